@@ -1,0 +1,126 @@
+//! One error type for the library: a coarse kind to act on, the object it is about, and its cause.
+//!
+//! `Display` speaks for one layer: lower case, no full stop, names the object. Hints for people are kept
+//! with the program that prints them, keyed by [`ErrorKind`].
+
+use std::error::Error as StdError;
+use std::fmt;
+
+/// What a caller can do about an error.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum ErrorKind {
+    /// The arguments make no sense together, or name nothing.
+    Usage,
+    /// There is no repository at this place.
+    NoRepository,
+    /// There is a repository or other content where none may be.
+    Occupied,
+    /// A version, feature or codec that this program does not know.
+    Unsupported,
+    /// The password or key file opens no key of this repository.
+    WrongKey,
+    /// A password is needed and none was given.
+    NoKey,
+    /// An object is not there.
+    Missing,
+    /// Stored bytes are not what was stored.
+    Damaged,
+    /// The store refused or failed.
+    Store,
+    /// The store has no space left.
+    Full,
+    /// The producer could not be started or read.
+    Source,
+    /// The target of a restore could not be written.
+    Target,
+    /// A program that finishes a restore failed.
+    Prepare,
+    /// The user asked to stop.
+    Cancelled,
+    /// A computation gave two different results on this machine.
+    Miscomputed,
+}
+
+/// An error of this library.
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    cause: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// The result of most operations of this library.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// An error without a deeper cause. `message` names the object.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
+        Error { kind, message: message.into(), cause: None }
+    }
+
+    /// Keeps `cause` as the reason for this error.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// What can be done about it.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// An object that is damaged: `object` names it, `cause` says how.
+    pub fn damaged(
+        object: impl fmt::Display,
+        cause: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Error {
+        Error::new(ErrorKind::Damaged, format!("{object} is damaged")).because(cause)
+    }
+
+    /// The error of a run that the user stopped.
+    pub fn cancelled() -> Error {
+        Error::new(ErrorKind::Cancelled, "stopped on request")
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.kind, self.message)?;
+        match &self.cause {
+            Some(cause) => write!(f, ": {cause:?}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.cause.as_deref().map(|cause| {
+            let cause: &(dyn StdError + 'static) = cause;
+            cause
+        })
+    }
+}
+
+/// Bytes that do not follow the format: which structure, and what is wrong with it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Malformed {
+    /// The structure, as FORMAT.md calls it.
+    pub what: &'static str,
+    /// What is wrong with it.
+    pub why: &'static str,
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.why)
+    }
+}
+
+impl StdError for Malformed {}

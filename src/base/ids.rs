@@ -1,0 +1,152 @@
+//! Names and places: a type for each, so that one can't be passed for another.
+
+use std::fmt;
+
+use crate::base::hex;
+
+/// The keyed hash that names a block, 128 bits (FORMAT.md 5.4).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct BlockHash(pub [u8; 16]);
+
+/// The BLAKE3 of a pack's stored bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PackName(pub [u8; 32]);
+
+/// The BLAKE3 of a snapshot's stored bytes; users see a prefix of its hexadecimal form.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SnapshotId(pub [u8; 32]);
+
+/// The opaque name of a source: a keyed hash of the name that people use.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SourceId(pub [u8; 16]);
+
+macro_rules! hexadecimal {
+    ($($name:ident),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&hex::encode(&self.0))
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self)
+            }
+        }
+    )*};
+}
+hexadecimal!(BlockHash, PackName, SnapshotId, SourceId);
+
+impl SnapshotId {
+    /// The first characters of the id, enough for people.
+    pub fn short(&self) -> String {
+        hex::encode(&self.0[..5])
+    }
+}
+
+impl PackName {
+    /// The first characters of the name, enough for messages.
+    pub fn short(&self) -> String {
+        hex::encode(&self.0[..5])
+    }
+}
+
+/// What kind of blocks a pack holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
+pub enum Class {
+    /// Blocks of members.
+    Data,
+    /// Map pages, table pages, scripts and lists.
+    Meta,
+}
+
+impl Class {
+    /// The number in the format.
+    pub fn code(self) -> u8 {
+        match self {
+            Class::Data => 1,
+            Class::Meta => 2,
+        }
+    }
+
+    /// The class of a number.
+    pub fn from_code(code: u8) -> Option<Class> {
+        match code {
+            1 => Some(Class::Data),
+            2 => Some(Class::Meta),
+            _ => None,
+        }
+    }
+}
+
+/// An index into the pack table of a lineage.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub struct PackIndex(pub u32);
+
+/// The number of an entry inside its pack.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub struct EntryNumber(pub u32);
+
+/// Where a block's bytes are: a pack of the lineage's table and an entry in it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub struct Locator {
+    /// Which pack.
+    pub pack: PackIndex,
+    /// Which entry of the pack's directory.
+    pub entry: EntryNumber,
+}
+
+/// How a block is stored, as a map tells it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Storage {
+    /// Not stored: every byte is zero.
+    Zero,
+    /// Stored whole.
+    Whole(Locator),
+    /// Stored as a delta.
+    Delta {
+        /// Where the delta is.
+        at: Locator,
+        /// Where its base is.
+        base: Locator,
+        /// Steps from here to a whole block, at least 1.
+        depth: u8,
+    },
+}
+
+impl Storage {
+    /// Where the block's own record is; `None` for a zero block.
+    pub fn locator(&self) -> Option<Locator> {
+        match *self {
+            Storage::Zero => None,
+            Storage::Whole(at) | Storage::Delta { at, .. } => Some(at),
+        }
+    }
+
+    /// The last whole version that this block rests on: itself if it is whole. Valid for data, whose
+    /// deltas have depth 1.
+    pub fn whole(&self) -> Option<Locator> {
+        match *self {
+            Storage::Zero => None,
+            Storage::Whole(at) => Some(at),
+            Storage::Delta { base, .. } => Some(base),
+        }
+    }
+}
+
+/// What a map says about one block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// The block's hash; all zero for a zero block.
+    pub hash: BlockHash,
+    /// Where it is.
+    pub storage: Storage,
+    /// Raw bytes of the block (in an upper level: of everything below).
+    pub length: u64,
+}
+
+impl Entry {
+    /// The entry of a block of `length` zero bytes.
+    pub fn zero(length: u64) -> Entry {
+        Entry { hash: BlockHash::default(), storage: Storage::Zero, length }
+    }
+}

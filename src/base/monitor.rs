@@ -1,0 +1,94 @@
+//! What the library tells while it works: counters that only grow, and the wish to stop.
+//!
+//! The library never prints. A caller shares a [`Monitor`] with it and reads the counters when it likes.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use crate::base::error::Error;
+use crate::base::error::Result;
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident => $field:ident),* $(,)?) => {
+        /// What is counted.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum Counter { $($(#[$doc])* $name),* }
+
+        /// The counters at one moment.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
+        #[serde(default)]
+        pub struct Counts { $($(#[$doc])* pub $field: u64),* }
+
+        /// Counters that are shared between threads, and the wish to stop.
+        #[derive(Debug, Default)]
+        pub struct Monitor { stop: AtomicBool, $($field: AtomicU64),* }
+
+        impl Monitor {
+            fn cell(&self, counter: Counter) -> &AtomicU64 {
+                match counter { $(Counter::$name => &self.$field),* }
+            }
+
+            /// The counters now.
+            pub fn counts(&self) -> Counts {
+                Counts { $($field: self.$field.load(Ordering::Relaxed)),* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Bytes of the stream that were read or written back.
+    StreamBytes => stream_bytes,
+    /// Bytes that are expected in all, 0 if unknown.
+    ExpectedBytes => expected_bytes,
+    /// Bytes added to the repository, objects of every kind.
+    StoredBytes => stored_bytes,
+    /// Objects added to the repository.
+    StoredObjects => stored_objects,
+    /// Bytes read from the repository.
+    FetchedBytes => fetched_bytes,
+    /// Members begun.
+    Members => members,
+    /// Blocks that are all zero.
+    BlocksZero => blocks_zero,
+    /// Blocks that equal the former ones.
+    BlocksSame => blocks_same,
+    /// Blocks stored as a delta.
+    BlocksDelta => blocks_delta,
+    /// Blocks stored whole.
+    BlocksWhole => blocks_whole,
+    /// Changed blocks stored whole because their base came late or could not be read.
+    BlocksMissed => blocks_missed,
+    /// Blocks stored again because the earlier copy is gone.
+    BlocksHealed => blocks_healed,
+    /// Raw bytes of blocks stored whole.
+    WholeBytes => whole_bytes,
+    /// Stored bytes of delta records.
+    DeltaBytes => delta_bytes,
+    /// Pages whose checksum and identity are right.
+    PagesVerified => pages_verified,
+    /// Pages that can't be checked.
+    PagesUnverifiable => pages_unverifiable,
+    /// Pages that are wrong.
+    PagesCorrupt => pages_corrupt,
+    /// Pages that are all zero.
+    PagesZero => pages_zero,
+}
+
+impl Monitor {
+    /// Adds to a counter.
+    pub fn count(&self, counter: Counter, by: u64) {
+        self.cell(counter).fetch_add(by, Ordering::Relaxed);
+    }
+
+    /// Asks everything that shares this monitor to stop soon.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+    }
+
+    /// Fails if somebody asked to stop.
+    pub fn check(&self) -> Result<()> {
+        if self.stop.load(Ordering::Acquire) { Err(Error::cancelled()) } else { Ok(()) }
+    }
+}
