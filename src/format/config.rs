@@ -1,0 +1,219 @@
+//! The object `config`: what a reader must know before it knows anything else (FORMAT.md 3).
+
+use crate::base::error::Malformed;
+use crate::base::limits::BLOCK_BYTES_MAX;
+use crate::base::limits::BLOCK_BYTES_MIN;
+use crate::base::num::index;
+use crate::base::wire::Reader;
+
+/// The bytes of a config.
+pub const CONFIG_BYTES: usize = 137;
+/// The part that the checksum covers.
+const CHECKED_BYTES: usize = 89;
+/// The part that the tag covers.
+pub const TAGGED_BYTES: usize = 105;
+const MAGIC: &[u8; 8] = b"HAULOUT1";
+/// The format version that this program reads and writes.
+pub const FORMAT_VERSION: u16 = 1;
+/// Required features that this program knows: none yet.
+pub const FEATURES_KNOWN: u64 = 0;
+const WHAT: &str = "config";
+
+/// The fields as FORMAT.md lists them: place, bytes, words. A test compares them.
+pub const CONFIG_FIELDS: [(usize, usize, &str); 14] = [
+    (0, 8, "magic `HAULOUT1`"),
+    (8, 2, "format version"),
+    (10, 1, "suite"),
+    (11, 1, "zero"),
+    (12, 8, "required features"),
+    (20, 8, "optional features"),
+    (28, 16, "repository id"),
+    (44, 1, "smallest block of a page file"),
+    (45, 4, "content-defined blocks: smallest"),
+    (49, 4, "content-defined blocks: average"),
+    (53, 4, "content-defined blocks: largest"),
+    (57, 32, "suite 0: the repository key"),
+    (89, 16, "first 16 bytes of the BLAKE3"),
+    (105, 32, "keyed BLAKE3"),
+];
+
+/// Sizes of content-defined blocks, bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CutSizes {
+    /// Smallest.
+    pub min: u32,
+    /// Average, a power of two.
+    pub average: u32,
+    /// Largest.
+    pub max: u32,
+}
+
+/// The sizes that `init` writes: half a frame on average, so that two or three blocks share one.
+pub const CUT_SIZES: CutSizes = CutSizes { min: 8 << 10, average: 32 << 10, max: 128 << 10 };
+
+impl CutSizes {
+    fn valid(self) -> bool {
+        self.average.is_power_of_two()
+            && 256 <= self.min
+            && self.min < self.average
+            && self.average < self.max
+            && index(self.max) <= BLOCK_BYTES_MAX
+    }
+}
+
+/// The decoded config.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Number of the suite.
+    pub suite: u8,
+    /// Features that a program must know.
+    pub required_features: u64,
+    /// Features that a program may ignore.
+    pub optional_features: u64,
+    /// Random id of the repository.
+    pub repository: [u8; 16],
+    /// Smallest block of a page file, log2 of bytes.
+    pub block_log2: u8,
+    /// Sizes of content-defined blocks.
+    pub cuts: CutSizes,
+    /// The repository key if the repository is not encrypted, else zero.
+    pub clear_key: [u8; 32],
+    /// Keyed BLAKE3 of the bytes before.
+    pub tag: [u8; 32],
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("suite", &self.suite)
+            .field("repository", &self.repository)
+            .field("cuts", &self.cuts)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Config {
+    /// The bytes that the tag covers.
+    pub fn tagged(&self) -> [u8; TAGGED_BYTES] {
+        let mut out = [0; TAGGED_BYTES];
+        out[0..8].copy_from_slice(MAGIC);
+        out[8..10].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+        out[10] = self.suite;
+        out[12..20].copy_from_slice(&self.required_features.to_le_bytes());
+        out[20..28].copy_from_slice(&self.optional_features.to_le_bytes());
+        out[28..44].copy_from_slice(&self.repository);
+        out[44] = self.block_log2;
+        out[45..49].copy_from_slice(&self.cuts.min.to_le_bytes());
+        out[49..53].copy_from_slice(&self.cuts.average.to_le_bytes());
+        out[53..57].copy_from_slice(&self.cuts.max.to_le_bytes());
+        out[57..89].copy_from_slice(&self.clear_key);
+        let sum = blake3::hash(&out[..CHECKED_BYTES]);
+        out[89..105].copy_from_slice(&sum.as_bytes()[..16]);
+        out
+    }
+
+    /// The bytes of the object.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = self.tagged().to_vec();
+        out.extend_from_slice(&self.tag);
+        out
+    }
+
+    /// Reads the object. The tag is the caller's to check, once there is a key.
+    pub fn decode(bytes: &[u8]) -> Result<Config, Malformed> {
+        let malformed = |why| Malformed { what: WHAT, why };
+        let mut reader = Reader::new(WHAT, bytes);
+        if reader.array()? != *MAGIC {
+            return Err(malformed("does not begin with HAULOUT1"));
+        }
+        if reader.u16()? != FORMAT_VERSION {
+            return Err(malformed(UNKNOWN_VERSION));
+        }
+        if bytes.len() != CONFIG_BYTES {
+            return Err(malformed("does not have 137 bytes"));
+        }
+        let sum = blake3::hash(&bytes[..CHECKED_BYTES]);
+        if sum.as_bytes()[..16] != bytes[CHECKED_BYTES..TAGGED_BYTES] {
+            return Err(malformed("its checksum is wrong"));
+        }
+        let (suite, _zero) = (reader.u8()?, reader.u8()?);
+        let (required_features, optional_features) = (reader.u64()?, reader.u64()?);
+        let repository = reader.array()?;
+        let block_log2 = reader.u8()?;
+        let cuts = CutSizes { min: reader.u32()?, average: reader.u32()?, max: reader.u32()? };
+        let clear_key = reader.array()?;
+        let _sum: [u8; 16] = reader.array()?;
+        let tag = reader.array()?;
+        if required_features & !FEATURES_KNOWN != 0 {
+            return Err(malformed(UNKNOWN_FEATURE));
+        }
+        if 1usize.checked_shl(block_log2.into()) != Some(BLOCK_BYTES_MIN) || !cuts.valid() {
+            return Err(malformed("its block sizes are out of bounds"));
+        }
+        Ok(Config {
+            suite,
+            required_features,
+            optional_features,
+            repository,
+            block_log2,
+            cuts,
+            clear_key,
+            tag,
+        })
+    }
+}
+
+/// Why a config of a later format is refused.
+pub const UNKNOWN_VERSION: &str = "its format version is unknown to this program";
+/// Why a config with a later feature is refused.
+pub const UNKNOWN_FEATURE: &str = "it requires a feature that is unknown to this program";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        Config {
+            suite: 1,
+            required_features: 0,
+            optional_features: 2,
+            repository: [3; 16],
+            block_log2: 14,
+            cuts: CUT_SIZES,
+            clear_key: [0; 32],
+            tag: [5; 32],
+        }
+    }
+
+    #[test]
+    fn the_config_stands_in_the_specification_as_it_is() {
+        let text = include_str!("FORMAT.md");
+        let mut end = 0;
+        for (at, bytes, words) in CONFIG_FIELDS {
+            assert_eq!(at, end, "{words}");
+            assert!(text.contains(&format!("| {at} | {bytes} | {words}")), "{words}");
+            end = at + bytes;
+        }
+        assert_eq!(end, CONFIG_BYTES);
+    }
+
+    #[test]
+    fn a_config_comes_back_and_any_flipped_byte_before_the_tag_is_refused() {
+        let bytes = config().encode();
+        assert_eq!(Config::decode(&bytes), Ok(config()));
+        for at in 0..TAGGED_BYTES {
+            let mut bytes = bytes.clone();
+            bytes[at] ^= 1;
+            assert!(Config::decode(&bytes).is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_later_version_or_feature_is_refused_by_name() {
+        let mut bytes = config().encode();
+        bytes[8] = 2;
+        assert_eq!(Config::decode(&bytes).unwrap_err().why, UNKNOWN_VERSION);
+        let later = Config { required_features: 1 << 40, ..config() };
+        assert_eq!(Config::decode(&later.encode()).unwrap_err().why, UNKNOWN_FEATURE);
+    }
+}

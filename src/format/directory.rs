@@ -1,0 +1,461 @@
+//! The directory of a section: which entries it holds, in which frames, resting on which bases.
+//!
+//! See FORMAT.md 5.3. A directory alone is enough to count, verify and salvage its pack. It is kept in
+//! columns, because a delta of 250 bytes can't afford a wide entry: sorted differences compress to two or
+//! three bytes, and what is left is the hash.
+
+use crate::base::error::Malformed;
+use crate::base::ids::BlockHash;
+use crate::base::ids::EntryNumber;
+use crate::base::ids::PackName;
+use crate::base::limits::BASE_STEPS_MAX;
+use crate::base::limits::DELTA_FRAME_BYTES_TARGET;
+use crate::base::limits::DIRECTORY_BYTES_MAX;
+use crate::base::limits::FRAME_RAW_BYTES_MAX;
+use crate::base::limits::PACK_ENTRIES_MAX;
+use crate::base::num::index;
+use crate::base::num::narrow;
+use crate::base::num::short;
+use crate::base::num::wide;
+use crate::base::wire::Reader;
+use crate::base::wire::put_varint;
+use crate::base::wire::put_zigzag;
+
+const VERSION: u8 = 1;
+const NUMBERING_DENSE: u8 = 0;
+const WHAT: &str = "directory";
+const ZSTD_LEVEL: i32 = 3;
+const PACKED_BYTES_MAX: usize = DIRECTORY_BYTES_MAX;
+
+const _: () = assert!(BASE_STEPS_MAX < 256);
+const _: () = assert!(DELTA_FRAME_BYTES_TARGET < FRAME_RAW_BYTES_MAX);
+
+/// How the bytes of a frame or record are coded (FORMAT.md 5.2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Codec {
+    /// As they are.
+    Raw,
+    /// One zstd frame.
+    Zstd,
+    /// One zstd frame without its magic number, with the base as prefix.
+    ZstdPrefix,
+}
+
+impl Codec {
+    fn code(self) -> u8 {
+        match self {
+            Codec::Raw => 0,
+            Codec::Zstd => 1,
+            Codec::ZstdPrefix => 2,
+        }
+    }
+
+    fn from_code(code: u8) -> Result<Codec, Malformed> {
+        match code {
+            0 => Ok(Codec::Raw),
+            1 => Ok(Codec::Zstd),
+            2 => Ok(Codec::ZstdPrefix),
+            3 => Err(Malformed { what: WHAT, why: "codec 3 (xor + zstd) is unknown to this program" }),
+            _ => Err(Malformed { what: WHAT, why: "a codec is unknown to this program" }),
+        }
+    }
+}
+
+/// What a frame holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FrameKind {
+    /// Blocks, compressed together.
+    Whole,
+    /// Delta records, each compressed alone.
+    Records,
+}
+
+/// One frame of a section.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Frame {
+    /// What it holds.
+    pub kind: FrameKind,
+    /// How its blocks (or each of its records) are coded.
+    pub codec: Codec,
+    /// Where its stored bytes begin, relative to the first frame.
+    pub at: u32,
+    /// Stored bytes, tag included.
+    pub stored: u32,
+    /// Bytes after decompression (whole) or after opening (records).
+    pub raw: u32,
+}
+
+/// The base of a delta: a pack of the directory's own list and an entry in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Base {
+    /// Index into [`Directory::base_packs`].
+    pub pack: u32,
+    /// The entry there.
+    pub entry: EntryNumber,
+}
+
+/// One entry of a section.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Slot {
+    /// Which frame holds it.
+    pub frame: u32,
+    /// Where it begins in the decompressed (whole) or opened (records) frame.
+    pub at: u32,
+    /// Bytes of its record; equals `length` in a frame of whole blocks.
+    pub record: u32,
+    /// Raw bytes of the block.
+    pub length: u32,
+    /// What it rests on; `None` in a frame of whole blocks.
+    pub base: Option<Base>,
+}
+
+/// The decoded directory of a section.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Directory {
+    /// Packs that the bases are in.
+    pub base_packs: Vec<PackName>,
+    /// Frames in the order in which they are stored.
+    pub frames: Vec<Frame>,
+    /// Entries by number.
+    pub slots: Vec<Slot>,
+    /// The hash of each entry.
+    pub hashes: Vec<BlockHash>,
+}
+
+impl Directory {
+    /// The entry with this number.
+    pub fn slot(&self, entry: EntryNumber) -> Option<(&Slot, &Frame, BlockHash)> {
+        let slot = self.slots.get(index(entry.0))?;
+        let frame = self.frames.get(index(slot.frame))?;
+        Some((slot, frame, *self.hashes.get(index(entry.0))?))
+    }
+
+    /// Stored bytes of all frames.
+    pub fn frames_bytes(&self) -> u64 {
+        self.frames.last().map_or(0, |last| u64::from(last.at) + u64::from(last.stored))
+    }
+
+    /// Rough bytes that this directory occupies in memory.
+    pub fn memory(&self) -> usize {
+        self.base_packs.len() * 32 + self.frames.len() * 16 + self.slots.len() * 48 + 256
+    }
+
+    /// The stored text (before sealing).
+    pub fn encode(&self) -> Vec<u8> {
+        assert!(self.slots.len() <= PACK_ENTRIES_MAX && self.slots.len() == self.hashes.len());
+        let columns = self.columns();
+        let packed = zstd::bulk::compress(&columns, ZSTD_LEVEL).expect("memory can be compressed");
+        let mut out = vec![VERSION, NUMBERING_DENSE];
+        put_varint(&mut out, wide(self.frames.len()));
+        put_varint(&mut out, wide(self.slots.len()));
+        put_varint(&mut out, wide(self.base_packs.len()));
+        put_varint(&mut out, wide(packed.len()));
+        for name in &self.base_packs {
+            out.extend_from_slice(&name.0);
+        }
+        out.extend_from_slice(&packed);
+        for hash in &self.hashes {
+            out.extend_from_slice(&hash.0);
+        }
+        out
+    }
+
+    fn columns(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.slots.len() * 8);
+        out.extend(self.frames.iter().map(|frame| match frame.kind {
+            FrameKind::Whole => 0,
+            FrameKind::Records => 1,
+        }));
+        out.extend(self.frames.iter().map(|frame| frame.codec.code()));
+        self.frames.iter().for_each(|frame| put_varint(&mut out, frame.stored.into()));
+        self.frames.iter().for_each(|frame| put_varint(&mut out, frame.raw.into()));
+        let mut before = 0;
+        for slot in &self.slots {
+            put_zigzag(&mut out, i64::from(slot.frame) - before);
+            before = i64::from(slot.frame);
+        }
+        self.slots.iter().for_each(|slot| put_varint(&mut out, slot.length.into()));
+        let deltas = || self.slots.iter().filter_map(|slot| slot.base.map(|base| (slot, base)));
+        deltas().for_each(|(slot, _)| put_varint(&mut out, slot.record.into()));
+        let mut before = 0;
+        for (_, base) in deltas() {
+            put_varint(&mut out, base.pack.into());
+            put_zigzag(&mut out, i64::from(base.entry.0) - before - 1);
+            before = i64::from(base.entry.0);
+        }
+        out
+    }
+
+    /// Reads the text of a directory.
+    pub fn decode(text: &[u8]) -> Result<Directory, Malformed> {
+        let mut reader = Reader::new(WHAT, text);
+        if reader.u8()? != VERSION {
+            return Err(reader.malformed("its version is unknown to this program"));
+        }
+        if reader.u8()? != NUMBERING_DENSE {
+            return Err(reader.malformed("its numbering is unknown to this program"));
+        }
+        let frames = narrow(reader.varint()?);
+        let slots = narrow(reader.varint()?);
+        if slots > PACK_ENTRIES_MAX || frames > slots {
+            return Err(reader.malformed("too many entries or frames"));
+        }
+        let bases = reader.count(32)?;
+        let packed = reader.count(1)?;
+        let base_packs =
+            (0..bases).map(|_| reader.array().map(PackName)).collect::<Result<_, _>>()?;
+        let columns = unpack(reader.take(packed)?)?;
+        let hashes = (0..slots).map(|_| reader.array().map(BlockHash)).collect::<Result<_, _>>()?;
+        reader.finish()?;
+        let mut directory = Directory { base_packs, frames: Vec::new(), slots: Vec::new(), hashes };
+        let mut columns = Reader::new(WHAT, &columns);
+        directory.read_frames(&mut columns, frames)?;
+        directory.read_slots(&mut columns, slots)?;
+        directory.read_bases(&mut columns)?;
+        columns.finish()?;
+        directory.place()?;
+        Ok(directory)
+    }
+
+    fn read_frames(&mut self, columns: &mut Reader<'_>, count: usize) -> Result<(), Malformed> {
+        let kinds = columns.take(count)?;
+        let codecs = columns.take(count)?;
+        let mut at = 0u32;
+        for (&kind, &codec) in kinds.iter().zip(codecs) {
+            let kind = match kind {
+                0 => FrameKind::Whole,
+                1 => FrameKind::Records,
+                _ => return Err(columns.malformed("a kind of frame is unknown to this program")),
+            };
+            let codec = Codec::from_code(codec)?;
+            if kind == FrameKind::Whole && codec == Codec::ZstdPrefix {
+                return Err(columns.malformed("whole blocks can't rest on a base"));
+            }
+            self.frames.push(Frame { kind, codec, at: 0, stored: 0, raw: 0 });
+        }
+        for frame in &mut self.frames {
+            frame.stored = columns.varint_u32()?;
+            frame.at = at;
+            at = at
+                .checked_add(frame.stored)
+                .ok_or_else(|| columns.malformed("its frames exceed 4 GiB"))?;
+        }
+        for frame in &mut self.frames {
+            frame.raw = columns.varint_u32()?;
+            if index(frame.raw) > FRAME_RAW_BYTES_MAX || index(frame.stored) > FRAME_RAW_BYTES_MAX {
+                return Err(columns.malformed("a frame is too large"));
+            }
+        }
+        Ok(())
+    }
+
+    fn read_slots(&mut self, columns: &mut Reader<'_>, count: usize) -> Result<(), Malformed> {
+        let mut before = 0;
+        for _ in 0..count {
+            let frame = columns.near(before)?;
+            if index(frame) >= self.frames.len() {
+                return Err(columns.malformed("an entry names a frame that is not there"));
+            }
+            before = i64::from(frame);
+            self.slots.push(Slot { frame, at: 0, record: 0, length: 0, base: None });
+        }
+        for slot in &mut self.slots {
+            slot.length = columns.varint_u32()?;
+        }
+        Ok(())
+    }
+
+    fn read_bases(&mut self, columns: &mut Reader<'_>) -> Result<(), Malformed> {
+        let frames = &self.frames;
+        let is_record = |slot: &Slot| frames[index(slot.frame)].kind == FrameKind::Records;
+        for slot in &mut self.slots {
+            slot.record = if is_record(slot) { columns.varint_u32()? } else { slot.length };
+        }
+        let mut before = 0;
+        for slot in self.slots.iter_mut().filter(|slot| is_record(slot)) {
+            let pack = columns.varint_u32()?;
+            let entry = columns.near(before + 1)?;
+            before = i64::from(entry);
+            if index(pack) >= self.base_packs.len() {
+                return Err(columns.malformed("a base names a pack that is not listed"));
+            }
+            slot.base = Some(Base { pack, entry: EntryNumber(entry) });
+        }
+        Ok(())
+    }
+
+    /// Gives every slot its place in its frame, and checks that the frames are filled exactly.
+    fn place(&mut self) -> Result<(), Malformed> {
+        let mut filled = vec![0u32; self.frames.len()];
+        for slot in &mut self.slots {
+            let filled = &mut filled[index(slot.frame)];
+            slot.at = *filled;
+            *filled = filled
+                .checked_add(slot.record)
+                .ok_or(Malformed { what: WHAT, why: "a frame is too large" })?;
+        }
+        let exact = self.frames.iter().zip(&filled).all(|(frame, filled)| frame.raw == *filled);
+        if exact { Ok(()) } else { Err(Malformed { what: WHAT, why: "a frame is not filled exactly" }) }
+    }
+}
+
+fn unpack(packed: &[u8]) -> Result<Vec<u8>, Malformed> {
+    let malformed = Malformed { what: WHAT, why: "its columns can't be decompressed" };
+    let size = zstd::zstd_safe::get_frame_content_size(packed).ok().flatten().ok_or(malformed)?;
+    if size > wide(PACKED_BYTES_MAX) {
+        return Err(malformed);
+    }
+    zstd::bulk::decompress(packed, narrow(size)).map_err(|_| malformed)
+}
+
+/// Fills a directory while a pack is written.
+#[derive(Debug, Default)]
+pub struct DirectoryBuilder {
+    directory: Directory,
+    /// Entries whose frame of records is still open, in order.
+    pending: Vec<u32>,
+    pending_bytes: u32,
+    stored: u32,
+}
+
+impl DirectoryBuilder {
+    /// Entries so far.
+    pub fn entries(&self) -> usize {
+        self.directory.slots.len()
+    }
+
+    /// Stored bytes of the frames so far.
+    pub fn stored(&self) -> usize {
+        index(self.stored)
+    }
+
+    /// The ordinal of the next frame.
+    pub fn next_frame(&self) -> u32 {
+        short(self.directory.frames.len())
+    }
+
+    /// Adds a frame of whole blocks of these hashes and raw lengths; returns the number of the first.
+    pub fn add_whole(
+        &mut self,
+        codec: Codec,
+        stored: usize,
+        blocks: &[(BlockHash, usize)],
+    ) -> EntryNumber {
+        let first = EntryNumber(short(self.entries()));
+        let frame = self.next_frame();
+        let mut at = 0;
+        for &(hash, length) in blocks {
+            let length = short(length);
+            let slot = Slot { frame, at, record: length, length, base: None };
+            self.directory.slots.push(slot);
+            self.directory.hashes.push(hash);
+            at += length;
+        }
+        self.push_frame(FrameKind::Whole, codec, stored, at);
+        first
+    }
+
+    /// Adds a record to the frame of records that is being filled; returns its number.
+    pub fn add_record(
+        &mut self,
+        hash: BlockHash,
+        length: usize,
+        record: usize,
+        base: (PackName, EntryNumber),
+    ) -> EntryNumber {
+        let number = short(self.entries());
+        let packs = &mut self.directory.base_packs;
+        // A pack's deltas rest on few packs, the last one used most of the time.
+        let pack = packs.iter().rposition(|name| *name == base.0).unwrap_or_else(|| {
+            packs.push(base.0);
+            packs.len() - 1
+        });
+        self.directory.slots.push(Slot {
+            frame: u32::MAX,
+            at: self.pending_bytes,
+            record: short(record),
+            length: short(length),
+            base: Some(Base { pack: short(pack), entry: base.1 }),
+        });
+        self.directory.hashes.push(hash);
+        self.pending.push(number);
+        self.pending_bytes += short(record);
+        EntryNumber(number)
+    }
+
+    /// Closes the frame of records, which was stored in so many bytes.
+    pub fn close_records(&mut self, codec: Codec, stored: usize) {
+        let frame = self.next_frame();
+        for number in self.pending.drain(..) {
+            self.directory.slots[index(number)].frame = frame;
+        }
+        let raw = std::mem::take(&mut self.pending_bytes);
+        self.push_frame(FrameKind::Records, codec, stored, raw);
+    }
+
+    fn push_frame(&mut self, kind: FrameKind, codec: Codec, stored: usize, raw: u32) {
+        let stored = short(stored);
+        self.directory.frames.push(Frame { kind, codec, at: self.stored, stored, raw });
+        self.stored += stored;
+    }
+
+    /// The finished directory.
+    pub fn finish(self) -> Directory {
+        assert!(self.pending.is_empty(), "the frame of records is closed first");
+        self.directory
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn sample(seed: &[(bool, u16)]) -> Directory {
+        let mut builder = DirectoryBuilder::default();
+        let mut records = 0;
+        for (n, &(whole, size)) in seed.iter().enumerate() {
+            let hash = BlockHash([short(n).to_le_bytes()[0]; 16]);
+            let size = usize::from(size) + 1;
+            if whole {
+                builder.add_whole(Codec::Zstd, size / 2 + 17, &[(hash, size), (hash, 16384)]);
+            } else {
+                let pack = PackName([short(n).to_le_bytes()[0] % 3; 32]);
+                builder.add_record(hash, 16384, size % 300, (pack, EntryNumber(short(size))));
+                records += 1;
+            }
+        }
+        if records > 0 {
+            builder.close_records(Codec::ZstdPrefix, 100);
+        }
+        builder.finish()
+    }
+
+    proptest! {
+        #[test]
+        fn a_directory_comes_back(seed in prop::collection::vec(any::<(bool, u16)>(), 0..200)) {
+            let directory = sample(&seed);
+            prop_assert_eq!(Directory::decode(&directory.encode()), Ok(directory));
+        }
+
+        #[test]
+        fn arbitrary_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let _unused = Directory::decode(&bytes);
+        }
+    }
+
+    #[test]
+    fn a_delta_costs_at_most_24_bytes_of_directory() {
+        let mut builder = DirectoryBuilder::default();
+        for n in 0..10_000u32 {
+            let record = 200 + index(n * 7919 % 150);
+            let base = (PackName([7; 32]), EntryNumber(n * 14 + n * 31 % 9));
+            builder.add_record(BlockHash([0x5a; 16]), 16384, record, base);
+            if n % 250 == 249 {
+                builder.close_records(Codec::ZstdPrefix, 64 << 10);
+            }
+        }
+        let bytes = builder.finish().encode().len();
+        assert!(bytes <= 24 * 10_000, "{bytes} bytes for 10,000 deltas");
+    }
+}

@@ -1,0 +1,227 @@
+//! The small lists of FORMAT.md 7.4 and 9: releases, moves, damage.
+
+use crate::base::error::Malformed;
+use crate::base::ids::EntryNumber;
+use crate::base::ids::Locator;
+use crate::base::ids::PackIndex;
+use crate::base::ids::PackName;
+use crate::base::num::index;
+use crate::base::num::wide;
+use crate::base::wire::Reader;
+use crate::base::wire::put_bytes;
+use crate::base::wire::put_varint;
+use crate::base::wire::put_zigzag;
+use crate::format::record::MemberKey;
+use crate::format::record::take_key;
+
+/// What became of a member's former entries.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Release {
+    /// The member is gone: all of them.
+    All,
+    /// These.
+    Entries(Vec<Locator>),
+    /// Not known: the former map came from another snapshot.
+    Unknown,
+}
+
+/// Appends one record of the release list.
+pub fn put_release(out: &mut Vec<u8>, key: &MemberKey, release: &Release) {
+    put_bytes(out, &key.path);
+    put_varint(out, key.incarnation.into());
+    match release {
+        Release::All => out.push(0),
+        Release::Unknown => out.push(2),
+        Release::Entries(entries) => {
+            out.push(1);
+            put_varint(out, wide(entries.len()));
+            let (mut pack, mut entry) = (0, 0);
+            for at in entries {
+                put_zigzag(out, i64::from(at.pack.0) - pack);
+                put_zigzag(out, i64::from(at.entry.0) - entry);
+                (pack, entry) = (at.pack.0.into(), at.entry.0.into());
+            }
+        }
+    }
+}
+
+/// Decodes a whole release list.
+pub fn decode_releases(bytes: &[u8]) -> Result<Vec<(MemberKey, Release)>, Malformed> {
+    let mut reader = Reader::new("release list", bytes);
+    let mut list = Vec::new();
+    while reader.left() > 0 {
+        let key = take_key(&mut reader)?;
+        let release = match reader.u8()? {
+            0 => Release::All,
+            1 => Release::Entries(take_locators(&mut reader)?),
+            2 => Release::Unknown,
+            _ => return Err(reader.malformed("a kind of release is unknown to this program")),
+        };
+        list.push((key, release));
+    }
+    Ok(list)
+}
+
+fn take_locators(reader: &mut Reader<'_>) -> Result<Vec<Locator>, Malformed> {
+    let count = reader.count(2)?;
+    let mut list = Vec::with_capacity(count);
+    let (mut pack, mut entry) = (0, 0);
+    for _ in 0..count {
+        (pack, entry) = (reader.near(pack.into())?, reader.near(entry.into())?);
+        list.push(Locator { pack: PackIndex(pack), entry: EntryNumber(entry) });
+    }
+    Ok(list)
+}
+
+/// Where entries of an old pack can be had as well.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Moves {
+    /// Packs that hold the copies.
+    pub packs: Vec<PackName>,
+    /// Old entry, index into `packs`, new entry; in order of the old entry.
+    pub moves: Vec<(EntryNumber, u32, EntryNumber)>,
+}
+
+impl Moves {
+    /// The text of a moves record.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        put_varint(&mut out, wide(self.packs.len()));
+        self.packs.iter().for_each(|name| out.extend_from_slice(&name.0));
+        put_varint(&mut out, wide(self.moves.len()));
+        let mut before = 0;
+        for &(old, pack, new) in &self.moves {
+            put_varint(&mut out, u64::from(old.0 - before));
+            put_varint(&mut out, pack.into());
+            put_varint(&mut out, new.0.into());
+            before = old.0;
+        }
+        out
+    }
+
+    /// Reads the text of a moves record.
+    pub fn decode(bytes: &[u8]) -> Result<Moves, Malformed> {
+        let mut reader = Reader::new("moves record", bytes);
+        let count = reader.count(32)?;
+        let packs = (0..count).map(|_| reader.array().map(PackName)).collect::<Result<_, _>>()?;
+        let mut list = Moves { packs, moves: Vec::new() };
+        let count = reader.count(3)?;
+        let mut before = 0u32;
+        for _ in 0..count {
+            let step = reader.varint_u32()?;
+            before = before
+                .checked_add(step)
+                .ok_or_else(|| reader.malformed("an entry number is out of range"))?;
+            let pack = reader.varint_u32()?;
+            if index(pack) >= list.packs.len() {
+                return Err(reader.malformed("names a pack that is not listed"));
+            }
+            list.moves.push((EntryNumber(before), pack, EntryNumber(reader.varint_u32()?)));
+        }
+        reader.finish()?;
+        Ok(list)
+    }
+
+    /// Where a copy of `entry` is.
+    pub fn find(&self, entry: EntryNumber) -> Option<(PackName, EntryNumber)> {
+        let at = self.moves.binary_search_by_key(&entry, |(old, ..)| *old).ok()?;
+        let (_, pack, new) = self.moves[at];
+        Some((self.packs[index(pack)], new))
+    }
+}
+
+/// What is unreadable in a pack.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Damage {
+    /// Everything.
+    Pack,
+    /// These entries, in order.
+    Entries(Vec<EntryNumber>),
+}
+
+impl Damage {
+    /// The text of a damage record.
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Damage::Pack => vec![1, 0],
+            Damage::Entries(entries) => {
+                let mut out = vec![0];
+                put_varint(&mut out, wide(entries.len()));
+                let mut before = 0;
+                for entry in entries {
+                    put_varint(&mut out, u64::from(entry.0 - before));
+                    before = entry.0;
+                }
+                out
+            }
+        }
+    }
+
+    /// Reads the text of a damage record.
+    pub fn decode(bytes: &[u8]) -> Result<Damage, Malformed> {
+        let mut reader = Reader::new("damage record", bytes);
+        let whole = reader.u8()? & 1 != 0;
+        let count = reader.count(1)?;
+        let mut entries = Vec::with_capacity(count);
+        let mut before = 0u32;
+        for _ in 0..count {
+            let step = reader.varint_u32()?;
+            before = before
+                .checked_add(step)
+                .ok_or_else(|| reader.malformed("an entry number is out of range"))?;
+            entries.push(EntryNumber(before));
+        }
+        reader.finish()?;
+        Ok(if whole { Damage::Pack } else { Damage::Entries(entries) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::map_page::tests::any_locator;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn releases_come_back(lists in prop::collection::vec(
+            (prop::collection::vec(any::<u8>(), 0..9), prop::collection::vec(any_locator(), 0..20)), 0..5)
+        ) {
+            let list: Vec<_> = lists
+                .into_iter()
+                .enumerate()
+                .map(|(n, (path, entries))| {
+                    let release = match n % 3 {
+                        0 => Release::Entries(entries),
+                        1 => Release::All,
+                        _ => Release::Unknown,
+                    };
+                    (MemberKey { path, incarnation: 1 }, release)
+                })
+                .collect();
+            let mut out = Vec::new();
+            list.iter().for_each(|(key, release)| put_release(&mut out, key, release));
+            prop_assert_eq!(decode_releases(&out), Ok(list));
+        }
+
+        #[test]
+        fn moves_come_back(mut moves in prop::collection::vec(any::<(u32, u32)>(), 0..50)) {
+            moves.sort_unstable();
+            let moves = moves.iter().map(|&(o, n)| (EntryNumber(o), 0, EntryNumber(n))).collect();
+            let list = Moves { packs: vec![PackName([3; 32])], moves };
+            prop_assert_eq!(Moves::decode(&list.encode()), Ok(list));
+        }
+
+        #[test]
+        fn damage_comes_back(mut entries in prop::collection::vec(any::<u32>(), 0..50)) {
+            entries.sort_unstable();
+            let damage = Damage::Entries(entries.into_iter().map(EntryNumber).collect());
+            prop_assert_eq!(Damage::decode(&damage.encode()), Ok(damage));
+        }
+
+        #[test]
+        fn arbitrary_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _unused = (decode_releases(&bytes), Moves::decode(&bytes), Damage::decode(&bytes));
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! A map page: up to 512 consecutive entries of a member's map, or of a level above (FORMAT.md 7.1).
+//!
+//! The columns are kept as differences that stay small while the stream's order and the packs' order
+//! agree, so that a whole page takes 18 bytes an entry and the delta between two nights' pages little
+//! more than the hashes that changed.
+
+use crate::base::error::Malformed;
+use crate::base::ids::BlockHash;
+use crate::base::ids::Entry;
+use crate::base::ids::EntryNumber;
+use crate::base::ids::Locator;
+use crate::base::ids::PackIndex;
+use crate::base::ids::Storage;
+use crate::base::limits::BASE_STEPS_MAX;
+use crate::base::limits::MAP_PAGE_ENTRIES_MAX;
+use crate::base::num::narrow;
+use crate::base::num::wide;
+use crate::base::wire::Reader;
+use crate::base::wire::put_varint;
+use crate::base::wire::put_zigzag;
+
+const WHAT: &str = "map page";
+const FLAG_LENGTHS: u8 = 1;
+const KIND_ZERO: u8 = 0;
+const KIND_WHOLE: u8 = 1;
+
+/// How the lengths of a page's entries are known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lengths {
+    /// They stand in the page.
+    Stored,
+    /// Each is this, except that the member's last may be shorter: the reader of the map corrects it.
+    Fixed(u64),
+}
+
+/// Encodes consecutive entries.
+pub fn encode(entries: &[Entry], lengths: Lengths) -> Vec<u8> {
+    assert!(entries.len() <= MAP_PAGE_ENTRIES_MAX);
+    let mut out = Vec::with_capacity(entries.len() * 20 + 8);
+    put_varint(&mut out, wide(entries.len()));
+    out.push(if lengths == Lengths::Stored { FLAG_LENGTHS } else { 0 });
+    out.extend(entries.iter().map(|entry| match entry.storage {
+        Storage::Zero => KIND_ZERO,
+        Storage::Whole(_) => KIND_WHOLE,
+        Storage::Delta { depth, .. } => KIND_WHOLE + depth,
+    }));
+    if lengths == Lengths::Stored {
+        entries.iter().for_each(|entry| put_varint(&mut out, entry.length));
+    }
+    let mut before = Before::default();
+    for at in entries.iter().filter_map(|entry| entry.storage.locator()) {
+        before.put(&mut out, at);
+    }
+    let mut before = Before::default();
+    for entry in entries {
+        if let Storage::Delta { base, .. } = entry.storage {
+            before.put(&mut out, base);
+        }
+    }
+    for entry in entries.iter().filter(|entry| entry.storage != Storage::Zero) {
+        out.extend_from_slice(&entry.hash.0);
+    }
+    out
+}
+
+/// Decodes a page; `fixed` is the block size that entries without a stored length have.
+pub fn decode(bytes: &[u8], fixed: u64) -> Result<Vec<Entry>, Malformed> {
+    let mut reader = Reader::new(WHAT, bytes);
+    let page = decode_from(&mut reader, fixed)?;
+    reader.finish()?;
+    Ok(page)
+}
+
+fn decode_from(reader: &mut Reader<'_>, fixed: u64) -> Result<Vec<Entry>, Malformed> {
+    let count = narrow(reader.varint()?);
+    if count > MAP_PAGE_ENTRIES_MAX {
+        return Err(reader.malformed("too many entries"));
+    }
+    let flags = reader.u8()?;
+    if flags & !FLAG_LENGTHS != 0 {
+        return Err(reader.malformed("a flag is unknown to this program"));
+    }
+    let kinds = reader.take(count)?;
+    let mut entries = vec![Entry::zero(fixed); count];
+    if flags & FLAG_LENGTHS != 0 {
+        for entry in &mut entries {
+            entry.length = reader.varint()?;
+        }
+    }
+    let mut before = Before::default();
+    for (entry, &kind) in entries.iter_mut().zip(kinds).filter(|(_, kind)| **kind != KIND_ZERO) {
+        let at = before.get(reader)?;
+        entry.storage = match kind - KIND_WHOLE {
+            0 => Storage::Whole(at),
+            depth if usize::from(depth) < BASE_STEPS_MAX => {
+                Storage::Delta { at, base: Locator::default(), depth }
+            }
+            _ => return Err(reader.malformed("a delta is too deep")),
+        };
+    }
+    let mut before = Before::default();
+    for entry in &mut entries {
+        if let Storage::Delta { base, .. } = &mut entry.storage {
+            *base = before.get(reader)?;
+        }
+    }
+    for entry in entries.iter_mut().filter(|entry| entry.storage != Storage::Zero) {
+        entry.hash = BlockHash(reader.array()?);
+    }
+    Ok(entries)
+}
+
+/// The locator before, against which the next one is written.
+struct Before {
+    pack: i64,
+    entry: i64,
+}
+
+impl Default for Before {
+    fn default() -> Before {
+        Before { pack: 0, entry: -1 }
+    }
+}
+
+impl Before {
+    fn put(&mut self, out: &mut Vec<u8>, at: Locator) {
+        let (pack, entry) = (i64::from(at.pack.0), i64::from(at.entry.0));
+        put_zigzag(out, pack - self.pack);
+        put_zigzag(out, entry - self.entry - 1);
+        *self = Before { pack, entry };
+    }
+
+    fn get(&mut self, reader: &mut Reader<'_>) -> Result<Locator, Malformed> {
+        let pack = reader.near(self.pack)?;
+        let entry = reader.near(self.entry + 1)?;
+        *self = Before { pack: pack.into(), entry: entry.into() };
+        Ok(Locator { pack: PackIndex(pack), entry: EntryNumber(entry) })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    pub(crate) fn any_locator() -> impl Strategy<Value = Locator> {
+        any::<(u32, u32)>().prop_map(|(pack, entry)| Locator {
+            pack: PackIndex(pack),
+            entry: EntryNumber(entry),
+        })
+    }
+
+    pub(crate) fn any_entry() -> impl Strategy<Value = Entry> {
+        let storage = prop_oneof![
+            Just(Storage::Zero),
+            any_locator().prop_map(Storage::Whole),
+            (any_locator(), any_locator(), 1u8..9).prop_map(|(at, base, depth)| Storage::Delta {
+                at,
+                base,
+                depth
+            }),
+        ];
+        (storage, any::<[u8; 16]>(), any::<u64>()).prop_map(|(storage, hash, length)| {
+            let hash = if storage == Storage::Zero { [0; 16] } else { hash };
+            Entry { hash: BlockHash(hash), storage, length }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_page_comes_back(mut entries in prop::collection::vec(any_entry(), 0..600)) {
+            let stored = encode(&entries, Lengths::Stored);
+            prop_assert_eq!(decode(&stored, 7), Ok(entries.clone()));
+            entries.iter_mut().for_each(|entry| entry.length = 16384);
+            let fixed = encode(&entries, Lengths::Fixed(16384));
+            prop_assert_eq!(decode(&fixed, 16384), Ok(entries));
+        }
+
+        #[test]
+        fn arbitrary_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let _unused = decode(&bytes, 16384);
+        }
+    }
+
+    #[test]
+    fn an_entry_of_a_first_backup_takes_at_most_20_bytes() {
+        let entries: Vec<Entry> = (0..512u32)
+            .map(|n| Entry {
+                hash: BlockHash([n.to_le_bytes()[0] ^ 0x5a; 16]),
+                storage: Storage::Whole(Locator { pack: PackIndex(3), entry: EntryNumber(900 + n) }),
+                length: 16384,
+            })
+            .collect();
+        assert!(encode(&entries, Lengths::Fixed(16384)).len() <= 20 * 512);
+    }
+}

@@ -1,0 +1,16 @@
+#![doc = include_str!("FORMAT.md")]
+//!
+//! # The code
+//!
+//! The modules below are pure: bytes to values and back, no I/O, no keys. Every decoder refuses what the
+//! text above does not allow, with [`Malformed`](crate::base::error::Malformed), and allocates no more than its input justifies.
+
+pub mod config;
+pub mod directory;
+pub mod lists;
+pub mod map_page;
+pub mod pack_table;
+pub mod record;
+pub mod snapshot;
+pub mod table_page;
+pub mod trailer;

@@ -1,0 +1,322 @@
+//! A snapshot: what was backed up, how far it can be trusted, and the roots of everything else (FORMAT.md 8).
+//!
+//! The descriptive part is JSON, so that members can be added and any language can read it; the roots and the
+//! end of the pack table are binary, so that a snapshot of a large lineage stays within 64 KiB.
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::base::error::Malformed;
+use crate::base::ids::Entry;
+use crate::base::monitor::Counts;
+use crate::base::num::wide;
+use crate::base::wire::Reader;
+use crate::base::wire::put_bytes;
+use crate::base::wire::put_varint;
+use crate::format::pack_table::TableTail;
+use crate::format::record::MemberRecord;
+use crate::format::record::put_root;
+use crate::format::record::take_root;
+
+const WHAT: &str = "snapshot";
+const INNER_MEMBERS_MAX: usize = 16;
+
+/// How far a snapshot can be trusted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, PartialOrd, Ord, Hash)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Every check passed and the producer ended well.
+    Complete,
+    /// Every check passed; the producer's end could not be seen.
+    Unattested,
+    /// Whole, but pages were wrong at the source.
+    CorruptPages,
+    /// Anything else.
+    Partial,
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Verdict::Complete => "complete",
+            Verdict::Unattested => "unattested",
+            Verdict::CorruptPages => "corrupt-pages",
+            Verdict::Partial => "partial",
+        })
+    }
+}
+
+/// What the stream was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, Hash)]
+#[serde(rename_all = "kebab-case")]
+pub enum StreamFormat {
+    /// `mariabackup --stream=mbstream`.
+    Mbstream,
+    /// Anything else, kept as one member.
+    Raw,
+}
+
+impl std::fmt::Display for StreamFormat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            StreamFormat::Mbstream => "mbstream",
+            StreamFormat::Raw => "raw",
+        })
+    }
+}
+
+/// What a snapshot stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SnapshotKind {
+    /// A stream that stands alone.
+    Full,
+    /// A stream that needs the snapshots in `requires`.
+    Incremental,
+    /// What a run had stored so far.
+    Checkpoint,
+}
+
+/// One line of the checklist.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Check {
+    /// What was looked at.
+    pub name: String,
+    /// passed, failed, unknown or skipped.
+    pub outcome: String,
+    /// In words.
+    pub detail: String,
+}
+
+/// Positions and versions that the stream states about itself.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, Default)]
+#[serde(default)]
+pub struct Positions {
+    /// `backup_type` of the checkpoints file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup_type: Option<String>,
+    /// LSN from which pages are contained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_lsn: Option<u64>,
+    /// Checkpoint LSN at the start of the backup.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to_lsn: Option<u64>,
+    /// End of the copied redo log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_lsn: Option<u64>,
+    /// Binary log file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub binlog_file: Option<String>,
+    /// Position in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub binlog_position: Option<u64>,
+    /// GTID of the last change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gtid: Option<String>,
+    /// Galera's `uuid:seqno`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub galera: Option<String>,
+    /// Version of the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_version: Option<String>,
+    /// Version of the backup tool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_version: Option<String>,
+    /// When the backup began, as the tool wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<String>,
+    /// When it ended, as the tool wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_time: Option<String>,
+    /// The server's page size, bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page_size: Option<u64>,
+}
+
+/// The JSON part of a snapshot.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Description {
+    /// The format version that its writer followed.
+    pub format_version: u16,
+    /// The run that wrote it, 32 hexadecimal digits.
+    pub run: String,
+    /// Fences that the writer had seen.
+    pub epoch: u64,
+    /// Its place in the lineage.
+    pub sequence: u64,
+    /// The snapshot before it in the lineage.
+    pub predecessor: Option<String>,
+    /// The name of the source.
+    pub source: String,
+    /// What the stream was.
+    pub format: StreamFormat,
+    /// What it stands for.
+    pub kind: SnapshotKind,
+    /// When it was written, seconds since 1970.
+    pub time: u64,
+    /// When its run began.
+    pub started: u64,
+    /// How far it can be trusted.
+    pub verdict: Verdict,
+    /// Why it is not complete, in words.
+    pub reasons: Vec<String>,
+    /// The checklist.
+    #[serde(default)]
+    pub checks: Vec<Check>,
+    /// Snapshots without which it can't be restored.
+    #[serde(default)]
+    pub requires: Vec<String>,
+    /// Whether the release list tells everything about the predecessor.
+    pub releases_complete: bool,
+    /// Words that the user attached.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// The host that wrote it.
+    #[serde(default)]
+    pub host: String,
+    /// The program that wrote it, with its version.
+    #[serde(default)]
+    pub program: String,
+    /// What was counted.
+    #[serde(default)]
+    pub counters: Counts,
+    /// What the stream states.
+    #[serde(default)]
+    pub positions: Positions,
+    /// Bytes of the stream, so that a plain stream can be planned without its script.
+    pub stream_bytes: u64,
+    /// Bytes that the run added to the repository, this object not included.
+    pub stored_bytes: u64,
+}
+
+/// The root of a member table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TableRoot {
+    /// Levels of pages, at least 1.
+    pub levels: u8,
+    /// Members in the table.
+    pub members: u64,
+    /// The topmost page.
+    pub root: Entry,
+}
+
+/// A snapshot as it is stored.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Snapshot {
+    /// The JSON part.
+    pub about: Description,
+    /// Inner members: script, releases, findings.
+    pub inner: Vec<MemberRecord>,
+    /// The member table; `None` if there is no member.
+    pub table: Option<TableRoot>,
+    /// The end of the pack table.
+    pub packs: TableTail,
+}
+
+impl Snapshot {
+    /// The inner member of this name.
+    pub fn inner(&self, name: &str) -> Option<&MemberRecord> {
+        self.inner.iter().find(|record| record.key.path == name.as_bytes())
+    }
+
+    /// The text that is sealed.
+    pub fn encode(&self) -> Vec<u8> {
+        let json = serde_json::to_vec(&self.about).expect("strings and numbers can be written");
+        let mut out = Vec::with_capacity(json.len() + 4096);
+        put_bytes(&mut out, &json);
+        put_varint(&mut out, wide(self.inner.len()));
+        for record in &self.inner {
+            record.encode(&mut out);
+        }
+        match &self.table {
+            None => out.push(0),
+            Some(table) => {
+                out.push(table.levels);
+                put_varint(&mut out, table.members);
+                put_root(&mut out, &table.root);
+            }
+        }
+        self.packs.encode(&mut out);
+        out
+    }
+
+    /// Reads the text of a snapshot.
+    pub fn decode(text: &[u8]) -> Result<Snapshot, Malformed> {
+        let mut reader = Reader::new(WHAT, text);
+        let json = reader.bytes()?;
+        let about: Description = serde_json::from_slice(json)
+            .map_err(|_| reader.malformed("its description is not the JSON of this version"))?;
+        let count = reader.count(1)?;
+        if count > INNER_MEMBERS_MAX {
+            return Err(reader.malformed("too many inner members"));
+        }
+        let inner =
+            (0..count).map(|_| MemberRecord::decode(&mut reader)).collect::<Result<_, _>>()?;
+        let levels = reader.u8()?;
+        let table = if levels == 0 {
+            None
+        } else {
+            Some(TableRoot { levels, members: reader.varint()?, root: take_root(&mut reader)? })
+        };
+        let packs = TableTail::decode(&mut reader)?;
+        reader.finish()?;
+        Ok(Snapshot { about, inner, table, packs })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn snapshot() -> Snapshot {
+        Snapshot {
+            about: Description {
+                format_version: 1,
+                run: "00".into(),
+                epoch: 0,
+                sequence: 7,
+                predecessor: None,
+                source: "db1".into(),
+                format: StreamFormat::Mbstream,
+                kind: SnapshotKind::Full,
+                time: 1,
+                started: 1,
+                verdict: Verdict::Unattested,
+                reasons: vec!["from a pipe".into()],
+                checks: Vec::new(),
+                requires: Vec::new(),
+                releases_complete: true,
+                tags: vec!["nightly".into()],
+                host: "db1".into(),
+                program: "haulout".into(),
+                counters: Counts { stream_bytes: 9, ..Counts::default() },
+                positions: Positions { to_lsn: Some(42), ..Positions::default() },
+                stream_bytes: 9,
+                stored_bytes: 3,
+            },
+            inner: Vec::new(),
+            table: None,
+            packs: TableTail::default(),
+        }
+    }
+
+    #[test]
+    fn a_snapshot_comes_back() {
+        assert_eq!(Snapshot::decode(&snapshot().encode()), Ok(snapshot()));
+    }
+
+    #[test]
+    fn members_of_the_description_that_are_not_known_are_ignored() {
+        let mut value = serde_json::to_value(snapshot().about).unwrap();
+        value["added_in_version_3"] = 1.into();
+        assert_eq!(serde_json::from_value::<Description>(value).unwrap(), snapshot().about);
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _unused = Snapshot::decode(&bytes);
+        }
+    }
+}
