@@ -1,0 +1,54 @@
+//! Knows InnoDB's bytes: which format a tablespace has, and whether a page is what it should be.
+//!
+//! A physical backup is a stream of database pages, and each page carries a checksum. So damage can
+//! be seen while the stream passes by, without a server and without a key: long before the night on
+//! which somebody needs that backup.
+//!
+//! ```text
+//! first page of a file -> TablespaceFormat -> check(page, number) -> PageVerdict -> PageTally
+//! .meta, .delta        -> DeltaMeta, DeltaReader: which page is where
+//! ib_logfile0          -> RedoHeader: where the log begins and where it has to end
+//! .frm                 -> Frm: which files a table consists of
+//! ```
+//!
+//! - Functions of bytes only: no I/O, no clock, no state between pages, and no memory per page.
+//! - Bytes come from outside. None of them makes a function here panic or run long.
+//! - "Not verifiable" is an answer of its own and never counts as good.
+//! - What the server would read is not called corrupt; what it would refuse is.
+//!
+//! It alters nothing and repairs nothing: a bad page is stored like any other, because recovery may
+//! still rebuild or drop it. It decrypts nothing.
+
+mod big_endian;
+mod checksum;
+mod compressed;
+pub mod delta;
+#[cfg(test)]
+mod fixtures;
+pub mod frm;
+mod header;
+mod page;
+pub mod redo;
+#[cfg(test)]
+mod server_pages;
+mod tablespace;
+mod units;
+mod verdict;
+
+pub use checksum::ChecksumVariant;
+pub use header::page_number;
+pub use tablespace::CompressionAlgorithm;
+pub use tablespace::FormatKind;
+pub use tablespace::PAGE_ZERO_BYTES_MIN;
+pub use tablespace::PageZero;
+pub use tablespace::TablespaceFormat;
+pub use tablespace::UnknownFormat;
+pub use tablespace::Unrecognised;
+pub use units::Lsn;
+pub use units::PageNumber;
+pub use units::PageSize;
+pub use units::SpaceId;
+pub use verdict::Corruption;
+pub use verdict::PageTally;
+pub use verdict::PageVerdict;
+pub use verdict::Unverifiable;
