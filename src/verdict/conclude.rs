@@ -1,0 +1,473 @@
+//! The judgement: every check, made once the stream has ended.
+//!
+//! Each check is a function that adds one line to the checklist and any number of reasons; the
+//! verdict is the weight of the heaviest reason. So no check can overrule another, and a check that
+//! could not be made can't be mistaken for one that passed.
+//!
+//! What it does not do: know how severe is severe enough for the caller. It never says "retry".
+
+use crate::format::snapshot::{Positions, Verdict};
+use crate::innodb::Lsn;
+use crate::innodb::frm::Missing;
+use crate::innodb::redo::RedoHeader;
+use crate::parse::fault::Fault;
+use crate::parse::path::OwnedPath;
+use crate::verdict::lengths::Short;
+use crate::verdict::metadata::Describing;
+use crate::verdict::observer::{Described, Observer, Redo};
+use crate::verdict::presence::Incremental;
+use crate::verdict::reason::{Check, Outcome, Reason, Weight};
+
+/// Tables that are named as missing something; more are only counted.
+const TABLES_NAMED_MAX: usize = 1_000;
+
+/// Undo tablespaces that a server may have.
+const UNDO_TABLESPACES_MAX: u64 = 127;
+
+/// How a producer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// With status 0.
+    Succeeded,
+    /// With another status.
+    Failed(i32),
+    /// By a signal.
+    Killed(i32),
+    /// It wrote to a pipe that somebody else made.
+    Unknown,
+}
+
+/// What is known of the producer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Producer {
+    /// How it ended.
+    pub exit: Exit,
+    /// Whether its messages end in `completed OK!`; `None` if nobody read them.
+    pub completed_ok_seen: Option<bool>,
+}
+
+/// What the parser found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StreamFaults {
+    /// The faults that were kept.
+    pub kept: Vec<Fault>,
+    /// How many there were.
+    pub count: u64,
+}
+
+/// What looking at the pages showed, in words where pages are named (`app/t.ibd, page 7: ...`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PageFindings {
+    /// Pages looked at.
+    pub pages: u64,
+    /// Pages of which nothing vouches for the contents.
+    pub unverifiable: u64,
+    /// Corrupt pages.
+    pub corrupt_count: u64,
+    /// As many of them as are named.
+    pub corrupt: Vec<String>,
+    /// The page changed last, and its LSN.
+    pub newest: Option<(u64, String)>,
+}
+
+/// Whether tables may lie in the system tablespace (`innodb_file_per_table=0`, now or ever).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SharedTables {
+    /// They may: an InnoDB table without a tablespace of its own is worth a note.
+    #[default]
+    Possible,
+    /// They don't: such a table is lost.
+    Excluded,
+}
+
+/// Everything that is known besides what the observer saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    /// The producer's fate.
+    pub producer: Producer,
+    /// The parser's faults.
+    pub faults: StreamFaults,
+    /// The pages.
+    pub pages: PageFindings,
+    /// Where tables may be.
+    pub shared_tables: SharedTables,
+}
+
+/// The verdict, and all that led to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conclusion {
+    /// How far the backup can be trusted.
+    pub verdict: Verdict,
+    /// Why not further, the heaviest first.
+    pub reasons: Vec<Reason>,
+    /// What was checked.
+    pub checklist: Vec<Check>,
+    /// What the backup states about itself.
+    pub positions: Positions,
+}
+
+impl Observer {
+    /// Ends the stream and judges it.
+    pub fn conclude(self, evidence: Evidence) -> Conclusion {
+        let mut judge = Judge::new(&self);
+        judge.check_producer(evidence.producer);
+        judge.check_stream(evidence.faults);
+        judge.check_describing();
+        judge.check_order();
+        judge.check_redo();
+        judge.check_system_files();
+        judge.check_empty_files();
+        judge.check_lengths();
+        judge.check_tables(evidence.shared_tables);
+        judge.check_renames();
+        judge.check_pages(&evidence.pages);
+        judge.check_newest_page(evidence.pages.newest);
+        judge.check_corrupt_at_source();
+        let Judge { mut reasons, checklist, .. } = judge;
+        // Stable, so that reasons of one weight stay in the order of the checklist.
+        reasons.sort_by_key(|reason| std::cmp::Reverse(reason.weight()));
+        let verdict = match reasons.first().map_or(Weight::Note, Reason::weight) {
+            Weight::Note => Verdict::Complete,
+            Weight::Unattested => Verdict::Unattested,
+            Weight::CorruptPages => Verdict::CorruptPages,
+            Weight::Partial => Verdict::Partial,
+        };
+        Conclusion { verdict, reasons, checklist, positions: self.statements.positions }
+    }
+}
+
+/// The checks made so far.
+#[derive(Debug)]
+struct Judge<'a> {
+    seen: &'a Observer,
+    incremental: Incremental,
+    reasons: Vec<Reason>,
+    checklist: Vec<Check>,
+}
+
+impl<'a> Judge<'a> {
+    fn new(seen: &'a Observer) -> Self {
+        let is_incremental =
+            seen.statements.positions.backup_type.as_deref() == Some("incremental");
+        let incremental = if is_incremental { Incremental::Yes } else { Incremental::No };
+        Self { seen, incremental, reasons: Vec::new(), checklist: Vec::new() }
+    }
+
+    fn note(&mut self, name: &'static str, outcome: Outcome, detail: impl Into<String>) {
+        self.checklist.push(Check { name, outcome, detail: detail.into() });
+    }
+
+    /// Adds a check that passed if there is no reason, and failed otherwise.
+    fn settle(&mut self, name: &'static str, reasons: Vec<Reason>, detail: impl Into<String>) {
+        let heavy = reasons.iter().any(|reason| reason.weight() > Weight::Note);
+        let outcome = if heavy { Outcome::Failed } else { Outcome::Passed };
+        self.note(name, outcome, detail);
+        self.reasons.extend(reasons);
+    }
+
+    fn check_producer(&mut self, producer: Producer) {
+        const NAME: &str = "producer";
+        let exit = match producer.exit {
+            Exit::Succeeded => None,
+            Exit::Failed(code) => Some(Reason::ProducerFailed(code)),
+            Exit::Killed(signal) => Some(Reason::ProducerKilled(signal)),
+            Exit::Unknown => Some(Reason::ProducerUnseen),
+        };
+        let said = match producer.completed_ok_seen {
+            Some(true) => None,
+            Some(false) => Some(Reason::NotCompletedOk),
+            None => Some(Reason::MessagesUnseen),
+        };
+        // One that is not seen to exit is not heard either: saying so once is enough.
+        let said = said
+            .filter(|said| *said != Reason::MessagesUnseen || exit != Some(Reason::ProducerUnseen));
+        let reasons: Vec<_> = exit.into_iter().chain(said).collect();
+        if reasons.iter().all(|reason| reason.weight() == Weight::Unattested) && !reasons.is_empty()
+        {
+            self.note(NAME, Outcome::Unknown, "how it ended was not seen");
+            self.reasons.extend(reasons);
+            return;
+        }
+        let detail = if reasons.is_empty() { "exit status 0, completed OK!" } else { "it failed" };
+        self.settle(NAME, reasons, detail);
+    }
+
+    fn check_stream(&mut self, faults: StreamFaults) {
+        let kept = u64::try_from(faults.kept.len()).unwrap_or(u64::MAX);
+        let others = faults.count.saturating_sub(kept);
+        let mut reasons: Vec<_> = faults.kept.into_iter().map(Reason::Fault).collect();
+        if others > 0 {
+            reasons.push(Reason::MoreFaults(others));
+        }
+        let detail = match faults.count {
+            0 => "clean end, every file ended, every crc right".to_owned(),
+            count => format!("{count} faults"),
+        };
+        self.settle("stream", reasons, detail);
+    }
+
+    /// Checks the files that a producer writes at the very end.
+    fn check_describing(&mut self) {
+        let seen = self.seen;
+        let positions = &seen.statements.positions;
+        let mut reasons = Vec::new();
+        let mut wrapped = Vec::new();
+        for kind in [Describing::Checkpoints, Describing::BackupCnf, Describing::Info] {
+            match seen.describing.get(&kind) {
+                None => reasons.push(Reason::MissingFile(kind.name().into())),
+                Some(Described::Wrapped) => wrapped.push(kind.name()),
+                Some(Described::TooLong) => {
+                    let lacks = "end within 64 KiB";
+                    reasons.push(Reason::UnreadableFile { name: kind.name(), lacks });
+                }
+                Some(Described::Read) => {
+                    let name = kind.name();
+                    let lacks = first_lack(kind, positions);
+                    reasons.extend(lacks.map(|lacks| Reason::UnreadableFile { name, lacks }));
+                }
+            }
+        }
+        match positions.backup_type.as_deref() {
+            None | Some("full-backuped" | "incremental") => {}
+            Some(other) => reasons.push(Reason::WrongType(other.into())),
+        }
+        if seen.statements.is_selection {
+            reasons.push(Reason::Selection);
+        }
+        let detail = match wrapped.as_slice() {
+            [] => "checkpoints, settings and info".to_owned(),
+            wrapped => format!("there, but compressed or encrypted: {}", wrapped.join(", ")),
+        };
+        self.settle("describing files", reasons, detail);
+    }
+
+    fn check_order(&mut self) {
+        let after = self.seen.after_info.as_ref();
+        let reasons = after.map(|path| Reason::AfterTheEnd(path.to_string()));
+        self.settle("order", reasons.into_iter().collect(), "the info file comes last");
+    }
+
+    fn check_redo(&mut self) {
+        const NAME: &str = "redo log";
+        let Some(redo) = &self.seen.redo else {
+            let reasons = vec![Reason::MissingFile("ib_logfile0".into())];
+            self.settle(NAME, reasons, "not there, or not to its end");
+            return;
+        };
+        if redo.is_opaque {
+            self.note(NAME, Outcome::Unknown, "it is compressed, encrypted or of another tool");
+            return;
+        }
+        match RedoHeader::parse(&redo.head) {
+            Err(error) => {
+                let reasons = vec![Reason::RedoHead(error.to_string())];
+                self.settle(NAME, reasons, "its head is damaged");
+            }
+            Ok(header) => self.check_redo_length(NAME, redo, &header),
+        }
+    }
+
+    /// Returns the head of the redo log, if it can be read.
+    fn redo_header(&self) -> Option<RedoHeader> {
+        let redo = self.seen.redo.as_ref().filter(|redo| !redo.is_opaque)?;
+        RedoHeader::parse(&redo.head).ok()
+    }
+
+    fn check_redo_length(&mut self, name: &'static str, redo: &Redo, header: &RedoHeader) {
+        let positions = &self.seen.statements.positions;
+        let (Some(to_lsn), Some(last_lsn)) = (positions.to_lsn, positions.last_lsn) else {
+            self.note(name, Outcome::Unknown, "the checkpoints file does not say where it ends");
+            return;
+        };
+        let first = header.first_lsn().get();
+        let Some(expected) = header.file_bytes(Lsn::new(last_lsn)) else {
+            if last_lsn < first {
+                let reasons = vec![Reason::RedoStart { to_lsn, found: first }];
+                self.settle(name, reasons, "it begins after its end");
+            } else {
+                self.note(name, Outcome::Unknown, "of a format before 10.8");
+            }
+            return;
+        };
+        let mut reasons = Vec::new();
+        if redo.length != expected {
+            reasons.push(Reason::RedoLength { expected, found: redo.length });
+        }
+        // A checkpoint during the backup moves to_lsn on; the log still begins where copying did.
+        if first > to_lsn {
+            reasons.push(Reason::RedoStart { to_lsn, found: first });
+        }
+        self.settle(name, reasons, format!("LSN {first} to {last_lsn}, {} bytes", redo.length));
+    }
+
+    fn check_system_files(&mut self) {
+        const NAME: &str = "system tablespace";
+        let statements = &self.seen.statements;
+        let count = statements.undo_tablespaces.unwrap_or(0).min(UNDO_TABLESPACES_MAX);
+        let system = statements.system_files.clone().unwrap_or_else(|| vec!["ibdata1".into()]);
+        let undo = (1..=count).map(|number| format!("undo{number:03}"));
+        let names: Vec<_> = system.into_iter().chain(undo).collect();
+        let missing = names.iter().filter(|name| !self.has_system_file(name));
+        let reasons: Vec<_> = missing.map(|name| Reason::MissingFile(name.clone())).collect();
+        let is_read = self.seen.describing.get(&Describing::BackupCnf) == Some(&Described::Read);
+        if reasons.is_empty() && !is_read {
+            self.note(NAME, Outcome::Unknown, "ibdata1 is there, the settings can't be read");
+            return;
+        }
+        self.settle(NAME, reasons, names.join(", "));
+    }
+
+    /// Tells whether a file of the system tablespace or an undo tablespace is there. Percona's
+    /// servers call the latter `undo_001`.
+    fn has_system_file(&self, name: &str) -> bool {
+        let percona = name.replacen("undo", "undo_", 1);
+        let there = |name: &str| self.seen.presence.has_top(name.as_bytes());
+        [name, &percona].into_iter().any(|name| {
+            let by_delta = self.incremental == Incremental::Yes
+                && there(&format!("{name}.delta"))
+                && there(&format!("{name}.meta"));
+            there(name) || by_delta
+        })
+    }
+
+    fn check_empty_files(&mut self) {
+        let empty = &self.seen.empty;
+        let named = empty.paths.keys().map(|path| Reason::EmptyFile(path.to_string()));
+        let mut reasons: Vec<_> = named.collect();
+        reasons.extend((empty.others > 0).then_some(Reason::MoreFiles(empty.others)));
+        let detail = format!("{} that should not be", reasons.len());
+        self.settle("empty files", reasons, detail);
+    }
+
+    /// Checks the files that something in the backup states the length of.
+    fn check_lengths(&mut self) {
+        let Observer { short, statements, .. } = self.seen;
+        let began = self.redo_header().map(|header| header.first_lsn().get());
+        let several = statements.system_files.as_ref().is_some_and(|files| files.len() > 1);
+        let is_short = |path: &OwnedPath, short: &Short| match short.stated_at_lsn {
+            // It grew while it was copied, or several files share the count.
+            Some(lsn) => {
+                began.is_some_and(|began| lsn <= began)
+                    && !(several && path.as_bytes().starts_with(b"ibdata"))
+            }
+            None => true,
+        };
+        let named = short.paths.iter().filter(|(path, short)| is_short(path, short));
+        let mut reasons: Vec<_> = named
+            .map(|(path, short)| {
+                let Short { length, stated, .. } = *short;
+                Reason::ShortFile { path: path.to_string(), length, stated }
+            })
+            .collect();
+        reasons.extend((short.others > 0).then_some(Reason::MoreFiles(short.others)));
+        let detail = format!("{} shorter than stated", reasons.len());
+        self.settle("lengths", reasons, detail);
+    }
+
+    fn check_tables(&mut self, shared: SharedTables) {
+        let (mut tables, mut unread, mut others) = (0_u64, 0_u64, 0_u64);
+        let mut reasons = Vec::new();
+        for (table, definition, files) in self.seen.presence.defined_tables() {
+            tables += 1;
+            unread += u64::from(definition.is_none());
+            let missing = definition.map_or(Missing::Nothing, |frm| {
+                frm.missing(|suffix| files.has(suffix, self.incremental))
+            });
+            let reason = match missing {
+                Missing::Certain(suffix) => Some(Reason::MissingTableFile { table, suffix }),
+                Missing::Perhaps(suffix) if shared == SharedTables::Excluded => {
+                    Some(Reason::MissingTableFile { table, suffix })
+                }
+                Missing::Perhaps(suffix) => Some(Reason::PerhapsMissing { table, suffix }),
+                Missing::Nothing if files.lacks_meta() => {
+                    Some(Reason::MissingTableFile { table, suffix: ".meta" })
+                }
+                Missing::Nothing => None,
+            };
+            let Some(reason) = reason else { continue };
+            if reasons.len() < TABLES_NAMED_MAX || reason.weight() > Weight::Note {
+                reasons.push(reason);
+            } else {
+                others += 1;
+            }
+        }
+        // The tables come in the order of their hashes, which differs each night.
+        reasons.sort_by_key(ToString::to_string);
+        let detail = format!(
+            "{tables} definitions, {} without data, {unread} unreadable",
+            others.saturating_add(u64::try_from(reasons.len()).unwrap_or(u64::MAX))
+        );
+        self.settle("tables", reasons, detail);
+    }
+
+    fn check_renames(&mut self) {
+        let seen = self.seen;
+        let lost = seen.lost.paths.iter();
+        let lost = lost.filter(|(to, _)| seen.presence.has(to.as_path()) == Some(false));
+        let named = lost.map(|(to, from)| {
+            let (from, to) = (from.to_string(), to.to_string());
+            Reason::LostRename { from, to }
+        });
+        let mut reasons: Vec<_> = named.collect();
+        reasons.extend((seen.lost.others > 0).then_some(Reason::MoreFiles(seen.lost.others)));
+        let detail = format!("{} of files that never came", reasons.len());
+        self.settle("renames", reasons, detail);
+    }
+
+    fn check_pages(&mut self, pages: &PageFindings) {
+        const NAME: &str = "pages";
+        let named = u64::try_from(pages.corrupt.len()).unwrap_or(u64::MAX);
+        let others = pages.corrupt_count.saturating_sub(named);
+        let mut reasons: Vec<_> =
+            pages.corrupt.iter().map(|page| Reason::CorruptPage(page.clone())).collect();
+        reasons.extend((others > 0).then_some(Reason::MoreCorruptPages(others)));
+        if pages.pages == 0 && reasons.is_empty() {
+            self.note(NAME, Outcome::Unknown, "no page was looked at");
+            return;
+        }
+        let PageFindings { pages, unverifiable, corrupt_count, .. } = pages;
+        let detail = format!("{pages} pages, {corrupt_count} corrupt, {unverifiable} unverifiable");
+        self.settle(NAME, reasons, detail);
+    }
+
+    fn check_newest_page(&mut self, newest: Option<(u64, String)>) {
+        const NAME: &str = "page lsn";
+        let (Some((lsn, page)), Some(last_lsn)) = (newest, self.seen.statements.positions.last_lsn)
+        else {
+            self.note(NAME, Outcome::Unknown, "no page or no last_lsn to compare");
+            return;
+        };
+        let detail = format!("newest {lsn}, log ends at {last_lsn}");
+        let future = (lsn > last_lsn).then_some(Reason::FutureLsn { page, lsn, last_lsn });
+        self.settle(NAME, future.into_iter().collect(), detail);
+    }
+
+    fn check_corrupt_at_source(&mut self) {
+        const NAME: &str = "corrupt at source";
+        let Some(described) = self.seen.describing.get(&Describing::CorruptedPages) else {
+            self.settle(NAME, Vec::new(), "the producer lists none");
+            return;
+        };
+        let lines = &self.seen.statements.corrupted_pages;
+        let mut reasons: Vec<_> = lines.iter().cloned().map(Reason::CorruptAtSource).collect();
+        if reasons.is_empty() {
+            reasons.push(Reason::CorruptAtSource(format!("something ({described:?})")));
+        }
+        self.settle(NAME, reasons, "the producer passed corrupt pages on");
+    }
+}
+
+/// Returns the first statement that a describing file must make and does not.
+fn first_lack(kind: Describing, positions: &Positions) -> Option<&'static str> {
+    let statements: &[(&'static str, bool)] = match kind {
+        Describing::Checkpoints => &[
+            ("backup_type", positions.backup_type.is_some()),
+            ("to_lsn", positions.to_lsn.is_some()),
+            ("last_lsn", positions.last_lsn.is_some()),
+        ],
+        Describing::BackupCnf => &[("innodb_page_size", positions.page_size.is_some())],
+        Describing::Info => &[("end_time", positions.end_time.is_some())],
+        Describing::BinlogInfo | Describing::GaleraInfo | Describing::CorruptedPages => &[],
+    };
+    statements.iter().find(|(_, is_made)| !is_made).map(|(name, _)| *name)
+}

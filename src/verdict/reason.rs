@@ -1,0 +1,283 @@
+//! Why a backup is not complete, in words for whoever is woken up by it.
+//!
+//! A reason says which file, what is wrong with it, and what to do. It is shown in lists, stored in
+//! snapshots and sent in mails, so that it stands alone in one line.
+
+use crate::format::snapshot;
+use crate::parse::fault::Fault;
+use std::fmt;
+
+/// How much a reason lowers the verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Weight {
+    /// Not at all: worth knowing.
+    Note,
+    /// Good as far as can be seen.
+    Unattested,
+    /// Whole, with bad pages.
+    CorruptPages,
+    /// Not to be relied upon.
+    Partial,
+}
+
+/// One reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// The parser found a fault.
+    Fault(Fault),
+    /// More of them than are kept.
+    MoreFaults(u64),
+    /// The producer ended with this status.
+    ProducerFailed(i32),
+    /// The producer was killed by this signal.
+    ProducerKilled(i32),
+    /// The producer's exit status is not known.
+    ProducerUnseen,
+    /// The producer's messages do not end in `completed OK!`.
+    NotCompletedOk,
+    /// Nobody read the producer's messages.
+    MessagesUnseen,
+    /// A file that every backup has is not there, or not to its end.
+    MissingFile(String),
+    /// A describing file is there but can't be one.
+    UnreadableFile {
+        /// The file.
+        name: &'static str,
+        /// What it lacks.
+        lacks: &'static str,
+    },
+    /// Something follows the file that is written last.
+    AfterTheEnd(String),
+    /// The backup is of a kind that can't come from a running server.
+    WrongType(String),
+    /// The redo log's length does not fit the LSN at which the backup ended.
+    RedoLength {
+        /// Bytes that there should be.
+        expected: u64,
+        /// Bytes that arrived.
+        found: u64,
+    },
+    /// The redo log begins after the backup's checkpoint.
+    RedoStart {
+        /// `to_lsn` of the checkpoints file.
+        to_lsn: u64,
+        /// Where the log begins.
+        found: u64,
+    },
+    /// The redo log's head is damaged.
+    RedoHead(String),
+    /// A table's data file is not there.
+    MissingTableFile {
+        /// Database and table.
+        table: String,
+        /// What the file's name ends in.
+        suffix: &'static str,
+    },
+    /// A table's data file is not there, but its data may be elsewhere.
+    PerhapsMissing {
+        /// Database and table.
+        table: String,
+        /// What the file's name ends in.
+        suffix: &'static str,
+    },
+    /// A file that is never empty is.
+    EmptyFile(String),
+    /// A file was renamed that is not in the stream.
+    LostRename {
+        /// Its old name.
+        from: String,
+        /// Its new name.
+        to: String,
+    },
+    /// More files of one kind of trouble than are kept.
+    MoreFiles(u64),
+    /// A page is corrupt.
+    CorruptPage(String),
+    /// More of them than are named.
+    MoreCorruptPages(u64),
+    /// The producer passed on pages that it knew to be corrupt.
+    CorruptAtSource(String),
+    /// A file is shorter than it says, or than its index file says.
+    ShortFile {
+        /// The file.
+        path: String,
+        /// Bytes that arrived.
+        length: u64,
+        /// Bytes that there should be at least.
+        stated: u64,
+    },
+    /// A page was changed after the redo log ended.
+    FutureLsn {
+        /// The page.
+        page: String,
+        /// Its LSN.
+        lsn: u64,
+        /// The end of the redo log.
+        last_lsn: u64,
+    },
+    /// Only some databases were backed up.
+    Selection,
+}
+
+impl Reason {
+    /// Returns how much the reason lowers the verdict.
+    pub fn weight(&self) -> Weight {
+        match self {
+            Self::PerhapsMissing { .. } | Self::Selection => Weight::Note,
+            Self::ProducerUnseen | Self::MessagesUnseen => Weight::Unattested,
+            Self::CorruptPage(_) | Self::MoreCorruptPages(_) | Self::CorruptAtSource(_) => {
+                Weight::CorruptPages
+            }
+            Self::Fault(_)
+            | Self::MoreFaults(_)
+            | Self::ProducerFailed(_)
+            | Self::ProducerKilled(_)
+            | Self::NotCompletedOk
+            | Self::MissingFile(_)
+            | Self::UnreadableFile { .. }
+            | Self::AfterTheEnd(_)
+            | Self::WrongType(_)
+            | Self::RedoLength { .. }
+            | Self::RedoStart { .. }
+            | Self::RedoHead(_)
+            | Self::MissingTableFile { .. }
+            | Self::EmptyFile(_)
+            | Self::LostRename { .. }
+            | Self::MoreFiles(_)
+            | Self::ShortFile { .. }
+            | Self::FutureLsn { .. } => Weight::Partial,
+        }
+    }
+
+    /// Returns what to do about it.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Fault(_) | Self::MoreFaults(_) => {
+                "the stream was cut or damaged on its way, look at the producer's log, run it again"
+            }
+            Self::ProducerFailed(_) | Self::ProducerKilled(_) | Self::NotCompletedOk => {
+                "its last messages say why, run it again once that is mended"
+            }
+            Self::ProducerUnseen => "let haulout start mariabackup to see how it ends",
+            Self::MessagesUnseen => "let haulout read the producer's messages",
+            Self::MissingFile(_) | Self::UnreadableFile { .. } | Self::EmptyFile(_) => {
+                "the producer stopped early or the stream lost it, run the backup again"
+            }
+            Self::AfterTheEnd(_) => "two streams may have been joined, run the backup again",
+            Self::WrongType(_) => "stream it from a running server with mariabackup --backup",
+            Self::RedoLength { .. } => {
+                "the log was overrun or cut and the backup can't be prepared, run it again, with a \
+                 larger innodb_log_file_size if the producer's log says so"
+            }
+            Self::RedoStart { .. } | Self::RedoHead(_) => {
+                "the backup can't be prepared, run it again"
+            }
+            Self::MissingTableFile { .. } | Self::LostRename { .. } => {
+                "the table is not restorable from this backup, most likely it was renamed while it \
+                 was copied, run the backup again"
+            }
+            Self::PerhapsMissing { .. } => {
+                "right if the table is in the system tablespace or its tablespace was discarded"
+            }
+            Self::MoreFiles(_) => "run the backup again",
+            Self::CorruptPage(_) | Self::MoreCorruptPages(_) | Self::CorruptAtSource(_) => {
+                "run CHECK TABLE at the source and keep the last complete backup until then"
+            }
+            Self::ShortFile { .. } => "the stream lost the file's end, run the backup again",
+            Self::FutureLsn { .. } => "pages and log are not of one backup, run it again",
+            Self::Selection => "a restore has only the selected databases",
+        }
+    }
+
+    fn what(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fault(fault) => write!(f, "{fault}"),
+            Self::MoreFaults(count) => write!(f, "{count} more faults in the stream"),
+            Self::ProducerFailed(code) => write!(f, "the producer ended with status {code}"),
+            Self::ProducerKilled(signal) => write!(f, "the producer was killed by signal {signal}"),
+            Self::ProducerUnseen => f.write_str("the producer's exit status is not known"),
+            Self::NotCompletedOk => f.write_str("the producer did not say 'completed OK!'"),
+            Self::MessagesUnseen => f.write_str("nobody saw whether the producer completed"),
+            Self::MissingFile(name) => write!(f, "{name} is not in the stream"),
+            Self::UnreadableFile { name, lacks } => write!(f, "{name} has no {lacks}"),
+            Self::AfterTheEnd(path) => {
+                write!(f, "'{path}' follows xtrabackup_info, which a producer writes last")
+            }
+            Self::WrongType(kind) => write!(f, "the backup_type is '{kind}'"),
+            Self::RedoLength { expected, found } => {
+                write!(f, "ib_logfile0 has {found} bytes, its last_lsn calls for {expected}")
+            }
+            Self::RedoStart { to_lsn, found } => {
+                write!(f, "ib_logfile0 begins at LSN {found}, after the checkpoint at {to_lsn}")
+            }
+            Self::RedoHead(why) => write!(f, "ib_logfile0: {why}"),
+            Self::MissingTableFile { table, suffix } | Self::PerhapsMissing { table, suffix } => {
+                write!(f, "table '{table}' is defined but has no {suffix} file in the stream")
+            }
+            Self::EmptyFile(path) => write!(f, "'{path}' has no bytes"),
+            Self::LostRename { from, to } => {
+                write!(f, "'{from}' was renamed to '{to}', neither is in the stream")
+            }
+            Self::MoreFiles(count) => write!(f, "{count} more files are missing or empty"),
+            Self::CorruptPage(page) => write!(f, "corrupt page: {page}"),
+            Self::MoreCorruptPages(count) => write!(f, "{count} more corrupt pages"),
+            Self::CorruptAtSource(line) => write!(f, "innodb_corrupted_pages lists '{line}'"),
+            Self::ShortFile { path, length, stated } => {
+                write!(f, "'{path}' has {length} bytes, it should have at least {stated}")
+            }
+            Self::FutureLsn { page, lsn, last_lsn } => {
+                write!(f, "{page} has LSN {lsn}, but the redo log ends at {last_lsn}")
+            }
+            Self::Selection => f.write_str("only some databases were backed up"),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.what(f)?;
+        write!(f, ": {}", self.advice())
+    }
+}
+
+/// How a check came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was made and all is well.
+    Passed,
+    /// It was made and something is wrong.
+    Failed,
+    /// It could not be made.
+    Unknown,
+    /// It does not apply.
+    Skipped,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+            Self::Skipped => "skipped",
+        })
+    }
+}
+
+/// One line of the checklist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// What was looked at.
+    pub name: &'static str,
+    /// How it came out.
+    pub outcome: Outcome,
+    /// What was seen.
+    pub detail: String,
+}
+
+impl From<Check> for snapshot::Check {
+    fn from(check: Check) -> Self {
+        let Check { name, outcome, detail } = check;
+        Self { name: name.into(), outcome: outcome.to_string(), detail }
+    }
+}

@@ -1,0 +1,429 @@
+//! What is called complete, and what never is.
+
+use super::*;
+use crate::base::num::{narrow, wide};
+use crate::format::snapshot::Verdict;
+use crate::parse::frame::{Body, Extent};
+use crate::parse::item::Item;
+use crate::parse::path::PathSeed;
+use crate::parse::testing::{Stream, ingest};
+use crate::parse::{Parser, Step, StreamEnd};
+
+/// Parses and observes a stream as the pipeline does.
+fn conclude(stream: &[u8], change: impl FnOnce(&mut Evidence)) -> Conclusion {
+    let seed = PathSeed::new([5; 16]);
+    let (mut parser, mut observer) = (Parser::new(seed), Observer::new(seed));
+    let mut at = 0;
+    let end = loop {
+        let (header_len, item) = match parser.step(&stream[at..]) {
+            Step::Item { header_len, item } => (header_len, item),
+            Step::NeedMore { .. } if at == stream.len() => break StreamEnd::Boundary,
+            Step::NeedMore { .. } => {
+                break StreamEnd::InsideHeader { bytes: wide(stream.len() - at) };
+            }
+            Step::Malformed(_) => break StreamEnd::AfterMalformed,
+        };
+        at += header_len;
+        let interest = observer.item(&item);
+        let Item::Payload(payload) = item else { continue };
+        let rest = &stream[at..];
+        let bytes = rest.get(..narrow(payload.extent.len)).unwrap_or(rest);
+        if payload.at < interest.until {
+            observer.bytes(payload.target.member, payload.at, bytes);
+        }
+        at += bytes.len();
+        if wide(bytes.len()) < payload.extent.len {
+            break StreamEnd::InsidePayload { arrived: wide(bytes.len()) };
+        }
+        parser.payload_done(crc32fast::hash(bytes));
+    };
+    let parsed = parser.finish(end);
+    let mut evidence = Evidence {
+        producer: Producer { exit: Exit::Succeeded, completed_ok_seen: Some(true) },
+        faults: StreamFaults { kept: parsed.faults, count: parsed.fault_count },
+        pages: PageFindings {
+            pages: 9,
+            newest: Some((70, "ibdata1, page 3".into())),
+            ..PageFindings::default()
+        },
+        shared_tables: SharedTables::Possible,
+    };
+    change(&mut evidence);
+    observer.conclude(evidence)
+}
+
+fn judge(stream: Stream) -> Conclusion {
+    conclude(&stream.bytes, |_| {})
+}
+
+/// Expects the verdict *partial*, with one reason, that begins so.
+fn expect_partial(stream: Stream, reason: &str) {
+    let conclusion = judge(stream);
+    assert_eq!(conclusion.verdict, Verdict::Partial, "{:?}", conclusion.reasons);
+    let words = conclusion.reasons[0].to_string();
+    assert!(words.starts_with(reason), "{words}");
+    let heavy = conclusion.reasons.iter().filter(|reason| reason.weight() == Weight::Partial);
+    assert_eq!(heavy.count(), 1, "{:?}", conclusion.reasons);
+}
+
+fn expect_complete(stream: Stream) {
+    let conclusion = judge(stream);
+    assert_eq!(conclusion.verdict, Verdict::Complete, "{:?}", conclusion.reasons);
+}
+
+const INNODB: u8 = 12;
+const MYISAM: u8 = 9;
+const ARIA: u8 = 42;
+const PARTITIONED: u8 = 20;
+
+fn frm(engine: u8) -> Vec<u8> {
+    let mut bytes = vec![0; 4096];
+    bytes[..4].copy_from_slice(&[0xfe, 1, 10, engine]);
+    bytes[61] = MYISAM;
+    bytes
+}
+
+/// A redo log from LSN 50 to 90, as MariaDB since 10.8 writes it.
+#[expect(clippy::big_endian_bytes, reason = "InnoDB is big-endian")]
+fn redo() -> Vec<u8> {
+    let mut bytes = vec![0; 12_288 + 40];
+    bytes[..4].copy_from_slice(b"Phys");
+    bytes[8..16].copy_from_slice(&50_u64.to_be_bytes());
+    bytes[16..31].copy_from_slice(b"Backup 10.11.19");
+    let crc = crc_fast::crc32_iscsi(&bytes[..508]);
+    bytes[508..512].copy_from_slice(&crc.to_be_bytes());
+    bytes
+}
+
+const CHECKPOINTS: &[u8] =
+    b"backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = 50\nlast_lsn = 90\n";
+const CNF: &[u8] = b"[mysqld]\ninnodb_data_file_path=ibdata1:12M:autoextend\n\
+    innodb_page_size=16384\ninnodb_undo_tablespaces=1\n";
+const INFO: &[u8] = b"tool_command = --password=hunter2\ntool_version = 10.11.19-MariaDB\n\
+    server_version = 10.11.19-MariaDB\nend_time = 2026-11-20 17:31:06\n";
+
+fn head() -> Stream {
+    Stream::default().payload("ib_logfile0", 0, &redo()[..12_288]).file("undo001", b"undo")
+}
+
+fn tables(stream: Stream) -> Stream {
+    stream
+        .file("app/i.ibd", b"innodb")
+        .file("ibdata1", b"system")
+        .file("app/a.MAI", b"index")
+        .file("app/a.MAD", b"data")
+        .file("app/m.MYI", b"index")
+        .end("app/m.MYD")
+        .file("app/i.frm", &frm(INNODB))
+        .file("app/a.frm", &frm(ARIA))
+        .file("app/m.frm", &frm(MYISAM))
+        .file("app/v.frm", b"TYPE=VIEW\nquery=select 1")
+        .file("app/p.frm", &frm(PARTITIONED))
+        .file("app/p.par", b"par")
+        .file("app/p#P#p0.MYI", b"index")
+        .file("app/p#P#p0.MYD", b"data")
+}
+
+fn tail(stream: Stream) -> Stream {
+    stream
+        .file("xtrabackup_binlog_info", b"bin.7\t330\t0-1-5\n")
+        .payload("ib_logfile0", 12_288, &redo()[12_288..])
+        .end("ib_logfile0")
+        .file("xtrabackup_checkpoints", CHECKPOINTS)
+        .file("backup-my.cnf", CNF)
+        .file("xtrabackup_info", INFO)
+}
+
+fn good() -> Stream {
+    tail(tables(head()))
+}
+
+/// The good stream with more before its tail.
+fn with(more: impl FnOnce(Stream) -> Stream) -> Stream {
+    tail(more(tables(head())))
+}
+
+/// A good stream whose tail is another.
+fn ending(checkpoints: &[u8], cnf: &[u8], info: &[u8]) -> Stream {
+    tables(head())
+        .payload("ib_logfile0", 12_288, &redo()[12_288..])
+        .end("ib_logfile0")
+        .file("mariadb_backup_checkpoints", checkpoints)
+        .file("backup-my.cnf", cnf)
+        .file("mariadb_backup_info", info)
+}
+
+#[test]
+fn a_whole_backup_is_complete_and_says_what_it_is() {
+    let conclusion = judge(good());
+    assert_eq!(conclusion.verdict, Verdict::Complete, "{:?}", conclusion.reasons);
+    assert_eq!(conclusion.reasons, []);
+    let failed = conclusion.checklist.iter().find(|check| check.outcome != Outcome::Passed);
+    assert_eq!(failed, None);
+    let positions = conclusion.positions;
+    assert_eq!((positions.to_lsn, positions.last_lsn), (Some(50), Some(90)));
+    assert_eq!(positions.binlog_position, Some(330));
+    assert_eq!(positions.page_size, Some(16_384));
+    expect_complete(ending(CHECKPOINTS, CNF, INFO));
+}
+
+#[test]
+fn no_cut_of_a_good_stream_is_complete() {
+    let stream = good();
+    let coarse = (0..stream.bytes.len()).step_by(17);
+    for at in stream.frames.iter().copied().chain(coarse) {
+        let conclusion = conclude(&stream.bytes[..at], |_| {});
+        assert_eq!(conclusion.verdict, Verdict::Partial, "cut at {at}");
+    }
+}
+
+#[test]
+fn no_stream_that_lost_or_gained_a_frame_is_complete() {
+    let Stream { bytes, frames } = good();
+    let ends = frames.iter().copied().skip(1).chain([bytes.len()]);
+    // No other file says that the binary log's position was there, or that these had bytes.
+    let unsaid = ["xtrabackup_binlog_info", "app/p#P#p0.MYD", "app/a.MAD"];
+    let verdict_on = |parts: [&[u8]; 2]| conclude(&parts.concat(), |_| {}).verdict;
+    for (from, to) in frames.iter().copied().zip(ends) {
+        let kind = bytes[from + 9];
+        let is_one_of =
+            |paths: &[&str]| paths.iter().any(|p| bytes[from + 14..].starts_with(p.as_bytes()));
+        let without = verdict_on([&bytes[..from], &bytes[to..]]);
+        let may_pass = kind == b'P' && is_one_of(&unsaid);
+        assert_eq!(without == Verdict::Complete, may_pass, "without the frame at {from}");
+        // The second end of a file empties it.
+        let twice = verdict_on([&bytes[..to], &bytes[from..]]);
+        let may_pass = kind == b'E' && (is_one_of(&unsaid) || is_one_of(&["app/m.MYD"]));
+        assert_eq!(twice == Verdict::Complete, may_pass, "with the frame at {from} twice");
+    }
+}
+
+#[test]
+fn the_producers_fate_decides() {
+    let stream = good().bytes;
+    let fate = |exit, completed_ok_seen| {
+        let producer = Producer { exit, completed_ok_seen };
+        conclude(&stream, |evidence| evidence.producer = producer).verdict
+    };
+    assert_eq!(fate(Exit::Succeeded, Some(true)), Verdict::Complete);
+    assert_eq!(fate(Exit::Unknown, None), Verdict::Unattested);
+    assert_eq!(fate(Exit::Unknown, Some(true)), Verdict::Unattested);
+    assert_eq!(fate(Exit::Succeeded, None), Verdict::Unattested);
+    assert_eq!(fate(Exit::Succeeded, Some(false)), Verdict::Partial);
+    assert_eq!(fate(Exit::Unknown, Some(false)), Verdict::Partial);
+    assert_eq!(fate(Exit::Failed(1), Some(true)), Verdict::Partial);
+    assert_eq!(fate(Exit::Killed(9), None), Verdict::Partial);
+}
+
+#[test]
+fn pages_lower_the_verdict_and_name_themselves() {
+    let stream = good().bytes;
+    let corrupt = |evidence: &mut Evidence| {
+        evidence.pages.corrupt_count = 3;
+        evidence.pages.corrupt = vec!["app/i.ibd, page 7: checksum".into()];
+    };
+    let conclusion = conclude(&stream, corrupt);
+    assert_eq!(conclusion.verdict, Verdict::CorruptPages);
+    assert!(conclusion.reasons[0].to_string().starts_with("corrupt page: app/i.ibd, page 7"));
+    assert_eq!(conclusion.reasons[1], Reason::MoreCorruptPages(2));
+    let future = conclude(&stream, |evidence| evidence.pages.newest = Some((91, "x".into())));
+    assert_eq!(future.verdict, Verdict::Partial);
+    let listed = good().file("innodb_corrupted_pages", b"app/i 22\n6 8 9\n");
+    let listed = judge(listed);
+    assert_eq!(listed.verdict, Verdict::CorruptPages);
+    assert_eq!(listed.reasons[0], Reason::CorruptAtSource("app/i 22".into()));
+}
+
+#[test]
+fn the_redo_log_must_be_as_long_as_the_checkpoint_says() {
+    let longer = b"backup_type = full-backuped\nto_lsn = 50\nlast_lsn = 91\n";
+    expect_partial(ending(longer, CNF, INFO), "ib_logfile0 has 12328 bytes, its last_lsn calls");
+    let other = b"backup_type = full-backuped\nto_lsn = 49\nlast_lsn = 90\n";
+    expect_partial(ending(other, CNF, INFO), "ib_logfile0 begins at LSN 50, after the checkpoint");
+    let moved = b"backup_type = full-backuped\nto_lsn = 88\nlast_lsn = 90\n";
+    expect_complete(ending(moved, CNF, INFO));
+    let early = b"backup_type = full-backuped\nto_lsn = 50\nlast_lsn = 40\n";
+    let early = conclude(&ending(early, CNF, INFO).bytes, |evidence| evidence.pages.newest = None);
+    assert_eq!(early.verdict, Verdict::Partial);
+}
+
+#[test]
+fn describing_files_must_say_what_they_are_for() {
+    let no_end = b"tool_version = 10.11.19-MariaDB\n";
+    expect_partial(
+        ending(CHECKPOINTS, CNF, no_end),
+        "xtrabackup_info (or mariadb_backup_info) has",
+    );
+    expect_partial(ending(CHECKPOINTS, b"[mysqld]\n", INFO), "backup-my.cnf has no innodb_page");
+    let prepared = b"backup_type = log-applied\nto_lsn = 50\nlast_lsn = 90\n";
+    expect_partial(ending(prepared, CNF, INFO), "the backup_type is 'log-applied'");
+    let long = [INFO, &vec![b'\n'; 70_000]].concat();
+    expect_partial(ending(CHECKPOINTS, CNF, &long), "xtrabackup_info (or mariadb_backup_info) has");
+    expect_partial(good().file("app/late.opt", b"x"), "'app/late.opt' follows xtrabackup_info");
+    expect_partial(with(|s| s.remove("undo001")), "undo001 is not in the stream");
+    expect_partial(with(|s| s.remove("ibdata1")), "ibdata1 is not in the stream");
+}
+
+#[test]
+fn a_definition_without_its_data_is_a_lost_table() {
+    let lost = "table 'app/x' is defined but has no .MAI file";
+    expect_partial(with(|s| s.file("app/x.frm", &frm(ARIA)).file("app/x.MAD", b"1")), lost);
+    let lost = "table 'app/m' is defined but has no .MYD file";
+    expect_partial(with(|s| s.remove("app/m.MYD")), lost);
+    let lost = "table 'app/p' is defined but has no #P# file";
+    expect_partial(with(|s| s.remove("app/p#P#*")), lost);
+    expect_complete(with(|s| s.remove("app/m.MYD").remove("app/m.frm")));
+    expect_complete(with(|s| s.file("gone/x.frm", &frm(ARIA)).remove("gone")));
+    expect_complete(with(|s| s.file("app/#sql-1.frm", &frm(ARIA))));
+    expect_complete(with(|s| s.file("app/n.frm", &frm(INNODB)).file("app/n.new", b"x")));
+}
+
+#[test]
+fn an_innodb_table_without_tablespace_is_noted_or_lost_as_the_server_has_it() {
+    let stream = with(|s| s.file("app/x.frm", &frm(INNODB)));
+    let conclusion = conclude(&stream.bytes, |_| {});
+    assert_eq!(conclusion.verdict, Verdict::Complete);
+    assert_eq!(conclusion.reasons.len(), 1, "but it is said");
+    let excluded = |evidence: &mut Evidence| evidence.shared_tables = SharedTables::Excluded;
+    assert_eq!(conclude(&stream.bytes, excluded).verdict, Verdict::Partial);
+    let renamed = with(|s| {
+        s.file("app/old.ibd", b"1").file("app/old.ren", b"app/x").file("app/x.frm", &frm(INNODB))
+    });
+    assert_eq!(conclude(&renamed.bytes, excluded).reasons, []);
+}
+
+#[test]
+fn renames_are_followed_and_a_lost_one_is_told() {
+    expect_complete(with(|s| {
+        s.rename("app/a.MAI", "app/b.MAI")
+            .rename("app/a.MAD", "app/b.MAD")
+            .rename("app/a.frm", "app/b.frm")
+    }));
+    // The file had been copied under its new name already.
+    expect_complete(with(|s| s.rename("app/former.MAD", "app/a.MAD")));
+    // It was dropped afterwards.
+    expect_complete(with(|s| s.rename("app/x.MYD", "app/y.MYD").remove("app/y.MYD")));
+    let lost = "'app/x.MYD' was renamed to 'app/z.MYD', neither is in the stream";
+    expect_partial(
+        with(|s| s.rename("app/x.MYD", "app/y.MYD").rename("app/y.MYD", "app/z.MYD")),
+        lost,
+    );
+}
+
+#[test]
+fn a_file_that_lost_its_end_is_told_unless_it_grew_meanwhile() {
+    #[expect(clippy::big_endian_bytes, reason = "InnoDB is big-endian")]
+    fn tablespace(lsn: u64) -> Vec<u8> {
+        let mut page = vec![0; 16_384];
+        page[16..24].copy_from_slice(&lsn.to_be_bytes());
+        page[46..50].copy_from_slice(&2_u32.to_be_bytes());
+        page[54..58].copy_from_slice(&0x15_u32.to_be_bytes());
+        page
+    }
+    let short = "'app/x.ibd' has 16384 bytes, it should have at least 32768";
+    expect_partial(with(|s| s.file("app/x.ibd", &tablespace(50))), short);
+    expect_complete(with(|s| s.file("app/x.ibd", &tablespace(51))));
+    expect_complete(with(|s| s.file("app/x.ibd", &tablespace(50)).remove("app/x.ibd")));
+    let whole = [tablespace(50), tablespace(50)].concat();
+    expect_complete(with(|s| s.file("app/x.ibd", &whole)));
+    let mut index = vec![0; 200];
+    index[..3].copy_from_slice(&[0xfe, 0xfe, 0x07]);
+    index[75] = 5;
+    let short = "'app/y.MYD' has 4 bytes, it should have at least 5";
+    expect_partial(with(|s| s.file("app/y.MYI", &index).file("app/y.MYD", b"1234")), short);
+    expect_complete(with(|s| s.file("app/y.MYI", &index).file("app/y.MYD", b"12345")));
+}
+
+#[test]
+fn a_file_that_is_never_empty_is_not() {
+    expect_partial(with(|s| s.end("app/corr.ibd")), "'app/corr.ibd' has no bytes");
+    expect_complete(with(|s| s.end("app/corr.ibd").remove("app/corr.ibd")));
+    expect_complete(with(|s| {
+        s.end("app/x.ibd").remove("app").file("app/x.ibd", b"again").remove("app")
+    }));
+}
+
+#[test]
+fn an_increment_has_changed_pages_in_place_of_tablespaces() {
+    let checkpoints = b"backup_type = incremental\nfrom_lsn = 40\nto_lsn = 50\nlast_lsn = 90\n";
+    let increment = |with_meta: bool| {
+        let stream = Stream::default()
+            .payload("ib_logfile0", 0, &redo())
+            .end("ib_logfile0")
+            .file("aria_log_control", b"aria");
+        let names = ["app/i.ibd", "ibdata1", "undo001"];
+        let stream = names.iter().fold(stream, |stream, name| {
+            let meta = format!("{name}.meta");
+            let stream =
+                if with_meta { stream.file(&meta, b"page_size = 16384\n") } else { stream };
+            stream.file(&format!("{name}.delta"), b"XTRA")
+        });
+        stream
+            .file("app/i.frm", &frm(INNODB))
+            .file("xtrabackup_checkpoints", checkpoints)
+            .file("backup-my.cnf", CNF)
+            .file("xtrabackup_info", INFO)
+    };
+    let conclusion = conclude(&increment(true).bytes, |evidence| {
+        evidence.shared_tables = SharedTables::Excluded;
+    });
+    assert_eq!(conclusion.reasons, []);
+    assert_eq!(conclusion.positions.from_lsn, Some(40));
+    assert_eq!(judge(increment(false)).verdict, Verdict::Partial);
+}
+
+#[test]
+fn a_compressed_stream_is_not_failed_for_what_cannot_be_read() {
+    let stream = Stream::default()
+        .file("ib_logfile0.qp", b"qpress10")
+        .file("ibdata1.qp", b"qpress10")
+        .file("undo001.qp", b"qpress10")
+        .file("app/a.frm.qp", b"qpress10")
+        .file("xtrabackup_checkpoints", CHECKPOINTS)
+        .file("backup-my.cnf.qp", b"qpress10")
+        .file("xtrabackup_info.qp", b"qpress10");
+    let conclusion = judge(stream);
+    assert_eq!(conclusion.reasons, []);
+    let unknown = conclusion.checklist.iter().filter(|c| c.outcome == Outcome::Unknown);
+    assert_eq!(
+        unknown.map(|check| check.name).collect::<Vec<_>>(),
+        ["redo log", "system tablespace"]
+    );
+}
+
+#[test]
+fn a_fault_of_the_stream_is_a_reason() {
+    let wrong = Body::Payload(Extent { len: 3, offset: 0, crc: 1 });
+    let stream = with(|s| s.frame(0, "app/x.opt", wrong, b"abc").end("app/x.opt"));
+    expect_partial(stream, "'app/x.opt', stream byte");
+}
+
+#[test]
+fn the_command_line_is_nowhere() {
+    let mut observer = Observer::new(PathSeed::new([0; 16]));
+    let stream = Stream::default().payload("xtrabackup_info", 0, INFO).bytes;
+    let mut parser = Parser::new(PathSeed::new([0; 16]));
+    let Step::Item { item: item @ Item::Payload(payload), .. } = parser.step(&stream) else {
+        panic!("a payload")
+    };
+    assert_eq!(observer.item(&item).until, 65_536);
+    observer.bytes(payload.target.member, 0, INFO);
+    assert!(!format!("{observer:?}").contains("hunter2"));
+    assert!(!format!("{:?}", judge(good())).contains("hunter2"));
+}
+
+#[test]
+fn names_for_the_same_file_do_not_grow_with_the_stream() {
+    let renames = (0..3_000).fold(Stream::default(), |stream, number| {
+        stream.rename(&format!("app/{number}.MYD"), &format!("app/new{number}.MYD"))
+    });
+    let conclusion = judge(renames);
+    assert_eq!(conclusion.verdict, Verdict::Partial);
+    assert!(conclusion.reasons.contains(&Reason::MoreFiles(2_800)));
+    assert!(conclusion.reasons.len() < 220);
+}
+
+#[test]
+fn the_good_stream_parses_without_faults() {
+    assert_eq!(ingest(&good().bytes, &[]).parsed.fault_count, 0);
+}
