@@ -1,0 +1,122 @@
+//! What can go wrong when sealed bytes are read.
+//!
+//! An operator must be able to tell a wrong passphrase from a damaged object, and a damaged object
+//! from one that belongs elsewhere: each has its own variant. The messages speak for this layer
+//! only; whoever read the object adds its name.
+//!
+//! It never carries key material, plaintext or a passphrase.
+
+use crate::base::error::Malformed;
+use crate::seal::holder::Cost;
+use crate::seal::ids::HolderId;
+use crate::seal::ids::RepositoryId;
+use crate::seal::keys::Purpose;
+use crate::seal::suite::Suite;
+
+/// Why sealed bytes were not opened, or plaintext was not sealed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// The bytes do not have the form they should have.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// The bytes are not what was written: an unkeyed checksum tells, so no key is at fault.
+    #[error("{what} is damaged: its checksum does not match")]
+    Damaged {
+        /// The kind of thing.
+        what: &'static str,
+    },
+    /// A newer program wrote this.
+    #[error("{what} has version {found}, this program reads up to {known}")]
+    UnknownVersion {
+        /// The kind of thing.
+        what: &'static str,
+        /// The version it claims.
+        found: u16,
+        /// The newest version known here.
+        known: u16,
+    },
+    /// A code that this program has no meaning for.
+    #[error("unknown {what} {code}")]
+    UnknownCode {
+        /// What the code should name.
+        what: &'static str,
+        /// The code.
+        code: u8,
+    },
+    /// It says that it is something else.
+    #[error("this is a {found} object, not a {expected} object")]
+    KindMismatch {
+        /// What was asked for.
+        expected: &'static str,
+        /// What it claims to be.
+        found: &'static str,
+    },
+    /// Sealed by another suite than the repository uses.
+    #[error("{what} uses suite {found}, but the repository uses {expected}")]
+    SuiteMismatch {
+        /// The kind of thing.
+        what: &'static str,
+        /// The suite of the repository.
+        expected: Suite,
+        /// The suite that it claims.
+        found: Suite,
+    },
+    /// It was written for another repository.
+    #[error("{what} belongs to repository {found}, not to {expected}")]
+    ForeignRepository {
+        /// The kind of thing.
+        what: &'static str,
+        /// The repository that is open.
+        expected: RepositoryId,
+        /// The repository that it names.
+        found: RepositoryId,
+    },
+    /// The key commitment differs: sealed under another key, or another salt.
+    #[error("{what} was sealed under another key")]
+    WrongKey {
+        /// The kind of thing.
+        what: &'static str,
+    },
+    /// The key is right, the tag is not.
+    #[error("{what} is not authentic: altered, or not in its place")]
+    NotAuthentic {
+        /// The kind of thing.
+        what: &'static str,
+    },
+    /// The holder that opened this repository does not have that key.
+    #[error("this key holder does not have the {0}")]
+    KeyNotHeld(Purpose),
+    /// No copy of the secret is sealed in a way that can be opened here.
+    #[error("run record has no copy of the {0} secret for this key holder")]
+    NoCopy(&'static str),
+    /// More than a sealed object may hold.
+    #[error("{what} of {bytes} bytes is over the limit of {bytes_max}")]
+    TooLarge {
+        /// The kind of thing.
+        what: &'static str,
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// The passphrase is not the one.
+    #[error("password does not open key {0}")]
+    WrongPassphrase(HolderId),
+    /// The key file is not the one.
+    #[error("key file does not open key {0}")]
+    WrongKeyFile(HolderId),
+    /// Asked with a passphrase where a key file is needed, or the other way round.
+    #[error("key {holder} is opened by a {needs}")]
+    OtherCredential {
+        /// The holder.
+        holder: HolderId,
+        /// What opens it.
+        needs: &'static str,
+    },
+    /// Key stretching outside what this program accepts: too weak, or made to exhaust memory.
+    #[error("key stretching with {0} is outside the accepted limits")]
+    CostRefused(Cost),
+    /// Key stretching needs more memory than there is.
+    #[error("not enough memory for key stretching with {0}")]
+    NotEnoughMemory(Cost),
+}

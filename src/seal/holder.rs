@@ -1,0 +1,495 @@
+//! Holders: who can open the repository key, and with what.
+//!
+//! The repository key never lies in an encrypted repository as it is. Each holder has an object
+//! `keys/<holder id>` with the key sealed under something that only the holder has: a passphrase,
+//! stretched by Argon2id, or a key file of 32 random bytes. Adding, removing or changing a holder
+//! touches these objects only. Removing one protects the future, not what its owner copied before.
+//!
+//! | at | bytes | field |
+//! |---|---|---|
+//! | 0 | 8 | `HAULOKEY` |
+//! | 8 | 2 | version, 1 |
+//! | 10 | 16 | repository id |
+//! | 26 | 16 | holder id |
+//! | 42 | 1 | protection: 1 passphrase, 2 key file |
+//! | 43 | 1 | payload: 1 the repository key; 2 reserved for write-only holders |
+//! | 44 | 1 | suite of the repository |
+//! | 45 | 1 | zero |
+//! | 46 | 4 | Argon2id memory in KiB; zero for a key file |
+//! | 50 | 4 | Argon2id passes; zero for a key file |
+//! | 54 | 4 | Argon2id lanes; zero for a key file |
+//! | 58 | 32 | salt |
+//! | 90 | 32 | key commitment |
+//! | 122 | 48 | AES-256-GCM-SIV of the repository key (32), tag (16) |
+//! | 170 | 4 | length of the note |
+//! | 174 | .. | the note: a sealed object of kind 8, its context is the holder id |
+//! | end - 16 | 16 | BLAKE3 of all before it, first 16 bytes |
+//!
+//! The wrap key and its commitment derive from `stretched passphrase or key file (32) | salt (32)`.
+//! The associated data are bytes 0 to 122. The key seals one text only, so the nonce is zero.
+//!
+//! The label (a host name, say) and the time are a note sealed with the small object key: whoever
+//! can open the repository can list its holders, and the store learns no names.
+//!
+//! Invariants:
+//! - Parameters of the stretching are checked against [`Limits`] before memory is allocated.
+//! - Damage (checksum), a wrong passphrase (commitment) and a forged record (tag) are told apart.
+//! - The suite is authenticated here, so a store can't strip the encryption of a known repository.
+//!
+//! It does not ask for passphrases, read key files from disks, or judge how good a passphrase is.
+//! Passphrases are taken byte by byte as typed, without Unicode normalization.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use argon2::Algorithm;
+use argon2::Argon2;
+use argon2::Params;
+use argon2::Version;
+use zeroize::Zeroizing;
+
+use crate::base::entropy::Entropy;
+use crate::base::entropy::random;
+use crate::base::error::Malformed;
+use crate::base::hex;
+use crate::base::num::index;
+use crate::base::num::short;
+use crate::base::wire::Reader;
+use crate::seal::checksum;
+use crate::seal::error::SealError;
+use crate::seal::ids::HolderId;
+use crate::seal::ids::RepositoryId;
+use crate::seal::keys::COMMITMENT_BYTES;
+use crate::seal::keys::Commitment;
+use crate::seal::keys::CommittedKey;
+use crate::seal::keys::KEY_BYTES;
+use crate::seal::keys::Keyring;
+use crate::seal::keys::Purpose;
+use crate::seal::keys::RepositoryKey;
+use crate::seal::keys::SALT_BYTES;
+use crate::seal::keys::Salt;
+use crate::seal::keys::Secret;
+use crate::seal::object::ObjectKind;
+use crate::seal::suite::Nonce;
+use crate::seal::suite::Suite;
+use crate::seal::suite::TAG_BYTES;
+
+/// Most bytes that a holder object may have; what is longer is refused unread.
+pub const HOLDER_BYTES_MAX: usize = 4096;
+
+/// Longest label of a holder.
+pub const LABEL_BYTES_MAX: usize = 255;
+
+pub(super) const HOLDER_CONTEXT: &str = "haulout 1 2026 holder wrap key";
+pub(super) const KEY_FILE_CONTEXT: &str = "haulout 1 2026 key file checksum";
+
+const HOLDER: &str = "key holder";
+const MAGIC: [u8; 8] = *b"HAULOKEY";
+const VERSION: u16 = 1;
+const PAYLOAD_REPOSITORY_KEY: u8 = 1;
+const SALT_AT: usize = 58;
+const COMMITMENT_AT: usize = SALT_AT + SALT_BYTES;
+const SEALED_AT: usize = COMMITMENT_AT + COMMITMENT_BYTES;
+const SEALED_BYTES: usize = KEY_BYTES + TAG_BYTES;
+
+/// A passphrase as typed; wiped when dropped.
+pub struct Passphrase(Zeroizing<Vec<u8>>);
+
+impl Passphrase {
+    /// Takes the bytes; an empty passphrase is none.
+    pub fn new(bytes: Vec<u8>) -> Result<Self, SealError> {
+        if bytes.is_empty() {
+            return Err(Malformed { what: "password", why: "is empty" }.into());
+        }
+        Ok(Self(Zeroizing::new(bytes)))
+    }
+}
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Passphrase(hidden)")
+    }
+}
+
+/// 32 random bytes kept outside the repository, which need no stretching.
+///
+/// As a file it is one line that can be printed and typed: `haulout-key-1:`, 64 hexadecimal digits,
+/// a colon and 8 digits of checksum.
+#[derive(Debug)]
+pub struct KeyFile(Secret);
+
+impl KeyFile {
+    const PREFIX: &str = "haulout-key-1:";
+
+    /// Draws a new one.
+    pub fn generate(entropy: &dyn Entropy) -> Self {
+        Self(Secret::build(|bytes| entropy.fill(bytes)))
+    }
+
+    /// Gives the line, with its end.
+    pub fn to_text(&self) -> Zeroizing<String> {
+        let key = Zeroizing::new(hex::encode(self.0.bytes()));
+        let sum = hex::encode(&self.checksum());
+        Zeroizing::new(format!("{}{}:{sum}\n", Self::PREFIX, *key))
+    }
+
+    /// Reads the line; spaces around it do not matter.
+    pub fn from_text(text: &str) -> Result<Self, SealError> {
+        let malformed = |why| SealError::from(Malformed { what: "key file", why });
+        let Some(fields) = text.trim().strip_prefix(Self::PREFIX) else {
+            return Err(malformed("does not begin with haulout-key-1:"));
+        };
+        let Some((key, sum)) = fields.split_once(':') else {
+            return Err(malformed("has no checksum"));
+        };
+        let Some(key) = hex::decode::<KEY_BYTES>(key).map(Zeroizing::new) else {
+            return Err(malformed("does not have 64 hexadecimal digits"));
+        };
+        let file = Self(Secret::build(|bytes| bytes.copy_from_slice(&*key)));
+        if hex::decode(sum) != Some(file.checksum()) {
+            return Err(malformed("its checksum does not match"));
+        }
+        Ok(file)
+    }
+
+    /// 4 bytes that tell a typing error, and next to nothing about the key.
+    fn checksum(&self) -> [u8; 4] {
+        let sum = blake3::derive_key(KEY_FILE_CONTEXT, self.0.bytes());
+        *sum.first_chunk().expect("a checksum is shorter than a hash")
+    }
+}
+
+/// What somebody opens a repository with.
+#[derive(Debug)]
+pub enum Credential {
+    /// Something known.
+    Passphrase(Passphrase),
+    /// Something kept.
+    KeyFile(KeyFile),
+}
+
+/// What a new holder's copy of the key is sealed with.
+#[derive(Debug, Clone, Copy)]
+pub enum Protection<'a> {
+    /// A passphrase, and how hard guessing it shall be.
+    Passphrase(&'a Passphrase, Cost),
+    /// A key file.
+    KeyFile(&'a KeyFile),
+}
+
+/// The kinds of protection, as stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProtectionKind {
+    /// Opens with a passphrase.
+    Passphrase,
+    /// Opens with a key file.
+    KeyFile,
+}
+
+impl ProtectionKind {
+    const fn byte(self) -> u8 {
+        match self {
+            Self::Passphrase => 1,
+            Self::KeyFile => 2,
+        }
+    }
+
+    fn from_byte(code: u8) -> Result<Self, SealError> {
+        match code {
+            1 => Ok(Self::Passphrase),
+            2 => Ok(Self::KeyFile),
+            code => Err(SealError::UnknownCode { what: "protection of a key", code }),
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Passphrase => "password",
+            Self::KeyFile => "key file",
+        }
+    }
+}
+
+/// How much work Argon2id makes of one guess.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cost {
+    /// Memory.
+    pub memory_kib: u32,
+    /// Passes over the memory.
+    pub passes: u32,
+    /// Lanes that could run side by side.
+    pub lanes: u32,
+}
+
+impl Cost {
+    /// For passphrases: RFC 9106, the choice for hosts with little memory.
+    pub const STANDARD: Self = Self { memory_kib: 64 << 10, passes: 3, lanes: 4 };
+    /// For a recovery kit, which may be stolen and guessed at leisure.
+    pub const RECOVERY_KIT: Self = Self { memory_kib: 256 << 10, passes: 3, lanes: 4 };
+    /// For tests that open many holders; [`Limits::STANDARD`] refuses it.
+    pub const FOR_TESTS: Self = Self { memory_kib: 64, passes: 1, lanes: 1 };
+
+    const NONE: Self = Self { memory_kib: 0, passes: 0, lanes: 0 };
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { memory_kib, passes, lanes } = self;
+        write!(out, "{memory_kib} KiB, {passes} passes, {lanes} lanes")
+    }
+}
+
+/// Which costs are accepted when a holder is opened.
+///
+/// They come from bytes that anyone with access to the store may have written: too little is a
+/// trap for the next passphrase, too much is an attack on this host.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    memory_kib: RangeInclusive<u32>,
+    passes: RangeInclusive<u32>,
+    lanes: RangeInclusive<u32>,
+}
+
+impl Limits {
+    /// 64 MiB to 4 GiB, at most 16 passes, at most 16 lanes.
+    pub const STANDARD: Self =
+        Self { memory_kib: 64 << 10..=4 << 20, passes: 1..=16, lanes: 1..=16 };
+    /// Accepts [`Cost::FOR_TESTS`] and nothing expensive.
+    pub const FOR_TESTS: Self = Self { memory_kib: 8..=64 << 10, passes: 1..=3, lanes: 1..=4 };
+
+    fn check(&self, cost: Cost) -> Result<(), SealError> {
+        let accepted = self.memory_kib.contains(&cost.memory_kib)
+            && self.passes.contains(&cost.passes)
+            && self.lanes.contains(&cost.lanes);
+        if accepted { Ok(()) } else { Err(SealError::CostRefused(cost)) }
+    }
+}
+
+/// What is known about a holder to those who can open the repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HolderNote {
+    /// A name for people: a host, a person, where the key file is kept.
+    pub label: String,
+    /// When the holder was added, in seconds since 1970.
+    pub created_unix_seconds: u64,
+}
+
+impl HolderNote {
+    fn encode(&self) -> Result<Vec<u8>, SealError> {
+        let bytes = self.label.len();
+        if bytes > LABEL_BYTES_MAX {
+            let what = "label of a key";
+            return Err(SealError::TooLarge { what, bytes, bytes_max: LABEL_BYTES_MAX });
+        }
+        Ok([&self.created_unix_seconds.to_le_bytes(), self.label.as_bytes()].concat())
+    }
+
+    fn decode(text: &[u8]) -> Result<Self, SealError> {
+        let mut input = Reader::new("holder note", text);
+        let created_unix_seconds = input.u64()?;
+        let Ok(label) = str::from_utf8(input.take(input.left())?) else {
+            return Err(input.malformed("its label is no text").into());
+        };
+        Ok(Self { label: label.to_owned(), created_unix_seconds })
+    }
+}
+
+/// What a holder opened.
+#[derive(Debug)]
+pub struct Unlocked {
+    /// The secret of the repository.
+    pub key: RepositoryKey,
+    /// The repository.
+    pub repository: RepositoryId,
+    /// How it seals: authenticated, unlike what `config` says.
+    pub suite: Suite,
+}
+
+impl Unlocked {
+    /// Derives all keys.
+    pub fn keyring(&self) -> Keyring {
+        Keyring::new(self.repository, self.suite, &self.key)
+    }
+}
+
+/// A holder as stored in `keys/<holder id>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    head: Head,
+    commitment: Commitment,
+    sealed: [u8; SEALED_BYTES],
+    note: Vec<u8>,
+}
+
+impl Holder {
+    /// Seals `key`, whose keys `keyring` has, for a new holder.
+    pub fn seal(
+        keyring: &Keyring,
+        key: &RepositoryKey,
+        protection: Protection<'_>,
+        note: &HolderNote,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, SealError> {
+        let config = keyring.subkey(Purpose::Config)?;
+        assert!(key.derive(Purpose::Config).bytes() == config.bytes(), "one key, one keyring");
+        let (kind, cost) = match protection {
+            Protection::Passphrase(_, cost) => (ProtectionKind::Passphrase, cost),
+            Protection::KeyFile(_) => (ProtectionKind::KeyFile, Cost::NONE),
+        };
+        let (repository, suite) = (keyring.repository(), keyring.suite());
+        let (id, salt) = (HolderId::random(entropy), random(entropy));
+        let head = Head { repository, id, kind, suite, cost, salt };
+        let derived = match protection {
+            Protection::Passphrase(passphrase, _) => head.derive(&head.stretch(passphrase)?),
+            Protection::KeyFile(KeyFile(secret)) => head.derive(secret),
+        };
+        let text = note.encode()?;
+        let note = keyring.seal_object(ObjectKind::HolderNote, id.bytes(), &text, entropy)?;
+        let mut sealed = Vec::with_capacity(SEALED_BYTES);
+        sealed.extend_from_slice(key.expose());
+        let aad = head.aad(&derived.commitment);
+        derived.key.seal(Nonce::only(), &aad, &mut sealed, 0);
+        let sealed = *sealed.as_array().expect("a key and a tag");
+        Ok(Self { head, commitment: derived.commitment, sealed, note })
+    }
+
+    /// Opens the repository key.
+    pub fn open(&self, credential: &Credential, limits: &Limits) -> Result<Unlocked, SealError> {
+        let Head { repository, id, kind, suite, cost, .. } = self.head;
+        let (derived, wrong) = match (credential, kind) {
+            (Credential::Passphrase(passphrase), ProtectionKind::Passphrase) => {
+                limits.check(cost)?;
+                let stretched = self.head.stretch(passphrase)?;
+                (self.head.derive(&stretched), SealError::WrongPassphrase(id))
+            }
+            (Credential::KeyFile(KeyFile(secret)), ProtectionKind::KeyFile) => {
+                (self.head.derive(secret), SealError::WrongKeyFile(id))
+            }
+            (Credential::Passphrase(_) | Credential::KeyFile(_), kind) => {
+                return Err(SealError::OtherCredential { holder: id, needs: kind.name() });
+            }
+        };
+        let Some(wrap) = derived.confirm(&self.commitment) else { return Err(wrong) };
+        let mut text = Zeroizing::new(self.sealed.to_vec());
+        wrap.open(&Nonce::only(), &self.head.aad(&self.commitment), &mut text, HOLDER)?;
+        let bytes = text.as_array().expect("the sealed part has the width of a key");
+        Ok(Unlocked { key: RepositoryKey::new(bytes), repository, suite })
+    }
+
+    /// Opens what is known about the holder.
+    pub fn note(&self, keyring: &Keyring) -> Result<HolderNote, SealError> {
+        keyring.require_repository(HOLDER, self.head.repository)?;
+        let kind = ObjectKind::HolderNote;
+        let text = keyring.open_object(kind, self.head.id.bytes(), &self.note)?;
+        HolderNote::decode(&text)
+    }
+
+    /// Its id, which is its name under `keys/`.
+    pub fn id(&self) -> HolderId {
+        self.head.id
+    }
+
+    /// The repository that it says it opens.
+    pub fn repository(&self) -> RepositoryId {
+        self.head.repository
+    }
+
+    /// What opens it.
+    pub fn protection(&self) -> ProtectionKind {
+        self.head.kind
+    }
+
+    /// Gives the bytes of the object.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = self.head.aad(&self.commitment);
+        out.extend_from_slice(&self.sealed);
+        out.extend_from_slice(&short(self.note.len()).to_le_bytes());
+        out.extend_from_slice(&self.note);
+        checksum::append(&mut out);
+        assert!(out.len() <= HOLDER_BYTES_MAX, "labels are short");
+        out
+    }
+
+    /// Reads the bytes of the object. Nothing in it is believed before it opens.
+    pub fn decode(bytes: &[u8]) -> Result<Self, SealError> {
+        if bytes.len() > HOLDER_BYTES_MAX {
+            let (what, bytes_max) = (HOLDER, HOLDER_BYTES_MAX);
+            return Err(SealError::TooLarge { what, bytes: bytes.len(), bytes_max });
+        }
+        let mut input = checksum::open(HOLDER, MAGIC, VERSION, bytes)?;
+        let head = Head::read(&mut input)?;
+        let (commitment, sealed) = (input.array()?, input.array()?);
+        let note_bytes = index(input.u32()?);
+        let note = input.take(note_bytes)?.to_vec();
+        input.finish()?;
+        Ok(Self { head, commitment, sealed, note })
+    }
+}
+
+/// What stands in clear before the commitment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Head {
+    repository: RepositoryId,
+    id: HolderId,
+    kind: ProtectionKind,
+    suite: Suite,
+    cost: Cost,
+    salt: Salt,
+}
+
+impl Head {
+    /// Gives the associated data of the sealed key, which are the first bytes of the object.
+    fn aad(&self, commitment: &Commitment) -> Vec<u8> {
+        let mut out = Vec::with_capacity(HOLDER_BYTES_MAX);
+        out.extend_from_slice(&MAGIC);
+        out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(self.repository.bytes());
+        out.extend_from_slice(self.id.bytes());
+        out.extend_from_slice(&[self.kind.byte(), PAYLOAD_REPOSITORY_KEY, self.suite.byte(), 0]);
+        for number in [self.cost.memory_kib, self.cost.passes, self.cost.lanes] {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+        assert_eq!(out.len(), SALT_AT, "the table and the code agree");
+        out.extend_from_slice(&self.salt);
+        out.extend_from_slice(commitment);
+        assert_eq!(out.len(), SEALED_AT, "the table and the code agree");
+        out
+    }
+
+    fn read(input: &mut Reader<'_>) -> Result<Self, SealError> {
+        let repository = RepositoryId::new(input.array()?);
+        let id = HolderId::new(input.array()?);
+        let kind = ProtectionKind::from_byte(input.u8()?)?;
+        match input.u8()? {
+            PAYLOAD_REPOSITORY_KEY => {}
+            code => return Err(SealError::UnknownCode { what: "payload of a key", code }),
+        }
+        let suite = Suite::from_byte(input.u8()?)?;
+        if input.u8()? != 0 {
+            return Err(input.malformed("a reserved byte is not zero").into());
+        }
+        let (memory_kib, passes, lanes) = (input.u32()?, input.u32()?, input.u32()?);
+        let cost = Cost { memory_kib, passes, lanes };
+        if kind == ProtectionKind::KeyFile && cost != Cost::NONE {
+            return Err(input.malformed("a key file has no stretching").into());
+        }
+        Ok(Self { repository, id, kind, suite, cost, salt: input.array()? })
+    }
+
+    fn stretch(&self, passphrase: &Passphrase) -> Result<Secret, SealError> {
+        let Cost { memory_kib, passes, lanes } = self.cost;
+        let params = Params::new(memory_kib, passes, lanes, Some(KEY_BYTES))
+            .map_err(|_| SealError::CostRefused(self.cost))?;
+        let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let mut outcome = Ok(());
+        let secret = Secret::build(|bytes| {
+            outcome = argon.hash_password_into(&passphrase.0, &self.salt, bytes);
+        });
+        outcome.map(|()| secret).map_err(|_| SealError::NotEnoughMemory(self.cost))
+    }
+
+    fn derive(&self, secret: &Secret) -> CommittedKey {
+        let parts: [&[u8]; 2] = [secret.bytes(), &self.salt];
+        CommittedKey::derive(Suite::Aes256GcmSiv, HOLDER_CONTEXT, &parts)
+    }
+}

@@ -1,0 +1,86 @@
+//! The random names that sealed things are bound to.
+//!
+//! Each id is its own type, so that a run can't be looked up as a holder. They are random, say
+//! nothing about hosts or times, and have one spelling: lower-case hexadecimal.
+//!
+//! They are no secrets and give no protection by themselves: they are what associated data name.
+
+use std::fmt;
+
+use crate::base::entropy::Entropy;
+use crate::base::entropy::random;
+use crate::base::hex;
+
+macro_rules! random_id {
+    ($(#[$doc:meta])* $name:ident, $bytes:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; $bytes]);
+
+        impl $name {
+            /// Width in bytes.
+            pub const BYTES: usize = $bytes;
+
+            /// Takes bytes that were read.
+            pub const fn new(bytes: [u8; $bytes]) -> Self {
+                Self(bytes)
+            }
+
+            /// Draws a new one.
+            pub fn random(entropy: &dyn Entropy) -> Self {
+                Self(random(entropy))
+            }
+
+            /// Reads the spelling that `Display` writes, and no other.
+            pub fn parse(text: &str) -> Option<Self> {
+                hex::decode(text).map(Self)
+            }
+
+            /// The bytes as they are stored.
+            pub const fn bytes(&self) -> &[u8; $bytes] {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str(&hex::encode(&self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(out, concat!(stringify!($name), "({})"), self)
+            }
+        }
+    };
+}
+
+random_id! {
+    /// Names a repository; drawn once, when it is made.
+    RepositoryId, 16
+}
+random_id! {
+    /// Names a run: one execution of a verb that writes.
+    RunId, 16
+}
+random_id! {
+    /// Names a holder of the repository key.
+    HolderId, 16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::HolderId;
+    use super::RunId;
+    use crate::base::entropy::SeededEntropy;
+
+    #[test]
+    fn an_id_is_spelled_and_read_back() {
+        let id = RunId::random(&SeededEntropy::new(1));
+        assert_eq!(RunId::parse(&id.to_string()), Some(id));
+        assert_eq!(RunId::parse(&id.to_string().to_uppercase()), None);
+        let all_ab = "HolderId(abababababababababababababababab)";
+        assert_eq!(format!("{:?}", HolderId::new([0xab; 16])), all_ab);
+    }
+}

@@ -1,0 +1,138 @@
+//! Bytes that must never change: repositories out there are read by them.
+//!
+//! `golden.txt` has a line for each thing: its name and its bytes. A changed line is a changed
+//! format. Every line is also opened again from the file alone, as an old repository would be.
+
+use crate::base::entropy::SeededEntropy;
+use crate::base::hex;
+use crate::base::ids::Class;
+use crate::seal::holder::Credential;
+use crate::seal::holder::HOLDER_CONTEXT;
+use crate::seal::holder::Holder;
+use crate::seal::holder::KEY_FILE_CONTEXT;
+use crate::seal::holder::KeyFile;
+use crate::seal::holder::Limits;
+use crate::seal::holder::Protection;
+use crate::seal::keys::Purpose;
+use crate::seal::object::OBJECT_CONTEXT;
+use crate::seal::object::ObjectKind;
+use crate::seal::run::RunRecord;
+use crate::seal::section::FrameKind;
+use crate::seal::section::SECTION_CONTEXT;
+use crate::seal::section::SectionHeader;
+use crate::seal::section::SectionOpener;
+use crate::seal::section::SectionSealer;
+use crate::seal::suite::Suite;
+use crate::seal::tests::SUITES;
+use crate::seal::tests::credential;
+use crate::seal::tests::holder;
+use crate::seal::tests::key;
+use crate::seal::tests::keyring;
+use crate::seal::tests::note;
+use crate::seal::tests::run;
+
+const GOLDEN: &str = include_str!("golden.txt");
+
+/// Compares with the line of that name.
+#[track_caller]
+fn check(name: &str, bytes: &[u8]) {
+    let line = format!("{name} {}", hex::encode(bytes));
+    assert!(GOLDEN.lines().any(|golden| golden == line), "golden.txt lacks this line:\n{line}");
+}
+
+/// Gives the bytes of a line.
+fn stored(name: &str) -> Vec<u8> {
+    let mut lines = GOLDEN.lines().filter_map(|line| line.split_once(' '));
+    let (_, digits) = lines.find(|(own, _)| *own == name).expect("golden.txt has the line");
+    let pairs = digits.as_bytes().chunks(2).map(|pair| str::from_utf8(pair).unwrap());
+    pairs.map(|pair| hex::decode::<1>(pair).unwrap()[0]).collect()
+}
+
+#[test]
+fn derived_keys_stay() {
+    for purpose in Purpose::ALL {
+        let name = format!("{purpose:?}");
+        check(&name, key().derive(purpose).bytes());
+    }
+    check("config-tag", &keyring(Suite::Aes256GcmSiv).config_tag(b"config").unwrap());
+}
+
+#[test]
+fn every_context_is_in_the_table_and_used_once() {
+    let purposes = Purpose::ALL.map(Purpose::context);
+    let others = [SECTION_CONTEXT, OBJECT_CONTEXT, HOLDER_CONTEXT, KEY_FILE_CONTEXT];
+    let mut contexts = [&purposes[..], &others].concat();
+    for context in &contexts {
+        let row = format!("//! | `{context}` |");
+        assert_eq!(include_str!("../mod.rs").matches(&row).count(), 1, "{row}");
+    }
+    assert_eq!(include_str!("../mod.rs").matches("//! | `haulout").count(), contexts.len());
+    contexts.sort_unstable();
+    contexts.dedup();
+    assert_eq!(contexts.len(), Purpose::ALL.len() + others.len());
+}
+
+#[test]
+fn run_records_stay() {
+    let (secret, record) = run(Suite::Aes256GcmSiv);
+    check("run-record", &record.encode());
+    let old = RunRecord::decode(&stored("run-record")).unwrap();
+    let opened = keyring(Suite::Aes256GcmSiv).open_run(&old, Class::Meta).unwrap();
+    assert_eq!(opened.bytes(), secret.meta.bytes());
+}
+
+#[test]
+fn frames_stay() {
+    for suite in SUITES {
+        let (secret, _) = run(suite);
+        let (keyring, entropy) = (keyring(suite), SeededEntropy::new(4));
+        let sealer = SectionSealer::begin(&keyring, Class::Data, &secret.data, &entropy);
+        let SectionHeader { salt, commitment, .. } = sealer.header();
+        check(&format!("section-{}", suite.byte()), &[salt, commitment].concat());
+        let (mut first, mut second) = (b"a frame".to_vec(), b"a directory".to_vec());
+        sealer.seal(FrameKind::Frame, &mut first);
+        sealer.seal(FrameKind::Directory, &mut second);
+        check(&format!("frame-{}", suite.byte()), &first);
+        check(&format!("directory-{}", suite.byte()), &second);
+        let opener = SectionOpener::new(&keyring, &sealer.header(), &secret.data).unwrap();
+        let mut text = Vec::new();
+        let old = stored(&format!("directory-{}", suite.byte()));
+        opener.open_into(FrameKind::Directory, 1, &old, &mut text).unwrap();
+        assert_eq!(text, b"a directory");
+    }
+}
+
+#[test]
+fn sealed_objects_stay() {
+    for suite in SUITES {
+        let (keyring, entropy) = (keyring(suite), SeededEntropy::new(5));
+        for kind in [ObjectKind::Snapshot, ObjectKind::Damage] {
+            let name = format!("{}-{}", kind.name(), suite.byte());
+            let sealed = keyring.seal_object(kind, b"context", b"a text", &entropy).unwrap();
+            check(&name, &sealed);
+            let text = keyring.open_object(kind, b"context", &stored(&name)).unwrap();
+            assert_eq!(*text, b"a text");
+        }
+    }
+}
+
+#[test]
+fn holders_stay() {
+    check("holder-passphrase", &holder().encode());
+    let keyring = keyring(Suite::Aes256GcmSiv);
+    let file = KeyFile::generate(&SeededEntropy::new(6));
+    let entropy = SeededEntropy::new(7);
+    let protection = Protection::KeyFile(&file);
+    let other = Holder::seal(&keyring, &key(), protection, &note(), &entropy).unwrap();
+    check("holder-key-file", &other.encode());
+    check("key-file", file.to_text().as_bytes());
+    for (name, credential) in [
+        ("holder-passphrase", credential("correct horse")),
+        ("holder-key-file", Credential::KeyFile(file)),
+    ] {
+        let old = Holder::decode(&stored(name)).unwrap();
+        let unlocked = old.open(&credential, &Limits::FOR_TESTS).unwrap();
+        assert_eq!(unlocked.key.expose(), key().expose());
+        assert_eq!(old.note(&keyring).unwrap(), note());
+    }
+}
