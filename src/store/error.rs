@@ -1,0 +1,227 @@
+//! Why a store did not do something.
+//!
+//! Each kind of store fails in its own way; what callers act upon is the [`Category`]. The error
+//! names the verb and the object, and keeps its cause for whoever prints the chain.
+//!
+//! `Display` speaks for this layer only, in lower case. What to do about it is not said here.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::io::ErrorKind;
+
+/// What a caller can do something about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Category {
+    /// There is no such object, or no such store.
+    NotFound,
+    /// The store refuses: rights, a read-only file system, wrong credentials.
+    Denied,
+    /// No space or quota is left.
+    Full,
+    /// Another object has this name.
+    Conflict,
+    /// What is there is not what was asked for: too short, too long, not a file.
+    Damaged,
+    /// It may succeed if repeated.
+    Transient,
+    /// Anything else.
+    Other,
+}
+
+impl fmt::Display for Category {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::NotFound => "not found",
+            Self::Denied => "permission denied",
+            Self::Full => "no space left in the store",
+            Self::Conflict => "another object has this name",
+            Self::Damaged => "not what it should be",
+            Self::Transient => "the store failed for now",
+            Self::Other => "the store failed",
+        })
+    }
+}
+
+/// What was asked of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verb {
+    /// Opening or creating the store itself.
+    Open,
+    /// [`Store::put`](super::Store::put).
+    Put,
+    /// [`Store::get`](super::Store::get).
+    Get,
+    /// [`Store::get_range`](super::Store::get_range).
+    GetRange,
+    /// [`Store::size`](super::Store::size).
+    Size,
+    /// [`Store::list`](super::Store::list).
+    List,
+    /// [`Store::delete`](super::Store::delete).
+    Delete,
+    /// Removing what interrupted writers left.
+    Sweep,
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::Open => "open",
+            Self::Put => "put",
+            Self::Get => "get",
+            Self::GetRange => "get a part of",
+            Self::Size => "get the size of",
+            Self::List => "list",
+            Self::Delete => "delete",
+            Self::Sweep => "sweep",
+        })
+    }
+}
+
+/// A refusal or failure of a store.
+pub struct StoreError(Box<Inner>);
+
+type Cause = Box<dyn Error + Send + Sync>;
+
+struct Inner {
+    verb: Verb,
+    object: String,
+    category: Category,
+    cause: Option<Cause>,
+}
+
+impl StoreError {
+    /// Makes an error for `verb` on `object` without a deeper cause.
+    pub fn new(verb: Verb, object: impl fmt::Display, category: Category) -> Self {
+        Self(Box::new(Inner { verb, object: object.to_string(), category, cause: None }))
+    }
+
+    /// Keeps `cause` as the reason.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<Cause>) -> Self {
+        self.0.cause = Some(cause.into());
+        self
+    }
+
+    /// What to act upon.
+    pub fn category(&self) -> Category {
+        self.0.category
+    }
+
+    /// What was asked for.
+    pub fn verb(&self) -> Verb {
+        self.0.verb
+    }
+
+    /// The name of the object, the prefix of a listing, or the store.
+    pub fn object(&self) -> &str {
+        &self.0.object
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { verb, object, category, .. } = &*self.0;
+        write!(out, "cannot {verb} {object}: {category}")
+    }
+}
+
+impl fmt::Debug for StoreError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "StoreError({self}")?;
+        if let Some(cause) = &self.0.cause {
+            write!(out, "; {cause:?}")?;
+        }
+        out.write_str(")")
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.0.cause {
+            Some(cause) => Some(&**cause),
+            None => None,
+        }
+    }
+}
+
+/// What is found by stores themselves, not by the system beneath them.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("it has {bytes} bytes, more than the {bytes_max} that are accepted")]
+    TooLong { bytes: u64, bytes_max: u64 },
+    #[error("it has {bytes} bytes, and bytes up to {end} were asked for")]
+    TooShort { bytes: u64, end: u64 },
+    #[error("it has {found} bytes, and one of {own} bytes was to be put")]
+    OtherSize { found: u64, own: u64 },
+    #[error("it is not a regular file")]
+    NotAFile,
+    #[error("there is a symbolic link inside the store: {0}")]
+    SymbolicLink(String),
+    #[error("it is not a directory")]
+    NotADirectory,
+    #[error("a prefix is empty or ends with a slash")]
+    NotAPrefix,
+    #[error("no store is known for {0}")]
+    UnknownScheme(String),
+    #[error("not a valid file URL")]
+    BadUrl,
+    #[error("an earlier fsync failed, so nothing more is believed to be durable")]
+    Distrusted,
+    #[error("made to fail by a test")]
+    Injected,
+}
+
+impl Fault {
+    pub(super) fn category(&self) -> Category {
+        match self {
+            Self::OtherSize { .. } => Category::Conflict,
+            Self::TooLong { .. } | Self::TooShort { .. } | Self::NotAFile => Category::Damaged,
+            Self::SymbolicLink(_)
+            | Self::NotADirectory
+            | Self::NotAPrefix
+            | Self::UnknownScheme(_)
+            | Self::BadUrl
+            | Self::Distrusted
+            | Self::Injected => Category::Other,
+        }
+    }
+
+    /// Says what it was found at.
+    pub(super) fn on(self, verb: Verb, object: impl fmt::Display) -> StoreError {
+        StoreError::new(verb, object, self.category()).because(self)
+    }
+}
+
+/// Tells the category of an error of the operating system.
+pub(super) fn category_of(error: &io::Error) -> Category {
+    const FULL: [ErrorKind; 3] =
+        [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::FileTooLarge];
+    const DAMAGED: [ErrorKind; 2] = [ErrorKind::UnexpectedEof, ErrorKind::InvalidData];
+    const DENIED: [ErrorKind; 2] = [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem];
+    const TRANSIENT: [ErrorKind; 5] = [
+        ErrorKind::Interrupted,
+        ErrorKind::TimedOut,
+        ErrorKind::WouldBlock,
+        ErrorKind::ResourceBusy,
+        ErrorKind::StaleNetworkFileHandle,
+    ];
+    let kind = error.kind();
+    if kind == ErrorKind::NotFound {
+        return Category::NotFound;
+    }
+    if kind == ErrorKind::AlreadyExists {
+        return Category::Conflict;
+    }
+    if DAMAGED.contains(&kind) {
+        return Category::Damaged;
+    }
+    if FULL.contains(&kind) {
+        return Category::Full;
+    }
+    if DENIED.contains(&kind) {
+        return Category::Denied;
+    }
+    if TRANSIENT.contains(&kind) { Category::Transient } else { Category::Other }
+}

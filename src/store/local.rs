@@ -1,0 +1,319 @@
+//! A store in a local directory: a disk, a mounted share.
+//!
+//! Every object is a file under its name, `packs/ab/<hash>` and so on, mode 0400 in directories of
+//! mode 0700. Writing follows the protocol in `writer`; reading by parts goes through a few files
+//! that are kept open (`files`).
+//!
+//! It does without `object_store`'s local file system, which does not fsync unless told to, never
+//! syncs a deletion, and reads in pieces of 8 KiB.
+//!
+//! Temporary files are named `.tmp-<process>-<number>` beside their targets. Listings ignore them.
+//! Those that a killed process left are removed by [`LocalStore::sweep_temporaries`], on request
+//! only. It removes a file if it gets the lock that every writer holds on its own: locks vanish
+//! with their process, whatever its id, host or boot. Where the file system has no locks, nothing
+//! is swept. Even a wrong guess would be harmless: no temporary file was acknowledged to anybody,
+//! and its writer writes it again.
+//!
+//! Symbolic links inside the directory are refused: a listing that followed them could leave the
+//! store, one that skipped them would say that packs are missing. The directory itself may be
+//! reached through one.
+//!
+//! It does not watch free space, and does not detect damage on the disk.
+
+mod disk;
+mod files;
+#[cfg(test)]
+mod sim;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::ffi::OsString;
+use std::fs;
+use std::fs::DirEntry;
+use std::fs::File;
+use std::fs::TryLockError;
+use std::io;
+use std::io::ErrorKind;
+use std::ops::Range;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+
+use crate::store::Store;
+use crate::store::error::Category;
+use crate::store::error::Fault;
+use crate::store::error::StoreError;
+use crate::store::error::Verb;
+use crate::store::error::category_of;
+use crate::store::local::disk::Disk;
+use crate::store::local::disk::OsDisk;
+use crate::store::local::disk::is_absent;
+use crate::store::local::files::OpenFile;
+use crate::store::local::files::OpenFiles;
+use crate::store::local::files::ReadFailure;
+use crate::store::local::writer::TEMPORARY_PREFIX;
+use crate::store::local::writer::Writer;
+use crate::store::name::ObjectMeta;
+use crate::store::name::ObjectName;
+use crate::store::name::is_prefix;
+
+/// Objects as files below a directory.
+#[derive(Debug)]
+pub struct LocalStore {
+    root: PathBuf,
+    writer: Writer<OsDisk>,
+    files: OpenFiles,
+}
+
+/// What a sweep did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Temporary files removed.
+    pub removed: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Temporary files left alone: being written, or on a file system without locks.
+    pub kept: u64,
+}
+
+/// Reads where a local store is: a path, or a `file://` URL of this host.
+pub fn path_of(location: &str) -> Result<PathBuf, StoreError> {
+    let Some((scheme, rest)) = location.split_once("://") else {
+        return Ok(PathBuf::from(location));
+    };
+    if scheme != "file" {
+        return Err(Fault::UnknownScheme(format!("{scheme}://")).on(Verb::Open, location));
+    }
+    let path = rest.strip_prefix("localhost").unwrap_or(rest);
+    let decoded = path.starts_with('/').then(|| percent_decoded(path)).flatten();
+    let Some(bytes) = decoded else { return Err(Fault::BadUrl.on(Verb::Open, location)) };
+    Ok(PathBuf::from(OsString::from_vec(bytes)))
+}
+
+fn percent_decoded(text: &str) -> Option<Vec<u8>> {
+    let mut pieces = text.split('%');
+    let mut bytes = pieces.next()?.as_bytes().to_vec();
+    for piece in pieces {
+        let (digits, rest) = piece.split_at_checked(2)?;
+        // `from_str_radix` would take a sign.
+        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return None;
+        }
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    (!bytes.contains(&0)).then_some(bytes)
+}
+
+impl LocalStore {
+    /// Opens a directory that exists.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let root = std::path::absolute(path).map_err(on(Verb::Open, path.display()))?;
+        let metadata = fs::metadata(&root).map_err(on(Verb::Open, root.display()))?;
+        if !metadata.is_dir() {
+            return Err(Fault::NotADirectory.on(Verb::Open, root.display()));
+        }
+        let writer = Writer::new(OsDisk, root.clone(), std::process::id());
+        Ok(Self { root, writer, files: OpenFiles::default() })
+    }
+
+    /// Makes the directory, and those above it, durably, and opens it. It may be there already.
+    pub fn create(path: &Path) -> Result<Self, StoreError> {
+        let root = std::path::absolute(path).map_err(on(Verb::Open, path.display()))?;
+        make_directories(&root).map_err(on(Verb::Open, root.display()))?;
+        Self::open(&root)
+    }
+
+    /// Removes what writers that are gone have left behind.
+    pub fn sweep_temporaries(&self) -> Result<Swept, StoreError> {
+        let mut swept = Swept::default();
+        self.walk(Verb::Sweep, "", &mut |entry| match entry {
+            Found::Object(_) => Ok(()),
+            Found::Temporary(path) => sweep_one(&path, &mut swept),
+        })?;
+        Ok(swept)
+    }
+
+    fn walk(
+        &self,
+        verb: Verb,
+        prefix: &str,
+        each: &mut dyn FnMut(Found) -> io::Result<()>,
+    ) -> Result<(), StoreError> {
+        let shown = if prefix.is_empty() { self.location() } else { prefix.to_owned() };
+        // A disk that is not mounted must not look like an empty repository.
+        fs::metadata(&self.root).map_err(on(verb, &shown))?;
+        let mut pending = vec![prefix.to_owned()];
+        while let Some(prefix) = pending.pop() {
+            self.walk_one(&prefix, &mut pending, each).map_err(unread(verb, &shown))?;
+        }
+        Ok(())
+    }
+
+    /// Walks through one directory, and adds those in it to `pending`.
+    fn walk_one(
+        &self,
+        prefix: &str,
+        pending: &mut Vec<String>,
+        each: &mut dyn FnMut(Found) -> io::Result<()>,
+    ) -> Result<(), ReadFailure> {
+        let entries = match fs::read_dir(self.root.join(prefix)) {
+            Err(error) if is_absent(&error) => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
+            match look(&entry?, prefix) {
+                Ok(Looked::Directory(below)) => pending.push(below),
+                Ok(Looked::Found(found)) => each(found)?,
+                Ok(Looked::Foreign) => {}
+                Ok(Looked::Link(path)) => return Err(Fault::SymbolicLink(path).into()),
+                // It was removed since it was listed.
+                Err(error) if is_absent(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Store for LocalStore {
+    fn put(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
+        self.writer.put(name, payload).map_err(|failure| failure.on(Verb::Put, name))
+    }
+
+    fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError> {
+        let file = OpenFile::open(&self.writer.path(name));
+        file.and_then(|file| file.read(bytes_max)).map_err(unread(Verb::Get, name))
+    }
+
+    fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, StoreError> {
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let file = self.files.get(name, &self.writer.path(name));
+        file.and_then(|file| file.read_range(range)).map_err(unread(Verb::GetRange, name))
+    }
+
+    fn size(&self, name: &ObjectName) -> Result<Option<u64>, StoreError> {
+        OsDisk.size(&self.writer.path(name)).map_err(on(Verb::Size, name))
+    }
+
+    fn list(&self, prefix: &str, each: &mut dyn FnMut(ObjectMeta)) -> Result<(), StoreError> {
+        if !is_prefix(prefix) {
+            return Err(Fault::NotAPrefix.on(Verb::List, prefix));
+        }
+        self.walk(Verb::List, prefix, &mut |found| {
+            if let Found::Object(meta) = found {
+                each(meta);
+            }
+            Ok(())
+        })
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
+        let outcome = self.writer.delete(name);
+        self.files.forget(name);
+        outcome.map_err(|failure| failure.on(Verb::Delete, name))
+    }
+
+    fn location(&self) -> String {
+        self.root.display().to_string()
+    }
+}
+
+/// What a walk is told about.
+enum Found {
+    Object(ObjectMeta),
+    Temporary(PathBuf),
+}
+
+/// What a directory entry is.
+enum Looked {
+    Found(Found),
+    Directory(String),
+    Link(String),
+    Foreign,
+}
+
+fn look(entry: &DirEntry, prefix: &str) -> io::Result<Looked> {
+    let own = entry.file_name();
+    let Some(own) = own.to_str() else { return Ok(Looked::Foreign) };
+    let kind = entry.file_type()?;
+    if own.starts_with(TEMPORARY_PREFIX) && kind.is_file() {
+        return Ok(Looked::Found(Found::Temporary(entry.path())));
+    }
+    // Whatever is named like no object (lost+found, .snapshot) is none of ours.
+    let Ok(name) = ObjectName::new(&format!("{prefix}{own}")) else { return Ok(Looked::Foreign) };
+    if kind.is_dir() {
+        return Ok(Looked::Directory(format!("{name}/")));
+    }
+    if kind.is_symlink() {
+        return Ok(Looked::Link(name.to_string()));
+    }
+    if !kind.is_file() {
+        return Ok(Looked::Foreign);
+    }
+    let size = entry.metadata()?.len();
+    Ok(Looked::Found(Found::Object(ObjectMeta { name, size })))
+}
+
+/// Removes a temporary file unless somebody writes it.
+fn sweep_one(path: &Path, swept: &mut Swept) -> io::Result<()> {
+    let file = match File::open(path) {
+        Err(error) if is_absent(&error) => return Ok(()),
+        file => file?,
+    };
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock | TryLockError::Error(_)) => {
+            swept.kept += 1;
+            return Ok(());
+        }
+    }
+    // Between opening and locking, the name may have been given to another file.
+    let locked = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(named) if (named.dev(), named.ino()) == (locked.dev(), locked.ino()) => {}
+        Ok(_) => return Ok(()),
+        Err(error) if is_absent(&error) => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    fs::remove_file(path)?;
+    swept.removed += 1;
+    swept.bytes += locked.len();
+    Ok(())
+}
+
+fn make_directories(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let Some(parent) = path.parent() else { return Err(ErrorKind::NotFound.into()) };
+    make_directories(parent)?;
+    match OsDisk.make_directory(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => OsDisk.sync(&OsDisk.open(parent)?),
+    }
+}
+
+/// Says what was to be read when it could not be.
+fn unread(verb: Verb, object: impl ToString) -> impl Fn(ReadFailure) -> StoreError {
+    let object = object.to_string();
+    move |failure| match failure {
+        ReadFailure::Fault(fault) => fault.on(verb, &object),
+        ReadFailure::System(error) if is_absent(&error) => {
+            StoreError::new(verb, &object, Category::NotFound).because(error)
+        }
+        ReadFailure::System(error) => on(verb, &object)(error),
+    }
+}
+
+/// Says what was to be done when the system returned an error.
+fn on(verb: Verb, object: impl ToString) -> impl Fn(io::Error) -> StoreError {
+    let object = object.to_string();
+    move |error| StoreError::new(verb, &object, category_of(&error)).because(error)
+}

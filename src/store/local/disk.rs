@@ -1,0 +1,124 @@
+//! The few operations on files that writing needs, so that a test can stand in for the disk.
+//!
+//! [`Disk`] is as small as the protocol of the `writer` beside it allows. [`OsDisk`] is the real
+//! one; the tests have one that loses what was not made durable.
+//!
+//! It decides nothing: order, retries and names are the writer's.
+
+use std::fmt::Debug;
+use std::fs;
+use std::fs::DirBuilder;
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::fs::TryLockError;
+use std::io;
+use std::io::ErrorKind;
+use std::io::IoSlice;
+use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::fs::CWD;
+use rustix::fs::RenameFlags;
+use rustix::io::Errno;
+
+const FILE_MODE: u32 = 0o400;
+const DIRECTORY_MODE: u32 = 0o700;
+
+/// What the writer asks of a disk.
+pub(super) trait Disk: Debug + Send + Sync {
+    /// A file or directory that is open; dropping it closes it.
+    type File;
+
+    /// Makes a new file and locks it; `AlreadyExists` if the name is taken.
+    fn create(&self, path: &Path) -> io::Result<Self::File>;
+
+    /// Appends some bytes of `parts`, and tells how many.
+    fn write(&self, file: &mut Self::File, parts: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Makes the bytes of a file durable, or the names in a directory.
+    fn sync(&self, file: &Self::File) -> io::Result<()>;
+
+    /// Gives a file its final name; `AlreadyExists` if that is taken.
+    fn publish(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Opens what is there, file or directory, to sync it.
+    fn open(&self, path: &Path) -> io::Result<Self::File>;
+
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Tells the size of what has this name, `None` if there is nothing.
+    fn size(&self, path: &Path) -> io::Result<Option<u64>>;
+
+    /// Makes a directory; `AlreadyExists` if the name is taken.
+    fn make_directory(&self, path: &Path) -> io::Result<()>;
+}
+
+/// The operating system's files.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OsDisk;
+
+impl Disk for OsDisk {
+    type File = File;
+
+    fn create(&self, path: &Path) -> io::Result<File> {
+        let file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path)?;
+        match file.try_lock() {
+            // Where there are no locks, sweeping leaves every temporary file alone.
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
+            // Someone sweeps it this instant: it is lost, the next name is not.
+            Err(TryLockError::WouldBlock) => Err(ErrorKind::AlreadyExists.into()),
+        }
+    }
+
+    fn write(&self, file: &mut File, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        file.write_vectored(parts)
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        file.sync_all()
+    }
+
+    fn publish(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            // Network and user-space file systems may lack the flag; all that matter have links.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => publish_by_link(from, to),
+            outcome => outcome.map_err(io::Error::from),
+        }
+    }
+
+    fn open(&self, path: &Path) -> io::Result<File> {
+        File::open(path)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn size(&self, path: &Path) -> io::Result<Option<u64>> {
+        match fs::symlink_metadata(path) {
+            Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
+            Ok(_) => Err(io::Error::new(ErrorKind::InvalidData, "it is not a regular file")),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn make_directory(&self, path: &Path) -> io::Result<()> {
+        DirBuilder::new().mode(DIRECTORY_MODE).create(path)
+    }
+}
+
+/// Whether an error says that there is no such name. `a/b` is absent, too, where `a` is a file.
+pub(super) fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+/// Gives a file its final name by a second link, which never replaces either.
+pub(super) fn publish_by_link(from: &Path, to: &Path) -> io::Result<()> {
+    fs::hard_link(from, to)?;
+    // The object is there. What is left of the old name goes with the next sweep at the latest.
+    fs::remove_file(from).or(Ok(()))
+}

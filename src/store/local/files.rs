@@ -1,0 +1,160 @@
+//! Reading files by parts, with the last used ones kept open.
+//!
+//! A restore reads a few kilobytes here and there from some packs, and opening a file costs more
+//! than such a read. So a small number of files stays open, least recently used out first.
+//!
+//! Invariants:
+//! - A file that this process deleted is not read from the cache afterwards.
+//! - A range beyond the end is refused before anything is allocated for it. Objects never change,
+//!   so the size that was seen when the file was opened is the size.
+//!
+//! It does not see what other processes delete: a file that is open stays readable, with the bytes
+//! that it always had.
+
+use std::fs::File;
+use std::io;
+use std::io::ErrorKind;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+use bytes::Bytes;
+use rustix::buffer::spare_capacity;
+use rustix::fs::Mode;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use crate::base::num::narrow;
+use crate::base::num::wide;
+use crate::store::error::Fault;
+use crate::store::name::ObjectName;
+
+/// Files that are kept open.
+const OPEN_FILES_MAX: usize = 64;
+
+/// A file of an object, open for reading.
+#[derive(Debug)]
+pub(super) struct OpenFile {
+    file: File,
+    bytes: u64,
+}
+
+/// Why a file was not read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadFailure {
+    #[error(transparent)]
+    System(#[from] io::Error),
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+impl OpenFile {
+    /// Opens a regular file; a link or a pipe in its place is refused, not followed.
+    pub(super) fn open(path: &Path) -> Result<Self, ReadFailure> {
+        // Without NONBLOCK, opening a pipe would wait for somebody to write into it.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let file = match rustix::fs::open(path, flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(Errno::LOOP) => return Err(Fault::NotAFile.into()),
+            Err(error) => return Err(io::Error::from(error).into()),
+        };
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(Fault::NotAFile.into());
+        }
+        Ok(Self { file, bytes: metadata.len() })
+    }
+
+    /// Reads the whole object, if it has at most `bytes_max` bytes.
+    pub(super) fn read(&self, bytes_max: u64) -> Result<Bytes, ReadFailure> {
+        if self.bytes > bytes_max {
+            return Err(Fault::TooLong { bytes: self.bytes, bytes_max }.into());
+        }
+        self.read_range(0..self.bytes)
+    }
+
+    /// Reads exactly a range.
+    pub(super) fn read_range(&self, range: Range<u64>) -> Result<Bytes, ReadFailure> {
+        if range.end > self.bytes {
+            return Err(Fault::TooShort { bytes: self.bytes, end: range.end }.into());
+        }
+        let length = narrow(range.end - range.start);
+        let mut buffer = Vec::new();
+        buffer.try_reserve_exact(length).map_err(|_| io::Error::from(ErrorKind::OutOfMemory))?;
+        while buffer.len() < length {
+            let at = range.start + wide(buffer.len());
+            match rustix::io::pread(&self.file, spare_capacity(&mut buffer), at) {
+                // Objects do not shrink: this one was damaged while it was open.
+                Ok(0) => return Err(Fault::TooShort { bytes: at, end: range.end }.into()),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(io::Error::from(error).into()),
+            }
+        }
+        // The allocation may be larger than asked for, and the file longer than the range.
+        buffer.truncate(length);
+        Ok(buffer.into())
+    }
+}
+
+/// The files used last, least recently used first.
+#[derive(Debug, Default)]
+pub(super) struct OpenFiles {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    files: Vec<(ObjectName, Arc<OpenFile>)>,
+    /// Counts deletions: what was opened before one may be the deleted file.
+    deletions: u64,
+}
+
+impl OpenFiles {
+    /// Gives the file of an object, opening `path` if it is not open.
+    pub(super) fn get(&self, name: &ObjectName, path: &Path) -> Result<Arc<OpenFile>, ReadFailure> {
+        let deletions = {
+            let mut state = self.state();
+            if let Some(at) = state.files.iter().position(|(own, _)| own == name) {
+                state.files[at..].rotate_left(1);
+                let (_, file) = state.files.last().expect("it was just found");
+                return Ok(Arc::clone(file));
+            }
+            state.deletions
+        };
+        // Opened outside the lock: a slow disk must not hold up readers of other files.
+        let file = Arc::new(OpenFile::open(path)?);
+        self.keep(name, &file, deletions);
+        Ok(file)
+    }
+
+    fn keep(&self, name: &ObjectName, file: &Arc<OpenFile>, deletions: u64) {
+        let mut state = self.state();
+        if state.deletions != deletions || state.files.iter().any(|(own, _)| own == name) {
+            return;
+        }
+        if state.files.len() == OPEN_FILES_MAX {
+            state.files.remove(0);
+        }
+        state.files.push((name.clone(), Arc::clone(file)));
+    }
+
+    /// Forgets an object that is being deleted. To be called after the deletion.
+    pub(super) fn forget(&self, name: &ObjectName) {
+        let mut state = self.state();
+        state.deletions += 1;
+        state.files.retain(|(own, _)| own != name);
+    }
+
+    // A list of open files is whole even if a thread panicked beside it.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.state().files.len()
+    }
+}

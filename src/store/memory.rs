@@ -1,0 +1,140 @@
+//! A store in memory, for tests and trials.
+//!
+//! It fulfils the contract as far as memory can: nothing is durable beyond the process.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ops::Range;
+use std::sync::PoisonError;
+use std::sync::RwLock;
+use std::sync::RwLockReadGuard;
+use std::sync::RwLockWriteGuard;
+
+use bytes::Bytes;
+
+use crate::base::num::narrow;
+use crate::base::num::wide;
+use crate::store::Store;
+use crate::store::error::Category;
+use crate::store::error::Fault;
+use crate::store::error::StoreError;
+use crate::store::error::Verb;
+use crate::store::name::ObjectMeta;
+use crate::store::name::ObjectName;
+use crate::store::name::is_prefix;
+
+type Objects = BTreeMap<ObjectName, Bytes>;
+
+/// Objects in memory.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    objects: RwLock<Objects>,
+}
+
+impl MemoryStore {
+    /// Makes an empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Gives a copy of all objects; their bytes are shared.
+    pub fn objects(&self) -> BTreeMap<ObjectName, Bytes> {
+        self.read().clone()
+    }
+
+    /// Replaces all objects, which no store allows: for tests that damage or roll back.
+    pub fn set_objects(&self, objects: BTreeMap<ObjectName, Bytes>) {
+        *self.write() = objects;
+    }
+
+    // A map is whole even if a thread panicked beside it.
+    fn read(&self) -> RwLockReadGuard<'_, Objects> {
+        self.objects.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Objects> {
+        self.objects.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn object(&self, verb: Verb, name: &ObjectName) -> Result<Bytes, StoreError> {
+        match self.read().get(name) {
+            Some(bytes) => Ok(bytes.clone()),
+            None => Err(StoreError::new(verb, name, Category::NotFound)),
+        }
+    }
+}
+
+impl Store for MemoryStore {
+    fn put(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
+        let bytes = payload.concat();
+        match self.write().entry(name.clone()) {
+            Entry::Vacant(place) => {
+                place.insert(bytes.into());
+                Ok(())
+            }
+            Entry::Occupied(place) if place.get().len() == bytes.len() => Ok(()),
+            Entry::Occupied(place) => {
+                let (found, own) = (wide(place.get().len()), wide(bytes.len()));
+                Err(Fault::OtherSize { found, own }.on(Verb::Put, name))
+            }
+        }
+    }
+
+    fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError> {
+        let object = self.object(Verb::Get, name)?;
+        let bytes = wide(object.len());
+        if bytes > bytes_max {
+            return Err(Fault::TooLong { bytes, bytes_max }.on(Verb::Get, name));
+        }
+        Ok(object)
+    }
+
+    fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, StoreError> {
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let object = self.object(Verb::GetRange, name)?;
+        let bytes = wide(object.len());
+        if range.end > bytes {
+            return Err(Fault::TooShort { bytes, end: range.end }.on(Verb::GetRange, name));
+        }
+        Ok(object.slice(narrow(range.start)..narrow(range.end)))
+    }
+
+    fn size(&self, name: &ObjectName) -> Result<Option<u64>, StoreError> {
+        Ok(self.read().get(name).map(|bytes| wide(bytes.len())))
+    }
+
+    fn list(&self, prefix: &str, each: &mut dyn FnMut(ObjectMeta)) -> Result<(), StoreError> {
+        if !is_prefix(prefix) {
+            return Err(Fault::NotAPrefix.on(Verb::List, prefix));
+        }
+        // A copy, so that `each` may use the store.
+        let objects = self.objects();
+        let below = objects.iter().filter(|(name, _)| name.as_str().starts_with(prefix));
+        below.for_each(|(name, bytes)| {
+            each(ObjectMeta { name: name.clone(), size: wide(bytes.len()) });
+        });
+        Ok(())
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
+        self.write().remove(name);
+        Ok(())
+    }
+
+    fn location(&self) -> String {
+        "memory".into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MemoryStore;
+    use crate::store::conformance;
+
+    #[test]
+    fn it_conforms() {
+        conformance::check_everything(&MemoryStore::new());
+    }
+}

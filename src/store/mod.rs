@@ -1,0 +1,111 @@
+//! Where objects are kept: the contract that every kind of store fulfils.
+//!
+//! A repository is a set of immutable objects with names. All that the rest of the program asks of
+//! a place to keep them is in [`Store`]; a directory ([`local`]), memory ([`memory`]) and wrappers
+//! that record, fail or delay ([`testing`]) give it. One suite of checks ([`conformance`]) holds
+//! for all of them.
+//!
+//! The trait blocks and is shared between threads, on purpose: the pipeline's stages are threads,
+//! a blocking call is what gives them back-pressure, and a local directory has nothing to gain from
+//! a runtime. An object store over the network wraps `object_store` and a tokio runtime of its own
+//! behind the same calls, with its retries, limits and time-outs inside.
+//!
+//! Invariants, which [`conformance`] checks where they can be seen:
+//! - **Durable**: when `put` or `delete` returns `Ok`, a power cut does not undo it.
+//! - **Whole or not at all**: nobody ever sees a part of an object under its name.
+//! - **Immutable**: an object is never replaced. Names carry hashes (or are random), so the same
+//!   name means the same content, and putting it again is harmless.
+//! - **Loud**: what was not done is an error that names verb and object. A read gives exactly what
+//!   was asked for, or an error; nothing is shortened.
+//! - **Bounded**: a store can't make a reader allocate more than the reader allowed.
+//!
+//! It does not verify content: whoever reads compares hashes and tags. It knows nothing of packs,
+//! keys or snapshots, and promises nothing about the order of a listing.
+
+pub mod conformance;
+pub mod error;
+pub mod local;
+pub mod memory;
+pub mod name;
+pub mod testing;
+
+use std::fmt::Debug;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::store::error::StoreError;
+use crate::store::name::ObjectMeta;
+use crate::store::name::ObjectName;
+
+/// A place to keep immutable objects.
+pub trait Store: Debug + Send + Sync {
+    /// Stores `payload`, one part behind the other, durably.
+    ///
+    /// An object of that name and size is taken for the same object, made durable, and `Ok`. One
+    /// of another size is a `Conflict` and is left as it is. On an error the object may be there or
+    /// not, but is never there in part: repeating the call is always right.
+    fn put(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError>;
+
+    /// Gives a whole object of at most `bytes_max` bytes; a longer one is `Damaged`, and unread.
+    fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError>;
+
+    /// Gives exactly the bytes in `range`; `Damaged` if the object ends before. An empty range is
+    /// no bytes and is not asked for.
+    fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, StoreError>;
+
+    /// Gives the size of an object, `None` if there is none.
+    fn size(&self, name: &ObjectName) -> Result<Option<u64>, StoreError>;
+
+    /// Gives `each` every object whose name begins with `prefix`, in any order.
+    ///
+    /// The prefix is empty, for all, or ends with a slash: `packs/`, `packs/ab/`. There need not be
+    /// such objects. What does not have a valid name is not an object and is left out.
+    fn list(&self, prefix: &str, each: &mut dyn FnMut(ObjectMeta)) -> Result<(), StoreError>;
+
+    /// Removes an object durably; `Ok` if there is none.
+    fn delete(&self, name: &ObjectName) -> Result<(), StoreError>;
+
+    /// Tells people where this store is.
+    fn location(&self) -> String;
+}
+
+macro_rules! forward {
+    ($($holder:ty),*) => {$(
+        impl<S: Store + ?Sized> Store for $holder {
+            fn put(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
+                (**self).put(name, payload)
+            }
+
+            fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError> {
+                (**self).get(name, bytes_max)
+            }
+
+            fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, StoreError> {
+                (**self).get_range(name, range)
+            }
+
+            fn size(&self, name: &ObjectName) -> Result<Option<u64>, StoreError> {
+                (**self).size(name)
+            }
+
+            fn list(
+                &self,
+                prefix: &str,
+                each: &mut dyn FnMut(ObjectMeta),
+            ) -> Result<(), StoreError> {
+                (**self).list(prefix, each)
+            }
+
+            fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
+                (**self).delete(name)
+            }
+
+            fn location(&self) -> String {
+                (**self).location()
+            }
+        }
+    )*};
+}
+forward!(Arc<S>, Box<S>, &S);

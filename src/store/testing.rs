@@ -1,0 +1,550 @@
+//! Stores that watch, fail or delay: for tests, here and in the integration tests.
+//!
+//! Each wraps another store and keeps the contract except where it is told not to. [`Recording`]
+//! lets a test assert what something cost by counting. [`Failing`] makes the N-th call of a kind go
+//! wrong in a chosen way. [`Slow`] makes calls take time.
+//!
+//! No product code uses this module. How a power cut treats the local store is tested beneath the
+//! local store, where unsynced bytes can be lost.
+
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::base::num::narrow;
+use crate::base::num::wide;
+use crate::store::Store;
+use crate::store::error::Category;
+use crate::store::error::Fault as Detail;
+use crate::store::error::StoreError;
+use crate::store::error::Verb;
+use crate::store::name::ObjectMeta;
+use crate::store::name::ObjectName;
+
+/// A call of a store, as [`Recording`] keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// What was asked for.
+    pub verb: Verb,
+    /// The name of the object, or the prefix of a listing.
+    pub object: String,
+    /// Bytes put or got; for a listing, the number of objects. Zero if it failed.
+    pub bytes: u64,
+    /// Whether it succeeded.
+    pub ok: bool,
+}
+
+/// Keeps a list of the calls that it passes on.
+#[derive(Debug)]
+pub struct Recording<S> {
+    inner: S,
+    calls: Mutex<Vec<Call>>,
+}
+
+impl<S> Recording<S> {
+    /// Wraps a store.
+    pub fn new(inner: S) -> Self {
+        Self { inner, calls: Mutex::default() }
+    }
+
+    /// The store beneath.
+    pub fn inner(&self) -> &S {
+        &self.inner
+    }
+
+    /// All calls so far, in the order in which they returned.
+    pub fn log(&self) -> Vec<Call> {
+        locked(&self.calls).clone()
+    }
+
+    /// Forgets all calls so far.
+    pub fn reset(&self) {
+        locked(&self.calls).clear();
+    }
+
+    /// The number of calls of one kind.
+    pub fn calls(&self, verb: Verb) -> u64 {
+        self.calls_under(verb, "")
+    }
+
+    /// The number of calls of one kind about names that begin with `prefix`.
+    pub fn calls_under(&self, verb: Verb, prefix: &str) -> u64 {
+        self.sum(verb, prefix, |_| 1)
+    }
+
+    /// The bytes put or got by calls of one kind.
+    pub fn bytes(&self, verb: Verb) -> u64 {
+        self.bytes_under(verb, "")
+    }
+
+    /// The bytes put or got by calls of one kind about names that begin with `prefix`.
+    pub fn bytes_under(&self, verb: Verb, prefix: &str) -> u64 {
+        self.sum(verb, prefix, |call| call.bytes)
+    }
+
+    fn sum(&self, verb: Verb, prefix: &str, value: impl Fn(&Call) -> u64) -> u64 {
+        let calls = locked(&self.calls);
+        let matching = calls.iter().filter(|call| call.verb == verb);
+        matching.filter(|call| call.object.starts_with(prefix)).map(value).sum()
+    }
+
+    fn keep<T>(
+        &self,
+        verb: Verb,
+        object: &str,
+        outcome: Result<T, StoreError>,
+        bytes: impl Fn(&T) -> u64,
+    ) -> Result<T, StoreError> {
+        let (ok, bytes) = (outcome.is_ok(), outcome.as_ref().map_or(0, bytes));
+        locked(&self.calls).push(Call { verb, object: object.to_owned(), bytes, ok });
+        outcome
+    }
+}
+
+impl<S: Store> Store for Recording<S> {
+    fn put(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
+        let outcome = self.inner.put(name, payload);
+        self.keep(Verb::Put, name.as_str(), outcome, |()| bytes_of(payload))
+    }
+
+    fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError> {
+        let outcome = self.inner.get(name, bytes_max);
+        self.keep(Verb::Get, name.as_str(), outcome, |bytes| wide(bytes.len()))
+    }
+
+    fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, StoreError> {
+        let outcome = self.inner.get_range(name, range);
+        self.keep(Verb::GetRange, name.as_str(), outcome, |bytes| wide(bytes.len()))
+    }
+
+    fn size(&self, name: &ObjectName) -> Result<Option<u64>, StoreError> {
+        self.keep(Verb::Size, name.as_str(), self.inner.size(name), |_| 0)
+    }
+
+    fn list(&self, prefix: &str, each: &mut dyn FnMut(ObjectMeta)) -> Result<(), StoreError> {
+        let mut objects = 0;
+        let outcome = self.inner.list(prefix, &mut |meta| {
+            objects += 1;
+            each(meta);
+        });
+        self.keep(Verb::List, prefix, outcome, |()| objects)
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
+        self.keep(Verb::Delete, name.as_str(), self.inner.delete(name), |()| 0)
+    }
+
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+}
+
+/// What goes wrong with a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing is done, and an error is returned.
+    RefuseBefore(Category),
+    /// It is done, and an error is returned all the same: a lost answer.
+    RefuseAfter(Category),
+    /// Bytes that are got end after so many; a listing gives no more than so many objects.
+    Truncate(u64),
+    /// This bit of the bytes that are got, counted from 0 and wrapped at their end, is flipped.
+    FlipBit(u64),
+    /// Success is returned and nothing is done: a put or delete that was not durable, an object
+    /// that is gone, an empty listing.
+    Forget,
+}
+
+/// How often a fault strikes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Times {
+    /// At the N-th matching call only.
+    Once,
+    /// At the N-th matching call and ever after.
+    EverAfter,
+}
+
+/// A fault that [`Failing`] puts into its store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The kind of call; any if `None`.
+    pub verb: Option<Verb>,
+    /// How the name of the object begins.
+    pub prefix: String,
+    /// At which matching call it strikes, counted from 1.
+    pub nth: u64,
+    /// What goes wrong.
+    pub effect: Effect,
+    /// How often.
+    pub times: Times,
+}
+
+impl Fault {
+    /// A fault of the first call of one kind.
+    pub fn first(verb: Verb, effect: Effect) -> Self {
+        Self { verb: Some(verb), prefix: String::new(), nth: 1, effect, times: Times::Once }
+    }
+
+    /// Strikes at the N-th matching call instead.
+    #[must_use]
+    pub fn at(mut self, nth: u64) -> Self {
+        self.nth = nth;
+        self
+    }
+
+    /// Strikes calls about names that begin with `prefix` only.
+    #[must_use]
+    pub fn under(mut self, prefix: &str) -> Self {
+        prefix.clone_into(&mut self.prefix);
+        self
+    }
+
+    /// Strikes every matching call from then on.
+    #[must_use]
+    pub fn ever_after(mut self) -> Self {
+        self.times = Times::EverAfter;
+        self
+    }
+}
+
+/// Passes calls on, except for those that its faults strike.
+///
+/// If several faults strike one call, the first in the list does.
+#[derive(Debug)]
+pub struct Failing<S> {
+    inner: S,
+    faults: Mutex<Vec<Counted>>,
+}
+
+#[derive(Debug)]
+struct Counted {
+    fault: Fault,
+    matched: u64,
+    struck: u64,
+}
+
+impl<S> Failing<S> {
+    /// Wraps a store.
+    pub fn new(inner: S, faults: Vec<Fault>) -> Self {
+        let counted = |fault| Counted { fault, matched: 0, struck: 0 };
+        Self { inner, faults: Mutex::new(faults.into_iter().map(counted).collect()) }
+    }
+
+    /// The store beneath.
+    pub fn inner(&self) -> &S {
+        &self.inner
+    }
+
+    /// How many calls went wrong so far. A test that expects faults checks that there were some.
+    pub fn struck(&self) -> u64 {
+        locked(&self.faults).iter().map(|counted| counted.struck).sum()
+    }
+
+    /// Takes all faults away.
+    pub fn heal(&self) {
+        locked(&self.faults).clear();
+    }
+
+    /// Counts the call, and tells what goes wrong with it.
+    fn effect(&self, verb: Verb, object: &str) -> Option<Effect> {
+        let mut effect = None;
+        for Counted { fault, matched, struck } in locked(&self.faults).iter_mut() {
+            let wanted = fault.verb.is_none_or(|wanted| wanted == verb);
+            if !wanted || !object.starts_with(&fault.prefix) {
+                continue;
+            }
+            *matched += 1;
+            let strikes = match fault.times {
+                Times::Once => *matched == fault.nth,
+                Times::EverAfter => *matched >= fault.nth,
+            };
+            if strikes && effect.is_none() {
+                *struck += 1;
+                effect = Some(fault.effect);
+            }
+        }
+        effect
+    }
+
+    /// Does `call`, or what a fault makes of it; `forgotten` is the answer without doing it.
+    fn strike<T>(
+        &self,
+        verb: Verb,
+        object: &str,
+        forgotten: Result<T, Category>,
+        call: impl FnOnce() -> Result<T, StoreError>,
+    ) -> (Result<T, StoreError>, Option<Effect>) {
+        let effect = self.effect(verb, object);
+        let injected = |category| StoreError::new(verb, object, category).because(Detail::Injected);
+        let outcome = match effect {
+            None | Some(Effect::Truncate(_) | Effect::FlipBit(_)) => call(),
+            Some(Effect::Forget) => forgotten.map_err(injected),
+            Some(Effect::RefuseBefore(category)) => Err(injected(category)),
+            Some(Effect::RefuseAfter(category)) => call().and(Err(injected(category))),
+        };
+        (outcome, effect)
+    }
+
+    fn strike_bytes(
+        &self,
+        verb: Verb,
+        name: &ObjectName,
+        call: impl FnOnce() -> Result<Bytes, StoreError>,
+    ) -> Result<Bytes, StoreError> {
+        let (outcome, effect) = self.strike(verb, name.as_str(), Err(Category::NotFound), call);
+        Ok(spoil(outcome?, effect))
+    }
+}
+
+fn spoil(bytes: Bytes, effect: Option<Effect>) -> Bytes {
+    let bits = wide(bytes.len()) * 8;
+    match effect {
+        Some(Effect::Truncate(kept)) => bytes.slice(..narrow(kept).min(bytes.len())),
+        Some(Effect::FlipBit(bit)) if bits > 0 => {
+            let mut spoiled = bytes.to_vec();
+            let bit = bit % bits;
+            spoiled[narrow(bit / 8)] ^= 1 << (bit % 8);
+            spoiled.into()
+        }
+        _ => bytes,
+    }
+}
+
+impl<S: Store> Store for Failing<S> {
+    fn put(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
+        self.strike(Verb::Put, name.as_str(), Ok(()), || self.inner.put(name, payload)).0
+    }
+
+    fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError> {
+        self.strike_bytes(Verb::Get, name, || self.inner.get(name, bytes_max))
+    }
+
+    fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, StoreError> {
+        self.strike_bytes(Verb::GetRange, name, || self.inner.get_range(name, range))
+    }
+
+    fn size(&self, name: &ObjectName) -> Result<Option<u64>, StoreError> {
+        self.strike(Verb::Size, name.as_str(), Ok(None), || self.inner.size(name)).0
+    }
+
+    fn list(&self, prefix: &str, each: &mut dyn FnMut(ObjectMeta)) -> Result<(), StoreError> {
+        let mut found = Vec::new();
+        let list = || self.inner.list(prefix, &mut |meta| found.push(meta));
+        let (outcome, effect) = self.strike(Verb::List, prefix, Ok(()), list);
+        if let Some(Effect::Truncate(kept)) = effect {
+            found.truncate(narrow(kept));
+        }
+        found.into_iter().for_each(each);
+        outcome
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
+        self.strike(Verb::Delete, name.as_str(), Ok(()), || self.inner.delete(name)).0
+    }
+
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+}
+
+/// Makes every call take time: a fixed time each, and more for its bytes.
+#[derive(Debug)]
+pub struct Slow<S> {
+    inner: S,
+    per_call: Duration,
+    per_mebibyte: Duration,
+}
+
+impl<S> Slow<S> {
+    /// Wraps a store.
+    pub fn new(inner: S, per_call: Duration, per_mebibyte: Duration) -> Self {
+        Self { inner, per_call, per_mebibyte }
+    }
+
+    /// The store beneath.
+    pub fn inner(&self) -> &S {
+        &self.inner
+    }
+
+    fn pause(&self, bytes: u64) {
+        let nanoseconds = (self.per_mebibyte.as_nanos() * u128::from(bytes)) >> 20;
+        let for_bytes = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
+        thread::sleep(self.per_call.saturating_add(for_bytes));
+    }
+}
+
+impl<S: Store> Store for Slow<S> {
+    fn put(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
+        self.pause(bytes_of(payload));
+        self.inner.put(name, payload)
+    }
+
+    fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError> {
+        let outcome = self.inner.get(name, bytes_max);
+        self.pause(outcome.as_ref().map_or(0, |bytes| wide(bytes.len())));
+        outcome
+    }
+
+    fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, StoreError> {
+        let outcome = self.inner.get_range(name, range);
+        self.pause(outcome.as_ref().map_or(0, |bytes| wide(bytes.len())));
+        outcome
+    }
+
+    fn size(&self, name: &ObjectName) -> Result<Option<u64>, StoreError> {
+        self.pause(0);
+        self.inner.size(name)
+    }
+
+    fn list(&self, prefix: &str, each: &mut dyn FnMut(ObjectMeta)) -> Result<(), StoreError> {
+        self.pause(0);
+        self.inner.list(prefix, each)
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
+        self.pause(0);
+        self.inner.delete(name)
+    }
+
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+}
+
+fn bytes_of(payload: &[Bytes]) -> u64 {
+    payload.iter().map(|part| wide(part.len())).sum()
+}
+
+// Lists and counters are whole even if a thread panicked beside them.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::Call;
+    use super::Effect;
+    use super::Failing;
+    use super::Fault;
+    use super::Recording;
+    use super::Slow;
+    use crate::store::Store;
+    use crate::store::conformance;
+    use crate::store::error::Category;
+    use crate::store::error::Verb;
+    use crate::store::memory::MemoryStore;
+    use crate::store::name::ObjectName;
+
+    fn name(text: &str) -> ObjectName {
+        ObjectName::new(text).unwrap()
+    }
+
+    fn with_objects() -> MemoryStore {
+        let store = MemoryStore::new();
+        for object in ["packs/ab", "packs/cd", "runs/1"] {
+            store.put(&name(object), &[Bytes::from_static(b"\0\0\0\0")]).unwrap();
+        }
+        store
+    }
+
+    #[test]
+    fn wrappers_conform_if_nothing_strikes() {
+        conformance::check_everything(&Recording::new(MemoryStore::new()));
+        conformance::check_everything(&Failing::new(MemoryStore::new(), Vec::new()));
+        let slow = Slow::new(MemoryStore::new(), Duration::ZERO, Duration::from_micros(1));
+        conformance::check_everything(&slow);
+    }
+
+    #[test]
+    fn calls_are_counted_by_verb_and_prefix() {
+        let store = Recording::new(with_objects());
+        store.get(&name("packs/ab"), 10).unwrap();
+        store.get_range(&name("packs/ab"), 1..3).unwrap();
+        store.get_range(&name("runs/1"), 0..1).unwrap();
+        store.get(&name("none"), 10).unwrap_err();
+        store.list("packs/", &mut |_| ()).unwrap();
+        assert_eq!(store.calls(Verb::GetRange), 2);
+        assert_eq!(store.calls_under(Verb::GetRange, "packs/"), 1);
+        assert_eq!(store.bytes(Verb::GetRange), 3);
+        assert_eq!(store.bytes_under(Verb::GetRange, "runs/"), 1);
+        assert_eq!((store.calls(Verb::Get), store.bytes(Verb::Get)), (2, 4));
+        assert_eq!(store.calls(Verb::Put), 0);
+        let last = Call { verb: Verb::List, object: "packs/".into(), bytes: 2, ok: true };
+        assert_eq!(store.log().pop(), Some(last));
+        store.reset();
+        assert_eq!(store.log(), []);
+    }
+
+    #[test]
+    fn the_nth_call_is_struck_and_no_other() {
+        let refuse = Effect::RefuseBefore(Category::Transient);
+        let fault = Fault::first(Verb::Get, refuse).at(2).under("packs/");
+        let store = Failing::new(with_objects(), vec![fault]);
+        store.get(&name("packs/ab"), 10).unwrap();
+        store.get(&name("runs/1"), 10).unwrap();
+        let struck = store.get(&name("packs/cd"), 10).unwrap_err();
+        assert_eq!((struck.category(), struck.object()), (Category::Transient, "packs/cd"));
+        store.get(&name("packs/ab"), 10).unwrap();
+        assert_eq!(store.struck(), 1);
+    }
+
+    #[test]
+    fn a_lasting_fault_strikes_until_it_is_healed() {
+        let full = Fault::first(Verb::Put, Effect::RefuseBefore(Category::Full)).ever_after();
+        let store = Failing::new(MemoryStore::new(), vec![full]);
+        for _ in 0..3 {
+            let struck = store.put(&name("a"), &[]).unwrap_err();
+            assert_eq!(struck.category(), Category::Full);
+        }
+        store.heal();
+        store.put(&name("a"), &[]).unwrap();
+    }
+
+    #[test]
+    fn an_answer_can_be_lost_after_the_effect() {
+        let lost = Fault::first(Verb::Put, Effect::RefuseAfter(Category::Transient));
+        let store = Failing::new(MemoryStore::new(), vec![lost]);
+        store.put(&name("a"), &[]).unwrap_err();
+        assert_eq!(store.size(&name("a")).unwrap(), Some(0));
+        store.put(&name("a"), &[]).unwrap();
+    }
+
+    #[test]
+    fn an_effect_can_be_missing_from_a_success() {
+        let forget = |verb| Fault::first(verb, Effect::Forget);
+        let verbs = [Verb::Put, Verb::Get, Verb::GetRange, Verb::Size, Verb::List, Verb::Delete];
+        let store = Failing::new(with_objects(), verbs.map(forget).into());
+        store.put(&name("a"), &[]).unwrap();
+        let gone = store.get(&name("packs/ab"), 10).unwrap_err();
+        assert_eq!(gone.category(), Category::NotFound);
+        store.get_range(&name("packs/ab"), 0..1).unwrap_err();
+        assert_eq!(store.size(&name("packs/ab")).unwrap(), None);
+        store.list("", &mut |_| panic!("nothing is listed")).unwrap();
+        store.delete(&name("packs/ab")).unwrap();
+        assert_eq!(store.inner().objects().len(), 3, "nothing was done");
+        assert_eq!(store.struck(), 6);
+    }
+
+    #[test]
+    fn bytes_can_be_cut_and_spoiled() {
+        let cut = Fault::first(Verb::Get, Effect::Truncate(3));
+        let flip = Fault::first(Verb::GetRange, Effect::FlipBit(9 + 16));
+        let few = Fault::first(Verb::List, Effect::Truncate(1));
+        let store = Failing::new(with_objects(), vec![cut, flip, few]);
+        assert_eq!(*store.get(&name("packs/ab"), 10).unwrap(), [0; 3]);
+        assert_eq!(*store.get_range(&name("packs/ab"), 0..2).unwrap(), [0, 2]);
+        assert_eq!(*store.get(&name("packs/ab"), 10).unwrap(), [0; 4]);
+        let mut listed = 0;
+        store.list("", &mut |_| listed += 1).unwrap();
+        assert_eq!(listed, 1);
+    }
+}
