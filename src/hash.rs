@@ -1,0 +1,63 @@
+//! From bytes to a name: the keyed hash of a block, and the test for a block of zeros.
+
+use crate::base::ids::BlockHash;
+
+/// Names blocks under the block hash key of one repository.
+#[derive(Clone)]
+pub struct BlockHasher {
+    key: [u8; 32],
+}
+
+impl std::fmt::Debug for BlockHasher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BlockHasher(key hidden)")
+    }
+}
+
+impl BlockHasher {
+    /// A hasher with the repository's block hash key.
+    pub fn new(key: [u8; 32]) -> BlockHasher {
+        BlockHasher { key }
+    }
+
+    /// The block's hash.
+    pub fn hash(&self, block: &[u8]) -> BlockHash {
+        let full = blake3::keyed_hash(&self.key, block);
+        BlockHash(*full.as_bytes().first_chunk().expect("BLAKE3 gives 32 bytes"))
+    }
+}
+
+/// Whether every byte is zero.
+pub fn is_zero(block: &[u8]) -> bool {
+    const STRIDE: usize = 128;
+    // Nearly every block that is not zero shows it in its first bytes; the rest of the loop is for the
+    // compiler to turn into wide ORs.
+    let (strides, rest) = block.as_chunks::<STRIDE>();
+    strides.iter().all(|stride| stride.iter().fold(0, |sum, byte| sum | byte) == 0)
+        && rest.iter().all(|byte| *byte == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_set_bit_is_seen_wherever_it_is() {
+        for length in [0, 1, 127, 128, 1000, 16384] {
+            let mut block = vec![0; length];
+            assert!(is_zero(&block));
+            for at in (0..length).step_by(97) {
+                block[at] = 4;
+                assert!(!is_zero(&block), "byte {at} of {length}");
+                block[at] = 0;
+            }
+        }
+    }
+
+    #[test]
+    fn the_hash_depends_on_the_key() {
+        let hash = BlockHasher::new([1; 32]).hash(b"page");
+        assert_ne!(hash, BlockHasher::new([2; 32]).hash(b"page"));
+        assert_eq!(hash, BlockHasher::new([1; 32]).hash(b"page"));
+    }
+}

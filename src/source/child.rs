@@ -1,0 +1,188 @@
+//! A producer that this program runs: its standard output is the stream, its standard error is passed on and
+//! its last lines are kept, its exit status is waited for.
+//!
+//! The producer runs in a process group of its own, so that everything it started is ended with it.
+//! Passwords that this program was given in its environment are not handed on.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::io::BufRead;
+use std::io::BufReader;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Child;
+use std::process::ChildStderr;
+use std::process::Command;
+use std::process::Stdio;
+use std::thread::JoinHandle;
+
+use rustix::process::Pid;
+use rustix::process::Signal;
+
+use crate::source::Ending;
+use crate::source::Fate;
+use crate::source::Source;
+
+/// Lines of standard error that are kept.
+const LINES_KEPT: usize = 20;
+/// Bytes of one line that are kept.
+const LINE_BYTES_MAX: u64 = 4096;
+/// What a producer must not inherit.
+const SECRETS: [&str; 3] = ["HAULOUT_PASSWORD", "HAULOUT_PASSWORD_FILE", "HAULOUT_PASSWORD_COMMAND"];
+
+/// A running producer.
+#[derive(Debug)]
+pub struct ChildSource {
+    child: Child,
+    stdout: File,
+    stderr: Option<JoinHandle<String>>,
+    ended: bool,
+}
+
+/// Ends a producer from another thread.
+#[derive(Debug, Clone, Copy)]
+pub struct Killer {
+    group: Pid,
+}
+
+impl Killer {
+    /// Asks the producer and all that it started to end.
+    pub fn terminate(self) {
+        // It may have ended by itself in the meantime.
+        let _gone = rustix::process::kill_process_group(self.group, Signal::TERM);
+    }
+}
+
+impl ChildSource {
+    /// Starts `command`. Its standard error is copied to `log`.
+    pub fn start(
+        command: &[OsString],
+        log: Box<dyn Write + Send>,
+    ) -> io::Result<(ChildSource, Killer)> {
+        let Some((program, arguments)) = command.split_first() else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the command is empty"));
+        };
+        let mut prepared = Command::new(program);
+        prepared
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
+        for secret in SECRETS {
+            prepared.env_remove(secret);
+        }
+        let mut child = prepared.spawn()?;
+        let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let group = id.ok_or_else(|| io::Error::other("the child has no process id"))?;
+        let stdout = child.stdout.take().expect("its standard output is piped");
+        let stdout = File::from(OwnedFd::from(stdout));
+        super::enlarge(&stdout);
+        let stderr = child.stderr.take().expect("its standard error is piped");
+        let stderr = Some(std::thread::spawn(move || pass_on(stderr, log)));
+        Ok((ChildSource { child, stdout, stderr, ended: false }, Killer { group }))
+    }
+}
+
+/// Copies lines to `log` and gives the last ones back.
+fn pass_on(stderr: ChildStderr, mut log: Box<dyn Write + Send>) -> String {
+    let mut kept: VecDeque<String> = VecDeque::new();
+    let mut reader = BufReader::new(stderr);
+    loop {
+        let mut line = Vec::new();
+        let read = io::Read::take(&mut reader, LINE_BYTES_MAX).read_until(b'\n', &mut line);
+        if !matches!(read, Ok(1..)) {
+            break;
+        }
+        // A log that can't be written must not stop the backup.
+        let _written = log.write_all(&line);
+        let text = String::from_utf8_lossy(&line);
+        let text = text.trim_end();
+        if text.is_empty() {
+            continue;
+        }
+        kept.push_back(text.to_owned());
+        if kept.len() > LINES_KEPT {
+            kept.pop_front();
+        }
+    }
+    Vec::from(kept).join("\n")
+}
+
+impl Source for ChildSource {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        super::read_some(&mut self.stdout, buffer)
+    }
+
+    fn finish(mut self: Box<Self>) -> io::Result<Ending> {
+        let status = self.child.wait()?;
+        self.ended = true;
+        let last_words = self.stderr.take().and_then(|thread| thread.join().ok());
+        let fate = match (status.code(), status.signal()) {
+            (Some(code), _) => Fate::Exited(code),
+            (None, Some(signal)) => Fate::Killed(signal),
+            (None, None) => Fate::Exited(-1),
+        };
+        Ok(Ending { fate, last_words })
+    }
+}
+
+impl Drop for ChildSource {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        if let Some(group) = id {
+            Killer { group }.terminate();
+        }
+        // Nothing is left to be told: the run has failed already.
+        let _status = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(script: &str) -> (Vec<u8>, Ending) {
+        let command = ["sh", "-c", script].map(OsString::from);
+        let (source, _) = ChildSource::start(&command, Box::new(io::sink())).unwrap();
+        let mut source: Box<dyn Source> = Box::new(source);
+        let mut out = Vec::new();
+        let mut buffer = [0; 100];
+        loop {
+            match source.read(&mut buffer).unwrap() {
+                0 => break,
+                count => out.extend_from_slice(&buffer[..count]),
+            }
+        }
+        (out, source.finish().unwrap())
+    }
+
+    #[test]
+    fn the_exit_status_and_the_last_words_are_kept() {
+        let (out, ending) = run("echo page; echo first >&2; echo 'completed OK!' >&2; exit 3");
+        assert_eq!(out, b"page\n");
+        assert_eq!(ending.fate, Fate::Exited(3));
+        assert_eq!(ending.last_words.unwrap(), "first\ncompleted OK!");
+    }
+
+    #[test]
+    fn a_killed_producer_is_told_from_one_that_exits() {
+        assert_eq!(run("kill -9 $$").1.fate, Fate::Killed(9));
+    }
+
+    #[test]
+    fn a_dropped_source_ends_its_producer() {
+        let command = ["sh", "-c", "sleep 1000"].map(OsString::from);
+        let (source, killer) = ChildSource::start(&command, Box::new(io::sink())).unwrap();
+        drop(source);
+        let gone = rustix::process::test_kill_process_group(killer.group);
+        assert!(gone.is_err(), "the producer still runs");
+    }
+}

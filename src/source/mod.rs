@@ -1,0 +1,123 @@
+//! Where a stream comes from: a pipe that somebody else fills, or a producer that this program runs.
+//!
+//! The producer's fate is part of the data: a stream that looks whole may still come from a producer that
+//! failed at its last step. So a [`Source`] is read to its end and then asked what became of its producer.
+
+pub mod child;
+
+use std::fs::File;
+use std::io;
+use std::io::Read;
+use std::os::fd::AsFd;
+
+/// What became of the producer of a stream.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// It was not run by this program, so nobody knows.
+    Unseen,
+    /// It ended with this exit code; 0 is success.
+    Exited(i32),
+    /// A signal ended it.
+    Killed(i32),
+}
+
+/// How a producer ended, and the last it had to say.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ending {
+    /// What became of it.
+    pub fate: Fate,
+    /// The last lines of its standard error, if this program saw it.
+    pub last_words: Option<String>,
+}
+
+/// Something that gives a stream.
+pub trait Source: Send {
+    /// Reads the next bytes; 0 at the end.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+    /// What became of the producer; called once, after the end or when the rest is not wanted.
+    fn finish(self: Box<Self>) -> io::Result<Ending>;
+    /// The size of the stream, if it is known beforehand.
+    fn expected_bytes(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// Pipes are enlarged to this, bytes: fewer switches between producer and reader.
+pub const PIPE_BYTES: usize = 1 << 20;
+
+/// A file or a pipe that was opened by somebody else.
+#[derive(Debug)]
+pub struct FileSource {
+    file: File,
+    expected: Option<u64>,
+}
+
+impl FileSource {
+    /// A stream from an open file; a pipe is enlarged.
+    pub fn new(file: File) -> FileSource {
+        enlarge(&file);
+        let expected = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|m| m.len());
+        FileSource { file, expected }
+    }
+
+    /// A stream from this process's standard input.
+    pub fn stdin() -> io::Result<FileSource> {
+        Ok(FileSource::new(File::from(io::stdin().as_fd().try_clone_to_owned()?)))
+    }
+}
+
+impl Source for FileSource {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        read_some(&mut self.file, buffer)
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<Ending> {
+        Ok(Ending { fate: Fate::Unseen, last_words: None })
+    }
+
+    fn expected_bytes(&self) -> Option<u64> {
+        self.expected
+    }
+}
+
+/// Bytes in memory, for tests.
+#[derive(Debug)]
+pub struct BytesSource {
+    bytes: io::Cursor<Vec<u8>>,
+    read_max: usize,
+    ending: Ending,
+}
+
+impl BytesSource {
+    /// A stream of `bytes`, given in reads of at most `read_max`, whose producer ends as `fate` says.
+    pub fn new(bytes: Vec<u8>, read_max: usize, fate: Fate) -> BytesSource {
+        let last_words = (fate != Fate::Unseen).then(|| "completed OK!".to_owned());
+        let ending = Ending { fate, last_words };
+        BytesSource { bytes: io::Cursor::new(bytes), read_max, ending }
+    }
+}
+
+impl Source for BytesSource {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = buffer.len().min(self.read_max);
+        self.bytes.read(&mut buffer[..most])
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<Ending> {
+        Ok(self.ending)
+    }
+}
+
+fn read_some(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match file.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
+fn enlarge(file: &File) {
+    // A pipe of the default size works as well, only slower; a file is no pipe at all.
+    let _size = rustix::pipe::fcntl_setpipe_size(file, PIPE_BYTES);
+}
