@@ -1,0 +1,46 @@
+//! Maps and tables as stored trees: read in step with a stream, or written beside it (FORMAT.md 7).
+//!
+//! A map is a tree of pages of entries, a member table a tree of pages of records; both are stored in meta
+//! packs as blocks. This module knows the trees; where their pages go is a [`MetaSink`].
+//!
+//! [`view`] reads maps, its own lineage's or another's; [`writer`] writes them, re-using every page that did
+//! not change; [`table`] does both for member tables.
+
+pub mod table;
+pub mod view;
+pub mod writer;
+
+use crate::base::error::Result;
+use crate::base::ids::Entry;
+use crate::base::ids::Storage;
+use crate::pack::reader::Place;
+
+/// A page of a former snapshot: what a new version of it is compared with.
+#[derive(Clone, Debug)]
+pub struct FormerPage {
+    /// Its bytes.
+    pub text: Vec<u8>,
+    /// Where it is.
+    pub entry: Entry,
+    /// The whole page that it rests on in the end.
+    pub whole: Place,
+}
+
+impl FormerPage {
+    /// Steps from this page to a whole one.
+    pub fn depth(&self) -> u8 {
+        match self.entry.storage {
+            Storage::Delta { depth, .. } => depth,
+            Storage::Whole(_) | Storage::Zero => 0,
+        }
+    }
+}
+
+/// Where pages are stored.
+pub trait MetaSink {
+    /// Stores a page, as its difference to `former` if that is small, or not at all if it is the same.
+    ///
+    /// `number` is the page's number in its tree: it spreads the nights on which chains of deltas start anew.
+    fn put_page(&mut self, text: Vec<u8>, former: Option<&FormerPage>, number: u64)
+    -> Result<Entry>;
+}

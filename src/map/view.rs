@@ -1,0 +1,165 @@
+//! Reads a member's map page by page, in the pack indices of the reader's own table.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use crate::base::error::Error;
+use crate::base::error::Malformed;
+use crate::base::error::Result;
+use crate::base::ids::Entry;
+use crate::base::ids::Locator;
+use crate::base::ids::PackIndex;
+use crate::base::ids::Storage;
+use crate::base::limits::MAP_PAGE_ENTRIES;
+use crate::base::num::index;
+use crate::base::num::narrow;
+use crate::base::num::wide;
+use crate::format::map_page;
+use crate::format::record::MapRoot;
+use crate::format::record::MemberRecord;
+use crate::format::record::fit_leaf;
+use crate::map::FormerPage;
+use crate::pack::reader::Packs;
+
+/// Pages of one map that are kept: the current path from the root and a little to go back to.
+const PAGES_KEPT: usize = 8;
+
+/// How another snapshot's pack indices read in this table.
+#[derive(Clone, Debug, Default)]
+pub struct Translation(Option<Arc<Vec<PackIndex>>>);
+
+impl Translation {
+    /// The same table, or a beginning of it.
+    pub fn same() -> Translation {
+        Translation(None)
+    }
+
+    /// Each index of the other table with the index here.
+    pub fn by_index(indices: Vec<PackIndex>) -> Translation {
+        Translation(Some(Arc::new(indices)))
+    }
+
+    fn locator(&self, at: Locator) -> Result<Locator> {
+        let Some(indices) = &self.0 else { return Ok(at) };
+        let pack = indices.get(index(at.pack.0)).copied().ok_or_else(|| {
+            let why = Malformed { what: "map", why: "names a pack that is not in the pack table" };
+            Error::damaged("a map", why)
+        })?;
+        Ok(Locator { pack, entry: at.entry })
+    }
+
+    /// The entry in the indices of this table.
+    pub fn entry(&self, entry: Entry) -> Result<Entry> {
+        let storage = match entry.storage {
+            Storage::Zero => Storage::Zero,
+            Storage::Whole(at) => Storage::Whole(self.locator(at)?),
+            Storage::Delta { at, base, depth } => {
+                Storage::Delta { at: self.locator(at)?, base: self.locator(base)?, depth }
+            }
+        };
+        Ok(Entry { storage, ..entry })
+    }
+}
+
+/// A page of a map.
+#[derive(Clone, Debug)]
+pub struct MapPage {
+    /// Its entries, translated.
+    pub entries: Vec<Entry>,
+    /// The page as a former version; `None` if it stood in the member's record.
+    pub former: Option<FormerPage>,
+}
+
+/// A member's map.
+#[derive(Debug)]
+pub struct MapView {
+    packs: Arc<Packs>,
+    record: MemberRecord,
+    translation: Translation,
+    pages: Mutex<VecDeque<((u8, u64), Arc<MapPage>)>>,
+}
+
+impl MapView {
+    /// The map of `record`, whose entries `translation` turns into those of `packs`.
+    pub fn new(packs: Arc<Packs>, record: MemberRecord, translation: Translation) -> MapView {
+        MapView { packs, record, translation, pages: Mutex::new(VecDeque::new()) }
+    }
+
+    /// The member's record.
+    pub fn record(&self) -> &MemberRecord {
+        &self.record
+    }
+
+    /// A page of the tree, level 0 being the leaves; `None` behind the last.
+    pub fn page(&self, level: u8, number: u64) -> Result<Option<Arc<MapPage>>> {
+        let key = (level, number);
+        let kept = self.kept(key);
+        if kept.is_some() {
+            return Ok(kept);
+        }
+        let Some(page) = self.read(level, number)? else { return Ok(None) };
+        let page = Arc::new(page);
+        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        pages.push_back((key, Arc::clone(&page)));
+        if pages.len() > PAGES_KEPT {
+            pages.pop_front();
+        }
+        Ok(Some(page))
+    }
+
+    fn kept(&self, key: (u8, u64)) -> Option<Arc<MapPage>> {
+        let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        pages.iter().find(|(other, _)| *other == key).map(|(_, page)| Arc::clone(page))
+    }
+
+    fn read(&self, level: u8, number: u64) -> Result<Option<MapPage>> {
+        let (levels, root) = match &self.record.map {
+            MapRoot::Inline(entries) => {
+                let own = level == 0 && number == 0 && !entries.is_empty();
+                return own.then(|| self.inline(entries)).transpose();
+            }
+            MapRoot::Tree { levels, root, .. } => (*levels, root),
+        };
+        if level >= levels || (level == levels - 1 && number > 0) {
+            return Ok(None);
+        }
+        if level == levels - 1 {
+            let entry = self.translation.entry(*root)?;
+            return self.load(entry, level, number).map(Some);
+        }
+        let fan_out = wide(MAP_PAGE_ENTRIES);
+        let Some(parent) = self.page(level + 1, number / fan_out)? else { return Ok(None) };
+        match parent.entries.get(narrow(number % fan_out)) {
+            Some(entry) => self.load(*entry, level, number).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn inline(&self, entries: &[Entry]) -> Result<MapPage> {
+        let entries = entries.iter().map(|e| self.translation.entry(*e)).collect::<Result<_>>()?;
+        Ok(MapPage { entries, former: None })
+    }
+
+    fn load(&self, entry: Entry, level: u8, number: u64) -> Result<MapPage> {
+        let damaged = |why: Malformed| {
+            Error::damaged(format!("the map of {}", self.record.key.display()), why)
+        };
+        let at = entry
+            .storage
+            .locator()
+            .ok_or_else(|| damaged(Malformed { what: "map page", why: "is named as zeros" }))?;
+        let chain = self.packs.block_at(self.packs.place(at)?, entry.hash)?;
+        let fixed = if level == 0 { self.record.block_bytes() } else { 0 };
+        let mut entries = map_page::decode(&chain.bytes, fixed).map_err(damaged)?;
+        for entry in &mut entries {
+            *entry = self.translation.entry(*entry)?;
+        }
+        if level == 0 {
+            fit_leaf(&mut entries, number * wide(MAP_PAGE_ENTRIES), &self.record);
+        }
+        let former = FormerPage { text: chain.bytes, entry, whole: chain.whole };
+        Ok(MapPage { entries, former: Some(former) })
+    }
+}

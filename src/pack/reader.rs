@@ -1,0 +1,759 @@
+//! Reads blocks out of packs: by place, in batches, verified.
+//!
+//! A batch resolves its entries against the directories, sorts the frames that it needs, fetches neighbours of
+//! one pack with one read, opens and decompresses each frame once, and hands every block to the caller only
+//! after its hash was found right. What can't be had from its own pack is looked for in the pack's twin
+//! and in the places that moves records name; the hash decides.
+//!
+//! Memory: directories and frames that several batches need are kept in bounded caches; a batch itself holds
+//! the frames of its own blocks, so its size is the caller's bound.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::RwLock;
+use std::sync::RwLockReadGuard;
+use std::sync::RwLockWriteGuard;
+
+use bytes::Bytes;
+
+use crate::base::error::Error;
+use crate::base::error::ErrorKind;
+use crate::base::error::Malformed;
+use crate::base::error::Result;
+use crate::base::hex;
+use crate::base::ids::BlockHash;
+use crate::base::ids::Class;
+use crate::base::ids::EntryNumber;
+use crate::base::ids::Locator;
+use crate::base::ids::PackName;
+use crate::base::limits::BASE_STEPS_MAX;
+use crate::base::limits::DIRECTORY_BYTES_MAX;
+use crate::base::limits::PACK_BYTES_ACCEPTED_MAX;
+use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
+use crate::base::monitor::Counter;
+use crate::base::monitor::Monitor;
+use crate::base::num::index;
+use crate::base::num::wide;
+use crate::encode::DeltaDecoder;
+use crate::encode::WholeDecoder;
+use crate::format::directory::Directory;
+use crate::format::directory::Frame;
+use crate::format::directory::FrameKind;
+use crate::format::directory::Slot;
+use crate::format::lists::Moves;
+use crate::format::pack_table::PackTable;
+use crate::format::trailer::PREAMBLE_BYTES;
+use crate::format::trailer::TRAILER_BYTES;
+use crate::format::trailer::Trailer;
+use crate::hash::BlockHasher;
+use crate::pack::cache::Cache;
+use crate::seal::ids::RunId;
+use crate::seal::keys::Keyring;
+use crate::seal::object::ObjectKind;
+use crate::seal::run::ClassSecret;
+use crate::seal::run::RunRecord;
+use crate::seal::run::SealedCopy;
+use crate::seal::section;
+use crate::seal::section::SectionHeader;
+use crate::seal::section::SectionOpener;
+use crate::seal::suite::Suite;
+use crate::store::name::ObjectName;
+use crate::store::Store;
+
+/// Frames of one pack that are at most this far apart are fetched with one read.
+const GAP_BYTES_MAX: u32 = 32 << 10;
+/// One read fetches at most this much.
+const READ_BYTES_MAX: u32 = 4 << 20;
+/// Decoded directories that are kept.
+const DIRECTORY_CACHE_BYTES: usize = 12 << 20;
+/// Opened frames of records, and frames of meta packs, that are kept.
+const FRAME_CACHE_BYTES: usize = 12 << 20;
+
+/// An entry by the name of its pack.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct Place {
+    /// The pack.
+    pub pack: PackName,
+    /// The entry in it.
+    pub entry: EntryNumber,
+}
+
+/// A block that a batch is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Wanted {
+    /// Where it is.
+    pub at: Locator,
+    /// What it must hash to.
+    pub hash: BlockHash,
+    /// Raw bytes it must have.
+    pub length: u64,
+}
+
+/// An opened pack: its directory and the key to its frames.
+#[derive(Debug)]
+pub struct OpenPack {
+    name: PackName,
+    class: Class,
+    object: ObjectName,
+    directory: Directory,
+    opener: SectionOpener,
+}
+
+impl OpenPack {
+    /// What it holds.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    fn damaged(&self, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+        Error::damaged(format!("pack {}", self.name.short()), why)
+    }
+}
+
+/// A base inside the decoded frame that holds it.
+#[derive(Clone, Debug)]
+pub struct BaseBlock {
+    frame: Arc<Vec<u8>>,
+    at: usize,
+    length: usize,
+}
+
+impl BaseBlock {
+    /// The base's bytes. They are unverified: what is decoded from them is verified by its own hash.
+    pub fn bytes(&self) -> &[u8] {
+        &self.frame[self.at..self.at + self.length]
+    }
+}
+
+/// All packs of one repository as a lineage's table names them.
+#[derive(Debug)]
+pub struct Packs {
+    store: Arc<dyn Store>,
+    keyring: Arc<Keyring>,
+    hasher: BlockHasher,
+    monitor: Arc<Monitor>,
+    table: RwLock<PackTable>,
+    opened: Mutex<Cache<ObjectName, OpenPack>>,
+    frames: Mutex<Cache<(ObjectName, u32), Vec<u8>>>,
+    secrets: Mutex<HashMap<(RunId, Class), Arc<ClassSecret>>>,
+    moves: Mutex<HashMap<PackName, Arc<Vec<Moves>>>>,
+}
+
+/// The object that holds a pack.
+pub fn pack_object(name: &PackName) -> ObjectName {
+    object_under("packs", name)
+}
+
+/// The object that holds the second copy of a meta pack.
+pub fn twin_object(name: &PackName) -> ObjectName {
+    object_under("twins", name)
+}
+
+fn object_under(folder: &str, name: &PackName) -> ObjectName {
+    let hash = hex::encode(&name.0);
+    ObjectName::new(&format!("{folder}/{}/{hash}", &hash[..2])).expect("hexadecimal is a valid name")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // The caches hold no invariant that a panic elsewhere could break.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Packs {
+    /// The packs of `store` under these keys, with the table of one lineage.
+    pub fn new(
+        store: Arc<dyn Store>,
+        keyring: Arc<Keyring>,
+        hasher: BlockHasher,
+        table: PackTable,
+        monitor: Arc<Monitor>,
+    ) -> Packs {
+        Packs {
+            store,
+            keyring,
+            hasher,
+            monitor,
+            table: RwLock::new(table),
+            opened: Mutex::new(Cache::new(DIRECTORY_CACHE_BYTES)),
+            frames: Mutex::new(Cache::new(FRAME_CACHE_BYTES)),
+            secrets: Mutex::new(HashMap::new()),
+            moves: Mutex::new(HashMap::new()),
+        }
+    }
+
+    /// The pack table.
+    pub fn table(&self) -> RwLockReadGuard<'_, PackTable> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The pack table, to append to.
+    pub fn table_mut(&self) -> RwLockWriteGuard<'_, PackTable> {
+        self.table.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The hasher of this repository.
+    pub fn hasher(&self) -> &BlockHasher {
+        &self.hasher
+    }
+
+    /// The place of a locator.
+    pub fn place(&self, at: Locator) -> Result<Place> {
+        let table = self.table();
+        let record = table.get(at.pack).ok_or_else(|| {
+            let why = Malformed { what: "map", why: "names a pack that is not in the pack table" };
+            Error::damaged("a map", why)
+        })?;
+        Ok(Place { pack: record.name, entry: at.entry })
+    }
+
+    /// Opens a pack, from its twin if need be.
+    pub fn open(&self, name: &PackName) -> Result<Arc<OpenPack>> {
+        let first = match self.open_object(name, pack_object(name)) {
+            Ok(pack) => return Ok(pack),
+            Err(error) => error,
+        };
+        self.open_object(name, twin_object(name)).map_err(|_| first)
+    }
+
+    fn open_object(&self, name: &PackName, object: ObjectName) -> Result<Arc<OpenPack>> {
+        if let Some(pack) = lock(&self.opened).get(&object) {
+            return Ok(pack);
+        }
+        let tail = self.fetch_tail(name, &object)?;
+        let pack = Arc::new(self.open_tail(name, object.clone(), &tail)?);
+        let memory = pack.directory.memory();
+        lock(&self.opened).put(object, Arc::clone(&pack), memory);
+        Ok(pack)
+    }
+
+    /// The bytes from the start of the directory to the end of the object.
+    fn fetch_tail(&self, name: &PackName, object: &ObjectName) -> Result<Bytes> {
+        let known = {
+            let table = self.table();
+            table.find(name).and_then(|at| table.get(at).copied())
+        };
+        if let Some(record) = known {
+            let from = record.bytes.saturating_sub(record.tail_bytes.into());
+            return self.fetch(object, from, record.bytes);
+        }
+        let bytes = self.store.size(object).map_err(|e| unreadable(object, e))?;
+        let Some(bytes) = bytes else { return Err(missing(object)) };
+        let trailer_from = bytes.saturating_sub(wide(TRAILER_BYTES));
+        let trailer = decode_trailer(name, &self.fetch(object, trailer_from, bytes)?)?;
+        let tail = trailer.tail_bytes();
+        if tail > bytes || tail > wide(DIRECTORY_BYTES_MAX) || bytes > PACK_BYTES_ACCEPTED_MAX {
+            let why = Malformed { what: "pack trailer", why: "its sizes contradict the object's" };
+            return Err(Error::damaged(format!("pack {}", name.short()), why));
+        }
+        self.fetch(object, bytes - tail, bytes)
+    }
+
+    fn fetch(&self, object: &ObjectName, from: u64, to: u64) -> Result<Bytes> {
+        let bytes = self.store.get_range(object, from..to).map_err(|e| unreadable(object, e))?;
+        self.monitor.count(Counter::FetchedBytes, wide(bytes.len()));
+        Ok(bytes)
+    }
+
+    fn open_tail(&self, name: &PackName, object: ObjectName, tail: &[u8]) -> Result<OpenPack> {
+        let damaged = |why: Malformed| Error::damaged(format!("pack {}", name.short()), why);
+        let trailer = decode_trailer(name, tail)?;
+        if trailer.tail_bytes() != wide(tail.len()) {
+            return Err(damaged(Malformed {
+                what: "pack trailer",
+                why: "its sizes contradict the pack table",
+            }));
+        }
+        let (sealed, rest) = tail.split_at(index(trailer.directory_bytes));
+        let copies = &rest[..index(trailer.copies_bytes)];
+        let secret = self.secret(name, &trailer, copies)?;
+        let suite = Suite::from_byte(trailer.suite)
+            .map_err(|e| Error::damaged(format!("pack {}", name.short()), e))?;
+        let header = SectionHeader {
+            suite,
+            class: trailer.class,
+            salt: trailer.salt,
+            commitment: trailer.commitment,
+        };
+        let opener = SectionOpener::new(&self.keyring, &header, &secret)
+            .map_err(|e| Error::damaged(format!("pack {}", name.short()), e))?;
+        let text = self.open_directory(name, &opener, &trailer, sealed)?;
+        let directory = Directory::decode(&text).map_err(damaged)?;
+        if directory.frames_bytes() != u64::from(trailer.frames_bytes) {
+            return Err(damaged(Malformed {
+                what: "directory",
+                why: "its frames contradict the trailer",
+            }));
+        }
+        Ok(OpenPack { name: *name, class: trailer.class, object, directory, opener })
+    }
+
+    fn open_directory(
+        &self,
+        name: &PackName,
+        opener: &SectionOpener,
+        trailer: &Trailer,
+        sealed: &[u8],
+    ) -> Result<Vec<u8>> {
+        let mut text = Vec::new();
+        opener
+            .open_into(section::FrameKind::Directory, trailer.frames, sealed, &mut text)
+            .map_err(|e| Error::damaged(format!("directory of pack {}", name.short()), e))?;
+        Ok(text)
+    }
+
+    /// The secret of a section's run: remembered, from the pack's own copies, or from `runs/`.
+    fn secret(&self, name: &PackName, trailer: &Trailer, copies: &[u8]) -> Result<Arc<ClassSecret>> {
+        let run = RunId::new(trailer.run);
+        if let Some(secret) = lock(&self.secrets).get(&(run, trailer.class)) {
+            return Ok(Arc::clone(secret));
+        }
+        let copies = decode_copies(copies);
+        let secret = match self.keyring.open_any(run, trailer.class, &copies) {
+            Ok(secret) => secret,
+            Err(_) => self
+                .secret_of_run(run, trailer.class)
+                .map_err(|e| Error::damaged(format!("pack {}", name.short()), e))?,
+        };
+        let secret = Arc::new(secret);
+        lock(&self.secrets).insert((run, trailer.class), Arc::clone(&secret));
+        Ok(secret)
+    }
+
+    fn secret_of_run(&self, run: RunId, class: Class) -> Result<ClassSecret> {
+        let object = run_object(run);
+        let bytes = self
+            .store
+            .get(&object, SMALL_OBJECT_BYTES_MAX)
+            .map_err(|e| unreadable(&object, e))?;
+        let record = RunRecord::decode(&bytes).map_err(|e| Error::damaged(&object, e))?;
+        self.keyring.open_run(&record, class).map_err(|e| Error::damaged(&object, e))
+    }
+
+    /// One frame, opened and (if it holds whole blocks) decompressed.
+    fn frame(
+        &self,
+        pack: &OpenPack,
+        number: u32,
+        decoder: &mut WholeDecoder,
+    ) -> Result<Arc<Vec<u8>>> {
+        let key = (pack.object.clone(), number);
+        if let Some(frame) = lock(&self.frames).get(&key) {
+            return Ok(frame);
+        }
+        let frame = pack.directory.frames[index(number)];
+        let from = wide(PREAMBLE_BYTES) + u64::from(frame.at);
+        let sealed = self.fetch(&pack.object, from, from + u64::from(frame.stored))?;
+        let raw = Arc::new(open_frame(pack, number, &sealed, decoder)?);
+        self.keep(pack, number, &frame, &raw);
+        Ok(raw)
+    }
+
+    fn keep(&self, pack: &OpenPack, number: u32, frame: &Frame, raw: &Arc<Vec<u8>>) {
+        if frame.kind == FrameKind::Records || pack.class == Class::Meta {
+            let key = (pack.object.clone(), number);
+            lock(&self.frames).put(key, Arc::clone(raw), raw.len() + 128);
+        }
+    }
+
+    /// One block, through whatever chain of bases and from wherever a copy is.
+    pub fn block(&self, at: Locator, hash: BlockHash) -> Result<Vec<u8>> {
+        self.block_at(self.place(at)?, hash).map(|chain| chain.bytes)
+    }
+
+    /// One block by the name of its pack, with the whole block that it rests on in the end.
+    pub fn block_at(&self, place: Place, hash: BlockHash) -> Result<Chain> {
+        let first = match self.block_from(place, hash) {
+            Ok(chain) => return Ok(chain),
+            Err(error) => error,
+        };
+        for other in self.copies_of(place) {
+            if let Ok(chain) = self.block_from(other, hash) {
+                return Ok(chain);
+            }
+        }
+        Err(first)
+    }
+
+    fn block_from(&self, place: Place, hash: BlockHash) -> Result<Chain> {
+        let first = match self.block_from_object(place, pack_object(&place.pack), hash) {
+            Ok(chain) => return Ok(chain),
+            Err(error) => error,
+        };
+        self.block_from_object(place, twin_object(&place.pack), hash).map_err(|_| first)
+    }
+
+    fn block_from_object(
+        &self,
+        place: Place,
+        object: ObjectName,
+        hash: BlockHash,
+    ) -> Result<Chain> {
+        let mut decoder = WholeDecoder::new();
+        let mut deltas = Vec::new();
+        let mut place = place;
+        let mut pack = self.open_object(&place.pack, object)?;
+        loop {
+            let (slot, _, _) = find(&pack, place.entry)?;
+            let slot = *slot;
+            let frame = match self.frame(&pack, slot.frame, &mut decoder) {
+                Ok(frame) => frame,
+                // The first copy opened but this frame of it is bad: the twin may have it.
+                Err(_) if pack.class == Class::Meta && pack.object != twin_object(&place.pack) => {
+                    pack = self.open_object(&place.pack, twin_object(&place.pack))?;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let record = slice(&frame, slot.at, slot.record).ok_or_else(|| out_of_frame(&pack))?;
+            let Some(base) = slot.base else {
+                let bytes = unwind(&pack, record.to_vec(), &deltas)?;
+                if self.hasher.hash(&bytes) != hash {
+                    return Err(pack.damaged("a block does not match its hash"));
+                }
+                return Ok(Chain { bytes, whole: place });
+            };
+            if deltas.len() == BASE_STEPS_MAX {
+                return Err(pack.damaged("a chain of deltas is too long"));
+            }
+            deltas.push((record.to_vec(), slot.length));
+            let name = pack.directory.base_packs[index(base.pack)];
+            place = Place { pack: name, entry: base.entry };
+            pack = self.open(&name)?;
+        }
+    }
+
+    /// The block at a place, verified against the hash in its own directory.
+    pub fn whole_block(&self, place: Place) -> Result<Vec<u8>> {
+        let pack = self.open(&place.pack)?;
+        let (_, _, hash) = find(&pack, place.entry)?;
+        self.block_at(place, hash).map(|chain| chain.bytes)
+    }
+
+    /// Other places of an entry, from the moves records of its pack.
+    pub fn copies_of(&self, place: Place) -> Vec<Place> {
+        let known = lock(&self.moves).get(&place.pack).map(Arc::clone);
+        let lists = known.unwrap_or_else(|| {
+            let lists = Arc::new(self.read_moves(&place.pack));
+            lock(&self.moves).insert(place.pack, Arc::clone(&lists));
+            lists
+        });
+        let found = lists.iter().filter_map(|list| list.find(place.entry));
+        found.map(|(pack, entry)| Place { pack, entry }).collect()
+    }
+
+    fn read_moves(&self, pack: &PackName) -> Vec<Moves> {
+        let mut names = Vec::new();
+        let prefix = format!("moves/{}-", hex::encode(&pack.0));
+        let listed = self.store.list("moves/", &mut |meta| {
+            if meta.name.as_str().starts_with(&prefix) {
+                names.push(meta.name);
+            }
+        });
+        // A store that can't list, or a record that can't be opened, leaves the entry as lost as it was.
+        if listed.is_err() {
+            return Vec::new();
+        }
+        let read = |name: &ObjectName| {
+            let bytes = self.store.get(name, SMALL_OBJECT_BYTES_MAX).ok()?;
+            let text = self.keyring.open_object(ObjectKind::Move, &pack.0, &bytes).ok()?;
+            Moves::decode(&text).ok()
+        };
+        names.iter().filter_map(read).collect()
+    }
+
+    /// The whole blocks at these places, each `None` if it is not at hand or not whole.
+    pub fn bases(&self, at: &[Locator]) -> Vec<Option<BaseBlock>> {
+        let mut batch = Batch::new(self);
+        let needs: Vec<_> = at.iter().map(|at| batch.need(*at).ok()).collect();
+        let frames = batch.load();
+        needs
+            .into_iter()
+            .map(|need| {
+                let (frame, slot) = need?;
+                let frame = frames[frame].as_ref().ok()?;
+                slice(frame, slot.at, slot.record)?;
+                let whole = slot.base.is_none();
+                whole.then(|| BaseBlock {
+                    frame: Arc::clone(frame),
+                    at: index(slot.at),
+                    length: index(slot.length),
+                })
+            })
+            .collect()
+    }
+
+    /// Hands every wanted block to `sink`, verified, in the order of `wanted`.
+    ///
+    /// A block that can't be had is handed over as the error; `sink` decides whether to go on.
+    pub fn read(
+        &self,
+        wanted: &[Wanted],
+        sink: &mut dyn FnMut(usize, Result<&[u8]>) -> Result<()>,
+    ) -> Result<()> {
+        let mut batch = Batch::new(self);
+        let plans: Vec<Result<Plan>> = wanted.iter().map(|w| batch.plan(w.at)).collect();
+        let frames = batch.load();
+        let mut decoder = DeltaDecoder::new();
+        for (number, (plan, want)) in plans.iter().zip(wanted).enumerate() {
+            self.monitor.check()?;
+            let quick = plan.as_ref().ok().and_then(|plan| produce(plan, &frames, &mut decoder));
+            match quick {
+                Some(block) if self.is_right(block, want) => sink(number, Ok(block))?,
+                _ => self.read_slowly(number, want, sink)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn is_right(&self, block: &[u8], want: &Wanted) -> bool {
+        wide(block.len()) == want.length && self.hasher.hash(block) == want.hash
+    }
+
+    /// The way for everything unusual: chains, twins, moved copies, and errors with their reason.
+    fn read_slowly(
+        &self,
+        number: usize,
+        want: &Wanted,
+        sink: &mut dyn FnMut(usize, Result<&[u8]>) -> Result<()>,
+    ) -> Result<()> {
+        match self.block(want.at, want.hash) {
+            Ok(block) if wide(block.len()) == want.length => sink(number, Ok(&block)),
+            Ok(_) => sink(number, Err(Error::damaged("a map", "a block has another length"))),
+            Err(error) => sink(number, Err(error)),
+        }
+    }
+}
+
+/// A block and where its chain ends.
+#[derive(Debug)]
+pub struct Chain {
+    /// The verified bytes.
+    pub bytes: Vec<u8>,
+    /// The whole block that it rests on in the end; its own place if it is whole.
+    pub whole: Place,
+}
+
+/// How a block of a batch is made from the batch's frames.
+struct Plan {
+    own: (usize, Slot),
+    base: Option<(usize, Slot)>,
+}
+
+/// The frames that a batch needs, collected before any is read.
+struct Batch<'a> {
+    packs: &'a Packs,
+    opened: Vec<(Locator, Arc<OpenPack>)>,
+    /// Pack (index into `opened`) and frame; sorted and loaded at the end.
+    needs: Vec<(usize, u32)>,
+    found: HashMap<(usize, u32), usize>,
+}
+
+impl<'a> Batch<'a> {
+    fn new(packs: &'a Packs) -> Batch<'a> {
+        Batch { packs, opened: Vec::new(), needs: Vec::new(), found: HashMap::new() }
+    }
+
+    fn pack(&mut self, at: Locator) -> Result<usize> {
+        if let Some(known) = self.opened.iter().rposition(|(other, _)| other.pack == at.pack) {
+            return Ok(known);
+        }
+        let pack = self.packs.open(&self.packs.place(at)?.pack)?;
+        self.opened.push((at, pack));
+        Ok(self.opened.len() - 1)
+    }
+
+    fn need(&mut self, at: Locator) -> Result<(usize, Slot)> {
+        let pack = self.pack(at)?;
+        let slot = *find(&self.opened[pack].1, at.entry)?.0;
+        Ok((self.need_frame(pack, slot.frame), slot))
+    }
+
+    fn need_frame(&mut self, pack: usize, frame: u32) -> usize {
+        let needs = &mut self.needs;
+        *self.found.entry((pack, frame)).or_insert_with(|| {
+            needs.push((pack, frame));
+            needs.len() - 1
+        })
+    }
+
+    fn plan(&mut self, at: Locator) -> Result<Plan> {
+        let own = self.need(at)?;
+        let Some(base) = own.1.base else { return Ok(Plan { own, base: None }) };
+        let pack = self.pack(at)?;
+        let name = self.opened[pack].1.directory.base_packs[index(base.pack)];
+        let known = self.packs.table().find(&name);
+        let pack = known.ok_or_else(|| Error::damaged("a map", "a base is in an unknown pack"))?;
+        let base = self.need(Locator { pack, entry: base.entry })?;
+        Ok(Plan { own, base: Some(base) })
+    }
+
+    /// Reads, opens and decompresses every needed frame; results stand as the needs were numbered.
+    fn load(&self) -> Vec<Result<Arc<Vec<u8>>>> {
+        let mut order: Vec<usize> = (0..self.needs.len()).collect();
+        order.sort_unstable_by_key(|need| self.needs[*need]);
+        let mut out: Vec<Option<Result<Arc<Vec<u8>>>>> =
+            std::iter::repeat_with(|| None).take(order.len()).collect();
+        let mut decoder = WholeDecoder::new();
+        let mut rest = order.as_slice();
+        while let Some(&first) = rest.first() {
+            let (pack, number) = self.needs[first];
+            let key = (self.opened[pack].1.object.clone(), number);
+            if let Some(frame) = lock(&self.packs.frames).get(&key) {
+                out[first] = Some(Ok(frame));
+                rest = &rest[1..];
+                continue;
+            }
+            let count = self.together(rest);
+            self.load_run(&rest[..count], &mut decoder, &mut out);
+            rest = &rest[count..];
+        }
+        out.into_iter().map(|frame| frame.expect("every need was in the order")).collect()
+    }
+
+    /// How many of the next needs one read can fetch.
+    fn together(&self, order: &[usize]) -> usize {
+        let (pack, number) = self.needs[order[0]];
+        let frames = &self.opened[pack].1.directory.frames;
+        let first = frames[index(number)];
+        let mut end = first.at + first.stored;
+        let joins = |need: &&usize| -> bool {
+            let (other, number) = self.needs[**need];
+            if other != pack {
+                return false;
+            }
+            let frame = frames[index(number)];
+            let near = frame.at - end <= GAP_BYTES_MAX
+                && frame.at + frame.stored - first.at <= READ_BYTES_MAX;
+            end = frame.at + frame.stored;
+            near
+        };
+        1 + order[1..].iter().take_while(joins).count()
+    }
+
+    fn load_run(
+        &self,
+        run: &[usize],
+        decoder: &mut WholeDecoder,
+        out: &mut [Option<Result<Arc<Vec<u8>>>>],
+    ) {
+        let pack = &self.opened[self.needs[run[0]].0].1;
+        let frame = |need: usize| pack.directory.frames[index(self.needs[need].1)];
+        let first = frame(run[0]);
+        let last = frame(run[run.len() - 1]);
+        let from = wide(PREAMBLE_BYTES) + u64::from(first.at);
+        let to = wide(PREAMBLE_BYTES) + u64::from(last.at) + u64::from(last.stored);
+        let fetched = self.packs.fetch(&pack.object, from, to);
+        for &need in run {
+            let number = self.needs[need].1;
+            let opened = match &fetched {
+                Ok(bytes) => {
+                    let frame = frame(need);
+                    let sealed = slice(bytes, frame.at - first.at, frame.stored)
+                        .expect("the range spans its frames");
+                    open_frame(pack, number, sealed, decoder).map(|raw| {
+                        let raw = Arc::new(raw);
+                        self.packs.keep(pack, number, &frame, &raw);
+                        raw
+                    })
+                }
+                Err(error) => Err(Error::new(error.kind(), error.to_string())),
+            };
+            out[need] = Some(opened);
+        }
+    }
+}
+
+fn produce<'d, 'f: 'd>(
+    plan: &Plan,
+    frames: &'f [Result<Arc<Vec<u8>>>],
+    decoder: &'d mut DeltaDecoder<'f>,
+) -> Option<&'d [u8]> {
+    let (own, slot) = &plan.own;
+    let record = slice(frames[*own].as_ref().ok()?, slot.at, slot.record)?;
+    let Some((base, base_slot)) = &plan.base else { return Some(record) };
+    if base_slot.base.is_some() {
+        return None;
+    }
+    let base = slice(frames[*base].as_ref().ok()?, base_slot.at, base_slot.record)?;
+    decoder.decode(record, base, index(slot.length)).ok()
+}
+
+fn slice(bytes: &[u8], at: u32, length: u32) -> Option<&[u8]> {
+    bytes.get(index(at)..index(at).checked_add(index(length))?)
+}
+
+fn find(pack: &OpenPack, entry: EntryNumber) -> Result<(&Slot, &Frame, BlockHash)> {
+    pack.directory.slot(entry).ok_or_else(|| pack.damaged("an entry is not in its directory"))
+}
+
+fn out_of_frame(pack: &OpenPack) -> Error {
+    pack.damaged("an entry lies outside its frame")
+}
+
+/// Applies deltas, innermost last, to the whole block that they rest on.
+fn unwind(pack: &OpenPack, whole: Vec<u8>, deltas: &[(Vec<u8>, u32)]) -> Result<Vec<u8>> {
+    deltas.iter().rev().try_fold(whole, |base, (text, length)| {
+        let mut decoder = DeltaDecoder::new();
+        let block = decoder.decode(text, &base, index(*length)).map_err(|e| pack.damaged(e))?;
+        Ok(block.to_vec())
+    })
+}
+
+fn open_frame(
+    pack: &OpenPack,
+    number: u32,
+    sealed: &[u8],
+    decoder: &mut WholeDecoder,
+) -> Result<Vec<u8>> {
+    let frame = pack.directory.frames[index(number)];
+    let mut text = Vec::with_capacity(sealed.len());
+    pack.opener
+        .open_into(section::FrameKind::Frame, number, sealed, &mut text)
+        .map_err(|e| pack.damaged(e))?;
+    let raw = match frame.kind {
+        FrameKind::Records if text.len() == index(frame.raw) => text,
+        FrameKind::Records => return Err(pack.damaged("a frame of records has another length")),
+        FrameKind::Whole => {
+            decoder.decode(frame.codec, text, index(frame.raw)).map_err(|e| pack.damaged(e))?
+        }
+    };
+    Ok(raw)
+}
+
+fn decode_trailer(name: &PackName, tail: &[u8]) -> Result<Trailer> {
+    let damaged = |why: Malformed| Error::damaged(format!("pack {}", name.short()), why);
+    let trailer = tail
+        .last_chunk::<TRAILER_BYTES>()
+        .ok_or(damaged(Malformed { what: "pack trailer", why: "ends early" }))?;
+    Trailer::decode(trailer).map_err(damaged)
+}
+
+fn decode_copies(mut bytes: &[u8]) -> Vec<SealedCopy> {
+    let mut copies = Vec::new();
+    while !bytes.is_empty() {
+        // A damaged copy ends the list: `runs/` is asked next.
+        let Ok(copy) = SealedCopy::decode(&mut bytes) else { break };
+        copies.push(copy);
+    }
+    copies
+}
+
+/// The object that holds a run's secrets.
+pub fn run_object(run: RunId) -> ObjectName {
+    ObjectName::new(&format!("runs/{run}")).expect("hexadecimal is a valid name")
+}
+
+fn unreadable(object: &ObjectName, cause: crate::store::error::StoreError) -> Error {
+    let kind = match cause.category() {
+        crate::store::error::Category::NotFound => ErrorKind::Missing,
+        crate::store::error::Category::Damaged => ErrorKind::Damaged,
+        _ => ErrorKind::Store,
+    };
+    Error::new(kind, format!("cannot read {object}")).because(cause)
+}
+
+fn missing(object: &ObjectName) -> Error {
+    Error::new(ErrorKind::Missing, format!("{object} is not there"))
+}

@@ -1,0 +1,248 @@
+//! Writes one pack: seals frames as they come, directory and trailer last.
+//!
+//! Invariants:
+//! - An entry has its number as soon as it is added, also while its frame of records is still open.
+//! - With [`ReadBack::On`] every sealed frame was opened again and equals what was sealed.
+//! - A [`FinishedPack`] is whole: name, bytes and directory belong together. It is not stored yet.
+
+use blake3::Hasher;
+use bytes::Bytes;
+
+use crate::base::entropy::Entropy;
+use crate::base::error::Error;
+use crate::base::error::ErrorKind;
+use crate::base::error::Result;
+use crate::base::ids::Class;
+use crate::base::ids::EntryNumber;
+use crate::base::ids::PackIndex;
+use crate::base::ids::PackName;
+use crate::base::limits::DELTA_FRAME_BYTES_TARGET;
+use crate::base::limits::META_PACK_FRAMES_BYTES_FULL;
+use crate::base::limits::PACK_ENTRIES_MAX;
+use crate::base::limits::PACK_FRAMES_BYTES_FULL;
+use crate::base::num::short;
+use crate::base::num::wide;
+use crate::encode::EncodedDelta;
+use crate::encode::EncodedFrame;
+use crate::encode::ReadBack;
+use crate::format::directory::Codec;
+use crate::format::directory::DirectoryBuilder;
+use crate::format::pack_table::PackRecord;
+use crate::format::trailer;
+use crate::format::trailer::Trailer;
+use crate::seal::keys::Keyring;
+use crate::seal::run::RunRecord;
+use crate::seal::run::RunSecret;
+use crate::seal::section::FrameKind;
+use crate::seal::section::SectionOpener;
+use crate::seal::section::SectionSealer;
+
+/// What all packs of a run share.
+#[derive(Debug)]
+pub struct RunKeys {
+    record: RunRecord,
+    secret: RunSecret,
+}
+
+impl RunKeys {
+    /// The keys of a run whose record is durable.
+    pub fn new(record: RunRecord, secret: RunSecret) -> RunKeys {
+        RunKeys { record, secret }
+    }
+
+    /// The run's record.
+    pub fn record(&self) -> &RunRecord {
+        &self.record
+    }
+}
+
+/// A pack that is being filled.
+#[derive(Debug)]
+pub struct PackWriter {
+    class: Class,
+    index: PackIndex,
+    sealer: SectionSealer,
+    check: Option<(SectionOpener, Vec<u8>)>,
+    directory: DirectoryBuilder,
+    records: Vec<u8>,
+    copies: Vec<u8>,
+    run: [u8; 16],
+    name: Hasher,
+    parts: Vec<Bytes>,
+    bytes: usize,
+}
+
+/// A whole pack, ready to be stored.
+#[derive(Debug)]
+pub struct FinishedPack {
+    /// The index it was given in the pack table.
+    pub index: PackIndex,
+    /// What the pack table will say.
+    pub record: PackRecord,
+    /// Its bytes.
+    pub parts: Vec<Bytes>,
+}
+
+impl PackWriter {
+    /// Begins a pack of `class` that will be known by `index`.
+    pub fn begin(
+        keyring: &Keyring,
+        keys: &RunKeys,
+        (class, index): (Class, PackIndex),
+        read_back: ReadBack,
+        entropy: &dyn Entropy,
+    ) -> Result<PackWriter> {
+        let secret = keys.secret.class(class);
+        let sealer = SectionSealer::begin(keyring, class, secret, entropy);
+        let check = match read_back {
+            ReadBack::Off => None,
+            ReadBack::On => {
+                let opener = SectionOpener::new(keyring, &sealer.header(), secret)
+                    .map_err(|e| miscomputed("the key of a new pack").because(e))?;
+                Some((opener, Vec::new()))
+            }
+        };
+        let mut copies = Vec::new();
+        keys.record.copies_of(class).for_each(|copy| copy.encode(&mut copies));
+        let mut writer = PackWriter {
+            class,
+            index,
+            check,
+            directory: DirectoryBuilder::default(),
+            records: Vec::new(),
+            copies,
+            run: *keys.record.run().bytes(),
+            name: Hasher::new(),
+            parts: Vec::new(),
+            bytes: 0,
+            sealer,
+        };
+        let suite = writer.sealer.header().suite.byte();
+        writer.push(Bytes::copy_from_slice(&trailer::preamble(class, suite)));
+        Ok(writer)
+    }
+
+    /// Its index in the pack table.
+    pub fn index(&self) -> PackIndex {
+        self.index
+    }
+
+    /// Whether it should be finished before more is added.
+    pub fn is_full(&self) -> bool {
+        let full = match self.class {
+            Class::Data => PACK_FRAMES_BYTES_FULL,
+            Class::Meta => META_PACK_FRAMES_BYTES_FULL,
+        };
+        // A frame adds at most a few hundred entries: blocks have at least 256 bytes.
+        self.directory.stored() + self.records.len() >= full
+            || self.directory.entries() + 1024 >= PACK_ENTRIES_MAX
+    }
+
+    /// Whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.directory.entries() == 0
+    }
+
+    /// Adds a frame of whole blocks; the number of its first block.
+    pub fn add_frame(&mut self, frame: EncodedFrame) -> Result<EntryNumber> {
+        let codec = frame.codec();
+        let blocks = frame.blocks().to_vec();
+        let stored = self.seal(FrameKind::Frame, frame.into_text())?;
+        Ok(self.directory.add_whole(codec, stored, &blocks))
+    }
+
+    /// Adds a delta to an entry of another pack; its number.
+    pub fn add_delta(
+        &mut self,
+        delta: &EncodedDelta,
+        base: (PackName, EntryNumber),
+    ) -> Result<EntryNumber> {
+        if self.records.len() + delta.text().len() > DELTA_FRAME_BYTES_TARGET {
+            self.close_records()?;
+        }
+        self.records.extend_from_slice(delta.text());
+        let text = delta.text().len();
+        Ok(self.directory.add_record(delta.hash(), delta.length(), text, base))
+    }
+
+    fn close_records(&mut self) -> Result<()> {
+        if self.records.is_empty() {
+            return Ok(());
+        }
+        let text = std::mem::take(&mut self.records);
+        let stored = self.seal(FrameKind::Frame, text)?;
+        self.directory.close_records(Codec::ZstdPrefix, stored);
+        Ok(())
+    }
+
+    /// Seals and keeps one text; stored bytes.
+    fn seal(&mut self, kind: FrameKind, mut text: Vec<u8>) -> Result<usize> {
+        match &mut self.check {
+            None => {
+                self.sealer.seal(kind, &mut text);
+            }
+            Some((opener, opened)) => {
+                let before = text.clone();
+                let ordinal = self.sealer.seal(kind, &mut text);
+                opener
+                    .open_into(kind, ordinal, &text, opened)
+                    .map_err(|e| miscomputed("a sealed frame").because(e))?;
+                if *opened != before {
+                    return Err(miscomputed("a sealed frame"));
+                }
+            }
+        }
+        let stored = text.len();
+        self.push(Bytes::from(text));
+        Ok(stored)
+    }
+
+    fn push(&mut self, part: Bytes) {
+        self.name.update(&part);
+        self.bytes += part.len();
+        self.parts.push(part);
+    }
+
+    /// Ends the pack: directory, sealed copies of the run's secret, trailer.
+    pub fn finish(mut self) -> Result<FinishedPack> {
+        self.close_records()?;
+        let frames_bytes = short(self.directory.stored());
+        let header = self.sealer.header();
+        let directory = std::mem::take(&mut self.directory).finish();
+        let entries = short(directory.slots.len());
+        let frames = short(directory.frames.len());
+        let directory_bytes = self.seal(FrameKind::Directory, directory.encode())?;
+        let trailer = Trailer {
+            run: self.run,
+            salt: header.salt,
+            commitment: header.commitment,
+            frames_bytes,
+            directory_bytes: short(directory_bytes),
+            copies_bytes: short(self.copies.len()),
+            frames,
+            class: self.class,
+            suite: header.suite.byte(),
+        };
+        let copies = std::mem::take(&mut self.copies);
+        self.push(Bytes::from(copies));
+        self.push(Bytes::copy_from_slice(&trailer.encode()));
+        assert_eq!(wide(self.bytes), trailer.section_bytes(), "the trailer adds up");
+        let tail_bytes =
+            u32::try_from(trailer.tail_bytes()).expect("a directory is far below 4 GiB");
+        Ok(FinishedPack {
+            index: self.index,
+            record: PackRecord {
+                name: PackName(*self.name.finalize().as_bytes()),
+                bytes: wide(self.bytes),
+                tail_bytes,
+                entries,
+                class: self.class,
+            },
+            parts: self.parts,
+        })
+    }
+}
+
+fn miscomputed(what: &str) -> Error {
+    Error::new(ErrorKind::Miscomputed, format!("{what} does not open to what was sealed"))
+}
