@@ -1,0 +1,424 @@
+//! Backs up a stream: finds what it continues, runs the pipeline, judges what arrived, publishes the snapshot.
+//!
+//! The order of writing is the promise: the run's secret first, then packs, then records that point to
+//! packs, the snapshot last. Whatever stops a run before that leaves objects that nobody sees.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use bytes::Bytes;
+
+use crate::base::clock::Clock;
+use crate::base::error::Error;
+use crate::base::error::ErrorKind;
+use crate::base::error::Result;
+use crate::base::ids::PackName;
+use crate::base::ids::SnapshotId;
+use crate::base::ids::SourceId;
+use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
+use crate::base::monitor::Counter;
+use crate::base::monitor::Counts;
+use crate::base::monitor::Monitor;
+use crate::base::num::wide;
+use crate::encode::Level;
+use crate::encode::ReadBack;
+use crate::format::config::FORMAT_VERSION;
+use crate::format::lists::Damage;
+use crate::format::pack_table::NodeRef;
+use crate::format::pack_table::PackTable;
+use crate::format::snapshot::Description;
+use crate::format::snapshot::Positions;
+use crate::format::snapshot::Snapshot;
+use crate::format::snapshot::SnapshotKind;
+use crate::format::snapshot::StreamFormat;
+use crate::format::snapshot::Verdict;
+use crate::map::table::TableReader;
+use crate::map::view::MapView;
+use crate::map::view::Translation;
+use crate::pack::reader::Packs;
+use crate::pack::reader::run_object;
+use crate::pack::writer::RunKeys;
+use crate::pipeline::appender::Appender;
+use crate::pipeline::appender::RunContext;
+use crate::pipeline::collector::Collector;
+use crate::pipeline::collector::FormerInner;
+use crate::pipeline::collector::Roots;
+use crate::pipeline::former::Former;
+use crate::pipeline::ingest::Surroundings;
+use crate::pipeline::presence::Presence;
+use crate::pipeline::run;
+use crate::pipeline::run::Streamed;
+use crate::pipeline::worker::Shared;
+use crate::repo::Repository;
+use crate::repo::lineage::translation;
+use crate::repo::snapshots::StoredSnapshot;
+use crate::repo::store_error;
+use crate::seal::ids::RunId;
+use crate::seal::object::ObjectKind;
+use crate::seal::run::RunSecret;
+use crate::source::Source;
+use crate::store::name::ObjectName;
+
+use super::judge;
+
+/// What a user asks of a backup.
+#[derive(Debug, Clone)]
+pub struct BackupOptions {
+    /// Name of the lineage.
+    pub source: String,
+    /// Words to attach.
+    pub tags: Vec<String>,
+    /// How whole blocks are compressed.
+    pub level: Level,
+    /// Whether what is written is read back.
+    pub read_back: ReadBack,
+    /// Worker threads.
+    pub workers: u32,
+    /// This host, for the description.
+    pub host: String,
+    /// A checkpoint is published after this many bytes of the stream.
+    pub checkpoint_bytes: u64,
+    /// And after this many seconds.
+    pub checkpoint_seconds: u64,
+}
+
+/// A checkpoint is published after this many bytes of the stream by default.
+pub const CHECKPOINT_BYTES: u64 = 64 << 30;
+/// And after this many seconds.
+pub const CHECKPOINT_SECONDS: u64 = 15 * 60;
+
+/// What came of a backup.
+#[derive(Debug, Clone)]
+pub struct BackupReport {
+    /// The snapshot.
+    pub id: SnapshotId,
+    /// What it says.
+    pub about: Description,
+    /// What was counted, this run's objects of every kind included.
+    pub counts: Counts,
+    /// Other sources of the repository, if this one is new.
+    pub new_among: Option<usize>,
+    /// Snapshots of the source that could not be read.
+    pub damaged: Vec<String>,
+    /// Packs of earlier runs that are missing or unreadable.
+    pub packs_absent: usize,
+}
+
+/// What a run continues.
+struct Continued {
+    former: Former,
+    packs: Arc<Packs>,
+    presence: Arc<Presence>,
+    nodes: Vec<Vec<NodeRef>>,
+    inner: FormerInner,
+    sequence: u64,
+    predecessor: Option<SnapshotId>,
+    new_among: Option<usize>,
+    damaged: Vec<String>,
+}
+
+/// Backs up `source` into `repository`.
+pub fn backup(
+    repository: &Repository,
+    source: Box<dyn Source>,
+    options: &BackupOptions,
+    clock: &Arc<dyn Clock>,
+    monitor: &Arc<Monitor>,
+) -> Result<BackupReport> {
+    let source_id = repository.source_id(&options.source)?;
+    let started = clock.unix_seconds();
+    let continued = continue_from(repository, source_id, monitor)?;
+    let (run_id, keys) = begin_run(repository, monitor)?;
+    let context = RunContext {
+        store: Arc::clone(repository.store()),
+        keyring: Arc::clone(repository.keyring()),
+        keys: Arc::new(keys),
+        packs: Arc::clone(&continued.packs),
+        presence: Arc::clone(&continued.presence),
+        entropy: Arc::clone(repository.entropy()),
+        monitor: Arc::clone(monitor),
+        read_back: options.read_back,
+    };
+    let draft = Draft {
+        repository,
+        options,
+        source_id,
+        run_id,
+        started,
+        predecessor: continued.predecessor,
+        clock,
+        monitor,
+    };
+    let mut collector = Collector::new(
+        Appender::new(context),
+        (repository.cutter(), repository.path_key()?),
+        continued.former.tables().first(),
+        continued.inner.clone(),
+        continued.nodes.clone(),
+    );
+    let mut sequence = continued.sequence;
+    let streamed = stream(&draft, &continued, source, &mut collector, &mut sequence)?;
+    let counted = monitor.counts();
+    if counted.stream_bytes == 0 {
+        return Err(Error::new(ErrorKind::Source, "the stream is empty: there is nothing to keep"));
+    }
+    let judged = judge::judge(streamed, &collector, &counted);
+    if judged.verdict != Verdict::Partial {
+        collector.release_vanished()?;
+    }
+    let roots = collector.roots()?;
+    collector.publish_healing()?;
+    let kind = judged.kind();
+    let (id, about) = draft.publish(roots, judged, kind, sequence + 1)?;
+    Ok(BackupReport {
+        id,
+        about,
+        counts: monitor.counts(),
+        new_among: continued.new_among,
+        damaged: continued.damaged,
+        packs_absent: continued.presence.absent(),
+    })
+}
+
+/// Runs the pipeline, with checkpoints.
+fn stream(
+    draft: &Draft<'_>,
+    continued: &Continued,
+    source: Box<dyn Source>,
+    collector: &mut Collector<'_>,
+    sequence: &mut u64,
+) -> Result<Streamed> {
+    let options = draft.options;
+    let shared = Arc::new(Shared {
+        packs: Arc::clone(&continued.packs),
+        presence: Arc::clone(&continued.presence),
+        monitor: Arc::clone(draft.monitor),
+        clock: Arc::clone(draft.clock),
+        read_back: options.read_back,
+        level: options.level,
+        workers: options.workers,
+        base_micros: AtomicU64::new(0),
+    });
+    let around = Surroundings {
+        former: &continued.former,
+        cutter: draft.repository.cutter(),
+        monitor: draft.monitor,
+        seed: crate::base::entropy::random(&**draft.repository.entropy()),
+    };
+    let mut last = (0, draft.clock.elapsed());
+    let mut checkpoint = |collector: &mut Collector<'_>| {
+        let bytes = draft.monitor.counts().stream_bytes;
+        let time = draft.clock.elapsed();
+        let due = bytes - last.0 >= options.checkpoint_bytes
+            || (time.saturating_sub(last.1)).as_secs() >= options.checkpoint_seconds;
+        if !due {
+            return Ok(());
+        }
+        last = (bytes, time);
+        let roots = collector.roots()?;
+        *sequence += 1;
+        let judged = judge::Judged::checkpoint();
+        draft.publish(roots, judged, SnapshotKind::Checkpoint, *sequence).map(|_| ())
+    };
+    run::run(source, around, &shared, collector, &mut checkpoint)
+}
+
+/// What every snapshot of a run has in common.
+struct Draft<'d> {
+    repository: &'d Repository,
+    options: &'d BackupOptions,
+    source_id: SourceId,
+    run_id: RunId,
+    started: u64,
+    predecessor: Option<SnapshotId>,
+    clock: &'d Arc<dyn Clock>,
+    monitor: &'d Arc<Monitor>,
+}
+
+impl Draft<'_> {
+    fn publish(
+        &self,
+        roots: Roots,
+        judged: judge::Judged,
+        kind: SnapshotKind,
+        sequence: u64,
+    ) -> Result<(SnapshotId, Description)> {
+        let counts = self.monitor.counts();
+        let about = Description {
+            format_version: FORMAT_VERSION,
+            run: self.run_id.to_string(),
+            epoch: 0,
+            sequence,
+            predecessor: self.predecessor.map(|id| id.to_string()),
+            source: self.options.source.clone(),
+            format: judged.format.unwrap_or(StreamFormat::Mbstream),
+            kind,
+            time: self.clock.unix_seconds(),
+            started: self.started,
+            verdict: judged.verdict,
+            reasons: judged.reasons,
+            checks: judged.checks,
+            requires: Vec::new(),
+            releases_complete: judged.verdict != Verdict::Partial,
+            tags: self.options.tags.clone(),
+            host: self.options.host.clone(),
+            program: concat!("haulout ", env!("CARGO_PKG_VERSION")).to_owned(),
+            counters: counts,
+            positions: judged.positions.unwrap_or_else(Positions::default),
+            stream_bytes: counts.stream_bytes,
+            stored_bytes: counts.stored_bytes,
+        };
+        let Roots { inner, table, packs } = roots;
+        let snapshot = Snapshot { about, inner, table, packs };
+        let (id, bytes) = self.repository.put_snapshot(self.source_id, &snapshot)?;
+        self.monitor.count(Counter::StoredBytes, bytes);
+        self.monitor.count(Counter::StoredObjects, 1);
+        Ok((id, snapshot.about))
+    }
+}
+
+/// Makes the run's secret durable.
+fn begin_run(repository: &Repository, monitor: &Monitor) -> Result<(RunId, RunKeys)> {
+    let entropy = &**repository.entropy();
+    let id = RunId::random(entropy);
+    let secret = RunSecret::generate(entropy);
+    let record = repository
+        .keyring()
+        .seal_run(id, &secret, entropy)
+        .map_err(|e| Error::new(ErrorKind::WrongKey, "cannot seal the run's secret").because(e))?;
+    let bytes = record.encode();
+    let size = wide(bytes.len());
+    let object = run_object(id);
+    repository
+        .store()
+        .put(&object, &[Bytes::from(bytes)])
+        .map_err(|e| store_error(format!("cannot store {object}"), e))?;
+    monitor.count(Counter::StoredBytes, size);
+    monitor.count(Counter::StoredObjects, 1);
+    Ok((id, RunKeys::new(record, secret)))
+}
+
+/// Finds the snapshots that a run continues, and what of them is still there.
+fn continue_from(
+    repository: &Repository,
+    source: SourceId,
+    monitor: &Arc<Monitor>,
+) -> Result<Continued> {
+    let ancestors = repository.ancestors(source)?;
+    let damaged = ancestors.damaged.iter().map(|(name, _)| name.id.short()).collect();
+    let new_among = match ancestors.sequence {
+        0 => Some(other_sources(repository)?).filter(|others| *others > 0),
+        _ => None,
+    };
+    let mut table = PackTable::default();
+    let mut kept: Vec<(StoredSnapshot, Translation)> = Vec::new();
+    let mut nodes = Vec::new();
+    for stored in ancestors.snapshots {
+        // A snapshot whose pack table can't be read is no help; the run goes on without it.
+        let Ok(other) = repository.pack_table(&stored.snapshot.packs, monitor) else { continue };
+        if kept.is_empty() {
+            table = other;
+            nodes.clone_from(&stored.snapshot.packs.levels);
+            kept.push((stored, Translation::same()));
+        } else {
+            let translation = translation(&mut table, &other);
+            kept.push((stored, translation));
+        }
+    }
+    let presence = Arc::new(presence_of(repository, &table)?);
+    let packs = Arc::new(repository.packs(table, monitor));
+    let predecessor = kept.first().map(|(stored, _)| stored.id());
+    let inner = FormerInner {
+        script: kept.first().and_then(|(stored, _)| {
+            let record = stored.snapshot.inner("script")?.clone();
+            Some(Arc::new(MapView::new(Arc::clone(&packs), record, Translation::same())))
+        }),
+    };
+    let tables = kept
+        .into_iter()
+        .map(|(stored, translation)| {
+            TableReader::new(Arc::clone(&packs), stored.snapshot.table, translation)
+        })
+        .collect();
+    Ok(Continued {
+        former: Former::new(Arc::clone(&packs), tables),
+        packs,
+        presence,
+        nodes,
+        inner,
+        sequence: ancestors.sequence,
+        predecessor,
+        new_among,
+        damaged,
+    })
+}
+
+fn other_sources(repository: &Repository) -> Result<usize> {
+    let mut sources: Vec<SourceId> =
+        repository.snapshot_names(None)?.into_iter().map(|name| name.source).collect();
+    sources.sort();
+    sources.dedup();
+    Ok(sources.len())
+}
+
+/// Lists the packs of the store, puts back meta packs of which only the twin is left, and reads damage records.
+fn presence_of(repository: &Repository, table: &PackTable) -> Result<Presence> {
+    if table.is_empty() {
+        return Ok(Presence::default());
+    }
+    let store = repository.store();
+    let mut presence = Presence::nothing_of(table);
+    let mut twins = Vec::new();
+    let listing = |e| store_error("cannot list the packs", e);
+    store
+        .list("packs/", &mut |meta| {
+            if let Some(name) = pack_name(&meta.name) {
+                presence.saw(table, &name, meta.size);
+            }
+        })
+        .map_err(listing)?;
+    store.list("twins/", &mut |meta| twins.push(meta)).map_err(listing)?;
+    for meta in twins {
+        let Some(name) = pack_name(&meta.name) else { continue };
+        if presence.lacks(table, &name) && restore_from_twin(repository, &meta.name, &name).is_ok() {
+            presence.saw(table, &name, meta.size);
+        }
+    }
+    let mut records = Vec::new();
+    store
+        .list("damage/", &mut |meta| records.push(meta.name))
+        .map_err(|e| store_error("cannot list the damage records", e))?;
+    for record in records {
+        if let Some((name, damage)) = read_damage(repository, &record) {
+            presence.learn(table, &name, &damage);
+        }
+    }
+    Ok(presence)
+}
+
+fn pack_name(object: &ObjectName) -> Option<PackName> {
+    let hash = object.as_str().rsplit('/').next()?;
+    crate::base::hex::decode(hash).map(PackName)
+}
+
+/// Puts a lost meta pack back from its second copy.
+fn restore_from_twin(repository: &Repository, twin: &ObjectName, name: &PackName) -> Result<()> {
+    let store = repository.store();
+    let bytes = store
+        .get(twin, crate::base::limits::PACK_BYTES_ACCEPTED_MAX)
+        .map_err(|e| store_error(format!("cannot read {twin}"), e))?;
+    if *blake3::hash(&bytes).as_bytes() != name.0 {
+        return Err(Error::damaged(twin, "its bytes do not match its name"));
+    }
+    let object = crate::pack::reader::pack_object(name);
+    store.put(&object, &[bytes]).map_err(|e| store_error(format!("cannot store {object}"), e))
+}
+
+fn read_damage(repository: &Repository, record: &ObjectName) -> Option<(PackName, Damage)> {
+    let (pack, _) = record.as_str().strip_prefix("damage/")?.split_once('-')?;
+    let name = PackName(crate::base::hex::decode(pack)?);
+    // A record that can't be read tells nothing; what it meant shows when the entries are read.
+    let bytes = repository.store().get(record, SMALL_OBJECT_BYTES_MAX).ok()?;
+    let text = repository.keyring().open_object(ObjectKind::Damage, &name.0, &bytes).ok()?;
+    Some((name, Damage::decode(&text).ok()?))
+}

@@ -1,0 +1,158 @@
+//! The verdict on what arrived: for mariabackup the checklist, for a plain stream what its producer says.
+
+use crate::base::monitor::Counts;
+use crate::base::num::wide;
+use crate::format::snapshot::Check;
+use crate::format::snapshot::Positions;
+use crate::format::snapshot::SnapshotKind;
+use crate::format::snapshot::StreamFormat;
+use crate::format::snapshot::Verdict;
+use crate::pipeline::collector::Collector;
+use crate::pipeline::run::Streamed;
+use crate::source::Ending;
+use crate::source::Fate;
+use crate::verdict::Evidence;
+use crate::verdict::Exit;
+use crate::verdict::PageFindings;
+use crate::verdict::Producer;
+use crate::verdict::SharedTables;
+use crate::verdict::StreamFaults;
+
+/// Reasons and bad pages that a snapshot carries; more are in its list of findings.
+const LINES_MAX: usize = 100;
+/// Bytes of one such line.
+const LINE_BYTES_MAX: usize = 250;
+
+/// The verdict with what led to it, in words.
+#[derive(Debug)]
+pub(super) struct Judged {
+    /// What the stream was; unknown at a checkpoint.
+    pub format: Option<StreamFormat>,
+    /// How far it can be trusted.
+    pub verdict: Verdict,
+    /// Why not further.
+    pub reasons: Vec<String>,
+    /// What was checked.
+    pub checks: Vec<Check>,
+    /// What the stream states.
+    pub positions: Option<Positions>,
+}
+
+impl Judged {
+    /// A run that has not ended.
+    pub(super) fn checkpoint() -> Judged {
+        Judged {
+            format: None,
+            verdict: Verdict::Partial,
+            reasons: vec!["a checkpoint of a run that had not ended".to_owned()],
+            checks: Vec::new(),
+            positions: None,
+        }
+    }
+
+    /// What the snapshot stands for.
+    pub(super) fn kind(&self) -> SnapshotKind {
+        let stated = self.positions.as_ref().and_then(|positions| positions.backup_type.as_deref());
+        if stated == Some("incremental") { SnapshotKind::Incremental } else { SnapshotKind::Full }
+    }
+}
+
+/// Judges a stream that has ended.
+pub(super) fn judge(streamed: Streamed, collector: &Collector<'_>, counts: &Counts) -> Judged {
+    let Streamed { format, ending, parsed, observer, failure } = streamed;
+    let mut judged = match parsed {
+        None => judge_plain(&ending),
+        Some(parsed) => {
+            let faults = StreamFaults { kept: parsed.faults, count: parsed.fault_count };
+            let evidence = Evidence {
+                producer: producer(&ending),
+                faults,
+                pages: page_findings(collector, counts),
+                shared_tables: SharedTables::Possible,
+            };
+            let conclusion = observer.conclude(evidence);
+            Judged {
+                format: Some(format),
+                verdict: conclusion.verdict,
+                reasons: conclusion.reasons.iter().map(ToString::to_string).collect(),
+                checks: conclusion.checklist.into_iter().map(Into::into).collect(),
+                positions: Some(conclusion.positions),
+            }
+        }
+    };
+    judged.format = Some(format);
+    if let Some(failure) = failure {
+        judged.verdict = Verdict::Partial;
+        judged.reasons.insert(0, format!("the stream could not be read to its end: {failure}"));
+    }
+    bound(&mut judged);
+    judged
+}
+
+fn producer(ending: &Ending) -> Producer {
+    let exit = match ending.fate {
+        Fate::Unseen => Exit::Unknown,
+        Fate::Exited(0) => Exit::Succeeded,
+        Fate::Exited(code) => Exit::Failed(code),
+        Fate::Killed(signal) => Exit::Killed(signal),
+    };
+    let last_words = ending.last_words.as_deref();
+    let completed_ok_seen = last_words.map(|words| words.trim_end().ends_with("completed OK!"));
+    Producer { exit, completed_ok_seen }
+}
+
+fn page_findings(collector: &Collector<'_>, counts: &Counts) -> PageFindings {
+    let words = |finding: &crate::pipeline::segment::PageFinding| {
+        format!("{}, page {}: {}", finding.path, finding.page, finding.reason)
+    };
+    let newest = collector.newest();
+    PageFindings {
+        pages: counts.pages_verified
+            + counts.pages_unverifiable
+            + counts.pages_corrupt
+            + counts.pages_zero,
+        unverifiable: counts.pages_unverifiable,
+        corrupt_count: counts.pages_corrupt,
+        corrupt: collector.findings().iter().take(LINES_MAX).map(words).collect(),
+        newest: (newest.lsn > 0).then(|| (newest.lsn, newest.path.clone())),
+    }
+}
+
+fn judge_plain(ending: &Ending) -> Judged {
+    let (verdict, reason) = match ending.fate {
+        Fate::Exited(0) => (Verdict::Complete, None),
+        Fate::Unseen => (
+            Verdict::Unattested,
+            Some("the producer's exit status could not be seen: let haulout run it (-- COMMAND)".to_owned()),
+        ),
+        Fate::Exited(code) => {
+            (Verdict::Partial, Some(format!("the producer failed with exit status {code}")))
+        }
+        Fate::Killed(signal) => {
+            (Verdict::Partial, Some(format!("the producer was killed by signal {signal}")))
+        }
+    };
+    Judged {
+        format: None,
+        verdict,
+        reasons: reason.into_iter().collect(),
+        checks: Vec::new(),
+        positions: None,
+    }
+}
+
+/// Keeps the snapshot within its size, whatever a stream made of its names.
+fn bound(judged: &mut Judged) {
+    let reasons = judged.reasons.len();
+    judged.reasons.truncate(LINES_MAX);
+    for line in judged.reasons.iter_mut().chain(judged.checks.iter_mut().map(|c| &mut c.detail)) {
+        if line.len() > LINE_BYTES_MAX {
+            let end = line.floor_char_boundary(LINE_BYTES_MAX);
+            line.truncate(end);
+            line.push_str("...");
+        }
+    }
+    if reasons > LINES_MAX {
+        judged.reasons.push(format!("and {} more reasons", wide(reasons - LINES_MAX)));
+    }
+}

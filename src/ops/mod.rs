@@ -1,0 +1,10 @@
+//! The verbs, one a file. Each takes what it needs as arguments, tells a [`Monitor`](crate::base::monitor::Monitor)
+//! what it does, prints nothing, and returns a report.
+
+pub mod backup;
+mod judge;
+pub mod prepare;
+pub mod restore;
+pub mod show;
+pub mod verify;
+mod windows;

@@ -1,0 +1,493 @@
+//! Restores a snapshot: into files, written in parallel and in place, or as the stream that once came.
+//!
+//! A planner walks the snapshot in stream order, which is the order of the packs, and hands windows of blocks to
+//! the workers; a worker fetches, opens, decodes and verifies its window. Nothing unverified is written
+//! anywhere.
+//!
+//! Invariants:
+//! - A directory that is not finished holds the file [`INCOMPLETE`]; it goes last, after everything is durable.
+//! - A stream is whole or the call fails; a reader that goes away is a failure.
+
+use std::collections::HashMap;
+use std::fs;
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::io;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::FileExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use globset::GlobBuilder;
+use globset::GlobSet;
+use globset::GlobSetBuilder;
+
+use crate::base::error::Error;
+use crate::base::error::ErrorKind;
+use crate::base::error::Result;
+use crate::base::ids::SnapshotId;
+use crate::base::monitor::Counter;
+use crate::base::monitor::Counts;
+use crate::base::monitor::Monitor;
+use crate::base::num::narrow;
+use crate::base::num::wide;
+use crate::format::record::MemberKey;
+use crate::format::snapshot::StreamFormat;
+use crate::parse::replay::Emit;
+use crate::parse::replay::Replay;
+use crate::parse::script::ScriptError;
+use crate::parse::script::ScriptReader;
+use crate::parse::tree::FileExtent;
+use crate::parse::tree::Tree;
+use crate::parse::tree::TreeFile;
+use crate::pipeline::ingest::PLAIN_MEMBER;
+use crate::repo::Repository;
+use crate::repo::contents::Block;
+use crate::repo::contents::Contents;
+use crate::repo::contents::Entries;
+use crate::repo::snapshots::StoredSnapshot;
+
+use super::windows;
+use super::windows::Window;
+
+/// The file that marks an unfinished restore.
+pub const INCOMPLETE: &str = ".haulout-incomplete";
+
+/// What a user asks of a restore.
+#[derive(Debug, Clone)]
+pub struct RestoreOptions {
+    /// Globs over paths; empty for everything.
+    pub include: Vec<String>,
+    /// Worker threads.
+    pub workers: u32,
+}
+
+/// What came of a restore.
+#[derive(Debug, Clone)]
+pub struct RestoreReport {
+    /// The snapshot.
+    pub id: SnapshotId,
+    /// Files written.
+    pub files: u64,
+    /// Bytes written, holes included.
+    pub bytes: u64,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+    /// What was counted.
+    pub counts: Counts,
+}
+
+fn unwritable(path: &Path, cause: io::Error) -> Error {
+    let full = cause.kind() == io::ErrorKind::StorageFull;
+    let kind = if full { ErrorKind::Full } else { ErrorKind::Target };
+    Error::new(kind, format!("cannot write {}", path.display())).because(cause)
+}
+
+/// Restores the files of a snapshot into an empty directory.
+pub fn to_directory(
+    repository: &Repository,
+    stored: &StoredSnapshot,
+    target: &Path,
+    options: &RestoreOptions,
+    monitor: &Arc<Monitor>,
+) -> Result<RestoreReport> {
+    let include = globs(&options.include)?;
+    let contents = repository.contents(stored, monitor)?;
+    let files = select(files_of(stored, &contents)?, include.as_ref())?;
+    let bytes = files.iter().map(|file| file.length).sum();
+    monitor.count(Counter::ExpectedBytes, bytes);
+    prepare_target(target)?;
+    let plan = |sender: &mut windows::Sender<FileWindow>| {
+        files.iter().try_for_each(|file| plan_file(&contents, target, file, sender))
+    };
+    windows::run(options.workers, plan, |window| write_window(&contents, window, monitor), |()| {
+        Ok(())
+    })?;
+    finish_target(target)?;
+    let mut warnings = Vec::new();
+    let unfinished = files.iter().filter(|file| !file.ended).count();
+    if unfinished > 0 {
+        warnings.push(format!("{unfinished} files are cut short: the stream ended before them"));
+    }
+    Ok(RestoreReport {
+        id: stored.id(),
+        files: wide(files.len()),
+        bytes,
+        warnings,
+        counts: monitor.counts(),
+    })
+}
+
+/// Writes the stream of a snapshot, byte for byte as it came.
+pub fn to_stream(
+    repository: &Repository,
+    stored: &StoredSnapshot,
+    out: &mut (dyn Write + Send),
+    options: &RestoreOptions,
+    monitor: &Arc<Monitor>,
+) -> Result<RestoreReport> {
+    if !options.include.is_empty() {
+        return Err(Error::new(ErrorKind::Usage, "a stream can only be restored as a whole"));
+    }
+    let contents = repository.contents(stored, monitor)?;
+    monitor.count(Counter::ExpectedBytes, stored.snapshot.about.stream_bytes);
+    let mut written = 0;
+    let plan = |sender: &mut windows::Sender<StreamWindow>| {
+        if stored.snapshot.about.format == StreamFormat::Mbstream {
+            plan_replay(&contents, sender)
+        } else {
+            plan_plain(&contents, sender)
+        }
+    };
+    let broken =
+        |e: io::Error| Error::new(ErrorKind::Target, "cannot write the stream").because(e);
+    let decode = |window| decode_window(&contents, window);
+    windows::run(options.workers, plan, decode, |bytes: Vec<u8>| {
+        monitor.check()?;
+        out.write_all(&bytes).map_err(broken)?;
+        written += wide(bytes.len());
+        monitor.count(Counter::StreamBytes, wide(bytes.len()));
+        Ok(())
+    })?;
+    out.flush().map_err(broken)?;
+    if written != stored.snapshot.about.stream_bytes {
+        return Err(Error::damaged(
+            format!("snapshot {}", stored.id().short()),
+            "its stream has another length than it says",
+        ));
+    }
+    let (id, counts) = (stored.id(), monitor.counts());
+    Ok(RestoreReport { id, files: 0, bytes: written, warnings: Vec::new(), counts })
+}
+
+fn globs(include: &[String]) -> Result<Option<GlobSet>> {
+    if include.is_empty() {
+        return Ok(None);
+    }
+    let wrong = |glob: &str, e: globset::Error| {
+        Error::new(ErrorKind::Usage, format!("{glob} is not a glob")).because(e)
+    };
+    let mut set = GlobSetBuilder::new();
+    for glob in include {
+        let built = GlobBuilder::new(glob).literal_separator(false).build();
+        set.add(built.map_err(|e| wrong(glob, e))?);
+    }
+    set.build().map(Some).map_err(|e| wrong("the list", e))
+}
+
+/// The files that the snapshot's stream results in, in stream order.
+fn files_of(stored: &StoredSnapshot, contents: &Contents) -> Result<Vec<TreeFile>> {
+    if stored.snapshot.about.format != StreamFormat::Mbstream {
+        return Err(Error::new(
+            ErrorKind::Usage,
+            format!("snapshot {} is a plain stream, which has no files", stored.id().short()),
+        ));
+    }
+    let mut reader = ScriptReader::new();
+    let mut tree = Tree::new();
+    contents.read_inner("script", &mut |piece| {
+        reader.feed(piece);
+        while let Some(op) = reader.next_op().map_err(|e| Error::damaged("the script", e))? {
+            tree.apply(&op).map_err(|e| Error::damaged("the script", e))?;
+        }
+        Ok(())
+    })?;
+    reader.finish().map_err(|e| Error::damaged("the script", e))?;
+    if let Some(path) = tree.conflicts().first() {
+        let path = String::from_utf8_lossy(path.as_bytes()).into_owned();
+        return Err(Error::new(
+            ErrorKind::Target,
+            format!("{path} is a file and a directory in this stream: restore it with --stdout"),
+        ));
+    }
+    let mut files: Vec<TreeFile> = tree.into_files().collect();
+    files.sort_by_key(|file| file.member);
+    Ok(files)
+}
+
+fn select(files: Vec<TreeFile>, include: Option<&GlobSet>) -> Result<Vec<TreeFile>> {
+    let Some(include) = include else { return Ok(files) };
+    let wanted = |file: &TreeFile| include.is_match(Path::new(std::ffi::OsStr::from_bytes(file.path.as_bytes())));
+    let files: Vec<TreeFile> = files.into_iter().filter(wanted).collect();
+    if files.is_empty() {
+        return Err(Error::new(ErrorKind::Usage, "no file of the snapshot matches --include"));
+    }
+    Ok(files)
+}
+
+/// Makes the directory and marks it as unfinished; what is in it already is not touched.
+fn prepare_target(target: &Path) -> Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(target).map_err(|e| unwritable(target, e))?;
+    let mut entries = fs::read_dir(target).map_err(|e| unwritable(target, e))?;
+    if entries.next().is_some() {
+        let what = format!("{} is not empty", target.display());
+        return Err(Error::new(ErrorKind::Occupied, what));
+    }
+    let mark = target.join(INCOMPLETE);
+    fs::write(&mark, "this restore has not finished\n").map_err(|e| unwritable(&mark, e))
+}
+
+/// Makes everything durable, then removes the mark.
+fn finish_target(target: &Path) -> Result<()> {
+    let directory = File::open(target).map_err(|e| unwritable(target, e))?;
+    rustix::fs::syncfs(&directory).map_err(|e| unwritable(target, e.into()))?;
+    let mark = target.join(INCOMPLETE);
+    fs::remove_file(&mark).map_err(|e| unwritable(&mark, e))?;
+    directory.sync_all().map_err(|e| unwritable(target, e))
+}
+
+/// A file that is being written, and what of its member goes where.
+#[derive(Debug)]
+struct OutFile {
+    file: File,
+    path: PathBuf,
+    extents: Vec<FileExtent>,
+}
+
+impl OutFile {
+    fn create(target: &Path, file: &TreeFile) -> Result<OutFile> {
+        let path = target.join(std::ffi::OsStr::from_bytes(file.path.as_bytes()));
+        if let Some(parent) = path.parent() {
+            let mut builder = fs::DirBuilder::new();
+            builder.recursive(true).mode(0o700).create(parent).map_err(|e| unwritable(parent, e))?;
+        }
+        let mut options = OpenOptions::new();
+        let opened = options.write(true).create_new(true).mode(0o600).open(&path);
+        let out = opened.map_err(|e| unwritable(&path, e))?;
+        out.set_len(file.length).map_err(|e| unwritable(&path, e))?;
+        Ok(OutFile { file: out, path, extents: file.extents.clone() })
+    }
+
+    /// Writes a block of the member to wherever its bytes go.
+    fn write(&self, at: u64, block: &[u8]) -> Result<()> {
+        let end = at + wide(block.len());
+        for extent in &self.extents {
+            let from = at.max(extent.member_at);
+            let to = end.min(extent.member_at + extent.len);
+            if from < to {
+                let part = &block[narrow(from - at)..narrow(to - at)];
+                let file_at = extent.file_at + (from - extent.member_at);
+                self.file.write_all_at(part, file_at).map_err(|e| unwritable(&self.path, e))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Blocks of one file.
+struct FileWindow {
+    file: Arc<OutFile>,
+    blocks: Vec<Block>,
+    /// Bytes that they stand for, zeros included.
+    bytes: u64,
+}
+
+impl Window for FileWindow {
+    fn weight(&self) -> u64 {
+        self.bytes
+    }
+}
+
+fn key_of(file: &TreeFile) -> MemberKey {
+    MemberKey {
+        path: file.member_path.as_bytes().to_vec(),
+        incarnation: file.incarnation.get(),
+    }
+}
+
+fn plan_file(
+    contents: &Contents,
+    target: &Path,
+    file: &TreeFile,
+    sender: &mut windows::Sender<FileWindow>,
+) -> Result<()> {
+    let out = Arc::new(OutFile::create(target, file)?);
+    let record = contents.member(&key_of(file))?;
+    let end = file.extents.iter().map(|extent| extent.member_at + extent.len).max().unwrap_or(0);
+    if record.length < end {
+        let what = format!("member {}", record.key.display());
+        return Err(Error::damaged(what, "it is shorter than the script says"));
+    }
+    let mut entries = contents.entries(record);
+    let empty = || FileWindow { file: Arc::clone(&out), blocks: Vec::new(), bytes: 0 };
+    let mut window = empty();
+    while let Some(block) = entries.next()? {
+        window.bytes += block.entry.length;
+        window.blocks.push(block);
+        if window.bytes >= windows::WINDOW_BYTES {
+            sender.send(std::mem::replace(&mut window, empty()))?;
+        }
+    }
+    if window.blocks.is_empty() { Ok(()) } else { sender.send(window) }
+}
+
+fn write_window(contents: &Contents, window: FileWindow, monitor: &Monitor) -> Result<()> {
+    let stored: Vec<(u64, _)> =
+        window.blocks.iter().filter_map(|block| Some((block.at, block.wanted()?))).collect();
+    let wanted: Vec<_> = stored.iter().map(|(_, wanted)| *wanted).collect();
+    let mut write = |number: usize, block: Result<&[u8]>| {
+        let block = block.map_err(|e| named(&window.file.path, e))?;
+        window.file.write(stored[number].0, block)
+    };
+    contents.packs().read(&wanted, &mut write)?;
+    monitor.count(Counter::StreamBytes, window.bytes);
+    Ok(())
+}
+
+fn named(path: &Path, cause: Error) -> Error {
+    if cause.kind() == ErrorKind::Cancelled {
+        return cause;
+    }
+    Error::new(cause.kind(), format!("cannot restore {}", path.display())).because(cause)
+}
+
+/// A piece of the stream.
+enum Piece {
+    Bytes(Vec<u8>),
+    /// This part of a block.
+    Part { block: Block, from: usize, to: usize },
+}
+
+/// Neighbouring pieces of the stream.
+#[derive(Default)]
+struct StreamWindow {
+    pieces: Vec<Piece>,
+    bytes: u64,
+}
+
+impl Window for StreamWindow {
+    fn weight(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl StreamWindow {
+    fn push(&mut self, piece: Piece) {
+        self.bytes += match &piece {
+            Piece::Bytes(bytes) => wide(bytes.len()),
+            Piece::Part { from, to, .. } => wide(to - from),
+        };
+        self.pieces.push(piece);
+    }
+
+    fn send_if_full(&mut self, sender: &mut windows::Sender<StreamWindow>) -> Result<()> {
+        if self.bytes < windows::WINDOW_BYTES {
+            return Ok(());
+        }
+        sender.send(std::mem::take(self))
+    }
+}
+
+/// A member whose bytes leave in order, range by range.
+struct Running {
+    entries: Entries,
+    current: Option<Block>,
+}
+
+impl Running {
+    /// Adds the bytes from `from` to `to` of the member to the window.
+    fn add(
+        &mut self,
+        (from, to): (u64, u64),
+        window: &mut StreamWindow,
+        sender: &mut windows::Sender<StreamWindow>,
+    ) -> Result<()> {
+        let mut at = from;
+        while at < to {
+            let current = self.current.filter(|block| block.at + block.entry.length > at);
+            let block = match current {
+                Some(block) => block,
+                None => self.entries.next()?.ok_or_else(|| {
+                    let what = format!("member {}", self.entries.record().key.display());
+                    Error::damaged(what, "it is shorter than the script says")
+                })?,
+            };
+            self.current = Some(block);
+            let end = (block.at + block.entry.length).min(to);
+            let (from, to) = (narrow(at - block.at), narrow(end - block.at));
+            window.push(Piece::Part { block, from, to });
+            window.send_if_full(sender)?;
+            at = end;
+        }
+        Ok(())
+    }
+}
+
+fn plan_plain(contents: &Contents, sender: &mut windows::Sender<StreamWindow>) -> Result<()> {
+    let record = contents.member(&MemberKey { path: PLAIN_MEMBER.to_vec(), incarnation: 0 })?;
+    let length = record.length;
+    let mut running = Running { entries: contents.entries(record), current: None };
+    let mut window = StreamWindow::default();
+    running.add((0, length), &mut window, sender)?;
+    if window.pieces.is_empty() { Ok(()) } else { sender.send(window) }
+}
+
+fn plan_replay(contents: &Contents, sender: &mut windows::Sender<StreamWindow>) -> Result<()> {
+    let damaged = |e: ScriptError| Error::damaged("the script", e);
+    let mut replay = Replay::new();
+    let mut window = StreamWindow::default();
+    let mut members: HashMap<u64, Running> = HashMap::new();
+    contents.read_inner("script", &mut |piece| {
+        replay.feed(piece);
+        while let Some(emit) = replay.next_emit().map_err(damaged)? {
+            match emit {
+                Emit::Bytes(bytes) => window.push(Piece::Bytes(bytes.to_vec())),
+                Emit::Member { target, range } => {
+                    let number = target.member.get();
+                    let mut running = match members.remove(&number) {
+                        Some(running) => running,
+                        None => open_running(contents, &target)?,
+                    };
+                    running.add((range.start, range.end), &mut window, sender)?;
+                    // A member whose bytes have all left is not needed again.
+                    if range.end < running.entries.record().length {
+                        members.insert(number, running);
+                    }
+                }
+            }
+            window.send_if_full(sender)?;
+        }
+        Ok(())
+    })?;
+    replay.finish().map_err(damaged)?;
+    if window.pieces.is_empty() { Ok(()) } else { sender.send(window) }
+}
+
+fn open_running(contents: &Contents, target: &crate::parse::item::Target<'_>) -> Result<Running> {
+    let path = target.path.as_bytes().to_vec();
+    let key = MemberKey { path, incarnation: target.incarnation.get() };
+    Ok(Running { entries: contents.entries(contents.member(&key)?), current: None })
+}
+
+fn decode_window(contents: &Contents, window: StreamWindow) -> Result<Vec<u8>> {
+    let mut out = vec![0; narrow(window.bytes)];
+    let mut at = 0;
+    let mut places = Vec::new();
+    let mut wanted = Vec::new();
+    for piece in &window.pieces {
+        match piece {
+            Piece::Bytes(bytes) => {
+                out[at..at + bytes.len()].copy_from_slice(bytes);
+                at += bytes.len();
+            }
+            Piece::Part { block, from, to } => {
+                if let Some(want) = block.wanted() {
+                    wanted.push(want);
+                    places.push((at, *from, *to));
+                }
+                at += to - from;
+            }
+        }
+    }
+    contents.packs().read(&wanted, &mut |number, block| {
+        let (at, from, to) = places[number];
+        out[at..at + (to - from)].copy_from_slice(&block?[from..to]);
+        Ok(())
+    })?;
+    Ok(out)
+}

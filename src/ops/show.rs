@@ -1,0 +1,67 @@
+//! Tells what is in a snapshot.
+
+use std::sync::Arc;
+
+use crate::base::error::Result;
+use crate::base::monitor::Monitor;
+use crate::format::record::Blocks;
+use crate::format::record::MemberRecord;
+use crate::format::record::PageCounts;
+use crate::innodb::FormatKind;
+use crate::innodb::TablespaceFormat;
+use crate::repo::Repository;
+use crate::repo::snapshots::StoredSnapshot;
+
+/// A member for people.
+#[derive(Debug, Clone)]
+pub struct MemberLine {
+    /// Its path.
+    pub path: String,
+    /// Which file of that path it is.
+    pub incarnation: u32,
+    /// Its bytes.
+    pub bytes: u64,
+    /// What its pages are; empty if it has none.
+    pub format: String,
+    /// What the page check said.
+    pub pages: PageCounts,
+    /// Whether it is whole.
+    pub closed: bool,
+}
+
+/// Calls `each` for every member, in order of the paths.
+pub fn members(
+    repository: &Repository,
+    stored: &StoredSnapshot,
+    monitor: &Arc<Monitor>,
+    each: &mut dyn FnMut(MemberLine) -> Result<()>,
+) -> Result<()> {
+    let contents = repository.contents(stored, monitor)?;
+    contents.table().walk(&mut |record| {
+        monitor.check()?;
+        each(MemberLine {
+            path: record.key.display(),
+            incarnation: record.key.incarnation,
+            bytes: record.length,
+            format: format_words(record),
+            pages: record.pages,
+            closed: record.closed,
+        })
+    })
+}
+
+fn format_words(record: &MemberRecord) -> String {
+    let Ok(format) = TablespaceFormat::decode(record.page_format) else {
+        let aria = record.key.path.ends_with(b".MAD") && record.blocks != Blocks::ContentDefined;
+        return if aria { "Aria".to_owned() } else { String::new() };
+    };
+    let kind = match format.kind() {
+        FormatKind::FullCrc32 { compression: None } => "full_crc32",
+        FormatKind::FullCrc32 { compression: Some(_) } => "full_crc32, page_compressed",
+        FormatKind::Legacy => "crc32",
+        FormatKind::LegacyPageCompressed => "crc32, page_compressed",
+        FormatKind::LegacyZip => "ROW_FORMAT=COMPRESSED",
+        FormatKind::Undetermined => "first page missing",
+    };
+    format!("InnoDB {} KiB, {kind}", format.page_size().bytes() / 1024)
+}

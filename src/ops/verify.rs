@@ -1,0 +1,574 @@
+//! Verifies a repository: from names and sizes to decoding every block and checking every page again.
+//!
+//! Every depth includes those before it. What is wrong is told in terms of snapshot, file and blocks, because
+//! that is what an operator has lost; and it is recorded under `damage/`, so that the next backup stores those
+//! blocks again.
+//!
+//! A block that several snapshots share is read once: entries that were found good are remembered, one bit each,
+//! as long as that fits into [`SEEN_BYTES_MAX`].
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use crate::base::error::Error;
+use crate::base::error::ErrorKind;
+use crate::base::error::Result;
+use crate::base::ids::Class;
+use crate::base::ids::EntryNumber;
+use crate::base::ids::PackName;
+use crate::base::ids::SnapshotId;
+use crate::base::ids::Storage;
+use crate::base::limits::PACK_BYTES_ACCEPTED_MAX;
+use crate::base::monitor::Counter;
+use crate::base::monitor::Monitor;
+use crate::base::num::index;
+use crate::base::num::wide;
+use crate::format::lists::Damage;
+use crate::format::pack_table::PackRecord;
+use crate::format::record::MemberRecord;
+use crate::format::record::PageCounts;
+use crate::pack::reader::Place;
+use crate::pack::reader::Wanted;
+use crate::pack::reader::pack_object;
+use crate::pack::reader::twin_object;
+use crate::pipeline::healing::seal_record;
+use crate::pipeline::pages;
+use crate::pipeline::segment::PageCheck;
+use crate::repo::Repository;
+use crate::repo::contents::Block;
+use crate::repo::contents::Contents;
+use crate::repo::snapshots::StoredSnapshot;
+use crate::seal::object::ObjectKind;
+use crate::store::name::ObjectName;
+
+use super::windows;
+use super::windows::Window;
+
+/// Memory for remembering which entries were found good.
+const SEEN_BYTES_MAX: usize = 32 << 20;
+/// Findings that are described; more are only counted in the last of them.
+const FINDINGS_MAX: usize = 1000;
+/// Runs of blocks that one finding lists.
+const RUNS_MAX: usize = 64;
+
+/// How deep a verification goes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Depth {
+    /// Names and sizes of objects.
+    Objects,
+    /// And the hash of every object.
+    Stored,
+    /// And every block is decoded and hashed.
+    Blocks,
+    /// And every page's checksum is computed again.
+    Pages,
+}
+
+/// What a user asks of a verification.
+#[derive(Debug, Clone)]
+pub struct VerifyOptions {
+    /// How deep it goes.
+    pub depth: Depth,
+    /// Which snapshots; empty for all.
+    pub snapshots: Vec<StoredSnapshot>,
+    /// Worker threads.
+    pub workers: u32,
+}
+
+/// Something that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The snapshot that is affected.
+    pub snapshot: Option<SnapshotId>,
+    /// The file in it.
+    pub member: Option<String>,
+    /// Runs of blocks of that file: number of the first, and how many.
+    pub pages: Vec<(u64, u64)>,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// What came of a verification.
+#[derive(Debug, Clone, Default)]
+pub struct VerifyReport {
+    /// Snapshots looked at.
+    pub snapshots: u64,
+    /// Objects looked at.
+    pub objects: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Blocks decoded and hashed.
+    pub blocks: u64,
+    /// Pages checked again.
+    pub pages: PageCounts,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+    /// Damage records written.
+    pub recorded: u64,
+}
+
+/// What is known to be bad so far.
+#[derive(Debug, Default)]
+struct Bad {
+    packs: HashSet<PackName>,
+    entries: BTreeMap<PackName, Vec<EntryNumber>>,
+}
+
+struct Verification<'v> {
+    repository: &'v Repository,
+    options: &'v VerifyOptions,
+    monitor: &'v Arc<Monitor>,
+    report: Mutex<VerifyReport>,
+    bad: Mutex<Bad>,
+    /// Bits of entries found good, by pack.
+    seen: Mutex<HashMap<PackName, Vec<u64>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // Counters and lists hold no invariant that a panic elsewhere could break.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Verifies snapshots and everything that they need.
+pub fn verify(
+    repository: &Repository,
+    options: &VerifyOptions,
+    monitor: &Arc<Monitor>,
+) -> Result<VerifyReport> {
+    let verification = Verification {
+        repository,
+        options,
+        monitor,
+        report: Mutex::default(),
+        bad: Mutex::default(),
+        seen: Mutex::default(),
+    };
+    let snapshots = verification.snapshots()?;
+    verification.check_packs(&snapshots)?;
+    for stored in &snapshots {
+        verification.check_snapshot(stored)?;
+    }
+    verification.record_damage()?;
+    Ok(verification.report.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+impl Verification<'_> {
+    fn find(&self, finding: Finding) {
+        let mut report = lock(&self.report);
+        if report.findings.len() < FINDINGS_MAX {
+            report.findings.push(finding);
+        } else if let Some(last) = report.findings.last_mut() {
+            last.what = "and more findings like these".to_owned();
+        }
+    }
+
+    fn find_about(&self, stored: &StoredSnapshot, what: String) {
+        let snapshot = Some(stored.id());
+        self.find(Finding { snapshot, member: None, pages: Vec::new(), what });
+    }
+
+    /// The snapshots to verify, newest first: what is shared is then told with the newest.
+    fn snapshots(&self) -> Result<Vec<StoredSnapshot>> {
+        let mut snapshots = self.options.snapshots.clone();
+        if snapshots.is_empty() {
+            let listing = self.repository.snapshots()?;
+            for (name, error) in listing.damaged {
+                let (snapshot, what) = (Some(name.id), chain_of(&error));
+                self.find(Finding { snapshot, member: None, pages: Vec::new(), what });
+            }
+            snapshots = listing.snapshots;
+        }
+        snapshots.reverse();
+        lock(&self.report).snapshots = wide(snapshots.len());
+        Ok(snapshots)
+    }
+
+    /// Every pack that the snapshots name is there, has its size and (from `Stored` on) its hash.
+    fn check_packs(&self, snapshots: &[StoredSnapshot]) -> Result<()> {
+        let mut packs: BTreeMap<PackName, PackRecord> = BTreeMap::new();
+        for stored in snapshots {
+            match self.repository.pack_table(&stored.snapshot.packs, self.monitor) {
+                Ok(table) => packs.extend(table.iter().map(|(_, record)| (record.name, *record))),
+                Err(error) => self.find_about(stored, chain_of(&error)),
+            }
+        }
+        let listed = self.list_packs()?;
+        let expected = packs.values().map(|record| record.bytes).sum();
+        if self.options.depth >= Depth::Stored {
+            self.monitor.count(Counter::ExpectedBytes, expected);
+        }
+        let plan = |sender: &mut windows::Sender<PackWindow>| {
+            packs.values().try_for_each(|record| {
+                sender.send(PackWindow { record: *record, objects: objects_of(record) })
+            })
+        };
+        let work = |window: PackWindow| self.check_pack(&window, &listed);
+        windows::run(self.options.workers, plan, work, |()| Ok(()))
+    }
+
+    fn list_packs(&self) -> Result<HashMap<ObjectName, u64>> {
+        let mut listed = HashMap::new();
+        for prefix in ["packs/", "twins/"] {
+            self.repository
+                .store()
+                .list(prefix, &mut |meta| {
+                    listed.insert(meta.name, meta.size);
+                })
+                .map_err(|e| crate::repo::store_error("cannot list the packs", e))?;
+        }
+        Ok(listed)
+    }
+
+    fn check_pack(&self, window: &PackWindow, listed: &HashMap<ObjectName, u64>) -> Result<()> {
+        let record = &window.record;
+        let mut good = 0;
+        for object in &window.objects {
+            self.monitor.check()?;
+            let problem = match listed.get(object) {
+                None => Some("is not there".to_owned()),
+                Some(bytes) if *bytes != record.bytes => {
+                    Some(format!("has {bytes} bytes, should have {}", record.bytes))
+                }
+                Some(_) if self.options.depth >= Depth::Stored => self.check_hash(record, object),
+                Some(_) => None,
+            };
+            let mut report = lock(&self.report);
+            report.objects += 1;
+            report.bytes += record.bytes;
+            drop(report);
+            match problem {
+                None => good += 1,
+                Some(problem) => {
+                    let what = format!("{object} {problem}");
+                    self.find(Finding { snapshot: None, member: None, pages: Vec::new(), what });
+                }
+            }
+        }
+        if good == 0 {
+            lock(&self.bad).packs.insert(record.name);
+        }
+        Ok(())
+    }
+
+    /// What is wrong with the bytes of an object.
+    fn check_hash(&self, record: &PackRecord, object: &ObjectName) -> Option<String> {
+        let bytes = match self.repository.store().get(object, PACK_BYTES_ACCEPTED_MAX) {
+            Ok(bytes) => bytes,
+            Err(error) => return Some(format!("can't be read: {error}")),
+        };
+        self.monitor.count(Counter::StreamBytes, wide(bytes.len()));
+        let right = *blake3::hash(&bytes).as_bytes() == record.name.0;
+        (!right).then(|| "does not match its name: its bytes have changed".to_owned())
+    }
+
+    fn check_snapshot(&self, stored: &StoredSnapshot) -> Result<()> {
+        let contents = match self.repository.contents(stored, self.monitor) {
+            Ok(contents) => contents,
+            Err(error) => {
+                self.find_about(stored, chain_of(&error));
+                return Ok(());
+            }
+        };
+        if let Err(error) = contents.read_inner("script", &mut |_| self.monitor.check()) {
+            self.keep_going(error, |what| self.find_about(stored, what))?;
+        }
+        let mut cursor = contents.table().cursor();
+        let plan = |sender: &mut windows::Sender<MemberWindow>| loop {
+            let record = match cursor.next() {
+                Ok(Some(record)) => record,
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    return self.keep_going(error, |what| self.find_about(stored, what));
+                }
+            };
+            self.plan_member(&contents, stored, record, sender)?;
+        };
+        let work = |window: MemberWindow| self.check_window(&contents, &window);
+        let mut broken: BTreeMap<String, Broken> = BTreeMap::new();
+        windows::run(self.options.workers, plan, work, |found: Option<(String, Broken)>| {
+            if let Some((member, found)) = found {
+                broken.entry(member).or_default().merge(found);
+            }
+            Ok(())
+        })?;
+        for (member, Broken { runs, what }) in broken {
+            let snapshot = Some(stored.id());
+            self.find(Finding { snapshot, member: Some(member), pages: runs, what });
+        }
+        Ok(())
+    }
+
+    fn keep_going(&self, error: Error, tell: impl FnOnce(String)) -> Result<()> {
+        if error.kind() == ErrorKind::Cancelled {
+            return Err(error);
+        }
+        tell(chain_of(&error));
+        Ok(())
+    }
+
+    fn plan_member(
+        &self,
+        contents: &Contents,
+        stored: &StoredSnapshot,
+        record: MemberRecord,
+        sender: &mut windows::Sender<MemberWindow>,
+    ) -> Result<()> {
+        let member = record.key.display();
+        let check = match self.options.depth {
+            Depth::Pages => pages::check_of_record(record.page_format, record.first_page),
+            Depth::Objects | Depth::Stored | Depth::Blocks => PageCheck::None,
+        };
+        let empty =
+            || MemberWindow { member: member.clone(), check, blocks: Vec::new(), bytes: 0 };
+        let mut window = empty();
+        let mut entries = contents.entries(record);
+        loop {
+            self.monitor.check()?;
+            match entries.next() {
+                Ok(Some(block)) => window.push(block),
+                Ok(None) => break,
+                Err(error) => {
+                    self.keep_going(error, |what| {
+                        let snapshot = Some(stored.id());
+                        let member = Some(member.clone());
+                        self.find(Finding { snapshot, member, pages: Vec::new(), what });
+                    })?;
+                    break;
+                }
+            }
+            if window.bytes >= windows::WINDOW_BYTES {
+                sender.send(std::mem::replace(&mut window, empty()))?;
+            }
+        }
+        if window.blocks.is_empty() { Ok(()) } else { sender.send(window) }
+    }
+
+    /// Checks blocks of a member; what is wrong with them.
+    fn check_window(
+        &self,
+        contents: &Contents,
+        window: &MemberWindow,
+    ) -> Result<Option<(String, Broken)>> {
+        let mut broken = Broken::default();
+        let mut left = Vec::new();
+        for block in &window.blocks {
+            match self.known(contents, block)? {
+                Known::Good => {}
+                Known::Bad => broken.add(block.number, "is in a pack that is missing or damaged"),
+                Known::Nothing => left.push(*block),
+            }
+        }
+        if self.options.depth >= Depth::Blocks && !left.is_empty() {
+            self.read_blocks(contents, window, &left, &mut broken)?;
+        }
+        Ok((!broken.runs.is_empty()).then(|| (window.member.clone(), broken)))
+    }
+
+    /// What can be said of a block without reading it.
+    fn known(&self, contents: &Contents, block: &Block) -> Result<Known> {
+        let Some(at) = block.entry.storage.locator() else { return Ok(Known::Good) };
+        let place = contents.packs().place(at)?;
+        let base = match block.entry.storage {
+            Storage::Delta { base, .. } => Some(contents.packs().place(base)?),
+            Storage::Zero | Storage::Whole(_) => None,
+        };
+        let bad = lock(&self.bad);
+        let lost = |place: &Place| bad.packs.contains(&place.pack);
+        if lost(&place) || base.as_ref().is_some_and(lost) {
+            drop(bad);
+            // A healing copy makes it good again, which only reading can tell.
+            let copies = contents.packs().copies_of(place);
+            return Ok(if copies.is_empty() { Known::Bad } else { Known::Nothing });
+        }
+        drop(bad);
+        Ok(if self.was_seen(&place) { Known::Good } else { Known::Nothing })
+    }
+
+    fn read_blocks(
+        &self,
+        contents: &Contents,
+        window: &MemberWindow,
+        blocks: &[Block],
+        broken: &mut Broken,
+    ) -> Result<()> {
+        let wanted: Vec<Wanted> = blocks.iter().filter_map(Block::wanted).collect();
+        let mut counted = PageCounts::default();
+        let mut read = 0;
+        contents.packs().read(&wanted, &mut |number, bytes| {
+            let (block, want) = (blocks[number], wanted[number]);
+            let place = contents.packs().place(want.at)?;
+            match bytes {
+                Ok(bytes) => {
+                    read += 1;
+                    self.note_seen(place);
+                    let tally = pages::tally_of(&window.check, block.at, &[bytes]);
+                    counted.verified += tally.pages.verified;
+                    counted.unverifiable += tally.pages.unverifiable;
+                    counted.corrupt += tally.pages.corrupt;
+                    counted.zero += tally.pages.zero;
+                }
+                Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
+                Err(error) => {
+                    broken.add(block.number, &chain_of(&error));
+                    lock(&self.bad).entries.entry(place.pack).or_default().push(place.entry);
+                }
+            }
+            Ok(())
+        })?;
+        let mut report = lock(&self.report);
+        report.blocks += read;
+        report.pages.verified += counted.verified;
+        report.pages.unverifiable += counted.unverifiable;
+        report.pages.corrupt += counted.corrupt;
+        report.pages.zero += counted.zero;
+        Ok(())
+    }
+
+    fn was_seen(&self, place: &Place) -> bool {
+        let seen = lock(&self.seen);
+        let bits = seen.get(&place.pack).and_then(|bits| bits.get(index(place.entry.0 / 64)));
+        bits.is_some_and(|bits| bits >> (place.entry.0 % 64) & 1 == 1)
+    }
+
+    fn note_seen(&self, place: Place) {
+        let mut seen = lock(&self.seen);
+        // 8 KiB hold the bits of the largest pack.
+        if !seen.contains_key(&place.pack) && seen.len() >= SEEN_BYTES_MAX / (8 << 10) {
+            return;
+        }
+        let bits = seen.entry(place.pack).or_default();
+        let word = index(place.entry.0 / 64);
+        if bits.len() <= word {
+            bits.resize(word + 1, 0);
+        }
+        bits[word] |= 1 << (place.entry.0 % 64);
+    }
+
+    /// Tells later runs what must be stored again.
+    fn record_damage(&self) -> Result<()> {
+        let bad = std::mem::take(&mut *lock(&self.bad));
+        let listed = self.list_packs()?;
+        // A pack that is not there needs no record: every run lists the packs.
+        let present = |name: &&PackName| listed.contains_key(&pack_object(name));
+        let whole = bad.packs.iter().filter(present).map(|name| (*name, Damage::Pack));
+        let parts = bad.entries.into_iter().map(|(name, mut entries)| {
+            entries.sort_unstable();
+            entries.dedup();
+            (name, Damage::Entries(entries))
+        });
+        let mut recorded = 0;
+        for (name, damage) in whole.chain(parts) {
+            let text = damage.encode();
+            let record =
+                seal_record(self.repository.keyring(), ObjectKind::Damage, (&name, &text), &**self.repository.entropy())?;
+            let (object, bytes) = record.named("damage", &name);
+            self.repository
+                .store()
+                .put(&object, &[bytes])
+                .map_err(|e| crate::repo::store_error(format!("cannot store {object}"), e))?;
+            recorded += 1;
+        }
+        lock(&self.report).recorded = recorded;
+        Ok(())
+    }
+}
+
+/// What is known of a block before it is read.
+enum Known {
+    Good,
+    Bad,
+    Nothing,
+}
+
+/// The objects that hold a pack.
+fn objects_of(record: &PackRecord) -> Vec<ObjectName> {
+    match record.class {
+        Class::Data => vec![pack_object(&record.name)],
+        Class::Meta => vec![pack_object(&record.name), twin_object(&record.name)],
+    }
+}
+
+struct PackWindow {
+    record: PackRecord,
+    objects: Vec<ObjectName>,
+}
+
+impl Window for PackWindow {
+    fn weight(&self) -> u64 {
+        self.record.bytes
+    }
+}
+
+/// Blocks of one member.
+struct MemberWindow {
+    member: String,
+    check: PageCheck,
+    blocks: Vec<Block>,
+    bytes: u64,
+}
+
+impl MemberWindow {
+    fn push(&mut self, block: Block) {
+        if block.entry.storage != Storage::Zero {
+            self.bytes += block.entry.length;
+            self.blocks.push(block);
+        }
+    }
+}
+
+impl Window for MemberWindow {
+    fn weight(&self) -> u64 {
+        self.bytes
+    }
+}
+
+/// Blocks of a member that are bad, as runs, and what is wrong with the first.
+#[derive(Debug, Default)]
+struct Broken {
+    runs: Vec<(u64, u64)>,
+    what: String,
+}
+
+impl Broken {
+    fn add(&mut self, number: u64, what: &str) {
+        if self.runs.is_empty() {
+            what.clone_into(&mut self.what);
+        }
+        self.add_run(number, 1);
+    }
+
+    fn add_run(&mut self, first: u64, count: u64) {
+        if let Some((before, length)) = self.runs.last_mut()
+            && *before + *length == first
+        {
+            *length += count;
+        } else if self.runs.len() < RUNS_MAX {
+            self.runs.push((first, count));
+        }
+    }
+
+    fn merge(&mut self, other: Broken) {
+        if self.runs.is_empty() {
+            self.what.clone_from(&other.what);
+        }
+        for (first, count) in other.runs {
+            self.add_run(first, count);
+        }
+    }
+}
+
+/// An error with its causes, in one line.
+fn chain_of(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,229 @@
+//! The one place where a run adds blocks to the repository: gives them locators, fills packs, sends them off.
+//!
+//! There is one appender in a run, on one thread: what it is given in stream order lies in that order in the
+//! packs, so that a restore reads forward. One pack of each class is open.
+//!
+//! Invariants:
+//! - A locator that was given out belongs to a pack of this run's table.
+//! - After [`Appender::flush`] everything that was added is durable.
+
+use std::sync::Arc;
+
+use crate::base::entropy::Entropy;
+use crate::base::error::Error;
+use crate::base::error::ErrorKind;
+use crate::base::error::Result;
+use crate::base::ids::Class;
+use crate::base::ids::Entry;
+use crate::base::ids::Locator;
+use crate::base::ids::Storage;
+use crate::base::monitor::Monitor;
+use crate::base::num::wide;
+use crate::encode::Compress;
+use crate::encode::DeltaCoder;
+use crate::encode::EncodedDelta;
+use crate::encode::EncodedFrame;
+use crate::encode::Level;
+use crate::encode::Miscomputed;
+use crate::encode::ReadBack;
+use crate::encode::WholeCoder;
+use crate::map::FormerPage;
+use crate::map::MetaSink;
+use crate::pack::reader::Packs;
+use crate::pack::reader::Place;
+use crate::pack::writer::PackWriter;
+use crate::pack::writer::RunKeys;
+use crate::pipeline::presence::Presence;
+use crate::pipeline::uploader::Uploader;
+use crate::seal::keys::Keyring;
+use crate::store::Store;
+
+/// Shortest chain of deltas of a map page; its number adds up to as many again less one.
+const CHAIN_MIN: u8 = 4;
+/// What spreads the restarts of chains over the nights.
+const CHAIN_SPREAD: u64 = 5;
+
+/// What an appender needs of its run.
+#[derive(Debug, Clone)]
+pub struct RunContext {
+    /// Where packs go.
+    pub store: Arc<dyn Store>,
+    /// The repository's keys.
+    pub keyring: Arc<Keyring>,
+    /// The run's secrets.
+    pub keys: Arc<RunKeys>,
+    /// Packs that can be read, and the table that new ones enter.
+    pub packs: Arc<Packs>,
+    /// Which of the packs are really there.
+    pub presence: Arc<Presence>,
+    /// Randomness for salts.
+    pub entropy: Arc<dyn Entropy>,
+    /// Counters.
+    pub monitor: Arc<Monitor>,
+    /// Whether what is written is read back.
+    pub read_back: ReadBack,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Appender {
+    run: RunContext,
+    data: Option<PackWriter>,
+    meta: Option<PackWriter>,
+    coder: WholeCoder,
+    uploader: Option<Uploader>,
+}
+
+/// The error of a computation that did not come out the same twice.
+pub fn miscomputed(_: Miscomputed) -> Error {
+    Error::new(ErrorKind::Miscomputed, "a block that was just encoded does not decode to itself")
+}
+
+impl Appender {
+    /// An appender with no open pack.
+    pub fn new(run: RunContext) -> Appender {
+        let coder = WholeCoder::new(Level::AUTO, run.read_back, run.packs.hasher().clone());
+        Appender { run, data: None, meta: None, coder, uploader: None }
+    }
+
+    /// The run that this is the appender of.
+    pub fn run(&self) -> &RunContext {
+        &self.run
+    }
+
+    /// The open pack of a class, after a full one was sent off.
+    fn writer(&mut self, class: Class) -> Result<&mut PackWriter> {
+        let slot = match class {
+            Class::Data => &mut self.data,
+            Class::Meta => &mut self.meta,
+        };
+        if slot.as_ref().is_some_and(PackWriter::is_full)
+            && let Some(full) = slot.take()
+        {
+            self.send(full)?;
+        }
+        let slot = match class {
+            Class::Data => &mut self.data,
+            Class::Meta => &mut self.meta,
+        };
+        if slot.is_none() {
+            let run = &self.run;
+            let index = run.packs.table_mut().reserve();
+            let pack = (class, index);
+            let writer =
+                PackWriter::begin(&run.keyring, &run.keys, pack, run.read_back, &*run.entropy)?;
+            *slot = Some(writer);
+        }
+        Ok(slot.as_mut().expect("it was just opened"))
+    }
+
+    fn send(&mut self, writer: PackWriter) -> Result<()> {
+        let pack = writer.finish()?;
+        self.run.packs.table_mut().close(pack.index, pack.record);
+        let run = &self.run;
+        self.uploader.get_or_insert_with(|| Uploader::start(&run.store, &run.monitor)).send(pack)
+    }
+
+    /// Adds a frame of data blocks; the locator of the first, the others follow it.
+    pub fn add_frame(&mut self, frame: EncodedFrame) -> Result<Locator> {
+        let writer = self.writer(Class::Data)?;
+        let pack = writer.index();
+        Ok(Locator { pack, entry: writer.add_frame(frame)? })
+    }
+
+    /// Adds a delta of a data block.
+    pub fn add_delta(&mut self, delta: &EncodedDelta, base: Locator) -> Result<Locator> {
+        let place = self.run.packs.place(base)?;
+        self.add_delta_to(Class::Data, delta, place)
+    }
+
+    fn add_delta_to(
+        &mut self,
+        class: Class,
+        delta: &EncodedDelta,
+        base: Place,
+    ) -> Result<Locator> {
+        let writer = self.writer(class)?;
+        let pack = writer.index();
+        Ok(Locator { pack, entry: writer.add_delta(delta, (base.pack, base.entry))? })
+    }
+
+    /// Adds a meta block whole.
+    pub fn add_whole_page(&mut self, text: &[u8]) -> Result<Entry> {
+        let hash = self.run.packs.hasher().hash(text);
+        let blocks = vec![(hash, text.len())];
+        let frame = self.coder.encode(text, blocks, Compress::Try).map_err(miscomputed)?;
+        let writer = self.writer(Class::Meta)?;
+        let pack = writer.index();
+        let at = Locator { pack, entry: writer.add_frame(frame)? };
+        Ok(Entry { hash, storage: Storage::Whole(at), length: wide(text.len()) })
+    }
+
+    /// The page as a delta to its former version, or to the whole one below it if the chain is long.
+    fn add_page_delta(
+        &mut self,
+        text: &[u8],
+        former: &FormerPage,
+        number: u64,
+    ) -> Result<Option<Entry>> {
+        let packs = Arc::clone(&self.run.packs);
+        let spread = u8::try_from(number % CHAIN_SPREAD).expect("a remainder below 5");
+        let fits = former.depth() < CHAIN_MIN + spread;
+        let (base, base_text, depth) = if fits {
+            let Some(at) = former.entry.storage.locator() else { return Ok(None) };
+            (packs.place(at)?, former.text.clone(), former.depth() + 1)
+        } else {
+            let Some(text) = self.whole_text(former) else { return Ok(None) };
+            (former.whole, text, 1)
+        };
+        let hash = packs.hasher().hash(text);
+        let mut coder = DeltaCoder::new(self.run.read_back, packs.hasher().clone());
+        let delta = coder.encode_page(text, hash, &base_text).map_err(miscomputed)?;
+        let Some(delta) = delta else { return Ok(None) };
+        let Some(pack) = packs.table().find(&base.pack) else { return Ok(None) };
+        let base_at = Locator { pack, entry: base.entry };
+        let at = self.add_delta_to(Class::Meta, &delta, base)?;
+        let storage = Storage::Delta { at, base: base_at, depth };
+        Ok(Some(Entry { hash, storage, length: wide(text.len()) }))
+    }
+
+    /// The bytes of the whole page that a former page rests on.
+    fn whole_text(&self, former: &FormerPage) -> Option<Vec<u8>> {
+        self.run.packs.whole_block(former.whole).ok()
+    }
+
+    /// Sends off the open packs and waits until everything is durable.
+    pub fn flush(&mut self) -> Result<()> {
+        for writer in [self.data.take(), self.meta.take()].into_iter().flatten() {
+            self.send(writer)?;
+        }
+        self.uploader.take().map_or(Ok(()), Uploader::finish)
+    }
+
+    /// Sends off the open data pack, so that its name is in the table.
+    pub fn close_data(&mut self) -> Result<()> {
+        match self.data.take() {
+            Some(writer) => self.send(writer),
+            None => Ok(()),
+        }
+    }
+}
+
+impl MetaSink for Appender {
+    fn put_page(
+        &mut self,
+        text: Vec<u8>,
+        former: Option<&FormerPage>,
+        number: u64,
+    ) -> Result<Entry> {
+        let Some(former) = former else { return self.add_whole_page(&text) };
+        let usable = self.run.presence.is_usable(former.entry.storage);
+        if usable && former.text == text {
+            return Ok(former.entry);
+        }
+        if usable && let Some(entry) = self.add_page_delta(&text, former, number)? {
+            return Ok(entry);
+        }
+        self.add_whole_page(&text)
+    }
+}

@@ -1,0 +1,438 @@
+//! Puts everything in its place, in stream order: frames and deltas into packs, entries into maps, closed members
+//! into the table, and at the end (or at a checkpoint) the roots that a snapshot needs.
+//!
+//! Segments come back from the workers in any order; they wait here until their turn. At most as many wait as
+//! are in flight, so the memory is bounded by the credits that the reader spends.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crossbeam_channel::Receiver;
+
+use crate::base::error::Result;
+use crate::base::ids::Entry;
+use crate::base::ids::Locator;
+use crate::base::ids::PackIndex;
+use crate::base::ids::Storage;
+use crate::base::limits::PACK_TABLE_NODE;
+use crate::base::num::short;
+use crate::cut::Cutter;
+use crate::format::lists::Release;
+use crate::format::lists::put_release;
+use crate::format::pack_table;
+use crate::format::pack_table::NodeRef;
+use crate::format::pack_table::PackRecord;
+use crate::format::pack_table::PackTable;
+use crate::format::pack_table::TableTail;
+use crate::format::record::MapRoot;
+use crate::format::record::MemberKey;
+use crate::format::record::MemberRecord;
+use crate::format::record::PageCounts;
+use crate::format::snapshot::TableRoot;
+use crate::map::table::TableReader;
+use crate::map::table::TableWriter;
+use crate::map::view::MapView;
+use crate::map::writer::MapWriter;
+use crate::pipeline::appender::Appender;
+use crate::pipeline::healing::Healing;
+use crate::pipeline::ingest::Ended;
+use crate::pipeline::ingest::Event;
+use crate::pipeline::inner::InnerWriter;
+use crate::pipeline::pages;
+use crate::pipeline::segment::Done;
+use crate::pipeline::segment::Member;
+use crate::pipeline::segment::NewEntry;
+use crate::pipeline::segment::PageFinding;
+use crate::pipeline::sorter::Sorter;
+
+/// Wrong pages that a snapshot names; more are only counted.
+pub const FINDINGS_MAX: usize = 1000;
+
+/// The former versions of the inner members.
+#[derive(Debug, Default, Clone)]
+pub struct FormerInner {
+    /// Of the script.
+    pub script: Option<Arc<MapView>>,
+}
+
+/// A member that has not ended.
+struct Open {
+    member: Arc<Member>,
+    map: MapWriter,
+    pages: PageCounts,
+    max_lsn: u64,
+    released: Vec<Locator>,
+}
+
+/// What a snapshot points to.
+#[derive(Debug)]
+pub struct Roots {
+    /// Inner members.
+    pub inner: Vec<MemberRecord>,
+    /// The member table.
+    pub table: Option<TableRoot>,
+    /// The end of the pack table.
+    pub packs: TableTail,
+}
+
+/// The largest LSN of a page, and where it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Newest {
+    /// The LSN.
+    pub lsn: u64,
+    /// The file.
+    pub path: String,
+}
+
+/// See the module's documentation.
+pub struct Collector<'r> {
+    appender: Appender,
+    cutter: &'r Cutter,
+    path_key: [u8; 32],
+    /// The predecessor's table: for differences between tables, and for the release list.
+    former: Option<&'r TableReader>,
+    open: BTreeMap<u64, Open>,
+    sorter: Sorter,
+    script: InnerWriter,
+    releases: InnerWriter,
+    findings: Vec<PageFinding>,
+    healing: Healing,
+    newest: Newest,
+    /// References of pack table nodes that are stored, by level.
+    nodes: Vec<Vec<NodeRef>>,
+}
+
+impl std::fmt::Debug for Collector<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Collector").field("open", &self.open.len()).finish_non_exhaustive()
+    }
+}
+
+/// Events of a run in their order.
+#[derive(Debug)]
+pub struct Ordered {
+    events: Receiver<(u64, Event)>,
+    credits: Receiver<()>,
+    waiting: HashMap<u64, Event>,
+    next: u64,
+}
+
+impl Ordered {
+    /// Puts the events of a run in order, and gives a credit back for each.
+    pub fn new(events: Receiver<(u64, Event)>, credits: Receiver<()>) -> Ordered {
+        Ordered { events, credits, waiting: HashMap::new(), next: 0 }
+    }
+}
+
+impl Iterator for Ordered {
+    type Item = Event;
+
+    fn next(&mut self) -> Option<Event> {
+        let event = loop {
+            if let Some(event) = self.waiting.remove(&self.next) {
+                break event;
+            }
+            let (order, event) = self.events.recv().ok()?;
+            self.waiting.insert(order, event);
+        };
+        self.next += 1;
+        // The reader may have ended; its credits are then of no use to anybody.
+        let _credit = self.credits.try_recv();
+        Some(event)
+    }
+}
+
+impl<'r> Collector<'r> {
+    /// A collector that adds to `appender`.
+    pub fn new(
+        appender: Appender,
+        (cutter, path_key): (&'r Cutter, [u8; 32]),
+        former: Option<&'r TableReader>,
+        inner: FormerInner,
+        nodes: Vec<Vec<NodeRef>>,
+    ) -> Collector<'r> {
+        Collector {
+            appender,
+            cutter,
+            path_key,
+            former,
+            open: BTreeMap::new(),
+            sorter: Sorter::default(),
+            script: InnerWriter::new("script", inner.script),
+            releases: InnerWriter::new("releases", None),
+            findings: Vec::new(),
+            healing: Healing::default(),
+            newest: Newest::default(),
+            nodes,
+        }
+    }
+
+    /// The appender, for what else a run stores.
+    pub fn appender(&mut self) -> &mut Appender {
+        &mut self.appender
+    }
+
+    /// Wrong pages so far, at most [`FINDINGS_MAX`].
+    pub fn findings(&self) -> &[PageFinding] {
+        &self.findings
+    }
+
+    /// The page that was changed last.
+    pub fn newest(&self) -> &Newest {
+        &self.newest
+    }
+
+    /// Takes the next event of the stream.
+    pub fn take(&mut self, event: Event) -> Result<()> {
+        match event {
+            Event::Done(done) => self.take_segment(*done),
+            Event::Close { member, ended } => self.close(&member, ended),
+            Event::Script(bytes) => self.script.push(&bytes, self.cutter, &mut self.appender),
+        }
+    }
+
+    fn take_segment(&mut self, done: Done) -> Result<()> {
+        let Done { member, entries, frames, deltas, released, healed, tally, findings } = done;
+        let mut framed = Vec::new();
+        for frame in frames {
+            let count = short(frame.blocks().len());
+            let first = self.appender.add_frame(frame)?;
+            framed.extend((0..count).map(|n| Locator {
+                pack: first.pack,
+                entry: crate::base::ids::EntryNumber(first.entry.0 + n),
+            }));
+        }
+        let mut at_delta = Vec::new();
+        for (delta, base) in &deltas {
+            let at = self.appender.add_delta(delta, *base)?;
+            at_delta.push(Storage::Delta { at, base: *base, depth: 1 });
+        }
+        let (mut framed, mut at_delta) = (framed.into_iter(), at_delta.into_iter());
+        let open = open_member(&mut self.open, &member);
+        let mut healed = healed.into_iter().peekable();
+        for (number, entry) in entries.into_iter().enumerate() {
+            let entry = match entry {
+                NewEntry::Ready(entry) => entry,
+                NewEntry::InFrame(entry) => {
+                    let at = framed.next().expect("every whole block is in a frame");
+                    Entry { storage: Storage::Whole(at), ..entry }
+                }
+                NewEntry::InDelta(entry) => {
+                    let storage = at_delta.next().expect("every changed block has its delta");
+                    Entry { storage, ..entry }
+                }
+            };
+            while let Some((_, lost)) = healed.next_if(|(block, _)| *block == number) {
+                let copy = entry.storage.locator().expect("a healing copy is stored");
+                self.healing.add(lost, copy);
+            }
+            open.map.push(entry, &mut self.appender)?;
+        }
+        open.released.extend(released);
+        open.pages.verified += tally.pages.verified;
+        open.pages.unverifiable += tally.pages.unverifiable;
+        open.pages.corrupt += tally.pages.corrupt;
+        open.pages.zero += tally.pages.zero;
+        open.max_lsn = open.max_lsn.max(tally.max_lsn);
+        if tally.max_lsn > self.newest.lsn {
+            self.newest = Newest { lsn: tally.max_lsn, path: member.key.display() };
+        }
+        let room = FINDINGS_MAX.saturating_sub(self.findings.len());
+        self.findings.extend(findings.into_iter().take(room));
+        self.spill_releases(&member)
+    }
+
+    /// Writes a member's releases before they grow large.
+    fn spill_releases(&mut self, member: &Member) -> Result<()> {
+        const RELEASES_MAX: usize = 1 << 16;
+        let Some(open) = self.open.get_mut(&member.number) else { return Ok(()) };
+        if open.released.len() < RELEASES_MAX {
+            return Ok(());
+        }
+        let released = std::mem::take(&mut open.released);
+        self.put_release(&member.key, &Release::Entries(released))
+    }
+
+    fn put_release(&mut self, key: &MemberKey, release: &Release) -> Result<()> {
+        let mut record = Vec::new();
+        put_release(&mut record, key, release);
+        self.releases.push(&record, self.cutter, &mut self.appender)
+    }
+
+    fn close(&mut self, member: &Arc<Member>, ended: Ended) -> Result<()> {
+        open_member(&mut self.open, member);
+        let mut open = self.open.remove(&member.number).expect("it was just entered");
+        let mut released = Some(std::mem::take(&mut open.released));
+        if member.matcher.is_some() {
+            released = content_releases(&open);
+        }
+        if member.is_compared_with_predecessor() {
+            match released {
+                None => self.put_release(&member.key, &Release::Unknown)?,
+                Some(list) if list.is_empty() => {}
+                Some(list) => self.put_release(&member.key, &Release::Entries(list))?,
+            }
+        } else if !member.former.is_empty() {
+            self.put_release(&member.key, &Release::Unknown)?;
+        }
+        let record = record_of(open, ended, &mut self.appender)?;
+        let mut bytes = Vec::new();
+        record.encode(&mut bytes);
+        self.sorter.push(record.key, bytes)
+    }
+
+    /// Stores everything that a snapshot of what has arrived so far needs, and waits until it is durable.
+    ///
+    /// Members that have not ended stand in it as far as they came; the run can go on afterwards.
+    pub fn roots(&mut self) -> Result<Roots> {
+        let mut unfinished = Vec::new();
+        for open in self.open.values() {
+            let copy = Open {
+                member: Arc::clone(&open.member),
+                map: open.map.clone(),
+                pages: open.pages,
+                max_lsn: open.max_lsn,
+                released: Vec::new(),
+            };
+            let record = record_of(copy, Ended::Not, &mut self.appender)?;
+            let mut bytes = Vec::new();
+            record.encode(&mut bytes);
+            unfinished.push((record.key, bytes));
+        }
+        let table = self.write_table(unfinished)?;
+        let mut inner = vec![self.script.clone().finish(&mut self.appender)?];
+        inner.push(self.releases.clone().finish(&mut self.appender)?);
+        if !self.findings.is_empty() {
+            inner.push(self.write_findings()?);
+        }
+        let packs = self.write_pack_table()?;
+        Ok(Roots { inner, table, packs })
+    }
+
+    fn write_table(&mut self, unfinished: Vec<(MemberKey, Vec<u8>)>) -> Result<Option<TableRoot>> {
+        let mut writer = TableWriter::new(self.path_key, self.former);
+        let appender = &mut self.appender;
+        self.sorter.merge(unfinished, &mut |key, record| writer.push(key, record, appender))?;
+        writer.finish(&mut self.appender)
+    }
+
+    fn write_findings(&mut self) -> Result<MemberRecord> {
+        let mut list = InnerWriter::new("findings", None);
+        for finding in &self.findings {
+            let mut line = serde_json::to_vec(finding).expect("strings and numbers can be written");
+            line.push(b'\n');
+            list.push(&line, self.cutter, &mut self.appender)?;
+        }
+        list.finish(&mut self.appender)
+    }
+
+    /// Enters members that the predecessor has and this snapshot has not into the release list.
+    pub fn release_vanished(&mut self) -> Result<()> {
+        let Some(former) = self.former else { return Ok(()) };
+        let mut cursor = former.cursor();
+        let mut before = cursor.next()?.map(|record| record.key);
+        let mut vanished = Vec::new();
+        self.sorter.merge(Vec::new(), &mut |key, _| {
+            while before.as_ref().is_some_and(|former| *former < key) {
+                vanished.extend(before.take());
+                before = cursor.next()?.map(|record| record.key);
+            }
+            if before.as_ref() == Some(&key) {
+                before = cursor.next()?.map(|record| record.key);
+            }
+            Ok(())
+        })?;
+        while let Some(key) = before.take() {
+            vanished.push(key);
+            before = cursor.next()?.map(|record| record.key);
+        }
+        vanished.iter().try_for_each(|key| self.put_release(key, &Release::All))
+    }
+
+    /// Stores the filled nodes of the pack table and sends everything off; the rest goes into the snapshot.
+    fn write_pack_table(&mut self) -> Result<TableTail> {
+        self.appender.close_data()?;
+        let packs = Arc::clone(&self.appender.run().packs);
+        // A node's name is the pack that it is in, which is known once that is closed: until then its index.
+        let mut unnamed = Vec::new();
+        for level in 0..self.nodes.len() {
+            while self.nodes[level].len() >= PACK_TABLE_NODE {
+                let references: Vec<_> = self.nodes[level].drain(..PACK_TABLE_NODE).collect();
+                let text = pack_table::encode_references(&references);
+                unnamed.push((level + 1, self.appender.add_whole_page(&text)?));
+            }
+        }
+        let mut stored = self.stored_records();
+        for (level, _) in &unnamed {
+            stored += PACK_TABLE_NODE.pow(short(*level) + 1);
+        }
+        while let Some(records) = closed_node(&packs.table(), stored) {
+            let text = pack_table::encode_records(&records);
+            unnamed.push((0, self.appender.add_whole_page(&text)?));
+            stored += PACK_TABLE_NODE;
+        }
+        self.appender.flush()?;
+        let table = packs.table();
+        for (level, entry) in unnamed {
+            let at = entry.storage.locator().expect("a node is stored whole");
+            let pack = table.get(at.pack).expect("every pack was closed").name;
+            if self.nodes.len() == level {
+                self.nodes.push(Vec::new());
+            }
+            self.nodes[level].push(NodeRef { pack, entry: at.entry, hash: entry.hash });
+        }
+        let records = table.iter().skip(stored).map(|(_, record)| *record).collect();
+        Ok(TableTail { total: short(table.len()), records, levels: self.nodes.clone() })
+    }
+
+    /// Records in stored nodes.
+    fn stored_records(&self) -> usize {
+        let levels = self.nodes.iter().zip(1..);
+        levels.map(|(level, power)| level.len() * PACK_TABLE_NODE.pow(power)).sum()
+    }
+
+    /// Publishes where healed entries are now; what they point to must be durable.
+    pub fn publish_healing(&mut self) -> Result<()> {
+        self.healing.publish(self.appender.run())
+    }
+}
+
+/// The next node's records, if all of its packs are closed.
+fn closed_node(table: &PackTable, from: usize) -> Option<Vec<PackRecord>> {
+    (from..from + PACK_TABLE_NODE).map(|n| table.get(PackIndex(short(n))).copied()).collect()
+}
+
+fn open_member<'o>(open: &'o mut BTreeMap<u64, Open>, member: &Arc<Member>) -> &'o mut Open {
+    open.entry(member.number).or_insert_with(|| Open {
+        member: Arc::clone(member),
+        map: MapWriter::new(member.blocks, member.former.first().map(Arc::clone)),
+        pages: PageCounts::default(),
+        max_lsn: 0,
+        released: Vec::new(),
+    })
+}
+
+/// What a content-defined member no longer names of its former version, if both are short enough to tell.
+fn content_releases(open: &Open) -> Option<Vec<Locator>> {
+    let MapRoot::Inline(before) = &open.member.former.first()?.record().map else { return None };
+    let now = open.map.only_leaf()?;
+    let gone = |entry: &&Entry| !now.iter().any(|new| new.hash == entry.hash);
+    Some(before.iter().filter(gone).filter_map(|entry| entry.storage.locator()).collect())
+}
+
+fn record_of(open: Open, ended: Ended, appender: &mut Appender) -> Result<MemberRecord> {
+    let Open { member, map, pages: counts, max_lsn, .. } = open;
+    let (page_format, first_page) = pages::record_of_check(&member.pages);
+    Ok(MemberRecord {
+        key: member.key.clone(),
+        closed: ended == Ended::Properly,
+        blocks: member.blocks,
+        length: map.length(),
+        page_format,
+        first_page,
+        max_lsn,
+        pages: counts,
+        map: map.finish(appender)?,
+    })
+}

@@ -1,0 +1,102 @@
+//! Remembers which lost entries were stored again tonight, and tells later readers where (FORMAT.md 9).
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::base::entropy::Entropy;
+use crate::base::error::Error;
+use crate::base::error::ErrorKind;
+use crate::base::error::Result;
+use crate::base::ids::EntryNumber;
+use crate::base::ids::Locator;
+use crate::base::ids::PackIndex;
+use crate::base::ids::PackName;
+use crate::base::monitor::Counter;
+use crate::base::num::short;
+use crate::base::num::wide;
+use crate::format::lists::Moves;
+use crate::pipeline::appender::RunContext;
+use crate::pipeline::uploader::not_stored;
+use crate::seal::keys::Keyring;
+use crate::seal::object::ObjectKind;
+use crate::store::name::ObjectName;
+
+/// Healing copies of one run, by the pack that was lost.
+#[derive(Debug, Default)]
+pub struct Healing {
+    copies: BTreeMap<PackIndex, Vec<(EntryNumber, Locator)>>,
+}
+
+impl Healing {
+    /// The lost entry can be had at `copy` as well.
+    pub fn add(&mut self, lost: Locator, copy: Locator) {
+        self.copies.entry(lost.pack).or_default().push((lost.entry, copy));
+    }
+
+    /// Publishes a record for every pack, and forgets them.
+    pub fn publish(&mut self, run: &RunContext) -> Result<()> {
+        for (lost, copies) in std::mem::take(&mut self.copies) {
+            let (name, moves) = {
+                let table = run.packs.table();
+                let name_of = |at| table.get(at).map(|record| record.name);
+                let Some(name) = name_of(lost) else { continue };
+                (name, moves_of(copies, name_of))
+            };
+            let text = moves.encode();
+            let kind = ObjectKind::Move;
+            let record = seal_record(&run.keyring, kind, (&name, &text), &*run.entropy)?;
+            let (object, bytes) = record.named("moves", &name);
+            let size = wide(bytes.len());
+            run.store.put(&object, &[bytes]).map_err(|e| not_stored(&object, e))?;
+            run.monitor.count(Counter::StoredBytes, size);
+            run.monitor.count(Counter::StoredObjects, 1);
+        }
+        Ok(())
+    }
+}
+
+fn moves_of(
+    mut copies: Vec<(EntryNumber, Locator)>,
+    name_of: impl Fn(PackIndex) -> Option<PackName>,
+) -> Moves {
+    copies.sort_unstable();
+    copies.dedup_by_key(|(old, _)| *old);
+    let mut moves = Moves::default();
+    for (old, copy) in copies {
+        let Some(name) = name_of(copy.pack) else { continue };
+        let known = moves.packs.iter().rposition(|pack| *pack == name);
+        let pack = known.unwrap_or_else(|| {
+            moves.packs.push(name);
+            moves.packs.len() - 1
+        });
+        moves.moves.push((old, short(pack), copy.entry));
+    }
+    moves
+}
+
+/// A sealed record about a pack.
+#[derive(Debug)]
+pub struct SealedRecord(Bytes);
+
+impl SealedRecord {
+    /// The object's name under `folder`, and its bytes.
+    pub fn named(self, folder: &str, pack: &PackName) -> (ObjectName, Bytes) {
+        let hash = blake3::hash(&self.0).to_hex();
+        let name = ObjectName::new(&format!("{folder}/{pack}-{hash}"));
+        (name.expect("hexadecimal is a valid name"), self.0)
+    }
+}
+
+/// Seals a record about a pack.
+pub fn seal_record(
+    keyring: &Keyring,
+    kind: ObjectKind,
+    (pack, text): (&PackName, &[u8]),
+    entropy: &dyn Entropy,
+) -> Result<SealedRecord> {
+    let sealed = keyring
+        .seal_object(kind, &pack.0, text, entropy)
+        .map_err(|e| Error::new(ErrorKind::WrongKey, "cannot seal a record").because(e))?;
+    Ok(SealedRecord(Bytes::from(sealed)))
+}

@@ -1,0 +1,586 @@
+//! The reader of a run: takes the stream apart, fills segments, and hands them on in order.
+//!
+//! There is one reader. It copies nothing but what it read ahead of a header; it computes the frames' CRCs while
+//! the bytes are in cache; everything that costs more is a worker's. Segments of one member begin at multiples
+//! of its blocks, so a block is never split between two workers.
+//!
+//! Invariants:
+//! - Every byte of the stream goes into exactly one member or into the script.
+//! - The order numbers of what is handed on have no gaps; at most [`IN_FLIGHT`] of them are under way.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicUsize;
+
+use crossbeam_channel::Sender;
+
+use crate::aria::ARIA_HEAD_BYTES;
+use crate::aria::AriaTable;
+use crate::aria::BlockSize;
+use crate::base::error::Error;
+use crate::base::error::Result;
+use crate::base::ids::Entry;
+use crate::base::limits::BLOCK_BYTES_MIN;
+use crate::base::limits::SEGMENT_BYTES;
+use crate::base::monitor::Counter;
+use crate::base::monitor::Monitor;
+use crate::base::num::index;
+use crate::base::num::narrow;
+use crate::base::num::short;
+use crate::base::num::wide;
+use crate::cut::Cutter;
+use crate::format::record::Blocks;
+use crate::format::record::MemberKey;
+use crate::innodb::PageSize;
+use crate::innodb::PageZero;
+use crate::innodb::SpaceId;
+use crate::innodb::TablespaceFormat;
+use crate::innodb::Unrecognised;
+use crate::map::view::MapView;
+use crate::parse::item::Item;
+use crate::parse::item::MemberNo;
+use crate::parse::mbstream::Parsed;
+use crate::parse::mbstream::Parser;
+use crate::parse::mbstream::Step;
+use crate::parse::mbstream::StreamEnd;
+use crate::parse::path::PathSeed;
+use crate::parse::script::ScriptEnd;
+use crate::parse::script::ScriptWriter;
+use crate::pipeline::former;
+use crate::pipeline::former::Former;
+use crate::pipeline::input::Input;
+use crate::pipeline::matcher::Matcher;
+use crate::pipeline::segment::Buffer;
+use crate::pipeline::segment::Cuts;
+use crate::pipeline::segment::Done;
+use crate::pipeline::segment::Member;
+use crate::pipeline::segment::PageCheck;
+use crate::pipeline::segment::Paying;
+use crate::pipeline::segment::Pool;
+use crate::pipeline::segment::Segment;
+use crate::verdict::Interest;
+use crate::verdict::Observer;
+
+/// Script bytes that are collected before they are handed on.
+const SCRIPT_PIECE_BYTES: usize = 256 << 10;
+/// Bytes of a payload that are read before their CRC is computed: they stay in the second-level cache.
+const READ_BYTES: usize = 256 << 10;
+/// Heads of Aria index files that are remembered until their data file comes.
+const ARIA_HEADS_MAX: usize = 4096;
+/// Bytes in unfinished segments beyond which a stream is not taken apart any further: no producer opens so
+/// many files at once.
+const FILLING_BYTES_MAX: usize = 96 << 20;
+/// The name of the only member of a plain stream.
+pub const PLAIN_MEMBER: &[u8] = b"stream";
+
+/// What the reader and the workers hand to the collector.
+#[derive(Debug)]
+pub enum Event {
+    /// A segment went through a worker.
+    Done(Box<Done>),
+    /// A member has no more bytes.
+    Close {
+        /// Which one.
+        member: Arc<Member>,
+        /// Whether its end record arrived.
+        ended: Ended,
+    },
+    /// The next bytes of the script.
+    Script(Vec<u8>),
+}
+
+/// How a member ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ended {
+    /// By its end record, or with a plain stream.
+    Properly,
+    /// The stream ended before.
+    Not,
+}
+
+/// Where the reader hands things on.
+#[derive(Debug)]
+pub struct Outlet {
+    /// To the workers.
+    pub segments: Sender<Segment>,
+    /// To the collector, with order numbers.
+    pub events: Sender<(u64, Event)>,
+    /// One for everything under way; the collector takes them back.
+    pub credits: Sender<()>,
+    /// The next order number.
+    pub order: u64,
+}
+
+impl Outlet {
+    fn next(&mut self) -> Result<u64> {
+        // The other side is gone only after a failure, which it reports itself.
+        self.credits.send(()).map_err(|_| Error::cancelled())?;
+        self.order += 1;
+        Ok(self.order - 1)
+    }
+
+    fn segment(&mut self, make: impl FnOnce(u64) -> Segment) -> Result<()> {
+        let order = self.next()?;
+        self.segments.send(make(order)).map_err(|_| Error::cancelled())
+    }
+
+    fn event(&mut self, event: Event) -> Result<()> {
+        let order = self.next()?;
+        self.events.send((order, event)).map_err(|_| Error::cancelled())
+    }
+}
+
+/// What the reader needs of its run.
+#[derive(Debug, Clone, Copy)]
+pub struct Surroundings<'r> {
+    /// Former snapshots of the source.
+    pub former: &'r Former,
+    /// Finds content-defined cuts.
+    pub cutter: &'r Cutter,
+    /// Counters.
+    pub monitor: &'r Monitor,
+    /// Random; keeps hostile paths from colliding.
+    pub seed: [u8; 16],
+}
+
+/// A member of which bytes have arrived.
+struct Filling {
+    key: MemberKey,
+    number: u64,
+    member: Option<Arc<Member>>,
+    buffer: Buffer,
+    /// Where the buffer begins in the member.
+    at: u64,
+}
+
+/// See the module's documentation.
+pub struct Reader<'r> {
+    around: Surroundings<'r>,
+    out: Outlet,
+    pool: Pool,
+    fillings: HashMap<u64, Filling>,
+    page_size: PageSize,
+    aria: HashMap<Vec<u8>, AriaTable>,
+}
+
+impl std::fmt::Debug for Reader<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reader").field("open", &self.fillings.len()).finish_non_exhaustive()
+    }
+}
+
+/// What to do about an item once its header is out of the buffer.
+enum Act {
+    Payload(PayloadAct),
+    End { number: u64, opens: Option<MemberKey> },
+    Open { number: u64, key: MemberKey },
+    Nothing,
+}
+
+/// A payload that is about to be moved.
+struct PayloadAct {
+    number: u64,
+    opens: Option<MemberKey>,
+    at: u64,
+    length: u64,
+    crc: crc32fast::Hasher,
+    /// The observer wants the member's bytes before this position.
+    shown_until: u64,
+}
+
+impl Act {
+    fn of(item: &Item<'_>, interest: Interest) -> Act {
+        let Some(target) = item.target() else { return Act::Nothing };
+        let number = target.member.get();
+        let opens = target.opens.then(|| MemberKey {
+            path: target.path.as_bytes().to_vec(),
+            incarnation: target.incarnation.get(),
+        });
+        match item {
+            Item::Payload(payload) => {
+                let mut crc = crc32fast::Hasher::new();
+                crc.update(payload.crc_prefix());
+                Act::Payload(PayloadAct {
+                    number,
+                    opens,
+                    at: payload.at,
+                    length: payload.extent.len,
+                    crc,
+                    shown_until: interest.until,
+                })
+            }
+            Item::End { .. } => Act::End { number, opens },
+            Item::Seek { .. } | Item::Rename { .. } | Item::Remove { .. } => {
+                opens.map_or(Act::Nothing, |key| Act::Open { number, key })
+            }
+        }
+    }
+}
+
+impl<'r> Reader<'r> {
+    /// A reader that hands on to `out`.
+    pub fn new(around: Surroundings<'r>, out: Outlet, buffers: usize) -> Reader<'r> {
+        Reader {
+            around,
+            out,
+            pool: Pool::new(buffers),
+            fillings: HashMap::new(),
+            page_size: PageSize::KIB_16,
+            aria: HashMap::new(),
+        }
+    }
+
+    /// Reads a stream that is one member.
+    pub fn read_plain(mut self, input: &mut Input<'_>) -> Result<()> {
+        let key = MemberKey { path: PLAIN_MEMBER.to_vec(), incarnation: 0 };
+        self.open(0, key, SEGMENT_BYTES);
+        loop {
+            self.make_room(0, SEGMENT_BYTES)?;
+            let filling = self.filling(0);
+            let count = input.read(filling.buffer.room())?;
+            filling.buffer.advance(count);
+            if count == 0 {
+                break;
+            }
+        }
+        self.close(0, Ended::Properly)
+    }
+
+    /// Takes an mbstream apart.
+    pub fn read_mbstream(
+        mut self,
+        input: &mut Input<'_>,
+        observer: &mut Observer,
+    ) -> Result<Parsed> {
+        let mut parser = Parser::new(PathSeed::new(self.around.seed));
+        let mut script = ScriptWriter::new();
+        let mut need = 14;
+        let (end, script_end) = loop {
+            let buffered = input.fill(need)?;
+            if buffered.is_empty() {
+                break (StreamEnd::Boundary, ScriptEnd::Whole);
+            }
+            match parser.step(buffered) {
+                Step::NeedMore { at_least } if buffered.len() < at_least && buffered.len() < need => {
+                    let bytes = wide(buffered.len());
+                    script.push_literal(buffered);
+                    break (StreamEnd::InsideHeader { bytes }, ScriptEnd::Whole);
+                }
+                Step::NeedMore { at_least } => need = at_least,
+                Step::Malformed(_) => {
+                    self.keep_rest(input, &mut script)?;
+                    break (StreamEnd::AfterMalformed, ScriptEnd::Whole);
+                }
+                Step::Item { header_len, item } => {
+                    script.push(&item);
+                    let interest = observer.item(&item);
+                    let act = Act::of(&item, interest);
+                    input.consume(header_len);
+                    need = 14;
+                    if let Some(arrived) = self.act(act, input, &mut parser, observer)? {
+                        let end = StreamEnd::InsidePayload { arrived };
+                        break (end, ScriptEnd::InsidePayload { arrived });
+                    }
+                }
+            }
+            self.hand_on_script(&mut script, SCRIPT_PIECE_BYTES)?;
+            if self.fillings.values().map(|f| f.buffer.capacity()).sum::<usize>() > FILLING_BYTES_MAX {
+                self.keep_rest(input, &mut script)?;
+                break (StreamEnd::AfterMalformed, ScriptEnd::Whole);
+            }
+        };
+        let mut open: Vec<u64> = self.fillings.keys().copied().collect();
+        open.sort_unstable();
+        for number in open {
+            self.close(number, Ended::Not)?;
+        }
+        let rest = script.finish(script_end);
+        self.out.event(Event::Script(rest))?;
+        Ok(parser.finish(end))
+    }
+
+    /// Does what an item asks; `Some` if the stream ended inside its payload.
+    fn act(
+        &mut self,
+        act: Act,
+        input: &mut Input<'_>,
+        parser: &mut Parser,
+        observer: &mut Observer,
+    ) -> Result<Option<u64>> {
+        match act {
+            Act::Nothing => {}
+            Act::Open { number, key } => self.open(number, key, 0),
+            Act::End { number, opens } => {
+                if let Some(key) = opens {
+                    self.open(number, key, 0);
+                }
+                self.close(number, Ended::Properly)?;
+            }
+            Act::Payload(mut payload) => {
+                if let Some(key) = payload.opens.take() {
+                    let hint = payload.length.min(wide(SEGMENT_BYTES));
+                    self.open(payload.number, key, narrow(hint));
+                }
+                let arrived = self.take(&mut payload, input, observer)?;
+                if arrived < payload.length {
+                    return Ok(Some(arrived));
+                }
+                parser.payload_done(payload.crc.finalize());
+            }
+        }
+        Ok(None)
+    }
+
+    /// Moves payload into a member's segments; bytes that arrived.
+    fn take(
+        &mut self,
+        payload: &mut PayloadAct,
+        input: &mut Input<'_>,
+        observer: &mut Observer,
+    ) -> Result<u64> {
+        let mut arrived = 0;
+        while arrived < payload.length {
+            let wanted = narrow((payload.length - arrived).min(wide(READ_BYTES)));
+            self.make_room(payload.number, wanted)?;
+            let filling = self.filling(payload.number);
+            let room = filling.buffer.room();
+            let most = room.len().min(wanted);
+            let count = input.read(&mut room[..most])?;
+            if count == 0 {
+                break;
+            }
+            payload.crc.update(&room[..count]);
+            let at = payload.at + arrived;
+            if at < payload.shown_until {
+                observer.bytes(MemberNo::new(payload.number), at, &room[..count]);
+            }
+            filling.buffer.advance(count);
+            arrived += wide(count);
+        }
+        Ok(arrived)
+    }
+
+    /// Keeps everything that is left of the stream in the script.
+    fn keep_rest(&mut self, input: &mut Input<'_>, script: &mut ScriptWriter) -> Result<()> {
+        loop {
+            let rest = input.fill(1)?;
+            if rest.is_empty() {
+                return Ok(());
+            }
+            let count = rest.len();
+            script.push_literal(rest);
+            input.consume(count);
+            self.hand_on_script(script, SCRIPT_PIECE_BYTES)?;
+        }
+    }
+
+    fn hand_on_script(&mut self, script: &mut ScriptWriter, at_least: usize) -> Result<()> {
+        if script.pending() < at_least {
+            return Ok(());
+        }
+        let bytes = script.take();
+        self.out.event(Event::Script(bytes))
+    }
+
+    fn filling(&mut self, number: u64) -> &mut Filling {
+        self.fillings.get_mut(&number).expect("the parser opens a member before it fills it")
+    }
+
+    fn open(&mut self, number: u64, key: MemberKey, hint: usize) {
+        self.around.monitor.count(Counter::Members, 1);
+        let buffer = self.pool.get(hint);
+        self.fillings.insert(number, Filling { key, number, member: None, buffer, at: 0 });
+    }
+
+    /// Sees to it that there is room behind the member's bytes.
+    fn make_room(&mut self, number: u64, wanted: usize) -> Result<()> {
+        let filling = self.fillings.get_mut(&number).expect("the member is open");
+        if !filling.buffer.room().is_empty() {
+            return Ok(());
+        }
+        let filled = filling.buffer.filled();
+        if filled.len() < SEGMENT_BYTES {
+            let mut larger = self.pool.get((filled.len() * 2 + wanted).min(SEGMENT_BYTES));
+            larger.room()[..filled.len()].copy_from_slice(filled);
+            larger.advance(filled.len());
+            filling.buffer = larger;
+            return Ok(());
+        }
+        let next = self.pool.get(SEGMENT_BYTES);
+        self.emit(number, next, Last::No)
+    }
+
+    /// Hands on what a member's buffer holds, and continues in `next`.
+    fn emit(&mut self, number: u64, next: Buffer, last: Last) -> Result<()> {
+        let mut filling = self.fillings.remove(&number).expect("the member is open");
+        let member = match &filling.member {
+            Some(member) => Arc::clone(member),
+            None => {
+                let member = Arc::new(self.identify(&filling));
+                filling.member = Some(Arc::clone(&member));
+                member
+            }
+        };
+        let mut data = std::mem::replace(&mut filling.buffer, next);
+        let cuts = match member.blocks {
+            Blocks::Fixed(bytes) => Cuts::Every(index(bytes)),
+            Blocks::ContentDefined => self.cut(&mut data, &mut filling.buffer, last),
+        };
+        let at = filling.at;
+        filling.at += wide(data.filled().len());
+        if !data.filled().is_empty() {
+            let (former, former_own) = former_entries(&member, at, &data);
+            self.out.segment(|order| Segment {
+                order,
+                member,
+                at,
+                data,
+                cuts,
+                former,
+                former_own,
+            })?;
+        }
+        self.fillings.insert(number, filling);
+        Ok(())
+    }
+
+    /// Cuts a segment by content; what is behind the last cut begins the next one.
+    fn cut(&self, data: &mut Buffer, next: &mut Buffer, last: Last) -> Cuts {
+        let bytes = data.filled();
+        let mut ends = Vec::new();
+        let mut at = 0;
+        while at < bytes.len() {
+            match (self.around.cutter.next_cut(&bytes[at..]), last) {
+                (Some(length), _) => at += length,
+                (None, Last::Yes) => at = bytes.len(),
+                (None, Last::No) => break,
+            }
+            ends.push(at);
+        }
+        let rest = &bytes[at..];
+        next.room()[..rest.len()].copy_from_slice(rest);
+        next.advance(rest.len());
+        data.truncate(at);
+        Cuts::At(ends)
+    }
+
+    fn close(&mut self, number: u64, ended: Ended) -> Result<()> {
+        let next = self.pool.get(0);
+        self.emit(number, next, Last::Yes)?;
+        let filling = self.fillings.remove(&number).expect("the member is open");
+        let member = filling.member.expect("it was identified when its last segment left");
+        self.out.event(Event::Close { member, ended })
+    }
+
+    /// Decides how a member is cut and checked, and finds its former versions.
+    fn identify(&mut self, filling: &Filling) -> Member {
+        let head = filling.buffer.filled();
+        let pages = self.page_check(&filling.key.path, head);
+        let (format, blocks) = match &pages {
+            PageCheck::Tablespace { format, .. } => {
+                let block = format.page_size().bytes().max(BLOCK_BYTES_MIN);
+                (Some(*format), Blocks::Fixed(short(block)))
+            }
+            PageCheck::AriaData(_) => (None, Blocks::Fixed(short(BLOCK_BYTES_MIN))),
+            PageCheck::None if has_positions(&filling.key.path) => {
+                (None, Blocks::Fixed(short(BLOCK_BYTES_MIN)))
+            }
+            PageCheck::None => (None, Blocks::ContentDefined),
+        };
+        let found = self.around.former.member(&filling.key, format, blocks);
+        let follows_predecessor = found.first().is_some_and(|(table, _)| *table == 0);
+        let former: Vec<_> = found.into_iter().map(|(_, view)| view).collect();
+        let matcher = match (blocks, longest(&former)) {
+            (Blocks::ContentDefined, Some(view)) => Some(Mutex::new(Matcher::new(view))),
+            _ => None,
+        };
+        Member {
+            number: filling.number,
+            key: filling.key.clone(),
+            blocks,
+            pages,
+            former,
+            follows_predecessor,
+            chosen: AtomicUsize::new(0),
+            matcher,
+            paying: Paying::default(),
+        }
+    }
+
+    fn page_check(&mut self, path: &[u8], head: &[u8]) -> PageCheck {
+        let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or(path);
+        if let Some(stem) = path.strip_suffix(b".MAI") {
+            if let Ok(table) = AriaTable::parse(&head[..head.len().min(ARIA_HEAD_BYTES)])
+                && self.aria.len() < ARIA_HEADS_MAX
+            {
+                self.aria.insert(stem.to_vec(), table);
+            }
+            return PageCheck::None;
+        }
+        if let Some(stem) = path.strip_suffix(b".MAD") {
+            let known = self.aria.remove(stem);
+            let table = known.unwrap_or_else(|| AriaTable::presumed(BlockSize::KIB_8));
+            let paged = table.data_block_size().is_some();
+            return if paged { PageCheck::AriaData(table) } else { PageCheck::None };
+        }
+        let system = name.starts_with(b"ibdata");
+        let is_tablespace = [".ibd", ".new"].iter().any(|end| name.ends_with(end.as_bytes()))
+            || name.starts_with(b"undo")
+            || system;
+        // An incremental backup has these names with further endings.
+        if !is_tablespace || name.ends_with(b".delta") || name.ends_with(b".meta") {
+            return PageCheck::None;
+        }
+        let presumed = TablespaceFormat::presumed(self.page_size, None);
+        let (format, first) = match TablespaceFormat::from_page_zero(head) {
+            PageZero::Formatted(format) => {
+                self.page_size = format.page_size();
+                (format, 0)
+            }
+            PageZero::Unrecognised(Unrecognised::Number(number)) if system => {
+                let space = Some(SpaceId::SYSTEM);
+                (TablespaceFormat::presumed(self.page_size, space), number.get())
+            }
+            PageZero::Unformatted | PageZero::Unrecognised(_) => (presumed, 0),
+            PageZero::TooShort => return PageCheck::None,
+        };
+        PageCheck::Tablespace { format, first }
+    }
+}
+
+/// Whether more of a member is to come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Last {
+    Yes,
+    No,
+}
+
+/// Whether the contents of a file keep their places from night to night.
+fn has_positions(path: &[u8]) -> bool {
+    [".MAD", ".MAI", ".MYD", ".MYI", ".delta", ".ibd"].iter().any(|end| path.ends_with(end.as_bytes()))
+}
+
+fn longest(former: &[Arc<MapView>]) -> Option<Arc<MapView>> {
+    let longest = former.iter().rev().max_by_key(|view| view.record().length)?;
+    Some(Arc::clone(longest))
+}
+
+/// What the former map says about the blocks of a segment; where the newest ends (a partial one does), older
+/// ones go on. The second number counts the entries that are the newest's own.
+fn former_entries(member: &Member, at: u64, data: &Buffer) -> (Vec<Entry>, usize) {
+    let Blocks::Fixed(bytes) = member.blocks else { return (Vec::new(), 0) };
+    let count = data.filled().len().div_ceil(index(bytes));
+    let first = at / u64::from(bytes);
+    let Some(chosen) = member.chosen_former() else { return (Vec::new(), 0) };
+    let mut entries = former::entries(chosen, first, count);
+    let own = entries.len();
+    for view in &member.former {
+        if entries.len() == count {
+            break;
+        }
+        let from = first + wide(entries.len());
+        entries.extend(former::entries(view, from, count - entries.len()));
+    }
+    (entries, own)
+}

@@ -1,0 +1,39 @@
+//! The pipeline of a backup: wiring, threads, order, bounds.
+//!
+//! ```text
+//!              segments            events                      packs
+//!  ingest ---> [ bounded ] ---> worker x N ---> collector ---> appender ---> uploader x 2 ---> store
+//!  (reads,     in order         (checks,        (back in       (one open      (durable)
+//!   parses)                      compares,       order, maps,   pack a class)
+//!      ^                         encodes)        table)
+//!      +---------------- credits: one for everything under way ----+
+//! ```
+//!
+//! The memory of a run is the sum of this table, whatever the size of the stream (2 workers):
+//!
+//! | what | bytes |
+//! |---|---|
+//! | segments under way, read or encoded: 2 per worker + 8, 1 MiB each | 12 MiB |
+//! | segments that are being filled: one per file that the producer has open | 1 to 16 MiB |
+//! | data packs: one being filled, two being stored | 96 MiB |
+//! | meta packs: one being filled, those being stored are among the two above | 8 MiB |
+//! | directories and frames kept for reading bases and former maps | 24 MiB |
+//! | map pages, tables, sorted records | 16 MiB |
+//! | compressors | 2 MiB a worker |
+
+pub mod appender;
+pub mod choice;
+pub mod collector;
+pub mod former;
+pub mod healing;
+pub mod ingest;
+pub mod inner;
+pub mod input;
+pub mod matcher;
+pub mod pages;
+pub mod presence;
+pub mod run;
+pub mod segment;
+pub mod sorter;
+pub mod uploader;
+pub mod worker;

@@ -1,0 +1,132 @@
+//! Checks the pages of a segment's blocks: counted for all, described for the wrong ones.
+
+use crate::aria::AriaTable;
+use crate::aria::BlockVerdict;
+use crate::base::num::wide;
+use crate::format::record::PageCounts;
+use crate::innodb::PageNumber;
+use crate::innodb::PageTally;
+use crate::innodb::PageVerdict;
+use crate::innodb::TablespaceFormat;
+use crate::pipeline::segment::FINDINGS_A_SEGMENT;
+use crate::pipeline::segment::Member;
+use crate::pipeline::segment::PageCheck;
+use crate::pipeline::segment::PageFinding;
+use crate::pipeline::segment::Tally;
+
+/// Checks every page of neighbouring blocks that begin at `at` in their member.
+pub fn tally(member: &Member, at: u64, blocks: &[&[u8]]) -> Tally {
+    tally_of(&member.pages, at, blocks)
+}
+
+/// The same for any check.
+pub fn tally_of(check: &PageCheck, at: u64, blocks: &[&[u8]]) -> Tally {
+    match check {
+        PageCheck::None => Tally::default(),
+        PageCheck::Tablespace { format, first } => tally_tablespace(*format, *first, at, blocks),
+        PageCheck::AriaData(table) => tally_aria(table, at, blocks),
+    }
+}
+
+/// The number of the page at an offset of a file whose first page has the number `first`.
+fn page_number(format: TablespaceFormat, first: u32, at: u64) -> Option<PageNumber> {
+    let pages = u32::try_from(at / wide(format.page_size().bytes())).ok()?;
+    PageNumber::new(first).checked_add(pages)
+}
+
+fn tally_tablespace(format: TablespaceFormat, first: u32, at: u64, blocks: &[&[u8]]) -> Tally {
+    let mut tally = PageTally::default();
+    let mut at = at;
+    for block in blocks {
+        if let Some(number) = page_number(format, first, at) {
+            for (number, verdict) in format.check_run(block, number) {
+                tally.add(number, verdict);
+            }
+        }
+        at += wide(block.len());
+    }
+    Tally {
+        pages: PageCounts {
+            verified: tally.good(),
+            unverifiable: tally.unverifiable() + tally.doublewrite(),
+            corrupt: tally.corrupt(),
+            zero: tally.zero(),
+        },
+        max_lsn: tally.newest().map_or(0, |(lsn, _)| lsn.get()),
+    }
+}
+
+/// Calls `each` for every whole Aria block with its number.
+fn each_aria_block(
+    table: &AriaTable,
+    at: u64,
+    blocks: &[&[u8]],
+    mut each: impl FnMut(u64, BlockVerdict),
+) {
+    let Some(size) = table.data_block_size() else { return };
+    let size = size.bytes();
+    let mut at = at;
+    for block in blocks {
+        for (number, page) in (at / wide(size)..).zip(block.chunks_exact(size)) {
+            each(number, table.check_data(page, number));
+        }
+        at += wide(block.len());
+    }
+}
+
+fn tally_aria(table: &AriaTable, at: u64, blocks: &[&[u8]]) -> Tally {
+    let mut pages = PageCounts::default();
+    each_aria_block(table, at, blocks, |_, verdict| match verdict {
+        BlockVerdict::Zero => pages.zero += 1,
+        BlockVerdict::Good => pages.verified += 1,
+        BlockVerdict::Unverifiable(_) => pages.unverifiable += 1,
+        BlockVerdict::Corrupt(_) => pages.corrupt += 1,
+    });
+    Tally { pages, max_lsn: 0 }
+}
+
+/// Describes the wrong pages of these blocks.
+pub fn findings(member: &Member, at: u64, blocks: &[&[u8]]) -> Vec<PageFinding> {
+    let mut found = Vec::new();
+    let mut add = |page: u64, lsn: u64, reason: String| {
+        if found.len() < FINDINGS_A_SEGMENT {
+            found.push(PageFinding { path: member.key.display(), page, lsn, reason });
+        }
+    };
+    match &member.pages {
+        PageCheck::None => {}
+        PageCheck::Tablespace { format, first } => {
+            let data_at = |n: usize| at + blocks[..n].iter().map(|b| wide(b.len())).sum::<u64>();
+            for (n, block) in blocks.iter().enumerate() {
+                let Some(number) = page_number(*format, *first, data_at(n)) else { continue };
+                for (number, verdict) in format.check_run(block, number) {
+                    if let PageVerdict::Corrupt { lsn, reason } = verdict {
+                        add(number.get().into(), lsn.get(), reason.to_string());
+                    }
+                }
+            }
+        }
+        PageCheck::AriaData(table) => each_aria_block(table, at, blocks, |number, verdict| {
+            if let BlockVerdict::Corrupt(reason) = verdict {
+                add(number, 0, reason.to_string());
+            }
+        }),
+    }
+    found
+}
+
+/// The check of a tablespace as its record tells it; `verify` makes it again.
+pub fn check_of_record(page_format: u64, first_page: u32) -> PageCheck {
+    match TablespaceFormat::decode(page_format) {
+        Ok(format) => PageCheck::Tablespace { format, first: first_page },
+        Err(_) => PageCheck::None,
+    }
+}
+
+/// Page format and number of the first page for the record of a member that is checked so.
+pub fn record_of_check(check: &PageCheck) -> (u64, u32) {
+    match check {
+        PageCheck::Tablespace { format, first } => (format.encode(), *first),
+        PageCheck::None | PageCheck::AriaData(_) => (0, 0),
+    }
+}

@@ -1,0 +1,78 @@
+//! Which entries of former snapshots can still be read: "the same as last night" is only true if last
+//! night's pack is there.
+//!
+//! A run lists the packs once and reads the damage records; from then on the question costs one lookup.
+
+use std::collections::HashMap;
+
+use crate::base::ids::EntryNumber;
+use crate::base::ids::Locator;
+use crate::base::ids::PackIndex;
+use crate::base::ids::PackName;
+use crate::base::ids::Storage;
+use crate::base::num::index;
+use crate::format::lists::Damage;
+use crate::format::pack_table::PackTable;
+
+/// Presence of the packs of a table.
+#[derive(Debug, Default)]
+pub struct Presence {
+    /// By index; packs beyond the end are this run's own.
+    absent: Vec<bool>,
+    damaged: HashMap<PackIndex, Vec<EntryNumber>>,
+}
+
+impl Presence {
+    /// None of the packs of the table was seen yet.
+    pub fn nothing_of(table: &PackTable) -> Presence {
+        Presence { absent: vec![true; table.len()], damaged: HashMap::new() }
+    }
+
+    /// The store lists a pack of this name and size.
+    pub fn saw(&mut self, table: &PackTable, name: &PackName, bytes: u64) {
+        if let Some(at) = table.find(name)
+            && table.get(at).is_some_and(|record| record.bytes == bytes)
+        {
+            self.absent[index(at.0)] = false;
+        }
+    }
+
+    /// Whether the table names a pack that was not seen.
+    pub fn lacks(&self, table: &PackTable, name: &PackName) -> bool {
+        table.find(name).is_some_and(|at| self.absent[index(at.0)])
+    }
+
+    /// A damage record says this of a pack.
+    pub fn learn(&mut self, table: &PackTable, name: &PackName, damage: &Damage) {
+        let Some(at) = table.find(name) else { return };
+        match damage {
+            Damage::Pack => self.absent[index(at.0)] = true,
+            Damage::Entries(entries) => {
+                let known = self.damaged.entry(at).or_default();
+                known.extend_from_slice(entries);
+                known.sort_unstable();
+                known.dedup();
+            }
+        }
+    }
+
+    /// The number of packs that are missing or unreadable as a whole.
+    pub fn absent(&self) -> usize {
+        self.absent.iter().filter(|absent| **absent).count()
+    }
+
+    fn is_present(&self, at: Locator) -> bool {
+        let absent = self.absent.get(index(at.pack.0)).copied().unwrap_or(false);
+        let damaged = self.damaged.get(&at.pack);
+        !absent && damaged.is_none_or(|entries| entries.binary_search(&at.entry).is_err())
+    }
+
+    /// Whether a block can be read, its base included.
+    pub fn is_usable(&self, storage: Storage) -> bool {
+        match storage {
+            Storage::Zero => true,
+            Storage::Whole(at) => self.is_present(at),
+            Storage::Delta { at, base, .. } => self.is_present(at) && self.is_present(base),
+        }
+    }
+}

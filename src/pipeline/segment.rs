@@ -1,0 +1,293 @@
+//! What travels from the reader to the workers and on to the collector.
+//!
+//! A [`Segment`] is up to 1 MiB of one member, cut into blocks, together with what the former snapshot says
+//! about those blocks. A worker turns it into [`Done`]: the same blocks as entries, frames and deltas, without
+//! places yet. The collector gives them places, in stream order.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+
+use crossbeam_channel::Receiver;
+use crossbeam_channel::Sender;
+use crossbeam_channel::bounded;
+
+use crate::aria::AriaTable;
+use crate::base::ids::Entry;
+use crate::base::ids::Locator;
+use crate::base::limits::SEGMENT_BYTES;
+use crate::encode::Compress;
+use crate::encode::EncodedDelta;
+use crate::encode::EncodedFrame;
+use crate::format::record::Blocks;
+use crate::format::record::MemberKey;
+use crate::innodb::TablespaceFormat;
+use crate::map::view::MapView;
+use crate::pipeline::matcher::Matcher;
+
+/// How the pages of a member are checked.
+#[derive(Clone, Copy, Debug)]
+pub enum PageCheck {
+    /// It is no page file, or none that carries checksums.
+    None,
+    /// A tablespace whose first page here has this number.
+    Tablespace {
+        /// The format.
+        format: TablespaceFormat,
+        /// Number of the member's first page: not 0 in the second file of the system tablespace.
+        first: u32,
+    },
+    /// The data file of an Aria table.
+    AriaData(AriaTable),
+}
+
+/// What workers share about a member.
+#[derive(Debug)]
+pub struct Member {
+    /// Its number in the stream.
+    pub number: u64,
+    /// Path and incarnation.
+    pub key: MemberKey,
+    /// Where its blocks begin.
+    pub blocks: Blocks,
+    /// How its pages are checked.
+    pub pages: PageCheck,
+    /// Maps of its former versions, the newest first.
+    pub former: Vec<Arc<MapView>>,
+    /// Whether the first of them is that of the predecessor in the lineage.
+    pub follows_predecessor: bool,
+    /// Which of them it is compared with.
+    pub chosen: AtomicUsize,
+    /// Former blocks by hash, if it is cut by content.
+    pub matcher: Option<Mutex<Matcher>>,
+    /// Whether compressing pays.
+    pub paying: Paying,
+}
+
+impl Member {
+    /// Whether what it no longer names can be told from the comparison.
+    pub fn is_compared_with_predecessor(&self) -> bool {
+        self.follows_predecessor && self.chosen.load(Ordering::Relaxed) == 0
+    }
+
+    /// The former map that is compared with.
+    pub fn chosen_former(&self) -> Option<&Arc<MapView>> {
+        self.former.get(self.chosen.load(Ordering::Relaxed))
+    }
+}
+
+/// Remembers whether compressing paid lately: encrypted or compressed members are then stored raw, and probed
+/// again now and then.
+#[derive(Debug, Default)]
+pub struct Paying {
+    failures: AtomicU32,
+    skipped: AtomicU32,
+}
+
+/// After so many frames in a row that did not shrink, compressing is skipped.
+const FAILURES_MAX: u32 = 8;
+/// Every so many skipped frames, one is tried.
+const PROBE_EVERY: u32 = 32;
+
+impl Paying {
+    /// Whether the next frame is to be compressed.
+    pub fn advice(&self) -> Compress {
+        if self.failures.load(Ordering::Relaxed) < FAILURES_MAX {
+            return Compress::Try;
+        }
+        let skipped = self.skipped.fetch_add(1, Ordering::Relaxed);
+        if skipped % PROBE_EVERY == PROBE_EVERY - 1 { Compress::Try } else { Compress::Skip }
+    }
+
+    /// What came of a frame that was tried.
+    pub fn learn(&self, shrank: Shrank) {
+        match shrank {
+            Shrank::Yes => self.failures.store(0, Ordering::Relaxed),
+            Shrank::No => {
+                self.failures.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// Whether a frame became smaller.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shrank {
+    /// It did.
+    Yes,
+    /// It did not.
+    No,
+}
+
+/// Bytes of a segment, in a buffer that goes back to its pool.
+#[derive(Debug)]
+pub struct Buffer {
+    bytes: Vec<u8>,
+    filled: usize,
+    pool: Sender<Vec<u8>>,
+}
+
+impl Buffer {
+    /// The bytes so far.
+    pub fn filled(&self) -> &[u8] {
+        &self.bytes[..self.filled]
+    }
+
+    /// Room behind them.
+    pub fn room(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.filled..]
+    }
+
+    /// Bytes that it occupies.
+    pub fn capacity(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Counts bytes that were written into the room.
+    pub fn advance(&mut self, count: usize) {
+        self.filled += count;
+        assert!(self.filled <= self.bytes.len(), "nothing is written behind the room");
+    }
+
+    /// Keeps only the first bytes.
+    pub fn truncate(&mut self, count: usize) {
+        self.filled = self.filled.min(count);
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if self.bytes.len() == SEGMENT_BYTES {
+            // A full pool, or none any more, frees the buffer.
+            let _full = self.pool.try_send(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+/// Buffers of one segment's size that are used again and again.
+#[derive(Debug)]
+pub struct Pool {
+    sender: Sender<Vec<u8>>,
+    receiver: Receiver<Vec<u8>>,
+}
+
+/// Largest buffer that is made to measure for a small member.
+const SMALL_BUFFER_BYTES_MAX: usize = 128 << 10;
+
+impl Pool {
+    /// A pool that keeps at most so many buffers.
+    pub fn new(buffers: usize) -> Pool {
+        let (sender, receiver) = bounded(buffers);
+        Pool { sender, receiver }
+    }
+
+    /// A buffer for at least `hint` bytes, or for a whole segment if more are expected.
+    pub fn get(&self, hint: usize) -> Buffer {
+        let bytes = if hint <= SMALL_BUFFER_BYTES_MAX {
+            vec![0; hint]
+        } else {
+            self.receiver.try_recv().unwrap_or_else(|_| vec![0; SEGMENT_BYTES])
+        };
+        Buffer { bytes, filled: 0, pool: self.sender.clone() }
+    }
+}
+
+/// Where the blocks of a segment end.
+#[derive(Debug, Clone)]
+pub enum Cuts {
+    /// Every so many bytes, the last may be shorter.
+    Every(usize),
+    /// At these offsets.
+    At(Vec<usize>),
+}
+
+impl Cuts {
+    /// The blocks of `data`.
+    pub fn blocks<'d>(&self, data: &'d [u8]) -> Vec<&'d [u8]> {
+        match self {
+            Cuts::Every(bytes) => data.chunks(*bytes).collect(),
+            Cuts::At(ends) => {
+                let starts = std::iter::once(0).chain(ends.iter().copied());
+                starts.zip(ends).map(|(from, to)| &data[from..*to]).collect()
+            }
+        }
+    }
+}
+
+/// A piece of a member on its way to a worker.
+#[derive(Debug)]
+pub struct Segment {
+    /// Its place in the order of everything that the reader hands on.
+    pub order: u64,
+    /// Whose bytes they are.
+    pub member: Arc<Member>,
+    /// Where they begin in the member.
+    pub at: u64,
+    /// The bytes.
+    pub data: Buffer,
+    /// Where its blocks end.
+    pub cuts: Cuts,
+    /// What the former maps say about the same blocks; shorter if they end before.
+    pub former: Vec<Entry>,
+    /// How many of those entries are from the map that is compared with, not from an older one behind its end.
+    pub former_own: usize,
+}
+
+/// What became of a block.
+#[derive(Debug)]
+pub enum NewEntry {
+    /// It needs nothing: zeros, or the same as before.
+    Ready(Entry),
+    /// It is the next block of the next frame.
+    InFrame(Entry),
+    /// It is the next delta.
+    InDelta(Entry),
+}
+
+/// A page that is wrong.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize, PartialEq, Eq)]
+pub struct PageFinding {
+    /// The member's path.
+    pub path: String,
+    /// The page's number in its file.
+    pub page: u64,
+    /// The page's LSN, as far as it can be believed.
+    pub lsn: u64,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// What page checks counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Pages by verdict.
+    pub pages: crate::format::record::PageCounts,
+    /// Largest believed LSN.
+    pub max_lsn: u64,
+}
+
+/// A segment whose blocks have been compared and encoded.
+#[derive(Debug)]
+pub struct Done {
+    /// Whose blocks they are.
+    pub member: Arc<Member>,
+    /// One entry a block; places are filled in later.
+    pub entries: Vec<NewEntry>,
+    /// Frames of whole blocks, in order.
+    pub frames: Vec<EncodedFrame>,
+    /// Deltas in order, each with its base.
+    pub deltas: Vec<(EncodedDelta, Locator)>,
+    /// Entries of the former map that this one no longer names.
+    pub released: Vec<Locator>,
+    /// Blocks (by number in the segment) that stand again for a former entry that is lost.
+    pub healed: Vec<(usize, Locator)>,
+    /// What the page checks counted.
+    pub tally: Tally,
+    /// Wrong pages, at most [`FINDINGS_A_SEGMENT`].
+    pub findings: Vec<PageFinding>,
+}
+
+/// Wrong pages that one segment names.
+pub const FINDINGS_A_SEGMENT: usize = 64;

@@ -1,0 +1,124 @@
+//! Stores finished packs beside the work: a few threads, at most one pack each, errors at the next call.
+//!
+//! Invariants:
+//! - A pack is confirmed only when every copy of it is durable.
+//! - After the first failure nothing more is taken, and every later call reports that failure.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::Receiver;
+use crossbeam_channel::Sender;
+use crossbeam_channel::bounded;
+
+use crate::base::error::Error;
+use crate::base::error::ErrorKind;
+use crate::base::error::Result;
+use crate::base::ids::Class;
+use crate::base::monitor::Counter;
+use crate::base::monitor::Monitor;
+use crate::pack::reader::pack_object;
+use crate::pack::reader::twin_object;
+use crate::pack::writer::FinishedPack;
+use crate::store::error::Category;
+use crate::store::name::ObjectName;
+use crate::store::Store;
+use crate::store::error::StoreError;
+
+/// Packs that are being stored at once. With the one that is being filled they are what a run keeps in memory.
+pub const UPLOADS_AT_ONCE: usize = 2;
+
+/// Threads that store packs.
+#[derive(Debug)]
+pub struct Uploader {
+    sender: Option<Sender<FinishedPack>>,
+    workers: Vec<JoinHandle<()>>,
+    failure: Arc<Mutex<Option<Error>>>,
+}
+
+impl Uploader {
+    /// Starts the threads.
+    pub fn start(store: &Arc<dyn Store>, monitor: &Arc<Monitor>) -> Uploader {
+        // No slot between the threads and the sender: a waiting pack would be a third one in memory.
+        let (sender, receiver) = bounded::<FinishedPack>(0);
+        let failure = Arc::new(Mutex::new(None));
+        let workers = (0..UPLOADS_AT_ONCE)
+            .map(|_| {
+                let (receiver, failure) = (receiver.clone(), Arc::clone(&failure));
+                let (store, monitor) = (Arc::clone(store), Arc::clone(monitor));
+                std::thread::spawn(move || work(&receiver, &*store, &monitor, &failure))
+            })
+            .collect();
+        Uploader { sender: Some(sender), workers, failure }
+    }
+
+    /// Hands over a pack; waits while all threads are busy.
+    pub fn send(&self, pack: FinishedPack) -> Result<()> {
+        self.fail()?;
+        let sender = self.sender.as_ref().expect("a finished uploader is gone");
+        let taken = sender.send(pack).is_ok();
+        self.fail()?;
+        assert!(taken, "the threads end only after a failure or when the sender is dropped");
+        Ok(())
+    }
+
+    fn fail(&self) -> Result<()> {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*failure {
+            None => Ok(()),
+            Some(error) => {
+                let again = Error::new(error.kind(), error.to_string());
+                Err(failure.replace(again).expect("it was just seen"))
+            }
+        }
+    }
+
+    /// Waits until every pack is durable.
+    pub fn finish(mut self) -> Result<()> {
+        drop(self.sender.take());
+        for worker in self.workers.drain(..) {
+            worker.join().map_err(|_| Error::new(ErrorKind::Store, "a storing thread panicked"))?;
+        }
+        self.fail()
+    }
+}
+
+fn work(
+    packs: &Receiver<FinishedPack>,
+    store: &dyn Store,
+    monitor: &Monitor,
+    failure: &Mutex<Option<Error>>,
+) {
+    for pack in packs {
+        if let Err(error) = put_pack(store, monitor, &pack) {
+            let mut first = failure.lock().unwrap_or_else(PoisonError::into_inner);
+            first.get_or_insert(error);
+            return;
+        }
+    }
+}
+
+fn put_pack(store: &dyn Store, monitor: &Monitor, pack: &FinishedPack) -> Result<()> {
+    let name = &pack.record.name;
+    let mut objects = vec![pack_object(name)];
+    if pack.record.class == Class::Meta {
+        objects.push(twin_object(name));
+    }
+    for object in objects {
+        store.put(&object, &pack.parts).map_err(|e| not_stored(&object, e))?;
+        monitor.count(Counter::StoredBytes, pack.record.bytes);
+        monitor.count(Counter::StoredObjects, 1);
+    }
+    Ok(())
+}
+
+/// The error of an object that could not be stored.
+pub fn not_stored(object: &ObjectName, cause: StoreError) -> Error {
+    let kind = match cause.category() {
+        Category::Full => ErrorKind::Full,
+        _ => ErrorKind::Store,
+    };
+    Error::new(kind, format!("cannot store {object}")).because(cause)
+}

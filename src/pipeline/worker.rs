@@ -1,0 +1,318 @@
+//! What a worker does with a segment: zero test, page checks, hash, comparison, encoding. Run to completion,
+//! on data that is still in the processor's cache.
+//!
+//! Bases are read from the repository while the stream waits, so they have a budget: when reading them
+//! has taken more than its share of the run's time, changed blocks are stored whole and counted as missed. A
+//! stalled producer overruns its redo log; a larger backup is better than none.
+
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::base::clock::Clock;
+use crate::base::error::Result;
+use crate::base::ids::BlockHash;
+use crate::base::ids::Entry;
+use crate::base::ids::Locator;
+use crate::base::ids::Storage;
+use crate::base::limits::FRAME_RAW_BYTES_TARGET;
+use crate::base::monitor::Counter;
+use crate::base::monitor::Monitor;
+use crate::base::num::wide;
+use crate::encode::Compress;
+use crate::encode::DeltaCoder;
+use crate::encode::EncodedDelta;
+use crate::encode::EncodedFrame;
+use crate::encode::Level;
+use crate::encode::ReadBack;
+use crate::encode::WholeCoder;
+use crate::format::directory::Codec;
+use crate::hash::BlockHasher;
+use crate::hash::is_zero;
+use crate::pack::reader::BaseBlock;
+use crate::pack::reader::Packs;
+use crate::pipeline::appender::miscomputed;
+use crate::pipeline::choice;
+use crate::pipeline::pages;
+use crate::pipeline::presence::Presence;
+use crate::pipeline::segment::Done;
+use crate::pipeline::segment::Member;
+use crate::pipeline::segment::NewEntry;
+use crate::pipeline::segment::Segment;
+use crate::pipeline::segment::Shrank;
+
+/// Time that reading bases may always take, before it is compared with the run's.
+const BASE_TIME_FREE: Duration = Duration::from_secs(5);
+/// Reading bases may take one part in so many of all workers' time.
+const BASE_TIME_SHARE: u32 = 3;
+
+/// What all workers of a run share.
+#[derive(Debug)]
+pub struct Shared {
+    /// Packs that bases are read from.
+    pub packs: Arc<Packs>,
+    /// Which of them are there.
+    pub presence: Arc<Presence>,
+    /// Counters.
+    pub monitor: Arc<Monitor>,
+    /// Time, for the budget of base reads.
+    pub clock: Arc<dyn Clock>,
+    /// Whether encoding is checked by decoding.
+    pub read_back: ReadBack,
+    /// How whole blocks are compressed.
+    pub level: Level,
+    /// Number of workers.
+    pub workers: u32,
+    /// Time spent reading bases so far, microseconds.
+    pub base_micros: AtomicU64,
+}
+
+/// One worker.
+#[derive(Debug)]
+pub struct Worker {
+    shared: Arc<Shared>,
+    coder: WholeCoder,
+    hasher: BlockHasher,
+    gathered: Vec<u8>,
+}
+
+/// A block that has to be stored.
+struct Changed {
+    number: usize,
+    hash: BlockHash,
+    base: Option<Locator>,
+}
+
+impl Worker {
+    /// A worker of a run.
+    pub fn new(shared: Arc<Shared>) -> Worker {
+        let hasher = shared.packs.hasher().clone();
+        let coder = WholeCoder::new(shared.level, shared.read_back, hasher.clone());
+        Worker { shared, coder, hasher, gathered: Vec::new() }
+    }
+
+    /// Compares and encodes a segment.
+    pub fn process(&mut self, segment: &Segment) -> Result<Done> {
+        let blocks = segment.cuts.blocks(segment.data.filled());
+        let mut done = Done {
+            member: Arc::clone(&segment.member),
+            entries: Vec::with_capacity(blocks.len()),
+            frames: Vec::new(),
+            deltas: Vec::new(),
+            released: Vec::new(),
+            healed: Vec::new(),
+            tally: pages::tally(&segment.member, segment.at, &blocks),
+            findings: Vec::new(),
+        };
+        if done.tally.pages.corrupt > 0 {
+            done.findings = pages::findings(&segment.member, segment.at, &blocks);
+        }
+        let hashes = self.hashes(&blocks);
+        let better = match segment.at {
+            0 => choice::better_former(&segment.member, &hashes),
+            _ => None,
+        };
+        let former = better.as_deref().unwrap_or(&segment.former);
+        let changed = self.compare(&segment.member, (&blocks, &hashes), former, &mut done);
+        self.note_released(segment, former, &mut done);
+        let whole = self.encode_deltas(&blocks, changed, &mut done)?;
+        self.encode_whole(&segment.member, &blocks, &whole, &mut done)?;
+        self.count(&done, &blocks, &whole);
+        Ok(done)
+    }
+
+    fn hashes(&self, blocks: &[&[u8]]) -> Vec<Option<BlockHash>> {
+        let hash = |block: &&[u8]| (!is_zero(block)).then(|| self.hasher.hash(block));
+        blocks.iter().map(hash).collect()
+    }
+
+    /// Enters what needs no storing; what is left has to be stored.
+    fn compare(
+        &self,
+        member: &Member,
+        (blocks, hashes): (&[&[u8]], &[Option<BlockHash>]),
+        former: &[Entry],
+        done: &mut Done,
+    ) -> Vec<Changed> {
+        let mut changed = Vec::new();
+        for (number, (block, hash)) in blocks.iter().zip(hashes).enumerate() {
+            let before = former.get(number).copied();
+            let length = wide(block.len());
+            let Some(hash) = *hash else {
+                done.entries.push(NewEntry::Ready(Entry::zero(length)));
+                continue;
+            };
+            let same = match &member.matcher {
+                Some(matcher) => {
+                    matcher.lock().unwrap_or_else(PoisonError::into_inner).find(hash)
+                }
+                None => before.filter(|before| before.hash == hash && before.length == length),
+            };
+            let base = match same {
+                Some(same) if self.shared.presence.is_usable(same.storage) => {
+                    done.entries.push(NewEntry::Ready(same));
+                    continue;
+                }
+                Some(lost) => {
+                    // The same block, but its pack is gone: stored again, and the old entry healed.
+                    done.healed.extend(lost.storage.locator().map(|at| (number, at)));
+                    None
+                }
+                None => self.base_of(before, length),
+            };
+            let entry = Entry { hash, storage: Storage::Zero, length };
+            done.entries.push(NewEntry::InFrame(entry));
+            changed.push(Changed { number, hash, base });
+        }
+        changed
+    }
+
+    /// Notes which entries of the former map the new one does not name.
+    fn note_released(&self, segment: &Segment, former: &[Entry], done: &mut Done) {
+        if !segment.member.is_compared_with_predecessor() {
+            return;
+        }
+        for (entry, before) in done.entries.iter().zip(former).take(segment.former_own) {
+            let kept = matches!(entry, NewEntry::Ready(entry) if entry.storage == before.storage);
+            if !kept {
+                done.released.extend(before.storage.locator());
+            }
+        }
+    }
+
+    /// The whole block that a changed one may be stored against.
+    fn base_of(&self, before: Option<Entry>, length: u64) -> Option<Locator> {
+        let before = before.filter(|before| before.length == length)?;
+        let base = before.storage.whole()?;
+        self.shared.presence.is_usable(Storage::Whole(base)).then_some(base)
+    }
+
+    /// Stores as deltas what is cheaper that way; gives back the numbers of the others.
+    fn encode_deltas(
+        &self,
+        blocks: &[&[u8]],
+        changed: Vec<Changed>,
+        done: &mut Done,
+    ) -> Result<Vec<usize>> {
+        let wanted: Vec<Locator> = changed.iter().filter_map(|block| block.base).collect();
+        if wanted.is_empty() {
+            return Ok(changed.into_iter().map(|block| block.number).collect());
+        }
+        let bases = self.read_bases(&wanted);
+        let mut bases_left = bases.iter();
+        let mut whole = Vec::new();
+        let mut coder = DeltaCoder::new(self.shared.read_back, self.hasher.clone());
+        for block in changed {
+            let raw = blocks[block.number];
+            let base = block.base.and_then(|_| bases_left.next()).and_then(Option::as_ref);
+            let delta = match base {
+                Some(base) if base.bytes().len() == raw.len() => {
+                    coder.encode(raw, block.hash, base.bytes()).map_err(miscomputed)?
+                }
+                _ => None,
+            };
+            match (delta, block.base) {
+                (Some(delta), Some(at)) => enter_delta(done, block.number, delta, at),
+                _ => whole.push(block.number),
+            }
+        }
+        Ok(whole)
+    }
+
+    fn read_bases(&self, wanted: &[Locator]) -> Vec<Option<BaseBlock>> {
+        let shared = &self.shared;
+        let start = shared.clock.elapsed();
+        let spent = Duration::from_micros(shared.base_micros.load(Ordering::Relaxed));
+        if spent > BASE_TIME_FREE && spent > start * shared.workers / BASE_TIME_SHARE {
+            shared.monitor.count(Counter::BlocksMissed, wide(wanted.len()));
+            return vec![None; wanted.len()];
+        }
+        let bases = shared.packs.bases(wanted);
+        let missed = bases.iter().filter(|base| base.is_none()).count();
+        shared.monitor.count(Counter::BlocksMissed, wide(missed));
+        let taken = shared.clock.elapsed().saturating_sub(start).as_micros();
+        shared.base_micros.fetch_add(u64::try_from(taken).unwrap_or(u64::MAX), Ordering::Relaxed);
+        bases
+    }
+
+    /// Compresses blocks in groups of about a frame.
+    fn encode_whole(
+        &mut self,
+        member: &Member,
+        blocks: &[&[u8]],
+        whole: &[usize],
+        done: &mut Done,
+    ) -> Result<()> {
+        let mut rest = whole;
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = |number: &&usize| {
+                bytes += blocks[**number].len();
+                bytes <= FRAME_RAW_BYTES_TARGET
+            };
+            let count = rest.iter().take_while(fits).count().max(1);
+            let (group, tail) = rest.split_at(count);
+            let frame = self.encode_frame(member, blocks, group, done)?;
+            done.frames.push(frame);
+            rest = tail;
+        }
+        Ok(())
+    }
+
+    fn encode_frame(
+        &mut self,
+        member: &Member,
+        blocks: &[&[u8]],
+        group: &[usize],
+        done: &Done,
+    ) -> Result<EncodedFrame> {
+        self.gathered.clear();
+        group.iter().for_each(|number| self.gathered.extend_from_slice(blocks[*number]));
+        let hash_of = |number: &usize| match &done.entries[*number] {
+            NewEntry::Ready(entry) | NewEntry::InFrame(entry) | NewEntry::InDelta(entry) => {
+                (entry.hash, blocks[*number].len())
+            }
+        };
+        let advice = member.paying.advice();
+        let named = group.iter().map(hash_of).collect();
+        let frame = self.coder.encode(&self.gathered, named, advice).map_err(miscomputed)?;
+        if advice == Compress::Try {
+            let raw = frame.codec() == Codec::Raw;
+            member.paying.learn(if raw { Shrank::No } else { Shrank::Yes });
+        }
+        Ok(frame)
+    }
+
+    fn count(&self, done: &Done, blocks: &[&[u8]], whole: &[usize]) {
+        let zero = |entry: &&NewEntry| matches!(entry, NewEntry::Ready(e) if e.storage == Storage::Zero);
+        let zero = done.entries.iter().filter(zero).count();
+        let stored = whole.len() + done.deltas.len();
+        let whole_bytes: usize = whole.iter().map(|number| blocks[*number].len()).sum();
+        let delta_bytes: usize = done.deltas.iter().map(|(delta, _)| delta.text().len()).sum();
+        let pages = &done.tally.pages;
+        for (counter, by) in [
+            (Counter::BlocksZero, wide(zero)),
+            (Counter::BlocksSame, wide(done.entries.len() - zero - stored)),
+            (Counter::BlocksDelta, wide(done.deltas.len())),
+            (Counter::BlocksWhole, wide(whole.len())),
+            (Counter::BlocksHealed, wide(done.healed.len())),
+            (Counter::WholeBytes, wide(whole_bytes)),
+            (Counter::DeltaBytes, wide(delta_bytes)),
+            (Counter::PagesVerified, pages.verified),
+            (Counter::PagesUnverifiable, pages.unverifiable),
+            (Counter::PagesCorrupt, pages.corrupt),
+            (Counter::PagesZero, pages.zero),
+        ] {
+            self.shared.monitor.count(counter, by);
+        }
+    }
+}
+
+fn enter_delta(done: &mut Done, number: usize, delta: EncodedDelta, base: Locator) {
+    let length = wide(delta.length());
+    let entry = Entry { hash: delta.hash(), storage: Storage::Zero, length };
+    done.entries[number] = NewEntry::InDelta(entry);
+    done.deltas.push((delta, base));
+}

@@ -1,0 +1,157 @@
+//! What a snapshot contains, opened: its packs, its member table, its inner members, its members' entries.
+
+use std::sync::Arc;
+
+use crate::base::error::Error;
+use crate::base::error::ErrorKind;
+use crate::base::error::Result;
+use crate::base::ids::Entry;
+use crate::base::ids::Storage;
+use crate::base::monitor::Monitor;
+use crate::format::record::MemberKey;
+use crate::format::record::MemberRecord;
+use crate::map::table::TableReader;
+use crate::map::view::MapPage;
+use crate::map::view::MapView;
+use crate::map::view::Translation;
+use crate::pack::reader::Packs;
+use crate::pack::reader::Wanted;
+use crate::repo::Repository;
+use crate::repo::snapshots::StoredSnapshot;
+
+/// An opened snapshot.
+#[derive(Debug, Clone)]
+pub struct Contents {
+    packs: Arc<Packs>,
+    table: Arc<TableReader>,
+    inner: Vec<MemberRecord>,
+}
+
+impl Repository {
+    /// Opens what a snapshot contains.
+    pub fn contents(&self, stored: &StoredSnapshot, monitor: &Arc<Monitor>) -> Result<Contents> {
+        let packs = self.packs_of(stored, monitor)?;
+        let table =
+            TableReader::new(Arc::clone(&packs), stored.snapshot.table, Translation::same());
+        Ok(Contents { packs, table: Arc::new(table), inner: stored.snapshot.inner.clone() })
+    }
+}
+
+impl Contents {
+    /// Its packs.
+    pub fn packs(&self) -> &Arc<Packs> {
+        &self.packs
+    }
+
+    /// Its members.
+    pub fn table(&self) -> &TableReader {
+        &self.table
+    }
+
+    /// The record of a member that must be there.
+    pub fn member(&self, key: &MemberKey) -> Result<MemberRecord> {
+        self.table.find(key)?.ok_or_else(|| {
+            let what = format!("the script names {}, which is not in the table", key.display());
+            Error::new(ErrorKind::Damaged, what)
+        })
+    }
+
+    /// The entries of a member, in order.
+    pub fn entries(&self, record: MemberRecord) -> Entries {
+        let view = MapView::new(Arc::clone(&self.packs), record, Translation::same());
+        Entries { view, page: None, leaf: 0, within: 0, block: 0, at: 0 }
+    }
+
+    /// Hands the bytes of an inner member to `each`, piece by piece; nothing if there is none.
+    pub fn read_inner(
+        &self,
+        name: &str,
+        each: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let found = self.inner.iter().find(|record| record.key.path == name.as_bytes());
+        let Some(record) = found else { return Ok(()) };
+        let mut entries = self.entries(record.clone());
+        while let Some(block) = entries.next()? {
+            let wanted = block.wanted();
+            match wanted {
+                None => each(&vec![0; crate::base::num::narrow(block.entry.length)])?,
+                Some(wanted) => self.packs.read(&[wanted], &mut |_, bytes| each(bytes?))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A block of a member, as its map tells it.
+#[derive(Debug, Clone, Copy)]
+pub struct Block {
+    /// Its number in the member.
+    pub number: u64,
+    /// Where it begins in the member.
+    pub at: u64,
+    /// Its entry.
+    pub entry: Entry,
+}
+
+impl Block {
+    /// What has to be read for it; `None` for zeros.
+    pub fn wanted(&self) -> Option<Wanted> {
+        let Entry { hash, storage, length } = self.entry;
+        match storage {
+            Storage::Zero => None,
+            Storage::Whole(at) | Storage::Delta { at, .. } => Some(Wanted { at, hash, length }),
+        }
+    }
+}
+
+/// The blocks of a member in order; one map page is held at a time.
+#[derive(Debug)]
+pub struct Entries {
+    view: MapView,
+    page: Option<Arc<MapPage>>,
+    leaf: u64,
+    within: usize,
+    block: u64,
+    at: u64,
+}
+
+impl Entries {
+    /// The member's record.
+    pub fn record(&self) -> &MemberRecord {
+        self.view.record()
+    }
+
+    /// The next block; `None` behind the last.
+    #[expect(clippy::should_implement_trait, reason = "a step can fail")]
+    pub fn next(&mut self) -> Result<Option<Block>> {
+        loop {
+            let page = match &self.page {
+                Some(page) => page,
+                None => match self.view.page(0, self.leaf)? {
+                    Some(page) => self.page.insert(page),
+                    None => return self.end(),
+                },
+            };
+            if let Some(entry) = page.entries.get(self.within).copied() {
+                let block = Block { number: self.block, at: self.at, entry };
+                self.within += 1;
+                self.block += 1;
+                self.at += entry.length;
+                return Ok(Some(block));
+            }
+            self.page = None;
+            self.leaf += 1;
+            self.within = 0;
+        }
+    }
+
+    /// The blocks must add up to the member.
+    fn end(&self) -> Result<Option<Block>> {
+        let record = self.view.record();
+        if self.at == record.length && self.block == record.block_count() {
+            return Ok(None);
+        }
+        let what = format!("the map of {}", record.key.display());
+        Err(Error::damaged(what, "its blocks do not add up to the member's length"))
+    }
+}

@@ -1,0 +1,118 @@
+//! What a run continues: the newest snapshots of its source, and the pack table that it appends to.
+
+use std::sync::Arc;
+
+use crate::base::error::Error;
+use crate::base::error::Result;
+use crate::base::ids::SourceId;
+use crate::base::monitor::Monitor;
+use crate::format::pack_table;
+use crate::format::pack_table::NodeRef;
+use crate::format::pack_table::PackRecord;
+use crate::format::pack_table::PackTable;
+use crate::format::pack_table::TableTail;
+use crate::format::snapshot::Verdict;
+use crate::map::view::Translation;
+use crate::pack::reader::Packs;
+use crate::pack::reader::Place;
+use crate::repo::Repository;
+use crate::repo::snapshots::SnapshotName;
+use crate::repo::snapshots::StoredSnapshot;
+
+/// Older snapshots behind the newest whole one whose maps are candidates as well.
+const OLDER_MAX: usize = 4;
+/// Snapshots that are looked at to find them.
+const LOOKED_AT_MAX: usize = 32;
+
+/// The snapshots that a run compares with.
+#[derive(Debug, Default)]
+pub struct Ancestors {
+    /// Most useful first: the newest partial if it is newer than any other, then whole ones.
+    pub snapshots: Vec<StoredSnapshot>,
+    /// The largest sequence number that the source has used.
+    pub sequence: u64,
+    /// Snapshots that could not be read.
+    pub damaged: Vec<(SnapshotName, Error)>,
+}
+
+impl Repository {
+    /// Finds what a new run of a source compares with.
+    pub fn ancestors(&self, source: SourceId) -> Result<Ancestors> {
+        let names = self.snapshot_names(Some(source))?;
+        let sequence = names.last().map_or(0, |name| name.sequence);
+        let mut ancestors = Ancestors { sequence, ..Ancestors::default() };
+        let mut whole = 0;
+        for name in names.iter().rev().take(LOOKED_AT_MAX) {
+            let stored = match self.read_snapshot(name) {
+                Ok(stored) => stored,
+                Err(error) => {
+                    ancestors.damaged.push((*name, error));
+                    continue;
+                }
+            };
+            let partial = stored.snapshot.about.verdict == Verdict::Partial;
+            // Of partial ones only the newest, and only before any whole one, knows something new.
+            if partial && !ancestors.snapshots.is_empty() {
+                continue;
+            }
+            whole += usize::from(!partial);
+            ancestors.snapshots.push(stored);
+            if whole > OLDER_MAX {
+                break;
+            }
+        }
+        Ok(ancestors)
+    }
+
+    /// The whole pack table of a snapshot.
+    pub fn pack_table(&self, tail: &TableTail, monitor: &Arc<Monitor>) -> Result<PackTable> {
+        let packs = self.packs(PackTable::default(), monitor);
+        let mut records = Vec::new();
+        for (level, nodes) in tail.levels.iter().enumerate().rev() {
+            for node in nodes {
+                read_node(&packs, node, level, &mut records)?;
+            }
+        }
+        records.extend_from_slice(&tail.records);
+        Ok(PackTable::new(records))
+    }
+
+    /// A reader with the pack table of a snapshot.
+    pub fn packs_of(&self, stored: &StoredSnapshot, monitor: &Arc<Monitor>) -> Result<Arc<Packs>> {
+        let table = self.pack_table(&stored.snapshot.packs, monitor)?;
+        Ok(Arc::new(self.packs(table, monitor)))
+    }
+}
+
+fn read_node(
+    packs: &Packs,
+    node: &NodeRef,
+    level: usize,
+    records: &mut Vec<PackRecord>,
+) -> Result<()> {
+    let place = Place { pack: node.pack, entry: node.entry };
+    let text = packs.block_at(place, node.hash)?.bytes;
+    let damaged = |why| Error::damaged("the pack table", why);
+    if level == 0 {
+        records.extend(pack_table::decode_records(&text).map_err(damaged)?);
+        return Ok(());
+    }
+    let below = pack_table::decode_references(&text).map_err(damaged)?;
+    below.iter().try_for_each(|node| read_node(packs, node, level - 1, records))
+}
+
+/// How the indices of `other` read in `table`, to which packs that it lacks are added.
+pub fn translation(table: &mut PackTable, other: &PackTable) -> Translation {
+    let mut same = true;
+    let mut indices = Vec::with_capacity(other.len());
+    for (at, record) in other.iter() {
+        let here = table.find(&record.name).unwrap_or_else(|| {
+            let here = table.reserve();
+            table.close(here, *record);
+            here
+        });
+        same &= here == at;
+        indices.push(here);
+    }
+    if same { Translation::same() } else { Translation::by_index(indices) }
+}

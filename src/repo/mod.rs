@@ -1,0 +1,284 @@
+//! A repository as a value: made, opened, and asked for its snapshots.
+//!
+//! [`Repository`] exists only after its config was read, a key opened it, and the config's tag was found right
+//! under that key. It knows snapshots and pack tables; what is done with them is in [`ops`](crate::ops).
+
+pub mod contents;
+pub mod lineage;
+pub mod snapshots;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::base::entropy::Entropy;
+use crate::base::entropy::random;
+use crate::base::error::Error;
+use crate::base::error::ErrorKind;
+use crate::base::error::Malformed;
+use crate::base::error::Result;
+use crate::base::ids::SourceId;
+use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
+use crate::base::monitor::Monitor;
+use crate::cut::Cutter;
+use crate::format::config;
+use crate::format::config::CUT_SIZES;
+use crate::format::config::Config;
+use crate::format::pack_table::PackTable;
+use crate::hash::BlockHasher;
+use crate::pack::reader::Packs;
+use crate::seal::error::SealError;
+use crate::seal::holder::Cost;
+use crate::seal::holder::Credential;
+use crate::seal::holder::Holder;
+use crate::seal::holder::HolderNote;
+use crate::seal::holder::Limits;
+use crate::seal::holder::Protection;
+use crate::seal::ids::RepositoryId;
+use crate::seal::keys::Keyring;
+use crate::seal::keys::Purpose;
+use crate::seal::keys::RepositoryKey;
+use crate::seal::suite::Suite;
+use crate::store::Store;
+use crate::store::error::Category;
+use crate::store::error::StoreError;
+use crate::store::name::ObjectName;
+
+/// How a new repository is protected.
+#[derive(Debug)]
+pub enum NewProtection<'c> {
+    /// Encrypted; this credential is the first to open it.
+    Encrypted {
+        /// What opens it.
+        credential: &'c Credential,
+        /// Work for a passphrase.
+        cost: Cost,
+        /// Names the holder.
+        note: HolderNote,
+    },
+    /// Not encrypted: the key lies in the config.
+    Clear,
+}
+
+/// An open repository.
+#[derive(Debug, Clone)]
+pub struct Repository {
+    store: Arc<dyn Store>,
+    keyring: Arc<Keyring>,
+    hasher: BlockHasher,
+    cutter: Cutter,
+    entropy: Arc<dyn Entropy>,
+}
+
+/// The name of the config object.
+fn config_object() -> ObjectName {
+    ObjectName::new("config").expect("a plain word is a valid name")
+}
+
+/// An error of a store, in the terms of the library.
+pub fn store_error(what: impl Into<String>, cause: StoreError) -> Error {
+    let kind = match cause.category() {
+        Category::NotFound => ErrorKind::Missing,
+        Category::Full => ErrorKind::Full,
+        Category::Damaged => ErrorKind::Damaged,
+        Category::Denied | Category::Conflict | Category::Transient | Category::Other => {
+            ErrorKind::Store
+        }
+    };
+    Error::new(kind, what).because(cause)
+}
+
+fn sealing_failed(cause: SealError) -> Error {
+    Error::new(ErrorKind::WrongKey, "the repository's keys can't be used").because(cause)
+}
+
+impl Repository {
+    /// Makes a repository in a store that has none.
+    pub fn init(
+        store: Arc<dyn Store>,
+        protection: &NewProtection<'_>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Repository> {
+        let object = config_object();
+        let known = store
+            .size(&object)
+            .map_err(|e| store_error(format!("cannot look at {}", store.location()), e))?;
+        if known.is_some() {
+            let place = store.location();
+            return Err(Error::new(ErrorKind::Occupied, format!("{place} holds a repository already")));
+        }
+        let key = RepositoryKey::generate(&*entropy);
+        let suite = match protection {
+            NewProtection::Encrypted { .. } => Suite::Aes256GcmSiv,
+            NewProtection::Clear => Suite::KeyedTag,
+        };
+        let repository = RepositoryId::new(random(&*entropy));
+        let keyring = Keyring::new(repository, suite, &key);
+        if let NewProtection::Encrypted { credential, cost, note } = protection {
+            let protection = match credential {
+                Credential::Passphrase(passphrase) => Protection::Passphrase(passphrase, *cost),
+                Credential::KeyFile(file) => Protection::KeyFile(file),
+            };
+            let holder = Holder::seal(&keyring, &key, protection, note, &*entropy)
+                .map_err(sealing_failed)?;
+            put_holder(&*store, &holder)?;
+        }
+        let clear_key = match suite {
+            Suite::KeyedTag => *key.expose(),
+            Suite::Aes256GcmSiv => [0; 32],
+        };
+        let mut config = Config {
+            suite: suite.byte(),
+            required_features: 0,
+            optional_features: 0,
+            repository: *repository.bytes(),
+            block_log2: 14,
+            cuts: CUT_SIZES,
+            clear_key,
+            tag: [0; 32],
+        };
+        config.tag = keyring.config_tag(&config.tagged()).map_err(sealing_failed)?;
+        // Last: whoever sees a config finds a key that opens the repository.
+        let bytes = Bytes::from(config.encode());
+        store.put(&object, &[bytes]).map_err(|e| store_error("cannot write the config", e))?;
+        Repository::assemble(store, keyring, &config, entropy)
+    }
+
+    /// Opens a repository. `credential` is asked only if it is encrypted.
+    pub fn open(
+        store: Arc<dyn Store>,
+        credential: &mut dyn FnMut() -> Result<Credential>,
+        limits: &Limits,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Repository> {
+        let config = read_config(&*store)?;
+        let suite = Suite::from_byte(config.suite).map_err(|e| {
+            Error::new(ErrorKind::Unsupported, "the config names an unknown suite").because(e)
+        })?;
+        let repository = RepositoryId::new(config.repository);
+        let keyring = match suite {
+            Suite::KeyedTag => {
+                Keyring::new(repository, suite, &RepositoryKey::new(&config.clear_key))
+            }
+            Suite::Aes256GcmSiv => unlock(&*store, &credential()?, limits)?,
+        };
+        let authentic = keyring.repository() == repository
+            && keyring.check_config_tag(&config.tagged(), &config.tag).is_ok();
+        if !authentic {
+            let why = Malformed { what: "config", why: "its tag does not match the repository's key" };
+            return Err(Error::damaged("the config", why));
+        }
+        Repository::assemble(store, keyring, &config, entropy)
+    }
+
+    fn assemble(
+        store: Arc<dyn Store>,
+        keyring: Keyring,
+        config: &Config,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Repository> {
+        let key = |purpose| keyring.subkey(purpose).map(|key| *key.bytes());
+        let hasher = BlockHasher::new(key(Purpose::BlockHash).map_err(sealing_failed)?);
+        let cutter = Cutter::new(&key(Purpose::Cut).map_err(sealing_failed)?, config.cuts);
+        Ok(Repository { store, keyring: Arc::new(keyring), hasher, cutter, entropy })
+    }
+
+    /// Where its objects are.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// Its keys.
+    pub fn keyring(&self) -> &Arc<Keyring> {
+        &self.keyring
+    }
+
+    /// Finds its content-defined cuts.
+    pub fn cutter(&self) -> &Cutter {
+        &self.cutter
+    }
+
+    /// Randomness.
+    pub fn entropy(&self) -> &Arc<dyn Entropy> {
+        &self.entropy
+    }
+
+    /// The key for hashes of paths.
+    pub fn path_key(&self) -> Result<[u8; 32]> {
+        self.keyring.subkey(Purpose::Path).map(|key| *key.bytes()).map_err(sealing_failed)
+    }
+
+    /// The opaque id of a source.
+    pub fn source_id(&self, name: &str) -> Result<SourceId> {
+        let mut hasher = blake3::Hasher::new_keyed(&self.path_key()?);
+        hasher.update(b"source").update(name.as_bytes());
+        let full = hasher.finalize();
+        Ok(SourceId(*full.as_bytes().first_chunk().expect("BLAKE3 gives 32 bytes")))
+    }
+
+    /// A reader of packs with this table.
+    pub fn packs(&self, table: PackTable, monitor: &Arc<Monitor>) -> Packs {
+        Packs::new(
+            Arc::clone(&self.store),
+            Arc::clone(&self.keyring),
+            self.hasher.clone(),
+            table,
+            Arc::clone(monitor),
+        )
+    }
+}
+
+fn put_holder(store: &dyn Store, holder: &Holder) -> Result<()> {
+    let name = ObjectName::new(&format!("keys/{}", holder.id())).expect("hexadecimal is valid");
+    let bytes = Bytes::from(holder.encode());
+    store.put(&name, &[bytes]).map_err(|e| store_error("cannot write the key", e))
+}
+
+fn read_config(store: &dyn Store) -> Result<Config> {
+    let bytes = match store.get(&config_object(), SMALL_OBJECT_BYTES_MAX) {
+        Ok(bytes) => bytes,
+        Err(error) if error.category() == Category::NotFound => {
+            let place = store.location();
+            return Err(Error::new(
+                ErrorKind::NoRepository,
+                format!("there is no repository at {place}"),
+            ));
+        }
+        Err(error) => return Err(store_error("cannot read the config", error)),
+    };
+    Config::decode(&bytes).map_err(|why| {
+        let unknown = [config::UNKNOWN_VERSION, config::UNKNOWN_FEATURE].contains(&why.why);
+        if unknown {
+            Error::new(ErrorKind::Unsupported, "this repository needs a newer haulout").because(why)
+        } else {
+            Error::damaged("the config", why)
+        }
+    })
+}
+
+/// Tries a credential on every holder.
+fn unlock(store: &dyn Store, credential: &Credential, limits: &Limits) -> Result<Keyring> {
+    let mut names = Vec::new();
+    store
+        .list("keys/", &mut |meta| names.push(meta.name))
+        .map_err(|e| store_error("cannot list the keys", e))?;
+    if names.is_empty() {
+        return Err(Error::new(ErrorKind::Damaged, "the repository has no key left"));
+    }
+    names.sort();
+    let mut reason = None;
+    for name in names {
+        let bytes = store
+            .get(&name, SMALL_OBJECT_BYTES_MAX)
+            .map_err(|e| store_error(format!("cannot read {name}"), e))?;
+        match Holder::decode(&bytes).and_then(|holder| holder.open(credential, limits)) {
+            Ok(unlocked) => return Ok(unlocked.keyring()),
+            Err(error) => reason = Some(error),
+        }
+    }
+    let error = Error::new(ErrorKind::WrongKey, "no key of this repository opens with this password");
+    Err(match reason {
+        Some(reason) => error.because(reason),
+        None => error,
+    })
+}
