@@ -136,7 +136,10 @@ impl Config {
         if sum.as_bytes()[..16] != bytes[CHECKED_BYTES..TAGGED_BYTES] {
             return Err(malformed("its checksum is wrong"));
         }
-        let (suite, _zero) = (reader.u8()?, reader.u8()?);
+        let (suite, zero) = (reader.u8()?, reader.u8()?);
+        if zero != 0 {
+            return Err(malformed("a byte that must be zero is not"));
+        }
         let (required_features, optional_features) = (reader.u64()?, reader.u64()?);
         let repository = reader.array()?;
         let block_log2 = reader.u8()?;

@@ -43,6 +43,7 @@ use crate::pipeline::appender::RunContext;
 use crate::pipeline::collector::Collector;
 use crate::pipeline::collector::FormerInner;
 use crate::pipeline::collector::Roots;
+use crate::pipeline::collector::SoFar;
 use crate::pipeline::former::Former;
 use crate::pipeline::ingest::Surroundings;
 use crate::pipeline::presence::Presence;
@@ -166,7 +167,7 @@ pub fn backup(
     if judged.verdict != Verdict::Partial {
         collector.release_vanished()?;
     }
-    let roots = collector.roots()?;
+    let roots = collector.roots(SoFar::All)?;
     collector.publish_healing()?;
     let kind = judged.kind();
     let (id, about) = draft.publish(roots, judged, kind, sequence + 1)?;
@@ -202,6 +203,7 @@ fn stream(
     let around = Surroundings {
         former: &continued.former,
         cutter: draft.repository.cutter(),
+        hasher: continued.packs.hasher(),
         monitor: draft.monitor,
         seed: crate::base::entropy::random(&**draft.repository.entropy()),
     };
@@ -215,7 +217,7 @@ fn stream(
             return Ok(());
         }
         last = (bytes, time);
-        let roots = collector.roots()?;
+        let roots = collector.roots(SoFar::Part)?;
         *sequence += 1;
         let judged = judge::Judged::checkpoint();
         draft.publish(roots, judged, SnapshotKind::Checkpoint, *sequence).map(|_| ())
@@ -263,7 +265,8 @@ impl Draft<'_> {
             tags: self.options.tags.clone(),
             host: self.options.host.clone(),
             program: concat!("haulout ", env!("CARGO_PKG_VERSION")).to_owned(),
-            counters: counts,
+            // What was read depends on which thread came first, so it is no part of what was backed up.
+            counters: Counts { fetched_bytes: 0, ..counts },
             positions: judged.positions.unwrap_or_else(Positions::default),
             stream_bytes: counts.stream_bytes,
             stored_bytes: counts.stored_bytes,

@@ -10,6 +10,7 @@ use std::path::Path;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
+use crate::base::monitor::Monitor;
 use crate::source::Fate;
 use crate::source::Source;
 use crate::source::child::ChildSource;
@@ -30,6 +31,7 @@ pub fn prepare(
     target: &Path,
     program: &OsStr,
     log: Box<dyn Write + Send>,
+    monitor: &Monitor,
 ) -> Result<PrepareReport> {
     let failed = |what: &str| Error::new(ErrorKind::Prepare, what.to_owned());
     let mut directory = OsString::from("--target-dir=");
@@ -39,9 +41,7 @@ pub fn prepare(
     let (child, _) = ChildSource::start(&command, log)
         .map_err(|e| failed(&format!("cannot start {shown}")).because(e))?;
     let mut child: Box<dyn Source> = Box::new(child);
-    let mut buffer = [0; 4096];
-    // Its standard output carries nothing, but must not fill up.
-    while child.read(&mut buffer).is_ok_and(|count| count > 0) {}
+    drain(&mut *child, monitor)?;
     let ending =
         child.finish().map_err(|e| failed(&format!("cannot wait for {shown}")).because(e))?;
     let words = ending.last_words.unwrap_or_default();
@@ -52,6 +52,19 @@ pub fn prepare(
         return Err(failed(&format!("{shown} --prepare did not say completed OK!")).because(words));
     }
     check(target)
+}
+
+/// Reads what the tool writes: nothing of interest, but it must not fill up, and somebody may want to stop.
+fn drain(child: &mut dyn Source, monitor: &Monitor) -> Result<()> {
+    let mut buffer = [0; 4096];
+    loop {
+        monitor.check()?;
+        match child.read(&mut buffer) {
+            Ok(1..) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Ok(0) | Err(_) => return Ok(()),
+        }
+    }
 }
 
 /// Reads the checkpoints file that a preparation rewrites.

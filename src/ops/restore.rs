@@ -36,6 +36,7 @@ use crate::base::monitor::Monitor;
 use crate::base::num::narrow;
 use crate::base::num::wide;
 use crate::format::record::MemberKey;
+use crate::format::snapshot::SnapshotKind;
 use crate::format::snapshot::StreamFormat;
 use crate::parse::replay::Emit;
 use crate::parse::replay::Replay;
@@ -96,6 +97,7 @@ pub fn to_directory(
     monitor: &Arc<Monitor>,
 ) -> Result<RestoreReport> {
     let include = globs(&options.include)?;
+    refuse_checkpoint(stored)?;
     let contents = repository.contents(stored, monitor)?;
     let files = select(files_of(stored, &contents)?, include.as_ref())?;
     let bytes = files.iter().map(|file| file.length).sum();
@@ -133,6 +135,7 @@ pub fn to_stream(
     if !options.include.is_empty() {
         return Err(Error::new(ErrorKind::Usage, "a stream can only be restored as a whole"));
     }
+    refuse_checkpoint(stored)?;
     let contents = repository.contents(stored, monitor)?;
     monitor.count(Counter::ExpectedBytes, stored.snapshot.about.stream_bytes);
     let mut written = 0;
@@ -162,6 +165,16 @@ pub fn to_stream(
     }
     let (id, counts) = (stored.id(), monitor.counts());
     Ok(RestoreReport { id, files: 0, bytes: written, warnings: Vec::new(), counts })
+}
+
+/// A checkpoint has no script: it is there for the next backup to go on from.
+fn refuse_checkpoint(stored: &StoredSnapshot) -> Result<()> {
+    if stored.snapshot.about.kind != SnapshotKind::Checkpoint {
+        return Ok(());
+    }
+    let id = stored.id().short();
+    let what = format!("snapshot {id} is a checkpoint, which only the next backup can use");
+    Err(Error::new(ErrorKind::Usage, what))
 }
 
 fn globs(include: &[String]) -> Result<Option<GlobSet>> {

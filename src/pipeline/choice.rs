@@ -1,45 +1,41 @@
 //! Which of several former maps a member is compared with.
 //!
 //! Normally the newest. But the nodes of a Galera cluster hold the same rows in physically different files, so
-//! a backup that changes donors finds its like in an older snapshot. The first segment of a member is the
-//! sample: if half of it is unknown to the newest map, the older ones are asked, and one that knows twice as much wins.
+//! a backup that changes donors finds its like in an older snapshot. The first blocks of a member are the
+//! sample: if half of them are unknown to the newest map, the older ones are asked, and one that knows twice as
+//! many wins.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 
-use crate::base::ids::BlockHash;
-use crate::base::ids::Entry;
-use crate::pipeline::segment::Member;
+use crate::hash::BlockHasher;
+use crate::hash::is_zero;
+use crate::map::view::MapView;
 
+/// Blocks of the sample.
+const SAMPLE_MAX: usize = 64;
 /// Blocks below which a sample says nothing.
 const SAMPLE_MIN: usize = 16;
 
-/// The entries of an older map that fits a member's first blocks much better than the newest, which is
-/// thereby chosen for the rest of the member.
-pub fn better_former(member: &Member, hashes: &[Option<BlockHash>]) -> Option<Vec<Entry>> {
-    if member.former.len() < 2 || member.matcher.is_some() || hashes.len() < SAMPLE_MIN {
-        return None;
+/// The number of the former map that fits a member's first blocks best.
+pub fn choose(former: &[Arc<MapView>], head: &[u8], block: usize, hasher: &BlockHasher) -> usize {
+    if former.len() < 2 || head.len() < SAMPLE_MIN * block {
+        return 0;
     }
-    let matches = |entries: &[Entry]| {
-        let same = |(hash, entry): &(&Option<BlockHash>, &Entry)| **hash == Some(entry.hash);
-        hashes.iter().zip(entries).filter(same).count()
-    };
+    let sample = head.chunks_exact(block).take(SAMPLE_MAX);
+    let hashes: Vec<_> =
+        sample.map(|block| (!is_zero(block)).then(|| hasher.hash(block))).collect();
     let known = hashes.iter().flatten().count();
-    let mut best: Option<(usize, Vec<Entry>)> = None;
-    let mut newest = 0;
-    for (number, view) in member.former.iter().enumerate() {
+    let matches = |view: &MapView| {
         // A map that can't be read is no candidate.
-        let Ok(Some(page)) = view.page(0, 0) else { continue };
-        let found = matches(&page.entries);
-        if number == 0 {
-            newest = found;
-            if found * 2 >= known {
-                return None;
-            }
-        } else if found > 2 * newest && best.as_ref().is_none_or(|(most, _)| found > *most) {
-            member.chosen.store(number, Ordering::Relaxed);
-            let first = page.entries.iter().take(hashes.len()).copied().collect();
-            best = Some((found, first));
-        }
+        let Ok(Some(page)) = view.page(0, 0) else { return 0 };
+        let pairs = hashes.iter().zip(&page.entries);
+        pairs.filter(|(hash, entry)| **hash == Some(entry.hash)).count()
+    };
+    let newest = matches(&former[0]);
+    if newest * 2 >= known {
+        return 0;
     }
-    best.map(|(_, entries)| entries)
+    let others = former.iter().enumerate().skip(1).map(|(number, view)| (matches(view), number));
+    let best = others.max_by_key(|(found, number)| (*found, std::cmp::Reverse(*number)));
+    best.filter(|(found, _)| *found > 2 * newest).map_or(0, |(_, number)| number)
 }

@@ -76,6 +76,15 @@ pub struct Roots {
     pub packs: TableTail,
 }
 
+/// Whether the stream has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SoFar {
+    /// It has.
+    All,
+    /// More is to come.
+    Part,
+}
+
 /// The largest LSN of a page, and where it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Newest {
@@ -284,8 +293,9 @@ impl<'r> Collector<'r> {
 
     /// Stores everything that a snapshot of what has arrived so far needs, and waits until it is durable.
     ///
-    /// Members that have not ended stand in it as far as they came; the run can go on afterwards.
-    pub fn roots(&mut self) -> Result<Roots> {
+    /// Members that have not ended stand in it as far as they came; the run can go on afterwards. A script is only
+    /// valid as a whole, so a checkpoint has none.
+    pub fn roots(&mut self, so_far: SoFar) -> Result<Roots> {
         let mut unfinished = Vec::new();
         for open in self.open.values() {
             let copy = Open {
@@ -301,8 +311,10 @@ impl<'r> Collector<'r> {
             unfinished.push((record.key, bytes));
         }
         let table = self.write_table(unfinished)?;
-        let mut inner = vec![self.script.clone().finish(&mut self.appender)?];
-        inner.push(self.releases.clone().finish(&mut self.appender)?);
+        let mut inner = vec![self.releases.clone().finish(&mut self.appender)?];
+        if so_far == SoFar::All {
+            inner.push(self.script.clone().finish(&mut self.appender)?);
+        }
         if !self.findings.is_empty() {
             inner.push(self.write_findings()?);
         }
@@ -406,7 +418,7 @@ fn closed_node(table: &PackTable, from: usize) -> Option<Vec<PackRecord>> {
 fn open_member<'o>(open: &'o mut BTreeMap<u64, Open>, member: &Arc<Member>) -> &'o mut Open {
     open.entry(member.number).or_insert_with(|| Open {
         member: Arc::clone(member),
-        map: MapWriter::new(member.blocks, member.former.first().map(Arc::clone)),
+        map: MapWriter::new(member.blocks, member.chosen_former().map(Arc::clone)),
         pages: PageCounts::default(),
         max_lsn: 0,
         released: Vec::new(),
@@ -415,7 +427,7 @@ fn open_member<'o>(open: &'o mut BTreeMap<u64, Open>, member: &Arc<Member>) -> &
 
 /// What a content-defined member no longer names of its former version, if both are short enough to tell.
 fn content_releases(open: &Open) -> Option<Vec<Locator>> {
-    let MapRoot::Inline(before) = &open.member.former.first()?.record().map else { return None };
+    let MapRoot::Inline(before) = &open.member.chosen_former()?.record().map else { return None };
     let now = open.map.only_leaf()?;
     let gone = |entry: &&Entry| !now.iter().any(|new| new.hash == entry.hash);
     Some(before.iter().filter(gone).filter_map(|entry| entry.storage.locator()).collect())

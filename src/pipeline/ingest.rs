@@ -11,7 +11,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicUsize;
 
 use crossbeam_channel::Sender;
 
@@ -32,6 +31,7 @@ use crate::base::num::wide;
 use crate::cut::Cutter;
 use crate::format::record::Blocks;
 use crate::format::record::MemberKey;
+use crate::hash::BlockHasher;
 use crate::innodb::PageSize;
 use crate::innodb::PageZero;
 use crate::innodb::SpaceId;
@@ -47,6 +47,7 @@ use crate::parse::mbstream::StreamEnd;
 use crate::parse::path::PathSeed;
 use crate::parse::script::ScriptEnd;
 use crate::parse::script::ScriptWriter;
+use crate::pipeline::choice;
 use crate::pipeline::former;
 use crate::pipeline::former::Former;
 use crate::pipeline::input::Input;
@@ -138,6 +139,8 @@ pub struct Surroundings<'r> {
     pub former: &'r Former,
     /// Finds content-defined cuts.
     pub cutter: &'r Cutter,
+    /// Names blocks, for the sample that chooses between former maps.
+    pub hasher: &'r BlockHasher,
     /// Counters.
     pub monitor: &'r Monitor,
     /// Random; keeps hostile paths from colliding.
@@ -491,6 +494,12 @@ impl<'r> Reader<'r> {
         let found = self.around.former.member(&filling.key, format, blocks);
         let follows_predecessor = found.first().is_some_and(|(table, _)| *table == 0);
         let former: Vec<_> = found.into_iter().map(|(_, view)| view).collect();
+        let chosen = match blocks {
+            Blocks::Fixed(bytes) => {
+                choice::choose(&former, head, index(bytes), self.around.hasher)
+            }
+            Blocks::ContentDefined => 0,
+        };
         let matcher = match (blocks, longest(&former)) {
             (Blocks::ContentDefined, Some(view)) => Some(Mutex::new(Matcher::new(view))),
             _ => None,
@@ -502,7 +511,7 @@ impl<'r> Reader<'r> {
             pages,
             former,
             follows_predecessor,
-            chosen: AtomicUsize::new(0),
+            chosen,
             matcher,
             paying: Paying::default(),
         }

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
 use crossbeam_channel::Receiver;
@@ -59,7 +58,7 @@ pub struct Member {
     /// Whether the first of them is that of the predecessor in the lineage.
     pub follows_predecessor: bool,
     /// Which of them it is compared with.
-    pub chosen: AtomicUsize,
+    pub chosen: usize,
     /// Former blocks by hash, if it is cut by content.
     pub matcher: Option<Mutex<Matcher>>,
     /// Whether compressing pays.
@@ -69,12 +68,12 @@ pub struct Member {
 impl Member {
     /// Whether what it no longer names can be told from the comparison.
     pub fn is_compared_with_predecessor(&self) -> bool {
-        self.follows_predecessor && self.chosen.load(Ordering::Relaxed) == 0
+        self.follows_predecessor && self.chosen == 0
     }
 
     /// The former map that is compared with.
     pub fn chosen_former(&self) -> Option<&Arc<MapView>> {
-        self.former.get(self.chosen.load(Ordering::Relaxed))
+        self.former.get(self.chosen)
     }
 }
 

@@ -34,7 +34,6 @@ use crate::hash::is_zero;
 use crate::pack::reader::BaseBlock;
 use crate::pack::reader::Packs;
 use crate::pipeline::appender::miscomputed;
-use crate::pipeline::choice;
 use crate::pipeline::pages;
 use crate::pipeline::presence::Presence;
 use crate::pipeline::segment::Done;
@@ -110,11 +109,7 @@ impl Worker {
             done.findings = pages::findings(&segment.member, segment.at, &blocks);
         }
         let hashes = self.hashes(&blocks);
-        let better = match segment.at {
-            0 => choice::better_former(&segment.member, &hashes),
-            _ => None,
-        };
-        let former = better.as_deref().unwrap_or(&segment.former);
+        let former = &segment.former;
         let changed = self.compare(&segment.member, (&blocks, &hashes), former, &mut done);
         self.note_released(segment, former, &mut done);
         let whole = self.encode_deltas(&blocks, changed, &mut done)?;

@@ -210,9 +210,8 @@ impl Repository {
 
     /// The opaque id of a source.
     pub fn source_id(&self, name: &str) -> Result<SourceId> {
-        let mut hasher = blake3::Hasher::new_keyed(&self.path_key()?);
-        hasher.update(b"source").update(name.as_bytes());
-        let full = hasher.finalize();
+        let key = self.keyring.subkey(Purpose::Source).map_err(sealing_failed)?;
+        let full = blake3::keyed_hash(key.bytes(), name.as_bytes());
         Ok(SourceId(*full.as_bytes().first_chunk().expect("BLAKE3 gives 32 bytes")))
     }
 

@@ -225,3 +225,59 @@ pub(super) fn category_of(error: &io::Error) -> Category {
     }
     if TRANSIENT.contains(&kind) { Category::Transient } else { Category::Other }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+    use std::io;
+    use std::io::ErrorKind;
+
+    use super::Category;
+    use super::Fault;
+    use super::StoreError;
+    use super::Verb;
+    use super::category_of;
+
+    #[test]
+    fn a_message_names_verb_and_object_and_leaves_the_cause_to_the_chain() {
+        let cause = io::Error::from(ErrorKind::StorageFull);
+        let error = StoreError::new(Verb::Put, "packs/ab", category_of(&cause)).because(cause);
+        assert_eq!(error.to_string(), "cannot put packs/ab: no space left in the store");
+        assert_eq!(error.source().unwrap().to_string(), "no storage space");
+        let shown = format!("{error:?}");
+        assert!(shown.contains("cannot put packs/ab") && shown.contains("StorageFull"), "{shown}");
+        let plain = StoreError::new(Verb::Size, "config", Category::NotFound);
+        assert_eq!(plain.to_string(), "cannot get the size of config: not found");
+        assert!(plain.source().is_none());
+    }
+
+    #[test]
+    fn a_fault_tells_the_numbers() {
+        let error = Fault::TooLong { bytes: 10, bytes_max: 9 }.on(Verb::Get, "config");
+        assert_eq!(error.category(), Category::Damaged);
+        let cause = error.source().unwrap().to_string();
+        assert_eq!(cause, "it has 10 bytes, more than the 9 that are accepted");
+    }
+
+    #[test]
+    fn errors_of_the_system_have_a_category() {
+        for (kind, category) in [
+            (ErrorKind::NotFound, Category::NotFound),
+            (ErrorKind::PermissionDenied, Category::Denied),
+            (ErrorKind::ReadOnlyFilesystem, Category::Denied),
+            (ErrorKind::StorageFull, Category::Full),
+            (ErrorKind::QuotaExceeded, Category::Full),
+            (ErrorKind::FileTooLarge, Category::Full),
+            (ErrorKind::AlreadyExists, Category::Conflict),
+            (ErrorKind::UnexpectedEof, Category::Damaged),
+            (ErrorKind::InvalidData, Category::Damaged),
+            (ErrorKind::TimedOut, Category::Transient),
+            (ErrorKind::StaleNetworkFileHandle, Category::Transient),
+            (ErrorKind::Other, Category::Other),
+        ] {
+            assert_eq!(category_of(&kind.into()), category, "{kind:?}");
+        }
+        let input_output = io::Error::from(rustix::io::Errno::IO);
+        assert_eq!(category_of(&input_output), Category::Other);
+    }
+}

@@ -147,9 +147,26 @@ impl LocalStore {
         let shown = if prefix.is_empty() { self.location() } else { prefix.to_owned() };
         // A disk that is not mounted must not look like an empty repository.
         fs::metadata(&self.root).map_err(on(verb, &shown))?;
+        self.refuse_links(prefix).map_err(unread(verb, &shown))?;
         let mut pending = vec![prefix.to_owned()];
         while let Some(prefix) = pending.pop() {
             self.walk_one(&prefix, &mut pending, each).map_err(unread(verb, &shown))?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a prefix that leads through a symbolic link.
+    fn refuse_links(&self, prefix: &str) -> Result<(), ReadFailure> {
+        let ends = prefix.match_indices('/').map(|(at, _)| &prefix[..at]);
+        for directory in ends {
+            match fs::symlink_metadata(self.root.join(directory)) {
+                Ok(metadata) if metadata.is_symlink() => {
+                    return Err(Fault::SymbolicLink(directory.to_owned()).into());
+                }
+                Ok(_) => {}
+                Err(error) if is_absent(&error) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(())
     }

@@ -130,11 +130,28 @@ impl Store for MemoryStore {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::MemoryStore;
+    use crate::store::Store;
     use crate::store::conformance;
+    use crate::store::name::ObjectName;
 
     #[test]
     fn it_conforms() {
         conformance::check_everything(&MemoryStore::new());
+    }
+
+    #[test]
+    fn it_can_be_rolled_back() {
+        let store = MemoryStore::new();
+        let name = ObjectName::new("object").unwrap();
+        store.put(&name, &[Bytes::from_static(b"old")]).unwrap();
+        let before = store.objects();
+        store.delete(&name).unwrap();
+        assert!(store.objects().is_empty());
+        store.set_objects(before);
+        assert_eq!(*store.get(&name, 3).unwrap(), *b"old");
+        assert_eq!(store.location(), "memory");
     }
 }

@@ -113,6 +113,9 @@ mod tests {
             let refused = ObjectName::new(name).unwrap_err();
             assert!(refused.to_string().contains("is no object name"), "{refused}");
         }
+        let longest = "a".repeat(NAME_BYTES_MAX);
+        assert_eq!(format!("{:?}", ObjectName::new("a/b").unwrap()), "ObjectName(a/b)");
+        assert_eq!(ObjectName::new(&longest).unwrap().to_string(), longest);
         assert!(is_prefix("") && !is_prefix("a") && !is_prefix("/") && !is_prefix("../"));
     }
 

@@ -547,4 +547,33 @@ mod tests {
         store.list("", &mut |_| listed += 1).unwrap();
         assert_eq!(listed, 1);
     }
+
+    #[test]
+    fn a_flipped_bit_differs_whatever_it_was_and_wraps_at_the_end() {
+        let of = |bytes: &'static [u8], bit| {
+            super::spoil(Bytes::from_static(bytes), Some(Effect::FlipBit(bit))).to_vec()
+        };
+        assert_eq!(of(b"\xff\xff\xff", 0), *b"\xfe\xff\xff");
+        assert_eq!(of(b"\xff\xff\xff", 23), *b"\xff\xff\x7f");
+        assert_eq!(of(b"\xff\xff\xff", 24 + 9), *b"\xff\xfd\xff");
+        assert_eq!(of(b"", 5), *b"");
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the passing of time is what is tested")]
+    fn a_slow_store_takes_its_time() {
+        let (call, mebibyte) = (Duration::from_millis(10), Duration::from_millis(40));
+        let store = Slow::new(MemoryStore::new(), call, mebibyte);
+        let begun = std::time::Instant::now();
+        store.put(&name("object"), &[vec![0; 1 << 19].into()]).unwrap();
+        assert!(begun.elapsed() >= Duration::from_millis(30));
+    }
+
+    #[test]
+    fn wrappers_tell_where_the_store_beneath_is() {
+        let slow = Slow::new(MemoryStore::new(), Duration::ZERO, Duration::ZERO);
+        let store = Recording::new(Failing::new(slow, Vec::new()));
+        assert_eq!(store.location(), "memory");
+        assert_eq!(store.inner().inner().inner().location(), "memory");
+    }
 }

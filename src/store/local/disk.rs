@@ -122,3 +122,20 @@ pub(super) fn publish_by_link(from: &Path, to: &Path) -> io::Result<()> {
     // The object is there. What is left of the old name goes with the next sweep at the latest.
     fs::remove_file(from).or(Ok(()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::Disk;
+    use super::OsDisk;
+
+    #[test]
+    fn a_sync_reaches_the_system() {
+        // A device that can't be synced says so, if it is asked.
+        let device = OsDisk.open(Path::new("/dev/null")).unwrap();
+        OsDisk.sync(&device).unwrap_err();
+        let directory = tempfile::tempdir().unwrap();
+        OsDisk.sync(&OsDisk.open(directory.path()).unwrap()).unwrap();
+    }
+}

@@ -158,3 +158,18 @@ impl OpenFiles {
         self.state().files.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::FdFlags;
+
+    use super::OpenFile;
+
+    #[test]
+    fn child_processes_do_not_inherit_open_files() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let opened = OpenFile::open(file.path()).unwrap();
+        let flags = rustix::io::fcntl_getfd(&opened.file).unwrap();
+        assert!(flags.contains(FdFlags::CLOEXEC));
+    }
+}

@@ -15,6 +15,7 @@ use crate::store::Store;
 use crate::store::conformance;
 use crate::store::error::Category;
 use crate::store::error::StoreError;
+use crate::store::local;
 use crate::store::local::LocalStore;
 use crate::store::local::Swept;
 use crate::store::local::disk;
@@ -85,7 +86,7 @@ fn a_store_that_is_not_there_is_told_from_an_empty_one() {
     assert_eq!(refused(LocalStore::open(&absent)).category(), Category::NotFound);
     fs::write(&absent, b"").unwrap();
     assert_eq!(refused(LocalStore::open(&absent)).category(), Category::Other);
-    refused(LocalStore::create(&absent));
+    assert_eq!(refused(LocalStore::create(&absent)).category(), Category::Other);
     drop(directory);
     for prefix in ["", "packs/"] {
         let unmounted = refused(store.list(prefix, &mut |_| ()));
@@ -137,8 +138,13 @@ fn links_and_pipes_are_refused() {
             assert_eq!(error.category(), Category::Damaged, "{error:?}");
         }
     }
-    let listed = refused(store.list("", &mut |_| ()));
-    assert_eq!(listed.category(), Category::Other, "a link is an error, not an absence");
+    symlink(root.join("packs/ab"), root.join("packs/cd")).unwrap();
+    for prefix in ["", "packs/", "packs/cd/", "link/"] {
+        let listed = refused(store.list(prefix, &mut |_| ()));
+        assert_eq!(listed.category(), Category::Other, "a link is an error, not an absence");
+    }
+    store.list("packs/ab/", &mut |_| ()).unwrap();
+    store.list("pipe/", &mut |_| panic!("nothing is below a pipe")).unwrap();
 }
 
 #[test]
@@ -200,6 +206,47 @@ fn a_sweep_removes_what_the_dead_left_and_nothing_of_the_living() {
     drop(living);
     let swept = store.sweep_temporaries().unwrap();
     assert_eq!(swept, Swept { removed: 1, bytes: 0, kept: 0 });
+}
+
+#[test]
+fn a_sweep_passes_over_what_has_vanished_and_reports_what_it_can_not_see() {
+    let (directory, _store) = store();
+    let mut swept = Swept::default();
+    local::sweep_one(&directory.path().join("absent"), &mut swept).unwrap();
+    let looped = directory.path().join("loop");
+    symlink(&looped, &looped).unwrap();
+    local::sweep_one(&looped.join("file"), &mut swept).unwrap_err();
+    assert_eq!(swept, Swept::default());
+}
+
+#[test]
+fn what_can_not_be_looked_at_is_not_taken_for_absent() {
+    let (directory, store) = store();
+    let looped = directory.path().join("loop");
+    symlink(&looped, &looped).unwrap();
+    let below = name("loop/object");
+    for error in [
+        refused(store.size(&below)),
+        refused(store.get(&below, 1)),
+        refused(store.get_range(&below, 0..1)),
+        refused(store.delete(&below)),
+        refused(store.put(&below, &[])),
+    ] {
+        assert_ne!(error.category(), Category::NotFound, "{error:?}");
+    }
+}
+
+#[test]
+fn nothing_is_below_an_object() {
+    let (_directory, store) = store();
+    store.put(&name("config"), &[bytes(1)]).unwrap();
+    let below = name("config/below");
+    assert_eq!(refused(store.get(&below, 1)).category(), Category::NotFound);
+    assert_eq!(refused(store.get_range(&below, 0..1)).category(), Category::NotFound);
+    assert_eq!(store.size(&below).unwrap(), None);
+    store.delete(&below).unwrap();
+    assert_eq!(refused(store.put(&below, &[bytes(1)])).category(), Category::Other);
+    assert_eq!(store.size(&name("config")).unwrap(), Some(1));
 }
 
 #[test]
@@ -325,4 +372,6 @@ fn a_read_only_disk_denies() {
     let store = LocalStore::open(mounted.path()).unwrap();
     assert_eq!(refused(store.put(&name("a/b"), &[])).category(), Category::Denied);
     assert_eq!(store.size(&name("a/b")).unwrap(), None);
+    let below = mounted.path().join("below");
+    assert_eq!(refused(LocalStore::create(&below)).category(), Category::Denied);
 }

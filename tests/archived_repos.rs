@@ -1,0 +1,144 @@
+//! Repositories of earlier versions stay readable, and later ones are refused by name.
+//!
+//! The directories under `tests/repos` are never edited. A new format adds a directory; the test that writes one
+//! is run by hand for that.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use haulout::base::error::ErrorKind;
+use haulout::base::monitor::Monitor;
+use haulout::format::snapshot::Verdict;
+use haulout::ops::verify::Depth;
+use haulout::ops::verify::VerifyOptions;
+use haulout::ops::verify::verify;
+use haulout::source::Fate;
+use haulout::store::Store;
+use haulout::store::local::LocalStore;
+use haulout::store::memory::MemoryStore;
+use haulout::store::name::ObjectName;
+use support::Protected;
+use support::Server;
+use support::back_up_with;
+use support::init;
+use support::open;
+use support::options;
+use support::stream_of;
+
+fn repos() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/repos")
+}
+
+/// Snapshot and BLAKE3 of its stream, a line each.
+fn expected(directory: &Path) -> BTreeMap<String, String> {
+    let text = fs::read_to_string(directory.with_extension("streams")).unwrap();
+    let pair = |line: &str| {
+        let (id, hash) = line.split_once(' ').unwrap();
+        (id.to_owned(), hash.to_owned())
+    };
+    text.lines().map(pair).collect()
+}
+
+#[test]
+fn every_archived_repository_restores_and_verifies() {
+    let mut tried = 0;
+    for entry in fs::read_dir(repos()).unwrap() {
+        let directory = entry.unwrap().path();
+        if !directory.is_dir() {
+            continue;
+        }
+        tried += 1;
+        let store = Arc::new(LocalStore::open(&directory).unwrap());
+        let repository = open(store, 1).unwrap();
+        let snapshots = repository.snapshots().unwrap();
+        let expected = expected(&directory);
+        assert_eq!(snapshots.snapshots.len(), expected.len(), "{}", directory.display());
+        for (id, hash) in &expected {
+            let stream = stream_of(&repository, id).unwrap();
+            assert_eq!(blake3::hash(&stream).to_hex().as_str(), hash, "snapshot {id}");
+        }
+        let options = VerifyOptions { depth: Depth::Pages, snapshots: Vec::new(), workers: 1 };
+        let report = verify(&repository, &options, &Arc::new(Monitor::default())).unwrap();
+        assert!(report.findings.is_empty(), "{:?}", report.findings);
+        let latest = repository.find_snapshot("latest").unwrap();
+        assert_eq!(latest.snapshot.about.verdict, Verdict::Complete);
+    }
+    assert!(tried >= 2, "{tried} repositories");
+}
+
+#[test]
+fn a_later_format_and_an_unknown_feature_are_refused_by_name() {
+    for (at, what) in [(8, "format version"), (19, "feature")] {
+        let store = Arc::new(MemoryStore::new());
+        init(Arc::clone(&store) as Arc<dyn Store>, Protected::Clear, 1);
+        let mut objects = store.objects();
+        let name = ObjectName::new("config").unwrap();
+        let mut config = objects[&name].to_vec();
+        config[at] ^= 0x40;
+        let sum = blake3::hash(&config[..89]);
+        config[89..105].copy_from_slice(&sum.as_bytes()[..16]);
+        objects.insert(name, Bytes::from(config));
+        store.set_objects(objects);
+        let error = open(store, 1).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{what}: {error:?}");
+        assert!(format!("{error:?}").contains(what), "{error:?}");
+    }
+}
+
+#[test]
+fn the_bytes_of_a_repository_do_not_change_unnoticed() {
+    let store = Arc::new(MemoryStore::new());
+    write_nights(Arc::clone(&store) as Arc<dyn Store>, Protected::Encrypted);
+    let directory = repos().join("v1-encrypted");
+    for (name, bytes) in store.objects() {
+        let archived = fs::read(directory.join(name.as_str()));
+        let archived = archived.unwrap_or_else(|_| panic!("{name} is written anew: a new format?"));
+        assert!(archived == bytes, "{name} has other bytes than in the archive");
+    }
+}
+
+/// Three nights, and a partial one between.
+fn write_nights(store: Arc<dyn Store>, protected: Protected) -> Vec<(String, Vec<u8>)> {
+    let repository = init(store, protected, 42);
+    // One table is long enough for a tree of map pages; the rest is kept small, since this stands in git.
+    let mut server = Server::new(7, 1, 70);
+    server.tables[0].2.truncate(4);
+    server.tables[1].2.truncate(4);
+    // With one worker nothing is in another order from run to run.
+    let one = haulout::ops::backup::BackupOptions { workers: 1, ..options() };
+    let mut streams = Vec::new();
+    for night in 0..3 {
+        let stream = server.stream();
+        if night == 2 {
+            let cut = stream[..stream.len() / 2].to_vec();
+            let report = back_up_with(&repository, &cut, Fate::Exited(1), &one).unwrap();
+            streams.push((report.id.to_string(), cut));
+        }
+        let report = back_up_with(&repository, &stream, Fate::Exited(0), &one).unwrap();
+        streams.push((report.id.to_string(), stream));
+        server.night(12);
+    }
+    streams
+}
+
+#[test]
+#[ignore = "writes tests/repos: run by hand, once for each new format"]
+fn write_the_archive_of_this_format() {
+    for (name, protected) in
+        [("v1-encrypted", Protected::Encrypted), ("v1-clear", Protected::Clear)]
+    {
+        let directory = repos().join(name);
+        assert!(!directory.exists(), "an archive is never written again");
+        let store = Arc::new(LocalStore::create(&directory).unwrap());
+        let streams = write_nights(store, protected);
+        let line = |(id, stream): &(String, Vec<u8>)| format!("{id} {}\n", blake3::hash(stream));
+        let lines: String = streams.iter().map(line).collect();
+        fs::write(directory.with_extension("streams"), lines).unwrap();
+    }
+}

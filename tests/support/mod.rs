@@ -1,0 +1,292 @@
+//! What the integration tests share: a small invented server whose streams are as real ones, and a repository
+//! in memory.
+
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::big_endian_bytes,
+    reason = "every test binary uses another part, and names say enough; InnoDB is big-endian"
+)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use haulout::base::clock::Clock;
+use haulout::base::entropy::SeededEntropy;
+use haulout::base::error::Result;
+use haulout::base::monitor::Monitor;
+use haulout::encode::Level;
+use haulout::encode::ReadBack;
+use haulout::ops::backup::BackupOptions;
+use haulout::ops::backup::BackupReport;
+use haulout::ops::backup::backup;
+use haulout::ops::restore::RestoreOptions;
+use haulout::ops::restore::to_stream;
+use haulout::repo::NewProtection;
+use haulout::repo::Repository;
+use haulout::seal::holder::Cost;
+use haulout::seal::holder::Credential;
+use haulout::seal::holder::HolderNote;
+use haulout::seal::holder::Limits;
+use haulout::seal::holder::Passphrase;
+use haulout::source::BytesSource;
+use haulout::source::Fate;
+use haulout::store::Store;
+
+/// Bytes of a page of the invented server.
+pub const PAGE: usize = 16384;
+
+/// A clock that advances by a second whenever it is asked for the time of day.
+#[derive(Debug, Default)]
+pub struct StepClock(std::sync::atomic::AtomicU64);
+
+impl Clock for StepClock {
+    fn unix_seconds(&self) -> u64 {
+        1_700_000_000 + self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+    }
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// A random number generator for test data; the same seed gives the same data on every machine.
+#[derive(Debug, Clone)]
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % u64::try_from(end).unwrap()).unwrap()
+    }
+}
+
+/// A page of a full_crc32 tablespace.
+pub fn page(space: u32, number: u32, lsn: u64, body: &[u8]) -> Vec<u8> {
+    let mut page = vec![0; PAGE];
+    page[4..8].copy_from_slice(&number.to_be_bytes());
+    page[16..24].copy_from_slice(&lsn.to_be_bytes());
+    page[24..26].copy_from_slice(&17855u16.to_be_bytes());
+    page[34..38].copy_from_slice(&space.to_be_bytes());
+    if number == 0 {
+        page[24..26].copy_from_slice(&8u16.to_be_bytes());
+        page[38..42].copy_from_slice(&space.to_be_bytes());
+        page[54..58].copy_from_slice(&0x15u32.to_be_bytes());
+    }
+    page[100..100 + body.len()].copy_from_slice(body);
+    seal_page(&mut page);
+    page
+}
+
+fn seal_page(page: &mut [u8]) {
+    let low: [u8; 4] = page[20..24].try_into().unwrap();
+    page[PAGE - 8..PAGE - 4].copy_from_slice(&low);
+    let sum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, &page[..PAGE - 4]);
+    let sum = u32::try_from(sum).unwrap();
+    page[PAGE - 4..].copy_from_slice(&sum.to_be_bytes());
+}
+
+/// An invented server: tables of pages, and small files.
+#[derive(Debug, Clone)]
+pub struct Server {
+    pub random: Random,
+    pub lsn: u64,
+    /// Path, tablespace id, pages.
+    pub tables: Vec<(String, u32, Vec<Vec<u8>>)>,
+}
+
+impl Server {
+    pub fn new(seed: u64, tables: usize, pages: usize) -> Server {
+        let mut server = Server { random: Random(seed), lsn: 1000, tables: Vec::new() };
+        let names = ["ibdata1".to_owned(), "undo001".to_owned()].into_iter();
+        let names = names.chain((0..tables).map(|n| format!("shop/table{n}.ibd")));
+        for (space, name) in (0u32..).zip(names) {
+            let pages = (0..pages).map(|n| server.new_page(space, u32::try_from(n).unwrap()));
+            let pages = pages.collect();
+            server.tables.push((name, space, pages));
+        }
+        server
+    }
+
+    fn new_page(&mut self, space: u32, number: u32) -> Vec<u8> {
+        if number % 10 == 9 {
+            return vec![0; PAGE];
+        }
+        self.lsn += 10;
+        let body: Vec<u8> = (0..1500)
+            .flat_map(|_| format!("{:08}", self.random.next() % 100_000_000).into_bytes())
+            .collect();
+        page(space, number, self.lsn, &body[..12_000])
+    }
+
+    /// Changes a few bytes in some pages, and adds one page to one table.
+    pub fn night(&mut self, changes: usize) {
+        for _ in 0..changes {
+            let table = self.random.below(self.tables.len());
+            let count = self.tables[table].2.len();
+            let number = 1 + self.random.below(count - 1);
+            self.lsn += 10;
+            let (at, value) = (200 + self.random.below(11_000), self.random.next());
+            let lsn = self.lsn;
+            let page = &mut self.tables[table].2[number];
+            if page.iter().all(|byte| *byte == 0) {
+                continue;
+            }
+            page[at..at + 8].copy_from_slice(&value.to_be_bytes());
+            page[16..24].copy_from_slice(&lsn.to_be_bytes());
+            seal_page(page);
+        }
+        let table = 2 + self.random.below(self.tables.len() - 2);
+        let (space, number) = (self.tables[table].1, self.tables[table].2.len());
+        let page = self.new_page(space, u32::try_from(number).unwrap());
+        self.tables[table].2.push(page);
+    }
+
+    /// The server's backup as an mbstream that passes every check.
+    pub fn stream(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (name, _, pages) in &self.tables {
+            file(&mut out, name, &pages.concat(), 640 * PAGE);
+        }
+        file(&mut out, "shop/db.opt", b"default-character-set=utf8mb4\n", 1 << 20);
+        let (first, last) = (self.lsn - 5, self.lsn + 700);
+        file(&mut out, "xtrabackup_binlog_info", b"bin.000001\t330\t0-1-7\n", 1 << 20);
+        file(&mut out, "ib_logfile0", &redo(first, last), 4000);
+        let checkpoints = format!(
+            "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = {first}\nlast_lsn = {last}\n\
+             recover_binlog_info = 0\n"
+        );
+        file(&mut out, "xtrabackup_checkpoints", checkpoints.as_bytes(), 1 << 20);
+        let config = "[mysqld]\ninnodb_checksum_algorithm=full_crc32\n\
+                      innodb_data_file_path=ibdata1:12M:autoextend\ninnodb_log_file_size=1000000\n\
+                      innodb_page_size=16384\ninnodb_undo_directory=./\ninnodb_undo_tablespaces=1\n";
+        file(&mut out, "backup-my.cnf", config.as_bytes(), 1 << 20);
+        let info = format!(
+            "uuid = 1\nname = \ntool_name = mariabackup\ntool_command = --backup\n\
+             tool_version = 10.11.19-MariaDB\nibbackup_version = 10.11.19-MariaDB\n\
+             server_version = 10.11.19-MariaDB-log\nstart_time = 2026-11-20 03:00:00\n\
+             end_time = 2026-11-20 03:00:09\nlock_time = 0\n\
+             binlog_pos = filename 'bin.000001', position '330', GTID of the last change '0-1-7'\n\
+             innodb_from_lsn = 0\ninnodb_to_lsn = {first}\npartial = N\nincremental = N\n\
+             format = mbstream\ncompressed = N\n"
+        );
+        file(&mut out, "xtrabackup_info", info.as_bytes(), 1 << 20);
+        out
+    }
+}
+
+fn redo(first: u64, last: u64) -> Vec<u8> {
+    let mut log = vec![0; 12288];
+    log[..4].copy_from_slice(b"Phys");
+    log[8..16].copy_from_slice(&first.to_be_bytes());
+    log[16..31].copy_from_slice(b"Backup 10.11.19");
+    let sum = |bytes: &[u8]| {
+        u32::try_from(crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes)).unwrap()
+    };
+    let header = sum(&log[..508]);
+    log[508..512].copy_from_slice(&header.to_be_bytes());
+    log[4096..4104].copy_from_slice(&first.to_be_bytes());
+    log[4104..4112].copy_from_slice(&last.to_be_bytes());
+    let checkpoint = sum(&log[4096..4156]);
+    log[4156..4160].copy_from_slice(&checkpoint.to_be_bytes());
+    log.extend((first..last).map(|n| n.to_le_bytes()[0]));
+    log
+}
+
+/// Appends a file in frames of at most `frame` bytes.
+pub fn file(out: &mut Vec<u8>, path: &str, bytes: &[u8], frame: usize) {
+    let mut offset = 0u64;
+    for payload in bytes.chunks(frame) {
+        header(out, b'P', path);
+        let length = u64::try_from(payload.len()).unwrap();
+        out.extend_from_slice(&length.to_le_bytes());
+        out.extend_from_slice(&offset.to_le_bytes());
+        out.extend_from_slice(&crc32fast::hash(payload).to_le_bytes());
+        out.extend_from_slice(payload);
+        offset += length;
+    }
+    header(out, b'E', path);
+}
+
+/// Appends the part of a frame's header that all kinds share.
+pub fn header(out: &mut Vec<u8>, kind: u8, path: &str) {
+    out.extend_from_slice(b"XBSTCK01\0");
+    out.push(kind);
+    out.extend_from_slice(&u32::try_from(path.len()).unwrap().to_le_bytes());
+    out.extend_from_slice(path.as_bytes());
+}
+
+/// How a test repository is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protected {
+    Encrypted,
+    Clear,
+}
+
+pub fn password() -> Credential {
+    Credential::Passphrase(Passphrase::new(b"correct horse".to_vec()).unwrap())
+}
+
+/// Makes a repository in a store.
+pub fn init(store: Arc<dyn Store>, protected: Protected, seed: u64) -> Repository {
+    let credential = password();
+    let note = HolderNote { label: "test".to_owned(), created_unix_seconds: 0 };
+    let cost = Cost::FOR_TESTS;
+    let protection = match protected {
+        Protected::Encrypted => NewProtection::Encrypted { credential: &credential, cost, note },
+        Protected::Clear => NewProtection::Clear,
+    };
+    Repository::init(store, &protection, Arc::new(SeededEntropy::new(seed))).unwrap()
+}
+
+/// Opens it again, as another program would.
+pub fn open(store: Arc<dyn Store>, seed: u64) -> Result<Repository> {
+    let entropy = Arc::new(SeededEntropy::new(seed));
+    Repository::open(store, &mut || Ok(password()), &Limits::FOR_TESTS, entropy)
+}
+
+pub fn options() -> BackupOptions {
+    BackupOptions {
+        source: "shop".to_owned(),
+        tags: Vec::new(),
+        level: Level::AUTO,
+        read_back: ReadBack::On,
+        workers: 2,
+        host: "test".to_owned(),
+        checkpoint_bytes: u64::MAX,
+        checkpoint_seconds: u64::MAX,
+    }
+}
+
+/// Backs up bytes whose producer ended as `fate` says.
+pub fn back_up_with(
+    repository: &Repository,
+    stream: &[u8],
+    fate: Fate,
+    options: &BackupOptions,
+) -> Result<BackupReport> {
+    let source = Box::new(BytesSource::new(stream.to_vec(), 1 << 20, fate));
+    let clock: Arc<dyn Clock> = Arc::new(StepClock::default());
+    backup(repository, source, options, &clock, &Arc::new(Monitor::default()))
+}
+
+/// Backs up bytes of a producer that ended well.
+pub fn back_up(repository: &Repository, stream: &[u8]) -> BackupReport {
+    back_up_with(repository, stream, Fate::Exited(0), &options()).unwrap()
+}
+
+/// The stream of a snapshot.
+pub fn stream_of(repository: &Repository, snapshot: &str) -> Result<Vec<u8>> {
+    let stored = repository.find_snapshot(snapshot)?;
+    let mut out = Vec::new();
+    let options = RestoreOptions { include: Vec::new(), workers: 2 };
+    to_stream(repository, &stored, &mut out, &options, &Arc::new(Monitor::default()))?;
+    Ok(out)
+}
