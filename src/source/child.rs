@@ -1,5 +1,5 @@
-//! A producer that this program runs: its standard output is the stream, its standard error is passed on and
-//! its last lines are kept, its exit status is waited for.
+//! A producer that this program runs: its standard output is the stream, its standard error is
+//! passed on and its last lines are kept, its exit status is waited for.
 //!
 //! The producer runs in a process group of its own, so that everything it started is ended with it.
 //! Passwords that this program was given in its environment are not handed on.
@@ -18,7 +18,11 @@ use std::process::Child;
 use std::process::ChildStderr;
 use std::process::Command;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rustix::process::Pid;
 use rustix::process::Signal;
@@ -27,33 +31,49 @@ use crate::source::Ending;
 use crate::source::Fate;
 use crate::source::Source;
 
+/// A producer that is asked to end is given this long, in steps.
+const TERM_WAITS: u32 = 20;
+const TERM_WAIT: Duration = Duration::from_millis(100);
 /// Lines of standard error that are kept.
 const LINES_KEPT: usize = 20;
 /// Bytes of one line that are kept.
 const LINE_BYTES_MAX: u64 = 4096;
 /// What a producer must not inherit.
-const SECRETS: [&str; 3] = ["HAULOUT_PASSWORD", "HAULOUT_PASSWORD_FILE", "HAULOUT_PASSWORD_COMMAND"];
+const SECRETS: [&str; 3] =
+    ["HAULOUT_PASSWORD", "HAULOUT_PASSWORD_FILE", "HAULOUT_PASSWORD_COMMAND"];
 
 /// A running producer.
 #[derive(Debug)]
 pub struct ChildSource {
     child: Child,
-    stdout: File,
+    /// Closed before the producer is waited for: it may be stuck in writing to it.
+    stdout: Option<File>,
     stderr: Option<JoinHandle<String>>,
-    ended: bool,
+    killer: Killer,
 }
 
 /// Ends a producer from another thread.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Killer {
     group: Pid,
+    /// Its number may belong to somebody else by now.
+    reaped: Arc<AtomicBool>,
 }
 
 impl Killer {
     /// Asks the producer and all that it started to end.
-    pub fn terminate(self) {
-        // It may have ended by itself in the meantime.
-        let _gone = rustix::process::kill_process_group(self.group, Signal::TERM);
+    pub fn terminate(&self) {
+        if !self.reaped.load(Ordering::Acquire) {
+            // It may have ended by itself in the meantime.
+            let _gone = rustix::process::kill_process_group(self.group, Signal::TERM);
+        }
+    }
+}
+
+impl Killer {
+    /// Ends what did not end when it was asked to.
+    fn kill(&self) {
+        let _gone = rustix::process::kill_process_group(self.group, Signal::KILL);
     }
 }
 
@@ -84,7 +104,9 @@ impl ChildSource {
         super::enlarge(&stdout);
         let stderr = child.stderr.take().expect("its standard error is piped");
         let stderr = Some(std::thread::spawn(move || pass_on(stderr, log)));
-        Ok((ChildSource { child, stdout, stderr, ended: false }, Killer { group }))
+        let killer = Killer { group, reaped: Arc::default() };
+        let stdout = Some(stdout);
+        Ok((ChildSource { child, stdout, stderr, killer: killer.clone() }, killer))
     }
 }
 
@@ -115,12 +137,15 @@ fn pass_on(stderr: ChildStderr, mut log: Box<dyn Write + Send>) -> String {
 
 impl Source for ChildSource {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        super::read_some(&mut self.stdout, buffer)
+        match &mut self.stdout {
+            Some(stdout) => super::read_some(stdout, buffer),
+            None => Ok(0),
+        }
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<Ending> {
         let status = self.child.wait()?;
-        self.ended = true;
+        self.killer.reaped.store(true, Ordering::Release);
         let last_words = self.stderr.take().and_then(|thread| thread.join().ok());
         let fate = match (status.code(), status.signal()) {
             (Some(code), _) => Fate::Exited(code),
@@ -133,15 +158,22 @@ impl Source for ChildSource {
 
 impl Drop for ChildSource {
     fn drop(&mut self) {
-        if self.ended {
+        if self.killer.reaped.load(Ordering::Acquire) {
             return;
         }
-        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        if let Some(group) = id {
-            Killer { group }.terminate();
+        drop(self.stdout.take());
+        self.killer.terminate();
+        // mariabackup blocks SIGTERM, and notices only at its next write that nobody reads.
+        for _ in 0..TERM_WAITS {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                break;
+            }
+            std::thread::sleep(TERM_WAIT);
         }
+        self.killer.kill();
         // Nothing is left to be told: the run has failed already.
         let _status = self.child.wait();
+        self.killer.reaped.store(true, Ordering::Release);
     }
 }
 
@@ -156,9 +188,10 @@ mod tests {
         let mut out = Vec::new();
         let mut buffer = [0; 100];
         loop {
-            match source.read(&mut buffer).unwrap() {
-                0 => break,
-                count => out.extend_from_slice(&buffer[..count]),
+            match source.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => out.extend_from_slice(&buffer[..count]),
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
             }
         }
         (out, source.finish().unwrap())
@@ -173,8 +206,26 @@ mod tests {
     }
 
     #[test]
+    fn a_producer_that_hangs_lets_its_reader_look_up() {
+        let command = ["sh", "-c", "sleep 1000"].map(OsString::from);
+        let (mut source, _) = ChildSource::start(&command, Box::new(io::sink())).unwrap();
+        let error = source.read(&mut [0; 8]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
     fn a_killed_producer_is_told_from_one_that_exits() {
         assert_eq!(run("kill -9 $$").1.fate, Fate::Killed(9));
+    }
+
+    #[test]
+    fn a_producer_that_ignores_the_wish_and_is_stuck_in_writing_is_ended_all_the_same() {
+        let script = "trap '' TERM; while :; do head -c 100000 /dev/zero; done 2>/dev/null";
+        let command = ["sh", "-c", script].map(OsString::from);
+        let (source, killer) = ChildSource::start(&command, Box::new(io::sink())).unwrap();
+        drop(source);
+        let gone = rustix::process::test_kill_process_group(killer.group);
+        assert!(gone.is_err(), "the producer still runs");
     }
 
     #[test]

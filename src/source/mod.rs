@@ -1,7 +1,9 @@
-//! Where a stream comes from: a pipe that somebody else fills, or a producer that this program runs.
+//! Where a stream comes from: a pipe that somebody else fills, or a producer that this program
+//! runs.
 //!
-//! The producer's fate is part of the data: a stream that looks whole may still come from a producer that
-//! failed at its last step. So a [`Source`] is read to its end and then asked what became of its producer.
+//! The producer's fate is part of the data: a stream that looks whole may still come from a
+//! producer that failed at its last step. So a [`Source`] is read to its end and then asked what
+//! became of its producer.
 
 pub mod child;
 
@@ -9,6 +11,11 @@ use std::fs::File;
 use std::io;
 use std::io::Read;
 use std::os::fd::AsFd;
+
+use rustix::event::PollFd;
+use rustix::event::PollFlags;
+use rustix::event::Timespec;
+use rustix::io::Errno;
 
 /// What became of the producer of a stream.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,7 +39,8 @@ pub struct Ending {
 
 /// Something that gives a stream.
 pub trait Source: Send {
-    /// Reads the next bytes; 0 at the end.
+    /// Reads the next bytes; 0 at the end. `WouldBlock` means that none came for a while: the
+    /// reader may look up whether somebody wants it to stop, and asks again.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
     /// What became of the producer; called once, after the end or when the rest is not wanted.
     fn finish(self: Box<Self>) -> io::Result<Ending>;
@@ -44,6 +52,9 @@ pub trait Source: Send {
 
 /// Pipes are enlarged to this, bytes: fewer switches between producer and reader.
 pub const PIPE_BYTES: usize = 1 << 20;
+
+/// How long a source waits for bytes at a time.
+const LOOK_UP: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
 /// A file or a pipe that was opened by somebody else.
 #[derive(Debug)]
@@ -89,7 +100,8 @@ pub struct BytesSource {
 }
 
 impl BytesSource {
-    /// A stream of `bytes`, given in reads of at most `read_max`, whose producer ends as `fate` says.
+    /// A stream of `bytes`, given in reads of at most `read_max`, whose producer ends as `fate`
+    /// says.
     pub fn new(bytes: Vec<u8>, read_max: usize, fate: Fate) -> BytesSource {
         let last_words = (fate != Fate::Unseen).then(|| "completed OK!".to_owned());
         let ending = Ending { fate, last_words };
@@ -108,12 +120,18 @@ impl Source for BytesSource {
     }
 }
 
+/// Waits a while for bytes, so that a producer that hangs does not keep its reader from stopping.
 fn read_some(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match file.read(buffer) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
-        }
+    let nothing = || io::Error::from(io::ErrorKind::WouldBlock);
+    let mut waiting = [PollFd::new(&*file, PollFlags::IN)];
+    match rustix::event::poll(&mut waiting, Some(&LOOK_UP)) {
+        Ok(0) | Err(Errno::INTR) => return Err(nothing()),
+        // What can't be waited for can still be read.
+        Ok(_) | Err(_) => {}
+    }
+    match file.read(buffer) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(nothing()),
+        result => result,
     }
 }
 
