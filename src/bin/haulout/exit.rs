@@ -1,0 +1,34 @@
+//! How the program ends, for scripts.
+
+use std::process::ExitCode;
+
+/// The exit statuses. Scripts depend on the numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Done.
+    Done,
+    /// Failed: what was asked for has not been done.
+    Failed,
+    /// The command line makes no sense, or names nothing.
+    Usage,
+    /// Done, but something was found that somebody should look at.
+    Findings,
+}
+
+impl Exit {
+    /// Done, with so many findings.
+    pub(crate) fn with(findings: usize) -> Exit {
+        if findings == 0 { Exit::Done } else { Exit::Findings }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Findings => 3,
+        })
+    }
+}

@@ -1,0 +1,118 @@
+//! Why the program could not do what was asked, and what its user can do about it.
+//!
+//! The library's errors say what happened to which object. Here they get a hint: one that fits the
+//! moment if the program knows better, else the one of [`hints`](crate::hints).
+
+use std::error::Error as StdError;
+
+use haulout::base::error::Error;
+use haulout::base::error::ErrorKind;
+
+use crate::exit::Exit;
+use crate::hints;
+
+/// The result of everything that can fail here.
+pub(crate) type Outcome<T> = Result<T, Failure>;
+
+/// An error with its hint.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    error: Error,
+    hint: Option<String>,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure { error, hint: None }
+    }
+}
+
+impl Failure {
+    /// An error with a hint of its own.
+    pub(crate) fn new(error: Error, hint: impl Into<String>) -> Failure {
+        Failure { error, hint: Some(hint.into()) }
+    }
+
+    /// Arguments that make no sense together.
+    pub(crate) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Failure {
+        Failure::new(Error::new(ErrorKind::Usage, message), hint)
+    }
+
+    /// What kind of error.
+    pub(crate) fn kind(&self) -> ErrorKind {
+        self.error.kind()
+    }
+
+    /// The error's own words.
+    pub(crate) fn message(&self) -> String {
+        self.error.to_string()
+    }
+
+    /// The words of its causes, the nearest first.
+    pub(crate) fn causes(&self) -> Vec<String> {
+        causes(&self.error)
+    }
+
+    /// Message and causes in one line.
+    pub(crate) fn line(&self) -> String {
+        let mut words = self.message();
+        for cause in self.causes() {
+            // Of a program's messages only the last one; they have been shown before.
+            words.extend([": ", cause.lines().last().unwrap_or_default()]);
+        }
+        words
+    }
+
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> &str {
+        self.hint.as_deref().unwrap_or_else(|| hints::hint(self.kind()))
+    }
+
+    /// How the program ends because of it.
+    pub(crate) fn exit(&self) -> Exit {
+        if self.kind() == ErrorKind::Usage { Exit::Usage } else { Exit::Failed }
+    }
+}
+
+/// The words of an error's causes, the nearest first.
+pub(crate) fn causes(error: &Error) -> Vec<String> {
+    let mut causes: Vec<String> = Vec::new();
+    let mut before = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        // A layer that only passes its cause on would say it twice.
+        if words != before {
+            causes.push(words.clone());
+        }
+        before = words;
+        next = cause.source();
+    }
+    causes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn causes_are_told_once_each() {
+        let cause = io::Error::other(io::Error::other("the disk is on fire"));
+        let error = Error::new(ErrorKind::Store, "cannot store packs/ab").because(cause);
+        let failure = Failure::from(error);
+        assert_eq!(failure.message(), "cannot store packs/ab");
+        assert_eq!(failure.causes(), ["the disk is on fire"]);
+        assert_eq!(failure.line(), "cannot store packs/ab: the disk is on fire");
+        assert_eq!(failure.hint(), hints::hint(ErrorKind::Store));
+        assert_eq!(failure.exit(), Exit::Failed);
+    }
+
+    #[test]
+    fn a_hint_of_the_moment_goes_first() {
+        let failure = Failure::usage("no", "do this");
+        assert_eq!(failure.hint(), "do this");
+        assert_eq!(failure.exit(), Exit::Usage);
+    }
+}

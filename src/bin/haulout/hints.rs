@@ -1,0 +1,125 @@
+//! What to do about an error, by its kind, for people; and the kinds' names, for programs.
+//!
+//! Lower case, no full stop, an action first. One line each.
+
+use haulout::base::error::ErrorKind;
+
+/// What to do about it.
+pub(crate) fn hint(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Usage => "haulout --help shows how commands are written",
+        ErrorKind::NoRepository => {
+            "check --repo or HAULOUT_REPO; haulout init makes a new repository"
+        }
+        ErrorKind::Occupied => "choose a place that is empty or not there yet",
+        ErrorKind::Unsupported => {
+            "use the version of haulout that wrote it, or a newer one; nothing was changed"
+        }
+        ErrorKind::WrongKey => {
+            "check --password-file, --password-command and the HAULOUT_PASSWORD variables; a \
+             password that is lost can't be recovered"
+        }
+        ErrorKind::NoKey => {
+            "give it with --password-file or --password-command, or in HAULOUT_PASSWORD"
+        }
+        ErrorKind::Missing => {
+            "run haulout verify --depth objects to see what else is missing; put the object back \
+             from a copy of the repository, or back up again to store its blocks anew"
+        }
+        ErrorKind::Damaged => {
+            "run haulout verify to see which snapshots and tables are affected; other snapshots \
+             may be intact"
+        }
+        ErrorKind::Store => {
+            "check that the repository is mounted and writable for this user, then run the command \
+             again"
+        }
+        ErrorKind::Full => {
+            "make room at the repository and run the command again; what is already stored is used"
+        }
+        ErrorKind::Source => {
+            "the producer's own messages say why; run it by itself to see whether its stream is \
+             whole"
+        }
+        ErrorKind::Target => {
+            "check that the target has room and is writable; what has been written so far is \
+             incomplete"
+        }
+        ErrorKind::Prepare => {
+            "read the messages of mariabackup above; the restored files are whole, so \
+             mariabackup --prepare can be run again by hand"
+        }
+        ErrorKind::Cancelled => "run the command again; a backup goes on from its last checkpoint",
+        ErrorKind::Miscomputed => {
+            "suspect this machine's memory or processor, and test it before trusting any backup \
+             made on it; nothing wrong was stored"
+        }
+    }
+}
+
+/// What programs know it by.
+pub(crate) fn name(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Usage => "usage",
+        ErrorKind::NoRepository => "no-repository",
+        ErrorKind::Occupied => "occupied",
+        ErrorKind::Unsupported => "unsupported",
+        ErrorKind::WrongKey => "wrong-key",
+        ErrorKind::NoKey => "no-key",
+        ErrorKind::Missing => "missing",
+        ErrorKind::Damaged => "damaged",
+        ErrorKind::Store => "store",
+        ErrorKind::Full => "full",
+        ErrorKind::Source => "source",
+        ErrorKind::Target => "target",
+        ErrorKind::Prepare => "prepare",
+        ErrorKind::Cancelled => "cancelled",
+        ErrorKind::Miscomputed => "miscomputed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KINDS: [ErrorKind; 15] = [
+        ErrorKind::Usage,
+        ErrorKind::NoRepository,
+        ErrorKind::Occupied,
+        ErrorKind::Unsupported,
+        ErrorKind::WrongKey,
+        ErrorKind::NoKey,
+        ErrorKind::Missing,
+        ErrorKind::Damaged,
+        ErrorKind::Store,
+        ErrorKind::Full,
+        ErrorKind::Source,
+        ErrorKind::Target,
+        ErrorKind::Prepare,
+        ErrorKind::Cancelled,
+        ErrorKind::Miscomputed,
+    ];
+
+    #[test]
+    fn every_kind_has_a_hint_of_its_own_in_the_right_tone() {
+        let mut seen = Vec::new();
+        for kind in KINDS {
+            let hint = hint(kind);
+            assert!(hint.len() > 20, "{kind:?}");
+            assert!(hint.starts_with(|c: char| c.is_ascii_lowercase()), "{kind:?}: {hint}");
+            assert!(!hint.ends_with('.') && !hint.contains(". "), "{kind:?}: {hint}");
+            assert!(!hint.contains("  ") && !hint.contains('\n'), "{kind:?}: {hint}");
+            assert!(!seen.contains(&hint), "{kind:?}: {hint}");
+            seen.push(hint);
+        }
+    }
+
+    #[test]
+    fn every_kind_has_a_name_of_its_own() {
+        let mut names = KINDS.map(name).to_vec();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), KINDS.len());
+        assert!(names.iter().all(|name| name.chars().all(|c| c == '-' || c.is_ascii_lowercase())));
+    }
+}

@@ -1,0 +1,42 @@
+//! The machine that the program runs on, asked once and in one place.
+
+use std::env;
+use std::ffi::OsString;
+use std::io;
+use std::io::IsTerminal;
+use std::thread;
+
+use rustix::process::DumpableBehavior;
+use rustix::process::set_dumpable_behavior;
+
+use crate::plan::Stream;
+use crate::plan::Surroundings;
+
+/// Keeps keys out of core dumps, and other processes of the same user out of this one's memory.
+///
+/// It holds for this process only: a producer that it starts dumps as it would without us.
+pub(crate) fn forbid_core_dumps() {
+    // Where this is refused, the program is as safe as any other.
+    let _refused = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}
+
+/// A variable of the environment.
+pub(crate) fn variable(name: &str) -> Option<OsString> {
+    env::var_os(name)
+}
+
+/// What a plan depends on besides the arguments.
+pub(crate) fn surroundings() -> Surroundings<'static> {
+    let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    Surroundings {
+        variable: &variable,
+        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        processors: u32::try_from(processors).unwrap_or(1),
+        stdin: stream(&io::stdin()),
+        stdout: stream(&io::stdout()),
+    }
+}
+
+fn stream(stream: &impl IsTerminal) -> Stream {
+    if stream.is_terminal() { Stream::Terminal } else { Stream::Other }
+}

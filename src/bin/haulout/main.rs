@@ -1,0 +1,52 @@
+//! The command line of haulout: what was typed -> what it means -> one verb of the library -> its
+//! report.
+//!
+//! | file | knows |
+//! |---|---|
+//! | `args` | what can be typed, and the help texts |
+//! | `plan` | what it means on this machine |
+//! | `run` | which verb of the library does it |
+//! | `report` | how the outcome is told, as text or JSON |
+//! | `password`, `prompt` | where secrets come from |
+//! | `signals`, `progress`, `console`, `producer_log` | what happens meanwhile |
+
+mod args;
+mod console;
+mod exit;
+mod failure;
+mod hints;
+mod json;
+mod machine;
+mod moment;
+mod password;
+mod plan;
+mod proc_status;
+mod producer_log;
+mod progress;
+mod prompt;
+mod report;
+mod run;
+mod show;
+mod signals;
+mod text;
+mod units;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::Arguments;
+use crate::plan::Plan;
+use crate::report::Report;
+
+fn main() -> ExitCode {
+    machine::forbid_core_dumps();
+    let typed = match Arguments::try_parse() {
+        Ok(typed) => typed,
+        Err(refusal) => return report::refusal(&refusal).into(),
+    };
+    let report = Report::new(&typed.common, &machine::variable);
+    let done = Plan::new(typed, &machine::surroundings()).and_then(|plan| run::run(plan, &report));
+    done.unwrap_or_else(|failure| report.failure(&failure)).into()
+}

@@ -1,0 +1,279 @@
+//! Where the password comes from: a file, a command, the environment, or a person at a terminal.
+//!
+//! Invariants:
+//! - it is never an argument of a process, is handed on to no child, and appears in no message;
+//! - the buffers that it passes through are wiped.
+//!
+//! What begins like a key file is taken for one, wherever it comes from.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::io::Read;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::process::Stdio;
+
+use zeroize::Zeroizing;
+
+use haulout::base::error::Error;
+use haulout::base::error::ErrorKind;
+use haulout::base::error::Result;
+use haulout::base::monitor::Monitor;
+use haulout::seal::error::SealError;
+use haulout::seal::holder::Credential;
+use haulout::seal::holder::KeyFile;
+use haulout::seal::holder::Passphrase;
+
+use crate::prompt::Terminal;
+
+const FILE_VARIABLE: &str = "HAULOUT_PASSWORD_FILE";
+const COMMAND_VARIABLE: &str = "HAULOUT_PASSWORD_COMMAND";
+const PASSWORD_VARIABLE: &str = "HAULOUT_PASSWORD";
+const KEY_FILE_BEGINS: &[u8] = b"haulout-key-";
+/// Longest first line that is read.
+const LINE_BYTES_MAX: usize = 4096;
+
+type Secret = Zeroizing<Vec<u8>>;
+
+/// Where the password comes from.
+pub(crate) enum PasswordSource {
+    /// The first line of a file.
+    File(PathBuf),
+    /// The first line that a shell command prints.
+    Command(OsString),
+    /// It was in the environment.
+    Given(Secret),
+    /// The person at the terminal, if there is one.
+    Ask,
+}
+
+impl fmt::Debug for PasswordSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PasswordSource::File(path) => f.debug_tuple("File").field(path).finish(),
+            PasswordSource::Command(_) => f.write_str("Command(hidden)"),
+            PasswordSource::Given(_) => f.write_str("Given(hidden)"),
+            PasswordSource::Ask => f.write_str("Ask"),
+        }
+    }
+}
+
+/// What a password is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To open a repository.
+    Open,
+    /// To protect a new one: it is asked for twice.
+    Protect,
+}
+
+impl PasswordSource {
+    /// What is typed goes before what is in the environment.
+    pub(crate) fn choose(
+        file: Option<PathBuf>,
+        command: Option<OsString>,
+        variable: &dyn Fn(&str) -> Option<OsString>,
+    ) -> PasswordSource {
+        let set = |name| variable(name).filter(|value| !value.is_empty());
+        if let Some(path) = file {
+            return PasswordSource::File(path);
+        }
+        if let Some(command) = command {
+            return PasswordSource::Command(command);
+        }
+        if let Some(path) = set(FILE_VARIABLE) {
+            return PasswordSource::File(path.into());
+        }
+        if let Some(command) = set(COMMAND_VARIABLE) {
+            return PasswordSource::Command(command);
+        }
+        match set(PASSWORD_VARIABLE) {
+            Some(password) => PasswordSource::Given(Zeroizing::new(password.into_vec())),
+            None => PasswordSource::Ask,
+        }
+    }
+
+    /// Fetches the password.
+    pub(crate) fn credential(&self, purpose: Purpose, monitor: &Monitor) -> Result<Credential> {
+        match self {
+            PasswordSource::File(path) => {
+                let what = format!("cannot read the password file {}", path.display());
+                let file = File::open(path).and_then(first_line);
+                let line = file.map_err(|e| Error::new(ErrorKind::NoKey, what).because(e))?;
+                credential(&line, &path.display().to_string())
+            }
+            PasswordSource::Command(command) => {
+                credential(&printed_by(command)?, "the password command")
+            }
+            PasswordSource::Given(password) => credential(password, PASSWORD_VARIABLE),
+            PasswordSource::Ask => credential(&asked(purpose, monitor)?, "the terminal"),
+        }
+    }
+}
+
+fn credential(line: &[u8], origin: &str) -> Result<Credential> {
+    let refused = |cause: SealError| {
+        let message = format!("what came from {origin} is no password");
+        Error::new(ErrorKind::NoKey, message).because(cause)
+    };
+    if line.starts_with(KEY_FILE_BEGINS) {
+        let text = str::from_utf8(line).unwrap_or_default();
+        return KeyFile::from_text(text).map(Credential::KeyFile).map_err(refused);
+    }
+    Passphrase::new(line.to_vec()).map(Credential::Passphrase).map_err(refused)
+}
+
+/// Reads up to the first end of line, and wipes what else it read.
+fn first_line(mut input: impl Read) -> io::Result<Secret> {
+    let mut buffer = Zeroizing::new(vec![0; LINE_BYTES_MAX + 2]);
+    let mut filled = 0;
+    while filled < buffer.len() && !buffer[..filled].contains(&b'\n') {
+        match input.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let line = buffer[..filled].split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if line.len() > LINE_BYTES_MAX {
+        return Err(io::Error::other(format!(
+            "its first line has more than {LINE_BYTES_MAX} bytes"
+        )));
+    }
+    Ok(Zeroizing::new(line.to_vec()))
+}
+
+fn printed_by(command: &OsString) -> Result<Secret> {
+    let failed = |what: String| Error::new(ErrorKind::NoKey, what);
+    let mut child = Command::new("sh")
+        .arg("-c")
+        .arg(command)
+        // The stream of a backup may be on standard input.
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .env_remove(PASSWORD_VARIABLE)
+        .spawn()
+        .map_err(|e| failed("cannot run the password command".to_owned()).because(e))?;
+    let stdout = child.stdout.take().expect("its standard output is piped");
+    let line = first_line(stdout);
+    let status = child
+        .wait()
+        .map_err(|e| failed("cannot wait for the password command".to_owned()).because(e))?;
+    if !status.success() {
+        return Err(failed(format!("the password command failed: {status}")));
+    }
+    line.map_err(|e| failed("cannot read from the password command".to_owned()).because(e))
+}
+
+fn asked(purpose: Purpose, monitor: &Monitor) -> Result<Secret> {
+    let mut terminal = Terminal::open().ok_or_else(|| {
+        let message = match purpose {
+            Purpose::Open => "the repository is encrypted and no password was given",
+            Purpose::Protect => "a new repository needs a password and none was given",
+        };
+        Error::new(ErrorKind::NoKey, message)
+    })?;
+    let trouble = |e| Error::new(ErrorKind::NoKey, "cannot ask on the terminal").because(e);
+    let mut ask = |question: &str| {
+        let line = terminal.ask_hidden(question, monitor).map_err(trouble)?;
+        monitor.check()?;
+        Ok::<_, Error>(line)
+    };
+    if purpose == Purpose::Open {
+        return ask("password of the repository: ");
+    }
+    let password = ask("password of the new repository: ")?;
+    if ask("once more: ")? != password {
+        return Err(Error::new(ErrorKind::NoKey, "what was typed the second time differs"));
+    }
+    Ok(password)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use haulout::base::entropy::SeededEntropy;
+
+    use super::*;
+
+    fn chosen(set: &[(&str, &str)]) -> PasswordSource {
+        let variable = |name: &str| {
+            set.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
+        };
+        PasswordSource::choose(None, None, &variable)
+    }
+
+    #[test]
+    fn files_go_before_commands_before_passwords() {
+        let all = [(FILE_VARIABLE, "f"), (COMMAND_VARIABLE, "c"), (PASSWORD_VARIABLE, "p")];
+        assert!(matches!(chosen(&all), PasswordSource::File(_)));
+        assert!(matches!(chosen(&all[1..]), PasswordSource::Command(_)));
+        assert!(matches!(chosen(&all[2..]), PasswordSource::Given(_)));
+        assert!(matches!(chosen(&[(PASSWORD_VARIABLE, "")]), PasswordSource::Ask));
+        let typed = PasswordSource::choose(None, Some("c".into()), &|_| Some("f".into()));
+        assert!(matches!(typed, PasswordSource::Command(_)));
+    }
+
+    #[test]
+    fn a_password_is_a_first_line_without_its_end() {
+        for (text, line) in [
+            ("secret\nmore\n", "secret"),
+            ("secret", "secret"),
+            ("secret\r\n", "secret"),
+            (" spaces count \n", " spaces count "),
+            ("\n", ""),
+        ] {
+            assert_eq!(
+                first_line(text.as_bytes()).unwrap().as_slice(),
+                line.as_bytes(),
+                "{text:?}"
+            );
+        }
+        assert!(first_line(vec![b'x'; LINE_BYTES_MAX + 1].as_slice()).is_err());
+        assert!(first_line(vec![b'x'; LINE_BYTES_MAX].as_slice()).is_ok());
+    }
+
+    #[test]
+    fn an_empty_password_is_none() {
+        let error = credential(b"", "the file").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NoKey);
+    }
+
+    #[test]
+    fn a_key_file_is_known_by_its_beginning() {
+        let key = KeyFile::generate(&SeededEntropy::new(1));
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(key.to_text().as_bytes()).unwrap();
+        let source = PasswordSource::File(file.path().to_owned());
+        let found = source.credential(Purpose::Open, &Monitor::default()).unwrap();
+        assert!(matches!(found, Credential::KeyFile(_)));
+        let torn = credential(b"haulout-key-1:77", "the file").unwrap_err();
+        assert_eq!(torn.kind(), ErrorKind::NoKey);
+    }
+
+    #[test]
+    fn a_command_that_fails_gives_no_password() {
+        for script in ["echo secret; exit 1", "kill -9 $$", "exit 0"] {
+            let source = PasswordSource::Command(script.into());
+            let error = source.credential(Purpose::Open, &Monitor::default()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NoKey, "{script}");
+            assert!(!format!("{error:?}").contains("secret"), "{script}");
+        }
+        let source = PasswordSource::Command("printf 'a b\\nc'".into());
+        let found = source.credential(Purpose::Open, &Monitor::default()).unwrap();
+        assert!(matches!(found, Credential::Passphrase(_)));
+    }
+
+    #[test]
+    fn debugging_shows_no_secret() {
+        let given = PasswordSource::Given(Zeroizing::new(b"secret".to_vec()));
+        let command = PasswordSource::Command("echo secret".into());
+        assert!(!format!("{given:?} {command:?}").contains("secret"));
+    }
+}

@@ -1,0 +1,28 @@
+//! What the kernel tells about this process in `/proc/self/status`.
+
+use std::fs;
+
+/// The value of a field, without spaces around it.
+pub(crate) fn field(name: &str) -> Option<String> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    Some(value.trim().to_owned())
+}
+
+/// The most memory that this process has had resident, bytes; 0 if the kernel does not tell.
+pub(crate) fn peak_memory_bytes() -> u64 {
+    let kib = field("VmHWM").and_then(|value| value.split(' ').next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_tells() {
+        assert!(peak_memory_bytes() > 1 << 20);
+        assert_eq!(field("SigIgn").map(|mask| mask.len()), Some(16));
+        assert_eq!(field("Sig"), None);
+    }
+}

@@ -1,0 +1,87 @@
+//! Where a program that this one runs writes its messages: to standard error, or, if it shall be
+//! quiet, to a small memory that is only shown when something went wrong.
+
+use std::collections::VecDeque;
+use std::io;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use crate::console::Console;
+use crate::console::Loudness;
+
+/// Bytes of messages that are kept.
+const KEPT_BYTES_MAX: usize = 64 << 10;
+
+/// The messages of a program.
+#[derive(Debug, Clone)]
+pub(crate) struct ProducerLog {
+    console: Arc<Console>,
+    kept: Arc<Mutex<VecDeque<u8>>>,
+}
+
+impl ProducerLog {
+    /// A log that is as loud as the console.
+    pub(crate) fn new(console: &Arc<Console>) -> ProducerLog {
+        ProducerLog { console: Arc::clone(console), kept: Arc::default() }
+    }
+
+    /// For whoever writes them.
+    pub(crate) fn writer(&self) -> Box<dyn Write + Send> {
+        Box::new(self.clone())
+    }
+
+    /// Shows what was held back.
+    pub(crate) fn show(&self) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes: Vec<u8> = kept.drain(..).collect();
+        if !bytes.is_empty() {
+            self.console.pass(&bytes);
+        }
+    }
+}
+
+impl Write for ProducerLog {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.console.loudness != Loudness::Quiet {
+            self.console.pass(bytes);
+            return Ok(bytes.len());
+        }
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.extend(bytes);
+        if kept.len() > KEPT_BYTES_MAX {
+            // Whole lines only.
+            let excess = kept.len() - KEPT_BYTES_MAX;
+            let end = kept.iter().skip(excess).position(|byte| *byte == b'\n');
+            kept.drain(..end.map_or(excess, |end| excess + end + 1));
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::text::Canvas;
+
+    use super::*;
+
+    #[test]
+    fn a_quiet_log_keeps_the_last_lines_only() {
+        let console = Arc::new(Console::new(Loudness::Quiet, Canvas::FILE));
+        let log = ProducerLog::new(&console);
+        let mut writer = log.writer();
+        for number in 0..20_000 {
+            writeln!(writer, "line {number}").unwrap();
+        }
+        let kept: Vec<u8> = log.kept.lock().unwrap().iter().copied().collect();
+        let kept = String::from_utf8(kept).unwrap();
+        assert!(kept.len() <= KEPT_BYTES_MAX);
+        assert!(kept.starts_with("line 1"), "{}", &kept[..20]);
+        assert!(kept.ends_with("line 19999\n"));
+    }
+}

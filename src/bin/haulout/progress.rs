@@ -1,0 +1,295 @@
+//! The progress of a run: on a terminal one line, redrawn five times a second; in a log a line a
+//! minute.
+//!
+//! The line is as long as the terminal is wide: what matters least is left out first.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::thread;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::RecvTimeoutError;
+use crossbeam_channel::Sender;
+use crossbeam_channel::bounded;
+
+use haulout::base::clock::Clock;
+use haulout::base::monitor::Counts;
+use haulout::base::monitor::Monitor;
+
+use crate::console::Console;
+use crate::console::Loudness;
+use crate::units;
+
+const REDRAW: Duration = Duration::from_millis(200);
+const LOG_LINE: Duration = Duration::from_mins(1);
+/// The time over which a rate is taken.
+const RATE_WINDOW: Duration = Duration::from_secs(5);
+
+/// What is going on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Activity {
+    /// A backup.
+    BackingUp,
+    /// A restore.
+    Restoring,
+    /// A verification, which reads what is stored so many times.
+    Verifying {
+        /// First all objects, then perhaps all blocks in them.
+        passes: u64,
+    },
+}
+
+impl Activity {
+    /// Bytes that are done.
+    fn done(self, counts: &Counts) -> u64 {
+        match self {
+            Activity::BackingUp | Activity::Restoring => counts.stream_bytes,
+            Activity::Verifying { .. } => counts.stream_bytes + counts.fetched_bytes,
+        }
+    }
+
+    /// Bytes that are to be done; 0 if unknown.
+    fn expected(self, counts: &Counts) -> u64 {
+        let expected = match self {
+            Activity::BackingUp | Activity::Restoring => counts.expected_bytes,
+            Activity::Verifying { passes } => counts.expected_bytes * passes,
+        };
+        // A file that grows, a second copy that is read too: then nobody knows.
+        if self.done(counts) > expected { 0 } else { expected }
+    }
+}
+
+/// Progress is shown as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Progress(Option<(Sender<()>, JoinHandle<()>)>);
+
+impl Progress {
+    /// Starts to show what `monitor` counts.
+    pub(crate) fn show(
+        activity: Activity,
+        console: &Arc<Console>,
+        monitor: &Arc<Monitor>,
+        clock: &Arc<dyn Clock>,
+    ) -> Progress {
+        if console.loudness == Loudness::Quiet {
+            return Progress(None);
+        }
+        let (end, ended) = bounded(0);
+        let console = Arc::clone(console);
+        let monitor = Arc::clone(monitor);
+        let clock = Arc::clone(clock);
+        let every = if console.is_terminal() { REDRAW } else { LOG_LINE };
+        let thread = thread::spawn(move || {
+            let mut course = Course::new(activity, clock.elapsed());
+            while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+                let now = course.at(clock.elapsed(), monitor.counts());
+                tell(&console, activity, &now);
+            }
+            console.erase();
+        });
+        Progress(Some((end, thread)))
+    }
+}
+
+fn tell(console: &Console, activity: Activity, now: &Now) {
+    if console.is_terminal() {
+        // The last column stays empty: some terminals wrap there.
+        console.draw(&line(activity, now, console.columns().saturating_sub(1)));
+    } else {
+        console.pass((line(activity, now, usize::MAX) + "\n").as_bytes());
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some((end, thread)) = self.0.take() {
+            drop(end);
+            // A line that could not be drawn is no reason to fail.
+            let _panicked = thread.join();
+        }
+    }
+}
+
+/// How far a run has come, by time.
+#[derive(Debug)]
+struct Course {
+    activity: Activity,
+    began: Duration,
+    /// Moments of the last seconds, and the bytes done until then.
+    recent: VecDeque<(Duration, u64)>,
+}
+
+/// A moment of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Now {
+    counts: Counts,
+    elapsed: Duration,
+    /// Bytes of the last seconds, and how many seconds.
+    recent: (u64, Duration),
+}
+
+impl Course {
+    fn new(activity: Activity, began: Duration) -> Course {
+        Course { activity, began, recent: VecDeque::from([(began, 0)]) }
+    }
+
+    fn at(&mut self, time: Duration, counts: Counts) -> Now {
+        let done = self.activity.done(&counts);
+        self.recent.push_back((time, done));
+        while let Some((second, _)) = self.recent.get(1)
+            && time.saturating_sub(*second) >= RATE_WINDOW
+        {
+            self.recent.pop_front();
+        }
+        let (since, before) = *self.recent.front().expect("the newest is within the window");
+        let bytes = done.saturating_sub(before);
+        let elapsed = time.saturating_sub(self.began);
+        Now { counts, elapsed, recent: (bytes, time.saturating_sub(since)) }
+    }
+}
+
+/// A part of the line, and how early it is given up: the higher, the earlier.
+type Part = (u8, String);
+
+fn line(activity: Activity, now: &Now, columns: usize) -> String {
+    let mut parts = parts(activity, now);
+    loop {
+        let words: Vec<&str> = parts.iter().map(|(_, words)| words.as_str()).collect();
+        let line = words.join("  ");
+        let least = parts.iter().enumerate().max_by_key(|(_, (rank, _))| *rank);
+        match least {
+            Some((at, _)) if line.chars().count() > columns && parts.len() > 1 => {
+                parts.remove(at);
+            }
+            _ => return line.chars().take(columns).collect(),
+        }
+    }
+}
+
+fn parts(activity: Activity, now: &Now) -> Vec<Part> {
+    let Now { counts, elapsed, recent: (recent_bytes, recent_time) } = now;
+    let (bytes, expected) = (activity.done(counts), activity.expected(counts));
+    let mut parts: Vec<Part> = Vec::new();
+    let mut part = |rank: u8, words: String| parts.push((rank, words));
+    part(8, units::stopwatch(elapsed.as_secs()));
+    if expected > 0 {
+        part(0, units::part(bytes, expected));
+        part(6, units::percent(bytes, expected));
+    } else {
+        part(0, units::size(bytes));
+    }
+    part(1, units::rate(*recent_bytes, *recent_time));
+    match activity {
+        Activity::BackingUp => {
+            let changed = counts.blocks_delta + counts.blocks_whole;
+            let all = counts.blocks_same + counts.blocks_zero + changed;
+            part(4, format!("{} same", units::percent(counts.blocks_same, all)));
+            part(3, format!("{} changed", units::percent(changed, all)));
+            part(2, format!("{} stored", units::size(counts.stored_bytes)));
+            if counts.pages_corrupt > 0 {
+                part(2, units::counted(counts.pages_corrupt, "corrupt page"));
+            }
+        }
+        Activity::Restoring => part(4, format!("{} read", units::size(counts.fetched_bytes))),
+        Activity::Verifying { .. } => {}
+    }
+    if let Some(left) = left(bytes, expected, *recent_bytes, *recent_time) {
+        part(2, format!("{} left", units::stopwatch(left)));
+    }
+    parts
+}
+
+/// Seconds until everything is done, at the present rate.
+fn left(bytes: u64, expected: u64, recent: u64, time: Duration) -> Option<u64> {
+    let remaining = expected.checked_sub(bytes).filter(|_| expected > 0 && recent > 0)?;
+    let seconds = u128::from(remaining) * time.as_millis() / u128::from(recent) / 1000;
+    u64::try_from(seconds).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> Now {
+        let counts = Counts {
+            stream_bytes: 2_738_000_000,
+            expected_bytes: 13_000_000_000,
+            stored_bytes: 13_700_000,
+            fetched_bytes: 99 << 20,
+            blocks_same: 90,
+            blocks_zero: 3,
+            blocks_delta: 6,
+            blocks_whole: 1,
+            ..Counts::default()
+        };
+        let recent = (3_303_000_000, Duration::from_secs(5));
+        Now { counts, elapsed: Duration::from_secs(62), recent }
+    }
+
+    #[test]
+    fn the_line_tells_everything_where_there_is_room() {
+        assert_eq!(
+            line(Activity::BackingUp, &now(), 120),
+            "1:02  2.55/12.1 GiB  21 %  630 MiB/s  90 % same  7 % changed  13.1 MiB stored  \
+             0:15 left"
+        );
+        assert_eq!(
+            line(Activity::Restoring, &now(), 120),
+            "1:02  2.55/12.1 GiB  21 %  630 MiB/s  99.0 MiB read  0:15 left"
+        );
+    }
+
+    #[test]
+    fn a_verification_counts_what_it_reads() {
+        let counts = Counts {
+            stream_bytes: 1 << 30,
+            fetched_bytes: 512 << 20,
+            expected_bytes: 1 << 30,
+            ..Counts::default()
+        };
+        let at = |passes| {
+            let now = Now { counts, ..now() };
+            line(Activity::Verifying { passes }, &now, 120)
+        };
+        assert_eq!(at(2), "1:02  1.50/2.00 GiB  75 %  630 MiB/s  0:00 left");
+        assert_eq!(at(1), "1:02  1.50 GiB  630 MiB/s");
+    }
+
+    #[test]
+    fn the_line_is_never_wider_than_the_terminal() {
+        assert_eq!(
+            line(Activity::BackingUp, &now(), 79),
+            "2.55/12.1 GiB  630 MiB/s  90 % same  7 % changed  13.1 MiB stored  0:15 left"
+        );
+        for columns in 0..130 {
+            assert!(line(Activity::BackingUp, &now(), columns).len() <= columns);
+        }
+    }
+
+    #[test]
+    fn the_rate_is_that_of_the_last_seconds() {
+        let mut course = Course::new(Activity::BackingUp, Duration::ZERO);
+        let counts = |stream_bytes| Counts { stream_bytes, ..Counts::default() };
+        for second in 1..=20 {
+            // Ten slow seconds, then fast ones.
+            let bytes = if second <= 10 { second } else { second * 1000 };
+            let now = course.at(Duration::from_secs(second), counts(bytes));
+            if second == 10 {
+                assert_eq!(now.recent, (5, Duration::from_secs(5)));
+            }
+            if second == 20 {
+                assert_eq!(now.recent, (5000, Duration::from_secs(5)));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_unknown_without_a_size_or_a_rate() {
+        let second = Duration::from_secs(1);
+        assert_eq!(left(10, 0, 5, second), None);
+        assert_eq!(left(10, 20, 0, second), None);
+        assert_eq!(left(10, 20, 5, second), Some(2));
+        assert_eq!(left(30, 20, 5, second), None);
+    }
+}

@@ -1,0 +1,296 @@
+//! A snapshot as people read it: what it is, how far it can be trusted, where it stands, what is in
+//! it.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use haulout::format::snapshot::Check;
+use haulout::format::snapshot::Positions;
+use haulout::format::snapshot::SnapshotKind;
+use haulout::ops::show::MemberLine;
+use haulout::repo::snapshots::StoredSnapshot;
+
+use crate::moment;
+use crate::text::Canvas;
+use crate::text::Cell;
+use crate::text::Column;
+use crate::text::Narrow;
+use crate::text::Side;
+use crate::text::Tone;
+use crate::text::clean;
+use crate::text::table;
+use crate::units;
+use crate::words;
+use crate::words::fact;
+
+/// Members that are shown unless all are wanted.
+pub(crate) const MEMBERS_SHOWN: usize = 30;
+
+/// Everything but the members.
+pub(crate) fn head(stored: &StoredSnapshot, canvas: Canvas) -> String {
+    let about = &stored.snapshot.about;
+    let kind = match about.kind {
+        SnapshotKind::Full => "full",
+        SnapshotKind::Incremental => "incremental",
+        SnapshotKind::Checkpoint => "checkpoint",
+    };
+    let heading = |text: &str| format!("{}\n", canvas.paint(Tone::Heading, text));
+    let mut out = heading(&format!("snapshot {}", stored.id()));
+    out += &fact("source", &about.source);
+    let time = moment::for_people(about.time);
+    out += &fact("time", &format!("{time}, began {}", moment::for_people(about.started)));
+    out += &fact("format", &format!("{}, {kind}", about.format));
+    if !about.tags.is_empty() {
+        out += &fact("tags", &about.tags.join(", "));
+    }
+    out += &fact("written", &format!("on {}, by {}", about.host, about.program));
+    for needed in &about.requires {
+        out += &fact("requires", needed);
+    }
+    let counts = &about.counters;
+    out += &fact("stream", &units::size(about.stream_bytes));
+    out += &fact("blocks", &words::blocks(counts));
+    let pages = words::pages(
+        counts.pages_verified,
+        counts.pages_unverifiable,
+        counts.pages_corrupt,
+        counts.pages_zero,
+    );
+    if let Some(pages) = pages {
+        out += &fact("pages", &pages);
+    }
+    out += &fact("stored", &units::size(about.stored_bytes));
+
+    let verdict = about.verdict.to_string();
+    let verdict = canvas.paint(words::tone(about.verdict), &verdict);
+    out.extend(["\n", &canvas.paint(Tone::Heading, "verdict"), " ", &verdict, "\n"]);
+    for reason in &about.reasons {
+        out.extend(["  because ", &clean(reason), "\n"]);
+    }
+    out += &checklist(&about.checks, canvas);
+    let positions = positions(&about.positions);
+    if !positions.is_empty() {
+        out.extend(["\n", &heading("positions"), &positions]);
+    }
+    out
+}
+
+fn checklist(checks: &[Check], canvas: Canvas) -> String {
+    let widest = checks.iter().map(|check| check.name.chars().count()).max().unwrap_or(0);
+    let line = |check: &Check| {
+        let (mark, tone) = match check.outcome.as_str() {
+            "passed" => ("[ok]", Tone::Good),
+            "failed" => ("[!!]", Tone::Bad),
+            "skipped" => ("[--]", Tone::Plain),
+            _ => ("[??]", Tone::Doubtful),
+        };
+        let (name, detail) = (clean(&check.name), clean(&check.detail));
+        format!("  {} {name:<widest$}  {detail}\n", canvas.paint(tone, mark))
+    };
+    checks.iter().map(line).collect()
+}
+
+fn positions(positions: &Positions) -> String {
+    let Positions {
+        backup_type,
+        from_lsn,
+        to_lsn,
+        last_lsn,
+        binlog_file,
+        binlog_position,
+        gtid,
+        galera,
+        server_version,
+        tool_version,
+        start_time,
+        end_time,
+        page_size,
+    } = positions;
+    let lsn = |value: &Option<u64>| value.map_or("?".to_owned(), |lsn| lsn.to_string());
+    let mut out = String::new();
+    let mut add = |label: &str, value: Option<String>| {
+        out += &value.map_or(String::new(), |value| fact(label, &value));
+    };
+    add("type", backup_type.clone());
+    let any_lsn = from_lsn.or(*to_lsn).or(*last_lsn);
+    add(
+        "LSN",
+        any_lsn.map(|_| {
+            let (from, to, last) = (lsn(from_lsn), lsn(to_lsn), lsn(last_lsn));
+            format!("pages from {from} to {to}, redo log up to {last}")
+        }),
+    );
+    add(
+        "binlog",
+        binlog_file.as_ref().map(|file| match binlog_position {
+            Some(position) => format!("{file}, position {position}"),
+            None => file.clone(),
+        }),
+    );
+    add("GTID", gtid.clone());
+    add("Galera", galera.clone());
+    add("server", server_version.clone());
+    add("tool", tool_version.clone());
+    add("began", start_time.clone());
+    add("ended", end_time.clone());
+    add("page size", page_size.map(|bytes| format!("{} KiB", bytes / 1024)));
+    out
+}
+
+const MEMBERS: [Column; 5] = [
+    Column { title: "SIZE", side: Side::Right, narrow: Narrow::Keep },
+    Column { title: "PAGES", side: Side::Right, narrow: Narrow::Keep },
+    Column { title: "CORRUPT", side: Side::Right, narrow: Narrow::Keep },
+    Column { title: "FORMAT", side: Side::Left, narrow: Narrow::Cut(16) },
+    Column { title: "FILE", side: Side::Left, narrow: Narrow::Keep },
+];
+
+fn row(member: &MemberLine) -> Vec<Cell> {
+    let counts = &member.pages;
+    let pages = counts.verified + counts.unverifiable + counts.corrupt + counts.zero;
+    let number = |number: u64| if number == 0 { String::new() } else { units::count(number) };
+    let mut path = member.path.clone();
+    if member.incarnation > 0 {
+        path.extend([" (incarnation ", &member.incarnation.to_string(), ")"]);
+    }
+    if !member.closed {
+        path += " (cut short)";
+    }
+    vec![
+        units::size(member.bytes).into(),
+        number(pages).into(),
+        Cell::toned(number(counts.corrupt), Tone::Bad),
+        member.format.as_str().into(),
+        path.into(),
+    ]
+}
+
+/// The largest of any number of members, in little memory.
+#[derive(Debug, Default)]
+pub(crate) struct Largest {
+    kept: BinaryHeap<Reverse<BySize>>,
+    seen: u64,
+}
+
+/// A member in the order of sizes.
+#[derive(Debug)]
+struct BySize(MemberLine);
+
+impl BySize {
+    fn key(&self) -> (u64, Reverse<(&str, u32)>) {
+        (self.0.bytes, Reverse((self.0.path.as_str(), self.0.incarnation)))
+    }
+}
+
+impl PartialEq for BySize {
+    fn eq(&self, other: &BySize) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for BySize {}
+
+impl PartialOrd for BySize {
+    fn partial_cmp(&self, other: &BySize) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for BySize {
+    fn cmp(&self, other: &BySize) -> std::cmp::Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl Largest {
+    /// Looks at one more.
+    pub(crate) fn take(&mut self, member: MemberLine) {
+        self.seen += 1;
+        self.kept.push(Reverse(BySize(member)));
+        if self.kept.len() > MEMBERS_SHOWN {
+            self.kept.pop();
+        }
+    }
+
+    /// The largest, largest first.
+    pub(crate) fn text(self, canvas: Canvas) -> String {
+        let mut out = format!("\n{}", canvas.paint(Tone::Heading, "files"));
+        let shown = self.kept.len();
+        if u64::try_from(shown).is_ok_and(|shown| shown < self.seen) {
+            let all = units::count(self.seen);
+            out.extend([", the ", &shown.to_string(), " largest of ", &all, " (all with -v)"]);
+        }
+        out.push('\n');
+        let rows: Vec<Vec<Cell>> =
+            self.kept.into_sorted_vec().iter().map(|Reverse(BySize(member))| row(member)).collect();
+        out + &table(&MEMBERS, &rows, canvas)
+    }
+}
+
+/// The heading of a list of all members.
+pub(crate) fn all_members_heading(canvas: Canvas) -> String {
+    format!("\n{}\n{}", canvas.paint(Tone::Heading, "files"), every_member(None, canvas))
+}
+
+/// A line of a list of all members, whose widths can't be known beforehand.
+pub(crate) fn every_member(member: Option<&MemberLine>, canvas: Canvas) -> String {
+    const WIDTHS: [usize; 4] = [8, 11, 7, 26];
+    let cells = member.map_or_else(
+        || MEMBERS.map(|column| Cell::toned(column.title, Tone::Heading)).to_vec(),
+        row,
+    );
+    crate::text::row(&MEMBERS, &WIDTHS, &cells, canvas)
+}
+
+#[cfg(test)]
+mod tests {
+    use haulout::format::record::PageCounts;
+
+    use super::*;
+
+    fn member(path: &str, bytes: u64) -> MemberLine {
+        MemberLine {
+            path: path.to_owned(),
+            incarnation: 0,
+            bytes,
+            format: String::new(),
+            pages: PageCounts::default(),
+            closed: true,
+        }
+    }
+
+    #[test]
+    fn the_largest_members_come_first_whatever_their_order() {
+        let mut largest = Largest::default();
+        for number in 0..100 {
+            largest.take(member(&format!("t{}", number * 37 % 100), number * 37 % 100));
+        }
+        let text = largest.text(Canvas::FILE);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[1], "files, the 30 largest of 100 (all with -v)");
+        assert_eq!(lines.len(), 3 + MEMBERS_SHOWN);
+        assert!(lines[3].trim_start().starts_with("99 B") && lines[3].ends_with("t99"), "{text}");
+        assert!(lines[32].ends_with("t70"), "{text}");
+    }
+
+    #[test]
+    fn a_member_that_is_odd_is_marked() {
+        let odd = MemberLine { incarnation: 2, closed: false, ..member("a", 1) };
+        let line = every_member(Some(&odd), Canvas::FILE);
+        assert!(line.ends_with("a (incarnation 2) (cut short)\n"), "{line}");
+    }
+
+    #[test]
+    fn positions_that_are_not_known_are_left_out() {
+        assert_eq!(positions(&Positions::default()), "");
+        let some = Positions {
+            to_lsn: Some(7),
+            binlog_file: Some("b.1".to_owned()),
+            ..Positions::default()
+        };
+        assert_eq!(
+            positions(&some),
+            "  LSN       pages from ? to 7, redo log up to ?\n  binlog    b.1\n"
+        );
+    }
+}

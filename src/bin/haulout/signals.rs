@@ -1,0 +1,86 @@
+//! What happens on Ctrl-C, SIGTERM and SIGHUP: the first one asks everything to stop, the second
+//! one does what it does to any program.
+//!
+//! A signal that whoever started this program chose to ignore (`nohup`, a shell's background job)
+//! stays ignored.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::thread;
+use std::time::Duration;
+
+use signal_hook::consts::SIGHUP;
+use signal_hook::consts::SIGINT;
+use signal_hook::consts::SIGTERM;
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
+
+use haulout::base::monitor::Monitor;
+use haulout::source::child::Killer;
+
+use crate::console::Console;
+use crate::proc_status;
+
+const TERMINAL_SETTLES: Duration = Duration::from_millis(20);
+
+/// The program's answer to signals.
+#[derive(Debug, Clone)]
+pub(crate) struct Stop {
+    monitor: Arc<Monitor>,
+    producer: Arc<Mutex<Option<Killer>>>,
+}
+
+impl Stop {
+    /// Starts to listen. What shall stop shares `monitor`.
+    pub(crate) fn listen(monitor: Arc<Monitor>, console: Arc<Console>) -> io::Result<Stop> {
+        let ignored = ignored();
+        let heard = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !ignored(*signal));
+        let mut signals = Signals::new(heard)?;
+        let stop = Stop { monitor, producer: Arc::default() };
+        let answering = stop.clone();
+        thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            let mut arrived = signals.forever();
+            if arrived.next().is_none() {
+                return;
+            }
+            // A terminal throws away what is written while it passes on a Ctrl-C, and with it the
+            // last words of this program.
+            thread::sleep(TERMINAL_SETTLES);
+            answering.now();
+            console.note("stopping cleanly; the same again stops at once");
+            for signal in arrived {
+                // If even that fails, the next signal tries again.
+                let _emulated = emulate_default_handler(signal);
+            }
+        })?;
+        Ok(stop)
+    }
+
+    /// Has this producer ended together with everything else.
+    pub(crate) fn ends(&self, producer: Killer) {
+        let mut slot = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.monitor.check().is_err() {
+            producer.terminate();
+        }
+        *slot = Some(producer);
+    }
+
+    fn now(&self) {
+        let slot = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
+        // First the wish, then the end of the producer: the end of its stream is then not taken for
+        // the end of a backup.
+        self.monitor.stop();
+        if let Some(producer) = &*slot {
+            producer.terminate();
+        }
+    }
+}
+
+/// Which signals were ignored when the program was started.
+fn ignored() -> impl Fn(i32) -> bool {
+    let mask = proc_status::field("SigIgn").and_then(|mask| u64::from_str_radix(&mask, 16).ok());
+    let mask = mask.unwrap_or(0);
+    move |signal| u32::try_from(signal - 1).is_ok_and(|bit| mask >> bit & 1 == 1)
+}

@@ -1,0 +1,600 @@
+//! The program as its users see it: arguments in, exit status, standard output and files out.
+//!
+//! Every test has a repository of its own. Most are not encrypted, because stretching a password is
+//! slow on purpose.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::io::Read;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Child;
+use std::process::Command;
+use std::process::Output;
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::Duration;
+
+use rustix::process::Pid;
+use rustix::process::Signal;
+use rustix::process::kill_process;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A directory with a repository in it.
+struct Place {
+    directory: TempDir,
+}
+
+impl Place {
+    fn empty() -> Place {
+        Place { directory: tempfile::tempdir().unwrap() }
+    }
+
+    /// With a repository that is not encrypted.
+    fn clear() -> Place {
+        let place = Place::empty();
+        place.ran(&["init", "--no-encryption", "-q"]).is(0).prints("");
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        let path = self.path(name);
+        fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_haulout"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("HAULOUT") {
+                command.env_remove(name);
+            }
+        }
+        command.env("HAULOUT_REPO", self.path("repo")).args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    fn ran(&self, arguments: &[&str]) -> Ran {
+        Ran::of(self.command(arguments), b"")
+    }
+
+    /// With a stream on standard input.
+    fn fed(&self, arguments: &[&str], stream: &[u8]) -> Ran {
+        Ran::of(self.command(arguments), stream)
+    }
+
+    /// Backs up what a shell script prints.
+    fn backed_up(&self, script: &str) -> Ran {
+        self.ran(&["backup", "--source", "db", "--json", "--", "sh", "-c", script])
+    }
+
+    fn started(&self, arguments: &[&str], stdin: Stdio) -> Child {
+        let mut command = self.command(arguments);
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    fn snapshots(&self) -> Vec<Value> {
+        let listed = self.ran(&["snapshots", "--json"]).is(0).json();
+        listed.as_array().unwrap().clone()
+    }
+
+    fn objects(&self, kind: &str) -> Vec<PathBuf> {
+        let mut found = vec![self.path("repo").join(kind)];
+        while let Some(folder) = found.iter().position(|path| path.is_dir()) {
+            let entries = fs::read_dir(found.swap_remove(folder)).unwrap();
+            found.extend(entries.map(|entry| entry.unwrap().path()));
+        }
+        found.retain(|path| path.exists());
+        found
+    }
+}
+
+/// What came of a command.
+struct Ran {
+    output: Output,
+}
+
+impl Ran {
+    fn of(mut command: Command, stream: &[u8]) -> Ran {
+        if !stream.is_empty() {
+            command.stdin(Stdio::piped());
+        }
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stdin = child.stdin.take();
+        let output = std::thread::scope(|scope| {
+            // A program that refuses to read is judged by its exit status.
+            scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(stream)));
+            child.wait_with_output().unwrap()
+        });
+        Ran { output }
+    }
+
+    #[track_caller]
+    fn is(self, status: i32) -> Ran {
+        assert_eq!(self.output.status.code(), Some(status), "{}{}", self.out(), self.err());
+        self
+    }
+
+    #[track_caller]
+    fn prints(self, text: &str) -> Ran {
+        assert_eq!(self.out(), text, "{}", self.err());
+        self
+    }
+
+    #[track_caller]
+    fn says(self, text: &str) -> Ran {
+        assert!(self.err().contains(text), "{text}: {}", self.err());
+        self
+    }
+
+    fn out(&self) -> String {
+        String::from_utf8_lossy(&self.output.stdout).into_owned()
+    }
+
+    fn err(&self) -> String {
+        String::from_utf8_lossy(&self.output.stderr).into_owned()
+    }
+
+    #[track_caller]
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out()).unwrap_or_else(|e| panic!("{e}: {}", self.out()))
+    }
+
+    #[track_caller]
+    fn error_kind(&self) -> String {
+        let error = &self.json()["error"];
+        assert!(error["message"].is_string() && error["causes"].is_array(), "{error}");
+        assert!(error["hint"].as_str().is_some_and(|hint| hint.len() > 10), "{error}");
+        error["kind"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Bytes that can't be compressed, the same ones for the same seed.
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    (0..length.div_ceil(8)).flat_map(|_| next()).take(length).collect()
+}
+
+/// A file as mbstream frames: one payload and its end.
+fn mbstream_file(path: &str, content: &[u8]) -> Vec<u8> {
+    let head = |kind: u8| {
+        let mut head = b"XBSTCK01\0".to_vec();
+        head.push(kind);
+        head.extend(u32::try_from(path.len()).unwrap().to_le_bytes());
+        head.extend(path.as_bytes());
+        head
+    };
+    let mut out = head(b'P');
+    out.extend(u64::try_from(content.len()).unwrap().to_le_bytes());
+    out.extend(0_u64.to_le_bytes());
+    out.extend(crc32fast::hash(content).to_le_bytes());
+    out.extend(content);
+    out.extend(head(b'E'));
+    out
+}
+
+fn mbstream(files: &[(&str, &[u8])]) -> Vec<u8> {
+    files.iter().flat_map(|(path, content)| mbstream_file(path, content)).collect()
+}
+
+#[track_caller]
+fn wait_for(what: &str, mut happened: impl FnMut() -> bool) {
+    for _ in 0..600 {
+        if happened() {
+            return;
+        }
+        sleep(Duration::from_millis(50));
+    }
+    panic!("{what} did not happen");
+}
+
+fn signal(child: &Child, signal: Signal) {
+    let id = i32::try_from(child.id()).unwrap();
+    kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
+}
+
+fn runs(pid_file: &Path) -> bool {
+    let pid = fs::read_to_string(pid_file).unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.trim()));
+    // What nobody has waited for yet is as good as gone.
+    status.is_ok_and(|status| !status.contains("State:\tZ"))
+}
+
+#[test]
+fn a_stream_goes_in_and_the_same_stream_comes_out() {
+    let place = Place::clear();
+    let stream = noise(1, 3_000_000);
+    let file = place.file("stream", &stream);
+    let made = place.backed_up(&format!("cat {file}")).is(0).json();
+    assert_eq!(made["verdict"], "complete");
+    assert_eq!(made["stream_bytes"], 3_000_000);
+
+    let id = made["snapshot"].as_str().unwrap();
+    for wanted in [id, &id[..8], "latest", "db@latest"] {
+        let restored = place.ran(&["restore", wanted, "--stdout"]).is(0);
+        assert!(restored.output.stdout == stream, "{wanted}");
+    }
+    place.ran(&["verify", "--depth", "pages"]).is(0);
+    let again = place.backed_up(&format!("cat {file}")).is(0).json();
+    assert_eq!(again["blocks"]["whole"], 0, "{again}");
+    assert!(again["stored_bytes"].as_u64().unwrap() < 10_000, "{again}");
+}
+
+#[test]
+fn the_fields_of_a_backup_are_what_scripts_expect() {
+    let place = Place::clear();
+    let arguments = ["backup", "--source", "db", "--tag", "a", "--tag", "b", "--json"];
+    let made = place.fed(&arguments, &noise(1, 50_000)).is(0).json();
+    for (name, value) in [
+        ("source", Value::from("db")),
+        ("verdict", "unattested".into()),
+        ("format", "raw".into()),
+        ("stream_bytes", 50_000.into()),
+        ("tags", vec!["a", "b"].into()),
+        ("new_source", false.into()),
+    ] {
+        assert_eq!(made[name], value, "{name}: {made}");
+    }
+    for name in ["stored_bytes", "peak_memory_bytes", "objects"] {
+        assert!(made[name].as_u64().is_some_and(|number| number > 0), "{name}: {made}");
+    }
+    for name in ["zero", "same", "delta", "whole"] {
+        assert!(made["blocks"][name].is_u64(), "{name}: {made}");
+    }
+    for name in ["verified", "unverifiable", "corrupt"] {
+        assert!(made["pages"][name].is_u64(), "{name}: {made}");
+    }
+    assert!(made["seconds"].is_f64() && made["reasons"][0].is_string(), "{made}");
+
+    let [listed] = place.snapshots().try_into().unwrap();
+    assert_eq!(listed["id"], made["snapshot"]);
+    for name in ["source", "format", "verdict", "stream_bytes", "tags"] {
+        assert_eq!(listed[name], made[name], "{name}: {listed}");
+    }
+    let time = listed["time"].as_str().unwrap();
+    assert!(time.len() == 20 && time.ends_with('Z') && time.contains('T'), "{time}");
+    assert!(listed["stored_bytes"].is_u64(), "{listed}");
+
+    let shown = place.ran(&["show", "latest", "--json"]).is(0).json();
+    assert_eq!(shown["id"], made["snapshot"]);
+    assert_eq!(shown["members"][0]["bytes"], 50_000);
+    assert!(shown["checks"].is_array() && shown["positions"].is_object(), "{shown}");
+}
+
+#[test]
+fn files_of_an_mbstream_come_back_as_files() {
+    let place = Place::clear();
+    let (data, text) = (noise(1, 700_000), b"[mysqld]\n".as_slice());
+    let files = [("app/data.bin", data.as_slice()), ("my.cnf", text), ("app/empty", b"")];
+    let stream = mbstream(&files);
+    // It is no whole backup of a server, and says so.
+    let made = place.fed(&["backup", "--source", "db", "--json"], &stream).is(3).json();
+    assert_eq!(made["format"], "mbstream");
+    assert_eq!(made["verdict"], "partial");
+    assert_eq!(made["members"], 3);
+    let id = made["snapshot"].as_str().unwrap();
+
+    let target = place.path("target");
+    let restored = place.ran(&["restore", id, "--to", target.to_str().unwrap(), "--json"]).is(3);
+    assert_eq!(restored.json()["files"], 3);
+    restored.says("is partial");
+    for (path, content) in files {
+        assert!(fs::read(target.join(path)).unwrap() == content, "{path}");
+    }
+    let one = place.path("one");
+    place.ran(&["restore", id, "--to", one.to_str().unwrap(), "--include", "*.cnf", "-q"]).is(3);
+    assert!(one.join("my.cnf").exists() && !one.join("app/data.bin").exists());
+    let same = place.ran(&["restore", id, "--stdout"]).is(3);
+    assert!(same.output.stdout == stream);
+
+    let full = place.ran(&["restore", id, "--to", target.to_str().unwrap(), "--json"]).is(1);
+    assert_eq!(full.error_kind(), "occupied");
+    let shown = place.ran(&["show", id]).is(0).out();
+    assert!(shown.contains("app/data.bin") && shown.contains("verdict partial"), "{shown}");
+    let every = place.ran(&["show", id, "-v"]).is(0).out();
+    assert!(every.ends_with("my.cnf\n"), "{every}");
+}
+
+#[test]
+fn a_failing_producer_leaves_a_partial_snapshot_that_is_never_latest() {
+    let place = Place::clear();
+    place.backed_up("echo good").is(0);
+    let made = place.backed_up("echo bad; echo disk on fire >&2; exit 7").is(3).json();
+    assert_eq!(made["verdict"], "partial");
+    assert!(made["reasons"][0].as_str().unwrap().contains("status 7"), "{made}");
+    place.ran(&["restore", "latest", "--stdout"]).is(0).prints("good\n");
+    assert_eq!(place.snapshots().len(), 2);
+}
+
+#[test]
+fn a_producer_is_heard_unless_it_shall_be_quiet_and_all_is_well() {
+    let place = Place::clear();
+    let quietly = |script| place.ran(&["backup", "-q", "--source", "db", "--", "sh", "-c", script]);
+    place.backed_up("echo x; echo hello >&2").is(0).says("hello");
+    assert_eq!(quietly("echo x; echo hello >&2").is(0).prints("").err(), "");
+    quietly("echo x; echo on fire >&2; exit 1").is(3).says("on fire");
+}
+
+#[test]
+fn an_empty_stream_is_no_backup() {
+    let place = Place::clear();
+    assert_eq!(place.backed_up("true").is(1).error_kind(), "source");
+    let missing = place.ran(&["backup", "--json", "--", "/no/such/program"]).is(1);
+    assert_eq!(missing.error_kind(), "source");
+    assert!(place.snapshots().is_empty());
+}
+
+#[test]
+fn errors_are_told_to_people_and_to_programs() {
+    let place = Place::empty();
+    let told = place.ran(&["snapshots"]).is(1).prints("");
+    let lines: Vec<String> = told.err().lines().map(str::to_owned).collect();
+    assert!(lines[0].starts_with("error: there is no repository at "), "{lines:?}");
+    assert!(lines[1].starts_with("hint: "), "{lines:?}");
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert_eq!(place.ran(&["snapshots", "--json"]).is(1).error_kind(), "no-repository");
+
+    let place = Place::clear();
+    assert_eq!(place.ran(&["show", "latest", "--json"]).is(2).error_kind(), "usage");
+    assert_eq!(place.ran(&["--jso", "snapshots"]).is(2).out(), "");
+    assert_eq!(place.ran(&["--json", "restore", "latest"]).is(2).error_kind(), "usage");
+    let tight = ["snapshots", "--json", "--memory", "10M"];
+    assert_eq!(place.ran(&tight).is(2).error_kind(), "usage");
+    assert_eq!(place.ran(&["-r", "s3://x", "snapshots", "--json"]).is(2).error_kind(), "usage");
+    place.ran(&["backup", "--", "--json"]).is(1).prints("");
+}
+
+#[test]
+fn a_new_repository_is_not_mixed_with_anything() {
+    let place = Place::clear();
+    assert_eq!(place.ran(&["init", "--no-encryption", "--json"]).is(1).error_kind(), "occupied");
+    let place = Place::empty();
+    fs::create_dir_all(place.path("repo/photos")).unwrap();
+    assert_eq!(place.ran(&["init", "--no-encryption", "--json"]).is(1).error_kind(), "occupied");
+    fs::rename(place.path("repo/photos"), place.path("repo/lost+found")).unwrap();
+    let made = place.ran(&["init", "--no-encryption", "--json"]).is(0).json();
+    assert_eq!(made["encrypted"], false);
+}
+
+#[test]
+fn a_password_comes_from_a_file_a_command_or_the_environment() {
+    let place = Place::empty();
+    let file = place.file("password", "sesame\nignored\n");
+    assert_eq!(place.ran(&["init", "--json"]).is(1).error_kind(), "no-key");
+    let made = place.ran(&["init", "--password-file", &file, "--json"]).is(0).json();
+    assert_eq!(made["encrypted"], true);
+    let with = |arguments: &[&str], variable: &str, value: &str| {
+        let mut command = place.command(arguments);
+        command.env(variable, value);
+        Ran::of(command, b"")
+    };
+    let list = ["snapshots", "--json"];
+    with(&list, "HAULOUT_PASSWORD_FILE", &file).is(0);
+    with(&list, "HAULOUT_PASSWORD_COMMAND", "echo sesame").is(0);
+    with(&list, "HAULOUT_PASSWORD", "sesame").is(0);
+    place.ran(&["snapshots", "--password-command", "cat $HAULOUT_REPO/../password"]).is(0);
+    assert_eq!(with(&list, "HAULOUT_PASSWORD", "sesam").is(1).error_kind(), "wrong-key");
+    assert_eq!(place.ran(&list).is(1).error_kind(), "no-key");
+    let failing = with(&list, "HAULOUT_PASSWORD_COMMAND", "echo sesame; exit 3").is(1);
+    assert_eq!(failing.error_kind(), "no-key");
+    assert!(!(failing.out() + &failing.err()).contains("sesame"));
+}
+
+#[test]
+fn a_key_file_opens_a_repository_too() {
+    use haulout::base::entropy::OsEntropy;
+    use haulout::seal::holder::KeyFile;
+
+    let place = Place::empty();
+    let key = place.file("key", KeyFile::generate(&OsEntropy).to_text().as_bytes());
+    let other = place.file("other", KeyFile::generate(&OsEntropy).to_text().as_bytes());
+    place.ran(&["init", "--password-file", &key]).is(0);
+    let arguments = ["backup", "--password-file", &key];
+    place.fed(&arguments, b"some text").is(0);
+    place
+        .ran(&["restore", "latest", "--stdout", "--password-file", &key])
+        .is(0)
+        .prints("some text");
+    let wrong = place.ran(&["snapshots", "--json", "--password-file", &other]).is(1);
+    assert_eq!(wrong.error_kind(), "wrong-key");
+}
+
+#[test]
+fn a_producer_does_not_see_the_password() {
+    let place = Place::empty();
+    let mut init = place.command(&["init"]);
+    init.env("HAULOUT_PASSWORD", "sesame");
+    Ran::of(init, b"").is(0);
+    let mut backup = place.command(&["backup", "--", "sh", "-c", "env; cat /proc/$PPID/cmdline"]);
+    backup.env("HAULOUT_PASSWORD", "sesame");
+    Ran::of(backup, b"").is(0);
+    let mut restore = place.command(&["restore", "latest", "--stdout"]);
+    restore.env("HAULOUT_PASSWORD", "sesame");
+    let seen = Ran::of(restore, b"").is(0).out();
+    assert!(seen.contains("HAULOUT_REPO") && !seen.contains("sesame"), "{seen}");
+}
+
+#[test]
+fn a_signal_ends_producer_and_backup_and_leaves_no_snapshot() {
+    for asked in [Signal::TERM, Signal::INT, Signal::HUP] {
+        let place = Place::clear();
+        let pid = place.path("pid");
+        // The shell waits for a child of its own: both must go.
+        let script = format!("echo $$ > {0}; echo begun; sleep 1000; echo end", pid.display());
+        let arguments = ["backup", "--source", "db", "--", "sh", "-c", &script];
+        let child = place.started(&arguments, Stdio::null());
+        wait_for("the start", || fs::read(&pid).is_ok_and(|pid| pid.ends_with(b"\n")));
+        sleep(Duration::from_millis(200));
+        signal(&child, asked);
+        let ended = Ran { output: child.wait_with_output().unwrap() };
+        ended.is(1).says("error: stopped on request");
+        assert!(!runs(&pid), "the producer still runs");
+        assert!(place.snapshots().is_empty());
+    }
+}
+
+#[test]
+fn a_signal_ends_a_backup_whose_stream_stalls() {
+    let place = Place::clear();
+    let mut child = place.started(&["backup", "--source", "db"], Stdio::piped());
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&noise(1, 100_000)).unwrap();
+    sleep(Duration::from_millis(300));
+    signal(&child, Signal::TERM);
+    wait_for("the end", || child.try_wait().unwrap().is_some());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    drop(stdin);
+    assert!(place.snapshots().is_empty());
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let place = Place::clear();
+    let pid = place.path("pid");
+    // It takes the first signal for nothing, so that haulout waits for it.
+    let script = format!("trap '' TERM; echo $$ > {0}; echo x; sleep 3; sleep 3", pid.display());
+    let child = place.started(&["backup", "--", "sh", "-c", &script], Stdio::null());
+    wait_for("the start", || fs::read(&pid).is_ok_and(|pid| pid.ends_with(b"\n")));
+    sleep(Duration::from_millis(200));
+    signal(&child, Signal::TERM);
+    sleep(Duration::from_millis(500));
+    signal(&child, Signal::TERM);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), None, "{output:?}");
+}
+
+#[test]
+fn a_killed_backup_goes_on_from_its_checkpoint() {
+    let place = Place::clear();
+    let stream = noise(1, 8 << 20);
+    let arguments = ["backup", "--source", "db", "--checkpoint-bytes", "1MiB"];
+    let mut child = place.started(&arguments, Stdio::piped());
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&stream[..6 << 20]).unwrap();
+    wait_for("a checkpoint", || !place.objects("snapshots").is_empty());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    drop(stdin);
+    let checkpoint = place.snapshots().pop().unwrap();
+    assert_eq!(checkpoint["verdict"], "partial");
+    assert_eq!(checkpoint["kind"], "checkpoint");
+    assert_eq!(place.ran(&["show", "latest", "--json"]).is(2).error_kind(), "usage");
+
+    let made = place.fed(&["backup", "--source", "db", "--json"], &stream).is(0).json();
+    assert!(made["blocks"]["same"].as_u64().unwrap() > 0, "{made}");
+    let restored = place.ran(&["restore", "latest", "--stdout"]).is(0);
+    assert!(restored.output.stdout == stream);
+}
+
+#[test]
+fn a_reader_that_goes_away_makes_a_restore_fail_and_a_listing_not() {
+    let place = Place::clear();
+    place.fed(&["backup", "--source", "db"], &noise(1, 4 << 20)).is(0);
+    let mut child = place.started(&["restore", "latest", "--stdout"], Stdio::null());
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_exact(&mut [0; 1000]).unwrap();
+    drop(stdout);
+    let ended = Ran { output: child.wait_with_output().unwrap() };
+    ended.is(1).says("Broken pipe");
+
+    let mut child = place.started(&["snapshots"], Stdio::null());
+    drop(child.stdout.take());
+    let ended = Ran { output: child.wait_with_output().unwrap() };
+    assert_eq!(ended.is(0).err(), "");
+
+    let mut full = place.command(&["snapshots"]);
+    full.stdout(fs::File::options().write(true).open("/dev/full").unwrap());
+    assert_eq!(full.stderr(Stdio::null()).status().unwrap().code(), Some(1));
+}
+
+#[test]
+fn damage_is_found_named_and_healed() {
+    let place = Place::clear();
+    let stream = noise(1, 3 << 20);
+    place.fed(&["backup", "--source", "db"], &stream).is(0);
+    let largest = |paths: Vec<PathBuf>| {
+        paths.into_iter().max_by_key(|path| fs::metadata(path).unwrap().len()).unwrap()
+    };
+    let pack = largest(place.objects("packs"));
+    let mut bytes = fs::read(&pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::set_permissions(&pack, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&pack, bytes).unwrap();
+
+    place.ran(&["verify", "--depth", "objects"]).is(0);
+    let found = place.ran(&["verify", "--json"]).is(3).json();
+    let finding = &found["findings"][0];
+    assert!(finding["what"].is_string(), "{found}");
+    let failed = place.ran(&["restore", "latest", "--stdout"]).is(1);
+    assert!(stream.starts_with(&failed.output.stdout), "only verified bytes are written");
+
+    let again = place.fed(&["backup", "--source", "db", "--json"], &stream).is(3);
+    assert!(again.json()["blocks"]["healed"].as_u64().unwrap() > 0, "{}", again.out());
+    for snapshot in place.snapshots() {
+        let id = snapshot["id"].as_str().unwrap();
+        let restored = place.ran(&["restore", id, "--stdout"]).is(0);
+        assert!(restored.output.stdout == stream, "{id}");
+    }
+}
+
+#[test]
+fn a_new_source_among_others_is_announced() {
+    let place = Place::clear();
+    assert_eq!(place.fed(&["backup", "--source", "one", "-q"], b"text").is(0).err(), "");
+    place.fed(&["backup", "--source", "tow", "-q"], b"text").is(0).says("tow is new");
+    assert_eq!(place.fed(&["backup", "--source", "one", "-q"], b"text").is(0).err(), "");
+}
+
+#[test]
+fn preparing_is_part_of_a_restore() {
+    let place = Place::clear();
+    let stream = mbstream(&[("my.cnf", b"x")]);
+    place.fed(&["backup", "--source", "db", "-q"], &stream).is(3);
+    let id = place.snapshots()[0]["id"].as_str().unwrap().to_owned();
+    let restore = |name: &str, script: &str| {
+        let program = place.file(&format!("{name}.sh"), format!("#!/bin/sh\n{script}"));
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+        let target = place.path(name).to_str().unwrap().to_owned();
+        let options = ["--prepare", "--prepare-program", &program, "--json"];
+        place.ran(&[&["restore", &id, "--to", &target], options.as_slice()].concat())
+    };
+    let good = "d=${2#--target-dir=}
+        printf 'backup_type = log-applied\\nto_lsn = 77\\n' > $d/xtrabackup_checkpoints
+        echo 'completed OK!' >&2";
+    let prepared = restore("good", good).is(3).json();
+    assert_eq!(prepared["prepared"]["lsn"], 77, "{prepared}");
+    let failed = restore("bad", "echo 'it is broken' >&2; exit 1").is(1);
+    assert_eq!(failed.error_kind(), "prepare");
+    failed.says("it is broken");
+}
+
+#[test]
+fn help_and_version_are_for_strangers() {
+    let place = Place::empty();
+    for arguments in [&["--help"][..], &["-h"], &["help"], &["--version"]] {
+        assert!(!place.ran(arguments).is(0).out().is_empty());
+    }
+    for verb in ["init", "backup", "snapshots", "show", "restore", "verify"] {
+        let help = place.ran(&[verb, "--help"]).is(0).out();
+        assert!(help.contains("Example") && help.contains("HAULOUT_REPO"), "{help}");
+        assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+    }
+    let short = place.ran(&["backup", "-h"]).is(0).out();
+    assert!(!short.contains("--checkpoint-bytes"), "{short}");
+    place.ran(&[]).is(2).says("Usage");
+}
