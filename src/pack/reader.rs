@@ -1,12 +1,14 @@
 //! Reads blocks out of packs: by place, in batches, verified.
 //!
-//! A batch resolves its entries against the directories, sorts the frames that it needs, fetches neighbours of
-//! one pack with one read, opens and decompresses each frame once, and hands every block to the caller only
-//! after its hash was found right. What can't be had from its own pack is looked for in the pack's twin
-//! and in the places that moves records name; the hash decides.
+//! A batch resolves its entries against the directories, sorts the frames that it needs, fetches
+//! neighbours of one pack with one read, opens and decompresses each frame once, and hands every
+//! block to the caller only after its hash was found right. What can't be had from its own pack is
+//! looked for in the pack's twin and in the places that moves records name; the hash decides.
 //!
-//! Memory: directories and frames that several batches need are kept in bounded caches; a batch itself holds
-//! the frames of its own blocks, so its size is the caller's bound.
+//! Memory: directories and frames that several batches need are kept in bounded caches; a batch
+//! itself holds the frames of its own blocks, so its size is the caller's bound.
+
+mod batch;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -49,6 +51,9 @@ use crate::format::trailer::TRAILER_BYTES;
 use crate::format::trailer::Trailer;
 use crate::hash::BlockHasher;
 use crate::pack::cache::Cache;
+use crate::pack::reader::batch::Batch;
+use crate::pack::reader::batch::Plan;
+use crate::pack::reader::batch::produce;
 use crate::seal::ids::RunId;
 use crate::seal::keys::Keyring;
 use crate::seal::object::ObjectKind;
@@ -59,17 +64,18 @@ use crate::seal::section;
 use crate::seal::section::SectionHeader;
 use crate::seal::section::SectionOpener;
 use crate::seal::suite::Suite;
-use crate::store::name::ObjectName;
 use crate::store::Store;
+use crate::store::error::Category;
+use crate::store::error::StoreError;
+use crate::store::name::ObjectName;
 
-/// Frames of one pack that are at most this far apart are fetched with one read.
-const GAP_BYTES_MAX: u32 = 32 << 10;
-/// One read fetches at most this much.
-const READ_BYTES_MAX: u32 = 4 << 20;
 /// Decoded directories that are kept.
 const DIRECTORY_CACHE_BYTES: usize = 12 << 20;
 /// Opened frames of records, and frames of meta packs, that are kept.
 const FRAME_CACHE_BYTES: usize = 12 << 20;
+
+/// Takes the blocks of a batch: the number of the wanted one, and the block or why it can't be had.
+pub type BlockSink<'s> = dyn FnMut(usize, Result<&[u8]>) -> Result<()> + 's;
 
 /// An entry by the name of its pack.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -121,7 +127,8 @@ pub struct BaseBlock {
 }
 
 impl BaseBlock {
-    /// The base's bytes. They are unverified: what is decoded from them is verified by its own hash.
+    /// The base's bytes. They are unverified: what is decoded from them is verified by its own
+    /// hash.
     pub fn bytes(&self) -> &[u8] {
         &self.frame[self.at..self.at + self.length]
     }
@@ -153,7 +160,8 @@ pub fn twin_object(name: &PackName) -> ObjectName {
 
 fn object_under(folder: &str, name: &PackName) -> ObjectName {
     let hash = hex::encode(&name.0);
-    ObjectName::new(&format!("{folder}/{}/{hash}", &hash[..2])).expect("hexadecimal is a valid name")
+    ObjectName::new(&format!("{folder}/{}/{hash}", &hash[..2]))
+        .expect("hexadecimal is a valid name")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -278,7 +286,7 @@ impl Packs {
         };
         let opener = SectionOpener::new(&self.keyring, &header, &secret)
             .map_err(|e| Error::damaged(format!("pack {}", name.short()), e))?;
-        let text = self.open_directory(name, &opener, &trailer, sealed)?;
+        let text = open_directory(name, &opener, &trailer, sealed)?;
         let directory = Directory::decode(&text).map_err(damaged)?;
         if directory.frames_bytes() != u64::from(trailer.frames_bytes) {
             return Err(damaged(Malformed {
@@ -289,22 +297,13 @@ impl Packs {
         Ok(OpenPack { name: *name, class: trailer.class, object, directory, opener })
     }
 
-    fn open_directory(
+    /// The secret of a section's run: remembered, from the pack's own copies, or from `runs/`.
+    fn secret(
         &self,
         name: &PackName,
-        opener: &SectionOpener,
         trailer: &Trailer,
-        sealed: &[u8],
-    ) -> Result<Vec<u8>> {
-        let mut text = Vec::new();
-        opener
-            .open_into(section::FrameKind::Directory, trailer.frames, sealed, &mut text)
-            .map_err(|e| Error::damaged(format!("directory of pack {}", name.short()), e))?;
-        Ok(text)
-    }
-
-    /// The secret of a section's run: remembered, from the pack's own copies, or from `runs/`.
-    fn secret(&self, name: &PackName, trailer: &Trailer, copies: &[u8]) -> Result<Arc<ClassSecret>> {
+        copies: &[u8],
+    ) -> Result<Arc<ClassSecret>> {
         let run = RunId::new(trailer.run);
         if let Some(secret) = lock(&self.secrets).get(&(run, trailer.class)) {
             return Ok(Arc::clone(secret));
@@ -323,10 +322,8 @@ impl Packs {
 
     fn secret_of_run(&self, run: RunId, class: Class) -> Result<ClassSecret> {
         let object = run_object(run);
-        let bytes = self
-            .store
-            .get(&object, SMALL_OBJECT_BYTES_MAX)
-            .map_err(|e| unreadable(&object, e))?;
+        let bytes =
+            self.store.get(&object, SMALL_OBJECT_BYTES_MAX).map_err(|e| unreadable(&object, e))?;
         let record = RunRecord::decode(&bytes).map_err(|e| Error::damaged(&object, e))?;
         self.keyring.open_run(&record, class).map_err(|e| Error::damaged(&object, e))
     }
@@ -451,7 +448,8 @@ impl Packs {
                 names.push(meta.name);
             }
         });
-        // A store that can't list, or a record that can't be opened, leaves the entry as lost as it was.
+        // A store that can't list, or a record that can't be opened, leaves the entry as lost as it
+        // was.
         if listed.is_err() {
             return Vec::new();
         }
@@ -487,11 +485,7 @@ impl Packs {
     /// Hands every wanted block to `sink`, verified, in the order of `wanted`.
     ///
     /// A block that can't be had is handed over as the error; `sink` decides whether to go on.
-    pub fn read(
-        &self,
-        wanted: &[Wanted],
-        sink: &mut dyn FnMut(usize, Result<&[u8]>) -> Result<()>,
-    ) -> Result<()> {
+    pub fn read(&self, wanted: &[Wanted], sink: &mut BlockSink<'_>) -> Result<()> {
         let mut batch = Batch::new(self);
         let plans: Vec<Result<Plan>> = wanted.iter().map(|w| batch.plan(w.at)).collect();
         let frames = batch.load();
@@ -512,12 +506,7 @@ impl Packs {
     }
 
     /// The way for everything unusual: chains, twins, moved copies, and errors with their reason.
-    fn read_slowly(
-        &self,
-        number: usize,
-        want: &Wanted,
-        sink: &mut dyn FnMut(usize, Result<&[u8]>) -> Result<()>,
-    ) -> Result<()> {
+    fn read_slowly(&self, number: usize, want: &Wanted, sink: &mut BlockSink<'_>) -> Result<()> {
         match self.block(want.at, want.hash) {
             Ok(block) if wide(block.len()) == want.length => sink(number, Ok(&block)),
             Ok(_) => sink(number, Err(Error::damaged("a map", "a block has another length"))),
@@ -533,151 +522,6 @@ pub struct Chain {
     pub bytes: Vec<u8>,
     /// The whole block that it rests on in the end; its own place if it is whole.
     pub whole: Place,
-}
-
-/// How a block of a batch is made from the batch's frames.
-struct Plan {
-    own: (usize, Slot),
-    base: Option<(usize, Slot)>,
-}
-
-/// The frames that a batch needs, collected before any is read.
-struct Batch<'a> {
-    packs: &'a Packs,
-    opened: Vec<(Locator, Arc<OpenPack>)>,
-    /// Pack (index into `opened`) and frame; sorted and loaded at the end.
-    needs: Vec<(usize, u32)>,
-    found: HashMap<(usize, u32), usize>,
-}
-
-impl<'a> Batch<'a> {
-    fn new(packs: &'a Packs) -> Batch<'a> {
-        Batch { packs, opened: Vec::new(), needs: Vec::new(), found: HashMap::new() }
-    }
-
-    fn pack(&mut self, at: Locator) -> Result<usize> {
-        if let Some(known) = self.opened.iter().rposition(|(other, _)| other.pack == at.pack) {
-            return Ok(known);
-        }
-        let pack = self.packs.open(&self.packs.place(at)?.pack)?;
-        self.opened.push((at, pack));
-        Ok(self.opened.len() - 1)
-    }
-
-    fn need(&mut self, at: Locator) -> Result<(usize, Slot)> {
-        let pack = self.pack(at)?;
-        let slot = *find(&self.opened[pack].1, at.entry)?.0;
-        Ok((self.need_frame(pack, slot.frame), slot))
-    }
-
-    fn need_frame(&mut self, pack: usize, frame: u32) -> usize {
-        let needs = &mut self.needs;
-        *self.found.entry((pack, frame)).or_insert_with(|| {
-            needs.push((pack, frame));
-            needs.len() - 1
-        })
-    }
-
-    fn plan(&mut self, at: Locator) -> Result<Plan> {
-        let own = self.need(at)?;
-        let Some(base) = own.1.base else { return Ok(Plan { own, base: None }) };
-        let pack = self.pack(at)?;
-        let name = self.opened[pack].1.directory.base_packs[index(base.pack)];
-        let known = self.packs.table().find(&name);
-        let pack = known.ok_or_else(|| Error::damaged("a map", "a base is in an unknown pack"))?;
-        let base = self.need(Locator { pack, entry: base.entry })?;
-        Ok(Plan { own, base: Some(base) })
-    }
-
-    /// Reads, opens and decompresses every needed frame; results stand as the needs were numbered.
-    fn load(&self) -> Vec<Result<Arc<Vec<u8>>>> {
-        let mut order: Vec<usize> = (0..self.needs.len()).collect();
-        order.sort_unstable_by_key(|need| self.needs[*need]);
-        let mut out: Vec<Option<Result<Arc<Vec<u8>>>>> =
-            std::iter::repeat_with(|| None).take(order.len()).collect();
-        let mut decoder = WholeDecoder::new();
-        let mut rest = order.as_slice();
-        while let Some(&first) = rest.first() {
-            let (pack, number) = self.needs[first];
-            let key = (self.opened[pack].1.object.clone(), number);
-            if let Some(frame) = lock(&self.packs.frames).get(&key) {
-                out[first] = Some(Ok(frame));
-                rest = &rest[1..];
-                continue;
-            }
-            let count = self.together(rest);
-            self.load_run(&rest[..count], &mut decoder, &mut out);
-            rest = &rest[count..];
-        }
-        out.into_iter().map(|frame| frame.expect("every need was in the order")).collect()
-    }
-
-    /// How many of the next needs one read can fetch.
-    fn together(&self, order: &[usize]) -> usize {
-        let (pack, number) = self.needs[order[0]];
-        let frames = &self.opened[pack].1.directory.frames;
-        let first = frames[index(number)];
-        let mut end = first.at + first.stored;
-        let joins = |need: &&usize| -> bool {
-            let (other, number) = self.needs[**need];
-            if other != pack {
-                return false;
-            }
-            let frame = frames[index(number)];
-            let near = frame.at - end <= GAP_BYTES_MAX
-                && frame.at + frame.stored - first.at <= READ_BYTES_MAX;
-            end = frame.at + frame.stored;
-            near
-        };
-        1 + order[1..].iter().take_while(joins).count()
-    }
-
-    fn load_run(
-        &self,
-        run: &[usize],
-        decoder: &mut WholeDecoder,
-        out: &mut [Option<Result<Arc<Vec<u8>>>>],
-    ) {
-        let pack = &self.opened[self.needs[run[0]].0].1;
-        let frame = |need: usize| pack.directory.frames[index(self.needs[need].1)];
-        let first = frame(run[0]);
-        let last = frame(run[run.len() - 1]);
-        let from = wide(PREAMBLE_BYTES) + u64::from(first.at);
-        let to = wide(PREAMBLE_BYTES) + u64::from(last.at) + u64::from(last.stored);
-        let fetched = self.packs.fetch(&pack.object, from, to);
-        for &need in run {
-            let number = self.needs[need].1;
-            let opened = match &fetched {
-                Ok(bytes) => {
-                    let frame = frame(need);
-                    let sealed = slice(bytes, frame.at - first.at, frame.stored)
-                        .expect("the range spans its frames");
-                    open_frame(pack, number, sealed, decoder).map(|raw| {
-                        let raw = Arc::new(raw);
-                        self.packs.keep(pack, number, &frame, &raw);
-                        raw
-                    })
-                }
-                Err(error) => Err(Error::new(error.kind(), error.to_string())),
-            };
-            out[need] = Some(opened);
-        }
-    }
-}
-
-fn produce<'d, 'f: 'd>(
-    plan: &Plan,
-    frames: &'f [Result<Arc<Vec<u8>>>],
-    decoder: &'d mut DeltaDecoder<'f>,
-) -> Option<&'d [u8]> {
-    let (own, slot) = &plan.own;
-    let record = slice(frames[*own].as_ref().ok()?, slot.at, slot.record)?;
-    let Some((base, base_slot)) = &plan.base else { return Some(record) };
-    if base_slot.base.is_some() {
-        return None;
-    }
-    let base = slice(frames[*base].as_ref().ok()?, base_slot.at, base_slot.record)?;
-    decoder.decode(record, base, index(slot.length)).ok()
 }
 
 fn slice(bytes: &[u8], at: u32, length: u32) -> Option<&[u8]> {
@@ -699,6 +543,19 @@ fn unwind(pack: &OpenPack, whole: Vec<u8>, deltas: &[(Vec<u8>, u32)]) -> Result<
         let block = decoder.decode(text, &base, index(*length)).map_err(|e| pack.damaged(e))?;
         Ok(block.to_vec())
     })
+}
+
+fn open_directory(
+    name: &PackName,
+    opener: &SectionOpener,
+    trailer: &Trailer,
+    sealed: &[u8],
+) -> Result<Vec<u8>> {
+    let mut text = Vec::new();
+    opener
+        .open_into(section::FrameKind::Directory, trailer.frames, sealed, &mut text)
+        .map_err(|e| Error::damaged(format!("directory of pack {}", name.short()), e))?;
+    Ok(text)
 }
 
 fn open_frame(
@@ -745,11 +602,15 @@ pub fn run_object(run: RunId) -> ObjectName {
     ObjectName::new(&format!("runs/{run}")).expect("hexadecimal is a valid name")
 }
 
-fn unreadable(object: &ObjectName, cause: crate::store::error::StoreError) -> Error {
+fn unreadable(object: &ObjectName, cause: StoreError) -> Error {
     let kind = match cause.category() {
-        crate::store::error::Category::NotFound => ErrorKind::Missing,
-        crate::store::error::Category::Damaged => ErrorKind::Damaged,
-        _ => ErrorKind::Store,
+        Category::NotFound => ErrorKind::Missing,
+        Category::Damaged => ErrorKind::Damaged,
+        Category::Full
+        | Category::Denied
+        | Category::Conflict
+        | Category::Transient
+        | Category::Other => ErrorKind::Store,
     };
     Error::new(kind, format!("cannot read {object}")).because(cause)
 }

@@ -181,13 +181,13 @@ impl PackWriter {
             None => {
                 self.sealer.seal(kind, &mut text);
             }
-            Some((opener, opened)) => {
+            Some((opener, back)) => {
                 let before = text.clone();
                 let ordinal = self.sealer.seal(kind, &mut text);
                 opener
-                    .open_into(kind, ordinal, &text, opened)
+                    .open_into(kind, ordinal, &text, back)
                     .map_err(|e| miscomputed("a sealed frame").because(e))?;
-                if *opened != before {
+                if *back != before {
                     return Err(miscomputed("a sealed frame"));
                 }
             }
