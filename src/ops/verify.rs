@@ -1,11 +1,12 @@
-//! Verifies a repository: from names and sizes to decoding every block and checking every page again.
+//! Verifies a repository: from names and sizes to decoding every block and checking every page
+//! again.
 //!
-//! Every depth includes those before it. What is wrong is told in terms of snapshot, file and blocks, because
-//! that is what an operator has lost; and it is recorded under `damage/`, so that the next backup stores those
-//! blocks again.
+//! Every depth includes those before it. What is wrong is told in terms of snapshot, file and
+//! blocks, because that is what an operator has lost; and it is recorded under `damage/`, so that
+//! the next backup stores those blocks again.
 //!
-//! A block that several snapshots share is read once: entries that were found good are remembered, one bit each,
-//! as long as that fits into [`SEEN_BYTES_MAX`].
+//! A block that several snapshots share is read once: entries that were found good are remembered,
+//! one bit each, as long as that fits into 32 MiB.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -115,6 +116,10 @@ pub struct VerifyReport {
 #[derive(Debug, Default)]
 struct Bad {
     packs: HashSet<PackName>,
+    /// Packs that are not there, told only if something is lost with them: it may have been healed.
+    missing: Vec<(PackName, Finding)>,
+    /// Packs with which something is lost.
+    culprits: HashSet<PackName>,
     entries: BTreeMap<PackName, Vec<EntryNumber>>,
 }
 
@@ -162,7 +167,7 @@ impl Verification<'_> {
         if report.findings.len() < FINDINGS_MAX {
             report.findings.push(finding);
         } else if let Some(last) = report.findings.last_mut() {
-            last.what = "and more findings like these".to_owned();
+            "and more findings like these".clone_into(&mut last.what);
         }
     }
 
@@ -244,7 +249,12 @@ impl Verification<'_> {
                 None => good += 1,
                 Some(problem) => {
                     let what = format!("{object} {problem}");
-                    self.find(Finding { snapshot: None, member: None, pages: Vec::new(), what });
+                    let finding = Finding { snapshot: None, member: None, pages: Vec::new(), what };
+                    if record.class == Class::Data && !listed.contains_key(object) {
+                        lock(&self.bad).missing.push((record.name, finding));
+                    } else {
+                        self.find(finding);
+                    }
                 }
             }
         }
@@ -274,7 +284,7 @@ impl Verification<'_> {
             }
         };
         if let Err(error) = contents.read_inner("script", &mut |_| self.monitor.check()) {
-            self.keep_going(error, |what| self.find_about(stored, what))?;
+            keep_going(error, |what| self.find_about(stored, what))?;
         }
         let mut cursor = contents.table().cursor();
         let plan = |sender: &mut windows::Sender<MemberWindow>| loop {
@@ -282,7 +292,7 @@ impl Verification<'_> {
                 Ok(Some(record)) => record,
                 Ok(None) => return Ok(()),
                 Err(error) => {
-                    return self.keep_going(error, |what| self.find_about(stored, what));
+                    return keep_going(error, |what| self.find_about(stored, what));
                 }
             };
             self.plan_member(&contents, stored, record, sender)?;
@@ -302,14 +312,6 @@ impl Verification<'_> {
         Ok(())
     }
 
-    fn keep_going(&self, error: Error, tell: impl FnOnce(String)) -> Result<()> {
-        if error.kind() == ErrorKind::Cancelled {
-            return Err(error);
-        }
-        tell(chain_of(&error));
-        Ok(())
-    }
-
     fn plan_member(
         &self,
         contents: &Contents,
@@ -322,8 +324,7 @@ impl Verification<'_> {
             Depth::Pages => pages::check_of_record(record.page_format, record.first_page),
             Depth::Objects | Depth::Stored | Depth::Blocks => PageCheck::None,
         };
-        let empty =
-            || MemberWindow { member: member.clone(), check, blocks: Vec::new(), bytes: 0 };
+        let empty = || MemberWindow { member: member.clone(), check, blocks: Vec::new(), bytes: 0 };
         let mut window = empty();
         let mut entries = contents.entries(record);
         loop {
@@ -332,7 +333,7 @@ impl Verification<'_> {
                 Ok(Some(block)) => window.push(block),
                 Ok(None) => break,
                 Err(error) => {
-                    self.keep_going(error, |what| {
+                    keep_going(error, |what| {
                         let snapshot = Some(stored.id());
                         let member = Some(member.clone());
                         self.find(Finding { snapshot, member, pages: Vec::new(), what });
@@ -381,8 +382,12 @@ impl Verification<'_> {
         if lost(&place) || base.as_ref().is_some_and(lost) {
             drop(bad);
             // A healing copy makes it good again, which only reading can tell.
-            let copies = contents.packs().copies_of(place);
-            return Ok(if copies.is_empty() { Known::Bad } else { Known::Nothing });
+            if !contents.packs().copies_of(place).is_empty() {
+                return Ok(Known::Nothing);
+            }
+            let packs = [Some(place), base].into_iter().flatten().map(|place| place.pack);
+            lock(&self.bad).culprits.extend(packs);
+            return Ok(Known::Bad);
         }
         drop(bad);
         Ok(if self.was_seen(&place) { Known::Good } else { Known::Nothing })
@@ -414,7 +419,9 @@ impl Verification<'_> {
                 Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
                 Err(error) => {
                     broken.add(block.number, &chain_of(&error));
-                    lock(&self.bad).entries.entry(place.pack).or_default().push(place.entry);
+                    let mut bad = lock(&self.bad);
+                    bad.culprits.insert(place.pack);
+                    bad.entries.entry(place.pack).or_default().push(place.entry);
                 }
             }
             Ok(())
@@ -451,6 +458,11 @@ impl Verification<'_> {
     /// Tells later runs what must be stored again.
     fn record_damage(&self) -> Result<()> {
         let bad = std::mem::take(&mut *lock(&self.bad));
+        for (name, finding) in bad.missing {
+            if bad.culprits.contains(&name) {
+                self.find(finding);
+            }
+        }
         let listed = self.list_packs()?;
         // A pack that is not there needs no record: every run lists the packs.
         let present = |name: &&PackName| listed.contains_key(&pack_object(name));
@@ -463,8 +475,12 @@ impl Verification<'_> {
         let mut recorded = 0;
         for (name, damage) in whole.chain(parts) {
             let text = damage.encode();
-            let record =
-                seal_record(self.repository.keyring(), ObjectKind::Damage, (&name, &text), &**self.repository.entropy())?;
+            let record = seal_record(
+                self.repository.keyring(),
+                ObjectKind::Damage,
+                (&name, &text),
+                &**self.repository.entropy(),
+            )?;
             let (object, bytes) = record.named("damage", &name);
             self.repository
                 .store()
@@ -475,6 +491,15 @@ impl Verification<'_> {
         lock(&self.report).recorded = recorded;
         Ok(())
     }
+}
+
+/// Tells of an error, unless it is the wish to stop.
+fn keep_going(error: Error, tell: impl FnOnce(String)) -> Result<()> {
+    if error.kind() == ErrorKind::Cancelled {
+        return Err(error);
+    }
+    tell(chain_of(&error));
+    Ok(())
 }
 
 /// What is known of a block before it is read.
