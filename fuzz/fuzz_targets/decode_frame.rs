@@ -1,0 +1,56 @@
+//! Any compressed text: exactly the stated bytes or an error; and what was encoded comes back.
+
+#![no_main]
+
+use haulout::base::limits::FRAME_RAW_BYTES_MAX;
+use haulout::encode::{
+    Compress, DeltaCoder, DeltaDecoder, Level, ReadBack, WholeCoder, WholeDecoder,
+};
+use haulout::format::directory::Codec;
+use haulout::hash::BlockHasher;
+use haulout_fuzz::{Input, graft, narrow};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let mut input = Input(data);
+    let mode = input.byte();
+    // Readers refuse what is longer before they come here.
+    let length = narrow(input.number() % 64 << (mode % 16)) % FRAME_RAW_BYTES_MAX;
+    let base = input.piece().repeat(1 + usize::from(mode));
+    match mode % 3 {
+        0 => decode(input.rest(), &base, length),
+        1 => {
+            let block = input.piece().to_vec();
+            let hasher = BlockHasher::new([4; 32]);
+            let hash = hasher.hash(&block);
+            let mut coder = WholeCoder::new(Level::AUTO, ReadBack::On, hasher.clone());
+            let blocks = vec![(hash, block.len())];
+            let frame = coder.encode(&block, blocks, Compress::Try).expect("it is read back");
+            let (codec, text) = (frame.codec(), frame.into_text());
+            decode(&graft(&text, &mut input), &base, block.len());
+            let back = WholeDecoder::new().decode(codec, text, block.len());
+            assert_eq!(back, Ok(block));
+        }
+        _ => {
+            let block = [&base, input.piece()].concat();
+            let hasher = BlockHasher::new([4; 32]);
+            let hash = hasher.hash(&block);
+            let mut coder = DeltaCoder::new(ReadBack::On, hasher);
+            let Ok(Some(delta)) = coder.encode(&block, hash, &base) else { return };
+            decode(&graft(delta.text(), &mut input), &base, block.len());
+            let mut decoder = DeltaDecoder::new();
+            assert_eq!(decoder.decode(delta.text(), &base, block.len()), Ok(&block[..]));
+        }
+    }
+});
+
+fn decode(text: &[u8], base: &[u8], length: usize) {
+    if let Ok(out) = DeltaDecoder::new().decode(text, base, length) {
+        assert_eq!(out.len(), length);
+    }
+    for codec in [Codec::Raw, Codec::Zstd, Codec::ZstdPrefix] {
+        if let Ok(out) = WholeDecoder::new().decode(codec, text.to_vec(), length) {
+            assert_eq!(out.len(), length);
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Any text as a name or an id: what is accepted stays inside the store and has one spelling.
+
+#![no_main]
+
+use haulout::base::hex;
+use haulout::parse::StreamPath;
+use haulout::seal::ids::{HolderId, RepositoryId, RunId};
+use haulout::store::name::ObjectName;
+use libfuzzer_sys::fuzz_target;
+use std::path::{Component, Path};
+
+fuzz_target!(|data: &[u8]| {
+    if let Ok(path) = StreamPath::new(data) {
+        let text = String::from_utf8_lossy(path.as_bytes()).into_owned();
+        assert!(stays_inside(&text), "no member leaves the directory that it is restored to");
+        assert!(path.names().all(|name| !name.is_empty() && name != b".."));
+    }
+    let Ok(text) = str::from_utf8(data) else { return };
+    if let Ok(name) = ObjectName::new(text) {
+        assert!(name.as_str() == text && stays_inside(text));
+    }
+    if let Some(bytes) = hex::decode::<16>(text) {
+        assert_eq!(hex::encode(&bytes), text);
+    }
+    for id in [
+        RunId::parse(text).map(|id| id.to_string()),
+        HolderId::parse(text).map(|id| id.to_string()),
+        RepositoryId::parse(text).map(|id| id.to_string()),
+    ] {
+        assert!(id.is_none_or(|id| id == text));
+    }
+});
+
+fn stays_inside(path: &str) -> bool {
+    let inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+    !path.contains('\0') && Path::new(path).components().all(inside)
+}

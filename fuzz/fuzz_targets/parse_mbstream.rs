@@ -1,0 +1,49 @@
+//! Any stream, in any reads: script and members give it back to the byte.
+
+#![no_main]
+
+use haulout::parse::{Emit, Replay};
+use haulout_fuzz::{Ingested, Input, made_stream, narrow, walk};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let mut input = Input(data);
+    let mode = input.byte();
+    let reads = input.piece();
+    let stream = match mode % 3 {
+        0 => input.rest().to_vec(),
+        1 => made_stream(&mut input),
+        _ => {
+            let (at, by) = (narrow(input.number() % 4096), input.byte());
+            let mut stream = made_stream(&mut input);
+            match stream.get_mut(at) {
+                Some(byte) => *byte ^= by,
+                None => stream.truncate(stream.len() / 2),
+            }
+            stream
+        }
+    };
+    let whole = walk(&stream, &[], |_| {});
+    let split = walk(&stream, reads, |_| {});
+    assert_eq!(whole, split, "the sizes of reads change nothing");
+    assert_eq!(replay(&whole, usize::from(mode) + 1), stream);
+});
+
+fn replay(ingested: &Ingested, piece: usize) -> Vec<u8> {
+    let mut replay = Replay::new();
+    let mut out = Vec::new();
+    for part in ingested.script.chunks(piece) {
+        replay.feed(part);
+        while let Some(emit) = replay.next_emit().expect("a script just written is read") {
+            match emit {
+                Emit::Bytes(bytes) => out.extend_from_slice(bytes),
+                Emit::Member { target, range } => {
+                    let member = &ingested.members[narrow(target.member.get())];
+                    out.extend_from_slice(&member[narrow(range.start)..narrow(range.end)]);
+                }
+            }
+        }
+    }
+    replay.finish().expect("a script just written is whole");
+    out
+}

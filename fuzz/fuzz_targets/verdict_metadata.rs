@@ -1,0 +1,66 @@
+//! Any members, describing files above all: a verdict, with reasons that say what to do.
+
+#![no_main]
+
+use haulout::format::snapshot::Verdict;
+use haulout::parse::PathSeed;
+use haulout::verdict::{
+    Evidence, Exit, Observer, PageFindings, Producer, SharedTables, StreamFaults,
+};
+use haulout_fuzz::{Event, Input, made_stream, walk};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let mut input = Input(data);
+    let (exit, seen, shared) = (input.byte(), input.byte(), input.byte());
+    let stream = made_stream(&mut input);
+    let mut observer = Observer::new(PathSeed::new([3; 16]));
+    let ingested = walk(&stream, &[], |event| match event {
+        Event::Item(item) => {
+            observer.item(&item);
+        }
+        Event::Bytes(member, at, bytes) => observer.bytes(member, at, bytes),
+    });
+    let parsed = ingested.parsed;
+    let count = parsed.fault_count;
+    let conclusion = observer.conclude(Evidence {
+        producer: Producer {
+            exit: match exit % 4 {
+                0 => Exit::Succeeded,
+                1 => Exit::Failed(exit.into()),
+                2 => Exit::Killed(9),
+                _ => Exit::Unknown,
+            },
+            completed_ok_seen: [Some(true), Some(false), None][usize::from(seen % 3)],
+        },
+        faults: StreamFaults { kept: parsed.faults, count },
+        pages: PageFindings::default(),
+        shared_tables: match shared % 2 {
+            0 => SharedTables::Possible,
+            _ => SharedTables::Excluded,
+        },
+    });
+    let is_good = conclusion.verdict == Verdict::Complete;
+    assert!(!is_good || exit % 4 == 0 && seen % 3 == 0 && count == 0);
+    assert!(conclusion.verdict != Verdict::Partial || !conclusion.reasons.is_empty());
+    for pair in conclusion.reasons.windows(2) {
+        assert!(pair[0].weight() >= pair[1].weight(), "the heaviest reason comes first");
+    }
+    for reason in &conclusion.reasons {
+        assert!(!reason.to_string().is_empty() && !reason.advice().is_empty());
+    }
+    let positions = conclusion.positions;
+    let words = [
+        positions.backup_type,
+        positions.binlog_file,
+        positions.gtid,
+        positions.galera,
+        positions.server_version,
+        positions.tool_version,
+        positions.start_time,
+        positions.end_time,
+    ];
+    for word in words.into_iter().flatten() {
+        assert!(word.len() <= 256 && word.bytes().all(|byte| matches!(byte, b' '..=b'~')));
+    }
+});

@@ -1,0 +1,215 @@
+//! Checks the shape of the code itself: layering, module docs, line length, leftovers.
+//!
+//! It reads text, not syntax, so that it needs no dependency and runs in milliseconds. Known limit:
+//! a `crate::` inside a string counts.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// From the bottom up: what bytes mean, where they come from, what becomes of them. A module may
+/// name modules before it and itself, nothing else.
+const LAYERS: [&str; 18] = [
+    "base", "format", "innodb", "aria", "parse", "verdict", "source", "cut", "hash", "encode",
+    "seal", "store", "pack", "map", "repo", "pipeline", "ops", "bin",
+];
+
+/// Longest line, columns.
+const COLUMNS_MAX: usize = 100;
+
+/// Longest file, lines.
+const LINES_MAX: usize = 700;
+
+/// Files that are longer, and why they are not split.
+const LONG_FILES: [(&str, &str); 1] =
+    [("src/innodb/page.rs", "more than half of it are its tests, one for each kind of page")];
+
+/// Where code and scripts are.
+const ROOTS: [&str; 7] =
+    ["src", "tests", "benches", "fuzz/src", "fuzz/fuzz_targets", ".ci", "examples"];
+
+struct File {
+    path: PathBuf,
+    text: String,
+}
+
+impl File {
+    fn is_rust(&self) -> bool {
+        has_extension(&self.path, "rs")
+    }
+
+    /// What the path says within `src`: the module at the top, if it is in one.
+    fn top_module(&self) -> Option<String> {
+        let first = self.path.strip_prefix("src").ok()?.iter().next()?.to_str()?;
+        let name = first.trim_end_matches(".rs");
+        match name {
+            "lib" => None,
+            "main" => Some("bin".to_owned()),
+            _ => Some(name.to_owned()),
+        }
+    }
+
+    /// Whether `super` is the root of the crate here.
+    fn stands_at_the_top(&self) -> bool {
+        let parts = self.path.strip_prefix("src").map_or(0, |rest| rest.iter().count());
+        parts == 1 || parts == 2 && self.path.ends_with("mod.rs")
+    }
+}
+
+#[test]
+fn every_file_is_tidy() {
+    let files = files();
+    assert!(files.iter().any(|file| file.path.ends_with("lib.rs")), "the sources were found");
+    let mut problems = Vec::new();
+    for file in &files {
+        let mut report = |line: usize, what: &str| {
+            problems.push(format!("{}:{line}: {what}", file.path.display()));
+        };
+        check_text(file, &mut report);
+        if file.is_rust() {
+            check_module(file, &mut report);
+            check_imports(file, &mut report);
+        }
+    }
+    assert!(problems.is_empty(), "{} untidy places:\n{}", problems.len(), problems.join("\n"));
+}
+
+fn check_text(file: &File, report: &mut impl FnMut(usize, &str)) {
+    // Spelled apart, so that this file passes its own test.
+    let leftovers = [concat!("FIX", "ME"), concat!("TO", "DO"), concat!("XX", "X")];
+    for (index, line) in file.text.lines().enumerate() {
+        // Scripts hold SQL and messages that are worse to read in pieces.
+        if file.is_rust() && line.chars().count() > COLUMNS_MAX {
+            report(index + 1, "longer than 100 columns");
+        }
+        if !line.is_ascii() {
+            report(index + 1, "not ASCII");
+        }
+        if line.split(|c: char| !c.is_alphanumeric()).any(|word| leftovers.contains(&word)) {
+            report(index + 1, "a leftover note");
+        }
+        if line.ends_with([' ', '\t']) {
+            report(index + 1, "ends in white space");
+        }
+    }
+}
+
+fn check_module(file: &File, report: &mut impl FnMut(usize, &str)) {
+    let specification = "#![doc = include_str!(";
+    if !file.text.starts_with("//! ") && !file.text.starts_with(specification) {
+        report(1, "does not open with a module doc");
+    }
+    let is_excused = LONG_FILES.iter().any(|(path, _)| file.path == Path::new(path));
+    let is_long = file.text.lines().count() > LINES_MAX;
+    if is_long && !is_excused {
+        report(LINES_MAX + 1, "the file is too long: split it, or list it here with a reason");
+    }
+    if !is_long && is_excused {
+        report(1, "is listed as a long file and is none any more");
+    }
+    for attribute in ["#[allow(", "#![allow(", "#[expect(", "#![expect("] {
+        for (at, _) in file.text.match_indices(attribute) {
+            let rest = &file.text[at..];
+            let line_start = &file.text[..at].rsplit('\n').next().unwrap_or_default();
+            let end = rest.find(")]").unwrap_or(rest.len());
+            if line_start.trim().is_empty() && !rest[..end].contains("reason = ") {
+                report(file.text[..at].lines().count() + 1, "silences a lint without a reason");
+            }
+        }
+    }
+}
+
+fn check_imports(file: &File, report: &mut impl FnMut(usize, &str)) {
+    let own = file.top_module();
+    for (index, line) in file.text.lines().enumerate() {
+        let code = line.split("//").next().unwrap_or_default();
+        if code.contains(concat!("super::", "super")) {
+            report(index + 1, "reaches two modules up: name the path from the crate");
+        }
+        // Indented, it is a module within this file that names the file.
+        if file.stands_at_the_top() && code.starts_with("use super") {
+            report(index + 1, "reaches past the layers: name the path from the crate");
+        }
+        let Some(own) = &own else { continue };
+        for named in named_modules(own, code).filter(|named| !may_name(own, named)) {
+            report(index + 1, &format!("{own} reaches up or sideways to {named}"));
+        }
+    }
+}
+
+/// The modules of the library that a line names: behind `crate::`, or its name in a program.
+fn named_modules<'a>(own: &str, code: &'a str) -> impl Iterator<Item = &'a str> {
+    let library = if own == "bin" { "haulout::" } else { "crate::" };
+    code.split(library).skip(1).map(|rest| {
+        rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default()
+    })
+}
+
+fn may_name(own: &str, named: &str) -> bool {
+    match (layer_of(own), layer_of(named)) {
+        (Some(from), Some(to)) => to <= from,
+        // A macro, a group (one path per line keeps this honest), or a module without a layer.
+        (Some(_) | None, None) | (None, Some(_)) => false,
+    }
+}
+
+fn layer_of(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|layer| *layer == module)
+}
+
+#[test]
+fn every_module_has_its_layer_and_every_layer_is_a_module() {
+    let story = fs::read_to_string("src/lib.rs").expect("the library's root is readable");
+    let declared: BTreeSet<&str> = story
+        .lines()
+        .filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod "))
+        .map(|rest| rest.trim_end_matches([';', ' ', '{']))
+        .collect();
+    let layers: BTreeSet<&str> = LAYERS.into_iter().filter(|layer| *layer != "bin").collect();
+    assert_eq!(declared, layers, "lib.rs and the layers here name the same modules");
+}
+
+#[test]
+fn every_fuzz_target_is_built() {
+    let manifest = fs::read_to_string("fuzz/Cargo.toml").expect("the manifest is readable");
+    let targets = files().into_iter().filter(|file| file.path.starts_with("fuzz/fuzz_targets"));
+    for file in targets {
+        let path = file.path.strip_prefix("fuzz").expect("filtered above").display().to_string();
+        assert!(manifest.contains(&format!("path = \"{path}\"")), "{path} is in fuzz/Cargo.toml");
+    }
+}
+
+fn files() -> Vec<File> {
+    let mut paths = Vec::new();
+    for root in ROOTS.iter().map(Path::new).filter(|root| root.is_dir()) {
+        collect(root, &mut paths);
+    }
+    paths.sort();
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path);
+        // Fixtures are bytes, and no business of this test.
+        text.ok().map(|text| File { path, text })
+    };
+    paths.into_iter().filter_map(read).collect()
+}
+
+fn collect(dir: &Path, paths: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).expect("the directory is readable") {
+        let path = entry.expect("the entry is readable").path();
+        if path.is_dir() {
+            collect(&path, paths);
+        } else if has_extension(&path, "rs") || is_script(&path) {
+            paths.push(path);
+        }
+    }
+}
+
+fn is_script(path: &Path) -> bool {
+    has_extension(path, "sh")
+        || has_extension(path, "py")
+        || path.extension().is_none() && fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"#!"))
+}
+
+fn has_extension(path: &Path, extension: &str) -> bool {
+    path.extension().is_some_and(|own| own == extension)
+}
