@@ -1,12 +1,12 @@
 //! Where content-defined blocks begin: a keyed gear hash with normalised chunking. No I/O.
 //!
-//! Page files are cut at multiples of their block size, which needs no code. Everything else is cut where its
-//! content says so, so that an insertion moves two cuts instead of all that follow.
+//! Page files are cut at multiples of their block size, which needs no code. Everything else is cut
+//! where its content says so, so that an insertion moves two cuts instead of all that follow.
 //!
-//! The method is FastCDC (Xia et al., USENIX ATC 2016): a rolling sum of per-byte random numbers, a harder
-//! condition before the average size and an easier one behind it. The random numbers derive from the
-//! repository's cut key, so that sizes of blocks tell nothing to somebody without it. The `fastcdc` crate is
-//! not used because its numbers are public constants.
+//! The method is FastCDC (Xia et al., USENIX ATC 2016): a rolling sum of per-byte random numbers, a
+//! harder condition before the average size and an easier one behind it. The random numbers derive
+//! from the repository's cut key, so that sizes of blocks tell nothing to somebody without it. The
+//! `fastcdc` crate is not used because its numbers are public constants.
 
 use crate::base::num::index;
 use crate::format::config::CutSizes;

@@ -1,11 +1,11 @@
 //! Whole blocks to compressed frames, changed blocks to deltas, and both back (FORMAT.md 5.2).
 //!
-//! A frame of whole blocks is compressed as one, because 64 KiB compress 3 % better than 16; a delta is
-//! compressed alone against its base, because a night's changed pages are far apart. A coder holds the
-//! compressor's tables, so each thread keeps one.
+//! A frame of whole blocks is compressed as one, because 64 KiB compress 3 % better than 16; a
+//! delta is compressed alone against its base, because a night's changed pages are far apart. A
+//! coder holds the compressor's tables, so each thread keeps one.
 //!
-//! Decoding is the only place where a length from outside meets the decompressor: the output never grows
-//! beyond the length that the directory states, which [`limits`](crate::base::limits) bounds.
+//! Decoding is the only place where a length from outside meets the decompressor: the output never
+//! grows beyond the length that the directory states, which [`limits`](crate::base::limits) bounds.
 
 use zstd::zstd_safe::CCtx;
 use zstd::zstd_safe::CParameter;
@@ -19,15 +19,16 @@ use crate::hash::BlockHasher;
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// The level that deltas are made at: higher ones gain under 1 %.
 const DELTA_LEVEL: i32 = 1;
-/// What level 1 uses for large inputs. For 64 KiB zstd would choose a smaller table and shorter matches, which
-/// on pages are mostly chance: measured on 200 MB of pages they cost 1.9 % in size and a tenth in decoding.
+/// What level 1 uses for large inputs. For 64 KiB zstd would choose a smaller table and shorter
+/// matches, which on pages are mostly chance: measured on 200 MB of pages they cost 1.9 % in size
+/// and a tenth in decoding.
 const PAGE_PARAMETERS: [CParameter; 2] = [CParameter::HashLog(14), CParameter::MinMatch(7)];
 /// A frame that saves less than 1 part in 32 is kept raw: opening it is then free.
 const SAVING_MIN_PARTS: usize = 32;
 /// A delta of up to this many bytes is never compared with the block compressed alone.
 const DELTA_BYTES_ALWAYS: usize = 256;
-/// A block is stored whole when this many times its delta exceeds the block compressed alone: a delta costs
-/// a second read for as long as it is the newest version.
+/// A block is stored whole when this many times its delta exceeds the block compressed alone: a
+/// delta costs a second read for as long as it is the newest version.
 const DELTA_DEAR_FACTOR: usize = 3;
 
 /// Blocks that were compressed together and have been decoded again if the coder reads back.
@@ -116,7 +117,9 @@ pub struct WholeCoder {
 
 impl std::fmt::Debug for WholeCoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WholeCoder").field("read_back", &self.check.is_some()).finish_non_exhaustive()
+        f.debug_struct("WholeCoder")
+            .field("read_back", &self.check.is_some())
+            .finish_non_exhaustive()
     }
 }
 
@@ -201,7 +204,8 @@ pub enum Compress {
     Skip,
 }
 
-/// Encodes changed blocks against bases that live as long as the coder: made for one batch of blocks.
+/// Encodes changed blocks against bases that live as long as the coder: made for one batch of
+/// blocks.
 pub struct DeltaCoder<'base> {
     compressor: CCtx<'base>,
     alone: CCtx<'base>,
@@ -254,7 +258,8 @@ impl<'base> DeltaCoder<'base> {
         self.finish(text, block, hash, base).map(Some)
     }
 
-    /// The block as a delta, or `None` if that takes more than half of the block: the rule for map pages.
+    /// The block as a delta, or `None` if that takes more than half of the block: the rule for map
+    /// pages.
     pub fn encode_page(
         &mut self,
         block: &[u8],
@@ -421,7 +426,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_frame_comes_back(
-            pages in prop::collection::vec(any::<u32>(), 1..5), level in -7..6, skip in any::<bool>()
+            pages in prop::collection::vec(any::<u32>(), 1..5),
+            level in -7..6,
+            skip in any::<bool>(),
         ) {
             let raw: Vec<u8> = pages.iter().flat_map(|seed| page(*seed)).collect();
             let blocks: Vec<_> =
@@ -436,7 +443,8 @@ mod tests {
 
         #[test]
         fn a_delta_comes_back(
-            seed in any::<u32>(), changes in prop::collection::vec((0usize..16384, any::<u8>()), 0..40)
+            seed in any::<u32>(),
+            changes in prop::collection::vec((0usize..16384, any::<u8>()), 0..40),
         ) {
             let base = page(seed);
             let mut block = base.clone();

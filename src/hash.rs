@@ -30,8 +30,8 @@ impl BlockHasher {
 /// Whether every byte is zero.
 pub fn is_zero(block: &[u8]) -> bool {
     const STRIDE: usize = 128;
-    // Nearly every block that is not zero shows it in its first bytes; the rest of the loop is for the
-    // compiler to turn into wide ORs.
+    // Nearly every block that is not zero shows it in its first bytes; the rest of the loop is for
+    // the compiler to turn into wide ORs.
     let (strides, rest) = block.as_chunks::<STRIDE>();
     strides.iter().all(|stride| stride.iter().fold(0, |sum, byte| sum | byte) == 0)
         && rest.iter().all(|byte| *byte == 0)

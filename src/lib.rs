@@ -1,35 +1,39 @@
 //! Streaming physical backups of MariaDB that store only the bytes that changed.
 //!
-//! A physical backup is a stream of database pages, and two nights apart most of them are the same. The place of
-//! a page (tablespace, number) tells which former page to compare it with, so nothing has to be searched: the
-//! former map is read in step with the stream, an unchanged page costs a hash, and a changed one is stored as its
-//! difference, a few hundred bytes.
+//! A physical backup is a stream of database pages, and two nights apart most of them are the same.
+//! The place of a page (tablespace, number) tells which former page to compare it with, so nothing
+//! has to be searched: the former map is read in step with the stream, an unchanged page costs a
+//! hash, and a changed one is stored as its difference, a few hundred bytes.
 //!
 //! ```text
 //! source -> parse -> cut -> hash -> compare -> encode -> seal -> pack -> store -> snapshot
 //!           frames   blocks  BLAKE3  former map  delta/zstd  AEAD   32 MiB  dir     last
 //! ```
 //!
-//! Restoring is the reverse: map, frames (bases included), open, decode, verify each block's hash, write in place.
+//! Restoring is the reverse: map, frames (bases included), open, decode, verify each block's hash,
+//! write in place.
 //!
 //! # Words
 //!
-//! A *stream* is what a producer writes. A *member* is one file inside it; the *script* puts members and frames
-//! together again. A *block* is the unit of comparison; its *entry* says what it hashes to and where it is; the
-//! entries of a member are its *map*. Blocks go into *frames*, frames into *packs*. A *snapshot* names the roots of all
-//! of that, and a *verdict*. The [`format`] has the whole vocabulary, and every byte.
+//! A *stream* is what a producer writes. A *member* is one file inside it; the *script* puts
+//! members and frames together again. A *block* is the unit of comparison; its *entry* says what it
+//! hashes to and where it is; the entries of a member are its *map*. Blocks go into *frames*,
+//! frames into *packs*. A *snapshot* names the roots of all of that, and a *verdict*. The
+//! [`mod@format`] has the whole vocabulary, and every byte.
 //!
 //! # Invariants
 //!
-//! - A snapshot is written when everything that it needs is durable; nothing is ever rewritten in place.
+//! - A snapshot is written when everything that it needs is durable; nothing is ever rewritten in
+//!   place.
 //! - A stream that is not whole is never called complete; its bytes are kept all the same.
 //! - Nothing unverified is ever written out.
 //! - Memory does not depend on the size of the stream.
 //!
 //! # Order
 //!
-//! Modules stand below in the order in which they may use each other, from the bottom up; `tests/tidy.rs` checks it.
-//! The library touches no terminal, no environment, no clock and no randomness except through arguments.
+//! Modules stand below in the order in which they may use each other, from the bottom up;
+//! `tests/tidy.rs` checks it. The library touches no terminal, no environment, no clock and no
+//! randomness except through arguments.
 
 pub mod base;
 

@@ -1,7 +1,9 @@
 //! Repositories of earlier versions stay readable, and later ones are refused by name.
 //!
-//! The directories under `tests/repos` are never edited. A new format adds a directory; the test that writes one
-//! is run by hand for that.
+//! The directories under `tests/repos` are never edited. A new format adds a directory; the test
+//! that writes one is run by hand for that.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 mod support;
 
@@ -29,6 +31,7 @@ use support::back_up_with;
 use support::init;
 use support::open;
 use support::options;
+use support::shared;
 use support::stream_of;
 
 fn repos() -> PathBuf {
@@ -76,7 +79,7 @@ fn every_archived_repository_restores_and_verifies() {
 fn a_later_format_and_an_unknown_feature_are_refused_by_name() {
     for (at, what) in [(8, "format version"), (19, "feature")] {
         let store = Arc::new(MemoryStore::new());
-        init(Arc::clone(&store) as Arc<dyn Store>, Protected::Clear, 1);
+        init(shared(&store), Protected::Clear, 1);
         let mut objects = store.objects();
         let name = ObjectName::new("config").unwrap();
         let mut config = objects[&name].to_vec();
@@ -94,7 +97,7 @@ fn a_later_format_and_an_unknown_feature_are_refused_by_name() {
 #[test]
 fn the_bytes_of_a_repository_do_not_change_unnoticed() {
     let store = Arc::new(MemoryStore::new());
-    write_nights(Arc::clone(&store) as Arc<dyn Store>, Protected::Encrypted);
+    write_nights(shared(&store), Protected::Encrypted);
     let directory = repos().join("v1-encrypted");
     for (name, bytes) in store.objects() {
         let archived = fs::read(directory.join(name.as_str()));
@@ -106,7 +109,8 @@ fn the_bytes_of_a_repository_do_not_change_unnoticed() {
 /// Three nights, and a partial one between.
 fn write_nights(store: Arc<dyn Store>, protected: Protected) -> Vec<(String, Vec<u8>)> {
     let repository = init(store, protected, 42);
-    // One table is long enough for a tree of map pages; the rest is kept small, since this stands in git.
+    // One table is long enough for a tree of map pages; the rest is kept small, since this stands
+    // in git.
     let mut server = Server::new(7, 1, 70);
     server.tables[0].2.truncate(4);
     server.tables[1].2.truncate(4);

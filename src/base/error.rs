@@ -1,7 +1,7 @@
 //! One error type for the library: a coarse kind to act on, the object it is about, and its cause.
 //!
-//! `Display` speaks for one layer: lower case, no full stop, names the object. Hints for people are kept
-//! with the program that prints them, keyed by [`ErrorKind`].
+//! `Display` speaks for one layer: lower case, no full stop, names the object. Hints for people are
+//! kept with the program that prints them, keyed by [`ErrorKind`].
 
 use std::error::Error as StdError;
 use std::fmt;

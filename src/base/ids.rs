@@ -122,8 +122,8 @@ impl Storage {
         }
     }
 
-    /// The last whole version that this block rests on: itself if it is whole. Valid for data, whose
-    /// deltas have depth 1.
+    /// The last whole version that this block rests on: itself if it is whole. Valid for data,
+    /// whose deltas have depth 1.
     pub fn whole(&self) -> Option<Locator> {
         match *self {
             Storage::Zero => None,

@@ -4,7 +4,8 @@
 
 /// Largest pack that a writer fills, bytes; a pack with one oversized block may exceed it.
 pub const PACK_BYTES_MAX: usize = 32 << 20;
-/// A writer closes a pack at this many stored bytes of frames, so that the directory fits beside them.
+/// A writer closes a pack at this many stored bytes of frames, so that the directory fits beside
+/// them.
 pub const PACK_FRAMES_BYTES_FULL: usize = PACK_BYTES_MAX - (2 << 20);
 /// A meta pack is closed at this many stored bytes: readers walk maps of many nights side by side.
 pub const META_PACK_FRAMES_BYTES_FULL: usize = 8 << 20;

@@ -1,7 +1,8 @@
-//! The words that every other module uses: names, units, limits, errors, and the seams to the world.
+//! The words that every other module uses: names, units, limits, errors, and the seams to the
+//! world.
 //!
-//! Nothing in here knows what a backup is. Time ([`clock`]) and chance ([`entropy`]) are traits, so that
-//! the rest of the library can be run with invented ones.
+//! Nothing in here knows what a backup is. Time ([`clock`]) and chance ([`entropy`]) are traits, so
+//! that the rest of the library can be run with invented ones.
 
 pub mod clock;
 pub mod entropy;

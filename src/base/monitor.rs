@@ -1,6 +1,7 @@
 //! What the library tells while it works: counters that only grow, and the wish to stop.
 //!
-//! The library never prints. A caller shares a [`Monitor`] with it and reads the counters when it likes.
+//! The library never prints. A caller shares a [`Monitor`] with it and reads the counters when it
+//! likes.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;

@@ -1,7 +1,7 @@
 //! Reading and writing the integers and byte strings of FORMAT.md.
 //!
-//! [`Reader`] never panics and never allocates more than it was given: lengths are checked against what
-//! is left before anything is taken.
+//! [`Reader`] never panics and never allocates more than it was given: lengths are checked against
+//! what is left before anything is taken.
 
 use crate::base::error::Malformed;
 use crate::base::num::narrow;

@@ -1,8 +1,8 @@
 //! The directory of a section: which entries it holds, in which frames, resting on which bases.
 //!
-//! See FORMAT.md 5.3. A directory alone is enough to count, verify and salvage its pack. It is kept in
-//! columns, because a delta of 250 bytes can't afford a wide entry: sorted differences compress to two or
-//! three bytes, and what is left is the hash.
+//! See FORMAT.md 5.3. A directory alone is enough to count, verify and salvage its pack. It is kept
+//! in columns, because a delta of 250 bytes can't afford a wide entry: sorted differences compress
+//! to two or three bytes, and what is left is the hash.
 
 use crate::base::error::Malformed;
 use crate::base::ids::BlockHash;
@@ -55,7 +55,10 @@ impl Codec {
             0 => Ok(Codec::Raw),
             1 => Ok(Codec::Zstd),
             2 => Ok(Codec::ZstdPrefix),
-            3 => Err(Malformed { what: WHAT, why: "codec 3 (xor + zstd) is unknown to this program" }),
+            3 => Err(Malformed {
+                what: WHAT,
+                why: "codec 3 (xor + zstd) is unknown to this program",
+            }),
             _ => Err(Malformed { what: WHAT, why: "a codec is unknown to this program" }),
         }
     }
@@ -295,7 +298,11 @@ impl Directory {
                 .ok_or(Malformed { what: WHAT, why: "a frame is too large" })?;
         }
         let exact = self.frames.iter().zip(&filled).all(|(frame, filled)| frame.raw == *filled);
-        if exact { Ok(()) } else { Err(Malformed { what: WHAT, why: "a frame is not filled exactly" }) }
+        if exact {
+            Ok(())
+        } else {
+            Err(Malformed { what: WHAT, why: "a frame is not filled exactly" })
+        }
     }
 }
 
@@ -334,7 +341,8 @@ impl DirectoryBuilder {
         short(self.directory.frames.len())
     }
 
-    /// Adds a frame of whole blocks of these hashes and raw lengths; returns the number of the first.
+    /// Adds a frame of whole blocks of these hashes and raw lengths; returns the number of the
+    /// first.
     pub fn add_whole(
         &mut self,
         codec: Codec,

@@ -185,7 +185,12 @@ mod tests {
     proptest! {
         #[test]
         fn releases_come_back(lists in prop::collection::vec(
-            (prop::collection::vec(any::<u8>(), 0..9), prop::collection::vec(any_locator(), 0..20)), 0..5)
+            (
+                prop::collection::vec(any::<u8>(), 0..9),
+                prop::collection::vec(any_locator(), 0..20),
+            ),
+            0..5,
+        )
         ) {
             let list: Vec<_> = lists
                 .into_iter()

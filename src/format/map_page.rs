@@ -1,8 +1,9 @@
-//! A map page: up to 512 consecutive entries of a member's map, or of a level above (FORMAT.md 7.1).
+//! A map page: up to 512 consecutive entries of a member's map, or of a level above (FORMAT.md
+//! 7.1).
 //!
-//! The columns are kept as differences that stay small while the stream's order and the packs' order
-//! agree, so that a whole page takes 18 bytes an entry and the delta between two nights' pages little
-//! more than the hashes that changed.
+//! The columns are kept as differences that stay small while the stream's order and the packs'
+//! order agree, so that a whole page takes 18 bytes an entry and the delta between two nights'
+//! pages little more than the hashes that changed.
 
 use crate::base::error::Malformed;
 use crate::base::ids::BlockHash;
@@ -29,7 +30,8 @@ const KIND_WHOLE: u8 = 1;
 pub enum Lengths {
     /// They stand in the page.
     Stored,
-    /// Each is this, except that the member's last may be shorter: the reader of the map corrects it.
+    /// Each is this, except that the member's last may be shorter: the reader of the map corrects
+    /// it.
     Fixed(u64),
 }
 
@@ -63,7 +65,7 @@ pub fn encode(entries: &[Entry], lengths: Lengths) -> Vec<u8> {
     out
 }
 
-/// Decodes a page; `fixed` is the block size that entries without a stored length have.
+/// Decodes a page; `fixed` is the block size of entries without a stored length, 0 if it is stored.
 pub fn decode(bytes: &[u8], fixed: u64) -> Result<Vec<Entry>, Malformed> {
     let mut reader = Reader::new(WHAT, bytes);
     let page = decode_from(&mut reader, fixed)?;
@@ -79,6 +81,9 @@ fn decode_from(reader: &mut Reader<'_>, fixed: u64) -> Result<Vec<Entry>, Malfor
     let flags = reader.u8()?;
     if flags & !FLAG_LENGTHS != 0 {
         return Err(reader.malformed("a flag is unknown to this program"));
+    }
+    if (flags & FLAG_LENGTHS == 0) != (fixed > 0) {
+        return Err(reader.malformed("its lengths are stored where they are fixed, or missing"));
     }
     let kinds = reader.take(count)?;
     let mut entries = vec![Entry::zero(fixed); count];
@@ -144,22 +149,18 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     pub(crate) fn any_locator() -> impl Strategy<Value = Locator> {
-        any::<(u32, u32)>().prop_map(|(pack, entry)| Locator {
-            pack: PackIndex(pack),
-            entry: EntryNumber(entry),
-        })
+        any::<(u32, u32)>()
+            .prop_map(|(pack, entry)| Locator { pack: PackIndex(pack), entry: EntryNumber(entry) })
     }
 
     pub(crate) fn any_entry() -> impl Strategy<Value = Entry> {
-        let storage = prop_oneof![
-            Just(Storage::Zero),
-            any_locator().prop_map(Storage::Whole),
-            (any_locator(), any_locator(), 1u8..9).prop_map(|(at, base, depth)| Storage::Delta {
-                at,
-                base,
-                depth
-            }),
-        ];
+        let storage =
+            prop_oneof![
+                Just(Storage::Zero),
+                any_locator().prop_map(Storage::Whole),
+                (any_locator(), any_locator(), 1u8..9)
+                    .prop_map(|(at, base, depth)| Storage::Delta { at, base, depth }),
+            ];
         (storage, any::<[u8; 16]>(), any::<u64>()).prop_map(|(storage, hash, length)| {
             let hash = if storage == Storage::Zero { [0; 16] } else { hash };
             Entry { hash: BlockHash(hash), storage, length }
@@ -170,7 +171,7 @@ pub(crate) mod tests {
         #[test]
         fn a_page_comes_back(mut entries in prop::collection::vec(any_entry(), 0..600)) {
             let stored = encode(&entries, Lengths::Stored);
-            prop_assert_eq!(decode(&stored, 7), Ok(entries.clone()));
+            prop_assert_eq!(decode(&stored, 0), Ok(entries.clone()));
             entries.iter_mut().for_each(|entry| entry.length = 16384);
             let fixed = encode(&entries, Lengths::Fixed(16384));
             prop_assert_eq!(decode(&fixed, 16384), Ok(entries));
@@ -187,7 +188,10 @@ pub(crate) mod tests {
         let entries: Vec<Entry> = (0..512u32)
             .map(|n| Entry {
                 hash: BlockHash([n.to_le_bytes()[0] ^ 0x5a; 16]),
-                storage: Storage::Whole(Locator { pack: PackIndex(3), entry: EntryNumber(900 + n) }),
+                storage: Storage::Whole(Locator {
+                    pack: PackIndex(3),
+                    entry: EntryNumber(900 + n),
+                }),
                 length: 16384,
             })
             .collect();

@@ -2,8 +2,9 @@
 //!
 //! # The code
 //!
-//! The modules below are pure: bytes to values and back, no I/O, no keys. Every decoder refuses what the
-//! text above does not allow, with [`Malformed`](crate::base::error::Malformed), and allocates no more than its input justifies.
+//! The modules below are pure: bytes to values and back, no I/O, no keys. Every decoder refuses
+//! what the text above does not allow, with [`Malformed`](crate::base::error::Malformed), and
+//! allocates no more than its input justifies.
 
 pub mod config;
 pub mod directory;

@@ -1,7 +1,7 @@
 //! The pack table of a lineage: which pack an index means (FORMAT.md 6).
 //!
-//! It is append-only, so a filled node never changes again and is stored once; the snapshot carries only the
-//! unfilled ends of the levels. In memory it is a plain list.
+//! It is append-only, so a filled node never changes again and is stored once; the snapshot carries
+//! only the unfilled ends of the levels. In memory it is a plain list.
 
 use std::collections::BTreeMap;
 
@@ -224,7 +224,8 @@ impl PackTable {
     pub fn find(&self, name: &PackName) -> Option<PackIndex> {
         let at = *self.by_name.get(&key_of(name))?;
         let found = self.get(at).is_some_and(|record| record.name == *name);
-        // Two names that share 64 bits: only a hostile store makes those, and then a search is cheap enough.
+        // Two names that share 64 bits: only a hostile store makes those, and then a search is
+        // cheap enough.
         if found { Some(at) } else { self.iter().find(|(_, r)| r.name == *name).map(|(at, _)| at) }
     }
 
@@ -257,11 +258,8 @@ mod tests {
 
     #[test]
     fn a_tail_comes_back_and_must_add_up() {
-        let node = NodeRef {
-            pack: PackName([9; 32]),
-            entry: EntryNumber(4),
-            hash: BlockHash([8; 16]),
-        };
+        let node =
+            NodeRef { pack: PackName([9; 32]), entry: EntryNumber(4), hash: BlockHash([8; 16]) };
         let tail = TableTail {
             total: 256 + 3,
             records: (0..3).map(record).collect(),

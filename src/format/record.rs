@@ -1,4 +1,5 @@
-//! The record of a member: what it is, what was checked, and its map or the root of it (FORMAT.md 7.2).
+//! The record of a member: what it is, what was checked, and its map or the root of it (FORMAT.md
+//! 7.2).
 
 use crate::base::error::Malformed;
 use crate::base::ids::Entry;

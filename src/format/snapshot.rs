@@ -1,7 +1,9 @@
-//! A snapshot: what was backed up, how far it can be trusted, and the roots of everything else (FORMAT.md 8).
+//! A snapshot: what was backed up, how far it can be trusted, and the roots of everything else
+//! (FORMAT.md 8).
 //!
-//! The descriptive part is JSON, so that members can be added and any language can read it; the roots and the
-//! end of the pack table are binary, so that a snapshot of a large lineage stays within 64 KiB.
+//! The descriptive part is JSON, so that members can be added and any language can read it; the
+//! roots and the end of the pack table are binary, so that a snapshot of a large lineage stays
+//! within 64 KiB.
 
 use serde::Deserialize;
 use serde::Serialize;

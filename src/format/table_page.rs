@@ -1,4 +1,5 @@
-//! Pages of the member table: records sorted by key, and the index pages above them (FORMAT.md 7.3).
+//! Pages of the member table: records sorted by key, and the index pages above them (FORMAT.md
+//! 7.3).
 
 use crate::base::error::Malformed;
 use crate::base::ids::Entry;
@@ -72,7 +73,11 @@ impl TablePage {
             TablePage::Records(records) => records.windows(2).all(|w| w[0].key < w[1].key),
             TablePage::Index(items) => items.windows(2).all(|w| w[0].0 < w[1].0),
         };
-        if ordered { Ok(page) } else { Err(Malformed { what: WHAT, why: "its keys are not in order" }) }
+        if ordered {
+            Ok(page)
+        } else {
+            Err(Malformed { what: WHAT, why: "its keys are not in order" })
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The fixed ends of a section: the preamble for people, the trailer from which readers start.
 //!
-//! The trailer goes last so that a section can be written before its contents are known, and holds all
-//! that is needed to open it, so that one ranged read of a pack's end is enough.
+//! The trailer goes last so that a section can be written before its contents are known, and holds
+//! all that is needed to open it, so that one ranged read of a pack's end is enough.
 
 use crate::base::error::Malformed;
 use crate::base::ids::Class;

@@ -1,10 +1,10 @@
 //! Maps and tables as stored trees: read in step with a stream, or written beside it (FORMAT.md 7).
 //!
-//! A map is a tree of pages of entries, a member table a tree of pages of records; both are stored in meta
-//! packs as blocks. This module knows the trees; where their pages go is a [`MetaSink`].
+//! A map is a tree of pages of entries, a member table a tree of pages of records; both are stored
+//! in meta packs as blocks. This module knows the trees; where their pages go is a [`MetaSink`].
 //!
-//! [`view`] reads maps, its own lineage's or another's; [`writer`] writes them, re-using every page that did
-//! not change; [`table`] does both for member tables.
+//! [`view`] reads maps, its own lineage's or another's; [`writer`] writes them, re-using every page
+//! that did not change; [`table`] does both for member tables.
 
 pub mod table;
 pub mod view;
@@ -38,9 +38,15 @@ impl FormerPage {
 
 /// Where pages are stored.
 pub trait MetaSink {
-    /// Stores a page, as its difference to `former` if that is small, or not at all if it is the same.
+    /// Stores a page, as its difference to `former` if that is small, or not at all if it is the
+    /// same.
     ///
-    /// `number` is the page's number in its tree: it spreads the nights on which chains of deltas start anew.
-    fn put_page(&mut self, text: Vec<u8>, former: Option<&FormerPage>, number: u64)
-    -> Result<Entry>;
+    /// `number` is the page's number in its tree: it spreads the nights on which chains of deltas
+    /// start anew.
+    fn put_page(
+        &mut self,
+        text: Vec<u8>,
+        former: Option<&FormerPage>,
+        number: u64,
+    ) -> Result<Entry>;
 }

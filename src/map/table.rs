@@ -194,12 +194,7 @@ impl<'a> TableWriter<'a> {
     }
 
     /// Appends a record that was encoded before.
-    pub fn push(
-        &mut self,
-        key: MemberKey,
-        record: &[u8],
-        sink: &mut dyn MetaSink,
-    ) -> Result<()> {
+    pub fn push(&mut self, key: MemberKey, record: &[u8], sink: &mut dyn MetaSink) -> Result<()> {
         assert!(self.last.as_ref().is_none_or(|last| *last < key), "records arrive in order");
         self.members += 1;
         self.last = Some(key.clone());

@@ -72,13 +72,16 @@ pub struct MapPage {
     pub former: Option<FormerPage>,
 }
 
+/// Level and number of a page, and the page.
+type KeptPage = ((u8, u64), Arc<MapPage>);
+
 /// A member's map.
 #[derive(Debug)]
 pub struct MapView {
     packs: Arc<Packs>,
     record: MemberRecord,
     translation: Translation,
-    pages: Mutex<VecDeque<((u8, u64), Arc<MapPage>)>>,
+    pages: Mutex<VecDeque<KeptPage>>,
 }
 
 impl MapView {

@@ -1,5 +1,5 @@
-//! Writes a member's map while its blocks arrive: full pages leave at once, so a map of any length takes
-//! the memory of one page a level.
+//! Writes a member's map while its blocks arrive: full pages leave at once, so a map of any length
+//! takes the memory of one page a level.
 
 use std::sync::Arc;
 
@@ -84,7 +84,9 @@ impl MapWriter {
         };
         let former = match &self.former {
             // A former page that can't be read only costs the difference to it.
-            Some(view) => u8::try_from(level).ok().and_then(|l| view.page(l, number).ok().flatten()),
+            Some(view) => {
+                u8::try_from(level).ok().and_then(|l| view.page(l, number).ok().flatten())
+            }
             None => None,
         };
         let former = former.as_ref().and_then(|page| page.former.as_ref());
@@ -119,4 +121,3 @@ impl MapWriter {
         }
     }
 }
-

@@ -1,7 +1,8 @@
-//! Backs up a stream: finds what it continues, runs the pipeline, judges what arrived, publishes the snapshot.
+//! Backs up a stream: finds what it continues, runs the pipeline, judges what arrived, publishes
+//! the snapshot.
 //!
-//! The order of writing is the promise: the run's secret first, then packs, then records that point to
-//! packs, the snapshot last. Whatever stops a run before that leaves objects that nobody sees.
+//! The order of writing is the promise: the run's secret first, then packs, then records that point
+//! to packs, the snapshot last. Whatever stops a run before that leaves objects that nobody sees.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -27,7 +28,6 @@ use crate::format::lists::Damage;
 use crate::format::pack_table::NodeRef;
 use crate::format::pack_table::PackTable;
 use crate::format::snapshot::Description;
-use crate::format::snapshot::Positions;
 use crate::format::snapshot::Snapshot;
 use crate::format::snapshot::SnapshotKind;
 use crate::format::snapshot::StreamFormat;
@@ -265,9 +265,10 @@ impl Draft<'_> {
             tags: self.options.tags.clone(),
             host: self.options.host.clone(),
             program: concat!("haulout ", env!("CARGO_PKG_VERSION")).to_owned(),
-            // What was read depends on which thread came first, so it is no part of what was backed up.
+            // What was read depends on which thread came first, so it is no part of what was backed
+            // up.
             counters: Counts { fetched_bytes: 0, ..counts },
-            positions: judged.positions.unwrap_or_else(Positions::default),
+            positions: judged.positions.unwrap_or_default(),
             stream_bytes: counts.stream_bytes,
             stored_bytes: counts.stored_bytes,
         };
@@ -364,7 +365,8 @@ fn other_sources(repository: &Repository) -> Result<usize> {
     Ok(sources.len())
 }
 
-/// Lists the packs of the store, puts back meta packs of which only the twin is left, and reads damage records.
+/// Lists the packs of the store, puts back meta packs of which only the twin is left, and reads
+/// damage records.
 fn presence_of(repository: &Repository, table: &PackTable) -> Result<Presence> {
     if table.is_empty() {
         return Ok(Presence::default());
@@ -383,7 +385,8 @@ fn presence_of(repository: &Repository, table: &PackTable) -> Result<Presence> {
     store.list("twins/", &mut |meta| twins.push(meta)).map_err(listing)?;
     for meta in twins {
         let Some(name) = pack_name(&meta.name) else { continue };
-        if presence.lacks(table, &name) && restore_from_twin(repository, &meta.name, &name).is_ok() {
+        if presence.lacks(table, &name) && restore_from_twin(repository, &meta.name, &name).is_ok()
+        {
             presence.saw(table, &name, meta.size);
         }
     }

@@ -1,4 +1,5 @@
-//! The verdict on what arrived: for mariabackup the checklist, for a plain stream what its producer says.
+//! The verdict on what arrived: for mariabackup the checklist, for a plain stream what its producer
+//! says.
 
 use crate::base::monitor::Counts;
 use crate::base::num::wide;
@@ -123,7 +124,10 @@ fn judge_plain(ending: &Ending) -> Judged {
         Fate::Exited(0) => (Verdict::Complete, None),
         Fate::Unseen => (
             Verdict::Unattested,
-            Some("the producer's exit status could not be seen: let haulout run it (-- COMMAND)".to_owned()),
+            Some(
+                "the producer's exit status could not be seen: let haulout run it (-- COMMAND)"
+                    .to_owned(),
+            ),
         ),
         Fate::Exited(code) => {
             (Verdict::Partial, Some(format!("the producer failed with exit status {code}")))

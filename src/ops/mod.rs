@@ -1,5 +1,5 @@
-//! The verbs, one a file. Each takes what it needs as arguments, tells a [`Monitor`](crate::base::monitor::Monitor)
-//! what it does, prints nothing, and returns a report.
+//! The verbs, one a file. Each takes what it needs as arguments, tells a
+//! [`Monitor`](crate::base::monitor::Monitor) what it does, prints nothing, and returns a report.
 
 pub mod backup;
 mod judge;

@@ -1,5 +1,5 @@
-//! Runs `mariabackup --prepare` on a restored directory and checks what it left, instead of believing its exit
-//! status alone.
+//! Runs `mariabackup --prepare` on a restored directory and checks what it left, instead of
+//! believing its exit status alone.
 
 use std::ffi::OsStr;
 use std::ffi::OsString;
@@ -54,7 +54,8 @@ pub fn prepare(
     check(target)
 }
 
-/// Reads what the tool writes: nothing of interest, but it must not fill up, and somebody may want to stop.
+/// Reads what the tool writes: nothing of interest, but it must not fill up, and somebody may want
+/// to stop.
 fn drain(child: &mut dyn Source, monitor: &Monitor) -> Result<()> {
     let mut buffer = [0; 4096];
     loop {
@@ -72,7 +73,10 @@ fn check(target: &Path) -> Result<PrepareReport> {
     let names = ["mariadb_backup_checkpoints", "xtrabackup_checkpoints"];
     let texts = names.iter().filter_map(|name| fs::read_to_string(target.join(name)).ok());
     let Some(text) = texts.into_iter().next() else {
-        return Err(Error::new(ErrorKind::Prepare, "the prepared directory has no checkpoints file"));
+        return Err(Error::new(
+            ErrorKind::Prepare,
+            "the prepared directory has no checkpoints file",
+        ));
     };
     let value = |text: &str, key: &str| {
         let found = text.lines().find_map(|line| {

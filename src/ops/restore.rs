@@ -1,11 +1,13 @@
-//! Restores a snapshot: into files, written in parallel and in place, or as the stream that once came.
+//! Restores a snapshot: into files, written in parallel and in place, or as the stream that once
+//! came.
 //!
-//! A planner walks the snapshot in stream order, which is the order of the packs, and hands windows of blocks to
-//! the workers; a worker fetches, opens, decodes and verifies its window. Nothing unverified is written
-//! anywhere.
+//! A planner walks the snapshot in stream order, which is the order of the packs, and hands windows
+//! of blocks to the workers; a worker fetches, opens, decodes and verifies its window. Nothing
+//! unverified is written anywhere.
 //!
 //! Invariants:
-//! - A directory that is not finished holds the file [`INCOMPLETE`]; it goes last, after everything is durable.
+//! - A directory that is not finished holds the file [`INCOMPLETE`]; it goes last, after everything
+//!   is durable.
 //! - A stream is whole or the call fails; a reader that goes away is a failure.
 
 use std::collections::HashMap;
@@ -106,9 +108,12 @@ pub fn to_directory(
     let plan = |sender: &mut windows::Sender<FileWindow>| {
         files.iter().try_for_each(|file| plan_file(&contents, target, file, sender))
     };
-    windows::run(options.workers, plan, |window| write_window(&contents, window, monitor), |()| {
-        Ok(())
-    })?;
+    windows::run(
+        options.workers,
+        plan,
+        |window| write_window(&contents, window, monitor),
+        |()| Ok(()),
+    )?;
     finish_target(target)?;
     let mut warnings = Vec::new();
     let unfinished = files.iter().filter(|file| !file.ended).count();
@@ -146,8 +151,7 @@ pub fn to_stream(
             plan_plain(&contents, sender)
         }
     };
-    let broken =
-        |e: io::Error| Error::new(ErrorKind::Target, "cannot write the stream").because(e);
+    let broken = |e: io::Error| Error::new(ErrorKind::Target, "cannot write the stream").because(e);
     let decode = |window| decode_window(&contents, window);
     windows::run(options.workers, plan, decode, |bytes: Vec<u8>| {
         monitor.check()?;
@@ -224,7 +228,9 @@ fn files_of(stored: &StoredSnapshot, contents: &Contents) -> Result<Vec<TreeFile
 
 fn select(files: Vec<TreeFile>, include: Option<&GlobSet>) -> Result<Vec<TreeFile>> {
     let Some(include) = include else { return Ok(files) };
-    let wanted = |file: &TreeFile| include.is_match(Path::new(std::ffi::OsStr::from_bytes(file.path.as_bytes())));
+    let wanted = |file: &TreeFile| {
+        include.is_match(Path::new(std::ffi::OsStr::from_bytes(file.path.as_bytes())))
+    };
     let files: Vec<TreeFile> = files.into_iter().filter(wanted).collect();
     if files.is_empty() {
         return Err(Error::new(ErrorKind::Usage, "no file of the snapshot matches --include"));
@@ -267,7 +273,11 @@ impl OutFile {
         let path = target.join(std::ffi::OsStr::from_bytes(file.path.as_bytes()));
         if let Some(parent) = path.parent() {
             let mut builder = fs::DirBuilder::new();
-            builder.recursive(true).mode(0o700).create(parent).map_err(|e| unwritable(parent, e))?;
+            builder
+                .recursive(true)
+                .mode(0o700)
+                .create(parent)
+                .map_err(|e| unwritable(parent, e))?;
         }
         let mut options = OpenOptions::new();
         let opened = options.write(true).create_new(true).mode(0o600).open(&path);
@@ -307,10 +317,7 @@ impl Window for FileWindow {
 }
 
 fn key_of(file: &TreeFile) -> MemberKey {
-    MemberKey {
-        path: file.member_path.as_bytes().to_vec(),
-        incarnation: file.incarnation.get(),
-    }
+    MemberKey { path: file.member_path.as_bytes().to_vec(), incarnation: file.incarnation.get() }
 }
 
 fn plan_file(
@@ -363,7 +370,11 @@ fn named(path: &Path, cause: Error) -> Error {
 enum Piece {
     Bytes(Vec<u8>),
     /// This part of a block.
-    Part { block: Block, from: usize, to: usize },
+    Part {
+        block: Block,
+        from: usize,
+        to: usize,
+    },
 }
 
 /// Neighbouring pieces of the stream.

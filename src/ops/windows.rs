@@ -15,7 +15,8 @@ use crate::base::num::index;
 
 /// Raw bytes of a window.
 pub(super) const WINDOW_BYTES: u64 = 4 << 20;
-/// Small windows are handed over together until they weigh this much: files of a few bytes are many.
+/// Small windows are handed over together until they weigh this much: files of a few bytes are
+/// many.
 const BUNDLE_BYTES: u64 = 1 << 20;
 /// Most windows in a bundle.
 const BUNDLE_MAX: usize = 256;

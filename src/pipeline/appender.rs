@@ -1,7 +1,8 @@
-//! The one place where a run adds blocks to the repository: gives them locators, fills packs, sends them off.
+//! The one place where a run adds blocks to the repository: gives them locators, fills packs, sends
+//! them off.
 //!
-//! There is one appender in a run, on one thread: what it is given in stream order lies in that order in the
-//! packs, so that a restore reads forward. One pack of each class is open.
+//! There is one appender in a run, on one thread: what it is given in stream order lies in that
+//! order in the packs, so that a restore reads forward. One pack of each class is open.
 //!
 //! Invariants:
 //! - A locator that was given out belongs to a pack of this run's table.
@@ -137,12 +138,7 @@ impl Appender {
         self.add_delta_to(Class::Data, delta, place)
     }
 
-    fn add_delta_to(
-        &mut self,
-        class: Class,
-        delta: &EncodedDelta,
-        base: Place,
-    ) -> Result<Locator> {
+    fn add_delta_to(&mut self, class: Class, delta: &EncodedDelta, base: Place) -> Result<Locator> {
         let writer = self.writer(class)?;
         let pack = writer.index();
         Ok(Locator { pack, entry: writer.add_delta(delta, (base.pack, base.entry))? })
@@ -159,7 +155,8 @@ impl Appender {
         Ok(Entry { hash, storage: Storage::Whole(at), length: wide(text.len()) })
     }
 
-    /// The page as a delta to its former version, or to the whole one below it if the chain is long.
+    /// The page as a delta to its former version, or to the whole one below it if the chain is
+    /// long.
     fn add_page_delta(
         &mut self,
         text: &[u8],

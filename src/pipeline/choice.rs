@@ -1,9 +1,9 @@
 //! Which of several former maps a member is compared with.
 //!
-//! Normally the newest. But the nodes of a Galera cluster hold the same rows in physically different files, so
-//! a backup that changes donors finds its like in an older snapshot. The first blocks of a member are the
-//! sample: if half of them are unknown to the newest map, the older ones are asked, and one that knows twice as
-//! many wins.
+//! Normally the newest. But the nodes of a Galera cluster hold the same rows in physically
+//! different files, so a backup that changes donors finds its like in an older snapshot. The first
+//! blocks of a member are the sample: if half of them are unknown to the newest map, the older ones
+//! are asked, and one that knows twice as many wins.
 
 use std::sync::Arc;
 
@@ -22,13 +22,12 @@ pub fn choose(former: &[Arc<MapView>], head: &[u8], block: usize, hasher: &Block
         return 0;
     }
     let sample = head.chunks_exact(block).take(SAMPLE_MAX);
-    let hashes: Vec<_> =
-        sample.map(|block| (!is_zero(block)).then(|| hasher.hash(block))).collect();
-    let known = hashes.iter().flatten().count();
+    let named: Vec<_> = sample.map(|block| (!is_zero(block)).then(|| hasher.hash(block))).collect();
+    let known = named.iter().flatten().count();
     let matches = |view: &MapView| {
         // A map that can't be read is no candidate.
         let Ok(Some(page)) = view.page(0, 0) else { return 0 };
-        let pairs = hashes.iter().zip(&page.entries);
+        let pairs = named.iter().zip(&page.entries);
         pairs.filter(|(hash, entry)| **hash == Some(entry.hash)).count()
     };
     let newest = matches(&former[0]);

@@ -1,8 +1,9 @@
-//! Puts everything in its place, in stream order: frames and deltas into packs, entries into maps, closed members
-//! into the table, and at the end (or at a checkpoint) the roots that a snapshot needs.
+//! Puts everything in its place, in stream order: frames and deltas into packs, entries into maps,
+//! closed members into the table, and at the end (or at a checkpoint) the roots that a snapshot
+//! needs.
 //!
-//! Segments come back from the workers in any order; they wait here until their turn. At most as many wait as
-//! are in flight, so the memory is bounded by the credits that the reader spends.
+//! Segments come back from the workers in any order; they wait here until their turn. At most as
+//! many wait as are in flight, so the memory is bounded by the credits that the reader spends.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -291,10 +292,11 @@ impl<'r> Collector<'r> {
         self.sorter.push(record.key, bytes)
     }
 
-    /// Stores everything that a snapshot of what has arrived so far needs, and waits until it is durable.
+    /// Stores everything that a snapshot of what has arrived so far needs, and waits until it is
+    /// durable.
     ///
-    /// Members that have not ended stand in it as far as they came; the run can go on afterwards. A script is only
-    /// valid as a whole, so a checkpoint has none.
+    /// Members that have not ended stand in it as far as they came; the run can go on afterwards. A
+    /// script is only valid as a whole, so a checkpoint has none.
     pub fn roots(&mut self, so_far: SoFar) -> Result<Roots> {
         let mut unfinished = Vec::new();
         for open in self.open.values() {
@@ -362,11 +364,13 @@ impl<'r> Collector<'r> {
         vanished.iter().try_for_each(|key| self.put_release(key, &Release::All))
     }
 
-    /// Stores the filled nodes of the pack table and sends everything off; the rest goes into the snapshot.
+    /// Stores the filled nodes of the pack table and sends everything off; the rest goes into the
+    /// snapshot.
     fn write_pack_table(&mut self) -> Result<TableTail> {
         self.appender.close_data()?;
         let packs = Arc::clone(&self.appender.run().packs);
-        // A node's name is the pack that it is in, which is known once that is closed: until then its index.
+        // A node's name is the pack that it is in, which is known once that is closed: until then
+        // its index.
         let mut unnamed = Vec::new();
         for level in 0..self.nodes.len() {
             while self.nodes[level].len() >= PACK_TABLE_NODE {
@@ -425,7 +429,8 @@ fn open_member<'o>(open: &'o mut BTreeMap<u64, Open>, member: &Arc<Member>) -> &
     })
 }
 
-/// What a content-defined member no longer names of its former version, if both are short enough to tell.
+/// What a content-defined member no longer names of its former version, if both are short enough to
+/// tell.
 fn content_releases(open: &Open) -> Option<Vec<Locator>> {
     let MapRoot::Inline(before) = &open.member.chosen_former()?.record().map else { return None };
     let now = open.map.only_leaf()?;

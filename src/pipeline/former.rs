@@ -1,7 +1,8 @@
 //! What earlier snapshots of a source know about the members of tonight's stream.
 //!
-//! The newest snapshot that may be a base comes first; a newer partial or a checkpoint overlays it member by
-//! member; up to four older ones stand behind it, because the newest may come from another donor.
+//! The newest snapshot that may be a base comes first; a newer partial or a checkpoint overlays it
+//! member by member; up to four older ones stand behind it, because the newest may come from
+//! another donor.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,9 +10,9 @@ use std::sync::OnceLock;
 
 use crate::base::error::Result;
 use crate::base::ids::Entry;
+use crate::base::limits::MAP_PAGE_ENTRIES;
 use crate::base::num::narrow;
 use crate::base::num::wide;
-use crate::base::limits::MAP_PAGE_ENTRIES;
 use crate::format::record::Blocks;
 use crate::format::record::MemberKey;
 use crate::format::record::MemberRecord;
@@ -43,7 +44,8 @@ impl Former {
         &self.tables
     }
 
-    /// Maps of the former versions of a member that is cut like `blocks`, each with the number of its table.
+    /// Maps of the former versions of a member that is cut like `blocks`, each with the number of
+    /// its table.
     pub fn member(
         &self,
         key: &MemberKey,
@@ -57,7 +59,8 @@ impl Former {
             let found = find_in(table, key).ok().flatten();
             if let Some(record) = found.filter(|record| record.blocks == blocks) {
                 let translation = table.translation().clone();
-                views.push((number, Arc::new(MapView::new(Arc::clone(packs), record, translation))));
+                views
+                    .push((number, Arc::new(MapView::new(Arc::clone(packs), record, translation))));
             }
         }
         if views.is_empty()
@@ -108,7 +111,8 @@ fn spaces_of(table: &TableReader) -> Result<HashMap<u32, MemberKey>> {
 
 /// The entries of blocks `from..from + count` of a map cut at multiples; fewer where the map ends.
 ///
-/// A page that can't be read ends them: its blocks are stored again, which repairs more than it costs.
+/// A page that can't be read ends them: its blocks are stored again, which repairs more than it
+/// costs.
 pub fn entries(view: &MapView, from: u64, count: usize) -> Vec<Entry> {
     let mut out = Vec::with_capacity(count);
     let fan_out = wide(MAP_PAGE_ENTRIES);

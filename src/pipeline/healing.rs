@@ -1,4 +1,5 @@
-//! Remembers which lost entries were stored again tonight, and tells later readers where (FORMAT.md 9).
+//! Remembers which lost entries were stored again tonight, and tells later readers where (FORMAT.md
+//! 9).
 
 use std::collections::BTreeMap;
 

@@ -1,12 +1,13 @@
 //! The reader of a run: takes the stream apart, fills segments, and hands them on in order.
 //!
-//! There is one reader. It copies nothing but what it read ahead of a header; it computes the frames' CRCs while
-//! the bytes are in cache; everything that costs more is a worker's. Segments of one member begin at multiples
-//! of its blocks, so a block is never split between two workers.
+//! There is one reader. It copies nothing but what it read ahead of a header; it computes the
+//! frames' CRCs while the bytes are in cache; everything that costs more is a worker's. Segments of
+//! one member begin at multiples of its blocks, so a block is never split between two workers.
 //!
 //! Invariants:
 //! - Every byte of the stream goes into exactly one member or into the script.
-//! - The order numbers of what is handed on have no gaps; at most [`IN_FLIGHT`] of them are under way.
+//! - The order numbers of what is handed on have no gaps; as many are under way as there are
+//!   credits.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -65,12 +66,13 @@ use crate::verdict::Observer;
 
 /// Script bytes that are collected before they are handed on.
 const SCRIPT_PIECE_BYTES: usize = 256 << 10;
-/// Bytes of a payload that are read before their CRC is computed: they stay in the second-level cache.
+/// Bytes of a payload that are read before their CRC is computed: they stay in the second-level
+/// cache.
 const READ_BYTES: usize = 256 << 10;
 /// Heads of Aria index files that are remembered until their data file comes.
 const ARIA_HEADS_MAX: usize = 4096;
-/// Bytes in unfinished segments beyond which a stream is not taken apart any further: no producer opens so
-/// many files at once.
+/// Bytes in unfinished segments beyond which a stream is not taken apart any further: no producer
+/// opens so many files at once.
 const FILLING_BYTES_MAX: usize = 96 << 20;
 /// The name of the only member of a plain stream.
 pub const PLAIN_MEMBER: &[u8] = b"stream";
@@ -265,7 +267,9 @@ impl<'r> Reader<'r> {
                 break (StreamEnd::Boundary, ScriptEnd::Whole);
             }
             match parser.step(buffered) {
-                Step::NeedMore { at_least } if buffered.len() < at_least && buffered.len() < need => {
+                Step::NeedMore { at_least }
+                    if buffered.len() < at_least && buffered.len() < need =>
+                {
                     let bytes = wide(buffered.len());
                     script.push_literal(buffered);
                     break (StreamEnd::InsideHeader { bytes }, ScriptEnd::Whole);
@@ -288,7 +292,9 @@ impl<'r> Reader<'r> {
                 }
             }
             self.hand_on_script(&mut script, SCRIPT_PIECE_BYTES)?;
-            if self.fillings.values().map(|f| f.buffer.capacity()).sum::<usize>() > FILLING_BYTES_MAX {
+            if self.fillings.values().map(|f| f.buffer.capacity()).sum::<usize>()
+                > FILLING_BYTES_MAX
+            {
                 self.keep_rest(input, &mut script)?;
                 break (StreamEnd::AfterMalformed, ScriptEnd::Whole);
             }
@@ -417,14 +423,11 @@ impl<'r> Reader<'r> {
     /// Hands on what a member's buffer holds, and continues in `next`.
     fn emit(&mut self, number: u64, next: Buffer, last: Last) -> Result<()> {
         let mut filling = self.fillings.remove(&number).expect("the member is open");
-        let member = match &filling.member {
-            Some(member) => Arc::clone(member),
-            None => {
-                let member = Arc::new(self.identify(&filling));
-                filling.member = Some(Arc::clone(&member));
-                member
-            }
+        let member = match filling.member.take() {
+            Some(member) => member,
+            None => Arc::new(self.identify(&filling)),
         };
+        filling.member = Some(Arc::clone(&member));
         let mut data = std::mem::replace(&mut filling.buffer, next);
         let cuts = match member.blocks {
             Blocks::Fixed(bytes) => Cuts::Every(index(bytes)),
@@ -495,9 +498,7 @@ impl<'r> Reader<'r> {
         let follows_predecessor = found.first().is_some_and(|(table, _)| *table == 0);
         let former: Vec<_> = found.into_iter().map(|(_, view)| view).collect();
         let chosen = match blocks {
-            Blocks::Fixed(bytes) => {
-                choice::choose(&former, head, index(bytes), self.around.hasher)
-            }
+            Blocks::Fixed(bytes) => choice::choose(&former, head, index(bytes), self.around.hasher),
             Blocks::ContentDefined => 0,
         };
         let matcher = match (blocks, longest(&former)) {
@@ -567,7 +568,9 @@ enum Last {
 
 /// Whether the contents of a file keep their places from night to night.
 fn has_positions(path: &[u8]) -> bool {
-    [".MAD", ".MAI", ".MYD", ".MYI", ".delta", ".ibd"].iter().any(|end| path.ends_with(end.as_bytes()))
+    [".MAD", ".MAI", ".MYD", ".MYI", ".delta", ".ibd"]
+        .iter()
+        .any(|end| path.ends_with(end.as_bytes()))
 }
 
 fn longest(former: &[Arc<MapView>]) -> Option<Arc<MapView>> {
@@ -575,8 +578,8 @@ fn longest(former: &[Arc<MapView>]) -> Option<Arc<MapView>> {
     Some(Arc::clone(longest))
 }
 
-/// What the former map says about the blocks of a segment; where the newest ends (a partial one does), older
-/// ones go on. The second number counts the entries that are the newest's own.
+/// What the former map says about the blocks of a segment; where the newest ends (a partial one
+/// does), older ones go on. The second number counts the entries that are the newest's own.
 fn former_entries(member: &Member, at: u64, data: &Buffer) -> (Vec<Entry>, usize) {
     let Blocks::Fixed(bytes) = member.blocks else { return (Vec::new(), 0) };
     let count = data.filled().len().div_ceil(index(bytes));

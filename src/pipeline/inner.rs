@@ -1,4 +1,5 @@
-//! Inner members: the script and the lists of a snapshot, stored like any member but among the meta blocks.
+//! Inner members: the script and the lists of a snapshot, stored like any member but among the meta
+//! blocks.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +17,8 @@ use crate::map::view::MapView;
 use crate::map::writer::MapWriter;
 use crate::pipeline::appender::Appender;
 
-/// Former entries of an inner member that are remembered: enough for the script of some 100,000 files.
+/// Former entries of an inner member that are remembered: enough for the script of some 100,000
+/// files.
 const FORMER_ENTRIES_MAX: usize = 1 << 14;
 
 /// An inner member that is being written.

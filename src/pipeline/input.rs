@@ -8,7 +8,8 @@ use crate::base::monitor::Monitor;
 use crate::base::num::wide;
 use crate::source::Source;
 
-/// Bytes that are read ahead of a header. More would be copied twice, fewer would be read one by one.
+/// Bytes that are read ahead of a header. More would be copied twice, fewer would be read one by
+/// one.
 const BUFFER_BYTES: usize = 64 << 10;
 
 /// A source with a few bytes read ahead.

@@ -1,7 +1,7 @@
 //! Finds blocks of a content-defined member among the former ones, with a window that moves along.
 //!
-//! A former map of any length is never held whole: a few pages around the last hit are, which is where the
-//! next blocks of a stream that was written in the same order stand.
+//! A former map of any length is never held whole: a few pages around the last hit are, which is
+//! where the next blocks of a stream that was written in the same order stand.
 
 use std::collections::HashMap;
 use std::collections::VecDeque;

@@ -1,12 +1,12 @@
 //! The pipeline of a backup: wiring, threads, order, bounds.
 //!
 //! ```text
-//!              segments            events                      packs
-//!  ingest ---> [ bounded ] ---> worker x N ---> collector ---> appender ---> uploader x 2 ---> store
-//!  (reads,     in order         (checks,        (back in       (one open      (durable)
-//!   parses)                      compares,       order, maps,   pack a class)
-//!      ^                         encodes)        table)
-//!      +---------------- credits: one for everything under way ----+
+//!            segments            events                   packs
+//!  ingest -> [ bounded ] -> worker x N -> collector -> appender -> uploader x 2 -> store
+//!  (reads,   in order       (checks,      (back in     (one open   (durable)
+//!   parses)                  compares,     order,       pack a
+//!     ^                      encodes)      maps, table) class)
+//!     +--------- credits: one for everything under way ---+
 //! ```
 //!
 //! The memory of a run is the sum of this table, whatever the size of the stream (2 workers):

@@ -1,7 +1,8 @@
-//! Which entries of former snapshots can still be read: "the same as last night" is only true if last
-//! night's pack is there.
+//! Which entries of former snapshots can still be read: "the same as last night" is only true if
+//! last night's pack is there.
 //!
-//! A run lists the packs once and reads the damage records; from then on the question costs one lookup.
+//! A run lists the packs once and reads the damage records; from then on the question costs one
+//! lookup.
 
 use std::collections::HashMap;
 

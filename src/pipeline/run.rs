@@ -1,8 +1,9 @@
-//! Runs a stream through the pipeline: starts the threads, joins them, and says which failure was the first.
+//! Runs a stream through the pipeline: starts the threads, joins them, and says which failure was
+//! the first.
 
 use std::sync::Arc;
-use std::sync::PoisonError;
 use std::sync::Mutex;
+use std::sync::PoisonError;
 
 use crossbeam_channel::bounded;
 
@@ -79,8 +80,12 @@ pub fn run(
             let ordered = Ordered::new(events, credits);
             failures.note(collect(ordered, collector, after_event));
         });
-        let outlet =
-            Outlet { segments: segment_sender, events: event_sender, credits: credit_sender, order: 0 };
+        let outlet = Outlet {
+            segments: segment_sender,
+            events: event_sender,
+            credits: credit_sender,
+            order: 0,
+        };
         failures.note(read(source, around, outlet, in_flight))
     });
     failures.first()?;
@@ -158,7 +163,8 @@ fn container(input: &mut Input<'_>) -> Result<Container> {
     }
 }
 
-/// The failures of a run's threads. One failure makes the others stop, which they report as cancelled.
+/// The failures of a run's threads. One failure makes the others stop, which they report as
+/// cancelled.
 #[derive(Debug, Default)]
 struct Failures(Mutex<Option<Error>>);
 

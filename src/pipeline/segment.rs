@@ -1,8 +1,8 @@
 //! What travels from the reader to the workers and on to the collector.
 //!
-//! A [`Segment`] is up to 1 MiB of one member, cut into blocks, together with what the former snapshot says
-//! about those blocks. A worker turns it into [`Done`]: the same blocks as entries, frames and deltas, without
-//! places yet. The collector gives them places, in stream order.
+//! A [`Segment`] is up to 1 MiB of one member, cut into blocks, together with what the former
+//! snapshot says about those blocks. A worker turns it into [`Done`]: the same blocks as entries,
+//! frames and deltas, without places yet. The collector gives them places, in stream order.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -77,8 +77,8 @@ impl Member {
     }
 }
 
-/// Remembers whether compressing paid lately: encrypted or compressed members are then stored raw, and probed
-/// again now and then.
+/// Remembers whether compressing paid lately: encrypted or compressed members are then stored raw,
+/// and probed again now and then.
 #[derive(Debug, Default)]
 pub struct Paying {
     failures: AtomicU32,
@@ -230,7 +230,8 @@ pub struct Segment {
     pub cuts: Cuts,
     /// What the former maps say about the same blocks; shorter if they end before.
     pub former: Vec<Entry>,
-    /// How many of those entries are from the map that is compared with, not from an older one behind its end.
+    /// How many of those entries are from the map that is compared with, not from an older one
+    /// behind its end.
     pub former_own: usize,
 }
 

@@ -1,5 +1,6 @@
-//! Sorts the records of closed members by key, in bounded memory: what does not fit goes to unnamed temporary
-//! files in sorted runs, which are merged in the end. A checkpoint reads the records without ending the sort.
+//! Sorts the records of closed members by key, in bounded memory: what does not fit goes to unnamed
+//! temporary files in sorted runs, which are merged in the end. A checkpoint reads the records
+//! without ending the sort.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -121,7 +122,8 @@ fn read_bytes(run: &mut impl Read, length: [u8; 4]) -> io::Result<Vec<u8>> {
 }
 
 fn unwritable(cause: io::Error) -> Error {
-    Error::new(ErrorKind::Store, "cannot use a temporary file in the directory TMPDIR").because(cause)
+    Error::new(ErrorKind::Store, "cannot use a temporary file in the directory TMPDIR")
+        .because(cause)
 }
 
 #[cfg(test)]

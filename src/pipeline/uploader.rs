@@ -1,4 +1,5 @@
-//! Stores finished packs beside the work: a few threads, at most one pack each, errors at the next call.
+//! Stores finished packs beside the work: a few threads, at most one pack each, errors at the next
+//! call.
 //!
 //! Invariants:
 //! - A pack is confirmed only when every copy of it is durable.
@@ -22,12 +23,13 @@ use crate::base::monitor::Monitor;
 use crate::pack::reader::pack_object;
 use crate::pack::reader::twin_object;
 use crate::pack::writer::FinishedPack;
-use crate::store::error::Category;
-use crate::store::name::ObjectName;
 use crate::store::Store;
+use crate::store::error::Category;
 use crate::store::error::StoreError;
+use crate::store::name::ObjectName;
 
-/// Packs that are being stored at once. With the one that is being filled they are what a run keeps in memory.
+/// Packs that are being stored at once. With the one that is being filled they are what a run keeps
+/// in memory.
 pub const UPLOADS_AT_ONCE: usize = 2;
 
 /// Threads that store packs.
@@ -41,7 +43,8 @@ pub struct Uploader {
 impl Uploader {
     /// Starts the threads.
     pub fn start(store: &Arc<dyn Store>, monitor: &Arc<Monitor>) -> Uploader {
-        // No slot between the threads and the sender: a waiting pack would be a third one in memory.
+        // No slot between the threads and the sender: a waiting pack would be a third one in
+        // memory.
         let (sender, receiver) = bounded::<FinishedPack>(0);
         let failure = Arc::new(Mutex::new(None));
         let workers = (0..UPLOADS_AT_ONCE)
@@ -118,7 +121,12 @@ fn put_pack(store: &dyn Store, monitor: &Monitor, pack: &FinishedPack) -> Result
 pub fn not_stored(object: &ObjectName, cause: StoreError) -> Error {
     let kind = match cause.category() {
         Category::Full => ErrorKind::Full,
-        _ => ErrorKind::Store,
+        Category::NotFound
+        | Category::Denied
+        | Category::Conflict
+        | Category::Damaged
+        | Category::Transient
+        | Category::Other => ErrorKind::Store,
     };
     Error::new(kind, format!("cannot store {object}")).because(cause)
 }

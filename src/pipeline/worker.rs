@@ -1,9 +1,10 @@
-//! What a worker does with a segment: zero test, page checks, hash, comparison, encoding. Run to completion,
-//! on data that is still in the processor's cache.
+//! What a worker does with a segment: zero test, page checks, hash, comparison, encoding. Run to
+//! completion, on data that is still in the processor's cache.
 //!
-//! Bases are read from the repository while the stream waits, so they have a budget: when reading them
-//! has taken more than its share of the run's time, changed blocks are stored whole and counted as missed. A
-//! stalled producer overruns its redo log; a larger backup is better than none.
+//! Bases are read from the repository while the stream waits, so they have a budget: when reading
+//! them has taken more than its share of the run's time, changed blocks are stored whole and
+//! counted as missed. A stalled producer overruns its redo log; a larger backup is better than
+//! none.
 
 use std::sync::Arc;
 use std::sync::PoisonError;
@@ -111,7 +112,7 @@ impl Worker {
         let hashes = self.hashes(&blocks);
         let former = &segment.former;
         let changed = self.compare(&segment.member, (&blocks, &hashes), former, &mut done);
-        self.note_released(segment, former, &mut done);
+        note_released(segment, former, &mut done);
         let whole = self.encode_deltas(&blocks, changed, &mut done)?;
         self.encode_whole(&segment.member, &blocks, &whole, &mut done)?;
         self.count(&done, &blocks, &whole);
@@ -140,9 +141,7 @@ impl Worker {
                 continue;
             };
             let same = match &member.matcher {
-                Some(matcher) => {
-                    matcher.lock().unwrap_or_else(PoisonError::into_inner).find(hash)
-                }
+                Some(matcher) => matcher.lock().unwrap_or_else(PoisonError::into_inner).find(hash),
                 None => before.filter(|before| before.hash == hash && before.length == length),
             };
             let base = match same {
@@ -162,19 +161,6 @@ impl Worker {
             changed.push(Changed { number, hash, base });
         }
         changed
-    }
-
-    /// Notes which entries of the former map the new one does not name.
-    fn note_released(&self, segment: &Segment, former: &[Entry], done: &mut Done) {
-        if !segment.member.is_compared_with_predecessor() {
-            return;
-        }
-        for (entry, before) in done.entries.iter().zip(former).take(segment.former_own) {
-            let kept = matches!(entry, NewEntry::Ready(entry) if entry.storage == before.storage);
-            if !kept {
-                done.released.extend(before.storage.locator());
-            }
-        }
     }
 
     /// The whole block that a changed one may be stored against.
@@ -281,7 +267,8 @@ impl Worker {
     }
 
     fn count(&self, done: &Done, blocks: &[&[u8]], whole: &[usize]) {
-        let zero = |entry: &&NewEntry| matches!(entry, NewEntry::Ready(e) if e.storage == Storage::Zero);
+        let zero =
+            |entry: &&NewEntry| matches!(entry, NewEntry::Ready(e) if e.storage == Storage::Zero);
         let zero = done.entries.iter().filter(zero).count();
         let stored = whole.len() + done.deltas.len();
         let whole_bytes: usize = whole.iter().map(|number| blocks[*number].len()).sum();
@@ -301,6 +288,19 @@ impl Worker {
             (Counter::PagesZero, pages.zero),
         ] {
             self.shared.monitor.count(counter, by);
+        }
+    }
+}
+
+/// Notes which entries of the former map the new one does not name.
+fn note_released(segment: &Segment, former: &[Entry], done: &mut Done) {
+    if !segment.member.is_compared_with_predecessor() {
+        return;
+    }
+    for (entry, before) in done.entries.iter().zip(former).take(segment.former_own) {
+        let kept = matches!(entry, NewEntry::Ready(entry) if entry.storage == before.storage);
+        if !kept {
+            done.released.extend(before.storage.locator());
         }
     }
 }

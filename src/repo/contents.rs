@@ -1,4 +1,5 @@
-//! What a snapshot contains, opened: its packs, its member table, its inner members, its members' entries.
+//! What a snapshot contains, opened: its packs, its member table, its inner members, its members'
+//! entries.
 
 use std::sync::Arc;
 
@@ -63,11 +64,7 @@ impl Contents {
     }
 
     /// Hands the bytes of an inner member to `each`, piece by piece; nothing if there is none.
-    pub fn read_inner(
-        &self,
-        name: &str,
-        each: &mut dyn FnMut(&[u8]) -> Result<()>,
-    ) -> Result<()> {
+    pub fn read_inner(&self, name: &str, each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         let found = self.inner.iter().find(|record| record.key.path == name.as_bytes());
         let Some(record) = found else { return Ok(()) };
         let mut entries = self.entries(record.clone());

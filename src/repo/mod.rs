@@ -1,7 +1,8 @@
 //! A repository as a value: made, opened, and asked for its snapshots.
 //!
-//! [`Repository`] exists only after its config was read, a key opened it, and the config's tag was found right
-//! under that key. It knows snapshots and pack tables; what is done with them is in [`ops`](crate::ops).
+//! [`Repository`] exists only after its config was read, a key opened it, and the config's tag was
+//! found right under that key. It knows snapshots and pack tables; what is done with them is in
+//! [`ops`](crate::ops).
 
 pub mod contents;
 pub mod lineage;
@@ -105,7 +106,10 @@ impl Repository {
             .map_err(|e| store_error(format!("cannot look at {}", store.location()), e))?;
         if known.is_some() {
             let place = store.location();
-            return Err(Error::new(ErrorKind::Occupied, format!("{place} holds a repository already")));
+            return Err(Error::new(
+                ErrorKind::Occupied,
+                format!("{place} holds a repository already"),
+            ));
         }
         let key = RepositoryKey::generate(&*entropy);
         let suite = match protection {
@@ -165,7 +169,8 @@ impl Repository {
         let authentic = keyring.repository() == repository
             && keyring.check_config_tag(&config.tagged(), &config.tag).is_ok();
         if !authentic {
-            let why = Malformed { what: "config", why: "its tag does not match the repository's key" };
+            let why =
+                Malformed { what: "config", why: "its tag does not match the repository's key" };
             return Err(Error::damaged("the config", why));
         }
         Repository::assemble(store, keyring, &config, entropy)
@@ -275,7 +280,8 @@ fn unlock(store: &dyn Store, credential: &Credential, limits: &Limits) -> Result
             Err(error) => reason = Some(error),
         }
     }
-    let error = Error::new(ErrorKind::WrongKey, "no key of this repository opens with this password");
+    let error =
+        Error::new(ErrorKind::WrongKey, "no key of this repository opens with this password");
     Err(match reason {
         Some(reason) => error.because(reason),
         None => error,

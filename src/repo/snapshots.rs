@@ -1,4 +1,5 @@
-//! Snapshots as objects: put last, listed by source, opened only if their bytes are what their name says.
+//! Snapshots as objects: put last, listed by source, opened only if their bytes are what their name
+//! says.
 
 use bytes::Bytes;
 
@@ -183,7 +184,8 @@ impl Repository {
     }
 
     fn latest(&self, source: Option<&str>) -> Result<StoredSnapshot> {
-        let source = source.map(|name| Ok::<_, Error>((name, self.source_id(name)?))).transpose()?;
+        let source =
+            source.map(|name| Ok::<_, Error>((name, self.source_id(name)?))).transpose()?;
         let mut newest: Option<StoredSnapshot> = None;
         for name in self.snapshot_names(source.map(|(_, id)| id))?.iter().rev() {
             let stored = match self.read_snapshot(name) {

@@ -13,7 +13,7 @@
 //! nonce were ever used twice, only the equality of two texts would show.
 //!
 //! Invariants:
-//! - A [`Nonce`] is spent: it is neither `Clone` nor `Copy`, and sealing takes it by value.
+//! - A nonce is spent: it is neither `Clone` nor `Copy`, and sealing takes it by value.
 //! - A buffer whose tag is wrong is wiped and emptied: unverified plaintext does not get out.
 //!
 //! It does not choose nonces and does not commit to the key: sections, objects and holders do.

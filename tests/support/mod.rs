@@ -1,11 +1,13 @@
-//! What the integration tests share: a small invented server whose streams are as real ones, and a repository
-//! in memory.
+//! What the integration tests share: a small invented server whose streams are as real ones, and a
+//! repository in memory.
 
 #![allow(
     dead_code,
     missing_docs,
     unreachable_pub,
     clippy::big_endian_bytes,
+    clippy::doc_markdown,
+    clippy::unwrap_used,
     reason = "every test binary uses another part, and names say enough; InnoDB is big-endian"
 )]
 
@@ -166,7 +168,8 @@ impl Server {
         file(&mut out, "xtrabackup_checkpoints", checkpoints.as_bytes(), 1 << 20);
         let config = "[mysqld]\ninnodb_checksum_algorithm=full_crc32\n\
                       innodb_data_file_path=ibdata1:12M:autoextend\ninnodb_log_file_size=1000000\n\
-                      innodb_page_size=16384\ninnodb_undo_directory=./\ninnodb_undo_tablespaces=1\n";
+                      innodb_page_size=16384\ninnodb_undo_directory=./\n\
+                      innodb_undo_tablespaces=1\n";
         file(&mut out, "backup-my.cnf", config.as_bytes(), 1 << 20);
         let info = format!(
             "uuid = 1\nname = \ntool_name = mariabackup\ntool_command = --backup\n\
@@ -289,4 +292,9 @@ pub fn stream_of(repository: &Repository, snapshot: &str) -> Result<Vec<u8>> {
     let options = RestoreOptions { include: Vec::new(), workers: 2 };
     to_stream(repository, &stored, &mut out, &options, &Arc::new(Monitor::default()))?;
     Ok(out)
+}
+
+/// A store as the library wants it.
+pub fn shared<S: Store + 'static>(store: &Arc<S>) -> Arc<dyn Store> {
+    Arc::<S>::clone(store)
 }

@@ -164,6 +164,24 @@ mod tests {
     use rustix::io::FdFlags;
 
     use super::OpenFile;
+    use super::OpenFiles;
+    use crate::store::name::ObjectName;
+
+    #[test]
+    fn a_file_that_was_opened_before_a_deletion_is_not_kept_after_it() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let name = ObjectName::new("object").unwrap();
+        let opened = OpenFile::open(file.path()).unwrap().into();
+        let files = OpenFiles::default();
+        files.keep(&name, &opened, 0);
+        files.keep(&name, &opened, 0);
+        assert_eq!(files.count(), 1, "two readers that open it at once keep it once");
+        files.forget(&name);
+        files.keep(&name, &opened, 0);
+        assert_eq!(files.count(), 0);
+        files.keep(&name, &opened, 1);
+        assert_eq!(files.count(), 1);
+    }
 
     #[test]
     fn child_processes_do_not_inherit_open_files() {

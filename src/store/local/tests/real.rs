@@ -92,7 +92,10 @@ fn a_store_that_is_not_there_is_told_from_an_empty_one() {
         let unmounted = refused(store.list(prefix, &mut |_| ()));
         assert_eq!(unmounted.category(), Category::NotFound, "{unmounted:?}");
     }
-    refused(store.put(&name("config"), &[bytes(1)]));
+    let unmounted = refused(store.put(&name("config"), &[bytes(1)]));
+    assert_eq!(unmounted.category(), Category::Other, "{unmounted:?}");
+    let cause = std::error::Error::source(&unmounted).unwrap().to_string();
+    assert_eq!(cause, "creating a temporary file failed");
 }
 
 #[test]
