@@ -194,7 +194,7 @@ BEGIN
         UPDATE orders SET state = state + 1, note = SHA1(RAND()) WHERE id = an_order;
         UPDATE order_lines SET pieces = pieces + 1, product = a_product WHERE id = an_order;
         UPDATE products SET stock = stock - 1 WHERE id = a_product;
-        INSERT INTO orders (customer, state, address, note) VALUES (1 + an_order DIV 10, 0, SHA1(RAND()), 'new');
+        INSERT INTO orders (customer, state, address, note) VALUES (1 + an_order % $((orders / 10)), 0, SHA1(RAND()), 'new');
         INSERT INTO order_lines VALUES (LAST_INSERT_ID(), 0, a_product, 1, 'new');
         INSERT INTO events (what) VALUES (CONCAT('order ', an_order));
         UPDATE reviews SET body = CONCAT(body, ' again') WHERE id = 1 + an_order % 500 AND LENGTH(body) < 200;
