@@ -256,8 +256,9 @@ fn number(value: &[u8]) -> Option<u64> {
 /// Takes a value that may be shown; an empty one is none.
 fn text(value: &[u8]) -> Option<String> {
     let value = value.trim_ascii();
-    let kept = value.get(..VALUE_BYTES_MAX).unwrap_or(value);
-    (!kept.is_empty()).then(|| kept.escape_ascii().to_string())
+    // Cut after escaping, which may make four characters of a byte.
+    let shown = || value.escape_ascii().take(VALUE_BYTES_MAX).map(char::from).collect();
+    (!value.is_empty()).then(shown)
 }
 
 #[cfg(test)]
@@ -312,9 +313,12 @@ mod tests {
 
     #[test]
     fn values_are_short_and_printable_whatever_the_file_holds() {
-        let hostile = [&b"server_version = \x1b[2J"[..], &[b'x'; 5000]].concat();
-        let version = read(Describing::Info, &hostile).positions.server_version.unwrap();
-        assert!(version.len() < 1100 && version.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+        for byte in [b'x', 0x1f] {
+            let hostile = [&b"server_version = \x1b[2J"[..], &[byte; 5000]].concat();
+            let version = read(Describing::Info, &hostile).positions.server_version.unwrap();
+            let printable = version.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+            assert!(version.len() <= VALUE_BYTES_MAX && printable);
+        }
     }
 
     #[test]
