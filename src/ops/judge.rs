@@ -20,7 +20,7 @@ use crate::verdict::SharedTables;
 use crate::verdict::StreamFaults;
 
 /// Reasons and bad pages that a snapshot carries; more are in its list of findings.
-const LINES_MAX: usize = 100;
+const LINES_MAX: usize = 30;
 /// Bytes of one such line.
 const LINE_BYTES_MAX: usize = 250;
 
