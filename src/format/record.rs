@@ -275,14 +275,17 @@ fn fit_last(entries: &mut [Entry], length: u64) -> Result<(), &'static str> {
 }
 
 /// The entries of a leaf page of a fixed-size member: the member's very last block may be short.
+///
+/// A page that claims to begin behind the member's end is left as it is.
 pub fn fit_leaf(entries: &mut [Entry], first_block: u64, record: &MemberRecord) {
     let block = record.block_bytes();
-    let blocks = record.block_count();
-    if block == 0 || first_block + wide(entries.len()) < blocks {
+    let Some(last_block) = record.block_count().checked_sub(1) else { return };
+    let Some(at) = last_block.checked_sub(first_block) else { return };
+    if block == 0 {
         return;
     }
-    if let Some(last) = entries.get_mut(narrow(blocks - first_block - 1)) {
-        last.length = record.length - (blocks - 1) * block;
+    if let Some(last) = entries.get_mut(narrow(at)) {
+        last.length = record.length - last_block * block;
     }
 }
 
@@ -318,6 +321,27 @@ pub(crate) mod tests {
                 }
             },
         )
+    }
+
+    #[test]
+    fn a_leaf_behind_the_end_of_its_member_is_left_as_it_is() {
+        let empty = MemberRecord {
+            key: MemberKey::default(),
+            closed: true,
+            blocks: Blocks::Fixed(16384),
+            length: 0,
+            page_format: 0,
+            first_page: 0,
+            max_lsn: 0,
+            pages: PageCounts::default(),
+            map: MapRoot::Inline(Vec::new()),
+        };
+        let short = MemberRecord { length: 100, map: MapRoot::Inline(vec![]), ..empty.clone() };
+        for (record, first_block) in [(&empty, 0), (&empty, 7), (&short, u64::MAX)] {
+            let mut leaf = [Entry::zero(16384)];
+            fit_leaf(&mut leaf, first_block, record);
+            assert_eq!(leaf, [Entry::zero(16384)]);
+        }
     }
 
     proptest! {
