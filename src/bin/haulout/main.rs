@@ -3,10 +3,12 @@
 //!
 //! | file | knows |
 //! |---|---|
-//! | `args` | what can be typed, and the help texts |
-//! | `plan` | what it means on this machine |
-//! | `run` | which verb of the library does it |
-//! | `report` | how the outcome is told, as text or JSON |
+//! | `args/VERB` | what can be typed, and the help texts |
+//! | `plan/VERB` | what it means on this machine |
+//! | `run/VERB` | which verb of the library does it |
+//! | `report/VERB` | how the outcome is told, as text or JSON |
+//! | `json`, `words`, `text`, `units` | what reports have in common |
+//! | `hints` | what to do about an error |
 //! | `password`, `prompt` | where secrets come from |
 //! | `signals`, `progress`, `console`, `producer_log` | what happens meanwhile |
 
@@ -26,7 +28,6 @@ mod progress;
 mod prompt;
 mod report;
 mod run;
-mod show;
 mod signals;
 mod text;
 mod units;

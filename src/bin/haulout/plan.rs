@@ -3,28 +3,28 @@
 //! A [`Plan`] is made before anything is touched. What it depends on besides the arguments comes in
 //! as [`Surroundings`], so that it can be tested.
 
+pub(crate) mod backup;
+pub(crate) mod init;
+pub(crate) mod restore;
+pub(crate) mod verify;
+
 use std::ffi::OsString;
-use std::path::Path;
 use std::path::PathBuf;
 
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
-use haulout::encode::Level;
-use haulout::encode::ReadBack;
-use haulout::ops::backup::CHECKPOINT_BYTES;
-use haulout::ops::backup::CHECKPOINT_SECONDS;
-use haulout::ops::verify::Depth;
 use haulout::store::local::path_of;
 
 use crate::args::Arguments;
-use crate::args::BackupArguments;
 use crate::args::Common;
-use crate::args::DepthName;
-use crate::args::RestoreArguments;
 use crate::args::Verb;
 use crate::failure::Failure;
 use crate::failure::Outcome;
 use crate::password::PasswordSource;
+use crate::plan::backup::BackupPlan;
+use crate::plan::init::NewRepository;
+use crate::plan::restore::RestorePlan;
+use crate::plan::verify::VerifyPlan;
 use crate::units::ByteCount;
 
 /// Less than this and nothing runs.
@@ -33,9 +33,6 @@ const MEMORY_MIN: ByteCount = ByteCount(96 << 20);
 const MEMORY_FIXED: u64 = 120 << 20;
 /// What each worker uses.
 const MEMORY_PER_WORKER: u64 = 8 << 20;
-/// More tags than this don't fit into a snapshot together with everything else.
-const TAGS_MAX: usize = 32;
-
 /// What there is besides the arguments.
 pub(crate) struct Surroundings<'s> {
     /// The environment.
@@ -91,80 +88,17 @@ pub(crate) enum Job {
     Verify(VerifyPlan),
 }
 
-/// How a new repository is protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NewRepository {
-    /// With a password.
-    Encrypted,
-    /// Not at all.
-    Clear,
-}
-
-/// A backup.
-#[derive(Debug)]
-pub(crate) struct BackupPlan {
-    /// The lineage.
-    pub(crate) source: String,
-    /// Words to attach.
-    pub(crate) tags: Vec<String>,
-    /// How new blocks are compressed.
-    pub(crate) level: Level,
-    /// Whether what is encoded is read back.
-    pub(crate) read_back: ReadBack,
-    /// Bytes between checkpoints.
-    pub(crate) checkpoint_bytes: u64,
-    /// Seconds between checkpoints.
-    pub(crate) checkpoint_seconds: u64,
-    /// The producer; empty to read standard input.
-    pub(crate) command: Vec<OsString>,
-}
-
-/// A restore.
-#[derive(Debug)]
-pub(crate) struct RestorePlan {
-    /// Which snapshot.
-    pub(crate) snapshot: String,
-    /// Where to.
-    pub(crate) target: Target,
-    /// Only these files, if any are named.
-    pub(crate) include: Vec<String>,
-}
-
-/// Where a restore goes.
-#[derive(Debug)]
-pub(crate) enum Target {
-    /// Standard output.
-    Stdout,
-    /// Files in a directory; then this program prepares them.
-    Directory(PathBuf, Option<OsString>),
-}
-
-/// A verification.
-#[derive(Debug)]
-pub(crate) struct VerifyPlan {
-    /// Which snapshots; none stands for all.
-    pub(crate) snapshots: Vec<String>,
-    /// How deep.
-    pub(crate) depth: Depth,
-}
-
 impl Plan {
     /// What `typed` means here.
     pub(crate) fn new(typed: Arguments, around: &Surroundings<'_>) -> Outcome<Plan> {
         let Arguments { common, verb } = typed;
         let job = match verb {
-            Verb::Init(init) if init.no_encryption => Job::Init(NewRepository::Clear),
-            Verb::Init(_) => Job::Init(NewRepository::Encrypted),
-            Verb::Backup(backup) => Job::Backup(BackupPlan::new(backup, around)?),
-            Verb::Snapshots => Job::Snapshots,
-            Verb::Show(show) => Job::Show(show.snapshot),
-            Verb::Restore(restore) => {
-                Job::Restore(RestorePlan::new(restore, &common, around.stdout)?)
-            }
-            Verb::Verify(verify) => {
-                let depth = depth(verify.depth);
-                Job::Verify(VerifyPlan { snapshots: verify.snapshots, depth })
-            }
+            Verb::Init(typed) => Job::Init(NewRepository::new(&typed)),
+            Verb::Backup(typed) => Job::Backup(BackupPlan::new(typed, around)?),
+            Verb::Snapshots(_) => Job::Snapshots,
+            Verb::Show(typed) => Job::Show(typed.snapshot),
+            Verb::Restore(typed) => Job::Restore(RestorePlan::new(typed, &common, around)?),
+            Verb::Verify(typed) => Job::Verify(VerifyPlan::new(typed)),
         };
         let workers = workers(&common, around.processors)?;
         let place = place(common.repo)?;
@@ -200,95 +134,25 @@ fn workers(common: &Common, processors: u32) -> Outcome<u32> {
     Ok(common.threads.unwrap_or(processors).clamp(1, affordable))
 }
 
-fn depth(name: DepthName) -> Depth {
-    match name {
-        DepthName::Objects => Depth::Objects,
-        DepthName::Stored => Depth::Stored,
-        DepthName::Blocks => Depth::Blocks,
-        DepthName::Pages => Depth::Pages,
-    }
-}
-
-impl BackupPlan {
-    fn new(typed: BackupArguments, around: &Surroundings<'_>) -> Outcome<BackupPlan> {
-        if typed.command.is_empty() && around.stdin == Stream::Terminal {
-            return Err(Failure::usage(
-                "backup reads a stream from standard input, which is a terminal",
-                "let haulout run the producer: haulout backup -- mariabackup --backup \
-                 --stream=mbstream",
-            ));
-        }
-        if typed.tags.len() > TAGS_MAX {
-            return Err(Failure::usage(
-                format!("{} tags are too many", typed.tags.len()),
-                format!("give at most {TAGS_MAX}"),
-            ));
-        }
-        let source = typed.source.unwrap_or_else(|| default_source(&around.host, &typed.command));
-        Ok(BackupPlan {
-            source,
-            tags: typed.tags,
-            level: typed.compression.0,
-            read_back: if typed.no_read_back { ReadBack::Off } else { ReadBack::On },
-            checkpoint_bytes: typed.checkpoint_bytes.map_or(CHECKPOINT_BYTES, |bytes| bytes.0),
-            checkpoint_seconds: typed.checkpoint_seconds.unwrap_or(CHECKPOINT_SECONDS),
-            command: typed.command,
-        })
-    }
-}
-
-/// Host and program: two producers on one host have nothing in common.
-fn default_source(host: &str, command: &[OsString]) -> String {
-    let program = command.first().and_then(|program| Path::new(program).file_name());
-    let program = program.map_or("stdin".into(), |program| program.to_string_lossy());
-    // What a typed name may not have: see `args`.
-    format!("{host}-{program}").replace(|c: char| c == '@' || c.is_control(), "-")
-}
-
-impl RestorePlan {
-    fn new(typed: RestoreArguments, common: &Common, stdout: Stream) -> Outcome<RestorePlan> {
-        let target = match typed.to {
-            Some(directory) => {
-                Target::Directory(directory, typed.prepare.then_some(typed.prepare_program))
-            }
-            None if common.json => {
-                return Err(Failure::usage(
-                    "with --stdout the stream is on standard output, where --json would be",
-                    "leave --json out and look at the exit status",
-                ));
-            }
-            None if stdout == Stream::Terminal => {
-                return Err(Failure::usage(
-                    "standard output is a terminal",
-                    "send the stream to a file or a program, or restore into a directory with --to",
-                ));
-            }
-            None => Target::Stdout,
-        };
-        Ok(RestorePlan { snapshot: typed.snapshot, target, include: typed.include })
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::path::Path;
+
     use clap::Parser;
 
     use super::*;
 
-    fn plan_on(line: &str, stdin: Stream, stdout: Stream) -> Outcome<Plan> {
+    /// What a line means on a machine.
+    pub(crate) fn plan_on(line: &str, stdin: Stream, stdout: Stream) -> Outcome<Plan> {
         let typed = Arguments::try_parse_from(line.split(' ')).unwrap();
         let host = "db1".to_owned();
         let around = Surroundings { variable: &|_| None, host, processors: 8, stdin, stdout };
         Plan::new(typed, &around)
     }
 
-    fn plan(line: &str) -> Outcome<Plan> {
+    /// What a line means where nothing is a terminal.
+    pub(crate) fn plan(line: &str) -> Outcome<Plan> {
         plan_on(line, Stream::Other, Stream::Other)
-    }
-
-    fn backup(line: &str) -> BackupPlan {
-        let Job::Backup(backup) = plan(line).unwrap().job else { panic!("a backup") };
-        backup
     }
 
     #[test]
@@ -309,18 +173,6 @@ mod tests {
     }
 
     #[test]
-    fn the_source_is_called_after_host_and_program() {
-        for (line, source) in [
-            ("haulout -r /x backup", "db1-stdin"),
-            ("haulout -r /x backup -- /usr/bin/mariabackup --backup", "db1-mariabackup"),
-            ("haulout -r /x backup -- ./dump@home", "db1-dump-home"),
-            ("haulout -r /x backup --source shop -- cat", "shop"),
-        ] {
-            assert_eq!(backup(line).source, source, "{line}");
-        }
-    }
-
-    #[test]
     fn the_repository_is_a_path_or_a_file_url() {
         assert_eq!(plan("haulout -r file:///a%20b snapshots").unwrap().place, Path::new("/a b"));
         for line in
@@ -338,12 +190,5 @@ mod tests {
         assert!(plan_on("haulout -r /x restore latest --stdout", other, person).is_err());
         assert!(plan_on("haulout -r /x restore latest --stdout", person, other).is_ok());
         assert!(plan("haulout -r /x restore latest --stdout --json").is_err());
-    }
-
-    #[test]
-    fn as_many_tags_as_fit() {
-        let line = format!("haulout -r /x backup{}", " --tag t".repeat(TAGS_MAX));
-        assert_eq!(backup(&line).tags.len(), TAGS_MAX);
-        assert!(plan(&(line + " --tag t")).is_err());
     }
 }

@@ -1,16 +1,35 @@
-//! A snapshot as people read it: what it is, how far it can be trusted, where it stands, what is in
+//! What came of `show`: what a snapshot is, how far it can be trusted, where it stands, what is in
 //! it.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::io;
+use std::io::BufWriter;
+use std::io::Seek;
+use std::io::Write;
 
+use serde::Serialize;
+
+use haulout::base::error::Error;
+use haulout::base::error::ErrorKind;
+use haulout::base::error::Result;
 use haulout::format::snapshot::Check;
+use haulout::format::snapshot::Description;
 use haulout::format::snapshot::Positions;
 use haulout::format::snapshot::SnapshotKind;
 use haulout::ops::show::MemberLine;
 use haulout::repo::snapshots::StoredSnapshot;
 
+use crate::console::Loudness;
+use crate::json::Blocks;
+use crate::json::Pages;
 use crate::moment;
+use crate::report::Format;
+use crate::report::Report;
+use crate::report::in_json;
+use crate::report::print;
+use crate::report::snapshots::Listed;
+use crate::report::unless_gone;
 use crate::text::Canvas;
 use crate::text::Cell;
 use crate::text::Column;
@@ -23,11 +42,120 @@ use crate::units;
 use crate::words;
 use crate::words::fact;
 
+/// Gives one member after the other to whoever wants them.
+pub(crate) type Members<'m> =
+    dyn FnMut(&mut dyn FnMut(MemberLine) -> Result<()>) -> Result<()> + 'm;
+
+impl Report {
+    /// What came of `show`; `members` gives one member after the other.
+    pub(crate) fn show(&self, stored: &StoredSnapshot, members: &mut Members<'_>) -> Result<()> {
+        match (self.format, self.console.loudness) {
+            (Format::Json, _) => show_json(stored, members),
+            (Format::Text, Loudness::Verbose) => {
+                print(&head(stored, self.canvas))?;
+                print(&all_members_heading(self.canvas))?;
+                let mut out = BufWriter::new(io::stdout().lock());
+                members(&mut |member| {
+                    let line = every_member(Some(&member), self.canvas);
+                    unless_gone(out.write_all(line.as_bytes()))
+                })?;
+                unless_gone(out.flush())
+            }
+            (Format::Text, Loudness::Quiet | Loudness::Normal) => {
+                let mut largest = Largest::default();
+                members(&mut |member| {
+                    largest.take(member);
+                    Ok(())
+                })?;
+                print(&(head(stored, self.canvas) + &largest.text(self.canvas)))
+            }
+        }
+    }
+}
+
+/// Members may be many: they wait in a file, so that an error leaves no half a value behind.
+fn show_json(stored: &StoredSnapshot, members: &mut Members<'_>) -> Result<()> {
+    let spooling = |e| Error::new(ErrorKind::Target, "cannot write a temporary file").because(e);
+    let head = in_json(&Shown::new(stored));
+    let head = head.strip_suffix('}').expect("an object ends in a brace");
+    let mut spool = BufWriter::new(tempfile::tempfile().map_err(spooling)?);
+    write!(spool, "{head},\"members\":[").map_err(spooling)?;
+    let mut comma = "";
+    members(&mut |member| {
+        let text = in_json(&Member::from(&member));
+        let written = write!(spool, "{comma}\n{text}").map_err(spooling);
+        comma = ",";
+        written
+    })?;
+    spool.write_all(b"]}\n").map_err(spooling)?;
+    let mut spool = spool.into_inner().map_err(|e| spooling(e.into_error()))?;
+    spool.rewind().map_err(spooling)?;
+    unless_gone(io::copy(&mut spool, &mut io::stdout().lock()).map(|_| ()))
+}
+
+/// Of `show`, without the members.
+#[derive(Debug, Serialize)]
+struct Shown<'r> {
+    #[serde(flatten)]
+    listed: Listed<'r>,
+    began: String,
+    reasons: &'r [String],
+    checks: &'r [Check],
+    positions: &'r Positions,
+    requires: &'r [String],
+    predecessor: &'r Option<String>,
+    sequence: u64,
+    run: &'r str,
+    program: &'r str,
+    blocks: Blocks,
+    pages: Pages,
+}
+
+impl<'r> Shown<'r> {
+    /// Everything that a snapshot says about itself.
+    fn new(stored: &'r StoredSnapshot) -> Shown<'r> {
+        let about: &Description = &stored.snapshot.about;
+        Shown {
+            listed: Listed::new(stored),
+            began: moment::for_programs(about.started),
+            reasons: &about.reasons,
+            checks: &about.checks,
+            positions: &about.positions,
+            requires: &about.requires,
+            predecessor: &about.predecessor,
+            sequence: about.sequence,
+            run: &about.run,
+            program: &about.program,
+            blocks: (&about.counters).into(),
+            pages: (&about.counters).into(),
+        }
+    }
+}
+
+/// One of the members of `show`.
+#[derive(Debug, Serialize)]
+struct Member<'r> {
+    path: &'r str,
+    incarnation: u32,
+    bytes: u64,
+    format: &'r str,
+    pages: Pages,
+    closed: bool,
+}
+
+impl<'r> From<&'r MemberLine> for Member<'r> {
+    fn from(line: &'r MemberLine) -> Member<'r> {
+        let MemberLine { path, incarnation, bytes, format, pages, closed } = line;
+        let (incarnation, bytes, closed) = (*incarnation, *bytes, *closed);
+        Member { path, incarnation, bytes, format, pages: pages.into(), closed }
+    }
+}
+
 /// Members that are shown unless all are wanted.
-pub(crate) const MEMBERS_SHOWN: usize = 30;
+const MEMBERS_SHOWN: usize = 30;
 
 /// Everything but the members.
-pub(crate) fn head(stored: &StoredSnapshot, canvas: Canvas) -> String {
+fn head(stored: &StoredSnapshot, canvas: Canvas) -> String {
     let about = &stored.snapshot.about;
     let kind = match about.kind {
         SnapshotKind::Full => "full",
@@ -167,7 +295,7 @@ fn row(member: &MemberLine) -> Vec<Cell> {
 
 /// The largest of any number of members, in little memory.
 #[derive(Debug, Default)]
-pub(crate) struct Largest {
+struct Largest {
     kept: BinaryHeap<Reverse<BySize>>,
     seen: u64,
 }
@@ -204,7 +332,7 @@ impl Ord for BySize {
 
 impl Largest {
     /// Looks at one more.
-    pub(crate) fn take(&mut self, member: MemberLine) {
+    fn take(&mut self, member: MemberLine) {
         self.seen += 1;
         self.kept.push(Reverse(BySize(member)));
         if self.kept.len() > MEMBERS_SHOWN {
@@ -213,7 +341,7 @@ impl Largest {
     }
 
     /// The largest, largest first.
-    pub(crate) fn text(self, canvas: Canvas) -> String {
+    fn text(self, canvas: Canvas) -> String {
         let mut out = format!("\n{}", canvas.paint(Tone::Heading, "files"));
         let shown = self.kept.len();
         if u64::try_from(shown).is_ok_and(|shown| shown < self.seen) {
@@ -228,12 +356,12 @@ impl Largest {
 }
 
 /// The heading of a list of all members.
-pub(crate) fn all_members_heading(canvas: Canvas) -> String {
+fn all_members_heading(canvas: Canvas) -> String {
     format!("\n{}\n{}", canvas.paint(Tone::Heading, "files"), every_member(None, canvas))
 }
 
 /// A line of a list of all members, whose widths can't be known beforehand.
-pub(crate) fn every_member(member: Option<&MemberLine>, canvas: Canvas) -> String {
+fn every_member(member: Option<&MemberLine>, canvas: Canvas) -> String {
     const WIDTHS: [usize; 4] = [8, 11, 7, 26];
     let cells = member.map_or_else(
         || MEMBERS.map(|column| Cell::toned(column.title, Tone::Heading)).to_vec(),

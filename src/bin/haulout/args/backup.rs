@@ -1,0 +1,80 @@
+//! Of `backup`.
+
+use std::ffi::OsString;
+
+use clap::Args;
+
+use haulout::encode::Level;
+
+use crate::args::values::source_name;
+use crate::args::values::tag;
+use crate::units::ByteCount;
+
+const EXAMPLE: &str = "\
+Examples:
+  haulout -r /backup/db backup --tag nightly -- mariabackup --backup --stream=mbstream
+  haulout -r /backup/db backup --source shop < full.mbs
+
+Let haulout run the producer where you can: from a shell's pipe its exit status can't be seen, and
+the snapshot is at best \"unattested\". Without a name, the source is called after this host and the
+command (db1-mariabackup), or db1-stdin.";
+
+/// Store a stream as a snapshot
+///
+/// Runs COMMAND and reads its standard output; without COMMAND, reads standard input. The
+/// stream of `mariabackup --stream=mbstream` is taken apart into files and pages and checked;
+/// any other stream is stored as it is.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLE)]
+pub(crate) struct BackupArguments {
+    /// Name of what is backed up; its snapshots are compared with one another
+    #[arg(long, value_name = "NAME", value_parser = source_name)]
+    pub(crate) source: Option<String>,
+
+    /// A word to attach; may be repeated
+    #[arg(long = "tag", value_name = "TAG", value_parser = tag)]
+    pub(crate) tags: Vec<String>,
+
+    /// zstd level of what is new, -7 to 19, or auto
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        default_value = "auto",
+        allow_hyphen_values = true,
+        value_parser = compression
+    )]
+    pub(crate) compression: Compression,
+
+    /// Do not decode and compare what was encoded before it is stored
+    ///
+    /// Reading back catches a faulty processor or memory before the damage is in the only copy.
+    #[arg(long)]
+    pub(crate) no_read_back: bool,
+
+    /// Publish a checkpoint after so much of the stream [default: 64GiB]
+    ///
+    /// A run that is killed goes on from its last checkpoint.
+    #[arg(long, value_name = "SIZE", hide_short_help = true)]
+    pub(crate) checkpoint_bytes: Option<ByteCount>,
+
+    /// Publish a checkpoint after so many seconds [default: 900]
+    #[arg(long, value_name = "N", hide_short_help = true)]
+    pub(crate) checkpoint_seconds: Option<u64>,
+
+    /// The producer and its arguments, after `--`
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// A level of compression as typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Compression(pub(crate) Level);
+
+fn compression(text: &str) -> Result<Compression, String> {
+    let refusal = || "it is neither auto nor a number from -7 to 19".to_owned();
+    if text == "auto" {
+        return Ok(Compression(Level::AUTO));
+    }
+    let number = text.parse().map_err(|_| refusal())?;
+    Level::new(number).map(Compression).ok_or_else(refusal)
+}

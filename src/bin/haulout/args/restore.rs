@@ -1,0 +1,54 @@
+//! Of `restore`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::ArgGroup;
+use clap::Args;
+
+const EXAMPLE: &str = "\
+Examples:
+  haulout -r /backup/db restore latest --to /var/lib/mysql --prepare
+  haulout -r /backup/db restore 3fa9c1 --stdout | ssh db2 mbstream -x -C /var/lib/mysql
+  haulout -r /backup/db restore shop@latest --to /tmp/one --include 'shop/orders.*'
+
+Every block is verified before it is written. With --stdout a failure may come after much has been
+written: look at the exit status (in a shell: set -o pipefail).";
+
+/// Restore a snapshot, verified
+///
+/// Into an empty directory, or as the original stream, byte for byte, on standard output.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLE)]
+#[command(group(ArgGroup::new("target").required(true).args(["to", "stdout"])))]
+pub(crate) struct RestoreArguments {
+    /// An id, the beginning of one, latest, or SOURCE@latest
+    #[arg(value_name = "SNAPSHOT")]
+    pub(crate) snapshot: String,
+
+    /// Write files into this directory, which is empty or not there yet
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: Option<PathBuf>,
+
+    /// Write the original stream to standard output
+    #[arg(long)]
+    pub(crate) stdout: bool,
+
+    /// Restore only files whose path matches; may be repeated
+    #[arg(long, value_name = "GLOB", conflicts_with = "stdout")]
+    pub(crate) include: Vec<String>,
+
+    /// Then run `mariabackup --prepare` and check its outcome
+    #[arg(long, conflicts_with = "stdout")]
+    pub(crate) prepare: bool,
+
+    /// The program that prepares
+    #[arg(
+        long,
+        value_name = "PROGRAM",
+        default_value = "mariabackup",
+        requires = "prepare",
+        hide_short_help = true
+    )]
+    pub(crate) prepare_program: OsString,
+}

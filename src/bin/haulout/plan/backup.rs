@@ -1,0 +1,105 @@
+//! What `backup` is to do.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use haulout::encode::Level;
+use haulout::encode::ReadBack;
+use haulout::ops::backup::CHECKPOINT_BYTES;
+use haulout::ops::backup::CHECKPOINT_SECONDS;
+
+use crate::args::backup::BackupArguments;
+use crate::failure::Failure;
+use crate::failure::Outcome;
+use crate::plan::Stream;
+use crate::plan::Surroundings;
+
+/// More tags than this don't fit into a snapshot together with everything else.
+const TAGS_MAX: usize = 32;
+
+/// A backup.
+#[derive(Debug)]
+pub(crate) struct BackupPlan {
+    /// The lineage.
+    pub(crate) source: String,
+    /// Words to attach.
+    pub(crate) tags: Vec<String>,
+    /// How new blocks are compressed.
+    pub(crate) level: Level,
+    /// Whether what is encoded is read back.
+    pub(crate) read_back: ReadBack,
+    /// Bytes between checkpoints.
+    pub(crate) checkpoint_bytes: u64,
+    /// Seconds between checkpoints.
+    pub(crate) checkpoint_seconds: u64,
+    /// The producer; empty to read standard input.
+    pub(crate) command: Vec<OsString>,
+}
+
+impl BackupPlan {
+    /// What was typed, on this machine.
+    pub(crate) fn new(typed: BackupArguments, around: &Surroundings<'_>) -> Outcome<BackupPlan> {
+        if typed.command.is_empty() && around.stdin == Stream::Terminal {
+            return Err(Failure::usage(
+                "backup reads a stream from standard input, which is a terminal",
+                "let haulout run the producer: haulout backup -- mariabackup --backup \
+                 --stream=mbstream",
+            ));
+        }
+        if typed.tags.len() > TAGS_MAX {
+            return Err(Failure::usage(
+                format!("{} tags are too many", typed.tags.len()),
+                format!("give at most {TAGS_MAX}"),
+            ));
+        }
+        let source = typed.source.unwrap_or_else(|| default_source(&around.host, &typed.command));
+        Ok(BackupPlan {
+            source,
+            tags: typed.tags,
+            level: typed.compression.0,
+            read_back: if typed.no_read_back { ReadBack::Off } else { ReadBack::On },
+            checkpoint_bytes: typed.checkpoint_bytes.map_or(CHECKPOINT_BYTES, |bytes| bytes.0),
+            checkpoint_seconds: typed.checkpoint_seconds.unwrap_or(CHECKPOINT_SECONDS),
+            command: typed.command,
+        })
+    }
+}
+
+/// Host and program: two producers on one host have nothing in common.
+fn default_source(host: &str, command: &[OsString]) -> String {
+    let program = command.first().and_then(|program| Path::new(program).file_name());
+    let program = program.map_or("stdin".into(), |program| program.to_string_lossy());
+    // What a typed name may not have: see `args`.
+    format!("{host}-{program}").replace(|c: char| c == '@' || c.is_control(), "-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Job;
+    use crate::plan::tests::plan;
+
+    fn backup(line: &str) -> BackupPlan {
+        let Job::Backup(backup) = plan(line).unwrap().job else { panic!("a backup") };
+        backup
+    }
+
+    #[test]
+    fn the_source_is_called_after_host_and_program() {
+        for (line, source) in [
+            ("haulout -r /x backup", "db1-stdin"),
+            ("haulout -r /x backup -- /usr/bin/mariabackup --backup", "db1-mariabackup"),
+            ("haulout -r /x backup -- ./dump@home", "db1-dump-home"),
+            ("haulout -r /x backup --source shop -- cat", "shop"),
+        ] {
+            assert_eq!(backup(line).source, source, "{line}");
+        }
+    }
+
+    #[test]
+    fn as_many_tags_as_fit() {
+        let line = format!("haulout -r /x backup{}", " --tag t".repeat(TAGS_MAX));
+        assert_eq!(backup(&line).tags.len(), TAGS_MAX);
+        assert!(plan(&(line + " --tag t")).is_err());
+    }
+}

@@ -1,0 +1,60 @@
+//! What `restore` is to do.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::args::Common;
+use crate::args::restore::RestoreArguments;
+use crate::failure::Failure;
+use crate::failure::Outcome;
+use crate::plan::Stream;
+use crate::plan::Surroundings;
+
+/// A restore.
+#[derive(Debug)]
+pub(crate) struct RestorePlan {
+    /// Which snapshot.
+    pub(crate) snapshot: String,
+    /// Where to.
+    pub(crate) target: Target,
+    /// Only these files, if any are named.
+    pub(crate) include: Vec<String>,
+}
+
+/// Where a restore goes.
+#[derive(Debug)]
+pub(crate) enum Target {
+    /// Standard output.
+    Stdout,
+    /// Files in a directory; then this program prepares them.
+    Directory(PathBuf, Option<OsString>),
+}
+
+impl RestorePlan {
+    /// What was typed, on this machine.
+    pub(crate) fn new(
+        typed: RestoreArguments,
+        common: &Common,
+        around: &Surroundings<'_>,
+    ) -> Outcome<RestorePlan> {
+        let target = match typed.to {
+            Some(directory) => {
+                Target::Directory(directory, typed.prepare.then_some(typed.prepare_program))
+            }
+            None if common.json => {
+                return Err(Failure::usage(
+                    "with --stdout the stream is on standard output, where --json would be",
+                    "leave --json out and look at the exit status",
+                ));
+            }
+            None if around.stdout == Stream::Terminal => {
+                return Err(Failure::usage(
+                    "standard output is a terminal",
+                    "send the stream to a file or a program, or restore into a directory with --to",
+                ));
+            }
+            None => Target::Stdout,
+        };
+        Ok(RestorePlan { snapshot: typed.snapshot, target, include: typed.include })
+    }
+}

@@ -1,0 +1,145 @@
+//! What came of `backup`.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use haulout::base::error::Result;
+use haulout::base::num::wide;
+use haulout::format::snapshot::Positions;
+use haulout::format::snapshot::SnapshotKind;
+use haulout::format::snapshot::StreamFormat;
+use haulout::format::snapshot::Verdict;
+use haulout::ops::backup::BackupReport;
+
+use crate::json::Blocks;
+use crate::json::Effort;
+use crate::json::Pages;
+use crate::report::Report;
+use crate::text::Canvas;
+use crate::text::clean;
+use crate::units;
+use crate::words;
+use crate::words::blocks;
+use crate::words::fact;
+use crate::words::tone;
+
+impl Report {
+    /// What came of `backup`.
+    pub(crate) fn backup(&self, report: &BackupReport, time: Duration) -> Result<()> {
+        if let Some(others) = report.new_among {
+            let source = &report.about.source;
+            let others = units::counted(wide(others), "other source");
+            self.console.warning(format!(
+                "{source} is new in this repository and shares nothing with its {others}"
+            ));
+        }
+        for id in &report.damaged {
+            self.console.warning(format!("snapshot {id} of this source can't be read: run verify"));
+        }
+        if report.packs_absent > 0 {
+            let packs = report.packs_absent;
+            let healed = report.counts.blocks_healed;
+            self.console.warning(format!(
+                "packs of earlier runs that are missing or damaged: {packs}; blocks of them that \
+                 were stored again: {healed}"
+            ));
+        }
+        let effort = Effort::of(time);
+        self.result(&Backup::new(report, effort), || {
+            text(report, self.canvas, time, effort.peak_memory_bytes)
+        })
+    }
+}
+
+/// Of `backup`.
+#[derive(Debug, Serialize)]
+struct Backup<'r> {
+    snapshot: String,
+    source: &'r str,
+    format: StreamFormat,
+    kind: SnapshotKind,
+    verdict: Verdict,
+    reasons: &'r [String],
+    tags: &'r [String],
+    stream_bytes: u64,
+    stored_bytes: u64,
+    objects: u64,
+    members: u64,
+    blocks: Blocks,
+    pages: Pages,
+    positions: &'r Positions,
+    new_source: bool,
+    damaged_snapshots: &'r [String],
+    packs_absent: usize,
+    #[serde(flatten)]
+    effort: Effort,
+}
+
+impl<'r> Backup<'r> {
+    /// What came of a backup.
+    fn new(report: &'r BackupReport, effort: Effort) -> Backup<'r> {
+        let BackupReport { id, about, counts, .. } = report;
+        Backup {
+            snapshot: id.to_string(),
+            source: &about.source,
+            format: about.format,
+            kind: about.kind,
+            verdict: about.verdict,
+            reasons: &about.reasons,
+            tags: &about.tags,
+            stream_bytes: counts.stream_bytes,
+            stored_bytes: counts.stored_bytes,
+            objects: counts.stored_objects,
+            members: counts.members,
+            blocks: counts.into(),
+            pages: counts.into(),
+            positions: &about.positions,
+            new_source: report.new_among.is_some(),
+            damaged_snapshots: &report.damaged,
+            packs_absent: report.packs_absent,
+            effort,
+        }
+    }
+}
+
+/// What came of a backup.
+fn text(report: &BackupReport, canvas: Canvas, time: Duration, peak: u64) -> String {
+    let BackupReport { id, about, counts, .. } = report;
+    let verdict = about.verdict.to_string();
+    let mut out = format!(
+        "snapshot {} of {}: {}\n",
+        id.short(),
+        clean(&about.source),
+        canvas.paint(tone(about.verdict), &verdict)
+    );
+    for reason in &about.reasons {
+        out += &fact("because", reason);
+    }
+    let stream = format!(
+        "{} in {}, {}, {}",
+        units::size(counts.stream_bytes),
+        units::counted(counts.members, "file"),
+        units::span(time),
+        units::rate(counts.stream_bytes, time)
+    );
+    out += &fact("stream", &stream);
+    out += &fact("blocks", &blocks(counts));
+    let pages = words::pages(
+        counts.pages_verified,
+        counts.pages_unverifiable,
+        counts.pages_corrupt,
+        counts.pages_zero,
+    );
+    if let Some(pages) = pages {
+        out += &fact("pages", &pages);
+    }
+    let stored = format!(
+        "{} in {}, {} of the stream",
+        units::size(counts.stored_bytes),
+        units::counted(counts.stored_objects, "object"),
+        units::share(counts.stored_bytes, counts.stream_bytes)
+    );
+    out += &fact("stored", &stored);
+    out + &fact("memory", &format!("{} at most", units::size(peak)))
+}

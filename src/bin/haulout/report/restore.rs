@@ -1,0 +1,133 @@
+//! What came of `restore`.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use haulout::base::error::Result;
+use haulout::format::snapshot::Verdict;
+use haulout::ops::prepare::PrepareReport;
+use haulout::ops::restore::RestoreReport;
+use haulout::repo::snapshots::StoredSnapshot;
+
+use crate::json::Effort;
+use crate::json::seconds;
+use crate::moment;
+use crate::report::Report;
+use crate::text::clean;
+use crate::units;
+use crate::words;
+
+/// What came of a restore.
+#[derive(Debug)]
+pub(crate) struct Restored<'r> {
+    /// Which snapshot.
+    pub(crate) stored: &'r StoredSnapshot,
+    /// Where to, in words.
+    pub(crate) target: String,
+    /// What the library says.
+    pub(crate) report: RestoreReport,
+    /// How long it took, without preparing.
+    pub(crate) time: Duration,
+    /// What came of preparing, if it was asked for, and how long that took.
+    pub(crate) prepared: Option<(PrepareReport, Duration)>,
+}
+
+/// Where the report of a restore goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outlet {
+    /// Where results go.
+    StandardOutput,
+    /// The stream is on standard output.
+    StandardError,
+}
+
+impl Report {
+    /// What came of `restore`.
+    pub(crate) fn restore(&self, restored: &Restored<'_>, to: Outlet) -> Result<()> {
+        let Restored { stored, target, report, time, prepared } = restored;
+        for warning in &report.warnings {
+            self.console.warning(warning);
+        }
+        let text = || restoration(restored);
+        if to == Outlet::StandardError {
+            self.console.note(text().trim_end());
+            return Ok(());
+        }
+        let about = &stored.snapshot.about;
+        let value = Told {
+            snapshot: report.id.to_string(),
+            source: &about.source,
+            verdict: about.verdict,
+            target: target.clone(),
+            files: report.files,
+            bytes: report.bytes,
+            fetched_bytes: report.counts.fetched_bytes,
+            warnings: &report.warnings,
+            prepared: prepared.as_ref().map(|(report, time)| Prepared::new(report, *time)),
+            effort: Effort::of(*time),
+        };
+        self.result(&value, || {
+            let mut text = text();
+            if let Some((PrepareReport { backup_type, lsn, version }, time)) = prepared {
+                let time = units::span(*time);
+                let how = format!("{backup_type} at LSN {lsn}, by {version}, {time}");
+                text += &words::fact("prepared", &how);
+            }
+            text
+        })
+    }
+}
+
+fn restoration(restored: &Restored<'_>) -> String {
+    let Restored { stored, target, report, time, .. } = restored;
+    let time = *time;
+    let about = &stored.snapshot.about;
+    let files = match report.files {
+        0 => String::new(),
+        files => format!(" in {}", units::counted(files, "file")),
+    };
+    format!(
+        "restored {} ({}, {}) to {}: {}{files}, {}, {}, every block verified\n",
+        report.id.short(),
+        clean(&about.source),
+        moment::for_people(about.time),
+        clean(target),
+        units::size(report.bytes),
+        units::span(time),
+        units::rate(report.bytes, time)
+    )
+}
+
+/// Of `restore`.
+#[derive(Debug, Serialize)]
+struct Told<'r> {
+    snapshot: String,
+    source: &'r str,
+    verdict: Verdict,
+    target: String,
+    files: u64,
+    bytes: u64,
+    fetched_bytes: u64,
+    warnings: &'r [String],
+    prepared: Option<Prepared<'r>>,
+    #[serde(flatten)]
+    effort: Effort,
+}
+
+/// What came of preparing.
+#[derive(Debug, Serialize)]
+struct Prepared<'r> {
+    backup_type: &'r str,
+    lsn: u64,
+    version: &'r str,
+    seconds: f64,
+}
+
+impl<'r> Prepared<'r> {
+    /// What a preparation left after so much time.
+    fn new(report: &'r PrepareReport, time: Duration) -> Prepared<'r> {
+        let PrepareReport { backup_type, lsn, version } = report;
+        Prepared { backup_type, lsn: *lsn, version, seconds: seconds(time) }
+    }
+}

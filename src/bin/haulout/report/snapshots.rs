@@ -1,0 +1,110 @@
+//! What came of `snapshots`.
+
+use serde::Serialize;
+
+use haulout::base::error::Result;
+use haulout::format::snapshot::SnapshotKind;
+use haulout::format::snapshot::StreamFormat;
+use haulout::format::snapshot::Verdict;
+use haulout::repo::snapshots::Listing;
+use haulout::repo::snapshots::StoredSnapshot;
+
+use crate::failure;
+use crate::moment;
+use crate::report::Format;
+use crate::report::Report;
+use crate::report::print;
+use crate::report::print_json;
+use crate::text::Canvas;
+use crate::text::Cell;
+use crate::text::Column;
+use crate::text::Narrow;
+use crate::text::Side;
+use crate::text::table;
+use crate::units;
+use crate::words::tone;
+
+impl Report {
+    /// What came of `snapshots`.
+    pub(crate) fn snapshots(&self, listing: &Listing) -> Result<()> {
+        let Listing { snapshots, damaged } = listing;
+        for (name, error) in damaged {
+            let causes = failure::causes(error).join(": ");
+            self.console.warning(format!("snapshot {}: {error}: {causes}", name.id.short()));
+        }
+        match self.format {
+            Format::Json => print_json(&snapshots.iter().map(Listed::new).collect::<Vec<_>>()),
+            Format::Text if snapshots.is_empty() => {
+                self.console.note("there are no snapshots");
+                Ok(())
+            }
+            Format::Text => print(&text(snapshots, self.canvas)),
+        }
+    }
+}
+
+/// One of `snapshots`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Listed<'r> {
+    id: String,
+    source: &'r str,
+    time: String,
+    time_unix: u64,
+    format: StreamFormat,
+    kind: SnapshotKind,
+    verdict: Verdict,
+    stream_bytes: u64,
+    stored_bytes: u64,
+    tags: &'r [String],
+    host: &'r str,
+}
+
+impl<'r> Listed<'r> {
+    /// A snapshot of a listing.
+    pub(crate) fn new(stored: &'r StoredSnapshot) -> Listed<'r> {
+        let about = &stored.snapshot.about;
+        Listed {
+            id: stored.id().to_string(),
+            source: &about.source,
+            time: moment::for_programs(about.time),
+            time_unix: about.time,
+            format: about.format,
+            kind: about.kind,
+            verdict: about.verdict,
+            stream_bytes: about.stream_bytes,
+            stored_bytes: about.stored_bytes,
+            tags: &about.tags,
+            host: &about.host,
+        }
+    }
+}
+
+const LISTING: [Column; 8] = [
+    Column { title: "ID", side: Side::Left, narrow: Narrow::Keep },
+    Column { title: "TIME", side: Side::Left, narrow: Narrow::Clip(16) },
+    Column { title: "SOURCE", side: Side::Left, narrow: Narrow::Cut(10) },
+    Column { title: "VERDICT", side: Side::Left, narrow: Narrow::Keep },
+    Column { title: "SIZE", side: Side::Right, narrow: Narrow::Keep },
+    Column { title: "STORED", side: Side::Right, narrow: Narrow::Keep },
+    Column { title: "FORMAT", side: Side::Left, narrow: Narrow::Hide },
+    Column { title: "TAGS", side: Side::Left, narrow: Narrow::Cut(6) },
+];
+
+/// The listing of snapshots.
+fn text(listed: &[StoredSnapshot], canvas: Canvas) -> String {
+    let row = |stored: &StoredSnapshot| {
+        let about = &stored.snapshot.about;
+        vec![
+            stored.id().short().into(),
+            moment::for_people(about.time).into(),
+            about.source.as_str().into(),
+            Cell::toned(about.verdict.to_string(), tone(about.verdict)),
+            units::size(about.stream_bytes).into(),
+            units::size(about.stored_bytes).into(),
+            about.format.to_string().into(),
+            about.tags.join(", ").into(),
+        ]
+    };
+    let rows: Vec<Vec<Cell>> = listed.iter().map(row).collect();
+    table(&LISTING, &rows, canvas)
+}

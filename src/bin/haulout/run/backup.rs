@@ -1,0 +1,90 @@
+//! Stores a stream as a snapshot.
+
+use std::sync::Arc;
+
+use haulout::base::error::Error;
+use haulout::base::error::ErrorKind;
+use haulout::base::error::Result;
+use haulout::format::snapshot::Verdict;
+use haulout::ops;
+use haulout::ops::backup::BackupOptions;
+use haulout::ops::backup::BackupReport;
+use haulout::repo::store_error;
+use haulout::source::FileSource;
+use haulout::source::Source;
+use haulout::source::child::ChildSource;
+
+use crate::exit::Exit;
+use crate::failure::Outcome;
+use crate::plan::backup::BackupPlan;
+use crate::producer_log::ProducerLog;
+use crate::progress::Activity;
+use crate::run::Run;
+use crate::units;
+
+impl Run<'_> {
+    /// Does it.
+    pub(super) fn backup(&self, plan: &BackupPlan) -> Outcome<Exit> {
+        let store = self.store()?;
+        let swept = store.sweep_temporaries().map_err(|e| store_error("cannot tidy up", e))?;
+        if swept.removed > 0 {
+            let bytes = units::size(swept.bytes);
+            self.report.console.note(format!("removed {bytes} that interrupted runs had left"));
+        }
+        let repository = self.open(Arc::new(store))?;
+        let options = BackupOptions {
+            source: plan.source.clone(),
+            tags: plan.tags.clone(),
+            level: plan.level,
+            read_back: plan.read_back,
+            workers: self.plan.workers,
+            host: self.plan.host.clone(),
+            checkpoint_bytes: plan.checkpoint_bytes,
+            checkpoint_seconds: plan.checkpoint_seconds,
+        };
+        let log = ProducerLog::new(&self.report.console);
+        let source = self.source(plan, &log)?;
+        let (began, progress) = (self.now(), self.progress(Activity::BackingUp));
+        let done =
+            ops::backup::backup(&repository, source, &options, &self.report.clock, &self.monitor);
+        drop(progress);
+        let report = match done {
+            Ok(report) => report,
+            Err(error) => {
+                log.show();
+                return Err(error.into());
+            }
+        };
+        if report.about.verdict == Verdict::Partial {
+            log.show();
+        }
+        self.report.backup(&report, self.now().saturating_sub(began))?;
+        Ok(outcome(&report))
+    }
+
+    fn source(&self, plan: &BackupPlan, log: &ProducerLog) -> Result<Box<dyn Source>> {
+        let Some(program) = plan.command.first() else {
+            let source = FileSource::stdin();
+            let trouble =
+                |e| Error::new(ErrorKind::Source, "cannot read standard input").because(e);
+            return Ok(Box::new(source.map_err(trouble)?));
+        };
+        let (source, killer) = ChildSource::start(&plan.command, log.writer()).map_err(|e| {
+            let message = format!("cannot start {}", program.to_string_lossy());
+            Error::new(ErrorKind::Source, message).because(e)
+        })?;
+        self.stop.ends(killer);
+        Ok(Box::new(source))
+    }
+}
+
+/// Whether somebody should look at what came of a backup.
+fn outcome(report: &BackupReport) -> Exit {
+    match report.about.verdict {
+        Verdict::CorruptPages | Verdict::Partial => Exit::Findings,
+        Verdict::Complete | Verdict::Unattested if report.counts.blocks_healed > 0 => {
+            Exit::Findings
+        }
+        Verdict::Complete | Verdict::Unattested => Exit::with(report.damaged.len()),
+    }
+}

@@ -1,0 +1,115 @@
+//! Restores a snapshot, and prepares what came of it.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::io::BufWriter;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::Duration;
+
+use haulout::base::error::Error;
+use haulout::base::error::ErrorKind;
+use haulout::base::error::Result;
+use haulout::format::snapshot::Verdict;
+use haulout::ops;
+use haulout::ops::prepare::PrepareReport;
+use haulout::ops::restore::RestoreOptions;
+use haulout::ops::restore::RestoreReport;
+use haulout::repo::Repository;
+use haulout::repo::snapshots::StoredSnapshot;
+use haulout::source::PIPE_BYTES;
+
+use crate::exit::Exit;
+use crate::failure::Outcome;
+use crate::plan::restore::RestorePlan;
+use crate::plan::restore::Target;
+use crate::producer_log::ProducerLog;
+use crate::progress::Activity;
+use crate::report::restore::Outlet;
+use crate::report::restore::Restored;
+use crate::run::Run;
+use crate::run::find;
+
+impl Run<'_> {
+    /// Does it.
+    pub(super) fn restore(&self, plan: &RestorePlan) -> Outcome<Exit> {
+        let repository = self.repository()?;
+        let stored = find(&repository, &plan.snapshot)?;
+        if let Some(doubt) = doubt(&stored) {
+            self.report.console.warning(doubt);
+        }
+        let options = RestoreOptions { include: plan.include.clone(), workers: self.plan.workers };
+        let (began, progress) = (self.now(), self.progress(Activity::Restoring));
+        let report = match &plan.target {
+            Target::Stdout => self.restore_stream(&repository, &stored, &options)?,
+            Target::Directory(directory, _) => ops::restore::to_directory(
+                &repository,
+                &stored,
+                directory,
+                &options,
+                &self.monitor,
+            )?,
+        };
+        drop(progress);
+        let time = self.now().saturating_sub(began);
+        let findings = report.warnings.len() + usize::from(doubt(&stored).is_some());
+        let (target, prepared, outlet) = match &plan.target {
+            Target::Stdout => ("standard output".to_owned(), None, Outlet::StandardError),
+            Target::Directory(directory, program) => {
+                let prepare = |program| self.prepare(directory, program);
+                let prepared = program.as_deref().map(prepare).transpose()?;
+                (directory.display().to_string(), prepared, Outlet::StandardOutput)
+            }
+        };
+        let restored = Restored { stored: &stored, target, report, time, prepared };
+        self.report.restore(&restored, outlet)?;
+        Ok(Exit::with(findings))
+    }
+
+    fn restore_stream(
+        &self,
+        repository: &Repository,
+        stored: &StoredSnapshot,
+        options: &RestoreOptions,
+    ) -> Result<RestoreReport> {
+        let mut out = standard_output()?;
+        let report = ops::restore::to_stream(repository, stored, &mut out, options, &self.monitor)?;
+        out.flush().map_err(not_written)?;
+        Ok(report)
+    }
+
+    fn prepare(&self, directory: &Path, program: &OsStr) -> Result<(PrepareReport, Duration)> {
+        let began = self.now();
+        let log = ProducerLog::new(&self.report.console);
+        let report = ops::prepare::prepare(directory, program, log.writer(), &self.monitor);
+        let report = report.inspect_err(|_| log.show())?;
+        Ok((report, self.now().saturating_sub(began)))
+    }
+}
+
+/// Why a snapshot is not what one would like to restore.
+fn doubt(stored: &StoredSnapshot) -> Option<String> {
+    let about = &stored.snapshot.about;
+    match about.verdict {
+        Verdict::Complete | Verdict::Unattested => None,
+        Verdict::CorruptPages | Verdict::Partial => {
+            let (id, verdict) = (stored.id().short(), about.verdict);
+            let why = about.reasons.first().map_or("no reason is given", String::as_str);
+            Some(format!("snapshot {id} is {verdict}: {why}"))
+        }
+    }
+}
+
+/// Standard output without the line buffer that is good for text only.
+fn standard_output() -> Result<BufWriter<File>> {
+    let out = io::stdout().as_fd().try_clone_to_owned().map_err(not_written)?;
+    // A pipe of the default size works as well, only slower; a file is no pipe at all.
+    let _size = rustix::pipe::fcntl_setpipe_size(&out, PIPE_BYTES);
+    Ok(BufWriter::with_capacity(PIPE_BYTES, File::from(out)))
+}
+
+fn not_written(error: io::Error) -> Error {
+    Error::new(ErrorKind::Target, "cannot write to standard output").because(error)
+}

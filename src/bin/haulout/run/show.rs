@@ -1,0 +1,20 @@
+//! Shows a snapshot.
+
+use haulout::ops;
+
+use crate::exit::Exit;
+use crate::failure::Outcome;
+use crate::run::Run;
+use crate::run::find;
+
+impl Run<'_> {
+    /// Does it.
+    pub(super) fn show(&self, wanted: &str) -> Outcome<Exit> {
+        let repository = self.repository()?;
+        let stored = find(&repository, wanted)?;
+        self.report.show(&stored, &mut |each| {
+            ops::show::members(&repository, &stored, &self.monitor, each)
+        })?;
+        Ok(Exit::Done)
+    }
+}

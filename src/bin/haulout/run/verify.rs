@@ -1,0 +1,39 @@
+//! Verifies what is stored.
+
+use haulout::ops;
+use haulout::ops::verify::Depth;
+use haulout::ops::verify::VerifyOptions;
+
+use crate::exit::Exit;
+use crate::failure::Outcome;
+use crate::plan::verify::VerifyPlan;
+use crate::progress::Activity;
+use crate::run::Run;
+use crate::run::find;
+
+impl Run<'_> {
+    /// Does it.
+    pub(super) fn verify(&self, plan: &VerifyPlan) -> Outcome<Exit> {
+        let repository = self.repository()?;
+        let find = |wanted: &String| find(&repository, wanted);
+        let options = VerifyOptions {
+            depth: plan.depth,
+            snapshots: plan.snapshots.iter().map(find).collect::<Outcome<_>>()?,
+            workers: self.plan.workers,
+        };
+        let (began, progress) = (self.now(), self.progress(verifying(plan.depth)));
+        let report = ops::verify::verify(&repository, &options, &self.monitor)?;
+        drop(progress);
+        self.report.verify(&report, plan.depth, self.now().saturating_sub(began))?;
+        Ok(Exit::with(report.findings.len()))
+    }
+}
+
+/// How often a verification reads what is stored.
+fn verifying(depth: Depth) -> Activity {
+    let passes = match depth {
+        Depth::Objects | Depth::Stored => 1,
+        Depth::Blocks | Depth::Pages => 2,
+    };
+    Activity::Verifying { passes }
+}
