@@ -363,6 +363,7 @@ const UNDECODABLE: Malformed = Malformed { what: "compressed data", why: "can't 
 /// Decompresses frames of whole blocks; one per thread.
 pub struct WholeDecoder {
     decompressor: DCtx<'static>,
+    raw: Vec<u8>,
 }
 
 impl std::fmt::Debug for WholeDecoder {
@@ -380,23 +381,23 @@ impl Default for WholeDecoder {
 impl WholeDecoder {
     /// A decoder.
     pub fn new() -> WholeDecoder {
-        WholeDecoder { decompressor: DCtx::create() }
+        WholeDecoder { decompressor: DCtx::create(), raw: Vec::new() }
     }
 
-    /// The raw bytes of a frame that was opened to `text`, which must have `length` bytes.
-    pub fn decode(
-        &mut self,
+    /// The raw bytes of a frame that was opened to `text`; there must be `length`. They are in
+    /// memory that is used again for the next one.
+    pub fn decode<'t>(
+        &'t mut self,
         codec: Codec,
-        text: Vec<u8>,
+        text: &'t [u8],
         length: usize,
-    ) -> Result<Vec<u8>, Malformed> {
+    ) -> Result<&'t [u8], Malformed> {
         match codec {
             Codec::Raw if text.len() == length => Ok(text),
             Codec::Raw => Err(UNDECODABLE),
             Codec::Zstd => {
-                let mut out = Vec::new();
-                decompress(&mut self.decompressor, &text, length, &mut out)?;
-                Ok(out)
+                decompress(&mut self.decompressor, text, length, &mut self.raw)?;
+                Ok(&self.raw)
             }
             Codec::ZstdPrefix => {
                 Err(Malformed { what: "frame", why: "whole blocks can't rest on a base" })
@@ -445,8 +446,9 @@ mod tests {
             let compress = if skip { Compress::Skip } else { Compress::Try };
             let frame = coder.encode(&raw, blocks, compress).unwrap();
             let codec = frame.codec();
-            let back = WholeDecoder::new().decode(codec, frame.into_text(), raw.len()).unwrap();
-            prop_assert_eq!(back, raw);
+            let text = frame.into_text();
+            let mut decoder = WholeDecoder::new();
+            prop_assert_eq!(decoder.decode(codec, &text, raw.len()).unwrap(), &raw);
         }
 
         #[test]
@@ -474,7 +476,7 @@ mod tests {
                 prop_assert_eq!(out.len(), length);
             }
             for codec in [Codec::Raw, Codec::Zstd] {
-                if let Ok(out) = WholeDecoder::new().decode(codec, text.clone(), length) {
+                if let Ok(out) = WholeDecoder::new().decode(codec, &text, length) {
                     prop_assert_eq!(out.len(), length);
                 }
             }

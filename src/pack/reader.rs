@@ -10,6 +10,7 @@
 
 mod batch;
 
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -52,8 +53,7 @@ use crate::format::trailer::Trailer;
 use crate::hash::BlockHasher;
 use crate::pack::cache::Cache;
 use crate::pack::reader::batch::Batch;
-use crate::pack::reader::batch::Plan;
-use crate::pack::reader::batch::produce;
+use crate::pack::reader::batch::is_kept;
 use crate::seal::ids::RunId;
 use crate::seal::keys::Keyring;
 use crate::seal::object::ObjectKind;
@@ -115,22 +115,6 @@ impl OpenPack {
 
     fn damaged(&self, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         Error::damaged(format!("pack {}", self.name.short()), why)
-    }
-}
-
-/// A base inside the decoded frame that holds it.
-#[derive(Clone, Debug)]
-pub struct BaseBlock {
-    frame: Arc<Vec<u8>>,
-    at: usize,
-    length: usize,
-}
-
-impl BaseBlock {
-    /// The base's bytes. They are unverified: what is decoded from them is verified by its own
-    /// hash.
-    pub fn bytes(&self) -> &[u8] {
-        &self.frame[self.at..self.at + self.length]
     }
 }
 
@@ -333,7 +317,7 @@ impl Packs {
         &self,
         pack: &OpenPack,
         number: u32,
-        decoder: &mut WholeDecoder,
+        opener: &mut FrameOpener,
     ) -> Result<Arc<Vec<u8>>> {
         let key = (pack.object.clone(), number);
         if let Some(frame) = lock(&self.frames).get(&key) {
@@ -342,16 +326,15 @@ impl Packs {
         let frame = pack.directory.frames[index(number)];
         let from = wide(PREAMBLE_BYTES) + u64::from(frame.at);
         let sealed = self.fetch(&pack.object, from, from + u64::from(frame.stored))?;
-        let raw = Arc::new(open_frame(pack, number, &sealed, decoder)?);
-        self.keep(pack, number, &frame, &raw);
+        let raw = Arc::new(opener.open(pack, number, &sealed)?.to_vec());
+        if is_kept(pack, &frame) {
+            self.keep(key, &raw);
+        }
         Ok(raw)
     }
 
-    fn keep(&self, pack: &OpenPack, number: u32, frame: &Frame, raw: &Arc<Vec<u8>>) {
-        if frame.kind == FrameKind::Records || pack.class == Class::Meta {
-            let key = (pack.object.clone(), number);
-            lock(&self.frames).put(key, Arc::clone(raw), raw.len() + 128);
-        }
+    fn keep(&self, key: (ObjectName, u32), raw: &Arc<Vec<u8>>) {
+        lock(&self.frames).put(key, Arc::clone(raw), raw.len() + 128);
     }
 
     /// One block, through whatever chain of bases and from wherever a copy is.
@@ -387,14 +370,14 @@ impl Packs {
         object: ObjectName,
         hash: BlockHash,
     ) -> Result<Chain> {
-        let mut decoder = WholeDecoder::new();
+        let mut opener = FrameOpener::new();
         let mut deltas = Vec::new();
         let mut place = place;
         let mut pack = self.open_object(&place.pack, object)?;
         loop {
             let (slot, _, _) = find(&pack, place.entry)?;
             let slot = *slot;
-            let frame = match self.frame(&pack, slot.frame, &mut decoder) {
+            let frame = match self.frame(&pack, slot.frame, &mut opener) {
                 Ok(frame) => frame,
                 // The first copy opened but this frame of it is bad: the twin may have it.
                 Err(_) if pack.class == Class::Meta && pack.object != twin_object(&place.pack) => {
@@ -461,44 +444,54 @@ impl Packs {
         names.iter().filter_map(read).collect()
     }
 
-    /// The whole blocks at these places, each `None` if it is not at hand or not whole.
-    pub fn bases(&self, at: &[Locator]) -> Vec<Option<BaseBlock>> {
+    /// The whole blocks at these places, each `None` if it is not at hand or not whole. They are
+    /// unverified: what is decoded from them is verified by its own hash.
+    pub fn bases(&self, at: &[Locator]) -> Vec<Option<Vec<u8>>> {
+        let mut bases = vec![None; at.len()];
         let mut batch = Batch::new(self);
-        let needs: Vec<_> = at.iter().map(|at| batch.need(*at).ok()).collect();
-        let frames = batch.load();
-        needs
-            .into_iter()
-            .map(|need| {
-                let (frame, slot) = need?;
-                let frame = frames[frame].as_ref().ok()?;
-                slice(frame, slot.at, slot.record)?;
-                let whole = slot.base.is_none();
-                whole.then(|| BaseBlock {
-                    frame: Arc::clone(frame),
-                    at: index(slot.at),
-                    length: index(slot.length),
-                })
-            })
-            .collect()
+        for (number, at) in at.iter().enumerate() {
+            // Without its pack a base is as good as none.
+            let _is_there = batch.add_whole(number, *at).is_ok();
+        }
+        let visited = batch.visit(&mut |ready| {
+            ready.iter().for_each(|block| bases[block.number] = Some(block.record.to_vec()));
+            Ok(())
+        });
+        // Only a run that is being stopped ends early, and it needs none.
+        visited.map_or_else(|_| vec![None; at.len()], |()| bases)
     }
 
-    /// Hands every wanted block to `sink`, verified, in the order of `wanted`.
+    /// Hands every wanted block to `sink`, verified, in the order of their places: blocks leave
+    /// while their frame is in the processor's cache.
     ///
-    /// A block that can't be had is handed over as the error; `sink` decides whether to go on.
+    /// A block that can't be had is handed over as the error, after all others and in the order of
+    /// `wanted`; `sink` decides whether to go on.
     pub fn read(&self, wanted: &[Wanted], sink: &mut BlockSink<'_>) -> Result<()> {
         let mut batch = Batch::new(self);
-        let plans: Vec<Result<Plan>> = wanted.iter().map(|w| batch.plan(w.at)).collect();
-        let frames = batch.load();
-        let mut decoder = DeltaDecoder::new();
-        for (number, (plan, want)) in plans.iter().zip(wanted).enumerate() {
-            self.monitor.check()?;
-            let quick = plan.as_ref().ok().and_then(|plan| produce(plan, &frames, &mut decoder));
-            match quick {
-                Some(block) if self.is_right(block, want) => sink(number, Ok(block))?,
-                _ => self.read_slowly(number, want, sink)?,
-            }
+        let mut left: BTreeSet<usize> = (0..wanted.len()).collect();
+        for (number, want) in wanted.iter().enumerate() {
+            // What can't be planned is left for the slow way, which finds the reason.
+            let _is_planned = batch.add(number, want.at).is_ok();
         }
-        Ok(())
+        batch.visit(&mut |ready| {
+            let mut decoder = DeltaDecoder::new();
+            for block in ready {
+                let want = &wanted[block.number];
+                let made = match block.base {
+                    Some(base) => decoder.decode(block.record, base, block.length).ok(),
+                    None => Some(block.record),
+                };
+                if let Some(made) = made.filter(|made| self.is_right(made, want)) {
+                    left.remove(&block.number);
+                    sink(block.number, Ok(made))?;
+                }
+            }
+            Ok(())
+        })?;
+        left.into_iter().try_for_each(|number| {
+            self.monitor.check()?;
+            self.read_slowly(number, &wanted[number], sink)
+        })
     }
 
     fn is_right(&self, block: &[u8], want: &Wanted) -> bool {
@@ -558,25 +551,32 @@ fn open_directory(
     Ok(text)
 }
 
-fn open_frame(
-    pack: &OpenPack,
-    number: u32,
-    sealed: &[u8],
-    decoder: &mut WholeDecoder,
-) -> Result<Vec<u8>> {
-    let frame = pack.directory.frames[index(number)];
-    let mut text = Vec::with_capacity(sealed.len());
-    pack.opener
-        .open_into(section::FrameKind::Frame, number, sealed, &mut text)
-        .map_err(|e| pack.damaged(e))?;
-    let raw = match frame.kind {
-        FrameKind::Records if text.len() == index(frame.raw) => text,
-        FrameKind::Records => return Err(pack.damaged("a frame of records has another length")),
-        FrameKind::Whole => {
-            decoder.decode(frame.codec, text, index(frame.raw)).map_err(|e| pack.damaged(e))?
+/// What a thread opens frames with, one after the other in the same memory.
+struct FrameOpener {
+    text: Vec<u8>,
+    decoder: WholeDecoder,
+}
+
+impl FrameOpener {
+    fn new() -> FrameOpener {
+        FrameOpener { text: Vec::new(), decoder: WholeDecoder::new() }
+    }
+
+    /// Opens a frame and, if it holds whole blocks, decompresses it.
+    fn open(&mut self, pack: &OpenPack, number: u32, sealed: &[u8]) -> Result<&[u8]> {
+        let frame = pack.directory.frames[index(number)];
+        pack.opener
+            .open_into(section::FrameKind::Frame, number, sealed, &mut self.text)
+            .map_err(|e| pack.damaged(e))?;
+        match frame.kind {
+            FrameKind::Records if self.text.len() == index(frame.raw) => Ok(&self.text),
+            FrameKind::Records => Err(pack.damaged("a frame of records has another length")),
+            FrameKind::Whole => self
+                .decoder
+                .decode(frame.codec, &self.text, index(frame.raw))
+                .map_err(|e| pack.damaged(e)),
         }
-    };
-    Ok(raw)
+    }
 }
 
 fn decode_trailer(name: &PackName, tail: &[u8]) -> Result<Trailer> {

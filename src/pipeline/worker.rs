@@ -32,7 +32,6 @@ use crate::encode::WholeCoder;
 use crate::format::directory::Codec;
 use crate::hash::BlockHasher;
 use crate::hash::is_zero;
-use crate::pack::reader::BaseBlock;
 use crate::pack::reader::Packs;
 use crate::pipeline::appender::miscomputed;
 use crate::pipeline::pages;
@@ -189,8 +188,8 @@ impl Worker {
             let raw = blocks[block.number];
             let base = block.base.and_then(|_| bases_left.next()).and_then(Option::as_ref);
             let delta = match base {
-                Some(base) if base.bytes().len() == raw.len() => {
-                    coder.encode(raw, block.hash, base.bytes()).map_err(miscomputed)?
+                Some(base) if base.len() == raw.len() => {
+                    coder.encode(raw, block.hash, base).map_err(miscomputed)?
                 }
                 _ => None,
             };
@@ -202,7 +201,7 @@ impl Worker {
         Ok(whole)
     }
 
-    fn read_bases(&self, wanted: &[Locator]) -> Vec<Option<BaseBlock>> {
+    fn read_bases(&self, wanted: &[Locator]) -> Vec<Option<Vec<u8>>> {
         let shared = &self.shared;
         let start = shared.clock.elapsed();
         let spent = Duration::from_micros(shared.base_micros.load(Ordering::Relaxed));

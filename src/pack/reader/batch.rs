@@ -1,22 +1,30 @@
 //! A batch of blocks: which frames it needs, read with as few requests as their places allow.
+//!
+//! Frames pass one after the other through the same memory, and the blocks that rest on a frame
+//! are made while it is there: a batch of 4 MiB holds 128 KiB of frames and what it fetched. Packs
+//! are visited from the newest to the oldest, so that a delta's record, which is small, waits for
+//! its base, which is older; only a base that comes first is kept for it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::base::error::Error;
 use crate::base::error::Result;
+use crate::base::ids::Class;
 use crate::base::ids::Locator;
 use crate::base::num::index;
 use crate::base::num::wide;
-use crate::encode::DeltaDecoder;
-use crate::encode::WholeDecoder;
+use crate::format::directory::Frame;
+use crate::format::directory::FrameKind;
 use crate::format::directory::Slot;
 use crate::format::trailer::PREAMBLE_BYTES;
+use crate::pack::reader::FrameOpener;
 use crate::pack::reader::OpenPack;
 use crate::pack::reader::Packs;
 use crate::pack::reader::find;
 use crate::pack::reader::lock;
-use crate::pack::reader::open_frame;
 use crate::pack::reader::slice;
 
 /// Frames of one pack that are at most this far apart are fetched with one read.
@@ -24,24 +32,58 @@ const GAP_BYTES_MAX: u32 = 32 << 10;
 /// One read fetches at most this much.
 const READ_BYTES_MAX: u32 = 4 << 20;
 
-/// How a block of a batch is made from the batch's frames.
-pub(super) struct Plan {
-    pub(super) own: (usize, Slot),
-    pub(super) base: Option<(usize, Slot)>,
+/// A block whose frames are at hand.
+pub(super) struct Ready<'f> {
+    /// The number under which it was asked for.
+    pub(super) number: usize,
+    /// The block itself, or its difference to `base`.
+    pub(super) record: &'f [u8],
+    /// The whole block that it rests on, if it is a delta.
+    pub(super) base: Option<&'f [u8]>,
+    /// Raw bytes of the block.
+    pub(super) length: usize,
+}
+
+/// Takes blocks whose frames are at hand.
+pub(super) type Visitor<'v> = dyn FnMut(&[Ready<'_>]) -> Result<()> + 'v;
+
+/// How a block is made from the batch's frames.
+struct Plan {
+    number: usize,
+    own: (usize, Slot),
+    base: Option<(usize, Slot)>,
+}
+
+/// A frame that the batch needs.
+struct Need {
+    /// Index into the opened packs.
+    pack: usize,
+    frame: u32,
+    /// The plans that it is for.
+    users: Vec<usize>,
+}
+
+/// What became of a need.
+#[derive(Clone)]
+enum Held {
+    NotYet,
+    Kept(Arc<Vec<u8>>),
+    Gone,
 }
 
 /// The frames that a batch needs, collected before any is read.
 pub(super) struct Batch<'a> {
     packs: &'a Packs,
     opened: Vec<(Locator, Arc<OpenPack>)>,
-    /// Pack (index into `opened`) and frame; sorted and loaded at the end.
-    needs: Vec<(usize, u32)>,
+    needs: Vec<Need>,
     found: HashMap<(usize, u32), usize>,
+    plans: Vec<Plan>,
 }
 
 impl<'a> Batch<'a> {
     pub(super) fn new(packs: &'a Packs) -> Batch<'a> {
-        Batch { packs, opened: Vec::new(), needs: Vec::new(), found: HashMap::new() }
+        let (opened, needs, plans) = (Vec::new(), Vec::new(), Vec::new());
+        Batch { packs, opened, needs, found: HashMap::new(), plans }
     }
 
     fn pack(&mut self, at: Locator) -> Result<usize> {
@@ -53,66 +95,98 @@ impl<'a> Batch<'a> {
         Ok(self.opened.len() - 1)
     }
 
-    pub(super) fn need(&mut self, at: Locator) -> Result<(usize, Slot)> {
+    fn need(&mut self, at: Locator) -> Result<(usize, Slot)> {
         let pack = self.pack(at)?;
         let slot = *find(&self.opened[pack].1, at.entry)?.0;
-        Ok((self.need_frame(pack, slot.frame), slot))
-    }
-
-    fn need_frame(&mut self, pack: usize, frame: u32) -> usize {
         let needs = &mut self.needs;
-        *self.found.entry((pack, frame)).or_insert_with(|| {
-            needs.push((pack, frame));
+        let need = *self.found.entry((pack, slot.frame)).or_insert_with(|| {
+            needs.push(Need { pack, frame: slot.frame, users: Vec::new() });
             needs.len() - 1
-        })
+        });
+        Ok((need, slot))
     }
 
-    pub(super) fn plan(&mut self, at: Locator) -> Result<Plan> {
+    /// Adds a block.
+    pub(super) fn add(&mut self, number: usize, at: Locator) -> Result<()> {
         let own = self.need(at)?;
-        let Some(base) = own.1.base else { return Ok(Plan { own, base: None }) };
+        let Some(base) = own.1.base else {
+            self.plan(Plan { number, own, base: None });
+            return Ok(());
+        };
         let pack = self.pack(at)?;
         let name = self.opened[pack].1.directory.base_packs[index(base.pack)];
         let known = self.packs.table().find(&name);
         let pack = known.ok_or_else(|| Error::damaged("a map", "a base is in an unknown pack"))?;
         let base = self.need(Locator { pack, entry: base.entry })?;
-        Ok(Plan { own, base: Some(base) })
+        // Longer chains go another way.
+        if base.1.base.is_none() {
+            self.plan(Plan { number, own, base: Some(base) });
+        }
+        Ok(())
     }
 
-    /// Reads, opens and decompresses every needed frame; results stand as the needs were numbered.
-    pub(super) fn load(&self) -> Vec<Result<Arc<Vec<u8>>>> {
+    /// Adds a block, if it is stored whole.
+    pub(super) fn add_whole(&mut self, number: usize, at: Locator) -> Result<()> {
+        let own = self.need(at)?;
+        if own.1.base.is_none() {
+            self.plan(Plan { number, own, base: None });
+        }
+        Ok(())
+    }
+
+    fn plan(&mut self, plan: Plan) {
+        let number = self.plans.len();
+        self.needs[plan.own.0].users.push(number);
+        if let Some((base, _)) = plan.base {
+            self.needs[base].users.push(number);
+        }
+        self.plans.push(plan);
+    }
+
+    /// Reads, opens and decompresses every needed frame, and hands over the blocks that each makes
+    /// possible. Frames that can't be had are passed over, and their blocks with them.
+    pub(super) fn visit(&self, visitor: &mut Visitor<'_>) -> Result<()> {
         let mut order: Vec<usize> = (0..self.needs.len()).collect();
-        order.sort_unstable_by_key(|need| self.needs[*need]);
-        let mut out: Vec<Option<Result<Arc<Vec<u8>>>>> =
-            std::iter::repeat_with(|| None).take(order.len()).collect();
-        let mut decoder = WholeDecoder::new();
+        order.sort_unstable_by_key(|need| {
+            let need = &self.needs[*need];
+            (std::cmp::Reverse(self.opened[need.pack].0.pack), need.frame)
+        });
+        let mut opener = FrameOpener::new();
+        let mut held = vec![Held::NotYet; order.len()];
         let mut rest = order.as_slice();
         while let Some(&first) = rest.first() {
-            let (pack, number) = self.needs[first];
-            let key = (self.opened[pack].1.object.clone(), number);
-            if let Some(frame) = lock(&self.packs.frames).get(&key) {
-                out[first] = Some(Ok(frame));
-                rest = &rest[1..];
-                continue;
-            }
-            let count = self.together(rest);
-            self.load_run(&rest[..count], &mut decoder, &mut out);
+            let need = &self.needs[first];
+            let key = (self.opened[need.pack].1.object.clone(), need.frame);
+            let known = lock(&self.packs.frames).get(&key);
+            let count = if let Some(frame) = known {
+                self.arrived(first, &frame, &held, visitor)?;
+                held[first] = Held::Kept(frame);
+                1
+            } else {
+                let count = self.together(rest);
+                self.visit_run(&rest[..count], &mut opener, &mut held, visitor)?;
+                count
+            };
             rest = &rest[count..];
         }
-        out.into_iter().map(|frame| frame.expect("every need was in the order")).collect()
+        Ok(())
+    }
+
+    fn frame(&self, need: usize) -> Frame {
+        let need = &self.needs[need];
+        self.opened[need.pack].1.directory.frames[index(need.frame)]
     }
 
     /// How many of the next needs one read can fetch.
     fn together(&self, order: &[usize]) -> usize {
-        let (pack, number) = self.needs[order[0]];
-        let frames = &self.opened[pack].1.directory.frames;
-        let first = frames[index(number)];
+        let pack = self.needs[order[0]].pack;
+        let first = self.frame(order[0]);
         let mut end = first.at + first.stored;
         let joins = |need: &&usize| -> bool {
-            let (other, number) = self.needs[**need];
-            if other != pack {
+            if self.needs[**need].pack != pack {
                 return false;
             }
-            let frame = frames[index(number)];
+            let frame = self.frame(**need);
             let near = frame.at - end <= GAP_BYTES_MAX
                 && frame.at + frame.stored - first.at <= READ_BYTES_MAX;
             end = frame.at + frame.stored;
@@ -121,51 +195,76 @@ impl<'a> Batch<'a> {
         1 + order[1..].iter().take_while(joins).count()
     }
 
-    fn load_run(
+    fn visit_run(
         &self,
         run: &[usize],
-        decoder: &mut WholeDecoder,
-        out: &mut [Option<Result<Arc<Vec<u8>>>>],
-    ) {
-        let pack = &self.opened[self.needs[run[0]].0].1;
-        let frame = |need: usize| pack.directory.frames[index(self.needs[need].1)];
-        let first = frame(run[0]);
-        let last = frame(run[run.len() - 1]);
+        opener: &mut FrameOpener,
+        held: &mut [Held],
+        visitor: &mut Visitor<'_>,
+    ) -> Result<()> {
+        let first = self.frame(run[0]);
+        let last = self.frame(run[run.len() - 1]);
         let from = wide(PREAMBLE_BYTES) + u64::from(first.at);
         let to = wide(PREAMBLE_BYTES) + u64::from(last.at) + u64::from(last.stored);
-        let fetched = self.packs.fetch(&pack.object, from, to);
+        let pack = &self.opened[self.needs[run[0]].pack].1;
+        let fetched = self.packs.fetch(&pack.object, from, to).unwrap_or_else(|_| Bytes::new());
         for &need in run {
-            let number = self.needs[need].1;
-            let opened = match &fetched {
-                Ok(bytes) => {
-                    let frame = frame(need);
-                    let sealed = slice(bytes, frame.at - first.at, frame.stored)
-                        .expect("the range spans its frames");
-                    open_frame(pack, number, sealed, decoder).map(|raw| {
-                        let raw = Arc::new(raw);
-                        self.packs.keep(pack, number, &frame, &raw);
-                        raw
-                    })
-                }
-                Err(error) => Err(Error::new(error.kind(), error.to_string())),
+            self.packs.monitor.check()?;
+            let frame = self.frame(need);
+            let number = self.needs[need].frame;
+            let sealed = slice(&fetched, frame.at - first.at, frame.stored);
+            let raw = sealed.and_then(|sealed| opener.open(pack, number, sealed).ok());
+            let Some(raw) = raw else {
+                held[need] = Held::Gone;
+                continue;
             };
-            out[need] = Some(opened);
+            let waits = self.arrived(need, raw, held, visitor)?;
+            held[need] = Held::Gone;
+            if waits || is_kept(pack, &frame) {
+                let raw = Arc::new(raw.to_vec());
+                if is_kept(pack, &frame) {
+                    self.packs.keep((pack.object.clone(), number), &raw);
+                }
+                held[need] = Held::Kept(raw);
+            }
         }
+        Ok(())
+    }
+
+    /// Hands over what this frame completes; says whether something waits for another one.
+    fn arrived(
+        &self,
+        need: usize,
+        raw: &[u8],
+        held: &[Held],
+        visitor: &mut Visitor<'_>,
+    ) -> Result<bool> {
+        let at_hand = |other: usize| match &held[other] {
+            _ if other == need => Some(raw),
+            Held::Kept(frame) => Some(frame.as_slice()),
+            Held::NotYet | Held::Gone => None,
+        };
+        let part = |(frame, slot): &(usize, Slot)| slice(at_hand(*frame)?, slot.at, slot.record);
+        let ready = |plan: &Plan| {
+            let base = match &plan.base {
+                Some(base) => Some(part(base)?),
+                None => None,
+            };
+            let length = index(plan.own.1.length);
+            Some(Ready { number: plan.number, record: part(&plan.own)?, base, length })
+        };
+        let users = || self.needs[need].users.iter().map(|user| &self.plans[*user]);
+        let complete: Vec<Ready<'_>> = users().filter_map(ready).collect();
+        visitor(&complete)?;
+        let is_open = |other: usize| other != need && matches!(held[other], Held::NotYet);
+        let waits = |plan: &Plan| {
+            is_open(plan.own.0) || plan.base.as_ref().is_some_and(|(base, _)| is_open(*base))
+        };
+        Ok(users().any(waits))
     }
 }
 
-/// The block that a plan makes; `None` where the slow way is needed.
-pub(super) fn produce<'d, 'f: 'd>(
-    plan: &Plan,
-    frames: &'f [Result<Arc<Vec<u8>>>],
-    decoder: &'d mut DeltaDecoder<'f>,
-) -> Option<&'d [u8]> {
-    let (own, slot) = &plan.own;
-    let record = slice(frames[*own].as_ref().ok()?, slot.at, slot.record)?;
-    let Some((base, base_slot)) = &plan.base else { return Some(record) };
-    if base_slot.base.is_some() {
-        return None;
-    }
-    let base = slice(frames[*base].as_ref().ok()?, base_slot.at, base_slot.record)?;
-    decoder.decode(record, base, index(slot.length)).ok()
+/// Whether a frame is kept when it was opened: several batches need it.
+pub(super) fn is_kept(pack: &OpenPack, frame: &Frame) -> bool {
+    frame.kind == FrameKind::Records || pack.class == Class::Meta
 }
