@@ -48,7 +48,7 @@ pub struct CutSizes {
     pub max: u32,
 }
 
-/// The sizes that `init` writes: half a frame on average, so that two or three blocks share one.
+/// The sizes that `init` writes: a quarter of a frame on average, so that several blocks share one.
 pub const CUT_SIZES: CutSizes = CutSizes { min: 8 << 10, average: 32 << 10, max: 128 << 10 };
 
 impl CutSizes {
