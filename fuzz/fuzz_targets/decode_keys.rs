@@ -8,6 +8,7 @@ use haulout::base::ids::Class;
 use haulout::seal::holder::{Credential, Holder, HolderNote, KeyFile, Limits, Protection};
 use haulout::seal::ids::{RepositoryId, RunId};
 use haulout::seal::keys::{Keyring, RepositoryKey};
+use haulout::seal::kit::RecoveryKit;
 use haulout::seal::object::{ObjectKind, claimed_kind};
 use haulout::seal::run::{RunRecord, RunSecret, SealedCopy};
 use haulout::seal::section::{FrameKind, SectionOpener, SectionSealer};
@@ -107,5 +108,6 @@ fn open_all(valid: &Valid, bytes: &[u8]) {
     }
     if let Ok(text) = str::from_utf8(bytes) {
         let _file = KeyFile::from_text(text);
+        let _kit = RecoveryKit::from_text(text);
     }
 }

@@ -37,6 +37,8 @@ pub enum ErrorKind {
     Prepare,
     /// The user asked to stop.
     Cancelled,
+    /// What the store shows contradicts what is known from elsewhere.
+    Distrusted,
     /// A computation gave two different results on this machine.
     Miscomputed,
 }

@@ -5,6 +5,7 @@
 //! [`ops`](crate::ops).
 
 pub mod contents;
+pub mod keys;
 pub mod lineage;
 pub mod snapshots;
 
@@ -35,10 +36,12 @@ use crate::seal::holder::Holder;
 use crate::seal::holder::HolderNote;
 use crate::seal::holder::Limits;
 use crate::seal::holder::Protection;
+use crate::seal::holder::Unlocked;
 use crate::seal::ids::RepositoryId;
 use crate::seal::keys::Keyring;
 use crate::seal::keys::Purpose;
 use crate::seal::keys::RepositoryKey;
+use crate::seal::kit::RecoveryKit;
 use crate::seal::suite::Suite;
 use crate::store::Store;
 use crate::store::error::Category;
@@ -125,7 +128,7 @@ impl Repository {
             };
             let holder = Holder::seal(&keyring, &key, protection, note, &*entropy)
                 .map_err(sealing_failed)?;
-            put_holder(&*store, &holder)?;
+            keys::put_holder(&*store, &holder)?;
         }
         let clear_key = match suite {
             Suite::KeyedTag => *key.expose(),
@@ -155,25 +158,20 @@ impl Repository {
         limits: &Limits,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Repository> {
-        let config = read_config(&*store)?;
-        let suite = Suite::from_byte(config.suite).map_err(|e| {
-            Error::new(ErrorKind::Unsupported, "the config names an unknown suite").because(e)
-        })?;
-        let repository = RepositoryId::new(config.repository);
-        let keyring = match suite {
-            Suite::KeyedTag => {
-                Keyring::new(repository, suite, &RepositoryKey::new(&config.clear_key))
-            }
-            Suite::Aes256GcmSiv => unlock(&*store, &credential()?, limits)?,
-        };
-        let authentic = keyring.repository() == repository
-            && keyring.check_config_tag(&config.tagged(), &config.tag).is_ok();
-        if !authentic {
-            let why =
-                Malformed { what: "config", why: "its tag does not match the repository's key" };
-            return Err(Error::damaged("the config", why));
-        }
-        Repository::assemble(store, keyring, &config, entropy)
+        let opened = Opened::by(&*store, &mut || keys::unlock(&*store, &credential()?, limits))?;
+        Repository::assemble(store, opened.keyring, &opened.config, entropy)
+    }
+
+    /// Opens a repository with a recovery kit. `passphrase` is asked only if the kit has one.
+    pub fn open_by_kit(
+        store: Arc<dyn Store>,
+        kit: &RecoveryKit,
+        passphrase: &mut dyn FnMut() -> Result<Credential>,
+        limits: &Limits,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Repository> {
+        let opened = Opened::by(&*store, &mut || keys::unlock_kit(kit, passphrase, limits))?;
+        Repository::assemble(store, opened.keyring, &opened.config, entropy)
     }
 
     fn assemble(
@@ -186,6 +184,12 @@ impl Repository {
         let hasher = BlockHasher::new(key(Purpose::BlockHash).map_err(sealing_failed)?);
         let cutter = Cutter::new(&key(Purpose::Cut).map_err(sealing_failed)?, config.cuts);
         Ok(Repository { store, keyring: Arc::new(keyring), hasher, cutter, entropy })
+    }
+
+    /// The same repository, kept in another store: a copy with the same keys.
+    #[must_use]
+    pub fn elsewhere(&self, store: Arc<dyn Store>) -> Repository {
+        Repository { store, ..self.clone() }
     }
 
     /// Where its objects are.
@@ -232,10 +236,40 @@ impl Repository {
     }
 }
 
-fn put_holder(store: &dyn Store, holder: &Holder) -> Result<()> {
-    let name = ObjectName::new(&format!("keys/{}", holder.id())).expect("hexadecimal is valid");
-    let bytes = Bytes::from(holder.encode());
-    store.put(&name, &[bytes]).map_err(|e| store_error("cannot write the key", e))
+/// A config that was found authentic, with the keys that show it.
+struct Opened {
+    config: Config,
+    keyring: Keyring,
+    /// What opened it; nothing if it is not encrypted.
+    unlocked: Option<Unlocked>,
+}
+
+impl Opened {
+    fn by(store: &dyn Store, unlock: &mut dyn FnMut() -> Result<Unlocked>) -> Result<Opened> {
+        let config = read_config(store)?;
+        let suite = Suite::from_byte(config.suite).map_err(|e| {
+            Error::new(ErrorKind::Unsupported, "the config names an unknown suite").because(e)
+        })?;
+        let repository = RepositoryId::new(config.repository);
+        let (keyring, unlocked) = match suite {
+            Suite::KeyedTag => {
+                let key = RepositoryKey::new(&config.clear_key);
+                (Keyring::new(repository, suite, &key), None)
+            }
+            Suite::Aes256GcmSiv => {
+                let unlocked = unlock()?;
+                (unlocked.keyring(), Some(unlocked))
+            }
+        };
+        let authentic = keyring.repository() == repository
+            && keyring.check_config_tag(&config.tagged(), &config.tag).is_ok();
+        if !authentic {
+            let why =
+                Malformed { what: "config", why: "its tag does not match the repository's key" };
+            return Err(Error::damaged("the config", why));
+        }
+        Ok(Opened { config, keyring, unlocked })
+    }
 }
 
 fn read_config(store: &dyn Store) -> Result<Config> {
@@ -257,33 +291,5 @@ fn read_config(store: &dyn Store) -> Result<Config> {
         } else {
             Error::damaged("the config", why)
         }
-    })
-}
-
-/// Tries a credential on every holder.
-fn unlock(store: &dyn Store, credential: &Credential, limits: &Limits) -> Result<Keyring> {
-    let mut names = Vec::new();
-    store
-        .list("keys/", &mut |meta| names.push(meta.name))
-        .map_err(|e| store_error("cannot list the keys", e))?;
-    if names.is_empty() {
-        return Err(Error::new(ErrorKind::Damaged, "the repository has no key left"));
-    }
-    names.sort();
-    let mut reason = None;
-    for name in names {
-        let bytes = store
-            .get(&name, SMALL_OBJECT_BYTES_MAX)
-            .map_err(|e| store_error(format!("cannot read {name}"), e))?;
-        match Holder::decode(&bytes).and_then(|holder| holder.open(credential, limits)) {
-            Ok(unlocked) => return Ok(unlocked.keyring()),
-            Err(error) => reason = Some(error),
-        }
-    }
-    let error =
-        Error::new(ErrorKind::WrongKey, "no key of this repository opens with this password");
-    Err(match reason {
-        Some(reason) => error.because(reason),
-        None => error,
     })
 }

@@ -102,6 +102,14 @@ pub enum SealError {
     /// The passphrase is not the one.
     #[error("password does not open key {0}")]
     WrongPassphrase(HolderId),
+    /// A line of a recovery kit was not typed as it is on the paper.
+    #[error("line {line} of the recovery kit {why}")]
+    KitLine {
+        /// Its number.
+        line: u8,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// The key file is not the one.
     #[error("key file does not open key {0}")]
     WrongKeyFile(HolderId),

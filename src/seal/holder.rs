@@ -202,7 +202,8 @@ impl ProtectionKind {
         }
     }
 
-    const fn name(self) -> &'static str {
+    /// What people call it.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Passphrase => "password",
             Self::KeyFile => "key file",
@@ -303,6 +304,8 @@ pub struct Unlocked {
     pub repository: RepositoryId,
     /// How it seals: authenticated, unlike what `config` says.
     pub suite: Suite,
+    /// The holder; a recovery kit in clear has none.
+    pub holder: Option<HolderId>,
 }
 
 impl Unlocked {
@@ -373,7 +376,7 @@ impl Holder {
         let mut text = Zeroizing::new(self.sealed.to_vec());
         wrap.open(&Nonce::only(), &self.head.aad(&self.commitment), &mut text, HOLDER)?;
         let bytes = text.as_array().expect("the sealed part has the width of a key");
-        Ok(Unlocked { key: RepositoryKey::new(bytes), repository, suite })
+        Ok(Unlocked { key: RepositoryKey::new(bytes), repository, suite, holder: Some(id) })
     }
 
     /// Opens what is known about the holder.

@@ -30,12 +30,14 @@
 //! | `haulout 1 2026 sealed object key` | suite, key of the object, salt, kind | K, C |
 //! | `haulout 1 2026 holder wrap key` | 1, stretched passphrase or key file, salt | K, C |
 //! | `haulout 1 2026 key file checksum` | key file | 4 bytes |
+//! | `haulout 1 2026 recovery kit line checksum` | number of the line, its characters | 3 bytes |
 //!
 //! R is the repository key, K a cipher key of 32 bytes, C the 32 bytes behind it in the same
 //! stream: the commitment to the key. Suite and kind are one byte, keys and salts have 32. The key
 //! of an object is the snapshot key or the small object key.
 //!
-//! The parts: `suite` seals texts; `keys` derives; `holder` is `keys/<id>`; `run` is `runs/<id>`;
+//! The parts: `suite` seals texts; `keys` derives; `holder` is `keys/<id>`; `kit` is the
+//! key on paper; `run` is `runs/<id>`;
 //! `section` seals the frames of packs; `object` seals whole small objects.
 //!
 //! Invariants:
@@ -53,6 +55,7 @@ pub mod error;
 pub mod holder;
 pub mod ids;
 pub mod keys;
+pub mod kit;
 pub mod object;
 pub mod run;
 pub mod section;

@@ -3,6 +3,7 @@
 mod fuzz;
 mod golden;
 mod holders;
+mod kits;
 mod sections;
 mod tampering;
 mod vectors;

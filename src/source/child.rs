@@ -38,9 +38,16 @@ const TERM_WAIT: Duration = Duration::from_millis(100);
 const LINES_KEPT: usize = 20;
 /// Bytes of one line that are kept.
 const LINE_BYTES_MAX: u64 = 4096;
-/// What a producer must not inherit.
-const SECRETS: [&str; 3] =
-    ["HAULOUT_PASSWORD", "HAULOUT_PASSWORD_FILE", "HAULOUT_PASSWORD_COMMAND"];
+/// Variables of the environment that no program we start may inherit: they are secrets, or tell how
+/// to get one.
+pub const SECRET_VARIABLES: [&str; 6] = [
+    "HAULOUT_PASSWORD",
+    "HAULOUT_PASSWORD_FILE",
+    "HAULOUT_PASSWORD_COMMAND",
+    "HAULOUT_NEW_PASSWORD",
+    "HAULOUT_NEW_PASSWORD_FILE",
+    "HAULOUT_NEW_PASSWORD_COMMAND",
+];
 
 /// A running producer.
 #[derive(Debug)]
@@ -93,7 +100,7 @@ impl ChildSource {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
-        for secret in SECRETS {
+        for secret in SECRET_VARIABLES {
             prepared.env_remove(secret);
         }
         let mut child = prepared.spawn()?;

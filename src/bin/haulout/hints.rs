@@ -50,6 +50,10 @@ pub(crate) fn hint(kind: ErrorKind) -> &'static str {
              mariabackup --prepare can be run again by hand"
         }
         ErrorKind::Cancelled => "run the command again; a backup goes on from its last checkpoint",
+        ErrorKind::Distrusted => {
+            "find out who changed the repository, and compare it with a replica, before relying on \
+             it or writing to it"
+        }
         ErrorKind::Miscomputed => {
             "suspect this machine's memory or processor, and test it before trusting any backup \
              made on it; nothing wrong was stored"
@@ -74,6 +78,7 @@ pub(crate) fn name(kind: ErrorKind) -> &'static str {
         ErrorKind::Target => "target",
         ErrorKind::Prepare => "prepare",
         ErrorKind::Cancelled => "cancelled",
+        ErrorKind::Distrusted => "distrusted",
         ErrorKind::Miscomputed => "miscomputed",
     }
 }
@@ -82,7 +87,7 @@ pub(crate) fn name(kind: ErrorKind) -> &'static str {
 mod tests {
     use super::*;
 
-    const KINDS: [ErrorKind; 15] = [
+    const KINDS: [ErrorKind; 16] = [
         ErrorKind::Usage,
         ErrorKind::NoRepository,
         ErrorKind::Occupied,
@@ -97,6 +102,7 @@ mod tests {
         ErrorKind::Target,
         ErrorKind::Prepare,
         ErrorKind::Cancelled,
+        ErrorKind::Distrusted,
         ErrorKind::Miscomputed,
     ];
 

@@ -14,6 +14,7 @@ use crate::seal::holder::KeyFile;
 use crate::seal::holder::Limits;
 use crate::seal::holder::Protection;
 use crate::seal::keys::Purpose;
+use crate::seal::kit::LINE_CONTEXT;
 use crate::seal::object::OBJECT_CONTEXT;
 use crate::seal::object::ObjectKind;
 use crate::seal::run::RunRecord;
@@ -60,7 +61,7 @@ fn derived_keys_stay() {
 #[test]
 fn every_context_is_in_the_table_and_used_once() {
     let purposes = Purpose::ALL.map(Purpose::context);
-    let others = [SECTION_CONTEXT, OBJECT_CONTEXT, HOLDER_CONTEXT, KEY_FILE_CONTEXT];
+    let others = [SECTION_CONTEXT, OBJECT_CONTEXT, HOLDER_CONTEXT, KEY_FILE_CONTEXT, LINE_CONTEXT];
     let mut contexts = [&purposes[..], &others].concat();
     for context in &contexts {
         let row = format!("//! | `{context}` |");

@@ -1,0 +1,108 @@
+//! Recovery kits: printed, typed with errors, opened.
+
+use proptest::prelude::any;
+use proptest::proptest;
+
+use crate::base::entropy::SeededEntropy;
+use crate::seal::error::SealError;
+use crate::seal::holder::Cost;
+use crate::seal::holder::Limits;
+use crate::seal::holder::Unlocked;
+use crate::seal::kit::RecoveryKit;
+use crate::seal::suite::Suite;
+use crate::seal::tests::REPOSITORY;
+use crate::seal::tests::credential;
+use crate::seal::tests::key;
+use crate::seal::tests::note;
+use crate::seal::tests::passphrase;
+
+fn unlocked() -> Unlocked {
+    Unlocked { key: key(), repository: REPOSITORY, suite: Suite::Aes256GcmSiv, holder: None }
+}
+
+fn sealed() -> RecoveryKit {
+    let (passphrase, entropy) = (passphrase("correct horse"), SeededEntropy::new(4));
+    RecoveryKit::sealed(&unlocked(), &passphrase, Cost::FOR_TESTS, &note(), &entropy).unwrap()
+}
+
+fn numbered(text: &str) -> Vec<&str> {
+    text.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit())).collect()
+}
+
+#[test]
+fn a_kit_with_a_password_opens_with_it_and_with_no_other() {
+    let text = sealed().to_text("keep this safe\n");
+    assert!(text.starts_with("haulout recovery kit\n\nkeep this safe\n\n01  "), "{}", *text);
+    let kit = RecoveryKit::from_text(&text).unwrap();
+    assert!(kit.needs_passphrase());
+    assert_eq!(kit.repository(), REPOSITORY);
+    let opened = kit.open(Some(&credential("correct horse")), &Limits::FOR_TESTS).unwrap();
+    assert_eq!(opened.key.expose(), key().expose());
+    assert_eq!((opened.repository, opened.suite), (REPOSITORY, Suite::Aes256GcmSiv));
+    kit.open(Some(&credential("correct house")), &Limits::FOR_TESTS).unwrap_err();
+    kit.open(None, &Limits::FOR_TESTS).unwrap_err();
+}
+
+#[test]
+fn a_kit_in_clear_is_short_and_opens_by_itself() {
+    let text = RecoveryKit::in_clear(&unlocked()).to_text("");
+    assert_eq!(numbered(&text).len(), 4, "{}", *text);
+    let kit = RecoveryKit::from_text(&text).unwrap();
+    assert!(!kit.needs_passphrase());
+    assert_eq!(kit.open(None, &Limits::STANDARD).unwrap().key.expose(), key().expose());
+}
+
+#[test]
+fn capitals_missing_spaces_and_letters_that_look_like_digits_are_understood() {
+    let text = RecoveryKit::in_clear(&unlocked()).to_text("");
+    let typed: Vec<String> = numbered(&text)
+        .iter()
+        .map(|line| {
+            let (number, rest) = line.split_at(2);
+            let rest = rest.replace(' ', "").replace('0', "O").replace('1', "l");
+            format!("  {number} {}", rest.to_uppercase().replace('L', "l"))
+        })
+        .collect();
+    let kit = RecoveryKit::from_text(&typed.join("\r\n")).unwrap();
+    assert_eq!(kit.open(None, &Limits::STANDARD).unwrap().key.expose(), key().expose());
+}
+
+#[test]
+fn a_typing_error_is_found_in_its_line() {
+    let text = sealed().to_text("");
+    let lines = numbered(&text);
+    assert!(lines.len() > 9, "{}", lines.len());
+    for at in 0..lines.len() {
+        let mut typed: Vec<String> = lines.iter().map(ToString::to_string).collect();
+        let wrong = if &typed[at][4..5] == "a" { "b" } else { "a" };
+        typed[at].replace_range(4..5, wrong);
+        let line = u8::try_from(at + 1).unwrap();
+        let refused = RecoveryKit::from_text(&typed.join("\n")).unwrap_err();
+        let why = "does not match its checksum";
+        assert_eq!(refused, SealError::KitLine { line, why });
+        typed[at] = typed[at].replace(wrong, "u");
+        assert!(RecoveryKit::from_text(&typed.join("\n")).is_err());
+        typed.remove(at);
+        let refused = RecoveryKit::from_text(&typed.join("\n")).unwrap_err();
+        if at + 1 < lines.len() {
+            assert_eq!(refused, SealError::KitLine { line, why: "is missing" });
+        } else {
+            assert_eq!(refused, SealError::Damaged { what: "recovery kit" });
+        }
+    }
+    let twice = [lines[0], lines[0]].join("\n");
+    let refused = RecoveryKit::from_text(&twice).unwrap_err();
+    assert_eq!(refused, SealError::KitLine { line: 1, why: "stands there twice" });
+    assert!(RecoveryKit::from_text("haulout recovery kit\n").is_err());
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_text_is_no_kit(
+        text in any::<String>(),
+        lines in "([0-9]{2} [0-9a-z ]{0,40}=[0-9a-z]{4}\n){0,5}",
+    ) {
+        assert!(RecoveryKit::from_text(&text).is_err());
+        assert!(RecoveryKit::from_text(&lines).is_err());
+    }
+}
