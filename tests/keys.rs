@@ -127,7 +127,7 @@ fn a_password_is_changed_whatever_call_of_the_store_fails() {
         let refuse = Effect::RefuseBefore(Category::Transient);
         let fault = Fault { verb: None, ..Fault::first(Verb::Put, refuse) }.at(nth);
         let failing = Arc::new(Failing::new(shared(&inner), vec![fault]));
-        let store: Arc<dyn Store> = failing.clone();
+        let store: Arc<dyn Store> = shared(&failing);
         let mut give = || Ok(password());
         let entropy = Arc::new(SeededEntropy::new(60));
         let changed = Keys::open(store, &mut give, &Limits::FOR_TESTS, entropy)

@@ -3,7 +3,9 @@
 
 pub mod backup;
 mod judge;
+mod needs;
 pub mod prepare;
+pub mod replicate;
 pub mod restore;
 pub mod show;
 pub mod verify;

@@ -1,5 +1,6 @@
 //! What a run continues: the newest snapshots of its source, and the pack table that it appends to.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::base::error::Error;
@@ -99,6 +100,40 @@ fn read_node(
     }
     let below = pack_table::decode_references(&text).map_err(damaged)?;
     below.iter().try_for_each(|node| read_node(packs, node, level - 1, records))
+}
+
+/// The records of many snapshots' pack tables, each told once: snapshots of a lineage share most of
+/// their tables, and a node that was read is not read again.
+#[derive(Debug)]
+pub struct TableNodes {
+    packs: Packs,
+    known: HashSet<Place>,
+}
+
+impl TableNodes {
+    /// For the snapshots of a repository.
+    pub fn new(repository: &Repository, monitor: &Arc<Monitor>) -> TableNodes {
+        TableNodes { packs: repository.packs(PackTable::default(), monitor), known: HashSet::new() }
+    }
+
+    /// Tells the records of a table that stand in no node that was read before.
+    pub fn new_records(
+        &mut self,
+        tail: &TableTail,
+        each: &mut dyn FnMut(&PackRecord),
+    ) -> Result<()> {
+        for (level, nodes) in tail.levels.iter().enumerate() {
+            for node in nodes {
+                if self.known.insert(Place { pack: node.pack, entry: node.entry }) {
+                    let mut records = Vec::new();
+                    read_node(&self.packs, node, level, &mut records)?;
+                    records.iter().for_each(&mut *each);
+                }
+            }
+        }
+        tail.records.iter().for_each(each);
+        Ok(())
+    }
 }
 
 /// How the indices of `other` read in `table`, to which packs that it lacks are added.

@@ -41,7 +41,8 @@ impl SnapshotName {
         })
     }
 
-    fn object(&self) -> ObjectName {
+    /// Its object.
+    pub fn object(&self) -> ObjectName {
         let SnapshotName { source, sequence, id } = self;
         ObjectName::new(&format!("snapshots/{source}/{sequence:010}-{id}"))
             .expect("hexadecimal and digits are valid")

@@ -5,6 +5,8 @@
 
 pub(crate) mod backup;
 pub(crate) mod init;
+pub(crate) mod key;
+pub(crate) mod replicate;
 pub(crate) mod restore;
 pub(crate) mod show;
 pub(crate) mod snapshots;
@@ -20,6 +22,8 @@ use clap::Subcommand;
 
 use crate::args::backup::BackupArguments;
 use crate::args::init::InitArguments;
+use crate::args::key::KeyArguments;
+use crate::args::replicate::ReplicateArguments;
 use crate::args::restore::RestoreArguments;
 use crate::args::show::ShowArguments;
 use crate::args::snapshots::SnapshotsArguments;
@@ -112,6 +116,10 @@ pub(crate) struct Common {
     )]
     pub(crate) password_command: Option<OsString>,
 
+    /// Open the repository with this recovery kit; the password is then that of the kit
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) recovery_kit: Option<PathBuf>,
+
     /// Print the result as JSON on standard output, and nothing else there
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -150,6 +158,8 @@ pub(crate) enum Verb {
     Show(ShowArguments),
     Restore(RestoreArguments),
     Verify(VerifyArguments),
+    Key(KeyArguments),
+    Replicate(ReplicateArguments),
 }
 
 #[cfg(test)]
@@ -197,6 +207,14 @@ mod tests {
             "haulout verify --depth deep",
             "haulout snapshots --threads 0",
             "haulout snapshots --memory 5X",
+            "haulout key",
+            "haulout key add --key-file a --new-password-file b",
+            "haulout key remove",
+            "haulout replicate",
+            "haulout replicate --to /x --from /y",
+            "haulout replicate --to /x --last 0",
+            "haulout replicate --to /x --snapshot a --last 1",
+            "haulout key export a --no-password --new-password-command b",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }
@@ -215,7 +233,9 @@ mod tests {
 
     #[test]
     fn every_command_has_an_example() {
-        for command in Arguments::command().get_subcommands() {
+        let grammar = Arguments::command();
+        let nested = grammar.get_subcommands().flat_map(clap::Command::get_subcommands);
+        for command in grammar.get_subcommands().chain(nested) {
             let name = command.get_name();
             let example = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(example.contains("haulout -r /backup/db "), "{name}");

@@ -26,12 +26,34 @@ use haulout::seal::error::SealError;
 use haulout::seal::holder::Credential;
 use haulout::seal::holder::KeyFile;
 use haulout::seal::holder::Passphrase;
+use haulout::source::child::SECRET_VARIABLES;
 
 use crate::prompt::Terminal;
 
-const FILE_VARIABLE: &str = "HAULOUT_PASSWORD_FILE";
-const COMMAND_VARIABLE: &str = "HAULOUT_PASSWORD_COMMAND";
-const PASSWORD_VARIABLE: &str = "HAULOUT_PASSWORD";
+/// The variables of the environment that a password may come from.
+#[derive(Debug)]
+pub(crate) struct Variables {
+    /// Names a file.
+    pub(crate) file: &'static str,
+    /// A shell command.
+    pub(crate) command: &'static str,
+    /// The password itself.
+    pub(crate) password: &'static str,
+}
+
+/// For the password that opens the repository.
+pub(crate) const VARIABLES: Variables = Variables {
+    file: "HAULOUT_PASSWORD_FILE",
+    command: "HAULOUT_PASSWORD_COMMAND",
+    password: "HAULOUT_PASSWORD",
+};
+/// For a password that is new.
+pub(crate) const NEW_VARIABLES: Variables = Variables {
+    file: "HAULOUT_NEW_PASSWORD_FILE",
+    command: "HAULOUT_NEW_PASSWORD_COMMAND",
+    password: "HAULOUT_NEW_PASSWORD",
+};
+
 const KEY_FILE_BEGINS: &[u8] = b"haulout-key-";
 /// Longest first line that is read.
 const LINE_BYTES_MAX: usize = 4096;
@@ -68,6 +90,40 @@ pub(crate) enum Purpose {
     Open,
     /// To protect a new one: it is asked for twice.
     Protect,
+    /// To add a key, or to change one: it is asked for twice.
+    NewKey,
+    /// To seal a recovery kit: it is asked for twice.
+    NewKit,
+    /// To open a recovery kit.
+    Kit,
+}
+
+impl Purpose {
+    /// What the person at the terminal is asked for.
+    fn question(self) -> &'static str {
+        match self {
+            Purpose::Open => "password of the repository: ",
+            Purpose::Protect => "password of the new repository: ",
+            Purpose::NewKey => "new password: ",
+            Purpose::NewKit => "new password, of the recovery kit: ",
+            Purpose::Kit => "password of the recovery kit: ",
+        }
+    }
+
+    /// What is wrong if there is no person, and no password from elsewhere.
+    fn want(self) -> &'static str {
+        match self {
+            Purpose::Open => "the repository is encrypted and no password was given",
+            Purpose::Protect => "a new repository needs a password and none was given",
+            Purpose::NewKey => "no new password was given",
+            Purpose::NewKit => "no password for the recovery kit was given",
+            Purpose::Kit => "the recovery kit has a password and none was given",
+        }
+    }
+
+    fn is_new(self) -> bool {
+        matches!(self, Purpose::Protect | Purpose::NewKey | Purpose::NewKit)
+    }
 }
 
 impl PasswordSource {
@@ -75,6 +131,7 @@ impl PasswordSource {
     pub(crate) fn choose(
         file: Option<PathBuf>,
         command: Option<OsString>,
+        variables: &Variables,
         variable: &dyn Fn(&str) -> Option<OsString>,
     ) -> PasswordSource {
         let set = |name| variable(name).filter(|value| !value.is_empty());
@@ -84,13 +141,13 @@ impl PasswordSource {
         if let Some(command) = command {
             return PasswordSource::Command(command);
         }
-        if let Some(path) = set(FILE_VARIABLE) {
+        if let Some(path) = set(variables.file) {
             return PasswordSource::File(path.into());
         }
-        if let Some(command) = set(COMMAND_VARIABLE) {
+        if let Some(command) = set(variables.command) {
             return PasswordSource::Command(command);
         }
-        match set(PASSWORD_VARIABLE) {
+        match set(variables.password) {
             Some(password) => PasswordSource::Given(Zeroizing::new(password.into_vec())),
             None => PasswordSource::Ask,
         }
@@ -108,7 +165,7 @@ impl PasswordSource {
             PasswordSource::Command(command) => {
                 credential(&printed_by(command)?, "the password command")
             }
-            PasswordSource::Given(password) => credential(password, PASSWORD_VARIABLE),
+            PasswordSource::Given(password) => credential(password, "the environment"),
             PasswordSource::Ask => credential(&asked(purpose, monitor)?, "the terminal"),
         }
     }
@@ -150,13 +207,16 @@ fn first_line(mut input: impl Read) -> io::Result<Secret> {
 
 fn printed_by(command: &OsString) -> Result<Secret> {
     let failed = |what: String| Error::new(ErrorKind::NoKey, what);
-    let mut child = Command::new("sh")
+    let mut shell = Command::new("sh");
+    for name in SECRET_VARIABLES {
+        shell.env_remove(name);
+    }
+    let mut child = shell
         .arg("-c")
         .arg(command)
         // The stream of a backup may be on standard input.
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .env_remove(PASSWORD_VARIABLE)
         .spawn()
         .map_err(|e| failed("cannot run the password command".to_owned()).because(e))?;
     let stdout = child.stdout.take().expect("its standard output is piped");
@@ -171,23 +231,18 @@ fn printed_by(command: &OsString) -> Result<Secret> {
 }
 
 fn asked(purpose: Purpose, monitor: &Monitor) -> Result<Secret> {
-    let mut terminal = Terminal::open().ok_or_else(|| {
-        let message = match purpose {
-            Purpose::Open => "the repository is encrypted and no password was given",
-            Purpose::Protect => "a new repository needs a password and none was given",
-        };
-        Error::new(ErrorKind::NoKey, message)
-    })?;
+    let mut terminal =
+        Terminal::open().ok_or_else(|| Error::new(ErrorKind::NoKey, purpose.want()))?;
     let trouble = |e| Error::new(ErrorKind::NoKey, "cannot ask on the terminal").because(e);
     let mut ask = |question: &str| {
         let line = terminal.ask_hidden(question, monitor).map_err(trouble)?;
         monitor.check()?;
         Ok::<_, Error>(line)
     };
-    if purpose == Purpose::Open {
-        return ask("password of the repository: ");
+    let password = ask(purpose.question())?;
+    if !purpose.is_new() {
+        return Ok(password);
     }
-    let password = ask("password of the new repository: ")?;
     if ask("once more: ")? != password {
         return Err(Error::new(ErrorKind::NoKey, "what was typed the second time differs"));
     }
@@ -206,17 +261,19 @@ mod tests {
         let variable = |name: &str| {
             set.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
         };
-        PasswordSource::choose(None, None, &variable)
+        PasswordSource::choose(None, None, &VARIABLES, &variable)
     }
 
     #[test]
     fn files_go_before_commands_before_passwords() {
-        let all = [(FILE_VARIABLE, "f"), (COMMAND_VARIABLE, "c"), (PASSWORD_VARIABLE, "p")];
+        let Variables { file, command, password } = VARIABLES;
+        let all = [(file, "f"), (command, "c"), (password, "p")];
         assert!(matches!(chosen(&all), PasswordSource::File(_)));
         assert!(matches!(chosen(&all[1..]), PasswordSource::Command(_)));
         assert!(matches!(chosen(&all[2..]), PasswordSource::Given(_)));
-        assert!(matches!(chosen(&[(PASSWORD_VARIABLE, "")]), PasswordSource::Ask));
-        let typed = PasswordSource::choose(None, Some("c".into()), &|_| Some("f".into()));
+        assert!(matches!(chosen(&[(password, "")]), PasswordSource::Ask));
+        let typed =
+            PasswordSource::choose(None, Some("c".into()), &VARIABLES, &|_| Some("f".into()));
         assert!(matches!(typed, PasswordSource::Command(_)));
     }
 

@@ -5,6 +5,8 @@
 
 pub(crate) mod backup;
 pub(crate) mod init;
+pub(crate) mod key;
+pub(crate) mod replicate;
 pub(crate) mod restore;
 pub(crate) mod verify;
 
@@ -21,8 +23,11 @@ use crate::args::Verb;
 use crate::failure::Failure;
 use crate::failure::Outcome;
 use crate::password::PasswordSource;
+use crate::password::VARIABLES;
 use crate::plan::backup::BackupPlan;
 use crate::plan::init::NewRepository;
+use crate::plan::key::KeyPlan;
+use crate::plan::replicate::ReplicatePlan;
 use crate::plan::restore::RestorePlan;
 use crate::plan::verify::VerifyPlan;
 use crate::units::ByteCount;
@@ -63,6 +68,8 @@ pub(crate) struct Plan {
     pub(crate) place: PathBuf,
     /// Where its password comes from.
     pub(crate) password: PasswordSource,
+    /// A recovery kit to open it with.
+    pub(crate) recovery_kit: Option<PathBuf>,
     /// Worker threads.
     pub(crate) workers: u32,
     /// This host.
@@ -86,6 +93,10 @@ pub(crate) enum Job {
     Restore(RestorePlan),
     /// Verify some, or all.
     Verify(VerifyPlan),
+    /// Send snapshots to another repository, or fetch them.
+    Replicate(ReplicatePlan),
+    /// Change who can open it.
+    Key(KeyPlan),
 }
 
 impl Plan {
@@ -99,12 +110,19 @@ impl Plan {
             Verb::Show(typed) => Job::Show(typed.snapshot),
             Verb::Restore(typed) => Job::Restore(RestorePlan::new(typed, &common, around)?),
             Verb::Verify(typed) => Job::Verify(VerifyPlan::new(typed)),
+            Verb::Replicate(typed) => Job::Replicate(ReplicatePlan::new(typed, common.memory.0)?),
+            Verb::Key(typed) => Job::Key(KeyPlan::new(typed, around)),
         };
         let workers = workers(&common, around.processors)?;
         let place = place(common.repo)?;
-        let password =
-            PasswordSource::choose(common.password_file, common.password_command, around.variable);
-        Ok(Plan { place, password, workers, host: around.host.clone(), job })
+        let password = PasswordSource::choose(
+            common.password_file,
+            common.password_command,
+            &VARIABLES,
+            around.variable,
+        );
+        let recovery_kit = common.recovery_kit;
+        Ok(Plan { place, password, recovery_kit, workers, host: around.host.clone(), job })
     }
 }
 

@@ -33,6 +33,8 @@ pub(crate) enum Activity {
     BackingUp,
     /// A restore.
     Restoring,
+    /// A replication.
+    Replicating,
     /// A verification, which reads what is stored so many times.
     Verifying {
         /// First all objects, then perhaps all blocks in them.
@@ -46,13 +48,16 @@ impl Activity {
         match self {
             Activity::BackingUp | Activity::Restoring => counts.stream_bytes,
             Activity::Verifying { .. } => counts.stream_bytes + counts.fetched_bytes,
+            Activity::Replicating => counts.stored_bytes,
         }
     }
 
     /// Bytes that are to be done; 0 if unknown.
     fn expected(self, counts: &Counts) -> u64 {
         let expected = match self {
-            Activity::BackingUp | Activity::Restoring => counts.expected_bytes,
+            Activity::BackingUp | Activity::Restoring | Activity::Replicating => {
+                counts.expected_bytes
+            }
             Activity::Verifying { passes } => counts.expected_bytes * passes,
         };
         // A file that grows, a second copy that is read too: then nobody knows.
@@ -192,7 +197,7 @@ fn parts(activity: Activity, now: &Now) -> Vec<Part> {
             }
         }
         Activity::Restoring => part(4, format!("{} read", units::size(counts.fetched_bytes))),
-        Activity::Verifying { .. } => {}
+        Activity::Verifying { .. } | Activity::Replicating => {}
     }
     if let Some(left) = left(bytes, expected, *recent_bytes, *recent_time) {
         part(2, format!("{} left", units::stopwatch(left)));
@@ -237,6 +242,11 @@ mod tests {
         assert_eq!(
             line(Activity::Restoring, &now(), 120),
             "1:02  2.55/12.1 GiB  21 %  630 MiB/s  99.0 MiB read  0:15 left"
+        );
+        let counts = Counts { stored_bytes: 1 << 30, expected_bytes: 4 << 30, ..Counts::default() };
+        assert_eq!(
+            line(Activity::Replicating, &Now { counts, ..now() }, 120),
+            "1:02  1.00/4.00 GiB  25 %  630 MiB/s  0:04 left"
         );
     }
 

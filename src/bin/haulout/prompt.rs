@@ -49,28 +49,41 @@ impl Terminal {
     ) -> io::Result<Zeroizing<Vec<u8>>> {
         self.0.write_all(question.as_bytes())?;
         let hidden = Hidden::new(&self.0)?;
-        let mut line = Zeroizing::new(vec![0; LINE_BYTES_MAX]);
-        let mut length = 0;
-        while monitor.check().is_ok() {
-            let mut waiting = [PollFd::new(&self.0, PollFlags::IN)];
-            match poll(&mut waiting, Some(&LOOK_UP)) {
-                Ok(0) | Err(rustix::io::Errno::INTR) => continue,
-                Ok(_) => {}
-                Err(error) => return Err(error.into()),
-            }
-            // In canonical mode the terminal gives a whole line, or nothing at its end.
-            length = (&self.0).read(&mut line)?;
-            break;
-        }
+        let line = line(&self.0, monitor)?;
         drop(hidden);
-        line.truncate(length);
-        if line.ends_with(b"\n") {
-            line.pop();
-        } else {
-            self.0.write_all(b"\n")?;
-        }
         Ok(line)
     }
+
+    /// Asks for something that is no secret.
+    pub(crate) fn ask(&mut self, question: &str, monitor: &Monitor) -> io::Result<String> {
+        self.0.write_all(question.as_bytes())?;
+        let line = line(&self.0, monitor)?;
+        Ok(String::from_utf8_lossy(&line).trim().to_owned())
+    }
+}
+
+/// Reads a line; nothing if `monitor` stops.
+fn line(mut terminal: &File, monitor: &Monitor) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut line = Zeroizing::new(vec![0; LINE_BYTES_MAX]);
+    let mut length = 0;
+    while monitor.check().is_ok() {
+        let mut waiting = [PollFd::new(&terminal, PollFlags::IN)];
+        match poll(&mut waiting, Some(&LOOK_UP)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => continue,
+            Ok(_) => {}
+            Err(error) => return Err(error.into()),
+        }
+        // In canonical mode the terminal gives a whole line, or nothing at its end.
+        length = terminal.read(&mut line)?;
+        break;
+    }
+    line.truncate(length);
+    if line.ends_with(b"\n") {
+        line.pop();
+    } else {
+        terminal.write_all(b"\n")?;
+    }
+    Ok(line)
 }
 
 /// Echo is off as long as this lives.

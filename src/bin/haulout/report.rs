@@ -8,6 +8,8 @@
 
 pub(crate) mod backup;
 pub(crate) mod init;
+pub(crate) mod key;
+pub(crate) mod replicate;
 pub(crate) mod restore;
 pub(crate) mod show;
 pub(crate) mod snapshots;
@@ -66,6 +68,11 @@ impl Report {
             format: if common.json { Format::Json } else { Format::Text },
             canvas: Canvas::of(io::stdout(), variable),
         }
+    }
+
+    /// Whether a program reads the result.
+    pub(crate) fn is_json(&self) -> bool {
+        self.format == Format::Json
     }
 
     /// Why nothing came of it.

@@ -2,11 +2,15 @@
 
 mod backup;
 mod init;
+mod key;
+mod kit;
+mod replicate;
 mod restore;
 mod show;
 mod snapshots;
 mod verify;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +23,10 @@ use haulout::base::monitor::Monitor;
 use haulout::repo::Repository;
 use haulout::repo::snapshots::StoredSnapshot;
 use haulout::repo::store_error;
+use haulout::seal::holder::Credential;
 use haulout::seal::holder::Limits;
+use haulout::seal::kit::RecoveryKit;
+use haulout::seal::suite::Suite;
 use haulout::store::Store;
 use haulout::store::error::Category;
 use haulout::store::local::LocalStore;
@@ -52,6 +59,8 @@ pub(crate) fn run(plan: Plan, report: &Report) -> Outcome<Exit> {
         Job::Show(snapshot) => run.show(snapshot),
         Job::Restore(plan) => run.restore(plan),
         Job::Verify(plan) => run.verify(plan),
+        Job::Key(plan) => run.key(plan),
+        Job::Replicate(plan) => run.replicate(plan),
     }
 }
 
@@ -74,14 +83,7 @@ impl Run<'_> {
     }
 
     fn store(&self) -> Result<LocalStore> {
-        let place = self.plan.place.display();
-        LocalStore::open(&self.plan.place).map_err(|error| {
-            if error.category() == Category::NotFound {
-                let message = format!("there is no repository at {place}");
-                return Error::new(ErrorKind::NoRepository, message);
-            }
-            store_error(format!("cannot open {place}"), error)
-        })
+        open_store(&self.plan.place)
     }
 
     fn repository(&self) -> Outcome<Repository> {
@@ -89,12 +91,32 @@ impl Run<'_> {
     }
 
     fn open(&self, store: Arc<dyn Store>) -> Outcome<Repository> {
+        let (limits, store) = (Limits::STANDARD, &store);
+        let opened = self.unlocked(|access| match access {
+            Access::Key(credential) => {
+                Repository::open(Arc::clone(store), credential, &limits, entropy())
+            }
+            Access::Kit(kit, passphrase) => {
+                Repository::open_by_kit(Arc::clone(store), kit, passphrase, &limits, entropy())
+            }
+        })?;
+        self.require_encryption(&opened)?;
+        Ok(opened)
+    }
+
+    /// Opens something with the password, or the recovery kit, that was given; a person may try
+    /// again.
+    fn unlocked<T>(&self, mut open: impl FnMut(Access<'_>) -> Result<T>) -> Outcome<T> {
+        let kit = self.plan.recovery_kit.as_deref().map(kit::read).transpose()?;
         let person = matches!(self.plan.password, PasswordSource::Ask);
         let mut tries = if person { PASSWORD_TRIES } else { 1 };
         loop {
-            let mut ask = || self.plan.password.credential(Purpose::Open, &self.monitor);
-            let opened =
-                Repository::open(Arc::clone(&store), &mut ask, &Limits::STANDARD, entropy());
+            let purpose = if kit.is_some() { Purpose::Kit } else { Purpose::Open };
+            let mut ask = || self.plan.password.credential(purpose, &self.monitor);
+            let opened = match &kit {
+                None => open(Access::Key(&mut ask)),
+                Some(kit) => open(Access::Kit(kit, &mut ask)),
+            };
             tries -= 1;
             match opened {
                 Err(error) if error.kind() == ErrorKind::WrongKey && tries > 0 => {
@@ -104,6 +126,43 @@ impl Run<'_> {
             }
         }
     }
+
+    /// Whoever gives a password knows that there is encryption: a config that says otherwise is not
+    /// the one that was written.
+    fn require_encryption(&self, opened: &Repository) -> Outcome<()> {
+        let given = !matches!(self.plan.password, PasswordSource::Ask);
+        let expected = given || self.plan.recovery_kit.is_some();
+        if !expected || opened.keyring().suite() != Suite::KeyedTag {
+            return Ok(());
+        }
+        let place = opened.store().location();
+        let message = format!("a password was given, and {place} says that it is not encrypted");
+        Err(Failure::new(
+            Error::new(ErrorKind::Distrusted, message),
+            "if it never was, leave the password out; else somebody has put another config in the \
+             place of yours",
+        ))
+    }
+}
+
+/// What opens a repository: asked for when it is needed.
+enum Access<'a> {
+    /// A password or key file.
+    Key(&'a mut dyn FnMut() -> Result<Credential>),
+    /// A recovery kit, and its password.
+    Kit(&'a RecoveryKit, &'a mut dyn FnMut() -> Result<Credential>),
+}
+
+/// The store at a place that should have one.
+fn open_store(place: &Path) -> Result<LocalStore> {
+    let shown = place.display();
+    LocalStore::open(place).map_err(|error| {
+        if error.category() == Category::NotFound {
+            let message = format!("there is no repository at {shown}");
+            return Error::new(ErrorKind::NoRepository, message);
+        }
+        store_error(format!("cannot open {shown}"), error)
+    })
 }
 
 fn entropy() -> Arc<dyn Entropy> {

@@ -28,3 +28,8 @@ pub(crate) fn source_name(text: &str) -> Result<String, String> {
     }
     word(text)
 }
+
+/// The label of a key.
+pub(crate) fn label(text: &str) -> Result<String, String> {
+    word(text)
+}

@@ -7,22 +7,33 @@ use std::sync::Arc;
 
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
+use haulout::base::error::Result;
 use haulout::repo::NewProtection;
 use haulout::repo::Repository;
+use haulout::repo::keys::Keys;
 use haulout::repo::store_error;
 use haulout::seal::holder::Cost;
+use haulout::seal::holder::Credential;
 use haulout::seal::holder::HolderNote;
+use haulout::seal::holder::Limits;
 use haulout::store::Store;
 use haulout::store::local::LocalStore;
 
+use crate::console::Loudness;
 use crate::exit::Exit;
 use crate::failure::Outcome;
+use crate::password::PasswordSource;
 use crate::password::Purpose;
 use crate::plan::init::NewRepository;
+use crate::prompt::Terminal;
 use crate::report::init::Init;
 use crate::run::Run;
 use crate::run::entropy;
 
+const ASKED: &str = "the password was asked for twice";
+const KIT_QUESTION: &str = "\
+A recovery kit opens the repository when every password is lost: a text to print and lock away.
+file to write it to (empty for none): ";
 /// What may be in the place of a new repository: what an interrupted `init` leaves, and what a new
 /// file system has.
 const NO_CONTENT: [&str; 2] = ["keys", "lost+found"];
@@ -35,7 +46,7 @@ impl Run<'_> {
             label: self.plan.host.clone(),
             created_unix_seconds: self.report.clock.unix_seconds(),
         };
-        let credential = match how {
+        let mut credential = match how {
             NewRepository::Encrypted => {
                 Some(self.plan.password.credential(Purpose::Protect, &self.monitor)?)
             }
@@ -47,16 +58,40 @@ impl Run<'_> {
         };
         let store = LocalStore::create(&self.plan.place)
             .map_err(|e| store_error(format!("cannot make {}", self.plan.place.display()), e))?;
+        let store: Arc<dyn Store> = Arc::new(store);
         let repository = store.location();
-        let made = Repository::init(Arc::new(store), &protection, entropy())?;
+        let made = Repository::init(Arc::clone(&store), &protection, entropy())?;
         let id = made.keyring().repository().to_string();
         self.report.init(&Init { repository, id, encrypted: credential.is_some() })?;
+        if credential.is_some() {
+            let mut known = || credential.take().ok_or_else(|| Error::new(ErrorKind::NoKey, ASKED));
+            self.offer_kit(&store, &mut known)?;
+        }
         Ok(Exit::Done)
+    }
+
+    /// Asks the person at the terminal, if there is one, for a place for a recovery kit; the kit is
+    /// tested at once.
+    fn offer_kit(
+        &self,
+        store: &Arc<dyn Store>,
+        credential: &mut dyn FnMut() -> Result<Credential>,
+    ) -> Outcome<()> {
+        let unattended = self.report.console.loudness == Loudness::Quiet || self.report.is_json();
+        let Some(mut terminal) = Terminal::open().filter(|_| !unattended) else { return Ok(()) };
+        let answer = terminal.ask(KIT_QUESTION, &self.monitor).unwrap_or_default();
+        drop(terminal);
+        if answer.is_empty() || self.monitor.check().is_err() {
+            self.report.console.note("haulout key export writes a recovery kit later");
+            return Ok(());
+        }
+        let keys = Keys::open(Arc::clone(store), credential, &Limits::STANDARD, entropy())?;
+        self.export(&keys, &**store, Path::new(&answer), Some(&PasswordSource::Ask))
     }
 }
 
 /// A new repository is not mixed with anything.
-fn require_vacant(place: &Path) -> Outcome<()> {
+pub(super) fn require_vacant(place: &Path) -> Outcome<()> {
     let entries = match fs::read_dir(place) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -71,7 +106,9 @@ fn require_vacant(place: &Path) -> Outcome<()> {
             // The library says more about it.
             return Ok(());
         }
-        if !NO_CONTENT.iter().any(|known| name == *known) {
+        // What a killed writer leaves, of the config itself, begins with a dot.
+        let temporary = name.as_encoded_bytes().starts_with(b".tmp-");
+        if !temporary && !NO_CONTENT.iter().any(|known| name == *known) {
             let message = format!("{} is not empty", place.display());
             return Err(Error::new(ErrorKind::Occupied, message).into());
         }

@@ -1,0 +1,74 @@
+//! What `key` is to do.
+
+use std::path::PathBuf;
+
+use crate::args::key::KeyAction;
+use crate::args::key::KeyArguments;
+use crate::args::key::NewPasswordArguments;
+use crate::password::NEW_VARIABLES;
+use crate::password::PasswordSource;
+use crate::plan::Surroundings;
+
+/// A change of keys, or a look at them.
+#[derive(Debug)]
+pub(crate) enum KeyPlan {
+    /// Show them.
+    List,
+    /// Add one.
+    Add {
+        /// Its name for people.
+        label: String,
+        /// What opens it.
+        with: NewKey,
+    },
+    /// Remove one.
+    Remove(String),
+    /// Change the password of the one in use.
+    Passwd(PasswordSource),
+    /// Write a recovery kit.
+    Export {
+        /// Where to.
+        file: PathBuf,
+        /// Its password; nothing for a kit in clear.
+        password: Option<PasswordSource>,
+    },
+}
+
+/// What opens a new key.
+#[derive(Debug)]
+pub(crate) enum NewKey {
+    /// A password.
+    Password(PasswordSource),
+    /// A key file that is made.
+    File(PathBuf),
+}
+
+impl KeyPlan {
+    /// What was typed, on this machine.
+    pub(crate) fn new(typed: KeyArguments, around: &Surroundings<'_>) -> KeyPlan {
+        let password = |new: NewPasswordArguments| {
+            PasswordSource::choose(
+                new.new_password_file,
+                new.new_password_command,
+                &NEW_VARIABLES,
+                around.variable,
+            )
+        };
+        match typed.action {
+            KeyAction::List(_) => KeyPlan::List,
+            KeyAction::Add(typed) => KeyPlan::Add {
+                label: typed.label.unwrap_or_else(|| around.host.clone()),
+                with: match typed.key_file {
+                    Some(file) => NewKey::File(file),
+                    None => NewKey::Password(password(typed.new)),
+                },
+            },
+            KeyAction::Remove(typed) => KeyPlan::Remove(typed.key),
+            KeyAction::Passwd(typed) => KeyPlan::Passwd(password(typed.new)),
+            KeyAction::Export(typed) => KeyPlan::Export {
+                file: typed.file,
+                password: (!typed.no_password).then(|| password(typed.new)),
+            },
+        }
+    }
+}

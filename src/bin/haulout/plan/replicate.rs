@@ -1,0 +1,85 @@
+//! What `replicate` is to do.
+
+use std::path::PathBuf;
+
+use haulout::ops::replicate::Confirmation;
+
+use crate::args::replicate::ReplicateArguments;
+use crate::failure::Outcome;
+use crate::plan::place;
+
+/// A pack on its way is held in memory; so much of it is for everything else.
+const MEMORY_FIXED: u64 = 64 << 20;
+/// And so much for each pack.
+const MEMORY_PER_CONNECTION: u64 = 34 << 20;
+const CONNECTIONS_MAX: u64 = 16;
+
+/// Which way snapshots go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// Away from the repository.
+    To,
+    /// Into it.
+    From,
+}
+
+/// Which snapshots go.
+#[derive(Debug)]
+pub(crate) enum Wanted {
+    /// These.
+    Named(Vec<String>),
+    /// The newest of some sources; no source stands for all, no number for all snapshots.
+    Newest {
+        /// Names of sources.
+        sources: Vec<String>,
+        /// How many of each.
+        last: Option<u32>,
+    },
+}
+
+/// Whether anything is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Yes.
+    Send,
+    /// It is only told what would be.
+    Plan,
+}
+
+/// A replication.
+#[derive(Debug)]
+pub(crate) struct ReplicatePlan {
+    /// The other repository.
+    pub(crate) other: PathBuf,
+    /// Which way.
+    pub(crate) direction: Direction,
+    /// Which snapshots.
+    pub(crate) wanted: Wanted,
+    /// Whether anything is sent.
+    pub(crate) mode: Mode,
+    /// How the other side confirms.
+    pub(crate) confirmation: Confirmation,
+    /// Packs on their way at a time.
+    pub(crate) connections: u32,
+}
+
+impl ReplicatePlan {
+    /// What was typed, on this machine.
+    pub(crate) fn new(typed: ReplicateArguments, memory: u64) -> Outcome<ReplicatePlan> {
+        let direction = if typed.to.is_some() { Direction::To } else { Direction::From };
+        let wanted = if typed.snapshots.is_empty() {
+            Wanted::Newest { sources: typed.sources, last: typed.last }
+        } else {
+            Wanted::Named(typed.snapshots)
+        };
+        let affordable = memory.saturating_sub(MEMORY_FIXED) / MEMORY_PER_CONNECTION;
+        Ok(ReplicatePlan {
+            other: place(typed.to.or(typed.from))?,
+            direction,
+            wanted,
+            mode: if typed.plan { Mode::Plan } else { Mode::Send },
+            confirmation: if typed.verify { Confirmation::ReadBack } else { Confirmation::Listed },
+            connections: u32::try_from(affordable.clamp(1, CONNECTIONS_MAX)).unwrap_or(1),
+        })
+    }
+}

@@ -1,0 +1,139 @@
+//! What came of `key`.
+
+use serde::Serialize;
+
+use haulout::base::error::Result;
+use haulout::repo::keys::HolderEntry;
+use haulout::repo::keys::Holders;
+use haulout::seal::ids::HolderId;
+
+use crate::failure;
+use crate::moment;
+use crate::report::Format;
+use crate::report::Report;
+use crate::report::print;
+use crate::report::print_json;
+use crate::text::Canvas;
+use crate::text::Column;
+use crate::text::Narrow;
+use crate::text::Side;
+use crate::text::clean;
+use crate::text::table;
+
+/// Digits of an id that people see.
+const ID_DIGITS: usize = 8;
+
+impl Report {
+    /// The keys of a repository.
+    pub(crate) fn keys(&self, found: &Holders) -> Result<()> {
+        let Holders { holders, damaged } = found;
+        for (_, error) in damaged {
+            let causes = failure::causes(error).join(": ");
+            self.console.warning(format!("{error}: {causes}"));
+        }
+        match self.format {
+            Format::Json => print_json(&holders.iter().map(Listed::new).collect::<Vec<_>>()),
+            Format::Text => print(&text(holders, self.canvas)),
+        }
+    }
+
+    /// What came of a change.
+    pub(crate) fn key_changed(&self, change: &Change) -> Result<()> {
+        self.result(change, || match (&change.removed, &change.added) {
+            (Some(old), Some(new)) => format!("key {new} is in the place of {old}\n"),
+            (Some(old), None) => format!("removed key {old}\n"),
+            (None, Some(new)) => format!("added key {new}\n"),
+            (None, None) => String::new(),
+        })
+    }
+
+    /// What came of an export.
+    pub(crate) fn kit(&self, kit: &Kit) -> Result<()> {
+        self.result(kit, || {
+            let Kit { file, repository, password } = kit;
+            let how = if *password { "with a password" } else { "WITHOUT a password" };
+            let file = clean(file);
+            format!("wrote a recovery kit of {repository} to {file}, {how}; it was tested\n")
+        })
+    }
+}
+
+/// What changed.
+#[derive(Debug, Serialize)]
+pub(crate) struct Change {
+    added: Option<String>,
+    removed: Option<String>,
+}
+
+impl Change {
+    /// A new key.
+    pub(crate) fn added(id: HolderId) -> Change {
+        Change { added: Some(id.to_string()), removed: None }
+    }
+
+    /// A key less.
+    pub(crate) fn removed(id: HolderId) -> Change {
+        Change { added: None, removed: Some(id.to_string()) }
+    }
+
+    /// A key for a key.
+    pub(crate) fn replaced(old: HolderId, new: HolderId) -> Change {
+        Change { added: Some(new.to_string()), removed: Some(old.to_string()) }
+    }
+}
+
+/// A recovery kit that was written.
+#[derive(Debug, Serialize)]
+pub(crate) struct Kit {
+    /// Where to.
+    pub(crate) file: String,
+    /// What it opens.
+    pub(crate) repository: String,
+    /// Whether it needs a password.
+    pub(crate) password: bool,
+}
+
+/// One of `key list`.
+#[derive(Debug, Serialize)]
+struct Listed<'r> {
+    id: String,
+    protection: &'static str,
+    label: &'r str,
+    created: String,
+    created_unix: u64,
+    in_use: bool,
+}
+
+impl<'r> Listed<'r> {
+    fn new(entry: &'r HolderEntry) -> Listed<'r> {
+        Listed {
+            id: entry.id.to_string(),
+            protection: entry.protection.name(),
+            label: &entry.note.label,
+            created: moment::for_programs(entry.note.created_unix_seconds),
+            created_unix: entry.note.created_unix_seconds,
+            in_use: entry.in_use,
+        }
+    }
+}
+
+const LISTING: [Column; 5] = [
+    Column { title: "KEY", side: Side::Left, narrow: Narrow::Keep },
+    Column { title: "ADDED", side: Side::Left, narrow: Narrow::Clip(10) },
+    Column { title: "OPENS WITH", side: Side::Left, narrow: Narrow::Keep },
+    Column { title: "IN USE", side: Side::Left, narrow: Narrow::Hide },
+    Column { title: "LABEL", side: Side::Left, narrow: Narrow::Cut(10) },
+];
+
+fn text(holders: &[HolderEntry], canvas: Canvas) -> String {
+    let row = |entry: &HolderEntry| {
+        vec![
+            entry.id.to_string()[..ID_DIGITS].into(),
+            moment::for_people(entry.note.created_unix_seconds).into(),
+            entry.protection.name().into(),
+            if entry.in_use { "yes" } else { "" }.into(),
+            entry.note.label.as_str().into(),
+        ]
+    };
+    table(&LISTING, &holders.iter().map(row).collect::<Vec<_>>(), canvas)
+}

@@ -1,0 +1,125 @@
+//! What came of `replicate`, or would.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use haulout::base::error::Result;
+use haulout::base::num::wide;
+use haulout::ops::replicate::Cost;
+use haulout::ops::replicate::LeftOut;
+use haulout::ops::replicate::Plan;
+use haulout::ops::replicate::ReplicateReport;
+
+use crate::moment;
+use crate::report::Report;
+use crate::text::clean;
+use crate::units;
+use crate::words::fact;
+
+/// What will be sent.
+#[derive(Debug, Serialize)]
+pub(crate) struct Planned {
+    to: String,
+    snapshots: u64,
+    #[serde(flatten)]
+    cost: Cost,
+}
+
+impl Planned {
+    /// Of a plan.
+    pub(crate) fn new(to: String, plan: &Plan<'_>) -> Planned {
+        Planned { to, snapshots: plan.snapshots(), cost: plan.cost() }
+    }
+}
+
+/// Of `replicate`.
+#[derive(Debug, Serialize)]
+struct Replication<'r> {
+    to: &'r str,
+    planned: Cost,
+    sent: Cost,
+    snapshots: Vec<String>,
+    already_there: u64,
+    left_out: Vec<Missing<'r>>,
+    damaged: &'r [String],
+    seconds: f64,
+}
+
+/// A snapshot that is not there.
+#[derive(Debug, Serialize)]
+struct Missing<'r> {
+    snapshot: String,
+    source: &'r str,
+    time: String,
+    why: &'r str,
+}
+
+impl<'r> Missing<'r> {
+    fn new(left_out: &'r LeftOut) -> Missing<'r> {
+        let LeftOut { snapshot, source, time, why } = left_out;
+        Missing { snapshot: snapshot.to_string(), source, time: moment::for_programs(*time), why }
+    }
+}
+
+impl Report {
+    /// What a replication would send.
+    pub(crate) fn replication_planned(&self, planned: &Planned) -> Result<()> {
+        self.result(planned, || {
+            let Planned { to, snapshots, cost } = planned;
+            let head = format!(
+                "{} and {} would go to {}\n",
+                units::counted(*snapshots, "snapshot"),
+                units::size(cost.bytes),
+                clean(to)
+            );
+            head + &fact("objects", &units::count(cost.objects))
+                + &fact("requests", &units::count(cost.requests))
+        })
+    }
+
+    /// What came of one.
+    pub(crate) fn replication(
+        &self,
+        planned: &Planned,
+        report: &ReplicateReport,
+        time: Duration,
+    ) -> Result<()> {
+        for damaged in &report.damaged {
+            self.console.warning(format!("here, {damaged}"));
+        }
+        for LeftOut { snapshot, source, time, why } in &report.left_out {
+            let (id, time) = (snapshot.short(), moment::for_people(*time));
+            self.console.warning(format!("snapshot {id} of {source}, {time}, was left out: {why}"));
+        }
+        let value = Replication {
+            to: &planned.to,
+            planned: planned.cost,
+            sent: report.cost,
+            snapshots: report.sent.iter().map(ToString::to_string).collect(),
+            already_there: report.there,
+            left_out: report.left_out.iter().map(Missing::new).collect(),
+            damaged: &report.damaged,
+            seconds: time.as_secs_f64(),
+        };
+        self.result(&value, || {
+            let ReplicateReport { sent, there, left_out, cost, .. } = report;
+            let mut text = format!(
+                "sent {} to {}\n",
+                units::counted(wide(sent.len()), "snapshot"),
+                clean(&planned.to)
+            );
+            let (bytes, rate) = (units::size(cost.bytes), units::rate(cost.bytes, time));
+            let objects = units::counted(cost.objects, "object");
+            text += &fact("sent", &format!("{bytes} in {objects}"));
+            text += &fact("time", &format!("{}, {rate}", units::span(time)));
+            if *there > 0 {
+                text += &fact("there", &units::counted(*there, "snapshot"));
+            }
+            if !left_out.is_empty() {
+                text += &fact("left out", &units::counted(wide(left_out.len()), "snapshot"));
+            }
+            text
+        })
+    }
+}

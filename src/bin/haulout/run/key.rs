@@ -1,0 +1,148 @@
+//! Lists and changes keys.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use haulout::base::error::Error;
+use haulout::base::error::ErrorKind;
+use haulout::repo::keys::Keys;
+use haulout::seal::holder::Cost;
+use haulout::seal::holder::Credential;
+use haulout::seal::holder::HolderNote;
+use haulout::seal::holder::KeyFile;
+use haulout::seal::holder::Limits;
+use haulout::seal::holder::Passphrase;
+use haulout::seal::holder::Protection;
+use haulout::store::Store;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::failure::Outcome;
+use crate::moment;
+use crate::password::PasswordSource;
+use crate::password::Purpose;
+use crate::plan::key::KeyPlan;
+use crate::plan::key::NewKey;
+use crate::report::key::Change;
+use crate::report::key::Kit;
+use crate::run::Access;
+use crate::run::Run;
+use crate::run::entropy;
+use crate::run::kit;
+
+impl Run<'_> {
+    /// Does it.
+    pub(super) fn key(&self, plan: &KeyPlan) -> Outcome<Exit> {
+        let store: Arc<dyn Store> = Arc::new(self.store()?);
+        let keys = self.keys(&store)?;
+        match plan {
+            KeyPlan::List => {
+                let holders = keys.list()?;
+                self.report.keys(&holders)?;
+                return Ok(Exit::with(holders.damaged.len()));
+            }
+            KeyPlan::Add { label, with: NewKey::Password(source) } => {
+                let password = self.new_password(source, Purpose::NewKey)?;
+                let id = keys.add(protection(&password), &self.note(label))?;
+                self.report.key_changed(&Change::added(id))?;
+            }
+            KeyPlan::Add { label, with: NewKey::File(path) } => {
+                let file = KeyFile::generate(&*entropy());
+                // First the file: a key that nobody has would be one too many for ever.
+                kit::write_secret(path, &file.to_text())?;
+                let id = keys.add(Protection::KeyFile(&file), &self.note(label))?;
+                self.report.key_changed(&Change::added(id))?;
+            }
+            KeyPlan::Remove(wanted) => {
+                let id = keys.find(wanted).map_err(unknown_key)?.id;
+                keys.remove(id)?;
+                self.report.key_changed(&Change::removed(id))?;
+            }
+            KeyPlan::Passwd(source) => {
+                let old = keys.unlocked().holder.ok_or_else(|| {
+                    Failure::usage(
+                        "a recovery kit is no key whose password can be changed",
+                        "add a key with haulout key add",
+                    )
+                })?;
+                let password = self.new_password(source, Purpose::NewKey)?;
+                let id = keys.replace(old, protection(&password))?;
+                self.report.key_changed(&Change::replaced(old, id))?;
+            }
+            KeyPlan::Export { file, password } => {
+                self.export(&keys, &*store, file, password.as_ref())?;
+            }
+        }
+        Ok(Exit::Done)
+    }
+
+    /// Opens the keys of a repository.
+    pub(super) fn keys(&self, store: &Arc<dyn Store>) -> Outcome<Keys> {
+        let limits = Limits::STANDARD;
+        self.unlocked(|access| match access {
+            Access::Key(credential) => {
+                Keys::open(Arc::clone(store), credential, &limits, entropy())
+            }
+            Access::Kit(kit, passphrase) => {
+                Keys::open_by_kit(Arc::clone(store), kit, passphrase, &limits, entropy())
+            }
+        })
+    }
+
+    /// Writes a recovery kit, reads it again, and opens it.
+    pub(super) fn export(
+        &self,
+        keys: &Keys,
+        store: &dyn Store,
+        path: &Path,
+        password: Option<&PasswordSource>,
+    ) -> Outcome<()> {
+        let password = password.map(|source| self.new_password(source, Purpose::NewKit));
+        let password = password.transpose()?;
+        let cost = Cost::RECOVERY_KIT;
+        let made =
+            keys.kit(password.as_ref().map(|own| (own, cost)), &self.note("recovery kit"))?;
+        let repository = made.repository().to_string();
+        let day = moment::for_people(self.report.clock.unix_seconds());
+        let heading = kit::heading(&made, &store.location(), &day[..10]);
+        kit::write_secret(path, &made.to_text(&heading))?;
+        let tested = kit::read(path)?;
+        let credential = password.map(Credential::Passphrase);
+        let opened = tested.open(credential.as_ref(), &Limits::STANDARD).map_err(|e| {
+            Error::new(ErrorKind::Miscomputed, "the kit that was written does not open").because(e)
+        })?;
+        if opened.key.expose() != keys.unlocked().key.expose() {
+            let what = "the kit that was written has another key";
+            return Err(Error::new(ErrorKind::Miscomputed, what).into());
+        }
+        let file = path.display().to_string();
+        self.report.kit(&Kit { file, repository, password: credential.is_some() })?;
+        Ok(())
+    }
+
+    fn note(&self, label: &str) -> HolderNote {
+        let created_unix_seconds = self.report.clock.unix_seconds();
+        HolderNote { label: label.to_owned(), created_unix_seconds }
+    }
+
+    fn new_password(&self, source: &PasswordSource, purpose: Purpose) -> Outcome<Passphrase> {
+        match source.credential(purpose, &self.monitor)? {
+            Credential::Passphrase(passphrase) => Ok(passphrase),
+            Credential::KeyFile(_) => Err(Failure::usage(
+                "a key file was given where a new password is needed",
+                "haulout key add --key-file makes a key file",
+            )),
+        }
+    }
+}
+
+fn protection(password: &Passphrase) -> Protection<'_> {
+    Protection::Passphrase(password, Cost::STANDARD)
+}
+
+fn unknown_key(error: Error) -> Failure {
+    if error.kind() == ErrorKind::Usage {
+        return Failure::new(error, "haulout key list shows what there is");
+    }
+    error.into()
+}

@@ -1,0 +1,206 @@
+//! Keys and replication as their users see them: arguments in, exit status, output and files out.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+use std::process::Output;
+use std::process::Stdio;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A directory, and the program run in it.
+struct Place {
+    directory: TempDir,
+}
+
+impl Place {
+    fn empty() -> Place {
+        Place { directory: tempfile::tempdir().unwrap() }
+    }
+
+    /// With a repository that the password `first` opens, and one snapshot.
+    fn encrypted() -> Place {
+        let place = Place::empty();
+        fs::write(place.path("first"), "correct horse\n").unwrap();
+        fs::write(place.path("second"), "battery staple\n").unwrap();
+        place.ran("init -q --password-file first").is(0);
+        place.ran("backup -q --source db --password-file first -- seq 9999").is(0);
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn ran(&self, line: &str) -> Ran {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_haulout"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("HAULOUT") {
+                command.env_remove(name);
+            }
+        }
+        command.args(line.split(' ')).current_dir(self.directory.path());
+        command.env("HAULOUT_REPO", "repo");
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        Ran { line: line.to_owned(), output }
+    }
+}
+
+/// What came of a command.
+struct Ran {
+    line: String,
+    output: Output,
+}
+
+impl Ran {
+    #[track_caller]
+    fn is(self, status: i32) -> Ran {
+        let told = String::from_utf8_lossy(&self.output.stderr).into_owned();
+        assert_eq!(self.output.status.code(), Some(status), "{}: {told}", self.line);
+        self
+    }
+
+    #[track_caller]
+    fn says(self, words: &str) -> Ran {
+        let told = String::from_utf8_lossy(&self.output.stderr).into_owned();
+        assert!(told.contains(words), "{}: {told}", self.line);
+        self
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.output.stdout).unwrap()
+    }
+}
+
+fn restored(place: &Place, with: &str) -> bool {
+    let ran = place.ran(&format!("restore latest --stdout {with}"));
+    let numbers = String::from_utf8(ran.output.stdout).unwrap();
+    ran.output.status.success() && numbers.lines().eq((1..=9999).map(|n| n.to_string()))
+}
+
+#[test]
+fn keys_are_added_listed_changed_and_removed() {
+    let place = Place::encrypted();
+    let with_first = "--password-file first";
+    place.ran(&format!("key add --label db2 --key-file key2 {with_first}")).is(0);
+    let mode = fs::metadata(place.path("key2")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    place.ran(&format!("key add --key-file key2 {with_first}")).is(1).says("File exists");
+    let listed = place.ran(&format!("key list --json {with_first}")).is(0).json();
+    assert_eq!(listed.as_array().unwrap().len(), 2, "a key file that is not new adds no key");
+    let in_use = |key: &&Value| key["in_use"] == true;
+    let first = listed.as_array().unwrap().iter().find(in_use).unwrap()["id"].clone();
+    assert!(restored(&place, "--password-file key2"));
+    place.ran(&format!("key passwd --new-password-file second {with_first}")).is(0);
+    assert!(restored(&place, "--password-file second"));
+    place.ran(&format!("snapshots {with_first}")).is(1).says("no key of this repository opens");
+    place.ran(&format!("key remove {} --password-file key2", first.as_str().unwrap())).is(2);
+    let listed = place.ran("key list --json --password-file key2").is(0).json();
+    let file = listed.as_array().unwrap().iter().find(in_use).unwrap()["id"].clone();
+    place.ran(&format!("key remove {} --password-file second", file.as_str().unwrap())).is(0);
+    assert!(!restored(&place, "--password-file key2"));
+    let listed = place.ran("key list --json --password-file second").is(0).json();
+    let last = listed[0]["id"].as_str().unwrap().to_owned();
+    let refused = place.ran(&format!("key remove {last} --password-file second")).is(2);
+    refused.says("is the only one");
+    assert!(restored(&place, "--password-file second"));
+}
+
+#[test]
+fn a_printed_kit_restores_what_no_password_opens_any_more() {
+    let place = Place::encrypted();
+    let with_first = "--password-file first";
+    place.ran(&format!("key export kit --new-password-file second {with_first}")).is(0);
+    place.ran(&format!("key export open --no-password {with_first}")).is(0);
+    place.ran(&format!("key export kit --no-password {with_first}")).is(1).says("File exists");
+    fs::remove_dir_all(place.path("repo/keys")).unwrap();
+    assert!(!restored(&place, with_first));
+    assert!(restored(&place, "--recovery-kit kit --password-file second"));
+    assert!(restored(&place, "--recovery-kit open"));
+    place.ran("snapshots --recovery-kit kit --password-file first").is(1).says("does not open");
+    let text = fs::read_to_string(place.path("open")).unwrap();
+    let line = text.lines().find(|line| line.starts_with("02 ")).unwrap();
+    fs::write(place.path("typed"), text.replace(line, &line.replacen('=', "=0", 1))).unwrap();
+    place.ran("snapshots --recovery-kit typed").is(1).says("line 2 of the recovery kit");
+    place.ran("key add --recovery-kit open --new-password-file first").is(0);
+    assert!(restored(&place, with_first));
+}
+
+#[test]
+fn a_repository_that_claims_to_be_in_clear_is_refused_by_whoever_has_its_password() {
+    let place = Place::encrypted();
+    let other = Place::empty();
+    other.ran("init -q --no-encryption").is(0);
+    other.ran("backup -q --source db -- echo forged").is(0);
+    fs::remove_dir_all(place.path("repo")).unwrap();
+    fs::rename(other.path("repo"), place.path("repo")).unwrap();
+    let refused = place.ran("restore latest --stdout --password-file first").is(1);
+    assert!(refused.output.stdout.is_empty());
+    refused.says("says that it is not encrypted");
+    let refused = place.ran("backup -q --password-file first --json -- echo secret").is(1);
+    assert_eq!(refused.json()["error"]["kind"], "distrusted", "{}", refused.json());
+}
+
+fn files_below(path: &Path) -> Vec<PathBuf> {
+    let mut found = vec![path.to_owned()];
+    while let Some(folder) = found.iter().position(|path| path.is_dir()) {
+        let entries = fs::read_dir(found.swap_remove(folder)).unwrap();
+        found.extend(entries.map(|entry| entry.unwrap().path()));
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_copy_is_planned_made_continued_and_fetched_back() {
+    let place = Place::encrypted();
+    let with = "--password-file first --json";
+    let planned = place.ran(&format!("replicate --to copy --plan {with}")).is(0).json();
+    assert!(!place.path("copy").exists(), "a plan makes nothing");
+    let sent = place.ran(&format!("replicate --to copy --verify {with}")).is(0).json();
+    assert_eq!(sent["sent"]["bytes"], planned["bytes"]);
+    assert_eq!(sent["sent"]["objects"], planned["objects"]);
+    assert_eq!(sent["snapshots"].as_array().unwrap().len(), 1);
+    let names = |root: &str| {
+        let root = place.path(root);
+        let below = |path: PathBuf| path.strip_prefix(&root).unwrap().to_owned();
+        files_below(&root).into_iter().map(below).collect::<Vec<_>>()
+    };
+    assert_eq!(names("copy"), names("repo"));
+    place.ran("backup -q --source db --password-file first -- seq 9999").is(0);
+    let sent = place.ran(&format!("replicate --to copy --source db {with}")).is(0).json();
+    assert_eq!(sent["already_there"], 1);
+    fs::remove_dir_all(place.path("repo")).unwrap();
+    place.ran(&format!("replicate --from copy --last 1 {with}")).is(0);
+    assert!(restored(&place, "--password-file first"));
+    place.ran(&format!("replicate --to copy --source nobody {with}")).is(2);
+    fs::create_dir(place.path("full")).unwrap();
+    fs::write(place.path("full/file"), "x").unwrap();
+    place.ran(&format!("replicate --to full {with}")).is(1).says("is not empty");
+}
+
+#[test]
+fn what_is_damaged_here_is_named_and_not_copied() {
+    let place = Place::encrypted();
+    let twins = files_below(&place.path("repo/twins"));
+    let is_meta = |path: &PathBuf| twins.iter().any(|twin| twin.file_name() == path.file_name());
+    let packs = files_below(&place.path("repo/packs"));
+    let data = packs.iter().find(|path| !is_meta(path)).unwrap();
+    let mut bytes = fs::read(data).unwrap();
+    bytes[30] ^= 1;
+    fs::remove_file(data).unwrap();
+    fs::write(data, bytes).unwrap();
+    let ran = place.ran("replicate --to copy --password-file first --json").is(3);
+    let told = ran.json();
+    assert_eq!(told["left_out"].as_array().unwrap().len(), 1);
+    let name = data.file_name().unwrap().to_str().unwrap().to_owned();
+    assert!(told["damaged"][0].as_str().unwrap().contains(&name), "{told}");
+    ran.says("was left out: it needs pack");
+    let listed = place.ran("-r copy snapshots --password-file first --json");
+    assert!(!listed.output.status.success() || listed.json().as_array().unwrap().is_empty());
+}

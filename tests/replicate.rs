@@ -1,0 +1,370 @@
+//! Copies of repositories: what they cost, what they show when they are interrupted, and what is
+//! left out of them.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use haulout::base::error::ErrorKind;
+use haulout::base::error::Result;
+use haulout::base::monitor::Monitor;
+use haulout::ops::backup::BackupReport;
+use haulout::ops::replicate::Confirmation;
+use haulout::ops::replicate::FarSide;
+use haulout::ops::replicate::Plan;
+use haulout::ops::replicate::ReplicateOptions;
+use haulout::ops::replicate::ReplicateReport;
+use haulout::ops::replicate::look;
+use haulout::ops::replicate::newest;
+use haulout::ops::replicate::plan;
+use haulout::repo::Repository;
+use haulout::repo::snapshots::Listing;
+use haulout::store::Store;
+use haulout::store::error::Category;
+use haulout::store::error::Verb;
+use haulout::store::memory::MemoryStore;
+use haulout::store::name::ObjectName;
+use haulout::store::testing::Effect;
+use haulout::store::testing::Failing;
+use haulout::store::testing::Fault;
+use haulout::store::testing::Recording;
+
+use crate::support::Protected;
+use crate::support::Server;
+use crate::support::back_up;
+use crate::support::init;
+use crate::support::open;
+use crate::support::shared;
+use crate::support::stream_of;
+
+/// A repository with some nights of a small server in it.
+struct Near {
+    store: Arc<MemoryStore>,
+    repository: Repository,
+    server: Server,
+    nights: Vec<(BackupReport, Vec<u8>)>,
+}
+
+impl Near {
+    fn with_nights(count: usize) -> Near {
+        let store = Arc::new(MemoryStore::new());
+        let repository = init(shared(&store), Protected::Encrypted, 1);
+        let server = Server::new(1, 2, 40);
+        let mut near = Near { store, repository, server, nights: Vec::new() };
+        (0..count).for_each(|_| near.night());
+        near
+    }
+
+    fn night(&mut self) {
+        let stream = self.server.stream();
+        let report = back_up(&self.repository, &stream);
+        self.nights.push((report, stream));
+        self.server.night(12);
+    }
+
+    fn planned(&self, far: Arc<dyn Store>, last: Option<u32>) -> Result<Plan<'_>> {
+        let Listing { snapshots, damaged } = newest(&self.repository, &[], last)?;
+        assert!(damaged.is_empty());
+        let confirmation = Confirmation::Listed;
+        let options = ReplicateOptions { snapshots, connections: 2, confirmation };
+        plan(&self.repository, far, options, &Arc::new(Monitor::default()))
+    }
+
+    fn replicated(&self, far: Arc<dyn Store>) -> Result<ReplicateReport> {
+        self.planned(far, None)?.send(&Arc::new(Monitor::default()))
+    }
+
+    /// Whatever is visible in a copy must be what was backed up.
+    fn visible_nights_of(&self, far: &Arc<dyn Store>) -> usize {
+        if far.size(&ObjectName::new("config").unwrap()).unwrap().is_none() {
+            return 0;
+        }
+        let copy = open(Arc::clone(far), 77).unwrap();
+        let listing = copy.snapshots().unwrap();
+        assert!(listing.damaged.is_empty());
+        for stored in &listing.snapshots {
+            let id = stored.id();
+            let (_, stream) = self.nights.iter().find(|(night, _)| night.id == id).unwrap();
+            assert_eq!(&stream_of(&copy, &id.to_string()).unwrap(), stream);
+        }
+        listing.snapshots.len()
+    }
+}
+
+fn objects_of(store: &dyn Store, prefix: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    store.list(prefix, &mut |meta| names.extend([meta.name.to_string()])).unwrap();
+    names
+}
+
+fn puts<S>(store: &Recording<S>, prefix: &str) -> Vec<String> {
+    let mut puts = store.log();
+    puts.retain(|call| call.verb == Verb::Put && call.ok && call.object.starts_with(prefix));
+    puts.into_iter().map(|call| call.object).collect()
+}
+
+#[test]
+fn a_copy_has_every_object_that_is_of_use_and_costs_what_was_planned() {
+    let near = Near::with_nights(3);
+    let far = Arc::new(Recording::new(MemoryStore::new()));
+    let planned = near.planned(shared(&far), None).unwrap();
+    let cost = planned.cost();
+    far.reset();
+    let report = planned.send(&Arc::new(Monitor::default())).unwrap();
+    assert_eq!(report.cost, cost);
+    assert_eq!(far.calls(Verb::Put), cost.objects);
+    assert_eq!(far.bytes(Verb::Put), cost.bytes);
+    let requests = u64::try_from(far.log().len()).unwrap();
+    assert_eq!(requests, cost.requests, "{:?}", far.log());
+    assert_eq!(report.sent.len(), 3);
+    assert!(report.left_out.is_empty() && report.damaged.is_empty());
+    assert_eq!(objects_of(&*far, ""), objects_of(&*near.store, ""));
+    assert_eq!(near.visible_nights_of(&shared(&far)), 3);
+}
+
+#[test]
+fn the_newest_snapshot_comes_first_and_each_after_all_that_it_needs() {
+    let near = Near::with_nights(3);
+    let far = Arc::new(Recording::new(MemoryStore::new()));
+    near.replicated(shared(&far)).unwrap();
+    let newest_first: Vec<String> =
+        near.nights.iter().rev().map(|(night, _)| night.id.to_string()).collect();
+    let snapshots = puts(&far, "snapshots/");
+    assert_eq!(snapshots.len(), 3);
+    for (name, id) in snapshots.iter().zip(&newest_first) {
+        assert!(name.ends_with(id.as_str()), "{name}");
+    }
+    let log: Vec<String> = puts(&far, "");
+    let at = |name: &str| log.iter().position(|put| put == name).unwrap();
+    let first_snapshot = at(&snapshots[0]);
+    assert!(puts(&far, "packs/").iter().all(|name| at(name) < first_snapshot));
+    let config = at("config");
+    assert!(puts(&far, "keys/").iter().all(|name| at(name) < config));
+}
+
+#[test]
+fn a_night_costs_what_was_stored_that_night() {
+    let mut near = Near::with_nights(2);
+    let far = Arc::new(Recording::new(MemoryStore::new()));
+    near.replicated(shared(&far)).unwrap();
+    near.night();
+    far.reset();
+    let report = near.replicated(shared(&far)).unwrap();
+    let stored = near.nights[2].0.counts.stored_bytes;
+    assert_eq!(report.cost.bytes, stored, "not a byte more than the night itself");
+    assert_eq!(far.bytes(Verb::Put), stored);
+    assert_eq!((report.sent.len(), report.there), (1, 2));
+    // Two listings of packs, one each of snapshots, runs and keys, and a look at the config.
+    let reading = far.calls(Verb::List) + far.calls(Verb::Get);
+    assert_eq!(reading, 5 + 1, "{:?}", far.log());
+    far.reset();
+    let again = near.replicated(shared(&far)).unwrap();
+    assert_eq!((again.cost.objects, far.calls(Verb::Put)), (0, 0), "nothing twice");
+}
+
+#[test]
+fn only_the_newest_are_sent_if_so_wished() {
+    let near = Near::with_nights(4);
+    let far = Arc::new(MemoryStore::new());
+    let planned = near.planned(shared(&far), Some(2)).unwrap();
+    assert_eq!(planned.snapshots(), 2);
+    planned.send(&Arc::new(Monitor::default())).unwrap();
+    assert_eq!(near.visible_nights_of(&shared(&far)), 2);
+}
+
+/// Whose calls fail.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Near,
+    Far,
+}
+
+/// Fails every call in turn, and every time looks at what is there and takes the work up again.
+fn interrupted_everywhere(effect: impl Fn(Category) -> Effect, side: Side) {
+    let near = Near::with_nights(2);
+    for nth in 1.. {
+        let far = Arc::new(Recording::new(MemoryStore::new()));
+        let fault = Fault { verb: None, ..Fault::first(Verb::Put, effect(Category::Transient)) };
+        let (outcome, struck) = if side == Side::Near {
+            let failing = Arc::new(Failing::new(shared(&near.store), vec![fault.at(nth)]));
+            let broken = near.repository.elsewhere(shared(&failing));
+            let outcome = newest(&broken, &[], None).and_then(|Listing { snapshots, damaged }| {
+                let confirmation = Confirmation::Listed;
+                let options = ReplicateOptions { snapshots, connections: 2, confirmation };
+                let monitor = Arc::new(Monitor::default());
+                let report = plan(&broken, shared(&far), options, &monitor)?.send(&monitor)?;
+                Ok(report.left_out.len() + damaged.len())
+            });
+            (outcome, failing.struck())
+        } else {
+            let failing = Arc::new(Failing::new(shared(&far), vec![fault.at(nth)]));
+            let outcome = near.replicated(shared(&failing)).map(|report| report.left_out.len());
+            (outcome, failing.struck())
+        };
+        let visible = near.visible_nights_of(&shared(&far));
+        if let Ok(0) = outcome {
+            assert_eq!(visible, 2, "call {nth}: success means that everything is there");
+        }
+        let finished: BTreeSet<String> = puts(&far, "").into_iter().collect();
+        far.reset();
+        near.replicated(shared(&far)).unwrap();
+        assert_eq!(near.visible_nights_of(&shared(&far)), 2, "call {nth}");
+        let twice: Vec<_> =
+            puts(&far, "packs/").into_iter().filter(|name| finished.contains(name)).collect();
+        assert!(twice.is_empty(), "call {nth}: sent again: {twice:?}");
+        if struck == 0 {
+            assert!(nth > 10, "many calls were tried: {nth}");
+            break;
+        }
+    }
+}
+
+#[test]
+fn whatever_call_of_the_other_side_fails_the_next_run_takes_up_where_it_stopped() {
+    interrupted_everywhere(Effect::RefuseBefore, Side::Far);
+    interrupted_everywhere(Effect::RefuseAfter, Side::Far);
+}
+
+#[test]
+fn whatever_call_of_this_side_fails_the_next_run_takes_up_where_it_stopped() {
+    interrupted_everywhere(Effect::RefuseBefore, Side::Near);
+}
+
+#[test]
+fn an_answer_that_lies_is_noticed_before_a_snapshot_shows() {
+    let near = Near::with_nights(1);
+    for nth in 1..=objects_of(&*near.store, "packs/").len() {
+        let fault = Fault::first(Verb::Put, Effect::Forget).under("packs/");
+        let inner = Arc::new(MemoryStore::new());
+        let far =
+            Arc::new(Failing::new(shared(&inner), vec![fault.at(u64::try_from(nth).unwrap())]));
+        let refused = near.replicated(shared(&far)).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Store);
+        assert_eq!(near.visible_nights_of(&shared(&inner)), 0);
+    }
+}
+
+#[test]
+fn a_copy_that_was_spoiled_on_the_way_is_noticed_when_it_is_read_back() {
+    let near = Near::with_nights(1);
+    let snapshots = newest(&near.repository, &[], None).unwrap().snapshots;
+    let fault = Fault::first(Verb::Get, Effect::FlipBit(999)).under("packs/");
+    let far = Arc::new(Failing::new(MemoryStore::new(), vec![fault]));
+    let confirmation = Confirmation::ReadBack;
+    let options = ReplicateOptions { snapshots, connections: 2, confirmation };
+    let monitor = Arc::new(Monitor::default());
+    let planned = plan(&near.repository, shared(&far), options, &monitor).unwrap();
+    planned.send(&monitor).unwrap_err();
+    assert_eq!(near.visible_nights_of(&shared(&far)), 0);
+}
+
+/// The data packs of a repository, by the night that wrote them.
+fn data_packs(near: &Near, before: &BTreeSet<String>) -> Vec<String> {
+    let twins = objects_of(&*near.store, "twins/");
+    let is_data = |name: &String| !twins.contains(&name.replace("packs/", "twins/"));
+    let packs = objects_of(&*near.store, "packs/");
+    packs.into_iter().filter(|name| !before.contains(name)).filter(is_data).collect()
+}
+
+fn spoil(store: &MemoryStore, name: &str) {
+    let name = ObjectName::new(name).unwrap();
+    let mut bytes = store.get(&name, 1 << 30).unwrap().to_vec();
+    bytes[40] ^= 1;
+    store.delete(&name).unwrap();
+    store.put(&name, &[Bytes::from(bytes)]).unwrap();
+}
+
+#[test]
+fn a_snapshot_whose_pack_is_damaged_is_left_out_by_name_and_the_others_go() {
+    let mut near = Near::with_nights(2);
+    let before = objects_of(&*near.store, "packs/");
+    near.night();
+    let only_of_the_last = data_packs(&near, &before);
+    spoil(&near.store, &only_of_the_last[0]);
+    let far = Arc::new(MemoryStore::new());
+    let report = near.replicated(shared(&far)).unwrap();
+    assert_eq!(report.left_out.len(), 1);
+    assert_eq!(report.left_out[0].snapshot, near.nights[2].0.id);
+    assert!(report.left_out[0].why.contains("it needs pack"), "{:?}", report.left_out);
+    assert!(report.damaged[0].contains(only_of_the_last[0].as_str()), "{:?}", report.damaged);
+    assert_eq!(near.visible_nights_of(&shared(&far)), 2);
+}
+
+#[test]
+fn a_lost_pack_does_not_hold_up_nights_that_do_not_need_it() {
+    let mut near = Near::with_nights(1);
+    let before = objects_of(&*near.store, "packs/");
+    near.night();
+    let lost = data_packs(&near, &before);
+    lost.iter().for_each(|name| near.store.delete(&ObjectName::new(name).unwrap()).unwrap());
+    // The next night stores anew what it finds missing, and needs the lost pack no more.
+    near.night();
+    let far = Arc::new(MemoryStore::new());
+    let report = near.replicated(shared(&far)).unwrap();
+    let left_out: Vec<_> = report.left_out.iter().map(|left_out| left_out.snapshot).collect();
+    assert_eq!(left_out, [near.nights[1].0.id]);
+    assert_eq!(near.visible_nights_of(&shared(&far)), 2);
+}
+
+#[test]
+fn of_a_damaged_meta_pack_the_twin_is_sent() {
+    let near = Near::with_nights(1);
+    let twin = objects_of(&*near.store, "twins/").pop_first().unwrap();
+    let first = twin.replace("twins/", "packs/");
+    spoil(&near.store, &first);
+    let far = Arc::new(MemoryStore::new());
+    let report = near.replicated(shared(&far)).unwrap();
+    assert!(report.left_out.is_empty());
+    assert_eq!(report.damaged.len(), 1, "it is named all the same");
+    assert_eq!(near.visible_nights_of(&shared(&far)), 1);
+    let object = |name: &str| far.get(&ObjectName::new(name).unwrap(), 1 << 30).unwrap();
+    assert_eq!(object(&first), object(&twin));
+}
+
+#[test]
+fn a_copy_that_has_lost_packs_gets_them_back() {
+    let near = Near::with_nights(2);
+    let far = Arc::new(MemoryStore::new());
+    near.replicated(shared(&far)).unwrap();
+    let all = objects_of(&*far, "");
+    for name in objects_of(&*far, "packs/") {
+        far.delete(&ObjectName::new(&name).unwrap()).unwrap();
+    }
+    let report = near.replicated(shared(&far)).unwrap();
+    assert_eq!((report.sent.len(), report.there), (0, 2));
+    assert_eq!(objects_of(&*far, ""), all);
+}
+
+#[test]
+fn what_is_known_about_one_copy_only_stays_there() {
+    let near = Near::with_nights(1);
+    for name in ["moves/aa-bb", "damage/aa-bb", "notes/aa-bb"] {
+        near.store.put(&ObjectName::new(name).unwrap(), &["x".into()]).unwrap();
+    }
+    let far = Arc::new(MemoryStore::new());
+    near.replicated(shared(&far)).unwrap();
+    let theirs = |prefix| objects_of(&*far, prefix);
+    assert!(theirs("moves/").is_empty() && theirs("damage/").is_empty());
+    assert!(theirs("notes/").is_empty());
+}
+
+#[test]
+fn another_repository_is_told_from_a_copy_and_from_a_forgery() {
+    let near = Near::with_nights(1);
+    let look_at = |store: &MemoryStore| look(&near.repository, store);
+    let vacant = MemoryStore::new();
+    assert_eq!(look_at(&vacant).unwrap(), FarSide::Vacant);
+    assert_eq!(look_at(&near.store).unwrap(), FarSide::Same);
+    let other = Arc::new(MemoryStore::new());
+    init(shared(&other), Protected::Encrypted, 2);
+    assert_eq!(look_at(&other).unwrap(), FarSide::Other);
+    let config = ObjectName::new("config").unwrap();
+    let mut forged = near.store.get(&config, 1 << 20).unwrap().to_vec();
+    forged[10] = 0;
+    vacant.put(&config, &[Bytes::from(forged)]).unwrap();
+    assert_eq!(look_at(&vacant).unwrap_err().kind(), ErrorKind::Distrusted);
+}
