@@ -54,6 +54,8 @@ impl std::fmt::Display for Verdict {
 pub enum StreamFormat {
     /// `mariabackup --stream=mbstream`.
     Mbstream,
+    /// An SQL dump of `mariadb-dump` or `mysqldump`.
+    Sql,
     /// Anything else, kept as one member.
     Raw,
 }
@@ -62,6 +64,7 @@ impl std::fmt::Display for StreamFormat {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             StreamFormat::Mbstream => "mbstream",
+            StreamFormat::Sql => "sql",
             StreamFormat::Raw => "raw",
         })
     }

@@ -10,6 +10,8 @@
 //!   is durable.
 //! - A stream is whole or the call fails; a reader that goes away is a failure.
 
+mod container;
+
 use std::collections::HashMap;
 use std::fs;
 use std::fs::File;
@@ -144,12 +146,10 @@ pub fn to_stream(
     let contents = repository.contents(stored, monitor)?;
     monitor.count(Counter::ExpectedBytes, stored.snapshot.about.stream_bytes);
     let mut written = 0;
-    let plan = |sender: &mut windows::Sender<StreamWindow>| {
-        if stored.snapshot.about.format == StreamFormat::Mbstream {
-            plan_replay(&contents, sender)
-        } else {
-            plan_plain(&contents, sender)
-        }
+    let plan = |sender: &mut windows::Sender<StreamWindow>| match stored.snapshot.about.format {
+        StreamFormat::Mbstream => plan_replay(&contents, sender),
+        StreamFormat::Sql => container::plan(&contents, sender),
+        StreamFormat::Raw => plan_plain(&contents, sender),
     };
     let broken = |e: io::Error| Error::new(ErrorKind::Target, "cannot write the stream").because(e);
     let decode = |window| decode_window(&contents, window);
@@ -198,12 +198,17 @@ fn globs(include: &[String]) -> Result<Option<GlobSet>> {
 
 /// The files that the snapshot's stream results in, in stream order.
 fn files_of(stored: &StoredSnapshot, contents: &Contents) -> Result<Vec<TreeFile>> {
-    if stored.snapshot.about.format != StreamFormat::Mbstream {
-        return Err(Error::new(
+    match stored.snapshot.about.format {
+        StreamFormat::Mbstream => files_of_mbstream(contents),
+        StreamFormat::Sql => container::files(contents),
+        StreamFormat::Raw => Err(Error::new(
             ErrorKind::Usage,
             format!("snapshot {} is a plain stream, which has no files", stored.id().short()),
-        ));
+        )),
     }
+}
+
+fn files_of_mbstream(contents: &Contents) -> Result<Vec<TreeFile>> {
     let mut reader = ScriptReader::new();
     let mut tree = Tree::new();
     contents.read_inner("script", &mut |piece| {
@@ -414,6 +419,11 @@ struct Running {
 }
 
 impl Running {
+    /// A member from its start on.
+    fn new(contents: &Contents, key: MemberKey) -> Result<Running> {
+        Ok(Running { entries: contents.entries(contents.member(&key)?), current: None })
+    }
+
     /// Adds the bytes from `from` to `to` of the member to the window.
     fn add(
         &mut self,
@@ -484,8 +494,7 @@ fn plan_replay(contents: &Contents, sender: &mut windows::Sender<StreamWindow>) 
 
 fn open_running(contents: &Contents, target: &crate::parse::item::Target<'_>) -> Result<Running> {
     let path = target.path.as_bytes().to_vec();
-    let key = MemberKey { path, incarnation: target.incarnation.get() };
-    Ok(Running { entries: contents.entries(contents.member(&key)?), current: None })
+    Running::new(contents, MemberKey { path, incarnation: target.incarnation.get() })
 }
 
 fn decode_window(contents: &Contents, window: StreamWindow) -> Result<Vec<u8>> {

@@ -41,6 +41,7 @@ use crate::base::num::wide;
 use crate::parse::fault::{FAULTS_KEPT_MAX, Fault, FaultKind, Malformed};
 use crate::parse::frame::{Body, Extent, Frame, FrameFlags, NoFrame, SparseMap};
 use crate::parse::item::{Incarnation, Item, MemberNo, Payload, StreamOffset, Target};
+use crate::parse::openings::Openings;
 use crate::parse::path::{HashedAlready, OwnedPath, PathSeed, StreamPath};
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasherDefault;
@@ -370,10 +371,7 @@ impl Parser {
 #[derive(Debug)]
 struct SeenPaths {
     seed: PathSeed,
-    /// Paths opened at least once: nearly all of them, so without a counter.
-    once: HashSet<u64, BuildHasherDefault<HashedAlready>>,
-    /// The last incarnation of the few others.
-    often: HashMap<u64, u32, BuildHasherDefault<HashedAlready>>,
+    openings: Openings,
     /// Files, directories and globs that were renamed away or removed: what begins again there is
     /// new, and needs no rewrite flag.
     vacant: HashSet<u64, BuildHasherDefault<HashedAlready>>,
@@ -381,28 +379,16 @@ struct SeenPaths {
 
 impl SeenPaths {
     fn new(seed: PathSeed) -> Self {
-        Self {
-            seed,
-            once: HashSet::default(),
-            often: HashMap::default(),
-            vacant: HashSet::default(),
-        }
+        Self { seed, openings: Openings::new(seed), vacant: HashSet::default() }
     }
 
     /// Counts an opening of `path`.
     fn next_incarnation(&mut self, path: StreamPath<'_>) -> Incarnation {
-        let hash = self.seed.hash(path.as_bytes());
-        if self.once.insert(hash) {
-            return Incarnation::new(0);
-        }
-        let last = self.often.entry(hash).or_insert(0);
-        *last = last.checked_add(1).expect("exhausted paths are not admitted");
-        Incarnation::new(*last)
+        self.openings.next(path.as_bytes()).expect("exhausted paths are not admitted")
     }
 
     fn is_exhausted(&self, path: StreamPath<'_>) -> bool {
-        let hash = self.seed.hash(path.as_bytes());
-        self.often.get(&hash) == Some(&u32::MAX)
+        self.openings.is_exhausted(path.as_bytes())
     }
 
     fn vacate(&mut self, path: StreamPath<'_>) {

@@ -9,6 +9,8 @@
 //!                                   to the member   Tree <--- Op --------- Replay --> stream
 //! ```
 //!
+//! Any other container goes through a [`container::Dissector`], which has a simpler script.
+//!
 //! A stream of mariabackup interleaves files, reopens, patches, renames and removes them. What is
 //! stored of it has two parts: *members*, the payload bytes of each file in order of arrival, and
 //! the *script*, everything else. From both the stream is written again byte for byte ([`Replay`])
@@ -25,11 +27,13 @@
 //! What it does not do: decide whether a backup is good. That takes the producer's fate and the
 //! contents of files, see the verdict.
 
+pub mod container;
 pub mod detect;
 pub mod fault;
 pub mod frame;
 pub mod item;
 pub mod mbstream;
+pub(crate) mod openings;
 pub mod path;
 pub mod replay;
 pub mod script;
@@ -38,6 +42,7 @@ pub mod tree;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use crate::parse::container::{Dissector, MEMBER_PATH_BYTES_MAX, Sink};
 pub use crate::parse::detect::{Container, Detection, detect};
 pub use crate::parse::fault::{Fault, FaultKind, Malformed};
 pub use crate::parse::frame::{Extent, FrameFlags, HEADER_BYTES_MAX, SparseMap};
@@ -45,5 +50,6 @@ pub use crate::parse::item::{Incarnation, Item, MemberNo, Payload, StreamOffset,
 pub use crate::parse::mbstream::{Parsed, Parser, Step, StreamEnd};
 pub use crate::parse::path::{OwnedPath, PathSeed, StreamPath};
 pub use crate::parse::replay::{Emit, Replay};
+pub use crate::parse::script::{ContainerOp, ContainerReader, ContainerWriter};
 pub use crate::parse::script::{Op, ScriptEnd, ScriptError, ScriptReader, ScriptWriter};
 pub use crate::parse::tree::{FileExtent, Tree, TreeError, TreeFile};

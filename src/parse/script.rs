@@ -1,5 +1,8 @@
 //! The script: the frames of a stream in order, as compact opcodes over its members.
 //!
+//! There are two grammars, told apart by the first byte: this one for mbstreams, and that of
+//! [`container`] for every other stream that is taken apart.
+//!
 //! The members hold the payload, the script holds the rest: script and members together give the
 //! stream back byte for byte, valid or not. What the parser could not understand stands in it
 //! literally. It is also what files are made from: seeks, renames and removals are in it. A stream
@@ -61,6 +64,7 @@
 //!
 //! What it does not do: compress. Scripts are stored in blocks, as members are.
 
+pub mod container;
 mod cursor;
 mod reader;
 mod slots;
@@ -69,14 +73,30 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use crate::base::num::wide;
+use crate::base::wire::put_varint;
+
+pub use crate::parse::script::container::{ContainerOp, ContainerReader, ContainerWriter};
 pub use crate::parse::script::reader::{Op, ScriptError, ScriptReader};
 pub use crate::parse::script::writer::{ScriptEnd, ScriptWriter};
 
-/// The version that is written, and the only one that is read.
+/// The first byte of the script of an mbstream.
 pub const SCRIPT_VERSION: u8 = 1;
 
 /// The most bytes of one literal op.
 pub const LITERAL_BYTES_MAX: usize = 65_536;
+
+/// Appends a path: what it shares with the former one as a number, the rest as bytes.
+fn put_path(out: &mut Vec<u8>, last_path: &mut Vec<u8>, path: &[u8]) {
+    let pairs = path.iter().zip(last_path.iter());
+    let shared = pairs.take_while(|(new, old)| new == old).count();
+    let rest = &path[shared..];
+    put_varint(out, wide(shared));
+    put_varint(out, wide(rest.len()));
+    out.extend_from_slice(rest);
+    last_path.truncate(shared);
+    last_path.extend_from_slice(rest);
+}
 
 /// Where the parts of an op byte are.
 mod op {

@@ -9,6 +9,8 @@
 //! - The order numbers of what is handed on have no gaps; as many are under way as there are
 //!   credits.
 
+mod container;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -167,6 +169,16 @@ pub struct Reader<'r> {
     fillings: HashMap<u64, Filling>,
     page_size: PageSize,
     aria: HashMap<Vec<u8>, AriaTable>,
+    paths: Paths,
+}
+
+/// Whether the path of a member tells what is in it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Paths {
+    /// It is a file of a server, made by its backup tool.
+    NameServerFiles,
+    /// It is anybody's: a tar may hold a torn copy of a data file.
+    SayNothing,
 }
 
 impl std::fmt::Debug for Reader<'_> {
@@ -233,6 +245,7 @@ impl<'r> Reader<'r> {
             fillings: HashMap::new(),
             page_size: PageSize::KIB_16,
             aria: HashMap::new(),
+            paths: Paths::NameServerFiles,
         }
     }
 
@@ -482,14 +495,15 @@ impl<'r> Reader<'r> {
     /// Decides how a member is cut and checked, and finds its former versions.
     fn identify(&mut self, filling: &Filling) -> Member {
         let head = filling.buffer.filled();
-        let pages = self.page_check(&filling.key.path, head);
+        let known = self.paths == Paths::NameServerFiles;
+        let pages = if known { self.page_check(&filling.key.path, head) } else { PageCheck::None };
         let (format, blocks) = match &pages {
             PageCheck::Tablespace { format, .. } => {
                 let block = format.page_size().bytes().max(BLOCK_BYTES_MIN);
                 (Some(*format), Blocks::Fixed(short(block)))
             }
             PageCheck::AriaData(_) => (None, Blocks::Fixed(short(BLOCK_BYTES_MIN))),
-            PageCheck::None if has_positions(&filling.key.path) => {
+            PageCheck::None if known && has_positions(&filling.key.path) => {
                 (None, Blocks::Fixed(short(BLOCK_BYTES_MIN)))
             }
             PageCheck::None => (None, Blocks::ContentDefined),

@@ -11,7 +11,7 @@ use crate::parse::frame::FrameFlags;
 use crate::parse::item::{Item, MemberNo, Payload, Target};
 use crate::parse::path::StreamPath;
 use crate::parse::script::slots::{Course, Slots};
-use crate::parse::script::{LITERAL_BYTES_MAX, SCRIPT_VERSION, op};
+use crate::parse::script::{LITERAL_BYTES_MAX, SCRIPT_VERSION, op, put_path};
 use std::collections::BTreeMap;
 
 /// How the stream ended.
@@ -237,15 +237,7 @@ impl ScriptWriter {
     }
 
     fn push_path(&mut self, path: StreamPath<'_>) {
-        let bytes = path.as_bytes();
-        let pairs = bytes.iter().zip(&self.last_path);
-        let shared = pairs.take_while(|(new, old)| new == old).count();
-        let rest = &bytes[shared..];
-        put_varint(&mut self.out, wide(shared));
-        put_varint(&mut self.out, wide(rest.len()));
-        self.out.extend_from_slice(rest);
-        self.last_path.truncate(shared);
-        self.last_path.extend_from_slice(rest);
+        put_path(&mut self.out, &mut self.last_path, path.as_bytes());
     }
 
     fn course(&mut self, member: MemberNo) -> &mut Course {
