@@ -35,6 +35,8 @@ pub enum ErrorKind {
     Target,
     /// A program that finishes a restore failed.
     Prepare,
+    /// The increments of a restored backup can't be applied to it.
+    Chain,
     /// The user asked to stop.
     Cancelled,
     /// What the store shows contradicts what is known from elsewhere.

@@ -60,6 +60,7 @@ use crate::seal::run::RunSecret;
 use crate::source::Source;
 use crate::store::name::ObjectName;
 
+use super::chain;
 use super::judge;
 
 /// What a user asks of a backup.
@@ -163,14 +164,15 @@ pub fn backup(
     if counted.stream_bytes == 0 {
         return Err(Error::new(ErrorKind::Source, "the stream is empty: there is nothing to keep"));
     }
-    let judged = judge::judge(streamed, &collector, &counted);
+    let mut judged = judge::judge(streamed, &collector, &counted);
+    chain::link(repository, source_id, &mut judged)?;
+    judge::bound(&mut judged);
     if judged.verdict != Verdict::Partial {
         collector.release_vanished()?;
     }
     let roots = collector.roots(SoFar::All)?;
     collector.publish_healing()?;
-    let kind = judged.kind();
-    let (id, about) = draft.publish(roots, judged, kind, sequence + 1)?;
+    let (id, about) = draft.publish(roots, judged, sequence + 1)?;
     Ok(BackupReport {
         id,
         about,
@@ -220,7 +222,7 @@ fn stream(
         let roots = collector.roots(SoFar::Part)?;
         *sequence += 1;
         let judged = judge::Judged::checkpoint();
-        draft.publish(roots, judged, SnapshotKind::Checkpoint, *sequence).map(|_| ())
+        draft.publish(roots, judged, *sequence).map(|_| ())
     };
     run::run(source, around, &shared, collector, &mut checkpoint)
 }
@@ -242,7 +244,6 @@ impl Draft<'_> {
         &self,
         roots: Roots,
         judged: judge::Judged,
-        kind: SnapshotKind,
         sequence: u64,
     ) -> Result<(SnapshotId, Description)> {
         let counts = self.monitor.counts();
@@ -254,13 +255,13 @@ impl Draft<'_> {
             predecessor: self.predecessor.map(|id| id.to_string()),
             source: self.options.source.clone(),
             format: judged.format.unwrap_or(StreamFormat::Mbstream),
-            kind,
+            kind: judged.kind,
             time: self.clock.unix_seconds(),
             started: self.started,
             verdict: judged.verdict,
             reasons: judged.reasons,
             checks: judged.checks,
-            requires: Vec::new(),
+            requires: judged.requires,
             releases_complete: judged.verdict != Verdict::Partial,
             tags: self.options.tags.clone(),
             host: self.options.host.clone(),
@@ -338,6 +339,10 @@ fn continue_from(
             Some(Arc::new(MapView::new(Arc::clone(&packs), record, Translation::same())))
         }),
     };
+    let is_whole = |(stored, _): &(StoredSnapshot, Translation)| {
+        stored.snapshot.about.kind != SnapshotKind::Incremental
+    };
+    let whole = kept.iter().position(is_whole).unwrap_or(0);
     let tables = kept
         .into_iter()
         .map(|(stored, translation)| {
@@ -345,7 +350,7 @@ fn continue_from(
         })
         .collect();
     Ok(Continued {
-        former: Former::new(Arc::clone(&packs), tables),
+        former: Former::new(Arc::clone(&packs), tables, whole),
         packs,
         presence,
         nodes,

@@ -9,6 +9,7 @@ use crate::format::snapshot::SnapshotKind;
 use crate::format::snapshot::StreamFormat;
 use crate::format::snapshot::Verdict;
 use crate::pipeline::collector::Collector;
+use crate::pipeline::delta::Increments;
 use crate::pipeline::run::Streamed;
 use crate::source::Ending;
 use crate::source::Fate;
@@ -37,6 +38,10 @@ pub(super) struct Judged {
     pub checks: Vec<Check>,
     /// What the stream states.
     pub positions: Option<Positions>,
+    /// What the snapshot stands for.
+    pub kind: SnapshotKind,
+    /// Snapshots without which it can't be restored, the full backup first.
+    pub requires: Vec<String>,
 }
 
 impl Judged {
@@ -48,19 +53,15 @@ impl Judged {
             reasons: vec!["a checkpoint of a run that had not ended".to_owned()],
             checks: Vec::new(),
             positions: None,
+            kind: SnapshotKind::Checkpoint,
+            requires: Vec::new(),
         }
-    }
-
-    /// What the snapshot stands for.
-    pub(super) fn kind(&self) -> SnapshotKind {
-        let stated = self.positions.as_ref().and_then(|positions| positions.backup_type.as_deref());
-        if stated == Some("incremental") { SnapshotKind::Incremental } else { SnapshotKind::Full }
     }
 }
 
 /// Judges a stream that has ended.
 pub(super) fn judge(streamed: Streamed, collector: &Collector<'_>, counts: &Counts) -> Judged {
-    let Streamed { format, ending, parsed, observer, failure } = streamed;
+    let Streamed { format, ending, parsed, observer, increments, failure } = streamed;
     let mut judged = match parsed {
         None => judge_plain(&ending),
         Some(parsed) => {
@@ -72,13 +73,18 @@ pub(super) fn judge(streamed: Streamed, collector: &Collector<'_>, counts: &Coun
                 shared_tables: SharedTables::Possible,
             };
             let conclusion = observer.conclude(evidence);
-            Judged {
+            let kind = kind_of(&conclusion.positions, &increments);
+            let mut judged = Judged {
                 format: Some(format),
                 verdict: conclusion.verdict,
                 reasons: conclusion.reasons.iter().map(ToString::to_string).collect(),
                 checks: conclusion.checklist.into_iter().map(Into::into).collect(),
                 positions: Some(conclusion.positions),
-            }
+                kind,
+                requires: Vec::new(),
+            };
+            judge_increments(&mut judged, increments);
+            judged
         }
     };
     judged.format = Some(format);
@@ -86,8 +92,40 @@ pub(super) fn judge(streamed: Streamed, collector: &Collector<'_>, counts: &Coun
         judged.verdict = Verdict::Partial;
         judged.reasons.insert(0, format!("the stream could not be read to its end: {failure}"));
     }
-    bound(&mut judged);
     judged
+}
+
+/// What the stream is; changed pages tell it even if the stream was cut before it says so.
+fn kind_of(positions: &Positions, increments: &Increments) -> SnapshotKind {
+    let stated = positions.backup_type.as_deref();
+    if stated == Some("incremental") || (stated.is_none() && increments.files > 0) {
+        SnapshotKind::Incremental
+    } else {
+        SnapshotKind::Full
+    }
+}
+
+/// Lowers the verdict if files of changed pages can't be applied.
+fn judge_increments(judged: &mut Judged, increments: Increments) {
+    let Increments { files, broken, broken_others } = increments;
+    let count = wide(broken.len()) + broken_others;
+    if files == 0 && count == 0 {
+        return;
+    }
+    let outcome = if count == 0 { "passed" } else { "failed" };
+    judged.checks.push(Check {
+        name: "changed pages".to_owned(),
+        outcome: outcome.to_owned(),
+        detail: format!("{files} files, {count} broken"),
+    });
+    if count > 0 {
+        judged.verdict = Verdict::Partial;
+        let words = "the stream lost a part of it and it can't be applied, run the backup again";
+        judged.reasons.extend(broken.into_iter().map(|file| format!("{file}: {words}")));
+    }
+    if broken_others > 0 {
+        judged.reasons.push(format!("{broken_others} more files of changed pages are broken"));
+    }
 }
 
 fn producer(ending: &Ending) -> Producer {
@@ -142,11 +180,13 @@ fn judge_plain(ending: &Ending) -> Judged {
         reasons: reason.into_iter().collect(),
         checks: Vec::new(),
         positions: None,
+        kind: SnapshotKind::Full,
+        requires: Vec::new(),
     }
 }
 
 /// Keeps the snapshot within its size, whatever a stream made of its names.
-fn bound(judged: &mut Judged) {
+pub(super) fn bound(judged: &mut Judged) {
     let reasons = judged.reasons.len();
     judged.reasons.truncate(LINES_MAX);
     for line in judged.reasons.iter_mut().chain(judged.checks.iter_mut().map(|c| &mut c.detail)) {

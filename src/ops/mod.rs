@@ -2,6 +2,7 @@
 //! [`Monitor`](crate::base::monitor::Monitor) what it does, prints nothing, and returns a report.
 
 pub mod backup;
+pub mod chain;
 mod judge;
 mod needs;
 pub mod prepare;

@@ -33,23 +33,51 @@ pub fn prepare(
     log: Box<dyn Write + Send>,
     monitor: &Monitor,
 ) -> Result<PrepareReport> {
-    let failed = |what: &str| Error::new(ErrorKind::Prepare, what.to_owned());
-    let mut directory = OsString::from("--target-dir=");
-    directory.push(target);
-    let command = [program.to_owned(), OsString::from("--prepare"), directory];
-    let shown = program.to_string_lossy().into_owned();
+    let child = start(target, None, program, log)?;
+    finish(child, target, program, monitor)
+}
+
+fn failed(what: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Prepare, what)
+}
+
+/// Starts the preparation of a full backup, or the application of an increment to it.
+pub(super) fn start(
+    target: &Path,
+    increment: Option<&Path>,
+    program: &OsStr,
+    log: Box<dyn Write + Send>,
+) -> Result<Box<dyn Source>> {
+    let option = |name: &str, path: &Path| {
+        let mut option = OsString::from(name);
+        option.push(path);
+        option
+    };
+    let mut command = vec![program.to_owned(), OsString::from("--prepare")];
+    command.push(option("--target-dir=", target));
+    command.extend(increment.map(|path| option("--incremental-dir=", path)));
     let (child, _) = ChildSource::start(&command, log)
-        .map_err(|e| failed(&format!("cannot start {shown}")).because(e))?;
-    let mut child: Box<dyn Source> = Box::new(child);
+        .map_err(|e| failed(format!("cannot start {}", program.to_string_lossy())).because(e))?;
+    Ok(Box::new(child))
+}
+
+/// Waits until it has ended, and checks what it left.
+pub(super) fn finish(
+    mut child: Box<dyn Source>,
+    target: &Path,
+    program: &OsStr,
+    monitor: &Monitor,
+) -> Result<PrepareReport> {
+    let shown = program.to_string_lossy();
     drain(&mut *child, monitor)?;
     let ending =
-        child.finish().map_err(|e| failed(&format!("cannot wait for {shown}")).because(e))?;
+        child.finish().map_err(|e| failed(format!("cannot wait for {shown}")).because(e))?;
     let words = ending.last_words.unwrap_or_default();
     if ending.fate != Fate::Exited(0) {
-        return Err(failed(&format!("{shown} --prepare failed")).because(words));
+        return Err(failed(format!("{shown} --prepare failed")).because(words));
     }
     if !words.trim_end().ends_with("completed OK!") {
-        return Err(failed(&format!("{shown} --prepare did not say completed OK!")).because(words));
+        return Err(failed(format!("{shown} --prepare did not say completed OK!")).because(words));
     }
     check(target)
 }
@@ -68,31 +96,42 @@ fn drain(child: &mut dyn Source, monitor: &Monitor) -> Result<()> {
     }
 }
 
-/// Reads the checkpoints file that a preparation rewrites.
-fn check(target: &Path) -> Result<PrepareReport> {
+/// What the checkpoints file of a directory says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Checkpoints {
+    pub(super) backup_type: String,
+    pub(super) from_lsn: u64,
+    pub(super) to_lsn: u64,
+}
+
+/// Reads the checkpoints file of a restored or prepared directory.
+pub(super) fn checkpoints(target: &Path) -> Result<Checkpoints> {
     let names = ["mariadb_backup_checkpoints", "xtrabackup_checkpoints"];
-    let texts = names.iter().filter_map(|name| fs::read_to_string(target.join(name)).ok());
-    let Some(text) = texts.into_iter().next() else {
-        return Err(Error::new(
-            ErrorKind::Prepare,
-            "the prepared directory has no checkpoints file",
-        ));
-    };
-    let value = |text: &str, key: &str| {
-        let found = text.lines().find_map(|line| {
-            let (name, value) = line.split_once('=')?;
-            (name.trim() == key).then(|| value.trim().to_owned())
-        });
-        found.unwrap_or_default()
-    };
-    let backup_type = value(&text, "backup_type");
+    let text = names.iter().find_map(|name| fs::read_to_string(target.join(name)).ok());
+    let missing = || failed(format!("{} has no checkpoints file", target.display()));
+    let text = text.ok_or_else(missing)?;
+    let number = |key: &str| value(&text, key).parse().unwrap_or(0);
+    let (from_lsn, to_lsn) = (number("from_lsn"), number("to_lsn"));
+    Ok(Checkpoints { backup_type: value(&text, "backup_type"), from_lsn, to_lsn })
+}
+
+fn value(text: &str, key: &str) -> String {
+    let found = text.lines().find_map(|line| {
+        let (name, value) = line.split_once('=')?;
+        (name.trim() == key).then(|| value.trim().to_owned())
+    });
+    found.unwrap_or_default()
+}
+
+/// Checks what a preparation left.
+fn check(target: &Path) -> Result<PrepareReport> {
+    let Checkpoints { backup_type, to_lsn: lsn, .. } = checkpoints(target)?;
     if backup_type != "log-applied" {
         let what = format!("the prepared directory says that it is {backup_type}, not log-applied");
-        return Err(Error::new(ErrorKind::Prepare, what));
+        return Err(failed(what));
     }
     let infos = ["mariadb_backup_info", "xtrabackup_info"];
     let info = infos.iter().find_map(|name| fs::read_to_string(target.join(name)).ok());
     let version = info.map_or(String::new(), |text| value(&text, "tool_version"));
-    let lsn = value(&text, "to_lsn").parse().unwrap_or(0);
     Ok(PrepareReport { backup_type, lsn, version })
 }

@@ -82,11 +82,30 @@ pub struct RestoreReport {
     pub bytes: u64,
     /// What the user should know.
     pub warnings: Vec<String>,
+    /// Where the snapshots of a chain went, the full backup first; empty if there is no chain.
+    pub steps: Vec<Step>,
     /// What was counted.
     pub counts: Counts,
 }
 
-fn unwritable(path: &Path, cause: io::Error) -> Error {
+/// A snapshot of a chain, and where it went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// The directory.
+    pub directory: PathBuf,
+    /// The snapshot.
+    pub snapshot: SnapshotId,
+}
+
+impl RestoreReport {
+    /// Of a restore that has written nothing.
+    pub fn empty(id: SnapshotId) -> RestoreReport {
+        let (warnings, steps, counts) = (Vec::new(), Vec::new(), Counts::default());
+        RestoreReport { id, files: 0, bytes: 0, warnings, steps, counts }
+    }
+}
+
+pub(super) fn unwritable(path: &Path, cause: io::Error) -> Error {
     let full = cause.kind() == io::ErrorKind::StorageFull;
     let kind = if full { ErrorKind::Full } else { ErrorKind::Target };
     Error::new(kind, format!("cannot write {}", path.display())).because(cause)
@@ -100,35 +119,62 @@ pub fn to_directory(
     options: &RestoreOptions,
     monitor: &Arc<Monitor>,
 ) -> Result<RestoreReport> {
+    let chosen = choose(repository, stored, options, monitor)?;
+    begin_target(target)?;
+    let report = write_files(&chosen, target, options, monitor)?;
+    finish_target(target)?;
+    Ok(report)
+}
+
+/// Files of a snapshot that are to be restored.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    id: SnapshotId,
+    contents: Contents,
+    files: Vec<TreeFile>,
+}
+
+/// Finds what is to be restored; nothing has been written when that makes no sense.
+pub(super) fn choose(
+    repository: &Repository,
+    stored: &StoredSnapshot,
+    options: &RestoreOptions,
+    monitor: &Arc<Monitor>,
+) -> Result<Chosen> {
     let include = globs(&options.include)?;
     refuse_checkpoint(stored)?;
     let contents = repository.contents(stored, monitor)?;
     let files = select(files_of(stored, &contents)?, include.as_ref())?;
+    Ok(Chosen { id: stored.id(), contents, files })
+}
+
+/// Writes files into a directory that has been begun.
+pub(super) fn write_files(
+    chosen: &Chosen,
+    target: &Path,
+    options: &RestoreOptions,
+    monitor: &Arc<Monitor>,
+) -> Result<RestoreReport> {
+    let Chosen { id, contents, files } = chosen;
     let bytes = files.iter().map(|file| file.length).sum();
     monitor.count(Counter::ExpectedBytes, bytes);
-    prepare_target(target)?;
     let plan = |sender: &mut windows::Sender<FileWindow>| {
-        files.iter().try_for_each(|file| plan_file(&contents, target, file, sender))
+        files.iter().try_for_each(|file| plan_file(contents, target, file, sender))
     };
     windows::run(
         options.workers,
         plan,
-        |window| write_window(&contents, window, monitor),
+        |window| write_window(contents, window, monitor),
         |()| Ok(()),
     )?;
-    finish_target(target)?;
-    let mut warnings = Vec::new();
+    let mut report = RestoreReport::empty(*id);
     let unfinished = files.iter().filter(|file| !file.ended).count();
     if unfinished > 0 {
-        warnings.push(format!("{unfinished} files are cut short: the stream ended before them"));
+        let words = format!("{unfinished} files are cut short: the stream ended before them");
+        report.warnings.push(words);
     }
-    Ok(RestoreReport {
-        id: stored.id(),
-        files: wide(files.len()),
-        bytes,
-        warnings,
-        counts: monitor.counts(),
-    })
+    (report.files, report.bytes, report.counts) = (wide(files.len()), bytes, monitor.counts());
+    Ok(report)
 }
 
 /// Writes the stream of a snapshot, byte for byte as it came.
@@ -167,8 +213,8 @@ pub fn to_stream(
             "its stream has another length than it says",
         ));
     }
-    let (id, counts) = (stored.id(), monitor.counts());
-    Ok(RestoreReport { id, files: 0, bytes: written, warnings: Vec::new(), counts })
+    let (bytes, counts) = (written, monitor.counts());
+    Ok(RestoreReport { bytes, counts, ..RestoreReport::empty(stored.id()) })
 }
 
 /// A checkpoint has no script: it is there for the next backup to go on from.
@@ -244,7 +290,7 @@ fn select(files: Vec<TreeFile>, include: Option<&GlobSet>) -> Result<Vec<TreeFil
 }
 
 /// Makes the directory and marks it as unfinished; what is in it already is not touched.
-fn prepare_target(target: &Path) -> Result<()> {
+pub(super) fn begin_target(target: &Path) -> Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true).mode(0o700).create(target).map_err(|e| unwritable(target, e))?;
     let mut entries = fs::read_dir(target).map_err(|e| unwritable(target, e))?;
@@ -257,7 +303,7 @@ fn prepare_target(target: &Path) -> Result<()> {
 }
 
 /// Makes everything durable, then removes the mark.
-fn finish_target(target: &Path) -> Result<()> {
+pub(super) fn finish_target(target: &Path) -> Result<()> {
     let directory = File::open(target).map_err(|e| unwritable(target, e))?;
     rustix::fs::syncfs(&directory).map_err(|e| unwritable(target, e.into()))?;
     let mark = target.join(INCOMPLETE);

@@ -46,6 +46,7 @@ use crate::repo::snapshots::StoredSnapshot;
 use crate::seal::object::ObjectKind;
 use crate::store::name::ObjectName;
 
+use super::chain;
 use super::windows;
 use super::windows::Window;
 
@@ -275,7 +276,19 @@ impl Verification<'_> {
         (!right).then(|| "does not match its name: its bytes have changed".to_owned())
     }
 
+    /// An increment can only be restored with everything that it builds on.
+    fn check_chain(&self, stored: &StoredSnapshot) -> Result<()> {
+        for link in chain::links(self.repository, stored)? {
+            if link.stored.is_none() {
+                let what = format!("it needs snapshot {}, which is missing or damaged", link.id);
+                self.find_about(stored, what);
+            }
+        }
+        Ok(())
+    }
+
     fn check_snapshot(&self, stored: &StoredSnapshot) -> Result<()> {
+        self.check_chain(stored)?;
         let contents = match self.repository.contents(stored, self.monitor) {
             Ok(contents) => contents,
             Err(error) => {

@@ -44,6 +44,7 @@ use crate::pipeline::pages;
 use crate::pipeline::segment::Done;
 use crate::pipeline::segment::Member;
 use crate::pipeline::segment::NewEntry;
+use crate::pipeline::segment::PageCheck;
 use crate::pipeline::segment::PageFinding;
 use crate::pipeline::sorter::Sorter;
 
@@ -283,7 +284,8 @@ impl<'r> Collector<'r> {
                 Some(list) if list.is_empty() => {}
                 Some(list) => self.put_release(&member.key, &Release::Entries(list))?,
             }
-        } else if !member.former.is_empty() {
+        } else if !member.former.is_empty() || matches!(member.pages, PageCheck::Delta { .. }) {
+            // Changed pages are compared with another member than that of their path.
             self.put_release(&member.key, &Release::Unknown)?;
         }
         let record = record_of(open, ended, &mut self.appender)?;

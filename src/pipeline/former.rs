@@ -2,7 +2,8 @@
 //!
 //! The newest snapshot that may be a base comes first; a newer partial or a checkpoint overlays it
 //! member by member; up to four older ones stand behind it, because the newest may come from
-//! another donor.
+//! another donor. If all of these are increments, the full backup that they build on comes last:
+//! only that has whole tablespaces.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,14 +30,18 @@ const SPACES_MAX: usize = 1 << 17;
 pub struct Former {
     tables: Vec<TableReader>,
     packs: Option<Arc<Packs>>,
-    /// Key of the member of each tablespace id in the first table; made when a path is not found.
+    /// Key of the member of each tablespace id in the newest table that has whole tablespaces; made
+    /// when a path is not found.
     spaces: OnceLock<HashMap<u32, MemberKey>>,
+    /// The number of that table.
+    whole: usize,
 }
 
 impl Former {
-    /// The tables of former snapshots, most useful first; the first is the predecessor's.
-    pub fn new(packs: Arc<Packs>, tables: Vec<TableReader>) -> Former {
-        Former { tables, packs: Some(packs), spaces: OnceLock::new() }
+    /// The tables of former snapshots, most useful first; the first is the predecessor's, the one
+    /// of number `whole` the first that is of no increment.
+    pub fn new(packs: Arc<Packs>, tables: Vec<TableReader>, whole: usize) -> Former {
+        Former { tables, packs: Some(packs), spaces: OnceLock::new(), whole }
     }
 
     /// The tables.
@@ -64,8 +69,8 @@ impl Former {
             }
         }
         if views.is_empty()
-            && let Some(record) = self.by_space(format, blocks)
-            && let Some(table) = self.tables.first()
+            && let Some((table, record)) = self.by_space(format)
+            && record.blocks == blocks
         {
             let translation = table.translation().clone();
             // The member of that path is another one, so nothing of it counts as released.
@@ -74,12 +79,58 @@ impl Former {
         views
     }
 
+    /// Maps of the former versions of a tablespace of which the changed pages come, its file being
+    /// called `stem`. None of them counts as that of the predecessor: that has another path.
+    pub fn tablespace(
+        &self,
+        stem: &[u8],
+        format: TablespaceFormat,
+        blocks: Blocks,
+    ) -> Vec<(usize, Arc<MapView>)> {
+        let Some(packs) = &self.packs else { return Vec::new() };
+        let Some((table, record)) = self.whole_file(stem, format) else { return Vec::new() };
+        if record.blocks != blocks {
+            return Vec::new();
+        }
+        let translation = table.translation().clone();
+        vec![(1, Arc::new(MapView::new(Arc::clone(packs), record, translation)))]
+    }
+
+    /// The format of a tablespace's former version, and the number of its first page.
+    pub fn format_of(
+        &self,
+        stem: &[u8],
+        stated: TablespaceFormat,
+    ) -> Option<(TablespaceFormat, u32)> {
+        let (_, record) = self.whole_file(stem, stated)?;
+        let format = TablespaceFormat::decode(record.page_format).ok()?;
+        (format.page_size() == stated.page_size()).then_some((format, record.first_page))
+    }
+
+    /// The newest record of the whole file of a tablespace, under its path or another.
+    fn whole_file(
+        &self,
+        stem: &[u8],
+        stated: TablespaceFormat,
+    ) -> Option<(&TableReader, MemberRecord)> {
+        let key = MemberKey { path: stem.to_vec(), incarnation: 0 };
+        let of_same_space = |record: &MemberRecord| {
+            let format = TablespaceFormat::decode(record.page_format).ok();
+            format.is_some_and(|format| format.space() == stated.space())
+        };
+        let found = self.tables.iter().find_map(|table| {
+            let record = table.find(&key).ok().flatten().filter(of_same_space)?;
+            Some((table, record))
+        });
+        found.or_else(|| self.by_space(Some(stated)))
+    }
+
     /// The member of the same tablespace under another path: a renamed table.
-    fn by_space(&self, format: Option<TablespaceFormat>, blocks: Blocks) -> Option<MemberRecord> {
-        let table = self.tables.first()?;
+    fn by_space(&self, format: Option<TablespaceFormat>) -> Option<(&TableReader, MemberRecord)> {
+        let table = self.tables.get(self.whole)?;
         let space = format?.space()?.get();
         let key = self.spaces.get_or_init(|| spaces_of(table).unwrap_or_default()).get(&space)?;
-        table.find(key).ok()?.filter(|record| record.blocks == blocks)
+        Some((table, table.find(key).ok()??))
     }
 }
 

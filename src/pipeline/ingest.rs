@@ -35,6 +35,7 @@ use crate::cut::Cutter;
 use crate::format::record::Blocks;
 use crate::format::record::MemberKey;
 use crate::hash::BlockHasher;
+use crate::innodb::PageNumber;
 use crate::innodb::PageSize;
 use crate::innodb::PageZero;
 use crate::innodb::SpaceId;
@@ -51,6 +52,10 @@ use crate::parse::path::PathSeed;
 use crate::parse::script::ScriptEnd;
 use crate::parse::script::ScriptWriter;
 use crate::pipeline::choice;
+use crate::pipeline::delta;
+use crate::pipeline::delta::DeltaWalk;
+use crate::pipeline::delta::Deltas;
+use crate::pipeline::delta::Increments;
 use crate::pipeline::former;
 use crate::pipeline::former::Former;
 use crate::pipeline::input::Input;
@@ -159,6 +164,8 @@ struct Filling {
     buffer: Buffer,
     /// Where the buffer begins in the member.
     at: u64,
+    /// Follows the pages of a `.delta` file.
+    delta: Option<DeltaWalk>,
 }
 
 /// See the module's documentation.
@@ -170,6 +177,7 @@ pub struct Reader<'r> {
     page_size: PageSize,
     aria: HashMap<Vec<u8>, AriaTable>,
     paths: Paths,
+    deltas: Deltas,
 }
 
 /// Whether the path of a member tells what is in it.
@@ -246,6 +254,7 @@ impl<'r> Reader<'r> {
             page_size: PageSize::KIB_16,
             aria: HashMap::new(),
             paths: Paths::NameServerFiles,
+            deltas: Deltas::default(),
         }
     }
 
@@ -270,7 +279,7 @@ impl<'r> Reader<'r> {
         mut self,
         input: &mut Input<'_>,
         observer: &mut Observer,
-    ) -> Result<Parsed> {
+    ) -> Result<(Parsed, Increments)> {
         let mut parser = Parser::new(PathSeed::new(self.around.seed));
         let mut script = ScriptWriter::new();
         let mut need = 14;
@@ -319,7 +328,7 @@ impl<'r> Reader<'r> {
         }
         let rest = script.finish(script_end);
         self.out.event(Event::Script(rest))?;
-        Ok(parser.finish(end))
+        Ok((parser.finish(end), self.deltas.finish()))
     }
 
     /// Does what an item asks; `Some` if the stream ended inside its payload.
@@ -412,7 +421,8 @@ impl<'r> Reader<'r> {
     fn open(&mut self, number: u64, key: MemberKey, hint: usize) {
         self.around.monitor.count(Counter::Members, 1);
         let buffer = self.pool.get(hint);
-        self.fillings.insert(number, Filling { key, number, member: None, buffer, at: 0 });
+        self.fillings
+            .insert(number, Filling { key, number, member: None, buffer, at: 0, delta: None });
     }
 
     /// Sees to it that there is room behind the member's bytes.
@@ -436,10 +446,7 @@ impl<'r> Reader<'r> {
     /// Hands on what a member's buffer holds, and continues in `next`.
     fn emit(&mut self, number: u64, next: Buffer, last: Last) -> Result<()> {
         let mut filling = self.fillings.remove(&number).expect("the member is open");
-        let member = match filling.member.take() {
-            Some(member) => member,
-            None => Arc::new(self.identify(&filling)),
-        };
+        let member = filling.member.take().unwrap_or_else(|| self.identify(&mut filling));
         filling.member = Some(Arc::clone(&member));
         let mut data = std::mem::replace(&mut filling.buffer, next);
         let cuts = match member.blocks {
@@ -449,13 +456,16 @@ impl<'r> Reader<'r> {
         let at = filling.at;
         filling.at += wide(data.filled().len());
         if !data.filled().is_empty() {
-            let (former, former_own) = former_entries(&member, at, &data);
+            let follow = |walk: &mut DeltaWalk| walk.follow(data.filled());
+            let numbers = filling.delta.as_mut().map(follow).unwrap_or_default();
+            let (former, former_own) = former_entries(&member, at, &data, &numbers);
             self.out.segment(|order| Segment {
                 order,
                 member,
                 at,
                 data,
                 cuts,
+                numbers,
                 former,
                 former_own,
             })?;
@@ -488,12 +498,17 @@ impl<'r> Reader<'r> {
         let next = self.pool.get(0);
         self.emit(number, next, Last::Yes)?;
         let filling = self.fillings.remove(&number).expect("the member is open");
+        if let Some(broken) = filling.delta.and_then(DeltaWalk::finish)
+            && ended == Ended::Properly
+        {
+            self.deltas.break_file(&filling.key.path, "", broken);
+        }
         let member = filling.member.expect("it was identified when its last segment left");
         self.out.event(Event::Close { member, ended })
     }
 
     /// Decides how a member is cut and checked, and finds its former versions.
-    fn identify(&mut self, filling: &Filling) -> Member {
+    fn identify(&mut self, filling: &mut Filling) -> Arc<Member> {
         let head = filling.buffer.filled();
         let known = self.paths == Paths::NameServerFiles;
         let pages = if known { self.page_check(&filling.key.path, head) } else { PageCheck::None };
@@ -502,16 +517,30 @@ impl<'r> Reader<'r> {
                 let block = format.page_size().bytes().max(BLOCK_BYTES_MIN);
                 (Some(*format), Blocks::Fixed(short(block)))
             }
+            PageCheck::Delta { format, .. } => {
+                let block = format.page_size().bytes().max(BLOCK_BYTES_MIN);
+                (None, Blocks::Fixed(short(block)))
+            }
             PageCheck::AriaData(_) => (None, Blocks::Fixed(short(BLOCK_BYTES_MIN))),
             PageCheck::None if known && has_positions(&filling.key.path) => {
                 (None, Blocks::Fixed(short(BLOCK_BYTES_MIN)))
             }
             PageCheck::None => (None, Blocks::ContentDefined),
         };
-        let found = self.around.former.member(&filling.key, format, blocks);
+        let found = match &pages {
+            PageCheck::Delta { format, .. } => {
+                let stem = filling.key.path.strip_suffix(b".delta").unwrap_or_default();
+                self.around.former.tablespace(stem, *format, blocks)
+            }
+            PageCheck::None | PageCheck::Tablespace { .. } | PageCheck::AriaData(_) => {
+                self.around.former.member(&filling.key, format, blocks)
+            }
+        };
         let follows_predecessor = found.first().is_some_and(|(table, _)| *table == 0);
         let former: Vec<_> = found.into_iter().map(|(_, view)| view).collect();
         let chosen = match blocks {
+            // Its first blocks are not those of the tablespace.
+            Blocks::Fixed(_) if matches!(pages, PageCheck::Delta { .. }) => 0,
             Blocks::Fixed(bytes) => choice::choose(&former, head, index(bytes), self.around.hasher),
             Blocks::ContentDefined => 0,
         };
@@ -519,7 +548,10 @@ impl<'r> Reader<'r> {
             (Blocks::ContentDefined, Some(view)) => Some(Mutex::new(Matcher::new(view))),
             _ => None,
         };
-        Member {
+        if let PageCheck::Delta { format, .. } = &pages {
+            filling.delta = Some(DeltaWalk::new(format.page_size()));
+        }
+        Arc::new(Member {
             number: filling.number,
             key: filling.key.clone(),
             blocks,
@@ -529,7 +561,7 @@ impl<'r> Reader<'r> {
             chosen,
             matcher,
             paying: Paying::default(),
-        }
+        })
     }
 
     fn page_check(&mut self, path: &[u8], head: &[u8]) -> PageCheck {
@@ -548,12 +580,18 @@ impl<'r> Reader<'r> {
             let paged = table.data_block_size().is_some();
             return if paged { PageCheck::AriaData(table) } else { PageCheck::None };
         }
+        if let Some(stem) = path.strip_suffix(b".meta") {
+            self.deltas.meta(stem, head);
+            return PageCheck::None;
+        }
+        if let Some(stem) = path.strip_suffix(b".delta") {
+            return self.delta_check(stem);
+        }
         let system = name.starts_with(b"ibdata");
         let is_tablespace = [".ibd", ".new"].iter().any(|end| name.ends_with(end.as_bytes()))
             || name.starts_with(b"undo")
             || system;
-        // An incremental backup has these names with further endings.
-        if !is_tablespace || name.ends_with(b".delta") || name.ends_with(b".meta") {
+        if !is_tablespace {
             return PageCheck::None;
         }
         let presumed = TablespaceFormat::presumed(self.page_size, None);
@@ -570,6 +608,17 @@ impl<'r> Reader<'r> {
             PageZero::TooShort => return PageCheck::None,
         };
         PageCheck::Tablespace { format, first }
+    }
+
+    /// How changed pages are checked: by the format of the same tablespace in an earlier snapshot;
+    /// its `.meta` file tells no more than the size of a page.
+    fn delta_check(&mut self, stem: &[u8]) -> PageCheck {
+        let Some(meta) = self.deltas.begin(stem) else { return PageCheck::None };
+        let stated = meta.format();
+        match self.around.former.format_of(stem, stated) {
+            Some((format, first)) => PageCheck::Delta { format, first },
+            None => PageCheck::Delta { format: stated, first: 0 },
+        }
     }
 }
 
@@ -594,11 +643,25 @@ fn longest(former: &[Arc<MapView>]) -> Option<Arc<MapView>> {
 
 /// What the former map says about the blocks of a segment; where the newest ends (a partial one
 /// does), older ones go on. The second number counts the entries that are the newest's own.
-fn former_entries(member: &Member, at: u64, data: &Buffer) -> (Vec<Entry>, usize) {
+fn former_entries(
+    member: &Member,
+    at: u64,
+    data: &Buffer,
+    numbers: &[Option<PageNumber>],
+) -> (Vec<Entry>, usize) {
     let Blocks::Fixed(bytes) = member.blocks else { return (Vec::new(), 0) };
     let count = data.filled().len().div_ceil(index(bytes));
     let first = at / u64::from(bytes);
     let Some(chosen) = member.chosen_former() else { return (Vec::new(), 0) };
+    if let PageCheck::Delta { format, .. } = member.pages {
+        let block = |number: &Option<PageNumber>| {
+            let block = delta::block_of((*number)?, format.page_size(), bytes)?;
+            former::entries(chosen, block, 1).pop()
+        };
+        let nothing = || Entry::zero(0);
+        let entries = numbers.iter().map(|number| block(number).unwrap_or_else(nothing));
+        return (entries.collect(), 0);
+    }
     let mut entries = former::entries(chosen, first, count);
     let own = entries.len();
     for view in &member.former {

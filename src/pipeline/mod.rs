@@ -24,6 +24,7 @@
 pub mod appender;
 pub mod choice;
 pub mod collector;
+pub mod delta;
 pub mod former;
 pub mod healing;
 pub mod ingest;

@@ -9,23 +9,43 @@ use crate::innodb::PageTally;
 use crate::innodb::PageVerdict;
 use crate::innodb::TablespaceFormat;
 use crate::pipeline::segment::FINDINGS_A_SEGMENT;
-use crate::pipeline::segment::Member;
 use crate::pipeline::segment::PageCheck;
 use crate::pipeline::segment::PageFinding;
+use crate::pipeline::segment::Segment;
 use crate::pipeline::segment::Tally;
 
-/// Checks every page of neighbouring blocks that begin at `at` in their member.
-pub fn tally(member: &Member, at: u64, blocks: &[&[u8]]) -> Tally {
-    tally_of(&member.pages, at, blocks)
+/// Checks every page of a segment's blocks.
+pub fn tally(segment: &Segment, blocks: &[&[u8]]) -> Tally {
+    let PageCheck::Delta { format, first } = segment.member.pages else {
+        return tally_of(&segment.member.pages, segment.at, blocks);
+    };
+    let mut tally = PageTally::default();
+    for (number, page) in changed_pages(segment, format, first) {
+        tally.add(number, format.check(page, number));
+    }
+    counted(&tally)
 }
 
-/// The same for any check.
+/// The same for blocks that begin at `at` in their member, by any check that goes by places.
 pub fn tally_of(check: &PageCheck, at: u64, blocks: &[&[u8]]) -> Tally {
     match check {
-        PageCheck::None => Tally::default(),
+        PageCheck::None | PageCheck::Delta { .. } => Tally::default(),
         PageCheck::Tablespace { format, first } => tally_tablespace(*format, *first, at, blocks),
         PageCheck::AriaData(table) => tally_aria(table, at, blocks),
     }
+}
+
+/// The pages of a segment of a `.delta` file that belong to the tablespace, with their numbers.
+fn changed_pages(
+    segment: &Segment,
+    format: TablespaceFormat,
+    first: u32,
+) -> impl Iterator<Item = (PageNumber, &[u8])> {
+    let pages = segment.data.filled().chunks_exact(format.page_size().bytes());
+    segment.numbers.iter().zip(pages).filter_map(move |(number, page)| {
+        let number = (*number)?.checked_add(first)?;
+        Some((number, page))
+    })
 }
 
 /// The number of the page at an offset of a file whose first page has the number `first`.
@@ -45,6 +65,10 @@ fn tally_tablespace(format: TablespaceFormat, first: u32, at: u64, blocks: &[&[u
         }
         at += wide(block.len());
     }
+    counted(&tally)
+}
+
+fn counted(tally: &PageTally) -> Tally {
     Tally {
         pages: PageCounts {
             verified: tally.good(),
@@ -85,8 +109,10 @@ fn tally_aria(table: &AriaTable, at: u64, blocks: &[&[u8]]) -> Tally {
     Tally { pages, max_lsn: 0 }
 }
 
-/// Describes the wrong pages of these blocks.
-pub fn findings(member: &Member, at: u64, blocks: &[&[u8]]) -> Vec<PageFinding> {
+/// Describes the wrong pages of a segment's blocks.
+pub fn findings(segment: &Segment, blocks: &[&[u8]]) -> Vec<PageFinding> {
+    let Segment { member, at, .. } = segment;
+    let at = *at;
     let mut found = Vec::new();
     let mut add = |page: u64, lsn: u64, reason: String| {
         if found.len() < FINDINGS_A_SEGMENT {
@@ -95,6 +121,13 @@ pub fn findings(member: &Member, at: u64, blocks: &[&[u8]]) -> Vec<PageFinding> 
     };
     match &member.pages {
         PageCheck::None => {}
+        PageCheck::Delta { format, first } => {
+            for (number, page) in changed_pages(segment, *format, *first) {
+                if let PageVerdict::Corrupt { lsn, reason } = format.check(page, number) {
+                    add(number.get().into(), lsn.get(), reason.to_string());
+                }
+            }
+        }
         PageCheck::Tablespace { format, first } => {
             let data_at = |n: usize| at + blocks[..n].iter().map(|b| wide(b.len())).sum::<u64>();
             for (n, block) in blocks.iter().enumerate() {
@@ -127,6 +160,7 @@ pub fn check_of_record(page_format: u64, first_page: u32) -> PageCheck {
 pub fn record_of_check(check: &PageCheck) -> (u64, u32) {
     match check {
         PageCheck::Tablespace { format, first } => (format.encode(), *first),
-        PageCheck::None | PageCheck::AriaData(_) => (0, 0),
+        // That of a tablespace would say that pages stand at their places.
+        PageCheck::None | PageCheck::Delta { .. } | PageCheck::AriaData(_) => (0, 0),
     }
 }

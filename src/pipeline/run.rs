@@ -19,6 +19,7 @@ use crate::parse::mbstream::Parsed;
 use crate::parse::path::PathSeed;
 use crate::pipeline::collector::Collector;
 use crate::pipeline::collector::Ordered;
+use crate::pipeline::delta::Increments;
 use crate::pipeline::ingest::Event;
 use crate::pipeline::ingest::Outlet;
 use crate::pipeline::ingest::Reader;
@@ -45,6 +46,8 @@ pub struct Streamed {
     pub parsed: Option<Parsed>,
     /// Who watched it.
     pub observer: Observer,
+    /// Its changed pages, if it is an increment.
+    pub increments: Increments,
     /// Why it could not be read to its end.
     pub failure: Option<std::io::Error>,
 }
@@ -130,21 +133,21 @@ fn read(
     let mut observer = Observer::new(PathSeed::new(around.seed));
     let mut input = Input::new(&mut *source, around.monitor);
     let reader = Reader::new(around, outlet, buffers);
-    let (format, parsed) = match container(&mut input)? {
+    let (format, parsed, increments) = match container(&mut input)? {
         Container::Mbstream => {
-            let parsed = reader.read_mbstream(&mut input, &mut observer)?;
-            (StreamFormat::Mbstream, Some(parsed))
+            let (parsed, increments) = reader.read_mbstream(&mut input, &mut observer)?;
+            (StreamFormat::Mbstream, Some(parsed), increments)
         }
         Container::Plain => {
             reader.read_plain(&mut input)?;
-            (StreamFormat::Raw, None)
+            (StreamFormat::Raw, None, Increments::default())
         }
     };
     let failure = input.take_failure();
     let ending = source.finish().map_err(|e| {
         Error::new(ErrorKind::Source, "cannot learn how the producer ended").because(e)
     })?;
-    Ok(Streamed { format, ending, parsed, observer, failure })
+    Ok(Streamed { format, ending, parsed, observer, increments, failure })
 }
 
 fn container(input: &mut Input<'_>) -> Result<Container> {

@@ -22,6 +22,7 @@ use crate::encode::EncodedDelta;
 use crate::encode::EncodedFrame;
 use crate::format::record::Blocks;
 use crate::format::record::MemberKey;
+use crate::innodb::PageNumber;
 use crate::innodb::TablespaceFormat;
 use crate::map::view::MapView;
 use crate::pipeline::matcher::Matcher;
@@ -36,6 +37,13 @@ pub enum PageCheck {
         /// The format.
         format: TablespaceFormat,
         /// Number of the member's first page: not 0 in the second file of the system tablespace.
+        first: u32,
+    },
+    /// Changed pages of a tablespace; their numbers come with each segment.
+    Delta {
+        /// The format, as the base has it.
+        format: TablespaceFormat,
+        /// Number of the first page of the tablespace's file.
         first: u32,
     },
     /// The data file of an Aria table.
@@ -228,6 +236,8 @@ pub struct Segment {
     pub data: Buffer,
     /// Where its blocks end.
     pub cuts: Cuts,
+    /// The number of each page in its tablespace's file, if they are changed pages.
+    pub numbers: Vec<Option<PageNumber>>,
     /// What the former maps say about the same blocks; shorter if they end before.
     pub former: Vec<Entry>,
     /// How many of those entries are from the map that is compared with, not from an older one

@@ -102,11 +102,11 @@ impl Worker {
             deltas: Vec::new(),
             released: Vec::new(),
             healed: Vec::new(),
-            tally: pages::tally(&segment.member, segment.at, &blocks),
+            tally: pages::tally(segment, &blocks),
             findings: Vec::new(),
         };
         if done.tally.pages.corrupt > 0 {
-            done.findings = pages::findings(&segment.member, segment.at, &blocks);
+            done.findings = pages::findings(segment, &blocks);
         }
         let hashes = self.hashes(&blocks);
         let former = &segment.former;

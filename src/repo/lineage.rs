@@ -12,6 +12,7 @@ use crate::format::pack_table::NodeRef;
 use crate::format::pack_table::PackRecord;
 use crate::format::pack_table::PackTable;
 use crate::format::pack_table::TableTail;
+use crate::format::snapshot::SnapshotKind;
 use crate::format::snapshot::Verdict;
 use crate::map::view::Translation;
 use crate::pack::reader::Packs;
@@ -28,7 +29,8 @@ const LOOKED_AT_MAX: usize = 32;
 /// The snapshots that a run compares with.
 #[derive(Debug, Default)]
 pub struct Ancestors {
-    /// Most useful first: the newest partial if it is newer than any other, then whole ones.
+    /// Most useful first: the newest partial if it is newer than any other, then whole ones, then
+    /// the full backup that increments build on.
     pub snapshots: Vec<StoredSnapshot>,
     /// The largest sequence number that the source has used.
     pub sequence: u64,
@@ -62,7 +64,26 @@ impl Repository {
                 break;
             }
         }
+        ancestors.snapshots.extend(self.full_behind(&ancestors.snapshots, &names));
         Ok(ancestors)
+    }
+
+    /// The full backup that increments build on, unless it is among them: only that has whole
+    /// tablespaces to compare with.
+    fn full_behind(
+        &self,
+        snapshots: &[StoredSnapshot],
+        names: &[SnapshotName],
+    ) -> Option<StoredSnapshot> {
+        let mut about = snapshots.iter().map(|stored| &stored.snapshot.about);
+        if about.any(|about| about.kind == SnapshotKind::Full && about.verdict != Verdict::Partial)
+        {
+            return None;
+        }
+        let newest = snapshots.iter().find_map(|stored| stored.snapshot.about.requires.first())?;
+        let name = names.iter().find(|name| name.id.to_string() == *newest)?;
+        // Without it the increment's pages are stored whole.
+        self.read_snapshot(name).ok()
     }
 
     /// The whole pack table of a snapshot.

@@ -157,20 +157,43 @@ impl Server {
         for (name, _, pages) in &self.tables {
             file(&mut out, name, &pages.concat(), 640 * PAGE);
         }
-        file(&mut out, "shop/db.opt", b"default-character-set=utf8mb4\n", 1 << 20);
-        let (first, last) = (self.lsn - 5, self.lsn + 700);
-        file(&mut out, "xtrabackup_binlog_info", b"bin.000001\t330\t0-1-7\n", 1 << 20);
-        file(&mut out, "ib_logfile0", &redo(first, last), 4000);
+        self.describe(&mut out, "full-backuped", 0);
+        out
+    }
+
+    /// Where a backup that is taken now ends.
+    pub fn to_lsn(&self) -> u64 {
+        self.lsn - 5
+    }
+
+    /// An increment with all pages that changed after an LSN.
+    pub fn increment(&self, from_lsn: u64) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (name, space, pages) in &self.tables {
+            let meta = format!("page_size = 16384\nzip_size = 0 \nspace_id = {space}\n");
+            file(&mut out, &format!("{name}.meta"), meta.as_bytes(), 1 << 20);
+            file(&mut out, &format!("{name}.delta"), &delta(pages, from_lsn), 320 * PAGE);
+        }
+        self.describe(&mut out, "incremental", from_lsn);
+        out
+    }
+
+    /// Appends everything but the tables.
+    fn describe(&self, out: &mut Vec<u8>, kind: &str, from_lsn: u64) {
+        file(out, "shop/db.opt", b"default-character-set=utf8mb4\n", 1 << 20);
+        let (first, last) = (self.to_lsn(), self.lsn + 700);
+        file(out, "xtrabackup_binlog_info", b"bin.000001\t330\t0-1-7\n", 1 << 20);
+        file(out, "ib_logfile0", &redo(first, last), 4000);
         let checkpoints = format!(
-            "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = {first}\nlast_lsn = {last}\n\
+            "backup_type = {kind}\nfrom_lsn = {from_lsn}\nto_lsn = {first}\nlast_lsn = {last}\n\
              recover_binlog_info = 0\n"
         );
-        file(&mut out, "xtrabackup_checkpoints", checkpoints.as_bytes(), 1 << 20);
+        file(out, "xtrabackup_checkpoints", checkpoints.as_bytes(), 1 << 20);
         let config = "[mysqld]\ninnodb_checksum_algorithm=full_crc32\n\
                       innodb_data_file_path=ibdata1:12M:autoextend\ninnodb_log_file_size=1000000\n\
                       innodb_page_size=16384\ninnodb_undo_directory=./\n\
                       innodb_undo_tablespaces=1\n";
-        file(&mut out, "backup-my.cnf", config.as_bytes(), 1 << 20);
+        file(out, "backup-my.cnf", config.as_bytes(), 1 << 20);
         let info = format!(
             "uuid = 1\nname = \ntool_name = mariabackup\ntool_command = --backup\n\
              tool_version = 10.11.19-MariaDB\nibbackup_version = 10.11.19-MariaDB\n\
@@ -180,9 +203,22 @@ impl Server {
              innodb_from_lsn = 0\ninnodb_to_lsn = {first}\npartial = N\nincremental = N\n\
              format = mbstream\ncompressed = N\n"
         );
-        file(&mut out, "xtrabackup_info", info.as_bytes(), 1 << 20);
-        out
+        file(out, "xtrabackup_info", info.as_bytes(), 1 << 20);
     }
+}
+
+/// The pages that changed after an LSN, as `mariabackup` lays them out.
+fn delta(pages: &[Vec<u8>], from_lsn: u64) -> Vec<u8> {
+    let lsn = |page: &[u8]| u64::from_be_bytes(page[16..24].try_into().unwrap());
+    let changed = || (0u32..).zip(pages).filter(|(_, page)| lsn(page) > from_lsn);
+    let mut head = vec![0; PAGE];
+    head[..4].copy_from_slice(b"XTRA");
+    let numbers = changed().map(|(number, _)| number).chain([u32::MAX]);
+    for (slot, number) in (1..).zip(numbers) {
+        head[4 * slot..4 * slot + 4].copy_from_slice(&number.to_be_bytes());
+    }
+    changed().for_each(|(_, page)| head.extend_from_slice(page));
+    head
 }
 
 fn redo(first: u64, last: u64) -> Vec<u8> {

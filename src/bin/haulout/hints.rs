@@ -49,6 +49,10 @@ pub(crate) fn hint(kind: ErrorKind) -> &'static str {
             "read the messages of mariabackup above; the restored files are whole, so \
              mariabackup --prepare can be run again by hand"
         }
+        ErrorKind::Chain => {
+            "remove the directory and restore the increment again into an empty one; an increment \
+             must never be applied twice"
+        }
         ErrorKind::Cancelled => "run the command again; a backup goes on from its last checkpoint",
         ErrorKind::Distrusted => {
             "find out who changed the repository, and compare it with a replica, before relying on \
@@ -77,6 +81,7 @@ pub(crate) fn name(kind: ErrorKind) -> &'static str {
         ErrorKind::Source => "source",
         ErrorKind::Target => "target",
         ErrorKind::Prepare => "prepare",
+        ErrorKind::Chain => "chain",
         ErrorKind::Cancelled => "cancelled",
         ErrorKind::Distrusted => "distrusted",
         ErrorKind::Miscomputed => "miscomputed",
@@ -87,7 +92,7 @@ pub(crate) fn name(kind: ErrorKind) -> &'static str {
 mod tests {
     use super::*;
 
-    const KINDS: [ErrorKind; 16] = [
+    const KINDS: [ErrorKind; 17] = [
         ErrorKind::Usage,
         ErrorKind::NoRepository,
         ErrorKind::Occupied,
@@ -101,6 +106,7 @@ mod tests {
         ErrorKind::Source,
         ErrorKind::Target,
         ErrorKind::Prepare,
+        ErrorKind::Chain,
         ErrorKind::Cancelled,
         ErrorKind::Distrusted,
         ErrorKind::Miscomputed,

@@ -18,6 +18,8 @@ written: look at the exit status (in a shell: set -o pipefail).";
 /// Restore a snapshot, verified
 ///
 /// Into an empty directory, or as the original stream, byte for byte, on standard output.
+/// An increment is restored with everything that it builds on: into DIR/full, DIR/increment-1
+/// and so on; with --prepare all of them are applied to DIR/full in their order.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 #[command(group(ArgGroup::new("target").required(true).args(["to", "stdout"])))]

@@ -64,11 +64,17 @@ impl Report {
             bytes: report.bytes,
             fetched_bytes: report.counts.fetched_bytes,
             warnings: &report.warnings,
+            steps: report.steps.iter().map(Step::from).collect(),
             prepared: prepared.as_ref().map(|(report, time)| Prepared::new(report, *time)),
             effort: Effort::of(*time),
         };
         self.result(&value, || {
             let mut text = text();
+            for (number, step) in report.steps.iter().enumerate() {
+                let label = if number == 0 { "full" } else { "increment" };
+                let (directory, id) = (step.directory.display(), step.snapshot.short());
+                text += &words::fact(label, &format!("{directory}, of snapshot {id}"));
+            }
             if let Some((PrepareReport { backup_type, lsn, version }, time)) = prepared {
                 let time = units::span(*time);
                 let how = format!("{backup_type} at LSN {lsn}, by {version}, {time}");
@@ -110,9 +116,25 @@ struct Told<'r> {
     bytes: u64,
     fetched_bytes: u64,
     warnings: &'r [String],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    steps: Vec<Step>,
     prepared: Option<Prepared<'r>>,
     #[serde(flatten)]
     effort: Effort,
+}
+
+/// A snapshot of a chain, and where it went.
+#[derive(Debug, Serialize)]
+struct Step {
+    directory: String,
+    snapshot: String,
+}
+
+impl From<&haulout::ops::restore::Step> for Step {
+    fn from(step: &haulout::ops::restore::Step) -> Step {
+        let directory = step.directory.display().to_string();
+        Step { directory, snapshot: step.snapshot.to_string() }
+    }
 }
 
 /// What came of preparing.

@@ -17,6 +17,7 @@ use haulout::format::snapshot::Check;
 use haulout::format::snapshot::Description;
 use haulout::format::snapshot::Positions;
 use haulout::format::snapshot::SnapshotKind;
+use haulout::ops::chain::Link;
 use haulout::ops::show::MemberLine;
 use haulout::repo::snapshots::StoredSnapshot;
 
@@ -48,11 +49,16 @@ pub(crate) type Members<'m> =
 
 impl Report {
     /// What came of `show`; `members` gives one member after the other.
-    pub(crate) fn show(&self, stored: &StoredSnapshot, members: &mut Members<'_>) -> Result<()> {
+    pub(crate) fn show(
+        &self,
+        stored: &StoredSnapshot,
+        links: &[Link],
+        members: &mut Members<'_>,
+    ) -> Result<()> {
         match (self.format, self.console.loudness) {
             (Format::Json, _) => show_json(stored, members),
             (Format::Text, Loudness::Verbose) => {
-                print(&head(stored, self.canvas))?;
+                print(&head(stored, links, self.canvas))?;
                 print(&all_members_heading(self.canvas))?;
                 let mut out = BufWriter::new(io::stdout().lock());
                 members(&mut |member| {
@@ -67,7 +73,7 @@ impl Report {
                     largest.take(member);
                     Ok(())
                 })?;
-                print(&(head(stored, self.canvas) + &largest.text(self.canvas)))
+                print(&(head(stored, links, self.canvas) + &largest.text(self.canvas)))
             }
         }
     }
@@ -155,7 +161,7 @@ impl<'r> From<&'r MemberLine> for Member<'r> {
 const MEMBERS_SHOWN: usize = 30;
 
 /// Everything but the members.
-fn head(stored: &StoredSnapshot, canvas: Canvas) -> String {
+fn head(stored: &StoredSnapshot, links: &[Link], canvas: Canvas) -> String {
     let about = &stored.snapshot.about;
     let kind = match about.kind {
         SnapshotKind::Full => "full",
@@ -172,8 +178,9 @@ fn head(stored: &StoredSnapshot, canvas: Canvas) -> String {
         out += &fact("tags", &about.tags.join(", "));
     }
     out += &fact("written", &format!("on {}, by {}", about.host, about.program));
-    for needed in &about.requires {
-        out += &fact("requires", needed);
+    for (number, link) in links.iter().enumerate() {
+        let label = if number + 1 == links.len() { "builds on" } else { "before it" };
+        out += &fact(label, &link_words(link));
     }
     let counts = &about.counters;
     out += &fact("stream", &units::size(about.stream_bytes));
@@ -201,6 +208,18 @@ fn head(stored: &StoredSnapshot, canvas: Canvas) -> String {
         out.extend(["\n", &heading("positions"), &positions]);
     }
     out
+}
+
+/// A snapshot that this one can't be restored without.
+fn link_words(link: &Link) -> String {
+    let Some(stored) = &link.stored else {
+        return format!("{}, which is missing or damaged", link.id);
+    };
+    let about = &stored.snapshot.about;
+    let (id, time) = (stored.id().short(), moment::for_people(about.time));
+    let kind = if about.kind == SnapshotKind::Incremental { "increment" } else { "full" };
+    let lsn = about.positions.to_lsn.map_or(String::new(), |lsn| format!(", up to LSN {lsn}"));
+    format!("{id} ({kind}, {time}{lsn})")
 }
 
 fn checklist(checks: &[Check], canvas: Canvas) -> String {

@@ -12,8 +12,10 @@ use std::time::Duration;
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
+use haulout::format::snapshot::SnapshotKind;
 use haulout::format::snapshot::Verdict;
 use haulout::ops;
+use haulout::ops::chain;
 use haulout::ops::prepare::PrepareReport;
 use haulout::ops::restore::RestoreOptions;
 use haulout::ops::restore::RestoreReport;
@@ -22,6 +24,7 @@ use haulout::repo::snapshots::StoredSnapshot;
 use haulout::source::PIPE_BYTES;
 
 use crate::exit::Exit;
+use crate::failure::Failure;
 use crate::failure::Outcome;
 use crate::plan::restore::RestorePlan;
 use crate::plan::restore::Target;
@@ -44,13 +47,9 @@ impl Run<'_> {
         let (began, progress) = (self.now(), self.progress(Activity::Restoring));
         let report = match &plan.target {
             Target::Stdout => self.restore_stream(&repository, &stored, &options)?,
-            Target::Directory(directory, _) => ops::restore::to_directory(
-                &repository,
-                &stored,
-                directory,
-                &options,
-                &self.monitor,
-            )?,
+            Target::Directory(directory, program) => {
+                self.restore_files(&repository, &stored, (directory, program.as_deref()), &options)?
+            }
         };
         drop(progress);
         let time = self.now().saturating_sub(began);
@@ -58,7 +57,7 @@ impl Run<'_> {
         let (target, prepared, outlet) = match &plan.target {
             Target::Stdout => ("standard output".to_owned(), None, Outlet::StandardError),
             Target::Directory(directory, program) => {
-                let prepare = |program| self.prepare(directory, program);
+                let prepare = |program| self.prepare(&stored, directory, program);
                 let prepared = program.as_deref().map(prepare).transpose()?;
                 (directory.display().to_string(), prepared, Outlet::StandardOutput)
             }
@@ -80,10 +79,46 @@ impl Run<'_> {
         Ok(report)
     }
 
-    fn prepare(&self, directory: &Path, program: &OsStr) -> Result<(PrepareReport, Duration)> {
+    /// Files of a snapshot, or of a chain of them.
+    fn restore_files(
+        &self,
+        repository: &Repository,
+        stored: &StoredSnapshot,
+        (directory, preparer): (&Path, Option<&OsStr>),
+        options: &RestoreOptions,
+    ) -> Outcome<RestoreReport> {
+        let monitor = &self.monitor;
+        if !chain::has_base(stored) {
+            if preparer.is_some() && stored.snapshot.about.kind == SnapshotKind::Incremental {
+                return Err(Failure::usage(
+                    format!("snapshot {} is an increment without its base", stored.id().short()),
+                    "restore it without --prepare; its tables are changed pages only",
+                ));
+            }
+            let done = ops::restore::to_directory(repository, stored, directory, options, monitor)?;
+            return Ok(done);
+        }
+        if preparer.is_some() && chain::is_waiting(directory, stored)? {
+            let place = directory.display();
+            self.report.console.note(format!("{place} holds this chain: it is only prepared"));
+            return Ok(RestoreReport::empty(stored.id()));
+        }
+        Ok(chain::to_directories(repository, stored, directory, options, monitor)?)
+    }
+
+    fn prepare(
+        &self,
+        stored: &StoredSnapshot,
+        directory: &Path,
+        program: &OsStr,
+    ) -> Result<(PrepareReport, Duration)> {
         let began = self.now();
         let log = ProducerLog::new(&self.report.console);
-        let report = ops::prepare::prepare(directory, program, log.writer(), &self.monitor);
+        let report = if chain::has_base(stored) {
+            chain::apply(directory, program, &|| log.writer(), &self.monitor)
+        } else {
+            ops::prepare::prepare(directory, program, log.writer(), &self.monitor)
+        };
         let report = report.inspect_err(|_| log.show())?;
         Ok((report, self.now().saturating_sub(began)))
     }

@@ -12,7 +12,8 @@ impl Run<'_> {
     pub(super) fn show(&self, wanted: &str) -> Outcome<Exit> {
         let repository = self.repository()?;
         let stored = find(&repository, wanted)?;
-        self.report.show(&stored, &mut |each| {
+        let links = ops::chain::links(&repository, &stored)?;
+        self.report.show(&stored, &links, &mut |each| {
             ops::show::members(&repository, &stored, &self.monitor, each)
         })?;
         Ok(Exit::Done)

@@ -1,0 +1,118 @@
+//! Prepares a chain that was restored: the full backup, then every increment in its order.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::io::Write;
+use std::path::Path;
+
+use crate::base::error::Error;
+use crate::base::error::ErrorKind;
+use crate::base::error::Result;
+use crate::base::monitor::Monitor;
+use crate::ops::chain::steps::Directory;
+use crate::ops::chain::steps::Record;
+use crate::ops::chain::steps::State;
+use crate::ops::prepare;
+use crate::ops::prepare::PrepareReport;
+use crate::ops::restore;
+
+/// Directories below a backup that are looked into.
+const DEPTH_MAX: u32 = 8;
+
+fn refused(what: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Chain, what)
+}
+
+/// Prepares the chain in `target`; what was prepared stands in its first directory afterwards. Each
+/// run of the program writes its messages to what `log` gives.
+pub fn apply(
+    target: &Path,
+    program: &OsStr,
+    log: &dyn Fn() -> Box<dyn Write + Send>,
+    monitor: &Monitor,
+) -> Result<PrepareReport> {
+    let record = Record::read(target)?;
+    let mut record =
+        record.ok_or_else(|| refused(format!("{} holds no chain", target.display())))?;
+    let mut last = None;
+    for number in 0..record.directories.len() {
+        let directory = record.directories[number].clone();
+        match directory.state {
+            State::Applied => continue,
+            State::Applying => {
+                let what = "was interrupted while it was applied, and can't be used again";
+                return Err(refused(format!("{} {what}", directory.name)));
+            }
+            State::Restored => {}
+        }
+        let (base, path) = (target.join(&record.directories[0].name), target.join(&directory.name));
+        let increment = (number > 0).then_some(path.as_path());
+        if let Some(path) = increment {
+            check_fit(&base, path, &directory)?;
+        }
+        let mut mark = |state: State| {
+            record.directories[number].state = state;
+            record.write(target)
+        };
+        mark(State::Applying)?;
+        let child = match prepare::start(&base, increment, program, log()) {
+            Ok(child) => child,
+            Err(error) => {
+                // Nothing has run: the directory is as it was.
+                mark(State::Restored)?;
+                return Err(error);
+            }
+        };
+        let report = prepare::finish(child, &base, program, monitor)?;
+        if report.lsn != directory.to_lsn {
+            let what = format!("after {} the backup is at LSN {}", directory.name, report.lsn);
+            return Err(refused(format!("{what}, not at {}", directory.to_lsn)));
+        }
+        mark(State::Applied)?;
+        if let Some(path) = increment {
+            fs::remove_dir_all(path).map_err(|e| restore::unwritable(path, e))?;
+        }
+        last = Some(report);
+    }
+    last.ok_or_else(|| refused(format!("the chain in {} was prepared before", target.display())))
+}
+
+/// Refuses an increment that does not begin where the base ends, or that was used before.
+fn check_fit(base: &Path, increment: &Path, directory: &Directory) -> Result<()> {
+    let name = &directory.name;
+    let (before, after) = (prepare::checkpoints(base)?, prepare::checkpoints(increment)?);
+    let stated = (after.from_lsn, after.to_lsn);
+    if after.backup_type != "incremental" || stated != (directory.from_lsn, directory.to_lsn) {
+        return Err(refused(format!("{name} is not what was restored there")));
+    }
+    if before.to_lsn != after.from_lsn {
+        let (ends, begins) = (before.to_lsn, after.from_lsn);
+        let what = format!("the base is at LSN {ends}, {name} begins at {begins}");
+        return Err(refused(what));
+    }
+    let lacks = |e: io::Error| refused(format!("cannot look into {name}")).because(e);
+    if let Some(file) = consumed(increment, DEPTH_MAX).map_err(lacks)? {
+        return Err(refused(format!("{name} was applied before: {file} has lost its pages")));
+    }
+    Ok(())
+}
+
+/// A `.meta` file without its `.delta` file, as an application leaves them.
+fn consumed(directory: &Path, depth: u32) -> io::Result<Option<String>> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let path = entry.path();
+        if entry.file_type()?.is_dir() {
+            let found = if depth > 0 { consumed(&path, depth - 1)? } else { None };
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        let is_meta = path.extension().is_some_and(|extension| extension == "meta");
+        if is_meta && !path.with_extension("delta").exists() {
+            return Ok(Some(entry.file_name().to_string_lossy().into_owned()));
+        }
+    }
+    Ok(None)
+}

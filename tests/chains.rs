@@ -1,0 +1,275 @@
+//! Increments: found their base, stored as changes of it, restored as a chain.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use haulout::base::error::ErrorKind;
+use haulout::base::error::Result;
+use haulout::base::monitor::Monitor;
+use haulout::format::snapshot::SnapshotKind;
+use haulout::format::snapshot::Verdict;
+use haulout::ops::backup::BackupOptions;
+use haulout::ops::backup::BackupReport;
+use haulout::ops::chain;
+use haulout::ops::restore::RestoreOptions;
+use haulout::ops::restore::RestoreReport;
+use haulout::ops::verify::Depth;
+use haulout::ops::verify::VerifyOptions;
+use haulout::ops::verify::verify;
+use haulout::repo::Repository;
+use haulout::source::Fate;
+use haulout::store::Store;
+use haulout::store::memory::MemoryStore;
+use haulout::store::name::ObjectName;
+use support::Protected;
+use support::Server;
+use support::back_up;
+use support::back_up_with;
+use support::init;
+use support::options;
+use support::stream_of;
+
+fn repository() -> Repository {
+    init(Arc::new(MemoryStore::new()), Protected::Clear, 1)
+}
+
+/// A full backup and two increments: what they were, and where the last one ended.
+fn three_nights(repository: &Repository, server: &mut Server) -> (Vec<BackupReport>, u64) {
+    let mut reports = vec![back_up(repository, &server.stream())];
+    for _ in 0..2 {
+        let from = server.to_lsn();
+        server.night(60);
+        reports.push(back_up(repository, &server.increment(from)));
+    }
+    (reports, server.to_lsn())
+}
+
+fn ids(reports: &[BackupReport]) -> Vec<String> {
+    reports.iter().map(|report| report.id.to_string()).collect()
+}
+
+#[test]
+fn an_increment_requires_everything_that_it_builds_on() {
+    let repository = repository();
+    let (reports, _) = three_nights(&repository, &mut Server::new(7, 4, 300));
+    let ids = ids(&reports);
+    for (number, report) in reports.iter().enumerate() {
+        assert_eq!(report.about.verdict, Verdict::Complete, "{:?}", report.about.reasons);
+        assert_eq!(report.about.requires, ids[..number]);
+    }
+    assert_eq!(reports[2].about.kind, SnapshotKind::Incremental);
+    assert_eq!(repository.find_snapshot("latest").unwrap().id(), reports[2].id);
+}
+
+#[test]
+fn changed_pages_are_checked_and_stored_as_changes_of_the_base() {
+    let repository = repository();
+    let mut server = Server::new(7, 4, 300);
+    let (reports, _) = three_nights(&repository, &mut server);
+    for report in &reports[1..] {
+        let counts = &report.counts;
+        assert!(counts.pages_verified > 40 && counts.pages_corrupt == 0, "{counts:?}");
+        assert!(counts.blocks_delta > 40, "{counts:?}");
+        assert!(counts.stored_bytes < 200_000, "{counts:?}");
+    }
+    // A full backup behind them has the first one to compare with.
+    server.night(10);
+    let next = back_up(&repository, &server.stream());
+    assert!(next.about.requires.is_empty());
+    assert!(next.counts.blocks_same > 700, "{:?}", next.counts);
+}
+
+#[test]
+fn a_long_chain_still_finds_the_full_backup() {
+    let repository = repository();
+    let mut server = Server::new(7, 2, 200);
+    back_up(&repository, &server.stream());
+    for _ in 0..9 {
+        let from = server.to_lsn();
+        server.night(40);
+        let report = back_up(&repository, &server.increment(from));
+        assert_eq!(report.about.verdict, Verdict::Complete, "{:?}", report.about.reasons);
+        assert!(report.counts.blocks_delta > 20, "{:?}", report.counts);
+    }
+    let report = back_up(&repository, &server.stream());
+    assert!(report.counts.blocks_same > 300, "{:?}", report.counts);
+}
+
+#[test]
+fn the_stream_of_an_increment_comes_back() {
+    let repository = repository();
+    let mut server = Server::new(7, 3, 100);
+    let from = server.to_lsn();
+    back_up(&repository, &server.stream());
+    server.night(50);
+    let stream = server.increment(from);
+    let report = back_up(&repository, &stream);
+    assert!(stream_of(&repository, &report.id.to_string()).unwrap() == stream);
+}
+
+#[test]
+fn a_bad_page_of_an_increment_is_named_by_its_number() {
+    let repository = repository();
+    let mut server = Server::new(7, 2, 100);
+    let from = server.to_lsn();
+    back_up(&repository, &server.stream());
+    server.night(30);
+    let (name, number) = ("shop/table0.ibd", 17);
+    let table = server.tables.iter_mut().find(|(path, ..)| path == name).unwrap();
+    let mut lsn = (from + 1).to_le_bytes();
+    lsn.reverse();
+    table.2[number][16..24].copy_from_slice(&lsn);
+    let report = back_up(&repository, &server.increment(from));
+    assert_eq!(report.about.verdict, Verdict::CorruptPages, "{:?}", report.about.reasons);
+    let named = format!("{name}.delta, page {number}: ");
+    assert!(report.about.reasons[0].contains(&named), "{:?}", report.about.reasons);
+}
+
+#[test]
+fn an_increment_without_its_base_is_partial_and_never_latest() {
+    let repository = repository();
+    let mut server = Server::new(7, 2, 100);
+    let full = back_up(&repository, &server.stream());
+    server.night(10);
+    let orphan = back_up(&repository, &server.increment(full.about.positions.to_lsn.unwrap() + 1));
+    assert_eq!(orphan.about.verdict, Verdict::Partial);
+    let reason = &orphan.about.reasons[0];
+    assert!(reason.contains("without its base: no snapshot of this source ends"), "{reason}");
+    assert!(reason.contains("take a full backup"), "{reason}");
+    assert_eq!(repository.find_snapshot("latest").unwrap().id(), full.id);
+
+    // Neither does another source's backup serve as one.
+    let elsewhere = BackupOptions { source: "other".to_owned(), ..options() };
+    let stream = server.increment(full.about.positions.to_lsn.unwrap());
+    let other = back_up_with(&repository, &stream, Fate::Exited(0), &elsewhere).unwrap();
+    assert_eq!(other.about.verdict, Verdict::Partial);
+}
+
+#[test]
+fn a_partial_base_is_none_and_an_unattested_one_shows() {
+    let repository = repository();
+    let mut server = Server::new(7, 2, 100);
+    let (stream, from) = (server.stream(), server.to_lsn());
+    back_up_with(&repository, &stream, Fate::Exited(1), &options()).unwrap();
+    server.night(10);
+    let increment = server.increment(from);
+    let report = back_up(&repository, &increment);
+    assert_eq!(report.about.verdict, Verdict::Partial);
+    assert!(report.about.reasons[0].contains("but it is partial"), "{:?}", report.about.reasons);
+
+    back_up_with(&repository, &stream, Fate::Unseen, &options()).unwrap();
+    let report = back_up(&repository, &increment);
+    assert_eq!(report.about.verdict, Verdict::Unattested, "{:?}", report.about.reasons);
+    assert!(report.about.reasons[0].contains("is unattested"), "{:?}", report.about.reasons);
+}
+
+#[test]
+fn of_several_bases_the_one_with_the_shortest_chain_is_taken() {
+    let repository = repository();
+    let mut server = Server::new(7, 2, 100);
+    let full = back_up(&repository, &server.stream());
+    let lsn = server.to_lsn();
+    let idle = back_up(&repository, &server.increment(lsn));
+    assert_eq!(idle.about.requires, [full.id.to_string()]);
+    server.night(10);
+    let report = back_up(&repository, &server.increment(lsn));
+    assert_eq!(report.about.requires, [full.id.to_string()]);
+}
+
+#[test]
+fn a_delta_file_that_lost_its_end_is_no_increment() {
+    let repository = repository();
+    let mut server = Server::new(7, 2, 100);
+    let from = server.to_lsn();
+    back_up(&repository, &server.stream());
+    server.night(40);
+    // Ended properly, and right in all checksums of the container.
+    let mut short = Vec::new();
+    let stream = server.increment(from);
+    let mut head = Vec::new();
+    support::header(&mut head, b'P', "shop/table1.ibd.delta");
+    let at = stream.windows(head.len()).position(|window| window == head).unwrap();
+    short.extend_from_slice(&stream[..at]);
+    let length: [u8; 8] = stream[at + head.len()..][..8].try_into().unwrap();
+    let length = usize::try_from(u64::from_le_bytes(length)).unwrap();
+    let payload = &stream[at + head.len() + 20..][..length];
+    support::file(&mut short, "shop/table1.ibd.delta", &payload[..length - support::PAGE], 1 << 26);
+    let mut end = Vec::new();
+    support::header(&mut end, b'E', "shop/table1.ibd.delta");
+    short.extend_from_slice(&stream[at + head.len() + 20 + length + end.len()..]);
+    let report = back_up(&repository, &short);
+    assert_eq!(report.about.verdict, Verdict::Partial);
+    let found = |reason: &String| reason.contains("'shop/table1.ibd.delta': delta ends before");
+    assert!(report.about.reasons.iter().any(found), "{:?}", report.about.reasons);
+}
+
+#[test]
+fn an_increment_that_was_cut_is_still_called_one() {
+    let repository = repository();
+    let mut server = Server::new(7, 2, 100);
+    let from = server.to_lsn();
+    back_up(&repository, &server.stream());
+    server.night(40);
+    let stream = server.increment(from);
+    let report = back_up(&repository, &stream[..stream.len() / 2]);
+    assert_eq!(report.about.verdict, Verdict::Partial);
+    assert_eq!(report.about.kind, SnapshotKind::Incremental);
+}
+
+fn restore_latest(repository: &Repository, target: &Path) -> Result<RestoreReport> {
+    let stored = repository.find_snapshot("latest")?;
+    let options = RestoreOptions { include: Vec::new(), workers: 2 };
+    chain::to_directories(repository, &stored, target, &options, &Arc::new(Monitor::default()))
+}
+
+#[test]
+fn a_chain_is_restored_side_by_side() {
+    let repository = repository();
+    let mut server = Server::new(7, 2, 100);
+    let (reports, _) = three_nights(&repository, &mut server);
+    let target = tempfile::tempdir().unwrap();
+    let stored = repository.find_snapshot("latest").unwrap();
+    let report = restore_latest(&repository, target.path()).unwrap();
+    let restored: Vec<_> = report.steps.iter().map(|step| step.snapshot).collect();
+    assert_eq!(restored, reports.iter().map(|report| report.id).collect::<Vec<_>>());
+    for (directory, file) in [
+        ("full", "shop/table1.ibd"),
+        ("increment-1", "shop/table1.ibd.delta"),
+        ("increment-2", "xtrabackup_checkpoints"),
+    ] {
+        assert!(target.path().join(directory).join(file).exists(), "{directory}/{file}");
+    }
+    assert!(chain::is_waiting(target.path(), &stored).unwrap());
+    let last = fs::read(target.path().join("increment-2/shop/table1.ibd.delta")).unwrap();
+    assert!(last.starts_with(b"XTRA"));
+}
+
+#[test]
+fn a_chain_with_a_gap_is_neither_verified_nor_restored() {
+    let store = Arc::new(MemoryStore::new());
+    let repository = init(support::shared(&store), Protected::Clear, 1);
+    let mut server = Server::new(7, 2, 100);
+    let (reports, _) = three_nights(&repository, &mut server);
+    let mut names = Vec::new();
+    store.list("snapshots/", &mut |meta| names.push(meta.name)).unwrap();
+    let lost = reports[1].id.to_string();
+    let lost: &ObjectName = names.iter().find(|name| name.as_str().ends_with(&lost)).unwrap();
+    store.delete(lost).unwrap();
+    let target = tempfile::tempdir().unwrap();
+    let error = restore_latest(&repository, target.path()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Missing);
+    assert!(error.to_string().contains(&reports[1].id.short()), "{error}");
+    let options = VerifyOptions { depth: Depth::Objects, snapshots: Vec::new(), workers: 1 };
+    let report = verify(&repository, &options, &Arc::new(Monitor::default())).unwrap();
+    assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
+    assert!(report.findings[0].what.contains("which is missing"), "{:?}", report.findings);
+
+    // Nothing builds on what lost its base.
+    let from = server.to_lsn();
+    server.night(5);
+    let report = back_up(&repository, &server.increment(from));
+    assert!(report.about.reasons[0].contains("is gone"), "{:?}", report.about.reasons);
+}
