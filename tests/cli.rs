@@ -485,7 +485,7 @@ fn a_killed_backup_goes_on_from_its_checkpoint() {
     let mut child = place.started(&arguments, Stdio::piped());
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(&stream[..6 << 20]).unwrap();
-    wait_for("a checkpoint", || !place.objects("snapshots").is_empty());
+    wait_for("a checkpoint", || !place.snapshots().is_empty());
     child.kill().unwrap();
     child.wait().unwrap();
     drop(stdin);

@@ -1,9 +1,10 @@
-//! Any release list, moves record, damage record and part of the pack table.
+//! Any release list, moves record, damage record, note and part of the pack table.
 
 #![no_main]
 
 use haulout::base::wire::Reader;
 use haulout::format::lists::{Damage, Moves, decode_releases, put_release};
+use haulout::format::note::TagNote;
 use haulout::format::pack_table::{
     TableTail, decode_records, decode_references, encode_records, encode_references,
 };
@@ -16,7 +17,7 @@ const NODE: usize = 256;
 fuzz_target!(|data: &[u8]| {
     let mut input = Input(data);
     let kind = input.byte();
-    match kind % 6 {
+    match kind % 7 {
         0 => {
             let Ok(releases) = decode_releases(input.rest()) else { return };
             let mut bytes = Vec::new();
@@ -46,6 +47,10 @@ fuzz_target!(|data: &[u8]| {
             let bytes = if kind < 128 { input.rest().repeat(NODE) } else { input.rest().to_vec() };
             let Ok(records) = decode_records(&bytes) else { return };
             assert_eq!(decode_records(&encode_records(&records)).as_ref(), Ok(&records));
+        }
+        5 => {
+            let Ok(Some(note)) = TagNote::decode(input.rest()) else { return };
+            assert_eq!(TagNote::decode(&note.encode()), Ok(Some(note)));
         }
         _ => {
             let bytes =

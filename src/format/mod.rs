@@ -10,6 +10,7 @@ pub mod config;
 pub mod directory;
 pub mod lists;
 pub mod map_page;
+pub mod note;
 pub mod pack_table;
 pub mod record;
 pub mod snapshot;

@@ -2,12 +2,17 @@
 //! [`Monitor`](crate::base::monitor::Monitor) what it does, prints nothing, and returns a report.
 
 pub mod backup;
+pub mod cat;
 pub mod chain;
+pub mod diff;
 mod judge;
 mod needs;
 pub mod prepare;
 pub mod replicate;
 pub mod restore;
 pub mod show;
+pub mod stats;
+pub mod tables;
+pub mod tag;
 pub mod verify;
 mod windows;

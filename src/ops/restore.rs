@@ -218,7 +218,7 @@ pub fn to_stream(
 }
 
 /// A checkpoint has no script: it is there for the next backup to go on from.
-fn refuse_checkpoint(stored: &StoredSnapshot) -> Result<()> {
+pub(super) fn refuse_checkpoint(stored: &StoredSnapshot) -> Result<()> {
     if stored.snapshot.about.kind != SnapshotKind::Checkpoint {
         return Ok(());
     }
@@ -227,7 +227,7 @@ fn refuse_checkpoint(stored: &StoredSnapshot) -> Result<()> {
     Err(Error::new(ErrorKind::Usage, what))
 }
 
-fn globs(include: &[String]) -> Result<Option<GlobSet>> {
+pub(super) fn globs(include: &[String]) -> Result<Option<GlobSet>> {
     if include.is_empty() {
         return Ok(None);
     }
@@ -243,7 +243,7 @@ fn globs(include: &[String]) -> Result<Option<GlobSet>> {
 }
 
 /// The files that the snapshot's stream results in, in stream order.
-fn files_of(stored: &StoredSnapshot, contents: &Contents) -> Result<Vec<TreeFile>> {
+pub(super) fn files_of(stored: &StoredSnapshot, contents: &Contents) -> Result<Vec<TreeFile>> {
     match stored.snapshot.about.format {
         StreamFormat::Mbstream => files_of_mbstream(contents),
         StreamFormat::Sql => container::files(contents),
@@ -367,7 +367,13 @@ impl Window for FileWindow {
     }
 }
 
-fn key_of(file: &TreeFile) -> MemberKey {
+/// Where a file is to be.
+pub(super) fn path_of(file: &TreeFile) -> &[u8] {
+    file.path.as_bytes()
+}
+
+/// The member that a file's bytes come from.
+pub(super) fn key_of(file: &TreeFile) -> MemberKey {
     MemberKey { path: file.member_path.as_bytes().to_vec(), incarnation: file.incarnation.get() }
 }
 
@@ -418,19 +424,16 @@ fn named(path: &Path, cause: Error) -> Error {
 }
 
 /// A piece of the stream.
-enum Piece {
+pub(super) enum Piece {
+    /// These bytes.
     Bytes(Vec<u8>),
     /// This part of a block.
-    Part {
-        block: Block,
-        from: usize,
-        to: usize,
-    },
+    Part { block: Block, from: usize, to: usize },
 }
 
 /// Neighbouring pieces of the stream.
 #[derive(Default)]
-struct StreamWindow {
+pub(super) struct StreamWindow {
     pieces: Vec<Piece>,
     bytes: u64,
 }
@@ -442,7 +445,7 @@ impl Window for StreamWindow {
 }
 
 impl StreamWindow {
-    fn push(&mut self, piece: Piece) {
+    pub(super) fn push(&mut self, piece: Piece) {
         self.bytes += match &piece {
             Piece::Bytes(bytes) => wide(bytes.len()),
             Piece::Part { from, to, .. } => wide(to - from),
@@ -450,28 +453,37 @@ impl StreamWindow {
         self.pieces.push(piece);
     }
 
-    fn send_if_full(&mut self, sender: &mut windows::Sender<StreamWindow>) -> Result<()> {
+    pub(super) fn send_if_full(
+        &mut self,
+        sender: &mut windows::Sender<StreamWindow>,
+    ) -> Result<()> {
         if self.bytes < windows::WINDOW_BYTES {
             return Ok(());
         }
         sender.send(std::mem::take(self))
     }
+
+    /// Hands over what has not been.
+    pub(super) fn send_rest(self, sender: &mut windows::Sender<StreamWindow>) -> Result<()> {
+        if self.pieces.is_empty() { Ok(()) } else { sender.send(self) }
+    }
 }
 
 /// A member whose bytes leave in order, range by range.
-struct Running {
+pub(super) struct Running {
     entries: Entries,
     current: Option<Block>,
 }
 
 impl Running {
     /// A member from its start on.
-    fn new(contents: &Contents, key: MemberKey) -> Result<Running> {
+    pub(super) fn new(contents: &Contents, key: MemberKey) -> Result<Running> {
         Ok(Running { entries: contents.entries(contents.member(&key)?), current: None })
     }
 
-    /// Adds the bytes from `from` to `to` of the member to the window.
-    fn add(
+    /// Adds the bytes from `from` to `to` of the member to the window; nothing before `from` is
+    /// wanted any more.
+    pub(super) fn add(
         &mut self,
         (from, to): (u64, u64),
         window: &mut StreamWindow,
@@ -488,6 +500,9 @@ impl Running {
                 })?,
             };
             self.current = Some(block);
+            if block.at + block.entry.length <= at {
+                continue;
+            }
             let end = (block.at + block.entry.length).min(to);
             let (from, to) = (narrow(at - block.at), narrow(end - block.at));
             window.push(Piece::Part { block, from, to });
@@ -504,7 +519,7 @@ fn plan_plain(contents: &Contents, sender: &mut windows::Sender<StreamWindow>) -
     let mut running = Running { entries: contents.entries(record), current: None };
     let mut window = StreamWindow::default();
     running.add((0, length), &mut window, sender)?;
-    if window.pieces.is_empty() { Ok(()) } else { sender.send(window) }
+    window.send_rest(sender)
 }
 
 fn plan_replay(contents: &Contents, sender: &mut windows::Sender<StreamWindow>) -> Result<()> {
@@ -535,7 +550,7 @@ fn plan_replay(contents: &Contents, sender: &mut windows::Sender<StreamWindow>) 
         Ok(())
     })?;
     replay.finish().map_err(damaged)?;
-    if window.pieces.is_empty() { Ok(()) } else { sender.send(window) }
+    window.send_rest(sender)
 }
 
 fn open_running(contents: &Contents, target: &crate::parse::item::Target<'_>) -> Result<Running> {
@@ -543,7 +558,7 @@ fn open_running(contents: &Contents, target: &crate::parse::item::Target<'_>) ->
     Running::new(contents, MemberKey { path, incarnation: target.incarnation.get() })
 }
 
-fn decode_window(contents: &Contents, window: StreamWindow) -> Result<Vec<u8>> {
+pub(super) fn decode_window(contents: &Contents, window: StreamWindow) -> Result<Vec<u8>> {
     let mut out = vec![0; narrow(window.bytes)];
     let mut at = 0;
     let mut places = Vec::new();

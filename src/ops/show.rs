@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::base::error::Error;
+use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::monitor::Monitor;
 use crate::format::record::Blocks;
@@ -11,6 +13,8 @@ use crate::innodb::FormatKind;
 use crate::innodb::TablespaceFormat;
 use crate::repo::Repository;
 use crate::repo::snapshots::StoredSnapshot;
+
+use super::restore;
 
 /// A member for people.
 #[derive(Debug, Clone)]
@@ -48,6 +52,33 @@ pub fn members(
             closed: record.closed,
         })
     })
+}
+
+/// Calls `each` for every member whose path matches one of the globs, or for all if there are none.
+pub fn matching(
+    repository: &Repository,
+    stored: &StoredSnapshot,
+    wanted: &[String],
+    monitor: &Arc<Monitor>,
+    each: &mut dyn FnMut(MemberLine) -> Result<()>,
+) -> Result<()> {
+    let globs = wanted.join(" or ");
+    let Some(wanted) = restore::globs(wanted)? else {
+        return members(repository, stored, monitor, each);
+    };
+    let mut found = 0_u64;
+    members(repository, stored, monitor, &mut |member| {
+        if !wanted.is_match(&member.path) {
+            return Ok(());
+        }
+        found += 1;
+        each(member)
+    })?;
+    if found == 0 {
+        let what = format!("no file of snapshot {} matches {globs}", stored.id().short());
+        return Err(Error::new(ErrorKind::Usage, what));
+    }
+    Ok(())
 }
 
 fn format_words(record: &MemberRecord) -> String {

@@ -105,9 +105,15 @@ pub struct OpenPack {
     object: ObjectName,
     directory: Directory,
     opener: SectionOpener,
+    run: RunId,
 }
 
 impl OpenPack {
+    /// The run that wrote it.
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
     /// What it holds.
     pub fn directory(&self) -> &Directory {
         &self.directory
@@ -278,7 +284,8 @@ impl Packs {
                 why: "its frames contradict the trailer",
             }));
         }
-        Ok(OpenPack { name: *name, class: trailer.class, object, directory, opener })
+        let run = RunId::new(trailer.run);
+        Ok(OpenPack { name: *name, class: trailer.class, object, directory, opener, run })
     }
 
     /// The secret of a section's run: remembered, from the pack's own copies, or from `runs/`.

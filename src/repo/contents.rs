@@ -57,9 +57,14 @@ impl Contents {
         })
     }
 
+    /// The map of a member.
+    pub fn map(&self, record: MemberRecord) -> MapView {
+        MapView::new(Arc::clone(&self.packs), record, Translation::same())
+    }
+
     /// The entries of a member, in order.
     pub fn entries(&self, record: MemberRecord) -> Entries {
-        let view = MapView::new(Arc::clone(&self.packs), record, Translation::same());
+        let view = self.map(record);
         Entries { view, page: None, leaf: 0, within: 0, block: 0, at: 0 }
     }
 

@@ -7,6 +7,7 @@
 pub mod contents;
 pub mod keys;
 pub mod lineage;
+pub mod notes;
 pub mod snapshots;
 
 use std::sync::Arc;

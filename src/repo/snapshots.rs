@@ -1,6 +1,8 @@
 //! Snapshots as objects: put last, listed by source, opened only if their bytes are what their name
 //! says.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 
 use crate::base::error::Error;
@@ -188,19 +190,21 @@ impl Repository {
         let source =
             source.map(|name| Ok::<_, Error>((name, self.source_id(name)?))).transpose()?;
         let mut newest: Option<StoredSnapshot> = None;
+        let mut settled = HashSet::new();
+        // Names tell source and sequence: of each source, one that counts is enough.
         for name in self.snapshot_names(source.map(|(_, id)| id))?.iter().rev() {
-            let stored = match self.read_snapshot(name) {
-                Ok(stored) if stored.counts_as_latest() => stored,
-                Ok(_) => continue,
-                // Going on to an older one would quietly restore the wrong night.
-                Err(error) => return Err(error),
-            };
+            if settled.contains(&name.source) {
+                continue;
+            }
+            // Going on to an older one if it is damaged would quietly restore the wrong night.
+            let stored = self.read_snapshot(name)?;
+            if !stored.counts_as_latest() {
+                continue;
+            }
+            settled.insert(name.source);
             let time = |stored: &StoredSnapshot| (stored.snapshot.about.time, stored.name.sequence);
             if newest.as_ref().is_none_or(|newest| time(newest) < time(&stored)) {
                 newest = Some(stored);
-            }
-            if source.is_some() {
-                break;
             }
         }
         newest.ok_or_else(|| {

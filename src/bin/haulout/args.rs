@@ -4,12 +4,19 @@
 //! are the business of [`plan`](crate::plan).
 
 pub(crate) mod backup;
+pub(crate) mod cat;
+pub(crate) mod completions;
+pub(crate) mod diff;
 pub(crate) mod init;
 pub(crate) mod key;
+pub(crate) mod ls;
+pub(crate) mod man;
 pub(crate) mod replicate;
 pub(crate) mod restore;
 pub(crate) mod show;
 pub(crate) mod snapshots;
+pub(crate) mod stats;
+pub(crate) mod tag;
 pub(crate) mod values;
 pub(crate) mod verify;
 
@@ -21,12 +28,19 @@ use clap::Parser;
 use clap::Subcommand;
 
 use crate::args::backup::BackupArguments;
+use crate::args::cat::CatArguments;
+use crate::args::completions::CompletionsArguments;
+use crate::args::diff::DiffArguments;
 use crate::args::init::InitArguments;
 use crate::args::key::KeyArguments;
+use crate::args::ls::LsArguments;
+use crate::args::man::ManArguments;
 use crate::args::replicate::ReplicateArguments;
 use crate::args::restore::RestoreArguments;
 use crate::args::show::ShowArguments;
 use crate::args::snapshots::SnapshotsArguments;
+use crate::args::stats::StatsArguments;
+use crate::args::tag::TagArguments;
 use crate::args::verify::VerifyArguments;
 use crate::units::ByteCount;
 
@@ -78,7 +92,7 @@ pub(crate) struct Arguments {
     pub(crate) common: Common,
     /// What is to be done.
     #[command(subcommand)]
-    pub(crate) verb: Verb,
+    pub(crate) command: Command,
 }
 
 /// Options that every command knows, before or after its name.
@@ -149,17 +163,38 @@ pub(crate) struct Common {
     pub(crate) threads: Option<u32>,
 }
 
-/// The commands. Their help texts stand with their arguments.
+/// Any command.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    #[command(flatten)]
+    Verb(Verb),
+    #[command(flatten)]
+    About(About),
+}
+
+/// What is done with a repository. The help texts stand with the arguments.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Init(InitArguments),
     Backup(BackupArguments),
     Snapshots(SnapshotsArguments),
     Show(ShowArguments),
+    Ls(LsArguments),
+    Cat(CatArguments),
+    Diff(DiffArguments),
+    Stats(StatsArguments),
+    Tag(TagArguments),
     Restore(RestoreArguments),
     Verify(VerifyArguments),
     Key(KeyArguments),
     Replicate(ReplicateArguments),
+}
+
+/// What the program says about itself.
+#[derive(Debug, Subcommand)]
+pub(crate) enum About {
+    Completions(CompletionsArguments),
+    Man(ManArguments),
 }
 
 #[cfg(test)]
@@ -215,6 +250,10 @@ mod tests {
             "haulout replicate --to /x --last 0",
             "haulout replicate --to /x --snapshot a --last 1",
             "haulout key export a --no-password --new-password-command b",
+            "haulout diff latest",
+            "haulout cat latest",
+            "haulout tag latest --add ",
+            "haulout completions tcl",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }
@@ -225,7 +264,7 @@ mod tests {
         let typed =
             parse("haulout backup --compression -7 --tag a --tag b -- cat -v --json").unwrap();
         assert!(!typed.common.json);
-        let Verb::Backup(backup) = typed.verb else { panic!("a backup") };
+        let Command::Verb(Verb::Backup(backup)) = typed.command else { panic!("a backup") };
         assert_eq!(backup.command, ["cat", "-v", "--json"]);
         assert_eq!(backup.tags, ["a", "b"]);
         assert_eq!(Some(backup.compression.0), Level::new(-7));
@@ -238,8 +277,10 @@ mod tests {
         for command in grammar.get_subcommands().chain(nested) {
             let name = command.get_name();
             let example = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(example.contains("haulout -r /backup/db "), "{name}");
-            assert!(example.contains(name), "{name}");
+            let is_about = ["completions", "man"].contains(&name);
+            let begins = if is_about { "  haulout " } else { "  haulout -r /backup/db " };
+            assert!(example.contains(begins), "{name}");
+            assert!(example.contains(&format!(" {name}")), "{name}");
         }
     }
 }

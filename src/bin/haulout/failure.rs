@@ -74,6 +74,12 @@ impl Failure {
     }
 }
 
+/// An error and its causes in one line.
+pub(crate) fn chain(error: &Error) -> String {
+    let words = std::iter::once(error.to_string()).chain(causes(error));
+    words.collect::<Vec<_>>().join(": ")
+}
+
 /// The words of an error's causes, the nearest first.
 pub(crate) fn causes(error: &Error) -> Vec<String> {
     let mut causes: Vec<String> = Vec::new();

@@ -8,10 +8,12 @@
 //! | `run/VERB` | which verb of the library does it |
 //! | `report/VERB` | how the outcome is told, as text or JSON |
 //! | `json`, `words`, `text`, `units` | what reports have in common |
+//! | `about` | what the program says about itself: manual pages, completions |
 //! | `hints` | what to do about an error |
 //! | `password`, `prompt` | where secrets come from |
 //! | `signals`, `progress`, `console`, `producer_log` | what happens meanwhile |
 
+mod about;
 mod args;
 mod console;
 mod exit;
@@ -38,6 +40,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::Arguments;
+use crate::args::Command;
 use crate::plan::Plan;
 use crate::report::Report;
 
@@ -47,7 +50,12 @@ fn main() -> ExitCode {
         Ok(typed) => typed,
         Err(refusal) => return report::refusal(&refusal).into(),
     };
-    let report = Report::new(&typed.common, &machine::variable);
-    let done = Plan::new(typed, &machine::surroundings()).and_then(|plan| run::run(plan, &report));
+    let Arguments { common, command } = typed;
+    let report = Report::new(&common, &machine::variable);
+    let done = match command {
+        Command::Verb(verb) => Plan::new(common, verb, &machine::surroundings())
+            .and_then(|plan| run::run(plan, &report)),
+        Command::About(about) => about::tell(&about, &report),
+    };
     done.unwrap_or_else(|failure| report.failure(&failure)).into()
 }

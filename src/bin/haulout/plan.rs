@@ -15,11 +15,12 @@ use std::path::PathBuf;
 
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
+use haulout::ops::tag::TagChange;
 use haulout::store::local::path_of;
 
-use crate::args::Arguments;
 use crate::args::Common;
 use crate::args::Verb;
+use crate::args::cat::CatArguments;
 use crate::failure::Failure;
 use crate::failure::Outcome;
 use crate::password::PasswordSource;
@@ -89,6 +90,16 @@ pub(crate) enum Job {
     Snapshots,
     /// Show a snapshot.
     Show(String),
+    /// List the files of one that match these globs.
+    Ls(String, Vec<String>),
+    /// Write a file of one to standard output.
+    Cat(String, String),
+    /// Compare two.
+    Diff(String, String),
+    /// Tell what is held, or what one added.
+    Stats(Option<String>),
+    /// Change the tags of one.
+    Tag(String, TagChange),
     /// Restore one.
     Restore(RestorePlan),
     /// Verify some, or all.
@@ -100,14 +111,21 @@ pub(crate) enum Job {
 }
 
 impl Plan {
-    /// What `typed` means here.
-    pub(crate) fn new(typed: Arguments, around: &Surroundings<'_>) -> Outcome<Plan> {
-        let Arguments { common, verb } = typed;
+    /// What was typed means here.
+    pub(crate) fn new(common: Common, verb: Verb, around: &Surroundings<'_>) -> Outcome<Plan> {
         let job = match verb {
             Verb::Init(typed) => Job::Init(NewRepository::new(&typed)),
             Verb::Backup(typed) => Job::Backup(BackupPlan::new(typed, around)?),
             Verb::Snapshots(_) => Job::Snapshots,
             Verb::Show(typed) => Job::Show(typed.snapshot),
+            Verb::Ls(typed) => Job::Ls(typed.snapshot, typed.globs),
+            Verb::Cat(typed) => cat(typed, &common)?,
+            Verb::Diff(typed) => Job::Diff(typed.former, typed.later),
+            Verb::Stats(typed) => Job::Stats(typed.snapshot),
+            Verb::Tag(typed) => {
+                let change = TagChange { add: typed.add, remove: typed.remove };
+                Job::Tag(typed.snapshot, change)
+            }
             Verb::Restore(typed) => Job::Restore(RestorePlan::new(typed, &common, around)?),
             Verb::Verify(typed) => Job::Verify(VerifyPlan::new(typed)),
             Verb::Replicate(typed) => Job::Replicate(ReplicatePlan::new(typed, common.memory.0)?),
@@ -124,6 +142,16 @@ impl Plan {
         let recovery_kit = common.recovery_kit;
         Ok(Plan { place, password, recovery_kit, workers, host: around.host.clone(), job })
     }
+}
+
+fn cat(typed: CatArguments, common: &Common) -> Outcome<Job> {
+    if common.json {
+        return Err(Failure::usage(
+            "the file is on standard output, where --json would be",
+            "leave --json out and look at the exit status; haulout ls --json tells about files",
+        ));
+    }
+    Ok(Job::Cat(typed.snapshot, typed.file))
 }
 
 fn place(repo: Option<String>) -> Outcome<PathBuf> {
@@ -159,13 +187,16 @@ pub(crate) mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::args::Arguments;
+    use crate::args::Command;
 
     /// What a line means on a machine.
     pub(crate) fn plan_on(line: &str, stdin: Stream, stdout: Stream) -> Outcome<Plan> {
         let typed = Arguments::try_parse_from(line.split(' ')).unwrap();
+        let Command::Verb(verb) = typed.command else { panic!("a verb") };
         let host = "db1".to_owned();
         let around = Surroundings { variable: &|_| None, host, processors: 8, stdin, stdout };
-        Plan::new(typed, &around)
+        Plan::new(typed.common, verb, &around)
     }
 
     /// What a line means where nothing is a terminal.

@@ -6,13 +6,19 @@
 //!   That does not hold for `restore --stdout`, whose output is the work itself and does not pass
 //!   through here.
 
+pub(crate) mod about;
 pub(crate) mod backup;
+pub(crate) mod diff;
 pub(crate) mod init;
 pub(crate) mod key;
+pub(crate) mod ls;
 pub(crate) mod replicate;
 pub(crate) mod restore;
 pub(crate) mod show;
 pub(crate) mod snapshots;
+mod spool;
+pub(crate) mod stats;
+pub(crate) mod tag;
 pub(crate) mod verify;
 
 use std::ffi::OsString;

@@ -1,13 +1,18 @@
 //! Does what a plan says: opens the repository, calls one verb of the library, hands its report on.
 
 mod backup;
+mod cat;
+mod diff;
 mod init;
 mod key;
 mod kit;
+mod ls;
 mod replicate;
 mod restore;
 mod show;
 mod snapshots;
+mod stats;
+mod tag;
 mod verify;
 
 use std::path::Path;
@@ -19,6 +24,7 @@ use haulout::base::entropy::OsEntropy;
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
+use haulout::base::ids::SnapshotId;
 use haulout::base::monitor::Monitor;
 use haulout::repo::Repository;
 use haulout::repo::snapshots::StoredSnapshot;
@@ -32,6 +38,7 @@ use haulout::store::error::Category;
 use haulout::store::local::LocalStore;
 
 use crate::exit::Exit;
+use crate::failure;
 use crate::failure::Failure;
 use crate::failure::Outcome;
 use crate::password::PasswordSource;
@@ -57,6 +64,11 @@ pub(crate) fn run(plan: Plan, report: &Report) -> Outcome<Exit> {
         Job::Backup(plan) => run.backup(plan),
         Job::Snapshots => run.snapshots(),
         Job::Show(snapshot) => run.show(snapshot),
+        Job::Ls(snapshot, globs) => run.ls(snapshot, globs),
+        Job::Cat(snapshot, file) => run.cat(snapshot, file),
+        Job::Diff(former, later) => run.diff(former, later),
+        Job::Stats(snapshot) => run.stats(snapshot.as_deref()),
+        Job::Tag(snapshot, change) => run.tag(snapshot, change),
         Job::Restore(plan) => run.restore(plan),
         Job::Verify(plan) => run.verify(plan),
         Job::Key(plan) => run.key(plan),
@@ -80,6 +92,21 @@ impl Run<'_> {
     fn progress(&self, activity: Activity) -> Progress {
         let Report { console, clock, .. } = self.report;
         Progress::show(activity, console, &self.monitor, clock)
+    }
+
+    /// Gives snapshots the tags that they have now; the number of notes that can't be read.
+    fn apply_notes(
+        &self,
+        repository: &Repository,
+        about: Option<SnapshotId>,
+        snapshots: &mut [StoredSnapshot],
+    ) -> Result<usize> {
+        let notes = repository.notes(about)?;
+        for error in &notes.damaged {
+            self.report.console.warning(failure::chain(error));
+        }
+        snapshots.iter_mut().for_each(|stored| notes.apply(stored));
+        Ok(notes.damaged.len())
     }
 
     fn store(&self) -> Result<LocalStore> {
@@ -163,6 +190,13 @@ fn open_store(place: &Path) -> Result<LocalStore> {
         }
         store_error(format!("cannot open {shown}"), error)
     })
+}
+
+/// A snapshot with the tags that it has now.
+fn find_tagged(run: &Run<'_>, repository: &Repository, wanted: &str) -> Outcome<StoredSnapshot> {
+    let mut stored = find(repository, wanted)?;
+    run.apply_notes(repository, Some(stored.id()), std::slice::from_mut(&mut stored))?;
+    Ok(stored)
 }
 
 fn entropy() -> Arc<dyn Entropy> {

@@ -5,13 +5,10 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
 use std::io::BufWriter;
-use std::io::Seek;
 use std::io::Write;
 
 use serde::Serialize;
 
-use haulout::base::error::Error;
-use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
 use haulout::format::snapshot::Check;
 use haulout::format::snapshot::Description;
@@ -27,9 +24,10 @@ use crate::json::Pages;
 use crate::moment;
 use crate::report::Format;
 use crate::report::Report;
-use crate::report::in_json;
 use crate::report::print;
 use crate::report::snapshots::Listed;
+use crate::report::spool::Spool;
+use crate::report::spool::before_list;
 use crate::report::unless_gone;
 use crate::text::Canvas;
 use crate::text::Cell;
@@ -79,24 +77,11 @@ impl Report {
     }
 }
 
-/// Members may be many: they wait in a file, so that an error leaves no half a value behind.
+/// Members may be many.
 fn show_json(stored: &StoredSnapshot, members: &mut Members<'_>) -> Result<()> {
-    let spooling = |e| Error::new(ErrorKind::Target, "cannot write a temporary file").because(e);
-    let head = in_json(&Shown::new(stored));
-    let head = head.strip_suffix('}').expect("an object ends in a brace");
-    let mut spool = BufWriter::new(tempfile::tempfile().map_err(spooling)?);
-    write!(spool, "{head},\"members\":[").map_err(spooling)?;
-    let mut comma = "";
-    members(&mut |member| {
-        let text = in_json(&Member::from(&member));
-        let written = write!(spool, "{comma}\n{text}").map_err(spooling);
-        comma = ",";
-        written
-    })?;
-    spool.write_all(b"]}\n").map_err(spooling)?;
-    let mut spool = spool.into_inner().map_err(|e| spooling(e.into_error()))?;
-    spool.rewind().map_err(spooling)?;
-    unless_gone(io::copy(&mut spool, &mut io::stdout().lock()).map(|_| ()))
+    let mut spool = Spool::begin(&before_list(&Shown::new(stored), "members"))?;
+    members(&mut |member| spool.push(&Member::from(&member)))?;
+    spool.print("]}")
 }
 
 /// Of `show`, without the members.
@@ -140,7 +125,7 @@ impl<'r> Shown<'r> {
 
 /// One of the members of `show`.
 #[derive(Debug, Serialize)]
-struct Member<'r> {
+pub(crate) struct Member<'r> {
     path: &'r str,
     incarnation: u32,
     bytes: u64,
@@ -380,7 +365,7 @@ fn all_members_heading(canvas: Canvas) -> String {
 }
 
 /// A line of a list of all members, whose widths can't be known beforehand.
-fn every_member(member: Option<&MemberLine>, canvas: Canvas) -> String {
+pub(crate) fn every_member(member: Option<&MemberLine>, canvas: Canvas) -> String {
     const WIDTHS: [usize; 4] = [8, 11, 7, 26];
     let cells = member.map_or_else(
         || MEMBERS.map(|column| Cell::toned(column.title, Tone::Heading)).to_vec(),

@@ -138,13 +138,14 @@ fn doubt(stored: &StoredSnapshot) -> Option<String> {
 }
 
 /// Standard output without the line buffer that is good for text only.
-fn standard_output() -> Result<BufWriter<File>> {
+pub(super) fn standard_output() -> Result<BufWriter<File>> {
     let out = io::stdout().as_fd().try_clone_to_owned().map_err(not_written)?;
     // A pipe of the default size works as well, only slower; a file is no pipe at all.
     let _size = rustix::pipe::fcntl_setpipe_size(&out, PIPE_BYTES);
     Ok(BufWriter::with_capacity(PIPE_BYTES, File::from(out)))
 }
 
-fn not_written(error: io::Error) -> Error {
+/// Standard output did not take it.
+pub(super) fn not_written(error: io::Error) -> Error {
     Error::new(ErrorKind::Target, "cannot write to standard output").because(error)
 }

@@ -5,13 +5,13 @@ use haulout::ops;
 use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::run::Run;
-use crate::run::find;
+use crate::run::find_tagged;
 
 impl Run<'_> {
     /// Does it.
     pub(super) fn show(&self, wanted: &str) -> Outcome<Exit> {
         let repository = self.repository()?;
-        let stored = find(&repository, wanted)?;
+        let stored = find_tagged(self, &repository, wanted)?;
         let links = ops::chain::links(&repository, &stored)?;
         self.report.show(&stored, &links, &mut |each| {
             ops::show::members(&repository, &stored, &self.monitor, each)

@@ -1,0 +1,24 @@
+//! Of `diff`.
+
+use clap::Args;
+
+const EXAMPLE: &str = "\
+Example:
+  haulout -r /backup/db diff 3fa9c1 shop@latest";
+
+/// Tell in which files, pages and bytes two snapshots differ
+///
+/// Only their maps are compared, no data is read: hashes tell what is the same. Pages are counted
+/// by the blocks they are compared in, 16 KiB or a page, whichever is larger. With -v every file is
+/// listed, otherwise the tables that differ most.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLE)]
+pub(crate) struct DiffArguments {
+    /// The former snapshot: an id, the beginning of one, latest, or SOURCE@latest
+    #[arg(value_name = "A")]
+    pub(crate) former: String,
+
+    /// The later one
+    #[arg(value_name = "B")]
+    pub(crate) later: String,
+}

@@ -1,0 +1,71 @@
+//! What came of `completions` and `man`: texts for other programs.
+
+use serde::Serialize;
+
+use haulout::base::error::Result;
+
+use crate::about::Page;
+use crate::report::Format;
+use crate::report::Report;
+use crate::report::print;
+use crate::report::print_json;
+
+/// Of `completions`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Script {
+    /// For which shell.
+    pub(crate) shell: String,
+    /// What it reads.
+    pub(crate) script: String,
+}
+
+/// Of `man`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Pages<'r> {
+    pages: Vec<Told<'r>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Told<'r> {
+    name: &'r str,
+    text: &'r str,
+}
+
+/// Of `man --to`.
+#[derive(Debug, Serialize)]
+struct Written<'r> {
+    written: &'r [String],
+}
+
+impl<'r> Pages<'r> {
+    /// These.
+    pub(crate) fn of(pages: &'r [Page]) -> Pages<'r> {
+        let told = |page: &'r Page| Told { name: &page.name, text: &page.text };
+        Pages { pages: pages.iter().map(told).collect() }
+    }
+}
+
+impl Report {
+    /// What came of `completions`; the script is the result, however quiet one wants it.
+    pub(crate) fn completions(&self, script: &Script) -> Result<()> {
+        match self.format {
+            Format::Json => print_json(script),
+            Format::Text => print(&script.script),
+        }
+    }
+
+    /// What came of `man`; the same holds.
+    pub(crate) fn pages(&self, pages: &Pages<'_>) -> Result<()> {
+        match self.format {
+            Format::Json => print_json(pages),
+            Format::Text => pages.pages.iter().try_for_each(|page| print(page.text)),
+        }
+    }
+
+    /// What came of `man --to`.
+    pub(crate) fn written(&self, written: &[String]) -> Result<()> {
+        self.result(&Written { written }, || {
+            written.iter().flat_map(|path| [path.as_str(), "\n"]).collect()
+        })
+    }
+}

@@ -1,0 +1,41 @@
+//! What came of `ls`: the files of a snapshot, one a line.
+
+use std::io;
+use std::io::BufWriter;
+use std::io::Write;
+
+use haulout::base::error::Result;
+
+use crate::report::Format;
+use crate::report::Report;
+use crate::report::show::Member;
+use crate::report::show::Members;
+use crate::report::show::every_member;
+use crate::report::spool::Spool;
+use crate::report::unless_gone;
+
+impl Report {
+    /// What came of `ls`; `members` gives one file after the other.
+    pub(crate) fn ls(&self, members: &mut Members<'_>) -> Result<()> {
+        match self.format {
+            Format::Json => {
+                let mut spool = Spool::begin("[")?;
+                members(&mut |member| spool.push(&Member::from(&member)))?;
+                spool.print("]")
+            }
+            Format::Text => {
+                let mut out = BufWriter::new(io::stdout().lock());
+                let heading = every_member(None, self.canvas);
+                let mut headed = false;
+                members(&mut |member| {
+                    if !std::mem::replace(&mut headed, true) {
+                        unless_gone(out.write_all(heading.as_bytes()))?;
+                    }
+                    let line = every_member(Some(&member), self.canvas);
+                    unless_gone(out.write_all(line.as_bytes()))
+                })?;
+                unless_gone(out.flush())
+            }
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Compares two snapshots.
+
+use haulout::ops;
+
+use crate::exit::Exit;
+use crate::failure::Outcome;
+use crate::run::Run;
+use crate::run::find;
+
+impl Run<'_> {
+    /// Does it.
+    pub(super) fn diff(&self, former: &str, later: &str) -> Outcome<Exit> {
+        let repository = self.repository()?;
+        let (former, later) = (find(&repository, former)?, find(&repository, later)?);
+        self.report.diff((&former, &later), &mut |each| {
+            ops::diff::diff(&repository, (&former, &later), &self.monitor, each)
+        })?;
+        Ok(Exit::Done)
+    }
+}

@@ -1,0 +1,30 @@
+//! Lists the files of a snapshot.
+
+use haulout::base::error::ErrorKind;
+use haulout::ops;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::failure::Outcome;
+use crate::run::Run;
+use crate::run::find;
+
+impl Run<'_> {
+    /// Does it.
+    pub(super) fn ls(&self, wanted: &str, globs: &[String]) -> Outcome<Exit> {
+        let repository = self.repository()?;
+        let stored = find(&repository, wanted)?;
+        let listed = self
+            .report
+            .ls(&mut |each| ops::show::matching(&repository, &stored, globs, &self.monitor, each));
+        listed.map_err(|error| {
+            if error.kind() == ErrorKind::Usage {
+                let hint =
+                    format!("quote globs for the shell; haulout ls {wanted} lists all files");
+                return Failure::new(error, hint);
+            }
+            error.into()
+        })?;
+        Ok(Exit::Done)
+    }
+}

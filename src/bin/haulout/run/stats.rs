@@ -1,0 +1,26 @@
+//! Tells what the repository holds, or what one snapshot added.
+
+use haulout::ops;
+
+use crate::exit::Exit;
+use crate::failure::Outcome;
+use crate::run::Run;
+use crate::run::find;
+
+impl Run<'_> {
+    /// Does it.
+    pub(super) fn stats(&self, wanted: Option<&str>) -> Outcome<Exit> {
+        let repository = self.repository()?;
+        if let Some(wanted) = wanted {
+            let stored = find(&repository, wanted)?;
+            self.report.snapshot_stats(&stored, &mut |each| {
+                ops::stats::shares(&repository, &stored, &self.monitor, each)
+            })?;
+            return Ok(Exit::Done);
+        }
+        let held = ops::stats::holdings(&repository)?;
+        let listing = repository.snapshots()?;
+        self.report.stats(&held, &listing)?;
+        Ok(Exit::with(listing.damaged.len()))
+    }
+}

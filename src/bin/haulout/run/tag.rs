@@ -1,0 +1,29 @@
+//! Changes the tags of a snapshot.
+
+use haulout::base::error::ErrorKind;
+use haulout::ops;
+use haulout::ops::tag::TAGS_MAX;
+use haulout::ops::tag::TagChange;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::failure::Outcome;
+use crate::run::Run;
+use crate::run::find;
+
+impl Run<'_> {
+    /// Does it.
+    pub(super) fn tag(&self, wanted: &str, change: &TagChange) -> Outcome<Exit> {
+        let repository = self.repository()?;
+        let stored = find(&repository, wanted)?;
+        let now = self.report.clock.unix_seconds();
+        let report = ops::tag::tag(&repository, &stored, change, now).map_err(|error| {
+            if error.kind() == ErrorKind::Usage {
+                return Failure::new(error, format!("keep at most {TAGS_MAX}: take some off"));
+            }
+            error.into()
+        })?;
+        self.report.tag(&stored, &report)?;
+        Ok(Exit::Done)
+    }
+}

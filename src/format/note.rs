@@ -1,0 +1,122 @@
+//! Notes about a snapshot, which itself never changes (FORMAT.md 9.1).
+//!
+//! A note is a small JSON object: what it is about stands in it, and a reader passes over notes
+//! about what it does not know. So far there are notes about tags.
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::base::error::Malformed;
+
+const ABOUT_TAGS: &str = "tags";
+
+/// Tags that were attached to a snapshot or taken off it.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct TagNote {
+    /// When, seconds since 1970; later than every note that its writer saw.
+    pub time: u64,
+    /// Attached.
+    #[serde(default)]
+    pub add: Vec<String>,
+    /// Taken off, before others are attached.
+    #[serde(default)]
+    pub remove: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Written<'n> {
+    about: &'static str,
+    #[serde(flatten)]
+    note: &'n TagNote,
+}
+
+#[derive(Deserialize)]
+struct About {
+    about: String,
+}
+
+impl TagNote {
+    /// The text of the note.
+    pub fn encode(&self) -> Vec<u8> {
+        let written = Written { about: ABOUT_TAGS, note: self };
+        serde_json::to_vec(&written).expect("strings and numbers can be written")
+    }
+
+    /// Reads the text of a note; `None` if it is about something else.
+    pub fn decode(text: &[u8]) -> Result<Option<TagNote>, Malformed> {
+        let malformed = |_| Malformed { what: "note", why: "is not the JSON of this version" };
+        let About { about } = serde_json::from_slice(text).map_err(malformed)?;
+        if about != ABOUT_TAGS {
+            return Ok(None);
+        }
+        serde_json::from_slice(text).map(Some).map_err(malformed)
+    }
+}
+
+/// What notes make of the tags that a snapshot was written with; `notes` in any order, each with
+/// the name that decides between notes of the same second.
+pub fn effective_tags<N: Ord>(written: &[String], mut notes: Vec<(N, TagNote)>) -> Vec<String> {
+    notes.sort_by(|(name, note), (other_name, other)| {
+        (note.time, name).cmp(&(other.time, other_name))
+    });
+    let mut tags = written.to_vec();
+    for (_, note) in notes {
+        tags.retain(|tag| !note.remove.contains(tag));
+        for tag in note.add {
+            if !tags.contains(&tag) {
+                tags.push(tag);
+            }
+        }
+    }
+    tags
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(words: &str) -> Vec<String> {
+        words.split_whitespace().map(str::to_owned).collect()
+    }
+
+    fn note(time: u64, add: &str, remove: &str) -> TagNote {
+        TagNote { time, add: words(add), remove: words(remove) }
+    }
+
+    #[test]
+    fn a_note_comes_back_and_notes_about_other_things_are_passed_over() {
+        let tags = note(7, "a b", "c");
+        assert_eq!(
+            String::from_utf8(tags.encode()).unwrap(),
+            r#"{"about":"tags","time":7,"add":["a","b"],"remove":["c"]}"#
+        );
+        assert_eq!(TagNote::decode(&tags.encode()), Ok(Some(tags)));
+        assert_eq!(
+            TagNote::decode(br#"{"about":"tags","time":1,"new":[]}"#).unwrap().unwrap().time,
+            1
+        );
+        assert_eq!(TagNote::decode(br#"{"about":"the weather","sun":true}"#), Ok(None));
+        for damaged in [&b""[..], b"{}", b"[]", br#"{"about":"tags"}"#, b"\xff"] {
+            assert!(TagNote::decode(damaged).is_err());
+        }
+    }
+
+    #[test]
+    fn for_each_tag_the_latest_note_decides_in_whatever_order_they_are_listed() {
+        let notes = vec![
+            ("c", note(2, "kept", "night")),
+            ("a", note(1, "night odd", "")),
+            ("b", note(2, "", "kept")),
+        ];
+        let expected = words("week odd kept");
+        assert_eq!(effective_tags(&words("night week"), notes.clone()), expected);
+        let reversed = notes.into_iter().rev().collect();
+        assert_eq!(effective_tags(&words("night week"), reversed), expected);
+    }
+
+    #[test]
+    fn within_a_note_removing_goes_first() {
+        let notes = vec![("a", note(1, "x", "x y"))];
+        assert_eq!(effective_tags(&words("y x"), notes), words("x"));
+    }
+}

@@ -1,0 +1,231 @@
+//! Tells what a repository holds, and what a snapshot's files added to it.
+//!
+//! What the repository holds is one listing; what each night added stands in the snapshots. What a
+//! file added is counted from maps and directories: a block belongs to the night whose run wrote
+//! its pack, and takes its share of the frame that it shares. Map pages of earlier runs are not
+//! read: they name nothing that is new.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::base::error::Error;
+use crate::base::error::Result;
+use crate::base::ids::Class;
+use crate::base::ids::Entry;
+use crate::base::ids::Locator;
+use crate::base::ids::PackIndex;
+use crate::base::limits::MAP_PAGE_ENTRIES;
+use crate::base::monitor::Monitor;
+use crate::base::num::wide;
+use crate::format::directory::FrameKind;
+use crate::format::pack_table::PackTable;
+use crate::format::record::MapRoot;
+use crate::format::record::MemberRecord;
+use crate::map::view::MapView;
+use crate::repo::Repository;
+use crate::repo::contents::Contents;
+use crate::repo::snapshots::StoredSnapshot;
+use crate::repo::store_error;
+
+/// Objects of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Objects {
+    /// How many.
+    pub count: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Objects {
+    fn add(&mut self, bytes: u64) {
+        self.count += 1;
+        self.bytes += bytes;
+    }
+}
+
+/// What a repository holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Holdings {
+    /// Packs of blocks.
+    pub data_packs: Objects,
+    /// Packs of maps, tables and lists, first and second copies.
+    pub meta_packs: Objects,
+    /// Snapshots.
+    pub snapshots: Objects,
+    /// All the rest: keys, runs, records.
+    pub other: Objects,
+}
+
+impl Holdings {
+    /// All of it.
+    pub fn all(&self) -> Objects {
+        let Holdings { data_packs, meta_packs, snapshots, other } = *self;
+        [data_packs, meta_packs, snapshots, other].iter().fold(Objects::default(), |sum, kind| {
+            Objects { count: sum.count + kind.count, bytes: sum.bytes + kind.bytes }
+        })
+    }
+}
+
+/// What a snapshot's run added to the repository for one file of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MemberShare {
+    /// Its path.
+    pub path: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Blocks that this run stored.
+    pub blocks: u64,
+    /// Raw bytes of them.
+    pub raw_bytes: u64,
+    /// Bytes that they take in the repository.
+    pub stored_bytes: u64,
+}
+
+/// Counts the objects of a repository: one listing.
+pub fn holdings(repository: &Repository) -> Result<Holdings> {
+    let mut held = Holdings::default();
+    let (mut packs, mut twins) = (HashMap::new(), HashSet::new());
+    repository
+        .store()
+        .list("", &mut |meta| {
+            let name = meta.name.as_str();
+            match name.split_once('/') {
+                Some(("packs", rest)) => drop(packs.insert(rest.to_owned(), meta.size)),
+                Some(("twins", rest)) => {
+                    twins.insert(rest.to_owned());
+                    held.meta_packs.add(meta.size);
+                }
+                Some(("snapshots", _)) => held.snapshots.add(meta.size),
+                _ => held.other.add(meta.size),
+            }
+        })
+        .map_err(|e| store_error("cannot list the objects", e))?;
+    for (name, bytes) in packs {
+        // Only meta packs have a second copy.
+        let kind = if twins.contains(&name) { &mut held.meta_packs } else { &mut held.data_packs };
+        kind.add(bytes);
+    }
+    Ok(held)
+}
+
+/// Calls `each` for every file of a snapshot with what its run stored for it; returns the bytes of
+/// the maps and lists that it stored besides, both copies.
+pub fn shares(
+    repository: &Repository,
+    stored: &StoredSnapshot,
+    monitor: &Arc<Monitor>,
+    each: &mut dyn FnMut(MemberShare) -> Result<()>,
+) -> Result<u64> {
+    let contents = repository.contents(stored, monitor)?;
+    let own = own_packs(repository, stored, &contents, monitor)?;
+    contents.table().walk(&mut |record| {
+        monitor.check()?;
+        let mut share = MemberShare {
+            path: record.key.display(),
+            bytes: record.length,
+            ..MemberShare::default()
+        };
+        let walk = Walk { own: &own, contents: &contents, map: contents.map(record.clone()) };
+        walk.member(record, &mut share)?;
+        each(share)
+    })?;
+    let table = contents.packs().table();
+    let meta = own.iter().filter(|(_, class)| **class == Class::Meta);
+    Ok(meta.filter_map(|(at, _)| table.get(*at)).map(|record| record.bytes * 2).sum())
+}
+
+/// The packs of the snapshot's own run, and of which class they are.
+fn own_packs(
+    repository: &Repository,
+    stored: &StoredSnapshot,
+    contents: &Contents,
+    monitor: &Arc<Monitor>,
+) -> Result<BTreeMap<PackIndex, Class>> {
+    let known = former_table(repository, stored, monitor)?;
+    let candidates: Vec<_> = {
+        let table = contents.packs().table();
+        let is_new = |name| known.as_ref().is_none_or(|known| known.find(name).is_none());
+        let packs = table.iter().filter(|(_, record)| is_new(&record.name));
+        packs.map(|(at, record)| (at, record.name, record.class)).collect()
+    };
+    let mut own = BTreeMap::new();
+    for (at, name, class) in candidates {
+        // What was taken over from a sibling is new in the table, but not this run's.
+        if contents.packs().open(&name)?.run().to_string() == stored.snapshot.about.run {
+            own.insert(at, class);
+        }
+    }
+    Ok(own)
+}
+
+/// The pack table of the predecessor, if that is there still.
+fn former_table(
+    repository: &Repository,
+    stored: &StoredSnapshot,
+    monitor: &Arc<Monitor>,
+) -> Result<Option<PackTable>> {
+    let Some(predecessor) = &stored.snapshot.about.predecessor else { return Ok(None) };
+    let names = repository.snapshot_names(Some(stored.name.source))?;
+    let Some(name) = names.iter().find(|name| name.id.to_string() == *predecessor) else {
+        return Ok(None);
+    };
+    let former = repository.read_snapshot(name)?;
+    repository.pack_table(&former.snapshot.packs, monitor).map(Some)
+}
+
+struct Walk<'w> {
+    own: &'w BTreeMap<PackIndex, Class>,
+    contents: &'w Contents,
+    map: MapView,
+}
+
+impl Walk<'_> {
+    fn is_own(&self, entry: &Entry) -> bool {
+        entry.storage.locator().is_some_and(|at| self.own.contains_key(&at.pack))
+    }
+
+    fn member(&self, record: &MemberRecord, share: &mut MemberShare) -> Result<()> {
+        match &record.map {
+            MapRoot::Inline(_) => self.page(0, 0, share),
+            MapRoot::Tree { levels, root, .. } if self.is_own(root) => {
+                self.page(levels - 1, 0, share)
+            }
+            MapRoot::Tree { .. } => Ok(()),
+        }
+    }
+
+    fn page(&self, level: u8, number: u64, share: &mut MemberShare) -> Result<()> {
+        let Some(page) = self.map.page(level, number)? else { return Ok(()) };
+        for (at, entry) in page.entries.iter().enumerate() {
+            let Some(place) = entry.storage.locator().filter(|_| self.is_own(entry)) else {
+                continue;
+            };
+            if level > 0 {
+                self.page(level - 1, number * wide(MAP_PAGE_ENTRIES) + wide(at), share)?;
+                continue;
+            }
+            share.blocks += 1;
+            share.raw_bytes += entry.length;
+            share.stored_bytes += self.stored_bytes(place)?;
+        }
+        Ok(())
+    }
+
+    /// The bytes of a delta's record, or a whole block's share of its frame.
+    fn stored_bytes(&self, at: Locator) -> Result<u64> {
+        let place = self.contents.packs().place(at)?;
+        let pack = self.contents.packs().open(&place.pack)?;
+        let (slot, frame, _) = pack.directory().slot(at.entry).ok_or_else(|| {
+            Error::damaged("a map", "it names an entry that its pack does not have")
+        })?;
+        Ok(match frame.kind {
+            FrameKind::Records => slot.record.into(),
+            FrameKind::Whole => {
+                let raw = u64::from(frame.raw).max(1);
+                (u64::from(slot.length) * u64::from(frame.stored)).div_ceil(raw)
+            }
+        })
+    }
+}

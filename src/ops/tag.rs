@@ -1,0 +1,74 @@
+//! Attaches tags to a snapshot and takes them off: a note beside it, because snapshots never
+//! change.
+
+use crate::base::error::Error;
+use crate::base::error::ErrorKind;
+use crate::base::error::Result;
+use crate::repo::Repository;
+use crate::repo::notes::Notes;
+use crate::repo::snapshots::StoredSnapshot;
+
+/// Tags that one snapshot may have.
+pub const TAGS_MAX: usize = 32;
+
+/// Which tags come and go.
+#[derive(Debug, Clone, Default)]
+pub struct TagChange {
+    /// Attached.
+    pub add: Vec<String>,
+    /// Taken off.
+    pub remove: Vec<String>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone)]
+pub struct TagReport {
+    /// The tags now.
+    pub tags: Vec<String>,
+    /// Those of them that are new.
+    pub added: Vec<String>,
+    /// Those that it had before.
+    pub removed: Vec<String>,
+}
+
+/// Changes the tags of a snapshot; writes nothing if they are so already.
+pub fn tag(
+    repository: &Repository,
+    stored: &StoredSnapshot,
+    change: &TagChange,
+    now: u64,
+) -> Result<TagReport> {
+    let notes = repository.notes(Some(stored.id()))?;
+    let before = tags(stored, &notes);
+    let removed: Vec<String> = wanted(&change.remove, |tag| before.contains(tag));
+    let added: Vec<String> = wanted(&change.add, |tag| !before.contains(tag));
+    let mut tags: Vec<String> = before.into_iter().filter(|tag| !removed.contains(tag)).collect();
+    tags.extend(added.iter().cloned());
+    if tags.len() > TAGS_MAX {
+        let id = stored.id().short();
+        let what = format!("snapshot {id} would have {} tags", tags.len());
+        return Err(Error::new(ErrorKind::Usage, what));
+    }
+    if !added.is_empty() || !removed.is_empty() {
+        let note = (added.clone(), removed.clone());
+        repository.note_tags(stored.id(), &notes, note, now)?;
+    }
+    Ok(TagReport { tags, added, removed })
+}
+
+fn tags(stored: &StoredSnapshot, notes: &Notes) -> Vec<String> {
+    let mut stored = stored.clone();
+    notes.apply(&mut stored);
+    stored.snapshot.about.tags
+}
+
+/// Each of `words` once, if it is wanted.
+fn wanted(words: &[String], is_wanted: impl Fn(&String) -> bool) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    for word in words.iter().filter(|word| is_wanted(word)) {
+        if !out.contains(word) {
+            out.push(word.clone());
+        }
+    }
+    out
+}

@@ -1,0 +1,121 @@
+//! Notes about snapshots: tags that were attached or taken off later (FORMAT.md 9.1).
+//!
+//! One listing tells which snapshots have notes; only those are read. A note that can't be read
+//! loses a tag, never a snapshot: it is told, and everything else goes on.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use crate::base::error::Error;
+use crate::base::error::ErrorKind;
+use crate::base::error::Malformed;
+use crate::base::error::Result;
+use crate::base::hex;
+use crate::base::ids::SnapshotId;
+use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
+use crate::format::note::TagNote;
+use crate::format::note::effective_tags;
+use crate::repo::Repository;
+use crate::repo::snapshots::StoredSnapshot;
+use crate::repo::store_error;
+use crate::seal::object::ObjectKind;
+use crate::store::name::ObjectName;
+
+/// The hash of a note's bytes, which decides between notes of the same second.
+type NoteHash = [u8; 32];
+
+/// The notes about snapshots of a repository.
+#[derive(Debug, Default)]
+pub struct Notes {
+    tags: BTreeMap<SnapshotId, Vec<(NoteHash, TagNote)>>,
+    /// Notes that can't be read.
+    pub damaged: Vec<Error>,
+}
+
+fn parse(name: &str) -> Option<(SnapshotId, NoteHash)> {
+    let (id, hash) = name.strip_prefix("notes/")?.split_once('-')?;
+    Some((SnapshotId(hex::decode(id)?), hex::decode(hash)?))
+}
+
+impl Notes {
+    /// Makes the description of a snapshot tell the tags that it has now.
+    pub fn apply(&self, stored: &mut StoredSnapshot) {
+        let Some(notes) = self.tags.get(&stored.id()) else { return };
+        let about = &mut stored.snapshot.about;
+        about.tags = effective_tags(&about.tags, notes.clone());
+    }
+
+    /// The time of the newest note about a snapshot.
+    fn newest(&self, id: SnapshotId) -> Option<u64> {
+        self.tags.get(&id)?.iter().map(|(_, note)| note.time).max()
+    }
+}
+
+impl Repository {
+    /// The notes about one snapshot, or about all.
+    pub fn notes(&self, about: Option<SnapshotId>) -> Result<Notes> {
+        let mut names = Vec::new();
+        let mut add = |name: ObjectName| {
+            let parsed = parse(name.as_str()).filter(|(id, _)| about.is_none_or(|one| one == *id));
+            names.extend(parsed.map(|(id, hash)| (id, hash, name)));
+        };
+        self.store()
+            .list("notes/", &mut |meta| add(meta.name))
+            .map_err(|e| store_error("cannot list the notes", e))?;
+        names.sort_by_key(|(id, hash, _)| (*id, *hash));
+        let mut notes = Notes::default();
+        for (id, hash, name) in names {
+            match self.read_note(id, hash, &name) {
+                Ok(Some(note)) => notes.tags.entry(id).or_default().push((hash, note)),
+                Ok(None) => {}
+                Err(error) => notes.damaged.push(error),
+            }
+        }
+        Ok(notes)
+    }
+
+    fn read_note(
+        &self,
+        id: SnapshotId,
+        hash: NoteHash,
+        name: &ObjectName,
+    ) -> Result<Option<TagNote>> {
+        let bytes = self
+            .store()
+            .get(name, SMALL_OBJECT_BYTES_MAX)
+            .map_err(|e| store_error(format!("cannot read {name}"), e))?;
+        if *blake3::hash(&bytes).as_bytes() != hash {
+            let why = Malformed { what: "note", why: "its bytes do not match its name" };
+            return Err(Error::damaged(name, why));
+        }
+        let text = self
+            .keyring()
+            .open_object(ObjectKind::Note, &id.0, &bytes)
+            .map_err(|e| Error::damaged(name, e))?;
+        TagNote::decode(&text).map_err(|e| Error::damaged(name, e))
+    }
+
+    /// Publishes that tags were attached to a snapshot or taken off it, at `now` or a bit later.
+    pub fn note_tags(
+        &self,
+        id: SnapshotId,
+        known: &Notes,
+        (add, remove): (Vec<String>, Vec<String>),
+        now: u64,
+    ) -> Result<()> {
+        // Whatever the clock says, this note comes after those that its writer has seen.
+        let time = known.newest(id).map_or(now, |newest| now.max(newest.saturating_add(1)));
+        let text = TagNote { time, add, remove }.encode();
+        let sealed = self
+            .keyring()
+            .seal_object(ObjectKind::Note, &id.0, &text, &**self.entropy())
+            .map_err(|e| Error::new(ErrorKind::WrongKey, "cannot seal a note").because(e))?;
+        let hash = blake3::hash(&sealed).to_hex();
+        let name =
+            ObjectName::new(&format!("notes/{id}-{hash}")).expect("hexadecimal is a valid name");
+        self.store()
+            .put(&name, &[Bytes::from(sealed)])
+            .map_err(|e| store_error(format!("cannot store {name}"), e))
+    }
+}
