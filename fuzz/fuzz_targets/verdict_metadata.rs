@@ -4,15 +4,13 @@
 
 use haulout::format::snapshot::Verdict;
 use haulout::parse::PathSeed;
-use haulout::verdict::{
-    Evidence, Exit, Observer, PageFindings, Producer, SharedTables, StreamFaults,
-};
+use haulout::verdict::{Evidence, Exit, Observer, PageFindings, Producer, StreamFaults};
 use haulout_fuzz::{Event, Input, made_stream, walk};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let mut input = Input(data);
-    let (exit, seen, shared) = (input.byte(), input.byte(), input.byte());
+    let (exit, seen) = (input.byte(), input.byte());
     let stream = made_stream(&mut input);
     let mut observer = Observer::new(PathSeed::new([3; 16]));
     let ingested = walk(&stream, &[], |event| match event {
@@ -35,10 +33,6 @@ fuzz_target!(|data: &[u8]| {
         },
         faults: StreamFaults { kept: parsed.faults, count },
         pages: PageFindings::default(),
-        shared_tables: match shared % 2 {
-            0 => SharedTables::Possible,
-            _ => SharedTables::Excluded,
-        },
     });
     let is_good = conclusion.verdict == Verdict::Complete;
     assert!(!is_good || exit % 4 == 0 && seen % 3 == 0 && count == 0);

@@ -17,7 +17,6 @@ use crate::verdict::Evidence;
 use crate::verdict::Exit;
 use crate::verdict::PageFindings;
 use crate::verdict::Producer;
-use crate::verdict::SharedTables;
 use crate::verdict::StreamFaults;
 
 /// Reasons and bad pages that a snapshot carries; more are in its list of findings.
@@ -70,7 +69,6 @@ pub(super) fn judge(streamed: Streamed, collector: &Collector<'_>, counts: &Coun
                 producer: producer(&ending),
                 faults,
                 pages: page_findings(collector, counts),
-                shared_tables: SharedTables::Possible,
             };
             let conclusion = observer.conclude(evidence);
             let kind = kind_of(&conclusion.positions, &increments);
@@ -134,6 +132,7 @@ fn producer(ending: &Ending) -> Producer {
         Fate::Exited(0) => Exit::Succeeded,
         Fate::Exited(code) => Exit::Failed(code),
         Fate::Killed(signal) => Exit::Killed(signal),
+        Fate::Hung => Exit::Hung,
     };
     let last_words = ending.last_words.as_deref();
     let completed_ok_seen = last_words.map(|words| words.trim_end().ends_with("completed OK!"));
@@ -173,6 +172,10 @@ fn judge_plain(ending: &Ending) -> Judged {
         Fate::Killed(signal) => {
             (Verdict::Partial, Some(format!("the producer was killed by signal {signal}")))
         }
+        Fate::Hung => (
+            Verdict::Partial,
+            Some("the producer did not end after its stream had, and was ended".to_owned()),
+        ),
     };
     Judged {
         format: None,

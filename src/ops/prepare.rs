@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
@@ -56,7 +57,7 @@ pub(super) fn start(
     let mut command = vec![program.to_owned(), OsString::from("--prepare")];
     command.push(option("--target-dir=", target));
     command.extend(increment.map(|path| option("--incremental-dir=", path)));
-    let (child, _) = ChildSource::start(&command, log)
+    let (child, _) = ChildSource::start(&command, log, Duration::MAX)
         .map_err(|e| failed(format!("cannot start {}", program.to_string_lossy())).because(e))?;
     Ok(Box::new(child))
 }

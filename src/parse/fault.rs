@@ -62,6 +62,8 @@ pub enum FaultKind {
     Reopened,
     /// A seek in a file of which nothing was sent.
     SeekBeforeData,
+    /// Nothing was written where a seek led.
+    SeekWithoutData,
     /// A file is renamed or removed before it has ended.
     ChangedWhileOpen,
     /// Flag bits that no known writer sets.
@@ -113,6 +115,7 @@ impl fmt::Display for FaultKind {
             }
             Self::Reopened => f.write_str("the file begins again although it had ended"),
             Self::SeekBeforeData => f.write_str("a seek in a file that was not begun"),
+            Self::SeekWithoutData => f.write_str("a seek that nothing follows"),
             Self::ChangedWhileOpen => f.write_str("a rename or removal before the file has ended"),
             Self::UnknownFlags(bits) => write!(f, "unknown flags 0x{bits:02x}"),
             Self::OddPath => f.write_str("the path is oddly spelled"),

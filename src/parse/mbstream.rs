@@ -123,6 +123,8 @@ struct OpenMember {
     incarnation: Incarnation,
     arrived: u64,
     next_offset: u64,
+    /// A seek was the last that came.
+    sought: bool,
 }
 
 /// The payload that the caller is moving.
@@ -295,6 +297,7 @@ impl Parser {
         let payload = Payload { target, flags, extent, at: open.arrived, sparse };
         open.next_offset = payload.next_offset();
         open.arrived = payload.end();
+        open.sought = false;
         if extent.offset != expected {
             self.fault(path, FaultKind::OffsetGap { expected, found: extent.offset });
         }
@@ -310,6 +313,9 @@ impl Parser {
         }
         let open = self.open.get_mut(path.as_bytes()).expect("it was opened above");
         open.next_offset = offset;
+        if std::mem::replace(&mut open.sought, true) {
+            self.fault(path, FaultKind::SeekWithoutData);
+        }
         Item::Seek { target, flags, offset }
     }
 
@@ -332,7 +338,7 @@ impl Parser {
         }
         self.seen.occupy(path);
         let member = self.next_member();
-        let open = OpenMember { member, incarnation, arrived: 0, next_offset: 0 };
+        let open = OpenMember { member, incarnation, arrived: 0, next_offset: 0, sought: false };
         self.open.insert(path.into(), open);
         Target { member, path, incarnation, opens: true }
     }
@@ -340,7 +346,10 @@ impl Parser {
     /// Closes the member of `path`. One that is not open is an empty file, or emptied.
     fn close<'a>(&mut self, path: StreamPath<'a>) -> Target<'a> {
         if let Some(open) = self.open.remove(path.as_bytes()) {
-            let OpenMember { member, incarnation, .. } = open;
+            let OpenMember { member, incarnation, sought, .. } = open;
+            if sought {
+                self.fault(path, FaultKind::SeekWithoutData);
+            }
             return Target { member, path, incarnation, opens: false };
         }
         let incarnation = self.seen.next_incarnation(path);

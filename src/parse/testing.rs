@@ -258,8 +258,9 @@ pub(crate) fn perform(actions: &[Action]) -> Stream {
                 stream.sparse(PATHS[path], offset, &map, &vec![9; narrow(len.into())])
             }
             Action::Seek(path, offset) if open[path].is_some() => {
-                open[path] = Some(offset);
-                stream.seek(PATHS[path], offset)
+                open[path] = Some(offset + 1);
+                let stream = stream.seek(PATHS[path], offset);
+                stream.flagged(flags[path], PATHS[path], offset, b"s")
             }
             Action::Close(path) => {
                 open[path] = None;

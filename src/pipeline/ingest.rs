@@ -587,9 +587,11 @@ impl<'r> Reader<'r> {
         if let Some(stem) = path.strip_suffix(b".delta") {
             return self.delta_check(stem);
         }
-        let system = name.starts_with(b"ibdata");
+        // Compressed backups have these names with further endings.
+        let is_plain = !name.contains(&b'.');
+        let system = name.starts_with(b"ibdata") && is_plain;
         let is_tablespace = [".ibd", ".new"].iter().any(|end| name.ends_with(end.as_bytes()))
-            || name.starts_with(b"undo")
+            || name.starts_with(b"undo") && is_plain
             || system;
         if !is_tablespace {
             return PageCheck::None;

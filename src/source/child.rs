@@ -2,6 +2,9 @@
 //! passed on and its last lines are kept, its exit status is waited for.
 //!
 //! The producer runs in a process group of its own, so that everything it started is ended with it.
+//! One that still runs long after its stream has ended will not end by itself, or not tonight: it
+//! is ended, and what came of it is not called a success.
+//!
 //! Passwords that this program was given in its environment are not handed on.
 
 use std::collections::VecDeque;
@@ -17,8 +20,11 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Child;
 use std::process::ChildStderr;
 use std::process::Command;
+use std::process::ExitStatus;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -31,9 +37,13 @@ use crate::source::Ending;
 use crate::source::Fate;
 use crate::source::Source;
 
+/// A producer is given this long to end once its stream has.
+pub const GRACE: Duration = Duration::from_mins(1);
+
 /// A producer that is asked to end is given this long, in steps.
-const TERM_WAITS: u32 = 20;
-const TERM_WAIT: Duration = Duration::from_millis(100);
+const TERM_WAIT: Duration = Duration::from_secs(2);
+/// Steps in which it is looked whether something has ended: short ones first.
+const STEPS: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(100)];
 /// Lines of standard error that are kept.
 const LINES_KEPT: usize = 20;
 /// Bytes of one line that are kept.
@@ -55,7 +65,10 @@ pub struct ChildSource {
     child: Child,
     /// Closed before the producer is waited for: it may be stuck in writing to it.
     stdout: Option<File>,
-    stderr: Option<JoinHandle<String>>,
+    stderr: Option<JoinHandle<()>>,
+    /// The last lines of its standard error.
+    said: Arc<Mutex<VecDeque<String>>>,
+    grace: Duration,
     killer: Killer,
 }
 
@@ -85,10 +98,12 @@ impl Killer {
 }
 
 impl ChildSource {
-    /// Starts `command`. Its standard error is copied to `log`.
+    /// Starts `command`. Its standard error is copied to `log`; once its stream has ended, it may
+    /// run for `grace`.
     pub fn start(
         command: &[OsString],
         log: Box<dyn Write + Send>,
+        grace: Duration,
     ) -> io::Result<(ChildSource, Killer)> {
         let Some((program, arguments)) = command.split_first() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the command is empty"));
@@ -110,16 +125,67 @@ impl ChildSource {
         let stdout = File::from(OwnedFd::from(stdout));
         super::enlarge(&stdout);
         let stderr = child.stderr.take().expect("its standard error is piped");
-        let stderr = Some(std::thread::spawn(move || pass_on(stderr, log)));
+        let said = Arc::default();
+        let kept = Arc::clone(&said);
+        let stderr = Some(std::thread::spawn(move || pass_on(stderr, log, &kept)));
         let killer = Killer { group, reaped: Arc::default() };
         let stdout = Some(stdout);
-        Ok((ChildSource { child, stdout, stderr, killer: killer.clone() }, killer))
+        let source = ChildSource { child, stdout, stderr, said, grace, killer: killer.clone() };
+        Ok((source, killer))
+    }
+
+    /// Waits for the producer to end, but not for longer than `time`.
+    fn wait_for(&mut self, time: Duration) -> io::Result<Option<ExitStatus>> {
+        let mut status = None;
+        wait_until(time, || {
+            status = self.child.try_wait().transpose();
+            status.is_some()
+        });
+        status.transpose()
+    }
+
+    /// Ends what does not end by itself.
+    fn end(&mut self) -> io::Result<ExitStatus> {
+        self.killer.terminate();
+        // mariabackup blocks SIGTERM, and notices only at its next write that nobody reads.
+        let status = self.wait_for(TERM_WAIT)?;
+        self.killer.kill();
+        match status {
+            Some(status) => Ok(status),
+            None => self.child.wait(),
+        }
+    }
+
+    /// What the producer said last. Something that it left behind may keep its standard error
+    /// open.
+    fn last_words(&mut self) -> Option<String> {
+        let thread = self.stderr.take()?;
+        if !wait_until(self.grace.min(TERM_WAIT), || thread.is_finished()) {
+            self.killer.kill();
+            wait_until(TERM_WAIT, || thread.is_finished());
+        }
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(said.iter().cloned().collect::<Vec<_>>().join("\n"))
     }
 }
 
-/// Copies lines to `log` and gives the last ones back.
-fn pass_on(stderr: ChildStderr, mut log: Box<dyn Write + Send>) -> String {
-    let mut kept: VecDeque<String> = VecDeque::new();
+/// Looks again and again whether `is_so`, for as long as `time`; tells whether it came true.
+fn wait_until(time: Duration, mut is_so: impl FnMut() -> bool) -> bool {
+    let [mut step, step_max] = STEPS;
+    let mut waited = Duration::ZERO;
+    while !is_so() {
+        if waited >= time {
+            return false;
+        }
+        std::thread::sleep(step);
+        waited += step;
+        step = (step * 2).min(step_max);
+    }
+    true
+}
+
+/// Copies lines to `log` and keeps the last ones.
+fn pass_on(stderr: ChildStderr, mut log: Box<dyn Write + Send>, kept: &Mutex<VecDeque<String>>) {
     let mut reader = BufReader::new(stderr);
     loop {
         let mut line = Vec::new();
@@ -134,12 +200,12 @@ fn pass_on(stderr: ChildStderr, mut log: Box<dyn Write + Send>) -> String {
         if text.is_empty() {
             continue;
         }
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.push_back(text.to_owned());
         if kept.len() > LINES_KEPT {
             kept.pop_front();
         }
     }
-    Vec::from(kept).join("\n")
 }
 
 impl Source for ChildSource {
@@ -151,15 +217,26 @@ impl Source for ChildSource {
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<Ending> {
-        let status = self.child.wait()?;
-        self.killer.reaped.store(true, Ordering::Release);
-        let last_words = self.stderr.take().and_then(|thread| thread.join().ok());
-        let fate = match (status.code(), status.signal()) {
-            (Some(code), _) => Fate::Exited(code),
-            (None, Some(signal)) => Fate::Killed(signal),
-            (None, None) => Fate::Exited(-1),
+        // Whatever it still wants to write is not read any more.
+        drop(self.stdout.take());
+        let ended = self.wait_for(self.grace)?;
+        let fate = if let Some(status) = ended {
+            fate(status)
+        } else {
+            self.end()?;
+            Fate::Hung
         };
+        let last_words = self.last_words();
+        self.killer.reaped.store(true, Ordering::Release);
         Ok(Ending { fate, last_words })
+    }
+}
+
+fn fate(status: ExitStatus) -> Fate {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Fate::Exited(code),
+        (None, Some(signal)) => Fate::Killed(signal),
+        (None, None) => Fate::Exited(-1),
     }
 }
 
@@ -169,17 +246,8 @@ impl Drop for ChildSource {
             return;
         }
         drop(self.stdout.take());
-        self.killer.terminate();
-        // mariabackup blocks SIGTERM, and notices only at its next write that nobody reads.
-        for _ in 0..TERM_WAITS {
-            if !matches!(self.child.try_wait(), Ok(None)) {
-                break;
-            }
-            std::thread::sleep(TERM_WAIT);
-        }
-        self.killer.kill();
         // Nothing is left to be told: the run has failed already.
-        let _status = self.child.wait();
+        let _status = self.end();
         self.killer.reaped.store(true, Ordering::Release);
     }
 }
@@ -189,8 +257,12 @@ mod tests {
     use super::*;
 
     fn run(script: &str) -> (Vec<u8>, Ending) {
+        run_with(script, GRACE)
+    }
+
+    fn run_with(script: &str, grace: Duration) -> (Vec<u8>, Ending) {
         let command = ["sh", "-c", script].map(OsString::from);
-        let (source, _) = ChildSource::start(&command, Box::new(io::sink())).unwrap();
+        let (source, _) = ChildSource::start(&command, Box::new(io::sink()), grace).unwrap();
         let mut source: Box<dyn Source> = Box::new(source);
         let mut out = Vec::new();
         let mut buffer = [0; 100];
@@ -224,9 +296,26 @@ mod tests {
     #[test]
     fn a_producer_that_hangs_lets_its_reader_look_up() {
         let command = ["sh", "-c", "sleep 1000"].map(OsString::from);
-        let (mut source, _) = ChildSource::start(&command, Box::new(io::sink())).unwrap();
+        let (mut source, _) = ChildSource::start(&command, Box::new(io::sink()), GRACE).unwrap();
         let error = source.read(&mut [0; 8]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_producer_that_does_not_end_after_its_stream_is_ended() {
+        let brief = Duration::from_millis(200);
+        let (out, ending) = run_with("echo page; exec >&-; echo last >&2; sleep 1000", brief);
+        assert_eq!(out, b"page\n");
+        assert_eq!(ending.fate, Fate::Hung);
+        assert_eq!(ending.last_words.unwrap(), "last");
+    }
+
+    #[test]
+    fn what_a_producer_leaves_behind_does_not_keep_its_end_from_being_seen() {
+        let brief = Duration::from_millis(200);
+        let (_, ending) = run_with("sleep 1000 >&- & echo 'completed OK!' >&2", brief);
+        assert_eq!(ending.fate, Fate::Exited(0));
+        assert_eq!(ending.last_words.unwrap(), "completed OK!");
     }
 
     #[test]
@@ -238,7 +327,7 @@ mod tests {
     fn a_producer_that_ignores_the_wish_and_is_stuck_in_writing_is_ended_all_the_same() {
         let script = "trap '' TERM; while :; do head -c 100000 /dev/zero; done 2>/dev/null";
         let command = ["sh", "-c", script].map(OsString::from);
-        let (source, killer) = ChildSource::start(&command, Box::new(io::sink())).unwrap();
+        let (source, killer) = ChildSource::start(&command, Box::new(io::sink()), GRACE).unwrap();
         drop(source);
         assert!(is_gone(killer.group), "the producer still runs");
     }
@@ -246,7 +335,7 @@ mod tests {
     #[test]
     fn a_dropped_source_ends_its_producer() {
         let command = ["sh", "-c", "sleep 1000"].map(OsString::from);
-        let (source, killer) = ChildSource::start(&command, Box::new(io::sink())).unwrap();
+        let (source, killer) = ChildSource::start(&command, Box::new(io::sink()), GRACE).unwrap();
         drop(source);
         assert!(is_gone(killer.group), "the producer still runs");
     }

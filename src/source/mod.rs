@@ -26,6 +26,8 @@ pub enum Fate {
     Exited(i32),
     /// A signal ended it.
     Killed(i32),
+    /// It still ran long after its stream had ended, and was ended.
+    Hung,
 }
 
 /// How a producer ended, and the last it had to say.

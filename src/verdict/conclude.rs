@@ -8,18 +8,22 @@
 
 use crate::format::snapshot::{Positions, Verdict};
 use crate::innodb::Lsn;
-use crate::innodb::frm::Missing;
+use crate::innodb::frm::{Frm, Missing};
 use crate::innodb::redo::RedoHeader;
 use crate::parse::fault::Fault;
-use crate::parse::path::OwnedPath;
-use crate::verdict::lengths::Short;
+use crate::parse::path::{OwnedPath, StreamPath};
+use crate::verdict::lengths::{Data, DataFault, Short};
 use crate::verdict::metadata::Describing;
 use crate::verdict::observer::{Described, Observer, Redo};
-use crate::verdict::presence::Incremental;
+use crate::verdict::presence::{Defined, Incremental, Table};
 use crate::verdict::reason::{Check, Outcome, Reason, Weight};
+use crate::verdict::shared::SharedTables;
 
 /// Tables that are named as missing something; more are only counted.
 const TABLES_NAMED_MAX: usize = 1_000;
+
+/// Logs of Aria that are named as missing.
+const LOGS_NAMED_MAX: usize = 10;
 
 /// Undo tablespaces that a server may have.
 const UNDO_TABLESPACES_MAX: u64 = 127;
@@ -33,6 +37,8 @@ pub enum Exit {
     Failed(i32),
     /// By a signal.
     Killed(i32),
+    /// Not by itself: it still ran long after its stream had ended.
+    Hung,
     /// It wrote to a pipe that somebody else made.
     Unknown,
 }
@@ -70,16 +76,6 @@ pub struct PageFindings {
     pub newest: Option<(u64, String)>,
 }
 
-/// Whether tables may lie in the system tablespace (`innodb_file_per_table=0`, now or ever).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum SharedTables {
-    /// They may: an InnoDB table without a tablespace of its own is worth a note.
-    #[default]
-    Possible,
-    /// They don't: such a table is lost.
-    Excluded,
-}
-
 /// Everything that is known besides what the observer saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evidence {
@@ -89,8 +85,6 @@ pub struct Evidence {
     pub faults: StreamFaults,
     /// The pages.
     pub pages: PageFindings,
-    /// Where tables may be.
-    pub shared_tables: SharedTables,
 }
 
 /// The verdict, and all that led to it.
@@ -113,13 +107,16 @@ impl Observer {
         judge.check_producer(evidence.producer);
         judge.check_stream(evidence.faults);
         judge.check_describing();
+        judge.check_binlog_position();
         judge.check_order();
         judge.check_redo();
         judge.check_system_files();
+        judge.check_aria_logs();
         judge.check_empty_files();
         judge.check_lengths();
-        judge.check_tables(evidence.shared_tables);
+        judge.check_tables();
         judge.check_renames();
+        judge.check_left_over();
         judge.check_pages(&evidence.pages);
         judge.check_newest_page(evidence.pages.newest);
         judge.check_corrupt_at_source();
@@ -171,6 +168,7 @@ impl<'a> Judge<'a> {
             Exit::Succeeded => None,
             Exit::Failed(code) => Some(Reason::ProducerFailed(code)),
             Exit::Killed(signal) => Some(Reason::ProducerKilled(signal)),
+            Exit::Hung => Some(Reason::ProducerHung),
             Exit::Unknown => Some(Reason::ProducerUnseen),
         };
         let said = match producer.completed_ok_seen {
@@ -241,10 +239,36 @@ impl<'a> Judge<'a> {
         self.settle("describing files", reasons, detail);
     }
 
+    /// Checks that the position that a replica starts from is where it is looked for.
+    fn check_binlog_position(&mut self) {
+        const NAME: &str = "binlog position";
+        let seen = self.seen;
+        let name = Describing::BinlogInfo.name();
+        let reason = match seen.describing.get(&Describing::BinlogInfo) {
+            None if seen.statements.info_has_binlog => Some(Reason::MissingFile(name.into())),
+            None => {
+                self.note(NAME, Outcome::Skipped, "none is stated: no binary log at the source");
+                return;
+            }
+            Some(Described::Wrapped) => {
+                self.note(NAME, Outcome::Unknown, "there, but compressed or encrypted");
+                return;
+            }
+            Some(Described::Read) if seen.statements.binlog_info_is_read => None,
+            Some(Described::Read | Described::TooLong) => {
+                Some(Reason::UnreadableFile { name, lacks: "file and position" })
+            }
+        };
+        let file = seen.statements.positions.binlog_file.as_deref().unwrap_or("not readable");
+        self.settle(NAME, reason.into_iter().collect(), file);
+    }
+
     fn check_order(&mut self) {
         let after = self.seen.after_info.as_ref();
-        let reasons = after.map(|path| Reason::AfterTheEnd(path.to_string()));
-        self.settle("order", reasons.into_iter().collect(), "the info file comes last");
+        let reason = after.map(|path| Reason::AfterTheEnd(path.to_string()));
+        let reasons: Vec<_> = reason.into_iter().collect();
+        let detail = either(&reasons, "the info file is the last", "the info file is not the last");
+        self.settle("order", reasons, detail);
     }
 
     fn check_redo(&mut self) {
@@ -335,24 +359,37 @@ impl<'a> Judge<'a> {
         let named = empty.paths.keys().map(|path| Reason::EmptyFile(path.to_string()));
         let mut reasons: Vec<_> = named.collect();
         reasons.extend((empty.others > 0).then_some(Reason::MoreFiles(empty.others)));
-        let detail = format!("{} that should not be", reasons.len());
+        let found = format!("{} should have bytes", reasons.len());
+        let detail = either(&reasons, "none that should have bytes", &found);
         self.settle("empty files", reasons, detail);
+    }
+
+    /// Checks that Aria can recover its tables.
+    fn check_aria_logs(&mut self) {
+        const NAME: &str = "aria logs";
+        const CONTROL: &str = "aria_log_control";
+        let seen = self.seen;
+        let logs = &seen.aria_logs;
+        if !seen.has_aria {
+            self.note(NAME, Outcome::Skipped, "no table of Aria");
+            return;
+        }
+        let first = logs.first().copied().unwrap_or(1);
+        let last = logs.last().copied().unwrap_or(first);
+        let numbers = (first..=last).filter(|number| !logs.contains(number)).take(LOGS_NAMED_MAX);
+        let mut names: Vec<_> = numbers.map(|number| format!("aria_log.{number:08}")).collect();
+        if !seen.presence.has_top(CONTROL.as_bytes()) {
+            names.push(CONTROL.into());
+        }
+        let reasons = names.into_iter().map(Reason::MissingFile).collect();
+        self.settle(NAME, reasons, format!("{CONTROL}, logs: {}", logs.len()));
     }
 
     /// Checks the files that something in the backup states the length of.
     fn check_lengths(&mut self) {
-        let Observer { short, statements, .. } = self.seen;
-        let began = self.redo_header().map(|header| header.first_lsn().get());
-        let several = statements.system_files.as_ref().is_some_and(|files| files.len() > 1);
-        let is_short = |path: &OwnedPath, short: &Short| match short.stated_at_lsn {
-            // It grew while it was copied, or several files share the count.
-            Some(lsn) => {
-                began.is_some_and(|began| lsn <= began)
-                    && !(several && path.as_bytes().starts_with(b"ibdata"))
-            }
-            None => true,
-        };
-        let named = short.paths.iter().filter(|(path, short)| is_short(path, short));
+        let Observer { short, .. } = self.seen;
+        let is_short = |(path, short): &(&OwnedPath, &Short)| self.is_short(path, short);
+        let named = short.paths.iter().filter(is_short);
         let mut reasons: Vec<_> = named
             .map(|(path, short)| {
                 let Short { length, stated, .. } = *short;
@@ -360,44 +397,110 @@ impl<'a> Judge<'a> {
             })
             .collect();
         reasons.extend((short.others > 0).then_some(Reason::MoreFiles(short.others)));
-        let detail = format!("{} shorter than stated", reasons.len());
+        let found = format!("{} files are shorter than is stated", reasons.len());
+        let detail = either(&reasons, "no file is shorter than is stated", &found);
         self.settle("lengths", reasons, detail);
     }
 
-    fn check_tables(&mut self, shared: SharedTables) {
-        let (mut tables, mut unread, mut others) = (0_u64, 0_u64, 0_u64);
-        let mut reasons = Vec::new();
-        for (table, definition, files) in self.seen.presence.defined_tables() {
-            tables += 1;
-            unread += u64::from(definition.is_none());
-            let missing = definition.map_or(Missing::Nothing, |frm| {
-                frm.missing(|suffix| files.has(suffix, self.incremental))
-            });
-            let reason = match missing {
-                Missing::Certain(suffix) => Some(Reason::MissingTableFile { table, suffix }),
-                Missing::Perhaps(suffix) if shared == SharedTables::Excluded => {
-                    Some(Reason::MissingTableFile { table, suffix })
-                }
-                Missing::Perhaps(suffix) => Some(Reason::PerhapsMissing { table, suffix }),
-                Missing::Nothing if files.lacks_meta() => {
-                    Some(Reason::MissingTableFile { table, suffix: ".meta" })
-                }
-                Missing::Nothing => None,
-            };
-            let Some(reason) = reason else { continue };
-            if reasons.len() < TABLES_NAMED_MAX || reason.weight() > Weight::Note {
-                reasons.push(reason);
-            } else {
-                others += 1;
-            }
+    fn is_short(&self, path: &OwnedPath, short: &Short) -> bool {
+        let Observer { system, statements, .. } = self.seen;
+        let files = statements.system_files.as_ref().map_or(1, Vec::len);
+        if files > 1 && path.as_bytes().starts_with(b"ibdata") {
+            // The first one states what all of them have together.
+            let found = system.paths.values().fold(0, |sum: u64, bytes| sum.saturating_add(*bytes));
+            return found < short.stated;
         }
+        let Some(lsn) = short.stated_at_lsn else { return true };
+        let began = self.redo_header().map(|header| header.first_lsn().get());
+        // A newer page may state what the file grew by while it was opened.
+        began.is_some_and(|began| lsn <= began) || short.ends_with_a_read
+    }
+
+    fn check_tables(&mut self) {
+        let mut found = TablesFound::default();
+        for defined in self.seen.presence.defined_tables() {
+            found.tables += 1;
+            found.unread += u64::from(defined.definition().is_none());
+            self.check_table(defined, &mut found);
+        }
+        let TablesFound { tables, unread, others, mut reasons } = found;
         // The tables come in the order of their hashes, which differs each night.
         reasons.sort_by_key(ToString::to_string);
-        let detail = format!(
-            "{tables} definitions, {} without data, {unread} unreadable",
-            others.saturating_add(u64::try_from(reasons.len()).unwrap_or(u64::MAX))
-        );
+        let lacking = others.saturating_add(u64::try_from(reasons.len()).unwrap_or(u64::MAX));
+        let detail = match lacking {
+            0 => format!("{tables} definitions, each has its files"),
+            lacking => format!("{tables} definitions, {lacking} lack something"),
+        };
+        let detail = match unread {
+            0 => detail,
+            unread => format!("{detail}, {unread} can't be read"),
+        };
         self.settle("tables", reasons, detail);
+    }
+
+    fn check_table(&self, defined: Defined<'_>, found: &mut TablesFound) {
+        let Some(definition) = defined.definition() else { return };
+        let missing = definition.missing(|suffix| defined.table.has(suffix, self.incremental));
+        if let Some((suffix, is_certain)) = self.missing_suffix(missing, defined.table) {
+            let table = defined.name();
+            found.add(if is_certain {
+                Reason::MissingTableFile { table, suffix }
+            } else {
+                Reason::PerhapsMissing { table, suffix }
+            });
+        }
+        if let Some(fault) = defined.table.data_fault() {
+            found.add(data_reason(&defined.name(), fault));
+        }
+        let Frm::Partitioned(engine) = definition else { return };
+        // Without any partition the table may lie in the system tablespace, which was said above.
+        if !defined.table.has("#P#", self.incremental) {
+            return;
+        }
+        for (name, partition) in defined.partitions() {
+            let has = |suffix| partition.is_some_and(|it| it.has(suffix, self.incremental));
+            let missing = match Frm::Table(engine).missing(has) {
+                // The others are there, and one alone is never elsewhere.
+                Missing::Perhaps(suffix) | Missing::Certain(suffix) => Some(suffix),
+                Missing::Nothing => None,
+            };
+            let partition_name = || name.escape_ascii().to_string();
+            if let Some(suffix) = missing {
+                let (table, partition) = (defined.name(), partition_name());
+                found.add(Reason::MissingPartition { table, partition, suffix });
+            }
+            if let Some(fault) = partition.and_then(Table::data_fault) {
+                found
+                    .add(data_reason(&format!("{}#P#{}", defined.name(), partition_name()), fault));
+            }
+        }
+    }
+
+    /// Returns what is missing of a table, and whether it can't be elsewhere.
+    fn missing_suffix(&self, missing: Missing, table: &Table) -> Option<(&'static str, bool)> {
+        match missing {
+            Missing::Certain(suffix) => Some((suffix, true)),
+            Missing::Perhaps(suffix) => Some((suffix, self.seen.shared == SharedTables::Excluded)),
+            Missing::Nothing if table.lacks_meta() => Some((".meta", true)),
+            Missing::Nothing => None,
+        }
+    }
+
+    /// Checks that renames and removals took all files of a table along.
+    fn check_left_over(&mut self) {
+        let seen = self.seen;
+        let mut reasons = Vec::new();
+        for table in &seen.changed {
+            let path = StreamPath::new(table).expect("it is the beginning of a path");
+            if let Some(suffix) = seen.presence.left_over(path) {
+                reasons.push(Reason::LeftOver(format!("{path}{suffix}")));
+            }
+        }
+        let detail = match seen.changed.len() {
+            0 => "no file was renamed or removed meanwhile".to_owned(),
+            tables => format!("files of {tables} tables were renamed or removed meanwhile"),
+        };
+        self.settle("changed tables", reasons, detail);
     }
 
     fn check_renames(&mut self) {
@@ -410,7 +513,8 @@ impl<'a> Judge<'a> {
         });
         let mut reasons: Vec<_> = named.collect();
         reasons.extend((seen.lost.others > 0).then_some(Reason::MoreFiles(seen.lost.others)));
-        let detail = format!("{} of files that never came", reasons.len());
+        let found = format!("{} files never came", reasons.len());
+        let detail = either(&reasons, "every file that was renamed is there", &found);
         self.settle("renames", reasons, detail);
     }
 
@@ -454,6 +558,41 @@ impl<'a> Judge<'a> {
             reasons.push(Reason::CorruptAtSource(format!("something ({described:?})")));
         }
         self.settle(NAME, reasons, "the producer passed corrupt pages on");
+    }
+}
+
+/// Returns what to say of a check that found nothing, or something.
+fn either(reasons: &[Reason], nothing: &str, something: &str) -> String {
+    if reasons.is_empty() { nothing.into() } else { something.into() }
+}
+
+/// What became of the tables.
+#[derive(Debug, Default)]
+struct TablesFound {
+    tables: u64,
+    unread: u64,
+    reasons: Vec<Reason>,
+    /// Notes that are only counted.
+    others: u64,
+}
+
+impl TablesFound {
+    fn add(&mut self, reason: Reason) {
+        if self.reasons.len() < TABLES_NAMED_MAX || reason.weight() > Weight::Note {
+            self.reasons.push(reason);
+        } else {
+            self.others += 1;
+        }
+    }
+}
+
+/// Says what is wrong with the data file of a table or partition.
+fn data_reason(table: &str, (suffix, data, fault): (&'static str, Data, DataFault)) -> Reason {
+    let path = format!("{table}{suffix}");
+    match fault {
+        DataFault::Bytes { stated } => Reason::ShortFile { path, length: data.length, stated },
+        DataFault::Rows { stated } => Reason::FewRows { path, rows: data.line_ends, stated },
+        DataFault::CutLine => Reason::CutRow(path),
     }
 }
 

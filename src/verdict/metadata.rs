@@ -57,7 +57,7 @@ impl Describing {
         match self {
             Self::Checkpoints => "xtrabackup_checkpoints (or mariadb_backup_checkpoints)",
             Self::Info => "xtrabackup_info (or mariadb_backup_info)",
-            Self::BinlogInfo => "xtrabackup_binlog_info",
+            Self::BinlogInfo => "xtrabackup_binlog_info (or mariadb_backup_binlog_info)",
             Self::GaleraInfo => "xtrabackup_galera_info",
             Self::BackupCnf => "backup-my.cnf",
             Self::CorruptedPages => "innodb_corrupted_pages",
@@ -84,6 +84,10 @@ pub(super) struct Statements {
     pub(super) undo_tablespaces: Option<u64>,
     /// Whether only some databases were backed up.
     pub(super) is_selection: bool,
+    /// Whether the info file gives a position in the binary log.
+    pub(super) info_has_binlog: bool,
+    /// Whether the file that is there for it does.
+    pub(super) binlog_info_is_read: bool,
     /// The lines of `innodb_corrupted_pages`.
     pub(super) corrupted_pages: Vec<String>,
 }
@@ -132,9 +136,10 @@ impl Statements {
         };
         match kind {
             Describing::BackupCnf => (self.system_files, self.undo_tablespaces) = (None, None),
-            Describing::Info => self.is_selection = false,
+            Describing::Info => (self.is_selection, self.info_has_binlog) = (false, false),
+            Describing::BinlogInfo => self.binlog_info_is_read = false,
             Describing::CorruptedPages => self.corrupted_pages.clear(),
-            Describing::Checkpoints | Describing::BinlogInfo | Describing::GaleraInfo => {}
+            Describing::Checkpoints | Describing::GaleraInfo => {}
         }
     }
 
@@ -181,6 +186,7 @@ impl Statements {
     /// but the position goes before it.
     fn read_binlog_pos(&mut self, value: &[u8]) {
         let mut quoted = value.split(|byte| *byte == b'\'').skip(1).step_by(2);
+        self.info_has_binlog = quoted.clone().next().is_some_and(|file| !file.is_empty());
         let positions = &mut self.positions;
         if positions.binlog_file.is_none() {
             positions.binlog_file = quoted.next().and_then(text);
@@ -197,6 +203,8 @@ impl Statements {
         positions.binlog_file = fields.next().and_then(text);
         positions.binlog_position = fields.next().and_then(number);
         positions.gtid = fields.next().and_then(text);
+        let (file, position) = (&positions.binlog_file, positions.binlog_position);
+        self.binlog_info_is_read = file.is_some() && position.is_some();
     }
 
     /// Reads `uuid:seqno`, which newer versions follow with more.

@@ -32,14 +32,16 @@ mod conclude;
 mod lengths;
 mod metadata;
 mod observer;
+mod partitions;
 mod presence;
 mod reason;
+mod shared;
 
 #[cfg(test)]
 mod tests;
 
 pub use crate::verdict::conclude::{
-    Conclusion, Evidence, Exit, PageFindings, Producer, SharedTables, StreamFaults,
+    Conclusion, Evidence, Exit, PageFindings, Producer, StreamFaults,
 };
 pub use crate::verdict::observer::{Interest, Observer};
 pub use crate::verdict::reason::{Check, Outcome, Reason, Weight};

@@ -4,8 +4,9 @@
 //! at their beginning; the observer asks for those bytes and for no others ([`Interest`]).
 //!
 //! Invariants:
-//! - memory: at most 64 KiB for each of six describing files, 512 bytes or less for each open file
-//!   beside, what `presence` needs, and at most [`NAMED_MAX`] paths of each kind of trouble;
+//! - memory: at most 64 KiB for each of six describing files, 1 MiB for an open list of partitions,
+//!   512 bytes or less for each open file beside, what `presence` needs, and at most [`NAMED_MAX`]
+//!   paths of each kind of trouble;
 //! - what is known of a path is what the *last* file of that path held, as it is with a restore.
 //!
 //! What it does not do: judge. It also does not see whether payload was intact; the parser's faults
@@ -17,11 +18,13 @@ use crate::innodb::redo::REDO_HEADER_BYTES;
 use crate::parse::item::{Item, MemberNo, Target};
 use crate::parse::path::{OwnedPath, PathSeed, StreamPath};
 use crate::verdict::lengths::{
-    INDEX_HEAD_BYTES, Paired, Pairs, Short, TABLESPACE_HEAD_BYTES, short_tablespace,
+    Data, INDEX_HEAD_BYTES, Short, Stated, TABLESPACE_HEAD_BYTES, short_index, short_tablespace,
 };
 use crate::verdict::metadata::{Describing, Statements, unwrap_name};
-use crate::verdict::presence::Presence;
-use std::collections::BTreeMap;
+use crate::verdict::partitions::{PARTITIONS_BYTES_MAX, partition_names};
+use crate::verdict::presence::{Learnt, Presence, table_of};
+use crate::verdict::shared::{SharedScan, SharedTables};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// Bytes of a describing file that are looked at.
@@ -34,14 +37,34 @@ const RENAMED_BYTES_MAX: usize = 512;
 /// stream looks at all of them.
 const NAMED_MAX: usize = 200;
 
-/// What files end in that are never empty on a server.
-const NEVER_EMPTY: [&[u8]; 12] = [
-    b".ibd", b".frm", b".MAI", b".MYI", b".CSM", b".par", b".TRG", b".TRN", b".isl", b".opt",
-    b".delta", b".meta",
+/// Tables of which files were renamed or removed that are remembered.
+const CHANGED_MAX: usize = 10_000;
+
+/// Logs of Aria that are remembered; a server has a few.
+const ARIA_LOGS_MAX: usize = 10_000;
+
+/// What files end in that are never empty on a server. (A MERGE table of no tables has an empty
+/// `.MRG`, and is of no use.)
+const NEVER_EMPTY: [&[u8]; 16] = [
+    b".ibd", b".frm", b".MAI", b".MYI", b".CSM", b".MRG", b".par", b".TRG", b".TRN", b".isl",
+    b".opt", b".delta", b".meta", b".new", b".ren", b".del",
 ];
 
 /// What files at the top level begin with that are never empty.
-const NEVER_EMPTY_TOP: [&[u8]; 4] = [b"ibdata", b"undo", b"ib_logfile", b"aria_log"];
+const NEVER_EMPTY_TOP: [&[u8]; 9] = [
+    b"ibdata",
+    b"undo",
+    b"ib_logfile",
+    b"aria_log",
+    b"xtrabackup_slave_info",
+    b"mariadb_backup_slave_info",
+    b"xtrabackup_galera_info",
+    b"mariadb_backup_galera_info",
+    b"donor_galera_info",
+];
+
+/// What the names of Aria's logs begin with, before their number.
+const ARIA_LOG: &[u8] = b"aria_log.";
 
 /// Which bytes of a payload the observer wants to see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,7 +87,15 @@ pub struct Observer {
     pub(super) short: Named<Short>,
     /// Targets of renames whose source never came, with that source.
     pub(super) lost: Named<OwnedPath>,
-    pairs: Pairs,
+    /// Tables of which a file was renamed or removed.
+    pub(super) changed: BTreeSet<Vec<u8>>,
+    /// Files of the system tablespace, with their lengths.
+    pub(super) system: Named<u64>,
+    pub(super) shared: SharedTables,
+    /// Numbers of the logs of Aria.
+    pub(super) aria_logs: BTreeSet<u32>,
+    /// Whether there are tables of Aria.
+    pub(super) has_aria: bool,
     /// What came after the file that is written last.
     pub(super) after_info: Option<OwnedPath>,
 }
@@ -101,6 +132,14 @@ pub(super) struct Named<T> {
 struct OpenFile {
     length: u64,
     capture: Option<Capture>,
+    scan: Option<Scan>,
+}
+
+/// What is found out about all bytes of a file.
+#[derive(Debug)]
+enum Scan {
+    Lines(Data),
+    Shared(Box<SharedScan>),
 }
 
 /// The bytes of a file that is looked at.
@@ -118,9 +157,15 @@ enum Role {
     Renamed,
     Redo,
     Tablespace,
+    /// A tablespace that tables may share.
+    System,
+    Partitions,
     Index,
     /// Only its length matters.
     Data,
+    /// Its length and its lines matter.
+    Csv,
+    AriaLog(u32),
 }
 
 impl fmt::Debug for Capture {
@@ -142,7 +187,12 @@ impl Observer {
             empty: Named::new(),
             short: Named::new(),
             lost: Named::new(),
-            pairs: Pairs::new(seed),
+            changed: BTreeSet::new(),
+            system: Named::new(),
+            // Until a system tablespace was seen whole, nothing is excluded.
+            shared: SharedTables::Possible,
+            aria_logs: BTreeSet::new(),
+            has_aria: false,
             after_info: None,
         }
     }
@@ -157,7 +207,8 @@ impl Observer {
                     return Interest::default();
                 };
                 open.length = payload.end();
-                let until = open.capture.as_ref().map_or(0, |capture| wide(capture.until));
+                let captured = open.capture.as_ref().map_or(0, |capture| wide(capture.until));
+                let until = open.scan.as_ref().map_or(captured, |_| u64::MAX);
                 Interest { until }
             }
             Item::Seek { target, .. } => {
@@ -184,8 +235,13 @@ impl Observer {
 
     /// Takes bytes of a member from position `at` on; what was not asked for is ignored.
     pub fn bytes(&mut self, member: MemberNo, at: u64, bytes: &[u8]) {
-        let open = self.open.get_mut(&member);
-        let Some(capture) = open.and_then(|open| open.capture.as_mut()) else { return };
+        let Some(open) = self.open.get_mut(&member) else { return };
+        match &mut open.scan {
+            Some(Scan::Lines(data)) => data.see_lines(bytes),
+            Some(Scan::Shared(scan)) => scan.see(at, bytes),
+            None => {}
+        }
+        let Some(capture) = &mut open.capture else { return };
         if at == wide(capture.bytes.len()) {
             let room = capture.until - capture.bytes.len();
             let wanted = bytes.get(..room).unwrap_or(bytes);
@@ -197,68 +253,70 @@ impl Observer {
         if !target.opens {
             return;
         }
-        let capture = Role::of(target.path).map(|role| {
+        let role = Role::of(target.path);
+        let capture = role.map(|role| {
             let until = role.bytes_wanted();
             Capture { role, until, bytes: Vec::new() }
         });
+        let (_, is_wrapped) = unwrap_name(target.path.file_name());
+        let scan = role.filter(|_| !is_wrapped).and_then(Role::scan);
         if let Some(Capture { role: Role::Describing(kind), .. }) = capture {
             self.describing.remove(&kind);
             self.statements.forget(kind);
         }
-        self.open.insert(target.member, OpenFile { length: 0, capture });
+        self.open.insert(target.member, OpenFile { length: 0, capture, scan });
     }
 
     fn close(&mut self, path: StreamPath<'_>, file: OpenFile) {
-        let OpenFile { length, capture } = file;
+        let length = file.length;
         self.empty.set(path, (length == 0 && is_never_empty(path)).then_some(()));
-        let definition = capture
-            .and_then(|Capture { role, bytes, .. }| self.close_captured(path, role, length, bytes));
-        self.presence.add(path, definition);
+        let learnt = self.close_captured(path, file);
+        self.presence.add(path, learnt);
     }
 
-    /// Looks at a file that has ended; returns what it defines, if it defines a table.
-    fn close_captured(
-        &mut self,
-        path: StreamPath<'_>,
-        role: Role,
-        length: u64,
-        bytes: Vec<u8>,
-    ) -> Option<Frm> {
+    /// Looks at a file that has ended; returns what it tells of its table.
+    fn close_captured(&mut self, path: StreamPath<'_>, file: OpenFile) -> Learnt {
+        let OpenFile { length, capture, scan } = file;
+        let Some(Capture { role, bytes, .. }) = capture else { return Learnt::Nothing };
+        let bytes = bytes.as_slice();
         let (_, is_wrapped) = unwrap_name(path.file_name());
         match role {
-            Role::Describing(kind) => self.describe(kind, path, length, &bytes),
+            Role::Describing(kind) => self.describe(kind, path, length, bytes),
             Role::Redo => {
                 let is_opaque = path.file_name() != b"ib_logfile0";
-                self.redo = Some(Redo { head: bytes, length, is_opaque });
+                self.redo = Some(Redo { head: bytes.to_vec(), length, is_opaque });
             }
-            Role::Definition | Role::Renamed | Role::Tablespace | Role::Index | Role::Data
-                if is_wrapped => {}
-            Role::Definition => return Some(Frm::parse(&bytes)),
-            Role::Renamed => self.note_renamed(&bytes),
-            Role::Tablespace => self.short.set(path, short_tablespace(&bytes, length)),
+            Role::AriaLog(number) if self.aria_logs.len() < ARIA_LOGS_MAX => {
+                self.aria_logs.insert(number);
+            }
+            Role::AriaLog(_) => {}
+            _ if is_wrapped => {}
+            Role::Definition => return Learnt::Definition(Frm::parse(bytes)),
+            Role::Partitions => {
+                let is_whole = length == wide(bytes.len());
+                return Learnt::Partitions(partition_names(bytes).filter(|_| is_whole));
+            }
+            Role::Renamed => self.note_renamed(bytes),
+            Role::Tablespace => self.short.set(path, short_tablespace(bytes, length)),
+            Role::System => {
+                self.short.set(path, short_tablespace(bytes, length));
+                self.system.set(path, Some(length));
+                if let Some(Scan::Shared(scan)) = scan {
+                    self.shared = scan.finish(length);
+                }
+            }
             Role::Index => {
-                let paired = self.pairs.add_index(path, &bytes);
-                self.note_pair(path, paired);
+                self.short.set(path, short_index(bytes, length));
+                self.has_aria |= path.file_name().ends_with(b".MAI");
+                return Learnt::Stated(Stated::parse(bytes));
             }
-            Role::Data => {
-                let paired = self.pairs.add_data(path, length);
-                self.note_pair(path, paired);
+            Role::Data => return Learnt::Data(Data { length, ..Data::default() }),
+            Role::Csv => {
+                let Some(Scan::Lines(seen)) = scan else { return Learnt::Nothing };
+                return Learnt::Data(Data { length, ..seen });
             }
         }
-        None
-    }
-
-    /// Notes whether the data file of a table is short; `path` is either of its files.
-    fn note_pair(&mut self, path: StreamPath<'_>, paired: Paired) {
-        let short = match paired {
-            Paired::Waiting => return,
-            Paired::Fits => None,
-            Paired::Short(short) => Some(short),
-        };
-        let mut data = path.as_bytes().to_vec();
-        *data.last_mut().expect("a path is not empty") = b'D';
-        let data = StreamPath::new(&data).expect("it differs in a letter");
-        self.short.set(data, short);
+        Learnt::Nothing
     }
 
     fn describe(&mut self, kind: Describing, path: StreamPath<'_>, length: u64, bytes: &[u8]) {
@@ -289,6 +347,7 @@ impl Observer {
         self.forget_describing(to);
         self.empty.rename(from, to);
         self.short.rename(from, to);
+        self.note_changed(from);
         if !self.presence.rename(from, to) {
             // A lost file that is renamed once more is missing under its last name.
             let origin = self.lost.paths.remove(from.as_bytes());
@@ -298,10 +357,17 @@ impl Observer {
 
     fn remove(&mut self, path: StreamPath<'_>) {
         self.forget_describing(path);
+        self.note_changed(path);
         self.presence.remove(path);
         self.empty.remove(path);
         self.short.remove(path);
         self.lost.remove(path);
+    }
+
+    fn note_changed(&mut self, path: StreamPath<'_>) {
+        if let Some(table) = table_of(path).filter(|_| self.changed.len() < CHANGED_MAX) {
+            self.changed.insert(table);
+        }
     }
 
     fn forget_describing(&mut self, path: StreamPath<'_>) {
@@ -311,8 +377,18 @@ impl Observer {
                 self.statements.forget(kind);
             }
             Some(Role::Redo) => self.redo = None,
+            Some(Role::System) => self.shared = SharedTables::Possible,
+            Some(Role::AriaLog(number)) => {
+                self.aria_logs.remove(&number);
+            }
             Some(
-                Role::Definition | Role::Renamed | Role::Tablespace | Role::Index | Role::Data,
+                Role::Definition
+                | Role::Renamed
+                | Role::Tablespace
+                | Role::Partitions
+                | Role::Index
+                | Role::Data
+                | Role::Csv,
             )
             | None => {}
         }
@@ -346,27 +422,50 @@ impl Role {
             return match name.rsplit(|byte| *byte == b'.').next() {
                 Some(b"frm") => Some(Self::Definition),
                 Some(b"ren") => Some(Self::Renamed),
-                Some(b"ibd") => Some(Self::Tablespace),
-                Some(b"MAI" | b"MYI") => Some(Self::Index),
+                Some(b"ibd" | b"new") => Some(Self::Tablespace),
+                Some(b"par") => Some(Self::Partitions),
+                Some(b"MAI" | b"MYI" | b"CSM") => Some(Self::Index),
                 Some(b"MAD" | b"MYD") => Some(Self::Data),
+                Some(b"CSV") => Some(Self::Csv),
                 _ => None,
             };
         }
         match name {
             b"ib_logfile0" | b"xtrabackup_logfile" => Some(Self::Redo),
-            name if name.starts_with(b"ibdata") || name.starts_with(b"undo") => {
-                // Increments have `ibdata1.delta` instead.
-                (!name.contains(&b'.')).then_some(Self::Tablespace)
+            // Increments have `ibdata1.delta` instead.
+            name if name.starts_with(b"ibdata") && !name.contains(&b'.') => Some(Self::System),
+            name if name.starts_with(b"undo") && !name.contains(&b'.') => Some(Self::Tablespace),
+            name if name.starts_with(ARIA_LOG) => {
+                let number = std::str::from_utf8(name.get(ARIA_LOG.len()..)?).ok()?;
+                number.parse().ok().map(Self::AriaLog)
             }
             _ => Describing::of(name).map(Self::Describing),
         }
     }
 
+    /// What has to be found out about all bytes of such a file.
+    fn scan(self) -> Option<Scan> {
+        match self {
+            Self::Csv => Some(Scan::Lines(Data::default())),
+            Self::System => Some(Scan::Shared(Box::new(SharedScan::new()))),
+            Self::Describing(_)
+            | Self::Definition
+            | Self::Renamed
+            | Self::Redo
+            | Self::Tablespace
+            | Self::Partitions
+            | Self::Index
+            | Self::Data
+            | Self::AriaLog(_) => None,
+        }
+    }
+
     fn bytes_wanted(self) -> usize {
         match self {
-            Self::Tablespace => TABLESPACE_HEAD_BYTES,
+            Self::Tablespace | Self::System => TABLESPACE_HEAD_BYTES,
+            Self::Partitions => PARTITIONS_BYTES_MAX,
             Self::Index => INDEX_HEAD_BYTES,
-            Self::Data => 0,
+            Self::Data | Self::Csv | Self::AriaLog(_) => 0,
             Self::Describing(_) => DESCRIBING_BYTES_MAX,
             Self::Definition => FRM_BYTES_MIN,
             Self::Renamed => RENAMED_BYTES_MAX,

@@ -2,39 +2,49 @@
 //!
 //! To notice a lost data file every table's definition is held against the files that came, once
 //! the last rename is known. 200,000 tables are ordinary and 5 million must work, so that no path
-//! is kept: a table is a 64-bit hash and a bit for each of its files, 40 to 80 bytes with its name,
-//! which is kept for messages, of tables only that have a definition.
+//! is kept: a table is a 64-bit hash and a bit for each of its files, 60 to 100 bytes with its
+//! name, which is kept for messages, of tables only that have a definition. What a file tells of
+//! another one (lengths, partitions) is kept beside, for the few kinds that do.
 //!
 //! Invariants:
-//! - the state follows the stream: what is renamed or removed is not at the old place any more;
+//! - the state follows the stream: what is renamed or removed is not at the old place any more, and
+//!   of a path that came twice the last file counts;
 //! - removing a directory or the partitions of a table takes constant time.
 //!
-//! What it does not do: tell single partitions apart once a glob removed them all; know any file
-//! but those of tables and those at the top level.
+//! What it does not do: judge; know any file but those of tables and those at the top level.
 
 use crate::base::num::index;
 use crate::innodb::frm::Frm;
 use crate::parse::path::{HashedAlready, PathSeed, StreamPath};
+use crate::verdict::lengths::{Data, DataFault, Stated};
 use crate::verdict::metadata::unwrap_name;
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasherDefault;
 
 /// What the name of a table's file ends in, with the bit that stands for it.
-const SUFFIXES: [(&str, u16); 13] = [
+const SUFFIXES: [(&str, u32); 17] = [
     (".frm", Files::FRM),
     (".ibd", Files::IBD),
-    (".new", Files::NEW),
-    (".par", 1 << 3),
-    (".MAI", 1 << 4),
-    (".MAD", 1 << 5),
-    (".MYI", 1 << 6),
-    (".MYD", 1 << 7),
-    (".CSV", 1 << 8),
-    (".CSM", 1 << 9),
+    (".new", 1 << 2),
+    (".par", Files::PAR),
+    (".MAI", Files::MAI),
+    (".MAD", Files::MAD),
+    (".MYI", Files::MYI),
+    (".MYD", Files::MYD),
+    (".CSV", Files::CSV),
+    (".CSM", Files::CSM),
     (".MRG", 1 << 10),
     (".ARZ", 1 << 11),
     (".ARM", 1 << 12),
+    (".TRG", 1 << 16),
+    (".TRN", 1 << 17),
+    (".isl", 1 << 18),
+    (".opt", 1 << 19),
 ];
+
+/// Files without which a definition is nothing, and that are nothing without it. A tablespace may
+/// be: those of full-text indexes have no definition.
+const OF_A_DEFINITION: [&str; 8] = [".MAI", ".MAD", ".MYI", ".MYD", ".CSV", ".CSM", ".par", ".MRG"];
 
 /// What stands between a table and the name of a partition.
 const PARTITION_MARKS: [&[u8]; 2] = [b"#P#", b"#p#"];
@@ -55,29 +65,64 @@ pub(super) struct Presence {
 }
 
 /// A table, or a partition of one.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Table {
     files: Files,
     partitions: u32,
+    /// Counts how often all partitions were removed; those of another count are gone.
+    generation: u32,
     definition: Option<Frm>,
     name_at: u32,
     name_len: u16,
+    details: Option<Box<Details>>,
+}
+
+/// What the files of a table say about each other.
+#[derive(Debug, Clone, Default)]
+struct Details {
+    stated: Option<Stated>,
+    data: Option<Data>,
+    /// Names, each with a zero behind it.
+    partitions: Option<Box<[u8]>>,
+}
+
+/// What was learnt from a file of a table.
+#[derive(Debug, Clone)]
+pub(super) enum Learnt {
+    Nothing,
+    /// From a `.frm` file.
+    Definition(Frm),
+    /// From a `.par` file; `None` if it can't be read.
+    Partitions(Option<Box<[u8]>>),
+    /// From an index file or the description of a CSV table.
+    Stated(Option<Stated>),
+    /// From a data file.
+    Data(Data),
 }
 
 /// A set of a table's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Files(u16);
+struct Files(u32);
 
 impl Files {
-    const FRM: u16 = 1 << 0;
-    const IBD: u16 = 1 << 1;
-    const NEW: u16 = 1 << 2;
+    const FRM: u32 = 1 << 0;
+    const IBD: u32 = 1 << 1;
+    const PAR: u32 = 1 << 3;
+    const MAI: u32 = 1 << 4;
+    const MAD: u32 = 1 << 5;
+    const MYI: u32 = 1 << 6;
+    const MYD: u32 = 1 << 7;
+    const CSV: u32 = 1 << 8;
+    const CSM: u32 = 1 << 9;
     /// The changed pages of an incremental backup.
-    const DELTA: u16 = 1 << 13;
+    const DELTA: u32 = 1 << 13;
     /// What they belong to.
-    const META: u16 = 1 << 14;
+    const META: u32 = 1 << 14;
     /// The tablespace is there under its former name and will be renamed.
-    const RENAMED: u16 = 1 << 15;
+    const RENAMED: u32 = 1 << 15;
+
+    const STATING: u32 = Self::MAI | Self::MYI | Self::CSM;
+    const DATA: u32 = Self::MAD | Self::MYD | Self::CSV;
 }
 
 /// A table's file, taken apart.
@@ -87,7 +132,16 @@ struct TableFile<'a> {
     stem: &'a [u8],
     /// The table, if the stem is a partition.
     whole: Option<&'a [u8]>,
-    bit: u16,
+    bit: u32,
+}
+
+/// A table that has a definition.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Defined<'a> {
+    presence: &'a Presence,
+    directory: &'a Hashed<Table>,
+    /// The table.
+    pub(super) table: &'a Table,
 }
 
 impl Presence {
@@ -95,37 +149,38 @@ impl Presence {
         Self { seed, directories: Hashed::default(), top: HashSet::default(), names: Vec::new() }
     }
 
-    /// Notes that a file has arrived whole. `definition` is what a `.frm` file defines.
-    pub(super) fn add(&mut self, path: StreamPath<'_>, definition: Option<Frm>) {
+    /// Notes that a file has arrived whole, and what was learnt from it.
+    pub(super) fn add(&mut self, path: StreamPath<'_>, learnt: Learnt) {
         if path.parent().is_empty() {
             self.top.insert(self.seed.hash(path.file_name()));
             self.top.insert(self.seed.hash(unwrap_name(path.file_name()).0));
         }
         let Some(file) = TableFile::of(path) else { return };
         self.set(file);
-        if file.bit == Files::FRM {
-            let (name_at, name_len) = self.keep_name(file);
-            let table = self.table_mut(file.directory, file.stem);
+        let name = (file.bit == Files::FRM).then(|| self.keep_name(file));
+        let table = self.table_mut(file.directory, file.stem);
+        if let Some((name_at, name_len)) = name {
             (table.name_at, table.name_len) = (name_at, name_len);
-            table.definition = definition;
         }
+        table.forget(file.bit);
+        table.learn(learnt);
     }
 
     /// Notes that a tablespace will have the name `path` once the backup is prepared.
     pub(super) fn add_renamed(&mut self, path: StreamPath<'_>) {
         let (directory, stem) = (path.parent(), path.file_name());
-        self.table_mut(directory, stem).files.0 |= Files::RENAMED;
+        let whole = whole_of(stem);
+        self.set(TableFile { directory, stem, whole, bit: Files::RENAMED });
     }
 
     /// Moves what is at `from`, if anything is; tells whether.
     pub(super) fn rename(&mut self, from: StreamPath<'_>, to: StreamPath<'_>) -> bool {
         if self.has(from) == Some(true) {
-            let definition = TableFile::of(from).and_then(|file| {
-                self.directories.get(&self.seed.hash(file.directory))?.get(&self.hash(file))
-            });
-            let definition = definition.and_then(|table| table.definition);
+            let file = TableFile::of(from);
+            let table = file.map(|file| (file, self.table_mut(file.directory, file.stem)));
+            let learnt = table.map_or(Learnt::Nothing, |(file, table)| table.learnt(file.bit));
             self.remove_file(from);
-            self.add(to, definition);
+            self.add(to, learnt);
             return true;
         }
         let Some(tables) = self.directories.remove(&self.seed.hash(from.as_bytes())) else {
@@ -142,7 +197,9 @@ impl Presence {
         let name = path.file_name();
         let Some(stem_end) = partition_mark(name).filter(|_| name.contains(&b'*')) else { return };
         let stem = name.get(..stem_end).unwrap_or_default();
-        self.table_mut(path.parent(), stem).partitions = 0;
+        let table = self.table_mut(path.parent(), stem);
+        table.partitions = 0;
+        table.generation = table.generation.wrapping_add(1);
     }
 
     /// Tells whether a file is there; `None` for one of a kind that is not tracked.
@@ -152,8 +209,11 @@ impl Presence {
         }
         let file = TableFile::of(path)?;
         let tables = self.directories.get(&self.seed.hash(file.directory));
-        let table = tables.and_then(|tables| tables.get(&self.hash(file)));
-        Some(table.is_some_and(|table| table.files.0 & file.bit != 0))
+        let find = |stem| tables.and_then(|tables| tables.get(&self.seed.hash(stem)));
+        let generation = file.whole.and_then(find).map_or(0, |table| table.generation);
+        Some(find(file.stem).is_some_and(|table| {
+            table.files.0 & file.bit != 0 && (file.whole.is_none() || table.is_of(generation))
+        }))
     }
 
     /// Tells whether a file of that name is at the top level, wrapped or not.
@@ -161,15 +221,29 @@ impl Presence {
         self.top.contains(&self.seed.hash(name))
     }
 
-    /// Iterates over the tables with a definition: name, definition, files.
-    pub(super) fn defined_tables(&self) -> impl Iterator<Item = (String, Option<Frm>, Table)> {
-        let tables = self.directories.values().flat_map(HashMap::values);
-        let defined = tables.filter(|table| table.files.0 & Files::FRM != 0);
-        defined.map(|table| (self.name(table), table.definition, *table))
+    /// Iterates over the tables with a definition.
+    pub(super) fn defined_tables(&self) -> impl Iterator<Item = Defined<'_>> {
+        let tables = self.directories.values().flat_map(|directory| {
+            directory.values().map(|table| Defined { presence: self, directory, table })
+        });
+        tables.filter(|defined| defined.table.files.0 & Files::FRM != 0)
+    }
+
+    /// Returns what a file of the table ends in that is nothing without the definition, if the
+    /// definition is not there.
+    pub(super) fn left_over(&self, table: StreamPath<'_>) -> Option<&'static str> {
+        let tables = self.directories.get(&self.seed.hash(table.parent()))?;
+        let table = tables.get(&self.seed.hash(table.file_name()))?;
+        let has = |suffix: &&str| table.has(suffix, Incremental::No);
+        OF_A_DEFINITION.into_iter().find(|suffix| !has(&".frm") && has(suffix))
     }
 
     fn set(&mut self, file: TableFile<'_>) {
+        let generation = file.whole.map(|whole| self.table_mut(file.directory, whole).generation);
         let table = self.table_mut(file.directory, file.stem);
+        if let Some(generation) = generation.filter(|generation| !table.is_of(*generation)) {
+            *table = Table { generation, ..Table::default() };
+        }
         let is_new = table.files.0 & file.bit == 0;
         table.files.0 |= file.bit;
         if let Some(whole) = file.whole.filter(|_| is_new) {
@@ -178,22 +252,19 @@ impl Presence {
     }
 
     fn remove_file(&mut self, path: StreamPath<'_>) {
+        let was_there = self.has(path) == Some(true);
         if path.parent().is_empty() {
             self.top.remove(&self.seed.hash(path.file_name()));
             self.top.remove(&self.seed.hash(unwrap_name(path.file_name()).0));
         }
         let Some(file) = TableFile::of(path) else { return };
         let table = self.table_mut(file.directory, file.stem);
-        let was_there = table.files.0 & file.bit != 0;
         table.files.0 &= !file.bit;
+        table.forget(file.bit);
         if let Some(whole) = file.whole.filter(|_| was_there) {
             let whole = self.table_mut(file.directory, whole);
             whole.partitions = whole.partitions.saturating_sub(1);
         }
-    }
-
-    fn hash(&self, file: TableFile<'_>) -> u64 {
-        self.seed.hash(file.stem)
     }
 
     fn table_mut(&mut self, directory: &[u8], stem: &[u8]) -> &mut Table {
@@ -211,10 +282,37 @@ impl Presence {
         (at, u16::try_from(name.len()).expect("a path has less than 512 bytes"))
     }
 
-    fn name(&self, table: &Table) -> String {
+    fn name(&self, table: &Table) -> &[u8] {
         let from = index(table.name_at);
-        let name = self.names.get(from..from + usize::from(table.name_len)).unwrap_or_default();
-        name.escape_ascii().to_string()
+        self.names.get(from..from + usize::from(table.name_len)).unwrap_or_default()
+    }
+}
+
+impl<'a> Defined<'a> {
+    /// Returns database and table.
+    pub(super) fn name(self) -> String {
+        self.presence.name(self.table).escape_ascii().to_string()
+    }
+
+    /// Returns what the definition says, if it could be read.
+    pub(super) fn definition(self) -> Option<Frm> {
+        self.table.definition
+    }
+
+    /// Iterates over the partitions that are listed, with what is there of each.
+    pub(super) fn partitions(self) -> impl Iterator<Item = (&'a [u8], Option<&'a Table>)> {
+        let Self { presence, directory, table } = self;
+        let stem = presence.name(table).rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        let listed = table.details.as_ref().and_then(|details| details.partitions.as_deref());
+        let names = listed.unwrap_or_default().split(|byte| *byte == 0);
+        // Behind the last zero there is nothing.
+        let names = names.filter(|name| !name.is_empty());
+        names.map(move |name| {
+            let found = PARTITION_MARKS
+                .iter()
+                .find_map(|mark| directory.get(&presence.seed.hash(&[stem, *mark, name].concat())));
+            (name, found.filter(|partition| partition.is_of(table.generation)))
+        })
     }
 }
 
@@ -235,6 +333,60 @@ impl Table {
     /// Tells whether the table has changed pages, but not what they belong to.
     pub(super) fn lacks_meta(&self) -> bool {
         self.files.0 & Files::DELTA != 0 && self.files.0 & Files::META == 0
+    }
+
+    /// Returns what is wrong with the data file, with its length and what its name ends in.
+    pub(super) fn data_fault(&self) -> Option<(&'static str, Data, DataFault)> {
+        let details = self.details.as_ref()?;
+        let data = details.data?;
+        let fault = details.stated?.fault(data)?;
+        let of_data = |(_, bit): &&(&str, u32)| self.files.0 & Files::DATA & bit != 0;
+        let (suffix, _) = SUFFIXES.iter().find(of_data)?;
+        Some((suffix, data, fault))
+    }
+
+    fn is_of(&self, generation: u32) -> bool {
+        self.generation == generation
+    }
+
+    fn learn(&mut self, learnt: Learnt) {
+        match learnt {
+            Learnt::Nothing => {}
+            Learnt::Definition(definition) => self.definition = Some(definition),
+            Learnt::Partitions(names) => self.details.get_or_insert_default().partitions = names,
+            Learnt::Stated(stated) => self.details.get_or_insert_default().stated = stated,
+            Learnt::Data(data) => self.details.get_or_insert_default().data = Some(data),
+        }
+    }
+
+    /// Returns what was learnt from the file of that bit.
+    fn learnt(&self, bit: u32) -> Learnt {
+        let details = self.details.as_deref();
+        match bit {
+            Files::FRM => self.definition.map_or(Learnt::Nothing, Learnt::Definition),
+            Files::PAR => Learnt::Partitions(details.and_then(|it| it.partitions.clone())),
+            bit if bit & Files::STATING != 0 => {
+                Learnt::Stated(details.and_then(|details| details.stated))
+            }
+            bit if bit & Files::DATA != 0 => {
+                details.and_then(|details| details.data).map_or(Learnt::Nothing, Learnt::Data)
+            }
+            _ => Learnt::Nothing,
+        }
+    }
+
+    /// Forgets what was learnt from the file of that bit.
+    fn forget(&mut self, bit: u32) {
+        if bit == Files::FRM {
+            self.definition = None;
+        }
+        let Some(details) = &mut self.details else { return };
+        match bit {
+            Files::PAR => details.partitions = None,
+            bit if bit & Files::STATING != 0 => details.stated = None,
+            bit if bit & Files::DATA != 0 => details.data = None,
+            _ => {}
+        }
     }
 }
 
@@ -259,9 +411,20 @@ impl<'a> TableFile<'a> {
         let (stem, suffix) = name.split_at(dot);
         let (_, bit) = SUFFIXES.iter().find(|(known, _)| known.as_bytes() == suffix)?;
         let is_table = !directory.is_empty() && !stem.starts_with(b"#sql");
-        let whole = partition_mark(stem).and_then(|at| stem.get(..at));
+        let whole = whole_of(stem);
         is_table.then_some(Self { directory, stem, whole, bit: special.unwrap_or(*bit) })
     }
+}
+
+/// Returns the table of which this is a partition.
+fn whole_of(stem: &[u8]) -> Option<&[u8]> {
+    partition_mark(stem).and_then(|at| stem.get(..at))
+}
+
+/// Returns database and table, if the path is that of a table's file and not of a partition's.
+pub(super) fn table_of(path: StreamPath<'_>) -> Option<Vec<u8>> {
+    let file = TableFile::of(path).filter(|file| file.whole.is_none())?;
+    Some([file.directory, b"/", file.stem].concat())
 }
 
 fn partition_mark(name: &[u8]) -> Option<usize> {
@@ -280,18 +443,19 @@ mod tests {
     fn with(names: &[&str]) -> Presence {
         let mut presence = Presence::new(PathSeed::new([1; 16]));
         for name in names {
-            presence.add(path(name), None);
+            presence.add(path(name), Learnt::Nothing);
         }
         presence
     }
 
-    fn only(presence: &Presence) -> Table {
-        presence.defined_tables().next().unwrap().2
+    fn only(presence: &Presence) -> &Table {
+        presence.defined_tables().next().unwrap().table
     }
 
     #[test]
     fn files_are_found_by_suffix_and_under_wrappers() {
-        let table = only(&with(&["a/t.frm", "a/t.ibd.qp", "a/u.MAD"]));
+        let presence = with(&["a/t.frm", "a/t.ibd.qp", "a/u.MAD"]);
+        let table = only(&presence);
         assert!(table.has(".ibd", Incremental::No) && !table.has(".MAD", Incremental::No));
         let presence = with(&["ibdata1", "undo001.delta", "ib_logfile0.qp"]);
         assert!(presence.has_top(b"ibdata1") && presence.has_top(b"ib_logfile0"));
@@ -300,9 +464,11 @@ mod tests {
 
     #[test]
     fn changed_pages_stand_for_a_tablespace_in_an_increment_only() {
-        let table = only(&with(&["a/t.frm", "a/t.ibd.delta", "a/t.ibd.meta"]));
+        let presence = with(&["a/t.frm", "a/t.ibd.delta", "a/t.ibd.meta"]);
+        let table = only(&presence);
         assert!(table.has(".ibd", Incremental::Yes) && !table.has(".ibd", Incremental::No));
-        let table = only(&with(&["a/t.frm", "a/t.ibd.delta"]));
+        let presence = with(&["a/t.frm", "a/t.ibd.delta"]);
+        let table = only(&presence);
         assert!(table.lacks_meta() && !table.has(".ibd", Incremental::Yes));
     }
 
@@ -331,6 +497,55 @@ mod tests {
         assert_eq!(presence.has(path("c/u.MAD")), Some(true));
         presence.remove(path("c"));
         assert_eq!(presence.has(path("c/u.MAD")), Some(false));
-        assert_eq!(presence.has(path("a/db.opt")), None, "not tracked");
+        assert_eq!(presence.has(path("a/x.txt")), None, "not tracked");
+    }
+
+    #[test]
+    fn a_listed_partition_is_there_under_the_tables_last_name_until_all_are_removed() {
+        let mut presence = with(&["a/t.frm", "a/t#P#p0.MYD", "a/t#P#p1.MYD"]);
+        let list = |names: &[u8]| Learnt::Partitions(Some(names.into()));
+        presence.add(path("a/t.par"), list(b"p0\0p1\0p2\0"));
+        let found = |presence: &Presence| {
+            let defined = presence.defined_tables().next().unwrap();
+            let is_there = |(_, table): (&[u8], Option<&Table>)| {
+                table.is_some_and(|table| table.has(".MYD", Incremental::No))
+            };
+            defined.partitions().map(is_there).collect::<Vec<_>>()
+        };
+        assert_eq!(found(&presence), [true, true, false]);
+        for suffix in [".frm", ".par", "#P#p0.MYD"] {
+            let (from, to) = (format!("a/t{suffix}"), format!("a/u{suffix}"));
+            assert!(presence.rename(path(&from), path(&to)), "{suffix}");
+        }
+        assert_eq!(found(&presence), [true, false, false]);
+        presence.remove(path("a/u#P#*"));
+        assert_eq!(found(&presence), [false, false, false]);
+        assert_eq!(presence.has(path("a/u#P#p0.MYD")), Some(false));
+        presence.add(path("a/u#P#p2.MYD"), Learnt::Nothing);
+        assert_eq!(found(&presence), [false, false, true]);
+    }
+
+    #[test]
+    fn lengths_follow_their_files() {
+        let mut presence = with(&["a/t.frm"]);
+        presence.add(path("a/t.MYI"), Learnt::Stated(Some(Stated::Bytes(5))));
+        let data = |length| Learnt::Data(Data { length, ..Data::default() });
+        presence.add(path("a/t.MYD"), data(5));
+        assert!(only(&presence).data_fault().is_none());
+        presence.add(path("a/t.MYD"), data(0));
+        assert!(only(&presence).data_fault().is_some(), "the last version counts");
+        for suffix in [".frm", ".MYI", ".MYD"] {
+            let (from, to) = (format!("a/t{suffix}"), format!("b/u{suffix}"));
+            presence.rename(path(&from), path(&to));
+        }
+        let (suffix, data, fault) = only(&presence).data_fault().unwrap();
+        assert_eq!((suffix, data.length), (".MYD", 0));
+        assert_eq!(fault, DataFault::Bytes { stated: 5 });
+        presence.remove(path("b/u.MYD"));
+        assert!(only(&presence).data_fault().is_none());
+        let table = StreamPath::new(b"b/u").unwrap();
+        assert_eq!(presence.left_over(table), None);
+        presence.remove(path("b/u.frm"));
+        assert_eq!(presence.left_over(table), Some(".MYI"));
     }
 }

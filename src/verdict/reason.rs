@@ -31,6 +31,8 @@ pub enum Reason {
     ProducerFailed(i32),
     /// The producer was killed by this signal.
     ProducerKilled(i32),
+    /// The producer did not end.
+    ProducerHung,
     /// The producer's exit status is not known.
     ProducerUnseen,
     /// The producer's messages do not end in `completed OK!`.
@@ -80,6 +82,17 @@ pub enum Reason {
         /// What the file's name ends in.
         suffix: &'static str,
     },
+    /// A partition of a table is listed and its data file is not there.
+    MissingPartition {
+        /// Database and table.
+        table: String,
+        /// The partition, as file names spell it.
+        partition: String,
+        /// What the file's name ends in.
+        suffix: &'static str,
+    },
+    /// A file is there without the definition that was renamed or removed.
+    LeftOver(String),
     /// A file that is never empty is.
     EmptyFile(String),
     /// A file was renamed that is not in the stream.
@@ -106,6 +119,17 @@ pub enum Reason {
         /// Bytes that there should be at least.
         stated: u64,
     },
+    /// A CSV file has fewer rows than were counted.
+    FewRows {
+        /// The file.
+        path: String,
+        /// Rows that arrived.
+        rows: u64,
+        /// Rows that there should be at least.
+        stated: u64,
+    },
+    /// A CSV file ends in the middle of a row.
+    CutRow(String),
     /// A page was changed after the redo log ended.
     FutureLsn {
         /// The page.
@@ -132,6 +156,7 @@ impl Reason {
             | Self::MoreFaults(_)
             | Self::ProducerFailed(_)
             | Self::ProducerKilled(_)
+            | Self::ProducerHung
             | Self::NotCompletedOk
             | Self::MissingFile(_)
             | Self::UnreadableFile { .. }
@@ -141,10 +166,14 @@ impl Reason {
             | Self::RedoStart { .. }
             | Self::RedoHead(_)
             | Self::MissingTableFile { .. }
+            | Self::MissingPartition { .. }
+            | Self::LeftOver(_)
             | Self::EmptyFile(_)
             | Self::LostRename { .. }
             | Self::MoreFiles(_)
             | Self::ShortFile { .. }
+            | Self::FewRows { .. }
+            | Self::CutRow(_)
             | Self::FutureLsn { .. } => Weight::Partial,
         }
     }
@@ -157,6 +186,10 @@ impl Reason {
             }
             Self::ProducerFailed(_) | Self::ProducerKilled(_) | Self::NotCompletedOk => {
                 "its last messages say why, run it again once that is mended"
+            }
+            Self::ProducerHung => {
+                "its last messages say what it waits for, see what else runs on the server, then \
+                 run it again; --grace gives it longer"
             }
             Self::ProducerUnseen => "let haulout start mariabackup to see how it ends",
             Self::MessagesUnseen => "let haulout read the producer's messages",
@@ -172,7 +205,9 @@ impl Reason {
             Self::RedoStart { .. } | Self::RedoHead(_) => {
                 "the backup can't be prepared, run it again"
             }
-            Self::MissingTableFile { .. } | Self::LostRename { .. } => {
+            Self::MissingTableFile { .. }
+            | Self::MissingPartition { .. }
+            | Self::LostRename { .. } => {
                 "the table is not restorable from this backup, most likely it was renamed while it \
                  was copied, run the backup again"
             }
@@ -183,7 +218,15 @@ impl Reason {
             Self::CorruptPage(_) | Self::MoreCorruptPages(_) | Self::CorruptAtSource(_) => {
                 "run CHECK TABLE at the source and keep the last complete backup until then"
             }
+            Self::LeftOver(_) => {
+                "the stream lost a part of that change, run the backup again when no table is \
+                 being altered"
+            }
             Self::ShortFile { .. } => "the stream lost the file's end, run the backup again",
+            Self::FewRows { .. } | Self::CutRow(_) => {
+                "the stream lost the file's end, run the backup again; if it says so again, run \
+                 CHECK TABLE at the source"
+            }
             Self::FutureLsn { .. } => "pages and log are not of one backup, run it again",
             Self::Selection => "a restore has only the selected databases",
         }
@@ -195,6 +238,9 @@ impl Reason {
             Self::MoreFaults(count) => write!(f, "{count} more faults in the stream"),
             Self::ProducerFailed(code) => write!(f, "the producer ended with status {code}"),
             Self::ProducerKilled(signal) => write!(f, "the producer was killed by signal {signal}"),
+            Self::ProducerHung => {
+                f.write_str("the producer still ran long after its stream had ended, and was ended")
+            }
             Self::ProducerUnseen => f.write_str("the producer's exit status is not known"),
             Self::NotCompletedOk => f.write_str("the producer did not say 'completed OK!'"),
             Self::MessagesUnseen => f.write_str("nobody saw whether the producer completed"),
@@ -214,6 +260,16 @@ impl Reason {
             Self::MissingTableFile { table, suffix } | Self::PerhapsMissing { table, suffix } => {
                 write!(f, "table '{table}' is defined but has no {suffix} file in the stream")
             }
+            Self::MissingPartition { table, partition, suffix } => {
+                write!(
+                    f,
+                    "partition '{partition}' of table '{table}' has no {suffix} file in the "
+                )?;
+                f.write_str("stream")
+            }
+            Self::LeftOver(path) => {
+                write!(f, "'{path}' is there, but its table was renamed or removed meanwhile")
+            }
             Self::EmptyFile(path) => write!(f, "'{path}' has no bytes"),
             Self::LostRename { from, to } => {
                 write!(f, "'{from}' was renamed to '{to}', neither is in the stream")
@@ -225,6 +281,10 @@ impl Reason {
             Self::ShortFile { path, length, stated } => {
                 write!(f, "'{path}' has {length} bytes, it should have at least {stated}")
             }
+            Self::FewRows { path, rows, stated } => {
+                write!(f, "'{path}' has {rows} rows, it should have at least {stated}")
+            }
+            Self::CutRow(path) => write!(f, "'{path}' ends in the middle of a row"),
             Self::FutureLsn { page, lsn, last_lsn } => {
                 write!(f, "{page} has LSN {lsn}, but the redo log ends at {last_lsn}")
             }

@@ -8,6 +8,7 @@ use crate::parse::item::Item;
 use crate::parse::path::PathSeed;
 use crate::parse::testing::{Stream, ingest};
 use crate::parse::{Parser, Step, StreamEnd};
+use crate::verdict::partitions::partition_list;
 
 /// Parses and observes a stream as the pipeline does.
 fn conclude(stream: &[u8], change: impl FnOnce(&mut Evidence)) -> Conclusion {
@@ -46,7 +47,6 @@ fn conclude(stream: &[u8], change: impl FnOnce(&mut Evidence)) -> Conclusion {
             newest: Some((70, "ibdata1, page 3".into())),
             ..PageFindings::default()
         },
-        shared_tables: SharedTables::Possible,
     };
     change(&mut evidence);
     observer.conclude(evidence)
@@ -73,6 +73,7 @@ fn expect_complete(stream: Stream) {
 
 const INNODB: u8 = 12;
 const MYISAM: u8 = 9;
+const CSV: u8 = 17;
 const ARIA: u8 = 42;
 const PARTITIONED: u8 = 20;
 
@@ -100,28 +101,65 @@ const CHECKPOINTS: &[u8] =
 const CNF: &[u8] = b"[mysqld]\ninnodb_data_file_path=ibdata1:12M:autoextend\n\
     innodb_page_size=16384\ninnodb_undo_tablespaces=1\n";
 const INFO: &[u8] = b"tool_command = --password=hunter2\ntool_version = 10.11.19-MariaDB\n\
-    server_version = 10.11.19-MariaDB\nend_time = 2026-11-20 17:31:06\n";
+    server_version = 10.11.19-MariaDB\nend_time = 2026-11-20 17:31:06\n\
+    binlog_pos = filename 'bin.7', position '330', GTID of the last change '0-1-5'\n";
+
+/// The head of an index file of MyISAM or Aria whose data file has so many bytes.
+#[expect(clippy::big_endian_bytes, reason = "MyISAM and Aria are big-endian")]
+fn index(kind: u8, data_bytes: u64) -> Vec<u8> {
+    let mut head = vec![0; 200];
+    head[..3].copy_from_slice(&[0xfe, 0xfe, kind]);
+    let at = if kind == 7 { 68 } else { 97 };
+    head[at..at + 8].copy_from_slice(&data_bytes.to_be_bytes());
+    head
+}
+
+/// The description of a CSV table of two rows.
+fn two_rows() -> Vec<u8> {
+    let mut description = vec![0; 35];
+    description[..3].copy_from_slice(&[0xfe, 1, 2]);
+    description
+}
+
+/// The first page of a tablespace of two pages, changed at that LSN.
+#[expect(clippy::big_endian_bytes, reason = "InnoDB is big-endian")]
+fn tablespace(lsn: u64) -> Vec<u8> {
+    let mut page = vec![0; 16_384];
+    page[16..24].copy_from_slice(&lsn.to_be_bytes());
+    page[46..50].copy_from_slice(&2_u32.to_be_bytes());
+    page[54..58].copy_from_slice(&0x15_u32.to_be_bytes());
+    page
+}
 
 fn head() -> Stream {
-    Stream::default().payload("ib_logfile0", 0, &redo()[..12_288]).file("undo001", b"undo")
+    Stream::default()
+        .payload("ib_logfile0", 0, &redo()[..12_288])
+        .file("undo001", b"undo")
+        .file("aria_log_control", b"control")
+        .file("aria_log.00000001", b"log")
 }
 
 fn tables(stream: Stream) -> Stream {
     stream
         .file("app/i.ibd", b"innodb")
         .file("ibdata1", b"system")
-        .file("app/a.MAI", b"index")
+        .file("app/a.MAI", &index(9, 4))
         .file("app/a.MAD", b"data")
-        .file("app/m.MYI", b"index")
+        .file("app/m.MYI", &index(7, 0))
         .end("app/m.MYD")
+        .file("app/c.CSM", &two_rows())
+        .file("app/c.CSV", b"1\n2\n")
         .file("app/i.frm", &frm(INNODB))
         .file("app/a.frm", &frm(ARIA))
         .file("app/m.frm", &frm(MYISAM))
+        .file("app/c.frm", &frm(CSV))
         .file("app/v.frm", b"TYPE=VIEW\nquery=select 1")
         .file("app/p.frm", &frm(PARTITIONED))
-        .file("app/p.par", b"par")
-        .file("app/p#P#p0.MYI", b"index")
+        .file("app/p.par", &partition_list(&["p0", "p1"]))
+        .file("app/p#P#p0.MYI", &index(7, 4))
         .file("app/p#P#p0.MYD", b"data")
+        .file("app/p#P#p1.MYI", &index(7, 4))
+        .file("app/p#P#p1.MYD", b"data")
 }
 
 fn tail(stream: Stream) -> Stream {
@@ -146,6 +184,7 @@ fn with(more: impl FnOnce(Stream) -> Stream) -> Stream {
 /// A good stream whose tail is another.
 fn ending(checkpoints: &[u8], cnf: &[u8], info: &[u8]) -> Stream {
     tables(head())
+        .file("mariadb_backup_binlog_info", b"bin.7\t330\t0-1-5\n")
         .payload("ib_logfile0", 12_288, &redo()[12_288..])
         .end("ib_logfile0")
         .file("mariadb_backup_checkpoints", checkpoints)
@@ -181,20 +220,14 @@ fn no_cut_of_a_good_stream_is_complete() {
 fn no_stream_that_lost_or_gained_a_frame_is_complete() {
     let Stream { bytes, frames } = good();
     let ends = frames.iter().copied().skip(1).chain([bytes.len()]);
-    // No other file says that the binary log's position was there, or that these had bytes.
-    let unsaid = ["xtrabackup_binlog_info", "app/p#P#p0.MYD", "app/a.MAD"];
     let verdict_on = |parts: [&[u8]; 2]| conclude(&parts.concat(), |_| {}).verdict;
     for (from, to) in frames.iter().copied().zip(ends) {
-        let kind = bytes[from + 9];
-        let is_one_of =
-            |paths: &[&str]| paths.iter().any(|p| bytes[from + 14..].starts_with(p.as_bytes()));
         let without = verdict_on([&bytes[..from], &bytes[to..]]);
-        let may_pass = kind == b'P' && is_one_of(&unsaid);
-        assert_eq!(without == Verdict::Complete, may_pass, "without the frame at {from}");
-        // The second end of a file empties it.
+        assert_eq!(without, Verdict::Partial, "without the frame at {from}");
+        // The second end of a file empties it; this one is.
+        let is_empty = bytes[from + 9] == b'E' && bytes[from + 14..].starts_with(b"app/m.MYD");
         let twice = verdict_on([&bytes[..to], &bytes[from..]]);
-        let may_pass = kind == b'E' && (is_one_of(&unsaid) || is_one_of(&["app/m.MYD"]));
-        assert_eq!(twice == Verdict::Complete, may_pass, "with the frame at {from} twice");
+        assert_eq!(twice == Verdict::Complete, is_empty, "with the frame at {from} twice");
     }
 }
 
@@ -272,7 +305,11 @@ fn a_definition_without_its_data_is_a_lost_table() {
     expect_partial(with(|s| s.remove("app/m.MYD")), lost);
     let lost = "table 'app/p' is defined but has no #P# file";
     expect_partial(with(|s| s.remove("app/p#P#*")), lost);
-    expect_complete(with(|s| s.remove("app/m.MYD").remove("app/m.frm")));
+    let lost = "partition 'p1' of table 'app/p' has no .MYD file";
+    expect_partial(with(|s| s.remove("app/p#P#p1.MYD")), lost);
+    expect_complete(with(|s| {
+        ["m.MYI", "m.MYD", "m.frm"].iter().fold(s, |s, file| s.remove(&format!("app/{file}")))
+    }));
     expect_complete(with(|s| s.file("gone/x.frm", &frm(ARIA)).remove("gone")));
     expect_complete(with(|s| s.file("app/#sql-1.frm", &frm(ARIA))));
     expect_complete(with(|s| s.file("app/n.frm", &frm(INNODB)).file("app/n.new", b"x")));
@@ -280,16 +317,52 @@ fn a_definition_without_its_data_is_a_lost_table() {
 
 #[test]
 fn an_innodb_table_without_tablespace_is_noted_or_lost_as_the_server_has_it() {
-    let stream = with(|s| s.file("app/x.frm", &frm(INNODB)));
-    let conclusion = conclude(&stream.bytes, |_| {});
+    let lost = |s: Stream| s.file("app/x.frm", &frm(INNODB));
+    let conclusion = judge(with(lost));
     assert_eq!(conclusion.verdict, Verdict::Complete);
     assert_eq!(conclusion.reasons.len(), 1, "but it is said");
-    let excluded = |evidence: &mut Evidence| evidence.shared_tables = SharedTables::Excluded;
-    assert_eq!(conclude(&stream.bytes, excluded).verdict, Verdict::Partial);
-    let renamed = with(|s| {
-        s.file("app/old.ibd", b"1").file("app/old.ren", b"app/x").file("app/x.frm", &frm(INNODB))
-    });
-    assert_eq!(conclude(&renamed.bytes, excluded).reasons, []);
+    // A system tablespace in which no table can be.
+    let system = [tablespace(50), vec![0; 16_384]].concat();
+    let excluded = |s: Stream| s.remove("ibdata1").file("ibdata1", &system);
+    expect_complete(with(excluded));
+    expect_partial(with(|s| lost(excluded(s))), "table 'app/x' is defined but has no .ibd file");
+    let renamed =
+        judge(with(|s| lost(excluded(s)).file("app/old.ibd", b"1").file("app/old.ren", b"app/x")));
+    assert_eq!(renamed.reasons, []);
+}
+
+#[test]
+fn what_is_left_of_a_table_that_was_removed_is_told() {
+    let left = "'app/m.MYI' is there, but its table was renamed or removed meanwhile";
+    expect_partial(with(|s| s.remove("app/m.MYD").remove("app/m.frm")), left);
+    // It was so at the source.
+    expect_complete(with(|s| s.file("app/orphan.MYI", &index(7, 0))));
+}
+
+#[test]
+fn a_position_in_the_binary_log_is_in_its_own_file() {
+    let name = "xtrabackup_binlog_info (or mariadb_backup_binlog_info)";
+    let without = |kinds| without_frames(&good(), "xtrabackup_binlog_info", kinds);
+    expect_partial(without(b"P"), &format!("{name} has no file and position"));
+    expect_partial(without(b"PE"), &format!("{name} is not in the stream"));
+}
+
+#[test]
+fn the_logs_of_aria_are_there_without_a_gap() {
+    expect_partial(with(|s| s.remove("aria_log_control")), "aria_log_control is not in the stream");
+    expect_partial(with(|s| s.remove("aria_log.00000001")), "aria_log.00000001 is not in");
+    let gap = with(|s| s.file("aria_log.00000003", b"log"));
+    expect_partial(gap, "aria_log.00000002 is not in the stream");
+}
+
+/// The stream without the frames of these kinds of one file.
+fn without_frames(stream: &Stream, path: &str, kinds: &[u8]) -> Stream {
+    let ends = stream.frames.iter().copied().skip(1).chain([stream.bytes.len()]);
+    let frames = stream.frames.iter().copied().zip(ends).map(|(from, to)| &stream.bytes[from..to]);
+    let is_kept =
+        |frame: &&[u8]| !frame[14..].starts_with(path.as_bytes()) || !kinds.contains(&frame[9]);
+    let bytes = frames.filter(is_kept).collect::<Vec<_>>().concat();
+    Stream { bytes, frames: Vec::new() }
 }
 
 #[test]
@@ -312,26 +385,54 @@ fn renames_are_followed_and_a_lost_one_is_told() {
 
 #[test]
 fn a_file_that_lost_its_end_is_told_unless_it_grew_meanwhile() {
-    #[expect(clippy::big_endian_bytes, reason = "InnoDB is big-endian")]
-    fn tablespace(lsn: u64) -> Vec<u8> {
-        let mut page = vec![0; 16_384];
-        page[16..24].copy_from_slice(&lsn.to_be_bytes());
-        page[46..50].copy_from_slice(&2_u32.to_be_bytes());
-        page[54..58].copy_from_slice(&0x15_u32.to_be_bytes());
-        page
-    }
     let short = "'app/x.ibd' has 16384 bytes, it should have at least 32768";
     expect_partial(with(|s| s.file("app/x.ibd", &tablespace(50))), short);
     expect_complete(with(|s| s.file("app/x.ibd", &tablespace(51))));
     expect_complete(with(|s| s.file("app/x.ibd", &tablespace(50)).remove("app/x.ibd")));
     let whole = [tablespace(50), tablespace(50)].concat();
     expect_complete(with(|s| s.file("app/x.ibd", &whole)));
-    let mut index = vec![0; 200];
-    index[..3].copy_from_slice(&[0xfe, 0xfe, 0x07]);
-    index[75] = 5;
     let short = "'app/y.MYD' has 4 bytes, it should have at least 5";
-    expect_partial(with(|s| s.file("app/y.MYI", &index).file("app/y.MYD", b"1234")), short);
-    expect_complete(with(|s| s.file("app/y.MYI", &index).file("app/y.MYD", b"12345")));
+    let table = |s: Stream, data: &[u8]| {
+        s.file("app/y.MYI", &index(7, 5)).file("app/y.MYD", data).file("app/y.frm", &frm(MYISAM))
+    };
+    expect_partial(with(|s| table(s, b"1234")), short);
+    expect_complete(with(|s| table(s, b"12345")));
+    let few = "'app/c.CSV' has 1 rows, it should have at least 2";
+    expect_partial(with(|s| s.flagged(2, "app/c.CSV", 0, b"1\n").end("app/c.CSV")), few);
+}
+
+#[test]
+fn a_tablespace_that_ends_where_a_frame_does_lost_the_next_one() {
+    #[expect(clippy::big_endian_bytes, reason = "InnoDB is big-endian")]
+    let file = |pages: usize| {
+        let mut file = tablespace(51);
+        file[46..50].copy_from_slice(&641_u32.to_be_bytes());
+        file.resize(pages * 16_384, 0);
+        file
+    };
+    let short = "'app/x.ibd' has 10485760 bytes, it should have at least 10502144";
+    expect_partial(with(|s| s.file("app/x.ibd", &file(640))), short);
+    expect_complete(with(|s| s.file("app/x.ibd", &file(639))));
+    expect_complete(with(|s| s.file("app/x.ibd", &file(641))));
+}
+
+#[test]
+fn several_files_of_the_system_tablespace_count_together() {
+    let cnf = b"innodb_data_file_path=ibdata1:12M;ibdata2:12M\ninnodb_page_size=16384\n";
+    let stream = |bytes: usize| {
+        tables(head())
+            .remove("ibdata1")
+            .file("ibdata1", &tablespace(50))
+            .file("ibdata2", &vec![0; bytes])
+            .payload("ib_logfile0", 12_288, &redo()[12_288..])
+            .end("ib_logfile0")
+            .file("xtrabackup_binlog_info", b"bin.7\t330\t0-1-5\n")
+            .file("xtrabackup_checkpoints", CHECKPOINTS)
+            .file("backup-my.cnf", cnf)
+            .file("xtrabackup_info", INFO)
+    };
+    expect_complete(stream(16_384));
+    expect_partial(stream(100), "'ibdata1' has 16384 bytes, it should have at least 32768");
 }
 
 #[test]
@@ -350,7 +451,8 @@ fn an_increment_has_changed_pages_in_place_of_tablespaces() {
         let stream = Stream::default()
             .payload("ib_logfile0", 0, &redo())
             .end("ib_logfile0")
-            .file("aria_log_control", b"aria");
+            .file("aria_log_control", b"aria")
+            .file("xtrabackup_binlog_info", b"bin.7\t330\t0-1-5\n");
         let names = ["app/i.ibd", "ibdata1", "undo001"];
         let stream = names.iter().fold(stream, |stream, name| {
             let meta = format!("{name}.meta");
@@ -364,9 +466,7 @@ fn an_increment_has_changed_pages_in_place_of_tablespaces() {
             .file("backup-my.cnf", CNF)
             .file("xtrabackup_info", INFO)
     };
-    let conclusion = conclude(&increment(true).bytes, |evidence| {
-        evidence.shared_tables = SharedTables::Excluded;
-    });
+    let conclusion = judge(increment(true));
     assert_eq!(conclusion.reasons, []);
     assert_eq!(conclusion.positions.from_lsn, Some(40));
     assert_eq!(judge(increment(false)).verdict, Verdict::Partial);

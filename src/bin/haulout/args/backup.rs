@@ -61,6 +61,12 @@ pub(crate) struct BackupArguments {
     #[arg(long, value_name = "N", hide_short_help = true)]
     pub(crate) checkpoint_seconds: Option<u64>,
 
+    /// How long the producer may still run after its stream has ended [default: 60]
+    ///
+    /// One that runs for longer is ended, and the snapshot is partial.
+    #[arg(long, value_name = "SECONDS", hide_short_help = true)]
+    pub(crate) grace: Option<u64>,
+
     /// The producer and its arguments, after `--`
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,

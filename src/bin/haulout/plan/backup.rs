@@ -2,11 +2,13 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::time::Duration;
 
 use haulout::encode::Level;
 use haulout::encode::ReadBack;
 use haulout::ops::backup::CHECKPOINT_BYTES;
 use haulout::ops::backup::CHECKPOINT_SECONDS;
+use haulout::source::child::GRACE;
 
 use crate::args::backup::BackupArguments;
 use crate::failure::Failure;
@@ -32,6 +34,8 @@ pub(crate) struct BackupPlan {
     pub(crate) checkpoint_bytes: u64,
     /// Seconds between checkpoints.
     pub(crate) checkpoint_seconds: u64,
+    /// How long the producer may run after its stream has ended.
+    pub(crate) grace: Duration,
     /// The producer; empty to read standard input.
     pub(crate) command: Vec<OsString>,
 }
@@ -60,6 +64,7 @@ impl BackupPlan {
             read_back: if typed.no_read_back { ReadBack::Off } else { ReadBack::On },
             checkpoint_bytes: typed.checkpoint_bytes.map_or(CHECKPOINT_BYTES, |bytes| bytes.0),
             checkpoint_seconds: typed.checkpoint_seconds.unwrap_or(CHECKPOINT_SECONDS),
+            grace: typed.grace.map_or(GRACE, Duration::from_secs),
             command: typed.command,
         })
     }

@@ -14,6 +14,7 @@ use haulout::format::snapshot::Check;
 use haulout::format::snapshot::Description;
 use haulout::format::snapshot::Positions;
 use haulout::format::snapshot::SnapshotKind;
+use haulout::format::snapshot::Verdict;
 use haulout::ops::chain::Link;
 use haulout::ops::show::MemberLine;
 use haulout::repo::snapshots::StoredSnapshot;
@@ -184,8 +185,10 @@ fn head(stored: &StoredSnapshot, links: &[Link], canvas: Canvas) -> String {
     let verdict = about.verdict.to_string();
     let verdict = canvas.paint(words::tone(about.verdict), &verdict);
     out.extend(["\n", &canvas.paint(Tone::Heading, "verdict"), " ", &verdict, "\n"]);
+    // What a complete snapshot has to say takes nothing from it.
+    let label = if about.verdict == Verdict::Complete { "  note " } else { "  because " };
     for reason in &about.reasons {
-        out.extend(["  because ", &clean(reason), "\n"]);
+        out.extend([label, &clean(reason), "\n"]);
     }
     out += &checklist(&about.checks, canvas);
     let positions = positions(&about.positions);

@@ -69,7 +69,8 @@ impl Run<'_> {
                 |e| Error::new(ErrorKind::Source, "cannot read standard input").because(e);
             return Ok(Box::new(source.map_err(trouble)?));
         };
-        let (source, killer) = ChildSource::start(&plan.command, log.writer()).map_err(|e| {
+        let started = ChildSource::start(&plan.command, log.writer(), plan.grace);
+        let (source, killer) = started.map_err(|e| {
             let message = format!("cannot start {}", program.to_string_lossy());
             Error::new(ErrorKind::Source, message).because(e)
         })?;
