@@ -15,6 +15,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
+use crate::aria::ARIA_HEAD_BYTES;
+use crate::aria::AriaTable;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
@@ -30,6 +32,8 @@ use crate::base::num::index;
 use crate::base::num::wide;
 use crate::format::lists::Damage;
 use crate::format::pack_table::PackRecord;
+use crate::format::record::Blocks;
+use crate::format::record::MemberKey;
 use crate::format::record::MemberRecord;
 use crate::format::record::PageCounts;
 use crate::pack::reader::Place;
@@ -334,7 +338,7 @@ impl Verification<'_> {
     ) -> Result<()> {
         let member = record.key.display();
         let check = match self.options.depth {
-            Depth::Pages => pages::check_of_record(record.page_format, record.first_page),
+            Depth::Pages => page_check(contents, &record)?,
             Depth::Objects | Depth::Stored | Depth::Blocks => PageCheck::None,
         };
         let empty = || MemberWindow { member: member.clone(), check, blocks: Vec::new(), bytes: 0 };
@@ -504,6 +508,37 @@ impl Verification<'_> {
         lock(&self.report).recorded = recorded;
         Ok(())
     }
+}
+
+/// How the pages of a member are checked: as they were when it came.
+fn page_check(contents: &Contents, record: &MemberRecord) -> Result<PageCheck> {
+    let Some(stem) = record.key.path.strip_suffix(b".MAD") else {
+        return Ok(pages::check_of_record(record.page_format, record.first_page));
+    };
+    if record.blocks == Blocks::ContentDefined {
+        return Ok(PageCheck::None);
+    }
+    let key = MemberKey { path: [stem, b".MAI"].concat(), incarnation: record.key.incarnation };
+    match aria_head(contents, &key) {
+        Ok(table) => Ok(pages::check_of_aria(table)),
+        Err(error) if error.kind() == ErrorKind::Cancelled => Err(error),
+        // The index file is found to be damaged in its own turn.
+        Err(_) => Ok(pages::check_of_aria(None)),
+    }
+}
+
+/// What the head of an Aria index file says.
+fn aria_head(contents: &Contents, key: &MemberKey) -> Result<Option<AriaTable>> {
+    let Some(record) = contents.table().find(key)? else { return Ok(None) };
+    let first = contents.entries(record).next()?;
+    let Some(wanted) = first.as_ref().and_then(Block::wanted) else { return Ok(None) };
+    let mut table = None;
+    contents.packs().read(&[wanted], &mut |_, bytes| {
+        let bytes = bytes?;
+        table = AriaTable::parse(&bytes[..bytes.len().min(ARIA_HEAD_BYTES)]).ok();
+        Ok(())
+    })?;
+    Ok(table)
 }
 
 /// Tells of an error, unless it is the wish to stop.

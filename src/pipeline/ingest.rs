@@ -19,7 +19,6 @@ use crossbeam_channel::Sender;
 
 use crate::aria::ARIA_HEAD_BYTES;
 use crate::aria::AriaTable;
-use crate::aria::BlockSize;
 use crate::base::error::Error;
 use crate::base::error::Result;
 use crate::base::ids::Entry;
@@ -60,6 +59,7 @@ use crate::pipeline::former;
 use crate::pipeline::former::Former;
 use crate::pipeline::input::Input;
 use crate::pipeline::matcher::Matcher;
+use crate::pipeline::pages;
 use crate::pipeline::segment::Buffer;
 use crate::pipeline::segment::Cuts;
 use crate::pipeline::segment::Done;
@@ -575,10 +575,7 @@ impl<'r> Reader<'r> {
             return PageCheck::None;
         }
         if let Some(stem) = path.strip_suffix(b".MAD") {
-            let known = self.aria.remove(stem);
-            let table = known.unwrap_or_else(|| AriaTable::presumed(BlockSize::KIB_8));
-            let paged = table.data_block_size().is_some();
-            return if paged { PageCheck::AriaData(table) } else { PageCheck::None };
+            return pages::check_of_aria(self.aria.remove(stem));
         }
         if let Some(stem) = path.strip_suffix(b".meta") {
             self.deltas.meta(stem, head);

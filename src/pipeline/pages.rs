@@ -1,6 +1,7 @@
 //! Checks the pages of a segment's blocks: counted for all, described for the wrong ones.
 
 use crate::aria::AriaTable;
+use crate::aria::BlockSize;
 use crate::aria::BlockVerdict;
 use crate::base::num::wide;
 use crate::format::record::PageCounts;
@@ -154,6 +155,13 @@ pub fn check_of_record(page_format: u64, first_page: u32) -> PageCheck {
         Ok(format) => PageCheck::Tablespace { format, first: first_page },
         Err(_) => PageCheck::None,
     }
+}
+
+/// The check of an Aria data file by what the head of its index file says, or by what is usual if
+/// that was not seen.
+pub fn check_of_aria(index: Option<AriaTable>) -> PageCheck {
+    let table = index.unwrap_or_else(|| AriaTable::presumed(BlockSize::KIB_8));
+    if table.data_block_size().is_some() { PageCheck::AriaData(table) } else { PageCheck::None }
 }
 
 /// Page format and number of the first page for the record of a member that is checked so.
