@@ -27,8 +27,7 @@ Slot = namedtuple("Slot", "frame at record length base hash")
 Entry = namedtuple("Entry", "pack entry hash length")
 Record = namedtuple("Record", "path incarnation fixed length levels entries")
 
-class Refusal(Exception):
-    """What is stored is damaged, missing or unknown."""
+class Refusal(Exception): """What is stored is damaged, missing or unknown."""
 
 def require(condition, what):
     if not condition:
@@ -61,7 +60,6 @@ class Bytes:
 
     def bytes(self):
         return self.take(self.varint())
-
     def end(self, what):
         require(self.at == len(self.data), f"{what} has bytes behind its end")
 
@@ -95,12 +93,6 @@ def unwrapped(data, repository, password):
     if data[43] != 1 or commitment != data[90:122]:
         return None
     return opened(1, key, bytes(12), data[:122], data[122:170], "a key object")
-
-def run_copies(data):
-    """The sealed secrets of a run, by class and form [11.2]."""
-    copies = Bytes(data)
-    count = copies.number(1)
-    return {tuple(copies.take(2)): copies.take(copies.number(2)) for _ in range(count)}
 
 def read_directory(text):  # [5.3]
     head = Bytes(text)
@@ -156,8 +148,7 @@ class Section:
         return opened(self.repository.suite, self.key, nonce, associated, sealed, "a frame")
 
     @functools.lru_cache(maxsize=32)
-    def frame(self, frame):
-        """A frame of whole blocks, decompressed; one of records, opened [5.2]."""
+    def frame(self, frame):  # [5.2]
         text = self.opened(FRAME, frame.number, self.data[frame.at : frame.at + frame.stored])
         if frame.kind == 0:
             text = decompressed(frame.codec, text, frame.raw, None)
@@ -194,9 +185,6 @@ def read_map_page(data, fixed):  # [7.1]
     page.end("a map page")
     return [Entry(*place, *rest) for place, *rest in zip(found, hashes, lengths)]
 
-def read_root(data):
-    return read_map_page(data.bytes(), 0)[0]
-
 def read_record(data):  # [7.2]
     path, incarnation, flags, block = data.bytes(), data.varint(), data.number(1), data.number(1)
     require(flags < 8, "a member has unknown flags")
@@ -205,7 +193,7 @@ def read_record(data):  # [7.2]
     if flags & 2:
         return Record(path, incarnation, fixed, length, 0, read_map_page(data.bytes(), fixed))
     levels, _ = data.number(1), data.varint()
-    return Record(path, incarnation, fixed, length, levels, [read_root(data)])
+    return Record(path, incarnation, fixed, length, levels, read_map_page(data.bytes(), 0))
 
 def read_pack_names(data, count):  # [6]
     numbers = lambda: (data.varint(), data.varint(), data.varint(), data.number(1))
@@ -221,7 +209,7 @@ class Snapshot:  # [8]
         self.inner = [read_record(text) for _ in range(text.varint())]
         self.table_levels, self.table = text.number(1), None
         if self.table_levels:
-            _, self.table = text.varint(), read_root(text)
+            _, self.table = text.varint(), read_map_page(text.bytes(), 0)[0]
         total, levels = text.varint(), text.varint()
         newest = read_pack_names(text, text.varint())
         nodes = [[text.take(52) for _ in range(text.varint())] for _ in range(levels)]
@@ -234,8 +222,8 @@ class Snapshot:  # [8]
         """The packs below a filled node of the pack table [6]."""
         place = Place(reference[:32], int.from_bytes(reference[32:36], "little"))
         node = Bytes(self.repository.block(place, reference[36:]))
-        below = lambda: self.node(node.take(52), level - 1)
-        return sum((below() for _ in range(256)), []) if level else read_pack_names(node, 256)
+        below = (self.node(node.take(52), level - 1) for _ in range(256))
+        return sum(below, []) if level else read_pack_names(node, 256)
 
     def stored(self, entry):
         return self.repository.block(Place(self.packs[entry.pack], entry.entry), entry.hash)
@@ -269,7 +257,7 @@ class Snapshot:  # [8]
             for _ in range(page.varint()):
                 if level > 1:
                     _ = page.bytes(), page.varint()
-                    yield from records(read_root(page), level - 1)
+                    yield from records(read_map_page(page.bytes(), 0)[0], level - 1)
                 else:
                     yield read_record(Bytes(page.bytes()))
 
@@ -279,10 +267,10 @@ class Snapshot:  # [8]
     def stream(self):
         """The stream as its producer wrote it, in pieces."""
         require(self.about["kind"] != "checkpoint", "a checkpoint has no stream")
-        if self.about["format"] == "mbstream":
-            [script] = [record for record in self.inner if record.path == b"script"]
-            return Replay(self, Bytes(b"".join(self.blocks(script)))).stream()
-        return self.blocks(self.members[b"stream", 0])
+        script = [record for record in self.inner if record.path == b"script"]
+        if not script:
+            return self.blocks(self.members[b"stream", 0])
+        return Replay(self, Bytes(b"".join(self.blocks(script[0])))).stream()
 
 class Open:
     """A member of which more may come."""
@@ -307,10 +295,11 @@ class Replay:
         self.length, self.cut, self.finished = 0, None, None
 
     def stream(self):
-        require(self.script.number(1) == 1, "the script needs a newer reader")
-        written = 0
+        version, written = self.script.number(1), 0
+        require(version in (1, 2), "the script needs a newer reader")
+        next_op = self.next_op if version == 1 else self.next_op_of_container
         while self.finished is None:
-            for piece in self.next_op(self.script.number(1)):
+            for piece in next_op(self.script.number(1)):
                 written += len(piece)
                 yield piece
         require(self.finished == written, "the script makes a stream of another length")
@@ -382,8 +371,19 @@ class Replay:
             require(op == 7 and self.cut is None, "an op of the script is unknown to this reader")
             self.finished = self.number()
 
-def head(kind, flags, path):
-    """The first fields of a frame [12]."""
+    def next_op_of_container(self, op):  # [13]
+        require(op < 5, "an op of the script is unknown to this reader")
+        if op == 0:
+            yield self.script.bytes()
+        elif op == 1:
+            incarnation = self.number()
+            self.slots = [Open(self.snapshot, self.next_path(), incarnation)]
+        elif op == 2:
+            yield from self.slots[0].take(self.number())
+        elif op == 4:
+            self.finished = self.number()
+
+def head(kind, flags, path):  # [12]
     return b"XBSTCK01" + bytes([flags]) + kind + struct.pack("<I", len(path)) + path
 
 class Repository:
@@ -422,7 +422,9 @@ class Repository:
                 copies = data[42:-16]
         except OSError:
             pass  # The pack has its own.
-        body = run_copies(copies)[kind, 1]
+        copies = Bytes(copies)
+        take, number = copies.take, copies.number
+        body = {tuple(take(2)): take(number(2)) for _ in range(number(1))}[kind, 1]
         wrap = self.key_for("run meta wrap" if kind == META else "run data wrap")
         associated = self.id + run + bytes([kind, 1])
         return opened(1, wrap, body[:12], associated, body[12:], "a run's secret")
@@ -479,9 +481,7 @@ def check(repository, expected):
     """Compares the BLAKE3 of each stream with what it should be."""
     wanted = [line.split() for line in Path(expected).read_text().splitlines()]
     for name, digest in wanted:
-        stream = blake3()
-        for piece in repository.snapshot(name).stream():
-            stream.update(piece)
+        stream = blake3(b"".join(repository.snapshot(name).stream()))
         require(stream.hexdigest() == digest, f"the stream of {name} is not what went in")
     print(f"{repository.folder}: {len(wanted)} streams are right")
 
