@@ -11,7 +11,6 @@
 //! - A stream is whole or the call fails; a reader that goes away is a failure.
 
 mod container;
-mod dump;
 
 use std::collections::HashMap;
 use std::fs;
@@ -145,11 +144,7 @@ pub(super) fn choose(
     let include = globs(&options.include)?;
     refuse_checkpoint(stored)?;
     let contents = repository.contents(stored, monitor)?;
-    let files = files_of(stored, &contents)?;
-    let files = match (&include, stored.snapshot.about.format) {
-        (Some(include), StreamFormat::Sql) => dump::select(files, include)?,
-        (include, _) => select(files, include.as_ref())?,
-    };
+    let files = select(files_of(stored, &contents)?, include.as_ref())?;
     Ok(Chosen { id: stored.id(), contents, files })
 }
 
@@ -175,14 +170,14 @@ pub(super) fn write_files(
     let mut report = RestoreReport::empty(*id);
     let unfinished = files.iter().filter(|file| !file.ended).count();
     if unfinished > 0 {
-        let words = format!("{unfinished} files are cut short: the stream ended before them");
-        report.warnings.push(words);
+        let files = if unfinished == 1 { "1 file is" } else { &format!("{unfinished} files are") };
+        report.warnings.push(format!("{files} cut short: the stream ended before"));
     }
     (report.files, report.bytes, report.counts) = (wide(files.len()), bytes, monitor.counts());
     Ok(report)
 }
 
-/// Writes the stream of a snapshot, byte for byte as it came; of an SQL dump also parts of it.
+/// Writes the stream of a snapshot, byte for byte as it came.
 pub fn to_stream(
     repository: &Repository,
     stored: &StoredSnapshot,
@@ -190,22 +185,17 @@ pub fn to_stream(
     options: &RestoreOptions,
     monitor: &Arc<Monitor>,
 ) -> Result<RestoreReport> {
-    let about = &stored.snapshot.about;
-    let include = globs(&options.include)?;
-    if include.is_some() && about.format != StreamFormat::Sql {
-        let what = format!("a {} stream can only be restored as a whole", about.format);
-        return Err(Error::new(ErrorKind::Usage, what));
+    if !options.include.is_empty() {
+        return Err(Error::new(ErrorKind::Usage, "a stream can only be restored as a whole"));
     }
     refuse_checkpoint(stored)?;
     let contents = repository.contents(stored, monitor)?;
-    let whole = include.is_none();
-    monitor.count(Counter::ExpectedBytes, if whole { about.stream_bytes } else { 0 });
+    monitor.count(Counter::ExpectedBytes, stored.snapshot.about.stream_bytes);
     let mut written = 0;
-    let plan = |sender: &mut windows::Sender<StreamWindow>| match (about.format, &include) {
-        (StreamFormat::Mbstream, _) => plan_replay(&contents, sender),
-        (StreamFormat::Sql, Some(include)) => dump::plan(&contents, include, sender),
-        (StreamFormat::Sql, None) => container::plan(&contents, sender),
-        (StreamFormat::Raw, _) => plan_plain(&contents, sender),
+    let plan = |sender: &mut windows::Sender<StreamWindow>| match stored.snapshot.about.format {
+        StreamFormat::Mbstream => plan_replay(&contents, sender),
+        StreamFormat::Sql => container::plan(&contents, sender),
+        StreamFormat::Raw => plan_plain(&contents, sender),
     };
     let broken = |e: io::Error| Error::new(ErrorKind::Target, "cannot write the stream").because(e);
     let decode = |window| decode_window(&contents, window);
@@ -217,7 +207,7 @@ pub fn to_stream(
         Ok(())
     })?;
     out.flush().map_err(broken)?;
-    if whole && written != about.stream_bytes {
+    if written != stored.snapshot.about.stream_bytes {
         return Err(Error::damaged(
             format!("snapshot {}", stored.id().short()),
             "its stream has another length than it says",
@@ -256,11 +246,7 @@ pub(super) fn globs(include: &[String]) -> Result<Option<GlobSet>> {
 pub(super) fn files_of(stored: &StoredSnapshot, contents: &Contents) -> Result<Vec<TreeFile>> {
     match stored.snapshot.about.format {
         StreamFormat::Mbstream => files_of_mbstream(contents),
-        StreamFormat::Sql => {
-            let mut files = container::files(contents)?;
-            dump::spread(&mut files)?;
-            Ok(files)
-        }
+        StreamFormat::Sql => container::files(contents),
         StreamFormat::Raw => Err(Error::new(
             ErrorKind::Usage,
             format!("snapshot {} is a plain stream, which has no files", stored.id().short()),

@@ -16,6 +16,7 @@ pub(crate) mod restore;
 pub(crate) mod show;
 pub(crate) mod snapshots;
 pub(crate) mod stats;
+pub(crate) mod synonyms;
 pub(crate) mod tag;
 pub(crate) mod values;
 pub(crate) mod verify;

@@ -48,7 +48,10 @@ fn main() -> ExitCode {
     machine::forbid_core_dumps();
     let typed = match Arguments::try_parse() {
         Ok(typed) => typed,
-        Err(refusal) => return report::refusal(&refusal).into(),
+        Err(mut refusal) => {
+            args::synonyms::suggest(&mut refusal);
+            return report::refusal(&refusal).into();
+        }
     };
     let Arguments { common, command } = typed;
     let report = Report::new(&common, &machine::variable);

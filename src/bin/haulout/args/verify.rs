@@ -33,6 +33,6 @@ pub(crate) enum DepthName {
     Stored,
     /// Every block, decrypted, decompressed and hashed
     Blocks,
-    /// Every InnoDB page's own checksum as well
+    /// The checksum that every page of InnoDB and Aria carries as well
     Pages,
 }

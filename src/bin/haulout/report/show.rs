@@ -370,11 +370,16 @@ fn all_members_heading(canvas: Canvas) -> String {
 /// A line of a list of all members, whose widths can't be known beforehand.
 pub(crate) fn every_member(member: Option<&MemberLine>, canvas: Canvas) -> String {
     const WIDTHS: [usize; 4] = [8, 11, 7, 26];
+    // Leaves half of a terminal of 80 columns to the path.
+    const WIDTHS_NARROW: [usize; 4] = [8, 8, 7, 13];
+    const NARROW: usize = 100;
+    let narrow = canvas.columns.is_some_and(|columns| columns < NARROW);
+    let widths = if narrow { WIDTHS_NARROW } else { WIDTHS };
     let cells = member.map_or_else(
         || MEMBERS.map(|column| Cell::toned(column.title, Tone::Heading)).to_vec(),
         row,
     );
-    crate::text::row(&MEMBERS, &WIDTHS, &cells, canvas)
+    crate::text::row(&MEMBERS, &widths, &cells, canvas)
 }
 
 #[cfg(test)]

@@ -34,7 +34,6 @@ impl Run<'_> {
         let repository = self.open(Arc::new(store))?;
         let options = BackupOptions {
             source: plan.source.clone(),
-            format: plan.format,
             tags: plan.tags.clone(),
             level: plan.level,
             read_back: plan.read_back,
