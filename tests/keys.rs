@@ -18,6 +18,7 @@ use haulout::seal::holder::KeyFile;
 use haulout::seal::holder::Limits;
 use haulout::seal::holder::Passphrase;
 use haulout::seal::holder::Protection;
+use haulout::seal::holder::Role;
 use haulout::seal::kit::RecoveryKit;
 use haulout::store::Store;
 use haulout::store::error::Category;
@@ -81,10 +82,11 @@ fn several_passwords_and_key_files_open_one_repository_until_they_are_removed() 
     back_up(&repository, &stream);
     let store: Arc<dyn Store> = store;
     let keys_now = keys(&store, password()).unwrap();
-    let added = keys_now.add(weak(&passphrase("battery staple")), &note("anna")).unwrap();
+    let added =
+        keys_now.add(Role::Full, weak(&passphrase("battery staple")), &note("anna")).unwrap();
     let file = KeyFile::generate(&SeededEntropy::new(9));
     let text = file.to_text();
-    keys_now.add(Protection::KeyFile(&file), &note("db2")).unwrap();
+    keys_now.add(Role::Full, Protection::KeyFile(&file), &note("db2")).unwrap();
     let labels = |keys: &Keys| {
         let holders = keys.list().unwrap().holders;
         let mut labels: Vec<String> = holders.into_iter().map(|entry| entry.note.label).collect();
@@ -171,7 +173,7 @@ fn a_kit_opens_a_repository_whose_keys_are_lost() {
         assert_eq!(stream_of(&opened, "latest").unwrap(), stream);
         let keys =
             Keys::open_by_kit(Arc::clone(&store), &kit, &mut give, &limits, entropy_again).unwrap();
-        keys.add(weak(&passphrase("battery staple")), &note("again")).unwrap();
+        keys.add(Role::Full, weak(&passphrase("battery staple")), &note("again")).unwrap();
         assert!(opens(&store, second()));
     }
 }

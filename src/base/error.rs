@@ -39,6 +39,8 @@ pub enum ErrorKind {
     Chain,
     /// The user asked to stop.
     Cancelled,
+    /// The key in use may add backups, and not do this.
+    WriteOnly,
     /// What the store shows contradicts what is known from elsewhere.
     Distrusted,
     /// A computation gave two different results on this machine.

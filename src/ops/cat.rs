@@ -54,6 +54,7 @@ pub fn cat(
     out: &mut (dyn Write + Send),
     monitor: &Arc<Monitor>,
 ) -> Result<u64> {
+    repository.require_data()?;
     restore::refuse_checkpoint(stored)?;
     let contents = repository.contents(stored, monitor)?;
     let layout = layout(stored, &contents, wanted.path)?;

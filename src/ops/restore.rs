@@ -142,6 +142,7 @@ pub(super) fn choose(
     monitor: &Arc<Monitor>,
 ) -> Result<Chosen> {
     let include = globs(&options.include)?;
+    repository.require_data()?;
     refuse_checkpoint(stored)?;
     let contents = repository.contents(stored, monitor)?;
     let files = select(files_of(stored, &contents)?, include.as_ref())?;
@@ -188,6 +189,7 @@ pub fn to_stream(
     if !options.include.is_empty() {
         return Err(Error::new(ErrorKind::Usage, "a stream can only be restored as a whole"));
     }
+    repository.require_data()?;
     refuse_checkpoint(stored)?;
     let contents = repository.contents(stored, monitor)?;
     monitor.count(Counter::ExpectedBytes, stored.snapshot.about.stream_bytes);

@@ -149,6 +149,9 @@ pub fn verify(
     options: &VerifyOptions,
     monitor: &Arc<Monitor>,
 ) -> Result<VerifyReport> {
+    if options.depth >= Depth::Blocks {
+        repository.require_data()?;
+    }
     let verification = Verification {
         repository,
         options,

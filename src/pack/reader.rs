@@ -196,6 +196,11 @@ impl Packs {
         &self.hasher
     }
 
+    /// Whether bases can be read: a host that may only write opens no data pack.
+    pub fn opens_data(&self) -> bool {
+        self.keyring.opens_data()
+    }
+
     /// The place of a locator.
     pub fn place(&self, at: Locator) -> Result<Place> {
         let table = self.table();

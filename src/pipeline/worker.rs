@@ -166,6 +166,9 @@ impl Worker {
     fn base_of(&self, before: Option<Entry>, length: u64) -> Option<Locator> {
         let before = before.filter(|before| before.length == length)?;
         let base = before.storage.whole()?;
+        if !self.shared.packs.opens_data() {
+            return None;
+        }
         self.shared.presence.is_usable(Storage::Whole(base)).then_some(base)
     }
 

@@ -30,9 +30,11 @@ use crate::seal::holder::Limits;
 use crate::seal::holder::Passphrase;
 use crate::seal::holder::Protection;
 use crate::seal::holder::ProtectionKind;
+use crate::seal::holder::Role;
 use crate::seal::holder::Unlocked;
 use crate::seal::ids::HolderId;
 use crate::seal::keys::Keyring;
+use crate::seal::keys::RepositoryKey;
 use crate::seal::kit::RecoveryKit;
 use crate::store::Store;
 use crate::store::name::ObjectName;
@@ -53,6 +55,8 @@ pub struct HolderEntry {
     pub id: HolderId,
     /// What opens it.
     pub protection: ProtectionKind,
+    /// What it may do.
+    pub role: Role,
     /// Its label and age.
     pub note: HolderNote,
     /// Whether it is the one that was used just now.
@@ -106,15 +110,22 @@ impl Keys {
         &self.unlocked
     }
 
+    /// The repository key, which a write-only holder has not.
+    fn key(&self) -> Result<&RepositoryKey> {
+        self.unlocked.key().ok_or_else(|| {
+            Error::new(ErrorKind::WriteOnly, "this key may add backups, and change no keys")
+        })
+    }
+
     /// Lists the holders.
     pub fn list(&self) -> Result<Holders> {
         let mut all = Holders::default();
         for name in holder_names(&*self.store)? {
             let entry = read_holder(&*self.store, &name).and_then(|holder| {
                 let note = holder.note(&self.keyring).map_err(|e| Error::damaged(&name, e))?;
-                let (id, protection) = (holder.id(), holder.protection());
+                let (id, protection, role) = (holder.id(), holder.protection(), holder.role());
                 let in_use = self.unlocked.holder == Some(id);
-                Ok(HolderEntry { id, protection, note, in_use })
+                Ok(HolderEntry { id, protection, role, note, in_use })
             });
             match entry {
                 // An object under another holder's name would be removed in its place.
@@ -131,17 +142,27 @@ impl Keys {
     }
 
     /// Adds a holder.
-    pub fn add(&self, protection: Protection<'_>, note: &HolderNote) -> Result<HolderId> {
-        let Unlocked { key, .. } = &self.unlocked;
-        let holder = Holder::seal(&self.keyring, key, protection, note, &*self.entropy)
-            .map_err(sealing_failed)?;
+    pub fn add(
+        &self,
+        role: Role,
+        protection: Protection<'_>,
+        note: &HolderNote,
+    ) -> Result<HolderId> {
+        let (keyring, key, entropy) = (&self.keyring, self.key()?, &*self.entropy);
+        let holder = match role {
+            Role::Full => Holder::seal(keyring, key, protection, note, entropy),
+            Role::WriteOnly => Holder::seal_write_only(keyring, key, protection, note, entropy),
+        };
+        let holder = holder.map_err(sealing_failed)?;
         put_holder(&*self.store, &holder)?;
         Ok(holder.id())
     }
 
-    /// Removes a holder, but never the last.
+    /// Removes a holder, but never the last that opens everything.
     pub fn remove(&self, id: HolderId) -> Result<()> {
-        if !self.list()?.holders.iter().any(|entry| entry.id != id) {
+        self.key()?;
+        let remains = |entry: &HolderEntry| entry.id != id && entry.role == Role::Full;
+        if !self.list()?.holders.iter().any(remains) {
             let what = format!("key {id} is the only one: without it nobody opens the repository");
             return Err(Error::new(ErrorKind::Usage, what));
         }
@@ -151,8 +172,8 @@ impl Keys {
 
     /// Puts a new holder in the place of one, under the same label.
     pub fn replace(&self, id: HolderId, protection: Protection<'_>) -> Result<HolderId> {
-        let label = self.find(&id.to_string())?.note;
-        let new = self.add(protection, &label)?;
+        let old = self.find(&id.to_string())?;
+        let new = self.add(old.role, protection, &old.note)?;
         self.remove(id)?;
         Ok(new)
     }
@@ -178,8 +199,9 @@ impl Keys {
         passphrase: Option<(&Passphrase, Cost)>,
         note: &HolderNote,
     ) -> Result<RecoveryKit> {
+        self.key()?;
         match passphrase {
-            None => Ok(RecoveryKit::in_clear(&self.unlocked)),
+            None => RecoveryKit::in_clear(&self.unlocked).map_err(sealing_failed),
             Some((passphrase, cost)) => {
                 RecoveryKit::sealed(&self.unlocked, passphrase, cost, note, &*self.entropy)
                     .map_err(sealing_failed)

@@ -213,6 +213,19 @@ impl Repository {
         &self.entropy
     }
 
+    /// Whether its data packs can be opened with the key in use.
+    pub fn opens_data(&self) -> bool {
+        self.keyring.opens_data()
+    }
+
+    /// Refuses what needs data packs opened, if the key in use may only write.
+    pub fn require_data(&self) -> Result<()> {
+        if self.opens_data() {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::WriteOnly, "this key may add backups, and read none"))
+    }
+
     /// The key for hashes of paths.
     pub fn path_key(&self) -> Result<[u8; 32]> {
         self.keyring.subkey(Purpose::Path).map(|key| *key.bytes()).map_err(sealing_failed)

@@ -12,7 +12,7 @@
 //! | 10 | 16 | repository id |
 //! | 26 | 16 | holder id |
 //! | 42 | 1 | protection: 1 passphrase, 2 key file |
-//! | 43 | 1 | payload: 1 the repository key; 2 reserved for write-only holders |
+//! | 43 | 1 | payload: 1 the repository key; 2 what a write-only holder has |
 //! | 44 | 1 | suite of the repository |
 //! | 45 | 1 | zero |
 //! | 46 | 4 | Argon2id memory in KiB; zero for a key file |
@@ -20,9 +20,10 @@
 //! | 54 | 4 | Argon2id lanes; zero for a key file |
 //! | 58 | 32 | salt |
 //! | 90 | 32 | key commitment |
-//! | 122 | 48 | AES-256-GCM-SIV of the repository key (32), tag (16) |
-//! | 170 | 4 | length of the note |
-//! | 174 | .. | the note: a sealed object of kind 8, its context is the holder id |
+//! | 122 | 48 | payload 1: AES-256-GCM-SIV of the repository key (32), tag (16) |
+//! | 122 | 1488 | payload 2: the same of 8 keys (256) and the public recovery key (1216), tag (16) |
+//! | then | 4 | length of the note |
+//! | then | .. | the note: a sealed object of kind 8, its context is the holder id |
 //! | end - 16 | 16 | BLAKE3 of all before it, first 16 bytes |
 //!
 //! The wrap key and its commitment derive from `stretched passphrase or key file (32) | salt (32)`.
@@ -30,6 +31,10 @@
 //!
 //! The label (a host name, say) and the time are a note sealed with the small object key: whoever
 //! can open the repository can list its holders, and the store learns no names.
+//!
+//! A write-only holder has the keys for hashes of blocks, cuts, sources, paths, snapshots, small
+//! objects, meta secrets of runs and `config`, in this order, and the public half of the recovery
+//! key. It can add backups and read maps, and opens no data pack.
 //!
 //! Invariants:
 //! - Parameters of the stretching are checked against [`Limits`] before memory is allocated.
@@ -69,7 +74,10 @@ use crate::seal::keys::RepositoryKey;
 use crate::seal::keys::SALT_BYTES;
 use crate::seal::keys::Salt;
 use crate::seal::keys::Secret;
+use crate::seal::keys::Subkey;
 use crate::seal::object::ObjectKind;
+use crate::seal::recovery::PUBLIC_BYTES;
+use crate::seal::recovery::RecoveryPublic;
 use crate::seal::suite::Nonce;
 use crate::seal::suite::Suite;
 use crate::seal::suite::TAG_BYTES;
@@ -87,10 +95,11 @@ const HOLDER: &str = "key holder";
 const MAGIC: [u8; 8] = *b"HAULOKEY";
 const VERSION: u16 = 1;
 const PAYLOAD_REPOSITORY_KEY: u8 = 1;
+const PAYLOAD_WRITE_ONLY: u8 = 2;
 const SALT_AT: usize = 58;
 const COMMITMENT_AT: usize = SALT_AT + SALT_BYTES;
 const SEALED_AT: usize = COMMITMENT_AT + COMMITMENT_BYTES;
-const SEALED_BYTES: usize = KEY_BYTES + TAG_BYTES;
+const WRITE_ONLY_BYTES: usize = Purpose::WRITE_ONLY.len() * KEY_BYTES + PUBLIC_BYTES;
 
 /// A passphrase as typed; wiped when dropped.
 pub struct Passphrase(Zeroizing<Vec<u8>>);
@@ -295,11 +304,117 @@ impl HolderNote {
     }
 }
 
+/// What a holder may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Everything.
+    Full,
+    /// Add backups, and read maps; it opens no data pack.
+    WriteOnly,
+}
+
+impl Role {
+    const fn payload(self) -> u8 {
+        match self {
+            Self::Full => PAYLOAD_REPOSITORY_KEY,
+            Self::WriteOnly => PAYLOAD_WRITE_ONLY,
+        }
+    }
+
+    fn from_payload(code: u8) -> Result<Self, SealError> {
+        match code {
+            PAYLOAD_REPOSITORY_KEY => Ok(Self::Full),
+            PAYLOAD_WRITE_ONLY => Ok(Self::WriteOnly),
+            code => Err(SealError::UnknownCode { what: "payload of a key", code }),
+        }
+    }
+
+    /// Bytes of the sealed part, without the tag.
+    const fn text_bytes(self) -> usize {
+        match self {
+            Self::Full => KEY_BYTES,
+            Self::WriteOnly => WRITE_ONLY_BYTES,
+        }
+    }
+
+    /// What people call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::WriteOnly => "write-only",
+        }
+    }
+}
+
+/// The text that is sealed for a holder.
+enum Payload<'a> {
+    Key(&'a RepositoryKey),
+    WriteOnly(&'a RepositoryKey),
+}
+
+impl Payload<'_> {
+    fn role(&self) -> Role {
+        match self {
+            Self::Key(_) => Role::Full,
+            Self::WriteOnly(_) => Role::WriteOnly,
+        }
+    }
+
+    fn append_to(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Key(key) => out.extend_from_slice(key.expose()),
+            Self::WriteOnly(key) => {
+                for purpose in Purpose::WRITE_ONLY {
+                    out.extend_from_slice(key.derive(purpose).bytes());
+                }
+                let seed = key.derive(Purpose::Recovery);
+                out.extend_from_slice(&RecoveryPublic::of_seed(&seed).bytes());
+            }
+        }
+    }
+}
+
+/// What a holder has.
+#[derive(Debug)]
+pub enum Held {
+    /// The secret of the repository.
+    Key(RepositoryKey),
+    /// Enough to write.
+    WriteOnly(Box<WriteOnlyKeys>),
+}
+
+/// The keys of a write-only holder.
+pub struct WriteOnlyKeys {
+    text: Zeroizing<Vec<u8>>,
+    recovery: RecoveryPublic,
+}
+
+impl fmt::Debug for WriteOnlyKeys {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("WriteOnlyKeys(hidden)")
+    }
+}
+
+impl WriteOnlyKeys {
+    /// Takes a text of the right width.
+    fn read(text: Zeroizing<Vec<u8>>) -> Result<Self, SealError> {
+        let recovery = RecoveryPublic::read(&text[WRITE_ONLY_BYTES - PUBLIC_BYTES..])?;
+        Ok(Self { text, recovery })
+    }
+
+    fn keyring(&self, repository: RepositoryId, suite: Suite) -> Keyring {
+        let (keys, _) = self.text.as_chunks::<KEY_BYTES>();
+        let subkeys = Purpose::WRITE_ONLY.into_iter().zip(keys);
+        let subkeys = subkeys.map(|(purpose, key)| (purpose, Subkey::new(key))).collect();
+        Keyring::write_only(repository, suite, subkeys, self.recovery.clone())
+    }
+}
+
 /// What a holder opened.
 #[derive(Debug)]
 pub struct Unlocked {
-    /// The secret of the repository.
-    pub key: RepositoryKey,
+    /// What is in it.
+    pub held: Held,
     /// The repository.
     pub repository: RepositoryId,
     /// How it seals: authenticated, unlike what `config` says.
@@ -309,9 +424,20 @@ pub struct Unlocked {
 }
 
 impl Unlocked {
-    /// Derives all keys.
+    /// Derives all keys that the holder has.
     pub fn keyring(&self) -> Keyring {
-        Keyring::new(self.repository, self.suite, &self.key)
+        match &self.held {
+            Held::Key(key) => Keyring::new(self.repository, self.suite, key),
+            Held::WriteOnly(keys) => keys.keyring(self.repository, self.suite),
+        }
+    }
+
+    /// The secret of the repository, if the holder has it.
+    pub fn key(&self) -> Option<&RepositoryKey> {
+        match &self.held {
+            Held::Key(key) => Some(key),
+            Held::WriteOnly(_) => None,
+        }
     }
 }
 
@@ -320,7 +446,7 @@ impl Unlocked {
 pub struct Holder {
     head: Head,
     commitment: Commitment,
-    sealed: [u8; SEALED_BYTES],
+    sealed: Vec<u8>,
     note: Vec<u8>,
 }
 
@@ -333,6 +459,29 @@ impl Holder {
         note: &HolderNote,
         entropy: &dyn Entropy,
     ) -> Result<Self, SealError> {
+        Self::seal_payload(keyring, Payload::Key(key), protection, note, entropy)
+    }
+
+    /// Seals what a holder needs that may only write.
+    pub fn seal_write_only(
+        keyring: &Keyring,
+        key: &RepositoryKey,
+        protection: Protection<'_>,
+        note: &HolderNote,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, SealError> {
+        Self::seal_payload(keyring, Payload::WriteOnly(key), protection, note, entropy)
+    }
+
+    fn seal_payload(
+        keyring: &Keyring,
+        payload: Payload<'_>,
+        protection: Protection<'_>,
+        note: &HolderNote,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, SealError> {
+        let (Payload::Key(key) | Payload::WriteOnly(key)) = payload;
+        let role = payload.role();
         let config = keyring.subkey(Purpose::Config)?;
         assert!(key.derive(Purpose::Config).bytes() == config.bytes(), "one key, one keyring");
         let (kind, cost) = match protection {
@@ -341,24 +490,24 @@ impl Holder {
         };
         let (repository, suite) = (keyring.repository(), keyring.suite());
         let (id, salt) = (HolderId::random(entropy), random(entropy));
-        let head = Head { repository, id, kind, suite, cost, salt };
+        let head = Head { repository, id, kind, role, suite, cost, salt };
         let derived = match protection {
             Protection::Passphrase(passphrase, _) => head.derive(&head.stretch(passphrase)?),
             Protection::KeyFile(KeyFile(secret)) => head.derive(secret),
         };
         let text = note.encode()?;
         let note = keyring.seal_object(ObjectKind::HolderNote, id.bytes(), &text, entropy)?;
-        let mut sealed = Vec::with_capacity(SEALED_BYTES);
-        sealed.extend_from_slice(key.expose());
+        let mut sealed = Vec::with_capacity(role.text_bytes() + TAG_BYTES);
+        payload.append_to(&mut sealed);
         let aad = head.aad(&derived.commitment);
         derived.key.seal(Nonce::only(), &aad, &mut sealed, 0);
-        let sealed = *sealed.as_array().expect("a key and a tag");
+        assert_eq!(sealed.len(), role.text_bytes() + TAG_BYTES, "the table and the code agree");
         Ok(Self { head, commitment: derived.commitment, sealed, note })
     }
 
     /// Opens the repository key.
     pub fn open(&self, credential: &Credential, limits: &Limits) -> Result<Unlocked, SealError> {
-        let Head { repository, id, kind, suite, cost, .. } = self.head;
+        let Head { repository, id, kind, role, suite, cost, .. } = self.head;
         let (derived, wrong) = match (credential, kind) {
             (Credential::Passphrase(passphrase), ProtectionKind::Passphrase) => {
                 limits.check(cost)?;
@@ -373,10 +522,16 @@ impl Holder {
             }
         };
         let Some(wrap) = derived.confirm(&self.commitment) else { return Err(wrong) };
-        let mut text = Zeroizing::new(self.sealed.to_vec());
+        let mut text = Zeroizing::new(self.sealed.clone());
         wrap.open(&Nonce::only(), &self.head.aad(&self.commitment), &mut text, HOLDER)?;
-        let bytes = text.as_array().expect("the sealed part has the width of a key");
-        Ok(Unlocked { key: RepositoryKey::new(bytes), repository, suite, holder: Some(id) })
+        let held = match role {
+            Role::Full => {
+                let bytes = text.as_array().expect("the sealed part has the width of a key");
+                Held::Key(RepositoryKey::new(bytes))
+            }
+            Role::WriteOnly => Held::WriteOnly(Box::new(WriteOnlyKeys::read(text)?)),
+        };
+        Ok(Unlocked { held, repository, suite, holder: Some(id) })
     }
 
     /// Opens what is known about the holder.
@@ -395,6 +550,11 @@ impl Holder {
     /// The repository that it says it opens.
     pub fn repository(&self) -> RepositoryId {
         self.head.repository
+    }
+
+    /// What it may do.
+    pub fn role(&self) -> Role {
+        self.head.role
     }
 
     /// What opens it.
@@ -421,7 +581,8 @@ impl Holder {
         }
         let mut input = checksum::open(HOLDER, MAGIC, VERSION, bytes)?;
         let head = Head::read(&mut input)?;
-        let (commitment, sealed) = (input.array()?, input.array()?);
+        let commitment = input.array()?;
+        let sealed = input.take(head.role.text_bytes() + TAG_BYTES)?.to_vec();
         let note_bytes = index(input.u32()?);
         let note = input.take(note_bytes)?.to_vec();
         input.finish()?;
@@ -435,6 +596,7 @@ struct Head {
     repository: RepositoryId,
     id: HolderId,
     kind: ProtectionKind,
+    role: Role,
     suite: Suite,
     cost: Cost,
     salt: Salt,
@@ -448,7 +610,7 @@ impl Head {
         out.extend_from_slice(&VERSION.to_le_bytes());
         out.extend_from_slice(self.repository.bytes());
         out.extend_from_slice(self.id.bytes());
-        out.extend_from_slice(&[self.kind.byte(), PAYLOAD_REPOSITORY_KEY, self.suite.byte(), 0]);
+        out.extend_from_slice(&[self.kind.byte(), self.role.payload(), self.suite.byte(), 0]);
         for number in [self.cost.memory_kib, self.cost.passes, self.cost.lanes] {
             out.extend_from_slice(&number.to_le_bytes());
         }
@@ -463,10 +625,7 @@ impl Head {
         let repository = RepositoryId::new(input.array()?);
         let id = HolderId::new(input.array()?);
         let kind = ProtectionKind::from_byte(input.u8()?)?;
-        match input.u8()? {
-            PAYLOAD_REPOSITORY_KEY => {}
-            code => return Err(SealError::UnknownCode { what: "payload of a key", code }),
-        }
+        let role = Role::from_payload(input.u8()?)?;
         let suite = Suite::from_byte(input.u8()?)?;
         if input.u8()? != 0 {
             return Err(input.malformed("a reserved byte is not zero").into());
@@ -476,7 +635,7 @@ impl Head {
         if kind == ProtectionKind::KeyFile && cost != Cost::NONE {
             return Err(input.malformed("a key file has no stretching").into());
         }
-        Ok(Self { repository, id, kind, suite, cost, salt: input.array()? })
+        Ok(Self { repository, id, kind, role, suite, cost, salt: input.array()? })
     }
 
     fn stretch(&self, passphrase: &Passphrase) -> Result<Secret, SealError> {

@@ -6,8 +6,8 @@
 //! some of the keys without the rest.
 //!
 //! A [`Keyring`] is what the rest of the program works with: which repository, which suite, and the
-//! derived keys that its holder has. A full holder has all of them; a write-only holder (later) has
-//! no key that opens data packs of earlier runs.
+//! derived keys that its holder has. A full holder has all of them; a write-only holder has no key
+//! that opens data packs of earlier runs, and the public half of the key that does.
 //!
 //! Invariants:
 //! - Secret bytes live on the heap in one place, are wiped when dropped, and `Debug` hides them.
@@ -23,6 +23,7 @@ use zeroize::Zeroize;
 use crate::base::entropy::Entropy;
 use crate::seal::error::SealError;
 use crate::seal::ids::RepositoryId;
+use crate::seal::recovery::RecoveryPublic;
 use crate::seal::suite::AeadKey;
 use crate::seal::suite::Suite;
 
@@ -95,11 +96,13 @@ pub enum Purpose {
     RunData,
     /// The tag of `config`.
     Config,
+    /// The seed of the key pair that write-only holders seal to.
+    Recovery,
 }
 
 impl Purpose {
     /// Every purpose, in the order of the enum.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::BlockHash,
         Self::Cut,
         Self::Source,
@@ -108,6 +111,20 @@ impl Purpose {
         Self::SmallObject,
         Self::RunMeta,
         Self::RunData,
+        Self::Config,
+        Self::Recovery,
+    ];
+
+    /// What a write-only holder has, in the order in which it is stored: no key that opens a data
+    /// pack.
+    pub(super) const WRITE_ONLY: [Self; 8] = [
+        Self::BlockHash,
+        Self::Cut,
+        Self::Source,
+        Self::Path,
+        Self::Snapshot,
+        Self::SmallObject,
+        Self::RunMeta,
         Self::Config,
     ];
 
@@ -123,6 +140,7 @@ impl Purpose {
             Self::RunMeta => "haulout 1 2026 run meta wrap key",
             Self::RunData => "haulout 1 2026 run data wrap key",
             Self::Config => "haulout 1 2026 config key",
+            Self::Recovery => "haulout 1 2026 recovery key",
         }
     }
 }
@@ -139,6 +157,7 @@ impl fmt::Display for Purpose {
             Self::RunMeta => "key to meta packs",
             Self::RunData => "key to data packs",
             Self::Config => "config key",
+            Self::Recovery => "recovery key",
         })
     }
 }
@@ -174,6 +193,11 @@ impl RepositoryKey {
 pub struct Subkey(Secret);
 
 impl Subkey {
+    /// Takes bytes that were read.
+    pub(super) fn new(bytes: &[u8; KEY_BYTES]) -> Self {
+        Self(Secret::build(|own| own.copy_from_slice(bytes)))
+    }
+
     /// Shows the bytes to the code that hashes or cuts with them.
     pub fn bytes(&self) -> &[u8; KEY_BYTES] {
         self.0.bytes()
@@ -186,13 +210,34 @@ pub struct Keyring {
     repository: RepositoryId,
     suite: Suite,
     subkeys: Vec<(Purpose, Subkey)>,
+    /// What a write-only holder seals the secrets of data packs to.
+    recovery: Option<RecoveryPublic>,
 }
 
 impl Keyring {
     /// Derives everything that a full holder has.
     pub fn new(repository: RepositoryId, suite: Suite, key: &RepositoryKey) -> Self {
         let subkeys = Purpose::ALL.map(|purpose| (purpose, key.derive(purpose))).into();
-        Self { repository, suite, subkeys }
+        Self { repository, suite, subkeys, recovery: None }
+    }
+
+    /// What a write-only holder has: some keys, and the public half of the recovery key.
+    pub(super) fn write_only(
+        repository: RepositoryId,
+        suite: Suite,
+        subkeys: Vec<(Purpose, Subkey)>,
+        recovery: RecoveryPublic,
+    ) -> Self {
+        Self { repository, suite, subkeys, recovery: Some(recovery) }
+    }
+
+    /// Whether the holder can open data packs, or only write them.
+    pub fn opens_data(&self) -> bool {
+        self.subkey(Purpose::RunData).is_ok()
+    }
+
+    pub(super) fn recovery(&self) -> Option<&RecoveryPublic> {
+        self.recovery.as_ref()
     }
 
     /// The repository that these keys open.

@@ -41,6 +41,7 @@ use crate::seal::checksum;
 use crate::seal::error::SealError;
 use crate::seal::holder::Cost;
 use crate::seal::holder::Credential;
+use crate::seal::holder::Held;
 use crate::seal::holder::Holder;
 use crate::seal::holder::HolderNote;
 use crate::seal::holder::Limits;
@@ -49,6 +50,7 @@ use crate::seal::holder::Protection;
 use crate::seal::holder::Unlocked;
 use crate::seal::ids::RepositoryId;
 use crate::seal::keys::KEY_BYTES;
+use crate::seal::keys::Purpose;
 use crate::seal::keys::RepositoryKey;
 use crate::seal::suite::Suite;
 
@@ -89,16 +91,18 @@ impl RecoveryKit {
         note: &HolderNote,
         entropy: &dyn Entropy,
     ) -> Result<Self, SealError> {
+        let key = unlocked.key().ok_or(SealError::KeyNotHeld(Purpose::Recovery))?;
         let protection = Protection::Passphrase(passphrase, cost);
-        let holder = Holder::seal(&unlocked.keyring(), &unlocked.key, protection, note, entropy)?;
+        let holder = Holder::seal(&unlocked.keyring(), key, protection, note, entropy)?;
         Ok(Self(Content::Holder(Box::new(holder))))
     }
 
     /// A kit that opens the repository by itself.
-    pub fn in_clear(unlocked: &Unlocked) -> Self {
-        let key = RepositoryKey::new(unlocked.key.expose());
+    pub fn in_clear(unlocked: &Unlocked) -> Result<Self, SealError> {
+        let key = unlocked.key().ok_or(SealError::KeyNotHeld(Purpose::Recovery))?;
+        let key = RepositoryKey::new(key.expose());
         let (repository, suite) = (unlocked.repository, unlocked.suite);
-        Self(Content::Key { repository, suite, key })
+        Ok(Self(Content::Key { repository, suite, key }))
     }
 
     /// Whether it opens with a passphrase only.
@@ -122,7 +126,7 @@ impl RecoveryKit {
     ) -> Result<Unlocked, SealError> {
         match (&self.0, passphrase) {
             (Content::Key { repository, suite, key }, _) => Ok(Unlocked {
-                key: RepositoryKey::new(key.expose()),
+                held: Held::Key(RepositoryKey::new(key.expose())),
                 repository: *repository,
                 suite: *suite,
                 holder: None,

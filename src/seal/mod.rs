@@ -26,6 +26,7 @@
 //! | `haulout 1 2026 run meta wrap key` | R | 32 bytes |
 //! | `haulout 1 2026 run data wrap key` | R | 32 bytes |
 //! | `haulout 1 2026 config key` | R | 32 bytes |
+//! | `haulout 1 2026 recovery key` | R | 32 bytes, the seed of an X-Wing key pair |
 //! | `haulout 1 2026 section key` | suite, run secret of the class, salt | K, C |
 //! | `haulout 1 2026 sealed object key` | suite, key of the object, salt, kind | K, C |
 //! | `haulout 1 2026 holder wrap key` | 1, stretched passphrase or key file, salt | K, C |
@@ -48,7 +49,8 @@
 //! - Bytes from a store never make this module panic or allocate more than their own size.
 //!
 //! It does no input or output, keeps no clock, and takes randomness as an argument. It does not
-//! hide sizes, and does not sign: whoever has the repository key can write to the repository.
+//! hide sizes, and does not sign: whoever has the repository key, or the part of it that a
+//! write-only holder has, can write to the repository.
 
 mod checksum;
 pub mod error;
@@ -57,6 +59,7 @@ pub mod ids;
 pub mod keys;
 pub mod kit;
 pub mod object;
+pub mod recovery;
 pub mod run;
 pub mod section;
 pub mod suite;

@@ -22,11 +22,13 @@
 //! | at | bytes | field |
 //! |---|---|---|
 //! | 0 | 1 | class of the secret |
-//! | 1 | 1 | kind: 1 wrapped by a key of the repository; 2 reserved for HPKE |
+//! | 1 | 1 | kind: 1 wrapped by a key of the repository; 2 sealed to the recovery key by HPKE |
 //! | 2 | 2 | length of the body |
 //! | 4 | .. | kind 1: nonce (12), AES-256-GCM-SIV of the secret (32), tag (16) |
+//! | 4 | .. | kind 2: encapsulated key (1120), ChaCha20-Poly1305 of the secret (32), tag (16) |
 //!
-//! Kind 1 is sealed under the wrap key of the class. Its associated data are
+//! Kind 1 is sealed under the wrap key of the class, kind 2 is what a write-only host makes of the
+//! secret of its data packs: it can seal to the recovery key, and not open. The associated data are
 //! `repository id (16) | run id (16) | class | kind`, not the record, so the same copy is good in a
 //! pack. Kind 1 is encrypted in every suite: what it protects in an unencrypted repository is
 //! nothing, and what it costs is nothing either.
@@ -35,8 +37,8 @@
 //! - Reading keeps copies of kinds it does not know, and the checksum covers them.
 //! - The checksum tells a damaged record from a wrong key; it is no protection from forgery.
 //!
-//! It does not build kind 2: sealing data secrets to an offline recovery key, for hosts that may
-//! write but not read.
+//! It does not forget: a run's writer drops its secrets when it ends, which is what makes kind 2
+//! worth anything.
 
 use zeroize::Zeroizing;
 
@@ -53,6 +55,8 @@ use crate::seal::keys::KEY_BYTES;
 use crate::seal::keys::Keyring;
 use crate::seal::keys::Purpose;
 use crate::seal::keys::Secret;
+use crate::seal::recovery;
+use crate::seal::recovery::SEALED_SECRET_BYTES;
 use crate::seal::suite::AeadKey;
 use crate::seal::suite::NONCE_BYTES;
 use crate::seal::suite::Nonce;
@@ -73,6 +77,7 @@ const SEALED_COPY: &str = "sealed run secret";
 const MAGIC: [u8; 8] = *b"HAULORUN";
 const VERSION: u16 = 1;
 const KIND_WRAPPED: u8 = 1;
+const KIND_RECOVERY: u8 = 2;
 const WRAPPED_BODY_BYTES: usize = NONCE_BYTES + KEY_BYTES + TAG_BYTES;
 const COPY_HEAD_BYTES: usize = 4;
 const RECORD_HEAD_BYTES: usize = 43;
@@ -160,6 +165,11 @@ impl SealedCopy {
         if body_bytes > COPY_BODY_BYTES_MAX {
             return Err(input.malformed("a body is too long").into());
         }
+        if kind == KIND_RECOVERY && body_bytes != SEALED_SECRET_BYTES {
+            return Err(input
+                .malformed("a secret sealed to the recovery key has another length")
+                .into());
+        }
         if kind == KIND_WRAPPED && body_bytes != WRAPPED_BODY_BYTES {
             return Err(input.malformed("a wrapped secret has another length").into());
         }
@@ -229,7 +239,7 @@ impl RunRecord {
 }
 
 impl Keyring {
-    /// Seals both secrets of a run for everyone who has the repository key.
+    /// Seals both secrets of a run for everyone who may open them.
     pub fn seal_run(
         &self,
         run: RunId,
@@ -257,7 +267,8 @@ impl Keyring {
         copies: impl IntoIterator<Item = &'a SealedCopy>,
     ) -> Result<ClassSecret, SealError> {
         let mut answer = Err(SealError::NoCopy(class_name(class)));
-        for copy in copies.into_iter().filter(|copy| copy.kind == KIND_WRAPPED) {
+        let known = |copy: &&SealedCopy| [KIND_WRAPPED, KIND_RECOVERY].contains(&copy.kind);
+        for copy in copies.into_iter().filter(known) {
             answer = self.open_copy(run, class, copy);
             if answer.is_ok() {
                 break;
@@ -273,11 +284,16 @@ impl Keyring {
         secret: &ClassSecret,
         entropy: &dyn Entropy,
     ) -> Result<SealedCopy, SealError> {
+        if let (Err(_), Some(recovery)) = (self.wrap_key(class), self.recovery()) {
+            let context = self.copy_context(run, class, KIND_RECOVERY);
+            let body = recovery.seal(&secret.0, &context, entropy);
+            return Ok(SealedCopy { class, kind: KIND_RECOVERY, body });
+        }
         let nonce = Nonce::random(entropy);
         let mut body = Vec::with_capacity(WRAPPED_BODY_BYTES);
         body.extend_from_slice(nonce.bytes());
         body.extend_from_slice(secret.bytes());
-        let context = self.copy_context(run, class);
+        let context = self.copy_context(run, class, KIND_WRAPPED);
         self.wrap_key(class)?.seal(nonce, &context, &mut body, NONCE_BYTES);
         assert_eq!(body.len(), WRAPPED_BODY_BYTES, "the table and the code agree");
         Ok(SealedCopy { class, kind: KIND_WRAPPED, body })
@@ -289,10 +305,16 @@ impl Keyring {
         class: Class,
         copy: &SealedCopy,
     ) -> Result<ClassSecret, SealError> {
+        let context = self.copy_context(run, class, copy.kind);
+        if copy.kind == KIND_RECOVERY {
+            // Who has no seed lacks the key to data packs: that is what the error shall say.
+            let seed = self.subkey(Purpose::Recovery);
+            let seed = seed.map_err(|_| SealError::KeyNotHeld(purpose_of(class)))?;
+            return recovery::open(seed, &copy.body, &context).map(ClassSecret);
+        }
         let mut input = Reader::new(SEALED_COPY, &copy.body);
         let nonce = Nonce::stored(input.array()?);
         let mut text = Zeroizing::new(input.take(input.left())?.to_vec());
-        let context = self.copy_context(run, class);
         self.wrap_key(class)?.open(&nonce, &context, &mut text, SEALED_COPY)?;
         let Some(bytes) = text.as_array::<KEY_BYTES>() else {
             return Err(Malformed { what: SEALED_COPY, why: "is not 32 bytes long" }.into());
@@ -301,22 +323,25 @@ impl Keyring {
     }
 
     fn wrap_key(&self, class: Class) -> Result<AeadKey, SealError> {
-        let purpose = match class {
-            Class::Data => Purpose::RunData,
-            Class::Meta => Purpose::RunMeta,
-        };
-        let wrap = self.subkey(purpose)?;
+        let wrap = self.subkey(purpose_of(class))?;
         let key = Secret::build(|bytes| bytes.copy_from_slice(wrap.bytes()));
         Ok(AeadKey::new(Suite::Aes256GcmSiv, key))
     }
 
-    fn copy_context(&self, run: RunId, class: Class) -> [u8; 34] {
+    fn copy_context(&self, run: RunId, class: Class, kind: u8) -> [u8; 34] {
         let mut context = [0; 34];
         context[..16].copy_from_slice(self.repository().bytes());
         context[16..32].copy_from_slice(run.bytes());
         context[32] = class.code();
-        context[33] = KIND_WRAPPED;
+        context[33] = kind;
         context
+    }
+}
+
+fn purpose_of(class: Class) -> Purpose {
+    match class {
+        Class::Data => Purpose::RunData,
+        Class::Meta => Purpose::RunMeta,
     }
 }
 

@@ -54,6 +54,9 @@ pub(crate) fn hint(kind: ErrorKind) -> &'static str {
              must never be applied twice"
         }
         ErrorKind::Cancelled => "run the command again; a backup goes on from its last checkpoint",
+        ErrorKind::WriteOnly => {
+            "use a key that opens everything, or a recovery kit, where the backups may be read"
+        }
         ErrorKind::Distrusted => {
             "find out who changed the repository, and compare it with a replica, before relying on \
              it or writing to it"
@@ -83,6 +86,7 @@ pub(crate) fn name(kind: ErrorKind) -> &'static str {
         ErrorKind::Prepare => "prepare",
         ErrorKind::Chain => "chain",
         ErrorKind::Cancelled => "cancelled",
+        ErrorKind::WriteOnly => "write-only",
         ErrorKind::Distrusted => "distrusted",
         ErrorKind::Miscomputed => "miscomputed",
     }
@@ -92,7 +96,7 @@ pub(crate) fn name(kind: ErrorKind) -> &'static str {
 mod tests {
     use super::*;
 
-    const KINDS: [ErrorKind; 17] = [
+    const KINDS: [ErrorKind; 18] = [
         ErrorKind::Usage,
         ErrorKind::NoRepository,
         ErrorKind::Occupied,
@@ -108,6 +112,7 @@ mod tests {
         ErrorKind::Prepare,
         ErrorKind::Chain,
         ErrorKind::Cancelled,
+        ErrorKind::WriteOnly,
         ErrorKind::Distrusted,
         ErrorKind::Miscomputed,
     ];

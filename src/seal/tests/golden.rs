@@ -133,7 +133,7 @@ fn holders_stay() {
     ] {
         let old = Holder::decode(&stored(name)).unwrap();
         let unlocked = old.open(&credential, &Limits::FOR_TESTS).unwrap();
-        assert_eq!(unlocked.key.expose(), key().expose());
+        assert_eq!(unlocked.key().unwrap().expose(), key().expose());
         assert_eq!(old.note(&keyring).unwrap(), note());
     }
 }

@@ -35,7 +35,7 @@ fn the_right_passphrase_opens_the_repository() {
     let decoded = Holder::decode(&holder().encode()).unwrap();
     assert_eq!(decoded, holder());
     let unlocked = decoded.open(&credential("correct horse"), &Limits::FOR_TESTS).unwrap();
-    assert_eq!(unlocked.key.expose(), key().expose());
+    assert_eq!(unlocked.key().unwrap().expose(), key().expose());
     assert_eq!((unlocked.repository, unlocked.suite), (REPOSITORY, Suite::Aes256GcmSiv));
     assert_eq!(decoded.note(&unlocked.keyring()).unwrap(), note());
 }
@@ -47,7 +47,7 @@ fn the_default_cost_is_within_the_standard_limits() {
         let protection = Protection::Passphrase(&passphrase, cost);
         let holder = Holder::seal(&ring(), &key(), protection, &note(), &OsEntropy).unwrap();
         let unlocked = holder.open(&credential("correct horse"), &Limits::STANDARD).unwrap();
-        assert_eq!(unlocked.key.expose(), key().expose());
+        assert_eq!(unlocked.key().unwrap().expose(), key().expose());
     }
 }
 
@@ -72,7 +72,7 @@ fn a_key_file_opens_its_holder_and_no_other() {
     assert_eq!(refused, SealError::OtherCredential { holder: holder.id(), needs: "key file" });
     let read_again = KeyFile::from_text(&file.to_text()).unwrap();
     let unlocked = holder.open(&Credential::KeyFile(read_again), &Limits::STANDARD).unwrap();
-    assert_eq!(unlocked.key.expose(), key().expose());
+    assert_eq!(unlocked.key().unwrap().expose(), key().expose());
 }
 
 #[test]

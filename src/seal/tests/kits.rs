@@ -6,6 +6,7 @@ use proptest::proptest;
 use crate::base::entropy::SeededEntropy;
 use crate::seal::error::SealError;
 use crate::seal::holder::Cost;
+use crate::seal::holder::Held;
 use crate::seal::holder::Limits;
 use crate::seal::holder::Unlocked;
 use crate::seal::kit::RecoveryKit;
@@ -17,7 +18,12 @@ use crate::seal::tests::note;
 use crate::seal::tests::passphrase;
 
 fn unlocked() -> Unlocked {
-    Unlocked { key: key(), repository: REPOSITORY, suite: Suite::Aes256GcmSiv, holder: None }
+    Unlocked {
+        held: Held::Key(key()),
+        repository: REPOSITORY,
+        suite: Suite::Aes256GcmSiv,
+        holder: None,
+    }
 }
 
 fn sealed() -> RecoveryKit {
@@ -37,7 +43,7 @@ fn a_kit_with_a_password_opens_with_it_and_with_no_other() {
     assert!(kit.needs_passphrase());
     assert_eq!(kit.repository(), REPOSITORY);
     let opened = kit.open(Some(&credential("correct horse")), &Limits::FOR_TESTS).unwrap();
-    assert_eq!(opened.key.expose(), key().expose());
+    assert_eq!(opened.key().unwrap().expose(), key().expose());
     assert_eq!((opened.repository, opened.suite), (REPOSITORY, Suite::Aes256GcmSiv));
     kit.open(Some(&credential("correct house")), &Limits::FOR_TESTS).unwrap_err();
     kit.open(None, &Limits::FOR_TESTS).unwrap_err();
@@ -45,16 +51,16 @@ fn a_kit_with_a_password_opens_with_it_and_with_no_other() {
 
 #[test]
 fn a_kit_in_clear_is_short_and_opens_by_itself() {
-    let text = RecoveryKit::in_clear(&unlocked()).to_text("");
+    let text = RecoveryKit::in_clear(&unlocked()).unwrap().to_text("");
     assert_eq!(numbered(&text).len(), 4, "{}", *text);
     let kit = RecoveryKit::from_text(&text).unwrap();
     assert!(!kit.needs_passphrase());
-    assert_eq!(kit.open(None, &Limits::STANDARD).unwrap().key.expose(), key().expose());
+    assert_eq!(kit.open(None, &Limits::STANDARD).unwrap().key().unwrap().expose(), key().expose());
 }
 
 #[test]
 fn capitals_missing_spaces_and_letters_that_look_like_digits_are_understood() {
-    let text = RecoveryKit::in_clear(&unlocked()).to_text("");
+    let text = RecoveryKit::in_clear(&unlocked()).unwrap().to_text("");
     let typed: Vec<String> = numbered(&text)
         .iter()
         .map(|line| {
@@ -64,7 +70,7 @@ fn capitals_missing_spaces_and_letters_that_look_like_digits_are_understood() {
         })
         .collect();
     let kit = RecoveryKit::from_text(&typed.join("\r\n")).unwrap();
-    assert_eq!(kit.open(None, &Limits::STANDARD).unwrap().key.expose(), key().expose());
+    assert_eq!(kit.open(None, &Limits::STANDARD).unwrap().key().unwrap().expose(), key().expose());
 }
 
 #[test]

@@ -114,7 +114,7 @@ fn with_reserved_copy(body_bytes: usize, more_copies: usize) -> Vec<u8> {
     bytes.truncate(bytes.len() - CHECKSUM_BYTES);
     for _ in 0..more_copies {
         bytes[42] += 1;
-        bytes.extend_from_slice(&[Class::Data.code(), 2]);
+        bytes.extend_from_slice(&[Class::Data.code(), 3]);
         bytes.extend_from_slice(&u16::try_from(body_bytes).unwrap().to_le_bytes());
         bytes.extend(std::iter::repeat_n(7, body_bytes));
     }

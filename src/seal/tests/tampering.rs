@@ -310,7 +310,7 @@ fn a_forged_holder_gives_no_key_and_no_note() {
         let read = forged.note(&keyring);
         assert!(opened.is_err() || read.is_err(), "bit {bit} changed nothing");
         if let Ok(unlocked) = opened {
-            assert_eq!(unlocked.key.expose(), key().expose(), "bit {bit}");
+            assert_eq!(unlocked.key().unwrap().expose(), key().expose(), "bit {bit}");
             assert_eq!(unlocked.suite, Suite::Aes256GcmSiv, "bit {bit}");
             assert_eq!(unlocked.repository, REPOSITORY, "bit {bit}");
         }

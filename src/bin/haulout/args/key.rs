@@ -22,6 +22,7 @@ const ADD_EXAMPLE: &str = "\
 Examples:
   haulout -r /backup/db key add --label 'backup of db2' --key-file /etc/haulout.key
   haulout -r /backup/db key add --label anna
+  haulout -r /backup/db key add --label db1 --write-only --key-file /etc/haulout.key
 
 A key file opens the repository when it is given as --password-file.";
 
@@ -89,6 +90,10 @@ pub(crate) struct AddArguments {
         conflicts_with_all = ["new_password_file", "new_password_command"]
     )]
     pub(crate) key_file: Option<PathBuf>,
+
+    /// The key may add backups, and open none: for a host that could be taken over
+    #[arg(long)]
+    pub(crate) write_only: bool,
 
     #[command(flatten)]
     pub(crate) new: NewPasswordArguments,

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use haulout::seal::holder::Role;
+
 use crate::args::key::KeyAction;
 use crate::args::key::KeyArguments;
 use crate::args::key::NewPasswordArguments;
@@ -18,6 +20,8 @@ pub(crate) enum KeyPlan {
     Add {
         /// Its name for people.
         label: String,
+        /// What it may do.
+        role: Role,
         /// What opens it.
         with: NewKey,
     },
@@ -58,6 +62,7 @@ impl KeyPlan {
             KeyAction::List(_) => KeyPlan::List,
             KeyAction::Add(typed) => KeyPlan::Add {
                 label: typed.label.unwrap_or_else(|| around.host.clone()),
+                role: if typed.write_only { Role::WriteOnly } else { Role::Full },
                 with: match typed.key_file {
                     Some(file) => NewKey::File(file),
                     None => NewKey::Password(password(typed.new)),

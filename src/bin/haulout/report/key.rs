@@ -5,6 +5,7 @@ use serde::Serialize;
 use haulout::base::error::Result;
 use haulout::repo::keys::HolderEntry;
 use haulout::repo::keys::Holders;
+use haulout::seal::holder::Role;
 use haulout::seal::ids::HolderId;
 
 use crate::failure;
@@ -98,6 +99,7 @@ pub(crate) struct Kit {
 struct Listed<'r> {
     id: String,
     protection: &'static str,
+    role: &'static str,
     label: &'r str,
     created: String,
     created_unix: u64,
@@ -109,6 +111,7 @@ impl<'r> Listed<'r> {
         Listed {
             id: entry.id.to_string(),
             protection: entry.protection.name(),
+            role: entry.role.name(),
             label: &entry.note.label,
             created: moment::for_programs(entry.note.created_unix_seconds),
             created_unix: entry.note.created_unix_seconds,
@@ -117,10 +120,11 @@ impl<'r> Listed<'r> {
     }
 }
 
-const LISTING: [Column; 5] = [
+const LISTING: [Column; 6] = [
     Column { title: "KEY", side: Side::Left, narrow: Narrow::Keep },
     Column { title: "ADDED", side: Side::Left, narrow: Narrow::Clip(10) },
     Column { title: "OPENS WITH", side: Side::Left, narrow: Narrow::Keep },
+    Column { title: "MAY", side: Side::Left, narrow: Narrow::Keep },
     Column { title: "IN USE", side: Side::Left, narrow: Narrow::Hide },
     Column { title: "LABEL", side: Side::Left, narrow: Narrow::Cut(10) },
 ];
@@ -131,6 +135,7 @@ fn text(holders: &[HolderEntry], canvas: Canvas) -> String {
             entry.id.to_string()[..ID_DIGITS].into(),
             moment::for_people(entry.note.created_unix_seconds).into(),
             entry.protection.name().into(),
+            if entry.role == Role::Full { "everything" } else { "write only" }.into(),
             if entry.in_use { "yes" } else { "" }.into(),
             entry.note.label.as_str().into(),
         ]

@@ -13,6 +13,7 @@ use haulout::seal::holder::KeyFile;
 use haulout::seal::holder::Limits;
 use haulout::seal::holder::Passphrase;
 use haulout::seal::holder::Protection;
+use haulout::seal::keys::RepositoryKey;
 use haulout::store::Store;
 
 use crate::exit::Exit;
@@ -41,16 +42,16 @@ impl Run<'_> {
                 self.report.keys(&holders)?;
                 return Ok(Exit::with(holders.damaged.len()));
             }
-            KeyPlan::Add { label, with: NewKey::Password(source) } => {
+            KeyPlan::Add { label, role, with: NewKey::Password(source) } => {
                 let password = self.new_password(source, Purpose::NewKey)?;
-                let id = keys.add(protection(&password), &self.note(label))?;
+                let id = keys.add(*role, protection(&password), &self.note(label))?;
                 self.report.key_changed(&Change::added(id))?;
             }
-            KeyPlan::Add { label, with: NewKey::File(path) } => {
+            KeyPlan::Add { label, role, with: NewKey::File(path) } => {
                 let file = KeyFile::generate(&*entropy());
                 // First the file: a key that nobody has would be one too many for ever.
                 kit::write_secret(path, &file.to_text())?;
-                let id = keys.add(Protection::KeyFile(&file), &self.note(label))?;
+                let id = keys.add(*role, Protection::KeyFile(&file), &self.note(label))?;
                 self.report.key_changed(&Change::added(id))?;
             }
             KeyPlan::Remove(wanted) => {
@@ -111,7 +112,9 @@ impl Run<'_> {
         let opened = tested.open(credential.as_ref(), &Limits::STANDARD).map_err(|e| {
             Error::new(ErrorKind::Miscomputed, "the kit that was written does not open").because(e)
         })?;
-        if opened.key.expose() != keys.unlocked().key.expose() {
+        if opened.key().map(RepositoryKey::expose)
+            != keys.unlocked().key().map(RepositoryKey::expose)
+        {
             let what = "the kit that was written has another key";
             return Err(Error::new(ErrorKind::Miscomputed, what).into());
         }
