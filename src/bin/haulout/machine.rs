@@ -40,3 +40,16 @@ pub(crate) fn surroundings() -> Surroundings<'static> {
 fn stream(stream: &impl IsTerminal) -> Stream {
     if stream.is_terminal() { Stream::Terminal } else { Stream::Other }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::dumpable_behavior;
+
+    use super::*;
+
+    #[test]
+    fn no_core_is_dumped_with_keys_in_it() {
+        forbid_core_dumps();
+        assert_eq!(dumpable_behavior(), Ok(DumpableBehavior::NotDumpable));
+    }
+}

@@ -1,0 +1,174 @@
+//! Secrets stay where they are given: no command puts them into an argument, the environment of a
+//! child, a message, or a file.
+//!
+//! Every secret here is a canary that occurs nowhere else. While each command runs, all processes
+//! of the machine are looked at; afterwards all that it wrote.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+use std::process::Stdio;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::thread::sleep;
+use std::time::Duration;
+
+/// Occurs in every secret, and nowhere else.
+const CANARY: &str = "kanarien-vogel-9QzX";
+
+struct Place {
+    directory: tempfile::TempDir,
+}
+
+impl Place {
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn command(&self, line: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_haulout"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("HAULOUT") {
+                command.env_remove(name);
+            }
+        }
+        command.args(line.split(' ')).current_dir(self.directory.path());
+        command.env("HAULOUT_REPO", "repo").env("TMPDIR", self.path("tmp"));
+        command.env("RUST_BACKTRACE", "full").stdin(Stdio::null());
+        command
+    }
+}
+
+fn contains(bytes: &[u8], needle: &[u8]) -> bool {
+    bytes.windows(needle.len()).any(|window| window == needle)
+}
+
+/// What a process shows to others, by its number.
+fn shows(process: &Path, what: &str, needles: &[Vec<u8>]) -> bool {
+    let shown = fs::read(process.join(what)).unwrap_or_default();
+    needles.iter().any(|needle| contains(&shown, needle))
+}
+
+/// Whether `process` descends from the program, and is not it.
+fn is_child_of(process: &Path, program: u32) -> bool {
+    let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
+    let behind_name = stat.rsplit(')').next().unwrap_or_default();
+    behind_name.split_whitespace().nth(1) == Some(&program.to_string())
+}
+
+/// Runs a command under observation, and gives what it printed.
+fn watched(mut command: Command, needles: &[Vec<u8>], looks: &AtomicU64) -> Vec<u8> {
+    let shown = format!("{command:?}");
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (program, ended) = (child.id(), AtomicBool::new(false));
+    let output = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) {
+                for entry in fs::read_dir("/proc").unwrap().flatten() {
+                    let process = entry.path();
+                    if !entry.file_name().to_string_lossy().starts_with(char::is_numeric) {
+                        continue;
+                    }
+                    assert!(!shows(&process, "cmdline", needles), "an argument: {shown}");
+                    if is_child_of(&process, program) {
+                        assert!(!shows(&process, "environ", needles), "a child's: {shown}");
+                    }
+                }
+                looks.fetch_add(1, Ordering::Relaxed);
+                sleep(Duration::from_millis(1));
+            }
+        });
+        let output = child.wait_with_output().unwrap();
+        ended.store(true, Ordering::Relaxed);
+        output
+    });
+    let printed = [output.stdout, output.stderr].concat();
+    let told = String::from_utf8_lossy(&printed).into_owned();
+    for needle in needles {
+        assert!(!contains(&printed, needle), "a message of {shown}: {told}");
+    }
+    assert!(output.status.code().is_some_and(|code| code != 101), "{shown}: {told}");
+    printed
+}
+
+fn files_below(path: &Path) -> Vec<PathBuf> {
+    let mut found = vec![path.to_owned()];
+    while let Some(folder) = found.iter().position(|path| path.is_dir()) {
+        let entries = fs::read_dir(found.swap_remove(folder)).unwrap();
+        found.extend(entries.map(|entry| entry.unwrap().path()));
+    }
+    found
+}
+
+#[test]
+fn no_command_shows_a_secret() {
+    let place = Place { directory: tempfile::tempdir().unwrap() };
+    fs::create_dir(place.path("tmp")).unwrap();
+    let write = |name: &str| fs::write(place.path(name), format!("{CANARY}-{name}\n")).unwrap();
+    ["first", "second", "wrong"].iter().for_each(|name| write(name));
+    let mut needles = vec![CANARY.as_bytes().to_vec()];
+    let looks = AtomicU64::new(0);
+    let given = format!("{CANARY}-first");
+    let by_file = |line: &str| place.command(&format!("{line} --password-file first"));
+    let by_environment = |line: &str| {
+        let mut command = place.command(line);
+        command.env("HAULOUT_PASSWORD", &given);
+        command
+    };
+    let by_command = |line: &str| {
+        let mut command = place.command(line);
+        command.env("HAULOUT_PASSWORD_COMMAND", "cat first");
+        command
+    };
+    watched(by_file("init"), &needles, &looks);
+    watched(by_file("key add --key-file key"), &needles, &looks);
+    // The key file is a secret from here on, as text and as bytes.
+    let key = fs::read_to_string(place.path("key")).unwrap();
+    let digits = key.split(':').nth(1).unwrap().to_owned();
+    let raw = (0..64).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap());
+    needles.push(raw.collect());
+    needles.push(digits.into_bytes());
+    let producer = "backup --source db -- sleep 0.2";
+    for command in [by_environment(producer), by_command(producer)] {
+        watched(command, &needles, &looks);
+    }
+    watched(by_environment("backup -v --source db -- seq 50000"), &needles, &looks);
+    for line in [
+        "snapshots",
+        "show latest",
+        "verify --depth pages",
+        "restore latest --stdout",
+        "restore latest --to restored",
+        "replicate --to copy",
+        "key list",
+        "key add --label anna --new-password-file second",
+        "key export kit --new-password-file second",
+        "key passwd --new-password-file second",
+    ] {
+        watched(by_environment(line), &needles, &looks);
+    }
+    watched(place.command("snapshots --password-file key"), &needles, &looks);
+    watched(place.command("snapshots --recovery-kit kit --password-file second"), &needles, &looks);
+    // And when things go wrong.
+    watched(place.command("snapshots --password-file wrong"), &needles, &looks);
+    watched(by_environment("snapshots --json"), &needles, &looks);
+    watched(
+        place.command("key passwd --password-file second --new-password-file key"),
+        &needles,
+        &looks,
+    );
+    fs::write(place.path("torn"), &key[..40]).unwrap();
+    watched(place.command("snapshots --password-file torn"), &needles, &looks);
+    assert!(looks.load(Ordering::Relaxed) > 100, "the processes were looked at");
+    let given = ["first", "second", "wrong", "key", "torn"].map(|name| place.path(name));
+    for file in files_below(place.directory.path()) {
+        let bytes = fs::read(&file).unwrap();
+        for needle in needles.iter().filter(|_| !given.contains(&file)) {
+            assert!(!contains(&bytes, needle), "{} has a secret in it", file.display());
+        }
+    }
+}
