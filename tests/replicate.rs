@@ -158,9 +158,9 @@ fn a_night_costs_what_was_stored_that_night() {
     assert_eq!(report.cost.bytes, stored, "not a byte more than the night itself");
     assert_eq!(far.bytes(Verb::Put), stored);
     assert_eq!((report.sent.len(), report.there), (1, 2));
-    // Two listings of packs, one each of snapshots, runs and keys, and a look at the config.
+    // Two listings of packs, one each of snapshots, runs, keys and notes, and a look at the config.
     let reading = far.calls(Verb::List) + far.calls(Verb::Get);
-    assert_eq!(reading, 5 + 1, "{:?}", far.log());
+    assert_eq!(reading, 6 + 1, "{:?}", far.log());
     far.reset();
     let again = near.replicated(shared(&far)).unwrap();
     assert_eq!((again.cost.objects, far.calls(Verb::Put)), (0, 0), "nothing twice");
@@ -367,4 +367,33 @@ fn another_repository_is_told_from_a_copy_and_from_a_forgery() {
     forged[10] = 0;
     vacant.put(&config, &[Bytes::from(forged)]).unwrap();
     assert_eq!(look_at(&vacant).unwrap_err().kind(), ErrorKind::Distrusted);
+}
+
+#[test]
+fn an_increment_goes_behind_what_it_requires() {
+    let mut near = Near::with_nights(1);
+    for _ in 0..2 {
+        let from = near.nights.last().unwrap().0.about.positions.to_lsn.unwrap();
+        let stream = near.server.increment(from);
+        let report = back_up(&near.repository, &stream);
+        assert_eq!(report.about.requires.len(), near.nights.len());
+        near.nights.push((report, stream));
+        near.server.night(12);
+    }
+    let far = Arc::new(Recording::new(MemoryStore::new()));
+    let planned = near.planned(shared(&far), Some(1)).unwrap();
+    assert_eq!(planned.snapshots(), 3, "the newest alone could not be restored");
+    planned.send(&Arc::new(Monitor::default())).unwrap();
+    let order = puts(&far, "snapshots/");
+    for (name, (night, _)) in order.iter().zip(&near.nights) {
+        assert!(name.ends_with(&night.id.to_string()), "{name}");
+    }
+    assert_eq!(near.visible_nights_of(&shared(&far)), 3);
+    // Without its base nothing of a chain is shown there.
+    let full = objects_of(&*near.store, "snapshots/").pop_first().unwrap();
+    near.store.delete(&ObjectName::new(&full).unwrap()).unwrap();
+    let vacant = Arc::new(MemoryStore::new());
+    let report = near.replicated(shared(&vacant)).unwrap();
+    assert_eq!(report.left_out.len(), 2);
+    assert!(report.left_out[0].why.contains("it requires snapshot"), "{:?}", report.left_out);
 }

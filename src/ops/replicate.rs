@@ -11,6 +11,7 @@
 //!   when asked: a listing, or (if wished) the bytes read back.
 //! - A pack is sent only if its bytes are what its name says. What is damaged here is not spread;
 //!   snapshots that need it are left out and named, others are not held up by it.
+//! - An increment goes behind the snapshots that it requires, which go with it.
 //! - What is there is not sent again, whatever run put it there: an interrupted run is taken up
 //!   where it stopped by the next one, and a copy that has lost packs gets them back.
 //! - `moves/` and `damage/` speak of one copy only and are never sent.
@@ -32,6 +33,7 @@ use bytes::Bytes;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
+use crate::base::hex;
 use crate::base::ids::Class;
 use crate::base::ids::PackName;
 use crate::base::ids::SnapshotId;
@@ -158,6 +160,8 @@ pub struct Plan<'r> {
     batches: Vec<Batch>,
     /// Packs that can't be had here and are not there.
     bad: BTreeSet<PackName>,
+    /// Snapshots that others require and that can't be read.
+    lost: HashSet<String>,
     damaged: Vec<String>,
     there: u64,
     far_packs: u64,
@@ -225,8 +229,11 @@ pub fn plan<'r>(
     monitor: &Arc<Monitor>,
 ) -> Result<Plan<'r>> {
     let here = sizes(&**near.store(), &["packs/", "twins/"], "this side")?;
-    let there =
-        sizes(&*far, &["packs/", "twins/", "snapshots/", "runs/", "keys/"], "the other side")?;
+    let there = sizes(
+        &*far,
+        &["packs/", "twins/", "snapshots/", "runs/", "keys/", "notes/"],
+        "the other side",
+    )?;
     let far_packs = wide(there.keys().filter(|name| is_pack(name)).count());
     let mut plan = Plan {
         near,
@@ -235,13 +242,14 @@ pub fn plan<'r>(
         small: Vec::new(),
         batches: Vec::new(),
         bad: BTreeSet::new(),
+        lost: HashSet::new(),
         damaged: Vec::new(),
         there: 0,
         far_packs,
         cost: Cost::default(),
     };
-    plan.small_objects(&there)?;
     plan.batches(&here, &there, monitor)?;
+    plan.small_objects(&there)?;
     plan.cost = plan.reckon();
     Ok(plan)
 }
@@ -273,14 +281,17 @@ impl Plan<'_> {
         wide(self.batches.iter().filter(|batch| !batch.there).count())
     }
 
-    /// Keys, the config and run records that the other side lacks. The config goes behind the keys:
-    /// whoever sees one finds a key that opens the repository.
+    /// Keys, the config, run records and notes of the snapshots that the other side lacks. The
+    /// config goes behind the keys: whoever sees one finds a key that opens the repository.
     fn small_objects(&mut self, there: &HashMap<ObjectName, u64>) -> Result<()> {
         let mut names: Vec<ObjectName> = Vec::new();
-        for prefix in ["keys/", "runs/"] {
+        for prefix in ["keys/", "runs/", "notes/"] {
             let list = self.near.store().list(prefix, &mut |meta| names.push(meta.name));
             list.map_err(|e| store_error(format!("cannot list {prefix}"), e))?;
         }
+        let ids: HashSet<String> =
+            self.batches.iter().map(|batch| batch.stored.id().to_string()).collect();
+        names.retain(|name| note_of(name).is_none_or(|snapshot| ids.contains(snapshot)));
         if look(self.near, &*self.far)? == FarSide::Vacant {
             names.push(config_object());
         }
@@ -309,13 +320,11 @@ impl Plan<'_> {
         there: &HashMap<ObjectName, u64>,
         monitor: &Arc<Monitor>,
     ) -> Result<()> {
-        let mut wanted = std::mem::take(&mut self.options.snapshots);
-        wanted
-            .sort_by_key(|stored| (stored.snapshot.about.time, stored.name.sequence, stored.id()));
-        wanted.dedup_by_key(|stored| stored.id());
+        let wanted = std::mem::take(&mut self.options.snapshots);
+        let wanted = in_order(self.near, wanted, &mut self.lost)?;
         let mut nodes = TableNodes::new(self.near, monitor);
         let mut planned: HashSet<PackName> = HashSet::new();
-        for stored in wanted.into_iter().rev() {
+        for stored in wanted {
             let is_there = there.contains_key(&stored.name.object());
             self.there += u64::from(is_there);
             let mut packs = Vec::new();
@@ -388,13 +397,17 @@ impl Plan<'_> {
             cost: Mutex::default(),
         };
         let mut report = ReplicateReport { there: self.there, ..ReplicateReport::default() };
+        let mut absent = self.lost.clone();
         for (name, bytes) in &self.small {
             run.put(name, bytes)?;
         }
         for batch in &self.batches {
             run.packs(&batch.packs)?;
-            match run.left_out(batch)? {
-                Some(left_out) => report.left_out.push(left_out),
+            match run.left_out(batch, &absent)? {
+                Some(left_out) => {
+                    absent.insert(left_out.snapshot.to_string());
+                    report.left_out.push(left_out);
+                }
                 None if batch.there => {}
                 None => {
                     run.snapshot(&batch.stored)?;
@@ -408,6 +421,38 @@ impl Plan<'_> {
     }
 }
 
+/// The snapshots, the newest first, but each behind those that it requires, also when nobody asked
+/// for them. What is required and can't be read goes to `lost`.
+fn in_order(
+    near: &Repository,
+    mut wanted: Vec<StoredSnapshot>,
+    lost: &mut HashSet<String>,
+) -> Result<Vec<StoredSnapshot>> {
+    wanted.sort_by_key(|stored| (stored.snapshot.about.time, stored.name.sequence, stored.id()));
+    let chained = wanted.iter().any(|stored| !stored.snapshot.about.requires.is_empty());
+    let names = if chained { near.snapshot_names(None)? } else { Vec::new() };
+    let mut placed: HashSet<SnapshotId> = HashSet::new();
+    let mut order: Vec<StoredSnapshot> = Vec::new();
+    for stored in wanted.into_iter().rev() {
+        // A chain is told as a whole, the full backup first.
+        for id in &stored.snapshot.about.requires {
+            let required = names.iter().find(|name| name.id.to_string() == *id);
+            match required.map(|name| near.read_snapshot(name)) {
+                Some(Ok(required)) if placed.insert(required.id()) => order.push(required),
+                Some(Ok(_)) => {}
+                Some(Err(error)) if error.kind() == ErrorKind::Store => return Err(error),
+                Some(Err(_)) | None => {
+                    lost.insert(id.clone());
+                }
+            }
+        }
+        if placed.insert(stored.id()) {
+            order.push(stored);
+        }
+    }
+    Ok(order)
+}
+
 /// Under which names the other side lacks a pack.
 fn lacking(record: &PackRecord, there: &HashMap<ObjectName, u64>) -> Vec<ObjectName> {
     copies(record).filter(|name| !there.contains_key(name)).collect()
@@ -419,11 +464,18 @@ fn copies(record: &PackRecord) -> impl Iterator<Item = ObjectName> {
     std::iter::once(pack_object(&record.name)).chain(twin)
 }
 
+/// The snapshot that a note is about; nothing if it is no note.
+fn note_of(name: &ObjectName) -> Option<&str> {
+    let rest = name.as_str().strip_prefix("notes/")?;
+    Some(rest.split_once('-').map_or(rest, |(snapshot, _)| snapshot))
+}
+
 /// Whether a small object is what was stored, as far as that shows without a key.
 fn is_intact(name: &ObjectName, bytes: &[u8]) -> bool {
     match name.as_str().split_once('/') {
         Some(("keys", _)) => Holder::decode(bytes).is_ok(),
         Some(("runs", _)) => RunRecord::decode(bytes).is_ok(),
+        Some(("notes", rest)) => rest.ends_with(&hex::encode(blake3::hash(bytes).as_bytes())),
         _ => true,
     }
 }
@@ -569,18 +621,25 @@ impl Sending<'_> {
     }
 
     /// Why a snapshot can't be there: something that it needs is damaged here.
-    fn left_out(&self, batch: &Batch) -> Result<Option<LeftOut>> {
+    fn left_out(&self, batch: &Batch, absent: &HashSet<String>) -> Result<Option<LeftOut>> {
+        let stored = &batch.stored;
+        let about = &stored.snapshot.about;
+        let left_out = |why| {
+            let (source, time) = (about.source.clone(), about.time);
+            Ok(Some(LeftOut { snapshot: stored.id(), source, time, why }))
+        };
+        if let Some(id) = about.requires.iter().find(|id| absent.contains(*id)) {
+            let short = id.get(..8).unwrap_or(id);
+            return left_out(format!("it requires snapshot {short}, which is not there"));
+        }
         let bad = lock(&self.bad).clone();
         if bad.is_empty() {
             return Ok(None);
         }
-        let stored = &batch.stored;
-        let Some(why) = needs_any(self.plan.near, stored, &bad, self.monitor)? else {
-            return Ok(None);
-        };
-        let about = &stored.snapshot.about;
-        let (source, time) = (about.source.clone(), about.time);
-        Ok(Some(LeftOut { snapshot: stored.id(), source, time, why }))
+        match needs_any(self.plan.near, stored, &bad, self.monitor)? {
+            Some(why) => left_out(why),
+            None => Ok(None),
+        }
     }
 
     fn snapshot(&self, stored: &StoredSnapshot) -> Result<()> {
