@@ -204,3 +204,43 @@ fn what_is_damaged_here_is_named_and_not_copied() {
     let listed = place.ran("-r copy snapshots --password-file first --json");
     assert!(!listed.output.status.success() || listed.json().as_array().unwrap().is_empty());
 }
+
+#[test]
+fn a_store_that_goes_back_to_an_older_state_is_refused_by_whoever_remembers() {
+    let place = Place::encrypted();
+    let with = "--password-file first --state state";
+    let copy = |from: &str, to: &str| {
+        let (from, to) = (place.path(from), place.path(to));
+        Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    };
+    place.ran(&format!("snapshots {with}")).is(0);
+    copy("repo", "older");
+    place.ran(&format!("backup -q --source db {with} -- seq 9999")).is(0);
+    copy("repo", "newer");
+    let swap = |other: &str| {
+        fs::remove_dir_all(place.path("repo")).unwrap();
+        copy(other, "repo");
+    };
+    swap("older");
+    place.ran("snapshots --password-file first").is(0);
+    let refused = place.ran(&format!("restore latest --stdout {with}")).is(1);
+    refused.says("has lost snapshot").says("if this was done on purpose, remove");
+    // A backup is taken all the same, and says that something is wrong.
+    place.ran(&format!("backup --source db {with} -- seq 9999")).is(3).says("has lost snapshot");
+    place.ran(&format!("snapshots {with}")).is(1).says("has lost snapshot");
+    swap("newer");
+    place.ran(&format!("snapshots {with}")).is(0);
+    let other = Place::encrypted();
+    fs::remove_dir_all(place.path("repo")).unwrap();
+    fs::rename(other.path("repo"), place.path("repo")).unwrap();
+    let refused = place.ran(&format!("snapshots {with}")).is(1);
+    refused.says("holds another repository than before");
+    fs::remove_dir_all(place.path("repo")).unwrap();
+    place.ran("init -q --no-encryption").is(0);
+    let refused = place.ran("snapshots --state state").is(1);
+    refused.says("was encrypted, and says now that it is not");
+    let kept = files_below(&place.path("state"));
+    assert_eq!(kept.len(), 1);
+    fs::remove_file(&kept[0]).unwrap();
+    place.ran("snapshots --state state").is(0);
+}

@@ -21,7 +21,7 @@
 //! | 58 | 32 | salt |
 //! | 90 | 32 | key commitment |
 //! | 122 | 48 | payload 1: AES-256-GCM-SIV of the repository key (32), tag (16) |
-//! | 122 | 1488 | payload 2: the same of 8 keys (256) and the public recovery key (1216), tag (16) |
+//! | 122 | 1488 | payload 2: the same of 8 keys (256), the public recovery key (1216), tag (16) |
 //! | then | 4 | length of the note |
 //! | then | .. | the note: a sealed object of kind 8, its context is the holder id |
 //! | end - 16 | 16 | BLAKE3 of all before it, first 16 bytes |

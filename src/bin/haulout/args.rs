@@ -135,6 +135,13 @@ pub(crate) struct Common {
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) recovery_kit: Option<PathBuf>,
 
+    /// Remember in this directory what the repository showed, and refuse one that goes back
+    ///
+    /// A store that offers an older state, or another repository, can only be told by somebody who
+    /// remembers: the id, and the newest snapshot of each source.
+    #[arg(long, value_name = "DIR", env = "HAULOUT_STATE", hide_env_values = true, global = true)]
+    pub(crate) state: Option<PathBuf>,
+
     /// Print the result as JSON on standard output, and nothing else there
     #[arg(long, global = true)]
     pub(crate) json: bool,

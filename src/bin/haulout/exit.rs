@@ -16,6 +16,11 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
+    /// The same, and somebody should look at something else.
+    pub(crate) fn and_findings(self) -> Exit {
+        if self == Exit::Done { Exit::Findings } else { self }
+    }
+
     /// Done, with so many findings.
     pub(crate) fn with(findings: usize) -> Exit {
         if findings == 0 { Exit::Done } else { Exit::Findings }

@@ -11,6 +11,7 @@
 //! | `about` | what the program says about itself: manual pages, completions |
 //! | `hints` | what to do about an error |
 //! | `password`, `prompt` | where secrets come from |
+//! | `known` | what this host remembers of a repository |
 //! | `signals`, `progress`, `console`, `producer_log` | what happens meanwhile |
 
 mod about;
@@ -20,6 +21,7 @@ mod exit;
 mod failure;
 mod hints;
 mod json;
+mod known;
 mod machine;
 mod moment;
 mod password;

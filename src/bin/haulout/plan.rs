@@ -69,6 +69,8 @@ pub(crate) struct Plan {
     pub(crate) place: PathBuf,
     /// Where its password comes from.
     pub(crate) password: PasswordSource,
+    /// Where this host remembers what it showed.
+    pub(crate) state: Option<PathBuf>,
     /// A recovery kit to open it with.
     pub(crate) recovery_kit: Option<PathBuf>,
     /// Worker threads.
@@ -139,8 +141,8 @@ impl Plan {
             &VARIABLES,
             around.variable,
         );
-        let recovery_kit = common.recovery_kit;
-        Ok(Plan { place, password, recovery_kit, workers, host: around.host.clone(), job })
+        let (recovery_kit, state) = (common.recovery_kit, common.state);
+        Ok(Plan { place, password, state, recovery_kit, workers, host: around.host.clone(), job })
     }
 }
 

@@ -15,6 +15,7 @@ mod stats;
 mod tag;
 mod verify;
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +42,7 @@ use crate::exit::Exit;
 use crate::failure;
 use crate::failure::Failure;
 use crate::failure::Outcome;
+use crate::known::Known;
 use crate::password::PasswordSource;
 use crate::password::Purpose;
 use crate::plan::Job;
@@ -58,8 +60,8 @@ pub(crate) fn run(plan: Plan, report: &Report) -> Outcome<Exit> {
     let console = Arc::clone(&report.console);
     let stop = Stop::listen(Arc::clone(&monitor), console)
         .map_err(|e| Error::new(ErrorKind::Source, "cannot listen for signals").because(e))?;
-    let run = Run { plan: &plan, report, monitor, stop };
-    match &plan.job {
+    let run = Run { plan: &plan, report, monitor, stop, doubted: Cell::new(false) };
+    let exit = match &plan.job {
         Job::Init(plan) => run.init(*plan),
         Job::Backup(plan) => run.backup(plan),
         Job::Snapshots => run.snapshots(),
@@ -73,7 +75,8 @@ pub(crate) fn run(plan: Plan, report: &Report) -> Outcome<Exit> {
         Job::Verify(plan) => run.verify(plan),
         Job::Key(plan) => run.key(plan),
         Job::Replicate(plan) => run.replicate(plan),
-    }
+    }?;
+    Ok(if run.doubted.get() { exit.and_findings() } else { exit })
 }
 
 /// What every verb needs.
@@ -82,6 +85,8 @@ struct Run<'r> {
     report: &'r Report,
     monitor: Arc<Monitor>,
     stop: Stop,
+    /// The repository is not as this host remembers it.
+    doubted: Cell<bool>,
 }
 
 impl Run<'_> {
@@ -128,7 +133,35 @@ impl Run<'_> {
             }
         })?;
         self.require_encryption(&opened)?;
+        self.compare(&opened)?;
         Ok(opened)
+    }
+
+    /// Compares a repository with what this host remembers of it. A backup goes on all the same:
+    /// none at all would be worse.
+    fn compare(&self, opened: &Repository) -> Outcome<()> {
+        let Some(directory) = &self.plan.state else { return Ok(()) };
+        let mut known = Known::load(directory, &opened.store().location())?;
+        known.check_repository(opened)?;
+        match known.check_newest(opened) {
+            Ok(()) => Ok(known.learn(opened)?),
+            Err(failure) if matches!(self.plan.job, Job::Backup(_)) => {
+                self.report.console.warning(format!("{}; {}", failure.line(), failure.hint()));
+                self.doubted.set(true);
+                Ok(())
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Remembers what a repository shows after a change.
+    fn remember(&self, changed: &Repository) -> Result<()> {
+        match &self.plan.state {
+            Some(directory) if !self.doubted.get() => {
+                Known::load(directory, &changed.store().location())?.learn(changed)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Opens something with the password, or the recovery kit, that was given; a person may try

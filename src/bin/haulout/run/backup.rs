@@ -32,6 +32,9 @@ impl Run<'_> {
             self.report.console.note(format!("removed {bytes} that interrupted runs had left"));
         }
         let repository = self.open(Arc::new(store))?;
+        if !repository.opens_data() {
+            self.report.console.note("this key may only write: changed pages are stored whole");
+        }
         let options = BackupOptions {
             source: plan.source.clone(),
             tags: plan.tags.clone(),
@@ -58,6 +61,7 @@ impl Run<'_> {
         if report.about.verdict == Verdict::Partial {
             log.show();
         }
+        self.remember(&repository)?;
         self.report.backup(&report, self.now().saturating_sub(began))?;
         Ok(outcome(&report))
     }

@@ -1,0 +1,157 @@
+//! What this host knows about a repository from before: its id, that it is encrypted, and the
+//! newest snapshot of each source. A store that goes back to an older state, or offers another
+//! repository in the place of a known one, can only be told by somebody who remembers.
+//!
+//! It is kept in one small file for each repository, in a directory that the user names; without
+//! one nothing is remembered. It holds no secret: names of objects, which the store knows as well.
+//!
+//! A snapshot that was the newest must still be there, or a newer one of its source that opens
+//! under the repository's key: nobody without the key can make one. That snapshots in the middle
+//! are gone is not told from pruning.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::io::Write;
+use std::path::Path;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use haulout::base::error::Error;
+use haulout::base::error::ErrorKind;
+use haulout::base::error::Result;
+use haulout::repo::Repository;
+use haulout::repo::snapshots::SnapshotName;
+use haulout::seal::suite::Suite;
+
+use crate::failure::Failure;
+use crate::failure::Outcome;
+
+/// What is known about one repository.
+#[derive(Debug)]
+pub(crate) struct Known {
+    path: PathBuf,
+    record: Option<Record>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Record {
+    repository: String,
+    encrypted: bool,
+    newest: BTreeMap<String, Newest>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Newest {
+    sequence: u64,
+    snapshot: String,
+}
+
+impl Known {
+    /// What is known about the repository at a place.
+    pub(crate) fn load(directory: &Path, location: &str) -> Result<Known> {
+        let hash = blake3::hash(location.as_bytes()).to_hex();
+        let path = directory.join(format!("{}.json", &hash.as_str()[..32]));
+        let what = || format!("cannot read {}", path.display());
+        let record = match fs::read(&path) {
+            Ok(bytes) => {
+                let record = serde_json::from_slice(&bytes);
+                Some(record.map_err(|e| Error::new(ErrorKind::Damaged, what()).because(e))?)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(Error::new(ErrorKind::Store, what()).because(error)),
+        };
+        Ok(Known { path, record })
+    }
+
+    /// Compares whose repository it is with whose it was.
+    pub(crate) fn check_repository(&self, repository: &Repository) -> Outcome<()> {
+        let Some(record) = &self.record else { return Ok(()) };
+        let place = repository.store().location();
+        if record.encrypted && repository.keyring().suite() == Suite::KeyedTag {
+            return Err(
+                self.distrusted(format!("{place} was encrypted, and says now that it is not"))
+            );
+        }
+        if record.repository != repository.keyring().repository().to_string() {
+            return Err(self.distrusted(format!("{place} holds another repository than before")));
+        }
+        Ok(())
+    }
+
+    /// Compares the newest snapshots that are known with those that the store shows.
+    pub(crate) fn check_newest(&self, repository: &Repository) -> Outcome<()> {
+        let Some(record) = &self.record else { return Ok(()) };
+        let names = repository.snapshot_names(None)?;
+        for (source, newest) in &record.newest {
+            self.check_source(repository, &names, source, newest)?;
+        }
+        Ok(())
+    }
+
+    fn check_source(
+        &self,
+        repository: &Repository,
+        names: &[SnapshotName],
+        source: &str,
+        newest: &Newest,
+    ) -> Outcome<()> {
+        let mut own = names.iter().filter(|name| name.source.to_string() == source);
+        if own.clone().any(|name| name.id.to_string() == newest.snapshot) {
+            return Ok(());
+        }
+        let newer = own.rfind(|name| name.sequence > newest.sequence);
+        if newer.is_some_and(|name| repository.read_snapshot(name).is_ok()) {
+            return Ok(());
+        }
+        let (place, id) = (repository.store().location(), &newest.snapshot[..8]);
+        let what =
+            format!("{place} has lost snapshot {id}, the newest of its source, and shows older");
+        Err(self.distrusted(what + " ones"))
+    }
+
+    /// Remembers what the store shows now.
+    pub(crate) fn learn(&mut self, repository: &Repository) -> Result<()> {
+        let mut record = Record {
+            repository: repository.keyring().repository().to_string(),
+            encrypted: repository.keyring().suite() != Suite::KeyedTag,
+            newest: BTreeMap::new(),
+        };
+        for SnapshotName { source, sequence, id } in repository.snapshot_names(None)? {
+            let newest = Newest { sequence, snapshot: id.to_string() };
+            // They come in the order of their numbers.
+            record.newest.insert(source.to_string(), newest);
+        }
+        if self.record.as_ref() != Some(&record) {
+            let what = |e| {
+                let shown = self.path.display();
+                Error::new(ErrorKind::Store, format!("cannot write {shown}")).because(e)
+            };
+            write(&self.path, &record).map_err(what)?;
+            self.record = Some(record);
+        }
+        Ok(())
+    }
+
+    fn distrusted(&self, what: String) -> Failure {
+        let shown = self.path.display();
+        Failure::new(
+            Error::new(ErrorKind::Distrusted, what),
+            format!("if this was done on purpose, remove {shown}, where this host remembers it"),
+        )
+    }
+}
+
+/// All of the record or nothing of it.
+fn write(path: &Path, record: &Record) -> io::Result<()> {
+    let directory = path.parent().expect("it is a file in a directory");
+    fs::create_dir_all(directory)?;
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    serde_json::to_writer(&mut file, record)?;
+    file.write_all(b"\n")?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}
