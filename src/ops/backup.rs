@@ -57,6 +57,8 @@ use crate::repo::store_error;
 use crate::seal::ids::RunId;
 use crate::seal::object::ObjectKind;
 use crate::seal::run::RunSecret;
+use crate::source::Ending;
+use crate::source::Fate;
 use crate::source::Source;
 use crate::store::name::ObjectName;
 
@@ -68,6 +70,8 @@ use super::judge;
 pub struct BackupOptions {
     /// Name of the lineage.
     pub source: String,
+    /// What the stream is, if it is not to be told from its content.
+    pub format: Option<StreamFormat>,
     /// Words to attach.
     pub tags: Vec<String>,
     /// How whole blocks are compressed.
@@ -88,6 +92,9 @@ pub struct BackupOptions {
 pub const CHECKPOINT_BYTES: u64 = 64 << 30;
 /// And after this many seconds.
 pub const CHECKPOINT_SECONDS: u64 = 15 * 60;
+
+/// The check that tells what can't be seen of a stream's content, if anything hides it.
+pub const CONTENT_CHECK: &str = "content";
 
 /// What came of a backup.
 #[derive(Debug, Clone)]
@@ -162,9 +169,9 @@ pub fn backup(
     let streamed = stream(&draft, &continued, source, &mut collector, &mut sequence)?;
     let counted = monitor.counts();
     if counted.stream_bytes == 0 {
-        return Err(Error::new(ErrorKind::Source, "the stream is empty: there is nothing to keep"));
+        return Err(empty(&streamed.ending));
     }
-    let mut judged = judge::judge(streamed, &collector, &counted);
+    let mut judged = judge::judge(streamed, options.format, &collector, &counted);
     chain::link(repository, source_id, &mut judged)?;
     judge::bound(&mut judged);
     if judged.verdict != Verdict::Partial {
@@ -181,6 +188,21 @@ pub fn backup(
         damaged: continued.damaged,
         packs_absent: continued.presence.absent(),
     })
+}
+
+/// The error for a stream without a byte: how its producer ended, and its last words.
+fn empty(ending: &Ending) -> Error {
+    let how = match ending.fate {
+        Fate::Unseen => "and how its producer ended was not seen".to_owned(),
+        Fate::Exited(0) => "although its producer ended with status 0".to_owned(),
+        Fate::Exited(code) => format!("its producer ended with status {code}"),
+        Fate::Killed(signal) => format!("its producer was killed by signal {signal}"),
+        Fate::Hung => "its producer closed it, hung and had to be ended".to_owned(),
+    };
+    let error = Error::new(ErrorKind::Source, format!("the stream is empty, {how}"));
+    let words = ending.last_words.as_deref().map(str::trim).unwrap_or_default();
+    let last = words.lines().next_back().unwrap_or_default();
+    if last.is_empty() { error } else { error.because(format!("its last words: {last}")) }
 }
 
 /// Runs the pipeline, with checkpoints.
@@ -224,7 +246,7 @@ fn stream(
         let judged = judge::Judged::checkpoint();
         draft.publish(roots, judged, *sequence).map(|_| ())
     };
-    run::run(source, around, &shared, collector, &mut checkpoint)
+    run::run((source, options.format), around, &shared, collector, &mut checkpoint)
 }
 
 /// What every snapshot of a run has in common.

@@ -8,16 +8,22 @@ use crate::format::snapshot::Positions;
 use crate::format::snapshot::SnapshotKind;
 use crate::format::snapshot::StreamFormat;
 use crate::format::snapshot::Verdict;
+use crate::parse::detect::Wrapping;
 use crate::pipeline::collector::Collector;
 use crate::pipeline::delta::Increments;
 use crate::pipeline::run::Streamed;
+use crate::pipeline::run::Told;
 use crate::source::Ending;
 use crate::source::Fate;
 use crate::verdict::Evidence;
 use crate::verdict::Exit;
+use crate::verdict::Outcome;
 use crate::verdict::PageFindings;
 use crate::verdict::Producer;
 use crate::verdict::StreamFaults;
+use crate::verdict::judge_dump;
+
+use super::backup::CONTENT_CHECK;
 
 /// Reasons and bad pages that a snapshot carries; more are in its list of findings.
 const LINES_MAX: usize = 30;
@@ -58,12 +64,29 @@ impl Judged {
     }
 }
 
-/// Judges a stream that has ended.
-pub(super) fn judge(streamed: Streamed, collector: &Collector<'_>, counts: &Counts) -> Judged {
-    let Streamed { format, ending, parsed, observer, increments, failure } = streamed;
-    let mut judged = match parsed {
-        None => judge_plain(&ending),
-        Some(parsed) => {
+/// Judges a stream that has ended, of which the user said that it is what was `asked`.
+pub(super) fn judge(
+    streamed: Streamed,
+    asked: Option<StreamFormat>,
+    collector: &Collector<'_>,
+    counts: &Counts,
+) -> Judged {
+    let Streamed { format, ending, told, observer, failure } = streamed;
+    let mut judged = match told {
+        Told::Nothing(wrapping) => judge_plain(&ending, wrapping),
+        Told::Sql(facts) => {
+            let conclusion = judge_dump(facts, exit(&ending));
+            Judged {
+                format: Some(format),
+                verdict: conclusion.verdict,
+                reasons: conclusion.reasons,
+                checks: conclusion.checklist.into_iter().map(Into::into).collect(),
+                positions: Some(conclusion.positions),
+                kind: SnapshotKind::Full,
+                requires: Vec::new(),
+            }
+        }
+        Told::Mbstream(parsed, increments) => {
             let faults = StreamFaults { kept: parsed.faults, count: parsed.fault_count };
             let evidence = Evidence {
                 producer: producer(&ending),
@@ -85,6 +108,16 @@ pub(super) fn judge(streamed: Streamed, collector: &Collector<'_>, counts: &Coun
             judged
         }
     };
+    if let Some(asked) = asked.filter(|asked| *asked != format) {
+        judged.verdict = Verdict::Partial;
+        judged.reasons.insert(
+            0,
+            format!(
+                "--format {asked} does not fit, the stream was stored as {format}: check the \
+                 producer's options, or leave --format out"
+            ),
+        );
+    }
     judged.format = Some(format);
     if let Some(failure) = failure {
         judged.verdict = Verdict::Partial;
@@ -126,14 +159,18 @@ fn judge_increments(judged: &mut Judged, increments: Increments) {
     }
 }
 
-fn producer(ending: &Ending) -> Producer {
-    let exit = match ending.fate {
+fn exit(ending: &Ending) -> Exit {
+    match ending.fate {
         Fate::Unseen => Exit::Unknown,
         Fate::Exited(0) => Exit::Succeeded,
         Fate::Exited(code) => Exit::Failed(code),
         Fate::Killed(signal) => Exit::Killed(signal),
         Fate::Hung => Exit::Hung,
-    };
+    }
+}
+
+fn producer(ending: &Ending) -> Producer {
+    let exit = exit(ending);
     let last_words = ending.last_words.as_deref();
     let completed_ok_seen = last_words.map(|words| words.trim_end().ends_with("completed OK!"));
     Producer { exit, completed_ok_seen }
@@ -156,7 +193,7 @@ fn page_findings(collector: &Collector<'_>, counts: &Counts) -> PageFindings {
     }
 }
 
-fn judge_plain(ending: &Ending) -> Judged {
+fn judge_plain(ending: &Ending, wrapping: Option<Wrapping>) -> Judged {
     let (verdict, reason) = match ending.fate {
         Fate::Exited(0) => (Verdict::Complete, None),
         Fate::Unseen => (
@@ -181,11 +218,25 @@ fn judge_plain(ending: &Ending) -> Judged {
         format: None,
         verdict,
         reasons: reason.into_iter().collect(),
-        checks: Vec::new(),
+        checks: wrapping.map(lost).into_iter().collect(),
         positions: None,
         kind: SnapshotKind::Full,
         requires: Vec::new(),
     }
+}
+
+/// What is lost with a stream that was compressed or encrypted before it came, and what avoids it.
+fn lost(wrapping: Wrapping) -> Check {
+    let lost = "nothing in it can be checked, and tomorrow's shares no block with it";
+    let detail = match wrapping {
+        Wrapping::Compressed(program) => {
+            format!("compressed by {program}: {lost}; leave it out, haulout compresses")
+        }
+        Wrapping::Encrypted(program) => {
+            format!("encrypted by {program}: {lost}; leave it out, haulout encrypts")
+        }
+    };
+    Check { name: CONTENT_CHECK.to_owned(), outcome: Outcome::Unknown.to_string(), detail }
 }
 
 /// Keeps the snapshot within its size, whatever a stream made of its names.

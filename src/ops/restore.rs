@@ -11,6 +11,7 @@
 //! - A stream is whole or the call fails; a reader that goes away is a failure.
 
 mod container;
+mod dump;
 
 use std::collections::HashMap;
 use std::fs;
@@ -145,7 +146,11 @@ pub(super) fn choose(
     repository.require_data()?;
     refuse_checkpoint(stored)?;
     let contents = repository.contents(stored, monitor)?;
-    let files = select(files_of(stored, &contents)?, include.as_ref())?;
+    let files = files_of(stored, &contents)?;
+    let files = match (&include, stored.snapshot.about.format) {
+        (Some(include), StreamFormat::Sql) => dump::select(files, include)?,
+        (include, _) => select(files, include.as_ref())?,
+    };
     Ok(Chosen { id: stored.id(), contents, files })
 }
 
@@ -178,7 +183,7 @@ pub(super) fn write_files(
     Ok(report)
 }
 
-/// Writes the stream of a snapshot, byte for byte as it came.
+/// Writes the stream of a snapshot, byte for byte as it came; of an SQL dump also parts of it.
 pub fn to_stream(
     repository: &Repository,
     stored: &StoredSnapshot,
@@ -186,18 +191,23 @@ pub fn to_stream(
     options: &RestoreOptions,
     monitor: &Arc<Monitor>,
 ) -> Result<RestoreReport> {
-    if !options.include.is_empty() {
-        return Err(Error::new(ErrorKind::Usage, "a stream can only be restored as a whole"));
+    let about = &stored.snapshot.about;
+    let include = globs(&options.include)?;
+    if include.is_some() && about.format != StreamFormat::Sql {
+        let what = format!("a {} stream can only be restored as a whole", about.format);
+        return Err(Error::new(ErrorKind::Usage, what));
     }
     repository.require_data()?;
     refuse_checkpoint(stored)?;
     let contents = repository.contents(stored, monitor)?;
-    monitor.count(Counter::ExpectedBytes, stored.snapshot.about.stream_bytes);
+    let whole = include.is_none();
+    monitor.count(Counter::ExpectedBytes, if whole { about.stream_bytes } else { 0 });
     let mut written = 0;
-    let plan = |sender: &mut windows::Sender<StreamWindow>| match stored.snapshot.about.format {
-        StreamFormat::Mbstream => plan_replay(&contents, sender),
-        StreamFormat::Sql => container::plan(&contents, sender),
-        StreamFormat::Raw => plan_plain(&contents, sender),
+    let plan = |sender: &mut windows::Sender<StreamWindow>| match (about.format, &include) {
+        (StreamFormat::Mbstream, _) => plan_replay(&contents, sender),
+        (StreamFormat::Sql, Some(include)) => dump::plan(&contents, include, sender),
+        (StreamFormat::Sql, None) => container::plan(&contents, sender),
+        (StreamFormat::Raw, _) => plan_plain(&contents, sender),
     };
     let broken = |e: io::Error| Error::new(ErrorKind::Target, "cannot write the stream").because(e);
     let decode = |window| decode_window(&contents, window);
@@ -209,7 +219,7 @@ pub fn to_stream(
         Ok(())
     })?;
     out.flush().map_err(broken)?;
-    if written != stored.snapshot.about.stream_bytes {
+    if whole && written != about.stream_bytes {
         return Err(Error::damaged(
             format!("snapshot {}", stored.id().short()),
             "its stream has another length than it says",
@@ -248,7 +258,11 @@ pub(super) fn globs(include: &[String]) -> Result<Option<GlobSet>> {
 pub(super) fn files_of(stored: &StoredSnapshot, contents: &Contents) -> Result<Vec<TreeFile>> {
     match stored.snapshot.about.format {
         StreamFormat::Mbstream => files_of_mbstream(contents),
-        StreamFormat::Sql => container::files(contents),
+        StreamFormat::Sql => {
+            let mut files = container::files(contents)?;
+            dump::spread(&mut files)?;
+            Ok(files)
+        }
         StreamFormat::Raw => Err(Error::new(
             ErrorKind::Usage,
             format!("snapshot {} is a plain stream, which has no files", stored.id().short()),

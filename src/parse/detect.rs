@@ -3,18 +3,48 @@
 //! A stream says what it is by how it begins; nothing else is trusted, no file name and no flag.
 //! What isn't recognised is plain: one member, every byte of it payload, which is never wrong.
 //!
-//! What it does not do: find a container inside another (a compressed stream is plain), or guess
+//! What it does not do: look into a compressed stream (it is plain, [`Wrapping`] names it), guess
 //! at a damaged beginning: a mbstream whose first magic is damaged is plain, and can't be complete.
 
 use crate::parse::frame::MAGIC;
+use crate::parse::sql::DumpKind;
 
 /// A kind of stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Container {
     /// `mbstream` of MariaDB, or `xbstream` of Percona.
     Mbstream,
+    /// A dump of `mariadb-dump` or `mysqldump`.
+    Sql(DumpKind),
     /// Anything else: one member.
     Plain,
+}
+
+/// What hides the content of a plain stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Wrapping {
+    /// Compressed, by this program.
+    Compressed(&'static str),
+    /// Encrypted, by this program.
+    Encrypted(&'static str),
+}
+
+/// How compressed and encrypted streams begin.
+const WRAPPINGS: [(&[u8], Wrapping); 9] = [
+    (b"\x1f\x8b", Wrapping::Compressed("gzip")),
+    (b"\x28\xb5\x2f\xfd", Wrapping::Compressed("zstd")),
+    (b"\xfd7zXZ\0", Wrapping::Compressed("xz")),
+    (b"BZh", Wrapping::Compressed("bzip2")),
+    (b"\x04\x22\x4d\x18", Wrapping::Compressed("lz4")),
+    (b"qpress10", Wrapping::Compressed("qpress")),
+    (b"Salted__", Wrapping::Encrypted("openssl")),
+    (b"age-encryption.org/", Wrapping::Encrypted("age")),
+    (b"-----BEGIN PGP MESSAGE", Wrapping::Encrypted("gpg")),
+];
+
+/// Tells what hides the content of a stream that begins with `head`.
+pub fn wrapping(head: &[u8]) -> Option<Wrapping> {
+    WRAPPINGS.iter().find(|(start, _)| head.starts_with(start)).map(|(_, wrapping)| *wrapping)
 }
 
 /// What the first bytes tell.
@@ -29,6 +59,23 @@ pub enum Detection {
     },
 }
 
+/// How dumps begin, behind blanks. A digit stands for any digit.
+const DUMP_STARTS: [&[u8]; 6] = [
+    b"/*M!999999\\- ",
+    b"/*!999999\\- ",
+    b"-- MariaDB dump ",
+    b"-- MySQL dump ",
+    b"/*!40000 SET ",
+    b"/*!50000 SET ",
+];
+
+/// How dumps in XML begin: the line of every XML, then their own.
+const XML_START: &[u8] = b"<?xml version=\"1.0\"?>";
+const XML_DUMP_START: &[u8] = b"<mysqldump";
+
+/// Blanks that may stand before a dump's beginning, or between the lines of one in XML.
+const BLANKS_MAX: usize = 16;
+
 /// Tells the container of a stream that begins with `head`.
 pub fn detect(head: &[u8]) -> Detection {
     if head.starts_with(&MAGIC) {
@@ -37,7 +84,53 @@ pub fn detect(head: &[u8]) -> Detection {
     if MAGIC.starts_with(head) {
         return Detection::NeedMore { at_least: MAGIC.len() };
     }
-    Detection::Is(Container::Plain)
+    let text = without_blanks(head);
+    let more = |text: &[u8], start: &[u8]| {
+        let at_least = head.len() - text.len() + start.len();
+        Detection::NeedMore { at_least: at_least.max(head.len() + 1) }
+    };
+    for start in DUMP_STARTS {
+        match begins(text, start) {
+            Begins::Yes => return Detection::Is(Container::Sql(DumpKind::Statements)),
+            Begins::Perhaps => return more(text, start),
+            Begins::No => {}
+        }
+    }
+    match begins(text, XML_START) {
+        Begins::Yes => {
+            let rest = without_blanks(&text[XML_START.len()..]);
+            match begins(rest, XML_DUMP_START) {
+                Begins::Yes => Detection::Is(Container::Sql(DumpKind::Xml)),
+                Begins::Perhaps => more(rest, XML_DUMP_START),
+                Begins::No => Detection::Is(Container::Plain),
+            }
+        }
+        Begins::Perhaps => more(text, XML_START),
+        Begins::No => Detection::Is(Container::Plain),
+    }
+}
+
+enum Begins {
+    Yes,
+    No,
+    /// As far as can be seen.
+    Perhaps,
+}
+
+fn begins(text: &[u8], start: &[u8]) -> Begins {
+    let same = |(byte, start): (&u8, &u8)| {
+        if start.is_ascii_digit() && *start == b'0' { byte.is_ascii_digit() } else { byte == start }
+    };
+    match text.iter().zip(start).all(same) {
+        false => Begins::No,
+        true if text.len() < start.len() => Begins::Perhaps,
+        true => Begins::Yes,
+    }
+}
+
+fn without_blanks(text: &[u8]) -> &[u8] {
+    let blanks = text.iter().take(BLANKS_MAX).take_while(|byte| byte.is_ascii_whitespace());
+    &text[blanks.count()..]
 }
 
 #[cfg(test)]
@@ -51,6 +144,41 @@ mod tests {
         assert_eq!(detect(b"XBSTCK01"), Detection::Is(Container::Mbstream));
         assert_eq!(detect(b"XBSTCK01\0P"), Detection::Is(Container::Mbstream));
         assert_eq!(detect(b"XBSTCK02"), Detection::Is(Container::Plain));
-        assert_eq!(detect(b"/*M!"), Detection::Is(Container::Plain));
+    }
+
+    #[test]
+    fn compressed_and_encrypted_streams_are_plain_and_named() {
+        let gzip = b"\x1f\x8b\x08\0\0\0\0\0\0\x03";
+        assert_eq!(detect(gzip), Detection::Is(Container::Plain));
+        assert_eq!(wrapping(gzip), Some(Wrapping::Compressed("gzip")));
+        assert_eq!(wrapping(b"Salted__12345678"), Some(Wrapping::Encrypted("openssl")));
+        assert_eq!(wrapping(b"-- MariaDB dump"), None);
+    }
+
+    #[test]
+    fn a_dump_is_recognised_by_its_first_line_whatever_its_options_left_of_it() {
+        for (head, container) in [
+            (&b"/*M!999999\\- enable the sandbox mode */ \n"[..], DumpKind::Statements),
+            (b"/*!999999\\- enable the sandbox mode */ \n", DumpKind::Statements),
+            (b"-- MariaDB dump 10.19  Distrib 10.6.1-MariaDB", DumpKind::Statements),
+            (b"-- MySQL dump 10.13  Distrib 8.0.36, for Linux", DumpKind::Statements),
+            (b"\n/*!40101 SET @OLD_CHARACTER_SET_CLIENT", DumpKind::Statements),
+            (b"/*!50503 SET character_set_client = utf8mb4 */;", DumpKind::Statements),
+            (b"<?xml version=\"1.0\"?>\n<mysqldump xmlns:xsi", DumpKind::Xml),
+        ] {
+            for shown in 0..head.len() {
+                let seen = detect(&head[..shown]);
+                let right = Detection::Is(Container::Sql(container));
+                let asks = matches!(seen, Detection::NeedMore { at_least } if at_least > shown);
+                assert!(asks || seen == right, "{seen:?} of {shown}");
+            }
+            assert_eq!(detect(head), Detection::Is(Container::Sql(container)));
+        }
+        for head in [&b"/*M!"[..], b"-- Mari"] {
+            assert!(matches!(detect(head), Detection::NeedMore { .. }));
+        }
+        for head in [&b"-- my notes"[..], b"<?xml version=\"1.0\"?><svg>", b"/* a */"] {
+            assert_eq!(detect(head), Detection::Is(Container::Plain));
+        }
     }
 }

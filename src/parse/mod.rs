@@ -37,13 +37,14 @@ pub(crate) mod openings;
 pub mod path;
 pub mod replay;
 pub mod script;
+pub mod sql;
 pub mod tree;
 
 #[cfg(test)]
 pub(crate) mod testing;
 
 pub use crate::parse::container::{Dissector, MEMBER_PATH_BYTES_MAX, Sink};
-pub use crate::parse::detect::{Container, Detection, detect};
+pub use crate::parse::detect::{Container, Detection, Wrapping, detect, wrapping};
 pub use crate::parse::fault::{Fault, FaultKind, Malformed};
 pub use crate::parse::frame::{Extent, FrameFlags, HEADER_BYTES_MAX, SparseMap};
 pub use crate::parse::item::{Incarnation, Item, MemberNo, Payload, StreamOffset, Target};
@@ -52,4 +53,5 @@ pub use crate::parse::path::{OwnedPath, PathSeed, StreamPath};
 pub use crate::parse::replay::{Emit, Replay};
 pub use crate::parse::script::{ContainerOp, ContainerReader, ContainerWriter};
 pub use crate::parse::script::{Op, ScriptEnd, ScriptError, ScriptReader, ScriptWriter};
+pub use crate::parse::sql::{DumpEnd, DumpFacts, DumpKind, SqlMember, SqlParser, SqlPart};
 pub use crate::parse::tree::{FileExtent, Tree, TreeError, TreeFile};

@@ -14,9 +14,14 @@ use crate::base::monitor::Counter;
 use crate::format::snapshot::StreamFormat;
 use crate::parse::detect::Container;
 use crate::parse::detect::Detection;
+use crate::parse::detect::Wrapping;
 use crate::parse::detect::detect;
+use crate::parse::detect::wrapping;
 use crate::parse::mbstream::Parsed;
 use crate::parse::path::PathSeed;
+use crate::parse::sql::DumpFacts;
+use crate::parse::sql::DumpKind;
+use crate::parse::sql::SqlParser;
 use crate::pipeline::collector::Collector;
 use crate::pipeline::collector::Ordered;
 use crate::pipeline::delta::Increments;
@@ -35,6 +40,9 @@ use crate::verdict::Observer;
 /// Segments under way beyond two for each worker.
 const SEGMENTS_SPARE: usize = 8;
 
+/// Bytes that tell what compressed or encrypted a stream.
+const WRAPPING_BYTES: usize = 32;
+
 /// What is known of a stream when it has ended.
 #[derive(Debug)]
 pub struct Streamed {
@@ -42,22 +50,32 @@ pub struct Streamed {
     pub format: StreamFormat,
     /// How its producer ended.
     pub ending: Ending,
-    /// What the parser says; `None` for a plain stream.
-    pub parsed: Option<Parsed>,
+    /// What its parser says.
+    pub told: Told,
     /// Who watched it.
     pub observer: Observer,
-    /// Its changed pages, if it is an increment.
-    pub increments: Increments,
     /// Why it could not be read to its end.
     pub failure: Option<std::io::Error>,
+}
+
+/// What the parser of a stream says of it.
+#[derive(Debug)]
+pub enum Told {
+    /// Of an mbstream, and of the changed pages in it if it is an increment.
+    Mbstream(Parsed, Increments),
+    /// Of an SQL dump.
+    Sql(DumpFacts),
+    /// Nobody looked into it; this hides its content, if anything does.
+    Nothing(Option<Wrapping>),
 }
 
 /// Called by the collector after each event: the place for checkpoints.
 pub type AfterEvent<'c> = dyn FnMut(&mut Collector<'_>) -> Result<()> + Send + 'c;
 
-/// Reads `source` to its end; what arrived is in `collector` afterwards.
+/// Reads `source` to its end; what arrived is in `collector` afterwards. The stream is taken for
+/// what it looks like, unless something was `asked` for that fits.
 pub fn run(
-    source: Box<dyn Source>,
+    (source, asked): (Box<dyn Source>, Option<StreamFormat>),
     around: Surroundings<'_>,
     shared: &Arc<Shared>,
     collector: &mut Collector<'_>,
@@ -89,7 +107,7 @@ pub fn run(
             credits: credit_sender,
             order: 0,
         };
-        failures.note(read(source, around, outlet, in_flight))
+        failures.note(read((source, asked), around, outlet, in_flight))
     });
     failures.first()?;
     streamed.ok_or_else(Error::cancelled)
@@ -124,7 +142,7 @@ fn collect(
 }
 
 fn read(
-    mut source: Box<dyn Source>,
+    (mut source, asked): (Box<dyn Source>, Option<StreamFormat>),
     around: Surroundings<'_>,
     outlet: Outlet,
     buffers: usize,
@@ -133,21 +151,36 @@ fn read(
     let mut observer = Observer::new(PathSeed::new(around.seed));
     let mut input = Input::new(&mut *source, around.monitor);
     let reader = Reader::new(around, outlet, buffers);
-    let (format, parsed, increments) = match container(&mut input)? {
+    let (format, told) = match fitting(container(&mut input)?, asked) {
         Container::Mbstream => {
             let (parsed, increments) = reader.read_mbstream(&mut input, &mut observer)?;
-            (StreamFormat::Mbstream, Some(parsed), increments)
+            (StreamFormat::Mbstream, Told::Mbstream(parsed, increments))
+        }
+        Container::Sql(kind) => {
+            let facts = reader.read_container(&mut input, SqlParser::new(kind))?;
+            (StreamFormat::Sql, Told::Sql(facts))
         }
         Container::Plain => {
+            let wrapping = wrapping(input.fill(WRAPPING_BYTES)?);
             reader.read_plain(&mut input)?;
-            (StreamFormat::Raw, None, Increments::default())
+            (StreamFormat::Raw, Told::Nothing(wrapping))
         }
     };
     let failure = input.take_failure();
     let ending = source.finish().map_err(|e| {
         Error::new(ErrorKind::Source, "cannot learn how the producer ended").because(e)
     })?;
-    Ok(Streamed { format, ending, parsed, observer, increments, failure })
+    Ok(Streamed { format, ending, told, observer, failure })
+}
+
+/// What a stream is taken for. Anything can be kept as it is, and a dump may begin in an unusual
+/// way; but nothing becomes an mbstream by being called one.
+fn fitting(found: Container, asked: Option<StreamFormat>) -> Container {
+    match (asked, found) {
+        (Some(StreamFormat::Raw), _) => Container::Plain,
+        (Some(StreamFormat::Sql), Container::Plain) => Container::Sql(DumpKind::Statements),
+        (_, found) => found,
+    }
 }
 
 fn container(input: &mut Input<'_>) -> Result<Container> {

@@ -29,6 +29,7 @@
 //! What it does not do: read pages, parse frames, or run anything.
 
 mod conclude;
+mod dump;
 mod lengths;
 mod metadata;
 mod observer;
@@ -43,5 +44,6 @@ mod tests;
 pub use crate::verdict::conclude::{
     Conclusion, Evidence, Exit, PageFindings, Producer, StreamFaults,
 };
+pub use crate::verdict::dump::{DumpConclusion, judge_dump};
 pub use crate::verdict::observer::{Interest, Observer};
 pub use crate::verdict::reason::{Check, Outcome, Reason, Weight};

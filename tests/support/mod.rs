@@ -294,6 +294,7 @@ pub fn open(store: Arc<dyn Store>, seed: u64) -> Result<Repository> {
 pub fn options() -> BackupOptions {
     BackupOptions {
         source: "shop".to_owned(),
+        format: None,
         tags: Vec::new(),
         level: Level::AUTO,
         read_back: ReadBack::On,

@@ -3,8 +3,10 @@
 use std::ffi::OsString;
 
 use clap::Args;
+use clap::ValueEnum;
 
 use haulout::encode::Level;
+use haulout::format::snapshot::StreamFormat;
 
 use crate::args::values::source_name;
 use crate::args::values::tag;
@@ -13,6 +15,7 @@ use crate::units::ByteCount;
 const EXAMPLE: &str = "\
 Examples:
   haulout -r /backup/db backup --tag nightly -- mariabackup --backup --stream=mbstream
+  haulout -r /backup/db backup -- mariadb-dump --all-databases --single-transaction
   haulout -r /backup/db backup --source shop < full.mbs
 
 Let haulout run the producer where you can: from a shell's pipe its exit status can't be seen, and
@@ -22,14 +25,21 @@ command (db1-mariabackup), or db1-stdin.";
 /// Store a stream as a snapshot
 ///
 /// Runs COMMAND and reads its standard output; without COMMAND, reads standard input. The
-/// stream of `mariabackup --stream=mbstream` is taken apart into files and pages and checked;
-/// any other stream is stored as it is.
+/// stream of `mariabackup --stream=mbstream` is taken apart into files and pages and checked, a
+/// dump of `mariadb-dump` or `mysqldump` into tables; any other stream is stored as it is.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct BackupArguments {
     /// Name of what is backed up; its snapshots are compared with one another
     #[arg(long, value_name = "NAME", value_parser = source_name)]
     pub(crate) source: Option<String>,
+
+    /// What the stream is
+    ///
+    /// `auto` tells it from the first bytes. A stream that is not what it is said to be is kept as
+    /// what it looks like, and its snapshot is partial. `raw` keeps anything as one member, unread.
+    #[arg(long, value_name = "FORMAT", default_value = "auto")]
+    pub(crate) format: Format,
 
     /// A word to attach; may be repeated
     #[arg(long = "tag", value_name = "TAG", value_parser = tag)]
@@ -83,4 +93,29 @@ fn compression(text: &str) -> Result<Compression, String> {
     }
     let number = text.parse().map_err(|_| refusal())?;
     Level::new(number).map(Compression).ok_or_else(refusal)
+}
+
+/// What a stream is said to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Told from its first bytes
+    Auto,
+    /// Of mariabackup, or Percona's xbstream
+    Mbstream,
+    /// A dump of mariadb-dump or mysqldump
+    Sql,
+    /// Anything
+    Raw,
+}
+
+impl Format {
+    /// What was said, if anything.
+    pub(crate) fn asked(self) -> Option<StreamFormat> {
+        match self {
+            Format::Auto => None,
+            Format::Mbstream => Some(StreamFormat::Mbstream),
+            Format::Sql => Some(StreamFormat::Sql),
+            Format::Raw => Some(StreamFormat::Raw),
+        }
+    }
 }

@@ -11,6 +11,7 @@ Examples:
   haulout -r /backup/db restore latest --to /var/lib/mysql --prepare
   haulout -r /backup/db restore 3fa9c1 --stdout | ssh db2 mbstream -x -C /var/lib/mysql
   haulout -r /backup/db restore shop@latest --to /tmp/one --include 'shop/orders.*'
+  haulout -r /backup/db restore dump@latest --stdout --include 'nova.instances' | mariadb
 
 Every block is verified before it is written. With --stdout a failure may come after much has been
 written: look at the exit status (in a shell: set -o pipefail).";
@@ -37,7 +38,10 @@ pub(crate) struct RestoreArguments {
     pub(crate) stdout: bool,
 
     /// Restore only files whose path matches; may be repeated
-    #[arg(long, value_name = "GLOB", conflicts_with = "stdout")]
+    ///
+    /// Of an SQL dump: tables, as 'nova.instances' or 'nova.*'; with what makes them load, so that
+    /// --stdout gives a dump of them. With --stdout for SQL dumps only.
+    #[arg(long, value_name = "GLOB")]
     pub(crate) include: Vec<String>,
 
     /// Then run `mariabackup --prepare` and check its outcome

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use haulout::encode::Level;
 use haulout::encode::ReadBack;
+use haulout::format::snapshot::StreamFormat;
 use haulout::ops::backup::CHECKPOINT_BYTES;
 use haulout::ops::backup::CHECKPOINT_SECONDS;
 use haulout::source::child::GRACE;
@@ -24,6 +25,8 @@ const TAGS_MAX: usize = 32;
 pub(crate) struct BackupPlan {
     /// The lineage.
     pub(crate) source: String,
+    /// What the stream is, if that was said.
+    pub(crate) format: Option<StreamFormat>,
     /// Words to attach.
     pub(crate) tags: Vec<String>,
     /// How new blocks are compressed.
@@ -59,6 +62,7 @@ impl BackupPlan {
         let source = typed.source.unwrap_or_else(|| default_source(&around.host, &typed.command));
         Ok(BackupPlan {
             source,
+            format: typed.format.asked(),
             tags: typed.tags,
             level: typed.compression.0,
             read_back: if typed.no_read_back { ReadBack::Off } else { ReadBack::On },

@@ -11,6 +11,7 @@ use haulout::format::snapshot::SnapshotKind;
 use haulout::format::snapshot::StreamFormat;
 use haulout::format::snapshot::Verdict;
 use haulout::ops::backup::BackupReport;
+use haulout::ops::backup::CONTENT_CHECK;
 
 use crate::json::Blocks;
 use crate::json::Effort;
@@ -120,8 +121,12 @@ fn text(report: &BackupReport, canvas: Canvas, time: Duration, peak: u64) -> Str
     for reason in &about.reasons {
         out += &fact("because", reason);
     }
+    for check in about.checks.iter().filter(|check| check.name == CONTENT_CHECK) {
+        out += &fact("note", &check.detail);
+    }
     let stream = format!(
-        "{} in {}, {}, {}",
+        "{}, {} in {}, {}, {}",
+        about.format,
         units::size(counts.stream_bytes),
         units::counted(counts.members, "file"),
         units::span(time),

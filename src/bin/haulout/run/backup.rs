@@ -37,6 +37,7 @@ impl Run<'_> {
         }
         let options = BackupOptions {
             source: plan.source.clone(),
+            format: plan.format,
             tags: plan.tags.clone(),
             level: plan.level,
             read_back: plan.read_back,

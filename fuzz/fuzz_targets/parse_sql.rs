@@ -1,0 +1,91 @@
+//! Any dump, in any reads: its members are the dump, and its bytes alone decide where it is cut.
+
+#![no_main]
+
+use haulout::base::error::Result;
+use haulout::parse::{Dissector, DumpFacts, DumpKind, Sink, SqlMember, SqlParser, StreamPath};
+use haulout_fuzz::Input;
+use libfuzzer_sys::fuzz_target;
+
+/// Pieces of dumps: a fuzzer finds words of eight letters only slowly.
+const WORDS: [&[u8]; 24] = [
+    b"'", b"\"", b"`", b"\\", b";", b";;", b"\n", b"-- ", b"/*", b"/*!50003 ", b"*/", b"#",
+    b"\nDELIMITER ", b"USE `a`;\n", b"CREATE TABLE `t` (", b"INSERT INTO `t` VALUES (",
+    b"CREATE DATABASE `b`;\n", b"SET @saved_cs_client = 1;\n", b"DROP VIEW `v`;\n",
+    b"\n-- Table structure for table `x`\n", b"\n-- Final view structure for view `v`\n",
+    b"SET SQL_MODE=@OLD_SQL_MODE;\n", b"\n-- Dump completed\n", b"/*M!999999\\- s */ \n",
+];
+
+fuzz_target!(|data: &[u8]| {
+    let mut input = Input(data);
+    let (mode, reads) = (input.byte(), input.piece());
+    let dump = if mode % 2 == 0 { input.rest().to_vec() } else { made(&mut input) };
+    let kind = if mode % 16 == 15 { DumpKind::Xml } else { DumpKind::Statements };
+    let whole = dissected(&dump, kind, &[]);
+    assert_eq!(whole, dissected(&dump, kind, reads), "the sizes of reads change nothing");
+    let joined: Vec<u8> = whole.0.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
+    assert!(joined == dump, "the members are the dump");
+    for (path, _) in &whole.0 {
+        assert!(StreamPath::new(path).is_ok_and(StreamPath::is_canonical), "paths are harmless");
+        assert!(kind == DumpKind::Xml || SqlMember::of(path).is_some(), "paths are read back");
+    }
+});
+
+fn made(input: &mut Input<'_>) -> Vec<u8> {
+    let mut dump = Vec::new();
+    while !input.is_empty() {
+        let byte = input.byte();
+        match WORDS.get(usize::from(byte)) {
+            Some(word) => dump.extend_from_slice(word),
+            None => dump.push(byte),
+        }
+    }
+    dump
+}
+
+#[derive(Default)]
+struct Members {
+    members: Vec<(Vec<u8>, Vec<u8>)>,
+    is_open: bool,
+}
+
+impl Sink for Members {
+    fn literal(&mut self, _: &[u8]) -> Result<()> {
+        panic!("every byte of a dump is a member's");
+    }
+
+    fn open(&mut self, path: &[u8]) -> Result<()> {
+        assert!(!self.is_open, "members do not nest");
+        self.is_open = true;
+        self.members.push((path.to_vec(), Vec::new()));
+        Ok(())
+    }
+
+    fn payload(&mut self, bytes: &[u8]) -> Result<()> {
+        assert!(self.is_open, "payload has a member");
+        self.members.last_mut().expect("one is open").1.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<()> {
+        assert!(self.is_open, "an end has a member");
+        self.is_open = false;
+        Ok(())
+    }
+}
+
+/// Takes a dump apart as a reader does that gets one more byte than `reads` says, over and over.
+fn dissected(dump: &[u8], kind: DumpKind, reads: &[u8]) -> (Vec<(Vec<u8>, Vec<u8>)>, DumpFacts) {
+    let mut members = Members::default();
+    let mut parser = SqlParser::new(kind);
+    let mut sizes = reads.iter().cycle().map(|size| usize::from(*size) + 1);
+    let mut rest = dump;
+    while !rest.is_empty() {
+        let count = sizes.next().unwrap_or(rest.len()).min(rest.len());
+        let (piece, more) = rest.split_at(count);
+        parser.push(piece, &mut members).expect("this sink takes everything");
+        rest = more;
+    }
+    let facts = parser.finish(&mut members).expect("this sink takes everything");
+    (members.members, facts)
+}

@@ -1,0 +1,138 @@
+//! Restores parts of an SQL dump: one schema or table, as a dump that loads.
+//!
+//! A table alone does not load: it needs the session that the preamble sets up, and its schema. So
+//! to what was asked for come the preamble, `CREATE DATABASE` and `USE` of each schema, a `USE`
+//! wherever the schema changes, and the trailer that puts the session back. Replication positions
+//! and users are left out unless they are asked for by name: a restored table must not move a
+//! replica.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use std::os::unix::ffi::OsStrExt;
+
+use globset::GlobSet;
+
+use crate::base::error::Error;
+use crate::base::error::ErrorKind;
+use crate::base::error::Result;
+use crate::format::record::MemberKey;
+use crate::parse::path::StreamPath;
+use crate::parse::sql::SqlMember;
+use crate::parse::sql::SqlPart;
+use crate::parse::tree::TreeFile;
+use crate::repo::contents::Contents;
+
+use super::Piece;
+use super::Running;
+use super::StreamWindow;
+use super::container;
+use super::windows;
+
+/// The members of a dump that a restore wants, in stream order.
+pub(super) fn select(files: Vec<TreeFile>, include: &GlobSet) -> Result<Vec<TreeFile>> {
+    let members: Vec<(TreeFile, Option<SqlMember>)> = files
+        .into_iter()
+        .map(|file| {
+            let member = SqlMember::of(file.member_path.as_bytes());
+            (file, member)
+        })
+        .collect();
+    let asked = |file: &TreeFile, member: &Option<SqlMember>| {
+        let name = member.as_ref().map(SqlMember::name);
+        let matches =
+            |bytes: &[u8]| include.is_match(Path::new(std::ffi::OsStr::from_bytes(bytes)));
+        matches(file.member_path.as_bytes()) || name.is_some_and(|name| matches(&name))
+    };
+    let mut schemas = BTreeSet::new();
+    let mut found = false;
+    for (file, member) in &members {
+        let is_thing = !matches!(
+            member.as_ref().map(|member| &member.part),
+            Some(SqlPart::Preamble | SqlPart::Trailer)
+        );
+        if is_thing && asked(file, member) {
+            found = true;
+            schemas.extend(member.as_ref().and_then(|member| member.schema.clone()));
+        }
+    }
+    if !found {
+        let what = "no table of the dump matches --include: a schema is written 'nova.*', a table \
+                    'nova.instances'";
+        return Err(Error::new(ErrorKind::Usage, what));
+    }
+    let wanted = |file: &TreeFile, member: &Option<SqlMember>| {
+        let Some(of) = member else { return asked(file, member) };
+        match &of.part {
+            SqlPart::Preamble | SqlPart::Trailer => true,
+            SqlPart::Database => of.schema.as_ref().is_some_and(|name| schemas.contains(name)),
+            SqlPart::Object(_) | SqlPart::Server(_) => asked(file, member),
+        }
+    };
+    let chosen = members.into_iter().filter(|(file, member)| wanted(file, member));
+    Ok(chosen.map(|(file, _)| file).collect())
+}
+
+/// Plans one stream of the members that are wanted.
+pub(super) fn plan(
+    contents: &Contents,
+    include: &GlobSet,
+    sender: &mut windows::Sender<StreamWindow>,
+) -> Result<()> {
+    let all = container::files(contents)?;
+    let entered: BTreeSet<Vec<u8>> = all
+        .iter()
+        .filter_map(|file| SqlMember::of(file.member_path.as_bytes()))
+        .filter(|member| member.part == SqlPart::Database)
+        .filter_map(|member| member.schema)
+        .collect();
+    let mut current: Option<Vec<u8>> = None;
+    let mut window = StreamWindow::default();
+    for file in select(all, include)? {
+        let member = SqlMember::of(file.member_path.as_bytes());
+        if let Some(schema) = member.as_ref().and_then(|member| member.schema.as_ref())
+            && entered.contains(schema)
+            && current.as_ref() != Some(schema)
+        {
+            let makes_it = member.as_ref().is_some_and(|member| member.part == SqlPart::Database);
+            if !makes_it {
+                window.push(Piece::Bytes(use_statement(schema)));
+            }
+            current = Some(schema.clone());
+        }
+        let path = file.member_path.as_bytes().to_vec();
+        let key = MemberKey { path, incarnation: file.incarnation.get() };
+        let mut running = Running::new(contents, key)?;
+        running.add((0, file.length), &mut window, sender)?;
+        window.send_if_full(sender)?;
+    }
+    if window.pieces.is_empty() { Ok(()) } else { sender.send(window) }
+}
+
+fn use_statement(schema: &[u8]) -> Vec<u8> {
+    let mut out = b"\nUSE `".to_vec();
+    for byte in schema {
+        out.push(*byte);
+        if *byte == b'`' {
+            out.push(b'`');
+        }
+    }
+    out.extend_from_slice(b"`;\n");
+    out
+}
+
+/// Gives a member that has its path for a second time a file of its own: `t.sql`, `t.2.sql`.
+pub(super) fn spread(files: &mut [TreeFile]) -> Result<()> {
+    for file in files.iter_mut().filter(|file| file.incarnation.get() > 0) {
+        let path = file.member_path.as_bytes();
+        let stem = path.strip_suffix(b".sql").unwrap_or(path);
+        let again = u64::from(file.incarnation.get()) + 1;
+        let path = [stem, format!(".{again}.sql").as_bytes()].concat();
+        let path = StreamPath::new(&path).map_err(|e| {
+            let path = String::from_utf8_lossy(&path).into_owned();
+            Error::new(ErrorKind::Target, format!("'{path}' is refused as a file name")).because(e)
+        })?;
+        file.path = path.into();
+    }
+    Ok(())
+}

@@ -1,0 +1,433 @@
+//! The parser of SQL dumps: `mariadb-dump`, `mysqldump`, of any version and with any options.
+//!
+//! It follows statements as the `mysql` client does (`lexer`), tells from comments and from the
+//! first words of statements what each is about (`facts`, `statement`), and cuts the dump where
+//! that changes: a preamble, then for each schema its tables, views, routines and events, and a
+//! trailer (`section`). The members are the dump, back to back, without a byte between them: each
+//! can be loaded by itself behind the preamble, and a dump whose tables come in another order next
+//! night has the same members.
+//!
+//! ```text
+//!  bytes -> Lexer -> statement begins, ended, comment ended
+//!                         |
+//!        held: blanks, comments, what is saved or dropped before something is made,
+//!              and a statement's head
+//!                         |
+//!                  classify -> the same section: payload   another: end, open, payload
+//! ```
+//!
+//! What is not recognised stays in the section in which it stands. So an unusual dump has few
+//! members, never a wrong byte.
+//!
+//! Invariants:
+//! - where it cuts does not depend on how the dump was cut into pieces;
+//! - memory: [`HELD_BYTES_MAX`] and some names, whatever the dump: a statement of any length passes
+//!   through;
+//! - a dump is [`DumpEnd::Completed`] only if its last line that is not blank is the completion
+//!   line, whole, and stands between two statements.
+//!
+//! What it does not do: understand SQL, or decide whether a dump is good: that also takes the
+//! producer's exit status, see the verdict.
+
+mod facts;
+mod lexer;
+mod section;
+mod statement;
+
+#[cfg(test)]
+mod tests;
+
+use crate::base::error::Result;
+use crate::parse::container::Dissector;
+use crate::parse::container::Sink;
+use crate::parse::sql::facts::Heading;
+use crate::parse::sql::facts::LINE_BYTES_MAX;
+use crate::parse::sql::facts::LastLine;
+use crate::parse::sql::facts::Said;
+use crate::parse::sql::facts::is_completion;
+use crate::parse::sql::lexer::Event;
+use crate::parse::sql::lexer::Lexer;
+use crate::parse::sql::section::Kind;
+use crate::parse::sql::section::Name;
+use crate::parse::sql::section::Section;
+use crate::parse::sql::statement::Class;
+use crate::parse::sql::statement::classify;
+use std::collections::HashSet;
+
+pub use crate::parse::sql::facts::DumpCounts;
+pub use crate::parse::sql::facts::DumpEnd;
+pub use crate::parse::sql::facts::DumpFacts;
+pub use crate::parse::sql::facts::DumpKind;
+pub use crate::parse::sql::facts::DumpSaid;
+pub use crate::parse::sql::section::SqlMember;
+pub use crate::parse::sql::section::SqlPart;
+
+/// Bytes that are held back at most until it is known what they belong to.
+const HELD_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of a statement that are looked at.
+const HEAD_BYTES_MAX: usize = 2048;
+
+/// Databases that are remembered as entered before.
+const DATABASES_MAX: usize = 4096;
+
+/// Complaints of the tool that are kept.
+const COMPLAINTS_MAX: usize = 10;
+
+/// The path of the only member of a dump in XML.
+const XML_PATH: &[u8] = b"dump.xml";
+
+const _: () = assert!(HEAD_BYTES_MAX < HELD_BYTES_MAX);
+
+/// The parser of one dump.
+#[derive(Debug)]
+pub struct SqlParser {
+    kind: DumpKind,
+    lexer: Lexer,
+    last_line: LastLine,
+    current: Option<Current>,
+    stage: Stage,
+    /// Bytes that wait for a decision.
+    held: Vec<u8>,
+    /// Where in them the blanks and comments begin that stand before the next statement.
+    gap_from: usize,
+    /// The schema that is current.
+    schema: Option<Name>,
+    entered: HashSet<Name>,
+    has_comments: bool,
+    counts: DumpCounts,
+    said: DumpSaid,
+    complaints: Vec<String>,
+}
+
+/// The member that is open.
+#[derive(Debug)]
+struct Current {
+    section: Section,
+    told_by: ToldBy,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ToldBy {
+    Comment,
+    Statement,
+}
+
+/// What becomes of the next bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Between statements: they are held.
+    Gap,
+    /// In the head of a statement, which begins there in what is held.
+    Head { from: usize },
+    /// In a statement that was decided upon: they are payload.
+    Body,
+}
+
+/// Whether a statement's head is all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    Whole,
+    Beginning,
+}
+
+/// What to do with a statement.
+#[derive(Debug)]
+enum Decision {
+    /// It belongs to the open member.
+    Stay,
+    /// What follows decides.
+    Hold,
+    /// It belongs to this one.
+    Go(Section),
+}
+
+impl SqlParser {
+    /// Begins a dump.
+    pub fn new(kind: DumpKind) -> Self {
+        Self {
+            kind,
+            lexer: Lexer::new(),
+            last_line: LastLine::default(),
+            current: None,
+            stage: Stage::Gap,
+            held: Vec::new(),
+            gap_from: 0,
+            schema: None,
+            entered: HashSet::new(),
+            has_comments: false,
+            counts: DumpCounts::default(),
+            said: DumpSaid::default(),
+            complaints: Vec::new(),
+        }
+    }
+
+    /// How many of the next bytes may be looked at before something has to be decided.
+    fn window(&self) -> usize {
+        let room = HELD_BYTES_MAX - self.held.len();
+        match self.stage {
+            Stage::Body => usize::MAX,
+            Stage::Gap => room,
+            Stage::Head { from } => room.min(HEAD_BYTES_MAX - (self.held.len() - from)),
+        }
+    }
+
+    fn take(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<()> {
+        if self.stage == Stage::Body {
+            return sink.payload(bytes);
+        }
+        self.held.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn react(&mut self, event: Event, sink: &mut impl Sink) -> Result<()> {
+        match (event, self.stage) {
+            (Event::Begins(behind), _) => {
+                // Less is held only if a comment of any length was let go before its first bytes.
+                self.stage = Stage::Head { from: self.held.len().saturating_sub(behind) };
+            }
+            (Event::Ended, Stage::Head { from }) => {
+                self.decide(from, Extent::Whole, sink)?;
+                self.stage = Stage::Gap;
+            }
+            (Event::Ended, Stage::Body | Stage::Gap) => {
+                self.gap_from = self.held.len();
+                self.stage = Stage::Gap;
+            }
+            (Event::Comment, Stage::Gap) => self.comment(sink)?,
+            (Event::Comment | Event::Nothing, _) => {}
+        }
+        if self.window() > 0 {
+            return Ok(());
+        }
+        if let Stage::Head { from } = self.stage {
+            self.decide(from, Extent::Beginning, sink)?;
+            self.stage = Stage::Body;
+        }
+        if self.stage == Stage::Gap || self.held.len() == HELD_BYTES_MAX {
+            self.release(sink)?;
+        }
+        Ok(())
+    }
+
+    /// Decides what the statement belongs to that begins at `from` in what is held.
+    fn decide(&mut self, from: usize, extent: Extent, sink: &mut impl Sink) -> Result<()> {
+        let head = &self.held[from..];
+        let head = &head[..head.len().min(HEAD_BYTES_MAX)];
+        let class = classify(head);
+        self.counts.statements += 1;
+        if class == Class::Replication {
+            self.said.statement(head);
+        }
+        match (self.decision(class), extent) {
+            (Decision::Hold, Extent::Whole) => {
+                self.gap_from = self.held.len();
+                Ok(())
+            }
+            (Decision::Hold, Extent::Beginning) | (Decision::Stay, _) => self.release(sink),
+            (Decision::Go(section), _) => {
+                self.switch(section, ToldBy::Statement, sink)?;
+                self.release(sink)
+            }
+        }
+    }
+
+    fn decision(&mut self, class: Class) -> Decision {
+        let current = self.current.as_ref().map(|current| &current.section);
+        let schema = || self.schema.clone();
+        match class {
+            Class::Saves if current == Some(&Section::Trailer) => Decision::Go(Section::Preamble),
+            Class::Neutral | Class::Saves => {
+                if self.gap_from > 0 {
+                    Decision::Hold
+                } else {
+                    Decision::Stay
+                }
+            }
+            Class::Preface => Decision::Hold,
+            Class::PutsBack => Decision::Go(Section::Trailer),
+            Class::Replication => Decision::Go(Section::Replication),
+            Class::System => Decision::Go(Section::System),
+            Class::CreatesDatabase(name) => Decision::Go(Section::Database(name)),
+            Class::Uses(name) => self.uses(name),
+            Class::Routine => Decision::Go(Section::Routines(schema())),
+            Class::Event => Decision::Go(Section::Events(schema())),
+            Class::Object(kind, of, name) => {
+                Decision::Go(Section::Object(kind, of.or_else(schema), name))
+            }
+        }
+    }
+
+    /// A schema is entered: for the first time it is a member, later part of what follows.
+    fn uses(&mut self, name: Name) -> Decision {
+        self.schema = Some(name.clone());
+        let section = Section::Database(name.clone());
+        if self.current.as_ref().is_some_and(|current| current.section == section) {
+            Decision::Stay
+        } else if self.entered.contains(&name) {
+            Decision::Hold
+        } else {
+            Decision::Go(section)
+        }
+    }
+
+    /// Looks at the line that ends what is held.
+    fn comment(&mut self, sink: &mut impl Sink) -> Result<()> {
+        let gap = &self.held[self.gap_from..];
+        let gap = gap.strip_suffix(b"\n").unwrap_or(gap);
+        let line = gap.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+        // The sandbox line is a comment too, and is there without --comments.
+        self.has_comments |= line.starts_with(b"--");
+        if line.len() > LINE_BYTES_MAX {
+            return Ok(());
+        }
+        let heading = match self.said.comment(line) {
+            Said::Nothing => {
+                let alone = self.said.database.as_deref().and_then(Name::new);
+                self.schema = self.schema.take().or(alone);
+                return Ok(());
+            }
+            Said::Complaint(words) => {
+                if self.complaints.len() < COMPLAINTS_MAX {
+                    self.complaints.push(words);
+                }
+                return Ok(());
+            }
+            Said::Begins(heading) => heading,
+        };
+        let schema = self.schema.clone();
+        let object = |kind, name: Vec<u8>, schema| {
+            Name::new(&name).map(|name| Section::Object(kind, schema, name))
+        };
+        let section = match heading {
+            Heading::Table(name) => object(Kind::Table, name, schema),
+            Heading::Placeholder(name) => object(Kind::Placeholder, name, schema),
+            Heading::View(name) => object(Kind::View, name, schema),
+            Heading::Events => Some(Section::Events(schema)),
+            Heading::Routines => Some(Section::Routines(schema)),
+        };
+        let Some(section) = section else { return Ok(()) };
+        // What was held for the sake of a statement was the former section's after all.
+        let former: Vec<u8> = self.held.drain(..self.gap_from).collect();
+        self.gap_from = 0;
+        self.hand_on(&former, sink)?;
+        self.switch(section, ToldBy::Comment, sink)?;
+        self.release(sink)
+    }
+
+    /// Ends the open member and opens another, unless they are one.
+    fn switch(&mut self, to: Section, told_by: ToldBy, sink: &mut impl Sink) -> Result<()> {
+        if let Some(current) = &mut self.current {
+            let comment_rules = current.told_by == ToldBy::Comment && told_by == ToldBy::Statement;
+            let same =
+                current.section == to || (comment_rules && current.section.shares_object_with(&to));
+            if same {
+                return Ok(());
+            }
+            sink.end()?;
+        }
+        match &to {
+            Section::Database(name) => {
+                self.counts.databases += 1;
+                if self.entered.len() < DATABASES_MAX {
+                    self.entered.insert(name.clone());
+                }
+            }
+            Section::Object(Kind::Table, ..) => self.counts.tables += 1,
+            Section::Object(Kind::View, ..) => self.counts.views += 1,
+            Section::Object(Kind::Placeholder, ..)
+            | Section::Preamble
+            | Section::Replication
+            | Section::System
+            | Section::Trailer
+            | Section::Routines(_)
+            | Section::Events(_) => {}
+        }
+        sink.open(&to.path())?;
+        self.current = Some(Current { section: to, told_by });
+        Ok(())
+    }
+
+    /// Gives everything that is held to the open member.
+    fn release(&mut self, sink: &mut impl Sink) -> Result<()> {
+        let held = std::mem::take(&mut self.held);
+        self.gap_from = 0;
+        self.hand_on(&held, sink)?;
+        self.held = held;
+        self.held.clear();
+        Ok(())
+    }
+
+    fn hand_on(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if self.current.is_none() {
+            self.switch(Section::Preamble, ToldBy::Statement, sink)?;
+        }
+        sink.payload(bytes)
+    }
+
+    fn end(&self) -> DumpEnd {
+        let completed = self.last_line.get().is_some_and(|line| is_completion(line, self.kind));
+        match self.kind {
+            DumpKind::Xml if completed => DumpEnd::Completed,
+            DumpKind::Xml => DumpEnd::InStatement,
+            DumpKind::Statements if self.lexer.is_quoted() => DumpEnd::InValue,
+            DumpKind::Statements if !self.lexer.is_between() => DumpEnd::InStatement,
+            DumpKind::Statements if self.lexer.has_own_delimiter() => DumpEnd::InStatement,
+            DumpKind::Statements if completed => DumpEnd::Completed,
+            DumpKind::Statements => DumpEnd::Between,
+        }
+    }
+
+    fn push_xml(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<()> {
+        if self.current.is_none() {
+            sink.open(XML_PATH)?;
+            let (section, told_by) = (Section::Preamble, ToldBy::Comment);
+            self.current = Some(Current { section, told_by });
+        }
+        sink.payload(bytes)
+    }
+}
+
+impl Dissector for SqlParser {
+    type Facts = DumpFacts;
+
+    fn push(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<()> {
+        self.last_line.push(bytes);
+        if self.kind == DumpKind::Xml {
+            return self.push_xml(bytes, sink);
+        }
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let shown = &rest[..rest.len().min(self.window())];
+            let (count, event) = self.lexer.next(shown);
+            self.take(&rest[..count], sink)?;
+            rest = &rest[count..];
+            self.react(event, sink)?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, sink: &mut impl Sink) -> Result<DumpFacts> {
+        let end = self.end();
+        if let Stage::Head { from } = self.stage {
+            self.decide(from, Extent::Beginning, sink)?;
+        }
+        self.release(sink)?;
+        if end == DumpEnd::Completed {
+            sink.end()?;
+        }
+        let last = self.current.as_ref().map_or(String::new(), |c| c.section.words());
+        Ok(DumpFacts {
+            kind: self.kind,
+            end,
+            last,
+            has_comments: self.has_comments,
+            counts: self.counts,
+            said: self.said,
+            complaints: self.complaints,
+        })
+    }
+}

@@ -1,0 +1,371 @@
+//! Where statements of a dump begin and end, as the `mysql` client sees it.
+//!
+//! Quotes with their escapes, comments and `DELIMITER` are followed, nothing else is understood.
+//! What the server reads out of `/*! ... */` is lexed like any other text, as the client does: a
+//! delimiter inside ends the statement.
+//!
+//! Invariants:
+//! - the events do not depend on how the dump was cut into pieces: everything that needs a look
+//!   ahead is a state;
+//! - memory: a delimiter.
+//!
+//! What it does not do: follow character sets in which a backslash may be half of a character, and
+//! `NO_BACKSLASH_ESCAPES`: the dump tools write neither of their own accord.
+
+use memchr::memchr;
+use memchr::memchr2;
+
+/// The longest delimiter; a longer one is not taken.
+const DELIMITER_BYTES_MAX: usize = 16;
+
+/// Bytes of `/*M!` and a version.
+const VERSION_BYTES_MAX: usize = 10;
+
+/// The client's command that sets it.
+const COMMAND: &[u8] = b"delimiter";
+
+/// What the lexer stopped at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Event {
+    /// A statement begins, so many bytes before the end of what was shown.
+    Begins(usize),
+    /// A statement ended, with its delimiter and the rest of the line if that is blank.
+    Ended,
+    /// A comment between statements ended, with its line.
+    Comment,
+    /// Nothing more is in the piece.
+    Nothing,
+}
+
+/// What is between two bytes of a dump.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Between statements.
+    Gap(Gap),
+    /// In the first word of a statement, which may be `DELIMITER` so far.
+    Command(usize),
+    /// Behind `DELIMITER`.
+    Delimiter,
+    /// In a statement, behind so many bytes of its delimiter.
+    Code(usize),
+    /// In a statement, behind the start of what may be a comment.
+    Mark(Mark),
+    Comment(Comment),
+    Quoted(u8),
+    /// Behind a backslash in a string.
+    Escaped(u8),
+    /// Behind the delimiter, on its line.
+    After,
+}
+
+/// What is between two bytes between statements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gap {
+    /// Blanks.
+    Blank,
+    Comment(Comment),
+    /// Behind the start of what may be a comment.
+    Mark(Mark),
+    /// So many bytes into `/*!` or `/*M!` and the digits behind it.
+    Version(usize),
+}
+
+/// What may become a comment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    Dash,
+    Dashes,
+    Slash,
+    /// `/*`, which begins a comment unless `!` or `M!` follows.
+    Star,
+    StarM,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Comment {
+    Line,
+    Block,
+    /// Behind a `*` in a block.
+    BlockStar,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct Lexer {
+    state: State,
+    delimiter: Vec<u8>,
+    /// The delimiter that is being read, and whether it is too long.
+    next_delimiter: Vec<u8>,
+    /// Bytes of code that need a look.
+    special: Box<[bool; 256]>,
+}
+
+impl Lexer {
+    pub(super) fn new() -> Self {
+        let mut lexer = Self {
+            state: State::Gap(Gap::Blank),
+            delimiter: Vec::new(),
+            next_delimiter: Vec::new(),
+            special: Box::new([false; 256]),
+        };
+        lexer.set_delimiter(b";");
+        lexer
+    }
+
+    /// Whether the dump so far ends between two statements.
+    pub(super) fn is_between(&self) -> bool {
+        matches!(self.state, State::Gap(Gap::Blank | Gap::Comment(Comment::Line)) | State::After)
+    }
+
+    /// Whether it ends inside a quoted value.
+    pub(super) fn is_quoted(&self) -> bool {
+        matches!(self.state, State::Quoted(_) | State::Escaped(_))
+    }
+
+    /// Whether statements end with something else than `;` now.
+    pub(super) fn has_own_delimiter(&self) -> bool {
+        self.delimiter != b";"
+    }
+
+    /// Goes on to the next event; returns how many bytes stand before it.
+    pub(super) fn next(&mut self, bytes: &[u8]) -> (usize, Event) {
+        let mut at = 0;
+        while let Some(byte) = bytes.get(at).copied() {
+            let rest = &bytes[at..];
+            match self.state {
+                State::Code(0) => {
+                    let special = rest.iter().position(|byte| self.special[usize::from(*byte)]);
+                    let Some(skipped) = special else { return (bytes.len(), Event::Nothing) };
+                    at += skipped + 1;
+                    self.code(rest[skipped]);
+                }
+                State::Quoted(quote) => match end_of_text(rest, quote) {
+                    None => return (bytes.len(), Event::Nothing),
+                    Some(end) => {
+                        at += end + 1;
+                        let ends = rest[end] == quote;
+                        self.state = if ends { State::Code(0) } else { State::Escaped(quote) };
+                    }
+                },
+                State::Escaped(quote) => {
+                    at += 1;
+                    self.state = State::Quoted(quote);
+                }
+                State::Code(_) => {
+                    at += 1;
+                    self.code(byte);
+                }
+                State::Comment(comment) => {
+                    let (count, after) = skip_comment(rest, comment);
+                    at += count;
+                    self.state = after.map_or(State::Code(0), State::Comment);
+                }
+                State::Mark(mark) => match mark.followed_by(byte) {
+                    Marked::More(mark) => {
+                        at += 1;
+                        self.state = State::Mark(mark);
+                    }
+                    Marked::Comment(comment) => self.state = State::Comment(comment),
+                    Marked::Code => self.state = State::Code(0),
+                },
+                State::After => match byte {
+                    b' ' | b'\t' | b'\r' => at += 1,
+                    b'\n' => {
+                        self.state = State::Gap(Gap::Blank);
+                        return (at + 1, Event::Ended);
+                    }
+                    _ => {
+                        self.state = State::Gap(Gap::Blank);
+                        return (at, Event::Ended);
+                    }
+                },
+                State::Gap(gap) => {
+                    let (count, event) = self.gap(gap, rest);
+                    at += count;
+                    if let Some(event) = event {
+                        return (at, event);
+                    }
+                }
+                State::Command(_) | State::Delimiter => {
+                    let (count, event) = self.command(rest);
+                    at += count;
+                    if let Some(event) = event {
+                        return (at, event);
+                    }
+                }
+            }
+        }
+        (at, Event::Nothing)
+    }
+
+    /// Takes a byte of code that may end the statement or begin something else.
+    fn code(&mut self, byte: u8) {
+        let State::Code(matched) = self.state else { return };
+        let matched = self.extend_match(matched, byte);
+        if matched == self.delimiter.len() {
+            self.state = State::After;
+            return;
+        }
+        self.state = match byte {
+            _ if matched > 0 => State::Code(matched),
+            b'\'' | b'"' | b'`' => State::Quoted(byte),
+            b'-' => State::Mark(Mark::Dash),
+            b'/' => State::Mark(Mark::Slash),
+            b'#' => State::Comment(Comment::Line),
+            _ => State::Code(0),
+        };
+    }
+
+    /// How much of the delimiter stands before the next byte.
+    fn extend_match(&self, matched: usize, byte: u8) -> usize {
+        let mut seen = self.delimiter[..matched].to_vec();
+        seen.push(byte);
+        let longest = (1..=seen.len()).rev();
+        longest.into_iter().find(|count| seen.ends_with(&self.delimiter[..*count])).unwrap_or(0)
+    }
+
+    /// Between statements: blanks, comments, then the first byte of a statement.
+    fn gap(&mut self, gap: Gap, rest: &[u8]) -> (usize, Option<Event>) {
+        let (count, next, event) = match gap {
+            Gap::Blank => {
+                let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+                let count = rest.iter().take_while(|byte| blank(byte)).count();
+                match rest.get(count) {
+                    None => (count, State::Gap(Gap::Blank), None),
+                    Some(b'-') => (count + 1, State::Gap(Gap::Mark(Mark::Dash)), None),
+                    Some(b'/') => (count + 1, State::Gap(Gap::Mark(Mark::Slash)), None),
+                    Some(b'#') => (count + 1, State::Gap(Gap::Comment(Comment::Line)), None),
+                    Some(_) => (count, State::Command(0), Some(Event::Begins(0))),
+                }
+            }
+            Gap::Comment(comment) => {
+                let (count, after) = skip_comment(rest, comment);
+                let ended = after.is_none().then_some(Event::Comment);
+                (count, State::Gap(after.map_or(Gap::Blank, Gap::Comment)), ended)
+            }
+            Gap::Mark(mark) => match mark.followed_by(rest[0]) {
+                Marked::More(mark) => (1, State::Gap(Gap::Mark(mark)), None),
+                Marked::Comment(comment) => (0, State::Gap(Gap::Comment(comment)), None),
+                Marked::Code if matches!(mark, Mark::Star | Mark::StarM) => {
+                    (1, State::Gap(Gap::Version(mark.bytes() + 1)), None)
+                }
+                Marked::Code => (0, State::Code(0), Some(Event::Begins(mark.bytes()))),
+            },
+            Gap::Version(seen) => match rest[0] {
+                b'0'..=b'9' if seen < VERSION_BYTES_MAX => {
+                    (1, State::Gap(Gap::Version(seen + 1)), None)
+                }
+                // `/*M!999999\- enable the sandbox mode */` is for the client alone.
+                b'\\' => (0, State::Gap(Gap::Comment(Comment::Block)), None),
+                _ => (0, State::Code(0), Some(Event::Begins(seen))),
+            },
+        };
+        self.state = next;
+        (count, event)
+    }
+
+    /// The first word of a statement, and what follows `DELIMITER`.
+    fn command(&mut self, rest: &[u8]) -> (usize, Option<Event>) {
+        let byte = rest[0];
+        if let State::Command(matched) = self.state {
+            let expected = COMMAND.get(matched).copied();
+            self.state = match expected {
+                Some(expected) if byte.eq_ignore_ascii_case(&expected) => {
+                    State::Command(matched + 1)
+                }
+                None if matches!(byte, b' ' | b'\t') => {
+                    self.next_delimiter.clear();
+                    State::Delimiter
+                }
+                // Looked at again, as code.
+                _ => State::Code(0),
+            };
+            let looked_again = self.state == State::Code(0);
+            return (usize::from(!looked_again), None);
+        }
+        if byte != b'\n' {
+            if self.next_delimiter.len() <= DELIMITER_BYTES_MAX {
+                self.next_delimiter.push(byte);
+            }
+            return (1, None);
+        }
+        let next = std::mem::take(&mut self.next_delimiter);
+        let next = next.trim_ascii();
+        if (1..=DELIMITER_BYTES_MAX).contains(&next.len()) {
+            self.set_delimiter(next);
+        }
+        self.state = State::Gap(Gap::Blank);
+        (1, Some(Event::Ended))
+    }
+
+    fn set_delimiter(&mut self, delimiter: &[u8]) {
+        self.delimiter = delimiter.to_vec();
+        self.special.fill(false);
+        for byte in b"'\"`-/#".iter().chain(delimiter.first()) {
+            self.special[usize::from(*byte)] = true;
+        }
+    }
+}
+
+impl Mark {
+    /// What it turns out to be, with the byte behind it.
+    fn followed_by(self, byte: u8) -> Marked {
+        match (self, byte) {
+            (Mark::Dash, b'-') => Marked::More(Mark::Dashes),
+            (Mark::Slash, b'*') => Marked::More(Mark::Star),
+            (Mark::Star, b'M') => Marked::More(Mark::StarM),
+            (Mark::Dashes, b' ' | b'\t' | b'\r' | b'\n') => Marked::Comment(Comment::Line),
+            (Mark::Star | Mark::StarM, byte) if byte != b'!' => Marked::Comment(Comment::Block),
+            (Mark::Dash | Mark::Dashes | Mark::Slash | Mark::Star | Mark::StarM, _) => Marked::Code,
+        }
+    }
+
+    /// Bytes that it is made of.
+    fn bytes(self) -> usize {
+        match self {
+            Mark::Dash | Mark::Slash => 1,
+            Mark::Dashes | Mark::Star => 2,
+            Mark::StarM => 3,
+        }
+    }
+}
+
+/// What a mark turned out to be.
+enum Marked {
+    /// Still open, with this byte.
+    More(Mark),
+    /// A comment, of which this byte is the first.
+    Comment(Comment),
+    /// None, and this byte is code.
+    Code,
+}
+
+/// Bytes of a comment, and what goes on behind them; `None` if it ends there.
+fn skip_comment(rest: &[u8], comment: Comment) -> (usize, Option<Comment>) {
+    match comment {
+        Comment::Line => match memchr(b'\n', rest) {
+            Some(end) => (end + 1, None),
+            None => (rest.len(), Some(Comment::Line)),
+        },
+        Comment::Block => match memchr(b'*', rest) {
+            Some(end) => (end + 1, Some(Comment::BlockStar)),
+            None => (rest.len(), Some(Comment::Block)),
+        },
+        Comment::BlockStar => match rest[0] {
+            b'/' => (1, None),
+            b'*' => (1, Some(Comment::BlockStar)),
+            _ => (1, Some(Comment::Block)),
+        },
+    }
+}
+
+/// Bytes of text that are looked at one by one: most values of a dump are short.
+const SHORT_TEXT_BYTES: usize = 24;
+
+/// Where a quoted text ends or has a backslash.
+fn end_of_text(rest: &[u8], quote: u8) -> Option<usize> {
+    let escape = if quote == b'`' { quote } else { b'\\' };
+    let (near, far) = rest.split_at(rest.len().min(SHORT_TEXT_BYTES));
+    let near_end = near.iter().position(|byte| *byte == quote || *byte == escape);
+    near_end.or_else(|| memchr2(quote, escape, far).map(|end| near.len() + end))
+}

@@ -1,0 +1,341 @@
+//! What a statement is about, told from its first words.
+//!
+//! Only statements that the dump tools write are known; whatever else comes stays where it stands.
+
+use crate::parse::sql::section::Kind;
+use crate::parse::sql::section::Name;
+
+/// What a statement means for the cutting of a dump.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Class {
+    /// It belongs to whatever stands around it.
+    Neutral,
+    /// It may belong to what follows: a value is saved, something is dropped to be made again.
+    Preface,
+    /// Saves the session's settings: a dump begins.
+    Saves,
+    /// Puts them back: a dump ends.
+    PutsBack,
+    /// Replication positions.
+    Replication,
+    /// Users, roles, plugins.
+    System,
+    /// Makes a schema.
+    CreatesDatabase(Name),
+    /// Goes into a schema.
+    Uses(Name),
+    /// Is about a table, a sequence or a view.
+    Object(Kind, Option<Name>, Name),
+    Routine,
+    Event,
+}
+
+/// A word or sign of a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Token {
+    /// In capitals, and as it stands there.
+    Word(Vec<u8>, Vec<u8>),
+    /// A name in backticks, without them.
+    Quoted(Vec<u8>),
+    /// A string.
+    Text,
+    Sign(u8),
+}
+
+/// Tokens that are looked at.
+const TOKENS_MAX: usize = 64;
+
+/// Tells what a statement that begins with `head` is about.
+pub(super) fn classify(head: &[u8]) -> Class {
+    let tokens: Vec<Token> = Tokens(head).take(TOKENS_MAX).collect();
+    let (first, rest) = match tokens.split_first() {
+        Some((Token::Word(first, _), rest)) => (first.as_slice(), rest),
+        _ => return Class::Neutral,
+    };
+    match first {
+        b"CREATE" => create(rest),
+        b"DROP" => drop_of(rest),
+        b"INSERT" | b"REPLACE" => table_behind(rest, &[b"INTO"]),
+        b"LOCK" => table_behind(rest, &[b"TABLES", b"TABLE"]),
+        b"ALTER" => match word(rest) {
+            b"TABLE" | b"SEQUENCE" => table_behind(rest, &[b"TABLE", b"SEQUENCE"]),
+            b"USER" | b"ROLE" => Class::System,
+            _ => Class::Neutral,
+        },
+        b"TRUNCATE" => table_behind(rest, &[b"TABLE"]),
+        b"DO" | b"SELECT" if word(rest) == b"SETVAL" => table_behind(rest, &[b"("]),
+        b"USE" => name(rest).map_or(Class::Neutral, |(_, name)| Class::Uses(name)),
+        b"SET" => set(rest),
+        b"CHANGE" if matches!(word(rest), b"MASTER" | b"REPLICATION") => Class::Replication,
+        b"START" | b"STOP" if matches!(word(rest), b"SLAVE" | b"REPLICA" | b"ALL") => {
+            Class::Replication
+        }
+        b"GRANT" | b"REVOKE" | b"INSTALL" => Class::System,
+        b"DELIMITER" if rest != [Token::Sign(b';')] => Class::Preface,
+        _ => Class::Neutral,
+    }
+}
+
+fn create(rest: &[Token]) -> Class {
+    for (at, token) in rest.iter().enumerate() {
+        let Token::Word(word, _) = token else { continue };
+        let behind = &rest[at + 1..];
+        let object = |kind| {
+            let name = name(skip(behind, &[b"IF", b"NOT", b"EXISTS"]));
+            name.map_or(Class::Neutral, |(schema, name)| Class::Object(kind, schema, name))
+        };
+        return match word.as_slice() {
+            b"DATABASE" | b"SCHEMA" => {
+                let name = name(skip(behind, &[b"IF", b"NOT", b"EXISTS"]));
+                name.map_or(Class::Neutral, |(_, name)| Class::CreatesDatabase(name))
+            }
+            b"TABLE" | b"SEQUENCE" => object(Kind::Table),
+            // A placeholder is made in the plainest way, a view with all that it has.
+            b"VIEW" => object(if at == 0 { Kind::Placeholder } else { Kind::View }),
+            b"TRIGGER" => table_behind(behind, &[b"ON"]),
+            b"FUNCTION" | b"PROCEDURE" | b"PACKAGE" => Class::Routine,
+            b"EVENT" => Class::Event,
+            b"USER" | b"ROLE" | b"SERVER" => Class::System,
+            _ => continue,
+        };
+    }
+    Class::Neutral
+}
+
+fn drop_of(rest: &[Token]) -> Class {
+    match word(rest) {
+        b"USER" | b"ROLE" | b"SERVER" => Class::System,
+        b"TABLE" | b"VIEW" | b"SEQUENCE" | b"TRIGGER" | b"EVENT" | b"FUNCTION" | b"PROCEDURE"
+        | b"PACKAGE" | b"DATABASE" | b"SCHEMA" => Class::Preface,
+        _ => Class::Neutral,
+    }
+}
+
+fn set(rest: &[Token]) -> Class {
+    let words = || rest.iter().filter_map(as_word);
+    let begins = |word: &[u8], start: &[u8]| word.starts_with(start);
+    if words().any(|word| matches!(word, b"GTID_SLAVE_POS" | b"@@GLOBAL.GTID_PURGED")) {
+        return Class::Replication;
+    }
+    let first = word(rest);
+    if matches!(first, b"DEFAULT" | b"ROLE") {
+        return Class::System;
+    }
+    if begins(first, b"@SAVE") {
+        return Class::Preface;
+    }
+    if begins(first, b"@OLD_") {
+        return Class::Saves;
+    }
+    let saved = |word: &[u8]| begins(word, b"@OLD_") || begins(word, b"@MYSQLDUMP_TEMP");
+    let puts_back = rest.windows(2).any(|pair| match pair {
+        [Token::Sign(b'='), Token::Word(value, _)] => saved(value),
+        _ => false,
+    });
+    if puts_back { Class::PutsBack } else { Class::Neutral }
+}
+
+/// The table whose name follows one of `words`.
+fn table_behind(rest: &[Token], words: &[&[u8]]) -> Class {
+    let is_one = |token: &Token| match token {
+        Token::Word(word, _) => words.contains(&word.as_slice()),
+        Token::Sign(sign) => words.contains(&&[*sign][..]),
+        Token::Quoted(_) | Token::Text => false,
+    };
+    let Some(at) = rest.iter().position(is_one) else { return Class::Neutral };
+    let behind = skip(&rest[at + 1..], &[b"IF", b"EXISTS"]);
+    let found = name(behind);
+    found.map_or(Class::Neutral, |(schema, name)| Class::Object(Kind::Table, schema, name))
+}
+
+/// A name, with the schema before it if there is one.
+fn name(tokens: &[Token]) -> Option<(Option<Name>, Name)> {
+    let first = match tokens.first()? {
+        Token::Quoted(name) => name,
+        Token::Word(_, word) => return bare_name(word),
+        Token::Text | Token::Sign(_) => return None,
+    };
+    match tokens.get(1..3) {
+        Some([Token::Sign(b'.'), Token::Quoted(second)]) => {
+            Some((Some(Name::new(first)?), Name::new(second)?))
+        }
+        _ => Some((None, Name::new(first)?)),
+    }
+}
+
+/// A name without quotes, as people write them in triggers.
+fn bare_name(word: &[u8]) -> Option<(Option<Name>, Name)> {
+    match word.iter().position(|byte| *byte == b'.') {
+        Some(dot) => Some((Some(Name::new(&word[..dot])?), Name::new(&word[dot + 1..])?)),
+        None => Some((None, Name::new(word)?)),
+    }
+}
+
+fn skip<'t>(mut tokens: &'t [Token], words: &[&[u8]]) -> &'t [Token] {
+    while let Some((Token::Word(word, _), rest)) = tokens.split_first() {
+        if !words.contains(&word.as_slice()) {
+            break;
+        }
+        tokens = rest;
+    }
+    tokens
+}
+
+fn word(tokens: &[Token]) -> &[u8] {
+    tokens.first().and_then(as_word).unwrap_or(b"")
+}
+
+fn as_word(token: &Token) -> Option<&[u8]> {
+    match token {
+        Token::Word(word, _) => Some(word),
+        Token::Quoted(_) | Token::Text | Token::Sign(_) => None,
+    }
+}
+
+/// The tokens of a statement; comments and what makes them executable are left out.
+struct Tokens<'h>(&'h [u8]);
+
+impl Iterator for Tokens<'_> {
+    type Item = Token;
+
+    fn next(&mut self) -> Option<Token> {
+        loop {
+            self.0 = self.0.trim_ascii_start();
+            let (first, second) = (*self.0.first()?, self.0.get(1).copied());
+            match (first, second) {
+                (b'/', Some(b'*')) => self.skip_comment(),
+                (b'*', Some(b'/')) => self.0 = &self.0[2..],
+                (b'-', Some(b'-')) | (b'#', _) => {
+                    let end = self.0.iter().position(|byte| *byte == b'\n')?;
+                    self.0 = &self.0[end..];
+                }
+                (b'`' | b'\'' | b'"', _) => return self.quoted(first),
+                _ if is_word(first) && first != b'.' => {
+                    let end = self.0.iter().position(|byte| !is_word(*byte));
+                    let (word, rest) = self.0.split_at(end.unwrap_or(self.0.len()));
+                    self.0 = rest;
+                    return Some(Token::Word(word.to_ascii_uppercase(), word.to_vec()));
+                }
+                _ => {
+                    self.0 = &self.0[1..];
+                    return Some(Token::Sign(first));
+                }
+            }
+        }
+    }
+}
+
+impl Tokens<'_> {
+    /// Skips a comment, or only the head of an executable one.
+    fn skip_comment(&mut self) {
+        let rest = &self.0[2..];
+        let executable = rest.strip_prefix(b"M!").or_else(|| rest.strip_prefix(b"!"));
+        self.0 = if let Some(rest) = executable {
+            let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            &rest[digits..]
+        } else {
+            let end = rest.windows(2).position(|pair| pair == b"*/");
+            end.map_or(&[], |end| &rest[end + 2..])
+        };
+    }
+
+    /// A quoted name or text; a name that is not whole is none.
+    fn quoted(&mut self, quote: u8) -> Option<Token> {
+        let mut out = Vec::new();
+        let mut at = 1;
+        loop {
+            let byte = *self.0.get(at)?;
+            let doubled = byte == quote && self.0.get(at + 1) == Some(&quote);
+            let escaped = byte == b'\\' && quote != b'`';
+            if byte == quote && !doubled {
+                break;
+            }
+            out.push(byte);
+            at += if doubled || escaped { 2 } else { 1 };
+        }
+        self.0 = &self.0[at + 1..];
+        Some(if quote == b'`' { Token::Quoted(out) } else { Token::Text })
+    }
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_@$".contains(&byte) || byte == b'.'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(schema: Option<&str>, name: &str) -> Class {
+        object(Kind::Table, schema, name)
+    }
+
+    fn object(kind: Kind, schema: Option<&str>, name: &str) -> Class {
+        let schema = schema.map(|schema| Name::new(schema.as_bytes()).unwrap());
+        Class::Object(kind, schema, Name::new(name.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn what_the_dump_tools_write_is_known() {
+        let nova = || Name::new(b"nova").unwrap();
+        for (head, class) in [
+            ("CREATE TABLE `t` (\n  `a` int", table(None, "t")),
+            ("CREATE TABLE IF NOT EXISTS `we``ird` (", table(None, "we`ird")),
+            ("/*!50001 CREATE TABLE `v` (\n", table(None, "v")),
+            ("INSERT INTO `t` VALUES (1,'", table(None, "t")),
+            ("INSERT  IGNORE INTO `t` (`a`) VALUES", table(None, "t")),
+            ("REPLACE INTO `s`.`t` VALUES", table(Some("s"), "t")),
+            (
+                "INSERT INTO mysql.innodb_table_stats VALUES",
+                table(Some("mysql"), "innodb_table_stats"),
+            ),
+            ("LOCK TABLES `t` WRITE;", table(None, "t")),
+            ("/*!40000 ALTER TABLE `t` DISABLE KEYS */;", table(None, "t")),
+            ("DO SETVAL(`s`, 1001, 0);", table(None, "s")),
+            ("CREATE SEQUENCE `s` start with 1", table(None, "s")),
+            ("/*!50001 CREATE VIEW `v` AS SELECT", object(Kind::Placeholder, None, "v")),
+            (
+                "/*!50001 CREATE ALGORITHM=UNDEFINED */\n/*!50013 DEFINER=`r`@`h` SQL SECURITY \
+                 DEFINER */\n/*!50001 VIEW `v` AS select",
+                object(Kind::View, None, "v"),
+            ),
+            (
+                "/*!50003 CREATE*/ /*!50017 DEFINER=`root`@`localhost`*/ /*!50003 TRIGGER `x` \
+                 BEFORE INSERT ON `t` FOR EACH ROW SET",
+                table(None, "t"),
+            ),
+            (
+                "CREATE TRIGGER x AFTER DELETE ON Shop.Orders FOR EACH ROW",
+                table(Some("Shop"), "Orders"),
+            ),
+            ("CREATE DEFINER=`root`@`localhost` FUNCTION `f`() RETURNS", Class::Routine),
+            ("/*!50106 CREATE*/ /*!50117 DEFINER=`r`@`h`*/ /*!50106 EVENT `e` ON", Class::Event),
+            (
+                "CREATE DATABASE /*!32312 IF NOT EXISTS*/ `nova` /*!40100",
+                Class::CreatesDatabase(nova()),
+            ),
+            ("USE `nova`;", Class::Uses(nova())),
+            ("DROP TABLE IF EXISTS `t`;", Class::Preface),
+            ("/*!50001 DROP VIEW IF EXISTS `v`*/;", Class::Preface),
+            ("/*!40101 SET @saved_cs_client     = @@character_set_client */;", Class::Preface),
+            ("/*!50106 SET @save_time_zone= @@TIME_ZONE */ ;", Class::Preface),
+            ("/*!40101 SET character_set_client = @saved_cs_client */;", Class::Neutral),
+            ("/*!40101 SET @OLD_SQL_MODE=@@SQL_MODE, SQL_MODE='x' */;", Class::Saves),
+            ("/*!40103 SET TIME_ZONE=@OLD_TIME_ZONE */;", Class::PutsBack),
+            ("SET @@SESSION.SQL_LOG_BIN = @MYSQLDUMP_TEMP_LOG_BIN;", Class::PutsBack),
+            ("SET GLOBAL gtid_slave_pos='0-1-2';", Class::Replication),
+            ("SET @@GLOBAL.GTID_PURGED=/*!80000 '+'*/ '3E11';", Class::Replication),
+            ("CHANGE MASTER TO MASTER_LOG_FILE='f', MASTER_LOG_POS=4;", Class::Replication),
+            ("CREATE USER `u`@`%` IDENTIFIED BY", Class::System),
+            ("GRANT SELECT ON *.* TO `u`@`%`;", Class::System),
+            ("UNLOCK TABLES;", Class::Neutral),
+            ("DELIMITER ;;", Class::Preface),
+            ("DELIMITER ;", Class::Neutral),
+            ("COMMIT;", Class::Neutral),
+            ("", Class::Neutral),
+            ("CREATE TABLE `cut in its na", Class::Neutral),
+        ] {
+            assert_eq!(classify(head.as_bytes()), class, "{head}");
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! SQL dumps, from end to end: what is called complete, what a restore of one table holds, and what
+//! a second dump costs.
+
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::sync::Arc;
+
+use haulout::base::error::ErrorKind;
+use haulout::base::monitor::Monitor;
+use haulout::format::snapshot::StreamFormat;
+use haulout::format::snapshot::Verdict;
+use haulout::ops::backup::BackupOptions;
+use haulout::ops::backup::CONTENT_CHECK;
+use haulout::ops::restore::RestoreOptions;
+use haulout::ops::restore::to_directory;
+use haulout::ops::restore::to_stream;
+use haulout::repo::Repository;
+use haulout::source::Fate;
+use haulout::store::memory::MemoryStore;
+
+use support::Protected;
+use support::back_up;
+use support::back_up_with;
+use support::init;
+use support::options;
+use support::stream_of;
+
+/// A dump of two schemas of a real server, with views, triggers, routines, events and names and
+/// values that look like SQL.
+const FULL: &[u8] = include_bytes!("dumps/full.sql");
+const COMPACT: &[u8] = include_bytes!("dumps/compact.sql");
+
+fn repository() -> Repository {
+    init(Arc::new(MemoryStore::new()), Protected::Encrypted, 1)
+}
+
+/// Restores the parts of the newest dump that match.
+fn restored(repository: &Repository, include: &[&str]) -> haulout::base::error::Result<String> {
+    let stored = repository.find_snapshot("latest")?;
+    let include = include.iter().map(|glob| (*glob).to_owned()).collect();
+    let options = RestoreOptions { include, workers: 2 };
+    let mut out = Vec::new();
+    to_stream(repository, &stored, &mut out, &options, &Arc::new(Monitor::default()))?;
+    Ok(String::from_utf8_lossy(&out).into_owned())
+}
+
+#[test]
+fn a_dump_comes_back_and_its_producers_end_decides_how_far_it_is_trusted() {
+    for (fate, verdict) in [
+        (Fate::Exited(0), Verdict::Complete),
+        (Fate::Unseen, Verdict::Unattested),
+        (Fate::Exited(2), Verdict::Partial),
+        (Fate::Killed(9), Verdict::Partial),
+    ] {
+        let repository = repository();
+        let report = back_up_with(&repository, FULL, fate.clone(), &options()).unwrap();
+        assert_eq!(report.about.format, StreamFormat::Sql);
+        assert_eq!(report.about.verdict, verdict, "{fate:?}: {:?}", report.about.reasons);
+        assert_eq!(report.about.reasons.is_empty(), verdict == Verdict::Complete);
+        assert_eq!(report.about.positions.gtid.as_deref(), Some("0-7-19"));
+        assert_eq!(report.about.positions.binlog_file.as_deref(), Some("bin.000001"));
+        assert!(stream_of(&repository, &report.id.to_string()).unwrap() == FULL);
+    }
+}
+
+#[test]
+fn a_dump_that_was_cut_behind_any_statement_or_line_is_partial_and_comes_back() {
+    let ends: Vec<usize> = (1..FULL.len()).filter(|at| FULL[at - 1] == b'\n').collect();
+    assert!(ends.len() > 300, "the dump has many lines");
+    let repository = repository();
+    for (number, end) in ends.into_iter().enumerate() {
+        let report = back_up(&repository, &FULL[..end]);
+        assert_eq!(report.about.verdict, Verdict::Partial, "cut at {end}");
+        assert!(report.about.reasons[0].contains("dump"), "{:?}", report.about.reasons);
+        if number % 20 == 0 {
+            assert!(stream_of(&repository, &report.id.to_string()).unwrap() == FULL[..end]);
+        }
+    }
+    assert!(repository.find_snapshot("latest").is_err(), "none of them is the latest");
+}
+
+#[test]
+fn a_reason_names_the_table_in_which_a_dump_stopped_and_what_to_do() {
+    let at = |what: &[u8]| FULL.windows(what.len()).position(|bytes| bytes == what).unwrap();
+    let compact = &back_up(&repository(), COMPACT).about.reasons[0];
+    for (reason, words) in [
+        (
+            &back_up(&repository(), &FULL[..at(b"it\\'s")]).about.reasons[0],
+            "inside a value of table 'nova.instances'",
+        ),
+        (
+            &back_up(&repository(), &FULL[..at(b"(2,2)")]).about.reasons[0],
+            "inside a statement of table 'nova.services'",
+        ),
+        (compact, "leave out --compact and --skip-comments"),
+    ] {
+        assert!(reason.contains(words), "{reason}");
+    }
+}
+
+#[test]
+fn one_table_is_restored_with_what_it_needs_and_nothing_that_moves_a_replica() {
+    let repository = repository();
+    back_up(&repository, FULL);
+    let table = restored(&repository, &["nova.instances"]).unwrap();
+    assert!(table.starts_with("/*M!999999\\- enable the sandbox mode */"));
+    for (text, count) in [
+        ("CREATE DATABASE", 1),
+        ("USE `nova`", 1),
+        ("CREATE TABLE", 1),
+        ("INSERT INTO `instances`", 1),
+        ("TRIGGER t1", 1),
+        ("SET SQL_MODE=@OLD_SQL_MODE", 1),
+        ("`services`", 0),
+        ("glance", 0),
+        ("EVENT", 0),
+    ] {
+        assert_eq!(table.matches(text).count(), count, "{text}");
+    }
+    let schema = restored(&repository, &["glance.*"]).unwrap();
+    assert!(schema.contains("VIEW `v` AS select") && !schema.contains("instances"));
+    // Two schemas, of which one is entered a second time for its views.
+    let views = restored(&repository, &["nova.up", "glance.v", "nova/aaa*"]).unwrap();
+    let order =
+        ["USE `nova`", "USE `glance`", "USE `nova`", "VIEW `aaa` AS select", "USE `glance`"];
+    let mut rest = views.as_str();
+    for text in order {
+        let at = rest.find(text).unwrap_or_else(|| panic!("{text} in {rest}"));
+        rest = &rest[at + text.len()..];
+    }
+    let error = restored(&repository, &["nova.nothing"]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage);
+}
+
+#[test]
+fn members_become_files_that_are_the_dump_in_the_order_of_the_members() {
+    let repository = repository();
+    back_up(&repository, FULL);
+    let stored = repository.find_snapshot("latest").unwrap();
+    let monitor = Arc::new(Monitor::default());
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("files");
+    let options = RestoreOptions { include: Vec::new(), workers: 2 };
+    let report = to_directory(&repository, &stored, &target, &options, &monitor).unwrap();
+    assert_eq!((report.files, report.bytes), (19, u64::try_from(FULL.len()).unwrap()));
+    let table = std::fs::read_to_string(target.join("glance/images.sql")).unwrap();
+    assert!(table.contains("INSERT INTO `images`"));
+    assert!(target.join("nova/we%60ird%20%3b%2e%2e%20%2f%40x.sql").is_file());
+}
+
+#[test]
+fn tables_in_another_order_cost_next_to_nothing() {
+    let mut dump = b"-- MariaDB dump 10.19\n/*!40101 SET NAMES utf8mb4 */;\n".to_vec();
+    let mut random = support::Random(7);
+    let tables: Vec<Vec<u8>> = (0..4)
+        .map(|table| {
+            let head = format!("\n--\n-- Table structure for table `t{table}`\n--\n\n");
+            let row = |row| {
+                let value = random.next();
+                format!("INSERT INTO `t{table}` VALUES ({row},'{value:016x}');\n")
+            };
+            let rows: String = (0..20_000).map(row).collect();
+            let text = head + &rows;
+            text.into_bytes()
+        })
+        .collect();
+    let mut other = dump.clone();
+    tables.iter().for_each(|table| dump.extend_from_slice(table));
+    tables.iter().rev().for_each(|table| other.extend_from_slice(table));
+    for dump in [&mut dump, &mut other] {
+        dump.extend_from_slice(b"SET SQL_MODE=@OLD_SQL_MODE;\n-- Dump completed\n");
+    }
+    let repository = repository();
+    let first = back_up(&repository, &dump).counts.whole_bytes;
+    let second = back_up(&repository, &other).counts.whole_bytes;
+    assert!(second * 200 < first, "{second} of {first} bytes were stored again");
+    assert!(stream_of(&repository, "latest").unwrap() == other);
+}
+
+#[test]
+fn a_format_that_does_not_fit_is_told_and_the_stream_is_kept() {
+    for (asked, stream, format, verdict) in [
+        (StreamFormat::Mbstream, FULL, StreamFormat::Sql, Verdict::Partial),
+        (StreamFormat::Mbstream, &b"anything"[..], StreamFormat::Raw, Verdict::Partial),
+        (StreamFormat::Sql, b"XBSTCK01", StreamFormat::Mbstream, Verdict::Partial),
+        (
+            StreamFormat::Sql,
+            b"SELECT 1;\n-- Dump completed\n",
+            StreamFormat::Sql,
+            Verdict::Complete,
+        ),
+        (StreamFormat::Raw, FULL, StreamFormat::Raw, Verdict::Complete),
+    ] {
+        let options = BackupOptions { format: Some(asked), ..options() };
+        let repository = repository();
+        let about = back_up_with(&repository, stream, Fate::Exited(0), &options).unwrap().about;
+        assert_eq!((about.format, about.verdict), (format, verdict), "{:?}", about.reasons);
+        let told = about.reasons.iter().any(|reason| reason.contains(&format!("--format {asked}")));
+        assert_eq!(told, asked != format);
+    }
+}
+
+#[test]
+fn a_compressed_stream_is_kept_with_a_note_of_what_is_lost() {
+    let repository = repository();
+    let report = back_up(&repository, b"\x1f\x8b\x08\0 and so on");
+    assert_eq!(report.about.format, StreamFormat::Raw);
+    let note = report.about.checks.iter().find(|check| check.name == CONTENT_CHECK).unwrap();
+    assert!(note.detail.contains("gzip") && note.detail.contains("leave it out"));
+    let plain = back_up(&repository, b"anything");
+    assert!(plain.about.checks.is_empty());
+}
+
+#[test]
+fn a_stream_without_a_byte_is_an_error_that_tells_how_its_producer_ended() {
+    for (fate, words) in [
+        (Fate::Exited(3), "ended with status 3"),
+        (Fate::Killed(15), "killed by signal 15"),
+        (Fate::Exited(0), "although its producer ended with status 0"),
+        (Fate::Unseen, "was not seen"),
+    ] {
+        let error = back_up_with(&repository(), b"", fate, &options()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Source);
+        assert!(error.to_string().contains(words), "{error}");
+    }
+}
