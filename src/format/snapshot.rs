@@ -56,6 +56,8 @@ pub enum StreamFormat {
     Mbstream,
     /// An SQL dump of `mariadb-dump` or `mysqldump`.
     Sql,
+    /// A tar of any of its formats.
+    Tar,
     /// Anything else, kept as one member.
     Raw,
 }
@@ -65,6 +67,7 @@ impl std::fmt::Display for StreamFormat {
         f.write_str(match self {
             StreamFormat::Mbstream => "mbstream",
             StreamFormat::Sql => "sql",
+            StreamFormat::Tar => "tar",
             StreamFormat::Raw => "raw",
         })
     }

@@ -9,6 +9,8 @@ use crate::format::snapshot::SnapshotKind;
 use crate::format::snapshot::StreamFormat;
 use crate::format::snapshot::Verdict;
 use crate::parse::detect::Wrapping;
+use crate::parse::tar::TarFacts;
+use crate::parse::tar::walk;
 use crate::pipeline::collector::Collector;
 use crate::pipeline::delta::Increments;
 use crate::pipeline::run::Streamed;
@@ -74,6 +76,7 @@ pub(super) fn judge(
     let Streamed { format, ending, told, observer, failure } = streamed;
     let mut judged = match told {
         Told::Nothing(wrapping) => judge_plain(&ending, wrapping),
+        Told::Tar(facts) => judge_tar(facts, &ending),
         Told::Sql(facts) => {
             let conclusion = judge_dump(facts, exit(&ending));
             Judged {
@@ -237,6 +240,57 @@ fn lost(wrapping: Wrapping) -> Check {
         }
     };
     Check { name: CONTENT_CHECK.to_owned(), outcome: Outcome::Unknown.to_string(), detail }
+}
+
+/// A tar is whole if its headers are and the mark of its end is there; of contents it knows
+/// nothing.
+fn judge_tar(facts: TarFacts, ending: &Ending) -> Judged {
+    let TarFacts { entries, ending: end, faults, faults_others } = facts;
+    let mut judged = judge_plain(ending, None);
+    if ending.fate == Fate::Exited(1) {
+        judged.reasons.push(
+            "tar ends with 1 if files changed while it read them: back up a snapshot of the file \
+             system, or let tar run with --warning=no-file-changed once they may be torn"
+                .to_owned(),
+        );
+    }
+    let again = "the producer stopped or the stream was cut, run the backup again";
+    let mut reasons = Vec::new();
+    match &end {
+        walk::Ending::Marked | walk::Ending::Unread => {}
+        walk::Ending::Unmarked => reasons.push(format!(
+            "the archive ends without the two blocks of zeros that mark its end: {again}"
+        )),
+        walk::Ending::Inside(what) => {
+            reasons.push(format!("the archive ends within {what}: {again}"));
+        }
+    }
+    if entries == 0 && end == walk::Ending::Marked {
+        reasons.push("the archive has no entries: look at what the producer was told".to_owned());
+    }
+    let others = (faults_others > 0).then(|| format!("{faults_others} more faults in it"));
+    let outcome = if reasons.is_empty() && faults.is_empty() { "passed" } else { "failed" };
+    let detail = match &end {
+        walk::Ending::Marked => format!("{entries} entries and the mark of the end"),
+        walk::Ending::Unmarked | walk::Ending::Inside(_) | walk::Ending::Unread => {
+            format!("{entries} entries")
+        }
+    };
+    let check = |name: &str, outcome: &str, detail: String| Check {
+        name: name.to_owned(),
+        outcome: outcome.to_owned(),
+        detail,
+    };
+    judged.checks.push(check("archive", outcome, detail));
+    let words = "a tar has no checksums of contents".to_owned();
+    judged.checks.push(check("contents", "unknown", words));
+    reasons.extend(faults.into_iter().chain(others));
+    if !reasons.is_empty() {
+        judged.verdict = Verdict::Partial;
+    }
+    reasons.append(&mut judged.reasons);
+    judged.reasons = reasons;
+    judged
 }
 
 /// Keeps the snapshot within its size, whatever a stream made of its names.

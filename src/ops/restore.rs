@@ -10,8 +10,10 @@
 //!   is durable.
 //! - A stream is whole or the call fails; a reader that goes away is a failure.
 
+mod beneath;
 mod container;
 mod dump;
+mod tar;
 
 use std::collections::HashMap;
 use std::fs;
@@ -70,6 +72,18 @@ pub struct RestoreOptions {
     pub include: Vec<String>,
     /// Worker threads.
     pub workers: u32,
+    /// Whether the device nodes of an archive are made.
+    pub devices: Devices,
+}
+
+/// Whether the device nodes of an archive are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Devices {
+    /// They are left out and told.
+    #[default]
+    Skip,
+    /// They are made, if this is root.
+    Make,
 }
 
 /// What came of a restore.
@@ -120,11 +134,29 @@ pub fn to_directory(
     options: &RestoreOptions,
     monitor: &Arc<Monitor>,
 ) -> Result<RestoreReport> {
+    if stored.snapshot.about.format == StreamFormat::Tar {
+        return archive_to_directory(repository, stored, target, options, monitor);
+    }
     let chosen = choose(repository, stored, options, monitor)?;
     begin_target(target)?;
     let report = write_files(&chosen, target, options, monitor)?;
     finish_target(target)?;
     Ok(report)
+}
+
+/// The entries of a tar are more than files with contents.
+fn archive_to_directory(
+    repository: &Repository,
+    stored: &StoredSnapshot,
+    target: &Path,
+    options: &RestoreOptions,
+    monitor: &Arc<Monitor>,
+) -> Result<RestoreReport> {
+    let include = globs(&options.include)?;
+    refuse_checkpoint(stored)?;
+    let contents = repository.contents(stored, monitor)?;
+    monitor.count(Counter::ExpectedBytes, stored.snapshot.about.stream_bytes);
+    tar::to_directory(stored, &contents, (target, include.as_ref()), options, monitor)
 }
 
 /// Files of a snapshot that are to be restored.
@@ -206,7 +238,7 @@ pub fn to_stream(
     let plan = |sender: &mut windows::Sender<StreamWindow>| match (about.format, &include) {
         (StreamFormat::Mbstream, _) => plan_replay(&contents, sender),
         (StreamFormat::Sql, Some(include)) => dump::plan(&contents, include, sender),
-        (StreamFormat::Sql, None) => container::plan(&contents, sender),
+        (StreamFormat::Sql, None) | (StreamFormat::Tar, _) => container::plan(&contents, sender),
         (StreamFormat::Raw, _) => plan_plain(&contents, sender),
     };
     let broken = |e: io::Error| Error::new(ErrorKind::Target, "cannot write the stream").because(e);
@@ -263,6 +295,7 @@ pub(super) fn files_of(stored: &StoredSnapshot, contents: &Contents) -> Result<V
             dump::spread(&mut files)?;
             Ok(files)
         }
+        StreamFormat::Tar => tar::files(contents),
         StreamFormat::Raw => Err(Error::new(
             ErrorKind::Usage,
             format!("snapshot {} is a plain stream, which has no files", stored.id().short()),

@@ -8,6 +8,8 @@
 
 use crate::parse::frame::MAGIC;
 use crate::parse::sql::DumpKind;
+use crate::parse::tar::begins_tar;
+use crate::parse::tar::header::BLOCK;
 
 /// A kind of stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,6 +18,8 @@ pub enum Container {
     Mbstream,
     /// A dump of `mariadb-dump` or `mysqldump`.
     Sql(DumpKind),
+    /// A tar: ustar, pax or GNU.
+    Tar,
     /// Anything else: one member.
     Plain,
 }
@@ -84,6 +88,19 @@ pub fn detect(head: &[u8]) -> Detection {
     if MAGIC.starts_with(head) {
         return Detection::NeedMore { at_least: MAGIC.len() };
     }
+    let seen = detect_dump(head);
+    if seen != Detection::Is(Container::Plain) {
+        return seen;
+    }
+    // The mark of a tar stands behind its first name, and only its checksum is proof.
+    match head.first_chunk() {
+        Some(block) if begins_tar(block) => Detection::Is(Container::Tar),
+        Some(_) => Detection::Is(Container::Plain),
+        None => Detection::NeedMore { at_least: BLOCK },
+    }
+}
+
+fn detect_dump(head: &[u8]) -> Detection {
     let text = without_blanks(head);
     let more = |text: &[u8], start: &[u8]| {
         let at_least = head.len() - text.len() + start.len();
@@ -143,13 +160,21 @@ mod tests {
         assert_eq!(detect(b"XBSTCK0"), Detection::NeedMore { at_least: 8 });
         assert_eq!(detect(b"XBSTCK01"), Detection::Is(Container::Mbstream));
         assert_eq!(detect(b"XBSTCK01\0P"), Detection::Is(Container::Mbstream));
-        assert_eq!(detect(b"XBSTCK02"), Detection::Is(Container::Plain));
+        assert_eq!(detect(&block(b"XBSTCK02")), Detection::Is(Container::Plain));
+    }
+
+    /// A stream that begins so and is long enough to be told.
+    fn block(head: &[u8]) -> Vec<u8> {
+        let mut block = head.to_vec();
+        block.resize(BLOCK, b'x');
+        block
     }
 
     #[test]
     fn compressed_and_encrypted_streams_are_plain_and_named() {
         let gzip = b"\x1f\x8b\x08\0\0\0\0\0\0\x03";
-        assert_eq!(detect(gzip), Detection::Is(Container::Plain));
+        assert_eq!(detect(gzip), Detection::NeedMore { at_least: BLOCK });
+        assert_eq!(detect(&block(gzip)), Detection::Is(Container::Plain));
         assert_eq!(wrapping(gzip), Some(Wrapping::Compressed("gzip")));
         assert_eq!(wrapping(b"Salted__12345678"), Some(Wrapping::Encrypted("openssl")));
         assert_eq!(wrapping(b"-- MariaDB dump"), None);
@@ -178,7 +203,7 @@ mod tests {
             assert!(matches!(detect(head), Detection::NeedMore { .. }));
         }
         for head in [&b"-- my notes"[..], b"<?xml version=\"1.0\"?><svg>", b"/* a */"] {
-            assert_eq!(detect(head), Detection::Is(Container::Plain));
+            assert_eq!(detect(&block(head)), Detection::Is(Container::Plain));
         }
     }
 }

@@ -38,6 +38,7 @@ pub mod path;
 pub mod replay;
 pub mod script;
 pub mod sql;
+pub mod tar;
 pub mod tree;
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ use crate::parse::path::PathSeed;
 use crate::parse::sql::DumpFacts;
 use crate::parse::sql::DumpKind;
 use crate::parse::sql::SqlParser;
+use crate::parse::tar::TarDissector;
+use crate::parse::tar::TarFacts;
 use crate::pipeline::collector::Collector;
 use crate::pipeline::collector::Ordered;
 use crate::pipeline::delta::Increments;
@@ -65,6 +67,8 @@ pub enum Told {
     Mbstream(Parsed, Increments),
     /// Of an SQL dump.
     Sql(DumpFacts),
+    /// Of a tar.
+    Tar(TarFacts),
     /// Nobody looked into it; this hides its content, if anything does.
     Nothing(Option<Wrapping>),
 }
@@ -160,6 +164,10 @@ fn read(
             let facts = reader.read_container(&mut input, SqlParser::new(kind))?;
             (StreamFormat::Sql, Told::Sql(facts))
         }
+        Container::Tar => {
+            let facts = reader.read_container(&mut input, TarDissector::default())?;
+            (StreamFormat::Tar, Told::Tar(facts))
+        }
         Container::Plain => {
             let wrapping = wrapping(input.fill(WRAPPING_BYTES)?);
             reader.read_plain(&mut input)?;
@@ -179,6 +187,8 @@ fn fitting(found: Container, asked: Option<StreamFormat>) -> Container {
     match (asked, found) {
         (Some(StreamFormat::Raw), _) => Container::Plain,
         (Some(StreamFormat::Sql), Container::Plain) => Container::Sql(DumpKind::Statements),
+        // Those of before 1988 have no mark, and one without entries begins with zeros.
+        (Some(StreamFormat::Tar), Container::Plain) => Container::Tar,
         (_, found) => found,
     }
 }

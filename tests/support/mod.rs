@@ -23,6 +23,7 @@ use haulout::encode::ReadBack;
 use haulout::ops::backup::BackupOptions;
 use haulout::ops::backup::BackupReport;
 use haulout::ops::backup::backup;
+use haulout::ops::restore::Devices;
 use haulout::ops::restore::RestoreOptions;
 use haulout::ops::restore::to_stream;
 use haulout::repo::NewProtection;
@@ -326,7 +327,7 @@ pub fn back_up(repository: &Repository, stream: &[u8]) -> BackupReport {
 pub fn stream_of(repository: &Repository, snapshot: &str) -> Result<Vec<u8>> {
     let stored = repository.find_snapshot(snapshot)?;
     let mut out = Vec::new();
-    let options = RestoreOptions { include: Vec::new(), workers: 2 };
+    let options = RestoreOptions { include: Vec::new(), workers: 2, devices: Devices::Skip };
     to_stream(repository, &stored, &mut out, &options, &Arc::new(Monitor::default()))?;
     Ok(out)
 }

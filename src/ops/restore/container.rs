@@ -99,6 +99,6 @@ fn file_of(member: &ContainerMember<'_>) -> Result<TreeFile> {
     })
 }
 
-fn key_of(member: &ContainerMember<'_>) -> MemberKey {
+pub(super) fn key_of(member: &ContainerMember<'_>) -> MemberKey {
     MemberKey { path: member.path.to_vec(), incarnation: member.incarnation.get() }
 }

@@ -26,7 +26,8 @@ command (db1-mariabackup), or db1-stdin.";
 ///
 /// Runs COMMAND and reads its standard output; without COMMAND, reads standard input. The
 /// stream of `mariabackup --stream=mbstream` is taken apart into files and pages and checked, a
-/// dump of `mariadb-dump` or `mysqldump` into tables; any other stream is stored as it is.
+/// dump of `mariadb-dump` or `mysqldump` into tables, a tar into its files; any other stream
+/// is stored as it is.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct BackupArguments {
@@ -104,6 +105,8 @@ pub(crate) enum Format {
     Mbstream,
     /// A dump of mariadb-dump or mysqldump
     Sql,
+    /// Of tar: ustar, pax or GNU
+    Tar,
     /// Anything
     Raw,
 }
@@ -115,6 +118,7 @@ impl Format {
             Format::Auto => None,
             Format::Mbstream => Some(StreamFormat::Mbstream),
             Format::Sql => Some(StreamFormat::Sql),
+            Format::Tar => Some(StreamFormat::Tar),
             Format::Raw => Some(StreamFormat::Raw),
         }
     }

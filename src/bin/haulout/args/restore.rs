@@ -44,6 +44,10 @@ pub(crate) struct RestoreArguments {
     #[arg(long, value_name = "GLOB")]
     pub(crate) include: Vec<String>,
 
+    /// Make the device nodes of a tar, which only root can; else they are left out
+    #[arg(long, conflicts_with = "stdout", hide_short_help = true)]
+    pub(crate) devices: bool,
+
     /// Then run `mariabackup --prepare` and check its outcome
     #[arg(long, conflicts_with = "stdout")]
     pub(crate) prepare: bool,

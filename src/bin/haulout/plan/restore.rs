@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use haulout::ops::restore::Devices;
+
 use crate::args::Common;
 use crate::args::restore::RestoreArguments;
 use crate::failure::Failure;
@@ -19,6 +21,8 @@ pub(crate) struct RestorePlan {
     pub(crate) target: Target,
     /// Only these files, if any are named.
     pub(crate) include: Vec<String>,
+    /// Whether device nodes are made.
+    pub(crate) devices: Devices,
 }
 
 /// Where a restore goes.
@@ -55,6 +59,7 @@ impl RestorePlan {
             }
             None => Target::Stdout,
         };
-        Ok(RestorePlan { snapshot: typed.snapshot, target, include: typed.include })
+        let devices = if typed.devices { Devices::Make } else { Devices::Skip };
+        Ok(RestorePlan { snapshot: typed.snapshot, target, include: typed.include, devices })
     }
 }

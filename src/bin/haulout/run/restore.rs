@@ -43,7 +43,11 @@ impl Run<'_> {
         if let Some(doubt) = doubt(&stored) {
             self.report.console.warning(doubt);
         }
-        let options = RestoreOptions { include: plan.include.clone(), workers: self.plan.workers };
+        let options = RestoreOptions {
+            include: plan.include.clone(),
+            workers: self.plan.workers,
+            devices: plan.devices,
+        };
         let (began, progress) = (self.now(), self.progress(Activity::Restoring));
         let report = match &plan.target {
             Target::Stdout => self.restore_stream(&repository, &stored, &options)?,

@@ -1,0 +1,329 @@
+//! Makes files below a directory and nowhere else, whatever their names say.
+//!
+//! Every name is taken apart and walked component by component from the directory's descriptor;
+//! no component may be a symbolic link, so that nothing that was made before can lead outside. What
+//! is in the way of a new file is removed, never written through.
+//!
+//! - `..`, zero bytes and names without a component are refused; a leading `/` is dropped, as tar
+//!   does.
+//! - Names may be longer than the system's `PATH_MAX`: no path is ever put together.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::AtFlags;
+use rustix::fs::FileType;
+use rustix::fs::Gid;
+use rustix::fs::Mode;
+use rustix::fs::OFlags;
+use rustix::fs::Timespec;
+use rustix::fs::Timestamps;
+use rustix::fs::Uid;
+use rustix::fs::XattrFlags;
+use rustix::io::Errno;
+
+/// Whom a file belongs to, what may be done with it, and when it was changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Attributes {
+    pub(super) mode: u32,
+    pub(super) owner: Option<u32>,
+    pub(super) group: Option<u32>,
+    pub(super) changed: (i64, u32),
+    pub(super) extended: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Who restores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Power {
+    /// Owners, special bits and all extended attributes can be set.
+    Root,
+    /// Only what any user may do with own files.
+    User,
+}
+
+impl Power {
+    pub(super) fn of_this_process() -> Power {
+        if rustix::process::geteuid().is_root() { Power::Root } else { Power::User }
+    }
+}
+
+/// Splits a name; says in words why it can't be one.
+pub(super) fn components(name: &[u8]) -> Result<Vec<&[u8]>, &'static str> {
+    let parts = name.split(|byte| *byte == b'/');
+    let parts: Vec<&[u8]> = parts.filter(|part| !part.is_empty() && *part != b".").collect();
+    if name.is_empty() {
+        return Err("has no name");
+    }
+    if name.contains(&0) {
+        return Err("has a zero byte in its name");
+    }
+    if parts.iter().any(|part| *part == b"..") {
+        return Err("leads out of the target with '..'");
+    }
+    Ok(parts)
+}
+
+/// A directory below which files are made.
+#[derive(Debug)]
+pub(super) struct Root {
+    directory: Arc<OwnedFd>,
+    power: Power,
+    /// The parent that was used last.
+    last: Option<(Vec<Vec<u8>>, Arc<OwnedFd>)>,
+}
+
+/// Whether directories are made that are not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    Make,
+    Refuse,
+}
+
+const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const PRIVATE: Mode = Mode::RWXU;
+
+impl Root {
+    pub(super) fn open(target: &Path, power: Power) -> io::Result<Root> {
+        let directory = Arc::new(OwnedFd::from(File::open(target)?));
+        Ok(Root { directory, power, last: None })
+    }
+
+    /// The directory of these components.
+    fn directory(&mut self, components: &[&[u8]], missing: Missing) -> io::Result<Arc<OwnedFd>> {
+        if let Some((last, directory)) = &self.last
+            && last == components
+        {
+            return Ok(Arc::clone(directory));
+        }
+        let mut directory = Arc::clone(&self.directory);
+        for component in components {
+            let open = |at: &OwnedFd| rustix::fs::openat(at, *component, DIRECTORY, Mode::empty());
+            let next = match open(&directory) {
+                Err(Errno::NOENT) if missing == Missing::Make => {
+                    rustix::fs::mkdirat(&directory, *component, PRIVATE)?;
+                    open(&directory)
+                }
+                other => other,
+            };
+            directory = Arc::new(next?);
+        }
+        let key = components.iter().map(|component| component.to_vec()).collect();
+        self.last = Some((key, Arc::clone(&directory)));
+        Ok(directory)
+    }
+
+    /// The parent of a new file, with what was in its place removed.
+    fn place<'n>(&mut self, components: &[&'n [u8]]) -> io::Result<(Arc<OwnedFd>, &'n [u8])> {
+        let Some((name, parents)) = components.split_last() else {
+            return Err(io::Error::other("it is the target itself"));
+        };
+        let parent = self.directory(parents, Missing::Make)?;
+        match rustix::fs::unlinkat(&parent, *name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(Errno::ISDIR | Errno::PERM) => {
+                self.last = None;
+                rustix::fs::unlinkat(&parent, *name, AtFlags::REMOVEDIR)?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok((parent, name))
+    }
+
+    /// Makes a directory, unless it is there.
+    pub(super) fn make_directory(&mut self, components: &[&[u8]]) -> io::Result<()> {
+        let Some((name, parents)) = components.split_last() else { return Ok(()) };
+        let parent = self.directory(parents, Missing::Make)?;
+        if rustix::fs::openat(&parent, *name, DIRECTORY, Mode::empty()).is_ok() {
+            return Ok(());
+        }
+        let (parent, name) = self.place(components)?;
+        Ok(rustix::fs::mkdirat(parent, name, PRIVATE)?)
+    }
+
+    /// Makes a file to write to.
+    pub(super) fn make_file(&mut self, components: &[&[u8]]) -> io::Result<File> {
+        let (parent, name) = self.place(components)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        Ok(File::from(rustix::fs::openat(parent, name, flags, mode)?))
+    }
+
+    /// Makes another name of a file that is there.
+    pub(super) fn make_link(&mut self, from: &[&[u8]], components: &[&[u8]]) -> io::Result<()> {
+        if from == components {
+            return Ok(());
+        }
+        let Some((old, parents)) = from.split_last() else {
+            return Err(io::Error::other("it links to the target itself"));
+        };
+        let source = self.directory(parents, Missing::Refuse)?;
+        // What it links to must be there before what is in the way goes.
+        rustix::fs::statat(&source, *old, AtFlags::SYMLINK_NOFOLLOW)?;
+        let (parent, name) = self.place(components)?;
+        Ok(rustix::fs::linkat(source, *old, parent, name, AtFlags::empty())?)
+    }
+
+    /// Makes a symbolic link; where it leads is of no matter, since nothing here follows it.
+    pub(super) fn make_symbolic_link(
+        &mut self,
+        components: &[&[u8]],
+        link: &[u8],
+        attributes: &Attributes,
+    ) -> io::Result<()> {
+        let (parent, name) = self.place(components)?;
+        rustix::fs::symlinkat(link, &parent, name)?;
+        self.own_at(&parent, name, attributes)?;
+        Ok(rustix::fs::utimensat(parent, name, &times(attributes), AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// Makes a named pipe or a device.
+    pub(super) fn make_node(
+        &mut self,
+        components: &[&[u8]],
+        (kind, device): (FileType, (u32, u32)),
+        attributes: &Attributes,
+    ) -> io::Result<()> {
+        let (parent, name) = self.place(components)?;
+        let device = rustix::fs::makedev(device.0, device.1);
+        rustix::fs::mknodat(&parent, name, kind, Mode::RUSR | Mode::WUSR, device)?;
+        self.own_at(&parent, name, attributes)?;
+        // Nobody but this process has had a chance to replace it: the target is private.
+        rustix::fs::chmodat(&parent, name, mode(attributes, self.power), AtFlags::empty())?;
+        Ok(rustix::fs::utimensat(parent, name, &times(attributes), AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    fn own_at(&self, parent: &OwnedFd, name: &[u8], attributes: &Attributes) -> io::Result<()> {
+        if self.power == Power::User {
+            return Ok(());
+        }
+        let (owner, group) = ids(attributes);
+        Ok(rustix::fs::chownat(parent, name, owner, group, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    /// Gives a directory its attributes; it may have been replaced by something else since.
+    pub(super) fn finish_directory(
+        &mut self,
+        components: &[&[u8]],
+        attributes: &Attributes,
+    ) -> io::Result<u64> {
+        match self.directory(components, Missing::Refuse) {
+            Ok(directory) => finish(&directory, attributes, self.power),
+            Err(error) if error.raw_os_error() == Some(Errno::NOTDIR.raw_os_error()) => Ok(0),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Gives a file its attributes, the time last; how many extended ones could not be set.
+pub(super) fn finish(file: impl AsFd, attributes: &Attributes, power: Power) -> io::Result<u64> {
+    let file = file.as_fd();
+    if power == Power::Root {
+        let (owner, group) = ids(attributes);
+        rustix::fs::fchown(file, owner, group)?;
+    }
+    let mut failed = 0;
+    for (name, value) in &attributes.extended {
+        let flags = XattrFlags::empty();
+        let may = power == Power::Root || name.starts_with(b"user.");
+        let set = may && rustix::fs::fsetxattr(file, name.as_slice(), value, flags).is_ok();
+        failed += u64::from(!set);
+    }
+    // Changing the owner took the special bits away.
+    rustix::fs::fchmod(file, mode(attributes, power))?;
+    rustix::fs::futimens(file, &times(attributes))?;
+    Ok(failed)
+}
+
+/// The permissions to set: special bits only together with the owner that they are meant for.
+fn mode(attributes: &Attributes, power: Power) -> Mode {
+    let kept = if power == Power::Root { 0o7777 } else { 0o777 };
+    Mode::from_raw_mode(attributes.mode & kept)
+}
+
+fn ids(attributes: &Attributes) -> (Option<Uid>, Option<Gid>) {
+    // The largest number means: leave it as it is.
+    let usable = |id: &u32| *id != u32::MAX;
+    let owner = attributes.owner.filter(usable).map(Uid::from_raw);
+    (owner, attributes.group.filter(usable).map(Gid::from_raw))
+}
+
+fn times(attributes: &Attributes) -> Timestamps {
+    let (seconds, nanoseconds) = attributes.changed;
+    let last_modification = Timespec { tv_sec: seconds, tv_nsec: nanoseconds.into() };
+    let last_access = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
+    Timestamps { last_access, last_modification }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::io::Write;
+
+    fn plain() -> Attributes {
+        let (owner, group) = (None, None);
+        Attributes { mode: 0o644, owner, group, changed: (17, 0), extended: Vec::new() }
+    }
+
+    #[test]
+    fn names_lose_their_slash_and_must_stay_inside() {
+        assert_eq!(components(b"/etc//./nova"), Ok(vec![&b"etc"[..], b"nova"]));
+        assert_eq!(components(b"./"), Ok(Vec::new()));
+        for hostile in [&b"a/../b"[..], b"..", b"/..", b"a\0b", b""] {
+            assert!(components(hostile).is_err(), "{}", hostile.escape_ascii());
+        }
+        assert!(components(b"..a/b..").is_ok());
+    }
+
+    #[test]
+    fn nothing_is_written_through_a_link() {
+        let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::write(outside.path().join("victim"), "untouched").unwrap();
+        let mut root = Root::open(inside.path(), Power::User).unwrap();
+        let away = outside.path().as_os_str().as_encoded_bytes();
+        root.make_symbolic_link(&[b"away"], away, &plain()).unwrap();
+        assert!(root.make_file(&[b"away", b"victim"]).is_err());
+        assert!(root.make_directory(&[b"away", b"made"]).is_err());
+        assert!(root.make_link(&[b"away", b"victim"], &[b"mine"]).is_err());
+        assert!(root.finish_directory(&[b"away"], &plain()).is_ok(), "it is no directory any more");
+        // In place of the link itself a file may be made.
+        root.make_file(&[b"away"]).unwrap().write_all(b"new").unwrap();
+        assert_eq!(fs::read(inside.path().join("away")).unwrap(), b"new");
+        assert_eq!(fs::read(outside.path().join("victim")).unwrap(), b"untouched");
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_comes_last_wins() {
+        let inside = tempfile::tempdir().unwrap();
+        let mut root = Root::open(inside.path(), Power::User).unwrap();
+        root.make_file(&[b"a"]).unwrap().write_all(b"1").unwrap();
+        root.make_link(&[b"a"], &[b"b"]).unwrap();
+        // A new file of that name does not change the one that it was linked to.
+        root.make_file(&[b"a"]).unwrap().write_all(b"2").unwrap();
+        assert_eq!(fs::read(inside.path().join("b")).unwrap(), b"1");
+        root.make_directory(&[b"a"]).unwrap();
+        root.make_file(&[b"a", b"inner"]).unwrap();
+        assert!(root.make_file(&[b"a"]).is_err(), "a directory with files is not replaced");
+        fs::remove_file(inside.path().join("a/inner")).unwrap();
+        root.make_file(&[b"a"]).unwrap();
+        assert!(inside.path().join("a").is_file());
+    }
+
+    #[test]
+    fn names_may_be_longer_than_a_path() {
+        let inside = tempfile::tempdir().unwrap();
+        let mut root = Root::open(inside.path(), Power::User).unwrap();
+        let part = [b'x'; 200];
+        let long: Vec<&[u8]> = std::iter::repeat_n(&part[..], 40).collect();
+        root.make_file(&long).unwrap();
+        root.finish_directory(&long[..39], &plain()).unwrap();
+    }
+}

@@ -1,0 +1,576 @@
+//! Restores the entries of a tar: files, directories, links, pipes, with owner, permissions, times
+//! and extended attributes, below the target and nowhere else.
+//!
+//! The planner walks through the archive's headers, which stand in the script, and makes everything
+//! in the order of the archive; workers write the contents. A file gets its attributes when its
+//! last byte is written, a directory when all else is done: its time would not stay, and its
+//! permissions may forbid to fill it.
+//!
+//! - What can't be made as the archive says is left out and told; the rest is restored.
+//! - Of entries of one name the last wins, as with tar.
+//! - Owners are set by number, and only by root. Without root special bits (set-user-id and others)
+//!   and extended attributes outside `user.` are left out as well.
+//! - Devices are made only for root, and only if asked for.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use globset::GlobSet;
+use rustix::fs::FileType;
+use rustix::io::Errno;
+
+use crate::base::error::Error;
+use crate::base::error::ErrorKind;
+use crate::base::error::Result;
+use crate::base::monitor::Counter;
+use crate::base::monitor::Monitor;
+use crate::format::record::MemberKey;
+use crate::parse::item::Incarnation;
+use crate::parse::item::MemberNo;
+use crate::parse::path::StreamPath;
+use crate::parse::script::container::ContainerOp;
+use crate::parse::tar::walk::Class;
+use crate::parse::tar::walk::Entry;
+use crate::parse::tar::walk::Kind;
+use crate::parse::tar::walk::Reached;
+use crate::parse::tar::walk::Walk;
+use crate::parse::tree::FileExtent;
+use crate::parse::tree::TreeFile;
+use crate::repo::contents::Block;
+use crate::repo::contents::Contents;
+use crate::repo::snapshots::StoredSnapshot;
+
+use super::Devices;
+use super::INCOMPLETE;
+use super::OutFile;
+use super::RestoreOptions;
+use super::RestoreReport;
+use super::beneath;
+use super::beneath::Attributes;
+use super::beneath::Power;
+use super::beneath::Root;
+use super::container;
+use super::named;
+use super::unwritable;
+use super::windows;
+use super::windows::Window;
+
+/// Entries that are named as left out; more are only counted.
+const LEFT_OUT_NAMED_MAX: usize = 20;
+
+/// Restores the entries of an archive into an empty directory.
+pub(super) fn to_directory(
+    stored: &StoredSnapshot,
+    contents: &Contents,
+    (target, include): (&Path, Option<&GlobSet>),
+    options: &RestoreOptions,
+    monitor: &Monitor,
+) -> Result<RestoreReport> {
+    let sources = match include {
+        Some(include) => wanted_sources(contents, include)?,
+        None => HashSet::new(),
+    };
+    super::begin_target(target)?;
+    let power = Power::of_this_process();
+    let root = Root::open(target, power).map_err(|e| unwritable(target, e))?;
+    let attributes_lost = AtomicU64::new(0);
+    let mut planner = Planner {
+        contents,
+        target,
+        include,
+        devices: options.devices,
+        power,
+        root,
+        sources,
+        kept_sources: HashMap::new(),
+        directories: BTreeMap::new(),
+        attributes_lost: &attributes_lost,
+        told: Told::default(),
+    };
+    let work = |window: ContentWindow| {
+        let lost = window.write(contents, monitor)?;
+        attributes_lost.fetch_add(lost, Ordering::Relaxed);
+        Ok(())
+    };
+    let plan = |sender: &mut windows::Sender<ContentWindow>| planner.plan(sender);
+    windows::run(options.workers, plan, work, |()| Ok(()))?;
+    planner.finish_directories()?;
+    super::finish_target(target)?;
+    planner.finish_root()?;
+    let told = planner.told;
+    let mut report = RestoreReport::empty(stored.id());
+    (report.files, report.bytes, report.counts) = (told.files, told.bytes, monitor.counts());
+    report.warnings = told.warnings(power, attributes_lost.into_inner());
+    Ok(report)
+}
+
+/// Calls `each` for every entry of the archive; for one with contents also with its member.
+fn entries(
+    contents: &Contents,
+    each: &mut dyn FnMut(&Entry, Option<MemberKey>) -> Result<()>,
+) -> Result<()> {
+    let mut walk = Walk::default();
+    let contradiction = || Error::new(ErrorKind::Damaged, "the script contradicts its headers");
+    container::ops(contents, &mut |op| match op {
+        ContainerOp::Literal(bytes) => {
+            let mut rest = bytes;
+            while !rest.is_empty() {
+                let step = walk.step(rest);
+                if step.class == Class::Contents {
+                    return Err(contradiction());
+                }
+                rest = &rest[step.taken..];
+                let reached = walk.entry().filter(|_| step.reached == Reached::Entry);
+                if let Some(entry) = reached.filter(|entry| !entry.has_contents()) {
+                    each(entry, None)?;
+                }
+            }
+            Ok(())
+        }
+        ContainerOp::Open(member) => {
+            let entry = walk.entry().filter(|entry| entry.has_contents());
+            each(entry.ok_or_else(contradiction)?, Some(container::key_of(&member)))
+        }
+        ContainerOp::Run(_, range) => {
+            walk.skip(range.end - range.start).ok_or_else(contradiction).map(|_| ())
+        }
+        ContainerOp::End(_) => Ok(()),
+    })
+}
+
+/// The files with contents, by name; of those of one name the last. Names that can't be shown in a
+/// path are left out.
+pub(super) fn files(contents: &Contents) -> Result<Vec<TreeFile>> {
+    let mut files: BTreeMap<Vec<u8>, TreeFile> = BTreeMap::new();
+    let mut members = 0;
+    entries(contents, &mut |entry, key| {
+        let Some(key) = key else { return Ok(()) };
+        let member = MemberNo::new(members);
+        members += 1;
+        let path = StreamPath::new(&key.path).ok().filter(|_| entry.kind == Kind::File);
+        if let (Some(path), Some((length, extents))) = (path, layout(entry, entry.size)) {
+            let file = TreeFile {
+                path: path.into(),
+                member,
+                member_path: path.into(),
+                incarnation: Incarnation::new(key.incarnation),
+                length,
+                extents,
+                ended: true,
+            };
+            files.insert(key.path, file);
+        }
+        Ok(())
+    })?;
+    Ok(files.into_values().collect())
+}
+
+/// Names of files that are not wanted themselves, but by a link that is.
+fn wanted_sources(contents: &Contents, include: &GlobSet) -> Result<HashSet<Vec<u8>>> {
+    let mut sources = HashSet::new();
+    let mut matched = false;
+    entries(contents, &mut |entry, _| {
+        let Some(path) = normal(&entry.path) else { return Ok(()) };
+        if !is_included(include, &path) {
+            return Ok(());
+        }
+        matched = true;
+        let source = normal(&entry.link).filter(|_| entry.kind == Kind::HardLink);
+        sources.extend(source.filter(|source| !is_included(include, source)));
+        Ok(())
+    })?;
+    if !matched {
+        return Err(Error::new(ErrorKind::Usage, "no file of the snapshot matches --include"));
+    }
+    Ok(sources)
+}
+
+/// A name as it is below the target.
+fn normal(name: &[u8]) -> Option<Vec<u8>> {
+    beneath::components(name).ok().map(|parts| parts.join(&b'/'))
+}
+
+fn is_included(include: &GlobSet, path: &[u8]) -> bool {
+    include.is_match(Path::new(OsStr::from_bytes(path)))
+}
+
+/// What is to be said in the end.
+#[derive(Debug, Default)]
+struct Told {
+    files: u64,
+    bytes: u64,
+    left_out: Vec<String>,
+    left_out_others: u64,
+    owners_lost: u64,
+    cut: u64,
+}
+
+impl Told {
+    fn leave_out(&mut self, entry: &Entry, why: impl std::fmt::Display) {
+        if self.left_out.len() < LEFT_OUT_NAMED_MAX {
+            let path = entry.path.get(..200).unwrap_or(&entry.path).escape_ascii();
+            self.left_out.push(format!("'{path}' was left out: it {why}"));
+        } else {
+            self.left_out_others += 1;
+        }
+    }
+
+    fn warnings(self, power: Power, attributes_lost: u64) -> Vec<String> {
+        let mut warnings = self.left_out;
+        let mut count = |count: u64, words: &str| {
+            if count > 0 {
+                warnings.push(format!("{count} {words}"));
+            }
+        };
+        count(self.left_out_others, "more entries were left out");
+        count(self.cut, "files are cut short: the stream ended before them");
+        count(self.owners_lost, "owners were not set: only root can do that");
+        count(
+            attributes_lost,
+            match power {
+                Power::Root => "extended attributes could not be set here",
+                Power::User => "extended attributes were not set: only root can, or none here can",
+            },
+        );
+        warnings
+    }
+}
+
+/// A file that a link leads to which is restored without it.
+struct Source {
+    entry: Entry,
+    member: Option<MemberKey>,
+    /// Under which name it was made.
+    made: Option<Vec<u8>>,
+}
+
+struct Planner<'p> {
+    contents: &'p Contents,
+    target: &'p Path,
+    include: Option<&'p GlobSet>,
+    devices: Devices,
+    power: Power,
+    root: Root,
+    sources: HashSet<Vec<u8>>,
+    kept_sources: HashMap<Vec<u8>, Source>,
+    directories: BTreeMap<Vec<u8>, Attributes>,
+    attributes_lost: &'p AtomicU64,
+    told: Told,
+}
+
+impl Planner<'_> {
+    fn plan(&mut self, sender: &mut windows::Sender<ContentWindow>) -> Result<()> {
+        let contents = self.contents;
+        entries(contents, &mut |entry, member| self.entry(entry, member, sender))
+    }
+
+    fn entry(
+        &mut self,
+        entry: &Entry,
+        member: Option<MemberKey>,
+        sender: &mut windows::Sender<ContentWindow>,
+    ) -> Result<()> {
+        let components = match beneath::components(&entry.path) {
+            Ok(components) => components,
+            Err(why) => {
+                self.told.leave_out(entry, why);
+                return Ok(());
+            }
+        };
+        let path = components.join(&b'/');
+        if let Some(include) = self.include
+            && !is_included(include, &path)
+        {
+            if self.sources.contains(&path) && entry.kind == Kind::File {
+                let source = Source { entry: entry.clone(), member, made: None };
+                self.kept_sources.insert(path, source);
+            }
+            return Ok(());
+        }
+        if path == INCOMPLETE.as_bytes() {
+            self.told.leave_out(entry, "has the name of this program's own mark");
+            return Ok(());
+        }
+        let made = self.make(&components, entry, member, sender)?;
+        match made {
+            Made::Yes => {
+                self.told.files += 1;
+                self.note_owner(entry);
+            }
+            Made::No(why) => self.told.leave_out(entry, why),
+        }
+        Ok(())
+    }
+
+    fn make(
+        &mut self,
+        components: &[&[u8]],
+        entry: &Entry,
+        member: Option<MemberKey>,
+        sender: &mut windows::Sender<ContentWindow>,
+    ) -> Result<Made> {
+        let attributes = attributes_of(entry);
+        let made = match entry.kind {
+            Kind::Directory => {
+                let made = self.root.make_directory(components);
+                if made.is_ok() {
+                    self.directories.insert(components.join(&b'/'), attributes);
+                }
+                made
+            }
+            Kind::File => return self.file(components, entry, member, sender),
+            Kind::HardLink => return self.link(components, entry, sender),
+            Kind::SymbolicLink if entry.link.contains(&0) || entry.link.is_empty() => {
+                return Ok(Made::No("leads to a name that can't be one".to_owned()));
+            }
+            Kind::SymbolicLink => {
+                self.root.make_symbolic_link(components, &entry.link, &attributes)
+            }
+            Kind::Pipe => self.root.make_node(components, (FileType::Fifo, (0, 0)), &attributes),
+            Kind::CharacterDevice | Kind::BlockDevice if !self.may_make_devices() => {
+                let words = "is a device, which only root can make, with --devices";
+                return Ok(Made::No(words.to_owned()));
+            }
+            Kind::CharacterDevice => {
+                let device = (FileType::CharacterDevice, entry.device);
+                self.root.make_node(components, device, &attributes)
+            }
+            Kind::BlockDevice => {
+                let device = (FileType::BlockDevice, entry.device);
+                self.root.make_node(components, device, &attributes)
+            }
+            Kind::Other(kind) => {
+                let kind = [kind];
+                let kind = kind.escape_ascii();
+                let words = format!("is of type '{kind}', which only its writer understands");
+                return Ok(Made::No(words));
+            }
+        };
+        self.settle(made)
+    }
+
+    fn may_make_devices(&self) -> bool {
+        self.power == Power::Root && self.devices == Devices::Make
+    }
+
+    /// What the archive itself makes impossible is left out, any other failure ends the restore.
+    fn settle(&self, made: io::Result<()>) -> Result<Made> {
+        let Err(error) = made else { return Ok(Made::Yes) };
+        let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+        let why = match errno {
+            None => error.to_string(),
+            Some(Errno::NOTDIR | Errno::LOOP) => {
+                "would be made through a link or a file".to_owned()
+            }
+            Some(Errno::NOTEMPTY | Errno::EXIST | Errno::ISDIR) => {
+                "stands where a directory with files is".to_owned()
+            }
+            Some(Errno::NOENT) => "leads to a file that is not there".to_owned(),
+            Some(Errno::NAMETOOLONG | Errno::INVAL | Errno::ILSEQ) => {
+                "has a name that this file system refuses".to_owned()
+            }
+            Some(Errno::FBIG) => "is larger than a file may be".to_owned(),
+            Some(Errno::MLINK) => "is one link too many".to_owned(),
+            Some(_) => return Err(unwritable(self.target, error)),
+        };
+        Ok(Made::No(why))
+    }
+
+    fn note_owner(&mut self, entry: &Entry) {
+        let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+        let differs = |id: Option<u32>, own: u32| id.is_some_and(|id| id != own);
+        let lost = differs(entry.owner, user.as_raw()) || differs(entry.group, group.as_raw());
+        self.told.owners_lost += u64::from(self.power == Power::User && lost);
+    }
+
+    fn link(
+        &mut self,
+        components: &[&[u8]],
+        entry: &Entry,
+        sender: &mut windows::Sender<ContentWindow>,
+    ) -> Result<Made> {
+        let from = match beneath::components(&entry.link) {
+            Ok(from) => from,
+            Err(why) => return Ok(Made::No(format!("links to a name that {why}"))),
+        };
+        if let Some(mut source) = self.kept_sources.remove(&from.join(&b'/')) {
+            let made = if let Some(name) = &source.made {
+                let from: Vec<&[u8]> = name.split(|byte| *byte == b'/').collect();
+                let made = self.root.make_link(&from, components);
+                self.settle(made)?
+            } else {
+                source.made = Some(components.join(&b'/'));
+                self.file(components, &source.entry, source.member.take(), sender)?
+            };
+            self.kept_sources.insert(from.join(&b'/'), source);
+            return Ok(made);
+        }
+        let made = self.root.make_link(&from, components);
+        self.settle(made)
+    }
+
+    fn file(
+        &mut self,
+        components: &[&[u8]],
+        entry: &Entry,
+        member: Option<MemberKey>,
+        sender: &mut windows::Sender<ContentWindow>,
+    ) -> Result<Made> {
+        let key = member.expect("a file has contents, if only none");
+        let record = self.contents.member(&key)?;
+        let length = record.length;
+        let Some((size, extents)) = layout(entry, length) else {
+            return Ok(Made::No("has a map of holes that does not fit".to_owned()));
+        };
+        let made = self.root.make_file(components).and_then(|file| {
+            file.set_len(size)?;
+            Ok(file)
+        });
+        let file = match made {
+            Ok(file) => file,
+            Err(error) => return self.settle(Err(error)),
+        };
+        self.told.bytes += size;
+        self.told.cut += u64::from(length < entry.size);
+        let path = self.target.join(OsStr::from_bytes(&components.join(&b'/')));
+        let out = Arc::new(ContentFile {
+            out: OutFile { file, path, extents },
+            left: AtomicU64::new(length),
+            attributes: attributes_of(entry),
+            power: self.power,
+        });
+        if length == 0 {
+            self.attributes_lost.fetch_add(out.finish()?, Ordering::Relaxed);
+            return Ok(Made::Yes);
+        }
+        let mut blocks = self.contents.entries(record);
+        let empty = || ContentWindow { file: Arc::clone(&out), blocks: Vec::new(), bytes: 0 };
+        let mut window = empty();
+        while let Some(block) = blocks.next()? {
+            window.bytes += block.entry.length;
+            window.blocks.push(block);
+            if window.bytes >= windows::WINDOW_BYTES {
+                sender.send(std::mem::replace(&mut window, empty()))?;
+            }
+        }
+        if !window.blocks.is_empty() {
+            sender.send(window)?;
+        }
+        Ok(Made::Yes)
+    }
+
+    /// Gives the directories their attributes, those within others first.
+    fn finish_directories(&mut self) -> Result<()> {
+        let mut directories: Vec<_> =
+            self.directories.iter().filter(|(path, _)| !path.is_empty()).collect();
+        let depth = |path: &[u8]| path.split(|byte| *byte == b'/').count();
+        directories.sort_by_key(|(path, _)| std::cmp::Reverse(depth(path)));
+        for (path, attributes) in directories {
+            let components: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
+            let finished = self.root.finish_directory(&components, attributes);
+            let lost = finished.map_err(|e| unwritable(self.target, e))?;
+            self.attributes_lost.fetch_add(lost, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// The archive may say what the target itself is to be.
+    fn finish_root(&mut self) -> Result<()> {
+        let Some(attributes) = self.directories.get(&Vec::new()) else { return Ok(()) };
+        let finished = self.root.finish_directory(&[], attributes);
+        let lost = finished.map_err(|e| unwritable(self.target, e))?;
+        self.attributes_lost.fetch_add(lost, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// Whether an entry was made, and why not.
+#[derive(Debug)]
+enum Made {
+    Yes,
+    No(String),
+}
+
+fn attributes_of(entry: &Entry) -> Attributes {
+    let Entry { mode, owner, group, changed, .. } = *entry;
+    Attributes { mode, owner, group, changed, extended: entry.attributes.clone() }
+}
+
+/// The size of a file of which so many bytes of contents arrived, and where they go.
+fn layout(entry: &Entry, length: u64) -> Option<(u64, Vec<FileExtent>)> {
+    let Some(sparse) = &entry.sparse else {
+        return Some((length, vec![FileExtent { file_at: 0, member_at: 0, len: length }]));
+    };
+    let mut extents = Vec::new();
+    let (mut member_at, mut file_at) = (0u64, 0);
+    for part in &sparse.parts {
+        let end = part.at.checked_add(part.length)?;
+        if part.at < file_at || end > sparse.size {
+            return None;
+        }
+        file_at = end;
+        let len = part.length.min(length.saturating_sub(member_at));
+        extents.push(FileExtent { file_at: part.at, member_at, len });
+        member_at = member_at.checked_add(part.length)?;
+    }
+    (member_at == entry.size).then_some((sparse.size, extents))
+}
+
+/// A file whose contents are being written.
+#[derive(Debug)]
+struct ContentFile {
+    out: OutFile,
+    /// Bytes of contents that have not been written.
+    left: AtomicU64,
+    attributes: Attributes,
+    power: Power,
+}
+
+impl ContentFile {
+    fn finish(&self) -> Result<u64> {
+        beneath::finish(&self.out.file, &self.attributes, self.power)
+            .map_err(|e| unwritable(&self.out.path, e))
+    }
+}
+
+/// Blocks of one file.
+struct ContentWindow {
+    file: Arc<ContentFile>,
+    blocks: Vec<Block>,
+    /// Bytes that they stand for, zeros included.
+    bytes: u64,
+}
+
+impl Window for ContentWindow {
+    fn weight(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl ContentWindow {
+    /// Writes them; who writes the last of a file gives it its attributes. How many could not be
+    /// set.
+    fn write(self, contents: &Contents, monitor: &Monitor) -> Result<u64> {
+        let stored: Vec<(u64, _)> =
+            self.blocks.iter().filter_map(|block| Some((block.at, block.wanted()?))).collect();
+        let wanted: Vec<_> = stored.iter().map(|(_, wanted)| *wanted).collect();
+        let out = &self.file.out;
+        contents.packs().read(&wanted, &mut |number, block| {
+            let block = block.map_err(|e| named(&out.path, e))?;
+            out.write(stored[number].0, block)
+        })?;
+        monitor.count(Counter::StreamBytes, self.bytes);
+        if self.file.left.fetch_sub(self.bytes, Ordering::AcqRel) == self.bytes {
+            return self.file.finish();
+        }
+        Ok(0)
+    }
+}

@@ -1,0 +1,661 @@
+//! Walks through a tar: which bytes are an entry's contents, and what each entry is.
+//!
+//! The same walk serves the way in, where it is given every byte, and the way out, where contents
+//! are only counted ([`Walk::skip`]): what a backup took apart, a restore finds again.
+//!
+//! - Memory: one block, one extended header of at most [`EXTENSION_BYTES_MAX`], as much again of
+//!   global attributes, and a sparse file's parts, all bounded.
+//! - From a block on that is no header everything is kept and nothing believed.
+
+use std::collections::BTreeMap;
+
+use crate::base::num::narrow;
+use crate::base::num::wide;
+use crate::parse::tar::header;
+use crate::parse::tar::header::BLOCK;
+use crate::parse::tar::header::Header;
+use crate::parse::tar::header::Part;
+
+/// The longest extended header whose contents are used.
+const EXTENSION_BYTES_MAX: usize = 1 << 20;
+/// Parts of a sparse file that are used.
+const PARTS_MAX: usize = 1 << 16;
+/// Digits of a number in the map of a sparse file.
+const DIGITS_MAX: usize = 20;
+
+/// What an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A file with contents.
+    File,
+    /// Another name of a file that came before.
+    HardLink,
+    /// A symbolic link.
+    SymbolicLink,
+    /// A character device.
+    CharacterDevice,
+    /// A block device.
+    BlockDevice,
+    /// A directory.
+    Directory,
+    /// A named pipe.
+    Pipe,
+    /// Something that only the program that wrote it knows.
+    Other(u8),
+}
+
+/// An entry of the archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// What it is.
+    pub kind: Kind,
+    /// Its name as the archive has it.
+    pub path: Vec<u8>,
+    /// What it leads to, if it is a link.
+    pub link: Vec<u8>,
+    /// Permissions.
+    pub mode: u32,
+    /// Number of the owner; `None` if it has none that fits.
+    pub owner: Option<u32>,
+    /// Number of the group.
+    pub group: Option<u32>,
+    /// Seconds and nanoseconds of the last change since 1970.
+    pub changed: (i64, u32),
+    /// Bytes of contents in the archive.
+    pub size: u64,
+    /// Major and minor number of a device.
+    pub device: (u32, u32),
+    /// Extended attributes.
+    pub attributes: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Where the contents stand in the file, if it has holes.
+    pub sparse: Option<Sparse>,
+}
+
+/// A file with holes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sparse {
+    /// Its size.
+    pub size: u64,
+    /// What is no hole, in the order of the contents.
+    pub parts: Vec<Part>,
+}
+
+impl Entry {
+    /// Whether it has a member in the repository.
+    pub fn has_contents(&self) -> bool {
+        self.kind == Kind::File || self.size > 0
+    }
+}
+
+/// Whether bytes are an entry's contents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// They describe entries, or fill up.
+    Literal,
+    /// They are contents.
+    Contents,
+}
+
+/// What has been reached behind some bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reached {
+    /// Nothing.
+    Nothing,
+    /// An entry: [`Walk::entry`] is it. Its contents follow.
+    Entry,
+    /// The end of an entry's contents.
+    ContentsEnd,
+}
+
+/// A step of the walk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// Bytes that it took.
+    pub taken: usize,
+    /// What they are.
+    pub class: Class,
+    /// What stands behind them.
+    pub reached: Reached,
+}
+
+/// Which part of the archive comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Header,
+    /// An extended header of this type.
+    Extension {
+        kind: u8,
+        left: u64,
+        total: u64,
+    },
+    /// A block that continues the header of a sparse file.
+    MoreParts,
+    /// The map of a sparse file, in front of its contents.
+    Map {
+        left: u64,
+    },
+    Contents {
+        left: u64,
+    },
+    /// Up to the end of a block, then the contents of the entry begin.
+    MapPadding {
+        left: u64,
+        contents: u64,
+    },
+    Padding {
+        left: u64,
+    },
+    /// Behind the mark of the end.
+    End,
+    /// Behind a block that is no header.
+    Broken,
+}
+
+/// How the archive ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// With two blocks of zeros, as it should.
+    Marked,
+    /// Between two entries, without the mark.
+    Unmarked,
+    /// Within an entry or a header.
+    Inside(String),
+    /// Behind something that is no header, which is among the faults.
+    Unread,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Walk {
+    stage: Stage,
+    block: [u8; BLOCK],
+    filled: usize,
+    text: Vec<u8>,
+    long_name: Option<Vec<u8>>,
+    long_link: Option<Vec<u8>>,
+    global: BTreeMap<Vec<u8>, Vec<u8>>,
+    local: Vec<(Vec<u8>, Vec<u8>)>,
+    entry: Option<Entry>,
+    map: MapReader,
+    zeros: u8,
+    /// Whether anything but zeros stands behind the mark of the end.
+    is_followed: bool,
+    entries: u64,
+    faults: Vec<String>,
+    faults_others: u64,
+}
+
+/// Faults that are told; more are only counted.
+const FAULTS_MAX: usize = 20;
+
+impl Default for Walk {
+    fn default() -> Walk {
+        Walk {
+            stage: Stage::Header,
+            block: [0; BLOCK],
+            filled: 0,
+            text: Vec::new(),
+            long_name: None,
+            long_link: None,
+            global: BTreeMap::new(),
+            local: Vec::new(),
+            entry: None,
+            map: MapReader::default(),
+            zeros: 0,
+            is_followed: false,
+            entries: 0,
+            faults: Vec::new(),
+            faults_others: 0,
+        }
+    }
+}
+
+impl Walk {
+    /// The entry that was reached last.
+    pub fn entry(&self) -> Option<&Entry> {
+        self.entry.as_ref()
+    }
+
+    /// Entries so far.
+    pub fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// What is wrong with the archive, and how much more is.
+    pub fn faults(&self) -> (&[String], u64) {
+        (&self.faults, self.faults_others)
+    }
+
+    /// How the archive ends if it ends here.
+    pub fn ending(&self) -> Ending {
+        let name = || self.entry.as_ref().map_or(String::new(), |entry| shown(&entry.path));
+        match self.stage {
+            Stage::End => Ending::Marked,
+            Stage::Header if self.filled == 0 && self.zeros < 2 => Ending::Unmarked,
+            Stage::Header => Ending::Inside("a header".to_owned()),
+            Stage::Extension { .. } => Ending::Inside("an extended header".to_owned()),
+            Stage::Contents { left } | Stage::Map { left } => {
+                Ending::Inside(format!("{}, of which {left} bytes are missing", name()))
+            }
+            Stage::MoreParts | Stage::MapPadding { .. } | Stage::Padding { .. } => {
+                Ending::Inside(name())
+            }
+            Stage::Broken => Ending::Unread,
+        }
+    }
+
+    /// Takes some of the next bytes, of which there are any.
+    pub fn step(&mut self, bytes: &[u8]) -> Step {
+        let literal = |taken, reached| Step { taken, class: Class::Literal, reached };
+        match self.stage {
+            Stage::End => {
+                if !self.is_followed && bytes.iter().any(|byte| *byte != 0) {
+                    self.is_followed = true;
+                    self.fault("something follows the end of the archive".to_owned());
+                }
+                literal(bytes.len(), Reached::Nothing)
+            }
+            Stage::Broken => literal(bytes.len(), Reached::Nothing),
+            Stage::Header | Stage::MoreParts => {
+                let taken = (BLOCK - self.filled).min(bytes.len());
+                self.block[self.filled..self.filled + taken].copy_from_slice(&bytes[..taken]);
+                self.filled += taken;
+                if self.filled < BLOCK {
+                    return literal(taken, Reached::Nothing);
+                }
+                self.filled = 0;
+                literal(taken, self.end_block())
+            }
+            Stage::Extension { left, .. } => {
+                let taken = fitting(bytes, left);
+                let room = EXTENSION_BYTES_MAX.saturating_sub(self.text.len());
+                self.text.extend_from_slice(&bytes[..taken.min(room)]);
+                self.pass(wide(taken));
+                literal(taken, Reached::Nothing)
+            }
+            Stage::Map { left } => {
+                let reached = self.step_map(bytes, left);
+                literal(reached.0, reached.1)
+            }
+            Stage::MapPadding { left, .. } | Stage::Padding { left } => {
+                let taken = fitting(bytes, left);
+                let reached = self.pass(wide(taken));
+                literal(taken, reached)
+            }
+            Stage::Contents { left } => {
+                let taken = fitting(bytes, left);
+                let reached = self.pass(wide(taken));
+                Step { taken, class: Class::Contents, reached }
+            }
+        }
+    }
+
+    /// Passes contents that are not at hand; `None` if there are not so many.
+    pub fn skip(&mut self, bytes: u64) -> Option<Reached> {
+        let Stage::Contents { left } = self.stage else { return None };
+        (bytes <= left).then(|| self.pass(bytes))
+    }
+
+    fn fault(&mut self, words: String) {
+        if self.faults.len() < FAULTS_MAX {
+            self.faults.push(words);
+        } else {
+            self.faults_others += 1;
+        }
+    }
+
+    /// Counts bytes of a stage that has a length, and goes on to the next stage behind its end.
+    fn pass(&mut self, bytes: u64) -> Reached {
+        match &mut self.stage {
+            Stage::Extension { left, .. }
+            | Stage::Contents { left }
+            | Stage::MapPadding { left, .. }
+            | Stage::Padding { left } => {
+                *left -= bytes;
+                if *left > 0 {
+                    return Reached::Nothing;
+                }
+            }
+            Stage::Header | Stage::MoreParts | Stage::Map { .. } | Stage::End | Stage::Broken => {
+                return Reached::Nothing;
+            }
+        }
+        match self.stage {
+            Stage::Extension { kind, total, .. } => {
+                self.end_extension(kind, total);
+                self.pad(total);
+                Reached::Nothing
+            }
+            Stage::Contents { .. } => {
+                let size = self.entry.as_ref().map_or(0, |entry| entry.size);
+                self.pad(size);
+                Reached::ContentsEnd
+            }
+            Stage::MapPadding { contents, .. } => {
+                self.begin_contents(contents);
+                Reached::Entry
+            }
+            Stage::Header
+            | Stage::MoreParts
+            | Stage::Map { .. }
+            | Stage::Padding { .. }
+            | Stage::End
+            | Stage::Broken => {
+                self.stage = Stage::Header;
+                Reached::Nothing
+            }
+        }
+    }
+
+    fn pad(&mut self, size: u64) {
+        let left = size.next_multiple_of(wide(BLOCK)).saturating_sub(size);
+        self.stage = if left == 0 { Stage::Header } else { Stage::Padding { left } };
+    }
+
+    fn begin_contents(&mut self, left: u64) {
+        self.stage = if left == 0 { Stage::Header } else { Stage::Contents { left } };
+    }
+
+    fn end_block(&mut self) -> Reached {
+        let block = self.block;
+        if self.stage == Stage::MoreParts {
+            return self.end_more_parts(&block);
+        }
+        if block.iter().all(|byte| *byte == 0) {
+            self.zeros += 1;
+            if self.zeros == 2 {
+                self.stage = Stage::End;
+            }
+            return Reached::Nothing;
+        }
+        if self.zeros > 0 {
+            self.fault("a block of zeros stands between two entries".to_owned());
+            self.zeros = 0;
+        }
+        let Some(header) = Header::new(&block) else {
+            self.break_off("a header has a wrong checksum");
+            return Reached::Nothing;
+        };
+        let size = header.size().filter(|size| i64::try_from(*size).is_ok());
+        let Some(size) = size else {
+            self.break_off("a header has no usable size");
+            return Reached::Nothing;
+        };
+        match header.kind() {
+            kind @ (b'x' | b'g' | b'X' | b'L' | b'K') => {
+                self.text.clear();
+                self.stage = Stage::Extension { kind, left: size, total: size };
+                if size == 0 {
+                    self.end_extension(kind, 0);
+                    self.stage = Stage::Header;
+                }
+                Reached::Nothing
+            }
+            _ => self.end_header(header, size),
+        }
+    }
+
+    fn break_off(&mut self, why: &str) {
+        let entries = self.entries;
+        self.fault(format!(
+            "behind {entries} entries {why}: the archive was damaged or its producer failed; what \
+             follows is kept, but can only be restored with --stdout"
+        ));
+        self.stage = Stage::Broken;
+    }
+
+    fn end_extension(&mut self, kind: u8, total: u64) {
+        let text = std::mem::take(&mut self.text);
+        if wide(text.len()) < total {
+            self.fault(format!("an extended header of {total} bytes is too long to be used"));
+            return;
+        }
+        let name = || text.split(|byte| *byte == 0).next().map(<[u8]>::to_vec);
+        match kind {
+            b'L' => self.long_name = name(),
+            b'K' => self.long_link = name(),
+            _ => {
+                let mut found = Vec::new();
+                let mut keep = |key: &[u8], value: &[u8]| found.push((key.into(), value.into()));
+                if header::records(&text, &mut keep).is_none() {
+                    self.fault("an extended header is malformed".to_owned());
+                }
+                if kind == b'g' { self.keep_global(found) } else { self.local.extend(found) }
+            }
+        }
+    }
+
+    fn keep_global(&mut self, found: Vec<(Vec<u8>, Vec<u8>)>) {
+        for (key, value) in found {
+            let used: usize = self.global.iter().map(|(k, v)| k.len() + v.len()).sum();
+            if used + key.len() + value.len() > EXTENSION_BYTES_MAX {
+                return self.fault("global headers are too long to be used".to_owned());
+            }
+            self.global.insert(key, value);
+        }
+    }
+
+    /// Makes an entry of a header and the extended ones before it.
+    fn end_header(&mut self, header: Header<'_>, stated: u64) -> Reached {
+        self.entries += 1;
+        let local = std::mem::take(&mut self.local);
+        let mut pax = self.global.clone();
+        let mut parts = Vec::new();
+        for (key, value) in local {
+            match key.as_slice() {
+                // The only keys that come again and again.
+                b"GNU.sparse.offset" | b"GNU.sparse.numbytes" => {
+                    parts.extend(header::decimal(&value));
+                }
+                _ => {
+                    pax.insert(key, value);
+                }
+            }
+        }
+        let long_name = self.long_name.take();
+        let long_link = self.long_link.take();
+        let size = pax.get(&b"size"[..]).and_then(|text| header::decimal(text)).unwrap_or(stated);
+        if i64::try_from(size).is_err() {
+            self.break_off("an extended header has no usable size");
+            return Reached::Nothing;
+        }
+        let mut entry = entry_of(header, &pax, size);
+        entry.path = long_name.unwrap_or(entry.path);
+        entry.link = long_link.unwrap_or(entry.link);
+        self.sparse_of(header, &pax, &parts, &mut entry);
+        let more = header.kind() == b'S' && header.sparse().is_some_and(|(_, _, more)| more);
+        let has_map = pax.get(&b"GNU.sparse.major"[..]).is_some_and(|major| major == b"1");
+        let size = entry.size;
+        self.entry = Some(entry);
+        if more {
+            self.stage = Stage::MoreParts;
+            return Reached::Nothing;
+        }
+        if has_map && size > 0 {
+            self.map = MapReader::default();
+            self.stage = Stage::Map { left: size };
+            return Reached::Nothing;
+        }
+        self.begin_contents(size);
+        Reached::Entry
+    }
+
+    /// What the headers say about the holes of a file.
+    fn sparse_of(
+        &mut self,
+        header: Header<'_>,
+        pax: &BTreeMap<Vec<u8>, Vec<u8>>,
+        parts: &[u64],
+        entry: &mut Entry,
+    ) {
+        let get = |key: &[u8]| pax.get(key).map(Vec::as_slice);
+        if header.kind() == b'S' {
+            entry.sparse = header.sparse().map(|(size, parts, _)| Sparse { size, parts });
+            if entry.sparse.is_none() {
+                let path = shown(&entry.path);
+                self.fault(format!("{path} has an unreadable map of holes"));
+            }
+            return;
+        }
+        let size = get(b"GNU.sparse.realsize").or(get(b"GNU.sparse.size"));
+        let Some(size) = size.and_then(header::decimal) else { return };
+        let listed: Vec<u64> = match get(b"GNU.sparse.map") {
+            Some(map) => map.split(|byte| *byte == b',').filter_map(header::decimal).collect(),
+            None => parts.to_vec(),
+        };
+        let pairs = listed.chunks_exact(2).take(PARTS_MAX);
+        let parts = pairs.map(|pair| Part { at: pair[0], length: pair[1] }).collect();
+        entry.sparse = Some(Sparse { size, parts });
+    }
+
+    fn end_more_parts(&mut self, block: &[u8; BLOCK]) -> Reached {
+        let Some((parts, more)) = header::more_parts(block) else {
+            self.break_off("a map of holes is unreadable");
+            return Reached::Nothing;
+        };
+        let entry = self.entry.as_mut().expect("the map of an entry stands behind its header");
+        if let Some(sparse) = &mut entry.sparse {
+            sparse.parts.extend(parts);
+            sparse.parts.truncate(PARTS_MAX);
+        }
+        if more {
+            return Reached::Nothing;
+        }
+        let size = entry.size;
+        self.begin_contents(size);
+        Reached::Entry
+    }
+
+    /// Reads the map that stands in front of a sparse file's contents.
+    fn step_map(&mut self, bytes: &[u8], left: u64) -> (usize, Reached) {
+        let window = &bytes[..fitting(bytes, left)];
+        let mut taken = 0;
+        for byte in window {
+            taken += 1;
+            match self.map.take(*byte) {
+                Mapped::More => {}
+                mapped @ (Mapped::Done | Mapped::Wrong) => {
+                    return (taken, self.end_map(mapped, left - wide(taken)));
+                }
+            }
+        }
+        let left = left - wide(taken);
+        if left == 0 {
+            return (taken, self.end_map(Mapped::Wrong, 0));
+        }
+        self.stage = Stage::Map { left };
+        (taken, Reached::Nothing)
+    }
+
+    fn end_map(&mut self, mapped: Mapped, left: u64) -> Reached {
+        let map = std::mem::take(&mut self.map);
+        let entry = self.entry.as_mut().expect("the map of an entry stands behind its header");
+        let size = entry.size;
+        // The map fills up a block of the contents.
+        let padding = (size - left).next_multiple_of(wide(BLOCK)) - (size - left);
+        let padding = padding.min(left);
+        entry.size = left - padding;
+        let path = shown(&entry.path);
+        match (mapped, &mut entry.sparse) {
+            (Mapped::Done, Some(sparse)) => sparse.parts = map.parts,
+            _ => self.fault(format!("{path} has an unreadable map of holes")),
+        }
+        if padding > 0 {
+            self.stage = Stage::MapPadding { left: padding, contents: left - padding };
+            return Reached::Nothing;
+        }
+        self.begin_contents(left);
+        Reached::Entry
+    }
+}
+
+/// Reads `parts, then for each where it begins and its length`, a line a number.
+#[derive(Debug, Default)]
+struct MapReader {
+    digits: Vec<u8>,
+    expected: Option<u64>,
+    at: Option<u64>,
+    seen: u64,
+    parts: Vec<Part>,
+}
+
+/// Whether a map is whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mapped {
+    More,
+    Done,
+    Wrong,
+}
+
+impl MapReader {
+    fn take(&mut self, byte: u8) -> Mapped {
+        if byte != b'\n' {
+            self.digits.push(byte);
+            let fits = byte.is_ascii_digit() && self.digits.len() <= DIGITS_MAX;
+            return if fits { Mapped::More } else { Mapped::Wrong };
+        }
+        let Some(number) = header::decimal(&std::mem::take(&mut self.digits)) else {
+            return Mapped::Wrong;
+        };
+        match (self.expected, self.at.take()) {
+            (None, _) => self.expected = Some(number),
+            (Some(_), None) => self.at = Some(number),
+            (Some(_), Some(at)) => {
+                self.seen += 1;
+                if self.parts.len() < PARTS_MAX {
+                    self.parts.push(Part { at, length: number });
+                }
+            }
+        }
+        if self.expected == Some(self.seen) { Mapped::Done } else { Mapped::More }
+    }
+}
+
+fn entry_of(header: Header<'_>, pax: &BTreeMap<Vec<u8>, Vec<u8>>, size: u64) -> Entry {
+    let get = |key: &[u8]| pax.get(key).filter(|value| !value.is_empty());
+    let id = |key: &[u8], field: Option<i64>| {
+        let stated = get(key).and_then(|text| header::decimal(text));
+        stated.or_else(|| u64::try_from(field?).ok()).and_then(|id| u32::try_from(id).ok())
+    };
+    let name = get(b"GNU.sparse.name").or(get(b"path"));
+    let path = name.cloned().unwrap_or_else(|| header.name());
+    let kind = match header.kind() {
+        b'0' | 0 | b'7' if path.ends_with(b"/") => Kind::Directory,
+        b'0' | 0 | b'7' | b'S' => Kind::File,
+        b'1' => Kind::HardLink,
+        b'2' => Kind::SymbolicLink,
+        b'3' => Kind::CharacterDevice,
+        b'4' => Kind::BlockDevice,
+        b'5' | b'D' => Kind::Directory,
+        b'6' => Kind::Pipe,
+        other => Kind::Other(other),
+    };
+    let changed = get(b"mtime").and_then(|text| header::time(text));
+    let number = |n: i64| u32::try_from(n).unwrap_or(0);
+    let attribute = |(key, value): (&Vec<u8>, &Vec<u8>)| {
+        Some((key.strip_prefix(b"SCHILY.xattr.")?.to_vec(), value.clone()))
+    };
+    Entry {
+        kind,
+        link: get(b"linkpath").cloned().unwrap_or_else(|| header.link().to_vec()),
+        mode: header.mode().map_or(0o600, number) & 0o7777,
+        owner: id(b"uid", header.owner()),
+        group: id(b"gid", header.group()),
+        changed: changed.unwrap_or((header.changed().unwrap_or(0), 0)),
+        // A link has a size in some archives, but never contents.
+        size: if kind == Kind::HardLink { 0 } else { size },
+        device: header.device().map_or((0, 0), |(major, minor)| (number(major), number(minor))),
+        attributes: pax.iter().filter_map(attribute).collect(),
+        sparse: None,
+        path,
+    }
+}
+
+/// As many of the bytes as belong to what is left of a part.
+fn fitting(bytes: &[u8], left: u64) -> usize {
+    narrow(left.min(wide(bytes.len())))
+}
+
+fn shown(path: &[u8]) -> String {
+    format!("'{}'", path.escape_ascii())
+}
