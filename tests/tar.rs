@@ -81,9 +81,11 @@ fn make_tree(root: &Path) {
     let mode = |path: &str, mode: u32| {
         fs::set_permissions(root.join(path), fs::Permissions::from_mode(mode)).unwrap();
     };
-    mode("etc/nova/file-1", 0o4755);
+    // Without root special bits are left out; GNU tar keeps them for files of one's own.
+    let special = |bits: u32| if rustix::process::geteuid().is_root() { bits } else { 0 };
+    mode("etc/nova/file-1", special(0o4000) | 0o755);
     mode("etc/nova/file-2", 0o600);
-    mode("etc/nova/deep", 0o1777);
+    mode("etc/nova/deep", special(0o1000) | 0o777);
     mode("etc/empty", 0o500);
     let with_attribute = File::open(root.join("etc/nova/file-3")).unwrap();
     let flags = rustix::fs::XattrFlags::empty();
@@ -247,6 +249,10 @@ fn header(kind: u8, path: &[u8], link: &[u8], size: u64) -> Vec<u8> {
     let mut block = vec![0u8; 512];
     block[..path.len()].copy_from_slice(path);
     block[100..107].copy_from_slice(b"0000644");
+    // Of whoever runs this, so that nothing is to be said about owners.
+    let (owner, group) = (rustix::process::geteuid(), rustix::process::getegid());
+    block[108..115].copy_from_slice(format!("{:07o}", owner.as_raw()).as_bytes());
+    block[116..123].copy_from_slice(format!("{:07o}", group.as_raw()).as_bytes());
     block[124..135].copy_from_slice(format!("{size:011o}").as_bytes());
     block[136..147].copy_from_slice(b"14000000000");
     block[156] = kind;
