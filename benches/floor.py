@@ -4,7 +4,7 @@
 usage: floor.py OLD.mbs NEW.mbs
 
 Prints the bytes of the changed 16 KiB pages: each as a zstd 1 frame with its former self as the prefix if it has one,
-whole at zstd 1 if not (four pages to a frame, as haulout groups them). It is a yardstick that knows nothing of haulout:
+whole at zstd 1 if not (eight pages to a frame, as haulout groups them). It is a yardstick that knows nothing of haulout:
 a better kind of delta, or a page that is found at another place, may stay below it.
 """
 
@@ -15,7 +15,7 @@ import sys
 from pagediff import PAGE, ZERO, read_stream
 
 LEVEL = 1
-PAGES_PER_FRAME = 4
+PAGES_PER_FRAME = 8
 
 zstd = ctypes.CDLL(ctypes.util.find_library("zstd") or "libzstd.so.1")
 for name in ("ZSTD_createCCtx", "ZSTD_compressBound", "ZSTD_compressCCtx", "ZSTD_compress_usingDict"):
