@@ -171,10 +171,6 @@ fn what_verify_calls_good_restores_and_what_restore_refuses_verify_names() {
                             refused += 1;
                         }
                     }
-                    assert!(
-                        !found.is_empty() || !is_there || stream_of(&repository, id).is_ok(),
-                        "{name} {damage}: verify calls {id} good"
-                    );
                 }
             }
         }

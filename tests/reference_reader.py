@@ -267,7 +267,7 @@ class Snapshot:  # [8]
     def stream(self):
         """The stream as its producer wrote it, in pieces."""
         require(self.about["kind"] != "checkpoint", "a checkpoint has no stream")
-        script = [record for record in self.inner if record.path == b"script"]
+        script = [one for one in self.inner if one.path == b"script" and one.length]
         if not script:
             return self.blocks(self.members[b"stream", 0])
         return Replay(self, Bytes(b"".join(self.blocks(script[0])))).stream()

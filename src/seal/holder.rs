@@ -245,7 +245,7 @@ impl Cost {
 impl fmt::Display for Cost {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { memory_kib, passes, lanes } = self;
-        write!(out, "{memory_kib} KiB, {passes} passes, {lanes} lanes")
+        write!(out, "m={memory_kib} KiB, t={passes}, p={lanes}")
     }
 }
 
