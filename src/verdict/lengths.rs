@@ -31,10 +31,13 @@
 #![expect(clippy::big_endian_bytes, reason = "InnoDB, Aria and MyISAM are big-endian")]
 
 use crate::base::num::wide;
-use crate::innodb::{PAGE_ZERO_BYTES_MIN, PageZero, TablespaceFormat};
+use crate::innodb::{FormatKind, PAGE_ZERO_BYTES_MIN, PageZero, TablespaceFormat};
 
 const PAGE_ZERO_LSN_AT: usize = 16;
 const PAGES_AT: usize = 46;
+
+/// The largest page of a server that has compressed ones.
+const SERVER_PAGE_BYTES: u64 = 16 << 10;
 
 /// Pages that a producer reads at a time; its frames end at multiples of them.
 const PAGES_A_READ: u64 = 640;
@@ -78,6 +81,9 @@ pub(super) fn short_tablespace(head: &[u8], length: u64) -> Option<Short> {
     let pages = u64::from(u32::from_be_bytes(*field(head, PAGES_AT)?));
     let page_bytes = wide(format.page_size().bytes());
     let stated = pages.checked_mul(page_bytes)?;
+    // The server extends files by whole pages of its own, which may be larger than the file's.
+    let granule = if format.kind() == FormatKind::LegacyZip { SERVER_PAGE_BYTES } else { 1 };
+    let stated = stated - stated % granule;
     let stated_at_lsn = Some(u64::from_be_bytes(*field(head, PAGE_ZERO_LSN_AT)?));
     let ends_with_a_read = length.is_multiple_of(page_bytes * PAGES_A_READ);
     (length < stated).then_some(Short { length, stated, stated_at_lsn, ends_with_a_read })
@@ -271,5 +277,10 @@ mod tests {
         assert_eq!(short_tablespace(&head, stated - 1), short(stated - 1, false));
         assert_eq!(short_tablespace(&head, 1280 * 16_384), short(1280 * 16_384, true));
         assert_eq!(short_tablespace(&[0; TABLESPACE_HEAD_BYTES], 0), None);
+        // Of a server of 4 KiB pages, KEY_BLOCK_SIZE=2.
+        head[PAGES_AT..PAGES_AT + 4].copy_from_slice(&49_u32.to_be_bytes());
+        head[54..58].copy_from_slice(&0xe5_u32.to_be_bytes());
+        assert_eq!(short_tablespace(&head, 98_304), None);
+        assert!(short_tablespace(&head, 98_303).is_some());
     }
 }
