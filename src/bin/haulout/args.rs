@@ -240,7 +240,7 @@ mod tests {
             "haulout init --no-encryption --password-file a",
             "haulout restore latest",
             "haulout restore latest --to /x --stdout",
-            "haulout restore latest --stdout --include a",
+            "haulout backup --format dump",
             "haulout restore latest --stdout --prepare",
             "haulout backup --compression 20",
             "haulout backup --compression -8",
