@@ -227,3 +227,50 @@ fn a_stream_without_a_byte_is_an_error_that_tells_how_its_producer_ended() {
         assert!(error.to_string().contains(words), "{error}");
     }
 }
+
+/// A dump of one table, of rows with these numbers; `changed` tells which of them were changed.
+fn dump_of(rows: impl Iterator<Item = u64>, changed: impl Fn(u64) -> bool) -> Vec<u8> {
+    let mut dump = b"-- MariaDB dump 10.19\n/*!40101 SET NAMES utf8mb4 */;\n\n--\n\
+        -- Table structure for table `t`\n--\n\n"
+        .to_vec();
+    for (number, row) in rows.enumerate() {
+        let value = support::Random(row).next();
+        let state = if changed(row) { "changed" } else { "active" };
+        let start = if number % 500 == 0 { ";\nINSERT INTO `t` VALUES\n" } else { ",\n" };
+        dump.extend_from_slice(format!("{start}({row},'{value:016x}','{state}')").as_bytes());
+    }
+    dump.extend_from_slice(b";\nSET SQL_MODE=@OLD_SQL_MODE;\n-- Dump completed\n");
+    dump
+}
+
+#[test]
+fn rows_that_were_changed_or_inserted_cost_a_small_multiple_of_their_bytes() {
+    let rows = 100_000;
+    let before = dump_of((0..rows).map(|row| row * 2), |_| false);
+    let changed = dump_of((0..rows).map(|row| row * 2), |row| row % 4000 == 0);
+    // One row in a hundred is new, so nearly every block is; where a cut moved, no former block is
+    // like the new one.
+    let inserted = |row: &u64| row.is_multiple_of(2) || row % 199 == 1;
+    let inserted = dump_of((0..rows * 2).filter(inserted), |_| false);
+    for (dump, whole_share, delta_share) in [(&changed, 400, 400), (&inserted, 6, 100)] {
+        let repository = repository();
+        let first = back_up(&repository, &before).counts.whole_bytes;
+        let counts = back_up(&repository, dump).counts;
+        assert!(counts.whole_bytes * whole_share < first, "{} whole", counts.whole_bytes);
+        assert!(counts.delta_bytes * delta_share < first, "{} in deltas", counts.delta_bytes);
+        assert!(&stream_of(&repository, "latest").unwrap() == dump);
+    }
+}
+
+#[test]
+fn what_was_deleted_or_moved_within_the_window_is_found_again() {
+    let rows = 100_000;
+    let before = dump_of(0..rows, |_| false);
+    let moved = dump_of((rows / 2..rows).chain(0..rows / 4), |_| false);
+    let repository = repository();
+    let first = back_up(&repository, &before).counts.whole_bytes;
+    let counts = back_up(&repository, &moved).counts;
+    let stored = counts.whole_bytes + counts.delta_bytes;
+    assert!(stored * 20 < first, "{stored} of {first} bytes were stored again");
+    assert!(stream_of(&repository, "latest").unwrap() == moved);
+}

@@ -1,7 +1,14 @@
-//! Finds blocks of a content-defined member among the former ones, with a window that moves along.
+//! Finds blocks of a content-defined member among the former ones, and for those that are new what
+//! stood in their place.
 //!
-//! A former map of any length is never held whole: a few pages around the last hit are, which is
-//! where the next blocks of a stream that was written in the same order stand.
+//! A former map of any length is never held whole: a window of it is, from a little before the
+//! place where the stream stands to a gigabyte ahead. Where it stands is the *drift*: how far a
+//! block's former offset is from its new one. Every block that is found tells it anew; between two
+//! that are found, a block that is not has its former version where the drift of the nearer one
+//! says. A duplicate elsewhere does not move the window: it takes two blocks that agree.
+//!
+//! What it does not do: find what moved by more than the window. In a dump, tables are members of
+//! their own, so that their order does not matter.
 
 use std::collections::HashMap;
 use std::collections::VecDeque;
@@ -11,19 +18,48 @@ use crate::base::ids::BlockHash;
 use crate::base::ids::Entry;
 use crate::map::view::MapView;
 
-/// Leaf pages that are looked at beyond the last hit.
-const PAGES_AHEAD: u64 = 8;
-/// Leaf pages that are kept before the last hit.
-const PAGES_BEHIND: u64 = 2;
+/// Bytes of the former member that are looked at ahead of the stream.
+const AHEAD_BYTES: u64 = 1 << 30;
+/// Bytes that are kept behind: workers are not all at the same place.
+const BEHIND_BYTES: u64 = 64 << 20;
+/// Most blocks in the window, whatever their sizes: 12 MiB.
+const BLOCKS_MAX: usize = 1 << 16;
+/// Drifts that differ by less are those of one place.
+const SAME_PLACE_BYTES: u64 = 4 << 20;
+
+/// A block of the former member.
+#[derive(Debug, Clone, Copy)]
+struct FormerBlock {
+    /// Where it begins there.
+    at: u64,
+    entry: Entry,
+}
+
+/// What is known of a block from the former member.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The same block.
+    pub same: Option<Entry>,
+    /// If there is none: what stood in its place.
+    pub former: Option<Entry>,
+}
 
 /// The window of one member.
 #[derive(Debug)]
 pub struct Matcher {
     view: Arc<MapView>,
-    entries: HashMap<BlockHash, (Entry, u64)>,
-    pages: VecDeque<(u64, Vec<BlockHash>)>,
-    next: u64,
+    /// Numbers of blocks in the window.
+    numbers: HashMap<BlockHash, u64>,
+    blocks: VecDeque<FormerBlock>,
+    /// The number of the first block in the window.
+    first: u64,
+    next_page: u64,
+    /// Bytes of the blocks up to the window's end.
+    loaded: u64,
     ended: bool,
+    drift: i64,
+    /// The drift of a block that was found far from where it was expected.
+    doubtful: Option<i64>,
 }
 
 impl Matcher {
@@ -31,47 +67,110 @@ impl Matcher {
     pub fn new(view: Arc<MapView>) -> Matcher {
         let mut matcher = Matcher {
             view,
-            entries: HashMap::new(),
-            pages: VecDeque::new(),
-            next: 0,
+            numbers: HashMap::new(),
+            blocks: VecDeque::new(),
+            first: 0,
+            next_page: 0,
+            loaded: 0,
             ended: false,
+            drift: 0,
+            doubtful: None,
         };
         matcher.move_to(0);
         matcher
     }
 
-    /// The former block with this hash, if it is in the window.
-    pub fn find(&mut self, hash: BlockHash) -> Option<Entry> {
-        let (entry, page) = *self.entries.get(&hash)?;
-        self.move_to(page);
-        Some(entry)
+    /// What is known of neighbouring blocks, the first of which begins at `at` in the new member;
+    /// of each its hash, unless it is zeros, and its length.
+    pub fn locate(&mut self, at: u64, blocks: &[(Option<BlockHash>, u64)]) -> Vec<Standing> {
+        let mut offset = at;
+        let mut drifts = Vec::with_capacity(blocks.len());
+        let mut standings = Vec::with_capacity(blocks.len());
+        for (hash, length) in blocks {
+            let found = hash.and_then(|hash| self.find(hash));
+            drifts.push(found.and_then(|block| self.learn(drift(offset, block.at))));
+            standings.push(Standing { same: found.map(|block| block.entry), former: None });
+            offset += length;
+        }
+        let mut offset = at;
+        let mut known = drifts.iter().find_map(|drift| *drift).unwrap_or(self.drift);
+        for (number, (hash, length)) in blocks.iter().enumerate() {
+            known = drifts[number].unwrap_or(known);
+            if hash.is_some() && standings[number].same.is_none() {
+                standings[number].former = self.at(offset + length / 2, known);
+            }
+            offset += length;
+        }
+        self.move_to(offset.saturating_add_signed(self.drift));
+        standings
     }
 
-    fn move_to(&mut self, page: u64) {
-        while !self.ended && self.next <= page + PAGES_AHEAD {
+    fn find(&self, hash: BlockHash) -> Option<FormerBlock> {
+        let number = *self.numbers.get(&hash)?;
+        let within = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.blocks.get(within).copied()
+    }
+
+    /// Takes a drift that was seen; gives it back if it is to be believed.
+    fn learn(&mut self, seen: i64) -> Option<i64> {
+        let agrees = |known: i64| seen.abs_diff(known) <= SAME_PLACE_BYTES;
+        if !agrees(self.drift) && !self.doubtful.is_some_and(agrees) {
+            self.doubtful = Some(seen);
+            return None;
+        }
+        self.doubtful = None;
+        self.drift = seen;
+        Some(seen)
+    }
+
+    /// The former block in which an offset of the new member fell.
+    fn at(&self, offset: u64, drift: i64) -> Option<Entry> {
+        let place = offset.checked_add_signed(drift)?;
+        let behind = self.blocks.partition_point(|block| block.at <= place);
+        let block = self.blocks.get(behind.checked_sub(1)?)?;
+        (place - block.at < block.entry.length).then_some(block.entry)
+    }
+
+    /// Moves the window so that `place` is near its start.
+    fn move_to(&mut self, place: u64) {
+        while self.blocks.front().is_some_and(|block| block.at.saturating_add(BEHIND_BYTES) < place)
+        {
+            self.drop_first();
+        }
+        while !self.ended
+            && self.loaded < place.saturating_add(AHEAD_BYTES)
+            && self.blocks.len() < BLOCKS_MAX
+        {
             self.load();
         }
-        while self.pages.front().is_some_and(|(first, _)| first + PAGES_BEHIND < page) {
-            let (first, hashes) = self.pages.pop_front().expect("it was just seen");
-            for hash in hashes {
-                if self.entries.get(&hash).is_some_and(|(_, page)| *page == first) {
-                    self.entries.remove(&hash);
-                }
-            }
+    }
+
+    fn drop_first(&mut self) {
+        let Some(block) = self.blocks.pop_front() else { return };
+        if self.numbers.get(&block.entry.hash) == Some(&self.first) {
+            self.numbers.remove(&block.entry.hash);
         }
+        self.first += 1;
     }
 
     fn load(&mut self) {
         // A page that can't be read ends the window: its blocks are stored again.
-        let Ok(Some(page)) = self.view.page(0, self.next) else {
+        let Ok(Some(page)) = self.view.page(0, self.next_page) else {
             self.ended = true;
             return;
         };
-        let hashes = page.entries.iter().map(|entry| entry.hash).collect();
         for entry in &page.entries {
-            self.entries.insert(entry.hash, (*entry, self.next));
+            let number = self.first + crate::base::num::wide(self.blocks.len());
+            // The first of several equal blocks is as good as any.
+            self.numbers.entry(entry.hash).or_insert(number);
+            self.blocks.push_back(FormerBlock { at: self.loaded, entry: *entry });
+            self.loaded = self.loaded.saturating_add(entry.length);
         }
-        self.pages.push_back((self.next, hashes));
-        self.next += 1;
+        self.next_page += 1;
     }
+}
+
+/// How far the former offset is from the new one.
+fn drift(new: u64, former: u64) -> i64 {
+    former.checked_signed_diff(new).unwrap_or_default()
 }

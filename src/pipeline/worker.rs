@@ -34,6 +34,7 @@ use crate::hash::BlockHasher;
 use crate::hash::is_zero;
 use crate::pack::reader::Packs;
 use crate::pipeline::appender::miscomputed;
+use crate::pipeline::matcher::Standing;
 use crate::pipeline::pages;
 use crate::pipeline::presence::Presence;
 use crate::pipeline::segment::Done;
@@ -110,7 +111,8 @@ impl Worker {
         }
         let hashes = self.hashes(&blocks);
         let former = &segment.former;
-        let changed = self.compare(&segment.member, (&blocks, &hashes), former, &mut done);
+        let standings = standings(segment, &blocks, &hashes);
+        let changed = self.compare((&blocks, &hashes), &standings, &mut done);
         note_released(segment, former, &mut done);
         let whole = self.encode_deltas(&blocks, changed, &mut done)?;
         self.encode_whole(&segment.member, &blocks, &whole, &mut done)?;
@@ -126,22 +128,17 @@ impl Worker {
     /// Enters what needs no storing; what is left has to be stored.
     fn compare(
         &self,
-        member: &Member,
         (blocks, hashes): (&[&[u8]], &[Option<BlockHash>]),
-        former: &[Entry],
+        standings: &[Standing],
         done: &mut Done,
     ) -> Vec<Changed> {
         let mut changed = Vec::new();
         for (number, (block, hash)) in blocks.iter().zip(hashes).enumerate() {
-            let before = former.get(number).copied();
+            let Standing { same, former } = standings[number];
             let length = wide(block.len());
             let Some(hash) = *hash else {
                 done.entries.push(NewEntry::Ready(Entry::zero(length)));
                 continue;
-            };
-            let same = match &member.matcher {
-                Some(matcher) => matcher.lock().unwrap_or_else(PoisonError::into_inner).find(hash),
-                None => before.filter(|before| before.hash == hash && before.length == length),
             };
             let base = match same {
                 Some(same) if self.shared.presence.is_usable(same.storage) => {
@@ -153,7 +150,7 @@ impl Worker {
                     done.healed.extend(lost.storage.locator().map(|at| (number, at)));
                     None
                 }
-                None => self.base_of(before, length),
+                None => self.base_of(former),
             };
             let entry = Entry { hash, storage: Storage::Zero, length };
             done.entries.push(NewEntry::InFrame(entry));
@@ -163,9 +160,8 @@ impl Worker {
     }
 
     /// The whole block that a changed one may be stored against.
-    fn base_of(&self, before: Option<Entry>, length: u64) -> Option<Locator> {
-        let before = before.filter(|before| before.length == length)?;
-        let base = before.storage.whole()?;
+    fn base_of(&self, former: Option<Entry>) -> Option<Locator> {
+        let base = former?.storage.whole()?;
         if !self.shared.packs.opens_data() {
             return None;
         }
@@ -187,11 +183,13 @@ impl Worker {
         let mut bases_left = bases.iter();
         let mut whole = Vec::new();
         let mut coder = DeltaCoder::new(self.shared.read_back, self.hasher.clone());
+        let by_content = done.member.matcher.is_some();
         for block in changed {
             let raw = blocks[block.number];
             let base = block.base.and_then(|_| bases_left.next()).and_then(Option::as_ref);
             let delta = match base {
-                Some(base) if base.len() == raw.len() => {
+                // The page behind a file's former end has no base of its size.
+                Some(base) if by_content || base.len() == raw.len() => {
                     coder.encode(raw, block.hash, base).map_err(miscomputed)?
                 }
                 _ => None,
@@ -292,6 +290,23 @@ impl Worker {
             self.shared.monitor.count(counter, by);
         }
     }
+}
+
+/// What the former maps say of each block of a segment.
+fn standings(segment: &Segment, blocks: &[&[u8]], hashes: &[Option<BlockHash>]) -> Vec<Standing> {
+    let named = hashes.iter().copied().zip(blocks.iter().map(|block| wide(block.len())));
+    if let Some(matcher) = &segment.member.matcher {
+        let named: Vec<_> = named.collect();
+        let mut matcher = matcher.lock().unwrap_or_else(PoisonError::into_inner);
+        return matcher.locate(segment.at, &named);
+    }
+    let standing = |(number, (hash, length)): (usize, (Option<BlockHash>, u64))| {
+        let former = segment.former.get(number).copied();
+        let former = former.filter(|former| former.length == length);
+        let same = former.filter(|former| Some(former.hash) == hash);
+        Standing { same, former }
+    };
+    named.enumerate().map(standing).collect()
 }
 
 /// Notes which entries of the former map the new one does not name.
