@@ -354,7 +354,7 @@ fn errors_are_told_to_people_and_to_programs() {
     assert_eq!(place.ran(&["--json", "restore", "latest"]).is(2).error_kind(), "usage");
     let tight = ["snapshots", "--json", "--memory", "10M"];
     assert_eq!(place.ran(&tight).is(2).error_kind(), "usage");
-    assert_eq!(place.ran(&["-r", "s3://x", "snapshots", "--json"]).is(2).error_kind(), "usage");
+    assert_eq!(place.ran(&["-r", "ftp://x", "snapshots", "--json"]).is(2).error_kind(), "usage");
     place.ran(&["backup", "--", "--json"]).is(1).prints("");
 }
 

@@ -9,6 +9,7 @@ pub mod entropy;
 pub mod error;
 pub mod hex;
 pub mod ids;
+pub mod limiter;
 pub mod limits;
 pub mod monitor;
 pub mod num;

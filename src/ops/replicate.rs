@@ -570,6 +570,7 @@ impl Sending<'_> {
                     | Category::Full
                     | Category::Conflict
                     | Category::Transient
+                    | Category::Stopped
                     | Category::Other => {
                         return Err(store_error(format!("cannot read {object}"), error));
                     }

@@ -238,9 +238,15 @@ impl Packs {
             table.find(name).and_then(|at| table.get(at).copied())
         };
         if let Some(record) = known {
+            // Of a pack of maps nearly everything is read, in step with the stream.
+            if record.class == Class::Meta {
+                self.store.will_read(object);
+            }
             let from = record.bytes.saturating_sub(record.tail_bytes.into());
             return self.fetch(object, from, record.bytes);
         }
+        // Packs that are found by name before there is a table hold the table, and other maps.
+        self.store.will_read(object);
         let bytes = self.store.size(object).map_err(|e| unreadable(object, e))?;
         let Some(bytes) = bytes else { return Err(missing(object)) };
         let trailer_from = bytes.saturating_sub(wide(TRAILER_BYTES));
@@ -623,6 +629,7 @@ fn unreadable(object: &ObjectName, cause: StoreError) -> Error {
         | Category::Conflict
         | Category::Transient
         | Category::Other => ErrorKind::Store,
+        Category::Stopped => ErrorKind::Cancelled,
     };
     Error::new(kind, format!("cannot read {object}")).because(cause)
 }

@@ -127,6 +127,7 @@ pub fn not_stored(object: &ObjectName, cause: StoreError) -> Error {
         | Category::Damaged
         | Category::Transient
         | Category::Other => ErrorKind::Store,
+        Category::Stopped => ErrorKind::Cancelled,
     };
     Error::new(kind, format!("cannot store {object}")).because(cause)
 }

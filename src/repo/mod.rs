@@ -8,6 +8,7 @@ pub mod contents;
 pub mod keys;
 pub mod lineage;
 pub mod notes;
+pub mod probe;
 pub mod snapshots;
 
 use std::sync::Arc;
@@ -89,6 +90,7 @@ pub fn store_error(what: impl Into<String>, cause: StoreError) -> Error {
         Category::Denied | Category::Conflict | Category::Transient | Category::Other => {
             ErrorKind::Store
         }
+        Category::Stopped => ErrorKind::Cancelled,
     };
     Error::new(kind, what).because(cause)
 }

@@ -21,6 +21,9 @@ use crate::repo::store_error;
 use crate::seal::object::ObjectKind;
 use crate::store::name::ObjectName;
 
+/// Snapshots that are read at the same time.
+const READERS: usize = 8;
+
 /// The name of a snapshot, taken apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SnapshotName {
@@ -127,13 +130,30 @@ impl Repository {
         Ok(StoredSnapshot { name: *name, snapshot })
     }
 
+    /// Opens many snapshots, several at a time: over a network each is a round trip.
+    fn read_snapshots(&self, names: &[SnapshotName]) -> Vec<Result<StoredSnapshot>> {
+        let read = |names: &[SnapshotName]| -> Vec<Result<StoredSnapshot>> {
+            names.iter().map(|name| self.read_snapshot(name)).collect()
+        };
+        if names.len() <= READERS {
+            return read(names);
+        }
+        std::thread::scope(|scope| {
+            let shares = names.chunks(names.len().div_ceil(READERS));
+            let readers: Vec<_> = shares.map(|own| scope.spawn(move || read(own))).collect();
+            let joined = readers.into_iter().map(std::thread::ScopedJoinHandle::join);
+            joined.flat_map(|share| share.expect("a damaged snapshot is an error")).collect()
+        })
+    }
+
     /// All snapshots, by time.
     pub fn snapshots(&self) -> Result<Listing> {
         let mut listing = Listing::default();
-        for name in self.snapshot_names(None)? {
-            match self.read_snapshot(&name) {
+        let names = self.snapshot_names(None)?;
+        for (name, read) in names.iter().zip(self.read_snapshots(&names)) {
+            match read {
                 Ok(snapshot) => listing.snapshots.push(snapshot),
-                Err(error) => listing.damaged.push((name, error)),
+                Err(error) => listing.damaged.push((*name, error)),
             }
         }
         listing.snapshots.sort_by_key(|stored| {

@@ -25,6 +25,8 @@ pub enum Category {
     Damaged,
     /// It may succeed if repeated.
     Transient,
+    /// The user asked to stop.
+    Stopped,
     /// Anything else.
     Other,
 }
@@ -38,6 +40,7 @@ impl fmt::Display for Category {
             Self::Conflict => "another object has this name",
             Self::Damaged => "not what it should be",
             Self::Transient => "the store failed for now",
+            Self::Stopped => "stopped on request",
             Self::Other => "the store failed",
         })
     }
@@ -79,6 +82,33 @@ impl fmt::Display for Verb {
     }
 }
 
+/// What a store over the network told, where its user can do something about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Trouble {
+    /// It does not accept the credentials.
+    Credentials,
+    /// It accepts them, and they may not do this.
+    Forbidden,
+    /// There is no such bucket.
+    NoBucket,
+    /// The clocks differ too much for signatures to be accepted.
+    ClockSkew,
+    /// The bucket is in another region.
+    Region,
+    /// Something answers that is no object store: a proxy, a login page.
+    NotAStore,
+    /// The server's certificate is not trusted.
+    Certificate,
+    /// Nothing answers there.
+    Unreachable,
+    /// It would be asked without TLS, which was not allowed.
+    PlainHttp,
+    /// It answered too late, or asked for patience, until there was none left.
+    OutOfPatience,
+    /// It does not give parts of objects.
+    NoRanges,
+}
+
 /// A refusal or failure of a store.
 pub struct StoreError(Box<Inner>);
 
@@ -88,13 +118,20 @@ struct Inner {
     verb: Verb,
     object: String,
     category: Category,
+    trouble: Option<Trouble>,
     cause: Option<Cause>,
 }
 
 impl StoreError {
     /// Makes an error for `verb` on `object` without a deeper cause.
     pub fn new(verb: Verb, object: impl fmt::Display, category: Category) -> Self {
-        Self(Box::new(Inner { verb, object: object.to_string(), category, cause: None }))
+        Self(Box::new(Inner {
+            verb,
+            object: object.to_string(),
+            category,
+            trouble: None,
+            cause: None,
+        }))
     }
 
     /// Keeps `cause` as the reason.
@@ -102,6 +139,18 @@ impl StoreError {
     pub fn because(mut self, cause: impl Into<Cause>) -> Self {
         self.0.cause = Some(cause.into());
         self
+    }
+
+    /// Keeps what an operator can do something about.
+    #[must_use]
+    pub fn with_trouble(mut self, trouble: Trouble) -> Self {
+        self.0.trouble = Some(trouble);
+        self
+    }
+
+    /// What an operator can do something about.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.0.trouble
     }
 
     /// What to act upon.
@@ -167,8 +216,12 @@ pub(super) enum Fault {
     UnknownScheme(String),
     #[error("not a valid file URL")]
     BadUrl,
+    #[error("not a URL like s3://bucket/prefix")]
+    BadBucketUrl,
     #[error("an earlier fsync failed, so nothing more is believed to be durable")]
     Distrusted,
+    #[error("there was no answer within {0} s")]
+    Late(u64),
     #[error("made to fail by a test")]
     Injected,
 }
@@ -183,7 +236,9 @@ impl Fault {
             | Self::NotAPrefix
             | Self::UnknownScheme(_)
             | Self::BadUrl
+            | Self::BadBucketUrl
             | Self::Distrusted
+            | Self::Late(_)
             | Self::Injected => Category::Other,
         }
     }

@@ -1,14 +1,14 @@
 //! Where objects are kept: the contract that every kind of store fulfils.
 //!
 //! A repository is a set of immutable objects with names. All that the rest of the program asks of
-//! a place to keep them is in [`Store`]; a directory ([`local`]), memory ([`memory`]) and wrappers
-//! that record, fail or delay ([`testing`]) give it. One suite of checks ([`conformance`]) holds
-//! for all of them.
+//! a place to keep them is in [`Store`]; a directory ([`local`]), a bucket of an object store
+//! ([`remote`]), memory ([`memory`]) and wrappers that record, fail or delay ([`testing`]) give it.
+//! One suite of checks ([`conformance`]) holds for all of them.
 //!
 //! The trait blocks and is shared between threads, on purpose: the pipeline's stages are threads,
 //! a blocking call is what gives them back-pressure, and a local directory has nothing to gain from
-//! a runtime. An object store over the network wraps `object_store` and a tokio runtime of its own
-//! behind the same calls, with its retries, limits and time-outs inside.
+//! a runtime. The store over the network has `object_store` and a tokio runtime of its own behind
+//! the same calls, with its retries, limits and time-outs inside.
 //!
 //! Invariants, which [`conformance`] checks where they can be seen:
 //! - **Durable**: when `put` or `delete` returns `Ok`, a power cut does not undo it.
@@ -22,11 +22,15 @@
 //! It does not verify content: whoever reads compares hashes and tags. It knows nothing of packs,
 //! keys or snapshots, and promises nothing about the order of a listing.
 
+pub mod cached;
 pub mod conformance;
 pub mod error;
+pub mod limited;
 pub mod local;
 pub mod memory;
 pub mod name;
+pub mod place;
+pub mod remote;
 pub mod testing;
 
 use std::fmt::Debug;
@@ -44,8 +48,9 @@ pub trait Store: Debug + Send + Sync {
     /// Stores `payload`, one part behind the other, durably.
     ///
     /// An object of that name and size is taken for the same object, made durable, and `Ok`. One
-    /// of another size is a `Conflict` and is left as it is. On an error the object may be there or
-    /// not, but is never there in part: repeating the call is always right.
+    /// of another size is a `Conflict` and is left as it is, where the store can tell: some servers
+    /// replace objects without a word, so nothing may depend on it. On an error the object may be
+    /// there or not, but is never there in part: repeating the call is always right.
     fn put(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError>;
 
     /// Gives a whole object of at most `bytes_max` bytes; a longer one is `Damaged`, and unread.
@@ -66,6 +71,10 @@ pub trait Store: Debug + Send + Sync {
 
     /// Removes an object durably; `Ok` if there is none.
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError>;
+
+    /// Tells that much of a pack is about to be read, part by part: a store that has a shelf for it
+    /// ([`cached`]) brings it as a whole. It asks for nothing, and nothing depends on it.
+    fn will_read(&self, _name: &ObjectName) {}
 
     /// Tells people where this store is.
     fn location(&self) -> String;
@@ -100,6 +109,10 @@ macro_rules! forward {
 
             fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
                 (**self).delete(name)
+            }
+
+            fn will_read(&self, name: &ObjectName) {
+                (**self).will_read(name);
             }
 
             fn location(&self) -> String {

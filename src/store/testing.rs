@@ -139,6 +139,10 @@ impl<S: Store> Store for Recording<S> {
         self.keep(Verb::Delete, name.as_str(), self.inner.delete(name), |()| 0)
     }
 
+    fn will_read(&self, name: &ObjectName) {
+        self.inner.will_read(name);
+    }
+
     fn location(&self) -> String {
         self.inner.location()
     }
@@ -347,6 +351,10 @@ impl<S: Store> Store for Failing<S> {
         self.strike(Verb::Delete, name.as_str(), Ok(()), || self.inner.delete(name)).0
     }
 
+    fn will_read(&self, name: &ObjectName) {
+        self.inner.will_read(name);
+    }
+
     fn location(&self) -> String {
         self.inner.location()
     }
@@ -409,6 +417,10 @@ impl<S: Store> Store for Slow<S> {
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
         self.pause(0);
         self.inner.delete(name)
+    }
+
+    fn will_read(&self, name: &ObjectName) {
+        self.inner.will_read(name);
     }
 
     fn location(&self) -> String {

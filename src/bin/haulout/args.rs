@@ -23,6 +23,7 @@ pub(crate) mod verify;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use clap::Parser;
@@ -42,6 +43,7 @@ use crate::args::show::ShowArguments;
 use crate::args::snapshots::SnapshotsArguments;
 use crate::args::stats::StatsArguments;
 use crate::args::tag::TagArguments;
+use crate::args::values::duration;
 use crate::args::verify::VerifyArguments;
 use crate::units::ByteCount;
 
@@ -100,10 +102,11 @@ pub(crate) struct Arguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options for every command")]
 pub(crate) struct Common {
-    /// The repository: a path, or a file:// URL
+    /// The repository.
     #[arg(
         short,
         long,
+        help = "The repository: a path, s3://bucket/prefix, gs://..., az://... or file://...",
         value_name = "URL",
         env = "HAULOUT_REPO",
         hide_env_values = true,
@@ -169,6 +172,58 @@ pub(crate) struct Common {
         value_parser = clap::value_parser!(u32).range(1..=1024)
     )]
     pub(crate) threads: Option<u32>,
+
+    /// How an object store is reached.
+    #[command(flatten)]
+    pub(crate) network: Network,
+}
+
+/// Options about object stores.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options for object stores")]
+pub(crate) struct Network {
+    /// Where the object store is.
+    #[arg(
+        long,
+        help = "Where the object store is, if not at its owner's: https://s3.example.org",
+        value_name = "URL",
+        global = true
+    )]
+    pub(crate) endpoint: Option<String>,
+
+    /// The region of the bucket
+    #[arg(long, value_name = "NAME", global = true)]
+    pub(crate) region: Option<String>,
+
+    /// Certificates to trust besides the system's, in PEM
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) ca_file: Option<PathBuf>,
+
+    /// Allow an endpoint without TLS (http://)
+    #[arg(long, global = true)]
+    pub(crate) allow_http: bool,
+
+    /// How long to repeat a request that fails for now, like 90s, 10m or 1h
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "1h",
+        global = true,
+        value_parser = duration
+    )]
+    pub(crate) retry_for: Duration,
+
+    /// Keep maps and recent packs in this directory, so that they are not read back
+    ///
+    /// It is safe to lose, and several processes may share it. With it, deltas are made against an
+    /// object store as against a directory. Without it, up to 128 MiB of maps are kept in the
+    /// system's temporary directory while the program runs.
+    #[arg(long, value_name = "DIR", env = "HAULOUT_CACHE", hide_env_values = true, global = true)]
+    pub(crate) cache: Option<PathBuf>,
+
+    /// The most that --cache may hold
+    #[arg(long, value_name = "SIZE", default_value = "8GiB", global = true)]
+    pub(crate) cache_size: ByteCount,
 }
 
 /// Any command.

@@ -7,6 +7,8 @@ use std::error::Error as StdError;
 
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
+use haulout::store::error::StoreError;
+use haulout::store::error::Trouble;
 
 use crate::exit::Exit;
 use crate::hints;
@@ -65,7 +67,9 @@ impl Failure {
 
     /// What to do about it.
     pub(crate) fn hint(&self) -> &str {
-        self.hint.as_deref().unwrap_or_else(|| hints::hint(self.kind()))
+        let of_store = || trouble(&self.error).map(hints::hint_of);
+        let of_kind = || hints::hint(self.kind());
+        self.hint.as_deref().unwrap_or_else(|| of_store().unwrap_or_else(of_kind))
     }
 
     /// How the program ends because of it.
@@ -78,6 +82,18 @@ impl Failure {
 pub(crate) fn chain(error: &Error) -> String {
     let words = std::iter::once(error.to_string()).chain(causes(error));
     words.collect::<Vec<_>>().join(": ")
+}
+
+/// What an object store told, if that is what it was.
+fn trouble(error: &Error) -> Option<Trouble> {
+    let mut next = error.source();
+    while let Some(cause) = next {
+        if let Some(error) = cause.downcast_ref::<StoreError>() {
+            return error.trouble();
+        }
+        next = cause.source();
+    }
+    None
 }
 
 /// The words of an error's causes, the nearest first.
@@ -101,6 +117,9 @@ pub(crate) fn causes(error: &Error) -> Vec<String> {
 mod tests {
     use std::io;
 
+    use haulout::store::error::Category;
+    use haulout::store::error::Verb;
+
     use super::*;
 
     #[test]
@@ -113,6 +132,14 @@ mod tests {
         assert_eq!(failure.line(), "cannot store packs/ab: the disk is on fire");
         assert_eq!(failure.hint(), hints::hint(ErrorKind::Store));
         assert_eq!(failure.exit(), Exit::Failed);
+    }
+
+    #[test]
+    fn what_a_store_told_has_the_better_hint() {
+        let store = StoreError::new(Verb::Get, "config", Category::Denied);
+        let store = store.with_trouble(Trouble::ClockSkew);
+        let error = Error::new(ErrorKind::Store, "cannot read the config").because(store);
+        assert_eq!(Failure::from(error).hint(), hints::hint_of(Trouble::ClockSkew));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Lower case, no full stop, an action first. One line each.
 
 use haulout::base::error::ErrorKind;
+use haulout::store::error::Trouble;
 
 /// What to do about it.
 pub(crate) fn hint(kind: ErrorKind) -> &'static str {
@@ -68,6 +69,48 @@ pub(crate) fn hint(kind: ErrorKind) -> &'static str {
     }
 }
 
+/// What to do about what an object store told.
+pub(crate) fn hint_of(trouble: Trouble) -> &'static str {
+    match trouble {
+        Trouble::Credentials => {
+            "check the keys: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for s3://, the variables \
+             GOOGLE_* for gs://, AZURE_* for az://; profiles in ~/.aws are not read"
+        }
+        Trouble::Forbidden => {
+            "the keys are known but may not do this: compare the policy with the one in the \
+             README; reading needs the right to list the bucket too"
+        }
+        Trouble::NoBucket => "check the bucket's name, or make it: haulout makes no buckets",
+        Trouble::ClockSkew => {
+            "set this machine's clock (timedatectl status shows whether it is synchronised)"
+        }
+        Trouble::Region => "name the bucket's region with --region or AWS_REGION",
+        Trouble::NotAStore => {
+            "check --endpoint, and whether a proxy or a login page stands between here and the \
+             store"
+        }
+        Trouble::Certificate => {
+            "trust the server's certificate authority with --ca-file, if the server is the right \
+             one"
+        }
+        Trouble::Unreachable => {
+            "check --endpoint, the network and the proxies, then run the command again; what is \
+             already stored is used"
+        }
+        Trouble::PlainHttp => {
+            "use an https:// endpoint, or allow this one with --allow-http if the network is yours"
+        }
+        Trouble::OutOfPatience => {
+            "the store is overloaded or down: run the command again later, or be patient for \
+             longer with --retry-for; what is already stored is used"
+        }
+        Trouble::NoRanges => {
+            "this store, or a proxy before it, can't give parts of objects, which haulout needs; \
+             use another"
+        }
+    }
+}
+
 /// What programs know it by.
 pub(crate) fn name(kind: ErrorKind) -> &'static str {
     match kind {
@@ -117,11 +160,26 @@ mod tests {
         ErrorKind::Miscomputed,
     ];
 
+    const TROUBLES: [Trouble; 11] = [
+        Trouble::Credentials,
+        Trouble::Forbidden,
+        Trouble::NoBucket,
+        Trouble::ClockSkew,
+        Trouble::Region,
+        Trouble::NotAStore,
+        Trouble::Certificate,
+        Trouble::Unreachable,
+        Trouble::PlainHttp,
+        Trouble::OutOfPatience,
+        Trouble::NoRanges,
+    ];
+
     #[test]
     fn every_kind_has_a_hint_of_its_own_in_the_right_tone() {
         let mut seen = Vec::new();
-        for kind in KINDS {
-            let hint = hint(kind);
+        let kinds = KINDS.iter().map(|kind| (format!("{kind:?}"), hint(*kind)));
+        let troubles = TROUBLES.iter().map(|trouble| (format!("{trouble:?}"), hint_of(*trouble)));
+        for (kind, hint) in kinds.chain(troubles) {
             assert!(hint.len() > 20, "{kind:?}");
             assert!(hint.starts_with(|c: char| c.is_ascii_lowercase()), "{kind:?}: {hint}");
             assert!(!hint.ends_with('.') && !hint.contains(". "), "{kind:?}: {hint}");

@@ -25,11 +25,18 @@ pub(crate) fn variable(name: &str) -> Option<OsString> {
     env::var_os(name)
 }
 
+/// All variables of the environment that are text.
+fn variables() -> Vec<(String, String)> {
+    let text = |text: OsString| text.into_string().ok();
+    env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect()
+}
+
 /// What a plan depends on besides the arguments.
 pub(crate) fn surroundings() -> Surroundings<'static> {
     let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     Surroundings {
         variable: &variable,
+        variables: &variables,
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         processors: u32::try_from(processors).unwrap_or(1),
         stdin: stream(&io::stdin()),

@@ -22,6 +22,7 @@ mod failure;
 mod hints;
 mod json;
 mod known;
+mod limit;
 mod machine;
 mod moment;
 mod password;

@@ -6,6 +6,7 @@
 pub(crate) mod backup;
 pub(crate) mod init;
 pub(crate) mod key;
+pub(crate) mod network;
 pub(crate) mod replicate;
 pub(crate) mod restore;
 pub(crate) mod verify;
@@ -15,19 +16,22 @@ use std::path::PathBuf;
 
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
+use haulout::base::limiter::Timetable;
 use haulout::ops::tag::TagChange;
-use haulout::store::local::path_of;
+use haulout::store::place::Place;
 
 use crate::args::Common;
 use crate::args::Verb;
 use crate::args::cat::CatArguments;
 use crate::failure::Failure;
 use crate::failure::Outcome;
+use crate::limit::Limit;
 use crate::password::PasswordSource;
 use crate::password::VARIABLES;
 use crate::plan::backup::BackupPlan;
 use crate::plan::init::NewRepository;
 use crate::plan::key::KeyPlan;
+use crate::plan::network::NetworkPlan;
 use crate::plan::replicate::ReplicatePlan;
 use crate::plan::restore::RestorePlan;
 use crate::plan::verify::VerifyPlan;
@@ -39,10 +43,15 @@ const MEMORY_MIN: ByteCount = ByteCount(96 << 20);
 const MEMORY_FIXED: u64 = 120 << 20;
 /// What each worker uses.
 const MEMORY_PER_WORKER: u64 = 8 << 20;
+/// Reads from an object store at once, if the memory allows it.
+const REMOTE_READERS: u32 = 8;
+
 /// What there is besides the arguments.
 pub(crate) struct Surroundings<'s> {
     /// The environment.
     pub(crate) variable: &'s dyn Fn(&str) -> Option<OsString>,
+    /// All of it that is text.
+    pub(crate) variables: &'s dyn Fn() -> Vec<(String, String)>,
     /// The name of this host.
     pub(crate) host: String,
     /// Processors that this process may use.
@@ -66,7 +75,11 @@ pub(crate) enum Stream {
 #[derive(Debug)]
 pub(crate) struct Plan {
     /// Where the repository is.
-    pub(crate) place: PathBuf,
+    pub(crate) place: Place,
+    /// How it is reached, if it is an object store.
+    pub(crate) network: NetworkPlan,
+    /// How fast bytes may go to it, and come from it.
+    pub(crate) limit: Option<Timetable>,
     /// Where its password comes from.
     pub(crate) password: PasswordSource,
     /// Where this host remembers what it showed.
@@ -115,6 +128,7 @@ pub(crate) enum Job {
 impl Plan {
     /// What was typed means here.
     pub(crate) fn new(common: Common, verb: Verb, around: &Surroundings<'_>) -> Outcome<Plan> {
+        let limit = limit(&verb);
         let job = match verb {
             Verb::Init(typed) => Job::Init(NewRepository::new(&typed)),
             Verb::Backup(typed) => Job::Backup(BackupPlan::new(typed, around)?),
@@ -133,8 +147,13 @@ impl Plan {
             Verb::Replicate(typed) => Job::Replicate(ReplicatePlan::new(typed, common.memory.0)?),
             Verb::Key(typed) => Job::Key(KeyPlan::new(typed, around)),
         };
-        let workers = workers(&common, around.processors)?;
-        let place = place(common.repo)?;
+        let place = place(common.repo.clone())?;
+        let wanted = match (&place, &job) {
+            // Most of them wait for the network.
+            (Place::Bucket { .. }, Job::Restore(_)) => around.processors.max(REMOTE_READERS),
+            _ => around.processors,
+        };
+        let workers = workers(&common, wanted)?;
         let password = PasswordSource::choose(
             common.password_file,
             common.password_command,
@@ -142,7 +161,9 @@ impl Plan {
             around.variable,
         );
         let (recovery_kit, state) = (common.recovery_kit, common.state);
-        Ok(Plan { place, password, state, recovery_kit, workers, host: around.host.clone(), job })
+        let network = NetworkPlan::new(common.network, around.variables);
+        let (host, limit) = (around.host.clone(), limit.map(|limit| limit.0));
+        Ok(Plan { place, network, limit, password, state, recovery_kit, workers, host, job })
     }
 }
 
@@ -156,17 +177,24 @@ fn cat(typed: CatArguments, common: &Common) -> Outcome<Job> {
     Ok(Job::Cat(typed.snapshot, typed.file))
 }
 
-fn place(repo: Option<String>) -> Outcome<PathBuf> {
+fn limit(verb: &Verb) -> Option<Limit> {
+    if let Verb::Backup(typed) = verb {
+        return typed.limit.clone();
+    }
+    if let Verb::Restore(typed) = verb { typed.limit.clone() } else { None }
+}
+
+fn place(repo: Option<String>) -> Outcome<Place> {
     let Some(location) = repo.filter(|location| !location.is_empty()) else {
         return Err(Failure::usage(
             "no repository is named",
             "name it with --repo, or in the variable HAULOUT_REPO",
         ));
     };
-    path_of(&location).map_err(|cause| {
+    Place::parse(&location).map_err(|cause| {
         let message = format!("{location} is no place of a repository");
         let error = Error::new(ErrorKind::Usage, message).because(cause);
-        Failure::new(error, "give a path, or a URL like file:///backup/db")
+        Failure::new(error, "give a path, or a URL like s3://bucket/prefix")
     })
 }
 
@@ -184,8 +212,6 @@ fn workers(common: &Common, processors: u32) -> Outcome<u32> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::path::Path;
-
     use clap::Parser;
 
     use super::*;
@@ -197,7 +223,8 @@ pub(crate) mod tests {
         let typed = Arguments::try_parse_from(line.split(' ')).unwrap();
         let Command::Verb(verb) = typed.command else { panic!("a verb") };
         let host = "db1".to_owned();
-        let around = Surroundings { variable: &|_| None, host, processors: 8, stdin, stdout };
+        let (variable, variables): (_, &dyn Fn() -> _) = (&|_: &str| None, &Vec::new);
+        let around = Surroundings { variable, variables, host, processors: 8, stdin, stdout };
         Plan::new(typed.common, verb, &around)
     }
 
@@ -218,16 +245,21 @@ pub(crate) mod tests {
             let line = format!("haulout -r /x snapshots {options}");
             assert_eq!(plan(line.trim_end()).unwrap().workers, workers, "{options}");
         }
+        let remote = plan("haulout -r s3://b/x restore latest --to /x").unwrap();
+        assert_eq!(remote.workers, 8);
         let failure = plan("haulout -r /x snapshots --memory 95M").unwrap_err();
         assert_eq!(failure.message(), "--memory 95.0 MiB is too little");
         assert_eq!(failure.hint(), "give at least 96.0 MiB");
     }
 
     #[test]
-    fn the_repository_is_a_path_or_a_file_url() {
-        assert_eq!(plan("haulout -r file:///a%20b snapshots").unwrap().place, Path::new("/a b"));
+    fn the_repository_is_a_path_or_a_url() {
+        for (url, place) in [("file:///a%20b", "/a b"), ("s3://bucket/db/", "s3://bucket/db")] {
+            let plan = plan(&format!("haulout -r {url} snapshots")).unwrap();
+            assert_eq!(plan.place.to_string(), place);
+        }
         for line in
-            ["haulout -r s3://bucket snapshots", "haulout snapshots", "haulout -r= snapshots"]
+            ["haulout -r ftp://bucket snapshots", "haulout snapshots", "haulout -r= snapshots"]
         {
             assert_eq!(plan(line).unwrap_err().kind(), ErrorKind::Usage, "{line}");
         }

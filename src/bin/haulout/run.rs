@@ -7,6 +7,7 @@ mod init;
 mod key;
 mod kit;
 mod ls;
+mod places;
 mod replicate;
 mod restore;
 mod show;
@@ -16,7 +17,6 @@ mod tag;
 mod verify;
 
 use std::cell::Cell;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,14 +29,11 @@ use haulout::base::ids::SnapshotId;
 use haulout::base::monitor::Monitor;
 use haulout::repo::Repository;
 use haulout::repo::snapshots::StoredSnapshot;
-use haulout::repo::store_error;
 use haulout::seal::holder::Credential;
 use haulout::seal::holder::Limits;
 use haulout::seal::kit::RecoveryKit;
 use haulout::seal::suite::Suite;
 use haulout::store::Store;
-use haulout::store::error::Category;
-use haulout::store::local::LocalStore;
 
 use crate::exit::Exit;
 use crate::failure;
@@ -114,12 +111,12 @@ impl Run<'_> {
         Ok(notes.damaged.len())
     }
 
-    fn store(&self) -> Result<LocalStore> {
-        open_store(&self.plan.place)
+    fn store(&self) -> Result<Arc<dyn Store>> {
+        self.store_at(&self.plan.place)
     }
 
     fn repository(&self) -> Outcome<Repository> {
-        self.open(Arc::new(self.store()?))
+        self.open(self.store()?)
     }
 
     fn open(&self, store: Arc<dyn Store>) -> Outcome<Repository> {
@@ -211,18 +208,6 @@ enum Access<'a> {
     Key(&'a mut dyn FnMut() -> Result<Credential>),
     /// A recovery kit, and its password.
     Kit(&'a RecoveryKit, &'a mut dyn FnMut() -> Result<Credential>),
-}
-
-/// The store at a place that should have one.
-fn open_store(place: &Path) -> Result<LocalStore> {
-    let shown = place.display();
-    LocalStore::open(place).map_err(|error| {
-        if error.category() == Category::NotFound {
-            let message = format!("there is no repository at {shown}");
-            return Error::new(ErrorKind::NoRepository, message);
-        }
-        store_error(format!("cannot open {shown}"), error)
-    })
 }
 
 /// A snapshot with the tags that it has now.

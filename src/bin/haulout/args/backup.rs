@@ -10,6 +10,7 @@ use haulout::format::snapshot::StreamFormat;
 
 use crate::args::values::source_name;
 use crate::args::values::tag;
+use crate::limit::Limit;
 use crate::units::ByteCount;
 
 const EXAMPLE: &str = "\
@@ -77,6 +78,14 @@ pub(crate) struct BackupArguments {
     /// One that runs for longer is ended, and the snapshot is partial.
     #[arg(long, value_name = "SECONDS", hide_short_help = true)]
     pub(crate) grace: Option<u64>,
+
+    /// Bytes a second to the repository: 10MiB, or a timetable
+    ///
+    /// A timetable is 'mon-fri 08:00-18:00 5MiB, 80MiB': the first entry that has the moment, by
+    /// the local clock, decides; "unlimited" is a rate too. On an object store no second exceeds
+    /// the limit; on a directory the mean does not.
+    #[arg(long, value_name = "RATE")]
+    pub(crate) limit: Option<Limit>,
 
     /// The producer and its arguments, after `--`
     #[arg(last = true, value_name = "COMMAND")]

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::ArgGroup;
 use clap::Args;
 
+use crate::limit::Limit;
+
 const EXAMPLE: &str = "\
 Examples:
   haulout -r /backup/db restore latest --to /var/lib/mysql --prepare
@@ -47,6 +49,14 @@ pub(crate) struct RestoreArguments {
     /// Make the device nodes of a tar, which only root can; else they are left out
     #[arg(long, conflicts_with = "stdout", hide_short_help = true)]
     pub(crate) devices: bool,
+
+    /// Bytes a second from the repository: 10MiB, or a timetable
+    ///
+    /// A timetable is 'mon-fri 08:00-18:00 5MiB, 80MiB': the first entry that has the moment, by
+    /// the local clock, decides; "unlimited" is a rate too. On an object store no second exceeds
+    /// the limit; on a directory the mean does not.
+    #[arg(long, value_name = "RATE")]
+    pub(crate) limit: Option<Limit>,
 
     /// Then run `mariabackup --prepare` and check its outcome
     #[arg(long, conflicts_with = "stdout")]

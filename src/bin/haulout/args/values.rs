@@ -1,5 +1,7 @@
 //! Values of options that several commands take: their grammar, and why one is refused.
 
+use std::time::Duration;
+
 /// Longest name of a source and longest tag, bytes: both stand in the snapshot, which is small.
 const WORD_BYTES_MAX: usize = 255;
 
@@ -32,4 +34,37 @@ pub(crate) fn source_name(text: &str) -> Result<String, String> {
 /// The label of a key.
 pub(crate) fn label(text: &str) -> Result<String, String> {
     word(text)
+}
+
+/// A time as typed: `90s`, `10m`, `1h`, `2d`; a number alone is seconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let wrong = || "it is no time like 90s, 10m or 1h".to_owned();
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let seconds = match unit {
+        "" | "s" => 1,
+        "m" | "min" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        _ => return Err(wrong()),
+    };
+    let seconds = number.checked_mul(seconds).ok_or_else(|| "it is too long".to_owned())?;
+    Ok(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units() {
+        for (text, seconds) in [("90s", 90), ("10m", 600), ("1h", 3600), ("2d", 172_800), ("5", 5)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["", "h", "1w", "-1s", "1.5h", "99999999999999999d"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
 }

@@ -1,8 +1,7 @@
 //! What `replicate` is to do.
 
-use std::path::PathBuf;
-
 use haulout::ops::replicate::Confirmation;
+use haulout::store::place::Place;
 
 use crate::args::replicate::ReplicateArguments;
 use crate::failure::Outcome;
@@ -50,7 +49,7 @@ pub(crate) enum Mode {
 #[derive(Debug)]
 pub(crate) struct ReplicatePlan {
     /// The other repository.
-    pub(crate) other: PathBuf,
+    pub(crate) other: Place,
     /// Which way.
     pub(crate) direction: Direction,
     /// Which snapshots.

@@ -1,7 +1,5 @@
 //! Stores a stream as a snapshot.
 
-use std::sync::Arc;
-
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
@@ -13,6 +11,8 @@ use haulout::repo::store_error;
 use haulout::source::FileSource;
 use haulout::source::Source;
 use haulout::source::child::ChildSource;
+use haulout::store::local::LocalStore;
+use haulout::store::place::Place;
 
 use crate::exit::Exit;
 use crate::failure::Outcome;
@@ -25,13 +25,8 @@ use crate::units;
 impl Run<'_> {
     /// Does it.
     pub(super) fn backup(&self, plan: &BackupPlan) -> Outcome<Exit> {
-        let store = self.store()?;
-        let swept = store.sweep_temporaries().map_err(|e| store_error("cannot tidy up", e))?;
-        if swept.removed > 0 {
-            let bytes = units::size(swept.bytes);
-            self.report.console.note(format!("removed {bytes} that interrupted runs had left"));
-        }
-        let repository = self.open(Arc::new(store))?;
+        self.tidy_up()?;
+        let repository = self.repository()?;
         if !repository.opens_data() {
             self.report.console.note("this key may only write: changed pages are stored whole");
         }
@@ -65,6 +60,19 @@ impl Run<'_> {
         self.remember(&repository)?;
         self.report.backup(&report, self.now().saturating_sub(began))?;
         Ok(outcome(&report))
+    }
+
+    /// Removes what interrupted runs left in a directory; in a bucket they leave nothing.
+    fn tidy_up(&self) -> Result<()> {
+        let Place::Directory(path) = &self.plan.place else { return Ok(()) };
+        // Whether there is a repository at all is said by whoever opens it.
+        let Ok(store) = LocalStore::open(path) else { return Ok(()) };
+        let swept = store.sweep_temporaries().map_err(|e| store_error("cannot tidy up", e))?;
+        if swept.removed > 0 {
+            let bytes = units::size(swept.bytes);
+            self.report.console.note(format!("removed {bytes} that interrupted runs had left"));
+        }
+        Ok(())
     }
 
     fn source(&self, plan: &BackupPlan, log: &ProducerLog) -> Result<Box<dyn Source>> {

@@ -1,7 +1,5 @@
 //! Makes a repository.
 
-use std::fs;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,13 +9,12 @@ use haulout::base::error::Result;
 use haulout::repo::NewProtection;
 use haulout::repo::Repository;
 use haulout::repo::keys::Keys;
-use haulout::repo::store_error;
 use haulout::seal::holder::Cost;
 use haulout::seal::holder::Credential;
 use haulout::seal::holder::HolderNote;
 use haulout::seal::holder::Limits;
 use haulout::store::Store;
-use haulout::store::local::LocalStore;
+use haulout::store::place::Place;
 
 use crate::console::Loudness;
 use crate::exit::Exit;
@@ -34,14 +31,11 @@ const ASKED: &str = "the password was asked for twice";
 const KIT_QUESTION: &str = "\
 A recovery kit opens the repository when every password is lost: a text to print and lock away.
 file to write it to (empty for none): ";
-/// What may be in the place of a new repository: what an interrupted `init` leaves, and what a new
-/// file system has.
-const NO_CONTENT: [&str; 2] = ["keys", "lost+found"];
 
 impl Run<'_> {
     /// Does it.
     pub(super) fn init(&self, how: NewRepository) -> Outcome<Exit> {
-        require_vacant(&self.plan.place)?;
+        let store = self.new_store_at(&self.plan.place)?;
         let note = HolderNote {
             label: self.plan.host.clone(),
             created_unix_seconds: self.report.clock.unix_seconds(),
@@ -56,14 +50,19 @@ impl Run<'_> {
             Some(credential) => NewProtection::Encrypted { credential, cost: Cost::STANDARD, note },
             None => NewProtection::Clear,
         };
-        let store = LocalStore::create(&self.plan.place)
-            .map_err(|e| store_error(format!("cannot make {}", self.plan.place.display()), e))?;
-        let store: Arc<dyn Store> = Arc::new(store);
         let repository = store.location();
         let made = Repository::init(Arc::clone(&store), &protection, entropy())?;
         let id = made.keyring().repository().to_string();
-        self.report.init(&Init { repository, id, encrypted: credential.is_some() })?;
-        if credential.is_some() {
+        let facts = match &self.plan.place {
+            Place::Directory(_) => None,
+            Place::Bucket { service, .. } => {
+                let time = self.report.clock.unix_seconds();
+                Some(made.probe_store(service.scheme(), time)?)
+            }
+        };
+        let encrypted = credential.is_some();
+        self.report.init(&Init { repository, id, encrypted, store: facts })?;
+        if encrypted {
             let mut known = || credential.take().ok_or_else(|| Error::new(ErrorKind::NoKey, ASKED));
             self.offer_kit(&store, &mut known)?;
         }
@@ -88,30 +87,4 @@ impl Run<'_> {
         let keys = Keys::open(Arc::clone(store), credential, &Limits::STANDARD, entropy())?;
         self.export(&keys, &**store, Path::new(&answer), Some(&PasswordSource::Ask))
     }
-}
-
-/// A new repository is not mixed with anything.
-pub(super) fn require_vacant(place: &Path) -> Outcome<()> {
-    let entries = match fs::read_dir(place) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => {
-            let message = format!("cannot look into {}", place.display());
-            return Err(Error::new(ErrorKind::Store, message).because(error).into());
-        }
-    };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        if name == "config" {
-            // The library says more about it.
-            return Ok(());
-        }
-        // What a killed writer leaves, of the config itself, begins with a dot.
-        let temporary = name.as_encoded_bytes().starts_with(b".tmp-");
-        if !temporary && !NO_CONTENT.iter().any(|known| name == *known) {
-            let message = format!("{} is not empty", place.display());
-            return Err(Error::new(ErrorKind::Occupied, message).into());
-        }
-    }
-    Ok(())
 }

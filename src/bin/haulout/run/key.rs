@@ -34,7 +34,7 @@ use crate::run::kit;
 impl Run<'_> {
     /// Does it.
     pub(super) fn key(&self, plan: &KeyPlan) -> Outcome<Exit> {
-        let store: Arc<dyn Store> = Arc::new(self.store()?);
+        let store: Arc<dyn Store> = self.store()?;
         let keys = self.keys(&store)?;
         match plan {
             KeyPlan::List => {

@@ -1,6 +1,5 @@
 //! Sends snapshots to another repository, or fetches them.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use haulout::base::error::Error;
@@ -11,10 +10,9 @@ use haulout::ops::replicate::ReplicateOptions;
 use haulout::repo::Repository;
 use haulout::repo::snapshots::Listing;
 use haulout::repo::snapshots::StoredSnapshot;
-use haulout::repo::store_error;
 use haulout::store::Store;
-use haulout::store::local::LocalStore;
 use haulout::store::memory::MemoryStore;
+use haulout::store::place::Place;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -27,17 +25,15 @@ use crate::progress::Activity;
 use crate::report::replicate::Planned;
 use crate::run::Run;
 use crate::run::find;
-use crate::run::init::require_vacant;
-use crate::run::open_store;
 
 impl Run<'_> {
     /// Does it.
     pub(super) fn replicate(&self, plan: &ReplicatePlan) -> Outcome<Exit> {
         let (near, far) = match plan.direction {
-            Direction::To => (self.repository()?, target(&plan.other, plan)?),
+            Direction::To => (self.repository()?, self.target(&plan.other, plan)?),
             Direction::From => {
-                let near = self.open(Arc::new(open_store(&plan.other)?))?;
-                (near, target(&self.plan.place, plan)?)
+                let near = self.open(self.store_at(&plan.other)?)?;
+                (near, self.target(&self.plan.place, plan)?)
             }
         };
         match replicate::look(&near, &*far)? {
@@ -92,19 +88,16 @@ impl Run<'_> {
         }
         Ok((snapshots, damaged.len()))
     }
-}
 
-/// The store that snapshots go to; it is made if there is none.
-fn target(place: &Path, plan: &ReplicatePlan) -> Outcome<Arc<dyn Store>> {
-    let cannot = |e| store_error(format!("cannot make {}", place.display()), e);
-    if !place.join("config").exists() {
-        require_vacant(place)?;
+    /// The store that snapshots go to; it is made if there is none.
+    fn target(&self, place: &Place, plan: &ReplicatePlan) -> Outcome<Arc<dyn Store>> {
+        let missing = matches!(place, Place::Directory(path) if !path.exists());
+        if plan.mode == Mode::Plan && missing {
+            // Nothing is made for a plan.
+            return Ok(Arc::new(MemoryStore::new()));
+        }
+        self.new_store_at(place)
     }
-    if plan.mode == Mode::Plan && !place.exists() {
-        // Nothing is made for a plan.
-        return Ok(Arc::new(MemoryStore::new()));
-    }
-    Ok(Arc::new(LocalStore::create(place).map_err(cannot)?))
 }
 
 fn other_keys(far: &dyn Store) -> Failure {

@@ -1,0 +1,182 @@
+//! Opens and makes the stores at the places that a user names.
+
+use std::error::Error as _;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use haulout::base::error::Error;
+use haulout::base::error::ErrorKind;
+use haulout::base::error::Result;
+use haulout::base::limiter::Limiter;
+use haulout::repo::store_error;
+use haulout::store::Store;
+use haulout::store::cached::Cached;
+use haulout::store::cached::Shelf;
+use haulout::store::error::Category;
+use haulout::store::error::StoreError;
+use haulout::store::limited::Limited;
+use haulout::store::local::LocalStore;
+use haulout::store::name::ObjectName;
+use haulout::store::place::Place;
+use haulout::store::remote::Patience;
+use haulout::store::remote::RemoteOptions;
+use haulout::store::remote::RemoteStore;
+use haulout::store::remote::RemoteWorld;
+
+use crate::failure::Outcome;
+use crate::plan::Job;
+use crate::plan::network::NetworkPlan;
+use crate::run::Run;
+use crate::run::entropy;
+use crate::units;
+
+/// Maps that are kept while the program runs, if there is no cache.
+const TEMPORARY_CACHE_BYTES: u64 = 128 << 20;
+/// What may be in the place of a new repository: what an interrupted `init` leaves, and what a new
+/// file system has.
+const NO_CONTENT: [&str; 2] = ["keys", "lost+found"];
+
+/// What an interrupted `init` or `replicate` leaves in a bucket.
+const FOLDERS: [&str; 5] = ["keys/", "runs/", "packs/", "twins/", "notes/"];
+
+impl Run<'_> {
+    /// The store at a place that should have one.
+    pub(super) fn store_at(&self, place: &Place) -> Result<Arc<dyn Store>> {
+        let cannot_open = |e| store_error(format!("cannot open {place}"), e);
+        match place {
+            Place::Directory(path) => {
+                let local = LocalStore::open(path).map_err(|error| {
+                    if error.category() == Category::NotFound {
+                        let message = format!("there is no repository at {place}");
+                        return Error::new(ErrorKind::NoRepository, message);
+                    }
+                    cannot_open(error)
+                })?;
+                Ok(self.limited(Arc::new(local)))
+            }
+            Place::Bucket { .. } => Ok(Arc::new(Cached::new(self.remote(place)?, self.shelf()?))),
+        }
+    }
+
+    /// Where maps and recent packs of a bucket are kept.
+    ///
+    /// To verify means to look at the store, so what earlier runs kept is left aside.
+    fn shelf(&self) -> Result<Shelf> {
+        let NetworkPlan { cache, cache_bytes, .. } = &self.plan.network;
+        let opened = match cache.as_deref() {
+            Some(directory) if !matches!(self.plan.job, Job::Verify(_)) => {
+                Shelf::open(directory, *cache_bytes)
+            }
+            _ => Shelf::temporary(TEMPORARY_CACHE_BYTES),
+        };
+        opened.map_err(|e| Error::new(ErrorKind::Target, "cannot use the cache").because(e))
+    }
+
+    /// The store in a bucket.
+    fn remote(&self, place: &Place) -> Result<RemoteStore> {
+        let plan = &self.plan.network;
+        let console = Arc::clone(&self.report.console);
+        let teller = move |error: &StoreError, left: Duration| {
+            let why = error.source().map(ToString::to_string).unwrap_or_default();
+            let left = units::span(left);
+            console.note(format!("{error}: {why}; trying again for up to {left}"));
+        };
+        let world = RemoteWorld {
+            clock: Arc::clone(&self.report.clock),
+            entropy: entropy(),
+            monitor: Arc::clone(&self.monitor),
+            teller: Some(Arc::new(teller)),
+        };
+        let options = RemoteOptions {
+            endpoint: plan.endpoint.clone(),
+            region: plan.region.clone(),
+            ca_file: plan.ca_file.clone(),
+            plain_http: plan.plain_http,
+            patience: Patience { retry_for: plan.retry_for, ..Patience::default() },
+            up: self.limiter(),
+            down: self.limiter(),
+            variables: plan.variables.clone(),
+        };
+        let opened = RemoteStore::open(place, &options, world);
+        opened.map_err(|e| store_error(format!("cannot open {place}"), e))
+    }
+
+    /// A line of its own for each direction.
+    fn limiter(&self) -> Option<Arc<Limiter>> {
+        let timetable = self.plan.limit.clone()?;
+        Some(Arc::new(Limiter::new(timetable, Arc::clone(&self.report.clock))))
+    }
+
+    /// A directory behind the limit, if there is one.
+    fn limited(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
+        match (self.limiter(), self.limiter()) {
+            (Some(up), Some(down)) => Arc::new(Limited::new(store, up, down)),
+            _ => store,
+        }
+    }
+
+    /// The store at a place that has a repository, or nothing yet; a directory is made if need be.
+    pub(super) fn new_store_at(&self, place: &Place) -> Outcome<Arc<dyn Store>> {
+        match place {
+            Place::Directory(path) => {
+                require_vacant(path)?;
+                let made = LocalStore::create(path);
+                let made = made.map_err(|e| store_error(format!("cannot make {place}"), e))?;
+                Ok(self.limited(Arc::new(made)))
+            }
+            Place::Bucket { .. } => {
+                let store = self.remote(place)?;
+                require_vacant_bucket(&store)?;
+                // It is written, hardly read: no shelf.
+                Ok(Arc::new(store))
+            }
+        }
+    }
+}
+
+/// The same for a bucket and prefix.
+fn require_vacant_bucket(store: &dyn Store) -> Outcome<()> {
+    let place = store.location();
+    let cannot_look = |e| store_error(format!("cannot look into {place}"), e);
+    let config = ObjectName::new("config").expect("a plain word is a valid name");
+    if store.size(&config).map_err(cannot_look)?.is_some() {
+        // The library says more about it.
+        return Ok(());
+    }
+    let mut foreign = false;
+    let mut look = |name: &str| foreign |= !FOLDERS.iter().any(|own| name.starts_with(own));
+    store.list("", &mut |meta| look(meta.name.as_str())).map_err(cannot_look)?;
+    if foreign {
+        return Err(Error::new(ErrorKind::Occupied, format!("{place} is not empty")).into());
+    }
+    Ok(())
+}
+
+/// A new repository is not mixed with anything.
+fn require_vacant(place: &Path) -> Outcome<()> {
+    let entries = match fs::read_dir(place) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => {
+            let message = format!("cannot look into {}", place.display());
+            return Err(Error::new(ErrorKind::Store, message).because(error).into());
+        }
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        if name == "config" {
+            // The library says more about it.
+            return Ok(());
+        }
+        // What a killed writer leaves, of the config itself, begins with a dot.
+        let temporary = name.as_encoded_bytes().starts_with(b".tmp-");
+        if !temporary && !NO_CONTENT.iter().any(|known| name == *known) {
+            let message = format!("{} is not empty", place.display());
+            return Err(Error::new(ErrorKind::Occupied, message).into());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! What a store really does, seen by trying: `init` looks once and leaves a note.
+//!
+//! Nothing depends on what is seen but one thing: a store that gives no parts of objects can't hold
+//! a repository. The rest is for whoever wonders later.
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use crate::base::entropy::random;
+use crate::base::error::Error;
+use crate::base::error::ErrorKind;
+use crate::base::error::Result;
+use crate::base::hex;
+use crate::base::num::wide;
+use crate::repo::Repository;
+use crate::repo::store_error;
+use crate::seal::object::ObjectKind;
+use crate::store::error::Category;
+use crate::store::name::ObjectName;
+
+/// The name of the note, and its context.
+const NOTE: &str = "store";
+const PROBE_BYTES: usize = 4096;
+
+/// What a second object under a taken name meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SecondPut {
+    /// The store refuses.
+    Refused,
+    /// It takes the place of the first.
+    Replaces,
+}
+
+/// What a store was seen to do; FORMAT.md has the meaning of each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(missing_docs, reason = "they are documented in FORMAT.md")]
+pub struct StoreFacts {
+    pub time: u64,
+    pub program: String,
+    pub place: String,
+    pub ranges: bool,
+    pub listed_after_write: bool,
+    pub second_put: SecondPut,
+    pub deletes: bool,
+}
+
+impl Repository {
+    /// Tries what the store does, and leaves a note of it.
+    pub fn probe_store(&self, place: &str, time: u64) -> Result<StoreFacts> {
+        let facts = self.try_store(place, time)?;
+        let text = serde_json::to_vec(&facts).expect("words and numbers can be written");
+        let sealed = self
+            .keyring()
+            .seal_object(ObjectKind::Note, NOTE.as_bytes(), &text, &**self.entropy())
+            .map_err(|e| Error::new(ErrorKind::WrongKey, "cannot seal a note").because(e))?;
+        let name = note_object(NOTE, blake3::hash(&sealed).as_bytes());
+        let put = self.store().put(&name, &[Bytes::from(sealed)]);
+        put.map_err(|e| store_error(format!("cannot store {name}"), e))?;
+        Ok(facts)
+    }
+
+    fn try_store(&self, place: &str, time: u64) -> Result<StoreFacts> {
+        let store = self.store();
+        let seed: [u8; 32] = random(&**self.entropy());
+        let mut bytes = vec![0; PROBE_BYTES];
+        blake3::Hasher::new().update(&seed).finalize_xof().fill(&mut bytes);
+        let bytes = Bytes::from(bytes);
+        let name = note_object("probe", blake3::hash(&bytes).as_bytes());
+        let trouble = |e| store_error(format!("cannot try {}", store.location()), e);
+        store.put(&name, std::slice::from_ref(&bytes)).map_err(trouble)?;
+        let mut listed_after_write = false;
+        let mut look = |found: &ObjectName| listed_after_write |= *found == name;
+        store.list("notes/", &mut |meta| look(&meta.name)).map_err(trouble)?;
+        let part = 100..wide(PROBE_BYTES) - 100;
+        let ranges = store.get_range(&name, part).map_err(trouble)?;
+        let longer = [bytes.clone(), Bytes::from_static(b"longer")];
+        let second_put = match store.put(&name, &longer) {
+            Ok(()) => SecondPut::Replaces,
+            Err(error) if error.category() == Category::Conflict => SecondPut::Refused,
+            // Credentials that may not overwrite.
+            Err(error) if error.category() == Category::Denied => SecondPut::Refused,
+            Err(error) => return Err(trouble(error)),
+        };
+        Ok(StoreFacts {
+            time,
+            program: concat!("haulout ", env!("CARGO_PKG_VERSION")).to_owned(),
+            place: place.to_owned(),
+            ranges: ranges == bytes[100..PROBE_BYTES - 100],
+            listed_after_write,
+            second_put,
+            deletes: store.delete(&name).is_ok(),
+        })
+    }
+}
+
+fn note_object(word: &str, hash: &[u8; 32]) -> ObjectName {
+    let name = format!("notes/{word}-{}", hex::encode(hash));
+    ObjectName::new(&name).expect("a word and hexadecimal are valid")
+}

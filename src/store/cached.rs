@@ -1,0 +1,436 @@
+//! A store with a shelf beside it: a local directory that keeps what was put and what is read
+//! often, so that a night does not read last night's maps and pages back over the network.
+//!
+//! What is kept is named by the BLAKE3 of its bytes, which is the end of the object's name. So a
+//! file on the shelf is either what it says or is thrown away: every file is hashed when a process
+//! opens it first. Losing the shelf costs requests, nothing else; several processes may share one.
+//!
+//! - `put` keeps the object after the store beneath has it.
+//! - `get` keeps snapshots and other small objects, not packs: whoever gets a whole pack wants to
+//!   know what the store has.
+//! - [`Store::will_read`] brings a whole pack of maps, in one request instead of one for each page.
+//!
+//! Whether an object is still in the store is never answered from the shelf: listings go to the
+//! store. It keeps sealed bytes only, as the store does.
+
+use std::collections::HashMap;
+use std::fs;
+use std::fs::File;
+use std::io;
+use std::io::Read;
+use std::io::Write;
+use std::ops::Range;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use tempfile::TempDir;
+
+use crate::base::limits::PACK_BYTES_ACCEPTED_MAX;
+use crate::base::num::narrow;
+use crate::base::num::wide;
+use crate::store::Store;
+use crate::store::error::StoreError;
+use crate::store::name::ObjectMeta;
+use crate::store::name::ObjectName;
+
+/// Digits of a hash at the end of a name.
+const HASH_DIGITS: usize = 64;
+/// Files that are kept open; opening one again means hashing it again.
+const OPEN_MAX: usize = 128;
+/// A shelf that is full is emptied to this many percent.
+const KEEP_PERCENT: u64 = 90;
+/// What files that are being written begin with.
+const TEMPORARY: &str = ".tmp-";
+
+/// Keeps objects in a directory, at most so many bytes of them.
+#[derive(Debug)]
+pub struct Shelf {
+    root: PathBuf,
+    bytes_max: u64,
+    state: Mutex<State>,
+    numbers: AtomicU64,
+    /// A directory that goes with the shelf.
+    _temporary: Option<TempDir>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    bytes: u64,
+    /// Files that this process has hashed.
+    open: HashMap<String, (Arc<File>, u64)>,
+}
+
+impl Shelf {
+    /// A shelf in a directory, which is made if need be.
+    pub fn open(root: &Path, bytes_max: u64) -> io::Result<Shelf> {
+        Shelf::open_with(root, bytes_max, None)
+    }
+
+    fn open_with(root: &Path, bytes_max: u64, with: Option<TempDir>) -> io::Result<Shelf> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(root)?;
+        let shelf = Shelf {
+            root: root.to_owned(),
+            bytes_max,
+            state: Mutex::default(),
+            numbers: AtomicU64::new(0),
+            _temporary: with,
+        };
+        shelf.make_room()?;
+        Ok(shelf)
+    }
+
+    /// A shelf that is gone when the process is.
+    pub fn temporary(bytes_max: u64) -> io::Result<Shelf> {
+        let directory = tempfile::Builder::new().prefix("haulout-").tempdir()?;
+        let root = directory.path().to_owned();
+        Shelf::open_with(&root, bytes_max, Some(directory))
+    }
+
+    // Losing an entry of it costs a request.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn path(&self, hash: &str) -> PathBuf {
+        self.root.join(hash)
+    }
+
+    /// The file of a hash and its length, if it is there and is what it says.
+    fn find(&self, hash: &str) -> Option<(Arc<File>, u64)> {
+        if let Some((file, length)) = self.state().open.get(hash) {
+            return Some((Arc::clone(file), *length));
+        }
+        let path = self.path(hash);
+        let mut file = File::open(&path).ok()?;
+        let mut hasher = blake3::Hasher::new();
+        let length = hash_all(&mut file, &mut hasher).ok()?;
+        if hasher.finalize().to_hex().as_str() != hash {
+            // A torn write, a bad disk, somebody's hand: whatever it was, it is not the object.
+            let _gone = fs::remove_file(&path);
+            return None;
+        }
+        // What was used last goes last.
+        let _untouched = file.set_modified(now());
+        let file = Arc::new(file);
+        let mut state = self.state();
+        if state.open.len() >= OPEN_MAX {
+            state.open.clear();
+        }
+        state.open.insert(hash.to_owned(), (Arc::clone(&file), length));
+        Some((file, length))
+    }
+
+    /// Puts an object on the shelf. A shelf that can't take it is as good as none.
+    fn keep(&self, hash: &str, parts: &[Bytes]) {
+        let bytes: u64 = parts.iter().map(|part| wide(part.len())).sum();
+        let path = self.path(hash);
+        if bytes > self.bytes_max / 2 || path.exists() {
+            return;
+        }
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let temporary = self.root.join(format!("{TEMPORARY}{}-{number}", std::process::id()));
+        let written = write_file(&temporary, parts).and_then(|()| fs::rename(&temporary, &path));
+        if written.is_err() {
+            let _gone = fs::remove_file(&temporary);
+            return;
+        }
+        let mut state = self.state();
+        state.bytes += bytes;
+        let is_full = state.bytes > self.bytes_max;
+        drop(state);
+        if is_full {
+            let _as_full_as_before = self.make_room();
+        }
+    }
+
+    /// Counts what is there, other processes' files included, and removes what was used least
+    /// lately if that is too much.
+    fn make_room(&self) -> io::Result<()> {
+        let mut files = Vec::new();
+        let mut bytes = 0;
+        for entry in fs::read_dir(&self.root)?.flatten() {
+            let Ok(metadata) = entry.metadata() else { continue };
+            if metadata.is_file() {
+                bytes += metadata.len();
+                let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+                files.push((used, metadata.len(), entry.path()));
+            }
+        }
+        if bytes > self.bytes_max {
+            files.sort();
+            let enough = self.bytes_max / 100 * KEEP_PERCENT;
+            for (_, length, path) in files {
+                if bytes <= enough {
+                    break;
+                }
+                if fs::remove_file(path).is_ok() {
+                    bytes -= length;
+                }
+            }
+            self.state().open.clear();
+        }
+        self.state().bytes = bytes;
+        Ok(())
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the age of a file, which decides nothing else")]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+fn hash_all(file: &mut File, hasher: &mut blake3::Hasher) -> io::Result<u64> {
+    let mut buffer = vec![0; 1 << 20];
+    let mut length = 0;
+    loop {
+        let got = file.read(&mut buffer)?;
+        if got == 0 {
+            return Ok(length);
+        }
+        hasher.update(&buffer[..got]);
+        length += wide(got);
+    }
+}
+
+fn write_file(path: &Path, parts: &[Bytes]) -> io::Result<()> {
+    let mut file = File::create_new(path)?;
+    parts.iter().try_for_each(|part| file.write_all(part))
+}
+
+/// The hash at the end of a name.
+fn hash_of(name: &ObjectName) -> Option<&str> {
+    let name = name.as_str();
+    let hash = name.get(name.len().checked_sub(HASH_DIGITS)?..)?;
+    let before = name.len() - HASH_DIGITS;
+    let stands_alone = name[..before].ends_with(['/', '-']);
+    (stands_alone && hash.bytes().all(|digit| digit.is_ascii_hexdigit())).then_some(hash)
+}
+
+fn is_pack(name: &ObjectName) -> bool {
+    ["packs/", "twins/"].iter().any(|folder| name.as_str().starts_with(folder))
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Cached<S> {
+    inner: S,
+    shelf: Shelf,
+    /// One brings a pack, the others wait for it.
+    bringing: Mutex<()>,
+}
+
+impl<S> Cached<S> {
+    /// Puts a shelf beside a store.
+    pub fn new(inner: S, shelf: Shelf) -> Self {
+        Self { inner, shelf, bringing: Mutex::default() }
+    }
+
+    /// The store beneath.
+    pub fn inner(&self) -> &S {
+        &self.inner
+    }
+
+    fn find(&self, name: &ObjectName) -> Option<(Arc<File>, u64)> {
+        self.shelf.find(hash_of(name)?)
+    }
+
+    fn read(&self, name: &ObjectName, range: Range<u64>) -> Option<Bytes> {
+        let (file, length) = self.find(name)?;
+        if range.end > length {
+            return None;
+        }
+        let mut bytes = vec![0; narrow(range.end - range.start)];
+        file.read_exact_at(&mut bytes, range.start).ok()?;
+        Some(bytes.into())
+    }
+}
+
+impl<S: Store> Store for Cached<S> {
+    fn put(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
+        self.inner.put(name, payload)?;
+        if let Some(hash) = hash_of(name) {
+            self.shelf.keep(hash, payload);
+        }
+        Ok(())
+    }
+
+    fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError> {
+        let Some(hash) = hash_of(name).filter(|_| !is_pack(name)) else {
+            return self.inner.get(name, bytes_max);
+        };
+        let kept = self.find(name).filter(|(_, length)| *length <= bytes_max);
+        if let Some(bytes) = kept.and_then(|(_, length)| self.read(name, 0..length)) {
+            return Ok(bytes);
+        }
+        let bytes = self.inner.get(name, bytes_max)?;
+        self.shelf.keep(hash, std::slice::from_ref(&bytes));
+        Ok(bytes)
+    }
+
+    fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, StoreError> {
+        match self.read(name, range.clone()) {
+            Some(bytes) => Ok(bytes),
+            None => self.inner.get_range(name, range),
+        }
+    }
+
+    fn size(&self, name: &ObjectName) -> Result<Option<u64>, StoreError> {
+        let used = hash_of(name)
+            .and_then(|hash| self.shelf.state().open.get(hash).map(|(_, length)| *length));
+        used.map_or_else(|| self.inner.size(name), |length| Ok(Some(length)))
+    }
+
+    fn list(&self, prefix: &str, each: &mut dyn FnMut(ObjectMeta)) -> Result<(), StoreError> {
+        self.inner.list(prefix, each)
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
+        if let Some(hash) = hash_of(name) {
+            self.shelf.state().open.remove(hash);
+            let _gone = fs::remove_file(self.shelf.path(hash));
+        }
+        self.inner.delete(name)
+    }
+
+    fn will_read(&self, name: &ObjectName) {
+        let Some(hash) = hash_of(name) else { return };
+        let _alone = self.bringing.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.shelf.find(hash).is_some() {
+            return;
+        }
+        // Whoever reads will be told why it can't be had.
+        let Ok(bytes) = self.inner.get(name, PACK_BYTES_ACCEPTED_MAX) else { return };
+        // Bytes that are not what the name says are thrown away when they are looked for.
+        self.shelf.keep(hash, &[bytes]);
+        let _is_there = self.shelf.find(hash);
+    }
+
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::store::conformance;
+    use crate::store::error::Verb;
+    use crate::store::memory::MemoryStore;
+    use crate::store::testing::Recording;
+
+    type Store = Cached<Recording<MemoryStore>>;
+
+    fn cached(directory: &Path, bytes_max: u64) -> Store {
+        let shelf = Shelf::open(directory, bytes_max).unwrap();
+        Cached::new(Recording::new(MemoryStore::new()), shelf)
+    }
+
+    fn put(store: &Store, folder: &str, bytes: &[u8]) -> ObjectName {
+        let hash = blake3::hash(bytes).to_hex();
+        let name = ObjectName::new(&format!("{folder}{hash}")).unwrap();
+        crate::store::Store::put(store, &name, &[Bytes::copy_from_slice(bytes)]).unwrap();
+        name
+    }
+
+    fn range(store: &Store, name: &ObjectName, range: Range<u64>) -> Bytes {
+        crate::store::Store::get_range(store, name, range).unwrap()
+    }
+
+    #[test]
+    fn it_conforms() {
+        let store = Cached::new(MemoryStore::new(), Shelf::temporary(1 << 20).unwrap());
+        conformance::check_everything(&store);
+    }
+
+    #[test]
+    fn what_was_put_is_read_without_a_request_also_by_the_next_process() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = cached(directory.path(), 1 << 20);
+        let name = put(&store, "packs/ab/", b"a pack of maps");
+        let next = cached(directory.path(), 1 << 20);
+        for store in [&store, &next] {
+            assert_eq!(*range(store, &name, 2..6), *b"pack");
+            assert_eq!(store.inner().calls(Verb::GetRange), 0);
+        }
+    }
+
+    #[test]
+    fn what_is_not_what_it_says_is_thrown_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = cached(directory.path(), 1 << 20);
+        let name = put(&store, "packs/ab/", b"a pack of maps");
+        let file = directory.path().join(hash_of(&name).unwrap());
+        for forged in [&b"a pack of lies"[..], b"", b"a pack of"] {
+            fs::write(&file, forged).unwrap();
+            store.shelf.state().open.clear();
+            assert_eq!(*range(&store, &name, 2..6), *b"pack");
+            assert!(!file.exists());
+        }
+        assert_eq!(store.inner().calls(Verb::GetRange), 3);
+    }
+
+    #[test]
+    fn a_pack_that_will_be_read_costs_one_request() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = cached(directory.path(), 1 << 20);
+        let name = put(&store, "packs/ab/", b"a pack of maps");
+        fs::remove_dir_all(directory.path()).unwrap();
+        fs::create_dir(directory.path()).unwrap();
+        store.shelf.state().open.clear();
+        for _ in 0..3 {
+            crate::store::Store::will_read(&store, &name);
+            assert_eq!(*range(&store, &name, 0..1), *b"a");
+        }
+        let inner = store.inner();
+        assert_eq!((inner.calls(Verb::Get), inner.calls(Verb::GetRange)), (1, 0));
+    }
+
+    #[test]
+    fn a_shelf_holds_no_more_than_it_may_and_keeps_what_was_used_last() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = cached(directory.path(), 10_000);
+        let mut last = None;
+        for number in 0..100_u8 {
+            last = Some(put(&store, "packs/ab/", &[number; 1000]));
+            let entries = fs::read_dir(directory.path()).unwrap();
+            let bytes: u64 = entries.map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
+            assert!(bytes <= 10_000, "{bytes}");
+        }
+        range(&store, &last.unwrap(), 0..1000);
+        assert_eq!(store.inner().calls(Verb::GetRange), 0);
+    }
+
+    #[test]
+    fn a_whole_pack_is_always_asked_of_the_store() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = cached(directory.path(), 1 << 20);
+        let pack = put(&store, "packs/ab/", b"a pack");
+        let snapshot = put(&store, "snapshots/ab/0000000001-", b"a snapshot");
+        for name in [&pack, &snapshot] {
+            crate::store::Store::get(&store, name, 100).unwrap();
+        }
+        assert_eq!(store.inner().calls_under(Verb::Get, "packs/"), 1);
+        assert_eq!(store.inner().calls_under(Verb::Get, "snapshots/"), 0);
+    }
+
+    #[test]
+    fn only_names_that_end_in_a_hash_are_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = cached(directory.path(), 1 << 20);
+        let name = ObjectName::new("config").unwrap();
+        crate::store::Store::put(&store, &name, &[Bytes::from_static(b"config")]).unwrap();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,136 @@
+//! Where a repository is, as people write it: a path, or a URL.
+//!
+//! | written | means |
+//! |---|---|
+//! | `/backup/db`, `backup`, `file:///backup/db` | a directory |
+//! | `s3://bucket/prefix` | S3: AWS, Ceph, garage, MinIO, ... |
+//! | `gs://bucket/prefix` | Google Cloud Storage |
+//! | `az://container/prefix` | Azure Blob Storage |
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::store::error::Fault;
+use crate::store::error::StoreError;
+use crate::store::error::Verb;
+use crate::store::local::path_of;
+
+/// Where a repository is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A directory.
+    Directory(PathBuf),
+    /// A bucket of an object store, and what comes before every name in it.
+    Bucket {
+        /// Whose.
+        service: Service,
+        /// Its name.
+        bucket: String,
+        /// Without slashes at its ends; empty if the repository has the bucket to itself.
+        prefix: String,
+    },
+}
+
+/// A kind of object store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// Amazon's protocol, whoever speaks it.
+    S3,
+    /// Google Cloud Storage.
+    Google,
+    /// Azure Blob Storage.
+    Azure,
+}
+
+impl Service {
+    const ALL: [(&'static str, Service); 3] =
+        [("s3", Service::S3), ("gs", Service::Google), ("az", Service::Azure)];
+
+    /// What its URLs begin with.
+    pub fn scheme(self) -> &'static str {
+        match self {
+            Service::S3 => "s3",
+            Service::Google => "gs",
+            Service::Azure => "az",
+        }
+    }
+}
+
+impl Place {
+    /// Reads what somebody wrote.
+    pub fn parse(text: &str) -> Result<Place, StoreError> {
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return path_of(text).map(Place::Directory);
+        };
+        let known = Service::ALL.iter().find(|(known, _)| *known == scheme);
+        let Some((_, service)) = known else { return path_of(text).map(Place::Directory) };
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        let prefix = prefix.trim_end_matches('/');
+        let odd = |c: char| c.is_control() || c.is_whitespace() || "?#%\\".contains(c);
+        let is_odd_part = |part: &str| matches!(part, "" | "." | "..");
+        let odd_prefix = !prefix.is_empty() && prefix.split('/').any(is_odd_part);
+        if bucket.is_empty() || rest.contains(odd) || bucket.contains(['@', ':']) || odd_prefix {
+            return Err(Fault::BadBucketUrl.on(Verb::Open, text));
+        }
+        let (bucket, prefix) = (bucket.to_owned(), prefix.to_owned());
+        Ok(Place::Bucket { service: *service, bucket, prefix })
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Directory(path) => write!(out, "{}", path.display()),
+            Place::Bucket { service, bucket, prefix } if prefix.is_empty() => {
+                write!(out, "{}://{bucket}", service.scheme())
+            }
+            Place::Bucket { service, bucket, prefix } => {
+                write!(out, "{}://{bucket}/{prefix}", service.scheme())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_and_urls_are_told_apart() {
+        for (text, shown) in [
+            ("/backup/db", "/backup/db"),
+            ("backup", "backup"),
+            ("file:///a%20b", "/a b"),
+            ("s3://bucket", "s3://bucket"),
+            ("s3://bucket/", "s3://bucket"),
+            ("s3://bucket/a/b/", "s3://bucket/a/b"),
+            ("gs://bucket/db", "gs://bucket/db"),
+            ("az://container/db", "az://container/db"),
+        ] {
+            assert_eq!(Place::parse(text).unwrap().to_string(), shown, "{text}");
+        }
+        let Place::Bucket { service, bucket, prefix } = Place::parse("s3://b/c/d").unwrap() else {
+            panic!("a bucket");
+        };
+        assert_eq!((service, bucket.as_str(), prefix.as_str()), (Service::S3, "b", "c/d"));
+    }
+
+    #[test]
+    fn what_is_no_url_of_a_store_is_refused() {
+        for text in [
+            "s3://",
+            "s3:///x",
+            "s3://key:secret@bucket/x",
+            "s3://b/../x",
+            "s3://b//x",
+            "s3://b/a b",
+            "s3://b/x?y",
+            "s3://b/%41",
+            "http://host/x",
+            "ftp://host",
+            "S3://bucket",
+        ] {
+            assert!(Place::parse(text).is_err(), "{text}");
+        }
+    }
+}

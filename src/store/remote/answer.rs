@@ -1,0 +1,280 @@
+//! What a store answered when it did not do what it was asked, and what follows from that.
+//!
+//! `object_store` keeps the status of an answer but not always its words, and no cause at all of a
+//! failed connection. So the HTTP client notes every bad answer here ([`note`]), and the one who
+//! asked takes it ([`listening`]); a request is answered within the task that asked.
+
+use std::cell::RefCell;
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+
+use http::HeaderMap;
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use http::header::DATE;
+
+use crate::store::error::Category;
+use crate::store::error::Trouble;
+
+tokio::task_local! {
+    static NOTED: RefCell<Option<Refusal>>;
+}
+
+/// Notes what was answered, for whoever listens in this task.
+pub(super) fn note(refusal: Refusal) {
+    // Nobody listens while a client is being made; then there is nothing to be told either.
+    let _unheard = NOTED.try_with(|noted| noted.replace(Some(refusal)));
+}
+
+/// Asks, and gives the last bad answer besides the outcome.
+pub(super) async fn listening<T>(asking: impl Future<Output = T>) -> (T, Option<Refusal>) {
+    let asked = async {
+        let outcome = asking.await;
+        (outcome, NOTED.with(RefCell::take))
+    };
+    NOTED.scope(RefCell::new(None), asked).await
+}
+
+/// An answer that is none of the wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// No answer at all, in words.
+    Silence { why: String, untrusted: bool },
+    /// A page for people.
+    Page { status: StatusCode },
+    /// Not asked at all: the address has no TLS.
+    Plain,
+    /// An answer with its words.
+    Status { status: StatusCode, code: String, message: String, date: String },
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Silence { why, .. } => out.write_str(why),
+            Refusal::Page { status } => {
+                write!(out, "the answer ({status}) is an HTML page, and no object store's")
+            }
+            Refusal::Plain => out.write_str("the address is http://, without TLS"),
+            Refusal::Status { status, code, message, date } => {
+                write!(out, "the store answered {status}")?;
+                if !code.is_empty() {
+                    write!(out, ", {code}")?;
+                }
+                if !message.is_empty() {
+                    write!(out, ": {message}")?;
+                }
+                if code == "RequestTimeTooSkewed" && !date.is_empty() {
+                    write!(out, "; its clock says {date}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Error for Refusal {}
+
+/// What follows from a bad answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Consequence {
+    /// Asking again is no use.
+    Final(Category, Option<Trouble>),
+    /// The store can't just now: ask again, and less.
+    Busy,
+    /// The way there is broken: ask again.
+    Broken,
+    /// Something is odd; ask a few times.
+    Odd,
+}
+
+/// What a piece of text of an answer may have: nothing that could play with a terminal.
+fn words(text: &str) -> String {
+    const CHARACTERS_MAX: usize = 300;
+    let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    plain.take(CHARACTERS_MAX).collect::<String>().trim().to_owned()
+}
+
+/// The text of the first XML element of this name.
+fn element<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+    let (_, rest) = text.split_once(&format!("<{name}>"))?;
+    rest.split_once(&format!("</{name}>")).map(|(value, _)| value)
+}
+
+/// Whether an answer is a page for people.
+pub(super) fn is_page(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/html"))
+}
+
+impl Refusal {
+    /// What an answer says.
+    pub(super) fn of(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Refusal {
+        let told_off = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+        if is_page(headers) && !told_off {
+            return Refusal::Page { status };
+        }
+        let text = String::from_utf8_lossy(body);
+        let header = |name: &str| {
+            let value = headers.get(name).and_then(|value| value.to_str().ok());
+            words(value.unwrap_or_default())
+        };
+        let code = element(&text, "Code").map(words);
+        let code = code.unwrap_or_else(|| header("x-ms-error-code"));
+        let mut message = words(element(&text, "Message").unwrap_or_default());
+        for region in [element(&text, "Region").map(words), Some(header("x-amz-bucket-region"))] {
+            if let Some(region) = region.filter(|region| !region.is_empty()) {
+                let told = format!("{message} (its region is {region})");
+                told.trim_start().clone_into(&mut message);
+                break;
+            }
+        }
+        Refusal::Status { status, code, message, date: header(DATE.as_str()) }
+    }
+
+    /// What follows from it.
+    pub(super) fn consequence(&self) -> Consequence {
+        use Consequence::Final;
+        match self {
+            Refusal::Silence { untrusted: true, .. } => {
+                Final(Category::Denied, Some(Trouble::Certificate))
+            }
+            Refusal::Silence { .. } => Consequence::Broken,
+            Refusal::Page { .. } => Final(Category::Other, Some(Trouble::NotAStore)),
+            Refusal::Plain => Final(Category::Denied, Some(Trouble::PlainHttp)),
+            Refusal::Status { status, code, .. } => of_status(*status, code),
+        }
+    }
+}
+
+fn of_status(status: StatusCode, code: &str) -> Consequence {
+    const CREDENTIALS: [&str; 8] = [
+        "InvalidAccessKeyId",
+        "SignatureDoesNotMatch",
+        "AuthenticationFailed",
+        "InvalidAuthenticationInfo",
+        "InvalidToken",
+        "ExpiredToken",
+        "NoSuchKeyId",
+        "InvalidSecurity",
+    ];
+    const BUCKET: [&str; 3] = ["NoSuchBucket", "ContainerNotFound", "InvalidBucketName"];
+    const FULL: [&str; 3] = ["QuotaExceeded", "EntityTooLarge", "InsufficientStorage"];
+    // What arrived is not what was sent: somebody on the way, or a connection that broke.
+    const DAMAGED_ON_THE_WAY: [&str; 5] = [
+        "BadDigest",
+        "InvalidDigest",
+        "XAmzContentChecksumMismatch",
+        "RequestTimeout",
+        "IncompleteBody",
+    ];
+    use Consequence::Busy;
+    use Consequence::Final;
+    use Consequence::Odd;
+    let denied = |trouble| Final(Category::Denied, Some(trouble));
+    if CREDENTIALS.contains(&code) {
+        return denied(Trouble::Credentials);
+    }
+    if code == "RequestTimeTooSkewed" {
+        return denied(Trouble::ClockSkew);
+    }
+    if BUCKET.contains(&code) {
+        return Final(Category::Other, Some(Trouble::NoBucket));
+    }
+    if FULL.contains(&code) {
+        return Final(Category::Full, None);
+    }
+    if DAMAGED_ON_THE_WAY.contains(&code) {
+        return Odd;
+    }
+    if ["AuthorizationHeaderMalformed", "PermanentRedirect", "TemporaryRedirect"].contains(&code)
+        || status.is_redirection() && status != StatusCode::NOT_MODIFIED
+    {
+        return denied(Trouble::Region);
+    }
+    match status.as_u16() {
+        401 => denied(Trouble::Credentials),
+        403 => denied(Trouble::Forbidden),
+        404 => Final(Category::NotFound, None),
+        408 | 429 | 500 | 502..=504 => Busy,
+        // Two writers of one object at once, or a store that is not consistent with itself.
+        409 | 412 => Odd,
+        // A range behind the object's end.
+        416 => Final(Category::Damaged, None),
+        507 => Final(Category::Full, None),
+        _ => Final(Category::Other, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, kind: &str, body: &str) -> Refusal {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, kind.parse().unwrap());
+        headers.insert(DATE, "Sat, 21 Nov 2026 12:00:00 GMT".parse().unwrap());
+        Refusal::of(StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes())
+    }
+
+    fn error(status: u16, code: &str) -> Consequence {
+        let body = format!("<Error><Code>{code}</Code><Message>no</Message></Error>");
+        answer(status, "application/xml", &body).consequence()
+    }
+
+    #[test]
+    fn every_trouble_is_told_from_the_others() {
+        let denied = |trouble| Consequence::Final(Category::Denied, Some(trouble));
+        let other = |trouble| Consequence::Final(Category::Other, Some(trouble));
+        for (status, code, consequence) in [
+            (403, "InvalidAccessKeyId", denied(Trouble::Credentials)),
+            (403, "SignatureDoesNotMatch", denied(Trouble::Credentials)),
+            (400, "ExpiredToken", denied(Trouble::Credentials)),
+            (401, "", denied(Trouble::Credentials)),
+            (403, "AccessDenied", denied(Trouble::Forbidden)),
+            (403, "", denied(Trouble::Forbidden)),
+            (403, "RequestTimeTooSkewed", denied(Trouble::ClockSkew)),
+            (404, "NoSuchBucket", other(Trouble::NoBucket)),
+            (404, "NoSuchKey", Consequence::Final(Category::NotFound, None)),
+            (301, "PermanentRedirect", denied(Trouble::Region)),
+            (400, "AuthorizationHeaderMalformed", denied(Trouble::Region)),
+            (403, "QuotaExceeded", Consequence::Final(Category::Full, None)),
+            (416, "InvalidRange", Consequence::Final(Category::Damaged, None)),
+            (503, "SlowDown", Consequence::Busy),
+            (429, "", Consequence::Busy),
+            (500, "InternalError", Consequence::Busy),
+            (400, "BadDigest", Consequence::Odd),
+            (400, "RequestTimeout", Consequence::Odd),
+            (501, "NotImplemented", Consequence::Final(Category::Other, None)),
+        ] {
+            assert_eq!(error(status, code), consequence, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn a_page_for_people_is_no_answer_but_a_balancer_may_be_busy() {
+        let page = "<html><body>Please log in</body></html>";
+        for status in [200, 302, 403, 407, 404] {
+            let refusal = answer(status, "text/html; charset=utf-8", page);
+            let trouble = Consequence::Final(Category::Other, Some(Trouble::NotAStore));
+            assert_eq!(refusal.consequence(), trouble, "{status}");
+        }
+        assert_eq!(answer(503, "text/html", page).consequence(), Consequence::Busy);
+    }
+
+    #[test]
+    fn the_words_of_a_store_are_kept_and_made_harmless() {
+        let body = "<Error><Code>PermanentRedirect</Code><Message>wrong\u{1b}[2J place</Message>\
+                    <Region>eu-west-1</Region></Error>";
+        assert_eq!(
+            answer(301, "application/xml", body).to_string(),
+            "the store answered 301 Moved Permanently, PermanentRedirect: wrong [2J place (its \
+             region is eu-west-1)"
+        );
+        let skewed = answer(403, "", "<Code>RequestTimeTooSkewed</Code>").to_string();
+        assert!(skewed.ends_with("its clock says Sat, 21 Nov 2026 12:00:00 GMT"), "{skewed}");
+        let long = format!("<Message>{}</Message>", "a".repeat(100_000));
+        assert!(answer(400, "", &long).to_string().len() < 400);
+    }
+}

@@ -1,0 +1,158 @@
+//! Bodies of requests and answers that go through a [`Limiter`] piece by piece.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
+use std::task::ready;
+
+use bytes::Buf;
+use bytes::Bytes;
+use http_body::Body;
+use http_body::Frame;
+use http_body::SizeHint;
+use hyper::body::Incoming;
+use object_store::client::HttpError;
+use object_store::client::HttpErrorKind;
+use object_store::client::HttpRequestBody;
+use tokio::time::Sleep;
+
+use crate::base::limiter::Limiter;
+use crate::base::num::narrow;
+use crate::base::num::wide;
+
+/// A wait for one's turn.
+type Wait = Option<Pin<Box<Sleep>>>;
+
+fn poll_wait(wait: &mut Wait, context: &mut Context<'_>) -> Poll<()> {
+    if let Some(sleep) = wait {
+        ready!(sleep.as_mut().poll(context));
+        *wait = None;
+    }
+    Poll::Ready(())
+}
+
+fn turn(limiter: &Limiter, bytes: usize) -> Wait {
+    let time = limiter.reserve(wide(bytes));
+    (!time.is_zero()).then(|| Box::pin(tokio::time::sleep(time)))
+}
+
+/// What is sent: small pieces, each at its turn.
+#[derive(Debug)]
+pub(super) struct Sent {
+    parts: VecDeque<Bytes>,
+    left: u64,
+    limiter: Option<Arc<Limiter>>,
+    piece: Option<Bytes>,
+    wait: Wait,
+}
+
+impl Sent {
+    /// The body of a request, through `limiter` if there is one.
+    pub(super) fn new(body: HttpRequestBody, limiter: Option<&Arc<Limiter>>) -> Sent {
+        let mut parts = VecDeque::new();
+        let mut body = Box::pin(body);
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        // Bodies of object_store lie in memory: they are never pending.
+        while let Poll::Ready(Some(Ok(frame))) = body.as_mut().poll_frame(&mut context) {
+            if let Ok(part) = frame.into_data()
+                && !part.is_empty()
+            {
+                parts.push_back(part);
+            }
+        }
+        let left = parts.iter().map(|part| wide(part.len())).sum();
+        Sent { parts, left, limiter: limiter.map(Arc::clone), piece: None, wait: None }
+    }
+
+    fn next(&mut self) -> Option<Bytes> {
+        let first = self.parts.front_mut()?;
+        let most = match &self.limiter {
+            Some(limiter) => narrow(limiter.piece()),
+            None => first.len(),
+        };
+        let piece = first.split_to(most.min(first.len()));
+        if !first.has_remaining() {
+            self.parts.pop_front();
+        }
+        Some(piece)
+    }
+}
+
+impl Body for Sent {
+    type Data = Bytes;
+    type Error = HttpError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        let this = &mut *self;
+        if this.piece.is_none() {
+            this.piece = this.next();
+            if let (Some(limiter), Some(piece)) = (&this.limiter, &this.piece) {
+                this.wait = turn(limiter, piece.len());
+            }
+        }
+        ready!(poll_wait(&mut this.wait, context));
+        let piece = this.piece.take();
+        this.left -= piece.as_ref().map_or(0, |piece| wide(piece.len()));
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+/// What is received: after each piece its time passes before the next is taken from the socket,
+/// whose small buffer makes the sender wait.
+#[derive(Debug)]
+pub(super) struct Received {
+    body: Incoming,
+    limiter: Option<Arc<Limiter>>,
+    wait: Wait,
+}
+
+impl Received {
+    /// The body of an answer, through `limiter` if there is one.
+    pub(super) fn new(body: Incoming, limiter: Option<&Arc<Limiter>>) -> Received {
+        Received { body, limiter: limiter.map(Arc::clone), wait: None }
+    }
+}
+
+impl Body for Received {
+    type Data = Bytes;
+    type Error = HttpError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        let this = &mut *self;
+        ready!(poll_wait(&mut this.wait, context));
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(context));
+        if let (Some(limiter), Some(Ok(frame))) = (&this.limiter, &frame)
+            && let Some(data) = frame.data_ref()
+        {
+            this.wait = turn(limiter, data.len());
+        }
+        let frame = frame
+            .map(|frame| frame.map_err(|error| HttpError::new(HttpErrorKind::Interrupted, error)));
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,230 @@
+//! The HTTP client beneath `object_store`: hyper and rustls, with what a backup needs of them.
+//!
+//! - TLS unless plain HTTP was allowed by name; the system's certificates and those of a file.
+//! - Bodies go through a rate limiter in small pieces, over sockets with small buffers while there
+//!   is one ([`body`](super::body)).
+//! - Bad answers and failed connections are noted with their words ([`answer`](super::answer)), and
+//!   a page for people is never taken for an object.
+//! - Proxies as the usual variables name them, always by CONNECT.
+//!
+//! It does not retry, redirect or decompress.
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::task::Context;
+use std::task::Poll;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::Request;
+use http::Response;
+use http::StatusCode;
+use http::Uri;
+use http::header::IF_NONE_MATCH;
+use http_body_util::BodyExt;
+use http_body_util::Collected;
+use http_body_util::Limited;
+use hyper_rustls::HttpsConnector;
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::TokioIo;
+use hyper_util::rt::TokioTimer;
+use object_store::ClientConfigKey;
+use object_store::ClientOptions;
+use object_store::client::HttpClient;
+use object_store::client::HttpError;
+use object_store::client::HttpErrorKind;
+use object_store::client::HttpRequest;
+use object_store::client::HttpResponse;
+use object_store::client::HttpResponseBody;
+use object_store::client::HttpService;
+use rustls::ClientConfig;
+use tokio::net::TcpStream;
+use tower_service::Service;
+
+use crate::base::limiter::Limiter;
+use crate::store::remote::answer::Refusal;
+use crate::store::remote::answer::is_page;
+use crate::store::remote::answer::note;
+use crate::store::remote::body::Received;
+use crate::store::remote::body::Sent;
+
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+const IDLE_TIME_MAX: Duration = Duration::from_mins(1);
+const KEEPALIVE: Duration = Duration::from_secs(30);
+/// Bytes of a bad answer that are read for their words.
+const WORDS_BYTES_MAX: usize = 64 << 10;
+/// Socket buffers under a limit: what they hold would leave at once after a stall.
+const SMALL_BUFFER_BYTES: usize = 64 << 10;
+
+/// What all connections have in common.
+#[derive(Clone)]
+pub(super) struct Wire {
+    /// Whom to trust.
+    pub(super) tls: Arc<ClientConfig>,
+    /// Who stands between.
+    pub(super) proxies: Arc<Matcher>,
+    /// How fast bytes may leave.
+    pub(super) up: Option<Arc<Limiter>>,
+    /// How fast bytes may come.
+    pub(super) down: Option<Arc<Limiter>>,
+    /// Set when the store says that it knows no conditional put.
+    pub(super) no_conditions: Arc<AtomicBool>,
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Wire")
+            .field("up", &self.up)
+            .field("down", &self.down)
+            .finish_non_exhaustive()
+    }
+}
+
+impl object_store::client::HttpConnector for Wire {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        let plain = options.get_config_value(&ClientConfigKey::AllowHttp);
+        let schemes = match plain.as_deref() {
+            Some("true") => Schemes::Both,
+            _ => Schemes::Tls,
+        };
+        let https = HttpsConnectorBuilder::new()
+            .with_tls_config((*self.tls).clone())
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(self.dialer());
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIME_MAX)
+            .build(https);
+        Ok(HttpClient::new(Asking { client, schemes, wire: self.clone() }))
+    }
+}
+
+impl Wire {
+    fn dialer(&self) -> Dialer {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(KEEPALIVE));
+        tcp.set_connect_timeout(Some(CONNECT_TIME_MAX));
+        if self.up.is_some() {
+            tcp.set_send_buffer_size(Some(SMALL_BUFFER_BYTES));
+        }
+        if self.down.is_some() {
+            tcp.set_recv_buffer_size(Some(SMALL_BUFFER_BYTES));
+        }
+        Dialer { tcp, proxies: Arc::clone(&self.proxies) }
+    }
+}
+
+/// Connects, through a proxy where one is named.
+#[derive(Clone)]
+struct Dialer {
+    tcp: HttpConnector,
+    proxies: Arc<Matcher>,
+}
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+impl Service<Uri> for Dialer {
+    type Response = TokioIo<TcpStream>;
+    type Error = Failure;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Failure>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        self.tcp.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, target: Uri) -> Self::Future {
+        let mut tcp = self.tcp.clone();
+        let Some(via) = self.proxies.intercept(&target) else {
+            return Box::pin(async move { tcp.call(target).await.map_err(Into::into) });
+        };
+        let mut tunnel = Tunnel::new(via.uri().clone(), tcp);
+        if let Some(login) = via.basic_auth() {
+            tunnel = tunnel.with_auth(login.clone());
+        }
+        Box::pin(async move { tunnel.call(target).await.map_err(Into::into) })
+    }
+}
+
+/// What addresses may begin with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Schemes {
+    /// `https` only.
+    Tls,
+    /// `http` as well.
+    Both,
+}
+
+/// Asks, and notes bad answers.
+#[derive(Debug)]
+struct Asking {
+    client: Client<HttpsConnector<Dialer>, Sent>,
+    schemes: Schemes,
+    wire: Wire,
+}
+
+#[async_trait]
+impl HttpService for Asking {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        if self.schemes == Schemes::Tls && request.uri().scheme_str() != Some("https") {
+            return Err(refused(Refusal::Plain));
+        }
+        let conditional = request.headers().contains_key(IF_NONE_MATCH);
+        let (parts, body) = request.into_parts();
+        let sent = Sent::new(body, self.wire.up.as_ref());
+        let answer = self.client.request(Request::from_parts(parts, sent)).await;
+        let answer = answer.map_err(|error| refused(silence(&error)))?;
+        let (parts, body) = answer.into_parts();
+        if parts.status.is_success() {
+            if is_page(&parts.headers) {
+                return Err(refused(Refusal::Page { status: parts.status }));
+            }
+            let body = Received::new(body, self.wire.down.as_ref());
+            return Ok(Response::from_parts(parts, HttpResponseBody::new(body)));
+        }
+        if conditional && parts.status == StatusCode::NOT_IMPLEMENTED {
+            self.wire.no_conditions.store(true, Ordering::Release);
+        }
+        // Words that are too long or cut off are as good as none.
+        let words = Limited::new(body, WORDS_BYTES_MAX).collect().await;
+        let words = words.map(Collected::to_bytes).unwrap_or_default();
+        note(Refusal::of(parts.status, &parts.headers, &words));
+        Ok(Response::from_parts(parts, HttpResponseBody::from(words)))
+    }
+}
+
+fn refused(refusal: Refusal) -> HttpError {
+    note(refusal.clone());
+    HttpError::new(HttpErrorKind::Unknown, refusal)
+}
+
+/// The words of a connection's failure, the deepest cause last.
+fn silence(error: &(dyn Error + 'static)) -> Refusal {
+    let mut words = error.to_string();
+    let mut untrusted = false;
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let told = cause.to_string();
+        if !words.contains(&told) {
+            words = format!("{words}: {told}");
+        }
+        let alert = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let tls = alert.and_then(|alert| alert.downcast_ref::<rustls::Error>());
+        let tls = tls.or_else(|| cause.downcast_ref::<rustls::Error>());
+        untrusted |= matches!(tls, Some(rustls::Error::InvalidCertificate(_)));
+        next = cause.source();
+    }
+    Refusal::Silence { why: words, untrusted }
+}

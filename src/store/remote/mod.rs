@@ -1,0 +1,436 @@
+//! A store over the network: S3 and what speaks its protocol, Google Cloud, Azure.
+//!
+//! [`RemoteStore`] is the bridge between the threads of the program and `object_store`: a call
+//! blocks its thread, the connections live on a small runtime of their own, and nothing that costs
+//! processor time runs on the runtime's threads.
+//!
+//! | file | knows |
+//! |---|---|
+//! | `open` | URL, options and variables -> a client of the service |
+//! | `client`, `body` | HTTP, TLS, proxies, the rate limit |
+//! | `answer` | what a bad answer means |
+//! | `gate` | how many requests at once |
+//! | `patience` | how long to wait, and for how long to ask again |
+//!
+//! Invariants:
+//! - A request is repeated as a whole, signed anew with fresh credentials, which is always right:
+//!   names carry hashes.
+//! - Nothing depends on conditional writes. A put asks the store to refuse if the name is taken; a
+//!   store that does not know this (501) is not asked again, one that ignores it replaces an object
+//!   by the same bytes.
+//! - An object is put in one request: there is never a part of one to be seen, or to be tidied up.
+//! - What is received has the length that was asked for, else the call fails.
+
+mod answer;
+mod body;
+mod client;
+mod gate;
+mod open;
+mod patience;
+
+pub use open::PlainHttp;
+pub use open::RemoteOptions;
+pub use open::RemoteWorld;
+pub use open::Teller;
+pub use patience::Patience;
+
+use std::fmt;
+use std::future::Future;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use bytes::BytesMut;
+use futures_util::StreamExt;
+use object_store::GetOptions;
+use object_store::GetRange;
+use object_store::GetResult;
+use object_store::ObjectStore;
+use object_store::ObjectStoreExt;
+use object_store::PutMode;
+use object_store::PutOptions;
+use object_store::PutPayload;
+use object_store::list::PaginatedListOptions;
+use object_store::list::PaginatedListStore;
+use object_store::path::Path;
+use tokio::runtime::Runtime;
+
+use crate::base::num::narrow;
+use crate::base::num::wide;
+use crate::store::Store;
+use crate::store::error::Category;
+use crate::store::error::Fault;
+use crate::store::error::StoreError;
+use crate::store::error::Trouble;
+use crate::store::error::Verb;
+use crate::store::name::ObjectMeta;
+use crate::store::name::ObjectName;
+use crate::store::name::is_prefix;
+use crate::store::remote::answer::Consequence;
+use crate::store::remote::answer::Refusal;
+use crate::store::remote::answer::listening;
+use crate::store::remote::gate::Found;
+use crate::store::remote::gate::Gate;
+use crate::store::remote::patience::Again;
+use crate::store::remote::patience::Pace;
+use crate::store::remote::patience::Past;
+
+/// How often a pause looks whether the user wants to stop.
+const STOP_LOOK: Duration = Duration::from_millis(100);
+/// A request that is repeated is told to people after so long, and then each time it doubled.
+const TELL_AFTER: Duration = Duration::from_secs(10);
+/// Beyond this no service counts bytes.
+const POSITION_MAX: u64 = 1 << 62;
+
+/// What a service's client can do.
+trait Client: ObjectStore + PaginatedListStore {}
+
+impl<T: ObjectStore + PaginatedListStore> Client for T {}
+
+/// Objects in a bucket.
+pub struct RemoteStore {
+    client: Arc<dyn Client>,
+    location: String,
+    /// Before every name; empty, or with a slash at its end.
+    prefix: String,
+    runtime: Option<Runtime>,
+    world: RemoteWorld,
+    patience: Patience,
+    gate: Gate,
+    pace: Pace,
+    no_conditions: Arc<AtomicBool>,
+    ever_answered: AtomicBool,
+}
+
+impl fmt::Debug for RemoteStore {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("RemoteStore").field("location", &self.location).finish_non_exhaustive()
+    }
+}
+
+impl Drop for RemoteStore {
+    fn drop(&mut self) {
+        // What is still under way (a connection that hangs) is nobody's business any more.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// What is asked for, in errors.
+#[derive(Debug, Clone, Copy)]
+struct Request<'r> {
+    verb: Verb,
+    object: &'r str,
+    /// Bytes that go or come with it, for its time.
+    bytes: u64,
+}
+
+/// What came of one try.
+enum Tried<T> {
+    Done(T),
+    Failed(StoreError),
+    Again(Again, StoreError),
+}
+
+impl RemoteStore {
+    fn path(&self, verb: Verb, name: &ObjectName) -> Result<Path, StoreError> {
+        let path = Path::parse(format!("{}{name}", self.prefix));
+        path.map_err(|e| StoreError::new(verb, name, Category::Other).because(e))
+    }
+
+    /// Asks until there is an answer, or no patience left.
+    fn ask<T, F>(&self, request: Request<'_>, mut ask: impl FnMut() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = object_store::Result<T>>,
+    {
+        let Request { verb, object, .. } = request;
+        let began = self.world.clock.elapsed();
+        let mut tell_after = TELL_AFTER;
+        let mut tries = 0;
+        loop {
+            self.check_stop(verb, object)?;
+            let (why, error) = match self.ask_once(request, ask()) {
+                Tried::Done(answer) => return Ok(answer),
+                Tried::Failed(error) => return Err(error),
+                Tried::Again(why, error) => (why, error),
+            };
+            let since = self.world.clock.elapsed().saturating_sub(began);
+            let answered = self.ever_answered.load(Ordering::Acquire);
+            let past = if answered { Past::Answered } else { Past::Silent };
+            let entropy = &*self.world.entropy;
+            let Some(pause) = self.patience.pause(why, (tries, since), past, entropy) else {
+                return Err(error);
+            };
+            if since >= tell_after {
+                tell_after = since * 2;
+                self.world.tell(&error, self.patience.retry_for.saturating_sub(since));
+            }
+            tries += 1;
+            self.pause(pause, verb, object)?;
+        }
+    }
+
+    fn ask_once<T>(
+        &self,
+        request: Request<'_>,
+        asking: impl Future<Output = object_store::Result<T>>,
+    ) -> Tried<T> {
+        let pass = self.gate.enter();
+        let time = self.pace.time_for(request.bytes, &self.patience);
+        let began = self.world.clock.elapsed();
+        let runtime = self.runtime.as_ref().expect("it is there until the store is dropped");
+        let timed = async { tokio::time::timeout(time, asking).await };
+        let (outcome, refusal) = runtime.block_on(listening(timed));
+        let Ok(outcome) = outcome else {
+            self.pace.was_late();
+            pass.leave(Found::Strain);
+            let late = Fault::Late(time.as_secs().max(1));
+            return Tried::Again(Again::Broken, request.failed_for_now().because(late));
+        };
+        let tried = match outcome {
+            Ok(answer) => {
+                self.ever_answered.store(true, Ordering::Release);
+                let took = self.world.clock.elapsed().saturating_sub(began);
+                self.pace.took(request.bytes, took);
+                Tried::Done(answer)
+            }
+            Err(error) => self.judge(request, error, refusal),
+        };
+        let strained = matches!(tried, Tried::Again(Again::Busy | Again::Broken, _));
+        pass.leave(if strained { Found::Strain } else { Found::Answer });
+        tried
+    }
+
+    /// What follows from a failure.
+    fn judge<T>(
+        &self,
+        request: Request<'_>,
+        error: object_store::Error,
+        refusal: Option<Refusal>,
+    ) -> Tried<T> {
+        let Request { verb, object, .. } = request;
+        let Some(refusal) = refusal else {
+            let ranges = error.to_string().contains("non-partial response");
+            if ranges {
+                let error = StoreError::new(verb, object, Category::Other).because(error);
+                return Tried::Failed(error.with_trouble(Trouble::NoRanges));
+            }
+            return Tried::Again(Again::Odd, request.failed_for_now().because(error));
+        };
+        if matches!(refusal, Refusal::Status { .. }) {
+            self.ever_answered.store(true, Ordering::Release);
+        }
+        let conditional = verb == Verb::Put && self.no_conditions.load(Ordering::Acquire);
+        let again = match refusal.consequence() {
+            // The store has just said that it knows no conditional put.
+            Consequence::Final(Category::Other, None) if conditional => Again::Odd,
+            Consequence::Final(category, trouble) => {
+                let error = StoreError::new(verb, object, category).because(refusal);
+                let error = trouble.into_iter().fold(error, StoreError::with_trouble);
+                return Tried::Failed(error);
+            }
+            Consequence::Busy => Again::Busy,
+            Consequence::Broken => Again::Broken,
+            Consequence::Odd => Again::Odd,
+        };
+        let trouble = match again {
+            Again::Busy => Trouble::OutOfPatience,
+            Again::Broken | Again::Odd => Trouble::Unreachable,
+        };
+        Tried::Again(again, request.failed_for_now().because(refusal).with_trouble(trouble))
+    }
+
+    fn check_stop(&self, verb: Verb, object: &str) -> Result<(), StoreError> {
+        let go_on = self.world.monitor.check();
+        go_on.map_err(|_| StoreError::new(verb, object, Category::Stopped))
+    }
+
+    fn pause(&self, time: Duration, verb: Verb, object: &str) -> Result<(), StoreError> {
+        let until = self.world.clock.elapsed() + time;
+        loop {
+            self.check_stop(verb, object)?;
+            let left = until.saturating_sub(self.world.clock.elapsed());
+            if left.is_zero() {
+                return Ok(());
+            }
+            thread::sleep(left.min(STOP_LOOK));
+        }
+    }
+
+    /// Makes sure that a name that is taken is taken by the same object.
+    fn compare_size(&self, name: &ObjectName, own: u64) -> Result<(), StoreError> {
+        match self.size(name)? {
+            Some(found) if found == own => Ok(()),
+            Some(found) => Err(Fault::OtherSize { found, own }.on(Verb::Put, name)),
+            None => Err(StoreError::new(Verb::Put, name, Category::Transient)),
+        }
+    }
+
+    /// Whether asking for a range behind the object's end was what went wrong.
+    fn too_short(&self, name: &ObjectName, end: u64) -> Result<StoreError, StoreError> {
+        let not_found = || StoreError::new(Verb::GetRange, name, Category::NotFound);
+        let size = self.size(name)?.ok_or_else(not_found)?;
+        Ok(Fault::TooShort { bytes: size, end }.on(Verb::GetRange, name))
+    }
+}
+
+impl<'r> Request<'r> {
+    fn new(verb: Verb, name: &'r ObjectName, bytes: u64) -> Request<'r> {
+        Request { verb, object: name.as_str(), bytes }
+    }
+
+    fn failed_for_now(&self) -> StoreError {
+        StoreError::new(self.verb, self.object, Category::Transient)
+    }
+}
+
+/// What a put found under its name.
+enum Stored {
+    /// Nothing.
+    Now,
+    /// An object.
+    Before,
+}
+
+/// All bytes of an answer; how many there would be if that is more than `bytes_max`.
+async fn collect(answer: GetResult, bytes_max: u64) -> object_store::Result<Result<Bytes, u64>> {
+    let expected = answer.range.end - answer.range.start;
+    if expected > bytes_max {
+        return Ok(Err(expected));
+    }
+    let mut bytes = BytesMut::with_capacity(narrow(expected));
+    let mut pieces = answer.into_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece?;
+        if wide(bytes.len() + piece.len()) > expected {
+            return Err(odd("more bytes came than were announced"));
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    if wide(bytes.len()) < expected {
+        return Err(odd("fewer bytes came than were announced"));
+    }
+    Ok(Ok(bytes.freeze()))
+}
+
+fn odd(what: &'static str) -> object_store::Error {
+    object_store::Error::Generic { store: "store", source: what.into() }
+}
+
+impl Store for RemoteStore {
+    fn put(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
+        let path = self.path(Verb::Put, name)?;
+        let payload: PutPayload = payload.iter().cloned().collect();
+        let own = wide(payload.content_length());
+        let outcome = self.ask(Request::new(Verb::Put, name, own), || {
+            let unknown = self.no_conditions.load(Ordering::Acquire);
+            let mode = if unknown { PutMode::Overwrite } else { PutMode::Create };
+            let options = PutOptions::from(mode);
+            let put = self.client.put_opts(&path, payload.clone(), options);
+            async move {
+                match put.await {
+                    Ok(_) => Ok(Stored::Now),
+                    Err(object_store::Error::AlreadyExists { .. }) => Ok(Stored::Before),
+                    Err(error) => Err(error),
+                }
+            }
+        })?;
+        match outcome {
+            Stored::Now => Ok(()),
+            Stored::Before => self.compare_size(name, own),
+        }
+    }
+
+    fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError> {
+        let path = self.path(Verb::Get, name)?;
+        // How much will come is not known; a pack at most is what callers mostly ask for.
+        let bytes = bytes_max.min(wide(crate::base::limits::PACK_BYTES_MAX));
+        let got = self.ask(Request::new(Verb::Get, name, bytes), || {
+            let get = self.client.get_opts(&path, GetOptions::default());
+            async move { collect(get.await?, bytes_max).await }
+        })?;
+        got.map_err(|bytes| Fault::TooLong { bytes, bytes_max }.on(Verb::Get, name))
+    }
+
+    fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, StoreError> {
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let path = self.path(Verb::GetRange, name)?;
+        let length = range.end - range.start;
+        if range.end > POSITION_MAX {
+            return Err(self.too_short(name, range.end).unwrap_or_else(|error| error));
+        }
+        let got = self.ask(Request::new(Verb::GetRange, name, length), || {
+            let part = GetRange::Bounded(range.clone());
+            let get = self.client.get_opts(&path, GetOptions::new().with_range(Some(part)));
+            async move { collect(get.await?, length).await }
+        });
+        match got {
+            Ok(Ok(bytes)) if wide(bytes.len()) == length => Ok(bytes),
+            Ok(_) => Err(self.too_short(name, range.end).unwrap_or_else(|error| error)),
+            Err(error) if error.category() == Category::Damaged => {
+                Err(self.too_short(name, range.end).unwrap_or_else(|error| error))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn size(&self, name: &ObjectName) -> Result<Option<u64>, StoreError> {
+        let path = self.path(Verb::Size, name)?;
+        let head = || self.client.head(&path);
+        match self.ask(Request::new(Verb::Size, name, 0), head) {
+            Ok(meta) => Ok(Some(meta.size)),
+            Err(error) if error.category() == Category::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn list(&self, prefix: &str, each: &mut dyn FnMut(ObjectMeta)) -> Result<(), StoreError> {
+        if !is_prefix(prefix) {
+            return Err(Fault::NotAPrefix.on(Verb::List, prefix));
+        }
+        let below = format!("{}{prefix}", self.prefix);
+        let below = (!below.is_empty()).then_some(below.as_str());
+        let object = if prefix.is_empty() { self.location.as_str() } else { prefix };
+        let mut token: Option<String> = None;
+        loop {
+            let page = self.ask(Request { verb: Verb::List, object, bytes: 0 }, || {
+                let page_token = token.clone();
+                let options =
+                    PaginatedListOptions { page_token, ..PaginatedListOptions::default() };
+                self.client.list_paginated(below, options)
+            })?;
+            for meta in page.result.objects {
+                let Some(name) = meta.location.as_ref().strip_prefix(&self.prefix) else {
+                    continue;
+                };
+                // What is named like no object is none of ours.
+                if let Ok(name) = ObjectName::new(name) {
+                    each(ObjectMeta { name, size: meta.size });
+                }
+            }
+            token = page.page_token;
+            if token.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
+        let path = self.path(Verb::Delete, name)?;
+        match self.ask(Request::new(Verb::Delete, name, 0), || self.client.delete(&path)) {
+            Err(error) if error.category() != Category::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn location(&self) -> String {
+        self.location.clone()
+    }
+}

@@ -1,0 +1,310 @@
+//! From a URL, options and variables to a client of the service.
+//!
+//! The variables are those that every tool for these services knows (`AWS_*`, `GOOGLE_*`,
+//! `AZURE_*`); they are handed in, the library reads no environment. Options that were typed win.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use hyper_util::client::proxy::matcher::Matcher;
+use object_store::ClientConfigKey;
+use object_store::ClientOptions;
+use object_store::RetryConfig;
+use object_store::aws::AmazonS3Builder;
+use object_store::aws::AmazonS3ConfigKey;
+use object_store::aws::Checksum;
+use object_store::azure::AzureConfigKey;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::gcp::GoogleConfigKey;
+use rustls::ClientConfig;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use crate::base::clock::Clock;
+use crate::base::entropy::Entropy;
+use crate::base::limiter::Limiter;
+use crate::base::monitor::Monitor;
+use crate::store::error::Category;
+use crate::store::error::Fault;
+use crate::store::error::StoreError;
+use crate::store::error::Trouble;
+use crate::store::error::Verb;
+use crate::store::place::Place;
+use crate::store::place::Service;
+use crate::store::remote::Client;
+use crate::store::remote::Patience;
+use crate::store::remote::RemoteStore;
+use crate::store::remote::client::Wire;
+use crate::store::remote::gate::Gate;
+use crate::store::remote::patience::Pace;
+
+/// Threads that move bytes between sockets and memory; nothing is computed on them.
+const RUNTIME_THREADS: usize = 2;
+
+/// What a user says about a store.
+#[derive(Clone, Default)]
+pub struct RemoteOptions {
+    /// Where the service is, if not where its owner runs it.
+    pub endpoint: Option<String>,
+    /// The bucket's region.
+    pub region: Option<String>,
+    /// Certificates to trust besides the system's: a PEM file.
+    pub ca_file: Option<PathBuf>,
+    /// Whether to talk without TLS.
+    pub plain_http: PlainHttp,
+    /// How long to wait and to repeat.
+    pub patience: Patience,
+    /// How fast bytes may leave.
+    pub up: Option<Arc<Limiter>>,
+    /// How fast bytes may come.
+    pub down: Option<Arc<Limiter>>,
+    /// Variables of the environment, secrets among them.
+    pub variables: Vec<(String, String)>,
+}
+
+impl fmt::Debug for RemoteOptions {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the variables: they hold secrets.
+        let mut out = out.debug_struct("RemoteOptions");
+        out.field("endpoint", &self.endpoint).field("region", &self.region);
+        out.field("ca_file", &self.ca_file).field("plain_http", &self.plain_http);
+        out.field("patience", &self.patience).finish_non_exhaustive()
+    }
+}
+
+/// Whether to talk without TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PlainHttp {
+    /// Never.
+    #[default]
+    Refused,
+    /// Where the address says so.
+    Allowed,
+}
+
+/// Tells people that a request is being repeated: why, and for how long it will be.
+pub type Teller = dyn Fn(&StoreError, Duration) + Send + Sync;
+
+/// What a store needs of the world around it.
+#[derive(Clone)]
+pub struct RemoteWorld {
+    /// For budgets.
+    pub clock: Arc<dyn Clock>,
+    /// For pauses.
+    pub entropy: Arc<dyn Entropy>,
+    /// Whether the user wants to stop.
+    pub monitor: Arc<Monitor>,
+    /// Whom to tell of long repetitions.
+    pub teller: Option<Arc<Teller>>,
+}
+
+impl fmt::Debug for RemoteWorld {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("RemoteWorld")
+    }
+}
+
+impl RemoteWorld {
+    pub(super) fn tell(&self, error: &StoreError, left: Duration) {
+        if let Some(teller) = &self.teller {
+            teller(error, left);
+        }
+    }
+}
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+impl RemoteStore {
+    /// A store in a bucket. Nothing is asked of the service yet.
+    pub fn open(
+        place: &Place,
+        options: &RemoteOptions,
+        world: RemoteWorld,
+    ) -> Result<RemoteStore, StoreError> {
+        let location = place.to_string();
+        let Place::Bucket { service, bucket, prefix } = place else {
+            return Err(Fault::BadBucketUrl.on(Verb::Open, location));
+        };
+        let unusable =
+            |cause: Cause| StoreError::new(Verb::Open, &location, Category::Other).because(cause);
+        let plain = options.endpoint.as_deref().is_some_and(|at| at.starts_with("http://"));
+        if plain && options.plain_http == PlainHttp::Refused {
+            let error = StoreError::new(Verb::Open, &location, Category::Denied);
+            return Err(error.with_trouble(Trouble::PlainHttp));
+        }
+        let no_conditions = Arc::new(AtomicBool::new(false));
+        let wire = Wire {
+            tls: Arc::new(tls(options).map_err(unusable)?),
+            proxies: Arc::new(proxies(options)),
+            up: options.up.clone(),
+            down: options.down.clone(),
+            no_conditions: Arc::clone(&no_conditions),
+        };
+        let client: Arc<dyn Client> = match service {
+            Service::S3 => Arc::new(s3(options, bucket, wire).map_err(unusable)?),
+            Service::Google => Arc::new(google(options, bucket, wire).map_err(unusable)?),
+            Service::Azure => Arc::new(azure(options, bucket, wire).map_err(unusable)?),
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(RUNTIME_THREADS)
+            .thread_name("store")
+            .enable_all()
+            .build()
+            .map_err(|e| unusable(e.into()))?;
+        let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+        Ok(RemoteStore {
+            client,
+            location,
+            prefix,
+            runtime: Some(runtime),
+            world,
+            patience: options.patience,
+            gate: Gate::new(),
+            pace: Pace::new(),
+            no_conditions,
+            ever_answered: AtomicBool::new(false),
+        })
+    }
+}
+
+/// Repeating is ours: with new signatures, and for longer than their credentials may last.
+fn no_retries() -> RetryConfig {
+    RetryConfig { max_retries: 0, retry_timeout: Duration::ZERO, ..RetryConfig::default() }
+}
+
+fn client_options(options: &RemoteOptions) -> ClientOptions {
+    let plain = options.plain_http == PlainHttp::Allowed;
+    ClientOptions::new().with_config(ClientConfigKey::AllowHttp, plain.to_string())
+}
+
+/// The variables that begin like the service's, as keys of its configuration.
+fn settings<K: std::str::FromStr>(options: &RemoteOptions, begin: &str) -> Vec<(K, String)> {
+    let own = options.variables.iter().filter(|(name, _)| name.starts_with(begin));
+    own.filter_map(|(name, value)| Some((name.to_ascii_lowercase().parse().ok()?, value.clone())))
+        .collect()
+}
+
+fn s3(
+    options: &RemoteOptions,
+    bucket: &str,
+    wire: Wire,
+) -> Result<object_store::aws::AmazonS3, Cause> {
+    let mut builder = AmazonS3Builder::new().with_checksum_algorithm(Checksum::CRC64NVME);
+    for (key, value) in settings::<AmazonS3ConfigKey>(options, "AWS_") {
+        // How to connect is said by options, not by variables.
+        if !matches!(key, AmazonS3ConfigKey::Client(_)) {
+            builder = builder.with_config(key, value);
+        }
+    }
+    if let Some(endpoint) = &options.endpoint {
+        builder = builder.with_endpoint(endpoint);
+    }
+    if let Some(region) = &options.region {
+        builder = builder.with_region(region);
+    }
+    // TLS protects the bytes and CRC64NVME is checked by the store; without TLS they are signed.
+    let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
+    let plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
+    let store = builder
+        .with_unsigned_payload(!plain)
+        .with_bucket_name(bucket)
+        .with_disable_tagging(true)
+        .with_config(AmazonS3ConfigKey::DisableBulkDelete, "true")
+        .with_client_options(client_options(options))
+        .with_retry(no_retries())
+        .with_http_connector(wire)
+        .build()?;
+    Ok(store)
+}
+
+fn google(
+    options: &RemoteOptions,
+    bucket: &str,
+    wire: Wire,
+) -> Result<object_store::gcp::GoogleCloudStorage, Cause> {
+    let mut builder = GoogleCloudStorageBuilder::new();
+    for (key, value) in settings::<GoogleConfigKey>(options, "GOOGLE_") {
+        if !matches!(key, GoogleConfigKey::Client(_)) {
+            builder = builder.with_config(key, value);
+        }
+    }
+    if let Some(endpoint) = &options.endpoint {
+        builder = builder.with_config(GoogleConfigKey::BaseUrl, endpoint);
+    }
+    let store = builder
+        .with_bucket_name(bucket)
+        .with_client_options(client_options(options))
+        .with_retry(no_retries())
+        .with_http_connector(wire)
+        .build()?;
+    Ok(store)
+}
+
+fn azure(
+    options: &RemoteOptions,
+    container: &str,
+    wire: Wire,
+) -> Result<object_store::azure::MicrosoftAzure, Cause> {
+    let mut builder = MicrosoftAzureBuilder::new();
+    for (key, value) in settings::<AzureConfigKey>(options, "AZURE_") {
+        if !matches!(key, AzureConfigKey::Client(_)) {
+            builder = builder.with_config(key, value);
+        }
+    }
+    if let Some(endpoint) = &options.endpoint {
+        builder = builder.with_endpoint(endpoint.clone());
+    }
+    let store = builder
+        .with_container_name(container)
+        .with_disable_tagging(true)
+        .with_client_options(client_options(options))
+        .with_retry(no_retries())
+        .with_http_connector(wire)
+        .build()?;
+    Ok(store)
+}
+
+/// Whom to trust: what the system trusts, and what the user names.
+fn tls(options: &RemoteOptions) -> Result<ClientConfig, Cause> {
+    let mut roots = RootCertStore::empty();
+    // A certificate of the system that can't be read is one that nothing rests on.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(path) = &options.ca_file {
+        let unreadable = |why: String| format!("{}: {why}", path.display());
+        let text = std::fs::read(path).map_err(|e| unreadable(e.to_string()))?;
+        let mut found = 0;
+        for certificate in CertificateDer::pem_slice_iter(&text) {
+            let certificate = certificate.map_err(|e| unreadable(e.to_string()))?;
+            roots.add(certificate).map_err(|e| unreadable(e.to_string()))?;
+            found += 1;
+        }
+        if found == 0 {
+            return Err(unreadable("there is no PEM certificate in it".to_owned()).into());
+        }
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// The proxies that the usual variables name.
+fn proxies(options: &RemoteOptions) -> Matcher {
+    let variable = |name: &str| {
+        let upper = name.to_ascii_uppercase();
+        let named = |wanted: &str| options.variables.iter().find(|(known, _)| known == wanted);
+        let found = named(name).or_else(|| named(&upper));
+        found.map(|(_, value)| value.clone()).unwrap_or_default()
+    };
+    Matcher::builder()
+        .all(variable("all_proxy"))
+        .https(variable("https_proxy"))
+        .http(variable("http_proxy"))
+        .no(variable("no_proxy"))
+        .build()
+}

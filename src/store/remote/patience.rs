@@ -1,0 +1,175 @@
+//! How long to wait for an answer, and for how long to ask again.
+//!
+//! - A request may take [`Patience::answer`] and eight times what its bytes took lately; before
+//!   anything was measured, the time that they take at [`RATE_AT_FIRST`]. A time that was too short
+//!   doubles the next.
+//! - Asking again goes on for [`Patience::retry_for`], after random pauses that grow (full jitter):
+//!   clients that failed together do not come back together. What is odd rather than busy is asked
+//!   a few times only, and a store that never answered yet is given up soon: an address with a typo
+//!   should not be retried for an hour.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use crate::base::entropy::Entropy;
+use crate::base::entropy::random;
+
+/// Assumed bytes a second before anything was measured.
+const RATE_AT_FIRST: u64 = 128 << 10;
+const RATE_MIN: u64 = 4 << 10;
+/// Smaller transfers say nothing about the rate.
+const MEASURED_BYTES_MIN: u64 = 128 << 10;
+/// Times the measured time before a transfer counts as stuck.
+const MARGIN: u64 = 8;
+/// Most requests for something odd.
+const ODD_TRIES: u32 = 5;
+
+/// How patient a store over the network is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// For how long one request is repeated.
+    pub retry_for: Duration,
+    /// For how long a store is sought that never answered.
+    pub first_answer: Duration,
+    /// How long an answer may take, its bytes not counted.
+    pub answer: Duration,
+    /// The longest first pause; it doubles with each try.
+    pub pause: Duration,
+    /// The longest pause.
+    pub pause_max: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience {
+            retry_for: Duration::from_hours(1),
+            first_answer: Duration::from_secs(30),
+            answer: Duration::from_mins(1),
+            pause: Duration::from_millis(500),
+            pause_max: Duration::from_mins(1),
+        }
+    }
+}
+
+/// Why a request is to be repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    /// The store can't just now.
+    Busy,
+    /// No answer came, or half of one.
+    Broken,
+    /// An answer that makes no sense.
+    Odd,
+}
+
+/// What is known of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Past {
+    /// It has answered before.
+    Answered,
+    /// It never has.
+    Silent,
+}
+
+impl Patience {
+    /// How long to pause before the next try; `None` if there is to be none.
+    pub(super) fn pause(
+        &self,
+        why: Again,
+        (tries, since): (u32, Duration),
+        past: Past,
+        entropy: &dyn Entropy,
+    ) -> Option<Duration> {
+        let budget = match why {
+            Again::Broken if past == Past::Silent => self.retry_for.min(self.first_answer),
+            Again::Odd if tries >= ODD_TRIES => return None,
+            Again::Busy | Again::Broken | Again::Odd => self.retry_for,
+        };
+        let longest = self.pause.saturating_mul(1 << tries.min(16)).min(self.pause_max);
+        let dice = u32::from_le_bytes(random(entropy));
+        let pause = longest.mul_f64(f64::from(dice) / f64::from(u32::MAX));
+        (since + pause < budget).then_some(pause)
+    }
+}
+
+/// Bytes a second, as lately measured.
+#[derive(Debug)]
+pub(super) struct Pace(Mutex<Measured>);
+
+#[derive(Debug)]
+struct Measured {
+    rate: u64,
+    known: bool,
+}
+
+impl Pace {
+    pub(super) fn new() -> Pace {
+        Pace(Mutex::new(Measured { rate: RATE_AT_FIRST, known: false }))
+    }
+
+    /// So many bytes took this long.
+    pub(super) fn took(&self, bytes: u64, time: Duration) {
+        if bytes < MEASURED_BYTES_MIN {
+            return;
+        }
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1);
+        let rate = bytes.saturating_mul(1_000_000) / micros;
+        let mut measured = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        measured.rate = if measured.known { measured.rate / 4 * 3 + rate / 4 } else { rate };
+        measured.rate = measured.rate.max(RATE_MIN);
+        measured.known = true;
+    }
+
+    /// A transfer did not end in its time.
+    pub(super) fn was_late(&self) {
+        let mut measured = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        measured.rate = (measured.rate / 2).max(RATE_MIN);
+    }
+
+    /// How long a request with so many bytes may take.
+    pub(super) fn time_for(&self, bytes: u64, patience: &Patience) -> Duration {
+        let rate = self.0.lock().unwrap_or_else(PoisonError::into_inner).rate;
+        let millis = bytes.saturating_mul(1000 * MARGIN) / rate;
+        patience.answer + Duration::from_millis(millis)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::entropy::SeededEntropy;
+
+    #[test]
+    fn time_for_a_pack_follows_what_was_measured() {
+        let (pace, patience) = (Pace::new(), Patience::default());
+        let bytes = 32 << 20;
+        assert!(pace.time_for(bytes, &patience) > Duration::from_secs(2000));
+        pace.took(bytes, Duration::from_secs(1));
+        let soon = pace.time_for(bytes, &patience);
+        assert!(soon > patience.answer && soon < patience.answer + Duration::from_secs(10));
+        pace.was_late();
+        assert!(pace.time_for(bytes, &patience) > soon);
+        pace.took(10, Duration::from_secs(100));
+        (0..100).for_each(|_| pace.was_late());
+        assert!(pace.time_for(bytes, &patience) < Duration::from_hours(24));
+    }
+
+    #[test]
+    fn pauses_grow_are_random_and_end_with_the_budget() {
+        let (patience, entropy) = (Patience::default(), SeededEntropy::new(1));
+        let pause = |why, tries, since, past| patience.pause(why, (tries, since), past, &entropy);
+        let mean = |tries| {
+            let pauses = (0..200)
+                .map(|_| pause(Again::Busy, tries, Duration::ZERO, Past::Answered).unwrap());
+            pauses.sum::<Duration>() / 200
+        };
+        assert!(mean(0) > Duration::from_millis(200) && mean(0) < Duration::from_millis(300));
+        assert!(mean(4) > Duration::from_secs(3) && mean(4) < Duration::from_secs(5));
+        assert!(mean(30) > Duration::from_secs(25) && mean(30) < Duration::from_secs(35));
+        assert_eq!(pause(Again::Busy, 3, Duration::from_hours(1), Past::Answered), None);
+        assert!(pause(Again::Broken, 3, Duration::from_mins(50), Past::Answered).is_some());
+        assert_eq!(pause(Again::Broken, 3, Duration::from_secs(30), Past::Silent), None);
+        assert_eq!(pause(Again::Odd, ODD_TRIES, Duration::ZERO, Past::Answered), None);
+    }
+}

@@ -1,0 +1,298 @@
+//! An S3 server inside the test process: real HTTP, signatures and checksums are checked; and it
+//! can be told to misbehave.
+
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "test binaries use different parts; names say enough; tests fail by panicking"
+)]
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use bytes::Bytes;
+use haulout::base::clock::SystemClock;
+use haulout::base::entropy::SeededEntropy;
+use haulout::base::monitor::Monitor;
+use haulout::store::place::Place;
+use haulout::store::remote::Patience;
+use haulout::store::remote::PlainHttp;
+use haulout::store::remote::RemoteOptions;
+use haulout::store::remote::RemoteStore;
+use haulout::store::remote::RemoteWorld;
+use http::Request;
+use http::Response;
+use http_body_util::BodyExt;
+use http_body_util::Collected;
+use http_body_util::Full;
+use http_body_util::StreamBody;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Frame;
+use hyper::body::Incoming;
+use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::TokioIo;
+use tempfile::TempDir;
+
+pub const KEY: &str = "testkey";
+pub const SECRET: &str = "testsecret";
+pub const BUCKET: &str = "test";
+
+type Body = UnsyncBoxBody<Bytes, io::Error>;
+
+/// What the server does instead of what it is asked for.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// This status with these words, and nothing done.
+    Status(u16, &'static str),
+    /// The same, but it was done.
+    DoneAndStatus(u16),
+    /// Nothing, for ever.
+    Hang,
+    /// The answer ends in the middle of its body.
+    Cut,
+    /// All of an object where a part was asked for.
+    Whole,
+    /// A page for people, with status 200.
+    Page,
+}
+
+/// Which requests are answered so: their method, what their path has, which of them.
+#[derive(Debug)]
+pub struct Fault {
+    pub method: &'static str,
+    pub path: &'static str,
+    pub skip: u64,
+    pub times: u64,
+    pub answer: Answer,
+}
+
+impl Fault {
+    /// Of all requests, from the first on.
+    pub fn always(answer: Answer) -> Fault {
+        Fault { method: "", path: "", skip: 0, times: u64::MAX, answer }
+    }
+
+    /// Of the next so many requests of a method.
+    pub fn next(method: &'static str, times: u64, answer: Answer) -> Fault {
+        Fault { method, path: "", skip: 0, times, answer }
+    }
+}
+
+/// What servers differ in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conditions {
+    /// A put of a name that is taken is refused if that is asked for.
+    Kept,
+    /// The condition is ignored: the object is replaced.
+    Ignored,
+    /// A request with a condition is refused as not implemented.
+    Unknown,
+}
+
+/// The same files behind two doors: a request whose headers were changed has no right signature.
+#[derive(Clone)]
+struct Services {
+    checked: s3s::service::S3Service,
+    unchecked: s3s::service::S3Service,
+}
+
+#[derive(Debug)]
+struct Shared {
+    faults: Mutex<Vec<Fault>>,
+    conditions: Conditions,
+    requests: AtomicU64,
+}
+
+/// A running server; it ends with the value.
+#[derive(Debug)]
+pub struct S3 {
+    pub endpoint: String,
+    shared: Arc<Shared>,
+    _runtime: tokio::runtime::Runtime,
+    _directory: TempDir,
+}
+
+impl S3 {
+    pub fn start() -> S3 {
+        S3::start_with(Conditions::Kept)
+    }
+
+    pub fn start_with(conditions: Conditions) -> S3 {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join(BUCKET)).unwrap();
+        let service = |checked: bool| {
+            let files = s3s_fs::FileSystem::new(directory.path()).unwrap();
+            let mut builder = s3s::service::S3ServiceBuilder::new(files);
+            if checked {
+                builder.set_auth(s3s::auth::SimpleAuth::from_single(KEY, SECRET));
+            }
+            builder.build()
+        };
+        let service = Services { checked: service(true), unchecked: service(false) };
+        let shared =
+            Arc::new(Shared { faults: Mutex::default(), conditions, requests: AtomicU64::new(0) });
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let state = Arc::clone(&shared);
+        runtime.spawn(async move {
+            let lock = Arc::new(tokio::sync::Mutex::new(()));
+            while let Ok((stream, _)) = listener.accept().await {
+                let (service, lock, state) =
+                    (service.clone(), Arc::clone(&lock), Arc::clone(&state));
+                let answer = move |request: Request<Incoming>| {
+                    let (service, lock, state) =
+                        (service.clone(), Arc::clone(&lock), Arc::clone(&state));
+                    async move { Ok::<_, Infallible>(serve(service, lock, state, request).await) }
+                };
+                tokio::spawn(async move {
+                    let http = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+                    let served = hyper::service::service_fn(answer);
+                    let _gone = http.serve_connection(TokioIo::new(stream), served).await;
+                });
+            }
+        });
+        S3 { endpoint, shared, _runtime: runtime, _directory: directory }
+    }
+
+    /// Misbehaves from now on.
+    pub fn break_with(&self, fault: Fault) {
+        self.shared.faults.lock().unwrap().push(fault);
+    }
+
+    /// Behaves again.
+    pub fn heal(&self) {
+        self.shared.faults.lock().unwrap().clear();
+    }
+
+    /// Requests so far.
+    pub fn requests(&self) -> u64 {
+        self.shared.requests.load(SeqCst)
+    }
+
+    pub fn variables() -> Vec<(String, String)> {
+        let pairs = [("AWS_ACCESS_KEY_ID", KEY), ("AWS_SECRET_ACCESS_KEY", SECRET)];
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+    }
+
+    pub fn options(&self) -> RemoteOptions {
+        RemoteOptions {
+            endpoint: Some(self.endpoint.clone()),
+            plain_http: PlainHttp::Allowed,
+            patience: patience(),
+            variables: S3::variables(),
+            ..RemoteOptions::default()
+        }
+    }
+
+    pub fn store(&self, prefix: &str) -> RemoteStore {
+        open(&format!("s3://{BUCKET}/{prefix}"), &self.options())
+    }
+}
+
+/// Little of it, so that tests are soon over.
+pub fn patience() -> Patience {
+    Patience {
+        retry_for: Duration::from_secs(20),
+        first_answer: Duration::from_millis(300),
+        answer: Duration::from_secs(20),
+        pause: Duration::from_millis(1),
+        pause_max: Duration::from_millis(20),
+    }
+}
+
+pub fn open(place: &str, options: &RemoteOptions) -> RemoteStore {
+    let world = RemoteWorld {
+        clock: Arc::new(SystemClock::new()),
+        entropy: Arc::new(SeededEntropy::new(7)),
+        monitor: Arc::new(Monitor::default()),
+        teller: None,
+    };
+    RemoteStore::open(&Place::parse(place).unwrap(), options, world).unwrap()
+}
+
+fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+}
+
+fn answer(status: u16, kind: &str, words: &'static str) -> Response<Body> {
+    let builder = Response::builder().status(status).header("content-type", kind);
+    builder.body(full(words)).unwrap()
+}
+
+/// Which fault strikes a request.
+fn strikes(shared: &Shared, request: &Request<Incoming>) -> Option<Answer> {
+    let (method, path) = (request.method().as_str(), request.uri().to_string());
+    for fault in shared.faults.lock().unwrap().iter_mut() {
+        if !method.starts_with(fault.method) || !path.contains(fault.path) || fault.times == 0 {
+            continue;
+        }
+        if fault.skip > 0 {
+            fault.skip -= 1;
+            continue;
+        }
+        fault.times -= 1;
+        return Some(fault.answer.clone());
+    }
+    None
+}
+
+/// Drops a header, and the signature that no longer fits.
+fn forget(request: &mut Request<Incoming>, header: &str) {
+    if request.headers_mut().remove(header).is_some() {
+        request.headers_mut().remove("authorization");
+    }
+}
+
+async fn serve(
+    services: Services,
+    lock: Arc<tokio::sync::Mutex<()>>,
+    shared: Arc<Shared>,
+    mut request: Request<Incoming>,
+) -> Response<Body> {
+    shared.requests.fetch_add(1, SeqCst);
+    let fault = strikes(&shared, &request);
+    match &fault {
+        Some(Answer::Status(status, words)) => return answer(*status, "application/xml", words),
+        Some(Answer::Page) => return answer(200, "text/html", "<html>Please log in</html>"),
+        Some(Answer::Hang) => std::future::pending().await,
+        Some(Answer::Whole) => forget(&mut request, "range"),
+        Some(Answer::Cut | Answer::DoneAndStatus(_)) | None => {}
+    }
+    let conditional = request.headers().contains_key("if-none-match");
+    match shared.conditions {
+        Conditions::Unknown if conditional => {
+            let words = "<Error><Code>NotImplemented</Code></Error>";
+            return answer(501, "application/xml", words);
+        }
+        Conditions::Ignored => forget(&mut request, "if-none-match"),
+        Conditions::Unknown | Conditions::Kept => {}
+    }
+    // s3s-fs looks and then renames: conditions hold only one request at a time.
+    let alone = if conditional { Some(lock.lock().await) } else { None };
+    let is_signed = request.headers().contains_key("authorization");
+    let service = if is_signed { services.checked } else { services.unchecked };
+    let done = service.call(request.map(s3s::Body::from)).await;
+    drop(alone);
+    let Ok(done) = done else { return answer(500, "application/xml", "") };
+    match fault {
+        Some(Answer::DoneAndStatus(status)) => answer(status, "application/xml", ""),
+        Some(Answer::Cut) => {
+            let (parts, body) = done.into_parts();
+            let bytes = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
+            let half = bytes.slice(..bytes.len() / 2);
+            let pieces = [Ok(Frame::data(half)), Err(io::Error::other("cut"))];
+            let body = StreamBody::new(futures_util::stream::iter(pieces));
+            Response::from_parts(parts, body.boxed_unsync())
+        }
+        _ => done.map(|body| body.map_err(io::Error::other).boxed_unsync()),
+    }
+}
