@@ -9,11 +9,30 @@ use libfuzzer_sys::fuzz_target;
 
 /// Pieces of dumps: a fuzzer finds words of eight letters only slowly.
 const WORDS: [&[u8]; 24] = [
-    b"'", b"\"", b"`", b"\\", b";", b";;", b"\n", b"-- ", b"/*", b"/*!50003 ", b"*/", b"#",
-    b"\nDELIMITER ", b"USE `a`;\n", b"CREATE TABLE `t` (", b"INSERT INTO `t` VALUES (",
-    b"CREATE DATABASE `b`;\n", b"SET @saved_cs_client = 1;\n", b"DROP VIEW `v`;\n",
-    b"\n-- Table structure for table `x`\n", b"\n-- Final view structure for view `v`\n",
-    b"SET SQL_MODE=@OLD_SQL_MODE;\n", b"\n-- Dump completed\n", b"/*M!999999\\- s */ \n",
+    b"'",
+    b"\"",
+    b"`",
+    b"\\",
+    b";",
+    b";;",
+    b"\n",
+    b"-- ",
+    b"/*",
+    b"/*!50003 ",
+    b"*/",
+    b"#",
+    b"\nDELIMITER ",
+    b"USE `a`;\n",
+    b"CREATE TABLE `t` (",
+    b"INSERT INTO `t` VALUES (",
+    b"CREATE DATABASE `b`;\n",
+    b"SET @saved_cs_client = 1;\n",
+    b"DROP VIEW `v`;\n",
+    b"\n-- Table structure for table `x`\n",
+    b"\n-- Final view structure for view `v`\n",
+    b"SET SQL_MODE=@OLD_SQL_MODE;\n",
+    b"\n-- Dump completed\n",
+    b"/*M!999999\\- s */ \n",
 ];
 
 fuzz_target!(|data: &[u8]| {

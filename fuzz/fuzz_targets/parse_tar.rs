@@ -4,11 +4,11 @@
 #![no_main]
 
 use haulout::base::error::Result;
+use haulout::parse::container::{Dissector, Sink};
 use haulout::parse::tar::TarDissector;
 use haulout::parse::tar::header::BLOCK;
 use haulout::parse::tar::walk::Reached;
 use haulout::parse::tar::walk::Walk;
-use haulout::parse::container::{Dissector, Sink};
 use haulout_fuzz::{Input, narrow};
 use libfuzzer_sys::fuzz_target;
 

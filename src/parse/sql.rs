@@ -21,7 +21,7 @@
 //!
 //! Invariants:
 //! - where it cuts does not depend on how the dump was cut into pieces;
-//! - memory: [`HELD_BYTES_MAX`] and some names, whatever the dump: a statement of any length passes
+//! - memory: `HELD_BYTES_MAX` and some names, whatever the dump: a statement of any length passes
 //!   through;
 //! - a dump is [`DumpEnd::Completed`] only if its last line that is not blank is the completion
 //!   line, whole, and stands between two statements.

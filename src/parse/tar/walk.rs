@@ -3,7 +3,7 @@
 //! The same walk serves the way in, where it is given every byte, and the way out, where contents
 //! are only counted ([`Walk::skip`]): what a backup took apart, a restore finds again.
 //!
-//! - Memory: one block, one extended header of at most [`EXTENSION_BYTES_MAX`], as much again of
+//! - Memory: one block, one extended header of at most `EXTENSION_BYTES_MAX`, as much again of
 //!   global attributes, and a sparse file's parts, all bounded.
 //! - From a block on that is no header everything is kept and nothing believed.
 
