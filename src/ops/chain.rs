@@ -140,6 +140,9 @@ fn unfit(about: &Description, of: &Positions, ids: &HashSet<String>) -> Option<S
     if differ(cluster(positions).as_deref(), cluster(of).as_deref()) {
         return Some("it comes from another cluster".to_owned());
     }
+    if positions.page_size.is_none() {
+        return Some("it does not tell the size of its pages, as if it was compressed".to_owned());
+    }
     if positions.page_size != of.page_size {
         return Some("its pages have another size".to_owned());
     }
