@@ -44,10 +44,10 @@ const CHANGED_MAX: usize = 10_000;
 const ARIA_LOGS_MAX: usize = 10_000;
 
 /// What files end in that are never empty on a server. (A MERGE table of no tables has an empty
-/// `.MRG`, and is of no use.)
-const NEVER_EMPTY: [&[u8]; 16] = [
+/// `.MRG`, and is of no use.) The `.del` of a table that was dropped meanwhile is a mere name.
+const NEVER_EMPTY: [&[u8]; 15] = [
     b".ibd", b".frm", b".MAI", b".MYI", b".CSM", b".MRG", b".par", b".TRG", b".TRN", b".isl",
-    b".opt", b".delta", b".meta", b".new", b".ren", b".del",
+    b".opt", b".delta", b".meta", b".new", b".ren",
 ];
 
 /// What files at the top level begin with that are never empty.

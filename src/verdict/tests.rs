@@ -439,6 +439,7 @@ fn several_files_of_the_system_tablespace_count_together() {
 fn a_file_that_is_never_empty_is_not() {
     expect_partial(with(|s| s.end("app/corr.ibd")), "'app/corr.ibd' has no bytes");
     expect_complete(with(|s| s.end("app/corr.ibd").remove("app/corr.ibd")));
+    expect_complete(with(|s| s.end("app/dropped.del")));
     expect_complete(with(|s| {
         s.end("app/x.ibd").remove("app").file("app/x.ibd", b"again").remove("app")
     }));
