@@ -6,8 +6,8 @@
 //! not a list of exceptions but a proof: the damaged stream is replayed into a tree of files, and
 //! each file must consist of the same bytes of the same stream.
 //!
-//! A small stream of a real server is kept with the tests. `tests/mariadb/good-streams --keep DIR` makes
-//! larger ones, and `HAULOUT_STREAMS` names their directory.
+//! A small stream of a real server is kept with the tests. `tests/mariadb/good-streams --keep DIR`
+//! makes larger ones, and `HAULOUT_STREAMS` names their directory.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that tells its counts")]
 #![allow(clippy::single_range_in_vec_init, reason = "a stream in one part is a list of one range")]
