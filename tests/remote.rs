@@ -339,18 +339,9 @@ fn two_runs_at_once_leave_both_snapshots_whatever_the_store_does_with_conditions
     }
 }
 
-/// A server of the outside, as the scripts in `tests/stores` name it: `HAULOUT_TEST_PLACE`,
-/// `HAULOUT_TEST_ENDPOINT`, and the service's own variables.
 fn real_server(folder: &str) -> RemoteStore {
-    let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"));
-    let now = std::process::id();
-    let options = RemoteOptions {
-        endpoint: Some(variable("HAULOUT_TEST_ENDPOINT")),
-        plain_http: PlainHttp::Allowed,
-        variables: std::env::vars().collect(),
-        ..RemoteOptions::default()
-    };
-    open(&format!("{}/{folder}-{now}", variable("HAULOUT_TEST_PLACE")), &options)
+    let (place, options) = s3::outside(folder);
+    open(&place, &options)
 }
 
 #[test]

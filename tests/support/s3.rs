@@ -38,11 +38,20 @@ use hyper::body::Frame;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::rt::TokioIo;
+use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
 use tempfile::TempDir;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio_rustls::TlsAcceptor;
 
 pub const KEY: &str = "testkey";
 pub const SECRET: &str = "testsecret";
 pub const BUCKET: &str = "test";
+/// Whom to trust to reach a server with TLS.
+pub const AUTHORITY: &str = "tests/support/tls/authority.pem";
 
 type Body = UnsyncBoxBody<Bytes, io::Error>;
 
@@ -59,6 +68,10 @@ pub enum Answer {
     Cut,
     /// All of an object where a part was asked for.
     Whole,
+    /// Another part than was asked for, as its headers say.
+    OtherPart,
+    /// Other bytes than the object has, as many.
+    OtherBytes,
     /// A page for people, with status 200.
     Page,
 }
@@ -110,6 +123,29 @@ struct Shared {
     requests: AtomicU64,
 }
 
+/// What answers a connection's requests.
+#[derive(Clone)]
+struct Door {
+    services: Services,
+    lock: Arc<tokio::sync::Mutex<()>>,
+    shared: Arc<Shared>,
+}
+
+impl Door {
+    async fn answer_all<S>(self, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let answer = move |request: Request<Incoming>| {
+            let Door { services, lock, shared } = self.clone();
+            async move { Ok::<_, Infallible>(serve(services, lock, shared, request).await) }
+        };
+        let http = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+        let served = hyper::service::service_fn(answer);
+        let _gone = http.serve_connection(TokioIo::new(stream), served).await;
+    }
+}
+
 /// A running server; it ends with the value.
 #[derive(Debug)]
 pub struct S3 {
@@ -125,6 +161,22 @@ impl S3 {
     }
 
     pub fn start_with(conditions: Conditions) -> S3 {
+        S3::listen(conditions, None)
+    }
+
+    /// With TLS: the certificate is for `localhost`, and [`AUTHORITY`] has signed it.
+    pub fn start_tls() -> S3 {
+        let chain = CertificateDer::pem_slice_iter(include_bytes!("tls/server.pem"));
+        let chain = chain.collect::<Result<_, _>>().unwrap();
+        let key = PrivateKeyDer::from_pem_slice(include_bytes!("tls/server.key")).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider);
+        let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        let config = config.with_single_cert(chain, key).unwrap();
+        S3::listen(Conditions::Kept, Some(TlsAcceptor::from(Arc::new(config))))
+    }
+
+    fn listen(conditions: Conditions, tls: Option<TlsAcceptor>) -> S3 {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join(BUCKET)).unwrap();
         let service = |checked: bool| {
@@ -135,28 +187,27 @@ impl S3 {
             }
             builder.build()
         };
-        let service = Services { checked: service(true), unchecked: service(false) };
+        let services = Services { checked: service(true), unchecked: service(false) };
         let shared =
             Arc::new(Shared { faults: Mutex::default(), conditions, requests: AtomicU64::new(0) });
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let state = Arc::clone(&shared);
+        let port = listener.local_addr().unwrap().port();
+        let endpoint = match &tls {
+            Some(_) => format!("https://localhost:{port}"),
+            None => format!("http://127.0.0.1:{port}"),
+        };
+        let door = Door { services, lock: Arc::default(), shared: Arc::clone(&shared) };
         runtime.spawn(async move {
-            let lock = Arc::new(tokio::sync::Mutex::new(()));
             while let Ok((stream, _)) = listener.accept().await {
-                let (service, lock, state) =
-                    (service.clone(), Arc::clone(&lock), Arc::clone(&state));
-                let answer = move |request: Request<Incoming>| {
-                    let (service, lock, state) =
-                        (service.clone(), Arc::clone(&lock), Arc::clone(&state));
-                    async move { Ok::<_, Infallible>(serve(service, lock, state, request).await) }
-                };
+                let (door, tls) = (door.clone(), tls.clone());
                 tokio::spawn(async move {
-                    let http = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-                    let served = hyper::service::service_fn(answer);
-                    let _gone = http.serve_connection(TokioIo::new(stream), served).await;
+                    let Some(tls) = tls else { return door.answer_all(stream).await };
+                    // Whoever does not trust the certificate goes away here.
+                    if let Ok(stream) = tls.accept(stream).await {
+                        door.answer_all(stream).await;
+                    }
                 });
             }
         });
@@ -219,6 +270,19 @@ pub fn open(place: &str, options: &RemoteOptions) -> RemoteStore {
     RemoteStore::open(&Place::parse(place).unwrap(), options, world).unwrap()
 }
 
+/// A folder on a server of the outside, as the script in `tests/stores` names it:
+/// `HAULOUT_TEST_PLACE`, `HAULOUT_TEST_ENDPOINT`, and the service's own variables.
+pub fn outside(folder: &str) -> (String, RemoteOptions) {
+    let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set"));
+    let options = RemoteOptions {
+        endpoint: Some(variable("HAULOUT_TEST_ENDPOINT")),
+        plain_http: PlainHttp::Allowed,
+        variables: std::env::vars().collect(),
+        ..RemoteOptions::default()
+    };
+    (format!("{}/{folder}-{}", variable("HAULOUT_TEST_PLACE"), std::process::id()), options)
+}
+
 fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
@@ -226,6 +290,17 @@ fn full(bytes: impl Into<Bytes>) -> Body {
 fn answer(status: u16, kind: &str, words: &'static str) -> Response<Body> {
     let builder = Response::builder().status(status).header("content-type", kind);
     builder.body(full(words)).unwrap()
+}
+
+/// Asks for a part that begins and ends one byte later; a whole object is given as it is.
+fn shift_range(request: &mut Request<Incoming>) {
+    let range = request.headers().get("range").map(|range| range.to_str().unwrap().to_owned());
+    let Some(range) = range else { return };
+    let (start, end) = range.trim_start_matches("bytes=").split_once('-').unwrap();
+    let later = |number: &str| number.parse::<u64>().unwrap() + 1;
+    let range = format!("bytes={}-{}", later(start), later(end));
+    forget(request, "range");
+    request.headers_mut().insert("range", range.parse().unwrap());
 }
 
 /// Which fault strikes a request.
@@ -265,7 +340,8 @@ async fn serve(
         Some(Answer::Page) => return answer(200, "text/html", "<html>Please log in</html>"),
         Some(Answer::Hang) => std::future::pending().await,
         Some(Answer::Whole) => forget(&mut request, "range"),
-        Some(Answer::Cut | Answer::DoneAndStatus(_)) | None => {}
+        Some(Answer::OtherPart) => shift_range(&mut request),
+        Some(Answer::Cut | Answer::OtherBytes | Answer::DoneAndStatus(_)) | None => {}
     }
     let conditional = request.headers().contains_key("if-none-match");
     match shared.conditions {
@@ -286,13 +362,22 @@ async fn serve(
     match fault {
         Some(Answer::DoneAndStatus(status)) => answer(status, "application/xml", ""),
         Some(Answer::Cut) => {
-            let (parts, body) = done.into_parts();
-            let bytes = body.collect().await.map(Collected::to_bytes).unwrap_or_default();
+            let (parts, bytes) = received(done).await;
             let half = bytes.slice(..bytes.len() / 2);
             let pieces = [Ok(Frame::data(half)), Err(io::Error::other("cut"))];
             let body = StreamBody::new(futures_util::stream::iter(pieces));
             Response::from_parts(parts, body.boxed_unsync())
         }
+        Some(Answer::OtherBytes) => {
+            let (parts, bytes) = received(done).await;
+            Response::from_parts(parts, full(bytes.iter().map(|b| !b).collect::<Vec<_>>()))
+        }
         _ => done.map(|body| body.map_err(io::Error::other).boxed_unsync()),
     }
+}
+
+/// All of an answer.
+async fn received(answer: Response<s3s::Body>) -> (http::response::Parts, Bytes) {
+    let (parts, body) = answer.into_parts();
+    (parts, body.collect().await.map(Collected::to_bytes).unwrap_or_default())
 }

@@ -220,11 +220,18 @@ fn silence(error: &(dyn Error + 'static)) -> Refusal {
         if !words.contains(&told) {
             words = format!("{words}: {told}");
         }
-        let alert = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = alert.and_then(|alert| alert.downcast_ref::<rustls::Error>());
-        let tls = tls.or_else(|| cause.downcast_ref::<rustls::Error>());
-        untrusted |= matches!(tls, Some(rustls::Error::InvalidCertificate(_)));
+        untrusted |= is_about_a_certificate(cause);
         next = cause.source();
     }
     Refusal::Silence { why: words, untrusted }
+}
+
+/// Whether TLS failed because of whom the other side says to be.
+fn is_about_a_certificate(cause: &(dyn Error + 'static)) -> bool {
+    if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
+        return matches!(tls, rustls::Error::InvalidCertificate(_));
+    }
+    // Errors of I/O are nested, and pass over what they hold when they are asked for their cause.
+    let held = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    held.is_some_and(|held| is_about_a_certificate(held))
 }
