@@ -32,6 +32,7 @@
 mod facts;
 mod lexer;
 mod section;
+mod session;
 mod statement;
 
 #[cfg(test)]
@@ -50,6 +51,7 @@ use crate::parse::sql::lexer::Lexer;
 use crate::parse::sql::section::Kind;
 use crate::parse::sql::section::Name;
 use crate::parse::sql::section::Section;
+use crate::parse::sql::session::Session;
 use crate::parse::sql::statement::Class;
 use crate::parse::sql::statement::classify;
 use std::collections::HashSet;
@@ -84,6 +86,7 @@ const _: () = assert!(HEAD_BYTES_MAX < HELD_BYTES_MAX);
 pub struct SqlParser {
     kind: DumpKind,
     lexer: Lexer,
+    session: Session,
     last_line: LastLine,
     current: Option<Current>,
     stage: Stage,
@@ -148,6 +151,7 @@ impl SqlParser {
         Self {
             kind,
             lexer: Lexer::new(),
+            session: Session::new(),
             last_line: LastLine::default(),
             current: None,
             stage: Stage::Gap,
@@ -216,6 +220,9 @@ impl SqlParser {
         let head = &head[..head.len().min(HEAD_BYTES_MAX)];
         let class = classify(head);
         self.counts.statements += 1;
+        if extent == Extent::Whole {
+            self.lexer.read_texts(self.session.statement(head));
+        }
         if class == Class::Replication {
             self.said.statement(head);
         }

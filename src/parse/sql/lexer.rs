@@ -9,11 +9,14 @@
 //!   ahead is a state;
 //! - memory: a delimiter.
 //!
-//! What it does not do: follow character sets in which a backslash may be half of a character, and
-//! `NO_BACKSLASH_ESCAPES`: the dump tools write neither of their own accord.
+//! How texts are to be read, the dump says itself: see [`session`](super::session).
 
 use memchr::memchr;
 use memchr::memchr2;
+
+use crate::parse::sql::session::Escapes;
+use crate::parse::sql::session::Reading;
+use crate::parse::sql::session::Wide;
 
 /// The longest delimiter; a longer one is not taken.
 const DELIMITER_BYTES_MAX: usize = 16;
@@ -54,6 +57,8 @@ enum State {
     Quoted(u8),
     /// Behind a backslash in a string.
     Escaped(u8),
+    /// Behind what may be the first half of a character in a string.
+    Half(u8, Wide),
     /// Behind the delimiter, on its line.
     After,
 }
@@ -93,6 +98,7 @@ enum Comment {
 #[derive(Debug)]
 pub(super) struct Lexer {
     state: State,
+    reading: Reading,
     delimiter: Vec<u8>,
     /// The delimiter that is being read, and whether it is too long.
     next_delimiter: Vec<u8>,
@@ -104,6 +110,7 @@ impl Lexer {
     pub(super) fn new() -> Self {
         let mut lexer = Self {
             state: State::Gap(Gap::Blank),
+            reading: Reading::FIRST,
             delimiter: Vec::new(),
             next_delimiter: Vec::new(),
             special: Box::new([false; 256]),
@@ -119,12 +126,17 @@ impl Lexer {
 
     /// Whether it ends inside a quoted value.
     pub(super) fn is_quoted(&self) -> bool {
-        matches!(self.state, State::Quoted(_) | State::Escaped(_))
+        matches!(self.state, State::Quoted(_) | State::Escaped(_) | State::Half(..))
     }
 
     /// Whether statements end with something else than `;` now.
     pub(super) fn has_own_delimiter(&self) -> bool {
         self.delimiter != b";"
+    }
+
+    /// Says how texts are read from here on, between two statements.
+    pub(super) fn read_texts(&mut self, reading: Reading) {
+        self.reading = reading;
     }
 
     /// Goes on to the next event; returns how many bytes stand before it.
@@ -139,14 +151,21 @@ impl Lexer {
                     at += skipped + 1;
                     self.code(rest[skipped]);
                 }
-                State::Quoted(quote) => match end_of_text(rest, quote) {
+                State::Quoted(quote) => match end_of_text(rest, quote, self.reading) {
                     None => return (bytes.len(), Event::Nothing),
                     Some(end) => {
                         at += end + 1;
-                        let ends = rest[end] == quote;
-                        self.state = if ends { State::Code(0) } else { State::Escaped(quote) };
+                        self.state = match (rest[end], self.reading.wide) {
+                            (byte, _) if byte == quote => State::Code(0),
+                            (b'\\', _) | (_, None) => State::Escaped(quote),
+                            (_, Some(wide)) => State::Half(quote, wide),
+                        };
                     }
                 },
+                State::Half(quote, wide) => {
+                    at += usize::from(wide.ends(byte));
+                    self.state = State::Quoted(quote);
+                }
                 State::Escaped(quote) => {
                     at += 1;
                     self.state = State::Quoted(quote);
@@ -362,9 +381,18 @@ fn skip_comment(rest: &[u8], comment: Comment) -> (usize, Option<Comment>) {
 /// Bytes of text that are looked at one by one: most values of a dump are short.
 const SHORT_TEXT_BYTES: usize = 24;
 
-/// Where a quoted text ends or has a backslash.
-fn end_of_text(rest: &[u8], quote: u8) -> Option<usize> {
-    let escape = if quote == b'`' { quote } else { b'\\' };
+/// Where a quoted text ends, has a backslash that counts, or a character of two bytes.
+fn end_of_text(rest: &[u8], quote: u8, reading: Reading) -> Option<usize> {
+    let escapes = match reading.escapes {
+        Escapes::Texts => quote != b'`',
+        Escapes::SingleQuoted => quote == b'\'',
+        Escapes::Nowhere => false,
+    };
+    let escape = if escapes { b'\\' } else { quote };
+    if let Some(wide) = reading.wide {
+        let counts = |byte: &u8| *byte == quote || *byte == escape || wide.begins(*byte);
+        return rest.iter().position(counts);
+    }
     let (near, far) = rest.split_at(rest.len().min(SHORT_TEXT_BYTES));
     let near_end = near.iter().position(|byte| *byte == quote || *byte == escape);
     near_end.or_else(|| memchr2(quote, escape, far).map(|end| near.len() + end))

@@ -32,13 +32,13 @@ pub(super) enum Class {
 
 /// A word or sign of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Token {
+pub(super) enum Token {
     /// In capitals, and as it stands there.
     Word(Vec<u8>, Vec<u8>),
     /// A name in backticks, without them.
     Quoted(Vec<u8>),
-    /// A string.
-    Text,
+    /// A string, without its quotes.
+    Text(Vec<u8>),
     Sign(u8),
 }
 
@@ -140,7 +140,7 @@ fn table_behind(rest: &[Token], words: &[&[u8]]) -> Class {
     let is_one = |token: &Token| match token {
         Token::Word(word, _) => words.contains(&word.as_slice()),
         Token::Sign(sign) => words.contains(&&[*sign][..]),
-        Token::Quoted(_) | Token::Text => false,
+        Token::Quoted(_) | Token::Text(_) => false,
     };
     let Some(at) = rest.iter().position(is_one) else { return Class::Neutral };
     let behind = skip(&rest[at + 1..], &[b"IF", b"EXISTS"]);
@@ -153,7 +153,7 @@ fn name(tokens: &[Token]) -> Option<(Option<Name>, Name)> {
     let first = match tokens.first()? {
         Token::Quoted(name) => name,
         Token::Word(_, word) => return bare_name(word),
-        Token::Text | Token::Sign(_) => return None,
+        Token::Text(_) | Token::Sign(_) => return None,
     };
     match tokens.get(1..3) {
         Some([Token::Sign(b'.'), Token::Quoted(second)]) => {
@@ -188,12 +188,12 @@ fn word(tokens: &[Token]) -> &[u8] {
 fn as_word(token: &Token) -> Option<&[u8]> {
     match token {
         Token::Word(word, _) => Some(word),
-        Token::Quoted(_) | Token::Text | Token::Sign(_) => None,
+        Token::Quoted(_) | Token::Text(_) | Token::Sign(_) => None,
     }
 }
 
 /// The tokens of a statement; comments and what makes them executable are left out.
-struct Tokens<'h>(&'h [u8]);
+pub(super) struct Tokens<'h>(pub(super) &'h [u8]);
 
 impl Iterator for Tokens<'_> {
     type Item = Token;
@@ -254,7 +254,7 @@ impl Tokens<'_> {
             at += if doubled || escaped { 2 } else { 1 };
         }
         self.0 = &self.0[at + 1..];
-        Some(if quote == b'`' { Token::Quoted(out) } else { Token::Text })
+        Some(if quote == b'`' { Token::Quoted(out) } else { Token::Text(out) })
     }
 }
 

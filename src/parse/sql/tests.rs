@@ -97,6 +97,42 @@ proptest! {
     }
 }
 
+/// A dump with `texts` in its first table and `before` in front of that.
+fn dump_of_texts(before: &str, texts: &[u8]) -> Vec<u8> {
+    let head = format!("-- MariaDB dump 10.19\n{before}\nCREATE TABLE `t` (a text);\n");
+    let tail = b");\nCREATE TABLE `u` (a text);\n-- Dump completed\n";
+    [head.as_bytes(), b"INSERT INTO `t` VALUES (", texts, tail].concat()
+}
+
+#[test]
+fn texts_are_read_as_the_dump_says() {
+    let (gbk, big5) = ("/*!40101 SET NAMES gbk */;", "SET NAMES big5;");
+    let sjis = "/*!50003 SET character_set_client = sjis */ ;";
+    let bare = "/*!50003 SET sql_mode = 'NO_BACKSLASH_ESCAPES' */ ;";
+    let ansi = "SET SQL_MODE='ANSI_QUOTES';";
+    let is_right = |before: &str, texts: &[u8]| {
+        let dump = dump_of_texts(before, texts);
+        let (_, facts) = dissected(&dump, &[1]);
+        assert!(dissected(&dump, &[1]) == dissected(&dump, &[]), "reads change nothing");
+        paths(&dump) == paths(&dump_of_texts(before, b"1")) && facts.end == DumpEnd::Completed
+    };
+    for (before, texts) in [
+        (gbk, &b"'\xbf\\', 'b\\'', '\\\xbf\\''"[..]),
+        (gbk, b"'\xbf', '\\\\'"),
+        (big5, b"'\xa5\\'"),
+        (sjis, b"'\x83\\', '\xb1\\\\'"),
+        ("", b"'\xbf\\\\', 'b\\''"),
+        (bare, b"'\\', '''\\', \"\\\""),
+        (ansi, b"\"\\\", '\\''"),
+    ] {
+        assert!(is_right(before, texts), "{before} {}", texts.escape_ascii());
+    }
+    // The same bytes are something else where nothing is said.
+    for texts in [&b"'\xbf\\'"[..], b"'\\'", b"\"\\\""] {
+        assert!(!is_right("", texts), "{}", texts.escape_ascii());
+    }
+}
+
 /// What may stand anywhere and changes the meaning of what follows.
 fn edit() -> impl Strategy<Value = Vec<u8>> {
     let words: Vec<&[u8]> = vec![
@@ -116,6 +152,9 @@ fn edit() -> impl Strategy<Value = Vec<u8>> {
         b";;",
         b"USE `x`;\n",
         b"INSERT INTO `t",
+        b";\nSET NAMES gbk;\n",
+        b";\nSET sql_mode='NO_BACKSLASH_ESCAPES';\n",
+        b"\xbf\\",
     ];
     prop_oneof![
         prop::sample::select(words).prop_map(<[u8]>::to_vec),
