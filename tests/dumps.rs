@@ -12,7 +12,6 @@ use haulout::base::monitor::Monitor;
 use haulout::format::snapshot::StreamFormat;
 use haulout::format::snapshot::Verdict;
 use haulout::ops::backup::BackupOptions;
-use haulout::ops::backup::CONTENT_CHECK;
 use haulout::ops::restore::Devices;
 use haulout::ops::restore::RestoreOptions;
 use haulout::ops::restore::to_directory;
@@ -21,6 +20,7 @@ use haulout::repo::Repository;
 use haulout::source::Fate;
 use haulout::store::memory::MemoryStore;
 
+use haulout::verdict::CONTENT_CHECK;
 use support::Protected;
 use support::back_up;
 use support::back_up_with;

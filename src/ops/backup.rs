@@ -93,9 +93,6 @@ pub const CHECKPOINT_BYTES: u64 = 64 << 30;
 /// And after this many seconds.
 pub const CHECKPOINT_SECONDS: u64 = 15 * 60;
 
-/// The check that tells what can't be seen of a stream's content, if anything hides it.
-pub const CONTENT_CHECK: &str = "content";
-
 /// What came of a backup.
 #[derive(Debug, Clone)]
 pub struct BackupReport {

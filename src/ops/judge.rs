@@ -17,6 +17,7 @@ use crate::pipeline::run::Streamed;
 use crate::pipeline::run::Told;
 use crate::source::Ending;
 use crate::source::Fate;
+use crate::verdict::CONTENT_CHECK;
 use crate::verdict::Evidence;
 use crate::verdict::Exit;
 use crate::verdict::Outcome;
@@ -24,8 +25,6 @@ use crate::verdict::PageFindings;
 use crate::verdict::Producer;
 use crate::verdict::StreamFaults;
 use crate::verdict::judge_dump;
-
-use super::backup::CONTENT_CHECK;
 
 /// Reasons and bad pages that a snapshot carries; more are in its list of findings.
 const LINES_MAX: usize = 30;

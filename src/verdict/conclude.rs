@@ -87,6 +87,9 @@ pub struct Evidence {
     pub pages: PageFindings,
 }
 
+/// The check that tells of a stream whose content can't be looked at.
+pub const CONTENT_CHECK: &str = "content";
+
 /// The verdict, and all that led to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conclusion {
@@ -120,6 +123,7 @@ impl Observer {
         judge.check_pages(&evidence.pages);
         judge.check_newest_page(evidence.pages.newest);
         judge.check_corrupt_at_source();
+        judge.check_content();
         let Judge { mut reasons, checklist, .. } = judge;
         // Stable, so that reasons of one weight stay in the order of the checklist.
         reasons.sort_by_key(|reason| std::cmp::Reverse(reason.weight()));
@@ -160,6 +164,13 @@ impl<'a> Judge<'a> {
         let outcome = if heavy { Outcome::Failed } else { Outcome::Passed };
         self.note(name, outcome, detail);
         self.reasons.extend(reasons);
+    }
+
+    /// Tells what is lost if files come compressed or encrypted.
+    fn check_content(&mut self) {
+        if let Some(words) = self.seen.wrapped.words() {
+            self.note(CONTENT_CHECK, Outcome::Unknown, words);
+        }
     }
 
     fn check_producer(&mut self, producer: Producer) {

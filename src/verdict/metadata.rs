@@ -17,7 +17,8 @@ use crate::format::snapshot::Positions;
 const VALUE_BYTES_MAX: usize = 256;
 
 /// What compressing and encrypting producers append to the names of files.
-const WRAPPERS: [&[u8]; 4] = [b".qp", b".lz4", b".zst", b".xbcrypt"];
+const WRAPPERS: [&[u8]; 4] = [b".qp", b".lz4", b".zst", ENCRYPTED];
+const ENCRYPTED: &[u8] = b".xbcrypt";
 
 /// The describing files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,6 +73,46 @@ pub(super) fn unwrap_name(name: &[u8]) -> (&[u8], bool) {
         inner = rest;
     }
     (inner, inner.len() < name.len())
+}
+
+/// Files that came compressed or encrypted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Wrapped {
+    compressed: u64,
+    encrypted: u64,
+}
+
+impl Wrapped {
+    /// Counts a file by its name.
+    pub(super) fn count(&mut self, name: &[u8]) {
+        match unwrap_name(name) {
+            (_, false) => {}
+            // What was compressed before is none the better for it.
+            (_, true) if name.ends_with(ENCRYPTED) => self.encrypted += 1,
+            (_, true) => self.compressed += 1,
+        }
+    }
+
+    /// What is lost with them, and what avoids it; `None` if there are none.
+    pub(super) fn words(self) -> Option<String> {
+        let lost = "no page in them can be checked, and tomorrow's share no block with them";
+        let compressed = (self.compressed > 0).then(|| {
+            format!(
+                "{} files were compressed by the producer: {lost}; leave out --compress, haulout \
+                 compresses",
+                self.compressed
+            )
+        });
+        let encrypted = (self.encrypted > 0).then(|| {
+            format!(
+                "{} files were encrypted by the producer: {lost}; leave out --encrypt, haulout \
+                 encrypts",
+                self.encrypted
+            )
+        });
+        let both: Vec<String> = compressed.into_iter().chain(encrypted).collect();
+        (!both.is_empty()).then(|| both.join("; "))
+    }
 }
 
 /// What the files say, as far as it is used.

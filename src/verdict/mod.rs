@@ -42,7 +42,7 @@ mod shared;
 mod tests;
 
 pub use crate::verdict::conclude::{
-    Conclusion, Evidence, Exit, PageFindings, Producer, StreamFaults,
+    CONTENT_CHECK, Conclusion, Evidence, Exit, PageFindings, Producer, StreamFaults,
 };
 pub use crate::verdict::dump::{DumpConclusion, judge_dump};
 pub use crate::verdict::observer::{Interest, Observer};

@@ -20,7 +20,7 @@ use crate::parse::path::{OwnedPath, PathSeed, StreamPath};
 use crate::verdict::lengths::{
     Data, INDEX_HEAD_BYTES, Short, Stated, TABLESPACE_HEAD_BYTES, short_index, short_tablespace,
 };
-use crate::verdict::metadata::{Describing, Statements, unwrap_name};
+use crate::verdict::metadata::{Describing, Statements, Wrapped, unwrap_name};
 use crate::verdict::partitions::{PARTITIONS_BYTES_MAX, partition_names};
 use crate::verdict::presence::{Learnt, Presence, table_of};
 use crate::verdict::shared::{SharedScan, SharedTables};
@@ -96,6 +96,7 @@ pub struct Observer {
     pub(super) aria_logs: BTreeSet<u32>,
     /// Whether there are tables of Aria.
     pub(super) has_aria: bool,
+    pub(super) wrapped: Wrapped,
     /// What came after the file that is written last.
     pub(super) after_info: Option<OwnedPath>,
 }
@@ -193,6 +194,7 @@ impl Observer {
             shared: SharedTables::Possible,
             aria_logs: BTreeSet::new(),
             has_aria: false,
+            wrapped: Wrapped::default(),
             after_info: None,
         }
     }
@@ -269,6 +271,7 @@ impl Observer {
 
     fn close(&mut self, path: StreamPath<'_>, file: OpenFile) {
         let length = file.length;
+        self.wrapped.count(path.file_name());
         self.empty.set(path, (length == 0 && is_never_empty(path)).then_some(()));
         let learnt = self.close_captured(path, file);
         self.presence.add(path, learnt);

@@ -488,8 +488,11 @@ fn a_compressed_stream_is_not_failed_for_what_cannot_be_read() {
     let unknown = conclusion.checklist.iter().filter(|c| c.outcome == Outcome::Unknown);
     assert_eq!(
         unknown.map(|check| check.name).collect::<Vec<_>>(),
-        ["redo log", "system tablespace"]
+        ["redo log", "system tablespace", "content"]
     );
+    let content = &conclusion.checklist.last().expect("a check").detail;
+    assert!(content.starts_with("6 files were compressed by the producer: "), "{content}");
+    assert!(content.ends_with("leave out --compress, haulout compresses"), "{content}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use haulout::format::snapshot::SnapshotKind;
 use haulout::format::snapshot::StreamFormat;
 use haulout::format::snapshot::Verdict;
 use haulout::ops::backup::BackupReport;
-use haulout::ops::backup::CONTENT_CHECK;
+use haulout::verdict::CONTENT_CHECK;
 
 use crate::json::Blocks;
 use crate::json::Effort;
