@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
+use haulout::base::ids::SnapshotId;
 use haulout::base::monitor::Monitor;
+use haulout::format::record::PageCounts;
 use haulout::format::snapshot::SnapshotKind;
 use haulout::format::snapshot::Verdict;
 use haulout::ops::backup::BackupOptions;
@@ -26,6 +28,7 @@ use haulout::store::Store;
 use haulout::store::memory::MemoryStore;
 use haulout::store::name::ObjectName;
 use support::Protected;
+use support::Random;
 use support::Server;
 use support::back_up;
 use support::back_up_with;
@@ -83,6 +86,61 @@ fn changed_pages_are_checked_and_stored_as_changes_of_the_base() {
     assert!(next.counts.blocks_same > 700, "{:?}", next.counts);
 }
 
+/// What `verify` counts of the pages of a snapshot.
+fn verify_pages(repository: &Repository, id: SnapshotId) -> PageCounts {
+    let snapshots = vec![repository.find_snapshot(&id.to_string()).unwrap()];
+    let options = VerifyOptions { depth: Depth::Pages, snapshots, workers: 2 };
+    let report = verify(repository, &options, &Arc::new(Monitor::default())).unwrap();
+    assert!(report.findings.is_empty(), "{:?}", report.findings);
+    report.pages
+}
+
+#[test]
+fn small_pages_are_changes_of_the_blocks_that_they_stand_in() {
+    for (bytes, flags) in [(4096, 0x13), (8192, 0x14)] {
+        let repository = repository();
+        let mut server = Server::new(7, 2, 100);
+        let noise = |random: &mut Random| random.next().to_be_bytes().map(|byte| b'a' + byte % 26);
+        let mut pages = Vec::new();
+        for number in 0..201u32 {
+            let mut page = vec![0; bytes];
+            page[4..8].copy_from_slice(&number.to_be_bytes());
+            page[16..24].copy_from_slice(&server.lsn.to_be_bytes());
+            page[24..26].copy_from_slice(&17855u16.to_be_bytes());
+            page[34..38].copy_from_slice(&40u32.to_be_bytes());
+            page[38..42].copy_from_slice(&40u32.to_be_bytes());
+            let body = page[100..bytes - 100].chunks_exact_mut(8);
+            body.for_each(|eight| eight.copy_from_slice(&noise(&mut server.random)));
+            if number == 0 {
+                page[54..58].copy_from_slice(&flags.to_be_bytes());
+            }
+            support::seal_page(&mut page);
+            pages.push(page);
+        }
+        server.tables.push(("shop/small.ibd".to_owned(), 40, pages));
+        let full = back_up(&repository, &server.stream());
+        assert_eq!(full.about.verdict, Verdict::Complete, "{:?}", full.about.reasons);
+
+        let from = server.to_lsn();
+        server.lsn += 10;
+        let lsn = server.lsn.to_be_bytes();
+        for page in server.tables.last_mut().unwrap().2.iter_mut().step_by(3) {
+            page[16..24].copy_from_slice(&lsn);
+            page[500..508].copy_from_slice(&noise(&mut server.random));
+            support::seal_page(page);
+        }
+        let stream = server.increment(from);
+        let report = back_up(&repository, &stream);
+        assert_eq!(report.about.verdict, Verdict::Complete, "{:?}", report.about.reasons);
+        let counts = &report.counts;
+        assert!(counts.blocks_delta >= 67 && counts.pages_verified >= 67, "{counts:?}");
+        assert!(counts.stored_bytes < 40_000, "{counts:?}");
+        assert!(stream_of(&repository, &report.id.to_string()).unwrap() == stream);
+        let again = verify_pages(&repository, report.id);
+        assert_eq!((again.corrupt, again.verified), (0, counts.pages_verified));
+    }
+}
+
 #[test]
 fn a_long_chain_still_finds_the_full_backup() {
     let repository = repository();
@@ -127,6 +185,9 @@ fn a_bad_page_of_an_increment_is_named_by_its_number() {
     assert_eq!(report.about.verdict, Verdict::CorruptPages, "{:?}", report.about.reasons);
     let named = format!("{name}.delta, page {number}: ");
     assert!(report.about.reasons[0].contains(&named), "{:?}", report.about.reasons);
+
+    let again = verify_pages(&repository, report.id);
+    assert_eq!((again.corrupt, again.verified), (1, report.counts.pages_verified));
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub const FRAME_RAW_BYTES_MAX: usize = 2 << 20;
 
 /// Smallest block of a page file, bytes.
 pub const BLOCK_BYTES_MIN: usize = 16 << 10;
+/// Smallest block of any member, bytes: a page of a `.delta` file.
+pub const PAGE_BYTES_MIN: usize = 1 << 10;
 /// Largest block of any member, bytes.
 pub const BLOCK_BYTES_MAX: usize = 1 << 20;
 /// Largest number of steps that a reader follows from delta to base.
@@ -56,6 +58,7 @@ pub const SEGMENT_BYTES: usize = 1 << 20;
 /// Longest path of a member, bytes: the limit of mbstream's own reader.
 pub const PATH_BYTES_MAX: usize = 4096;
 
+const _: () = assert!(PAGE_BYTES_MIN <= BLOCK_BYTES_MIN);
 const _: () = assert!(BLOCK_BYTES_MIN <= FRAME_RAW_BYTES_TARGET);
 const _: () = assert!(BLOCK_BYTES_MAX + FRAME_RAW_BYTES_TARGET <= FRAME_RAW_BYTES_MAX);
 const _: () = assert!(BLOCK_BYTES_MAX <= SEGMENT_BYTES);

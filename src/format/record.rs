@@ -5,9 +5,9 @@ use crate::base::error::Malformed;
 use crate::base::ids::Entry;
 use crate::base::ids::Storage;
 use crate::base::limits::BLOCK_BYTES_MAX;
-use crate::base::limits::BLOCK_BYTES_MIN;
 use crate::base::limits::INLINE_ENTRIES_MAX;
 use crate::base::limits::MAP_LEVELS_MAX;
+use crate::base::limits::PAGE_BYTES_MIN;
 use crate::base::limits::PATH_BYTES_MAX;
 use crate::base::num::narrow;
 use crate::base::num::wide;
@@ -221,7 +221,7 @@ fn take_blocks(reader: &mut Reader<'_>, flags: u8) -> Result<Blocks, Malformed> 
         return Ok(Blocks::ContentDefined);
     }
     let bytes = 1u32.checked_shl(log2.into()).unwrap_or(0);
-    let within = BLOCK_BYTES_MIN..=BLOCK_BYTES_MAX;
+    let within = PAGE_BYTES_MIN..=BLOCK_BYTES_MAX;
     if !within.contains(&crate::base::num::index(bytes)) {
         return Err(reader.malformed("its block size is out of bounds"));
     }

@@ -109,6 +109,11 @@ impl DeltaReader {
         Self { page_size, numbers: Vec::new(), passed: 0, group: Group::BeforeFirst }
     }
 
+    /// Whether the next page is one of numbers: of the others only the size matters.
+    pub fn reads_numbers_next(&self) -> bool {
+        self.passed == self.numbers.len()
+    }
+
     /// Takes the next page of the file and tells what it is.
     ///
     /// # Panics

@@ -8,6 +8,8 @@
 //! A block that several snapshots share is read once: entries that were found good are remembered,
 //! one bit each, as long as that fits into 32 MiB.
 
+mod checks;
+
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -15,8 +17,6 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
-use crate::aria::ARIA_HEAD_BYTES;
-use crate::aria::AriaTable;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
@@ -32,10 +32,9 @@ use crate::base::num::index;
 use crate::base::num::wide;
 use crate::format::lists::Damage;
 use crate::format::pack_table::PackRecord;
-use crate::format::record::Blocks;
-use crate::format::record::MemberKey;
 use crate::format::record::MemberRecord;
 use crate::format::record::PageCounts;
+use crate::innodb::PageNumber;
 use crate::pack::reader::Place;
 use crate::pack::reader::Wanted;
 use crate::pack::reader::pack_object;
@@ -49,6 +48,10 @@ use crate::repo::contents::Contents;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::seal::object::ObjectKind;
 use crate::store::name::ObjectName;
+
+use checks::ChangedPages;
+use checks::Numbering;
+use checks::page_check;
 
 use super::chain;
 use super::windows;
@@ -306,6 +309,10 @@ impl Verification<'_> {
         if let Err(error) = contents.read_inner("script", &mut |_| self.monitor.check()) {
             keep_going(error, |what| self.find_about(stored, what))?;
         }
+        let changed = match self.options.depth {
+            Depth::Pages => ChangedPages::of(self.repository, stored, self.monitor),
+            Depth::Objects | Depth::Stored | Depth::Blocks => ChangedPages::default(),
+        };
         let mut cursor = contents.table().cursor();
         let plan = |sender: &mut windows::Sender<MemberWindow>| loop {
             let record = match cursor.next() {
@@ -315,7 +322,7 @@ impl Verification<'_> {
                     return keep_going(error, |what| self.find_about(stored, what));
                 }
             };
-            self.plan_member(&contents, stored, record, sender)?;
+            self.plan_member((&contents, &changed), stored, record, sender)?;
         };
         let work = |window: MemberWindow| self.check_window(&contents, &window);
         let mut broken: BTreeMap<String, Broken> = BTreeMap::new();
@@ -334,23 +341,33 @@ impl Verification<'_> {
 
     fn plan_member(
         &self,
-        contents: &Contents,
+        (contents, changed): (&Contents, &ChangedPages),
         stored: &StoredSnapshot,
         record: MemberRecord,
         sender: &mut windows::Sender<MemberWindow>,
     ) -> Result<()> {
         let member = record.key.display();
         let check = match self.options.depth {
-            Depth::Pages => page_check(contents, &record)?,
+            Depth::Pages => page_check(contents, changed, &record)?,
             Depth::Objects | Depth::Stored | Depth::Blocks => PageCheck::None,
         };
-        let empty = || MemberWindow { member: member.clone(), check, blocks: Vec::new(), bytes: 0 };
+        let mut numbering = Numbering::of(&check);
+        let empty = || MemberWindow {
+            member: member.clone(),
+            check,
+            blocks: Vec::new(),
+            numbers: Vec::new(),
+            bytes: 0,
+        };
         let mut window = empty();
         let mut entries = contents.entries(record);
         loop {
             self.monitor.check()?;
             match entries.next() {
-                Ok(Some(block)) => window.push(block),
+                Ok(Some(block)) => {
+                    let numbers = numbering.as_mut().map(|of| of.next(contents, &block));
+                    window.push(block, numbers.transpose()?.unwrap_or_default());
+                }
                 Ok(None) => break,
                 Err(error) => {
                     keep_going(error, |what| {
@@ -430,7 +447,13 @@ impl Verification<'_> {
                 Ok(bytes) => {
                     read += 1;
                     self.note_seen(place);
-                    let tally = pages::tally_of(&window.check, block.at, &[bytes]);
+                    let numbers = window.numbers_of(&block);
+                    let tally = match window.check {
+                        PageCheck::Delta { format, first } => {
+                            pages::tally_changed((format, first), numbers, bytes)
+                        }
+                        check => pages::tally_of(&check, block.at, &[bytes]),
+                    };
                     counted.verified += tally.pages.verified;
                     counted.unverifiable += tally.pages.unverifiable;
                     counted.corrupt += tally.pages.corrupt;
@@ -513,37 +536,6 @@ impl Verification<'_> {
     }
 }
 
-/// How the pages of a member are checked: as they were when it came.
-fn page_check(contents: &Contents, record: &MemberRecord) -> Result<PageCheck> {
-    let Some(stem) = record.key.path.strip_suffix(b".MAD") else {
-        return Ok(pages::check_of_record(record.page_format, record.first_page));
-    };
-    if record.blocks == Blocks::ContentDefined {
-        return Ok(PageCheck::None);
-    }
-    let key = MemberKey { path: [stem, b".MAI"].concat(), incarnation: record.key.incarnation };
-    match aria_head(contents, &key) {
-        Ok(table) => Ok(pages::check_of_aria(table)),
-        Err(error) if error.kind() == ErrorKind::Cancelled => Err(error),
-        // The index file is found to be damaged in its own turn.
-        Err(_) => Ok(pages::check_of_aria(None)),
-    }
-}
-
-/// What the head of an Aria index file says.
-fn aria_head(contents: &Contents, key: &MemberKey) -> Result<Option<AriaTable>> {
-    let Some(record) = contents.table().find(key)? else { return Ok(None) };
-    let first = contents.entries(record).next()?;
-    let Some(wanted) = first.as_ref().and_then(Block::wanted) else { return Ok(None) };
-    let mut table = None;
-    contents.packs().read(&[wanted], &mut |_, bytes| {
-        let bytes = bytes?;
-        table = AriaTable::parse(&bytes[..bytes.len().min(ARIA_HEAD_BYTES)]).ok();
-        Ok(())
-    })?;
-    Ok(table)
-}
-
 /// Tells of an error, unless it is the wish to stop.
 fn keep_going(error: Error, tell: impl FnOnce(String)) -> Result<()> {
     if error.kind() == ErrorKind::Cancelled {
@@ -584,15 +576,23 @@ struct MemberWindow {
     member: String,
     check: PageCheck,
     blocks: Vec<Block>,
+    /// For each of them, which pages are in it, if it is of a `.delta` file.
+    numbers: Vec<Vec<Option<PageNumber>>>,
     bytes: u64,
 }
 
 impl MemberWindow {
-    fn push(&mut self, block: Block) {
+    fn push(&mut self, block: Block, numbers: Vec<Option<PageNumber>>) {
         if block.entry.storage != Storage::Zero {
             self.bytes += block.entry.length;
             self.blocks.push(block);
+            self.numbers.push(numbers);
         }
+    }
+
+    fn numbers_of(&self, block: &Block) -> &[Option<PageNumber>] {
+        let place = self.blocks.binary_search_by_key(&block.number, |block| block.number);
+        place.ok().and_then(|place| self.numbers.get(place)).map_or(&[], Vec::as_slice)
     }
 }
 

@@ -12,7 +12,8 @@
 
 use std::collections::HashMap;
 
-use crate::base::num::index;
+use crate::base::num::wide;
+use crate::format::record::Blocks;
 use crate::innodb::PageNumber;
 use crate::innodb::PageSize;
 use crate::innodb::delta::DeltaMeta;
@@ -121,9 +122,14 @@ impl DeltaWalk {
     }
 }
 
-/// The block of a tablespace in which the page of this number is; `None` if blocks are not pages.
-pub fn block_of(page: PageNumber, page_size: PageSize, block: u32) -> Option<u64> {
-    (page_size.bytes() == index(block)).then(|| u64::from(page.get()))
+/// The block of a tablespace's file in which the page of this number is; small pages share one.
+pub fn block_of(page: PageNumber, page_size: PageSize, blocks: Blocks) -> Option<u64> {
+    match blocks {
+        Blocks::Fixed(bytes) => {
+            Some(u64::from(page.get()) * wide(page_size.bytes()) / u64::from(bytes))
+        }
+        Blocks::ContentDefined => None,
+    }
 }
 
 #[cfg(test)]

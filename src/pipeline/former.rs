@@ -81,17 +81,9 @@ impl Former {
 
     /// Maps of the former versions of a tablespace of which the changed pages come, its file being
     /// called `stem`. None of them counts as that of the predecessor: that has another path.
-    pub fn tablespace(
-        &self,
-        stem: &[u8],
-        format: TablespaceFormat,
-        blocks: Blocks,
-    ) -> Vec<(usize, Arc<MapView>)> {
+    pub fn tablespace(&self, stem: &[u8], format: TablespaceFormat) -> Vec<(usize, Arc<MapView>)> {
         let Some(packs) = &self.packs else { return Vec::new() };
         let Some((table, record)) = self.whole_file(stem, format) else { return Vec::new() };
-        if record.blocks != blocks {
-            return Vec::new();
-        }
         let translation = table.translation().clone();
         vec![(1, Arc::new(MapView::new(Arc::clone(packs), record, translation)))]
     }

@@ -517,9 +517,9 @@ impl<'r> Reader<'r> {
                 let block = format.page_size().bytes().max(BLOCK_BYTES_MIN);
                 (Some(*format), Blocks::Fixed(short(block)))
             }
+            // Neighbours here are none in the tablespace: each has a base of its own.
             PageCheck::Delta { format, .. } => {
-                let block = format.page_size().bytes().max(BLOCK_BYTES_MIN);
-                (None, Blocks::Fixed(short(block)))
+                (None, Blocks::Fixed(short(format.page_size().bytes())))
             }
             PageCheck::AriaData(_) => (None, Blocks::Fixed(short(BLOCK_BYTES_MIN))),
             PageCheck::None if known && has_positions(&filling.key.path) => {
@@ -530,7 +530,7 @@ impl<'r> Reader<'r> {
         let found = match &pages {
             PageCheck::Delta { format, .. } => {
                 let stem = filling.key.path.strip_suffix(b".delta").unwrap_or_default();
-                self.around.former.tablespace(stem, *format, blocks)
+                self.around.former.tablespace(stem, *format)
             }
             PageCheck::None | PageCheck::Tablespace { .. } | PageCheck::AriaData(_) => {
                 self.around.former.member(&filling.key, format, blocks)
@@ -653,8 +653,9 @@ fn former_entries(
     let first = at / u64::from(bytes);
     let Some(chosen) = member.chosen_former() else { return (Vec::new(), 0) };
     if let PageCheck::Delta { format, .. } = member.pages {
+        let whole = chosen.record().blocks;
         let block = |number: &Option<PageNumber>| {
-            let block = delta::block_of((*number)?, format.page_size(), bytes)?;
+            let block = delta::block_of((*number)?, format.page_size(), whole)?;
             former::entries(chosen, block, 1).pop()
         };
         let nothing = || Entry::zero(0);

@@ -20,8 +20,17 @@ pub fn tally(segment: &Segment, blocks: &[&[u8]]) -> Tally {
     let PageCheck::Delta { format, first } = segment.member.pages else {
         return tally_of(&segment.member.pages, segment.at, blocks);
     };
+    tally_changed((format, first), &segment.numbers, segment.data.filled())
+}
+
+/// The same for pages of a `.delta` file that have these numbers.
+pub fn tally_changed(
+    (format, first): (TablespaceFormat, u32),
+    numbers: &[Option<PageNumber>],
+    data: &[u8],
+) -> Tally {
     let mut tally = PageTally::default();
-    for (number, page) in changed_pages(segment, format, first) {
+    for (number, page) in changed_pages((format, first), numbers, data) {
         tally.add(number, format.check(page, number));
     }
     counted(&tally)
@@ -36,14 +45,14 @@ pub fn tally_of(check: &PageCheck, at: u64, blocks: &[&[u8]]) -> Tally {
     }
 }
 
-/// The pages of a segment of a `.delta` file that belong to the tablespace, with their numbers.
-fn changed_pages(
-    segment: &Segment,
-    format: TablespaceFormat,
-    first: u32,
-) -> impl Iterator<Item = (PageNumber, &[u8])> {
-    let pages = segment.data.filled().chunks_exact(format.page_size().bytes());
-    segment.numbers.iter().zip(pages).filter_map(move |(number, page)| {
+/// The pages of a piece of a `.delta` file that belong to the tablespace, with their numbers.
+fn changed_pages<'p>(
+    (format, first): (TablespaceFormat, u32),
+    numbers: &'p [Option<PageNumber>],
+    data: &'p [u8],
+) -> impl Iterator<Item = (PageNumber, &'p [u8])> {
+    let pages = data.chunks_exact(format.page_size().bytes());
+    numbers.iter().zip(pages).filter_map(move |(number, page)| {
         let number = (*number)?.checked_add(first)?;
         Some((number, page))
     })
@@ -123,7 +132,8 @@ pub fn findings(segment: &Segment, blocks: &[&[u8]]) -> Vec<PageFinding> {
     match &member.pages {
         PageCheck::None => {}
         PageCheck::Delta { format, first } => {
-            for (number, page) in changed_pages(segment, *format, *first) {
+            let (numbers, data) = (&segment.numbers, segment.data.filled());
+            for (number, page) in changed_pages((*format, *first), numbers, data) {
                 if let PageVerdict::Corrupt { lsn, reason } = format.check(page, number) {
                     add(number.get().into(), lsn.get(), reason.to_string());
                 }

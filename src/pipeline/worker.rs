@@ -40,6 +40,7 @@ use crate::pipeline::presence::Presence;
 use crate::pipeline::segment::Done;
 use crate::pipeline::segment::Member;
 use crate::pipeline::segment::NewEntry;
+use crate::pipeline::segment::PageCheck;
 use crate::pipeline::segment::Segment;
 use crate::pipeline::segment::Shrank;
 
@@ -183,13 +184,15 @@ impl Worker {
         let mut bases_left = bases.iter();
         let mut whole = Vec::new();
         let mut coder = DeltaCoder::new(self.shared.read_back, self.hasher.clone());
-        let by_content = done.member.matcher.is_some();
+        // Neither does a changed page of an increment have the size of the block that it is in.
+        let any_size =
+            done.member.matcher.is_some() || matches!(done.member.pages, PageCheck::Delta { .. });
         for block in changed {
             let raw = blocks[block.number];
             let base = block.base.and_then(|_| bases_left.next()).and_then(Option::as_ref);
             let delta = match base {
                 // The page behind a file's former end has no base of its size.
-                Some(base) if by_content || base.len() == raw.len() => {
+                Some(base) if any_size || base.len() == raw.len() => {
                     coder.encode(raw, block.hash, base).map_err(miscomputed)?
                 }
                 _ => None,
@@ -300,10 +303,11 @@ fn standings(segment: &Segment, blocks: &[&[u8]], hashes: &[Option<BlockHash>]) 
         let mut matcher = matcher.lock().unwrap_or_else(PoisonError::into_inner);
         return matcher.locate(segment.at, &named);
     }
+    let any_size = matches!(segment.member.pages, PageCheck::Delta { .. });
     let standing = |(number, (hash, length)): (usize, (Option<BlockHash>, u64))| {
         let former = segment.former.get(number).copied();
-        let former = former.filter(|former| former.length == length);
-        let same = former.filter(|former| Some(former.hash) == hash);
+        let former = former.filter(|former| any_size || former.length == length);
+        let same = former.filter(|former| former.length == length && Some(former.hash) == hash);
         Standing { same, former }
     };
     named.enumerate().map(standing).collect()

@@ -88,12 +88,14 @@ pub fn page(space: u32, number: u32, lsn: u64, body: &[u8]) -> Vec<u8> {
     page
 }
 
-fn seal_page(page: &mut [u8]) {
+/// Writes the checksum of a page of any size.
+pub fn seal_page(page: &mut [u8]) {
     let low: [u8; 4] = page[20..24].try_into().unwrap();
-    page[PAGE - 8..PAGE - 4].copy_from_slice(&low);
-    let sum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, &page[..PAGE - 4]);
+    let end = page.len();
+    page[end - 8..end - 4].copy_from_slice(&low);
+    let sum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, &page[..end - 4]);
     let sum = u32::try_from(sum).unwrap();
-    page[PAGE - 4..].copy_from_slice(&sum.to_be_bytes());
+    page[end - 4..].copy_from_slice(&sum.to_be_bytes());
 }
 
 /// An invented server: tables of pages, and small files.
@@ -171,7 +173,8 @@ impl Server {
     pub fn increment(&self, from_lsn: u64) -> Vec<u8> {
         let mut out = Vec::new();
         for (name, space, pages) in &self.tables {
-            let meta = format!("page_size = 16384\nzip_size = 0 \nspace_id = {space}\n");
+            let size = pages[0].len();
+            let meta = format!("page_size = {size}\nzip_size = 0 \nspace_id = {space}\n");
             file(&mut out, &format!("{name}.meta"), meta.as_bytes(), 1 << 20);
             file(&mut out, &format!("{name}.delta"), &delta(pages, from_lsn), 320 * PAGE);
         }
@@ -212,7 +215,7 @@ impl Server {
 fn delta(pages: &[Vec<u8>], from_lsn: u64) -> Vec<u8> {
     let lsn = |page: &[u8]| u64::from_be_bytes(page[16..24].try_into().unwrap());
     let changed = || (0u32..).zip(pages).filter(|(_, page)| lsn(page) > from_lsn);
-    let mut head = vec![0; PAGE];
+    let mut head = vec![0; pages[0].len()];
     head[..4].copy_from_slice(b"XTRA");
     let numbers = changed().map(|(number, _)| number).chain([u32::MAX]);
     for (slot, number) in (1..).zip(numbers) {
