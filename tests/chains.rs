@@ -19,6 +19,7 @@ use haulout::ops::chain;
 use haulout::ops::restore::Devices;
 use haulout::ops::restore::RestoreOptions;
 use haulout::ops::restore::RestoreReport;
+use haulout::ops::restore::accounts::Owners;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::verify;
@@ -88,46 +89,32 @@ fn changed_pages_are_checked_and_stored_as_changes_of_the_base() {
 
 /// What `verify` counts of the pages of a snapshot.
 fn verify_pages(repository: &Repository, id: SnapshotId) -> PageCounts {
-    let snapshots = vec![repository.find_snapshot(&id.to_string()).unwrap()];
+    let snapshots = vec![repository.find_snapshot(&id.to_string()).expect("it is there")];
     let options = VerifyOptions { depth: Depth::Pages, snapshots, workers: 2 };
-    let report = verify(repository, &options, &Arc::new(Monitor::default())).unwrap();
+    let report = verify(repository, &options, &Arc::new(Monitor::default())).expect("it runs");
     assert!(report.findings.is_empty(), "{:?}", report.findings);
     report.pages
 }
 
 #[test]
 fn small_pages_are_changes_of_the_blocks_that_they_stand_in() {
-    for (bytes, flags) in [(4096, 0x13), (8192, 0x14)] {
+    for size in [4096, 8192] {
         let repository = repository();
         let mut server = Server::new(7, 2, 100);
-        let noise = |random: &mut Random| random.next().to_be_bytes().map(|byte| b'a' + byte % 26);
-        let mut pages = Vec::new();
-        for number in 0..201u32 {
-            let mut page = vec![0; bytes];
-            page[4..8].copy_from_slice(&number.to_be_bytes());
-            page[16..24].copy_from_slice(&server.lsn.to_be_bytes());
-            page[24..26].copy_from_slice(&17855u16.to_be_bytes());
-            page[34..38].copy_from_slice(&40u32.to_be_bytes());
-            page[38..42].copy_from_slice(&40u32.to_be_bytes());
-            let body = page[100..bytes - 100].chunks_exact_mut(8);
-            body.for_each(|eight| eight.copy_from_slice(&noise(&mut server.random)));
-            if number == 0 {
-                page[54..58].copy_from_slice(&flags.to_be_bytes());
-            }
-            support::seal_page(&mut page);
-            pages.push(page);
-        }
+        let mut noise = Random(8);
+        let mut letters = |count| -> Vec<u8> {
+            (0..count).map(|_| b'a' + noise.next().to_le_bytes()[0] % 26).collect()
+        };
+        let page = |number| support::page_of(size, (40, number), 1000, &letters(size - 200));
+        let pages = (0..201).map(page).collect();
         server.tables.push(("shop/small.ibd".to_owned(), 40, pages));
         let full = back_up(&repository, &server.stream());
         assert_eq!(full.about.verdict, Verdict::Complete, "{:?}", full.about.reasons);
 
         let from = server.to_lsn();
         server.lsn += 10;
-        let lsn = server.lsn.to_be_bytes();
         for page in server.tables.last_mut().unwrap().2.iter_mut().step_by(3) {
-            page[16..24].copy_from_slice(&lsn);
-            page[500..508].copy_from_slice(&noise(&mut server.random));
-            support::seal_page(page);
+            support::change_page(page, server.lsn, (500, b"changed"));
         }
         let stream = server.increment(from);
         let report = back_up(&repository, &stream);
@@ -283,7 +270,12 @@ fn an_increment_that_was_cut_is_still_called_one() {
 
 fn restore_latest(repository: &Repository, target: &Path) -> Result<RestoreReport> {
     let stored = repository.find_snapshot("latest")?;
-    let options = RestoreOptions { include: Vec::new(), workers: 2, devices: Devices::Skip };
+    let options = RestoreOptions {
+        include: Vec::new(),
+        workers: 2,
+        devices: Devices::Skip,
+        owners: Owners::ByNumber,
+    };
     chain::to_directories(repository, &stored, target, &options, &Arc::new(Monitor::default()))
 }
 

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use haulout::base::monitor::Monitor;
 use haulout::ops::restore::Devices;
 use haulout::ops::restore::RestoreOptions;
+use haulout::ops::restore::accounts::Owners;
 use haulout::ops::restore::to_directory;
 use haulout::store::Store;
 use haulout::store::cached::Cached;
@@ -134,7 +135,8 @@ fn one_table_of_five_hundred_is_restored_for_a_dozen_requests() {
     let stored = repository.find_snapshot("latest").unwrap();
     let target = tempfile::tempdir().unwrap();
     let include = vec!["shop/table250.ibd".to_owned()];
-    let options = RestoreOptions { include, workers: 2, devices: Devices::Skip };
+    let options =
+        RestoreOptions { include, workers: 2, devices: Devices::Skip, owners: Owners::ByNumber };
     let monitor = Arc::new(Monitor::default());
     let to = target.path().join("files");
     let report = to_directory(&repository, &stored, &to, &options, &monitor).unwrap();

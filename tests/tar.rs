@@ -26,6 +26,7 @@ use haulout::ops::backup::BackupReport;
 use haulout::ops::restore::Devices;
 use haulout::ops::restore::RestoreOptions;
 use haulout::ops::restore::RestoreReport;
+use haulout::ops::restore::accounts::Owners;
 use haulout::ops::restore::to_directory;
 use haulout::repo::Repository;
 use haulout::source::Fate;
@@ -46,7 +47,8 @@ fn restore(repository: &Repository, target: &Path, include: &[&str]) -> Result<R
     let names = repository.snapshots()?;
     let newest = names.snapshots.last().expect("there is a snapshot");
     let include = include.iter().map(|glob| (*glob).to_owned()).collect();
-    let options = RestoreOptions { include, workers: 2, devices: Devices::Skip };
+    let options =
+        RestoreOptions { include, workers: 2, devices: Devices::Skip, owners: Owners::ByNumber };
     to_directory(repository, newest, target, &options, &Arc::new(Monitor::default()))
 }
 
@@ -91,11 +93,34 @@ fn make_tree(root: &Path) {
     let flags = rustix::fs::XattrFlags::empty();
     // Not every file system has them; both sides then have none.
     let _unsupported = rustix::fs::fsetxattr(&with_attribute, "user.note", b"a \0 note", flags);
+    let _unsupported =
+        rustix::fs::lsetxattr(root.join("etc/soft"), "trusted.note", b"of a link", flags);
+    let list = access_list(&[(1, 6, NOBODY), (2, 4, 12_345), (4, 4, NOBODY), (16, 4, NOBODY)]);
+    for (path, name) in [
+        ("etc/nova/file-6", "system.posix_acl_access"),
+        ("etc/nova/deep", "system.posix_acl_default"),
+    ] {
+        let _unsupported = rustix::fs::lsetxattr(root.join(path), name, &list, flags);
+    }
     for (path, seconds) in [("etc/nova/file-4", 1), ("etc/nova", 1_600_000_000)] {
         let file = File::open(root.join(path)).unwrap();
         let time = std::time::UNIX_EPOCH + std::time::Duration::new(seconds, 123_456_789);
         file.set_modified(time).unwrap();
     }
+}
+
+/// What stands in an access control list where no number belongs.
+const NOBODY: u32 = u32::MAX;
+
+/// An access control list as the kernel takes it, which gives others nothing.
+fn access_list(entries: &[(u16, u16, u32)]) -> Vec<u8> {
+    let mut out = 2u32.to_le_bytes().to_vec();
+    for (tag, rights, id) in entries.iter().chain(&[(32, 0, NOBODY)]) {
+        out.extend_from_slice(&tag.to_le_bytes());
+        out.extend_from_slice(&rights.to_le_bytes());
+        out.extend_from_slice(&id.to_le_bytes());
+    }
+    out
 }
 
 /// Everything that a tree says about itself, by path.
@@ -122,10 +147,19 @@ fn described(root: &Path) -> BTreeMap<Vec<u8>, String> {
             }
             let linked = about.is_file() && about.nlink() > 1;
             let first = linked.then(|| inodes.entry(about.ino()).or_insert(name.clone()).clone());
-            let mut value = [0; 100];
-            let attribute = rustix::fs::lgetxattr(&path, "user.note", &mut value);
+            let attributes = [
+                "user.note",
+                "trusted.note",
+                "system.posix_acl_access",
+                "system.posix_acl_default",
+            ]
+            .map(|name| {
+                let mut value = [0; 100];
+                let length = rustix::fs::lgetxattr(&path, name, &mut value).ok();
+                length.map(|length| value[..length].escape_ascii().to_string())
+            });
             let text = format!(
-                "{:o} {}:{} {}.{} {} bytes {contents} first {first:?} attribute {attribute:?}",
+                "{:o} {}:{} {}.{} {} bytes {contents} first {first:?} {attributes:?}",
                 about.mode(),
                 about.uid(),
                 about.gid(),
@@ -162,7 +196,8 @@ fn differences(ours: &Path, theirs: &Path) -> Vec<String> {
 fn every_format_of_gnu_tar_is_restored_as_gnu_tar_does() {
     let source = tempfile::tempdir().unwrap();
     make_tree(source.path());
-    let formats: [&[&str]; 6] = [
+    let formats: [&[&str]; 7] = [
+        &["--format=pax", "--acls", "--xattrs", "--xattrs-include=*"],
         &["--format=gnu"],
         &["--format=gnu", "--sparse"],
         &["--format=pax", "--xattrs"],
@@ -183,7 +218,10 @@ fn every_format_of_gnu_tar_is_restored_as_gnu_tar_does() {
         let there = theirs.path().join("tree");
         fs::create_dir(&there).unwrap();
         fs::write(&file, &archive).unwrap();
-        tar(&there, &["--xattrs", "-xpf", file.to_str().unwrap()]);
+        // With --xattrs alone lists are attributes like others; --acls would not set those.
+        let lists: &[&str] = if format.contains(&"--acls") { &["--acls"] } else { &[] };
+        let everything = ["--xattrs", "--xattrs-include=*", "-xpf", file.to_str().unwrap()];
+        tar(&there, &[lists, &everything].concat());
         let report = restore(&repository, ours.path(), &[]).unwrap();
         assert!(report.warnings.is_empty(), "{:?}", report.warnings);
         let differ = differences(ours.path(), &there);
@@ -193,6 +231,33 @@ fn every_format_of_gnu_tar_is_restored_as_gnu_tar_does() {
             assert!(allocated < 8 << 20, "{format:?}: holes became {allocated} bytes");
         }
     }
+}
+
+#[test]
+fn the_configuration_of_this_machine_is_restored_as_gnu_tar_does() {
+    // Others than root can't read all of it, and GNU tar leaves them special bits.
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let mut command = Command::new("tar");
+    let arguments = ["--format=pax", "--acls", "--xattrs", "--xattrs-include=*", "-cf", "-"];
+    // Warnings of what changed meanwhile do not make it another archive.
+    let archive = command.args(arguments).args(["-C", "/", "etc"]).output().unwrap().stdout;
+    let repository = repository();
+    let report = back_up(&repository, &archive);
+    assert_eq!(report.about.verdict, Verdict::Complete, "{:?}", report.about.reasons);
+    let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let file = theirs.path().join("archive.tar");
+    let there = theirs.path().join("tree");
+    fs::create_dir(&there).unwrap();
+    fs::write(&file, &archive).unwrap();
+    let arguments = ["--numeric-owner", "--acls", "--xattrs", "--xattrs-include=*", "-xpf"];
+    tar(&there, &[&arguments[..], &[file.to_str().unwrap()]].concat());
+    let report = restore(&repository, ours.path(), &[]).unwrap();
+    assert!(report.warnings.is_empty(), "{:?}", report.warnings);
+    assert!(report.files > 100, "{} files", report.files);
+    let differ = differences(ours.path(), &there);
+    assert!(differ.is_empty(), "{}", differ.join("\n"));
 }
 
 #[test]

@@ -10,6 +10,7 @@
 //!   is durable.
 //! - A stream is whole or the call fails; a reader that goes away is a failure.
 
+pub mod accounts;
 mod beneath;
 mod container;
 mod dump;
@@ -59,6 +60,8 @@ use crate::repo::contents::Contents;
 use crate::repo::contents::Entries;
 use crate::repo::snapshots::StoredSnapshot;
 
+use accounts::Owners;
+
 use super::windows;
 use super::windows::Window;
 
@@ -74,6 +77,8 @@ pub struct RestoreOptions {
     pub workers: u32,
     /// Whether the device nodes of an archive are made.
     pub devices: Devices,
+    /// How the owners of a tar are found.
+    pub owners: Owners,
 }
 
 /// Whether the device nodes of an archive are made.

@@ -448,11 +448,10 @@ impl Verification<'_> {
                     read += 1;
                     self.note_seen(place);
                     let numbers = window.numbers_of(&block);
-                    let tally = match window.check {
-                        PageCheck::Delta { format, first } => {
-                            pages::tally_changed((format, first), numbers, bytes)
-                        }
-                        check => pages::tally_of(&check, block.at, &[bytes]),
+                    let tally = if let PageCheck::Delta { format, first } = window.check {
+                        pages::tally_changed((format, first), numbers, bytes)
+                    } else {
+                        pages::tally_of(&window.check, block.at, &[bytes])
                     };
                     counted.verified += tally.pages.verified;
                     counted.unverifiable += tally.pages.unverifiable;

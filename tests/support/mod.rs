@@ -25,6 +25,7 @@ use haulout::ops::backup::BackupReport;
 use haulout::ops::backup::backup;
 use haulout::ops::restore::Devices;
 use haulout::ops::restore::RestoreOptions;
+use haulout::ops::restore::accounts::Owners;
 use haulout::ops::restore::to_stream;
 use haulout::repo::NewProtection;
 use haulout::repo::Repository;
@@ -73,7 +74,12 @@ impl Random {
 
 /// A page of a full_crc32 tablespace.
 pub fn page(space: u32, number: u32, lsn: u64, body: &[u8]) -> Vec<u8> {
-    let mut page = vec![0; PAGE];
+    page_of(PAGE, (space, number), lsn, body)
+}
+
+/// The same of another size.
+pub fn page_of(size: usize, (space, number): (u32, u32), lsn: u64, body: &[u8]) -> Vec<u8> {
+    let mut page = vec![0; size];
     page[4..8].copy_from_slice(&number.to_be_bytes());
     page[16..24].copy_from_slice(&lsn.to_be_bytes());
     page[24..26].copy_from_slice(&17855u16.to_be_bytes());
@@ -81,15 +87,22 @@ pub fn page(space: u32, number: u32, lsn: u64, body: &[u8]) -> Vec<u8> {
     if number == 0 {
         page[24..26].copy_from_slice(&8u16.to_be_bytes());
         page[38..42].copy_from_slice(&space.to_be_bytes());
-        page[54..58].copy_from_slice(&0x15u32.to_be_bytes());
+        let flags = 0x10 | (size.ilog2() - 9);
+        page[54..58].copy_from_slice(&flags.to_be_bytes());
     }
     page[100..100 + body.len()].copy_from_slice(body);
     seal_page(&mut page);
     page
 }
 
-/// Writes the checksum of a page of any size.
-pub fn seal_page(page: &mut [u8]) {
+/// Changes a page of any size.
+pub fn change_page(page: &mut [u8], lsn: u64, (at, bytes): (usize, &[u8])) {
+    page[16..24].copy_from_slice(&lsn.to_be_bytes());
+    page[at..at + bytes.len()].copy_from_slice(bytes);
+    seal_page(page);
+}
+
+fn seal_page(page: &mut [u8]) {
     let low: [u8; 4] = page[20..24].try_into().unwrap();
     let end = page.len();
     page[end - 8..end - 4].copy_from_slice(&low);
@@ -330,7 +343,12 @@ pub fn back_up(repository: &Repository, stream: &[u8]) -> BackupReport {
 pub fn stream_of(repository: &Repository, snapshot: &str) -> Result<Vec<u8>> {
     let stored = repository.find_snapshot(snapshot)?;
     let mut out = Vec::new();
-    let options = RestoreOptions { include: Vec::new(), workers: 2, devices: Devices::Skip };
+    let options = RestoreOptions {
+        include: Vec::new(),
+        workers: 2,
+        devices: Devices::Skip,
+        owners: Owners::ByNumber,
+    };
     to_stream(repository, &stored, &mut out, &options, &Arc::new(Monitor::default()))?;
     Ok(out)
 }

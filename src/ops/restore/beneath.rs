@@ -11,6 +11,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
@@ -175,11 +176,22 @@ impl Root {
         components: &[&[u8]],
         link: &[u8],
         attributes: &Attributes,
-    ) -> io::Result<()> {
+    ) -> io::Result<u64> {
         let (parent, name) = self.place(components)?;
         rustix::fs::symlinkat(link, &parent, name)?;
         self.own_at(&parent, name, attributes)?;
-        Ok(rustix::fs::utimensat(parent, name, &times(attributes), AtFlags::SYMLINK_NOFOLLOW)?)
+        // No call takes a link by its directory, so the directory goes by its descriptor's name.
+        let directory = format!("/proc/self/fd/{}/", parent.as_raw_fd());
+        let path = [directory.as_bytes(), name].concat();
+        let mut failed = 0;
+        for (key, value) in &attributes.extended {
+            let flags = XattrFlags::empty();
+            let set = rustix::fs::lsetxattr(path.as_slice(), key.as_slice(), value, flags);
+            failed += u64::from(set.is_err());
+        }
+        let times = times(attributes);
+        rustix::fs::utimensat(parent, name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(failed)
     }
 
     /// Makes a named pipe or a device.
@@ -231,7 +243,8 @@ pub(super) fn finish(file: impl AsFd, attributes: &Attributes, power: Power) -> 
     let mut failed = 0;
     for (name, value) in &attributes.extended {
         let flags = XattrFlags::empty();
-        let may = power == Power::Root || name.starts_with(b"user.");
+        let mine = [&b"user."[..], b"system.posix_acl_"];
+        let may = power == Power::Root || mine.iter().any(|mine| name.starts_with(mine));
         let set = may && rustix::fs::fsetxattr(file, name.as_slice(), value, flags).is_ok();
         failed += u64::from(!set);
     }

@@ -8,8 +8,9 @@
 //!
 //! - What can't be made as the archive says is left out and told; the rest is restored.
 //! - Of entries of one name the last wins, as with tar.
-//! - Owners are set by number, and only by root. Without root special bits (set-user-id and others)
-//!   and extended attributes outside `user.` are left out as well.
+//! - Owners are set by root only, by name where this host knows it. Without root special bits
+//!   (set-user-id and others) and extended attributes outside `user.` are left out as well, access
+//!   control lists excepted.
 //! - Devices are made only for root, and only if asked for.
 
 use std::collections::BTreeMap;
@@ -53,6 +54,7 @@ use super::INCOMPLETE;
 use super::OutFile;
 use super::RestoreOptions;
 use super::RestoreReport;
+use super::accounts::Owners;
 use super::beneath;
 use super::beneath::Attributes;
 use super::beneath::Power;
@@ -87,6 +89,7 @@ pub(super) fn to_directory(
         target,
         include,
         devices: options.devices,
+        owners: &options.owners,
         power,
         root,
         sources,
@@ -257,6 +260,7 @@ struct Planner<'p> {
     target: &'p Path,
     include: Option<&'p GlobSet>,
     devices: Devices,
+    owners: &'p Owners,
     power: Power,
     root: Root,
     sources: HashSet<Vec<u8>>,
@@ -317,7 +321,7 @@ impl Planner<'_> {
         member: Option<MemberKey>,
         sender: &mut windows::Sender<ContentWindow>,
     ) -> Result<Made> {
-        let attributes = attributes_of(entry);
+        let attributes = self.attributes_of(entry);
         let made = match entry.kind {
             Kind::Directory => {
                 let made = self.root.make_directory(components);
@@ -332,7 +336,8 @@ impl Planner<'_> {
                 return Ok(Made::No("leads to a name that can't be one".to_owned()));
             }
             Kind::SymbolicLink => {
-                self.root.make_symbolic_link(components, &entry.link, &attributes)
+                let made = self.root.make_symbolic_link(components, &entry.link, &attributes);
+                made.map(|lost| self.lose_attributes(lost))
             }
             Kind::Pipe => self.root.make_node(components, (FileType::Fifo, (0, 0)), &attributes),
             Kind::CharacterDevice | Kind::BlockDevice if !self.may_make_devices() => {
@@ -355,6 +360,24 @@ impl Planner<'_> {
             }
         };
         self.settle(made)
+    }
+
+    fn attributes_of(&self, entry: &Entry) -> Attributes {
+        let Entry { mode, changed, .. } = *entry;
+        let owner = self.owners.user(&entry.owner_name, entry.owner);
+        let group = self.owners.group(&entry.group_name, entry.group);
+        let mut extended = entry.attributes.clone();
+        for (name, text) in &entry.access_lists {
+            match self.owners.access_list(text) {
+                Some(list) => extended.push((name.as_bytes().to_vec(), list)),
+                None => self.lose_attributes(1),
+            }
+        }
+        Attributes { mode, owner, group, changed, extended }
+    }
+
+    fn lose_attributes(&self, count: u64) {
+        self.attributes_lost.fetch_add(count, Ordering::Relaxed);
     }
 
     fn may_make_devices(&self) -> bool {
@@ -387,7 +410,9 @@ impl Planner<'_> {
     fn note_owner(&mut self, entry: &Entry) {
         let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
         let differs = |id: Option<u32>, own: u32| id.is_some_and(|id| id != own);
-        let lost = differs(entry.owner, user.as_raw()) || differs(entry.group, group.as_raw());
+        let owner = self.owners.user(&entry.owner_name, entry.owner);
+        let its_group = self.owners.group(&entry.group_name, entry.group);
+        let lost = differs(owner, user.as_raw()) || differs(its_group, group.as_raw());
         self.told.owners_lost += u64::from(self.power == Power::User && lost);
     }
 
@@ -444,7 +469,7 @@ impl Planner<'_> {
         let out = Arc::new(ContentFile {
             out: OutFile { file, path, extents },
             left: AtomicU64::new(length),
-            attributes: attributes_of(entry),
+            attributes: self.attributes_of(entry),
             power: self.power,
         });
         if length == 0 {
@@ -497,11 +522,6 @@ impl Planner<'_> {
 enum Made {
     Yes,
     No(String),
-}
-
-fn attributes_of(entry: &Entry) -> Attributes {
-    let Entry { mode, owner, group, changed, .. } = *entry;
-    Attributes { mode, owner, group, changed, extended: entry.attributes.clone() }
 }
 
 /// The size of a file of which so many bytes of contents arrived, and where they go.

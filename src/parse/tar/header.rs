@@ -13,6 +13,8 @@
 //! | 156 | 1 | type | all |
 //! | 157 | 100 | what a link leads to | all |
 //! | 257 | 8 | `ustar`, zero, `00`; or `ustar`, two spaces, zero | ustar, pax; GNU |
+//! | 265 | 32 | name of the owner | ustar, pax, GNU |
+//! | 297 | 32 | name of the group | ustar, pax, GNU |
 //! | 329 | 8 | major number | ustar, pax, GNU |
 //! | 337 | 8 | minor number | ustar, pax, GNU |
 //! | 345 | 155 | what stands before the name | ustar, pax |
@@ -111,6 +113,16 @@ impl<'b> Header<'b> {
     /// Number of the group.
     pub fn group(self) -> Option<i64> {
         number(self.field(116, 8))
+    }
+
+    /// Name of the owner; empty if there is none.
+    pub fn owner_name(self) -> &'b [u8] {
+        if self.has_magic() { text(self.field(265, 32)) } else { b"" }
+    }
+
+    /// Name of the group.
+    pub fn group_name(self) -> &'b [u8] {
+        if self.has_magic() { text(self.field(297, 32)) } else { b"" }
     }
 
     /// Bytes that follow.

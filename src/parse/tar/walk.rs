@@ -59,6 +59,10 @@ pub struct Entry {
     pub owner: Option<u32>,
     /// Number of the group.
     pub group: Option<u32>,
+    /// Name of the owner, empty if it has none.
+    pub owner_name: Vec<u8>,
+    /// Name of the group, empty if it has none.
+    pub group_name: Vec<u8>,
     /// Seconds and nanoseconds of the last change since 1970.
     pub changed: (i64, u32),
     /// Bytes of contents in the archive.
@@ -67,6 +71,8 @@ pub struct Entry {
     pub device: (u32, u32),
     /// Extended attributes.
     pub attributes: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Access control lists, by the extended attributes that they are set by, as text.
+    pub access_lists: Vec<(&'static str, Vec<u8>)>,
     /// Where the contents stand in the file, if it has holes.
     pub sparse: Option<Sparse>,
 }
@@ -611,6 +617,12 @@ impl MapReader {
     }
 }
 
+/// Keys of access control lists, and what Linux calls them.
+const ACCESS_LISTS: [(&str, &str); 2] = [
+    ("SCHILY.acl.access", "system.posix_acl_access"),
+    ("SCHILY.acl.default", "system.posix_acl_default"),
+];
+
 fn entry_of(header: Header<'_>, pax: &BTreeMap<Vec<u8>, Vec<u8>>, size: u64) -> Entry {
     let get = |key: &[u8]| pax.get(key).filter(|value| !value.is_empty());
     let id = |key: &[u8], field: Option<i64>| {
@@ -633,8 +645,10 @@ fn entry_of(header: Header<'_>, pax: &BTreeMap<Vec<u8>, Vec<u8>>, size: u64) -> 
     let changed = get(b"mtime").and_then(|text| header::time(text));
     let number = |n: i64| u32::try_from(n).unwrap_or(0);
     let attribute = |(key, value): (&Vec<u8>, &Vec<u8>)| {
-        Some((key.strip_prefix(b"SCHILY.xattr.")?.to_vec(), value.clone()))
+        Some((attribute_name(key.strip_prefix(b"SCHILY.xattr.")?), value.clone()))
     };
+    let list = |(key, name): (&str, &'static str)| Some((name, get(key.as_bytes())?.clone()));
+    let named = |key: &[u8], field: &[u8]| get(key).map_or(field, Vec::as_slice).to_vec();
     Entry {
         kind,
         link: get(b"linkpath").cloned().unwrap_or_else(|| header.link().to_vec()),
@@ -646,9 +660,28 @@ fn entry_of(header: Header<'_>, pax: &BTreeMap<Vec<u8>, Vec<u8>>, size: u64) -> 
         size: if kind == Kind::HardLink { 0 } else { size },
         device: header.device().map_or((0, 0), |(major, minor)| (number(major), number(minor))),
         attributes: pax.iter().filter_map(attribute).collect(),
+        access_lists: ACCESS_LISTS.into_iter().filter_map(list).collect(),
+        owner_name: named(b"uname", header.owner_name()),
+        group_name: named(b"gname", header.group_name()),
         sparse: None,
         path,
     }
+}
+
+/// The name of an extended attribute: GNU tar writes `=` and `%` in it by their numbers.
+fn attribute_name(key: &[u8]) -> Vec<u8> {
+    let mut name = Vec::with_capacity(key.len());
+    let mut rest = key;
+    while let Some(byte) = rest.first() {
+        let (byte, taken) = match rest {
+            [b'%', b'3', b'D', ..] => (b'=', 3),
+            [b'%', b'2', b'5', ..] => (b'%', 3),
+            _ => (*byte, 1),
+        };
+        name.push(byte);
+        rest = &rest[taken..];
+    }
+    name
 }
 
 /// As many of the bytes as belong to what is left of a part.

@@ -24,6 +24,7 @@ written: look at the exit status (in a shell: set -o pipefail).";
 /// An increment is restored with everything that it builds on: into DIR/full, DIR/increment-1
 /// and so on; with --prepare all of them are applied to DIR/full in their order.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that can be typed")]
 #[command(after_help = EXAMPLE)]
 #[command(group(ArgGroup::new("target").required(true).args(["to", "stdout"])))]
 pub(crate) struct RestoreArguments {
@@ -49,6 +50,10 @@ pub(crate) struct RestoreArguments {
     /// Make the device nodes of a tar, which only root can; else they are left out
     #[arg(long, conflicts_with = "stdout", hide_short_help = true)]
     pub(crate) devices: bool,
+
+    /// Give the files of a tar their owners by number, even where this host knows their names
+    #[arg(long, conflicts_with = "stdout", hide_short_help = true)]
+    pub(crate) numeric_owner: bool,
 
     /// Bytes a second from the repository: 10MiB, or a timetable
     ///

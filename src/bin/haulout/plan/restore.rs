@@ -23,6 +23,17 @@ pub(crate) struct RestorePlan {
     pub(crate) include: Vec<String>,
     /// Whether device nodes are made.
     pub(crate) devices: Devices,
+    /// Whether names of owners count.
+    pub(crate) by_name: ByName,
+}
+
+/// Whether the owners in a tar are found by their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ByName {
+    /// They are, where this host knows them.
+    Yes,
+    /// By number only.
+    No,
 }
 
 /// Where a restore goes.
@@ -60,6 +71,8 @@ impl RestorePlan {
             None => Target::Stdout,
         };
         let devices = if typed.devices { Devices::Make } else { Devices::Skip };
-        Ok(RestorePlan { snapshot: typed.snapshot, target, include: typed.include, devices })
+        let by_name = if typed.numeric_owner { ByName::No } else { ByName::Yes };
+        let RestoreArguments { snapshot, include, .. } = typed;
+        Ok(RestorePlan { snapshot, target, include, devices, by_name })
     }
 }

@@ -19,6 +19,8 @@ use haulout::ops::chain;
 use haulout::ops::prepare::PrepareReport;
 use haulout::ops::restore::RestoreOptions;
 use haulout::ops::restore::RestoreReport;
+use haulout::ops::restore::accounts::Accounts;
+use haulout::ops::restore::accounts::Owners;
 use haulout::repo::Repository;
 use haulout::repo::snapshots::StoredSnapshot;
 use haulout::source::PIPE_BYTES;
@@ -26,6 +28,7 @@ use haulout::source::PIPE_BYTES;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::failure::Outcome;
+use crate::plan::restore::ByName;
 use crate::plan::restore::RestorePlan;
 use crate::plan::restore::Target;
 use crate::producer_log::ProducerLog;
@@ -34,6 +37,15 @@ use crate::report::restore::Outlet;
 use crate::report::restore::Restored;
 use crate::run::Run;
 use crate::run::find;
+
+/// How owners are found on this host; where it has no accounts, no name is known.
+fn owners(by_name: ByName) -> Owners {
+    let read = |path| std::fs::read(path).unwrap_or_default();
+    match by_name {
+        ByName::Yes => Owners::ByName(Accounts::parse(&read("/etc/passwd"), &read("/etc/group"))),
+        ByName::No => Owners::ByNumber,
+    }
+}
 
 impl Run<'_> {
     /// Does it.
@@ -47,6 +59,7 @@ impl Run<'_> {
             include: plan.include.clone(),
             workers: self.plan.workers,
             devices: plan.devices,
+            owners: owners(plan.by_name),
         };
         let (began, progress) = (self.now(), self.progress(Activity::Restoring));
         let report = match &plan.target {
