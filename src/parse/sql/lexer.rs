@@ -14,6 +14,7 @@
 use memchr::memchr;
 use memchr::memchr2;
 
+use crate::base::num::narrow;
 use crate::parse::sql::session::Escapes;
 use crate::parse::sql::session::Reading;
 use crate::parse::sql::session::Wide;
@@ -142,24 +143,20 @@ impl Lexer {
     /// Goes on to the next event; returns how many bytes stand before it.
     pub(super) fn next(&mut self, bytes: &[u8]) -> (usize, Event) {
         let mut at = 0;
+        let nothing = (bytes.len(), Event::Nothing);
         while let Some(byte) = bytes.get(at).copied() {
             let rest = &bytes[at..];
             match self.state {
                 State::Code(0) => {
-                    let special = rest.iter().position(|byte| self.special[usize::from(*byte)]);
-                    let Some(skipped) = special else { return (bytes.len(), Event::Nothing) };
+                    let Some(skipped) = self.skip_values(rest) else { return nothing };
                     at += skipped + 1;
                     self.code(rest[skipped]);
                 }
                 State::Quoted(quote) => match end_of_text(rest, quote, self.reading) {
-                    None => return (bytes.len(), Event::Nothing),
+                    None => return nothing,
                     Some(end) => {
                         at += end + 1;
-                        self.state = match (rest[end], self.reading.wide) {
-                            (byte, _) if byte == quote => State::Code(0),
-                            (b'\\', _) | (_, None) => State::Escaped(quote),
-                            (_, Some(wide)) => State::Half(quote, wide),
-                        };
+                        self.state = self.in_text(quote, rest[end]);
                     }
                 },
                 State::Half(quote, wide) => {
@@ -215,6 +212,32 @@ impl Lexer {
             }
         }
         (at, Event::Nothing)
+    }
+
+    /// Skips code and the texts in it that end in the piece, which is nearly all of a dump, without
+    /// a change of state; where something else begins.
+    fn skip_values(&self, bytes: &[u8]) -> Option<usize> {
+        let has_escapes = self.reading.escapes != Escapes::Nowhere && self.reading.wide.is_none();
+        let mut at = 0;
+        loop {
+            at += bytes[at..].iter().position(|byte| self.special[usize::from(*byte)])?;
+            if bytes[at] != b'\'' || !has_escapes {
+                return Some(at);
+            }
+            match whole_text(&bytes[at + 1..]) {
+                Some(text) => at += 1 + text,
+                None => return Some(at),
+            }
+        }
+    }
+
+    /// What is behind a byte of a text that `end_of_text` stopped at.
+    fn in_text(&self, quote: u8, byte: u8) -> State {
+        match (byte, self.reading.wide) {
+            (byte, _) if byte == quote => State::Code(0),
+            (b'\\', _) | (_, None) => State::Escaped(quote),
+            (_, Some(wide)) => State::Half(quote, wide),
+        }
     }
 
     /// Takes a byte of code that may end the statement or begin something else.
@@ -378,8 +401,46 @@ fn skip_comment(rest: &[u8], comment: Comment) -> (usize, Option<Comment>) {
     }
 }
 
-/// Bytes of text that are looked at one by one: most values of a dump are short.
-const SHORT_TEXT_BYTES: usize = 24;
+/// Bytes of a text in single quotes, with its end; `None` if that is not in the piece.
+fn whole_text(bytes: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += find_either(b'\'', b'\\', bytes.get(at..)?)?;
+        if bytes[at] == b'\'' {
+            return Some(at + 1);
+        }
+        at += 2;
+    }
+}
+
+/// Bytes of text that are looked at eight by eight: most values of a dump are short, and a call of
+/// `memchr` costs more than they do.
+const SHORT_TEXT_BYTES: usize = 128;
+
+/// Where the first of two bytes stands.
+fn find_either(one: u8, other: u8, bytes: &[u8]) -> Option<usize> {
+    let (near, far) = bytes.split_at(bytes.len().min(SHORT_TEXT_BYTES));
+    let (eights, rest) = near.as_chunks();
+    for (number, eight) in eights.iter().enumerate() {
+        let eight = u64::from_le_bytes(*eight);
+        let found = marks(eight, one) | marks(eight, other);
+        if found != 0 {
+            return Some(
+                number * size_of_val(&eight) + narrow((found.trailing_zeros() / u8::BITS).into()),
+            );
+        }
+    }
+    let seen = near.len() - rest.len();
+    let found = rest.iter().position(|byte| *byte == one || *byte == other);
+    found.map(|end| seen + end).or_else(|| Some(near.len() + memchr2(one, other, far)?))
+}
+
+/// The highest bit of the first byte of eight that is this one, and maybe of some behind it.
+fn marks(eight: u64, byte: u8) -> u64 {
+    const LOWEST: u64 = u64::MAX / 0xff;
+    let differs = eight ^ (LOWEST * u64::from(byte));
+    differs.wrapping_sub(LOWEST) & !differs & (LOWEST << 7)
+}
 
 /// Where a quoted text ends, has a backslash that counts, or a character of two bytes.
 fn end_of_text(rest: &[u8], quote: u8, reading: Reading) -> Option<usize> {
@@ -393,7 +454,5 @@ fn end_of_text(rest: &[u8], quote: u8, reading: Reading) -> Option<usize> {
         let counts = |byte: &u8| *byte == quote || *byte == escape || wide.begins(*byte);
         return rest.iter().position(counts);
     }
-    let (near, far) = rest.split_at(rest.len().min(SHORT_TEXT_BYTES));
-    let near_end = near.iter().position(|byte| *byte == quote || *byte == escape);
-    near_end.or_else(|| memchr2(quote, escape, far).map(|end| near.len() + end))
+    find_either(quote, escape, rest)
 }
