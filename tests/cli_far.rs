@@ -244,3 +244,35 @@ fn a_store_that_goes_back_to_an_older_state_is_refused_by_whoever_remembers() {
     fs::remove_file(&kept[0]).unwrap();
     place.ran("snapshots --state state").is(0);
 }
+
+#[test]
+fn the_keys_are_rotated_and_those_who_are_left_behind_are_told() {
+    let place = Place::encrypted();
+    fs::write(place.path("third"), "a third one\n").unwrap();
+    let with_first = "--password-file first --state state";
+    place.ran(&format!("key add {with_first} --label anna --new-password-file second -q")).is(0);
+    place.ran(&format!("key rotate {with_first} --new-password-file first")).is(2).says("former");
+    let done = place.ran(&format!("key rotate {with_first} --new-password-file third --json"));
+    let told = done.is(0).json();
+    assert_eq!((&told["generation"], &told["listed"]), (&1.into(), &1.into()));
+    assert_eq!(told["left_behind"][0]["label"], "anna");
+    place.ran(&format!("snapshots {with_first}")).is(1).says("opens with this password");
+    assert!(restored(&place, "--password-file third"));
+    // Anna reads what was there, is told that there may be more, and writes nothing.
+    let with_second = "--password-file second";
+    assert!(restored(&place, with_second));
+    place.ran(&format!("snapshots {with_second}")).is(0).says("was left behind");
+    let backup = "backup -q --source db --state state -- seq 9999";
+    let refused = place.ran(&backup.replace("--state state", with_second)).is(1);
+    refused.says("left behind").says("haulout key add");
+    let refused = place.ran(&backup.replace("--state state", &format!("{with_second} --json")));
+    assert_eq!(refused.is(1).json()["error"]["kind"], "left-behind");
+    let with_third = "--password-file third --state state";
+    place.ran(&backup.replace("--state state", with_third)).is(0);
+    let listed = place.ran(&format!("key list {with_third} --json")).is(0).json();
+    let left: Vec<_> = listed.as_array().unwrap().iter().map(|key| &key["left_behind"]).collect();
+    assert_eq!(left.iter().filter(|left| ***left == Value::Bool(true)).count(), 1, "{listed}");
+    // Who remembers the new generation is not made to use the former.
+    let refused = place.ran(&format!("snapshots {with_second} --state state")).is(1);
+    refused.says("was opened with keys of generation 1");
+}

@@ -19,7 +19,11 @@ use std::thread::sleep;
 use std::time::Duration;
 use std::time::Instant;
 
+use haulout::base::entropy::OsEntropy;
 use haulout::repo::Repository;
+use haulout::seal::holder::Credential;
+use haulout::seal::holder::KeyFile;
+use haulout::seal::holder::Limits;
 use haulout::store::Store;
 use haulout::store::local::LocalStore;
 use haulout::store::name::ObjectName;
@@ -97,6 +101,15 @@ impl Ground {
         store.size(&config).unwrap()?;
         Some(open(store, 3).unwrap())
     }
+}
+
+/// Opens the repository with a key file, if that opens it.
+fn opened_by(ground: &Ground, key: &str) -> Option<Repository> {
+    let text = std::fs::read_to_string(ground.directory.path().join(key)).ok()?;
+    let mut give = || Ok(Credential::KeyFile(KeyFile::from_text(&text).unwrap()));
+    let path = ground.directory.path().join("repo");
+    let store: Arc<dyn Store> = Arc::new(LocalStore::open(&path).unwrap());
+    Repository::open(store, &mut give, &Limits::STANDARD, Arc::new(OsEntropy)).ok()
 }
 
 /// Runs to the end, and says how long that took.
@@ -218,4 +231,52 @@ fn a_backup_to_a_real_server_that_is_killed_leaves_nothing_half_done() {
 fn a_replication_to_a_real_server_that_is_killed_leaves_nothing_half_done() {
     let (place, options) = s3::outside("kills-replicate");
     kill_replications(&Ground::bucket(&format!("{place}/"), options), kills());
+}
+
+#[test]
+fn a_rotation_of_keys_that_is_killed_took_place_or_did_not() {
+    let ground = Ground::local();
+    let path = |name: &str| ground.directory.path().join(name);
+    let mut random = Random(number("HAULOUT_KILLS_SEED", 3));
+    let mut server = Server::new(3, 1, 20);
+    let mut streams = Vec::new();
+    let begin = |streams: &mut Vec<Vec<u8>>, server: &mut Server| {
+        let _gone = std::fs::remove_dir_all(path("repo"));
+        ground.write("key", KeyFile::generate(&OsEntropy).to_text().as_bytes());
+        whole(ground.haulout("repo", "init --password-file key", None));
+        streams.push(server.stream());
+        ground.write("stream", streams.last().unwrap());
+        let line = "backup --source db --password-file key";
+        whole(ground.haulout("repo", line, Some("stream")));
+        server.night(5);
+    };
+    begin(&mut streams, &mut server);
+    let line = "key rotate --password-file key --key-file next";
+    let longest = whole(ground.haulout("repo", line, None));
+    let [mut before, mut after] = [0; 2];
+    for round in 0..kills() {
+        // A new repository now and then: keys are rotated fifteen times at most.
+        if round % 10 == 0 {
+            begin(&mut streams, &mut server);
+        }
+        let _gone = std::fs::remove_file(path("next"));
+        let done = killed(ground.haulout("repo", line, None), &mut random, longest * 2);
+        let next = opened_by(&ground, "next");
+        assert!(next.is_some() || !done, "round {round}");
+        if let Some(repository) = next {
+            after += 1;
+            assert_eq!(check(&repository, 0, &streams), 1, "round {round}");
+            std::fs::rename(path("next"), path("key")).unwrap();
+        } else {
+            before += 1;
+            let former = opened_by(&ground, "key").expect("the former key opens it");
+            assert_eq!(check(&former, 0, &streams), 1, "round {round}");
+        }
+    }
+    assert!(before > 0 && after > 0, "{before} before, {after} after");
+    let _gone = std::fs::remove_file(path("next"));
+    whole(ground.haulout("repo", line, None));
+    let line = "backup --source db --password-file next";
+    whole(ground.haulout("repo", line, Some("stream")));
+    whole(ground.haulout("repo", "verify --depth blocks --password-file next", None));
 }

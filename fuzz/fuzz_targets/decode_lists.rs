@@ -5,6 +5,7 @@
 use haulout::base::wire::Reader;
 use haulout::format::lists::{Damage, Moves, decode_releases, put_release};
 use haulout::format::note::TagNote;
+use haulout::format::retired::Retired;
 use haulout::format::pack_table::{
     TableTail, decode_records, decode_references, encode_records, encode_references,
 };
@@ -17,7 +18,7 @@ const NODE: usize = 256;
 fuzz_target!(|data: &[u8]| {
     let mut input = Input(data);
     let kind = input.byte();
-    match kind % 7 {
+    match kind % 8 {
         0 => {
             let Ok(releases) = decode_releases(input.rest()) else { return };
             let mut bytes = Vec::new();
@@ -47,6 +48,10 @@ fuzz_target!(|data: &[u8]| {
             let bytes = if kind < 128 { input.rest().repeat(NODE) } else { input.rest().to_vec() };
             let Ok(records) = decode_records(&bytes) else { return };
             assert_eq!(decode_records(&encode_records(&records)).as_ref(), Ok(&records));
+        }
+        6 => {
+            let Ok(retired) = Retired::decode(input.rest()) else { return };
+            assert_eq!(retired.encode(), input.rest(), "one list, one spelling");
         }
         5 => {
             let Ok(Some(note)) = TagNote::decode(input.rest()) else { return };

@@ -41,6 +41,10 @@ pub enum ErrorKind {
     Cancelled,
     /// The key in use may add backups, and not do this.
     WriteOnly,
+    /// It was sealed with a key that had been retired.
+    RetiredKey,
+    /// The key in use was left behind when the keys were rotated.
+    LeftBehind,
     /// What the store shows contradicts what is known from elsewhere.
     Distrusted,
     /// A computation gave two different results on this machine.

@@ -13,6 +13,7 @@ pub mod map_page;
 pub mod note;
 pub mod pack_table;
 pub mod record;
+pub mod retired;
 pub mod snapshot;
 pub mod table_page;
 pub mod trailer;

@@ -131,6 +131,7 @@ pub fn backup(
     clock: &Arc<dyn Clock>,
     monitor: &Arc<Monitor>,
 ) -> Result<BackupReport> {
+    repository.require_newest_key()?;
     let source_id = repository.source_id(&options.source)?;
     let started = clock.unix_seconds();
     let continued = continue_from(repository, source_id, monitor)?;
@@ -177,6 +178,9 @@ pub fn backup(
     let roots = collector.roots(SoFar::All)?;
     collector.publish_healing()?;
     let (id, about) = draft.publish(roots, judged, sequence + 1)?;
+    // A rotation of keys that began meanwhile may not have seen the snapshot: then nobody believes
+    // it.
+    repository.require_newest_key_still()?;
     Ok(BackupReport {
         id,
         about,

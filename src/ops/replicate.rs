@@ -48,6 +48,7 @@ use crate::format::snapshot::SnapshotKind;
 use crate::pack::reader::pack_object;
 use crate::pack::reader::twin_object;
 use crate::repo::Repository;
+use crate::repo::generations::is_of_rotation;
 use crate::repo::lineage::TableNodes;
 use crate::repo::snapshots::Listing;
 use crate::repo::snapshots::SnapshotName;
@@ -473,11 +474,17 @@ fn note_of(name: &ObjectName) -> Option<&str> {
 /// Whether a small object is what was stored, as far as that shows without a key.
 fn is_intact(name: &ObjectName, bytes: &[u8]) -> bool {
     match name.as_str().split_once('/') {
+        Some(("keys", rest)) if is_of_rotation(name) => is_named(rest, bytes),
         Some(("keys", _)) => Holder::decode(bytes).is_ok(),
         Some(("runs", _)) => RunRecord::decode(bytes).is_ok(),
-        Some(("notes", rest)) => rest.ends_with(&hex::encode(blake3::hash(bytes).as_bytes())),
+        Some(("notes", rest)) => is_named(rest, bytes),
         _ => true,
     }
+}
+
+/// Whether a name ends in the hash of the bytes.
+fn is_named(name: &str, bytes: &[u8]) -> bool {
+    name.ends_with(&hex::encode(blake3::hash(bytes).as_bytes()))
 }
 
 /// A replication on its way.

@@ -5,6 +5,7 @@
 //! [`ops`](crate::ops).
 
 pub mod contents;
+pub mod generations;
 pub mod keys;
 pub mod lineage;
 pub mod notes;
@@ -31,6 +32,7 @@ use crate::format::config::Config;
 use crate::format::pack_table::PackTable;
 use crate::hash::BlockHasher;
 use crate::pack::reader::Packs;
+use crate::repo::generations::Believed;
 use crate::seal::error::SealError;
 use crate::seal::holder::Cost;
 use crate::seal::holder::Credential;
@@ -74,6 +76,9 @@ pub struct Repository {
     hasher: BlockHasher,
     cutter: Cutter,
     entropy: Arc<dyn Entropy>,
+    believed: Arc<Believed>,
+    /// What was under `keys/` when it was opened, if that was looked at.
+    key_names: Option<Arc<[ObjectName]>>,
 }
 
 /// The name of the config object.
@@ -151,7 +156,8 @@ impl Repository {
         // Last: whoever sees a config finds a key that opens the repository.
         let bytes = Bytes::from(config.encode());
         store.put(&object, &[bytes]).map_err(|e| store_error("cannot write the config", e))?;
-        Repository::assemble(store, keyring, &config, entropy)
+        let opened = Opened { config, keyring, unlocked: None, key_names: Some(Vec::new()) };
+        Repository::assemble(store, opened, entropy)
     }
 
     /// Opens a repository. `credential` is asked only if it is encrypted.
@@ -161,8 +167,8 @@ impl Repository {
         limits: &Limits,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Repository> {
-        let opened = Opened::by(&*store, &mut || keys::unlock(&*store, &credential()?, limits))?;
-        Repository::assemble(store, opened.keyring, &opened.config, entropy)
+        let opened = Opened::by_credential(&*store, credential, limits)?;
+        Repository::assemble(store, opened, entropy)
     }
 
     /// Opens a repository with a recovery kit. `passphrase` is asked only if the kit has one.
@@ -174,19 +180,21 @@ impl Repository {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Repository> {
         let opened = Opened::by(&*store, &mut || keys::unlock_kit(kit, passphrase, limits))?;
-        Repository::assemble(store, opened.keyring, &opened.config, entropy)
+        Repository::assemble(store, opened, entropy)
     }
 
     fn assemble(
         store: Arc<dyn Store>,
-        keyring: Keyring,
-        config: &Config,
+        opened: Opened,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Repository> {
+        let Opened { config, keyring, key_names, .. } = opened;
         let key = |purpose| keyring.subkey(purpose).map(|key| *key.bytes());
         let hasher = BlockHasher::new(key(Purpose::BlockHash).map_err(sealing_failed)?);
         let cutter = Cutter::new(&key(Purpose::Cut).map_err(sealing_failed)?, config.cuts);
-        Ok(Repository { store, keyring: Arc::new(keyring), hasher, cutter, entropy })
+        let believed = Arc::new(Believed::load(&*store, &keyring)?);
+        let (keyring, key_names) = (Arc::new(keyring), key_names.map(Arc::from));
+        Ok(Repository { store, keyring, hasher, cutter, entropy, believed, key_names })
     }
 
     /// The same repository, kept in another store: a copy with the same keys.
@@ -258,9 +266,26 @@ struct Opened {
     keyring: Keyring,
     /// What opened it; nothing if it is not encrypted.
     unlocked: Option<Unlocked>,
+    /// What is under `keys/`, if it was looked at.
+    key_names: Option<Vec<ObjectName>>,
 }
 
 impl Opened {
+    fn by_credential(
+        store: &dyn Store,
+        credential: &mut dyn FnMut() -> Result<Credential>,
+        limits: &Limits,
+    ) -> Result<Opened> {
+        let mut seen = None;
+        let mut opened = Opened::by(store, &mut || {
+            let (unlocked, names) = keys::unlock(store, &credential()?, limits)?;
+            seen = Some(names);
+            Ok(unlocked)
+        })?;
+        opened.key_names = seen;
+        Ok(opened)
+    }
+
     fn by(store: &dyn Store, unlock: &mut dyn FnMut() -> Result<Unlocked>) -> Result<Opened> {
         let config = read_config(store)?;
         let suite = Suite::from_byte(config.suite).map_err(|e| {
@@ -284,7 +309,7 @@ impl Opened {
                 Malformed { what: "config", why: "its tag does not match the repository's key" };
             return Err(Error::damaged("the config", why));
         }
-        Ok(Opened { config, keyring, unlocked })
+        Ok(Opened { config, keyring, unlocked, key_names: None })
     }
 }
 

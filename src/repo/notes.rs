@@ -89,10 +89,11 @@ impl Repository {
             let why = Malformed { what: "note", why: "its bytes do not match its name" };
             return Err(Error::damaged(name, why));
         }
-        let text = self
+        let (text, generation) = self
             .keyring()
-            .open_object(ObjectKind::Note, &id.0, &bytes)
+            .open_dated(ObjectKind::Note, &id.0, &bytes)
             .map_err(|e| Error::damaged(name, e))?;
+        self.believed.check(generation, &hash, name.as_str())?;
         TagNote::decode(&text).map_err(|e| Error::damaged(name, e))
     }
 
@@ -104,6 +105,7 @@ impl Repository {
         (add, remove): (Vec<String>, Vec<String>),
         now: u64,
     ) -> Result<()> {
+        self.require_newest_key()?;
         // Whatever the clock says, this note comes after those that its writer has seen.
         let time = known.newest(id).map_or(now, |newest| now.max(newest.saturating_add(1)));
         let text = TagNote { time, add, remove }.encode();
@@ -116,6 +118,7 @@ impl Repository {
             ObjectName::new(&format!("notes/{id}-{hash}")).expect("hexadecimal is a valid name");
         self.store()
             .put(&name, &[Bytes::from(sealed)])
-            .map_err(|e| store_error(format!("cannot store {name}"), e))
+            .map_err(|e| store_error(format!("cannot store {name}"), e))?;
+        self.require_newest_key_still()
     }
 }

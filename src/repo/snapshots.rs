@@ -122,10 +122,11 @@ impl Repository {
             let why = Malformed { what: "snapshot", why: "its bytes do not match its name" };
             return Err(Error::damaged(what(), why));
         }
-        let text = self
+        let (text, generation) = self
             .keyring()
-            .open_object(ObjectKind::Snapshot, &name.context(), &bytes)
+            .open_dated(ObjectKind::Snapshot, &name.context(), &bytes)
             .map_err(|e| Error::damaged(what(), e))?;
+        self.believed.check(generation, &name.id.0, &what())?;
         let snapshot = Snapshot::decode(&text).map_err(|e| Error::damaged(what(), e))?;
         Ok(StoredSnapshot { name: *name, snapshot })
     }

@@ -14,14 +14,14 @@
 //! | 42 | 1 | protection: 1 passphrase, 2 key file |
 //! | 43 | 1 | payload: 1 the repository key; 2 what a write-only holder has |
 //! | 44 | 1 | suite of the repository |
-//! | 45 | 1 | zero |
+//! | 45 | 1 | generation of keys, the first is 0; at most 15 |
 //! | 46 | 4 | Argon2id memory in KiB; zero for a key file |
 //! | 50 | 4 | Argon2id passes; zero for a key file |
 //! | 54 | 4 | Argon2id lanes; zero for a key file |
 //! | 58 | 32 | salt |
 //! | 90 | 32 | key commitment |
-//! | 122 | 48 | payload 1: AES-256-GCM-SIV of the repository key (32), tag (16) |
-//! | 122 | 1488 | payload 2: the same of 8 keys (256), the public recovery key (1216), tag (16) |
+//! | 122 | 48 + 64 a generation | payload 1: AES-256-GCM-SIV of the repository key, tag (16) |
+//! | 122 | 1488 + 128 a generation | payload 2: the same for a write-only holder, tag (16) |
 //! | then | 4 | length of the note |
 //! | then | .. | the note: a sealed object of kind 8, its context is the holder id |
 //! | end - 16 | 16 | BLAKE3 of all before it, first 16 bytes |
@@ -32,9 +32,7 @@
 //! The label (a host name, say) and the time are a note sealed with the small object key: whoever
 //! can open the repository can list its holders, and the store learns no names.
 //!
-//! A write-only holder has the keys for hashes of blocks, cuts, sources, paths, snapshots, small
-//! objects, meta secrets of runs and `config`, in this order, and the public half of the recovery
-//! key. It can add backups and read maps, and opens no data pack.
+//! What is sealed for whom, generation by generation, is `held`'s.
 //!
 //! Invariants:
 //! - Parameters of the stretching are checked against [`Limits`] before memory is allocated.
@@ -62,11 +60,14 @@ use crate::base::num::short;
 use crate::base::wire::Reader;
 use crate::seal::checksum;
 use crate::seal::error::SealError;
+use crate::seal::held::Held;
+use crate::seal::held::Role;
 use crate::seal::ids::HolderId;
 use crate::seal::ids::RepositoryId;
 use crate::seal::keys::COMMITMENT_BYTES;
 use crate::seal::keys::Commitment;
 use crate::seal::keys::CommittedKey;
+use crate::seal::keys::GENERATION_MAX;
 use crate::seal::keys::KEY_BYTES;
 use crate::seal::keys::Keyring;
 use crate::seal::keys::Purpose;
@@ -74,10 +75,7 @@ use crate::seal::keys::RepositoryKey;
 use crate::seal::keys::SALT_BYTES;
 use crate::seal::keys::Salt;
 use crate::seal::keys::Secret;
-use crate::seal::keys::Subkey;
 use crate::seal::object::ObjectKind;
-use crate::seal::recovery::PUBLIC_BYTES;
-use crate::seal::recovery::RecoveryPublic;
 use crate::seal::suite::Nonce;
 use crate::seal::suite::Suite;
 use crate::seal::suite::TAG_BYTES;
@@ -94,12 +92,9 @@ pub(super) const KEY_FILE_CONTEXT: &str = "haulout 1 2026 key file checksum";
 const HOLDER: &str = "key holder";
 const MAGIC: [u8; 8] = *b"HAULOKEY";
 const VERSION: u16 = 1;
-const PAYLOAD_REPOSITORY_KEY: u8 = 1;
-const PAYLOAD_WRITE_ONLY: u8 = 2;
 const SALT_AT: usize = 58;
 const COMMITMENT_AT: usize = SALT_AT + SALT_BYTES;
 const SEALED_AT: usize = COMMITMENT_AT + COMMITMENT_BYTES;
-const WRITE_ONLY_BYTES: usize = Purpose::WRITE_ONLY.len() * KEY_BYTES + PUBLIC_BYTES;
 
 /// A passphrase as typed; wiped when dropped.
 pub struct Passphrase(Zeroizing<Vec<u8>>);
@@ -111,6 +106,12 @@ impl Passphrase {
             return Err(Malformed { what: "password", why: "is empty" }.into());
         }
         Ok(Self(Zeroizing::new(bytes)))
+    }
+
+    /// A second copy, wiped like the first.
+    #[must_use]
+    pub fn duplicate(&self) -> Self {
+        Self(self.0.clone())
     }
 }
 
@@ -304,112 +305,6 @@ impl HolderNote {
     }
 }
 
-/// What a holder may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Everything.
-    Full,
-    /// Add backups, and read maps; it opens no data pack.
-    WriteOnly,
-}
-
-impl Role {
-    const fn payload(self) -> u8 {
-        match self {
-            Self::Full => PAYLOAD_REPOSITORY_KEY,
-            Self::WriteOnly => PAYLOAD_WRITE_ONLY,
-        }
-    }
-
-    fn from_payload(code: u8) -> Result<Self, SealError> {
-        match code {
-            PAYLOAD_REPOSITORY_KEY => Ok(Self::Full),
-            PAYLOAD_WRITE_ONLY => Ok(Self::WriteOnly),
-            code => Err(SealError::UnknownCode { what: "payload of a key", code }),
-        }
-    }
-
-    /// Bytes of the sealed part, without the tag.
-    const fn text_bytes(self) -> usize {
-        match self {
-            Self::Full => KEY_BYTES,
-            Self::WriteOnly => WRITE_ONLY_BYTES,
-        }
-    }
-
-    /// What people call it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Full => "full",
-            Self::WriteOnly => "write-only",
-        }
-    }
-}
-
-/// The text that is sealed for a holder.
-enum Payload<'a> {
-    Key(&'a RepositoryKey),
-    WriteOnly(&'a RepositoryKey),
-}
-
-impl Payload<'_> {
-    fn role(&self) -> Role {
-        match self {
-            Self::Key(_) => Role::Full,
-            Self::WriteOnly(_) => Role::WriteOnly,
-        }
-    }
-
-    fn append_to(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Key(key) => out.extend_from_slice(key.expose()),
-            Self::WriteOnly(key) => {
-                for purpose in Purpose::WRITE_ONLY {
-                    out.extend_from_slice(key.derive(purpose).bytes());
-                }
-                let seed = key.derive(Purpose::Recovery);
-                out.extend_from_slice(&RecoveryPublic::of_seed(&seed).bytes());
-            }
-        }
-    }
-}
-
-/// What a holder has.
-#[derive(Debug)]
-pub enum Held {
-    /// The secret of the repository.
-    Key(RepositoryKey),
-    /// Enough to write.
-    WriteOnly(Box<WriteOnlyKeys>),
-}
-
-/// The keys of a write-only holder.
-pub struct WriteOnlyKeys {
-    text: Zeroizing<Vec<u8>>,
-    recovery: RecoveryPublic,
-}
-
-impl fmt::Debug for WriteOnlyKeys {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("WriteOnlyKeys(hidden)")
-    }
-}
-
-impl WriteOnlyKeys {
-    /// Takes a text of the right width.
-    fn read(text: Zeroizing<Vec<u8>>) -> Result<Self, SealError> {
-        let recovery = RecoveryPublic::read(&text[WRITE_ONLY_BYTES - PUBLIC_BYTES..])?;
-        Ok(Self { text, recovery })
-    }
-
-    fn keyring(&self, repository: RepositoryId, suite: Suite) -> Keyring {
-        let (keys, _) = self.text.as_chunks::<KEY_BYTES>();
-        let subkeys = Purpose::WRITE_ONLY.into_iter().zip(keys);
-        let subkeys = subkeys.map(|(purpose, key)| (purpose, Subkey::new(key))).collect();
-        Keyring::write_only(repository, suite, subkeys, self.recovery.clone())
-    }
-}
-
 /// What a holder opened.
 #[derive(Debug)]
 pub struct Unlocked {
@@ -459,7 +354,7 @@ impl Holder {
         note: &HolderNote,
         entropy: &dyn Entropy,
     ) -> Result<Self, SealError> {
-        Self::seal_payload(keyring, Payload::Key(key), protection, note, entropy)
+        Self::seal_for(Role::Full, (keyring, key), protection, note, entropy)
     }
 
     /// Seals what a holder needs that may only write.
@@ -470,38 +365,38 @@ impl Holder {
         note: &HolderNote,
         entropy: &dyn Entropy,
     ) -> Result<Self, SealError> {
-        Self::seal_payload(keyring, Payload::WriteOnly(key), protection, note, entropy)
+        Self::seal_for(Role::WriteOnly, (keyring, key), protection, note, entropy)
     }
 
-    fn seal_payload(
-        keyring: &Keyring,
-        payload: Payload<'_>,
+    fn seal_for(
+        role: Role,
+        (keyring, key): (&Keyring, &RepositoryKey),
         protection: Protection<'_>,
         note: &HolderNote,
         entropy: &dyn Entropy,
     ) -> Result<Self, SealError> {
-        let (Payload::Key(key) | Payload::WriteOnly(key)) = payload;
-        let role = payload.role();
-        let config = keyring.subkey(Purpose::Config)?;
-        assert!(key.derive(Purpose::Config).bytes() == config.bytes(), "one key, one keyring");
+        let known = keyring.subkey(Purpose::Snapshot)?;
+        assert!(key.derive(Purpose::Snapshot).bytes() == known.bytes(), "one key, one keyring");
+        let generation = key.generation();
         let (kind, cost) = match protection {
             Protection::Passphrase(_, cost) => (ProtectionKind::Passphrase, cost),
             Protection::KeyFile(_) => (ProtectionKind::KeyFile, Cost::NONE),
         };
         let (repository, suite) = (keyring.repository(), keyring.suite());
         let (id, salt) = (HolderId::random(entropy), random(entropy));
-        let head = Head { repository, id, kind, role, suite, cost, salt };
+        let head = Head { repository, id, kind, role, suite, generation, cost, salt };
         let derived = match protection {
             Protection::Passphrase(passphrase, _) => head.derive(&head.stretch(passphrase)?),
             Protection::KeyFile(KeyFile(secret)) => head.derive(secret),
         };
         let text = note.encode()?;
         let note = keyring.seal_object(ObjectKind::HolderNote, id.bytes(), &text, entropy)?;
-        let mut sealed = Vec::with_capacity(role.text_bytes() + TAG_BYTES);
-        payload.append_to(&mut sealed);
+        let sealed_bytes = role.text_bytes(generation) + TAG_BYTES;
+        let mut sealed = Vec::with_capacity(sealed_bytes);
+        sealed.extend_from_slice(&role.text(key));
         let aad = head.aad(&derived.commitment);
         derived.key.seal(Nonce::only(), &aad, &mut sealed, 0);
-        assert_eq!(sealed.len(), role.text_bytes() + TAG_BYTES, "the table and the code agree");
+        assert_eq!(sealed.len(), sealed_bytes, "the table and the code agree");
         Ok(Self { head, commitment: derived.commitment, sealed, note })
     }
 
@@ -524,13 +419,7 @@ impl Holder {
         let Some(wrap) = derived.confirm(&self.commitment) else { return Err(wrong) };
         let mut text = Zeroizing::new(self.sealed.clone());
         wrap.open(&Nonce::only(), &self.head.aad(&self.commitment), &mut text, HOLDER)?;
-        let held = match role {
-            Role::Full => {
-                let bytes = text.as_array().expect("the sealed part has the width of a key");
-                Held::Key(RepositoryKey::new(bytes))
-            }
-            Role::WriteOnly => Held::WriteOnly(Box::new(WriteOnlyKeys::read(text)?)),
-        };
+        let held = Held::read(role, text)?;
         Ok(Unlocked { held, repository, suite, holder: Some(id) })
     }
 
@@ -555,6 +444,11 @@ impl Holder {
     /// What it may do.
     pub fn role(&self) -> Role {
         self.head.role
+    }
+
+    /// The newest generation of keys that it has.
+    pub fn generation(&self) -> u8 {
+        self.head.generation
     }
 
     /// What opens it.
@@ -582,7 +476,7 @@ impl Holder {
         let mut input = checksum::open(HOLDER, MAGIC, VERSION, bytes)?;
         let head = Head::read(&mut input)?;
         let commitment = input.array()?;
-        let sealed = input.take(head.role.text_bytes() + TAG_BYTES)?.to_vec();
+        let sealed = input.take(head.role.text_bytes(head.generation) + TAG_BYTES)?.to_vec();
         let note_bytes = index(input.u32()?);
         let note = input.take(note_bytes)?.to_vec();
         input.finish()?;
@@ -598,6 +492,7 @@ struct Head {
     kind: ProtectionKind,
     role: Role,
     suite: Suite,
+    generation: u8,
     cost: Cost,
     salt: Salt,
 }
@@ -610,7 +505,8 @@ impl Head {
         out.extend_from_slice(&VERSION.to_le_bytes());
         out.extend_from_slice(self.repository.bytes());
         out.extend_from_slice(self.id.bytes());
-        out.extend_from_slice(&[self.kind.byte(), self.role.payload(), self.suite.byte(), 0]);
+        let codes = [self.kind.byte(), self.role.payload(), self.suite.byte(), self.generation];
+        out.extend_from_slice(&codes);
         for number in [self.cost.memory_kib, self.cost.passes, self.cost.lanes] {
             out.extend_from_slice(&number.to_le_bytes());
         }
@@ -627,15 +523,17 @@ impl Head {
         let kind = ProtectionKind::from_byte(input.u8()?)?;
         let role = Role::from_payload(input.u8()?)?;
         let suite = Suite::from_byte(input.u8()?)?;
-        if input.u8()? != 0 {
-            return Err(input.malformed("a reserved byte is not zero").into());
+        let generation = input.u8()?;
+        if generation > GENERATION_MAX {
+            return Err(input.malformed("its generation of keys is too high").into());
         }
         let (memory_kib, passes, lanes) = (input.u32()?, input.u32()?, input.u32()?);
         let cost = Cost { memory_kib, passes, lanes };
         if kind == ProtectionKind::KeyFile && cost != Cost::NONE {
             return Err(input.malformed("a key file has no stretching").into());
         }
-        Ok(Self { repository, id, kind, role, suite, cost, salt: input.array()? })
+        let salt = input.array()?;
+        Ok(Self { repository, id, kind, role, suite, generation, cost, salt })
     }
 
     fn stretch(&self, passphrase: &Passphrase) -> Result<Secret, SealError> {

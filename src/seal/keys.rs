@@ -9,6 +9,12 @@
 //! derived keys that its holder has. A full holder has all of them; a write-only holder has no key
 //! that opens data packs of earlier runs, and the public half of the key that does.
 //!
+//! A rotation draws a new secret and keeps the old ones: each is a *generation*. What finds equal
+//! blocks and names sources derives from the first for ever; what seals derives from the newest,
+//! and what was sealed before is opened with the key of its own generation. Each later generation
+//! names by its hash the list of what the one before had sealed until then: nothing else sealed by
+//! it is believed from there on.
+//!
 //! Invariants:
 //! - Secret bytes live on the heap in one place, are wiped when dropped, and `Debug` hides them.
 //! - Comparing a commitment or a tag takes the same time whatever differs.
@@ -19,6 +25,7 @@ use std::fmt;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
 use crate::base::entropy::Entropy;
 use crate::seal::error::SealError;
@@ -38,6 +45,12 @@ pub const COMMITMENT_BYTES: usize = 32;
 
 /// Width of the tag of `config`.
 pub const CONFIG_TAG_BYTES: usize = 32;
+
+/// The largest number of a generation: a holder has the keys of all, and stays a small object.
+pub const GENERATION_MAX: u8 = 15;
+
+/// The hash of the list that closes a generation.
+pub type Closing = [u8; 32];
 
 /// A random public value that makes a derived key new.
 pub type Salt = [u8; SALT_BYTES];
@@ -128,6 +141,21 @@ impl Purpose {
         Self::Config,
     ];
 
+    /// What every later generation adds to a write-only holder, in the order in which it is stored.
+    pub(super) const WRITE_ONLY_LATER: [Self; 3] =
+        [Self::Snapshot, Self::SmallObject, Self::RunMeta];
+
+    /// Whether it derives from the newest generation. Hashes, cuts, names and the tag of `config`
+    /// stay: with others nothing that is stored would be found again.
+    pub const fn rotates(self) -> bool {
+        match self {
+            Self::BlockHash | Self::Cut | Self::Source | Self::Path | Self::Config => false,
+            Self::Snapshot | Self::SmallObject | Self::RunMeta | Self::RunData | Self::Recovery => {
+                true
+            }
+        }
+    }
+
     /// The context string that its key derives with.
     pub const fn context(self) -> &'static str {
         match self {
@@ -162,30 +190,125 @@ impl fmt::Display for Purpose {
     }
 }
 
-/// The secret that opens a repository.
+/// The secret that opens a repository: one for each generation.
 #[derive(Debug)]
-pub struct RepositoryKey(Secret);
+pub struct RepositoryKey {
+    first: Secret,
+    later: Vec<Later>,
+}
+
+/// A generation behind the first.
+#[derive(Debug)]
+struct Later {
+    secret: Secret,
+    /// Closes the generation before.
+    closing: Closing,
+}
 
 impl RepositoryKey {
     /// Draws a new one.
     pub fn generate(entropy: &dyn Entropy) -> Self {
-        Self(Secret::build(|bytes| entropy.fill(bytes)))
+        Self { first: Secret::build(|bytes| entropy.fill(bytes)), later: Vec::new() }
     }
 
     /// Takes bytes that were read: from `config` of an unencrypted repository, or from a holder.
     pub fn new(bytes: &[u8; KEY_BYTES]) -> Self {
-        Self(Secret::build(|own| own.copy_from_slice(bytes)))
+        Self { first: Secret::build(|own| own.copy_from_slice(bytes)), later: Vec::new() }
     }
 
-    /// Shows the bytes. Only an unencrypted repository writes them anywhere: into `config`.
+    /// Draws the next generation, behind what `closing` lists.
+    ///
+    /// The caller has found [`generation`](Self::generation) to be below the largest.
+    #[must_use]
+    pub fn rotated(&self, closing: Closing, entropy: &dyn Entropy) -> Self {
+        let secret = Secret::build(|bytes| entropy.fill(bytes));
+        self.followed_by(Later { secret, closing })
+    }
+
+    fn followed_by(&self, next: Later) -> Self {
+        assert!(self.generation() < GENERATION_MAX, "the caller counts generations");
+        let mut copy = self.duplicate();
+        copy.later.push(next);
+        copy
+    }
+
+    /// A second copy of the bytes, wiped like the first.
+    pub(super) fn duplicate(&self) -> Self {
+        let copy = |secret: &Secret| Secret::build(|own| own.copy_from_slice(secret.bytes()));
+        let later = |later: &Later| Later { secret: copy(&later.secret), closing: later.closing };
+        Self { first: copy(&self.first), later: self.later.iter().map(later).collect() }
+    }
+
+    /// The number of the newest generation; the first is 0.
+    pub fn generation(&self) -> u8 {
+        u8::try_from(self.later.len()).expect("there are at most 16")
+    }
+
+    /// What closes each generation but the newest.
+    pub fn closings(&self) -> Vec<Closing> {
+        self.later.iter().map(|later| later.closing).collect()
+    }
+
+    /// Shows the bytes of the first generation. Only an unencrypted repository writes them
+    /// anywhere: into `config`.
     pub fn expose(&self) -> &[u8; KEY_BYTES] {
-        self.0.bytes()
+        self.first.bytes()
     }
 
-    /// Derives the key for `purpose`.
-    pub fn derive(&self, purpose: Purpose) -> Subkey {
-        Subkey(derive_secret(purpose.context(), &[self.0.bytes()]))
+    /// Whether both open the same.
+    pub fn is_same(&self, other: &RepositoryKey) -> bool {
+        let (own, their) = (self.to_text(), other.to_text());
+        verify_slices_are_equal(&own, &their).is_ok()
     }
+
+    /// The bytes that a holder keeps: the first key, then every later one and what closes the
+    /// generation before it.
+    pub(super) fn to_text(&self) -> Zeroizing<Vec<u8>> {
+        let mut out = Zeroizing::new(Vec::with_capacity(key_text_bytes(GENERATION_MAX)));
+        out.extend_from_slice(self.first.bytes());
+        for later in &self.later {
+            out.extend_from_slice(later.secret.bytes());
+            out.extend_from_slice(&later.closing);
+        }
+        out
+    }
+
+    /// Reads what [`to_text`](Self::to_text) gave; the caller has checked how much it is.
+    pub(super) fn from_text(text: &[u8]) -> Self {
+        let (keys, rest) = text.as_chunks::<KEY_BYTES>();
+        assert!(rest.is_empty() && keys.len() % 2 == 1, "a whole number of generations");
+        let mut key = Self::new(&keys[0]);
+        for pair in keys[1..].chunks_exact(2) {
+            let secret = Secret::build(|own| own.copy_from_slice(&pair[0]));
+            key.later.push(Later { secret, closing: pair[1] });
+        }
+        key
+    }
+
+    /// Derives the key for `purpose` as it is used now.
+    pub fn derive(&self, purpose: Purpose) -> Subkey {
+        self.derive_of(if purpose.rotates() { self.generation() } else { 0 }, purpose)
+    }
+
+    /// Derives the key that one generation uses for `purpose`.
+    pub(super) fn derive_of(&self, generation: u8, purpose: Purpose) -> Subkey {
+        let secret = match usize::from(generation).checked_sub(1) {
+            None => &self.first,
+            Some(at) => &self.later[at].secret,
+        };
+        Subkey(derive_secret(purpose.context(), &[secret.bytes()]))
+    }
+}
+
+/// Bytes of the text of a key with that many generations behind the first.
+pub(super) const fn key_text_bytes(generation: u8) -> usize {
+    KEY_BYTES + widen(generation) * (KEY_BYTES + size_of::<Closing>())
+}
+
+/// `usize::from` is not const yet.
+#[expect(clippy::as_conversions, reason = "a u8 fits")]
+pub(super) const fn widen(number: u8) -> usize {
+    number as usize
 }
 
 /// A key derived for one [`Purpose`].
@@ -204,12 +327,20 @@ impl Subkey {
     }
 }
 
+/// The keys of one generation, as far as the holder has them.
+pub(super) type Subkeys = Vec<(Purpose, Subkey)>;
+
 /// An open repository's keys, as far as the holder has them.
 #[derive(Debug)]
 pub struct Keyring {
     repository: RepositoryId,
     suite: Suite,
-    subkeys: Vec<(Purpose, Subkey)>,
+    /// What is used now.
+    subkeys: Subkeys,
+    /// What earlier generations sealed with, the first one first.
+    retired: Vec<Subkeys>,
+    /// What closes each of those.
+    closings: Vec<Closing>,
     /// What a write-only holder seals the secrets of data packs to.
     recovery: Option<RecoveryPublic>,
 }
@@ -218,17 +349,28 @@ impl Keyring {
     /// Derives everything that a full holder has.
     pub fn new(repository: RepositoryId, suite: Suite, key: &RepositoryKey) -> Self {
         let subkeys = Purpose::ALL.map(|purpose| (purpose, key.derive(purpose))).into();
-        Self { repository, suite, subkeys, recovery: None }
+        let rotating = || Purpose::ALL.into_iter().filter(|purpose| purpose.rotates());
+        let of = |number| rotating().map(move |purpose| (purpose, key.derive_of(number, purpose)));
+        let retired = (0..key.generation()).map(|number| of(number).collect()).collect();
+        Self { repository, suite, subkeys, retired, closings: key.closings(), recovery: None }
     }
 
-    /// What a write-only holder has: some keys, and the public half of the recovery key.
+    /// What a write-only holder has: some keys, and the public half of the recovery key. Of every
+    /// generation but the last the closing is known.
     pub(super) fn write_only(
-        repository: RepositoryId,
-        suite: Suite,
-        subkeys: Vec<(Purpose, Subkey)>,
+        (repository, suite): (RepositoryId, Suite),
+        first: Subkeys,
+        later: Vec<(Closing, Subkeys)>,
         recovery: RecoveryPublic,
     ) -> Self {
-        Self { repository, suite, subkeys, recovery: Some(recovery) }
+        let (mut subkeys, mut retired, mut closings) = (first, Vec::new(), Vec::new());
+        for (closing, keys) in later {
+            let rotates = |(purpose, _): &mut (Purpose, Subkey)| purpose.rotates();
+            retired.push(subkeys.extract_if(.., rotates).collect());
+            closings.push(closing);
+            subkeys.extend(keys);
+        }
+        Self { repository, suite, subkeys, retired, closings, recovery: Some(recovery) }
     }
 
     /// Whether the holder can open data packs, or only write them.
@@ -250,13 +392,30 @@ impl Keyring {
         self.suite
     }
 
-    /// Gives the key for `purpose`, if the holder has it.
+    /// The number of the generation that is used now.
+    pub fn generation(&self) -> u8 {
+        u8::try_from(self.retired.len()).expect("there are at most 16")
+    }
+
+    /// What closes each generation but the newest, the first one first.
+    pub fn closings(&self) -> &[Closing] {
+        &self.closings
+    }
+
+    /// Gives the key that is used for `purpose` now, if the holder has it.
     pub fn subkey(&self, purpose: Purpose) -> Result<&Subkey, SealError> {
-        let mut held = self.subkeys.iter();
-        match held.find(|(own, _)| *own == purpose) {
-            Some((_, subkey)) => Ok(subkey),
-            None => Err(SealError::KeyNotHeld(purpose)),
-        }
+        find(&self.subkeys, purpose).ok_or(SealError::KeyNotHeld(purpose))
+    }
+
+    /// Gives the keys that were ever used for `purpose`, the newest first, with the numbers of
+    /// their generations; at least one, or the error.
+    pub(super) fn every(&self, purpose: Purpose) -> Result<Vec<(u8, &Subkey)>, SealError> {
+        let former = (0..).zip(&self.retired);
+        let former = former.filter_map(|(number, keys)| Some((number, find(keys, purpose)?)));
+        let mut found: Vec<(u8, &Subkey)> = former.collect();
+        found.extend(find(&self.subkeys, purpose).map(|key| (self.generation(), key)));
+        found.reverse();
+        if found.is_empty() { Err(SealError::KeyNotHeld(purpose)) } else { Ok(found) }
     }
 
     /// Gives a tag that binds `config` to the repository key.
@@ -307,6 +466,11 @@ impl Keyring {
         self.subkeys.retain(|(own, _)| *own != purpose);
         self
     }
+}
+
+fn find(subkeys: &Subkeys, purpose: Purpose) -> Option<&Subkey> {
+    let mut held = subkeys.iter();
+    held.find(|(own, _)| *own == purpose).map(|(_, subkey)| subkey)
 }
 
 /// A derived cipher key with the public value that commits to it.

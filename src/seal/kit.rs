@@ -12,10 +12,11 @@
 //! |---|---|---|
 //! | 0 | 8 | `HAULOKIT` |
 //! | 8 | 2 | version, 1 |
-//! | 10 | 1 | kind: 1 a holder, 2 the repository key |
+//! | 10 | 1 | kind: 1 a holder, 2 the repository key, 3 the same of several generations |
 //! | 11 | 1 | zero |
 //! | 12 | .. | kind 1: the bytes of a holder, as in `keys/` |
 //! | 12 | 49 | kind 2: repository id (16), suite (1), repository key (32) |
+//! | 12 | 114.. | kind 3: repository id (16), suite (1), generation (1), keys as in payload 1 |
 //! | end - 16 | 16 | BLAKE3 of all before it, first 16 bytes |
 //!
 //! They are written in base 32 (`0` to `9` and the letters but `i`, `l`, `o`, `u`), the highest bit
@@ -39,9 +40,9 @@ use crate::base::error::Malformed;
 use crate::base::num::index;
 use crate::seal::checksum;
 use crate::seal::error::SealError;
+use crate::seal::held::Held;
 use crate::seal::holder::Cost;
 use crate::seal::holder::Credential;
-use crate::seal::holder::Held;
 use crate::seal::holder::Holder;
 use crate::seal::holder::HolderNote;
 use crate::seal::holder::Limits;
@@ -49,9 +50,10 @@ use crate::seal::holder::Passphrase;
 use crate::seal::holder::Protection;
 use crate::seal::holder::Unlocked;
 use crate::seal::ids::RepositoryId;
-use crate::seal::keys::KEY_BYTES;
+use crate::seal::keys::GENERATION_MAX;
 use crate::seal::keys::Purpose;
 use crate::seal::keys::RepositoryKey;
+use crate::seal::keys::key_text_bytes;
 use crate::seal::suite::Suite;
 
 /// How the text of a kit begins.
@@ -67,6 +69,7 @@ const MAGIC: [u8; 8] = *b"HAULOKIT";
 const VERSION: u16 = 1;
 const KIND_HOLDER: u8 = 1;
 const KIND_KEY: u8 = 2;
+const KIND_LATER_KEY: u8 = 3;
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const GROUP_CHARACTERS: usize = 4;
 const LINE_CHARACTERS: usize = 8 * GROUP_CHARACTERS;
@@ -100,7 +103,7 @@ impl RecoveryKit {
     /// A kit that opens the repository by itself.
     pub fn in_clear(unlocked: &Unlocked) -> Result<Self, SealError> {
         let key = unlocked.key().ok_or(SealError::KeyNotHeld(Purpose::Recovery))?;
-        let key = RepositoryKey::new(key.expose());
+        let key = key.duplicate();
         let (repository, suite) = (unlocked.repository, unlocked.suite);
         Ok(Self(Content::Key { repository, suite, key }))
     }
@@ -126,7 +129,7 @@ impl RecoveryKit {
     ) -> Result<Unlocked, SealError> {
         match (&self.0, passphrase) {
             (Content::Key { repository, suite, key }, _) => Ok(Unlocked {
-                held: Held::Key(RepositoryKey::new(key.expose())),
+                held: Held::Key(key.duplicate()),
                 repository: *repository,
                 suite: *suite,
                 holder: None,
@@ -197,10 +200,15 @@ impl RecoveryKit {
                 out.extend_from_slice(&holder.encode());
             }
             Content::Key { repository, suite, key } => {
-                out.extend_from_slice(&[KIND_KEY, 0]);
+                let generation = key.generation();
+                out.extend_from_slice(&[
+                    if generation == 0 { KIND_KEY } else { KIND_LATER_KEY },
+                    0,
+                ]);
                 out.extend_from_slice(repository.bytes());
                 out.push(suite.byte());
-                out.extend_from_slice(key.expose());
+                out.extend((generation > 0).then_some(generation));
+                out.extend_from_slice(&key.to_text());
             }
         }
         checksum::append(&mut out);
@@ -221,12 +229,17 @@ impl RecoveryKit {
                 let holder = Holder::decode(input.take(input.left())?)?;
                 Ok(Self(Content::Holder(Box::new(holder))))
             }
-            KIND_KEY => {
+            KIND_KEY | KIND_LATER_KEY => {
                 let repository = RepositoryId::new(input.array()?);
                 let suite = Suite::from_byte(input.u8()?)?;
-                let key = Zeroizing::new(input.array::<KEY_BYTES>()?);
+                let generation = if kind == KIND_KEY { 0 } else { input.u8()? };
+                if (generation == 0) != (kind == KIND_KEY) || generation > GENERATION_MAX {
+                    return Err(input.malformed("its generation of keys is out of bounds").into());
+                }
+                let text = input.take(key_text_bytes(generation))?;
+                let key = RepositoryKey::from_text(text);
                 input.finish()?;
-                Ok(Self(Content::Key { repository, suite, key: RepositoryKey::new(&key) }))
+                Ok(Self(Content::Key { repository, suite, key }))
             }
             code => Err(SealError::UnknownCode { what: "kind of recovery kit", code }),
         }

@@ -33,13 +33,14 @@
 //! | `haulout 1 2026 key file checksum` | key file | 4 bytes |
 //! | `haulout 1 2026 recovery kit line checksum` | number of the line, its characters | 3 bytes |
 //!
-//! R is the repository key, K a cipher key of 32 bytes, C the 32 bytes behind it in the same
-//! stream: the commitment to the key. Suite and kind are one byte, keys and salts have 32. The key
-//! of an object is the snapshot key or the small object key.
+//! R is the repository key of a generation: for hashes of blocks, cuts, sources, paths and `config`
+//! always of the first, for what is sealed of the newest. K is a cipher key of 32 bytes, C the 32
+//! bytes behind it in the same stream: the commitment to the key. Suite and kind are one byte, keys
+//! and salts have 32. The key of an object is the snapshot key or the small object key.
 //!
-//! The parts: `suite` seals texts; `keys` derives; `holder` is `keys/<id>`; `kit` is the
-//! key on paper; `run` is `runs/<id>`;
-//! `section` seals the frames of packs; `object` seals whole small objects.
+//! The parts: `suite` seals texts; `keys` derives; `holder` is `keys/<id>` and `held` what is in
+//! it; `kit` is the key on paper; `run` is `runs/<id>`; `section` seals the frames of packs;
+//! `object` seals whole small objects.
 //!
 //! Invariants:
 //! - No key is used for two things, and no (key, nonce) pair for two texts.
@@ -54,6 +55,7 @@
 
 mod checksum;
 pub mod error;
+pub mod held;
 pub mod holder;
 pub mod ids;
 pub mod keys;

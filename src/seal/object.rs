@@ -37,6 +37,7 @@ use crate::seal::keys::Keyring;
 use crate::seal::keys::Purpose;
 use crate::seal::keys::SALT_BYTES;
 use crate::seal::keys::Salt;
+use crate::seal::keys::Subkey;
 use crate::seal::suite::Nonce;
 use crate::seal::suite::Suite;
 use crate::seal::suite::TAG_BYTES;
@@ -75,11 +76,13 @@ pub enum ObjectKind {
     Removed,
     /// What is known about a holder; lies inside `keys/<id>`.
     HolderNote,
+    /// That the keys are being rotated.
+    Rotation,
 }
 
 impl ObjectKind {
     /// Every kind, in the order of the codes.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Snapshot,
         Self::Intent,
         Self::Fence,
@@ -88,6 +91,7 @@ impl ObjectKind {
         Self::Note,
         Self::Removed,
         Self::HolderNote,
+        Self::Rotation,
     ];
 
     /// Its code in stored bytes.
@@ -101,6 +105,7 @@ impl ObjectKind {
             Self::Note => 6,
             Self::Removed => 7,
             Self::HolderNote => 8,
+            Self::Rotation => 9,
         }
     }
 
@@ -123,6 +128,7 @@ impl ObjectKind {
             Self::Note => "note",
             Self::Removed => "removed",
             Self::HolderNote => "holder note",
+            Self::Rotation => "rotation",
         }
     }
 
@@ -135,7 +141,8 @@ impl ObjectKind {
             | Self::Damage
             | Self::Note
             | Self::Removed
-            | Self::HolderNote => Purpose::SmallObject,
+            | Self::HolderNote
+            | Self::Rotation => Purpose::SmallObject,
         }
     }
 }
@@ -156,7 +163,8 @@ impl Keyring {
     ) -> Result<Vec<u8>, SealError> {
         require_size(kind, text.len())?;
         let (salt, suite) = (random(entropy), self.suite());
-        let CommittedKey { key, commitment } = self.object_key(kind, suite, &salt)?;
+        let root = self.subkey(kind.purpose())?;
+        let CommittedKey { key, commitment } = object_key(root, kind, suite, &salt);
         let header = Header { kind, suite, salt, commitment };
         let mut sealed = Vec::with_capacity(OBJECT_OVERHEAD_BYTES + text.len());
         sealed.extend_from_slice(&header.to_bytes());
@@ -174,6 +182,16 @@ impl Keyring {
         context: &[u8],
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        self.open_dated(kind, context, sealed).map(|(text, _)| text)
+    }
+
+    /// The same, and the number of the generation whose key sealed it.
+    pub fn open_dated(
+        &self,
+        kind: ObjectKind,
+        context: &[u8],
+        sealed: &[u8],
+    ) -> Result<(Zeroizing<Vec<u8>>, u8), SealError> {
         let (header, body) = Header::read(sealed)?;
         if header.kind != kind {
             return Err(SealError::KindMismatch {
@@ -183,30 +201,26 @@ impl Keyring {
         }
         self.require_suite(kind.name(), header.suite)?;
         require_size(kind, body.len().saturating_sub(TAG_BYTES))?;
-        let derived = self.object_key(kind, header.suite, &header.salt)?;
-        let Some(key) = derived.confirm(&header.commitment) else {
-            return Err(SealError::WrongKey { what: kind.name() });
-        };
+        let roots = self.every(kind.purpose())?;
+        let opener = roots.into_iter().find_map(|(generation, root)| {
+            let derived = object_key(root, kind, header.suite, &header.salt);
+            Some((derived.confirm(&header.commitment)?, generation))
+        });
+        let (key, generation) = opener.ok_or(SealError::WrongKey { what: kind.name() })?;
         let mut text = Zeroizing::new(body.to_vec());
         key.open(&Nonce::only(), &self.object_aad(&header, context), &mut text, kind.name())?;
-        Ok(text)
-    }
-
-    fn object_key(
-        &self,
-        kind: ObjectKind,
-        suite: Suite,
-        salt: &Salt,
-    ) -> Result<CommittedKey, SealError> {
-        let root = self.subkey(kind.purpose())?;
-        let parts: [&[u8]; 3] = [root.bytes(), salt, &[kind.byte()]];
-        Ok(CommittedKey::derive(suite, OBJECT_CONTEXT, &parts))
+        Ok((text, generation))
     }
 
     fn object_aad(&self, header: &Header, context: &[u8]) -> Vec<u8> {
         let header = header.to_bytes();
         [&header[..COMMITMENT_AT], self.repository().bytes(), context].concat()
     }
+}
+
+fn object_key(root: &Subkey, kind: ObjectKind, suite: Suite, salt: &Salt) -> CommittedKey {
+    let parts: [&[u8]; 3] = [root.bytes(), salt, &[kind.byte()]];
+    CommittedKey::derive(suite, OBJECT_CONTEXT, &parts)
 }
 
 #[derive(Debug)]

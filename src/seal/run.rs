@@ -55,6 +55,7 @@ use crate::seal::keys::KEY_BYTES;
 use crate::seal::keys::Keyring;
 use crate::seal::keys::Purpose;
 use crate::seal::keys::Secret;
+use crate::seal::keys::Subkey;
 use crate::seal::recovery;
 use crate::seal::recovery::SEALED_SECRET_BYTES;
 use crate::seal::suite::AeadKey;
@@ -284,7 +285,8 @@ impl Keyring {
         secret: &ClassSecret,
         entropy: &dyn Entropy,
     ) -> Result<SealedCopy, SealError> {
-        if let (Err(_), Some(recovery)) = (self.wrap_key(class), self.recovery()) {
+        let held = self.subkey(purpose_of(class));
+        if let (Err(_), Some(recovery)) = (&held, self.recovery()) {
             let context = self.copy_context(run, class, KIND_RECOVERY);
             let body = recovery.seal(&secret.0, &context, entropy);
             return Ok(SealedCopy { class, kind: KIND_RECOVERY, body });
@@ -294,7 +296,7 @@ impl Keyring {
         body.extend_from_slice(nonce.bytes());
         body.extend_from_slice(secret.bytes());
         let context = self.copy_context(run, class, KIND_WRAPPED);
-        self.wrap_key(class)?.seal(nonce, &context, &mut body, NONCE_BYTES);
+        wrap_key(held?).seal(nonce, &context, &mut body, NONCE_BYTES);
         assert_eq!(body.len(), WRAPPED_BODY_BYTES, "the table and the code agree");
         Ok(SealedCopy { class, kind: KIND_WRAPPED, body })
     }
@@ -306,26 +308,24 @@ impl Keyring {
         copy: &SealedCopy,
     ) -> Result<ClassSecret, SealError> {
         let context = self.copy_context(run, class, copy.kind);
-        if copy.kind == KIND_RECOVERY {
-            // Who has no seed lacks the key to data packs: that is what the error shall say.
-            let seed = self.subkey(Purpose::Recovery);
-            let seed = seed.map_err(|_| SealError::KeyNotHeld(purpose_of(class)))?;
-            return recovery::open(seed, &copy.body, &context).map(ClassSecret);
-        }
-        let mut input = Reader::new(SEALED_COPY, &copy.body);
-        let nonce = Nonce::stored(input.array()?);
-        let mut text = Zeroizing::new(input.take(input.left())?.to_vec());
-        self.wrap_key(class)?.open(&nonce, &context, &mut text, SEALED_COPY)?;
-        let Some(bytes) = text.as_array::<KEY_BYTES>() else {
-            return Err(Malformed { what: SEALED_COPY, why: "is not 32 bytes long" }.into());
+        let purpose = match copy.kind {
+            KIND_RECOVERY => Purpose::Recovery,
+            _ => purpose_of(class),
         };
-        Ok(ClassSecret(Secret::build(|own| own.copy_from_slice(bytes))))
-    }
-
-    fn wrap_key(&self, class: Class) -> Result<AeadKey, SealError> {
-        let wrap = self.subkey(purpose_of(class))?;
-        let key = Secret::build(|bytes| bytes.copy_from_slice(wrap.bytes()));
-        Ok(AeadKey::new(Suite::Aes256GcmSiv, key))
+        // Who has no seed lacks the key to data packs: that is what the error shall say.
+        let keys = self.every(purpose).map_err(|_| SealError::KeyNotHeld(purpose_of(class)))?;
+        // Which generation wrapped it nobody has written down; its tag tells.
+        let mut answer = Err(SealError::NotAuthentic { what: SEALED_COPY });
+        for (_, key) in keys {
+            answer = match copy.kind {
+                KIND_RECOVERY => recovery::open(key, &copy.body, &context),
+                _ => unwrap(key, &copy.body, &context),
+            };
+            if answer.is_ok() {
+                break;
+            }
+        }
+        answer.map(ClassSecret)
     }
 
     fn copy_context(&self, run: RunId, class: Class, kind: u8) -> [u8; 34] {
@@ -336,6 +336,23 @@ impl Keyring {
         context[33] = kind;
         context
     }
+}
+
+/// Opens a copy of kind 1.
+fn unwrap(key: &Subkey, body: &[u8], context: &[u8]) -> Result<Secret, SealError> {
+    let mut input = Reader::new(SEALED_COPY, body);
+    let nonce = Nonce::stored(input.array()?);
+    let mut text = Zeroizing::new(input.take(input.left())?.to_vec());
+    wrap_key(key).open(&nonce, context, &mut text, SEALED_COPY)?;
+    let Some(bytes) = text.as_array::<KEY_BYTES>() else {
+        return Err(Malformed { what: SEALED_COPY, why: "is not 32 bytes long" }.into());
+    };
+    Ok(Secret::build(|own| own.copy_from_slice(bytes)))
+}
+
+fn wrap_key(wrap: &Subkey) -> AeadKey {
+    let key = Secret::build(|bytes| bytes.copy_from_slice(wrap.bytes()));
+    AeadKey::new(Suite::Aes256GcmSiv, key)
 }
 
 fn purpose_of(class: Class) -> Purpose {

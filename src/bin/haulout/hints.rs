@@ -58,6 +58,14 @@ pub(crate) fn hint(kind: ErrorKind) -> &'static str {
         ErrorKind::WriteOnly => {
             "use a key that opens everything, or a recovery kit, where the backups may be read"
         }
+        ErrorKind::RetiredKey => {
+            "whoever has a former key can write such objects: do not trust it before you know \
+             who did; a list that is lost comes back from a copy of the repository"
+        }
+        ErrorKind::LeftBehind => {
+            "ask whoever rotated the keys to add one for you (haulout key add); if the rotation \
+             was interrupted, run haulout key rotate again"
+        }
         ErrorKind::Distrusted => {
             "find out who changed the repository, and compare it with a replica, before relying on \
              it or writing to it"
@@ -130,6 +138,8 @@ pub(crate) fn name(kind: ErrorKind) -> &'static str {
         ErrorKind::Chain => "chain",
         ErrorKind::Cancelled => "cancelled",
         ErrorKind::WriteOnly => "write-only",
+        ErrorKind::RetiredKey => "retired-key",
+        ErrorKind::LeftBehind => "left-behind",
         ErrorKind::Distrusted => "distrusted",
         ErrorKind::Miscomputed => "miscomputed",
     }
@@ -139,7 +149,7 @@ pub(crate) fn name(kind: ErrorKind) -> &'static str {
 mod tests {
     use super::*;
 
-    const KINDS: [ErrorKind; 18] = [
+    const KINDS: [ErrorKind; 20] = [
         ErrorKind::Usage,
         ErrorKind::NoRepository,
         ErrorKind::Occupied,
@@ -156,6 +166,8 @@ mod tests {
         ErrorKind::Chain,
         ErrorKind::Cancelled,
         ErrorKind::WriteOnly,
+        ErrorKind::RetiredKey,
+        ErrorKind::LeftBehind,
         ErrorKind::Distrusted,
         ErrorKind::Miscomputed,
     ];

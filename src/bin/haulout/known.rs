@@ -40,6 +40,9 @@ pub(crate) struct Known {
 struct Record {
     repository: String,
     encrypted: bool,
+    /// The generation of its keys.
+    #[serde(default)]
+    generation: u8,
     newest: BTreeMap<String, Newest>,
 }
 
@@ -77,6 +80,15 @@ impl Known {
         }
         if record.repository != repository.keyring().repository().to_string() {
             return Err(self.distrusted(format!("{place} holds another repository than before")));
+        }
+        let generation = repository.keyring().generation();
+        if record.generation > generation {
+            let known = record.generation;
+            let what = format!(
+                "{place} was opened with keys of generation {known}, and now with those of \
+                 generation {generation}"
+            );
+            return Err(self.distrusted(what));
         }
         Ok(())
     }
@@ -117,6 +129,7 @@ impl Known {
         let mut record = Record {
             repository: repository.keyring().repository().to_string(),
             encrypted: repository.keyring().suite() != Suite::KeyedTag,
+            generation: repository.keyring().generation(),
             newest: BTreeMap::new(),
         };
         for SnapshotName { source, sequence, id } in repository.snapshot_names(None)? {

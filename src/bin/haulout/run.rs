@@ -130,8 +130,23 @@ impl Run<'_> {
             }
         })?;
         self.require_encryption(&opened)?;
+        self.warn_left_behind(&opened)?;
         self.compare(&opened)?;
         Ok(opened)
+    }
+
+    /// Who reads with a key of before a rotation shall know that there may be more. Who writes with
+    /// one is refused.
+    fn warn_left_behind(&self, opened: &Repository) -> Result<()> {
+        match opened.require_newest_key() {
+            Err(error) if error.kind() == ErrorKind::LeftBehind => {
+                if !matches!(self.plan.job, Job::Backup(_) | Job::Tag(..)) {
+                    self.report.console.warning(error);
+                }
+                Ok(())
+            }
+            checked => checked,
+        }
     }
 
     /// Compares a repository with what this host remembers of it. A backup goes on all the same:

@@ -6,6 +6,7 @@
 use crate::base::entropy::SeededEntropy;
 use crate::base::hex;
 use crate::base::ids::Class;
+use crate::seal::held::Role;
 use crate::seal::holder::Credential;
 use crate::seal::holder::HOLDER_CONTEXT;
 use crate::seal::holder::Holder;
@@ -13,6 +14,7 @@ use crate::seal::holder::KEY_FILE_CONTEXT;
 use crate::seal::holder::KeyFile;
 use crate::seal::holder::Limits;
 use crate::seal::holder::Protection;
+use crate::seal::keys::Keyring;
 use crate::seal::keys::Purpose;
 use crate::seal::kit::LINE_CONTEXT;
 use crate::seal::object::OBJECT_CONTEXT;
@@ -24,6 +26,7 @@ use crate::seal::section::SectionHeader;
 use crate::seal::section::SectionOpener;
 use crate::seal::section::SectionSealer;
 use crate::seal::suite::Suite;
+use crate::seal::tests::REPOSITORY;
 use crate::seal::tests::SUITES;
 use crate::seal::tests::credential;
 use crate::seal::tests::holder;
@@ -135,5 +138,44 @@ fn holders_stay() {
         let unlocked = old.open(&credential, &Limits::FOR_TESTS).unwrap();
         assert_eq!(unlocked.key().unwrap().expose(), key().expose());
         assert_eq!(old.note(&keyring).unwrap(), note());
+    }
+}
+
+#[test]
+fn holders_that_may_only_write_and_later_generations_stay() {
+    let suite = Suite::Aes256GcmSiv;
+    let file = || KeyFile::generate(&SeededEntropy::new(6));
+    let first = key();
+    let third = first.rotated([1; 32], &SeededEntropy::new(8));
+    let third = third.rotated([2; 32], &SeededEntropy::new(9));
+    for (name, key, role) in [
+        ("holder-write-only", &first, Role::WriteOnly),
+        ("holder-generation-2", &third, Role::Full),
+        ("holder-write-only-generation-2", &third, Role::WriteOnly),
+    ] {
+        let (keyring, entropy) = (Keyring::new(REPOSITORY, suite, key), SeededEntropy::new(7));
+        let (file, protection) = (file(), &file());
+        let protection = Protection::KeyFile(protection);
+        let made = match role {
+            Role::Full => Holder::seal(&keyring, key, protection, &note(), &entropy),
+            Role::WriteOnly => {
+                Holder::seal_write_only(&keyring, key, protection, &note(), &entropy)
+            }
+        };
+        check(name, &made.unwrap().encode());
+        let old = Holder::decode(&stored(name)).unwrap();
+        assert_eq!(old.generation(), key.generation());
+        let unlocked = old.open(&Credential::KeyFile(file), &Limits::FOR_TESTS).unwrap();
+        let opened = unlocked.keyring();
+        assert_eq!(opened.closings(), key.closings());
+        for purpose in Purpose::ALL {
+            let kept = role == Role::Full || Purpose::WRITE_ONLY.contains(&purpose);
+            assert_eq!(opened.subkey(purpose).is_ok(), kept, "{name}: {purpose}");
+            let every = |keyring: &Keyring| -> Vec<(u8, [u8; 32])> {
+                let keys = keyring.every(purpose).unwrap();
+                keys.into_iter().map(|(number, key)| (number, *key.bytes())).collect()
+            };
+            assert!(!kept || every(&opened) == every(&keyring), "{name}: {purpose}");
+        }
     }
 }

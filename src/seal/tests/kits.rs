@@ -3,10 +3,11 @@
 use proptest::prelude::any;
 use proptest::proptest;
 
+use crate::base::entropy::OsEntropy;
 use crate::base::entropy::SeededEntropy;
 use crate::seal::error::SealError;
+use crate::seal::held::Held;
 use crate::seal::holder::Cost;
-use crate::seal::holder::Held;
 use crate::seal::holder::Limits;
 use crate::seal::holder::Unlocked;
 use crate::seal::kit::RecoveryKit;
@@ -33,6 +34,21 @@ fn sealed() -> RecoveryKit {
 
 fn numbered(text: &str) -> Vec<&str> {
     text.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit())).collect()
+}
+
+#[test]
+fn a_kit_without_a_password_carries_every_generation() {
+    let key = key().rotated([1; 32], &OsEntropy).rotated([2; 32], &OsEntropy);
+    let unlocked = Unlocked {
+        held: Held::Key(key.duplicate()),
+        repository: REPOSITORY,
+        suite: Suite::Aes256GcmSiv,
+        holder: None,
+    };
+    let text = RecoveryKit::in_clear(&unlocked).unwrap().to_text("");
+    let opened = RecoveryKit::from_text(&text).unwrap().open(None, &Limits::STANDARD).unwrap();
+    assert!(opened.key().unwrap().is_same(&key));
+    assert!(!opened.key().unwrap().is_same(&key.rotated([3; 32], &OsEntropy)));
 }
 
 #[test]

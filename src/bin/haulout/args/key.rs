@@ -37,6 +37,17 @@ const PASSWD_EXAMPLE: &str = "\
 Example:
   haulout -r /backup/db key passwd --new-password-file /etc/haulout.password.new";
 
+const ROTATE_EXAMPLE: &str = "\
+Examples:
+  haulout -r /backup/db key rotate --new-password-file /etc/haulout.password.new
+  haulout -r /backup/db key rotate --key-file /etc/haulout.key.new
+
+For when somebody had a key who should not have it: with the keys of before, nothing that is stored
+from now on can be read, and nothing that is written with them is believed. What was stored stays
+readable. The key in use gets a new password; all others, write-only ones and recovery kits too, are
+left behind: they open what was stored before and write nothing. Add them anew, and make a new kit.
+A backup that is running meanwhile fails and says so.";
+
 const EXPORT_EXAMPLE: &str = "\
 Examples:
   haulout -r /backup/db key export kit.txt
@@ -67,6 +78,7 @@ pub(crate) enum KeyAction {
     Add(AddArguments),
     Remove(RemoveArguments),
     Passwd(PasswdArguments),
+    Rotate(RotateArguments),
     Export(ExportArguments),
 }
 
@@ -112,6 +124,26 @@ pub(crate) struct RemoveArguments {
 #[derive(Debug, Args)]
 #[command(after_help = PASSWD_EXAMPLE)]
 pub(crate) struct PasswdArguments {
+    #[command(flatten)]
+    pub(crate) new: NewPasswordArguments,
+}
+
+/// Draw a new key for all that is stored from now on
+#[derive(Debug, Args)]
+#[command(after_help = ROTATE_EXAMPLE)]
+pub(crate) struct RotateArguments {
+    /// A name for people [default: that of the key in use]
+    #[arg(long, value_name = "TEXT", value_parser = label)]
+    pub(crate) label: Option<String>,
+
+    /// Make a key file, which needs no password; the file must not exist yet
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["new_password_file", "new_password_command"]
+    )]
+    pub(crate) key_file: Option<PathBuf>,
+
     #[command(flatten)]
     pub(crate) new: NewPasswordArguments,
 }

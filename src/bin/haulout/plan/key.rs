@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use haulout::seal::holder::Role;
+use haulout::seal::held::Role;
 
 use crate::args::key::KeyAction;
 use crate::args::key::KeyArguments;
@@ -29,6 +29,13 @@ pub(crate) enum KeyPlan {
     Remove(String),
     /// Change the password of the one in use.
     Passwd(PasswordSource),
+    /// Draw a new key for what is stored from now on.
+    Rotate {
+        /// The new holder's name for people, if not that of the one in use.
+        label: Option<String>,
+        /// What opens it.
+        with: NewKey,
+    },
     /// Write a recovery kit.
     Export {
         /// Where to.
@@ -58,18 +65,22 @@ impl KeyPlan {
                 around.variable,
             )
         };
+        let new_key = |file: Option<PathBuf>, new: NewPasswordArguments| match file {
+            Some(file) => NewKey::File(file),
+            None => NewKey::Password(password(new)),
+        };
         match typed.action {
             KeyAction::List(_) => KeyPlan::List,
             KeyAction::Add(typed) => KeyPlan::Add {
                 label: typed.label.unwrap_or_else(|| around.host.clone()),
                 role: if typed.write_only { Role::WriteOnly } else { Role::Full },
-                with: match typed.key_file {
-                    Some(file) => NewKey::File(file),
-                    None => NewKey::Password(password(typed.new)),
-                },
+                with: new_key(typed.key_file, typed.new),
             },
             KeyAction::Remove(typed) => KeyPlan::Remove(typed.key),
             KeyAction::Passwd(typed) => KeyPlan::Passwd(password(typed.new)),
+            KeyAction::Rotate(typed) => {
+                KeyPlan::Rotate { label: typed.label, with: new_key(typed.key_file, typed.new) }
+            }
             KeyAction::Export(typed) => KeyPlan::Export {
                 file: typed.file,
                 password: (!typed.no_password).then(|| password(typed.new)),

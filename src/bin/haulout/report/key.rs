@@ -5,7 +5,8 @@ use serde::Serialize;
 use haulout::base::error::Result;
 use haulout::repo::keys::HolderEntry;
 use haulout::repo::keys::Holders;
-use haulout::seal::holder::Role;
+use haulout::repo::keys::Rotated;
+use haulout::seal::held::Role;
 use haulout::seal::ids::HolderId;
 
 use crate::failure;
@@ -48,6 +49,18 @@ impl Report {
         })
     }
 
+    /// What came of a rotation.
+    pub(crate) fn rotated(&self, rotated: &Rotated) -> Result<()> {
+        let told = Rotation {
+            generation: rotated.generation,
+            added: rotated.added.to_string(),
+            removed: rotated.removed.map(|id| id.to_string()),
+            listed: rotated.listed,
+            left_behind: rotated.left_behind.iter().map(Listed::new).collect(),
+        };
+        self.result(&told, || told.text())
+    }
+
     /// What came of an export.
     pub(crate) fn kit(&self, kit: &Kit) -> Result<()> {
         self.result(kit, || {
@@ -83,6 +96,35 @@ impl Change {
     }
 }
 
+/// A rotation that took place.
+#[derive(Debug, Serialize)]
+struct Rotation<'r> {
+    generation: u8,
+    added: String,
+    removed: Option<String>,
+    /// Snapshots and notes that the former keys had sealed.
+    listed: usize,
+    left_behind: Vec<Listed<'r>>,
+}
+
+impl Rotation<'_> {
+    fn text(&self) -> String {
+        let Rotation { generation, added, listed, .. } = self;
+        let place = self.removed.as_ref().map(|old| format!(", in the place of {old}"));
+        let place = place.unwrap_or_default();
+        let head = format!(
+            "generation {generation} of keys began, and key {added} opens it{place}\n\
+             {listed} snapshots and notes of before stay as they are; recovery kits of before open \
+             those only: make a new one with haulout key export\n"
+        );
+        let left_behind = self.left_behind.iter().map(|Listed { id, label, .. }| {
+            let (id, label) = (&id[..ID_DIGITS], clean(label));
+            format!("left behind, to be added anew or removed: {id} {label}\n")
+        });
+        std::iter::once(head).chain(left_behind).collect()
+    }
+}
+
 /// A recovery kit that was written.
 #[derive(Debug, Serialize)]
 pub(crate) struct Kit {
@@ -100,6 +142,8 @@ struct Listed<'r> {
     id: String,
     protection: &'static str,
     role: &'static str,
+    generation: u8,
+    left_behind: bool,
     label: &'r str,
     created: String,
     created_unix: u64,
@@ -112,6 +156,8 @@ impl<'r> Listed<'r> {
             id: entry.id.to_string(),
             protection: entry.protection.name(),
             role: entry.role.name(),
+            generation: entry.generation,
+            left_behind: entry.left_behind,
             label: &entry.note.label,
             created: moment::for_programs(entry.note.created_unix_seconds),
             created_unix: entry.note.created_unix_seconds,
@@ -129,13 +175,23 @@ const LISTING: [Column; 6] = [
     Column { title: "LABEL", side: Side::Left, narrow: Narrow::Cut(10) },
 ];
 
+/// What a holder may do, in words.
+fn may(entry: &HolderEntry) -> &'static str {
+    match (entry.role, entry.left_behind) {
+        (Role::Full, false) => "everything",
+        (Role::WriteOnly, false) => "write only",
+        (Role::Full, true) => "read before rotation",
+        (Role::WriteOnly, true) => "nothing since rotation",
+    }
+}
+
 fn text(holders: &[HolderEntry], canvas: Canvas) -> String {
     let row = |entry: &HolderEntry| {
         vec![
             entry.id.to_string()[..ID_DIGITS].into(),
             moment::for_people(entry.note.created_unix_seconds).into(),
             entry.protection.name().into(),
-            if entry.role == Role::Full { "everything" } else { "write only" }.into(),
+            may(entry).into(),
             if entry.in_use { "yes" } else { "" }.into(),
             entry.note.label.as_str().into(),
         ]

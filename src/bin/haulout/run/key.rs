@@ -6,6 +6,7 @@ use std::sync::Arc;
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::repo::keys::Keys;
+use haulout::repo::keys::Rotated;
 use haulout::seal::holder::Cost;
 use haulout::seal::holder::Credential;
 use haulout::seal::holder::HolderNote;
@@ -13,7 +14,6 @@ use haulout::seal::holder::KeyFile;
 use haulout::seal::holder::Limits;
 use haulout::seal::holder::Passphrase;
 use haulout::seal::holder::Protection;
-use haulout::seal::keys::RepositoryKey;
 use haulout::store::Store;
 
 use crate::exit::Exit;
@@ -70,11 +70,42 @@ impl Run<'_> {
                 let id = keys.replace(old, protection(&password))?;
                 self.report.key_changed(&Change::replaced(old, id))?;
             }
+            KeyPlan::Rotate { label, with } => {
+                let rotated = self.rotate(&keys, label.as_deref(), with)?;
+                self.report.rotated(&rotated)?;
+            }
             KeyPlan::Export { file, password } => {
                 self.export(&keys, &*store, file, password.as_ref())?;
             }
         }
         Ok(Exit::Done)
+    }
+
+    /// Draws a new key. The password is a new one: else a store could offer the former holder in
+    /// the place of the new, and have it used.
+    fn rotate(&self, keys: &Keys, label: Option<&str>, with: &NewKey) -> Outcome<Rotated> {
+        let label = match (label, keys.unlocked().holder) {
+            (Some(typed), _) => typed.to_owned(),
+            (None, Some(id)) => keys.find(&id.to_string())?.note.label,
+            (None, None) => self.plan.host.clone(),
+        };
+        match with {
+            NewKey::Password(source) => {
+                let password = self.new_password(source, Purpose::NewKey)?;
+                if keys.is_opened_by(&password, &Limits::STANDARD)? {
+                    return Err(Failure::usage(
+                        "the new password is the former one",
+                        "choose another: with the former one, the former key could be used again",
+                    ));
+                }
+                Ok(keys.rotate(protection(&password), &self.note(&label))?)
+            }
+            NewKey::File(path) => {
+                let file = KeyFile::generate(&*entropy());
+                kit::write_secret(path, &file.to_text())?;
+                Ok(keys.rotate(Protection::KeyFile(&file), &self.note(&label))?)
+            }
+        }
     }
 
     /// Opens the keys of a repository.
@@ -112,9 +143,8 @@ impl Run<'_> {
         let opened = tested.open(credential.as_ref(), &Limits::STANDARD).map_err(|e| {
             Error::new(ErrorKind::Miscomputed, "the kit that was written does not open").because(e)
         })?;
-        if opened.key().map(RepositoryKey::expose)
-            != keys.unlocked().key().map(RepositoryKey::expose)
-        {
+        let same = opened.key().zip(keys.unlocked().key());
+        if !same.is_some_and(|(written, own)| written.is_same(own)) {
             let what = "the kit that was written has another key";
             return Err(Error::new(ErrorKind::Miscomputed, what).into());
         }
