@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
@@ -104,24 +105,81 @@ fn files_below(path: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// What the stores know, as services and people spell it.
+fn credentials_of_stores() -> impl Iterator<Item = (&'static str, String)> {
+    let names = [
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "aws_secret_access_key",
+        "AZURE_STORAGE_ACCOUNT_KEY",
+        "AZURE_CLIENT_SECRET",
+        "GOOGLE_SERVICE_ACCOUNT_KEY",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+    ];
+    names.into_iter().map(|name| (name, format!("{CANARY}-{name}")))
+}
+
 #[test]
+fn what_a_producer_is_given_of_the_environment_is_all_but_secrets() {
+    let place = Place { directory: tempfile::tempdir().unwrap() };
+    assert!(place.command("init --no-encryption -q").status().unwrap().success());
+    fs::write(place.path("print"), "env > seen\necho a stream\n").unwrap();
+    let mut command = place.command("backup --source db -q -- sh print");
+    command.env("HAULOUT_NEW_PASSWORD_COMMAND", CANARY).envs(credentials_of_stores());
+    command.env("MYSQL_HOME", "/etc/mysql");
+    assert!(command.status().unwrap().code().is_some());
+    let seen = fs::read_to_string(place.path("seen")).unwrap();
+    assert!(seen.contains("MYSQL_HOME=/etc/mysql"), "{seen}");
+    assert!(!seen.contains(CANARY), "{seen}");
+}
+
+#[test]
+#[expect(
+    clippy::print_stderr,
+    reason = "a test that shows nothing must not look like one that does"
+)]
+fn a_crash_leaves_no_core() {
+    let place = Place { directory: tempfile::tempdir().unwrap() };
+    let crash = |script: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]).current_dir(place.directory.path()).stdin(Stdio::null());
+        shell.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap()
+    };
+    assert!(place.command("init --no-encryption -q").status().unwrap().success());
+    let program = env!("CARGO_BIN_EXE_haulout");
+    // The producer crashes the program that reads from it.
+    let backup = "-r repo backup --source db -- sh -c 'sleep 0.2; kill -ABRT $PPID; sleep 1'";
+    let crashed = crash(&format!("ulimit -c unlimited; exec {program} {backup}"));
+    assert_eq!(crashed.signal(), Some(6), "{crashed}");
+    assert!(!crashed.core_dumped(), "{crashed}");
+    let other = crash("ulimit -c unlimited; kill -ABRT $$");
+    if !other.core_dumped() {
+        eprintln!("NOT SHOWN: no process dumps core on this machine, so nothing was prevented");
+    }
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "one list of commands, in the order of their effects")]
 fn no_command_shows_a_secret() {
     let place = Place { directory: tempfile::tempdir().unwrap() };
     fs::create_dir(place.path("tmp")).unwrap();
     let write = |name: &str| fs::write(place.path(name), format!("{CANARY}-{name}\n")).unwrap();
-    ["first", "second", "wrong"].iter().for_each(|name| write(name));
+    ["first", "second", "third", "wrong"].iter().for_each(|name| write(name));
     let mut needles = vec![CANARY.as_bytes().to_vec()];
     let looks = AtomicU64::new(0);
     let given = format!("{CANARY}-first");
     let by_file = |line: &str| place.command(&format!("{line} --password-file first"));
     let by_environment = |line: &str| {
         let mut command = place.command(line);
-        command.env("HAULOUT_PASSWORD", &given);
+        command.env("HAULOUT_PASSWORD", &given).envs(credentials_of_stores());
         command
     };
     let by_command = |line: &str| {
         let mut command = place.command(line);
-        command.env("HAULOUT_PASSWORD_COMMAND", "cat first");
+        // It lives for a while, to be looked at.
+        command.env("HAULOUT_PASSWORD_COMMAND", "cat first; sleep 0.1; true");
+        command.envs(credentials_of_stores());
         command
     };
     watched(by_file("init"), &needles, &looks);
@@ -151,20 +209,37 @@ fn no_command_shows_a_secret() {
     ] {
         watched(by_environment(line), &needles, &looks);
     }
+    // A store that nobody answers for gets to see no credentials, and no message has them.
+    let (far, patience) = ("s3://bucket/db --endpoint http://127.0.0.1:9", "--retry-for 0s");
+    let line = format!("-r {far} --allow-http {patience} snapshots");
+    watched(by_environment(&line), &needles, &looks);
+    watched(
+        place.command("key rotate --password-file second --new-password-file third"),
+        &needles,
+        &looks,
+    );
+    watched(place.command("replicate --to copy --password-file third"), &needles, &looks);
+    watched(place.command("key list --password-file third"), &needles, &looks);
+    let by_new_file = "key rotate --password-file third --key-file newer";
+    watched(place.command(by_new_file), &needles, &looks);
+    let newer = fs::read_to_string(place.path("newer")).unwrap();
+    needles.push(newer.split(':').nth(1).unwrap().as_bytes().to_vec());
+    watched(place.command("verify --depth pages --password-file newer"), &needles, &looks);
     watched(place.command("snapshots --password-file key"), &needles, &looks);
     watched(place.command("snapshots --recovery-kit kit --password-file second"), &needles, &looks);
     // And when things go wrong.
     watched(place.command("snapshots --password-file wrong"), &needles, &looks);
     watched(by_environment("snapshots --json"), &needles, &looks);
     watched(
-        place.command("key passwd --password-file second --new-password-file key"),
+        place.command("key passwd --password-file third --new-password-file key"),
         &needles,
         &looks,
     );
     fs::write(place.path("torn"), &key[..40]).unwrap();
     watched(place.command("snapshots --password-file torn"), &needles, &looks);
     assert!(looks.load(Ordering::Relaxed) > 100, "the processes were looked at");
-    let given = ["first", "second", "wrong", "key", "torn"].map(|name| place.path(name));
+    let given =
+        ["first", "second", "third", "wrong", "key", "torn", "newer"].map(|name| place.path(name));
     for file in files_below(place.directory.path()) {
         let bytes = fs::read(&file).unwrap();
         for needle in needles.iter().filter(|_| !given.contains(&file)) {

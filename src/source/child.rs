@@ -5,7 +5,8 @@
 //! One that still runs long after its stream has ended will not end by itself, or not tonight: it
 //! is ended, and what came of it is not called a success.
 //!
-//! Passwords that this program was given in its environment are not handed on.
+//! Passwords and credentials of stores that this program was given in its environment are not
+//! handed on.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -48,16 +49,22 @@ const STEPS: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(10
 const LINES_KEPT: usize = 20;
 /// Bytes of one line that are kept.
 const LINE_BYTES_MAX: u64 = 4096;
-/// Variables of the environment that no program we start may inherit: they are secrets, or tell how
-/// to get one.
-pub const SECRET_VARIABLES: [&str; 6] = [
-    "HAULOUT_PASSWORD",
-    "HAULOUT_PASSWORD_FILE",
-    "HAULOUT_PASSWORD_COMMAND",
-    "HAULOUT_NEW_PASSWORD",
-    "HAULOUT_NEW_PASSWORD_FILE",
-    "HAULOUT_NEW_PASSWORD_COMMAND",
-];
+/// How the names of variables begin that no program we start may inherit: they are secrets, or tell
+/// how to get one. Those of stores are told by what they have in common, since each store knows
+/// dozens of spellings.
+const SECRET_VARIABLES: [&str; 5] =
+    ["HAULOUT_PASSWORD", "HAULOUT_NEW_PASSWORD", "AWS_", "AZURE_", "GOOGLE_"];
+
+/// Keeps passwords and the credentials of stores from a program that is to be started. All of our
+/// environment is looked at, by name; what is left is handed on as it is.
+pub fn withhold_secrets(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let spelled = name.to_string_lossy().to_ascii_uppercase();
+        if SECRET_VARIABLES.iter().any(|begins| spelled.starts_with(begins)) {
+            command.env_remove(name);
+        }
+    }
+}
 
 /// A running producer.
 #[derive(Debug)]
@@ -115,9 +122,7 @@ impl ChildSource {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
-        for secret in SECRET_VARIABLES {
-            prepared.env_remove(secret);
-        }
+        withhold_secrets(&mut prepared);
         let mut child = prepared.spawn()?;
         let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         let group = id.ok_or_else(|| io::Error::other("the child has no process id"))?;

@@ -74,7 +74,9 @@ const PASSWORD_COMMAND_HELP: &str = "\
 A shell command that prints the password [env: HAULOUT_PASSWORD_COMMAND]
 
 The first line of what it prints is the password. It is run by `sh -c`, with nothing on its \
-standard input. Without any of these, the password is taken from HAULOUT_PASSWORD, or asked for on \
+standard input and without the variables HAULOUT_PASSWORD*, AWS_*, AZURE_* and GOOGLE_*: what \
+asks a vault reads credentials of its own, as in '. /etc/vault.env; ask-vault db'. Without any of \
+these, the password is taken from HAULOUT_PASSWORD, or asked for on \
 the terminal.";
 
 /// The whole command line.

@@ -7,17 +7,24 @@ use std::io::IsTerminal;
 use std::thread;
 
 use rustix::process::DumpableBehavior;
+use rustix::process::Resource;
+use rustix::process::Rlimit;
+use rustix::process::getrlimit;
 use rustix::process::set_dumpable_behavior;
+use rustix::process::setrlimit;
 
 use crate::plan::Stream;
 use crate::plan::Surroundings;
 
 /// Keeps keys out of core dumps, and other processes of the same user out of this one's memory.
 ///
-/// It holds for this process only: a producer that it starts dumps as it would without us.
+/// The first holds for this process only. The limit is handed on to what it starts, which may raise
+/// it again: a producer's memory is full of what is to be encrypted.
 pub(crate) fn forbid_core_dumps() {
     // Where this is refused, the program is as safe as any other.
     let _refused = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    let maximum = getrlimit(Resource::Core).maximum;
+    let _refused = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum });
 }
 
 /// A variable of the environment.
@@ -58,5 +65,6 @@ mod tests {
     fn no_core_is_dumped_with_keys_in_it() {
         forbid_core_dumps();
         assert_eq!(dumpable_behavior(), Ok(DumpableBehavior::NotDumpable));
+        assert_eq!(getrlimit(Resource::Core).current, Some(0));
     }
 }

@@ -26,7 +26,7 @@ use haulout::seal::error::SealError;
 use haulout::seal::holder::Credential;
 use haulout::seal::holder::KeyFile;
 use haulout::seal::holder::Passphrase;
-use haulout::source::child::SECRET_VARIABLES;
+use haulout::source::child::withhold_secrets;
 
 use crate::prompt::Terminal;
 
@@ -208,9 +208,8 @@ fn first_line(mut input: impl Read) -> io::Result<Secret> {
 fn printed_by(command: &OsString) -> Result<Secret> {
     let failed = |what: String| Error::new(ErrorKind::NoKey, what);
     let mut shell = Command::new("sh");
-    for name in SECRET_VARIABLES {
-        shell.env_remove(name);
-    }
+    // What asks a vault may need credentials of its own; it takes them from a file, never from us.
+    withhold_secrets(&mut shell);
     let mut child = shell
         .arg("-c")
         .arg(command)
