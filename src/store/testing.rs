@@ -1,16 +1,23 @@
 //! Stores that watch, fail or delay: for tests, here and in the integration tests.
 //!
 //! Each wraps another store and keeps the contract except where it is told not to. [`Recording`]
-//! lets a test assert what something cost by counting. [`Failing`] makes the N-th call of a kind go
-//! wrong in a chosen way. [`Slow`] makes calls take time.
+//! lets a test assert what something cost by counting. [`Failing`] makes the N-th call of a kind,
+//! or every N-th, go wrong in a chosen way. [`Slow`] makes calls take time. [`Stale`] lists what was
+//! there a while ago.
 //!
 //! No product code uses this module. How a power cut treats the local store is tested beneath the
 //! local store, where unsynced bytes can be lost.
+
+mod stale;
+
+pub use stale::Stale;
 
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -44,12 +51,15 @@ pub struct Call {
 pub struct Recording<S> {
     inner: S,
     calls: Mutex<Vec<Call>>,
+    under_way: AtomicU64,
+    most_at_once: AtomicU64,
 }
 
 impl<S> Recording<S> {
     /// Wraps a store.
     pub fn new(inner: S) -> Self {
-        Self { inner, calls: Mutex::default() }
+        let (under_way, most_at_once) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { inner, calls: Mutex::default(), under_way, most_at_once }
     }
 
     /// The store beneath.
@@ -65,6 +75,12 @@ impl<S> Recording<S> {
     /// Forgets all calls so far.
     pub fn reset(&self) {
         locked(&self.calls).clear();
+        self.most_at_once.store(0, Ordering::Relaxed);
+    }
+
+    /// The most calls that were under way at the same time.
+    pub fn most_at_once(&self) -> u64 {
+        self.most_at_once.load(Ordering::Relaxed)
     }
 
     /// The number of calls of one kind.
@@ -97,9 +113,13 @@ impl<S> Recording<S> {
         &self,
         verb: Verb,
         object: &str,
-        outcome: Result<T, StoreError>,
+        call: impl FnOnce() -> Result<T, StoreError>,
         bytes: impl Fn(&T) -> u64,
     ) -> Result<T, StoreError> {
+        let now = self.under_way.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most_at_once.fetch_max(now, Ordering::Relaxed);
+        let outcome = call();
+        self.under_way.fetch_sub(1, Ordering::Relaxed);
         let (ok, bytes) = (outcome.is_ok(), outcome.as_ref().map_or(0, bytes));
         locked(&self.calls).push(Call { verb, object: object.to_owned(), bytes, ok });
         outcome
@@ -108,35 +128,38 @@ impl<S> Recording<S> {
 
 impl<S: Store> Store for Recording<S> {
     fn put(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
-        let outcome = self.inner.put(name, payload);
-        self.keep(Verb::Put, name.as_str(), outcome, |()| bytes_of(payload))
+        let put = || self.inner.put(name, payload);
+        self.keep(Verb::Put, name.as_str(), put, |()| bytes_of(payload))
     }
 
     fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError> {
-        let outcome = self.inner.get(name, bytes_max);
-        self.keep(Verb::Get, name.as_str(), outcome, |bytes| wide(bytes.len()))
+        let get = || self.inner.get(name, bytes_max);
+        self.keep(Verb::Get, name.as_str(), get, |bytes| wide(bytes.len()))
     }
 
     fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, StoreError> {
-        let outcome = self.inner.get_range(name, range);
-        self.keep(Verb::GetRange, name.as_str(), outcome, |bytes| wide(bytes.len()))
+        let get = || self.inner.get_range(name, range);
+        self.keep(Verb::GetRange, name.as_str(), get, |bytes| wide(bytes.len()))
     }
 
     fn size(&self, name: &ObjectName) -> Result<Option<u64>, StoreError> {
-        self.keep(Verb::Size, name.as_str(), self.inner.size(name), |_| 0)
+        self.keep(Verb::Size, name.as_str(), || self.inner.size(name), |_| 0)
     }
 
     fn list(&self, prefix: &str, each: &mut dyn FnMut(ObjectMeta)) -> Result<(), StoreError> {
-        let mut objects = 0;
-        let outcome = self.inner.list(prefix, &mut |meta| {
-            objects += 1;
-            each(meta);
-        });
-        self.keep(Verb::List, prefix, outcome, |()| objects)
+        let list = || {
+            let mut objects = 0;
+            let listed = self.inner.list(prefix, &mut |meta| {
+                objects += 1;
+                each(meta);
+            });
+            listed.map(|()| objects)
+        };
+        self.keep(Verb::List, prefix, list, |objects| *objects).map(|_| ())
     }
 
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
-        self.keep(Verb::Delete, name.as_str(), self.inner.delete(name), |()| 0)
+        self.keep(Verb::Delete, name.as_str(), || self.inner.delete(name), |()| 0)
     }
 
     fn will_read(&self, name: &ObjectName) {
@@ -169,6 +192,8 @@ pub enum Effect {
 pub enum Times {
     /// At the N-th matching call only.
     Once,
+    /// At every N-th matching call.
+    Each,
     /// At the N-th matching call and ever after.
     EverAfter,
 }
@@ -205,6 +230,14 @@ impl Fault {
     #[must_use]
     pub fn under(mut self, prefix: &str) -> Self {
         prefix.clone_into(&mut self.prefix);
+        self
+    }
+
+    /// Strikes every N-th matching call.
+    #[must_use]
+    pub fn each(mut self, nth: u64) -> Self {
+        self.nth = nth;
+        self.times = Times::Each;
         self
     }
 
@@ -265,6 +298,7 @@ impl<S> Failing<S> {
             *matched += 1;
             let strikes = match fault.times {
                 Times::Once => *matched == fault.nth,
+                Times::Each => matched.is_multiple_of(fault.nth),
                 Times::EverAfter => *matched >= fault.nth,
             };
             if strikes && effect.is_none() {
@@ -507,6 +541,15 @@ mod tests {
         assert_eq!((struck.category(), struck.object()), (Category::Transient, "packs/cd"));
         store.get(&name("packs/ab"), 10).unwrap();
         assert_eq!(store.struck(), 1);
+    }
+
+    #[test]
+    fn every_nth_call_is_struck() {
+        let refuse = Effect::RefuseBefore(Category::Transient);
+        let store =
+            Failing::new(MemoryStore::new(), vec![Fault::first(Verb::Size, refuse).each(3)]);
+        let struck: Vec<bool> = (0..7).map(|_| store.size(&name("a")).is_err()).collect();
+        assert_eq!(struck, [false, false, true, false, false, true, false]);
     }
 
     #[test]

@@ -9,6 +9,7 @@
     reason = "test binaries use different parts; names say enough; tests fail by panicking"
 )]
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
@@ -52,6 +53,8 @@ pub const SECRET: &str = "testsecret";
 pub const BUCKET: &str = "test";
 /// Whom to trust to reach a server with TLS.
 pub const AUTHORITY: &str = "tests/support/tls/authority.pem";
+/// Access keys that a machine is given.
+pub const LEASES: [&str; 2] = ["firstlease", "secondlease"];
 
 type Body = UnsyncBoxBody<Bytes, io::Error>;
 
@@ -121,6 +124,15 @@ struct Shared {
     faults: Mutex<Vec<Fault>>,
     conditions: Conditions,
     requests: AtomicU64,
+    /// More at once are told to slow down.
+    capacity: AtomicU64,
+    inside: AtomicU64,
+    most_inside: AtomicU64,
+    sent_away: AtomicU64,
+    /// The access key that the machine's own service gives, if it gives one.
+    lease: Mutex<Option<&'static str>>,
+    /// Access keys that signed requests.
+    keys: Mutex<BTreeSet<String>>,
 }
 
 /// What answers a connection's requests.
@@ -183,13 +195,26 @@ impl S3 {
             let files = s3s_fs::FileSystem::new(directory.path()).unwrap();
             let mut builder = s3s::service::S3ServiceBuilder::new(files);
             if checked {
-                builder.set_auth(s3s::auth::SimpleAuth::from_single(KEY, SECRET));
+                let mut auth = s3s::auth::SimpleAuth::from_single(KEY, SECRET);
+                for key in LEASES {
+                    auth.register(key.to_owned(), SECRET.into());
+                }
+                builder.set_auth(auth);
             }
             builder.build()
         };
         let services = Services { checked: service(true), unchecked: service(false) };
-        let shared =
-            Arc::new(Shared { faults: Mutex::default(), conditions, requests: AtomicU64::new(0) });
+        let shared = Arc::new(Shared {
+            faults: Mutex::default(),
+            conditions,
+            requests: AtomicU64::new(0),
+            capacity: AtomicU64::new(u64::MAX),
+            inside: AtomicU64::new(0),
+            most_inside: AtomicU64::new(0),
+            sent_away: AtomicU64::new(0),
+            lease: Mutex::default(),
+            keys: Mutex::default(),
+        });
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -222,6 +247,29 @@ impl S3 {
     /// Behaves again.
     pub fn heal(&self) {
         self.shared.faults.lock().unwrap().clear();
+    }
+
+    /// Stands no more than so many requests at once from now on, and takes its time for each.
+    pub fn stands(&self, requests: u64) {
+        self.shared.capacity.store(requests, SeqCst);
+        self.shared.most_inside.store(0, SeqCst);
+        self.shared.sent_away.store(0, SeqCst);
+    }
+
+    /// The most requests at once since then, and how many were told to slow down.
+    pub fn strain(&self) -> (u64, u64) {
+        (self.shared.most_inside.load(SeqCst), self.shared.sent_away.load(SeqCst))
+    }
+
+    /// Is the service of a rented machine too, and gives it this access key for a moment.
+    pub fn lease(&self, key: &'static str) {
+        *self.shared.lease.lock().unwrap() = Some(key);
+        self.shared.keys.lock().unwrap().clear();
+    }
+
+    /// Access keys that signed requests since then.
+    pub fn keys(&self) -> Vec<String> {
+        self.shared.keys.lock().unwrap().iter().cloned().collect()
     }
 
     /// Requests so far.
@@ -327,14 +375,64 @@ fn forget(request: &mut Request<Incoming>, header: &str) {
     }
 }
 
+/// What the service of a rented machine answers: a token, its role, and keys for a second.
+fn leased(shared: &Shared, request: &Request<Incoming>) -> Response<Body> {
+    let Some(key) = *shared.lease.lock().unwrap() else { return answer(404, "text/plain", "") };
+    let path = request.uri().path();
+    if path == "/latest/api/token" {
+        return answer(200, "text/plain", "token");
+    }
+    if path.ends_with("/security-credentials/") {
+        return answer(200, "text/plain", "role");
+    }
+    let words = format!(
+        r#"{{"Code":"Success","Type":"AWS-HMAC","AccessKeyId":"{key}","SecretAccessKey":"{SECRET}",
+        "Token":"token","LastUpdated":"2026-01-01T00:00:00Z","Expiration":"2026-01-01T00:00:01Z"}}"#
+    );
+    let builder = Response::builder().header("content-type", "application/json");
+    builder.body(full(words)).unwrap()
+}
+
+fn note_key(shared: &Shared, request: &Request<Incoming>) {
+    let signature = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+    let key = signature.and_then(|text| text.split_once("Credential=")?.1.split('/').next());
+    shared.keys.lock().unwrap().extend(key.map(str::to_owned));
+}
+
 async fn serve(
     services: Services,
     lock: Arc<tokio::sync::Mutex<()>>,
     shared: Arc<Shared>,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    if request.uri().path().starts_with("/latest/") {
+        return leased(&shared, &request);
+    }
+    note_key(&shared, &request);
+    let inside = shared.inside.fetch_add(1, SeqCst) + 1;
+    shared.most_inside.fetch_max(inside, SeqCst);
+    let capacity = shared.capacity.load(SeqCst);
+    let answered = if inside > capacity {
+        shared.sent_away.fetch_add(1, SeqCst);
+        answer(503, "application/xml", "<Error><Code>SlowDown</Code></Error>")
+    } else {
+        if capacity < u64::MAX {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        serve_one(services, lock, &shared, request).await
+    };
+    shared.inside.fetch_sub(1, SeqCst);
+    answered
+}
+
+async fn serve_one(
+    services: Services,
+    lock: Arc<tokio::sync::Mutex<()>>,
+    shared: &Shared,
     mut request: Request<Incoming>,
 ) -> Response<Body> {
     shared.requests.fetch_add(1, SeqCst);
-    let fault = strikes(&shared, &request);
+    let fault = strikes(shared, &request);
     match &fault {
         Some(Answer::Status(status, words)) => return answer(*status, "application/xml", words),
         Some(Answer::Page) => return answer(200, "text/html", "<html>Please log in</html>"),
