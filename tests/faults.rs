@@ -13,6 +13,7 @@ use haulout::base::error::Result;
 use haulout::base::monitor::Monitor;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::VerifyOptions;
+use haulout::ops::verify::VerifyReport;
 use haulout::ops::verify::verify;
 use haulout::repo::Repository;
 use haulout::source::Fate;
@@ -23,6 +24,7 @@ use haulout::store::memory::MemoryStore;
 use haulout::store::testing::Effect;
 use haulout::store::testing::Failing;
 use haulout::store::testing::Fault;
+use haulout::store::testing::Stale;
 
 use crate::support::Protected;
 use crate::support::Server;
@@ -34,12 +36,21 @@ use crate::support::options;
 use crate::support::shared;
 use crate::support::stream_of;
 
-const EFFECTS: [Effect; 4] = [
+/// Every kind of error before the effect, and lost answers; those first that most differ.
+const ERRORS: [Effect; 10] = [
     Effect::RefuseBefore(Category::Transient),
-    Effect::RefuseAfter(Category::Transient),
     Effect::RefuseBefore(Category::Full),
     Effect::RefuseBefore(Category::NotFound),
+    Effect::RefuseAfter(Category::Transient),
+    Effect::RefuseBefore(Category::Denied),
+    Effect::RefuseBefore(Category::Conflict),
+    Effect::RefuseBefore(Category::Damaged),
+    Effect::RefuseBefore(Category::Stopped),
+    Effect::RefuseBefore(Category::Other),
+    Effect::RefuseAfter(Category::Other),
 ];
+/// Answers that are wrong.
+const LIES: [Effect; 3] = [Effect::Truncate(9), Effect::FlipBit(1001), Effect::FlipBit(77)];
 
 /// A repository with two nights, and the stream of a third.
 struct Nights {
@@ -51,7 +62,7 @@ impl Nights {
     fn new() -> Nights {
         let store = Arc::new(MemoryStore::new());
         let repository = init(shared(&store), Protected::Clear, 1);
-        let mut server = Server::new(1, 1, 20);
+        let mut server = Server::new(1, 1, 8);
         let mut streams = vec![server.stream()];
         for _ in 0..2 {
             back_up(&repository, streams.last().unwrap());
@@ -85,16 +96,37 @@ impl Nights {
     }
 }
 
-/// Runs `verb` on a copy for every N, with the N-th call going wrong, and has the outcome judged.
+/// What goes wrong, and with which calls.
+type Faults<'f> = (&'f [Effect], fn(Fault, u64) -> Fault);
+
+/// Which calls go wrong: the N-th.
+fn once(fault: Fault, nth: u64) -> Fault {
+    fault.at(nth)
+}
+
+/// The N-th and all that follow.
+fn from_then_on(fault: Fault, nth: u64) -> Fault {
+    fault.at(nth).ever_after()
+}
+
+/// Every N-th.
+fn each(fault: Fault, nth: u64) -> Fault {
+    fault.each(nth)
+}
+
+/// Runs `verb` on a copy for every N, with the N-th call (or so) going wrong, and has the outcome
+/// judged.
 fn everywhere(
     nights: &Nights,
+    (effects, which): Faults<'_>,
     verb: impl Fn(&Repository) -> Result<()>,
     judge: impl Fn(&Arc<MemoryStore>, bool, &str),
 ) {
-    for effect in EFFECTS {
+    for effect in effects {
         for nth in 1.. {
             let store = nights.copy();
-            let fault = Fault { verb: None, ..Fault::first(Verb::Put, effect) }.at(nth);
+            let fault = Fault { verb: None, ..Fault::first(Verb::Put, *effect) };
+            let fault = which(fault, nth);
             let failing = Arc::new(Failing::new(shared(&store), vec![fault]));
             let repository = open(shared(&store), 5).unwrap().elsewhere(shared(&failing));
             let done = verb(&repository).is_ok();
@@ -109,13 +141,12 @@ fn everywhere(
     }
 }
 
-#[test]
-fn a_backup_is_there_or_not_whatever_call_fails() {
-    let nights = Nights::new();
+/// Backs up the third night, and wants it to be there or not; the night after needs no repair.
+fn third_night(nights: &Nights, faults: Faults<'_>) {
     let back_up_third = |repository: &Repository| {
         back_up_with(repository, &nights.streams[2], Fate::Exited(0), &options()).map(|_| ())
     };
-    everywhere(&nights, back_up_third, |store, done, about| {
+    everywhere(nights, faults, back_up_third, |store, done, about| {
         let visible = nights.visible(store, about);
         assert!(visible == 3 || !done && visible == 2, "{about}: {visible}");
         let repository = open(shared(store), 6).unwrap();
@@ -129,33 +160,96 @@ fn a_backup_is_there_or_not_whatever_call_fails() {
 }
 
 #[test]
+fn a_backup_is_there_or_not_whatever_call_fails() {
+    third_night(&Nights::new(), (&ERRORS, once));
+}
+
+#[test]
+fn a_backup_is_there_or_not_if_calls_fail_again_and_again() {
+    let nights = Nights::new();
+    third_night(&nights, (&ERRORS[..1], from_then_on));
+    third_night(&nights, (&ERRORS[..1], each));
+}
+
+#[test]
+fn a_backup_that_is_told_lies_about_earlier_nights_is_right_all_the_same() {
+    third_night(&Nights::new(), (&LIES[..2], once));
+}
+
+#[test]
 fn a_restore_gives_every_byte_or_fails() {
     let nights = Nights::new();
     let restore = |repository: &Repository| {
         assert_eq!(stream_of(repository, "latest")?, nights.streams[1]);
         Ok(())
     };
-    everywhere(&nights, restore, |_, _, _| {});
+    for effects in [&ERRORS[..], &LIES[..]] {
+        everywhere(&nights, (effects, once), restore, |_, _, _| {});
+    }
+    everywhere(&nights, (&ERRORS[..1], from_then_on), restore, |_, _, _| {});
+    everywhere(&nights, (&LIES, each), restore, |_, _, _| {});
+}
+
+fn verified(repository: &Repository) -> Result<VerifyReport> {
+    let options = VerifyOptions { depth: Depth::Blocks, snapshots: Vec::new(), workers: 1 };
+    verify(repository, &options, &Arc::new(Monitor::default()))
 }
 
 #[test]
 fn a_verification_that_was_disturbed_condemns_nothing_for_ever() {
     let nights = Nights::new();
-    let verified = |repository: &Repository| {
-        let options = VerifyOptions { depth: Depth::Blocks, snapshots: Vec::new(), workers: 1 };
-        verify(repository, &options, &Arc::new(Monitor::default()))
+    let all: [Faults<'_>; 3] = [(&ERRORS[..4], once), (&LIES[..2], once), (&ERRORS[..1], each)];
+    for faults in all {
+        everywhere(
+            &nights,
+            faults,
+            |repository| verified(repository).map(|_| ()),
+            |store, _, about| {
+                assert_eq!(nights.visible(store, about), 2);
+                let repository = open(shared(store), 6).unwrap();
+                let next = back_up(&repository, &nights.streams[2]);
+                let restored = stream_of(&repository, &next.id.to_string()).unwrap();
+                assert_eq!(restored, nights.streams[2], "{about}");
+                let report = verified(&repository).unwrap();
+                assert_eq!(report.findings, [], "{about}");
+            },
+        );
+    }
+}
+
+#[test]
+fn listings_that_lag_behind_cost_time_and_no_data() {
+    let nights = Nights::new();
+    let stale = Arc::new(Stale::new(nights.copy()));
+    let night = |seed: u64| {
+        let repository = open(shared(&stale), seed).unwrap();
+        back_up(&repository, &nights.streams[2]).id.to_string()
     };
-    everywhere(
-        &nights,
-        |repository| verified(repository).map(|_| ()),
-        |store, _, about| {
-            assert_eq!(nights.visible(store, about), 2);
-            let repository = open(shared(store), 6).unwrap();
-            let next = back_up(&repository, &nights.streams[2]);
-            let restored = stream_of(&repository, &next.id.to_string()).unwrap();
-            assert_eq!(restored, nights.streams[2], "{about}");
-            let report = verified(&repository).unwrap();
-            assert_eq!(report.findings, [], "{about}");
-        },
-    );
+    // Neither run sees the other's snapshot, nor its packs.
+    let ids = [night(10), night(11)];
+    let repository = open(shared(&stale), 12).unwrap();
+    assert_eq!(stream_of(&repository, "latest").unwrap(), nights.streams[1], "what is listed");
+    assert_eq!(verified(&repository).unwrap().findings, []);
+    // Of the new ones the packs are not listed yet, and there.
+    let snapshots = open(shared(stale.inner()), 13).unwrap().snapshots().unwrap().snapshots;
+    assert_eq!(snapshots.len(), 4);
+    let options = VerifyOptions { depth: Depth::Blocks, snapshots, workers: 1 };
+    let report = verify(&repository, &options, &Arc::new(Monitor::default())).unwrap();
+    assert_eq!(report.findings, []);
+    stale.catch_up();
+    assert_eq!(nights.visible(stale.inner(), "listed"), 4);
+    for id in &ids {
+        assert_eq!(stream_of(&repository, id).unwrap(), nights.streams[2]);
+    }
+    // A listing that still shows what is gone: the pack is known to be lost when it is read.
+    let mut packs = Vec::new();
+    stale.list("packs/", &mut |meta| packs.push((meta.size, meta.name))).unwrap();
+    let largest = packs.iter().max().unwrap().1.clone();
+    stale.delete(&largest).unwrap();
+    let found = verified(&repository).unwrap().findings;
+    assert!(found.iter().any(|finding| finding.what.contains(largest.as_str())), "{found:?}");
+    stale.catch_up();
+    let next = back_up(&repository, &nights.streams[2]).id.to_string();
+    stale.catch_up();
+    assert_eq!(stream_of(&repository, &next).unwrap(), nights.streams[2], "healed");
 }

@@ -55,8 +55,11 @@ use checks::page_check;
 
 use super::chain;
 use super::windows;
+use super::windows::Allowance;
 use super::windows::Window;
 
+/// Bytes of whole packs that are held at once, to be hashed.
+const HASHED_BYTES_MAX: u64 = 64 << 20;
 /// Memory for remembering which entries were found good.
 const SEEN_BYTES_MAX: usize = 32 << 20;
 /// Findings that are described; more are only counted in the last of them.
@@ -222,7 +225,8 @@ impl Verification<'_> {
                 sender.send(PackWindow { record: *record, objects: objects_of(record) })
             })
         };
-        let work = |window: PackWindow| self.check_pack(&window, &listed);
+        let allowance = Allowance::new(HASHED_BYTES_MAX);
+        let work = |window: PackWindow| self.check_pack(&window, &listed, &allowance);
         windows::run(self.options.workers, plan, work, |()| Ok(()))
     }
 
@@ -239,18 +243,33 @@ impl Verification<'_> {
         Ok(listed)
     }
 
-    fn check_pack(&self, window: &PackWindow, listed: &HashMap<ObjectName, u64>) -> Result<()> {
+    fn check_pack(
+        &self,
+        window: &PackWindow,
+        listed: &HashMap<ObjectName, u64>,
+        allowance: &Allowance,
+    ) -> Result<()> {
         let record = &window.record;
         let mut good = 0;
         for object in &window.objects {
             self.monitor.check()?;
-            let problem = match listed.get(object) {
-                None => Some("is not there".to_owned()),
-                Some(bytes) if *bytes != record.bytes => {
+            // A listing may lag behind: what it lacks is asked for by name.
+            let found = match listed.get(object) {
+                Some(bytes) => Ok(Some(*bytes)),
+                None => self.repository.store().size(object),
+            };
+            let is_there = !matches!(found, Ok(None));
+            let problem = match found {
+                Err(error) => Some(format!("can't be looked at: {error}")),
+                Ok(None) => Some("is not there".to_owned()),
+                Ok(Some(bytes)) if bytes != record.bytes => {
                     Some(format!("has {bytes} bytes, should have {}", record.bytes))
                 }
-                Some(_) if self.options.depth >= Depth::Stored => self.check_hash(record, object),
-                Some(_) => None,
+                Ok(Some(_)) if self.options.depth >= Depth::Stored => {
+                    let _held = allowance.hold(record.bytes);
+                    self.check_hash(record, object)
+                }
+                Ok(Some(_)) => None,
             };
             let mut report = lock(&self.report);
             report.objects += 1;
@@ -261,7 +280,7 @@ impl Verification<'_> {
                 Some(problem) => {
                     let what = format!("{object} {problem}");
                     let finding = Finding { snapshot: None, member: None, pages: Vec::new(), what };
-                    if record.class == Class::Data && !listed.contains_key(object) {
+                    if record.class == Class::Data && !is_there {
                         lock(&self.bad).missing.push((record.name, finding));
                     } else {
                         self.find(finding);

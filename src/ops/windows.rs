@@ -3,7 +3,9 @@
 //! At most two windows a worker are under way, each of about [`WINDOW_BYTES`]; that is the memory.
 
 use std::collections::HashMap;
+use std::sync::Condvar;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
 use crossbeam_channel::bounded;
@@ -20,6 +22,50 @@ pub(super) const WINDOW_BYTES: u64 = 4 << 20;
 const BUNDLE_BYTES: u64 = 1 << 20;
 /// Most windows in a bundle.
 const BUNDLE_MAX: usize = 256;
+
+/// Bytes that may be held at once by whoever asks first; a piece that is larger than all of them is
+/// held alone.
+#[derive(Debug)]
+pub(super) struct Allowance {
+    bytes_max: u64,
+    held: Mutex<u64>,
+    room: Condvar,
+}
+
+/// Bytes that are held.
+#[derive(Debug)]
+pub(super) struct Held<'a> {
+    allowance: &'a Allowance,
+    bytes: u64,
+}
+
+impl Allowance {
+    pub(super) fn new(bytes_max: u64) -> Allowance {
+        Allowance { bytes_max, held: Mutex::new(0), room: Condvar::new() }
+    }
+
+    /// Waits until there is room for `bytes`.
+    pub(super) fn hold(&self, bytes: u64) -> Held<'_> {
+        let mut held = self.held();
+        while *held > 0 && *held + bytes > self.bytes_max {
+            held = self.room.wait(held).unwrap_or_else(PoisonError::into_inner);
+        }
+        *held += bytes;
+        Held { allowance: self, bytes }
+    }
+
+    // One number; whatever panicked beside it left it whole.
+    fn held(&self) -> MutexGuard<'_, u64> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        *self.allowance.held() -= self.bytes;
+        self.allowance.room.notify_all();
+    }
+}
 
 /// A piece of work.
 pub(super) trait Window: Send {
@@ -126,4 +172,29 @@ pub(super) fn run<W: Window, R: Send>(
         }
     });
     failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_held_than_allowed_but_for_one_large_piece_alone() {
+        let allowance = Allowance::new(10);
+        let most = Mutex::new(0);
+        std::thread::scope(|scope| {
+            for bytes in [4, 4, 4, 25, 1, 9, 4, 4] {
+                let (allowance, most) = (&allowance, &most);
+                scope.spawn(move || {
+                    let own = allowance.hold(bytes);
+                    let held = *allowance.held();
+                    assert!(held <= 10 || held == bytes, "{held} with {bytes}");
+                    let mut most = most.lock().unwrap();
+                    *most = held.max(*most);
+                    drop((most, own));
+                });
+            }
+        });
+        assert_eq!((*allowance.held(), *most.lock().unwrap()), (0, 25));
+    }
 }

@@ -150,7 +150,9 @@ impl Plan {
         let place = place(common.repo.clone())?;
         let wanted = match (&place, &job) {
             // Most of them wait for the network.
-            (Place::Bucket { .. }, Job::Restore(_)) => around.processors.max(REMOTE_READERS),
+            (Place::Bucket { .. }, Job::Restore(_) | Job::Verify(_) | Job::Cat(..)) => {
+                around.processors.max(REMOTE_READERS)
+            }
             _ => around.processors,
         };
         let workers = workers(&common, wanted)?;
