@@ -1,35 +1,48 @@
 //! What an object store is asked: requests are counted, since each costs money and a round trip.
 //!
-//! A listing counts as one request for each 1,000 objects. The store holds 10,000 packs, nearly all
-//! of them of other sources: they are listed, and their names are all that a run reads of them.
+//! A listing counts as one request for each 1,000 objects. The store holds 10,000 packs that twenty
+//! nights have left: the table of the lineage names them all, and its nodes were filled two a night.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use haulout::base::ids::Class;
+use haulout::base::ids::PackName;
 use haulout::base::monitor::Monitor;
+use haulout::format::pack_table::PackRecord;
 use haulout::ops::restore::Devices;
 use haulout::ops::restore::RestoreOptions;
 use haulout::ops::restore::accounts::Owners;
 use haulout::ops::restore::to_directory;
+use haulout::ops::verify::Depth;
+use haulout::ops::verify::VerifyOptions;
+use haulout::ops::verify::verify;
+use haulout::pack::reader::pack_object;
+use haulout::repo::Repository;
 use haulout::store::Store;
 use haulout::store::cached::Cached;
 use haulout::store::cached::Shelf;
 use haulout::store::error::Verb;
 use haulout::store::memory::MemoryStore;
-use haulout::store::name::ObjectName;
 use haulout::store::testing::Recording;
+use haulout::store::testing::Slow;
 
 use crate::support::Protected;
 use crate::support::Server;
 
 type Counted = Recording<Arc<MemoryStore>>;
 
-const PACKS: u64 = 10_000;
+/// Packs of the nights before, and how many of them each has left: enough to fill two nodes.
+const PACKS: u64 = 10_240;
+const PACKS_A_NIGHT: u64 = 512;
+const OLD_PACK: &[u8] = b"of which nothing is needed any more";
 
 /// As another host would see the store: with a shelf in `directory`.
 fn on(store: &Arc<MemoryStore>, directory: &Path) -> Arc<Cached<Counted>> {
@@ -48,36 +61,41 @@ fn packs_written(store: &Cached<Counted>) -> u64 {
     puts("packs/") + puts("twins/")
 }
 
-fn add_foreign_packs(store: &MemoryStore) {
-    for number in 0..PACKS {
-        let hash = blake3::hash(&number.to_le_bytes()).to_hex();
-        let name = ObjectName::new(&format!("packs/{}/{hash}", &hash[..2])).unwrap();
-        store.put(&name, &[Bytes::from_static(b"of another source")]).unwrap();
+/// A later snapshot of the lineage, whose table names more packs, all of them there.
+fn add_packs(repository: &Repository, store: &MemoryStore, numbers: Range<u64>) {
+    let mut snapshot = repository.find_snapshot("latest").unwrap().snapshot;
+    for number in numbers {
+        let name = PackName(*blake3::hash(&number.to_le_bytes()).as_bytes());
+        let bytes = u64::try_from(OLD_PACK.len()).unwrap();
+        let record = PackRecord { name, bytes, tail_bytes: 1, entries: 1, class: Class::Data };
+        snapshot.packs.records.push(record);
+        snapshot.packs.total += 1;
+        store.put(&pack_object(&name), &[Bytes::from_static(OLD_PACK)]).unwrap();
     }
+    snapshot.about.sequence += 1;
+    snapshot.about.time += 1;
+    repository.put_snapshot(repository.source_id("shop").unwrap(), &snapshot).unwrap();
 }
 
-/// A repository after some nights, and the shelf of the host that made them.
-fn nights(count: u64) -> (Arc<MemoryStore>, tempfile::TempDir, Server) {
+/// A repository after twenty nights, and the shelf of the host that made them.
+fn nights(database: &mut Server) -> (Arc<MemoryStore>, tempfile::TempDir) {
     let (store, shelf) = (Arc::new(MemoryStore::new()), tempfile::tempdir().unwrap());
-    add_foreign_packs(&store);
-    let mut database = Server::new(5, 6, 80);
     let host = on(&store, shelf.path());
-    support::init(support::shared(&host), Protected::Encrypted, 1);
-    for night in 0..count {
-        let repository = support::open(support::shared(&host), 2 + night).unwrap();
-        support::back_up(&repository, &database.stream());
-        database.night(10);
-    }
-    // The last stream once more, so that the next night brings nothing.
-    let repository = support::open(support::shared(&host), 100).unwrap();
+    let repository = support::init(support::shared(&host), Protected::Encrypted, 1);
     support::back_up(&repository, &database.stream());
-    (store, shelf, database)
+    for first in (0..PACKS).step_by(usize::try_from(PACKS_A_NIGHT).unwrap()) {
+        add_packs(&repository, &store, first..first + PACKS_A_NIGHT);
+        database.night(4);
+        support::back_up(&repository, &database.stream());
+    }
+    (store, shelf)
 }
 
 #[test]
 fn an_unchanged_night_costs_few_requests_with_the_maps_at_hand_and_few_more_without() {
-    let (store, shelf, database) = nights(6);
-    let listing = PACKS.div_ceil(1000) + 1;
+    let mut database = Server::new(5, 2, 80);
+    let (store, shelf) = nights(&mut database);
+    let listing = PACKS.div_ceil(1000);
 
     let warm = on(&store, shelf.path());
     let repository = support::open(support::shared(&warm), 200).unwrap();
@@ -95,18 +113,18 @@ fn an_unchanged_night_costs_few_requests_with_the_maps_at_hand_and_few_more_with
     let maps = cold.inner().calls_under(Verb::Get, "packs/");
     let snapshots = cold.inner().calls_under(Verb::Get, "snapshots/");
     assert!(asked <= 12 + listing + written + maps + snapshots, "{:?}", cold.inner().log());
-    assert!(maps <= 8 && snapshots <= 5, "{:?}", cold.inner().log());
+    assert!(maps <= 9 && snapshots <= 5, "{:?}", cold.inner().log());
     assert_eq!(cold.inner().calls(Verb::GetRange), 0, "no page of a map is asked for alone");
 }
 
 #[test]
 fn a_thousand_snapshots_are_read_once_and_listed_for_four_requests_thereafter() {
-    let (store, shelf, _) = nights(1);
-    let host = on(&store, shelf.path());
-    let repository = support::open(support::shared(&host), 3).unwrap();
+    let store = Arc::new(MemoryStore::new());
+    let repository = support::init(support::shared(&store), Protected::Encrypted, 1);
+    support::back_up(&repository, &Server::new(5, 1, 4).stream());
     let model = repository.snapshots().unwrap().snapshots.remove(0).snapshot;
     let source = repository.source_id("shop").unwrap();
-    for sequence in 10..1008 {
+    for sequence in 10..1009 {
         let mut snapshot = model.clone();
         snapshot.about.sequence = sequence;
         repository.put_snapshot(source, &snapshot).unwrap();
@@ -124,9 +142,9 @@ fn a_thousand_snapshots_are_read_once_and_listed_for_four_requests_thereafter() 
 
 #[test]
 fn one_table_of_five_hundred_is_restored_for_a_dozen_requests() {
-    let store = Arc::new(MemoryStore::new());
+    let (store, _shelf) = nights(&mut Server::new(5, 1, 4));
     let database = Server::new(6, 500, 4);
-    let repository = support::init(support::shared(&store), Protected::Encrypted, 1);
+    let repository = support::open(support::shared(&store), 100).unwrap();
     support::back_up(&repository, &database.stream());
 
     let empty = tempfile::tempdir().unwrap();
@@ -146,4 +164,46 @@ fn one_table_of_five_hundred_is_restored_for_a_dozen_requests() {
     );
     let asked = requests(&host);
     assert!(asked <= 12, "{asked} requests: {:?}", host.inner().log());
+}
+
+/// Workers of a reading verb.
+const WORKERS: u32 = 4;
+
+fn restore_files(repository: &Repository) {
+    let stored = repository.find_snapshot("latest").unwrap();
+    let target = tempfile::tempdir().unwrap();
+    let options = RestoreOptions { include: Vec::new(), workers: WORKERS, devices: Devices::Skip };
+    let to = target.path().join("files");
+    to_directory(repository, &stored, &to, &options, &Arc::new(Monitor::default())).unwrap();
+}
+
+fn verify_pages(repository: &Repository) {
+    let snapshots = vec![repository.find_snapshot("latest").unwrap()];
+    let options = VerifyOptions { depth: Depth::Pages, snapshots, workers: WORKERS };
+    let report = verify(repository, &options, &Arc::new(Monitor::default())).unwrap();
+    assert_eq!(report.findings, []);
+}
+
+#[test]
+fn restore_and_verify_fetch_neighbours_together_and_from_several_packs_at_once() {
+    let store = Arc::new(MemoryStore::new());
+    let repository = support::init(support::shared(&store), Protected::Encrypted, 1);
+    let mut database = Server::new(7, 6, 256);
+    for _ in 0..3 {
+        support::back_up(&repository, &database.stream());
+        database.night(40);
+    }
+    for verb in [restore_files, verify_pages] {
+        let slow = Slow::new(Arc::clone(&store), Duration::from_millis(2), Duration::ZERO);
+        let slow = Arc::new(Recording::new(slow));
+        let repository = support::open(support::shared(&slow), 2).unwrap();
+        slow.reset();
+        verb(&repository);
+        let (parts, most) = (slow.calls_under(Verb::GetRange, "packs/"), slow.most_at_once());
+        // 256 frames of the first night are 8 members, so as many windows; changes of two later
+        // nights come to them, and before all that directories and pages of maps.
+        assert!(parts <= 50, "{parts} parts: {:?}", slow.log());
+        // Each worker, and whoever plans.
+        assert!((3..=u64::from(WORKERS) + 1).contains(&most), "{most} at once");
+    }
 }

@@ -1,7 +1,7 @@
 //! The pack table of a lineage: which pack an index means (FORMAT.md 6).
 //!
-//! It is append-only, so a filled node never changes again and is stored once; the snapshot carries
-//! only the unfilled ends of the levels. In memory it is a plain list.
+//! It is append-only, so a filled node never changes again and is stored as a block; the snapshot
+//! carries only the unfilled ends of the levels. In memory it is a plain list.
 
 use std::collections::BTreeMap;
 

@@ -342,8 +342,16 @@ fn continue_from(
     let mut kept: Vec<(StoredSnapshot, Translation)> = Vec::new();
     let mut nodes = Vec::new();
     for stored in ancestors.snapshots {
+        let tail = &stored.snapshot.packs;
+        let read = match kept.first() {
+            None => repository.pack_table(tail, monitor),
+            Some((first, _)) => {
+                let known = (&first.snapshot.packs, &table);
+                repository.pack_table_beside(tail, known, monitor)
+            }
+        };
         // A snapshot whose pack table can't be read is no help; the run goes on without it.
-        let Ok(other) = repository.pack_table(&stored.snapshot.packs, monitor) else { continue };
+        let Ok(other) = read else { continue };
         if kept.is_empty() {
             table = other;
             nodes.clone_from(&stored.snapshot.packs.levels);

@@ -385,10 +385,21 @@ impl<'r> Collector<'r> {
         for (level, _) in &unnamed {
             stored += PACK_TABLE_NODE.pow(short(*level) + 1);
         }
-        while let Some(records) = closed_node(&packs.table(), stored) {
-            let text = pack_table::encode_records(&records);
-            unnamed.push((0, self.appender.add_whole_page(&text)?));
+        let before = self.nodes.first().map_or(0, Vec::len);
+        let mut after = before;
+        while closed_node(&packs.table(), stored).is_some() {
             stored += PACK_TABLE_NODE;
+            after += 1;
+        }
+        let kept = kept_nodes(before, after);
+        if let Some(nodes) = self.nodes.first_mut() {
+            nodes.truncate(kept);
+        }
+        for number in kept..after {
+            let from = stored - (after - number) * PACK_TABLE_NODE;
+            let records = closed_node(&packs.table(), from);
+            let text = pack_table::encode_records(&records.expect("its packs are closed"));
+            unnamed.push((0, self.appender.add_whole_page(&text)?));
         }
         self.appender.flush()?;
         let table = packs.table();
@@ -414,6 +425,16 @@ impl<'r> Collector<'r> {
     pub fn publish_healing(&mut self) -> Result<()> {
         self.healing.publish(self.appender.run())
     }
+}
+
+/// Of `before` nodes that lie in earlier packs, how many stay there when there are `after`.
+///
+/// The nodes behind them are stored again beside the new ones, as a binary counter carries: however
+/// many runs filled them, all nodes of a table lie in a few packs, and a reader without a cache asks
+/// for those only. Each node is stored again at most once for each bit of their number.
+fn kept_nodes(before: usize, after: usize) -> usize {
+    let carried = |bit: u32| (1_usize << bit << 1) - 1;
+    (before ^ after).checked_ilog2().map_or(after, |bit| before & !carried(bit))
 }
 
 /// The next node's records, if all of its packs are closed.
@@ -454,4 +475,27 @@ fn record_of(open: Open, ended: Ended, appender: &mut Appender) -> Result<Member
         pages: counts,
         map: map.finish(appender)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_of_many_runs_gather_in_few_packs() {
+        // Each node is told by the run whose pack holds it.
+        let mut packs: Vec<usize> = Vec::new();
+        let mut stored = 0;
+        for run in 0..PACK_TABLE_NODE {
+            let after = packs.len() + 1;
+            packs.truncate(kept_nodes(packs.len(), after));
+            stored += after - packs.len();
+            packs.resize(after, run);
+            let mut distinct = packs.clone();
+            distinct.dedup();
+            assert!(distinct.len() <= 8, "{run}: {packs:?}");
+        }
+        assert!(stored <= PACK_TABLE_NODE * 9, "{stored}");
+        assert_eq!((kept_nodes(5, 5), kept_nodes(0, 40), kept_nodes(8, 11)), (5, 0, 8));
+    }
 }

@@ -1,12 +1,17 @@
 //! What a run continues: the newest snapshots of its source, and the pack table that it appends to.
 
+use std::collections::HashMap;
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::base::error::Error;
 use crate::base::error::Result;
+use crate::base::ids::BlockHash;
+use crate::base::ids::PackIndex;
 use crate::base::ids::SourceId;
+use crate::base::limits::PACK_TABLE_NODE;
 use crate::base::monitor::Monitor;
+use crate::base::num::short;
 use crate::format::pack_table;
 use crate::format::pack_table::NodeRef;
 use crate::format::pack_table::PackRecord;
@@ -88,11 +93,29 @@ impl Repository {
 
     /// The whole pack table of a snapshot.
     pub fn pack_table(&self, tail: &TableTail, monitor: &Arc<Monitor>) -> Result<PackTable> {
+        let nothing = (&TableTail::default(), &PackTable::default());
+        self.pack_table_beside(tail, nothing, monitor)
+    }
+
+    /// The same, beside the table of another snapshot: a node that both name, wherever their copies
+    /// of it are, is not read again.
+    pub fn pack_table_beside(
+        &self,
+        tail: &TableTail,
+        (known_tail, known): (&TableTail, &PackTable),
+        monitor: &Arc<Monitor>,
+    ) -> Result<PackTable> {
+        let starts = node_starts(known_tail);
         let packs = self.packs(PackTable::default(), monitor);
         let mut records = Vec::new();
         for (level, nodes) in tail.levels.iter().enumerate().rev() {
             for node in nodes {
-                read_node(&packs, node, level, &mut records)?;
+                let Some(from) = starts.get(&node.hash) else {
+                    read_node(&packs, node, level, &mut records)?;
+                    continue;
+                };
+                let of_node = *from..from + records_below(level);
+                records.extend(of_node.filter_map(|n| known.get(PackIndex(short(n)))));
             }
         }
         records.extend_from_slice(&tail.records);
@@ -104,6 +127,24 @@ impl Repository {
         let table = self.pack_table(&stored.snapshot.packs, monitor)?;
         Ok(Arc::new(self.packs(table, monitor)))
     }
+}
+
+/// Records of a filled node.
+fn records_below(level: usize) -> usize {
+    PACK_TABLE_NODE.pow(short(level) + 1)
+}
+
+/// Where the records of the nodes that a tail names begin in its table.
+fn node_starts(tail: &TableTail) -> HashMap<BlockHash, usize> {
+    let mut starts = HashMap::new();
+    let mut at = 0;
+    for (level, nodes) in tail.levels.iter().enumerate().rev() {
+        for node in nodes {
+            starts.insert(node.hash, at);
+            at += records_below(level);
+        }
+    }
+    starts
 }
 
 fn read_node(
@@ -124,11 +165,11 @@ fn read_node(
 }
 
 /// The records of many snapshots' pack tables, each told once: snapshots of a lineage share most of
-/// their tables, and a node that was read is not read again.
+/// their tables, and a node that was read is not read again, wherever another copy of it is.
 #[derive(Debug)]
 pub struct TableNodes {
     packs: Packs,
-    known: HashSet<Place>,
+    known: HashSet<BlockHash>,
 }
 
 impl TableNodes {
@@ -145,7 +186,7 @@ impl TableNodes {
     ) -> Result<()> {
         for (level, nodes) in tail.levels.iter().enumerate() {
             for node in nodes {
-                if self.known.insert(Place { pack: node.pack, entry: node.entry }) {
+                if self.known.insert(node.hash) {
                     let mut records = Vec::new();
                     read_node(&self.packs, node, level, &mut records)?;
                     records.iter().for_each(&mut *each);
