@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
+#[path = "support/s3.rs"]
+mod s3;
 mod support;
 
 use std::collections::BTreeMap;
@@ -15,8 +17,14 @@ use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::VerifyReport;
 use haulout::ops::verify::verify;
 use haulout::repo::Repository;
+use haulout::store::Store;
+use haulout::store::cached::Cached;
+use haulout::store::cached::Shelf;
+use haulout::store::local::LocalStore;
 use haulout::store::memory::MemoryStore;
 use haulout::store::name::ObjectName;
+use haulout::store::remote::RemoteStore;
+use s3::S3;
 use support::Protected;
 use support::Server;
 use support::back_up;
@@ -133,49 +141,150 @@ fn damages(name: &ObjectName, bytes: &Bytes) -> Vec<(String, Option<Bytes>)> {
     made
 }
 
-#[test]
-fn what_verify_calls_good_restores_and_what_restore_refuses_verify_names() {
-    let (mut tried, mut refused, mut spared) = (0, 0, 0);
-    for protected in [Protected::Encrypted, Protected::Clear] {
-        let (objects, streams) = small(protected, 3);
-        for (name, bytes) in &objects {
-            for (damage, changed) in damages(name, bytes) {
-                let mut all = objects.clone();
-                match changed {
-                    Some(changed) => drop(all.insert(name.clone(), changed)),
-                    None => drop(all.remove(name)),
-                }
-                tried += 1;
-                let Ok(repository) = open(store_of(&all), 4) else {
-                    let is_needed =
-                        ["config", "keys/"].iter().any(|n| name.as_str().starts_with(n));
-                    assert!(is_needed, "{name} {damage}: nothing can be opened");
-                    refused += 1;
-                    continue;
-                };
-                let found = verified(&repository, Depth::Pages).findings;
-                for (id, stream) in &streams {
-                    // A snapshot that is not there is not there for verify either.
-                    let is_there = all.keys().any(|name| name.as_str().ends_with(id));
-                    let names_it = |finding: &Finding| {
-                        finding.snapshot.is_some_and(|other| other.to_string() == *id)
-                    };
-                    match stream_of(&repository, id) {
-                        Ok(came) => {
-                            assert!(came == *stream, "{name} {damage}: wrong bytes of {id}");
-                            spared += 1;
-                        }
-                        Err(error) => {
-                            let is_named = !is_there || found.iter().any(names_it);
-                            assert!(is_named, "{name} {damage}: {id}: {error:?}: {found:?}");
-                            refused += 1;
-                        }
-                    }
-                }
+/// And what can happen to two objects: one is there in the other's place.
+fn in_place_of(name: &ObjectName, objects: &Objects) -> Option<(String, Option<Bytes>)> {
+    let folder = |name: &ObjectName| name.as_str().split('/').next().map(str::to_owned);
+    let mut others = objects.iter().filter(|(other, _)| folder(other) == folder(name));
+    let (other, bytes) = others.find(|(other, _)| *other != name)?;
+    Some((format!("replaced by {other}"), Some(bytes.clone())))
+}
+
+/// Where a repository is while its objects are spoiled one by one.
+enum Kept {
+    Memory(Arc<MemoryStore>),
+    Directory(tempfile::TempDir),
+    Bucket { _server: Box<S3>, store: Arc<RemoteStore> },
+}
+
+impl Kept {
+    fn memory() -> Kept {
+        Kept::Memory(Arc::default())
+    }
+
+    fn directory() -> Kept {
+        Kept::Directory(tempfile::tempdir().unwrap())
+    }
+
+    fn bucket() -> Kept {
+        let server = S3::start();
+        let store = Arc::new(server.store("db"));
+        Kept::Bucket { _server: Box::new(server), store }
+    }
+
+    /// As a program finds it that has just been started.
+    fn store(&self) -> Arc<dyn Store> {
+        match self {
+            Kept::Memory(store) => shared(store),
+            Kept::Directory(root) => Arc::new(LocalStore::create(root.path()).unwrap()),
+            Kept::Bucket { store, .. } => {
+                Arc::new(Cached::new(Arc::clone(store), Shelf::temporary(64 << 20).unwrap()))
             }
         }
     }
-    assert!(tried > 600 && refused > 300 && spared > 600, "{tried}, {refused}, {spared}");
+
+    /// Makes an object have these bytes, or be gone.
+    fn set(&self, name: &ObjectName, bytes: Option<&Bytes>) {
+        let store = self.store();
+        store.delete(name).unwrap();
+        if let Some(bytes) = bytes {
+            store.put(name, std::slice::from_ref(bytes)).unwrap();
+        }
+    }
+
+    /// What a verification recorded is no part of the next case.
+    fn forget_damage(&self) {
+        let mut records = Vec::new();
+        self.store().list("damage/", &mut |meta| records.push(meta.name)).unwrap();
+        records.iter().for_each(|record| self.set(record, None));
+    }
+}
+
+#[derive(Debug, Default)]
+struct Agreed {
+    tried: u32,
+    refused: u32,
+    spared: u32,
+}
+
+/// Spoils an object in one way, and compares what verify says with what restore does.
+fn compare(
+    kept: &Kept,
+    streams: &[(String, Vec<u8>)],
+    (name, damage, is_there): (&ObjectName, &str, bool),
+    agreed: &mut Agreed,
+) {
+    agreed.tried += 1;
+    let Ok(repository) = open(kept.store(), 4) else {
+        let is_needed = ["config", "keys/"].iter().any(|n| name.as_str().starts_with(n));
+        assert!(is_needed, "{name} {damage}: nothing can be opened");
+        agreed.refused += 1;
+        return;
+    };
+    let found = verified(&repository, Depth::Pages).findings;
+    // Another program, which has read nothing yet.
+    let repository = open(kept.store(), 5).unwrap();
+    for (id, stream) in streams {
+        // A snapshot that is not there is not there for verify either.
+        let is_gone = !is_there && name.as_str().ends_with(id);
+        let names_it =
+            |finding: &Finding| finding.snapshot.is_some_and(|other| other.to_string() == *id);
+        match stream_of(&repository, id) {
+            Ok(came) => {
+                assert!(came == *stream, "{name} {damage}: wrong bytes of {id}");
+                agreed.spared += 1;
+            }
+            Err(error) => {
+                let is_named = is_gone || found.iter().any(names_it);
+                assert!(is_named, "{name} {damage}: {id}: {error:?}: {found:?}");
+                agreed.refused += 1;
+            }
+        }
+    }
+}
+
+/// Does so for every object, and every `step`-th way of spoiling it.
+fn agree(kept: &Kept, protected: Protected, nights: usize, step: usize) -> Agreed {
+    let (objects, streams) = small(protected, nights);
+    objects.iter().for_each(|(name, bytes)| kept.set(name, Some(bytes)));
+    let mut agreed = Agreed::default();
+    let mut number = 0;
+    for (name, bytes) in &objects {
+        for (damage, changed) in damages(name, bytes).into_iter().chain(in_place_of(name, &objects))
+        {
+            number += 1;
+            // Lost and replaced in every place, the others in turn.
+            let always = ["lost", "replaced"].iter().any(|always| damage.starts_with(always));
+            if !always && number % step > 0 {
+                continue;
+            }
+            kept.set(name, changed.as_ref());
+            compare(kept, &streams, (name, &damage, changed.is_some()), &mut agreed);
+            kept.set(name, Some(bytes));
+            kept.forget_damage();
+        }
+    }
+    agreed
+}
+
+#[test]
+fn what_verify_calls_good_restores_and_what_restore_refuses_verify_names() {
+    for protected in [Protected::Encrypted, Protected::Clear] {
+        let agreed = agree(&Kept::memory(), protected, 3, 1);
+        let enough = agreed.tried > 300 && agreed.refused > 150 && agreed.spared > 300;
+        assert!(enough, "{agreed:?}");
+    }
+}
+
+#[test]
+fn verify_and_restore_agree_in_a_directory() {
+    let agreed = agree(&Kept::directory(), Protected::Encrypted, 3, 3);
+    assert!(agreed.tried > 100 && agreed.refused > 50 && agreed.spared > 50, "{agreed:?}");
+}
+
+#[test]
+fn verify_and_restore_agree_in_an_object_store() {
+    let agreed = agree(&Kept::bucket(), Protected::Encrypted, 2, 7);
+    assert!(agreed.tried > 40 && agreed.refused > 20 && agreed.spared > 20, "{agreed:?}");
 }
 
 /// The head of an Aria index file without encryption, as far as it is read, in one block.
