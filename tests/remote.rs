@@ -8,6 +8,8 @@ mod s3;
 mod support;
 
 use std::error::Error;
+use std::process::Command;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +34,7 @@ use haulout::store::remote::RemoteStore;
 use crate::s3::Answer;
 use crate::s3::Conditions;
 use crate::s3::Fault;
+use crate::s3::LEASES;
 use crate::s3::S3;
 use crate::s3::open;
 use crate::s3::patience;
@@ -243,6 +246,148 @@ fn what_an_operator_can_mend_is_told_apart() {
         troubled(put(&store, "a", b"bytes"), trouble);
         server.heal();
     }
+}
+
+/// The program, asked something about a repository in the server's bucket.
+fn program(server: &S3, line: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_haulout"));
+    for (name, _) in std::env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        let foreign = ["HAULOUT", "AWS_"].iter().any(|begin| name.starts_with(begin));
+        if foreign || name.to_lowercase().ends_with("_proxy") {
+            command.env_remove(name);
+        }
+    }
+    command.envs(S3::variables()).env("HAULOUT_REPO", "s3://test/db").stdin(Stdio::null());
+    if !line.contains("--endpoint") {
+        command.args(["--endpoint", &server.endpoint, "--allow-http"]);
+    }
+    command.args(["--retry-for", "1s"]).args(line.split(' '));
+    command
+}
+
+/// Both lines that it tells: the error and the hint.
+#[track_caller]
+fn told(command: &mut Command) -> (String, String) {
+    let output = command.output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let line =
+        |begin: &str| text.lines().find_map(|line| line.strip_prefix(begin)).map(str::to_owned);
+    let (Some(error), Some(hint)) = (line("error: "), line("hint: ")) else { panic!("{text}") };
+    (error, hint)
+}
+
+#[test]
+fn the_program_says_what_is_wrong_and_what_can_be_done_about_it() {
+    let server = S3::start();
+    for (status, words, error, hint) in [
+        (
+            403,
+            "<Error><Code>RequestTimeTooSkewed</Code><Message>too far</Message></Error>",
+            "RequestTimeTooSkewed: too far",
+            "set this machine's clock",
+        ),
+        (
+            301,
+            "<Error><Code>PermanentRedirect</Code><Region>eu-west-1</Region></Error>",
+            "its region is eu-west-1",
+            "--region",
+        ),
+        (
+            404,
+            "<Error><Code>NoSuchBucket</Code></Error>",
+            "NoSuchBucket",
+            "check the bucket's name",
+        ),
+        (403, "<Error><Code>AccessDenied</Code></Error>", "AccessDenied", "compare the policy"),
+        (403, "<Error><Code>ExpiredToken</Code></Error>", "ExpiredToken", "AWS_ACCESS_KEY_ID"),
+        (503, "<Error><Code>SlowDown</Code></Error>", "SlowDown", "--retry-for"),
+    ] {
+        server.break_with(Fault::always(Answer::Status(status, words)));
+        for line in ["restore latest --stdout", "init --no-encryption"] {
+            let (said, advice) = told(&mut program(&server, line));
+            assert!(said.contains(error), "{line}: {said}");
+            assert!(advice.contains(hint), "{line}: {advice}");
+            assert!(said.contains("config"), "{line} names the object: {said}");
+        }
+        server.heal();
+    }
+    server.break_with(Fault::always(Answer::Page));
+    let (said, advice) = told(&mut program(&server, "snapshots"));
+    assert!(said.contains("is an HTML page") && advice.contains("--endpoint"), "{said}: {advice}");
+    server.heal();
+    let (said, advice) = told(program(&server, "snapshots").env("AWS_SECRET_ACCESS_KEY", "wrong"));
+    assert!(said.contains("SignatureDoesNotMatch") && advice.contains("keys"), "{said}: {advice}");
+}
+
+#[test]
+fn options_that_make_no_store_are_told_apart_from_a_store_that_fails() {
+    let server = S3::start();
+    for (options, words) in [
+        ("--endpoint nonsense snapshots", "nonsense is no address like https://"),
+        ("--endpoint https:///x snapshots", "is no address like https://"),
+        ("--ca-file /nowhere snapshots", "/nowhere: No such file"),
+        ("--ca-file /dev/null snapshots", "no PEM certificate"),
+    ] {
+        let (said, advice) = told(&mut program(&server, options));
+        assert!(said.contains(words), "{options}: {said}");
+        assert!(advice.contains("--endpoint, --region, --ca-file"), "{options}: {advice}");
+    }
+    assert_eq!(server.requests(), 0);
+}
+
+#[test]
+fn keys_that_the_machine_is_given_are_asked_for_again_before_they_expire() {
+    let server = S3::start();
+    let mut options = server.options();
+    options.variables = vec![("AWS_METADATA_ENDPOINT".to_owned(), server.endpoint.clone())];
+    let store = open("s3://test/x", &options);
+    for lease in LEASES {
+        server.lease(lease);
+        // An answer of that service is believed for a tenth of a second.
+        std::thread::sleep(Duration::from_millis(150));
+        put(&store, &format!("a/{lease}"), b"bytes").unwrap();
+        assert_eq!(server.keys(), [lease]);
+    }
+}
+
+#[test]
+fn a_machine_without_keys_is_told_so() {
+    let server = S3::start();
+    let mut command = program(&server, "snapshots");
+    command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+    let (said, advice) = told(command.env("AWS_METADATA_ENDPOINT", &server.endpoint));
+    assert!(said.contains("no keys were given"), "{said}");
+    assert!(advice.contains("AWS_ACCESS_KEY_ID"), "{advice}");
+}
+
+#[test]
+fn fewer_requests_are_made_at_once_while_the_store_is_strained_and_more_when_it_is_not() {
+    const REQUESTS: u64 = 600;
+    let server = S3::start();
+    let store = server.store("x");
+    let ask = || {
+        std::thread::scope(|scope| {
+            for thread in 0..24 {
+                let store = &store;
+                scope.spawn(move || {
+                    for _ in 0..REQUESTS / 24 {
+                        store.size(&name(&format!("none/{thread}"))).unwrap();
+                    }
+                });
+            }
+        });
+    };
+    server.stands(2);
+    ask();
+    let (most, sent_away) = server.strain();
+    assert!(most <= 8, "{most} at once, before anything was known of the store");
+    assert!(sent_away > 0 && sent_away < REQUESTS, "{sent_away} were told to slow down");
+    server.stands(100);
+    ask();
+    let (most, sent_away) = server.strain();
+    assert!(most > 8 && sent_away == 0, "{most} at once");
 }
 
 #[test]

@@ -107,6 +107,8 @@ pub enum Trouble {
     OutOfPatience,
     /// It does not give parts of objects.
     NoRanges,
+    /// What was said about it makes no store: nothing was asked.
+    Options,
 }
 
 /// A refusal or failure of a store.

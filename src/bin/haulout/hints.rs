@@ -47,8 +47,8 @@ pub(crate) fn hint(kind: ErrorKind) -> &'static str {
              incomplete"
         }
         ErrorKind::Prepare => {
-            "read the messages of mariabackup above; the restored files are whole, so \
-             mariabackup --prepare can be run again by hand"
+            "read the messages of mariabackup above, or name another with --prepare-program; the \
+             restored files are whole, so mariabackup --prepare can be run again by hand"
         }
         ErrorKind::Chain => {
             "remove the directory and restore the increment again into an empty one; an increment \
@@ -112,6 +112,10 @@ pub(crate) fn hint_of(trouble: Trouble) -> &'static str {
             "the store is overloaded or down: run the command again later, or be patient for \
              longer with --retry-for; what is already stored is used"
         }
+        Trouble::Options => {
+            "check --endpoint, --region, --ca-file and the service's variables (AWS_*, GOOGLE_*, \
+             AZURE_*): no store can be reached with them"
+        }
         Trouble::NoRanges => {
             "this store, or a proxy before it, can't give parts of objects, which haulout needs; \
              use another"
@@ -172,7 +176,7 @@ mod tests {
         ErrorKind::Miscomputed,
     ];
 
-    const TROUBLES: [Trouble; 11] = [
+    const TROUBLES: [Trouble; 12] = [
         Trouble::Credentials,
         Trouble::Forbidden,
         Trouble::NoBucket,
@@ -184,6 +188,7 @@ mod tests {
         Trouble::PlainHttp,
         Trouble::OutOfPatience,
         Trouble::NoRanges,
+        Trouble::Options,
     ];
 
     #[test]

@@ -45,6 +45,8 @@ pub(super) enum Refusal {
     Page { status: StatusCode },
     /// Not asked at all: the address has no TLS.
     Plain,
+    /// The machine's own service gave no keys.
+    Keys(Box<Refusal>),
     /// An answer with its words.
     Status { status: StatusCode, code: String, message: String, date: String },
 }
@@ -57,6 +59,9 @@ impl fmt::Display for Refusal {
                 write!(out, "the answer ({status}) is an HTML page, and no object store's")
             }
             Refusal::Plain => out.write_str("the address is http://, without TLS"),
+            Refusal::Keys(why) => {
+                write!(out, "no keys were given, and this machine's service has none: {why}")
+            }
             Refusal::Status { status, code, message, date } => {
                 write!(out, "the store answered {status}")?;
                 if !code.is_empty() {
@@ -133,6 +138,11 @@ impl Refusal {
         Refusal::Status { status, code, message, date: header(DATE.as_str()) }
     }
 
+    /// The same, of the service that gives keys.
+    pub(super) fn of_keys(self) -> Refusal {
+        Refusal::Keys(Box::new(self))
+    }
+
     /// What follows from it.
     pub(super) fn consequence(&self) -> Consequence {
         use Consequence::Final;
@@ -143,6 +153,10 @@ impl Refusal {
             Refusal::Silence { .. } => Consequence::Broken,
             Refusal::Page { .. } => Final(Category::Other, Some(Trouble::NotAStore)),
             Refusal::Plain => Final(Category::Denied, Some(Trouble::PlainHttp)),
+            Refusal::Keys(why) => match why.consequence() {
+                Final(..) => Final(Category::Denied, Some(Trouble::Credentials)),
+                for_now @ (Consequence::Busy | Consequence::Broken | Consequence::Odd) => for_now,
+            },
             Refusal::Status { status, code, .. } => of_status(*status, code),
         }
     }

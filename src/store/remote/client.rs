@@ -182,14 +182,16 @@ impl HttpService for Asking {
             return Err(refused(Refusal::Plain));
         }
         let conditional = request.headers().contains_key(IF_NONE_MATCH);
+        let for_keys = gives_keys(request.uri());
         let (parts, body) = request.into_parts();
         let sent = Sent::new(body, self.wire.up.as_ref());
         let answer = self.client.request(Request::from_parts(parts, sent)).await;
-        let answer = answer.map_err(|error| refused(silence(&error)))?;
+        let of_whom = |refusal: Refusal| if for_keys { refusal.of_keys() } else { refusal };
+        let answer = answer.map_err(|error| refused(of_whom(silence(&error))))?;
         let (parts, body) = answer.into_parts();
         if parts.status.is_success() {
             if is_page(&parts.headers) {
-                return Err(refused(Refusal::Page { status: parts.status }));
+                return Err(refused(of_whom(Refusal::Page { status: parts.status })));
             }
             let body = Received::new(body, self.wire.down.as_ref());
             return Ok(Response::from_parts(parts, HttpResponseBody::new(body)));
@@ -200,9 +202,19 @@ impl HttpService for Asking {
         // Words that are too long or cut off are as good as none.
         let words = Limited::new(body, WORDS_BYTES_MAX).collect().await;
         let words = words.map(Collected::to_bytes).unwrap_or_default();
-        note(Refusal::of(parts.status, &parts.headers, &words));
+        note(of_whom(Refusal::of(parts.status, &parts.headers, &words)));
         Ok(Response::from_parts(parts, HttpResponseBody::from(words)))
     }
+}
+
+/// Whether it is asked for keys: what runs on a rented machine or in a container is given some there.
+fn gives_keys(address: &Uri) -> bool {
+    const LINK_LOCAL: &str = "169.254.";
+    const BY_NAME: &str = "metadata.google.internal";
+    // AWS_METADATA_ENDPOINT may name any host, so its paths are known as well.
+    const OF_AWS: [&str; 2] = ["/latest/api/token", "/latest/meta-data/iam/"];
+    let (host, path) = (address.host().unwrap_or_default(), address.path());
+    host.starts_with(LINK_LOCAL) || host == BY_NAME || OF_AWS.iter().any(|at| path.starts_with(at))
 }
 
 fn refused(refusal: Refusal) -> HttpError {

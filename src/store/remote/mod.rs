@@ -239,6 +239,7 @@ impl RemoteStore {
             Consequence::Odd => Again::Odd,
         };
         let trouble = match again {
+            _ if matches!(refusal, Refusal::Keys(_)) => Trouble::Credentials,
             Again::Busy => Trouble::OutOfPatience,
             Again::Broken | Again::Odd => Trouble::Unreachable,
         };

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
 use object_store::ClientConfigKey;
 use object_store::ClientOptions;
@@ -132,6 +133,7 @@ impl RemoteStore {
         };
         let unusable =
             |cause: Cause| StoreError::new(Verb::Open, &location, Category::Other).because(cause);
+        let misnamed = |cause: Cause| unusable(cause).with_trouble(Trouble::Options);
         let plain = options.endpoint.as_deref().is_some_and(|at| at.starts_with("http://"));
         if plain && options.plain_http == PlainHttp::Refused {
             let error = StoreError::new(Verb::Open, &location, Category::Denied);
@@ -139,16 +141,16 @@ impl RemoteStore {
         }
         let no_conditions = Arc::new(AtomicBool::new(false));
         let wire = Wire {
-            tls: Arc::new(tls(options).map_err(unusable)?),
+            tls: Arc::new(tls(options).map_err(misnamed)?),
             proxies: Arc::new(proxies(options)),
             up: options.up.clone(),
             down: options.down.clone(),
             no_conditions: Arc::clone(&no_conditions),
         };
         let client: Arc<dyn Client> = match service {
-            Service::S3 => Arc::new(s3(options, bucket, wire).map_err(unusable)?),
-            Service::Google => Arc::new(google(options, bucket, wire).map_err(unusable)?),
-            Service::Azure => Arc::new(azure(options, bucket, wire).map_err(unusable)?),
+            Service::S3 => Arc::new(s3(options, bucket, wire).map_err(misnamed)?),
+            Service::Google => Arc::new(google(options, bucket, wire).map_err(misnamed)?),
+            Service::Azure => Arc::new(azure(options, bucket, wire).map_err(misnamed)?),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(RUNTIME_THREADS)
@@ -209,6 +211,7 @@ fn s3(
     }
     // TLS protects the bytes and CRC64NVME is checked by the store; without TLS they are signed.
     let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
+    endpoint.as_deref().map_or(Ok(()), check_address)?;
     let plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
     let store = builder
         .with_unsigned_payload(!plain)
@@ -220,6 +223,20 @@ fn s3(
         .with_http_connector(wire)
         .build()?;
     Ok(store)
+}
+
+/// An address without its scheme would be found out too late, by a panic beneath.
+fn check_address(endpoint: &str) -> Result<(), Cause> {
+    let address = endpoint.parse::<Uri>().ok();
+    let is_one = address.is_some_and(|address| {
+        matches!(address.scheme_str(), Some("http" | "https"))
+            && address.host().is_some_and(|host| !host.is_empty())
+            && address.query().is_none()
+    });
+    if is_one {
+        return Ok(());
+    }
+    Err(format!("{endpoint} is no address like https://s3.example.org").into())
 }
 
 fn google(
@@ -234,6 +251,7 @@ fn google(
         }
     }
     if let Some(endpoint) = &options.endpoint {
+        check_address(endpoint)?;
         builder = builder.with_config(GoogleConfigKey::BaseUrl, endpoint);
     }
     let store = builder
@@ -257,6 +275,7 @@ fn azure(
         }
     }
     if let Some(endpoint) = &options.endpoint {
+        check_address(endpoint)?;
         builder = builder.with_endpoint(endpoint.clone());
     }
     let store = builder

@@ -11,6 +11,7 @@ use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
 use haulout::base::limiter::Limiter;
+use haulout::base::limits::SMALL_OBJECT_BYTES_MAX;
 use haulout::repo::store_error;
 use haulout::store::Store;
 use haulout::store::cached::Cached;
@@ -53,6 +54,10 @@ impl Run<'_> {
                         let message = format!("there is no repository at {place}");
                         return Error::new(ErrorKind::NoRepository, message);
                     }
+                    if path.exists() && !path.is_dir() {
+                        let message = format!("{place} is a file, and no directory");
+                        return Error::new(ErrorKind::NoRepository, message);
+                    }
                     cannot_open(error)
                 })?;
                 Ok(self.limited(Arc::new(local)))
@@ -66,13 +71,16 @@ impl Run<'_> {
     /// To verify means to look at the store, so what earlier runs kept is left aside.
     fn shelf(&self) -> Result<Shelf> {
         let NetworkPlan { cache, cache_bytes, .. } = &self.plan.network;
+        let shown = cache.as_deref().unwrap_or(Path::new("of this run")).display();
         let opened = match cache.as_deref() {
             Some(directory) if !matches!(self.plan.job, Job::Verify(_)) => {
                 Shelf::open(directory, *cache_bytes)
             }
             _ => Shelf::temporary(TEMPORARY_CACHE_BYTES),
         };
-        opened.map_err(|e| Error::new(ErrorKind::Target, "cannot use the cache").because(e))
+        opened.map_err(|e| {
+            Error::new(ErrorKind::Target, format!("cannot use the cache {shown}")).because(e)
+        })
     }
 
     /// The store in a bucket.
@@ -142,9 +150,12 @@ fn require_vacant_bucket(store: &dyn Store) -> Outcome<()> {
     let place = store.location();
     let cannot_look = |e| store_error(format!("cannot look into {place}"), e);
     let config = ObjectName::new("config").expect("a plain word is a valid name");
-    if store.size(&config).map_err(cannot_look)?.is_some() {
+    // It is got, not only looked at: a store that refuses says why in the body of its answer.
+    match store.get(&config, SMALL_OBJECT_BYTES_MAX) {
         // The library says more about it.
-        return Ok(());
+        Ok(_) => return Ok(()),
+        Err(error) if error.category() == Category::NotFound => {}
+        Err(error) => return Err(cannot_look(error).into()),
     }
     let mut foreign = false;
     let mut look = |name: &str| foreign |= !FOLDERS.iter().any(|own| name.starts_with(own));
