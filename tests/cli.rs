@@ -584,6 +584,48 @@ fn preparing_is_part_of_a_restore() {
 }
 
 #[test]
+fn what_a_restore_refuses_is_named_with_what_can_be_done() {
+    let place = Place::clear();
+    let stream = mbstream(&[("shop/a.frm", b"a")]);
+    place.fed(&["backup", "--source", "files", "-q"], &stream).is(3);
+    let id = place.snapshots()[0]["id"].as_str().unwrap().to_owned();
+    let files = id.as_str();
+    let lists = format!("haulout ls {files}");
+    place.backed_up("echo 1; echo 2").is(0);
+    place.file("file", "x");
+    for (directory, content) in [("full", "x"), ("cut", ".haulout-incomplete")] {
+        fs::create_dir(place.path(directory)).unwrap();
+        place.file(&format!("{directory}/{content}"), "");
+    }
+    let choose = |glob| ["--include", glob].to_vec();
+    let prepare = ["--prepare", "--prepare-program", "/nowhere"].to_vec();
+    let none = Vec::new;
+    for (snapshot, target, options, error, hint) in [
+        ("", "new", none(), "the id of the snapshot is empty", "haulout snapshots lists"),
+        ("zz", "new", none(), "there is no snapshot zz", "haulout snapshots lists"),
+        ("db@latest", "new", none(), "is a plain stream", "--stdout"),
+        (files, "new", choose("x/*"), "matches x/*", lists.as_str()),
+        (files, "new", choose("["), "[ is not a glob", "quote globs"),
+        (files, "", choose("x"), "only be restored as a whole", "leave --include out"),
+        (files, "file", none(), "file is not a directory", "empty or not there"),
+        (files, "full", none(), "full is not empty", "empty or not there"),
+        (files, "cut", none(), "cut holds a restore that has not", "empty or not there"),
+        (files, "repo/new", none(), "is inside the repository", "of its own"),
+        (files, "new", prepare, "cannot start /nowhere", "--prepare-program"),
+    ] {
+        let to = place.path(target);
+        let mut line = vec!["restore", snapshot];
+        match target {
+            "" => line.push("--stdout"),
+            _ => line.extend(["--to", to.to_str().unwrap()]),
+        }
+        assert!(!place.path("new").exists(), "what is refused writes nothing: {line:?}");
+        let told = place.ran(&[line, options].concat()).says(error).says(hint);
+        assert!(matches!(told.output.status.code(), Some(1 | 2)), "{}", told.err());
+    }
+}
+
+#[test]
 fn help_and_version_are_for_strangers() {
     let place = Place::empty();
     for arguments in [&["--help"][..], &["-h"], &["help"], &["--version"]] {

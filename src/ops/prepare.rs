@@ -75,7 +75,12 @@ pub(super) fn finish(
         child.finish().map_err(|e| failed(format!("cannot wait for {shown}")).because(e))?;
     let words = ending.last_words.unwrap_or_default();
     if ending.fate != Fate::Exited(0) {
-        return Err(failed(format!("{shown} --prepare failed")).because(words));
+        let error = failed(format!("{shown} --prepare failed"));
+        return Err(match (words.trim().is_empty(), ending.fate) {
+            (true, Fate::Exited(code)) => error.because(format!("it ended with status {code}")),
+            (true, Fate::Killed(signal)) => error.because(format!("signal {signal} killed it")),
+            _ => error.because(words),
+        });
     }
     if !words.trim_end().ends_with("completed OK!") {
         return Err(failed(format!("{shown} --prepare did not say completed OK!")).because(words));

@@ -126,9 +126,13 @@ impl RestoreReport {
 }
 
 pub(super) fn unwritable(path: &Path, cause: io::Error) -> Error {
-    let full = cause.kind() == io::ErrorKind::StorageFull;
-    let kind = if full { ErrorKind::Full } else { ErrorKind::Target };
-    Error::new(kind, format!("cannot write {}", path.display())).because(cause)
+    Error::new(ErrorKind::Target, format!("cannot write {}", path.display())).because(cause)
+}
+
+/// Globs that choose nothing.
+pub(super) fn nothing_matches(stored: &StoredSnapshot, include: &[String]) -> Error {
+    let (id, globs) = (stored.id().short(), include.join(" or "));
+    Error::new(ErrorKind::Usage, format!("no file of snapshot {id} matches {globs}"))
 }
 
 /// Restores the files of a snapshot into an empty directory.
@@ -186,7 +190,8 @@ pub(super) fn choose(
     let files = files_of(stored, &contents)?;
     let files = match (&include, stored.snapshot.about.format) {
         (Some(include), StreamFormat::Sql) => dump::select(files, include)?,
-        (include, _) => select(files, include.as_ref())?,
+        (include, _) => select(files, include.as_ref())
+            .ok_or_else(|| nothing_matches(stored, &options.include))?,
     };
     Ok(Chosen { id: stored.id(), contents, files })
 }
@@ -331,20 +336,27 @@ fn files_of_mbstream(contents: &Contents) -> Result<Vec<TreeFile>> {
     Ok(files)
 }
 
-fn select(files: Vec<TreeFile>, include: Option<&GlobSet>) -> Result<Vec<TreeFile>> {
-    let Some(include) = include else { return Ok(files) };
+/// The files that are wanted; `None` if there are globs, and none of them matches.
+fn select(files: Vec<TreeFile>, include: Option<&GlobSet>) -> Option<Vec<TreeFile>> {
+    let Some(include) = include else { return Some(files) };
     let wanted = |file: &TreeFile| {
         include.is_match(Path::new(std::ffi::OsStr::from_bytes(file.path.as_bytes())))
     };
     let files: Vec<TreeFile> = files.into_iter().filter(wanted).collect();
-    if files.is_empty() {
-        return Err(Error::new(ErrorKind::Usage, "no file of the snapshot matches --include"));
-    }
-    Ok(files)
+    (!files.is_empty()).then_some(files)
 }
 
 /// Makes the directory and marks it as unfinished; what is in it already is not touched.
 pub(super) fn begin_target(target: &Path) -> Result<()> {
+    if fs::metadata(target).is_ok_and(|found| !found.is_dir()) {
+        let what = format!("{} is not a directory", target.display());
+        return Err(Error::new(ErrorKind::Occupied, what));
+    }
+    let mark = target.join(INCOMPLETE);
+    if mark.exists() {
+        let what = format!("{} holds a restore that has not finished", target.display());
+        return Err(Error::new(ErrorKind::Occupied, what));
+    }
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true).mode(0o700).create(target).map_err(|e| unwritable(target, e))?;
     let mut entries = fs::read_dir(target).map_err(|e| unwritable(target, e))?;
@@ -352,7 +364,6 @@ pub(super) fn begin_target(target: &Path) -> Result<()> {
         let what = format!("{} is not empty", target.display());
         return Err(Error::new(ErrorKind::Occupied, what));
     }
-    let mark = target.join(INCOMPLETE);
     fs::write(&mark, "this restore has not finished\n").map_err(|e| unwritable(&mark, e))
 }
 

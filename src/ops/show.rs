@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::base::error::Error;
-use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::monitor::Monitor;
 use crate::format::record::Blocks;
@@ -62,21 +60,19 @@ pub fn matching(
     monitor: &Arc<Monitor>,
     each: &mut dyn FnMut(MemberLine) -> Result<()>,
 ) -> Result<()> {
-    let globs = wanted.join(" or ");
-    let Some(wanted) = restore::globs(wanted)? else {
+    let Some(globs) = restore::globs(wanted)? else {
         return members(repository, stored, monitor, each);
     };
     let mut found = 0_u64;
     members(repository, stored, monitor, &mut |member| {
-        if !wanted.is_match(&member.path) {
+        if !globs.is_match(&member.path) {
             return Ok(());
         }
         found += 1;
         each(member)
     })?;
     if found == 0 {
-        let what = format!("no file of snapshot {} matches {globs}", stored.id().short());
-        return Err(Error::new(ErrorKind::Usage, what));
+        return Err(restore::nothing_matches(stored, wanted));
     }
     Ok(())
 }

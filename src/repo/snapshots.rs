@@ -194,6 +194,9 @@ impl Repository {
         if wanted == "latest" {
             return self.latest(None);
         }
+        if wanted.is_empty() {
+            return Err(Error::new(ErrorKind::Usage, "the id of the snapshot is empty"));
+        }
         let names = self.snapshot_names(None)?;
         let matches = |name: &&SnapshotName| name.id.to_string().starts_with(wanted);
         let found: Vec<_> = names.iter().filter(matches).collect();

@@ -40,6 +40,16 @@ impl Failure {
         Failure::new(Error::new(ErrorKind::Usage, message), hint)
     }
 
+    /// The same, with a hint that fits better.
+    pub(crate) fn with_hint(self, hint: impl Into<String>) -> Failure {
+        Failure { hint: Some(hint.into()), ..self }
+    }
+
+    /// Whether it has a hint of its own.
+    pub(crate) fn has_hint(&self) -> bool {
+        self.hint.is_some()
+    }
+
     /// What kind of error.
     pub(crate) fn kind(&self) -> ErrorKind {
         self.error.kind()

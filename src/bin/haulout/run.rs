@@ -51,6 +51,10 @@ use crate::signals::Stop;
 
 /// How often a person may mistype a password.
 const PASSWORD_TRIES: u32 = 3;
+/// What to do if the config or the keys are damaged.
+const NOTHING_OPENS: &str = "put the objects config and keys/ back from a copy of the repository; a \
+                             recovery kit (--recovery-kit) stands in for lost keys";
+
 /// Does what `plan` says.
 pub(crate) fn run(plan: Plan, report: &Report) -> Outcome<Exit> {
     let monitor = Arc::new(Monitor::default());
@@ -179,7 +183,13 @@ impl Run<'_> {
     /// Opens something with the password, or the recovery kit, that was given; a person may try
     /// again.
     fn unlocked<T>(&self, mut open: impl FnMut(Access<'_>) -> Result<T>) -> Outcome<T> {
-        let kit = self.plan.recovery_kit.as_deref().map(kit::read).transpose()?;
+        let kit =
+            self.plan.recovery_kit.as_deref().map(kit::read).transpose().map_err(|error| {
+                Failure::new(
+                    error,
+                    "name the file that haulout key export wrote, or what was typed off it",
+                )
+            })?;
         let person = matches!(self.plan.password, PasswordSource::Ask);
         let mut tries = if person { PASSWORD_TRIES } else { 1 };
         loop {
@@ -193,6 +203,9 @@ impl Run<'_> {
             match opened {
                 Err(error) if error.kind() == ErrorKind::WrongKey && tries > 0 => {
                     self.report.console.warning(error);
+                }
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    return Err(Failure::new(error, NOTHING_OPENS));
                 }
                 opened => return Ok(opened?),
             }

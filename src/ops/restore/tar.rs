@@ -61,6 +61,7 @@ use super::beneath::Power;
 use super::beneath::Root;
 use super::container;
 use super::named;
+use super::nothing_matches;
 use super::unwritable;
 use super::windows;
 use super::windows::Window;
@@ -77,7 +78,8 @@ pub(super) fn to_directory(
     monitor: &Monitor,
 ) -> Result<RestoreReport> {
     let sources = match include {
-        Some(include) => wanted_sources(contents, include)?,
+        Some(include) => wanted_sources(contents, include)?
+            .ok_or_else(|| nothing_matches(stored, &options.include))?,
         None => HashSet::new(),
     };
     super::begin_target(target)?;
@@ -176,8 +178,9 @@ pub(super) fn files(contents: &Contents) -> Result<Vec<TreeFile>> {
     Ok(files.into_values().collect())
 }
 
-/// Names of files that are not wanted themselves, but by a link that is.
-fn wanted_sources(contents: &Contents, include: &GlobSet) -> Result<HashSet<Vec<u8>>> {
+/// Names of files that are not wanted themselves, but by a link that is; `None` if nothing is wanted
+/// at all.
+fn wanted_sources(contents: &Contents, include: &GlobSet) -> Result<Option<HashSet<Vec<u8>>>> {
     let mut sources = HashSet::new();
     let mut matched = false;
     entries(contents, &mut |entry, _| {
@@ -190,10 +193,7 @@ fn wanted_sources(contents: &Contents, include: &GlobSet) -> Result<HashSet<Vec<
         sources.extend(source.filter(|source| !is_included(include, source)));
         Ok(())
     })?;
-    if !matched {
-        return Err(Error::new(ErrorKind::Usage, "no file of the snapshot matches --include"));
-    }
-    Ok(sources)
+    Ok(matched.then_some(sources))
 }
 
 /// A name as it is below the target.

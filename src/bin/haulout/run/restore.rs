@@ -1,11 +1,13 @@
 //! Restores a snapshot, and prepares what came of it.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::fs::File;
 use std::io;
 use std::io::BufWriter;
 use std::io::Write;
 use std::os::fd::AsFd;
+use std::path;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
 use haulout::format::snapshot::SnapshotKind;
+use haulout::format::snapshot::StreamFormat;
 use haulout::format::snapshot::Verdict;
 use haulout::ops;
 use haulout::ops::chain;
@@ -24,6 +27,7 @@ use haulout::ops::restore::accounts::Owners;
 use haulout::repo::Repository;
 use haulout::repo::snapshots::StoredSnapshot;
 use haulout::source::PIPE_BYTES;
+use haulout::store::place::Place;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -62,12 +66,16 @@ impl Run<'_> {
             owners: owners(plan.by_name),
         };
         let (began, progress) = (self.now(), self.progress(Activity::Restoring));
-        let report = match &plan.target {
-            Target::Stdout => self.restore_stream(&repository, &stored, &options)?,
+        let restored = match &plan.target {
+            Target::Stdout => {
+                self.restore_stream(&repository, &stored, &options).map_err(Failure::from)
+            }
             Target::Directory(directory, program) => {
-                self.restore_files(&repository, &stored, (directory, program.as_deref()), &options)?
+                self.require_apart(directory)?;
+                self.restore_files(&repository, &stored, (directory, program.as_deref()), &options)
             }
         };
+        let report = restored.map_err(|failure| fitting(failure, plan, &stored))?;
         drop(progress);
         let time = self.now().saturating_sub(began);
         let findings = report.warnings.len() + usize::from(doubt(&stored).is_some());
@@ -82,6 +90,20 @@ impl Run<'_> {
         let restored = Restored { stored: &stored, target, report, time, prepared };
         self.report.restore(&restored, outlet)?;
         Ok(Exit::with(findings))
+    }
+
+    /// Files inside a repository would be taken for objects of it, or make it look damaged.
+    fn require_apart(&self, target: &Path) -> Outcome<()> {
+        let Place::Directory(repository) = &self.plan.place else { return Ok(()) };
+        let Ok(repository) = fs::canonicalize(repository) else { return Ok(()) };
+        let target = path::absolute(target).unwrap_or_else(|_| target.to_owned());
+        let known = target.ancestors().find_map(|above| fs::canonicalize(above).ok());
+        if known.is_none_or(|known| !known.starts_with(&repository)) {
+            return Ok(());
+        }
+        let message = format!("{} is inside the repository", target.display());
+        let error = Error::new(ErrorKind::Occupied, message);
+        Err(Failure::new(error, "restore into a directory of its own"))
     }
 
     fn restore_stream(
@@ -139,6 +161,29 @@ impl Run<'_> {
         let report = report.inspect_err(|_| log.show())?;
         Ok((report, self.now().saturating_sub(began)))
     }
+}
+
+/// What was asked for can't be had from this snapshot: the hint says what can.
+fn fitting(failure: Failure, plan: &RestorePlan, stored: &StoredSnapshot) -> Failure {
+    if failure.kind() != ErrorKind::Usage || failure.has_hint() {
+        return failure;
+    }
+    let about = &stored.snapshot.about;
+    let into_files = matches!(plan.target, Target::Directory(..));
+    if about.kind == SnapshotKind::Checkpoint {
+        return failure.with_hint("haulout snapshots lists those that can be restored");
+    }
+    if into_files && chain::has_base(stored) {
+        return failure.with_hint("leave --include out");
+    }
+    if into_files && about.format == StreamFormat::Raw {
+        return failure.with_hint("restore the stream with --stdout");
+    }
+    if !into_files && about.format != StreamFormat::Sql {
+        return failure.with_hint("leave --include out, or choose files with --to DIR");
+    }
+    let wanted = &plan.snapshot;
+    failure.with_hint(format!("quote globs for the shell; haulout ls {wanted} lists all files"))
 }
 
 /// Why a snapshot is not what one would like to restore.
