@@ -1,7 +1,8 @@
 //! What an object store is asked: requests are counted, since each costs money and a round trip.
 //!
 //! A listing counts as one request for each 1,000 objects. The store holds 10,000 packs that twenty
-//! nights have left: the table of the lineage names them all, and its nodes were filled two a night.
+//! nights have left: the table of the lineage names them all, and its nodes were filled two a
+//! night.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -172,7 +173,12 @@ const WORKERS: u32 = 4;
 fn restore_files(repository: &Repository) {
     let stored = repository.find_snapshot("latest").unwrap();
     let target = tempfile::tempdir().unwrap();
-    let options = RestoreOptions { include: Vec::new(), workers: WORKERS, devices: Devices::Skip };
+    let options = RestoreOptions {
+        include: Vec::new(),
+        workers: WORKERS,
+        devices: Devices::Skip,
+        owners: Owners::ByNumber,
+    };
     let to = target.path().join("files");
     to_directory(repository, &stored, &to, &options, &Arc::new(Monitor::default())).unwrap();
 }

@@ -430,8 +430,8 @@ impl<'r> Collector<'r> {
 /// Of `before` nodes that lie in earlier packs, how many stay there when there are `after`.
 ///
 /// The nodes behind them are stored again beside the new ones, as a binary counter carries: however
-/// many runs filled them, all nodes of a table lie in a few packs, and a reader without a cache asks
-/// for those only. Each node is stored again at most once for each bit of their number.
+/// many runs filled them, all nodes of a table lie in a few packs, and a reader without a cache
+/// asks for those only. Each node is stored again at most once for each bit of their number.
 fn kept_nodes(before: usize, after: usize) -> usize {
     let carried = |bit: u32| (1_usize << bit << 1) - 1;
     (before ^ after).checked_ilog2().map_or(after, |bit| before & !carried(bit))

@@ -2,8 +2,8 @@
 //!
 //! Each wraps another store and keeps the contract except where it is told not to. [`Recording`]
 //! lets a test assert what something cost by counting. [`Failing`] makes the N-th call of a kind,
-//! or every N-th, go wrong in a chosen way. [`Slow`] makes calls take time. [`Stale`] lists what was
-//! there a while ago.
+//! or every N-th, go wrong in a chosen way. [`Slow`] makes calls take time. [`Stale`] lists what
+//! was there a while ago.
 //!
 //! No product code uses this module. How a power cut treats the local store is tested beneath the
 //! local store, where unsynced bytes can be lost.

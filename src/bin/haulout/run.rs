@@ -52,8 +52,8 @@ use crate::signals::Stop;
 /// How often a person may mistype a password.
 const PASSWORD_TRIES: u32 = 3;
 /// What to do if the config or the keys are damaged.
-const NOTHING_OPENS: &str = "put the objects config and keys/ back from a copy of the repository; a \
-                             recovery kit (--recovery-kit) stands in for lost keys";
+const NOTHING_OPENS: &str = "put the objects config and keys/ back from a copy of the repository; \
+                             a recovery kit (--recovery-kit) stands in for lost keys";
 
 /// Does what `plan` says.
 pub(crate) fn run(plan: Plan, report: &Report) -> Outcome<Exit> {

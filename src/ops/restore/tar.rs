@@ -178,8 +178,8 @@ pub(super) fn files(contents: &Contents) -> Result<Vec<TreeFile>> {
     Ok(files.into_values().collect())
 }
 
-/// Names of files that are not wanted themselves, but by a link that is; `None` if nothing is wanted
-/// at all.
+/// Names of files that are not wanted themselves, but by a link that is; `None` if nothing is
+/// wanted at all.
 fn wanted_sources(contents: &Contents, include: &GlobSet) -> Result<Option<HashSet<Vec<u8>>>> {
     let mut sources = HashSet::new();
     let mut matched = false;

@@ -207,7 +207,7 @@ impl HttpService for Asking {
     }
 }
 
-/// Whether it is asked for keys: what runs on a rented machine or in a container is given some there.
+/// Whether it is asked for keys: what runs on a rented machine or in a container gets some there.
 fn gives_keys(address: &Uri) -> bool {
     const LINK_LOCAL: &str = "169.254.";
     const BY_NAME: &str = "metadata.google.internal";

@@ -44,7 +44,7 @@ use crate::run::find;
 
 /// How owners are found on this host; where it has no accounts, no name is known.
 fn owners(by_name: ByName) -> Owners {
-    let read = |path| std::fs::read(path).unwrap_or_default();
+    let read = |path| fs::read(path).unwrap_or_default();
     match by_name {
         ByName::Yes => Owners::ByName(Accounts::parse(&read("/etc/passwd"), &read("/etc/group"))),
         ByName::No => Owners::ByNumber,
