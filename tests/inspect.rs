@@ -364,6 +364,60 @@ fn with_json_every_verb_prints_one_value_with_its_fields() {
     assert_eq!(refused.status.code(), Some(2));
 }
 
+/// A tar of these files.
+fn archive(files: &[(&str, &str)]) -> Vec<u8> {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("etc")).unwrap();
+    for (path, text) in files {
+        std::fs::write(directory.path().join(path), text).unwrap();
+    }
+    let mut command = Command::new("tar");
+    command.arg("-C").arg(directory.path()).args(["-cf", "-", "etc"]).output().unwrap().stdout
+}
+
+#[test]
+fn of_dumps_and_archives_verbs_speak_of_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(LocalStore::create(&directory.path().join("repo")).unwrap());
+    let repository = init(store, Protected::Clear, 1);
+    let keep = |source: &str, stream: &[u8]| {
+        let options = BackupOptions { source: source.to_owned(), ..options() };
+        let report = back_up_with(&repository, stream, Fate::Exited(0), &options).unwrap();
+        report.id.to_string()
+    };
+    let text = |arguments: &[&str]| {
+        let output = ran(&directory, arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let mut dump = include_bytes!("dumps/full.sql").to_vec();
+    let former = keep("dump", &dump);
+    let day = dump.windows(13).rposition(|window| window == b"on 2026-11-21").unwrap();
+    dump[day + 12] = b'2';
+    let later = keep("dump", &dump);
+    let listed = text(&["ls", &later, "nova/*"]);
+    assert!(listed.starts_with("    SIZE  FILE\n"), "{listed}");
+    assert!(listed.contains("  nova/instances.sql\n"), "{listed}");
+    assert!(text(&["cat", &later, "nova/seq.sql"]).contains("CREATE SEQUENCE `seq`"));
+    let told = text(&["diff", &former, &later]);
+    assert!(told.contains("\nfiles\n  NEW   GONE  FILES      FILE\n"), "{told}");
+    assert!(told.ends_with("  1 changed  @trailer.sql\n"), "{told}");
+    let shown = text(&["show", &later]);
+    assert!(shown.contains("\nfiles\n    SIZE  FILE\n"), "{shown}");
+    assert!(text(&["show", &later, "-v"]).contains("\nfiles\n    SIZE  FILE\n"));
+    let added = text(&["stats", &later]);
+    assert!(added.contains("\nfiles\n") && added.ends_with("  @trailer.sql\n"), "{added}");
+
+    // No two files of an archive are a table's, whatever their names end in.
+    let former = keep("conf", &archive(&[("etc/a.new", "1"), ("etc/a.frm", "2")]));
+    let later = keep("conf", &archive(&[("etc/a.new", "3"), ("etc/a.frm", "4")]));
+    let told = text(&["diff", &former, &later]);
+    assert!(told.contains("  etc/a.new\n") && told.contains("  etc/a.frm\n"), "{told}");
+    assert_eq!(text(&["cat", &later, "etc/a.new"]), "3");
+    assert!(text(&["stats", &later]).contains("  etc/a.frm\n"));
+    assert!(text(&["ls", &later]).starts_with("    SIZE  FILE\n"));
+}
+
 #[test]
 fn as_text_every_verb_tells_what_a_person_wants_to_know() {
     let (directory, [first, second]) = nights();

@@ -9,6 +9,7 @@
 pub(crate) mod about;
 pub(crate) mod backup;
 pub(crate) mod diff;
+mod grouping;
 pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod ls;

@@ -88,6 +88,30 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Text that begins in column `indent` of a terminal, broken at blanks; its further lines begin
+/// there too. A file gets one line: programs look for words in it.
+pub(crate) fn wrapped(text: &str, indent: usize, canvas: Canvas) -> String {
+    let Some(columns) = canvas.columns.filter(|columns| *columns > 2 * indent) else {
+        return text.to_owned();
+    };
+    let mut out = String::with_capacity(text.len());
+    let mut column = indent;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if column > indent && column + 1 + length > columns {
+            out.push('\n');
+            out.extend(std::iter::repeat_n(' ', indent));
+            column = indent;
+        } else if !out.is_empty() {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += length;
+    }
+    out
+}
+
 /// On which side a column is even.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -194,6 +218,10 @@ fn widths(columns: &[Column], rows: &[Vec<Cell>], most: Option<usize>) -> Vec<Op
         .map(|(at, column)| {
             let cells = rows.iter().filter_map(|row| row.get(at));
             let longest = cells.map(|cell| cell.text.chars().count()).max().unwrap_or(0);
+            // What nothing can be said of needs no column; the last one is what it is about.
+            if longest == 0 && !rows.is_empty() && at + 1 < columns.len() {
+                return None;
+            }
             Some(longest.max(column.title.len()))
         })
         .collect();
@@ -249,6 +277,17 @@ mod tests {
     fn rows() -> Vec<Vec<Cell>> {
         let row = |cells: [&str; 4]| cells.map(Cell::from).to_vec();
         vec![row(["a", "x", "7 B", ""]), row(["longer name", "y", "10.0 MiB", "one two"])]
+    }
+
+    #[test]
+    fn words_are_broken_at_blanks_on_a_terminal_only() {
+        let narrow = Canvas { columns: Some(20), coloured: false };
+        let text = "the dump has no completion line";
+        assert_eq!(wrapped(text, 4, narrow), "the dump has no\n    completion line");
+        assert_eq!(wrapped(text, 4, Canvas::FILE), text);
+        // A path is never broken, and where there is no room nothing is.
+        assert_eq!(wrapped("a-path-that-is-longer-than-a-line x", 4, narrow).lines().count(), 2);
+        assert_eq!(wrapped(text, 12, narrow), text);
     }
 
     #[test]

@@ -3,8 +3,10 @@
 use haulout::base::monitor::Counts;
 use haulout::format::snapshot::Verdict;
 
+use crate::text::Canvas;
 use crate::text::Tone;
 use crate::text::clean;
+use crate::text::wrapped;
 use crate::units;
 
 /// Columns that labels are wide.
@@ -13,6 +15,12 @@ const LABEL_COLUMNS: usize = 10;
 /// A line `  label     text`.
 pub(crate) fn fact(label: &str, text: &str) -> String {
     format!("  {label:<LABEL_COLUMNS$}{}\n", clean(text))
+}
+
+/// The same for sentences, which a terminal may be too narrow for.
+pub(crate) fn told(label: &str, text: &str, canvas: Canvas) -> String {
+    let text = wrapped(&clean(text), 2 + LABEL_COLUMNS, canvas);
+    format!("  {label:<LABEL_COLUMNS$}{text}\n")
 }
 
 /// How good a verdict is.

@@ -23,6 +23,7 @@ use crate::units;
 use crate::words;
 use crate::words::blocks;
 use crate::words::fact;
+use crate::words::told;
 use crate::words::tone;
 
 impl Report {
@@ -119,10 +120,10 @@ fn text(report: &BackupReport, canvas: Canvas, time: Duration, peak: u64) -> Str
         canvas.paint(tone(about.verdict), &verdict)
     );
     for reason in &about.reasons {
-        out += &fact("because", reason);
+        out += &told("because", reason, canvas);
     }
     for check in about.checks.iter().filter(|check| check.name == CONTENT_CHECK) {
-        out += &fact("note", &check.detail);
+        out += &told("note", &check.detail, canvas);
     }
     let stream = format!(
         "{}, {} in {}, {}, {}",

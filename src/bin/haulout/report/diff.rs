@@ -8,12 +8,12 @@ use serde::Serialize;
 use haulout::base::error::Result;
 use haulout::ops::diff::Change;
 use haulout::ops::diff::MemberDiff;
-use haulout::ops::tables::table_of;
 use haulout::repo::snapshots::StoredSnapshot;
 
 use crate::console::Loudness;
 use crate::report::Format;
 use crate::report::Report;
+use crate::report::grouping::Grouping;
 use crate::report::in_json;
 use crate::report::print;
 use crate::report::spool::Spool;
@@ -83,12 +83,12 @@ struct Different<'r> {
     gone_bytes: u64,
 }
 
-impl<'r> From<&'r MemberDiff> for Different<'r> {
-    fn from(member: &'r MemberDiff) -> Different<'r> {
+impl<'r> Different<'r> {
+    fn new(member: &'r MemberDiff, grouping: Grouping) -> Different<'r> {
         Different {
             path: &member.path,
             incarnation: member.incarnation,
-            table: table_of(&member.path),
+            table: grouping.name(&member.path),
             change: word(member.change),
             former_bytes: member.former_bytes,
             later_bytes: member.later_bytes,
@@ -128,17 +128,24 @@ impl Sums {
 }
 
 /// Tables that differ, by name. One that does not differ takes no room.
-#[derive(Debug, Default)]
-struct Tables(BTreeMap<String, Table>);
+#[derive(Debug)]
+struct Tables {
+    grouping: Grouping,
+    by_name: BTreeMap<String, Table>,
+}
 
 impl Tables {
+    fn new(grouping: Grouping) -> Tables {
+        Tables { grouping, by_name: BTreeMap::new() }
+    }
+
     fn add(&mut self, member: &MemberDiff) {
-        let name = table_of(&member.path);
-        if !self.0.contains_key(name) {
+        let name = self.grouping.name(&member.path);
+        if !self.by_name.contains_key(name) {
             let table = Table { name: name.to_owned(), ..Table::default() };
-            self.0.insert(name.to_owned(), table);
+            self.by_name.insert(name.to_owned(), table);
         }
-        let Some(table) = self.0.get_mut(name) else { return };
+        let Some(table) = self.by_name.get_mut(name) else { return };
         match member.change {
             Change::Same => {}
             Change::Changed => table.changed += 1,
@@ -152,7 +159,7 @@ impl Tables {
 
     /// Those that differ most first.
     fn sorted(self) -> Vec<Table> {
-        let mut tables: Vec<Table> = self.0.into_values().collect();
+        let mut tables: Vec<Table> = self.by_name.into_values().collect();
         tables.sort_by_key(|table| Reverse(table.new_bytes.max(table.gone_bytes)));
         tables
     }
@@ -165,7 +172,8 @@ impl Report {
         (former, later): (&StoredSnapshot, &StoredSnapshot),
         members: &mut Differences<'_>,
     ) -> Result<()> {
-        let (mut sums, mut tables) = (Sums::default(), Tables::default());
+        let grouping = Grouping::of(later.snapshot.about.format);
+        let (mut sums, mut tables) = (Sums::default(), Tables::new(grouping));
         let mut rows = Vec::new();
         let is_json = self.format == Format::Json;
         let listed = self.console.loudness == Loudness::Verbose && !is_json;
@@ -179,7 +187,7 @@ impl Report {
             }
             tables.add(&member);
             if is_json {
-                spool.push(&Different::from(&member))?;
+                spool.push(&Different::new(&member, grouping))?;
             }
             if listed {
                 rows.push(row_of_member(&member));
@@ -192,8 +200,11 @@ impl Report {
             return spool.print(&format!("],\"tables\":{tables},\"totals\":{totals}}}"));
         }
         let head = head_text((former, later), &sums, self.canvas);
-        let rest =
-            if listed { members_text(&rows, self.canvas) } else { text(&tables, self.canvas) };
+        let rest = if listed {
+            members_text(&rows, self.canvas)
+        } else {
+            text(&tables, grouping, self.canvas)
+        };
         print(&(head + &rest))
     }
 }
@@ -285,18 +296,20 @@ fn members_text(rows: &[Vec<Cell>], canvas: Canvas) -> String {
     format!("\n{}\n{}", canvas.paint(Tone::Heading, "files"), table(&MEMBERS, rows, canvas))
 }
 
-fn text(tables: &[Table], canvas: Canvas) -> String {
+fn text(tables: &[Table], grouping: Grouping, canvas: Canvas) -> String {
     if tables.is_empty() {
         return String::new();
     }
-    let (heading, all) = (canvas.paint(Tone::Heading, "tables"), tables.len());
+    let (heading, all) = (canvas.paint(Tone::Heading, grouping.heading()), tables.len());
     let of = if all > TABLES_SHOWN {
         format!(", the {TABLES_SHOWN} that differ most of {all} (files with -v)")
     } else {
         String::new()
     };
     let rows: Vec<Vec<Cell>> = tables.iter().take(TABLES_SHOWN).map(row_of_table).collect();
-    format!("\n{heading}{of}\n{}", table(&TABLES, &rows, canvas))
+    let mut columns = TABLES;
+    columns[TABLES.len() - 1].title = grouping.title();
+    format!("\n{heading}{of}\n{}", table(&columns, &rows, canvas))
 }
 
 #[cfg(test)]
@@ -319,14 +332,14 @@ mod tests {
 
     #[test]
     fn files_of_one_table_are_told_together_and_the_largest_difference_first() {
-        let mut tables = Tables::default();
+        let mut tables = Tables::new(Grouping::ByTable);
         for (path, bytes) in
             [("a/t.frm", 0), ("b/u#P#p0.ibd", 16 << 10), ("b/u#P#p1.ibd", 32 << 10)]
         {
             tables.add(&changed(path, bytes));
         }
         assert_eq!(
-            text(&tables.sorted(), Canvas::FILE),
+            text(&tables.sorted(), Grouping::ByTable, Canvas::FILE),
             "\ntables\n\
              PAGES       NEW      GONE  FILES      TABLE\n    \
              3  48.0 KiB  48.0 KiB  2 changed  b/u\n                           \

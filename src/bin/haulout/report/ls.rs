@@ -5,6 +5,7 @@ use std::io::BufWriter;
 use std::io::Write;
 
 use haulout::base::error::Result;
+use haulout::repo::snapshots::StoredSnapshot;
 
 use crate::report::Format;
 use crate::report::Report;
@@ -16,7 +17,7 @@ use crate::report::unless_gone;
 
 impl Report {
     /// What came of `ls`; `members` gives one file after the other.
-    pub(crate) fn ls(&self, members: &mut Members<'_>) -> Result<()> {
+    pub(crate) fn ls(&self, stored: &StoredSnapshot, members: &mut Members<'_>) -> Result<()> {
         match self.format {
             Format::Json => {
                 let mut spool = Spool::begin("[")?;
@@ -25,13 +26,14 @@ impl Report {
             }
             Format::Text => {
                 let mut out = BufWriter::new(io::stdout().lock());
-                let heading = every_member(None, self.canvas);
+                let format = stored.snapshot.about.format;
+                let heading = every_member(None, format, self.canvas);
                 let mut headed = false;
                 members(&mut |member| {
                     if !std::mem::replace(&mut headed, true) {
                         unless_gone(out.write_all(heading.as_bytes()))?;
                     }
-                    let line = every_member(Some(&member), self.canvas);
+                    let line = every_member(Some(&member), format, self.canvas);
                     unless_gone(out.write_all(line.as_bytes()))
                 })?;
                 unless_gone(out.flush())

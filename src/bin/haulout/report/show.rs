@@ -14,6 +14,7 @@ use haulout::format::snapshot::Check;
 use haulout::format::snapshot::Description;
 use haulout::format::snapshot::Positions;
 use haulout::format::snapshot::SnapshotKind;
+use haulout::format::snapshot::StreamFormat;
 use haulout::format::snapshot::Verdict;
 use haulout::ops::chain::Link;
 use haulout::ops::show::MemberLine;
@@ -38,6 +39,7 @@ use crate::text::Side;
 use crate::text::Tone;
 use crate::text::clean;
 use crate::text::table;
+use crate::text::wrapped;
 use crate::units;
 use crate::words;
 use crate::words::fact;
@@ -58,10 +60,11 @@ impl Report {
             (Format::Json, _) => show_json(stored, members),
             (Format::Text, Loudness::Verbose) => {
                 print(&head(stored, links, self.canvas))?;
-                print(&all_members_heading(self.canvas))?;
+                print(&all_members_heading(stored.snapshot.about.format, self.canvas))?;
                 let mut out = BufWriter::new(io::stdout().lock());
+                let format = stored.snapshot.about.format;
                 members(&mut |member| {
-                    let line = every_member(Some(&member), self.canvas);
+                    let line = every_member(Some(&member), format, self.canvas);
                     unless_gone(out.write_all(line.as_bytes()))
                 })?;
                 unless_gone(out.flush())
@@ -188,7 +191,7 @@ fn head(stored: &StoredSnapshot, links: &[Link], canvas: Canvas) -> String {
     // What a complete snapshot has to say takes nothing from it.
     let label = if about.verdict == Verdict::Complete { "  note " } else { "  because " };
     for reason in &about.reasons {
-        out.extend([label, &clean(reason), "\n"]);
+        out.extend([label, &wrapped(&clean(reason), label.len(), canvas), "\n"]);
     }
     out += &checklist(&about.checks, canvas);
     let positions = positions(&about.positions);
@@ -219,7 +222,8 @@ fn checklist(checks: &[Check], canvas: Canvas) -> String {
             "skipped" => ("[--]", Tone::Plain),
             _ => ("[??]", Tone::Doubtful),
         };
-        let (name, detail) = (clean(&check.name), clean(&check.detail));
+        let name = clean(&check.name);
+        let detail = wrapped(&clean(&check.detail), widest + "  [ok]   ".len(), canvas);
         format!("  {} {name:<widest$}  {detail}\n", canvas.paint(tone, mark))
     };
     checks.iter().map(line).collect()
@@ -363,12 +367,17 @@ impl Largest {
 }
 
 /// The heading of a list of all members.
-fn all_members_heading(canvas: Canvas) -> String {
-    format!("\n{}\n{}", canvas.paint(Tone::Heading, "files"), every_member(None, canvas))
+fn all_members_heading(format: StreamFormat, canvas: Canvas) -> String {
+    let heading = canvas.paint(Tone::Heading, "files");
+    format!("\n{heading}\n{}", every_member(None, format, canvas))
 }
 
 /// A line of a list of all members, whose widths can't be known beforehand.
-pub(crate) fn every_member(member: Option<&MemberLine>, canvas: Canvas) -> String {
+pub(crate) fn every_member(
+    member: Option<&MemberLine>,
+    format: StreamFormat,
+    canvas: Canvas,
+) -> String {
     const WIDTHS: [usize; 4] = [8, 11, 7, 26];
     // Leaves half of a terminal of 80 columns to the path.
     const WIDTHS_NARROW: [usize; 4] = [8, 8, 7, 13];
@@ -379,7 +388,14 @@ pub(crate) fn every_member(member: Option<&MemberLine>, canvas: Canvas) -> Strin
         || MEMBERS.map(|column| Cell::toned(column.title, Tone::Heading)).to_vec(),
         row,
     );
-    crate::text::row(&MEMBERS, &widths, &cells, canvas)
+    if format == StreamFormat::Mbstream {
+        return crate::text::row(&MEMBERS, &widths, &cells, canvas);
+    }
+    // Nothing else has pages.
+    let ([size, .., path], [bytes, .., name]) = (&MEMBERS, cells.as_slice()) else {
+        return String::new();
+    };
+    crate::text::row(&[*size, *path], &widths[..1], &[bytes.clone(), name.clone()], canvas)
 }
 
 #[cfg(test)]
@@ -416,7 +432,7 @@ mod tests {
     #[test]
     fn a_member_that_is_odd_is_marked() {
         let odd = MemberLine { incarnation: 2, closed: false, ..member("a", 1) };
-        let line = every_member(Some(&odd), Canvas::FILE);
+        let line = every_member(Some(&odd), StreamFormat::Mbstream, Canvas::FILE);
         assert!(line.ends_with("a (incarnation 2) (cut short)\n"), "{line}");
     }
 

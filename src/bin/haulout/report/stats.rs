@@ -10,7 +10,6 @@ use haulout::base::error::Result;
 use haulout::ops::stats::Holdings;
 use haulout::ops::stats::MemberShare;
 use haulout::ops::stats::Objects;
-use haulout::ops::tables::table_of;
 use haulout::repo::snapshots::Listing;
 use haulout::repo::snapshots::StoredSnapshot;
 
@@ -19,6 +18,7 @@ use crate::json::Blocks;
 use crate::moment;
 use crate::report::Format;
 use crate::report::Report;
+use crate::report::grouping::Grouping;
 use crate::report::print;
 use crate::report::print_json;
 use crate::report::snapshots::Listed;
@@ -153,9 +153,10 @@ impl Report {
         stored: &StoredSnapshot,
         shares: &mut Shares<'_>,
     ) -> Result<()> {
+        let grouping = Grouping::of(stored.snapshot.about.format);
         let mut tables: BTreeMap<String, Table> = BTreeMap::new();
         let meta_bytes = shares(&mut |share| {
-            let name = table_of(&share.path);
+            let name = grouping.name(&share.path);
             // Those that added nothing are many, and are told together.
             let name = if share.blocks == 0 { "" } else { name };
             let table = tables.entry(name.to_owned()).or_default();
@@ -229,7 +230,7 @@ const SOURCES: [Column; 5] = [
     Column { title: "SIZE", side: Side::Right, narrow: Narrow::Keep },
     Column { title: "ADDED", side: Side::Right, narrow: Narrow::Keep },
     Column { title: "LAST", side: Side::Left, narrow: Narrow::Clip(16) },
-    Column { title: "SOURCE", side: Side::Left, narrow: Narrow::Keep },
+    Column { title: "SOURCE", side: Side::Left, narrow: Narrow::Cut(10) },
 ];
 
 fn row_of_source(source: &Source) -> Vec<Cell> {
@@ -303,13 +304,14 @@ fn tables_text(
     if tables.is_empty() {
         return out;
     }
+    let grouping = Grouping::of(about.format);
     let all = tables.len();
     let of = if all > SHOWN {
         format!(", the {SHOWN} that added most of {all} (all with --json)")
     } else {
         String::new()
     };
-    out.extend(["\n", &canvas.paint(Tone::Heading, "tables"), &of, "\n"]);
+    out.extend(["\n", &canvas.paint(Tone::Heading, grouping.heading()), &of, "\n"]);
     let row = |table: &Table| {
         vec![
             units::size(table.bytes).into(),
@@ -320,5 +322,7 @@ fn tables_text(
         ]
     };
     let rows: Vec<Vec<Cell>> = tables.iter().take(SHOWN).map(row).collect();
-    out + &table(&TABLES, &rows, canvas)
+    let mut columns = TABLES;
+    columns[TABLES.len() - 1].title = grouping.title();
+    out + &table(&columns, &rows, canvas)
 }

@@ -14,9 +14,9 @@ impl Run<'_> {
     pub(super) fn ls(&self, wanted: &str, globs: &[String]) -> Outcome<Exit> {
         let repository = self.repository()?;
         let stored = find(&repository, wanted)?;
-        let listed = self
-            .report
-            .ls(&mut |each| ops::show::matching(&repository, &stored, globs, &self.monitor, each));
+        let listed = self.report.ls(&stored, &mut |each| {
+            ops::show::matching(&repository, &stored, globs, &self.monitor, each)
+        });
         listed.map_err(|error| {
             if error.kind() == ErrorKind::Usage {
                 let hint =
