@@ -152,7 +152,7 @@ fn members_become_files_that_are_the_dump_in_the_order_of_the_members() {
         owners: Owners::ByNumber,
     };
     let report = to_directory(&repository, &stored, &target, &options, &monitor).unwrap();
-    assert_eq!((report.files, report.bytes), (19, u64::try_from(FULL.len()).unwrap()));
+    assert_eq!((report.files, report.bytes), (21, u64::try_from(FULL.len()).unwrap()));
     let table = std::fs::read_to_string(target.join("glance/images.sql")).unwrap();
     assert!(table.contains("INSERT INTO `images`"));
     assert!(target.join("nova/we%60ird%20%3b%2e%2e%20%2f%40x.sql").is_file());

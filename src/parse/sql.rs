@@ -265,17 +265,13 @@ impl SqlParser {
         }
     }
 
-    /// A schema is entered: for the first time it is a member, later part of what follows.
+    /// A schema is entered, maybe again: views come behind the tables of all schemas. Whoever wants
+    /// what stands before must not have to enter it.
     fn uses(&mut self, name: Name) -> Decision {
         self.schema = Some(name.clone());
-        let section = Section::Database(name.clone());
-        if self.current.as_ref().is_some_and(|current| current.section == section) {
-            Decision::Stay
-        } else if self.entered.contains(&name) {
-            Decision::Hold
-        } else {
-            Decision::Go(section)
-        }
+        let section = Section::Database(name);
+        let is_open = self.current.as_ref().is_some_and(|current| current.section == section);
+        if is_open { Decision::Stay } else { Decision::Go(section) }
     }
 
     /// Looks at the line that ends what is held.
@@ -335,8 +331,9 @@ impl SqlParser {
         }
         match &to {
             Section::Database(name) => {
-                self.counts.databases += 1;
-                if self.entered.len() < DATABASES_MAX {
+                let is_known = self.entered.contains(name);
+                self.counts.databases += u64::from(!is_known);
+                if !is_known && self.entered.len() < DATABASES_MAX {
                     self.entered.insert(name.clone());
                 }
             }

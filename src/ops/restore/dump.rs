@@ -65,6 +65,8 @@ pub(super) fn select(files: Vec<TreeFile>, include: &GlobSet) -> Result<Vec<Tree
         let Some(of) = member else { return asked(file, member) };
         match &of.part {
             SqlPart::Preamble | SqlPart::Trailer => true,
+            // Where it is entered again, a `USE` is written if something follows.
+            SqlPart::Database if file.incarnation.get() > 0 => false,
             SqlPart::Database => of.schema.as_ref().is_some_and(|name| schemas.contains(name)),
             SqlPart::Object(_) | SqlPart::Server(_) => asked(file, member),
         }
