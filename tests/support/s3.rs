@@ -325,7 +325,7 @@ pub fn outside(folder: &str) -> (String, RemoteOptions) {
     let options = RemoteOptions {
         endpoint: Some(variable("HAULOUT_TEST_ENDPOINT")),
         plain_http: PlainHttp::Allowed,
-        variables: std::env::vars().collect(),
+        variables: std::env::vars().filter(|(name, _)| !name.starts_with("HAULOUT")).collect(),
         ..RemoteOptions::default()
     };
     (format!("{}/{folder}-{}", variable("HAULOUT_TEST_PLACE"), std::process::id()), options)

@@ -215,6 +215,11 @@ impl RemoteStore {
     ) -> Tried<T> {
         let Request { verb, object, .. } = request;
         let Some(refusal) = refusal else {
+            // Azure deletes in batches: the answer is good, and has a bad one in it.
+            if matches!(error, object_store::Error::NotFound { .. }) {
+                let error = StoreError::new(verb, object, Category::NotFound).because(error);
+                return Tried::Failed(error);
+            }
             let ranges = error.to_string().contains("non-partial response");
             if ranges {
                 let error = StoreError::new(verb, object, Category::Other).because(error);
@@ -377,6 +382,15 @@ impl Store for RemoteStore {
             Ok(_) => Err(self.too_short(name, range.end).unwrap_or_else(|error| error)),
             Err(error) if error.category() == Category::Damaged => {
                 Err(self.too_short(name, range.end).unwrap_or_else(|error| error))
+            }
+            // Azurite's answer to a range behind the end is none that the client understands.
+            Err(error) if error.category() == Category::Transient && error.trouble().is_none() => {
+                match self.size(name)? {
+                    Some(bytes) if bytes < range.end => {
+                        Err(Fault::TooShort { bytes, end: range.end }.on(Verb::GetRange, name))
+                    }
+                    _ => Err(error),
+                }
             }
             Err(error) => Err(error),
         }
