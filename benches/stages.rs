@@ -28,10 +28,10 @@ use haulout::cut::Cutter;
 use haulout::encode::Compress;
 use haulout::encode::DeltaCoder;
 use haulout::encode::DeltaDecoder;
+use haulout::encode::FrameDecoder;
 use haulout::encode::Level;
 use haulout::encode::ReadBack;
 use haulout::encode::WholeCoder;
-use haulout::encode::WholeDecoder;
 use haulout::format::config::CUT_SIZES;
 use haulout::hash::BlockHasher;
 use haulout::hash::is_zero;
@@ -190,7 +190,7 @@ fn g_decode_frames(bencher: Bencher<'_, '_>) {
         (frame.codec(), frame.into_text(), raw.len())
     };
     let frames: Vec<_> = TABLE.pages.chunks(FRAME).map(encode).collect();
-    let mut decoder = WholeDecoder::new();
+    let mut decoder = FrameDecoder::new();
     let counted = bencher.counter(BytesCount::new(TABLE.pages.len()));
     counted.bench_local(|| {
         for (codec, text, length) in &frames {

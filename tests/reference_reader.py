@@ -100,15 +100,12 @@ def read_directory(text):  # [5.3]
     frames, entries, bases, packed = (head.varint() for _ in range(4))
     base_packs = [head.take(32) for _ in range(bases)]
     columns = Bytes(zstandard.ZstdDecompressor().decompress(head.take(packed)))
-    hashes = [head.take(16) for _ in range(entries)]
-    head.end("a directory")
     kinds, codecs = columns.take(frames), columns.take(frames)
     stored = [columns.varint() for _ in range(frames)]
     raw = [columns.varint() for _ in range(frames)]
     starts = itertools.accumulate(stored, initial=16)
     table = [Frame(*row) for row in zip(range(frames), kinds, codecs, starts, stored, raw)]
-    steps = itertools.accumulate(columns.zigzag() for _ in range(entries))
-    frame_of = [table[number] for number in steps]
+    frame_of = [table[at] for at in itertools.accumulate(columns.zigzag() for _ in range(entries))]
     lengths = [columns.varint() for _ in range(entries)]
     deltas = [entry for entry in range(entries) if frame_of[entry].kind == 1]
     records = dict(enumerate(lengths)) | {entry: columns.varint() for entry in deltas}
@@ -117,6 +114,8 @@ def read_directory(text):  # [5.3]
         base_of[entry] = Place(base_packs[columns.varint()], before + columns.zigzag() + 1)
         before = base_of[entry].entry
     columns.end("the columns of a directory")
+    hashes = [None if entry in base_of else head.take(16) for entry in range(entries)]
+    head.end("a directory")
     slots, filled = [], [0] * frames
     for entry, frame in enumerate(frame_of):
         rest = (records[entry], lengths[entry], base_of.get(entry), hashes[entry])
@@ -150,26 +149,27 @@ class Section:
     @functools.lru_cache(maxsize=32)
     def frame(self, frame):  # [5.2]
         text = self.opened(FRAME, frame.number, self.data[frame.at : frame.at + frame.stored])
-        if frame.kind == 0:
-            text = decompressed(frame.codec, text, frame.raw, None)
+        text = text if frame.codec == 2 else decompressed(frame.codec, text, frame.raw)
         require(len(text) == frame.raw, "a frame has another length than its directory says")
         return text
 
-def decompressed(codec, text, length, base):  # [5.2]
-    if codec < 2:
-        decoder = zstandard.ZstdDecompressor()
-        return decoder.decompress(text, max_output_size=length) if codec else text
+def decompressed(codec, text, length, base=None):  # [5.2]
+    if codec in (0, 1, 4):
+        unpack = zstandard.ZstdDecompressor().decompress
+        return unpack(text, max_output_size=length) if codec else text
     require(codec == 2 and base is not None, f"codec {codec} is unknown to this reader")
     prefix = zstandard.ZstdCompressionDict(base, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
-    decoder = zstandard.ZstdDecompressor(dict_data=prefix)
-    return decoder.decompress(b"\x28\xb5\x2f\xfd" + text, max_output_size=length)
+    unpack = zstandard.ZstdDecompressor(dict_data=prefix).decompress
+    return unpack(b"\x28\xb5\x2f\xfd" + text, max_output_size=length)
 
 def read_places(page, count):
-    pack, entry = 0, -1
+    recent = []  # Packs, the last one first, each with the entry that follows.
     for _ in range(count):
-        pack += page.zigzag()
-        entry += page.zigzag() + 1
-        yield pack, entry
+        rank = page.varint()
+        require(rank <= len(recent), "a place names a pack by a rank that none has")
+        recent.insert(0, recent.pop(rank - 1) if rank else [page.varint(), 0])
+        recent[0][1] += page.zigzag() + 1
+        yield recent[0][0], recent[0][1] - 1
 
 def read_map_page(data, fixed):  # [7.1]
     page = Bytes(data)
@@ -463,14 +463,14 @@ class Repository:
 
     def read_block(self, section, place, digest, steps):
         slot = section.slots[place.entry]
-        require(digest in (None, slot.hash), "an entry is another block")
         text = section.frame(slot.frame)[slot.at : slot.at + slot.record]
         if slot.frame.kind == 1:
             base = self.block(slot.base, None, steps + 1)
-            text = decompressed(slot.frame.codec, text, slot.length, base)
+            text = decompressed(2, text, slot.length, base)
         require(len(text) == slot.length, "a block has another length than its directory says")
+        # A base that is itself a delta is known by what rests on it.
         found = blake3(text, key=self.key_for("block hash")).digest(16)
-        require(found == slot.hash, "a block does not match its hash")
+        require((digest or slot.hash or found) == found, "a block does not match its hash")
         return text
 
     def snapshot(self, wanted):  # [2]

@@ -36,7 +36,7 @@ fn check(text: &[u8]) {
     assert_eq!(directory.frames_bytes(), stored);
     for number in 0..directory.slots.len() {
         let number = EntryNumber(u32::try_from(number).expect("a directory has 65536 entries"));
-        let (slot, frame, _) = directory.slot(number).expect("every entry has its frame");
+        let (slot, frame) = directory.slot(number).expect("every entry has its frame");
         assert!(slot.at.checked_add(slot.record).is_some_and(|end| end <= frame.raw));
     }
     let again = Directory::decode(&directory.encode());

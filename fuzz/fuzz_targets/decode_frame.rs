@@ -4,7 +4,7 @@
 
 use haulout::base::limits::FRAME_RAW_BYTES_MAX;
 use haulout::encode::{
-    Compress, DeltaCoder, DeltaDecoder, Level, ReadBack, WholeCoder, WholeDecoder,
+    Compress, DeltaCoder, DeltaDecoder, Level, ReadBack, WholeCoder, FrameDecoder,
 };
 use haulout::format::directory::Codec;
 use haulout::hash::BlockHasher;
@@ -28,7 +28,7 @@ fuzz_target!(|data: &[u8]| {
             let frame = coder.encode(&block, blocks, Compress::Try).expect("it is read back");
             let (codec, text) = (frame.codec(), frame.into_text());
             decode(&graft(&text, &mut input), &base, block.len());
-            let mut decoder = WholeDecoder::new();
+            let mut decoder = FrameDecoder::new();
             assert_eq!(decoder.decode(codec, &text, block.len()), Ok(&block[..]));
         }
         _ => {
@@ -49,7 +49,7 @@ fn decode(text: &[u8], base: &[u8], length: usize) {
         assert_eq!(out.len(), length);
     }
     for codec in [Codec::Raw, Codec::Zstd, Codec::ZstdPrefix] {
-        if let Ok(out) = WholeDecoder::new().decode(codec, text, length) {
+        if let Ok(out) = FrameDecoder::new().decode(codec, text, length) {
             assert_eq!(out.len(), length);
         }
     }

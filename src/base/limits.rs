@@ -18,8 +18,8 @@ pub const DIRECTORY_BYTES_MAX: usize = 16 << 20;
 
 /// Raw bytes of whole blocks that a writer puts in one frame.
 pub const FRAME_RAW_BYTES_TARGET: usize = 128 << 10;
-/// Stored bytes of delta records that a writer puts in one frame.
-pub const DELTA_FRAME_BYTES_TARGET: usize = 64 << 10;
+/// Bytes of delta records that a writer puts in one frame, before they are packed.
+pub const DELTA_FRAME_BYTES_TARGET: usize = 128 << 10;
 /// Largest raw frame that a reader accepts, bytes.
 pub const FRAME_RAW_BYTES_MAX: usize = 2 << 20;
 

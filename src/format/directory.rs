@@ -1,8 +1,9 @@
 //! The directory of a section: which entries it holds, in which frames, resting on which bases.
 //!
-//! See FORMAT.md 5.3. A directory alone is enough to count, verify and salvage its pack. It is kept
-//! in columns, because a delta of 250 bytes can't afford a wide entry: sorted differences compress
-//! to two or three bytes, and what is left is the hash.
+//! See FORMAT.md 5.3. A directory alone is enough to count, open and decode its pack. It is kept
+//! in columns, because a delta of 150 bytes can't afford a wide entry: sorted differences compress
+//! to two or three bytes. Nor can it afford a hash here: the tag of its frame tells that it is what
+//! was sealed, and the map what it must become.
 
 use crate::base::error::Malformed;
 use crate::base::ids::BlockHash;
@@ -37,8 +38,10 @@ pub enum Codec {
     Raw,
     /// One zstd frame.
     Zstd,
-    /// One zstd frame without its magic number, with the base as prefix.
+    /// Records, each one zstd frame without its magic number, with its base as prefix.
     ZstdPrefix,
+    /// One zstd frame over records of that codec.
+    PackedRecords,
 }
 
 impl Codec {
@@ -47,6 +50,7 @@ impl Codec {
             Codec::Raw => 0,
             Codec::Zstd => 1,
             Codec::ZstdPrefix => 2,
+            Codec::PackedRecords => 4,
         }
     }
 
@@ -59,6 +63,7 @@ impl Codec {
                 what: WHAT,
                 why: "codec 3 (xor + zstd) is unknown to this program",
             }),
+            4 => Ok(Codec::PackedRecords),
             _ => Err(Malformed { what: WHAT, why: "a codec is unknown to this program" }),
         }
     }
@@ -84,7 +89,7 @@ pub struct Frame {
     pub at: u32,
     /// Stored bytes, tag included.
     pub stored: u32,
-    /// Bytes after decompression (whole) or after opening (records).
+    /// Bytes after decompression: of the blocks, or of the records one behind the other.
     pub raw: u32,
 }
 
@@ -95,6 +100,15 @@ pub struct Base {
     pub pack: u32,
     /// The entry there.
     pub entry: EntryNumber,
+}
+
+/// What an entry is made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Content {
+    /// The block itself, with this hash.
+    Whole(BlockHash),
+    /// Its difference to a base. Its hash stands in the map.
+    Delta(Base),
 }
 
 /// One entry of a section.
@@ -108,8 +122,25 @@ pub struct Slot {
     pub record: u32,
     /// Raw bytes of the block.
     pub length: u32,
-    /// What it rests on; `None` in a frame of whole blocks.
-    pub base: Option<Base>,
+    /// Whether it is whole.
+    pub content: Content,
+}
+
+impl Slot {
+    /// What it rests on, if it is a delta.
+    pub fn base(&self) -> Option<Base> {
+        match self.content {
+            Content::Whole(_) => None,
+            Content::Delta(base) => Some(base),
+        }
+    }
+
+    fn hash(&self) -> Option<BlockHash> {
+        match self.content {
+            Content::Whole(hash) => Some(hash),
+            Content::Delta(_) => None,
+        }
+    }
 }
 
 /// The decoded directory of a section.
@@ -121,16 +152,13 @@ pub struct Directory {
     pub frames: Vec<Frame>,
     /// Entries by number.
     pub slots: Vec<Slot>,
-    /// The hash of each entry.
-    pub hashes: Vec<BlockHash>,
 }
 
 impl Directory {
     /// The entry with this number.
-    pub fn slot(&self, entry: EntryNumber) -> Option<(&Slot, &Frame, BlockHash)> {
+    pub fn slot(&self, entry: EntryNumber) -> Option<(&Slot, &Frame)> {
         let slot = self.slots.get(index(entry.0))?;
-        let frame = self.frames.get(index(slot.frame))?;
-        Some((slot, frame, *self.hashes.get(index(entry.0))?))
+        Some((slot, self.frames.get(index(slot.frame))?))
     }
 
     /// Stored bytes of all frames.
@@ -145,7 +173,7 @@ impl Directory {
 
     /// The stored text (before sealing).
     pub fn encode(&self) -> Vec<u8> {
-        assert!(self.slots.len() <= PACK_ENTRIES_MAX && self.slots.len() == self.hashes.len());
+        assert!(self.slots.len() <= PACK_ENTRIES_MAX);
         let columns = self.columns();
         let packed = zstd::bulk::compress(&columns, ZSTD_LEVEL).expect("memory can be compressed");
         let mut out = vec![VERSION, NUMBERING_DENSE];
@@ -157,7 +185,7 @@ impl Directory {
             out.extend_from_slice(&name.0);
         }
         out.extend_from_slice(&packed);
-        for hash in &self.hashes {
+        for hash in self.slots.iter().filter_map(Slot::hash) {
             out.extend_from_slice(&hash.0);
         }
         out
@@ -178,7 +206,7 @@ impl Directory {
             before = i64::from(slot.frame);
         }
         self.slots.iter().for_each(|slot| put_varint(&mut out, slot.length.into()));
-        let deltas = || self.slots.iter().filter_map(|slot| slot.base.map(|base| (slot, base)));
+        let deltas = || self.slots.iter().filter_map(|slot| Some((slot, slot.base()?)));
         deltas().for_each(|(slot, _)| put_varint(&mut out, slot.record.into()));
         let mut before = 0;
         for (_, base) in deltas() {
@@ -208,13 +236,13 @@ impl Directory {
         let base_packs =
             (0..bases).map(|_| reader.array().map(PackName)).collect::<Result<_, _>>()?;
         let columns = unpack(reader.take(packed)?)?;
-        let hashes = (0..slots).map(|_| reader.array().map(BlockHash)).collect::<Result<_, _>>()?;
-        reader.finish()?;
-        let mut directory = Directory { base_packs, frames: Vec::new(), slots: Vec::new(), hashes };
+        let mut directory = Directory { base_packs, frames: Vec::new(), slots: Vec::new() };
         let mut columns = Reader::new(WHAT, &columns);
         directory.read_frames(&mut columns, frames)?;
         directory.read_slots(&mut columns, slots)?;
         directory.read_bases(&mut columns)?;
+        directory.read_hashes(&mut reader)?;
+        reader.finish()?;
         columns.finish()?;
         directory.place()?;
         Ok(directory)
@@ -231,8 +259,9 @@ impl Directory {
                 _ => return Err(columns.malformed("a kind of frame is unknown to this program")),
             };
             let codec = Codec::from_code(codec)?;
-            if kind == FrameKind::Whole && codec == Codec::ZstdPrefix {
-                return Err(columns.malformed("whole blocks can't rest on a base"));
+            let of_records = matches!(codec, Codec::ZstdPrefix | Codec::PackedRecords);
+            if of_records != (kind == FrameKind::Records) {
+                return Err(columns.malformed("a frame's codec does not suit what it holds"));
             }
             self.frames.push(Frame { kind, codec, at: 0, stored: 0, raw: 0 });
         }
@@ -260,7 +289,8 @@ impl Directory {
                 return Err(columns.malformed("an entry names a frame that is not there"));
             }
             before = i64::from(frame);
-            self.slots.push(Slot { frame, at: 0, record: 0, length: 0, base: None });
+            let content = Content::Whole(BlockHash::default());
+            self.slots.push(Slot { frame, at: 0, record: 0, length: 0, content });
         }
         for slot in &mut self.slots {
             slot.length = columns.varint_u32()?;
@@ -282,7 +312,16 @@ impl Directory {
             if index(pack) >= self.base_packs.len() {
                 return Err(columns.malformed("a base names a pack that is not listed"));
             }
-            slot.base = Some(Base { pack, entry: EntryNumber(entry) });
+            slot.content = Content::Delta(Base { pack, entry: EntryNumber(entry) });
+        }
+        Ok(())
+    }
+
+    fn read_hashes(&mut self, reader: &mut Reader<'_>) -> Result<(), Malformed> {
+        for slot in &mut self.slots {
+            if let Content::Whole(hash) = &mut slot.content {
+                *hash = BlockHash(reader.array()?);
+            }
         }
         Ok(())
     }
@@ -354,9 +393,8 @@ impl DirectoryBuilder {
         let mut at = 0;
         for &(hash, length) in blocks {
             let length = short(length);
-            let slot = Slot { frame, at, record: length, length, base: None };
+            let slot = Slot { frame, at, record: length, length, content: Content::Whole(hash) };
             self.directory.slots.push(slot);
-            self.directory.hashes.push(hash);
             at += length;
         }
         self.push_frame(FrameKind::Whole, codec, stored, at);
@@ -366,7 +404,6 @@ impl DirectoryBuilder {
     /// Adds a record to the frame of records that is being filled; returns its number.
     pub fn add_record(
         &mut self,
-        hash: BlockHash,
         length: usize,
         record: usize,
         base: (PackName, EntryNumber),
@@ -383,9 +420,8 @@ impl DirectoryBuilder {
             at: self.pending_bytes,
             record: short(record),
             length: short(length),
-            base: Some(Base { pack: short(pack), entry: base.1 }),
+            content: Content::Delta(Base { pack: short(pack), entry: base.1 }),
         });
-        self.directory.hashes.push(hash);
         self.pending.push(number);
         self.pending_bytes += short(record);
         EntryNumber(number)
@@ -429,7 +465,7 @@ mod tests {
                 builder.add_whole(Codec::Zstd, size / 2 + 17, &[(hash, size), (hash, 16384)]);
             } else {
                 let pack = PackName([short(n).to_le_bytes()[0] % 3; 32]);
-                builder.add_record(hash, 16384, size % 300, (pack, EntryNumber(short(size))));
+                builder.add_record(16384, size % 300, (pack, EntryNumber(short(size))));
                 records += 1;
             }
         }
@@ -453,17 +489,17 @@ mod tests {
     }
 
     #[test]
-    fn a_delta_costs_at_most_24_bytes_of_directory() {
+    fn a_delta_costs_at_most_8_bytes_of_directory() {
         let mut builder = DirectoryBuilder::default();
         for n in 0..10_000u32 {
             let record = 200 + index(n * 7919 % 150);
             let base = (PackName([7; 32]), EntryNumber(n * 14 + n * 31 % 9));
-            builder.add_record(BlockHash([0x5a; 16]), 16384, record, base);
+            builder.add_record(16384, record, base);
             if n % 250 == 249 {
                 builder.close_records(Codec::ZstdPrefix, 64 << 10);
             }
         }
         let bytes = builder.finish().encode().len();
-        assert!(bytes <= 24 * 10_000, "{bytes} bytes for 10,000 deltas");
+        assert!(bytes <= 8 * 10_000, "{bytes} bytes for 10,000 deltas");
     }
 }

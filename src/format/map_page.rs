@@ -1,9 +1,9 @@
 //! A map page: up to 512 consecutive entries of a member's map, or of a level above (FORMAT.md
 //! 7.1).
 //!
-//! The columns are kept as differences that stay small while the stream's order and the packs'
-//! order agree, so that a whole page takes 18 bytes an entry and the delta between two nights'
-//! pages little more than the hashes that changed.
+//! Places are told by what they follow, so that they stay small while the stream's order and the
+//! packs' order agree: a whole page takes 18 bytes an entry, and the delta between two nights'
+//! pages 18 bytes an entry that changed.
 
 use crate::base::error::Malformed;
 use crate::base::ids::BlockHash;
@@ -49,14 +49,14 @@ pub fn encode(entries: &[Entry], lengths: Lengths) -> Vec<u8> {
     if lengths == Lengths::Stored {
         entries.iter().for_each(|entry| put_varint(&mut out, entry.length));
     }
-    let mut before = Before::default();
+    let mut recent = Recent::default();
     for at in entries.iter().filter_map(|entry| entry.storage.locator()) {
-        before.put(&mut out, at);
+        recent.put(&mut out, at);
     }
-    let mut before = Before::default();
+    let mut recent = Recent::default();
     for entry in entries {
         if let Storage::Delta { base, .. } = entry.storage {
-            before.put(&mut out, base);
+            recent.put(&mut out, base);
         }
     }
     for entry in entries.iter().filter(|entry| entry.storage != Storage::Zero) {
@@ -92,9 +92,9 @@ fn decode_from(reader: &mut Reader<'_>, fixed: u64) -> Result<Vec<Entry>, Malfor
             entry.length = reader.varint()?;
         }
     }
-    let mut before = Before::default();
+    let mut recent = Recent::default();
     for (entry, &kind) in entries.iter_mut().zip(kinds).filter(|(_, kind)| **kind != KIND_ZERO) {
-        let at = before.get(reader)?;
+        let at = recent.get(reader)?;
         entry.storage = match kind - KIND_WHOLE {
             0 => Storage::Whole(at),
             depth if usize::from(depth) < BASE_STEPS_MAX => {
@@ -103,10 +103,10 @@ fn decode_from(reader: &mut Reader<'_>, fixed: u64) -> Result<Vec<Entry>, Malfor
             _ => return Err(reader.malformed("a delta is too deep")),
         };
     }
-    let mut before = Before::default();
+    let mut recent = Recent::default();
     for entry in &mut entries {
         if let Storage::Delta { base, .. } = &mut entry.storage {
-            *base = before.get(reader)?;
+            *base = recent.get(reader)?;
         }
     }
     for entry in entries.iter_mut().filter(|entry| entry.storage != Storage::Zero) {
@@ -115,31 +115,54 @@ fn decode_from(reader: &mut Reader<'_>, fixed: u64) -> Result<Vec<Entry>, Malfor
     Ok(entries)
 }
 
-/// The locator before, against which the next one is written.
-struct Before {
-    pack: i64,
-    entry: i64,
-}
+/// The packs that a column has named, the last one first, each with the entry behind the one that
+/// was named last.
+///
+/// A changed block has its place in a new pack, between neighbours whose places are where they
+/// were: with the pack by its rank and the entry by what follows in the same pack, both nights'
+/// columns differ in a byte or two where it stands.
+#[derive(Default)]
+struct Recent(Vec<(PackIndex, u32)>);
 
-impl Default for Before {
-    fn default() -> Before {
-        Before { pack: 0, entry: -1 }
-    }
-}
-
-impl Before {
+impl Recent {
     fn put(&mut self, out: &mut Vec<u8>, at: Locator) {
-        let (pack, entry) = (i64::from(at.pack.0), i64::from(at.entry.0));
-        put_zigzag(out, pack - self.pack);
-        put_zigzag(out, entry - self.entry - 1);
-        *self = Before { pack, entry };
+        let known = self.0.iter().position(|(pack, _)| *pack == at.pack);
+        put_varint(out, known.map_or(0, |rank| wide(rank) + 1));
+        if known.is_none() {
+            put_varint(out, at.pack.0.into());
+        }
+        let expected = self.expected(known);
+        put_zigzag(out, i64::from(at.entry.0) - i64::from(expected));
+        self.note(known, at);
     }
 
     fn get(&mut self, reader: &mut Reader<'_>) -> Result<Locator, Malformed> {
-        let pack = reader.near(self.pack)?;
-        let entry = reader.near(self.entry + 1)?;
-        *self = Before { pack: pack.into(), entry: entry.into() };
-        Ok(Locator { pack: PackIndex(pack), entry: EntryNumber(entry) })
+        let rank = narrow(reader.varint()?);
+        let known = rank.checked_sub(1);
+        let pack = match known {
+            None => PackIndex(reader.varint_u32()?),
+            Some(rank) => {
+                let pack = self.0.get(rank).map(|(pack, _)| *pack);
+                pack.ok_or_else(|| reader.malformed("names a pack by a rank that none has"))?
+            }
+        };
+        let entry = EntryNumber(reader.near(self.expected(known).into())?);
+        let at = Locator { pack, entry };
+        self.note(known, at);
+        Ok(at)
+    }
+
+    fn expected(&self, known: Option<usize>) -> u32 {
+        known.map_or(0, |rank| self.0[rank].1)
+    }
+
+    fn note(&mut self, known: Option<usize>, at: Locator) {
+        if let Some(rank) = known {
+            self.0[..=rank].rotate_right(1);
+        } else {
+            self.0.insert(0, (at.pack, 0));
+        }
+        self.0[0].1 = at.entry.0.wrapping_add(1);
     }
 }
 

@@ -19,7 +19,6 @@ use crate::base::ids::PackIndex;
 use crate::base::limits::MAP_PAGE_ENTRIES;
 use crate::base::monitor::Monitor;
 use crate::base::num::wide;
-use crate::format::directory::FrameKind;
 use crate::format::pack_table::PackTable;
 use crate::format::record::MapRoot;
 use crate::format::record::MemberRecord;
@@ -213,19 +212,14 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The bytes of a delta's record, or a whole block's share of its frame.
+    /// A block's share, or its record's, of the frame that holds it.
     fn stored_bytes(&self, at: Locator) -> Result<u64> {
         let place = self.contents.packs().place(at)?;
         let pack = self.contents.packs().open(&place.pack)?;
-        let (slot, frame, _) = pack.directory().slot(at.entry).ok_or_else(|| {
+        let (slot, frame) = pack.directory().slot(at.entry).ok_or_else(|| {
             Error::damaged("a map", "it names an entry that its pack does not have")
         })?;
-        Ok(match frame.kind {
-            FrameKind::Records => slot.record.into(),
-            FrameKind::Whole => {
-                let raw = u64::from(frame.raw).max(1);
-                (u64::from(slot.length) * u64::from(frame.stored)).div_ceil(raw)
-            }
-        })
+        let raw = u64::from(frame.raw).max(1);
+        Ok((u64::from(slot.record) * u64::from(frame.stored)).div_ceil(raw))
     }
 }

@@ -40,10 +40,9 @@ use crate::base::monitor::Monitor;
 use crate::base::num::index;
 use crate::base::num::wide;
 use crate::encode::DeltaDecoder;
-use crate::encode::WholeDecoder;
+use crate::encode::FrameDecoder;
+use crate::format::directory::Content;
 use crate::format::directory::Directory;
-use crate::format::directory::Frame;
-use crate::format::directory::FrameKind;
 use crate::format::directory::Slot;
 use crate::format::lists::Moves;
 use crate::format::pack_table::PackTable;
@@ -330,7 +329,7 @@ impl Packs {
         self.keyring.open_run(&record, class).map_err(|e| Error::damaged(&object, e))
     }
 
-    /// One frame, opened and (if it holds whole blocks) decompressed.
+    /// One frame, opened and decompressed.
     fn frame(
         &self,
         pack: &OpenPack,
@@ -393,8 +392,7 @@ impl Packs {
         let mut place = place;
         let mut pack = self.open_object(&place.pack, object)?;
         loop {
-            let (slot, _, _) = find(&pack, place.entry)?;
-            let slot = *slot;
+            let slot = find(&pack, place.entry)?;
             let frame = match self.frame(&pack, slot.frame, &mut opener) {
                 Ok(frame) => frame,
                 // The first copy opened but this frame of it is bad: the twin may have it.
@@ -405,7 +403,7 @@ impl Packs {
                 Err(error) => return Err(error),
             };
             let record = slice(&frame, slot.at, slot.record).ok_or_else(|| out_of_frame(&pack))?;
-            let Some(base) = slot.base else {
+            let Some(base) = slot.base() else {
                 let bytes = unwind(&pack, record.to_vec(), &deltas)?;
                 if self.hasher.hash(&bytes) != hash {
                     return Err(pack.damaged("a block does not match its hash"));
@@ -422,10 +420,12 @@ impl Packs {
         }
     }
 
-    /// The block at a place, verified against the hash in its own directory.
+    /// The whole block at a place, verified against the hash in its own directory.
     pub fn whole_block(&self, place: Place) -> Result<Vec<u8>> {
         let pack = self.open(&place.pack)?;
-        let (_, _, hash) = find(&pack, place.entry)?;
+        let Content::Whole(hash) = find(&pack, place.entry)?.content else {
+            return Err(pack.damaged("an entry is no whole block"));
+        };
         self.block_at(place, hash).map(|chain| chain.bytes)
     }
 
@@ -539,8 +539,10 @@ fn slice(bytes: &[u8], at: u32, length: u32) -> Option<&[u8]> {
     bytes.get(index(at)..index(at).checked_add(index(length))?)
 }
 
-fn find(pack: &OpenPack, entry: EntryNumber) -> Result<(&Slot, &Frame, BlockHash)> {
-    pack.directory.slot(entry).ok_or_else(|| pack.damaged("an entry is not in its directory"))
+fn find(pack: &OpenPack, entry: EntryNumber) -> Result<Slot> {
+    let found = pack.directory.slot(entry);
+    let (slot, _) = found.ok_or_else(|| pack.damaged("an entry is not in its directory"))?;
+    Ok(*slot)
 }
 
 fn out_of_frame(pack: &OpenPack) -> Error {
@@ -572,28 +574,22 @@ fn open_directory(
 /// What a thread opens frames with, one after the other in the same memory.
 struct FrameOpener {
     text: Vec<u8>,
-    decoder: WholeDecoder,
+    decoder: FrameDecoder,
 }
 
 impl FrameOpener {
     fn new() -> FrameOpener {
-        FrameOpener { text: Vec::new(), decoder: WholeDecoder::new() }
+        FrameOpener { text: Vec::new(), decoder: FrameDecoder::new() }
     }
 
-    /// Opens a frame and, if it holds whole blocks, decompresses it.
+    /// Opens a frame and decompresses it.
     fn open(&mut self, pack: &OpenPack, number: u32, sealed: &[u8]) -> Result<&[u8]> {
         let frame = pack.directory.frames[index(number)];
         pack.opener
             .open_into(section::FrameKind::Frame, number, sealed, &mut self.text)
             .map_err(|e| pack.damaged(e))?;
-        match frame.kind {
-            FrameKind::Records if self.text.len() == index(frame.raw) => Ok(&self.text),
-            FrameKind::Records => Err(pack.damaged("a frame of records has another length")),
-            FrameKind::Whole => self
-                .decoder
-                .decode(frame.codec, &self.text, index(frame.raw))
-                .map_err(|e| pack.damaged(e)),
-        }
+        let decoded = self.decoder.decode(frame.codec, &self.text, index(frame.raw));
+        decoded.map_err(|e| pack.damaged(e))
     }
 }
 

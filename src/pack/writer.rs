@@ -25,7 +25,7 @@ use crate::base::num::wide;
 use crate::encode::EncodedDelta;
 use crate::encode::EncodedFrame;
 use crate::encode::ReadBack;
-use crate::format::directory::Codec;
+use crate::encode::RecordsCoder;
 use crate::format::directory::DirectoryBuilder;
 use crate::format::pack_table::PackRecord;
 use crate::format::trailer;
@@ -65,6 +65,7 @@ pub struct PackWriter {
     check: Option<(SectionOpener, Vec<u8>)>,
     directory: DirectoryBuilder,
     records: Vec<u8>,
+    records_coder: RecordsCoder,
     copies: Vec<u8>,
     run: [u8; 16],
     name: Hasher,
@@ -110,6 +111,7 @@ impl PackWriter {
             check,
             directory: DirectoryBuilder::default(),
             records: Vec::new(),
+            records_coder: RecordsCoder::new(read_back),
             copies,
             run: *keys.record.run().bytes(),
             name: Hasher::new(),
@@ -162,16 +164,18 @@ impl PackWriter {
         }
         self.records.extend_from_slice(delta.text());
         let text = delta.text().len();
-        Ok(self.directory.add_record(delta.hash(), delta.length(), text, base))
+        Ok(self.directory.add_record(delta.length(), text, base))
     }
 
     fn close_records(&mut self) -> Result<()> {
         if self.records.is_empty() {
             return Ok(());
         }
-        let text = std::mem::take(&mut self.records);
+        let records = std::mem::take(&mut self.records);
+        let packed = self.records_coder.encode(records);
+        let (codec, text) = packed.map_err(|_| miscomputed("a frame of deltas"))?;
         let stored = self.seal(FrameKind::Frame, text)?;
-        self.directory.close_records(Codec::ZstdPrefix, stored);
+        self.directory.close_records(codec, stored);
         Ok(())
     }
 

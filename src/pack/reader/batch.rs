@@ -97,7 +97,7 @@ impl<'a> Batch<'a> {
 
     fn need(&mut self, at: Locator) -> Result<(usize, Slot)> {
         let pack = self.pack(at)?;
-        let slot = *find(&self.opened[pack].1, at.entry)?.0;
+        let slot = find(&self.opened[pack].1, at.entry)?;
         let needs = &mut self.needs;
         let need = *self.found.entry((pack, slot.frame)).or_insert_with(|| {
             needs.push(Need { pack, frame: slot.frame, users: Vec::new() });
@@ -109,7 +109,7 @@ impl<'a> Batch<'a> {
     /// Adds a block.
     pub(super) fn add(&mut self, number: usize, at: Locator) -> Result<()> {
         let own = self.need(at)?;
-        let Some(base) = own.1.base else {
+        let Some(base) = own.1.base() else {
             self.plan(Plan { number, own, base: None });
             return Ok(());
         };
@@ -119,7 +119,7 @@ impl<'a> Batch<'a> {
         let pack = known.ok_or_else(|| Error::damaged("a map", "a base is in an unknown pack"))?;
         let base = self.need(Locator { pack, entry: base.entry })?;
         // Longer chains go another way.
-        if base.1.base.is_none() {
+        if base.1.base().is_none() {
             self.plan(Plan { number, own, base: Some(base) });
         }
         Ok(())
@@ -128,7 +128,7 @@ impl<'a> Batch<'a> {
     /// Adds a block, if it is stored whole.
     pub(super) fn add_whole(&mut self, number: usize, at: Locator) -> Result<()> {
         let own = self.need(at)?;
-        if own.1.base.is_none() {
+        if own.1.base().is_none() {
             self.plan(Plan { number, own, base: None });
         }
         Ok(())
