@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/s3.rs"]
+mod s3;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -12,6 +15,8 @@ use std::process::Stdio;
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::s3::S3;
 
 /// A directory, and the program run in it.
 struct Place {
@@ -38,6 +43,10 @@ impl Place {
     }
 
     fn ran(&self, line: &str) -> Ran {
+        self.ran_with(line, &[])
+    }
+
+    fn ran_with(&self, line: &str, variables: &[(&str, &str)]) -> Ran {
         let mut command = Command::new(env!("CARGO_BIN_EXE_haulout"));
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("HAULOUT") {
@@ -45,7 +54,7 @@ impl Place {
             }
         }
         command.args(line.split(' ')).current_dir(self.directory.path());
-        command.env("HAULOUT_REPO", "repo");
+        command.env("HAULOUT_REPO", "repo").envs(variables.iter().copied());
         let output = command.stdin(Stdio::null()).output().unwrap();
         Ran { line: line.to_owned(), output }
     }
@@ -182,6 +191,48 @@ fn a_copy_is_planned_made_continued_and_fetched_back() {
     fs::create_dir(place.path("full")).unwrap();
     fs::write(place.path("full/file"), "x").unwrap();
     place.ran(&format!("replicate --to full {with}")).is(1).says("is not empty");
+}
+
+const NEAR_KEYS: [(&str, &str); 2] =
+    [("AWS_ACCESS_KEY_ID", s3::KEY), ("AWS_SECRET_ACCESS_KEY", s3::SECRET)];
+const OTHER_KEYS: [(&str, &str); 2] = [
+    ("HAULOUT_OTHER_AWS_ACCESS_KEY_ID", s3::KEY),
+    ("HAULOUT_OTHER_AWS_SECRET_ACCESS_KEY", s3::SECRET),
+];
+
+#[test]
+fn two_buckets_of_two_services_are_reached_each_by_its_own_options() {
+    let place = Place::encrypted();
+    let (first, second) = (S3::start(), S3::start());
+    let with = format!("--password-file first --json --allow-http --endpoint {}", first.endpoint);
+    // One bucket only: the usual options are for it, on whichever side it is.
+    place.ran_with(&format!("replicate --to s3://test/db {with}"), &NEAR_KEYS).is(0);
+    let second_at = format!("--other-endpoint {}", second.endpoint);
+    let line = format!("-r s3://test/db replicate --to s3://test/copy {second_at} {with}");
+    let strangers = [OTHER_KEYS, [("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x")]];
+    place.ran_with(&line, &strangers.concat()).is(1).says("cannot read the config");
+    let sent = place.ran_with(&line, &NEAR_KEYS).is(0).json();
+    assert_eq!(sent["snapshots"].as_array().unwrap().len(), 1);
+    let mut line = format!("replicate --from s3://test/copy {with}");
+    fs::remove_dir_all(place.path("repo")).unwrap();
+    place.ran_with(&line, &[strangers[1], OTHER_KEYS].concat()).is(1).says("no repository");
+    line = format!("{line} {second_at}");
+    place.ran_with(&line, &[strangers[1], OTHER_KEYS].concat()).is(0);
+    assert!(restored(&place, "--password-file first"));
+}
+
+#[test]
+fn a_plan_tells_the_time_that_the_bytes_take_at_the_limit() {
+    let place = Place::encrypted();
+    let plan = "replicate --to copy --plan --password-file first";
+    assert!(place.ran(&format!("{plan} --json")).is(0).json()["seconds_at_limit"].is_null());
+    let told = place.ran(&format!("{plan} --json --limit 1KiB")).is(0).json();
+    let (seconds, bytes) = (told["seconds_at_limit"].as_f64().unwrap(), &told["bytes"]);
+    let expected = bytes.as_f64().unwrap() / 1024.0 / 0.98;
+    assert!((seconds / expected - 1.0).abs() < 0.02, "{told}");
+    let told = place.ran(&format!("{plan} --limit 1KiB")).is(0);
+    assert!(String::from_utf8(told.output.stdout).unwrap().contains("at the limit"));
+    place.ran("replicate --to copy --password-file first -q --limit 100MiB").is(0);
 }
 
 #[test]

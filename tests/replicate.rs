@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/s3.rs"]
+mod s3;
 mod support;
 
 use std::collections::BTreeSet;
@@ -33,6 +35,8 @@ use haulout::store::testing::Failing;
 use haulout::store::testing::Fault;
 use haulout::store::testing::Recording;
 
+use crate::s3::Answer;
+use crate::s3::S3;
 use crate::support::Protected;
 use crate::support::Server;
 use crate::support::back_up;
@@ -232,6 +236,66 @@ fn whatever_call_of_the_other_side_fails_the_next_run_takes_up_where_it_stopped(
 #[test]
 fn whatever_call_of_this_side_fails_the_next_run_takes_up_where_it_stopped() {
     interrupted_everywhere(Effect::RefuseBefore, Side::Near);
+}
+
+/// A link that breaks at every request in turn and stays broken until the next run: each time
+/// what shows on the other side is whole, and what arrived before is not sent again.
+fn cut_at_every_request(far: &S3, answer: &Answer) {
+    let near = Near::with_nights(2);
+    for nth in 0.. {
+        let store = Arc::new(Recording::new(far.store(&format!("cut-{nth}"))));
+        far.break_with(s3::Fault {
+            method: "",
+            path: "",
+            skip: nth,
+            times: u64::MAX,
+            answer: answer.clone(),
+        });
+        let before = far.requests();
+        let outcome = near.replicated(shared(&store));
+        let asked = far.requests() - before;
+        far.heal();
+        let visible = near.visible_nights_of(&shared(&store));
+        let arrived = objects_of(&*store, "packs/");
+        store.reset();
+        near.replicated(shared(&store)).unwrap();
+        assert_eq!(near.visible_nights_of(&shared(&store)), 2, "request {nth}");
+        let again: Vec<_> =
+            puts(&store, "packs/").into_iter().filter(|name| arrived.contains(name)).collect();
+        assert!(again.is_empty(), "request {nth}: sent again: {again:?}");
+        if outcome.is_ok() {
+            assert!(visible == 2 && asked <= nth && nth > 20, "all of {asked} requests were cut");
+            break;
+        }
+    }
+}
+
+#[test]
+fn whichever_request_to_a_bucket_is_the_last_the_next_run_takes_up_where_it_stopped() {
+    let denied = Answer::Status(403, "<Error><Code>AccessDenied</Code></Error>");
+    cut_at_every_request(&S3::start(), &denied);
+}
+
+#[test]
+fn a_bucket_is_copied_to_another_and_what_is_damaged_in_it_is_left_out_by_name() {
+    let (first, second) = (S3::start(), S3::start());
+    let mut near = Near::with_nights(2);
+    let before = objects_of(&*near.store, "packs/");
+    near.night();
+    let bucket = Arc::new(first.store("db"));
+    near.replicated(shared(&bucket)).unwrap();
+    let spoiled = ObjectName::new(&data_packs(&near, &before)[0]).unwrap();
+    let mut bytes = bucket.get(&spoiled, 1 << 30).unwrap().to_vec();
+    bytes[40] ^= 1;
+    bucket.delete(&spoiled).unwrap();
+    bucket.put(&spoiled, &[Bytes::from(bytes)]).unwrap();
+    near.repository = open(shared(&bucket), 5).unwrap();
+    let far = Arc::new(Recording::new(second.store("copy")));
+    let report = near.replicated(shared(&far)).unwrap();
+    let left_out: Vec<_> = report.left_out.iter().map(|left_out| left_out.snapshot).collect();
+    assert_eq!(left_out, [near.nights[2].0.id]);
+    assert!(report.damaged[0].contains(spoiled.as_str()), "{:?}", report.damaged);
+    assert_eq!(near.visible_nights_of(&shared(&far)), 2);
 }
 
 #[test]

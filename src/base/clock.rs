@@ -21,6 +21,12 @@ impl WeekMinute {
         is_one.then_some(WeekMinute(day * DAY_MINUTES + hour * 60 + minute))
     }
 
+    /// The minute after it.
+    #[must_use]
+    pub fn next(self) -> WeekMinute {
+        WeekMinute((self.0 + 1) % WeekMinute::WEEK)
+    }
+
     /// Minutes since `earlier`, round the week if need be.
     pub fn since(self, earlier: WeekMinute) -> u16 {
         (self.0 + WeekMinute::WEEK - earlier.0) % WeekMinute::WEEK

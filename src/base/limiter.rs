@@ -30,6 +30,7 @@ pub const PAYLOAD_PERCENT: u64 = 98;
 const PIECES_PER_SECOND: u64 = 400;
 const PIECE_BYTES_MIN: u64 = 1 << 10;
 const PIECE_BYTES_MAX: u64 = 64 << 10;
+const MINUTE: Duration = Duration::from_mins(1);
 /// How often the timetable is looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -64,6 +65,28 @@ impl Timetable {
     pub fn rate_at(&self, moment: WeekMinute) -> Option<NonZeroU64> {
         let within = |span: &&Span| moment.since(span.from) < span.minutes;
         self.0.iter().find(within).and_then(|span| span.rate)
+    }
+
+    /// How long so many bytes take from a moment on, if nothing but this holds them up.
+    pub fn time_for(&self, bytes: u64, from: WeekMinute) -> Duration {
+        let minutes = || std::iter::successors(Some(from), |minute| Some(minute.next()));
+        let week = || minutes().take(usize::from(WeekMinute::WEEK));
+        let of_week: Option<u64> = week().map(|at| self.rate_at(at).map(payload_of_minute)).sum();
+        // With a minute without a limit, nothing lasts for longer than until then.
+        let weeks = of_week.map_or(0, |of_week| bytes / of_week.max(1));
+        let mut left = bytes - weeks * of_week.unwrap_or_default();
+        let weeks = u32::try_from(weeks).unwrap_or(u32::MAX);
+        let mut time = MINUTE * u32::from(WeekMinute::WEEK) * weeks;
+        for rate in week().map(|at| self.rate_at(at)) {
+            let Some(rate) = rate else { return time };
+            let rest = time_for(left, rate);
+            if rest <= MINUTE {
+                return time + rest;
+            }
+            left = left.saturating_sub(payload_of_minute(rate));
+            time += MINUTE;
+        }
+        time
     }
 }
 
@@ -132,6 +155,12 @@ impl Limiter {
         }
         line.rate
     }
+}
+
+/// What goes in a minute at a rate. Capped, so that a week of them can be added up.
+fn payload_of_minute(rate: NonZeroU64) -> u64 {
+    let payload = u128::from(rate.get()) * u128::from(PAYLOAD_PERCENT) * 60 / 100;
+    u64::try_from(payload).unwrap_or(u64::MAX).min(1 << 50)
 }
 
 fn time_for(bytes: u64, rate: NonZeroU64) -> Duration {
@@ -216,6 +245,36 @@ mod tests {
                 assert!(mean * 100 >= limit * 95, "{mean} of {limit} by {connections}");
             }
         }
+    }
+
+    #[test]
+    fn the_time_that_is_told_beforehand_is_what_it_takes() {
+        let at = |day, hour, minute| WeekMinute::new(day, hour, minute).unwrap();
+        let day = Span { from: at(0, 8, 0), minutes: 10, rate: rate(1 << 20) };
+        let night =
+            Span { from: WeekMinute::MONDAY, minutes: WeekMinute::WEEK, rate: rate(4 << 20) };
+        let table = Timetable::new(vec![day, night]);
+        for (bytes, from) in [(10_u64 << 20, 0), (700 << 20, 0), (900 << 20, 4), (3 << 30, 8)] {
+            let begin = at(0, 8, from);
+            let told = table.time_for(bytes, begin);
+            let hand = Arc::new(Hand::default());
+            let clock: Arc<dyn Clock> = Arc::<Hand>::clone(&hand);
+            let limiter = Limiter::new(table.clone(), clock);
+            let (mut now, mut left) = (Duration::ZERO, bytes);
+            while left > 0 {
+                let minutes = u16::try_from(now.as_secs() / 60).unwrap() + from;
+                *hand.0.lock().unwrap() = (now, at(0, 8 + minutes / 60, minutes % 60));
+                let piece = limiter.piece().min(left);
+                now += limiter.reserve(piece);
+                left -= piece;
+            }
+            let apart = now.abs_diff(told);
+            assert!(apart * 50 <= told, "{bytes} bytes: told {told:?}, took {now:?}");
+        }
+        assert_eq!(Timetable::default().time_for(u64::MAX, at(1, 2, 3)), Duration::ZERO);
+        let always = Timetable::always(NonZeroU64::new(1).unwrap());
+        assert!(always.time_for(1 << 30, at(1, 2, 3)) > Duration::from_hours(24 * 365 * 34));
+        assert!(always.time_for(u64::MAX, at(1, 2, 3)) > Duration::from_hours(1 << 32));
     }
 
     #[test]

@@ -181,7 +181,7 @@ pub(crate) struct Common {
 }
 
 /// Options about object stores.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Options for object stores")]
 pub(crate) struct Network {
     /// Where the object store is.

@@ -129,6 +129,7 @@ impl Plan {
     /// What was typed means here.
     pub(crate) fn new(common: Common, verb: Verb, around: &Surroundings<'_>) -> Outcome<Plan> {
         let limit = limit(&verb);
+        let network = NetworkPlan::new(common.network.clone(), around.variables);
         let job = match verb {
             Verb::Init(typed) => Job::Init(NewRepository::new(&typed)),
             Verb::Backup(typed) => Job::Backup(BackupPlan::new(typed, around)?),
@@ -144,7 +145,10 @@ impl Plan {
             }
             Verb::Restore(typed) => Job::Restore(RestorePlan::new(typed, &common, around)?),
             Verb::Verify(typed) => Job::Verify(VerifyPlan::new(typed)),
-            Verb::Replicate(typed) => Job::Replicate(ReplicatePlan::new(typed, common.memory.0)?),
+            Verb::Replicate(typed) => {
+                let memory = common.memory.0;
+                Job::Replicate(ReplicatePlan::new(typed, memory, &network, around)?)
+            }
             Verb::Key(typed) => Job::Key(KeyPlan::new(typed, around)),
         };
         let place = place(common.repo.clone())?;
@@ -163,7 +167,6 @@ impl Plan {
             around.variable,
         );
         let (recovery_kit, state) = (common.recovery_kit, common.state);
-        let network = NetworkPlan::new(common.network, around.variables);
         let (host, limit) = (around.host.clone(), limit.map(|limit| limit.0));
         Ok(Plan { place, network, limit, password, state, recovery_kit, workers, host, job })
     }
@@ -180,10 +183,21 @@ fn cat(typed: CatArguments, common: &Common) -> Outcome<Job> {
 }
 
 fn limit(verb: &Verb) -> Option<Limit> {
-    if let Verb::Backup(typed) = verb {
-        return typed.limit.clone();
+    match verb {
+        Verb::Backup(typed) => typed.limit.clone(),
+        Verb::Restore(typed) => typed.limit.clone(),
+        Verb::Replicate(typed) => typed.limit.clone(),
+        Verb::Init(_)
+        | Verb::Snapshots(_)
+        | Verb::Show(_)
+        | Verb::Ls(_)
+        | Verb::Cat(_)
+        | Verb::Diff(_)
+        | Verb::Stats(_)
+        | Verb::Tag(_)
+        | Verb::Verify(_)
+        | Verb::Key(_) => None,
     }
-    if let Verb::Restore(typed) = verb { typed.limit.clone() } else { None }
 }
 
 fn place(repo: Option<String>) -> Outcome<Place> {

@@ -116,7 +116,7 @@ impl Run<'_> {
     }
 
     fn store(&self) -> Result<Arc<dyn Store>> {
-        self.store_at(&self.plan.place)
+        self.store_at(&self.site())
     }
 
     fn repository(&self) -> Outcome<Repository> {

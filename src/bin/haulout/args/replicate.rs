@@ -1,16 +1,28 @@
 //! Of `replicate`.
 
+use std::path::PathBuf;
+
 use clap::ArgGroup;
 use clap::Args;
+
+use crate::limit::Limit;
 
 const EXAMPLE: &str = "\
 Examples:
   haulout -r /backup/db replicate --to /mnt/offsite/db --plan
   haulout -r /backup/db replicate --to /mnt/offsite/db --source shop --last 14
+  haulout -r /backup/db replicate --to s3://offsite/db --limit 'mon-fri 08:00-18:00 5MiB, 80MiB'
+  haulout -r s3://near/db replicate --to s3://far/db --other-endpoint https://s3.far.example.org
   haulout -r /backup/db replicate --from /mnt/offsite/db
 
 A copy has the same keys, and gets the stored packs as they are, the newest snapshot first. It can
-be interrupted at any time: what has arrived is not sent again.";
+be interrupted at any time: what has arrived is not sent again.
+
+Where both sides are object stores, --endpoint, --region, --ca-file and the stores' own variables
+are for --repo. What reaches the other side stands in --other-endpoint, --other-region and
+--other-ca-file, and in the same variables with HAULOUT_OTHER_ before them, like
+HAULOUT_OTHER_AWS_ACCESS_KEY_ID. If there is none of these options, those for --repo hold on both
+sides; and if there is none of these variables, the others do.";
 
 /// Send snapshots to another repository, or fetch them
 ///
@@ -50,4 +62,32 @@ pub(crate) struct ReplicateArguments {
     /// Read back what was sent, and compare it
     #[arg(long)]
     pub(crate) verify: bool,
+
+    /// Bytes a second between the two sides: 10MiB, or a timetable
+    ///
+    /// A timetable is 'mon-fri 08:00-18:00 5MiB, 80MiB': the first entry that has the moment, by
+    /// the local clock, decides; "unlimited" is a rate too. To and from an object store no second
+    /// exceeds the limit; between two directories the mean does not.
+    #[arg(long, value_name = "RATE")]
+    pub(crate) limit: Option<Limit>,
+
+    #[command(flatten)]
+    pub(crate) other: OtherArguments,
+}
+
+/// How the other side is reached, where that differs.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options for the other side")]
+pub(crate) struct OtherArguments {
+    /// Where the object store of the other side is, if not where that of --repo is
+    #[arg(long, value_name = "URL")]
+    pub(crate) other_endpoint: Option<String>,
+
+    /// The region of its bucket
+    #[arg(long, value_name = "NAME")]
+    pub(crate) other_region: Option<String>,
+
+    /// Certificates to trust there besides the system's, in PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) other_ca_file: Option<PathBuf>,
 }

@@ -5,6 +5,8 @@ use haulout::store::place::Place;
 
 use crate::args::replicate::ReplicateArguments;
 use crate::failure::Outcome;
+use crate::plan::Surroundings;
+use crate::plan::network::NetworkPlan;
 use crate::plan::place;
 
 /// A pack on its way is held in memory; so much of it is for everything else.
@@ -50,6 +52,8 @@ pub(crate) enum Mode {
 pub(crate) struct ReplicatePlan {
     /// The other repository.
     pub(crate) other: Place,
+    /// How it is reached, if it is in an object store.
+    pub(crate) network: NetworkPlan,
     /// Which way.
     pub(crate) direction: Direction,
     /// Which snapshots.
@@ -64,7 +68,12 @@ pub(crate) struct ReplicatePlan {
 
 impl ReplicatePlan {
     /// What was typed, on this machine.
-    pub(crate) fn new(typed: ReplicateArguments, memory: u64) -> Outcome<ReplicatePlan> {
+    pub(crate) fn new(
+        typed: ReplicateArguments,
+        memory: u64,
+        network: &NetworkPlan,
+        around: &Surroundings<'_>,
+    ) -> Outcome<ReplicatePlan> {
         let direction = if typed.to.is_some() { Direction::To } else { Direction::From };
         let wanted = if typed.snapshots.is_empty() {
             Wanted::Newest { sources: typed.sources, last: typed.last }
@@ -74,6 +83,7 @@ impl ReplicatePlan {
         let affordable = memory.saturating_sub(MEMORY_FIXED) / MEMORY_PER_CONNECTION;
         Ok(ReplicatePlan {
             other: place(typed.to.or(typed.from))?,
+            network: network.other(typed.other, around.variables),
             direction,
             wanted,
             mode: if typed.plan { Mode::Plan } else { Mode::Send },

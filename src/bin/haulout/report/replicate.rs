@@ -24,12 +24,16 @@ pub(crate) struct Planned {
     snapshots: u64,
     #[serde(flatten)]
     cost: Cost,
+    /// What the bytes take at the limit, from now on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds_at_limit: Option<f64>,
 }
 
 impl Planned {
     /// Of a plan.
-    pub(crate) fn new(to: String, plan: &Plan<'_>) -> Planned {
-        Planned { to, snapshots: plan.snapshots(), cost: plan.cost() }
+    pub(crate) fn new(to: String, plan: &Plan<'_>, time: Option<Duration>) -> Planned {
+        let seconds_at_limit = time.map(|time| time.as_secs_f64());
+        Planned { to, snapshots: plan.snapshots(), cost: plan.cost(), seconds_at_limit }
     }
 }
 
@@ -66,7 +70,7 @@ impl Report {
     /// What a replication would send.
     pub(crate) fn replication_planned(&self, planned: &Planned) -> Result<()> {
         self.result(planned, || {
-            let Planned { to, snapshots, cost } = planned;
+            let Planned { to, snapshots, cost, seconds_at_limit } = planned;
             let head = format!(
                 "{} and {} would go to {}\n",
                 units::counted(*snapshots, "snapshot"),
@@ -75,6 +79,10 @@ impl Report {
             );
             head + &fact("objects", &units::count(cost.objects))
                 + &fact("requests", &units::count(cost.requests))
+                + &seconds_at_limit.map_or_else(String::new, |seconds| {
+                    let time = units::span(Duration::from_secs_f64(seconds));
+                    fact("time", &format!("{time} at the limit"))
+                })
         })
     }
 

@@ -35,7 +35,7 @@ file to write it to (empty for none): ";
 impl Run<'_> {
     /// Does it.
     pub(super) fn init(&self, how: NewRepository) -> Outcome<Exit> {
-        let store = self.new_store_at(&self.plan.place)?;
+        let store = self.new_store_at(&self.site())?;
         let note = HolderNote {
             label: self.plan.host.clone(),
             created_unix_seconds: self.report.clock.unix_seconds(),

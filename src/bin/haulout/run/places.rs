@@ -29,6 +29,7 @@ use haulout::store::remote::RemoteWorld;
 
 use crate::failure::Outcome;
 use crate::plan::Job;
+use crate::plan::Plan;
 use crate::plan::network::NetworkPlan;
 use crate::run::Run;
 use crate::run::entropy;
@@ -43,9 +44,43 @@ const NO_CONTENT: [&str; 2] = ["keys", "lost+found"];
 /// What an interrupted `init` or `replicate` leaves in a bucket.
 const FOLDERS: [&str; 5] = ["keys/", "runs/", "packs/", "twins/", "notes/"];
 
+/// A place, and how it is reached.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Site<'s> {
+    /// Where.
+    pub(super) place: &'s Place,
+    /// How, if it is in an object store.
+    pub(super) network: &'s NetworkPlan,
+    /// What `--limit` means for it, if it is a directory.
+    pub(super) directory: Directory,
+}
+
+/// What `--limit` means for a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Directory {
+    /// It may be a share: bytes go through the limit.
+    Limited,
+    /// The limit is for the other side of a replication.
+    Free,
+}
+
+impl Site<'_> {
+    /// Whether it is a directory.
+    pub(super) fn is_directory(&self) -> bool {
+        matches!(self.place, Place::Directory(_))
+    }
+}
+
 impl Run<'_> {
+    /// Where the repository is.
+    pub(super) fn site(&self) -> Site<'_> {
+        let Plan { place, network, .. } = self.plan;
+        Site { place, network, directory: Directory::Limited }
+    }
+
     /// The store at a place that should have one.
-    pub(super) fn store_at(&self, place: &Place) -> Result<Arc<dyn Store>> {
+    pub(super) fn store_at(&self, site: &Site<'_>) -> Result<Arc<dyn Store>> {
+        let place = site.place;
         let cannot_open = |e| store_error(format!("cannot open {place}"), e);
         match place {
             Place::Directory(path) => {
@@ -60,9 +95,9 @@ impl Run<'_> {
                     }
                     cannot_open(error)
                 })?;
-                Ok(self.limited(Arc::new(local)))
+                Ok(self.limited(site, Arc::new(local)))
             }
-            Place::Bucket { .. } => Ok(Arc::new(Cached::new(self.remote(place)?, self.shelf()?))),
+            Place::Bucket { .. } => Ok(Arc::new(Cached::new(self.remote(site)?, self.shelf()?))),
         }
     }
 
@@ -84,8 +119,8 @@ impl Run<'_> {
     }
 
     /// The store in a bucket.
-    fn remote(&self, place: &Place) -> Result<RemoteStore> {
-        let plan = &self.plan.network;
+    fn remote(&self, site: &Site<'_>) -> Result<RemoteStore> {
+        let (place, plan) = (site.place, site.network);
         let console = Arc::clone(&self.report.console);
         let teller = move |error: &StoreError, left: Duration| {
             let why = error.source().map(ToString::to_string).unwrap_or_default();
@@ -119,24 +154,27 @@ impl Run<'_> {
     }
 
     /// A directory behind the limit, if there is one.
-    fn limited(&self, store: Arc<dyn Store>) -> Arc<dyn Store> {
+    fn limited(&self, site: &Site<'_>, store: Arc<dyn Store>) -> Arc<dyn Store> {
         match (self.limiter(), self.limiter()) {
-            (Some(up), Some(down)) => Arc::new(Limited::new(store, up, down)),
+            (Some(up), Some(down)) if site.directory == Directory::Limited => {
+                Arc::new(Limited::new(store, up, down))
+            }
             _ => store,
         }
     }
 
     /// The store at a place that has a repository, or nothing yet; a directory is made if need be.
-    pub(super) fn new_store_at(&self, place: &Place) -> Outcome<Arc<dyn Store>> {
+    pub(super) fn new_store_at(&self, site: &Site<'_>) -> Outcome<Arc<dyn Store>> {
+        let place = site.place;
         match place {
             Place::Directory(path) => {
                 require_vacant(path)?;
                 let made = LocalStore::create(path);
                 let made = made.map_err(|e| store_error(format!("cannot make {place}"), e))?;
-                Ok(self.limited(Arc::new(made)))
+                Ok(self.limited(site, Arc::new(made)))
             }
             Place::Bucket { .. } => {
-                let store = self.remote(place)?;
+                let store = self.remote(site)?;
                 require_vacant_bucket(&store)?;
                 // It is written, hardly read: no shelf.
                 Ok(Arc::new(store))

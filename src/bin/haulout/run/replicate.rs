@@ -25,21 +25,34 @@ use crate::progress::Activity;
 use crate::report::replicate::Planned;
 use crate::run::Run;
 use crate::run::find;
+use crate::run::places::Directory;
+use crate::run::places::Site;
 
 impl Run<'_> {
     /// Does it.
     pub(super) fn replicate(&self, plan: &ReplicatePlan) -> Outcome<Exit> {
-        let (near, far) = match plan.direction {
-            Direction::To => (self.repository()?, self.target(&plan.other, plan)?),
-            Direction::From => {
-                let near = self.open(self.store_at(&plan.other)?)?;
-                (near, self.target(&self.plan.place, plan)?)
-            }
-        };
+        let (from, to) = self.sites(plan);
+        let near = self.open(self.store_at(&from)?)?;
+        let far = self.target(&to, plan)?;
         match replicate::look(&near, &*far)? {
             FarSide::Vacant | FarSide::Same => self.copy(plan, &near, far),
             FarSide::Other => Err(other_keys(&*far)),
         }
+    }
+
+    /// From where to where. The limit holds between the two: what is read from a directory only to
+    /// be sent elsewhere is not held up, and neither is what arrives in one.
+    fn sites<'s>(&'s self, plan: &'s ReplicatePlan) -> (Site<'s>, Site<'s>) {
+        let other = Site { place: &plan.other, network: &plan.network, ..self.site() };
+        let (mut from, mut to) = match plan.direction {
+            Direction::To => (self.site(), other),
+            Direction::From => (other, self.site()),
+        };
+        from.directory = Directory::Free;
+        if !from.is_directory() {
+            to.directory = Directory::Free;
+        }
+        (from, to)
     }
 
     fn copy(&self, plan: &ReplicatePlan, near: &Repository, far: Arc<dyn Store>) -> Outcome<Exit> {
@@ -51,7 +64,10 @@ impl Run<'_> {
         };
         let place = far.location();
         let planned = replicate::plan(near, far, options, &self.monitor)?;
-        let told = Planned::new(place, &planned);
+        let now = self.report.clock.week_minute();
+        let bytes = planned.cost().bytes;
+        let time = self.plan.limit.as_ref().map(|limit| limit.time_for(bytes, now));
+        let told = Planned::new(place, &planned, time);
         if plan.mode == Mode::Plan {
             self.report.replication_planned(&told)?;
             return Ok(Exit::with(unreadable));
@@ -90,13 +106,13 @@ impl Run<'_> {
     }
 
     /// The store that snapshots go to; it is made if there is none.
-    fn target(&self, place: &Place, plan: &ReplicatePlan) -> Outcome<Arc<dyn Store>> {
-        let missing = matches!(place, Place::Directory(path) if !path.exists());
+    fn target(&self, site: &Site<'_>, plan: &ReplicatePlan) -> Outcome<Arc<dyn Store>> {
+        let missing = matches!(site.place, Place::Directory(path) if !path.exists());
         if plan.mode == Mode::Plan && missing {
             // Nothing is made for a plan.
             return Ok(Arc::new(MemoryStore::new()));
         }
-        self.new_store_at(place)
+        self.new_store_at(site)
     }
 }
 
