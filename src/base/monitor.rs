@@ -23,7 +23,7 @@ macro_rules! counters {
 
         /// Counters that are shared between threads, and the wish to stop.
         #[derive(Debug, Default)]
-        pub struct Monitor { stop: AtomicBool, $($field: AtomicU64),* }
+        pub struct Monitor { stop: AtomicBool, on_the_way: AtomicU64, $($field: AtomicU64),* }
 
         impl Monitor {
             fn cell(&self, counter: Counter) -> &AtomicU64 {
@@ -81,6 +81,22 @@ impl Monitor {
     /// Adds to a counter.
     pub fn count(&self, counter: Counter, by: u64) {
         self.cell(counter).fetch_add(by, Ordering::Relaxed);
+    }
+
+    /// Bytes of objects that have left, and that nothing else counts yet: for people, who would
+    /// wait long for a slow line to take a whole pack.
+    pub fn on_the_way(&self) -> u64 {
+        self.on_the_way.load(Ordering::Relaxed)
+    }
+
+    /// So many more bytes have left.
+    pub(crate) fn leaves(&self, bytes: u64) {
+        self.on_the_way.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// What left has arrived, or is lost.
+    pub(crate) fn settled(&self, bytes: u64) {
+        self.on_the_way.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Asks everything that shares this monitor to stop soon.

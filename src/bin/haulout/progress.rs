@@ -43,6 +43,16 @@ pub(crate) enum Activity {
 }
 
 impl Activity {
+    /// What is counted; of a replication also what is on its way: a slow line takes minutes for
+    /// one pack.
+    fn counts(self, monitor: &Monitor) -> Counts {
+        let mut counts = monitor.counts();
+        if self == Activity::Replicating {
+            counts.stored_bytes += monitor.on_the_way();
+        }
+        counts
+    }
+
     /// Bytes that are done.
     fn done(self, counts: &Counts) -> u64 {
         match self {
@@ -88,7 +98,7 @@ impl Progress {
         let thread = thread::spawn(move || {
             let mut course = Course::new(activity, clock.elapsed());
             while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-                let now = course.at(clock.elapsed(), monitor.counts());
+                let now = course.at(clock.elapsed(), activity.counts(&monitor));
                 tell(&console, activity, &now);
             }
             console.erase();
@@ -139,7 +149,12 @@ impl Course {
         Course { activity, began, recent: VecDeque::from([(began, 0)]) }
     }
 
-    fn at(&mut self, time: Duration, counts: Counts) -> Now {
+    fn at(&mut self, time: Duration, mut counts: Counts) -> Now {
+        if self.activity == Activity::Replicating {
+            // What was on its way and is sent again does not run back before people's eyes.
+            let before = self.recent.back().map_or(0, |(_, done)| *done);
+            counts.stored_bytes = counts.stored_bytes.max(before);
+        }
         let done = self.activity.done(&counts);
         self.recent.push_back((time, done));
         while let Some((second, _)) = self.recent.get(1)
@@ -199,8 +214,13 @@ fn parts(activity: Activity, now: &Now) -> Vec<Part> {
         Activity::Restoring => part(4, format!("{} read", units::size(counts.fetched_bytes))),
         Activity::Verifying { .. } | Activity::Replicating => {}
     }
-    if let Some(left) = left(bytes, expected, *recent_bytes, *recent_time) {
-        part(2, format!("{} left", units::stopwatch(left)));
+    let time = left(bytes, expected, *recent_bytes, *recent_time).map(units::stopwatch);
+    if activity == Activity::Replicating && expected > 0 {
+        let bytes = units::size(expected - bytes);
+        let time = time.map(|time| format!(", {time}")).unwrap_or_default();
+        part(2, format!("{bytes} left{time}"));
+    } else if let Some(time) = time {
+        part(2, format!("{time} left"));
     }
     parts
 }
@@ -246,7 +266,12 @@ mod tests {
         let counts = Counts { stored_bytes: 1 << 30, expected_bytes: 4 << 30, ..Counts::default() };
         assert_eq!(
             line(Activity::Replicating, &Now { counts, ..now() }, 120),
-            "1:02  1.00/4.00 GiB  25 %  630 MiB/s  0:04 left"
+            "1:02  1.00/4.00 GiB  25 %  630 MiB/s  3.00 GiB left, 0:04"
+        );
+        let slow = Now { recent: (0, Duration::from_secs(5)), ..Now { counts, ..now() } };
+        assert_eq!(
+            line(Activity::Replicating, &slow, 120),
+            "1:02  1.00/4.00 GiB  25 %  0 B/s  3.00 GiB left"
         );
     }
 
@@ -291,6 +316,16 @@ mod tests {
             if second == 20 {
                 assert_eq!(now.recent, (5000, Duration::from_secs(5)));
             }
+        }
+    }
+
+    #[test]
+    fn what_is_sent_again_does_not_run_back() {
+        let mut course = Course::new(Activity::Replicating, Duration::ZERO);
+        let counts = |stored_bytes| Counts { stored_bytes, ..Counts::default() };
+        for (second, (counted, shown)) in (1..).zip([(5, 5), (9, 9), (2, 9), (11, 11)]) {
+            let now = course.at(Duration::from_secs(second), counts(counted));
+            assert_eq!(now.counts.stored_bytes, shown);
         }
     }
 

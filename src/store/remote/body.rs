@@ -20,6 +20,7 @@ use object_store::client::HttpRequestBody;
 use tokio::time::Sleep;
 
 use crate::base::limiter::Limiter;
+use crate::base::monitor::Monitor;
 use crate::base::num::narrow;
 use crate::base::num::wide;
 
@@ -39,6 +40,30 @@ fn turn(limiter: &Limiter, bytes: usize) -> Wait {
     (!time.is_zero()).then(|| Box::pin(tokio::time::sleep(time)))
 }
 
+/// Bytes that are handed on at once where there is no limit; so the sum of what has left grows
+/// evenly.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// Bytes of a request that have left; they are forgotten with it, whatever became of it.
+#[derive(Debug)]
+struct OnTheWay {
+    monitor: Arc<Monitor>,
+    bytes: u64,
+}
+
+impl OnTheWay {
+    fn leaves(&mut self, bytes: u64) {
+        self.monitor.leaves(bytes);
+        self.bytes += bytes;
+    }
+}
+
+impl Drop for OnTheWay {
+    fn drop(&mut self) {
+        self.monitor.settled(self.bytes);
+    }
+}
+
 /// What is sent: small pieces, each at its turn.
 #[derive(Debug)]
 pub(super) struct Sent {
@@ -47,11 +72,16 @@ pub(super) struct Sent {
     limiter: Option<Arc<Limiter>>,
     piece: Option<Bytes>,
     wait: Wait,
+    gone: OnTheWay,
 }
 
 impl Sent {
     /// The body of a request, through `limiter` if there is one.
-    pub(super) fn new(body: HttpRequestBody, limiter: Option<&Arc<Limiter>>) -> Sent {
+    pub(super) fn new(
+        body: HttpRequestBody,
+        limiter: Option<&Arc<Limiter>>,
+        monitor: &Arc<Monitor>,
+    ) -> Sent {
         let mut parts = VecDeque::new();
         let mut body = Box::pin(body);
         let mut context = Context::from_waker(std::task::Waker::noop());
@@ -64,14 +94,15 @@ impl Sent {
             }
         }
         let left = parts.iter().map(|part| wide(part.len())).sum();
-        Sent { parts, left, limiter: limiter.map(Arc::clone), piece: None, wait: None }
+        let gone = OnTheWay { monitor: Arc::clone(monitor), bytes: 0 };
+        Sent { parts, left, limiter: limiter.map(Arc::clone), piece: None, wait: None, gone }
     }
 
     fn next(&mut self) -> Option<Bytes> {
         let first = self.parts.front_mut()?;
         let most = match &self.limiter {
             Some(limiter) => narrow(limiter.piece()),
-            None => first.len(),
+            None => PIECE_BYTES,
         };
         let piece = first.split_to(most.min(first.len()));
         if !first.has_remaining() {
@@ -98,7 +129,9 @@ impl Body for Sent {
         }
         ready!(poll_wait(&mut this.wait, context));
         let piece = this.piece.take();
-        this.left -= piece.as_ref().map_or(0, |piece| wide(piece.len()));
+        let bytes = piece.as_ref().map_or(0, |piece| wide(piece.len()));
+        this.left -= bytes;
+        this.gone.leaves(bytes);
         Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
     }
 

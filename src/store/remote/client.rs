@@ -52,6 +52,7 @@ use tokio::net::TcpStream;
 use tower_service::Service;
 
 use crate::base::limiter::Limiter;
+use crate::base::monitor::Monitor;
 use crate::store::remote::answer::Refusal;
 use crate::store::remote::answer::is_page;
 use crate::store::remote::answer::note;
@@ -77,6 +78,8 @@ pub(super) struct Wire {
     pub(super) up: Option<Arc<Limiter>>,
     /// How fast bytes may come.
     pub(super) down: Option<Arc<Limiter>>,
+    /// Who counts what has left.
+    pub(super) monitor: Arc<Monitor>,
     /// Set when the store says that it knows no conditional put.
     pub(super) no_conditions: Arc<AtomicBool>,
 }
@@ -184,7 +187,7 @@ impl HttpService for Asking {
         let conditional = request.headers().contains_key(IF_NONE_MATCH);
         let for_keys = gives_keys(request.uri());
         let (parts, body) = request.into_parts();
-        let sent = Sent::new(body, self.wire.up.as_ref());
+        let sent = Sent::new(body, self.wire.up.as_ref(), &self.wire.monitor);
         let answer = self.client.request(Request::from_parts(parts, sent)).await;
         let of_whom = |refusal: Refusal| if for_keys { refusal.of_keys() } else { refusal };
         let answer = answer.map_err(|error| refused(of_whom(silence(&error))))?;

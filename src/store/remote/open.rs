@@ -145,6 +145,7 @@ impl RemoteStore {
             proxies: Arc::new(proxies(options)),
             up: options.up.clone(),
             down: options.down.clone(),
+            monitor: Arc::clone(&world.monitor),
             no_conditions: Arc::clone(&no_conditions),
         };
         let client: Arc<dyn Client> = match service {
