@@ -222,6 +222,34 @@ fn two_buckets_of_two_services_are_reached_each_by_its_own_options() {
 }
 
 #[test]
+fn a_side_with_a_password_of_its_own_gets_its_own_keys() {
+    let place = Place::encrypted();
+    let with = "--password-file first --json";
+    let to = format!("replicate --to other --other-password-file second {with}");
+    let planned = place.ran(&format!("{to} --plan")).is(0).json();
+    assert_eq!((&planned["snapshots"], &planned["sealed_anew"]), (&1.into(), &true.into()));
+    assert!(!place.path("other").exists(), "a plan makes nothing");
+    let sent = place.ran(&format!("{to} --verify")).is(0).json();
+    let here = place.ran(&format!("snapshots {with}")).is(0).json();
+    assert_eq!(sent["snapshots"][0]["origin"], here[0]["id"], "{here}");
+    place.ran("-r other snapshots --password-file first").is(1).says("no key of this repository");
+    let there = place.ran("-r other snapshots --password-file second --json").is(0).json();
+    assert_eq!(there[0]["time"], here[0]["time"]);
+    assert_eq!(there[0]["verdict"], here[0]["verdict"]);
+    assert_eq!(place.ran(&to).is(0).json()["already_there"], 1);
+    place.ran(&format!("replicate --to other {with}")).is(1).says("no password for it was given");
+    let given = [("HAULOUT_OTHER_PASSWORD", "battery staple")];
+    place.ran_with(&format!("replicate --to other {with}"), &given).is(0);
+    // Back again, and from there into a third one that takes over the keys of the other.
+    fs::remove_dir_all(place.path("repo")).unwrap();
+    place.ran_with(&format!("replicate --from other {with}"), &given).is(0);
+    assert!(restored(&place, "--password-file first"));
+    place.ran("replicate -r other --to same --password-file second").is(0);
+    let refused = place.ran_with("replicate -r other --to same --password-file second", &given);
+    refused.is(2).says("has the same keys");
+}
+
+#[test]
 fn a_plan_tells_the_time_that_the_bytes_take_at_the_limit() {
     let place = Place::encrypted();
     let plan = "replicate --to copy --plan --password-file first";

@@ -8,13 +8,17 @@ mod s3;
 mod support;
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use haulout::base::clock::Clock;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
 use haulout::base::monitor::Monitor;
 use haulout::ops::backup::BackupReport;
+use haulout::ops::carry;
+use haulout::ops::carry::CarryReport;
 use haulout::ops::replicate::Confirmation;
 use haulout::ops::replicate::FarSide;
 use haulout::ops::replicate::Plan;
@@ -23,8 +27,11 @@ use haulout::ops::replicate::ReplicateReport;
 use haulout::ops::replicate::look;
 use haulout::ops::replicate::newest;
 use haulout::ops::replicate::plan;
+use haulout::ops::tag::TagChange;
+use haulout::ops::tag::tag;
 use haulout::repo::Repository;
 use haulout::repo::snapshots::Listing;
+use haulout::source::Fate;
 use haulout::store::Store;
 use haulout::store::error::Category;
 use haulout::store::error::Verb;
@@ -39,7 +46,9 @@ use crate::s3::Answer;
 use crate::s3::S3;
 use crate::support::Protected;
 use crate::support::Server;
+use crate::support::StepClock;
 use crate::support::back_up;
+use crate::support::back_up_with;
 use crate::support::init;
 use crate::support::open;
 use crate::support::shared;
@@ -299,6 +308,15 @@ fn a_bucket_is_copied_to_another_and_what_is_damaged_in_it_is_left_out_by_name()
 }
 
 #[test]
+#[ignore = "a server for benches/thin-link.sh, until it is ended"]
+fn serve() {
+    let server = S3::start();
+    // Not by a macro: a test's own output is captured.
+    writeln!(std::io::stdout(), "{}", server.endpoint).unwrap();
+    std::thread::sleep(std::time::Duration::from_hours(1));
+}
+
+#[test]
 fn an_answer_that_lies_is_noticed_before_a_snapshot_shows() {
     let near = Near::with_nights(1);
     for nth in 1..=objects_of(&*near.store, "packs/").len() {
@@ -460,4 +478,114 @@ fn an_increment_goes_behind_what_it_requires() {
     let report = near.replicated(shared(&vacant)).unwrap();
     assert_eq!(report.left_out.len(), 2);
     assert!(report.left_out[0].why.contains("it requires snapshot"), "{:?}", report.left_out);
+}
+
+/// Carries everything over to a repository with other keys.
+fn carried(near: &Near, far: &Repository) -> Result<CarryReport> {
+    let listing = newest(&near.repository, &[], None)?;
+    let clock: Arc<dyn Clock> = Arc::new(StepClock::default());
+    let planned = carry::plan(&near.repository, Some(far), listing.snapshots)?;
+    planned.send(far, 2, &clock, &Arc::new(Monitor::default()))
+}
+
+/// What is in a repository with other keys: every snapshot is what its origin is, and says so.
+fn carried_nights_of(near: &Near, far: &Repository) -> usize {
+    let listing = far.snapshots().unwrap();
+    assert!(listing.damaged.is_empty());
+    let of = |id: &str| near.nights.iter().find(|(night, _)| night.id.to_string() == id);
+    let mut seen = BTreeSet::new();
+    for stored in &listing.snapshots {
+        let about = &stored.snapshot.about;
+        let origin = about.origin.as_ref().unwrap();
+        assert_eq!(origin.repository, near.repository.keyring().repository().to_string());
+        assert!(seen.insert(origin.snapshot.clone()), "carried over twice");
+        let (night, stream) = of(&origin.snapshot).unwrap();
+        assert_eq!(&stream_of(far, &stored.id().to_string()).unwrap(), stream);
+        let was = &night.about;
+        assert_eq!((about.time, about.started), (was.time, was.started));
+        assert_eq!((about.verdict, &about.reasons), (was.verdict, &was.reasons));
+        assert_eq!((&about.checks, &about.positions), (&was.checks, &was.positions));
+        assert_eq!((about.kind, about.format, &about.host), (was.kind, was.format, &was.host));
+        let there = |id: &String| {
+            let (required, _) = of(id).unwrap();
+            let is = |stored: &&haulout::repo::snapshots::StoredSnapshot| {
+                let origin = stored.snapshot.about.origin.as_ref().unwrap();
+                origin.snapshot == required.id.to_string()
+            };
+            listing.snapshots.iter().find(is).unwrap().id().to_string()
+        };
+        assert_eq!(about.requires, was.requires.iter().map(there).collect::<Vec<_>>());
+    }
+    seen.len()
+}
+
+#[test]
+fn with_other_keys_there_snapshots_are_sealed_anew_and_keep_what_was_found_out_about_them() {
+    let mut near = Near::with_nights(2);
+    let partial =
+        back_up_with(&near.repository, &near.server.stream(), Fate::Killed(9), &support::options());
+    near.nights.push((partial.unwrap(), near.server.stream()));
+    let from = near.nights[1].0.about.positions.to_lsn.unwrap();
+    near.server.night(12);
+    let increment = near.server.increment(from);
+    near.nights.push((back_up(&near.repository, &increment), increment));
+    let newest_here = near.repository.find_snapshot("latest").unwrap();
+    let change = TagChange { add: vec!["kept".to_owned()], remove: Vec::new() };
+    tag(&near.repository, &newest_here, &change, 7).unwrap();
+
+    let store = Arc::new(Recording::new(MemoryStore::new()));
+    let far = init(shared(&store), Protected::Encrypted, 9);
+    let report = carried(&near, &far).unwrap();
+    assert_eq!((report.sent.len(), report.there, report.left_out.len()), (4, 0, 0));
+    assert_eq!(carried_nights_of(&near, &far), 4);
+    assert_eq!(far.find_snapshot("latest").unwrap().snapshot.about.tags, ["kept"]);
+    let shares_a_name = objects_of(&*store, "").intersection(&objects_of(&*near.store, "")).count();
+    assert_eq!(shares_a_name, 1, "only both are called config");
+
+    // A night is stored there as what it differs by, as it was here.
+    near.night();
+    let again = carried(&near, &far).unwrap();
+    assert_eq!((again.sent.len(), again.there), (1, 4));
+    let here = near.nights[4].0.counts.stored_bytes;
+    assert!(again.stored_bytes < here + here / 10 + (64 << 10), "{} {here}", again.stored_bytes);
+    store.reset();
+    carried(&near, &far).unwrap();
+    assert_eq!(store.calls(Verb::Put), 0, "nothing twice");
+}
+
+#[test]
+fn whichever_call_fails_while_sealing_anew_nothing_is_carried_over_twice() {
+    let near = Near::with_nights(2);
+    for nth in 1.. {
+        let inner = Arc::new(MemoryStore::new());
+        init(shared(&inner), Protected::Encrypted, 9);
+        let effect = Effect::RefuseBefore(Category::Other);
+        let fault = Fault { verb: None, ..Fault::first(Verb::Put, effect) };
+        let failing = Arc::new(Failing::new(shared(&inner), vec![fault.at(nth)]));
+        let outcome = open(shared(&failing), nth).and_then(|far| carried(&near, &far));
+        let far = open(shared(&inner), 1000 + nth).unwrap();
+        let arrived = carried_nights_of(&near, &far);
+        assert!(outcome.is_err() || arrived == 2, "call {nth}");
+        assert_eq!(carried(&near, &far).unwrap().there, u64::try_from(arrived).unwrap());
+        assert_eq!(carried_nights_of(&near, &far), 2, "call {nth}");
+        if failing.struck() == 0 {
+            assert!(nth > 15, "many calls were tried: {nth}");
+            break;
+        }
+    }
+}
+
+#[test]
+fn what_is_damaged_here_is_not_sealed_anew_and_nothing_goes_to_a_repository_in_clear() {
+    let mut near = Near::with_nights(2);
+    let before = objects_of(&*near.store, "packs/");
+    near.night();
+    spoil(&near.store, &data_packs(&near, &before)[0]);
+    let far = init(Arc::new(MemoryStore::new()), Protected::Encrypted, 9);
+    let report = carried(&near, &far).unwrap();
+    assert_eq!(report.left_out.len(), 1);
+    assert_eq!(report.left_out[0].snapshot, near.nights[2].0.id);
+    assert_eq!(carried_nights_of(&near, &far), 2);
+    let clear = init(Arc::new(MemoryStore::new()), Protected::Clear, 9);
+    assert_eq!(carried(&near, &clear).unwrap_err().kind(), ErrorKind::Distrusted);
 }

@@ -195,6 +195,9 @@ fn no_command_shows_a_secret() {
         watched(command, &needles, &looks);
     }
     watched(by_environment("backup -v --source db -- seq 50000"), &needles, &looks);
+    let mut both = by_environment("replicate --to other");
+    both.env("HAULOUT_OTHER_PASSWORD", format!("{CANARY}-second"));
+    watched(both, &needles, &looks);
     for line in [
         "snapshots",
         "show latest",

@@ -141,6 +141,15 @@ pub struct Positions {
     pub page_size: Option<u64>,
 }
 
+/// Which snapshot of another repository one was taken over from.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Origin {
+    /// The id of that repository, 32 hexadecimal digits.
+    pub repository: String,
+    /// The hash of the snapshot, 64 hexadecimal digits.
+    pub snapshot: String,
+}
+
 /// The JSON part of a snapshot.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Description {
@@ -195,6 +204,9 @@ pub struct Description {
     pub stream_bytes: u64,
     /// Bytes that the run added to the repository, this object not included.
     pub stored_bytes: u64,
+    /// What it was in the repository from which it was taken over, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }
 
 /// The root of a member table.
@@ -302,6 +314,7 @@ mod tests {
                 positions: Positions { to_lsn: Some(42), ..Positions::default() },
                 stream_bytes: 9,
                 stored_bytes: 3,
+                origin: None,
             },
             inner: Vec::new(),
             table: None,

@@ -28,6 +28,7 @@ use crate::format::lists::Damage;
 use crate::format::pack_table::NodeRef;
 use crate::format::pack_table::PackTable;
 use crate::format::snapshot::Description;
+use crate::format::snapshot::Origin;
 use crate::format::snapshot::Snapshot;
 use crate::format::snapshot::SnapshotKind;
 use crate::format::snapshot::StreamFormat;
@@ -123,6 +124,41 @@ struct Continued {
     damaged: Vec<String>,
 }
 
+/// What another repository says about a snapshot whose stream is backed up again.
+#[derive(Debug)]
+pub(super) struct TakenOver<'t> {
+    /// What was found out when it was first backed up.
+    pub about: &'t Description,
+    /// Which one it was.
+    pub origin: Origin,
+    /// What it requires, by the names here.
+    pub requires: Vec<String>,
+}
+
+impl TakenOver<'_> {
+    /// What was judged then; the stream must be here to its last byte.
+    fn judged(&self, streamed: Streamed, bytes: u64) -> Result<judge::Judged> {
+        let about = self.about;
+        let cut = |expected| format!("the stream ended after {bytes} of {expected} bytes");
+        let error = Error::new(ErrorKind::Source, cut(about.stream_bytes));
+        if let Some(failure) = streamed.failure {
+            return Err(error.because(failure));
+        }
+        if bytes != about.stream_bytes {
+            return Err(error);
+        }
+        Ok(judge::Judged {
+            format: Some(about.format),
+            verdict: about.verdict,
+            reasons: about.reasons.clone(),
+            checks: about.checks.clone(),
+            positions: Some(about.positions.clone()),
+            kind: about.kind,
+            requires: self.requires.clone(),
+        })
+    }
+}
+
 /// Backs up `source` into `repository`.
 pub fn backup(
     repository: &Repository,
@@ -130,6 +166,26 @@ pub fn backup(
     options: &BackupOptions,
     clock: &Arc<dyn Clock>,
     monitor: &Arc<Monitor>,
+) -> Result<BackupReport> {
+    run_backup(repository, source, (options, None), (clock, monitor))
+}
+
+/// Backs up the stream of a snapshot of another repository, with what is said about it there.
+pub(super) fn take_over(
+    repository: &Repository,
+    source: Box<dyn Source>,
+    options: &BackupOptions,
+    taken: &TakenOver<'_>,
+    around: (&Arc<dyn Clock>, &Arc<Monitor>),
+) -> Result<BackupReport> {
+    run_backup(repository, source, (options, Some(taken)), around)
+}
+
+fn run_backup(
+    repository: &Repository,
+    source: Box<dyn Source>,
+    (options, taken): (&BackupOptions, Option<&TakenOver<'_>>),
+    (clock, monitor): (&Arc<dyn Clock>, &Arc<Monitor>),
 ) -> Result<BackupReport> {
     repository.require_newest_key()?;
     let source_id = repository.source_id(&options.source)?;
@@ -149,6 +205,7 @@ pub fn backup(
     let draft = Draft {
         repository,
         options,
+        taken,
         source_id,
         run_id,
         started,
@@ -169,9 +226,14 @@ pub fn backup(
     if counted.stream_bytes == 0 {
         return Err(empty(&streamed.ending));
     }
-    let mut judged = judge::judge(streamed, options.format, &collector, &counted);
-    chain::link(repository, source_id, &mut judged)?;
-    judge::bound(&mut judged);
+    let judged = if let Some(taken) = taken {
+        taken.judged(streamed, counted.stream_bytes)?
+    } else {
+        let mut judged = judge::judge(streamed, options.format, &collector, &counted);
+        chain::link(repository, source_id, &mut judged)?;
+        judge::bound(&mut judged);
+        judged
+    };
     if judged.verdict != Verdict::Partial {
         collector.release_vanished()?;
     }
@@ -254,6 +316,7 @@ fn stream(
 struct Draft<'d> {
     repository: &'d Repository,
     options: &'d BackupOptions,
+    taken: Option<&'d TakenOver<'d>>,
     source_id: SourceId,
     run_id: RunId,
     started: u64,
@@ -270,6 +333,8 @@ impl Draft<'_> {
         sequence: u64,
     ) -> Result<(SnapshotId, Description)> {
         let counts = self.monitor.counts();
+        // A checkpoint is this run's own, whatever it is taking over.
+        let taken = self.taken.filter(|_| judged.kind != SnapshotKind::Checkpoint);
         let about = Description {
             format_version: FORMAT_VERSION,
             run: self.run_id.to_string(),
@@ -279,8 +344,8 @@ impl Draft<'_> {
             source: self.options.source.clone(),
             format: judged.format.unwrap_or(StreamFormat::Mbstream),
             kind: judged.kind,
-            time: self.clock.unix_seconds(),
-            started: self.started,
+            time: taken.map_or_else(|| self.clock.unix_seconds(), |taken| taken.about.time),
+            started: taken.map_or(self.started, |taken| taken.about.started),
             verdict: judged.verdict,
             reasons: judged.reasons,
             checks: judged.checks,
@@ -295,6 +360,7 @@ impl Draft<'_> {
             positions: judged.positions.unwrap_or_default(),
             stream_bytes: counts.stream_bytes,
             stored_bytes: counts.stored_bytes,
+            origin: taken.map(|taken| taken.origin.clone()),
         };
         let Roots { inner, table, packs } = roots;
         let snapshot = Snapshot { about, inner, table, packs };

@@ -2,6 +2,7 @@
 //! [`Monitor`](crate::base::monitor::Monitor) what it does, prints nothing, and returns a report.
 
 pub mod backup;
+pub mod carry;
 pub mod cat;
 pub mod chain;
 pub mod diff;

@@ -16,7 +16,7 @@
 //!   where it stopped by the next one, and a copy that has lost packs gets them back.
 //! - `moves/` and `damage/` speak of one copy only and are never sent.
 //!
-//! It does not send to a repository with other keys.
+//! It does not send to a repository with other keys: that is what [`carry`](super::carry) does.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -117,6 +117,14 @@ pub struct LeftOut {
     pub time: u64,
     /// What of it is damaged or missing here.
     pub why: String,
+}
+
+impl LeftOut {
+    pub(super) fn new(stored: &StoredSnapshot, why: String) -> LeftOut {
+        let about = &stored.snapshot.about;
+        let (source, time) = (about.source.clone(), about.time);
+        LeftOut { snapshot: stored.id(), source, time, why }
+    }
 }
 
 /// What came of a replication.
@@ -424,7 +432,7 @@ impl Plan<'_> {
 
 /// The snapshots, the newest first, but each behind those that it requires, also when nobody asked
 /// for them. What is required and can't be read goes to `lost`.
-fn in_order(
+pub(super) fn in_order(
     near: &Repository,
     mut wanted: Vec<StoredSnapshot>,
     lost: &mut HashSet<String>,
@@ -632,10 +640,7 @@ impl Sending<'_> {
     fn left_out(&self, batch: &Batch, absent: &HashSet<String>) -> Result<Option<LeftOut>> {
         let stored = &batch.stored;
         let about = &stored.snapshot.about;
-        let left_out = |why| {
-            let (source, time) = (about.source.clone(), about.time);
-            Ok(Some(LeftOut { snapshot: stored.id(), source, time, why }))
-        };
+        let left_out = |why| Ok(Some(LeftOut::new(stored, why)));
         if let Some(id) = about.requires.iter().find(|id| absent.contains(*id)) {
             let short = id.get(..8).unwrap_or(id);
             return left_out(format!("it requires snapshot {short}, which is not there"));

@@ -52,8 +52,8 @@ const LINE_BYTES_MAX: u64 = 4096;
 /// How the names of variables begin that no program we start may inherit: they are secrets, or tell
 /// how to get one. Those of stores are told by what they have in common, since each store knows
 /// dozens of spellings.
-const SECRET_VARIABLES: [&str; 5] =
-    ["HAULOUT_PASSWORD", "HAULOUT_NEW_PASSWORD", "AWS_", "AZURE_", "GOOGLE_"];
+const SECRET_VARIABLES: [&str; 6] =
+    ["HAULOUT_PASSWORD", "HAULOUT_NEW_PASSWORD", "HAULOUT_OTHER_", "AWS_", "AZURE_", "GOOGLE_"];
 
 /// Keeps passwords and the credentials of stores from a program that is to be started. All of our
 /// environment is looked at, by name; what is left is handed on as it is.

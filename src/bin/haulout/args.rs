@@ -252,7 +252,7 @@ pub(crate) enum Verb {
     Restore(RestoreArguments),
     Verify(VerifyArguments),
     Key(KeyArguments),
-    Replicate(ReplicateArguments),
+    Replicate(Box<ReplicateArguments>),
 }
 
 /// What the program says about itself.

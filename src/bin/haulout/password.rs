@@ -53,6 +53,12 @@ pub(crate) const NEW_VARIABLES: Variables = Variables {
     command: "HAULOUT_NEW_PASSWORD_COMMAND",
     password: "HAULOUT_NEW_PASSWORD",
 };
+/// For the other side of a replication, if it has other keys.
+pub(crate) const OTHER_VARIABLES: Variables = Variables {
+    file: "HAULOUT_OTHER_PASSWORD_FILE",
+    command: "HAULOUT_OTHER_PASSWORD_COMMAND",
+    password: "HAULOUT_OTHER_PASSWORD",
+};
 
 const KEY_FILE_BEGINS: &[u8] = b"haulout-key-";
 /// Longest first line that is read.
@@ -96,6 +102,10 @@ pub(crate) enum Purpose {
     NewKit,
     /// To open a recovery kit.
     Kit,
+    /// To open the other side of a replication.
+    OpenOther,
+    /// To protect it, if it is new: it is asked for twice.
+    ProtectOther,
 }
 
 impl Purpose {
@@ -107,6 +117,8 @@ impl Purpose {
             Purpose::NewKey => "new password: ",
             Purpose::NewKit => "new password, of the recovery kit: ",
             Purpose::Kit => "password of the recovery kit: ",
+            Purpose::OpenOther => "password of the repository on the other side: ",
+            Purpose::ProtectOther => "new password, of the repository on the other side: ",
         }
     }
 
@@ -118,11 +130,17 @@ impl Purpose {
             Purpose::NewKey => "no new password was given",
             Purpose::NewKit => "no password for the recovery kit was given",
             Purpose::Kit => "the recovery kit has a password and none was given",
+            Purpose::OpenOther | Purpose::ProtectOther => {
+                "the other side has keys of its own and no password for it was given"
+            }
         }
     }
 
     fn is_new(self) -> bool {
-        matches!(self, Purpose::Protect | Purpose::NewKey | Purpose::NewKit)
+        match self {
+            Purpose::Protect | Purpose::NewKey | Purpose::NewKit | Purpose::ProtectOther => true,
+            Purpose::Open | Purpose::Kit | Purpose::OpenOther => false,
+        }
     }
 }
 

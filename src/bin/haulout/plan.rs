@@ -147,7 +147,7 @@ impl Plan {
             Verb::Verify(typed) => Job::Verify(VerifyPlan::new(typed)),
             Verb::Replicate(typed) => {
                 let memory = common.memory.0;
-                Job::Replicate(ReplicatePlan::new(typed, memory, &network, around)?)
+                Job::Replicate(ReplicatePlan::new(*typed, memory, &network, around)?)
             }
             Verb::Key(typed) => Job::Key(KeyPlan::new(typed, around)),
         };

@@ -133,7 +133,9 @@ impl Run<'_> {
                 Repository::open_by_kit(Arc::clone(store), kit, passphrase, &limits, entropy())
             }
         })?;
-        self.require_encryption(&opened)?;
+        if self.plan.recovery_kit.is_some() || !matches!(self.plan.password, PasswordSource::Ask) {
+            require_encryption(&opened)?;
+        }
         self.warn_left_behind(&opened)?;
         self.compare(&opened)?;
         Ok(opened)
@@ -211,23 +213,21 @@ impl Run<'_> {
             }
         }
     }
+}
 
-    /// Whoever gives a password knows that there is encryption: a config that says otherwise is not
-    /// the one that was written.
-    fn require_encryption(&self, opened: &Repository) -> Outcome<()> {
-        let given = !matches!(self.plan.password, PasswordSource::Ask);
-        let expected = given || self.plan.recovery_kit.is_some();
-        if !expected || opened.keyring().suite() != Suite::KeyedTag {
-            return Ok(());
-        }
-        let place = opened.store().location();
-        let message = format!("a password was given, and {place} says that it is not encrypted");
-        Err(Failure::new(
-            Error::new(ErrorKind::Distrusted, message),
-            "if it never was, leave the password out; else somebody has put another config in the \
-             place of yours",
-        ))
+/// Whoever gives a password knows that there is encryption: a config that says otherwise is not the
+/// one that was written.
+fn require_encryption(opened: &Repository) -> Outcome<()> {
+    if opened.keyring().suite() != Suite::KeyedTag {
+        return Ok(());
     }
+    let place = opened.store().location();
+    let message = format!("a password was given, and {place} says that it is not encrypted");
+    Err(Failure::new(
+        Error::new(ErrorKind::Distrusted, message),
+        "if it never was, leave the password out; else somebody has put another config in the \
+         place of yours",
+    ))
 }
 
 /// What opens a repository: asked for when it is needed.

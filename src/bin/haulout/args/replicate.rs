@@ -1,5 +1,6 @@
 //! Of `replicate`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::ArgGroup;
@@ -22,7 +23,17 @@ Where both sides are object stores, --endpoint, --region, --ca-file and the stor
 are for --repo. What reaches the other side stands in --other-endpoint, --other-region and
 --other-ca-file, and in the same variables with HAULOUT_OTHER_ before them, like
 HAULOUT_OTHER_AWS_ACCESS_KEY_ID. If there is none of these options, those for --repo hold on both
-sides; and if there is none of these variables, the others do.";
+sides; and if there is none of these variables, the others do.
+
+With a password for the other side, it is, or becomes, a repository with keys of its own: then the
+streams are read here and backed up there, the oldest first.";
+
+const PASSWORD_FILE_HELP: &str = "\
+A file with the password of the other side, if it has keys of its own \
+[env: HAULOUT_OTHER_PASSWORD_FILE]";
+
+const PASSWORD_COMMAND_HELP: &str = "\
+A shell command that prints it [env: HAULOUT_OTHER_PASSWORD_COMMAND]";
 
 /// Send snapshots to another repository, or fetch them
 ///
@@ -78,6 +89,7 @@ pub(crate) struct ReplicateArguments {
 /// How the other side is reached, where that differs.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options for the other side")]
+#[expect(clippy::struct_field_names, reason = "they are called as the options are")]
 pub(crate) struct OtherArguments {
     /// Where the object store of the other side is, if not where that of --repo is
     #[arg(long, value_name = "URL")]
@@ -90,4 +102,17 @@ pub(crate) struct OtherArguments {
     /// Certificates to trust there besides the system's, in PEM
     #[arg(long, value_name = "FILE")]
     pub(crate) other_ca_file: Option<PathBuf>,
+
+    /// A file with its password.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = PASSWORD_FILE_HELP,
+        conflicts_with = "other_password_command"
+    )]
+    pub(crate) other_password_file: Option<PathBuf>,
+
+    /// A shell command that prints its password.
+    #[arg(long, value_name = "COMMAND", help = PASSWORD_COMMAND_HELP)]
+    pub(crate) other_password_command: Option<OsString>,
 }

@@ -72,15 +72,15 @@ impl NetworkPlan {
     /// and half of another are no credentials. So it is with the options.
     pub(crate) fn other(
         &self,
-        typed: OtherArguments,
+        typed: &OtherArguments,
         variables: &dyn Fn() -> Vec<(String, String)>,
     ) -> NetworkPlan {
         let mut other = self.clone();
-        let OtherArguments { other_endpoint, other_region, other_ca_file } = typed;
+        let OtherArguments { other_endpoint, other_region, other_ca_file, .. } = typed;
         if other_endpoint.is_some() || other_region.is_some() || other_ca_file.is_some() {
-            other.endpoint = other_endpoint;
-            other.region = other_region;
-            other.ca_file = other_ca_file;
+            other.endpoint.clone_from(other_endpoint);
+            other.region.clone_from(other_region);
+            other.ca_file.clone_from(other_ca_file);
         }
         let own = |(name, value): (String, String)| {
             let name = name.strip_prefix(OTHER).filter(|name| is_of_store(name))?;
@@ -122,7 +122,7 @@ mod tests {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let variables = || variables.iter().map(owned).collect();
         let near = NetworkPlan::new(typed.network, &variables);
-        let other = near.other(typed.other, &variables);
+        let other = near.other(&typed.other, &variables);
         (near, other)
     }
 

@@ -5,6 +5,8 @@ use haulout::store::place::Place;
 
 use crate::args::replicate::ReplicateArguments;
 use crate::failure::Outcome;
+use crate::password::OTHER_VARIABLES;
+use crate::password::PasswordSource;
 use crate::plan::Surroundings;
 use crate::plan::network::NetworkPlan;
 use crate::plan::place;
@@ -54,6 +56,8 @@ pub(crate) struct ReplicatePlan {
     pub(crate) other: Place,
     /// How it is reached, if it is in an object store.
     pub(crate) network: NetworkPlan,
+    /// Where its password comes from, if it has other keys; who asks knows no better.
+    pub(crate) password: PasswordSource,
     /// Which way.
     pub(crate) direction: Direction,
     /// Which snapshots.
@@ -83,7 +87,13 @@ impl ReplicatePlan {
         let affordable = memory.saturating_sub(MEMORY_FIXED) / MEMORY_PER_CONNECTION;
         Ok(ReplicatePlan {
             other: place(typed.to.or(typed.from))?,
-            network: network.other(typed.other, around.variables),
+            network: network.other(&typed.other, around.variables),
+            password: PasswordSource::choose(
+                typed.other.other_password_file,
+                typed.other.other_password_command,
+                &OTHER_VARIABLES,
+                around.variable,
+            ),
             direction,
             wanted,
             mode: if typed.plan { Mode::Plan } else { Mode::Send },

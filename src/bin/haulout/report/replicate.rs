@@ -6,6 +6,8 @@ use serde::Serialize;
 
 use haulout::base::error::Result;
 use haulout::base::num::wide;
+use haulout::ops::backup::BackupReport;
+use haulout::ops::carry::CarryReport;
 use haulout::ops::replicate::Cost;
 use haulout::ops::replicate::LeftOut;
 use haulout::ops::replicate::Plan;
@@ -50,6 +52,42 @@ struct Replication<'r> {
     seconds: f64,
 }
 
+/// Of `replicate` to a repository with other keys, before.
+#[derive(Debug, Serialize)]
+struct CarryPlanned<'r> {
+    to: &'r str,
+    sealed_anew: bool,
+    snapshots: u64,
+    stream_bytes: u64,
+}
+
+/// And after.
+#[derive(Debug, Serialize)]
+struct Carried<'r> {
+    to: &'r str,
+    sealed_anew: bool,
+    sent: CarriedCost,
+    snapshots: Vec<CarriedSnapshot<'r>>,
+    already_there: u64,
+    left_out: Vec<Missing<'r>>,
+    seconds: f64,
+}
+
+/// What was stored there.
+#[derive(Debug, Serialize)]
+struct CarriedCost {
+    bytes: u64,
+    objects: u64,
+    stream_bytes: u64,
+}
+
+/// A snapshot under its name there, and under its name here.
+#[derive(Debug, Serialize)]
+struct CarriedSnapshot<'r> {
+    snapshot: String,
+    origin: Option<&'r str>,
+}
+
 /// A snapshot that is not there.
 #[derive(Debug, Serialize)]
 struct Missing<'r> {
@@ -67,6 +105,65 @@ impl<'r> Missing<'r> {
 }
 
 impl Report {
+    /// What would be carried over to a repository with other keys.
+    pub(crate) fn carrying_planned(
+        &self,
+        to: &str,
+        snapshots: u64,
+        stream_bytes: u64,
+    ) -> Result<()> {
+        let value = CarryPlanned { to, sealed_anew: true, snapshots, stream_bytes };
+        self.result(&value, || {
+            let counted = units::counted(snapshots, "snapshot");
+            let head = format!("{counted} would be sealed anew to {}\n", clean(to));
+            let bytes = format!(
+                "{} to read here; what that takes there shows when it is stored",
+                units::size(stream_bytes)
+            );
+            head + &fact("streams", &bytes)
+        })
+    }
+
+    /// What was.
+    pub(crate) fn carried(&self, to: &str, report: &CarryReport, time: Duration) -> Result<()> {
+        self.warn_of(&report.left_out);
+        let stream_bytes = report.sent.iter().map(|done| done.about.stream_bytes).sum();
+        let (bytes, objects) = (report.stored_bytes, report.stored_objects);
+        let snapshot = |done: &'_ BackupReport| done.id.to_string();
+        let value = Carried {
+            to,
+            sealed_anew: true,
+            sent: CarriedCost { bytes, objects, stream_bytes },
+            snapshots: report
+                .sent
+                .iter()
+                .map(|done| CarriedSnapshot {
+                    snapshot: snapshot(done),
+                    origin: done.about.origin.as_ref().map(|origin| origin.snapshot.as_str()),
+                })
+                .collect(),
+            already_there: report.there,
+            left_out: report.left_out.iter().map(Missing::new).collect(),
+            seconds: time.as_secs_f64(),
+        };
+        self.result(&value, || {
+            let count = units::counted(wide(report.sent.len()), "snapshot");
+            let mut text = format!("sealed {count} anew to {}\n", clean(to));
+            text += &fact("streams", &units::size(stream_bytes));
+            let objects = units::counted(objects, "object");
+            text += &fact("stored", &format!("{} in {objects}", units::size(bytes)));
+            text += &fact("time", &units::span(time));
+            text + &not_sent(report.there, &report.left_out)
+        })
+    }
+
+    fn warn_of(&self, left_out: &[LeftOut]) {
+        for LeftOut { snapshot, source, time, why } in left_out {
+            let (id, time) = (snapshot.short(), moment::for_people(*time));
+            self.console.warning(format!("snapshot {id} of {source}, {time}, was left out: {why}"));
+        }
+    }
+
     /// What a replication would send.
     pub(crate) fn replication_planned(&self, planned: &Planned) -> Result<()> {
         self.result(planned, || {
@@ -96,10 +193,7 @@ impl Report {
         for damaged in &report.damaged {
             self.console.warning(format!("here, {damaged}"));
         }
-        for LeftOut { snapshot, source, time, why } in &report.left_out {
-            let (id, time) = (snapshot.short(), moment::for_people(*time));
-            self.console.warning(format!("snapshot {id} of {source}, {time}, was left out: {why}"));
-        }
+        self.warn_of(&report.left_out);
         let value = Replication {
             to: &planned.to,
             planned: planned.cost,
@@ -121,13 +215,19 @@ impl Report {
             let objects = units::counted(cost.objects, "object");
             text += &fact("sent", &format!("{bytes} in {objects}"));
             text += &fact("time", &format!("{}, {rate}", units::span(time)));
-            if *there > 0 {
-                text += &fact("there", &units::counted(*there, "snapshot"));
-            }
-            if !left_out.is_empty() {
-                text += &fact("left out", &units::counted(wide(left_out.len()), "snapshot"));
-            }
-            text
+            text + &not_sent(*there, left_out)
         })
     }
+}
+
+/// The last lines: what did not go, for better or worse.
+fn not_sent(there: u64, left_out: &[LeftOut]) -> String {
+    let mut text = String::new();
+    if there > 0 {
+        text += &fact("there", &units::counted(there, "snapshot"));
+    }
+    if !left_out.is_empty() {
+        text += &fact("left out", &units::counted(wide(left_out.len()), "snapshot"));
+    }
+    text
 }

@@ -1,15 +1,26 @@
 //! Sends snapshots to another repository, or fetches them.
+//!
+//! Whether the other side is a copy or has keys of its own decides how: a copy gets the packs as
+//! they are, a repository of its own gets the streams.
 
 use std::sync::Arc;
 
-use haulout::base::error::Error;
-use haulout::base::error::ErrorKind;
+use haulout::base::ids::SnapshotId;
+use haulout::ops::carry;
 use haulout::ops::replicate;
+use haulout::ops::replicate::Confirmation;
 use haulout::ops::replicate::FarSide;
 use haulout::ops::replicate::ReplicateOptions;
+use haulout::ops::verify::Depth;
+use haulout::ops::verify::VerifyOptions;
+use haulout::ops::verify::verify;
+use haulout::repo::NewProtection;
 use haulout::repo::Repository;
 use haulout::repo::snapshots::Listing;
 use haulout::repo::snapshots::StoredSnapshot;
+use haulout::seal::holder::Cost;
+use haulout::seal::holder::HolderNote;
+use haulout::seal::holder::Limits;
 use haulout::store::Store;
 use haulout::store::memory::MemoryStore;
 use haulout::store::place::Place;
@@ -17,6 +28,8 @@ use haulout::store::place::Place;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::failure::Outcome;
+use crate::password::PasswordSource;
+use crate::password::Purpose;
 use crate::plan::replicate::Direction;
 use crate::plan::replicate::Mode;
 use crate::plan::replicate::ReplicatePlan;
@@ -24,20 +37,124 @@ use crate::plan::replicate::Wanted;
 use crate::progress::Activity;
 use crate::report::replicate::Planned;
 use crate::run::Run;
+use crate::run::entropy;
 use crate::run::find;
 use crate::run::places::Directory;
 use crate::run::places::Site;
+use crate::run::require_encryption;
 
 impl Run<'_> {
     /// Does it.
     pub(super) fn replicate(&self, plan: &ReplicatePlan) -> Outcome<Exit> {
         let (from, to) = self.sites(plan);
-        let near = self.open(self.store_at(&from)?)?;
+        let near = self.open_side(self.store_at(&from)?, plan, Direction::From)?;
         let far = self.target(&to, plan)?;
+        let own_keys = !matches!(plan.password, PasswordSource::Ask);
         match replicate::look(&near, &*far)? {
+            FarSide::Same if own_keys => Err(same_keys(&*far)),
+            FarSide::Vacant if own_keys && plan.mode == Mode::Plan => {
+                self.carry_planned(plan, &near, &far.location(), None)
+            }
+            FarSide::Vacant if own_keys => {
+                let made = self.make_other(far, plan)?;
+                self.carry(plan, &near, &made)
+            }
             FarSide::Vacant | FarSide::Same => self.copy(plan, &near, far),
-            FarSide::Other => Err(other_keys(&*far)),
+            FarSide::Other => {
+                let opened = self.open_side(self.store_at(&to)?, plan, Direction::To)?;
+                self.carry(plan, &near, &opened)
+            }
         }
+    }
+
+    /// Opens the side that snapshots come from, or go to: the other one with its own password, if
+    /// there is one.
+    fn open_side(
+        &self,
+        store: Arc<dyn Store>,
+        plan: &ReplicatePlan,
+        other_if: Direction,
+    ) -> Outcome<Repository> {
+        let is_other = plan.direction == other_if;
+        let is_given = !matches!(plan.password, PasswordSource::Ask);
+        if !is_other || (other_if == Direction::From && !is_given) {
+            return self.open(store);
+        }
+        let mut ask = || plan.password.credential(Purpose::OpenOther, &self.monitor);
+        let opened = Repository::open(store, &mut ask, &Limits::STANDARD, entropy())?;
+        if is_given {
+            require_encryption(&opened)?;
+        }
+        Ok(opened)
+    }
+
+    /// Makes a repository with keys of its own.
+    fn make_other(&self, store: Arc<dyn Store>, plan: &ReplicatePlan) -> Outcome<Repository> {
+        let password = match plan.direction {
+            Direction::To => &plan.password,
+            Direction::From => &self.plan.password,
+        };
+        let credential = &password.credential(Purpose::ProtectOther, &self.monitor)?;
+        let note = HolderNote {
+            label: self.plan.host.clone(),
+            created_unix_seconds: self.report.clock.unix_seconds(),
+        };
+        let protection = NewProtection::Encrypted { credential, cost: Cost::STANDARD, note };
+        Ok(Repository::init(store, &protection, entropy())?)
+    }
+
+    fn carry_planned(
+        &self,
+        plan: &ReplicatePlan,
+        near: &Repository,
+        place: &str,
+        far: Option<&Repository>,
+    ) -> Outcome<Exit> {
+        let (snapshots, unreadable) = self.wanted(near, &plan.wanted)?;
+        let planned = carry::plan(near, far, snapshots)?;
+        self.report.carrying_planned(place, planned.snapshots(), planned.stream_bytes())?;
+        Ok(Exit::with(unreadable))
+    }
+
+    /// Backs the streams up over there.
+    fn carry(&self, plan: &ReplicatePlan, near: &Repository, far: &Repository) -> Outcome<Exit> {
+        let place = far.store().location();
+        if plan.mode == Mode::Plan {
+            return self.carry_planned(plan, near, &place, Some(far));
+        }
+        let (snapshots, unreadable) = self.wanted(near, &plan.wanted)?;
+        let planned = carry::plan(near, Some(far), snapshots)?;
+        let (began, progress) = (self.now(), self.progress(Activity::Restoring));
+        let report = planned.send(far, self.plan.workers, &self.report.clock, &self.monitor)?;
+        drop(progress);
+        let sent = report.sent.iter().map(|done| done.id).collect();
+        let unsound = self.read_back(plan, far, sent)?;
+        self.report.carried(&place, &report, self.now().saturating_sub(began))?;
+        Ok(Exit::with(unreadable + report.left_out.len() + unsound))
+    }
+
+    /// Reads what was carried over, if that was asked for; the number of findings.
+    fn read_back(
+        &self,
+        plan: &ReplicatePlan,
+        far: &Repository,
+        sent: Vec<SnapshotId>,
+    ) -> Outcome<usize> {
+        if plan.confirmation != Confirmation::ReadBack || sent.is_empty() {
+            return Ok(0);
+        }
+        let snapshots = far.snapshots()?.snapshots;
+        let snapshots = snapshots.into_iter().filter(|stored| sent.contains(&stored.id()));
+        let options = VerifyOptions {
+            depth: Depth::Blocks,
+            snapshots: snapshots.collect(),
+            workers: self.plan.workers,
+        };
+        let verified = verify(far, &options, &self.monitor)?;
+        for finding in &verified.findings {
+            self.report.console.warning(format!("on the other side, {}", finding.what));
+        }
+        Ok(verified.findings.len())
     }
 
     /// From where to where. The limit holds between the two: what is read from a directory only to
@@ -116,7 +233,9 @@ impl Run<'_> {
     }
 }
 
-fn other_keys(far: &dyn Store) -> Failure {
-    let what = format!("{} has other keys", far.location());
-    Failure::from(Error::new(ErrorKind::Occupied, what))
+fn same_keys(far: &dyn Store) -> Failure {
+    Failure::usage(
+        format!("{} has the same keys, and a password of its own was given", far.location()),
+        "leave out the password of the other side, or name another place",
+    )
 }

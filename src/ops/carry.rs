@@ -1,0 +1,274 @@
+//! Carries snapshots over to a repository with other keys: each stream is read here and backed up
+//! there, sealed anew.
+//!
+//! Objects can't go as they are where keys differ: names are keyed hashes, and packs are sealed.
+//! So the stream goes, from a restore into a backup, in one pass through a pipe. What was found out
+//! when it was first backed up goes along: time, verdict, reasons, tags, host, positions. The
+//! description there says which snapshot of which repository it was (`origin`, FORMAT.md 10.2).
+//!
+//! Invariants:
+//! - What is carried over is the stream to its last byte, or there is no snapshot.
+//! - The oldest goes first: each night is then stored there as what it differs by from the one
+//!   before, as it was here.
+//! - A snapshot whose origin is there already is not carried over again.
+//! - From an encrypted repository nothing goes to one that is not.
+
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::fs::File;
+use std::io;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread;
+
+use crate::base::clock::Clock;
+use crate::base::error::Error;
+use crate::base::error::ErrorKind;
+use crate::base::error::Result;
+use crate::base::monitor::Counter;
+use crate::base::monitor::Monitor;
+use crate::base::num::wide;
+use crate::encode::Level;
+use crate::encode::ReadBack;
+use crate::format::snapshot::Description;
+use crate::format::snapshot::Origin;
+use crate::format::snapshot::SnapshotKind;
+use crate::repo::Repository;
+use crate::repo::snapshots::StoredSnapshot;
+use crate::seal::suite::Suite;
+use crate::source::Ending;
+use crate::source::Fate;
+use crate::source::FileSource;
+use crate::source::Source;
+
+use super::backup;
+use super::backup::BackupOptions;
+use super::backup::BackupReport;
+use super::backup::CHECKPOINT_BYTES;
+use super::backup::CHECKPOINT_SECONDS;
+use super::backup::TakenOver;
+use super::replicate::LeftOut;
+use super::replicate::in_order;
+use super::restore;
+use super::restore::Devices;
+use super::restore::RestoreOptions;
+use super::restore::accounts::Owners;
+
+/// What is to be carried over.
+#[derive(Debug)]
+pub struct CarryPlan<'r> {
+    near: &'r Repository,
+    /// The oldest first.
+    wanted: Vec<StoredSnapshot>,
+    /// Which snapshot there was which one here.
+    known: HashMap<String, String>,
+    there: u64,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default)]
+pub struct CarryReport {
+    /// What was backed up there, the oldest first.
+    pub sent: Vec<BackupReport>,
+    /// Snapshots that were there before.
+    pub there: u64,
+    /// Snapshots that are not there.
+    pub left_out: Vec<LeftOut>,
+    /// Bytes that were stored there.
+    pub stored_bytes: u64,
+    /// Objects that were stored there.
+    pub stored_objects: u64,
+}
+
+/// Plans to carry snapshots over, to a repository that need not be there yet.
+pub fn plan<'r>(
+    near: &'r Repository,
+    far: Option<&Repository>,
+    snapshots: Vec<StoredSnapshot>,
+) -> Result<CarryPlan<'r>> {
+    near.require_data()?;
+    let known = far.map(|far| carried_before(near, far)).transpose()?.unwrap_or_default();
+    let mut wanted = in_order(near, snapshots, &mut HashSet::new())?;
+    // The next run of the source goes on from a checkpoint; nobody restores it.
+    wanted.retain(|stored| stored.snapshot.about.kind != SnapshotKind::Checkpoint);
+    wanted.sort_by_key(|stored| (stored.snapshot.about.time, stored.name.sequence, stored.id()));
+    let all = wanted.len();
+    wanted.retain(|stored| !known.contains_key(&stored.id().to_string()));
+    let there = wide(all - wanted.len());
+    Ok(CarryPlan { near, wanted, known, there })
+}
+
+/// Which snapshots of `near` are in `far`, and by which names.
+fn carried_before(near: &Repository, far: &Repository) -> Result<HashMap<String, String>> {
+    if far.keyring().suite() == Suite::KeyedTag && near.keyring().suite() != Suite::KeyedTag {
+        let place = far.store().location();
+        let what = format!("{place} is not encrypted, and this repository is");
+        return Err(Error::new(ErrorKind::Distrusted, what));
+    }
+    let own = near.keyring().repository().to_string();
+    let mut known = HashMap::new();
+    for stored in far.snapshots()?.snapshots {
+        let id = stored.id().to_string();
+        let origin = stored.snapshot.about.origin;
+        if let Some(origin) = origin.filter(|origin| origin.repository == own) {
+            known.insert(origin.snapshot, id);
+        }
+    }
+    Ok(known)
+}
+
+impl CarryPlan<'_> {
+    /// Snapshots that will be carried over.
+    pub fn snapshots(&self) -> u64 {
+        wide(self.wanted.len())
+    }
+
+    /// Bytes of their streams.
+    pub fn stream_bytes(&self) -> u64 {
+        self.wanted.iter().map(|stored| stored.snapshot.about.stream_bytes).sum()
+    }
+
+    /// Carries them over.
+    pub fn send(
+        mut self,
+        far: &Repository,
+        workers: u32,
+        clock: &Arc<dyn Clock>,
+        monitor: &Arc<Monitor>,
+    ) -> Result<CarryReport> {
+        monitor.count(Counter::ExpectedBytes, self.stream_bytes());
+        let mut report = CarryReport { there: self.there, ..CarryReport::default() };
+        for mut stored in std::mem::take(&mut self.wanted) {
+            monitor.check()?;
+            self.near.notes(Some(stored.id()))?.apply(&mut stored);
+            let carried = match self.requires(&stored) {
+                Ok(requires) => self.carry(&stored, requires, (far, workers), (clock, monitor))?,
+                Err(why) => Err(why),
+            };
+            match carried {
+                Ok(done) => {
+                    self.known.insert(stored.id().to_string(), done.id.to_string());
+                    report.stored_bytes += done.counts.stored_bytes;
+                    report.stored_objects += done.counts.stored_objects;
+                    report.sent.push(done);
+                }
+                Err(why) => report.left_out.push(LeftOut::new(&stored, why)),
+            }
+        }
+        Ok(report)
+    }
+
+    /// What a snapshot requires, by the names over there; why it can't be there if that is lacking.
+    fn requires(&self, stored: &StoredSnapshot) -> std::result::Result<Vec<String>, String> {
+        let of = |id: &String| {
+            let short = id.get(..8).unwrap_or(id);
+            let lacking = || format!("it requires snapshot {short}, which is not there");
+            self.known.get(id).cloned().ok_or_else(lacking)
+        };
+        stored.snapshot.about.requires.iter().map(of).collect()
+    }
+
+    /// One snapshot; or why it can't be had here.
+    fn carry(
+        &self,
+        stored: &StoredSnapshot,
+        requires: Vec<String>,
+        (far, workers): (&Repository, u32),
+        (clock, monitor): (&Arc<dyn Clock>, &Arc<Monitor>),
+    ) -> Result<std::result::Result<BackupReport, String>> {
+        let no_pipe = |e: io::Error| Error::new(ErrorKind::Source, "cannot make a pipe").because(e);
+        let (reader, writer) = io::pipe().map_err(no_pipe)?;
+        let source = Relay {
+            inner: FileSource::new(File::from(OwnedFd::from(reader))),
+            monitor: Arc::clone(monitor),
+        };
+        let about = &stored.snapshot.about;
+        let origin = Origin {
+            repository: self.near.keyring().repository().to_string(),
+            snapshot: stored.id().to_string(),
+        };
+        let taken = TakenOver { about, origin, requires };
+        let options = options(about, workers);
+        // What is counted there stands in the description there, so it has a monitor of its own.
+        let own = Arc::new(Monitor::default());
+        let (done, read) = thread::scope(|scope| {
+            let read = scope.spawn(move || self.read(stored, writer, workers));
+            let done = backup::take_over(far, Box::new(source), &options, &taken, (clock, &own));
+            (done, read.join().expect("a restore does not panic"))
+        });
+        monitor.check()?;
+        match (done, read) {
+            (Ok(done), Ok(())) => Ok(Ok(done)),
+            (_, Err(error)) if is_of_near(&error) => Ok(Err(words(&error))),
+            // When the other side fails, the pipe breaks here too.
+            (Err(error), Err(broken)) if broken.kind() == ErrorKind::Target => Err(error),
+            (_, Err(error)) | (Err(error), Ok(())) => Err(error),
+        }
+    }
+
+    fn read(
+        &self,
+        stored: &StoredSnapshot,
+        mut out: impl Write + Send,
+        workers: u32,
+    ) -> Result<()> {
+        let options = RestoreOptions {
+            include: Vec::new(),
+            workers,
+            devices: Devices::Skip,
+            owners: Owners::ByNumber,
+        };
+        let monitor = Arc::new(Monitor::default());
+        restore::to_stream(self.near, stored, &mut out, &options, &monitor).map(|_| ())
+    }
+}
+
+/// Whether a snapshot can't be read because of what is stored, not because of how it is reached.
+fn is_of_near(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Missing)
+}
+
+fn words(error: &Error) -> String {
+    let mut words = error.to_string();
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        words = format!("{words}: {cause}");
+        next = cause.source();
+    }
+    words
+}
+
+fn options(about: &Description, workers: u32) -> BackupOptions {
+    BackupOptions {
+        source: about.source.clone(),
+        format: Some(about.format),
+        tags: about.tags.clone(),
+        level: Level::AUTO,
+        read_back: ReadBack::On,
+        workers,
+        host: about.host.clone(),
+        checkpoint_bytes: CHECKPOINT_BYTES,
+        checkpoint_seconds: CHECKPOINT_SECONDS,
+    }
+}
+
+/// The end of the pipe from which the backup reads: it shows progress, and hears the wish to stop.
+struct Relay {
+    inner: FileSource,
+    monitor: Arc<Monitor>,
+}
+
+impl Source for Relay {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.monitor.check().map_err(io::Error::other)?;
+        let count = self.inner.read(buffer)?;
+        self.monitor.count(Counter::StreamBytes, wide(count));
+        Ok(count)
+    }
+
+    fn finish(self: Box<Self>) -> io::Result<Ending> {
+        // What became of the producer is told by the description that is taken over.
+        Ok(Ending { fate: Fate::Unseen, last_words: None })
+    }
+}
