@@ -1,5 +1,27 @@
 //! What a store can do with the objects that it keeps, by name: each attack is noticed, and told
 //! from the others.
+//!
+//! | what it does | kind of the error | told by |
+//! |---|---|---|
+//! | shows a snapshot as another source's, or as a later one | misplaced | here |
+//! | shows another object as a snapshot | misplaced | here |
+//! | shows a snapshot of another repository | foreign-key | here |
+//! | shows other bytes under a snapshot's name | damaged | here |
+//! | shows what a former key sealed after it was retired | retired-key | `rotation.rs` |
+//! | withholds or changes the list of what a former key had sealed | retired-key | `rotation.rs` |
+//! | swaps, replaces or cuts packs | damaged | here |
+//! | drops packs | missing | here |
+//! | replaces run records, or drops them | none: they are not needed | here |
+//! | replaces a key by another repository's, changes `config` | damaged | here |
+//! | shows one key under another one's name | damaged, and not removed | here |
+//! | shows a note about another snapshot | damaged | here |
+//! | condemns a pack with a damage record of another | none: it is not believed | here |
+//! | says that there is no encryption | distrusted | `cli_far.rs` |
+//! | shows an older state, or former keys | rolled-back | `cli_far.rs`, who remembers |
+//! | drops a snapshot in the middle, or hides one that another follows | gap | the same |
+//! | shows another repository | other-repository | the same |
+//!
+//! Frames, directories and ordinals that change places are in `seal/tests`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -8,6 +30,7 @@ mod support;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use haulout::base::entropy::SeededEntropy;
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::base::monitor::Monitor;
@@ -15,6 +38,9 @@ use haulout::ops::verify::Depth;
 use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::verify;
 use haulout::repo::Repository;
+use haulout::repo::keys::Keys;
+use haulout::repo::notes::Notes;
+use haulout::seal::holder::Limits;
 use haulout::store::Store;
 use haulout::store::memory::MemoryStore;
 use haulout::store::name::ObjectName;
@@ -26,6 +52,7 @@ use crate::support::back_up_with;
 use crate::support::init;
 use crate::support::open;
 use crate::support::options;
+use crate::support::password;
 use crate::support::shared;
 use crate::support::stream_of;
 
@@ -71,9 +98,13 @@ impl Setting {
         self.store.put(&name, &[bytes]).unwrap();
     }
 
-    fn damaged_snapshots(&self) -> Vec<String> {
+    /// What is wrong with the one snapshot that can't be read.
+    #[track_caller]
+    fn damaged_snapshot(&self) -> (ErrorKind, String) {
         let listing = self.repository().unwrap().snapshots().unwrap();
-        listing.damaged.iter().map(|(_, error)| told(error)).collect()
+        assert_eq!(listing.damaged.len(), 1);
+        let (_, error) = &listing.damaged[0];
+        (error.kind(), told(error))
     }
 }
 
@@ -112,9 +143,9 @@ fn a_snapshot_of_one_source_is_not_shown_as_another_ones() {
     assert_ne!(own.0, other.0, "two sources");
     let bytes = bytes_of(&setting.store, names.last().unwrap());
     setting.replace(&format!("{}/{}", own.0, other.1), bytes);
-    let damaged = setting.damaged_snapshots();
-    assert_eq!(damaged.len(), 1);
-    assert!(damaged[0].contains("not authentic: altered, or not in its place"), "{damaged:?}");
+    let (kind, why) = setting.damaged_snapshot();
+    assert_eq!(kind, ErrorKind::Misplaced);
+    assert!(why.contains("not authentic: altered, or not in its place"), "{why}");
 }
 
 #[test]
@@ -125,8 +156,9 @@ fn an_old_snapshot_is_not_replayed_as_the_newest() {
     let (_, hash) = file.split_once('-').unwrap();
     let bytes = bytes_of(&setting.store, &name);
     setting.replace(&format!("{folder}/0000000099-{hash}"), bytes);
-    let damaged = setting.damaged_snapshots();
-    assert!(damaged[0].contains("not authentic: altered, or not in its place"), "{damaged:?}");
+    let (kind, why) = setting.damaged_snapshot();
+    assert_eq!(kind, ErrorKind::Misplaced);
+    assert!(why.contains("not authentic: altered, or not in its place"), "{why}");
     setting.repository().unwrap().find_snapshot("latest").unwrap_err();
 }
 
@@ -137,8 +169,44 @@ fn a_snapshot_of_another_repository_is_refused_even_under_the_same_password() {
     let (_, file) = apart(&theirs);
     let folder = apart(&setting.names("snapshots/")[0]).0.to_owned();
     setting.replace(&format!("{folder}/{file}"), bytes_of(&setting.other, &theirs));
-    let damaged = setting.damaged_snapshots();
-    assert!(damaged[0].contains("was sealed under another key"), "{damaged:?}");
+    let (kind, why) = setting.damaged_snapshot();
+    assert_eq!(kind, ErrorKind::ForeignKey);
+    assert!(why.contains("was sealed under another key"), "{why}");
+}
+
+#[test]
+fn a_note_is_not_taken_for_a_snapshot() {
+    let setting = Setting::new();
+    let repository = setting.repository().unwrap();
+    let id = repository.find_snapshot("latest").unwrap().id();
+    let change = (vec!["gold".to_owned()], Vec::new());
+    repository.note_tags(id, &Notes::default(), change, 9).unwrap();
+    let note = bytes_of(&setting.store, &setting.names("notes/")[0]);
+    let name = setting.names("snapshots/").swap_remove(0);
+    let hash = blake3::hash(&note).to_hex();
+    setting.replace(&format!("{}/0000000099-{hash}", apart(&name).0), note);
+    let (kind, why) = setting.damaged_snapshot();
+    assert_eq!(kind, ErrorKind::Misplaced);
+    assert!(why.contains("this is a note object, not a snapshot object"), "{why}");
+}
+
+#[test]
+fn a_note_about_one_snapshot_is_not_taken_for_one_about_another() {
+    let setting = Setting::new();
+    let repository = setting.repository().unwrap();
+    let snapshots = repository.snapshots().unwrap().snapshots;
+    let (own, other) = (snapshots[0].id(), snapshots[1].id());
+    let change = (vec!["gold".to_owned()], Vec::new());
+    repository.note_tags(own, &Notes::default(), change, 9).unwrap();
+    let name = setting.names("notes/").swap_remove(0);
+    let moved = name.replace(&own.to_string(), &other.to_string());
+    setting.replace(&moved, bytes_of(&setting.store, &name));
+    let notes = repository.notes(Some(other)).unwrap();
+    assert_eq!(notes.damaged.len(), 1);
+    assert_eq!(notes.damaged[0].kind(), ErrorKind::Damaged);
+    let mut shown = snapshots[1].clone();
+    notes.apply(&mut shown);
+    assert!(shown.snapshot.about.tags.is_empty());
 }
 
 #[test]
@@ -146,8 +214,9 @@ fn other_bytes_under_the_name_of_a_snapshot_are_told_without_a_key() {
     let setting = Setting::new();
     let names = setting.names("snapshots/");
     setting.replace(&names[0], bytes_of(&setting.store, &names[1]));
-    let damaged = setting.damaged_snapshots();
-    assert!(damaged[0].contains("its bytes do not match its name"), "{damaged:?}");
+    let (kind, why) = setting.damaged_snapshot();
+    assert_eq!(kind, ErrorKind::Damaged);
+    assert!(why.contains("its bytes do not match its name"), "{why}");
 }
 
 #[test]
@@ -176,6 +245,49 @@ fn packs_that_change_places_give_no_byte() {
     let options = VerifyOptions { depth: Depth::Stored, snapshots: Vec::new(), workers: 1 };
     let report = verify(&repository, &options, &Arc::new(Monitor::default())).unwrap();
     assert!(report.findings.len() >= data.len(), "all are named: {:?}", report.findings);
+}
+
+#[test]
+fn packs_that_are_dropped_or_cut_give_no_byte() {
+    let setting = Setting::new();
+    let twins = setting.names("twins/");
+    let is_data = |name: &String| !twins.iter().any(|twin| twin.ends_with(apart(name).1));
+    for name in setting.names("packs/").into_iter().filter(is_data) {
+        let bytes = bytes_of(&setting.store, &name);
+        setting.replace(&name, bytes.slice(..bytes.len() / 2));
+    }
+    let refused = stream_of(&setting.repository().unwrap(), "latest").unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Damaged, "{}", told(&refused));
+    for name in setting.names("packs/").into_iter().filter(is_data) {
+        setting.store.delete(&ObjectName::new(&name).unwrap()).unwrap();
+    }
+    let refused = stream_of(&setting.repository().unwrap(), "latest").unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Missing, "{}", told(&refused));
+}
+
+#[test]
+fn run_records_that_are_dropped_are_not_needed() {
+    let setting = Setting::new();
+    for name in setting.names("runs/") {
+        setting.store.delete(&ObjectName::new(&name).unwrap()).unwrap();
+    }
+    stream_of(&setting.repository().unwrap(), "latest").unwrap();
+}
+
+#[test]
+fn a_key_under_the_name_of_another_is_told_and_not_removed_in_its_place() {
+    let setting = Setting::new();
+    let own = first(&setting.store, "keys/");
+    let moved = format!("keys/{}", "0".repeat(32));
+    setting.replace(&moved, bytes_of(&setting.store, &own));
+    let mut give = || Ok(password());
+    let entropy = Arc::new(SeededEntropy::new(3));
+    let keys = Keys::open(shared(&setting.store), &mut give, &Limits::FOR_TESTS, entropy).unwrap();
+    let holders = keys.list().unwrap();
+    assert_eq!((holders.holders.len(), holders.damaged.len()), (1, 1));
+    assert_eq!(holders.damaged[0].0.as_str(), moved);
+    assert_eq!(holders.damaged[0].1.kind(), ErrorKind::Damaged);
+    assert_eq!(keys.remove(holders.holders[0].id).unwrap_err().kind(), ErrorKind::Usage);
 }
 
 #[test]

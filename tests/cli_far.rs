@@ -302,6 +302,8 @@ fn a_store_that_goes_back_to_an_older_state_is_refused_by_whoever_remembers() {
     };
     swap("older");
     place.ran("snapshots --password-file first").is(0);
+    let refused = place.ran(&format!("snapshots --json {with}")).is(1);
+    assert_eq!(refused.json()["error"]["kind"], "rolled-back");
     let refused = place.ran(&format!("restore latest --stdout {with}")).is(1);
     refused.says("has lost snapshot").says("if this was done on purpose, remove");
     // A backup is taken all the same, and says that something is wrong.
@@ -313,7 +315,7 @@ fn a_store_that_goes_back_to_an_older_state_is_refused_by_whoever_remembers() {
     fs::remove_dir_all(place.path("repo")).unwrap();
     fs::rename(other.path("repo"), place.path("repo")).unwrap();
     let refused = place.ran(&format!("snapshots {with}")).is(1);
-    refused.says("holds another repository than before");
+    refused.says("holds another repository than before").says("check --repo");
     fs::remove_dir_all(place.path("repo")).unwrap();
     place.ran("init -q --no-encryption").is(0);
     let refused = place.ran("snapshots --state state").is(1);
@@ -322,6 +324,39 @@ fn a_store_that_goes_back_to_an_older_state_is_refused_by_whoever_remembers() {
     assert_eq!(kept.len(), 1);
     fs::remove_file(&kept[0]).unwrap();
     place.ran("snapshots --state state").is(0);
+}
+
+#[test]
+fn a_snapshot_that_is_hidden_leaves_a_gap_for_whoever_remembers() {
+    let place = Place::empty();
+    place.ran("init -q --no-encryption").is(0);
+    let backup = |state: &str| {
+        place.ran(&format!("backup -q --source db{state} -- seq 9999")).is(0);
+    };
+    let names = || {
+        let mut names = files_below(&place.path("repo/snapshots"));
+        names.sort();
+        names
+    };
+    let hidden = |path: &Path, told: &str| {
+        fs::rename(path, place.path("hidden")).unwrap();
+        place.ran("snapshots").is(0);
+        let refused = place.ran("snapshots --state state --json").is(1);
+        assert_eq!(refused.json()["error"]["kind"], "gap");
+        place.ran("restore latest --stdout --state state").is(1).says(told);
+        fs::rename(place.path("hidden"), path).unwrap();
+    };
+    (0..3).for_each(|_| backup(" --state state"));
+    // One in the middle that was there before.
+    hidden(&names()[1], "which was there before");
+    // One that this host has never seen, but the next one follows it.
+    (0..2).for_each(|_| backup(""));
+    hidden(&names()[3], "which it follows");
+    place.ran("snapshots --state state").is(0);
+    // A backup goes on, says so, and is found the next time.
+    fs::remove_file(&names()[1]).unwrap();
+    let told = place.ran("backup --source db --state state -- seq 9999").is(3);
+    told.says("which was there before").says("haulout replicate --from");
 }
 
 #[test]

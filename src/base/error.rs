@@ -45,6 +45,16 @@ pub enum ErrorKind {
     RetiredKey,
     /// The key in use was left behind when the keys were rotated.
     LeftBehind,
+    /// The store shows an older state than before.
+    RolledBack,
+    /// The store hides a snapshot that was there, or that another one follows.
+    Gap,
+    /// The store shows another repository than before.
+    OtherRepository,
+    /// Sealed under the right key, and for another place.
+    Misplaced,
+    /// Sealed under another key than the repository's.
+    ForeignKey,
     /// What the store shows contradicts what is known from elsewhere.
     Distrusted,
     /// A computation gave two different results on this machine.

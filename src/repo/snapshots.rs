@@ -18,6 +18,7 @@ use crate::format::snapshot::Snapshot;
 use crate::format::snapshot::Verdict;
 use crate::repo::Repository;
 use crate::repo::store_error;
+use crate::seal::error::SealError;
 use crate::seal::object::ObjectKind;
 use crate::store::name::ObjectName;
 
@@ -86,6 +87,19 @@ impl StoredSnapshot {
     }
 }
 
+/// Why bytes that are what their name says are no snapshot of this place: no decay does that.
+fn not_opened(what: &str, cause: SealError) -> Error {
+    if matches!(cause, SealError::WrongKey { .. }) {
+        let what = format!("{what} was sealed for another repository, or with a newer key");
+        return Error::new(ErrorKind::ForeignKey, what).because(cause);
+    }
+    if matches!(cause, SealError::NotAuthentic { .. } | SealError::KindMismatch { .. }) {
+        return Error::new(ErrorKind::Misplaced, format!("{what} is not in its place"))
+            .because(cause);
+    }
+    Error::damaged(what, cause)
+}
+
 /// The snapshots of a repository, and those that can't be read.
 #[derive(Debug, Default)]
 pub struct Listing {
@@ -125,7 +139,7 @@ impl Repository {
         let (text, generation) = self
             .keyring()
             .open_dated(ObjectKind::Snapshot, &name.context(), &bytes)
-            .map_err(|e| Error::damaged(what(), e))?;
+            .map_err(|e| not_opened(&what(), e))?;
         self.believed.check(generation, &name.id.0, &what())?;
         let snapshot = Snapshot::decode(&text).map_err(|e| Error::damaged(what(), e))?;
         Ok(StoredSnapshot { name: *name, snapshot })

@@ -6,6 +6,7 @@ use haulout::base::error::ErrorKind;
 use haulout::store::error::Trouble;
 
 /// What to do about it.
+#[expect(clippy::too_many_lines, reason = "one table, a hint for each kind")]
 pub(crate) fn hint(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::Usage => "haulout --help shows how commands are written",
@@ -65,6 +66,25 @@ pub(crate) fn hint(kind: ErrorKind) -> &'static str {
         ErrorKind::LeftBehind => {
             "ask whoever rotated the keys to add one for you (haulout key add); if the rotation \
              was interrupted, run haulout key rotate again"
+        }
+        ErrorKind::RolledBack => {
+            "look for the newest snapshots in a copy of the repository, and find out who put an \
+             older state in its place"
+        }
+        ErrorKind::Gap => {
+            "fetch the snapshot from a copy of the repository (haulout replicate --from), and find \
+             out who removed it"
+        }
+        ErrorKind::OtherRepository => {
+            "check --repo, and what is mounted there, before anything is restored or stored"
+        }
+        ErrorKind::Misplaced => {
+            "somebody with access to the store has put it where it does not belong: remove it, and \
+             fetch the right one from a copy of the repository"
+        }
+        ErrorKind::ForeignKey => {
+            "it belongs to another repository, or was written with a newer generation of keys than \
+             the one in use: haulout key list shows which that is"
         }
         ErrorKind::Distrusted => {
             "find out who changed the repository, and compare it with a replica, before relying on \
@@ -144,6 +164,11 @@ pub(crate) fn name(kind: ErrorKind) -> &'static str {
         ErrorKind::WriteOnly => "write-only",
         ErrorKind::RetiredKey => "retired-key",
         ErrorKind::LeftBehind => "left-behind",
+        ErrorKind::RolledBack => "rolled-back",
+        ErrorKind::Gap => "gap",
+        ErrorKind::OtherRepository => "other-repository",
+        ErrorKind::Misplaced => "misplaced",
+        ErrorKind::ForeignKey => "foreign-key",
         ErrorKind::Distrusted => "distrusted",
         ErrorKind::Miscomputed => "miscomputed",
     }
@@ -153,7 +178,7 @@ pub(crate) fn name(kind: ErrorKind) -> &'static str {
 mod tests {
     use super::*;
 
-    const KINDS: [ErrorKind; 20] = [
+    const KINDS: [ErrorKind; 25] = [
         ErrorKind::Usage,
         ErrorKind::NoRepository,
         ErrorKind::Occupied,
@@ -172,6 +197,11 @@ mod tests {
         ErrorKind::WriteOnly,
         ErrorKind::RetiredKey,
         ErrorKind::LeftBehind,
+        ErrorKind::RolledBack,
+        ErrorKind::Gap,
+        ErrorKind::OtherRepository,
+        ErrorKind::Misplaced,
+        ErrorKind::ForeignKey,
         ErrorKind::Distrusted,
         ErrorKind::Miscomputed,
     ];

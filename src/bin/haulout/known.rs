@@ -1,15 +1,19 @@
-//! What this host knows about a repository from before: its id, that it is encrypted, and the
-//! newest snapshot of each source. A store that goes back to an older state, or offers another
-//! repository in the place of a known one, can only be told by somebody who remembers.
+//! What this host knows about a repository from before: its id, that it is encrypted, the
+//! generation of its keys, the newest snapshot of each source, and which others there were. A store
+//! that goes back to an older state, or offers another repository in the place of a known one, can
+//! only be told by somebody who remembers.
 //!
 //! It is kept in one small file for each repository, in a directory that the user names; without
 //! one nothing is remembered. It holds no secret: names of objects, which the store knows as well.
 //!
 //! A snapshot that was the newest must still be there, or a newer one of its source that opens
-//! under the repository's key: nobody without the key can make one. That snapshots in the middle
-//! are gone is not told from pruning.
+//! under the repository's key: nobody without the key can make one. Others that were seen must be
+//! there as well, since nothing prunes yet; and what is new must follow something that is there:
+//! each snapshot names its predecessor, so one that was never shown to this host leaves a gap. On a
+//! copy that was sent the newest snapshots only, gaps are no attack: it is not compared.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::io::Write;
@@ -28,6 +32,7 @@ use haulout::seal::suite::Suite;
 
 use crate::failure::Failure;
 use crate::failure::Outcome;
+use crate::hints;
 
 /// What is known about one repository.
 #[derive(Debug)]
@@ -44,6 +49,9 @@ struct Record {
     #[serde(default)]
     generation: u8,
     newest: BTreeMap<String, Newest>,
+    /// The ids of all snapshots.
+    #[serde(default)]
+    seen: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -74,12 +82,12 @@ impl Known {
         let Some(record) = &self.record else { return Ok(()) };
         let place = repository.store().location();
         if record.encrypted && repository.keyring().suite() == Suite::KeyedTag {
-            return Err(
-                self.distrusted(format!("{place} was encrypted, and says now that it is not"))
-            );
+            let what = format!("{place} was encrypted, and says now that it is not");
+            return Err(self.distrusted(ErrorKind::Distrusted, what));
         }
         if record.repository != repository.keyring().repository().to_string() {
-            return Err(self.distrusted(format!("{place} holds another repository than before")));
+            let what = format!("{place} holds another repository than before");
+            return Err(self.distrusted(ErrorKind::OtherRepository, what));
         }
         let generation = repository.keyring().generation();
         if record.generation > generation {
@@ -88,7 +96,7 @@ impl Known {
                 "{place} was opened with keys of generation {known}, and now with those of \
                  generation {generation}"
             );
-            return Err(self.distrusted(what));
+            return Err(self.distrusted(ErrorKind::RolledBack, what));
         }
         Ok(())
     }
@@ -99,6 +107,27 @@ impl Known {
         let names = repository.snapshot_names(None)?;
         for (source, newest) in &record.newest {
             self.check_source(repository, &names, source, newest)?;
+        }
+        let there: BTreeSet<String> = names.iter().map(|name| name.id.to_string()).collect();
+        let place = repository.store().location();
+        if let Some(lost) = record.seen.difference(&there).next() {
+            let what = format!("{place} has lost snapshot {}, which was there before", &lost[..8]);
+            return Err(self.distrusted(ErrorKind::Gap, what));
+        }
+        // A record of an older program has seen nothing: then everything is new.
+        let new = |name: &&SnapshotName| {
+            !record.seen.is_empty() && !record.seen.contains(&name.id.to_string())
+        };
+        for name in names.iter().filter(new) {
+            // What can't be read is told by whoever needs it.
+            let Ok(stored) = repository.read_snapshot(name) else { continue };
+            let Some(former) = stored.snapshot.about.predecessor else { continue };
+            if !there.contains(&former) {
+                let (id, former) = (name.id.short(), former.get(..8).unwrap_or_default());
+                let what =
+                    format!("{place} shows snapshot {id}, and not {former}, which it follows");
+                return Err(self.distrusted(ErrorKind::Gap, what));
+            }
         }
         Ok(())
     }
@@ -121,7 +150,7 @@ impl Known {
         let (place, id) = (repository.store().location(), &newest.snapshot[..8]);
         let what =
             format!("{place} has lost snapshot {id}, the newest of its source, and shows older");
-        Err(self.distrusted(what + " ones"))
+        Err(self.distrusted(ErrorKind::RolledBack, what + " ones"))
     }
 
     /// Remembers what the store shows now.
@@ -131,8 +160,10 @@ impl Known {
             encrypted: repository.keyring().suite() != Suite::KeyedTag,
             generation: repository.keyring().generation(),
             newest: BTreeMap::new(),
+            seen: BTreeSet::new(),
         };
         for SnapshotName { source, sequence, id } in repository.snapshot_names(None)? {
+            record.seen.insert(id.to_string());
             let newest = Newest { sequence, snapshot: id.to_string() };
             // They come in the order of their numbers.
             record.newest.insert(source.to_string(), newest);
@@ -148,11 +179,14 @@ impl Known {
         Ok(())
     }
 
-    fn distrusted(&self, what: String) -> Failure {
-        let shown = self.path.display();
+    fn distrusted(&self, kind: ErrorKind, what: String) -> Failure {
+        let (shown, hint) = (self.path.display(), hints::hint(kind));
         Failure::new(
-            Error::new(ErrorKind::Distrusted, what),
-            format!("if this was done on purpose, remove {shown}, where this host remembers it"),
+            Error::new(kind, what),
+            format!(
+                "if this was done on purpose, remove {shown}, where this host remembers it; \
+                 otherwise {hint}"
+            ),
         )
     }
 }
