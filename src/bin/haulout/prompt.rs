@@ -47,8 +47,9 @@ impl Terminal {
         question: &str,
         monitor: &Monitor,
     ) -> io::Result<Zeroizing<Vec<u8>>> {
-        self.0.write_all(question.as_bytes())?;
+        // In this order: what is typed once the question is there is neither shown nor dropped.
         let hidden = Hidden::new(&self.0)?;
+        (&self.0).write_all(question.as_bytes())?;
         let line = line(&self.0, monitor)?;
         drop(hidden);
         Ok(line)

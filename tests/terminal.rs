@@ -1,0 +1,99 @@
+//! A person at a real terminal: passwords are asked for and not shown, and `init` offers a recovery
+//! kit and tests it at once.
+//!
+//! The terminal is a pseudo-terminal of script(1), which every Debian has.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::io::Read;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+use std::process::Stdio;
+
+/// Runs the program on a terminal of its own. Each answer is typed when its question has been
+/// asked. Gives what was to be seen, and how it ended.
+fn typed(directory: &Path, line: &str, answers: &[(&str, &str)]) -> (String, Option<i32>) {
+    let program = env!("CARGO_BIN_EXE_haulout");
+    let mut script = Command::new("script");
+    script.args(["-qefc", &format!("{program} -r repo {line}"), "/dev/null"]);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("HAULOUT") {
+            script.env_remove(name);
+        }
+    }
+    script.current_dir(directory).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = script.spawn().unwrap();
+    let (mut keyboard, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut seen = String::new();
+    let mut read = |seen: &mut String| {
+        let mut buffer = [0; 1024];
+        let count = screen.read(&mut buffer).unwrap();
+        seen.push_str(&String::from_utf8_lossy(&buffer[..count]));
+        count > 0
+    };
+    let mut answered = 0;
+    for (question, answer) in answers {
+        while !seen[answered..].contains(question) {
+            assert!(read(&mut seen), "it ended before {question:?}: {seen}");
+        }
+        answered = seen.len();
+        keyboard.write_all(format!("{answer}\n").as_bytes()).unwrap();
+    }
+    while read(&mut seen) {}
+    drop(keyboard);
+    (seen, child.wait().unwrap().code())
+}
+
+#[test]
+fn init_offers_a_recovery_kit_and_tests_it_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let answers = [
+        ("password of the new repository: ", "correct horse"),
+        ("once more: ", "correct horse"),
+        ("file to write it to (empty for none): ", "kit.txt"),
+        ("new password, of the recovery kit: ", "battery staple"),
+        ("once more: ", "battery staple"),
+    ];
+    let (seen, status) = typed(directory, "init", &answers);
+    assert_eq!(status, Some(0), "{seen}");
+    assert!(seen.contains("with a password; it was tested"), "{seen}");
+    for secret in ["correct horse", "battery staple"] {
+        assert!(!seen.contains(secret), "a password was shown: {seen}");
+    }
+    // The kit opens what no password opens any more.
+    fs::remove_dir_all(directory.join("repo/keys")).unwrap();
+    fs::create_dir(directory.join("repo/keys")).unwrap();
+    let answers = [("password of the recovery kit: ", "battery staple")];
+    let (seen, status) = typed(directory, "snapshots --recovery-kit kit.txt", &answers);
+    assert_eq!(status, Some(0), "{seen}");
+}
+
+#[test]
+fn init_goes_on_without_a_kit_and_not_with_a_password_that_was_mistyped() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let answers =
+        [("password of the new repository: ", "correct horse"), ("once more: ", "correct house")];
+    let (seen, status) = typed(directory, "init", &answers);
+    assert_eq!(status, Some(1), "{seen}");
+    assert!(seen.contains("the second time differs"), "{seen}");
+    assert!(!directory.join("repo/config").exists());
+    let answers = [
+        ("password of the new repository: ", "correct horse"),
+        ("once more: ", "correct horse"),
+        ("file to write it to (empty for none): ", ""),
+    ];
+    let (seen, status) = typed(directory, "init", &answers);
+    assert_eq!(status, Some(0), "{seen}");
+    assert!(seen.contains("haulout key export writes a recovery kit later"), "{seen}");
+    // A password that is wrong may be typed again.
+    let answers = [
+        ("password of the repository: ", "wrong"),
+        ("password of the repository: ", "correct horse"),
+    ];
+    let (seen, status) = typed(directory, "snapshots", &answers);
+    assert_eq!(status, Some(0), "{seen}");
+}
