@@ -54,8 +54,13 @@ fn shows(process: &Path, what: &str, needles: &[Vec<u8>]) -> bool {
     needles.iter().any(|needle| contains(&shown, needle))
 }
 
-/// Whether `process` descends from the program, and is not it.
+/// Whether `process` was started by the program. Until it runs a program of its own it is a copy of
+/// haulout, with all that haulout was given.
 fn is_child_of(process: &Path, program: u32) -> bool {
+    let haulout = fs::canonicalize(env!("CARGO_BIN_EXE_haulout")).unwrap();
+    if fs::read_link(process.join("exe")).is_ok_and(|file| file == haulout) {
+        return false;
+    }
     let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
     let behind_name = stat.rsplit(')').next().unwrap_or_default();
     behind_name.split_whitespace().nth(1) == Some(&program.to_string())
