@@ -80,7 +80,7 @@ start_link() {
 }
 
 # Bytes that went over the near interface, both ways.
-wire() { here_run awk -F'[: ]+' '$2 == "link0" { print $3 + $11 }' /proc/self/net/dev; }
+wire() { here_run cat /proc/self/net/dev | awk -F'[: ]+' '$2 == "link0" { print $3 + $11 }'; }
 
 start_server() {
     if [[ -x $garage ]]; then start_garage; else start_test_server; fi
@@ -130,12 +130,12 @@ export HAULOUT_PASSWORD=thin RESTIC_PASSWORD=thin RESTIC_FROM_PASSWORD=thin
 export HAULOUT_REPO=$work/near RESTIC_REPOSITORY=$work/restic
 
 replicate() {
-    here_run "$haulout" replicate --to s3://test/db --endpoint "$endpoint" --allow-http --json "$@"
+    here_run "$haulout" replicate --to s3://test/db --endpoint "$endpoint" --allow-http --json
 }
 
 rclone_to() {
     here_run rclone --config /dev/null copy "$work/near" ":s3:test/files" --s3-provider Other \
-        --s3-env-auth --s3-endpoint "$endpoint" --s3-region us-east-1 --s3-no-check-bucket "$@"
+        --s3-env-auth --s3-endpoint "$endpoint" --s3-region us-east-1 --s3-no-check-bucket
 }
 
 restic_to() {
