@@ -4,7 +4,7 @@
 
 use haulout::base::limits::FRAME_RAW_BYTES_MAX;
 use haulout::encode::{
-    Compress, DeltaCoder, DeltaDecoder, Level, ReadBack, WholeCoder, FrameDecoder,
+    Compress, DeltaCoder, DeltaDecoder, FrameDecoder, Level, ReadBack, WholeCoder,
 };
 use haulout::format::directory::Codec;
 use haulout::hash::BlockHasher;

@@ -5,10 +5,10 @@
 use haulout::base::wire::Reader;
 use haulout::format::lists::{Damage, Moves, decode_releases, put_release};
 use haulout::format::note::TagNote;
-use haulout::format::retired::Retired;
 use haulout::format::pack_table::{
     TableTail, decode_records, decode_references, encode_records, encode_references,
 };
+use haulout::format::retired::Retired;
 use haulout_fuzz::Input;
 use libfuzzer_sys::fuzz_target;
 
