@@ -1,4 +1,4 @@
-//! A disk fills up while a backup is stored: the error says so, nothing half-done shows, and the
+//! A disk fills up while something is stored: the error says so, nothing half-done shows, and the
 //! next run succeeds once there is room.
 //!
 //! The disk is a small tmpfs, which takes root to mount; where that can't be, it is said.
@@ -147,6 +147,34 @@ fn a_backup_to_a_full_disk_fails_leaves_nothing_half_done_and_succeeds_with_room
         assert!(shown(&repository).last() == Some(&streams[1].1), "{left} KiB left");
         done(&haulout(&repository, "verify --depth blocks", None));
         fs::remove_dir_all(&repository).unwrap();
+    }
+    assert!(failed >= 3, "{failed} runs found the disk full");
+}
+
+#[test]
+fn a_replication_to_a_full_disk_fails_leaves_nothing_half_done_and_succeeds_with_room() {
+    let Some(disk) = Disk::mounted() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let (near, streams) = (directory.path().join("near"), streams(directory.path()));
+    done(&haulout(&near, "init --no-encryption", None));
+    for (path, _) in &streams {
+        done(&haulout(&near, "backup --source db", Some(path)));
+    }
+    let copy = disk.path("copy");
+    let line = format!("replicate --to {}", copy.display());
+    let mut failed = 0;
+    for left in LEFT_KIB {
+        disk.fill(left);
+        let whole = done_or_full(&haulout(&near, &line, None));
+        failed += usize::from(!whole);
+        let there = shown(&copy);
+        assert!(there.len() == 2 || !whole, "{left} KiB left: done, and not there");
+        assert!(there.iter().all(|own| streams.iter().any(|(_, stream)| stream == own)));
+        disk.make_room();
+        done(&haulout(&near, &line, None));
+        assert!(shown(&copy) == shown(&near), "{left} KiB left");
+        done(&haulout(&copy, "verify --depth blocks", None));
+        fs::remove_dir_all(&copy).unwrap();
     }
     assert!(failed >= 3, "{failed} runs found the disk full");
 }

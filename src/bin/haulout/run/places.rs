@@ -37,11 +37,10 @@ use crate::units;
 
 /// Maps that are kept while the program runs, if there is no cache.
 const TEMPORARY_CACHE_BYTES: u64 = 128 << 20;
-/// What may be in the place of a new repository: what an interrupted `init` leaves, and what a new
-/// file system has.
-const NO_CONTENT: [&str; 2] = ["keys", "lost+found"];
+/// What every new file system has.
+const LOST_AND_FOUND: &str = "lost+found";
 
-/// What an interrupted `init` or `replicate` leaves in a bucket.
+/// What an interrupted `init` or `replicate` leaves.
 const FOLDERS: [&str; 5] = ["keys/", "runs/", "packs/", "twins/", "notes/"];
 
 /// A place, and how it is reached.
@@ -222,7 +221,8 @@ fn require_vacant(place: &Path) -> Outcome<()> {
         }
         // What a killed writer leaves, of the config itself, begins with a dot.
         let temporary = name.as_encoded_bytes().starts_with(b".tmp-");
-        if !temporary && !NO_CONTENT.iter().any(|known| name == *known) {
+        let own = FOLDERS.iter().any(|folder| name == folder.trim_end_matches('/'));
+        if !temporary && !own && name != LOST_AND_FOUND {
             let message = format!("{} is not empty", place.display());
             return Err(Error::new(ErrorKind::Occupied, message).into());
         }
