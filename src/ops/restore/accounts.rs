@@ -78,7 +78,7 @@ impl Owners {
 
     /// An access control list as Linux takes it, from the text of an archive: entries as
     /// `user:anna:r-x`, of star with the number behind it.
-    pub(super) fn access_list(&self, text: &[u8]) -> Option<Vec<u8>> {
+    pub fn access_list(&self, text: &[u8]) -> Option<Vec<u8>> {
         let mut entries = Vec::new();
         for entry in text.split(|byte| matches!(byte, b'\n' | b',')) {
             let comment = entry.iter().position(|byte| *byte == b'#').unwrap_or(entry.len());
