@@ -60,7 +60,7 @@ pub fn judge_dump(facts: DumpFacts, exit: Exit) -> DumpConclusion {
     if facts.kind == DumpKind::Statements {
         let counts = facts.counts;
         let detail = format!(
-            "{} databases, {} tables, {} views",
+            "databases: {}, tables: {}, views: {}",
             counts.databases, counts.tables, counts.views
         );
         let outcome = if facts.complaints.is_empty() { Outcome::Passed } else { Outcome::Failed };
