@@ -1,9 +1,9 @@
 //! Recovery kits as files, and secrets that are written to files at all.
 
 use std::fs::File;
+use std::io;
 use std::io::Read;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -45,11 +45,19 @@ pub(super) fn read(path: &Path) -> Result<RecoveryKit> {
     RecoveryKit::from_text(&text).map_err(|e| trouble().because(e))
 }
 
-/// Writes a secret to a new file that only its owner can read.
+/// Writes a secret to a new file that only its owner can read. The file is there whole, and stays
+/// there, or not at all: what it opens may be made next.
 pub(super) fn write_secret(path: &Path, text: &str) -> Result<()> {
-    let trouble =
-        |e| Error::new(ErrorKind::Target, format!("cannot write {}", path.display())).because(e);
-    let mut options = File::options();
-    let mut file = options.write(true).create_new(true).mode(0o600).open(path).map_err(trouble)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(trouble)
+    let written = || -> io::Result<()> {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(parent)?;
+        file.write_all(text.as_bytes())?;
+        file.as_file().sync_all()?;
+        file.persist_noclobber(path)?;
+        File::open(parent)?.sync_all()
+    };
+    written().map_err(|error| {
+        Error::new(ErrorKind::Target, format!("cannot write {}", path.display())).because(error)
+    })
 }
