@@ -1,5 +1,5 @@
-//! Any accounts and any access control list: what is set is what Linux takes, one entry for each that
-//! the text has, in order.
+//! Any accounts and any access control list: what is set is what Linux takes, one entry for each
+//! that the text has, in order.
 
 #![no_main]
 
