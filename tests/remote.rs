@@ -430,6 +430,8 @@ fn a_run_through_many_faults_ends_well() {
     let mut options = server.options();
     options.patience.answer = Duration::from_secs(1);
     let store = Arc::new(open("s3://test/db", &options));
+    // The pace is known then; a request that hangs is waited for much longer while it is not.
+    store.put(&name("first"), &[vec![0; 256 << 10].into()]).unwrap();
     let repository = support::init(support::shared(&store), Protected::Clear, 1);
     let database = Server::new(2, 3, 60);
     let fault = |method, skip, times, answer| Fault { method, path: "", skip, times, answer };
