@@ -124,6 +124,28 @@ impl Level {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Miscomputed;
 
+/// Whether a zstd frame tells how long its content is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ContentSize {
+    Written,
+    LeftOut,
+}
+
+/// A context that writes neither checksums nor dictionary ids: tags and directories have both.
+fn compressor(level: i32, size: ContentSize, own: &[CParameter]) -> CCtx<'static> {
+    let mut context = CCtx::create();
+    let common = [
+        CParameter::CompressionLevel(level),
+        CParameter::ContentSizeFlag(size == ContentSize::Written),
+        CParameter::ChecksumFlag(false),
+        CParameter::DictIdFlag(false),
+    ];
+    for parameter in common.iter().chain(own) {
+        context.set_parameter(*parameter).expect("zstd knows these parameters");
+    }
+    context
+}
+
 /// Compresses frames of whole blocks; one per thread.
 pub struct WholeCoder {
     compressor: CCtx<'static>,
@@ -142,20 +164,8 @@ impl std::fmt::Debug for WholeCoder {
 impl WholeCoder {
     /// A coder for this level.
     pub fn new(level: Level, read_back: ReadBack, hasher: BlockHasher) -> WholeCoder {
-        let mut compressor = CCtx::create();
-        for parameter in [
-            CParameter::CompressionLevel(level.0),
-            CParameter::ContentSizeFlag(true),
-            CParameter::ChecksumFlag(false),
-            CParameter::DictIdFlag(false),
-        ] {
-            compressor.set_parameter(parameter).expect("zstd knows these parameters");
-        }
-        if level == Level::AUTO {
-            for parameter in PAGE_PARAMETERS {
-                compressor.set_parameter(parameter).expect("zstd knows these parameters");
-            }
-        }
+        let own: &[CParameter] = if level == Level::AUTO { &PAGE_PARAMETERS } else { &[] };
+        let compressor = compressor(level.0, ContentSize::Written, own);
         let check = (read_back == ReadBack::On).then(|| (DCtx::create(), Vec::new()));
         WholeCoder { compressor, check, hasher }
     }
@@ -239,22 +249,10 @@ impl std::fmt::Debug for DeltaCoder<'_> {
 impl<'base> DeltaCoder<'base> {
     /// A coder for one batch.
     pub fn new(read_back: ReadBack, hasher: BlockHasher) -> DeltaCoder<'base> {
-        let coder = |content_size, literals| {
-            let mut compressor = CCtx::create();
-            for parameter in [
-                CParameter::CompressionLevel(DELTA_LEVEL),
-                CParameter::ContentSizeFlag(content_size),
-                CParameter::ChecksumFlag(false),
-                CParameter::DictIdFlag(false),
-                CParameter::LiteralCompressionMode(literals),
-            ] {
-                compressor.set_parameter(parameter).expect("zstd knows these parameters");
-            }
-            compressor
-        };
+        let raw_literals = CParameter::LiteralCompressionMode(ParamSwitch::Disable);
         DeltaCoder {
-            compressor: coder(false, ParamSwitch::Disable),
-            alone: coder(true, ParamSwitch::Auto),
+            compressor: compressor(DELTA_LEVEL, ContentSize::LeftOut, &[raw_literals]),
+            alone: compressor(DELTA_LEVEL, ContentSize::Written, &[]),
             check: (read_back == ReadBack::On).then(DeltaDecoder::new),
             hasher,
             scratch: Vec::new(),
@@ -342,15 +340,7 @@ impl std::fmt::Debug for RecordsCoder {
 impl RecordsCoder {
     /// A coder.
     pub fn new(read_back: ReadBack) -> RecordsCoder {
-        let mut compressor = CCtx::create();
-        for parameter in [
-            CParameter::CompressionLevel(RECORDS_LEVEL),
-            CParameter::ContentSizeFlag(true),
-            CParameter::ChecksumFlag(false),
-            CParameter::DictIdFlag(false),
-        ] {
-            compressor.set_parameter(parameter).expect("zstd knows these parameters");
-        }
+        let compressor = compressor(RECORDS_LEVEL, ContentSize::Written, &[]);
         RecordsCoder { compressor, check: (read_back == ReadBack::On).then(FrameDecoder::new) }
     }
 
