@@ -87,14 +87,9 @@ pub(crate) enum KeyAction {
 #[command(after_help = LIST_EXAMPLE)]
 pub(crate) struct ListArguments {}
 
-/// Add a key: a password, or a new key file
+/// What a new key is
 #[derive(Debug, Args)]
-#[command(after_help = ADD_EXAMPLE)]
-pub(crate) struct AddArguments {
-    /// A name for people: whose it is, or where it is kept [default: this host]
-    #[arg(long, value_name = "TEXT", value_parser = label)]
-    pub(crate) label: Option<String>,
-
+pub(crate) struct NewKeyArguments {
     /// Make a key file, which needs no password; the file must not exist yet
     #[arg(
         long,
@@ -103,12 +98,24 @@ pub(crate) struct AddArguments {
     )]
     pub(crate) key_file: Option<PathBuf>,
 
+    #[command(flatten)]
+    pub(crate) new: NewPasswordArguments,
+}
+
+/// Add a key: a password, or a new key file
+#[derive(Debug, Args)]
+#[command(after_help = ADD_EXAMPLE)]
+pub(crate) struct AddArguments {
+    /// A name for people: whose it is, or where it is kept [default: this host]
+    #[arg(long, value_name = "TEXT", value_parser = label)]
+    pub(crate) label: Option<String>,
+
     /// The key may add backups, and open none: for a host that could be taken over
     #[arg(long)]
     pub(crate) write_only: bool,
 
     #[command(flatten)]
-    pub(crate) new: NewPasswordArguments,
+    pub(crate) key: NewKeyArguments,
 }
 
 /// Remove a key, but never the last
@@ -136,16 +143,8 @@ pub(crate) struct RotateArguments {
     #[arg(long, value_name = "TEXT", value_parser = label)]
     pub(crate) label: Option<String>,
 
-    /// Make a key file, which needs no password; the file must not exist yet
-    #[arg(
-        long,
-        value_name = "FILE",
-        conflicts_with_all = ["new_password_file", "new_password_command"]
-    )]
-    pub(crate) key_file: Option<PathBuf>,
-
     #[command(flatten)]
-    pub(crate) new: NewPasswordArguments,
+    pub(crate) key: NewKeyArguments,
 }
 
 /// Write a recovery kit

@@ -6,6 +6,7 @@ use haulout::seal::held::Role;
 
 use crate::args::key::KeyAction;
 use crate::args::key::KeyArguments;
+use crate::args::key::NewKeyArguments;
 use crate::args::key::NewPasswordArguments;
 use crate::password::NEW_VARIABLES;
 use crate::password::PasswordSource;
@@ -65,21 +66,21 @@ impl KeyPlan {
                 around.variable,
             )
         };
-        let new_key = |file: Option<PathBuf>, new: NewPasswordArguments| match file {
+        let new_key = |key: NewKeyArguments| match key.key_file {
             Some(file) => NewKey::File(file),
-            None => NewKey::Password(password(new)),
+            None => NewKey::Password(password(key.new)),
         };
         match typed.action {
             KeyAction::List(_) => KeyPlan::List,
             KeyAction::Add(typed) => KeyPlan::Add {
                 label: typed.label.unwrap_or_else(|| around.host.clone()),
                 role: if typed.write_only { Role::WriteOnly } else { Role::Full },
-                with: new_key(typed.key_file, typed.new),
+                with: new_key(typed.key),
             },
             KeyAction::Remove(typed) => KeyPlan::Remove(typed.key),
             KeyAction::Passwd(typed) => KeyPlan::Passwd(password(typed.new)),
             KeyAction::Rotate(typed) => {
-                KeyPlan::Rotate { label: typed.label, with: new_key(typed.key_file, typed.new) }
+                KeyPlan::Rotate { label: typed.label, with: new_key(typed.key) }
             }
             KeyAction::Export(typed) => KeyPlan::Export {
                 file: typed.file,
