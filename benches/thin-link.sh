@@ -11,8 +11,7 @@ usage: thin-link.sh [options]
   --size MB      size of a night that is made (default 100)
   --rate MBIT    of the link (default 100); --delay MS, there and back (default 40); --loss PERCENT (default 1)
   --limits LIST  limits of the row "smooth", bytes a second (default 1MiB,4MiB,10MiB)
-Environment: HAULOUT, the program; GARAGE, the S3 server, or else S3_TEST, a test program built from tests/replicate.rs,
-which has a server in it (test "serve"); TMPDIR.
+Environment: HAULOUT, the program; GARAGE, the S3 server; TMPDIR.
 Needs root (ip netns, /dev/net/tun), python3, iperf3, and restic and rclone for the comparison. The link is link.py and
 not tc netem, which the kernels of many machines come without: every frame is counted, delayed and lost by it.
 
@@ -45,7 +44,7 @@ done
 haulout=${HAULOUT:-$(command -v haulout || true)}
 garage=${GARAGE:-$(command -v garage || true)}
 [[ -x $haulout ]] || die "no haulout: name it in HAULOUT"
-[[ -x $garage || -x ${S3_TEST:-} ]] || die "no S3 server: name garage in GARAGE"
+[[ -x $garage ]] || die "no S3 server: name garage in GARAGE"
 
 work=$(mktemp -d)
 near=hn$$ far=hf$$ link=
@@ -83,7 +82,7 @@ start_link() {
 wire() { here_run cat /proc/self/net/dev | awk -F'[: ]+' '$2 == "link0" { print $3 + $11 }'; }
 
 start_server() {
-    if [[ -x $garage ]]; then start_garage; else start_test_server; fi
+    start_garage
     local try
     for try in $(seq 300); do
         here_run python3 -c 'import urllib.request as u, urllib.error as e
@@ -93,14 +92,6 @@ except e.HTTPError: pass' 2>/dev/null && return 0
     done
     tail -n 5 "$work/server.log" >&2
     die "the server did not answer after try $try"
-}
-
-start_test_server() {
-    export AWS_ACCESS_KEY_ID=testkey AWS_SECRET_ACCESS_KEY=testsecret AWS_REGION=us-east-1
-    there_run "$S3_TEST" --ignored --exact serve --nocapture >"$work/server.log" 2>&1 &
-    until grep -q http:// "$work/server.log"; do sleep 0.2; done
-    there_run socat TCP-LISTEN:3900,bind=10.77.0.2,fork,reuseaddr,nodelay \
-        "TCP:$(grep -o '127.0.0.1:[0-9]*' "$work/server.log"),nodelay" &
 }
 
 start_garage() {

@@ -8,7 +8,6 @@ mod s3;
 mod support;
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -305,15 +304,6 @@ fn a_bucket_is_copied_to_another_and_what_is_damaged_in_it_is_left_out_by_name()
     assert_eq!(left_out, [near.nights[2].0.id]);
     assert!(report.damaged[0].contains(spoiled.as_str()), "{:?}", report.damaged);
     assert_eq!(near.visible_nights_of(&shared(&far)), 2);
-}
-
-#[test]
-#[ignore = "a server for benches/thin-link.sh, until it is ended"]
-fn serve() {
-    let server = S3::start();
-    // Not by a macro: a test's own output is captured.
-    writeln!(std::io::stdout(), "{}", server.endpoint).unwrap();
-    std::thread::sleep(std::time::Duration::from_hours(1));
 }
 
 #[test]
