@@ -104,7 +104,7 @@ impl Setting {
         let listing = self.repository().unwrap().snapshots().unwrap();
         assert_eq!(listing.damaged.len(), 1);
         let (_, error) = &listing.damaged[0];
-        (error.kind(), told(error))
+        (error.kind(), error.with_causes())
     }
 }
 
@@ -117,17 +117,6 @@ fn first(store: &MemoryStore, prefix: &str) -> String {
     store.list(prefix, &mut |meta| names.push(meta.name.to_string())).unwrap();
     names.sort();
     names.swap_remove(0)
-}
-
-/// An error with its causes.
-fn told(error: &Error) -> String {
-    let mut words = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        words = format!("{words}: {cause}");
-        next = cause.source();
-    }
-    words
 }
 
 /// The folders and file names of snapshots.
@@ -239,7 +228,7 @@ fn packs_that_change_places_give_no_byte() {
     for (before, after) in before.into_iter().zip(streams(&setting.repository().unwrap())) {
         match after {
             Ok(stream) => assert_eq!(before.unwrap(), stream, "it needs none of them"),
-            Err(error) => assert_eq!(error.kind(), ErrorKind::Damaged, "{}", told(&error)),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Damaged, "{}", error.with_causes()),
         }
     }
     let options = VerifyOptions { depth: Depth::Stored, snapshots: Vec::new(), workers: 1 };
@@ -257,12 +246,12 @@ fn packs_that_are_dropped_or_cut_give_no_byte() {
         setting.replace(&name, bytes.slice(..bytes.len() / 2));
     }
     let refused = stream_of(&setting.repository().unwrap(), "latest").unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::Damaged, "{}", told(&refused));
+    assert_eq!(refused.kind(), ErrorKind::Damaged, "{}", refused.with_causes());
     for name in setting.names("packs/").into_iter().filter(is_data) {
         setting.store.delete(&ObjectName::new(&name).unwrap()).unwrap();
     }
     let refused = stream_of(&setting.repository().unwrap(), "latest").unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::Missing, "{}", told(&refused));
+    assert_eq!(refused.kind(), ErrorKind::Missing, "{}", refused.with_causes());
 }
 
 #[test]
@@ -300,7 +289,7 @@ fn a_pack_of_another_repository_is_refused() {
         }
     }
     let refused = stream_of(&setting.repository().unwrap(), "latest").unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::Damaged, "{}", told(&refused));
+    assert_eq!(refused.kind(), ErrorKind::Damaged, "{}", refused.with_causes());
 }
 
 #[test]
@@ -319,7 +308,7 @@ fn a_key_of_another_repository_opens_that_one_and_not_this() {
     let (own, theirs) = (first(&setting.store, "keys/"), first(&setting.other, "keys/"));
     setting.replace(&own, bytes_of(&setting.other, &theirs));
     let refused = setting.repository().unwrap_err();
-    assert!(told(&refused).contains("its tag does not match"), "{}", told(&refused));
+    assert!(refused.with_causes().contains("its tag does not match"), "{}", refused.with_causes());
 }
 
 #[test]
@@ -332,7 +321,7 @@ fn changed_parameters_are_refused_although_their_checksum_is_right() {
     config[89..105].copy_from_slice(&sum.as_bytes()[..16]);
     setting.replace("config", config.into());
     let refused = setting.repository().unwrap_err();
-    assert!(told(&refused).contains("its tag does not match"), "{}", told(&refused));
+    assert!(refused.with_causes().contains("its tag does not match"), "{}", refused.with_causes());
 }
 
 #[test]
@@ -340,7 +329,7 @@ fn a_config_of_another_repository_is_refused() {
     let setting = Setting::new();
     setting.replace("config", bytes_of(&setting.other, "config"));
     let refused = setting.repository().unwrap_err();
-    assert!(told(&refused).contains("its tag does not match"), "{}", told(&refused));
+    assert!(refused.with_causes().contains("its tag does not match"), "{}", refused.with_causes());
 }
 
 #[test]

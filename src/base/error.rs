@@ -97,6 +97,29 @@ impl Error {
         Error::new(ErrorKind::Damaged, format!("{object} is damaged")).because(cause)
     }
 
+    /// The words of its causes, the nearest first. A layer that only passes its cause on is left
+    /// out.
+    pub fn causes(&self) -> Vec<String> {
+        let mut causes: Vec<String> = Vec::new();
+        let mut before = self.to_string();
+        let mut next = self.source();
+        while let Some(cause) = next {
+            let words = cause.to_string();
+            if words != before {
+                causes.push(words.clone());
+            }
+            before = words;
+            next = cause.source();
+        }
+        causes
+    }
+
+    /// It and its causes, in one line.
+    pub fn with_causes(&self) -> String {
+        let words = std::iter::once(self.to_string()).chain(self.causes());
+        words.collect::<Vec<_>>().join(": ")
+    }
+
     /// The error of a run that the user stopped.
     pub fn cancelled() -> Error {
         Error::new(ErrorKind::Cancelled, "stopped on request")

@@ -200,7 +200,7 @@ impl CarryPlan<'_> {
         monitor.check()?;
         match (done, read) {
             (Ok(done), Ok(())) => Ok(Ok(done)),
-            (_, Err(error)) if is_of_near(&error) => Ok(Err(words(&error))),
+            (_, Err(error)) if is_of_near(&error) => Ok(Err(error.with_causes())),
             // When the other side fails, the pipe breaks here too.
             (Err(error), Err(broken)) if broken.kind() == ErrorKind::Target => Err(error),
             (_, Err(error)) | (Err(error), Ok(())) => Err(error),
@@ -227,16 +227,6 @@ impl CarryPlan<'_> {
 /// Whether a snapshot can't be read because of what is stored, not because of how it is reached.
 fn is_of_near(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Missing)
-}
-
-fn words(error: &Error) -> String {
-    let mut words = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        words = format!("{words}: {cause}");
-        next = cause.source();
-    }
-    words
 }
 
 fn options(about: &Description, workers: u32) -> BackupOptions {

@@ -196,7 +196,7 @@ impl Verification<'_> {
         if snapshots.is_empty() {
             let listing = self.repository.snapshots()?;
             for (name, error) in listing.damaged {
-                let (snapshot, what) = (Some(name.id), chain_of(&error));
+                let (snapshot, what) = (Some(name.id), error.with_causes());
                 self.find(Finding { snapshot, member: None, pages: Vec::new(), what });
             }
             snapshots = listing.snapshots;
@@ -212,7 +212,7 @@ impl Verification<'_> {
         for stored in snapshots {
             match self.repository.pack_table(&stored.snapshot.packs, self.monitor) {
                 Ok(table) => packs.extend(table.iter().map(|(_, record)| (record.name, *record))),
-                Err(error) => self.find_about(stored, chain_of(&error)),
+                Err(error) => self.find_about(stored, error.with_causes()),
             }
         }
         let listed = self.list_packs()?;
@@ -321,7 +321,7 @@ impl Verification<'_> {
         let contents = match self.repository.contents(stored, self.monitor) {
             Ok(contents) => contents,
             Err(error) => {
-                self.find_about(stored, chain_of(&error));
+                self.find_about(stored, error.with_causes());
                 return Ok(());
             }
         };
@@ -479,7 +479,7 @@ impl Verification<'_> {
                 }
                 Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
                 Err(error) => {
-                    broken.add(block.number, &chain_of(&error));
+                    broken.add(block.number, &error.with_causes());
                     let mut bad = lock(&self.bad);
                     bad.culprits.insert(place.pack);
                     bad.entries.entry(place.pack).or_default().push(place.entry);
@@ -559,7 +559,7 @@ fn keep_going(error: Error, tell: impl FnOnce(String)) -> Result<()> {
     if error.kind() == ErrorKind::Cancelled {
         return Err(error);
     }
-    tell(chain_of(&error));
+    tell(error.with_causes());
     Ok(())
 }
 
@@ -653,16 +653,4 @@ impl Broken {
             self.add_run(first, count);
         }
     }
-}
-
-/// An error with its causes, in one line.
-fn chain_of(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

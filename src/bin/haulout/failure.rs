@@ -62,7 +62,7 @@ impl Failure {
 
     /// The words of its causes, the nearest first.
     pub(crate) fn causes(&self) -> Vec<String> {
-        causes(&self.error)
+        self.error.causes()
     }
 
     /// Message and causes in one line.
@@ -88,12 +88,6 @@ impl Failure {
     }
 }
 
-/// An error and its causes in one line.
-pub(crate) fn chain(error: &Error) -> String {
-    let words = std::iter::once(error.to_string()).chain(causes(error));
-    words.collect::<Vec<_>>().join(": ")
-}
-
 /// What an object store told, if that is what it was.
 fn trouble(error: &Error) -> Option<Trouble> {
     let mut next = error.source();
@@ -104,23 +98,6 @@ fn trouble(error: &Error) -> Option<Trouble> {
         next = cause.source();
     }
     None
-}
-
-/// The words of an error's causes, the nearest first.
-pub(crate) fn causes(error: &Error) -> Vec<String> {
-    let mut causes: Vec<String> = Vec::new();
-    let mut before = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let words = cause.to_string();
-        // A layer that only passes its cause on would say it twice.
-        if words != before {
-            causes.push(words.clone());
-        }
-        before = words;
-        next = cause.source();
-    }
-    causes
 }
 
 #[cfg(test)]

@@ -36,7 +36,6 @@ use haulout::seal::suite::Suite;
 use haulout::store::Store;
 
 use crate::exit::Exit;
-use crate::failure;
 use crate::failure::Failure;
 use crate::failure::Outcome;
 use crate::known::Known;
@@ -109,7 +108,7 @@ impl Run<'_> {
     ) -> Result<usize> {
         let notes = repository.notes(about)?;
         for error in &notes.damaged {
-            self.report.console.warning(failure::chain(error));
+            self.report.console.warning(error.with_causes());
         }
         snapshots.iter_mut().for_each(|stored| notes.apply(stored));
         Ok(notes.damaged.len())

@@ -9,7 +9,6 @@ use haulout::repo::keys::Rotated;
 use haulout::seal::held::Role;
 use haulout::seal::ids::HolderId;
 
-use crate::failure;
 use crate::moment;
 use crate::report::Format;
 use crate::report::Report;
@@ -30,7 +29,7 @@ impl Report {
     pub(crate) fn keys(&self, found: &Holders) -> Result<()> {
         let Holders { holders, damaged } = found;
         for (_, error) in damaged {
-            let causes = failure::causes(error).join(": ");
+            let causes = error.causes().join(": ");
             self.console.warning(format!("{error}: {causes}"));
         }
         match self.format {

@@ -9,7 +9,6 @@ use haulout::format::snapshot::Verdict;
 use haulout::repo::snapshots::Listing;
 use haulout::repo::snapshots::StoredSnapshot;
 
-use crate::failure;
 use crate::moment;
 use crate::report::Format;
 use crate::report::Report;
@@ -29,7 +28,7 @@ impl Report {
     pub(crate) fn snapshots(&self, listing: &Listing) -> Result<()> {
         let Listing { snapshots, damaged } = listing;
         for (name, error) in damaged {
-            let causes = failure::causes(error).join(": ");
+            let causes = error.causes().join(": ");
             self.console.warning(format!("snapshot {}: {error}: {causes}", name.id.short()));
         }
         match self.format {

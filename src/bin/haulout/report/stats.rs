@@ -13,7 +13,6 @@ use haulout::ops::stats::Objects;
 use haulout::repo::snapshots::Listing;
 use haulout::repo::snapshots::StoredSnapshot;
 
-use crate::failure;
 use crate::json::Blocks;
 use crate::moment;
 use crate::report::Format;
@@ -131,7 +130,7 @@ impl Report {
     pub(crate) fn stats(&self, held: &Holdings, listing: &Listing) -> Result<()> {
         for (name, error) in &listing.damaged {
             let id = name.id.short();
-            self.console.warning(format!("snapshot {id}: {}", failure::chain(error)));
+            self.console.warning(format!("snapshot {id}: {}", error.with_causes()));
         }
         match self.format {
             Format::Json => print_json(&Stats {
