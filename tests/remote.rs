@@ -175,6 +175,32 @@ fn a_request_that_hangs_is_asked_again() {
 }
 
 #[test]
+fn a_run_that_is_stopped_does_not_wait_for_a_request_that_hangs() {
+    let server = S3::start();
+    let monitor = Arc::new(Monitor::default());
+    let world = haulout::store::remote::RemoteWorld {
+        clock: Arc::new(haulout::base::clock::SystemClock::new()),
+        entropy: Arc::new(haulout::base::entropy::SeededEntropy::new(7)),
+        monitor: Arc::clone(&monitor),
+        teller: None,
+    };
+    let mut options = server.options();
+    // Longer than tests may take.
+    options.patience.answer = Duration::from_hours(1);
+    let place = haulout::store::place::Place::parse("s3://test/x").unwrap();
+    let store = RemoteStore::open(&place, &options, world).unwrap();
+    server.break_with(Fault::next("PUT", 1, Answer::Hang));
+    std::thread::scope(|scope| {
+        let stopped = scope.spawn(|| put(&store, "a", b"bytes").unwrap_err());
+        while server.requests() == 0 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        monitor.stop();
+        assert_eq!(stopped.join().unwrap().category(), Category::Stopped);
+    });
+}
+
+#[test]
 fn an_answer_that_is_cut_is_asked_for_again_and_never_believed() {
     let server = S3::start();
     let store = server.store("x");

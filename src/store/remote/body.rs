@@ -1,4 +1,5 @@
-//! Bodies of requests and answers that go through a [`Limiter`] piece by piece.
+//! Bodies of requests and answers that go through a [`Limiter`] piece by piece, and tell that they
+//! move.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -23,6 +24,7 @@ use crate::base::limiter::Limiter;
 use crate::base::monitor::Monitor;
 use crate::base::num::narrow;
 use crate::base::num::wide;
+use crate::store::remote::patience::Motion;
 
 /// A wait for one's turn.
 type Wait = Option<Pin<Box<Sleep>>>;
@@ -73,6 +75,7 @@ pub(super) struct Sent {
     piece: Option<Bytes>,
     wait: Wait,
     gone: OnTheWay,
+    motion: Motion,
 }
 
 impl Sent {
@@ -95,7 +98,8 @@ impl Sent {
         }
         let left = parts.iter().map(|part| wide(part.len())).sum();
         let gone = OnTheWay { monitor: Arc::clone(monitor), bytes: 0 };
-        Sent { parts, left, limiter: limiter.map(Arc::clone), piece: None, wait: None, gone }
+        let (limiter, motion) = (limiter.map(Arc::clone), Motion::of_this_request());
+        Sent { parts, left, limiter, piece: None, wait: None, gone, motion }
     }
 
     fn next(&mut self) -> Option<Bytes> {
@@ -132,6 +136,7 @@ impl Body for Sent {
         let bytes = piece.as_ref().map_or(0, |piece| wide(piece.len()));
         this.left -= bytes;
         this.gone.leaves(bytes);
+        this.motion.moved(bytes);
         Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
     }
 
@@ -151,12 +156,14 @@ pub(super) struct Received {
     body: Incoming,
     limiter: Option<Arc<Limiter>>,
     wait: Wait,
+    motion: Motion,
 }
 
 impl Received {
     /// The body of an answer, through `limiter` if there is one.
     pub(super) fn new(body: Incoming, limiter: Option<&Arc<Limiter>>) -> Received {
-        Received { body, limiter: limiter.map(Arc::clone), wait: None }
+        let (limiter, motion) = (limiter.map(Arc::clone), Motion::of_this_request());
+        Received { body, limiter, wait: None, motion }
     }
 }
 
@@ -171,10 +178,11 @@ impl Body for Received {
         let this = &mut *self;
         ready!(poll_wait(&mut this.wait, context));
         let frame = ready!(Pin::new(&mut this.body).poll_frame(context));
-        if let (Some(limiter), Some(Ok(frame))) = (&this.limiter, &frame)
+        if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
         {
-            this.wait = turn(limiter, data.len());
+            this.motion.moved(wide(data.len()));
+            this.wait = this.limiter.as_ref().and_then(|limiter| turn(limiter, data.len()));
         }
         let frame = frame
             .map(|frame| frame.map_err(|error| HttpError::new(HttpErrorKind::Interrupted, error)));

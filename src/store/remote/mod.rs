@@ -76,8 +76,10 @@ use crate::store::remote::answer::listening;
 use crate::store::remote::gate::Found;
 use crate::store::remote::gate::Gate;
 use crate::store::remote::patience::Again;
+use crate::store::remote::patience::GivenUp;
 use crate::store::remote::patience::Pace;
 use crate::store::remote::patience::Past;
+use crate::store::remote::patience::in_time;
 
 /// How often a pause looks whether the user wants to stop.
 const STOP_LOOK: Duration = Duration::from_millis(100);
@@ -181,22 +183,30 @@ impl RemoteStore {
         asking: impl Future<Output = object_store::Result<T>>,
     ) -> Tried<T> {
         let pass = self.gate.enter();
-        let time = self.pace.time_for(request.bytes, &self.patience);
-        let began = self.world.clock.elapsed();
+        let clock = &*self.world.clock;
+        let limit = self.pace.time_for(request.bytes, &self.patience);
+        let began = clock.elapsed();
         let runtime = self.runtime.as_ref().expect("it is there until the store is dropped");
-        let timed = async { tokio::time::timeout(time, asking).await };
-        let (outcome, refusal) = runtime.block_on(listening(timed));
-        let Ok(outcome) = outcome else {
-            self.pace.was_late();
-            pass.leave(Found::Strain);
-            let late = Fault::Late(time.as_secs().max(1));
-            return Tried::Again(Again::Broken, request.failed_for_now().because(late));
+        let wanted = || self.world.monitor.check().is_ok();
+        let (outcome, refusal) = runtime.block_on(listening(in_time(asking, limit, clock, wanted)));
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(GivenUp::Unwanted) => {
+                pass.leave(Found::Answer);
+                let stopped = StoreError::new(request.verb, request.object, Category::Stopped);
+                return Tried::Failed(stopped);
+            }
+            Err(GivenUp::Late(after)) => {
+                self.pace.was_late();
+                pass.leave(Found::Strain);
+                let late = Fault::Late(after.as_secs().max(1));
+                return Tried::Again(Again::Broken, request.failed_for_now().because(late));
+            }
         };
         let tried = match outcome {
             Ok(answer) => {
                 self.ever_answered.store(true, Ordering::Release);
-                let took = self.world.clock.elapsed().saturating_sub(began);
-                self.pace.took(request.bytes, took);
+                self.pace.took(request.bytes, clock.elapsed().saturating_sub(began));
                 Tried::Done(answer)
             }
             Err(error) => self.judge(request, error, refusal),

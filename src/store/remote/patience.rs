@@ -3,15 +3,23 @@
 //! - A request may take [`Patience::answer`] and eight times what its bytes took lately; before
 //!   anything was measured, the time that they take at [`RATE_AT_FIRST`]. A time that was too short
 //!   doubles the next.
+//! - It is given up sooner when no byte moves any more ([`in_time`]): a connection that hangs should
+//!   not hold up a producer for as long as a slow one may take.
 //! - Asking again goes on for [`Patience::retry_for`], after random pauses that grow (full jitter):
 //!   clients that failed together do not come back together. What is odd rather than busy is asked
 //!   a few times only, and a store that never answered yet is given up soon: an address with a typo
 //!   should not be retried for an hour.
 
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::base::clock::Clock;
 use crate::base::entropy::Entropy;
 use crate::base::entropy::random;
 
@@ -22,6 +30,10 @@ const RATE_MIN: u64 = 4 << 10;
 const MEASURED_BYTES_MIN: u64 = 128 << 10;
 /// Times the measured time before a transfer counts as stuck.
 const MARGIN: u64 = 8;
+/// Bytes that sockets on the way may hold, so that they seem to have left: Linux's largest buffer.
+const SOCKET_BYTES_MAX: u64 = 4 << 20;
+/// How often a request that is under way is looked at.
+const LOOK: Duration = Duration::from_millis(100);
 /// Most requests for something odd.
 const ODD_TRIES: u32 = 5;
 
@@ -128,10 +140,81 @@ impl Pace {
     }
 
     /// How long a request with so many bytes may take.
-    pub(super) fn time_for(&self, bytes: u64, patience: &Patience) -> Duration {
+    pub(super) fn time_for(&self, bytes: u64, patience: &Patience) -> TimeLimit {
         let rate = self.0.lock().unwrap_or_else(PoisonError::into_inner).rate;
-        let millis = bytes.saturating_mul(1000 * MARGIN) / rate;
-        patience.answer + Duration::from_millis(millis)
+        let time = |bytes: u64| {
+            patience.answer + Duration::from_millis(bytes.saturating_mul(1000 * MARGIN) / rate)
+        };
+        TimeLimit { whole: time(bytes), still: time(bytes.min(SOCKET_BYTES_MAX)) }
+    }
+}
+
+/// How long a request may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TimeLimit {
+    /// In all.
+    pub(super) whole: Duration,
+    /// Without a byte that moves.
+    pub(super) still: Duration,
+}
+
+/// Why an answer was not waited for any longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GivenUp {
+    /// After so long.
+    Late(Duration),
+    /// Whoever asked does not want to know any more.
+    Unwanted,
+}
+
+tokio::task_local! {
+    static MOVED: Motion;
+}
+
+/// Counts the bytes of a request that move, whichever task moves them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Motion(Arc<AtomicU64>);
+
+impl Motion {
+    /// Of the request that this task makes.
+    pub(super) fn of_this_request() -> Motion {
+        // Nobody waits while a client is being made.
+        MOVED.try_with(Clone::clone).unwrap_or_default()
+    }
+
+    /// So many bytes went or came.
+    pub(super) fn moved(&self, bytes: u64) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The answer, unless it takes too long or `wanted` says no.
+pub(super) async fn in_time<T>(
+    asking: impl Future<Output = T>,
+    limit: TimeLimit,
+    clock: &dyn Clock,
+    wanted: impl Fn() -> bool,
+) -> Result<T, GivenUp> {
+    let motion = Motion::default();
+    let mut asked = pin!(MOVED.scope(motion.clone(), asking));
+    let began = clock.elapsed();
+    let (mut moved, mut still_since) = (0, began);
+    loop {
+        if let Ok(answer) = tokio::time::timeout(LOOK, asked.as_mut()).await {
+            return Ok(answer);
+        }
+        if !wanted() {
+            return Err(GivenUp::Unwanted);
+        }
+        let now = clock.elapsed();
+        let by_now = motion.0.load(Ordering::Relaxed);
+        if by_now != moved {
+            (moved, still_since) = (by_now, now);
+        }
+        let (whole, still) = (now.saturating_sub(began), now.saturating_sub(still_since));
+        if whole >= limit.whole || still >= limit.still {
+            return Err(GivenUp::Late(whole));
+        }
     }
 }
 
@@ -144,15 +227,57 @@ mod tests {
     fn time_for_a_pack_follows_what_was_measured() {
         let (pace, patience) = (Pace::new(), Patience::default());
         let bytes = 32 << 20;
-        assert!(pace.time_for(bytes, &patience) > Duration::from_secs(2000));
+        let time_for = || pace.time_for(bytes, &patience);
+        assert!(time_for().whole > Duration::from_secs(2000));
+        assert!(time_for().still < Duration::from_secs(400));
         pace.took(bytes, Duration::from_secs(1));
-        let soon = pace.time_for(bytes, &patience);
+        let soon = time_for().whole;
         assert!(soon > patience.answer && soon < patience.answer + Duration::from_secs(10));
         pace.was_late();
-        assert!(pace.time_for(bytes, &patience) > soon);
+        assert!(time_for().whole > soon);
         pace.took(10, Duration::from_secs(100));
         (0..100).for_each(|_| pace.was_late());
-        assert!(pace.time_for(bytes, &patience) < Duration::from_hours(24));
+        assert!(time_for().whole < Duration::from_hours(24));
+    }
+
+    /// A second passes with each look.
+    #[derive(Debug, Default)]
+    struct Hurried(AtomicU64);
+
+    impl Clock for Hurried {
+        fn unix_seconds(&self) -> u64 {
+            0
+        }
+
+        fn elapsed(&self) -> Duration {
+            Duration::from_secs(self.0.fetch_add(1, Ordering::Relaxed))
+        }
+    }
+
+    /// Waits for what moves a byte at each of its first `moves` looks and never answers.
+    fn wait(moves: u32, limit: (u64, u64), wanted: fn() -> bool) -> GivenUp {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let mut left = moves;
+        let asking = std::future::poll_fn(move |_| {
+            if left > 0 {
+                Motion::of_this_request().moved(1);
+                left -= 1;
+            }
+            std::task::Poll::<()>::Pending
+        });
+        let [whole, still] = [limit.0, limit.1].map(Duration::from_secs);
+        let clock = Hurried::default();
+        let outcome = in_time(asking, TimeLimit { whole, still }, &clock, wanted);
+        runtime.block_on(outcome).unwrap_err()
+    }
+
+    #[test]
+    fn a_request_is_given_up_when_nothing_moves_or_it_takes_too_long() {
+        let late = |seconds| GivenUp::Late(Duration::from_secs(seconds));
+        assert_eq!(wait(0, (3600, 3), || true), late(3));
+        assert!(matches!(wait(6, (3600, 3), || true), GivenUp::Late(after) if after.as_secs() > 3));
+        assert_eq!(wait(100, (5, 3), || true), late(5));
+        assert_eq!(wait(0, (3600, 3600), || false), GivenUp::Unwanted);
     }
 
     #[test]
