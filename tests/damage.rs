@@ -177,7 +177,7 @@ impl Kept {
             Kept::Memory(store) => shared(store),
             Kept::Directory(root) => Arc::new(LocalStore::create(root.path()).unwrap()),
             Kept::Bucket { store, .. } => {
-                Arc::new(Cached::new(Arc::clone(store), Shelf::temporary(64 << 20).unwrap()))
+                Arc::new(Cached::new(Arc::clone(store), Shelf::of_this_run(64 << 20)))
             }
         }
     }

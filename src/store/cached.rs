@@ -10,6 +10,10 @@
 //!   know what the store has.
 //! - [`Store::will_read`] brings a whole pack of maps, in one request instead of one for each page.
 //!
+//! Without a directory the shelf is that of one run: files without a name, which the system takes
+//! back when the process ends, however it does. Nothing that was put goes there: no run reads its
+//! own packs.
+//!
 //! Whether an object is still in the store is never answered from the shelf: listings go to the
 //! store. It keeps sealed bytes only, as the store does.
 
@@ -33,7 +37,6 @@ use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use tempfile::TempDir;
 
 use crate::base::limits::PACK_BYTES_ACCEPTED_MAX;
 use crate::base::num::narrow;
@@ -52,15 +55,14 @@ const KEEP_PERCENT: u64 = 90;
 /// What files that are being written begin with.
 const TEMPORARY: &str = ".tmp-";
 
-/// Keeps objects in a directory, at most so many bytes of them.
+/// Keeps objects in files, at most so many bytes of them.
 #[derive(Debug)]
 pub struct Shelf {
-    root: PathBuf,
+    /// `None` if its files have no names.
+    root: Option<PathBuf>,
     bytes_max: u64,
     state: Mutex<State>,
     numbers: AtomicU64,
-    /// A directory that goes with the shelf.
-    _temporary: Option<TempDir>,
 }
 
 #[derive(Debug, Default)]
@@ -73,27 +75,16 @@ struct State {
 impl Shelf {
     /// A shelf in a directory, which is made if need be.
     pub fn open(root: &Path, bytes_max: u64) -> io::Result<Shelf> {
-        Shelf::open_with(root, bytes_max, None)
-    }
-
-    fn open_with(root: &Path, bytes_max: u64, with: Option<TempDir>) -> io::Result<Shelf> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(root)?;
-        let shelf = Shelf {
-            root: root.to_owned(),
-            bytes_max,
-            state: Mutex::default(),
-            numbers: AtomicU64::new(0),
-            _temporary: with,
-        };
-        shelf.make_room()?;
+        let shelf = Shelf { root: Some(root.to_owned()), ..Shelf::of_this_run(bytes_max) };
+        shelf.make_room(root)?;
         Ok(shelf)
     }
 
     /// A shelf that is gone when the process is.
-    pub fn temporary(bytes_max: u64) -> io::Result<Shelf> {
-        let directory = tempfile::Builder::new().prefix("haulout-").tempdir()?;
-        let root = directory.path().to_owned();
-        Shelf::open_with(&root, bytes_max, Some(directory))
+    pub fn of_this_run(bytes_max: u64) -> Shelf {
+        let (state, numbers) = (Mutex::default(), AtomicU64::new(0));
+        Shelf { root: None, bytes_max, state, numbers }
     }
 
     // Losing an entry of it costs a request.
@@ -101,16 +92,12 @@ impl Shelf {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn path(&self, hash: &str) -> PathBuf {
-        self.root.join(hash)
-    }
-
     /// The file of a hash and its length, if it is there and is what it says.
     fn find(&self, hash: &str) -> Option<(Arc<File>, u64)> {
         if let Some((file, length)) = self.state().open.get(hash) {
             return Some((Arc::clone(file), *length));
         }
-        let path = self.path(hash);
+        let path = self.root.as_ref()?.join(hash);
         let mut file = File::open(&path).ok()?;
         let mut hasher = blake3::Hasher::new();
         let length = hash_all(&mut file, &mut hasher).ok()?;
@@ -130,15 +117,26 @@ impl Shelf {
         Some((file, length))
     }
 
+    /// Whether what was put is kept for the next run.
+    fn outlives_the_run(&self) -> bool {
+        self.root.is_some()
+    }
+
     /// Puts an object on the shelf. A shelf that can't take it is as good as none.
     fn keep(&self, hash: &str, parts: &[Bytes]) {
         let bytes: u64 = parts.iter().map(|part| wide(part.len())).sum();
-        let path = self.path(hash);
-        if bytes > self.bytes_max / 2 || path.exists() {
+        if bytes > self.bytes_max / 2 {
+            return;
+        }
+        let Some(root) = &self.root else {
+            return self.keep_unnamed(hash, parts, bytes);
+        };
+        let path = root.join(hash);
+        if path.exists() {
             return;
         }
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        let temporary = self.root.join(format!("{TEMPORARY}{}-{number}", std::process::id()));
+        let temporary = root.join(format!("{TEMPORARY}{}-{number}", std::process::id()));
         let written = write_file(&temporary, parts).and_then(|()| fs::rename(&temporary, &path));
         if written.is_err() {
             let _gone = fs::remove_file(&temporary);
@@ -149,16 +147,45 @@ impl Shelf {
         let is_full = state.bytes > self.bytes_max;
         drop(state);
         if is_full {
-            let _as_full_as_before = self.make_room();
+            let _as_full_as_before = self.make_room(root);
+        }
+    }
+
+    /// The same in a file without a name. Nobody can change it later, so it is hashed now.
+    fn keep_unnamed(&self, hash: &str, parts: &[Bytes], bytes: u64) {
+        let mut hasher = blake3::Hasher::new();
+        for part in parts {
+            hasher.update(part);
+        }
+        if hasher.finalize().to_hex().as_str() != hash {
+            return;
+        }
+        let Ok(mut file) = tempfile::tempfile() else { return };
+        if parts.iter().any(|part| file.write_all(part).is_err()) {
+            return;
+        }
+        let mut state = self.state();
+        if state.bytes + bytes > self.bytes_max || state.open.len() >= OPEN_MAX {
+            state.open.clear();
+            state.bytes = 0;
+        }
+        state.bytes += bytes;
+        state.open.insert(hash.to_owned(), (Arc::new(file), bytes));
+    }
+
+    fn forget(&self, hash: &str) {
+        self.state().open.remove(hash);
+        if let Some(root) = &self.root {
+            let _gone = fs::remove_file(root.join(hash));
         }
     }
 
     /// Counts what is there, other processes' files included, and removes what was used least
     /// lately if that is too much.
-    fn make_room(&self) -> io::Result<()> {
+    fn make_room(&self, root: &Path) -> io::Result<()> {
         let mut files = Vec::new();
         let mut bytes = 0;
-        for entry in fs::read_dir(&self.root)?.flatten() {
+        for entry in fs::read_dir(root)?.flatten() {
             let Ok(metadata) = entry.metadata() else { continue };
             if metadata.is_file() {
                 bytes += metadata.len();
@@ -258,7 +285,7 @@ impl<S> Cached<S> {
 impl<S: Store> Store for Cached<S> {
     fn put(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
         self.inner.put(name, payload)?;
-        if let Some(hash) = hash_of(name) {
+        if let Some(hash) = hash_of(name).filter(|_| self.shelf.outlives_the_run()) {
             self.shelf.keep(hash, payload);
         }
         Ok(())
@@ -296,8 +323,7 @@ impl<S: Store> Store for Cached<S> {
 
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
         if let Some(hash) = hash_of(name) {
-            self.shelf.state().open.remove(hash);
-            let _gone = fs::remove_file(self.shelf.path(hash));
+            self.shelf.forget(hash);
         }
         self.inner.delete(name)
     }
@@ -350,7 +376,7 @@ mod tests {
 
     #[test]
     fn it_conforms() {
-        let store = Cached::new(MemoryStore::new(), Shelf::temporary(1 << 20).unwrap());
+        let store = Cached::new(MemoryStore::new(), Shelf::of_this_run(1 << 20));
         conformance::check_everything(&store);
     }
 
@@ -395,6 +421,25 @@ mod tests {
         }
         let inner = store.inner();
         assert_eq!((inner.calls(Verb::Get), inner.calls(Verb::GetRange)), (1, 0));
+    }
+
+    #[test]
+    fn the_shelf_of_a_run_keeps_what_is_read_and_nothing_that_is_put_or_is_another() {
+        let shelf = Shelf::of_this_run(40);
+        let store = Cached::new(Recording::new(MemoryStore::new()), shelf);
+        let names = [0_u8, 1, 2].map(|byte| put(&store, "packs/ab/", &[byte; 20]));
+        assert_eq!(store.shelf.state().open.len(), 0);
+        for name in &names {
+            for _ in 0..2 {
+                crate::store::Store::will_read(&store, name);
+                assert_eq!(range(&store, name, 0..20).len(), 20);
+            }
+            assert!(store.shelf.state().bytes <= 40);
+        }
+        let inner = store.inner();
+        assert_eq!((inner.calls(Verb::Get), inner.calls(Verb::GetRange)), (3, 0));
+        store.shelf.keep(hash_of(&names[0]).unwrap(), &[Bytes::from_static(b"a lie")]);
+        assert!(store.shelf.find(hash_of(&names[0]).unwrap()).is_none());
     }
 
     #[test]

@@ -105,16 +105,15 @@ impl Run<'_> {
     /// To verify means to look at the store, so what earlier runs kept is left aside.
     fn shelf(&self) -> Result<Shelf> {
         let NetworkPlan { cache, cache_bytes, .. } = &self.plan.network;
-        let shown = cache.as_deref().unwrap_or(Path::new("of this run")).display();
-        let opened = match cache.as_deref() {
+        match cache.as_deref() {
             Some(directory) if !matches!(self.plan.job, Job::Verify(_)) => {
-                Shelf::open(directory, *cache_bytes)
+                Shelf::open(directory, *cache_bytes).map_err(|e| {
+                    let message = format!("cannot use the cache {}", directory.display());
+                    Error::new(ErrorKind::Target, message).because(e)
+                })
             }
-            _ => Shelf::temporary(TEMPORARY_CACHE_BYTES),
-        };
-        opened.map_err(|e| {
-            Error::new(ErrorKind::Target, format!("cannot use the cache {shown}")).because(e)
-        })
+            _ => Ok(Shelf::of_this_run(TEMPORARY_CACHE_BYTES)),
+        }
     }
 
     /// The store in a bucket.
