@@ -2,13 +2,15 @@
 # shellcheck shell=bash disable=SC2034
 #
 # `start_server NAME` sets $place, $endpoint and $conflicts, exports the service's variables, and where
-# it can be done defines kill_node and revive_node (one of three) or freeze_server and thaw_server.
-# The caller has set $work, a directory; its trap calls stop_server.
+# it can be done defines kill_node and revive_node (one of three), or has one $main_process, to which
+# freeze_server, thaw_server, kill_server and revive_server are done; $keeps says whether what it has
+# answered for survives that. The caller has set $work, a directory; its trap calls stop_server.
 
 servers_known=(garage garage3 ceph azurite)
 
 # In the order of their start.
 processes=()
+main_process='' main_words=() keeps=yes
 
 stop_server() {
     local at
@@ -16,7 +18,8 @@ stop_server() {
         end_process "${processes[at]}"
     done
     processes=()
-    unset -f kill_node revive_node freeze_server thaw_server
+    main_process='' keeps=yes
+    unset -f kill_node revive_node
 }
 
 start_server() {
@@ -35,6 +38,17 @@ begin() {
     disown "$started"
     processes+=("$started")
 }
+
+# Starts the process that answers, if there is one.
+begin_main() {
+    begin "$@"
+    main_process=$started main_words=("$@")
+}
+
+freeze_server() { kill -STOP "$main_process"; }
+thaw_server() { kill -CONT "$main_process"; }
+kill_server() { kill_process "$main_process"; }
+revive_server() { begin_main "${main_words[@]}"; }
 
 end_process() {
     kill -CONT "$1" 2>/dev/null || return 0
@@ -105,9 +119,7 @@ start_garage() {
     write_garage "$1" 18100 sqlite 1
     local -x GARAGE_DEFAULT_ACCESS_KEY=$garage_key GARAGE_DEFAULT_SECRET_KEY=$garage_secret
     local -x GARAGE_DEFAULT_BUCKET=test
-    begin "$1/log" "$garage" -c "$1/garage.toml" server --single-node --default-bucket
-    eval "freeze_server() { kill -STOP $started; }"
-    eval "thaw_server() { kill -CONT $started; }"
+    begin_main "$1/log" "$garage" -c "$1/garage.toml" server --single-node --default-bucket
     use_s3 18100 $garage_key $garage_secret
     conflicts=silent
     await ask_s3 GET test
@@ -231,9 +243,8 @@ start_ceph() {
         await all_osds_up
     }"
     await all_osds_up
-    begin "$dir/log/rgw" radosgw -n client.rgw0 --rgw_frontends='beast endpoint=127.0.0.1:17480' -f
-    eval "freeze_server() { kill -STOP $started; }"
-    eval "thaw_server() { kill -CONT $started; }"
+    begin_main "$dir/log/rgw" radosgw -n client.rgw0 \
+        --rgw_frontends='beast endpoint=127.0.0.1:17480' -f
     await curl -s -o /dev/null http://127.0.0.1:17480/
     radosgw-admin user create --uid=test --display-name=test --access-key=testkey \
         --secret=testsecret >/dev/null
@@ -248,10 +259,10 @@ start_azurite() {
     local prefix=$work/tools/azurite
     [[ -x $prefix/node_modules/.bin/azurite-blob ]] ||
         npm install --silent --no-audit --no-fund --prefix "$prefix" azurite@3.37.0
-    begin "$1/log" "$prefix/node_modules/.bin/azurite-blob" --silent --skipApiVersionCheck \
+    begin_main "$1/log" "$prefix/node_modules/.bin/azurite-blob" --silent --skipApiVersionCheck \
         --blobPort 18400 --location "$1/data"
-    eval "freeze_server() { kill -STOP $started; }"
-    eval "thaw_server() { kill -CONT $started; }"
+    # Its index is written every few seconds only.
+    keeps=no
     # The emulator's account and key are the same everywhere.
     export AZURE_STORAGE_ACCOUNT_NAME=devstoreaccount1
     export AZURE_STORAGE_ACCOUNT_KEY=Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==
