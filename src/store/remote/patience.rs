@@ -3,8 +3,8 @@
 //! - A request may take [`Patience::answer`] and eight times what its bytes took lately; before
 //!   anything was measured, the time that they take at [`RATE_AT_FIRST`]. A time that was too short
 //!   doubles the next.
-//! - It is given up sooner when no byte moves any more ([`in_time`]): a connection that hangs should
-//!   not hold up a producer for as long as a slow one may take.
+//! - It is given up sooner when no byte moves any more ([`in_time`]): a connection that hangs
+//!   should not hold up a producer for as long as a slow one may take.
 //! - Asking again goes on for [`Patience::retry_for`], after random pauses that grow (full jitter):
 //!   clients that failed together do not come back together. What is odd rather than busy is asked
 //!   a few times only, and a store that never answered yet is given up soon: an address with a typo
