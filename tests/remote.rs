@@ -472,6 +472,17 @@ fn a_run_through_many_faults_ends_well() {
     is_sound(&repository);
 }
 
+#[test]
+fn bytes_are_hashed_for_the_signature_until_the_store_is_seen_to_check_their_sums() {
+    let server = S3::start();
+    let store = server.store("x");
+    server.break_with(Fault::next("PUT", 2, Answer::DoneWithoutSum));
+    for (number, unsigned) in [0, 0, 0, 1, 2].into_iter().enumerate() {
+        put(&store, &format!("a/{number}"), b"bytes").unwrap();
+        assert_eq!(server.unsigned_puts(), unsigned, "after put {number}");
+    }
+}
+
 /// Two runs of one source at once: both snapshots stay and can be restored.
 fn race(store: &Arc<RemoteStore>, seed: u64) {
     let first = support::init(support::shared(store), Protected::Clear, seed);

@@ -28,6 +28,7 @@ use haulout::store::remote::PlainHttp;
 use haulout::store::remote::RemoteOptions;
 use haulout::store::remote::RemoteStore;
 use haulout::store::remote::RemoteWorld;
+use http::Method;
 use http::Request;
 use http::Response;
 use http_body_util::BodyExt;
@@ -67,6 +68,8 @@ pub enum Answer {
     DoneAndStatus(u16),
     /// Nothing, for ever.
     Hang,
+    /// It is done, and no word is said of its checksum.
+    DoneWithoutSum,
     /// The answer ends in the middle of its body.
     Cut,
     /// All of an object where a part was asked for.
@@ -124,6 +127,8 @@ struct Shared {
     faults: Mutex<Vec<Fault>>,
     conditions: Conditions,
     requests: AtomicU64,
+    /// Puts whose signature does not have the hash of their bytes.
+    unsigned: AtomicU64,
     /// More at once are told to slow down.
     capacity: AtomicU64,
     inside: AtomicU64,
@@ -207,6 +212,7 @@ impl S3 {
         let shared = Arc::new(Shared {
             faults: Mutex::default(),
             conditions,
+            unsigned: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             capacity: AtomicU64::new(u64::MAX),
             inside: AtomicU64::new(0),
@@ -275,6 +281,11 @@ impl S3 {
     /// Requests so far.
     pub fn requests(&self) -> u64 {
         self.shared.requests.load(SeqCst)
+    }
+
+    /// Puts so far whose signature does not have the hash of their bytes.
+    pub fn unsigned_puts(&self) -> u64 {
+        self.shared.unsigned.load(SeqCst)
     }
 
     pub fn variables() -> Vec<(String, String)> {
@@ -439,7 +450,13 @@ async fn serve_one(
         Some(Answer::Hang) => std::future::pending().await,
         Some(Answer::Whole) => forget(&mut request, "range"),
         Some(Answer::OtherPart) => shift_range(&mut request),
-        Some(Answer::Cut | Answer::OtherBytes | Answer::DoneAndStatus(_)) | None => {}
+        Some(
+            Answer::Cut | Answer::OtherBytes | Answer::DoneAndStatus(_) | Answer::DoneWithoutSum,
+        )
+        | None => {}
+    }
+    if request.headers().get("x-amz-content-sha256").is_some_and(|sum| sum == "UNSIGNED-PAYLOAD") {
+        shared.unsigned.fetch_add(u64::from(request.method() == Method::PUT), SeqCst);
     }
     let conditional = request.headers().contains_key("if-none-match");
     match shared.conditions {
@@ -459,6 +476,11 @@ async fn serve_one(
     let Ok(done) = done else { return answer(500, "application/xml", "") };
     match fault {
         Some(Answer::DoneAndStatus(status)) => answer(status, "application/xml", ""),
+        Some(Answer::DoneWithoutSum) => {
+            let mut done = done.map(|body| body.map_err(io::Error::other).boxed_unsync());
+            done.headers_mut().remove("x-amz-checksum-crc64nvme");
+            done
+        }
         Some(Answer::Cut) => {
             let (parts, bytes) = received(done).await;
             let half = bytes.slice(..bytes.len() / 2);

@@ -21,6 +21,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use http::Method;
 use http::Request;
 use http::Response;
 use http::StatusCode;
@@ -62,6 +63,8 @@ use crate::store::remote::body::Sent;
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 const IDLE_TIME_MAX: Duration = Duration::from_mins(1);
 const KEEPALIVE: Duration = Duration::from_secs(30);
+/// Told of an object that was put, if its checksum was compared; otherwise asked for only.
+const SUM_OF_PUT: &str = "x-amz-checksum-crc64nvme";
 /// Bytes of a bad answer that are read for their words.
 const WORDS_BYTES_MAX: usize = 64 << 10;
 /// Socket buffers under a limit: what they hold would leave at once after a stall.
@@ -82,6 +85,8 @@ pub(super) struct Wire {
     pub(super) monitor: Arc<Monitor>,
     /// Set when the store says that it knows no conditional put.
     pub(super) no_conditions: Arc<AtomicBool>,
+    /// Set when the store has told the checksum of what was put: it has checked it.
+    pub(super) checks_sums: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for Wire {
@@ -185,6 +190,7 @@ impl HttpService for Asking {
             return Err(refused(Refusal::Plain));
         }
         let conditional = request.headers().contains_key(IF_NONE_MATCH);
+        let puts = request.method() == Method::PUT;
         let for_keys = gives_keys(request.uri());
         let (parts, body) = request.into_parts();
         let sent = Sent::new(body, self.wire.up.as_ref(), &self.wire.monitor);
@@ -193,6 +199,9 @@ impl HttpService for Asking {
         let answer = answer.map_err(|error| refused(of_whom(silence(&error))))?;
         let (parts, body) = answer.into_parts();
         if parts.status.is_success() {
+            if puts && parts.headers.contains_key(SUM_OF_PUT) {
+                self.wire.checks_sums.store(true, Ordering::Release);
+            }
             if is_page(&parts.headers) {
                 return Err(refused(of_whom(Refusal::Page { status: parts.status })));
             }

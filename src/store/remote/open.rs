@@ -14,8 +14,10 @@ use hyper_util::client::proxy::matcher::Matcher;
 use object_store::ClientConfigKey;
 use object_store::ClientOptions;
 use object_store::RetryConfig;
+use object_store::aws::AmazonS3;
 use object_store::aws::AmazonS3Builder;
 use object_store::aws::AmazonS3ConfigKey;
+use object_store::aws::AwsCredentialProvider;
 use object_store::aws::Checksum;
 use object_store::azure::AzureConfigKey;
 use object_store::azure::MicrosoftAzureBuilder;
@@ -140,6 +142,7 @@ impl RemoteStore {
             return Err(error.with_trouble(Trouble::PlainHttp));
         }
         let no_conditions = Arc::new(AtomicBool::new(false));
+        let checks_sums = Arc::new(AtomicBool::new(false));
         let wire = Wire {
             tls: Arc::new(tls(options).map_err(misnamed)?),
             proxies: Arc::new(proxies(options)),
@@ -147,9 +150,19 @@ impl RemoteStore {
             down: options.down.clone(),
             monitor: Arc::clone(&world.monitor),
             no_conditions: Arc::clone(&no_conditions),
+            checks_sums: Arc::clone(&checks_sums),
         };
+        let mut unsigned: Option<Arc<dyn Client>> = None;
         let client: Arc<dyn Client> = match service {
-            Service::S3 => Arc::new(s3(options, bucket, wire).map_err(misnamed)?),
+            Service::S3 => {
+                let (store, plain) = s3(options, bucket, wire.clone(), None).map_err(misnamed)?;
+                if plain {
+                    let keys = Arc::clone(store.credentials());
+                    let (second, _) = s3(options, bucket, wire, Some(keys)).map_err(misnamed)?;
+                    unsigned = Some(Arc::new(second));
+                }
+                Arc::new(store)
+            }
             Service::Google => Arc::new(google(options, bucket, wire).map_err(misnamed)?),
             Service::Azure => Arc::new(azure(options, bucket, wire).map_err(misnamed)?),
         };
@@ -162,6 +175,7 @@ impl RemoteStore {
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
         Ok(RemoteStore {
             client,
+            unsigned,
             location,
             prefix,
             runtime: Some(runtime),
@@ -170,6 +184,7 @@ impl RemoteStore {
             gate: Gate::new(),
             pace: Pace::new(),
             no_conditions,
+            checks_sums,
             ever_answered: AtomicBool::new(false),
         })
     }
@@ -192,11 +207,14 @@ fn settings<K: std::str::FromStr>(options: &RemoteOptions, begin: &str) -> Vec<(
         .collect()
 }
 
+/// A client, and whether it talks without TLS. With the credentials of another it leaves out what
+/// that one does for want of TLS.
 fn s3(
     options: &RemoteOptions,
     bucket: &str,
     wire: Wire,
-) -> Result<object_store::aws::AmazonS3, Cause> {
+    unsigned: Option<AwsCredentialProvider>,
+) -> Result<(AmazonS3, bool), Cause> {
     let mut builder = AmazonS3Builder::new().with_checksum_algorithm(Checksum::CRC64NVME);
     for (key, value) in settings::<AmazonS3ConfigKey>(options, "AWS_") {
         // How to connect is said by options, not by variables.
@@ -210,12 +228,15 @@ fn s3(
     if let Some(region) = &options.region {
         builder = builder.with_region(region);
     }
-    // TLS protects the bytes and CRC64NVME is checked by the store; without TLS they are signed.
+    // TLS protects the bytes and CRC64NVME is checked by the store. Without TLS they are signed.
     let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
     endpoint.as_deref().map_or(Ok(()), check_address)?;
     let plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
+    if let Some(keys) = &unsigned {
+        builder = builder.with_credentials(Arc::clone(keys));
+    }
     let store = builder
-        .with_unsigned_payload(!plain)
+        .with_unsigned_payload(!plain || unsigned.is_some())
         .with_bucket_name(bucket)
         .with_disable_tagging(true)
         .with_config(AmazonS3ConfigKey::DisableBulkDelete, "true")
@@ -223,7 +244,7 @@ fn s3(
         .with_retry(no_retries())
         .with_http_connector(wire)
         .build()?;
-    Ok(store)
+    Ok((store, plain))
 }
 
 /// An address without its scheme would be found out too late, by a panic beneath.
