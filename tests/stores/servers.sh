@@ -117,9 +117,9 @@ TOML
 start_garage() {
     find_garage
     write_garage "$1" 18100 sqlite 1
-    local -x GARAGE_DEFAULT_ACCESS_KEY=$garage_key GARAGE_DEFAULT_SECRET_KEY=$garage_secret
-    local -x GARAGE_DEFAULT_BUCKET=test
-    begin_main "$1/log" "$garage" -c "$1/garage.toml" server --single-node --default-bucket
+    begin_main "$1/log" env GARAGE_DEFAULT_ACCESS_KEY=$garage_key \
+        GARAGE_DEFAULT_SECRET_KEY=$garage_secret GARAGE_DEFAULT_BUCKET=test \
+        "$garage" -c "$1/garage.toml" server --single-node --default-bucket
     use_s3 18100 $garage_key $garage_secret
     conflicts=silent
     await ask_s3 GET test
