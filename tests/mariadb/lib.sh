@@ -9,6 +9,13 @@ self=$(basename "$0")
 # Debian keeps the server in sbin, which is not on a normal user's PATH; rustup's cargo often is not either.
 PATH=$PATH:/usr/sbin:/usr/local/sbin:${CARGO_HOME:-$HOME/.cargo}/bin
 
+# Repositories and passwords of whoever runs this are none of its business.
+for variable in "${!HAULOUT_@}"; do
+    case $variable in
+        HAULOUT_REPO | HAULOUT_PASSWORD*) unset "$variable" ;;
+    esac
+done
+
 die() { echo "$self: $*" >&2; exit 1; }
 say() { printf '%4ds  %s\n' "$SECONDS" "$*"; }
 
