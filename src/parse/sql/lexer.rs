@@ -217,11 +217,13 @@ impl Lexer {
     /// Skips code and the texts in it that end in the piece, which is nearly all of a dump, without
     /// a change of state; where something else begins.
     fn skip_values(&self, bytes: &[u8]) -> Option<usize> {
-        let has_escapes = self.reading.escapes != Escapes::Nowhere && self.reading.wide.is_none();
+        let is_usual = self.reading.escapes != Escapes::Nowhere
+            && self.reading.wide.is_none()
+            && self.delimiter.first() != Some(&b'\'');
         let mut at = 0;
         loop {
             at += bytes[at..].iter().position(|byte| self.special[usize::from(*byte)])?;
-            if bytes[at] != b'\'' || !has_escapes {
+            if bytes[at] != b'\'' || !is_usual {
                 return Some(at);
             }
             match whole_text(&bytes[at + 1..]) {

@@ -274,6 +274,15 @@ fn no_beginning_of_a_dump_is_completed() {
 }
 
 #[test]
+fn a_delimiter_that_is_a_quote_ends_statements_however_the_dump_is_read() {
+    let dump = b"\nDELIMITER '\nUSE `a`;\n'\n-- Dump completed\n\"'\n-- Dump completed\n";
+    let whole = dissected(dump, &[]);
+    for bytes in 1..dump.len() {
+        assert_eq!(dissected(dump, &[bytes]), whole, "reads of {bytes} bytes");
+    }
+}
+
+#[test]
 fn a_completion_line_counts_only_as_the_last_line_and_between_statements() {
     let end_of = |dump: &str| dissected(dump.as_bytes(), &[]).1.end;
     for good in [
