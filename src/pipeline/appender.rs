@@ -63,8 +63,6 @@ pub struct RunContext {
     pub monitor: Arc<Monitor>,
     /// Whether what is written is read back.
     pub read_back: ReadBack,
-    /// Packs that are stored at once.
-    pub uploads: u32,
 }
 
 /// See the module's documentation.
@@ -124,8 +122,7 @@ impl Appender {
         let pack = writer.finish()?;
         self.run.packs.table_mut().close(pack.index, pack.record);
         let run = &self.run;
-        let start = || Uploader::start(&run.store, &run.monitor, run.uploads);
-        self.uploader.get_or_insert_with(start).send(pack)
+        self.uploader.get_or_insert_with(|| Uploader::start(&run.store, &run.monitor)).send(pack)
     }
 
     /// Adds a frame of data blocks; the locator of the first, the others follow it.

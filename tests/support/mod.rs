@@ -316,7 +316,6 @@ pub fn options() -> BackupOptions {
         level: Level::AUTO,
         read_back: ReadBack::On,
         workers: 2,
-        uploads: 2,
         host: "test".to_owned(),
         checkpoint_bytes: u64::MAX,
         checkpoint_seconds: u64::MAX,

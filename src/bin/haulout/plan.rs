@@ -18,7 +18,6 @@ use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::base::limiter::Timetable;
 use haulout::ops::tag::TagChange;
-use haulout::pipeline::uploader::UPLOADS_AT_ONCE;
 use haulout::store::place::Place;
 
 use crate::args::Common;
@@ -46,10 +45,6 @@ const MEMORY_FIXED: u64 = 120 << 20;
 const MEMORY_PER_WORKER: u64 = 8 << 20;
 /// Reads from an object store at once, if the memory allows it.
 const REMOTE_READERS: u32 = 8;
-/// Packs that are put into an object store at once, if the memory allows it.
-const REMOTE_UPLOADS_MAX: u64 = 16;
-/// What each more than usual uses.
-const MEMORY_PER_UPLOAD: u64 = 34 << 20;
 
 /// What there is besides the arguments.
 pub(crate) struct Surroundings<'s> {
@@ -93,8 +88,6 @@ pub(crate) struct Plan {
     pub(crate) recovery_kit: Option<PathBuf>,
     /// Worker threads.
     pub(crate) workers: u32,
-    /// Packs that a backup stores at once.
-    pub(crate) uploads: u32,
     /// This host.
     pub(crate) host: String,
     /// The verb.
@@ -167,7 +160,6 @@ impl Plan {
             _ => around.processors,
         };
         let workers = workers(&common, wanted)?;
-        let uploads = uploads(&place, common.memory, workers);
         let password = PasswordSource::choose(
             common.password_file,
             common.password_command,
@@ -176,18 +168,7 @@ impl Plan {
         );
         let (recovery_kit, state) = (common.recovery_kit, common.state);
         let (host, limit) = (around.host.clone(), limit.map(|limit| limit.0));
-        Ok(Plan {
-            place,
-            network,
-            limit,
-            password,
-            state,
-            recovery_kit,
-            workers,
-            uploads,
-            host,
-            job,
-        })
+        Ok(Plan { place, network, limit, password, state, recovery_kit, workers, host, job })
     }
 }
 
@@ -245,16 +226,6 @@ fn workers(common: &Common, processors: u32) -> Outcome<u32> {
     Ok(common.threads.unwrap_or(processors).clamp(1, affordable))
 }
 
-/// How many packs are stored at once: over a network as many as the memory holds beside the
-/// workers.
-fn uploads(place: &Place, memory: ByteCount, workers: u32) -> u32 {
-    let Place::Bucket { .. } = place else { return UPLOADS_AT_ONCE };
-    let others = MEMORY_FIXED + MEMORY_PER_WORKER * u64::from(workers);
-    let more = memory.0.saturating_sub(others) / MEMORY_PER_UPLOAD;
-    let all = (more + u64::from(UPLOADS_AT_ONCE)).min(REMOTE_UPLOADS_MAX);
-    u32::try_from(all).unwrap_or(UPLOADS_AT_ONCE)
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use clap::Parser;
@@ -279,7 +250,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn memory_bounds_the_workers_and_the_packs_on_their_way() {
+    fn memory_bounds_the_workers() {
         for (options, workers) in [
             ("", 8),
             ("--threads 2", 2),
@@ -292,15 +263,6 @@ pub(crate) mod tests {
         }
         let remote = plan("haulout -r s3://b/x restore latest --to /x").unwrap();
         assert_eq!(remote.workers, 8);
-        for (place, options, uploads) in [
-            ("/x", "--memory 1G", 2),
-            ("s3://b/x", "--threads 2", 5),
-            ("s3://b/x", "--memory 96MiB", 2),
-            ("s3://b/x", "--memory 1G", 16),
-        ] {
-            let line = format!("haulout -r {place} backup {options}");
-            assert_eq!(plan(&line).unwrap().uploads, uploads, "{line}");
-        }
         let failure = plan("haulout -r /x snapshots --memory 95M").unwrap_err();
         assert_eq!(failure.message(), "--memory 95.0 MiB is too little");
         assert_eq!(failure.hint(), "give at least 96.0 MiB");
