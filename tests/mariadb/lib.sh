@@ -270,9 +270,12 @@ tables() {
 
 checksums() { sql "$1" -e "CHECKSUM TABLE $(tables "$1") EXTENDED"; }
 
-# check_tables NAME: fails if a table of the shop is not sound.
+# check_tables NAME: fails if a table of the shop is not sound. One remark is none: tables without a log count in
+# their header who has them open, and now and then mariabackup copies them while the load has one open. Such a table
+# is whole: the server checks it, calls it OK and forgets the remark.
 check_tables() {
-    local answers=$work/check.$1
+    local answers=$work/check.$1 open
+    open="^shop\\.(carts|counters)\tcheck\twarning\t1 client is using or hasn't closed the table properly\$"
     sql "$1" -e "CHECK TABLE $(tables "$1") EXTENDED" >"$answers"
-    if grep -Pv '\tstatus\tOK$' "$answers" >&2; then die "CHECK TABLE found the above"; fi
+    if grep -Pv "$open" "$answers" | grep -Pv '\tstatus\tOK$' >&2; then die "CHECK TABLE found the above"; fi
 }
