@@ -30,6 +30,7 @@ use crate::format::directory::DirectoryBuilder;
 use crate::format::pack_table::PackRecord;
 use crate::format::trailer;
 use crate::format::trailer::Trailer;
+use crate::pack::buffers::PackBuffer;
 use crate::seal::keys::Keyring;
 use crate::seal::run::RunRecord;
 use crate::seal::run::RunSecret;
@@ -62,15 +63,22 @@ pub struct PackWriter {
     class: Class,
     index: PackIndex,
     sealer: SectionSealer,
-    check: Option<(SectionOpener, Vec<u8>)>,
+    check: Option<Check>,
     directory: DirectoryBuilder,
     records: Vec<u8>,
     records_coder: RecordsCoder,
     copies: Vec<u8>,
     run: [u8; 16],
     name: Hasher,
-    parts: Vec<Bytes>,
-    bytes: usize,
+    buffer: PackBuffer,
+}
+
+/// Opens what was just sealed.
+#[derive(Debug)]
+struct Check {
+    opener: SectionOpener,
+    before: Vec<u8>,
+    back: Vec<u8>,
 }
 
 /// A whole pack, ready to be stored.
@@ -81,15 +89,15 @@ pub struct FinishedPack {
     /// What the pack table will say.
     pub record: PackRecord,
     /// Its bytes.
-    pub parts: Vec<Bytes>,
+    pub bytes: Bytes,
 }
 
 impl PackWriter {
-    /// Begins a pack of `class` that will be known by `index`.
+    /// Begins a pack of `class` that will be known by `index`, in an empty `buffer`.
     pub fn begin(
         keyring: &Keyring,
         keys: &RunKeys,
-        (class, index): (Class, PackIndex),
+        (class, index, buffer): (Class, PackIndex, PackBuffer),
         read_back: ReadBack,
         entropy: &dyn Entropy,
     ) -> Result<PackWriter> {
@@ -100,7 +108,7 @@ impl PackWriter {
             ReadBack::On => {
                 let opener = SectionOpener::new(keyring, &sealer.header(), secret)
                     .map_err(|e| miscomputed("the key of a new pack").because(e))?;
-                Some((opener, Vec::new()))
+                Some(Check { opener, before: Vec::new(), back: Vec::new() })
             }
         };
         let mut copies = Vec::new();
@@ -115,12 +123,11 @@ impl PackWriter {
             copies,
             run: *keys.record.run().bytes(),
             name: Hasher::new(),
-            parts: Vec::new(),
-            bytes: 0,
+            buffer,
             sealer,
         };
         let suite = writer.sealer.header().suite.byte();
-        writer.push(Bytes::copy_from_slice(&trailer::preamble(class, suite)));
+        writer.push(&trailer::preamble(class, suite));
         Ok(writer)
     }
 
@@ -185,26 +192,24 @@ impl PackWriter {
             None => {
                 self.sealer.seal(kind, &mut text);
             }
-            Some((opener, back)) => {
-                let before = text.clone();
+            Some(Check { opener, before, back }) => {
+                before.clone_from(&text);
                 let ordinal = self.sealer.seal(kind, &mut text);
                 opener
                     .open_into(kind, ordinal, &text, back)
                     .map_err(|e| miscomputed("a sealed frame").because(e))?;
-                if *back != before {
+                if back != before {
                     return Err(miscomputed("a sealed frame"));
                 }
             }
         }
-        let stored = text.len();
-        self.push(Bytes::from(text));
-        Ok(stored)
+        self.push(&text);
+        Ok(text.len())
     }
 
-    fn push(&mut self, part: Bytes) {
-        self.name.update(&part);
-        self.bytes += part.len();
-        self.parts.push(part);
+    fn push(&mut self, part: &[u8]) {
+        self.name.update(part);
+        self.buffer.push(part);
     }
 
     /// Ends the pack: directory, sealed copies of the run's secret, trailer.
@@ -228,21 +233,22 @@ impl PackWriter {
             suite: header.suite.byte(),
         };
         let copies = std::mem::take(&mut self.copies);
-        self.push(Bytes::from(copies));
-        self.push(Bytes::copy_from_slice(&trailer.encode()));
-        assert_eq!(wide(self.bytes), trailer.section_bytes(), "the trailer adds up");
+        self.push(&copies);
+        self.push(&trailer.encode());
+        let bytes = wide(self.buffer.len());
+        assert_eq!(bytes, trailer.section_bytes(), "the trailer adds up");
         let tail_bytes =
             u32::try_from(trailer.tail_bytes()).expect("a directory is far below 4 GiB");
         Ok(FinishedPack {
             index: self.index,
             record: PackRecord {
                 name: PackName(*self.name.finalize().as_bytes()),
-                bytes: wide(self.bytes),
+                bytes,
                 tail_bytes,
                 entries,
                 class: self.class,
             },
-            parts: self.parts,
+            bytes: self.buffer.freeze(),
         })
     }
 }

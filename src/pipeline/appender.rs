@@ -30,6 +30,8 @@ use crate::encode::ReadBack;
 use crate::encode::WholeCoder;
 use crate::map::FormerPage;
 use crate::map::MetaSink;
+use crate::pack::buffers::PackBuffer;
+use crate::pack::buffers::PackBuffers;
 use crate::pack::reader::Packs;
 use crate::pack::reader::Place;
 use crate::pack::writer::PackWriter;
@@ -73,6 +75,7 @@ pub struct Appender {
     meta: Option<PackWriter>,
     coder: WholeCoder,
     uploader: Option<Uploader>,
+    buffers: PackBuffers,
 }
 
 /// The error of a computation that did not come out the same twice.
@@ -84,7 +87,8 @@ impl Appender {
     /// An appender with no open pack.
     pub fn new(run: RunContext) -> Appender {
         let coder = WholeCoder::new(Level::AUTO, run.read_back, run.packs.hasher().clone());
-        Appender { run, data: None, meta: None, coder, uploader: None }
+        let buffers = PackBuffers::default();
+        Appender { run, data: None, meta: None, coder, uploader: None, buffers }
     }
 
     /// The run that this is the appender of.
@@ -110,7 +114,12 @@ impl Appender {
         if slot.is_none() {
             let run = &self.run;
             let index = run.packs.table_mut().reserve();
-            let pack = (class, index);
+            let buffer = match class {
+                Class::Data => self.buffers.take(),
+                // They are few and small: what stores them would keep a large one busy.
+                Class::Meta => PackBuffer::alone(),
+            };
+            let pack = (class, index, buffer);
             let writer =
                 PackWriter::begin(&run.keyring, &run.keys, pack, run.read_back, &*run.entropy)?;
             *slot = Some(writer);

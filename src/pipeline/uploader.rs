@@ -5,6 +5,7 @@
 //! - A pack is confirmed only when every copy of it is durable.
 //! - After the first failure nothing more is taken, and every later call reports that failure.
 
+use std::slice;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -110,7 +111,7 @@ fn put_pack(store: &dyn Store, monitor: &Monitor, pack: &FinishedPack) -> Result
         objects.push(twin_object(name));
     }
     for object in objects {
-        store.put(&object, &pack.parts).map_err(|e| not_stored(&object, e))?;
+        store.put(&object, slice::from_ref(&pack.bytes)).map_err(|e| not_stored(&object, e))?;
         monitor.count(Counter::StoredBytes, pack.record.bytes);
         monitor.count(Counter::StoredObjects, 1);
     }
