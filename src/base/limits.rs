@@ -16,6 +16,9 @@ pub const PACK_BYTES_ACCEPTED_MAX: u64 = 1 << 30;
 /// Largest stored directory that a reader accepts, bytes.
 pub const DIRECTORY_BYTES_MAX: usize = 16 << 20;
 
+/// Most bytes of a pack that a reader fetches at once, unless one frame is larger.
+pub const READ_BYTES_MAX: usize = 4 << 20;
+
 /// Raw bytes of whole blocks that a writer puts in one frame.
 pub const FRAME_RAW_BYTES_TARGET: usize = 128 << 10;
 /// Bytes of delta records that a writer puts in one frame, before they are packed.

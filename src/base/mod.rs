@@ -4,6 +4,7 @@
 //! Nothing in here knows what a backup is. Time ([`clock`]) and chance ([`entropy`]) are traits, so
 //! that the rest of the library can be run with invented ones.
 
+pub mod buffers;
 pub mod clock;
 pub mod entropy;
 pub mod error;

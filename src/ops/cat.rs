@@ -7,6 +7,7 @@ use std::io;
 use std::io::Write;
 use std::sync::Arc;
 
+use crate::base::buffers::Buffer;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
@@ -61,8 +62,9 @@ pub fn cat(
     monitor.count(Counter::ExpectedBytes, layout.length);
     let broken = |e: io::Error| Error::new(ErrorKind::Target, "cannot write the file").because(e);
     let plan = |sender: &mut windows::Sender<StreamWindow>| plan(&contents, &layout, sender);
-    let decode = |window| restore::decode_window(&contents, window);
-    windows::run(wanted.workers, plan, decode, |bytes: Vec<u8>| {
+    let buffers = windows::buffers();
+    let decode = |window| restore::decode_window(&contents, window, &buffers);
+    windows::run(wanted.workers, plan, decode, |bytes: Buffer| {
         monitor.check()?;
         monitor.count(Counter::StreamBytes, wide(bytes.len()));
         out.write_all(&bytes).map_err(broken)

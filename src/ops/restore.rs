@@ -34,6 +34,8 @@ use globset::GlobBuilder;
 use globset::GlobSet;
 use globset::GlobSetBuilder;
 
+use crate::base::buffers::Buffer;
+use crate::base::buffers::Buffers;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
@@ -252,8 +254,9 @@ pub fn to_stream(
         (StreamFormat::Raw, _) => plan_plain(&contents, sender),
     };
     let broken = |e: io::Error| Error::new(ErrorKind::Target, "cannot write the stream").because(e);
-    let decode = |window| decode_window(&contents, window);
-    windows::run(options.workers, plan, decode, |bytes: Vec<u8>| {
+    let buffers = windows::buffers();
+    let decode = |window| decode_window(&contents, window, &buffers);
+    windows::run(options.workers, plan, decode, |bytes: Buffer| {
         monitor.check()?;
         out.write_all(&bytes).map_err(broken)?;
         written += wide(bytes.len());
@@ -623,8 +626,12 @@ fn open_running(contents: &Contents, target: &crate::parse::item::Target<'_>) ->
     Running::new(contents, MemberKey { path, incarnation: target.incarnation.get() })
 }
 
-pub(super) fn decode_window(contents: &Contents, window: StreamWindow) -> Result<Vec<u8>> {
-    let mut out = vec![0; narrow(window.bytes)];
+pub(super) fn decode_window(
+    contents: &Contents,
+    window: StreamWindow,
+    buffers: &Buffers,
+) -> Result<Buffer> {
+    let mut out = buffers.take_as_it_is(narrow(window.bytes));
     let mut at = 0;
     let mut places = Vec::new();
     let mut wanted = Vec::new();
@@ -635,11 +642,14 @@ pub(super) fn decode_window(contents: &Contents, window: StreamWindow) -> Result
                 at += bytes.len();
             }
             Piece::Part { block, from, to } => {
+                let end = at + (to - from);
                 if let Some(want) = block.wanted() {
                     wanted.push(want);
                     places.push((at, *from, *to));
+                } else {
+                    out[at..end].fill(0);
                 }
-                at += to - from;
+                at = end;
             }
         }
     }

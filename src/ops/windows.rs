@@ -10,10 +10,13 @@ use std::sync::PoisonError;
 
 use crossbeam_channel::bounded;
 
+use crate::base::buffers::Buffers;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
+use crate::base::limits::BLOCK_BYTES_MAX;
 use crate::base::num::index;
+use crate::base::num::narrow;
 
 /// Raw bytes of a window.
 pub(super) const WINDOW_BYTES: u64 = 4 << 20;
@@ -22,6 +25,11 @@ pub(super) const WINDOW_BYTES: u64 = 4 << 20;
 const BUNDLE_BYTES: u64 = 1 << 20;
 /// Most windows in a bundle.
 const BUNDLE_MAX: usize = 256;
+
+/// For windows that become bytes in memory: they end with the block that makes them full.
+pub(super) fn buffers() -> Buffers {
+    Buffers::new(narrow(WINDOW_BYTES) + BLOCK_BYTES_MAX)
+}
 
 /// Bytes that may be held at once by whoever asks first; a piece that is larger than all of them is
 /// held alone.

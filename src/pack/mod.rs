@@ -3,9 +3,8 @@
 //! [`writer`] turns encoded frames and deltas into one immutable object whose name is the hash of
 //! its bytes. [`reader`] opens packs by name, fetches neighbouring frames together, follows bases,
 //! and hands out blocks only after their hash was found right. [`cache`] bounds what a reader
-//! keeps, [`buffers`] what a writer fills.
+//! keeps.
 
-pub mod buffers;
 pub mod cache;
 pub mod reader;
 pub mod writer;

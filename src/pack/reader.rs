@@ -135,6 +135,7 @@ pub struct Packs {
     frames: Mutex<Cache<(ObjectName, u32), Vec<u8>>>,
     secrets: Mutex<HashMap<(RunId, Class), Arc<ClassSecret>>>,
     moves: Mutex<HashMap<PackName, Arc<Vec<Moves>>>>,
+    openers: Mutex<Vec<FrameOpener>>,
 }
 
 /// The object that holds a pack.
@@ -177,6 +178,7 @@ impl Packs {
             frames: Mutex::new(Cache::new(FRAME_CACHE_BYTES)),
             secrets: Mutex::new(HashMap::new()),
             moves: Mutex::new(HashMap::new()),
+            openers: Mutex::new(Vec::new()),
         }
     }
 
@@ -387,13 +389,22 @@ impl Packs {
         object: ObjectName,
         hash: BlockHash,
     ) -> Result<Chain> {
-        let mut opener = FrameOpener::new();
+        self.with_opener(|opener| self.follow(place, object, hash, opener))
+    }
+
+    fn follow(
+        &self,
+        place: Place,
+        object: ObjectName,
+        hash: BlockHash,
+        opener: &mut FrameOpener,
+    ) -> Result<Chain> {
         let mut deltas = Vec::new();
         let mut place = place;
         let mut pack = self.open_object(&place.pack, object)?;
         loop {
             let slot = find(&pack, place.entry)?;
-            let frame = match self.frame(&pack, slot.frame, &mut opener) {
+            let frame = match self.frame(&pack, slot.frame, opener) {
                 Ok(frame) => frame,
                 // The first copy opened but this frame of it is bad: the twin may have it.
                 Err(_) if pack.class == Class::Meta && pack.object != twin_object(&place.pack) => {
@@ -418,6 +429,15 @@ impl Packs {
             place = Place { pack: name, entry: base.entry };
             pack = self.open(&name)?;
         }
+    }
+
+    /// Lends an opener: there are as many as were ever in use at once.
+    fn with_opener<T>(&self, use_it: impl FnOnce(&mut FrameOpener) -> T) -> T {
+        let unused = lock(&self.openers).pop();
+        let mut opener = unused.unwrap_or_else(FrameOpener::new);
+        let done = use_it(&mut opener);
+        lock(&self.openers).push(opener);
+        done
     }
 
     /// The whole block at a place, verified against the hash in its own directory.
@@ -492,11 +512,14 @@ impl Packs {
             let _is_planned = batch.add(number, want.at).is_ok();
         }
         batch.visit(&mut |ready| {
-            let mut decoder = DeltaDecoder::new();
+            let mut decoder = None;
             for block in ready {
                 let want = &wanted[block.number];
                 let made = match block.base {
-                    Some(base) => decoder.decode(block.record, base, block.length).ok(),
+                    Some(base) => {
+                        let decoder = decoder.get_or_insert_with(DeltaDecoder::new);
+                        decoder.decode(block.record, base, block.length).ok()
+                    }
                     None => Some(block.record),
                 };
                 if let Some(made) = made.filter(|made| self.is_right(made, want)) {
@@ -572,6 +595,7 @@ fn open_directory(
 }
 
 /// What a thread opens frames with, one after the other in the same memory.
+#[derive(Debug)]
 struct FrameOpener {
     text: Vec<u8>,
     decoder: FrameDecoder,

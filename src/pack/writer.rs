@@ -8,6 +8,7 @@
 use blake3::Hasher;
 use bytes::Bytes;
 
+use crate::base::buffers::Buffer;
 use crate::base::entropy::Entropy;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
@@ -30,7 +31,6 @@ use crate::format::directory::DirectoryBuilder;
 use crate::format::pack_table::PackRecord;
 use crate::format::trailer;
 use crate::format::trailer::Trailer;
-use crate::pack::buffers::PackBuffer;
 use crate::seal::keys::Keyring;
 use crate::seal::run::RunRecord;
 use crate::seal::run::RunSecret;
@@ -70,7 +70,7 @@ pub struct PackWriter {
     copies: Vec<u8>,
     run: [u8; 16],
     name: Hasher,
-    buffer: PackBuffer,
+    buffer: Buffer,
 }
 
 /// Opens what was just sealed.
@@ -97,7 +97,7 @@ impl PackWriter {
     pub fn begin(
         keyring: &Keyring,
         keys: &RunKeys,
-        (class, index, buffer): (Class, PackIndex, PackBuffer),
+        (class, index, buffer): (Class, PackIndex, Buffer),
         read_back: ReadBack,
         entropy: &dyn Entropy,
     ) -> Result<PackWriter> {
@@ -209,7 +209,7 @@ impl PackWriter {
 
     fn push(&mut self, part: &[u8]) {
         self.name.update(part);
-        self.buffer.push(part);
+        self.buffer.extend_from_slice(part);
     }
 
     /// Ends the pack: directory, sealed copies of the run's secret, trailer.

@@ -10,6 +10,8 @@
 
 use std::sync::Arc;
 
+use crate::base::buffers::Buffer;
+use crate::base::buffers::Buffers;
 use crate::base::entropy::Entropy;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
@@ -18,6 +20,7 @@ use crate::base::ids::Class;
 use crate::base::ids::Entry;
 use crate::base::ids::Locator;
 use crate::base::ids::Storage;
+use crate::base::limits::PACK_BYTES_MAX;
 use crate::base::monitor::Monitor;
 use crate::base::num::wide;
 use crate::encode::Compress;
@@ -30,8 +33,6 @@ use crate::encode::ReadBack;
 use crate::encode::WholeCoder;
 use crate::map::FormerPage;
 use crate::map::MetaSink;
-use crate::pack::buffers::PackBuffer;
-use crate::pack::buffers::PackBuffers;
 use crate::pack::reader::Packs;
 use crate::pack::reader::Place;
 use crate::pack::writer::PackWriter;
@@ -75,7 +76,7 @@ pub struct Appender {
     meta: Option<PackWriter>,
     coder: WholeCoder,
     uploader: Option<Uploader>,
-    buffers: PackBuffers,
+    buffers: Buffers,
 }
 
 /// The error of a computation that did not come out the same twice.
@@ -87,7 +88,7 @@ impl Appender {
     /// An appender with no open pack.
     pub fn new(run: RunContext) -> Appender {
         let coder = WholeCoder::new(Level::AUTO, run.read_back, run.packs.hasher().clone());
-        let buffers = PackBuffers::default();
+        let buffers = Buffers::new(PACK_BYTES_MAX);
         Appender { run, data: None, meta: None, coder, uploader: None, buffers }
     }
 
@@ -117,7 +118,7 @@ impl Appender {
             let buffer = match class {
                 Class::Data => self.buffers.take(),
                 // They are few and small: what stores them would keep a large one busy.
-                Class::Meta => PackBuffer::alone(),
+                Class::Meta => Buffer::default(),
             };
             let pack = (class, index, buffer);
             let writer =

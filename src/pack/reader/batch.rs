@@ -14,6 +14,7 @@ use crate::base::error::Error;
 use crate::base::error::Result;
 use crate::base::ids::Class;
 use crate::base::ids::Locator;
+use crate::base::limits::READ_BYTES_MAX;
 use crate::base::num::index;
 use crate::base::num::wide;
 use crate::format::directory::Frame;
@@ -29,8 +30,6 @@ use crate::pack::reader::slice;
 
 /// Frames of one pack that are at most this far apart are fetched with one read.
 const GAP_BYTES_MAX: u32 = 32 << 10;
-/// One read fetches at most this much.
-const READ_BYTES_MAX: u32 = 4 << 20;
 
 /// A block whose frames are at hand.
 pub(super) struct Ready<'f> {
@@ -146,12 +145,15 @@ impl<'a> Batch<'a> {
     /// Reads, opens and decompresses every needed frame, and hands over the blocks that each makes
     /// possible. Frames that can't be had are passed over, and their blocks with them.
     pub(super) fn visit(&self, visitor: &mut Visitor<'_>) -> Result<()> {
+        self.packs.with_opener(|opener| self.visit_with(opener, visitor))
+    }
+
+    fn visit_with(&self, opener: &mut FrameOpener, visitor: &mut Visitor<'_>) -> Result<()> {
         let mut order: Vec<usize> = (0..self.needs.len()).collect();
         order.sort_unstable_by_key(|need| {
             let need = &self.needs[*need];
             (std::cmp::Reverse(self.opened[need.pack].0.pack), need.frame)
         });
-        let mut opener = FrameOpener::new();
         let mut held = vec![Held::NotYet; order.len()];
         let mut rest = order.as_slice();
         while let Some(&first) = rest.first() {
@@ -164,7 +166,7 @@ impl<'a> Batch<'a> {
                 1
             } else {
                 let count = self.together(rest);
-                self.visit_run(&rest[..count], &mut opener, &mut held, visitor)?;
+                self.visit_run(&rest[..count], opener, &mut held, visitor)?;
                 count
             };
             rest = &rest[count..];
@@ -188,7 +190,7 @@ impl<'a> Batch<'a> {
             }
             let frame = self.frame(**need);
             let near = frame.at - end <= GAP_BYTES_MAX
-                && frame.at + frame.stored - first.at <= READ_BYTES_MAX;
+                && index(frame.at + frame.stored - first.at) <= READ_BYTES_MAX;
             end = frame.at + frame.stored;
             near
         };

@@ -44,7 +44,6 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use bytes::BytesMut;
 use futures_util::StreamExt;
 use object_store::GetOptions;
 use object_store::GetRange;
@@ -59,6 +58,9 @@ use object_store::list::PaginatedListStore;
 use object_store::path::Path;
 use tokio::runtime::Runtime;
 
+use crate::base::buffers::Buffer;
+use crate::base::buffers::Buffers;
+use crate::base::limits::READ_BYTES_MAX;
 use crate::base::num::narrow;
 use crate::base::num::wide;
 use crate::store::Store;
@@ -83,6 +85,9 @@ use crate::store::remote::patience::in_time;
 
 /// How often a pause looks whether the user wants to stop.
 const STOP_LOOK: Duration = Duration::from_millis(100);
+/// Reads of at least this much go into buffers that are used again; a few bytes would keep a large
+/// buffer for as long as they are needed.
+const POOLED_READ_BYTES_MIN: usize = 256 << 10;
 /// A request that is repeated is told to people after so long, and then each time it doubled.
 const TELL_AFTER: Duration = Duration::from_secs(10);
 /// Beyond this no service counts bytes.
@@ -111,6 +116,8 @@ pub struct RemoteStore {
     no_conditions: Arc<AtomicBool>,
     checks_sums: Arc<AtomicBool>,
     ever_answered: AtomicBool,
+    /// Of what is read.
+    buffers: Buffers,
 }
 
 impl fmt::Debug for RemoteStore {
@@ -319,12 +326,19 @@ enum Stored {
 }
 
 /// All bytes of an answer; how many there would be if that is more than `bytes_max`.
-async fn collect(answer: GetResult, bytes_max: u64) -> object_store::Result<Result<Bytes, u64>> {
+async fn collect(
+    answer: GetResult,
+    bytes_max: u64,
+    buffers: &Buffers,
+) -> object_store::Result<Result<Bytes, u64>> {
     let expected = answer.range.end - answer.range.start;
     if expected > bytes_max {
         return Ok(Err(expected));
     }
-    let mut bytes = BytesMut::with_capacity(narrow(expected));
+    let expected_bytes = narrow(expected);
+    let pooled = (POOLED_READ_BYTES_MIN..=READ_BYTES_MAX).contains(&expected_bytes);
+    let mut bytes = if pooled { buffers.take() } else { Buffer::default() };
+    bytes.reserve_exact(expected_bytes);
     let mut pieces = answer.into_stream();
     while let Some(piece) = pieces.next().await {
         let piece = piece?;
@@ -375,7 +389,7 @@ impl Store for RemoteStore {
         let bytes = bytes_max.min(wide(crate::base::limits::PACK_BYTES_MAX));
         let got = self.ask(Request::new(Verb::Get, name, bytes), || {
             let get = self.client.get_opts(&path, GetOptions::default());
-            async move { collect(get.await?, bytes_max).await }
+            async move { collect(get.await?, bytes_max, &self.buffers).await }
         })?;
         got.map_err(|bytes| Fault::TooLong { bytes, bytes_max }.on(Verb::Get, name))
     }
@@ -392,7 +406,7 @@ impl Store for RemoteStore {
         let got = self.ask(Request::new(Verb::GetRange, name, length), || {
             let part = GetRange::Bounded(range.clone());
             let get = self.client.get_opts(&path, GetOptions::new().with_range(Some(part)));
-            async move { collect(get.await?, length).await }
+            async move { collect(get.await?, length, &self.buffers).await }
         });
         match got {
             Ok(Ok(bytes)) if wide(bytes.len()) == length => Ok(bytes),

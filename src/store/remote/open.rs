@@ -28,9 +28,11 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use crate::base::buffers::Buffers;
 use crate::base::clock::Clock;
 use crate::base::entropy::Entropy;
 use crate::base::limiter::Limiter;
+use crate::base::limits::READ_BYTES_MAX;
 use crate::base::monitor::Monitor;
 use crate::store::error::Category;
 use crate::store::error::Fault;
@@ -186,6 +188,7 @@ impl RemoteStore {
             no_conditions,
             checks_sums,
             ever_answered: AtomicBool::new(false),
+            buffers: Buffers::new(READ_BYTES_MAX),
         })
     }
 }

@@ -1,0 +1,158 @@
+//! Large buffers that are used again and again instead of going through the heap.
+//!
+//! Packs, what is fetched of them and windows of a restore are megabytes each, made on one thread
+//! and dropped on another. A heap answers that with holes (a run whose packs took 96 MiB grew by
+//! 100 MiB more), or gives the memory back to the system, which has to clear it when it is touched
+//! again. A buffer that returns to its pool costs what it holds, once.
+
+use std::fmt;
+use std::ops::Deref;
+use std::ops::DerefMut;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+use bytes::Bytes;
+
+/// A pool of buffers of one size; as many as there ever were in use at once.
+#[derive(Clone)]
+pub struct Buffers {
+    capacity: usize,
+    unused: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+/// A buffer, and the bytes in it. Dropped, it returns to the pool that it was taken from, unless it
+/// had to grow.
+#[derive(Default)]
+pub struct Buffer {
+    bytes: Vec<u8>,
+    home: Option<Buffers>,
+}
+
+impl fmt::Debug for Buffers {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unused = self.unused().len();
+        out.debug_struct("Buffers")
+            .field("capacity", &self.capacity)
+            .field("unused", &unused)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Buffer {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_tuple("Buffer").field(&self.bytes.len()).finish()
+    }
+}
+
+impl Buffers {
+    /// A pool of buffers that hold `capacity` bytes each.
+    pub fn new(capacity: usize) -> Buffers {
+        Buffers { capacity, unused: Arc::default() }
+    }
+
+    // A list of memory; whatever panicked beside it left it whole.
+    fn unused(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.unused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn any(&self) -> Buffer {
+        let unused = self.unused().pop();
+        // Memory that is never touched is never there: few bytes in it cost what they are.
+        let bytes = unused.unwrap_or_else(|| Vec::with_capacity(self.capacity));
+        Buffer { bytes, home: Some(self.clone()) }
+    }
+
+    /// An empty buffer.
+    pub fn take(&self) -> Buffer {
+        let mut buffer = self.any();
+        buffer.clear();
+        buffer
+    }
+
+    /// A buffer of `length` bytes, which are whatever they were before: for who writes them all.
+    pub fn take_as_it_is(&self, length: usize) -> Buffer {
+        let mut buffer = self.any();
+        buffer.resize(length, 0);
+        buffer
+    }
+}
+
+impl Buffer {
+    /// What is in it, to be shared; the buffer returns when nobody has it any more.
+    pub fn freeze(self) -> Bytes {
+        Bytes::from_owner(self)
+    }
+}
+
+impl Deref for Buffer {
+    type Target = Vec<u8>;
+
+    fn deref(&self) -> &Vec<u8> {
+        &self.bytes
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if let Some(home) = self.home.take()
+            && self.bytes.capacity() == home.capacity
+        {
+            home.unused().push(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_returns_when_the_last_who_has_it_is_gone() {
+        let buffers = Buffers::new(100);
+        let mut buffer = buffers.take();
+        buffer.extend_from_slice(b"onetwo");
+        let at = buffer.as_ptr();
+        let whole = buffer.freeze();
+        let part = whole.slice(3..);
+        drop(whole);
+        assert_eq!(part, b"two"[..]);
+        assert_eq!(buffers.unused().len(), 0);
+        drop(part);
+        assert_eq!(buffers.unused().len(), 1);
+        let again = buffers.take();
+        assert!(again.is_empty());
+        assert_eq!(again.as_ptr(), at, "the same memory");
+    }
+
+    #[test]
+    fn bytes_that_are_all_written_need_not_be_cleared() {
+        let buffers = Buffers::new(100);
+        buffers.take_as_it_is(8).copy_from_slice(b"a secret");
+        assert_eq!(buffers.take_as_it_is(10)[..], *b"a secret\0\0");
+        assert_eq!(buffers.take_as_it_is(3)[..], *b"a s");
+        assert!(buffers.take().is_empty());
+    }
+
+    #[test]
+    fn a_buffer_that_had_to_grow_is_not_kept() {
+        let buffers = Buffers::new(100);
+        buffers.take().extend_from_slice(&[0; 101]);
+        assert_eq!(buffers.unused().len(), 0);
+        buffers.take().extend_from_slice(&[0; 100]);
+        assert_eq!(buffers.unused().len(), 1);
+    }
+}
