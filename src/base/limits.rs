@@ -17,7 +17,7 @@ pub const PACK_BYTES_ACCEPTED_MAX: u64 = 1 << 30;
 pub const DIRECTORY_BYTES_MAX: usize = 16 << 20;
 
 /// Most bytes of a pack that a reader fetches at once, unless one frame is larger.
-pub const READ_BYTES_MAX: usize = 4 << 20;
+pub const READ_BYTES_MAX: usize = 8 << 20;
 
 /// Raw bytes of whole blocks that a writer puts in one frame.
 pub const FRAME_RAW_BYTES_TARGET: usize = 128 << 10;

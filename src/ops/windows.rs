@@ -1,6 +1,7 @@
 //! Work in windows: one thread plans, several work, results come back in the order of the plan.
 //!
-//! At most two windows a worker are under way, each of about [`WINDOW_BYTES`]; that is the memory.
+//! Two windows more than there are workers are under way, each of about [`WINDOW_BYTES`]: that, and
+//! what each worker has fetched, is the memory.
 
 use std::collections::HashMap;
 use std::sync::Condvar;
@@ -19,7 +20,7 @@ use crate::base::num::index;
 use crate::base::num::narrow;
 
 /// Raw bytes of a window.
-pub(super) const WINDOW_BYTES: u64 = 4 << 20;
+pub(super) const WINDOW_BYTES: u64 = 8 << 20;
 /// Small windows are handed over together until they weigh this much: files of a few bytes are
 /// many.
 const BUNDLE_BYTES: u64 = 1 << 20;
@@ -125,7 +126,7 @@ pub(super) fn run<W: Window, R: Send>(
 ) -> Result<()> {
     let workers = index(workers.max(1));
     let (window_sender, windows) = bounded::<(u64, Vec<W>)>(workers);
-    let (credit_sender, credits) = bounded::<()>(workers * 2);
+    let (credit_sender, credits) = bounded::<()>(workers + 2);
     let (result_sender, results) = bounded::<(u64, Vec<R>)>(workers * 2);
     let failure: Mutex<Option<Error>> = Mutex::new(None);
     let note = |error: Error| {
