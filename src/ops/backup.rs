@@ -81,6 +81,8 @@ pub struct BackupOptions {
     pub read_back: ReadBack,
     /// Worker threads.
     pub workers: u32,
+    /// Packs that are stored at once, each of them in memory.
+    pub uploads: u32,
     /// This host, for the description.
     pub host: String,
     /// A checkpoint is published after this many bytes of the stream.
@@ -201,6 +203,7 @@ fn run_backup(
         entropy: Arc::clone(repository.entropy()),
         monitor: Arc::clone(monitor),
         read_back: options.read_back,
+        uploads: options.uploads,
     };
     let draft = Draft {
         repository,

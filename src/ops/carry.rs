@@ -34,6 +34,7 @@ use crate::encode::ReadBack;
 use crate::format::snapshot::Description;
 use crate::format::snapshot::Origin;
 use crate::format::snapshot::SnapshotKind;
+use crate::pipeline::uploader::UPLOADS_AT_ONCE;
 use crate::repo::Repository;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::seal::suite::Suite;
@@ -237,6 +238,7 @@ fn options(about: &Description, workers: u32) -> BackupOptions {
         level: Level::AUTO,
         read_back: ReadBack::On,
         workers,
+        uploads: UPLOADS_AT_ONCE,
         host: about.host.clone(),
         checkpoint_bytes: CHECKPOINT_BYTES,
         checkpoint_seconds: CHECKPOINT_SECONDS,

@@ -66,6 +66,8 @@ pub struct RunContext {
     pub monitor: Arc<Monitor>,
     /// Whether what is written is read back.
     pub read_back: ReadBack,
+    /// Packs that are stored at once.
+    pub uploads: u32,
 }
 
 /// See the module's documentation.
@@ -132,7 +134,8 @@ impl Appender {
         let pack = writer.finish()?;
         self.run.packs.table_mut().close(pack.index, pack.record);
         let run = &self.run;
-        self.uploader.get_or_insert_with(|| Uploader::start(&run.store, &run.monitor)).send(pack)
+        let start = || Uploader::start(&run.store, &run.monitor, run.uploads);
+        self.uploader.get_or_insert_with(start).send(pack)
     }
 
     /// Adds a frame of data blocks; the locator of the first, the others follow it.

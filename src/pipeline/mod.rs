@@ -2,14 +2,15 @@
 //!
 //! ```text
 //!            segments            events                   packs
-//!  ingest -> [ bounded ] -> worker x N -> collector -> appender -> uploader x 2 -> store
+//!  ingest -> [ bounded ] -> worker x N -> collector -> appender -> uploader x M -> store
 //!  (reads,   in order       (checks,      (back in     (one open   (durable)
 //!   parses)                  compares,     order,       pack a
 //!     ^                      encodes)      maps, table) class)
 //!     +--------- credits: one for everything under way ---+
 //! ```
 //!
-//! The memory of a run is the sum of this table, whatever the size of the stream (2 workers):
+//! The memory of a run is the sum of this table, whatever the size of the stream (2 workers, and
+//! M = 2; over a network M is what `--memory` has room for, at 32 MiB each):
 //!
 //! | what | bytes |
 //! |---|---|

@@ -29,9 +29,9 @@ use crate::store::error::Category;
 use crate::store::error::StoreError;
 use crate::store::name::ObjectName;
 
-/// Packs that are being stored at once. With the one that is being filled they are what a run keeps
-/// in memory.
-pub const UPLOADS_AT_ONCE: usize = 2;
+/// Packs that are being stored at once unless told otherwise: enough for a disk. With the one that
+/// is being filled they are what a run keeps in memory.
+pub const UPLOADS_AT_ONCE: u32 = 2;
 
 /// Threads that store packs.
 #[derive(Debug)]
@@ -42,13 +42,12 @@ pub struct Uploader {
 }
 
 impl Uploader {
-    /// Starts the threads.
-    pub fn start(store: &Arc<dyn Store>, monitor: &Arc<Monitor>) -> Uploader {
-        // No slot between the threads and the sender: a waiting pack would be a third one in
-        // memory.
+    /// Starts so many threads.
+    pub fn start(store: &Arc<dyn Store>, monitor: &Arc<Monitor>, threads: u32) -> Uploader {
+        // No slot between the threads and the sender: a waiting pack would be one more in memory.
         let (sender, receiver) = bounded::<FinishedPack>(0);
         let failure = Arc::new(Mutex::new(None));
-        let workers = (0..UPLOADS_AT_ONCE)
+        let workers = (0..threads)
             .map(|_| {
                 let (receiver, failure) = (receiver.clone(), Arc::clone(&failure));
                 let (store, monitor) = (Arc::clone(store), Arc::clone(monitor));

@@ -316,6 +316,7 @@ pub fn options() -> BackupOptions {
         level: Level::AUTO,
         read_back: ReadBack::On,
         workers: 2,
+        uploads: 2,
         host: "test".to_owned(),
         checkpoint_bytes: u64::MAX,
         checkpoint_seconds: u64::MAX,

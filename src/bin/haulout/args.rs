@@ -161,8 +161,8 @@ pub(crate) struct Common {
 
     /// Memory to use at most
     ///
-    /// It bounds the number of worker threads. K, M, G and KiB, MiB, GiB are powers of 1024; KB, MB
-    /// and GB are powers of 1000. At least 96 MiB.
+    /// It bounds the number of worker threads, and of packs on their way to an object store. K, M,
+    /// G and KiB, MiB, GiB are powers of 1024; KB, MB and GB are powers of 1000. At least 96 MiB.
     #[arg(long, value_name = "SIZE", default_value = "256MiB", global = true)]
     pub(crate) memory: ByteCount,
 

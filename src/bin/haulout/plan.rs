@@ -6,6 +6,7 @@
 pub(crate) mod backup;
 pub(crate) mod init;
 pub(crate) mod key;
+mod memory;
 pub(crate) mod network;
 pub(crate) mod replicate;
 pub(crate) mod restore;
@@ -31,20 +32,11 @@ use crate::password::VARIABLES;
 use crate::plan::backup::BackupPlan;
 use crate::plan::init::NewRepository;
 use crate::plan::key::KeyPlan;
+use crate::plan::memory::AtOnce;
 use crate::plan::network::NetworkPlan;
 use crate::plan::replicate::ReplicatePlan;
 use crate::plan::restore::RestorePlan;
 use crate::plan::verify::VerifyPlan;
-use crate::units::ByteCount;
-
-/// Less than this and nothing runs.
-const MEMORY_MIN: ByteCount = ByteCount(96 << 20);
-/// What a run uses besides its workers (the table in `pipeline`).
-const MEMORY_FIXED: u64 = 120 << 20;
-/// What each worker uses.
-const MEMORY_PER_WORKER: u64 = 8 << 20;
-/// Reads from an object store at once, if the memory allows it.
-const REMOTE_READERS: u32 = 8;
 
 /// What there is besides the arguments.
 pub(crate) struct Surroundings<'s> {
@@ -88,6 +80,8 @@ pub(crate) struct Plan {
     pub(crate) recovery_kit: Option<PathBuf>,
     /// Worker threads.
     pub(crate) workers: u32,
+    /// Packs that a backup stores at once.
+    pub(crate) uploads: u32,
     /// This host.
     pub(crate) host: String,
     /// The verb.
@@ -152,14 +146,7 @@ impl Plan {
             Verb::Key(typed) => Job::Key(KeyPlan::new(typed, around)),
         };
         let place = place(common.repo.clone())?;
-        let wanted = match (&place, &job) {
-            // Most of them wait for the network.
-            (Place::Bucket { .. }, Job::Restore(_) | Job::Verify(_) | Job::Cat(..)) => {
-                around.processors.max(REMOTE_READERS)
-            }
-            _ => around.processors,
-        };
-        let workers = workers(&common, wanted)?;
+        let AtOnce { workers, uploads } = AtOnce::new(&common, (&place, &job), around.processors)?;
         let password = PasswordSource::choose(
             common.password_file,
             common.password_command,
@@ -168,7 +155,18 @@ impl Plan {
         );
         let (recovery_kit, state) = (common.recovery_kit, common.state);
         let (host, limit) = (around.host.clone(), limit.map(|limit| limit.0));
-        Ok(Plan { place, network, limit, password, state, recovery_kit, workers, host, job })
+        Ok(Plan {
+            place,
+            network,
+            limit,
+            password,
+            state,
+            recovery_kit,
+            workers,
+            uploads,
+            host,
+            job,
+        })
     }
 }
 
@@ -214,18 +212,6 @@ fn place(repo: Option<String>) -> Outcome<Place> {
     })
 }
 
-fn workers(common: &Common, processors: u32) -> Outcome<u32> {
-    if common.memory < MEMORY_MIN {
-        return Err(Failure::usage(
-            format!("--memory {} is too little", common.memory),
-            format!("give at least {MEMORY_MIN}"),
-        ));
-    }
-    let affordable = common.memory.0.saturating_sub(MEMORY_FIXED) / MEMORY_PER_WORKER;
-    let affordable = u32::try_from(affordable).unwrap_or(u32::MAX).max(1);
-    Ok(common.threads.unwrap_or(processors).clamp(1, affordable))
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use clap::Parser;
@@ -247,25 +233,6 @@ pub(crate) mod tests {
     /// What a line means where nothing is a terminal.
     pub(crate) fn plan(line: &str) -> Outcome<Plan> {
         plan_on(line, Stream::Other, Stream::Other)
-    }
-
-    #[test]
-    fn memory_bounds_the_workers() {
-        for (options, workers) in [
-            ("", 8),
-            ("--threads 2", 2),
-            ("--memory 96MiB", 1),
-            ("--memory 144M", 3),
-            ("--memory 1G --threads 1000", 113),
-        ] {
-            let line = format!("haulout -r /x snapshots {options}");
-            assert_eq!(plan(line.trim_end()).unwrap().workers, workers, "{options}");
-        }
-        let remote = plan("haulout -r s3://b/x restore latest --to /x").unwrap();
-        assert_eq!(remote.workers, 8);
-        let failure = plan("haulout -r /x snapshots --memory 95M").unwrap_err();
-        assert_eq!(failure.message(), "--memory 95.0 MiB is too little");
-        assert_eq!(failure.hint(), "give at least 96.0 MiB");
     }
 
     #[test]

@@ -37,6 +37,7 @@ impl Run<'_> {
             level: plan.level,
             read_back: plan.read_back,
             workers: self.plan.workers,
+            uploads: self.plan.uploads,
             host: self.plan.host.clone(),
             checkpoint_bytes: plan.checkpoint_bytes,
             checkpoint_seconds: plan.checkpoint_seconds,
