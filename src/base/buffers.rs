@@ -71,8 +71,13 @@ impl Buffers {
         buffer
     }
 
-    /// A buffer of `length` bytes, which are whatever they were before: for who writes them all.
-    pub fn take_as_it_is(&self, length: usize) -> Buffer {
+    /// A buffer of `length` bytes, which are whatever they were before: for who writes them all. It
+    /// is none of the pool if few bytes would keep a large one for as long as they are needed, or
+    /// many would make it grow.
+    pub fn of_length(&self, length: usize) -> Buffer {
+        if !(self.capacity / 32..=self.capacity).contains(&length) {
+            return Buffer { bytes: vec![0; length], home: None };
+        }
         let mut buffer = self.any();
         buffer.resize(length, 0);
         buffer
@@ -141,10 +146,19 @@ mod tests {
     #[test]
     fn bytes_that_are_all_written_need_not_be_cleared() {
         let buffers = Buffers::new(100);
-        buffers.take_as_it_is(8).copy_from_slice(b"a secret");
-        assert_eq!(buffers.take_as_it_is(10)[..], *b"a secret\0\0");
-        assert_eq!(buffers.take_as_it_is(3)[..], *b"a s");
+        buffers.of_length(8).copy_from_slice(b"a secret");
+        assert_eq!(buffers.of_length(10)[..], *b"a secret\0\0");
+        assert_eq!(buffers.of_length(3)[..], *b"a s");
         assert!(buffers.take().is_empty());
+    }
+
+    #[test]
+    fn a_pool_lends_only_what_fits() {
+        let buffers = Buffers::new(64);
+        for (length, lent) in [(0, false), (1, false), (2, true), (64, true), (65, false)] {
+            let buffer = buffers.of_length(length);
+            assert_eq!((buffer.len(), buffer.home.is_some()), (length, lent));
+        }
     }
 
     #[test]

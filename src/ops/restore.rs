@@ -631,7 +631,7 @@ pub(super) fn decode_window(
     window: StreamWindow,
     buffers: &Buffers,
 ) -> Result<Buffer> {
-    let mut out = buffers.take_as_it_is(narrow(window.bytes));
+    let mut out = buffers.of_length(narrow(window.bytes));
     let mut at = 0;
     let mut places = Vec::new();
     let mut wanted = Vec::new();

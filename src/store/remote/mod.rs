@@ -58,9 +58,7 @@ use object_store::list::PaginatedListStore;
 use object_store::path::Path;
 use tokio::runtime::Runtime;
 
-use crate::base::buffers::Buffer;
 use crate::base::buffers::Buffers;
-use crate::base::limits::READ_BYTES_MAX;
 use crate::base::num::narrow;
 use crate::base::num::wide;
 use crate::store::Store;
@@ -85,9 +83,6 @@ use crate::store::remote::patience::in_time;
 
 /// How often a pause looks whether the user wants to stop.
 const STOP_LOOK: Duration = Duration::from_millis(100);
-/// Reads of at least this much go into buffers that are used again; a few bytes would keep a large
-/// buffer for as long as they are needed.
-const POOLED_READ_BYTES_MIN: usize = 256 << 10;
 /// A request that is repeated is told to people after so long, and then each time it doubled.
 const TELL_AFTER: Duration = Duration::from_secs(10);
 /// Beyond this no service counts bytes.
@@ -335,19 +330,18 @@ async fn collect(
     if expected > bytes_max {
         return Ok(Err(expected));
     }
-    let expected_bytes = narrow(expected);
-    let pooled = (POOLED_READ_BYTES_MIN..=READ_BYTES_MAX).contains(&expected_bytes);
-    let mut bytes = if pooled { buffers.take() } else { Buffer::default() };
-    bytes.reserve_exact(expected_bytes);
+    let mut bytes = buffers.of_length(narrow(expected));
+    let mut room = bytes.as_mut_slice();
     let mut pieces = answer.into_stream();
     while let Some(piece) = pieces.next().await {
         let piece = piece?;
-        if wide(bytes.len() + piece.len()) > expected {
+        let Some((own, rest)) = room.split_at_mut_checked(piece.len()) else {
             return Err(odd("more bytes came than were announced"));
-        }
-        bytes.extend_from_slice(&piece);
+        };
+        own.copy_from_slice(&piece);
+        room = rest;
     }
-    if wide(bytes.len()) < expected {
+    if !room.is_empty() {
         return Err(odd("fewer bytes came than were announced"));
     }
     Ok(Ok(bytes.freeze()))
