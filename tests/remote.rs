@@ -483,6 +483,15 @@ fn bytes_are_hashed_for_the_signature_until_the_store_is_seen_to_check_their_sum
     }
 }
 
+#[test]
+fn bytes_are_not_hashed_where_the_user_trusts_the_network() {
+    let server = S3::start();
+    let mut options = server.options();
+    options.variables.push(("AWS_UNSIGNED_PAYLOAD".to_owned(), "true".to_owned()));
+    put(&open("s3://test/x", &options), "a", b"bytes").unwrap();
+    assert_eq!(server.unsigned_puts(), 1);
+}
+
 /// Two runs of one source at once: both snapshots stay and can be restored.
 fn race(store: &Arc<RemoteStore>, seed: u64) {
     let first = support::init(support::shared(store), Protected::Clear, seed);

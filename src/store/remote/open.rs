@@ -157,8 +157,8 @@ impl RemoteStore {
         let mut unsigned: Option<Arc<dyn Client>> = None;
         let client: Arc<dyn Client> = match service {
             Service::S3 => {
-                let (store, plain) = s3(options, bucket, wire.clone(), None).map_err(misnamed)?;
-                if plain {
+                let (store, payload) = s3(options, bucket, wire.clone(), None).map_err(misnamed)?;
+                if payload == Payload::Signed {
                     let keys = Arc::clone(store.credentials());
                     let (second, _) = s3(options, bucket, wire, Some(keys)).map_err(misnamed)?;
                     unsigned = Some(Arc::new(second));
@@ -210,14 +210,26 @@ fn settings<K: std::str::FromStr>(options: &RemoteOptions, begin: &str) -> Vec<(
         .collect()
 }
 
-/// A client, and whether it talks without TLS. With the credentials of another it leaves out what
-/// that one does for want of TLS.
+/// What `object_store` takes for yes.
+const YES: [&str; 5] = ["1", "true", "on", "yes", "y"];
+
+/// Whether the bytes of a put are part of its signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Payload {
+    /// Their SHA-256 is: nothing else protects them on the way.
+    Signed,
+    /// They are not: TLS protects them, the store checks their CRC64NVME, or the user trusts the
+    /// network and has said so.
+    Unsigned,
+}
+
+/// A client; with the credentials of another, one that leaves out what that one signs.
 fn s3(
     options: &RemoteOptions,
     bucket: &str,
     wire: Wire,
-    unsigned: Option<AwsCredentialProvider>,
-) -> Result<(AmazonS3, bool), Cause> {
+    other: Option<AwsCredentialProvider>,
+) -> Result<(AmazonS3, Payload), Cause> {
     let mut builder = AmazonS3Builder::new().with_checksum_algorithm(Checksum::CRC64NVME);
     for (key, value) in settings::<AmazonS3ConfigKey>(options, "AWS_") {
         // How to connect is said by options, not by variables.
@@ -231,15 +243,21 @@ fn s3(
     if let Some(region) = &options.region {
         builder = builder.with_region(region);
     }
-    // TLS protects the bytes and CRC64NVME is checked by the store. Without TLS they are signed.
-    let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
+    let set = |key| builder.get_config_value(&key);
+    let endpoint = set(AmazonS3ConfigKey::Endpoint);
     endpoint.as_deref().map_or(Ok(()), check_address)?;
     let plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
-    if let Some(keys) = &unsigned {
-        builder = builder.with_credentials(Arc::clone(keys));
+    let asked = set(AmazonS3ConfigKey::UnsignedPayload)
+        .is_some_and(|asked| YES.contains(&asked.to_ascii_lowercase().as_str()));
+    let payload = match &other {
+        None if plain && !asked => Payload::Signed,
+        None | Some(_) => Payload::Unsigned,
+    };
+    if let Some(keys) = other {
+        builder = builder.with_credentials(keys);
     }
     let store = builder
-        .with_unsigned_payload(!plain || unsigned.is_some())
+        .with_unsigned_payload(payload == Payload::Unsigned)
         .with_bucket_name(bucket)
         .with_disable_tagging(true)
         .with_config(AmazonS3ConfigKey::DisableBulkDelete, "true")
@@ -247,7 +265,7 @@ fn s3(
         .with_retry(no_retries())
         .with_http_connector(wire)
         .build()?;
-    Ok((store, plain))
+    Ok((store, payload))
 }
 
 /// An address without its scheme would be found out too late, by a panic beneath.
