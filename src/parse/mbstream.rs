@@ -25,7 +25,7 @@
 //! - a stream without faults was written frame by frame as a producer writes it, up to a clean end.
 //!   (That the *backup* is whole is another question: see the verdict.)
 //!
-//! Memory: about 150 bytes and the path for each open member, at most [`OPEN_MEMBERS_MAX`] of them,
+//! Memory: about 200 bytes and the path for each open member, at most [`OPEN_MEMBERS_MAX`] of them,
 //! plus one 64-bit hash (9 to 18 bytes of table) for each path seen. 10 million paths take 146 MB,
 //! measured, and 218 while the table grows; the paths themselves would take several times that. The
 //! hash decides one thing only: whether a path was open before. Two paths that collide (3 in a
@@ -109,6 +109,9 @@ pub struct Parser {
     frames: u64,
     members: u64,
     open: HashMap<OwnedPath, OpenMember, PathSeed>,
+    /// How many of them are in a directory, or partitions of a table, by the hash of its path or of
+    /// the stem of their glob.
+    open_inside: HashMap<u64, u32, BuildHasherDefault<HashedAlready>>,
     seen: SeenPaths,
     awaited: Option<Awaited>,
     malformed: Option<Malformed>,
@@ -143,6 +146,7 @@ impl Parser {
             frames: 0,
             members: 0,
             open: HashMap::with_hasher(seed),
+            open_inside: HashMap::default(),
             seen: SeenPaths::new(seed),
             awaited: None,
             malformed: None,
@@ -277,7 +281,7 @@ impl Parser {
                 Item::Rename { flags, from: path, to }
             }
             Body::Remove => {
-                self.accept_change(path);
+                self.accept_removal(path);
                 self.seen.vacate(path);
                 Item::Remove { flags, path }
             }
@@ -319,9 +323,17 @@ impl Parser {
         Item::Seek { target, flags, offset }
     }
 
-    /// Checks a path that is renamed, removed or replaced.
+    /// Checks a path that is renamed or replaced.
     fn accept_change(&mut self, path: StreamPath<'_>) {
         if self.open.contains_key(path.as_bytes()) {
+            self.fault(path, FaultKind::ChangedWhileOpen);
+        }
+    }
+
+    /// Checks what is removed: a file, what is in a directory, or all partitions of a table.
+    fn accept_removal(&mut self, path: StreamPath<'_>) {
+        let inside = self.seen.seed.hash(trim(path.as_bytes()));
+        if self.open.contains_key(path.as_bytes()) || self.open_inside.contains_key(&inside) {
             self.fault(path, FaultKind::ChangedWhileOpen);
         }
     }
@@ -340,6 +352,9 @@ impl Parser {
         let member = self.next_member();
         let open = OpenMember { member, incarnation, arrived: 0, next_offset: 0, sought: false };
         self.open.insert(path.into(), open);
+        for outside in self.seen.goes_with(path) {
+            *self.open_inside.entry(outside).or_default() += 1;
+        }
         Target { member, path, incarnation, opens: true }
     }
 
@@ -347,6 +362,12 @@ impl Parser {
     fn close<'a>(&mut self, path: StreamPath<'a>) -> Target<'a> {
         if let Some(open) = self.open.remove(path.as_bytes()) {
             let OpenMember { member, incarnation, sought, .. } = open;
+            for outside in self.seen.goes_with(path) {
+                let left = self.open_inside.remove(&outside).unwrap_or_default().saturating_sub(1);
+                if left > 0 {
+                    self.open_inside.insert(outside, left);
+                }
+            }
             if sought {
                 self.fault(path, FaultKind::SeekWithoutData);
             }
@@ -398,6 +419,14 @@ impl SeenPaths {
 
     fn is_exhausted(&self, path: StreamPath<'_>) -> bool {
         self.openings.is_exhausted(path.as_bytes())
+    }
+
+    /// Hashes of what a file goes away with: its directory, and the stem of its partitions' glob.
+    fn goes_with<'a>(&self, path: StreamPath<'a>) -> impl Iterator<Item = u64> + use<'a> {
+        let (seed, bytes) = (self.seed, path.as_bytes());
+        let directory = bytes.iter().rposition(|byte| *byte == b'/').map(|at| &bytes[..at]);
+        let stem = Some(partition_stem(bytes)).filter(|stem| stem.len() < bytes.len());
+        directory.into_iter().chain(stem).map(move |outside| seed.hash(outside))
     }
 
     fn vacate(&mut self, path: StreamPath<'_>) {

@@ -232,6 +232,16 @@ pub(crate) fn actions() -> impl Strategy<Value = Vec<Action>> {
     vec(action, 0..60)
 }
 
+/// Tells whether removing the path would remove an open file in a directory, or open partitions.
+fn takes_open_along(path: usize, open: &[Option<u64>; PATHS.len()]) -> bool {
+    let path = PATHS[path];
+    let is_inside = |other: &str| match path.strip_suffix('*') {
+        Some(stem) => other.starts_with(stem),
+        None => other.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')),
+    };
+    PATHS.iter().zip(open).any(|(other, offset)| offset.is_some() && is_inside(other))
+}
+
 /// Performs actions as a producer does, so that the stream has no fault.
 pub(crate) fn perform(actions: &[Action]) -> Stream {
     let mut stream = Stream::default();
@@ -270,7 +280,9 @@ pub(crate) fn perform(actions: &[Action]) -> Stream {
             Action::Rename(from, to) if open[from].is_none() && open[to].is_none() => {
                 stream.rename(PATHS[from], PATHS[to])
             }
-            Action::Remove(path) if open[path].is_none() => stream.remove(PATHS[path]),
+            Action::Remove(path) if open[path].is_none() && !takes_open_along(path, &open) => {
+                stream.remove(PATHS[path])
+            }
             Action::Seek(..) | Action::Rename(..) | Action::Remove(_) => stream,
         };
     }

@@ -131,9 +131,6 @@ pub(super) struct Named<T> {
 /// A file that has begun.
 #[derive(Debug)]
 struct OpenFile {
-    path: OwnedPath,
-    /// It was removed since: what else comes of it goes nowhere.
-    is_gone: bool,
     length: u64,
     capture: Option<Capture>,
     scan: Option<Scan>,
@@ -222,7 +219,7 @@ impl Observer {
             }
             Item::End { target, .. } => {
                 self.open_if_new(target);
-                if let Some(open) = self.open.remove(&target.member).filter(|open| !open.is_gone) {
+                if let Some(open) = self.open.remove(&target.member) {
                     self.close(target.path, open);
                 }
                 Interest::default()
@@ -269,9 +266,7 @@ impl Observer {
             self.describing.remove(&kind);
             self.statements.forget(kind);
         }
-        let path = target.path.into();
-        let file = OpenFile { path, is_gone: false, length: 0, capture, scan };
-        self.open.insert(target.member, file);
+        self.open.insert(target.member, OpenFile { length: 0, capture, scan });
     }
 
     fn close(&mut self, path: StreamPath<'_>, file: OpenFile) {
@@ -284,7 +279,7 @@ impl Observer {
 
     /// Looks at a file that has ended; returns what it tells of its table.
     fn close_captured(&mut self, path: StreamPath<'_>, file: OpenFile) -> Learnt {
-        let OpenFile { length, capture, scan, .. } = file;
+        let OpenFile { length, capture, scan } = file;
         let Some(Capture { role, bytes, .. }) = capture else { return Learnt::Nothing };
         let bytes = bytes.as_slice();
         let (_, is_wrapped) = unwrap_name(path.file_name());
@@ -370,10 +365,6 @@ impl Observer {
         self.empty.remove(path);
         self.short.remove(path);
         self.lost.remove(path);
-        let is_removed = removal(path);
-        for open in self.open.values_mut().filter(|open| is_removed(&open.path)) {
-            open.is_gone = true;
-        }
     }
 
     fn note_changed(&mut self, path: StreamPath<'_>) {
@@ -507,20 +498,15 @@ impl<T> Named<T> {
         self.set(to, trouble);
     }
 
+    /// Forgets a file, all of a directory, or the partitions that a glob names.
     fn remove(&mut self, path: StreamPath<'_>) {
-        let is_removed = removal(path);
-        self.paths.retain(|name, _| !is_removed(name));
-    }
-}
-
-/// Tells of which names a removal is: a file, all of a directory, or the partitions of a glob.
-fn removal(path: StreamPath<'_>) -> impl Fn(&OwnedPath) -> bool {
-    let removed = path.as_bytes();
-    let stem = removed.split(|byte| *byte == b'*').next().unwrap_or(removed);
-    let is_glob = stem.len() < removed.len() && stem.ends_with(b"#P#");
-    move |name| match name.as_bytes().strip_prefix(removed) {
-        Some(rest) => rest.is_empty() || rest.starts_with(b"/"),
-        None => is_glob && name.as_bytes().starts_with(stem),
+        let removed = path.as_bytes();
+        let stem = removed.split(|byte| *byte == b'*').next().unwrap_or(removed);
+        let is_glob = stem.len() < removed.len() && stem.ends_with(b"#P#");
+        self.paths.retain(|name, _| match name.as_bytes().strip_prefix(removed) {
+            Some(rest) => !rest.is_empty() && !rest.starts_with(b"/"),
+            None => !is_glob || !name.as_bytes().starts_with(stem),
+        });
     }
 }
 

@@ -298,18 +298,6 @@ fn describing_files_must_say_what_they_are_for() {
 }
 
 #[test]
-fn a_partition_that_is_removed_with_all_others_before_it_has_ended_is_gone() {
-    let again = |s: Stream| {
-        let s = s.remove("app/p#P#*").payload("app/p#P#p1.MYD", 0, b"data");
-        let s = s.remove("app/p#P#*").end("app/p#P#p1.MYD");
-        let s = s.file("app/p#P#p0.MYI", &index(7, 4)).file("app/p#P#p0.MYD", b"data");
-        s.file("app/p#P#p1.MYI", &index(7, 4))
-    };
-    expect_partial(with(again), "partition 'p1' of table 'app/p' has no .MYD file");
-    expect_complete(with(|s| again(s).file("app/p#P#p1.MYD", b"data")));
-}
-
-#[test]
 fn a_definition_without_its_data_is_a_lost_table() {
     let lost = "table 'app/x' is defined but has no .MAI file";
     expect_partial(with(|s| s.file("app/x.frm", &frm(ARIA)).file("app/x.MAD", b"1")), lost);

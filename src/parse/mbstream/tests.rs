@@ -70,6 +70,15 @@ fn every_oddity_is_a_fault_at_its_frame() {
     bad(open().rename("a", "b").end("a"), 1, FaultKind::ChangedWhileOpen);
     bad(open().rename("b", "a").end("a"), 1, FaultKind::ChangedWhileOpen);
     bad(open().remove("a").end("a"), 1, FaultKind::ChangedWhileOpen);
+    let part = "d/t#P#p0.MYD";
+    let all = "d/t#P#*";
+    let inside = Stream::default().payload(part, 0, b"1").remove(all).end(part);
+    bad(inside, 1, FaultKind::ChangedWhileOpen);
+    assert_eq!(faults(&Stream::default().file(part, b"1").remove(all).bytes), []);
+    let inside = Stream::default().payload(part, 0, b"1").remove("d").end(part);
+    bad(inside, 1, FaultKind::ChangedWhileOpen);
+    let beside = Stream::default().payload(part, 0, b"1").remove("d/u#P#*").remove("e").end(part);
+    assert_eq!(faults(&beside.bytes), []);
     bad(two_files().flagged(0x44, "c", 0, b"3").end("c"), 4, FaultKind::UnknownFlags(0x44));
     let odd = Stream::default().file("./a", b"1");
     let kinds: Vec<_> = faults(&odd.bytes).into_iter().map(|(_, kind)| kind).collect();
