@@ -3,7 +3,8 @@
 //! repair.
 //!
 //! `HAULOUT_KILLS` says how often in each test, a quarter of it where the server in this process is
-//! what costs; the moments follow from `HAULOUT_KILLS_SEED`.
+//! what costs; the moments follow from `HAULOUT_KILLS_SEED`. What `HAULOUT_KILLS=4000` makes are
+//! 10,000 kills of backups and replications, and 4,000 of rotations of keys.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -45,20 +46,46 @@ fn kills() -> u64 {
     number("HAULOUT_KILLS", 30)
 }
 
+/// Kills after which a test begins anew on another ground: after each, all snapshots are listed.
+const KILLS_ON_A_GROUND: u64 = 200;
+
+/// Lets `test` kill so often, on grounds that `make` makes by their numbers.
+fn on_grounds(
+    kills: u64,
+    seed: u64,
+    make: impl Fn(u64) -> Ground,
+    test: fn(&Ground, &mut Random, u64),
+) {
+    let mut random = Random(number("HAULOUT_KILLS_SEED", seed));
+    for first in (0..kills).step_by(usize::try_from(KILLS_ON_A_GROUND).unwrap()) {
+        let ground = make(first / KILLS_ON_A_GROUND);
+        test(&ground, &mut random, KILLS_ON_A_GROUND.min(kills - first));
+    }
+}
+
 /// A directory for streams, and where the repositories of a test stand.
 struct Ground {
     directory: TempDir,
     /// What comes before a repository's name, and how the program gets there; not in a directory.
     bucket: Option<(String, RemoteOptions)>,
+    /// Whose bucket it is, if it runs in this process.
+    _server: Option<S3>,
 }
 
 impl Ground {
     fn local() -> Ground {
-        Ground { directory: tempfile::tempdir().unwrap(), bucket: None }
+        Ground { directory: tempfile::tempdir().unwrap(), bucket: None, _server: None }
     }
 
-    fn bucket(place: &str, options: RemoteOptions) -> Ground {
-        Ground { bucket: Some((place.to_owned(), options)), ..Ground::local() }
+    fn within(server: S3) -> Ground {
+        let bucket = Some(("s3://test/".to_owned(), server.options()));
+        Ground { bucket, _server: Some(server), ..Ground::local() }
+    }
+
+    /// On the server that `tests/stores` has started.
+    fn outside(name: &str) -> Ground {
+        let (place, options) = s3::outside(name);
+        Ground { bucket: Some((format!("{place}/"), options)), ..Ground::local() }
     }
 
     fn write(&self, name: &str, stream: &[u8]) {
@@ -140,8 +167,7 @@ fn check(repository: &Repository, seen: usize, streams: &[Vec<u8>]) -> usize {
     listing.snapshots.len()
 }
 
-fn kill_backups(ground: &Ground, rounds: u64) {
-    let mut random = Random(number("HAULOUT_KILLS_SEED", 1));
+fn kill_backups(ground: &Ground, random: &mut Random, rounds: u64) {
     let mut server = Server::new(1, 2, 60);
     let mut streams = Vec::new();
     for name in ["even", "odd"] {
@@ -156,7 +182,7 @@ fn kill_backups(ground: &Ground, rounds: u64) {
     let mut seen = 1;
     for round in 0..rounds {
         let name = if round % 2 == 0 { "odd" } else { "even" };
-        let done = killed(run("backup --source db", Some(name)), &mut random, longest);
+        let done = killed(run("backup --source db", Some(name)), random, longest);
         let now = check(&ground.repository("repo").unwrap(), seen, &streams);
         assert!(now >= seen + usize::from(done), "round {round}: a snapshot that was done is gone");
         seen = now;
@@ -167,8 +193,7 @@ fn kill_backups(ground: &Ground, rounds: u64) {
 }
 
 /// From a directory to wherever the ground is.
-fn kill_replications(ground: &Ground, rounds: u64) {
-    let mut random = Random(number("HAULOUT_KILLS_SEED", 2));
+fn kill_replications(ground: &Ground, random: &mut Random, rounds: u64) {
     let mut server = Server::new(2, 2, 60);
     let mut streams = Vec::new();
     let run = |line: &str, stream| ground.haulout("repo", line, stream);
@@ -184,7 +209,7 @@ fn kill_replications(ground: &Ground, rounds: u64) {
     let mut copies = 0;
     for round in 0..rounds {
         let copy = format!("copy{copies}");
-        let done = killed(replicate(&copy), &mut random, longest);
+        let done = killed(replicate(&copy), random, longest);
         let shown = ground.repository(&copy).map_or(0, |there| check(&there, 0, &streams));
         assert!(!done || shown == 3, "round {round}: done, and {shown} snapshots show");
         if shown == 3 {
@@ -199,38 +224,37 @@ fn kill_replications(ground: &Ground, rounds: u64) {
 
 #[test]
 fn a_backup_that_is_killed_leaves_nothing_half_done() {
-    kill_backups(&Ground::local(), kills());
+    on_grounds(kills(), 1, |_| Ground::local(), kill_backups);
 }
 
 #[test]
 fn a_replication_that_is_killed_leaves_nothing_half_done() {
-    kill_replications(&Ground::local(), kills());
+    on_grounds(kills(), 2, |_| Ground::local(), kill_replications);
 }
 
 #[test]
 fn a_backup_to_a_bucket_that_is_killed_leaves_nothing_half_done() {
-    let server = S3::start();
-    kill_backups(&Ground::bucket("s3://test/", server.options()), kills() / 4);
+    on_grounds((kills() / 4).max(1), 1, |_| Ground::within(S3::start()), kill_backups);
 }
 
 #[test]
 fn a_replication_to_a_bucket_that_is_killed_leaves_nothing_half_done() {
-    let server = S3::start_with(Conditions::Ignored);
-    kill_replications(&Ground::bucket("s3://test/", server.options()), kills() / 4);
+    let ground = |_| Ground::within(S3::start_with(Conditions::Ignored));
+    on_grounds((kills() / 4).max(1), 2, ground, kill_replications);
 }
 
 #[test]
 #[ignore = "needs a server: tests/stores starts one"]
 fn a_backup_to_a_real_server_that_is_killed_leaves_nothing_half_done() {
-    let (place, options) = s3::outside("kills-backup");
-    kill_backups(&Ground::bucket(&format!("{place}/"), options), kills());
+    let ground = |number| Ground::outside(&format!("kills-backup-{number}"));
+    on_grounds(kills(), 1, ground, kill_backups);
 }
 
 #[test]
 #[ignore = "needs a server: tests/stores starts one"]
 fn a_replication_to_a_real_server_that_is_killed_leaves_nothing_half_done() {
-    let (place, options) = s3::outside("kills-replicate");
-    kill_replications(&Ground::bucket(&format!("{place}/"), options), kills());
+    let ground = |number| Ground::outside(&format!("kills-replicate-{number}"));
+    on_grounds(kills(), 2, ground, kill_replications);
 }
 
 #[test]
