@@ -270,6 +270,17 @@ fn rows_that_were_changed_or_inserted_cost_a_small_multiple_of_their_bytes() {
 }
 
 #[test]
+fn a_table_that_was_empty_for_a_night_is_compared_with_the_night_before() {
+    let (full, empty) = (dump_of(0..100_000, |_| false), dump_of(0..1, |_| false));
+    let repository = repository();
+    let first = back_up(&repository, &full).counts.whole_bytes;
+    back_up(&repository, &empty);
+    let again = back_up(&repository, &full).counts.whole_bytes;
+    assert!(again * 100 < first, "{again} of {first} bytes were stored again");
+    assert!(stream_of(&repository, "latest").unwrap() == full);
+}
+
+#[test]
 fn what_was_deleted_or_moved_within_the_window_is_found_again() {
     let rows = 100_000;
     let before = dump_of(0..rows, |_| false);

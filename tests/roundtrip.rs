@@ -4,6 +4,7 @@ mod support;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use haulout::format::snapshot::Verdict;
 use haulout::source::BytesSource;
 use haulout::source::Fate;
@@ -88,6 +89,45 @@ fn a_donor_with_other_files_finds_its_like_in_an_older_snapshot() {
     let report = back_up(&repository, &first.stream());
     let changed = report.counts.blocks_whole + report.counts.blocks_delta;
     assert!(changed * 20 < report.counts.blocks_same, "{:?}", report.counts);
+}
+
+#[test]
+fn an_older_snapshot_that_is_damaged_is_told_when_it_is_looked_at() {
+    let store = Arc::new(MemoryStore::new());
+    let repository = init(shared(&store), Protected::Clear, 1);
+    let (first, second) = (Server::new(7, 2, 200), Server::new(8, 2, 200));
+    let older = back_up(&repository, &first.stream()).id;
+    back_up(&repository, &second.stream());
+    let mut objects = store.objects();
+    let name = objects.keys().find(|name| name.as_str().ends_with(&older.to_string())).cloned();
+    objects.insert(name.unwrap(), Bytes::from_static(b"nothing like a snapshot"));
+    store.set_objects(objects);
+    assert_eq!(back_up(&repository, &second.stream()).damaged, Vec::<String>::new());
+    let report = back_up(&repository, &first.stream());
+    assert_eq!(report.damaged, [older.short()]);
+    assert!(stream_of(&repository, "latest").unwrap() == first.stream());
+}
+
+#[test]
+fn what_only_a_run_beside_the_newest_has_stored_is_stored_again() {
+    let (store, other) = (Arc::new(MemoryStore::new()), Arc::new(MemoryStore::new()));
+    let repository = init(shared(&store), Protected::Clear, 1);
+    let donors = [7, 8, 9].map(|seed| Server::new(seed, 2, 200).stream());
+    back_up(&repository, &donors[0]);
+    other.set_objects(store.objects());
+    // Two runs that did not see each other.
+    back_up(&repository, &donors[1]);
+    back_up(&open(shared(&other), 2).unwrap(), &donors[2]);
+    store.set_objects(store.objects().into_iter().chain(other.objects()).collect());
+    let newest = stream_of(&repository, "latest").unwrap();
+    let [in_newest, beside] = if newest == donors[1] { [1, 2] } else { [2, 1] };
+    for (donor, known) in [(beside, false), (0, true), (beside, true), (in_newest, true)] {
+        let report = back_up(&repository, &donors[donor]);
+        assert_eq!(report.about.verdict, Verdict::Complete, "{:?}", report.about.reasons);
+        let changed = report.counts.blocks_whole + report.counts.blocks_delta;
+        assert_eq!(changed * 20 < report.counts.blocks_same, known, "{:?}", report.counts);
+        assert!(stream_of(&repository, "latest").unwrap() == donors[donor]);
+    }
 }
 
 #[test]

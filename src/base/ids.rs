@@ -82,6 +82,11 @@ impl Class {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct PackIndex(pub u32);
 
+impl PackIndex {
+    /// No pack of the table: one that only another table names. It is never written.
+    pub const UNKNOWN: PackIndex = PackIndex(u32::MAX);
+}
+
 /// The number of an entry inside its pack.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct EntryNumber(pub u32);

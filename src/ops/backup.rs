@@ -33,7 +33,6 @@ use crate::format::snapshot::Snapshot;
 use crate::format::snapshot::SnapshotKind;
 use crate::format::snapshot::StreamFormat;
 use crate::format::snapshot::Verdict;
-use crate::map::table::TableReader;
 use crate::map::view::MapView;
 use crate::map::view::Translation;
 use crate::pack::reader::Packs;
@@ -46,13 +45,13 @@ use crate::pipeline::collector::FormerInner;
 use crate::pipeline::collector::Roots;
 use crate::pipeline::collector::SoFar;
 use crate::pipeline::former::Former;
+use crate::pipeline::former::FormerTable;
 use crate::pipeline::ingest::Surroundings;
 use crate::pipeline::presence::Presence;
 use crate::pipeline::run;
 use crate::pipeline::run::Streamed;
 use crate::pipeline::worker::Shared;
 use crate::repo::Repository;
-use crate::repo::lineage::translation;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::repo::store_error;
 use crate::seal::ids::RunId;
@@ -107,7 +106,8 @@ pub struct BackupReport {
     pub counts: Counts,
     /// Other sources of the repository, if this one is new.
     pub new_among: Option<usize>,
-    /// Snapshots of the source that could not be read.
+    /// Snapshots of the source that could not be read, of those that were looked at: the newest,
+    /// and older ones if anything was compared with them.
     pub damaged: Vec<String>,
     /// Packs of earlier runs that are missing or unreadable.
     pub packs_absent: usize,
@@ -123,7 +123,6 @@ struct Continued {
     sequence: u64,
     predecessor: Option<SnapshotId>,
     new_among: Option<usize>,
-    damaged: Vec<String>,
 }
 
 /// What another repository says about a snapshot whose stream is backed up again.
@@ -219,7 +218,7 @@ fn run_backup(
     let mut collector = Collector::new(
         Appender::new(context),
         (repository.cutter(), repository.path_key()?),
-        continued.former.tables().first(),
+        continued.former.predecessor(),
         continued.inner.clone(),
         continued.nodes.clone(),
     );
@@ -251,7 +250,7 @@ fn run_backup(
         about,
         counts: monitor.counts(),
         new_among: continued.new_among,
-        damaged: continued.damaged,
+        damaged: continued.former.damaged().iter().map(|name| name.id.short()).collect(),
         packs_absent: continued.presence.absent(),
     })
 }
@@ -401,64 +400,51 @@ fn continue_from(
     source: SourceId,
     monitor: &Arc<Monitor>,
 ) -> Result<Continued> {
-    let ancestors = repository.ancestors(source)?;
-    let damaged = ancestors.damaged.iter().map(|(name, _)| name.id.short()).collect();
-    let new_among = match ancestors.sequence {
+    let mut ancestry = repository.ancestry(source, monitor)?;
+    let sequence = ancestry.sequence();
+    let new_among = match sequence {
         0 => Some(other_sources(repository)?).filter(|others| *others > 0),
         _ => None,
     };
     let mut table = PackTable::default();
-    let mut kept: Vec<(StoredSnapshot, Translation)> = Vec::new();
-    let mut nodes = Vec::new();
-    for stored in ancestors.snapshots {
-        let tail = &stored.snapshot.packs;
-        let read = match kept.first() {
-            None => repository.pack_table(tail, monitor),
-            Some((first, _)) => {
-                let known = (&first.snapshot.packs, &table);
-                repository.pack_table_beside(tail, known, monitor)
-            }
-        };
-        // A snapshot whose pack table can't be read is no help; the run goes on without it.
-        let Ok(other) = read else { continue };
-        if kept.is_empty() {
-            table = other;
-            nodes.clone_from(&stored.snapshot.packs.levels);
-            kept.push((stored, Translation::same()));
+    let mut newest: Vec<(StoredSnapshot, Translation)> = Vec::new();
+    while let Some((stored, beside)) = ancestry.next_with_table() {
+        let translation = if newest.is_empty() {
+            table = beside.own_table();
+            Translation::same()
         } else {
-            let translation = translation(&mut table, &other);
-            kept.push((stored, translation));
+            beside.add_missing_to(&mut table);
+            beside.translation(&table)
+        };
+        let is_whole = stored.snapshot.about.verdict != Verdict::Partial;
+        newest.push((stored, translation));
+        if is_whole {
+            break;
         }
     }
     let presence = Arc::new(presence_of(repository, &table)?);
     let packs = Arc::new(repository.packs(table, monitor));
-    let predecessor = kept.first().map(|(stored, _)| stored.id());
+    let predecessor = newest.first().map(|(stored, _)| stored.id());
     let inner = FormerInner {
-        script: kept.first().and_then(|(stored, _)| {
+        script: newest.first().and_then(|(stored, _)| {
             let record = stored.snapshot.inner("script")?.clone();
             Some(Arc::new(MapView::new(Arc::clone(&packs), record, Translation::same())))
         }),
     };
-    let is_whole = |(stored, _): &(StoredSnapshot, Translation)| {
-        stored.snapshot.about.kind != SnapshotKind::Incremental
+    let nodes = newest.first().map(|(stored, _)| stored.snapshot.packs.levels.clone());
+    let table = |(stored, translation): (StoredSnapshot, Translation)| {
+        FormerTable::new(&packs, &stored, translation)
     };
-    let whole = kept.iter().position(is_whole).unwrap_or(0);
-    let tables = kept
-        .into_iter()
-        .map(|(stored, translation)| {
-            TableReader::new(Arc::clone(&packs), stored.snapshot.table, translation)
-        })
-        .collect();
+    let newest = newest.into_iter().map(table).collect();
     Ok(Continued {
-        former: Former::new(Arc::clone(&packs), tables, whole),
+        former: Former::new(Arc::clone(&packs), newest, Some(ancestry)),
         packs,
         presence,
-        nodes,
+        nodes: nodes.unwrap_or_default(),
         inner,
-        sequence: ancestors.sequence,
+        sequence,
         predecessor,
         new_among,
-        damaged,
     })
 }
 
@@ -487,7 +473,9 @@ fn presence_of(repository: &Repository, table: &PackTable) -> Result<Presence> {
             }
         })
         .map_err(listing)?;
-    store.list("twins/", &mut |meta| twins.push(meta)).map_err(listing)?;
+    if presence.absent() > 0 {
+        store.list("twins/", &mut |meta| twins.push(meta)).map_err(listing)?;
+    }
     for meta in twins {
         let Some(name) = pack_name(&meta.name) else { continue };
         if presence.lacks(table, &name) && restore_from_twin(repository, &meta.name, &name).is_ok()

@@ -7,18 +7,27 @@
 
 use std::sync::Arc;
 
+use crate::base::num::wide;
 use crate::hash::BlockHasher;
 use crate::hash::is_zero;
 use crate::map::view::MapView;
 
+/// A member that is cut by content is long when its first segment is.
+const LONG_BYTES: usize = 256 << 10;
 /// Blocks of the sample.
 const SAMPLE_MAX: usize = 64;
 /// Blocks below which a sample says nothing.
 const SAMPLE_MIN: usize = 16;
 
-/// The number of the former map that fits a member's first blocks best.
-pub fn choose(former: &[Arc<MapView>], head: &[u8], block: usize, hasher: &BlockHasher) -> usize {
-    if former.len() < 2 || head.len() < SAMPLE_MIN * block {
+/// The number of the former map that fits a member's first blocks best; those of older snapshots
+/// are asked for, and appended, if none of the newest fits.
+pub fn choose(
+    former: &mut Vec<Arc<MapView>>,
+    older: impl FnOnce() -> Vec<Arc<MapView>>,
+    (head, block): (&[u8], usize),
+    hasher: &BlockHasher,
+) -> usize {
+    if former.is_empty() || head.len() < SAMPLE_MIN * block {
         return 0;
     }
     let sample = head.chunks_exact(block).take(SAMPLE_MAX);
@@ -34,7 +43,23 @@ pub fn choose(former: &[Arc<MapView>], head: &[u8], block: usize, hasher: &Block
     if newest * 2 >= known {
         return 0;
     }
+    if !former[1..].iter().any(|view| matches(view) * 2 >= known) {
+        former.extend(older());
+    }
     let others = former.iter().enumerate().skip(1).map(|(number, view)| (matches(view), number));
     let best = others.max_by_key(|(found, number)| (*found, std::cmp::Reverse(*number)));
     best.filter(|(found, _)| *found > 2 * newest).map_or(0, |(_, number)| number)
+}
+
+/// Appends the maps of older snapshots if a member that is cut by content was much shorter in the
+/// newest, as the table of a dump is that was empty for a night.
+pub fn look_behind_short(
+    former: &mut Vec<Arc<MapView>>,
+    older: impl FnOnce() -> Vec<Arc<MapView>>,
+    head: &[u8],
+) {
+    let longest = former.iter().map(|view| view.record().length).max();
+    if head.len() >= LONG_BYTES && longest.is_some_and(|longest| longest < wide(head.len()) / 2) {
+        former.extend(older());
+    }
 }

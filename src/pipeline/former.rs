@@ -1,13 +1,18 @@
 //! What earlier snapshots of a source know about the members of tonight's stream.
 //!
 //! The newest snapshot that may be a base comes first; a newer partial or a checkpoint overlays it
-//! member by member; up to four older ones stand behind it, because the newest may come from
-//! another donor. If all of these are increments, the full backup that they build on comes last:
-//! only that has whole tablespaces.
+//! member by member. Up to four older ones stand behind it, because the newest may come from
+//! another donor, and if all of these are increments, the full backup that they build on, because
+//! only that has whole tablespaces. Those are read when they are first asked for: by a member that
+//! is not in the newest, or whose beginning is mostly unlike it, or was short there. What they have
+//! in packs that the newest does not name (those of a run that raced with it) is not used.
 
 use std::collections::HashMap;
+use std::iter;
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::sync::OnceLock;
+use std::sync::PoisonError;
 
 use crate::base::error::Result;
 use crate::base::ids::Entry;
@@ -17,75 +22,163 @@ use crate::base::num::wide;
 use crate::format::record::Blocks;
 use crate::format::record::MemberKey;
 use crate::format::record::MemberRecord;
+use crate::format::snapshot::Snapshot;
+use crate::format::snapshot::SnapshotKind;
 use crate::innodb::TablespaceFormat;
 use crate::map::table::TableReader;
 use crate::map::view::MapView;
+use crate::map::view::Translation;
 use crate::pack::reader::Packs;
+use crate::repo::lineage::Ancestry;
+use crate::repo::snapshots::SnapshotName;
+use crate::repo::snapshots::StoredSnapshot;
 
 /// Tablespace ids that are remembered to find renamed tables.
 const SPACES_MAX: usize = 1 << 17;
 
+/// The table of a former snapshot.
+#[derive(Debug)]
+pub struct FormerTable {
+    /// Its members.
+    pub reader: TableReader,
+    /// An increment has none.
+    pub has_whole_tablespaces: bool,
+}
+
+impl FormerTable {
+    /// The table of a snapshot whose entries `translation` turns into those of `packs`.
+    pub fn new(
+        packs: &Arc<Packs>,
+        stored: &StoredSnapshot,
+        translation: Translation,
+    ) -> FormerTable {
+        let Snapshot { about, table, .. } = &stored.snapshot;
+        let reader = TableReader::new(Arc::clone(packs), *table, translation);
+        let has_whole_tablespaces = about.kind != SnapshotKind::Incremental;
+        FormerTable { reader, has_whole_tablespaces }
+    }
+
+    fn view(&self, packs: &Arc<Packs>, record: MemberRecord) -> Arc<MapView> {
+        let translation = self.reader.translation().clone();
+        Arc::new(MapView::new(Arc::clone(packs), record, translation))
+    }
+}
+
 /// The former snapshots of a source, most useful first.
 #[derive(Debug, Default)]
 pub struct Former {
-    tables: Vec<TableReader>,
     packs: Option<Arc<Packs>>,
+    newest: Vec<FormerTable>,
+    older: OnceLock<Vec<FormerTable>>,
+    /// What is behind the newest.
+    behind: Option<Mutex<Ancestry>>,
     /// Key of the member of each tablespace id in the newest table that has whole tablespaces; made
     /// when a path is not found.
     spaces: OnceLock<HashMap<u32, MemberKey>>,
-    /// The number of that table.
-    whole: usize,
+}
+
+/// Former versions of a member.
+#[derive(Debug, Default)]
+pub struct Versions {
+    /// Their maps, most useful first.
+    pub views: Vec<Arc<MapView>>,
+    /// Whether the first is that of the predecessor's member of the same path.
+    pub follows_predecessor: bool,
+    /// Whether older snapshots were looked at.
+    pub with_older: bool,
 }
 
 impl Former {
-    /// The tables of former snapshots, most useful first; the first is the predecessor's, the one
-    /// of number `whole` the first that is of no increment.
-    pub fn new(packs: Arc<Packs>, tables: Vec<TableReader>, whole: usize) -> Former {
-        Former { tables, packs: Some(packs), spaces: OnceLock::new(), whole }
+    /// The tables of the newest snapshots, the first of which is the predecessor's, and what is
+    /// behind them.
+    pub fn new(packs: Arc<Packs>, newest: Vec<FormerTable>, behind: Option<Ancestry>) -> Former {
+        let behind = behind.map(Mutex::new);
+        Former { packs: Some(packs), newest, behind, ..Former::default() }
     }
 
-    /// The tables.
-    pub fn tables(&self) -> &[TableReader] {
-        &self.tables
+    /// The table of the predecessor.
+    pub fn predecessor(&self) -> Option<&TableReader> {
+        self.newest.first().map(|table| &table.reader)
     }
 
-    /// Maps of the former versions of a member that is cut like `blocks`, each with the number of
-    /// its table.
+    /// Snapshots that could not be read.
+    pub fn damaged(&self) -> Vec<SnapshotName> {
+        let Some(behind) = &self.behind else { return Vec::new() };
+        behind.lock().unwrap_or_else(PoisonError::into_inner).damaged().to_vec()
+    }
+
+    fn older(&self) -> &[FormerTable] {
+        self.older.get_or_init(|| {
+            let (Some(packs), Some(behind)) = (&self.packs, &self.behind) else {
+                return Vec::new();
+            };
+            let mut ancestry = behind.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut tables = Vec::new();
+            while let Some((stored, table)) = ancestry.next_with_table() {
+                let translation = table.translation(&packs.table());
+                tables.push(FormerTable::new(packs, &stored, translation));
+            }
+            tables
+        })
+    }
+
+    /// All tables; the older ones are read when it comes to them.
+    fn tables(&self) -> impl Iterator<Item = &FormerTable> {
+        self.newest.iter().chain(iter::once_with(|| self.older()).flatten())
+    }
+
+    /// Former versions of a member that is cut like `blocks`, in the newest snapshots or, if they
+    /// have none, in older ones.
     pub fn member(
         &self,
         key: &MemberKey,
         format: Option<TablespaceFormat>,
         blocks: Blocks,
-    ) -> Vec<(usize, Arc<MapView>)> {
+    ) -> Versions {
+        let Some(packs) = &self.packs else { return Versions::default() };
         let mut views = Vec::new();
-        let Some(packs) = &self.packs else { return views };
-        for (number, table) in self.tables.iter().enumerate() {
+        let mut follows_predecessor = false;
+        for (number, table) in self.newest.iter().enumerate() {
             // A table that can't be read knows nothing; the run goes on without it.
-            let found = find_in(table, key).ok().flatten();
+            let found = find_in(&table.reader, key).ok().flatten();
             if let Some(record) = found.filter(|record| record.blocks == blocks) {
-                let translation = table.translation().clone();
-                views
-                    .push((number, Arc::new(MapView::new(Arc::clone(packs), record, translation))));
+                follows_predecessor |= number == 0;
+                views.push(table.view(packs, record));
             }
         }
+        if !views.is_empty() {
+            return Versions { views, follows_predecessor, with_older: false };
+        }
+        views = self.older_member(key, blocks);
         if views.is_empty()
             && let Some((table, record)) = self.by_space(format)
             && record.blocks == blocks
         {
-            let translation = table.translation().clone();
             // The member of that path is another one, so nothing of it counts as released.
-            views.push((1, Arc::new(MapView::new(Arc::clone(packs), record, translation))));
+            views.push(table.view(packs, record));
         }
-        views
+        Versions { views, follows_predecessor, with_older: true }
     }
 
-    /// Maps of the former versions of a tablespace of which the changed pages come, its file being
-    /// called `stem`. None of them counts as that of the predecessor: that has another path.
-    pub fn tablespace(&self, stem: &[u8], format: TablespaceFormat) -> Vec<(usize, Arc<MapView>)> {
+    /// Maps of the versions of a member in older snapshots.
+    pub fn older_member(&self, key: &MemberKey, blocks: Blocks) -> Vec<Arc<MapView>> {
         let Some(packs) = &self.packs else { return Vec::new() };
-        let Some((table, record)) = self.whole_file(stem, format) else { return Vec::new() };
-        let translation = table.translation().clone();
-        vec![(1, Arc::new(MapView::new(Arc::clone(packs), record, translation)))]
+        let view = |table: &FormerTable| {
+            let found = find_in(&table.reader, key).ok().flatten();
+            let record = found.filter(|record| record.blocks == blocks)?;
+            Some(table.view(packs, record))
+        };
+        self.older().iter().filter_map(view).collect()
+    }
+
+    /// The former version of a tablespace of which the changed pages come, its file being called
+    /// `stem`. It does not count as that of the predecessor: that has another path.
+    pub fn tablespace(&self, stem: &[u8], format: TablespaceFormat) -> Versions {
+        let (Some(packs), Some((table, record))) = (&self.packs, self.whole_file(stem, format))
+        else {
+            return Versions::default();
+        };
+        Versions { views: vec![table.view(packs, record)], ..Versions::default() }
     }
 
     /// The format of a tablespace's former version, and the number of its first page.
@@ -104,25 +197,27 @@ impl Former {
         &self,
         stem: &[u8],
         stated: TablespaceFormat,
-    ) -> Option<(&TableReader, MemberRecord)> {
+    ) -> Option<(&FormerTable, MemberRecord)> {
         let key = MemberKey { path: stem.to_vec(), incarnation: 0 };
         let of_same_space = |record: &MemberRecord| {
             let format = TablespaceFormat::decode(record.page_format).ok();
             format.is_some_and(|format| format.space() == stated.space())
         };
-        let found = self.tables.iter().find_map(|table| {
-            let record = table.find(&key).ok().flatten().filter(of_same_space)?;
+        let found = self.tables().find_map(|table| {
+            let record = table.reader.find(&key).ok().flatten().filter(of_same_space)?;
             Some((table, record))
         });
         found.or_else(|| self.by_space(Some(stated)))
     }
 
     /// The member of the same tablespace under another path: a renamed table.
-    fn by_space(&self, format: Option<TablespaceFormat>) -> Option<(&TableReader, MemberRecord)> {
-        let table = self.tables.get(self.whole)?;
+    fn by_space(&self, format: Option<TablespaceFormat>) -> Option<(&FormerTable, MemberRecord)> {
         let space = format?.space()?.get();
-        let key = self.spaces.get_or_init(|| spaces_of(table).unwrap_or_default()).get(&space)?;
-        Some((table, table.find(key).ok()??))
+        let table =
+            self.tables().find(|table| table.has_whole_tablespaces).or(self.newest.first())?;
+        let spaces = || spaces_of(&table.reader).unwrap_or_default();
+        let key = self.spaces.get_or_init(spaces).get(&space)?;
+        Some((table, table.reader.find(key).ok()??))
     }
 }
 

@@ -57,6 +57,7 @@ use crate::pipeline::delta::Deltas;
 use crate::pipeline::delta::Increments;
 use crate::pipeline::former;
 use crate::pipeline::former::Former;
+use crate::pipeline::former::Versions;
 use crate::pipeline::input::Input;
 use crate::pipeline::matcher::Matcher;
 use crate::pipeline::pages;
@@ -536,13 +537,23 @@ impl<'r> Reader<'r> {
                 self.around.former.member(&filling.key, format, blocks)
             }
         };
-        let follows_predecessor = found.first().is_some_and(|(table, _)| *table == 0);
-        let former: Vec<_> = found.into_iter().map(|(_, view)| view).collect();
+        let Versions { views: mut former, follows_predecessor, with_older } = found;
+        let older = || {
+            if with_older {
+                return Vec::new();
+            }
+            self.around.former.older_member(&filling.key, blocks)
+        };
         let chosen = match blocks {
             // Its first blocks are not those of the tablespace.
             Blocks::Fixed(_) if matches!(pages, PageCheck::Delta { .. }) => 0,
-            Blocks::Fixed(bytes) => choice::choose(&former, head, index(bytes), self.around.hasher),
-            Blocks::ContentDefined => 0,
+            Blocks::Fixed(bytes) => {
+                choice::choose(&mut former, older, (head, index(bytes)), self.around.hasher)
+            }
+            Blocks::ContentDefined => {
+                choice::look_behind_short(&mut former, older, head);
+                0
+            }
         };
         let matcher = match (blocks, longest(&former)) {
             (Blocks::ContentDefined, Some(view)) => Some(Mutex::new(Matcher::new(view))),

@@ -65,7 +65,9 @@ impl Presence {
     fn is_present(&self, at: Locator) -> bool {
         let absent = self.absent.get(index(at.pack.0)).copied().unwrap_or(false);
         let damaged = self.damaged.get(&at.pack);
-        !absent && damaged.is_none_or(|entries| entries.binary_search(&at.entry).is_err())
+        at.pack != PackIndex::UNKNOWN
+            && !absent
+            && damaged.is_none_or(|entries| entries.binary_search(&at.entry).is_err())
     }
 
     /// Whether a block can be read, its base included.
@@ -75,5 +77,20 @@ impl Presence {
             Storage::Whole(at) => self.is_present(at),
             Storage::Delta { at, base, .. } => self.is_present(at) && self.is_present(base),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pack_that_only_another_table_names_is_never_used() {
+        let entry = EntryNumber(0);
+        let [own, other] = [PackIndex(7), PackIndex::UNKNOWN].map(|pack| Locator { pack, entry });
+        let presence = Presence::default();
+        assert!(presence.is_usable(Storage::Whole(own)));
+        assert!(!presence.is_usable(Storage::Whole(other)));
+        assert!(!presence.is_usable(Storage::Delta { at: own, base: other, depth: 1 }));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::base::error::Error;
@@ -31,95 +32,207 @@ const OLDER_MAX: usize = 4;
 /// Snapshots that are looked at to find them.
 const LOOKED_AT_MAX: usize = 32;
 
-/// The snapshots that a run compares with.
-#[derive(Debug, Default)]
-pub struct Ancestors {
-    /// Most useful first: the newest partial if it is newer than any other, then whole ones, then
-    /// the full backup that increments build on.
-    pub snapshots: Vec<StoredSnapshot>,
-    /// The largest sequence number that the source has used.
-    pub sequence: u64,
-    /// Snapshots that could not be read.
-    pub damaged: Vec<(SnapshotName, Error)>,
+/// The snapshots that a run may compare with, each read when it is asked for, the most useful one
+/// first: the newest partial if it is newer than any other, then whole ones, then the full backup
+/// that increments build on, unless it was among them.
+#[derive(Debug)]
+pub struct Ancestry {
+    repository: Repository,
+    /// All of the source, the oldest first.
+    names: Vec<SnapshotName>,
+    /// So many at their end were looked at.
+    looked_at: usize,
+    /// So many of these were whole.
+    whole: usize,
+    /// Whether any was of use.
+    any: bool,
+    /// What increments among them build on, until a whole full backup is found.
+    builds_on: BuildsOn,
+    damaged: Vec<SnapshotName>,
+    /// The pack table of the first that was of use.
+    first: TableTail,
+    monitor: Arc<Monitor>,
 }
 
-impl Repository {
-    /// Finds what a new run of a source compares with.
-    pub fn ancestors(&self, source: SourceId) -> Result<Ancestors> {
-        let names = self.snapshot_names(Some(source))?;
-        let sequence = names.last().map_or(0, |name| name.sequence);
-        let mut ancestors = Ancestors { sequence, ..Ancestors::default() };
-        let mut whole = 0;
-        for name in names.iter().rev().take(LOOKED_AT_MAX) {
-            let stored = match self.read_snapshot(name) {
-                Ok(stored) => stored,
-                Err(error) => {
-                    ancestors.damaged.push((*name, error));
-                    continue;
-                }
+/// What increments build on.
+#[derive(Debug)]
+enum BuildsOn {
+    /// The full backup of this name, by the newest of them that says so.
+    Unread(Option<String>),
+    /// A full backup that was among the snapshots, or nothing that could be found.
+    Settled,
+}
+
+impl Ancestry {
+    /// The largest sequence number that the source has used.
+    pub fn sequence(&self) -> u64 {
+        self.names.last().map_or(0, |name| name.sequence)
+    }
+
+    /// Snapshots that could not be read so far.
+    pub fn damaged(&self) -> &[SnapshotName] {
+        &self.damaged
+    }
+
+    /// The next snapshot whose pack table can be read, and that beside the first one's.
+    pub fn next_with_table(&mut self) -> Option<(StoredSnapshot, TableBeside)> {
+        loop {
+            let stored = self.next_read()?;
+            let tail = &stored.snapshot.packs;
+            // A snapshot whose pack table can't be read is no help; the run goes on without it.
+            let beside = self.repository.pack_table_beside(tail, &self.first, &self.monitor);
+            let Ok(table) = beside else { continue };
+            if self.first == TableTail::default() {
+                self.first = tail.clone();
+            }
+            return Some((stored, table));
+        }
+    }
+
+    fn next_read(&mut self) -> Option<StoredSnapshot> {
+        self.next_looked_at().or_else(|| self.full_behind())
+    }
+
+    fn next_looked_at(&mut self) -> Option<StoredSnapshot> {
+        while self.whole <= OLDER_MAX && self.looked_at < LOOKED_AT_MAX {
+            let name = self.names.iter().rev().nth(self.looked_at)?;
+            self.looked_at += 1;
+            let Ok(stored) = self.repository.read_snapshot(name) else {
+                self.damaged.push(*name);
+                continue;
             };
             let partial = stored.snapshot.about.verdict == Verdict::Partial;
             // Of partial ones only the newest, and only before any whole one, knows something new.
-            if partial && !ancestors.snapshots.is_empty() {
+            if partial && self.any {
                 continue;
             }
-            whole += usize::from(!partial);
-            ancestors.snapshots.push(stored);
-            if whole > OLDER_MAX {
-                break;
-            }
+            self.any = true;
+            self.whole += usize::from(!partial);
+            self.learn_from(&stored);
+            return Some(stored);
         }
-        ancestors.snapshots.extend(self.full_behind(&ancestors.snapshots, &names));
-        Ok(ancestors)
+        None
     }
 
-    /// The full backup that increments build on, unless it is among them: only that has whole
-    /// tablespaces to compare with.
-    fn full_behind(
-        &self,
-        snapshots: &[StoredSnapshot],
-        names: &[SnapshotName],
-    ) -> Option<StoredSnapshot> {
-        let mut about = snapshots.iter().map(|stored| &stored.snapshot.about);
-        if about.any(|about| about.kind == SnapshotKind::Full && about.verdict != Verdict::Partial)
-        {
-            return None;
+    fn learn_from(&mut self, stored: &StoredSnapshot) {
+        let about = &stored.snapshot.about;
+        let BuildsOn::Unread(known) = &mut self.builds_on else { return };
+        if about.kind == SnapshotKind::Full && about.verdict != Verdict::Partial {
+            self.builds_on = BuildsOn::Settled;
+        } else if known.is_none() {
+            *known = about.requires.first().cloned();
         }
-        let newest = snapshots.iter().find_map(|stored| stored.snapshot.about.requires.first())?;
-        let name = names.iter().find(|name| name.id.to_string() == *newest)?;
+    }
+
+    /// The full backup that increments build on: only that has whole tablespaces to compare with.
+    fn full_behind(&mut self) -> Option<StoredSnapshot> {
+        let BuildsOn::Unread(wanted) = std::mem::replace(&mut self.builds_on, BuildsOn::Settled)
+        else {
+            return None;
+        };
+        let wanted = wanted?;
+        let name = self.names.iter().find(|name| name.id.to_string() == wanted)?;
         // Without it the increment's pages are stored whole.
-        self.read_snapshot(name).ok()
+        self.repository.read_snapshot(name).ok()
+    }
+}
+
+/// The pack table of a snapshot beside that of another: the nodes that both name are not read
+/// again, wherever their copies are.
+#[derive(Debug)]
+pub struct TableBeside(Vec<Piece>);
+
+#[derive(Debug)]
+enum Piece {
+    /// Records that have these indices in the other table.
+    Shared(Range<usize>),
+    Own(Vec<PackRecord>),
+}
+
+impl TableBeside {
+    fn own(&self) -> impl Iterator<Item = &PackRecord> {
+        self.0.iter().flat_map(|piece| match piece {
+            Piece::Shared(_) => &[],
+            Piece::Own(records) => records.as_slice(),
+        })
+    }
+
+    /// A table of the records that the other one does not share: the whole table, if there is none.
+    pub fn own_table(&self) -> PackTable {
+        PackTable::new(self.own().copied().collect())
+    }
+
+    /// Adds the packs that the other table lacks to it.
+    pub fn add_missing_to(&self, table: &mut PackTable) {
+        for record in self.own() {
+            if table.find(&record.name).is_none() {
+                let at = table.reserve();
+                table.close(at, *record);
+            }
+        }
+    }
+
+    /// How indices of this table read in the other; packs that it lacks are unknown there.
+    pub fn translation(&self, table: &PackTable) -> Translation {
+        let mut indices = Vec::new();
+        for piece in &self.0 {
+            match piece {
+                Piece::Shared(range) => indices.extend(range.clone().map(|n| PackIndex(short(n)))),
+                Piece::Own(records) => {
+                    let found = records.iter().map(|record| table.find(&record.name));
+                    indices.extend(found.map(|at| at.unwrap_or(PackIndex::UNKNOWN)));
+                }
+            }
+        }
+        let same = indices.iter().enumerate().all(|(n, at)| at.0 == short(n));
+        if same { Translation::same() } else { Translation::by_index(indices) }
+    }
+}
+
+impl Repository {
+    /// What a new run of a source may compare with.
+    pub fn ancestry(&self, source: SourceId, monitor: &Arc<Monitor>) -> Result<Ancestry> {
+        Ok(Ancestry {
+            repository: self.clone(),
+            names: self.snapshot_names(Some(source))?,
+            looked_at: 0,
+            whole: 0,
+            any: false,
+            builds_on: BuildsOn::Unread(None),
+            damaged: Vec::new(),
+            first: TableTail::default(),
+            monitor: Arc::clone(monitor),
+        })
     }
 
     /// The whole pack table of a snapshot.
     pub fn pack_table(&self, tail: &TableTail, monitor: &Arc<Monitor>) -> Result<PackTable> {
-        let nothing = (&TableTail::default(), &PackTable::default());
-        self.pack_table_beside(tail, nothing, monitor)
+        Ok(self.pack_table_beside(tail, &TableTail::default(), monitor)?.own_table())
     }
 
-    /// The same, beside the table of another snapshot: a node that both name, wherever their copies
-    /// of it are, is not read again.
+    /// The same, beside the table of `other`.
     pub fn pack_table_beside(
         &self,
         tail: &TableTail,
-        (known_tail, known): (&TableTail, &PackTable),
+        other: &TableTail,
         monitor: &Arc<Monitor>,
-    ) -> Result<PackTable> {
-        let starts = node_starts(known_tail);
+    ) -> Result<TableBeside> {
+        let starts = node_starts(other);
         let packs = self.packs(PackTable::default(), monitor);
-        let mut records = Vec::new();
+        let mut pieces = Vec::new();
         for (level, nodes) in tail.levels.iter().enumerate().rev() {
             for node in nodes {
-                let Some(from) = starts.get(&node.hash) else {
-                    read_node(&packs, node, level, &mut records)?;
+                if let Some(from) = starts.get(&node.hash) {
+                    pieces.push(Piece::Shared(*from..from + records_below(level)));
                     continue;
-                };
-                let of_node = *from..from + records_below(level);
-                records.extend(of_node.filter_map(|n| known.get(PackIndex(short(n)))));
+                }
+                let mut records = Vec::new();
+                read_node(&packs, node, level, &mut records)?;
+                pieces.push(Piece::Own(records));
             }
         }
-        records.extend_from_slice(&tail.records);
-        Ok(PackTable::new(records))
+        pieces.push(Piece::Own(tail.records.clone()));
+        Ok(TableBeside(pieces))
     }
 
     /// A reader with the pack table of a snapshot.
@@ -196,20 +309,4 @@ impl TableNodes {
         tail.records.iter().for_each(each);
         Ok(())
     }
-}
-
-/// How the indices of `other` read in `table`, to which packs that it lacks are added.
-pub fn translation(table: &mut PackTable, other: &PackTable) -> Translation {
-    let mut same = true;
-    let mut indices = Vec::with_capacity(other.len());
-    for (at, record) in other.iter() {
-        let here = table.find(&record.name).unwrap_or_else(|| {
-            let here = table.reserve();
-            table.close(here, *record);
-            here
-        });
-        same &= here == at;
-        indices.push(here);
-    }
-    if same { Translation::same() } else { Translation::by_index(indices) }
 }

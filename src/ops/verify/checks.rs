@@ -27,11 +27,11 @@ use crate::innodb::PageSize;
 use crate::innodb::delta::DeltaMeta;
 use crate::innodb::delta::DeltaPage;
 use crate::innodb::delta::DeltaReader;
-use crate::map::table::TableReader;
 use crate::map::view::Translation;
 use crate::ops::chain;
 use crate::pack::reader::Wanted;
 use crate::pipeline::former::Former;
+use crate::pipeline::former::FormerTable;
 use crate::pipeline::pages;
 use crate::pipeline::segment::PageCheck;
 use crate::repo::Repository;
@@ -106,9 +106,8 @@ impl ChangedPages {
         let full = links.into_iter().next().and_then(|link| link.stored);
         let full = full.and_then(|full| {
             let packs = Arc::clone(repository.contents(&full, monitor).ok()?.packs());
-            let table =
-                TableReader::new(Arc::clone(&packs), full.snapshot.table, Translation::same());
-            Some(Former::new(packs, vec![table], 0))
+            let table = FormerTable::new(&packs, &full, Translation::same());
+            Some(Former::new(packs, vec![table], None))
         });
         ChangedPages { full: full.unwrap_or_default() }
     }
