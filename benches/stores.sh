@@ -9,9 +9,10 @@ usage: stores.sh [options] SERVER...
   --stream FILE   a stream to take instead
   --rounds N      rounds, in which both take turns (default 3)
 Servers are those of tests/stores (garage, garage3, ceph); rclone puts and gets the very packs that haulout
-made, eight at a time, from memory and into memory. Figures are medians; a ratio is haulout's speed by
-rclone's, the bar is 0.8.
-Environment: HAULOUT, the program (default: built here with optimisations); GARAGE; WORK, a directory
+made, eight at a time, from memory and into memory. It signs no bytes, over plain HTTP neither, so
+AWS_UNSIGNED_PAYLOAD is true for haulout unless it is set. Figures are medians; a ratio is haulout's
+speed by rclone's, the bar is 0.8.
+Environment: AWS_UNSIGNED_PAYLOAD; HAULOUT, the program (default: built here with optimisations); GARAGE; WORK, a directory
 (default: a new one in /dev/shm).
 TEXT
 }
@@ -59,7 +60,7 @@ if [[ -z $stream ]]; then
     stream=$work/stream
     head -c "${mb}M" /dev/urandom >"$stream"
 fi
-export HAULOUT_PASSWORD=bench
+export HAULOUT_PASSWORD=bench AWS_UNSIGNED_PAYLOAD=${AWS_UNSIGNED_PAYLOAD:-true}
 
 haulout() {
     "$HAULOUT" -q --repo "s3://test/$1" --endpoint "$endpoint" --allow-http "${@:2}"
