@@ -193,19 +193,26 @@ fn wrong_bytes_are_never_given_out_and_leave_nothing_behind() {
 }
 
 #[test]
-fn a_backup_of_bytes_that_can_not_be_compressed_keeps_to_its_memory() {
+fn bytes_that_can_not_be_compressed_are_stored_and_verified_within_the_memory() {
     let place = Place::with(S3::start());
     place.asked("init --no-encryption", "--allow-http", None).is(0);
     // Every pack is full at once, and what is held is mostly packs.
     let mut noise = vec![0; 256 << 20];
     blake3::Hasher::new().finalize_xof().fill(&mut noise);
     fs::write(place.directory.path().join("noise"), noise).unwrap();
-    for mebibytes in [128, 256] {
-        let line = format!("backup --json --source by-{mebibytes} --memory {mebibytes}MiB");
-        let ran = place.asked(&line, "--allow-http", Some("noise")).is(0);
+    let within = |mebibytes: u64, line: &str, stream: Option<&str>| {
+        let line = format!("{line} --json --memory {mebibytes}MiB");
+        let ran = place.asked(&line, "--allow-http", stream).is(0);
         let told: serde_json::Value = serde_json::from_slice(&ran.output.stdout).unwrap();
         let peak = told["peak_memory_bytes"].as_u64().unwrap();
-        assert!(told["stored_bytes"].as_u64().unwrap() > 256 << 20, "{told}");
         assert!(peak <= mebibytes << 20, "{line}: {} MiB", peak >> 20);
+        told
+    };
+    for mebibytes in [128, 256] {
+        let line = format!("backup --source by-{mebibytes}");
+        let told = within(mebibytes, &line, Some("noise"));
+        assert!(told["stored_bytes"].as_u64().unwrap() > 256 << 20, "{told}");
+        within(mebibytes, &format!("verify by-{mebibytes}@latest"), None);
     }
+    within(96, "verify", None);
 }

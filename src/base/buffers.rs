@@ -15,6 +15,10 @@ use std::sync::PoisonError;
 
 use bytes::Bytes;
 
+use crate::base::limits::PACK_BYTES_MAX;
+use crate::base::limits::READ_BYTES_MAX;
+use crate::base::num::wide;
+
 /// A pool of buffers of one size; as many as there ever were in use at once.
 #[derive(Clone)]
 pub struct Buffers {
@@ -59,7 +63,7 @@ impl Buffers {
 
     fn any(&self) -> Buffer {
         let unused = self.unused().pop();
-        // Memory that is never touched is never there: few bytes in it cost what they are.
+        // Memory that is never touched is never there: in a new one few bytes cost what they are.
         let bytes = unused.unwrap_or_else(|| Vec::with_capacity(self.capacity));
         Buffer { bytes, home: Some(self.clone()) }
     }
@@ -81,6 +85,34 @@ impl Buffers {
         let mut buffer = self.any();
         buffer.resize(length, 0);
         buffer
+    }
+}
+
+/// Pools for what is read of a store: parts of packs, and whole ones. They are two, so that many
+/// readers of parts do not keep as many packs' memory.
+#[derive(Debug)]
+pub struct ReadBuffers {
+    parts: Buffers,
+    packs: Buffers,
+}
+
+impl Default for ReadBuffers {
+    fn default() -> ReadBuffers {
+        ReadBuffers { parts: Buffers::new(READ_BYTES_MAX), packs: Buffers::new(PACK_BYTES_MAX) }
+    }
+}
+
+impl ReadBuffers {
+    /// A buffer of `length` bytes, which are whatever they were before.
+    pub fn of_length(&self, length: usize) -> Buffer {
+        let pool = if length <= READ_BYTES_MAX { &self.parts } else { &self.packs };
+        pool.of_length(length)
+    }
+
+    /// The memory that a buffer of `bytes` keeps at most.
+    pub fn kept_for(bytes: u64) -> u64 {
+        let is_part = bytes <= wide(READ_BYTES_MAX);
+        if is_part { bytes } else { bytes.max(wide(PACK_BYTES_MAX)) }
     }
 }
 

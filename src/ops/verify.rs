@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
+use crate::base::buffers::ReadBuffers;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
@@ -58,8 +59,10 @@ use super::windows;
 use super::windows::Allowance;
 use super::windows::Window;
 
-/// Bytes of whole packs that are held at once, to be hashed.
+/// Bytes of whole packs that are held at once, to be hashed: for each worker as much as its windows
+/// would take, and no more than this.
 const HASHED_BYTES_MAX: u64 = 64 << 20;
+const HASHED_BYTES_A_WORKER: u64 = 16 << 20;
 /// Memory for remembering which entries were found good.
 const SEEN_BYTES_MAX: usize = 32 << 20;
 /// Findings that are described; more are only counted in the last of them.
@@ -225,7 +228,8 @@ impl Verification<'_> {
                 sender.send(PackWindow { record: *record, objects: objects_of(record) })
             })
         };
-        let allowance = Allowance::new(HASHED_BYTES_MAX);
+        let affordable = HASHED_BYTES_A_WORKER * u64::from(self.options.workers);
+        let allowance = Allowance::new(affordable.min(HASHED_BYTES_MAX));
         let work = |window: PackWindow| self.check_pack(&window, &listed, &allowance);
         windows::run(self.options.workers, plan, work, |()| Ok(()))
     }
@@ -266,7 +270,7 @@ impl Verification<'_> {
                     Some(format!("has {bytes} bytes, should have {}", record.bytes))
                 }
                 Ok(Some(_)) if self.options.depth >= Depth::Stored => {
-                    let _held = allowance.hold(record.bytes);
+                    let _held = allowance.hold(ReadBuffers::kept_for(record.bytes));
                     self.check_hash(record, object)
                 }
                 Ok(Some(_)) => None,

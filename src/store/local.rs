@@ -43,6 +43,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
+use crate::base::buffers::ReadBuffers;
 use crate::store::Store;
 use crate::store::error::Category;
 use crate::store::error::Fault;
@@ -67,6 +68,8 @@ pub struct LocalStore {
     root: PathBuf,
     writer: Writer<OsDisk>,
     files: OpenFiles,
+    /// For whole objects.
+    buffers: ReadBuffers,
 }
 
 /// What a sweep did.
@@ -118,7 +121,7 @@ impl LocalStore {
             return Err(Fault::NotADirectory.on(Verb::Open, root.display()));
         }
         let writer = Writer::new(OsDisk, root.clone(), std::process::id());
-        Ok(Self { root, writer, files: OpenFiles::default() })
+        Ok(Self { root, writer, files: OpenFiles::default(), buffers: ReadBuffers::default() })
     }
 
     /// Makes the directory, and those above it, durably, and opens it. It may be there already.
@@ -204,7 +207,7 @@ impl Store for LocalStore {
 
     fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError> {
         let file = OpenFile::open(&self.writer.path(name));
-        file.and_then(|file| file.read(bytes_max)).map_err(unread(Verb::Get, name))
+        file.and_then(|file| file.read(bytes_max, &self.buffers)).map_err(unread(Verb::Get, name))
     }
 
     fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, StoreError> {

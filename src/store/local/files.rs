@@ -27,6 +27,8 @@ use rustix::fs::Mode;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
+use crate::base::buffers::ReadBuffers;
+use crate::base::limits::PACK_BYTES_MAX;
 use crate::base::num::narrow;
 use crate::base::num::wide;
 use crate::store::error::Fault;
@@ -68,12 +70,28 @@ impl OpenFile {
         Ok(Self { file, bytes: metadata.len() })
     }
 
-    /// Reads the whole object, if it has at most `bytes_max` bytes.
-    pub(super) fn read(&self, bytes_max: u64) -> Result<Bytes, ReadFailure> {
+    /// Reads the whole object, if it has at most `bytes_max` bytes, into one of `buffers`.
+    pub(super) fn read(&self, bytes_max: u64, buffers: &ReadBuffers) -> Result<Bytes, ReadFailure> {
         if self.bytes > bytes_max {
             return Err(Fault::TooLong { bytes: self.bytes, bytes_max }.into());
         }
-        self.read_range(0..self.bytes)
+        if self.bytes > wide(PACK_BYTES_MAX) {
+            return self.read_range(0..self.bytes);
+        }
+        let mut buffer = buffers.of_length(narrow(self.bytes));
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match rustix::io::pread(&self.file, &mut buffer[filled..], wide(filled)) {
+                // Objects do not shrink: this one was damaged while it was open.
+                Ok(0) => {
+                    return Err(Fault::TooShort { bytes: wide(filled), end: self.bytes }.into());
+                }
+                Ok(read) => filled += read,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(io::Error::from(error).into()),
+            }
+        }
+        Ok(buffer.freeze())
     }
 
     /// Reads exactly a range.

@@ -58,7 +58,8 @@ use object_store::list::PaginatedListStore;
 use object_store::path::Path;
 use tokio::runtime::Runtime;
 
-use crate::base::buffers::Buffers;
+use crate::base::buffers::ReadBuffers;
+use crate::base::limits::PACK_BYTES_MAX;
 use crate::base::num::narrow;
 use crate::base::num::wide;
 use crate::store::Store;
@@ -112,7 +113,7 @@ pub struct RemoteStore {
     checks_sums: Arc<AtomicBool>,
     ever_answered: AtomicBool,
     /// Of what is read.
-    buffers: Buffers,
+    buffers: ReadBuffers,
 }
 
 impl fmt::Debug for RemoteStore {
@@ -324,7 +325,7 @@ enum Stored {
 async fn collect(
     answer: GetResult,
     bytes_max: u64,
-    buffers: &Buffers,
+    buffers: &ReadBuffers,
 ) -> object_store::Result<Result<Bytes, u64>> {
     let expected = answer.range.end - answer.range.start;
     if expected > bytes_max {
@@ -380,7 +381,7 @@ impl Store for RemoteStore {
     fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError> {
         let path = self.path(Verb::Get, name)?;
         // How much will come is not known; a pack at most is what callers mostly ask for.
-        let bytes = bytes_max.min(wide(crate::base::limits::PACK_BYTES_MAX));
+        let bytes = bytes_max.min(wide(PACK_BYTES_MAX));
         let got = self.ask(Request::new(Verb::Get, name, bytes), || {
             let get = self.client.get_opts(&path, GetOptions::default());
             async move { collect(get.await?, bytes_max, &self.buffers).await }

@@ -28,11 +28,10 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use crate::base::buffers::Buffers;
+use crate::base::buffers::ReadBuffers;
 use crate::base::clock::Clock;
 use crate::base::entropy::Entropy;
 use crate::base::limiter::Limiter;
-use crate::base::limits::READ_BYTES_MAX;
 use crate::base::monitor::Monitor;
 use crate::store::error::Category;
 use crate::store::error::Fault;
@@ -188,7 +187,7 @@ impl RemoteStore {
             no_conditions,
             checks_sums,
             ever_answered: AtomicBool::new(false),
-            buffers: Buffers::new(READ_BYTES_MAX),
+            buffers: ReadBuffers::default(),
         })
     }
 }

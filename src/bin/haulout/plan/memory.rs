@@ -1,7 +1,17 @@
 //! What `--memory` has room for: workers first, then packs on their way.
 //!
-//! The figures are those of the tables in `pipeline` and `windows`, and were measured with bytes
-//! that can't be compressed, which is the worst case: every pack is full at once.
+//! The figures bound what was measured, with bytes that can't be compressed, which is the worst
+//! case: every pack is full at once. Peaks, MiB, with 2 processors:
+//!
+//! | over a network, with `--memory` | 96 | 128 | 256 |
+//! |---|---|---|---|
+//! | backup | 91 | 92 | 223 |
+//! | restore | 74 | 103 | 180 |
+//! | verify | 75 | 115 | 153 |
+//! | replicate, the same keys | 75 | 75 | 169 |
+//!
+//! What is sealed anew is restored and backed up at once, and counted so: 137 MiB is the least that
+//! it takes (one worker), 164 of 256.
 
 use haulout::pipeline::uploader::UPLOADS_AT_ONCE;
 use haulout::store::place::Place;
@@ -14,6 +24,8 @@ use crate::units::ByteCount;
 
 /// Less than this and nothing runs.
 const MIN: ByteCount = ByteCount(96 << 20);
+/// Less than this and nothing is sealed anew.
+pub(crate) const CARRIES_MIN: ByteCount = ByteCount(144 << 20);
 /// A pack, being filled or on its way.
 const PACK: u64 = 32 << 20;
 /// Reads from an object store at once, if the memory allows it.
