@@ -229,7 +229,10 @@ fn a_side_with_a_password_of_its_own_gets_its_own_keys() {
     let planned = place.ran(&format!("{to} --plan")).is(0).json();
     assert_eq!((&planned["snapshots"], &planned["sealed_anew"]), (&1.into(), &true.into()));
     assert!(!place.path("other").exists(), "a plan makes nothing");
-    let sent = place.ran(&format!("{to} --verify")).is(0).json();
+    for line in [to.clone(), format!("{to} --plan")] {
+        place.ran(&format!("{line} --memory 128MiB")).is(2).says("give at least 144 MiB");
+    }
+    let sent = place.ran(&format!("{to} --verify --memory 144MiB")).is(0).json();
     let here = place.ran(&format!("snapshots {with}")).is(0).json();
     assert_eq!(sent["snapshots"][0]["origin"], here[0]["id"], "{here}");
     place.ran("-r other snapshots --password-file first").is(1).says("no key of this repository");
@@ -237,7 +240,7 @@ fn a_side_with_a_password_of_its_own_gets_its_own_keys() {
     assert_eq!(there[0]["time"], here[0]["time"]);
     assert_eq!(there[0]["verdict"], here[0]["verdict"]);
     assert_eq!(place.ran(&to).is(0).json()["already_there"], 1);
-    place.ran(&format!("replicate --to other {with}")).is(1).says("no password for it was given");
+    place.ran(&format!("replicate --to other {with}")).is(1).says("HAULOUT_OTHER_PASSWORD");
     let given = [("HAULOUT_OTHER_PASSWORD", "battery staple")];
     place.ran_with(&format!("replicate --to other {with}"), &given).is(0);
     // Back again, and from there into a third one that takes over the keys of the other.

@@ -22,7 +22,8 @@ pub(crate) fn hint(kind: ErrorKind) -> &'static str {
              password that is lost can't be recovered"
         }
         ErrorKind::NoKey => {
-            "give it with --password-file or --password-command, or in HAULOUT_PASSWORD"
+            "that of the repository is given with --password-file or --password-command, or in \
+             HAULOUT_PASSWORD; the command's --help names those of other passwords"
         }
         ErrorKind::Missing => {
             "run haulout verify --depth objects to see what else is missing; put the object back \

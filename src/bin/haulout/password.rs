@@ -127,11 +127,18 @@ impl Purpose {
         match self {
             Purpose::Open => "the repository is encrypted and no password was given",
             Purpose::Protect => "a new repository needs a password and none was given",
-            Purpose::NewKey => "no new password was given",
-            Purpose::NewKit => "no password for the recovery kit was given",
+            Purpose::NewKey => {
+                "no new password was given; one comes from --new-password-file, \
+                 --new-password-command or HAULOUT_NEW_PASSWORD"
+            }
+            Purpose::NewKit => {
+                "no password for the recovery kit was given; one comes from --new-password-file, \
+                 --new-password-command or HAULOUT_NEW_PASSWORD"
+            }
             Purpose::Kit => "the recovery kit has a password and none was given",
             Purpose::OpenOther | Purpose::ProtectOther => {
-                "the other side has keys of its own and no password for it was given"
+                "the other side has keys of its own and no password for it was given; one comes \
+                 from --other-password-file, --other-password-command or HAULOUT_OTHER_PASSWORD"
             }
         }
     }

@@ -4,12 +4,15 @@ use haulout::ops::replicate::Confirmation;
 use haulout::store::place::Place;
 
 use crate::args::replicate::ReplicateArguments;
+use crate::failure::Failure;
 use crate::failure::Outcome;
 use crate::password::OTHER_VARIABLES;
 use crate::password::PasswordSource;
 use crate::plan::Surroundings;
+use crate::plan::memory::CARRIES_MIN;
 use crate::plan::network::NetworkPlan;
 use crate::plan::place;
+use crate::units::ByteCount;
 
 /// A pack on its way is held in memory; so much of it is for everything else.
 const MEMORY_FIXED: u64 = 64 << 20;
@@ -68,6 +71,8 @@ pub(crate) struct ReplicatePlan {
     pub(crate) confirmation: Confirmation,
     /// Packs on their way at a time.
     pub(crate) connections: u32,
+    /// The memory that may be used.
+    memory: ByteCount,
 }
 
 impl ReplicatePlan {
@@ -99,6 +104,19 @@ impl ReplicatePlan {
             mode: if typed.plan { Mode::Plan } else { Mode::Send },
             confirmation: if typed.verify { Confirmation::ReadBack } else { Confirmation::Listed },
             connections: u32::try_from(affordable.clamp(1, CONNECTIONS_MAX)).unwrap_or(1),
+            memory: ByteCount(memory),
         })
+    }
+
+    /// Refuses to seal snapshots anew in less memory than that takes.
+    pub(crate) fn require_memory_to_carry(&self) -> Outcome<()> {
+        let memory = self.memory;
+        if memory >= CARRIES_MIN {
+            return Ok(());
+        }
+        Err(Failure::usage(
+            format!("--memory {memory} is too little to seal snapshots anew for other keys"),
+            format!("give at least {CARRIES_MIN}"),
+        ))
     }
 }

@@ -47,15 +47,16 @@ impl Run<'_> {
     /// Does it.
     pub(super) fn replicate(&self, plan: &ReplicatePlan) -> Outcome<Exit> {
         let (from, to) = self.sites(plan);
+        let own_keys = !matches!(plan.password, PasswordSource::Ask);
         let near = self.open_side(self.store_at(&from)?, plan, Direction::From)?;
         let far = self.target(&to, plan)?;
-        let own_keys = !matches!(plan.password, PasswordSource::Ask);
         match replicate::look(&near, &*far)? {
             FarSide::Same if own_keys => Err(same_keys(&*far)),
             FarSide::Vacant if own_keys && plan.mode == Mode::Plan => {
                 self.carry_planned(plan, &near, &far.location(), None)
             }
             FarSide::Vacant if own_keys => {
+                plan.require_memory_to_carry()?;
                 let made = self.make_other(far, plan)?;
                 self.carry(plan, &near, &made)
             }
@@ -110,6 +111,7 @@ impl Run<'_> {
         place: &str,
         far: Option<&Repository>,
     ) -> Outcome<Exit> {
+        plan.require_memory_to_carry()?;
         let (snapshots, unreadable) = self.wanted(near, &plan.wanted)?;
         let planned = carry::plan(near, far, snapshots)?;
         self.report.carrying_planned(place, planned.snapshots(), planned.stream_bytes())?;
@@ -122,6 +124,7 @@ impl Run<'_> {
         if plan.mode == Mode::Plan {
             return self.carry_planned(plan, near, &place, Some(far));
         }
+        plan.require_memory_to_carry()?;
         let (snapshots, unreadable) = self.wanted(near, &plan.wanted)?;
         let planned = carry::plan(near, Some(far), snapshots)?;
         let (began, progress) = (self.now(), self.progress(Activity::Restoring));
