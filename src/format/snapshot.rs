@@ -96,6 +96,41 @@ pub struct Check {
     pub detail: String,
 }
 
+/// How urgent a finding is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, PartialOrd, Ord, Hash)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// It is worth knowing.
+    Note,
+    /// Somebody should look at it.
+    Warning,
+}
+
+impl std::fmt::Display for Severity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Severity::Note => "note",
+            Severity::Warning => "warning",
+        })
+    }
+}
+
+/// A finding as it is stored; a later version may use codes that this one does not know.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Finding {
+    /// What it is about, as a stable word.
+    pub code: String,
+    /// The object that it is about.
+    pub object: String,
+    /// What is the matter with it.
+    pub text: String,
+    /// How urgent it is.
+    pub severity: Severity,
+    /// It would be a warning, but the user has accepted it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accepted: bool,
+}
+
 /// Positions and versions that the stream states about itself.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, Default)]
 #[serde(default)]
@@ -180,6 +215,19 @@ pub struct Description {
     /// The checklist.
     #[serde(default)]
     pub checks: Vec<Check>,
+    /// The most urgent findings; all of them are in the inner member `findings`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+    /// Findings that are in the inner member only.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more_findings: u64,
+    /// The format that streams of this source have, if one is known: that of this stream, unless it
+    /// is an odd one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_format: Option<StreamFormat>,
+    /// The acceptances in force, as `CODE` or `CODE:GLOB`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepted: Vec<String>,
     /// Snapshots without which it can't be restored.
     #[serde(default)]
     pub requires: Vec<String>,
@@ -207,6 +255,18 @@ pub struct Description {
     /// What it was in the repository from which it was taken over, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl Description {
+    /// Returns how many of the findings are warnings, as far as the description names them.
+    pub fn warnings(&self) -> usize {
+        self.findings.iter().filter(|finding| finding.severity == Severity::Warning).count()
+    }
 }
 
 /// The root of a member table.
@@ -305,6 +365,10 @@ mod tests {
                 verdict: Verdict::Unattested,
                 reasons: vec!["from a pipe".into()],
                 checks: Vec::new(),
+                findings: Vec::new(),
+                more_findings: 0,
+                expected_format: Some(StreamFormat::Mbstream),
+                accepted: Vec::new(),
                 requires: Vec::new(),
                 releases_complete: true,
                 tags: vec!["nightly".into()],

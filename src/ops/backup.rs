@@ -28,6 +28,7 @@ use crate::format::lists::Damage;
 use crate::format::pack_table::NodeRef;
 use crate::format::pack_table::PackTable;
 use crate::format::snapshot::Description;
+use crate::format::snapshot::Finding;
 use crate::format::snapshot::Origin;
 use crate::format::snapshot::Snapshot;
 use crate::format::snapshot::SnapshotKind;
@@ -61,8 +62,13 @@ use crate::source::Ending;
 use crate::source::Fate;
 use crate::source::Source;
 use crate::store::name::ObjectName;
+use crate::verdict::finding::FindingLog;
 
 use super::chain;
+use super::findings;
+use super::findings::Accept;
+use super::findings::Earlier;
+use super::findings::Noted;
 use super::judge;
 
 /// What a user asks of a backup.
@@ -88,6 +94,10 @@ pub struct BackupOptions {
     pub checkpoint_bytes: u64,
     /// And after this many seconds.
     pub checkpoint_seconds: u64,
+    /// Which findings are accepted from this snapshot on.
+    pub accept: Accept,
+    /// Findings that the run reports.
+    pub findings: Arc<FindingLog>,
 }
 
 /// A checkpoint is published after this many bytes of the stream by default.
@@ -102,6 +112,8 @@ pub struct BackupReport {
     pub id: SnapshotId,
     /// What it says.
     pub about: Description,
+    /// All findings that it stores.
+    pub findings: Vec<Finding>,
     /// What was counted, this run's objects of every kind included.
     pub counts: Counts,
     /// Other sources of the repository, if this one is new.
@@ -123,6 +135,7 @@ struct Continued {
     sequence: u64,
     predecessor: Option<SnapshotId>,
     new_among: Option<usize>,
+    earlier: Earlier,
 }
 
 /// What another repository says about a snapshot whose stream is backed up again.
@@ -152,6 +165,7 @@ impl TakenOver<'_> {
             format: Some(about.format),
             verdict: about.verdict,
             reasons: about.reasons.clone(),
+            findings: Vec::new(),
             checks: about.checks.clone(),
             positions: Some(about.positions.clone()),
             kind: about.kind,
@@ -212,6 +226,7 @@ fn run_backup(
         run_id,
         started,
         predecessor: continued.predecessor,
+        earlier: &continued.earlier,
         clock,
         monitor,
     };
@@ -228,26 +243,30 @@ fn run_backup(
     if counted.stream_bytes == 0 {
         return Err(empty(&streamed.ending));
     }
-    let judged = if let Some(taken) = taken {
-        taken.judged(streamed, counted.stream_bytes)?
+    let (judged, noted) = if let Some(taken) = taken {
+        (taken.judged(streamed, counted.stream_bytes)?, Noted::taken_over(taken.about))
     } else {
         let mut judged = judge::judge(streamed, options.format, &collector, &counted);
         chain::link(repository, source_id, &mut judged)?;
         judge::bound(&mut judged);
-        judged
+        let noted = Noted::new(&mut judged, options, &continued.earlier);
+        (judged, noted)
     };
+    collector.note(noted.findings.clone());
     if judged.verdict != Verdict::Partial {
         collector.release_vanished()?;
     }
     let roots = collector.roots(SoFar::All)?;
     collector.publish_healing()?;
-    let (id, about) = draft.publish(roots, judged, sequence + 1)?;
+    let findings = noted.findings.clone();
+    let (id, about) = draft.publish(roots, judged, noted, sequence + 1)?;
     // A rotation of keys that began meanwhile may not have seen the snapshot: then nobody believes
     // it.
     repository.require_newest_key_still()?;
     Ok(BackupReport {
         id,
         about,
+        findings,
         counts: monitor.counts(),
         new_among: continued.new_among,
         damaged: continued.former.damaged().iter().map(|name| name.id.short()).collect(),
@@ -308,8 +327,9 @@ fn stream(
         last = (bytes, time);
         let roots = collector.roots(SoFar::Part)?;
         *sequence += 1;
-        let judged = judge::Judged::checkpoint();
-        draft.publish(roots, judged, *sequence).map(|_| ())
+        let mut judged = judge::Judged::checkpoint();
+        let noted = Noted::new(&mut judged, options, draft.earlier);
+        draft.publish(roots, judged, noted, *sequence).map(|_| ())
     };
     run::run((source, options.format), around, &shared, collector, &mut checkpoint)
 }
@@ -323,6 +343,7 @@ struct Draft<'d> {
     run_id: RunId,
     started: u64,
     predecessor: Option<SnapshotId>,
+    earlier: &'d Earlier,
     clock: &'d Arc<dyn Clock>,
     monitor: &'d Arc<Monitor>,
 }
@@ -332,6 +353,7 @@ impl Draft<'_> {
         &self,
         roots: Roots,
         judged: judge::Judged,
+        noted: Noted,
         sequence: u64,
     ) -> Result<(SnapshotId, Description)> {
         let counts = self.monitor.counts();
@@ -351,6 +373,10 @@ impl Draft<'_> {
             verdict: judged.verdict,
             reasons: judged.reasons,
             checks: judged.checks,
+            findings: Vec::new(),
+            more_findings: 0,
+            expected_format: noted.expected_format,
+            accepted: noted.accepted,
             requires: judged.requires,
             releases_complete: judged.verdict != Verdict::Partial,
             tags: self.options.tags.clone(),
@@ -365,7 +391,8 @@ impl Draft<'_> {
             origin: taken.map(|taken| taken.origin.clone()),
         };
         let Roots { inner, table, packs } = roots;
-        let snapshot = Snapshot { about, inner, table, packs };
+        let mut snapshot = Snapshot { about, inner, table, packs };
+        findings::name_in(&mut snapshot, &noted.findings);
         let (id, bytes) = self.repository.put_snapshot(self.source_id, &snapshot)?;
         self.monitor.count(Counter::StoredBytes, bytes);
         self.monitor.count(Counter::StoredObjects, 1);
@@ -432,6 +459,7 @@ fn continue_from(
         }),
     };
     let nodes = newest.first().map(|(stored, _)| stored.snapshot.packs.levels.clone());
+    let earlier = Earlier::new(newest.iter().map(|(stored, _)| &stored.snapshot.about));
     let table = |(stored, translation): (StoredSnapshot, Translation)| {
         FormerTable::new(&packs, &stored, translation)
     };
@@ -445,6 +473,7 @@ fn continue_from(
         sequence,
         predecessor,
         new_among,
+        earlier,
     })
 }
 

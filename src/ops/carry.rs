@@ -49,6 +49,7 @@ use super::backup::BackupReport;
 use super::backup::CHECKPOINT_BYTES;
 use super::backup::CHECKPOINT_SECONDS;
 use super::backup::TakenOver;
+use super::findings::Accept;
 use super::replicate::LeftOut;
 use super::replicate::in_order;
 use super::restore;
@@ -242,6 +243,8 @@ fn options(about: &Description, workers: u32) -> BackupOptions {
         host: about.host.clone(),
         checkpoint_bytes: CHECKPOINT_BYTES,
         checkpoint_seconds: CHECKPOINT_SECONDS,
+        accept: Accept::default(),
+        findings: Arc::default(),
     }
 }
 

@@ -24,6 +24,7 @@ use crate::verdict::Outcome;
 use crate::verdict::PageFindings;
 use crate::verdict::Producer;
 use crate::verdict::StreamFaults;
+use crate::verdict::finding::Finding;
 use crate::verdict::judge_dump;
 
 /// Reasons and bad pages that a snapshot carries; more are in its list of findings.
@@ -40,6 +41,8 @@ pub(super) struct Judged {
     pub verdict: Verdict,
     /// Why not further.
     pub reasons: Vec<String>,
+    /// What somebody should look at all the same.
+    pub findings: Vec<Finding>,
     /// What was checked.
     pub checks: Vec<Check>,
     /// What the stream states.
@@ -57,6 +60,7 @@ impl Judged {
             format: None,
             verdict: Verdict::Partial,
             reasons: vec!["a checkpoint of a run that had not ended".to_owned()],
+            findings: Vec::new(),
             checks: Vec::new(),
             positions: None,
             kind: SnapshotKind::Checkpoint,
@@ -82,6 +86,7 @@ pub(super) fn judge(
                 format: Some(format),
                 verdict: conclusion.verdict,
                 reasons: conclusion.reasons,
+                findings: conclusion.findings,
                 checks: conclusion.checklist.into_iter().map(Into::into).collect(),
                 positions: Some(conclusion.positions),
                 kind: SnapshotKind::Full,
@@ -101,6 +106,7 @@ pub(super) fn judge(
                 format: Some(format),
                 verdict: conclusion.verdict,
                 reasons: conclusion.reasons.iter().map(ToString::to_string).collect(),
+                findings: conclusion.findings,
                 checks: conclusion.checklist.into_iter().map(Into::into).collect(),
                 positions: Some(conclusion.positions),
                 kind,
@@ -220,6 +226,7 @@ fn judge_plain(ending: &Ending, wrapping: Option<Wrapping>) -> Judged {
         format: None,
         verdict,
         reasons: reason.into_iter().collect(),
+        findings: Vec::new(),
         checks: wrapping.map(lost).into_iter().collect(),
         positions: None,
         kind: SnapshotKind::Full,
@@ -292,16 +299,21 @@ fn judge_tar(facts: TarFacts, ending: &Ending) -> Judged {
     judged
 }
 
+/// Cuts a line to the length that a snapshot carries.
+pub(super) fn shorten(line: &mut String) {
+    if line.len() > LINE_BYTES_MAX {
+        let end = line.floor_char_boundary(LINE_BYTES_MAX);
+        line.truncate(end);
+        line.push_str("...");
+    }
+}
+
 /// Keeps the snapshot within its size, whatever a stream made of its names.
 pub(super) fn bound(judged: &mut Judged) {
     let reasons = judged.reasons.len();
     judged.reasons.truncate(LINES_MAX);
     for line in judged.reasons.iter_mut().chain(judged.checks.iter_mut().map(|c| &mut c.detail)) {
-        if line.len() > LINE_BYTES_MAX {
-            let end = line.floor_char_boundary(LINE_BYTES_MAX);
-            line.truncate(end);
-            line.push_str("...");
-        }
+        shorten(line);
     }
     if reasons > LINES_MAX {
         judged.reasons.push(format!("and {} more reasons", wide(reasons - LINES_MAX)));

@@ -6,6 +6,7 @@ pub mod carry;
 pub mod cat;
 pub mod chain;
 pub mod diff;
+pub mod findings;
 mod judge;
 mod needs;
 pub mod prepare;

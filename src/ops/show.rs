@@ -12,6 +12,7 @@ use crate::innodb::TablespaceFormat;
 use crate::repo::Repository;
 use crate::repo::snapshots::StoredSnapshot;
 
+use super::findings;
 use super::restore;
 
 /// A member for people.
@@ -29,6 +30,19 @@ pub struct MemberLine {
     pub pages: PageCounts,
     /// Whether it is whole.
     pub closed: bool,
+}
+
+/// Replaces the findings that the description of a snapshot names by all that there are.
+pub fn name_all_findings(
+    repository: &Repository,
+    stored: &mut StoredSnapshot,
+    monitor: &Arc<Monitor>,
+) -> Result<()> {
+    let contents = repository.contents(stored, monitor)?;
+    let about = &mut stored.snapshot.about;
+    about.findings = findings::read(&contents, about)?;
+    about.more_findings = 0;
+    Ok(())
 }
 
 /// Calls `each` for every member, in order of the paths.

@@ -30,6 +30,7 @@ use crate::format::record::MapRoot;
 use crate::format::record::MemberKey;
 use crate::format::record::MemberRecord;
 use crate::format::record::PageCounts;
+use crate::format::snapshot::Finding;
 use crate::format::snapshot::TableRoot;
 use crate::map::table::TableReader;
 use crate::map::table::TableWriter;
@@ -108,6 +109,7 @@ pub struct Collector<'r> {
     script: InnerWriter,
     releases: InnerWriter,
     findings: Vec<PageFinding>,
+    noted: Vec<Finding>,
     healing: Healing,
     newest: Newest,
     /// References of pack table nodes that are stored, by level.
@@ -173,6 +175,7 @@ impl<'r> Collector<'r> {
             script: InnerWriter::new("script", inner.script),
             releases: InnerWriter::new("releases", None),
             findings: Vec::new(),
+            noted: Vec::new(),
             healing: Healing::default(),
             newest: Newest::default(),
             nodes,
@@ -187,6 +190,11 @@ impl<'r> Collector<'r> {
     /// Wrong pages so far, at most [`FINDINGS_MAX`].
     pub fn findings(&self) -> &[PageFinding] {
         &self.findings
+    }
+
+    /// Adds the findings about the stream as a whole, which are stored behind the wrong pages.
+    pub fn note(&mut self, findings: Vec<Finding>) {
+        self.noted.extend(findings);
     }
 
     /// The page that was changed last.
@@ -319,7 +327,7 @@ impl<'r> Collector<'r> {
         if so_far == SoFar::All {
             inner.push(self.script.clone().finish(&mut self.appender)?);
         }
-        if !self.findings.is_empty() {
+        if !self.findings.is_empty() || !self.noted.is_empty() {
             inner.push(self.write_findings()?);
         }
         let packs = self.write_pack_table()?;
@@ -335,8 +343,9 @@ impl<'r> Collector<'r> {
 
     fn write_findings(&mut self) -> Result<MemberRecord> {
         let mut list = InnerWriter::new("findings", None);
-        for finding in &self.findings {
-            let mut line = serde_json::to_vec(finding).expect("strings and numbers can be written");
+        let pages = self.findings.iter().map(serde_json::to_vec);
+        for line in pages.chain(self.noted.iter().map(serde_json::to_vec)) {
+            let mut line = line.expect("strings and numbers can be written");
             line.push(b'\n');
             list.push(&line, self.cutter, &mut self.appender)?;
         }

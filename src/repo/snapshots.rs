@@ -81,9 +81,11 @@ impl StoredSnapshot {
         self.name.id
     }
 
-    /// Whether `latest` may mean it.
+    /// Whether `latest` may mean it: it is whole, and of the format that its source has.
     pub fn counts_as_latest(&self) -> bool {
-        self.snapshot.about.verdict != Verdict::Partial
+        let about = &self.snapshot.about;
+        let is_odd = about.expected_format.is_some_and(|format| format != about.format);
+        about.verdict != Verdict::Partial && !is_odd
     }
 }
 

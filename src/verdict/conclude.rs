@@ -12,6 +12,7 @@ use crate::innodb::frm::{Frm, Missing};
 use crate::innodb::redo::RedoHeader;
 use crate::parse::fault::Fault;
 use crate::parse::path::{OwnedPath, StreamPath};
+use crate::verdict::finding::Finding;
 use crate::verdict::lengths::{Data, DataFault, Short};
 use crate::verdict::metadata::Describing;
 use crate::verdict::observer::{Described, Observer, Redo};
@@ -99,6 +100,8 @@ pub struct Conclusion {
     pub reasons: Vec<Reason>,
     /// What was checked.
     pub checklist: Vec<Check>,
+    /// What somebody should look at all the same.
+    pub findings: Vec<Finding>,
     /// What the backup states about itself.
     pub positions: Positions,
 }
@@ -124,7 +127,7 @@ impl Observer {
         judge.check_newest_page(evidence.pages.newest);
         judge.check_corrupt_at_source();
         judge.check_content();
-        let Judge { mut reasons, checklist, .. } = judge;
+        let Judge { mut reasons, checklist, findings, .. } = judge;
         // Stable, so that reasons of one weight stay in the order of the checklist.
         reasons.sort_by_key(|reason| std::cmp::Reverse(reason.weight()));
         let verdict = match reasons.first().map_or(Weight::Note, Reason::weight) {
@@ -133,7 +136,8 @@ impl Observer {
             Weight::CorruptPages => Verdict::CorruptPages,
             Weight::Partial => Verdict::Partial,
         };
-        Conclusion { verdict, reasons, checklist, positions: self.statements.positions }
+        let positions = self.statements.positions;
+        Conclusion { verdict, reasons, checklist, findings, positions }
     }
 }
 
@@ -144,6 +148,7 @@ struct Judge<'a> {
     incremental: Incremental,
     reasons: Vec<Reason>,
     checklist: Vec<Check>,
+    findings: Vec<Finding>,
 }
 
 impl<'a> Judge<'a> {
@@ -151,7 +156,8 @@ impl<'a> Judge<'a> {
         let is_incremental =
             seen.statements.positions.backup_type.as_deref() == Some("incremental");
         let incremental = if is_incremental { Incremental::Yes } else { Incremental::No };
-        Self { seen, incremental, reasons: Vec::new(), checklist: Vec::new() }
+        let (reasons, checklist, findings) = (Vec::new(), Vec::new(), Vec::new());
+        Self { seen, incremental, reasons, checklist, findings }
     }
 
     fn note(&mut self, name: &'static str, outcome: Outcome, detail: impl Into<String>) {

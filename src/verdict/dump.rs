@@ -14,6 +14,7 @@ use crate::parse::sql::DumpEnd;
 use crate::parse::sql::DumpFacts;
 use crate::parse::sql::DumpKind;
 use crate::verdict::conclude::Exit;
+use crate::verdict::finding::Finding;
 use crate::verdict::reason::Check;
 use crate::verdict::reason::Outcome;
 
@@ -26,6 +27,8 @@ pub struct DumpConclusion {
     pub reasons: Vec<String>,
     /// What was looked at.
     pub checklist: Vec<Check>,
+    /// What somebody should look at all the same.
+    pub findings: Vec<Finding>,
     /// What it says of itself.
     pub positions: Positions,
 }
@@ -75,7 +78,8 @@ pub fn judge_dump(facts: DumpFacts, exit: Exit) -> DumpConclusion {
             )
         }));
     }
-    DumpConclusion { verdict, reasons, checklist, positions: positions(facts) }
+    let findings = Vec::new();
+    DumpConclusion { verdict, reasons, checklist, findings, positions: positions(facts) }
 }
 
 /// How the producer ended.

@@ -24,12 +24,14 @@
 //! - no source fault yields *complete*: what can't be shown to be good lowers the verdict, unless
 //!   it is ordinary (a compressed stream, an old redo format), and then the checklist says so;
 //! - a reason names the file and says what to do;
+//! - a [`finding`] never changes the verdict;
 //! - the producer's command line (`tool_command`), which may hold a password, is never kept.
 //!
 //! What it does not do: read pages, parse frames, or run anything.
 
 mod conclude;
 mod dump;
+pub mod finding;
 mod lengths;
 mod metadata;
 mod observer;

@@ -23,6 +23,7 @@ use haulout::encode::ReadBack;
 use haulout::ops::backup::BackupOptions;
 use haulout::ops::backup::BackupReport;
 use haulout::ops::backup::backup;
+use haulout::ops::findings::Accept;
 use haulout::ops::restore::Devices;
 use haulout::ops::restore::RestoreOptions;
 use haulout::ops::restore::accounts::Owners;
@@ -320,6 +321,8 @@ pub fn options() -> BackupOptions {
         host: "test".to_owned(),
         checkpoint_bytes: u64::MAX,
         checkpoint_seconds: u64::MAX,
+        accept: Accept::default(),
+        findings: Arc::default(),
     }
 }
 

@@ -9,6 +9,7 @@ use clap_mangen::Man;
 
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
+use haulout::verdict::finding::Code;
 
 use crate::args::About;
 use crate::args::Arguments;
@@ -35,6 +36,9 @@ pub(crate) fn tell(about: &About, report: &Report) -> Outcome<Exit> {
             clap_complete::generate(typed.shell, &mut grammar(), "haulout", &mut script);
             let script = String::from_utf8_lossy(&script).into_owned();
             report.completions(&Script { shell: typed.shell.to_string(), script })?;
+        }
+        About::Errors(typed) => {
+            report.codes(typed.code.as_ref().map_or(Code::ALL, std::slice::from_ref))?;
         }
         About::Man(typed) => {
             let pages = pages();

@@ -7,6 +7,7 @@ pub(crate) mod backup;
 pub(crate) mod cat;
 pub(crate) mod completions;
 pub(crate) mod diff;
+pub(crate) mod errors;
 pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod ls;
@@ -33,6 +34,7 @@ use crate::args::backup::BackupArguments;
 use crate::args::cat::CatArguments;
 use crate::args::completions::CompletionsArguments;
 use crate::args::diff::DiffArguments;
+use crate::args::errors::ErrorsArguments;
 use crate::args::init::InitArguments;
 use crate::args::key::KeyArguments;
 use crate::args::ls::LsArguments;
@@ -65,7 +67,7 @@ Example:
   haulout restore latest --to /var/lib/mysql-restored --prepare
 
 Exit status: 0 done; 1 failed; 2 wrong usage; 3 done, with findings (a snapshot kept as partial,
-corrupt pages at the source, damage found).";
+corrupt pages at the source, damage found, a warning).";
 
 const PASSWORD_FILE_HELP: &str = "\
 A file whose first line is the password, or a key file [env: HAULOUT_PASSWORD_FILE]";
@@ -259,6 +261,7 @@ pub(crate) enum Verb {
 #[derive(Debug, Subcommand)]
 pub(crate) enum About {
     Completions(CompletionsArguments),
+    Errors(ErrorsArguments),
     Man(ManArguments),
 }
 
@@ -342,7 +345,7 @@ mod tests {
         for command in grammar.get_subcommands().chain(nested) {
             let name = command.get_name();
             let example = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            let is_about = ["completions", "man"].contains(&name);
+            let is_about = ["completions", "errors", "man"].contains(&name);
             let begins = if is_about { "  haulout " } else { "  haulout -r /backup/db " };
             assert!(example.contains(begins), "{name}");
             assert!(example.contains(&format!(" {name}")), "{name}");

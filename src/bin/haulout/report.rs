@@ -9,6 +9,7 @@
 pub(crate) mod about;
 pub(crate) mod backup;
 pub(crate) mod diff;
+pub(crate) mod findings;
 mod grouping;
 pub(crate) mod init;
 pub(crate) mod key;
@@ -80,6 +81,11 @@ impl Report {
     /// Whether a program reads the result.
     pub(crate) fn is_json(&self) -> bool {
         self.format == Format::Json
+    }
+
+    /// Whether lists are to be printed to their end.
+    pub(crate) fn wants_everything(&self) -> bool {
+        self.is_json() || self.console.loudness == Loudness::Verbose
     }
 
     /// Why nothing came of it.

@@ -34,6 +34,7 @@ use haulout::seal::holder::Limits;
 use haulout::seal::kit::RecoveryKit;
 use haulout::seal::suite::Suite;
 use haulout::store::Store;
+use haulout::verdict::finding::FindingLog;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -60,7 +61,8 @@ pub(crate) fn run(plan: Plan, report: &Report) -> Outcome<Exit> {
     let console = Arc::clone(&report.console);
     let stop = Stop::listen(Arc::clone(&monitor), console)
         .map_err(|e| Error::new(ErrorKind::Source, "cannot listen for signals").because(e))?;
-    let run = Run { plan: &plan, report, monitor, stop, doubted: Cell::new(false) };
+    let (doubted, findings) = (Cell::new(false), Arc::default());
+    let run = Run { plan: &plan, report, monitor, stop, doubted, findings };
     let exit = match &plan.job {
         Job::Init(plan) => run.init(*plan),
         Job::Backup(plan) => run.backup(plan),
@@ -76,7 +78,8 @@ pub(crate) fn run(plan: Plan, report: &Report) -> Outcome<Exit> {
         Job::Key(plan) => run.key(plan),
         Job::Replicate(plan) => run.replicate(plan),
     }?;
-    Ok(if run.doubted.get() { exit.and_findings() } else { exit })
+    let warned = report.findings(&run.findings.take());
+    Ok(if warned || run.doubted.get() { exit.and_findings() } else { exit })
 }
 
 /// What every verb needs.
@@ -87,6 +90,8 @@ struct Run<'r> {
     stop: Stop,
     /// The repository is not as this host remembers it.
     doubted: Cell<bool>,
+    /// What was found around the work itself: by caches, about files with passwords.
+    findings: Arc<FindingLog>,
 }
 
 impl Run<'_> {

@@ -38,6 +38,9 @@ impl Canvas {
     #[cfg(test)]
     pub(crate) const FILE: Canvas = Canvas { columns: None, coloured: false };
 
+    /// A page of a manual: 80 columns, without colours.
+    pub(crate) const PAGE: Canvas = Canvas { columns: Some(80), coloured: false };
+
     /// What can be done on this stream; `NO_COLOR` is respected.
     pub(crate) fn of(stream: impl AsFd, variable: &dyn Fn(&str) -> Option<OsString>) -> Canvas {
         let dumb = variable("TERM").is_some_and(|term| term == "dumb");

@@ -7,6 +7,9 @@ use clap::ValueEnum;
 
 use haulout::encode::Level;
 use haulout::format::snapshot::StreamFormat;
+use haulout::ops::findings::ACCEPTED_BYTES_MAX;
+use haulout::verdict::finding::Acceptance;
+use haulout::verdict::finding::NoAcceptance;
 
 use crate::args::values::source_name;
 use crate::args::values::tag;
@@ -46,6 +49,15 @@ pub(crate) struct BackupArguments {
     /// A word to attach; may be repeated
     #[arg(long = "tag", value_name = "TAG", value_parser = tag)]
     pub(crate) tags: Vec<String>,
+
+    /// Accept findings of this code from now on; may be repeated
+    ///
+    /// CODE:GLOB accepts those whose object matches GLOB. An accepted warning is shown as a note
+    /// and no longer leads to exit status 3. The snapshot records it, and later backups of this
+    /// source take it over. `none` revokes what earlier backups accepted; what else is given in
+    /// the same command holds. `haulout help errors` explains the codes.
+    #[arg(long, value_name = "CODE[:GLOB]", value_parser = acceptance)]
+    pub(crate) accept: Vec<Acceptable>,
 
     /// zstd level of what is new, -7 to 19, or auto
     #[arg(
@@ -103,6 +115,34 @@ fn compression(text: &str) -> Result<Compression, String> {
     }
     let number = text.parse().map_err(|_| refusal())?;
     Level::new(number).map(Compression).ok_or_else(refusal)
+}
+
+/// A value of `--accept`.
+#[derive(Debug, Clone)]
+pub(crate) enum Acceptable {
+    /// What was accepted before is revoked.
+    None,
+    /// This is accepted.
+    Some(Acceptance),
+}
+
+fn acceptance(text: &str) -> Result<Acceptable, String> {
+    if text == "none" {
+        return Ok(Acceptable::None);
+    }
+    if text.len() > ACCEPTED_BYTES_MAX {
+        return Err(format!("it is longer than {ACCEPTED_BYTES_MAX} bytes"));
+    }
+    text.parse().map(Acceptable::Some).map_err(|why| match why {
+        NoAcceptance::UnknownCode => {
+            "there is no such code; haulout help errors lists them".to_owned()
+        }
+        NoAcceptance::NotAcceptable => {
+            let code = text.split(':').next().unwrap_or_default();
+            format!("{code} can't be accepted; haulout help errors says what to do about it")
+        }
+        NoAcceptance::NoGlob => "what follows the colon is no glob".to_owned(),
+    })
 }
 
 /// What a stream is said to be.

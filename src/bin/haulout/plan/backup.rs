@@ -9,8 +9,12 @@ use haulout::encode::ReadBack;
 use haulout::format::snapshot::StreamFormat;
 use haulout::ops::backup::CHECKPOINT_BYTES;
 use haulout::ops::backup::CHECKPOINT_SECONDS;
+use haulout::ops::findings::ACCEPTED_MAX;
+use haulout::ops::findings::Accept;
+use haulout::ops::findings::Former;
 use haulout::source::child::GRACE;
 
+use crate::args::backup::Acceptable;
 use crate::args::backup::BackupArguments;
 use crate::failure::Failure;
 use crate::failure::Outcome;
@@ -29,6 +33,8 @@ pub(crate) struct BackupPlan {
     pub(crate) format: Option<StreamFormat>,
     /// Words to attach.
     pub(crate) tags: Vec<String>,
+    /// Which findings are accepted.
+    pub(crate) accept: Accept,
     /// How new blocks are compressed.
     pub(crate) level: Level,
     /// Whether what is encoded is read back.
@@ -64,6 +70,7 @@ impl BackupPlan {
             source,
             format: typed.format.asked(),
             tags: typed.tags,
+            accept: accept(typed.accept)?,
             level: typed.compression.0,
             read_back: if typed.no_read_back { ReadBack::Off } else { ReadBack::On },
             checkpoint_bytes: typed.checkpoint_bytes.map_or(CHECKPOINT_BYTES, |bytes| bytes.0),
@@ -72,6 +79,24 @@ impl BackupPlan {
             command: typed.command,
         })
     }
+}
+
+/// Takes what `--accept` says together; `none` is about earlier backups, wherever it stands.
+fn accept(typed: Vec<Acceptable>) -> Outcome<Accept> {
+    let mut accept = Accept::default();
+    for one in typed {
+        match one {
+            Acceptable::None => accept.former = Former::Revoked,
+            Acceptable::Some(acceptance) => accept.added.push(acceptance),
+        }
+    }
+    if accept.added.len() > ACCEPTED_MAX {
+        return Err(Failure::usage(
+            format!("too many --accept ({})", accept.added.len()),
+            format!("give at most {ACCEPTED_MAX}; a glob covers many objects"),
+        ));
+    }
+    Ok(accept)
 }
 
 /// Host and program: two producers on one host have nothing in common.
@@ -103,6 +128,16 @@ mod tests {
         ] {
             assert_eq!(backup(line).source, source, "{line}");
         }
+    }
+
+    #[test]
+    fn earlier_acceptances_are_revoked_by_the_word_none() {
+        let accept = backup("haulout -r /x backup --accept foreign-text --accept none").accept;
+        assert_eq!(accept.former, Former::Revoked);
+        assert_eq!(accept.added.len(), 1);
+        let accept = backup("haulout -r /x backup --accept lost-members:shop/*").accept;
+        assert_eq!(accept.former, Former::Kept);
+        assert_eq!(accept.added[0].as_str(), "lost-members:shop/*");
     }
 
     #[test]

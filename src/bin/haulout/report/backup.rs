@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use haulout::base::error::Result;
 use haulout::base::num::wide;
+use haulout::format::snapshot::Finding;
 use haulout::format::snapshot::Positions;
 use haulout::format::snapshot::SnapshotKind;
 use haulout::format::snapshot::StreamFormat;
@@ -17,6 +18,7 @@ use crate::json::Blocks;
 use crate::json::Effort;
 use crate::json::Pages;
 use crate::report::Report;
+use crate::report::findings::lines;
 use crate::text::Canvas;
 use crate::text::clean;
 use crate::units;
@@ -63,6 +65,8 @@ struct Backup<'r> {
     kind: SnapshotKind,
     verdict: Verdict,
     reasons: &'r [String],
+    findings: &'r [Finding],
+    accepted: &'r [String],
     tags: &'r [String],
     stream_bytes: u64,
     stored_bytes: u64,
@@ -91,6 +95,8 @@ impl<'r> Backup<'r> {
             kind: about.kind,
             verdict: about.verdict,
             reasons: &about.reasons,
+            findings: &report.findings,
+            accepted: &about.accepted,
             tags: &about.tags,
             stream_bytes: counts.stream_bytes,
             stored_bytes: counts.stored_bytes,
@@ -122,6 +128,7 @@ fn text(report: &BackupReport, canvas: Canvas, time: Duration, peak: u64) -> Str
     for reason in &about.reasons {
         out += &told("because", reason, canvas);
     }
+    out += &lines(&about.findings, about.more_findings, canvas);
     for check in about.checks.iter().filter(|check| check.name == CONTENT_CHECK) {
         out += &told("note", &check.detail, canvas);
     }

@@ -26,6 +26,7 @@ use crate::json::Pages;
 use crate::moment;
 use crate::report::Format;
 use crate::report::Report;
+use crate::report::findings::lines;
 use crate::report::print;
 use crate::report::snapshots::Listed;
 use crate::report::spool::Spool;
@@ -96,6 +97,7 @@ struct Shown<'r> {
     began: String,
     reasons: &'r [String],
     checks: &'r [Check],
+    accepted: &'r [String],
     positions: &'r Positions,
     requires: &'r [String],
     predecessor: &'r Option<String>,
@@ -115,6 +117,7 @@ impl<'r> Shown<'r> {
             began: moment::for_programs(about.started),
             reasons: &about.reasons,
             checks: &about.checks,
+            accepted: &about.accepted,
             positions: &about.positions,
             requires: &about.requires,
             predecessor: &about.predecessor,
@@ -192,6 +195,10 @@ fn head(stored: &StoredSnapshot, links: &[Link], canvas: Canvas) -> String {
     let label = if about.verdict == Verdict::Complete { "  note " } else { "  because " };
     for reason in &about.reasons {
         out.extend([label, &wrapped(&clean(reason), label.len(), canvas), "\n"]);
+    }
+    out += &lines(&about.findings, about.more_findings, canvas);
+    if !about.accepted.is_empty() {
+        out += &fact("accepted", &about.accepted.join(", "));
     }
     out += &checklist(&about.checks, canvas);
     let positions = positions(&about.positions);

@@ -3,6 +3,8 @@
 use serde::Serialize;
 
 use haulout::base::error::Result;
+use haulout::format::snapshot::Description;
+use haulout::format::snapshot::Finding;
 use haulout::format::snapshot::SnapshotKind;
 use haulout::format::snapshot::StreamFormat;
 use haulout::format::snapshot::Verdict;
@@ -19,6 +21,7 @@ use crate::text::Cell;
 use crate::text::Column;
 use crate::text::Narrow;
 use crate::text::Side;
+use crate::text::Tone;
 use crate::text::table;
 use crate::units;
 use crate::words::tone;
@@ -52,6 +55,8 @@ pub(crate) struct Listed<'r> {
     format: StreamFormat,
     kind: SnapshotKind,
     verdict: Verdict,
+    findings: &'r [Finding],
+    more_findings: u64,
     stream_bytes: u64,
     stored_bytes: u64,
     tags: &'r [String],
@@ -70,6 +75,8 @@ impl<'r> Listed<'r> {
             format: about.format,
             kind: about.kind,
             verdict: about.verdict,
+            findings: &about.findings,
+            more_findings: about.more_findings,
             stream_bytes: about.stream_bytes,
             stored_bytes: about.stored_bytes,
             tags: &about.tags,
@@ -97,7 +104,7 @@ fn text(listed: &[StoredSnapshot], canvas: Canvas) -> String {
             stored.id().short().into(),
             moment::for_people(about.time).into(),
             about.source.as_str().into(),
-            Cell::toned(about.verdict.to_string(), tone(about.verdict)),
+            verdict(about),
             units::size(about.stream_bytes).into(),
             units::size(about.stored_bytes).into(),
             about.format.to_string().into(),
@@ -105,5 +112,18 @@ fn text(listed: &[StoredSnapshot], canvas: Canvas) -> String {
         ]
     };
     let rows: Vec<Vec<Cell>> = listed.iter().map(row).collect();
-    table(&LISTING, &rows, canvas)
+    let mut out = table(&LISTING, &rows, canvas);
+    if listed.iter().any(|stored| stored.snapshot.about.warnings() > 0) {
+        out += "* with warnings: haulout show ID lists them\n";
+    }
+    out
+}
+
+/// The verdict, with a mark if there are warnings.
+fn verdict(about: &Description) -> Cell {
+    match (about.verdict, about.warnings()) {
+        (verdict, 0) => Cell::toned(verdict.to_string(), tone(verdict)),
+        (Verdict::Complete, _) => Cell::toned("complete *", Tone::Doubtful),
+        (verdict, _) => Cell::toned(format!("{verdict} *"), tone(verdict)),
+    }
 }

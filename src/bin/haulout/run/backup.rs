@@ -1,5 +1,7 @@
 //! Stores a stream as a snapshot.
 
+use std::sync::Arc;
+
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
@@ -41,6 +43,8 @@ impl Run<'_> {
             host: self.plan.host.clone(),
             checkpoint_bytes: plan.checkpoint_bytes,
             checkpoint_seconds: plan.checkpoint_seconds,
+            accept: plan.accept.clone(),
+            findings: Arc::clone(&self.findings),
         };
         let log = ProducerLog::new(&self.report.console);
         let source = self.source(plan, &log)?;
@@ -95,6 +99,9 @@ impl Run<'_> {
 
 /// Whether somebody should look at what came of a backup.
 fn outcome(report: &BackupReport) -> Exit {
+    if report.about.warnings() > 0 {
+        return Exit::Findings;
+    }
     match report.about.verdict {
         Verdict::CorruptPages | Verdict::Partial => Exit::Findings,
         Verdict::Complete | Verdict::Unattested if report.counts.blocks_healed > 0 => {

@@ -11,7 +11,10 @@ impl Run<'_> {
     /// Does it.
     pub(super) fn show(&self, wanted: &str) -> Outcome<Exit> {
         let repository = self.repository()?;
-        let stored = find_tagged(self, &repository, wanted)?;
+        let mut stored = find_tagged(self, &repository, wanted)?;
+        if self.report.wants_everything() {
+            ops::show::name_all_findings(&repository, &mut stored, &self.monitor)?;
+        }
         let links = ops::chain::links(&repository, &stored)?;
         self.report.show(&stored, &links, &mut |each| {
             ops::show::members(&repository, &stored, &self.monitor, each)

@@ -1,0 +1,215 @@
+//! Findings and their snapshot: what was accepted before and now, what is stored, what is read
+//! back.
+//!
+//! The inner member `findings` has all of them. A listing reads snapshots only, so the description
+//! names the most urgent ones, as many as fit.
+
+use crate::base::error::Error;
+use crate::base::error::Result;
+use crate::base::limits::SNAPSHOT_BYTES_MAX;
+use crate::base::num::wide;
+use crate::format::snapshot::Description;
+use crate::format::snapshot::Finding;
+use crate::format::snapshot::Snapshot;
+use crate::format::snapshot::StreamFormat;
+use crate::format::snapshot::Verdict;
+use crate::repo::contents::Contents;
+use crate::verdict::finding as verdict;
+use crate::verdict::finding::Acceptance;
+use crate::verdict::finding::Code;
+
+use super::backup::BackupOptions;
+use super::judge::Judged;
+use super::judge::shorten;
+
+/// Findings that the description of a snapshot names.
+const NAMED_MAX: usize = 16;
+/// Acceptances that a snapshot records.
+pub const ACCEPTED_MAX: usize = 16;
+/// Bytes of one acceptance.
+pub const ACCEPTED_BYTES_MAX: usize = 128;
+/// Bytes that sealing adds to a snapshot, and some to spare.
+const SEALING_BYTES: usize = 512;
+/// Bytes of the list of findings that are read at most.
+const LIST_BYTES_MAX: usize = 64 << 20;
+
+/// What becomes of the acceptances that the source's newest snapshot records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Former {
+    /// They stay in force.
+    #[default]
+    Kept,
+    /// They are revoked.
+    Revoked,
+}
+
+/// Which findings are accepted from a snapshot on.
+#[derive(Debug, Clone, Default)]
+pub struct Accept {
+    /// Those accepted before.
+    pub former: Former,
+    /// Those accepted now.
+    pub added: Vec<Acceptance>,
+}
+
+impl Accept {
+    /// Returns the acceptances in force, as they are recorded, each once.
+    fn in_force(&self, recorded: &[String]) -> Vec<String> {
+        let former = match self.former {
+            Former::Kept => recorded,
+            Former::Revoked => &[],
+        };
+        let mut all: Vec<String> = former.to_vec();
+        for added in &self.added {
+            if !all.iter().any(|known| known == added.as_str()) {
+                all.push(added.as_str().to_owned());
+            }
+        }
+        // The newest stay, should there be too many.
+        let surplus = all.len().saturating_sub(ACCEPTED_MAX);
+        all.drain(..surplus);
+        all
+    }
+}
+
+/// What earlier snapshots of the source say about the source itself.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Earlier {
+    /// The format of its streams, if one is known.
+    pub format: Option<StreamFormat>,
+    /// The acceptances in force.
+    accepted: Vec<String>,
+}
+
+impl Earlier {
+    /// Reads the descriptions of earlier snapshots, the newest first.
+    pub(super) fn new<'d>(newest: impl Iterator<Item = &'d Description>) -> Earlier {
+        let mut earlier = Earlier::default();
+        for (number, about) in newest.enumerate() {
+            if number == 0 {
+                earlier.accepted.clone_from(&about.accepted);
+            }
+            // What did not arrive whole says nothing about what usually arrives.
+            let own = Some(about.format).filter(|_| about.verdict != Verdict::Partial);
+            earlier.format = earlier.format.or(about.expected_format).or(own);
+        }
+        earlier
+    }
+}
+
+/// What a snapshot says about its findings.
+#[derive(Debug)]
+pub(super) struct Noted {
+    /// All findings, the most urgent first.
+    pub findings: Vec<Finding>,
+    /// The acceptances in force.
+    pub accepted: Vec<String>,
+    /// The format that later streams are compared with.
+    pub expected_format: Option<StreamFormat>,
+}
+
+impl Noted {
+    /// Takes the findings of the judges and of the run.
+    pub(super) fn new(judged: &mut Judged, options: &BackupOptions, earlier: &Earlier) -> Noted {
+        let accepted = options.accept.in_force(&earlier.accepted);
+        // A later version may have accepted what this one does not know.
+        let in_force: Vec<Acceptance> = accepted.iter().flat_map(|text| text.parse()).collect();
+        let Some(arrived) = judged.format else {
+            // A checkpoint: nothing was judged yet.
+            let expected_format = earlier.format;
+            return Noted { findings: Vec::new(), accepted, expected_format };
+        };
+        let confirmed = options.format == Some(arrived);
+        let changed = earlier.format.filter(|format| *format != arrived && !confirmed);
+        let is_whole = judged.verdict != Verdict::Partial;
+        let usual = changed.is_none() && (is_whole || confirmed);
+        let expected_format = if usual { Some(arrived) } else { earlier.format };
+        let changed = changed.map(|format| format_changed(&options.source, arrived, format));
+        let about_stream = std::mem::take(&mut judged.findings);
+        let all = changed.into_iter().chain(about_stream).chain(options.findings.take());
+        let mut findings: Vec<Finding> = all.map(|finding| finding.stored(&in_force)).collect();
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        Noted { findings, accepted, expected_format }
+    }
+
+    /// Takes over what another repository says.
+    pub(super) fn taken_over(about: &Description) -> Noted {
+        Noted {
+            findings: about.findings.clone(),
+            accepted: about.accepted.clone(),
+            expected_format: about.expected_format,
+        }
+    }
+}
+
+fn format_changed(source: &str, arrived: StreamFormat, format: StreamFormat) -> verdict::Finding {
+    let text = format!(
+        "the stream is {arrived}, earlier ones are {format}: look at the producer's options and \
+         messages; if this is intended, confirm it once with --format {arrived}"
+    );
+    verdict::Finding::new(Code::FormatChanged, source, text)
+}
+
+/// Names the most urgent findings in the description of a snapshot, as many as it has room for.
+pub(super) fn name_in(snapshot: &mut Snapshot, findings: &[Finding]) {
+    let named = findings.iter().take(NAMED_MAX).cloned().map(|mut finding| {
+        shorten(&mut finding.object);
+        shorten(&mut finding.text);
+        finding
+    });
+    snapshot.about.findings = named.collect();
+    let more = |snapshot: &Snapshot| wide(findings.len() - snapshot.about.findings.len());
+    snapshot.about.more_findings = more(snapshot);
+    while snapshot.encode().len() + SEALING_BYTES > SNAPSHOT_BYTES_MAX
+        && snapshot.about.findings.pop().is_some()
+    {
+        snapshot.about.more_findings = more(snapshot);
+    }
+}
+
+/// Reads all findings of a snapshot; those about single pages are left out.
+pub fn read(contents: &Contents, about: &Description) -> Result<Vec<Finding>> {
+    if about.more_findings == 0 {
+        return Ok(about.findings.clone());
+    }
+    let mut list = Vec::new();
+    contents.read_inner("findings", &mut |bytes| {
+        list.extend_from_slice(bytes);
+        if list.len() > LIST_BYTES_MAX {
+            return Err(Error::damaged("the list of findings", "it is too long"));
+        }
+        Ok(())
+    })?;
+    // A line about a page has no code.
+    let lines = list.split(|byte| *byte == b'\n');
+    Ok(lines.flat_map(serde_json::from_slice).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accept(former: Former, added: &[&str]) -> Accept {
+        Accept { former, added: added.iter().map(|text| text.parse().unwrap()).collect() }
+    }
+
+    #[test]
+    fn acceptances_are_taken_over_until_they_are_revoked() {
+        let before = ["lost-members:a".to_owned()];
+        let kept = accept(Former::Kept, &["foreign-text", "lost-members:a"]).in_force(&before);
+        assert_eq!(kept, ["lost-members:a", "foreign-text"]);
+        assert_eq!(accept(Former::Kept, &[]).in_force(&before), before);
+        let revoked = accept(Former::Revoked, &["foreign-text"]).in_force(&before);
+        assert_eq!(revoked, ["foreign-text"]);
+        assert!(accept(Former::Revoked, &[]).in_force(&before).is_empty());
+    }
+
+    #[test]
+    fn the_newest_acceptances_stay_if_there_are_too_many() {
+        let before: Vec<String> = (0..ACCEPTED_MAX).map(|n| format!("lost-members:{n}")).collect();
+        let all = accept(Former::Kept, &["foreign-text"]).in_force(&before);
+        assert_eq!(all.len(), ACCEPTED_MAX);
+        assert_eq!(all.first().unwrap(), "lost-members:1");
+        assert_eq!(all.last().unwrap(), "foreign-text");
+    }
+}
