@@ -59,6 +59,10 @@ pub enum ErrorKind {
     Distrusted,
     /// A computation gave two different results on this machine.
     Miscomputed,
+    /// The system did not let the program start a thread.
+    Threads,
+    /// A part of the program panicked.
+    Bug,
 }
 
 /// An error of this library.

@@ -6,6 +6,7 @@
 
 pub mod buffers;
 pub mod clock;
+pub mod crew;
 pub mod entropy;
 pub mod error;
 pub mod hex;

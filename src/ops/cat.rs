@@ -61,10 +61,10 @@ pub fn cat(
     let layout = layout(stored, &contents, wanted.path)?;
     monitor.count(Counter::ExpectedBytes, layout.length);
     let broken = |e: io::Error| Error::new(ErrorKind::Target, "cannot write the file").because(e);
-    let plan = |sender: &mut windows::Sender<StreamWindow>| plan(&contents, &layout, sender);
+    let plan = |sender: &mut windows::Sender<'_, StreamWindow>| plan(&contents, &layout, sender);
     let buffers = windows::buffers();
     let decode = |window| restore::decode_window(&contents, window, &buffers);
-    windows::run(wanted.workers, plan, decode, |bytes: Buffer| {
+    windows::run((wanted.workers, monitor), plan, decode, |bytes: Buffer| {
         monitor.check()?;
         monitor.count(Counter::StreamBytes, wide(bytes.len()));
         out.write_all(&bytes).map_err(broken)
@@ -95,7 +95,7 @@ fn layout(stored: &StoredSnapshot, contents: &Contents, path: &str) -> Result<La
 fn plan(
     contents: &Contents,
     layout: &Layout,
-    sender: &mut windows::Sender<StreamWindow>,
+    sender: &mut windows::Sender<'_, StreamWindow>,
 ) -> Result<()> {
     let mut window = StreamWindow::default();
     let mut running: Option<(Running, u64)> = None;
@@ -120,7 +120,7 @@ fn plan(
 fn add_zeros(
     count: u64,
     window: &mut StreamWindow,
-    sender: &mut windows::Sender<StreamWindow>,
+    sender: &mut windows::Sender<'_, StreamWindow>,
 ) -> Result<()> {
     let mut left = count;
     while left > 0 {

@@ -208,11 +208,11 @@ pub(super) fn write_files(
     let Chosen { id, contents, files } = chosen;
     let bytes = files.iter().map(|file| file.length).sum();
     monitor.count(Counter::ExpectedBytes, bytes);
-    let plan = |sender: &mut windows::Sender<FileWindow>| {
+    let plan = |sender: &mut windows::Sender<'_, FileWindow>| {
         files.iter().try_for_each(|file| plan_file(contents, target, file, sender))
     };
     windows::run(
-        options.workers,
+        (options.workers, monitor),
         plan,
         |window| write_window(contents, window, monitor),
         |()| Ok(()),
@@ -247,7 +247,7 @@ pub fn to_stream(
     let whole = include.is_none();
     monitor.count(Counter::ExpectedBytes, if whole { about.stream_bytes } else { 0 });
     let mut written = 0;
-    let plan = |sender: &mut windows::Sender<StreamWindow>| match (about.format, &include) {
+    let plan = |sender: &mut windows::Sender<'_, StreamWindow>| match (about.format, &include) {
         (StreamFormat::Mbstream, _) => plan_replay(&contents, sender),
         (StreamFormat::Sql, Some(include)) => dump::plan(&contents, include, sender),
         (StreamFormat::Sql, None) | (StreamFormat::Tar, _) => container::plan(&contents, sender),
@@ -256,7 +256,7 @@ pub fn to_stream(
     let broken = |e: io::Error| Error::new(ErrorKind::Target, "cannot write the stream").because(e);
     let buffers = windows::buffers();
     let decode = |window| decode_window(&contents, window, &buffers);
-    windows::run(options.workers, plan, decode, |bytes: Buffer| {
+    windows::run((options.workers, monitor), plan, decode, |bytes: Buffer| {
         monitor.check()?;
         out.write_all(&bytes).map_err(broken)?;
         written += wide(bytes.len());
@@ -449,7 +449,7 @@ fn plan_file(
     contents: &Contents,
     target: &Path,
     file: &TreeFile,
-    sender: &mut windows::Sender<FileWindow>,
+    sender: &mut windows::Sender<'_, FileWindow>,
 ) -> Result<()> {
     let out = Arc::new(OutFile::create(target, file)?);
     let record = contents.member(&key_of(file))?;
@@ -523,7 +523,7 @@ impl StreamWindow {
 
     pub(super) fn send_if_full(
         &mut self,
-        sender: &mut windows::Sender<StreamWindow>,
+        sender: &mut windows::Sender<'_, StreamWindow>,
     ) -> Result<()> {
         if self.bytes < windows::WINDOW_BYTES {
             return Ok(());
@@ -532,7 +532,7 @@ impl StreamWindow {
     }
 
     /// Hands over what has not been.
-    pub(super) fn send_rest(self, sender: &mut windows::Sender<StreamWindow>) -> Result<()> {
+    pub(super) fn send_rest(self, sender: &mut windows::Sender<'_, StreamWindow>) -> Result<()> {
         if self.pieces.is_empty() { Ok(()) } else { sender.send(self) }
     }
 }
@@ -555,7 +555,7 @@ impl Running {
         &mut self,
         (from, to): (u64, u64),
         window: &mut StreamWindow,
-        sender: &mut windows::Sender<StreamWindow>,
+        sender: &mut windows::Sender<'_, StreamWindow>,
     ) -> Result<()> {
         let mut at = from;
         while at < to {
@@ -581,7 +581,7 @@ impl Running {
     }
 }
 
-fn plan_plain(contents: &Contents, sender: &mut windows::Sender<StreamWindow>) -> Result<()> {
+fn plan_plain(contents: &Contents, sender: &mut windows::Sender<'_, StreamWindow>) -> Result<()> {
     let record = contents.member(&MemberKey { path: PLAIN_MEMBER.to_vec(), incarnation: 0 })?;
     let length = record.length;
     let mut running = Running { entries: contents.entries(record), current: None };
@@ -590,7 +590,7 @@ fn plan_plain(contents: &Contents, sender: &mut windows::Sender<StreamWindow>) -
     window.send_rest(sender)
 }
 
-fn plan_replay(contents: &Contents, sender: &mut windows::Sender<StreamWindow>) -> Result<()> {
+fn plan_replay(contents: &Contents, sender: &mut windows::Sender<'_, StreamWindow>) -> Result<()> {
     let damaged = |e: ScriptError| Error::damaged("the script", e);
     let mut replay = Replay::new();
     let mut window = StreamWindow::default();

@@ -15,9 +15,11 @@ use std::collections::HashMap;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::PoisonError;
 
 use crate::base::buffers::ReadBuffers;
+use crate::base::crew::Allowance;
+use crate::base::crew::lock;
+use crate::base::crew::unlocked;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
@@ -56,7 +58,6 @@ use checks::page_check;
 
 use super::chain;
 use super::windows;
-use super::windows::Allowance;
 use super::windows::Window;
 
 /// Bytes of whole packs that are held at once, to be hashed: for each worker as much as its windows
@@ -147,11 +148,6 @@ struct Verification<'v> {
     seen: Mutex<HashMap<PackName, Vec<u64>>>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // Counters and lists hold no invariant that a panic elsewhere could break.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Verifies snapshots and everything that they need.
 pub fn verify(
     repository: &Repository,
@@ -175,7 +171,7 @@ pub fn verify(
         verification.check_snapshot(stored)?;
     }
     verification.record_damage()?;
-    Ok(verification.report.into_inner().unwrap_or_else(PoisonError::into_inner))
+    Ok(unlocked(verification.report))
 }
 
 impl Verification<'_> {
@@ -223,7 +219,7 @@ impl Verification<'_> {
         if self.options.depth >= Depth::Stored {
             self.monitor.count(Counter::ExpectedBytes, expected);
         }
-        let plan = |sender: &mut windows::Sender<PackWindow>| {
+        let plan = |sender: &mut windows::Sender<'_, PackWindow>| {
             packs.values().try_for_each(|record| {
                 sender.send(PackWindow { record: *record, objects: objects_of(record) })
             })
@@ -231,7 +227,7 @@ impl Verification<'_> {
         let affordable = HASHED_BYTES_A_WORKER * u64::from(self.options.workers);
         let allowance = Allowance::new(affordable.min(HASHED_BYTES_MAX));
         let work = |window: PackWindow| self.check_pack(&window, &listed, &allowance);
-        windows::run(self.options.workers, plan, work, |()| Ok(()))
+        windows::run((self.options.workers, self.monitor), plan, work, |()| Ok(()))
     }
 
     fn list_packs(&self) -> Result<HashMap<ObjectName, u64>> {
@@ -270,7 +266,8 @@ impl Verification<'_> {
                     Some(format!("has {bytes} bytes, should have {}", record.bytes))
                 }
                 Ok(Some(_)) if self.options.depth >= Depth::Stored => {
-                    let _held = allowance.hold(ReadBuffers::kept_for(record.bytes));
+                    let _held =
+                        allowance.hold(ReadBuffers::kept_for(record.bytes), self.monitor)?;
                     self.check_hash(record, object)
                 }
                 Ok(Some(_)) => None,
@@ -337,7 +334,7 @@ impl Verification<'_> {
             Depth::Objects | Depth::Stored | Depth::Blocks => ChangedPages::default(),
         };
         let mut cursor = contents.table().cursor();
-        let plan = |sender: &mut windows::Sender<MemberWindow>| loop {
+        let plan = |sender: &mut windows::Sender<'_, MemberWindow>| loop {
             let record = match cursor.next() {
                 Ok(Some(record)) => record,
                 Ok(None) => return Ok(()),
@@ -349,12 +346,17 @@ impl Verification<'_> {
         };
         let work = |window: MemberWindow| self.check_window(&contents, &window);
         let mut broken: BTreeMap<String, Broken> = BTreeMap::new();
-        windows::run(self.options.workers, plan, work, |found: Option<(String, Broken)>| {
-            if let Some((member, found)) = found {
-                broken.entry(member).or_default().merge(found);
-            }
-            Ok(())
-        })?;
+        windows::run(
+            (self.options.workers, self.monitor),
+            plan,
+            work,
+            |found: Option<(String, Broken)>| {
+                if let Some((member, found)) = found {
+                    broken.entry(member).or_default().merge(found);
+                }
+                Ok(())
+            },
+        )?;
         for (member, Broken { runs, what }) in broken {
             let snapshot = Some(stored.id());
             self.find(Finding { snapshot, member: Some(member), pages: runs, what });
@@ -367,7 +369,7 @@ impl Verification<'_> {
         (contents, changed): (&Contents, &ChangedPages),
         stored: &StoredSnapshot,
         record: MemberRecord,
-        sender: &mut windows::Sender<MemberWindow>,
+        sender: &mut windows::Sender<'_, MemberWindow>,
     ) -> Result<()> {
         let member = record.key.display();
         let check = match self.options.depth {

@@ -95,6 +95,14 @@ pub(crate) fn hint(kind: ErrorKind) -> &'static str {
             "suspect this machine's memory or processor, and test it before trusting any backup \
              made on it; nothing wrong was stored"
         }
+        ErrorKind::Threads => {
+            "raise the limit of processes (ulimit -u, or TasksMax= of the systemd unit), or run \
+             the command with --threads 1"
+        }
+        ErrorKind::Bug => {
+            "report this message with the command that was run; what is stored stays as it is, and \
+             haulout verify checks it"
+        }
     }
 }
 
@@ -172,6 +180,8 @@ pub(crate) fn name(kind: ErrorKind) -> &'static str {
         ErrorKind::ForeignKey => "foreign-key",
         ErrorKind::Distrusted => "distrusted",
         ErrorKind::Miscomputed => "miscomputed",
+        ErrorKind::Threads => "threads",
+        ErrorKind::Bug => "bug",
     }
 }
 
@@ -179,7 +189,7 @@ pub(crate) fn name(kind: ErrorKind) -> &'static str {
 mod tests {
     use super::*;
 
-    const KINDS: [ErrorKind; 25] = [
+    const KINDS: [ErrorKind; 27] = [
         ErrorKind::Usage,
         ErrorKind::NoRepository,
         ErrorKind::Occupied,
@@ -205,6 +215,8 @@ mod tests {
         ErrorKind::ForeignKey,
         ErrorKind::Distrusted,
         ErrorKind::Miscomputed,
+        ErrorKind::Threads,
+        ErrorKind::Bug,
     ];
 
     const TROUBLES: [Trouble; 12] = [

@@ -36,7 +36,10 @@ pub(super) fn ops(
 }
 
 /// Plans the stream as it came.
-pub(super) fn plan(contents: &Contents, sender: &mut windows::Sender<StreamWindow>) -> Result<()> {
+pub(super) fn plan(
+    contents: &Contents,
+    sender: &mut windows::Sender<'_, StreamWindow>,
+) -> Result<()> {
     let mut window = StreamWindow::default();
     let mut running: Option<Running> = None;
     ops(contents, &mut |op| {

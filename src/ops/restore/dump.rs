@@ -79,7 +79,7 @@ pub(super) fn select(files: Vec<TreeFile>, include: &GlobSet) -> Result<Vec<Tree
 pub(super) fn plan(
     contents: &Contents,
     include: &GlobSet,
-    sender: &mut windows::Sender<StreamWindow>,
+    sender: &mut windows::Sender<'_, StreamWindow>,
 ) -> Result<()> {
     let all = container::files(contents)?;
     let entered: BTreeSet<Vec<u8>> = all

@@ -105,8 +105,8 @@ pub(super) fn to_directory(
         attributes_lost.fetch_add(lost, Ordering::Relaxed);
         Ok(())
     };
-    let plan = |sender: &mut windows::Sender<ContentWindow>| planner.plan(sender);
-    windows::run(options.workers, plan, work, |()| Ok(()))?;
+    let plan = |sender: &mut windows::Sender<'_, ContentWindow>| planner.plan(sender);
+    windows::run((options.workers, monitor), plan, work, |()| Ok(()))?;
     planner.finish_directories()?;
     super::finish_target(target)?;
     planner.finish_root()?;
@@ -271,7 +271,7 @@ struct Planner<'p> {
 }
 
 impl Planner<'_> {
-    fn plan(&mut self, sender: &mut windows::Sender<ContentWindow>) -> Result<()> {
+    fn plan(&mut self, sender: &mut windows::Sender<'_, ContentWindow>) -> Result<()> {
         let contents = self.contents;
         entries(contents, &mut |entry, member| self.entry(entry, member, sender))
     }
@@ -280,7 +280,7 @@ impl Planner<'_> {
         &mut self,
         entry: &Entry,
         member: Option<MemberKey>,
-        sender: &mut windows::Sender<ContentWindow>,
+        sender: &mut windows::Sender<'_, ContentWindow>,
     ) -> Result<()> {
         let components = match beneath::components(&entry.path) {
             Ok(components) => components,
@@ -319,7 +319,7 @@ impl Planner<'_> {
         components: &[&[u8]],
         entry: &Entry,
         member: Option<MemberKey>,
-        sender: &mut windows::Sender<ContentWindow>,
+        sender: &mut windows::Sender<'_, ContentWindow>,
     ) -> Result<Made> {
         let attributes = self.attributes_of(entry);
         let made = match entry.kind {
@@ -420,7 +420,7 @@ impl Planner<'_> {
         &mut self,
         components: &[&[u8]],
         entry: &Entry,
-        sender: &mut windows::Sender<ContentWindow>,
+        sender: &mut windows::Sender<'_, ContentWindow>,
     ) -> Result<Made> {
         let from = match beneath::components(&entry.link) {
             Ok(from) => from,
@@ -447,7 +447,7 @@ impl Planner<'_> {
         components: &[&[u8]],
         entry: &Entry,
         member: Option<MemberKey>,
-        sender: &mut windows::Sender<ContentWindow>,
+        sender: &mut windows::Sender<'_, ContentWindow>,
     ) -> Result<Made> {
         let key = member.expect("a file has contents, if only none");
         let record = self.contents.member(&key)?;

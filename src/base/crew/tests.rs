@@ -1,0 +1,259 @@
+//! Failures of every part of a pool, at every place, and that nothing waits for what is gone.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+
+use super::*;
+
+/// Items of a run: more than all that is under way at once.
+const ITEMS: u64 = 60;
+/// Weight that is under way at most.
+const WEIGHT_MAX: u64 = 7;
+
+/// Which part of the pool fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Plan,
+    Work,
+    Take,
+}
+
+/// How it fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    Error,
+    Panic,
+    Stop,
+}
+
+/// A failure of one part at one item.
+#[derive(Debug, Clone, Copy)]
+struct Fault {
+    part: Part,
+    how: How,
+    item: u64,
+}
+
+impl Fault {
+    fn meet(self, part: Part, item: u64, monitor: &Monitor) -> Result<()> {
+        if self.part != part || self.item != item {
+            return Ok(());
+        }
+        match self.how {
+            How::Error => Err(Error::damaged(format!("item {item}"), "as told")),
+            How::Panic => panic!("item {item} makes a thread panic"),
+            How::Stop => {
+                monitor.stop();
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Fails the test if `body` does not end: far longer than it can take.
+fn within_a_minute<T: Send + 'static>(
+    what: String,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || sender.send(body()));
+    receiver.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|_| panic!("{what} hangs"))
+}
+
+fn run(workers: u32, fault: Option<Fault>) -> Result<Vec<u64>> {
+    let monitor = Monitor::default();
+    let meet = |part, item| fault.map_or(Ok(()), |fault| fault.meet(part, item, &monitor));
+    let mut taken = Vec::new();
+    let shape = Shape { workers, weight_max: WEIGHT_MAX, monitor: &monitor };
+    in_order(
+        shape,
+        |planner| {
+            for item in 0..ITEMS {
+                meet(Part::Plan, item)?;
+                planner.work(item % 3 + 1, item)?;
+            }
+            Ok(())
+        },
+        || |item| meet(Part::Work, item).map(|()| item),
+        |item| {
+            meet(Part::Take, item)?;
+            taken.push(item);
+            Ok(())
+        },
+    )?;
+    Ok(taken)
+}
+
+#[test]
+fn results_come_in_the_order_of_the_plan() {
+    for workers in 0..=4 {
+        let done = within_a_minute(format!("{workers} workers"), move || run(workers, None));
+        assert_eq!(done.unwrap(), (0..ITEMS).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_failure_of_any_part_at_any_item_ends_all_with_its_error() {
+    for part in [Part::Plan, Part::Work, Part::Take] {
+        for how in [How::Error, How::Panic, How::Stop] {
+            for workers in 1..=4 {
+                for item in 0..ITEMS {
+                    let fault = Fault { part, how, item };
+                    let what = format!("{fault:?} with {workers} workers");
+                    let done = within_a_minute(what.clone(), move || run(workers, Some(fault)));
+                    let error = done.expect_err(&what);
+                    let (kind, words) = match how {
+                        How::Error => (ErrorKind::Damaged, format!("item {item} is damaged")),
+                        How::Panic => (ErrorKind::Bug, format!("item {item} makes a thread panic")),
+                        How::Stop => (ErrorKind::Cancelled, String::new()),
+                    };
+                    assert_eq!(error.kind(), kind, "{what}: {error:?}");
+                    assert!(error.to_string().contains(&words), "{what}: {error:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_can_not_be_made_ends_all() {
+    for workers in 1..=4 {
+        let made = within_a_minute(format!("{workers} workers"), move || {
+            let monitor = Monitor::default();
+            let shape = Shape { workers, weight_max: 2, monitor: &monitor };
+            in_order(
+                shape,
+                |planner| (0..ITEMS).try_for_each(|item| planner.work(1, item)),
+                || {
+                    let made: Option<u64> = None;
+                    let own = made.expect("no worker");
+                    move |item| Ok(item + own)
+                },
+                |_| Ok(()),
+            )
+        });
+        assert_eq!(made.unwrap_err().kind(), ErrorKind::Bug);
+    }
+}
+
+#[test]
+fn no_more_is_under_way_than_the_bound_but_for_one_heavy_item_alone() {
+    let monitor = Monitor::default();
+    let under_way = AtomicU64::new(0);
+    let most = AtomicU64::new(0);
+    let shape = Shape { workers: 4, weight_max: 10, monitor: &monitor };
+    let weights = [4, 4, 25, 1, 9, 4, 4, 25, 25, 1, 1, 1];
+    in_order(
+        shape,
+        |planner| {
+            weights.iter().try_for_each(|weight| {
+                planner.work(*weight, *weight)?;
+                let now = under_way.fetch_add(*weight, Ordering::SeqCst) + weight;
+                // What is taken meanwhile is counted a little later than the pool does.
+                most.fetch_max(now, Ordering::SeqCst);
+                Ok(())
+            })
+        },
+        || Ok,
+        |weight| {
+            under_way.fetch_sub(weight, Ordering::SeqCst);
+            Ok(())
+        },
+    )
+    .unwrap();
+    assert_eq!(under_way.into_inner(), 0);
+    // The one that is being taken counts here and not in the pool.
+    assert!(most.into_inner() <= 25 + 25);
+}
+
+#[test]
+fn what_needs_no_work_keeps_its_place() {
+    let monitor = Monitor::default();
+    let shape = Shape { workers: 2, weight_max: 3, monitor: &monitor };
+    let mut taken = Vec::new();
+    in_order(
+        shape,
+        |planner| {
+            (0..ITEMS).try_for_each(|item| match item % 3 {
+                0 => planner.ready(1, item),
+                _ => planner.work(1, item),
+            })
+        },
+        || Ok,
+        |item| {
+            taken.push(item);
+            Ok(())
+        },
+    )
+    .unwrap();
+    assert_eq!(taken, (0..ITEMS).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_plan_that_waits_for_something_else_can_tell_that_the_pool_has_stopped() {
+    let done: Result<()> = within_a_minute("the plan".to_owned(), || {
+        let monitor = Monitor::default();
+        let shape = Shape { workers: 2, weight_max: 8, monitor: &monitor };
+        in_order(
+            shape,
+            |planner| {
+                planner.work(1, 1)?;
+                loop {
+                    planner.check()?;
+                    thread::yield_now();
+                }
+            },
+            || |item: u64| Err::<u64, _>(Error::damaged(format!("item {item}"), "as told")),
+            |_| Ok(()),
+        )
+    });
+    assert_eq!(done.unwrap_err().kind(), ErrorKind::Damaged);
+}
+
+#[test]
+fn the_first_failure_is_not_hidden_by_those_that_stop_because_of_it() {
+    let failure = FirstFailure::default();
+    failure.check().unwrap();
+    failure.note(Error::cancelled());
+    failure.note(Error::damaged("a", "b"));
+    failure.note(Error::damaged("c", "d"));
+    failure.note(Error::cancelled());
+    assert_eq!(failure.check().unwrap_err().with_causes(), "a is damaged: b");
+    assert_eq!(failure.check().unwrap_err().to_string(), "a is damaged");
+    assert_eq!(failure.into_result().unwrap_err().kind(), ErrorKind::Damaged);
+}
+
+#[test]
+fn no_more_is_held_than_allowed_but_for_one_large_piece_alone() {
+    let (allowance, monitor) = (Allowance::new(10), Monitor::default());
+    let most = Mutex::new(0);
+    thread::scope(|scope| {
+        for bytes in [4, 4, 4, 25, 1, 9, 4, 4] {
+            let (allowance, most, monitor) = (&allowance, &most, &monitor);
+            scope.spawn(move || {
+                let own = allowance.hold(bytes, monitor).unwrap();
+                let held = *lock(&allowance.held);
+                assert!(held <= 10 || held == bytes, "{held} with {bytes}");
+                let mut most = lock(most);
+                *most = held.max(*most);
+                drop((most, own));
+            });
+        }
+    });
+    assert_eq!((*lock(&allowance.held), unlocked(most)), (0, 25));
+}
+
+#[test]
+fn who_waits_for_room_hears_the_wish_to_stop() {
+    let stopped = within_a_minute("the wait".to_owned(), || {
+        let (allowance, monitor) = (Allowance::new(1), Monitor::default());
+        let _held = allowance.hold(1, &monitor).unwrap();
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| allowance.hold(1, &monitor).map(drop));
+            monitor.stop();
+            waiting.join().unwrap()
+        })
+    });
+    assert_eq!(stopped.unwrap_err().kind(), ErrorKind::Cancelled);
+}
