@@ -11,10 +11,10 @@ use std::ops::DerefMut;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
-use std::sync::PoisonError;
 
 use bytes::Bytes;
 
+use crate::base::crew::lock;
 use crate::base::limits::PACK_BYTES_MAX;
 use crate::base::limits::READ_BYTES_MAX;
 use crate::base::num::wide;
@@ -58,7 +58,7 @@ impl Buffers {
 
     // A list of memory; whatever panicked beside it left it whole.
     fn unused(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
-        self.unused.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.unused)
     }
 
     fn any(&self) -> Buffer {

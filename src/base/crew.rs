@@ -154,6 +154,14 @@ pub struct Planner<'l, W, R> {
     line: &'l Line<'l, W, R>,
 }
 
+impl<W, R> Clone for Planner<'_, W, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<W, R> Copy for Planner<'_, W, R> {}
+
 impl<W, R> Planner<'_, W, R> {
     /// Hands over an item for the workers; waits while too much is under way.
     pub fn work(&self, weight: u64, item: W) -> Result<()> {

@@ -16,11 +16,11 @@ use std::fmt;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use crate::base::clock::Clock;
 use crate::base::clock::WeekMinute;
+use crate::base::crew::lock;
 
 /// Time that may be saved up while nobody sends: it makes good for sleeping a little too long.
 pub const SLACK: Duration = Duration::from_millis(15);
@@ -119,7 +119,7 @@ impl Limiter {
 
     /// Takes a place for so many bytes: how long to wait before they are sent.
     pub fn reserve(&self, bytes: u64) -> Duration {
-        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut line = lock(&self.line);
         let now = self.clock.elapsed();
         let Some(rate) = self.rate(&mut line, now) else { return Duration::ZERO };
         let begin = line.free_at.max(now.saturating_sub(SLACK));
@@ -129,7 +129,7 @@ impl Limiter {
 
     /// How many bytes to send at once.
     pub fn piece(&self) -> u64 {
-        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut line = lock(&self.line);
         let now = self.clock.elapsed();
         self.rate(&mut line, now).map_or(PIECE_BYTES_MAX, |rate| {
             (rate.get() / PIECES_PER_SECOND).clamp(PIECE_BYTES_MIN, PIECE_BYTES_MAX)
@@ -138,7 +138,7 @@ impl Limiter {
 
     /// Bytes a second that are allowed now.
     pub fn rate_now(&self) -> Option<NonZeroU64> {
-        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut line = lock(&self.line);
         let now = self.clock.elapsed();
         self.rate(&mut line, now)
     }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::PoisonError;
 
+use crate::base::crew::lock;
 use crate::base::error::Error;
 use crate::base::error::Malformed;
 use crate::base::error::Result;
@@ -60,7 +60,7 @@ impl TableReader {
 
     fn page(&self, entry: Entry) -> Result<Arc<(TablePage, FormerPage)>> {
         let key = entry.hash.0;
-        let kept = self.pages.lock().unwrap_or_else(PoisonError::into_inner).get(&key);
+        let kept = lock(&self.pages).get(&key);
         if let Some(page) = kept {
             return Ok(page);
         }
@@ -74,7 +74,7 @@ impl TableReader {
         let bytes = chain.bytes.len() * 3;
         let former = FormerPage { text: chain.bytes, entry, whole: chain.whole };
         let page = Arc::new((page, former));
-        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pages = lock(&self.pages);
         pages.put(key, Arc::clone(&page), bytes);
         Ok(page)
     }

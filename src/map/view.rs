@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::PoisonError;
 
+use crate::base::crew::lock;
 use crate::base::error::Error;
 use crate::base::error::Malformed;
 use crate::base::error::Result;
@@ -104,7 +104,7 @@ impl MapView {
         }
         let Some(page) = self.read(level, number)? else { return Ok(None) };
         let page = Arc::new(page);
-        let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pages = lock(&self.pages);
         pages.push_back((key, Arc::clone(&page)));
         if pages.len() > PAGES_KEPT {
             pages.pop_front();
@@ -113,7 +113,7 @@ impl MapView {
     }
 
     fn kept(&self, key: (u8, u64)) -> Option<Arc<MapPage>> {
-        let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        let pages = lock(&self.pages);
         pages.iter().find(|(other, _)| *other == key).map(|(_, page)| Arc::clone(page))
     }
 

@@ -24,12 +24,13 @@ use std::collections::HashMap;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
+use crate::base::crew;
+use crate::base::crew::Shape;
+use crate::base::crew::lock;
+use crate::base::crew::unlocked;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
@@ -186,11 +187,6 @@ pub enum FarSide {
     Same,
     /// Another repository.
     Other,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // Lists and counters hold no invariant that a panic elsewhere could break.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn far_error(
@@ -425,7 +421,7 @@ impl Plan<'_> {
             }
         }
         report.cost = *lock(&run.cost);
-        report.damaged = run.damaged.into_inner().unwrap_or_else(PoisonError::into_inner);
+        report.damaged = unlocked(run.damaged);
         Ok(report)
     }
 }
@@ -517,39 +513,23 @@ impl Sending<'_> {
 
     /// Sends packs, several at a time, and has them confirmed.
     fn packs(&self, packs: &[Shipment]) -> Result<()> {
-        let next = AtomicUsize::new(0);
-        let failure: Mutex<Option<Error>> = Mutex::default();
-        let sent: Mutex<BTreeMap<ObjectName, PackRecord>> = Mutex::default();
-        let work = || {
-            while let Some(shipment) = packs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                match self.pack(shipment) {
-                    Ok(true) => {
-                        let names = shipment.targets.iter().cloned();
-                        lock(&sent).extend(names.map(|name| (name, shipment.record)));
-                    }
-                    Ok(false) => {}
-                    Err(error) => {
-                        lock(&failure).get_or_insert(error);
-                        // The others end after the pack that they are at.
-                        next.store(packs.len(), Ordering::Relaxed);
-                    }
+        let mut sent: BTreeMap<ObjectName, PackRecord> = BTreeMap::new();
+        let connections = self.plan.options.connections.max(1);
+        let workers = u32::try_from(packs.len()).map_or(connections, |all| all.min(connections));
+        // What is under way is names only; the bytes are with those who work.
+        let weight_max = u64::from(workers) * 2;
+        crew::in_order(
+            Shape { workers, weight_max, monitor: self.monitor },
+            |planner| packs.iter().try_for_each(|shipment| planner.work(1, shipment)),
+            || |shipment: &Shipment| Ok(self.pack(shipment)?.then_some(shipment)),
+            |shipment| {
+                if let Some(Shipment { record, targets }) = shipment {
+                    sent.extend(targets.iter().map(|name| (name.clone(), *record)));
                 }
-            }
-        };
-        std::thread::scope(|scope| {
-            let workers = packs.len().min(self.connections());
-            (0..workers).for_each(|_| {
-                scope.spawn(work);
-            });
-        });
-        match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            Some(error) => Err(error),
-            None => self.confirm(&sent.into_inner().unwrap_or_else(PoisonError::into_inner)),
-        }
-    }
-
-    fn connections(&self) -> usize {
-        usize::try_from(self.plan.options.connections).unwrap_or(1).max(1)
+                Ok(())
+            },
+        )?;
+        self.confirm(&sent)
     }
 
     /// Sends one pack, unless it is damaged here.

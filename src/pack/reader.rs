@@ -14,13 +14,15 @@ use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::RwLock;
 use std::sync::RwLockReadGuard;
 use std::sync::RwLockWriteGuard;
 
 use bytes::Bytes;
 
+use crate::base::crew::lock;
+use crate::base::crew::read;
+use crate::base::crew::write;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Malformed;
@@ -154,11 +156,6 @@ fn object_under(folder: &str, name: &PackName) -> ObjectName {
         .expect("hexadecimal is a valid name")
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // The caches hold no invariant that a panic elsewhere could break.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Packs {
     /// The packs of `store` under these keys, with the table of one lineage.
     pub fn new(
@@ -184,12 +181,12 @@ impl Packs {
 
     /// The pack table.
     pub fn table(&self) -> RwLockReadGuard<'_, PackTable> {
-        self.table.read().unwrap_or_else(PoisonError::into_inner)
+        read(&self.table)
     }
 
     /// The pack table, to append to.
     pub fn table_mut(&self) -> RwLockWriteGuard<'_, PackTable> {
-        self.table.write().unwrap_or_else(PoisonError::into_inner)
+        write(&self.table)
     }
 
     /// The hasher of this repository.

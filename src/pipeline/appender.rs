@@ -134,8 +134,11 @@ impl Appender {
         let pack = writer.finish()?;
         self.run.packs.table_mut().close(pack.index, pack.record);
         let run = &self.run;
-        let start = || Uploader::start(&run.store, &run.monitor, run.uploads);
-        self.uploader.get_or_insert_with(start).send(pack)
+        let uploader = match self.uploader.take() {
+            Some(uploader) => uploader,
+            None => Uploader::start(&run.store, &run.monitor, run.uploads)?,
+        };
+        self.uploader.insert(uploader).send(pack)
     }
 
     /// Adds a frame of data blocks; the locator of the first, the others follow it.

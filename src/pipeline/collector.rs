@@ -2,14 +2,10 @@
 //! closed members into the table, and at the end (or at a checkpoint) the roots that a snapshot
 //! needs.
 //!
-//! Segments come back from the workers in any order; they wait here until their turn. At most as
-//! many wait as are in flight, so the memory is bounded by the credits that the reader spends.
+//! Segments come back from the workers in any order; the pool puts them in order again.
 
 use std::collections::BTreeMap;
-use std::collections::HashMap;
 use std::sync::Arc;
-
-use crossbeam_channel::Receiver;
 
 use crate::base::error::Result;
 use crate::base::ids::Entry;
@@ -119,40 +115,6 @@ pub struct Collector<'r> {
 impl std::fmt::Debug for Collector<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Collector").field("open", &self.open.len()).finish_non_exhaustive()
-    }
-}
-
-/// Events of a run in their order.
-#[derive(Debug)]
-pub struct Ordered {
-    events: Receiver<(u64, Event)>,
-    credits: Receiver<()>,
-    waiting: HashMap<u64, Event>,
-    next: u64,
-}
-
-impl Ordered {
-    /// Puts the events of a run in order, and gives a credit back for each.
-    pub fn new(events: Receiver<(u64, Event)>, credits: Receiver<()>) -> Ordered {
-        Ordered { events, credits, waiting: HashMap::new(), next: 0 }
-    }
-}
-
-impl Iterator for Ordered {
-    type Item = Event;
-
-    fn next(&mut self) -> Option<Event> {
-        let event = loop {
-            if let Some(event) = self.waiting.remove(&self.next) {
-                break event;
-            }
-            let (order, event) = self.events.recv().ok()?;
-            self.waiting.insert(order, event);
-        };
-        self.next += 1;
-        // The reader may have ended; its credits are then of no use to anybody.
-        let _credit = self.credits.try_recv();
-        Some(event)
     }
 }
 

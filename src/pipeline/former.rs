@@ -12,8 +12,8 @@ use std::iter;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::OnceLock;
-use std::sync::PoisonError;
 
+use crate::base::crew::lock;
 use crate::base::error::Result;
 use crate::base::ids::Entry;
 use crate::base::limits::MAP_PAGE_ENTRIES;
@@ -104,7 +104,7 @@ impl Former {
     /// Snapshots that could not be read.
     pub fn damaged(&self) -> Vec<SnapshotName> {
         let Some(behind) = &self.behind else { return Vec::new() };
-        behind.lock().unwrap_or_else(PoisonError::into_inner).damaged().to_vec()
+        lock(&behind).damaged().to_vec()
     }
 
     fn older(&self) -> &[FormerTable] {
@@ -112,7 +112,7 @@ impl Former {
             let (Some(packs), Some(behind)) = (&self.packs, &self.behind) else {
                 return Vec::new();
             };
-            let mut ancestry = behind.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut ancestry = lock(&behind);
             let mut tables = Vec::new();
             while let Some((stored, table)) = ancestry.next_with_table() {
                 let translation = table.translation(&packs.table());

@@ -6,8 +6,7 @@
 //!
 //! Invariants:
 //! - Every byte of the stream goes into exactly one member or into the script.
-//! - The order numbers of what is handed on have no gaps; as many are under way as there are
-//!   credits.
+//! - As much is under way as the pool allows: the reader waits before it hands on more.
 
 mod container;
 
@@ -15,11 +14,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 
-use crossbeam_channel::Sender;
-
 use crate::aria::ARIA_HEAD_BYTES;
 use crate::aria::AriaTable;
-use crate::base::error::Error;
+use crate::base::crew::Planner;
 use crate::base::error::Result;
 use crate::base::ids::Entry;
 use crate::base::limits::BLOCK_BYTES_MIN;
@@ -110,35 +107,29 @@ pub enum Ended {
     Not,
 }
 
-/// Where the reader hands things on.
+/// Where the reader hands things on: segments to the workers, events to the collector. Each weighs
+/// one, whatever is in it.
 #[derive(Debug)]
-pub struct Outlet {
-    /// To the workers.
-    pub segments: Sender<Segment>,
-    /// To the collector, with order numbers.
-    pub events: Sender<(u64, Event)>,
-    /// One for everything under way; the collector takes them back.
-    pub credits: Sender<()>,
-    /// The next order number.
-    pub order: u64,
-}
+pub struct Outlet<'r>(Planner<'r, Segment, Event>);
 
-impl Outlet {
-    fn next(&mut self) -> Result<u64> {
-        // The other side is gone only after a failure, which it reports itself.
-        self.credits.send(()).map_err(|_| Error::cancelled())?;
-        self.order += 1;
-        Ok(self.order - 1)
+impl<'r> Outlet<'r> {
+    /// An outlet into the pool of this plan.
+    pub fn new(planner: Planner<'r, Segment, Event>) -> Outlet<'r> {
+        Outlet(planner)
     }
 
-    fn segment(&mut self, make: impl FnOnce(u64) -> Segment) -> Result<()> {
-        let order = self.next()?;
-        self.segments.send(make(order)).map_err(|_| Error::cancelled())
+    fn segment(&self, segment: Segment) -> Result<()> {
+        self.0.work(1, segment)
     }
 
-    fn event(&mut self, event: Event) -> Result<()> {
-        let order = self.next()?;
-        self.events.send((order, event)).map_err(|_| Error::cancelled())
+    fn event(&self, event: Event) -> Result<()> {
+        self.0.ready(1, event)
+    }
+
+    /// Fails once the pool has stopped.
+    pub fn stopped(&self) -> impl Fn() -> Result<()> + use<'r> {
+        let planner = self.0;
+        move || planner.check()
     }
 }
 
@@ -172,7 +163,7 @@ struct Filling {
 /// See the module's documentation.
 pub struct Reader<'r> {
     around: Surroundings<'r>,
-    out: Outlet,
+    out: Outlet<'r>,
     pool: Pool,
     fillings: HashMap<u64, Filling>,
     page_size: PageSize,
@@ -246,7 +237,7 @@ impl Act {
 
 impl<'r> Reader<'r> {
     /// A reader that hands on to `out`.
-    pub fn new(around: Surroundings<'r>, out: Outlet, buffers: usize) -> Reader<'r> {
+    pub fn new(around: Surroundings<'r>, out: Outlet<'r>, buffers: usize) -> Reader<'r> {
         Reader {
             around,
             out,
@@ -460,16 +451,7 @@ impl<'r> Reader<'r> {
             let follow = |walk: &mut DeltaWalk| walk.follow(data.filled());
             let numbers = filling.delta.as_mut().map(follow).unwrap_or_default();
             let (former, former_own) = former_entries(&member, at, &data, &numbers);
-            self.out.segment(|order| Segment {
-                order,
-                member,
-                at,
-                data,
-                cuts,
-                numbers,
-                former,
-                former_own,
-            })?;
+            self.out.segment(Segment { member, at, data, cuts, numbers, former, former_own })?;
         }
         self.fillings.insert(number, filling);
         Ok(())

@@ -16,6 +16,7 @@ const BUFFER_BYTES: usize = 64 << 10;
 pub struct Input<'s> {
     source: &'s mut dyn Source,
     monitor: &'s Monitor,
+    check: &'s dyn Fn() -> Result<()>,
     buffer: Vec<u8>,
     from: usize,
     to: usize,
@@ -31,10 +32,14 @@ impl std::fmt::Debug for Input<'_> {
 }
 
 impl<'s> Input<'s> {
-    /// Starts to read `source`.
-    pub fn new(source: &'s mut dyn Source, monitor: &'s Monitor) -> Input<'s> {
+    /// Starts to read `source`; while it gives nothing, `check` says whether more is wanted.
+    pub fn new(
+        source: &'s mut dyn Source,
+        monitor: &'s Monitor,
+        check: &'s dyn Fn() -> Result<()>,
+    ) -> Input<'s> {
         let buffer = vec![0; BUFFER_BYTES];
-        Input { source, monitor, buffer, from: 0, to: 0, ended: false, failure: None }
+        Input { source, monitor, check, buffer, from: 0, to: 0, ended: false, failure: None }
     }
 
     /// Bytes read ahead.
@@ -84,7 +89,7 @@ impl<'s> Input<'s> {
             Target::Slice(slice) => slice,
         };
         loop {
-            self.monitor.check()?;
+            (self.check)()?;
             if self.ended {
                 return Ok(0);
             }
@@ -127,7 +132,7 @@ mod tests {
         for read_max in [1000, 7, 300_000] {
             let mut source = BytesSource::new(bytes.clone(), read_max, Fate::Unseen);
             let monitor = Monitor::default();
-            let mut input = Input::new(&mut source, &monitor);
+            let mut input = Input::new(&mut source, &monitor, &|| Ok(()));
             let mut out = Vec::new();
             for step in 0.. {
                 let head = input.fill(34).unwrap().len().min(34);

@@ -6,8 +6,12 @@
 //!  (reads,   in order       (checks,      (back in     (one open   (durable)
 //!   parses)                  compares,     order,       pack a
 //!     ^                      encodes)      maps, table) class)
-//!     +--------- credits: one for everything under way ---+
+//!     +--------- room for everything under way -----------+
 //! ```
+//!
+//! Reader, workers and collector are one pool ([`crew`](crate::base::crew)): threads of its own,
+//! because workers keep a compressor's state, read bases while they work, and hand over in order
+//! under a bound, which a pool for computations alone has not.
 //!
 //! The memory of a run is the sum of this table, whatever the size of the stream (2 workers, and
 //! M = 2; over a network M is what `--memory` has room for, at 32 MiB each):

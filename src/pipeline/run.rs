@@ -1,16 +1,14 @@
-//! Runs a stream through the pipeline: starts the threads, joins them, and says which failure was
-//! the first.
+//! Runs a stream through the pipeline, on a pool whose first failure ends all of it.
 
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 
-use crossbeam_channel::bounded;
-
+use crate::base::crew;
+use crate::base::crew::Shape;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::monitor::Counter;
+use crate::base::num::index;
 use crate::format::snapshot::StreamFormat;
 use crate::parse::detect::Container;
 use crate::parse::detect::Detection;
@@ -25,7 +23,6 @@ use crate::parse::sql::SqlParser;
 use crate::parse::tar::TarDissector;
 use crate::parse::tar::TarFacts;
 use crate::pipeline::collector::Collector;
-use crate::pipeline::collector::Ordered;
 use crate::pipeline::delta::Increments;
 use crate::pipeline::ingest::Event;
 use crate::pipeline::ingest::Outlet;
@@ -40,7 +37,7 @@ use crate::source::Source;
 use crate::verdict::Observer;
 
 /// Segments under way beyond two for each worker.
-const SEGMENTS_SPARE: usize = 8;
+const SEGMENTS_SPARE: u32 = 8;
 
 /// Bytes that tell what compressed or encrypted a stream.
 const WRAPPING_BYTES: usize = 32;
@@ -85,75 +82,33 @@ pub fn run(
     collector: &mut Collector<'_>,
     after_event: &mut AfterEvent<'_>,
 ) -> Result<Streamed> {
-    let workers = crate::base::num::index(shared.workers);
-    let in_flight = workers * 2 + SEGMENTS_SPARE;
-    let (segment_sender, segments) = bounded::<Segment>(workers);
-    let (event_sender, events) = bounded::<(u64, Event)>(in_flight);
-    let (credit_sender, credits) = bounded::<()>(in_flight);
-    let failures = Failures::default();
-    let streamed = std::thread::scope(|scope| {
-        for _ in 0..workers {
-            let (segments, events) = (segments.clone(), event_sender.clone());
-            let (shared, failures) = (Arc::clone(shared), &failures);
-            scope.spawn(move || {
-                failures.note(work(&segments, &events, shared));
-            });
-        }
-        drop(segments);
-        let failures = &failures;
-        scope.spawn(move || {
-            let ordered = Ordered::new(events, credits);
-            failures.note(collect(ordered, collector, after_event));
-        });
-        let outlet = Outlet {
-            segments: segment_sender,
-            events: event_sender,
-            credits: credit_sender,
-            order: 0,
-        };
-        failures.note(read((source, asked), around, outlet, in_flight))
-    });
-    failures.first()?;
-    streamed.ok_or_else(Error::cancelled)
-}
-
-fn work(
-    segments: &crossbeam_channel::Receiver<Segment>,
-    events: &crossbeam_channel::Sender<(u64, Event)>,
-    shared: Arc<Shared>,
-) -> Result<()> {
-    let mut worker = Worker::new(shared);
-    for segment in segments {
-        let done = worker.process(&segment)?;
-        let order = segment.order;
-        drop(segment);
-        // The collector is gone only after a failure, which it reports itself.
-        events.send((order, Event::Done(Box::new(done)))).map_err(|_| Error::cancelled())?;
-    }
-    Ok(())
-}
-
-fn collect(
-    ordered: Ordered,
-    collector: &mut Collector<'_>,
-    after_event: &mut AfterEvent<'_>,
-) -> Result<()> {
-    for event in ordered {
-        collector.take(event)?;
-        after_event(collector)?;
-    }
-    Ok(())
+    let monitor = around.monitor;
+    let in_flight = shared.workers.max(1) * 2 + SEGMENTS_SPARE;
+    let shape = Shape { workers: shared.workers, weight_max: in_flight.into(), monitor };
+    crew::in_order(
+        shape,
+        |planner| read((source, asked), around, Outlet::new(planner), index(in_flight)),
+        || {
+            let mut worker = Worker::new(Arc::clone(shared));
+            move |segment: Segment| worker.process(&segment).map(|done| Event::Done(Box::new(done)))
+        },
+        |event| {
+            collector.take(event)?;
+            after_event(collector)
+        },
+    )
 }
 
 fn read(
     (mut source, asked): (Box<dyn Source>, Option<StreamFormat>),
     around: Surroundings<'_>,
-    outlet: Outlet,
+    outlet: Outlet<'_>,
     buffers: usize,
 ) -> Result<Streamed> {
     around.monitor.count(Counter::ExpectedBytes, source.expected_bytes().unwrap_or(0));
     let mut observer = Observer::new(PathSeed::new(around.seed));
-    let mut input = Input::new(&mut *source, around.monitor);
+    let stopped = outlet.stopped();
+    let mut input = Input::new(&mut *source, around.monitor, &stopped);
     let reader = Reader::new(around, outlet, buffers);
     let (format, told) = match fitting(container(&mut input)?, asked) {
         Container::Mbstream => {
@@ -206,29 +161,5 @@ fn container(input: &mut Input<'_>) -> Result<Container> {
             }
             Detection::NeedMore { at_least } => need = at_least,
         }
-    }
-}
-
-/// The failures of a run's threads. One failure makes the others stop, which they report as
-/// cancelled.
-#[derive(Debug, Default)]
-struct Failures(Mutex<Option<Error>>);
-
-impl Failures {
-    fn note<T>(&self, result: Result<T>) -> Option<T> {
-        let error = match result {
-            Ok(value) => return Some(value),
-            Err(error) => error,
-        };
-        let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let only_stopped = |error: &Error| error.kind() == ErrorKind::Cancelled;
-        if first.as_ref().is_none_or(only_stopped) {
-            *first = Some(error);
-        }
-        None
-    }
-
-    fn first(self) -> Result<()> {
-        self.0.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 }

@@ -226,8 +226,6 @@ impl Cuts {
 /// A piece of a member on its way to a worker.
 #[derive(Debug)]
 pub struct Segment {
-    /// Its place in the order of everything that the reader hands on.
-    pub order: u64,
     /// Whose bytes they are.
     pub member: Arc<Member>,
     /// Where they begin in the member.

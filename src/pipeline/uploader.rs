@@ -7,14 +7,14 @@
 
 use std::slice;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::Receiver;
 use crossbeam_channel::Sender;
 use crossbeam_channel::bounded;
 
+use crate::base::crew;
+use crate::base::crew::FirstFailure;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
@@ -38,69 +38,49 @@ pub const UPLOADS_AT_ONCE: u32 = 2;
 pub struct Uploader {
     sender: Option<Sender<FinishedPack>>,
     workers: Vec<JoinHandle<()>>,
-    failure: Arc<Mutex<Option<Error>>>,
+    failure: Arc<FirstFailure>,
 }
 
 impl Uploader {
     /// Starts so many threads.
-    pub fn start(store: &Arc<dyn Store>, monitor: &Arc<Monitor>, threads: u32) -> Uploader {
+    pub fn start(store: &Arc<dyn Store>, monitor: &Arc<Monitor>, threads: u32) -> Result<Uploader> {
         // No slot between the threads and the sender: a waiting pack would be one more in memory.
         let (sender, receiver) = bounded::<FinishedPack>(0);
-        let failure = Arc::new(Mutex::new(None));
-        let workers = (0..threads)
+        let failure = Arc::new(FirstFailure::default());
+        let workers = (0..threads.max(1))
             .map(|_| {
                 let (receiver, failure) = (receiver.clone(), Arc::clone(&failure));
                 let (store, monitor) = (Arc::clone(store), Arc::clone(monitor));
-                std::thread::spawn(move || work(&receiver, &*store, &monitor, &failure))
+                let work = move || {
+                    failure.keep(crew::caught(|| work(&receiver, &*store, &monitor)));
+                };
+                crew::start("uploader", work)
             })
-            .collect();
-        Uploader { sender: Some(sender), workers, failure }
+            .collect::<Result<_>>()?;
+        Ok(Uploader { sender: Some(sender), workers, failure })
     }
 
     /// Hands over a pack; waits while all threads are busy.
     pub fn send(&self, pack: FinishedPack) -> Result<()> {
-        self.fail()?;
-        let sender = self.sender.as_ref().expect("a finished uploader is gone");
-        let taken = sender.send(pack).is_ok();
-        self.fail()?;
-        assert!(taken, "the threads end only after a failure or when the sender is dropped");
-        Ok(())
-    }
-
-    fn fail(&self) -> Result<()> {
-        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*failure {
-            None => Ok(()),
-            Some(error) => {
-                let again = Error::new(error.kind(), error.to_string());
-                Err(failure.replace(again).expect("it was just seen"))
-            }
-        }
+        self.failure.check()?;
+        let taken = self.sender.as_ref().is_some_and(|sender| sender.send(pack).is_ok());
+        // The threads end only after a failure, which is known by then.
+        self.failure.check()?;
+        if taken { Ok(()) } else { Err(Error::cancelled()) }
     }
 
     /// Waits until every pack is durable.
     pub fn finish(mut self) -> Result<()> {
         drop(self.sender.take());
         for worker in self.workers.drain(..) {
-            worker.join().map_err(|_| Error::new(ErrorKind::Store, "a storing thread panicked"))?;
+            worker.join().map_err(|payload| crew::panicked(&*payload))?;
         }
-        self.fail()
+        self.failure.check()
     }
 }
 
-fn work(
-    packs: &Receiver<FinishedPack>,
-    store: &dyn Store,
-    monitor: &Monitor,
-    failure: &Mutex<Option<Error>>,
-) {
-    for pack in packs {
-        if let Err(error) = put_pack(store, monitor, &pack) {
-            let mut first = failure.lock().unwrap_or_else(PoisonError::into_inner);
-            first.get_or_insert(error);
-            return;
-        }
-    }
+fn work(packs: &Receiver<FinishedPack>, store: &dyn Store, monitor: &Monitor) -> Result<()> {
+    packs.iter().try_for_each(|pack| put_pack(store, monitor, &pack))
 }
 
 fn put_pack(store: &dyn Store, monitor: &Monitor, pack: &FinishedPack) -> Result<()> {

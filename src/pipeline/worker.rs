@@ -7,12 +7,12 @@
 //! none.
 
 use std::sync::Arc;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::base::clock::Clock;
+use crate::base::crew::lock;
 use crate::base::error::Result;
 use crate::base::ids::BlockHash;
 use crate::base::ids::Entry;
@@ -300,7 +300,7 @@ fn standings(segment: &Segment, blocks: &[&[u8]], hashes: &[Option<BlockHash>]) 
     let named = hashes.iter().copied().zip(blocks.iter().map(|block| wide(block.len())));
     if let Some(matcher) = &segment.member.matcher {
         let named: Vec<_> = named.collect();
-        let mut matcher = matcher.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut matcher = lock(&matcher);
         return matcher.locate(segment.at, &named);
     }
     let any_size = matches!(segment.member.pages, PageCheck::Delta { .. });

@@ -5,6 +5,8 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 
+use crate::base::crew;
+use crate::base::crew::Shape;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Malformed;
@@ -13,6 +15,8 @@ use crate::base::hex;
 use crate::base::ids::SnapshotId;
 use crate::base::ids::SourceId;
 use crate::base::limits::SNAPSHOT_BYTES_MAX;
+use crate::base::monitor::Monitor;
+use crate::base::num::index;
 use crate::base::num::wide;
 use crate::format::snapshot::Snapshot;
 use crate::format::snapshot::Verdict;
@@ -23,7 +27,7 @@ use crate::seal::object::ObjectKind;
 use crate::store::name::ObjectName;
 
 /// Snapshots that are read at the same time.
-const READERS: usize = 8;
+const READERS: u32 = 8;
 
 /// The name of a snapshot, taken apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -148,26 +152,30 @@ impl Repository {
     }
 
     /// Opens many snapshots, several at a time: over a network each is a round trip.
-    fn read_snapshots(&self, names: &[SnapshotName]) -> Vec<Result<StoredSnapshot>> {
-        let read = |names: &[SnapshotName]| -> Vec<Result<StoredSnapshot>> {
-            names.iter().map(|name| self.read_snapshot(name)).collect()
-        };
-        if names.len() <= READERS {
-            return read(names);
+    fn read_snapshots(&self, names: &[SnapshotName]) -> Result<Vec<Result<StoredSnapshot>>> {
+        if names.len() <= index(READERS) {
+            return Ok(names.iter().map(|name| self.read_snapshot(name)).collect());
         }
-        std::thread::scope(|scope| {
-            let shares = names.chunks(names.len().div_ceil(READERS));
-            let readers: Vec<_> = shares.map(|own| scope.spawn(move || read(own))).collect();
-            let joined = readers.into_iter().map(std::thread::ScopedJoinHandle::join);
-            joined.flat_map(|share| share.expect("a damaged snapshot is an error")).collect()
-        })
+        let mut read = Vec::with_capacity(names.len());
+        // The store itself hears the wish to stop.
+        let monitor = Monitor::default();
+        crew::in_order(
+            Shape { workers: READERS, weight_max: u64::from(READERS) * 2, monitor: &monitor },
+            |planner| names.iter().try_for_each(|name| planner.work(1, name)),
+            || |name: &SnapshotName| Ok(self.read_snapshot(name)),
+            |stored| {
+                read.push(stored);
+                Ok(())
+            },
+        )?;
+        Ok(read)
     }
 
     /// All snapshots, by time.
     pub fn snapshots(&self) -> Result<Listing> {
         let mut listing = Listing::default();
         let names = self.snapshot_names(None)?;
-        for (name, read) in names.iter().zip(self.read_snapshots(&names)) {
+        for (name, read) in names.iter().zip(self.read_snapshots(&names)?) {
             match read {
                 Ok(snapshot) => listing.snapshots.push(snapshot),
                 Err(error) => listing.damaged.push((*name, error)),

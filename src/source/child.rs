@@ -25,7 +25,6 @@ use std::process::ExitStatus;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -34,6 +33,7 @@ use std::time::Duration;
 use rustix::process::Pid;
 use rustix::process::Signal;
 
+use crate::base::crew::lock;
 use crate::source::Ending;
 use crate::source::Fate;
 use crate::source::Source;
@@ -169,7 +169,7 @@ impl ChildSource {
             self.killer.kill();
             wait_until(TERM_WAIT, || thread.is_finished());
         }
-        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = lock(&self.said);
         Some(said.iter().cloned().collect::<Vec<_>>().join("\n"))
     }
 }
@@ -205,7 +205,7 @@ fn pass_on(stderr: ChildStderr, mut log: Box<dyn Write + Send>, kept: &Mutex<Vec
         if text.is_empty() {
             continue;
         }
-        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(kept);
         kept.push_back(text.to_owned());
         if kept.len() > LINES_KEPT {
             kept.pop_front();

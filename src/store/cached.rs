@@ -31,13 +31,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use bytes::Bytes;
 
+use crate::base::crew::lock;
 use crate::base::limits::PACK_BYTES_ACCEPTED_MAX;
 use crate::base::num::narrow;
 use crate::base::num::wide;
@@ -89,7 +89,7 @@ impl Shelf {
 
     // Losing an entry of it costs a request.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// The file of a hash and its length, if it is there and is what it says.
@@ -330,7 +330,7 @@ impl<S: Store> Store for Cached<S> {
 
     fn will_read(&self, name: &ObjectName) {
         let Some(hash) = hash_of(name) else { return };
-        let _alone = self.bringing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _alone = lock(&self.bringing);
         if self.shelf.find(hash).is_some() {
             return;
         }

@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::Range;
-use std::sync::PoisonError;
 use std::sync::RwLock;
 use std::sync::RwLockReadGuard;
 use std::sync::RwLockWriteGuard;
 
 use bytes::Bytes;
 
+use crate::base::crew::read;
+use crate::base::crew::write;
 use crate::base::num::narrow;
 use crate::base::num::wide;
 use crate::store::Store;
@@ -49,11 +50,11 @@ impl MemoryStore {
 
     // A map is whole even if a thread panicked beside it.
     fn read(&self) -> RwLockReadGuard<'_, Objects> {
-        self.objects.read().unwrap_or_else(PoisonError::into_inner)
+        read(&self.objects)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Objects> {
-        self.objects.write().unwrap_or_else(PoisonError::into_inner)
+        write(&self.objects)
     }
 
     fn object(&self, verb: Verb, name: &ObjectName) -> Result<Bytes, StoreError> {

@@ -14,8 +14,6 @@ pub use stale::Stale;
 
 use std::ops::Range;
 use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -23,6 +21,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::base::crew::lock;
 use crate::base::num::narrow;
 use crate::base::num::wide;
 use crate::store::Store;
@@ -69,12 +68,12 @@ impl<S> Recording<S> {
 
     /// All calls so far, in the order in which they returned.
     pub fn log(&self) -> Vec<Call> {
-        locked(&self.calls).clone()
+        lock(&self.calls).clone()
     }
 
     /// Forgets all calls so far.
     pub fn reset(&self) {
-        locked(&self.calls).clear();
+        lock(&self.calls).clear();
         self.most_at_once.store(0, Ordering::Relaxed);
     }
 
@@ -104,7 +103,7 @@ impl<S> Recording<S> {
     }
 
     fn sum(&self, verb: Verb, prefix: &str, value: impl Fn(&Call) -> u64) -> u64 {
-        let calls = locked(&self.calls);
+        let calls = lock(&self.calls);
         let matching = calls.iter().filter(|call| call.verb == verb);
         matching.filter(|call| call.object.starts_with(prefix)).map(value).sum()
     }
@@ -121,7 +120,7 @@ impl<S> Recording<S> {
         let outcome = call();
         self.under_way.fetch_sub(1, Ordering::Relaxed);
         let (ok, bytes) = (outcome.is_ok(), outcome.as_ref().map_or(0, bytes));
-        locked(&self.calls).push(Call { verb, object: object.to_owned(), bytes, ok });
+        lock(&self.calls).push(Call { verb, object: object.to_owned(), bytes, ok });
         outcome
     }
 }
@@ -279,18 +278,18 @@ impl<S> Failing<S> {
 
     /// How many calls went wrong so far. A test that expects faults checks that there were some.
     pub fn struck(&self) -> u64 {
-        locked(&self.faults).iter().map(|counted| counted.struck).sum()
+        lock(&self.faults).iter().map(|counted| counted.struck).sum()
     }
 
     /// Takes all faults away.
     pub fn heal(&self) {
-        locked(&self.faults).clear();
+        lock(&self.faults).clear();
     }
 
     /// Counts the call, and tells what goes wrong with it.
     fn effect(&self, verb: Verb, object: &str) -> Option<Effect> {
         let mut effect = None;
-        for Counted { fault, matched, struck } in locked(&self.faults).iter_mut() {
+        for Counted { fault, matched, struck } in lock(&self.faults).iter_mut() {
             let wanted = fault.verb.is_none_or(|wanted| wanted == verb);
             if !wanted || !object.starts_with(&fault.prefix) {
                 continue;
@@ -464,11 +463,6 @@ impl<S: Store> Store for Slow<S> {
 
 fn bytes_of(payload: &[Bytes]) -> u64 {
     payload.iter().map(|part| wide(part.len())).sum()
-}
-
-// Lists and counters are whole even if a thread panicked beside them.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

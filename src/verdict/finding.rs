@@ -20,11 +20,11 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Mutex;
-use std::sync::PoisonError;
 
 use globset::GlobBuilder;
 use globset::GlobMatcher;
 
+use crate::base::crew::lock;
 use crate::format::snapshot;
 pub use crate::format::snapshot::Severity;
 
@@ -232,7 +232,7 @@ pub struct FindingLog(Mutex<Vec<Finding>>);
 impl FindingLog {
     /// Adds a finding; one that was reported before is not added again.
     pub fn report(&self, finding: Finding) {
-        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut log = lock(&self.0);
         if log.len() < LOG_MAX && !log.contains(&finding) {
             log.push(finding);
         }
@@ -240,7 +240,7 @@ impl FindingLog {
 
     /// Takes out everything that was reported so far.
     pub fn take(&self) -> Vec<Finding> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.0))
     }
 }
 

@@ -10,12 +10,13 @@ use std::fmt::Display;
 use std::io;
 use std::io::Write;
 use std::sync::Mutex;
-use std::sync::PoisonError;
 
 use crate::text;
 use crate::text::Canvas;
 use crate::text::Tone;
 use crate::text::clean;
+
+use haulout::base::crew::lock;
 
 /// How much is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +90,7 @@ impl Console {
 
     /// Passes on what a producer wrote.
     pub(crate) fn pass(&self, bytes: &[u8]) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         if state.drawn {
             write(ERASE);
             state.drawn = false;
@@ -102,7 +103,7 @@ impl Console {
 
     /// Draws the progress line over the one before.
     pub(crate) fn draw(&self, line: &str) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         if !state.mid_line {
             write(&[ERASE, line.as_bytes()].concat());
             state.drawn = true;

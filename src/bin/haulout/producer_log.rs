@@ -6,10 +6,11 @@ use std::io;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::PoisonError;
 
 use crate::console::Console;
 use crate::console::Loudness;
+
+use haulout::base::crew::lock;
 
 /// Bytes of messages that are kept.
 const KEPT_BYTES_MAX: usize = 64 << 10;
@@ -34,7 +35,7 @@ impl ProducerLog {
 
     /// Shows what was held back.
     pub(crate) fn show(&self) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(&self.kept);
         let bytes: Vec<u8> = kept.drain(..).collect();
         if !bytes.is_empty() {
             self.console.pass(&bytes);
@@ -48,7 +49,7 @@ impl Write for ProducerLog {
             self.console.pass(bytes);
             return Ok(bytes.len());
         }
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(&self.kept);
         kept.extend(bytes);
         if kept.len() > KEPT_BYTES_MAX {
             // Whole lines only.

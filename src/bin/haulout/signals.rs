@@ -7,7 +7,6 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::thread;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use signal_hook::consts::SIGTERM;
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
+use haulout::base::crew::lock;
 use haulout::base::monitor::Monitor;
 use haulout::source::child::Killer;
 
@@ -60,7 +60,7 @@ impl Stop {
 
     /// Has this producer ended together with everything else.
     pub(crate) fn ends(&self, producer: Killer) {
-        let mut slot = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = lock(&self.producer);
         if self.monitor.check().is_err() {
             producer.terminate();
         }
@@ -68,7 +68,7 @@ impl Stop {
     }
 
     fn now(&self) {
-        let slot = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = lock(&self.producer);
         // First the wish, then the end of the producer: the end of its stream is then not taken for
         // the end of a backup.
         self.monitor.stop();

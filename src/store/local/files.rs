@@ -19,7 +19,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
-use std::sync::PoisonError;
 
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
@@ -28,6 +27,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::base::buffers::ReadBuffers;
+use crate::base::crew::lock;
 use crate::base::limits::PACK_BYTES_MAX;
 use crate::base::num::narrow;
 use crate::base::num::wide;
@@ -168,7 +168,7 @@ impl OpenFiles {
 
     // A list of open files is whole even if a thread panicked beside it.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     #[cfg(test)]

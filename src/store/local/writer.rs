@@ -33,13 +33,13 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
+use crate::base::crew::lock;
 use crate::base::num::wide;
 use crate::store::error::Category;
 use crate::store::error::Fault;
@@ -342,7 +342,7 @@ impl<D: Disk> Writer<D> {
 
     // A set of paths is whole even if a thread panicked beside it.
     fn durable(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
-        self.durable.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.durable)
     }
 }
 

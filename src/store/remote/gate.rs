@@ -6,7 +6,9 @@
 use std::sync::Condvar;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
-use std::sync::PoisonError;
+
+use crate::base::crew::lock;
+use crate::base::crew::wait;
 
 /// Requests at once before anything is known of the store.
 const WINDOW_AT_FIRST: f64 = 8.0;
@@ -54,7 +56,7 @@ impl Gate {
     pub(super) fn enter(&self) -> Pass<'_> {
         let mut state = self.state();
         while f64::from(state.inside) >= state.window.floor() {
-            state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = wait(&self.room, state);
         }
         state.inside += 1;
         Pass { gate: self, halvings: state.halvings, found: None }
@@ -62,7 +64,7 @@ impl Gate {
 
     // Three numbers; whatever panicked beside them left them whole.
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -14,12 +14,12 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::base::clock::Clock;
+use crate::base::crew::lock;
 use crate::base::entropy::Entropy;
 use crate::base::entropy::random;
 
@@ -127,7 +127,7 @@ impl Pace {
         }
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1);
         let rate = bytes.saturating_mul(1_000_000) / micros;
-        let mut measured = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut measured = lock(&self.0);
         measured.rate = if measured.known { measured.rate / 4 * 3 + rate / 4 } else { rate };
         measured.rate = measured.rate.max(RATE_MIN);
         measured.known = true;
@@ -135,13 +135,13 @@ impl Pace {
 
     /// A transfer did not end in its time.
     pub(super) fn was_late(&self) {
-        let mut measured = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut measured = lock(&self.0);
         measured.rate = (measured.rate / 2).max(RATE_MIN);
     }
 
     /// How long a request with so many bytes may take.
     pub(super) fn time_for(&self, bytes: u64, patience: &Patience) -> TimeLimit {
-        let rate = self.0.lock().unwrap_or_else(PoisonError::into_inner).rate;
+        let rate = lock(&self.0).rate;
         let time = |bytes: u64| {
             patience.answer + Duration::from_millis(bytes.saturating_mul(1000 * MARGIN) / rate)
         };

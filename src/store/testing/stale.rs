@@ -7,11 +7,11 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 
+use crate::base::crew::lock;
 use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::name::ObjectMeta;
 use crate::store::name::ObjectName;
-use crate::store::testing::locked;
 
 /// Lists what was there when it was made, or caught up last; everything else is as it is now.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl<S> Stale<S> {
 
     /// Lists what is there, until that changes again.
     pub fn catch_up(&self) {
-        *locked(&self.lag) = Lag::default();
+        *lock(&self.lag) = Lag::default();
     }
 }
 
@@ -50,7 +50,7 @@ impl<S: Store> Store for Stale<S> {
     fn put(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
         let was_there = self.inner.size(name)?.is_some();
         self.inner.put(name, payload)?;
-        let mut lag = locked(&self.lag);
+        let mut lag = lock(&self.lag);
         if lag.gone.remove(name).is_none() && !was_there {
             lag.new.insert(name.clone());
         }
@@ -70,7 +70,7 @@ impl<S: Store> Store for Stale<S> {
     }
 
     fn list(&self, prefix: &str, each: &mut dyn FnMut(ObjectMeta)) -> Result<(), StoreError> {
-        let lag = locked(&self.lag);
+        let lag = lock(&self.lag);
         self.inner.list(prefix, &mut |meta| {
             if !lag.new.contains(&meta.name) {
                 each(meta);
@@ -84,7 +84,7 @@ impl<S: Store> Store for Stale<S> {
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
         let size = self.inner.size(name)?;
         self.inner.delete(name)?;
-        let mut lag = locked(&self.lag);
+        let mut lag = lock(&self.lag);
         if let Some(size) = size
             && !lag.new.remove(name)
         {
