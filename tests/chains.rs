@@ -16,10 +16,8 @@ use haulout::format::snapshot::Verdict;
 use haulout::ops::backup::BackupOptions;
 use haulout::ops::backup::BackupReport;
 use haulout::ops::chain;
-use haulout::ops::restore::Devices;
 use haulout::ops::restore::RestoreOptions;
 use haulout::ops::restore::RestoreReport;
-use haulout::ops::restore::accounts::Owners;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::verify;
@@ -270,12 +268,7 @@ fn an_increment_that_was_cut_is_still_called_one() {
 
 fn restore_latest(repository: &Repository, target: &Path) -> Result<RestoreReport> {
     let stored = repository.find_snapshot("latest")?;
-    let options = RestoreOptions {
-        include: Vec::new(),
-        workers: 2,
-        devices: Devices::Skip,
-        owners: Owners::ByNumber,
-    };
+    let options = RestoreOptions { workers: 2, ..RestoreOptions::default() };
     chain::to_directories(repository, &stored, target, &options, &Arc::new(Monitor::default()))
 }
 

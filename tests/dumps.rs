@@ -12,9 +12,7 @@ use haulout::base::monitor::Monitor;
 use haulout::format::snapshot::StreamFormat;
 use haulout::format::snapshot::Verdict;
 use haulout::ops::backup::BackupOptions;
-use haulout::ops::restore::Devices;
 use haulout::ops::restore::RestoreOptions;
-use haulout::ops::restore::accounts::Owners;
 use haulout::ops::restore::to_directory;
 use haulout::ops::restore::to_stream;
 use haulout::repo::Repository;
@@ -42,8 +40,7 @@ fn repository() -> Repository {
 fn restored(repository: &Repository, include: &[&str]) -> haulout::base::error::Result<String> {
     let stored = repository.find_snapshot("latest")?;
     let include = include.iter().map(|glob| (*glob).to_owned()).collect();
-    let options =
-        RestoreOptions { include, workers: 2, devices: Devices::Skip, owners: Owners::ByNumber };
+    let options = RestoreOptions { include, workers: 2, ..RestoreOptions::default() };
     let mut out = Vec::new();
     to_stream(repository, &stored, &mut out, &options, &Arc::new(Monitor::default()))?;
     Ok(String::from_utf8_lossy(&out).into_owned())
@@ -145,12 +142,7 @@ fn members_become_files_that_are_the_dump_in_the_order_of_the_members() {
     let monitor = Arc::new(Monitor::default());
     let directory = tempfile::tempdir().unwrap();
     let target = directory.path().join("files");
-    let options = RestoreOptions {
-        include: Vec::new(),
-        workers: 2,
-        devices: Devices::Skip,
-        owners: Owners::ByNumber,
-    };
+    let options = RestoreOptions { workers: 2, ..RestoreOptions::default() };
     let report = to_directory(&repository, &stored, &target, &options, &monitor).unwrap();
     assert_eq!((report.files, report.bytes), (21, u64::try_from(FULL.len()).unwrap()));
     let table = std::fs::read_to_string(target.join("glance/images.sql")).unwrap();

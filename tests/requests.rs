@@ -18,9 +18,7 @@ use haulout::base::ids::Class;
 use haulout::base::ids::PackName;
 use haulout::base::monitor::Monitor;
 use haulout::format::pack_table::PackRecord;
-use haulout::ops::restore::Devices;
 use haulout::ops::restore::RestoreOptions;
-use haulout::ops::restore::accounts::Owners;
 use haulout::ops::restore::to_directory;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::VerifyOptions;
@@ -155,8 +153,7 @@ fn one_table_of_five_hundred_is_restored_for_a_dozen_requests() {
     let stored = repository.find_snapshot("latest").unwrap();
     let target = tempfile::tempdir().unwrap();
     let include = vec!["shop/table250.ibd".to_owned()];
-    let options =
-        RestoreOptions { include, workers: 2, devices: Devices::Skip, owners: Owners::ByNumber };
+    let options = RestoreOptions { include, workers: 2, ..RestoreOptions::default() };
     let monitor = Arc::new(Monitor::default());
     let to = target.path().join("files");
     let report = to_directory(&repository, &stored, &to, &options, &monitor).unwrap();
@@ -174,12 +171,8 @@ const WORKERS: u32 = 4;
 fn restore_files(repository: &Repository) {
     let stored = repository.find_snapshot("latest").unwrap();
     let target = tempfile::tempdir().unwrap();
-    let options = RestoreOptions {
-        include: Vec::new(),
-        workers: WORKERS,
-        devices: Devices::Skip,
-        owners: Owners::ByNumber,
-    };
+    let options =
+        RestoreOptions { include: Vec::new(), workers: WORKERS, ..RestoreOptions::default() };
     let to = target.path().join("files");
     to_directory(repository, &stored, &to, &options, &Arc::new(Monitor::default())).unwrap();
 }

@@ -23,10 +23,8 @@ use haulout::base::monitor::Monitor;
 use haulout::format::snapshot::StreamFormat;
 use haulout::format::snapshot::Verdict;
 use haulout::ops::backup::BackupReport;
-use haulout::ops::restore::Devices;
 use haulout::ops::restore::RestoreOptions;
 use haulout::ops::restore::RestoreReport;
-use haulout::ops::restore::accounts::Owners;
 use haulout::ops::restore::to_directory;
 use haulout::repo::Repository;
 use haulout::source::Fate;
@@ -47,8 +45,7 @@ fn restore(repository: &Repository, target: &Path, include: &[&str]) -> Result<R
     let names = repository.snapshots()?;
     let newest = names.snapshots.last().expect("there is a snapshot");
     let include = include.iter().map(|glob| (*glob).to_owned()).collect();
-    let options =
-        RestoreOptions { include, workers: 2, devices: Devices::Skip, owners: Owners::ByNumber };
+    let options = RestoreOptions { include, workers: 2, ..RestoreOptions::default() };
     to_directory(repository, newest, target, &options, &Arc::new(Monitor::default()))
 }
 

@@ -33,6 +33,8 @@ pub enum ErrorKind {
     Source,
     /// The target of a restore could not be written.
     Target,
+    /// Others can write to the target of a restore.
+    Shared,
     /// A program that finishes a restore failed.
     Prepare,
     /// The increments of a restored backup can't be applied to it.

@@ -53,9 +53,7 @@ use super::findings::Accept;
 use super::replicate::LeftOut;
 use super::replicate::in_order;
 use super::restore;
-use super::restore::Devices;
 use super::restore::RestoreOptions;
-use super::restore::accounts::Owners;
 
 /// What is to be carried over.
 #[derive(Debug)]
@@ -215,12 +213,7 @@ impl CarryPlan<'_> {
         mut out: impl Write + Send,
         workers: u32,
     ) -> Result<()> {
-        let options = RestoreOptions {
-            include: Vec::new(),
-            workers,
-            devices: Devices::Skip,
-            owners: Owners::ByNumber,
-        };
+        let options = RestoreOptions { workers, ..RestoreOptions::default() };
         let monitor = Arc::new(Monitor::default());
         restore::to_stream(self.near, stored, &mut out, &options, &monitor).map(|_| ())
     }

@@ -8,24 +8,25 @@
 //! Invariants:
 //! - A directory that is not finished holds the file [`INCOMPLETE`]; it goes last, after everything
 //!   is durable.
+//! - Nothing is written outside the directory, whatever the stream says and whatever a user who can
+//!   write there does meanwhile ([`beneath`]).
 //! - A stream is whole or the call fails; a reader that goes away is a failure.
 
 pub mod accounts;
-mod beneath;
+pub(super) mod beneath;
 mod container;
 mod dump;
+mod mark;
+mod options;
+mod sharing;
 mod tar;
+mod target;
+mod write;
 
 use std::collections::HashMap;
-use std::fs;
-use std::fs::File;
-use std::fs::OpenOptions;
 use std::io;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::fs::FileExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,7 +53,6 @@ use crate::parse::replay::Emit;
 use crate::parse::replay::Replay;
 use crate::parse::script::ScriptError;
 use crate::parse::script::ScriptReader;
-use crate::parse::tree::FileExtent;
 use crate::parse::tree::Tree;
 use crate::parse::tree::TreeFile;
 use crate::pipeline::ingest::PLAIN_MEMBER;
@@ -62,36 +62,16 @@ use crate::repo::contents::Contents;
 use crate::repo::contents::Entries;
 use crate::repo::snapshots::StoredSnapshot;
 
-use accounts::Owners;
+pub use mark::INCOMPLETE;
+pub(super) use mark::Mark;
+pub use options::Devices;
+pub use options::RestoreOptions;
+pub use options::Sharing;
+pub(super) use target::Target;
+pub(super) use write::write_files;
 
 use super::windows;
 use super::windows::Window;
-
-/// The file that marks an unfinished restore.
-pub const INCOMPLETE: &str = ".haulout-incomplete";
-
-/// What a user asks of a restore.
-#[derive(Debug, Clone)]
-pub struct RestoreOptions {
-    /// Globs over paths; empty for everything.
-    pub include: Vec<String>,
-    /// Worker threads.
-    pub workers: u32,
-    /// Whether the device nodes of an archive are made.
-    pub devices: Devices,
-    /// How the owners of a tar are found.
-    pub owners: Owners,
-}
-
-/// Whether the device nodes of an archive are made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Devices {
-    /// They are left out and told.
-    #[default]
-    Skip,
-    /// They are made, if this is root.
-    Make,
-}
 
 /// What came of a restore.
 #[derive(Debug, Clone)]
@@ -149,9 +129,10 @@ pub fn to_directory(
         return archive_to_directory(repository, stored, target, options, monitor);
     }
     let chosen = choose(repository, stored, options, monitor)?;
-    begin_target(target)?;
-    let report = write_files(&chosen, target, options, monitor)?;
-    finish_target(target)?;
+    let mark = Mark::new(repository, stored, &options.include);
+    let mut target = Target::begin(target, &mark, options)?;
+    let report = write_files(&chosen, &mut target, options, monitor)?;
+    target.finish()?;
     Ok(report)
 }
 
@@ -167,7 +148,8 @@ fn archive_to_directory(
     refuse_checkpoint(stored)?;
     let contents = repository.contents(stored, monitor)?;
     monitor.count(Counter::ExpectedBytes, stored.snapshot.about.stream_bytes);
-    tar::to_directory(stored, &contents, (target, include.as_ref()), options, monitor)
+    let mark = Mark::new(repository, stored, &options.include);
+    tar::to_directory((stored, &mark), &contents, (target, include.as_ref()), options, monitor)
 }
 
 /// Files of a snapshot that are to be restored.
@@ -196,35 +178,6 @@ pub(super) fn choose(
             .ok_or_else(|| nothing_matches(stored, &options.include))?,
     };
     Ok(Chosen { id: stored.id(), contents, files })
-}
-
-/// Writes files into a directory that has been begun.
-pub(super) fn write_files(
-    chosen: &Chosen,
-    target: &Path,
-    options: &RestoreOptions,
-    monitor: &Arc<Monitor>,
-) -> Result<RestoreReport> {
-    let Chosen { id, contents, files } = chosen;
-    let bytes = files.iter().map(|file| file.length).sum();
-    monitor.count(Counter::ExpectedBytes, bytes);
-    let plan = |sender: &mut windows::Sender<'_, FileWindow>| {
-        files.iter().try_for_each(|file| plan_file(contents, target, file, sender))
-    };
-    windows::run(
-        (options.workers, monitor),
-        plan,
-        |window| write_window(contents, window, monitor),
-        |()| Ok(()),
-    )?;
-    let mut report = RestoreReport::empty(*id);
-    let unfinished = files.iter().filter(|file| !file.ended).count();
-    if unfinished > 0 {
-        let files = if unfinished == 1 { "1 file is" } else { &format!("{unfinished} files are") };
-        report.warnings.push(format!("{files} cut short: the stream ended before"));
-    }
-    (report.files, report.bytes, report.counts) = (wide(files.len()), bytes, monitor.counts());
-    Ok(report)
 }
 
 /// Writes the stream of a snapshot, byte for byte as it came; of an SQL dump also parts of it.
@@ -349,92 +302,6 @@ fn select(files: Vec<TreeFile>, include: Option<&GlobSet>) -> Option<Vec<TreeFil
     (!files.is_empty()).then_some(files)
 }
 
-/// Makes the directory and marks it as unfinished; what is in it already is not touched.
-pub(super) fn begin_target(target: &Path) -> Result<()> {
-    if fs::metadata(target).is_ok_and(|found| !found.is_dir()) {
-        let what = format!("{} is not a directory", target.display());
-        return Err(Error::new(ErrorKind::Occupied, what));
-    }
-    let mark = target.join(INCOMPLETE);
-    if mark.exists() {
-        let what = format!("{} holds a restore that has not finished", target.display());
-        return Err(Error::new(ErrorKind::Occupied, what));
-    }
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true).mode(0o700).create(target).map_err(|e| unwritable(target, e))?;
-    let mut entries = fs::read_dir(target).map_err(|e| unwritable(target, e))?;
-    if entries.next().is_some() {
-        let what = format!("{} is not empty", target.display());
-        return Err(Error::new(ErrorKind::Occupied, what));
-    }
-    fs::write(&mark, "this restore has not finished\n").map_err(|e| unwritable(&mark, e))
-}
-
-/// Makes everything durable, then removes the mark.
-pub(super) fn finish_target(target: &Path) -> Result<()> {
-    let directory = File::open(target).map_err(|e| unwritable(target, e))?;
-    rustix::fs::syncfs(&directory).map_err(|e| unwritable(target, e.into()))?;
-    let mark = target.join(INCOMPLETE);
-    fs::remove_file(&mark).map_err(|e| unwritable(&mark, e))?;
-    directory.sync_all().map_err(|e| unwritable(target, e))
-}
-
-/// A file that is being written, and what of its member goes where.
-#[derive(Debug)]
-struct OutFile {
-    file: File,
-    path: PathBuf,
-    extents: Vec<FileExtent>,
-}
-
-impl OutFile {
-    fn create(target: &Path, file: &TreeFile) -> Result<OutFile> {
-        let path = target.join(std::ffi::OsStr::from_bytes(file.path.as_bytes()));
-        if let Some(parent) = path.parent() {
-            let mut builder = fs::DirBuilder::new();
-            builder
-                .recursive(true)
-                .mode(0o700)
-                .create(parent)
-                .map_err(|e| unwritable(parent, e))?;
-        }
-        let mut options = OpenOptions::new();
-        let opened = options.write(true).create_new(true).mode(0o600).open(&path);
-        let out = opened.map_err(|e| unwritable(&path, e))?;
-        out.set_len(file.length).map_err(|e| unwritable(&path, e))?;
-        Ok(OutFile { file: out, path, extents: file.extents.clone() })
-    }
-
-    /// Writes a block of the member to wherever its bytes go.
-    fn write(&self, at: u64, block: &[u8]) -> Result<()> {
-        let end = at + wide(block.len());
-        for extent in &self.extents {
-            let from = at.max(extent.member_at);
-            let to = end.min(extent.member_at + extent.len);
-            if from < to {
-                let part = &block[narrow(from - at)..narrow(to - at)];
-                let file_at = extent.file_at + (from - extent.member_at);
-                self.file.write_all_at(part, file_at).map_err(|e| unwritable(&self.path, e))?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Blocks of one file.
-struct FileWindow {
-    file: Arc<OutFile>,
-    blocks: Vec<Block>,
-    /// Bytes that they stand for, zeros included.
-    bytes: u64,
-}
-
-impl Window for FileWindow {
-    fn weight(&self) -> u64 {
-        self.bytes
-    }
-}
-
 /// Where a file is to be.
 pub(super) fn path_of(file: &TreeFile) -> &[u8] {
     file.path.as_bytes()
@@ -443,52 +310,6 @@ pub(super) fn path_of(file: &TreeFile) -> &[u8] {
 /// The member that a file's bytes come from.
 pub(super) fn key_of(file: &TreeFile) -> MemberKey {
     MemberKey { path: file.member_path.as_bytes().to_vec(), incarnation: file.incarnation.get() }
-}
-
-fn plan_file(
-    contents: &Contents,
-    target: &Path,
-    file: &TreeFile,
-    sender: &mut windows::Sender<'_, FileWindow>,
-) -> Result<()> {
-    let out = Arc::new(OutFile::create(target, file)?);
-    let record = contents.member(&key_of(file))?;
-    let end = file.extents.iter().map(|extent| extent.member_at + extent.len).max().unwrap_or(0);
-    if record.length < end {
-        let what = format!("member {}", record.key.display());
-        return Err(Error::damaged(what, "it is shorter than the script says"));
-    }
-    let mut entries = contents.entries(record);
-    let empty = || FileWindow { file: Arc::clone(&out), blocks: Vec::new(), bytes: 0 };
-    let mut window = empty();
-    while let Some(block) = entries.next()? {
-        window.bytes += block.entry.length;
-        window.blocks.push(block);
-        if window.bytes >= windows::WINDOW_BYTES {
-            sender.send(std::mem::replace(&mut window, empty()))?;
-        }
-    }
-    if window.blocks.is_empty() { Ok(()) } else { sender.send(window) }
-}
-
-fn write_window(contents: &Contents, window: FileWindow, monitor: &Monitor) -> Result<()> {
-    let stored: Vec<(u64, _)> =
-        window.blocks.iter().filter_map(|block| Some((block.at, block.wanted()?))).collect();
-    let wanted: Vec<_> = stored.iter().map(|(_, wanted)| *wanted).collect();
-    let mut write = |number: usize, block: Result<&[u8]>| {
-        let block = block.map_err(|e| named(&window.file.path, e))?;
-        window.file.write(stored[number].0, block)
-    };
-    contents.packs().read(&wanted, &mut write)?;
-    monitor.count(Counter::StreamBytes, window.bytes);
-    Ok(())
-}
-
-fn named(path: &Path, cause: Error) -> Error {
-    if cause.kind() == ErrorKind::Cancelled {
-        return cause;
-    }
-    Error::new(cause.kind(), format!("cannot restore {}", path.display())).because(cause)
 }
 
 /// A piece of the stream.

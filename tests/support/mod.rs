@@ -24,9 +24,7 @@ use haulout::ops::backup::BackupOptions;
 use haulout::ops::backup::BackupReport;
 use haulout::ops::backup::backup;
 use haulout::ops::findings::Accept;
-use haulout::ops::restore::Devices;
 use haulout::ops::restore::RestoreOptions;
-use haulout::ops::restore::accounts::Owners;
 use haulout::ops::restore::to_stream;
 use haulout::repo::NewProtection;
 use haulout::repo::Repository;
@@ -347,12 +345,7 @@ pub fn back_up(repository: &Repository, stream: &[u8]) -> BackupReport {
 pub fn stream_of(repository: &Repository, snapshot: &str) -> Result<Vec<u8>> {
     let stored = repository.find_snapshot(snapshot)?;
     let mut out = Vec::new();
-    let options = RestoreOptions {
-        include: Vec::new(),
-        workers: 2,
-        devices: Devices::Skip,
-        owners: Owners::ByNumber,
-    };
+    let options = RestoreOptions { workers: 2, ..RestoreOptions::default() };
     to_stream(repository, &stored, &mut out, &options, &Arc::new(Monitor::default()))?;
     Ok(out)
 }

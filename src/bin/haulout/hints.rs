@@ -48,6 +48,10 @@ pub(crate) fn hint(kind: ErrorKind) -> &'static str {
             "check that the target has room and is writable; what has been written so far is \
              incomplete"
         }
+        ErrorKind::Shared => {
+            "restore into a directory that only its owner can write to, or rename, or give \
+             --shared-target if the other users are trusted with the data"
+        }
         ErrorKind::Prepare => {
             "read the messages of mariabackup above, or name another with --prepare-program; the \
              restored files are whole, so mariabackup --prepare can be run again by hand"
@@ -167,6 +171,7 @@ pub(crate) fn name(kind: ErrorKind) -> &'static str {
         ErrorKind::Full => "full",
         ErrorKind::Source => "source",
         ErrorKind::Target => "target",
+        ErrorKind::Shared => "shared",
         ErrorKind::Prepare => "prepare",
         ErrorKind::Chain => "chain",
         ErrorKind::Cancelled => "cancelled",
@@ -189,7 +194,7 @@ pub(crate) fn name(kind: ErrorKind) -> &'static str {
 mod tests {
     use super::*;
 
-    const KINDS: [ErrorKind; 27] = [
+    const KINDS: [ErrorKind; 28] = [
         ErrorKind::Usage,
         ErrorKind::NoRepository,
         ErrorKind::Occupied,
@@ -202,6 +207,7 @@ mod tests {
         ErrorKind::Full,
         ErrorKind::Source,
         ErrorKind::Target,
+        ErrorKind::Shared,
         ErrorKind::Prepare,
         ErrorKind::Chain,
         ErrorKind::Cancelled,

@@ -11,11 +11,9 @@
 //! (reproduced with 10.11). So the record says *applying* before the program is started and
 //! *applied* when it has ended well; what was interrupted in between is never touched again.
 
-use std::fs;
-use std::fs::File;
+use std::io;
 use std::io::Write;
 use std::path::Path;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -27,14 +25,19 @@ use crate::base::error::Result;
 use crate::base::monitor::Monitor;
 use crate::ops::chain::chain_of;
 use crate::ops::restore;
+use crate::ops::restore::Mark;
 use crate::ops::restore::RestoreOptions;
 use crate::ops::restore::RestoreReport;
 use crate::ops::restore::Step;
+use crate::ops::restore::Target;
+use crate::ops::restore::beneath::Root;
 use crate::repo::Repository;
 use crate::repo::snapshots::StoredSnapshot;
 
 /// The record's name.
 const RECORD: &str = "haulout-chain.json";
+/// What it is called while it is written.
+const RECORD_NEW: &str = "haulout-chain.json.new";
 /// Bytes that a record has at most.
 const RECORD_BYTES_MAX: u64 = 1 << 20;
 
@@ -75,15 +78,20 @@ impl Record {
     /// Reads the record in `target`; `None` if there is none.
     pub(super) fn read(target: &Path) -> Result<Option<Record>> {
         let path = target.join(RECORD);
+        let mut root = match Root::open(target) {
+            Ok(root) => root,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(restore::unwritable(target, error)),
+        };
         let damaged = |cause: Box<dyn std::error::Error + Send + Sync>| {
             Error::new(ErrorKind::Prepare, format!("cannot read {}", path.display())).because(cause)
         };
-        let file = match File::open(&path) {
+        let file = match root.open_file(&[RECORD.as_bytes()]) {
             Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(damaged(error.into())),
         };
-        let limited = std::io::Read::take(file, RECORD_BYTES_MAX);
+        let limited = io::Read::take(file, RECORD_BYTES_MAX);
         let record: Record = serde_json::from_reader(limited).map_err(|e| damaged(e.into()))?;
         let is_plain = |name: &str| !name.is_empty() && !name.contains('/') && name != "..";
         if !record.directories.iter().all(|directory| is_plain(&directory.name)) {
@@ -94,16 +102,18 @@ impl Record {
 
     /// Replaces the record in `target`, durably.
     pub(super) fn write(&self, target: &Path) -> Result<()> {
-        let (path, new) = (target.join(RECORD), target.join(format!("{RECORD}.new")));
-        let write = || {
-            let mut file = File::create(&new)?;
-            let text = serde_json::to_vec_pretty(self).expect("strings and numbers can be written");
-            file.write_all(&text)?;
-            file.sync_all()?;
-            fs::rename(&new, &path)?;
-            File::open(target)?.sync_all()
-        };
-        write().map_err(|e| restore::unwritable(&path, e))
+        let mut root = Root::open(target).map_err(|e| restore::unwritable(target, e))?;
+        self.write_into(&mut root).map_err(|e| restore::unwritable(&target.join(RECORD), e))
+    }
+
+    /// Writes it under another name, which then takes the place of the former one: neither is
+    /// written through, whatever else it may be by now.
+    fn write_into(&self, root: &mut Root) -> io::Result<()> {
+        let mut file = root.make_file(&[RECORD_NEW.as_bytes()])?;
+        file.write_all(&serde_json::to_vec_pretty(self)?)?;
+        file.sync_all()?;
+        root.rename(RECORD_NEW.as_bytes(), RECORD.as_bytes())?;
+        Ok(rustix::fs::fsync(root.as_directory())?)
     }
 }
 
@@ -120,7 +130,8 @@ pub fn to_directories(
         return Err(Error::new(ErrorKind::Usage, what));
     }
     let chain = chain_of(repository, stored)?;
-    restore::begin_target(target)?;
+    let mark = Mark::new(repository, stored, &options.include);
+    let mut target = Target::begin(target, &mark, options)?;
     let mut report = RestoreReport::empty(stored.id());
     let mut record = Record { directories: Vec::new() };
     for (number, link) in chain.iter().enumerate() {
@@ -128,13 +139,13 @@ pub fn to_directories(
             0 => "full".to_owned(),
             number => format!("increment-{number}"),
         };
-        let directory: PathBuf = target.join(&name);
         let chosen = restore::choose(repository, link, options, monitor)?;
-        let written = restore::write_files(&chosen, &directory, options, monitor)?;
+        let mut part = target.part(&name)?;
+        let written = restore::write_files(&chosen, &mut part, options, monitor)?;
         report.files += written.files;
         report.bytes += written.bytes;
         report.warnings.extend(written.warnings);
-        report.steps.push(Step { directory, snapshot: link.id() });
+        report.steps.push(Step { directory: part.path().to_owned(), snapshot: link.id() });
         let positions = &link.snapshot.about.positions;
         record.directories.push(Directory {
             name,
@@ -144,15 +155,16 @@ pub fn to_directories(
             state: State::Restored,
         });
     }
-    record.write(target)?;
-    restore::finish_target(target)?;
+    let written = record.write_into(target.root());
+    written.map_err(|e| restore::unwritable(&target.path().join(RECORD), e))?;
+    target.finish()?;
     report.counts = monitor.counts();
     Ok(report)
 }
 
 /// Whether `target` holds this snapshot's chain, restored and not prepared yet.
 pub fn is_waiting(target: &Path, stored: &StoredSnapshot) -> Result<bool> {
-    if target.join(restore::INCOMPLETE).exists() {
+    if target.join(restore::INCOMPLETE).symlink_metadata().is_ok() {
         return Ok(false);
     }
     let Some(record) = Record::read(target)? else { return Ok(false) };

@@ -23,6 +23,10 @@ const NO_ID: u32 = u32::MAX;
 pub struct Accounts {
     users: HashMap<Vec<u8>, u32>,
     groups: HashMap<Vec<u8>, u32>,
+    /// The users whose own group it is.
+    own_groups: HashMap<u32, Vec<u32>>,
+    /// The names that a group lists.
+    members: HashMap<u32, Vec<Vec<u8>>>,
 }
 
 /// How owners are found.
@@ -38,8 +42,35 @@ pub enum Owners {
 impl Accounts {
     /// Reads what `/etc/passwd` and `/etc/group` say; of equal names the first counts.
     pub fn parse(passwd: &[u8], group: &[u8]) -> Accounts {
-        Accounts { users: ids(passwd), groups: ids(group) }
+        let mut own_groups: HashMap<u32, Vec<u32>> = HashMap::new();
+        for fields in lines(passwd) {
+            let numbers = (fields.get(2).copied().and_then(decimal), fields.get(3).copied());
+            if let (Some(user), Some(group)) = (numbers.0, numbers.1.and_then(decimal)) {
+                own_groups.entry(group).or_default().push(user);
+            }
+        }
+        let mut members: HashMap<u32, Vec<Vec<u8>>> = HashMap::new();
+        for fields in lines(group) {
+            let Some(number) = fields.get(2).copied().and_then(decimal) else { continue };
+            let names = fields.get(3).copied().unwrap_or_default();
+            let names = names.split(|byte| *byte == b',').filter(|name| !name.is_empty());
+            members.entry(number).or_default().extend(names.map(<[u8]>::to_vec));
+        }
+        Accounts { users: ids(passwd), groups: ids(group), own_groups, members }
     }
+
+    /// Tells whether a group is known and has no members but these users.
+    pub(super) fn group_is_within(&self, group: u32, users: &[u32]) -> bool {
+        let Some(members) = self.members.get(&group) else { return false };
+        let listed = members.iter().map(|name| self.users.get(name));
+        let own = self.own_groups.get(&group).into_iter().flatten().map(Some);
+        listed.chain(own).all(|user| user.is_some_and(|user| users.contains(user)))
+    }
+}
+
+fn lines(text: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
+    let lines = text.split(|byte| *byte == b'\n');
+    lines.map(|line| line.split(|byte| *byte == b':').collect())
 }
 
 fn ids(text: &[u8]) -> HashMap<Vec<u8>, u32> {

@@ -1,9 +1,13 @@
-//! Makes files below a directory and nowhere else, whatever their names say.
+//! Makes files below a directory and nowhere else, whatever their names say and whatever another
+//! process that may write there does meanwhile.
 //!
 //! Every name is taken apart and walked component by component from the directory's descriptor;
-//! no component may be a symbolic link, so that nothing that was made before can lead outside. What
-//! is in the way of a new file is removed, never written through.
+//! no component may be a symbolic link, so that nothing that was made before can lead outside. A
+//! file is opened only if this call has made it. Attributes are set through descriptors: a name
+//! that was looked up once may be something else by now.
 //!
+//! - [`Root::make_new_file`] fails if something is in the way; [`Root::make_file`], which is for
+//!   archives with several entries of one name, removes it, and never writes through it.
 //! - `..`, zero bytes and names without a component are refused; a leading `/` is dropped, as tar
 //!   does.
 //! - Names may be longer than the system's `PATH_MAX`: no path is ever put together.
@@ -17,10 +21,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::AtFlags;
+use rustix::fs::CWD;
 use rustix::fs::FileType;
 use rustix::fs::Gid;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
+use rustix::fs::Stat;
 use rustix::fs::Timespec;
 use rustix::fs::Timestamps;
 use rustix::fs::Uid;
@@ -70,7 +76,7 @@ pub(super) fn components(name: &[u8]) -> Result<Vec<&[u8]>, &'static str> {
 
 /// A directory below which files are made.
 #[derive(Debug)]
-pub(super) struct Root {
+pub(in crate::ops) struct Root {
     directory: Arc<OwnedFd>,
     power: Power,
     /// The parent that was used last.
@@ -86,12 +92,38 @@ enum Missing {
 
 const DIRECTORY: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+/// A name itself, whatever it is: nothing is opened, and no link is followed.
+const NAME_ONLY: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const NEW_FILE: OFlags = OFlags::RDWR
+    .union(OFlags::CREATE)
+    .union(OFlags::EXCL)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
 const PRIVATE: Mode = Mode::RWXU;
+const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 impl Root {
-    pub(super) fn open(target: &Path, power: Power) -> io::Result<Root> {
-        let directory = Arc::new(OwnedFd::from(File::open(target)?));
-        Ok(Root { directory, power, last: None })
+    /// Makes files below this directory.
+    pub(super) fn new(directory: OwnedFd, power: Power) -> Root {
+        Root { directory: Arc::new(directory), power, last: None }
+    }
+
+    /// Makes files below the directory of this name.
+    pub(in crate::ops) fn open(path: &Path) -> io::Result<Root> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::open(path, flags, Mode::empty())?;
+        Ok(Root::new(directory, Power::of_this_process()))
+    }
+
+    /// Returns the directory itself.
+    pub(in crate::ops) fn as_directory(&self) -> &OwnedFd {
+        &self.directory
+    }
+
+    /// Makes a directory, unless it is there, and returns what makes files below it.
+    pub(super) fn below(&mut self, components: &[&[u8]]) -> io::Result<Root> {
+        let directory = self.directory(components, Missing::Make)?;
+        Ok(Root { directory, power: self.power, last: None })
     }
 
     /// The directory of these components.
@@ -103,15 +135,7 @@ impl Root {
         }
         let mut directory = Arc::clone(&self.directory);
         for component in components {
-            let open = |at: &OwnedFd| rustix::fs::openat(at, *component, DIRECTORY, Mode::empty());
-            let next = match open(&directory) {
-                Err(Errno::NOENT) if missing == Missing::Make => {
-                    rustix::fs::mkdirat(&directory, *component, PRIVATE)?;
-                    open(&directory)
-                }
-                other => other,
-            };
-            directory = Arc::new(next?);
+            directory = Arc::new(enter(&directory, component, missing)?);
         }
         let key = components.iter().map(|component| component.to_vec()).collect();
         self.last = Some((key, Arc::clone(&directory)));
@@ -146,13 +170,43 @@ impl Root {
         Ok(rustix::fs::mkdirat(parent, name, PRIVATE)?)
     }
 
-    /// Makes a file to write to.
-    pub(super) fn make_file(&mut self, components: &[&[u8]]) -> io::Result<File> {
+    /// Makes a file to write to, in place of whatever has its name.
+    pub(in crate::ops) fn make_file(&mut self, components: &[&[u8]]) -> io::Result<File> {
         let (parent, name) = self.place(components)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR;
-        Ok(File::from(rustix::fs::openat(parent, name, flags, mode)?))
+        Ok(File::from(rustix::fs::openat(parent, name, NEW_FILE, PRIVATE_FILE)?))
+    }
+
+    /// Makes a file to write to; fails if something has its name.
+    pub(super) fn make_new_file(&mut self, components: &[&[u8]]) -> io::Result<File> {
+        let Some((name, parents)) = components.split_last() else {
+            return Err(io::Error::other("it is the target itself"));
+        };
+        let parent = self.directory(parents, Missing::Make)?;
+        Ok(File::from(rustix::fs::openat(parent, *name, NEW_FILE, PRIVATE_FILE)?))
+    }
+
+    /// Opens a file to read it, if it is one; nothing waits for the other end of a pipe.
+    pub(in crate::ops) fn open_file(&mut self, components: &[&[u8]]) -> io::Result<File> {
+        let Some((name, parents)) = components.split_last() else {
+            return Err(io::Error::other("it is the target itself"));
+        };
+        let parent = self.directory(parents, Missing::Refuse)?;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(parent, *name, flags, Mode::empty())?;
+        match kind_of(&rustix::fs::fstat(&file)?) {
+            FileType::RegularFile => Ok(File::from(file)),
+            _ => Err(io::Error::other("it is no regular file")),
+        }
+    }
+
+    /// Removes a file of the directory itself.
+    pub(super) fn remove(&self, name: &[u8]) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(&self.directory, name, AtFlags::empty())?)
+    }
+
+    /// Gives a file of the directory itself another name there, in place of what had it.
+    pub(in crate::ops) fn rename(&self, from: &[u8], to: &[u8]) -> io::Result<()> {
+        Ok(rustix::fs::renameat(&self.directory, from, &self.directory, to)?)
     }
 
     /// Makes another name of a file that is there.
@@ -179,18 +233,17 @@ impl Root {
     ) -> io::Result<u64> {
         let (parent, name) = self.place(components)?;
         rustix::fs::symlinkat(link, &parent, name)?;
-        self.own_at(&parent, name, attributes)?;
-        // No call takes a link by its directory, so the directory goes by its descriptor's name.
-        let directory = format!("/proc/self/fd/{}/", parent.as_raw_fd());
-        let path = [directory.as_bytes(), name].concat();
+        let made = Made::find(&parent, name, FileType::Symlink)?;
+        made.give(attributes, self.power)?;
         let mut failed = 0;
         for (key, value) in &attributes.extended {
+            // No call takes a link by its descriptor, so its directory goes by that of its own.
+            let path = [path_of(&parent).as_bytes(), b"/", name].concat();
             let flags = XattrFlags::empty();
             let set = rustix::fs::lsetxattr(path.as_slice(), key.as_slice(), value, flags);
             failed += u64::from(set.is_err());
         }
-        let times = times(attributes);
-        rustix::fs::utimensat(parent, name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
+        rustix::fs::utimensat(parent, name, &times(attributes), AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(failed)
     }
 
@@ -203,19 +256,12 @@ impl Root {
     ) -> io::Result<()> {
         let (parent, name) = self.place(components)?;
         let device = rustix::fs::makedev(device.0, device.1);
-        rustix::fs::mknodat(&parent, name, kind, Mode::RUSR | Mode::WUSR, device)?;
-        self.own_at(&parent, name, attributes)?;
-        // Nobody but this process has had a chance to replace it: the target is private.
-        rustix::fs::chmodat(&parent, name, mode(attributes, self.power), AtFlags::empty())?;
+        rustix::fs::mknodat(&parent, name, kind, PRIVATE_FILE, device)?;
+        let made = Made::find(&parent, name, kind)?;
+        made.give(attributes, self.power)?;
+        let path = path_of(&made.name);
+        rustix::fs::chmodat(CWD, path, mode(attributes, self.power), AtFlags::empty())?;
         Ok(rustix::fs::utimensat(parent, name, &times(attributes), AtFlags::SYMLINK_NOFOLLOW)?)
-    }
-
-    fn own_at(&self, parent: &OwnedFd, name: &[u8], attributes: &Attributes) -> io::Result<()> {
-        if self.power == Power::User {
-            return Ok(());
-        }
-        let (owner, group) = ids(attributes);
-        Ok(rustix::fs::chownat(parent, name, owner, group, AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
     /// Gives a directory its attributes; it may have been replaced by something else since.
@@ -231,6 +277,56 @@ impl Root {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Opens a directory of a directory; makes it if that is asked for and it is not there.
+fn enter(parent: &OwnedFd, name: &[u8], missing: Missing) -> rustix::io::Result<OwnedFd> {
+    let open = || rustix::fs::openat(parent, name, DIRECTORY, Mode::empty());
+    match open() {
+        Err(Errno::NOENT) if missing == Missing::Make => {}
+        other => return other,
+    }
+    match rustix::fs::mkdirat(parent, name, PRIVATE) {
+        // Somebody else has made it; what it is shows when it is opened.
+        Ok(()) | Err(Errno::EXIST) => open(),
+        Err(error) => Err(error),
+    }
+}
+
+fn kind_of(stat: &Stat) -> FileType {
+    FileType::from_raw_mode(stat.st_mode)
+}
+
+/// A link or node that was just made, by a descriptor of its own.
+struct Made {
+    name: OwnedFd,
+}
+
+impl Made {
+    /// Finds it again. One that has other names, or is something else, was put there by somebody
+    /// else.
+    fn find(parent: &OwnedFd, name: &[u8], kind: FileType) -> io::Result<Made> {
+        let name = rustix::fs::openat(parent, name, NAME_ONLY, Mode::empty())?;
+        let stat = rustix::fs::fstat(&name)?;
+        if kind_of(&stat) != kind || stat.st_nlink != 1 {
+            return Err(io::Error::other("was replaced while it was made"));
+        }
+        Ok(Made { name })
+    }
+
+    /// Gives it its owner, if that is possible.
+    fn give(&self, attributes: &Attributes, power: Power) -> io::Result<()> {
+        if power == Power::User {
+            return Ok(());
+        }
+        let (owner, group) = ids(attributes);
+        Ok(rustix::fs::chownat(&self.name, c"", owner, group, AtFlags::EMPTY_PATH)?)
+    }
+}
+
+/// Returns a name that leads to what a descriptor is of, whatever has its own name by now.
+fn path_of(descriptor: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", descriptor.as_raw_fd())
 }
 
 /// Gives a file its attributes, the time last; how many extended ones could not be set.
@@ -280,6 +376,10 @@ mod tests {
     use std::fs;
     use std::io::Write;
 
+    fn root_of(path: &Path) -> Root {
+        Root::new(OwnedFd::from(File::open(path).unwrap()), Power::User)
+    }
+
     fn plain() -> Attributes {
         let (owner, group) = (None, None);
         Attributes { mode: 0o644, owner, group, changed: (17, 0), extended: Vec::new() }
@@ -299,7 +399,7 @@ mod tests {
     fn nothing_is_written_through_a_link() {
         let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::write(outside.path().join("victim"), "untouched").unwrap();
-        let mut root = Root::open(inside.path(), Power::User).unwrap();
+        let mut root = root_of(inside.path());
         let away = outside.path().as_os_str().as_encoded_bytes();
         root.make_symbolic_link(&[b"away"], away, &plain()).unwrap();
         assert!(root.make_file(&[b"away", b"victim"]).is_err());
@@ -316,7 +416,7 @@ mod tests {
     #[test]
     fn what_comes_last_wins() {
         let inside = tempfile::tempdir().unwrap();
-        let mut root = Root::open(inside.path(), Power::User).unwrap();
+        let mut root = root_of(inside.path());
         root.make_file(&[b"a"]).unwrap().write_all(b"1").unwrap();
         root.make_link(&[b"a"], &[b"b"]).unwrap();
         // A new file of that name does not change the one that it was linked to.
@@ -333,7 +433,7 @@ mod tests {
     #[test]
     fn names_may_be_longer_than_a_path() {
         let inside = tempfile::tempdir().unwrap();
-        let mut root = Root::open(inside.path(), Power::User).unwrap();
+        let mut root = root_of(inside.path());
         let part = [b'x'; 200];
         let long: Vec<&[u8]> = std::iter::repeat_n(&part[..], 40).collect();
         root.make_file(&long).unwrap();

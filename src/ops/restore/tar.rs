@@ -51,27 +51,29 @@ use crate::repo::snapshots::StoredSnapshot;
 
 use super::Devices;
 use super::INCOMPLETE;
-use super::OutFile;
+use super::Mark;
 use super::RestoreOptions;
 use super::RestoreReport;
+use super::Target;
 use super::accounts::Owners;
 use super::beneath;
 use super::beneath::Attributes;
 use super::beneath::Power;
 use super::beneath::Root;
 use super::container;
-use super::named;
 use super::nothing_matches;
 use super::unwritable;
 use super::windows;
 use super::windows::Window;
+use super::write::OutFile;
+use super::write::named;
 
 /// Entries that are named as left out; more are only counted.
 const LEFT_OUT_NAMED_MAX: usize = 20;
 
 /// Restores the entries of an archive into an empty directory.
 pub(super) fn to_directory(
-    stored: &StoredSnapshot,
+    (stored, mark): (&StoredSnapshot, &Mark),
     contents: &Contents,
     (target, include): (&Path, Option<&GlobSet>),
     options: &RestoreOptions,
@@ -82,9 +84,8 @@ pub(super) fn to_directory(
             .ok_or_else(|| nothing_matches(stored, &options.include))?,
         None => HashSet::new(),
     };
-    super::begin_target(target)?;
+    let mut begun = Target::begin(target, mark, options)?;
     let power = Power::of_this_process();
-    let root = Root::open(target, power).map_err(|e| unwritable(target, e))?;
     let attributes_lost = AtomicU64::new(0);
     let mut planner = Planner {
         contents,
@@ -93,7 +94,7 @@ pub(super) fn to_directory(
         devices: options.devices,
         owners: &options.owners,
         power,
-        root,
+        root: &mut begun.root,
         sources,
         kept_sources: HashMap::new(),
         directories: BTreeMap::new(),
@@ -108,9 +109,14 @@ pub(super) fn to_directory(
     let plan = |sender: &mut windows::Sender<'_, ContentWindow>| planner.plan(sender);
     windows::run((options.workers, monitor), plan, work, |()| Ok(()))?;
     planner.finish_directories()?;
-    super::finish_target(target)?;
-    planner.finish_root()?;
-    let told = planner.told;
+    let (told, of_target) = (planner.told, planner.directories.remove(&Vec::new()));
+    begun.finish()?;
+    if let Some(attributes) = of_target {
+        // The archive says what the target itself is to be; removing the mark has changed its time.
+        let finished = begun.root.finish_directory(&[], &attributes);
+        let lost = finished.map_err(|e| unwritable(target, e))?;
+        attributes_lost.fetch_add(lost, Ordering::Relaxed);
+    }
     let mut report = RestoreReport::empty(stored.id());
     (report.files, report.bytes, report.counts) = (told.files, told.bytes, monitor.counts());
     report.warnings = told.warnings(power, attributes_lost.into_inner());
@@ -262,7 +268,7 @@ struct Planner<'p> {
     devices: Devices,
     owners: &'p Owners,
     power: Power,
-    root: Root,
+    root: &'p mut Root,
     sources: HashSet<Vec<u8>>,
     kept_sources: HashMap<Vec<u8>, Source>,
     directories: BTreeMap<Vec<u8>, Attributes>,
@@ -504,15 +510,6 @@ impl Planner<'_> {
             let lost = finished.map_err(|e| unwritable(self.target, e))?;
             self.attributes_lost.fetch_add(lost, Ordering::Relaxed);
         }
-        Ok(())
-    }
-
-    /// The archive may say what the target itself is to be.
-    fn finish_root(&mut self) -> Result<()> {
-        let Some(attributes) = self.directories.get(&Vec::new()) else { return Ok(()) };
-        let finished = self.root.finish_directory(&[], attributes);
-        let lost = finished.map_err(|e| unwritable(self.target, e))?;
-        self.attributes_lost.fetch_add(lost, Ordering::Relaxed);
         Ok(())
     }
 }

@@ -51,6 +51,14 @@ pub(crate) struct RestoreArguments {
     #[arg(long, conflicts_with = "stdout", hide_short_help = true)]
     pub(crate) devices: bool,
 
+    /// Restore into a directory that other users can write to, or can move
+    ///
+    /// They could change what is restored before anybody uses it, so such a directory is refused:
+    /// writable by everybody or by a group with other members, or below one that is (with the
+    /// sticky bit, as in /tmp, those above are no harm).
+    #[arg(long, conflicts_with = "stdout", hide_short_help = true)]
+    pub(crate) shared_target: bool,
+
     /// Give the files of a tar their owners by number, even where this host knows their names
     #[arg(long, conflicts_with = "stdout", hide_short_help = true)]
     pub(crate) numeric_owner: bool,

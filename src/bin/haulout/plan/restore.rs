@@ -25,6 +25,17 @@ pub(crate) struct RestorePlan {
     pub(crate) devices: Devices,
     /// Whether names of owners count.
     pub(crate) by_name: ByName,
+    /// What happens with a target that others can write to.
+    pub(crate) shared: SharedTarget,
+}
+
+/// What happens with a target that others can write to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SharedTarget {
+    /// It is refused.
+    Refuse,
+    /// It is used.
+    Allow,
 }
 
 /// Whether the owners in a tar are found by their names.
@@ -72,7 +83,8 @@ impl RestorePlan {
         };
         let devices = if typed.devices { Devices::Make } else { Devices::Skip };
         let by_name = if typed.numeric_owner { ByName::No } else { ByName::Yes };
+        let shared = if typed.shared_target { SharedTarget::Allow } else { SharedTarget::Refuse };
         let RestoreArguments { snapshot, include, .. } = typed;
-        Ok(RestorePlan { snapshot, target, include, devices, by_name })
+        Ok(RestorePlan { snapshot, target, include, devices, by_name, shared })
     }
 }

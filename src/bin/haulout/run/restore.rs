@@ -22,6 +22,7 @@ use haulout::ops::chain;
 use haulout::ops::prepare::PrepareReport;
 use haulout::ops::restore::RestoreOptions;
 use haulout::ops::restore::RestoreReport;
+use haulout::ops::restore::Sharing;
 use haulout::ops::restore::accounts::Accounts;
 use haulout::ops::restore::accounts::Owners;
 use haulout::repo::Repository;
@@ -34,6 +35,7 @@ use crate::failure::Failure;
 use crate::failure::Outcome;
 use crate::plan::restore::ByName;
 use crate::plan::restore::RestorePlan;
+use crate::plan::restore::SharedTarget;
 use crate::plan::restore::Target;
 use crate::producer_log::ProducerLog;
 use crate::progress::Activity;
@@ -42,13 +44,20 @@ use crate::report::restore::Restored;
 use crate::run::Run;
 use crate::run::find;
 
-/// How owners are found on this host; where it has no accounts, no name is known.
-fn owners(by_name: ByName) -> Owners {
+/// What is asked for, with the accounts of this host; where it has none, no name is known.
+fn options(plan: &RestorePlan, workers: u32) -> RestoreOptions {
     let read = |path| fs::read(path).unwrap_or_default();
-    match by_name {
-        ByName::Yes => Owners::ByName(Accounts::parse(&read("/etc/passwd"), &read("/etc/group"))),
+    let accounts = Accounts::parse(&read("/etc/passwd"), &read("/etc/group"));
+    let owners = match plan.by_name {
+        ByName::Yes => Owners::ByName(accounts.clone()),
         ByName::No => Owners::ByNumber,
-    }
+    };
+    let sharing = match plan.shared {
+        SharedTarget::Refuse => Sharing::Refuse(accounts),
+        SharedTarget::Allow => Sharing::Allow,
+    };
+    let (include, devices) = (plan.include.clone(), plan.devices);
+    RestoreOptions { include, workers, devices, owners, sharing }
 }
 
 impl Run<'_> {
@@ -59,12 +68,7 @@ impl Run<'_> {
         if let Some(doubt) = doubt(&stored) {
             self.report.console.warning(doubt);
         }
-        let options = RestoreOptions {
-            include: plan.include.clone(),
-            workers: self.plan.workers,
-            devices: plan.devices,
-            owners: owners(plan.by_name),
-        };
+        let options = options(plan, self.plan.workers);
         let (began, progress) = (self.now(), self.progress(Activity::Restoring));
         let restored = match &plan.target {
             Target::Stdout => {

@@ -1,0 +1,197 @@
+//! The directory that a restore fills: empty or new before, marked while it is not finished, and
+//! durable after.
+//!
+//! - It is opened once, and everything is done through its descriptor.
+//! - What is in it is not touched; a `lost+found`, as a new file system has one, is no content.
+//! - A directory that others can write to is refused, unless that is allowed
+//!   ([`sharing`](super::sharing)).
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::path::PathBuf;
+
+use rustix::fs::Mode;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use crate::base::error::Error;
+use crate::base::error::ErrorKind;
+use crate::base::error::Result;
+
+use super::beneath::Power;
+use super::beneath::Root;
+use super::mark::INCOMPLETE;
+use super::mark::Mark;
+use super::options::RestoreOptions;
+use super::options::Sharing;
+use super::sharing;
+use super::sharing::Use;
+use super::unwritable;
+
+/// The directory in which a file system keeps what its check finds.
+const LOST_AND_FOUND: &[u8] = b"lost+found";
+
+/// A directory that is being filled.
+#[derive(Debug)]
+pub(in crate::ops) struct Target {
+    pub(super) root: Root,
+    path: PathBuf,
+}
+
+fn occupied(what: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Occupied, what)
+}
+
+impl Target {
+    /// Opens the directory, makes it if it is not there, and marks it as unfinished.
+    pub(in crate::ops) fn begin(
+        path: &Path,
+        mark: &Mark,
+        options: &RestoreOptions,
+    ) -> Result<Target> {
+        let directory = open(path, &options.sharing)?;
+        let mut root = Root::new(directory, Power::of_this_process());
+        require_empty(path, &mut root)?;
+        match mark.put(&mut root) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(unfinished(path, &mut root))
+            }
+            Err(error) => Err(unwritable(&path.join(INCOMPLETE), error)),
+            Ok(()) => Ok(Target { root, path: path.to_owned() }),
+        }
+    }
+
+    /// Returns the path by which it was named, for messages.
+    pub(in crate::ops) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns what makes files in it.
+    pub(in crate::ops) fn root(&mut self) -> &mut Root {
+        &mut self.root
+    }
+
+    /// Returns the path of a file in it, for messages.
+    pub(super) fn path_of(&self, name: &[u8]) -> PathBuf {
+        self.path.join(OsStr::from_bytes(name))
+    }
+
+    /// Makes a directory in it, for a part of what is restored.
+    pub(in crate::ops) fn part(&mut self, name: &str) -> Result<Target> {
+        let path = self.path.join(name);
+        let root = self.root.below(&[name.as_bytes()]).map_err(|e| unwritable(&path, e))?;
+        Ok(Target { root, path })
+    }
+
+    /// Makes everything durable, then removes the mark.
+    pub(in crate::ops) fn finish(&self) -> Result<()> {
+        let directory = self.root.as_directory();
+        let failed = |e: Errno| unwritable(&self.path, e.into());
+        rustix::fs::syncfs(directory).map_err(failed)?;
+        let removed = self.root.remove(INCOMPLETE.as_bytes());
+        removed.map_err(|e| unwritable(&self.path.join(INCOMPLETE), e))?;
+        rustix::fs::fsync(directory).map_err(failed)
+    }
+}
+
+fn unfinished(path: &Path, root: &mut Root) -> Error {
+    let of = match Mark::read(root) {
+        Ok(mark) => format!(" of snapshot {}", mark.short()),
+        Err(_) => String::new(),
+    };
+    occupied(format!("{} holds a restore{of} that has not finished", path.display()))
+}
+
+/// Opens a directory, and makes it with those above it if it is not there.
+fn open(path: &Path, sharing: &Sharing) -> Result<OwnedFd> {
+    if path.as_os_str().is_empty() {
+        return Err(Error::new(ErrorKind::Usage, "the name of the target is empty"));
+    }
+    let failed = |e: Errno| unwritable(path, e.into());
+    // What is there may be reached through links: they are the user's own. What is not is made
+    // below it, by descriptors.
+    let there = path.ancestors().find(|above| fs::metadata(named(above)).is_ok());
+    let there = there.unwrap_or(Path::new("/"));
+    let missing = path.strip_prefix(there).unwrap_or(Path::new(""));
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut at = match rustix::fs::open(named(there), flags, Mode::empty()) {
+        Err(Errno::NOTDIR) => {
+            return Err(occupied(format!("{} is not a directory", there.display())));
+        }
+        opened => opened.map_err(failed)?,
+    };
+    let used = if missing.as_os_str().is_empty() { Use::Target } else { Use::Parent };
+    require_private((named(there), used), &at, sharing)?;
+    for component in missing.components() {
+        let name = component.as_os_str();
+        if name == OsStr::new("..") {
+            return Err(unwritable(path, Errno::NOENT.into()));
+        }
+        at = match make(&at, name) {
+            Err(Errno::NOTDIR | Errno::LOOP) => {
+                let what = "is a symbolic link that leads nowhere, or was just replaced";
+                return Err(occupied(format!("{} {what}", path.display())));
+            }
+            made => made.map_err(failed)?,
+        };
+    }
+    Ok(at)
+}
+
+/// Returns the path, `.` for the empty one before a relative name.
+fn named(path: &Path) -> &Path {
+    if path.as_os_str().is_empty() { Path::new(".") } else { path }
+}
+
+fn make(parent: &OwnedFd, name: &OsStr) -> rustix::io::Result<OwnedFd> {
+    match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(error) => return Err(error),
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(parent, name, flags, Mode::empty())
+}
+
+/// Refuses a directory that others can write to, or that they can put another one in place of.
+fn require_private(
+    (path, used): (&Path, Use),
+    directory: &OwnedFd,
+    sharing: &Sharing,
+) -> Result<()> {
+    let Sharing::Refuse(accounts) = sharing else { return Ok(()) };
+    let found = sharing::exposure(directory, used, accounts).map_err(|e| unwritable(path, e))?;
+    let Some(exposure) = found else { return Ok(()) };
+    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let place = real.ancestors().nth(exposure.level).unwrap_or(Path::new("/"));
+    let what = format!("{} {}", place.display(), exposure.by);
+    Err(Error::new(ErrorKind::Shared, what))
+}
+
+fn require_empty(path: &Path, root: &mut Root) -> Result<()> {
+    let directory = root.as_directory();
+    let failed = |e: Errno| unwritable(path, e.into());
+    let mut first = None;
+    for entry in rustix::fs::Dir::read_from(directory).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name().to_bytes();
+        if name == INCOMPLETE.as_bytes() {
+            return Err(unfinished(path, root));
+        }
+        if !matches!(name, b"." | b"..") && !is_lost_and_found(directory, name) {
+            first.get_or_insert_with(|| name.to_vec());
+        }
+    }
+    let Some(name) = first else { return Ok(()) };
+    let name = OsStr::from_bytes(&name);
+    Err(occupied(format!("{} is not empty: it has {}", path.display(), name.display())))
+}
+
+fn is_lost_and_found(directory: &OwnedFd, name: &[u8]) -> bool {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = rustix::fs::openat(directory, name, flags, Mode::empty());
+    name == LOST_AND_FOUND && !matches!(opened, Err(Errno::NOTDIR | Errno::LOOP))
+}
