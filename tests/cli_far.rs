@@ -201,6 +201,21 @@ const OTHER_KEYS: [(&str, &str); 2] = [
 ];
 
 #[test]
+fn a_copy_is_continued_in_whatever_order_its_directory_is_listed() {
+    let place = Place::encrypted();
+    // A file system in memory lists the newest entry first, which here is no folder of an `init`.
+    let memory = Path::new("/dev/shm");
+    let parent = if memory.is_dir() { memory } else { place.directory.path() };
+    let copy = tempfile::tempdir_in(parent).unwrap();
+    let line = format!("replicate -q --password-file first --to {}", copy.path().display());
+    place.ran(&line).is(0);
+    for folder in ["moves", "damage", "snapshots"] {
+        fs::create_dir_all(copy.path().join(folder)).unwrap();
+        place.ran(&line).is(0);
+    }
+}
+
+#[test]
 fn two_buckets_of_two_services_are_reached_each_by_its_own_options() {
     let place = Place::encrypted();
     let (first, second) = (S3::start(), S3::start());

@@ -17,13 +17,13 @@ use bytes::Bytes;
 use haulout::base::ids::Class;
 use haulout::base::ids::PackName;
 use haulout::base::monitor::Monitor;
+use haulout::format::layout::Object;
 use haulout::format::pack_table::PackRecord;
 use haulout::ops::restore::RestoreOptions;
 use haulout::ops::restore::to_directory;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::verify;
-use haulout::pack::reader::pack_object;
 use haulout::repo::Repository;
 use haulout::store::Store;
 use haulout::store::cached::Cached;
@@ -69,7 +69,7 @@ fn add_packs(repository: &Repository, store: &MemoryStore, numbers: Range<u64>) 
         let record = PackRecord { name, bytes, tail_bytes: 1, entries: 1, class: Class::Data };
         snapshot.packs.records.push(record);
         snapshot.packs.total += 1;
-        store.put(&pack_object(&name), &[Bytes::from_static(OLD_PACK)]).unwrap();
+        store.put(&Object::Pack(name).name(), &[Bytes::from_static(OLD_PACK)]).unwrap();
     }
     snapshot.about.sequence += 1;
     snapshot.about.time += 1;

@@ -14,5 +14,6 @@ pub mod ids;
 pub mod limiter;
 pub mod limits;
 pub mod monitor;
+pub mod name;
 pub mod num;
 pub mod wire;

@@ -24,6 +24,8 @@ use crate::base::num::wide;
 use crate::encode::Level;
 use crate::encode::ReadBack;
 use crate::format::config::FORMAT_VERSION;
+use crate::format::layout::Folder;
+use crate::format::layout::Object;
 use crate::format::lists::Damage;
 use crate::format::pack_table::NodeRef;
 use crate::format::pack_table::PackTable;
@@ -37,7 +39,6 @@ use crate::format::snapshot::Verdict;
 use crate::map::view::MapView;
 use crate::map::view::Translation;
 use crate::pack::reader::Packs;
-use crate::pack::reader::run_object;
 use crate::pack::writer::RunKeys;
 use crate::pipeline::appender::Appender;
 use crate::pipeline::appender::RunContext;
@@ -411,7 +412,7 @@ fn begin_run(repository: &Repository, monitor: &Monitor) -> Result<(RunId, RunKe
         .map_err(|e| Error::new(ErrorKind::WrongKey, "cannot seal the run's secret").because(e))?;
     let bytes = record.encode();
     let size = wide(bytes.len());
-    let object = run_object(id);
+    let object = Object::Run(*id.bytes()).name();
     repository
         .store()
         .put(&object, &[Bytes::from(bytes)])
@@ -496,17 +497,18 @@ fn presence_of(repository: &Repository, table: &PackTable) -> Result<Presence> {
     let mut twins = Vec::new();
     let listing = |e| store_error("cannot list the packs", e);
     store
-        .list("packs/", &mut |meta| {
-            if let Some(name) = pack_name(&meta.name) {
+        .list(Folder::Packs.prefix(), &mut |meta| {
+            if let Some(Object::Pack(name)) = Object::parse(&meta.name) {
                 presence.saw(table, &name, meta.size);
             }
         })
         .map_err(listing)?;
     if presence.absent() > 0 {
-        store.list("twins/", &mut |meta| twins.push(meta)).map_err(listing)?;
+        let folder = Folder::Twins.prefix();
+        store.list(folder, &mut |meta| twins.push(meta)).map_err(listing)?;
     }
     for meta in twins {
-        let Some(name) = pack_name(&meta.name) else { continue };
+        let Some(Object::Twin(name)) = Object::parse(&meta.name) else { continue };
         if presence.lacks(table, &name) && restore_from_twin(repository, &meta.name, &name).is_ok()
         {
             presence.saw(table, &name, meta.size);
@@ -514,7 +516,7 @@ fn presence_of(repository: &Repository, table: &PackTable) -> Result<Presence> {
     }
     let mut records = Vec::new();
     store
-        .list("damage/", &mut |meta| records.push(meta.name))
+        .list(Folder::Damage.prefix(), &mut |meta| records.push(meta.name))
         .map_err(|e| store_error("cannot list the damage records", e))?;
     for record in records {
         if let Some((name, damage)) = read_damage(repository, &record) {
@@ -522,11 +524,6 @@ fn presence_of(repository: &Repository, table: &PackTable) -> Result<Presence> {
         }
     }
     Ok(presence)
-}
-
-fn pack_name(object: &ObjectName) -> Option<PackName> {
-    let hash = object.as_str().rsplit('/').next()?;
-    crate::base::hex::decode(hash).map(PackName)
 }
 
 /// Puts a lost meta pack back from its second copy.
@@ -538,13 +535,12 @@ fn restore_from_twin(repository: &Repository, twin: &ObjectName, name: &PackName
     if *blake3::hash(&bytes).as_bytes() != name.0 {
         return Err(Error::damaged(twin, "its bytes do not match its name"));
     }
-    let object = crate::pack::reader::pack_object(name);
+    let object = Object::Pack(*name).name();
     store.put(&object, &[bytes]).map_err(|e| store_error(format!("cannot store {object}"), e))
 }
 
 fn read_damage(repository: &Repository, record: &ObjectName) -> Option<(PackName, Damage)> {
-    let (pack, _) = record.as_str().strip_prefix("damage/")?.split_once('-')?;
-    let name = PackName(crate::base::hex::decode(pack)?);
+    let Some(Object::Damage { pack: name, .. }) = Object::parse(record) else { return None };
     // A record that can't be read tells nothing; what it meant shows when the entries are read.
     let bytes = repository.store().get(record, SMALL_OBJECT_BYTES_MAX).ok()?;
     let text = repository.keyring().open_object(ObjectKind::Damage, &name.0, &bytes).ok()?;

@@ -34,7 +34,6 @@ use crate::base::crew::unlocked;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
-use crate::base::hex;
 use crate::base::ids::Class;
 use crate::base::ids::PackName;
 use crate::base::ids::SnapshotId;
@@ -44,12 +43,13 @@ use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
 use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
 use crate::base::num::wide;
+use crate::format::layout::Folder;
+use crate::format::layout::Object;
+use crate::format::layout::Subject;
+use crate::format::layout::content_hash;
 use crate::format::pack_table::PackRecord;
 use crate::format::snapshot::SnapshotKind;
-use crate::pack::reader::pack_object;
-use crate::pack::reader::twin_object;
 use crate::repo::Repository;
-use crate::repo::generations::is_of_rotation;
 use crate::repo::lineage::TableNodes;
 use crate::repo::snapshots::Listing;
 use crate::repo::snapshots::SnapshotName;
@@ -65,6 +65,11 @@ use super::needs::needs_any;
 
 /// Objects that one request lists.
 const LISTED_PER_REQUEST: u64 = 1000;
+/// Where packs are.
+const PACK_FOLDERS: [Folder; 2] = [Folder::Packs, Folder::Twins];
+/// What a copy gets.
+const REPLICATED: [Folder; 6] =
+    [Folder::Packs, Folder::Twins, Folder::Snapshots, Folder::Runs, Folder::Keys, Folder::Notes];
 /// So many objects are asked for one by one before listing all is cheaper.
 const ASKED_SINGLY_MAX: usize = 8;
 
@@ -197,13 +202,9 @@ fn far_error(
     move |cause| store_error(what, cause)
 }
 
-fn config_object() -> ObjectName {
-    ObjectName::new("config").expect("a plain word is a valid name")
-}
-
 /// Looks what is in a store.
 pub fn look(near: &Repository, far: &dyn Store) -> Result<FarSide> {
-    let name = config_object();
+    let name = Object::Config.name();
     let there = match far.get(&name, SMALL_OBJECT_BYTES_MAX) {
         Ok(bytes) => bytes,
         Err(error) if error.category() == Category::NotFound => return Ok(FarSide::Vacant),
@@ -233,13 +234,9 @@ pub fn plan<'r>(
     options: ReplicateOptions,
     monitor: &Arc<Monitor>,
 ) -> Result<Plan<'r>> {
-    let here = sizes(&**near.store(), &["packs/", "twins/"], "this side")?;
-    let there = sizes(
-        &*far,
-        &["packs/", "twins/", "snapshots/", "runs/", "keys/", "notes/"],
-        "the other side",
-    )?;
-    let far_packs = wide(there.keys().filter(|name| is_pack(name)).count());
+    let here = sizes(&**near.store(), &PACK_FOLDERS, "this side")?;
+    let there = sizes(&*far, &REPLICATED, "the other side")?;
+    let far_packs = wide(there.keys().filter(|name| Folder::holds_packs(name)).count());
     let mut plan = Plan {
         near,
         far,
@@ -259,13 +256,10 @@ pub fn plan<'r>(
     Ok(plan)
 }
 
-fn is_pack(name: &ObjectName) -> bool {
-    name.as_str().starts_with("packs/") || name.as_str().starts_with("twins/")
-}
-
-fn sizes(store: &dyn Store, prefixes: &[&str], side: &str) -> Result<HashMap<ObjectName, u64>> {
+fn sizes(store: &dyn Store, folders: &[Folder], side: &str) -> Result<HashMap<ObjectName, u64>> {
     let mut found = HashMap::new();
-    for prefix in prefixes {
+    for folder in folders {
+        let prefix = folder.prefix();
         store
             .list(prefix, &mut |meta| {
                 found.insert(meta.name, meta.size);
@@ -290,18 +284,18 @@ impl Plan<'_> {
     /// config goes behind the keys: whoever sees one finds a key that opens the repository.
     fn small_objects(&mut self, there: &HashMap<ObjectName, u64>) -> Result<()> {
         let mut names: Vec<ObjectName> = Vec::new();
-        for prefix in ["keys/", "runs/", "notes/"] {
+        for folder in [Folder::Keys, Folder::Runs, Folder::Notes] {
+            let prefix = folder.prefix();
             let list = self.near.store().list(prefix, &mut |meta| names.push(meta.name));
             list.map_err(|e| store_error(format!("cannot list {prefix}"), e))?;
         }
-        let ids: HashSet<String> =
-            self.batches.iter().map(|batch| batch.stored.id().to_string()).collect();
-        names.retain(|name| note_of(name).is_none_or(|snapshot| ids.contains(snapshot)));
+        let ids: HashSet<SnapshotId> = self.batches.iter().map(|batch| batch.stored.id()).collect();
+        names.retain(|name| is_wanted(name, &ids));
         if look(self.near, &*self.far)? == FarSide::Vacant {
-            names.push(config_object());
+            names.push(Object::Config.name());
         }
-        let rank = |name: &ObjectName| match name.as_str().split_once('/') {
-            Some(("keys", _)) => 0,
+        let rank = |name: &ObjectName| match Folder::of(name) {
+            Some(Folder::Keys) => 0,
             None => 1,
             Some(_) => 2,
         };
@@ -343,14 +337,14 @@ impl Plan<'_> {
                 }
                 if copies(record).any(|name| here.get(&name) == Some(&record.bytes)) {
                     packs.push(Shipment { record: *record, targets });
-                } else if !there.contains_key(&pack_object(&record.name)) {
+                } else if !there.contains_key(&Object::Pack(record.name).name()) {
                     self.bad.insert(record.name);
                 }
             })?;
             self.batches.push(Batch { stored, there: is_there, packs });
         }
         self.damaged.extend(self.bad.iter().map(|name| {
-            let object = pack_object(name);
+            let object = Object::Pack(*name).name();
             format!("{object} is missing or has another size than its pack table says")
         }));
         Ok(())
@@ -465,30 +459,27 @@ fn lacking(record: &PackRecord, there: &HashMap<ObjectName, u64>) -> Vec<ObjectN
 
 /// The names under which a repository keeps a pack.
 fn copies(record: &PackRecord) -> impl Iterator<Item = ObjectName> {
-    let twin = (record.class == Class::Meta).then(|| twin_object(&record.name));
-    std::iter::once(pack_object(&record.name)).chain(twin)
+    let twin = (record.class == Class::Meta).then(|| Object::Twin(record.name).name());
+    std::iter::once(Object::Pack(record.name).name()).chain(twin)
 }
 
-/// The snapshot that a note is about; nothing if it is no note.
-fn note_of(name: &ObjectName) -> Option<&str> {
-    let rest = name.as_str().strip_prefix("notes/")?;
-    Some(rest.split_once('-').map_or(rest, |(snapshot, _)| snapshot))
+/// Whether a small object is sent: of the notes, those about the snapshots that are sent.
+fn is_wanted(name: &ObjectName, snapshots: &HashSet<SnapshotId>) -> bool {
+    match Object::parse(name) {
+        Some(Object::Note { about: Subject::Snapshot(id), .. }) => snapshots.contains(&id),
+        _ => Folder::of(name) != Some(Folder::Notes),
+    }
 }
 
 /// Whether a small object is what was stored, as far as that shows without a key.
 fn is_intact(name: &ObjectName, bytes: &[u8]) -> bool {
-    match name.as_str().split_once('/') {
-        Some(("keys", rest)) if is_of_rotation(name) => is_named(rest, bytes),
-        Some(("keys", _)) => Holder::decode(bytes).is_ok(),
-        Some(("runs", _)) => RunRecord::decode(bytes).is_ok(),
-        Some(("notes", rest)) => is_named(rest, bytes),
+    let hash = content_hash(name);
+    match Folder::of(name) {
+        Some(_) if hash.is_some() => hash == Some(*blake3::hash(bytes).as_bytes()),
+        Some(Folder::Keys) => Holder::decode(bytes).is_ok(),
+        Some(Folder::Runs) => RunRecord::decode(bytes).is_ok(),
         _ => true,
     }
-}
-
-/// Whether a name ends in the hash of the bytes.
-fn is_named(name: &str, bytes: &[u8]) -> bool {
-    name.ends_with(&hex::encode(blake3::hash(bytes).as_bytes()))
 }
 
 /// A replication on its way.
@@ -595,7 +586,7 @@ impl Sending<'_> {
             }
             lock(&self.cost).requests += wide(sent.len());
         } else {
-            found = sizes(far, &["packs/", "twins/"], "the other side")?;
+            found = sizes(far, &PACK_FOLDERS, "the other side")?;
             let requests = 2.max(wide(found.len()).div_ceil(LISTED_PER_REQUEST));
             lock(&self.cost).requests += requests;
         }

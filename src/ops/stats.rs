@@ -19,6 +19,7 @@ use crate::base::ids::PackIndex;
 use crate::base::limits::MAP_PAGE_ENTRIES;
 use crate::base::monitor::Monitor;
 use crate::base::num::wide;
+use crate::format::layout::Object;
 use crate::format::pack_table::PackTable;
 use crate::format::record::MapRoot;
 use crate::format::record::MemberRecord;
@@ -88,17 +89,14 @@ pub fn holdings(repository: &Repository) -> Result<Holdings> {
     let (mut packs, mut twins) = (HashMap::new(), HashSet::new());
     repository
         .store()
-        .list("", &mut |meta| {
-            let name = meta.name.as_str();
-            match name.split_once('/') {
-                Some(("packs", rest)) => drop(packs.insert(rest.to_owned(), meta.size)),
-                Some(("twins", rest)) => {
-                    twins.insert(rest.to_owned());
-                    held.meta_packs.add(meta.size);
-                }
-                Some(("snapshots", _)) => held.snapshots.add(meta.size),
-                _ => held.other.add(meta.size),
+        .list("", &mut |meta| match Object::parse(&meta.name) {
+            Some(Object::Pack(name)) => drop(packs.insert(name, meta.size)),
+            Some(Object::Twin(name)) => {
+                twins.insert(name);
+                held.meta_packs.add(meta.size);
             }
+            Some(Object::Snapshot { .. }) => held.snapshots.add(meta.size),
+            _ => held.other.add(meta.size),
         })
         .map_err(|e| store_error("cannot list the objects", e))?;
     for (name, bytes) in packs {

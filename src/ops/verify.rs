@@ -33,6 +33,8 @@ use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
 use crate::base::num::index;
 use crate::base::num::wide;
+use crate::format::layout::Folder;
+use crate::format::layout::Object;
 use crate::format::lists::Damage;
 use crate::format::pack_table::PackRecord;
 use crate::format::record::MemberRecord;
@@ -40,8 +42,6 @@ use crate::format::record::PageCounts;
 use crate::innodb::PageNumber;
 use crate::pack::reader::Place;
 use crate::pack::reader::Wanted;
-use crate::pack::reader::pack_object;
-use crate::pack::reader::twin_object;
 use crate::pipeline::healing::seal_record;
 use crate::pipeline::pages;
 use crate::pipeline::segment::PageCheck;
@@ -232,10 +232,10 @@ impl Verification<'_> {
 
     fn list_packs(&self) -> Result<HashMap<ObjectName, u64>> {
         let mut listed = HashMap::new();
-        for prefix in ["packs/", "twins/"] {
+        for folder in [Folder::Packs, Folder::Twins] {
             self.repository
                 .store()
-                .list(prefix, &mut |meta| {
+                .list(folder.prefix(), &mut |meta| {
                     listed.insert(meta.name, meta.size);
                 })
                 .map_err(|e| crate::repo::store_error("cannot list the packs", e))?;
@@ -532,7 +532,7 @@ impl Verification<'_> {
         }
         let listed = self.list_packs()?;
         // A pack that is not there needs no record: every run lists the packs.
-        let present = |name: &&PackName| listed.contains_key(&pack_object(name));
+        let present = |name: &&PackName| listed.contains_key(&Object::Pack(**name).name());
         let whole = bad.packs.iter().filter(present).map(|name| (*name, Damage::Pack));
         let parts = bad.entries.into_iter().map(|(name, mut entries)| {
             entries.sort_unstable();
@@ -548,7 +548,7 @@ impl Verification<'_> {
                 (&name, &text),
                 &**self.repository.entropy(),
             )?;
-            let (object, bytes) = record.named("damage", &name);
+            let (object, bytes) = record.named(|hash| Object::Damage { pack: name, hash });
             self.repository
                 .store()
                 .put(&object, &[bytes])
@@ -579,8 +579,8 @@ enum Known {
 /// The objects that hold a pack.
 fn objects_of(record: &PackRecord) -> Vec<ObjectName> {
     match record.class {
-        Class::Data => vec![pack_object(&record.name)],
-        Class::Meta => vec![pack_object(&record.name), twin_object(&record.name)],
+        Class::Data => vec![Object::Pack(record.name).name()],
+        Class::Meta => vec![Object::Pack(record.name).name(), Object::Twin(record.name).name()],
     }
 }
 

@@ -27,7 +27,6 @@ use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Malformed;
 use crate::base::error::Result;
-use crate::base::hex;
 use crate::base::ids::BlockHash;
 use crate::base::ids::Class;
 use crate::base::ids::EntryNumber;
@@ -46,6 +45,8 @@ use crate::encode::FrameDecoder;
 use crate::format::directory::Content;
 use crate::format::directory::Directory;
 use crate::format::directory::Slot;
+use crate::format::layout::Folder;
+use crate::format::layout::Object;
 use crate::format::lists::Moves;
 use crate::format::pack_table::PackTable;
 use crate::format::trailer::PREAMBLE_BYTES;
@@ -140,22 +141,6 @@ pub struct Packs {
     openers: Mutex<Vec<FrameOpener>>,
 }
 
-/// The object that holds a pack.
-pub fn pack_object(name: &PackName) -> ObjectName {
-    object_under("packs", name)
-}
-
-/// The object that holds the second copy of a meta pack.
-pub fn twin_object(name: &PackName) -> ObjectName {
-    object_under("twins", name)
-}
-
-fn object_under(folder: &str, name: &PackName) -> ObjectName {
-    let hash = hex::encode(&name.0);
-    ObjectName::new(&format!("{folder}/{}/{hash}", &hash[..2]))
-        .expect("hexadecimal is a valid name")
-}
-
 impl Packs {
     /// The packs of `store` under these keys, with the table of one lineage.
     pub fn new(
@@ -211,11 +196,11 @@ impl Packs {
 
     /// Opens a pack, from its twin if need be.
     pub fn open(&self, name: &PackName) -> Result<Arc<OpenPack>> {
-        let first = match self.open_object(name, pack_object(name)) {
+        let first = match self.open_object(name, Object::Pack(*name).name()) {
             Ok(pack) => return Ok(pack),
             Err(error) => error,
         };
-        self.open_object(name, twin_object(name)).map_err(|_| first)
+        self.open_object(name, Object::Twin(*name).name()).map_err(|_| first)
     }
 
     fn open_object(&self, name: &PackName, object: ObjectName) -> Result<Arc<OpenPack>> {
@@ -321,7 +306,7 @@ impl Packs {
     }
 
     fn secret_of_run(&self, run: RunId, class: Class) -> Result<ClassSecret> {
-        let object = run_object(run);
+        let object = Object::Run(*run.bytes()).name();
         let bytes =
             self.store.get(&object, SMALL_OBJECT_BYTES_MAX).map_err(|e| unreadable(&object, e))?;
         let record = RunRecord::decode(&bytes).map_err(|e| Error::damaged(&object, e))?;
@@ -373,11 +358,11 @@ impl Packs {
     }
 
     fn block_from(&self, place: Place, hash: BlockHash) -> Result<Chain> {
-        let first = match self.block_from_object(place, pack_object(&place.pack), hash) {
+        let first = match self.block_from_object(place, Object::Pack(place.pack).name(), hash) {
             Ok(chain) => return Ok(chain),
             Err(error) => error,
         };
-        self.block_from_object(place, twin_object(&place.pack), hash).map_err(|_| first)
+        self.block_from_object(place, Object::Twin(place.pack).name(), hash).map_err(|_| first)
     }
 
     fn block_from_object(
@@ -404,8 +389,11 @@ impl Packs {
             let frame = match self.frame(&pack, slot.frame, opener) {
                 Ok(frame) => frame,
                 // The first copy opened but this frame of it is bad: the twin may have it.
-                Err(_) if pack.class == Class::Meta && pack.object != twin_object(&place.pack) => {
-                    pack = self.open_object(&place.pack, twin_object(&place.pack))?;
+                Err(_)
+                    if pack.class == Class::Meta
+                        && pack.object != Object::Twin(place.pack).name() =>
+                {
+                    pack = self.open_object(&place.pack, Object::Twin(place.pack).name())?;
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -460,9 +448,9 @@ impl Packs {
 
     fn read_moves(&self, pack: &PackName) -> Vec<Moves> {
         let mut names = Vec::new();
-        let prefix = format!("moves/{}-", hex::encode(&pack.0));
-        let listed = self.store.list("moves/", &mut |meta| {
-            if meta.name.as_str().starts_with(&prefix) {
+        let is_of = |object| matches!(object, Object::Moves { pack: of, .. } if of == *pack);
+        let listed = self.store.list(Folder::Moves.prefix(), &mut |meta| {
+            if Object::parse(&meta.name).is_some_and(is_of) {
                 names.push(meta.name);
             }
         });
@@ -630,11 +618,6 @@ fn decode_copies(mut bytes: &[u8]) -> Vec<SealedCopy> {
         copies.push(copy);
     }
     copies
-}
-
-/// The object that holds a run's secrets.
-pub fn run_object(run: RunId) -> ObjectName {
-    ObjectName::new(&format!("runs/{run}")).expect("hexadecimal is a valid name")
 }
 
 fn unreadable(object: &ObjectName, cause: StoreError) -> Error {

@@ -16,6 +16,8 @@ use crate::base::ids::PackName;
 use crate::base::monitor::Counter;
 use crate::base::num::short;
 use crate::base::num::wide;
+use crate::format::layout::ContentHash;
+use crate::format::layout::Object;
 use crate::format::lists::Moves;
 use crate::pipeline::appender::RunContext;
 use crate::pipeline::uploader::not_stored;
@@ -47,7 +49,7 @@ impl Healing {
             let text = moves.encode();
             let kind = ObjectKind::Move;
             let record = seal_record(&run.keyring, kind, (&name, &text), &*run.entropy)?;
-            let (object, bytes) = record.named("moves", &name);
+            let (object, bytes) = record.named(|hash| Object::Moves { pack: name, hash });
             let size = wide(bytes.len());
             run.store.put(&object, &[bytes]).map_err(|e| not_stored(&object, e))?;
             run.monitor.count(Counter::StoredBytes, size);
@@ -81,11 +83,9 @@ fn moves_of(
 pub struct SealedRecord(Bytes);
 
 impl SealedRecord {
-    /// The object's name under `folder`, and its bytes.
-    pub fn named(self, folder: &str, pack: &PackName) -> (ObjectName, Bytes) {
-        let hash = blake3::hash(&self.0).to_hex();
-        let name = ObjectName::new(&format!("{folder}/{pack}-{hash}"));
-        (name.expect("hexadecimal is a valid name"), self.0)
+    /// Returns the name of the object with this hash, and its bytes.
+    pub fn named(self, object: impl FnOnce(ContentHash) -> Object) -> (ObjectName, Bytes) {
+        (object(*blake3::hash(&self.0).as_bytes()).name(), self.0)
     }
 }
 

@@ -21,8 +21,7 @@ use crate::base::error::Result;
 use crate::base::ids::Class;
 use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
-use crate::pack::reader::pack_object;
-use crate::pack::reader::twin_object;
+use crate::format::layout::Object;
 use crate::pack::writer::FinishedPack;
 use crate::store::Store;
 use crate::store::error::Category;
@@ -84,10 +83,10 @@ fn work(packs: &Receiver<FinishedPack>, store: &dyn Store, monitor: &Monitor) ->
 }
 
 fn put_pack(store: &dyn Store, monitor: &Monitor, pack: &FinishedPack) -> Result<()> {
-    let name = &pack.record.name;
-    let mut objects = vec![pack_object(name)];
+    let name = pack.record.name;
+    let mut objects = vec![Object::Pack(name).name()];
     if pack.record.class == Class::Meta {
-        objects.push(twin_object(name));
+        objects.push(Object::Twin(name).name());
     }
     for object in objects {
         store.put(&object, slice::from_ref(&pack.bytes)).map_err(|e| not_stored(&object, e))?;

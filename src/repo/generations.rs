@@ -15,8 +15,9 @@ use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Malformed;
 use crate::base::error::Result;
-use crate::base::hex;
 use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
+use crate::format::layout::Folder;
+use crate::format::layout::Object;
 use crate::format::retired::Retired;
 use crate::repo::Repository;
 use crate::repo::keys::read_holder;
@@ -28,9 +29,6 @@ use crate::seal::suite::Suite;
 use crate::store::Store;
 use crate::store::error::Category;
 use crate::store::name::ObjectName;
-
-const ROTATION: &str = "keys/rotation-";
-const RETIRED: &str = "keys/retired-";
 
 /// What earlier generations sealed before they were retired.
 #[derive(Debug, Default)]
@@ -72,24 +70,23 @@ impl Believed {
 
 /// The object of the list that closes a generation.
 pub(super) fn retired_object(generation: u8, closing: &Closing) -> ObjectName {
-    let hash = hex::encode(closing);
-    ObjectName::new(&format!("{RETIRED}{generation:02}-{hash}")).expect("hexadecimal is valid")
+    Object::Retired { generation, hash: *closing }.name()
 }
 
 /// The object that announces a rotation to a generation.
 pub(super) fn rotation_object(generation: u8, sealed: &[u8]) -> ObjectName {
-    let hash = blake3::hash(sealed).to_hex();
-    ObjectName::new(&format!("{ROTATION}{generation:02}-{hash}")).expect("hexadecimal is valid")
+    Object::Rotation { generation, hash: *blake3::hash(sealed).as_bytes() }.name()
 }
 
 /// Whether an object of `keys/` is one of this module, and no holder.
-pub fn is_of_rotation(name: &ObjectName) -> bool {
-    [ROTATION, RETIRED].iter().any(|prefix| name.as_str().starts_with(prefix))
+pub(super) fn is_of_rotation(name: &ObjectName) -> bool {
+    matches!(Object::parse(name), Some(Object::Rotation { .. } | Object::Retired { .. }))
 }
 
 /// The generation that an object announces, if it is an announcement.
 pub(super) fn announced(name: &ObjectName) -> Option<u8> {
-    name.as_str().strip_prefix(ROTATION)?.split_once('-')?.0.parse().ok()
+    let Object::Rotation { generation, .. } = Object::parse(name)? else { return None };
+    Some(generation)
 }
 
 fn read_retired(
@@ -119,7 +116,7 @@ fn read_retired(
 pub(super) fn key_names(store: &dyn Store) -> Result<Vec<ObjectName>> {
     let mut names = Vec::new();
     store
-        .list("keys/", &mut |meta| names.push(meta.name))
+        .list(Folder::Keys.prefix(), &mut |meta| names.push(meta.name))
         .map_err(|e| store_error("cannot list the keys", e))?;
     names.sort();
     Ok(names)

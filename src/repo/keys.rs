@@ -22,9 +22,11 @@ use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Malformed;
 use crate::base::error::Result;
-use crate::base::hex;
 use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
 use crate::base::num::wide;
+use crate::format::layout::Folder;
+use crate::format::layout::Object;
+use crate::format::layout::content_hash;
 use crate::format::retired::Retired;
 use crate::repo::Opened;
 use crate::repo::generations::announced;
@@ -339,7 +341,7 @@ impl Keys {
 }
 
 fn holder_object(id: HolderId) -> ObjectName {
-    ObjectName::new(&format!("keys/{id}")).expect("hexadecimal is valid")
+    Object::Key(*id.bytes()).name()
 }
 
 pub(super) fn put_holder(store: &dyn Store, holder: &Holder) -> Result<()> {
@@ -363,13 +365,10 @@ fn delete(store: &dyn Store, name: &ObjectName) -> Result<()> {
 /// The hashes in the names of all that is believed by its seal alone.
 fn sealed_hashes(store: &dyn Store) -> Result<BTreeSet<[u8; 32]>> {
     let mut hashes = BTreeSet::new();
-    for folder in ["snapshots/", "notes/"] {
-        let mut add = |name: &ObjectName| {
-            let hash = name.as_str().rsplit('-').next().and_then(hex::decode);
-            hashes.extend(hash);
-        };
+    for folder in [Folder::Snapshots, Folder::Notes] {
+        let folder = folder.prefix();
         store
-            .list(folder, &mut |meta| add(&meta.name))
+            .list(folder, &mut |meta| hashes.extend(content_hash(&meta.name)))
             .map_err(|e| store_error(format!("cannot list {folder}"), e))?;
     }
     Ok(hashes)

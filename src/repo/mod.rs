@@ -11,6 +11,7 @@ pub mod lineage;
 pub mod notes;
 pub mod probe;
 pub mod snapshots;
+pub mod vacancy;
 
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ use crate::cut::Cutter;
 use crate::format::config;
 use crate::format::config::CUT_SIZES;
 use crate::format::config::Config;
+use crate::format::layout::Object;
 use crate::format::pack_table::PackTable;
 use crate::hash::BlockHasher;
 use crate::pack::reader::Packs;
@@ -81,11 +83,6 @@ pub struct Repository {
     key_names: Option<Arc<[ObjectName]>>,
 }
 
-/// The name of the config object.
-fn config_object() -> ObjectName {
-    ObjectName::new("config").expect("a plain word is a valid name")
-}
-
 /// An error of a store, in the terms of the library.
 pub fn store_error(what: impl Into<String>, cause: StoreError) -> Error {
     let kind = match cause.category() {
@@ -111,7 +108,7 @@ impl Repository {
         protection: &NewProtection<'_>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Repository> {
-        let object = config_object();
+        let object = Object::Config.name();
         let known = store
             .size(&object)
             .map_err(|e| store_error(format!("cannot look at {}", store.location()), e))?;
@@ -314,7 +311,7 @@ impl Opened {
 }
 
 fn read_config(store: &dyn Store) -> Result<Config> {
-    let bytes = match store.get(&config_object(), SMALL_OBJECT_BYTES_MAX) {
+    let bytes = match store.get(&Object::Config.name(), SMALL_OBJECT_BYTES_MAX) {
         Ok(bytes) => bytes,
         Err(error) if error.category() == Category::NotFound => {
             let place = store.location();

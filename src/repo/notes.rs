@@ -11,9 +11,12 @@ use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Malformed;
 use crate::base::error::Result;
-use crate::base::hex;
 use crate::base::ids::SnapshotId;
 use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
+use crate::format::layout::ContentHash;
+use crate::format::layout::Folder;
+use crate::format::layout::Object;
+use crate::format::layout::Subject;
 use crate::format::note::TagNote;
 use crate::format::note::effective_tags;
 use crate::repo::Repository;
@@ -22,20 +25,19 @@ use crate::repo::store_error;
 use crate::seal::object::ObjectKind;
 use crate::store::name::ObjectName;
 
-/// The hash of a note's bytes, which decides between notes of the same second.
-type NoteHash = [u8; 32];
-
 /// The notes about snapshots of a repository.
 #[derive(Debug, Default)]
 pub struct Notes {
-    tags: BTreeMap<SnapshotId, Vec<(NoteHash, TagNote)>>,
+    tags: BTreeMap<SnapshotId, Vec<(ContentHash, TagNote)>>,
     /// Notes that can't be read.
     pub damaged: Vec<Error>,
 }
 
-fn parse(name: &str) -> Option<(SnapshotId, NoteHash)> {
-    let (id, hash) = name.strip_prefix("notes/")?.split_once('-')?;
-    Some((SnapshotId(hex::decode(id)?), hex::decode(hash)?))
+fn parse(name: &ObjectName) -> Option<(SnapshotId, ContentHash)> {
+    let Object::Note { about: Subject::Snapshot(id), hash } = Object::parse(name)? else {
+        return None;
+    };
+    Some((id, hash))
 }
 
 impl Notes {
@@ -57,11 +59,11 @@ impl Repository {
     pub fn notes(&self, about: Option<SnapshotId>) -> Result<Notes> {
         let mut names = Vec::new();
         let mut add = |name: ObjectName| {
-            let parsed = parse(name.as_str()).filter(|(id, _)| about.is_none_or(|one| one == *id));
+            let parsed = parse(&name).filter(|(id, _)| about.is_none_or(|one| one == *id));
             names.extend(parsed.map(|(id, hash)| (id, hash, name)));
         };
         self.store()
-            .list("notes/", &mut |meta| add(meta.name))
+            .list(Folder::Notes.prefix(), &mut |meta| add(meta.name))
             .map_err(|e| store_error("cannot list the notes", e))?;
         names.sort_by_key(|(id, hash, _)| (*id, *hash));
         let mut notes = Notes::default();
@@ -78,7 +80,7 @@ impl Repository {
     fn read_note(
         &self,
         id: SnapshotId,
-        hash: NoteHash,
+        hash: ContentHash,
         name: &ObjectName,
     ) -> Result<Option<TagNote>> {
         let bytes = self
@@ -113,9 +115,8 @@ impl Repository {
             .keyring()
             .seal_object(ObjectKind::Note, &id.0, &text, &**self.entropy())
             .map_err(|e| Error::new(ErrorKind::WrongKey, "cannot seal a note").because(e))?;
-        let hash = blake3::hash(&sealed).to_hex();
-        let name =
-            ObjectName::new(&format!("notes/{id}-{hash}")).expect("hexadecimal is a valid name");
+        let hash = *blake3::hash(&sealed).as_bytes();
+        let name = Object::Note { about: Subject::Snapshot(id), hash }.name();
         self.store()
             .put(&name, &[Bytes::from(sealed)])
             .map_err(|e| store_error(format!("cannot store {name}"), e))?;

@@ -10,15 +10,17 @@ use crate::base::entropy::random;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
-use crate::base::hex;
 use crate::base::num::wide;
+use crate::format::layout::Folder;
+use crate::format::layout::Object;
+use crate::format::layout::Subject;
 use crate::repo::Repository;
 use crate::repo::store_error;
 use crate::seal::object::ObjectKind;
 use crate::store::error::Category;
 use crate::store::name::ObjectName;
 
-/// The name of the note, and its context.
+/// The context of the note.
 const NOTE: &str = "store";
 const PROBE_BYTES: usize = 4096;
 
@@ -54,7 +56,7 @@ impl Repository {
             .keyring()
             .seal_object(ObjectKind::Note, NOTE.as_bytes(), &text, &**self.entropy())
             .map_err(|e| Error::new(ErrorKind::WrongKey, "cannot seal a note").because(e))?;
-        let name = note_object(NOTE, blake3::hash(&sealed).as_bytes());
+        let name = note_object(Subject::Store, &sealed);
         let put = self.store().put(&name, &[Bytes::from(sealed)]);
         put.map_err(|e| store_error(format!("cannot store {name}"), e))?;
         Ok(facts)
@@ -66,12 +68,13 @@ impl Repository {
         let mut bytes = vec![0; PROBE_BYTES];
         blake3::Hasher::new().update(&seed).finalize_xof().fill(&mut bytes);
         let bytes = Bytes::from(bytes);
-        let name = note_object("probe", blake3::hash(&bytes).as_bytes());
+        let name = note_object(Subject::Probe, &bytes);
         let trouble = |e| store_error(format!("cannot try {}", store.location()), e);
         store.put(&name, std::slice::from_ref(&bytes)).map_err(trouble)?;
         let mut listed_after_write = false;
         let mut look = |found: &ObjectName| listed_after_write |= *found == name;
-        store.list("notes/", &mut |meta| look(&meta.name)).map_err(trouble)?;
+        let folder = Folder::Notes.prefix();
+        store.list(folder, &mut |meta| look(&meta.name)).map_err(trouble)?;
         let part = 100..wide(PROBE_BYTES) - 100;
         let ranges = store.get_range(&name, part).map_err(trouble)?;
         let longer = [bytes.clone(), Bytes::from_static(b"longer")];
@@ -94,7 +97,6 @@ impl Repository {
     }
 }
 
-fn note_object(word: &str, hash: &[u8; 32]) -> ObjectName {
-    let name = format!("notes/{word}-{}", hex::encode(hash));
-    ObjectName::new(&name).expect("a word and hexadecimal are valid")
+fn note_object(about: Subject, bytes: &[u8]) -> ObjectName {
+    Object::Note { about, hash: *blake3::hash(bytes).as_bytes() }.name()
 }

@@ -11,13 +11,14 @@ use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Malformed;
 use crate::base::error::Result;
-use crate::base::hex;
 use crate::base::ids::SnapshotId;
 use crate::base::ids::SourceId;
 use crate::base::limits::SNAPSHOT_BYTES_MAX;
 use crate::base::monitor::Monitor;
 use crate::base::num::index;
 use crate::base::num::wide;
+use crate::format::layout::Folder;
+use crate::format::layout::Object;
 use crate::format::snapshot::Snapshot;
 use crate::format::snapshot::Verdict;
 use crate::repo::Repository;
@@ -41,21 +42,15 @@ pub struct SnapshotName {
 }
 
 impl SnapshotName {
-    fn parse(name: &str) -> Option<SnapshotName> {
-        let (source, rest) = name.strip_prefix("snapshots/")?.split_once('/')?;
-        let (sequence, id) = rest.split_once('-')?;
-        Some(SnapshotName {
-            source: SourceId(hex::decode(source)?),
-            sequence: sequence.parse().ok()?,
-            id: SnapshotId(hex::decode(id)?),
-        })
+    fn parse(name: &ObjectName) -> Option<SnapshotName> {
+        let Object::Snapshot { source, sequence, id } = Object::parse(name)? else { return None };
+        Some(SnapshotName { source, sequence, id })
     }
 
     /// Its object.
     pub fn object(&self) -> ObjectName {
-        let SnapshotName { source, sequence, id } = self;
-        ObjectName::new(&format!("snapshots/{source}/{sequence:010}-{id}"))
-            .expect("hexadecimal and digits are valid")
+        let SnapshotName { source, sequence, id } = *self;
+        Object::Snapshot { source, sequence, id }.name()
     }
 
     fn context(&self) -> [u8; 24] {
@@ -119,11 +114,11 @@ impl Repository {
     /// Names of snapshots, of one source or of all, in the order of their sequence numbers.
     pub fn snapshot_names(&self, source: Option<SourceId>) -> Result<Vec<SnapshotName>> {
         let prefix = match source {
-            Some(source) => format!("snapshots/{source}/"),
-            None => "snapshots/".to_owned(),
+            Some(source) => Folder::snapshots_of(source),
+            None => Folder::Snapshots.prefix().to_owned(),
         };
         let mut names = Vec::new();
-        let mut add = |name: &ObjectName| names.extend(SnapshotName::parse(name.as_str()));
+        let mut add = |name: &ObjectName| names.extend(SnapshotName::parse(name));
         self.store()
             .list(&prefix, &mut |meta| add(&meta.name))
             .map_err(|e| store_error("cannot list the snapshots", e))?;

@@ -41,6 +41,7 @@ use crate::base::crew::lock;
 use crate::base::limits::PACK_BYTES_ACCEPTED_MAX;
 use crate::base::num::narrow;
 use crate::base::num::wide;
+use crate::format::layout::Folder;
 use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::name::ObjectMeta;
@@ -244,7 +245,7 @@ fn hash_of(name: &ObjectName) -> Option<&str> {
 }
 
 fn is_pack(name: &ObjectName) -> bool {
-    ["packs/", "twins/"].iter().any(|folder| name.as_str().starts_with(folder))
+    Folder::holds_packs(name)
 }
 
 /// See the module's documentation.

@@ -12,7 +12,10 @@ use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
 use haulout::base::limiter::Limiter;
 use haulout::base::limits::SMALL_OBJECT_BYTES_MAX;
+use haulout::format::layout::Object;
 use haulout::repo::store_error;
+use haulout::repo::vacancy::Occupant;
+use haulout::repo::vacancy::occupant;
 use haulout::store::Store;
 use haulout::store::cached::Cached;
 use haulout::store::cached::Shelf;
@@ -37,11 +40,6 @@ use crate::units;
 
 /// Maps that are kept while the program runs, if there is no cache.
 const TEMPORARY_CACHE_BYTES: u64 = 128 << 20;
-/// What every new file system has.
-const LOST_AND_FOUND: &str = "lost+found";
-
-/// What an interrupted `init` or `replicate` leaves.
-const FOLDERS: [&str; 5] = ["keys/", "runs/", "packs/", "twins/", "notes/"];
 
 /// A place, and how it is reached.
 #[derive(Debug, Clone, Copy)]
@@ -166,7 +164,7 @@ impl Run<'_> {
         let place = site.place;
         match place {
             Place::Directory(path) => {
-                require_vacant(path)?;
+                require_vacant_directory(path)?;
                 let made = LocalStore::create(path);
                 let made = made.map_err(|e| store_error(format!("cannot make {place}"), e))?;
                 Ok(self.limited(site, Arc::new(made)))
@@ -181,50 +179,45 @@ impl Run<'_> {
     }
 }
 
-/// The same for a bucket and prefix.
+/// Refuses a bucket and prefix with something else in it.
 fn require_vacant_bucket(store: &dyn Store) -> Outcome<()> {
     let place = store.location();
     let cannot_look = |e| store_error(format!("cannot look into {place}"), e);
-    let config = ObjectName::new("config").expect("a plain word is a valid name");
     // It is got, not only looked at: a store that refuses says why in the body of its answer.
-    match store.get(&config, SMALL_OBJECT_BYTES_MAX) {
+    match store.get(&Object::Config.name(), SMALL_OBJECT_BYTES_MAX) {
         // The library says more about it.
         Ok(_) => return Ok(()),
         Err(error) if error.category() == Category::NotFound => {}
         Err(error) => return Err(cannot_look(error).into()),
     }
-    let mut foreign = false;
-    let mut look = |name: &str| foreign |= !FOLDERS.iter().any(|own| name.starts_with(own));
-    store.list("", &mut |meta| look(meta.name.as_str())).map_err(cannot_look)?;
-    if foreign {
-        return Err(Error::new(ErrorKind::Occupied, format!("{place} is not empty")).into());
-    }
-    Ok(())
+    let mut names = Vec::new();
+    store.list("", &mut |meta| names.push(meta.name)).map_err(cannot_look)?;
+    require_vacant(&place, occupant(names.iter().map(ObjectName::as_str)))
 }
 
-/// A new repository is not mixed with anything.
-fn require_vacant(place: &Path) -> Outcome<()> {
-    let entries = match fs::read_dir(place) {
+/// Refuses a directory with something else in it.
+fn require_vacant_directory(path: &Path) -> Outcome<()> {
+    let cannot_look = |error: io::Error| {
+        let message = format!("cannot look into {}", path.display());
+        Error::new(ErrorKind::Store, message).because(error)
+    };
+    let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => {
-            let message = format!("cannot look into {}", place.display());
-            return Err(Error::new(ErrorKind::Store, message).because(error).into());
-        }
+        Err(error) => return Err(cannot_look(error).into()),
     };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        if name == "config" {
-            // The library says more about it.
-            return Ok(());
-        }
-        // What a killed writer leaves, of the config itself, begins with a dot.
-        let temporary = name.as_encoded_bytes().starts_with(b".tmp-");
-        let own = FOLDERS.iter().any(|folder| name == folder.trim_end_matches('/'));
-        if !temporary && !own && name != LOST_AND_FOUND {
-            let message = format!("{} is not empty", place.display());
-            return Err(Error::new(ErrorKind::Occupied, message).into());
+    let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().display().to_string());
+    let names: Vec<String> = entries.map(name).collect::<io::Result<_>>().map_err(cannot_look)?;
+    require_vacant(&path.display().to_string(), occupant(names))
+}
+
+fn require_vacant(place: &str, occupant: Occupant) -> Outcome<()> {
+    match occupant {
+        // The library says more about a repository.
+        Occupant::Nothing | Occupant::Repository => Ok(()),
+        Occupant::Foreign(name) => {
+            let message = format!("{place} is not empty: it has {name}");
+            Err(Error::new(ErrorKind::Occupied, message).into())
         }
     }
-    Ok(())
 }

@@ -1,0 +1,436 @@
+//! The objects of a repository and their names (FORMAT.md 2): the only place that spells them.
+//!
+//! A name is parsed only if it is spelled exactly as [`Object::name`] spells it, so no object has
+//! two names. What does not parse is not an object of this version of the format.
+
+use crate::base::hex;
+use crate::base::ids::PackName;
+use crate::base::ids::SnapshotId;
+use crate::base::ids::SourceId;
+use crate::base::name::ObjectName;
+
+/// A random id of a key, a run or a claim.
+pub type RandomId = [u8; 16];
+/// The BLAKE3 of an object's bytes.
+pub type ContentHash = [u8; 32];
+
+const CONFIG: &str = "config";
+const ROTATION: &str = "rotation-";
+const RETIRED: &str = "retired-";
+const STORE: &str = "store";
+const PROBE: &str = "probe";
+
+/// A folder of a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Folder {
+    /// Claims of those who make a repository.
+    Claims,
+    /// The repository key, wrapped for each holder.
+    Keys,
+    /// Secrets of runs.
+    Runs,
+    /// Packs.
+    Packs,
+    /// Second copies of meta packs.
+    Twins,
+    /// Snapshots.
+    Snapshots,
+    /// Other places of entries.
+    Moves,
+    /// Entries that were found unreadable.
+    Damage,
+    /// What is said about snapshots and the store later.
+    Notes,
+    /// What runs rely on; reserved.
+    Intents,
+    /// Runs that shall stop; reserved.
+    Fences,
+    /// Snapshots that were removed; reserved.
+    Removed,
+    /// Doubtful snapshots that were confirmed; reserved.
+    Cleared,
+}
+
+impl Folder {
+    /// All folders.
+    pub const ALL: [Folder; 13] = [
+        Folder::Claims,
+        Folder::Keys,
+        Folder::Runs,
+        Folder::Packs,
+        Folder::Twins,
+        Folder::Snapshots,
+        Folder::Moves,
+        Folder::Damage,
+        Folder::Notes,
+        Folder::Intents,
+        Folder::Fences,
+        Folder::Removed,
+        Folder::Cleared,
+    ];
+
+    /// Returns what the names of its objects begin with: a word and a slash.
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Folder::Claims => "claims/",
+            Folder::Keys => "keys/",
+            Folder::Runs => "runs/",
+            Folder::Packs => "packs/",
+            Folder::Twins => "twins/",
+            Folder::Snapshots => "snapshots/",
+            Folder::Moves => "moves/",
+            Folder::Damage => "damage/",
+            Folder::Notes => "notes/",
+            Folder::Intents => "intents/",
+            Folder::Fences => "fences/",
+            Folder::Removed => "removed/",
+            Folder::Cleared => "cleared/",
+        }
+    }
+
+    /// Returns its name, without a slash.
+    pub fn word(self) -> &'static str {
+        self.prefix().trim_end_matches('/')
+    }
+
+    /// Returns the folder that an object with this name is in, valid in it or not.
+    pub fn of(name: &ObjectName) -> Option<Folder> {
+        Folder::ALL.into_iter().find(|folder| name.as_str().starts_with(folder.prefix()))
+    }
+
+    /// Returns whether a pack or a second copy of one has this name.
+    pub fn holds_packs(name: &ObjectName) -> bool {
+        matches!(Folder::of(name), Some(Folder::Packs | Folder::Twins))
+    }
+
+    /// Returns the prefix of the snapshots of one source.
+    pub fn snapshots_of(source: SourceId) -> String {
+        format!("{}{source}/", Folder::Snapshots.prefix())
+    }
+}
+
+/// What a note is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Subject {
+    /// A snapshot.
+    Snapshot(SnapshotId),
+    /// The store.
+    Store,
+    /// Nothing: the object was put to see what the store does.
+    Probe,
+}
+
+/// An object of a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the fields are documented in FORMAT.md 2")]
+pub enum Object {
+    /// Version, features, suite, cut parameters.
+    Config,
+    /// Says that a repository is being made here.
+    Claim(RandomId),
+    /// The repository key, wrapped for one holder.
+    Key(RandomId),
+    /// Announces a rotation of keys to this generation.
+    Rotation { generation: u8, hash: ContentHash },
+    /// Lists what a generation of keys had sealed.
+    Retired { generation: u8, hash: ContentHash },
+    /// The secrets of a run.
+    Run(RandomId),
+    /// Frames and their directory.
+    Pack(PackName),
+    /// A second copy of a meta pack.
+    Twin(PackName),
+    /// A snapshot.
+    Snapshot { source: SourceId, sequence: u64, id: SnapshotId },
+    /// Other places of entries of a pack.
+    Moves { pack: PackName, hash: ContentHash },
+    /// Entries of a pack that were found unreadable.
+    Damage { pack: PackName, hash: ContentHash },
+    /// Says something about a snapshot or the store.
+    Note { about: Subject, hash: ContentHash },
+    /// What a run relies on; reserved.
+    Intent { run: RandomId, hash: ContentHash },
+    /// Runs that shall stop; reserved.
+    Fence { epoch: u64, hash: ContentHash },
+    /// Says that a snapshot was removed; reserved.
+    Removed { snapshot: SnapshotId, hash: ContentHash },
+    /// Says that a doubtful snapshot was confirmed; reserved.
+    Cleared { snapshot: SnapshotId, hash: ContentHash },
+}
+
+impl Object {
+    /// Returns the folder that the object is in; `config` is in none.
+    pub fn folder(&self) -> Option<Folder> {
+        Some(match self {
+            Object::Config => return None,
+            Object::Claim(_) => Folder::Claims,
+            Object::Key(_) | Object::Rotation { .. } | Object::Retired { .. } => Folder::Keys,
+            Object::Run(_) => Folder::Runs,
+            Object::Pack(_) => Folder::Packs,
+            Object::Twin(_) => Folder::Twins,
+            Object::Snapshot { .. } => Folder::Snapshots,
+            Object::Moves { .. } => Folder::Moves,
+            Object::Damage { .. } => Folder::Damage,
+            Object::Note { .. } => Folder::Notes,
+            Object::Intent { .. } => Folder::Intents,
+            Object::Fence { .. } => Folder::Fences,
+            Object::Removed { .. } => Folder::Removed,
+            Object::Cleared { .. } => Folder::Cleared,
+        })
+    }
+
+    /// Returns the name of the object.
+    pub fn name(&self) -> ObjectName {
+        let rest = match self {
+            Object::Config => CONFIG.to_owned(),
+            Object::Claim(id) | Object::Key(id) | Object::Run(id) => hex::encode(id),
+            Object::Rotation { generation, hash } => numbered(ROTATION, *generation, hash),
+            Object::Retired { generation, hash } => numbered(RETIRED, *generation, hash),
+            Object::Pack(name) | Object::Twin(name) => {
+                let hash = hex::encode(&name.0);
+                format!("{}/{hash}", &hash[..2])
+            }
+            Object::Snapshot { source, sequence, id } => format!("{source}/{sequence:010}-{id}"),
+            Object::Moves { pack, hash } | Object::Damage { pack, hash } => about(pack, hash),
+            Object::Note { about: Subject::Snapshot(id), hash }
+            | Object::Removed { snapshot: id, hash }
+            | Object::Cleared { snapshot: id, hash } => about(id, hash),
+            Object::Note { about: Subject::Store, hash } => about(STORE, hash),
+            Object::Note { about: Subject::Probe, hash } => about(PROBE, hash),
+            Object::Intent { run, hash } => about(hex::encode(run), hash),
+            Object::Fence { epoch, hash } => about(format!("{epoch:010}"), hash),
+        };
+        let prefix = self.folder().map_or("", Folder::prefix);
+        ObjectName::new(&format!("{prefix}{rest}")).expect("words and hexadecimal are a valid name")
+    }
+
+    /// Reads a name that is spelled as [`Object::name`] spells it; nothing for any other.
+    pub fn parse(name: &ObjectName) -> Option<Object> {
+        if name.as_str() == CONFIG {
+            return Some(Object::Config);
+        }
+        let folder = Folder::of(name)?;
+        let rest = name.as_str().strip_prefix(folder.prefix())?;
+        match folder {
+            Folder::Claims => hex::decode(rest).map(Object::Claim),
+            Folder::Runs => hex::decode(rest).map(Object::Run),
+            Folder::Packs => pack(rest).map(Object::Pack),
+            Folder::Twins => pack(rest).map(Object::Twin),
+            Folder::Keys => key(rest),
+            Folder::Snapshots => snapshot(rest),
+            Folder::Moves => of_pack(rest).map(|(pack, hash)| Object::Moves { pack, hash }),
+            Folder::Damage => of_pack(rest).map(|(pack, hash)| Object::Damage { pack, hash }),
+            Folder::Notes => {
+                let (about, hash) = hashed(rest)?;
+                let about = match about {
+                    STORE => Subject::Store,
+                    PROBE => Subject::Probe,
+                    id => Subject::Snapshot(SnapshotId(hex::decode(id)?)),
+                };
+                Some(Object::Note { about, hash })
+            }
+            Folder::Intents => {
+                let (run, hash) = hashed(rest)?;
+                Some(Object::Intent { run: hex::decode(run)?, hash })
+            }
+            Folder::Fences => {
+                let (epoch, hash) = hashed(rest)?;
+                Some(Object::Fence { epoch: number(epoch, 10)?, hash })
+            }
+            Folder::Removed => {
+                of_snapshot(rest).map(|(snapshot, hash)| Object::Removed { snapshot, hash })
+            }
+            Folder::Cleared => {
+                of_snapshot(rest).map(|(snapshot, hash)| Object::Cleared { snapshot, hash })
+            }
+        }
+    }
+}
+
+fn numbered(word: &str, generation: u8, hash: &ContentHash) -> String {
+    format!("{word}{generation:02}-{}", hex::encode(hash))
+}
+
+fn about(subject: impl std::fmt::Display, hash: &ContentHash) -> String {
+    format!("{subject}-{}", hex::encode(hash))
+}
+
+/// Splits `<...>-<64 hex>`.
+fn hashed(text: &str) -> Option<(&str, ContentHash)> {
+    let (before, hash) = text.rsplit_once('-')?;
+    Some((before, hex::decode(hash)?))
+}
+
+fn of_pack(text: &str) -> Option<(PackName, ContentHash)> {
+    let (pack, hash) = hashed(text)?;
+    Some((PackName(hex::decode(pack)?), hash))
+}
+
+fn of_snapshot(text: &str) -> Option<(SnapshotId, ContentHash)> {
+    let (id, hash) = hashed(text)?;
+    Some((SnapshotId(hex::decode(id)?), hash))
+}
+
+/// Reads a number of `width` digits, or of more if the first is not zero.
+fn number(text: &str, width: usize) -> Option<u64> {
+    let value = text.parse().ok()?;
+    (format!("{value:0width$}") == text).then_some(value)
+}
+
+fn pack(text: &str) -> Option<PackName> {
+    let (folder, hash) = text.split_once('/')?;
+    let name = hex::decode(hash).map(PackName)?;
+    hash.get(..2).is_some_and(|first| first == folder).then_some(name)
+}
+
+fn key(text: &str) -> Option<Object> {
+    let generation = |text| u8::try_from(number(text, 2)?).ok();
+    if let Some(rest) = text.strip_prefix(ROTATION) {
+        let (number, hash) = hashed(rest)?;
+        return Some(Object::Rotation { generation: generation(number)?, hash });
+    }
+    if let Some(rest) = text.strip_prefix(RETIRED) {
+        let (number, hash) = hashed(rest)?;
+        return Some(Object::Retired { generation: generation(number)?, hash });
+    }
+    hex::decode(text).map(Object::Key)
+}
+
+fn snapshot(text: &str) -> Option<Object> {
+    let (source, rest) = text.split_once('/')?;
+    let (sequence, id) = hashed(rest)?;
+    let (source, sequence) = (SourceId(hex::decode(source)?), number(sequence, 10)?);
+    Some(Object::Snapshot { source, sequence, id: SnapshotId(id) })
+}
+
+/// Returns the hash at the end of a name, which is that of the object's bytes. `config`, keys, run
+/// records and claims have none.
+pub fn content_hash(name: &ObjectName) -> Option<ContentHash> {
+    let last = name.as_str().rsplit(['/', '-']).next()?;
+    hex::decode(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const HASH: ContentHash = [0xcd; 32];
+    const PACK: PackName = PackName([0xab; 32]);
+    const ID: SnapshotId = SnapshotId([0xef; 32]);
+
+    fn examples() -> Vec<Object> {
+        let (hash, pack, snapshot, source) = (HASH, PACK, ID, SourceId([0x12; 16]));
+        let note = |about| Object::Note { about, hash };
+        vec![
+            Object::Config,
+            Object::Claim([1; 16]),
+            Object::Key([2; 16]),
+            Object::Rotation { generation: 1, hash },
+            Object::Retired { generation: 15, hash },
+            Object::Run([3; 16]),
+            Object::Pack(pack),
+            Object::Twin(pack),
+            Object::Snapshot { source, sequence: 7, id: snapshot },
+            Object::Snapshot { source, sequence: 1 << 40, id: snapshot },
+            Object::Moves { pack, hash },
+            Object::Damage { pack, hash },
+            note(Subject::Snapshot(snapshot)),
+            note(Subject::Store),
+            note(Subject::Probe),
+            Object::Intent { run: [4; 16], hash },
+            Object::Fence { epoch: 3, hash },
+            Object::Removed { snapshot, hash },
+            Object::Cleared { snapshot, hash },
+        ]
+    }
+
+    /// The names in the table of the format's second chapter.
+    fn templates() -> Vec<&'static str> {
+        let format = include_str!("FORMAT.md");
+        let chapter = format.split("\n## ").find(|text| text.starts_with("2. Objects")).unwrap();
+        let cells = chapter.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+        cells.map(|(name, _)| name).collect()
+    }
+
+    /// Whether a name is of the form of a template, such as `keys/<32 hex>`.
+    fn fits(mut name: &str, mut template: &str) -> bool {
+        while let Some((before, rest)) = template.split_once('<') {
+            let (slot, after) = rest.split_once('>').unwrap();
+            let mut words = slot.split(' ');
+            let length: usize = words.next().unwrap().parse().unwrap();
+            let radix = if words.next() == Some("digits") { 10 } else { 16 };
+            let Some(left) = name.strip_prefix(before) else { return false };
+            let digits = left.chars().take_while(|c| c.is_digit(radix)).count();
+            // Numbers that have outgrown their digits are longer.
+            let fits = digits == length || radix == 10 && digits > length;
+            if !fits {
+                return false;
+            }
+            (name, template) = (&left[digits..], after);
+        }
+        name == template
+    }
+
+    #[test]
+    fn the_table_of_the_format_names_exactly_these_objects() {
+        let names: Vec<String> = examples().iter().map(|o| o.name().to_string()).collect();
+        let templates = templates();
+        for name in &names {
+            let fitting = templates.iter().filter(|template| fits(name, template)).count();
+            assert_eq!(fitting, 1, "{name} is in the table");
+        }
+        for template in &templates {
+            assert!(names.iter().any(|name| fits(name, template)), "{template} is an object");
+        }
+        let used: BTreeSet<Folder> = examples().iter().filter_map(Object::folder).collect();
+        assert_eq!(used, Folder::ALL.into_iter().collect());
+    }
+
+    #[test]
+    fn a_name_is_read_back_as_its_object_and_has_one_spelling() {
+        for object in examples() {
+            let name = object.name();
+            assert_eq!(Object::parse(&name), Some(object), "{name}");
+            assert_eq!(Folder::of(&name), object.folder());
+            let hash = content_hash(&name);
+            let is_random = [Object::Config, Object::Claim([1; 16]), Object::Key([2; 16])];
+            let is_random = is_random.contains(&object) || matches!(object, Object::Run(_));
+            assert_eq!(hash.is_none(), is_random, "{name}");
+            // No other text of the same length is the same object, and none that is longer.
+            for at in 0..name.as_str().len() {
+                let mut other = name.as_str().as_bytes().to_vec();
+                for byte in *b"0af-/z" {
+                    other[at] = byte;
+                    let text = String::from_utf8(other.clone()).unwrap();
+                    let Ok(changed) = ObjectName::new(&text) else { continue };
+                    let parsed = Object::parse(&changed);
+                    assert!(parsed.is_none_or(|parsed| parsed.name() == changed), "{changed}");
+                }
+            }
+            let longer = ObjectName::new(&format!("{name}0")).unwrap();
+            assert!(Object::parse(&longer).is_none_or(|parsed| parsed.name() == longer));
+        }
+    }
+
+    #[test]
+    fn what_is_nearly_a_name_is_none() {
+        let snapshot = Object::Snapshot { source: SourceId([1; 16]), sequence: 7, id: ID };
+        let snapshot = snapshot.name().to_string();
+        let pack = Object::Pack(PACK).name().to_string();
+        let near = [
+            snapshot.replace("0000000007", "7"),
+            snapshot.replace("0000000007", "00000000007"),
+            pack.replacen("ab/", "ac/", 1),
+            pack.replacen("packs/", "pack/", 1),
+            "config/0".to_owned(),
+            "keys/rotation-1-".to_owned() + &"0".repeat(64),
+            "keys/rotation-256-".to_owned() + &"0".repeat(64),
+            "notes/aa-bb".to_owned(),
+        ];
+        for text in near {
+            assert_eq!(Object::parse(&ObjectName::new(&text).unwrap()), None, "{text}");
+        }
+    }
+}
