@@ -3,15 +3,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod support;
+
 use std::path::PathBuf;
 use std::process::Command;
 use std::process::Output;
 
 use serde_json::Value;
+use support::Server;
 use tempfile::TempDir;
 
 /// A dump of two schemas of a real server.
 const DUMP: &[u8] = include_bytes!("dumps/full.sql");
+
+/// The beginning of every frame of an mbstream.
+const FRAME: &[u8] = b"XBSTCK01";
 
 /// A directory with a repository in it, not encrypted.
 struct Place(TempDir);
@@ -142,4 +148,121 @@ fn acceptances_are_recorded_and_taken_over_until_they_are_revoked() {
         let refused = place.backup(b"x", &["--accept", wrong]).is(2);
         assert!(refused.err().contains(why), "{}", refused.err());
     }
+}
+
+/// Restores the newest snapshot of `db` whatever it is worth, and compares.
+fn comes_back(place: &Place, backup: &Ran, stream: &[u8]) {
+    let id = backup.json()["snapshot"].as_str().unwrap().to_owned();
+    assert!(place.ran(&["restore", &id, "--stdout"]).0.stdout == stream, "another stream");
+}
+
+#[test]
+fn a_message_before_a_dump_is_a_warning_and_the_dump_is_taken_apart() {
+    let message = b"mysqldump: [Warning] If you don't like this; don't do it\n\n";
+    let place = Place::new();
+    let stream = [&message[..], DUMP].concat();
+    let ran = place.backup(&stream, &[]).is(3);
+    assert_eq!(
+        (&ran.json()["verdict"], &ran.json()["format"]),
+        (&"complete".into(), &"sql".into())
+    );
+    assert_eq!(ran.findings(), ["foreign-text warning"]);
+    comes_back(&place, &ran, &stream);
+    // A part can be loaded: it has neither the message nor its quotes.
+    let part = ["restore", "db@latest", "--stdout", "--include", "*"];
+    let part = place.ran(&part).is(0).out();
+    assert!(!part.contains("Warning") && part.contains("CREATE TABLE"), "{part}");
+    // The same dump without the message has the same tables.
+    let ran = place.backup(DUMP, &[]).is(0);
+    assert!(ran.json()["whole_bytes"].as_u64().unwrap() < 1000, "{}", ran.out());
+
+    let cut = place.backup(&stream[..stream.len() - 900], &[]).is(3);
+    assert_eq!(cut.json()["verdict"], "partial");
+    let accepted = place.backup(&stream, &["--accept", "foreign-text"]).is(0);
+    assert_eq!(accepted.findings(), ["foreign-text note accepted"]);
+    assert_eq!(place.backup(&stream, &[]).is(0).findings(), ["foreign-text note accepted"]);
+    place.backup(&stream, &["--accept", "none"]).is(3);
+}
+
+#[test]
+fn lines_of_a_wrapper_before_a_dump_are_a_part_of_it() {
+    for lines in [
+        &b"-- begin metadata\n-- version = 15.1\n-- end metadata\n"[..],
+        b"SET FOREIGN_KEY_CHECKS=0;\n",
+        b"\xef\xbb\xbf",
+        b"CREATE DATABASE IF NOT EXISTS shop;\nUSE shop;\n",
+        &[b'\n'; 40],
+    ] {
+        let place = Place::new();
+        let stream = [lines, DUMP].concat();
+        let ran = place.backup(&stream, &[]).is(0);
+        assert_eq!(ran.json()["verdict"], "complete", "{}", ran.out());
+        assert_eq!(ran.json()["format"], "sql", "{}", ran.out());
+        comes_back(&place, &ran, &stream);
+        let cut = place.backup(&stream[..stream.len() - 900], &[]).is(3);
+        assert_eq!(cut.json()["verdict"], "partial", "{}", cut.out());
+    }
+}
+
+#[test]
+fn text_before_an_mbstream_makes_it_partial_and_its_files_are_there() {
+    let whole = Server::new(1, 1, 3).stream();
+    for text in [&b"Welcome to db1, authorised use only\n"[..], b"\xef\xbb\xbf", b"\0"] {
+        let place = Place::new();
+        let stream = [text, &whole[..]].concat();
+        let ran = place.backup(&stream, &[]).is(3);
+        assert_eq!(ran.json()["verdict"], "partial", "{}", ran.out());
+        assert_eq!(ran.findings(), ["foreign-text warning"]);
+        let at = format!("XBSTCK01 begins at byte {}", text.len());
+        assert!(ran.json()["reasons"][0].as_str().unwrap().contains(&at), "{}", ran.out());
+        comes_back(&place, &ran, &stream);
+        let target = place.0.path().join("files");
+        let id = ran.json()["snapshot"].as_str().unwrap().to_owned();
+        place.ran(&["restore", &id, "--to", target.to_str().unwrap()]);
+        assert_eq!(std::fs::metadata(target.join("ibdata1")).unwrap().len(), 3 * 16384);
+        // The next stream without the text is compared with this one.
+        let ran = place.backup(&whole, &[]);
+        assert!(ran.json()["whole_bytes"].as_u64().unwrap() < 2000, "{}", ran.out());
+    }
+}
+
+#[test]
+fn a_stream_that_lost_its_first_bytes_is_never_complete() {
+    let mbstream = Server::new(1, 1, 3).stream();
+    assert!(mbstream.starts_with(FRAME));
+    for whole in [&mbstream[..], DUMP] {
+        for lost in 1..=4 {
+            let place = Place::new();
+            let ran = place.backup(&whole[lost..], &[]).is(3);
+            assert_eq!(ran.json()["verdict"], "partial", "{lost}: {}", ran.out());
+            comes_back(&place, &ran, &whole[lost..]);
+        }
+    }
+}
+
+#[test]
+fn text_before_a_compressed_stream_or_a_tar_makes_it_partial() {
+    let mut tar = vec![0; 1024];
+    tar[..4].copy_from_slice(b"file");
+    tar[124..135].copy_from_slice(b"00000000000");
+    tar[257..263].copy_from_slice(b"ustar\0");
+    tar[148..156].fill(b' ');
+    let sum: u32 = tar[..512].iter().map(|byte| u32::from(*byte)).sum();
+    tar[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    tar.resize(10_240, 0);
+    for stream in [&b"\x1f\x8b\x08\0\0\0\0\0\0\x03"[..], b"\x28\xb5\x2f\xfd\0\0", &tar] {
+        let place = Place::new();
+        let stream = [b"Welcome to db1\n", stream].concat();
+        let ran = place.backup(&stream, &[]).is(3);
+        assert_eq!(ran.json()["verdict"], "partial", "{}", ran.out());
+        assert!(ran.findings().contains(&"foreign-text warning".to_owned()), "{}", ran.out());
+        comes_back(&place, &ran, &stream);
+    }
+}
+
+#[test]
+fn a_stream_that_is_not_recognised_is_reported_unless_it_is_meant_to_be_opaque() {
+    let place = Place::new();
+    assert_eq!(place.backup(b"notes", &[]).is(0).findings(), ["not-recognised note"]);
+    assert_eq!(place.backup(b"notes", &["--format", "raw"]).is(0).findings(), Vec::<String>::new());
 }

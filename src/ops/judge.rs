@@ -8,15 +8,18 @@ use crate::format::snapshot::Positions;
 use crate::format::snapshot::SnapshotKind;
 use crate::format::snapshot::StreamFormat;
 use crate::format::snapshot::Verdict;
+use crate::parse::beginning::Before;
 use crate::parse::detect::Wrapping;
 use crate::parse::tar::TarFacts;
 use crate::parse::tar::walk;
 use crate::pipeline::collector::Collector;
 use crate::pipeline::delta::Increments;
+use crate::pipeline::run::Opaque;
 use crate::pipeline::run::Streamed;
 use crate::pipeline::run::Told;
 use crate::source::Ending;
 use crate::source::Fate;
+use crate::verdict::BeforeConclusion;
 use crate::verdict::CONTENT_CHECK;
 use crate::verdict::Evidence;
 use crate::verdict::Exit;
@@ -24,7 +27,9 @@ use crate::verdict::Outcome;
 use crate::verdict::PageFindings;
 use crate::verdict::Producer;
 use crate::verdict::StreamFaults;
+use crate::verdict::finding::Code;
 use crate::verdict::finding::Finding;
+use crate::verdict::judge_before;
 use crate::verdict::judge_dump;
 
 /// Reasons and bad pages that a snapshot carries; more are in its list of findings.
@@ -76,9 +81,9 @@ pub(super) fn judge(
     collector: &Collector<'_>,
     counts: &Counts,
 ) -> Judged {
-    let Streamed { format, ending, told, observer, failure } = streamed;
+    let Streamed { format, before, ending, told, observer, failure } = streamed;
     let mut judged = match told {
-        Told::Nothing(wrapping) => judge_plain(&ending, wrapping),
+        Told::Nothing(opaque) => judge_opaque(&ending, opaque, asked),
         Told::Tar(facts) => judge_tar(facts, &ending),
         Told::Sql(facts) => {
             let conclusion = judge_dump(facts, exit(&ending));
@@ -116,6 +121,7 @@ pub(super) fn judge(
             judged
         }
     };
+    judge_beginning(&mut judged, &before);
     if let Some(asked) = asked.filter(|asked| *asked != format) {
         judged.verdict = Verdict::Partial;
         judged.reasons.insert(
@@ -199,6 +205,29 @@ fn page_findings(collector: &Collector<'_>, counts: &Counts) -> PageFindings {
         corrupt: collector.findings().iter().take(LINES_MAX).map(words).collect(),
         newest: (newest.lsn > 0).then(|| (newest.lsn, newest.path.clone())),
     }
+}
+
+/// Judges what stands before the stream.
+fn judge_beginning(judged: &mut Judged, before: &Before) {
+    let BeforeConclusion { reason, finding } = judge_before(before);
+    if let Some(reason) = reason {
+        judged.verdict = Verdict::Partial;
+        judged.reasons.insert(0, reason);
+    }
+    judged.findings.extend(finding);
+}
+
+/// Judges a stream that is kept as it is. One that was meant to be is no finding.
+fn judge_opaque(ending: &Ending, opaque: Opaque, asked: Option<StreamFormat>) -> Judged {
+    let Opaque { wrapping, first_line } = opaque;
+    let mut judged = judge_plain(ending, wrapping);
+    if wrapping.is_none() && asked != Some(StreamFormat::Raw) {
+        let text = format!(
+            "it begins with '{first_line}', which is no known format: stored as it is, unchecked"
+        );
+        judged.findings.push(Finding::new(Code::NotRecognised, "stream", text));
+    }
+    judged
 }
 
 fn judge_plain(ending: &Ending, wrapping: Option<Wrapping>) -> Judged {

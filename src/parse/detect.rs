@@ -3,8 +3,8 @@
 //! A stream says what it is by how it begins; nothing else is trusted, no file name and no flag.
 //! What isn't recognised is plain: one member, every byte of it payload, which is never wrong.
 //!
-//! What it does not do: look into a compressed stream (it is plain, [`Wrapping`] names it), guess
-//! at a damaged beginning: a mbstream whose first magic is damaged is plain, and can't be complete.
+//! What it does not do: look into a compressed stream (it is plain, [`Wrapping`] names it), or look
+//! for a beginning elsewhere than at the first byte: see [`beginning`](crate::parse::beginning).
 
 use crate::parse::frame::MAGIC;
 use crate::parse::sql::DumpKind;
@@ -97,6 +97,15 @@ pub fn detect(head: &[u8]) -> Detection {
         Some(block) if begins_tar(block) => Detection::Is(Container::Tar),
         Some(_) => Detection::Is(Container::Plain),
         None => Detection::NeedMore { at_least: BLOCK },
+    }
+}
+
+/// Tells whether a dump begins right where `text` does.
+pub(super) fn dump_at_line(text: &[u8]) -> Option<Container> {
+    let begins_here = text.first().is_some_and(|byte| !byte.is_ascii_whitespace());
+    match detect_dump(text) {
+        Detection::Is(Container::Plain) | Detection::NeedMore { .. } => None,
+        Detection::Is(container) => begins_here.then_some(container),
     }
 }
 

@@ -242,6 +242,11 @@ impl Parser {
         self.at = StreamOffset::new(self.at.get().saturating_add(bytes));
     }
 
+    /// Counts bytes that stand before the first frame.
+    pub fn skip(&mut self, bytes: u64) {
+        self.advance(bytes);
+    }
+
     fn give_up(&mut self, malformed: Malformed) -> Step<'static> {
         self.malformed = Some(malformed);
         self.record(Fault { at: self.at, path: None, kind: FaultKind::Malformed(malformed) });

@@ -27,6 +27,7 @@
 //! What it does not do: decide whether a backup is good. That takes the producer's fate and the
 //! contents of files, see the verdict.
 
+pub mod beginning;
 pub mod container;
 pub mod detect;
 pub mod fault;

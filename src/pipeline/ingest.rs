@@ -266,14 +266,18 @@ impl<'r> Reader<'r> {
         self.close(0, Ended::Properly)
     }
 
-    /// Takes an mbstream apart.
+    /// Takes an mbstream apart, before which `skipped` bytes belong to no file.
     pub fn read_mbstream(
         mut self,
         input: &mut Input<'_>,
+        skipped: usize,
         observer: &mut Observer,
     ) -> Result<(Parsed, Increments)> {
         let mut parser = Parser::new(PathSeed::new(self.around.seed));
         let mut script = ScriptWriter::new();
+        script.push_literal(&input.fill(skipped)?[..skipped]);
+        input.consume(skipped);
+        parser.skip(wide(skipped));
         let mut need = 14;
         let (end, script_end) = loop {
             let buffered = input.fill(need)?;

@@ -10,6 +10,11 @@ use crate::base::error::Result;
 use crate::base::monitor::Counter;
 use crate::base::num::index;
 use crate::format::snapshot::StreamFormat;
+use crate::parse::beginning::Before;
+use crate::parse::beginning::Beginning;
+use crate::parse::beginning::SEARCHED_BYTES;
+use crate::parse::beginning::find_beginning;
+use crate::parse::beginning::quote;
 use crate::parse::detect::Container;
 use crate::parse::detect::Detection;
 use crate::parse::detect::Wrapping;
@@ -47,6 +52,8 @@ const WRAPPING_BYTES: usize = 32;
 pub struct Streamed {
     /// What it was.
     pub format: StreamFormat,
+    /// What stood before it.
+    pub before: Before,
     /// How its producer ended.
     pub ending: Ending,
     /// What its parser says.
@@ -66,8 +73,17 @@ pub enum Told {
     Sql(DumpFacts),
     /// Of a tar.
     Tar(TarFacts),
-    /// Nobody looked into it; this hides its content, if anything does.
-    Nothing(Option<Wrapping>),
+    /// Nothing looked into it.
+    Nothing(Opaque),
+}
+
+/// What the first bytes of a plain stream tell.
+#[derive(Debug)]
+pub struct Opaque {
+    /// What hides its content, if anything does.
+    pub wrapping: Option<Wrapping>,
+    /// Its first line, or a part of it.
+    pub first_line: String,
 }
 
 /// Called by the collector after each event: the place for checkpoints.
@@ -110,42 +126,57 @@ fn read(
     let stopped = outlet.stopped();
     let mut input = Input::new(&mut *source, around.monitor, &stopped);
     let reader = Reader::new(around, outlet, buffers);
-    let (format, told) = match fitting(container(&mut input)?, asked) {
+    let beginning = beginning(&mut input, asked)?;
+    let skipped = beginning.skipped();
+    let (format, told) = match beginning.container {
         Container::Mbstream => {
-            let (parsed, increments) = reader.read_mbstream(&mut input, &mut observer)?;
+            let (parsed, increments) = reader.read_mbstream(&mut input, skipped, &mut observer)?;
             (StreamFormat::Mbstream, Told::Mbstream(parsed, increments))
         }
         Container::Sql(kind) => {
-            let facts = reader.read_container(&mut input, SqlParser::new(kind))?;
+            let facts = reader.read_container(&mut input, skipped, SqlParser::new(kind))?;
             (StreamFormat::Sql, Told::Sql(facts))
         }
         Container::Tar => {
-            let facts = reader.read_container(&mut input, TarDissector::default())?;
+            let facts = reader.read_container(&mut input, skipped, TarDissector::default())?;
             (StreamFormat::Tar, Told::Tar(facts))
         }
         Container::Plain => {
-            let wrapping = wrapping(input.fill(WRAPPING_BYTES)?);
+            let head = input.fill(WRAPPING_BYTES)?;
+            let opaque = Opaque { wrapping: wrapping(head), first_line: quote(head) };
             reader.read_plain(&mut input)?;
-            (StreamFormat::Raw, Told::Nothing(wrapping))
+            (StreamFormat::Raw, Told::Nothing(opaque))
         }
     };
     let failure = input.take_failure();
     let ending = source.finish().map_err(|e| {
         Error::new(ErrorKind::Source, "cannot learn how the producer ended").because(e)
     })?;
-    Ok(Streamed { format, ending, told, observer, failure })
+    let before = beginning.before;
+    Ok(Streamed { format, before, ending, told, observer, failure })
 }
 
-/// What a stream is taken for. Anything can be kept as it is, and a dump may begin in an unusual
-/// way; but nothing becomes an mbstream by being called one.
-fn fitting(found: Container, asked: Option<StreamFormat>) -> Container {
-    match (asked, found) {
-        (Some(StreamFormat::Raw), _) => Container::Plain,
-        (Some(StreamFormat::Sql), Container::Plain) => Container::Sql(DumpKind::Statements),
-        // Those of before 1988 have no mark, and one without entries begins with zeros.
-        (Some(StreamFormat::Tar), Container::Plain) => Container::Tar,
-        (_, found) => found,
+/// Tells what a stream is taken for, and where it begins. Anything can be kept as it is, and a dump
+/// may begin in an unusual way; but nothing becomes an mbstream by being called one.
+fn beginning(input: &mut Input<'_>, asked: Option<StreamFormat>) -> Result<Beginning> {
+    if asked == Some(StreamFormat::Raw) {
+        return Ok(Beginning::plain(Container::Plain));
     }
+    let found = container(input)?;
+    if found != Container::Plain {
+        return Ok(Beginning::plain(found));
+    }
+    // Those of before 1988 have no mark, and one without entries begins with zeros.
+    if asked == Some(StreamFormat::Tar) {
+        return Ok(Beginning::plain(Container::Tar));
+    }
+    let found = find_beginning(input.fill(SEARCHED_BYTES)?);
+    Ok(match (asked, found.container) {
+        (Some(StreamFormat::Sql), Container::Plain) => {
+            Beginning::plain(Container::Sql(DumpKind::Statements))
+        }
+        _ => found,
+    })
 }
 
 fn container(input: &mut Input<'_>) -> Result<Container> {

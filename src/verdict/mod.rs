@@ -29,6 +29,7 @@
 //!
 //! What it does not do: read pages, parse frames, or run anything.
 
+mod before;
 mod conclude;
 mod dump;
 pub mod finding;
@@ -43,6 +44,7 @@ mod shared;
 #[cfg(test)]
 mod tests;
 
+pub use crate::verdict::before::{BeforeConclusion, judge_before};
 pub use crate::verdict::conclude::{
     CONTENT_CHECK, Conclusion, Evidence, Exit, PageFindings, Producer, StreamFaults,
 };

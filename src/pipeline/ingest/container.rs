@@ -33,10 +33,12 @@ struct Members<'m, 'r> {
 }
 
 impl Reader<'_> {
-    /// Takes a stream apart whose members come one after the other.
+    /// Takes a stream apart whose members come one after the other. Before it, `skipped` bytes
+    /// belong to no member.
     pub fn read_container<D: Dissector>(
         mut self,
         input: &mut Input<'_>,
+        skipped: usize,
         mut dissector: D,
     ) -> Result<D::Facts> {
         self.paths = Paths::SayNothing;
@@ -48,6 +50,8 @@ impl Reader<'_> {
             opened: 0,
             is_open: false,
         };
+        members.literal(&input.fill(skipped)?[..skipped])?;
+        input.consume(skipped);
         let mut buffer = vec![0; READ_BYTES];
         loop {
             let count = input.read(&mut buffer)?;
