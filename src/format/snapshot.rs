@@ -221,8 +221,8 @@ pub struct Description {
     /// Findings that are in the inner member only.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub more_findings: u64,
-    /// The format that streams of this source have, if one is known: that of this stream, unless it
-    /// is an odd one.
+    /// The format that streams of this source have, if it is not that of the newest snapshot that
+    /// is not partial.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_format: Option<StreamFormat>,
     /// The acceptances in force, as `CODE` or `CODE:GLOB`.
@@ -367,7 +367,7 @@ mod tests {
                 checks: Vec::new(),
                 findings: Vec::new(),
                 more_findings: 0,
-                expected_format: Some(StreamFormat::Mbstream),
+                expected_format: None,
                 accepted: Vec::new(),
                 requires: Vec::new(),
                 releases_complete: true,

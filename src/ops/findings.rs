@@ -104,7 +104,7 @@ pub(super) struct Noted {
     pub findings: Vec<Finding>,
     /// The acceptances in force.
     pub accepted: Vec<String>,
-    /// The format that later streams are compared with.
+    /// The format that later streams are compared with, if it is not that of the last whole one.
     pub expected_format: Option<StreamFormat>,
 }
 
@@ -116,14 +116,17 @@ impl Noted {
         let in_force: Vec<Acceptance> = accepted.iter().flat_map(|text| text.parse()).collect();
         let Some(arrived) = judged.format else {
             // A checkpoint: nothing was judged yet.
-            let expected_format = earlier.format;
-            return Noted { findings: Vec::new(), accepted, expected_format };
+            return Noted { findings: Vec::new(), accepted, expected_format: None };
         };
         let confirmed = options.format == Some(arrived);
         let changed = earlier.format.filter(|format| *format != arrived && !confirmed);
-        let is_whole = judged.verdict != Verdict::Partial;
-        let usual = changed.is_none() && (is_whole || confirmed);
-        let expected_format = if usual { Some(arrived) } else { earlier.format };
+        let is_partial = judged.verdict == Verdict::Partial;
+        // Readers take the format of a stream that arrived whole for the expected one.
+        let expected_format = match changed {
+            Some(format) if !is_partial => Some(format),
+            None if is_partial && confirmed => Some(arrived),
+            _ => None,
+        };
         let changed = changed.map(|format| format_changed(&options.source, arrived, format));
         let about_stream = std::mem::take(&mut judged.findings);
         let all = changed.into_iter().chain(about_stream).chain(options.findings.take());
