@@ -115,9 +115,11 @@ fn generate(options: &Options, night: u64) -> Result<()> {
         space += 1;
         let count = TABLE_PAGES.min(u32::try_from(pages).unwrap_or(u32::MAX));
         out.table(&format!("bench/t{space:05}.ibd"), &mut maker, space, count)?;
+        out.file(&format!("bench/t{space:05}.frm"), &definition())?;
         pages -= u64::from(count);
     }
     out.file("ibdata1", &[PageMaker::page_zero(0, 64), vec![0; 63 * PAGE_BYTES]].concat())?;
+    out.file("mysql/user.frm", b"TYPE=VIEW\nquery=select 1\n")?;
     out.file("ib_logfile0", &redo_log())?;
     out.file(
         "xtrabackup_checkpoints",
@@ -140,6 +142,14 @@ fn generate(options: &Options, night: u64) -> Result<()> {
     )?;
     eprintln!("completed OK!");
     Ok(())
+}
+
+/// The definition of a table of InnoDB, as far as it is looked at.
+fn definition() -> Vec<u8> {
+    let mut bytes = vec![0; 100];
+    bytes[..4].copy_from_slice(&[0xfe, 1, 10, 12]);
+    bytes[10] = 100;
+    bytes
 }
 
 /// An empty redo log that begins and ends at [`LAST_LSN`].

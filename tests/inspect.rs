@@ -337,7 +337,7 @@ fn with_json_every_verb_prints_one_value_with_its_fields() {
         }
     };
     let files = json(&["ls", &second, "shop/*"]);
-    assert_eq!(files.as_array().unwrap().len(), 3, "{files}");
+    assert_eq!(files.as_array().unwrap().len(), 5, "{files}");
     has(&files[0], &["path", "incarnation", "bytes", "format", "pages", "closed"]);
     let told = json(&["diff", &first, &second]);
     has(&told, &["former", "later", "members", "tables", "totals"]);

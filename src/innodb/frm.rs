@@ -22,6 +22,9 @@ const ENGINE_AT: usize = 3;
 /// Where a partitioned table has the engine of its partitions.
 const PARTITIONS_ENGINE_AT: usize = 61;
 
+/// Where the length of the file stands, little-endian.
+const LENGTH_AT: usize = 10;
+
 /// The bytes of the file that have to be shown.
 pub const FRM_BYTES_MIN: usize = PARTITIONS_ENGINE_AT + 1;
 
@@ -84,6 +87,12 @@ impl Frm {
             PARTITION => Self::Partitioned(Engine::from_code(first[PARTITIONS_ENGINE_AT])),
             code => Self::Table(Engine::from_code(code)),
         }
+    }
+
+    /// Returns the length that the file should at least have, if the beginning of it tells.
+    pub fn stated_length(first: &[u8]) -> Option<u64> {
+        let length = first.get(LENGTH_AT..)?.first_chunk()?;
+        first.starts_with(&TABLE).then(|| u32::from_le_bytes(*length).into())
     }
 
     /// Compares what the table needs with what is there.
@@ -175,6 +184,15 @@ mod tests {
             assert_eq!(frm(code, 0), Frm::Table(engine));
         }
         assert_eq!(frm(0x14, 0x0C), Frm::Partitioned(Engine::InnoDb));
+    }
+
+    #[test]
+    fn a_table_states_the_length_of_its_definition() {
+        // Of a real table, whose file has 919 bytes.
+        let bytes = [0xfe, 1, 10, 12, 0x12, 0, 0x56, 0, 1, 0, 0x97, 3, 0, 0, 0, 0x10];
+        assert_eq!(Frm::stated_length(&bytes), Some(919));
+        assert_eq!(Frm::stated_length(&bytes[..13]), None);
+        assert_eq!(Frm::stated_length(b"TYPE=VIEW\nquery=select 1"), None);
     }
 
     #[test]

@@ -21,10 +21,19 @@
 //! - The length can be told exactly since 10.8; older formats are recognised, not computed with.
 //! - The log may begin before `to_lsn` of the checkpoints file, so `to_lsn` proves nothing here.
 //!
-//! The log itself is not parsed. It has neither pages nor blocks, and each of its records has a
-//! checksum that only a parser of records could find.
+//! Of the log itself only the first mini-transaction is looked at. Since 10.8 that is a list of
+//! records and an end:
 //!
-//! Source: `log0log.h` and `recv_sys_t::find_checkpoint` of the server.
+//! | bytes | field |
+//! |---|---|
+//! | 1 | type and flags of a record; low four bits: the bytes that follow, 0 if they are many |
+//! | 1 to 5 | if they are many, their number less 15, this field included |
+//! | | the record |
+//! | 1 | end mark, 0 or 1 |
+//! | 8 | nonce, if the log is encrypted |
+//! | 4 | CRC-32C of what is before the end mark, and of the nonce |
+//!
+//! Source: `log0log.h`, `recv_sys_t::find_checkpoint` and `recv_sys_t::parse` of the server.
 
 use std::error::Error;
 use std::fmt;
@@ -50,6 +59,13 @@ const LOG_AT: usize = 12_288;
 
 /// The bytes of the file that hold the header without the checkpoints.
 pub const REDO_HEADER_BYTES: usize = 512;
+
+/// The bytes of the file in which the first mini-transaction is looked for.
+pub const REDO_START_BYTES: usize = LOG_AT + (64 << 10);
+
+/// Where the blocks of the formats before 10.8 begin, and how long each is.
+const BLOCKS_AT: usize = 2048;
+const LOG_BLOCK_BYTES: usize = 512;
 
 /// The bytes of the file that hold the header and both checkpoints.
 pub const REDO_HEAD_BYTES: usize = LOG_AT;
@@ -185,6 +201,121 @@ impl RedoHeader {
         let log_bytes = last_lsn.get().checked_sub(self.first_lsn.get())?;
         log_bytes.checked_add(u64::try_from(LOG_AT).ok()?)
     }
+}
+
+/// Why the log that follows a header can't be one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogError {
+    /// Nothing but zeros.
+    Zero,
+    /// The records do not end as records do.
+    Malformed,
+    /// The records do not match their checksum.
+    Checksum {
+        /// What they carry.
+        stored: u32,
+        /// What they amount to.
+        computed: u32,
+    },
+}
+
+impl fmt::Display for LogError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Zero => out.write_str("the first record is nothing but zeros"),
+            Self::Malformed => out.write_str("the first record is malformed"),
+            Self::Checksum { stored, computed } => {
+                write!(
+                    out,
+                    "checksum of the first record is {stored:08x}, should be {computed:08x}"
+                )
+            }
+        }
+    }
+}
+
+impl Error for LogError {}
+
+impl RedoHeader {
+    /// Checks the beginning of the log. It takes the first [`REDO_START_BYTES`] of the file, or all
+    /// if there are fewer.
+    pub fn check_log(&self, first: &[u8]) -> Result<(), LogError> {
+        let is_zero = |bytes: &[u8]| !bytes.is_empty() && bytes.iter().all(|byte| *byte == 0);
+        match self.format {
+            RedoFormat::Stream => {
+                let log = first.get(LOG_AT..).unwrap_or_default();
+                // A whole record and its end have more.
+                let begins_zero = log.get(..8).is_some_and(is_zero);
+                if begins_zero {
+                    return Err(LogError::Zero);
+                }
+                let is_whole_file = first.len() < REDO_START_BYTES && !log.is_empty();
+                match self.check_records(log)? {
+                    Records::Unended if is_whole_file => Err(LogError::Malformed),
+                    Records::Unended | Records::Right => Ok(()),
+                }
+            }
+            RedoFormat::Blocks | RedoFormat::Logical => {
+                let block = first.get(BLOCKS_AT..BLOCKS_AT + LOG_BLOCK_BYTES);
+                if block.is_some_and(is_zero) { Err(LogError::Zero) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// Walks through the records of a mini-transaction.
+    fn check_records(&self, log: &[u8]) -> Result<Records, LogError> {
+        let mut at = 0;
+        loop {
+            match log.get(at) {
+                None => return Ok(Records::Unended),
+                Some(0 | 1) if at == 0 => return Err(LogError::Malformed),
+                Some(0 | 1) => break,
+                Some(_) => {}
+            }
+            let Some(length) = record_bytes(&log[at..])? else { return Ok(Records::Unended) };
+            at += length;
+        }
+        let (records, end) = log.split_at(at);
+        let nonce_bytes = if self.encryption == RedoEncryption::On { NONCE_BYTES } else { 0 };
+        let nonce = end.get(1..1 + nonce_bytes);
+        let sum = end.get(1 + nonce_bytes..).and_then(|rest| rest.get(..size_of::<u32>()));
+        let (Some(nonce), Some(sum)) = (nonce, sum) else { return Ok(Records::Unended) };
+        let (stored, computed) = (u32_at(sum, 0), crc32c(&[records, nonce].concat()));
+        let is_right = stored == computed;
+        if is_right { Ok(Records::Right) } else { Err(LogError::Checksum { stored, computed }) }
+    }
+}
+
+/// What came of the first records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Records {
+    /// They match their checksum.
+    Right,
+    /// They do not end in the bytes that were shown.
+    Unended,
+}
+
+/// The largest mini-transaction.
+const RECORDS_BYTES_MAX: usize = 1 << 20;
+
+const NONCE_BYTES: usize = 8;
+
+/// Returns the bytes of the record that begins here; `None` if its length is not at hand.
+fn record_bytes(record: &[u8]) -> Result<Option<usize>, LogError> {
+    const LOW_BITS: [u8; 5] = [0x7F, 0x3F, 0x1F, 0x0F, 0x07];
+    let short = usize::from(record[0] & 0xF);
+    if short > 0 {
+        return Ok(Some(1 + short));
+    }
+    let Some(first) = record.get(1) else { return Ok(None) };
+    let more = usize::try_from(first.leading_ones()).unwrap_or(usize::MAX);
+    let Some(low_bits) = LOW_BITS.get(more) else { return Err(LogError::Malformed) };
+    let Some(rest) = record.get(2..2 + more) else { return Ok(None) };
+    // Each length of this field begins to count where the one before ends.
+    let smallest = (1..=more).fold(0, |sum, bytes| sum + (1_usize << (7 * bytes)));
+    let high = usize::from(first & low_bits);
+    let number = rest.iter().fold(high, |sum, byte| (sum << 8) | usize::from(*byte)) + smallest;
+    if number >= RECORDS_BYTES_MAX { Err(LogError::Malformed) } else { Ok(Some(1 + 15 + number)) }
 }
 
 /// Looks up the format, which also tells of encryption in most versions.
@@ -325,6 +456,55 @@ mod tests {
         assert_eq!(header.encryption(), RedoEncryption::On);
         assert_eq!(header.checkpoint().map(|it| it.end_lsn), Some(Lsn::new(73_088_280)));
         assert_eq!(header.file_bytes(Lsn::new(81_034_145)), Some(14_389_338));
+    }
+
+    /// A mini-transaction of one record, as a backup begins with.
+    fn with_log(format: u32, log: &[u8]) -> Vec<u8> {
+        [&head(format), log].concat()
+    }
+
+    #[test]
+    fn the_first_record_is_held_against_its_checksum() {
+        // Of a real backup, whose whole log this is.
+        let log = [0xfa, 0, 0, 0, 0, 0, 0, 0, 1, 0x35, 0x95, 1, 0x40, 0xdc, 0x99, 0x5e];
+        let check = |log: &[u8]| {
+            let file = with_log(STREAM, log);
+            RedoHeader::parse(&file).unwrap().check_log(&file)
+        };
+        assert_eq!(check(&log), Ok(()));
+        for at in 0..log.len() {
+            let mut damaged = log;
+            damaged[at] ^= 0x40;
+            assert!(check(&damaged).is_err(), "{at}");
+            assert_eq!(check(&log[..at]).is_err(), at > 0, "cut at {at}");
+        }
+        assert_eq!(check(&[0; 700]), Err(LogError::Zero));
+        assert_eq!(check(&[1; 700]), Err(LogError::Malformed));
+        assert_eq!(check(&[0xB0, 0xFF, 0xFF, 0xFF, 0xFF]), Err(LogError::Malformed));
+    }
+
+    #[test]
+    fn a_long_record_states_its_length() {
+        for (body, field) in [(20, vec![6]), (300, vec![0x80, 0x9E])] {
+            let length_bytes = field.len();
+            let mut log = [vec![0xB0], field, vec![7; body - length_bytes + 1]].concat();
+            assert_eq!(record_bytes(&log), Ok(Some(body + 2)), "{body}");
+            log.resize(body + 2, 7);
+            let sum = crc32c(&log);
+            log.extend([1, 0, 0, 0, 0]);
+            put_u32(&mut log, body + 3, sum);
+            let file = with_log(STREAM, &log);
+            assert_eq!(RedoHeader::parse(&file).unwrap().check_log(&file), Ok(()));
+        }
+    }
+
+    #[test]
+    fn blocks_of_older_formats_are_not_all_zero() {
+        let mut file = with_log(0x5048_5953, &[]);
+        let header = RedoHeader::parse(&file).unwrap();
+        assert_eq!(header.check_log(&file), Err(LogError::Zero));
+        file[BLOCKS_AT + 3] = 1;
+        assert_eq!(header.check_log(&file), Ok(()));
     }
 
     #[test]

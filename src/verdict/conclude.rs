@@ -12,7 +12,8 @@ use crate::innodb::frm::{Frm, Missing};
 use crate::innodb::redo::RedoHeader;
 use crate::parse::fault::Fault;
 use crate::parse::path::{OwnedPath, StreamPath};
-use crate::verdict::finding::Finding;
+use crate::verdict::finding::{Code, Finding};
+use crate::verdict::heads;
 use crate::verdict::lengths::{Data, DataFault, Short};
 use crate::verdict::metadata::Describing;
 use crate::verdict::observer::{Described, Observer, Redo};
@@ -117,6 +118,8 @@ impl Observer {
         judge.check_order();
         judge.check_redo();
         judge.check_system_files();
+        judge.check_heads();
+        judge.check_contradictions();
         judge.check_aria_logs();
         judge.check_empty_files();
         judge.check_lengths();
@@ -330,7 +333,7 @@ impl<'a> Judge<'a> {
             }
             return;
         };
-        let mut reasons = Vec::new();
+        let mut reasons: Vec<_> = heads::redo_fault(header, &redo.head).into_iter().collect();
         if redo.length != expected {
             reasons.push(Reason::RedoLength { expected, found: redo.length });
         }
@@ -371,10 +374,47 @@ impl<'a> Judge<'a> {
         })
     }
 
+    /// Checks that files begin as their names promise.
+    fn check_heads(&mut self) {
+        let odd = &self.seen.odd;
+        let named = odd.paths.iter().map(|(path, found)| {
+            let (path, found) = (path.to_string(), *found);
+            Reason::NotWhatItIs { path, found }
+        });
+        let mut reasons: Vec<_> = named.collect();
+        reasons.extend((odd.others > 0).then_some(Reason::MoreFiles(odd.others)));
+        let found = format!("{} files are not what their names say", reasons.len());
+        let detail = either(&reasons, "every file begins as its name says", &found);
+        self.settle("beginnings", reasons, detail);
+    }
+
+    /// Checks that all is of one backup of one server.
+    fn check_contradictions(&mut self) {
+        let mut reasons = heads::contradictions(self.seen);
+        reasons.extend(heads::absent(self.seen));
+        let found = format!("{} things do not fit together", reasons.len());
+        let detail = either(&reasons, "what is said twice is the same", &found);
+        self.settle("agreement", reasons, detail);
+    }
+
+    /// Checks the files that are never empty; but a directory that is no schema, such as the
+    /// `lost+found` of a file system, comes with an empty `db.opt`. A schema without tables looks
+    /// the same if its `db.opt` lost its bytes, except for the one that every server has.
     fn check_empty_files(&mut self) {
         let empty = &self.seen.empty;
-        let named = empty.paths.keys().map(|path| Reason::EmptyFile(path.to_string()));
-        let mut reasons: Vec<_> = named.collect();
+        let is_of_a_schema = |path: &&OwnedPath| {
+            let (name, directory) = (path.as_path().file_name(), path.as_path().parent());
+            name != b"db.opt"
+                || directory == b"performance_schema"
+                || self.seen.presence.has_tables_in(directory)
+        };
+        let (named, of_none): (Vec<_>, Vec<_>) = empty.paths.keys().partition(is_of_a_schema);
+        self.findings.extend(of_none.into_iter().map(|path| {
+            let directory = path.as_path().parent().escape_ascii().to_string();
+            Finding::new(Code::EmptyDirectory, directory, "no file of a table is in it")
+        }));
+        let mut reasons: Vec<_> =
+            named.into_iter().map(|path| Reason::EmptyFile(path.to_string())).collect();
         reasons.extend((empty.others > 0).then_some(Reason::MoreFiles(empty.others)));
         let found = format!("{} should have bytes", reasons.len());
         let detail = either(&reasons, "none that should have bytes", &found);

@@ -125,12 +125,24 @@ pub(super) struct Statements {
     pub(super) undo_tablespaces: Option<u64>,
     /// Whether only some databases were backed up.
     pub(super) is_selection: bool,
+    /// Whether the info file says either.
+    pub(super) says_whether_it_is_a_selection: bool,
+    /// What the info file repeats of the checkpoints file.
+    pub(super) info: InfoStatements,
     /// Whether the info file gives a position in the binary log.
     pub(super) info_has_binlog: bool,
     /// Whether the file that is there for it does.
     pub(super) binlog_info_is_read: bool,
     /// The lines of `innodb_corrupted_pages`.
     pub(super) corrupted_pages: Vec<String>,
+}
+
+/// What the info file says that the checkpoints file says, too.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct InfoStatements {
+    pub(super) from_lsn: Option<u64>,
+    pub(super) to_lsn: Option<u64>,
+    pub(super) is_incremental: Option<bool>,
 }
 
 impl Statements {
@@ -177,7 +189,11 @@ impl Statements {
         };
         match kind {
             Describing::BackupCnf => (self.system_files, self.undo_tablespaces) = (None, None),
-            Describing::Info => (self.is_selection, self.info_has_binlog) = (false, false),
+            Describing::Info => {
+                (self.is_selection, self.info_has_binlog) = (false, false);
+                self.says_whether_it_is_a_selection = false;
+                self.info = InfoStatements::default();
+            }
             Describing::BinlogInfo => self.binlog_info_is_read = false,
             Describing::CorruptedPages => self.corrupted_pages.clear(),
             Describing::Checkpoints | Describing::GaleraInfo => {}
@@ -217,7 +233,13 @@ impl Statements {
                 b"start_time" => positions.start_time = text(value),
                 b"end_time" => positions.end_time = text(value),
                 b"binlog_pos" => self.read_binlog_pos(value),
-                b"partial" => self.is_selection = value == b"Y",
+                b"partial" => {
+                    self.is_selection = value == b"Y";
+                    self.says_whether_it_is_a_selection = self.is_selection || value == b"N";
+                }
+                b"innodb_from_lsn" => self.info.from_lsn = number(value),
+                b"innodb_to_lsn" => self.info.to_lsn = number(value),
+                b"incremental" => self.info.is_incremental = yes_or_no(value),
                 _ => {}
             }
         }
@@ -296,6 +318,14 @@ fn pair(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = line.iter().position(|byte| *byte == b'=')?;
     let (key, value) = line.split_at(at);
     Some((key.trim_ascii(), value.get(1..)?.trim_ascii()))
+}
+
+fn yes_or_no(value: &[u8]) -> Option<bool> {
+    match value {
+        b"Y" => Some(true),
+        b"N" => Some(false),
+        _ => None,
+    }
 }
 
 fn number(value: &[u8]) -> Option<u64> {

@@ -33,6 +33,7 @@ mod before;
 mod conclude;
 mod dump;
 pub mod finding;
+mod heads;
 mod lengths;
 mod metadata;
 mod observer;

@@ -4,9 +4,9 @@
 //! at their beginning; the observer asks for those bytes and for no others ([`Interest`]).
 //!
 //! Invariants:
-//! - memory: at most 64 KiB for each of six describing files, 1 MiB for an open list of partitions,
-//!   512 bytes or less for each open file beside, what `presence` needs, and at most [`NAMED_MAX`]
-//!   paths of each kind of trouble;
+//! - memory: at most 64 KiB for each of six describing files, 76 KiB for the redo log, 1 MiB for an
+//!   open list of partitions, 512 bytes or less for each open file beside, what `presence` needs,
+//!   and at most [`NAMED_MAX`] paths of each kind of trouble;
 //! - what is known of a path is what the *last* file of that path held, as it is with a restore.
 //!
 //! What it does not do: judge. It also does not see whether payload was intact; the parser's faults
@@ -14,9 +14,12 @@
 
 use crate::base::num::wide;
 use crate::innodb::frm::{FRM_BYTES_MIN, Frm};
-use crate::innodb::redo::REDO_HEADER_BYTES;
+use crate::innodb::redo::REDO_START_BYTES;
 use crate::parse::item::{Item, MemberNo, Target};
 use crate::parse::path::{OwnedPath, PathSeed, StreamPath};
+use crate::verdict::heads::{
+    FirstPage, may_begin_with_zeros, odd_definition, odd_head, short_definition,
+};
 use crate::verdict::lengths::{
     Data, INDEX_HEAD_BYTES, Short, Stated, TABLESPACE_HEAD_BYTES, short_index, short_tablespace,
 };
@@ -63,6 +66,12 @@ const NEVER_EMPTY_TOP: [&[u8]; 9] = [
     b"donor_galera_info",
 ];
 
+/// Bytes of Aria's logs and its control file that tell them.
+const ARIA_MAGIC_BYTES: usize = 16;
+
+/// Files that XtraBackup writes after the info file.
+const PERCONA_AFTER_INFO: [&[u8]; 2] = [b"xtrabackup_tablespaces", b"xtrabackup_keys"];
+
 /// What the names of Aria's logs begin with, before their number.
 const ARIA_LOG: &[u8] = b"aria_log.";
 
@@ -85,6 +94,12 @@ pub struct Observer {
     pub(super) empty: Named<()>,
     /// Files that are shorter than is stated somewhere.
     pub(super) short: Named<Short>,
+    /// Files that are not what their names say, with what they are.
+    pub(super) odd: Named<&'static str>,
+    /// Numbers of the tablespaces at the top level.
+    pub(super) spaces: Named<u32>,
+    /// Page sizes that tablespaces at the top level have, with the first one of each.
+    pub(super) page_sizes: BTreeMap<u64, OwnedPath>,
     /// Targets of renames whose source never came, with that source.
     pub(super) lost: Named<OwnedPath>,
     /// Tables of which a file was renamed or removed.
@@ -140,6 +155,8 @@ struct OpenFile {
 #[derive(Debug)]
 enum Scan {
     Lines(Data),
+    /// The last byte.
+    Last(u8),
     Shared(Box<SharedScan>),
 }
 
@@ -167,6 +184,7 @@ enum Role {
     /// Its length and its lines matter.
     Csv,
     AriaLog(u32),
+    AriaControl,
 }
 
 impl fmt::Debug for Capture {
@@ -187,6 +205,9 @@ impl Observer {
             redo: None,
             empty: Named::new(),
             short: Named::new(),
+            odd: Named::new(),
+            spaces: Named::new(),
+            page_sizes: BTreeMap::new(),
             lost: Named::new(),
             changed: BTreeSet::new(),
             system: Named::new(),
@@ -241,6 +262,7 @@ impl Observer {
         match &mut open.scan {
             Some(Scan::Lines(data)) => data.see_lines(bytes),
             Some(Scan::Shared(scan)) => scan.see(at, bytes),
+            Some(Scan::Last(last)) => *last = bytes.last().copied().unwrap_or(*last),
             None => {}
         }
         let Some(capture) = &mut open.capture else { return };
@@ -289,20 +311,29 @@ impl Observer {
                 let is_opaque = path.file_name() != b"ib_logfile0";
                 self.redo = Some(Redo { head: bytes.to_vec(), length, is_opaque });
             }
-            Role::AriaLog(number) if self.aria_logs.len() < ARIA_LOGS_MAX => {
-                self.aria_logs.insert(number);
+            _ if is_wrapped && !matches!(role, Role::AriaLog(_)) => {}
+            Role::AriaLog(number) => {
+                self.odd.set(path, odd_head(path, bytes).filter(|_| !is_wrapped));
+                if self.aria_logs.len() < ARIA_LOGS_MAX {
+                    self.aria_logs.insert(number);
+                }
             }
-            Role::AriaLog(_) => {}
-            _ if is_wrapped => {}
-            Role::Definition => return Learnt::Definition(Frm::parse(bytes)),
+            Role::AriaControl => self.odd.set(path, odd_head(path, bytes)),
+            Role::Definition => {
+                let last = if let Some(Scan::Last(last)) = scan { last } else { 0 };
+                self.odd.set(path, odd_definition(path, bytes, last));
+                self.short.set(path, short_definition(bytes, length));
+                return Learnt::Definition(Frm::parse(bytes));
+            }
             Role::Partitions => {
+                self.odd.set(path, odd_head(path, bytes));
                 let is_whole = length == wide(bytes.len());
                 return Learnt::Partitions(partition_names(bytes).filter(|_| is_whole));
             }
             Role::Renamed => self.note_renamed(bytes),
-            Role::Tablespace => self.short.set(path, short_tablespace(bytes, length)),
+            Role::Tablespace => return self.see_tablespace(path, bytes, length),
             Role::System => {
-                self.short.set(path, short_tablespace(bytes, length));
+                self.see_tablespace(path, bytes, length);
                 self.system.set(path, Some(length));
                 if let Some(Scan::Shared(scan)) = scan {
                     self.shared = scan.finish(length);
@@ -310,6 +341,7 @@ impl Observer {
             }
             Role::Index => {
                 self.short.set(path, short_index(bytes, length));
+                self.odd.set(path, odd_head(path, bytes));
                 self.has_aria |= path.file_name().ends_with(b".MAI");
                 return Learnt::Stated(Stated::parse(bytes));
             }
@@ -320,6 +352,21 @@ impl Observer {
             }
         }
         Learnt::Nothing
+    }
+
+    /// Looks at the first page of a tablespace.
+    fn see_tablespace(&mut self, path: StreamPath<'_>, head: &[u8], length: u64) -> Learnt {
+        self.short.set(path, short_tablespace(head, length));
+        self.odd.set(path, odd_head(path, head).filter(|_| !may_begin_with_zeros(path)));
+        let first = FirstPage::parse(head);
+        let space = first.map_or(0, |first| first.space);
+        if path.parent().is_empty() {
+            self.spaces.set(path, (space != 0).then_some(space));
+            if let Some(page_bytes) = first.and_then(|first| first.page_bytes) {
+                self.page_sizes.entry(page_bytes).or_insert_with(|| path.into());
+            }
+        }
+        Learnt::Space(space)
     }
 
     fn describe(&mut self, kind: Describing, path: StreamPath<'_>, length: u64, bytes: &[u8]) {
@@ -350,6 +397,8 @@ impl Observer {
         self.forget_describing(to);
         self.empty.rename(from, to);
         self.short.rename(from, to);
+        self.odd.rename(from, to);
+        self.spaces.rename(from, to);
         self.note_changed(from);
         if !self.presence.rename(from, to) {
             // A lost file that is renamed once more is missing under its last name.
@@ -364,6 +413,8 @@ impl Observer {
         self.presence.remove(path);
         self.empty.remove(path);
         self.short.remove(path);
+        self.odd.remove(path);
+        self.spaces.remove(path);
         self.lost.remove(path);
     }
 
@@ -386,6 +437,7 @@ impl Observer {
             }
             Some(
                 Role::Definition
+                | Role::AriaControl
                 | Role::Renamed
                 | Role::Tablespace
                 | Role::Partitions
@@ -412,7 +464,9 @@ impl Observer {
         let may_follow = [Describing::CorruptedPages, Describing::GaleraInfo];
         let follows =
             matches!(Role::of(path), Some(Role::Describing(k)) if may_follow.contains(&k));
-        if !follows {
+        let is_percona = path.parent().is_empty()
+            && PERCONA_AFTER_INFO.contains(&unwrap_name(path.file_name()).0);
+        if !follows && !is_percona {
             self.after_info = Some(path.into());
         }
     }
@@ -438,6 +492,7 @@ impl Role {
             // Increments have `ibdata1.delta` instead.
             name if name.starts_with(b"ibdata") && !name.contains(&b'.') => Some(Self::System),
             name if name.starts_with(b"undo") && !name.contains(&b'.') => Some(Self::Tablespace),
+            b"aria_log_control" => Some(Self::AriaControl),
             name if name.starts_with(ARIA_LOG) => {
                 let number = std::str::from_utf8(name.get(ARIA_LOG.len()..)?).ok()?;
                 number.parse().ok().map(Self::AriaLog)
@@ -450,9 +505,10 @@ impl Role {
     fn scan(self) -> Option<Scan> {
         match self {
             Self::Csv => Some(Scan::Lines(Data::default())),
+            Self::Definition => Some(Scan::Last(0)),
             Self::System => Some(Scan::Shared(Box::new(SharedScan::new()))),
             Self::Describing(_)
-            | Self::Definition
+            | Self::AriaControl
             | Self::Renamed
             | Self::Redo
             | Self::Tablespace
@@ -468,11 +524,12 @@ impl Role {
             Self::Tablespace | Self::System => TABLESPACE_HEAD_BYTES,
             Self::Partitions => PARTITIONS_BYTES_MAX,
             Self::Index => INDEX_HEAD_BYTES,
-            Self::Data | Self::Csv | Self::AriaLog(_) => 0,
+            Self::Data | Self::Csv => 0,
+            Self::AriaLog(_) | Self::AriaControl => ARIA_MAGIC_BYTES,
             Self::Describing(_) => DESCRIBING_BYTES_MAX,
             Self::Definition => FRM_BYTES_MIN,
             Self::Renamed => RENAMED_BYTES_MAX,
-            Self::Redo => REDO_HEADER_BYTES,
+            Self::Redo => REDO_START_BYTES,
         }
     }
 }

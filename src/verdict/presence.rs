@@ -3,8 +3,8 @@
 //! To notice a lost data file every table's definition is held against the files that came, once
 //! the last rename is known. 200,000 tables are ordinary and 5 million must work, so that no path
 //! is kept: a table is a 64-bit hash and a bit for each of its files, 60 to 100 bytes with its
-//! name, which is kept for messages, of tables only that have a definition. What a file tells of
-//! another one (lengths, partitions) is kept beside, for the few kinds that do.
+//! name, which is kept for messages, of tables only that have a definition or a tablespace. What a
+//! file tells of another one (lengths, partitions) is kept beside, for the few kinds that do.
 //!
 //! Invariants:
 //! - the state follows the stream: what is renamed or removed is not at the old place any more, and
@@ -22,7 +22,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasherDefault;
 
 /// What the name of a table's file ends in, with the bit that stands for it.
-const SUFFIXES: [(&str, u32); 17] = [
+const SUFFIXES: [(&str, u32); 19] = [
     (".frm", Files::FRM),
     (".ibd", Files::IBD),
     (".new", 1 << 2),
@@ -39,12 +39,17 @@ const SUFFIXES: [(&str, u32); 17] = [
     (".TRG", 1 << 16),
     (".TRN", 1 << 17),
     (".isl", 1 << 18),
-    (".opt", 1 << 19),
+    (".opt", Files::OPT),
+    (".del", Files::DEL),
+    (".ren", Files::REN),
 ];
 
 /// Files without which a definition is nothing, and that are nothing without it. A tablespace may
 /// be: those of full-text indexes have no definition.
 const OF_A_DEFINITION: [&str; 8] = [".MAI", ".MAD", ".MYI", ".MYD", ".CSV", ".CSM", ".par", ".MRG"];
+
+/// What the names of full-text indexes begin with: they have no definition.
+const OF_FULL_TEXT: &[u8] = b"FTS_";
 
 /// What stands between a table and the name of a partition.
 const PARTITION_MARKS: [&[u8]; 2] = [b"#P#", b"#p#"];
@@ -72,6 +77,8 @@ pub(super) struct Table {
     /// Counts how often all partitions were removed; those of another count are gone.
     generation: u32,
     definition: Option<Frm>,
+    /// The number of its tablespace; 0 is the system tablespace's and stands for none.
+    space: u32,
     name_at: u32,
     name_len: u16,
     details: Option<Box<Details>>,
@@ -98,6 +105,8 @@ pub(super) enum Learnt {
     Stated(Option<Stated>),
     /// From a data file.
     Data(Data),
+    /// From a tablespace: its number.
+    Space(u32),
 }
 
 /// A set of a table's files.
@@ -120,6 +129,13 @@ impl Files {
     const META: u32 = 1 << 14;
     /// The tablespace is there under its former name and will be renamed.
     const RENAMED: u32 = 1 << 15;
+    const OPT: u32 = 1 << 19;
+    /// The table was dropped meanwhile, and preparing will remove its tablespace.
+    const DEL: u32 = 1 << 20;
+    /// Preparing will rename the tablespace.
+    const REN: u32 = 1 << 21;
+    /// Its tablespace has no definition.
+    const UNDEFINED: u32 = 1 << 22;
 
     const STATING: u32 = Self::MAI | Self::MYI | Self::CSM;
     const DATA: u32 = Self::MAD | Self::MYD | Self::CSV;
@@ -157,10 +173,15 @@ impl Presence {
         }
         let Some(file) = TableFile::of(path) else { return };
         self.set(file);
-        let name = (file.bit == Files::FRM).then(|| self.keep_name(file));
+        let is_unnamed = self.table_mut(file.directory, file.stem).name_len == 0;
+        let has_name = file.bit & (Files::FRM | Files::IBD | Files::DELTA) != 0;
+        let name = (has_name && is_unnamed).then(|| self.keep_name(file));
         let table = self.table_mut(file.directory, file.stem);
         if let Some((name_at, name_len)) = name {
             (table.name_at, table.name_len) = (name_at, name_len);
+        }
+        if file.stem.starts_with(OF_FULL_TEXT) {
+            table.files.0 |= Files::UNDEFINED;
         }
         table.forget(file.bit);
         table.learn(learnt);
@@ -227,6 +248,48 @@ impl Presence {
             directory.values().map(|table| Defined { presence: self, directory, table })
         });
         tables.filter(|defined| defined.table.files.0 & Files::FRM != 0)
+    }
+
+    /// Iterates over the tablespaces of tables and partitions that have a number.
+    pub(super) fn numbered_tablespaces(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        let numbered = self.live_tables().filter(|(_, table, _)| table.space != 0);
+        numbered.map(|(name, table, _)| (table.space, name))
+    }
+
+    /// Iterates over the tables that have a tablespace, need a definition and have none.
+    pub(super) fn undefined_tablespaces(&self) -> impl Iterator<Item = String> {
+        const NEED_NONE: u32 = Files::FRM | Files::DEL | Files::REN | Files::UNDEFINED;
+        let undefined = self.live_tables().filter(|(_, table, whole)| {
+            let files = table.files.0;
+            let defines = |whole: &&Table| whole.files.0 & NEED_NONE != 0;
+            files & (Files::IBD | Files::DELTA) != 0
+                && files & NEED_NONE == 0
+                && !whole.as_ref().is_some_and(defines)
+        });
+        undefined.map(|(name, _, _)| name.escape_ascii().to_string())
+    }
+
+    /// Tells whether a directory holds any file of a table.
+    pub(super) fn has_tables_in(&self, directory: &[u8]) -> bool {
+        let tables = self.directories.get(&self.seed.hash(directory));
+        let has_files = |table: &Table| table.files.0 & !Files::OPT != 0;
+        tables.is_some_and(|tables| tables.values().any(has_files))
+    }
+
+    /// Iterates over the tables and partitions whose name is known, with the table of which it is a
+    /// partition; those that were removed together with their table's others are passed over.
+    fn live_tables(&self) -> impl Iterator<Item = (&[u8], &Table, Option<&Table>)> {
+        let tables = self
+            .directories
+            .values()
+            .flat_map(|directory| directory.values().map(move |table| (directory, table)));
+        tables.filter_map(|(directory, table)| {
+            let name = Some(self.name(table)).filter(|name| !name.is_empty())?;
+            let stem = name.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+            let whole = whole_of(stem).and_then(|whole| directory.get(&self.seed.hash(whole)));
+            let is_live = whole.is_none_or(|whole| table.is_of(whole.generation));
+            is_live.then_some((name, table, whole))
+        })
     }
 
     /// Returns what a file of the table ends in that is nothing without the definition, if the
@@ -356,6 +419,7 @@ impl Table {
             Learnt::Partitions(names) => self.details.get_or_insert_default().partitions = names,
             Learnt::Stated(stated) => self.details.get_or_insert_default().stated = stated,
             Learnt::Data(data) => self.details.get_or_insert_default().data = Some(data),
+            Learnt::Space(space) => self.space = space,
         }
     }
 
@@ -364,6 +428,7 @@ impl Table {
         let details = self.details.as_deref();
         match bit {
             Files::FRM => self.definition.map_or(Learnt::Nothing, Learnt::Definition),
+            Files::IBD => Learnt::Space(self.space),
             Files::PAR => Learnt::Partitions(details.and_then(|it| it.partitions.clone())),
             bit if bit & Files::STATING != 0 => {
                 Learnt::Stated(details.and_then(|details| details.stated))
@@ -379,6 +444,9 @@ impl Table {
     fn forget(&mut self, bit: u32) {
         if bit == Files::FRM {
             self.definition = None;
+        }
+        if bit == Files::IBD {
+            self.space = 0;
         }
         let Some(details) = &mut self.details else { return };
         match bit {

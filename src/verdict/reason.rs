@@ -66,7 +66,7 @@ pub enum Reason {
         /// Where the log begins.
         found: u64,
     },
-    /// The redo log's head is damaged.
+    /// The redo log's head, or its first record, is damaged.
     RedoHead(String),
     /// A table's data file is not there.
     MissingTableFile {
@@ -141,6 +141,26 @@ pub enum Reason {
     },
     /// Only some databases were backed up.
     Selection,
+    /// A file is not what its name says.
+    NotWhatItIs {
+        /// The file.
+        path: String,
+        /// What it is.
+        found: &'static str,
+    },
+    /// The backup says two things that can't both be true.
+    Contradiction(String),
+    /// Tablespaces have the same number.
+    SameSpace {
+        /// The number.
+        space: u32,
+        /// The tablespaces, joined by "and".
+        names: String,
+    },
+    /// A tablespace is there and the definition of its table is not.
+    NoDefinition(String),
+    /// A full backup has none of the server's own tables.
+    NoSystemSchema,
 }
 
 impl Reason {
@@ -174,6 +194,11 @@ impl Reason {
             | Self::ShortFile { .. }
             | Self::FewRows { .. }
             | Self::CutRow(_)
+            | Self::NotWhatItIs { .. }
+            | Self::Contradiction(_)
+            | Self::SameSpace { .. }
+            | Self::NoDefinition(_)
+            | Self::NoSystemSchema
             | Self::FutureLsn { .. } => Weight::Partial,
         }
     }
@@ -229,6 +254,25 @@ impl Reason {
             }
             Self::FutureLsn { .. } => "pages and log are not of one backup, run it again",
             Self::Selection => "a restore has only the selected databases",
+            Self::NotWhatItIs { .. } => {
+                "its contents were lost at the source or on their way, look at the file at the \
+                 source, then run the backup again"
+            }
+            Self::Contradiction(_) => {
+                "parts of two backups may have been joined, or one was damaged, run it again"
+            }
+            Self::SameSpace { .. } => {
+                "the server opens only one of them, look for a copied .ibd file at the source, \
+                 then run the backup again"
+            }
+            Self::NoDefinition(_) => {
+                "the server can't open the table without it, look for the .frm file at the \
+                 source, then run the backup again"
+            }
+            Self::NoSystemSchema => {
+                "without its accounts the server can't be started as it was, look at what the \
+                 producer was told to leave out, then run the backup again"
+            }
         }
     }
 
@@ -289,6 +333,15 @@ impl Reason {
                 write!(f, "{page} has LSN {lsn}, but the redo log ends at {last_lsn}")
             }
             Self::Selection => f.write_str("only some databases were backed up"),
+            Self::NotWhatItIs { path, found } => write!(f, "'{path}' {found}"),
+            Self::Contradiction(words) => f.write_str(words),
+            Self::SameSpace { space, names } => {
+                write!(f, "{names} have the same tablespace number, {space}")
+            }
+            Self::NoDefinition(table) => {
+                write!(f, "'{table}.ibd' is in the stream, the definition '{table}.frm' is not")
+            }
+            Self::NoSystemSchema => f.write_str("there is no table of the schema mysql"),
         }
     }
 }

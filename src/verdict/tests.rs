@@ -1,5 +1,7 @@
 //! What is called complete, and what never is.
 
+mod heads;
+
 use super::*;
 use crate::base::num::{narrow, wide};
 use crate::format::snapshot::Verdict;
@@ -80,6 +82,7 @@ const PARTITIONED: u8 = 20;
 fn frm(engine: u8) -> Vec<u8> {
     let mut bytes = vec![0; 4096];
     bytes[..4].copy_from_slice(&[0xfe, 1, 10, engine]);
+    bytes[10..14].copy_from_slice(&4096_u32.to_le_bytes());
     bytes[61] = MYISAM;
     bytes
 }
@@ -93,6 +96,10 @@ fn redo() -> Vec<u8> {
     bytes[16..31].copy_from_slice(b"Backup 10.11.19");
     let crc = crc_fast::crc32_iscsi(&bytes[..508]);
     bytes[508..512].copy_from_slice(&crc.to_be_bytes());
+    // A record of two bytes and its end.
+    bytes[12_288..12_291].copy_from_slice(&[0xb1, 7, 1]);
+    let crc = crc_fast::crc32_iscsi(&bytes[12_288..12_290]);
+    bytes[12_291..12_295].copy_from_slice(&crc.to_be_bytes());
     bytes
 }
 
@@ -102,7 +109,8 @@ const CNF: &[u8] = b"[mysqld]\ninnodb_data_file_path=ibdata1:12M:autoextend\n\
     innodb_page_size=16384\ninnodb_undo_tablespaces=1\n";
 const INFO: &[u8] = b"tool_command = --password=hunter2\ntool_version = 10.11.19-MariaDB\n\
     server_version = 10.11.19-MariaDB\nend_time = 2026-11-20 17:31:06\n\
-    binlog_pos = filename 'bin.7', position '330', GTID of the last change '0-1-5'\n";
+    binlog_pos = filename 'bin.7', position '330', GTID of the last change '0-1-5'\n\
+    innodb_from_lsn = 0\ninnodb_to_lsn = 50\npartial = N\nincremental = N\n";
 
 /// The head of an index file of MyISAM or Aria whose data file has so many bytes.
 #[expect(clippy::big_endian_bytes, reason = "MyISAM and Aria are big-endian")]
@@ -135,14 +143,17 @@ fn head() -> Stream {
     Stream::default()
         .payload("ib_logfile0", 0, &redo()[..12_288])
         .file("undo001", b"undo")
-        .file("aria_log_control", b"control")
-        .file("aria_log.00000001", b"log")
+        .file("aria_log_control", b"\xfe\xfe\x0c control")
+        .file("aria_log.00000001", b"\xfe\xfe\x0b log")
 }
 
 fn tables(stream: Stream) -> Stream {
     stream
         .file("app/i.ibd", b"innodb")
         .file("ibdata1", b"system")
+        .file("mysql/db.MAI", &index(9, 4))
+        .file("mysql/db.MAD", b"data")
+        .file("mysql/db.frm", &frm(ARIA))
         .file("app/a.MAI", &index(9, 4))
         .file("app/a.MAD", b"data")
         .file("app/m.MYI", &index(7, 0))
@@ -153,7 +164,7 @@ fn tables(stream: Stream) -> Stream {
         .file("app/a.frm", &frm(ARIA))
         .file("app/m.frm", &frm(MYISAM))
         .file("app/c.frm", &frm(CSV))
-        .file("app/v.frm", b"TYPE=VIEW\nquery=select 1")
+        .file("app/v.frm", b"TYPE=VIEW\nquery=select 1\n")
         .file("app/p.frm", &frm(PARTITIONED))
         .file("app/p.par", &partition_list(&["p0", "p1"]))
         .file("app/p#P#p0.MYI", &index(7, 4))
@@ -271,10 +282,15 @@ fn pages_lower_the_verdict_and_name_themselves() {
 fn the_redo_log_must_be_as_long_as_the_checkpoint_says() {
     let longer = b"backup_type = full-backuped\nto_lsn = 50\nlast_lsn = 91\n";
     expect_partial(ending(longer, CNF, INFO), "ib_logfile0 has 12328 bytes, its last_lsn calls");
+    let info = |to_lsn: u64| {
+        let info = str::from_utf8(INFO).unwrap();
+        info.replace("innodb_to_lsn = 50", &format!("innodb_to_lsn = {to_lsn}")).into_bytes()
+    };
     let other = b"backup_type = full-backuped\nto_lsn = 49\nlast_lsn = 90\n";
-    expect_partial(ending(other, CNF, INFO), "ib_logfile0 begins at LSN 50, after the checkpoint");
+    let begins = "ib_logfile0 begins at LSN 50, after the checkpoint";
+    expect_partial(ending(other, CNF, &info(49)), begins);
     let moved = b"backup_type = full-backuped\nto_lsn = 88\nlast_lsn = 90\n";
-    expect_complete(ending(moved, CNF, INFO));
+    expect_complete(ending(moved, CNF, &info(88)));
     let early = b"backup_type = full-backuped\nto_lsn = 50\nlast_lsn = 40\n";
     let early = conclude(&ending(early, CNF, INFO).bytes, |evidence| evidence.pages.newest = None);
     assert_eq!(early.verdict, Verdict::Partial);
@@ -351,8 +367,13 @@ fn a_position_in_the_binary_log_is_in_its_own_file() {
 fn the_logs_of_aria_are_there_without_a_gap() {
     expect_partial(with(|s| s.remove("aria_log_control")), "aria_log_control is not in the stream");
     expect_partial(with(|s| s.remove("aria_log.00000001")), "aria_log.00000001 is not in");
-    let gap = with(|s| s.file("aria_log.00000003", b"log"));
+    let gap = with(|s| s.file("aria_log.00000003", b"\xfe\xfe\x0b log"));
     expect_partial(gap, "aria_log.00000002 is not in the stream");
+}
+
+/// The good stream with a table of InnoDB more, of that tablespace.
+fn x(tablespace: &[u8]) -> Stream {
+    with(|s| s.file("app/x.ibd", tablespace).file("app/x.frm", &frm(INNODB)))
 }
 
 /// The stream without the frames of these kinds of one file.
@@ -386,11 +407,11 @@ fn renames_are_followed_and_a_lost_one_is_told() {
 #[test]
 fn a_file_that_lost_its_end_is_told_unless_it_grew_meanwhile() {
     let short = "'app/x.ibd' has 16384 bytes, it should have at least 32768";
-    expect_partial(with(|s| s.file("app/x.ibd", &tablespace(50))), short);
-    expect_complete(with(|s| s.file("app/x.ibd", &tablespace(51))));
+    expect_partial(x(&tablespace(50)), short);
+    expect_complete(x(&tablespace(51)));
     expect_complete(with(|s| s.file("app/x.ibd", &tablespace(50)).remove("app/x.ibd")));
     let whole = [tablespace(50), tablespace(50)].concat();
-    expect_complete(with(|s| s.file("app/x.ibd", &whole)));
+    expect_complete(x(&whole));
     let short = "'app/y.MYD' has 4 bytes, it should have at least 5";
     let table = |s: Stream, data: &[u8]| {
         s.file("app/y.MYI", &index(7, 5)).file("app/y.MYD", data).file("app/y.frm", &frm(MYISAM))
@@ -411,9 +432,9 @@ fn a_tablespace_that_ends_where_a_frame_does_lost_the_next_one() {
         file
     };
     let short = "'app/x.ibd' has 10485760 bytes, it should have at least 10502144";
-    expect_partial(with(|s| s.file("app/x.ibd", &file(640))), short);
-    expect_complete(with(|s| s.file("app/x.ibd", &file(639))));
-    expect_complete(with(|s| s.file("app/x.ibd", &file(641))));
+    expect_partial(x(&file(640)), short);
+    expect_complete(x(&file(639)));
+    expect_complete(x(&file(641)));
 }
 
 #[test]
@@ -437,7 +458,8 @@ fn several_files_of_the_system_tablespace_count_together() {
 
 #[test]
 fn a_file_that_is_never_empty_is_not() {
-    expect_partial(with(|s| s.end("app/corr.ibd")), "'app/corr.ibd' has no bytes");
+    let defined = |s: Stream| s.file("app/corr.frm", &frm(INNODB)).end("app/corr.ibd");
+    expect_partial(with(defined), "'app/corr.ibd' has no bytes");
     expect_complete(with(|s| s.end("app/corr.ibd").remove("app/corr.ibd")));
     expect_complete(with(|s| s.end("app/dropped.del")));
     expect_complete(with(|s| {
@@ -448,11 +470,13 @@ fn a_file_that_is_never_empty_is_not() {
 #[test]
 fn an_increment_has_changed_pages_in_place_of_tablespaces() {
     let checkpoints = b"backup_type = incremental\nfrom_lsn = 40\nto_lsn = 50\nlast_lsn = 90\n";
+    let info = b"end_time = 2026-11-20 17:31:06\ninnodb_from_lsn = 40\ninnodb_to_lsn = 50\n\
+        partial = N\nincremental = Y\n";
     let increment = |with_meta: bool| {
         let stream = Stream::default()
             .payload("ib_logfile0", 0, &redo())
             .end("ib_logfile0")
-            .file("aria_log_control", b"aria")
+            .file("aria_log_control", b"\xfe\xfe\x0c control")
             .file("xtrabackup_binlog_info", b"bin.7\t330\t0-1-5\n");
         let names = ["app/i.ibd", "ibdata1", "undo001"];
         let stream = names.iter().fold(stream, |stream, name| {
@@ -465,7 +489,7 @@ fn an_increment_has_changed_pages_in_place_of_tablespaces() {
             .file("app/i.frm", &frm(INNODB))
             .file("xtrabackup_checkpoints", checkpoints)
             .file("backup-my.cnf", CNF)
-            .file("xtrabackup_info", INFO)
+            .file("xtrabackup_info", info)
     };
     let conclusion = judge(increment(true));
     assert_eq!(conclusion.reasons, []);

@@ -197,6 +197,12 @@ impl Server {
     /// Appends everything but the tables.
     fn describe(&self, out: &mut Vec<u8>, kind: &str, from_lsn: u64) {
         file(out, "shop/db.opt", b"default-character-set=utf8mb4\n", 1 << 20);
+        file(out, "mysql/user.frm", b"TYPE=VIEW\nquery=select 1\n", 1 << 20);
+        for (name, _, _) in &self.tables {
+            if let Some(table) = name.strip_suffix(".ibd") {
+                file(out, &format!("{table}.frm"), &definition(), 1 << 20);
+            }
+        }
         let (first, last) = (self.to_lsn(), self.lsn + 700);
         file(out, "xtrabackup_binlog_info", b"bin.000001\t330\t0-1-7\n", 1 << 20);
         file(out, "ib_logfile0", &redo(first, last), 4000);
@@ -210,17 +216,27 @@ impl Server {
                       innodb_page_size=16384\ninnodb_undo_directory=./\n\
                       innodb_undo_tablespaces=1\n";
         file(out, "backup-my.cnf", config.as_bytes(), 1 << 20);
+        let incremental = if kind == "incremental" { "Y" } else { "N" };
         let info = format!(
             "uuid = 1\nname = \ntool_name = mariabackup\ntool_command = --backup\n\
              tool_version = 10.11.19-MariaDB\nibbackup_version = 10.11.19-MariaDB\n\
              server_version = 10.11.19-MariaDB-log\nstart_time = 2026-11-20 03:00:00\n\
              end_time = 2026-11-20 03:00:09\nlock_time = 0\n\
              binlog_pos = filename 'bin.000001', position '330', GTID of the last change '0-1-7'\n\
-             innodb_from_lsn = 0\ninnodb_to_lsn = {first}\npartial = N\nincremental = N\n\
+             innodb_from_lsn = {from_lsn}\ninnodb_to_lsn = {first}\npartial = N\n\
+             incremental = {incremental}\n\
              format = mbstream\ncompressed = N\n"
         );
         file(out, "xtrabackup_info", info.as_bytes(), 1 << 20);
     }
+}
+
+/// The definition of a table of InnoDB, as far as it is looked at.
+fn definition() -> Vec<u8> {
+    let mut bytes = vec![0; 100];
+    bytes[..4].copy_from_slice(&[0xfe, 1, 10, 12]);
+    bytes[10] = 100;
+    bytes
 }
 
 /// The pages that changed after an LSN, as `mariabackup` lays them out.
@@ -252,6 +268,10 @@ fn redo(first: u64, last: u64) -> Vec<u8> {
     let checkpoint = sum(&log[4096..4156]);
     log[4156..4160].copy_from_slice(&checkpoint.to_be_bytes());
     log.extend((first..last).map(|n| n.to_le_bytes()[0]));
+    // The first record, of two bytes, and its end.
+    log[12288..12291].copy_from_slice(&[0xb1, 7, 1]);
+    let record = sum(&log[12288..12290]);
+    log[12291..12295].copy_from_slice(&record.to_be_bytes());
     log
 }
 

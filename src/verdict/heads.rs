@@ -1,0 +1,208 @@
+//! What one look at the beginning of a file tells: whether it is what its name says, and whether it
+//! is of the same server and the same backup as the others.
+//!
+//! A disk that lost its contents, a snapshot of a file system that was not finished and a program
+//! that fills gaps with zeros leave files of the right name and length. Their first bytes give them
+//! away.
+//!
+//! | file | it begins with |
+//! |---|---|
+//! | `.ibd`, `ibdata1`, undo | a page that is not all zeros |
+//! | `.frm` | `FE 01` or `TYPE=VIEW` |
+//! | `.MAI`, `.MYI`, `.CSM` | `FE FE 09`, `FE FE 07`, `FE` |
+//! | `.par` | anything but zeros |
+//! | `aria_log_control`, `aria_log.*` | `FE FE 0C`, `FE FE 0B` |
+//!
+//! Invariants, each so that a good backup is never refused:
+//! - a `.new` file may begin with zeros: the redo log is going to build its first page;
+//! - what is compressed or encrypted is not looked at;
+//! - the definition of a tablespace may be missing where nothing reads it: of a full-text index, a
+//!   partition (the table has one), a table that is dropped or renamed, and with MySQL 8, which has
+//!   no such files;
+//! - what a describing file does not say contradicts nothing.
+//!
+//! What it does not do: check anything behind the first bytes.
+//!
+//! Source: `mysql_create_frm_image`, `ma_control_file.c`, `ma_loghandler.c` of the server.
+
+use crate::innodb::frm::Frm;
+use crate::innodb::redo::RedoHeader;
+use crate::innodb::{FormatKind, PageZero, TablespaceFormat};
+use crate::parse::path::StreamPath;
+use crate::verdict::lengths::Short;
+use crate::verdict::metadata::Statements;
+use crate::verdict::observer::Observer;
+use crate::verdict::reason::Reason;
+use std::collections::BTreeMap;
+
+/// The directory of the server's own tables.
+const SYSTEM_SCHEMA: &[u8] = b"mysql";
+
+/// Tablespaces without a definition, or of one number, that are named; more are only counted.
+const TABLESPACES_NAMED_MAX: usize = 200;
+
+/// The last byte of a definition that is text.
+const LINE_END: u8 = b'\n';
+
+/// How a file of this name begins.
+pub(super) fn magic_of(name: &[u8]) -> Option<&'static [u8]> {
+    let suffixes: [(&[u8], &[u8]); 3] =
+        [(b".MAI", b"\xfe\xfe\x09"), (b".MYI", b"\xfe\xfe\x07"), (b".CSM", b"\xfe")];
+    match name {
+        b"aria_log_control" => Some(b"\xfe\xfe\x0c"),
+        name if name.starts_with(b"aria_log.") => Some(b"\xfe\xfe\x0b"),
+        name => suffixes.iter().find(|(suffix, _)| name.ends_with(suffix)).map(|(_, magic)| *magic),
+    }
+}
+
+/// Says what the file is instead of what its name says; an empty one is dealt with elsewhere.
+pub(super) fn odd_head(path: StreamPath<'_>, head: &[u8]) -> Option<&'static str> {
+    if head.is_empty() {
+        return None;
+    }
+    if head.iter().all(|byte| *byte == 0) {
+        return Some("begins with nothing but zeros");
+    }
+    let magic = magic_of(path.file_name()).unwrap_or_default();
+    (!head.starts_with(magic)).then_some("does not begin like such a file")
+}
+
+/// Tells whether a tablespace may begin with zeros: the redo log is going to build the first page
+/// of a table that was made meanwhile, and only the first file of the system tablespace has one.
+pub(super) fn may_begin_with_zeros(path: StreamPath<'_>) -> bool {
+    let name = path.file_name();
+    name.ends_with(b".new") || name.starts_with(b"ibdata") && name != b"ibdata1"
+}
+
+/// Says what is wrong with a `.frm` file.
+pub(super) fn odd_definition(path: StreamPath<'_>, head: &[u8], last: u8) -> Option<&'static str> {
+    odd_head(path, head).or_else(|| match Frm::parse(head) {
+        Frm::Unrecognised if head.is_empty() => None,
+        Frm::Unrecognised => Some("defines neither a table nor a view"),
+        Frm::View if last != LINE_END => Some("ends in the middle of a view's definition"),
+        Frm::View | Frm::Table(_) | Frm::Partitioned(_) => None,
+    })
+}
+
+/// Compares the length of a `.frm` file with what it says itself.
+pub(super) fn short_definition(head: &[u8], length: u64) -> Option<Short> {
+    let stated = Frm::stated_length(head)?;
+    let short = Short { length, stated, stated_at_lsn: None, ends_with_a_read: false };
+    (length < stated).then_some(short)
+}
+
+/// What the first page of a tablespace tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FirstPage {
+    /// Its number.
+    pub(super) space: u32,
+    /// Bytes of the server's pages, if they are the tablespace's, too.
+    pub(super) page_bytes: Option<u64>,
+}
+
+impl FirstPage {
+    /// Reads it, if there is anything to read.
+    pub(super) fn parse(head: &[u8]) -> Option<Self> {
+        let PageZero::Formatted(format) = TablespaceFormat::from_page_zero(head) else {
+            return None;
+        };
+        let is_servers = format.kind() != FormatKind::LegacyZip;
+        let page_bytes = is_servers.then(|| crate::base::num::wide(format.page_size().bytes()));
+        Some(Self { space: format.space()?.get(), page_bytes })
+    }
+}
+
+/// Says what is wrong with the first record of the redo log.
+pub(super) fn redo_fault(header: &RedoHeader, first: &[u8]) -> Option<Reason> {
+    header.check_log(first).err().map(|error| Reason::RedoHead(error.to_string()))
+}
+
+/// Collects what the backup says twice and not in the same way.
+pub(super) fn contradictions(seen: &Observer) -> Vec<Reason> {
+    let mut found = statements_against_each_other(&seen.statements);
+    if let Some(stated) = seen.statements.positions.page_size {
+        let others = seen.page_sizes.iter().filter(|(bytes, _)| **bytes != stated);
+        found.extend(others.map(|(bytes, path)| {
+            format!("backup-my.cnf states pages of {stated} bytes, '{path}' has some of {bytes}")
+        }));
+    }
+    found.into_iter().map(Reason::Contradiction).chain(shared_numbers(seen)).collect()
+}
+
+fn statements_against_each_other(statements: &Statements) -> Vec<String> {
+    let positions = &statements.positions;
+    let info = &statements.info;
+    let is_incremental = positions.backup_type.as_deref().map(|kind| kind == "incremental");
+    let mut found = Vec::new();
+    let differ = |name: &str, in_info: Option<u64>, in_checkpoints: Option<u64>| {
+        let (info, checkpoints) = (in_info?, in_checkpoints?);
+        let words = || {
+            format!("{name} is {checkpoints} in the checkpoints file and {info} in the info file")
+        };
+        (info != checkpoints).then(words)
+    };
+    found.extend(differ("from_lsn", info.from_lsn, positions.from_lsn));
+    found.extend(differ("to_lsn", info.to_lsn, positions.to_lsn));
+    if let (Some(says), Some(is)) = (info.is_incremental, is_incremental)
+        && says != is
+    {
+        let kind = positions.backup_type.as_deref().unwrap_or_default();
+        let says = if says { "Y" } else { "N" };
+        found.push(format!("the backup_type is {kind}, the info file has incremental = {says}"));
+    }
+    let order = [
+        ("from_lsn", positions.from_lsn, "to_lsn", positions.to_lsn),
+        ("to_lsn", positions.to_lsn, "last_lsn", positions.last_lsn),
+    ];
+    found.extend(order.into_iter().filter_map(|(first, early, second, late)| {
+        let (early, late) = (early?, late?);
+        let words = || format!("{first} is {early}, after {second}, which is {late}");
+        (early > late).then(words)
+    }));
+    found
+}
+
+/// Finds tablespaces of one number: of two of them, the server opens one.
+fn shared_numbers(seen: &Observer) -> Vec<Reason> {
+    let all = || {
+        let top = seen.spaces.paths.iter().map(|(path, space)| (*space, path.as_bytes()));
+        top.chain(seen.presence.numbered_tablespaces())
+    };
+    let mut numbers: Vec<u32> = all().map(|(space, _)| space).collect();
+    numbers.sort_unstable();
+    let repeated = numbers.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
+    let mut named: BTreeMap<u32, Vec<String>> =
+        repeated.take(TABLESPACES_NAMED_MAX).map(|space| (space, Vec::new())).collect();
+    if named.is_empty() {
+        return Vec::new();
+    }
+    for (space, name) in all() {
+        if let Some(names) = named.get_mut(&space) {
+            names.push(format!("'{}'", name.escape_ascii()));
+        }
+    }
+    let reason = |(space, mut names): (u32, Vec<String>)| {
+        names.sort_unstable();
+        Reason::SameSpace { space, names: names.join(" and ") }
+    };
+    named.into_iter().map(reason).collect()
+}
+
+/// Collects what every server has and this backup has not: definitions of its tablespaces, and its
+/// own tables.
+pub(super) fn absent(seen: &Observer) -> Vec<Reason> {
+    let mut found = Vec::new();
+    let is_mysql_8 = seen.presence.has_top(b"mysql.ibd");
+    if !is_mysql_8 {
+        let lacking = seen.presence.undefined_tablespaces().take(TABLESPACES_NAMED_MAX);
+        found.extend(lacking.map(Reason::NoDefinition));
+        found.sort_by_key(ToString::to_string);
+    }
+    let statements = &seen.statements;
+    let is_full = statements.positions.backup_type.as_deref() == Some("full-backuped");
+    let is_whole = statements.says_whether_it_is_a_selection && !statements.is_selection;
+    if is_full && is_whole && !is_mysql_8 && !seen.presence.has_tables_in(SYSTEM_SCHEMA) {
+        found.push(Reason::NoSystemSchema);
+    }
+    found
+}
