@@ -53,6 +53,17 @@ impl Place {
     }
 }
 
+impl Place {
+    /// Backs up bytes from standard input, so that how their producer ends is not seen.
+    fn piped(&self, stream: &[u8]) -> Ran {
+        let path = self.file("stream", stream);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_haulout"));
+        command.env("HAULOUT_REPO", self.0.path().join("repo"));
+        command.args(["backup", "--source", "db", "--json"]);
+        Ran(command.stdin(std::fs::File::open(path).unwrap()).output().unwrap())
+    }
+}
+
 impl Ran {
     #[track_caller]
     fn is(self, status: i32) -> Ran {
@@ -265,4 +276,80 @@ fn a_stream_that_is_not_recognised_is_reported_unless_it_is_meant_to_be_opaque()
     let place = Place::new();
     assert_eq!(place.backup(b"notes", &[]).is(0).findings(), ["not-recognised note"]);
     assert_eq!(place.backup(b"notes", &["--format", "raw"]).is(0).findings(), Vec::<String>::new());
+}
+
+/// A dump of schemas with so many tables each.
+fn dump(schemas: &[(&str, usize)]) -> Vec<u8> {
+    let mut dump = "-- MariaDB dump 10.19  Distrib 11.8.2-MariaDB, for debian-linux-gnu\n--\n\
+                    -- Host: localhost    Database: \n\n/*!40101 SET NAMES utf8mb4 */;\n"
+        .to_owned();
+    for (schema, tables) in schemas {
+        dump += &format!("CREATE DATABASE IF NOT EXISTS `{schema}`;\n\nUSE `{schema}`;\n");
+        for table in 0..*tables {
+            dump += &format!("--\n-- Table structure for table `t{table}`\n--\n\n");
+            dump += &format!("DROP TABLE IF EXISTS `t{table}`;\n");
+            dump += &format!("CREATE TABLE `t{table}` (\n  `a` int\n);\n");
+        }
+    }
+    dump += "-- Dump completed on 2026-11-21  9:05:01\n";
+    dump.into_bytes()
+}
+
+/// The objects of the findings `lost-members`.
+fn lost(ran: &Ran) -> Vec<String> {
+    let json = ran.json();
+    let findings = json["findings"].as_array().unwrap().iter();
+    let lost = findings.filter(|finding| finding["code"] == "lost-members");
+    lost.map(|finding| finding["object"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_dump_that_lacks_a_schema_or_many_tables_is_a_warning_for_seven_runs() {
+    let place = Place::new();
+    let whole = dump(&[("crm", 3), ("shop", 20)]);
+    place.backup(&whole, &[]).is(0);
+    let ran = place.backup(&dump(&[("shop", 20)]), &[]).is(3);
+    assert_eq!(ran.json()["verdict"], "complete");
+    assert_eq!(lost(&ran), ["crm"]);
+    let ran = place.backup(&dump(&[("crm", 3), ("shop", 15)]), &[]).is(3);
+    assert_eq!(lost(&ran), ["shop/t15", "shop/t16", "shop/t17", "shop/t18", "shop/t19"]);
+    // A few tables are dropped every day.
+    place.backup(&dump(&[("crm", 3), ("shop", 16)]), &[]).is(0);
+    for _ in 0..7 {
+        let ran = place.backup(&dump(&[("shop", 16)]), &[]).is(3);
+        assert_eq!(lost(&ran), ["crm"]);
+    }
+    place.backup(&dump(&[("shop", 16)]), &[]).is(0);
+}
+
+#[test]
+fn what_was_lost_on_purpose_is_accepted_and_not_expected_any_more() {
+    let place = Place::new();
+    place.backup(&dump(&[("crm", 3), ("shop", 20)]), &[]).is(0);
+    place.backup(&dump(&[("shop", 20)]), &[]).is(3);
+    let ran = place.backup(&dump(&[("shop", 20)]), &["--accept", "lost-members:crm"]).is(0);
+    assert_eq!(ran.findings(), ["lost-members note accepted"]);
+    assert_eq!(place.backup(&dump(&[("shop", 20)]), &[]).is(0).findings(), Vec::<String>::new());
+    // Something else that is lost is not covered.
+    place.backup(&dump(&[("shop", 10)]), &[]).is(3);
+}
+
+#[test]
+fn a_dump_that_declares_schemas_and_holds_nothing_is_a_warning_the_first_time_too() {
+    let ran = Place::new().backup(&dump(&[("shop", 0)]), &[]).is(3);
+    assert_eq!(lost(&ran), ["stream"]);
+    Place::new().backup(&dump(&[("shop", 1), ("new", 0)]), &[]).is(0);
+}
+
+#[test]
+fn a_physical_stream_that_lacks_tables_is_a_warning() {
+    let place = Place::new();
+    let mut server = Server::new(1, 12, 3);
+    place.piped(&server.stream()).is(0);
+    server.tables.retain(|(path, ..)| !path.ends_with("1.ibd"));
+    assert_eq!(lost(&place.piped(&server.stream()).is(0)), Vec::<String>::new());
+    server.tables.retain(|(path, ..)| !path.starts_with("shop/") || path.ends_with("5.ibd"));
+    let ran = place.piped(&server.stream()).is(3);
+    assert_eq!(ran.json()["verdict"], "unattested");
+    assert!(lost(&ran).contains(&"shop/table0".to_owned()), "{}", ran.out());
 }

@@ -71,6 +71,7 @@ use super::findings::Accept;
 use super::findings::Earlier;
 use super::findings::Noted;
 use super::judge;
+use super::lost;
 
 /// What a user asks of a backup.
 #[derive(Debug, Clone)]
@@ -137,6 +138,8 @@ struct Continued {
     predecessor: Option<SnapshotId>,
     new_among: Option<usize>,
     earlier: Earlier,
+    /// The newest snapshots, up to the first that is not partial.
+    newest: Vec<StoredSnapshot>,
 }
 
 /// What another repository says about a snapshot whose stream is backed up again.
@@ -250,6 +253,14 @@ fn run_backup(
         let mut judged = judge::judge(streamed, options.format, &collector, &counted);
         chain::link(repository, source_id, &mut judged)?;
         judge::bound(&mut judged);
+        let around = lost::Around {
+            repository,
+            source: source_id,
+            newest: &continued.newest,
+            former: &continued.former,
+            monitor,
+        };
+        lost::find(&mut judged, counted.stream_bytes, &mut collector, &around)?;
         let noted = Noted::new(&mut judged, options, &continued.earlier);
         (judged, noted)
     };
@@ -462,11 +473,12 @@ fn continue_from(
     let nodes = newest.first().map(|(stored, _)| stored.snapshot.packs.levels.clone());
     let earlier = Earlier::new(newest.iter().map(|(stored, _)| &stored.snapshot.about));
     let table = |(stored, translation): (StoredSnapshot, Translation)| {
-        FormerTable::new(&packs, &stored, translation)
+        let table = FormerTable::new(&packs, &stored, translation);
+        (table, stored)
     };
-    let newest = newest.into_iter().map(table).collect();
+    let (tables, newest): (_, Vec<_>) = newest.into_iter().map(table).unzip();
     Ok(Continued {
-        former: Former::new(Arc::clone(&packs), newest, Some(ancestry)),
+        former: Former::new(Arc::clone(&packs), tables, Some(ancestry)),
         packs,
         presence,
         nodes: nodes.unwrap_or_default(),
@@ -475,6 +487,7 @@ fn continue_from(
         predecessor,
         new_among,
         earlier,
+        newest,
     })
 }
 

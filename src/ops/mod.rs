@@ -8,6 +8,7 @@ pub mod chain;
 pub mod diff;
 pub mod findings;
 mod judge;
+mod lost;
 mod needs;
 pub mod prepare;
 pub mod replicate;

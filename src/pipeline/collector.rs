@@ -314,6 +314,11 @@ impl<'r> Collector<'r> {
         list.finish(&mut self.appender)
     }
 
+    /// Calls `each` with the keys of all members that have ended, in order.
+    pub fn visit(&mut self, each: &mut dyn FnMut(&MemberKey) -> Result<()>) -> Result<()> {
+        self.sorter.merge(Vec::new(), &mut |key, _| each(&key))
+    }
+
     /// Enters members that the predecessor has and this snapshot has not into the release list.
     pub fn release_vanished(&mut self) -> Result<()> {
         let Some(former) = self.former else { return Ok(()) };

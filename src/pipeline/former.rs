@@ -101,6 +101,11 @@ impl Former {
         self.newest.first().map(|table| &table.reader)
     }
 
+    /// The table of the newest snapshot that is not partial, or of the predecessor if all are.
+    pub fn newest_whole(&self) -> Option<&TableReader> {
+        self.newest.last().map(|table| &table.reader)
+    }
+
     /// Snapshots that could not be read.
     pub fn damaged(&self) -> Vec<SnapshotName> {
         let Some(behind) = &self.behind else { return Vec::new() };
