@@ -52,6 +52,8 @@ use crate::pipeline::delta;
 use crate::pipeline::delta::DeltaWalk;
 use crate::pipeline::delta::Deltas;
 use crate::pipeline::delta::Increments;
+use crate::pipeline::fillings::Filling;
+use crate::pipeline::fillings::Fillings;
 use crate::pipeline::former;
 use crate::pipeline::former::Former;
 use crate::pipeline::former::Versions;
@@ -148,24 +150,12 @@ pub struct Surroundings<'r> {
     pub seed: [u8; 16],
 }
 
-/// A member of which bytes have arrived.
-struct Filling {
-    key: MemberKey,
-    number: u64,
-    member: Option<Arc<Member>>,
-    buffer: Buffer,
-    /// Where the buffer begins in the member.
-    at: u64,
-    /// Follows the pages of a `.delta` file.
-    delta: Option<DeltaWalk>,
-}
-
 /// See the module's documentation.
 pub struct Reader<'r> {
     around: Surroundings<'r>,
     out: Outlet<'r>,
     pool: Pool,
-    fillings: HashMap<u64, Filling>,
+    fillings: Fillings,
     page_size: PageSize,
     aria: HashMap<Vec<u8>, AriaTable>,
     paths: Paths,
@@ -242,7 +232,7 @@ impl<'r> Reader<'r> {
             around,
             out,
             pool: Pool::new(buffers),
-            fillings: HashMap::new(),
+            fillings: Fillings::default(),
             page_size: PageSize::KIB_16,
             aria: HashMap::new(),
             paths: Paths::NameServerFiles,
@@ -256,7 +246,7 @@ impl<'r> Reader<'r> {
         self.open(0, key, SEGMENT_BYTES);
         loop {
             self.make_room(0, SEGMENT_BYTES)?;
-            let filling = self.filling(0);
+            let filling = self.fillings.get_mut(0);
             let count = input.read(filling.buffer.room())?;
             filling.buffer.advance(count);
             if count == 0 {
@@ -310,16 +300,12 @@ impl<'r> Reader<'r> {
                 }
             }
             self.hand_on_script(&mut script, SCRIPT_PIECE_BYTES)?;
-            if self.fillings.values().map(|f| f.buffer.capacity()).sum::<usize>()
-                > FILLING_BYTES_MAX
-            {
+            if self.fillings.bytes() > FILLING_BYTES_MAX {
                 self.keep_rest(input, &mut script)?;
                 break (StreamEnd::AfterMalformed, ScriptEnd::Whole);
             }
         };
-        let mut open: Vec<u64> = self.fillings.keys().copied().collect();
-        open.sort_unstable();
-        for number in open {
+        for number in self.fillings.numbers() {
             self.close(number, Ended::Not)?;
         }
         let rest = script.finish(script_end);
@@ -370,7 +356,7 @@ impl<'r> Reader<'r> {
         while arrived < payload.length {
             let wanted = narrow((payload.length - arrived).min(wide(READ_BYTES)));
             self.make_room(payload.number, wanted)?;
-            let filling = self.filling(payload.number);
+            let filling = self.fillings.get_mut(payload.number);
             let room = filling.buffer.room();
             let most = room.len().min(wanted);
             let count = input.read(&mut room[..most])?;
@@ -410,20 +396,15 @@ impl<'r> Reader<'r> {
         self.out.event(Event::Script(bytes))
     }
 
-    fn filling(&mut self, number: u64) -> &mut Filling {
-        self.fillings.get_mut(&number).expect("the parser opens a member before it fills it")
-    }
-
     fn open(&mut self, number: u64, key: MemberKey, hint: usize) {
         self.around.monitor.count(Counter::Members, 1);
         let buffer = self.pool.get(hint);
-        self.fillings
-            .insert(number, Filling { key, number, member: None, buffer, at: 0, delta: None });
+        self.fillings.insert(Filling { key, number, member: None, buffer, at: 0, delta: None });
     }
 
     /// Sees to it that there is room behind the member's bytes.
     fn make_room(&mut self, number: u64, wanted: usize) -> Result<()> {
-        let filling = self.fillings.get_mut(&number).expect("the member is open");
+        let filling = self.fillings.get_mut(number);
         if !filling.buffer.room().is_empty() {
             return Ok(());
         }
@@ -432,7 +413,7 @@ impl<'r> Reader<'r> {
             let mut larger = self.pool.get((filled.len() * 2 + wanted).min(SEGMENT_BYTES));
             larger.room()[..filled.len()].copy_from_slice(filled);
             larger.advance(filled.len());
-            filling.buffer = larger;
+            self.fillings.replace_buffer(number, larger);
             return Ok(());
         }
         let next = self.pool.get(SEGMENT_BYTES);
@@ -441,7 +422,7 @@ impl<'r> Reader<'r> {
 
     /// Hands on what a member's buffer holds, and continues in `next`.
     fn emit(&mut self, number: u64, next: Buffer, last: Last) -> Result<()> {
-        let mut filling = self.fillings.remove(&number).expect("the member is open");
+        let mut filling = self.fillings.remove(number);
         let member = filling.member.take().unwrap_or_else(|| self.identify(&mut filling));
         filling.member = Some(Arc::clone(&member));
         let mut data = std::mem::replace(&mut filling.buffer, next);
@@ -457,7 +438,7 @@ impl<'r> Reader<'r> {
             let (former, former_own) = former_entries(&member, at, &data, &numbers);
             self.out.segment(Segment { member, at, data, cuts, numbers, former, former_own })?;
         }
-        self.fillings.insert(number, filling);
+        self.fillings.insert(filling);
         Ok(())
     }
 
@@ -484,7 +465,7 @@ impl<'r> Reader<'r> {
     fn close(&mut self, number: u64, ended: Ended) -> Result<()> {
         let next = self.pool.get(0);
         self.emit(number, next, Last::Yes)?;
-        let filling = self.fillings.remove(&number).expect("the member is open");
+        let filling = self.fillings.remove(number);
         if let Some(broken) = filling.delta.and_then(DeltaWalk::finish)
             && ended == Ended::Properly
         {

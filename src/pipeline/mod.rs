@@ -30,6 +30,7 @@ pub mod appender;
 pub mod choice;
 pub mod collector;
 pub mod delta;
+mod fillings;
 pub mod former;
 pub mod healing;
 pub mod ingest;

@@ -111,7 +111,7 @@ impl Sink for Members<'_, '_> {
         let mut rest = bytes;
         while !rest.is_empty() {
             self.reader.make_room(number, rest.len())?;
-            let filling = self.reader.filling(number);
+            let filling = self.reader.fillings.get_mut(number);
             let room = filling.buffer.room();
             let (fits, more) = rest.split_at(rest.len().min(room.len()));
             room[..fits.len()].copy_from_slice(fits);
