@@ -207,3 +207,27 @@ fn restore_and_verify_fetch_neighbours_together_and_from_several_packs_at_once()
         assert!((3..=u64::from(WORKERS) + 1).contains(&most), "{most} at once");
     }
 }
+
+/// Reads of nodes of pack tables by a verification of names and sizes, after so many nights.
+fn nodes_read(nights: u64) -> u64 {
+    let store = Arc::new(MemoryStore::new());
+    let repository = support::init(support::shared(&store), Protected::Encrypted, 1);
+    support::back_up(&repository, &Server::new(9, 2, 10).stream());
+    for night in 0..nights {
+        let first = night * PACKS_A_NIGHT;
+        add_packs(&repository, &store, first..first + PACKS_A_NIGHT);
+        support::back_up(&repository, &Server::new(9, 2, 10).stream());
+    }
+    let counted = Arc::new(Recording::new(Arc::clone(&store)));
+    let repository = support::open(support::shared(&counted), 2).unwrap();
+    let options = VerifyOptions { depth: Depth::Objects, snapshots: Vec::new(), workers: WORKERS };
+    let report = verify(&repository, &options, &Arc::new(Monitor::default())).unwrap();
+    assert_eq!(report.findings, []);
+    counted.calls_under(Verb::GetRange, "packs/") + counted.calls_under(Verb::Get, "packs/")
+}
+
+#[test]
+fn a_verification_reads_each_node_of_the_pack_tables_once_however_many_snapshots_share_it() {
+    let (few, many) = (nodes_read(4), nodes_read(16));
+    assert!(many <= few * 4 + 8, "{few} reads after 4 nights, {many} after 16");
+}

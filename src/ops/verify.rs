@@ -48,6 +48,8 @@ use crate::pipeline::segment::PageCheck;
 use crate::repo::Repository;
 use crate::repo::contents::Block;
 use crate::repo::contents::Contents;
+use crate::repo::contents::Opener;
+use crate::repo::lineage::TableNodes;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::seal::object::ObjectKind;
 use crate::store::name::ObjectName;
@@ -167,8 +169,9 @@ pub fn verify(
     };
     let snapshots = verification.snapshots()?;
     verification.check_packs(&snapshots)?;
+    let mut opener = Opener::new(repository, monitor);
     for stored in &snapshots {
-        verification.check_snapshot(stored)?;
+        verification.check_snapshot(&mut opener, stored)?;
     }
     verification.record_damage()?;
     Ok(unlocked(verification.report))
@@ -208,10 +211,11 @@ impl Verification<'_> {
     /// Every pack that the snapshots name is there, has its size and (from `Stored` on) its hash.
     fn check_packs(&self, snapshots: &[StoredSnapshot]) -> Result<()> {
         let mut packs: BTreeMap<PackName, PackRecord> = BTreeMap::new();
+        let mut nodes = TableNodes::new(self.repository, self.monitor);
         for stored in snapshots {
-            match self.repository.pack_table(&stored.snapshot.packs, self.monitor) {
-                Ok(table) => packs.extend(table.iter().map(|(_, record)| (record.name, *record))),
-                Err(error) => self.find_about(stored, error.with_causes()),
+            let mut add = |record: &PackRecord| _ = packs.insert(record.name, *record);
+            if let Err(error) = nodes.new_records(&stored.snapshot.packs, &mut add) {
+                self.find_about(stored, error.with_causes());
             }
         }
         let listed = self.list_packs()?;
@@ -317,9 +321,9 @@ impl Verification<'_> {
         Ok(())
     }
 
-    fn check_snapshot(&self, stored: &StoredSnapshot) -> Result<()> {
+    fn check_snapshot(&self, opener: &mut Opener<'_>, stored: &StoredSnapshot) -> Result<()> {
         self.check_chain(stored)?;
-        let contents = match self.repository.contents(stored, self.monitor) {
+        let contents = match opener.open(stored) {
             Ok(contents) => contents,
             Err(error) => {
                 self.find_about(stored, error.with_causes());

@@ -1,14 +1,17 @@
 //! What a snapshot contains, opened: its packs, its member table, its inner members, its members'
 //! entries.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::ids::Entry;
+use crate::base::ids::SourceId;
 use crate::base::ids::Storage;
 use crate::base::monitor::Monitor;
+use crate::format::pack_table::TableTail;
 use crate::format::record::MemberKey;
 use crate::format::record::MemberRecord;
 use crate::map::table::TableReader;
@@ -26,19 +29,59 @@ pub struct Contents {
     packs: Arc<Packs>,
     table: Arc<TableReader>,
     inner: Vec<MemberRecord>,
+    /// What its pack indices are in the table of `packs`.
+    translation: Translation,
+}
+
+/// Opens snapshots one after the other, the newest first. Snapshots of one source share what was
+/// read of their packs: opening each costs what its table has that the newest lacks.
+#[derive(Debug)]
+pub struct Opener<'r> {
+    repository: &'r Repository,
+    monitor: &'r Arc<Monitor>,
+    newest: HashMap<SourceId, (TableTail, Arc<Packs>)>,
+}
+
+impl<'r> Opener<'r> {
+    /// Creates an opener that has read nothing.
+    pub fn new(repository: &'r Repository, monitor: &'r Arc<Monitor>) -> Opener<'r> {
+        Opener { repository, monitor, newest: HashMap::new() }
+    }
+
+    /// Opens what a snapshot contains.
+    pub fn open(&mut self, stored: &StoredSnapshot) -> Result<Contents> {
+        let tail = &stored.snapshot.packs;
+        let Some((newest, packs)) = self.newest.get(&stored.name.source) else {
+            let packs = self.repository.packs_of(stored, self.monitor)?;
+            let entry = (tail.clone(), Arc::clone(&packs));
+            self.newest.insert(stored.name.source, entry);
+            return Ok(Contents::new(packs, stored, Translation::same()));
+        };
+        let beside = self.repository.pack_table_beside(tail, newest, self.monitor)?;
+        if beside.is_within(&packs.table()) {
+            let translation = beside.translation(&packs.table());
+            return Ok(Contents::new(Arc::clone(packs), stored, translation));
+        }
+        // A run that raced with the newest names packs that are not in its table.
+        self.repository.contents(stored, self.monitor)
+    }
 }
 
 impl Repository {
     /// Opens what a snapshot contains.
     pub fn contents(&self, stored: &StoredSnapshot, monitor: &Arc<Monitor>) -> Result<Contents> {
         let packs = self.packs_of(stored, monitor)?;
-        let table =
-            TableReader::new(Arc::clone(&packs), stored.snapshot.table, Translation::same());
-        Ok(Contents { packs, table: Arc::new(table), inner: stored.snapshot.inner.clone() })
+        Ok(Contents::new(packs, stored, Translation::same()))
     }
 }
 
 impl Contents {
+    fn new(packs: Arc<Packs>, stored: &StoredSnapshot, translation: Translation) -> Contents {
+        let root = stored.snapshot.table;
+        let table = Arc::new(TableReader::new(Arc::clone(&packs), root, translation.clone()));
+        Contents { packs, table, inner: stored.snapshot.inner.clone(), translation }
+    }
+
     /// Its packs.
     pub fn packs(&self) -> &Arc<Packs> {
         &self.packs
@@ -59,7 +102,7 @@ impl Contents {
 
     /// The map of a member.
     pub fn map(&self, record: MemberRecord) -> MapView {
-        MapView::new(Arc::clone(&self.packs), record, Translation::same())
+        MapView::new(Arc::clone(&self.packs), record, self.translation.clone())
     }
 
     /// The entries of a member, in order.

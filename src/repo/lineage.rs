@@ -162,6 +162,11 @@ impl TableBeside {
         PackTable::new(self.own().copied().collect())
     }
 
+    /// Tells whether the other table names every pack of this one.
+    pub fn is_within(&self, other: &PackTable) -> bool {
+        self.own().all(|record| other.find(&record.name).is_some())
+    }
+
     /// Adds the packs that the other table lacks to it.
     pub fn add_missing_to(&self, table: &mut PackTable) {
         for record in self.own() {
@@ -299,11 +304,14 @@ impl TableNodes {
     ) -> Result<()> {
         for (level, nodes) in tail.levels.iter().enumerate() {
             for node in nodes {
-                if self.known.insert(node.hash) {
-                    let mut records = Vec::new();
-                    read_node(&self.packs, node, level, &mut records)?;
-                    records.iter().for_each(&mut *each);
+                if self.known.contains(&node.hash) {
+                    continue;
                 }
+                let mut records = Vec::new();
+                // One that can't be read stays unknown: every table with it fails.
+                read_node(&self.packs, node, level, &mut records)?;
+                self.known.insert(node.hash);
+                records.iter().for_each(&mut *each);
             }
         }
         tail.records.iter().for_each(each);
