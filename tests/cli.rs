@@ -563,7 +563,7 @@ fn a_new_source_among_others_is_announced() {
 #[test]
 fn preparing_is_part_of_a_restore() {
     let place = Place::clear();
-    let stream = mbstream(&[("my.cnf", b"x")]);
+    let stream = mbstream(&[("my.cnf", b"x"), ("xtrabackup_checkpoints", b"x = 1\n")]);
     place.fed(&["backup", "--source", "db", "-q"], &stream).is(3);
     let id = place.snapshots()[0]["id"].as_str().unwrap().to_owned();
     let restore = |name: &str, script: &str| {
@@ -609,7 +609,7 @@ fn what_a_restore_refuses_is_named_with_what_can_be_done() {
         (files, "", choose("x"), "only be restored as a whole", "leave --include out"),
         (files, "file", none(), "file is not a directory", "empty or not there"),
         (files, "full", none(), "full is not empty", "empty or not there"),
-        (files, "cut", none(), "cut holds a restore that has not", "empty or not there"),
+        (files, "cut", none(), "cut holds a restore that has not", "--resume"),
         (files, "repo/new", none(), "is inside the repository", "of its own"),
         (files, "new", prepare, "cannot start /nowhere", "--prepare-program"),
     ] {

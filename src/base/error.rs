@@ -33,6 +33,8 @@ pub enum ErrorKind {
     Source,
     /// The target of a restore could not be written.
     Target,
+    /// The target of a restore has not room enough; nothing was written.
+    NoRoom,
     /// Others can write to the target of a restore.
     Shared,
     /// A program that finishes a restore failed.

@@ -13,6 +13,7 @@
 //! - A stream is whole or the call fails; a reader that goes away is a failure.
 
 pub mod accounts;
+pub(super) mod before;
 pub(super) mod beneath;
 mod container;
 mod dump;
@@ -65,8 +66,12 @@ use crate::repo::snapshots::StoredSnapshot;
 pub use mark::INCOMPLETE;
 pub(super) use mark::Mark;
 pub use options::Devices;
+pub use options::Losses;
+pub use options::Ownership;
+pub use options::Purpose;
 pub use options::RestoreOptions;
 pub use options::Sharing;
+pub use options::Unfinished;
 pub(super) use target::Target;
 pub(super) use write::write_files;
 
@@ -82,12 +87,23 @@ pub struct RestoreReport {
     pub files: u64,
     /// Bytes written, holes included.
     pub bytes: u64,
+    /// Files that were left out because they can't be restored whole.
+    pub lost: Vec<LostFile>,
     /// What the user should know.
     pub warnings: Vec<String>,
     /// Where the snapshots of a chain went, the full backup first; empty if there is no chain.
     pub steps: Vec<Step>,
     /// What was counted.
     pub counts: Counts,
+}
+
+/// A file that can't be restored whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostFile {
+    /// Its path below the target.
+    pub path: Vec<u8>,
+    /// What is wrong with it.
+    pub why: String,
 }
 
 /// A snapshot of a chain, and where it went.
@@ -103,7 +119,7 @@ impl RestoreReport {
     /// Of a restore that has written nothing.
     pub fn empty(id: SnapshotId) -> RestoreReport {
         let (warnings, steps, counts) = (Vec::new(), Vec::new(), Counts::default());
-        RestoreReport { id, files: 0, bytes: 0, warnings, steps, counts }
+        RestoreReport { id, files: 0, bytes: 0, lost: Vec::new(), warnings, steps, counts }
     }
 }
 
@@ -129,6 +145,9 @@ pub fn to_directory(
         return archive_to_directory(repository, stored, target, options, monitor);
     }
     let chosen = choose(repository, stored, options, monitor)?;
+    if options.unfinished == Unfinished::Refuse {
+        before::require_room(target, std::iter::once(&chosen))?;
+    }
     let mark = Mark::new(repository, stored, &options.include);
     let mut target = Target::begin(target, &mark, options)?;
     let report = write_files(&chosen, &mut target, options, monitor)?;
@@ -147,9 +166,29 @@ fn archive_to_directory(
     let include = globs(&options.include)?;
     refuse_checkpoint(stored)?;
     let contents = repository.contents(stored, monitor)?;
+    let files = tar::files(&contents)?;
+    if options.purpose == Purpose::Prepare {
+        let wanted = select(files.clone(), include.as_ref()).unwrap_or_default();
+        before::require_preparable(stored, &files, &wanted)?;
+    }
+    if options.unfinished == Unfinished::Refuse {
+        let files = select(files, include.as_ref()).unwrap_or_default();
+        let chosen = Chosen { id: stored.id(), contents: contents.clone(), files };
+        before::require_room(target, std::iter::once(&chosen))?;
+    }
+    if options.losses == Losses::LeaveOut {
+        let what = "a tar is restored as a whole: its files can't be left out one by one";
+        return Err(Error::new(ErrorKind::Usage, what));
+    }
     monitor.count(Counter::ExpectedBytes, stored.snapshot.about.stream_bytes);
     let mark = Mark::new(repository, stored, &options.include);
     tar::to_directory((stored, &mark), &contents, (target, include.as_ref()), options, monitor)
+}
+
+/// Gives what was restored, and what was made of it since, to somebody.
+pub fn give(target: &Path, owner: Ownership) -> Result<()> {
+    let root = beneath::Root::open(target).map_err(|e| unwritable(target, e))?;
+    beneath::give_all(root.as_directory(), owner).map_err(|e| unwritable(target, e))
 }
 
 /// Files of a snapshot that are to be restored.
@@ -172,11 +211,15 @@ pub(super) fn choose(
     refuse_checkpoint(stored)?;
     let contents = repository.contents(stored, monitor)?;
     let files = files_of(stored, &contents)?;
+    let all = if options.purpose == Purpose::Prepare { files.clone() } else { Vec::new() };
     let files = match (&include, stored.snapshot.about.format) {
         (Some(include), StreamFormat::Sql) => dump::select(files, include)?,
         (include, _) => select(files, include.as_ref())
             .ok_or_else(|| nothing_matches(stored, &options.include))?,
     };
+    if options.purpose == Purpose::Prepare && stored.snapshot.about.requires.is_empty() {
+        before::require_preparable(stored, &all, &files)?;
+    }
     Ok(Chosen { id: stored.id(), contents, files })
 }
 

@@ -48,6 +48,7 @@ pub(crate) fn hint(kind: ErrorKind) -> &'static str {
             "check that the target has room and is writable; what has been written so far is \
              incomplete"
         }
+        ErrorKind::NoRoom => "make room, or choose another target; nothing has been written yet",
         ErrorKind::Shared => {
             "restore into a directory that only its owner can write to, or rename, or give \
              --shared-target if the other users are trusted with the data"
@@ -171,6 +172,7 @@ pub(crate) fn name(kind: ErrorKind) -> &'static str {
         ErrorKind::Full => "full",
         ErrorKind::Source => "source",
         ErrorKind::Target => "target",
+        ErrorKind::NoRoom => "no-room",
         ErrorKind::Shared => "shared",
         ErrorKind::Prepare => "prepare",
         ErrorKind::Chain => "chain",
@@ -194,7 +196,7 @@ pub(crate) fn name(kind: ErrorKind) -> &'static str {
 mod tests {
     use super::*;
 
-    const KINDS: [ErrorKind; 28] = [
+    const KINDS: [ErrorKind; 29] = [
         ErrorKind::Usage,
         ErrorKind::NoRepository,
         ErrorKind::Occupied,
@@ -207,6 +209,7 @@ mod tests {
         ErrorKind::Full,
         ErrorKind::Source,
         ErrorKind::Target,
+        ErrorKind::NoRoom,
         ErrorKind::Shared,
         ErrorKind::Prepare,
         ErrorKind::Chain,

@@ -30,6 +30,7 @@ use crate::ops::restore::RestoreOptions;
 use crate::ops::restore::RestoreReport;
 use crate::ops::restore::Step;
 use crate::ops::restore::Target;
+use crate::ops::restore::Unfinished;
 use crate::ops::restore::beneath::Root;
 use crate::repo::Repository;
 use crate::repo::snapshots::StoredSnapshot;
@@ -130,21 +131,26 @@ pub fn to_directories(
         return Err(Error::new(ErrorKind::Usage, what));
     }
     let chain = chain_of(repository, stored)?;
+    let choose = |link| restore::choose(repository, link, options, monitor);
+    let chosen = chain.iter().map(choose).collect::<Result<Vec<_>>>()?;
+    if options.unfinished == Unfinished::Refuse {
+        restore::before::require_room(target, chosen.iter())?;
+    }
     let mark = Mark::new(repository, stored, &options.include);
     let mut target = Target::begin(target, &mark, options)?;
     let mut report = RestoreReport::empty(stored.id());
     let mut record = Record { directories: Vec::new() };
-    for (number, link) in chain.iter().enumerate() {
+    for (number, (link, chosen)) in chain.iter().zip(chosen).enumerate() {
         let name = match number {
             0 => "full".to_owned(),
             number => format!("increment-{number}"),
         };
-        let chosen = restore::choose(repository, link, options, monitor)?;
         let mut part = target.part(&name)?;
         let written = restore::write_files(&chosen, &mut part, options, monitor)?;
         report.files += written.files;
         report.bytes += written.bytes;
         report.warnings.extend(written.warnings);
+        report.lost.extend(written.lost);
         report.steps.push(Step { directory: part.path().to_owned(), snapshot: link.id() });
         let positions = &link.snapshot.about.positions;
         record.directories.push(Directory {
@@ -155,8 +161,11 @@ pub fn to_directories(
             state: State::Restored,
         });
     }
-    let written = record.write_into(target.root());
-    written.map_err(|e| restore::unwritable(&target.path().join(RECORD), e))?;
+    // What has lost files must not be applied.
+    if report.lost.is_empty() {
+        let written = record.write_into(target.root());
+        written.map_err(|e| restore::unwritable(&target.path().join(RECORD), e))?;
+    }
     target.finish()?;
     report.counts = monitor.counts();
     Ok(report)

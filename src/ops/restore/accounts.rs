@@ -13,6 +13,8 @@
 
 use std::collections::HashMap;
 
+use super::options::Ownership;
+
 /// The version of a list as Linux keeps it in an extended attribute.
 const LIST_VERSION: u32 = 2;
 /// What stands for a number where none belongs.
@@ -57,6 +59,33 @@ impl Accounts {
             members.entry(number).or_default().extend(names.map(<[u8]>::to_vec));
         }
         Accounts { users: ids(passwd), groups: ids(group), own_groups, members }
+    }
+
+    /// Finds the owner that `USER` or `USER:GROUP` names; says in words what is unknown. Without a
+    /// group it is the user's own, if that is known.
+    pub fn owner(&self, text: &str) -> Result<Ownership, String> {
+        let (user, group) = match text.split_once(':') {
+            Some((user, group)) => (user, Some(group)),
+            None => (text, None),
+        };
+        let id = |known: &HashMap<Vec<u8>, u32>, name: &str| {
+            known.get(name.as_bytes()).copied().or_else(|| decimal(name.as_bytes()))
+        };
+        let user_id = id(&self.users, user).filter(|id| *id != NO_ID);
+        let user_id = user_id.ok_or_else(|| format!("there is no user {user}"))?;
+        let group = match group {
+            None => self.own_group_of(user_id),
+            Some(group) => {
+                let found = id(&self.groups, group).filter(|id| *id != NO_ID);
+                Some(found.ok_or_else(|| format!("there is no group {group}"))?)
+            }
+        };
+        Ok(Ownership { user: user_id, group })
+    }
+
+    fn own_group_of(&self, user: u32) -> Option<u32> {
+        let has = |(_, users): &(&u32, &Vec<u32>)| users.contains(&user);
+        self.own_groups.iter().find(has).map(|(group, _)| *group)
     }
 
     /// Tells whether a group is known and has no members but these users.
@@ -170,6 +199,21 @@ mod tests {
     fn owners() -> Owners {
         let passwd = b"root:x:0:0:root:/root:/bin/sh\nnova:x:162:163::/:\nbroken\nnova:x:9:9::/:\n";
         Owners::ByName(Accounts::parse(passwd, b"root:x:0:\nnova:x:163:anna,otto\n"))
+    }
+
+    #[test]
+    fn an_owner_is_named_or_numbered() {
+        let Owners::ByName(accounts) = owners() else { panic!("they are by name") };
+        let is = |text: &str, user, group| {
+            assert_eq!(accounts.owner(text), Ok(Ownership { user, group }), "{text}");
+        };
+        is("nova", 162, Some(163));
+        is("nova:root", 162, Some(0));
+        is("162:7", 162, Some(7));
+        is("4711", 4711, None);
+        for wrong in ["", "stranger", "nova:strangers", "nova:", "-1", "4294967295"] {
+            assert!(accounts.owner(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

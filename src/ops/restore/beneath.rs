@@ -33,6 +33,8 @@ use rustix::fs::Uid;
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 
+use super::options::Ownership;
+
 /// Whom a file belongs to, what may be done with it, and when it was changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Attributes {
@@ -79,6 +81,8 @@ pub(super) fn components(name: &[u8]) -> Result<Vec<&[u8]>, &'static str> {
 pub(in crate::ops) struct Root {
     directory: Arc<OwnedFd>,
     power: Power,
+    /// Whom all that is made belongs to, if not to who makes it.
+    owner: Option<Ownership>,
     /// The parent that was used last.
     last: Option<(Vec<Vec<u8>>, Arc<OwnedFd>)>,
 }
@@ -105,7 +109,7 @@ const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
 impl Root {
     /// Makes files below this directory.
     pub(super) fn new(directory: OwnedFd, power: Power) -> Root {
-        Root { directory: Arc::new(directory), power, last: None }
+        Root { directory: Arc::new(directory), power, owner: None, last: None }
     }
 
     /// Makes files below the directory of this name.
@@ -113,6 +117,16 @@ impl Root {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::open(path, flags, Mode::empty())?;
         Ok(Root::new(directory, Power::of_this_process()))
+    }
+
+    /// Gives all that is made from now on to somebody.
+    pub(super) fn give_to(&mut self, owner: Option<Ownership>) {
+        self.owner = owner;
+    }
+
+    /// Gives the directory itself to them.
+    pub(super) fn give_itself(&self) -> io::Result<()> {
+        Ok(give(&self.directory, self.owner)?)
     }
 
     /// Returns the directory itself.
@@ -123,7 +137,7 @@ impl Root {
     /// Makes a directory, unless it is there, and returns what makes files below it.
     pub(super) fn below(&mut self, components: &[&[u8]]) -> io::Result<Root> {
         let directory = self.directory(components, Missing::Make)?;
-        Ok(Root { directory, power: self.power, last: None })
+        Ok(Root { directory, power: self.power, owner: self.owner, last: None })
     }
 
     /// The directory of these components.
@@ -135,7 +149,7 @@ impl Root {
         }
         let mut directory = Arc::clone(&self.directory);
         for component in components {
-            directory = Arc::new(enter(&directory, component, missing)?);
+            directory = Arc::new(enter(&directory, component, (missing, self.owner))?);
         }
         let key = components.iter().map(|component| component.to_vec()).collect();
         self.last = Some((key, Arc::clone(&directory)));
@@ -163,17 +177,26 @@ impl Root {
     pub(super) fn make_directory(&mut self, components: &[&[u8]]) -> io::Result<()> {
         let Some((name, parents)) = components.split_last() else { return Ok(()) };
         let parent = self.directory(parents, Missing::Make)?;
-        if rustix::fs::openat(&parent, *name, DIRECTORY, Mode::empty()).is_ok() {
+        if let Ok(there) = rustix::fs::openat(&parent, *name, DIRECTORY, Mode::empty()) {
+            // A restore that goes on may have given it rights that forbid to fill it.
+            let _own = rustix::fs::fchmod(there, PRIVATE);
             return Ok(());
         }
         let (parent, name) = self.place(components)?;
-        Ok(rustix::fs::mkdirat(parent, name, PRIVATE)?)
+        enter(&parent, name, (Missing::Make, self.owner))?;
+        Ok(())
     }
 
     /// Makes a file to write to, in place of whatever has its name.
     pub(in crate::ops) fn make_file(&mut self, components: &[&[u8]]) -> io::Result<File> {
         let (parent, name) = self.place(components)?;
-        Ok(File::from(rustix::fs::openat(parent, name, NEW_FILE, PRIVATE_FILE)?))
+        self.new_file(&parent, name)
+    }
+
+    fn new_file(&self, parent: &OwnedFd, name: &[u8]) -> io::Result<File> {
+        let file = rustix::fs::openat(parent, name, NEW_FILE, PRIVATE_FILE)?;
+        give(&file, self.owner)?;
+        Ok(File::from(file))
     }
 
     /// Makes a file to write to; fails if something has its name.
@@ -182,7 +205,39 @@ impl Root {
             return Err(io::Error::other("it is the target itself"));
         };
         let parent = self.directory(parents, Missing::Make)?;
-        Ok(File::from(rustix::fs::openat(parent, *name, NEW_FILE, PRIVATE_FILE)?))
+        self.new_file(&parent, name)
+    }
+
+    /// Opens a file that an earlier restore has made, to go on with it; nothing if there is none
+    /// that is its own and has no other names.
+    pub(super) fn open_again(&mut self, components: &[&[u8]]) -> io::Result<Option<File>> {
+        let Some((name, parents)) = components.split_last() else { return Ok(None) };
+        let parent = self.directory(parents, Missing::Make)?;
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let Ok(file) = rustix::fs::openat(&parent, *name, flags, Mode::empty()) else {
+            return Ok(None);
+        };
+        let stat = rustix::fs::fstat(&file)?;
+        let own = [Some(rustix::process::geteuid().as_raw()), self.owner.map(|owner| owner.user)];
+        let is_own = own.contains(&Some(stat.st_uid)) && stat.st_nlink == 1;
+        if kind_of(&stat) != FileType::RegularFile || !is_own {
+            return Ok(None);
+        }
+        give(&file, self.owner)?;
+        Ok(Some(File::from(file)))
+    }
+
+    /// Removes a name of a file, if it still is this file's.
+    pub(super) fn remove_file(&mut self, components: &[&[u8]], id: FileId) -> io::Result<bool> {
+        let Some((name, parents)) = components.split_last() else { return Ok(false) };
+        let Ok(parent) = self.directory(parents, Missing::Refuse) else { return Ok(false) };
+        match rustix::fs::statat(&parent, *name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if FileId::of(&stat) == id => {
+                rustix::fs::unlinkat(&parent, *name, AtFlags::empty())?;
+                Ok(true)
+            }
+            Ok(_) | Err(_) => Ok(false),
+        }
     }
 
     /// Opens a file to read it, if it is one; nothing waits for the other end of a pipe.
@@ -280,16 +335,48 @@ impl Root {
 }
 
 /// Opens a directory of a directory; makes it if that is asked for and it is not there.
-fn enter(parent: &OwnedFd, name: &[u8], missing: Missing) -> rustix::io::Result<OwnedFd> {
+fn enter(
+    parent: &OwnedFd,
+    name: &[u8],
+    (missing, owner): (Missing, Option<Ownership>),
+) -> rustix::io::Result<OwnedFd> {
     let open = || rustix::fs::openat(parent, name, DIRECTORY, Mode::empty());
     match open() {
         Err(Errno::NOENT) if missing == Missing::Make => {}
         other => return other,
     }
     match rustix::fs::mkdirat(parent, name, PRIVATE) {
+        Ok(()) => {
+            let made = open()?;
+            give(&made, owner)?;
+            Ok(made)
+        }
         // Somebody else has made it; what it is shows when it is opened.
-        Ok(()) | Err(Errno::EXIST) => open(),
+        Err(Errno::EXIST) => open(),
         Err(error) => Err(error),
+    }
+}
+
+/// Gives what a descriptor is of to somebody.
+fn give(descriptor: impl AsFd, owner: Option<Ownership>) -> rustix::io::Result<()> {
+    let Some(Ownership { user, group }) = owner else { return Ok(()) };
+    rustix::fs::fchown(descriptor, Some(Uid::from_raw(user)), group.map(Gid::from_raw))
+}
+
+/// What tells a file from all others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    pub(super) fn of_file(file: &File) -> io::Result<FileId> {
+        Ok(FileId::of(&rustix::fs::fstat(file)?))
+    }
+
+    fn of(stat: &Stat) -> FileId {
+        FileId { device: stat.st_dev, inode: stat.st_ino }
     }
 }
 
@@ -327,6 +414,31 @@ impl Made {
 /// Returns a name that leads to what a descriptor is of, whatever has its own name by now.
 fn path_of(descriptor: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", descriptor.as_raw_fd())
+}
+
+/// Gives all that is in a directory to somebody, and the directory. A file that has other names is
+/// refused: it may be one from elsewhere.
+pub(super) fn give_all(directory: &OwnedFd, owner: Ownership) -> io::Result<()> {
+    for entry in rustix::fs::Dir::read_from(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if matches!(name.to_bytes(), b"." | b"..") {
+            continue;
+        }
+        let it = rustix::fs::openat(directory, name, NAME_ONLY, Mode::empty())?;
+        let stat = rustix::fs::fstat(&it)?;
+        if kind_of(&stat) == FileType::Directory {
+            give_all(&rustix::fs::openat(directory, name, DIRECTORY, Mode::empty())?, owner)?;
+            continue;
+        }
+        if stat.st_nlink != 1 {
+            let what = format!("{} has other names too", name.to_string_lossy());
+            return Err(io::Error::other(what));
+        }
+        let (user, group) = (Some(Uid::from_raw(owner.user)), owner.group.map(Gid::from_raw));
+        rustix::fs::chownat(&it, c"", user, group, AtFlags::EMPTY_PATH)?;
+    }
+    Ok(give(directory, Some(owner))?)
 }
 
 /// Gives a file its attributes, the time last; how many extended ones could not be set.

@@ -70,6 +70,25 @@ impl Mark {
         file.sync_all()
     }
 
+    /// Says in words why a restore that this mark is of is another one than `wanted`; nothing if it
+    /// is the same.
+    pub(super) fn differs_from(&self, wanted: &Mark) -> Option<String> {
+        if self.version != wanted.version {
+            return Some("was begun by another version of this program".to_owned());
+        }
+        if self.repository != wanted.repository {
+            return Some("is of another repository".to_owned());
+        }
+        if self.snapshot != wanted.snapshot {
+            return Some(format!("is of snapshot {}", self.short()));
+        }
+        let globs = |mark: &Mark| match mark.include.join(" ") {
+            globs if globs.is_empty() => "no --include".to_owned(),
+            globs => format!("--include {globs}"),
+        };
+        (self.include != wanted.include).then(|| format!("was begun with {}", globs(self)))
+    }
+
     /// Returns the snapshot's id as people read it.
     pub(super) fn short(&self) -> &str {
         self.snapshot.get(..12).unwrap_or(&self.snapshot)

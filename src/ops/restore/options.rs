@@ -16,6 +16,15 @@ pub struct RestoreOptions {
     pub owners: Owners,
     /// What happens with a target that other users can write to.
     pub sharing: Sharing,
+    /// What happens with a target in which a restore has not finished.
+    pub unfinished: Unfinished,
+    /// What happens with files that can't be restored whole.
+    pub losses: Losses,
+    /// Whom everything that is restored belongs to; as the stream says, or to who restores, if
+    /// nothing is given.
+    pub owner: Option<Ownership>,
+    /// What the files are for.
+    pub purpose: Purpose,
 }
 
 impl Default for RestoreOptions {
@@ -26,6 +35,10 @@ impl Default for RestoreOptions {
             devices: Devices::default(),
             owners: Owners::default(),
             sharing: Sharing::default(),
+            unfinished: Unfinished::default(),
+            losses: Losses::default(),
+            owner: None,
+            purpose: Purpose::default(),
         }
     }
 }
@@ -53,4 +66,43 @@ impl Default for Sharing {
     fn default() -> Sharing {
         Sharing::Refuse(Accounts::default())
     }
+}
+
+/// What happens with a target in which a restore has not finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unfinished {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// The restore goes on, if it is the same: blocks that are there and right are not fetched.
+    Resume,
+}
+
+/// What happens with files that can't be restored whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Losses {
+    /// The restore fails.
+    #[default]
+    Fail,
+    /// They are left out and named, and all others are restored.
+    LeaveOut,
+}
+
+/// A user and a group by their numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ownership {
+    /// The user.
+    pub user: u32,
+    /// The group, if it is to be changed.
+    pub group: Option<u32>,
+}
+
+/// What restored files are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Purpose {
+    /// Whatever the user likes.
+    #[default]
+    Files,
+    /// They are prepared: the backup must be a physical one, and all of it is needed.
+    Prepare,
 }

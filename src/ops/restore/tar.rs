@@ -21,6 +21,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
@@ -52,6 +53,7 @@ use crate::repo::snapshots::StoredSnapshot;
 use super::Devices;
 use super::INCOMPLETE;
 use super::Mark;
+use super::Ownership;
 use super::RestoreOptions;
 use super::RestoreReport;
 use super::Target;
@@ -93,6 +95,7 @@ pub(super) fn to_directory(
         include,
         devices: options.devices,
         owners: &options.owners,
+        owner: options.owner,
         power,
         root: &mut begun.root,
         sources,
@@ -267,6 +270,7 @@ struct Planner<'p> {
     include: Option<&'p GlobSet>,
     devices: Devices,
     owners: &'p Owners,
+    owner: Option<Ownership>,
     power: Power,
     root: &'p mut Root,
     sources: HashSet<Vec<u8>>,
@@ -370,8 +374,11 @@ impl Planner<'_> {
 
     fn attributes_of(&self, entry: &Entry) -> Attributes {
         let Entry { mode, changed, .. } = *entry;
+        let asked = self.owner;
         let owner = self.owners.user(&entry.owner_name, entry.owner);
+        let owner = asked.map(|asked| asked.user).or(owner);
         let group = self.owners.group(&entry.group_name, entry.group);
+        let group = asked.and_then(|asked| asked.group).or(group);
         let mut extended = entry.attributes.clone();
         for (name, text) in &entry.access_lists {
             match self.owners.access_list(text) {
@@ -473,7 +480,14 @@ impl Planner<'_> {
         self.told.cut += u64::from(length < entry.size);
         let path = self.target.join(OsStr::from_bytes(&components.join(&b'/')));
         let out = Arc::new(ContentFile {
-            out: OutFile { file, path, extents },
+            out: OutFile {
+                file,
+                path,
+                extents,
+                name: Vec::new(),
+                is_again: false,
+                is_lost: AtomicBool::new(false),
+            },
             left: AtomicU64::new(length),
             attributes: self.attributes_of(entry),
             power: self.power,

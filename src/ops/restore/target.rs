@@ -8,6 +8,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -26,8 +27,10 @@ use super::beneath::Power;
 use super::beneath::Root;
 use super::mark::INCOMPLETE;
 use super::mark::Mark;
+use super::options::Ownership;
 use super::options::RestoreOptions;
 use super::options::Sharing;
+use super::options::Unfinished;
 use super::sharing;
 use super::sharing::Use;
 use super::unwritable;
@@ -40,6 +43,17 @@ const LOST_AND_FOUND: &[u8] = b"lost+found";
 pub(in crate::ops) struct Target {
     pub(super) root: Root,
     path: PathBuf,
+    /// Whether an earlier restore may have made some of the files.
+    is_resumed: bool,
+}
+
+/// A file to write to.
+#[derive(Debug)]
+pub(super) enum Opened {
+    /// It was made and is empty.
+    New(File),
+    /// An earlier restore has made it, and may have written some of it.
+    Again(File),
 }
 
 fn occupied(what: impl Into<String>) -> Error {
@@ -53,21 +67,37 @@ impl Target {
         mark: &Mark,
         options: &RestoreOptions,
     ) -> Result<Target> {
+        require_power(options.owner)?;
         let directory = open(path, &options.sharing)?;
         let mut root = Root::new(directory, Power::of_this_process());
+        root.give_to(options.owner);
+        if options.unfinished == Unfinished::Resume && is_the_same(path, &mut root, mark)? {
+            return Ok(Target { root, path: path.to_owned(), is_resumed: true });
+        }
         require_empty(path, &mut root)?;
         match mark.put(&mut root) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 Err(unfinished(path, &mut root))
             }
             Err(error) => Err(unwritable(&path.join(INCOMPLETE), error)),
-            Ok(()) => Ok(Target { root, path: path.to_owned() }),
+            Ok(()) => Ok(Target { root, path: path.to_owned(), is_resumed: false }),
         }
     }
 
     /// Returns the path by which it was named, for messages.
     pub(in crate::ops) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Opens a file to write to: one that is made, or one of the restore that goes on here.
+    pub(super) fn open_file(&mut self, components: &[&[u8]]) -> io::Result<Opened> {
+        if !self.is_resumed {
+            return self.root.make_new_file(components).map(Opened::New);
+        }
+        match self.root.open_again(components)? {
+            Some(file) => Ok(Opened::Again(file)),
+            None => self.root.make_file(components).map(Opened::New),
+        }
     }
 
     /// Returns what makes files in it.
@@ -84,17 +114,43 @@ impl Target {
     pub(in crate::ops) fn part(&mut self, name: &str) -> Result<Target> {
         let path = self.path.join(name);
         let root = self.root.below(&[name.as_bytes()]).map_err(|e| unwritable(&path, e))?;
-        Ok(Target { root, path })
+        Ok(Target { root, path, is_resumed: self.is_resumed })
     }
 
     /// Makes everything durable, then removes the mark.
     pub(in crate::ops) fn finish(&self) -> Result<()> {
         let directory = self.root.as_directory();
         let failed = |e: Errno| unwritable(&self.path, e.into());
+        self.root.give_itself().map_err(|e| unwritable(&self.path, e))?;
         rustix::fs::syncfs(directory).map_err(failed)?;
         let removed = self.root.remove(INCOMPLETE.as_bytes());
         removed.map_err(|e| unwritable(&self.path.join(INCOMPLETE), e))?;
         rustix::fs::fsync(directory).map_err(failed)
+    }
+}
+
+/// Refuses an owner that this process can't give anything to.
+fn require_power(owner: Option<Ownership>) -> Result<()> {
+    if owner.is_none() || Power::of_this_process() == Power::Root {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Usage, "only root can give files to another owner"))
+}
+
+/// Tells whether the restore that has not finished in a directory is the one that is marked so;
+/// another one is refused.
+fn is_the_same(path: &Path, root: &mut Root, mark: &Mark) -> Result<bool> {
+    let there = match Mark::read(root) {
+        Ok(there) => there,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(_) => {
+            let what = "holds a restore that does not say of what it is";
+            return Err(occupied(format!("{} {what}", path.display())));
+        }
+    };
+    match there.differs_from(mark) {
+        None => Ok(true),
+        Some(why) => Err(occupied(format!("the unfinished restore in {} {why}", path.display()))),
     }
 }
 

@@ -3,29 +3,42 @@
 
 use std::fs::File;
 use std::io;
+use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
+use crate::base::crew::lock;
+use crate::base::crew::unlocked;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
+use crate::base::ids::Storage;
 use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
 use crate::base::num::narrow;
 use crate::base::num::wide;
+use crate::format::record::MemberRecord;
+use crate::hash::is_zero;
 use crate::parse::tree::FileExtent;
 use crate::parse::tree::TreeFile;
 use crate::repo::contents::Block;
 use crate::repo::contents::Contents;
 
 use super::Chosen;
+use super::Losses;
+use super::LostFile;
 use super::RestoreOptions;
 use super::RestoreReport;
 use super::beneath;
+use super::beneath::FileId;
 use super::key_of;
 use super::path_of;
+use super::target::Opened;
 use super::target::Target;
 use super::unwritable;
 use super::windows;
@@ -39,25 +52,111 @@ pub(in crate::ops) fn write_files(
     monitor: &Arc<Monitor>,
 ) -> Result<RestoreReport> {
     let Chosen { id, contents, files } = chosen;
-    let bytes = files.iter().map(|file| file.length).sum();
+    let bytes: u64 = files.iter().map(|file| file.length).sum();
     monitor.count(Counter::ExpectedBytes, bytes);
+    let lost = Lost::new(options.losses);
     let plan = |sender: &mut windows::Sender<'_, FileWindow>| {
-        files.iter().try_for_each(|file| plan_file(contents, target, file, sender))
+        files.iter().try_for_each(|file| plan_file((contents, &lost), target, file, sender))
     };
     windows::run(
         (options.workers, monitor),
         plan,
-        |window| write_window(contents, window, monitor),
+        |window| write_window((contents, &lost), window, monitor),
         |()| Ok(()),
     )?;
     let mut report = RestoreReport::empty(*id);
+    report.lost = lost.remove(target)?;
     let unfinished = files.iter().filter(|file| !file.ended).count();
     if unfinished > 0 {
         let files = if unfinished == 1 { "1 file is" } else { &format!("{unfinished} files are") };
         report.warnings.push(format!("{files} cut short: the stream ended before"));
     }
-    (report.files, report.bytes, report.counts) = (wide(files.len()), bytes, monitor.counts());
+    report.warnings.extend(links_elsewhere(files.iter().map(path_of), target));
+    report.files = wide(files.len()) - wide(report.lost.len());
+    (report.bytes, report.counts) = (bytes, monitor.counts());
     Ok(report)
+}
+
+/// Names the `.isl` files that were restored: a server that finds one opens the file that it names,
+/// which on the host of the backup is the live one.
+pub(super) fn links_elsewhere<'f>(
+    names: impl Iterator<Item = &'f [u8]>,
+    target: &mut Target,
+) -> Vec<String> {
+    let mut found = Vec::new();
+    for name in names.filter(|name| name.ends_with(b".isl")) {
+        let Ok(components) = beneath::components(name) else { continue };
+        let Ok(file) = target.root.open_file(&components) else { continue };
+        let mut text = Vec::new();
+        if file.take(LINK_BYTES_MAX).read_to_end(&mut text).is_ok() {
+            let (name, place) = (name.escape_ascii(), text.trim_ascii().escape_ascii());
+            found.push(format!(
+                "{name} leads to {place} on the original host: change or remove it before a \
+                 server or --copy-back uses these files"
+            ));
+        }
+    }
+    found
+}
+
+/// Bytes of a path in an `.isl` file.
+const LINK_BYTES_MAX: u64 = 4096;
+
+/// Files that can't be restored whole.
+#[derive(Debug)]
+pub(super) struct Lost {
+    losses: Losses,
+    found: Mutex<Vec<(LostFile, Option<FileId>)>>,
+}
+
+impl Lost {
+    pub(super) fn new(losses: Losses) -> Lost {
+        Lost { losses, found: Mutex::new(Vec::new()) }
+    }
+
+    /// Passes an error on, unless it is a loss and losses are left out.
+    fn permit(&self, error: Error) -> Result<String> {
+        let is_loss = matches!(
+            error.kind(),
+            ErrorKind::Damaged | ErrorKind::Missing | ErrorKind::Misplaced | ErrorKind::ForeignKey
+        );
+        if self.losses == Losses::Fail || !is_loss {
+            return Err(error);
+        }
+        Ok(error.causes().into_iter().next().unwrap_or_else(|| error.to_string()))
+    }
+
+    /// Notes a file that was not made.
+    fn note_unmade(&self, path: &[u8], error: Error) -> Result<()> {
+        let file = LostFile { path: path.to_vec(), why: self.permit(error)? };
+        lock(&self.found).push((file, None));
+        Ok(())
+    }
+
+    /// Notes a file that was made.
+    pub(super) fn note(&self, out: &OutFile, error: Error) -> Result<()> {
+        let why = self.permit(error)?;
+        if !out.is_lost.swap(true, Ordering::AcqRel) {
+            let id = FileId::of_file(&out.file).map_err(|e| unwritable(&out.path, e))?;
+            lock(&self.found).push((LostFile { path: out.name.clone(), why }, Some(id)));
+        }
+        Ok(())
+    }
+
+    /// Removes what was written of them.
+    fn remove(self, target: &mut Target) -> Result<Vec<LostFile>> {
+        let mut files = Vec::new();
+        for (file, id) in unlocked(self.found) {
+            let components = beneath::components(&file.path).unwrap_or_default();
+            if let Some(id) = id {
+                let removed = target.root.remove_file(&components, id);
+                removed.map_err(|e| unwritable(&target.path_of(&file.path), e))?;
+            }
+            files.push(file);
+        }
+        files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        Ok(files)
+    }
 }
 
 /// A file that is being written, and what of its member goes where.
@@ -66,6 +165,11 @@ pub(super) struct OutFile {
     pub(super) file: File,
     pub(super) path: PathBuf,
     pub(super) extents: Vec<FileExtent>,
+    /// Its name below the target.
+    pub(super) name: Vec<u8>,
+    /// Whether some of it may have been written by an earlier restore.
+    pub(super) is_again: bool,
+    pub(super) is_lost: AtomicBool,
 }
 
 impl OutFile {
@@ -74,9 +178,47 @@ impl OutFile {
         let failed = |e| unwritable(&path, e);
         let components = beneath::components(path_of(file));
         let components = components.map_err(|why| failed(io::Error::other(why)))?;
-        let out = target.root.make_new_file(&components).map_err(failed)?;
+        let (out, is_again) = match target.open_file(&components).map_err(failed)? {
+            Opened::New(out) => (out, false),
+            Opened::Again(out) => {
+                // In a hole there may be anything.
+                let has_holes = file.extents.iter().map(|e| e.len).sum::<u64>() != file.length;
+                if has_holes {
+                    out.set_len(0).map_err(failed)?;
+                }
+                (out, !has_holes)
+            }
+        };
         out.set_len(file.length).map_err(failed)?;
-        Ok(OutFile { file: out, path, extents: file.extents.clone() })
+        let (extents, name) = (file.extents.clone(), path_of(file).to_vec());
+        Ok(OutFile { file: out, path, extents, name, is_again, is_lost: AtomicBool::new(false) })
+    }
+
+    /// Tells whether all of a block is in the file already, and right.
+    fn holds(&self, block: &Block, contents: &Contents, buffer: &mut Vec<u8>) -> bool {
+        buffer.clear();
+        buffer.resize(narrow(block.entry.length), 0);
+        let end = block.at + block.entry.length;
+        let mut covered = 0;
+        for extent in &self.extents {
+            let from = block.at.max(extent.member_at);
+            let to = end.min(extent.member_at + extent.len);
+            if from < to {
+                let part = &mut buffer[narrow(from - block.at)..narrow(to - block.at)];
+                let file_at = extent.file_at + (from - extent.member_at);
+                if self.file.read_exact_at(part, file_at).is_err() {
+                    return false;
+                }
+                covered += to - from;
+            }
+        }
+        let is_right = match block.entry.storage {
+            Storage::Zero => is_zero(buffer),
+            Storage::Whole(_) | Storage::Delta { .. } => {
+                contents.packs().hasher().hash(buffer) == block.entry.hash
+            }
+        };
+        covered == block.entry.length && is_right
     }
 
     /// Writes a block of the member to wherever its bytes go.
@@ -110,22 +252,25 @@ impl Window for FileWindow {
 }
 
 fn plan_file(
-    contents: &Contents,
+    (contents, lost): (&Contents, &Lost),
     target: &mut Target,
     file: &TreeFile,
     sender: &mut windows::Sender<'_, FileWindow>,
 ) -> Result<()> {
+    let record = match member_of(contents, file) {
+        Ok(record) => record,
+        Err(error) => return lost.note_unmade(path_of(file), error),
+    };
     let out = Arc::new(OutFile::create(target, file)?);
-    let record = contents.member(&key_of(file))?;
-    let end = file.extents.iter().map(|extent| extent.member_at + extent.len).max().unwrap_or(0);
-    if record.length < end {
-        let what = format!("member {}", record.key.display());
-        return Err(Error::damaged(what, "it is shorter than the script says"));
-    }
     let mut entries = contents.entries(record);
     let empty = || FileWindow { file: Arc::clone(&out), blocks: Vec::new(), bytes: 0 };
     let mut window = empty();
-    while let Some(block) = entries.next()? {
+    loop {
+        let block = match entries.next() {
+            Ok(Some(block)) => block,
+            Ok(None) => break,
+            Err(error) => return lost.note(&out, named(&out.path, error)),
+        };
         window.bytes += block.entry.length;
         window.blocks.push(block);
         if window.bytes >= windows::WINDOW_BYTES {
@@ -135,17 +280,58 @@ fn plan_file(
     if window.blocks.is_empty() { Ok(()) } else { sender.send(window) }
 }
 
-fn write_window(contents: &Contents, window: FileWindow, monitor: &Monitor) -> Result<()> {
+fn member_of(contents: &Contents, file: &TreeFile) -> Result<MemberRecord> {
+    let record = contents.member(&key_of(file))?;
+    let end = file.extents.iter().map(|extent| extent.member_at + extent.len).max().unwrap_or(0);
+    if record.length < end {
+        let what = format!("member {}", record.key.display());
+        return Err(Error::damaged(what, "it is shorter than the script says"));
+    }
+    Ok(record)
+}
+
+fn write_window(
+    (contents, lost): (&Contents, &Lost),
+    window: FileWindow,
+    monitor: &Monitor,
+) -> Result<()> {
+    let out = &window.file;
+    if out.is_lost.load(Ordering::Acquire) {
+        return Ok(());
+    }
+    let mut blocks = window.blocks;
+    if out.is_again {
+        let mut buffer = Vec::new();
+        blocks.retain(|block| !out.holds(block, contents, &mut buffer));
+        for block in blocks.iter().filter(|block| block.wanted().is_none()) {
+            out.write(block.at, &vec![0; narrow(block.entry.length)])?;
+        }
+    }
     let stored: Vec<(u64, _)> =
-        window.blocks.iter().filter_map(|block| Some((block.at, block.wanted()?))).collect();
+        blocks.iter().filter_map(|block| Some((block.at, block.wanted()?))).collect();
     let wanted: Vec<_> = stored.iter().map(|(_, wanted)| *wanted).collect();
-    let mut write = |number: usize, block: Result<&[u8]>| {
-        let block = block.map_err(|e| named(&window.file.path, e))?;
-        window.file.write(stored[number].0, block)
+    let mut write = |number: usize, block: Result<&[u8]>| match block {
+        Ok(block) => out.write(stored[number].0, block),
+        Err(error) => lost.note(out, named(&out.path, error)),
     };
-    contents.packs().read(&wanted, &mut write)?;
+    if let Err(error) = contents.packs().read(&wanted, &mut write) {
+        lost.note(out, error)?;
+    }
     monitor.count(Counter::StreamBytes, window.bytes);
     Ok(())
+}
+
+/// Bytes that files take: zeros are holes.
+pub(super) fn stored_bytes(contents: &Contents, files: &[TreeFile]) -> u64 {
+    let mut bytes = 0;
+    for file in files {
+        let Ok(record) = member_of(contents, file) else { continue };
+        let mut entries = contents.entries(record);
+        while let Ok(Some(block)) = entries.next() {
+            bytes += if block.wanted().is_some() { block.entry.length } else { 0 };
+        }
+    }
+    bytes
 }
 
 pub(super) fn named(path: &Path, cause: Error) -> Error {

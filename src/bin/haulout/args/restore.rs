@@ -51,6 +51,26 @@ pub(crate) struct RestoreArguments {
     #[arg(long, conflicts_with = "stdout", hide_short_help = true)]
     pub(crate) devices: bool,
 
+    /// Restore what is whole, name what is not, and end with status 3
+    ///
+    /// Files of which blocks are damaged or missing are left out. Not for a tar, nor with
+    /// --prepare.
+    #[arg(long, conflicts_with_all = ["stdout", "prepare"])]
+    pub(crate) keep_going: bool,
+
+    /// Go on with a restore that was interrupted
+    ///
+    /// It must be of the same snapshot with the same --include. Blocks that are there and right are
+    /// not fetched again; a tar is written again. Without an interrupted restore it begins.
+    #[arg(long, conflicts_with = "stdout")]
+    pub(crate) resume: bool,
+
+    /// Give everything that is restored to this owner, by name or number; only root can
+    ///
+    /// Without a group it is the user's own. With --prepare also what that has made.
+    #[arg(long, value_name = "USER[:GROUP]", conflicts_with = "stdout")]
+    pub(crate) owner: Option<String>,
+
     /// Restore into a directory that other users can write to, or can move
     ///
     /// They could change what is restored before anybody uses it, so such a directory is refused:

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use haulout::ops::restore::Devices;
+use haulout::ops::restore::Losses;
+use haulout::ops::restore::Unfinished;
 
 use crate::args::Common;
 use crate::args::restore::RestoreArguments;
@@ -27,6 +29,12 @@ pub(crate) struct RestorePlan {
     pub(crate) by_name: ByName,
     /// What happens with a target that others can write to.
     pub(crate) shared: SharedTarget,
+    /// What happens with a restore that has not finished.
+    pub(crate) unfinished: Unfinished,
+    /// What happens with files that are not whole.
+    pub(crate) losses: Losses,
+    /// Whom all of it is to belong to, as it was typed.
+    pub(crate) owner: Option<String>,
 }
 
 /// What happens with a target that others can write to.
@@ -84,7 +92,19 @@ impl RestorePlan {
         let devices = if typed.devices { Devices::Make } else { Devices::Skip };
         let by_name = if typed.numeric_owner { ByName::No } else { ByName::Yes };
         let shared = if typed.shared_target { SharedTarget::Allow } else { SharedTarget::Refuse };
-        let RestoreArguments { snapshot, include, .. } = typed;
-        Ok(RestorePlan { snapshot, target, include, devices, by_name, shared })
+        let unfinished = if typed.resume { Unfinished::Resume } else { Unfinished::Refuse };
+        let losses = if typed.keep_going { Losses::LeaveOut } else { Losses::Fail };
+        let RestoreArguments { snapshot, include, owner, .. } = typed;
+        Ok(RestorePlan {
+            snapshot,
+            target,
+            include,
+            devices,
+            by_name,
+            shared,
+            unfinished,
+            losses,
+            owner,
+        })
     }
 }

@@ -46,6 +46,10 @@ impl Report {
     /// What came of `restore`.
     pub(crate) fn restore(&self, restored: &Restored<'_>, to: Outlet) -> Result<()> {
         let Restored { stored, target, report, time, prepared } = restored;
+        for lost in &report.lost {
+            let path = lost.path.escape_ascii();
+            self.console.warning(format!("{path} is left out: {}", lost.why));
+        }
         for warning in &report.warnings {
             self.console.warning(warning);
         }
@@ -63,6 +67,7 @@ impl Report {
             files: report.files,
             bytes: report.bytes,
             fetched_bytes: report.counts.fetched_bytes,
+            lost: report.lost.iter().map(Lost::from).collect(),
             warnings: &report.warnings,
             steps: report.steps.iter().map(Step::from).collect(),
             prepared: prepared.as_ref().map(|(report, time)| Prepared::new(report, *time)),
@@ -115,12 +120,28 @@ struct Told<'r> {
     files: u64,
     bytes: u64,
     fetched_bytes: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lost: Vec<Lost<'r>>,
     warnings: &'r [String],
     #[serde(skip_serializing_if = "Vec::is_empty")]
     steps: Vec<Step>,
     prepared: Option<Prepared<'r>>,
     #[serde(flatten)]
     effort: Effort,
+}
+
+/// A file that was left out.
+#[derive(Debug, Serialize)]
+struct Lost<'r> {
+    path: String,
+    why: &'r str,
+}
+
+impl<'r> From<&'r haulout::ops::restore::LostFile> for Lost<'r> {
+    fn from(lost: &'r haulout::ops::restore::LostFile) -> Lost<'r> {
+        let path = String::from_utf8_lossy(&lost.path).into_owned();
+        Lost { path, why: &lost.why }
+    }
 }
 
 /// A snapshot of a chain, and where it went.

@@ -20,6 +20,7 @@ use haulout::format::snapshot::Verdict;
 use haulout::ops;
 use haulout::ops::chain;
 use haulout::ops::prepare::PrepareReport;
+use haulout::ops::restore::Purpose;
 use haulout::ops::restore::RestoreOptions;
 use haulout::ops::restore::RestoreReport;
 use haulout::ops::restore::Sharing;
@@ -45,7 +46,7 @@ use crate::run::Run;
 use crate::run::find;
 
 /// What is asked for, with the accounts of this host; where it has none, no name is known.
-fn options(plan: &RestorePlan, workers: u32) -> RestoreOptions {
+fn options(plan: &RestorePlan, workers: u32) -> Outcome<RestoreOptions> {
     let read = |path| fs::read(path).unwrap_or_default();
     let accounts = Accounts::parse(&read("/etc/passwd"), &read("/etc/group"));
     let owners = match plan.by_name {
@@ -53,11 +54,28 @@ fn options(plan: &RestorePlan, workers: u32) -> RestoreOptions {
         ByName::No => Owners::ByNumber,
     };
     let sharing = match plan.shared {
-        SharedTarget::Refuse => Sharing::Refuse(accounts),
+        SharedTarget::Refuse => Sharing::Refuse(accounts.clone()),
         SharedTarget::Allow => Sharing::Allow,
     };
-    let (include, devices) = (plan.include.clone(), plan.devices);
-    RestoreOptions { include, workers, devices, owners, sharing }
+    let unknown = |why| Failure::usage(why, "name an account of this host, or give its number");
+    let owner = plan.owner.as_deref().map(|owner| accounts.owner(owner));
+    let owner = owner.transpose().map_err(unknown)?;
+    let purpose = match &plan.target {
+        Target::Directory(_, Some(_)) => Purpose::Prepare,
+        Target::Directory(_, None) | Target::Stdout => Purpose::Files,
+    };
+    let RestorePlan { include, devices, unfinished, losses, .. } = plan;
+    Ok(RestoreOptions {
+        include: include.clone(),
+        workers,
+        devices: *devices,
+        owners,
+        sharing,
+        unfinished: *unfinished,
+        losses: *losses,
+        owner,
+        purpose,
+    })
 }
 
 impl Run<'_> {
@@ -68,7 +86,7 @@ impl Run<'_> {
         if let Some(doubt) = doubt(&stored) {
             self.report.console.warning(doubt);
         }
-        let options = options(plan, self.plan.workers);
+        let options = options(plan, self.plan.workers)?;
         let (began, progress) = (self.now(), self.progress(Activity::Restoring));
         let restored = match &plan.target {
             Target::Stdout => {
@@ -76,18 +94,23 @@ impl Run<'_> {
             }
             Target::Directory(directory, program) => {
                 self.require_apart(directory)?;
+                program.as_deref().map(require_program).transpose()?;
                 self.restore_files(&repository, &stored, (directory, program.as_deref()), &options)
             }
         };
         let report = restored.map_err(|failure| fitting(failure, plan, &stored))?;
         drop(progress);
         let time = self.now().saturating_sub(began);
-        let findings = report.warnings.len() + usize::from(doubt(&stored).is_some());
+        let findings =
+            report.warnings.len() + report.lost.len() + usize::from(doubt(&stored).is_some());
         let (target, prepared, outlet) = match &plan.target {
             Target::Stdout => ("standard output".to_owned(), None, Outlet::StandardError),
             Target::Directory(directory, program) => {
                 let prepare = |program| self.prepare(&stored, directory, program);
                 let prepared = program.as_deref().map(prepare).transpose()?;
+                if let Some(owner) = options.owner.filter(|_| prepared.is_some()) {
+                    ops::restore::give(directory, owner)?;
+                }
                 (directory.display().to_string(), prepared, Outlet::StandardOutput)
             }
         };
@@ -167,8 +190,33 @@ impl Run<'_> {
     }
 }
 
+/// Refuses a program that is not there before anything is restored.
+fn require_program(program: &OsStr) -> Outcome<()> {
+    let is_there = |path: &Path| {
+        path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok()
+    };
+    let path = Path::new(program);
+    let found = if path.components().count() > 1 {
+        is_there(path)
+    } else {
+        let places = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&places).any(|place| is_there(&place.join(program)))
+    };
+    if found {
+        return Ok(());
+    }
+    let what = format!("cannot start {}: there is no such program", program.to_string_lossy());
+    let error = Error::new(ErrorKind::Prepare, what);
+    let hint = "install mariadb-backup, or name the program with --prepare-program; nothing was \
+                restored";
+    Err(Failure::new(error, hint))
+}
+
 /// What was asked for can't be had from this snapshot: the hint says what can.
 fn fitting(failure: Failure, plan: &RestorePlan, stored: &StoredSnapshot) -> Failure {
+    if failure.kind() == ErrorKind::Occupied && failure.message().contains("has not finished") {
+        return failure.with_hint("add --resume to go on with it, or choose another place");
+    }
     if failure.kind() != ErrorKind::Usage || failure.has_hint() {
         return failure;
     }
@@ -176,6 +224,12 @@ fn fitting(failure: Failure, plan: &RestorePlan, stored: &StoredSnapshot) -> Fai
     let into_files = matches!(plan.target, Target::Directory(..));
     if about.kind == SnapshotKind::Checkpoint {
         return failure.with_hint("haulout snapshots lists those that can be restored");
+    }
+    if into_files && failure.message().contains("can't be prepared") {
+        return failure.with_hint("restore it without --prepare and --include");
+    }
+    if into_files && failure.message().contains("only root") {
+        return failure.with_hint("run it as root, or leave --owner out");
     }
     if into_files && chain::has_base(stored) {
         return failure.with_hint("leave --include out");

@@ -1,0 +1,85 @@
+//! What is checked before a restore writes its first byte: that the files suit what they are for,
+//! and that there is room for them.
+
+use std::fs;
+use std::path::Path;
+
+use crate::base::error::Error;
+use crate::base::error::ErrorKind;
+use crate::base::error::Result;
+use crate::base::num::wide;
+use crate::format::snapshot::StreamFormat;
+use crate::parse::tree::TreeFile;
+use crate::repo::snapshots::StoredSnapshot;
+
+use super::Chosen;
+use super::path_of;
+use super::unwritable;
+use super::write::stored_bytes;
+
+/// Names of the file without which nothing can be prepared.
+const CHECKPOINTS: [&[u8]; 2] = [b"mariadb_backup_checkpoints", b"xtrabackup_checkpoints"];
+/// File systems that may need less room than files have bytes: btrfs, ZFS, bcachefs.
+const COMPRESSING: [i64; 3] = [0x9123_683e, 0x2fc1_2fc1, 0xca45_1a4e];
+
+/// Refuses what `mariabackup --prepare` can't work on: `all` are the files of the snapshot, of
+/// which the user wants `wanted`.
+pub(super) fn require_preparable(
+    stored: &StoredSnapshot,
+    all: &[TreeFile],
+    wanted: &[TreeFile],
+) -> Result<()> {
+    let refused = |why: String| {
+        let what = format!("snapshot {} can't be prepared: {why}", stored.id().short());
+        Err(Error::new(ErrorKind::Usage, what))
+    };
+    let format = stored.snapshot.about.format;
+    if format == StreamFormat::Sql || format == StreamFormat::Raw {
+        return refused(format!("it is a {format} stream, not a physical backup"));
+    }
+    let name =
+        |file: &TreeFile| path_of(file).strip_prefix(b"./").unwrap_or(path_of(file)).to_vec();
+    if !all.iter().any(|file| CHECKPOINTS.contains(&name(file).as_slice())) {
+        return refused("it has no xtrabackup_checkpoints".to_owned());
+    }
+    let left_out = all.len() - wanted.len();
+    if left_out > 0 {
+        return refused(format!("--include leaves out {left_out} of its {} files", all.len()));
+    }
+    Ok(())
+}
+
+/// Refuses a target whose file system has less room than the files need.
+pub(in crate::ops) fn require_room<'c>(
+    target: &Path,
+    chosen: impl Iterator<Item = &'c Chosen> + Clone,
+) -> Result<()> {
+    let there = target.ancestors().find(|above| fs::metadata(above).is_ok());
+    let there = there.unwrap_or(Path::new("."));
+    let failed = |e: rustix::io::Errno| unwritable(target, e.into());
+    let room = rustix::fs::statvfs(there).map_err(failed)?;
+    let is_root = rustix::process::geteuid().is_root();
+    let blocks = if is_root { room.f_bfree } else { room.f_bavail };
+    let available = blocks.saturating_mul(room.f_frsize);
+    let refused = |needs: u64, of: &str, has: u64| {
+        let place = there.display();
+        let what =
+            format!("the file system of {place} has room for {has} {of}, {needs} are needed");
+        Err(Error::new(ErrorKind::NoRoom, what))
+    };
+    let files: u64 = chosen.clone().map(|chosen| wide(chosen.files.len())).sum();
+    if room.f_files > 0 && room.f_favail < files {
+        return refused(files, "files", room.f_favail);
+    }
+    let of_chosen = |chosen: &Chosen| chosen.files.iter().map(|file| file.length).sum::<u64>();
+    if chosen.clone().map(of_chosen).sum::<u64>() <= available {
+        return Ok(());
+    }
+    let kind = i64::from(rustix::fs::statfs(there).map_err(failed)?.f_type);
+    // What is zero becomes a hole, so only a look at the maps tells.
+    let needed = chosen.map(|chosen| stored_bytes(&chosen.contents, &chosen.files)).sum();
+    if needed <= available || COMPRESSING.contains(&kind) {
+        return Ok(());
+    }
+    refused(needed, "bytes", available)
+}
