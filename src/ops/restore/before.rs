@@ -75,7 +75,7 @@ pub(in crate::ops) fn require_room<'c>(
     if chosen.clone().map(of_chosen).sum::<u64>() <= available {
         return Ok(());
     }
-    let kind = i64::from(rustix::fs::statfs(there).map_err(failed)?.f_type);
+    let kind = rustix::fs::statfs(there).map_err(failed)?.f_type;
     // What is zero becomes a hole, so only a look at the maps tells.
     let needed = chosen.map(|chosen| stored_bytes(&chosen.contents, &chosen.files)).sum();
     if needed <= available || COMPRESSING.contains(&kind) {

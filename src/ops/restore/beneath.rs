@@ -248,10 +248,10 @@ impl Root {
         let parent = self.directory(parents, Missing::Refuse)?;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = rustix::fs::openat(parent, *name, flags, Mode::empty())?;
-        match kind_of(&rustix::fs::fstat(&file)?) {
-            FileType::RegularFile => Ok(File::from(file)),
-            _ => Err(io::Error::other("it is no regular file")),
+        if kind_of(&rustix::fs::fstat(&file)?) == FileType::RegularFile {
+            return Ok(File::from(file));
         }
+        Err(io::Error::other("it is no regular file"))
     }
 
     /// Removes a file of the directory itself.
