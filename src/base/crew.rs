@@ -26,15 +26,12 @@ use std::sync::RwLockWriteGuard;
 use std::thread;
 use std::thread::Builder;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
+use crate::base::monitor::LOOK_UP;
 use crate::base::monitor::Monitor;
-
-/// How long a wait lasts at most before it looks up whether the user wants to stop.
-const LOOK_UP: Duration = Duration::from_millis(100);
 
 /// Locks, also after a panic of another holder: the panic ends the run in its own thread, and what
 /// is locked in this program is whole after every statement.

@@ -6,9 +6,14 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
 
 use crate::base::error::Error;
 use crate::base::error::Result;
+
+/// How long a wait lasts at most before it looks up whether the user wants to stop.
+pub const LOOK_UP: Duration = Duration::from_millis(100);
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident => $field:ident),* $(,)?) => {
@@ -97,6 +102,20 @@ impl Monitor {
     /// What left has arrived, or is lost.
     pub(crate) fn settled(&self, bytes: u64) {
         self.on_the_way.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Waits for `time`, unless somebody asks to stop.
+    pub fn pause(&self, time: Duration) -> Result<()> {
+        let mut left = time;
+        loop {
+            self.check()?;
+            if left.is_zero() {
+                return Ok(());
+            }
+            let step = left.min(LOOK_UP);
+            thread::sleep(step);
+            left -= step;
+        }
     }
 
     /// Asks everything that shares this monitor to stop soon.

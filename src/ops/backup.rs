@@ -63,6 +63,8 @@ use crate::source::Ending;
 use crate::source::Fate;
 use crate::source::Source;
 use crate::store::name::ObjectName;
+use crate::verdict::finding;
+use crate::verdict::finding::Code;
 use crate::verdict::finding::FindingLog;
 
 use super::chain;
@@ -247,6 +249,9 @@ fn run_backup(
     if counted.stream_bytes == 0 {
         return Err(empty(&streamed.ending));
     }
+    if streamed.ending.left_open {
+        options.findings.report(held_open(&options.source));
+    }
     let (judged, noted) = if let Some(taken) = taken {
         (taken.judged(streamed, counted.stream_bytes)?, Noted::taken_over(taken.about))
     } else {
@@ -284,6 +289,11 @@ fn run_backup(
         damaged: continued.former.damaged().iter().map(|name| name.id.short()).collect(),
         packs_absent: continued.presence.absent(),
     })
+}
+
+fn held_open(source: &str) -> finding::Finding {
+    let text = "the producer had ended, and another process still held its standard output open";
+    finding::Finding::new(Code::OutputHeldOpen, source, text)
 }
 
 /// The error for a stream without a byte: how its producer ended, and its last words.
@@ -405,6 +415,8 @@ impl Draft<'_> {
         let Roots { inner, table, packs } = roots;
         let mut snapshot = Snapshot { about, inner, table, packs };
         findings::name_in(&mut snapshot, &noted.findings);
+        // Up to here a run that shall stop leaves no snapshot.
+        self.monitor.check()?;
         let (id, bytes) = self.repository.put_snapshot(self.source_id, &snapshot)?;
         self.monitor.count(Counter::StoredBytes, bytes);
         self.monitor.count(Counter::StoredObjects, 1);

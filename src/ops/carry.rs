@@ -257,6 +257,6 @@ impl Source for Relay {
 
     fn finish(self: Box<Self>) -> io::Result<Ending> {
         // What became of the producer is told by the description that is taken over.
-        Ok(Ending { fate: Fate::Unseen, last_words: None })
+        Ok(Ending::new(Fate::Unseen, None))
     }
 }

@@ -3,13 +3,15 @@
 //!
 //! The producer runs in a process group of its own, so that everything it started is ended with it.
 //! One that still runs long after its stream has ended will not end by itself, or not tonight: it
-//! is ended, and what came of it is not called a success.
+//! is ended, and its end is not called a success. The same time is given to whatever else keeps its
+//! standard output open once it has ended itself.
 //!
 //! Passwords and credentials of stores that this program was given in its environment are not
 //! handed on.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::io::BufRead;
@@ -33,6 +35,7 @@ use std::time::Duration;
 use rustix::process::Pid;
 use rustix::process::Signal;
 
+use crate::base::crew;
 use crate::base::crew::lock;
 use crate::source::Ending;
 use crate::source::Fate;
@@ -42,9 +45,11 @@ use crate::source::Source;
 pub const GRACE: Duration = Duration::from_mins(1);
 
 /// A producer that is asked to end is given this long, in steps.
-const TERM_WAIT: Duration = Duration::from_secs(2);
+const TERM_WAIT: Duration = Duration::from_millis(1500);
 /// Steps in which it is looked whether something has ended: short ones first.
 const STEPS: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(100)];
+/// After this long without a byte it is said what is waited for.
+const HELD_AFTER: Duration = Duration::from_secs(1);
 /// Lines of standard error that are kept.
 const LINES_KEPT: usize = 20;
 /// Bytes of one line that are kept.
@@ -67,7 +72,6 @@ pub fn withhold_secrets(command: &mut Command) {
 }
 
 /// A running producer.
-#[derive(Debug)]
 pub struct ChildSource {
     child: Child,
     /// Closed before the producer is waited for: it may be stuck in writing to it.
@@ -75,8 +79,21 @@ pub struct ChildSource {
     stderr: Option<JoinHandle<()>>,
     /// The last lines of its standard error.
     said: Arc<Mutex<VecDeque<String>>>,
+    /// Where its standard error goes, and what this program has to say about it.
+    log: Log,
     grace: Duration,
+    /// How long nothing has come since it was found to have ended, its standard output still open.
+    idle: Option<Duration>,
+    left_open: bool,
     killer: Killer,
+}
+
+type Log = Arc<Mutex<Box<dyn Write + Send>>>;
+
+impl fmt::Debug for ChildSource {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("ChildSource").field("child", &self.child).finish_non_exhaustive()
+    }
 }
 
 /// Ends a producer from another thread.
@@ -85,11 +102,14 @@ pub struct Killer {
     group: Pid,
     /// Its number may belong to somebody else by now.
     reaped: Arc<AtomicBool>,
+    /// Whether it was asked to end.
+    asked: Arc<AtomicBool>,
 }
 
 impl Killer {
     /// Asks the producer and all that it started to end.
     pub fn terminate(&self) {
+        self.asked.store(true, Ordering::Release);
         if !self.reaped.load(Ordering::Acquire) {
             // It may have ended by itself in the meantime.
             let _gone = rustix::process::kill_process_group(self.group, Signal::TERM);
@@ -99,7 +119,10 @@ impl Killer {
 
 impl Killer {
     /// Ends what did not end when it was asked to.
-    fn kill(&self) {
+    pub fn kill(&self) {
+        if self.reaped.load(Ordering::Acquire) {
+            return;
+        }
         let _gone = rustix::process::kill_process_group(self.group, Signal::KILL);
     }
 }
@@ -130,30 +153,77 @@ impl ChildSource {
         let stdout = File::from(OwnedFd::from(stdout));
         super::enlarge(&stdout);
         let stderr = child.stderr.take().expect("its standard error is piped");
-        let said = Arc::default();
-        let kept = Arc::clone(&said);
-        let stderr = Some(std::thread::spawn(move || pass_on(stderr, log, &kept)));
-        let killer = Killer { group, reaped: Arc::default() };
-        let stdout = Some(stdout);
-        let source = ChildSource { child, stdout, stderr, said, grace, killer: killer.clone() };
+        let killer = Killer { group, reaped: Arc::default(), asked: Arc::default() };
+        // It is whole before anything else can fail: dropped, it ends what was started.
+        let mut source = ChildSource {
+            child,
+            stdout: Some(stdout),
+            stderr: None,
+            said: Arc::default(),
+            log: Arc::new(Mutex::new(log)),
+            grace,
+            idle: None,
+            left_open: false,
+            killer: killer.clone(),
+        };
+        let (log, kept) = (Arc::clone(&source.log), Arc::clone(&source.said));
+        let passing = crew::start("messages", move || pass_on(stderr, &log, &kept));
+        source.stderr = Some(passing.map_err(io::Error::other)?);
         Ok((source, killer))
     }
 
-    /// Waits for the producer to end, but not for longer than `time`.
-    fn wait_for(&mut self, time: Duration) -> io::Result<Option<ExitStatus>> {
+    /// Waits for the producer to end, but not for longer than `time`, nor once `hurried`.
+    fn wait_for(
+        &mut self,
+        time: Duration,
+        hurried: impl Fn() -> bool,
+    ) -> io::Result<Option<ExitStatus>> {
         let mut status = None;
         wait_until(time, || {
             status = self.child.try_wait().transpose();
-            status.is_some()
+            status.is_some() || hurried()
         });
         status.transpose()
+    }
+
+    fn say(&self, words: &str) {
+        // A log that can't be written must not stop the backup.
+        let _written = lock(&self.log).write_all(format!("haulout: {words}\n").as_bytes());
+    }
+
+    /// What to do when nothing came for a while: as long as the producer runs, more may come.
+    fn nothing_came(&mut self, nothing: io::Error) -> io::Result<usize> {
+        if self.child.try_wait()?.is_none() {
+            return Err(nothing);
+        }
+        // One that may run for as long as it wants leaves nothing behind for as long.
+        let grace = if self.grace == Duration::MAX { GRACE } else { self.grace };
+        let before = self.idle.unwrap_or_default();
+        let idle = before.saturating_add(super::LOOK_UP);
+        self.idle = Some(idle);
+        if before < HELD_AFTER && idle >= HELD_AFTER && idle < grace {
+            self.say(&format!(
+                "the producer has ended, but another process holds its standard output open; \
+                 waiting up to {grace:?} for it (--grace)"
+            ));
+        }
+        if idle < grace {
+            return Err(nothing);
+        }
+        self.say(&format!(
+            "the producer has ended, and another process still held its standard output open \
+             {grace:?} later; the stream ends here"
+        ));
+        self.left_open = true;
+        self.stdout = None;
+        Ok(0)
     }
 
     /// Ends what does not end by itself.
     fn end(&mut self) -> io::Result<ExitStatus> {
         self.killer.terminate();
         // mariabackup blocks SIGTERM, and notices only at its next write that nobody reads.
-        let status = self.wait_for(TERM_WAIT)?;
+        let status = self.wait_for(TERM_WAIT, || false)?;
         self.killer.kill();
         match status {
             Some(status) => Ok(status),
@@ -190,7 +260,7 @@ fn wait_until(time: Duration, mut is_so: impl FnMut() -> bool) -> bool {
 }
 
 /// Copies lines to `log` and keeps the last ones.
-fn pass_on(stderr: ChildStderr, mut log: Box<dyn Write + Send>, kept: &Mutex<VecDeque<String>>) {
+fn pass_on(stderr: ChildStderr, log: &Log, kept: &Mutex<VecDeque<String>>) {
     let mut reader = BufReader::new(stderr);
     loop {
         let mut line = Vec::new();
@@ -199,7 +269,7 @@ fn pass_on(stderr: ChildStderr, mut log: Box<dyn Write + Send>, kept: &Mutex<Vec
             break;
         }
         // A log that can't be written must not stop the backup.
-        let _written = log.write_all(&line);
+        let _written = lock(log).write_all(&printable(&line));
         let text = String::from_utf8_lossy(&line);
         let text = text.trim_end();
         if text.is_empty() {
@@ -216,7 +286,10 @@ fn pass_on(stderr: ChildStderr, mut log: Box<dyn Write + Send>, kept: &Mutex<Vec
 impl Source for ChildSource {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match &mut self.stdout {
-            Some(stdout) => super::read_some(stdout, buffer),
+            Some(stdout) => match super::read_some(stdout, buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.nothing_came(error),
+                read => read,
+            },
             None => Ok(0),
         }
     }
@@ -224,17 +297,33 @@ impl Source for ChildSource {
     fn finish(mut self: Box<Self>) -> io::Result<Ending> {
         // Whatever it still wants to write is not read any more.
         drop(self.stdout.take());
-        let ended = self.wait_for(self.grace)?;
+        let asked = Arc::clone(&self.killer.asked);
+        let ended = self.wait_for(self.grace, || asked.load(Ordering::Acquire))?;
         let fate = if let Some(status) = ended {
             fate(status)
         } else {
             self.end()?;
             Fate::Hung
         };
+        if self.left_open {
+            self.killer.kill();
+        }
         let last_words = self.last_words();
         self.killer.reaped.store(true, Ordering::Release);
-        Ok(Ending { fate, last_words })
+        Ok(Ending { fate, last_words, left_open: self.left_open })
     }
+}
+
+/// A line as it can be shown: control characters would change a terminal, or hide what was said.
+fn printable(line: &[u8]) -> Vec<u8> {
+    let shown = |byte: &u8| match byte {
+        b'\n' | b'\t' => vec![*byte],
+        // The end of a line that comes from Windows, or a progress bar.
+        b'\r' => Vec::new(),
+        0..0x20 | 0x7f => byte.escape_ascii().collect(),
+        _ => vec![*byte],
+    };
+    line.iter().flat_map(shown).collect()
 }
 
 fn fate(status: ExitStatus) -> Fate {
@@ -321,6 +410,33 @@ mod tests {
         let (_, ending) = run_with("sleep 1000 >&- & echo 'completed OK!' >&2", brief);
         assert_eq!(ending.fate, Fate::Exited(0));
         assert_eq!(ending.last_words.unwrap(), "completed OK!");
+    }
+
+    #[test]
+    fn what_holds_the_output_open_is_waited_for_until_the_grace_time_has_passed() {
+        let brief = Duration::from_millis(400);
+        let (out, ending) = run_with("echo page; sleep 1000 2>&- & exit 1", brief);
+        assert_eq!(out, b"page\n");
+        assert_eq!(ending.fate, Fate::Exited(1));
+        assert!(ending.left_open);
+        let (out, ending) = run_with("echo page; (sleep 1; echo more) & exit 0", GRACE);
+        assert_eq!(out, b"page\nmore\n");
+        assert!(!ending.left_open);
+    }
+
+    #[test]
+    fn who_is_asked_to_end_is_not_given_the_grace_time() {
+        let command = ["sh", "-c", "trap '' TERM; exec >&-; while :; do sleep 1; done"];
+        let command = command.map(OsString::from);
+        let hour = Duration::from_hours(1);
+        let (source, killer) = ChildSource::start(&command, Box::new(io::sink()), hour).unwrap();
+        killer.terminate();
+        assert_eq!(Box::new(source).finish().unwrap().fate, Fate::Hung);
+    }
+
+    #[test]
+    fn control_characters_of_a_producer_do_not_reach_the_terminal() {
+        assert_eq!(printable(b"a\x1b[2J\tb\xc3\xa9\x7f\r\n"), b"a\\x1b[2J\tb\xc3\xa9\\x7f\n");
     }
 
     #[test]

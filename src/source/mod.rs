@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io;
 use std::io::Read;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use rustix::event::PollFd;
 use rustix::event::PollFlags;
@@ -37,6 +38,16 @@ pub struct Ending {
     pub fate: Fate,
     /// The last lines of its standard error, if this program saw it.
     pub last_words: Option<String>,
+    /// Whether something else kept its standard output open after it had ended, until it was not
+    /// waited for any longer.
+    pub left_open: bool,
+}
+
+impl Ending {
+    /// Describes a producer that ended and left nothing behind.
+    pub fn new(fate: Fate, last_words: Option<String>) -> Ending {
+        Ending { fate, last_words, left_open: false }
+    }
 }
 
 /// Something that gives a stream.
@@ -56,7 +67,7 @@ pub trait Source: Send {
 pub const PIPE_BYTES: usize = 1 << 20;
 
 /// How long a source waits for bytes at a time.
-const LOOK_UP: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+const LOOK_UP: Duration = Duration::from_millis(200);
 
 /// A file or a pipe that was opened by somebody else.
 #[derive(Debug)]
@@ -85,7 +96,7 @@ impl Source for FileSource {
     }
 
     fn finish(self: Box<Self>) -> io::Result<Ending> {
-        Ok(Ending { fate: Fate::Unseen, last_words: None })
+        Ok(Ending::new(Fate::Unseen, None))
     }
 
     fn expected_bytes(&self) -> Option<u64> {
@@ -106,7 +117,7 @@ impl BytesSource {
     /// says.
     pub fn new(bytes: Vec<u8>, read_max: usize, fate: Fate) -> BytesSource {
         let last_words = (fate != Fate::Unseen).then(|| "completed OK!".to_owned());
-        let ending = Ending { fate, last_words };
+        let ending = Ending::new(fate, last_words);
         BytesSource { bytes: io::Cursor::new(bytes), read_max, ending }
     }
 }
@@ -126,7 +137,7 @@ impl Source for BytesSource {
 fn read_some(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
     let nothing = || io::Error::from(io::ErrorKind::WouldBlock);
     let mut waiting = [PollFd::new(&*file, PollFlags::IN)];
-    match rustix::event::poll(&mut waiting, Some(&LOOK_UP)) {
+    match rustix::event::poll(&mut waiting, Timespec::try_from(LOOK_UP).ok().as_ref()) {
         Ok(0) | Err(Errno::INTR) => return Err(nothing()),
         // What can't be waited for can still be read.
         Ok(_) | Err(_) => {}

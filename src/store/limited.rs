@@ -5,14 +5,17 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::thread;
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::base::limiter::Limiter;
+use crate::base::monitor::Monitor;
 use crate::base::num::wide;
 use crate::store::Store;
+use crate::store::error::Category;
 use crate::store::error::StoreError;
+use crate::store::error::Verb;
 use crate::store::name::ObjectMeta;
 use crate::store::name::ObjectName;
 
@@ -22,33 +25,39 @@ pub struct Limited<S> {
     inner: S,
     up: Arc<Limiter>,
     down: Arc<Limiter>,
+    monitor: Arc<Monitor>,
 }
 
 impl<S> Limited<S> {
-    /// Wraps a store: bytes go to it through `up` and come through `down`.
-    pub fn new(inner: S, up: Arc<Limiter>, down: Arc<Limiter>) -> Self {
-        Self { inner, up, down }
+    /// Wraps a store: bytes go to it through `up` and come through `down`. Waiting for either ends
+    /// when `monitor` stops.
+    pub fn new(inner: S, up: Arc<Limiter>, down: Arc<Limiter>, monitor: Arc<Monitor>) -> Self {
+        Self { inner, up, down, monitor }
     }
 
-    fn came(&self, bytes: Bytes) -> Bytes {
-        thread::sleep(self.down.reserve(wide(bytes.len())));
-        bytes
+    fn wait(&self, time: Duration, verb: Verb, name: &ObjectName) -> Result<(), StoreError> {
+        let stopped = |_| StoreError::new(verb, name.as_str(), Category::Stopped);
+        self.monitor.pause(time).map_err(stopped)
     }
 }
 
 impl<S: Store> Store for Limited<S> {
     fn put(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
         let bytes = payload.iter().map(|part| wide(part.len())).sum();
-        thread::sleep(self.up.reserve(bytes));
+        self.wait(self.up.reserve(bytes), Verb::Put, name)?;
         self.inner.put(name, payload)
     }
 
     fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError> {
-        self.inner.get(name, bytes_max).map(|bytes| self.came(bytes))
+        let bytes = self.inner.get(name, bytes_max)?;
+        self.wait(self.down.reserve(wide(bytes.len())), Verb::Get, name)?;
+        Ok(bytes)
     }
 
     fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, StoreError> {
-        self.inner.get_range(name, range).map(|bytes| self.came(bytes))
+        let bytes = self.inner.get_range(name, range)?;
+        self.wait(self.down.reserve(wide(bytes.len())), Verb::GetRange, name)?;
+        Ok(bytes)
     }
 
     fn size(&self, name: &ObjectName) -> Result<Option<u64>, StoreError> {
@@ -81,14 +90,49 @@ mod tests {
     use crate::base::clock::SystemClock;
     use crate::base::limiter::Limiter;
     use crate::base::limiter::Timetable;
+    use crate::base::monitor::Monitor;
+    use crate::store::Store;
     use crate::store::conformance;
+    use crate::store::error::Category;
     use crate::store::memory::MemoryStore;
+    use crate::store::name::ObjectName;
 
     #[test]
     fn it_conforms() {
         let rate = Timetable::always(NonZeroU64::new(1 << 40).unwrap());
         let limiter = Arc::new(Limiter::new(rate, Arc::new(SystemClock::new())));
         let (up, down) = (Arc::clone(&limiter), limiter);
-        conformance::check_everything(&Limited::new(MemoryStore::new(), up, down));
+        let monitor = Arc::new(Monitor::default());
+        conformance::check_everything(&Limited::new(MemoryStore::new(), up, down, monitor));
+    }
+
+    #[test]
+    fn who_waits_for_the_line_hears_the_wish_to_stop() {
+        let monitor = Arc::new(Monitor::default());
+        let limiter = || {
+            let slow = Timetable::always(NonZeroU64::new(1).unwrap());
+            Arc::new(Limiter::new(slow, Arc::new(SystemClock::new())))
+        };
+        let inner = MemoryStore::new();
+        let name = ObjectName::new("packs/a").unwrap();
+        let content = bytes::Bytes::from(vec![0; 1 << 20]);
+        inner.put(&name, &[content.clone()]).unwrap();
+        let store = Limited::new(inner, limiter(), limiter(), Arc::clone(&monitor));
+        std::thread::scope(|scope| {
+            // The first of each goes at once; the next would wait for twelve days.
+            let twice = |what: &dyn Fn() -> Category| (what(), what()).1;
+            let put = || {
+                store
+                    .put(&name, &[content.clone()])
+                    .map_or_else(|e| e.category(), |()| Category::Other)
+            };
+            let get =
+                || store.get(&name, 1 << 20).map_or_else(|e| e.category(), |_| Category::Other);
+            let waiting = [scope.spawn(move || twice(&put)), scope.spawn(move || twice(&get))];
+            monitor.stop();
+            for category in waiting.map(|thread| thread.join().unwrap()) {
+                assert_eq!(category, Category::Stopped);
+            }
+        });
     }
 }

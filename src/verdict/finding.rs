@@ -132,6 +132,12 @@ codes! {
      compared with an older snapshot, or stored everything again."
     "Run verify to see what is lost, then repair, or replicate --from a copy."
 
+    OutputHeldOpen "output-held-open" Note
+    "The producer had ended, but another process that it had started kept its standard output open \
+     for longer than --grace. The stream was taken as ended."
+    "Let background processes write elsewhere: start them with >/dev/null, or leave the connection \
+     sharing of ssh (ControlPersist) out of the producer's command."
+
     StateNotWritten "state-not-written" Warning
     "What the repository showed could not be recorded in the --state directory, so that a later \
      rollback may go unnoticed. The backup itself is stored."
@@ -165,6 +171,7 @@ impl Code {
             | Code::CannotJudge => true,
             Code::FormatChanged
             | Code::DamagePassedOver
+            | Code::OutputHeldOpen
             | Code::StateNotWritten
             | Code::CacheNotWritten
             | Code::InsecurePermissions => false,

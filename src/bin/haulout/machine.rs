@@ -27,6 +27,14 @@ pub(crate) fn forbid_core_dumps() {
     let _refused = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum });
 }
 
+/// Lets this program, and what it starts, have as many files open as the system allows it: the
+/// usual limit of 1,024 is for programs of another kind.
+pub(crate) fn raise_open_files() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    // Where this is refused, the limit stays as it was, and errors name it.
+    let _refused = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
 /// A variable of the environment.
 pub(crate) fn variable(name: &str) -> Option<OsString> {
     env::var_os(name)

@@ -12,6 +12,7 @@
 //! | `hints` | what to do about an error |
 //! | `password`, `prompt` | where secrets come from |
 //! | `known` | what this host remembers of a repository |
+//! | `panics` | that a panic of any thread ends the program |
 //! | `signals`, `progress`, `console`, `producer_log` | what happens meanwhile |
 
 mod about;
@@ -25,6 +26,7 @@ mod known;
 mod limit;
 mod machine;
 mod moment;
+mod panics;
 mod password;
 mod plan;
 mod proc_status;
@@ -48,7 +50,9 @@ use crate::plan::Plan;
 use crate::report::Report;
 
 fn main() -> ExitCode {
+    panics::end_the_program();
     machine::forbid_core_dumps();
+    machine::raise_open_files();
     let typed = match Arguments::try_parse() {
         Ok(typed) => typed,
         Err(mut refusal) => {

@@ -11,16 +11,26 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
+use std::process::Child;
 use std::process::Command;
+use std::process::ExitStatus;
 use std::process::Stdio;
+use std::time::Duration;
 
+use rustix::event::PollFd;
+use rustix::event::PollFlags;
+use rustix::event::Timespec;
+use rustix::event::poll;
+use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
+use haulout::base::monitor::LOOK_UP;
 use haulout::base::monitor::Monitor;
 use haulout::seal::error::SealError;
 use haulout::seal::holder::Credential;
@@ -61,6 +71,8 @@ pub(crate) const OTHER_VARIABLES: Variables = Variables {
 };
 
 const KEY_FILE_BEGINS: &[u8] = b"haulout-key-";
+/// How often it is looked whether the password command has ended.
+const COMMAND_LOOK: Duration = Duration::from_millis(10);
 /// Longest first line that is read.
 const LINE_BYTES_MAX: usize = 4096;
 
@@ -188,7 +200,7 @@ impl PasswordSource {
                 credential(&line, &path.display().to_string())
             }
             PasswordSource::Command(command) => {
-                credential(&printed_by(command)?, "the password command")
+                credential(&printed_by(command, monitor)?, "the password command")
             }
             PasswordSource::Given(password) => credential(password, "the environment"),
             PasswordSource::Ask => credential(&asked(purpose, monitor)?, "the terminal"),
@@ -230,7 +242,7 @@ fn first_line(mut input: impl Read) -> io::Result<Secret> {
     Ok(Zeroizing::new(line.to_vec()))
 }
 
-fn printed_by(command: &OsString) -> Result<Secret> {
+fn printed_by(command: &OsString, monitor: &Monitor) -> Result<Secret> {
     let failed = |what: String| Error::new(ErrorKind::NoKey, what);
     let mut shell = Command::new("sh");
     // What asks a vault may need credentials of its own; it takes them from a file, never from us.
@@ -244,14 +256,49 @@ fn printed_by(command: &OsString) -> Result<Secret> {
         .spawn()
         .map_err(|e| failed("cannot run the password command".to_owned()).because(e))?;
     let stdout = child.stdout.take().expect("its standard output is piped");
-    let line = first_line(stdout);
-    let status = child
-        .wait()
-        .map_err(|e| failed("cannot wait for the password command".to_owned()).because(e))?;
+    let line = first_line(Heeding { file: File::from(OwnedFd::from(stdout)), monitor });
+    let status = ended(&mut child, monitor)?;
     if !status.success() {
         return Err(failed(format!("the password command failed: {status}")));
     }
     line.map_err(|e| failed("cannot read from the password command".to_owned()).because(e))
+}
+
+/// Waits for the password command, or ends it if somebody wants to stop.
+fn ended(child: &mut Child, monitor: &Monitor) -> Result<ExitStatus> {
+    let failed =
+        |e| Error::new(ErrorKind::NoKey, "cannot wait for the password command").because(e);
+    loop {
+        if let Some(status) = child.try_wait().map_err(failed)? {
+            return Ok(status);
+        }
+        if let Err(stopped) = monitor.pause(COMMAND_LOOK) {
+            // It may have ended by itself in the meantime.
+            let _gone = child.kill();
+            child.wait().map_err(failed)?;
+            return Err(stopped);
+        }
+    }
+}
+
+/// A pipe that is read until somebody wants to stop.
+struct Heeding<'m> {
+    file: File,
+    monitor: &'m Monitor,
+}
+
+impl Read for Heeding<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            self.monitor.check().map_err(io::Error::other)?;
+            let mut waiting = [PollFd::new(&self.file, PollFlags::IN)];
+            match poll(&mut waiting, Timespec::try_from(LOOK_UP).ok().as_ref()) {
+                Ok(0) | Err(Errno::INTR) => {}
+                Ok(_) => return self.file.read(buffer),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
 }
 
 fn asked(purpose: Purpose, monitor: &Monitor) -> Result<Secret> {

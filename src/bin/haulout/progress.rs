@@ -19,6 +19,7 @@ use haulout::base::monitor::Monitor;
 
 use crate::console::Console;
 use crate::console::Loudness;
+use crate::panics;
 use crate::units;
 
 const REDRAW: Duration = Duration::from_millis(200);
@@ -96,6 +97,7 @@ impl Progress {
         let clock = Arc::clone(clock);
         let every = if console.is_terminal() { REDRAW } else { LOG_LINE };
         let thread = thread::spawn(move || {
+            panics::asked_for_at("progress");
             let mut course = Course::new(activity, clock.elapsed());
             while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
                 let now = course.at(clock.elapsed(), activity.counts(&monitor));

@@ -40,6 +40,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::failure::Outcome;
 use crate::known::Known;
+use crate::panics;
 use crate::password::PasswordSource;
 use crate::password::Purpose;
 use crate::plan::Job;
@@ -57,6 +58,7 @@ const NOTHING_OPENS: &str = "put the objects config and keys/ back from a copy o
 
 /// Does what `plan` says.
 pub(crate) fn run(plan: Plan, report: &Report) -> Outcome<Exit> {
+    panics::asked_for_at("main");
     let monitor = Arc::new(Monitor::default());
     let console = Arc::clone(&report.console);
     let stop = Stop::listen(Arc::clone(&monitor), console)

@@ -1,5 +1,6 @@
 //! What happens on Ctrl-C, SIGTERM and SIGHUP: the first one asks everything to stop, the second
-//! one does what it does to any program.
+//! one does what it does to any program. What does not stop in time is not waited for: after that
+//! the program ends with status 1 all the same.
 //!
 //! A signal that whoever started this program chose to ignore (`nohup`, a shell's background job)
 //! stays ignored.
@@ -17,6 +18,7 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
 use haulout::base::crew::lock;
+use haulout::base::monitor::LOOK_UP;
 use haulout::base::monitor::Monitor;
 use haulout::source::child::Killer;
 
@@ -24,6 +26,8 @@ use crate::console::Console;
 use crate::proc_status;
 
 const TERMINAL_SETTLES: Duration = Duration::from_millis(20);
+/// How long everything may take to stop: what a producer gets, and a request that is under way.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The program's answer to signals.
 #[derive(Debug, Clone)]
@@ -41,8 +45,7 @@ impl Stop {
         let stop = Stop { monitor, producer: Arc::default() };
         let answering = stop.clone();
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
-            let mut arrived = signals.forever();
-            if arrived.next().is_none() {
+            if signals.forever().next().is_none() {
                 return;
             }
             // A terminal throws away what is written while it passes on a Ctrl-C, and with it the
@@ -50,10 +53,16 @@ impl Stop {
             thread::sleep(TERMINAL_SETTLES);
             answering.now();
             console.note("stopping cleanly; the same again stops at once");
-            for signal in arrived {
-                // If even that fails, the next signal tries again.
-                let _emulated = emulate_default_handler(signal);
+            let mut waited = Duration::ZERO;
+            while waited < PATIENCE {
+                for signal in signals.pending() {
+                    // If even that fails, the next signal tries again.
+                    let _emulated = emulate_default_handler(signal);
+                }
+                thread::sleep(LOOK_UP);
+                waited += LOOK_UP;
             }
+            answering.give_up(&console);
         })?;
         Ok(stop)
     }
@@ -65,6 +74,17 @@ impl Stop {
             producer.terminate();
         }
         *slot = Some(producer);
+    }
+
+    /// Ends the program although something in it does not hear: a reader of standard output that
+    /// does not read, a mount that does not answer.
+    #[expect(clippy::exit, reason = "the main thread is what does not end")]
+    fn give_up(&self, console: &Console) {
+        if let Some(producer) = &*lock(&self.producer) {
+            producer.kill();
+        }
+        console.note("something did not stop in time; ended without it");
+        std::process::exit(1)
     }
 
     fn now(&self) {

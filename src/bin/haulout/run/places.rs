@@ -153,7 +153,7 @@ impl Run<'_> {
     fn limited(&self, site: &Site<'_>, store: Arc<dyn Store>) -> Arc<dyn Store> {
         match (self.limiter(), self.limiter()) {
             (Some(up), Some(down)) if site.directory == Directory::Limited => {
-                Arc::new(Limited::new(store, up, down))
+                Arc::new(Limited::new(store, up, down, Arc::clone(&self.monitor)))
             }
             _ => store,
         }
