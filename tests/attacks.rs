@@ -148,7 +148,7 @@ fn an_old_snapshot_is_not_replayed_as_the_newest() {
     let (kind, why) = setting.damaged_snapshot();
     assert_eq!(kind, ErrorKind::Misplaced);
     assert!(why.contains("not authentic: altered, or not in its place"), "{why}");
-    setting.repository().unwrap().find_snapshot("latest").unwrap_err();
+    setting.repository().unwrap().find_snapshot("second@latest").unwrap_err();
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn a_snapshot_of_another_repository_is_refused_even_under_the_same_password() {
 fn a_note_is_not_taken_for_a_snapshot() {
     let setting = Setting::new();
     let repository = setting.repository().unwrap();
-    let id = repository.find_snapshot("latest").unwrap().id();
+    let id = repository.find_snapshot("shop@latest").unwrap().id();
     let change = (vec!["gold".to_owned()], Vec::new());
     repository.note_tags(id, &Notes::default(), change, 9).unwrap();
     let note = bytes_of(&setting.store, &setting.names("notes/")[0]);
@@ -245,12 +245,12 @@ fn packs_that_are_dropped_or_cut_give_no_byte() {
         let bytes = bytes_of(&setting.store, &name);
         setting.replace(&name, bytes.slice(..bytes.len() / 2));
     }
-    let refused = stream_of(&setting.repository().unwrap(), "latest").unwrap_err();
+    let refused = stream_of(&setting.repository().unwrap(), "shop@latest").unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Damaged, "{}", refused.with_causes());
     for name in setting.names("packs/").into_iter().filter(is_data) {
         setting.store.delete(&ObjectName::new(&name).unwrap()).unwrap();
     }
-    let refused = stream_of(&setting.repository().unwrap(), "latest").unwrap_err();
+    let refused = stream_of(&setting.repository().unwrap(), "shop@latest").unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Missing, "{}", refused.with_causes());
 }
 
@@ -260,7 +260,7 @@ fn run_records_that_are_dropped_are_not_needed() {
     for name in setting.names("runs/") {
         setting.store.delete(&ObjectName::new(&name).unwrap()).unwrap();
     }
-    stream_of(&setting.repository().unwrap(), "latest").unwrap();
+    stream_of(&setting.repository().unwrap(), "shop@latest").unwrap();
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn a_pack_of_another_repository_is_refused() {
             setting.replace(&name, bytes_of(&setting.other, &first(&setting.other, "packs/")));
         }
     }
-    let refused = stream_of(&setting.repository().unwrap(), "latest").unwrap_err();
+    let refused = stream_of(&setting.repository().unwrap(), "shop@latest").unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Damaged, "{}", refused.with_causes());
 }
 
@@ -299,7 +299,7 @@ fn a_run_record_of_another_run_opens_nothing_and_is_not_needed() {
     let foreign = bytes_of(&setting.other, &first(&setting.other, "runs/"));
     runs.iter().for_each(|name| setting.replace(name, foreign.clone()));
     let repository = setting.repository().unwrap();
-    stream_of(&repository, "latest").unwrap();
+    stream_of(&repository, "shop@latest").unwrap();
 }
 
 #[test]
@@ -339,7 +339,7 @@ fn a_damage_record_of_one_pack_does_not_condemn_another() {
     let record = format!("damage/{}-{}", apart(&pack).1, "0".repeat(64));
     setting.replace(&record, bytes_of(&setting.store, &first(&setting.store, "snapshots/")));
     let repository = setting.repository().unwrap();
-    let stream = stream_of(&repository, "latest").unwrap();
+    let stream = stream_of(&repository, "shop@latest").unwrap();
     let report = back_up(&repository, &stream);
     assert_eq!((report.packs_absent, report.counts.blocks_healed), (0, 0));
 }

@@ -323,6 +323,15 @@ fn a_dump_that_lacks_a_schema_or_many_tables_is_a_warning_for_seven_runs() {
 }
 
 #[test]
+fn a_dump_in_xml_is_not_compared_table_by_table() {
+    let place = Place::new();
+    place.backup(&dump(&[("crm", 3)]), &[]).is(0);
+    let xml = b"<?xml version=\"1.0\"?>\n<mysqldump>\n<database name=\"crm\">\n</database>\n\
+                </mysqldump>\n";
+    place.backup(xml, &[]).is(0);
+}
+
+#[test]
 fn what_was_lost_on_purpose_is_accepted_and_not_expected_any_more() {
     let place = Place::new();
     place.backup(&dump(&[("crm", 3), ("shop", 20)]), &[]).is(0);
@@ -352,4 +361,47 @@ fn a_physical_stream_that_lacks_tables_is_a_warning() {
     let ran = place.piped(&server.stream()).is(3);
     assert_eq!(ran.json()["verdict"], "unattested");
     assert!(lost(&ran).contains(&"shop/table0".to_owned()), "{}", ran.out());
+}
+
+#[test]
+fn latest_of_several_sources_is_refused_by_every_verb_with_their_names() {
+    let place = Place::new();
+    place.backup(DUMP, &[]).is(0);
+    place.ran(&["show", "latest"]).is(0);
+    let other = place.file("other", b"something else");
+    let cat = ["--", "cat", other.to_str().unwrap()];
+    place.ran(&[&["backup", "--source", "web"][..], &cat].concat()).is(0);
+    let target = place.0.path().join("target");
+    let target = target.to_str().unwrap();
+    for line in [
+        &["restore", "latest", "--to", target][..],
+        &["restore", "latest", "--stdout"],
+        &["show", "latest"],
+        &["ls", "latest"],
+        &["cat", "latest", "stream"],
+        &["diff", "db@latest", "latest"],
+        &["stats", "latest"],
+        &["verify", "latest"],
+        &["tag", "latest", "--add", "x"],
+    ] {
+        let ran = place.ran(line).is(2);
+        assert!(ran.err().contains("several sources: db, web"), "{line:?}: {}", ran.err());
+        assert!(ran.err().contains("SOURCE@latest"), "{line:?}: {}", ran.err());
+    }
+    assert!(!std::path::Path::new(target).exists(), "nothing was begun");
+    place.ran(&["restore", "web@latest", "--stdout"]).is(0);
+}
+
+#[test]
+fn the_newest_complete_snapshot_of_a_source_is_found() {
+    let place = Place::new();
+    place.ran(&["show", "db@complete"]).is(2).err().find("no snapshot of db").unwrap();
+    let complete = place.piped(DUMP).is(0);
+    place.ran(&["show", "db@complete"]).is(2).err().find("no complete snapshot of db").unwrap();
+    let first = place.backup(DUMP, &[]).is(0).json()["snapshot"].clone();
+    let second = place.piped(DUMP).is(0).json()["snapshot"].clone();
+    place.backup(&DUMP[..DUMP.len() - 900], &[]).is(3);
+    assert_eq!(complete.json()["verdict"], "unattested");
+    assert_eq!(place.ran(&["show", "db@complete", "--json"]).json()["id"], first);
+    assert_eq!(place.ran(&["show", "db@latest", "--json"]).json()["id"], second);
 }

@@ -173,7 +173,7 @@ fn stats_attribute_what_a_night_added_to_its_tables() {
 }
 
 #[test]
-fn the_latest_snapshot_costs_one_read_for_each_source() {
+fn the_latest_snapshot_of_a_source_costs_one_read() {
     let (store, repository) = watched();
     for source in ["a", "b", "c"] {
         let options = BackupOptions { source: source.to_owned(), ..options() };
@@ -185,13 +185,17 @@ fn the_latest_snapshot_costs_one_read_for_each_source() {
     let of_b = repository.find_snapshot("b@latest").unwrap();
     assert_eq!((of_b.snapshot.about.source.as_str(), of_b.name.sequence), ("b", 5));
     let id = of_b.id().to_string();
-    for (wanted, reads) in [("latest", 3), ("b@latest", 1), (&id[..12], 1), (&id, 1)] {
+    for (wanted, reads) in [("b@latest", 1), ("c@complete", 1), (&id[..12], 1), (&id, 1)] {
         store.reset();
         repository.find_snapshot(wanted).unwrap();
         assert_eq!(store.calls(Verb::Get), reads, "{wanted}");
         assert_eq!(store.calls(Verb::List), 1, "{wanted}");
         assert_eq!(store.log().len(), usize::try_from(reads).unwrap() + 1, "{wanted}");
     }
+    // To name the sources, one snapshot of each is read.
+    store.reset();
+    repository.find_snapshot("latest").unwrap_err();
+    assert_eq!((store.calls(Verb::Get), store.calls(Verb::List)), (3, 1));
 }
 
 fn change(add: &[&str], remove: &[&str]) -> TagChange {

@@ -211,6 +211,8 @@ enum Thing {
     DataFile(Vec<u8>),
     /// Makes a schema.
     Schema,
+    /// The whole stream.
+    OnePiece,
     /// Anything else.
     Other,
 }
@@ -220,7 +222,7 @@ fn place(format: StreamFormat, key: &MemberKey) -> Place {
     match format {
         StreamFormat::Sql => {
             let Some(SqlMember { schema, part }) = SqlMember::of(path) else {
-                return Place { path: path.to_vec(), schema: None, thing: Thing::Other };
+                return Place { path: path.to_vec(), schema: None, thing: Thing::OnePiece };
             };
             let thing = match part {
                 SqlPart::Object(name) => Thing::Table(name),
@@ -264,6 +266,8 @@ struct Tally {
     schemas: Vec<(String, u64)>,
     tables: Missing,
     data_files: Missing,
+    /// The stream is not taken apart into tables: a dump in XML.
+    is_one_piece: bool,
     /// The stream says that it holds schemas.
     declares: bool,
     /// Tables and the like that are there.
@@ -318,6 +322,7 @@ impl Tally {
     fn new(&mut self, place: &Place) {
         self.enter(place.schema.as_ref());
         self.here.is_there = true;
+        self.is_one_piece |= matches!(place.thing, Thing::OnePiece);
         self.declares |= matches!(place.thing, Thing::Schema);
         self.tables_now += u64::from(matches!(place.thing, Thing::Table(_)));
     }
@@ -332,7 +337,7 @@ impl Tally {
         match place.thing {
             Thing::Table(name) => tables.take(|| full(&name), is_there),
             Thing::DataFile(name) => data_files.take(|| full(&name), is_there),
-            Thing::Schema | Thing::Other => {}
+            Thing::Schema | Thing::OnePiece | Thing::Other => {}
         }
     }
 
@@ -354,6 +359,9 @@ impl Tally {
     }
 
     fn findings(self, reference: &StoredSnapshot) -> Vec<Finding> {
+        if self.is_one_piece {
+            return Vec::new();
+        }
         let has = format!("snapshot {}", reference.id().short());
         let schema = |(name, tables): (String, u64)| {
             let text = format!("the schema is missing, {has} has it with {tables} tables");

@@ -1,7 +1,7 @@
 //! Snapshots as objects: put last, listed by source, opened only if their bytes are what their name
 //! says.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
@@ -29,6 +29,9 @@ use crate::store::name::ObjectName;
 
 /// Snapshots that are read at the same time.
 const READERS: u32 = 8;
+
+/// Sources that are named when a snapshot could be that of several.
+const SOURCES_NAMED_MAX: usize = 20;
 
 /// The name of a snapshot, taken apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,6 +89,15 @@ impl StoredSnapshot {
         let is_odd = about.expected_format.is_some_and(|format| format != about.format);
         about.verdict != Verdict::Partial && !is_odd
     }
+}
+
+/// Which snapshot of a source is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Choice {
+    /// The newest that counts as latest.
+    Latest,
+    /// The newest of these that is complete.
+    Complete,
 }
 
 /// Why bytes that are what their name says are no snapshot of this place: no decay does that.
@@ -205,13 +217,17 @@ impl Repository {
         Ok((id, bytes))
     }
 
-    /// The snapshot that a user means: an id, a unique prefix of one, `latest`, or `SOURCE@latest`.
+    /// Finds the snapshot that a user means: an id, a unique prefix of one, `SOURCE@latest`,
+    /// `SOURCE@complete`, or `latest` if there is one source only.
     pub fn find_snapshot(&self, wanted: &str) -> Result<StoredSnapshot> {
         if let Some(source) = wanted.strip_suffix("@latest") {
-            return self.latest(Some(source));
+            return self.newest(source, Choice::Latest);
+        }
+        if let Some(source) = wanted.strip_suffix("@complete") {
+            return self.newest(source, Choice::Complete);
         }
         if wanted == "latest" {
-            return self.latest(None);
+            return self.latest_of_all();
         }
         if wanted.is_empty() {
             return Err(Error::new(ErrorKind::Usage, "the id of the snapshot is empty"));
@@ -229,30 +245,65 @@ impl Repository {
         }
     }
 
-    fn latest(&self, source: Option<&str>) -> Result<StoredSnapshot> {
-        let source =
-            source.map(|name| Ok::<_, Error>((name, self.source_id(name)?))).transpose()?;
-        let mut newest: Option<StoredSnapshot> = None;
-        let mut settled = HashSet::new();
-        // Names tell source and sequence: of each source, one that counts is enough.
-        for name in self.snapshot_names(source.map(|(_, id)| id))?.iter().rev() {
-            if settled.contains(&name.source) {
-                continue;
+    /// Finds the newest snapshot of a source that counts.
+    fn newest(&self, source: &str, choice: Choice) -> Result<StoredSnapshot> {
+        let names = self.snapshot_names(Some(self.source_id(source)?))?;
+        if let Some(found) = self.newest_of(&names, choice)? {
+            return Ok(found);
+        }
+        let what = match (choice, names.is_empty()) {
+            (_, true) => format!("there is no snapshot of {source}"),
+            (Choice::Latest, _) => {
+                format!("there is no snapshot of {source} that counts as latest")
             }
+            (Choice::Complete, _) => format!("there is no complete snapshot of {source}"),
+        };
+        Err(Error::new(ErrorKind::Usage, what))
+    }
+
+    /// Finds the latest snapshot if it is clear of which source.
+    fn latest_of_all(&self) -> Result<StoredSnapshot> {
+        let names = self.snapshot_names(None)?;
+        if names.iter().any(|name| name.source != names[0].source) {
+            let sources = self.source_names(&names).join(", ");
+            let what = format!("latest could be that of several sources: {sources}");
+            return Err(Error::new(ErrorKind::Usage, what));
+        }
+        self.newest_of(&names, Choice::Latest)?.ok_or_else(|| {
+            Error::new(ErrorKind::Usage, "there is no snapshot that counts as latest")
+        })
+    }
+
+    /// Finds the newest of these snapshots of one source that counts.
+    fn newest_of(&self, names: &[SnapshotName], choice: Choice) -> Result<Option<StoredSnapshot>> {
+        for name in names.iter().rev() {
             // Going on to an older one if it is damaged would quietly restore the wrong night.
             let stored = self.read_snapshot(name)?;
-            if !stored.counts_as_latest() {
-                continue;
-            }
-            settled.insert(name.source);
-            let time = |stored: &StoredSnapshot| (stored.snapshot.about.time, stored.name.sequence);
-            if newest.as_ref().is_none_or(|newest| time(newest) < time(&stored)) {
-                newest = Some(stored);
+            let is_complete = stored.snapshot.about.verdict == Verdict::Complete;
+            if stored.counts_as_latest() && (choice == Choice::Latest || is_complete) {
+                return Ok(Some(stored));
             }
         }
-        newest.ok_or_else(|| {
-            let of = source.map_or(String::new(), |(name, _)| format!(" of {name}"));
-            Error::new(ErrorKind::Usage, format!("there is no snapshot{of} that counts as latest"))
-        })
+        Ok(None)
+    }
+
+    /// Returns the names of the sources of these snapshots, sorted. Names of objects do not tell
+    /// them, so one snapshot of each is read; a source of which none can be read has its id.
+    fn source_names(&self, names: &[SnapshotName]) -> Vec<String> {
+        let mut newest = BTreeMap::new();
+        for name in names {
+            newest.insert(name.source, *name);
+        }
+        let named = |name: &SnapshotName| match self.read_snapshot(name) {
+            Ok(stored) => stored.snapshot.about.source,
+            Err(_) => format!("{} (damaged)", name.source),
+        };
+        let others = newest.len().saturating_sub(SOURCES_NAMED_MAX);
+        let mut sources: Vec<String> = newest.values().take(SOURCES_NAMED_MAX).map(named).collect();
+        sources.sort();
+        if others > 0 {
+            sources.push(format!("and {others} more"));
+        }
+        sources
     }
 }

@@ -259,7 +259,12 @@ fn entropy() -> Arc<dyn Entropy> {
 fn find(repository: &Repository, wanted: &str) -> Outcome<StoredSnapshot> {
     repository.find_snapshot(wanted).map_err(|error| {
         if error.kind() == ErrorKind::Usage {
-            return Failure::new(error, "haulout snapshots lists what there is");
+            let hint = if wanted == "latest" {
+                "name the source, as in SOURCE@latest; haulout snapshots lists what there is"
+            } else {
+                "haulout snapshots lists what there is"
+            };
+            return Failure::new(error, hint);
         }
         error.into()
     })

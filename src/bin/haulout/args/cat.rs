@@ -17,7 +17,7 @@ at the exit status.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct CatArguments {
-    /// An id, the beginning of one, latest, or SOURCE@latest
+    /// An id, the beginning of one, SOURCE@latest, SOURCE@complete, or latest
     #[arg(value_name = "SNAPSHOT")]
     pub(crate) snapshot: String,
 

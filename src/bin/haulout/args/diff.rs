@@ -14,7 +14,7 @@ Example:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct DiffArguments {
-    /// The former snapshot: an id, the beginning of one, latest, or SOURCE@latest
+    /// The former snapshot: an id, its beginning, SOURCE@latest, SOURCE@complete, or latest
     #[arg(value_name = "A")]
     pub(crate) former: String,
 

@@ -12,7 +12,7 @@ Example:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct LsArguments {
-    /// An id, the beginning of one, latest, or SOURCE@latest
+    /// An id, the beginning of one, SOURCE@latest, SOURCE@complete, or latest
     #[arg(value_name = "SNAPSHOT")]
     pub(crate) snapshot: String,
 

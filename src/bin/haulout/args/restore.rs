@@ -28,7 +28,7 @@ written: look at the exit status (in a shell: set -o pipefail).";
 #[command(after_help = EXAMPLE)]
 #[command(group(ArgGroup::new("target").required(true).args(["to", "stdout"])))]
 pub(crate) struct RestoreArguments {
-    /// An id, the beginning of one, latest, or SOURCE@latest
+    /// An id, the beginning of one, SOURCE@latest, SOURCE@complete, or latest
     #[arg(value_name = "SNAPSHOT")]
     pub(crate) snapshot: String,
 

@@ -16,7 +16,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub(crate) struct TagArguments {
-    /// An id, the beginning of one, latest, or SOURCE@latest
+    /// An id, the beginning of one, SOURCE@latest, SOURCE@complete, or latest
     #[arg(value_name = "SNAPSHOT")]
     pub(crate) snapshot: String,
 
