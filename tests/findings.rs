@@ -361,6 +361,25 @@ fn a_physical_stream_that_lacks_tables_is_a_warning() {
     let ran = place.piped(&server.stream()).is(3);
     assert_eq!(ran.json()["verdict"], "unattested");
     assert!(lost(&ran).contains(&"shop/table0".to_owned()), "{}", ran.out());
+#[test]
+fn a_compressed_stream_without_its_end_is_partial_and_what_tells_nothing_is_said_to() {
+    let place = Place::new();
+    let text = b"INSERT INTO t VALUES (1);\n".repeat(2000);
+    let mut gzip = b"\x1f\x8b\x08\0\0\0\0\0\0\x03".to_vec();
+    gzip.extend(miniz_oxide::deflate::compress_to_vec(&text, 6));
+    gzip.extend(crc32fast::hash(&text).to_le_bytes());
+    gzip.extend(u32::try_from(text.len()).unwrap().to_le_bytes());
+    let zstd = zstd::encode_all(&text[..], 3).unwrap();
+    for whole in [gzip, zstd] {
+        assert_eq!(place.backup(&whole, &[]).is(0).json()["verdict"], "complete");
+        let cut = place.backup(&whole[..whole.len() * 2 / 3], &[]).is(3);
+        assert_eq!(cut.json()["verdict"], "partial", "{}", cut.out());
+        assert!(cut.out().contains("has no end"), "{}", cut.out());
+        let followed = place.backup(&[&whole[..], b"garbage"].concat(), &[]).is(3);
+        assert!(followed.out().contains("something follows the end"), "{}", followed.out());
+    }
+    let encrypted = place.backup(b"Salted__12345678 and so on", &[]).is(0);
+    assert_eq!(encrypted.findings(), ["cannot-judge note"]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::format::snapshot::SnapshotKind;
 use crate::format::snapshot::StreamFormat;
 use crate::format::snapshot::Verdict;
 use crate::parse::beginning::Before;
+use crate::parse::compressed::CompressedEnd;
 use crate::parse::detect::Wrapping;
 use crate::parse::tar::TarFacts;
 use crate::parse::tar::walk;
@@ -219,8 +220,11 @@ fn judge_beginning(judged: &mut Judged, before: &Before) {
 
 /// Judges a stream that is kept as it is. One that was meant to be is no finding.
 fn judge_opaque(ending: &Ending, opaque: Opaque, asked: Option<StreamFormat>) -> Judged {
-    let Opaque { wrapping, first_line } = opaque;
+    let Opaque { wrapping, end, first_line } = opaque;
     let mut judged = judge_plain(ending, wrapping);
+    if let Some(wrapping) = wrapping {
+        judge_end(&mut judged, wrapping, end);
+    }
     if wrapping.is_none() && asked != Some(StreamFormat::Raw) {
         let text = format!(
             "it begins with '{first_line}', which is no known format: stored as it is, unchecked"
@@ -228,6 +232,39 @@ fn judge_opaque(ending: &Ending, opaque: Opaque, asked: Option<StreamFormat>) ->
         judged.findings.push(Finding::new(Code::NotRecognised, "stream", text));
     }
     judged
+}
+
+/// Lowers the verdict on a compressed stream that has not the end of its format.
+fn judge_end(judged: &mut Judged, wrapping: Wrapping, end: CompressedEnd) {
+    let (Wrapping::Compressed(program) | Wrapping::Encrypted(program)) = wrapping;
+    let again = "the producer stopped or the stream was cut, run the backup again";
+    let reason = match end {
+        CompressedEnd::Whole => None,
+        CompressedEnd::Cut => Some(format!("the stream of {program} has no end: {again}")),
+        CompressedEnd::Followed => Some(format!(
+            "something follows the end of the stream of {program}, which can't be unpacked without \
+             an error: look at what the producer runs after it"
+        )),
+        CompressedEnd::Malformed => Some(format!(
+            "the stream begins like one of {program} and does not go on like one: it was damaged \
+             on its way, run the backup again"
+        )),
+        CompressedEnd::Unknown => {
+            let text = format!("nothing in a stream of {program} tells whether it is whole");
+            judged.findings.push(Finding::new(Code::CannotJudge, "stream", text));
+            return;
+        }
+    };
+    let (outcome, detail) = match &reason {
+        None => (Outcome::Passed, format!("the stream of {program} has its own end")),
+        Some(_) => (Outcome::Failed, format!("the stream of {program} is not whole")),
+    };
+    let (name, outcome) = ("end".to_owned(), outcome.to_string());
+    judged.checks.push(Check { name, outcome, detail });
+    if let Some(reason) = reason {
+        judged.verdict = Verdict::Partial;
+        judged.reasons.insert(0, reason);
+    }
 }
 
 fn judge_plain(ending: &Ending, wrapping: Option<Wrapping>) -> Judged {

@@ -34,16 +34,26 @@ pub enum Wrapping {
 }
 
 /// How compressed and encrypted streams begin.
-const WRAPPINGS: [(&[u8], Wrapping); 9] = [
+const WRAPPINGS: [(&[u8], Wrapping); 18] = [
     (b"\x1f\x8b", Wrapping::Compressed("gzip")),
     (b"\x28\xb5\x2f\xfd", Wrapping::Compressed("zstd")),
     (b"\xfd7zXZ\0", Wrapping::Compressed("xz")),
     (b"BZh", Wrapping::Compressed("bzip2")),
     (b"\x04\x22\x4d\x18", Wrapping::Compressed("lz4")),
     (b"qpress10", Wrapping::Compressed("qpress")),
+    (b"PK\x03\x04", Wrapping::Compressed("zip")),
+    (b"7z\xbc\xaf\x27\x1c", Wrapping::Compressed("7z")),
+    (b"\x89LZO\0\r\n\x1a\n", Wrapping::Compressed("lzop")),
+    (b"\x1f\x9d", Wrapping::Compressed("compress")),
+    (b"\xff\x06\0\0sNaPpY", Wrapping::Compressed("snappy")),
+    (b"\x02\x21\x4c\x18", Wrapping::Compressed("lz4")),
     (b"Salted__", Wrapping::Encrypted("openssl")),
     (b"age-encryption.org/", Wrapping::Encrypted("age")),
     (b"-----BEGIN PGP MESSAGE", Wrapping::Encrypted("gpg")),
+    // A key that is derived from a passphrase, and one that is encrypted to a person's.
+    (b"\x8c\x0d\x04", Wrapping::Encrypted("gpg")),
+    (b"\x85\x02\x0c\x03", Wrapping::Encrypted("gpg")),
+    (b"\x85\x01\x8c\x03", Wrapping::Encrypted("gpg")),
 ];
 
 /// Tells what hides the content of a stream that begins with `head`.

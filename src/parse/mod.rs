@@ -28,6 +28,7 @@
 //! contents of files, see the verdict.
 
 pub mod beginning;
+pub mod compressed;
 pub mod container;
 pub mod detect;
 pub mod fault;

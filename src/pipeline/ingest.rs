@@ -240,14 +240,16 @@ impl<'r> Reader<'r> {
         }
     }
 
-    /// Reads a stream that is one member.
-    pub fn read_plain(mut self, input: &mut Input<'_>) -> Result<()> {
+    /// Reads a stream that is one member; calls `watch` for all of its bytes.
+    pub fn read_plain(mut self, input: &mut Input<'_>, watch: &mut dyn FnMut(&[u8])) -> Result<()> {
         let key = MemberKey { path: PLAIN_MEMBER.to_vec(), incarnation: 0 };
         self.open(0, key, SEGMENT_BYTES);
         loop {
             self.make_room(0, SEGMENT_BYTES)?;
             let filling = self.fillings.get_mut(0);
-            let count = input.read(filling.buffer.room())?;
+            let room = filling.buffer.room();
+            let count = input.read(room)?;
+            watch(&room[..count]);
             filling.buffer.advance(count);
             if count == 0 {
                 break;

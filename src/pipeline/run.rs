@@ -15,6 +15,8 @@ use crate::parse::beginning::Beginning;
 use crate::parse::beginning::SEARCHED_BYTES;
 use crate::parse::beginning::find_beginning;
 use crate::parse::beginning::quote;
+use crate::parse::compressed::Compressed;
+use crate::parse::compressed::CompressedEnd;
 use crate::parse::detect::Container;
 use crate::parse::detect::Detection;
 use crate::parse::detect::Wrapping;
@@ -82,6 +84,8 @@ pub enum Told {
 pub struct Opaque {
     /// What hides its content, if anything does.
     pub wrapping: Option<Wrapping>,
+    /// How it ended, if it is compressed.
+    pub end: CompressedEnd,
     /// Its first line, or a part of it.
     pub first_line: String,
 }
@@ -143,8 +147,13 @@ fn read(
         }
         Container::Plain => {
             let head = input.fill(WRAPPING_BYTES)?;
-            let opaque = Opaque { wrapping: wrapping(head), first_line: quote(head) };
-            reader.read_plain(&mut input)?;
+            let (wrapping, first_line) = (wrapping(head), quote(head));
+            let mut compressed = match wrapping {
+                Some(Wrapping::Compressed(program)) => Compressed::new(program),
+                Some(Wrapping::Encrypted(_)) | None => Compressed::Untold,
+            };
+            reader.read_plain(&mut input, &mut |bytes| compressed.push(bytes))?;
+            let opaque = Opaque { wrapping, end: compressed.finish(), first_line };
             (StreamFormat::Raw, Told::Nothing(opaque))
         }
     };
