@@ -361,6 +361,8 @@ fn a_physical_stream_that_lacks_tables_is_a_warning() {
     let ran = place.piped(&server.stream()).is(3);
     assert_eq!(ran.json()["verdict"], "unattested");
     assert!(lost(&ran).contains(&"shop/table0".to_owned()), "{}", ran.out());
+}
+
 #[test]
 fn a_compressed_stream_without_its_end_is_partial_and_what_tells_nothing_is_said_to() {
     let place = Place::new();

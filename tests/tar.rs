@@ -503,3 +503,52 @@ fn huge_sizes_cost_nothing() {
     let (report, _target) = restored(&[sparse]);
     assert_eq!(report.warnings.len(), 1, "{:?}", report.warnings);
 }
+
+#[test]
+fn entries_after_the_mark_of_the_end_are_restored_and_told() {
+    let first = entry(b'0', b"first", b"", b"1");
+    let second = [entry(b'5', b"d/", b"", b""), entry(b'0', b"d/second", b"", b"22")].concat();
+    let joined = |zeros: usize| [&first[..], &vec![0; zeros], &second, &[0; 1024]].concat();
+    for zeros in [512, 1024, 1536, 10_240] {
+        let stream = joined(zeros);
+        let repository = repository();
+        let report = back_up(&repository, &stream);
+        assert_eq!(report.about.verdict, Verdict::Partial, "{zeros}");
+        let reason = &report.about.reasons[0];
+        assert!(reason.contains("let one command make one archive"), "{reason}");
+        assert!(stream_of(&repository, &report.id.to_string()).unwrap() == stream);
+        let target = tempfile::tempdir().unwrap();
+        restore(&repository, target.path(), &[]).unwrap();
+        assert_eq!(fs::read(target.path().join("first")).unwrap(), b"1");
+        assert_eq!(fs::read(target.path().join("d/second")).unwrap(), b"22");
+    }
+    for junk in [&b"junk"[..], &[7; 3000]] {
+        let stream = [&joined(1024)[..], junk].concat();
+        let reasons = verdict_of(&stream, Fate::Exited(0)).about.reasons;
+        let told = |reason: &String| reason.contains("something that is no entry follows");
+        assert!(reasons.iter().any(told), "{reasons:?}");
+    }
+}
+
+#[test]
+fn archives_of_version_7_and_with_a_label_are_taken_apart() {
+    let mut old = header(b'0', b"old", b"", 3);
+    old[257..265].fill(0);
+    sum(&mut old);
+    old.extend_from_slice(b"abc");
+    old.resize(1024, 0);
+    let label = entry(b'V', b"nightly", b"", b"");
+    for (stream, name) in
+        [(archive(&[old]), "old"), (archive(&[label, entry(b'0', b"new", b"", b"abc")]), "new")]
+    {
+        let repository = repository();
+        let report = back_up(&repository, &stream);
+        assert_eq!(report.about.verdict, Verdict::Complete, "{:?}", report.about.reasons);
+        assert_eq!(report.about.format, StreamFormat::Tar);
+        let target = tempfile::tempdir().unwrap();
+        let restored = restore(&repository, target.path(), &[]).unwrap();
+        assert_eq!(restored.warnings, Vec::<String>::new());
+        assert_eq!(fs::read(target.path().join(name)).unwrap(), b"abc");
+        assert!(!target.path().join("nightly").exists());
+    }
+}

@@ -8,6 +8,7 @@
 //! blocks of zeros mark its end. So a cut is noticed, a change of contents is not.
 
 pub mod header;
+mod map;
 pub mod walk;
 
 use crate::base::error::Result;
@@ -24,7 +25,7 @@ use crate::parse::tar::walk::Walk;
 
 /// Whether a stream begins like a tar.
 pub fn begins_tar(block: &[u8; BLOCK]) -> bool {
-    Header::new(block).is_some_and(Header::has_magic)
+    Header::new(block).is_some_and(|header| header.has_magic() || header.is_of_version_7())
 }
 
 /// What is known of an archive that has ended.
@@ -87,7 +88,8 @@ impl Dissector for TarDissector {
         Ok(())
     }
 
-    fn finish(self, _: &mut impl Sink) -> Result<TarFacts> {
+    fn finish(mut self, _: &mut impl Sink) -> Result<TarFacts> {
+        self.walk.finish();
         let (faults, faults_others) = self.walk.faults();
         Ok(TarFacts {
             entries: self.walk.entries(),

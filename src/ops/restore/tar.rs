@@ -132,12 +132,19 @@ fn entries(
     each: &mut dyn FnMut(&Entry, Option<MemberKey>) -> Result<()>,
 ) -> Result<()> {
     let mut walk = Walk::default();
+    // Earlier versions took nothing apart that stands behind the mark of the end.
+    let mut is_over = false;
     let contradiction = || Error::new(ErrorKind::Damaged, "the script contradicts its headers");
     container::ops(contents, &mut |op| match op {
+        ContainerOp::Literal(_) if is_over => Ok(()),
         ContainerOp::Literal(bytes) => {
             let mut rest = bytes;
             while !rest.is_empty() {
                 let step = walk.step(rest);
+                if step.class == Class::Contents && walk.is_after_end {
+                    is_over = true;
+                    return Ok(());
+                }
                 if step.class == Class::Contents {
                     return Err(contradiction());
                 }
@@ -292,6 +299,9 @@ impl Planner<'_> {
         member: Option<MemberKey>,
         sender: &mut windows::Sender<'_, ContentWindow>,
     ) -> Result<()> {
+        if entry.kind == Kind::Label {
+            return Ok(());
+        }
         let components = match beneath::components(&entry.path) {
             Ok(components) => components,
             Err(why) => {
@@ -362,6 +372,8 @@ impl Planner<'_> {
                 let device = (FileType::BlockDevice, entry.device);
                 self.root.make_node(components, device, &attributes)
             }
+            // A label is no file, and was passed over before.
+            Kind::Label => return Ok(Made::No(String::new())),
             Kind::Other(kind) => {
                 let kind = [kind];
                 let kind = kind.escape_ascii();

@@ -75,6 +75,16 @@ impl<'b> Header<'b> {
         self.0[MAGIC_AT..].starts_with(b"ustar")
     }
 
+    /// Whether it can be one of those, which have no mark: then its checksum is proof, if it has a
+    /// name and numbers where they have to be.
+    pub fn is_of_version_7(self) -> bool {
+        let numbers = [self.mode(), self.owner(), self.group(), self.changed()];
+        !text(self.field(0, 100)).is_empty()
+            && matches!(self.kind(), 0 | b'0' | b'1' | b'2' | b'5')
+            && numbers.iter().all(Option::is_some)
+            && self.size().is_some()
+    }
+
     fn is_posix(self) -> bool {
         self.0[MAGIC_AT..].starts_with(b"ustar\0")
     }

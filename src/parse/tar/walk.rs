@@ -15,13 +15,17 @@ use crate::parse::tar::header;
 use crate::parse::tar::header::BLOCK;
 use crate::parse::tar::header::Header;
 use crate::parse::tar::header::Part;
+use crate::parse::tar::map::MapReader;
+use crate::parse::tar::map::Mapped;
+use crate::parse::tar::map::PARTS_MAX;
 
 /// The longest extended header whose contents are used.
 const EXTENSION_BYTES_MAX: usize = 1 << 20;
-/// Parts of a sparse file that are used.
-const PARTS_MAX: usize = 1 << 16;
-/// Digits of a number in the map of a sparse file.
-const DIGITS_MAX: usize = 20;
+
+/// What to do about entries that tar may not see.
+const ONE_ARCHIVE: &str = ", which tar reads with -i only: let one command make one archive";
+/// The type of a volume's label, which is no entry.
+const LABEL: u8 = b'V';
 
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +44,8 @@ pub enum Kind {
     Directory,
     /// A named pipe.
     Pipe,
+    /// The label of the volume, which is no file.
+    Label,
     /// Something that only the program that wrote it knows.
     Other(u8),
 }
@@ -153,6 +159,8 @@ enum Stage {
     },
     /// Behind the mark of the end.
     End,
+    /// Behind something that follows the mark of the end and is no entry.
+    Followed,
     /// Behind a block that is no header.
     Broken,
 }
@@ -184,8 +192,8 @@ pub struct Walk {
     entry: Option<Entry>,
     map: MapReader,
     zeros: u8,
-    /// Whether anything but zeros stands behind the mark of the end.
-    is_followed: bool,
+    /// Whether entries stand behind the mark of the end.
+    pub(crate) is_after_end: bool,
     entries: u64,
     faults: Vec<String>,
     faults_others: u64,
@@ -208,7 +216,7 @@ impl Default for Walk {
             entry: None,
             map: MapReader::default(),
             zeros: 0,
-            is_followed: false,
+            is_after_end: false,
             entries: 0,
             faults: Vec::new(),
             faults_others: 0,
@@ -236,7 +244,7 @@ impl Walk {
     pub fn ending(&self) -> Ending {
         let name = || self.entry.as_ref().map_or(String::new(), |entry| shown(&entry.path));
         match self.stage {
-            Stage::End => Ending::Marked,
+            Stage::End | Stage::Followed => Ending::Marked,
             Stage::Header if self.filled == 0 && self.zeros < 2 => Ending::Unmarked,
             Stage::Header => Ending::Inside("a header".to_owned()),
             Stage::Extension { .. } => Ending::Inside("an extended header".to_owned()),
@@ -254,15 +262,8 @@ impl Walk {
     pub fn step(&mut self, bytes: &[u8]) -> Step {
         let literal = |taken, reached| Step { taken, class: Class::Literal, reached };
         match self.stage {
-            Stage::End => {
-                if !self.is_followed && bytes.iter().any(|byte| *byte != 0) {
-                    self.is_followed = true;
-                    self.fault("something follows the end of the archive".to_owned());
-                }
-                literal(bytes.len(), Reached::Nothing)
-            }
-            Stage::Broken => literal(bytes.len(), Reached::Nothing),
-            Stage::Header | Stage::MoreParts => {
+            Stage::Broken | Stage::Followed => literal(bytes.len(), Reached::Nothing),
+            Stage::Header | Stage::MoreParts | Stage::End => {
                 let taken = (BLOCK - self.filled).min(bytes.len());
                 self.block[self.filled..self.filled + taken].copy_from_slice(&bytes[..taken]);
                 self.filled += taken;
@@ -302,6 +303,41 @@ impl Walk {
         (bytes <= left).then(|| self.pass(bytes))
     }
 
+    /// Ends the archive.
+    pub fn finish(&mut self) {
+        let rest = &self.block[..self.filled];
+        if self.stage == Stage::End && rest.iter().any(|byte| *byte != 0) {
+            self.end_followed();
+        }
+    }
+
+    fn end_followed(&mut self) {
+        self.fault(
+            "something that is no entry follows the end of the archive: look at what the producer \
+             writes after it"
+                .to_owned(),
+        );
+        self.stage = Stage::Followed;
+    }
+
+    /// Looks at a block behind the mark of the end: archives may stand one after the other.
+    fn end_block_after_end(&mut self, block: &[u8; BLOCK]) -> Option<Reached> {
+        if block.iter().all(|byte| *byte == 0) {
+            return Some(Reached::Nothing);
+        }
+        if Header::new(block).is_none() {
+            self.end_followed();
+            return Some(Reached::Nothing);
+        }
+        if !self.is_after_end {
+            self.fault(format!("entries follow the mark of the end{ONE_ARCHIVE}"));
+        }
+        self.is_after_end = true;
+        self.zeros = 0;
+        self.stage = Stage::Header;
+        None
+    }
+
     fn fault(&mut self, words: String) {
         if self.faults.len() < FAULTS_MAX {
             self.faults.push(words);
@@ -322,7 +358,12 @@ impl Walk {
                     return Reached::Nothing;
                 }
             }
-            Stage::Header | Stage::MoreParts | Stage::Map { .. } | Stage::End | Stage::Broken => {
+            Stage::Header
+            | Stage::MoreParts
+            | Stage::Map { .. }
+            | Stage::End
+            | Stage::Followed
+            | Stage::Broken => {
                 return Reached::Nothing;
             }
         }
@@ -346,6 +387,7 @@ impl Walk {
             | Stage::Map { .. }
             | Stage::Padding { .. }
             | Stage::End
+            | Stage::Followed
             | Stage::Broken => {
                 self.stage = Stage::Header;
                 Reached::Nothing
@@ -367,6 +409,11 @@ impl Walk {
         if self.stage == Stage::MoreParts {
             return self.end_more_parts(&block);
         }
+        if self.stage == Stage::End
+            && let Some(reached) = self.end_block_after_end(&block)
+        {
+            return reached;
+        }
         if block.iter().all(|byte| *byte == 0) {
             self.zeros += 1;
             if self.zeros == 2 {
@@ -375,7 +422,7 @@ impl Walk {
             return Reached::Nothing;
         }
         if self.zeros > 0 {
-            self.fault("a block of zeros stands between two entries".to_owned());
+            self.fault(format!("a block of zeros stands between two entries{ONE_ARCHIVE}"));
             self.zeros = 0;
         }
         let Some(header) = Header::new(&block) else {
@@ -443,7 +490,7 @@ impl Walk {
 
     /// Makes an entry of a header and the extended ones before it.
     fn end_header(&mut self, header: Header<'_>, stated: u64) -> Reached {
-        self.entries += 1;
+        self.entries += u64::from(header.kind() != LABEL);
         let local = std::mem::take(&mut self.local);
         let mut pax = self.global.clone();
         let mut parts = Vec::new();
@@ -575,48 +622,6 @@ impl Walk {
     }
 }
 
-/// Reads `parts, then for each where it begins and its length`, a line a number.
-#[derive(Debug, Default)]
-struct MapReader {
-    digits: Vec<u8>,
-    expected: Option<u64>,
-    at: Option<u64>,
-    seen: u64,
-    parts: Vec<Part>,
-}
-
-/// Whether a map is whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mapped {
-    More,
-    Done,
-    Wrong,
-}
-
-impl MapReader {
-    fn take(&mut self, byte: u8) -> Mapped {
-        if byte != b'\n' {
-            self.digits.push(byte);
-            let fits = byte.is_ascii_digit() && self.digits.len() <= DIGITS_MAX;
-            return if fits { Mapped::More } else { Mapped::Wrong };
-        }
-        let Some(number) = header::decimal(&std::mem::take(&mut self.digits)) else {
-            return Mapped::Wrong;
-        };
-        match (self.expected, self.at.take()) {
-            (None, _) => self.expected = Some(number),
-            (Some(_), None) => self.at = Some(number),
-            (Some(_), Some(at)) => {
-                self.seen += 1;
-                if self.parts.len() < PARTS_MAX {
-                    self.parts.push(Part { at, length: number });
-                }
-            }
-        }
-        if self.expected == Some(self.seen) { Mapped::Done } else { Mapped::More }
-    }
-}
-
 /// Keys of access control lists, and what Linux calls them.
 const ACCESS_LISTS: [(&str, &str); 2] = [
     ("SCHILY.acl.access", "system.posix_acl_access"),
@@ -640,6 +645,7 @@ fn entry_of(header: Header<'_>, pax: &BTreeMap<Vec<u8>, Vec<u8>>, size: u64) -> 
         b'4' => Kind::BlockDevice,
         b'5' | b'D' => Kind::Directory,
         b'6' => Kind::Pipe,
+        LABEL => Kind::Label,
         other => Kind::Other(other),
     };
     let changed = get(b"mtime").and_then(|text| header::time(text));
