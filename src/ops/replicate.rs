@@ -50,6 +50,8 @@ use crate::format::layout::content_hash;
 use crate::format::pack_table::PackRecord;
 use crate::format::snapshot::SnapshotKind;
 use crate::repo::Repository;
+use crate::repo::founding::extra_requests;
+use crate::repo::founding::found;
 use crate::repo::lineage::TableNodes;
 use crate::repo::snapshots::Listing;
 use crate::repo::snapshots::SnapshotName;
@@ -350,10 +352,17 @@ impl Plan<'_> {
         Ok(())
     }
 
+    /// Where the config is among the small objects, behind the keys, if the place is a new one.
+    fn first_config(&self) -> Option<usize> {
+        let config = Object::Config.name();
+        self.small.iter().position(|(name, _)| *name == config)
+    }
+
     /// The cost of what is planned.
     fn reckon(&self) -> Cost {
         let mut cost = Cost::default();
         self.small.iter().for_each(|(_, bytes)| cost.object(wide(bytes.len())));
+        cost.requests += self.first_config().map_or(0, extra_requests);
         let mut far_packs = self.far_packs;
         for batch in &self.batches {
             let mut sent = 0;
@@ -397,9 +406,7 @@ impl Plan<'_> {
         };
         let mut report = ReplicateReport { there: self.there, ..ReplicateReport::default() };
         let mut absent = self.lost.clone();
-        for (name, bytes) in &self.small {
-            run.put(name, bytes)?;
-        }
+        run.small_objects()?;
         for batch in &self.batches {
             run.packs(&batch.packs)?;
             match run.left_out(batch, &absent)? {
@@ -492,14 +499,35 @@ struct Sending<'s> {
 }
 
 impl Sending<'_> {
+    /// Sends keys, the config and other small objects. In a new place, keys and config are put as
+    /// `init` puts them: another repository may be made there at the same moment.
+    fn small_objects(&self) -> Result<()> {
+        let small = &self.plan.small;
+        let mut rest = small.as_slice();
+        if let Some(at) = self.plan.first_config() {
+            let (first, others) = small.split_at(at + 1);
+            self.monitor.check()?;
+            let entropy = &**self.plan.near.entropy();
+            found(&*self.plan.far, &first[..at], &first[at].1, entropy)?;
+            first.iter().for_each(|(_, bytes)| self.was_put(wide(bytes.len())));
+            lock(&self.cost).requests += extra_requests(at);
+            rest = others;
+        }
+        rest.iter().try_for_each(|(name, bytes)| self.put(name, bytes))
+    }
+
     fn put(&self, name: &ObjectName, bytes: &Bytes) -> Result<()> {
         self.monitor.check()?;
         let size = wide(bytes.len());
         self.plan.far.put(name, std::slice::from_ref(bytes)).map_err(far_error("write", name))?;
-        self.monitor.count(Counter::StoredBytes, size);
-        self.monitor.count(Counter::StoredObjects, 1);
-        lock(&self.cost).object(size);
+        self.was_put(size);
         Ok(())
+    }
+
+    fn was_put(&self, bytes: u64) {
+        self.monitor.count(Counter::StoredBytes, bytes);
+        self.monitor.count(Counter::StoredObjects, 1);
+        lock(&self.cost).object(bytes);
     }
 
     /// Sends packs, several at a time, and has them confirmed.

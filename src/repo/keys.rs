@@ -29,6 +29,7 @@ use crate::format::layout::Object;
 use crate::format::layout::content_hash;
 use crate::format::retired::Retired;
 use crate::repo::Opened;
+use crate::repo::founding::put_and_compare;
 use crate::repo::generations::announced;
 use crate::repo::generations::is_of_rotation;
 use crate::repo::generations::key_names;
@@ -340,15 +341,13 @@ impl Keys {
     }
 }
 
-fn holder_object(id: HolderId) -> ObjectName {
+pub(super) fn holder_object(id: HolderId) -> ObjectName {
     Object::Key(*id.bytes()).name()
 }
 
 pub(super) fn put_holder(store: &dyn Store, holder: &Holder) -> Result<()> {
     let bytes = Bytes::from(holder.encode());
-    store
-        .put(&holder_object(holder.id()), &[bytes])
-        .map_err(|e| store_error("cannot write the key", e))
+    put_and_compare(store, &holder_object(holder.id()), &bytes)
 }
 
 pub(super) fn read_holder(store: &dyn Store, name: &ObjectName) -> Result<Holder> {

@@ -5,6 +5,7 @@
 //! [`ops`](crate::ops).
 
 pub mod contents;
+pub mod founding;
 pub mod generations;
 pub mod keys;
 pub mod lineage;
@@ -34,6 +35,7 @@ use crate::format::layout::Object;
 use crate::format::pack_table::PackTable;
 use crate::hash::BlockHasher;
 use crate::pack::reader::Packs;
+use crate::repo::founding::found;
 use crate::repo::generations::Believed;
 use crate::seal::error::SealError;
 use crate::seal::holder::Cost;
@@ -126,6 +128,7 @@ impl Repository {
         };
         let repository = RepositoryId::new(random(&*entropy));
         let keyring = Keyring::new(repository, suite, &key);
+        let mut keys = Vec::new();
         if let NewProtection::Encrypted { credential, cost, note } = protection {
             let protection = match credential {
                 Credential::Passphrase(passphrase) => Protection::Passphrase(passphrase, *cost),
@@ -133,7 +136,7 @@ impl Repository {
             };
             let holder = Holder::seal(&keyring, &key, protection, note, &*entropy)
                 .map_err(sealing_failed)?;
-            keys::put_holder(&*store, &holder)?;
+            keys.push((keys::holder_object(holder.id()), Bytes::from(holder.encode())));
         }
         let clear_key = match suite {
             Suite::KeyedTag => *key.expose(),
@@ -150,9 +153,7 @@ impl Repository {
             tag: [0; 32],
         };
         config.tag = keyring.config_tag(&config.tagged()).map_err(sealing_failed)?;
-        // Last: whoever sees a config finds a key that opens the repository.
-        let bytes = Bytes::from(config.encode());
-        store.put(&object, &[bytes]).map_err(|e| store_error("cannot write the config", e))?;
+        found(&*store, &keys, &Bytes::from(config.encode()), &*entropy)?;
         let opened = Opened { config, keyring, unlocked: None, key_names: Some(Vec::new()) };
         Repository::assemble(store, opened, entropy)
     }
