@@ -13,10 +13,8 @@ use crate::base::clock::Clock;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
-use crate::base::ids::PackName;
 use crate::base::ids::SnapshotId;
 use crate::base::ids::SourceId;
-use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
 use crate::base::monitor::Counter;
 use crate::base::monitor::Counts;
 use crate::base::monitor::Monitor;
@@ -24,9 +22,7 @@ use crate::base::num::wide;
 use crate::encode::Level;
 use crate::encode::ReadBack;
 use crate::format::config::FORMAT_VERSION;
-use crate::format::layout::Folder;
 use crate::format::layout::Object;
-use crate::format::lists::Damage;
 use crate::format::pack_table::NodeRef;
 use crate::format::pack_table::PackTable;
 use crate::format::snapshot::Description;
@@ -44,6 +40,7 @@ use crate::pipeline::appender::Appender;
 use crate::pipeline::appender::RunContext;
 use crate::pipeline::collector::Collector;
 use crate::pipeline::collector::FormerInner;
+use crate::pipeline::collector::Releases;
 use crate::pipeline::collector::Roots;
 use crate::pipeline::collector::SoFar;
 use crate::pipeline::former::Former;
@@ -57,7 +54,6 @@ use crate::repo::Repository;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::repo::store_error;
 use crate::seal::ids::RunId;
-use crate::seal::object::ObjectKind;
 use crate::seal::run::RunSecret;
 use crate::source::Ending;
 use crate::source::Fate;
@@ -68,6 +64,7 @@ use crate::verdict::finding::Code;
 use crate::verdict::finding::FindingLog;
 
 use super::chain;
+use super::copies;
 use super::findings;
 use super::findings::Accept;
 use super::findings::Earlier;
@@ -211,7 +208,8 @@ fn run_backup(
     repository.require_newest_key()?;
     let source_id = repository.source_id(&options.source)?;
     let started = clock.unix_seconds();
-    let continued = continue_from(repository, source_id, monitor)?;
+    let log = &options.findings;
+    let continued = continue_from(repository, source_id, (clock, monitor), log)?;
     let (run_id, keys) = begin_run(repository, monitor)?;
     let context = RunContext {
         store: Arc::clone(repository.store()),
@@ -266,6 +264,7 @@ fn run_backup(
             monitor,
         };
         lost::find(&mut judged, counted.stream_bytes, &mut collector, &around)?;
+        report_passed_over(&continued, log);
         let noted = Noted::new(&mut judged, options, &continued.earlier);
         (judged, noted)
     };
@@ -294,6 +293,25 @@ fn run_backup(
 fn held_open(source: &str) -> finding::Finding {
     let text = "the producer had ended, and another process still held its standard output open";
     finding::Finding::new(Code::OutputHeldOpen, source, text)
+}
+
+/// Reports what of earlier snapshots could not be read, and was not needed.
+fn report_passed_over(continued: &Continued, log: &FindingLog) {
+    let report = |object: String, text: String| {
+        log.report(finding::Finding::new(Code::DamagePassedOver, object, text));
+    };
+    for name in continued.former.damaged() {
+        let text = "it or its pack table could not be read, and nothing was compared with it";
+        report(name.id.short(), text.to_owned());
+    }
+    let unread = continued.packs.blocks_unread();
+    if unread > 0 {
+        let text = format!(
+            "parts of maps, tables or scripts of earlier snapshots that could not be read: \
+             {unread}; what they name was stored again"
+        );
+        report("maps".to_owned(), text);
+    }
 }
 
 /// The error for a stream without a byte: how its producer ended, and its last words.
@@ -378,6 +396,7 @@ impl Draft<'_> {
         noted: Noted,
         sequence: u64,
     ) -> Result<(SnapshotId, Description)> {
+        let Roots { inner, table, packs, releases } = roots;
         let counts = self.monitor.counts();
         // A checkpoint is this run's own, whatever it is taking over.
         let taken = self.taken.filter(|_| judged.kind != SnapshotKind::Checkpoint);
@@ -400,7 +419,7 @@ impl Draft<'_> {
             expected_format: noted.expected_format,
             accepted: noted.accepted,
             requires: judged.requires,
-            releases_complete: judged.verdict != Verdict::Partial,
+            releases_complete: judged.verdict != Verdict::Partial && releases == Releases::All,
             tags: self.options.tags.clone(),
             host: self.options.host.clone(),
             program: concat!("haulout ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -412,7 +431,6 @@ impl Draft<'_> {
             stored_bytes: counts.stored_bytes,
             origin: taken.map(|taken| taken.origin.clone()),
         };
-        let Roots { inner, table, packs } = roots;
         let mut snapshot = Snapshot { about, inner, table, packs };
         findings::name_in(&mut snapshot, &noted.findings);
         // Up to here a run that shall stop leaves no snapshot.
@@ -449,12 +467,24 @@ fn begin_run(repository: &Repository, monitor: &Monitor) -> Result<(RunId, RunKe
 fn continue_from(
     repository: &Repository,
     source: SourceId,
-    monitor: &Arc<Monitor>,
+    (clock, monitor): (&Arc<dyn Clock>, &Arc<Monitor>),
+    log: &FindingLog,
 ) -> Result<Continued> {
-    let mut ancestry = repository.ancestry(source, monitor)?;
-    let sequence = ancestry.sequence();
+    let (mut ancestry, sequence) = match repository.ancestry(source, monitor) {
+        Ok(ancestry) => {
+            let sequence = ancestry.sequence();
+            (ancestry, sequence)
+        }
+        Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
+        Err(error) => {
+            let text = format!("its snapshots could not be listed: {}", error.with_causes());
+            log.report(finding::Finding::new(Code::DamagePassedOver, "snapshots/", text));
+            // Larger than any that is counted from 1, so that the snapshot is the newest.
+            (repository.no_ancestry(monitor), clock.unix_seconds())
+        }
+    };
     let new_among = match sequence {
-        0 => Some(other_sources(repository)?).filter(|others| *others > 0),
+        0 => other_sources(repository).ok().filter(|others| *others > 0),
         _ => None,
     };
     let mut table = PackTable::default();
@@ -473,7 +503,7 @@ fn continue_from(
             break;
         }
     }
-    let presence = Arc::new(presence_of(repository, &table)?);
+    let presence = Arc::new(copies::presence_of(repository, &table, log)?);
     let packs = Arc::new(repository.packs(table, monitor));
     let predecessor = newest.first().map(|(stored, _)| stored.id());
     let inner = FormerInner {
@@ -509,65 +539,4 @@ fn other_sources(repository: &Repository) -> Result<usize> {
     sources.sort();
     sources.dedup();
     Ok(sources.len())
-}
-
-/// Lists the packs of the store, puts back meta packs of which only the twin is left, and reads
-/// damage records.
-fn presence_of(repository: &Repository, table: &PackTable) -> Result<Presence> {
-    if table.is_empty() {
-        return Ok(Presence::default());
-    }
-    let store = repository.store();
-    let mut presence = Presence::nothing_of(table);
-    let mut twins = Vec::new();
-    let listing = |e| store_error("cannot list the packs", e);
-    store
-        .list(Folder::Packs.prefix(), &mut |meta| {
-            if let Some(Object::Pack(name)) = Object::parse(&meta.name) {
-                presence.saw(table, &name, meta.size);
-            }
-        })
-        .map_err(listing)?;
-    if presence.absent() > 0 {
-        let folder = Folder::Twins.prefix();
-        store.list(folder, &mut |meta| twins.push(meta)).map_err(listing)?;
-    }
-    for meta in twins {
-        let Some(Object::Twin(name)) = Object::parse(&meta.name) else { continue };
-        if presence.lacks(table, &name) && restore_from_twin(repository, &meta.name, &name).is_ok()
-        {
-            presence.saw(table, &name, meta.size);
-        }
-    }
-    let mut records = Vec::new();
-    store
-        .list(Folder::Damage.prefix(), &mut |meta| records.push(meta.name))
-        .map_err(|e| store_error("cannot list the damage records", e))?;
-    for record in records {
-        if let Some((name, damage)) = read_damage(repository, &record) {
-            presence.learn(table, &name, &damage);
-        }
-    }
-    Ok(presence)
-}
-
-/// Puts a lost meta pack back from its second copy.
-fn restore_from_twin(repository: &Repository, twin: &ObjectName, name: &PackName) -> Result<()> {
-    let store = repository.store();
-    let bytes = store
-        .get(twin, crate::base::limits::PACK_BYTES_ACCEPTED_MAX)
-        .map_err(|e| store_error(format!("cannot read {twin}"), e))?;
-    if *blake3::hash(&bytes).as_bytes() != name.0 {
-        return Err(Error::damaged(twin, "its bytes do not match its name"));
-    }
-    let object = Object::Pack(*name).name();
-    store.put(&object, &[bytes]).map_err(|e| store_error(format!("cannot store {object}"), e))
-}
-
-fn read_damage(repository: &Repository, record: &ObjectName) -> Option<(PackName, Damage)> {
-    let Some(Object::Damage { pack: name, .. }) = Object::parse(record) else { return None };
-    // A record that can't be read tells nothing; what it meant shows when the entries are read.
-    let bytes = repository.store().get(record, SMALL_OBJECT_BYTES_MAX).ok()?;
-    let text = repository.keyring().open_object(ObjectKind::Damage, &name.0, &bytes).ok()?;
-    Some((name, Damage::decode(&text).ok()?))
 }

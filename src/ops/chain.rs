@@ -52,7 +52,11 @@ pub(super) fn link(repository: &Repository, source: SourceId, judged: &mut Judge
     let positions = judged.positions.clone().unwrap_or_default();
     let found = match positions.from_lsn {
         None => Err("it does not say at which LSN it begins".to_owned()),
-        Some(lsn) => find_base(repository, source, lsn, &positions)?,
+        Some(lsn) => match find_base(repository, source, lsn, &positions) {
+            Ok(found) => found,
+            Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
+            Err(error) => Err(error.with_causes()),
+        },
     };
     let (outcome, detail) = match found {
         Ok(base) => {

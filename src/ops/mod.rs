@@ -5,6 +5,7 @@ pub mod backup;
 pub mod carry;
 pub mod cat;
 pub mod chain;
+mod copies;
 pub mod diff;
 pub mod findings;
 mod judge;

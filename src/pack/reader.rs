@@ -17,6 +17,8 @@ use std::sync::Mutex;
 use std::sync::RwLock;
 use std::sync::RwLockReadGuard;
 use std::sync::RwLockWriteGuard;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
@@ -139,6 +141,7 @@ pub struct Packs {
     secrets: Mutex<HashMap<(RunId, Class), Arc<ClassSecret>>>,
     moves: Mutex<HashMap<PackName, Arc<Vec<Moves>>>>,
     openers: Mutex<Vec<FrameOpener>>,
+    unread: AtomicU64,
 }
 
 impl Packs {
@@ -161,6 +164,7 @@ impl Packs {
             secrets: Mutex::new(HashMap::new()),
             moves: Mutex::new(HashMap::new()),
             openers: Mutex::new(Vec::new()),
+            unread: AtomicU64::new(0),
         }
     }
 
@@ -354,7 +358,13 @@ impl Packs {
                 return Ok(chain);
             }
         }
+        self.unread.fetch_add(1, Ordering::Relaxed);
         Err(first)
+    }
+
+    /// Returns how often a single block could not be had from any copy.
+    pub fn blocks_unread(&self) -> u64 {
+        self.unread.load(Ordering::Relaxed)
     }
 
     fn block_from(&self, place: Place, hash: BlockHash) -> Result<Chain> {

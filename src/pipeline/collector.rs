@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::ids::Entry;
 use crate::base::ids::Locator;
@@ -73,6 +74,17 @@ pub struct Roots {
     pub table: Option<TableRoot>,
     /// The end of the pack table.
     pub packs: TableTail,
+    /// Whether the release list names everything that was released.
+    pub releases: Releases,
+}
+
+/// Whether a release list names everything that was released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Releases {
+    /// It does.
+    All,
+    /// The predecessor's table could not be read to its end.
+    Some,
 }
 
 /// Whether the stream has ended.
@@ -104,6 +116,7 @@ pub struct Collector<'r> {
     sorter: Sorter,
     script: InnerWriter,
     releases: InnerWriter,
+    released: Releases,
     findings: Vec<PageFinding>,
     noted: Vec<Finding>,
     healing: Healing,
@@ -136,6 +149,7 @@ impl<'r> Collector<'r> {
             sorter: Sorter::default(),
             script: InnerWriter::new("script", inner.script),
             releases: InnerWriter::new("releases", None),
+            released: Releases::All,
             findings: Vec::new(),
             noted: Vec::new(),
             healing: Healing::default(),
@@ -293,7 +307,7 @@ impl<'r> Collector<'r> {
             inner.push(self.write_findings()?);
         }
         let packs = self.write_pack_table()?;
-        Ok(Roots { inner, table, packs })
+        Ok(Roots { inner, table, packs, releases: self.released })
     }
 
     fn write_table(&mut self, unfinished: Vec<(MemberKey, Vec<u8>)>) -> Result<Option<TableRoot>> {
@@ -319,9 +333,21 @@ impl<'r> Collector<'r> {
         self.sorter.merge(Vec::new(), &mut |key, _| each(&key))
     }
 
-    /// Enters members that the predecessor has and this snapshot has not into the release list.
+    /// Enters members that the predecessor has and this snapshot has not into the release list. If
+    /// the predecessor's table can't be read, the list says that it lacks some.
     pub fn release_vanished(&mut self) -> Result<()> {
         let Some(former) = self.former else { return Ok(()) };
+        match self.vanished(former) {
+            Ok(keys) => keys.iter().try_for_each(|key| self.put_release(key, &Release::All)),
+            Err(error) if error.kind() == ErrorKind::Cancelled => Err(error),
+            Err(_) => {
+                self.released = Releases::Some;
+                Ok(())
+            }
+        }
+    }
+
+    fn vanished(&mut self, former: &TableReader) -> Result<Vec<MemberKey>> {
         let mut cursor = former.cursor();
         let mut before = cursor.next()?.map(|record| record.key);
         let mut vanished = Vec::new();
@@ -339,7 +365,7 @@ impl<'r> Collector<'r> {
             vanished.push(key);
             before = cursor.next()?.map(|record| record.key);
         }
-        vanished.iter().try_for_each(|key| self.put_release(key, &Release::All))
+        Ok(vanished)
     }
 
     /// Stores the filled nodes of the pack table and sends everything off; the rest goes into the

@@ -81,7 +81,10 @@ impl Ancestry {
             let tail = &stored.snapshot.packs;
             // A snapshot whose pack table can't be read is no help; the run goes on without it.
             let beside = self.repository.pack_table_beside(tail, &self.first, &self.monitor);
-            let Ok(table) = beside else { continue };
+            let Ok(table) = beside else {
+                self.damaged.push(stored.name);
+                continue;
+            };
             if self.first == TableTail::default() {
                 self.first = tail.clone();
             }
@@ -133,7 +136,11 @@ impl Ancestry {
         let wanted = wanted?;
         let name = self.names.iter().find(|name| name.id.to_string() == wanted)?;
         // Without it the increment's pages are stored whole.
-        self.repository.read_snapshot(name).ok()
+        let read = self.repository.read_snapshot(name);
+        if read.is_err() && !self.damaged.contains(name) {
+            self.damaged.push(*name);
+        }
+        read.ok()
     }
 }
 
@@ -197,9 +204,15 @@ impl TableBeside {
 impl Repository {
     /// What a new run of a source may compare with.
     pub fn ancestry(&self, source: SourceId, monitor: &Arc<Monitor>) -> Result<Ancestry> {
-        Ok(Ancestry {
+        let names = self.snapshot_names(Some(source))?;
+        Ok(Ancestry { names, ..self.no_ancestry(monitor) })
+    }
+
+    /// Returns an ancestry without snapshots, for a run that cannot list them.
+    pub fn no_ancestry(&self, monitor: &Arc<Monitor>) -> Ancestry {
+        Ancestry {
             repository: self.clone(),
-            names: self.snapshot_names(Some(source))?,
+            names: Vec::new(),
             looked_at: 0,
             whole: 0,
             any: false,
@@ -207,7 +220,7 @@ impl Repository {
             damaged: Vec::new(),
             first: TableTail::default(),
             monitor: Arc::clone(monitor),
-        })
+        }
     }
 
     /// The whole pack table of a snapshot.
