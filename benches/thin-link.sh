@@ -121,7 +121,7 @@ export HAULOUT_PASSWORD=thin RESTIC_PASSWORD=thin RESTIC_FROM_PASSWORD=thin
 export HAULOUT_REPO=$work/near RESTIC_REPOSITORY=$work/restic
 
 replicate() {
-    here_run "$haulout" replicate --to s3://test/db --endpoint "$endpoint" --allow-http --json
+    here_run "$haulout" replicate --init --to s3://test/db --endpoint "$endpoint" --allow-http --json
 }
 
 rclone_to() {
@@ -219,7 +219,7 @@ smooth() {
         here_run python3 "$here/link.py" sample link0 20 "$bytes" >"$work/sample" &
         local sampler=$!
         until grep -q ready "$work/sample"; do sleep 0.1; done
-        here_run timeout 18 "$haulout" replicate -q --to "s3://test/$limit" --endpoint "$endpoint" --allow-http \
+        here_run timeout 18 "$haulout" replicate -q --init --to "s3://test/$limit" --endpoint "$endpoint" --allow-http \
             --limit "$limit" || true
         wait "$sampler"
         echo "--limit $limit: $(tail -n 1 "$work/sample")"

@@ -169,9 +169,9 @@ fn files_below(path: &Path) -> Vec<PathBuf> {
 fn a_copy_is_planned_made_continued_and_fetched_back() {
     let place = Place::encrypted();
     let with = "--password-file first --json";
-    let planned = place.ran(&format!("replicate --to copy --plan {with}")).is(0).json();
+    let planned = place.ran(&format!("replicate --init --to copy --plan {with}")).is(0).json();
     assert!(!place.path("copy").exists(), "a plan makes nothing");
-    let sent = place.ran(&format!("replicate --to copy --verify {with}")).is(0).json();
+    let sent = place.ran(&format!("replicate --init --to copy --verify {with}")).is(0).json();
     assert_eq!(sent["sent"]["bytes"], planned["bytes"]);
     assert_eq!(sent["sent"]["objects"], planned["objects"]);
     assert_eq!(sent["snapshots"].as_array().unwrap().len(), 1);
@@ -182,15 +182,15 @@ fn a_copy_is_planned_made_continued_and_fetched_back() {
     };
     assert_eq!(names("copy"), names("repo"));
     place.ran("backup -q --source db --password-file first -- seq 9999").is(0);
-    let sent = place.ran(&format!("replicate --to copy --source db {with}")).is(0).json();
+    let sent = place.ran(&format!("replicate --init --to copy --source db {with}")).is(0).json();
     assert_eq!(sent["already_there"], 1);
     fs::remove_dir_all(place.path("repo")).unwrap();
-    place.ran(&format!("replicate --from copy --last 1 {with}")).is(0);
+    place.ran(&format!("replicate --init --from copy --last 1 {with}")).is(0);
     assert!(restored(&place, "--password-file first"));
-    place.ran(&format!("replicate --to copy --source nobody {with}")).is(2);
+    place.ran(&format!("replicate --init --to copy --source nobody {with}")).is(2);
     fs::create_dir(place.path("full")).unwrap();
     fs::write(place.path("full/file"), "x").unwrap();
-    place.ran(&format!("replicate --to full {with}")).is(1).says("is not empty");
+    place.ran(&format!("replicate --init --to full {with}")).is(1).says("is not empty");
 }
 
 const NEAR_KEYS: [(&str, &str); 2] =
@@ -207,7 +207,7 @@ fn a_copy_is_continued_in_whatever_order_its_directory_is_listed() {
     let memory = Path::new("/dev/shm");
     let parent = if memory.is_dir() { memory } else { place.directory.path() };
     let copy = tempfile::tempdir_in(parent).unwrap();
-    let line = format!("replicate -q --password-file first --to {}", copy.path().display());
+    let line = format!("replicate -q --init --password-file first --to {}", copy.path().display());
     place.ran(&line).is(0);
     for folder in ["moves", "damage", "snapshots"] {
         fs::create_dir_all(copy.path().join(folder)).unwrap();
@@ -221,14 +221,14 @@ fn two_buckets_of_two_services_are_reached_each_by_its_own_options() {
     let (first, second) = (S3::start(), S3::start());
     let with = format!("--password-file first --json --allow-http --endpoint {}", first.endpoint);
     // One bucket only: the usual options are for it, on whichever side it is.
-    place.ran_with(&format!("replicate --to s3://test/db {with}"), &NEAR_KEYS).is(0);
+    place.ran_with(&format!("replicate --init --to s3://test/db {with}"), &NEAR_KEYS).is(0);
     let second_at = format!("--other-endpoint {}", second.endpoint);
-    let line = format!("-r s3://test/db replicate --to s3://test/copy {second_at} {with}");
+    let line = format!("-r s3://test/db replicate --init --to s3://test/copy {second_at} {with}");
     let strangers = [OTHER_KEYS, [("AWS_ACCESS_KEY_ID", "x"), ("AWS_SECRET_ACCESS_KEY", "x")]];
     place.ran_with(&line, &strangers.concat()).is(1).says("cannot read the config");
     let sent = place.ran_with(&line, &NEAR_KEYS).is(0).json();
     assert_eq!(sent["snapshots"].as_array().unwrap().len(), 1);
-    let mut line = format!("replicate --from s3://test/copy {with}");
+    let mut line = format!("replicate --init --from s3://test/copy {with}");
     fs::remove_dir_all(place.path("repo")).unwrap();
     place.ran_with(&line, &[strangers[1], OTHER_KEYS].concat()).is(1).says("no repository");
     line = format!("{line} {second_at}");
@@ -240,7 +240,7 @@ fn two_buckets_of_two_services_are_reached_each_by_its_own_options() {
 fn a_side_with_a_password_of_its_own_gets_its_own_keys() {
     let place = Place::encrypted();
     let with = "--password-file first --json";
-    let to = format!("replicate --to other --other-password-file second {with}");
+    let to = format!("replicate --init --to other --other-password-file second {with}");
     let planned = place.ran(&format!("{to} --plan")).is(0).json();
     assert_eq!((&planned["snapshots"], &planned["sealed_anew"]), (&1.into(), &true.into()));
     assert!(!place.path("other").exists(), "a plan makes nothing");
@@ -255,22 +255,23 @@ fn a_side_with_a_password_of_its_own_gets_its_own_keys() {
     assert_eq!(there[0]["time"], here[0]["time"]);
     assert_eq!(there[0]["verdict"], here[0]["verdict"]);
     assert_eq!(place.ran(&to).is(0).json()["already_there"], 1);
-    place.ran(&format!("replicate --to other {with}")).is(1).says("HAULOUT_OTHER_PASSWORD");
+    place.ran(&format!("replicate --init --to other {with}")).is(1).says("HAULOUT_OTHER_PASSWORD");
     let given = [("HAULOUT_OTHER_PASSWORD", "battery staple")];
-    place.ran_with(&format!("replicate --to other {with}"), &given).is(0);
+    place.ran_with(&format!("replicate --init --to other {with}"), &given).is(0);
     // Back again, and from there into a third one that takes over the keys of the other.
     fs::remove_dir_all(place.path("repo")).unwrap();
-    place.ran_with(&format!("replicate --from other {with}"), &given).is(0);
+    place.ran_with(&format!("replicate --init --from other {with}"), &given).is(0);
     assert!(restored(&place, "--password-file first"));
-    place.ran("replicate -r other --to same --password-file second").is(0);
-    let refused = place.ran_with("replicate -r other --to same --password-file second", &given);
+    place.ran("replicate --init -r other --to same --password-file second").is(0);
+    let refused =
+        place.ran_with("replicate --init -r other --to same --password-file second", &given);
     refused.is(2).says("has the same keys");
 }
 
 #[test]
 fn a_plan_tells_the_time_that_the_bytes_take_at_the_limit() {
     let place = Place::encrypted();
-    let plan = "replicate --to copy --plan --password-file first";
+    let plan = "replicate --init --to copy --plan --password-file first";
     assert!(place.ran(&format!("{plan} --json")).is(0).json()["seconds_at_limit"].is_null());
     let told = place.ran(&format!("{plan} --json --limit 1KiB")).is(0).json();
     let (seconds, bytes) = (told["seconds_at_limit"].as_f64().unwrap(), &told["bytes"]);
@@ -278,7 +279,7 @@ fn a_plan_tells_the_time_that_the_bytes_take_at_the_limit() {
     assert!((seconds / expected - 1.0).abs() < 0.02, "{told}");
     let told = place.ran(&format!("{plan} --limit 1KiB")).is(0);
     assert!(String::from_utf8(told.output.stdout).unwrap().contains("at the limit"));
-    place.ran("replicate --to copy --password-file first -q --limit 100MiB").is(0);
+    place.ran("replicate --init --to copy --password-file first -q --limit 100MiB").is(0);
 }
 
 #[test]
@@ -292,7 +293,7 @@ fn what_is_damaged_here_is_named_and_not_copied() {
     bytes[30] ^= 1;
     fs::remove_file(data).unwrap();
     fs::write(data, bytes).unwrap();
-    let ran = place.ran("replicate --to copy --password-file first --json").is(3);
+    let ran = place.ran("replicate --init --to copy --password-file first --json").is(3);
     let told = ran.json();
     assert_eq!(told["left_out"].as_array().unwrap().len(), 1);
     let name = data.file_name().unwrap().to_str().unwrap().to_owned();

@@ -138,7 +138,7 @@ fn a_server_that_is_busy_for_a_while_costs_time_only() {
     place.server.break_with(busy(5, 4));
     place.is_sound();
     place.server.break_with(busy(6, 4));
-    let copied = place.asked("replicate --to s3://test/copy --verify", "--allow-http", None);
+    let copied = place.asked("replicate --init --to s3://test/copy --verify", "--allow-http", None);
     copied.is(0);
     let own = "-r s3://test/copy --allow-http";
     let ran = place.asked("restore latest --stdout", own, None);
@@ -161,7 +161,7 @@ fn bodies_that_are_cut_or_are_another_part_cost_time_only() {
         lie();
         place.is_sound();
         lie();
-        place.asked("replicate --to s3://test/copy", "--allow-http", None).is(0);
+        place.asked("replicate --init --to s3://test/copy", "--allow-http", None).is(0);
         place.server.heal();
         place.is_sound();
     }

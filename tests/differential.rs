@@ -524,8 +524,11 @@ impl World {
     }
 
     fn replicate(&mut self) -> String {
-        let line =
-            if self.has_copy { "replicate --to copy --verify" } else { "replicate --to copy" };
+        let line = if self.has_copy {
+            "replicate --to copy --verify"
+        } else {
+            "replicate --init --to copy"
+        };
         let ended = self.run("repo", line, None);
         let harmed = self.repo.is_harmed;
         assert!(ended.is_done() || harmed, "{line}: {}", ended.err);
@@ -551,7 +554,7 @@ impl World {
             .find(|path| path.to_string_lossy().ends_with(id.as_str()))
             .unwrap();
         std::fs::remove_file(self.path("repo").join(object)).unwrap();
-        let ended = self.run("repo", "replicate --from copy", None);
+        let ended = self.run("repo", "replicate --init --from copy", None);
         assert!(ended.is_done(), "{}", ended.err);
         assert_eq!(self.check("repo"), Lost::default(), "after a fetch of {id}");
         self.count("fetches");

@@ -161,7 +161,7 @@ fn a_replication_to_a_full_disk_fails_leaves_nothing_half_done_and_succeeds_with
         done(&haulout(&near, "backup --source db", Some(path)));
     }
     let copy = disk.path("copy");
-    let line = format!("replicate --to {}", copy.display());
+    let line = format!("replicate --init --to {}", copy.display());
     let mut failed = 0;
     for left in LEFT_KIB {
         disk.fill(left);

@@ -204,7 +204,7 @@ fn kill_replications(ground: &Ground, random: &mut Random, rounds: u64) {
         whole(run("backup --source db", Some("stream")));
         server.night(30);
     }
-    let replicate = |name: &str| run(&format!("replicate --to {}", ground.at(name)), None);
+    let replicate = |name: &str| run(&format!("replicate --init --to {}", ground.at(name)), None);
     let longest = whole(replicate("measured"));
     let mut copies = 0;
     for round in 0..rounds {

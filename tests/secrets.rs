@@ -200,7 +200,7 @@ fn no_command_shows_a_secret() {
         watched(command, &needles, &looks);
     }
     watched(by_environment("backup -v --source db -- seq 50000"), &needles, &looks);
-    let mut both = by_environment("replicate --to other");
+    let mut both = by_environment("replicate --init --to other");
     both.env("HAULOUT_OTHER_PASSWORD", format!("{CANARY}-second"));
     watched(both, &needles, &looks);
     for line in [
@@ -209,7 +209,7 @@ fn no_command_shows_a_secret() {
         "verify --depth pages",
         "restore latest --stdout",
         "restore latest --to restored",
-        "replicate --to copy",
+        "replicate --init --to copy",
         "key list",
         "key add --label anna --new-password-file second",
         "key export kit --new-password-file second",
@@ -226,7 +226,7 @@ fn no_command_shows_a_secret() {
         &needles,
         &looks,
     );
-    watched(place.command("replicate --to copy --password-file third"), &needles, &looks);
+    watched(place.command("replicate --init --to copy --password-file third"), &needles, &looks);
     watched(place.command("key list --password-file third"), &needles, &looks);
     let by_new_file = "key rotate --password-file third --key-file newer";
     watched(place.command(by_new_file), &needles, &looks);

@@ -19,6 +19,8 @@ pub enum ErrorKind {
     Unsupported,
     /// The password or key file opens no key of this repository.
     WrongKey,
+    /// There is too little memory to stretch a password: whether it is the right one is not known.
+    Memory,
     /// A password is needed and none was given.
     NoKey,
     /// An object is not there.

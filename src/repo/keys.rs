@@ -36,6 +36,7 @@ use crate::repo::generations::key_names;
 use crate::repo::generations::require_newest;
 use crate::repo::generations::retired_object;
 use crate::repo::generations::rotation_object;
+use crate::repo::not_stretched;
 use crate::repo::sealing_failed;
 use crate::repo::store_error;
 use crate::seal::error::SealError;
@@ -435,6 +436,7 @@ pub(super) fn unlock(
         };
         match holder.open(credential, limits) {
             Ok(unlocked) => return Ok((unlocked, all)),
+            Err(error @ SealError::NotEnoughMemory(_)) => return Err(not_stretched(error)),
             // That a holder needs something else tells less than that what it needs is wrong.
             Err(error @ SealError::OtherCredential { .. }) => {
                 reason.get_or_insert(error.into());
@@ -457,6 +459,9 @@ pub(super) fn unlock_kit(
 ) -> Result<Unlocked> {
     let passphrase = if kit.needs_passphrase() { Some(passphrase()?) } else { None };
     kit.open(passphrase.as_ref(), limits).map_err(|e| {
+        if matches!(e, SealError::NotEnoughMemory(_)) {
+            return not_stretched(e);
+        }
         Error::new(ErrorKind::WrongKey, "the recovery kit does not open with this password")
             .because(e)
     })

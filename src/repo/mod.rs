@@ -100,7 +100,15 @@ pub fn store_error(what: impl Into<String>, cause: StoreError) -> Error {
 }
 
 fn sealing_failed(cause: SealError) -> Error {
+    if matches!(cause, SealError::NotEnoughMemory(_)) {
+        return not_stretched(cause);
+    }
     Error::new(ErrorKind::WrongKey, "the repository's keys can't be used").because(cause)
+}
+
+/// Says that a password could not be tried: it may be the right one.
+fn not_stretched(cause: SealError) -> Error {
+    Error::new(ErrorKind::Memory, "the password can't be tried").because(cause)
 }
 
 impl Repository {

@@ -31,6 +31,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
@@ -46,6 +47,9 @@ use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::name::ObjectMeta;
 use crate::store::name::ObjectName;
+use crate::verdict::finding::Code;
+use crate::verdict::finding::Finding;
+use crate::verdict::finding::FindingLog;
 
 /// Digits of a hash at the end of a name.
 const HASH_DIGITS: usize = 64;
@@ -64,6 +68,9 @@ pub struct Shelf {
     bytes_max: u64,
     state: Mutex<State>,
     numbers: AtomicU64,
+    findings: Option<Arc<FindingLog>>,
+    /// That it can't be written was reported.
+    reported: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -84,8 +91,27 @@ impl Shelf {
 
     /// A shelf that is gone when the process is.
     pub fn of_this_run(bytes_max: u64) -> Shelf {
-        let (state, numbers) = (Mutex::default(), AtomicU64::new(0));
-        Shelf { root: None, bytes_max, state, numbers }
+        Shelf {
+            root: None,
+            bytes_max,
+            state: Mutex::default(),
+            numbers: AtomicU64::new(0),
+            findings: None,
+            reported: AtomicBool::new(false),
+        }
+    }
+
+    /// Reports to `findings` when its directory can't be written.
+    #[must_use]
+    pub fn reporting(self, findings: Arc<FindingLog>) -> Shelf {
+        Shelf { findings: Some(findings), ..self }
+    }
+
+    fn report(&self, root: &Path, error: &io::Error) {
+        let Some(findings) = &self.findings else { return };
+        if !self.reported.swap(true, Ordering::Relaxed) {
+            findings.report(not_written(root, error));
+        }
     }
 
     // Losing an entry of it costs a request.
@@ -139,9 +165,9 @@ impl Shelf {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let temporary = root.join(format!("{TEMPORARY}{}-{number}", std::process::id()));
         let written = write_file(&temporary, parts).and_then(|()| fs::rename(&temporary, &path));
-        if written.is_err() {
+        if let Err(error) = written {
             let _gone = fs::remove_file(&temporary);
-            return;
+            return self.report(root, &error);
         }
         let mut state = self.state();
         state.bytes += bytes;
@@ -210,6 +236,12 @@ impl Shelf {
         self.state().bytes = bytes;
         Ok(())
     }
+}
+
+/// Returns the finding about a cache that can't be written.
+pub fn not_written(root: &Path, error: &io::Error) -> Finding {
+    let text = format!("it can't be written: {error}");
+    Finding::new(Code::CacheNotWritten, root.display().to_string(), text)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the age of a file, which decides nothing else")]

@@ -220,6 +220,10 @@ pub(super) enum Fault {
     BadUrl,
     #[error("not a URL like s3://bucket/prefix")]
     BadBucketUrl,
+    #[error("a colon before the first slash is no part of a path, and {0}: is no scheme with //")]
+    ColonInName(String),
+    #[error("a ~ is replaced by the shell only, and was not")]
+    HomeInName,
     #[error("an earlier fsync failed, so nothing more is believed to be durable")]
     Distrusted,
     #[error("there was no answer within {0} s")]
@@ -239,6 +243,8 @@ impl Fault {
             | Self::UnknownScheme(_)
             | Self::BadUrl
             | Self::BadBucketUrl
+            | Self::ColonInName(_)
+            | Self::HomeInName
             | Self::Distrusted
             | Self::Late(_)
             | Self::Injected => Category::Other,

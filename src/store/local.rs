@@ -124,10 +124,11 @@ impl LocalStore {
         Ok(Self { root, writer, files: OpenFiles::default(), buffers: ReadBuffers::default() })
     }
 
-    /// Makes the directory, and those above it, durably, and opens it. It may be there already.
+    /// Makes the directory durably, and opens it. It may be there already; what it is in must be:
+    /// a file system that is not mounted, or a mistyped name, is no reason to make directories.
     pub fn create(path: &Path) -> Result<Self, StoreError> {
         let root = std::path::absolute(path).map_err(on(Verb::Open, path.display()))?;
-        make_directories(&root).map_err(on(Verb::Open, root.display()))?;
+        make_directory(&root).map_err(on(Verb::Open, root.display()))?;
         Self::open(&root)
     }
 
@@ -308,12 +309,11 @@ fn sweep_one(path: &Path, swept: &mut Swept) -> io::Result<()> {
     Ok(())
 }
 
-fn make_directories(path: &Path) -> io::Result<()> {
+fn make_directory(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
     let Some(parent) = path.parent() else { return Err(ErrorKind::NotFound.into()) };
-    make_directories(parent)?;
     match OsDisk.make_directory(path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
         _ => OsDisk.sync(&OsDisk.open(parent)?),

@@ -6,6 +6,10 @@
 //! | `s3://bucket/prefix` | S3: AWS, Ceph, garage, MinIO, ... |
 //! | `gs://bucket/prefix` | Google Cloud Storage |
 //! | `az://container/prefix` | Azure Blob Storage |
+//!
+//! A name with a colon before its first slash (`s3:bucket`, `host:/backup`, `C:\\backup`), or with
+//! a `~` at its beginning, is meant for something else than a directory of that name, and refused.
+//! `./a:b` and `./~` are directories.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -60,6 +64,7 @@ impl Place {
     /// Reads what somebody wrote.
     pub fn parse(text: &str) -> Result<Place, StoreError> {
         let Some((scheme, rest)) = text.split_once("://") else {
+            refuse_other_notations(text)?;
             return path_of(text).map(Place::Directory);
         };
         let known = Service::ALL.iter().find(|(known, _)| *known == scheme);
@@ -74,6 +79,18 @@ impl Place {
         }
         let (bucket, prefix) = (bucket.to_owned(), prefix.to_owned());
         Ok(Place::Bucket { service: *service, bucket, prefix })
+    }
+}
+
+/// Refuses what other programs take for a place elsewhere, and what a shell would have replaced.
+fn refuse_other_notations(text: &str) -> Result<(), StoreError> {
+    if text.starts_with('~') {
+        return Err(Fault::HomeInName.on(Verb::Open, text));
+    }
+    let first = text.split('/').next().unwrap_or_default();
+    match first.split_once(':') {
+        Some((before, _)) => Err(Fault::ColonInName(before.to_owned()).on(Verb::Open, text)),
+        None => Ok(()),
     }
 }
 
@@ -100,6 +117,11 @@ mod tests {
         for (text, shown) in [
             ("/backup/db", "/backup/db"),
             ("backup", "backup"),
+            ("./a:b", "./a:b"),
+            ("/mnt/a:b", "/mnt/a:b"),
+            ("a/b:c", "a/b:c"),
+            ("./~", "./~"),
+            ("/home/~x", "/home/~x"),
             ("file:///a%20b", "/a b"),
             ("s3://bucket", "s3://bucket"),
             ("s3://bucket/", "s3://bucket"),
@@ -129,6 +151,16 @@ mod tests {
             "http://host/x",
             "ftp://host",
             "S3://bucket",
+            "s3:bucket/x",
+            "s3:/bucket/x",
+            "user@host:/x",
+            "rclone:remote:x",
+            "C:\\backup",
+            "backup:db",
+            ":",
+            "~",
+            "~/x",
+            "~user/x",
         ] {
             assert!(Place::parse(text).is_err(), "{text}");
         }

@@ -46,6 +46,7 @@ use crate::args::snapshots::SnapshotsArguments;
 use crate::args::stats::StatsArguments;
 use crate::args::tag::TagArguments;
 use crate::args::values::duration;
+use crate::args::values::path;
 use crate::args::verify::VerifyArguments;
 use crate::units::ByteCount;
 
@@ -146,7 +147,14 @@ pub(crate) struct Common {
     ///
     /// A store that offers an older state, or another repository, can only be told by somebody who
     /// remembers: the id, and the newest snapshot of each source.
-    #[arg(long, value_name = "DIR", env = "HAULOUT_STATE", hide_env_values = true, global = true)]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "HAULOUT_STATE",
+        hide_env_values = true,
+        global = true,
+        value_parser = path()
+    )]
     pub(crate) state: Option<PathBuf>,
 
     /// Print the result as JSON on standard output, and nothing else there
@@ -222,7 +230,14 @@ pub(crate) struct Network {
     /// It is safe to lose, and several processes may share it. With it, deltas are made against an
     /// object store as against a directory. Without it, up to 128 MiB of maps are kept in the
     /// system's temporary directory while the program runs.
-    #[arg(long, value_name = "DIR", env = "HAULOUT_CACHE", hide_env_values = true, global = true)]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "HAULOUT_CACHE",
+        hide_env_values = true,
+        global = true,
+        value_parser = path()
+    )]
     pub(crate) cache: Option<PathBuf>,
 
     /// The most that --cache may hold

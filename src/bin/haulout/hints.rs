@@ -21,9 +21,13 @@ pub(crate) fn hint(kind: ErrorKind) -> &'static str {
             "check --password-file, --password-command and the HAULOUT_PASSWORD variables; a \
              password that is lost can't be recovered"
         }
+        ErrorKind::Memory => {
+            "raise the limit of memory (ulimit -v, MemoryMax= of the systemd unit) or free some, \
+             or use a key file, which needs no stretching"
+        }
         ErrorKind::NoKey => {
-            "that of the repository is given with --password-file or --password-command, or in \
-             HAULOUT_PASSWORD; the command's --help names those of other passwords"
+            "give the password with --password-file, --password-command or HAULOUT_PASSWORD; the \
+             command's --help names the options for other passwords"
         }
         ErrorKind::Missing => {
             "run haulout verify --depth objects to see what else is missing; put the object back \
@@ -165,6 +169,7 @@ pub(crate) fn name(kind: ErrorKind) -> &'static str {
         ErrorKind::Occupied => "occupied",
         ErrorKind::Unsupported => "unsupported",
         ErrorKind::WrongKey => "wrong-key",
+        ErrorKind::Memory => "memory",
         ErrorKind::NoKey => "no-key",
         ErrorKind::Missing => "missing",
         ErrorKind::Damaged => "damaged",
@@ -196,12 +201,13 @@ pub(crate) fn name(kind: ErrorKind) -> &'static str {
 mod tests {
     use super::*;
 
-    const KINDS: [ErrorKind; 29] = [
+    const KINDS: &[ErrorKind] = &[
         ErrorKind::Usage,
         ErrorKind::NoRepository,
         ErrorKind::Occupied,
         ErrorKind::Unsupported,
         ErrorKind::WrongKey,
+        ErrorKind::Memory,
         ErrorKind::NoKey,
         ErrorKind::Missing,
         ErrorKind::Damaged,
@@ -260,7 +266,7 @@ mod tests {
 
     #[test]
     fn every_kind_has_a_name_of_its_own() {
-        let mut names = KINDS.map(name).to_vec();
+        let mut names: Vec<&str> = KINDS.iter().map(|kind| name(*kind)).collect();
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), KINDS.len());

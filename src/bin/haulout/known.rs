@@ -29,6 +29,9 @@ use haulout::base::error::Result;
 use haulout::repo::Repository;
 use haulout::repo::snapshots::SnapshotName;
 use haulout::seal::suite::Suite;
+use haulout::verdict::finding::Code;
+use haulout::verdict::finding::Finding;
+use haulout::verdict::finding::FindingLog;
 
 use crate::failure::Failure;
 use crate::failure::Outcome;
@@ -154,7 +157,9 @@ impl Known {
     }
 
     /// Remembers what the store shows now.
-    pub(crate) fn learn(&mut self, repository: &Repository) -> Result<()> {
+    ///
+    /// Where it can't be written, the work itself is no worse for it: that is a finding.
+    pub(crate) fn learn(&mut self, repository: &Repository, findings: &FindingLog) -> Result<()> {
         let mut record = Record {
             repository: repository.keyring().repository().to_string(),
             encrypted: repository.keyring().suite() != Suite::KeyedTag,
@@ -169,12 +174,14 @@ impl Known {
             record.newest.insert(source.to_string(), newest);
         }
         if self.record.as_ref() != Some(&record) {
-            let what = |e| {
-                let shown = self.path.display();
-                Error::new(ErrorKind::Store, format!("cannot write {shown}")).because(e)
-            };
-            write(&self.path, &record).map_err(what)?;
-            self.record = Some(record);
+            match write(&self.path, &record) {
+                Ok(()) => self.record = Some(record),
+                Err(error) => {
+                    let object = self.path.display().to_string();
+                    let text = format!("it can't be written: {error}");
+                    findings.report(Finding::new(Code::StateNotWritten, object, text));
+                }
+            }
         }
         Ok(())
     }

@@ -4,8 +4,15 @@ use std::env;
 use std::ffi::OsString;
 use std::io;
 use std::io::IsTerminal;
+use std::os::fd::AsFd;
 use std::thread;
 
+use rustix::fs::FileType;
+use rustix::fs::OFlags;
+use rustix::fs::Stat;
+use rustix::fs::fcntl_getfl;
+use rustix::fs::fstat;
+use rustix::fs::stat;
 use rustix::process::DumpableBehavior;
 use rustix::process::Resource;
 use rustix::process::Rlimit;
@@ -35,6 +42,21 @@ pub(crate) fn raise_open_files() {
     let _refused = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
+/// Whether a standard stream was closed when the program was started.
+///
+/// The runtime opens the null device in its place, for reading and writing, before `main`; a
+/// shell's `>/dev/null` is open for writing only. What is written to it would be lost
+/// without an error.
+pub(crate) fn was_closed(stream: impl AsFd) -> bool {
+    let is_both = |flags: OFlags| flags & OFlags::RWMODE == OFlags::RDWR;
+    let is_null = |found: &Stat| {
+        FileType::from_raw_mode(found.st_mode) == FileType::CharacterDevice
+            && stat("/dev/null").is_ok_and(|null| null.st_rdev == found.st_rdev)
+    };
+    let opened = fcntl_getfl(&stream).is_ok_and(is_both);
+    opened && fstat(&stream).is_ok_and(|found| is_null(&found))
+}
+
 /// A variable of the environment.
 pub(crate) fn variable(name: &str) -> Option<OsString> {
     env::var_os(name)
@@ -59,8 +81,11 @@ pub(crate) fn surroundings() -> Surroundings<'static> {
     }
 }
 
-fn stream(stream: &impl IsTerminal) -> Stream {
-    if stream.is_terminal() { Stream::Terminal } else { Stream::Other }
+fn stream(stream: &(impl IsTerminal + AsFd)) -> Stream {
+    if stream.is_terminal() {
+        return Stream::Terminal;
+    }
+    if was_closed(stream) { Stream::Closed } else { Stream::Other }
 }
 
 #[cfg(test)]
@@ -68,6 +93,17 @@ mod tests {
     use rustix::process::dumpable_behavior;
 
     use super::*;
+
+    #[test]
+    fn a_closed_stream_is_told_from_the_null_device_of_a_shell() {
+        let open = |read, write| {
+            std::fs::OpenOptions::new().read(read).write(write).open("/dev/null").unwrap()
+        };
+        assert!(was_closed(open(true, true)));
+        assert!(!was_closed(open(false, true)));
+        assert!(!was_closed(open(true, false)));
+        assert!(!was_closed(tempfile::tempfile().unwrap()));
+    }
 
     #[test]
     fn no_core_is_dumped_with_keys_in_it() {

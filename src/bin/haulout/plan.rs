@@ -59,6 +59,8 @@ pub(crate) struct Surroundings<'s> {
 pub(crate) enum Stream {
     /// A person.
     Terminal,
+    /// It was closed when the program was started.
+    Closed,
     /// A file, a pipe, nothing.
     Other,
 }
@@ -130,7 +132,7 @@ impl Plan {
             Verb::Snapshots(_) => Job::Snapshots,
             Verb::Show(typed) => Job::Show(typed.snapshot),
             Verb::Ls(typed) => Job::Ls(typed.snapshot, typed.globs),
-            Verb::Cat(typed) => cat(typed, &common)?,
+            Verb::Cat(typed) => cat(typed, &common, around)?,
             Verb::Diff(typed) => Job::Diff(typed.former, typed.later),
             Verb::Stats(typed) => Job::Stats(typed.snapshot),
             Verb::Tag(typed) => {
@@ -170,14 +172,26 @@ impl Plan {
     }
 }
 
-fn cat(typed: CatArguments, common: &Common) -> Outcome<Job> {
+fn cat(typed: CatArguments, common: &Common, around: &Surroundings<'_>) -> Outcome<Job> {
     if common.json {
         return Err(Failure::usage(
             "the file is on standard output, where --json would be",
             "leave --json out and look at the exit status; haulout ls --json tells about files",
         ));
     }
+    require_open(around.stdout)?;
     Ok(Job::Cat(typed.snapshot, typed.file))
+}
+
+/// Refuses to write what was asked for where it would be lost.
+pub(crate) fn require_open(stdout: Stream) -> Outcome<()> {
+    if stdout == Stream::Closed {
+        return Err(Failure::new(
+            Error::new(ErrorKind::Target, "standard output is closed"),
+            "send it to a file or a program; to throw it away, send it to /dev/null",
+        ));
+    }
+    Ok(())
 }
 
 fn limit(verb: &Verb) -> Option<Limit> {
@@ -208,8 +222,32 @@ fn place(repo: Option<String>) -> Outcome<Place> {
     Place::parse(&location).map_err(|cause| {
         let message = format!("{location} is no place of a repository");
         let error = Error::new(ErrorKind::Usage, message).because(cause);
-        Failure::new(error, "give a path, or a URL like s3://bucket/prefix")
+        Failure::new(error, place_hint(&location))
     })
+}
+
+/// Says how what was probably meant is written.
+fn place_hint(location: &str) -> String {
+    if location.starts_with('~') {
+        return format!(
+            "write the home directory out, or leave the shell to do it; ./{location} is a \
+             directory of that name"
+        );
+    }
+    let (scheme, rest) = location.split_once(':').unwrap_or_default();
+    let rest = rest.trim_start_matches('/');
+    match scheme.to_ascii_lowercase().as_str() {
+        "s3" | "gs" | "az" if !rest.is_empty() && !rest.contains(['@', ':']) => {
+            format!("write {}://{rest}", scheme.to_ascii_lowercase())
+        }
+        _ if location.contains("://") => {
+            "give a path, or a URL like s3://bucket/prefix, gs://... or az://...".to_owned()
+        }
+        _ => format!(
+            "give a path, or a URL like s3://bucket/prefix; other hosts are reached when they are \
+             mounted; ./{location} is a directory of that name"
+        ),
+    }
 }
 
 #[cfg(test)]
@@ -249,6 +287,23 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn what_was_probably_meant_by_an_odd_place_is_hinted_at() {
+        for (place, hint) in [
+            ("s3:bucket/x", "write s3://bucket/x"),
+            ("S3://bucket", "write s3://bucket"),
+            ("user@host:/x", "mounted"),
+            ("rclone:x:y", "mounted"),
+            ("C:\\x", "./C:\\x is a directory"),
+            ("~/x", "home directory"),
+            ("sftp://host/x", "s3://bucket/prefix"),
+        ] {
+            let failure = plan(&format!("haulout -r {place} snapshots")).unwrap_err();
+            assert_eq!(failure.kind(), ErrorKind::Usage, "{place}");
+            assert!(failure.hint().contains(hint), "{place}: {}", failure.hint());
+        }
+    }
+
+    #[test]
     fn a_terminal_is_neither_a_source_nor_a_target() {
         let (person, other) = (Stream::Terminal, Stream::Other);
         assert!(plan_on("haulout -r /x backup", person, other).is_err());
@@ -256,5 +311,17 @@ pub(crate) mod tests {
         assert!(plan_on("haulout -r /x restore latest --stdout", other, person).is_err());
         assert!(plan_on("haulout -r /x restore latest --stdout", person, other).is_ok());
         assert!(plan("haulout -r /x restore latest --stdout --json").is_err());
+    }
+
+    #[test]
+    fn a_closed_stream_is_neither_a_source_nor_a_target() {
+        let (closed, other) = (Stream::Closed, Stream::Other);
+        for line in ["restore latest --stdout", "cat latest file"] {
+            let failure = plan_on(&format!("haulout -r /x {line}"), other, closed).unwrap_err();
+            assert_eq!(failure.kind(), ErrorKind::Target, "{line}");
+        }
+        assert!(plan_on("haulout -r /x restore latest --to /y", other, closed).is_ok());
+        assert!(plan_on("haulout -r /x backup", closed, other).is_err());
+        assert!(plan_on("haulout -r /x backup -- cat", closed, closed).is_ok());
     }
 }

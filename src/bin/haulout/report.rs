@@ -27,6 +27,8 @@ use std::ffi::OsString;
 use std::io;
 use std::io::Write;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
@@ -60,6 +62,7 @@ pub(crate) struct Report {
     pub(crate) clock: Arc<dyn Clock>,
     format: Format,
     canvas: Canvas,
+    unprinted: AtomicBool,
 }
 
 impl Report {
@@ -75,6 +78,7 @@ impl Report {
             clock: Arc::new(SystemClock::new()),
             format: if common.json { Format::Json } else { Format::Text },
             canvas: Canvas::of(io::stdout(), variable),
+            unprinted: AtomicBool::new(false),
         }
     }
 
@@ -99,12 +103,24 @@ impl Report {
     }
 
     /// Prints a result, for programs or for people.
+    ///
+    /// What it tells about is done: that it can't be printed is a warning, and no failure.
     fn result(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<()> {
-        match (self.format, self.console.loudness) {
+        let printed = match (self.format, self.console.loudness) {
             (Format::Json, _) => print_json(value),
             (Format::Text, Loudness::Quiet) => Ok(()),
             (Format::Text, Loudness::Normal | Loudness::Verbose) => print(&text()),
+        };
+        if let Err(error) = printed {
+            self.console.warning(format!("{}; what it was to tell is done", error.with_causes()));
+            self.unprinted.store(true, Ordering::Relaxed);
         }
+        Ok(())
+    }
+
+    /// Whether a result could not be printed.
+    pub(crate) fn is_unprinted(&self) -> bool {
+        self.unprinted.load(Ordering::Relaxed)
     }
 }
 

@@ -65,7 +65,7 @@ pub(crate) fn run(plan: Plan, report: &Report) -> Outcome<Exit> {
         .map_err(|e| Error::new(ErrorKind::Source, "cannot listen for signals").because(e))?;
     let (doubted, findings) = (Cell::new(false), Arc::default());
     let run = Run { plan: &plan, report, monitor, stop, doubted, findings };
-    let exit = match &plan.job {
+    let done = match &plan.job {
         Job::Init(plan) => run.init(*plan),
         Job::Backup(plan) => run.backup(plan),
         Job::Snapshots => run.snapshots(),
@@ -79,8 +79,10 @@ pub(crate) fn run(plan: Plan, report: &Report) -> Outcome<Exit> {
         Job::Verify(plan) => run.verify(plan),
         Job::Key(plan) => run.key(plan),
         Job::Replicate(plan) => run.replicate(plan),
-    }?;
-    let warned = report.findings(&run.findings.take());
+    };
+    // What was found counts for a run that failed as well.
+    let warned = report.findings(&run.findings.take()) || report.is_unprinted();
+    let exit = done?;
     Ok(if warned || run.doubted.get() { exit.and_findings() } else { exit })
 }
 
@@ -165,11 +167,19 @@ impl Run<'_> {
     /// none at all would be worse.
     fn compare(&self, opened: &Repository) -> Outcome<()> {
         let Some(directory) = &self.plan.state else { return Ok(()) };
-        let mut known = Known::load(directory, &opened.store().location())?;
+        let is_backup = matches!(self.plan.job, Job::Backup(_));
+        let mut known = match Known::load(directory, &opened.store().location()) {
+            Err(error) if is_backup => {
+                self.report.console.warning(error.with_causes());
+                self.doubted.set(true);
+                return Ok(());
+            }
+            loaded => loaded?,
+        };
         known.check_repository(opened)?;
         match known.check_newest(opened) {
-            Ok(()) => Ok(known.learn(opened)?),
-            Err(failure) if matches!(self.plan.job, Job::Backup(_)) => {
+            Ok(()) => Ok(known.learn(opened, &self.findings)?),
+            Err(failure) if is_backup => {
                 self.report.console.warning(format!("{}; {}", failure.line(), failure.hint()));
                 self.doubted.set(true);
                 Ok(())
@@ -182,7 +192,8 @@ impl Run<'_> {
     fn remember(&self, changed: &Repository) -> Result<()> {
         match &self.plan.state {
             Some(directory) if !self.doubted.get() => {
-                Known::load(directory, &changed.store().location())?.learn(changed)
+                let mut known = Known::load(directory, &changed.store().location())?;
+                known.learn(changed, &self.findings)
             }
             _ => Ok(()),
         }

@@ -7,6 +7,7 @@ use clap::Args;
 use clap::Subcommand;
 
 use crate::args::values::label;
+use crate::args::values::path;
 
 const EXAMPLE: &str = "\
 Example:
@@ -94,6 +95,7 @@ pub(crate) struct NewKeyArguments {
     #[arg(
         long,
         value_name = "FILE",
+        value_parser = path(),
         conflicts_with_all = ["new_password_file", "new_password_command"]
     )]
     pub(crate) key_file: Option<PathBuf>,
@@ -152,7 +154,7 @@ pub(crate) struct RotateArguments {
 #[command(after_help = EXPORT_EXAMPLE)]
 pub(crate) struct ExportArguments {
     /// Where to; the file must not exist yet
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_parser = path())]
     pub(crate) file: PathBuf,
 
     /// The kit opens the repository by itself: whoever finds it can read everything

@@ -11,6 +11,7 @@ use crate::limit::Limit;
 const EXAMPLE: &str = "\
 Examples:
   haulout -r /backup/db replicate --to /mnt/offsite/db --plan
+  haulout -r /backup/db replicate --to /mnt/offsite/db --init
   haulout -r /backup/db replicate --to /mnt/offsite/db --source shop --last 14
   haulout -r /backup/db replicate --to s3://offsite/db --limit 'mon-fri 08:00-18:00 5MiB, 80MiB'
   haulout -r s3://near/db replicate --to s3://far/db --other-endpoint https://s3.far.example.org
@@ -37,7 +38,8 @@ A shell command that prints it [env: HAULOUT_OTHER_PASSWORD_COMMAND]";
 
 /// Send snapshots to another repository, or fetch them
 ///
-/// Sends what the other side lacks. If there is no repository yet, one is made, with the same keys.
+/// Sends what the other side lacks. With --init, a repository is made if there is none yet, with
+/// the same keys.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 #[command(group(ArgGroup::new("other").required(true).args(["to", "from"])))]
@@ -65,6 +67,13 @@ pub(crate) struct ReplicateArguments {
     /// Only the newest N snapshots of each source
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) last: Option<u32>,
+
+    /// Make the repository that snapshots go to, if there is none
+    ///
+    /// Without it, a place without a repository is an error: it may be mistyped or not mounted. Of
+    /// a path only the last directory is made.
+    #[arg(long)]
+    pub(crate) init: bool,
 
     /// Say what would be sent, and send nothing
     #[arg(long)]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::ArgGroup;
 use clap::Args;
 
+use crate::args::values::path;
 use crate::limit::Limit;
 
 const EXAMPLE: &str = "\
@@ -33,7 +34,7 @@ pub(crate) struct RestoreArguments {
     pub(crate) snapshot: String,
 
     /// Write files into this directory, which is empty or not there yet
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = path())]
     pub(crate) to: Option<PathBuf>,
 
     /// Write the original stream to standard output

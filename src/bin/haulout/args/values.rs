@@ -1,12 +1,17 @@
 //! Values of options that several commands take: their grammar, and why one is refused.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
+
+use clap::builder::OsStringValueParser;
+use clap::builder::TypedValueParser;
 
 /// Longest name of a source and longest tag, bytes: both stand in the snapshot, which is small.
 const WORD_BYTES_MAX: usize = 255;
 
 fn word(text: &str) -> Result<String, String> {
-    if text.is_empty() {
+    if text.trim().is_empty() {
         return Err("it is empty".to_owned());
     }
     if text.len() > WORD_BYTES_MAX {
@@ -34,6 +39,17 @@ pub(crate) fn source_name(text: &str) -> Result<String, String> {
 /// The label of a key.
 pub(crate) fn label(text: &str) -> Result<String, String> {
     word(text)
+}
+
+/// Parses a path that may be made. A shell replaces `~` only at the beginning of a word, so that
+/// `--to=~/x` and variables of services would make a directory called `~`.
+pub(crate) fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().try_map(|text: OsString| {
+        if text.as_encoded_bytes().starts_with(b"~") {
+            return Err("the shell did not replace the ~: write the home directory out, or ./~");
+        }
+        Ok(PathBuf::from(text))
+    })
 }
 
 /// A time as typed: `90s`, `10m`, `1h`, `2d`; a number alone is seconds.

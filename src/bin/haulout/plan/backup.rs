@@ -4,6 +4,8 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
+use haulout::base::error::Error;
+use haulout::base::error::ErrorKind;
 use haulout::encode::Level;
 use haulout::encode::ReadBack;
 use haulout::format::snapshot::StreamFormat;
@@ -57,6 +59,12 @@ impl BackupPlan {
                 "backup reads a stream from standard input, which is a terminal",
                 "let haulout run the producer: haulout backup -- mariabackup --backup \
                  --stream=mbstream",
+            ));
+        }
+        if typed.command.is_empty() && around.stdin == Stream::Closed {
+            return Err(Failure::new(
+                Error::new(ErrorKind::Source, "standard input is closed"),
+                "send a stream to it, or let haulout run the producer: haulout backup -- COMMAND",
             ));
         }
         if typed.tags.len() > TAGS_MAX {

@@ -52,6 +52,15 @@ pub(crate) enum Mode {
     Plan,
 }
 
+/// What is done where there is no repository to send to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Destination {
+    /// It must be there.
+    Existing,
+    /// It is made.
+    Made,
+}
+
 /// A replication.
 #[derive(Debug)]
 pub(crate) struct ReplicatePlan {
@@ -67,6 +76,8 @@ pub(crate) struct ReplicatePlan {
     pub(crate) wanted: Wanted,
     /// Whether anything is sent.
     pub(crate) mode: Mode,
+    /// Whether the repository that snapshots go to may be made.
+    pub(crate) destination: Destination,
     /// How the other side confirms.
     pub(crate) confirmation: Confirmation,
     /// Packs on their way at a time.
@@ -101,6 +112,7 @@ impl ReplicatePlan {
             ),
             direction,
             wanted,
+            destination: if typed.init { Destination::Made } else { Destination::Existing },
             mode: if typed.plan { Mode::Plan } else { Mode::Send },
             confirmation: if typed.verify { Confirmation::ReadBack } else { Confirmation::Listed },
             connections: u32::try_from(affordable.clamp(1, CONNECTIONS_MAX)).unwrap_or(1),

@@ -13,6 +13,7 @@ use crate::failure::Failure;
 use crate::failure::Outcome;
 use crate::plan::Stream;
 use crate::plan::Surroundings;
+use crate::plan::require_open;
 
 /// A restore.
 #[derive(Debug)]
@@ -87,7 +88,10 @@ impl RestorePlan {
                     "send the stream to a file or a program, or restore into a directory with --to",
                 ));
             }
-            None => Target::Stdout,
+            None => {
+                require_open(around.stdout)?;
+                Target::Stdout
+            }
         };
         let devices = if typed.devices { Devices::Make } else { Devices::Skip };
         let by_name = if typed.numeric_owner { ByName::No } else { ByName::Yes };

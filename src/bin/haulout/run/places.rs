@@ -19,6 +19,7 @@ use haulout::repo::vacancy::occupant;
 use haulout::store::Store;
 use haulout::store::cached::Cached;
 use haulout::store::cached::Shelf;
+use haulout::store::cached::not_written;
 use haulout::store::error::Category;
 use haulout::store::error::StoreError;
 use haulout::store::limited::Limited;
@@ -30,6 +31,7 @@ use haulout::store::remote::RemoteOptions;
 use haulout::store::remote::RemoteStore;
 use haulout::store::remote::RemoteWorld;
 
+use crate::failure::Failure;
 use crate::failure::Outcome;
 use crate::plan::Job;
 use crate::plan::Plan;
@@ -94,23 +96,26 @@ impl Run<'_> {
                 })?;
                 Ok(self.limited(site, Arc::new(local)))
             }
-            Place::Bucket { .. } => Ok(Arc::new(Cached::new(self.remote(site)?, self.shelf()?))),
+            Place::Bucket { .. } => Ok(Arc::new(Cached::new(self.remote(site)?, self.shelf()))),
         }
     }
 
     /// Where maps and recent packs of a bucket are kept.
     ///
     /// To verify means to look at the store, so what earlier runs kept is left aside.
-    fn shelf(&self) -> Result<Shelf> {
+    fn shelf(&self) -> Shelf {
         let NetworkPlan { cache, cache_bytes, .. } = &self.plan.network;
         match cache.as_deref() {
             Some(directory) if !matches!(self.plan.job, Job::Verify(_)) => {
-                Shelf::open(directory, *cache_bytes).map_err(|e| {
-                    let message = format!("cannot use the cache {}", directory.display());
-                    Error::new(ErrorKind::Target, message).because(e)
-                })
+                match Shelf::open(directory, *cache_bytes) {
+                    Ok(shelf) => shelf.reporting(Arc::clone(&self.findings)),
+                    Err(error) => {
+                        self.findings.report(not_written(directory, &error));
+                        Shelf::of_this_run(TEMPORARY_CACHE_BYTES)
+                    }
+                }
             }
-            _ => Ok(Shelf::of_this_run(TEMPORARY_CACHE_BYTES)),
+            _ => Shelf::of_this_run(TEMPORARY_CACHE_BYTES),
         }
     }
 
@@ -165,8 +170,7 @@ impl Run<'_> {
         match place {
             Place::Directory(path) => {
                 require_vacant_directory(path)?;
-                let made = LocalStore::create(path);
-                let made = made.map_err(|e| store_error(format!("cannot make {place}"), e))?;
+                let made = LocalStore::create(path).map_err(|e| not_made(place, path, e))?;
                 Ok(self.limited(site, Arc::new(made)))
             }
             Place::Bucket { .. } => {
@@ -176,6 +180,23 @@ impl Run<'_> {
                 Ok(Arc::new(store))
             }
         }
+    }
+}
+
+/// Says why a directory could not be made.
+fn not_made(place: &Place, path: &Path, error: StoreError) -> Failure {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    match parent {
+        Some(parent) if error.category() == Category::NotFound && !parent.exists() => {
+            let parent = parent.display();
+            let message = format!("cannot make {place}: there is no directory {parent}");
+            let error = Error::new(ErrorKind::NoRepository, message);
+            Failure::new(
+                error,
+                "check the name, and that it is mounted; only the last directory of a path is made",
+            )
+        }
+        _ => store_error(format!("cannot make {place}"), error).into(),
     }
 }
 

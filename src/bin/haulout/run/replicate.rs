@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use haulout::base::error::Error;
+use haulout::base::error::ErrorKind;
 use haulout::base::ids::SnapshotId;
 use haulout::ops::carry;
 use haulout::ops::replicate;
@@ -30,6 +32,7 @@ use crate::failure::Failure;
 use crate::failure::Outcome;
 use crate::password::PasswordSource;
 use crate::password::Purpose;
+use crate::plan::replicate::Destination;
 use crate::plan::replicate::Direction;
 use crate::plan::replicate::Mode;
 use crate::plan::replicate::ReplicatePlan;
@@ -50,7 +53,11 @@ impl Run<'_> {
         let own_keys = !matches!(plan.password, PasswordSource::Ask);
         let near = self.open_side(self.store_at(&from)?, plan, Direction::From)?;
         let far = self.target(&to, plan)?;
-        match replicate::look(&near, &*far)? {
+        let found = replicate::look(&near, &*far)?;
+        if found == FarSide::Vacant {
+            self.announce(plan, to.place)?;
+        }
+        match found {
             FarSide::Same if own_keys => Err(same_keys(&*far)),
             FarSide::Vacant if own_keys && plan.mode == Mode::Plan => {
                 self.carry_planned(plan, &near, &far.location(), None)
@@ -225,15 +232,56 @@ impl Run<'_> {
         Ok((snapshots, damaged.len()))
     }
 
-    /// The store that snapshots go to; it is made if there is none.
+    /// Refuses a place without a repository, unless one is to be made; a plan may look.
+    fn require_init(&self, plan: &ReplicatePlan, place: &Place) -> Outcome<()> {
+        if plan.destination == Destination::Existing && plan.mode == Mode::Send {
+            return Err(not_there(place));
+        }
+        Ok(())
+    }
+
+    /// Says that a repository is made, before anything is sent.
+    fn announce(&self, plan: &ReplicatePlan, place: &Place) -> Outcome<()> {
+        self.require_init(plan, place)?;
+        let keys = match plan.password {
+            PasswordSource::Ask => "the same keys",
+            PasswordSource::File(_) | PasswordSource::Command(_) | PasswordSource::Given(_) => {
+                "keys of its own"
+            }
+        };
+        self.report.console.note(match (plan.mode, plan.destination) {
+            (Mode::Send, _) => format!("making a repository at {place}, with {keys}"),
+            (Mode::Plan, Destination::Made) => {
+                format!("a repository would be made at {place}, with {keys}")
+            }
+            (Mode::Plan, Destination::Existing) => {
+                format!("there is no repository at {place}: to make one, give --init as well")
+            }
+        });
+        Ok(())
+    }
+
+    /// The store that snapshots go to; with `--init` it is made if there is none.
     fn target(&self, site: &Site<'_>, plan: &ReplicatePlan) -> Outcome<Arc<dyn Store>> {
         let missing = matches!(site.place, Place::Directory(path) if !path.exists());
+        if missing {
+            self.require_init(plan, site.place)?;
+        }
         if plan.mode == Mode::Plan && missing {
             // Nothing is made for a plan.
             return Ok(Arc::new(MemoryStore::new()));
         }
         self.new_store_at(site)
     }
+}
+
+/// Refuses to make a repository that was not asked for.
+fn not_there(place: &Place) -> Failure {
+    let error = Error::new(ErrorKind::NoRepository, format!("there is no repository at {place}"));
+    Failure::new(
+        error,
+        "check the name, and that it is mounted; if a new repository is wanted there, give --init",
+    )
 }
 
 fn same_keys(far: &dyn Store) -> Failure {

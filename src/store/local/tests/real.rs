@@ -70,9 +70,12 @@ fn files_can_be_read_by_their_owner_only_and_written_by_nobody() {
 }
 
 #[test]
-fn creating_makes_all_directories_and_may_be_repeated() {
+fn creating_makes_the_last_directory_and_may_be_repeated() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("a/b/c");
+    let deeper = refused(LocalStore::create(&directory.path().join("c/b/a")));
+    assert_eq!(deeper.category(), Category::NotFound, "{deeper:?}");
+    assert!(!directory.path().join("c").exists());
+    let path = directory.path().join("c");
     LocalStore::create(&path).unwrap().put(&name("config"), &[bytes(1)]).unwrap();
     let again = LocalStore::create(&path).unwrap();
     assert_eq!(again.size(&name("config")).unwrap(), Some(1));
