@@ -16,12 +16,14 @@ use haulout::ops::restore::RestoreOptions;
 use haulout::ops::restore::to_directory;
 use haulout::ops::restore::to_stream;
 use haulout::repo::Repository;
+use haulout::source::BytesSource;
 use haulout::source::Fate;
 use haulout::store::memory::MemoryStore;
 
 use haulout::verdict::CONTENT_CHECK;
 use support::Protected;
 use support::back_up;
+use support::back_up_source;
 use support::back_up_with;
 use support::init;
 use support::options;
@@ -187,7 +189,7 @@ fn a_format_that_does_not_fit_is_told_and_the_stream_is_kept() {
         (StreamFormat::Sql, b"XBSTCK01", StreamFormat::Mbstream, Verdict::Partial),
         (
             StreamFormat::Sql,
-            b"SELECT 1;\n-- Dump completed\n",
+            b"CREATE TABLE `t` (a int);\n-- Dump completed\n",
             StreamFormat::Sql,
             Verdict::Complete,
         ),
@@ -283,4 +285,59 @@ fn what_was_deleted_or_moved_within_the_window_is_found_again() {
     let stored = counts.whole_bytes + counts.delta_bytes;
     assert!(stored * 20 < first, "{stored} of {first} bytes were stored again");
     assert!(stream_of(&repository, "latest").unwrap() == moved);
+}
+
+#[test]
+fn each_schema_of_joined_dumps_is_restored_by_its_own_name_alone() {
+    let dump = |schema: &str| {
+        format!(
+            "-- MariaDB dump 10.19\n--\n-- Host: h    Database: {schema}\n\
+             /*!40101 SET @OLD_SQL_MODE=@@SQL_MODE, SQL_MODE='' */;\n--\n\
+             -- Table structure for table `users`\n--\nDROP TABLE IF EXISTS `users`;\n\
+             CREATE TABLE `users` (a text);\nINSERT INTO `users` VALUES ('of {schema}');\n\
+             /*!40101 SET SQL_MODE=@OLD_SQL_MODE */;\n-- Dump completed\n"
+        )
+    };
+    let repository = repository();
+    let (shop, crm) = (dump("shop"), dump("crm"));
+    let about = back_up(&repository, (shop.clone() + &crm).as_bytes()).about;
+    assert_eq!(
+        (about.verdict, &about.reasons[..], &about.findings[..]),
+        (Verdict::Complete, &[][..], &[][..])
+    );
+    // One dump of the stream needs the preamble and trailer of no other.
+    assert!(restored(&repository, &["shop.users"]).unwrap().ends_with(&shop));
+    assert!(restored(&repository, &["crm.users"]).unwrap().ends_with(&crm));
+    let broken = shop.replace("-- Dump completed\n", "") + &crm;
+    let about = back_up(&repository, broken.as_bytes()).about;
+    assert_eq!(about.verdict, Verdict::Partial);
+    let reason = &about.reasons[0];
+    assert!(
+        reason.contains("dump 1 of 2 (of 'shop') stops") && reason.contains("trailer"),
+        "{reason}"
+    );
+}
+
+#[test]
+fn errors_of_the_dump_program_make_a_dump_partial_whatever_its_exit_status() {
+    let error = "mysqldump: Couldn't execute 'SHOW FIELDS FROM `v`': View 's.v' is broken (1356)";
+    for (line, verdict) in [
+        (error, Verdict::Partial),
+        (
+            "mysqldump: [Warning] Using a password on the command line is an error.",
+            Verdict::Complete,
+        ),
+        ("pv: error: it has its own", Verdict::Complete),
+    ] {
+        let source = BytesSource::new(FULL.to_vec(), 1 << 20, Fate::Exited(0)).with_errors(&[line]);
+        let about = back_up_source(&repository(), source, &options()).unwrap().about;
+        assert_eq!(about.verdict, verdict, "{line}");
+        let quoted = about.reasons.iter().any(|reason| reason.contains(line));
+        assert_eq!(quoted, verdict == Verdict::Partial, "{:?}", about.reasons);
+    }
+    let source = BytesSource::new(FULL.to_vec(), 1 << 20, Fate::Exited(1))
+        .with_errors(&["Error: missing required privilege RELOAD on *.*", "Error: later"]);
+    let about = back_up_source(&repository(), source, &options()).unwrap().about;
+    let quoted = |words: &str| about.reasons.iter().any(|reason| reason.contains(words));
+    assert!(quoted("missing required privilege RELOAD") && !quoted("later"), "{:?}", about.reasons);
 }

@@ -58,7 +58,6 @@ use crate::seal::run::RunSecret;
 use crate::source::Ending;
 use crate::source::Fate;
 use crate::source::Source;
-use crate::store::name::ObjectName;
 use crate::verdict::finding;
 use crate::verdict::finding::Code;
 use crate::verdict::finding::FindingLog;
@@ -324,6 +323,9 @@ fn empty(ending: &Ending) -> Error {
         Fate::Hung => "its producer closed it, hung and had to be ended".to_owned(),
     };
     let error = Error::new(ErrorKind::Source, format!("the stream is empty, {how}"));
+    if let Some(line) = ending.errors.first() {
+        return error.because(format!("its first error message: {line}"));
+    }
     let words = ending.last_words.as_deref().map(str::trim).unwrap_or_default();
     let last = words.lines().next_back().unwrap_or_default();
     if last.is_empty() { error } else { error.because(format!("its last words: {last}")) }

@@ -39,7 +39,6 @@ use crate::repo::Repository;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::seal::suite::Suite;
 use crate::source::Ending;
-use crate::source::Fate;
 use crate::source::FileSource;
 use crate::source::Source;
 
@@ -257,6 +256,6 @@ impl Source for Relay {
 
     fn finish(self: Box<Self>) -> io::Result<Ending> {
         // What became of the producer is told by the description that is taken over.
-        Ok(Ending::new(Fate::Unseen, None))
+        Ok(Ending::unseen())
     }
 }

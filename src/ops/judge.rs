@@ -11,6 +11,7 @@ use crate::format::snapshot::Verdict;
 use crate::parse::beginning::Before;
 use crate::parse::compressed::CompressedEnd;
 use crate::parse::detect::Wrapping;
+use crate::parse::sql::is_dump_error;
 use crate::parse::tar::TarFacts;
 use crate::parse::tar::walk;
 use crate::pipeline::collector::Collector;
@@ -87,7 +88,9 @@ pub(super) fn judge(
         Told::Nothing(opaque) => judge_opaque(&ending, opaque, asked),
         Told::Tar(facts) => judge_tar(facts, &ending),
         Told::Sql(facts) => {
-            let conclusion = judge_dump(facts, exit(&ending));
+            let is_dump_error = |line: &&String| is_dump_error(line.as_bytes());
+            let errors: Vec<String> = ending.errors.iter().filter(is_dump_error).cloned().collect();
+            let conclusion = judge_dump(facts, exit(&ending), &errors);
             Judged {
                 format: Some(format),
                 verdict: conclusion.verdict,
@@ -134,11 +137,21 @@ pub(super) fn judge(
         );
     }
     judged.format = Some(format);
+    quote_error(&mut judged, &ending);
     if let Some(failure) = failure {
         judged.verdict = Verdict::Partial;
         judged.reasons.insert(0, format!("the stream could not be read to its end: {failure}"));
     }
     judged
+}
+
+/// Adds what a producer that failed said first about it.
+fn quote_error(judged: &mut Judged, ending: &Ending) {
+    let failed = !matches!(ending.fate, Fate::Exited(0) | Fate::Unseen);
+    let told = |line: &String| judged.reasons.iter().any(|reason| reason.contains(line));
+    if let Some(line) = ending.errors.first().filter(|line| failed && !told(line)) {
+        judged.reasons.push(format!("the producer's first error message: {line}"));
+    }
 }
 
 /// What the stream is; changed pages tell it even if the stream was cut before it says so.

@@ -16,7 +16,7 @@ use crate::parse::tar::header::BLOCK;
 pub enum Container {
     /// `mbstream` of MariaDB, or `xbstream` of Percona.
     Mbstream,
-    /// A dump of `mariadb-dump` or `mysqldump`.
+    /// An SQL dump.
     Sql(DumpKind),
     /// A tar: ustar, pax or GNU.
     Tar,
@@ -73,14 +73,30 @@ pub enum Detection {
     },
 }
 
-/// How dumps begin, behind blanks. A digit stands for any digit.
-const DUMP_STARTS: [&[u8]; 6] = [
-    b"/*M!999999\\- ",
-    b"/*!999999\\- ",
-    b"-- MariaDB dump ",
-    b"-- MySQL dump ",
-    b"/*!40000 SET ",
-    b"/*!50000 SET ",
+/// How dumps begin, after blanks. A `0` stands for any digit.
+const DUMP_STARTS: [(&[u8], DumpKind); 15] = [
+    (b"/*M!999999\\- ", DumpKind::Statements),
+    (b"/*!999999\\- ", DumpKind::Statements),
+    (b"-- MariaDB dump ", DumpKind::Statements),
+    (b"-- MySQL dump ", DumpKind::Statements),
+    (b"/*!40000 SET ", DumpKind::Statements),
+    (b"/*!50000 SET ", DumpKind::Statements),
+    (b"-- Dump created by MySQL pump utility", DumpKind::Statements),
+    (b"-- phpMyAdmin SQL Dump", DumpKind::Statements),
+    (b"-- Adminer ", DumpKind::Statements),
+    (b"-- MySQLShell dump ", DumpKind::Statements),
+    // HeidiSQL names itself in its fourth line only.
+    (
+        b"-- --------------------------------------------------------\n-- Host: ",
+        DumpKind::Statements,
+    ),
+    (
+        b"-- --------------------------------------------------------\r\n-- Host: ",
+        DumpKind::Statements,
+    ),
+    (b"PRAGMA foreign_keys=OFF;", DumpKind::Statements),
+    (b"--\n-- PostgreSQL database ", DumpKind::Postgres),
+    (b"-- metadata.header ", DumpKind::Mydumper),
 ];
 
 /// How dumps in XML begin: the line of every XML, then their own.
@@ -125,9 +141,9 @@ fn detect_dump(head: &[u8]) -> Detection {
         let at_least = head.len() - text.len() + start.len();
         Detection::NeedMore { at_least: at_least.max(head.len() + 1) }
     };
-    for start in DUMP_STARTS {
+    for (start, kind) in DUMP_STARTS {
         match begins(text, start) {
-            Begins::Yes => return Detection::Is(Container::Sql(DumpKind::Statements)),
+            Begins::Yes => return Detection::Is(Container::Sql(kind)),
             Begins::Perhaps => return more(text, start),
             Begins::No => {}
         }
@@ -209,6 +225,9 @@ mod tests {
             (b"\n/*!40101 SET @OLD_CHARACTER_SET_CLIENT", DumpKind::Statements),
             (b"/*!50503 SET character_set_client = utf8mb4 */;", DumpKind::Statements),
             (b"<?xml version=\"1.0\"?>\n<mysqldump xmlns:xsi", DumpKind::Xml),
+            (b"-- phpMyAdmin SQL Dump\n-- version 5.2.1", DumpKind::Statements),
+            (b"--\n-- PostgreSQL database cluster dump\n", DumpKind::Postgres),
+            (b"\n-- metadata.header 95\n# Started dump at: ", DumpKind::Mydumper),
         ] {
             for shown in 0..head.len() {
                 let seen = detect(&head[..shown]);

@@ -29,11 +29,16 @@
 //! What it does not do: understand SQL, or decide whether a dump is good: that also takes the
 //! producer's exit status, see the verdict.
 
+mod account;
+mod dump;
 mod facts;
+mod ledger;
 mod lexer;
+mod lines;
 mod section;
 mod session;
 mod statement;
+mod tool;
 
 #[cfg(test)]
 mod tests;
@@ -41,17 +46,22 @@ mod tests;
 use crate::base::error::Result;
 use crate::parse::container::Dissector;
 use crate::parse::container::Sink;
+use crate::parse::sql::account::shown;
+use crate::parse::sql::dump::Dump;
 use crate::parse::sql::facts::Heading;
 use crate::parse::sql::facts::LINE_BYTES_MAX;
-use crate::parse::sql::facts::LastLine;
 use crate::parse::sql::facts::Said;
-use crate::parse::sql::facts::is_completion;
+use crate::parse::sql::ledger::Found;
+use crate::parse::sql::ledger::Ledger;
 use crate::parse::sql::lexer::Event;
 use crate::parse::sql::lexer::Lexer;
+use crate::parse::sql::lines::Lines;
 use crate::parse::sql::section::Kind;
 use crate::parse::sql::section::Name;
 use crate::parse::sql::section::Section;
+use crate::parse::sql::session::Reading;
 use crate::parse::sql::session::Session;
+use crate::parse::sql::statement::Act;
 use crate::parse::sql::statement::Class;
 use crate::parse::sql::statement::classify;
 use std::collections::HashSet;
@@ -61,8 +71,13 @@ pub use crate::parse::sql::facts::DumpEnd;
 pub use crate::parse::sql::facts::DumpFacts;
 pub use crate::parse::sql::facts::DumpKind;
 pub use crate::parse::sql::facts::DumpSaid;
+pub use crate::parse::sql::facts::Flaw;
+pub use crate::parse::sql::facts::Oddity;
+pub use crate::parse::sql::facts::OddityKind;
 pub use crate::parse::sql::section::SqlMember;
 pub use crate::parse::sql::section::SqlPart;
+pub use crate::parse::sql::tool::Tool;
+pub use crate::parse::sql::tool::is_dump_error;
 
 /// Bytes that are held back at most until it is known what they belong to.
 const HELD_BYTES_MAX: usize = 64 << 10;
@@ -76,31 +91,37 @@ const DATABASES_MAX: usize = 4096;
 /// Complaints of the tool that are kept.
 const COMPLAINTS_MAX: usize = 10;
 
-/// The path of the only member of a dump in XML.
-const XML_PATH: &[u8] = b"dump.xml";
-
 const _: () = assert!(HEAD_BYTES_MAX < HELD_BYTES_MAX);
 
-/// The parser of one dump.
+/// The parser of one stream of dumps.
 #[derive(Debug)]
 pub struct SqlParser {
     kind: DumpKind,
     lexer: Lexer,
     session: Session,
-    last_line: LastLine,
+    lines: Lines,
     current: Option<Current>,
     stage: Stage,
     /// Bytes that wait for a decision.
     held: Vec<u8>,
     /// Where in them the blanks and comments begin that stand before the next statement.
     gap_from: usize,
-    /// The schema that is current.
-    schema: Option<Name>,
+    /// The dump that is read.
+    dump: Dump,
+    ledger: Ledger,
     entered: HashSet<Name>,
     has_comments: bool,
     counts: DumpCounts,
+    /// What the dumps before this one said.
     said: DumpSaid,
+    /// Dumps that have ended.
+    dumps: u64,
     complaints: Vec<String>,
+    flaws: Found<Flaw>,
+    /// Bytes of the stream that were taken.
+    offset: u64,
+    /// Where in the stream the first zero byte is.
+    zeros_from: Option<u64>,
 }
 
 /// The member that is open.
@@ -150,19 +171,24 @@ impl SqlParser {
     pub fn new(kind: DumpKind) -> Self {
         Self {
             kind,
-            lexer: Lexer::new(),
-            session: Session::new(),
-            last_line: LastLine::default(),
+            lexer: Lexer::new(Reading::FIRST),
+            session: Session::new(Reading::FIRST),
+            lines: Lines::new(kind),
             current: None,
             stage: Stage::Gap,
             held: Vec::new(),
             gap_from: 0,
-            schema: None,
+            dump: Dump::default(),
+            ledger: Ledger::default(),
             entered: HashSet::new(),
             has_comments: false,
             counts: DumpCounts::default(),
             said: DumpSaid::default(),
+            dumps: 0,
             complaints: Vec::new(),
+            flaws: Found::default(),
+            offset: 0,
+            zeros_from: None,
         }
     }
 
@@ -193,12 +219,17 @@ impl SqlParser {
             (Event::Ended, Stage::Head { from }) => {
                 self.decide(from, Extent::Whole, sink)?;
                 self.stage = Stage::Gap;
+                self.client_commands();
             }
             (Event::Ended, Stage::Body | Stage::Gap) => {
                 self.gap_from = self.held.len();
                 self.stage = Stage::Gap;
+                self.client_commands();
             }
-            (Event::Comment, Stage::Gap) => self.comment(sink)?,
+            (Event::Comment, Stage::Gap) => {
+                self.client_commands();
+                self.comment(sink)?;
+            }
             (Event::Comment | Event::Nothing, _) => {}
         }
         if self.window() > 0 {
@@ -218,14 +249,18 @@ impl SqlParser {
     fn decide(&mut self, from: usize, extent: Extent, sink: &mut impl Sink) -> Result<()> {
         let head = &self.held[from..];
         let head = &head[..head.len().min(HEAD_BYTES_MAX)];
-        let class = classify(head);
+        let (class, act) = classify(head);
         self.counts.statements += 1;
         if extent == Extent::Whole {
             self.lexer.read_texts(self.session.statement(head));
         }
         if class == Class::Replication {
-            self.said.statement(head);
+            self.dump.said.statement(head);
         }
+        let told = matches!(act, Act::Rows | Act::Text | Act::Unexpected | Act::ClientCommand)
+            || self.dump.is_completed;
+        let text = if told { shown(self.lexer.without_delimiter(head)) } else { String::new() };
+        self.account(&class, act, text);
         match (self.decision(class), extent) {
             (Decision::Hold, Extent::Whole) => {
                 self.gap_from = self.held.len();
@@ -241,7 +276,7 @@ impl SqlParser {
 
     fn decision(&mut self, class: Class) -> Decision {
         let current = self.current.as_ref().map(|current| &current.section);
-        let schema = || self.schema.clone();
+        let schema = || self.dump.schema.clone();
         match class {
             Class::Saves if current == Some(&Section::Trailer) => Decision::Go(Section::Preamble),
             Class::Neutral | Class::Saves => {
@@ -268,7 +303,7 @@ impl SqlParser {
     /// A schema is entered, maybe again: views come behind the tables of all schemas. Whoever wants
     /// what stands before must not have to enter it.
     fn uses(&mut self, name: Name) -> Decision {
-        self.schema = Some(name.clone());
+        self.dump.schema = Some(name.clone());
         let section = Section::Database(name);
         let is_open = self.current.as_ref().is_some_and(|current| current.section == section);
         if is_open { Decision::Stay } else { Decision::Go(section) }
@@ -281,13 +316,15 @@ impl SqlParser {
         let line = gap.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
         // The sandbox line is a comment too, and is there without --comments.
         self.has_comments |= line.starts_with(b"--");
+        if self.dump.is_completed && line.starts_with(b"-- ") {
+            self.ledger.trailing(OddityKind::TrailingComment, shown(line));
+        }
         if line.len() > LINE_BYTES_MAX {
             return Ok(());
         }
-        let heading = match self.said.comment(line) {
+        let heading = match self.dump.said.comment(line) {
             Said::Nothing => {
-                let alone = self.said.database.as_deref().and_then(Name::new);
-                self.schema = self.schema.take().or(alone);
+                self.take_schema();
                 return Ok(());
             }
             Said::Complaint(words) => {
@@ -298,24 +335,38 @@ impl SqlParser {
             }
             Said::Begins(heading) => heading,
         };
-        let schema = self.schema.clone();
-        let object = |kind, name: Vec<u8>, schema| {
-            Name::new(&name).map(|name| Section::Object(kind, schema, name))
-        };
-        let section = match heading {
-            Heading::Table(name) => object(Kind::Table, name, schema),
-            Heading::Placeholder(name) => object(Kind::Placeholder, name, schema),
-            Heading::View(name) => object(Kind::View, name, schema),
-            Heading::Events => Some(Section::Events(schema)),
-            Heading::Routines => Some(Section::Routines(schema)),
-        };
-        let Some(section) = section else { return Ok(()) };
+        let Some(section) = self.headed(heading) else { return Ok(()) };
         // What was held for the sake of a statement was the former section's after all.
         let former: Vec<u8> = self.held.drain(..self.gap_from).collect();
         self.gap_from = 0;
         self.hand_on(&former, sink)?;
         self.switch(section, ToldBy::Comment, sink)?;
         self.release(sink)
+    }
+
+    /// The member that a heading begins.
+    fn headed(&mut self, heading: Heading) -> Option<Section> {
+        let schema = self.dump.schema.clone();
+        let of = |named: Option<Vec<u8>>| named.as_deref().and_then(Name::new);
+        Some(match heading {
+            Heading::Table(name) => Section::Object(Kind::Table, schema, Name::new(&name)?),
+            Heading::Placeholder(name) => {
+                let name = Name::new(&name)?;
+                self.ledger.promises_view((schema.clone(), name.clone()));
+                Section::Object(Kind::Placeholder, schema, name)
+            }
+            Heading::View(name) => Section::Object(Kind::View, schema, Name::new(&name)?),
+            Heading::Events(named) => Section::Events(of(named).or(schema)),
+            Heading::Routines(named) => Section::Routines(of(named).or(schema)),
+        })
+    }
+
+    /// Takes the schema that the header of a dump names, or a comment before its tables.
+    fn take_schema(&mut self) {
+        let Some(named) = self.dump.said.database.as_deref().and_then(Name::new) else { return };
+        if self.dump.schema.is_none() || self.dump.tool == Some(Tool::PhpMyAdmin) {
+            self.dump.schema = Some(named);
+        }
     }
 
     /// Ends the open member and opens another, unless they are one.
@@ -328,6 +379,17 @@ impl SqlParser {
                 return Ok(());
             }
             sink.end()?;
+        }
+        self.open(to, told_by, sink)
+    }
+
+    fn open(&mut self, to: Section, told_by: ToldBy, sink: &mut impl Sink) -> Result<()> {
+        match &to {
+            Section::Preamble | Section::Replication | Section::Trailer => {}
+            Section::System | Section::Database(_) => self.dump.declarations += 1,
+            Section::Routines(_) | Section::Events(_) | Section::Object(..) => {
+                self.dump.objects += 1;
+            }
         }
         match &to {
             Section::Database(name) => {
@@ -372,37 +434,8 @@ impl SqlParser {
         sink.payload(bytes)
     }
 
-    fn end(&self) -> DumpEnd {
-        let completed = self.last_line.get().is_some_and(|line| is_completion(line, self.kind));
-        match self.kind {
-            DumpKind::Xml if completed => DumpEnd::Completed,
-            DumpKind::Xml => DumpEnd::InStatement,
-            DumpKind::Statements if self.lexer.is_quoted() => DumpEnd::InValue,
-            DumpKind::Statements if !self.lexer.is_between() => DumpEnd::InStatement,
-            DumpKind::Statements if self.lexer.has_own_delimiter() => DumpEnd::InStatement,
-            DumpKind::Statements if completed => DumpEnd::Completed,
-            DumpKind::Statements => DumpEnd::Between,
-        }
-    }
-
-    fn push_xml(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<()> {
-        if self.current.is_none() {
-            sink.open(XML_PATH)?;
-            let (section, told_by) = (Section::Preamble, ToldBy::Comment);
-            self.current = Some(Current { section, told_by });
-        }
-        sink.payload(bytes)
-    }
-}
-
-impl Dissector for SqlParser {
-    type Facts = DumpFacts;
-
-    fn push(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<()> {
-        self.last_line.push(bytes);
-        if self.kind == DumpKind::Xml {
-            return self.push_xml(bytes, sink);
-        }
+    /// Takes bytes in which no line is marked.
+    fn lex(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<()> {
         let mut rest = bytes;
         while !rest.is_empty() {
             let shown = &rest[..rest.len().min(self.window())];
@@ -414,24 +447,75 @@ impl Dissector for SqlParser {
         Ok(())
     }
 
-    fn finish(mut self, sink: &mut impl Sink) -> Result<DumpFacts> {
-        let end = self.end();
-        if let Stage::Head { from } = self.stage {
-            self.decide(from, Extent::Beginning, sink)?;
+    fn into_facts(mut self, end: DumpEnd, last: String) -> DumpFacts {
+        if let Some(offset) = self.zeros_from {
+            self.flaws.push(Flaw::Zeros { offset });
         }
-        self.release(sink)?;
-        if end == DumpEnd::Completed {
-            sink.end()?;
-        }
-        let last = self.current.as_ref().map_or(String::new(), |c| c.section.words());
-        Ok(DumpFacts {
+        let oddities = self.ledger.into_oddities();
+        DumpFacts {
             kind: self.kind,
+            tool: self.dump.tool,
+            dumps: self.dumps,
             end,
             last,
             has_comments: self.has_comments,
             counts: self.counts,
             said: self.said,
             complaints: self.complaints,
-        })
+            flaws: self.flaws.kept,
+            flaws_others: self.flaws.others,
+            oddities: oddities.kept,
+            oddities_others: oddities.others,
+        }
+    }
+}
+
+impl Dissector for SqlParser {
+    type Facts = DumpFacts;
+
+    fn push(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<()> {
+        if self.kind != DumpKind::Statements {
+            return self.push_whole(bytes, sink);
+        }
+        self.look_for_zeros(bytes);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (count, mark) = self.lines.next(rest);
+            let (line, more) = rest.split_at(count);
+            rest = more;
+            let Some(mark) = mark else {
+                self.lex(line, sink)?;
+                continue;
+            };
+            let (line, line_end) = line.split_at(count - 1);
+            self.lex(line, sink)?;
+            self.before_line_end(mark, sink)?;
+            self.lex(line_end, sink)?;
+            self.behind_line(mark, sink)?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, sink: &mut impl Sink) -> Result<DumpFacts> {
+        if self.kind != DumpKind::Statements {
+            let end = self.end_of_whole();
+            if end == DumpEnd::Completed {
+                sink.end()?;
+            }
+            return Ok(self.into_facts(end, String::new()));
+        }
+        let end = self.dump.end(&self.lexer);
+        if let Stage::Head { from } = self.stage {
+            self.decide(from, Extent::Beginning, sink)?;
+        }
+        self.release(sink)?;
+        self.client_commands();
+        if end == DumpEnd::Completed {
+            sink.end()?;
+        }
+        let (last, tool) = (self.last(), self.dump.tool);
+        self.close_dump(end);
+        self.dump.tool = tool;
+        Ok(self.into_facts(end, last))
     }
 }

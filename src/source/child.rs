@@ -40,6 +40,8 @@ use crate::base::crew::lock;
 use crate::source::Ending;
 use crate::source::Fate;
 use crate::source::Source;
+use crate::source::messages::ERRORS_MAX;
+use crate::source::messages::tells_error;
 
 /// A producer is given this long to end once its stream has.
 pub const GRACE: Duration = Duration::from_mins(1);
@@ -77,8 +79,8 @@ pub struct ChildSource {
     /// Closed before the producer is waited for: it may be stuck in writing to it.
     stdout: Option<File>,
     stderr: Option<JoinHandle<()>>,
-    /// The last lines of its standard error.
-    said: Arc<Mutex<VecDeque<String>>>,
+    /// What is kept of its standard error.
+    said: Arc<Mutex<Said>>,
     /// Where its standard error goes, and what this program has to say about it.
     log: Log,
     grace: Duration,
@@ -93,6 +95,27 @@ type Log = Arc<Mutex<Box<dyn Write + Send>>>;
 impl fmt::Debug for ChildSource {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("ChildSource").field("child", &self.child).finish_non_exhaustive()
+    }
+}
+
+/// What is kept of a producer's standard error.
+#[derive(Debug, Default)]
+struct Said {
+    /// The last lines.
+    last: VecDeque<String>,
+    /// The first ones that tell an error.
+    errors: Vec<String>,
+}
+
+impl Said {
+    fn keep(&mut self, line: &str) {
+        if self.errors.len() < ERRORS_MAX && tells_error(line) {
+            self.errors.push(line.to_owned());
+        }
+        self.last.push_back(line.to_owned());
+        if self.last.len() > LINES_KEPT {
+            self.last.pop_front();
+        }
     }
 }
 
@@ -231,16 +254,17 @@ impl ChildSource {
         }
     }
 
-    /// What the producer said last. Something that it left behind may keep its standard error
+    /// What the producer said last, and its errors. Something that it left behind may keep its standard error
     /// open.
-    fn last_words(&mut self) -> Option<String> {
+    fn messages(&mut self) -> Option<(String, Vec<String>)> {
         let thread = self.stderr.take()?;
         if !wait_until(self.grace.min(TERM_WAIT), || thread.is_finished()) {
             self.killer.kill();
             wait_until(TERM_WAIT, || thread.is_finished());
         }
         let said = lock(&self.said);
-        Some(said.iter().cloned().collect::<Vec<_>>().join("\n"))
+        let last = said.last.iter().cloned().collect::<Vec<_>>().join("\n");
+        Some((last, said.errors.clone()))
     }
 }
 
@@ -260,7 +284,7 @@ fn wait_until(time: Duration, mut is_so: impl FnMut() -> bool) -> bool {
 }
 
 /// Copies lines to `log` and keeps the last ones.
-fn pass_on(stderr: ChildStderr, log: &Log, kept: &Mutex<VecDeque<String>>) {
+fn pass_on(stderr: ChildStderr, log: &Log, kept: &Mutex<Said>) {
     let mut reader = BufReader::new(stderr);
     loop {
         let mut line = Vec::new();
@@ -276,10 +300,7 @@ fn pass_on(stderr: ChildStderr, log: &Log, kept: &Mutex<VecDeque<String>>) {
             continue;
         }
         let mut kept = lock(kept);
-        kept.push_back(text.to_owned());
-        if kept.len() > LINES_KEPT {
-            kept.pop_front();
-        }
+        kept.keep(text);
     }
 }
 
@@ -308,9 +329,10 @@ impl Source for ChildSource {
         if self.left_open {
             self.killer.kill();
         }
-        let last_words = self.last_words();
+        let (last_words, errors) = self.messages().unzip();
         self.killer.reaped.store(true, Ordering::Release);
-        Ok(Ending { fate, last_words, left_open: self.left_open })
+        let errors = errors.unwrap_or_default();
+        Ok(Ending { fate, last_words, errors, left_open: self.left_open })
     }
 }
 

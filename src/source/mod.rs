@@ -6,6 +6,7 @@
 //! became of its producer.
 
 pub mod child;
+pub mod messages;
 
 use std::fs::File;
 use std::io;
@@ -38,15 +39,22 @@ pub struct Ending {
     pub fate: Fate,
     /// The last lines of its standard error, if this program saw it.
     pub last_words: Option<String>,
+    /// The first lines of it that tell an error, wherever they stand.
+    pub errors: Vec<String>,
     /// Whether something else kept its standard output open after it had ended, until it was not
     /// waited for any longer.
     pub left_open: bool,
 }
 
 impl Ending {
-    /// Describes a producer that ended and left nothing behind.
+    /// Describes a producer that ended, told no error and left nothing behind.
     pub fn new(fate: Fate, last_words: Option<String>) -> Ending {
-        Ending { fate, last_words, left_open: false }
+        Ending { fate, last_words, errors: Vec::new(), left_open: false }
+    }
+
+    /// Describes the ending of a producer that this program could not watch.
+    pub fn unseen() -> Ending {
+        Ending::new(Fate::Unseen, None)
     }
 }
 
@@ -96,7 +104,7 @@ impl Source for FileSource {
     }
 
     fn finish(self: Box<Self>) -> io::Result<Ending> {
-        Ok(Ending::new(Fate::Unseen, None))
+        Ok(Ending::unseen())
     }
 
     fn expected_bytes(&self) -> Option<u64> {
@@ -119,6 +127,13 @@ impl BytesSource {
         let last_words = (fate != Fate::Unseen).then(|| "completed OK!".to_owned());
         let ending = Ending::new(fate, last_words);
         BytesSource { bytes: io::Cursor::new(bytes), read_max, ending }
+    }
+
+    /// Lets the producer have told these errors.
+    #[must_use]
+    pub fn with_errors(mut self, errors: &[&str]) -> BytesSource {
+        self.ending.errors = errors.iter().map(|line| (*line).to_owned()).collect();
+        self
     }
 }
 

@@ -351,9 +351,17 @@ pub fn back_up_with(
     fate: Fate,
     options: &BackupOptions,
 ) -> Result<BackupReport> {
-    let source = Box::new(BytesSource::new(stream.to_vec(), 1 << 20, fate));
+    back_up_source(repository, BytesSource::new(stream.to_vec(), 1 << 20, fate), options)
+}
+
+/// Backs up what a producer gives, and what it says.
+pub fn back_up_source(
+    repository: &Repository,
+    source: BytesSource,
+    options: &BackupOptions,
+) -> Result<BackupReport> {
     let clock: Arc<dyn Clock> = Arc::new(StepClock::default());
-    backup(repository, source, options, &clock, &Arc::new(Monitor::default()))
+    backup(repository, Box::new(source), options, &clock, &Arc::new(Monitor::default()))
 }
 
 /// Backs up bytes of a producer that ended well.

@@ -29,50 +29,59 @@ use super::StreamWindow;
 use super::container;
 use super::windows;
 
-/// The members of a dump that a restore wants, in stream order.
+/// A member of a dump, and which dump of the stream it is of.
+struct Part {
+    file: TreeFile,
+    member: Option<SqlMember>,
+    dump: u64,
+}
+
+/// Tells the dumps of a stream apart: each begins with its preamble.
+fn parts(files: Vec<TreeFile>) -> Vec<Part> {
+    let mut dump = 0;
+    let part = |file: TreeFile| {
+        let member = SqlMember::of(file.member_path.as_bytes());
+        dump += u64::from(member.as_ref().is_some_and(|of| of.part == SqlPart::Preamble));
+        Part { file, member, dump }
+    };
+    files.into_iter().map(part).collect()
+}
+
+/// Selects the members of a dump that a restore wants, in stream order.
 pub(super) fn select(files: Vec<TreeFile>, include: &GlobSet) -> Result<Vec<TreeFile>> {
-    let members: Vec<(TreeFile, Option<SqlMember>)> = files
-        .into_iter()
-        .map(|file| {
-            let member = SqlMember::of(file.member_path.as_bytes());
-            (file, member)
-        })
-        .collect();
-    let asked = |file: &TreeFile, member: &Option<SqlMember>| {
-        let name = member.as_ref().map(SqlMember::name);
+    let parts = parts(files);
+    let asked = |part: &Part| {
+        let name = part.member.as_ref().map(SqlMember::name);
         let matches =
             |bytes: &[u8]| include.is_match(Path::new(std::ffi::OsStr::from_bytes(bytes)));
-        matches(file.member_path.as_bytes()) || name.is_some_and(|name| matches(&name))
+        matches(part.file.member_path.as_bytes()) || name.is_some_and(|name| matches(&name))
     };
-    let mut schemas = BTreeSet::new();
-    let mut found = false;
-    for (file, member) in &members {
-        let is_thing = !matches!(
-            member.as_ref().map(|member| &member.part),
-            Some(SqlPart::Preamble | SqlPart::Trailer)
-        );
-        if is_thing && asked(file, member) {
-            found = true;
-            schemas.extend(member.as_ref().and_then(|member| member.schema.clone()));
+    let (mut schemas, mut dumps) = (BTreeSet::new(), BTreeSet::new());
+    for part in &parts {
+        let kind = part.member.as_ref().map(|member| &member.part);
+        let is_thing = !matches!(kind, Some(SqlPart::Preamble | SqlPart::Trailer));
+        if is_thing && asked(part) {
+            dumps.insert(part.dump);
+            schemas.extend(part.member.as_ref().and_then(|member| member.schema.clone()));
         }
     }
-    if !found {
+    if dumps.is_empty() {
         let what = "no table of the dump matches --include: a schema is written 'nova.*', a table \
                     'nova.instances'";
         return Err(Error::new(ErrorKind::Usage, what));
     }
-    let wanted = |file: &TreeFile, member: &Option<SqlMember>| {
-        let Some(of) = member else { return asked(file, member) };
+    let wanted = |part: &Part| {
+        let Some(of) = &part.member else { return asked(part) };
         match &of.part {
-            SqlPart::Preamble | SqlPart::Trailer => true,
+            SqlPart::Preamble | SqlPart::Trailer => dumps.contains(&part.dump),
             // Where it is entered again, a `USE` is written if something follows.
-            SqlPart::Database if file.incarnation.get() > 0 => false,
+            SqlPart::Database if part.file.incarnation.get() > 0 => false,
             SqlPart::Database => of.schema.as_ref().is_some_and(|name| schemas.contains(name)),
-            SqlPart::Object(_) | SqlPart::Server(_) => asked(file, member),
+            SqlPart::Object(_) | SqlPart::Server(_) => asked(part),
         }
     };
-    let chosen = members.into_iter().filter(|(file, member)| wanted(file, member));
-    Ok(chosen.map(|(file, _)| file).collect())
+    let chosen = parts.into_iter().filter(wanted);
+    Ok(chosen.map(|part| part.file).collect())
 }
 
 /// Plans one stream of the members that are wanted.

@@ -1,4 +1,7 @@
-//! What a dump says about itself, in its comments and in statements about replication.
+//! What a dump says about itself, in its comments and in statements about replication, and what is
+//! known of a stream of dumps when it has ended.
+
+use crate::parse::sql::tool::Tool;
 
 /// Bytes of a comment or statement that are looked at.
 pub(super) const LINE_BYTES_MAX: usize = 1024;
@@ -11,8 +14,12 @@ const VALUE_BYTES_MAX: usize = 512;
 pub enum DumpKind {
     /// SQL statements.
     Statements,
-    /// `--xml`: one member, of which only the last line is looked at.
+    /// `--xml`: one member, of which only first and last lines are looked at.
     Xml,
+    /// `pg_dump`: one member as well, since its statements are read in another way.
+    Postgres,
+    /// `mydumper --stream`: one member, of which the last line is looked at.
+    Mydumper,
 }
 
 /// How a dump ends.
@@ -22,6 +29,8 @@ pub enum DumpEnd {
     Completed,
     /// Between statements, without that line.
     Between,
+    /// Between statements, and the program that wrote it marks no end.
+    Unmarked,
     /// Inside a statement.
     InStatement,
     /// Inside a quoted value.
@@ -33,7 +42,11 @@ pub enum DumpEnd {
 pub struct DumpFacts {
     /// What it is made of.
     pub kind: DumpKind,
-    /// How it ends.
+    /// What wrote the last dump of the stream, if its header says so.
+    pub tool: Option<Tool>,
+    /// Dumps in the stream: each has its own header and its own completion line.
+    pub dumps: u64,
+    /// How the last one ends.
     pub end: DumpEnd,
     /// What its last bytes are about, for people.
     pub last: String,
@@ -45,6 +58,88 @@ pub struct DumpFacts {
     pub said: DumpSaid,
     /// Comments in which the tool says that something is missing.
     pub complaints: Vec<String>,
+    /// What is wrong with it, beyond its end.
+    pub flaws: Vec<Flaw>,
+    /// Flaws that are not in the list.
+    pub flaws_others: u64,
+    /// What is unusual in it.
+    pub oddities: Vec<Oddity>,
+    /// Oddities that are not in the list.
+    pub oddities_others: u64,
+}
+
+/// Something that makes a dump unreliable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Flaw {
+    /// A dump of the stream broke off, and another follows it.
+    Broken {
+        /// Which dump of the stream, counted from 1.
+        number: u64,
+        /// The schema that its header names.
+        schema: Option<String>,
+        /// How it ends.
+        end: DumpEnd,
+        /// What its last bytes are about.
+        last: String,
+    },
+    /// A dump of the stream holds no object at all.
+    Empty {
+        /// Which dump of the stream, counted from 1.
+        number: u64,
+    },
+    /// An error message of the program stands in the dump.
+    Message(String),
+    /// Rows stand where a statement should begin.
+    Rows {
+        /// What they follow.
+        last: String,
+    },
+    /// Text stands where a statement should begin.
+    Text {
+        /// What it follows.
+        last: String,
+        /// How it begins.
+        text: String,
+    },
+    /// There are zero bytes, which no client takes.
+    Zeros {
+        /// Where in the stream the first one is.
+        offset: u64,
+    },
+    /// A table or view is dropped and not made again.
+    Dropped(String),
+    /// A table is locked and not unlocked.
+    Locked(String),
+    /// A view has its placeholder only.
+    Placeholder(String),
+    /// A statement or text that belongs to no dump follows the completion line.
+    Appended(String),
+}
+
+/// Something in a dump that the dump programs do not write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Oddity {
+    /// What it is.
+    pub kind: OddityKind,
+    /// What it stands in.
+    pub place: String,
+    /// How it begins.
+    pub text: String,
+}
+
+/// The kinds of oddities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OddityKind {
+    /// A statement that they never write.
+    Statement,
+    /// A command to the client, outside of strings.
+    ClientCommand,
+    /// Text before the first header, or a message of the program that is no error.
+    Text,
+    /// A harmless statement after the completion line.
+    Trailing,
+    /// A comment there.
+    TrailingComment,
 }
 
 /// Members of a dump, by what they hold.
@@ -58,6 +153,8 @@ pub struct DumpCounts {
     pub views: u64,
     /// Statements of any kind.
     pub statements: u64,
+    /// Objects of any kind, and schemas that are made, entered or named by a header.
+    pub objects: u64,
 }
 
 /// What a dump says of itself.
@@ -77,6 +174,8 @@ pub struct DumpSaid {
     pub gtid: Option<String>,
     /// When it ended, as the tool wrote it.
     pub end_time: Option<String>,
+    /// Dumps of the stream state different positions, so that none of them counts.
+    pub has_mixed_positions: bool,
 }
 
 /// What a comment between statements means.
@@ -96,8 +195,8 @@ pub(super) enum Heading {
     Table(Vec<u8>),
     Placeholder(Vec<u8>),
     View(Vec<u8>),
-    Events,
-    Routines,
+    Events(Option<Vec<u8>>),
+    Routines(Option<Vec<u8>>),
 }
 
 impl DumpSaid {
@@ -115,9 +214,18 @@ impl DumpSaid {
         if let Some(rest) = line.strip_prefix(b"Server version") {
             self.server_version.get_or_insert_with(|| text(rest));
         } else if let Some(at) = find(line, b"Database: ").filter(|_| line.starts_with(b"Host: ")) {
-            let database = line[at + b"Database: ".len()..].trim_ascii();
+            let database = &line[at + b"Database: ".len()..];
+            // MySQL Shell names the table too.
+            let database = &database[..find(database, b"    Table: ").unwrap_or(database.len())];
+            let database = database.trim_ascii();
             self.database = (!database.is_empty()).then(|| database.to_vec());
-        } else if let Some(rest) = line.strip_prefix(b"Dump completed on ") {
+        } else if let Some(rest) = line.strip_prefix(b"Database: ") {
+            // phpMyAdmin, before the tables of each schema.
+            self.database = name(rest);
+        } else if let Some(rest) = [&b"Dump completed on "[..], b"Dump end time: "]
+            .iter()
+            .find_map(|s| line.strip_prefix(*s))
+        {
             self.end_time = Some(text(rest));
         } else if let Some(heading) = heading(line) {
             return Said::Begins(heading);
@@ -127,6 +235,24 @@ impl DumpSaid {
             self.statement(line);
         }
         Said::Nothing
+    }
+
+    /// Adds what the next dump of the stream says. Positions that differ are none: each is that of
+    /// a part of the stream only.
+    pub(super) fn add(&mut self, next: DumpSaid) {
+        let position =
+            |said: &DumpSaid| (said.binlog_file.clone(), said.binlog_position, said.gtid.clone());
+        let (mine, other) = (position(self), position(&next));
+        if other != (None, None, None) && mine != other {
+            let is_first = mine == (None, None, None) && !self.has_mixed_positions;
+            (self.binlog_file, self.binlog_position, self.gtid) =
+                if is_first { other } else { (None, None, None) };
+            self.has_mixed_positions = !is_first;
+        }
+        self.tool_version = self.tool_version.take().or(next.tool_version);
+        self.server_version = self.server_version.take().or(next.server_version);
+        self.database = next.database;
+        self.end_time = next.end_time;
     }
 
     /// Takes a statement, or one in a comment, that may tell positions.
@@ -164,13 +290,11 @@ fn heading(line: &[u8]) -> Option<Heading> {
             return name(rest).map(make);
         }
     }
-    if line.starts_with(b"Dumping events for database ") {
-        return Some(Heading::Events);
+    if let Some(rest) = line.strip_prefix(b"Dumping events for database ") {
+        return Some(Heading::Events(name(rest)));
     }
-    if line.starts_with(b"Dumping routines for database ") {
-        return Some(Heading::Routines);
-    }
-    None
+    let rest = line.strip_prefix(b"Dumping routines for database ")?;
+    Some(Heading::Routines(name(rest)))
 }
 
 /// Whether the tool says that it left something out.
@@ -207,88 +331,12 @@ fn number(rest: &[u8]) -> Option<u64> {
     std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
 }
 
-fn text(bytes: &[u8]) -> String {
+/// Returns the beginning of a value for people.
+pub(super) fn text(bytes: &[u8]) -> String {
     let bytes = bytes.trim_ascii();
     String::from_utf8_lossy(&bytes[..bytes.len().min(VALUE_BYTES_MAX)]).into_owned()
 }
 
 fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
     memchr::memmem::find(bytes, what)
-}
-
-/// Watches the last line of a stream, in bounded memory.
-#[derive(Debug, Default)]
-pub(super) struct LastLine {
-    /// The last line that is not blank.
-    last: Line,
-    /// The line that has not ended.
-    open: Line,
-}
-
-/// A line, or the beginning of a long one.
-#[derive(Debug, Default)]
-struct Line {
-    start: Vec<u8>,
-    has_text: bool,
-    is_long: bool,
-}
-
-/// Bytes of a line that are kept: more than any completion line has.
-const LAST_LINE_BYTES_MAX: usize = 128;
-
-impl LastLine {
-    pub(super) fn push(&mut self, bytes: &[u8]) {
-        let mut rest = bytes;
-        while let Some(end) = memchr::memchr(b'\n', rest) {
-            self.open.add(&rest[..end]);
-            if self.open.has_text {
-                std::mem::swap(&mut self.last, &mut self.open);
-            }
-            self.open.clear();
-            rest = &rest[end + 1..];
-        }
-        self.open.add(rest);
-    }
-
-    /// The last line, if it has ended and only blanks follow it.
-    pub(super) fn get(&self) -> Option<&[u8]> {
-        let is_known = !self.open.has_text && !self.last.is_long;
-        is_known.then_some(self.last.start.trim_ascii_end())
-    }
-}
-
-impl Line {
-    fn add(&mut self, bytes: &[u8]) {
-        let room = LAST_LINE_BYTES_MAX - self.start.len();
-        self.start.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        self.is_long |= bytes.len() > room;
-        self.has_text = self.has_text || !bytes.trim_ascii_start().is_empty();
-    }
-
-    fn clear(&mut self) {
-        self.start.clear();
-        (self.has_text, self.is_long) = (false, false);
-    }
-}
-
-/// Whether a line is the one that the tools write when they are done.
-pub(super) fn is_completion(line: &[u8], kind: DumpKind) -> bool {
-    match kind {
-        DumpKind::Xml => line == b"</mysqldump>",
-        DumpKind::Statements => {
-            line == b"-- Dump completed"
-                || line.strip_prefix(b"-- Dump completed on ").is_some_and(is_moment)
-        }
-    }
-}
-
-/// `2026-11-21  9:05:01`
-fn is_moment(text: &[u8]) -> bool {
-    const SHAPE: &[u8; 19] = b"dddd-dd-dd ?d:dd:dd";
-    let fits = |(byte, shape): (&u8, &u8)| match shape {
-        b'd' => byte.is_ascii_digit(),
-        b'?' => byte.is_ascii_digit() || *byte == b' ',
-        _ => byte == shape,
-    };
-    text.len() == SHAPE.len() && text.iter().zip(SHAPE).all(fits)
 }

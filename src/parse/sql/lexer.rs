@@ -74,6 +74,8 @@ enum Gap {
     Mark(Mark),
     /// So many bytes into `/*!` or `/*M!` and the digits behind it.
     Version(usize),
+    /// After a backslash there.
+    Escape,
 }
 
 /// What may become a comment.
@@ -103,15 +105,18 @@ pub(super) struct Lexer {
     delimiter: Vec<u8>,
     /// The delimiter that is being read, and whether it is too long.
     next_delimiter: Vec<u8>,
+    /// Whether the client was given a command, such as `\!`, since that was last asked.
+    has_command: bool,
     /// Bytes of code that need a look.
     special: Box<[bool; 256]>,
 }
 
 impl Lexer {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(reading: Reading) -> Self {
         let mut lexer = Self {
             state: State::Gap(Gap::Blank),
-            reading: Reading::FIRST,
+            reading,
+            has_command: false,
             delimiter: Vec::new(),
             next_delimiter: Vec::new(),
             special: Box::new([false; 256]),
@@ -135,9 +140,25 @@ impl Lexer {
         self.delimiter != b";"
     }
 
+    /// Returns a statement without what ends it.
+    pub(super) fn without_delimiter<'s>(&self, statement: &'s [u8]) -> &'s [u8] {
+        let text = statement.trim_ascii();
+        text.strip_suffix(self.delimiter.as_slice()).unwrap_or(text)
+    }
+
     /// Says how texts are read from here on, between two statements.
     pub(super) fn read_texts(&mut self, reading: Reading) {
         self.reading = reading;
+    }
+
+    /// Whether a backslash stood outside of strings and comments since the last call.
+    pub(super) fn take_command(&mut self) -> bool {
+        std::mem::take(&mut self.has_command)
+    }
+
+    /// Returns to the gap between two statements: what seemed to be a statement was none.
+    pub(super) fn leave_statement(&mut self) {
+        self.state = State::Gap(Gap::Blank);
     }
 
     /// Goes on to the next event; returns how many bytes stand before it.
@@ -256,6 +277,10 @@ impl Lexer {
             b'-' => State::Mark(Mark::Dash),
             b'/' => State::Mark(Mark::Slash),
             b'#' => State::Comment(Comment::Line),
+            b'\\' => {
+                self.has_command = true;
+                State::Code(0)
+            }
             _ => State::Code(0),
         };
     }
@@ -299,10 +324,15 @@ impl Lexer {
                 b'0'..=b'9' if seen < VERSION_BYTES_MAX => {
                     (1, State::Gap(Gap::Version(seen + 1)), None)
                 }
-                // `/*M!999999\- enable the sandbox mode */` is for the client alone.
-                b'\\' => (0, State::Gap(Gap::Comment(Comment::Block)), None),
+                b'\\' => (1, State::Gap(Gap::Escape), None),
                 _ => (0, State::Code(0), Some(Event::Begins(seen))),
             },
+            // `/*M!999999\- enable the sandbox mode */` is for the client alone. Other commands
+            // can be given to it in the same way.
+            Gap::Escape => {
+                self.has_command |= rest[0] != b'-';
+                (0, State::Gap(Gap::Comment(Comment::Block)), None)
+            }
         };
         self.state = next;
         (count, event)
@@ -345,7 +375,7 @@ impl Lexer {
     fn set_delimiter(&mut self, delimiter: &[u8]) {
         self.delimiter = delimiter.to_vec();
         self.special.fill(false);
-        for byte in b"'\"`-/#".iter().chain(delimiter.first()) {
+        for byte in b"'\"`-/#\\".iter().chain(delimiter.first()) {
             self.special[usize::from(*byte)] = true;
         }
     }

@@ -46,6 +46,8 @@ pub(super) struct Reading {
 impl Reading {
     /// How a dump begins.
     pub(super) const FIRST: Reading = Reading { escapes: Escapes::Texts, wide: None };
+    /// How a dump of SQLite is read throughout.
+    pub(super) const STANDARD: Reading = Reading { escapes: Escapes::Nowhere, wide: None };
 }
 
 /// What is set at a point of a dump.
@@ -56,8 +58,8 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new() -> Self {
-        Self { now: Reading::FIRST, before: Reading::FIRST }
+    pub(super) fn new(first: Reading) -> Self {
+        Self { now: first, before: first }
     }
 
     /// Takes a statement; how texts behind it are read.
@@ -88,7 +90,7 @@ impl Session {
             self.now.escapes = self.before.escapes;
             return;
         }
-        let Token::Text(modes) = value else { return };
+        let (Token::Text(modes) | Token::Double(modes)) = value else { return };
         let modes = modes.to_ascii_uppercase();
         let has = |mode: &[u8]| modes.split(|byte| *byte == b',').any(|one| one == mode);
         self.before.escapes = self.now.escapes;
@@ -106,7 +108,9 @@ impl Session {
             self.now.wide = self.before.wide;
             return;
         }
-        let (Token::Word(_, name) | Token::Text(name)) = value else { return };
+        let (Token::Word(_, name) | Token::Text(name) | Token::Double(name)) = value else {
+            return;
+        };
         self.before.wide = self.now.wide;
         self.now.wide = match name.to_ascii_lowercase().as_slice() {
             b"big5" => Some(Wide::Big5),
@@ -152,7 +156,7 @@ mod tests {
 
     #[test]
     fn what_dumps_set_is_followed_and_put_back() {
-        let mut session = Session::new();
+        let mut session = Session::new(Reading::FIRST);
         let reading = |escapes, wide| Reading { escapes, wide };
         for (statement, expected) in [
             ("/*!40101 SET NAMES gbk */;", reading(Escapes::Texts, Some(Wide::Gbk))),

@@ -30,6 +30,31 @@ pub(super) enum Class {
     Event,
 }
 
+/// What a statement does that a dump has to answer for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Act {
+    /// What the dump programs write.
+    Usual,
+    /// Makes a table, view or sequence.
+    Creates,
+    /// Drops a table, view or sequence.
+    Drops(Option<Name>, Name),
+    Locks(Option<Name>, Name),
+    Unlocks,
+    /// Begins a transaction.
+    Begins,
+    /// Ends one.
+    Commits,
+    /// A statement, but none that they write.
+    Unexpected,
+    /// A command to the client.
+    ClientCommand,
+    /// Rows without the `INSERT` that they belong to.
+    Rows,
+    /// No statement at all.
+    Text,
+}
+
 /// A word or sign of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Token {
@@ -37,21 +62,148 @@ pub(super) enum Token {
     Word(Vec<u8>, Vec<u8>),
     /// A name in backticks, without them.
     Quoted(Vec<u8>),
-    /// A string, without its quotes.
+    /// A string in single quotes, without them.
     Text(Vec<u8>),
+    /// A string in double quotes, or a name in ANSI mode.
+    Double(Vec<u8>),
     Sign(u8),
 }
 
 /// Tokens that are looked at.
 const TOKENS_MAX: usize = 64;
 
-/// Tells what a statement that begins with `head` is about.
-pub(super) fn classify(head: &[u8]) -> Class {
+/// Words with which the dump programs begin statements.
+const USUAL: [&[u8]; 32] = [
+    b"INSERT",
+    b"SET",
+    b"CREATE",
+    b"DROP",
+    b"ALTER",
+    b"LOCK",
+    b"UNLOCK",
+    b"REPLACE",
+    b"DELIMITER",
+    b"USE",
+    b"CHANGE",
+    b"START",
+    b"STOP",
+    b"RESET",
+    b"GRANT",
+    b"REVOKE",
+    b"INSTALL",
+    b"UNINSTALL",
+    b"FLUSH",
+    b"COMMIT",
+    b"BEGIN",
+    b"IF",
+    b"END",
+    b"EXECUTE",
+    b"PREPARE",
+    b"DEALLOCATE",
+    b"DO",
+    b"SELECT",
+    b"DELETE",
+    b"TRUNCATE",
+    b"PRAGMA",
+    b"ANALYZE",
+];
+
+/// Words that begin all other statements of the servers.
+const OTHER_STATEMENTS: [&[u8]; 42] = [
+    b"BACKUP",
+    b"BINLOG",
+    b"CACHE",
+    b"CALL",
+    b"CHECK",
+    b"CHECKSUM",
+    b"CLONE",
+    b"COMMENT",
+    b"DECLARE",
+    b"DESC",
+    b"DESCRIBE",
+    b"EXPLAIN",
+    b"FOR",
+    b"GET",
+    b"HANDLER",
+    b"IMPORT",
+    b"KILL",
+    b"LOAD",
+    b"LOOP",
+    b"OPEN",
+    b"OPTIMIZE",
+    b"PURGE",
+    b"RELEASE",
+    b"RENAME",
+    b"REPAIR",
+    b"REPEAT",
+    b"RESIGNAL",
+    b"RESTART",
+    b"RETURN",
+    b"ROLLBACK",
+    b"SAVEPOINT",
+    b"SHOW",
+    b"SHUTDOWN",
+    b"SIGNAL",
+    b"TABLE",
+    b"UPDATE",
+    b"VACUUM",
+    b"VALUES",
+    b"WHILE",
+    b"WITH",
+    b"XA",
+    b"MERGE",
+];
+
+/// Words that the client takes for itself at the beginning of a statement.
+const CLIENT_COMMANDS: [&[u8]; 19] = [
+    b"SYSTEM", b"SOURCE", b"TEE", b"NOTEE", b"PAGER", b"NOPAGER", b"EDIT", b"CONNECT", b"CHARSET",
+    b"QUIT", b"EXIT", b"EGO", b"GO", b"CLEAR", b"PRINT", b"PROMPT", b"REHASH", b"STATUS", b"HELP",
+];
+
+/// Tells what a statement that begins with `head` is about, and what it does.
+pub(super) fn classify(head: &[u8]) -> (Class, Act) {
     let tokens: Vec<Token> = Tokens(head).take(TOKENS_MAX).collect();
-    let (first, rest) = match tokens.split_first() {
-        Some((Token::Word(first, _), rest)) => (first.as_slice(), rest),
-        _ => return Class::Neutral,
-    };
+    match tokens.split_first() {
+        Some((Token::Word(first, _), rest)) => (class(first, rest), act(first, rest)),
+        Some((Token::Sign(b'('), _)) => (Class::Neutral, Act::Rows),
+        // Reported by whatever looks for them.
+        Some((Token::Sign(0 | b'\\'), _)) => (Class::Neutral, Act::Usual),
+        // Nothing but comments, and the delimiter.
+        None | Some((Token::Sign(b';'), [])) => (Class::Neutral, Act::Usual),
+        Some(_) => (Class::Neutral, Act::Text),
+    }
+}
+
+fn act(first: &[u8], rest: &[Token]) -> Act {
+    match first {
+        b"DROP" if matches!(word(rest), b"TABLE" | b"VIEW" | b"SEQUENCE") => {
+            let dropped = name(skip(&rest[1..], &[b"IF", b"EXISTS"]));
+            dropped.map_or(Act::Usual, |(schema, name)| Act::Drops(schema, name))
+        }
+        b"CREATE" => {
+            const MADE: [&[u8]; 3] = [b"TABLE", b"VIEW", b"SEQUENCE"];
+            const OTHERS: [&[u8]; 6] =
+                [b"TRIGGER", b"FUNCTION", b"PROCEDURE", b"PACKAGE", b"EVENT", b"INDEX"];
+            let kinds = |word: &&[u8]| MADE.contains(word) || OTHERS.contains(word);
+            let kind = rest.iter().filter_map(as_word).find(kinds);
+            if kind.is_some_and(|kind| MADE.contains(&kind)) { Act::Creates } else { Act::Usual }
+        }
+        b"LOCK" => match table_behind(rest, &[b"TABLES", b"TABLE"]) {
+            Class::Object(_, schema, name) => Act::Locks(schema, name),
+            _ => Act::Usual,
+        },
+        b"UNLOCK" => Act::Unlocks,
+        b"COMMIT" => Act::Commits,
+        b"BEGIN" => Act::Begins,
+        b"START" if word(rest) == b"TRANSACTION" => Act::Begins,
+        _ if USUAL.contains(&first) => Act::Usual,
+        _ if OTHER_STATEMENTS.contains(&first) => Act::Unexpected,
+        _ if CLIENT_COMMANDS.contains(&first) => Act::ClientCommand,
+        _ => Act::Text,
+    }
+}
+
+fn class(first: &[u8], rest: &[Token]) -> Class {
     match first {
         b"CREATE" => create(rest),
         b"DROP" => drop_of(rest),
@@ -124,14 +276,25 @@ fn set(rest: &[Token]) -> Class {
     if begins(first, b"@SAVE") {
         return Class::Preface;
     }
+    // Saved and put back around each table, or each trigger.
+    const INNER: [&[u8]; 2] = [b"@OLD_AUTOCOMMIT", b"@OLD_SYSTEM_VERSIONING_INSERT_HISTORY"];
+    if INNER.contains(&first) {
+        return Class::Preface;
+    }
     if begins(first, b"@OLD_") {
         return Class::Saves;
     }
-    let saved = |word: &[u8]| begins(word, b"@OLD_") || begins(word, b"@MYSQLDUMP_TEMP");
-    let puts_back = rest.windows(2).any(|pair| match pair {
-        [Token::Sign(b'='), Token::Word(value, _)] => saved(value),
-        _ => false,
-    });
+    let saved = |word: &[u8]| {
+        (begins(word, b"@OLD_") && !INNER.contains(&word)) || begins(word, b"@MYSQLDUMP_TEMP")
+    };
+    let puts_back = first != b"SESSION"
+        && rest.windows(2).enumerate().any(|(at, pair)| match pair {
+            [Token::Sign(b'='), Token::Word(value, _)] if value == b"IFNULL" => {
+                rest.get(at + 3).and_then(as_word).is_some_and(saved)
+            }
+            [Token::Sign(b'='), Token::Word(value, _)] => saved(value),
+            _ => false,
+        });
     if puts_back { Class::PutsBack } else { Class::Neutral }
 }
 
@@ -140,7 +303,7 @@ fn table_behind(rest: &[Token], words: &[&[u8]]) -> Class {
     let is_one = |token: &Token| match token {
         Token::Word(word, _) => words.contains(&word.as_slice()),
         Token::Sign(sign) => words.contains(&&[*sign][..]),
-        Token::Quoted(_) | Token::Text(_) => false,
+        Token::Quoted(_) | Token::Text(_) | Token::Double(_) => false,
     };
     let Some(at) = rest.iter().position(is_one) else { return Class::Neutral };
     let behind = skip(&rest[at + 1..], &[b"IF", b"EXISTS"]);
@@ -151,12 +314,12 @@ fn table_behind(rest: &[Token], words: &[&[u8]]) -> Class {
 /// A name, with the schema before it if there is one.
 fn name(tokens: &[Token]) -> Option<(Option<Name>, Name)> {
     let first = match tokens.first()? {
-        Token::Quoted(name) => name,
+        Token::Quoted(name) | Token::Double(name) => name,
         Token::Word(_, word) => return bare_name(word),
         Token::Text(_) | Token::Sign(_) => return None,
     };
     match tokens.get(1..3) {
-        Some([Token::Sign(b'.'), Token::Quoted(second)]) => {
+        Some([Token::Sign(b'.'), Token::Quoted(second) | Token::Double(second)]) => {
             Some((Some(Name::new(first)?), Name::new(second)?))
         }
         _ => Some((None, Name::new(first)?)),
@@ -188,7 +351,7 @@ fn word(tokens: &[Token]) -> &[u8] {
 fn as_word(token: &Token) -> Option<&[u8]> {
     match token {
         Token::Word(word, _) => Some(word),
-        Token::Quoted(_) | Token::Text(_) | Token::Sign(_) => None,
+        Token::Quoted(_) | Token::Text(_) | Token::Double(_) | Token::Sign(_) => None,
     }
 }
 
@@ -254,7 +417,11 @@ impl Tokens<'_> {
             at += if doubled || escaped { 2 } else { 1 };
         }
         self.0 = &self.0[at + 1..];
-        Some(if quote == b'`' { Token::Quoted(out) } else { Token::Text(out) })
+        Some(match quote {
+            b'`' => Token::Quoted(out),
+            b'\'' => Token::Text(out),
+            _ => Token::Double(out),
+        })
     }
 }
 
@@ -335,7 +502,7 @@ mod tests {
             ("", Class::Neutral),
             ("CREATE TABLE `cut in its na", Class::Neutral),
         ] {
-            assert_eq!(classify(head.as_bytes()), class, "{head}");
+            assert_eq!(classify(head.as_bytes()).0, class, "{head}");
         }
     }
 }

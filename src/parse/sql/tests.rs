@@ -295,7 +295,6 @@ fn a_completion_line_counts_only_as_the_last_line_and_between_statements() {
     for (bad, end) in [
         ("-- Dump completed", DumpEnd::Between),
         ("-- Dump completed on 2026-11-21 12:3\n", DumpEnd::Between),
-        ("-- Dump completed on 2026-11-21 12:31:52\nSELECT 1;\n", DumpEnd::Between),
         ("INSERT INTO `t` VALUES ('\n-- Dump completed\n", DumpEnd::InValue),
         ("INSERT INTO `t` VALUES (1\n-- Dump completed\n", DumpEnd::InStatement),
         ("DELIMITER ;;\n-- Dump completed\n", DumpEnd::InStatement),
@@ -307,8 +306,303 @@ fn a_completion_line_counts_only_as_the_last_line_and_between_statements() {
             assert_eq!(end_of(bad), end, "{bad}");
         }
     }
+}
+
+/// What is wrong with a dump and what is unusual in it, whatever the sizes of reads.
+fn found_in(dump: &[u8]) -> DumpFacts {
+    let (_, facts) = dissected(dump, &[]);
+    for read in [1, 7, 64] {
+        assert_eq!(dissected(dump, &[read]).1, facts, "reads of {read}");
+    }
+    facts
+}
+
+/// A small dump of one schema with two tables and a view.
+fn small(schema: &str) -> String {
+    format!(
+        "/*M!999999\\- enable the sandbox mode */ \n-- MariaDB dump 10.19  Distrib 10.11\n--\n\
+         -- Host: localhost    Database: {schema}\n-- ---\n-- Server version\t10.11\n\n\
+         /*!40101 SET @OLD_SQL_MODE=@@SQL_MODE, SQL_MODE='' */;\n\n\
+         --\n-- Temporary table structure for view `v`\n--\n\nDROP TABLE IF EXISTS `v`;\n\
+         /*!50001 DROP VIEW IF EXISTS `v`*/;\n/*!50001 CREATE VIEW `v` AS SELECT\n 1 AS `a` */;\n\n\
+         --\n-- Table structure for table `t`\n--\n\nDROP TABLE IF EXISTS `t`;\n\
+         CREATE TABLE `t` (\n  `a` text\n);\n\n--\n-- Dumping data for table `t`\n--\n\n\
+         LOCK TABLES `t` WRITE;\nINSERT INTO `t` VALUES\n('one of {schema}, it\\'s'),\n('two');\n\
+         UNLOCK TABLES;\n\n--\n-- Table structure for table `u`\n--\n\n\
+         DROP TABLE IF EXISTS `u`;\nCREATE TABLE `u` (\n  `a` int\n);\n\n\
+         --\n-- Final view structure for view `v`\n--\n\n/*!50001 DROP VIEW IF EXISTS `v`*/;\n\
+         /*!50001 CREATE ALGORITHM=UNDEFINED */\n/*!50013 DEFINER=`r`@`h` SQL SECURITY DEFINER \
+         */\n/*!50001 VIEW `v` AS select 1 */;\n/*!40101 SET SQL_MODE=@OLD_SQL_MODE */;\n\n\
+         -- Dump completed on 2026-11-21 12:31:52\n"
+    )
+}
+
+#[test]
+fn each_dump_of_a_stream_has_its_own_schema_and_completion_line() {
+    let stream = small("shop") + &small("crm");
+    let (members, facts) = dissected(stream.as_bytes(), &[]);
+    assert_eq!((facts.dumps, facts.end, &facts.flaws[..]), (2, DumpEnd::Completed, &[][..]));
+    assert_eq!(facts.oddities, []);
+    let of = |schema: &str| {
+        let path = format!("{schema}/t.sql");
+        let mut found = members.members.iter().filter(|(member, _)| *member == path);
+        let text = String::from_utf8_lossy(&found.next().unwrap().1).into_owned();
+        assert!(found.next().is_none(), "{path} twice");
+        text
+    };
+    assert!(of("shop").contains("one of shop") && of("crm").contains("one of crm"));
+    assert_eq!(found_in(stream.as_bytes()), facts);
+    // What a script writes between two dumps prepares the second.
+    let stream = small("shop") + "CREATE DATABASE `crm`;\nUSE `crm`;\n" + &small("crm");
+    let facts = found_in(stream.as_bytes());
+    assert_eq!((facts.dumps, &facts.flaws[..], &facts.oddities[..]), (2, &[][..], &[][..]));
+}
+
+#[test]
+fn a_dump_that_breaks_off_anywhere_is_noticed_though_another_follows() {
+    let (first, second) = (small("shop"), small("crm"));
+    let header = first.find("-- Server").unwrap();
+    for cut in header..first.len() {
+        let stream = first[..cut].to_owned() + "\n" + &second;
+        let (members, facts) = dissected(stream.as_bytes(), &[]);
+        let end = match facts.flaws.first() {
+            Some(Flaw::Broken { number: 1, schema, end, .. }) => {
+                assert_eq!(schema.as_deref(), Some("shop"));
+                *end
+            }
+            // The line end that follows makes the last line whole, with its time or without.
+            None if first[..cut].trim_end().ends_with("-- Dump completed") => DumpEnd::Completed,
+            None if first[cut..].trim().is_empty() => DumpEnd::Completed,
+            other => panic!("cut at {cut}: {other:?}"),
+        };
+        assert_eq!((facts.dumps, facts.end), (2, DumpEnd::Completed), "cut at {cut}: {end:?}");
+        let rows = |(path, bytes): &(String, Vec<u8>)| {
+            path == "crm/t.sql" && bytes.windows(10).any(|bytes| bytes == b"one of crm")
+        };
+        assert!(members.members.iter().any(rows), "cut at {cut}");
+        if cut % 50 == 0 {
+            found_in(stream.as_bytes());
+        }
+    }
+}
+
+#[test]
+fn a_schema_is_entered_in_ansi_mode_too() {
+    let dump =
+        b"-- MariaDB dump 10.19\nSET SQL_MODE='ANSI';\nUSE \"a\";\nCREATE TABLE \"t\" (x int);\n\
+        USE \"b\";\nCREATE TABLE \"t\" (x int);\n-- Dump completed\n";
+    assert_eq!(
+        paths(dump),
+        ["@preamble.sql", "a/@database.sql", "a/t.sql", "b/@database.sql", "b/t.sql"]
+    );
+}
+
+#[test]
+fn positions_of_different_dumps_are_none() {
+    let dump = |position: &str| {
+        format!(
+            "-- MariaDB dump 10.19\n-- CHANGE MASTER TO MASTER_LOG_FILE='b.1', MASTER_LOG_POS={position};\n\
+             CREATE TABLE `t` (a int);\n-- Dump completed\n"
+        )
+    };
+    for (positions, known) in [
+        (vec!["4"], Some(4)),
+        (vec!["4", "4"], Some(4)),
+        (vec!["4", "5"], None),
+        (vec!["4", "5", "4"], None),
+    ] {
+        let stream: String = positions.iter().map(|position| dump(position)).collect();
+        assert_eq!(found_in(stream.as_bytes()).said.binlog_position, known, "{positions:?}");
+    }
+}
+
+#[test]
+fn a_dump_that_lost_a_part_in_the_middle_is_noticed() {
+    let whole = small("shop");
+    assert_eq!(found_in(whole.as_bytes()).flaws, []);
+    for (lost, flaw) in [
+        ("INSERT INTO `t` VALUES\n", Flaw::Rows { last: "table 'shop.t'".into() }),
+        ("CREATE TABLE `u` (\n  `a` int\n);\n", Flaw::Dropped("shop.u".into())),
+        ("UNLOCK TABLES;\n", Flaw::Locked("shop.t".into())),
+        ("/*!50001 VIEW `v` AS select 1 */;\n", Flaw::Dropped("shop.v".into())),
+    ] {
+        let dump = whole.replacen(lost, "", 1);
+        assert!(dump.len() < whole.len(), "{lost}");
+        let facts = found_in(dump.as_bytes());
+        assert_eq!(facts.flaws.first(), Some(&flaw), "without {lost}");
+    }
+    // In ANSI mode a view is made like its placeholder.
+    let ansi = whole.replace("CREATE ALGORITHM=UNDEFINED */\n/*!50013 DEFINER=`r`@`h` SQL SECURITY DEFINER */\n/*!50001 VIEW", "CREATE VIEW");
+    assert!(ansi.len() < whole.len());
+    assert_eq!(found_in(ansi.as_bytes()).flaws, []);
+    let at = whole.find("--\n-- Final view").unwrap();
+    let end = whole.find("/*!40101 SET SQL_MODE=@OLD").unwrap();
+    let dump = whole[..at].to_owned() + &whole[end..];
+    assert_eq!(found_in(dump.as_bytes()).flaws, [Flaw::Placeholder("shop.v".into())]);
+}
+
+#[test]
+fn what_is_no_statement_between_statements_is_noticed() {
+    let whole = small("shop");
+    let at = whole.find("LOCK TABLES").unwrap();
+    let with = |text: &str| found_in((whole[..at].to_owned() + text + &whole[at..]).as_bytes());
+    let facts = with("lorem ipsum;\n");
+    assert!(matches!(&facts.flaws[..], [Flaw::Text { text, .. }] if text == "lorem ipsum"));
+    let facts = with("\0\0\0\n");
+    let offset = u64::try_from(at).unwrap();
+    assert!(facts.flaws.contains(&Flaw::Zeros { offset }), "{:?}", facts.flaws);
+    let facts = with("mysqldump: Error 2013: Lost connection, can't go on\n");
+    let words = "mysqldump: Error 2013: Lost connection, can't go on";
+    assert_eq!((&facts.flaws[..], facts.counts.tables), (&[Flaw::Message(words.into())][..], 2));
+    let facts = with("mysqldump: [Warning] Using a password can't be secure\n");
+    assert_eq!((&facts.flaws[..], facts.oddities[0].kind), (&[][..], OddityKind::Text));
+    for (text, kind) in [
+        ("CALL p();\n", OddityKind::Statement),
+        ("UPDATE t SET a = 1;\n", OddityKind::Statement),
+        ("\\! id\n;", OddityKind::ClientCommand),
+        ("source /etc/passwd\n;", OddityKind::ClientCommand),
+        ("SET @a = 1; \\! id\n;", OddityKind::ClientCommand),
+        ("/*M!999999\\! id */;\n", OddityKind::ClientCommand),
+        ("/*!50001 SET @a = 1 \\! id */;\n", OddityKind::ClientCommand),
+    ] {
+        let facts = with(text);
+        let kinds: Vec<OddityKind> = facts.oddities.iter().map(|oddity| oddity.kind).collect();
+        assert_eq!((&facts.flaws[..], &kinds[..]), (&[][..], &[kind][..]), "{text}");
+    }
+    for text in [
+        "/* \\! id */\n",
+        "-- \\! id\n",
+        "SET @a = '\\\\! id';\n",
+        "DELIMITER $$\n$$\nDELIMITER ;\n",
+    ] {
+        let facts = with(text);
+        assert_eq!((&facts.flaws[..], &facts.oddities[..]), (&[][..], &[][..]), "{text}");
+    }
+}
+
+#[test]
+fn what_follows_the_completion_line_is_named() {
+    for (text, kind) in [
+        ("SET FOREIGN_KEY_CHECKS=1;\n", OddityKind::Trailing),
+        ("COMMIT;\n", OddityKind::Trailing),
+        ("-- end of backup of host a\n", OddityKind::TrailingComment),
+    ] {
+        let facts = found_in((small("shop") + text).as_bytes());
+        assert_eq!((facts.end, &facts.flaws[..]), (DumpEnd::Completed, &[][..]), "{text}");
+        let oddity = &facts.oddities[0];
+        assert_eq!((oddity.kind, facts.oddities.len()), (kind, 1));
+        assert_eq!(oddity.text, text.trim_end().trim_end_matches(';'));
+    }
     let blanks = " ".repeat(500);
-    assert_eq!(end_of(&format!("-- Dump completed\n{blanks}x\n")), DumpEnd::InStatement);
+    for (text, flaw) in [
+        (
+            "mysqldump: Got errno 32 on write\n",
+            Flaw::Message("mysqldump: Got errno 32 on write".into()),
+        ),
+        ("INSERT INTO `x` VALUES (1);\n", Flaw::Appended("INSERT INTO `x` VALUES (1)".into())),
+        ("finished well\n", Flaw::Appended("finished well".into())),
+        (&format!("{blanks}x\n"), Flaw::Appended("x".into())),
+    ] {
+        let facts = found_in((small("shop") + text).as_bytes());
+        assert_eq!((facts.end, &facts.flaws[..]), (DumpEnd::Completed, &[flaw][..]), "{text}");
+    }
+}
+
+#[test]
+fn a_dump_of_nothing_is_noticed_unless_it_names_an_empty_schema() {
+    let head = "-- MariaDB dump 10.19\n--\n-- Host: localhost    Database: ";
+    let dump = |schema: &str, body: &str| {
+        format!("{head}{schema}\n/*!40101 SET NAMES utf8mb4 */;\n{body}-- Dump completed\n")
+    };
+    let flaws = |schema, body| found_in(dump(schema, body).as_bytes()).flaws;
+    assert_eq!(flaws("", ""), [Flaw::Empty { number: 1 }]);
+    assert_eq!(flaws("shop", ""), []);
+    assert_eq!(flaws("", "USE `shop`;\n"), []);
+    assert_eq!(flaws("", "GRANT SELECT ON *.* TO `a`@`%`;\n"), []);
+    let stream = small("shop") + &dump("", "");
+    assert_eq!(found_in(stream.as_bytes()).flaws, [Flaw::Empty { number: 2 }]);
+}
+
+#[test]
+fn the_ends_of_other_programs_are_known() {
+    let rows = "CREATE TABLE `t` (`a` int);\nINSERT INTO `t` VALUES\n(1),\n(2);\n";
+    for (head, tail, cut_end) in [
+        (
+            "-- Dump created by MySQL pump utility, version: 8.0.34\n",
+            "-- Dump end time: Mon Nov 23 10:00:01 2026\n",
+            DumpEnd::Between,
+        ),
+        ("-- phpMyAdmin SQL Dump\nSTART TRANSACTION;\n", "COMMIT;\n", DumpEnd::Between),
+        (
+            "-- phpMyAdmin SQL Dump\n/*!40101 SET @OLD_A=@@A */;\n",
+            "/*!40101 SET A=@OLD_A */;\n",
+            DumpEnd::Between,
+        ),
+        ("-- phpMyAdmin SQL Dump\n", "", DumpEnd::Unmarked),
+        (
+            "-- ---\n-- Host: h\n-- HeidiSQL Version: 12\n/*!40101 SET @OLD_A=@@A */;\n",
+            "/*!40111 SET A=IFNULL(@OLD_A, 1) */;\n",
+            DumpEnd::Between,
+        ),
+        ("-- Adminer 4.8.1 MySQL 10.11 dump\n", "-- 2026-11-20 10:00:00\n", DumpEnd::Between),
+        ("-- Adminer 5.1 MySQL 10.11 dump\n", "-- 2026-11-20 10:00:00 UTC\n", DumpEnd::Between),
+        ("-- MySQLShell dump 2.0.1\n", "", DumpEnd::Unmarked),
+        ("PRAGMA foreign_keys=OFF;\nBEGIN TRANSACTION;\n", "COMMIT;\n", DumpEnd::Between),
+    ] {
+        let end_of = |dump: &str| found_in(dump.as_bytes()).end;
+        let whole = if tail.is_empty() { DumpEnd::Unmarked } else { DumpEnd::Completed };
+        assert_eq!(end_of(&format!("{head}{rows}{tail}")), whole, "{head}");
+        assert_eq!(end_of(&format!("{head}{rows}")), cut_end, "{head}");
+        let cut = &rows[..rows.len() - 5];
+        assert_eq!(end_of(&format!("{head}{cut}")), DumpEnd::InStatement, "{head}");
+        // The last line of one program is none of another.
+        let other = format!("-- MariaDB dump 10.19\n{rows}{tail}");
+        assert_ne!(end_of(&other), DumpEnd::Completed, "{tail}");
+    }
+}
+
+#[test]
+fn dumps_that_are_not_taken_apart_end_with_their_last_lines() {
+    let pg = "--\n-- PostgreSQL database dump\n--\nCOPY t FROM stdin;\nit's\n\\.\n\n--\n\
+              -- PostgreSQL database dump complete\n--\n\n";
+    let md =
+        "\n-- metadata.header 95\n# Started dump at: x\n-- metadata 40\n# Finished dump at: y\n";
+    let xml = "<?xml version=\"1.0\"?>\n<mysqldump x>\n</mysqldump>\n";
+    for (kind, dump) in [(DumpKind::Postgres, pg), (DumpKind::Mydumper, md), (DumpKind::Xml, xml)] {
+        let facts = |dump: &str| {
+            let mut parser = SqlParser::new(kind);
+            let mut members = Members::default();
+            dump.as_bytes().chunks(5).for_each(|piece| parser.push(piece, &mut members).unwrap());
+            parser.finish(&mut members).unwrap()
+        };
+        assert_eq!(facts(dump).end, DumpEnd::Completed, "{kind:?}");
+        assert_eq!(facts(&dump[..dump.trim_end().len() - 16]).end, DumpEnd::InStatement);
+        assert_eq!(facts(&(dump.to_owned() + dump)).flaws, []);
+        let broken = dump[..dump.trim_end().len() - 16].to_owned() + "\n" + dump;
+        assert!(matches!(facts(&broken).flaws[..], [Flaw::Broken { .. }]), "{kind:?}");
+    }
+    let facts = |tail: &str| {
+        let mut parser = SqlParser::new(DumpKind::Postgres);
+        parser.push((pg.to_owned() + tail).as_bytes(), &mut Members::default()).unwrap();
+        parser.end_of_whole()
+    };
+    assert_eq!(facts("\\unrestrict abc\n\n"), DumpEnd::Completed);
+    assert_eq!(facts("SELECT 1;\n"), DumpEnd::InStatement);
+}
+
+#[test]
+fn text_before_a_dump_is_told_and_does_not_confuse_what_follows() {
+    for text in ["Warning: a partial dump, if you don't want it\n", "Starting the backup\n"] {
+        let stream = text.to_owned() + &small("shop");
+        let (members, facts) = dissected(stream.as_bytes(), &[]);
+        assert_eq!((facts.end, facts.dumps, &facts.flaws[..]), (DumpEnd::Completed, 1, &[][..]));
+        let oddity = &facts.oddities[0];
+        assert_eq!((oddity.kind, oddity.text.as_str()), (OddityKind::Text, text.trim_end()));
+        assert!(members.members.iter().any(|(path, _)| path == "shop/u.sql"));
+        found_in(stream.as_bytes());
+    }
+    let facts = found_in(("USE `x`;\nSET NAMES utf8mb4;\n".to_owned() + &small("shop")).as_bytes());
+    assert_eq!((&facts.flaws[..], &facts.oddities[..]), (&[][..], &[][..]));
 }
 
 #[test]
