@@ -238,6 +238,13 @@ fn judge_opaque(ending: &Ending, opaque: Opaque, asked: Option<StreamFormat>) ->
     if let Some(wrapping) = wrapping {
         judge_end(&mut judged, wrapping, end);
     }
+    if is_dump_error(first_line.as_bytes()) {
+        judged.verdict = Verdict::Partial;
+        judged.reasons.insert(
+            0,
+            format!("the stream is no dump but the message '{first_line}': mend that, dump again"),
+        );
+    }
     if wrapping.is_none() && asked != Some(StreamFormat::Raw) {
         let text = format!(
             "it begins with '{first_line}', which is no known format: stored as it is, unchecked"

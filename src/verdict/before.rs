@@ -4,12 +4,14 @@
 //! |---|---|---|
 //! | comments and statements, then a dump | stays | a note |
 //! | text, then a dump | stays: each table can be restored without the text | a warning |
+//! | an error of the dump program, then a dump | partial | a warning |
 //! | text, then anything else | partial: no other program can read it | a warning |
 //! | first bytes that are lost | partial | none |
 
 use crate::parse::beginning::Before;
 use crate::parse::beginning::Text;
 use crate::parse::beginning::What;
+use crate::parse::sql::is_dump_error;
 use crate::verdict::finding::Code;
 use crate::verdict::finding::Finding;
 use crate::verdict::finding::Severity;
@@ -49,7 +51,14 @@ pub fn judge_before(before: &Before) -> BeforeConclusion {
             lines(text)
         );
         let finding = Finding::new(Code::ForeignText, object(text), words);
-        return BeforeConclusion { reason: None, finding: Some(finding) };
+        let reason = is_dump_error(text.quoted.as_bytes()).then(|| {
+            format!(
+                "'{}' stands before the dump: what the producer was doing is not in it, mend that \
+                 and dump again",
+                text.quoted
+            )
+        });
+        return BeforeConclusion { reason, finding: Some(finding) };
     }
     let mark = if what == What::Mbstream { "XBSTCK01" } else { "it" };
     let reason = format!(
@@ -105,6 +114,7 @@ mod tests {
         let finding = found.finding.unwrap();
         assert_eq!((finding.object.as_str(), finding.severity), ("line 1", Severity::Warning));
         assert!(finding.text.contains("a message of mysqldump"), "{}", finding.text);
+        assert!(foreign("mysqldump: Couldn't execute 'x'", What::Dump).reason.is_some());
         let text = foreign("Warning: this is in capitals", What::Dump).finding.unwrap().text;
         assert!(!text.contains("a message of"), "{text}");
     }
