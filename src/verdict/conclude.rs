@@ -249,7 +249,7 @@ impl<'a> Judge<'a> {
             None | Some("full-backuped" | "incremental") => {}
             Some(other) => reasons.push(Reason::WrongType(other.into())),
         }
-        if seen.statements.is_selection {
+        if seen.statements.is_selection == Some(true) {
             reasons.push(Reason::Selection);
         }
         let detail = match wrapped.as_slice() {

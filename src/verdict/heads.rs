@@ -200,7 +200,7 @@ pub(super) fn absent(seen: &Observer) -> Vec<Reason> {
     }
     let statements = &seen.statements;
     let is_full = statements.positions.backup_type.as_deref() == Some("full-backuped");
-    let is_whole = statements.says_whether_it_is_a_selection && !statements.is_selection;
+    let is_whole = statements.is_selection == Some(false);
     if is_full && is_whole && !is_mysql_8 && !seen.presence.has_tables_in(SYSTEM_SCHEMA) {
         found.push(Reason::NoSystemSchema);
     }

@@ -123,10 +123,8 @@ pub(super) struct Statements {
     pub(super) system_files: Option<Vec<String>>,
     /// Undo tablespaces, from `innodb_undo_tablespaces`.
     pub(super) undo_tablespaces: Option<u64>,
-    /// Whether only some databases were backed up.
-    pub(super) is_selection: bool,
-    /// Whether the info file says either.
-    pub(super) says_whether_it_is_a_selection: bool,
+    /// Whether only some databases were backed up, if the info file says it.
+    pub(super) is_selection: Option<bool>,
     /// What the info file repeats of the checkpoints file.
     pub(super) info: InfoStatements,
     /// Whether the info file gives a position in the binary log.
@@ -190,8 +188,7 @@ impl Statements {
         match kind {
             Describing::BackupCnf => (self.system_files, self.undo_tablespaces) = (None, None),
             Describing::Info => {
-                (self.is_selection, self.info_has_binlog) = (false, false);
-                self.says_whether_it_is_a_selection = false;
+                (self.is_selection, self.info_has_binlog) = (None, false);
                 self.info = InfoStatements::default();
             }
             Describing::BinlogInfo => self.binlog_info_is_read = false,
@@ -233,10 +230,7 @@ impl Statements {
                 b"start_time" => positions.start_time = text(value),
                 b"end_time" => positions.end_time = text(value),
                 b"binlog_pos" => self.read_binlog_pos(value),
-                b"partial" => {
-                    self.is_selection = value == b"Y";
-                    self.says_whether_it_is_a_selection = self.is_selection || value == b"N";
-                }
+                b"partial" => self.is_selection = yes_or_no(value),
                 b"innodb_from_lsn" => self.info.from_lsn = number(value),
                 b"innodb_to_lsn" => self.info.to_lsn = number(value),
                 b"incremental" => self.info.is_incremental = yes_or_no(value),

@@ -69,7 +69,7 @@ const NEVER_EMPTY_TOP: [&[u8]; 9] = [
 /// Bytes of Aria's logs and its control file that tell them.
 const ARIA_MAGIC_BYTES: usize = 16;
 
-/// Files that XtraBackup writes after the info file.
+/// Files that `XtraBackup` writes after the info file.
 const PERCONA_AFTER_INFO: [&[u8]; 2] = [b"xtrabackup_tablespaces", b"xtrabackup_keys"];
 
 /// What the names of Aria's logs begin with, before their number.

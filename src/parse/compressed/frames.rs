@@ -60,7 +60,7 @@ pub struct Frames {
     /// Bytes of the checksum after the frame, and after each block.
     frame_checksum: u64,
     block_checksum: u64,
-    frames: u64,
+    begun: u64,
 }
 
 impl Frames {
@@ -73,7 +73,7 @@ impl Frames {
             filled: 0,
             frame_checksum: 0,
             block_checksum: 0,
-            frames: 0,
+            begun: 0,
         }
     }
 
@@ -87,11 +87,9 @@ impl Frames {
                     self.pass(left - passed, next);
                     &bytes[narrow(passed)..]
                 }
-                Stage::Magic => self.fill(bytes, 4),
                 Stage::Descriptor => self.fill(bytes, 1),
-                Stage::SkippedLength => self.fill(bytes, 4),
                 Stage::BlockHeader if self.layout == Layout::Zstd => self.fill(bytes, 3),
-                Stage::BlockHeader => self.fill(bytes, 4),
+                Stage::Magic | Stage::SkippedLength | Stage::BlockHeader => self.fill(bytes, 4),
             };
         }
     }
@@ -100,7 +98,7 @@ impl Frames {
     pub fn finish(&self) -> CompressedEnd {
         match self.stage {
             Stage::Over(end) => end,
-            Stage::Magic if self.frames == 0 => CompressedEnd::Cut,
+            Stage::Magic if self.begun == 0 => CompressedEnd::Cut,
             Stage::Magic if self.filled == 0 => CompressedEnd::Whole,
             // Less than a magic may be the beginning of another frame, or anything.
             Stage::Magic => CompressedEnd::Followed,
@@ -145,12 +143,12 @@ impl Frames {
     }
 
     fn take_magic(&mut self, magic: u32) {
-        self.frames += 1;
+        self.begun += 1;
         self.stage = match (self.layout, magic) {
             (Layout::Zstd, ZSTD_MAGIC) | (Layout::Lz4, LZ4_MAGIC) => Stage::Descriptor,
             (Layout::Lz4, LZ4_LEGACY_MAGIC) => Stage::Over(CompressedEnd::Unknown),
             (_, magic) if magic & !0xF == SKIPPED_MAGIC => Stage::SkippedLength,
-            _ if self.frames > 1 => Stage::Over(CompressedEnd::Followed),
+            _ if self.begun > 1 => Stage::Over(CompressedEnd::Followed),
             _ => Stage::Over(CompressedEnd::Malformed),
         };
     }

@@ -157,7 +157,16 @@ impl Gzip {
                 CompressedEnd::Whole
             }
             Stage::Field(Field::Header, _) if self.members > 0 => CompressedEnd::Followed,
-            _ => CompressedEnd::Cut,
+            Stage::Field(..)
+            | Stage::Text(_)
+            | Stage::Skip(..)
+            | Stage::BlockHeader
+            | Stage::CodeCounts
+            | Stage::CodeLengthLengths
+            | Stage::CodeLengths
+            | Stage::Codes
+            | Stage::StoredLength
+            | Stage::Stored(_) => CompressedEnd::Cut,
         }
     }
 
@@ -219,11 +228,16 @@ impl Gzip {
     /// Goes on with a field of the header, or with what comes after it if it is not there.
     fn go_on_with(&mut self, field: Field) {
         let has = |flag| self.flags & flag != 0;
-        self.stage = match field {
-            Field::Name if has(HAS_NAME) => Stage::Text(Field::Name),
-            Field::Name | Field::Comment if has(HAS_COMMENT) => Stage::Text(Field::Comment),
-            _ if has(HAS_HEADER_CHECKSUM) => Stage::Field(Field::Checksum, 2),
-            _ => Stage::BlockHeader,
+        let (may_be_name, may_be_comment) =
+            (field == Field::Name, matches!(field, Field::Name | Field::Comment));
+        self.stage = if may_be_name && has(HAS_NAME) {
+            Stage::Text(Field::Name)
+        } else if may_be_comment && has(HAS_COMMENT) {
+            Stage::Text(Field::Comment)
+        } else if has(HAS_HEADER_CHECKSUM) {
+            Stage::Field(Field::Checksum, 2)
+        } else {
+            Stage::BlockHeader
         };
     }
 
@@ -401,18 +415,19 @@ impl Gzip {
             if self.bits.count < code_bits {
                 return Progress::Starved;
             }
-            if symbol < BLOCK_END {
-                self.bits.take(code_bits);
-                self.unpacked = self.unpacked.wrapping_add(1);
-            } else if symbol == BLOCK_END {
+            if symbol == BLOCK_END {
                 self.bits.take(code_bits);
                 self.end_block();
                 return Progress::Made;
-            } else {
-                match self.copy(symbol, code_bits) {
-                    Progress::Made => {}
-                    stopped => return stopped,
-                }
+            }
+            if symbol < BLOCK_END {
+                self.bits.take(code_bits);
+                self.unpacked = self.unpacked.wrapping_add(1);
+                continue;
+            }
+            let progress = self.copy(symbol, code_bits);
+            if progress != Progress::Made {
+                return progress;
             }
         }
     }
