@@ -280,19 +280,23 @@ fn a_stream_that_is_not_recognised_is_reported_unless_it_is_meant_to_be_opaque()
 
 /// A dump of schemas with so many tables each.
 fn dump(schemas: &[(&str, usize)]) -> Vec<u8> {
-    let mut dump = "-- MariaDB dump 10.19  Distrib 11.8.2-MariaDB, for debian-linux-gnu\n--\n\
-                    -- Host: localhost    Database: \n\n/*!40101 SET NAMES utf8mb4 */;\n"
-        .to_owned();
+    let table = |table: usize| {
+        format!(
+            "--\n-- Table structure for table `t{table}`\n--\n\nDROP TABLE IF EXISTS `t{table}`;\n\
+             CREATE TABLE `t{table}` (\n  `a` int\n);\n"
+        )
+    };
+    let mut parts = vec![
+        "-- MariaDB dump 10.19  Distrib 11.8.2-MariaDB, for debian-linux-gnu\n--\n\
+         -- Host: localhost    Database: \n\n/*!40101 SET NAMES utf8mb4 */;\n"
+            .to_owned(),
+    ];
     for (schema, tables) in schemas {
-        dump += &format!("CREATE DATABASE IF NOT EXISTS `{schema}`;\n\nUSE `{schema}`;\n");
-        for table in 0..*tables {
-            dump += &format!("--\n-- Table structure for table `t{table}`\n--\n\n");
-            dump += &format!("DROP TABLE IF EXISTS `t{table}`;\n");
-            dump += &format!("CREATE TABLE `t{table}` (\n  `a` int\n);\n");
-        }
+        parts.push(format!("CREATE DATABASE IF NOT EXISTS `{schema}`;\n\nUSE `{schema}`;\n"));
+        parts.extend((0..*tables).map(table));
     }
-    dump += "-- Dump completed on 2026-11-21  9:05:01\n";
-    dump.into_bytes()
+    parts.push("-- Dump completed on 2026-11-21  9:05:01\n".to_owned());
+    parts.concat().into_bytes()
 }
 
 /// The objects of the findings `lost-members`.

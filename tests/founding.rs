@@ -77,11 +77,15 @@ fn race(stores: &[Arc<dyn Store>]) -> usize {
     succeeded
 }
 
+fn shared(store: impl Store + 'static) -> Arc<dyn Store> {
+    Arc::new(store)
+}
+
 #[test]
 fn of_many_inits_of_one_directory_exactly_one_succeeds() {
     for _ in 0..20 {
         let directory = tempfile::tempdir().unwrap();
-        let open = |_| Arc::new(LocalStore::open(directory.path()).unwrap()) as Arc<dyn Store>;
+        let open = |_| shared(LocalStore::open(directory.path()).unwrap());
         let stores: Vec<_> = (0..ATTEMPTS).map(open).collect();
         assert_eq!(race(&stores), 1);
     }
@@ -91,7 +95,7 @@ fn of_many_inits_of_one_directory_exactly_one_succeeds() {
 fn of_many_inits_of_one_bucket_that_honours_conditions_exactly_one_succeeds() {
     let server = S3::start();
     for round in 0..4 {
-        let open = |_| Arc::new(server.store(&format!("r{round}"))) as Arc<dyn Store>;
+        let open = |_| shared(server.store(&format!("r{round}")));
         let stores: Vec<_> = (0..ATTEMPTS).map(open).collect();
         assert_eq!(race(&stores), 1);
     }
@@ -102,11 +106,11 @@ fn of_many_inits_of_one_bucket_without_conditions_at_most_one_succeeds() {
     for conditions in [Conditions::Ignored, Conditions::Unknown] {
         let server = S3::start_with(conditions);
         for round in 0..4 {
-            let open = |_| Arc::new(server.store(&format!("r{round}"))) as Arc<dyn Store>;
+            let open = |_| shared(server.store(&format!("r{round}")));
             let stores: Vec<_> = (0..ATTEMPTS).map(open).collect();
             assert!(race(&stores) <= 1);
         }
-        let alone = [Arc::new(server.store("alone")) as Arc<dyn Store>];
+        let alone = [shared(server.store("alone"))];
         assert_eq!(race(&alone), 1);
     }
 }

@@ -246,27 +246,7 @@ fn run_backup(
     if counted.stream_bytes == 0 {
         return Err(empty(&streamed.ending));
     }
-    if streamed.ending.left_open {
-        options.findings.report(held_open(&options.source));
-    }
-    let (judged, noted) = if let Some(taken) = taken {
-        (taken.judged(streamed, counted.stream_bytes)?, Noted::taken_over(taken.about))
-    } else {
-        let mut judged = judge::judge(streamed, options.format, &collector, &counted);
-        chain::link(repository, source_id, &mut judged)?;
-        judge::bound(&mut judged);
-        let around = lost::Around {
-            repository,
-            source: source_id,
-            newest: &continued.newest,
-            former: &continued.former,
-            monitor,
-        };
-        lost::find(&mut judged, counted.stream_bytes, &mut collector, &around)?;
-        report_passed_over(&continued, log);
-        let noted = Noted::new(&mut judged, options, &continued.earlier);
-        (judged, noted)
-    };
+    let (judged, noted) = conclude(&draft, &continued, streamed, &mut collector)?;
     collector.note(noted.findings.clone());
     if judged.verdict != Verdict::Partial {
         collector.release_vanished()?;
@@ -311,6 +291,38 @@ fn report_passed_over(continued: &Continued, log: &FindingLog) {
         );
         report("maps".to_owned(), text);
     }
+}
+
+/// Judges a stream that has ended, and finds what is to be said about it besides.
+fn conclude(
+    draft: &Draft<'_>,
+    continued: &Continued,
+    streamed: Streamed,
+    collector: &mut Collector<'_>,
+) -> Result<(judge::Judged, Noted)> {
+    let Draft { repository, options, monitor, .. } = *draft;
+    let counted = monitor.counts();
+    if let Some(taken) = draft.taken {
+        let judged = taken.judged(streamed, counted.stream_bytes)?;
+        return Ok((judged, Noted::taken_over(taken.about)));
+    }
+    if streamed.ending.left_open {
+        options.findings.report(held_open(&options.source));
+    }
+    let mut judged = judge::judge(streamed, options.format, collector, &counted);
+    chain::link(repository, draft.source_id, &mut judged)?;
+    judge::bound(&mut judged);
+    let around = lost::Around {
+        repository,
+        source: draft.source_id,
+        newest: &continued.newest,
+        former: &continued.former,
+        monitor,
+    };
+    lost::find(&mut judged, counted.stream_bytes, collector, &around)?;
+    report_passed_over(continued, &options.findings);
+    let noted = Noted::new(&mut judged, options, &continued.earlier);
+    Ok((judged, noted))
 }
 
 /// The error for a stream without a byte: how its producer ended, and its last words.

@@ -90,7 +90,7 @@ pub(super) fn judge(
         Told::Sql(facts) => {
             let is_dump_error = |line: &&String| is_dump_error(line.as_bytes());
             let errors: Vec<String> = ending.errors.iter().filter(is_dump_error).cloned().collect();
-            let conclusion = judge_dump(facts, exit(&ending), &errors);
+            let conclusion = judge_dump(*facts, exit(&ending), &errors);
             Judged {
                 format: Some(format),
                 verdict: conclusion.verdict,

@@ -91,12 +91,11 @@ fn compare(
     };
     let own = around.newest.last().filter(|newest| newest.id() == reference.id());
     let contents;
-    let table = match own.and_then(|_| around.former.newest_whole()) {
-        Some(table) => table,
-        None => {
-            contents = around.repository.contents(&reference, around.monitor)?;
-            contents.table()
-        }
+    let table = if let Some(table) = own.and_then(|_| around.former.newest_whole()) {
+        table
+    } else {
+        contents = around.repository.contents(&reference, around.monitor)?;
+        contents.table()
     };
     let tally = tally(format, collector, Some(table))?;
     let mut findings: Vec<Finding> = empty_dump(&tally).into_iter().collect();
@@ -178,17 +177,17 @@ fn tally(
     collector.visit(&mut |key| {
         let new = place(format, key);
         while let Some(before) = former.take_if(|before| before.path < new.path) {
-            let is_there = now.as_ref().is_some_and(|now| now.path == before.path);
-            tally.former(before, is_there);
+            let state = before.state(now.as_ref());
+            tally.former(before, state);
             former = next()?;
         }
-        tally.new(&new);
+        tally.present(&new);
         now = Some(new);
         Ok(())
     })?;
     while let Some(before) = former.take() {
-        let is_there = now.as_ref().is_some_and(|now| now.path == before.path);
-        tally.former(before, is_there);
+        let state = before.state(now.as_ref());
+        tally.former(before, state);
         former = next()?;
     }
     tally.leave();
@@ -201,6 +200,23 @@ struct Place {
     path: Vec<u8>,
     schema: Option<Vec<u8>>,
     thing: Thing,
+}
+
+impl Place {
+    /// Tells whether the member is in the new stream, whose last member before the next is `last`.
+    fn state(&self, last: Option<&Place>) -> Now {
+        match last {
+            Some(last) if last.path == self.path => Now::There,
+            _ => Now::Missing,
+        }
+    }
+}
+
+/// Whether a member of the earlier snapshot is in the new stream.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Now {
+    There,
+    Missing,
 }
 
 /// What kind of member it is.
@@ -292,9 +308,9 @@ struct Missing {
 }
 
 impl Missing {
-    fn take(&mut self, name: impl FnOnce() -> String, is_there: bool) {
+    fn take(&mut self, name: impl FnOnce() -> String, now: Now) {
         self.all += 1;
-        if is_there {
+        if now == Now::There {
             return;
         }
         self.count += 1;
@@ -319,7 +335,7 @@ impl Tally {
         }
     }
 
-    fn new(&mut self, place: &Place) {
+    fn present(&mut self, place: &Place) {
         self.enter(place.schema.as_ref());
         self.here.is_there = true;
         self.is_one_piece |= matches!(place.thing, Thing::OnePiece);
@@ -327,7 +343,7 @@ impl Tally {
         self.tables_now += u64::from(matches!(place.thing, Thing::Table(_)));
     }
 
-    fn former(&mut self, place: Place, is_there: bool) {
+    fn former(&mut self, place: Place, now: Now) {
         self.enter(place.schema.as_ref());
         let Schema { name: schema, tables, data_files, .. } = &mut self.here;
         let full = |table: &[u8]| {
@@ -335,8 +351,8 @@ impl Tally {
             schema + &text(table)
         };
         match place.thing {
-            Thing::Table(name) => tables.take(|| full(&name), is_there),
-            Thing::DataFile(name) => data_files.take(|| full(&name), is_there),
+            Thing::Table(name) => tables.take(|| full(&name), now),
+            Thing::DataFile(name) => data_files.take(|| full(&name), now),
             Thing::Schema | Thing::OnePiece | Thing::Other => {}
         }
     }

@@ -104,8 +104,9 @@ impl Beginning {
     pub fn skipped(&self) -> usize {
         match &self.before {
             Before::Foreign(text, What::Mbstream | What::Dump) | Before::Lines(text) => text.bytes,
-            Before::Foreign(_, What::Tar | What::Wrapped(_)) | Before::Lost(_) => 0,
-            Before::Nothing => 0,
+            Before::Foreign(_, What::Tar | What::Wrapped(_))
+            | Before::Lost(_)
+            | Before::Nothing => 0,
         }
     }
 }
@@ -161,9 +162,7 @@ fn find_mbstream(head: &[u8]) -> Option<usize> {
 fn find_tar(head: &[u8]) -> Option<usize> {
     let marks = memmem::find_iter(head, b"ustar").filter_map(|at| at.checked_sub(TAR_MARK_AT));
     let begins = |at: &usize| {
-        head.get(*at..*at + BLOCK)
-            .and_then(|block| block.try_into().ok())
-            .is_some_and(|block| begins_tar(block))
+        head.get(*at..*at + BLOCK).and_then(|block| block.try_into().ok()).is_some_and(begins_tar)
     };
     { marks }.find(begins)
 }
@@ -267,7 +266,7 @@ fn before_dump(before: &[u8]) -> Before {
         if rest.is_empty() {
             break;
         }
-        let number = 1 + before[..at].iter().filter(|byte| **byte == b'\n').count();
+        let number = 1 + memchr::memchr_iter(b'\n', &before[..at]).count();
         if let Some(length) = known_length(rest) {
             known.add(number, &rest[..length]);
             at += length;
@@ -312,8 +311,10 @@ fn known_length(text: &[u8]) -> Option<usize> {
         [b"SET", rest @ ..] => {
             rest.first() == Some(&&b"NAMES"[..]) || rest.iter().any(|word| word.contains(&b'='))
         }
-        [b"USE", _] | [b"BEGIN" | b"COMMIT"] | [b"START", b"TRANSACTION"] => true,
-        [b"CREATE" | b"DROP", b"DATABASE" | b"SCHEMA", ..] => true,
+        [b"USE", _]
+        | [b"BEGIN" | b"COMMIT"]
+        | [b"START", b"TRANSACTION"]
+        | [b"CREATE" | b"DROP", b"DATABASE" | b"SCHEMA", ..] => true,
         _ => false,
     };
     is_known.then_some(end + 1)

@@ -109,7 +109,7 @@ impl Former {
     /// Snapshots that could not be read.
     pub fn damaged(&self) -> Vec<SnapshotName> {
         let Some(behind) = &self.behind else { return Vec::new() };
-        lock(&behind).damaged().to_vec()
+        lock(behind).damaged().to_vec()
     }
 
     fn older(&self) -> &[FormerTable] {
@@ -117,7 +117,7 @@ impl Former {
             let (Some(packs), Some(behind)) = (&self.packs, &self.behind) else {
                 return Vec::new();
             };
-            let mut ancestry = lock(&behind);
+            let mut ancestry = lock(behind);
             let mut tables = Vec::new();
             while let Some((stored, table)) = ancestry.next_with_table() {
                 let translation = table.translation(&packs.table());

@@ -72,7 +72,7 @@ pub enum Told {
     /// Of an mbstream, and of the changed pages in it if it is an increment.
     Mbstream(Parsed, Increments),
     /// Of an SQL dump.
-    Sql(DumpFacts),
+    Sql(Box<DumpFacts>),
     /// Of a tar.
     Tar(TarFacts),
     /// Nothing looked into it.
@@ -139,7 +139,7 @@ fn read(
         }
         Container::Sql(kind) => {
             let facts = reader.read_container(&mut input, skipped, SqlParser::new(kind))?;
-            (StreamFormat::Sql, Told::Sql(facts))
+            (StreamFormat::Sql, Told::Sql(Box::new(facts)))
         }
         Container::Tar => {
             let facts = reader.read_container(&mut input, skipped, TarDissector::default())?;

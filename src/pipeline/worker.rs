@@ -300,7 +300,7 @@ fn standings(segment: &Segment, blocks: &[&[u8]], hashes: &[Option<BlockHash>]) 
     let named = hashes.iter().copied().zip(blocks.iter().map(|block| wide(block.len())));
     if let Some(matcher) = &segment.member.matcher {
         let named: Vec<_> = named.collect();
-        let mut matcher = lock(&matcher);
+        let mut matcher = lock(matcher);
         return matcher.locate(segment.at, &named);
     }
     let any_size = matches!(segment.member.pages, PageCheck::Delta { .. });

@@ -294,12 +294,12 @@ impl Repository {
         for name in names {
             newest.insert(name.source, *name);
         }
-        let named = |name: &SnapshotName| match self.read_snapshot(name) {
+        let word = |name: &SnapshotName| match self.read_snapshot(name) {
             Ok(stored) => stored.snapshot.about.source,
             Err(_) => format!("{} (damaged)", name.source),
         };
         let others = newest.len().saturating_sub(SOURCES_NAMED_MAX);
-        let mut sources: Vec<String> = newest.values().take(SOURCES_NAMED_MAX).map(named).collect();
+        let mut sources: Vec<String> = newest.values().take(SOURCES_NAMED_MAX).map(word).collect();
         sources.sort();
         if others > 0 {
             sources.push(format!("and {others} more"));

@@ -116,14 +116,14 @@ mod tests {
         let inner = MemoryStore::new();
         let name = ObjectName::new("packs/a").unwrap();
         let content = bytes::Bytes::from(vec![0; 1 << 20]);
-        inner.put(&name, &[content.clone()]).unwrap();
+        inner.put(&name, std::slice::from_ref(&content)).unwrap();
         let store = Limited::new(inner, limiter(), limiter(), Arc::clone(&monitor));
         std::thread::scope(|scope| {
             // The first of each goes at once; the next would wait for twelve days.
             let twice = |what: &dyn Fn() -> Category| (what(), what()).1;
             let put = || {
                 store
-                    .put(&name, &[content.clone()])
+                    .put(&name, std::slice::from_ref(&content))
                     .map_or_else(|e| e.category(), |()| Category::Other)
             };
             let get =

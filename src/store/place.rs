@@ -3,7 +3,7 @@
 //! | written | means |
 //! |---|---|
 //! | `/backup/db`, `backup`, `file:///backup/db` | a directory |
-//! | `s3://bucket/prefix` | S3: AWS, Ceph, garage, MinIO, ... |
+//! | `s3://bucket/prefix` | S3: AWS, Ceph, garage, `MinIO`, ... |
 //! | `gs://bucket/prefix` | Google Cloud Storage |
 //! | `az://container/prefix` | Azure Blob Storage |
 //!

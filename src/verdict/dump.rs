@@ -87,7 +87,8 @@ pub fn judge_dump(facts: DumpFacts, exit: Exit, errors: &[String]) -> DumpConclu
     }));
     let mut findings: Vec<Finding> = facts.oddities.iter().map(finding).collect();
     if let Some(last) = findings.last_mut().filter(|_| facts.oddities_others > 0) {
-        last.text.push_str(&format!(" (and {} more such places)", facts.oddities_others));
+        let others = format!(" (and {} more such places)", facts.oddities_others);
+        last.text.push_str(&others);
     }
     if facts.end == DumpEnd::Unmarked {
         let text = "the program that wrote the dump marks no end, so that a whole dump can't be \
@@ -203,9 +204,10 @@ fn finding(oddity: &Oddity) -> Finding {
         }
     };
     let found = Finding::new(code, oddity.place.clone(), format!("{text}: {}", oddity.text));
-    match oddity.kind {
-        OddityKind::TrailingComment => found.with_severity(Severity::Note),
-        _ => found,
+    if oddity.kind == OddityKind::TrailingComment {
+        found.with_severity(Severity::Note)
+    } else {
+        found
     }
 }
 

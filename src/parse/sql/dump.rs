@@ -81,10 +81,9 @@ impl Dump {
         }
         match self.tool.map_or(Closing::Line, Tool::closing) {
             Closing::Line => DumpEnd::Between,
-            Closing::Nothing => DumpEnd::Unmarked,
             Closing::Statement if self.closes => DumpEnd::Completed,
             Closing::Statement if self.opens => DumpEnd::Between,
-            Closing::Statement => DumpEnd::Unmarked,
+            Closing::Nothing | Closing::Statement => DumpEnd::Unmarked,
         }
     }
 }

@@ -144,10 +144,10 @@ impl Ledger {
     pub(super) fn forget_text(&mut self) -> (Found<Flaw>, Option<String>) {
         let (mut messages, mut text) = (Found::default(), None);
         for flaw in std::mem::take(&mut self.flaws).kept {
-            match flaw {
-                Flaw::Message(_) => messages.push(flaw),
-                Flaw::Text { text: words, .. } => text = text.or(Some(words)),
-                _ => {}
+            if matches!(flaw, Flaw::Message(_)) {
+                messages.push(flaw);
+            } else if let Flaw::Text { text: words, .. } = flaw {
+                text = text.or(Some(words));
             }
         }
         (self.dropped, self.placeholders, self.locked) = Default::default();

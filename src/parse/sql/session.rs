@@ -46,7 +46,7 @@ pub(super) struct Reading {
 impl Reading {
     /// How a dump begins.
     pub(super) const FIRST: Reading = Reading { escapes: Escapes::Texts, wide: None };
-    /// How a dump of SQLite is read throughout.
+    /// How a dump of `SQLite` is read throughout.
     pub(super) const STANDARD: Reading = Reading { escapes: Escapes::Nowhere, wide: None };
 }
 

@@ -166,10 +166,11 @@ pub(super) fn classify(head: &[u8]) -> (Class, Act) {
     match tokens.split_first() {
         Some((Token::Word(first, _), rest)) => (class(first, rest), act(first, rest)),
         Some((Token::Sign(b'('), _)) => (Class::Neutral, Act::Rows),
-        // Reported by whatever looks for them.
-        Some((Token::Sign(0 | b'\\'), _)) => (Class::Neutral, Act::Usual),
-        // Nothing but comments, and the delimiter.
-        None | Some((Token::Sign(b';'), [])) => (Class::Neutral, Act::Usual),
+        // NULs and client commands are reported where they are looked for; the rest is nothing but
+        // comments, and the delimiter.
+        None | Some((Token::Sign(0 | b'\\'), _) | (Token::Sign(b';'), [])) => {
+            (Class::Neutral, Act::Usual)
+        }
         Some(_) => (Class::Neutral, Act::Text),
     }
 }
@@ -188,10 +189,14 @@ fn act(first: &[u8], rest: &[Token]) -> Act {
             let kind = rest.iter().filter_map(as_word).find(kinds);
             if kind.is_some_and(|kind| MADE.contains(&kind)) { Act::Creates } else { Act::Usual }
         }
-        b"LOCK" => match table_behind(rest, &[b"TABLES", b"TABLE"]) {
-            Class::Object(_, schema, name) => Act::Locks(schema, name),
-            _ => Act::Usual,
-        },
+        b"LOCK" => {
+            let table = table_behind(rest, &[b"TABLES", b"TABLE"]);
+            if let Class::Object(_, schema, name) = table {
+                Act::Locks(schema, name)
+            } else {
+                Act::Usual
+            }
+        }
         b"UNLOCK" => Act::Unlocks,
         b"COMMIT" => Act::Commits,
         b"BEGIN" => Act::Begins,
@@ -263,6 +268,9 @@ fn drop_of(rest: &[Token]) -> Class {
     }
 }
 
+/// Variables that are saved and put back around each table, or each trigger.
+const INNER: [&[u8]; 2] = [b"@OLD_AUTOCOMMIT", b"@OLD_SYSTEM_VERSIONING_INSERT_HISTORY"];
+
 fn set(rest: &[Token]) -> Class {
     let words = || rest.iter().filter_map(as_word);
     let begins = |word: &[u8], start: &[u8]| word.starts_with(start);
@@ -276,8 +284,6 @@ fn set(rest: &[Token]) -> Class {
     if begins(first, b"@SAVE") {
         return Class::Preface;
     }
-    // Saved and put back around each table, or each trigger.
-    const INNER: [&[u8]; 2] = [b"@OLD_AUTOCOMMIT", b"@OLD_SYSTEM_VERSIONING_INSERT_HISTORY"];
     if INNER.contains(&first) {
         return Class::Preface;
     }

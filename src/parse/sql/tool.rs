@@ -5,7 +5,7 @@
 //! | `mariadb-dump`, `mysqldump` | `-- MariaDB dump`, `-- MySQL dump` | `-- Dump completed` |
 //! | `mysqlpump` | `-- Dump created by MySQL pump utility` | `-- Dump end time:` |
 //! | phpMyAdmin | `-- phpMyAdmin SQL Dump` | `COMMIT`, and what puts the session back |
-//! | HeidiSQL | `-- HeidiSQL Version:` | what puts the session back |
+//! | `HeidiSQL` | `-- HeidiSQL Version:` | what puts the session back |
 //! | Adminer | `-- Adminer` | `-- 2026-11-21 09:05:01` |
 //! | MySQL Shell | `-- MySQLShell dump` | nothing |
 //! | `sqlite3 .dump` | `PRAGMA foreign_keys=OFF;` | `COMMIT;` |
@@ -27,7 +27,7 @@ pub enum Tool {
     Pump,
     /// phpMyAdmin.
     PhpMyAdmin,
-    /// HeidiSQL.
+    /// `HeidiSQL`.
     HeidiSql,
     /// Adminer.
     Adminer,

@@ -34,16 +34,14 @@ fn files_that_begin_otherwise_than_their_names_say_are_told() {
     expect_complete(with(|s| s.file("app/n.frm", &frm(INNODB)).file("app/n.new", &[0; 16_384])));
 }
 
-/// The first page of a tablespace with that number, of a server of 16 KiB pages or of 4 KiB ones.
+/// Returns a tablespace with that number, of a server of 16 KiB pages (flags 0x15) or 4 KiB (0x13).
 #[expect(clippy::big_endian_bytes, reason = "InnoDB is big-endian")]
-fn numbered(space: u32, is_small: bool) -> Vec<u8> {
+fn numbered(space: u32, flags: u32) -> Vec<u8> {
     let mut page = [tablespace(50), vec![0; 16_384]].concat();
     for at in [34, 38] {
         page[at..at + 4].copy_from_slice(&space.to_be_bytes());
     }
-    if is_small {
-        page[54..58].copy_from_slice(&0x13_u32.to_be_bytes());
-    }
+    page[54..58].copy_from_slice(&flags.to_be_bytes());
     page
 }
 
@@ -53,15 +51,15 @@ fn what_is_of_another_server_or_backup_is_told() {
         s.file(&format!("app/{name}.ibd"), page).file(&format!("app/{name}.frm"), &frm(INNODB))
     };
     let same = "'app/x' and 'app/y' have the same tablespace number, 7";
-    let twice = |s| table(table(s, "y", &numbered(7, false)), "x", &numbered(7, false));
+    let twice = |s| table(table(s, "y", &numbered(7, 0x15)), "x", &numbered(7, 0x15));
     expect_partial(with(twice), same);
     expect_complete(with(|s| twice(s).remove("app/y.ibd").remove("app/y.frm")));
-    expect_complete(with(|s| table(table(s, "y", &numbered(7, false)), "x", &numbered(8, false))));
+    expect_complete(with(|s| table(table(s, "y", &numbered(7, 0x15)), "x", &numbered(8, 0x15))));
     let undo = "'app/x' and 'undo001' have the same tablespace number, 7";
-    let stream = |s: Stream| s.remove("undo001").file("undo001", &numbered(7, false));
-    expect_partial(with(|s| table(stream(s), "x", &numbered(7, false))), undo);
+    let stream = |s: Stream| s.remove("undo001").file("undo001", &numbered(7, 0x15));
+    expect_partial(with(|s| table(stream(s), "x", &numbered(7, 0x15))), undo);
     let size = "backup-my.cnf states pages of 16384 bytes, 'undo001' has some of 4096";
-    expect_partial(with(|s| s.remove("undo001").file("undo001", &numbered(7, true))), size);
+    expect_partial(with(|s| s.remove("undo001").file("undo001", &numbered(7, 0x13))), size);
 
     let text = str::from_utf8(INFO).unwrap();
     for (from, to, words) in [
