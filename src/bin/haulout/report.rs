@@ -105,6 +105,7 @@ impl Report {
     /// Prints a result, for programs or for people.
     ///
     /// What it tells about is done: that it can't be printed is a warning, and no failure.
+    #[expect(clippy::unnecessary_wraps, reason = "reports end with it or with a list, which fails")]
     fn result(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<()> {
         let printed = match (self.format, self.console.loudness) {
             (Format::Json, _) => print_json(value),

@@ -78,7 +78,6 @@ impl Stop {
 
     /// Ends the program although something in it does not hear: a reader of standard output that
     /// does not read, a mount that does not answer.
-    #[expect(clippy::exit, reason = "the main thread is what does not end")]
     fn give_up(&self, console: &Console) {
         if let Some(producer) = &*lock(&self.producer) {
             producer.kill();

@@ -108,7 +108,7 @@ impl Run<'_> {
         match cache.as_deref() {
             Some(directory) if !matches!(self.plan.job, Job::Verify(_)) => {
                 match Shelf::open(directory, *cache_bytes) {
-                    Ok(shelf) => shelf.reporting(Arc::clone(&self.findings)),
+                    Ok(opened) => opened.reporting(Arc::clone(&self.findings)),
                     Err(error) => {
                         self.findings.report(not_written(directory, &error));
                         Shelf::of_this_run(TEMPORARY_CACHE_BYTES)

@@ -232,17 +232,9 @@ impl Run<'_> {
         Ok((snapshots, damaged.len()))
     }
 
-    /// Refuses a place without a repository, unless one is to be made; a plan may look.
-    fn require_init(&self, plan: &ReplicatePlan, place: &Place) -> Outcome<()> {
-        if plan.destination == Destination::Existing && plan.mode == Mode::Send {
-            return Err(not_there(place));
-        }
-        Ok(())
-    }
-
     /// Says that a repository is made, before anything is sent.
     fn announce(&self, plan: &ReplicatePlan, place: &Place) -> Outcome<()> {
-        self.require_init(plan, place)?;
+        require_init(plan, place)?;
         let keys = match plan.password {
             PasswordSource::Ask => "the same keys",
             PasswordSource::File(_) | PasswordSource::Command(_) | PasswordSource::Given(_) => {
@@ -265,7 +257,7 @@ impl Run<'_> {
     fn target(&self, site: &Site<'_>, plan: &ReplicatePlan) -> Outcome<Arc<dyn Store>> {
         let missing = matches!(site.place, Place::Directory(path) if !path.exists());
         if missing {
-            self.require_init(plan, site.place)?;
+            require_init(plan, site.place)?;
         }
         if plan.mode == Mode::Plan && missing {
             // Nothing is made for a plan.
@@ -273,6 +265,14 @@ impl Run<'_> {
         }
         self.new_store_at(site)
     }
+}
+
+/// Refuses a place without a repository, unless one is to be made; a plan may look.
+fn require_init(plan: &ReplicatePlan, place: &Place) -> Outcome<()> {
+    if plan.destination == Destination::Existing && plan.mode == Mode::Send {
+        return Err(not_there(place));
+    }
+    Ok(())
 }
 
 /// Refuses to make a repository that was not asked for.
