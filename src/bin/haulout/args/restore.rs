@@ -14,7 +14,7 @@ Examples:
   haulout -r /backup/db restore latest --to /var/lib/mysql --prepare
   haulout -r /backup/db restore 3fa9c1 --stdout | ssh db2 mbstream -x -C /var/lib/mysql
   haulout -r /backup/db restore shop@latest --to /tmp/one --include 'shop/orders.*'
-  haulout -r /backup/db restore dump@latest --stdout --include 'nova.instances' | mariadb
+  haulout -r /backup/db restore dump@latest --stdout --include 'nova.instances' | mariadb --sandbox
 
 Every block is verified before it is written. With --stdout a failure may come after much has been
 written: look at the exit status (in a shell: set -o pipefail).";
