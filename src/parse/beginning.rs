@@ -413,7 +413,7 @@ mod tests {
         for head in [
             &b"see -- MariaDB dump 10.19\n"[..],
             b"\0\0\0\n-- MariaDB dump 10.19\n",
-            b"-- phpMyAdmin SQL Dump\n/*!40101 SET NAMES utf8mb4 */;\n",
+            b"-- Another SQL Dump\n/*!40101 SET NAMES utf8mb4 */;\n",
             b"notes\n",
             b"",
         ] {

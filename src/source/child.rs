@@ -254,8 +254,8 @@ impl ChildSource {
         }
     }
 
-    /// What the producer said last, and its errors. Something that it left behind may keep its standard error
-    /// open.
+    /// Returns what the producer said last, and its errors. Something that it left behind may keep
+    /// its standard error open.
     fn messages(&mut self) -> Option<(String, Vec<String>)> {
         let thread = self.stderr.take()?;
         if !wait_until(self.grace.min(TERM_WAIT), || thread.is_finished()) {

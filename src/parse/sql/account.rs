@@ -1,5 +1,5 @@
-//! Keeps account of the dumps of a stream: where one ends and the next begins, and what in them does
-//! not belong there.
+//! Keeps account of the dumps of a stream: where one ends and the next begins, and what does not
+//! belong into them.
 //!
 //! A dump that broke off has no last line. If another follows it, the last line of the stream is
 //! right all the same, so that the header of the next one has to end it, even in the middle of a

@@ -401,7 +401,8 @@ fn a_schema_is_entered_in_ansi_mode_too() {
 fn positions_of_different_dumps_are_none() {
     let dump = |position: &str| {
         format!(
-            "-- MariaDB dump 10.19\n-- CHANGE MASTER TO MASTER_LOG_FILE='b.1', MASTER_LOG_POS={position};\n\
+            "-- MariaDB dump 10.19\n-- CHANGE MASTER TO MASTER_LOG_FILE='b.1', \
+             MASTER_LOG_POS={position};\n\
              CREATE TABLE `t` (a int);\n-- Dump completed\n"
         )
     };
@@ -432,7 +433,9 @@ fn a_dump_that_lost_a_part_in_the_middle_is_noticed() {
         assert_eq!(facts.flaws.first(), Some(&flaw), "without {lost}");
     }
     // In ANSI mode a view is made like its placeholder.
-    let ansi = whole.replace("CREATE ALGORITHM=UNDEFINED */\n/*!50013 DEFINER=`r`@`h` SQL SECURITY DEFINER */\n/*!50001 VIEW", "CREATE VIEW");
+    let definer = "/*!50013 DEFINER=`r`@`h` SQL SECURITY DEFINER */";
+    let view = format!("CREATE ALGORITHM=UNDEFINED */\n{definer}\n/*!50001 VIEW");
+    let ansi = whole.replace(&view, "CREATE VIEW");
     assert!(ansi.len() < whole.len());
     assert_eq!(found_in(ansi.as_bytes()).flaws, []);
     let at = whole.find("--\n-- Final view").unwrap();
