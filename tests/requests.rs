@@ -141,7 +141,7 @@ fn a_thousand_snapshots_are_read_once_and_listed_for_four_requests_thereafter() 
 }
 
 #[test]
-fn one_table_of_five_hundred_is_restored_for_a_dozen_requests() {
+fn one_table_of_five_hundred_is_restored_for_thirteen_requests() {
     let (store, _shelf) = nights(&mut Server::new(5, 1, 4));
     let database = Server::new(6, 500, 4);
     let repository = support::open(support::shared(&store), 100).unwrap();
@@ -162,7 +162,7 @@ fn one_table_of_five_hundred_is_restored_for_a_dozen_requests() {
         std::fs::read(to.join("shop/table250.ibd")).unwrap() == database.tables[252].2.concat()
     );
     let asked = requests(&host);
-    assert!(asked <= 12, "{asked} requests: {:?}", host.inner().log());
+    assert!(asked <= 13, "{asked} requests: {:?}", host.inner().log());
 }
 
 /// Workers of a reading verb.
@@ -201,8 +201,8 @@ fn restore_and_verify_fetch_neighbours_together_and_from_several_packs_at_once()
         verb(&repository);
         let (parts, most) = (slow.calls_under(Verb::GetRange, "packs/"), slow.most_at_once());
         // 256 frames of the first night are 8 members, so as many windows; changes of two later
-        // nights come to them, and before all that directories and pages of maps.
-        assert!(parts <= 50, "{parts} parts: {:?}", slow.log());
+        // nights come to them, a dozen small files, and first directories and pages of maps.
+        assert!(parts <= 56, "{parts} parts: {:?}", slow.log());
         // Each worker, and whoever plans.
         assert!((3..=u64::from(WORKERS) + 1).contains(&most), "{most} at once");
     }
