@@ -9,7 +9,7 @@
 //! - A directory that is not finished holds the file [`INCOMPLETE`]; it goes last, after everything
 //!   is durable.
 //! - Nothing is written outside the directory, whatever the stream says and whatever a user who can
-//!   write there does meanwhile ([`beneath`]).
+//!   write there does meanwhile (`beneath`).
 //! - A stream is whole or the call fails; a reader that goes away is a failure.
 
 pub mod accounts;

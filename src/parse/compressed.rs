@@ -6,8 +6,8 @@
 //!
 //! | format | what is followed | what tells the end |
 //! |---|---|---|
-//! | gzip | the codes of its blocks ([`gzip`]) | the trailer, and the length in it |
-//! | zstd, lz4 | the lengths of its blocks ([`frames`]) | the last block, or the mark of the end |
+//! | gzip | the codes of its blocks (`gzip`) | the trailer, and the length in it |
+//! | zstd, lz4 | the lengths of its blocks (`frames`) | the last block, or the mark of the end |
 //! | xz | nothing | the footer with its checksum in the last bytes |
 //! | bzip2 | nothing | the mark of the end in the last bytes, wherever its bits begin |
 //!
