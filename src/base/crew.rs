@@ -240,7 +240,7 @@ impl<'m, W, R> Line<'m, W, R> {
         let (queue, done) = (std::mem::take(&mut state.queue), std::mem::take(&mut state.done));
         drop(state);
         self.notify_all();
-        // What they hold is given back without the lock: that may be somebody's code.
+        // Dropped without the lock, since dropping may run code of the caller.
         drop((queue, done));
     }
 

@@ -104,7 +104,7 @@ impl Monitor {
         self.on_the_way.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Waits for `time`, unless somebody asks to stop.
+    /// Waits for `time`, or until the user wants to stop.
     pub fn pause(&self, time: Duration) -> Result<()> {
         let mut left = time;
         loop {

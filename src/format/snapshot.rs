@@ -102,7 +102,7 @@ pub struct Check {
 pub enum Severity {
     /// It is worth knowing.
     Note,
-    /// Somebody should look at it.
+    /// An operator should look at it.
     Warning,
 }
 

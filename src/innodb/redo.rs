@@ -286,7 +286,7 @@ impl RedoHeader {
     }
 }
 
-/// What came of the first records.
+/// The result of reading the first records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Records {
     /// They match their checksum.

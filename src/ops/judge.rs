@@ -48,7 +48,7 @@ pub(super) struct Judged {
     pub verdict: Verdict,
     /// Why not further.
     pub reasons: Vec<String>,
-    /// What somebody should look at all the same.
+    /// Findings that leave the verdict as it is.
     pub findings: Vec<Finding>,
     /// What was checked.
     pub checks: Vec<Check>,

@@ -21,7 +21,7 @@ use crate::verdict::finding::Severity;
 pub struct BeforeConclusion {
     /// Why the stream cannot be relied upon, if it cannot.
     pub reason: Option<String>,
-    /// What somebody should look at.
+    /// The finding about the text, if there is one.
     pub finding: Option<Finding>,
 }
 

@@ -101,7 +101,7 @@ pub struct Conclusion {
     pub reasons: Vec<Reason>,
     /// What was checked.
     pub checklist: Vec<Check>,
-    /// What somebody should look at all the same.
+    /// Findings that leave the verdict as it is.
     pub findings: Vec<Finding>,
     /// What the backup states about itself.
     pub positions: Positions,

@@ -36,7 +36,7 @@ pub struct DumpConclusion {
     pub reasons: Vec<String>,
     /// What was looked at.
     pub checklist: Vec<Check>,
-    /// What somebody should look at all the same.
+    /// Findings that leave the verdict as it is.
     pub findings: Vec<Finding>,
     /// What it says of itself.
     pub positions: Positions,

@@ -1,4 +1,4 @@
-//! Findings: what somebody should look at, although the verdict stands.
+//! Findings: what an operator should look at, although the verdict stands.
 //!
 //! A verdict says whether a snapshot can be relied upon. A [`Finding`] is about anything else: what
 //! is odd in the stream (a table that last night's backup had), in the repository (a damaged
@@ -197,7 +197,7 @@ impl FromStr for Code {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownCode;
 
-/// Something that somebody should look at.
+/// An observation that an operator should look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// What it is about.

@@ -19,7 +19,7 @@ fn end(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
     let current = thread::current();
     let line = line(&place, current.name().unwrap_or("unnamed"), words(panic.payload()));
-    // Where nobody listens, the status says it alone.
+    // Where standard error is closed, the exit status is all that is left.
     let _told = io::stderr().lock().write_all(line.as_bytes());
     std::process::exit(Exit::Failed.status().into())
 }

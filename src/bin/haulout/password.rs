@@ -264,7 +264,7 @@ fn printed_by(command: &OsString, monitor: &Monitor) -> Result<Secret> {
     line.map_err(|e| failed("cannot read from the password command".to_owned()).because(e))
 }
 
-/// Waits for the password command, or ends it if somebody wants to stop.
+/// Waits for the password command, or ends it if the user wants to stop.
 fn ended(child: &mut Child, monitor: &Monitor) -> Result<ExitStatus> {
     let failed =
         |e| Error::new(ErrorKind::NoKey, "cannot wait for the password command").because(e);
@@ -281,7 +281,7 @@ fn ended(child: &mut Child, monitor: &Monitor) -> Result<ExitStatus> {
     }
 }
 
-/// A pipe that is read until somebody wants to stop.
+/// A pipe that is read until the user wants to stop.
 struct Heeding<'m> {
     file: File,
     monitor: &'m Monitor,
