@@ -12,6 +12,9 @@ use std::process::Stdio;
 use serde_json::Value;
 use tempfile::TempDir;
 
+/// Files of a tar that is restored with few files open.
+const FILES: u32 = 1500;
+
 /// A directory in which a shell runs the program.
 struct Place(TempDir);
 
@@ -143,4 +146,23 @@ fn state_that_cannot_be_written_is_a_warning() {
     assert_eq!(findings[0]["code"], "state-not-written", "{findings}");
     place.ran("haulout snapshots").is(0);
     place.ran("haulout --state state snapshots").is(3).says("state-not-written");
+}
+
+#[test]
+fn a_restore_keeps_few_files_open_and_names_the_limit_that_it_runs_into() {
+    let place = Place::empty();
+    place.ran("haulout -q init --no-encryption").is(0);
+    fs::create_dir(place.path("files")).unwrap();
+    for number in 0..FILES {
+        fs::write(place.path(&format!("files/{number}")), number.to_string()).unwrap();
+    }
+    place.ran("haulout -q backup --source s -- tar -cf - files").is(0);
+    for threads in [1, 2, 4] {
+        let restore = format!("haulout -q --threads {threads} restore latest --to");
+        let line = format!("ulimit -n 256; {restore} t{threads}");
+        place.ran(&line).is(0);
+        let restored = fs::read_dir(place.path(&format!("t{threads}/files"))).unwrap().count();
+        assert_eq!(restored, usize::try_from(FILES).unwrap());
+        place.ran(&format!("ulimit -n 24; {restore} u{threads}")).is(1).says("ulimit -n");
+    }
 }

@@ -16,8 +16,9 @@ pub(super) const WINDOW_BYTES: u64 = 8 << 20;
 /// Small windows are handed over together until they weigh this much: files of a few bytes are
 /// many.
 const BUNDLE_BYTES: u64 = 1 << 20;
-/// Most windows in a bundle.
-const BUNDLE_MAX: usize = 256;
+/// Most windows in a bundle. A restore holds the file of each open, and two bundles more than there
+/// are workers are under way: below the smallest usual limit of 256 files with 4 workers.
+const BUNDLE_MAX: usize = 32;
 
 /// For windows that become bytes in memory: they end with the block that makes them full.
 pub(super) fn buffers() -> Buffers {

@@ -4,6 +4,7 @@
 //! moment if the program knows better, else the one of [`hints`](crate::hints).
 
 use std::error::Error as StdError;
+use std::io;
 
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
@@ -78,14 +79,28 @@ impl Failure {
     /// What to do about it.
     pub(crate) fn hint(&self) -> &str {
         let of_store = || trouble(&self.error).map(hints::hint_of);
+        let of_limit = || system_error(&self.error).and_then(hints::hint_of_limit);
         let of_kind = || hints::hint(self.kind());
-        self.hint.as_deref().unwrap_or_else(|| of_store().unwrap_or_else(of_kind))
+        self.hint.as_deref().unwrap_or_else(|| of_limit().or_else(of_store).unwrap_or_else(of_kind))
     }
 
     /// How the program ends because of it.
     pub(crate) fn exit(&self) -> Exit {
         if self.kind() == ErrorKind::Usage { Exit::Usage } else { Exit::Failed }
     }
+}
+
+/// Returns the number of the system's error that caused this one, if one did.
+fn system_error(error: &Error) -> Option<i32> {
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let number = cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+        if number.is_some() {
+            return number;
+        }
+        next = cause.source();
+    }
+    None
 }
 
 /// What an object store told, if that is what it was.
@@ -102,8 +117,6 @@ fn trouble(error: &Error) -> Option<Trouble> {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use haulout::store::error::Category;
     use haulout::store::error::Verb;
 
@@ -127,6 +140,17 @@ mod tests {
         let store = store.with_trouble(Trouble::ClockSkew);
         let error = Error::new(ErrorKind::Store, "cannot read the config").because(store);
         assert_eq!(Failure::from(error).hint(), hints::hint_of(Trouble::ClockSkew));
+    }
+
+    #[test]
+    fn a_limit_of_the_system_is_named_whatever_ran_into_it() {
+        for (number, limit) in [(24, "ulimit -n"), (23, "ulimit -n"), (11, "ulimit -u")] {
+            for kind in [ErrorKind::Target, ErrorKind::Source, ErrorKind::Store] {
+                let cause = io::Error::from_raw_os_error(number);
+                let failure = Failure::from(Error::new(kind, "cannot do it").because(cause));
+                assert!(failure.hint().contains(limit), "{number}: {}", failure.hint());
+            }
+        }
     }
 
     #[test]

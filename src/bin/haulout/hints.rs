@@ -4,6 +4,7 @@
 
 use haulout::base::error::ErrorKind;
 use haulout::store::error::Trouble;
+use rustix::io::Errno;
 
 /// What to do about it.
 #[expect(clippy::too_many_lines, reason = "one table, a hint for each kind")]
@@ -113,6 +114,20 @@ pub(crate) fn hint(kind: ErrorKind) -> &'static str {
              haulout verify checks it"
         }
     }
+}
+
+/// Returns what to do about a limit of the system that a program runs into, by its error number,
+/// whatever it was doing when that happened.
+pub(crate) fn hint_of_limit(number: i32) -> Option<&'static str> {
+    let is = |limit: Errno| limit.raw_os_error() == number;
+    if is(Errno::MFILE) || is(Errno::NFILE) {
+        return Some(
+            "raise the limit of open files (ulimit -n, or LimitNOFILE= of the systemd unit), or \
+             run the command with --threads 1",
+        );
+    }
+    // Of a thread or a program that can't be started; reads and writes here do not give it.
+    is(Errno::AGAIN).then(|| hint(ErrorKind::Threads))
 }
 
 /// What to do about what an object store told.

@@ -5,7 +5,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::thread;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use crossbeam_channel::Sender;
 use crossbeam_channel::bounded;
 
 use haulout::base::clock::Clock;
+use haulout::base::crew;
 use haulout::base::monitor::Counts;
 use haulout::base::monitor::Monitor;
 
@@ -96,7 +96,7 @@ impl Progress {
         let monitor = Arc::clone(monitor);
         let clock = Arc::clone(clock);
         let every = if console.is_terminal() { REDRAW } else { LOG_LINE };
-        let thread = thread::spawn(move || {
+        let thread = crew::start("progress", move || {
             panics::asked_for_at("progress");
             let mut course = Course::new(activity, clock.elapsed());
             while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
@@ -105,7 +105,8 @@ impl Progress {
             }
             console.erase();
         });
-        Progress(Some((end, thread)))
+        // A run is done without its progress rather than not at all.
+        Progress(thread.ok().map(|thread| (end, thread)))
     }
 }
 
