@@ -21,6 +21,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use haulout::base::entropy::OsEntropy;
+use haulout::format::layout::Folder;
 use haulout::repo::Repository;
 use haulout::seal::holder::Credential;
 use haulout::seal::holder::KeyFile;
@@ -118,12 +119,27 @@ impl Ground {
         command
     }
 
-    /// A repository, once it is there.
-    fn repository(&self, name: &str) -> Option<Repository> {
-        let store: Arc<dyn Store> = match &self.bucket {
+    fn store(&self, name: &str) -> Option<Arc<dyn Store>> {
+        Some(match &self.bucket {
             Some((_, options)) => Arc::new(s3::open(&self.at(name), options)),
             None => Arc::new(LocalStore::open(&self.directory.path().join(name)).ok()?),
-        };
+        })
+    }
+
+    /// Removes what killed attempts to make a repository have claimed, as their messages tell the
+    /// operator to.
+    fn remove_claims(&self, name: &str) {
+        let Some(store) = self.store(name) else { return };
+        let mut claims = Vec::new();
+        store.list(Folder::Claims.prefix(), &mut |meta| claims.push(meta.name)).unwrap();
+        for claim in claims {
+            store.delete(&claim).unwrap();
+        }
+    }
+
+    /// A repository, once it is there.
+    fn repository(&self, name: &str) -> Option<Repository> {
+        let store = self.store(name)?;
         let config = ObjectName::new("config").unwrap();
         store.size(&config).unwrap()?;
         Some(open(store, 3).unwrap())
@@ -211,6 +227,7 @@ fn kill_replications(ground: &Ground, random: &mut Random, rounds: u64) {
         let copy = format!("copy{copies}");
         let done = killed(replicate(&copy), random, longest);
         let shown = ground.repository(&copy).map_or(0, |there| check(&there, 0, &streams));
+        ground.remove_claims(&copy);
         assert!(!done || shown == 3, "round {round}: done, and {shown} snapshots show");
         if shown == 3 {
             whole(replicate(&copy));
