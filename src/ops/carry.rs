@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::thread;
 
 use crate::base::clock::Clock;
+use crate::base::crew;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
@@ -192,9 +193,15 @@ impl CarryPlan<'_> {
         // What is counted there stands in the description there, so it has a monitor of its own.
         let own = Arc::new(Monitor::default());
         let (done, read) = thread::scope(|scope| {
-            let read = scope.spawn(move || self.read(stored, writer, workers));
-            let done = backup::take_over(far, Box::new(source), &options, &taken, (clock, &own));
-            (done, read.join().expect("a restore does not panic"))
+            let read = move || crew::caught(|| self.read(stored, writer, workers));
+            let read = match crew::start_scoped(scope, "restore", read) {
+                Ok(read) => read,
+                Err(error) => return (Err(error), Ok(())),
+            };
+            let take = || backup::take_over(far, Box::new(source), &options, &taken, (clock, &own));
+            // Whatever comes of it drops the source: the restore's next write then fails.
+            let done = crew::caught(take);
+            (done, read.join().unwrap_or_else(|payload| Err(crew::panicked(&*payload))))
         });
         monitor.check()?;
         match (done, read) {
