@@ -62,8 +62,8 @@ enum Strike {
     Panic,
 }
 
-/// A store whose reads of packs are counted, and one of them goes wrong, as does every later read of
-/// the same bytes: a reader tries them again one by one.
+/// A store whose reads of packs are counted, and one of them goes wrong, as does every later read
+/// of the same bytes: a reader tries them again one by one.
 #[derive(Debug)]
 struct Trap {
     inner: Arc<MemoryStore>,

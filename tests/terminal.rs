@@ -12,19 +12,29 @@ use std::path::Path;
 use std::process::Command;
 use std::process::Stdio;
 
-/// Runs the program on a terminal of its own. Each answer is typed when its question has been
-/// asked. Gives what was to be seen, and how it ended.
-fn typed(directory: &Path, line: &str, answers: &[(&str, &str)]) -> (String, Option<i32>) {
+use rustix::process::Pid;
+use rustix::process::Signal;
+use rustix::process::kill_process;
+
+/// The program on a terminal of its own; the number of its process is written to `pid`.
+fn on_a_terminal(directory: &Path, line: &str) -> Command {
     let program = env!("CARGO_BIN_EXE_haulout");
     let mut script = Command::new("script");
-    script.args(["-qefc", &format!("{program} -r repo {line}"), "/dev/null"]);
+    let line = format!("echo $$ > pid; exec {program} -r repo {line}");
+    script.args(["-qefc", &line, "/dev/null"]);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("HAULOUT") {
             script.env_remove(name);
         }
     }
     script.current_dir(directory).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = script.spawn().unwrap();
+    script
+}
+
+/// Runs the program on a terminal of its own. Each answer is typed when its question has been
+/// asked. Gives what was to be seen, and how it ended.
+fn typed(directory: &Path, line: &str, answers: &[(&str, &str)]) -> (String, Option<i32>) {
+    let mut child = on_a_terminal(directory, line).spawn().unwrap();
     let (mut keyboard, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
     let mut seen = String::new();
     let mut read = |seen: &mut String| {
@@ -44,6 +54,28 @@ fn typed(directory: &Path, line: &str, answers: &[(&str, &str)]) -> (String, Opt
     while read(&mut seen) {}
     drop(keyboard);
     (seen, child.wait().unwrap().code())
+}
+
+#[test]
+fn a_prompt_that_nobody_answers_ends_on_a_signal() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let mut child = on_a_terminal(directory, "init").spawn().unwrap();
+    let (keyboard, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut seen = String::new();
+    let mut buffer = [0; 1024];
+    while !seen.contains("password of the new repository: ") {
+        let count = screen.read(&mut buffer).unwrap();
+        assert!(count > 0, "it ended before it asked: {seen}");
+        seen.push_str(&String::from_utf8_lossy(&buffer[..count]));
+    }
+    let pid = fs::read_to_string(directory.join("pid")).unwrap();
+    let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    screen.read_to_string(&mut seen).unwrap();
+    drop(keyboard);
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{seen}");
+    assert!(!directory.join("repo/config").exists());
 }
 
 #[test]

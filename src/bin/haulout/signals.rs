@@ -26,8 +26,9 @@ use crate::console::Console;
 use crate::proc_status;
 
 const TERMINAL_SETTLES: Duration = Duration::from_millis(20);
-/// How long everything may take to stop: what a producer gets, and a request that is under way.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long everything may take to stop. Requests to an object store are given up at once; what is
+/// left are calls of the operating system that do not return, and the stretching of a password.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The program's answer to signals.
 #[derive(Debug, Clone)]
