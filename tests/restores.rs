@@ -178,6 +178,37 @@ fn what_is_whole_is_restored_and_the_rest_is_named_if_that_is_asked_for() {
 }
 
 #[test]
+fn a_name_that_no_file_system_takes_is_left_out_and_the_rest_is_restored() {
+    let long = format!("shop/{}.ibd", "n".repeat(260));
+    let stream = |with: bool| {
+        let mut stream = Server::new(5, 3, 20).stream();
+        if with {
+            file(&mut stream, &long, b"of a host with other rules", 1 << 20);
+        }
+        stream
+    };
+    let good = tempfile::tempdir().unwrap();
+    Setting::new(&stream(false)).restore(good.path(), &RestoreOptions::default()).unwrap();
+    let setting = Setting::new(&stream(true));
+    for workers in [1, 2, 4] {
+        let target = tempfile::tempdir().unwrap();
+        let options = RestoreOptions { workers, ..RestoreOptions::default() };
+        let report = setting.restore(target.path(), &options).unwrap();
+        let lost: Vec<&[u8]> = report.lost.iter().map(|lost| &lost.path[..]).collect();
+        assert_eq!(lost, [long.as_bytes()]);
+        assert!(report.lost[0].why.contains("name is refused"), "{}", report.lost[0].why);
+        assert!(tree(target.path()) == tree(good.path()));
+        assert!(!target.path().join(INCOMPLETE).exists(), "it is finished");
+    }
+    // Nothing is prepared without one of its files.
+    let target = good.path().join("new");
+    let prepare = RestoreOptions { purpose: Purpose::Prepare, ..RestoreOptions::default() };
+    let error = setting.restore(&target, &prepare).unwrap_err();
+    assert!(error.to_string().contains("no file system takes the name"), "{error}");
+    assert!(!target.exists());
+}
+
+#[test]
 fn links_to_places_of_the_original_host_are_named() {
     let mut stream = Vec::new();
     file(&mut stream, "shop/t1.isl", b"/data2/shop/t1.ibd\n", 1 << 20);

@@ -19,6 +19,8 @@ use super::write::stored_bytes;
 
 /// Names of the file without which nothing can be prepared.
 const CHECKPOINTS: [&[u8]; 2] = [b"mariadb_backup_checkpoints", b"xtrabackup_checkpoints"];
+/// The longest name that a file system of Linux takes.
+const NAME_BYTES_MAX: usize = 255;
 /// File systems that may need less room than files have bytes: btrfs, ZFS, bcachefs.
 const COMPRESSING: [i64; 3] = [0x9123_683e, 0x2fc1_2fc1, 0xca45_1a4e];
 
@@ -41,6 +43,12 @@ pub(super) fn require_preparable(
         |file: &TreeFile| path_of(file).strip_prefix(b"./").unwrap_or(path_of(file)).to_vec();
     if !all.iter().any(|file| CHECKPOINTS.contains(&name(file).as_slice())) {
         return refused("it has no xtrabackup_checkpoints".to_owned());
+    }
+    let is_long = |part: &[u8]| part.len() > NAME_BYTES_MAX;
+    let too_long = |file: &&TreeFile| path_of(file).split(|byte| *byte == b'/').any(is_long);
+    if let Some(file) = all.iter().find(too_long) {
+        let name = path_of(file).escape_ascii();
+        return refused(format!("no file system takes the name of {name}"));
     }
     let left_out = all.len() - wanted.len();
     if left_out > 0 {

@@ -12,6 +12,8 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
+use rustix::io::Errno;
+
 use crate::base::crew::lock;
 use crate::base::crew::unlocked;
 use crate::base::error::Error;
@@ -32,6 +34,7 @@ use crate::repo::contents::Contents;
 use super::Chosen;
 use super::Losses;
 use super::LostFile;
+use super::Purpose;
 use super::RestoreOptions;
 use super::RestoreReport;
 use super::beneath;
@@ -54,7 +57,7 @@ pub(in crate::ops) fn write_files(
     let Chosen { id, contents, files } = chosen;
     let bytes: u64 = files.iter().map(|file| file.length).sum();
     monitor.count(Counter::ExpectedBytes, bytes);
-    let lost = Lost::new(options.losses);
+    let lost = Lost::new(options.losses, options.purpose);
     let plan = |sender: &mut windows::Sender<'_, FileWindow>| {
         files.iter().try_for_each(|file| plan_file((contents, &lost), target, file, sender))
     };
@@ -106,12 +109,13 @@ const LINK_BYTES_MAX: u64 = 4096;
 #[derive(Debug)]
 pub(super) struct Lost {
     losses: Losses,
+    purpose: Purpose,
     found: Mutex<Vec<(LostFile, Option<FileId>)>>,
 }
 
 impl Lost {
-    pub(super) fn new(losses: Losses) -> Lost {
-        Lost { losses, found: Mutex::new(Vec::new()) }
+    pub(super) fn new(losses: Losses, purpose: Purpose) -> Lost {
+        Lost { losses, purpose, found: Mutex::new(Vec::new()) }
     }
 
     /// Passes an error on, unless it is a loss and losses are left out.
@@ -130,6 +134,19 @@ impl Lost {
     fn note_unmade(&self, path: &[u8], error: Error) -> Result<()> {
         let file = LostFile { path: path.to_vec(), why: self.permit(error)? };
         lock(&self.found).push((file, None));
+        Ok(())
+    }
+
+    /// Notes a file whose name the file system refuses: no other try helps, and all others can be
+    /// restored. A preparation needs every file.
+    fn note_refused(&self, (path, full): (&[u8], &Path), error: io::Error) -> Result<()> {
+        let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+        let is_name = matches!(errno, Some(Errno::NAMETOOLONG | Errno::ILSEQ));
+        if !is_name || self.purpose == Purpose::Prepare {
+            return Err(unwritable(full, error));
+        }
+        let why = format!("its name is refused by the file system: {error}");
+        lock(&self.found).push((LostFile { path: path.to_vec(), why }, None));
         Ok(())
     }
 
@@ -173,23 +190,21 @@ pub(super) struct OutFile {
 }
 
 impl OutFile {
-    fn create(target: &mut Target, file: &TreeFile) -> Result<OutFile> {
+    fn create(target: &mut Target, file: &TreeFile) -> io::Result<OutFile> {
         let path = target.path_of(path_of(file));
-        let failed = |e| unwritable(&path, e);
-        let components = beneath::components(path_of(file));
-        let components = components.map_err(|why| failed(io::Error::other(why)))?;
-        let (out, is_again) = match target.open_file(&components).map_err(failed)? {
+        let components = beneath::components(path_of(file)).map_err(io::Error::other)?;
+        let (out, is_again) = match target.open_file(&components)? {
             Opened::New(out) => (out, false),
             Opened::Again(out) => {
                 // In a hole there may be anything.
                 let has_holes = file.extents.iter().map(|e| e.len).sum::<u64>() != file.length;
                 if has_holes {
-                    out.set_len(0).map_err(failed)?;
+                    out.set_len(0)?;
                 }
                 (out, !has_holes)
             }
         };
-        out.set_len(file.length).map_err(failed)?;
+        out.set_len(file.length)?;
         let (extents, name) = (file.extents.clone(), path_of(file).to_vec());
         Ok(OutFile { file: out, path, extents, name, is_again, is_lost: AtomicBool::new(false) })
     }
@@ -261,7 +276,13 @@ fn plan_file(
         Ok(record) => record,
         Err(error) => return lost.note_unmade(path_of(file), error),
     };
-    let out = Arc::new(OutFile::create(target, file)?);
+    let out = match OutFile::create(target, file) {
+        Ok(out) => Arc::new(out),
+        Err(error) => {
+            let (name, path) = (path_of(file), target.path_of(path_of(file)));
+            return lost.note_refused((name, &path), error);
+        }
+    };
     let mut entries = contents.entries(record);
     let empty = || FileWindow { file: Arc::clone(&out), blocks: Vec::new(), bytes: 0 };
     let mut window = empty();
