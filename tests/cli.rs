@@ -600,6 +600,7 @@ fn what_a_restore_refuses_is_named_with_what_can_be_done() {
     let choose = |glob| ["--include", glob].to_vec();
     let prepare = ["--prepare", "--prepare-program", "/nowhere"].to_vec();
     let none = Vec::new;
+    let into = ["--into", "aside", "--include", "shop.*"];
     for (snapshot, target, options, error, hint) in [
         ("", "new", none(), "the id of the snapshot is empty", "haulout snapshots lists"),
         ("zz", "new", none(), "there is no snapshot zz", "haulout snapshots lists"),
@@ -607,6 +608,9 @@ fn what_a_restore_refuses_is_named_with_what_can_be_done() {
         (files, "new", choose("x/*"), "matches x/*", lists.as_str()),
         (files, "new", choose("["), "[ is not a glob", "quote globs"),
         (files, "", choose("x"), "only be restored as a whole", "leave --include out"),
+        (files, "", into.to_vec(), "has no schema that can be rewritten", "leave --into out"),
+        (files, "", into[..2].to_vec(), "--include <GLOB>", "--help"),
+        (files, "new", into.to_vec(), "cannot be used with", "--help"),
         (files, "file", none(), "file is not a directory", "empty or not there"),
         (files, "full", none(), "full is not empty", "empty or not there"),
         (files, "cut", none(), "cut holds a restore that has not", "--resume"),

@@ -107,7 +107,7 @@ fn one_table_is_restored_with_what_it_needs_and_nothing_that_moves_a_replica() {
     let repository = repository();
     back_up(&repository, FULL);
     let table = restored(&repository, &["nova.instances"]).unwrap();
-    assert!(table.starts_with("/*M!999999\\- enable the sandbox mode */"));
+    assert!(table.contains("\n/*M!999999\\- enable the sandbox mode */"));
     for (text, count) in [
         ("CREATE DATABASE", 1),
         ("USE `nova`", 1),
@@ -134,6 +134,82 @@ fn one_table_is_restored_with_what_it_needs_and_nothing_that_moves_a_replica() {
     }
     let error = restored(&repository, &["nova.nothing"]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Usage);
+}
+
+/// Restores the parts of the newest dump that match, for another schema; what is told of it.
+fn rewritten(
+    repository: &Repository,
+    include: &[&str],
+    into: &str,
+) -> haulout::base::error::Result<(String, Vec<String>)> {
+    let stored = repository.find_snapshot("latest")?;
+    let include = include.iter().map(|glob| (*glob).to_owned()).collect();
+    let into = Some(into.to_owned());
+    let options = RestoreOptions { include, into, workers: 2, ..RestoreOptions::default() };
+    let mut out = Vec::new();
+    let monitor = Arc::new(Monitor::default());
+    let report = to_stream(repository, &stored, &mut out, &options, &monitor)?;
+    Ok((String::from_utf8_lossy(&out).into_owned(), report.warnings))
+}
+
+#[test]
+fn a_table_is_written_for_another_schema_and_says_where_it_loads() {
+    let repository = repository();
+    back_up(&repository, FULL);
+    let (table, warnings) = rewritten(&repository, &["nova.instances"], "aside").unwrap();
+    assert!(table.starts_with("-- haulout: this loads into schema 'aside' what was dumped of"));
+    assert_eq!(warnings, [""; 0]);
+    for (text, count) in [
+        ("EXISTS*/ `aside`", 1),
+        ("USE `aside`", 2),
+        ("CREATE TABLE `instances`", 1),
+        ("TRIGGER t1", 1),
+        ("USE `nova`", 0),
+        ("EXISTS*/ `nova`", 0),
+    ] {
+        assert_eq!(table.matches(text).count(), count, "{text} in {table}");
+    }
+    let plain = restored(&repository, &["nova.instances"]).unwrap();
+    assert!(plain.starts_with("-- haulout: this loads into schema 'nova', and replaces"));
+    let several = restored(&repository, &["nova.up", "glance.v"]).unwrap();
+    assert!(several.starts_with("-- haulout: this loads into schemas 'glance', 'nova'"));
+    for (include, words) in [
+        (&["nova.*", "glance.v"][..], "chooses several: 'glance', 'nova'"),
+        (&["nova.*", "@system*"][..], "does not say which schema @system"),
+    ] {
+        let error = rewritten(&repository, include, "aside").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    // Of one schema without its name, and of a stream without schemas.
+    back_up(&repository, COMPACT);
+    let error = rewritten(&repository, &["*"], "aside").unwrap_err();
+    assert!(error.to_string().contains("--into"), "{error}");
+    let own = init(Arc::new(MemoryStore::new()), Protected::Encrypted, 1);
+    back_up(&own, &support::Server::new(1, 2, 2).stream());
+    let error = rewritten(&own, &["shop/*"], "aside").unwrap_err();
+    assert!(error.to_string().contains("has no schema that can be rewritten"), "{error}");
+}
+
+#[test]
+fn what_drops_a_schema_and_programs_that_name_it_are_left_out_and_told() {
+    let dump = "-- MariaDB dump 10.19\n-- Host: h    Database: shop\n\
+        /*!40101 SET NAMES utf8mb4 */;\n\
+        /*!40000 DROP DATABASE IF EXISTS `shop`*/;\nCREATE DATABASE `shop`;\nUSE `shop`;\n--\n\
+        -- Table structure for table `t`\n--\nDROP TABLE IF EXISTS `t`;\n\
+        CREATE TABLE `t` (a text);\nINSERT INTO `t` VALUES ('USE `shop`;');\nDELIMITER ;;\n\
+        CREATE TRIGGER x AFTER INSERT ON t FOR EACH ROW DELETE FROM shop.u;;\nDELIMITER ;\n\
+        /*!40101 SET SQL_MODE=@OLD_SQL_MODE */;\n-- Dump completed\n";
+    let repository = repository();
+    back_up(&repository, dump.as_bytes());
+    let plain = restored(&repository, &["shop.t"]).unwrap();
+    assert!(plain.contains("USE `shop`;") && !plain.contains("DROP DATABASE"), "{plain}");
+    let (table, warnings) = rewritten(&repository, &["shop.t"], "aside").unwrap();
+    assert!(table.contains("VALUES ('USE `shop`;')") && !table.contains("DROP DATABASE"));
+    assert!(!table.contains("CREATE TRIGGER") && !table.contains("\nUSE `shop`"), "{table}");
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[1].contains("trigger 'x' names schema 'shop'"), "{warnings:?}");
+    assert!(stream_of(&repository, "latest").unwrap() == dump.as_bytes(), "whole it is as it came");
 }
 
 #[test]

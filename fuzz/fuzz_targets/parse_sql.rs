@@ -1,14 +1,16 @@
-//! Any dump, in any reads: its members are the dump, and its bytes alone decide where it is cut.
+//! Any dump, in any reads: its members are the dump, and its bytes alone decide where it is cut, and
+//! what an excerpt for another schema makes of it.
 
 #![no_main]
 
 use haulout::base::error::Result;
+use haulout::parse::sql::Excerpt;
 use haulout::parse::{Dissector, DumpFacts, DumpKind, Sink, SqlMember, SqlParser, StreamPath};
 use haulout_fuzz::Input;
 use libfuzzer_sys::fuzz_target;
 
 /// Pieces of dumps: a fuzzer finds words of eight letters only slowly.
-const WORDS: [&[u8]; 24] = [
+const WORDS: [&[u8]; 50] = [
     b"'",
     b"\"",
     b"`",
@@ -33,6 +35,32 @@ const WORDS: [&[u8]; 24] = [
     b"SET SQL_MODE=@OLD_SQL_MODE;\n",
     b"\n-- Dump completed\n",
     b"/*M!999999\\- s */ \n",
+    b"-- MariaDB dump 10.19\n",
+    b"-- MySQL dump 10.13\n",
+    b"-- phpMyAdmin SQL Dump\n",
+    b"-- Host: h    Database: a\n",
+    b"LOCK TABLES `t` WRITE;\n",
+    b"UNLOCK TABLES;\n",
+    b"REPLACE INTO `t` VALUES (",
+    b"(1,'a'),\n",
+    b"DROP TABLE IF EXISTS `t`;\n",
+    b"CREATE VIEW `v` AS SELECT 1;\n",
+    b"\n-- Temporary table structure for view `v`\n",
+    b"CHANGE MASTER TO MASTER_LOG_POS=1;\n",
+    b"SET GLOBAL gtid_slave_pos='0-1-2';\n",
+    b"START SLAVE;\n",
+    b"CREATE USER `u`@`h`;\n",
+    b"INSTALL PLUGIN p SONAME 's';\n",
+    b"system x\n",
+    b"\\! x\n",
+    b"\0",
+    b"mysqldump: Error 2013: x\n",
+    b"COMMIT;\n",
+    b"DROP DATABASE `a`;\n",
+    b"ALTER DATABASE `a` CHARACTER SET latin1;\n",
+    b"CREATE TRIGGER `x` BEFORE INSERT ON `t` FOR EACH ROW ",
+    b"`a`.`t`",
+    b"REFERENCES `a`.`t`",
 ];
 
 fuzz_target!(|data: &[u8]| {
@@ -44,6 +72,10 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(whole, dissected(&dump, kind, reads), "the sizes of reads change nothing");
     let joined: Vec<u8> = whole.0.iter().flat_map(|(_, bytes)| bytes.clone()).collect();
     assert!(joined == dump, "the members are the dump");
+    for into in [None, Some((&b"a"[..], &b"c"[..]))] {
+        let excerpt = excerpt_of(&dump, into, &[]);
+        assert_eq!(excerpt, excerpt_of(&dump, into, reads), "nor what an excerpt is");
+    }
     for (path, _) in &whole.0 {
         assert!(StreamPath::new(path).is_ok_and(StreamPath::is_canonical), "paths are harmless");
         assert!(kind == DumpKind::Xml || SqlMember::of(path).is_some(), "paths are read back");
@@ -91,6 +123,23 @@ impl Sink for Members {
         self.is_open = false;
         Ok(())
     }
+}
+
+/// Makes an excerpt as a reader does that gets one more byte than `reads` says, over and over;
+/// `None` if it is refused.
+fn excerpt_of(dump: &[u8], into: Option<(&[u8], &[u8])>, reads: &[u8]) -> Option<Vec<u8>> {
+    let mut excerpt = Excerpt::new(into);
+    let mut out = Vec::new();
+    let mut sizes = reads.iter().cycle().map(|size| usize::from(*size) + 1);
+    let mut rest = dump;
+    while !rest.is_empty() {
+        let count = sizes.next().unwrap_or(rest.len()).min(rest.len());
+        let (piece, more) = rest.split_at(count);
+        excerpt.push(piece, &mut out).ok()?;
+        rest = more;
+    }
+    excerpt.finish(&mut out).ok()?;
+    Some(out)
 }
 
 /// Takes a dump apart as a reader does that gets one more byte than `reads` says, over and over.

@@ -223,7 +223,41 @@ pub(super) fn choose(
     Ok(Chosen { id: stored.id(), contents, files })
 }
 
-/// Writes the stream of a snapshot, byte for byte as it came; of an SQL dump also parts of it.
+/// Tells into which schema parts of a dump will load that [`to_stream`] writes; `None` if the
+/// stream is restored as a whole.
+pub fn destination(
+    repository: &Repository,
+    stored: &StoredSnapshot,
+    options: &RestoreOptions,
+    monitor: &Arc<Monitor>,
+) -> Result<Option<String>> {
+    let Some(include) = stream_globs(stored, options)? else { return Ok(None) };
+    repository.require_data()?;
+    refuse_checkpoint(stored)?;
+    let contents = repository.contents(stored, monitor)?;
+    let into = options.into.as_deref().map(str::as_bytes);
+    Ok(Some(dump::Selection::new(&contents, &include, into)?.destination()))
+}
+
+/// The globs that choose parts of a stream; only dumps have parts that make sense alone.
+fn stream_globs(stored: &StoredSnapshot, options: &RestoreOptions) -> Result<Option<GlobSet>> {
+    let format = stored.snapshot.about.format;
+    let include = globs(&options.include)?;
+    let refused = |what: String| Err(Error::new(ErrorKind::Usage, what));
+    if format != StreamFormat::Sql && options.into.is_some() {
+        return refused(format!("--into: a {format} stream has no schema that can be rewritten"));
+    }
+    if format != StreamFormat::Sql && include.is_some() {
+        return refused(format!("a {format} stream can only be restored as a whole"));
+    }
+    if include.is_none() && options.into.is_some() {
+        return refused("--into rewrites tables that --include chooses".to_owned());
+    }
+    Ok(include)
+}
+
+/// Writes the stream of a snapshot, byte for byte as it came; of an SQL dump also parts of it, as a
+/// dump that loads.
 pub fn to_stream(
     repository: &Repository,
     stored: &StoredSnapshot,
@@ -232,42 +266,58 @@ pub fn to_stream(
     monitor: &Arc<Monitor>,
 ) -> Result<RestoreReport> {
     let about = &stored.snapshot.about;
-    let include = globs(&options.include)?;
-    if include.is_some() && about.format != StreamFormat::Sql {
-        let what = format!("a {} stream can only be restored as a whole", about.format);
-        return Err(Error::new(ErrorKind::Usage, what));
-    }
+    let include = stream_globs(stored, options)?;
     repository.require_data()?;
     refuse_checkpoint(stored)?;
     let contents = repository.contents(stored, monitor)?;
-    let whole = include.is_none();
-    monitor.count(Counter::ExpectedBytes, if whole { about.stream_bytes } else { 0 });
-    let mut written = 0;
-    let plan = |sender: &mut windows::Sender<'_, StreamWindow>| match (about.format, &include) {
+    let into = options.into.as_deref().map(str::as_bytes);
+    let selected = include.map(|include| dump::Selection::new(&contents, &include, into));
+    let selected = selected.transpose()?;
+    let expected = if selected.is_none() { about.stream_bytes } else { 0 };
+    monitor.count(Counter::ExpectedBytes, expected);
+    let plan = |sender: &mut windows::Sender<'_, StreamWindow>| match (about.format, &selected) {
         (StreamFormat::Mbstream, _) => plan_replay(&contents, sender),
-        (StreamFormat::Sql, Some(include)) => dump::plan(&contents, include, sender),
+        (StreamFormat::Sql, Some(selected)) => selected.plan(&contents, sender),
         (StreamFormat::Sql, None) | (StreamFormat::Tar, _) => container::plan(&contents, sender),
         (StreamFormat::Raw, _) => plan_plain(&contents, sender),
     };
-    let broken = |e: io::Error| Error::new(ErrorKind::Target, "cannot write the stream").because(e);
-    let buffers = windows::buffers();
-    let decode = |window| decode_window(&contents, window, &buffers);
-    windows::run((options.workers, monitor), plan, decode, |bytes: Buffer| {
+    let mut written = 0;
+    let mut write = |bytes: &[u8]| {
+        let broken =
+            |e: io::Error| Error::new(ErrorKind::Target, "cannot write the stream").because(e);
         monitor.check()?;
-        out.write_all(&bytes).map_err(broken)?;
+        out.write_all(bytes).map_err(broken)?;
         written += wide(bytes.len());
         monitor.count(Counter::StreamBytes, wide(bytes.len()));
         Ok(())
-    })?;
-    out.flush().map_err(broken)?;
-    if whole && written != about.stream_bytes {
+    };
+    let buffers = windows::buffers();
+    let decode = |window| decode_window(&contents, window, &buffers);
+    let mut report = RestoreReport::empty(stored.id());
+    if let Some(selected) = &selected {
+        let mut excerpt = selected.excerpt();
+        let mut some = Vec::new();
+        windows::run((options.workers, monitor), plan, decode, |bytes: Buffer| {
+            excerpt.push(&bytes, &mut some)?;
+            write(&some)?;
+            some.clear();
+            Ok(())
+        })?;
+        let left_out = excerpt.finish(&mut some)?;
+        write(&some)?;
+        report.warnings = dump::told(left_out);
+    } else {
+        windows::run((options.workers, monitor), plan, decode, |bytes: Buffer| write(&bytes))?;
+    }
+    out.flush().map_err(|e| Error::new(ErrorKind::Target, "cannot write the stream").because(e))?;
+    if selected.is_none() && written != about.stream_bytes {
         return Err(Error::damaged(
             format!("snapshot {}", stored.id().short()),
             "its stream has another length than it says",
         ));
     }
-    let (bytes, counts) = (written, monitor.counts());
-    Ok(RestoreReport { bytes, counts, ..RestoreReport::empty(stored.id()) })
+    (report.bytes, report.counts) = (written, monitor.counts());
+    Ok(report)
 }
 
 /// A checkpoint has no script: it is there for the next backup to go on from.

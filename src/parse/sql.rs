@@ -31,10 +31,12 @@
 
 mod account;
 mod dump;
+mod excerpt;
 mod facts;
 mod ledger;
 mod lexer;
 mod lines;
+mod rename;
 mod section;
 mod session;
 mod statement;
@@ -66,6 +68,10 @@ use crate::parse::sql::statement::Class;
 use crate::parse::sql::statement::classify;
 use std::collections::HashSet;
 
+pub use crate::parse::sql::excerpt::Excerpt;
+pub use crate::parse::sql::excerpt::LeftOut;
+pub use crate::parse::sql::excerpt::comment;
+pub use crate::parse::sql::excerpt::use_statement;
 pub use crate::parse::sql::facts::DumpCounts;
 pub use crate::parse::sql::facts::DumpEnd;
 pub use crate::parse::sql::facts::DumpFacts;

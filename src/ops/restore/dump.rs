@@ -18,8 +18,12 @@ use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::format::record::MemberKey;
 use crate::parse::path::StreamPath;
+use crate::parse::sql::Excerpt;
+use crate::parse::sql::LeftOut;
 use crate::parse::sql::SqlMember;
 use crate::parse::sql::SqlPart;
+use crate::parse::sql::comment;
+use crate::parse::sql::use_statement;
 use crate::parse::tree::TreeFile;
 use crate::repo::contents::Contents;
 
@@ -84,52 +88,145 @@ pub(super) fn select(files: Vec<TreeFile>, include: &GlobSet) -> Result<Vec<Tree
     Ok(chosen.map(|part| part.file).collect())
 }
 
-/// Plans one stream of the members that are wanted.
-pub(super) fn plan(
-    contents: &Contents,
-    include: &GlobSet,
-    sender: &mut windows::Sender<'_, StreamWindow>,
-) -> Result<()> {
-    let all = container::files(contents)?;
-    let entered: BTreeSet<Vec<u8>> = all
-        .iter()
-        .filter_map(|file| SqlMember::of(file.member_path.as_bytes()))
-        .filter(|member| member.part == SqlPart::Database)
-        .filter_map(|member| member.schema)
-        .collect();
-    let mut current: Option<Vec<u8>> = None;
-    let mut window = StreamWindow::default();
-    for file in select(all, include)? {
-        let member = SqlMember::of(file.member_path.as_bytes());
-        if let Some(schema) = member.as_ref().and_then(|member| member.schema.as_ref())
-            && entered.contains(schema)
-            && current.as_ref() != Some(schema)
-        {
-            let makes_it = member.as_ref().is_some_and(|member| member.part == SqlPart::Database);
-            if !makes_it {
-                window.push(Piece::Bytes(use_statement(schema)));
-            }
-            current = Some(schema.clone());
-        }
-        let path = file.member_path.as_bytes().to_vec();
-        let key = MemberKey { path, incarnation: file.incarnation.get() };
-        let mut running = Running::new(contents, key)?;
-        running.add((0, file.length), &mut window, sender)?;
-        window.send_if_full(sender)?;
-    }
-    if window.pieces.is_empty() { Ok(()) } else { sender.send(window) }
+/// What a restore takes out of a dump as a stream.
+pub(super) struct Selection {
+    files: Vec<TreeFile>,
+    /// The schemas that the members are of.
+    pub(super) schemas: BTreeSet<Vec<u8>>,
+    /// Those that the dump itself enters.
+    entered: BTreeSet<Vec<u8>>,
+    /// The schema to load into instead of their own.
+    into: Option<Vec<u8>>,
 }
 
-fn use_statement(schema: &[u8]) -> Vec<u8> {
-    let mut out = b"\nUSE `".to_vec();
-    for byte in schema {
-        out.push(*byte);
-        if *byte == b'`' {
-            out.push(b'`');
+impl Selection {
+    /// Selects; `into` names the schema to load into, if it is not to be their own.
+    pub(super) fn new(
+        contents: &Contents,
+        include: &GlobSet,
+        into: Option<&[u8]>,
+    ) -> Result<Selection> {
+        let all = container::files(contents)?;
+        let member = |file: &TreeFile| SqlMember::of(file.member_path.as_bytes());
+        let entered = all
+            .iter()
+            .filter_map(member)
+            .filter(|member| member.part == SqlPart::Database)
+            .filter_map(|member| member.schema)
+            .collect();
+        let files = select(all, include)?;
+        let schemas = files.iter().filter_map(member).filter_map(|member| member.schema).collect();
+        let selection = Selection { files, schemas, entered, into: into.map(<[u8]>::to_vec) };
+        selection.require_one_schema()?;
+        Ok(selection)
+    }
+
+    /// Only what belongs to one known schema can be loaded into another.
+    fn require_one_schema(&self) -> Result<()> {
+        if self.into.is_none() {
+            return Ok(());
+        }
+        let refused = |what: String| Err(Error::new(ErrorKind::Usage, what));
+        let is_of_none = |file: &TreeFile| {
+            let member = SqlMember::of(file.member_path.as_bytes());
+            member.is_none_or(|member| {
+                let is_frame = matches!(member.part, SqlPart::Preamble | SqlPart::Trailer);
+                member.schema.is_none() && !is_frame
+            })
+        };
+        if let Some(file) = self.files.iter().find(|file| is_of_none(file)) {
+            let path = String::from_utf8_lossy(file.member_path.as_bytes()).into_owned();
+            return refused(format!("--into: the dump does not say which schema {path} is of"));
+        }
+        if self.schemas.len() > 1 {
+            let names = names(&self.schemas);
+            return refused(format!("--into takes one schema, --include chooses several: {names}"));
+        }
+        Ok(())
+    }
+
+    /// What rewrites the statements.
+    pub(super) fn excerpt(&self) -> Excerpt {
+        let of = self.schemas.first().map(Vec::as_slice);
+        Excerpt::new(of.zip(self.into.as_deref()))
+    }
+
+    /// Tells into which schemas the stream will load, in words.
+    pub(super) fn destination(&self) -> String {
+        if let (Some(into), Some(of)) = (&self.into, self.schemas.first()) {
+            let (into, of) = (String::from_utf8_lossy(into), String::from_utf8_lossy(of));
+            return format!(
+                "this loads into schema '{into}' what was dumped of '{of}', and replaces tables of \
+                 the same names there"
+            );
+        }
+        let entered: BTreeSet<Vec<u8>> =
+            self.schemas.intersection(&self.entered).cloned().collect();
+        match entered.len() {
+            0 => "this loads into the schema that the client has entered, and replaces tables of \
+                  the same names there"
+                .to_owned(),
+            count => format!(
+                "this loads into schema{} {}, and replaces tables of the same names there",
+                if count == 1 { "" } else { "s" },
+                names(&entered)
+            ),
         }
     }
-    out.extend_from_slice(b"`;\n");
-    out
+
+    /// Plans one stream of the members that are wanted.
+    pub(super) fn plan(
+        &self,
+        contents: &Contents,
+        sender: &mut windows::Sender<'_, StreamWindow>,
+    ) -> Result<()> {
+        let mut current: Option<Vec<u8>> = None;
+        let mut window = StreamWindow::default();
+        window.push(Piece::Bytes(comment(&self.destination()).into_bytes()));
+        for file in &self.files {
+            let member = SqlMember::of(file.member_path.as_bytes());
+            if let Some(schema) = member.as_ref().and_then(|member| member.schema.as_ref())
+                && (self.into.is_some() || self.entered.contains(schema))
+                && current.as_ref() != Some(schema)
+            {
+                let makes_it = member.as_ref().is_some_and(|of| of.part == SqlPart::Database);
+                if !makes_it {
+                    window.push(Piece::Bytes(use_statement(schema)));
+                }
+                // A dump may make a schema that it does not enter: another one always is.
+                if !makes_it || self.into.is_none() {
+                    current = Some(schema.clone());
+                }
+            }
+            let path = file.member_path.as_bytes().to_vec();
+            let key = MemberKey { path, incarnation: file.incarnation.get() };
+            let mut running = Running::new(contents, key)?;
+            running.add((0, file.length), &mut window, sender)?;
+            window.send_if_full(sender)?;
+        }
+        window.send_rest(sender)
+    }
+}
+
+/// What the user should know of statements that were left out.
+pub(super) fn told(left_out: LeftOut) -> Vec<String> {
+    let mut told: Vec<String> =
+        left_out.first.into_iter().map(|what| format!("left out: {what}")).collect();
+    if left_out.others > 0 {
+        told.push(format!("left out: {} other statements", left_out.others));
+    }
+    told
+}
+
+/// Names of schemas, for people.
+fn names(schemas: &BTreeSet<Vec<u8>>) -> String {
+    const NAMES_MAX: usize = 10;
+    let name = |name: &Vec<u8>| format!("'{}'", String::from_utf8_lossy(name));
+    let mut names: Vec<String> = schemas.iter().take(NAMES_MAX).map(name).collect();
+    if schemas.len() > NAMES_MAX {
+        names.push(format!("and {} others", schemas.len() - NAMES_MAX));
+    }
+    names.join(", ")
 }
 
 /// Gives a member that has its path for a second time a file of its own: `t.sql`, `t.2.sql`.

@@ -8,6 +8,8 @@ use super::accounts::Owners;
 pub struct RestoreOptions {
     /// Globs over paths; empty for everything.
     pub include: Vec<String>,
+    /// The schema that the selected tables of a dump are written for, if not their own.
+    pub into: Option<String>,
     /// Worker threads.
     pub workers: u32,
     /// Whether the device nodes of an archive are made.
@@ -31,6 +33,7 @@ impl Default for RestoreOptions {
     fn default() -> RestoreOptions {
         RestoreOptions {
             include: Vec::new(),
+            into: None,
             workers: 1,
             devices: Devices::default(),
             owners: Owners::default(),

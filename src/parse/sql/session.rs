@@ -62,6 +62,11 @@ impl Session {
         Self { now: first, before: first }
     }
 
+    /// How texts are read now.
+    pub(super) fn reading(&self) -> Reading {
+        self.now
+    }
+
     /// Takes a statement; how texts behind it are read.
     pub(super) fn statement(&mut self, statement: &[u8]) -> Reading {
         let mut tokens = Tokens(statement).take(TOKENS_MAX);

@@ -368,33 +368,41 @@ impl Iterator for Tokens<'_> {
     type Item = Token;
 
     fn next(&mut self) -> Option<Token> {
-        loop {
-            self.0 = self.0.trim_ascii_start();
-            let (first, second) = (*self.0.first()?, self.0.get(1).copied());
-            match (first, second) {
-                (b'/', Some(b'*')) => self.skip_comment(),
-                (b'*', Some(b'/')) => self.0 = &self.0[2..],
-                (b'-', Some(b'-')) | (b'#', _) => {
-                    let end = self.0.iter().position(|byte| *byte == b'\n')?;
-                    self.0 = &self.0[end..];
-                }
-                (b'`' | b'\'' | b'"', _) => return self.quoted(first),
-                _ if is_word(first) && first != b'.' => {
-                    let end = self.0.iter().position(|byte| !is_word(*byte));
-                    let (word, rest) = self.0.split_at(end.unwrap_or(self.0.len()));
-                    self.0 = rest;
-                    return Some(Token::Word(word.to_ascii_uppercase(), word.to_vec()));
-                }
-                _ => {
-                    self.0 = &self.0[1..];
-                    return Some(Token::Sign(first));
-                }
+        self.skip_blanks();
+        let first = *self.0.first()?;
+        match first {
+            b'`' | b'\'' | b'"' => self.quoted(first),
+            _ if is_word(first) && first != b'.' => {
+                let end = self.0.iter().position(|byte| !is_word(*byte));
+                let (word, rest) = self.0.split_at(end.unwrap_or(self.0.len()));
+                self.0 = rest;
+                Some(Token::Word(word.to_ascii_uppercase(), word.to_vec()))
+            }
+            _ => {
+                self.0 = &self.0[1..];
+                Some(Token::Sign(first))
             }
         }
     }
 }
 
 impl Tokens<'_> {
+    /// Skips blanks, comments, and what makes comments executable.
+    pub(super) fn skip_blanks(&mut self) {
+        loop {
+            self.0 = self.0.trim_ascii_start();
+            match self.0 {
+                [b'/', b'*', ..] => self.skip_comment(),
+                [b'*', b'/', ..] => self.0 = &self.0[2..],
+                [b'-', b'-', ..] | [b'#', ..] => {
+                    let end = self.0.iter().position(|byte| *byte == b'\n');
+                    self.0 = end.map_or(&[], |end| &self.0[end..]);
+                }
+                _ => return,
+            }
+        }
+    }
+
     /// Skips a comment, or only the head of an executable one.
     fn skip_comment(&mut self) {
         let rest = &self.0[2..];

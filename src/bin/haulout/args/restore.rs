@@ -7,6 +7,7 @@ use clap::ArgGroup;
 use clap::Args;
 
 use crate::args::values::path;
+use crate::args::values::schema;
 use crate::limit::Limit;
 
 const EXAMPLE: &str = "\
@@ -14,7 +15,8 @@ Examples:
   haulout -r /backup/db restore latest --to /var/lib/mysql --prepare
   haulout -r /backup/db restore 3fa9c1 --stdout | ssh db2 mbstream -x -C /var/lib/mysql
   haulout -r /backup/db restore shop@latest --to /tmp/one --include 'shop/orders.*'
-  haulout -r /backup/db restore dump@latest --stdout --include 'nova.instances' | mariadb --sandbox
+  haulout -r /backup/db restore dump@latest --stdout --include 'nova.instances' --into aside |
+    mariadb --sandbox
 
 Every block is verified before it is written. With --stdout a failure may come after much has been
 written: look at the exit status (in a shell: set -o pipefail).";
@@ -44,9 +46,17 @@ pub(crate) struct RestoreArguments {
     /// Restore only files whose path matches; may be repeated
     ///
     /// Of an SQL dump: tables, as 'nova.instances' or 'nova.*'; with what makes them load, so that
-    /// --stdout gives a dump of them. With --stdout for SQL dumps only.
+    /// --stdout gives a dump of them, which enters their schema and replaces them there; see --into.
+    /// With --stdout for SQL dumps only.
     #[arg(long, value_name = "GLOB")]
     pub(crate) include: Vec<String>,
+
+    /// Write the tables that --include chooses for this schema instead of their own
+    ///
+    /// Of an SQL dump, with --stdout. What names their own schema where that can't be rewritten
+    /// safely, as the text of a trigger, is left out and named, and the exit status is 3.
+    #[arg(long, value_name = "SCHEMA", value_parser = schema, requires_all = ["stdout", "include"])]
+    pub(crate) into: Option<String>,
 
     /// Make the device nodes of a tar, which only root can; else they are left out
     #[arg(long, conflicts_with = "stdout", hide_short_help = true)]

@@ -41,6 +41,20 @@ pub(crate) fn label(text: &str) -> Result<String, String> {
     word(text)
 }
 
+/// The longest name of a schema, characters, by the servers' rules.
+const SCHEMA_CHARS_MAX: usize = 64;
+
+/// The name of a schema, without quotes.
+pub(crate) fn schema(text: &str) -> Result<String, String> {
+    if text.chars().count() > SCHEMA_CHARS_MAX {
+        return Err(format!("it is longer than {SCHEMA_CHARS_MAX} characters"));
+    }
+    if text.ends_with(' ') {
+        return Err("it ends with a blank, which servers refuse".to_owned());
+    }
+    word(text)
+}
+
 /// Parses a path that may be made. A shell replaces `~` only at the beginning of a word, so that
 /// `--to=~/x` and variables of services would make a directory called `~`.
 pub(crate) fn path() -> impl TypedValueParser<Value = PathBuf> {

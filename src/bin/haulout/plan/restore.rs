@@ -24,6 +24,8 @@ pub(crate) struct RestorePlan {
     pub(crate) target: Target,
     /// Only these files, if any are named.
     pub(crate) include: Vec<String>,
+    /// The schema that tables of a dump are written for, if not their own.
+    pub(crate) into: Option<String>,
     /// Whether device nodes are made.
     pub(crate) devices: Devices,
     /// Whether names of owners count.
@@ -98,11 +100,12 @@ impl RestorePlan {
         let shared = if typed.shared_target { SharedTarget::Allow } else { SharedTarget::Refuse };
         let unfinished = if typed.resume { Unfinished::Resume } else { Unfinished::Refuse };
         let losses = if typed.keep_going { Losses::LeaveOut } else { Losses::Fail };
-        let RestoreArguments { snapshot, include, owner, .. } = typed;
+        let RestoreArguments { snapshot, include, into, owner, .. } = typed;
         Ok(RestorePlan {
             snapshot,
             target,
             include,
+            into,
             devices,
             by_name,
             shared,

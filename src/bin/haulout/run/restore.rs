@@ -64,9 +64,10 @@ fn options(plan: &RestorePlan, workers: u32) -> Outcome<RestoreOptions> {
         Target::Directory(_, Some(_)) => Purpose::Prepare,
         Target::Directory(_, None) | Target::Stdout => Purpose::Files,
     };
-    let RestorePlan { include, devices, unfinished, losses, .. } = plan;
+    let RestorePlan { include, into, devices, unfinished, losses, .. } = plan;
     Ok(RestoreOptions {
         include: include.clone(),
+        into: into.clone(),
         workers,
         devices: *devices,
         owners,
@@ -90,7 +91,10 @@ impl Run<'_> {
         let (began, progress) = (self.now(), self.progress(Activity::Restoring));
         let restored = match &plan.target {
             Target::Stdout => {
-                self.restore_stream(&repository, &stored, &options).map_err(Failure::from)
+                let written = self.tell_destination(&repository, &stored, &options);
+                written
+                    .and_then(|()| self.restore_stream(&repository, &stored, &options))
+                    .map_err(Failure::from)
             }
             Target::Directory(directory, program) => {
                 self.require_apart(directory)?;
@@ -131,6 +135,20 @@ impl Run<'_> {
         let message = format!("{} is inside the repository", target.display());
         let error = Error::new(ErrorKind::Occupied, message);
         Err(Failure::new(error, "restore into a directory of its own"))
+    }
+
+    /// Says into which schema parts of a dump will load, before any of it is written.
+    fn tell_destination(
+        &self,
+        repository: &Repository,
+        stored: &StoredSnapshot,
+        options: &RestoreOptions,
+    ) -> Result<()> {
+        let told = ops::restore::destination(repository, stored, options, &self.monitor)?;
+        if let Some(destination) = told {
+            self.report.console.note(destination);
+        }
+        Ok(())
     }
 
     fn restore_stream(
@@ -236,6 +254,13 @@ fn fitting(failure: Failure, plan: &RestorePlan, stored: &StoredSnapshot) -> Fai
     }
     if into_files && about.format == StreamFormat::Raw {
         return failure.with_hint("restore the stream with --stdout");
+    }
+    if failure.message().contains("--into") {
+        return failure.with_hint(if about.format == StreamFormat::Sql {
+            "choose tables of one schema, as in --include 'shop.*'"
+        } else {
+            "leave --into out; only of an SQL dump can tables be loaded into another schema"
+        });
     }
     if !into_files && about.format != StreamFormat::Sql {
         return failure.with_hint("leave --include out, or choose files with --to DIR");
