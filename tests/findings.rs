@@ -430,3 +430,17 @@ fn the_newest_complete_snapshot_of_a_source_is_found() {
     assert_eq!(place.ran(&["show", "db@complete", "--json"]).json()["id"], first);
     assert_eq!(place.ran(&["show", "db@latest", "--json"]).json()["id"], second);
 }
+
+#[test]
+fn a_dump_that_a_shell_wrote_in_utf_16_is_partial_and_comes_back() {
+    let place = Place::new();
+    let recoded: Vec<u8> =
+        [0xff, 0xfe].into_iter().chain(DUMP.iter().flat_map(|byte| [*byte, 0])).collect();
+    let odd = place.backup(&recoded, &[]).is(3);
+    assert_eq!(odd.json()["verdict"], "partial");
+    let reason = odd.json()["reasons"][0].as_str().unwrap().to_owned();
+    assert!(reason.contains("dump that was written in UTF-16"), "{reason}");
+    let id = odd.json()["snapshot"].as_str().unwrap().to_owned();
+    let back = place.ran(&["restore", &id, "--stdout"]).0.stdout;
+    assert!(back == recoded);
+}

@@ -32,6 +32,9 @@ const TAR_MARK_AT: usize = 257;
 /// The first bytes of a stream that may be lost so that the others still tell what it was.
 const LOST_BYTES_MAX: usize = 4;
 
+/// Bytes in UTF-16 in which a header is looked for.
+const RECODED_BYTES_MAX: usize = 16 << 10;
+
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// How a stream begins.
@@ -55,6 +58,8 @@ pub enum Before {
     Foreign(Text, What),
     /// The first bytes are lost of what was this.
     Lost(What),
+    /// Nothing, but what was this is written in UTF-16.
+    Recoded(What),
 }
 
 /// What foreign text stands before.
@@ -106,6 +111,7 @@ impl Beginning {
             Before::Foreign(text, What::Mbstream | What::Dump) | Before::Lines(text) => text.bytes,
             Before::Foreign(_, What::Tar | What::Wrapped(_))
             | Before::Lost(_)
+            | Before::Recoded(_)
             | Before::Nothing => 0,
         }
     }
@@ -114,6 +120,9 @@ impl Beginning {
 /// Finds the beginning of a stream whose first bytes, `head`, are not known.
 pub fn find_beginning(head: &[u8]) -> Beginning {
     let head = &head[..head.len().min(SEARCHED_BYTES)];
+    if let Some(what) = recoded(head) {
+        return Beginning { container: Container::Plain, before: Before::Recoded(what) };
+    }
     if let Some(what) = lost(head) {
         // A dump loses its first line with its first byte; the next known line goes on.
         let container = find_dump(head).map_or(Container::Plain, |(_, container)| container);
@@ -132,6 +141,27 @@ pub fn find_beginning(head: &[u8]) -> Beginning {
         What::Mbstream | What::Tar | What::Wrapped(_) => Before::Foreign(all(&head[..at]), what),
     };
     Beginning { container, before }
+}
+
+/// Tells what a stream was that somebody took for text and wrote in UTF-16.
+fn recoded(head: &[u8]) -> Option<What> {
+    let (text, is_big_endian) = match head {
+        [0xff, 0xfe, text @ ..] => (text, false),
+        [0xfe, 0xff, text @ ..] => (text, true),
+        [0, first, ..] if *first != 0 => (head, true),
+        [first, 0, ..] if *first != 0 => (head, false),
+        _ => return None,
+    };
+    let (pairs, _) = text[..text.len().min(RECODED_BYTES_MAX)].as_chunks();
+    let narrowed = |pair: &[u8; 2]| match (pair, is_big_endian) {
+        ([byte, 0], false) | ([0, byte], true) => *byte,
+        _ => b'?',
+    };
+    let text: Vec<u8> = pairs.iter().map(narrowed).collect();
+    if text.starts_with(&MAGIC) {
+        return Some(What::Mbstream);
+    }
+    find_dump(&text).map(|_| What::Dump)
 }
 
 /// Tells what a stream was that lost its very first bytes.
@@ -406,6 +436,28 @@ mod tests {
             let dump = [&HEADER[gone..], b"--\n", b"/*!40101 SET NAMES utf8 */;\n"].concat();
             assert_eq!(find_beginning(&dump).before, Before::Lost(What::Dump));
         }
+    }
+
+    #[test]
+    fn what_was_written_in_utf_16_is_noticed() {
+        let dump = [b"a banner\r\n", HEADER, b"\r\n--\r\n"].concat();
+        let frame = b"XBSTCK01\0P\x07\0\0\0ibdata1";
+        for (stream, what) in [(&dump[..], What::Dump), (frame, What::Mbstream)] {
+            let little = || stream.iter().flat_map(|byte| [*byte, 0]);
+            let big = || stream.iter().flat_map(|byte| [0, *byte]);
+            for recoded in [
+                [0xff, 0xfe].into_iter().chain(little()).collect::<Vec<u8>>(),
+                [0xfe, 0xff].into_iter().chain(big()).collect(),
+                little().collect(),
+                big().collect(),
+            ] {
+                let found = find_beginning(&recoded);
+                assert_eq!(found.before, Before::Recoded(what));
+                assert_eq!((found.container, found.skipped()), (Container::Plain, 0));
+            }
+        }
+        let notes: Vec<u8> = b"notes of a day".iter().flat_map(|byte| [*byte, 0]).collect();
+        assert_eq!(find_beginning(&notes), Beginning::plain(Container::Plain));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! | an error of the dump program, then a dump | partial | a warning |
 //! | text, then anything else | partial: no other program can read it | a warning |
 //! | first bytes that are lost | partial | none |
+//! | nothing, and the stream is in UTF-16 | partial | none |
 
 use crate::parse::beginning::Before;
 use crate::parse::beginning::Text;
@@ -30,10 +31,19 @@ pub fn judge_before(before: &Before) -> BeforeConclusion {
     let (text, what) = match before {
         Before::Nothing => return BeforeConclusion::default(),
         Before::Lost(what) => {
-            let article = if *what == What::Mbstream { "an" } else { "a" };
+            let article = article(*what);
             let reason = format!(
                 "the stream begins like {article} {what} that lost its first bytes: look at what \
                  stands between the producer and haulout, run the backup again"
+            );
+            return BeforeConclusion { reason: Some(reason), finding: None };
+        }
+        Before::Recoded(what) => {
+            let article = article(*what);
+            let reason = format!(
+                "the stream is {article} {what} that was written in UTF-16, as > of PowerShell does: no \
+                 program reads it, and what is no text in it is lost; let the producer write the \
+                 file (--result-file), or let haulout run it (-- COMMAND)"
             );
             return BeforeConclusion { reason: Some(reason), finding: None };
         }
@@ -69,6 +79,10 @@ pub fn judge_before(before: &Before) -> BeforeConclusion {
     let words = format!("{}{whose} before the {what}", lines(text));
     let finding = Finding::new(Code::ForeignText, object(text), words);
     BeforeConclusion { reason: Some(reason), finding: Some(finding) }
+}
+
+fn article(what: What) -> &'static str {
+    if what == What::Mbstream { "an" } else { "a" }
 }
 
 fn note(text: &Text, words: String) -> Finding {
