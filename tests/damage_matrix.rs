@@ -279,6 +279,7 @@ impl Stream {
             producer: Producer { exit: Exit::Succeeded, completed_ok_seen: Some(true) },
             faults,
             pages: PageFindings { pages: 1, newest, ..PageFindings::default() },
+            accepted: Vec::new(),
         })
     }
 

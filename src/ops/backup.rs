@@ -309,7 +309,8 @@ fn conclude(
     if streamed.ending.left_open {
         options.findings.report(held_open(&options.source));
     }
-    let mut judged = judge::judge(streamed, options.format, collector, &counted);
+    let accepted = findings::in_force(options, &continued.earlier);
+    let mut judged = judge::judge(streamed, options.format, collector, (&counted, accepted));
     chain::link(repository, draft.source_id, &mut judged)?;
     judge::bound(&mut judged);
     let around = lost::Around {

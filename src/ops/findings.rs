@@ -112,8 +112,7 @@ impl Noted {
     /// Takes the findings of the judges and of the run.
     pub(super) fn new(judged: &mut Judged, options: &BackupOptions, earlier: &Earlier) -> Noted {
         let accepted = options.accept.in_force(&earlier.accepted);
-        // A later version may have accepted what this one does not know.
-        let in_force: Vec<Acceptance> = accepted.iter().flat_map(|text| text.parse()).collect();
+        let in_force = in_force(options, earlier);
         let Some(arrived) = judged.format else {
             // A checkpoint: nothing was judged yet.
             return Noted { findings: Vec::new(), accepted, expected_format: None };
@@ -143,6 +142,13 @@ impl Noted {
             expected_format: about.expected_format,
         }
     }
+}
+
+/// The acceptances in force for a backup.
+pub(super) fn in_force(options: &BackupOptions, earlier: &Earlier) -> Vec<Acceptance> {
+    let recorded = options.accept.in_force(&earlier.accepted);
+    // A later version may have accepted what this one does not know.
+    recorded.iter().flat_map(|text| text.parse()).collect()
 }
 
 fn format_changed(source: &str, arrived: StreamFormat, format: StreamFormat) -> verdict::Finding {

@@ -29,6 +29,7 @@ use crate::verdict::Outcome;
 use crate::verdict::PageFindings;
 use crate::verdict::Producer;
 use crate::verdict::StreamFaults;
+use crate::verdict::finding::Acceptance;
 use crate::verdict::finding::Code;
 use crate::verdict::finding::Finding;
 use crate::verdict::judge_before;
@@ -76,12 +77,13 @@ impl Judged {
     }
 }
 
-/// Judges a stream that has ended, of which the user said that it is what was `asked`.
+/// Judges a stream that has ended, of which the user said that it is what was `asked`, and what of
+/// it is `accepted`.
 pub(super) fn judge(
     streamed: Streamed,
     asked: Option<StreamFormat>,
     collector: &Collector<'_>,
-    counts: &Counts,
+    (counts, accepted): (&Counts, Vec<Acceptance>),
 ) -> Judged {
     let Streamed { format, before, ending, told, observer, failure } = streamed;
     let mut judged = match told {
@@ -108,6 +110,7 @@ pub(super) fn judge(
                 producer: producer(&ending),
                 faults,
                 pages: page_findings(collector, counts),
+                accepted,
             };
             let conclusion = observer.conclude(evidence);
             let kind = kind_of(&conclusion.positions, &increments);

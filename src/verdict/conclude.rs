@@ -12,7 +12,7 @@ use crate::innodb::frm::{Frm, Missing};
 use crate::innodb::redo::RedoHeader;
 use crate::parse::fault::Fault;
 use crate::parse::path::{OwnedPath, StreamPath};
-use crate::verdict::finding::{Code, Finding};
+use crate::verdict::finding::{Acceptance, Code, Finding};
 use crate::verdict::heads;
 use crate::verdict::lengths::{Data, DataFault, Short};
 use crate::verdict::metadata::Describing;
@@ -29,6 +29,9 @@ const LOGS_NAMED_MAX: usize = 10;
 
 /// Undo tablespaces that a server may have.
 const UNDO_TABLESPACES_MAX: u64 = 127;
+
+/// What the files of tablespaces end in.
+const TABLESPACE: &str = ".ibd";
 
 /// How a producer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +90,8 @@ pub struct Evidence {
     pub faults: StreamFaults,
     /// The pages.
     pub pages: PageFindings,
+    /// What the user has accepted.
+    pub accepted: Vec<Acceptance>,
 }
 
 /// The check that tells of a stream whose content can't be looked at.
@@ -110,7 +115,7 @@ pub struct Conclusion {
 impl Observer {
     /// Ends the stream and judges it.
     pub fn conclude(self, evidence: Evidence) -> Conclusion {
-        let mut judge = Judge::new(&self);
+        let mut judge = Judge::new(&self, &evidence.accepted);
         judge.check_producer(evidence.producer);
         judge.check_stream(evidence.faults);
         judge.check_describing();
@@ -148,6 +153,7 @@ impl Observer {
 #[derive(Debug)]
 struct Judge<'a> {
     seen: &'a Observer,
+    accepted: &'a [Acceptance],
     incremental: Incremental,
     reasons: Vec<Reason>,
     checklist: Vec<Check>,
@@ -155,12 +161,12 @@ struct Judge<'a> {
 }
 
 impl<'a> Judge<'a> {
-    fn new(seen: &'a Observer) -> Self {
+    fn new(seen: &'a Observer, accepted: &'a [Acceptance]) -> Self {
         let is_incremental =
             seen.statements.positions.backup_type.as_deref() == Some("incremental");
         let incremental = if is_incremental { Incremental::Yes } else { Incremental::No };
         let (reasons, checklist, findings) = (Vec::new(), Vec::new(), Vec::new());
-        Self { seen, incremental, reasons, checklist, findings }
+        Self { seen, accepted, incremental, reasons, checklist, findings }
     }
 
     fn note(&mut self, name: &'static str, outcome: Outcome, detail: impl Into<String>) {
@@ -480,7 +486,9 @@ impl<'a> Judge<'a> {
             found.unread += u64::from(defined.definition().is_none());
             self.check_table(defined, &mut found);
         }
-        let TablesFound { tables, unread, others, mut reasons } = found;
+        let TablesFound { tables, unread, others, mut reasons, mut discarded } = found;
+        discarded.sort_by(|a, b| a.object.cmp(&b.object));
+        self.findings.extend(discarded);
         // The tables come in the order of their hashes, which differs each night.
         reasons.sort_by_key(ToString::to_string);
         let lacking = others.saturating_add(u64::try_from(reasons.len()).unwrap_or(u64::MAX));
@@ -500,11 +508,16 @@ impl<'a> Judge<'a> {
         let missing = definition.missing(|suffix| defined.table.has(suffix, self.incremental));
         if let Some((suffix, is_certain)) = self.missing_suffix(missing, defined.table) {
             let table = defined.name();
-            found.add(if is_certain {
-                Reason::MissingTableFile { table, suffix }
+            if is_certain && suffix == TABLESPACE {
+                match self.discarded(&table) {
+                    Some(finding) => found.discarded.push(finding),
+                    None => found.add(Reason::MissingTablespace(table)),
+                }
+            } else if is_certain {
+                found.add(Reason::MissingTableFile { table, suffix });
             } else {
-                Reason::PerhapsMissing { table, suffix }
-            });
+                found.add(Reason::PerhapsMissing { table, suffix });
+            }
         }
         if let Some(fault) = defined.table.data_fault() {
             found.add(data_reason(&defined.name(), fault));
@@ -531,6 +544,13 @@ impl<'a> Judge<'a> {
                     .add(data_reason(&format!("{}#P#{}", defined.name(), partition_name()), fault));
             }
         }
+    }
+
+    /// The finding that a table has no tablespace, if the user has accepted that.
+    fn discarded(&self, table: &str) -> Option<Finding> {
+        let text = "it is defined but has no .ibd file, and its rows are not in this backup";
+        let finding = Finding::new(Code::DiscardedTablespace, table, text);
+        self.accepted.iter().any(|accepted| accepted.covers(&finding)).then_some(finding)
     }
 
     /// Returns what is missing of a table, and whether it can't be elsewhere.
@@ -631,6 +651,8 @@ struct TablesFound {
     reasons: Vec<Reason>,
     /// Notes that are only counted.
     others: u64,
+    /// Tables without a tablespace, which was accepted.
+    discarded: Vec<Finding>,
 }
 
 impl TablesFound {

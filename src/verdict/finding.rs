@@ -117,7 +117,8 @@ codes! {
 
     DiscardedTablespace "discarded-tablespace" Warning
     "A table is defined but has no data file, which is what ALTER TABLE ... DISCARD TABLESPACE \
-     leaves. A file that was lost at the source looks the same."
+     leaves. A file that was lost at the source looks the same: until it is accepted, the backup is \
+     partial."
     "If the tablespace was discarded on purpose, run backup with --accept \
      discarded-tablespace:SCHEMA/TABLE. Otherwise look for the file at the source."
 
@@ -258,6 +259,14 @@ pub struct Acceptance {
     objects: Option<GlobMatcher>,
     text: String,
 }
+
+impl PartialEq for Acceptance {
+    fn eq(&self, other: &Acceptance) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Acceptance {}
 
 /// Why a text is no acceptance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

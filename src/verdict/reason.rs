@@ -75,6 +75,8 @@ pub enum Reason {
         /// What the file's name ends in.
         suffix: &'static str,
     },
+    /// A table has no tablespace, and its rows are in no other.
+    MissingTablespace(String),
     /// A table's data file is not there, but its data may be elsewhere.
     PerhapsMissing {
         /// Database and table.
@@ -186,6 +188,7 @@ impl Reason {
             | Self::RedoStart { .. }
             | Self::RedoHead(_)
             | Self::MissingTableFile { .. }
+            | Self::MissingTablespace(_)
             | Self::MissingPartition { .. }
             | Self::LeftOver(_)
             | Self::EmptyFile(_)
@@ -235,6 +238,11 @@ impl Reason {
             | Self::LostRename { .. } => {
                 "the table is not restorable from this backup, most likely it was renamed while it \
                  was copied, run the backup again"
+            }
+            Self::MissingTablespace(_) => {
+                "if its tablespace was discarded on purpose, run backup with --accept \
+                 discarded-tablespace:SCHEMA/TABLE, else it was most likely renamed while it was \
+                 copied, run the backup again"
             }
             Self::PerhapsMissing { .. } => {
                 "right if the table is in the system tablespace or its tablespace was discarded"
@@ -303,6 +311,9 @@ impl Reason {
             Self::RedoHead(why) => write!(f, "ib_logfile0: {why}"),
             Self::MissingTableFile { table, suffix } | Self::PerhapsMissing { table, suffix } => {
                 write!(f, "table '{table}' is defined but has no {suffix} file in the stream")
+            }
+            Self::MissingTablespace(table) => {
+                write!(f, "table '{table}' is defined but has no .ibd file in the stream")
             }
             Self::MissingPartition { table, partition, suffix } => {
                 write!(

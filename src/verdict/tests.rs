@@ -49,6 +49,7 @@ fn conclude(stream: &[u8], change: impl FnOnce(&mut Evidence)) -> Conclusion {
             newest: Some((70, "ibdata1, page 3".into())),
             ..PageFindings::default()
         },
+        accepted: Vec::new(),
     };
     change(&mut evidence);
     observer.conclude(evidence)
@@ -342,6 +343,24 @@ fn an_innodb_table_without_tablespace_is_noted_or_lost_as_the_server_has_it() {
     let excluded = |s: Stream| s.remove("ibdata1").file("ibdata1", &system);
     expect_complete(with(excluded));
     expect_partial(with(|s| lost(excluded(s))), "table 'app/x' is defined but has no .ibd file");
+    for (accepted, verdict) in [
+        ("discarded-tablespace", Verdict::Complete),
+        ("discarded-tablespace:app/x", Verdict::Complete),
+        ("discarded-tablespace:app/y", Verdict::Partial),
+        ("lost-members", Verdict::Partial),
+    ] {
+        let accepted = vec![accepted.parse().unwrap()];
+        let stream = with(|s| lost(excluded(s)));
+        let conclusion = conclude(&stream.bytes, |evidence| evidence.accepted = accepted);
+        assert_eq!(conclusion.verdict, verdict, "{:?}", conclusion.reasons);
+        let named: Vec<&str> = conclusion.findings.iter().map(|it| it.object.as_str()).collect();
+        assert_eq!(named, ["app/x"][..usize::from(verdict == Verdict::Complete)]);
+    }
+    let other = "table 'app/x' is defined but has no .MAI file";
+    let aria = with(|s| s.file("app/x.frm", &frm(ARIA)).file("app/x.MAD", b"1"));
+    let accepted = || vec!["discarded-tablespace".parse().unwrap()];
+    let conclusion = conclude(&aria.bytes, |evidence| evidence.accepted = accepted());
+    assert!(conclusion.reasons[0].to_string().starts_with(other), "{:?}", conclusion.reasons);
     let renamed =
         judge(with(|s| lost(excluded(s)).file("app/old.ibd", b"1").file("app/old.ren", b"app/x")));
     assert_eq!(renamed.reasons, []);
