@@ -79,11 +79,17 @@ fn layout(stored: &StoredSnapshot, contents: &Contents, path: &str) -> Result<La
         Error::new(ErrorKind::Usage, what)
     };
     if stored.snapshot.about.format != StreamFormat::Raw {
-        let files = restore::files_of(stored, contents)?;
-        let named = |file: &&_| restore::path_of(file) == path.as_bytes();
-        let file = files.iter().find(named).ok_or_else(unknown)?;
-        let key = restore::key_of(file);
-        return Ok(Layout { key, length: file.length, extents: file.extents.clone() });
+        let mut found = None;
+        let files = restore::Files::of(stored, contents, None)?;
+        files.each(contents, &mut |file| {
+            if restore::path_of(&file) == path.as_bytes() {
+                found = Some(file);
+            }
+            Ok(())
+        })?;
+        let file = found.ok_or_else(unknown)?;
+        let key = restore::key_of(&file);
+        return Ok(Layout { key, length: file.length, extents: file.extents });
     }
     let key = MemberKey { path: path.as_bytes().to_vec(), incarnation: 0 };
     let length = contents.table().find(&key)?.ok_or_else(unknown)?.length;

@@ -17,6 +17,7 @@ pub(super) mod before;
 pub(super) mod beneath;
 mod container;
 mod dump;
+mod files;
 mod mark;
 mod options;
 mod sharing;
@@ -27,7 +28,6 @@ mod write;
 use std::collections::HashMap;
 use std::io;
 use std::io::Write;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -50,11 +50,10 @@ use crate::base::num::wide;
 use crate::format::record::MemberKey;
 use crate::format::snapshot::SnapshotKind;
 use crate::format::snapshot::StreamFormat;
+use crate::parse::item::Target as ItemTarget;
 use crate::parse::replay::Emit;
 use crate::parse::replay::Replay;
 use crate::parse::script::ScriptError;
-use crate::parse::script::ScriptReader;
-use crate::parse::tree::Tree;
 use crate::parse::tree::TreeFile;
 use crate::pipeline::ingest::PLAIN_MEMBER;
 use crate::repo::Repository;
@@ -63,6 +62,7 @@ use crate::repo::contents::Contents;
 use crate::repo::contents::Entries;
 use crate::repo::snapshots::StoredSnapshot;
 
+pub(super) use files::Files;
 pub use mark::INCOMPLETE;
 pub(super) use mark::Mark;
 pub use options::Devices;
@@ -166,14 +166,12 @@ fn archive_to_directory(
     let include = globs(&options.include)?;
     refuse_checkpoint(stored)?;
     let contents = repository.contents(stored, monitor)?;
-    let files = tar::files(&contents)?;
+    let files = Files::of(stored, &contents, include.clone())?;
+    let chosen = Chosen::new(stored, contents.clone(), files)?;
     if options.purpose == Purpose::Prepare {
-        let wanted = select(files.clone(), include.as_ref()).unwrap_or_default();
-        before::require_preparable(stored, &files, &wanted)?;
+        before::require_preparable(stored, &chosen)?;
     }
     if options.unfinished == Unfinished::Refuse {
-        let files = select(files, include.as_ref()).unwrap_or_default();
-        let chosen = Chosen { id: stored.id(), contents: contents.clone(), files };
         before::require_room(target, std::iter::once(&chosen))?;
     }
     if options.losses == Losses::LeaveOut {
@@ -196,7 +194,39 @@ pub fn give(target: &Path, owner: Ownership) -> Result<()> {
 pub(super) struct Chosen {
     id: SnapshotId,
     contents: Contents,
-    files: Vec<TreeFile>,
+    files: Files,
+    /// How many they are.
+    count: u64,
+    /// What they are long.
+    bytes: u64,
+    /// How many other files the snapshot has.
+    others: u64,
+    /// Whether there is a file without which nothing can be prepared.
+    has_checkpoints: bool,
+    /// A file whose name no file system takes.
+    refused: Option<Vec<u8>>,
+}
+
+impl Chosen {
+    /// Looks at the files before any is written.
+    fn new(stored: &StoredSnapshot, contents: Contents, files: Files) -> Result<Chosen> {
+        let (mut count, mut bytes, mut all) = (0, 0u64, 0);
+        let (mut has_checkpoints, mut refused) = (false, None);
+        files.every(&contents, &mut |file| {
+            all += 1;
+            has_checkpoints |= before::is_checkpoints(path_of(&file));
+            if refused.is_none() && before::is_refused(path_of(&file)) {
+                refused = Some(path_of(&file).to_vec());
+            }
+            if files.is_wanted(&file) {
+                count += 1;
+                bytes = bytes.saturating_add(file.length);
+            }
+            Ok(())
+        })?;
+        let (id, others) = (stored.id(), all - count);
+        Ok(Chosen { id, contents, files, count, bytes, others, has_checkpoints, refused })
+    }
 }
 
 /// Finds what is to be restored; nothing has been written when that makes no sense.
@@ -210,17 +240,15 @@ pub(super) fn choose(
     repository.require_data()?;
     refuse_checkpoint(stored)?;
     let contents = repository.contents(stored, monitor)?;
-    let files = files_of(stored, &contents)?;
-    let all = if options.purpose == Purpose::Prepare { files.clone() } else { Vec::new() };
-    let files = match (&include, stored.snapshot.about.format) {
-        (Some(include), StreamFormat::Sql) => dump::select(files, include)?,
-        (include, _) => select(files, include.as_ref())
-            .ok_or_else(|| nothing_matches(stored, &options.include))?,
-    };
-    if options.purpose == Purpose::Prepare && stored.snapshot.about.requires.is_empty() {
-        before::require_preparable(stored, &all, &files)?;
+    let files = Files::of(stored, &contents, include)?;
+    let chosen = Chosen::new(stored, contents, files)?;
+    if chosen.count == 0 && !options.include.is_empty() {
+        return Err(nothing_matches(stored, &options.include));
     }
-    Ok(Chosen { id: stored.id(), contents, files })
+    if options.purpose == Purpose::Prepare && stored.snapshot.about.requires.is_empty() {
+        before::require_preparable(stored, &chosen)?;
+    }
+    Ok(chosen)
 }
 
 /// Tells into which schema parts of a dump will load that [`to_stream`] writes; `None` if the
@@ -345,56 +373,6 @@ pub(super) fn globs(include: &[String]) -> Result<Option<GlobSet>> {
     set.build().map(Some).map_err(|e| wrong("the list", e))
 }
 
-/// The files that the snapshot's stream results in, in stream order.
-pub(super) fn files_of(stored: &StoredSnapshot, contents: &Contents) -> Result<Vec<TreeFile>> {
-    match stored.snapshot.about.format {
-        StreamFormat::Mbstream => files_of_mbstream(contents),
-        StreamFormat::Sql => {
-            let mut files = container::files(contents)?;
-            dump::spread(&mut files)?;
-            Ok(files)
-        }
-        StreamFormat::Tar => tar::files(contents),
-        StreamFormat::Raw => Err(Error::new(
-            ErrorKind::Usage,
-            format!("snapshot {} is a plain stream, which has no files", stored.id().short()),
-        )),
-    }
-}
-
-fn files_of_mbstream(contents: &Contents) -> Result<Vec<TreeFile>> {
-    let mut reader = ScriptReader::new();
-    let mut tree = Tree::new();
-    contents.read_inner("script", &mut |piece| {
-        reader.feed(piece);
-        while let Some(op) = reader.next_op().map_err(|e| Error::damaged("the script", e))? {
-            tree.apply(&op).map_err(|e| Error::damaged("the script", e))?;
-        }
-        Ok(())
-    })?;
-    reader.finish().map_err(|e| Error::damaged("the script", e))?;
-    if let Some(path) = tree.conflicts().first() {
-        let path = String::from_utf8_lossy(path.as_bytes()).into_owned();
-        return Err(Error::new(
-            ErrorKind::Target,
-            format!("{path} is a file and a directory in this stream: restore it with --stdout"),
-        ));
-    }
-    let mut files: Vec<TreeFile> = tree.into_files().collect();
-    files.sort_by_key(|file| file.member);
-    Ok(files)
-}
-
-/// The files that are wanted; `None` if there are globs, and none of them matches.
-fn select(files: Vec<TreeFile>, include: Option<&GlobSet>) -> Option<Vec<TreeFile>> {
-    let Some(include) = include else { return Some(files) };
-    let wanted = |file: &TreeFile| {
-        include.is_match(Path::new(std::ffi::OsStr::from_bytes(file.path.as_bytes())))
-    };
-    let files: Vec<TreeFile> = files.into_iter().filter(wanted).collect();
-    (!files.is_empty()).then_some(files)
-}
-
 /// Where a file is to be.
 pub(super) fn path_of(file: &TreeFile) -> &[u8] {
     file.path.as_bytes()
@@ -418,7 +396,12 @@ pub(super) enum Piece {
 pub(super) struct StreamWindow {
     pieces: Vec<Piece>,
     bytes: u64,
+    /// What the pieces themselves occupy: of small files that is more than their bytes.
+    overhead: u64,
 }
+
+/// Bytes that a piece occupies until it is written, besides its own: it and what is wanted for it.
+const PIECE_BYTES: u64 = 256;
 
 impl Window for StreamWindow {
     fn weight(&self) -> u64 {
@@ -432,6 +415,7 @@ impl StreamWindow {
             Piece::Bytes(bytes) => wide(bytes.len()),
             Piece::Part { from, to, .. } => wide(to - from),
         };
+        self.overhead += PIECE_BYTES;
         self.pieces.push(piece);
     }
 
@@ -439,7 +423,7 @@ impl StreamWindow {
         &mut self,
         sender: &mut windows::Sender<'_, StreamWindow>,
     ) -> Result<()> {
-        if self.bytes < windows::WINDOW_BYTES {
+        if self.bytes + self.overhead < windows::WINDOW_BYTES {
             return Ok(());
         }
         sender.send(std::mem::take(self))
@@ -508,22 +492,18 @@ fn plan_replay(contents: &Contents, sender: &mut windows::Sender<'_, StreamWindo
     let damaged = |e: ScriptError| Error::damaged("the script", e);
     let mut replay = Replay::new();
     let mut window = StreamWindow::default();
-    let mut members: HashMap<u64, Running> = HashMap::new();
+    let mut members = OpenMembers::default();
     contents.read_inner("script", &mut |piece| {
         replay.feed(piece);
         while let Some(emit) = replay.next_emit().map_err(damaged)? {
             match emit {
                 Emit::Bytes(bytes) => window.push(Piece::Bytes(bytes.to_vec())),
                 Emit::Member { target, range } => {
-                    let number = target.member.get();
-                    let mut running = match members.remove(&number) {
-                        Some(running) => running,
-                        None => open_running(contents, &target)?,
-                    };
+                    let mut running = members.take(contents, &target)?;
                     running.add((range.start, range.end), &mut window, sender)?;
                     // A member whose bytes have all left is not needed again.
                     if range.end < running.entries.record().length {
-                        members.insert(number, running);
+                        members.put(target.member.get(), running);
                     }
                 }
             }
@@ -535,9 +515,41 @@ fn plan_replay(contents: &Contents, sender: &mut windows::Sender<'_, StreamWindo
     window.send_rest(sender)
 }
 
-fn open_running(contents: &Contents, target: &crate::parse::item::Target<'_>) -> Result<Running> {
-    let path = target.path.as_bytes().to_vec();
-    Running::new(contents, MemberKey { path, incarnation: target.incarnation.get() })
+/// Members whose maps are read at once; producers write some hundred files at a time at most.
+const RUNNING_MAX: usize = 512;
+
+/// The members of which more bytes are to leave. Each holds a page of its map and more, so that of
+/// many only the places are kept, and their maps are read again.
+#[derive(Default)]
+struct OpenMembers {
+    running: HashMap<u64, Running>,
+    parked: HashMap<u64, Block>,
+}
+
+impl OpenMembers {
+    fn take(&mut self, contents: &Contents, target: &ItemTarget<'_>) -> Result<Running> {
+        let number = target.member.get();
+        if let Some(running) = self.running.remove(&number) {
+            return Ok(running);
+        }
+        let path = target.path.as_bytes().to_vec();
+        let key = MemberKey { path, incarnation: target.incarnation.get() };
+        let mut running = Running::new(contents, key)?;
+        if let Some(block) = self.parked.remove(&number) {
+            running.entries.go_to(&block);
+        }
+        Ok(running)
+    }
+
+    fn put(&mut self, number: u64, running: Running) {
+        self.running.insert(number, running);
+        if self.running.len() > RUNNING_MAX {
+            for (number, running) in self.running.drain() {
+                // One of which nothing has left yet begins again.
+                self.parked.extend(running.current.map(|block| (number, block)));
+            }
+        }
+    }
 }
 
 pub(super) fn decode_window(

@@ -30,6 +30,10 @@
 //!
 //! What it does not do: read members, or touch a disk.
 
+mod settled;
+
+pub use settled::Settled;
+
 use crate::base::num::index;
 use crate::parse::item::{Incarnation, Item, MemberNo, Payload, Target};
 use crate::parse::path::{OwnedPath, StreamPath};
@@ -175,11 +179,7 @@ impl Tree {
         let Self { names, mut files, .. } = self;
         names.into_iter().map(move |(key, number)| {
             let file = files.get_mut(number.index()).expect("names refer to files");
-            let path = path_of(&key);
-            let member_path = file.arrived_as.take().map_or_else(|| path.clone(), |path| *path);
-            let File { member, length, incarnation, open, .. } = *file;
-            let extents = file.content.take_extents(length);
-            TreeFile { path, member, member_path, incarnation, length, extents, ended: !open }
+            release_file(&key, file)
         })
     }
 
@@ -434,6 +434,15 @@ fn flatten(writes: Vec<FileExtent>) -> Vec<FileExtent> {
         }
     }
     extents
+}
+
+/// Makes the file that has a name; what it was made of is gone.
+fn release_file(key: &[u8], file: &mut File) -> TreeFile {
+    let path = path_of(key);
+    let member_path = file.arrived_as.take().map_or_else(|| path.clone(), |path| *path);
+    let File { member, length, incarnation, open, .. } = *file;
+    let extents = file.content.take_extents(length);
+    TreeFile { path, member, member_path, incarnation, length, extents, ended: !open }
 }
 
 fn key_of(path: StreamPath<'_>) -> Box<[u8]> {

@@ -10,7 +10,10 @@ use crate::base::error::Result;
 use crate::base::ids::Entry;
 use crate::base::ids::SourceId;
 use crate::base::ids::Storage;
+use crate::base::limits::MAP_PAGE_ENTRIES;
 use crate::base::monitor::Monitor;
+use crate::base::num::narrow;
+use crate::base::num::wide;
 use crate::format::pack_table::TableTail;
 use crate::format::record::MemberKey;
 use crate::format::record::MemberRecord;
@@ -119,7 +122,7 @@ impl Contents {
         while let Some(block) = entries.next()? {
             let wanted = block.wanted();
             match wanted {
-                None => each(&vec![0; crate::base::num::narrow(block.entry.length)])?,
+                None => each(&vec![0; narrow(block.entry.length)])?,
                 Some(wanted) => self.packs.read(&[wanted], &mut |_, bytes| each(bytes?))?,
             }
         }
@@ -164,6 +167,14 @@ impl Entries {
     /// The member's record.
     pub fn record(&self) -> &MemberRecord {
         self.view.record()
+    }
+
+    /// Goes on with a block that was handed over before, by a former reader of the same member.
+    pub fn go_to(&mut self, block: &Block) {
+        let entries = wide(MAP_PAGE_ENTRIES);
+        (self.page, self.leaf) = (None, block.number / entries);
+        self.within = narrow(block.number % entries);
+        (self.block, self.at) = (block.number, block.at);
     }
 
     /// The next block; `None` behind the last.

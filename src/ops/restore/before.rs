@@ -7,13 +7,10 @@ use std::path::Path;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
-use crate::base::num::wide;
 use crate::format::snapshot::StreamFormat;
-use crate::parse::tree::TreeFile;
 use crate::repo::snapshots::StoredSnapshot;
 
 use super::Chosen;
-use super::path_of;
 use super::unwritable;
 use super::write::stored_bytes;
 
@@ -24,13 +21,18 @@ const NAME_BYTES_MAX: usize = 255;
 /// File systems that may need less room than files have bytes: btrfs, ZFS, bcachefs.
 const COMPRESSING: [i64; 3] = [0x9123_683e, 0x2fc1_2fc1, 0xca45_1a4e];
 
-/// Refuses what `mariabackup --prepare` can't work on: `all` are the files of the snapshot, of
-/// which the user wants `wanted`.
-pub(super) fn require_preparable(
-    stored: &StoredSnapshot,
-    all: &[TreeFile],
-    wanted: &[TreeFile],
-) -> Result<()> {
+/// Whether a file is the one without which nothing can be prepared.
+pub(super) fn is_checkpoints(path: &[u8]) -> bool {
+    CHECKPOINTS.contains(&path.strip_prefix(b"./").unwrap_or(path))
+}
+
+/// Whether no file system takes the name of a file.
+pub(super) fn is_refused(path: &[u8]) -> bool {
+    path.split(|byte| *byte == b'/').any(|name| name.len() > NAME_BYTES_MAX)
+}
+
+/// Refuses what `mariabackup --prepare` can't work on.
+pub(super) fn require_preparable(stored: &StoredSnapshot, chosen: &Chosen) -> Result<()> {
     let refused = |why: String| {
         let what = format!("snapshot {} can't be prepared: {why}", stored.id().short());
         Err(Error::new(ErrorKind::Usage, what))
@@ -39,20 +41,15 @@ pub(super) fn require_preparable(
     if format == StreamFormat::Sql || format == StreamFormat::Raw {
         return refused(format!("it is a {format} stream, not a physical backup"));
     }
-    let name =
-        |file: &TreeFile| path_of(file).strip_prefix(b"./").unwrap_or(path_of(file)).to_vec();
-    if !all.iter().any(|file| CHECKPOINTS.contains(&name(file).as_slice())) {
+    if !chosen.has_checkpoints {
         return refused("it has no xtrabackup_checkpoints".to_owned());
     }
-    let is_long = |part: &[u8]| part.len() > NAME_BYTES_MAX;
-    let too_long = |file: &&TreeFile| path_of(file).split(|byte| *byte == b'/').any(is_long);
-    if let Some(file) = all.iter().find(too_long) {
-        let name = path_of(file).escape_ascii();
-        return refused(format!("no file system takes the name of {name}"));
+    if let Some(path) = &chosen.refused {
+        return refused(format!("no file system takes the name of {}", path.escape_ascii()));
     }
-    let left_out = all.len() - wanted.len();
-    if left_out > 0 {
-        return refused(format!("--include leaves out {left_out} of its {} files", all.len()));
+    let Chosen { count, others, .. } = chosen;
+    if *others > 0 {
+        return refused(format!("--include leaves out {others} of its {} files", count + others));
     }
     Ok(())
 }
@@ -75,17 +72,18 @@ pub(in crate::ops) fn require_room<'c>(
             format!("the file system of {place} has room for {has} {of}, {needs} are needed");
         Err(Error::new(ErrorKind::NoRoom, what))
     };
-    let files: u64 = chosen.clone().map(|chosen| wide(chosen.files.len())).sum();
+    let files: u64 = chosen.clone().map(|chosen| chosen.count).sum();
     if room.f_files > 0 && room.f_favail < files {
         return refused(files, "files", room.f_favail);
     }
-    let of_chosen = |chosen: &Chosen| chosen.files.iter().map(|file| file.length).sum::<u64>();
-    if chosen.clone().map(of_chosen).sum::<u64>() <= available {
+    let bytes = chosen.clone().fold(0u64, |sum, chosen| sum.saturating_add(chosen.bytes));
+    if bytes <= available {
         return Ok(());
     }
     let kind = rustix::fs::statfs(there).map_err(failed)?.f_type;
     // What is zero becomes a hole, so only a look at the maps tells.
-    let needed = chosen.map(|chosen| stored_bytes(&chosen.contents, &chosen.files)).sum();
+    let needed = chosen.map(|chosen| stored_bytes(&chosen.contents, &chosen.files));
+    let needed = needed.sum::<Result<u64>>()?;
     if needed <= available || COMPRESSING.contains(&kind) {
         return Ok(());
     }

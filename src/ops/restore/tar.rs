@@ -64,6 +64,7 @@ use super::beneath::Power;
 use super::beneath::Root;
 use super::container;
 use super::nothing_matches;
+use super::path_of;
 use super::unwritable;
 use super::windows;
 use super::windows::Window;
@@ -171,6 +172,18 @@ fn entries(
 /// path are left out.
 pub(super) fn files(contents: &Contents) -> Result<Vec<TreeFile>> {
     let mut files: BTreeMap<Vec<u8>, TreeFile> = BTreeMap::new();
+    each_file(contents, &mut |file| {
+        files.insert(path_of(&file).to_vec(), file);
+        Ok(())
+    })?;
+    Ok(files.into_values().collect())
+}
+
+/// Hands over the files with contents in the order of the archive, each as often as it is in it.
+pub(super) fn each_file(
+    contents: &Contents,
+    each: &mut dyn FnMut(TreeFile) -> Result<()>,
+) -> Result<()> {
     let mut members = 0;
     entries(contents, &mut |entry, key| {
         let Some(key) = key else { return Ok(()) };
@@ -187,11 +200,10 @@ pub(super) fn files(contents: &Contents) -> Result<Vec<TreeFile>> {
                 extents,
                 ended: true,
             };
-            files.insert(key.path, file);
+            each(file)?;
         }
         Ok(())
-    })?;
-    Ok(files.into_values().collect())
+    })
 }
 
 /// Names of files that are not wanted themselves, but by a link that is; `None` if nothing is

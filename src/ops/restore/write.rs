@@ -32,6 +32,7 @@ use crate::repo::contents::Block;
 use crate::repo::contents::Contents;
 
 use super::Chosen;
+use super::Files;
 use super::Losses;
 use super::LostFile;
 use super::Purpose;
@@ -54,12 +55,18 @@ pub(in crate::ops) fn write_files(
     options: &RestoreOptions,
     monitor: &Arc<Monitor>,
 ) -> Result<RestoreReport> {
-    let Chosen { id, contents, files } = chosen;
-    let bytes: u64 = files.iter().map(|file| file.length).sum();
-    monitor.count(Counter::ExpectedBytes, bytes);
+    let Chosen { id, contents, files, count, bytes, .. } = chosen;
+    monitor.count(Counter::ExpectedBytes, *bytes);
     let lost = Lost::new(options.losses, options.purpose);
+    let (mut unfinished, mut links) = (0, Vec::new());
     let plan = |sender: &mut windows::Sender<'_, FileWindow>| {
-        files.iter().try_for_each(|file| plan_file((contents, &lost), target, file, sender))
+        files.each(contents, &mut |file| {
+            unfinished += u64::from(!file.ended);
+            if path_of(&file).ends_with(LINK) {
+                links.push(path_of(&file).to_vec());
+            }
+            plan_file((contents, &lost), target, &file, sender)
+        })
     };
     windows::run(
         (options.workers, monitor),
@@ -69,25 +76,21 @@ pub(in crate::ops) fn write_files(
     )?;
     let mut report = RestoreReport::empty(*id);
     report.lost = lost.remove(target)?;
-    let unfinished = files.iter().filter(|file| !file.ended).count();
     if unfinished > 0 {
         let files = if unfinished == 1 { "1 file is" } else { &format!("{unfinished} files are") };
         report.warnings.push(format!("{files} cut short: the stream ended before"));
     }
-    report.warnings.extend(links_elsewhere(files.iter().map(path_of), target));
-    report.files = wide(files.len()) - wide(report.lost.len());
-    (report.bytes, report.counts) = (bytes, monitor.counts());
+    report.warnings.extend(links_elsewhere(&links, target));
+    report.files = count - wide(report.lost.len());
+    (report.bytes, report.counts) = (*bytes, monitor.counts());
     Ok(report)
 }
 
 /// Names the `.isl` files that were restored: a server that finds one opens the file that it names,
 /// which on the host of the backup is the live one.
-pub(super) fn links_elsewhere<'f>(
-    names: impl Iterator<Item = &'f [u8]>,
-    target: &mut Target,
-) -> Vec<String> {
+fn links_elsewhere(names: &[Vec<u8>], target: &mut Target) -> Vec<String> {
     let mut found = Vec::new();
-    for name in names.filter(|name| name.ends_with(b".isl")) {
+    for name in names {
         let Ok(components) = beneath::components(name) else { continue };
         let Ok(file) = target.root.open_file(&components) else { continue };
         let mut text = Vec::new();
@@ -102,6 +105,8 @@ pub(super) fn links_elsewhere<'f>(
     found
 }
 
+/// How the names of such files end.
+const LINK: &[u8] = b".isl";
 /// Bytes of a path in an `.isl` file.
 const LINK_BYTES_MAX: u64 = 4096;
 
@@ -343,16 +348,17 @@ fn write_window(
 }
 
 /// Bytes that files take: zeros are holes.
-pub(super) fn stored_bytes(contents: &Contents, files: &[TreeFile]) -> u64 {
+pub(super) fn stored_bytes(contents: &Contents, files: &Files) -> Result<u64> {
     let mut bytes = 0;
-    for file in files {
-        let Ok(record) = member_of(contents, file) else { continue };
+    files.each_once(contents, &mut |file| {
+        let Ok(record) = member_of(contents, &file) else { return Ok(()) };
         let mut entries = contents.entries(record);
         while let Ok(Some(block)) = entries.next() {
             bytes += if block.wanted().is_some() { block.entry.length } else { 0 };
         }
-    }
-    bytes
+        Ok(())
+    })?;
+    Ok(bytes)
 }
 
 pub(super) fn named(path: &Path, cause: Error) -> Error {
