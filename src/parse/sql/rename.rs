@@ -339,8 +339,9 @@ fn manner(head: &[Spanned]) -> Manner {
         (b"ALTER", b"DATABASE" | b"SCHEMA") => Manner::Schema(2),
         (b"ALTER", b"TABLE" | b"SEQUENCE") => Manner::Table(behind(&word, 2)),
         (b"INSERT" | b"REPLACE", _) => Manner::Rows,
-        (b"LOCK" | b"TRUNCATE" | b"ANALYZE", _) | (b"DO" | b"SELECT", b"SETVAL") => Manner::Names,
-        (
+        (b"LOCK" | b"TRUNCATE" | b"ANALYZE", _)
+        | (b"DO" | b"SELECT", b"SETVAL")
+        | (
             b"DROP",
             b"TABLE" | b"VIEW" | b"SEQUENCE" | b"TRIGGER" | b"EVENT" | b"FUNCTION" | b"PROCEDURE"
             | b"PACKAGE",
