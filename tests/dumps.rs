@@ -175,7 +175,7 @@ fn a_table_is_written_for_another_schema_and_says_where_it_loads() {
     assert!(several.starts_with("-- haulout: this loads into schemas 'glance', 'nova'"));
     for (include, words) in [
         (&["nova.*", "glance.v"][..], "chooses several: 'glance', 'nova'"),
-        (&["nova.*", "@system*"][..], "does not say which schema @system"),
+        (&["nova.*", "@replication*"][..], "does not say which schema @replication"),
     ] {
         let error = rewritten(&repository, include, "aside").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Usage);

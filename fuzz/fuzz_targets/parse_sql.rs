@@ -1,5 +1,5 @@
-//! Any dump, in any reads: its members are the dump, and its bytes alone decide where it is cut, and
-//! what an excerpt for another schema makes of it.
+//! Any dump, in any reads: its members are the dump, and its bytes alone decide where it is cut,
+//! and what an excerpt for another schema makes of it.
 
 #![no_main]
 

@@ -41,9 +41,9 @@ pub fn judge_before(before: &Before) -> BeforeConclusion {
         Before::Recoded(what) => {
             let article = article(*what);
             let reason = format!(
-                "the stream is {article} {what} that was written in UTF-16, as > of PowerShell does: no \
-                 program reads it, and what is no text in it is lost; let the producer write the \
-                 file (--result-file), or let haulout run it (-- COMMAND)"
+                "the stream is {article} {what} that was written in UTF-16, as > of PowerShell \
+                 does: no program reads it, and what is no text in it is lost; let the producer \
+                 write the file (--result-file), or let haulout run it (-- COMMAND)"
             );
             return BeforeConclusion { reason: Some(reason), finding: None };
         }

@@ -117,8 +117,8 @@ codes! {
 
     DiscardedTablespace "discarded-tablespace" Warning
     "A table is defined but has no data file, which is what ALTER TABLE ... DISCARD TABLESPACE \
-     leaves. A file that was lost at the source looks the same: until it is accepted, the backup is \
-     partial."
+     leaves. A file that was lost at the source looks the same: until it is accepted, the backup \
+     is partial."
     "If the tablespace was discarded on purpose, run backup with --accept \
      discarded-tablespace:SCHEMA/TABLE. Otherwise look for the file at the source."
 

@@ -125,7 +125,7 @@ mod tests {
 
     use super::*;
 
-    /// A member, and what is done to names: `+a` opens and ends a file, `a>b` renames, `-a` removes.
+    /// What a script does to names: `a` opens and ends a file, `a>b` renames, `-a` removes.
     fn items(script: &[&'static str]) -> Vec<Item<'static>> {
         let path = |text: &'static str| StreamPath::new(text.as_bytes()).unwrap();
         let flags = FrameFlags::from_byte(0);

@@ -46,8 +46,8 @@ pub(crate) struct RestoreArguments {
     /// Restore only files whose path matches; may be repeated
     ///
     /// Of an SQL dump: tables, as 'nova.instances' or 'nova.*'; with what makes them load, so that
-    /// --stdout gives a dump of them, which enters their schema and replaces them there; see --into.
-    /// With --stdout for SQL dumps only.
+    /// --stdout gives a dump of them, which enters their schema and replaces them there; see
+    /// --into. With --stdout for SQL dumps only.
     #[arg(long, value_name = "GLOB")]
     pub(crate) include: Vec<String>,
 
