@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,8 +17,11 @@ use haulout::format::snapshot::Verdict;
 use haulout::ops::backup::BackupOptions;
 use haulout::ops::backup::BackupReport;
 use haulout::ops::chain;
+use haulout::ops::restore::INCOMPLETE;
+use haulout::ops::restore::Losses;
 use haulout::ops::restore::RestoreOptions;
 use haulout::ops::restore::RestoreReport;
+use haulout::ops::restore::Unfinished;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::verify;
@@ -319,4 +323,99 @@ fn a_chain_with_a_gap_is_neither_verified_nor_restored() {
     server.night(5);
     let report = back_up(&repository, &server.increment(from));
     assert!(report.about.reasons[0].contains("is gone"), "{:?}", report.about.reasons);
+}
+
+/// All files below a directory.
+fn tree(root: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut waiting = vec![root.to_owned()];
+    while let Some(directory) = waiting.pop() {
+        for entry in fs::read_dir(directory).expect("it is readable") {
+            let path = entry.expect("it is readable").path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else {
+                let name = path.strip_prefix(root).expect("it is below").display().to_string();
+                found.insert(name, fs::read(&path).expect("it is readable"));
+            }
+        }
+    }
+    found
+}
+
+/// A chain of three in a store that a test can damage, and the files that it is restored to.
+fn chain_in_store() -> (Arc<MemoryStore>, Repository, BTreeMap<String, Vec<u8>>) {
+    let store = Arc::new(MemoryStore::new());
+    let repository = init(support::shared(&store), Protected::Clear, 1);
+    three_nights(&repository, &mut Server::new(7, 4, 300));
+    let target = tempfile::tempdir().expect("there is room");
+    restore_latest(&repository, target.path()).expect("it is whole");
+    (store, repository, tree(target.path()))
+}
+
+fn restored_as(
+    repository: &Repository,
+    target: &Path,
+    options: &RestoreOptions,
+) -> Result<RestoreReport> {
+    let stored = repository.find_snapshot("latest")?;
+    chain::to_directories(repository, &stored, target, options, &Arc::new(Monitor::default()))
+}
+
+#[test]
+fn an_interrupted_restore_of_a_chain_goes_on() {
+    let (_, repository, good) = chain_in_store();
+    let id = repository.find_snapshot("latest").expect("it is there").id();
+    for workers in [1, 2, 4] {
+        let target = tempfile::tempdir().expect("there is room");
+        let unfinished = Unfinished::Resume;
+        let options = RestoreOptions { workers, unfinished, ..RestoreOptions::default() };
+        restored_as(&repository, target.path(), &options).expect("it is whole");
+        let at = |name: &str| target.path().join(name);
+        let mark = format!(
+            "{{\"haulout-restore\":1,\"repository\":\"{}\",\"snapshot\":\"{id}\"}}",
+            repository.keyring().repository()
+        );
+        fs::write(at(INCOMPLETE), mark).expect("it is writable");
+        fs::remove_file(at("haulout-chain.json")).expect("it is there");
+        fs::remove_dir_all(at("increment-2")).expect("it is there");
+        fs::remove_file(at("full/shop/table0.ibd")).expect("it is there");
+        let cut = fs::File::options().write(true).open(at("full/shop/table1.ibd"));
+        cut.expect("it is there").set_len(20_000).expect("it is writable");
+        fs::write(at("increment-1/shop/table1.ibd.delta"), b"wrong").expect("it is writable");
+        let stored = repository.find_snapshot("latest").expect("it is there");
+        assert!(!chain::is_waiting(target.path(), &stored).expect("it is readable"));
+        restored_as(&repository, target.path(), &options).expect("it goes on");
+        assert!(tree(target.path()) == good, "{workers} workers");
+    }
+}
+
+#[test]
+fn of_a_damaged_chain_what_is_whole_is_restored_and_it_is_never_applied() {
+    let (store, repository, good) = chain_in_store();
+    let objects = store.objects();
+    let is_pack = |name: &str| name.starts_with("packs/");
+    let largest = objects.iter().filter(|(name, _)| is_pack(name.as_str()));
+    let (name, pack) = largest.max_by_key(|(_, bytes)| bytes.len()).expect("there are packs");
+    let mut damaged = pack.to_vec();
+    damaged[pack.len() / 2] ^= 1;
+    let mut all = objects.clone();
+    all.insert(name.clone(), damaged.into());
+    store.set_objects(all);
+    for workers in [1, 2, 4] {
+        let options = RestoreOptions { workers, ..RestoreOptions::default() };
+        let target = tempfile::tempdir().expect("there is room");
+        let failed = restored_as(&repository, target.path(), &options);
+        assert_eq!(failed.expect_err("it is damaged").kind(), ErrorKind::Damaged);
+        let options = RestoreOptions { losses: Losses::LeaveOut, ..options };
+        let target = tempfile::tempdir().expect("there is room");
+        let report = restored_as(&repository, target.path(), &options).expect("the rest is whole");
+        let lost: Vec<String> =
+            report.lost.iter().map(|it| String::from_utf8_lossy(&it.path).into_owned()).collect();
+        assert!(!lost.is_empty() && lost[0].contains("shop/"), "{lost:?}");
+        let mut wanted = good.clone();
+        wanted.remove("haulout-chain.json").expect("a whole chain can be applied");
+        wanted.retain(|name, _| !lost.iter().any(|lost| name.ends_with(lost.as_str())));
+        assert!(tree(target.path()) == wanted, "without {lost:?}");
+    }
 }

@@ -173,14 +173,9 @@ fn a_table_is_written_for_another_schema_and_says_where_it_loads() {
     assert!(plain.starts_with("-- haulout: this loads into schema 'nova', and replaces"));
     let several = restored(&repository, &["nova.up", "glance.v"]).unwrap();
     assert!(several.starts_with("-- haulout: this loads into schemas 'glance', 'nova'"));
-    for (include, words) in [
-        (&["nova.*", "glance.v"][..], "chooses several: 'glance', 'nova'"),
-        (&["nova.*", "@replication*"][..], "does not say which schema @replication"),
-    ] {
-        let error = rewritten(&repository, include, "aside").unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Usage);
-        assert!(error.to_string().contains(words), "{error}");
-    }
+    let error = rewritten(&repository, &["nova.*", "glance.v"], "aside").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage);
+    assert!(error.to_string().contains("chooses several: 'glance', 'nova'"), "{error}");
     // Of one schema without its name, and of a stream without schemas.
     back_up(&repository, COMPACT);
     let error = rewritten(&repository, &["*"], "aside").unwrap_err();

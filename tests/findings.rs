@@ -327,6 +327,31 @@ fn a_dump_that_lacks_a_schema_or_many_tables_is_a_warning_for_seven_runs() {
 }
 
 #[test]
+fn a_stream_that_lost_more_than_half_of_its_bytes_is_a_warning_if_it_was_large() {
+    const MIB: usize = 1 << 20;
+    let dump = |bytes: usize| {
+        let mut dump = dump(&[("shop", 1)]);
+        let end = dump.split_off(dump.len() - "-- Dump completed on 2026-11-21  9:05:01\n".len());
+        let row = format!("INSERT INTO `t0` VALUES ('{}');\n", "x".repeat(1000));
+        dump.extend(row.bytes().cycle().take(bytes / row.len() * row.len()));
+        [dump, end].concat()
+    };
+    let place = Place::new();
+    place.backup(&dump(66 * MIB), &[]).is(0);
+    assert_eq!(place.backup(&dump(34 * MIB), &[]).is(0).findings(), [""; 0]);
+    place.backup(&dump(66 * MIB), &[]).is(0);
+    let ran = place.backup(&dump(32 * MIB), &[]).is(3);
+    assert_eq!(
+        (lost(&ran), ran.json()["verdict"].clone()),
+        (vec!["stream".to_owned()], "complete".into())
+    );
+    // What was never large may shrink.
+    let place = Place::new();
+    place.backup(&dump(62 * MIB), &[]).is(0);
+    assert_eq!(place.backup(&dump(MIB), &[]).is(0).findings(), [""; 0]);
+}
+
+#[test]
 fn a_dump_in_xml_is_not_compared_table_by_table() {
     let place = Place::new();
     place.backup(&dump(&[("crm", 3)]), &[]).is(0);

@@ -464,7 +464,7 @@ mod tests {
             ("CREATE TABLE `orders` (`shop` int COMMENT 'of shop.x', KEY `shop` (`shop`));", 0),
             ("CREATE TABLE `shop` (a int, FOREIGN KEY (a) REFERENCES `shop`.`x` (`a`));", 1),
             (
-                "CREATE TABLE t (a int DEFAULT nextval(`shop`.`s1`), b int AS (lastval(`shop`.s)));",
+                "CREATE TABLE t (a int DEFAULT nextval(`shop`.`s1`), b int AS (lastval(`shop`.s)))",
                 2,
             ),
             ("CREATE TABLE t (a int) UNION=(`shop`.`a`,`shop`.`b`);", 2),

@@ -1,0 +1,148 @@
+//! The memory of a restore, with very many files and with very many of them open at once.
+//!
+//! The bound is that of `--memory`. That of 700,000 files takes minutes to see:
+//! `cargo nextest run --test memory --run-ignored all`.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::fs;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::file;
+use crate::support::header;
+
+/// Bytes of `--memory`.
+const MEMORY: u64 = 96 << 20;
+
+/// A directory with a repository in it, not encrypted, and a snapshot.
+struct Place {
+    directory: TempDir,
+    id: String,
+}
+
+impl Place {
+    fn new(stream: &[u8]) -> Place {
+        let mut place = Place { directory: tempfile::tempdir().unwrap(), id: String::new() };
+        assert!(place.command(&["init", "--no-encryption", "-q"]).status().unwrap().success());
+        fs::write(place.path("stream"), stream).unwrap();
+        let path = place.path("stream");
+        let line = ["backup", "--json", "-q", "--source", "db", "--", "cat"];
+        let stored = place.command(&line).arg(path).output().unwrap();
+        let told: Value = serde_json::from_slice(&stored.stdout).unwrap();
+        place.id = told["snapshot"].as_str().unwrap().to_owned();
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_haulout"));
+        command.env("HAULOUT_REPO", self.path("repo")).args(arguments).stderr(Stdio::null());
+        command
+    }
+
+    /// The most memory of a restore of all files.
+    fn to_files(&self) -> u64 {
+        let line = ["restore", &self.id, "--memory", "96MiB", "--json", "--threads", "2", "--to"];
+        let done = self.command(&line).arg(self.path("files")).output().unwrap();
+        fs::remove_dir_all(self.path("files")).unwrap();
+        let told: Value = serde_json::from_slice(&done.stdout).unwrap();
+        told["peak_memory_bytes"].as_u64().unwrap()
+    }
+
+    /// The most memory of a command, and what it writes.
+    fn written(&self, line: &[&str]) -> (u64, Vec<u8>) {
+        let memory = ["--memory", "96MiB", "--threads", "2"];
+        let mut command = self.command(&[line, &memory].concat());
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut out = Vec::new();
+        let mut peak = 0;
+        let mut pipe = child.stdout.take().unwrap();
+        // What it has had is asked for while it still has something to write.
+        while (&mut pipe).take(1 << 16).read_to_end(&mut out).unwrap() > 0 {
+            peak = peak.max(peak_of(&child).unwrap_or(0));
+        }
+        // Such a stream is no whole backup, which is told.
+        assert!(matches!(child.wait().unwrap().code(), Some(0 | 3)));
+        (peak, out)
+    }
+}
+
+/// The most memory that a process has had resident, bytes, if it still runs.
+fn peak_of(child: &Child) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
+    let value = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(value.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+}
+
+fn name(number: usize) -> String {
+    format!("shop{:03}/table_with_a_name_{number:06}.frm", number / 7000)
+}
+
+/// Small files, one after the other.
+fn many(count: usize) -> Vec<u8> {
+    let mut stream = Vec::new();
+    for number in 0..count {
+        file(&mut stream, &name(number), format!("content of {number} ").repeat(5).as_bytes(), 999);
+    }
+    stream
+}
+
+/// Files that are all open at once.
+fn open(count: usize) -> Vec<u8> {
+    let part = |part: &str, number| format!("{part} of {number} ").repeat(5).into_bytes();
+    let mut stream = Vec::new();
+    let mut payload = |number: usize, at: usize, bytes: &[u8]| {
+        header(&mut stream, b'P', &name(number));
+        stream.extend_from_slice(&u64::try_from(bytes.len()).unwrap().to_le_bytes());
+        stream.extend_from_slice(&u64::try_from(at).unwrap().to_le_bytes());
+        stream.extend_from_slice(&crc32fast::hash(bytes).to_le_bytes());
+        stream.extend_from_slice(bytes);
+    };
+    (0..count).for_each(|number| payload(number, 0, &part("first", number)));
+    for number in 0..count {
+        payload(number, part("first", number).len(), &part("second", number));
+    }
+    (0..count).for_each(|number| header(&mut stream, b'E', &name(number)));
+    stream
+}
+
+fn one_file(place: &Place, number: usize) -> u64 {
+    let (peak, out) = place.written(&["cat", &place.id, &name(number)]);
+    assert_eq!(out, format!("content of {number} ").repeat(5).into_bytes());
+    peak
+}
+
+#[test]
+fn a_stream_of_many_open_files_is_written_in_the_memory_that_was_given() {
+    let stream = open(60_000);
+    let place = Place::new(&stream);
+    let (peak, out) = place.written(&["restore", &place.id, "--stdout"]);
+    assert!(out == stream);
+    assert!(peak <= MEMORY, "{} MiB", peak >> 20);
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn seven_hundred_thousand_files_are_restored_in_the_memory_that_was_given() {
+    let stream = many(700_000);
+    let place = Place::new(&stream);
+    let (to_stream, out) = place.written(&["restore", &place.id, "--stdout"]);
+    assert!(out == stream);
+    for (what, peak) in
+        [("--to", place.to_files()), ("cat", one_file(&place, 5000)), ("--stdout", to_stream)]
+    {
+        assert!(peak <= MEMORY, "{what}: {} MiB", peak >> 20);
+    }
+}
