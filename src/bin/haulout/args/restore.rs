@@ -55,7 +55,8 @@ pub(crate) struct RestoreArguments {
     ///
     /// Of an SQL dump, with --stdout. What names their own schema where that can't be rewritten
     /// safely, as the text of a trigger, is left out and named, and the exit status is 3.
-    #[arg(long, value_name = "SCHEMA", value_parser = schema, conflicts_with = "to", requires = "include")]
+    #[arg(long, value_name = "SCHEMA", value_parser = schema)]
+    #[arg(conflicts_with = "to", requires = "include")]
     pub(crate) into: Option<String>,
 
     /// Make the device nodes of a tar, which only root can; else they are left out
