@@ -241,7 +241,8 @@ fn judge_opaque(ending: &Ending, opaque: Opaque, asked: Option<StreamFormat>) ->
     if let Some(wrapping) = wrapping {
         judge_end(&mut judged, wrapping, end);
     }
-    if is_dump_error(first_line.as_bytes()) {
+    // The programs ring the bell before some of their messages; the quoted line shows it so.
+    if is_dump_error(first_line.trim_start_matches(char::REPLACEMENT_CHARACTER).as_bytes()) {
         judged.verdict = Verdict::Partial;
         judged.reasons.insert(
             0,

@@ -66,8 +66,12 @@ impl Failure {
         self.error.causes()
     }
 
-    /// Message and causes in one line.
+    /// Message and causes in one line. Of a run that was stopped only that: what it was about to do
+    /// is not the reason.
     pub(crate) fn line(&self) -> String {
+        if self.kind() == ErrorKind::Cancelled {
+            return Error::cancelled().to_string();
+        }
         let mut words = self.message();
         for cause in self.causes() {
             // Of a program's messages only the last one; they have been shown before.
@@ -132,6 +136,13 @@ mod tests {
         assert_eq!(failure.line(), "cannot store packs/ab: the disk is on fire");
         assert_eq!(failure.hint(), hints::hint(ErrorKind::Store));
         assert_eq!(failure.exit(), Exit::Failed);
+    }
+
+    #[test]
+    fn a_run_that_was_stopped_says_only_so() {
+        let cause = StoreError::new(Verb::Put, "packs/ab", Category::Stopped);
+        let error = Error::new(ErrorKind::Cancelled, "cannot store packs/ab").because(cause);
+        assert_eq!(Failure::from(error).line(), "stopped on request");
     }
 
     #[test]
