@@ -1,6 +1,7 @@
 //! Damage to what is stored: always noticed, never passed on, and healed by the next night.
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+#![allow(clippy::print_stdout, reason = "a long test tells its counts")]
 
 #[path = "support/s3.rs"]
 mod s3;
@@ -26,6 +27,7 @@ use haulout::store::name::ObjectName;
 use haulout::store::remote::RemoteStore;
 use s3::S3;
 use support::Protected;
+use support::Random;
 use support::Server;
 use support::back_up;
 use support::file;
@@ -33,6 +35,7 @@ use support::init;
 use support::open;
 use support::shared;
 use support::stream_of;
+use support::stream_with;
 
 type Objects = BTreeMap<ObjectName, Bytes>;
 
@@ -44,9 +47,16 @@ fn store_of(objects: &Objects) -> Arc<MemoryStore> {
 
 /// A repository of a few nights, small enough to damage every byte of it.
 fn small(protected: Protected, nights: usize) -> (Objects, Vec<(String, Vec<u8>)>) {
+    repository_of(protected, nights, Server::new(7, 1, 4))
+}
+
+fn repository_of(
+    protected: Protected,
+    nights: usize,
+    mut server: Server,
+) -> (Objects, Vec<(String, Vec<u8>)>) {
     let store = Arc::new(MemoryStore::new());
     let repository = init(shared(&store), protected, 1);
-    let mut server = Server::new(7, 1, 4);
     let mut streams = Vec::new();
     for _ in 0..nights {
         let stream = server.stream();
@@ -57,7 +67,11 @@ fn small(protected: Protected, nights: usize) -> (Objects, Vec<(String, Vec<u8>)
 }
 
 fn verified(repository: &Repository, depth: Depth) -> VerifyReport {
-    let options = VerifyOptions { depth, snapshots: Vec::new(), workers: 1 };
+    verified_with(repository, depth, 1)
+}
+
+fn verified_with(repository: &Repository, depth: Depth, workers: u32) -> VerifyReport {
+    let options = VerifyOptions { depth, snapshots: Vec::new(), workers };
     verify(repository, &options, &Arc::new(Monitor::default())).unwrap()
 }
 
@@ -209,7 +223,7 @@ struct Agreed {
 /// Spoils an object in one way, and compares what verify says with what restore does.
 fn compare(
     kept: &Kept,
-    streams: &[(String, Vec<u8>)],
+    (streams, workers): (&[(String, Vec<u8>)], u32),
     (name, damage, is_there): (&ObjectName, &str, bool),
     agreed: &mut Agreed,
 ) {
@@ -220,7 +234,7 @@ fn compare(
         agreed.refused += 1;
         return;
     };
-    let found = verified(&repository, Depth::Pages).findings;
+    let found = verified_with(&repository, Depth::Pages, workers).findings;
     // Another program, which has read nothing yet.
     let repository = open(kept.store(), 5).unwrap();
     for (id, stream) in streams {
@@ -228,7 +242,7 @@ fn compare(
         let is_gone = !is_there && name.as_str().ends_with(id);
         let names_it =
             |finding: &Finding| finding.snapshot.is_some_and(|other| other.to_string() == *id);
-        match stream_of(&repository, id) {
+        match stream_with(&repository, id, workers) {
             Ok(came) => {
                 assert!(came == *stream, "{name} {damage}: wrong bytes of {id}");
                 agreed.spared += 1;
@@ -242,14 +256,22 @@ fn compare(
     }
 }
 
-/// Does so for every object, and every `step`-th way of spoiling it.
+/// Does so for every object of a small repository, and every `step`-th way of spoiling it.
 fn agree(kept: &Kept, protected: Protected, nights: usize, step: usize) -> Agreed {
-    let (objects, streams) = small(protected, nights);
+    agree_on(kept, &small(protected, nights), step, 1)
+}
+
+fn agree_on(
+    kept: &Kept,
+    (objects, streams): &(Objects, Vec<(String, Vec<u8>)>),
+    step: usize,
+    workers: u32,
+) -> Agreed {
     objects.iter().for_each(|(name, bytes)| kept.set(name, Some(bytes)));
     let mut agreed = Agreed::default();
     let mut number = 0;
-    for (name, bytes) in &objects {
-        for (damage, changed) in damages(name, bytes).into_iter().chain(in_place_of(name, &objects))
+    for (name, bytes) in objects {
+        for (damage, changed) in damages(name, bytes).into_iter().chain(in_place_of(name, objects))
         {
             number += 1;
             // Lost and replaced in every place, the others in turn.
@@ -258,7 +280,8 @@ fn agree(kept: &Kept, protected: Protected, nights: usize, step: usize) -> Agree
                 continue;
             }
             kept.set(name, changed.as_ref());
-            compare(kept, &streams, (name, &damage, changed.is_some()), &mut agreed);
+            let spoiled = (name, damage.as_str(), changed.is_some());
+            compare(kept, (streams, workers), spoiled, &mut agreed);
             kept.set(name, Some(bytes));
             kept.forget_damage();
         }
@@ -285,6 +308,37 @@ fn verify_and_restore_agree_in_a_directory() {
 fn verify_and_restore_agree_in_an_object_store() {
     let agreed = agree(&Kept::bucket(), Protected::Encrypted, 2, 7);
     assert!(agreed.tried > 40 && agreed.refused > 20 && agreed.spared > 20, "{agreed:?}");
+}
+
+/// More than every queue holds: each damage ends both, and both agree. The stream of a night has
+/// 300 MB that do not compress, in files of pages and in one file of bytes.
+#[test]
+#[ignore = "it takes a quarter of an hour"]
+fn verify_and_restore_agree_on_a_repository_of_300_megabytes() {
+    let store = Arc::new(MemoryStore::new());
+    let repository = init(shared(&store), Protected::Encrypted, 1);
+    let mut server = Server::new(7, 2, 40);
+    let mut random = Random(3);
+    let mut blob: Vec<u8> =
+        (0..300_000_000 / 8).flat_map(|_| random.next().to_le_bytes()).collect();
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let mut stream = Vec::new();
+        file(&mut stream, "blob", &blob, 1 << 20);
+        stream.extend_from_slice(&server.stream());
+        streams.push((back_up(&repository, &stream).id.to_string(), stream));
+        server.night(10);
+        let at = random.below(blob.len());
+        blob[at] ^= 1;
+    }
+    let made = (store.objects(), streams);
+    let bytes: usize = made.0.values().map(Bytes::len).sum();
+    assert!(bytes > 300_000_000, "{bytes} bytes are stored");
+    for (workers, step) in [(4, 9), (2, 31), (1, 31)] {
+        let agreed = agree_on(&Kept::memory(), &made, step, workers);
+        println!("{workers} workers: {agreed:?}");
+        assert!(agreed.tried > 20 && agreed.refused > 10 && agreed.spared > 10, "{agreed:?}");
+    }
 }
 
 /// The head of an Aria index file without encryption, as far as it is read, in one block.

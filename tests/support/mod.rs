@@ -371,9 +371,14 @@ pub fn back_up(repository: &Repository, stream: &[u8]) -> BackupReport {
 
 /// The stream of a snapshot.
 pub fn stream_of(repository: &Repository, snapshot: &str) -> Result<Vec<u8>> {
+    stream_with(repository, snapshot, 2)
+}
+
+/// The stream of a snapshot, restored by so many threads.
+pub fn stream_with(repository: &Repository, snapshot: &str, workers: u32) -> Result<Vec<u8>> {
     let stored = repository.find_snapshot(snapshot)?;
     let mut out = Vec::new();
-    let options = RestoreOptions { workers: 2, ..RestoreOptions::default() };
+    let options = RestoreOptions { workers, ..RestoreOptions::default() };
     to_stream(repository, &stored, &mut out, &options, &Arc::new(Monitor::default()))?;
     Ok(out)
 }
