@@ -104,7 +104,7 @@ mod tests {
         for bundles in [3, 4, 6, 18, 66] {
             for limit in [128, 256, 1024, 1 << 20] {
                 let windows = bundle_max(bundles, Some(limit));
-                assert!(windows >= 1 && windows <= BUNDLE_MAX, "{bundles} {limit}: {windows}");
+                assert!((1..=BUNDLE_MAX).contains(&windows), "{bundles} {limit}: {windows}");
                 assert!(windows == 1 || windows * bundles + OTHER_FILES <= limit);
             }
             assert_eq!(bundle_max(bundles, Some(16)), 1);
