@@ -283,8 +283,8 @@ fn a_stream_that_is_not_recognised_is_reported_unless_it_is_meant_to_be_opaque()
 fn a_message_of_the_producer_instead_of_a_stream_is_partial() {
     let place = Place::new();
     for message in [
-        "mariadb-dump: Got error: 2002: \"Can't connect to local server\" when trying to connect\n",
-        "\x07mariadb-dump: Can't create/write to file '/nope/t.sql' (Errcode: 2 \"No such file\")\n",
+        "mariadb-dump: Got error: 2002: \"Can't connect\" when trying to connect\n",
+        "\x07mariadb-dump: Can't create/write to file '/nope/t.sql' (Errcode: 2)\n",
     ] {
         let ran = place.backup(message.as_bytes(), &[]).is(3);
         assert_eq!(ran.json()["verdict"], "partial", "{}", ran.out());
