@@ -77,6 +77,10 @@ fn every_file_is_tidy() {
 fn check_text(file: &File, report: &mut impl FnMut(usize, &str)) {
     // Spelled apart, so that this file passes its own test.
     let leftovers = [concat!("FIX", "ME"), concat!("TO", "DO"), concat!("XX", "X")];
+    // A module of tests is at the end of its file, or a file of its own.
+    let is_of_tests = file.path.iter().any(|part| part == "tests" || part == "tests.rs");
+    let marked = file.text.lines().position(|line| line == "#[cfg(test)]");
+    let tests_from = if is_of_tests { 0 } else { marked.unwrap_or(usize::MAX) };
     for (index, line) in file.text.lines().enumerate() {
         // Scripts hold SQL and messages that are worse to read in pieces.
         if file.is_rust() && line.chars().count() > COLUMNS_MAX {
@@ -87,6 +91,11 @@ fn check_text(file: &File, report: &mut impl FnMut(usize, &str)) {
         }
         if line.split(|c: char| !c.is_alphanumeric()).any(|word| leftovers.contains(&word)) {
             report(index + 1, "a leftover note");
+        }
+        // It panics if the directory can't be closed.
+        let in_program = file.path.starts_with("src") && index < tests_from;
+        if in_program && line.contains(concat!("fs::", "read_dir")) {
+            report(index + 1, "reads a directory without base::entries");
         }
         if line.ends_with([' ', '\t']) {
             report(index + 1, "ends in white space");

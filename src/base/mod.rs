@@ -7,6 +7,7 @@
 pub mod buffers;
 pub mod clock;
 pub mod crew;
+pub mod entries;
 pub mod entropy;
 pub mod error;
 pub mod hex;

@@ -37,8 +37,11 @@ use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use rustix::fs::Mode;
+use rustix::fs::OFlags;
 
 use crate::base::crew::lock;
+use crate::base::entries::entries;
 use crate::base::limits::PACK_BYTES_ACCEPTED_MAX;
 use crate::base::num::narrow;
 use crate::base::num::wide;
@@ -125,7 +128,9 @@ impl Shelf {
             return Some((Arc::clone(file), *length));
         }
         let path = self.root.as_ref()?.join(hash);
-        let mut file = File::open(&path).ok()?;
+        // Without NONBLOCK, opening a pipe would wait for somebody to write into it.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let mut file = File::from(rustix::fs::open(&path, flags, Mode::empty()).ok()?);
         let mut hasher = blake3::Hasher::new();
         let length = hash_all(&mut file, &mut hasher).ok()?;
         if hasher.finalize().to_hex().as_str() != hash {
@@ -212,12 +217,13 @@ impl Shelf {
     fn make_room(&self, root: &Path) -> io::Result<()> {
         let mut files = Vec::new();
         let mut bytes = 0;
-        for entry in fs::read_dir(root)?.flatten() {
-            let Ok(metadata) = entry.metadata() else { continue };
+        for entry in entries(root)?.flatten() {
+            let path = root.join(entry.name);
+            let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
             if metadata.is_file() {
                 bytes += metadata.len();
                 let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-                files.push((used, metadata.len(), entry.path()));
+                files.push((used, metadata.len(), path));
             }
         }
         if bytes > self.bytes_max {

@@ -128,6 +128,10 @@ fn a_name_that_is_taken_is_refused(store: &dyn Store) {
     refused(longer, Verb::Put, "again/object", Category::Conflict);
     let shorter = store.put(&name("again/object"), &[]);
     refused(shorter, Verb::Put, "again/object", Category::Conflict);
+    let mut changed = first.to_vec();
+    changed[99] ^= 1;
+    let changed = store.put(&name("again/object"), &[changed.into()]);
+    refused(changed, Verb::Put, "again/object", Category::Conflict);
     assert!(store.get(&name("again/object"), 100).expect("a get") == first, "it is as it was");
     assert_eq!(listed(store, ""), [("again/object".to_owned(), 100)], "nothing else is left");
     clear(store);

@@ -206,6 +206,8 @@ pub(super) enum Fault {
     TooShort { bytes: u64, end: u64 },
     #[error("it has {found} bytes, and one of {own} bytes was to be put")]
     OtherSize { found: u64, own: u64 },
+    #[error("it has other bytes than those that were to be put")]
+    OtherBytes,
     #[error("it is not a regular file")]
     NotAFile,
     #[error("there is a symbolic link inside the store: {0}")]
@@ -235,7 +237,7 @@ pub(super) enum Fault {
 impl Fault {
     pub(super) fn category(&self) -> Category {
         match self {
-            Self::OtherSize { .. } => Category::Conflict,
+            Self::OtherSize { .. } | Self::OtherBytes => Category::Conflict,
             Self::TooLong { .. } | Self::TooShort { .. } | Self::NotAFile => Category::Damaged,
             Self::SymbolicLink(_)
             | Self::NotADirectory

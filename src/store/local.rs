@@ -30,7 +30,6 @@ mod writer;
 
 use std::ffi::OsString;
 use std::fs;
-use std::fs::DirEntry;
 use std::fs::File;
 use std::fs::TryLockError;
 use std::io;
@@ -44,6 +43,10 @@ use std::path::PathBuf;
 use bytes::Bytes;
 
 use crate::base::buffers::ReadBuffers;
+use crate::base::entries::Entry;
+use crate::base::entries::Kind;
+use crate::base::entries::entries;
+use crate::format::layout::Object;
 use crate::store::Store;
 use crate::store::error::Category;
 use crate::store::error::Fault;
@@ -182,12 +185,13 @@ impl LocalStore {
         pending: &mut Vec<String>,
         each: &mut dyn FnMut(Found) -> io::Result<()>,
     ) -> Result<(), ReadFailure> {
-        let entries = match fs::read_dir(self.root.join(prefix)) {
+        let directory = self.root.join(prefix);
+        let entries = match entries(&directory) {
             Err(error) if is_absent(&error) => return Ok(()),
             entries => entries?,
         };
         for entry in entries {
-            match look(&entry?, prefix) {
+            match look(&directory, &entry?, prefix) {
                 Ok(Looked::Directory(below)) => pending.push(below),
                 Ok(Looked::Found(found)) => each(found)?,
                 Ok(Looked::Foreign) => {}
@@ -260,25 +264,29 @@ enum Looked {
     Foreign,
 }
 
-fn look(entry: &DirEntry, prefix: &str) -> io::Result<Looked> {
-    let own = entry.file_name();
-    let Some(own) = own.to_str() else { return Ok(Looked::Foreign) };
-    let kind = entry.file_type()?;
-    if own.starts_with(TEMPORARY_PREFIX) && kind.is_file() {
-        return Ok(Looked::Found(Found::Temporary(entry.path())));
+/// Says what an entry is. What has the name of an object and is no file is told as an object too:
+/// whoever reads it learns that it is damaged, while one that was passed over would seem to have
+/// been removed.
+fn look(directory: &Path, entry: &Entry, prefix: &str) -> io::Result<Looked> {
+    let Some(own) = entry.name.to_str() else { return Ok(Looked::Foreign) };
+    let path = directory.join(own);
+    let kind = match entry.kind {
+        Kind::Unknown => Kind::at(&path)?,
+        known @ (Kind::File | Kind::Directory | Kind::Link | Kind::Special) => known,
+    };
+    if own.starts_with(TEMPORARY_PREFIX) && kind == Kind::File {
+        return Ok(Looked::Found(Found::Temporary(path)));
     }
     // Whatever is named like no object (lost+found, .snapshot) is none of ours.
     let Ok(name) = ObjectName::new(&format!("{prefix}{own}")) else { return Ok(Looked::Foreign) };
-    if kind.is_dir() {
-        return Ok(Looked::Directory(format!("{name}/")));
-    }
-    if kind.is_symlink() {
-        return Ok(Looked::Link(name.to_string()));
-    }
-    if !kind.is_file() {
-        return Ok(Looked::Foreign);
-    }
-    let size = entry.metadata()?.len();
+    let size = match kind {
+        Kind::Directory if Object::parse(&name).is_none() => {
+            return Ok(Looked::Directory(format!("{name}/")));
+        }
+        Kind::Link => return Ok(Looked::Link(name.to_string())),
+        Kind::File => fs::symlink_metadata(&path)?.len(),
+        Kind::Directory | Kind::Special | Kind::Unknown => 0,
+    };
     Ok(Looked::Found(Found::Object(ObjectMeta { name, size })))
 }
 

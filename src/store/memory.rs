@@ -73,7 +73,10 @@ impl Store for MemoryStore {
                 place.insert(bytes.into());
                 Ok(())
             }
-            Entry::Occupied(place) if place.get().len() == bytes.len() => Ok(()),
+            Entry::Occupied(place) if *place.get() == bytes => Ok(()),
+            Entry::Occupied(place) if place.get().len() == bytes.len() => {
+                Err(Fault::OtherBytes.on(Verb::Put, name))
+            }
             Entry::Occupied(place) => {
                 let (found, own) = (wide(place.get().len()), wide(bytes.len()));
                 Err(Fault::OtherSize { found, own }.on(Verb::Put, name))

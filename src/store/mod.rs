@@ -47,9 +47,9 @@ use crate::store::name::ObjectName;
 pub trait Store: Debug + Send + Sync {
     /// Stores `payload`, one part behind the other, durably.
     ///
-    /// An object of that name and size is taken for the same object, made durable, and `Ok`. One
-    /// of another size is a `Conflict` and is left as it is, where the store can tell: some servers
-    /// replace objects without a word, so nothing may depend on it. On an error the object may be
+    /// An object of that name with the same bytes is made durable, and `Ok`. One with other bytes
+    /// is a `Conflict` and is left as it is, where the store can tell: some servers replace objects
+    /// without a word, so nothing may depend on it. On an error the object may be
     /// there or not, but is never there in part: repeating the call is always right.
     fn put(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError>;
 
@@ -78,6 +78,15 @@ pub trait Store: Debug + Send + Sync {
 
     /// Tells people where this store is.
     fn location(&self) -> String;
+}
+
+/// Whether some bytes are these parts, one behind the other.
+fn is_joined(mut bytes: &[u8], parts: &[Bytes]) -> bool {
+    for part in parts {
+        let Some(rest) = bytes.strip_prefix(&part[..]) else { return false };
+        bytes = rest;
+    }
+    bytes.is_empty()
 }
 
 macro_rules! forward {

@@ -80,6 +80,57 @@ pub enum Answer {
     OtherBytes,
     /// A page for people, with status 200.
     Page,
+    /// XML with status 200, made of what was asked for.
+    Made(fn(&Listed) -> String),
+    /// Status 200 and a body that never ends.
+    Endless,
+}
+
+/// What a listing is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Listed {
+    pub prefix: String,
+    pub token: String,
+}
+
+impl Listed {
+    fn of(request: &Request<Incoming>) -> Listed {
+        let mut listed = Listed::default();
+        for pair in request.uri().query().unwrap_or_default().split('&') {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let value = value.replace("%2F", "/");
+            match name {
+                "prefix" => listed.prefix = value,
+                "continuation-token" => listed.token = value,
+                _ => {}
+            }
+        }
+        listed
+    }
+
+    /// A good page with some names below the prefix, and the token of the next.
+    pub fn page(&self, names: &[String], next: Option<&str>) -> String {
+        let prefix = &self.prefix;
+        let entry = |name: &String| {
+            format!(
+                "<Contents><Key>{prefix}{name}</Key><Size>3</Size><ETag>e</ETag>\
+                 <LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents>"
+            )
+        };
+        let entries: String = names.iter().map(entry).collect();
+        let next = match next {
+            Some(token) => format!(
+                "<IsTruncated>true</IsTruncated><NextContinuationToken>{token}\
+                 </NextContinuationToken>"
+            ),
+            None => "<IsTruncated>false</IsTruncated>".to_owned(),
+        };
+        format!(
+            "<ListBucketResult><Name>{BUCKET}</Name><Prefix>{prefix}</Prefix>\
+             <KeyCount>{}</KeyCount>{next}{entries}</ListBucketResult>",
+            names.len()
+        )
+    }
 }
 
 /// Which requests are answered so: their method, what their path has, which of them.
@@ -127,6 +178,8 @@ struct Shared {
     faults: Mutex<Vec<Fault>>,
     conditions: Conditions,
     requests: AtomicU64,
+    /// Bytes of endless answers.
+    endless: AtomicU64,
     /// Puts whose signature does not have the hash of their bytes.
     unsigned: AtomicU64,
     /// More at once are told to slow down.
@@ -213,6 +266,7 @@ impl S3 {
             faults: Mutex::default(),
             conditions,
             unsigned: AtomicU64::new(0),
+            endless: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             capacity: AtomicU64::new(u64::MAX),
             inside: AtomicU64::new(0),
@@ -283,6 +337,11 @@ impl S3 {
         self.shared.requests.load(SeqCst)
     }
 
+    /// Bytes of endless answers that were sent so far, those in the buffers on the way included.
+    pub fn endless_bytes(&self) -> u64 {
+        self.shared.endless.load(SeqCst)
+    }
+
     /// Puts so far whose signature does not have the hash of their bytes.
     pub fn unsigned_puts(&self) -> u64 {
         self.shared.unsigned.load(SeqCst)
@@ -349,6 +408,20 @@ fn full(bytes: impl Into<Bytes>) -> Body {
 fn answer(status: u16, kind: &str, words: &'static str) -> Response<Body> {
     let builder = Response::builder().status(status).header("content-type", kind);
     builder.body(full(words)).unwrap()
+}
+
+fn xml(text: String) -> Response<Body> {
+    Response::builder().header("content-type", "application/xml").body(full(text)).unwrap()
+}
+
+fn endless(shared: Arc<Shared>) -> Response<Body> {
+    let pieces = futures_util::stream::repeat_with(move || {
+        let piece = Bytes::from_static(&[b' '; 16 << 10]);
+        shared.endless.fetch_add(16 << 10, SeqCst);
+        Ok(Frame::data(piece))
+    });
+    let body = StreamBody::new(pieces).boxed_unsync();
+    Response::builder().header("content-type", "application/xml").body(body).unwrap()
 }
 
 /// Asks for a part that begins and ends one byte later; a whole object is given as it is.
@@ -439,7 +512,7 @@ async fn serve(
 async fn serve_one(
     services: Services,
     lock: Arc<tokio::sync::Mutex<()>>,
-    shared: &Shared,
+    shared: &Arc<Shared>,
     mut request: Request<Incoming>,
 ) -> Response<Body> {
     shared.requests.fetch_add(1, SeqCst);
@@ -447,6 +520,8 @@ async fn serve_one(
     match &fault {
         Some(Answer::Status(status, words)) => return answer(*status, "application/xml", words),
         Some(Answer::Page) => return answer(200, "text/html", "<html>Please log in</html>"),
+        Some(Answer::Made(make)) => return xml(make(&Listed::of(&request))),
+        Some(Answer::Endless) => return endless(Arc::clone(shared)),
         Some(Answer::Hang) => std::future::pending().await,
         Some(Answer::Whole) => forget(&mut request, "range"),
         Some(Answer::OtherPart) => shift_range(&mut request),

@@ -6,6 +6,9 @@ use std::io;
 use std::io::Write;
 use std::path::Path;
 
+use crate::base::entries::Entry;
+use crate::base::entries::Kind;
+use crate::base::entries::entries;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
@@ -100,10 +103,11 @@ fn check_fit(base: &Path, increment: &Path, directory: &Directory) -> Result<()>
 
 /// A `.meta` file without its `.delta` file, as an application leaves them.
 fn consumed(directory: &Path, depth: u32) -> io::Result<Option<String>> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let path = entry.path();
-        if entry.file_type()?.is_dir() {
+    for entry in entries(directory)? {
+        let Entry { name, kind } = entry?;
+        let path = directory.join(&name);
+        let kind = if kind == Kind::Unknown { Kind::at(&path)? } else { kind };
+        if kind == Kind::Directory {
             let found = if depth > 0 { consumed(&path, depth - 1)? } else { None };
             if found.is_some() {
                 return Ok(found);
@@ -111,7 +115,7 @@ fn consumed(directory: &Path, depth: u32) -> io::Result<Option<String>> {
         }
         let is_meta = path.extension().is_some_and(|extension| extension == "meta");
         if is_meta && !path.with_extension("delta").exists() {
-            return Ok(Some(entry.file_name().to_string_lossy().into_owned()));
+            return Ok(Some(name.to_string_lossy().into_owned()));
         }
     }
     Ok(None)

@@ -14,15 +14,21 @@ use std::fs::TryLockError;
 use std::io;
 use std::io::ErrorKind;
 use std::io::IoSlice;
+use std::io::Read;
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use bytes::Bytes;
 use rustix::fs::CWD;
+use rustix::fs::Mode;
+use rustix::fs::OFlags;
 use rustix::fs::RenameFlags;
 use rustix::io::Errno;
 
+/// Bytes of a file that are compared at once.
+const COMPARED_BYTES: usize = 64 << 10;
 const FILE_MODE: u32 = 0o400;
 const DIRECTORY_MODE: u32 = 0o700;
 
@@ -45,6 +51,9 @@ pub(super) trait Disk: Debug + Send + Sync {
 
     /// Opens what is there, file or directory, to sync it.
     fn open(&self, path: &Path) -> io::Result<Self::File>;
+
+    /// Whether a file that was opened has just these bytes.
+    fn holds(&self, file: &Self::File, parts: &[Bytes]) -> io::Result<bool>;
 
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
@@ -90,7 +99,24 @@ impl Disk for OsDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<File> {
-        File::open(path)
+        // Without NONBLOCK, opening a pipe would wait for somebody to write into it.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
+    }
+
+    fn holds(&self, mut file: &File, parts: &[Bytes]) -> io::Result<bool> {
+        let mut buffer = vec![0; COMPARED_BYTES];
+        for piece in parts.iter().flat_map(|part| part.chunks(COMPARED_BYTES)) {
+            let read = &mut buffer[..piece.len()];
+            match file.read_exact(read) {
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(false),
+                outcome => outcome?,
+            }
+            if read != piece {
+                return Ok(false);
+            }
+        }
+        Ok(file.read(&mut buffer[..1])? == 0)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

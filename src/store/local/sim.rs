@@ -17,6 +17,8 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 
+use bytes::Bytes;
+
 use crate::base::num::wide;
 use crate::store::local::disk::Disk;
 
@@ -387,6 +389,11 @@ impl Disk for SimDisk {
             Node::File(index) => Ok(SimOpen::File(index)),
             Node::Directory => Ok(SimOpen::Directory(path.to_owned())),
         }
+    }
+
+    fn holds(&self, file: &SimOpen, parts: &[Bytes]) -> io::Result<bool> {
+        let SimOpen::File(index) = *file else { return Err(ErrorKind::IsADirectory.into()) };
+        Ok(self.state().files[index].live == parts.concat())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

@@ -239,13 +239,16 @@ impl<D: Disk> Writer<D> {
         }
     }
 
-    /// Takes what is there for the object, if it has the size of it, and makes it durable.
+    /// Takes what is there for the object, if it has its bytes, and makes it durable.
     fn accept(&self, target: &Path, found: u64, payload: &[Bytes]) -> Result<(), Failure> {
         let own = payload.iter().map(|part| wide(part.len())).sum();
         if found != own {
             return Err(Fault::OtherSize { found, own }.into());
         }
         let file = self.disk.open(target).map_err(Step::OpenFound.failed())?;
+        if !self.disk.holds(&file, payload).map_err(Step::OpenFound.failed())? {
+            return Err(Fault::OtherBytes.into());
+        }
         self.trust(self.disk.sync(&file).map_err(Step::SyncFound.failed()))?;
         let directory = directory_of(target);
         self.make_durable(directory)?;

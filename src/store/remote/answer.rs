@@ -43,6 +43,10 @@ pub(super) enum Refusal {
     Silence { why: String, untrusted: bool },
     /// A page for people.
     Page { status: StatusCode },
+    /// Of a listing, with what it is not that it should be.
+    NotAListing(String),
+    /// More bytes than an answer of its kind may have.
+    TooLong { bytes_max: usize },
     /// Not asked at all: the address has no TLS.
     Plain,
     /// The machine's own service gave no keys.
@@ -57,6 +61,12 @@ impl fmt::Display for Refusal {
             Refusal::Silence { why, .. } => out.write_str(why),
             Refusal::Page { status } => {
                 write!(out, "the answer ({status}) is an HTML page, and no object store's")
+            }
+            Refusal::NotAListing(why) => {
+                write!(out, "the answer is not the listing that was asked for: {why}")
+            }
+            Refusal::TooLong { bytes_max } => {
+                write!(out, "the answer has more bytes than the {bytes_max} that are accepted")
             }
             Refusal::Plain => out.write_str("the address is http://, without TLS"),
             Refusal::Keys(why) => {
@@ -152,6 +162,7 @@ impl Refusal {
             }
             Refusal::Silence { .. } => Consequence::Broken,
             Refusal::Page { .. } => Final(Category::Other, Some(Trouble::NotAStore)),
+            Refusal::NotAListing(_) | Refusal::TooLong { .. } => Consequence::Odd,
             Refusal::Plain => Final(Category::Denied, Some(Trouble::PlainHttp)),
             Refusal::Keys(why) => match why.consequence() {
                 Final(..) => Final(Category::Denied, Some(Trouble::Credentials)),

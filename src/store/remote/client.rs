@@ -5,6 +5,8 @@
 //!   is one ([`body`](super::body)).
 //! - Bad answers and failed connections are noted with their words ([`answer`](super::answer)), and
 //!   a page for people is never taken for an object.
+//! - A listing is checked before it is handed on ([`listing`](super::listing)).
+//! - What is not an object has a bound on its bytes, whatever the server sends.
 //! - Proxies as the usual variables name them, always by CONNECT.
 //!
 //! It does not retry, redirect or decompress.
@@ -21,6 +23,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::Method;
 use http::Request;
 use http::Response;
@@ -59,6 +62,8 @@ use crate::store::remote::answer::is_page;
 use crate::store::remote::answer::note;
 use crate::store::remote::body::Received;
 use crate::store::remote::body::Sent;
+use crate::store::remote::listing::Asked;
+use crate::store::remote::listing::check_page;
 
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 const IDLE_TIME_MAX: Duration = Duration::from_mins(1);
@@ -67,8 +72,21 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 const SUM_OF_PUT: &str = "x-amz-checksum-crc64nvme";
 /// Bytes of a bad answer that are read for their words.
 const WORDS_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a page of a listing: of S3 at most 1000 names, of Azure 5000, at 1.5 KiB each.
+const PAGE_BYTES_MAX: usize = 8 << 20;
+/// Bytes of a good answer that is neither an object nor a listing: keys, or what became of a put.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// Socket buffers under a limit: what they hold would leave at once after a stall.
 const SMALL_BUFFER_BYTES: usize = 64 << 10;
+
+tokio::task_local! {
+    static LISTED: Asked;
+}
+
+/// Asks for a page of a listing: the answer to whatever this task gets is checked against `asked`.
+pub(super) async fn listing<T>(asked: Asked, asking: impl Future<Output = T>) -> T {
+    LISTED.scope(asked, asking).await
+}
 
 /// What all connections have in common.
 #[derive(Clone)]
@@ -191,6 +209,7 @@ impl HttpService for Asking {
         }
         let conditional = request.headers().contains_key(IF_NONE_MATCH);
         let puts = request.method() == Method::PUT;
+        let gets = request.method() == Method::GET;
         let for_keys = gives_keys(request.uri());
         let (parts, body) = request.into_parts();
         let sent = Sent::new(body, self.wire.up.as_ref(), &self.wire.monitor);
@@ -206,7 +225,22 @@ impl HttpService for Asking {
                 return Err(refused(of_whom(Refusal::Page { status: parts.status })));
             }
             let body = Received::new(body, self.wire.down.as_ref());
-            return Ok(Response::from_parts(parts, HttpResponseBody::new(body)));
+            // Keys are asked for by other tasks' requests and by this one's.
+            let listed = LISTED.try_with(Clone::clone).ok().filter(|_| gets && !for_keys);
+            // Whoever gets an object takes as many bytes as were announced, if that is not too many.
+            if gets && listed.is_none() && !for_keys {
+                return Ok(Response::from_parts(parts, HttpResponseBody::new(body)));
+            }
+            let bytes_max = if listed.is_some() { PAGE_BYTES_MAX } else { ANSWER_BYTES_MAX };
+            let bytes = whole(body, bytes_max).await.map_err(|why| match why {
+                Unread::Broken(error) => error,
+                Unread::TooLong => refused(of_whom(Refusal::TooLong { bytes_max })),
+            })?;
+            if let Some(asked) = listed {
+                let refuse = |why| refused(Refusal::NotAListing(why));
+                check_page(&asked, &bytes).map_err(refuse)?;
+            }
+            return Ok(Response::from_parts(parts, HttpResponseBody::from(bytes)));
         }
         if conditional && parts.status == StatusCode::NOT_IMPLEMENTED {
             self.wire.no_conditions.store(true, Ordering::Release);
@@ -216,6 +250,23 @@ impl HttpService for Asking {
         let words = words.map(Collected::to_bytes).unwrap_or_default();
         note(of_whom(Refusal::of(parts.status, &parts.headers, &words)));
         Ok(Response::from_parts(parts, HttpResponseBody::from(words)))
+    }
+}
+
+/// Why an answer was not read to its end.
+enum Unread {
+    Broken(HttpError),
+    TooLong,
+}
+
+/// All bytes of an answer, if they are not too many.
+async fn whole(body: Received, bytes_max: usize) -> Result<Bytes, Unread> {
+    match Limited::new(body, bytes_max).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) => Err(match error.downcast::<HttpError>() {
+            Ok(error) => Unread::Broken(*error),
+            Err(_) => Unread::TooLong,
+        }),
     }
 }
 

@@ -9,6 +9,7 @@
 //! | `open` | URL, options and variables -> a client of the service |
 //! | `client`, `body` | HTTP, TLS, proxies, the rate limit |
 //! | `answer` | what a bad answer means |
+//! | `listing` | whether an answer is the listing that was asked for, and gets on |
 //! | `gate` | how many requests at once |
 //! | `patience` | how long to wait, and for how long to ask again |
 //!
@@ -25,6 +26,7 @@ mod answer;
 mod body;
 mod client;
 mod gate;
+pub mod listing;
 mod open;
 mod patience;
 
@@ -54,6 +56,7 @@ use object_store::PutMode;
 use object_store::PutOptions;
 use object_store::PutPayload;
 use object_store::list::PaginatedListOptions;
+use object_store::list::PaginatedListResult;
 use object_store::list::PaginatedListStore;
 use object_store::path::Path;
 use tokio::runtime::Runtime;
@@ -68,18 +71,25 @@ use crate::store::error::Fault;
 use crate::store::error::StoreError;
 use crate::store::error::Trouble;
 use crate::store::error::Verb;
+use crate::store::is_joined;
 use crate::store::name::ObjectMeta;
 use crate::store::name::ObjectName;
 use crate::store::name::is_prefix;
 use crate::store::remote::answer::Consequence;
 use crate::store::remote::answer::Refusal;
 use crate::store::remote::answer::listening;
+use crate::store::remote::answer::note;
+use crate::store::remote::client::listing;
 use crate::store::remote::gate::Found;
 use crate::store::remote::gate::Gate;
+use crate::store::remote::listing::Asked;
+use crate::store::remote::listing::Order;
+use crate::store::remote::listing::Walk;
 use crate::store::remote::patience::Again;
 use crate::store::remote::patience::GivenUp;
 use crate::store::remote::patience::Pace;
 use crate::store::remote::patience::Past;
+use crate::store::remote::patience::Transfer;
 use crate::store::remote::patience::in_time;
 
 /// How often a pause looks whether the user wants to stop.
@@ -102,8 +112,8 @@ pub struct RemoteStore {
     /// in the store's place.
     unsigned: Option<Arc<dyn Client>>,
     location: String,
-    /// Before every name; empty, or with a slash at its end.
-    prefix: String,
+    /// A listing of all: its prefix is before every name, and is empty or ends with a slash.
+    whole: Asked,
     runtime: Option<Runtime>,
     world: RemoteWorld,
     patience: Patience,
@@ -149,7 +159,7 @@ enum Tried<T> {
 
 impl RemoteStore {
     fn path(&self, verb: Verb, name: &ObjectName) -> Result<Path, StoreError> {
-        let path = Path::parse(format!("{}{name}", self.prefix));
+        let path = Path::parse(format!("{}{name}", self.whole.prefix));
         path.map_err(|e| StoreError::new(verb, name, Category::Other).because(e))
     }
 
@@ -164,7 +174,9 @@ impl RemoteStore {
         let mut tries = 0;
         loop {
             self.check_stop(verb, object)?;
-            let (why, error) = match self.ask_once(request, ask()) {
+            let spent = self.world.clock.elapsed().saturating_sub(began);
+            let left = self.patience.retry_for.saturating_sub(spent);
+            let (why, error) = match self.ask_once(request, left, ask()) {
                 Tried::Done(answer) => return Ok(answer),
                 Tried::Failed(error) => return Err(error),
                 Tried::Again(why, error) => (why, error),
@@ -188,11 +200,12 @@ impl RemoteStore {
     fn ask_once<T>(
         &self,
         request: Request<'_>,
+        left: Duration,
         asking: impl Future<Output = object_store::Result<T>>,
     ) -> Tried<T> {
         let pass = self.gate.enter();
         let clock = &*self.world.clock;
-        let limit = self.pace.time_for(request.bytes, &self.patience);
+        let limit = self.pace.time_for(request.transfer(), &self.patience).within(left);
         let began = clock.elapsed();
         let runtime = self.runtime.as_ref().expect("it is there until the store is dropped");
         let wanted = || self.world.monitor.check().is_ok();
@@ -263,10 +276,34 @@ impl RemoteStore {
         };
         let trouble = match again {
             _ if matches!(refusal, Refusal::Keys(_)) => Trouble::Credentials,
+            _ if matches!(refusal, Refusal::NotAListing(_) | Refusal::TooLong { .. }) => {
+                Trouble::NotAStore
+            }
             Again::Busy => Trouble::OutOfPatience,
             Again::Broken | Again::Odd => Trouble::Unreachable,
         };
         Tried::Again(again, request.failed_for_now().because(refusal).with_trouble(trouble))
+    }
+
+    /// Asks for a page of a listing, behind those that `walk` has seen.
+    async fn page(
+        &self,
+        asked: &Asked,
+        page_token: Option<String>,
+        mut walk: Walk,
+    ) -> object_store::Result<(PaginatedListResult, Walk)> {
+        let below = (!asked.prefix.is_empty()).then_some(asked.prefix.as_str());
+        let options = PaginatedListOptions { page_token, ..PaginatedListOptions::default() };
+        let page = self.client.list_paginated(below, options);
+        let page = listing(asked.clone(), page).await?;
+        let names = page.result.objects.iter().map(|meta| meta.location.as_ref());
+        match walk.page(names, page.page_token.as_deref()) {
+            Ok(()) => Ok((page, walk)),
+            Err(why) => {
+                note(Refusal::NotAListing(why));
+                Err(odd("the listing does not get on"))
+            }
+        }
     }
 
     fn check_stop(&self, verb: Verb, object: &str) -> Result<(), StoreError> {
@@ -287,12 +324,20 @@ impl RemoteStore {
     }
 
     /// Makes sure that a name that is taken is taken by the same object.
-    fn compare_size(&self, name: &ObjectName, own: u64) -> Result<(), StoreError> {
+    fn compare(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
+        let own = payload.iter().map(|part| wide(part.len())).sum();
         match self.size(name)? {
-            Some(found) if found == own => Ok(()),
-            Some(found) => Err(Fault::OtherSize { found, own }.on(Verb::Put, name)),
-            None => Err(StoreError::new(Verb::Put, name, Category::Transient)),
+            Some(found) if found == own => {}
+            Some(found) => return Err(Fault::OtherSize { found, own }.on(Verb::Put, name)),
+            None => return Err(StoreError::new(Verb::Put, name, Category::Transient)),
         }
+        let found = match self.get(name, own) {
+            Ok(found) => found,
+            Err(error) => {
+                return Err(StoreError::new(Verb::Put, name, error.category()).because(error));
+            }
+        };
+        if is_joined(&found, payload) { Ok(()) } else { Err(Fault::OtherBytes.on(Verb::Put, name)) }
     }
 
     /// Whether asking for a range behind the object's end was what went wrong.
@@ -306,6 +351,14 @@ impl RemoteStore {
 impl<'r> Request<'r> {
     fn new(verb: Verb, name: &'r ObjectName, bytes: u64) -> Request<'r> {
         Request { verb, object: name.as_str(), bytes }
+    }
+
+    fn transfer(&self) -> Transfer {
+        if self.verb == Verb::Put {
+            Transfer::Sent(self.bytes)
+        } else {
+            Transfer::Received(self.bytes)
+        }
     }
 
     fn failed_for_now(&self) -> StoreError {
@@ -353,9 +406,9 @@ fn odd(what: &'static str) -> object_store::Error {
 }
 
 impl Store for RemoteStore {
-    fn put(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
+    fn put(&self, name: &ObjectName, parts: &[Bytes]) -> Result<(), StoreError> {
         let path = self.path(Verb::Put, name)?;
-        let payload: PutPayload = payload.iter().cloned().collect();
+        let payload: PutPayload = parts.iter().cloned().collect();
         let own = wide(payload.content_length());
         let outcome = self.ask(Request::new(Verb::Put, name, own), || {
             let unknown = self.no_conditions.load(Ordering::Acquire);
@@ -374,7 +427,7 @@ impl Store for RemoteStore {
         })?;
         match outcome {
             Stored::Now => Ok(()),
-            Stored::Before => self.compare_size(name, own),
+            Stored::Before => self.compare(name, parts),
         }
     }
 
@@ -436,19 +489,18 @@ impl Store for RemoteStore {
         if !is_prefix(prefix) {
             return Err(Fault::NotAPrefix.on(Verb::List, prefix));
         }
-        let below = format!("{}{prefix}", self.prefix);
-        let below = (!below.is_empty()).then_some(below.as_str());
+        let asked =
+            Asked { prefix: format!("{}{prefix}", self.whole.prefix), ..self.whole.clone() };
         let object = if prefix.is_empty() { self.location.as_str() } else { prefix };
+        let mut walk = Walk::new(Order::of_bucket(&asked.bucket));
         let mut token: Option<String> = None;
         loop {
-            let page = self.ask(Request { verb: Verb::List, object, bytes: 0 }, || {
-                let page_token = token.clone();
-                let options =
-                    PaginatedListOptions { page_token, ..PaginatedListOptions::default() };
-                self.client.list_paginated(below, options)
-            })?;
+            let request = Request { verb: Verb::List, object, bytes: 0 };
+            let (page, behind) =
+                self.ask(request, || self.page(&asked, token.clone(), walk.clone()))?;
             for meta in page.result.objects {
-                let Some(name) = meta.location.as_ref().strip_prefix(&self.prefix) else {
+                // It is there: the page was checked.
+                let Some(name) = meta.location.as_ref().strip_prefix(&self.whole.prefix) else {
                     continue;
                 };
                 // What is named like no object is none of ours.
@@ -456,7 +508,7 @@ impl Store for RemoteStore {
                     each(ObjectMeta { name, size: meta.size });
                 }
             }
-            token = page.page_token;
+            (token, walk) = (page.page_token, behind);
             if token.is_none() {
                 return Ok(());
             }

@@ -45,6 +45,8 @@ use crate::store::remote::Patience;
 use crate::store::remote::RemoteStore;
 use crate::store::remote::client::Wire;
 use crate::store::remote::gate::Gate;
+use crate::store::remote::listing::Asked;
+use crate::store::remote::listing::Dialect;
 use crate::store::remote::patience::Pace;
 
 /// Threads that move bytes between sockets and memory; nothing is computed on them.
@@ -174,11 +176,16 @@ impl RemoteStore {
             .build()
             .map_err(|e| unusable(e.into()))?;
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+        let dialect = match service {
+            Service::S3 | Service::Google => Dialect::S3,
+            Service::Azure => Dialect::Azure,
+        };
+        let whole = Asked { dialect, bucket: bucket.clone(), prefix: prefix.clone() };
         Ok(RemoteStore {
             client,
             unsigned,
             location,
-            prefix,
+            whole,
             runtime: Some(runtime),
             world,
             patience: options.patience,

@@ -4,7 +4,8 @@
 //!   anything was measured, the time that they take at [`RATE_AT_FIRST`]. A time that was too short
 //!   doubles the next.
 //! - It is given up sooner when no byte moves any more ([`in_time`]): a connection that hangs
-//!   should not hold up a producer for as long as a slow one may take.
+//!   should not hold up a producer for as long as a slow one may take, and never for longer than
+//!   asking again would go on.
 //! - Asking again goes on for [`Patience::retry_for`], after random pauses that grow (full jitter):
 //!   clients that failed together do not come back together. What is odd rather than busy is asked
 //!   a few times only, and a store that never answered yet is given up soon: an address with a typo
@@ -32,6 +33,9 @@ const MEASURED_BYTES_MIN: u64 = 128 << 10;
 const MARGIN: u64 = 8;
 /// Bytes that sockets on the way may hold, so that they seem to have left: Linux's largest buffer.
 const SOCKET_BYTES_MAX: u64 = 4 << 20;
+/// An answer that takes this long is no sign of a silent store, however little it is to be asked
+/// again.
+const STILL_MIN: Duration = Duration::from_secs(10);
 /// How often a request that is under way is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 /// Most requests for something odd.
@@ -140,12 +144,36 @@ impl Pace {
     }
 
     /// How long a request with so many bytes may take.
-    pub(super) fn time_for(&self, bytes: u64, patience: &Patience) -> TimeLimit {
+    ///
+    /// Bytes that are sent may lie in a socket; of those that come, each is seen.
+    pub(super) fn time_for(&self, transfer: Transfer, patience: &Patience) -> TimeLimit {
         let rate = lock(&self.0).rate;
         let time = |bytes: u64| {
             patience.answer + Duration::from_millis(bytes.saturating_mul(1000 * MARGIN) / rate)
         };
-        TimeLimit { whole: time(bytes), still: time(bytes.min(SOCKET_BYTES_MAX)) }
+        let unseen = match transfer {
+            Transfer::Sent(bytes) => bytes.min(SOCKET_BYTES_MAX),
+            Transfer::Received(_) => 0,
+        };
+        TimeLimit { whole: time(transfer.bytes()), still: time(unseen) }
+    }
+}
+
+/// The bytes of a request, or of its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transfer {
+    /// So many go.
+    Sent(u64),
+    /// So many come, at most.
+    Received(u64),
+}
+
+impl Transfer {
+    /// How many.
+    pub(super) fn bytes(self) -> u64 {
+        match self {
+            Transfer::Sent(bytes) | Transfer::Received(bytes) => bytes,
+        }
     }
 }
 
@@ -156,6 +184,13 @@ pub(super) struct TimeLimit {
     pub(super) whole: Duration,
     /// Without a byte that moves.
     pub(super) still: Duration,
+}
+
+impl TimeLimit {
+    /// The same, if asking again would go on for no longer than `left`.
+    pub(super) fn within(self, left: Duration) -> TimeLimit {
+        TimeLimit { still: self.still.min(left.max(STILL_MIN)), ..self }
+    }
 }
 
 /// Why an answer was not waited for any longer.
@@ -227,9 +262,11 @@ mod tests {
     fn time_for_a_pack_follows_what_was_measured() {
         let (pace, patience) = (Pace::new(), Patience::default());
         let bytes = 32 << 20;
-        let time_for = || pace.time_for(bytes, &patience);
+        let time_for = || pace.time_for(Transfer::Sent(bytes), &patience);
         assert!(time_for().whole > Duration::from_secs(2000));
         assert!(time_for().still < Duration::from_secs(400));
+        let received = pace.time_for(Transfer::Received(bytes), &patience);
+        assert_eq!(received, TimeLimit { whole: time_for().whole, still: patience.answer });
         pace.took(bytes, Duration::from_secs(1));
         let soon = time_for().whole;
         assert!(soon > patience.answer && soon < patience.answer + Duration::from_secs(10));
@@ -278,6 +315,16 @@ mod tests {
         assert!(matches!(wait(6, (3600, 3), || true), GivenUp::Late(after) if after.as_secs() > 3));
         assert_eq!(wait(100, (5, 3), || true), late(5));
         assert_eq!(wait(0, (3600, 3600), || false), GivenUp::Unwanted);
+    }
+
+    #[test]
+    fn a_silent_store_is_waited_for_no_longer_than_it_would_be_asked_again() {
+        let seconds = Duration::from_secs;
+        let limit = TimeLimit { whole: seconds(2000), still: seconds(60) };
+        for (left, still) in [(3600, 60), (20, 20), (5, 10), (0, 10)] {
+            let expected = TimeLimit { still: seconds(still), ..limit };
+            assert_eq!(limit.within(seconds(left)), expected, "{left}");
+        }
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Opens and makes the stores at the places that a user names.
 
 use std::error::Error as _;
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use haulout::base::entries::Entry;
+use haulout::base::entries::entries;
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
@@ -222,12 +223,12 @@ fn require_vacant_directory(path: &Path) -> Outcome<()> {
         let message = format!("cannot look into {}", path.display());
         Error::new(ErrorKind::Store, message).because(error)
     };
-    let entries = match fs::read_dir(path) {
+    let entries = match entries(path) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(cannot_look(error).into()),
     };
-    let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().display().to_string());
+    let name = |entry: io::Result<Entry>| Ok(entry?.name.display().to_string());
     let names: Vec<String> = entries.map(name).collect::<io::Result<_>>().map_err(cannot_look)?;
     require_vacant(&path.display().to_string(), occupant(names))
 }
