@@ -79,7 +79,7 @@ impl Near {
     }
 
     fn planned(&self, far: Arc<dyn Store>, last: Option<u32>) -> Result<Plan<'_>> {
-        let Listing { snapshots, damaged } = newest(&self.repository, &[], last)?;
+        let Listing { snapshots, damaged, .. } = newest(&self.repository, &[], last)?;
         assert!(damaged.is_empty());
         let confirmation = Confirmation::Listed;
         let options = ReplicateOptions { snapshots, connections: 2, confirmation };
@@ -207,13 +207,14 @@ fn interrupted_everywhere(effect: impl Fn(Category) -> Effect, side: Side) {
         let (outcome, struck) = if side == Side::Near {
             let failing = Arc::new(Failing::new(shared(&near.store), vec![fault.at(nth)]));
             let broken = near.repository.elsewhere(shared(&failing));
-            let outcome = newest(&broken, &[], None).and_then(|Listing { snapshots, damaged }| {
-                let confirmation = Confirmation::Listed;
-                let options = ReplicateOptions { snapshots, connections: 2, confirmation };
-                let monitor = Arc::new(Monitor::default());
-                let report = plan(&broken, shared(&far), options, &monitor)?.send(&monitor)?;
-                Ok(report.left_out.len() + damaged.len())
-            });
+            let outcome =
+                newest(&broken, &[], None).and_then(|Listing { snapshots, damaged, .. }| {
+                    let confirmation = Confirmation::Listed;
+                    let options = ReplicateOptions { snapshots, connections: 2, confirmation };
+                    let monitor = Arc::new(Monitor::default());
+                    let report = plan(&broken, shared(&far), options, &monitor)?.send(&monitor)?;
+                    Ok(report.left_out.len() + damaged.len())
+                });
             (outcome, failing.struck())
         } else {
             let failing = Arc::new(Failing::new(shared(&far), vec![fault.at(nth)]));

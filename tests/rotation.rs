@@ -17,7 +17,11 @@ use haulout::base::monitor::Monitor;
 use haulout::ops::replicate::Confirmation;
 use haulout::ops::replicate::ReplicateOptions;
 use haulout::ops::replicate::plan;
+use haulout::ops::verify::Depth;
+use haulout::ops::verify::VerifyOptions;
+use haulout::ops::verify::verify;
 use haulout::repo::Repository;
+use haulout::repo::keys::Gaps;
 use haulout::repo::keys::Keys;
 use haulout::repo::keys::Rotated;
 use haulout::seal::held::Role;
@@ -73,7 +77,8 @@ const FIRST: &str = "correct horse";
 
 fn rotated(store: &Arc<dyn Store>, from: &str, to: &str) -> Result<Rotated, Error> {
     let protection = passphrase(to);
-    keys(store, from)?.rotate(Protection::Passphrase(&protection, Cost::FOR_TESTS), &note(to))
+    let protection = Protection::Passphrase(&protection, Cost::FOR_TESTS);
+    keys(store, from)?.rotate(protection, &note(to), Gaps::Refused)
 }
 
 fn names(store: &dyn Store, prefix: &str) -> Vec<ObjectName> {
@@ -178,7 +183,10 @@ fn what_was_stored_is_read_as_before_and_what_is_stored_then_with_new_keys_only(
     let weak = Protection::Passphrase(&secret, Cost::FOR_TESTS);
     assert_eq!(old.add(Role::Full, weak, &note("")).unwrap_err().kind(), ErrorKind::LeftBehind);
     assert_eq!(old.remove(done.added).unwrap_err().kind(), ErrorKind::LeftBehind);
-    assert_eq!(old.rotate(weak, &note("")).unwrap_err().kind(), ErrorKind::LeftBehind);
+    assert_eq!(
+        old.rotate(weak, &note(""), Gaps::Refused).unwrap_err().kind(),
+        ErrorKind::LeftBehind
+    );
 }
 
 #[test]
@@ -232,6 +240,23 @@ fn a_run_that_a_rotation_overtakes_fails_and_says_so() {
     // What it stored is of use all the same.
     let report = back_up(&repository, &stream);
     assert_eq!(stream_of(&repository, &report.id.to_string()).unwrap(), stream);
+    assert_eq!(report.damaged.len(), 1, "it is told once more");
+    // From then on it is in nobody's way.
+    let listing = repository.snapshots().unwrap();
+    assert_eq!(
+        (listing.snapshots.len(), listing.damaged.len(), listing.overtaken.len()),
+        (3, 0, 1)
+    );
+    let depth = VerifyOptions { depth: Depth::Objects, snapshots: Vec::new(), workers: 1 };
+    let verified = verify(&repository, &depth, &Arc::new(Monitor::default())).unwrap();
+    assert_eq!((verified.findings.len(), verified.notes.len()), (0, 1));
+    let later = back_up(&repository, &stream);
+    assert!(later.damaged.is_empty(), "{:?}", later.damaged);
+    // A note is passed over when there is another.
+    assert_eq!(repository.notes(None).unwrap().damaged.len(), 1);
+    let notes = repository.notes(None).unwrap();
+    repository.note_tags(tagged, &notes, (vec!["b".to_owned()], Vec::new()), 10).unwrap();
+    assert!(repository.notes(None).unwrap().damaged.is_empty());
 }
 
 #[test]

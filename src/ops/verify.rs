@@ -125,6 +125,8 @@ pub struct VerifyReport {
     pub pages: PageCounts,
     /// What is wrong.
     pub findings: Vec<Finding>,
+    /// What is worth knowing, and no damage.
+    pub notes: Vec<Finding>,
     /// Damage records written.
     pub recorded: u64,
 }
@@ -201,6 +203,13 @@ impl Verification<'_> {
                 let (snapshot, what) = (Some(name.id), error.with_causes());
                 self.find(Finding { snapshot, member: None, pages: Vec::new(), what });
             }
+            for (name, error) in listing.overtaken {
+                let what =
+                    format!("{}; a later snapshot of its source is there", error.with_causes());
+                let snapshot = Some(name.id);
+                let note = Finding { snapshot, member: None, pages: Vec::new(), what };
+                lock(&self.report).notes.push(note);
+            }
             snapshots = listing.snapshots;
         }
         snapshots.reverse();
@@ -219,6 +228,14 @@ impl Verification<'_> {
             }
         }
         let listed = self.list_packs()?;
+        if !listed.is_empty() && snapshots.is_empty() && lock(&self.report).findings.is_empty() {
+            let count = listed.len();
+            let what = format!(
+                "there are {count} packs and no snapshot: no backup has ended yet, or the \
+                 snapshots are lost or hidden"
+            );
+            self.find(Finding { snapshot: None, member: None, pages: Vec::new(), what });
+        }
         let expected = packs.values().map(|record| record.bytes).sum();
         if self.options.depth >= Depth::Stored {
             self.monitor.count(Counter::ExpectedBytes, expected);

@@ -122,6 +122,25 @@ pub(super) fn key_names(store: &dyn Store) -> Result<Vec<ObjectName>> {
     Ok(names)
 }
 
+/// Whether an object announces a rotation to the generation `next`, and somebody with the keys of
+/// the one before made it.
+pub(super) fn is_announcement(
+    store: &dyn Store,
+    keyring: &Keyring,
+    next: u8,
+    name: &ObjectName,
+) -> Result<bool> {
+    if announced(name) != Some(next) {
+        return Ok(false);
+    }
+    match store.get(name, SMALL_OBJECT_BYTES_MAX) {
+        Ok(bytes) => Ok(keyring.open_object(ObjectKind::Rotation, &[next], &bytes).is_ok()),
+        // That rotation has been given up.
+        Err(error) if error.category() == Category::NotFound => Ok(false),
+        Err(error) => Err(store_error(format!("cannot read {name}"), error)),
+    }
+}
+
 /// Refuses a key that a rotation left behind, by the names under `keys/`.
 pub(super) fn require_newest(
     store: &dyn Store,
@@ -129,14 +148,8 @@ pub(super) fn require_newest(
     names: &[ObjectName],
 ) -> Result<()> {
     let next = keyring.generation() + 1;
-    for name in names.iter().filter(|name| announced(name) == Some(next)) {
-        let bytes = match store.get(name, SMALL_OBJECT_BYTES_MAX) {
-            Ok(bytes) => bytes,
-            // Another rotation has taken its place.
-            Err(error) if error.category() == Category::NotFound => continue,
-            Err(error) => return Err(store_error(format!("cannot read {name}"), error)),
-        };
-        if keyring.open_object(ObjectKind::Rotation, &[next], &bytes).is_err() {
+    for name in names {
+        if !is_announcement(store, keyring, next, name)? {
             continue;
         }
         let newer = |name: &ObjectName| {
@@ -156,6 +169,12 @@ pub(super) fn require_newest(
 }
 
 impl Repository {
+    /// Whether this is said of what was sealed with a former key after that was retired: not on
+    /// account of a list that can't be read, with which good objects would seem to be such.
+    pub(super) fn was_overtaken(&self, error: &Error) -> bool {
+        error.kind() == ErrorKind::RetiredKey && self.believed.0.iter().all(Result::is_ok)
+    }
+
     /// Refuses to write with a key that was left behind when this repository was opened.
     pub fn require_newest_key(&self) -> Result<()> {
         match &self.key_names {

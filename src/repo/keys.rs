@@ -5,8 +5,10 @@
 //! old goes. Removing a holder protects the future of the object `keys/<id>`; whoever kept a copy
 //! of it, or of the repository key, keeps what that opens.
 //!
-//! A rotation draws a new key for what is stored from then on. What comes last is the new holder:
-//! before it is durable nothing has changed, and a rotation that was interrupted is begun again.
+//! A rotation draws a new key for what is stored from then on. What counts is the new holder:
+//! before it is durable nothing has changed, and a rotation that was interrupted is begun again. Of
+//! several at the same moment at most one succeeds: each looks for others when its announcement is
+//! durable, and when its holder is; who finds one removes what it put.
 //!
 //! [`Keys`] has the repository key itself, which a [`Repository`](crate::repo::Repository) has not:
 //! it lives as long as a change of keys takes.
@@ -24,13 +26,17 @@ use crate::base::error::Malformed;
 use crate::base::error::Result;
 use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
 use crate::base::num::wide;
+use crate::format::config::Config;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
+use crate::format::layout::Subject;
 use crate::format::layout::content_hash;
 use crate::format::retired::Retired;
 use crate::repo::Opened;
+use crate::repo::Repository;
 use crate::repo::founding::put_and_compare;
 use crate::repo::generations::announced;
+use crate::repo::generations::is_announcement;
 use crate::repo::generations::is_of_rotation;
 use crate::repo::generations::key_names;
 use crate::repo::generations::require_newest;
@@ -38,6 +44,7 @@ use crate::repo::generations::retired_object;
 use crate::repo::generations::rotation_object;
 use crate::repo::not_stretched;
 use crate::repo::sealing_failed;
+use crate::repo::snapshots::StoredSnapshot;
 use crate::repo::store_error;
 use crate::seal::error::SealError;
 use crate::seal::held::Held;
@@ -65,9 +72,20 @@ use crate::store::name::ObjectName;
 #[derive(Debug)]
 pub struct Keys {
     store: Arc<dyn Store>,
+    config: Config,
     keyring: Keyring,
     unlocked: Unlocked,
     entropy: Arc<dyn Entropy>,
+}
+
+/// Whether keys are rotated though the store does not list snapshots that others name: what is not
+/// listed then is not believed afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gaps {
+    /// They are not.
+    Refused,
+    /// They are.
+    Accepted,
 }
 
 /// A holder as those see it who can open the repository.
@@ -138,12 +156,12 @@ impl Keys {
     }
 
     fn assemble(store: Arc<dyn Store>, opened: Opened, entropy: Arc<dyn Entropy>) -> Result<Keys> {
-        let Opened { keyring, unlocked, .. } = opened;
+        let Opened { config, keyring, unlocked, .. } = opened;
         let unlocked = unlocked.ok_or_else(|| {
             let place = store.location();
             Error::new(ErrorKind::Usage, format!("{place} is not encrypted: it has no keys"))
         })?;
-        Ok(Keys { store, keyring, unlocked, entropy })
+        Ok(Keys { store, config, keyring, unlocked, entropy })
     }
 
     /// What was opened.
@@ -240,49 +258,45 @@ impl Keys {
     /// place of the one in use, and must not open that one.
     ///
     /// What was sealed before stays as it is and is believed as far as it stands there now.
-    pub fn rotate(&self, protection: Protection<'_>, note: &HolderNote) -> Result<Rotated> {
+    pub fn rotate(
+        &self,
+        protection: Protection<'_>,
+        note: &HolderNote,
+        gaps: Gaps,
+    ) -> Result<Rotated> {
         let (store, key) = (&*self.store, self.key()?);
         let next = key.generation() + 1;
         if next > GENERATION_MAX {
             let what = format!("the keys were rotated {GENERATION_MAX} times, and can't be again");
             return Err(Error::new(ErrorKind::Usage, what));
         }
-        let names = key_names(store)?;
-        // A holder of a later generation says that a rotation took place; an announcement alone is
-        // of one that was interrupted, and can't take place any more once it is gone.
-        let later = |name: &ObjectName| {
-            !is_of_rotation(name)
-                && read_holder(store, name).is_ok_and(|holder| holder.generation() >= next)
-        };
-        if names.iter().any(later) {
+        // Announcements that stand already are of rotations that were interrupted, or hang: they
+        // stay until a new holder does, so that no run goes on meanwhile.
+        let before = key_names(store)?;
+        if holder_since(store, &before, next)?.is_some() {
             let what = "the keys were rotated already, and the one in use was left behind";
             return Err(Error::new(ErrorKind::LeftBehind, what));
         }
-        for stale in names.iter().filter(|name| announced(name) == Some(next)) {
-            delete(store, stale)?;
-        }
+        let repository = self.repository()?;
+        let seen = trusted_listing(&repository, gaps)?;
         let announcement = self.announce(next, note)?;
-        let retired = Retired {
-            repository: *self.keyring.repository().bytes(),
-            generation: key.generation(),
-            hashes: sealed_hashes(store)?,
-        };
-        let listed = retired.hashes.len();
-        let closing = put_retired(store, &retired)?;
+        let begun = self.close(next, (&before, &announcement), &seen);
+        let (closing, listed) = begun.map_err(|e| self.withdraw(&[&announcement], e))?;
         let key = key.rotated(closing, &*self.entropy);
         let (repository, suite) = (self.keyring.repository(), self.keyring.suite());
         let keyring = Keyring::new(repository, suite, &key);
         let holder = Holder::seal(&keyring, &key, protection, note, &*self.entropy)
-            .map_err(sealing_failed)?;
-        let stands = store
-            .size(&announcement)
-            .map_err(|e| store_error(format!("cannot look for {announcement}"), e))?;
-        if stands.is_none() {
-            let what = "another rotation of the keys began meanwhile; this one was given up";
-            return Err(Error::new(ErrorKind::LeftBehind, what));
-        }
-        // From here on the new key is in force.
+            .map_err(|e| self.withdraw(&[&announcement], sealing_failed(e)))?;
+        self.require_standing(&announcement)?;
+        // From here on the new key is in force. An error may come after the holder was stored: then
+        // the announcement stays, and nothing is written that the new key would not believe.
         put_holder(store, &holder)?;
+        let added = holder_object(holder.id());
+        self.require_alone(next, &added).map_err(|e| self.withdraw(&[&added, &announcement], e))?;
+        let stale = |name: &&ObjectName| announced(name) == Some(next);
+        for name in before.iter().filter(stale) {
+            delete(store, name)?;
+        }
         let removed = self.unlocked.holder;
         if let Some(old) = removed {
             delete(store, &holder_object(old))?;
@@ -290,10 +304,102 @@ impl Keys {
         let unlocked =
             Unlocked { held: Held::Key(key), repository, suite, holder: Some(holder.id()) };
         let store = Arc::clone(&self.store);
-        let entropy = Arc::clone(&self.entropy);
-        let mut left_behind = Keys { store, keyring, unlocked, entropy }.list()?.holders;
+        let (entropy, config) = (Arc::clone(&self.entropy), self.config.clone());
+        let mut left_behind = Keys { store, config, keyring, unlocked, entropy }.list()?.holders;
         left_behind.retain(|entry| entry.left_behind);
         Ok(Rotated { generation: next, added: holder.id(), removed, left_behind, listed })
+    }
+
+    /// The repository, as the key in use opens it.
+    fn repository(&self) -> Result<Repository> {
+        let (config, keyring) = (self.config.clone(), self.unlocked.keyring());
+        let opened = Opened { config, keyring, unlocked: None, key_names: None };
+        Repository::assemble(Arc::clone(&self.store), opened, Arc::clone(&self.entropy))
+    }
+
+    /// Makes the list durable that closes the generation before `next`, if no other rotation was
+    /// announced at the same moment; returns its hash, and how much is on it.
+    fn close(
+        &self,
+        next: u8,
+        (before, own): (&[ObjectName], &ObjectName),
+        seen: &BTreeSet<[u8; 32]>,
+    ) -> Result<(Closing, usize)> {
+        let store = &*self.store;
+        let names = key_names(store)?;
+        let place = store.location();
+        if !names.contains(own) {
+            let what = format!("{place} does not list {own}, which was just put there");
+            return Err(Error::new(ErrorKind::Store, what));
+        }
+        let is_new = |name: &&ObjectName| *name != own && !before.contains(name);
+        for other in names.iter().filter(is_new) {
+            if is_announcement(store, &self.keyring, next, other)? {
+                let what = format!(
+                    "another rotation of the keys began at the same moment ({other}); this one was \
+                     given up"
+                );
+                return Err(Error::new(ErrorKind::LeftBehind, what));
+            }
+        }
+        let hashes = sealed_hashes(store)?;
+        let lost = seen.difference(&hashes).count();
+        if lost > 0 {
+            let what = format!(
+                "{place} did not list {lost} snapshots and notes that it had listed a moment \
+                 before; nothing was changed"
+            );
+            return Err(Error::new(ErrorKind::Gap, what));
+        }
+        let listed = hashes.len();
+        let repository = *self.keyring.repository().bytes();
+        let retired = Retired { repository, generation: next - 1, hashes };
+        Ok((put_retired(store, &retired)?, listed))
+    }
+
+    fn require_standing(&self, announcement: &ObjectName) -> Result<()> {
+        let stands = self
+            .store
+            .size(announcement)
+            .map_err(|e| store_error(format!("cannot look for {announcement}"), e))?;
+        if stands.is_none() {
+            let what = format!("{announcement} was removed meanwhile; this rotation was given up");
+            return Err(Error::new(ErrorKind::LeftBehind, what));
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the new holder is there and no other one of its generation.
+    fn require_alone(&self, next: u8, own: &ObjectName) -> Result<()> {
+        let mut names = key_names(&*self.store)?;
+        let Some(at) = names.iter().position(|name| name == own) else {
+            let place = self.store.location();
+            let what = format!("{place} does not list {own}, which was just put there");
+            return Err(Error::new(ErrorKind::Store, what));
+        };
+        names.remove(at);
+        match holder_since(&*self.store, &names, next)? {
+            None => Ok(()),
+            Some(other) => {
+                let what = format!(
+                    "another rotation of the keys took place at the same moment ({other}); this \
+                     one was undone"
+                );
+                Err(Error::new(ErrorKind::LeftBehind, what))
+            }
+        }
+    }
+
+    /// Removes what this rotation put; returns why it failed, and what stays if that can't be
+    /// removed.
+    fn withdraw(&self, objects: &[&ObjectName], why: Error) -> Error {
+        for name in objects {
+            if let Err(error) = delete(&*self.store, name) {
+                let what = format!("{}; {name} stays there", why.with_causes());
+                return Error::new(why.kind(), what).because(error);
+            }
+        }
+        why
     }
 
     /// Tells runs that are on their way, and those that begin, that the keys are being rotated.
@@ -360,6 +466,81 @@ pub(super) fn read_holder(store: &dyn Store, name: &ObjectName) -> Result<Holder
 
 fn delete(store: &dyn Store, name: &ObjectName) -> Result<()> {
     store.delete(name).map_err(|e| store_error(format!("cannot remove {name}"), e))
+}
+
+/// The name of a holder of `generation` or a later one, if one of these is such.
+fn holder_since(
+    store: &dyn Store,
+    names: &[ObjectName],
+    generation: u8,
+) -> Result<Option<ObjectName>> {
+    for name in names.iter().filter(|name| !is_of_rotation(name)) {
+        match read_holder(store, name) {
+            Ok(holder) if holder.generation() >= generation => return Ok(Some(name.clone())),
+            Ok(_) => {}
+            // It was removed since it was listed, or is none.
+            Err(error) if [ErrorKind::Missing, ErrorKind::Damaged].contains(&error.kind()) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+/// The hashes of all snapshots and notes that are listed, unless that can't be all: what is not
+/// listed when the keys are rotated is not believed any more.
+fn trusted_listing(repository: &Repository, gaps: Gaps) -> Result<BTreeSet<[u8; 32]>> {
+    let store = &**repository.store();
+    let hashes = sealed_hashes(store)?;
+    if gaps == Gaps::Accepted {
+        return Ok(hashes);
+    }
+    let place = store.location();
+    let refused = |what: String| {
+        let advice = "nothing was changed; if it is as it should be, give --with-gaps";
+        Error::new(ErrorKind::Gap, format!("{place} {what}: {advice}"))
+    };
+    let listing = repository.snapshots()?;
+    let unread = listing.damaged.iter().chain(&listing.overtaken).map(|(name, _)| name.id);
+    let ids: BTreeSet<String> = listing
+        .snapshots
+        .iter()
+        .map(StoredSnapshot::id)
+        .chain(unread)
+        .map(|id| id.to_string())
+        .collect();
+    if ids.is_empty() {
+        let mut packs = 0_u64;
+        let prefix = Folder::Packs.prefix();
+        store
+            .list(prefix, &mut |_| packs += 1)
+            .map_err(|e| store_error(format!("cannot list {prefix}"), e))?;
+        if packs > 0 {
+            return Err(refused(format!("lists {packs} packs and no snapshot")));
+        }
+    }
+    for stored in &listing.snapshots {
+        let Some(former) = &stored.snapshot.about.predecessor else { continue };
+        if !ids.contains(former) {
+            let (id, former) = (stored.id().short(), former.get(..8).unwrap_or_default());
+            return Err(refused(format!(
+                "lists snapshot {id}, and not {former}, which it follows"
+            )));
+        }
+    }
+    let mut noted = Vec::new();
+    let prefix = Folder::Notes.prefix();
+    store
+        .list(prefix, &mut |meta| noted.extend(Object::parse(&meta.name)))
+        .map_err(|e| store_error(format!("cannot list {prefix}"), e))?;
+    for object in noted {
+        if let Object::Note { about: Subject::Snapshot(id), .. } = object
+            && !ids.contains(&id.to_string())
+        {
+            let id = id.short();
+            return Err(refused(format!("lists a note about snapshot {id}, and not that")));
+        }
+    }
+    Ok(hashes)
 }
 
 /// The hashes in the names of all that is believed by its seal alone.

@@ -100,9 +100,14 @@ impl Ancestry {
         while self.whole <= OLDER_MAX && self.looked_at < LOOKED_AT_MAX {
             let name = self.names.iter().rev().nth(self.looked_at)?;
             self.looked_at += 1;
-            let Ok(stored) = self.repository.read_snapshot(name) else {
-                self.damaged.push(*name);
-                continue;
+            let stored = match self.repository.read_snapshot(name) {
+                Ok(stored) => stored,
+                // The run that put it was overtaken by a rotation, and has a successor.
+                Err(error) if self.any && self.repository.was_overtaken(&error) => continue,
+                Err(_) => {
+                    self.damaged.push(*name);
+                    continue;
+                }
             };
             let partial = stored.snapshot.about.verdict == Verdict::Partial;
             // Of partial ones only the newest, and only before any whole one, knows something new.

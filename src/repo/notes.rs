@@ -67,13 +67,19 @@ impl Repository {
             .map_err(|e| store_error("cannot list the notes", e))?;
         names.sort_by_key(|(id, hash, _)| (*id, *hash));
         let mut notes = Notes::default();
+        let mut retired = Vec::new();
         for (id, hash, name) in names {
             match self.read_note(id, hash, &name) {
                 Ok(Some(note)) => notes.tags.entry(id).or_default().push((hash, note)),
                 Ok(None) => {}
+                Err(error) if self.was_overtaken(&error) => retired.push((id, error)),
                 Err(error) => notes.damaged.push(error),
             }
         }
+        // Whoever wrote it was told that it does not count; once there is another, nobody needs to
+        // be told again.
+        retired.retain(|(id, _)| !notes.tags.contains_key(id));
+        notes.damaged.extend(retired.into_iter().map(|(_, error)| error));
         Ok(notes)
     }
 

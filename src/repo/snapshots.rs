@@ -120,6 +120,17 @@ pub struct Listing {
     pub snapshots: Vec<StoredSnapshot>,
     /// What is wrong with others.
     pub damaged: Vec<(SnapshotName, Error)>,
+    /// Others that nobody needs: a rotation of keys overtook the runs that put them, which failed
+    /// and said so, and a later snapshot of their source is there.
+    pub overtaken: Vec<(SnapshotName, Error)>,
+}
+
+impl Listing {
+    /// Whether a later snapshot of its source is there.
+    fn is_succeeded(&self, name: &SnapshotName) -> bool {
+        let mut later = self.snapshots.iter().map(|stored| &stored.name);
+        later.any(|other| other.source == name.source && other.sequence > name.sequence)
+    }
 }
 
 impl Repository {
@@ -188,6 +199,10 @@ impl Repository {
                 Err(error) => listing.damaged.push((*name, error)),
             }
         }
+        let damaged = std::mem::take(&mut listing.damaged);
+        (listing.overtaken, listing.damaged) = damaged
+            .into_iter()
+            .partition(|(name, error)| self.was_overtaken(error) && listing.is_succeeded(name));
         listing.snapshots.sort_by_key(|stored| {
             let about = &stored.snapshot.about;
             (about.time, about.sequence, stored.id())
@@ -214,7 +229,24 @@ impl Repository {
         self.store()
             .put(&name.object(), &[Bytes::from(sealed)])
             .map_err(|e| store_error("cannot store the snapshot", e))?;
+        self.require_there(&name.object(), bytes)?;
         Ok((id, bytes))
+    }
+
+    /// Asks the store for what it has just taken: some say yes and keep nothing.
+    fn require_there(&self, name: &ObjectName, bytes: u64) -> Result<()> {
+        let found = self
+            .store()
+            .size(name)
+            .map_err(|e| store_error(format!("cannot look for {name}, which was put"), e))?;
+        if found == Some(bytes) {
+            return Ok(());
+        }
+        let what = match found {
+            None => format!("the store took {name} and does not have it"),
+            Some(found) => format!("the store took {name}, of {bytes} bytes, and has {found}"),
+        };
+        Err(Error::new(ErrorKind::Store, what))
     }
 
     /// Finds the snapshot that a user means: an id, a unique prefix of one, `SOURCE@latest`,

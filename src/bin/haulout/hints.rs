@@ -71,8 +71,9 @@ pub(crate) fn hint(kind: ErrorKind) -> &'static str {
             "use a key that opens everything, or a recovery kit, where the backups may be read"
         }
         ErrorKind::RetiredKey => {
-            "whoever has a former key can write such objects: do not trust it before you know \
-             who did; a list that is lost comes back from a copy of the repository"
+            "if a rotation of the keys overtook a run, that run failed, and the next backup of \
+             the source ends the warning; otherwise somebody used a former key: do not trust it; a \
+             list that is lost comes back from a copy of the repository"
         }
         ErrorKind::LeftBehind => {
             "ask whoever rotated the keys to add one for you (haulout key add); if the rotation \

@@ -145,6 +145,10 @@ pub(crate) struct RotateArguments {
     #[arg(long, value_name = "TEXT", value_parser = label)]
     pub(crate) label: Option<String>,
 
+    /// Rotate though the store does not list all snapshots: those are not believed any more
+    #[arg(long)]
+    pub(crate) with_gaps: bool,
+
     #[command(flatten)]
     pub(crate) key: NewKeyArguments,
 }

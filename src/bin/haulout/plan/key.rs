@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use haulout::repo::keys::Gaps;
 use haulout::seal::held::Role;
 
 use crate::args::key::KeyAction;
@@ -36,6 +37,8 @@ pub(crate) enum KeyPlan {
         label: Option<String>,
         /// What opens it.
         with: NewKey,
+        /// Whether snapshots may be missing.
+        gaps: Gaps,
     },
     /// Write a recovery kit.
     Export {
@@ -80,7 +83,8 @@ impl KeyPlan {
             KeyAction::Remove(typed) => KeyPlan::Remove(typed.key),
             KeyAction::Passwd(typed) => KeyPlan::Passwd(password(typed.new)),
             KeyAction::Rotate(typed) => {
-                KeyPlan::Rotate { label: typed.label, with: new_key(typed.key) }
+                let gaps = if typed.with_gaps { Gaps::Accepted } else { Gaps::Refused };
+                KeyPlan::Rotate { label: typed.label, with: new_key(typed.key), gaps }
             }
             KeyAction::Export(typed) => KeyPlan::Export {
                 file: typed.file,

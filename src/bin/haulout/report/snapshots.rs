@@ -29,7 +29,11 @@ use crate::words::tone;
 impl Report {
     /// What came of `snapshots`.
     pub(crate) fn snapshots(&self, listing: &Listing) -> Result<()> {
-        let Listing { snapshots, damaged } = listing;
+        let Listing { snapshots, damaged, overtaken } = listing;
+        for (name, error) in overtaken {
+            let id = name.id.short();
+            self.console.note(format!("snapshot {id} is passed over, with later ones: {error}"));
+        }
         for (name, error) in damaged {
             let causes = error.causes().join(": ");
             self.console.warning(format!("snapshot {}: {error}: {causes}", name.id.short()));

@@ -28,6 +28,9 @@ impl Report {
             let lines = report.findings.iter().map(|found| finding(found) + "\n");
             print(&lines.collect::<String>())?;
         }
+        for note in &report.notes {
+            self.console.note(finding(note));
+        }
         let depth = match depth {
             Depth::Objects => "objects",
             Depth::Stored => "stored",
@@ -50,6 +53,7 @@ struct Verified<'r> {
     blocks: u64,
     pages: Pages,
     findings: Vec<Found<'r>>,
+    notes: Vec<Found<'r>>,
     recorded: u64,
     #[serde(flatten)]
     effort: Effort,
@@ -94,6 +98,7 @@ impl<'r> Verified<'r> {
             blocks: report.blocks,
             pages: (&report.pages).into(),
             findings: report.findings.iter().map(Found::from).collect(),
+            notes: report.notes.iter().map(Found::from).collect(),
             recorded: report.recorded,
             effort,
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
+use haulout::repo::keys::Gaps;
 use haulout::repo::keys::Keys;
 use haulout::repo::keys::Rotated;
 use haulout::seal::holder::Cost;
@@ -70,8 +71,8 @@ impl Run<'_> {
                 let id = keys.replace(old, protection(&password))?;
                 self.report.key_changed(&Change::replaced(old, id))?;
             }
-            KeyPlan::Rotate { label, with } => {
-                let rotated = self.rotate(&keys, label.as_deref(), with)?;
+            KeyPlan::Rotate { label, with, gaps } => {
+                let rotated = self.rotate(&keys, label.as_deref(), (with, *gaps))?;
                 self.report.rotated(&rotated)?;
             }
             KeyPlan::Export { file, password } => {
@@ -83,7 +84,12 @@ impl Run<'_> {
 
     /// Draws a new key. The password is a new one: else a store could offer the former holder in
     /// the place of the new, and have it used.
-    fn rotate(&self, keys: &Keys, label: Option<&str>, with: &NewKey) -> Outcome<Rotated> {
+    fn rotate(
+        &self,
+        keys: &Keys,
+        label: Option<&str>,
+        (with, gaps): (&NewKey, Gaps),
+    ) -> Outcome<Rotated> {
         let label = match (label, keys.unlocked().holder) {
             (Some(typed), _) => typed.to_owned(),
             (None, Some(id)) => keys.find(&id.to_string())?.note.label,
@@ -98,12 +104,12 @@ impl Run<'_> {
                         "choose another: with the former one, the former key could be used again",
                     ));
                 }
-                Ok(keys.rotate(protection(&password), &self.note(&label))?)
+                Ok(keys.rotate(protection(&password), &self.note(&label), gaps)?)
             }
             NewKey::File(path) => {
                 let file = KeyFile::generate(&*entropy());
                 kit::write_secret(path, &file.to_text())?;
-                Ok(keys.rotate(Protection::KeyFile(&file), &self.note(&label))?)
+                Ok(keys.rotate(Protection::KeyFile(&file), &self.note(&label), gaps)?)
             }
         }
     }

@@ -215,7 +215,7 @@ impl Run<'_> {
             }
             Wanted::Newest { sources, last } => (sources, *last),
         };
-        let Listing { snapshots, damaged } = replicate::newest(near, sources, last)?;
+        let Listing { snapshots, damaged, overtaken: _ } = replicate::newest(near, sources, last)?;
         for (name, error) in &damaged {
             self.report
                 .console
