@@ -18,6 +18,8 @@
 //!
 //! It does not send to a repository with other keys: that is what [`carry`](super::carry) does.
 
+mod small;
+
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
@@ -45,23 +47,25 @@ use crate::base::monitor::Monitor;
 use crate::base::num::wide;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
-use crate::format::layout::Subject;
-use crate::format::layout::content_hash;
 use crate::format::pack_table::PackRecord;
 use crate::format::snapshot::SnapshotKind;
 use crate::repo::Repository;
 use crate::repo::founding::extra_requests;
 use crate::repo::founding::found;
+use crate::repo::founding::put_and_compare;
 use crate::repo::lineage::TableNodes;
 use crate::repo::snapshots::Listing;
 use crate::repo::snapshots::SnapshotName;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::repo::store_error;
-use crate::seal::holder::Holder;
-use crate::seal::run::RunRecord;
 use crate::store::Store;
 use crate::store::error::Category;
 use crate::store::name::ObjectName;
+
+use small::is_holder;
+use small::is_intact;
+use small::is_wanted;
+use small::other_holder;
 
 use super::needs::needs_any;
 
@@ -302,7 +306,12 @@ impl Plan<'_> {
             Some(_) => 2,
         };
         names.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.cmp(b)));
-        for name in names.into_iter().filter(|name| !there.contains_key(name)) {
+        for name in names {
+            if there.contains_key(&name) {
+                let near = self.near.store();
+                self.damaged.extend(other_holder(&**near, &*self.far, &name)?);
+                continue;
+            }
             match self.near.store().get(&name, SMALL_OBJECT_BYTES_MAX) {
                 Ok(bytes) if is_intact(&name, &bytes) => self.small.push((name, bytes)),
                 // A run's secret stands in its packs as well, a key may be one of several.
@@ -362,7 +371,10 @@ impl Plan<'_> {
     fn reckon(&self) -> Cost {
         let mut cost = Cost::default();
         self.small.iter().for_each(|(_, bytes)| cost.object(wide(bytes.len())));
-        cost.requests += self.first_config().map_or(0, extra_requests);
+        cost.requests += match self.first_config() {
+            Some(keys) => extra_requests(keys),
+            None => wide(self.small.iter().filter(|(name, _)| is_holder(name)).count()),
+        };
         let mut far_packs = self.far_packs;
         for batch in &self.batches {
             let mut sent = 0;
@@ -470,25 +482,6 @@ fn copies(record: &PackRecord) -> impl Iterator<Item = ObjectName> {
     std::iter::once(Object::Pack(record.name).name()).chain(twin)
 }
 
-/// Whether a small object is sent: of the notes, those about the snapshots that are sent.
-fn is_wanted(name: &ObjectName, snapshots: &HashSet<SnapshotId>) -> bool {
-    match Object::parse(name) {
-        Some(Object::Note { about: Subject::Snapshot(id), .. }) => snapshots.contains(&id),
-        _ => Folder::of(name) != Some(Folder::Notes),
-    }
-}
-
-/// Whether a small object is what was stored, as far as that shows without a key.
-fn is_intact(name: &ObjectName, bytes: &[u8]) -> bool {
-    let hash = content_hash(name);
-    match Folder::of(name) {
-        Some(_) if hash.is_some() => hash == Some(*blake3::hash(bytes).as_bytes()),
-        Some(Folder::Keys) => Holder::decode(bytes).is_ok(),
-        Some(Folder::Runs) => RunRecord::decode(bytes).is_ok(),
-        _ => true,
-    }
-}
-
 /// A replication on its way.
 struct Sending<'s> {
     plan: &'s Plan<'s>,
@@ -519,7 +512,13 @@ impl Sending<'_> {
     fn put(&self, name: &ObjectName, bytes: &Bytes) -> Result<()> {
         self.monitor.check()?;
         let size = wide(bytes.len());
-        self.plan.far.put(name, std::slice::from_ref(bytes)).map_err(far_error("write", name))?;
+        if is_holder(name) {
+            put_and_compare(&*self.plan.far, name, bytes)?;
+            lock(&self.cost).requests += 1;
+        } else {
+            let put = self.plan.far.put(name, std::slice::from_ref(bytes));
+            put.map_err(far_error("write", name))?;
+        }
         self.was_put(size);
         Ok(())
     }

@@ -1,0 +1,73 @@
+//! Keys, run records and notes on their way to a copy: which are sent, and whether what is there
+//! under the same name is the same.
+
+use std::collections::HashSet;
+
+use crate::base::error::Result;
+use crate::base::ids::SnapshotId;
+use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
+use crate::format::layout::Folder;
+use crate::format::layout::Object;
+use crate::format::layout::Subject;
+use crate::format::layout::content_hash;
+use crate::repo::store_error;
+use crate::seal::holder::Holder;
+use crate::seal::run::RunRecord;
+use crate::store::Store;
+use crate::store::error::Category;
+use crate::store::name::ObjectName;
+
+/// Whether a small object is sent: of the notes, those about the snapshots that are sent.
+pub(super) fn is_wanted(name: &ObjectName, snapshots: &HashSet<SnapshotId>) -> bool {
+    match Object::parse(name) {
+        Some(Object::Note { about: Subject::Snapshot(id), .. }) => snapshots.contains(&id),
+        _ => Folder::of(name) != Some(Folder::Notes),
+    }
+}
+
+/// Whether a small object is what was stored, as far as that shows without a key.
+pub(super) fn is_intact(name: &ObjectName, bytes: &[u8]) -> bool {
+    let hash = content_hash(name);
+    match Folder::of(name) {
+        Some(_) if hash.is_some() => hash == Some(*blake3::hash(bytes).as_bytes()),
+        Some(Folder::Keys) => Holder::decode(bytes).is_ok(),
+        Some(Folder::Runs) => RunRecord::decode(bytes).is_ok(),
+        _ => true,
+    }
+}
+
+/// Whether an object is a holder of keys: its name is no hash of its content.
+pub(super) fn is_holder(name: &ObjectName) -> bool {
+    matches!(Object::parse(name), Some(Object::Key(_)))
+}
+
+/// Says what is wrong with a holder that both sides have, if their bytes differ: the password that
+/// opens one side may not open the other.
+pub(super) fn other_holder(
+    near: &dyn Store,
+    far: &dyn Store,
+    name: &ObjectName,
+) -> Result<Option<String>> {
+    if !is_holder(name) {
+        return Ok(None);
+    }
+    let get = |store: &dyn Store| match store.get(name, SMALL_OBJECT_BYTES_MAX) {
+        Ok(bytes) => Ok(Some(bytes)),
+        // What is too long, or no file, is not what the other side has.
+        Err(error) if error.category() == Category::Damaged => Ok(None),
+        Err(error) => {
+            let place = store.location();
+            Err(store_error(format!("cannot read {name} of {place}"), error))
+        }
+    };
+    let (here, there) = (get(near)?, get(far)?);
+    if here.is_some() && here == there {
+        return Ok(None);
+    }
+    let wrong = if here.is_some_and(|here| Holder::decode(&here).is_ok()) {
+        "the other side; remove it there, and replicate again"
+    } else {
+        "this side; replicate --from the other side brings it back once it is removed"
+    };
+    Ok(Some(format!("{name} differs between the two sides, and is damaged on {wrong}")))
+}
