@@ -15,8 +15,12 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fs;
+use std::fs::Permissions;
 use std::io;
 use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -36,6 +40,11 @@ use haulout::verdict::finding::FindingLog;
 use crate::failure::Failure;
 use crate::failure::Outcome;
 use crate::hints;
+
+/// The mode of the directory.
+const PRIVATE: u32 = 0o700;
+/// Bits of a mode that let others write.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 /// What is known about one repository.
 #[derive(Debug)]
@@ -66,6 +75,7 @@ struct Newest {
 impl Known {
     /// What is known about the repository at a place.
     pub(crate) fn load(directory: &Path, location: &str) -> Result<Known> {
+        require_own(directory)?;
         let hash = blake3::hash(location.as_bytes()).to_hex();
         let path = directory.join(format!("{}.json", &hash.as_str()[..32]));
         let what = || format!("cannot read {}", path.display());
@@ -198,10 +208,47 @@ impl Known {
     }
 }
 
+/// Refuses a directory in which others could make this host forget what it has seen.
+fn require_own(directory: &Path) -> Result<()> {
+    let shown = directory.display();
+    match fs::metadata(directory) {
+        Ok(metadata) if metadata.mode() & WRITABLE_BY_OTHERS != 0 => {
+            let mode = metadata.mode() & 0o7777;
+            let what = format!(
+                "others can write to the directory {shown} of --state, whose mode is {mode:04o}: \
+                 make it private with chmod 700 '{shown}'"
+            );
+            Err(Error::new(ErrorKind::Usage, what))
+        }
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => {
+            Err(Error::new(ErrorKind::Store, format!("cannot look at {shown}")).because(error))
+        }
+    }
+}
+
+/// Makes a directory for its owner alone, whatever the umask takes away.
+fn make_private(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = directory.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match fs::DirBuilder::new().mode(PRIVATE).create(directory) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        outcome => {
+            outcome?;
+            fs::set_permissions(directory, Permissions::from_mode(PRIVATE))
+        }
+    }
+}
+
 /// All of the record or nothing of it.
 fn write(path: &Path, record: &Record) -> io::Result<()> {
     let directory = path.parent().expect("it is a file in a directory");
-    fs::create_dir_all(directory)?;
+    make_private(directory)?;
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
     serde_json::to_writer(&mut file, record)?;
     file.write_all(b"\n")?;
