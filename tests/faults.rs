@@ -253,3 +253,18 @@ fn listings_that_lag_behind_cost_time_and_no_data() {
     stale.catch_up();
     assert_eq!(stream_of(&repository, &next).unwrap(), nights.streams[2], "healed");
 }
+
+#[test]
+fn a_store_that_says_yes_and_keeps_nothing_makes_a_backup_fail() {
+    for prefix in ["", "snapshots/"] {
+        let inner = Arc::new(MemoryStore::new());
+        init(shared(&inner), Protected::Encrypted, 1);
+        let fault = Fault::first(Verb::Put, Effect::Forget).under(prefix).ever_after();
+        let failing = Arc::new(Failing::new(Arc::clone(&inner), vec![fault]));
+        let repository = open(shared(&failing), 2).unwrap();
+        let stream = Server::new(1, 1, 10).stream();
+        let error = back_up_with(&repository, &stream, Fate::Exited(0), &options()).unwrap_err();
+        assert!(error.to_string().contains("does not have it"), "{prefix}: {error}");
+        assert!(repository.snapshots().unwrap().snapshots.is_empty());
+    }
+}

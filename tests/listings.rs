@@ -51,6 +51,9 @@ use crate::support::init;
 use crate::support::password;
 use crate::support::shared;
 
+/// Makes a page of what was asked for.
+type Make = fn(&Listed) -> String;
+
 /// Tries of a request that is answered oddly, the first one included.
 const ODD_TRIES: u64 = 6;
 
@@ -76,7 +79,7 @@ fn refused(outcome: Result<Vec<String>, StoreError>) -> String {
 fn what_is_no_listing_fails_after_a_few_tries_and_is_never_empty() {
     let server = S3::start();
     let store = server.store("db");
-    let answers: [fn(&Listed) -> String; 8] = [
+    let answers: [Make; 8] = [
         |_| "<Error><Code>InternalError</Code></Error>".to_owned(),
         |_| "<html xmlns=\"http://www.w3.org/1999/xhtml\"><body/></html>".to_owned(),
         |_| "<ListBucketResult></ListBucketResult>".to_owned(),
@@ -120,7 +123,7 @@ fn pages_are_taken_one_after_the_other() {
 
 #[test]
 fn a_listing_that_does_not_get_on_ends() {
-    let cases: [(&str, u64, fn(&Listed) -> String); 4] = [
+    let cases: [(&str, u64, Make); 4] = [
         ("token a second time", 2, |asked| {
             // New names with the same token for ever.
             let number = if asked.token.is_empty() { "a" } else { "b" };

@@ -417,6 +417,20 @@ fn a_copy_that_has_lost_packs_gets_them_back() {
 }
 
 #[test]
+fn a_key_of_the_same_name_and_other_bytes_is_told() {
+    let mut near = Near::with_nights(1);
+    let far = Arc::new(MemoryStore::new());
+    near.replicated(shared(&far)).unwrap();
+    let key = objects_of(&*far, "keys/").into_iter().next().unwrap();
+    spoil(&far, &key);
+    near.night();
+    let report = near.replicated(shared(&far)).unwrap();
+    let [told] = report.damaged.as_slice() else { panic!("{:?}", report.damaged) };
+    assert!(told.contains(&key) && told.contains("the other side"), "{told}");
+    assert_eq!(report.sent.len(), 1, "the night goes all the same");
+}
+
+#[test]
 fn what_is_known_about_one_copy_only_stays_there() {
     let near = Near::with_nights(1);
     for name in ["moves/aa-bb", "damage/aa-bb", "notes/aa-bb"] {
