@@ -108,8 +108,8 @@ fn one_after_the_other_the_second_is_refused() {
     let far: Arc<dyn Store> = Arc::new(MemoryStore::new());
     replicated(&first.0, Arc::clone(&far), 2).unwrap();
     let before = far.get(&haulout::format::layout::Object::Config.name(), 1 << 20).unwrap();
-    let refused = replicated(&second.0, Arc::clone(&far), 2);
-    assert!(refused.is_err(), "{refused:?}");
+    let refused = replicated(&second.0, Arc::clone(&far), 2).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Occupied, "{refused}");
     let after = far.get(&haulout::format::layout::Object::Config.name(), 1 << 20).unwrap();
     assert!(before == after);
 }

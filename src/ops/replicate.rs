@@ -64,6 +64,7 @@ use crate::store::name::ObjectName;
 
 use small::is_holder;
 use small::is_intact;
+use small::is_new_place;
 use small::is_wanted;
 use small::other_holder;
 
@@ -297,7 +298,7 @@ impl Plan<'_> {
         }
         let ids: HashSet<SnapshotId> = self.batches.iter().map(|batch| batch.stored.id()).collect();
         names.retain(|name| is_wanted(name, &ids));
-        if look(self.near, &*self.far)? == FarSide::Vacant {
+        if is_new_place(self.near, &*self.far)? {
             names.push(Object::Config.name());
         }
         let rank = |name: &ObjectName| match Folder::of(name) {

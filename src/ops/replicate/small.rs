@@ -3,6 +3,8 @@
 
 use std::collections::HashSet;
 
+use crate::base::error::Error;
+use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::ids::SnapshotId;
 use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
@@ -10,12 +12,16 @@ use crate::format::layout::Folder;
 use crate::format::layout::Object;
 use crate::format::layout::Subject;
 use crate::format::layout::content_hash;
+use crate::repo::Repository;
 use crate::repo::store_error;
 use crate::seal::holder::Holder;
 use crate::seal::run::RunRecord;
 use crate::store::Store;
 use crate::store::error::Category;
 use crate::store::name::ObjectName;
+
+use super::FarSide;
+use super::look;
 
 /// Whether a small object is sent: of the notes, those about the snapshots that are sent.
 pub(super) fn is_wanted(name: &ObjectName, snapshots: &HashSet<SnapshotId>) -> bool {
@@ -33,6 +39,19 @@ pub(super) fn is_intact(name: &ObjectName, bytes: &[u8]) -> bool {
         Some(Folder::Keys) => Holder::decode(bytes).is_ok(),
         Some(Folder::Runs) => RunRecord::decode(bytes).is_ok(),
         _ => true,
+    }
+}
+
+/// Whether the other side is a place without a repository; one with another repository is refused,
+/// which may have been made there since it was looked at first.
+pub(super) fn is_new_place(near: &Repository, far: &dyn Store) -> Result<bool> {
+    match look(near, far)? {
+        FarSide::Vacant => Ok(true),
+        FarSide::Same => Ok(false),
+        FarSide::Other => {
+            let what = format!("{} holds another repository", far.location());
+            Err(Error::new(ErrorKind::Occupied, what))
+        }
     }
 }
 
