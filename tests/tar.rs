@@ -23,6 +23,7 @@ use haulout::base::monitor::Monitor;
 use haulout::format::snapshot::StreamFormat;
 use haulout::format::snapshot::Verdict;
 use haulout::ops::backup::BackupReport;
+use haulout::ops::restore::Losses;
 use haulout::ops::restore::RestoreOptions;
 use haulout::ops::restore::RestoreReport;
 use haulout::ops::restore::to_directory;
@@ -550,5 +551,54 @@ fn archives_of_version_7_and_with_a_label_are_taken_apart() {
         assert_eq!(restored.warnings, Vec::<String>::new());
         assert_eq!(fs::read(target.path().join(name)).unwrap(), b"abc");
         assert!(!target.path().join("nightly").exists());
+    }
+}
+
+#[test]
+fn of_a_damaged_archive_what_is_whole_is_restored_and_no_link_to_the_rest() {
+    let mut random = Random(9);
+    let mut entries = Vec::new();
+    let mut contents = Vec::new();
+    for number in 0..8 {
+        let bytes: Vec<u8> = (0..50_000).flat_map(|_| random.next().to_le_bytes()).collect();
+        let name = |kind: char| format!("{kind}{number}").into_bytes();
+        entries.push(entry(b'0', &name('f'), b"", &bytes));
+        entries.push(entry(b'1', &name('l'), &name('f'), b""));
+        entries.push(entry(b'1', &name('m'), &name('l'), b""));
+        contents.push(bytes);
+    }
+    let store = Arc::new(MemoryStore::new());
+    let repository = init(support::shared(&store), Protected::Clear, 1);
+    back_up(&repository, &archive(&entries));
+    let objects = store.objects();
+    let packs = objects.iter().filter(|(name, _)| name.as_str().starts_with("packs/"));
+    let (name, pack) = packs.max_by_key(|(_, bytes)| bytes.len()).unwrap();
+    let mut damaged = pack.to_vec();
+    damaged[pack.len() / 2] ^= 1;
+    let mut all = objects.clone();
+    all.insert(name.clone(), damaged.into());
+    store.set_objects(all);
+    let stored = repository.find_snapshot("latest").unwrap();
+    for workers in [1, 2, 4] {
+        let options = RestoreOptions { workers, ..RestoreOptions::default() };
+        let monitor = Arc::new(Monitor::default());
+        let target = tempfile::tempdir().unwrap();
+        let error = to_directory(&repository, &stored, target.path(), &options, &monitor);
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::Damaged);
+        let options = RestoreOptions { losses: Losses::LeaveOut, ..options };
+        let target = tempfile::tempdir().unwrap();
+        let report = to_directory(&repository, &stored, target.path(), &options, &monitor).unwrap();
+        let lost: Vec<String> =
+            report.lost.iter().map(|it| String::from_utf8_lossy(&it.path).into_owned()).collect();
+        assert!((3..=6).contains(&lost.len()), "{lost:?}");
+        for (number, bytes) in contents.iter().enumerate() {
+            let is_lost = lost.contains(&format!("f{number}"));
+            for name in ["f", "l", "m"].map(|kind| format!("{kind}{number}")) {
+                assert_eq!(lost.contains(&name), is_lost, "{name}");
+                let there = fs::read(target.path().join(&name)).ok();
+                assert!(there.as_ref() == Some(bytes).filter(|_| !is_lost), "{name}");
+            }
+        }
+        assert_eq!(report.files, 24 - u64::try_from(lost.len()).unwrap());
     }
 }

@@ -174,10 +174,6 @@ fn archive_to_directory(
     if options.unfinished == Unfinished::Refuse {
         before::require_room(target, std::iter::once(&chosen))?;
     }
-    if options.losses == Losses::LeaveOut {
-        let what = "a tar is restored as a whole: its files can't be left out one by one";
-        return Err(Error::new(ErrorKind::Usage, what));
-    }
     monitor.count(Counter::ExpectedBytes, stored.snapshot.about.stream_bytes);
     let mark = Mark::new(repository, stored, &options.include);
     tar::to_directory((stored, &mark), &contents, (target, include.as_ref()), options, monitor)

@@ -150,7 +150,11 @@ pub fn to_directories(
         report.files += written.files;
         report.bytes += written.bytes;
         report.warnings.extend(written.warnings);
-        report.lost.extend(written.lost);
+        // The directories hold files of the same names.
+        report.lost.extend(written.lost.into_iter().map(|mut lost| {
+            lost.path = [name.as_bytes(), b"/", &lost.path].concat();
+            lost
+        }));
         report.steps.push(Step { directory: part.path().to_owned(), snapshot: link.id() });
         let positions = &link.snapshot.about.positions;
         record.directories.push(Directory {

@@ -34,6 +34,7 @@ use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
+use crate::base::num::wide;
 use crate::format::record::MemberKey;
 use crate::parse::item::Incarnation;
 use crate::parse::item::MemberNo;
@@ -52,6 +53,7 @@ use crate::repo::snapshots::StoredSnapshot;
 
 use super::Devices;
 use super::INCOMPLETE;
+use super::Losses;
 use super::Mark;
 use super::Ownership;
 use super::RestoreOptions;
@@ -68,6 +70,8 @@ use super::path_of;
 use super::unwritable;
 use super::windows;
 use super::windows::Window;
+use super::write::Link;
+use super::write::Lost;
 use super::write::OutFile;
 use super::write::named;
 
@@ -90,8 +94,12 @@ pub(super) fn to_directory(
     let mut begun = Target::begin(target, mark, options)?;
     let power = Power::of_this_process();
     let attributes_lost = AtomicU64::new(0);
+    let lost = Lost::new(options.losses, options.purpose);
     let mut planner = Planner {
         contents,
+        lost: &lost,
+        links: Vec::new(),
+        keeps_links: options.losses == Losses::LeaveOut,
         target,
         include,
         devices: options.devices,
@@ -106,12 +114,15 @@ pub(super) fn to_directory(
         told: Told::default(),
     };
     let work = |window: ContentWindow| {
-        let lost = window.write(contents, monitor)?;
-        attributes_lost.fetch_add(lost, Ordering::Relaxed);
+        let count = window.write((contents, &lost), monitor)?;
+        attributes_lost.fetch_add(count, Ordering::Relaxed);
         Ok(())
     };
     let plan = |sender: &mut windows::Sender<'_, ContentWindow>| planner.plan(sender);
     windows::run((options.workers, monitor), plan, work, |()| Ok(()))?;
+    let links = std::mem::take(&mut planner.links);
+    let path_of_file = |name: &[u8]| target.join(OsStr::from_bytes(name));
+    let left_out = planner.lost.remove(planner.root, &links, &path_of_file)?;
     planner.finish_directories()?;
     let (told, of_target) = (planner.told, planner.directories.remove(&Vec::new()));
     begun.finish()?;
@@ -123,6 +134,8 @@ pub(super) fn to_directory(
     }
     let mut report = RestoreReport::empty(stored.id());
     (report.files, report.bytes, report.counts) = (told.files, told.bytes, monitor.counts());
+    report.files = report.files.saturating_sub(wide(left_out.len()));
+    report.lost = left_out;
     report.warnings = told.warnings(power, attributes_lost.into_inner());
     Ok(report)
 }
@@ -285,6 +298,10 @@ struct Source {
 
 struct Planner<'p> {
     contents: &'p Contents,
+    lost: &'p Lost,
+    /// Hard links that were made, if a file that they lead to may have to go.
+    links: Vec<Link>,
+    keeps_links: bool,
     target: &'p Path,
     include: Option<&'p GlobSet>,
     devices: Devices,
@@ -467,7 +484,7 @@ impl Planner<'_> {
             let made = if let Some(name) = &source.made {
                 let from: Vec<&[u8]> = name.split(|byte| *byte == b'/').collect();
                 let made = self.root.make_link(&from, components);
-                self.settle(made)?
+                self.linked(made, &from, components)?
             } else {
                 source.made = Some(components.join(&b'/'));
                 self.file(components, &source.entry, source.member.take(), sender)?
@@ -476,6 +493,18 @@ impl Planner<'_> {
             return Ok(made);
         }
         let made = self.root.make_link(&from, components);
+        self.linked(made, &from, components)
+    }
+
+    fn linked(
+        &mut self,
+        made: io::Result<()>,
+        from: &[&[u8]],
+        components: &[&[u8]],
+    ) -> Result<Made> {
+        if made.is_ok() && self.keeps_links {
+            self.links.push(Link { name: components.join(&b'/'), to: from.join(&b'/') });
+        }
         self.settle(made)
     }
 
@@ -487,7 +516,14 @@ impl Planner<'_> {
         sender: &mut windows::Sender<'_, ContentWindow>,
     ) -> Result<Made> {
         let key = member.expect("a file has contents, if only none");
-        let record = self.contents.member(&key)?;
+        let name = components.join(&b'/');
+        let record = match self.contents.member(&key) {
+            Ok(record) => record,
+            Err(error) => {
+                self.lost.note_unmade(&name, error)?;
+                return Ok(Made::Yes);
+            }
+        };
         let length = record.length;
         let Some((size, extents)) = layout(entry, length) else {
             return Ok(Made::No("has a map of holes that does not fit".to_owned()));
@@ -502,13 +538,13 @@ impl Planner<'_> {
         };
         self.told.bytes += size;
         self.told.cut += u64::from(length < entry.size);
-        let path = self.target.join(OsStr::from_bytes(&components.join(&b'/')));
+        let path = self.target.join(OsStr::from_bytes(&name));
         let out = Arc::new(ContentFile {
             out: OutFile {
                 file,
                 path,
                 extents,
-                name: Vec::new(),
+                name,
                 is_again: false,
                 is_lost: AtomicBool::new(false),
             },
@@ -523,7 +559,15 @@ impl Planner<'_> {
         let mut blocks = self.contents.entries(record);
         let empty = || ContentWindow { file: Arc::clone(&out), blocks: Vec::new(), bytes: 0 };
         let mut window = empty();
-        while let Some(block) = blocks.next()? {
+        loop {
+            let block = match blocks.next() {
+                Ok(Some(block)) => block,
+                Ok(None) => break,
+                Err(error) => {
+                    self.lost.note(&out.out, named(&out.out.path, error))?;
+                    return Ok(Made::Yes);
+                }
+            };
             window.bytes += block.entry.length;
             window.blocks.push(block);
             if window.bytes >= windows::WINDOW_BYTES {
@@ -613,15 +657,21 @@ impl Window for ContentWindow {
 impl ContentWindow {
     /// Writes them; who writes the last of a file gives it its attributes. How many could not be
     /// set.
-    fn write(self, contents: &Contents, monitor: &Monitor) -> Result<u64> {
+    fn write(self, (contents, lost): (&Contents, &Lost), monitor: &Monitor) -> Result<u64> {
+        if self.file.out.is_lost.load(Ordering::Acquire) {
+            return Ok(0);
+        }
         let stored: Vec<(u64, _)> =
             self.blocks.iter().filter_map(|block| Some((block.at, block.wanted()?))).collect();
         let wanted: Vec<_> = stored.iter().map(|(_, wanted)| *wanted).collect();
         let out = &self.file.out;
-        contents.packs().read(&wanted, &mut |number, block| {
-            let block = block.map_err(|e| named(&out.path, e))?;
-            out.write(stored[number].0, block)
-        })?;
+        let mut write = |number: usize, block: Result<&[u8]>| match block {
+            Ok(block) => out.write(stored[number].0, block),
+            Err(error) => lost.note(out, named(&out.path, error)),
+        };
+        if let Err(error) = contents.packs().read(&wanted, &mut write) {
+            lost.note(out, error)?;
+        }
         monitor.count(Counter::StreamBytes, self.bytes);
         if self.file.left.fetch_sub(self.bytes, Ordering::AcqRel) == self.bytes {
             return self.file.finish();

@@ -1,9 +1,12 @@
 //! Writes the files of a snapshot: one thread makes them in stream order, workers fill them in
 //! place.
 
+use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::path::PathBuf;
@@ -15,7 +18,6 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 
 use crate::base::crew::lock;
-use crate::base::crew::unlocked;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
@@ -40,6 +42,7 @@ use super::RestoreOptions;
 use super::RestoreReport;
 use super::beneath;
 use super::beneath::FileId;
+use super::beneath::Root;
 use super::key_of;
 use super::path_of;
 use super::target::Opened;
@@ -75,7 +78,9 @@ pub(in crate::ops) fn write_files(
         |()| Ok(()),
     )?;
     let mut report = RestoreReport::empty(*id);
-    report.lost = lost.remove(target)?;
+    let place = target.path().to_owned();
+    let path_of_file = |name: &[u8]| place.join(OsStr::from_bytes(name));
+    report.lost = lost.remove(&mut target.root, &[], &path_of_file)?;
     if unfinished > 0 {
         let files = if unfinished == 1 { "1 file is" } else { &format!("{unfinished} files are") };
         report.warnings.push(format!("{files} cut short: the stream ended before"));
@@ -110,6 +115,15 @@ const LINK: &[u8] = b".isl";
 /// Bytes of a path in an `.isl` file.
 const LINK_BYTES_MAX: u64 = 4096;
 
+/// Another name of a file.
+#[derive(Debug)]
+pub(super) struct Link {
+    /// The name.
+    pub(super) name: Vec<u8>,
+    /// The name by which it was linked to.
+    pub(super) to: Vec<u8>,
+}
+
 /// Files that can't be restored whole.
 #[derive(Debug)]
 pub(super) struct Lost {
@@ -136,7 +150,7 @@ impl Lost {
     }
 
     /// Notes a file that was not made.
-    fn note_unmade(&self, path: &[u8], error: Error) -> Result<()> {
+    pub(super) fn note_unmade(&self, path: &[u8], error: Error) -> Result<()> {
         let file = LostFile { path: path.to_vec(), why: self.permit(error)? };
         lock(&self.found).push((file, None));
         Ok(())
@@ -165,16 +179,35 @@ impl Lost {
         Ok(())
     }
 
-    /// Removes what was written of them.
-    fn remove(self, target: &mut Target) -> Result<Vec<LostFile>> {
+    /// Removes what was written of them, under their names and the links to those, which are in the
+    /// order in which they were made. A file that another one has replaced meanwhile is no loss.
+    pub(super) fn remove(
+        &self,
+        root: &mut Root,
+        links: &[Link],
+        path_of: &dyn Fn(&[u8]) -> PathBuf,
+    ) -> Result<Vec<LostFile>> {
         let mut files = Vec::new();
-        for (file, id) in unlocked(self.found) {
-            let components = beneath::components(&file.path).unwrap_or_default();
-            if let Some(id) = id {
-                let removed = target.root.remove_file(&components, id);
-                removed.map_err(|e| unwritable(&target.path_of(&file.path), e))?;
+        let mut remove = |name: &[u8], id| {
+            let components = beneath::components(name).unwrap_or_default();
+            root.remove_file(&components, id).map_err(|e| unwritable(&path_of(name), e))
+        };
+        let mut made: HashMap<Vec<u8>, FileId> = HashMap::new();
+        for (file, id) in std::mem::take(&mut *lock(&self.found)) {
+            let is_lost = match id {
+                Some(id) => remove(&file.path, id)?,
+                None => true,
+            };
+            made.extend(id.map(|id| (file.path.clone(), id)));
+            files.extend(is_lost.then_some(file));
+        }
+        for Link { name, to } in links {
+            let Some(id) = made.get(to).copied() else { continue };
+            if remove(name, id)? {
+                let why = format!("it is a link to {}", to.escape_ascii());
+                files.push(LostFile { path: name.clone(), why });
+                made.insert(name.clone(), id);
             }
-            files.push(file);
         }
         files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         Ok(files)

@@ -65,8 +65,8 @@ pub(crate) struct RestoreArguments {
 
     /// Restore what is whole, name what is not, and end with status 3
     ///
-    /// Files of which blocks are damaged or missing are left out. Not for a tar, nor with
-    /// --prepare.
+    /// Files of which blocks are damaged or missing are left out. Not with --prepare, which needs
+    /// every file.
     #[arg(long, conflicts_with_all = ["stdout", "prepare"])]
     pub(crate) keep_going: bool,
 
