@@ -5,6 +5,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/program.rs"]
+mod program;
+
 use std::fs;
 use std::io::Read;
 use std::io::Write;
@@ -12,8 +15,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
-use std::process::Command;
-use std::process::Output;
 use std::process::Stdio;
 use std::thread::sleep;
 use std::time::Duration;
@@ -22,140 +23,9 @@ use rustix::process::Pid;
 use rustix::process::Signal;
 use rustix::process::kill_process;
 use serde_json::Value;
-use tempfile::TempDir;
 
-/// A directory with a repository in it.
-struct Place {
-    directory: TempDir,
-}
-
-impl Place {
-    fn empty() -> Place {
-        Place { directory: tempfile::tempdir().unwrap() }
-    }
-
-    /// With a repository that is not encrypted.
-    fn clear() -> Place {
-        let place = Place::empty();
-        place.ran(&["init", "--no-encryption", "-q"]).is(0).prints("");
-        place
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> String {
-        let path = self.path(name);
-        fs::write(&path, content).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_haulout"));
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("HAULOUT") {
-                command.env_remove(name);
-            }
-        }
-        command.env("HAULOUT_REPO", self.path("repo")).args(arguments).stdin(Stdio::null());
-        command
-    }
-
-    fn ran(&self, arguments: &[&str]) -> Ran {
-        Ran::of(self.command(arguments), b"")
-    }
-
-    /// With a stream on standard input.
-    fn fed(&self, arguments: &[&str], stream: &[u8]) -> Ran {
-        Ran::of(self.command(arguments), stream)
-    }
-
-    /// Backs up what a shell script prints.
-    fn backed_up(&self, script: &str) -> Ran {
-        self.ran(&["backup", "--source", "db", "--json", "--", "sh", "-c", script])
-    }
-
-    fn started(&self, arguments: &[&str], stdin: Stdio) -> Child {
-        let mut command = self.command(arguments);
-        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-    }
-
-    fn snapshots(&self) -> Vec<Value> {
-        let listed = self.ran(&["snapshots", "--json"]).is(0).json();
-        listed.as_array().unwrap().clone()
-    }
-
-    fn objects(&self, kind: &str) -> Vec<PathBuf> {
-        let mut found = vec![self.path("repo").join(kind)];
-        while let Some(folder) = found.iter().position(|path| path.is_dir()) {
-            let entries = fs::read_dir(found.swap_remove(folder)).unwrap();
-            found.extend(entries.map(|entry| entry.unwrap().path()));
-        }
-        found.retain(|path| path.exists());
-        found
-    }
-}
-
-/// What came of a command.
-struct Ran {
-    output: Output,
-}
-
-impl Ran {
-    fn of(mut command: Command, stream: &[u8]) -> Ran {
-        if !stream.is_empty() {
-            command.stdin(Stdio::piped());
-        }
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let stdin = child.stdin.take();
-        let output = std::thread::scope(|scope| {
-            // A program that refuses to read is judged by its exit status.
-            scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(stream)));
-            child.wait_with_output().unwrap()
-        });
-        Ran { output }
-    }
-
-    #[track_caller]
-    fn is(self, status: i32) -> Ran {
-        assert_eq!(self.output.status.code(), Some(status), "{}{}", self.out(), self.err());
-        self
-    }
-
-    #[track_caller]
-    fn prints(self, text: &str) -> Ran {
-        assert_eq!(self.out(), text, "{}", self.err());
-        self
-    }
-
-    #[track_caller]
-    fn says(self, text: &str) -> Ran {
-        assert!(self.err().contains(text), "{text}: {}", self.err());
-        self
-    }
-
-    fn out(&self) -> String {
-        String::from_utf8_lossy(&self.output.stdout).into_owned()
-    }
-
-    fn err(&self) -> String {
-        String::from_utf8_lossy(&self.output.stderr).into_owned()
-    }
-
-    #[track_caller]
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.out()).unwrap_or_else(|e| panic!("{e}: {}", self.out()))
-    }
-
-    #[track_caller]
-    fn error_kind(&self) -> String {
-        let error = &self.json()["error"];
-        assert!(error["message"].is_string() && error["causes"].is_array(), "{error}");
-        assert!(error["hint"].as_str().is_some_and(|hint| hint.len() > 10), "{error}");
-        error["kind"].as_str().unwrap().to_owned()
-    }
-}
+use program::Place;
+use program::Ran;
 
 /// Bytes that can't be compressed, the same ones for the same seed.
 fn noise(seed: u64, length: usize) -> Vec<u8> {
@@ -318,15 +188,6 @@ fn a_failing_producer_leaves_a_partial_snapshot_that_is_never_latest() {
     assert!(made["reasons"][0].as_str().unwrap().contains("status 7"), "{made}");
     place.ran(&["restore", "latest", "--stdout"]).is(0).prints("good\n");
     assert_eq!(place.snapshots().len(), 2);
-}
-
-#[test]
-fn a_producer_is_heard_unless_it_shall_be_quiet_and_all_is_well() {
-    let place = Place::clear();
-    let quietly = |script| place.ran(&["backup", "-q", "--source", "db", "--", "sh", "-c", script]);
-    place.backed_up("echo x; echo hello >&2").is(0).says("hello");
-    assert_eq!(quietly("echo x; echo hello >&2").is(0).prints("").err(), "");
-    quietly("echo x; echo on fire >&2; exit 1").is(3).says("on fire");
 }
 
 #[test]
@@ -555,9 +416,9 @@ fn damage_is_found_named_and_healed() {
 #[test]
 fn a_new_source_among_others_is_announced() {
     let place = Place::clear();
-    assert_eq!(place.fed(&["backup", "--source", "one", "-q"], b"text").is(0).err(), "");
-    place.fed(&["backup", "--source", "tow", "-q"], b"text").is(0).says("tow is new");
-    assert_eq!(place.fed(&["backup", "--source", "one", "-q"], b"text").is(0).err(), "");
+    assert_eq!(place.fed(&["backup", "--source", "one"], b"text").is(0).err(), "");
+    place.fed(&["backup", "--source", "tow"], b"text").is(0).says("tow is new");
+    assert_eq!(place.fed(&["backup", "--source", "one"], b"text").is(0).err(), "");
 }
 
 #[test]

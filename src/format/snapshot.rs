@@ -22,6 +22,8 @@ use crate::format::record::take_root;
 
 const WHAT: &str = "snapshot";
 const INNER_MEMBERS_MAX: usize = 16;
+/// The name of the inner member with the messages of the producer.
+pub const LOG: &str = "log";
 
 /// How far a snapshot can be trusted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, PartialOrd, Ord, Hash)]
@@ -285,7 +287,7 @@ pub struct TableRoot {
 pub struct Snapshot {
     /// The JSON part.
     pub about: Description,
-    /// Inner members: script, releases, findings.
+    /// Inner members: script, releases, findings, log.
     pub inner: Vec<MemberRecord>,
     /// The member table; `None` if there is no member.
     pub table: Option<TableRoot>,
@@ -294,7 +296,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The inner member of this name.
+    /// Returns the inner member of this name.
     pub fn inner(&self, name: &str) -> Option<&MemberRecord> {
         self.inner.iter().find(|record| record.key.path == name.as_bytes())
     }

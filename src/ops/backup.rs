@@ -27,6 +27,7 @@ use crate::format::pack_table::NodeRef;
 use crate::format::pack_table::PackTable;
 use crate::format::snapshot::Description;
 use crate::format::snapshot::Finding;
+use crate::format::snapshot::LOG;
 use crate::format::snapshot::Origin;
 use crate::format::snapshot::Snapshot;
 use crate::format::snapshot::SnapshotKind;
@@ -123,6 +124,8 @@ pub struct BackupReport {
     pub damaged: Vec<String>,
     /// Packs of earlier runs that are missing or unreadable.
     pub packs_absent: usize,
+    /// Whether the messages of the producer are kept with the snapshot.
+    pub has_log: bool,
 }
 
 /// What a run continues.
@@ -149,6 +152,8 @@ pub(super) struct TakenOver<'t> {
     pub origin: Origin,
     /// What it requires, by the names here.
     pub requires: Vec<String>,
+    /// The messages of its producer.
+    pub log: Option<String>,
 }
 
 impl TakenOver<'_> {
@@ -254,6 +259,7 @@ fn run_backup(
     let roots = collector.roots(SoFar::All)?;
     collector.publish_healing()?;
     let findings = noted.findings.clone();
+    let has_log = roots.inner.iter().any(|record| record.key.path == LOG.as_bytes());
     let (id, about) = draft.publish(roots, judged, noted, sequence + 1)?;
     // A rotation of keys that began meanwhile may not have seen the snapshot: then nobody believes
     // it.
@@ -266,6 +272,7 @@ fn run_backup(
         new_among: continued.new_among,
         damaged: continued.former.damaged().iter().map(|name| name.id.short()).collect(),
         packs_absent: continued.presence.absent(),
+        has_log,
     })
 }
 
@@ -297,15 +304,17 @@ fn report_passed_over(continued: &Continued, log: &FindingLog) {
 fn conclude(
     draft: &Draft<'_>,
     continued: &Continued,
-    streamed: Streamed,
+    mut streamed: Streamed,
     collector: &mut Collector<'_>,
 ) -> Result<(judge::Judged, Noted)> {
     let Draft { repository, options, monitor, .. } = *draft;
     let counted = monitor.counts();
     if let Some(taken) = draft.taken {
         let judged = taken.judged(streamed, counted.stream_bytes)?;
+        collector.keep_log(taken.log.clone());
         return Ok((judged, Noted::taken_over(taken.about)));
     }
+    collector.keep_log(streamed.ending.transcript.take());
     if streamed.ending.left_open {
         options.findings.report(held_open(&options.source));
     }

@@ -54,6 +54,7 @@ use super::replicate::LeftOut;
 use super::replicate::in_order;
 use super::restore;
 use super::restore::RestoreOptions;
+use super::show;
 
 /// What is to be carried over.
 #[derive(Debug)]
@@ -188,7 +189,8 @@ impl CarryPlan<'_> {
             repository: self.near.keyring().repository().to_string(),
             snapshot: stored.id().to_string(),
         };
-        let taken = TakenOver { about, origin, requires };
+        let log = self.log(stored)?;
+        let taken = TakenOver { about, origin, requires, log };
         let options = options(about, workers);
         // What is counted there stands in the description there, so it has a monitor of its own.
         let own = Arc::new(Monitor::default());
@@ -210,6 +212,18 @@ impl CarryPlan<'_> {
             // When the other side fails, the pipe breaks here too.
             (Err(error), Err(broken)) if broken.kind() == ErrorKind::Target => Err(error),
             (_, Err(error)) | (Err(error), Ok(())) => Err(error),
+        }
+    }
+
+    /// The messages of the producer. A snapshot is not left out for want of them.
+    fn log(&self, stored: &StoredSnapshot) -> Result<Option<String>> {
+        match show::log(self.near, stored, &Arc::new(Monitor::default())) {
+            Err(error) if is_of_near(&error) => {
+                let id = stored.id().short();
+                let what = error.with_causes();
+                Ok(Some(format!("haulout: the log of snapshot {id} could not be read: {what}\n")))
+            }
+            read => read,
         }
     }
 

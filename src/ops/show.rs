@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use crate::base::error::Error;
 use crate::base::error::Result;
 use crate::base::monitor::Monitor;
 use crate::format::record::Blocks;
 use crate::format::record::MemberRecord;
 use crate::format::record::PageCounts;
+use crate::format::snapshot::LOG;
 use crate::innodb::FormatKind;
 use crate::innodb::TablespaceFormat;
 use crate::repo::Repository;
 use crate::repo::snapshots::StoredSnapshot;
+use crate::source::transcript::TRANSCRIPT_BYTES_MAX;
 
 use super::findings;
 use super::restore;
@@ -43,6 +46,30 @@ pub fn name_all_findings(
     about.findings = findings::read(&contents, about)?;
     about.more_findings = 0;
     Ok(())
+}
+
+/// Returns what the producer of a snapshot said; nothing if it said nothing, or was not run by this
+/// program.
+pub fn log(
+    repository: &Repository,
+    stored: &StoredSnapshot,
+    monitor: &Arc<Monitor>,
+) -> Result<Option<String>> {
+    if stored.snapshot.inner(LOG).is_none() {
+        return Ok(None);
+    }
+    repository.require_data()?;
+    let contents = repository.contents(stored, monitor)?;
+    let mut log = Vec::new();
+    contents.read_inner(LOG, &mut |bytes| {
+        monitor.check()?;
+        log.extend_from_slice(bytes);
+        if log.len() > TRANSCRIPT_BYTES_MAX {
+            return Err(Error::damaged("the log", "it is too long"));
+        }
+        Ok(())
+    })?;
+    Ok(Some(String::from_utf8_lossy(&log).into_owned()))
 }
 
 /// Calls `each` for every member, in order of the paths.

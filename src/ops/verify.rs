@@ -39,6 +39,7 @@ use crate::format::lists::Damage;
 use crate::format::pack_table::PackRecord;
 use crate::format::record::MemberRecord;
 use crate::format::record::PageCounts;
+use crate::format::snapshot::LOG;
 use crate::innodb::PageNumber;
 use crate::pack::reader::Place;
 use crate::pack::reader::Wanted;
@@ -349,6 +350,11 @@ impl Verification<'_> {
         };
         if let Err(error) = contents.read_inner("script", &mut |_| self.monitor.check()) {
             keep_going(error, |what| self.find_about(stored, what))?;
+        }
+        if matches!(self.options.depth, Depth::Blocks | Depth::Pages)
+            && let Err(error) = contents.read_inner(LOG, &mut |_| self.monitor.check())
+        {
+            keep_going(error, |what| self.find_about(stored, format!("its log: {what}")))?;
         }
         let changed = match self.options.depth {
             Depth::Pages => ChangedPages::of(self.repository, stored, self.monitor),

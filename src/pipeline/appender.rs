@@ -162,10 +162,15 @@ impl Appender {
 
     /// Adds a meta block whole.
     pub fn add_whole_page(&mut self, text: &[u8]) -> Result<Entry> {
+        self.add_whole(Class::Meta, text)
+    }
+
+    /// Adds a block of a class whole.
+    pub fn add_whole(&mut self, class: Class, text: &[u8]) -> Result<Entry> {
         let hash = self.run.packs.hasher().hash(text);
         let blocks = vec![(hash, text.len())];
         let frame = self.coder.encode(text, blocks, Compress::Try).map_err(miscomputed)?;
-        let writer = self.writer(Class::Meta)?;
+        let writer = self.writer(class)?;
         let pack = writer.index();
         let at = Locator { pack, entry: writer.add_frame(frame)? };
         Ok(Entry { hash, storage: Storage::Whole(at), length: wide(text.len()) })

@@ -28,6 +28,7 @@ use crate::format::record::MemberKey;
 use crate::format::record::MemberRecord;
 use crate::format::record::PageCounts;
 use crate::format::snapshot::Finding;
+use crate::format::snapshot::LOG;
 use crate::format::snapshot::TableRoot;
 use crate::map::table::TableReader;
 use crate::map::table::TableWriter;
@@ -118,6 +119,7 @@ pub struct Collector<'r> {
     releases: InnerWriter,
     released: Releases,
     findings: Vec<PageFinding>,
+    log: Option<String>,
     noted: Vec<Finding>,
     healing: Healing,
     newest: Newest,
@@ -151,6 +153,7 @@ impl<'r> Collector<'r> {
             releases: InnerWriter::new("releases", None),
             released: Releases::All,
             findings: Vec::new(),
+            log: None,
             noted: Vec::new(),
             healing: Healing::default(),
             newest: Newest::default(),
@@ -166,6 +169,11 @@ impl<'r> Collector<'r> {
     /// Wrong pages so far, at most [`FINDINGS_MAX`].
     pub fn findings(&self) -> &[PageFinding] {
         &self.findings
+    }
+
+    /// Takes the messages of the producer, which are stored with the snapshot.
+    pub fn keep_log(&mut self, log: Option<String>) {
+        self.log = log;
     }
 
     /// Adds the findings about the stream as a whole, which are stored behind the wrong pages.
@@ -306,6 +314,9 @@ impl<'r> Collector<'r> {
         if !self.findings.is_empty() || !self.noted.is_empty() {
             inner.push(self.write_findings()?);
         }
+        if so_far == SoFar::All && self.log.is_some() {
+            inner.push(self.write_log()?);
+        }
         let packs = self.write_pack_table()?;
         Ok(Roots { inner, table, packs, releases: self.released })
     }
@@ -326,6 +337,13 @@ impl<'r> Collector<'r> {
             list.push(&line, self.cutter, &mut self.appender)?;
         }
         list.finish(&mut self.appender)
+    }
+
+    fn write_log(&mut self) -> Result<MemberRecord> {
+        let mut log = InnerWriter::of_data(LOG);
+        let text = self.log.take().unwrap_or_default();
+        log.push(text.as_bytes(), self.cutter, &mut self.appender)?;
+        log.finish(&mut self.appender)
     }
 
     /// Calls `each` with the keys of all members that have ended, in order.

@@ -1,11 +1,12 @@
-//! Inner members: the script and the lists of a snapshot, stored like any member but among the meta
-//! blocks.
+//! Inner members: the script, the lists and the log of a snapshot, stored like any member. The log is
+//! among the data blocks, the others are among the meta blocks.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::base::error::Result;
 use crate::base::ids::BlockHash;
+use crate::base::ids::Class;
 use crate::base::ids::Entry;
 use crate::base::num::wide;
 use crate::cut::Cutter;
@@ -25,6 +26,7 @@ const FORMER_ENTRIES_MAX: usize = 1 << 14;
 #[derive(Debug, Clone)]
 pub struct InnerWriter {
     name: &'static str,
+    class: Class,
     map: MapWriter,
     pending: Vec<u8>,
     former: HashMap<BlockHash, Entry>,
@@ -47,7 +49,13 @@ impl InnerWriter {
             }
         }
         let map = MapWriter::new(Blocks::ContentDefined, former);
-        InnerWriter { name, map, pending: Vec::new(), former: known, length: 0 }
+        let (class, pending) = (Class::Meta, Vec::new());
+        InnerWriter { name, class, map, pending, former: known, length: 0 }
+    }
+
+    /// Makes an empty inner member whose blocks are data: who may only write can't read them.
+    pub fn of_data(name: &'static str) -> InnerWriter {
+        InnerWriter { class: Class::Data, ..InnerWriter::new(name, None) }
     }
 
     /// Appends bytes.
@@ -69,7 +77,7 @@ impl InnerWriter {
         let known = known.filter(|entry| appender.run().presence.is_usable(entry.storage));
         let entry = match known {
             Some(entry) => entry,
-            None => appender.add_whole_page(block)?,
+            None => appender.add_whole(self.class, block)?,
         };
         self.length += wide(block.len());
         self.map.push(Entry { length: wide(block.len()), ..entry }, appender)

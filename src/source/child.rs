@@ -42,6 +42,7 @@ use crate::source::Fate;
 use crate::source::Source;
 use crate::source::messages::ERRORS_MAX;
 use crate::source::messages::tells_error;
+use crate::source::transcript::Transcript;
 
 /// A producer is given this long to end once its stream has.
 pub const GRACE: Duration = Duration::from_mins(1);
@@ -105,6 +106,8 @@ struct Said {
     last: VecDeque<String>,
     /// The first ones that tell an error.
     errors: Vec<String>,
+    /// The first and the last lines, for the snapshot.
+    transcript: Transcript,
 }
 
 impl Said {
@@ -182,7 +185,10 @@ impl ChildSource {
             child,
             stdout: Some(stdout),
             stderr: None,
-            said: Arc::default(),
+            said: Arc::new(Mutex::new(Said {
+                transcript: Transcript::new(command, std::env::var_os("MYSQL_PWD")),
+                ..Said::default()
+            })),
             log: Arc::new(Mutex::new(log)),
             grace,
             idle: None,
@@ -211,7 +217,9 @@ impl ChildSource {
 
     fn say(&self, words: &str) {
         // A log that can't be written must not stop the backup.
-        let _written = lock(&self.log).write_all(format!("haulout: {words}\n").as_bytes());
+        let line = format!("haulout: {words}\n");
+        lock(&self.said).transcript.push(line.as_bytes());
+        let _written = lock(&self.log).write_all(line.as_bytes());
     }
 
     /// What to do when nothing came for a while: as long as the producer runs, more may come.
@@ -256,15 +264,13 @@ impl ChildSource {
 
     /// Returns what the producer said last, and its errors. Something that it left behind may keep
     /// its standard error open.
-    fn messages(&mut self) -> Option<(String, Vec<String>)> {
-        let thread = self.stderr.take()?;
+    fn messages(&mut self) -> Said {
+        let Some(thread) = self.stderr.take() else { return Said::default() };
         if !wait_until(self.grace.min(TERM_WAIT), || thread.is_finished()) {
             self.killer.kill();
             wait_until(TERM_WAIT, || thread.is_finished());
         }
-        let said = lock(&self.said);
-        let last = said.last.iter().cloned().collect::<Vec<_>>().join("\n");
-        Some((last, said.errors.clone()))
+        std::mem::take(&mut *lock(&self.said))
     }
 }
 
@@ -294,13 +300,13 @@ fn pass_on(stderr: ChildStderr, log: &Log, kept: &Mutex<Said>) {
         }
         // A log that can't be written must not stop the backup.
         let _written = lock(log).write_all(&printable(&line));
+        let mut kept = lock(kept);
+        kept.transcript.push(&line);
         let text = String::from_utf8_lossy(&line);
         let text = text.trim_end();
-        if text.is_empty() {
-            continue;
+        if !text.is_empty() {
+            kept.keep(text);
         }
-        let mut kept = lock(kept);
-        kept.keep(text);
     }
 }
 
@@ -329,10 +335,11 @@ impl Source for ChildSource {
         if self.left_open {
             self.killer.kill();
         }
-        let (last_words, errors) = self.messages().unzip();
+        let Said { last, errors, transcript } = self.messages();
         self.killer.reaped.store(true, Ordering::Release);
-        let errors = errors.unwrap_or_default();
-        Ok(Ending { fate, last_words, errors, left_open: self.left_open })
+        let last_words = Some(Vec::from(last).join("\n"));
+        let (left_open, transcript) = (self.left_open, transcript.text());
+        Ok(Ending { fate, last_words, errors, left_open, transcript })
     }
 }
 

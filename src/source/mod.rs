@@ -7,6 +7,7 @@
 
 pub mod child;
 pub mod messages;
+pub mod transcript;
 
 use std::fs::File;
 use std::io;
@@ -44,12 +45,14 @@ pub struct Ending {
     /// Whether something else kept its standard output open after it had ended, until it was not
     /// waited for any longer.
     pub left_open: bool,
+    /// Its standard error as it is kept with the snapshot, if this program saw it.
+    pub transcript: Option<String>,
 }
 
 impl Ending {
     /// Describes a producer that ended, told no error and left nothing behind.
     pub fn new(fate: Fate, last_words: Option<String>) -> Ending {
-        Ending { fate, last_words, errors: Vec::new(), left_open: false }
+        Ending { fate, last_words, errors: Vec::new(), left_open: false, transcript: None }
     }
 
     /// Describes the ending of a producer that this program could not watch.

@@ -48,6 +48,7 @@ use crate::args::tag::TagArguments;
 use crate::args::values::duration;
 use crate::args::values::path;
 use crate::args::verify::VerifyArguments;
+use crate::console::Loudness;
 use crate::units::ByteCount;
 
 const ABOUT: &str = "Streaming physical backups of MariaDB that store only the bytes that changed";
@@ -161,13 +162,21 @@ pub(crate) struct Common {
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
-    /// No progress, no summary, no messages of the producer unless it fails
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    /// Say nothing if all is well, else a line or two on standard error
+    #[arg(short, long, global = true, conflicts_with_all = ["verbose", "log_level"])]
     pub(crate) quiet: bool,
 
     /// Tell more
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, conflicts_with = "log_level")]
     pub(crate) verbose: bool,
+
+    /// How much is told [default: normal on a terminal, else brief]
+    ///
+    /// -q stands for quiet, -v for verbose. What standard error is decides about the default, so
+    /// that a timer or cron job logs a line or two a night. What the producer said is kept with
+    /// the snapshot in any case: haulout show SNAPSHOT --log.
+    #[arg(long, value_name = "LEVEL", global = true)]
+    pub(crate) log_level: Option<Loudness>,
 
     /// Memory to use at most
     ///
@@ -311,6 +320,7 @@ mod tests {
         for line in [
             "haulout",
             "haulout snapshots -q -v",
+            "haulout snapshots -q --log-level brief",
             "haulout snapshots --password-file a --password-command b",
             "haulout init --no-encryption --password-file a",
             "haulout restore latest",

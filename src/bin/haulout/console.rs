@@ -11,6 +11,8 @@ use std::io;
 use std::io::Write;
 use std::sync::Mutex;
 
+use clap::ValueEnum;
+
 use crate::text;
 use crate::text::Canvas;
 use crate::text::Tone;
@@ -19,13 +21,15 @@ use crate::text::clean;
 use haulout::base::crew::lock;
 
 /// How much is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Loudness {
-    /// Only what is wrong.
+    /// Nothing if all is well, else a line or two on standard error
     Quiet,
-    /// What happens.
+    /// A line about what was done, and what was found
+    Brief,
+    /// Progress, messages of the producer, all figures
     Normal,
-    /// Everything.
+    /// Everything
     Verbose,
 }
 
@@ -44,6 +48,8 @@ struct State {
     drawn: bool,
     /// The last line that was passed on has no end yet.
     mid_line: bool,
+    /// Something was said that somebody should look at.
+    warned: bool,
 }
 
 /// Takes the cursor to the left and what is right of it away.
@@ -74,7 +80,13 @@ impl Console {
 
     /// Something that somebody should look at.
     pub(crate) fn warning(&self, message: impl Display) {
+        lock(&self.state).warned = true;
         self.labelled(Tone::Doubtful, "warning:", &message.to_string());
+    }
+
+    /// Whether there was a warning.
+    pub(crate) fn has_warned(&self) -> bool {
+        lock(&self.state).warned
     }
 
     /// What went wrong, and what to do about it.

@@ -99,8 +99,8 @@ pub(crate) enum Job {
     Backup(BackupPlan),
     /// List snapshots.
     Snapshots,
-    /// Show a snapshot.
-    Show(String),
+    /// Show a snapshot, or what its producer said.
+    Show(String, Shown),
     /// List the files of one that match these globs.
     Ls(String, Vec<String>),
     /// Write a file of one to standard output.
@@ -121,6 +121,15 @@ pub(crate) enum Job {
     Key(KeyPlan),
 }
 
+/// What is shown of a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// What is known about it.
+    Snapshot,
+    /// What its producer said.
+    Log,
+}
+
 impl Plan {
     /// What was typed means here.
     pub(crate) fn new(common: Common, verb: Verb, around: &Surroundings<'_>) -> Outcome<Plan> {
@@ -130,7 +139,10 @@ impl Plan {
             Verb::Init(typed) => Job::Init(NewRepository::new(&typed)),
             Verb::Backup(typed) => Job::Backup(BackupPlan::new(typed, around)?),
             Verb::Snapshots(_) => Job::Snapshots,
-            Verb::Show(typed) => Job::Show(typed.snapshot),
+            Verb::Show(typed) => {
+                let what = if typed.log { Shown::Log } else { Shown::Snapshot };
+                Job::Show(typed.snapshot, what)
+            }
             Verb::Ls(typed) => Job::Ls(typed.snapshot, typed.globs),
             Verb::Cat(typed) => cat(typed, &common, around)?,
             Verb::Diff(typed) => Job::Diff(typed.former, typed.later),

@@ -1,5 +1,5 @@
-//! Where a program that this one runs writes its messages: to standard error, or, if it shall be
-//! quiet, to a small memory that is only shown when something went wrong.
+//! Where a program that this one runs writes its messages: to standard error, or, if little shall be
+//! told, to a small memory that is only shown when something went wrong.
 
 use std::collections::VecDeque;
 use std::io;
@@ -47,7 +47,7 @@ impl ProducerLog {
 impl Write for ProducerLog {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         panics::asked_for_at("messages");
-        if self.console.loudness != Loudness::Quiet {
+        if matches!(self.console.loudness, Loudness::Normal | Loudness::Verbose) {
             self.console.pass(bytes);
             return Ok(bytes.len());
         }

@@ -1,5 +1,5 @@
 //! The progress of a run: on a terminal one line, redrawn five times a second; in a log a line a
-//! minute.
+//! minute. There is none if little shall be told, which is the rule in a log.
 //!
 //! The line is as long as the terminal is wide: what matters least is left out first.
 
@@ -88,7 +88,7 @@ impl Progress {
         monitor: &Arc<Monitor>,
         clock: &Arc<dyn Clock>,
     ) -> Progress {
-        if console.loudness == Loudness::Quiet {
+        if matches!(console.loudness, Loudness::Quiet | Loudness::Brief) {
             return Progress(None);
         }
         let (end, ended) = bounded(0);

@@ -68,13 +68,16 @@ pub(crate) struct Report {
 impl Report {
     /// A report as the common options want it.
     pub(crate) fn new(common: &Common, variable: &dyn Fn(&str) -> Option<OsString>) -> Report {
-        let loudness = match (common.quiet, common.verbose) {
-            (true, _) => Loudness::Quiet,
-            (false, false) => Loudness::Normal,
-            (false, true) => Loudness::Verbose,
+        let messages = Canvas::of(io::stderr(), variable);
+        let loudness = match (common.quiet, common.verbose, common.log_level) {
+            (true, ..) => Loudness::Quiet,
+            (_, true, _) => Loudness::Verbose,
+            (.., Some(chosen)) => chosen,
+            (.., None) if messages.columns.is_some() => Loudness::Normal,
+            (.., None) => Loudness::Brief,
         };
         Report {
-            console: Arc::new(Console::new(loudness, Canvas::of(io::stderr(), variable))),
+            console: Arc::new(Console::new(loudness, messages)),
             clock: Arc::new(SystemClock::new()),
             format: if common.json { Format::Json } else { Format::Text },
             canvas: Canvas::of(io::stdout(), variable),
@@ -110,7 +113,9 @@ impl Report {
         let printed = match (self.format, self.console.loudness) {
             (Format::Json, _) => print_json(value),
             (Format::Text, Loudness::Quiet) => Ok(()),
-            (Format::Text, Loudness::Normal | Loudness::Verbose) => print(&text()),
+            (Format::Text, Loudness::Brief | Loudness::Normal | Loudness::Verbose) => {
+                print(&text())
+            }
         };
         if let Err(error) = printed {
             self.console.warning(format!("{}; what it was to tell is done", error.with_causes()));

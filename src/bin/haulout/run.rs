@@ -36,6 +36,7 @@ use haulout::seal::suite::Suite;
 use haulout::store::Store;
 use haulout::verdict::finding::FindingLog;
 
+use crate::console::Loudness;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::failure::Outcome;
@@ -69,7 +70,7 @@ pub(crate) fn run(plan: Plan, report: &Report) -> Outcome<Exit> {
         Job::Init(plan) => run.init(*plan),
         Job::Backup(plan) => run.backup(plan),
         Job::Snapshots => run.snapshots(),
-        Job::Show(snapshot) => run.show(snapshot),
+        Job::Show(snapshot, what) => run.show(snapshot, *what),
         Job::Ls(snapshot, globs) => run.ls(snapshot, globs),
         Job::Cat(snapshot, file) => run.cat(snapshot, file),
         Job::Diff(former, later) => run.diff(former, later),
@@ -83,7 +84,12 @@ pub(crate) fn run(plan: Plan, report: &Report) -> Outcome<Exit> {
     // What was found counts for a run that failed as well.
     let warned = report.findings(&run.findings.take()) || report.is_unprinted();
     let exit = done?;
-    Ok(if warned || run.doubted.get() { exit.and_findings() } else { exit })
+    let exit = if warned || run.doubted.get() { exit.and_findings() } else { exit };
+    let console = &report.console;
+    if exit == Exit::Findings && console.loudness == Loudness::Quiet && !console.has_warned() {
+        console.warning("done, with findings; without --quiet they are shown");
+    }
+    Ok(exit)
 }
 
 /// What every verb needs.

@@ -3,8 +3,9 @@
 use clap::Args;
 
 const EXAMPLE: &str = "\
-Example:
-  haulout -r /backup/db show shop@latest";
+Examples:
+  haulout -r /backup/db show shop@latest
+  haulout -r /backup/db show 77b0c1d2 --log";
 
 /// Show what is known about a snapshot
 ///
@@ -16,4 +17,11 @@ pub(crate) struct ShowArguments {
     /// An id, the beginning of one, SOURCE@latest, SOURCE@complete, or latest
     #[arg(value_name = "SNAPSHOT")]
     pub(crate) snapshot: String,
+
+    /// Show what the producer wrote to its standard error, instead
+    ///
+    /// The first 16 KiB and the last 48 KiB are kept, without passwords. Who may only write to the
+    /// repository can't read them.
+    #[arg(long)]
+    pub(crate) log: bool,
 }

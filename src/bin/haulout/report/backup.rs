@@ -8,12 +8,14 @@ use haulout::base::error::Result;
 use haulout::base::num::wide;
 use haulout::format::snapshot::Finding;
 use haulout::format::snapshot::Positions;
+use haulout::format::snapshot::Severity;
 use haulout::format::snapshot::SnapshotKind;
 use haulout::format::snapshot::StreamFormat;
 use haulout::format::snapshot::Verdict;
 use haulout::ops::backup::BackupReport;
 use haulout::verdict::CONTENT_CHECK;
 
+use crate::console::Loudness;
 use crate::json::Blocks;
 use crate::json::Effort;
 use crate::json::Pages;
@@ -34,26 +36,61 @@ impl Report {
         if let Some(others) = report.new_among {
             let source = &report.about.source;
             let others = units::counted(wide(others), "other source");
-            self.console.warning(format!(
+            self.console.note(format!(
                 "{source} is new in this repository and shares nothing with its {others}"
             ));
         }
-        for id in &report.damaged {
-            self.console.warning(format!("snapshot {id} of this source can't be read: run verify"));
+        let loudness = self.console.loudness;
+        let mut warnings = of_repository(report);
+        if loudness == Loudness::Quiet {
+            warnings = of_stream(report).into_iter().chain(warnings).collect();
+            let head = format!("snapshot {} of {}", report.id.short(), report.about.source);
+            if let Some(first) = warnings.first_mut() {
+                *first = format!("{head}: {}: {first}", report.about.verdict);
+            }
         }
-        if report.packs_absent > 0 {
-            let packs = report.packs_absent;
-            let healed = report.counts.blocks_healed;
-            self.console.warning(format!(
-                "packs of earlier runs that are missing or damaged: {packs}; blocks of them that \
-                 were stored again: {healed}"
-            ));
-        }
+        self.warnings(&warnings, &shown_by(report));
         let effort = Effort::of(time);
         self.result(&Backup::new(report, effort), || {
+            if loudness == Loudness::Brief {
+                return brief(report, self.canvas, time);
+            }
             text(report, self.canvas, time, effort.peak_memory_bytes)
         })
     }
+}
+
+/// What somebody should look at in the repository.
+fn of_repository(report: &BackupReport) -> Vec<String> {
+    let unread = |id: &String| format!("snapshot {id} of this source can't be read: run verify");
+    let mut warnings: Vec<String> = report.damaged.iter().map(unread).collect();
+    if report.packs_absent > 0 {
+        let packs = report.packs_absent;
+        let healed = report.counts.blocks_healed;
+        warnings.push(format!(
+            "packs of earlier runs that are missing or damaged: {packs}; blocks of them that were \
+             stored again: {healed}"
+        ));
+    }
+    warnings
+}
+
+/// What somebody should look at in the stream.
+fn of_stream(report: &BackupReport) -> Vec<String> {
+    let about = &report.about;
+    let doubtful = matches!(about.verdict, Verdict::Partial | Verdict::CorruptPages);
+    let mut warnings = if doubtful { about.reasons.clone() } else { Vec::new() };
+    let urgent = report.findings.iter().filter(|finding| finding.severity == Severity::Warning);
+    let line = |Finding { code, object, text, .. }: &Finding| format!("{code}: {object}: {text}");
+    warnings.extend(urgent.map(line));
+    warnings
+}
+
+/// The commands that show all of it.
+fn shown_by(report: &BackupReport) -> String {
+    let id = report.id.short();
+    let log = if report.has_log { format!("; haulout show {id} --log") } else { String::new() };
+    format!("haulout show {id}{log}")
 }
 
 /// Of `backup`.
@@ -113,6 +150,31 @@ impl<'r> Backup<'r> {
             effort,
         }
     }
+}
+
+/// What came of a backup: one line, and a line for whatever somebody should look at.
+fn brief(report: &BackupReport, canvas: Canvas, time: Duration) -> String {
+    let BackupReport { id, about, counts, .. } = report;
+    let mut out = format!(
+        "snapshot {} of {}: {}, {} in {}, {} stored\n",
+        id.short(),
+        clean(&about.source),
+        canvas.paint(tone(about.verdict), &about.verdict.to_string()),
+        units::size(counts.stream_bytes),
+        units::span(time),
+        units::size(counts.stored_bytes)
+    );
+    if about.verdict != Verdict::Complete {
+        out.extend(about.reasons.iter().map(|reason| told("because", reason, canvas)));
+    }
+    let urgent = about.findings.iter().filter(|finding| finding.severity == Severity::Warning);
+    let urgent: Vec<Finding> = urgent.cloned().collect();
+    let more = if urgent.len() == about.findings.len() { about.more_findings } else { 0 };
+    out += &lines(&urgent, more, canvas);
+    if report.has_log && about.verdict == Verdict::Partial {
+        out += &fact("log", &format!("haulout show {} --log", id.short()));
+    }
+    out
 }
 
 /// What came of a backup.

@@ -9,6 +9,7 @@ use haulout::verdict::finding::Code;
 use haulout::verdict::finding::Finding;
 
 use crate::args::errors::explained;
+use crate::console::Loudness;
 use crate::report::Format;
 use crate::report::Report;
 use crate::report::print;
@@ -49,13 +50,29 @@ impl Report {
 
     /// Prints what a run found around its work. Returns whether it has a warning.
     pub(crate) fn findings(&self, findings: &[Finding]) -> bool {
-        for Finding { code, object, text, severity } in findings {
-            match severity {
-                Severity::Note => self.console.note(format!("{code}: {object}: {text}")),
-                Severity::Warning => self.console.warning(format!("{code}: {object}: {text}")),
-            }
+        let line =
+            |Finding { code, object, text, .. }: &Finding| format!("{code}: {object}: {text}");
+        let (warnings, notes): (Vec<_>, Vec<_>) =
+            findings.iter().partition(|finding| finding.severity == Severity::Warning);
+        notes.into_iter().for_each(|finding| self.console.note(line(finding)));
+        self.warnings(&warnings.iter().map(|finding| line(finding)).collect::<Vec<_>>(), "");
+        !warnings.is_empty()
+    }
+
+    /// Prints warnings: all of them, or in one line the first and how many more there are, with
+    /// what `shows` them.
+    pub(crate) fn warnings(&self, warnings: &[String], shows: &str) {
+        let Some((first, others)) = warnings.split_first() else { return };
+        if self.console.loudness != Loudness::Quiet {
+            warnings.iter().for_each(|warning| self.console.warning(warning));
+            return;
         }
-        findings.iter().any(|finding| finding.severity == Severity::Warning)
+        let more = match others.len() {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        let shows = if shows.is_empty() { String::new() } else { format!(" ({shows})") };
+        self.console.warning(format!("{first}{more}{shows}"));
     }
 }
 

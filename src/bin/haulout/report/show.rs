@@ -28,6 +28,7 @@ use crate::report::Format;
 use crate::report::Report;
 use crate::report::findings::lines;
 use crate::report::print;
+use crate::report::print_json;
 use crate::report::snapshots::Listed;
 use crate::report::spool::Spool;
 use crate::report::spool::before_list;
@@ -70,7 +71,7 @@ impl Report {
                 })?;
                 unless_gone(out.flush())
             }
-            (Format::Text, Loudness::Quiet | Loudness::Normal) => {
+            (Format::Text, Loudness::Quiet | Loudness::Brief | Loudness::Normal) => {
                 let mut largest = Largest::default();
                 members(&mut |member| {
                     largest.take(member);
@@ -80,6 +81,31 @@ impl Report {
             }
         }
     }
+
+    /// Prints what the producer of a snapshot said.
+    pub(crate) fn producer_log(&self, stored: &StoredSnapshot, log: Option<&str>) -> Result<()> {
+        let snapshot = stored.id();
+        if self.is_json() {
+            return print_json(&Said { snapshot: snapshot.to_string(), log });
+        }
+        let Some(log) = log else {
+            let id = snapshot.short();
+            self.console.note(format!(
+                "snapshot {id} has no messages of a producer: it said nothing, or its stream came \
+                 from a pipe"
+            ));
+            return Ok(());
+        };
+        let line = |line: &str| line.split('\t').map(clean).collect::<Vec<_>>().join("\t") + "\n";
+        print(&log.lines().map(line).collect::<String>())
+    }
+}
+
+/// Of `show --log`.
+#[derive(Debug, Serialize)]
+struct Said<'r> {
+    snapshot: String,
+    log: Option<&'r str>,
 }
 
 /// Members may be many.

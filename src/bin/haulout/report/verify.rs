@@ -9,6 +9,7 @@ use haulout::ops::verify::Depth;
 use haulout::ops::verify::Finding;
 use haulout::ops::verify::VerifyReport;
 
+use crate::console::Loudness;
 use crate::json::Effort;
 use crate::json::Pages;
 use crate::report::Format;
@@ -24,7 +25,10 @@ use crate::words::pages;
 impl Report {
     /// What came of `verify`.
     pub(crate) fn verify(&self, report: &VerifyReport, depth: Depth, time: Duration) -> Result<()> {
-        if self.format == Format::Text {
+        if self.format == Format::Text && self.console.loudness == Loudness::Quiet {
+            let found: Vec<String> = report.findings.iter().map(finding).collect();
+            self.warnings(&found, "without --quiet, verify shows all");
+        } else if self.format == Format::Text {
             let lines = report.findings.iter().map(|found| finding(found) + "\n");
             print(&lines.collect::<String>())?;
         }

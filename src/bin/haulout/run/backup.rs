@@ -16,6 +16,7 @@ use haulout::source::child::ChildSource;
 use haulout::store::local::LocalStore;
 use haulout::store::place::Place;
 
+use crate::console::Loudness;
 use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::plan::backup::BackupPlan;
@@ -55,13 +56,13 @@ impl Run<'_> {
         let report = match done {
             Ok(report) => report,
             Err(error) => {
-                log.show();
+                // No snapshot keeps them.
+                if self.report.console.loudness != Loudness::Quiet {
+                    log.show();
+                }
                 return Err(error.into());
             }
         };
-        if report.about.verdict == Verdict::Partial {
-            log.show();
-        }
         self.remember(&repository)?;
         self.report.backup(&report, self.now().saturating_sub(began))?;
         Ok(outcome(&report))

@@ -4,14 +4,20 @@ use haulout::ops;
 
 use crate::exit::Exit;
 use crate::failure::Outcome;
+use crate::plan::Shown;
 use crate::run::Run;
 use crate::run::find_tagged;
 
 impl Run<'_> {
     /// Does it.
-    pub(super) fn show(&self, wanted: &str) -> Outcome<Exit> {
+    pub(super) fn show(&self, wanted: &str, what: Shown) -> Outcome<Exit> {
         let repository = self.repository()?;
         let mut stored = find_tagged(self, &repository, wanted)?;
+        if what == Shown::Log {
+            let log = ops::show::log(&repository, &stored, &self.monitor)?;
+            self.report.producer_log(&stored, log.as_deref())?;
+            return Ok(Exit::Done);
+        }
         if self.report.wants_everything() {
             ops::show::name_all_findings(&repository, &mut stored, &self.monitor)?;
         }
