@@ -6,6 +6,7 @@
 mod s3;
 
 use std::fs;
+use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
@@ -31,11 +32,17 @@ impl Place {
     /// With a repository that the password `first` opens, and one snapshot.
     fn encrypted() -> Place {
         let place = Place::empty();
-        fs::write(place.path("first"), "correct horse\n").unwrap();
-        fs::write(place.path("second"), "battery staple\n").unwrap();
+        place.secret("first", "correct horse\n");
+        place.secret("second", "battery staple\n");
         place.ran("init -q --password-file first").is(0);
         place.ran("backup -q --source db --password-file first -- seq 9999").is(0);
         place
+    }
+
+    /// Writes a file that only its owner can read.
+    fn secret(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+        fs::set_permissions(self.path(name), Permissions::from_mode(0o600)).unwrap();
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -381,7 +388,7 @@ fn a_snapshot_that_is_hidden_leaves_a_gap_for_whoever_remembers() {
 #[test]
 fn the_keys_are_rotated_and_those_who_are_left_behind_are_told() {
     let place = Place::encrypted();
-    fs::write(place.path("third"), "a third one\n").unwrap();
+    place.secret("third", "a third one\n");
     let with_first = "--password-file first --state state";
     place.ran(&format!("key add {with_first} --label anna --new-password-file second -q")).is(0);
     place.ran(&format!("key rotate {with_first} --new-password-file first")).is(2).says("former");

@@ -7,6 +7,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::path::PathBuf;
@@ -169,7 +171,10 @@ fn a_crash_leaves_no_core() {
 fn no_command_shows_a_secret() {
     let place = Place { directory: tempfile::tempdir().unwrap() };
     fs::create_dir(place.path("tmp")).unwrap();
-    let write = |name: &str| fs::write(place.path(name), format!("{CANARY}-{name}\n")).unwrap();
+    let write = |name: &str| {
+        fs::write(place.path(name), format!("{CANARY}-{name}\n")).unwrap();
+        fs::set_permissions(place.path(name), Permissions::from_mode(0o600)).unwrap();
+    };
     ["first", "second", "third", "wrong"].iter().for_each(|name| write(name));
     let mut needles = vec![CANARY.as_bytes().to_vec()];
     let looks = AtomicU64::new(0);
@@ -244,6 +249,7 @@ fn no_command_shows_a_secret() {
         &looks,
     );
     fs::write(place.path("torn"), &key[..40]).unwrap();
+    fs::set_permissions(place.path("torn"), Permissions::from_mode(0o600)).unwrap();
     watched(place.command("snapshots --password-file torn"), &needles, &looks);
     assert!(looks.load(Ordering::Relaxed) > 100, "the processes were looked at");
     let given =

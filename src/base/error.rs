@@ -65,6 +65,8 @@ pub enum ErrorKind {
     Distrusted,
     /// A computation gave two different results on this machine.
     Miscomputed,
+    /// A file with a secret can be read by every user of this host.
+    Exposed,
     /// The system did not let the program start a thread.
     Threads,
     /// A part of the program panicked.

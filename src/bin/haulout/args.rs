@@ -140,6 +140,12 @@ pub(crate) struct Common {
     )]
     pub(crate) password_command: Option<OsString>,
 
+    /// Use files with passwords and keys that every user of this host can read
+    ///
+    /// Without it, init and key refuse such a file, and other commands end with exit status 3.
+    #[arg(long, global = true, hide_short_help = true)]
+    pub(crate) insecure_permissions: bool,
+
     /// Open the repository with this recovery kit; the password is then that of the kit
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) recovery_kit: Option<PathBuf>,

@@ -110,6 +110,10 @@ pub(crate) fn hint(kind: ErrorKind) -> &'static str {
             "raise the limit of processes (ulimit -u, or TasksMax= of the systemd unit), or run \
              the command with --threads 1"
         }
+        ErrorKind::Exposed => {
+            "run chmod 0400 on the file, or give --insecure-permissions if every user of this host \
+             may read it"
+        }
         ErrorKind::Bug => {
             "report this message with the command that was run; what is stored stays as it is, and \
              haulout verify checks it"
@@ -209,6 +213,7 @@ pub(crate) fn name(kind: ErrorKind) -> &'static str {
         ErrorKind::Distrusted => "distrusted",
         ErrorKind::Miscomputed => "miscomputed",
         ErrorKind::Threads => "threads",
+        ErrorKind::Exposed => "exposed",
         ErrorKind::Bug => "bug",
     }
 }
@@ -247,6 +252,7 @@ mod tests {
         ErrorKind::Distrusted,
         ErrorKind::Miscomputed,
         ErrorKind::Threads,
+        ErrorKind::Exposed,
         ErrorKind::Bug,
     ];
 

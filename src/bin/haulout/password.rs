@@ -13,6 +13,7 @@ use std::io;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
@@ -71,6 +72,8 @@ pub(crate) const OTHER_VARIABLES: Variables = Variables {
 };
 
 const KEY_FILE_BEGINS: &[u8] = b"haulout-key-";
+/// The bit of a file's mode that lets everybody read it.
+const OTHERS_READ: u32 = 0o004;
 /// How often it is looked whether the password command has ended.
 const COMMAND_LOOK: Duration = Duration::from_millis(10);
 /// Longest first line that is read.
@@ -155,7 +158,8 @@ impl Purpose {
         }
     }
 
-    fn is_new(self) -> bool {
+    /// Whether a secret is made with it.
+    pub(crate) fn is_new(self) -> bool {
         match self {
             Purpose::Protect | Purpose::NewKey | Purpose::NewKit | Purpose::ProtectOther => true,
             Purpose::Open | Purpose::Kit | Purpose::OpenOther => false,
@@ -191,28 +195,134 @@ impl PasswordSource {
     }
 
     /// Fetches the password.
-    pub(crate) fn credential(&self, purpose: Purpose, monitor: &Monitor) -> Result<Credential> {
-        match self {
+    pub(crate) fn fetch(&self, purpose: Purpose, monitor: &Monitor) -> Result<Fetched> {
+        let Line { line, origin, exposed } = self.line(purpose, monitor)?;
+        let credential = credential(&line, &origin)?;
+        Ok(Fetched { credential, spelling: Spelling::of(&line), exposed })
+    }
+
+    /// Fetches what the password is made of. Wherever it comes from, it is a first line without its
+    /// end, so that one secret is one password.
+    fn line(&self, purpose: Purpose, monitor: &Monitor) -> Result<Line> {
+        let mut exposed = None;
+        let (line, origin) = match self {
             PasswordSource::File(path) => {
-                let what = format!("cannot read the password file {}", path.display());
-                let file = File::open(path).and_then(first_line);
-                let line = file.map_err(|e| Error::new(ErrorKind::NoKey, what).because(e))?;
-                credential(&line, &path.display().to_string())
+                let shown = path.display().to_string();
+                let what = format!("cannot read the password file {shown}");
+                let trouble = |e| Error::new(ErrorKind::NoKey, what).because(e);
+                let read = |file: File| {
+                    let is_exposed = everybody_reads(&file)?;
+                    first_line(file).map(|line| (line, is_exposed))
+                };
+                let (line, is_exposed) = File::open(path).and_then(read).map_err(trouble)?;
+                exposed = is_exposed.then(|| shown.clone());
+                (line, shown)
             }
             PasswordSource::Command(command) => {
-                credential(&printed_by(command, monitor)?, "the password command")
+                (printed_by(command, monitor)?, "the password command".to_owned())
             }
-            PasswordSource::Given(password) => credential(password, "the environment"),
-            PasswordSource::Ask => credential(&asked(purpose, monitor)?, "the terminal"),
+            PasswordSource::Given(password) => {
+                let origin = "the environment".to_owned();
+                let trouble = |e| refused(&origin).because(e);
+                (first_line(password.as_slice()).map_err(trouble)?, origin)
+            }
+            PasswordSource::Ask => (asked(purpose, monitor)?, "the terminal".to_owned()),
+        };
+        Ok(Line { line, origin, exposed })
+    }
+}
+
+/// The first line of what a password comes from.
+struct Line {
+    line: Secret,
+    /// Where it came from, for messages.
+    origin: String,
+    /// The file, if every user of this host can read it.
+    exposed: Option<String>,
+}
+
+/// A password or key file, and what is odd about it.
+pub(crate) struct Fetched {
+    /// What opens something.
+    pub(crate) credential: Credential,
+    /// How it is spelled, if it could be spelled otherwise.
+    pub(crate) spelling: Option<Spelling>,
+    /// The file that it came from, if every user of this host can read that.
+    pub(crate) exposed: Option<String>,
+}
+
+/// How a password is spelled that other systems spell otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spelling {
+    /// Letters with accents are one character each (NFC), as most keyboards and files have them.
+    Composed,
+    /// Accents are characters of their own (NFD), as file names of macOS have them.
+    Decomposed,
+    /// It is no UTF-8.
+    OtherCharset,
+}
+
+impl Spelling {
+    fn of(line: &[u8]) -> Option<Spelling> {
+        let Ok(text) = str::from_utf8(line) else { return Some(Spelling::OtherCharset) };
+        let is_mark = |c: char| matches!(c, '\u{300}'..='\u{36f}' | '\u{1100}'..='\u{11ff}');
+        let is_composed = |c: char| {
+            let latin = matches!(c, '\u{c0}'..='\u{24f}' | '\u{1e00}'..='\u{1fff}');
+            latin
+                || matches!(c, '\u{386}'..='\u{3ce}' | '\u{400}'..='\u{4f9}' | '\u{ac00}'..='\u{d7a3}')
+        };
+        if text.contains(is_mark) {
+            return Some(Spelling::Decomposed);
+        }
+        text.contains(is_composed).then_some(Spelling::Composed)
+    }
+
+    /// What to try.
+    pub(crate) fn hint(self) -> &'static str {
+        match self {
+            Spelling::Composed => {
+                "check the password; its accented letters are one character each (NFC), and may \
+                 have been two when the key was made (NFD): uconv -x any-nfd converts them"
+            }
+            Spelling::Decomposed => {
+                "check the password; its accents are characters of their own (NFD), and may have \
+                 been one with their letters when the key was made (NFC): uconv -x any-nfc \
+                 converts them"
+            }
+            Spelling::OtherCharset => {
+                "check the password; it is not UTF-8, and its letters may have been other bytes \
+                 when the key was made: iconv -t UTF-8 converts them"
+            }
         }
     }
 }
 
+/// Whether every user of this host can read a file; a pipe is nobody else's.
+fn everybody_reads(file: &File) -> io::Result<bool> {
+    let metadata = file.metadata()?;
+    Ok(metadata.is_file() && metadata.permissions().mode() & OTHERS_READ != 0)
+}
+
+fn refused(origin: &str) -> Error {
+    Error::new(ErrorKind::NoKey, format!("what came from {origin} is no password"))
+}
+
+/// Says what a line has that a password typed elsewhere would not have.
+fn foreign(line: &[u8]) -> Option<&'static str> {
+    if line.starts_with(&[0xff, 0xfe]) || line.starts_with(&[0xfe, 0xff]) {
+        return Some("it is UTF-16: save it as UTF-8");
+    }
+    if line.starts_with(&[0xef, 0xbb, 0xbf]) {
+        return Some("it begins with a byte order mark (BOM): save it without one");
+    }
+    line.contains(&0).then_some("it has a zero byte: save it as text in UTF-8")
+}
+
 fn credential(line: &[u8], origin: &str) -> Result<Credential> {
-    let refused = |cause: SealError| {
-        let message = format!("what came from {origin} is no password");
-        Error::new(ErrorKind::NoKey, message).because(cause)
-    };
+    if let Some(why) = foreign(line) {
+        return Err(refused(origin).because(why));
+    }
+    let refused = |cause: SealError| refused(origin).because(cause);
     if line.starts_with(KEY_FILE_BEGINS) {
         let text = str::from_utf8(line).unwrap_or_default();
         return KeyFile::from_text(text).map(Credential::KeyFile).map_err(refused);
@@ -368,6 +478,64 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_is_one_password_wherever_it_comes_from() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        for text in ["secret", "secret\n", "secret\r\n", "secret\nmore"] {
+            file.as_file_mut().set_len(0).unwrap();
+            std::fs::write(file.path(), text).unwrap();
+            let sources = [
+                PasswordSource::File(file.path().to_owned()),
+                PasswordSource::Command(format!("printf '{}'", text.escape_default()).into()),
+                PasswordSource::Given(Zeroizing::new(text.as_bytes().to_vec())),
+            ];
+            for source in sources {
+                let Line { line, .. } = source.line(Purpose::Open, &Monitor::default()).unwrap();
+                assert_eq!(line.as_slice(), b"secret", "{text:?} {source:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_no_keyboard_types_is_refused() {
+        for (line, why) in [
+            (b"\xef\xbb\xbfsecret".as_slice(), "BOM"),
+            (b"\xff\xfes\0e\0", "UTF-16"),
+            (b"\xfe\xff\0s\0e", "UTF-16"),
+            (b"s\0e\0c\0", "zero byte"),
+        ] {
+            let error = credential(line, "the file").unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NoKey);
+            assert!(error.with_causes().contains(why), "{}", error.with_causes());
+        }
+    }
+
+    #[test]
+    fn spellings_that_other_systems_do_not_have_are_known() {
+        for (line, spelling) in [
+            (b"secret".as_slice(), None),
+            ("\u{20ac} 5".as_bytes(), None),
+            ("caf\u{e9}".as_bytes(), Some(Spelling::Composed)),
+            ("cafe\u{301}".as_bytes(), Some(Spelling::Decomposed)),
+            (b"caf\xe9", Some(Spelling::OtherCharset)),
+        ] {
+            assert_eq!(Spelling::of(line), spelling, "{}", line.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_file_that_everybody_can_read_is_told_from_others() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "secret\n").unwrap();
+        let source = PasswordSource::File(file.path().to_owned());
+        for (mode, exposed) in [(0o600, false), (0o640, false), (0o604, true), (0o644, true)] {
+            let permissions = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(file.path(), permissions).unwrap();
+            let fetched = source.fetch(Purpose::Open, &Monitor::default()).unwrap();
+            assert_eq!(fetched.exposed.is_some(), exposed, "{mode:o}");
+        }
+    }
+
+    #[test]
     fn an_empty_password_is_none() {
         let error = credential(b"", "the file").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NoKey);
@@ -379,7 +547,7 @@ mod tests {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(key.to_text().as_bytes()).unwrap();
         let source = PasswordSource::File(file.path().to_owned());
-        let found = source.credential(Purpose::Open, &Monitor::default()).unwrap();
+        let found = source.fetch(Purpose::Open, &Monitor::default()).unwrap().credential;
         assert!(matches!(found, Credential::KeyFile(_)));
         let torn = credential(b"haulout-key-1:77", "the file").unwrap_err();
         assert_eq!(torn.kind(), ErrorKind::NoKey);
@@ -389,12 +557,13 @@ mod tests {
     fn a_command_that_fails_gives_no_password() {
         for script in ["echo secret; exit 1", "kill -9 $$", "exit 0"] {
             let source = PasswordSource::Command(script.into());
-            let error = source.credential(Purpose::Open, &Monitor::default()).unwrap_err();
+            let found = source.fetch(Purpose::Open, &Monitor::default());
+            let Err(error) = found.map(|fetched| fetched.credential) else { panic!("{script}") };
             assert_eq!(error.kind(), ErrorKind::NoKey, "{script}");
             assert!(!format!("{error:?}").contains("secret"), "{script}");
         }
         let source = PasswordSource::Command("printf 'a b\\nc'".into());
-        let found = source.credential(Purpose::Open, &Monitor::default()).unwrap();
+        let found = source.fetch(Purpose::Open, &Monitor::default()).unwrap().credential;
         assert!(matches!(found, Credential::Passphrase(_)));
     }
 

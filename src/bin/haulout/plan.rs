@@ -76,6 +76,8 @@ pub(crate) struct Plan {
     pub(crate) limit: Option<Timetable>,
     /// Where its password comes from.
     pub(crate) password: PasswordSource,
+    /// Whether files with secrets may be readable by everybody.
+    pub(crate) exposed: Exposed,
     /// Where this host remembers what it showed.
     pub(crate) state: Option<PathBuf>,
     /// A recovery kit to open it with.
@@ -119,6 +121,15 @@ pub(crate) enum Job {
     Replicate(ReplicatePlan),
     /// Change who can open it.
     Key(KeyPlan),
+}
+
+/// What becomes of a file with a secret that every user of this host can read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exposed {
+    /// It is used.
+    Accepted,
+    /// It is a finding, and refused where secrets are made.
+    Reported,
 }
 
 /// What is shown of a snapshot.
@@ -167,6 +178,8 @@ impl Plan {
             &VARIABLES,
             around.variable,
         );
+        let exposed =
+            if common.insecure_permissions { Exposed::Accepted } else { Exposed::Reported };
         let (recovery_kit, state) = (common.recovery_kit, common.state);
         let (host, limit) = (around.host.clone(), limit.map(|limit| limit.0));
         Ok(Plan {
@@ -174,6 +187,7 @@ impl Plan {
             network,
             limit,
             password,
+            exposed,
             state,
             recovery_kit,
             workers,

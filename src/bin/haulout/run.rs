@@ -34,6 +34,8 @@ use haulout::seal::holder::Limits;
 use haulout::seal::kit::RecoveryKit;
 use haulout::seal::suite::Suite;
 use haulout::store::Store;
+use haulout::verdict::finding::Code;
+use haulout::verdict::finding::Finding;
 use haulout::verdict::finding::FindingLog;
 
 use crate::console::Loudness;
@@ -42,8 +44,11 @@ use crate::failure::Failure;
 use crate::failure::Outcome;
 use crate::known::Known;
 use crate::panics;
+use crate::password::Fetched;
 use crate::password::PasswordSource;
 use crate::password::Purpose;
+use crate::password::Spelling;
+use crate::plan::Exposed;
 use crate::plan::Job;
 use crate::plan::Plan;
 use crate::progress::Activity;
@@ -65,7 +70,8 @@ pub(crate) fn run(plan: Plan, report: &Report) -> Outcome<Exit> {
     let stop = Stop::listen(Arc::clone(&monitor), console)
         .map_err(|e| Error::new(ErrorKind::Source, "cannot listen for signals").because(e))?;
     let (doubted, findings) = (Cell::new(false), Arc::default());
-    let run = Run { plan: &plan, report, monitor, stop, doubted, findings };
+    let spelling = Cell::new(None);
+    let run = Run { plan: &plan, report, monitor, stop, doubted, findings, spelling };
     let done = match &plan.job {
         Job::Init(plan) => run.init(*plan),
         Job::Backup(plan) => run.backup(plan),
@@ -102,6 +108,8 @@ struct Run<'r> {
     doubted: Cell<bool>,
     /// What was found around the work itself: by caches, about files with passwords.
     findings: Arc<FindingLog>,
+    /// How the password that was tried last is spelled, if it could be spelled otherwise.
+    spelling: Cell<Option<Spelling>>,
 }
 
 impl Run<'_> {
@@ -205,6 +213,31 @@ impl Run<'_> {
         }
     }
 
+    /// Fetches a password or key file. A file that everybody can read is refused where secrets are
+    /// made, and a finding elsewhere.
+    fn credential(&self, source: &PasswordSource, purpose: Purpose) -> Result<Credential> {
+        let Fetched { credential, spelling, exposed } = source.fetch(purpose, &self.monitor)?;
+        self.spelling.set(spelling);
+        let Some(file) = exposed.filter(|_| self.plan.exposed == Exposed::Reported) else {
+            return Ok(credential);
+        };
+        if purpose.is_new() || matches!(self.plan.job, Job::Key(_)) {
+            let what = format!("{file} has a secret, and every user of this host can read it");
+            return Err(Error::new(ErrorKind::Exposed, what));
+        }
+        let text = "it has a secret, and every user of this host can read it";
+        self.findings.report(Finding::new(Code::InsecurePermissions, file, text));
+        Ok(credential)
+    }
+
+    /// What opened nothing may be the right password in another spelling.
+    fn misspelt(&self, error: Error) -> Failure {
+        match self.spelling.get() {
+            Some(spelling) => Failure::new(error, spelling.hint()),
+            None => error.into(),
+        }
+    }
+
     /// Opens something with the password, or the recovery kit, that was given; a person may try
     /// again.
     fn unlocked<T>(&self, mut open: impl FnMut(Access<'_>) -> Result<T>) -> Outcome<T> {
@@ -219,7 +252,7 @@ impl Run<'_> {
         let mut tries = if person { PASSWORD_TRIES } else { 1 };
         loop {
             let purpose = if kit.is_some() { Purpose::Kit } else { Purpose::Open };
-            let mut ask = || self.plan.password.credential(purpose, &self.monitor);
+            let mut ask = || self.credential(&self.plan.password, purpose);
             let opened = match &kit {
                 None => open(Access::Key(&mut ask)),
                 Some(kit) => open(Access::Kit(kit, &mut ask)),
@@ -231,6 +264,9 @@ impl Run<'_> {
                 }
                 Err(error) if error.kind() == ErrorKind::Damaged => {
                     return Err(Failure::new(error, NOTHING_OPENS));
+                }
+                Err(error) if error.kind() == ErrorKind::WrongKey => {
+                    return Err(self.misspelt(error));
                 }
                 opened => return Ok(opened?),
             }

@@ -42,7 +42,7 @@ impl Run<'_> {
         };
         let mut credential = match how {
             NewRepository::Encrypted => {
-                Some(self.plan.password.credential(Purpose::Protect, &self.monitor)?)
+                Some(self.credential(&self.plan.password, Purpose::Protect)?)
             }
             NewRepository::Clear => None,
         };

@@ -165,7 +165,7 @@ impl Run<'_> {
     }
 
     fn new_password(&self, source: &PasswordSource, purpose: Purpose) -> Outcome<Passphrase> {
-        match source.credential(purpose, &self.monitor)? {
+        match self.credential(source, purpose)? {
             Credential::Passphrase(passphrase) => Ok(passphrase),
             Credential::KeyFile(_) => Err(Failure::usage(
                 "a key file was given where a new password is needed",

@@ -88,8 +88,12 @@ impl Run<'_> {
         if !is_other || (other_if == Direction::From && !is_given) {
             return self.open(store);
         }
-        let mut ask = || plan.password.credential(Purpose::OpenOther, &self.monitor);
-        let opened = Repository::open(store, &mut ask, &Limits::STANDARD, entropy())?;
+        let mut ask = || self.credential(&plan.password, Purpose::OpenOther);
+        let opened = Repository::open(store, &mut ask, &Limits::STANDARD, entropy());
+        let opened = opened.map_err(|error| match error.kind() {
+            ErrorKind::WrongKey => self.misspelt(error),
+            _ => error.into(),
+        })?;
         if is_given {
             require_encryption(&opened)?;
         }
@@ -102,7 +106,7 @@ impl Run<'_> {
             Direction::To => &plan.password,
             Direction::From => &self.plan.password,
         };
-        let credential = &password.credential(Purpose::ProtectOther, &self.monitor)?;
+        let credential = &self.credential(password, Purpose::ProtectOther)?;
         let note = HolderNote {
             label: self.plan.host.clone(),
             created_unix_seconds: self.report.clock.unix_seconds(),

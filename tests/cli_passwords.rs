@@ -1,0 +1,114 @@
+//! Passwords as operators keep them: in files of every kind, commands and variables. One secret is
+//! one password, and what can't be meant is refused.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/program.rs"]
+mod program;
+
+use std::fs;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+
+use program::Place;
+use program::Ran;
+
+/// A repository that `secret` opens.
+fn place() -> Place {
+    let place = Place::empty();
+    let file = place.file("plain", "secret");
+    place.ran(&["init", "-q", "--password-file", &file]).is(0);
+    place
+}
+
+fn by_variable(place: &Place, password: &str) -> Ran {
+    let mut command = place.command(&["snapshots"]);
+    command.env("HAULOUT_PASSWORD", password);
+    Ran::of(command, b"")
+}
+
+#[test]
+fn a_secret_opens_from_a_file_a_command_and_the_environment_with_any_end_of_line() {
+    let place = place();
+    for text in ["secret", "secret\n", "secret\r\n", "secret\nsecond\n"] {
+        let file = place.file("password", text);
+        place.ran(&["snapshots", "--password-file", &file]).is(0);
+        place.ran(&["snapshots", "--password-command", &format!("cat {file}")]).is(0);
+        by_variable(&place, text).is(0);
+    }
+    for text in ["secret ", "\nsecret", ""] {
+        let file = place.file("password", text);
+        place.ran(&["snapshots", "--password-file", &file]).is(1);
+    }
+}
+
+#[test]
+fn what_an_editor_of_another_system_puts_into_a_file_is_refused_by_its_name() {
+    let place = Place::empty();
+    for (text, why) in [
+        (b"\xef\xbb\xbfsecret\n".as_slice(), "byte order mark"),
+        (b"\xff\xfes\0e\0c\0r\0e\0t\0", "UTF-16"),
+        (b"sec\0ret\n", "zero byte"),
+        (b"\n", "is empty"),
+    ] {
+        let file = place.file("password", text);
+        place.ran(&["init", "--password-file", &file]).is(1).says(why);
+        place.ran(&["init", "--password-command", &format!("cat {file}")]).is(1).says(why);
+    }
+    assert!(!place.path("repo/config").exists());
+}
+
+#[test]
+fn another_spelling_of_the_same_letters_is_hinted_at() {
+    let place = Place::empty();
+    let composed = place.file("composed", "caf\u{e9}\n");
+    let decomposed = place.file("decomposed", "cafe\u{301}\n");
+    let latin = place.file("latin", b"caf\xe9\n");
+    place.ran(&["init", "-q", "--password-file", &composed]).is(0);
+    let opened = |file: &str| place.ran(&["snapshots", "--password-file", file]);
+    opened(&composed).is(0);
+    opened(&decomposed).is(1).says("(NFD)").says("uconv -x any-nfc");
+    opened(&latin).is(1).says("not UTF-8");
+    let plain = place.file("plain", "cafe\n");
+    let told = opened(&plain).is(1).err();
+    assert!(!told.contains("NF") && !told.contains("UTF-8"), "{told}");
+}
+
+#[test]
+fn a_file_that_everybody_can_read_is_refused_where_secrets_are_made_and_a_finding_elsewhere() {
+    let place = Place::empty();
+    let file = place.file("password", "secret\n");
+    let mode = |mode| fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+    let with = |line: &[&str]| place.ran(&[line, &["--password-file", &file]].concat());
+    mode(0o644);
+    let refused = with(&["init", "--json"]).is(1);
+    assert_eq!(refused.error_kind(), "exposed");
+    refused.says("can read it").says("chmod 0400");
+    // Not even a group of many is everybody.
+    mode(0o640);
+    with(&["init", "-q"]).is(0);
+
+    mode(0o604);
+    with(&["key", "list"]).is(1).says("can read it");
+    let new = place.path("new");
+    with(&["key", "add", "--key-file", new.to_str().unwrap()]).is(1);
+    assert!(!new.exists());
+    with(&["snapshots"]).is(3).says("warning: insecure-permissions: ");
+    let made = with(&["backup", "--source", "db", "--json", "--", "echo", "x"]).is(3).json();
+    assert_eq!(made["findings"][0]["code"], "insecure-permissions");
+    for line in [["snapshots", "-v"], ["key", "list"]] {
+        let ran = with(&[&line[..], &["--insecure-permissions"]].concat()).is(0);
+        assert!(!ran.err().contains("insecure-permissions"), "{}", ran.err());
+    }
+
+    // What is new counts as well as what opens, and a pipe is nobody else's.
+    mode(0o600);
+    let other = place.file("other", "battery staple\n");
+    fs::set_permissions(&other, Permissions::from_mode(0o644)).unwrap();
+    with(&["key", "add", "--new-password-file", &other]).is(1).says("can read it");
+    let line =
+        format!("{} snapshots --password-file <(echo secret)", env!("CARGO_BIN_EXE_haulout"));
+    let mut shell = std::process::Command::new("bash");
+    shell.args(["-c", &line]).env("HAULOUT_REPO", place.path("repo"));
+    Ran::of(shell, b"").is(0);
+}
