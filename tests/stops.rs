@@ -161,7 +161,7 @@ fn a_run_whose_password_command_does_not_end_stops() {
 fn a_backup_whose_producer_does_not_end_and_does_not_hear_stops() {
     let place = Place::new();
     let script = "trap '' TERM; echo page; exec >&-; touch ready; while :; do sleep 1; done";
-    let mut backup = place.command("backup --grace 3600 --source s -- sh -c");
+    let mut backup = place.command("backup --grace 1h --source s -- sh -c");
     let child = backup.arg(script).spawn().unwrap();
     until("the end of the stream", || place.path("ready").exists());
     let (status, said) = stopped(child);
@@ -172,7 +172,7 @@ fn a_backup_whose_producer_does_not_end_and_does_not_hear_stops() {
 #[test]
 fn a_backup_whose_output_is_held_open_by_another_process_stops() {
     let place = Place::new();
-    let mut backup = place.command("backup --grace 3600 --source s -- sh -c");
+    let mut backup = place.command("backup --grace 1h --source s -- sh -c");
     let child = backup.arg("echo page; sleep 1000 & touch ready; exit 0").spawn().unwrap();
     until("the end of the producer", || place.path("ready").exists());
     let (status, said) = stopped(child);

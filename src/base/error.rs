@@ -13,6 +13,8 @@ pub enum ErrorKind {
     Usage,
     /// There is no repository at this place.
     NoRepository,
+    /// A repository has lost its config.
+    NoConfig,
     /// There is a repository or other content where none may be.
     Occupied,
     /// A version, feature or codec that this program does not know.

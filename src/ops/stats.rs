@@ -115,6 +115,8 @@ pub fn shares(
     monitor: &Arc<Monitor>,
     each: &mut dyn FnMut(MemberShare) -> Result<()>,
 ) -> Result<u64> {
+    // Which run a pack is of stands in its directory, which is sealed like its frames.
+    repository.require_data()?;
     let contents = repository.contents(stored, monitor)?;
     let own = own_packs(repository, stored, &contents, monitor)?;
     contents.table().walk(&mut |record| {

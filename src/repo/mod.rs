@@ -31,6 +31,7 @@ use crate::cut::Cutter;
 use crate::format::config;
 use crate::format::config::CUT_SIZES;
 use crate::format::config::Config;
+use crate::format::layout::Folder;
 use crate::format::layout::Object;
 use crate::format::pack_table::PackTable;
 use crate::hash::BlockHasher;
@@ -319,15 +320,24 @@ impl Opened {
     }
 }
 
+/// Says what a place without a config is: none, or a repository that has lost it.
+fn without_config(store: &dyn Store) -> Error {
+    let place = store.location();
+    let mut has_snapshots = false;
+    // One that can't be listed has been reached, and has no config: that much is known.
+    let _listed = store.list(Folder::Snapshots.prefix(), &mut |_| has_snapshots = true);
+    if has_snapshots {
+        let what = format!("the repository at {place} has snapshots, and its config is missing");
+        return Error::new(ErrorKind::NoConfig, what);
+    }
+    Error::new(ErrorKind::NoRepository, format!("there is no repository at {place}"))
+}
+
 fn read_config(store: &dyn Store) -> Result<Config> {
     let bytes = match store.get(&Object::Config.name(), SMALL_OBJECT_BYTES_MAX) {
         Ok(bytes) => bytes,
         Err(error) if error.category() == Category::NotFound => {
-            let place = store.location();
-            return Err(Error::new(
-                ErrorKind::NoRepository,
-                format!("there is no repository at {place}"),
-            ));
+            return Err(without_config(store));
         }
         Err(error) => return Err(store_error("cannot read the config", error)),
     };

@@ -173,8 +173,14 @@ impl StoreError {
 
 impl fmt::Display for StoreError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { verb, object, category, .. } = &*self.0;
-        write!(out, "cannot {verb} {object}: {category}")
+        let Inner { verb, object, category, trouble, .. } = &*self.0;
+        match trouble {
+            Some(Trouble::PlainHttp) => write!(out, "cannot {verb} {object}: not without TLS"),
+            Some(Trouble::Certificate) => {
+                write!(out, "cannot {verb} {object}: the server is not trusted")
+            }
+            _ => write!(out, "cannot {verb} {object}: {category}"),
+        }
     }
 }
 

@@ -30,12 +30,18 @@ type Objects = BTreeMap<ObjectName, Bytes>;
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     objects: RwLock<Objects>,
+    place: Option<String>,
 }
 
 impl MemoryStore {
     /// Makes an empty store.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Makes an empty store that stands for a place which is not made yet, and is called like it.
+    pub fn in_place_of(place: impl Into<String>) -> Self {
+        Self { place: Some(place.into()), ..Self::default() }
     }
 
     /// Gives a copy of all objects; their bytes are shared.
@@ -128,7 +134,7 @@ impl Store for MemoryStore {
     }
 
     fn location(&self) -> String {
-        "memory".into()
+        self.place.clone().unwrap_or_else(|| "memory".into())
     }
 }
 

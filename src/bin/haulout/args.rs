@@ -50,6 +50,7 @@ use crate::args::values::path;
 use crate::args::verify::VerifyArguments;
 use crate::console::Loudness;
 use crate::units::ByteCount;
+use crate::units::memory;
 
 const ABOUT: &str = "Streaming physical backups of MariaDB that store only the bytes that changed";
 
@@ -186,9 +187,16 @@ pub(crate) struct Common {
 
     /// Memory to use at most
     ///
-    /// It bounds the number of worker threads, and of packs on their way to an object store. K, M,
-    /// G and KiB, MiB, GiB are powers of 1024; KB, MB and GB are powers of 1000. At least 96 MiB.
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", global = true)]
+    /// It bounds the number of worker threads, and of packs on their way to an object store. KiB,
+    /// MiB and GiB are powers of 1024, and K, M and G here as well; kB, MB and GB are powers of
+    /// 1000. At least 96 MiB.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value = "256MiB",
+        global = true,
+        value_parser = memory
+    )]
     pub(crate) memory: ByteCount,
 
     /// Worker threads [default: one per processor]
@@ -230,7 +238,7 @@ pub(crate) struct Network {
     #[arg(long, global = true)]
     pub(crate) allow_http: bool,
 
-    /// How long to repeat a request that fails for now, like 90s, 10m or 1h
+    /// How long to repeat a request that fails for now, like 90s, 10min or 1h
     #[arg(
         long,
         value_name = "DURATION",

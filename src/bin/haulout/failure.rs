@@ -51,6 +51,11 @@ impl Failure {
         self.hint.is_some()
     }
 
+    /// Whether a limit of the system is what it ran into.
+    pub(crate) fn is_about_a_limit(&self) -> bool {
+        system_error(&self.error).and_then(hints::hint_of_limit).is_some()
+    }
+
     /// What kind of error.
     pub(crate) fn kind(&self) -> ErrorKind {
         self.error.kind()

@@ -14,6 +14,10 @@ pub(crate) fn hint(kind: ErrorKind) -> &'static str {
         ErrorKind::NoRepository => {
             "check --repo or HAULOUT_REPO; haulout init makes a new repository"
         }
+        ErrorKind::NoConfig => {
+            "put the object config back from a copy of the repository, as it is; haulout init \
+             would make another repository, which opens none of these snapshots"
+        }
         ErrorKind::Occupied => "choose a place that is empty or not there yet",
         ErrorKind::Unsupported => {
             "use the version of haulout that wrote it, or a newer one; nothing was changed"
@@ -143,8 +147,8 @@ pub(crate) fn hint_of(trouble: Trouble) -> &'static str {
              GOOGLE_* for gs://, AZURE_* for az://; profiles in ~/.aws are not read"
         }
         Trouble::Forbidden => {
-            "the keys are known but may not do this: compare the policy with the one in the \
-             README; reading needs the right to list the bucket too"
+            "compare the policy of these keys with the one in the README: reading needs the right to \
+             list the bucket too; some stores answer the same to a wrong key or secret"
         }
         Trouble::NoBucket => "check the bucket's name, or make it: haulout makes no buckets",
         Trouble::ClockSkew => {
@@ -186,6 +190,7 @@ pub(crate) fn name(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::Usage => "usage",
         ErrorKind::NoRepository => "no-repository",
+        ErrorKind::NoConfig => "no-config",
         ErrorKind::Occupied => "occupied",
         ErrorKind::Unsupported => "unsupported",
         ErrorKind::WrongKey => "wrong-key",
@@ -225,6 +230,7 @@ mod tests {
     const KINDS: &[ErrorKind] = &[
         ErrorKind::Usage,
         ErrorKind::NoRepository,
+        ErrorKind::NoConfig,
         ErrorKind::Occupied,
         ErrorKind::Unsupported,
         ErrorKind::WrongKey,

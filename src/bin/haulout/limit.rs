@@ -118,19 +118,19 @@ mod tests {
 
     #[test]
     fn a_timetable_is_read_from_left_to_right() {
-        let office = "mon-fri 08:00-18:00 5, 80";
+        let office = "mon-fri 08:00-18:00 5B, 80B";
         for (day, hour, minute, rate) in
             [(0, 8, 0, 5), (4, 17, 59, 5), (4, 18, 0, 80), (5, 12, 0, 80), (0, 7, 59, 80)]
         {
             assert_eq!(rate_at(office, day, hour, minute), rate, "{day} {hour}:{minute}");
         }
-        let night = "22:00-06:00 unlimited, Sat-Sun 9, 1";
+        let night = "22:00-06:00 unlimited, Sat-Sun 9B, 1B";
         for (day, hour, rate) in [(0, 23, 0), (1, 5, 0), (1, 6, 1), (5, 12, 9), (0, 3, 0)] {
             assert_eq!(rate_at(night, day, hour, 0), rate, "{day} {hour}");
         }
-        assert_eq!(rate_at("fri-mon 2, 3", 0, 1, 0), 2);
-        assert_eq!(rate_at("fri-mon 2, 3", 1, 1, 0), 3);
-        assert_eq!(rate_at("00:00-24:00 4", 3, 3, 3), 4);
+        assert_eq!(rate_at("fri-mon 2B, 3B", 0, 1, 0), 2);
+        assert_eq!(rate_at("fri-mon 2B, 3B", 1, 1, 0), 3);
+        assert_eq!(rate_at("00:00-24:00 4B", 3, 3, 3), 4);
     }
 
     #[test]
@@ -140,17 +140,20 @@ mod tests {
             ",",
             "5MiB,",
             "fast",
-            "0",
+            "0B",
+            "5",
+            "5M",
+            "mon-fri 08:00-18:00 5, 80MiB",
             "mon",
             "mon-fri",
-            "monday 5",
-            "25:00-26:00 5",
-            "8-18 5",
-            "08:00-08:00 5",
-            "24:00-08:00 5",
-            "mon 08:00-18:00 x 5",
-            "mon-foo 5",
-            "5 mon",
+            "monday 5B",
+            "25:00-26:00 5B",
+            "8-18 5B",
+            "08:00-08:00 5B",
+            "24:00-08:00 5B",
+            "mon 08:00-18:00 x 5B",
+            "mon-foo 5B",
+            "5B mon",
         ] {
             assert!(text.parse::<Limit>().is_err(), "{text:?}");
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 
-/// A number of bytes as typed: `300`, `64K`, `256MiB`, `2GB`.
+/// A number of bytes as typed: `256MiB`, `2GB`, `300B`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ByteCount(pub(crate) u64);
 
@@ -17,34 +17,66 @@ impl FromStr for ByteCount {
     type Err = String;
 
     fn from_str(text: &str) -> Result<ByteCount, String> {
-        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let (number, unit) = text.split_at(digits);
-        let number: u64 = number.parse().map_err(|_| "it is no size like 256MiB".to_owned())?;
-        let factor = factor(unit).ok_or_else(|| format!("{unit} is no unit of size"))?;
-        number.checked_mul(factor).map(ByteCount).ok_or_else(|| "it is too large".to_owned())
+        let (number, unit) = number_and_unit(text).ok_or("it is no size like 256MiB or 2GB")?;
+        let factor = factor(unit).ok_or_else(|| match (unit, Letter::of(unit)) {
+            ("", _) => format!("it has no unit: write {number}MiB, {number}MB or {number}B"),
+            (_, Some(Letter(name, _))) => {
+                let small = if name == 'K' { 'k' } else { name };
+                format!("{unit} is no unit of size: write {number}{name}iB or {number}{small}B")
+            }
+            _ => format!("{unit} is no unit of size: KiB, MiB, GiB, TiB, kB, MB, GB, TB and B are"),
+        })?;
+        times(number, factor)
+    }
+}
+
+/// The size of `--memory`: units of one letter, as servers have them, are powers of 1024.
+pub(crate) fn memory(text: &str) -> Result<ByteCount, String> {
+    match number_and_unit(text) {
+        Some((number, unit)) if let Some(Letter(_, factor)) = Letter::of(unit) => {
+            times(number, factor)
+        }
+        _ => text.parse(),
+    }
+}
+
+/// What stands before the unit, and the unit.
+pub(crate) fn number_and_unit(text: &str) -> Option<(u64, &str)> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    Some((number.parse().ok()?, unit))
+}
+
+fn times(number: u64, factor: u64) -> Result<ByteCount, String> {
+    number.checked_mul(factor).map(ByteCount).ok_or_else(|| "it is too large".to_owned())
+}
+
+/// A unit of one letter, and what it multiplies by.
+struct Letter(char, u64);
+
+impl Letter {
+    fn of(unit: &str) -> Option<Letter> {
+        let mut letters = unit.chars();
+        let letter = letters.next().filter(|_| letters.as_str().is_empty())?.to_ascii_uppercase();
+        let power = 1 + u32::try_from("KMGT".find(letter)?).ok()?;
+        Some(Letter(letter, u64::pow(1024, power)))
     }
 }
 
 /// What a unit multiplies by.
 fn factor(unit: &str) -> Option<u64> {
-    let lower = unit.to_ascii_lowercase();
-    let (base, prefix) = if let Some(prefix) = lower.strip_suffix("ib") {
-        (1024, prefix)
-    } else if let Some(prefix) = lower.strip_suffix('b') {
-        (1000, prefix)
-    } else {
-        (1024, lower.as_str())
-    };
-    let power = match prefix {
-        "" if lower.ends_with("ib") => return None,
-        "" => 0,
-        "k" => 1,
-        "m" => 2,
-        "g" => 3,
-        "t" => 4,
+    Some(match unit.to_ascii_lowercase().as_str() {
+        "b" => 1,
+        "kib" => 1 << 10,
+        "mib" => 1 << 20,
+        "gib" => 1 << 30,
+        "tib" => 1 << 40,
+        "kb" => 1000,
+        "mb" => 1_000_000,
+        "gb" => 1_000_000_000,
+        "tb" => 1_000_000_000_000,
         _ => return None,
-    };
-    Some(u64::pow(base, power))
+    })
 }
 
 impl fmt::Display for ByteCount {
@@ -196,20 +228,37 @@ mod tests {
     #[test]
     fn sizes_are_read_with_their_units() {
         for (text, bytes) in [
-            ("300", 300),
             ("7b", 7),
-            ("64K", 64 << 10),
-            ("64k", 64 << 10),
+            ("300B", 300),
+            ("64KiB", 64 << 10),
+            ("64kB", 64_000),
             ("256MiB", 256 << 20),
+            ("256mib", 256 << 20),
             ("2GB", 2_000_000_000),
-            ("2G", 2 << 30),
             ("1TiB", 1 << 40),
+            ("1TB", 1_000_000_000_000),
         ] {
             assert_eq!(text.parse(), Ok(ByteCount(bytes)), "{text}");
+            assert_eq!(memory(text), Ok(ByteCount(bytes)), "{text}");
         }
-        for text in ["", "M", "-1", "1.5G", "5X", "5iB", "5 M", "99999999999G"] {
+        for text in ["", "M", "-1MiB", "1.5GiB", "5X", "5iB", "5 MiB", "99999999999GiB", "5"] {
+            assert!(text.parse::<ByteCount>().is_err(), "{text}");
+            assert!(memory(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn units_of_one_letter_are_for_memory_only() {
+        for (text, bytes) in
+            [("64K", 64 << 10), ("64k", 64 << 10), ("2G", 2 << 30), ("1t", 1 << 40)]
+        {
+            assert_eq!(memory(text), Ok(ByteCount(bytes)), "{text}");
             assert!(text.parse::<ByteCount>().is_err(), "{text}");
         }
+        let why = |text: &str| text.parse::<ByteCount>().unwrap_err();
+        assert_eq!(why("5"), "it has no unit: write 5MiB, 5MB or 5B");
+        assert_eq!(why("5k"), "k is no unit of size: write 5KiB or 5kB");
+        assert_eq!(why("5M"), "M is no unit of size: write 5MiB or 5MB");
     }
 
     #[test]

@@ -168,6 +168,12 @@ impl Refusal {
                 Final(..) => Final(Category::Denied, Some(Trouble::Credentials)),
                 for_now @ (Consequence::Busy | Consequence::Broken | Consequence::Odd) => for_now,
             },
+            Refusal::Status { status: StatusCode::FORBIDDEN, message, .. }
+                if message.to_ascii_lowercase().contains("signature") =>
+            {
+                // Some stores call a wrong secret AccessDenied.
+                Final(Category::Denied, Some(Trouble::Credentials))
+            }
             Refusal::Status { status, code, .. } => of_status(*status, code),
         }
     }
@@ -274,6 +280,20 @@ mod tests {
             (501, "NotImplemented", Consequence::Final(Category::Other, None)),
         ] {
             assert_eq!(error(status, code), consequence, "{status} {code}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_secret_is_told_from_a_policy_whatever_the_store_calls_it() {
+        let denied = |trouble| Consequence::Final(Category::Denied, Some(trouble));
+        for (message, trouble) in [
+            ("Forbidden: Invalid signature", Trouble::Credentials),
+            ("Access denied by the policy", Trouble::Forbidden),
+        ] {
+            let body =
+                format!("<Error><Code>AccessDenied</Code><Message>{message}</Message></Error>");
+            let refusal = answer(403, "application/xml", &body);
+            assert_eq!(refusal.consequence(), denied(trouble), "{message}");
         }
     }
 

@@ -190,7 +190,7 @@ impl RemoteStore {
             };
             if since >= tell_after {
                 tell_after = since * 2;
-                self.world.tell(&error, self.patience.retry_for.saturating_sub(since));
+                self.world.tell(&error, self.patience.budget(why, past).saturating_sub(since));
             }
             tries += 1;
             self.pause(pause, verb, object)?;

@@ -142,7 +142,8 @@ impl RemoteStore {
         let plain = options.endpoint.as_deref().is_some_and(|at| at.starts_with("http://"));
         if plain && options.plain_http == PlainHttp::Refused {
             let error = StoreError::new(Verb::Open, &location, Category::Denied);
-            return Err(error.with_trouble(Trouble::PlainHttp));
+            let why = "the endpoint is http://, which sends everything without TLS";
+            return Err(error.because(why).with_trouble(Trouble::PlainHttp));
         }
         let no_conditions = Arc::new(AtomicBool::new(false));
         let checks_sums = Arc::new(AtomicBool::new(false));

@@ -89,6 +89,14 @@ pub(super) enum Past {
 }
 
 impl Patience {
+    /// For how long a request is repeated that fails like this.
+    pub(super) fn budget(&self, why: Again, past: Past) -> Duration {
+        match why {
+            Again::Broken if past == Past::Silent => self.retry_for.min(self.first_answer),
+            Again::Busy | Again::Broken | Again::Odd => self.retry_for,
+        }
+    }
+
     /// How long to pause before the next try; `None` if there is to be none.
     pub(super) fn pause(
         &self,
@@ -97,11 +105,10 @@ impl Patience {
         past: Past,
         entropy: &dyn Entropy,
     ) -> Option<Duration> {
-        let budget = match why {
-            Again::Broken if past == Past::Silent => self.retry_for.min(self.first_answer),
-            Again::Odd if tries >= ODD_TRIES => return None,
-            Again::Busy | Again::Broken | Again::Odd => self.retry_for,
-        };
+        if why == Again::Odd && tries >= ODD_TRIES {
+            return None;
+        }
+        let budget = self.budget(why, past);
         let longest = self.pause.saturating_mul(1 << tries.min(16)).min(self.pause_max);
         let dice = u32::from_le_bytes(random(entropy));
         let pause = longest.mul_f64(f64::from(dice) / f64::from(u32::MAX));
@@ -343,5 +350,8 @@ mod tests {
         assert!(pause(Again::Broken, 3, Duration::from_mins(50), Past::Answered).is_some());
         assert_eq!(pause(Again::Broken, 3, Duration::from_secs(30), Past::Silent), None);
         assert_eq!(pause(Again::Odd, ODD_TRIES, Duration::ZERO, Past::Answered), None);
+        // What is told to be left is what is left.
+        assert_eq!(patience.budget(Again::Broken, Past::Silent), patience.first_answer);
+        assert_eq!(patience.budget(Again::Broken, Past::Answered), patience.retry_for);
     }
 }

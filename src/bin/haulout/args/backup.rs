@@ -1,6 +1,7 @@
 //! Of `backup`.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use clap::Args;
 use clap::ValueEnum;
@@ -11,6 +12,7 @@ use haulout::ops::findings::ACCEPTED_BYTES_MAX;
 use haulout::verdict::finding::Acceptance;
 use haulout::verdict::finding::NoAcceptance;
 
+use crate::args::values::duration;
 use crate::args::values::source_name;
 use crate::args::values::tag;
 use crate::limit::Limit;
@@ -81,15 +83,15 @@ pub(crate) struct BackupArguments {
     #[arg(long, value_name = "SIZE", hide_short_help = true)]
     pub(crate) checkpoint_bytes: Option<ByteCount>,
 
-    /// Publish a checkpoint after so many seconds [default: 900]
-    #[arg(long, value_name = "N", hide_short_help = true)]
-    pub(crate) checkpoint_seconds: Option<u64>,
+    /// Publish a checkpoint after so long [default: 15min]
+    #[arg(long, value_name = "DURATION", hide_short_help = true, value_parser = duration)]
+    pub(crate) checkpoint_time: Option<Duration>,
 
-    /// How long the producer may still run after its stream has ended [default: 60]
+    /// How long the producer may still run after its stream has ended [default: 1min]
     ///
     /// One that runs for longer is ended, and the snapshot is partial.
-    #[arg(long, value_name = "SECONDS", hide_short_help = true)]
-    pub(crate) grace: Option<u64>,
+    #[arg(long, value_name = "DURATION", hide_short_help = true, value_parser = duration)]
+    pub(crate) grace: Option<Duration>,
 
     /// Bytes a second to the repository: 10MiB, or a timetable
     ///

@@ -40,6 +40,9 @@ const OPTIONS: [(&str, &str); 11] = [
 /// Suggests what is meant; what means the same goes before what is spelled alike.
 pub(crate) fn suggest(refusal: &mut clap::Error) {
     let kind = refusal.kind();
+    if kind == ErrorKind::UnknownArgument && suggest_dashes(refusal) {
+        return;
+    }
     let is_command = kind == ErrorKind::InvalidSubcommand;
     let (typed, suggestion, known) = if is_command {
         (ContextKind::InvalidSubcommand, ContextKind::SuggestedSubcommand, &COMMANDS[..])
@@ -54,6 +57,21 @@ pub(crate) fn suggest(refusal: &mut clap::Error) {
     let value =
         if is_command { ContextValue::Strings(vec![meant]) } else { ContextValue::String(meant) };
     refusal.insert(suggestion, value);
+}
+
+/// Suggests `--` before the command of a producer that was typed without it.
+fn suggest_dashes(refusal: &mut clap::Error) -> bool {
+    let Some(ContextValue::String(typed)) = refusal.get(ContextKind::InvalidArg) else {
+        return false;
+    };
+    let usage = refusal.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
+    // What begins with a dash is an option with a typing error.
+    if typed.starts_with('-') || !usage.contains("haulout backup") {
+        return false;
+    }
+    let tip = format!("the producer stands behind two dashes: haulout backup -- {typed} ...");
+    refusal.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    true
 }
 
 #[cfg(test)]
@@ -85,6 +103,15 @@ mod tests {
             assert!(told.contains("tip: a similar") && told.contains(tip), "{line}: {told}");
         }
         assert!(!told("haulout xyzzy").contains("tip"));
+    }
+
+    #[test]
+    fn a_producer_without_its_dashes_is_told_where_they_belong() {
+        for line in ["haulout backup mariabackup --backup", "haulout backup --tag x mariabackup"] {
+            assert!(told(line).contains("haulout backup -- mariabackup ..."), "{}", told(line));
+        }
+        assert!(!told("haulout snapshots x").contains(" -- "));
+        assert!(!told("haulout backup --xyzzy").contains("two dashes"));
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::builder::OsStringValueParser;
 use clap::builder::TypedValueParser;
 
+use crate::units::number_and_unit;
+
 /// Longest name of a source and longest tag, bytes: both stand in the snapshot, which is small.
 const WORD_BYTES_MAX: usize = 255;
 
@@ -66,18 +68,17 @@ pub(crate) fn path() -> impl TypedValueParser<Value = PathBuf> {
     })
 }
 
-/// A time as typed: `90s`, `10m`, `1h`, `2d`; a number alone is seconds.
+/// A time as typed: `90s`, `10min`, `1h`, `2d`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let wrong = || "it is no time like 90s, 10m or 1h".to_owned();
-    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let (number, unit) = number_and_unit(text).ok_or("it is no time like 90s, 10min, 1h or 2d")?;
     let seconds = match unit {
-        "" | "s" => 1,
-        "m" | "min" => 60,
+        "s" => 1,
+        "min" => 60,
         "h" => 60 * 60,
         "d" => 24 * 60 * 60,
-        _ => return Err(wrong()),
+        "" => return Err(format!("it has no unit: write {number}s, {number}min or {number}h")),
+        "m" => return Err(format!("m is no unit of time: write {number}min")),
+        _ => return Err(format!("{unit} is no unit of time: s, min, h and d are")),
     };
     let seconds = number.checked_mul(seconds).ok_or_else(|| "it is too long".to_owned())?;
     Ok(Duration::from_secs(seconds))
@@ -89,11 +90,10 @@ mod tests {
 
     #[test]
     fn times_have_units() {
-        for (text, seconds) in [("90s", 90), ("10m", 600), ("1h", 3600), ("2d", 172_800), ("5", 5)]
-        {
+        for (text, seconds) in [("90s", 90), ("10min", 600), ("1h", 3600), ("2d", 172_800)] {
             assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
         }
-        for text in ["", "h", "1w", "-1s", "1.5h", "99999999999999999d"] {
+        for text in ["", "h", "1w", "-1s", "1.5h", "99999999999999999d", "5", "5m"] {
             assert!(duration(text).is_err(), "{text}");
         }
     }

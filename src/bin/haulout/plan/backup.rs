@@ -82,8 +82,10 @@ impl BackupPlan {
             level: typed.compression.0,
             read_back: if typed.no_read_back { ReadBack::Off } else { ReadBack::On },
             checkpoint_bytes: typed.checkpoint_bytes.map_or(CHECKPOINT_BYTES, |bytes| bytes.0),
-            checkpoint_seconds: typed.checkpoint_seconds.unwrap_or(CHECKPOINT_SECONDS),
-            grace: typed.grace.map_or(GRACE, Duration::from_secs),
+            checkpoint_seconds: typed
+                .checkpoint_time
+                .map_or(CHECKPOINT_SECONDS, |time| time.as_secs()),
+            grace: typed.grace.unwrap_or(GRACE),
             command: typed.command,
         })
     }

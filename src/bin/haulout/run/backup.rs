@@ -1,5 +1,8 @@
 //! Stores a stream as a snapshot.
 
+use std::ffi::OsStr;
+use std::ffi::OsString;
+use std::io;
 use std::sync::Arc;
 
 use haulout::base::error::Error;
@@ -18,6 +21,7 @@ use haulout::store::place::Place;
 
 use crate::console::Loudness;
 use crate::exit::Exit;
+use crate::failure::Failure;
 use crate::failure::Outcome;
 use crate::plan::backup::BackupPlan;
 use crate::producer_log::ProducerLog;
@@ -81,7 +85,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn source(&self, plan: &BackupPlan, log: &ProducerLog) -> Result<Box<dyn Source>> {
+    fn source(&self, plan: &BackupPlan, log: &ProducerLog) -> Outcome<Box<dyn Source>> {
         let Some(program) = plan.command.first() else {
             let source = FileSource::stdin();
             let trouble =
@@ -89,13 +93,37 @@ impl Run<'_> {
             return Ok(Box::new(source.map_err(trouble)?));
         };
         let started = ChildSource::start(&plan.command, log.writer(), plan.grace);
-        let (source, killer) = started.map_err(|e| {
-            let message = format!("cannot start {}", program.to_string_lossy());
-            Error::new(ErrorKind::Source, message).because(e)
-        })?;
+        let (source, killer) = started.map_err(|e| not_started(program, &plan.command, e))?;
         self.stop.ends(killer);
         Ok(Box::new(source))
     }
+}
+
+/// Says why a producer could not be started, and how its command is written.
+fn not_started(program: &OsStr, command: &[OsString], error: io::Error) -> Failure {
+    let name = program.to_string_lossy();
+    let is_line = command.len() == 1 && name.contains(char::is_whitespace);
+    let hint = match error.kind() {
+        _ if is_line => {
+            "a line for the shell is run by one: haulout backup -- sh -c 'LINE'; a command is \
+             given word by word, without quotes around all of it"
+        }
+        io::ErrorKind::NotFound if name.contains('/') => {
+            "check the path of the program after the two dashes"
+        }
+        io::ErrorKind::NotFound => {
+            "install the program, check its name, or give its path: this PATH does not have it, \
+             and that of cron is short"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "what stands after the two dashes must be a program that this user may run"
+        }
+        _ => "run the command without haulout to see whether it starts",
+    };
+    let error = Error::new(ErrorKind::Source, format!("cannot start {name}")).because(error);
+    let failure = Failure::from(error);
+    // A limit of the system has a hint of its own.
+    if failure.is_about_a_limit() { failure } else { failure.with_hint(hint) }
 }
 
 /// Whether somebody should look at what came of a backup.

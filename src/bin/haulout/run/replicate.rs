@@ -265,7 +265,7 @@ impl Run<'_> {
         }
         if plan.mode == Mode::Plan && missing {
             // Nothing is made for a plan.
-            return Ok(Arc::new(MemoryStore::new()));
+            return Ok(Arc::new(MemoryStore::in_place_of(site.place.to_string())));
         }
         self.new_store_at(site)
     }
