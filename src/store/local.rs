@@ -1,7 +1,8 @@
 //! A store in a local directory: a disk, a mounted share.
 //!
 //! Every object is a file under its name, `packs/ab/<hash>` and so on, mode 0400 in directories of
-//! mode 0700. Writing follows the protocol in `writer`; reading by parts goes through a few files
+//! mode 0700; where the directory of the repository lets its group in, the group may read as well.
+//! What root makes belongs to the owner of that directory. Writing follows the protocol in `writer`; reading by parts goes through a few files
 //! that are kept open (`files`).
 //!
 //! It does without `object_store`'s local file system, which does not fsync unless told to, never
@@ -56,6 +57,7 @@ use crate::store::error::category_of;
 use crate::store::local::disk::Disk;
 use crate::store::local::disk::OsDisk;
 use crate::store::local::disk::is_absent;
+use crate::store::local::disk::make_private_directory;
 use crate::store::local::files::OpenFile;
 use crate::store::local::files::OpenFiles;
 use crate::store::local::files::ReadFailure;
@@ -322,7 +324,7 @@ fn make_directory(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     let Some(parent) = path.parent() else { return Err(ErrorKind::NotFound.into()) };
-    match OsDisk.make_directory(path) {
+    match make_private_directory(path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
         _ => OsDisk.sync(&OsDisk.open(parent)?),
     }

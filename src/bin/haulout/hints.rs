@@ -43,8 +43,8 @@ pub(crate) fn hint(kind: ErrorKind) -> &'static str {
              may be intact"
         }
         ErrorKind::Store => {
-            "check that the repository is mounted and writable for this user, then run the command \
-             again"
+            "check that the repository is mounted, and that this user may read and write all of it (a \
+             run of another user may have left files of its own), then run the command again"
         }
         ErrorKind::Full => {
             "make room at the repository and run the command again; what is already stored is used"

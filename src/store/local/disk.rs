@@ -10,6 +10,7 @@ use std::fs;
 use std::fs::DirBuilder;
 use std::fs::File;
 use std::fs::OpenOptions;
+use std::fs::Permissions;
 use std::fs::TryLockError;
 use std::io;
 use std::io::ErrorKind;
@@ -17,7 +18,9 @@ use std::io::IoSlice;
 use std::io::Read;
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -31,6 +34,44 @@ use rustix::io::Errno;
 const COMPARED_BYTES: usize = 64 << 10;
 const FILE_MODE: u32 = 0o400;
 const DIRECTORY_MODE: u32 = 0o700;
+/// What a directory in the repository takes over of the mode of the one that it is in: the rights of
+/// the group, and that the group is handed down.
+const DIRECTORY_SHARED: u32 = 0o2070;
+/// What a file takes over: objects are never written again.
+const FILE_SHARED: u32 = 0o040;
+
+/// Whose something new becomes, and who else may use it: as the directory says that it is in. So a
+/// run as root locks nobody out, whatever its umask.
+#[derive(Debug, Clone, Copy)]
+struct Heritage {
+    user: u32,
+    group: u32,
+    mode: u32,
+}
+
+impl Heritage {
+    fn of(path: &Path) -> io::Result<Heritage> {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let metadata = fs::metadata(parent.unwrap_or(Path::new(".")))?;
+        Ok(Heritage { user: metadata.uid(), group: metadata.gid(), mode: metadata.mode() })
+    }
+
+    /// Gives something its owner and mode. Only root may give away, and some file systems have no
+    /// owners: then it stays whose it is.
+    fn give(self, made: &File, mode: u32) -> io::Result<()> {
+        let own = made.metadata()?;
+        let user =
+            (own.uid() != self.user && rustix::process::geteuid().is_root()).then_some(self.user);
+        let group = (own.gid() != self.group).then_some(self.group);
+        if user.is_some() || group.is_some() {
+            let _kept = std::os::unix::fs::fchown(made, user, group);
+        }
+        if made.metadata()?.mode() & 0o7777 != mode {
+            let _kept = made.set_permissions(Permissions::from_mode(mode));
+        }
+        Ok(())
+    }
+}
 
 /// What the writer asks of a disk.
 pub(super) trait Disk: Debug + Send + Sync {
@@ -73,7 +114,9 @@ impl Disk for OsDisk {
     type File = File;
 
     fn create(&self, path: &Path) -> io::Result<File> {
+        let heritage = Heritage::of(path)?;
         let file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path)?;
+        heritage.give(&file, FILE_MODE | heritage.mode & FILE_SHARED)?;
         match file.try_lock() {
             // Where there are no locks, sweeping leaves every temporary file alone.
             Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
@@ -133,8 +176,15 @@ impl Disk for OsDisk {
     }
 
     fn make_directory(&self, path: &Path) -> io::Result<()> {
-        DirBuilder::new().mode(DIRECTORY_MODE).create(path)
+        let heritage = Heritage::of(path)?;
+        make_private_directory(path)?;
+        heritage.give(&File::open(path)?, DIRECTORY_MODE | heritage.mode & DIRECTORY_SHARED)
     }
+}
+
+/// Makes a directory for its owner alone: what it is in says nothing about it.
+pub(super) fn make_private_directory(path: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(DIRECTORY_MODE).create(path)
 }
 
 /// Whether an error says that there is no such name. `a/b` is absent, too, where `a` is a file.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -67,6 +68,32 @@ fn files_can_be_read_by_their_owner_only_and_written_by_nobody() {
     assert_eq!(mode("packs/ab/cd"), 0o400);
     assert_eq!(mode("packs/ab"), 0o700);
     assert_eq!(mode("packs"), 0o700);
+}
+
+#[test]
+fn what_a_group_may_read_it_may_read_of_everything_new() {
+    let (directory, store) = store();
+    let share = |mode| {
+        fs::set_permissions(directory.path(), PermissionsExt::from_mode(mode)).unwrap();
+    };
+    let seen = |path: &str| {
+        let metadata = fs::metadata(directory.path().join(path)).unwrap();
+        (metadata.permissions().mode() & 0o7777, metadata.gid())
+    };
+    let group = fs::metadata(directory.path()).unwrap().gid();
+    // What everybody may do with the directory is not handed down.
+    share(0o2775);
+    store.put(&name("packs/ab/cd"), &[bytes(10)]).unwrap();
+    for (path, mode) in [("packs", 0o2770), ("packs/ab", 0o2770), ("packs/ab/cd", 0o440)] {
+        assert_eq!(seen(path), (mode, group), "{path}");
+    }
+    share(0o700);
+    store.put(&name("runs/ab"), &[bytes(10)]).unwrap();
+    assert_eq!(seen("runs"), (0o700, group));
+    assert_eq!(seen("runs/ab"), (0o400, group));
+    // The rights of a file are those of the directory that it is in.
+    store.put(&name("packs/ab/ef"), &[bytes(10)]).unwrap();
+    assert_eq!(seen("packs/ab/ef"), (0o440, group));
 }
 
 #[test]
