@@ -28,6 +28,7 @@
 //! Invariants:
 //! - One wrong, missing or doubled line is named by its number.
 //! - Capitals, and `o`, `i` and `l` where `0` and `1` are meant, are understood.
+//! - No space has to be typed.
 //!
 //! It does not ask for passphrases, and writes no files.
 
@@ -246,12 +247,16 @@ impl RecoveryKit {
     }
 }
 
-/// A line that begins with a number of two digits, apart.
+/// A line that begins with a number of two digits, apart. A space follows the number, or else
+/// nothing is in the line but groups and their checksum.
 fn numbered(line: &str) -> Option<(u8, &str)> {
     let line = line.trim();
     let (number, rest) = line.split_at_checked(2)?;
     let digits = number.bytes().all(|digit| digit.is_ascii_digit());
-    let number = number.parse().ok().filter(|_| digits && rest.starts_with(' '))?;
+    let is_apart = rest.starts_with(|c: char| c.is_ascii_whitespace());
+    let is_typed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'=' || byte == b' ';
+    let is_together = rest.contains('=') && rest.bytes().all(is_typed);
+    let number = number.parse().ok().filter(|_| digits && (is_apart || is_together))?;
     Some((number, rest))
 }
 

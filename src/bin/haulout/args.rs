@@ -89,7 +89,7 @@ the terminal.";
 #[command(
     name = "haulout",
     bin_name = "haulout",
-    version,
+    version = env!("HAULOUT_VERSION"),
     about = ABOUT,
     long_about = LONG_ABOUT,
     after_help = EXAMPLES,
@@ -184,6 +184,10 @@ pub(crate) struct Common {
     /// the snapshot in any case: haulout show SNAPSHOT --log.
     #[arg(long, value_name = "LEVEL", global = true)]
     pub(crate) log_level: Option<Loudness>,
+
+    /// Tell times by the clock of this machine, with its distance from UTC; JSON keeps UTC
+    #[arg(long, global = true, hide_short_help = true)]
+    pub(crate) local_time: bool,
 
     /// Memory to use at most
     ///

@@ -1,12 +1,29 @@
-//! Moments as people and programs write them: UTC, by ISO 8601.
-//!
-//! Forty lines instead of a crate: no time zones are needed, and so no database of them.
+//! Moments as people and programs write them, by ISO 8601: UTC, or for people the zone of this
+//! machine, named by its distance from UTC.
 
 const DAY_SECONDS: u64 = 24 * 60 * 60;
 
-/// For people: `2026-11-20 03:00:12Z`.
-pub(crate) fn for_people(unix_seconds: u64) -> String {
-    written(unix_seconds, ' ')
+/// Whose clock people read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Zone {
+    /// Everybody's.
+    Utc,
+    /// This machine's.
+    Local,
+}
+
+/// For people: `2026-11-20 03:00:12Z`, or `2026-11-20 04:00:12+01:00`.
+pub(crate) fn for_people(unix_seconds: u64, zone: Zone) -> String {
+    match zone {
+        Zone::Utc => written(unix_seconds, ' '),
+        Zone::Local => local(unix_seconds).unwrap_or_else(|| written(unix_seconds, ' ')),
+    }
+}
+
+/// By the clock of this machine; nothing for moments that it can't tell.
+fn local(unix_seconds: u64) -> Option<String> {
+    let moment = chrono::DateTime::from_timestamp(i64::try_from(unix_seconds).ok()?, 0)?;
+    Some(moment.with_timezone(&chrono::Local).format("%Y-%m-%d %H:%M:%S%:z").to_string())
 }
 
 /// For programs, RFC 3339: `2026-11-20T03:00:12Z`.
@@ -54,7 +71,7 @@ mod tests {
             (4_107_542_400, "2100-03-01 00:00:00Z"),
             (253_402_300_799, "9999-12-31 23:59:59Z"),
         ] {
-            assert_eq!(for_people(unix), text, "{unix}");
+            assert_eq!(for_people(unix, Zone::Utc), text, "{unix}");
         }
         assert_eq!(for_programs(1_795_143_612), "2026-11-20T03:00:12Z");
     }

@@ -24,6 +24,7 @@ use haulout::store::place::Place;
 use crate::args::Common;
 use crate::args::Verb;
 use crate::args::cat::CatArguments;
+use crate::args::snapshots::SnapshotsArguments;
 use crate::failure::Failure;
 use crate::failure::Outcome;
 use crate::limit::Limit;
@@ -100,7 +101,7 @@ pub(crate) enum Job {
     /// Back up.
     Backup(BackupPlan),
     /// List snapshots.
-    Snapshots,
+    Snapshots(SnapshotsArguments),
     /// Show a snapshot, or what its producer said.
     Show(String, Shown),
     /// List the files of one that match these globs.
@@ -149,7 +150,7 @@ impl Plan {
         let job = match verb {
             Verb::Init(typed) => Job::Init(NewRepository::new(&typed)),
             Verb::Backup(typed) => Job::Backup(BackupPlan::new(typed, around)?),
-            Verb::Snapshots(_) => Job::Snapshots,
+            Verb::Snapshots(typed) => Job::Snapshots(typed),
             Verb::Show(typed) => {
                 let what = if typed.log { Shown::Log } else { Shown::Snapshot };
                 Job::Show(typed.snapshot, what)

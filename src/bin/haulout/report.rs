@@ -44,6 +44,7 @@ use crate::console::Loudness;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json;
+use crate::moment::Zone;
 use crate::text::Canvas;
 
 /// For whom the result is.
@@ -68,7 +69,8 @@ pub(crate) struct Report {
 impl Report {
     /// A report as the common options want it.
     pub(crate) fn new(common: &Common, variable: &dyn Fn(&str) -> Option<OsString>) -> Report {
-        let messages = Canvas::of(io::stderr(), variable);
+        let zone = if common.local_time { Zone::Local } else { Zone::Utc };
+        let messages = Canvas::of(io::stderr(), variable).in_zone(zone);
         let loudness = match (common.quiet, common.verbose, common.log_level) {
             (true, ..) => Loudness::Quiet,
             (_, true, _) => Loudness::Verbose,
@@ -80,7 +82,7 @@ impl Report {
             console: Arc::new(Console::new(loudness, messages)),
             clock: Arc::new(SystemClock::new()),
             format: if common.json { Format::Json } else { Format::Text },
-            canvas: Canvas::of(io::stdout(), variable),
+            canvas: Canvas::of(io::stdout(), variable).in_zone(zone),
             unprinted: AtomicBool::new(false),
         }
     }

@@ -75,7 +75,7 @@ pub(crate) fn run(plan: Plan, report: &Report) -> Outcome<Exit> {
     let done = match &plan.job {
         Job::Init(plan) => run.init(*plan),
         Job::Backup(plan) => run.backup(plan),
-        Job::Snapshots => run.snapshots(),
+        Job::Snapshots(wanted) => run.snapshots(wanted),
         Job::Show(snapshot, what) => run.show(snapshot, *what),
         Job::Ls(snapshot, globs) => run.ls(snapshot, globs),
         Job::Cat(snapshot, file) => run.cat(snapshot, file),

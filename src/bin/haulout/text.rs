@@ -10,6 +10,9 @@ use std::os::fd::AsFd;
 use rustix::termios::isatty;
 use rustix::termios::tcgetwinsize;
 
+use crate::moment;
+use crate::moment::Zone;
+
 /// What something means, which decides its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {
@@ -31,25 +34,37 @@ pub(crate) struct Canvas {
     /// Columns, if it is a terminal.
     pub(crate) columns: Option<usize>,
     coloured: bool,
+    /// How times are told.
+    zone: Zone,
 }
 
 impl Canvas {
     /// A file or a pipe: as wide as need be, without colours.
     #[cfg(test)]
-    pub(crate) const FILE: Canvas = Canvas { columns: None, coloured: false };
+    pub(crate) const FILE: Canvas = Canvas { columns: None, coloured: false, zone: Zone::Utc };
 
     /// A page of a manual: 80 columns, without colours.
-    pub(crate) const PAGE: Canvas = Canvas { columns: Some(80), coloured: false };
+    pub(crate) const PAGE: Canvas = Canvas { columns: Some(80), coloured: false, zone: Zone::Utc };
 
     /// What can be done on this stream; `NO_COLOR` is respected.
     pub(crate) fn of(stream: impl AsFd, variable: &dyn Fn(&str) -> Option<OsString>) -> Canvas {
         let dumb = variable("TERM").is_some_and(|term| term == "dumb");
         if dumb || !isatty(&stream) {
-            return Canvas { columns: None, coloured: false };
+            return Canvas { columns: None, coloured: false, zone: Zone::Utc };
         }
         let columns = columns_of(&stream).unwrap_or(80);
         let wanted = variable("NO_COLOR").is_none_or(|value| value.is_empty());
-        Canvas { columns: Some(columns), coloured: wanted }
+        Canvas { columns: Some(columns), coloured: wanted, zone: Zone::Utc }
+    }
+
+    /// The same, with times in this zone.
+    pub(crate) fn in_zone(self, zone: Zone) -> Canvas {
+        Canvas { zone, ..self }
+    }
+
+    /// A moment as people read it.
+    pub(crate) fn time(&self, unix_seconds: u64) -> String {
+        moment::for_people(unix_seconds, self.zone)
     }
 
     /// Text in the colour of its meaning.
@@ -127,6 +142,8 @@ pub(crate) enum Side {
 /// What happens to a column when the terminal is too narrow, in this order until it is wide enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Narrow {
+    /// Its times lose their seconds, and keep their zone.
+    Seconds,
     /// It is left out.
     Hide,
     /// Its cells end at this width without a sign.
@@ -169,6 +186,8 @@ impl<T: Into<String>> From<T> for Cell {
 }
 
 const GAP: usize = 2;
+/// Where the seconds stand in `2026-11-20 03:00:12Z`.
+const SECONDS: std::ops::Range<usize> = 16..19;
 
 /// Lines up `rows` below their headings.
 pub(crate) fn table(columns: &[Column], rows: &[Vec<Cell>], canvas: Canvas) -> String {
@@ -231,10 +250,11 @@ fn widths(columns: &[Column], rows: &[Vec<Cell>], most: Option<usize>) -> Vec<Op
     let Some(most) = most else { return widths };
     let mut order: Vec<usize> = (0..columns.len()).rev().collect();
     order.sort_by_key(|at| match columns[*at].narrow {
-        Narrow::Hide => 0,
-        Narrow::Clip(_) => 1,
-        Narrow::Cut(_) => 2,
-        Narrow::Keep => 3,
+        Narrow::Seconds => 0,
+        Narrow::Hide => 1,
+        Narrow::Clip(_) => 2,
+        Narrow::Cut(_) => 3,
+        Narrow::Keep => 4,
     });
     for at in order {
         let needed: usize = widths.iter().flatten().map(|width| width + GAP).sum();
@@ -243,6 +263,7 @@ fn widths(columns: &[Column], rows: &[Vec<Cell>], most: Option<usize>) -> Vec<Op
             break;
         }
         widths[at] = match columns[at].narrow {
+            Narrow::Seconds => widths[at].map(|width| width.saturating_sub(SECONDS.len())),
             Narrow::Hide => None,
             Narrow::Clip(width) => Some(width),
             Narrow::Cut(least) => {
@@ -258,6 +279,11 @@ fn widths(columns: &[Column], rows: &[Vec<Cell>], most: Option<usize>) -> Vec<Op
 fn cut(text: &str, width: usize, narrow: Narrow) -> Cow<'_, str> {
     if text.chars().count() <= width {
         return Cow::Borrowed(text);
+    }
+    if narrow == Narrow::Seconds
+        && let (Some(before), Some(zone)) = (text.get(..SECONDS.start), text.get(SECONDS.end..))
+    {
+        return Cow::Owned(format!("{before}{zone}"));
     }
     if matches!(narrow, Narrow::Clip(_)) {
         return Cow::Owned(text.chars().take(width).collect());
@@ -284,7 +310,7 @@ mod tests {
 
     #[test]
     fn words_are_broken_at_blanks_on_a_terminal_only() {
-        let narrow = Canvas { columns: Some(20), coloured: false };
+        let narrow = Canvas { columns: Some(20), coloured: false, zone: Zone::Utc };
         let text = "the dump has no completion line";
         assert_eq!(wrapped(text, 4, narrow), "the dump has no\n    completion line");
         assert_eq!(wrapped(text, 4, Canvas::FILE), text);
@@ -306,7 +332,7 @@ longer name  y     10.0 MiB  one two
     #[test]
     fn a_narrow_terminal_first_takes_what_matters_least() {
         let narrow = |columns| {
-            let canvas = Canvas { columns: Some(columns), coloured: false };
+            let canvas = Canvas { columns: Some(columns), coloured: false, zone: Zone::Utc };
             table(&COLUMNS, &rows(), canvas)
         };
         assert_eq!(narrow(36), table(&COLUMNS, &rows(), Canvas::FILE));
@@ -329,9 +355,24 @@ longer..  10.0 MiB  on..
     }
 
     #[test]
+    fn times_lose_their_seconds_and_keep_their_zone() {
+        let column = Column { title: "T", side: Side::Left, narrow: Narrow::Seconds };
+        let canvas = Canvas { columns: Some(20), coloured: false, zone: Zone::Utc };
+        let row = |text: &str| vec![Cell::from(text), "x".into()];
+        let last = Column { title: "", side: Side::Left, narrow: Narrow::Keep };
+        for (time, short) in [
+            ("2026-11-20 03:00:12Z", "2026-11-20 03:00Z"),
+            ("2026-11-20 04:00:12+01:00", "2026-11-20 04:00+01:00"),
+        ] {
+            let told = table(&[column, last], &[row(time)], canvas);
+            assert!(told.contains(short), "{told}");
+        }
+    }
+
+    #[test]
     fn a_clipped_cell_does_not_say_so() {
         let column = Column { title: "T", side: Side::Left, narrow: Narrow::Clip(3) };
-        let canvas = Canvas { columns: Some(4), coloured: false };
+        let canvas = Canvas { columns: Some(4), coloured: false, zone: Zone::Utc };
         assert_eq!(table(&[column], &[vec!["12345".into()]], canvas), "T\n123\n");
     }
 
@@ -344,7 +385,7 @@ longer..  10.0 MiB  on..
 
     #[test]
     fn colours_are_only_painted_where_they_are_wanted() {
-        let coloured = Canvas { columns: Some(80), coloured: true };
+        let coloured = Canvas { columns: Some(80), coloured: true, zone: Zone::Utc };
         assert_eq!(coloured.paint(Tone::Good, "x"), "\x1b[32mx\x1b[0m");
         assert_eq!(coloured.paint(Tone::Plain, "x"), "x");
         assert_eq!(Canvas::FILE.paint(Tone::Bad, "x"), "x");

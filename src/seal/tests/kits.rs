@@ -52,6 +52,26 @@ fn a_kit_without_a_password_carries_every_generation() {
 }
 
 #[test]
+fn a_kit_is_typed_with_or_without_spaces() {
+    let text = sealed().to_text("made on 2026-11-29\n");
+    let lines = || numbered(&text).into_iter();
+    let dense: String = lines().map(|line| line.replace(' ', "") + "\n").collect();
+    let shouted: String = lines().map(|line| line.replace(' ', "").to_uppercase() + "\n").collect();
+    let tabs: String = lines().map(|line| line.replace(' ', "\t") + "\n").collect();
+    for typed in [dense, shouted, tabs] {
+        let kit = RecoveryKit::from_text(&typed).unwrap();
+        assert_eq!(kit.repository(), REPOSITORY, "{typed}");
+    }
+    // A mistake is named by its line all the same.
+    let mut wrong: Vec<String> = lines().map(|line| line.replace(' ', "")).collect();
+    let last = if wrong[1].ends_with('0') { "1" } else { "0" };
+    let end = wrong[1].len() - 1;
+    wrong[1].replace_range(end.., last);
+    let error = RecoveryKit::from_text(&wrong.join("\n")).unwrap_err();
+    assert!(matches!(error, SealError::KitLine { line: 2, .. }), "{error:?}");
+}
+
+#[test]
 fn a_kit_with_a_password_opens_with_it_and_with_no_other() {
     let text = sealed().to_text("keep this safe\n");
     assert!(text.starts_with("haulout recovery kit\n\nkeep this safe\n\n01  "), "{}", *text);

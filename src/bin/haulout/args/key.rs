@@ -51,7 +51,7 @@ A backup that is running meanwhile fails and says so.";
 
 const EXPORT_EXAMPLE: &str = "\
 Examples:
-  haulout -r /backup/db key export kit.txt
+  haulout -r /backup/db key export kit.txt --replica s3://offsite/db
   haulout -r /backup/db restore latest --to /restore --recovery-kit kit.txt
 
 A kit is text: print it, and keep it away from the machines that it is to survive. It opens the
@@ -160,6 +160,10 @@ pub(crate) struct ExportArguments {
     /// Where to; the file must not exist yet
     #[arg(value_name = "FILE", value_parser = path())]
     pub(crate) file: PathBuf,
+
+    /// Where a copy of the repository is, to be read on the sheet; may be repeated
+    #[arg(long = "replica", value_name = "URL", value_parser = label)]
+    pub(crate) replicas: Vec<String>,
 
     /// The kit opens the repository by itself: whoever finds it can read everything
     #[arg(long, conflicts_with_all = ["new_password_file", "new_password_command"])]

@@ -46,6 +46,8 @@ pub(crate) enum KeyPlan {
         file: PathBuf,
         /// Its password; nothing for a kit in clear.
         password: Option<PasswordSource>,
+        /// Where copies of the repository are.
+        replicas: Vec<String>,
     },
 }
 
@@ -89,6 +91,7 @@ impl KeyPlan {
             KeyAction::Export(typed) => KeyPlan::Export {
                 file: typed.file,
                 password: (!typed.no_password).then(|| password(typed.new)),
+                replicas: typed.replicas,
             },
         }
     }

@@ -188,7 +188,7 @@ fn text(holders: &[HolderEntry], canvas: Canvas) -> String {
     let row = |entry: &HolderEntry| {
         vec![
             entry.id.to_string()[..ID_DIGITS].into(),
-            moment::for_people(entry.note.created_unix_seconds).into(),
+            canvas.time(entry.note.created_unix_seconds).into(),
             entry.protection.name().into(),
             may(entry).into(),
             if entry.in_use { "yes" } else { "" }.into(),

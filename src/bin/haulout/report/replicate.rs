@@ -159,7 +159,7 @@ impl Report {
 
     fn warn_of(&self, left_out: &[LeftOut]) {
         for LeftOut { snapshot, source, time, why } in left_out {
-            let (id, time) = (snapshot.short(), moment::for_people(*time));
+            let (id, time) = (snapshot.short(), self.canvas.time(*time));
             self.console.warning(format!("snapshot {id} of {source}, {time}, was left out: {why}"));
         }
     }

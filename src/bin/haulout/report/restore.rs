@@ -12,8 +12,8 @@ use haulout::repo::snapshots::StoredSnapshot;
 
 use crate::json::Effort;
 use crate::json::seconds;
-use crate::moment;
 use crate::report::Report;
+use crate::text::Canvas;
 use crate::text::clean;
 use crate::units;
 use crate::words;
@@ -53,7 +53,7 @@ impl Report {
         for warning in &report.warnings {
             self.console.warning(warning);
         }
-        let text = || restoration(restored);
+        let text = || restoration(restored, self.canvas);
         if to == Outlet::StandardError {
             self.console.note(text().trim_end());
             return Ok(());
@@ -90,7 +90,7 @@ impl Report {
     }
 }
 
-fn restoration(restored: &Restored<'_>) -> String {
+fn restoration(restored: &Restored<'_>, canvas: Canvas) -> String {
     let Restored { stored, target, report, time, .. } = restored;
     let time = *time;
     let about = &stored.snapshot.about;
@@ -102,7 +102,7 @@ fn restoration(restored: &Restored<'_>) -> String {
         "restored {} ({}, {}) to {}: {}{files}, {}, {}, every block verified\n",
         report.id.short(),
         clean(&about.source),
-        moment::for_people(about.time),
+        canvas.time(about.time),
         clean(target),
         units::size(report.bytes),
         units::span(time),

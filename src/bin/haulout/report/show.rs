@@ -189,8 +189,8 @@ fn head(stored: &StoredSnapshot, links: &[Link], canvas: Canvas) -> String {
     let heading = |text: &str| format!("{}\n", canvas.paint(Tone::Heading, text));
     let mut out = heading(&format!("snapshot {}", stored.id()));
     out += &fact("source", &about.source);
-    let time = moment::for_people(about.time);
-    out += &fact("time", &format!("{time}, began {}", moment::for_people(about.started)));
+    let (time, started) = (canvas.time(about.time), canvas.time(about.started));
+    out += &fact("time", &format!("{time}, began {started}"));
     out += &fact("format", &format!("{}, {kind}", about.format));
     if !about.tags.is_empty() {
         out += &fact("tags", &about.tags.join(", "));
@@ -198,7 +198,7 @@ fn head(stored: &StoredSnapshot, links: &[Link], canvas: Canvas) -> String {
     out += &fact("written", &format!("on {}, by {}", about.host, about.program));
     for (number, link) in links.iter().enumerate() {
         let label = if number + 1 == links.len() { "builds on" } else { "before it" };
-        out += &fact(label, &link_words(link));
+        out += &fact(label, &link_words(link, canvas));
     }
     let counts = &about.counters;
     out += &fact("stream", &units::size(about.stream_bytes));
@@ -235,12 +235,12 @@ fn head(stored: &StoredSnapshot, links: &[Link], canvas: Canvas) -> String {
 }
 
 /// A snapshot that this one can't be restored without.
-fn link_words(link: &Link) -> String {
+fn link_words(link: &Link, canvas: Canvas) -> String {
     let Some(stored) = &link.stored else {
         return format!("{}, which is missing or damaged", link.id);
     };
     let about = &stored.snapshot.about;
-    let (id, time) = (stored.id().short(), moment::for_people(about.time));
+    let (id, time) = (stored.id().short(), canvas.time(about.time));
     let kind = if about.kind == SnapshotKind::Incremental { "increment" } else { "full" };
     let lsn = about.positions.to_lsn.map_or(String::new(), |lsn| format!(", up to LSN {lsn}"));
     format!("{id} ({kind}, {time}{lsn})")
@@ -303,8 +303,12 @@ fn positions(positions: &Positions) -> String {
     add("Galera", galera.clone());
     add("server", server_version.clone());
     add("tool", tool_version.clone());
-    add("began", start_time.clone());
-    add("ended", end_time.clone());
+    // The producer writes the clock of its host, and not its zone.
+    let by_server = |time: &Option<String>| {
+        time.as_ref().map(|time| format!("{time}, in the time zone of the server"))
+    };
+    add("began", by_server(start_time));
+    add("ended", by_server(end_time));
     add("page size", page_size.map(|bytes| format!("{} KiB", bytes / 1024)));
     out
 }

@@ -91,13 +91,13 @@ impl<'r> Listed<'r> {
 
 const LISTING: [Column; 8] = [
     Column { title: "ID", side: Side::Left, narrow: Narrow::Keep },
-    Column { title: "TIME", side: Side::Left, narrow: Narrow::Clip(16) },
+    Column { title: "TIME", side: Side::Left, narrow: Narrow::Seconds },
     Column { title: "SOURCE", side: Side::Left, narrow: Narrow::Cut(10) },
     Column { title: "VERDICT", side: Side::Left, narrow: Narrow::Keep },
     Column { title: "SIZE", side: Side::Right, narrow: Narrow::Keep },
-    Column { title: "STORED", side: Side::Right, narrow: Narrow::Keep },
+    Column { title: "STORED", side: Side::Right, narrow: Narrow::Hide },
+    Column { title: "TAGS", side: Side::Left, narrow: Narrow::Hide },
     Column { title: "FORMAT", side: Side::Left, narrow: Narrow::Hide },
-    Column { title: "TAGS", side: Side::Left, narrow: Narrow::Cut(6) },
 ];
 
 /// The listing of snapshots.
@@ -106,13 +106,13 @@ fn text(listed: &[StoredSnapshot], canvas: Canvas) -> String {
         let about = &stored.snapshot.about;
         vec![
             stored.id().short().into(),
-            moment::for_people(about.time).into(),
+            canvas.time(about.time).into(),
             about.source.as_str().into(),
             verdict(about),
             units::size(about.stream_bytes).into(),
             units::size(about.stored_bytes).into(),
-            about.format.to_string().into(),
             about.tags.join(", ").into(),
+            about.format.to_string().into(),
         ]
     };
     let rows: Vec<Vec<Cell>> = listed.iter().map(row).collect();

@@ -199,22 +199,22 @@ fn night(stored: &StoredSnapshot) -> Night<'_> {
 
 const NIGHTS: [Column; 8] = [
     Column { title: "ID", side: Side::Left, narrow: Narrow::Keep },
-    Column { title: "TIME", side: Side::Left, narrow: Narrow::Clip(16) },
+    Column { title: "TIME", side: Side::Left, narrow: Narrow::Seconds },
     Column { title: "SOURCE", side: Side::Left, narrow: Narrow::Cut(10) },
-    Column { title: "VERDICT", side: Side::Left, narrow: Narrow::Hide },
-    Column { title: "SIZE", side: Side::Right, narrow: Narrow::Keep },
+    Column { title: "VERDICT", side: Side::Left, narrow: Narrow::Keep },
+    Column { title: "SIZE", side: Side::Right, narrow: Narrow::Hide },
     Column { title: "ADDED", side: Side::Right, narrow: Narrow::Keep },
     Column { title: "CHANGED", side: Side::Right, narrow: Narrow::Keep },
-    Column { title: "NEW", side: Side::Right, narrow: Narrow::Keep },
+    Column { title: "NEW", side: Side::Right, narrow: Narrow::Hide },
 ];
 
-fn row_of_night(stored: &StoredSnapshot) -> Vec<Cell> {
+fn row_of_night(stored: &StoredSnapshot, canvas: Canvas) -> Vec<Cell> {
     let about = &stored.snapshot.about;
     let counts = &about.counters;
     let all = counts.blocks_zero + counts.blocks_same + counts.blocks_delta + counts.blocks_whole;
     vec![
         stored.id().short().into(),
-        moment::for_people(about.time).into(),
+        canvas.time(about.time).into(),
         about.source.as_str().into(),
         Cell::toned(about.verdict.to_string(), tone(about.verdict)),
         units::size(about.stream_bytes).into(),
@@ -228,7 +228,7 @@ const SOURCES: [Column; 5] = [
     Column { title: "SNAPSHOTS", side: Side::Right, narrow: Narrow::Keep },
     Column { title: "SIZE", side: Side::Right, narrow: Narrow::Keep },
     Column { title: "ADDED", side: Side::Right, narrow: Narrow::Keep },
-    Column { title: "LAST", side: Side::Left, narrow: Narrow::Clip(16) },
+    Column { title: "LAST", side: Side::Left, narrow: Narrow::Seconds },
     Column { title: "SOURCE", side: Side::Left, narrow: Narrow::Cut(10) },
 ];
 
@@ -272,7 +272,7 @@ fn text(held: &Holdings, listing: &Listing, canvas: Canvas) -> String {
     };
     out.extend(["\n", &heading("snapshots"), &of, "\n"]);
     let last = &listing.snapshots[count.saturating_sub(SHOWN)..];
-    let rows: Vec<Vec<Cell>> = last.iter().map(row_of_night).collect();
+    let rows: Vec<Vec<Cell>> = last.iter().map(|stored| row_of_night(stored, canvas)).collect();
     out + &table(&NIGHTS, &rows, canvas)
 }
 

@@ -85,6 +85,6 @@ impl Run<'_> {
             return Ok(());
         }
         let keys = Keys::open(Arc::clone(store), credential, &Limits::STANDARD, entropy())?;
-        self.export(&keys, &**store, Path::new(&answer), Some(&PasswordSource::Ask))
+        self.export(&keys, &**store, (Path::new(&answer), &[]), Some(&PasswordSource::Ask))
     }
 }

@@ -16,11 +16,13 @@ use haulout::seal::holder::Limits;
 use haulout::seal::holder::Passphrase;
 use haulout::seal::holder::Protection;
 use haulout::store::Store;
+use haulout::store::place::Place;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::failure::Outcome;
 use crate::moment;
+use crate::moment::Zone;
 use crate::password::PasswordSource;
 use crate::password::Purpose;
 use crate::plan::key::KeyPlan;
@@ -75,8 +77,8 @@ impl Run<'_> {
                 let rotated = self.rotate(&keys, label.as_deref(), (with, *gaps))?;
                 self.report.rotated(&rotated)?;
             }
-            KeyPlan::Export { file, password } => {
-                self.export(&keys, &*store, file, password.as_ref())?;
+            KeyPlan::Export { file, password, replicas } => {
+                self.export(&keys, &*store, (file, replicas), password.as_ref())?;
             }
         }
         Ok(Exit::Done)
@@ -132,7 +134,7 @@ impl Run<'_> {
         &self,
         keys: &Keys,
         store: &dyn Store,
-        path: &Path,
+        (path, replicas): (&Path, &[String]),
         password: Option<&PasswordSource>,
     ) -> Outcome<()> {
         let password = password.map(|source| self.new_password(source, Purpose::NewKit));
@@ -141,8 +143,15 @@ impl Run<'_> {
         let made =
             keys.kit(password.as_ref().map(|own| (own, cost)), &self.note("recovery kit"))?;
         let repository = made.repository().to_string();
-        let day = moment::for_people(self.report.clock.unix_seconds());
-        let heading = kit::heading(&made, &store.location(), &day[..10]);
+        let day = moment::for_people(self.report.clock.unix_seconds(), Zone::Utc);
+        let places = kit::Places {
+            repository: match &self.plan.place {
+                Place::Directory(_) => format!("{} on {}", store.location(), self.plan.host),
+                Place::Bucket { .. } => store.location(),
+            },
+            replicas,
+        };
+        let heading = kit::heading(&made, &places, &day[..10]);
         kit::write_secret(path, &made.to_text(&heading))?;
         let tested = kit::read(path)?;
         let credential = password.map(Credential::Passphrase);

@@ -15,9 +15,20 @@ use haulout::base::num::wide;
 use haulout::seal::kit::KIT_TEXT_BYTES_MAX;
 use haulout::seal::kit::RecoveryKit;
 
+/// Where what a kit opens is.
+pub(super) struct Places<'p> {
+    /// The repository.
+    pub(super) repository: String,
+    /// Its copies, as far as they were named.
+    pub(super) replicas: &'p [String],
+}
+
 /// What people read on a kit. No line of it begins with two digits.
-pub(super) fn heading(kit: &RecoveryKit, location: &str, day: &str) -> String {
+pub(super) fn heading(kit: &RecoveryKit, places: &Places<'_>, day: &str) -> String {
     let repository = kit.repository();
+    let location = &places.repository;
+    let copy = |replica: &String| format!("A copy of it was at {replica}.\n");
+    let copies: String = places.replicas.iter().map(copy).collect();
     let needs = if kit.needs_passphrase() {
         "Together with its password it opens"
     } else {
@@ -25,7 +36,7 @@ pub(super) fn heading(kit: &RecoveryKit, location: &str, day: &str) -> String {
     };
     format!(
         "{needs} the haulout repository\n{repository},\nwhich was at {location}\non {day}. \
-         Keep this away from the machines that are backed up.\n\n\
+         Keep this away from the machines that are backed up.\n{copies}\n\
          To use it, copy or type the numbered lines below into a file, and run\n  \
          haulout -r REPOSITORY --recovery-kit FILE restore latest --to DIRECTORY\n\
          Capitals and spaces do not matter; each line ends in a checksum.\n"
