@@ -6,8 +6,6 @@
 //! as in a tarball, the version stands alone. Nothing else of the machine gets into the program, so
 //! the same commit gives the same version.
 
-#![expect(clippy::print_stdout, reason = "this is how a build script talks to cargo")]
-
 use std::env;
 use std::fs;
 use std::path::Path;

@@ -22,6 +22,7 @@ use program::Ran;
 const SERVICE: u32 = 65_534;
 
 /// A place that the service's user owns, with the program in it, and nothing else to read.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn place() -> Option<Place> {
     if !rustix::process::geteuid().is_root() {
         eprintln!("SKIPPED: this test needs root, to be two users");

@@ -112,7 +112,8 @@ impl Transcript {
         }
         let mut text = self.head.clone();
         if self.lines_left_out > 0 {
-            text += &format!("haulout: {} lines are left out here\n", self.lines_left_out);
+            let count = self.lines_left_out.to_string();
+            text.extend(["haulout: ", &count, " lines are left out here\n"]);
         }
         text.extend(self.tail.iter().map(String::as_str));
         Some(text)

@@ -58,16 +58,16 @@ impl Heritage {
 
     /// Gives something its owner and mode. Only root may give away, and some file systems have no
     /// owners: then it stays whose it is.
-    fn give(self, made: &File, mode: u32) -> io::Result<()> {
-        let own = made.metadata()?;
+    fn give(self, file: &File, mode: u32) -> io::Result<()> {
+        let own = file.metadata()?;
         let user =
             (own.uid() != self.user && rustix::process::geteuid().is_root()).then_some(self.user);
         let group = (own.gid() != self.group).then_some(self.group);
         if user.is_some() || group.is_some() {
-            let _kept = std::os::unix::fs::fchown(made, user, group);
+            let _kept = std::os::unix::fs::fchown(file, user, group);
         }
-        if made.metadata()?.mode() & 0o7777 != mode {
-            let _kept = made.set_permissions(Permissions::from_mode(mode));
+        if file.metadata()?.mode() & 0o7777 != mode {
+            let _kept = file.set_permissions(Permissions::from_mode(mode));
         }
         Ok(())
     }
