@@ -1,8 +1,6 @@
 //! What the program says to an operator who went wrong: units, the producer's command, lost
 //! objects, places.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 #[path = "support/program.rs"]
 mod program;
 

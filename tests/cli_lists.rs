@@ -1,8 +1,6 @@
 //! Lists as people read them: which snapshots, in which zone, on a narrow terminal; and the sheet of
 //! a recovery kit.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 #[path = "support/program.rs"]
 mod program;
 
@@ -56,7 +54,7 @@ fn times_are_told_by_the_local_clock_if_that_is_wanted() {
     };
     for line in [&["snapshots"][..], &["show", "two@latest"]] {
         let utc = in_zone(line).out();
-        assert!(utc.contains("Z") && !utc.contains("+05:30"), "{utc}");
+        assert!(utc.contains('Z') && !utc.contains("+05:30"), "{utc}");
         let local = in_zone(&[line, &["--local-time"]].concat()).out();
         assert!(local.contains("+05:30"), "{local}");
     }

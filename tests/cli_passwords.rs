@@ -1,8 +1,6 @@
 //! Passwords as operators keep them: in files of every kind, commands and variables. One secret is
 //! one password, and what can't be meant is refused.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 #[path = "support/program.rs"]
 mod program;
 
@@ -94,8 +92,8 @@ fn a_file_that_everybody_can_read_is_refused_where_secrets_are_made_and_a_findin
     with(&["key", "add", "--key-file", new.to_str().unwrap()]).is(1);
     assert!(!new.exists());
     with(&["snapshots"]).is(3).says("warning: insecure-permissions: ");
-    let made = with(&["backup", "--source", "db", "--json", "--", "echo", "x"]).is(3).json();
-    assert_eq!(made["findings"][0]["code"], "insecure-permissions");
+    let stored = with(&["backup", "--source", "db", "--json", "--", "echo", "x"]).is(3).json();
+    assert_eq!(stored["findings"][0]["code"], "insecure-permissions");
     for line in [["snapshots", "-v"], ["key", "list"]] {
         let ran = with(&[&line[..], &["--insecure-permissions"]].concat()).is(0);
         assert!(!ran.err().contains("insecure-permissions"), "{}", ran.err());

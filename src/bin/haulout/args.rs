@@ -108,6 +108,7 @@ pub(crate) struct Arguments {
 /// Options that every command knows, before or after its name.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options for every command")]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(crate) struct Common {
     /// The repository.
     #[arg(

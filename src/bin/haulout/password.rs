@@ -196,7 +196,7 @@ impl PasswordSource {
 
     /// Fetches the password.
     pub(crate) fn fetch(&self, purpose: Purpose, monitor: &Monitor) -> Result<Fetched> {
-        let Line { line, origin, exposed } = self.line(purpose, monitor)?;
+        let Line { bytes: line, origin, exposed } = self.line(purpose, monitor)?;
         let credential = credential(&line, &origin)?;
         Ok(Fetched { credential, spelling: Spelling::of(&line), exposed })
     }
@@ -228,13 +228,13 @@ impl PasswordSource {
             }
             PasswordSource::Ask => (asked(purpose, monitor)?, "the terminal".to_owned()),
         };
-        Ok(Line { line, origin, exposed })
+        Ok(Line { bytes: line, origin, exposed })
     }
 }
 
 /// The first line of what a password comes from.
 struct Line {
-    line: Secret,
+    bytes: Secret,
     /// Where it came from, for messages.
     origin: String,
     /// The file, if every user of this host can read it.
@@ -489,7 +489,8 @@ mod tests {
                 PasswordSource::Given(Zeroizing::new(text.as_bytes().to_vec())),
             ];
             for source in sources {
-                let Line { line, .. } = source.line(Purpose::Open, &Monitor::default()).unwrap();
+                let Line { bytes: line, .. } =
+                    source.line(Purpose::Open, &Monitor::default()).unwrap();
                 assert_eq!(line.as_slice(), b"secret", "{text:?} {source:?}");
             }
         }

@@ -103,22 +103,18 @@ impl Run<'_> {
 fn not_started(program: &OsStr, command: &[OsString], error: io::Error) -> Failure {
     let name = program.to_string_lossy();
     let is_line = command.len() == 1 && name.contains(char::is_whitespace);
-    let hint = match error.kind() {
-        _ if is_line => {
-            "a line for the shell is run by one: haulout backup -- sh -c 'LINE'; a command is \
-             given word by word, without quotes around all of it"
-        }
-        io::ErrorKind::NotFound if name.contains('/') => {
-            "check the path of the program after the two dashes"
-        }
-        io::ErrorKind::NotFound => {
-            "install the program, check its name, or give its path: this PATH does not have it, \
-             and that of cron is short"
-        }
-        io::ErrorKind::PermissionDenied => {
-            "what stands after the two dashes must be a program that this user may run"
-        }
-        _ => "run the command without haulout to see whether it starts",
+    let hint = if is_line {
+        "a line for the shell is run by one: haulout backup -- sh -c 'LINE'; a command is given \
+         word by word, without quotes around all of it"
+    } else if error.kind() == io::ErrorKind::NotFound && name.contains('/') {
+        "check the path of the program after the two dashes"
+    } else if error.kind() == io::ErrorKind::NotFound {
+        "install the program, check its name, or give its path: this PATH does not have it, and \
+         that of cron is short"
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        "what stands after the two dashes must be a program that this user may run"
+    } else {
+        "run the command without haulout to see whether it starts"
     };
     let error = Error::new(ErrorKind::Source, format!("cannot start {name}")).because(error);
     let failure = Failure::from(error);

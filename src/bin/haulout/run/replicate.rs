@@ -90,9 +90,9 @@ impl Run<'_> {
         }
         let mut ask = || self.credential(&plan.password, Purpose::OpenOther);
         let opened = Repository::open(store, &mut ask, &Limits::STANDARD, entropy());
-        let opened = opened.map_err(|error| match error.kind() {
-            ErrorKind::WrongKey => self.misspelt(error),
-            _ => error.into(),
+        let opened = opened.map_err(|error| {
+            let is_wrong = error.kind() == ErrorKind::WrongKey;
+            if is_wrong { self.misspelt(error) } else { error.into() }
         })?;
         if is_given {
             require_encryption(&opened)?;
