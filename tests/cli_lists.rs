@@ -1,5 +1,5 @@
-//! Lists as people read them: which snapshots, in which zone, on a narrow terminal; and the sheet of
-//! a recovery kit.
+//! Lists as people read them: which snapshots, in which zone, on a narrow terminal; and the sheet
+//! of a recovery kit.
 
 #[path = "support/program.rs"]
 mod program;

@@ -1,5 +1,5 @@
-//! Inner members: the script, the lists and the log of a snapshot, stored like any member. The log is
-//! among the data blocks, the others are among the meta blocks.
+//! Inner members: the script, the lists and the log of a snapshot, stored like any member. The log
+//! is among the data blocks, the others are among the meta blocks.
 
 use std::collections::HashMap;
 use std::sync::Arc;

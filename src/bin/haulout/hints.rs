@@ -43,8 +43,8 @@ pub(crate) fn hint(kind: ErrorKind) -> &'static str {
              may be intact"
         }
         ErrorKind::Store => {
-            "check that the repository is mounted, and that this user may read and write all of it (a \
-             run of another user may have left files of its own), then run the command again"
+            "check that the repository is mounted, and that this user may read and write all of it \
+             (a run of another user may have left files of its own), then run the command again"
         }
         ErrorKind::Full => {
             "make room at the repository and run the command again; what is already stored is used"
@@ -147,8 +147,8 @@ pub(crate) fn hint_of(trouble: Trouble) -> &'static str {
              GOOGLE_* for gs://, AZURE_* for az://; profiles in ~/.aws are not read"
         }
         Trouble::Forbidden => {
-            "compare the policy of these keys with the one in the README: reading needs the right to \
-             list the bucket too; some stores answer the same to a wrong key or secret"
+            "compare the policy of these keys with the one in the README: reading needs the right \
+             to list the bucket too; some stores answer the same to a wrong key or secret"
         }
         Trouble::NoBucket => "check the bucket's name, or make it: haulout makes no buckets",
         Trouble::ClockSkew => {

@@ -269,7 +269,8 @@ impl Spelling {
         let is_composed = |c: char| {
             let latin = matches!(c, '\u{c0}'..='\u{24f}' | '\u{1e00}'..='\u{1fff}');
             latin
-                || matches!(c, '\u{386}'..='\u{3ce}' | '\u{400}'..='\u{4f9}' | '\u{ac00}'..='\u{d7a3}')
+                || matches!(c, '\u{386}'..='\u{3ce}' | '\u{400}'..='\u{4f9}')
+                || matches!(c, '\u{ac00}'..='\u{d7a3}')
         };
         if text.contains(is_mark) {
             return Some(Spelling::Decomposed);

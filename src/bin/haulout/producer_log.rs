@@ -1,5 +1,5 @@
-//! Where a program that this one runs writes its messages: to standard error, or, if little shall be
-//! told, to a small memory that is only shown when something went wrong.
+//! Where a program that this one runs writes its messages: to standard error, or, if little shall
+//! be told, to a small memory that is only shown when something went wrong.
 
 use std::collections::VecDeque;
 use std::io;

@@ -34,8 +34,8 @@ use rustix::io::Errno;
 const COMPARED_BYTES: usize = 64 << 10;
 const FILE_MODE: u32 = 0o400;
 const DIRECTORY_MODE: u32 = 0o700;
-/// What a directory in the repository takes over of the mode of the one that it is in: the rights of
-/// the group, and that the group is handed down.
+/// What a directory in the repository takes over of the mode of the one that it is in: the rights
+/// of the group, and that the group is handed down.
 const DIRECTORY_SHARED: u32 = 0o2070;
 /// What a file takes over: objects are never written again.
 const FILE_SHARED: u32 = 0o040;
