@@ -2,9 +2,8 @@
 //!
 //! Every object is a file under its name, `packs/ab/<hash>` and so on, mode 0400 in directories of
 //! mode 0700; where the directory of the repository lets its group in, the group may read as well.
-//! What root makes belongs to the owner of that directory. Writing follows the protocol in `writer`;
-//! reading by parts goes through a few files
-//! that are kept open (`files`).
+//! What root makes belongs to the owner of that directory. Writing follows the protocol in
+//! `writer`; reading by parts goes through a few files that are kept open (`files`).
 //!
 //! It does without `object_store`'s local file system, which does not fsync unless told to, never
 //! syncs a deletion, and reads in pieces of 8 KiB.
