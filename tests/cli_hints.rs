@@ -22,7 +22,8 @@ fn numbers_have_units() {
         refused(&["backup", option, "5"], "it has no unit: write 5s, 5min or 5h");
         refused(&["backup", option, "5m"], "m is no unit of time: write 5min");
     }
-    refused(&["backup", "--limit", "5M"], "M is no unit of size: write 5MiB or 5MB");
+    refused(&["backup", "--limit", "5M"], "m is no unit of size: write 5MiB or 5MB");
+    refused(&["backup", "--cache-size", "5M"], "M is no unit of size: write 5MiB or 5MB");
     refused(&["backup", "--limit", "mon-fri 08:00-18:00 5, 80MiB"], "it has no unit");
     for right in [["--memory", "1G"], ["--limit", "5GB"], ["--grace", "2d"], ["--limit", "1TiB/s"]]
     {

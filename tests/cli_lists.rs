@@ -26,16 +26,20 @@ fn snapshots_are_chosen_by_source_tag_and_number() {
     let listed = |line: &[&str]| {
         let ran = place.ran(&[&["snapshots", "--json"], line].concat()).is(0).json();
         let told = ran.as_array().unwrap().iter();
-        told.map(|one| format!("{}{}", one["source"].as_str().unwrap(), one["tags"][0]))
-            .collect::<Vec<_>>()
-            .join(" ")
+        let one = |one: &serde_json::Value| {
+            format!("{}{}", one["source"].as_str().unwrap(), one["tags"][0])
+        };
+        let mut told: Vec<String> = told.map(one).collect();
+        // They were all made in one second.
+        told.sort();
+        told.join(" ")
     };
     assert_eq!(listed(&["--source", "two"]), "two\"b\"");
     assert_eq!(listed(&["--source", "one", "--tag", "a"]), "one\"a\" one\"a\"");
     assert_eq!(listed(&["--tag", "b"]), "one\"b\" two\"b\"");
     assert_eq!(listed(&["--tag", "b", "--tag", "a"]), "");
-    assert_eq!(listed(&["--last", "1"]), "two\"b\" one\"a\"");
-    assert_eq!(listed(&["--last", "2", "--source", "one"]), "one\"b\" one\"a\"");
+    assert_eq!(listed(&["--last", "1"]), "one\"a\" two\"b\"");
+    assert_eq!(listed(&["--last", "2", "--source", "one"]), "one\"a\" one\"b\"");
     assert_eq!(
         listed(&["--source", "one", "--source", "two", "--tag", "all"]).split(' ').count(),
         4

@@ -92,7 +92,8 @@ fn a_file_that_everybody_can_read_is_refused_where_secrets_are_made_and_a_findin
     with(&["key", "add", "--key-file", new.to_str().unwrap()]).is(1);
     assert!(!new.exists());
     with(&["snapshots"]).is(3).says("warning: insecure-permissions: ");
-    let stored = with(&["backup", "--source", "db", "--json", "--", "echo", "x"]).is(3).json();
+    let line = ["--password-file", &file, "backup", "--source", "db", "--json", "--", "echo", "x"];
+    let stored = place.ran(&line).is(3).json();
     assert_eq!(stored["findings"][0]["code"], "insecure-permissions");
     for line in [["snapshots", "-v"], ["key", "list"]] {
         let ran = with(&[&line[..], &["--insecure-permissions"]].concat()).is(0);

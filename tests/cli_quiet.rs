@@ -52,9 +52,8 @@ fn every_command_that_ends_with_findings_says_so_when_quiet() {
     place.ran(&["backup", "-q", "--source", "db", "--", "seq", "999"]).is(0);
     place.ran(&["backup", "-q", "--source", "db", "--", "sh", "-c", "seq 9; exit 1"]).is(3);
     let id = place.snapshots()[1]["id"].as_str().unwrap().to_owned();
-    let target = place.path("target");
-    let restore = ["restore", &id, "--to", target.to_str().unwrap(), "-q"];
-    assert_eq!(lines(&place.ran(&restore).is(3).prints("").err()), 1);
+    let restored = place.ran(&["restore", &id, "--stdout", "-q"]).is(3).err();
+    assert_eq!(lines(&restored), 1, "{restored}");
     for pack in place.objects("packs") {
         fs::remove_file(pack).unwrap();
     }
