@@ -13,6 +13,7 @@ mod s3;
 mod support;
 
 use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -90,7 +91,10 @@ impl Ground {
     }
 
     fn write(&self, name: &str, stream: &[u8]) {
-        std::fs::write(self.directory.path().join(name), stream).unwrap();
+        let path = self.directory.path().join(name);
+        std::fs::write(&path, stream).unwrap();
+        // As a file with a key shall be.
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
 
     /// Where a repository of this name is.
