@@ -38,7 +38,7 @@ impl Place {
         let line = ["backup", "--json", "-q", "--source", "db", "--", "cat"];
         let stored = place.command(&line).arg(path).output().unwrap();
         let told: Value = serde_json::from_slice(&stored.stdout).unwrap();
-        place.id = told["snapshot"].as_str().unwrap().to_owned();
+        told["snapshot"].as_str().unwrap().clone_into(&mut place.id);
         place
     }
 

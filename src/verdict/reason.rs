@@ -7,6 +7,11 @@ use crate::format::snapshot;
 use crate::parse::fault::Fault;
 use std::fmt;
 
+/// What to do about a table without a tablespace.
+const NO_TABLESPACE_ADVICE: &str = "if its tablespace was discarded on purpose, run backup with \
+     --accept discarded-tablespace:SCHEMA/TABLE, else it was most likely renamed while it was \
+     copied, run the backup again";
+
 /// How much a reason lowers the verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Weight {
@@ -239,11 +244,7 @@ impl Reason {
                 "the table is not restorable from this backup, most likely it was renamed while it \
                  was copied, run the backup again"
             }
-            Self::MissingTablespace(_) => {
-                "if its tablespace was discarded on purpose, run backup with --accept \
-                 discarded-tablespace:SCHEMA/TABLE, else it was most likely renamed while it was \
-                 copied, run the backup again"
-            }
+            Self::MissingTablespace(_) => NO_TABLESPACE_ADVICE,
             Self::PerhapsMissing { .. } => {
                 "right if the table is in the system tablespace or its tablespace was discarded"
             }

@@ -10,6 +10,7 @@
 use std::collections::HashSet;
 
 use crate::parse::item::Item;
+use crate::parse::item::Target;
 use crate::parse::path::StreamPath;
 use crate::parse::script::Op;
 
@@ -56,17 +57,17 @@ impl Settled {
             }
             Item::Payload(_) | Item::Seek { .. } | Item::End { .. } => {
                 if let Some(target) = item.target().filter(|target| target.opens) {
-                    self.opened(target.path, target.incarnation.get() > 0);
+                    self.opened(target);
                 }
             }
         }
     }
 
-    fn opened(&mut self, path: StreamPath<'_>, is_again: bool) {
-        let key = key_of(path);
+    fn opened(&mut self, target: Target<'_>) {
+        let key = key_of(target.path);
         self.enter(&key);
         // A name may be spelled in several ways.
-        if is_again || !path.is_canonical() {
+        if target.incarnation.get() > 0 || !target.path.is_canonical() {
             self.moved.insert(key);
         }
     }
@@ -121,7 +122,6 @@ mod tests {
     use crate::parse::frame::FrameFlags;
     use crate::parse::item::Incarnation;
     use crate::parse::item::MemberNo;
-    use crate::parse::item::Target;
 
     use super::*;
 
