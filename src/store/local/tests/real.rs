@@ -61,6 +61,7 @@ fn it_conforms_in_shared_memory() {
 #[test]
 fn files_can_be_read_by_their_owner_only_and_written_by_nobody() {
     let (directory, store) = store();
+    fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o700)).unwrap();
     store.put(&name("packs/ab/cd"), &[bytes(10)]).unwrap();
     let mode = |path: &str| {
         fs::metadata(directory.path().join(path)).unwrap().permissions().mode() & 0o7777
