@@ -1,4 +1,4 @@
-//! Any release list, moves record, damage record, note and part of the pack table.
+//! Any release list, moves record, damage record of either kind, note and part of the pack table.
 
 #![no_main]
 
@@ -9,6 +9,7 @@ use haulout::format::pack_table::{
     TableTail, decode_records, decode_references, encode_records, encode_references,
 };
 use haulout::format::retired::Retired;
+use haulout::format::snapshot_damage::SnapshotDamage;
 use haulout_fuzz::Input;
 use libfuzzer_sys::fuzz_target;
 
@@ -18,7 +19,7 @@ const NODE: usize = 256;
 fuzz_target!(|data: &[u8]| {
     let mut input = Input(data);
     let kind = input.byte();
-    match kind % 8 {
+    match kind % 9 {
         0 => {
             let Ok(releases) = decode_releases(input.rest()) else { return };
             let mut bytes = Vec::new();
@@ -52,6 +53,10 @@ fuzz_target!(|data: &[u8]| {
         6 => {
             let Ok(retired) = Retired::decode(input.rest()) else { return };
             assert_eq!(retired.encode(), input.rest(), "one list, one spelling");
+        }
+        7 => {
+            let Ok(damage) = SnapshotDamage::decode(input.rest()) else { return };
+            assert_eq!(SnapshotDamage::decode(&damage.encode()), Ok(damage));
         }
         5 => {
             let Ok(Some(note)) = TagNote::decode(input.rest()) else { return };

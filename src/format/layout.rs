@@ -19,6 +19,10 @@ const ROTATION: &str = "rotation-";
 const RETIRED: &str = "retired-";
 const STORE: &str = "store";
 const PROBE: &str = "probe";
+const MOVES_TWINS: &str = "moves/";
+/// The prefix of the second copies of moves records.
+pub const MOVES_TWINS_PREFIX: &str = "twins/moves/";
+const OF_SNAPSHOT: &str = "snapshot-";
 
 /// A folder of a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,7 +35,7 @@ pub enum Folder {
     Runs,
     /// Packs.
     Packs,
-    /// Second copies of meta packs.
+    /// Second copies of meta packs and of moves records.
     Twins,
     /// Snapshots.
     Snapshots,
@@ -100,7 +104,11 @@ impl Folder {
 
     /// Returns whether a pack or a second copy of one has this name.
     pub fn holds_packs(name: &ObjectName) -> bool {
-        matches!(Folder::of(name), Some(Folder::Packs | Folder::Twins))
+        match Folder::of(name) {
+            Some(Folder::Packs) => true,
+            Some(Folder::Twins) => !name.as_str().starts_with(MOVES_TWINS_PREFIX),
+            Some(_) | None => false,
+        }
     }
 
     /// Returns the prefix of the snapshots of one source.
@@ -144,8 +152,12 @@ pub enum Object {
     Snapshot { source: SourceId, sequence: u64, id: SnapshotId },
     /// Other places of entries of a pack.
     Moves { pack: PackName, hash: ContentHash },
+    /// A second copy of a moves record.
+    MovesTwin { pack: PackName, hash: ContentHash },
     /// Entries of a pack that were found unreadable.
     Damage { pack: PackName, hash: ContentHash },
+    /// What a snapshot was found to lack.
+    SnapshotDamage { snapshot: SnapshotId, hash: ContentHash },
     /// Says something about a snapshot or the store.
     Note { about: Subject, hash: ContentHash },
     /// What a run relies on; reserved.
@@ -167,10 +179,10 @@ impl Object {
             Object::Key(_) | Object::Rotation { .. } | Object::Retired { .. } => Folder::Keys,
             Object::Run(_) => Folder::Runs,
             Object::Pack(_) => Folder::Packs,
-            Object::Twin(_) => Folder::Twins,
+            Object::Twin(_) | Object::MovesTwin { .. } => Folder::Twins,
             Object::Snapshot { .. } => Folder::Snapshots,
             Object::Moves { .. } => Folder::Moves,
-            Object::Damage { .. } => Folder::Damage,
+            Object::Damage { .. } | Object::SnapshotDamage { .. } => Folder::Damage,
             Object::Note { .. } => Folder::Notes,
             Object::Intent { .. } => Folder::Intents,
             Object::Fence { .. } => Folder::Fences,
@@ -192,6 +204,10 @@ impl Object {
             }
             Object::Snapshot { source, sequence, id } => format!("{source}/{sequence:010}-{id}"),
             Object::Moves { pack, hash } | Object::Damage { pack, hash } => about(pack, hash),
+            Object::MovesTwin { pack, hash } => about(format!("{MOVES_TWINS}{pack}"), hash),
+            Object::SnapshotDamage { snapshot, hash } => {
+                about(format!("{OF_SNAPSHOT}{snapshot}"), hash)
+            }
             Object::Note { about: Subject::Snapshot(id), hash }
             | Object::Removed { snapshot: id, hash }
             | Object::Cleared { snapshot: id, hash } => about(id, hash),
@@ -215,11 +231,18 @@ impl Object {
             Folder::Claims => hex::decode(rest).map(Object::Claim),
             Folder::Runs => hex::decode(rest).map(Object::Run),
             Folder::Packs => pack(rest).map(Object::Pack),
-            Folder::Twins => pack(rest).map(Object::Twin),
+            Folder::Twins => match rest.strip_prefix(MOVES_TWINS) {
+                Some(rest) => of_pack(rest).map(|(pack, hash)| Object::MovesTwin { pack, hash }),
+                None => pack(rest).map(Object::Twin),
+            },
             Folder::Keys => key(rest),
             Folder::Snapshots => snapshot(rest),
             Folder::Moves => of_pack(rest).map(|(pack, hash)| Object::Moves { pack, hash }),
-            Folder::Damage => of_pack(rest).map(|(pack, hash)| Object::Damage { pack, hash }),
+            Folder::Damage => match rest.strip_prefix(OF_SNAPSHOT) {
+                Some(rest) => of_snapshot(rest)
+                    .map(|(snapshot, hash)| Object::SnapshotDamage { snapshot, hash }),
+                None => of_pack(rest).map(|(pack, hash)| Object::Damage { pack, hash }),
+            },
             Folder::Notes => {
                 let (about, hash) = hashed(rest)?;
                 let about = match about {
@@ -335,7 +358,9 @@ mod tests {
             Object::Snapshot { source, sequence: 7, id: snapshot },
             Object::Snapshot { source, sequence: 1 << 40, id: snapshot },
             Object::Moves { pack, hash },
+            Object::MovesTwin { pack, hash },
             Object::Damage { pack, hash },
+            Object::SnapshotDamage { snapshot, hash },
             note(Subject::Snapshot(snapshot)),
             note(Subject::Store),
             note(Subject::Probe),
@@ -394,6 +419,10 @@ mod tests {
             let name = object.name();
             assert_eq!(Object::parse(&name), Some(object), "{name}");
             assert_eq!(Folder::of(&name), object.folder());
+            let is_pack = matches!(object, Object::Pack(_) | Object::Twin(_));
+            assert_eq!(Folder::holds_packs(&name), is_pack, "{name}");
+            let is_moves_twin = matches!(object, Object::MovesTwin { .. });
+            assert_eq!(name.as_str().starts_with(MOVES_TWINS_PREFIX), is_moves_twin, "{name}");
             let hash = content_hash(&name);
             let is_random = [Object::Config, Object::Claim([1; 16]), Object::Key([2; 16])];
             let is_random = is_random.contains(&object) || matches!(object, Object::Run(_));

@@ -16,5 +16,6 @@ pub mod pack_table;
 pub mod record;
 pub mod retired;
 pub mod snapshot;
+pub mod snapshot_damage;
 pub mod table_page;
 pub mod trailer;

@@ -64,7 +64,8 @@ pub struct CarryPlan<'r> {
     wanted: Vec<StoredSnapshot>,
     /// Which snapshot there was which one here.
     known: HashMap<String, String>,
-    there: u64,
+    /// Wanted snapshots that were there before, by their ids there.
+    there: HashSet<String>,
 }
 
 /// What came of it.
@@ -74,6 +75,8 @@ pub struct CarryReport {
     pub sent: Vec<BackupReport>,
     /// Snapshots that were there before.
     pub there: u64,
+    /// Their ids there.
+    pub known: HashSet<String>,
     /// Snapshots that are not there.
     pub left_out: Vec<LeftOut>,
     /// Bytes that were stored there.
@@ -94,9 +97,14 @@ pub fn plan<'r>(
     // The next run of the source goes on from a checkpoint; nobody restores it.
     wanted.retain(|stored| stored.snapshot.about.kind != SnapshotKind::Checkpoint);
     wanted.sort_by_key(|stored| (stored.snapshot.about.time, stored.name.sequence, stored.id()));
-    let all = wanted.len();
-    wanted.retain(|stored| !known.contains_key(&stored.id().to_string()));
-    let there = wide(all - wanted.len());
+    let mut there = HashSet::new();
+    wanted.retain(|stored| match known.get(&stored.id().to_string()) {
+        Some(id) => {
+            there.insert(id.clone());
+            false
+        }
+        None => true,
+    });
     Ok(CarryPlan { near, wanted, known, there })
 }
 
@@ -139,7 +147,8 @@ impl CarryPlan<'_> {
         monitor: &Arc<Monitor>,
     ) -> Result<CarryReport> {
         monitor.count(Counter::ExpectedBytes, self.stream_bytes());
-        let mut report = CarryReport { there: self.there, ..CarryReport::default() };
+        let known = std::mem::take(&mut self.there);
+        let mut report = CarryReport { there: wide(known.len()), known, ..CarryReport::default() };
         for mut stored in std::mem::take(&mut self.wanted) {
             monitor.check()?;
             self.near.notes(Some(stored.id()))?.apply(&mut stored);

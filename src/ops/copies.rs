@@ -7,6 +7,8 @@
 
 use std::slice;
 
+use bytes::Bytes;
+
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
@@ -25,6 +27,7 @@ use crate::repo::store_error;
 use crate::seal::object::ObjectKind;
 use crate::store::Store;
 use crate::store::name::ObjectMeta;
+use crate::store::name::ObjectName;
 use crate::verdict::finding::Code;
 use crate::verdict::finding::Finding;
 use crate::verdict::finding::FindingLog;
@@ -137,13 +140,26 @@ pub(super) fn put_back(
         return Err(Error::damaged(&from, "its bytes do not match its name"));
     }
     let found = store.size(&to).map_err(|e| store_error(format!("cannot look at {to}"), e))?;
-    // A store keeps what it has; what has another length is not this pack.
-    if found.is_some_and(|found| found != record.bytes) {
-        store.delete(&to).map_err(|e| store_error(format!("cannot replace {to}"), e))?;
+    match found {
+        // A store keeps what it has; what has another length is not this pack.
+        Some(found) if found != record.bytes => replace(store, &to, &bytes),
+        Some(_) | None => put(store, &to, &bytes),
     }
+}
+
+/// Puts an object in the place of one whose bytes have changed.
+///
+/// Nothing is ever overwritten, so the changed one goes first. If that is all that happens, the
+/// object is missing, which every run notices, and the next one puts it.
+pub(super) fn replace(store: &dyn Store, name: &ObjectName, bytes: &Bytes) -> Result<()> {
+    store.delete(name).map_err(|e| store_error(format!("cannot replace {name}"), e))?;
+    put(store, name, bytes)
+}
+
+fn put(store: &dyn Store, name: &ObjectName, bytes: &Bytes) -> Result<()> {
     store
-        .put(&to, slice::from_ref(&bytes))
-        .map_err(|e| store_error(format!("cannot store {to}"), e))
+        .put(name, slice::from_ref(bytes))
+        .map_err(|e| store_error(format!("cannot store {name}"), e))
 }
 
 /// Takes damage records into account.
@@ -170,7 +186,7 @@ fn read_damage(
     repository: &Repository,
     store: &dyn Store,
     pack: &PackName,
-    record: &crate::store::name::ObjectName,
+    record: &ObjectName,
 ) -> Option<Damage> {
     let bytes = store.get(record, SMALL_OBJECT_BYTES_MAX).ok()?;
     let text = repository.keyring().open_object(ObjectKind::Damage, &pack.0, &bytes).ok()?;

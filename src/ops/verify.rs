@@ -2,22 +2,26 @@
 //! again.
 //!
 //! Every depth includes those before it. What is wrong is told in terms of snapshot, file and
-//! blocks, because that is what an operator has lost; and it is recorded under `damage/`, so that
-//! the next backup stores those blocks again.
+//! pages, because that is what an operator has lost; and it is recorded under `damage/`, so that
+//! the next backup stores those blocks again, and so that listings tell which snapshots lack some.
+//!
+//! An object whose bytes have changed is not lost as a whole: at every depth the blocks that it
+//! holds are read, and only those that can't be had are called lost.
 //!
 //! A block that several snapshots share is read once: entries that were found good are remembered,
 //! one bit each, as long as that fits into 32 MiB.
 
+mod broken;
 mod checks;
+mod record;
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::Mutex;
 
-use crate::base::buffers::ReadBuffers;
-use crate::base::crew::Allowance;
 use crate::base::crew::lock;
 use crate::base::crew::unlocked;
 use crate::base::error::Error;
@@ -28,14 +32,10 @@ use crate::base::ids::EntryNumber;
 use crate::base::ids::PackName;
 use crate::base::ids::SnapshotId;
 use crate::base::ids::Storage;
-use crate::base::limits::PACK_BYTES_ACCEPTED_MAX;
-use crate::base::monitor::Counter;
+use crate::base::monitor::Counts;
 use crate::base::monitor::Monitor;
 use crate::base::num::index;
 use crate::base::num::wide;
-use crate::format::layout::Folder;
-use crate::format::layout::Object;
-use crate::format::lists::Damage;
 use crate::format::pack_table::PackRecord;
 use crate::format::record::MemberRecord;
 use crate::format::record::PageCounts;
@@ -43,36 +43,35 @@ use crate::format::snapshot::LOG;
 use crate::innodb::PageNumber;
 use crate::pack::reader::Place;
 use crate::pack::reader::Wanted;
-use crate::pipeline::healing::seal_record;
 use crate::pipeline::pages;
 use crate::pipeline::segment::PageCheck;
 use crate::repo::Repository;
 use crate::repo::contents::Block;
 use crate::repo::contents::Contents;
 use crate::repo::contents::Opener;
-use crate::repo::lineage::TableNodes;
+use crate::repo::damage::KnownDamage;
 use crate::repo::snapshots::StoredSnapshot;
-use crate::seal::object::ObjectKind;
-use crate::store::name::ObjectName;
 
+use broken::Broken;
+use broken::Extent;
 use checks::ChangedPages;
 use checks::Numbering;
 use checks::page_check;
 
 use super::chain;
+use super::survey;
+use super::survey::Look;
+use super::survey::Looked;
+use super::survey::Problem;
 use super::windows;
 use super::windows::Window;
 
-/// Bytes of whole packs that are held at once, to be hashed: for each worker as much as its windows
-/// would take, and no more than this.
-const HASHED_BYTES_MAX: u64 = 64 << 20;
-const HASHED_BYTES_A_WORKER: u64 = 16 << 20;
 /// Memory for remembering which entries were found good.
 const SEEN_BYTES_MAX: usize = 32 << 20;
 /// Findings that are described; more are only counted in the last of them.
 const FINDINGS_MAX: usize = 1000;
-/// Runs of blocks that one finding lists.
-const RUNS_MAX: usize = 64;
+/// Files that a record about a snapshot names.
+const NAMED_MAX: usize = 8;
 
 /// How deep a verification goes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -98,17 +97,35 @@ pub struct VerifyOptions {
     pub workers: u32,
 }
 
+/// In what the place of a loss in a file is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unit {
+    /// Pages of a tablespace, by their numbers.
+    Pages,
+    /// Bytes of any other file.
+    #[default]
+    Bytes,
+}
+
 /// Something that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Finding {
     /// The snapshot that is affected.
     pub snapshot: Option<SnapshotId>,
     /// The file in it.
     pub member: Option<String>,
-    /// Runs of blocks of that file: number of the first, and how many.
-    pub pages: Vec<(u64, u64)>,
+    /// What the ranges count.
+    pub unit: Unit,
+    /// What is lost of that file: where each range begins, and how long it is.
+    pub ranges: Vec<(u64, u64)>,
     /// What is wrong.
     pub what: String,
+}
+
+impl Finding {
+    fn of_object(what: String) -> Finding {
+        Finding { what, ..Finding::default() }
+    }
 }
 
 /// What came of a verification.
@@ -120,6 +137,8 @@ pub struct VerifyReport {
     pub objects: u64,
     /// Bytes of them.
     pub bytes: u64,
+    /// Bytes that were read for it; those of a pack whose blocks were decoded count twice.
+    pub read_bytes: u64,
     /// Blocks decoded and hashed.
     pub blocks: u64,
     /// Pages checked again.
@@ -135,18 +154,40 @@ pub struct VerifyReport {
 /// What is known to be bad so far.
 #[derive(Debug, Default)]
 struct Bad {
-    packs: HashSet<PackName>,
-    /// Packs that are not there, told only if something is lost with them: it may have been healed.
+    /// Packs of which nothing is there.
+    gone: HashMap<PackName, Class>,
+    /// Packs of which all that is there has changed. Some of it can be read.
+    spoiled: HashMap<PackName, Class>,
+    /// Data packs that are not there, told only if something is lost with them: it may have been
+    /// healed.
     missing: Vec<(PackName, Finding)>,
     /// Packs with which something is lost.
     culprits: HashSet<PackName>,
     entries: BTreeMap<PackName, Vec<EntryNumber>>,
+    /// Snapshots that lack something.
+    snapshots: BTreeMap<SnapshotId, Trouble>,
+}
+
+impl Bad {
+    fn has(&self, pack: &PackName) -> bool {
+        self.gone.contains_key(pack) || self.spoiled.contains_key(pack)
+    }
+}
+
+/// What a snapshot lacks.
+#[derive(Debug, Default)]
+struct Trouble {
+    files: u64,
+    named: Vec<String>,
+    packs: BTreeSet<PackName>,
 }
 
 struct Verification<'v> {
     repository: &'v Repository,
     options: &'v VerifyOptions,
     monitor: &'v Arc<Monitor>,
+    /// What earlier verifications recorded.
+    known: KnownDamage,
     report: Mutex<VerifyReport>,
     bad: Mutex<Bad>,
     /// Bits of entries found good, by pack.
@@ -162,10 +203,12 @@ pub fn verify(
     if options.depth >= Depth::Blocks {
         repository.require_data()?;
     }
+    let before = monitor.counts();
     let verification = Verification {
         repository,
         options,
         monitor,
+        known: repository.known_damage()?,
         report: Mutex::default(),
         bad: Mutex::default(),
         seen: Mutex::default(),
@@ -176,12 +219,23 @@ pub fn verify(
     for stored in &snapshots {
         verification.check_snapshot(&mut opener, stored)?;
     }
-    verification.record_damage()?;
-    Ok(unlocked(verification.report))
+    verification.check_records()?;
+    verification.record_damage(&snapshots)?;
+    let now = monitor.counts();
+    let read = |counts: Counts| counts.stream_bytes + counts.fetched_bytes;
+    Ok(VerifyReport { read_bytes: read(now) - read(before), ..unlocked(verification.report) })
 }
 
 impl Verification<'_> {
     fn find(&self, finding: Finding) {
+        if let Some(id) = finding.snapshot {
+            let mut bad = lock(&self.bad);
+            let trouble = bad.snapshots.entry(id).or_default();
+            trouble.files += u64::from(finding.member.is_some());
+            if trouble.named.len() < NAMED_MAX {
+                trouble.named.push(finding.in_words());
+            }
+        }
         let mut report = lock(&self.report);
         if report.findings.len() < FINDINGS_MAX {
             report.findings.push(finding);
@@ -191,8 +245,7 @@ impl Verification<'_> {
     }
 
     fn find_about(&self, stored: &StoredSnapshot, what: String) {
-        let snapshot = Some(stored.id());
-        self.find(Finding { snapshot, member: None, pages: Vec::new(), what });
+        self.find(Finding { snapshot: Some(stored.id()), ..Finding::of_object(what) });
     }
 
     /// The snapshots to verify, newest first: what is shared is then told with the newest.
@@ -201,14 +254,14 @@ impl Verification<'_> {
         if snapshots.is_empty() {
             let listing = self.repository.snapshots()?;
             for (name, error) in listing.damaged {
-                let (snapshot, what) = (Some(name.id), error.with_causes());
-                self.find(Finding { snapshot, member: None, pages: Vec::new(), what });
+                let snapshot = Some(name.id);
+                self.find(Finding { snapshot, ..Finding::of_object(error.with_causes()) });
             }
             for (name, error) in listing.overtaken {
                 let what =
                     format!("{}; a later snapshot of its source is there", error.with_causes());
                 let snapshot = Some(name.id);
-                let note = Finding { snapshot, member: None, pages: Vec::new(), what };
+                let note = Finding { snapshot, ..Finding::of_object(what) };
                 lock(&self.report).notes.push(note);
             }
             snapshots = listing.snapshots;
@@ -218,114 +271,70 @@ impl Verification<'_> {
         Ok(snapshots)
     }
 
-    /// Every pack that the snapshots name is there, has its size and (from `Stored` on) its hash.
+    /// Every pack that the snapshots name is there, has its size and (from `Stored` on) its bytes.
     fn check_packs(&self, snapshots: &[StoredSnapshot]) -> Result<()> {
-        let mut packs: BTreeMap<PackName, PackRecord> = BTreeMap::new();
-        let mut nodes = TableNodes::new(self.repository, self.monitor);
-        for stored in snapshots {
-            let mut add = |record: &PackRecord| _ = packs.insert(record.name, *record);
-            if let Err(error) = nodes.new_records(&stored.snapshot.packs, &mut add) {
-                self.find_about(stored, error.with_causes());
+        let (repository, monitor) = (self.repository, self.monitor);
+        let mut unread = Vec::new();
+        let packs = survey::named_packs(repository, snapshots, monitor, &mut |stored, error| {
+            unread.push((stored.id(), error.with_causes()));
+        });
+        for (snapshot, what) in unread {
+            self.find(Finding { snapshot: Some(snapshot), ..Finding::of_object(what) });
+        }
+        let closely = |record: &PackRecord| {
+            // What is known to be damaged may have been put right.
+            let is_doubtful = self.known.names(&record.name);
+            if self.options.depth >= Depth::Stored || is_doubtful {
+                Look::AtItsBytes
+            } else {
+                Look::AtItsSize
             }
-        }
-        let listed = self.list_packs()?;
-        if !listed.is_empty() && snapshots.is_empty() && lock(&self.report).findings.is_empty() {
-            let count = listed.len();
-            let what = format!(
-                "there are {count} packs and no snapshot: no backup has ended yet, or the \
-                 snapshots are lost or hidden"
-            );
-            self.find(Finding { snapshot: None, member: None, pages: Vec::new(), what });
-        }
-        let expected = packs.values().map(|record| record.bytes).sum();
-        if self.options.depth >= Depth::Stored {
-            self.monitor.count(Counter::ExpectedBytes, expected);
-        }
-        let plan = |sender: &mut windows::Sender<'_, PackWindow>| {
-            packs.values().try_for_each(|record| {
-                sender.send(PackWindow { record: *record, objects: objects_of(record) })
-            })
         };
-        let affordable = HASHED_BYTES_A_WORKER * u64::from(self.options.workers);
-        let allowance = Allowance::new(affordable.min(HASHED_BYTES_MAX));
-        let work = |window: PackWindow| self.check_pack(&window, &listed, &allowance);
-        windows::run((self.options.workers, self.monitor), plan, work, |()| Ok(()))
-    }
-
-    fn list_packs(&self) -> Result<HashMap<ObjectName, u64>> {
-        let mut listed = HashMap::new();
-        for folder in [Folder::Packs, Folder::Twins] {
-            self.repository
-                .store()
-                .list(folder.prefix(), &mut |meta| {
-                    listed.insert(meta.name, meta.size);
-                })
-                .map_err(|e| crate::repo::store_error("cannot list the packs", e))?;
-        }
-        Ok(listed)
-    }
-
-    fn check_pack(
-        &self,
-        window: &PackWindow,
-        listed: &HashMap<ObjectName, u64>,
-        allowance: &Allowance,
-    ) -> Result<()> {
-        let record = &window.record;
-        let mut good = 0;
-        for object in &window.objects {
-            self.monitor.check()?;
-            // A listing may lag behind: what it lacks is asked for by name.
-            let found = match listed.get(object) {
-                Some(bytes) => Ok(Some(*bytes)),
-                None => self.repository.store().size(object),
-            };
-            let is_there = !matches!(found, Ok(None));
-            let problem = match found {
-                Err(error) => Some(format!("can't be looked at: {error}")),
-                Ok(None) => Some("is not there".to_owned()),
-                Ok(Some(bytes)) if bytes != record.bytes => {
-                    Some(format!("has {bytes} bytes, should have {}", record.bytes))
-                }
-                Ok(Some(_)) if self.options.depth >= Depth::Stored => {
-                    let _held =
-                        allowance.hold(ReadBuffers::kept_for(record.bytes), self.monitor)?;
-                    self.check_hash(record, object)
-                }
-                Ok(Some(_)) => None,
-            };
-            let mut report = lock(&self.report);
-            report.objects += 1;
-            report.bytes += record.bytes;
-            drop(report);
-            match problem {
-                None => good += 1,
-                Some(problem) => {
-                    let what = format!("{object} {problem}");
-                    let finding = Finding { snapshot: None, member: None, pages: Vec::new(), what };
-                    if record.class == Class::Data && !is_there {
-                        lock(&self.bad).missing.push((record.name, finding));
-                    } else {
-                        self.find(finding);
-                    }
-                }
+        let mut looked = Vec::new();
+        let (mut objects, mut bytes) = (0, 0);
+        let shape = (self.options.workers, monitor);
+        survey::look_at(repository, &packs, &closely, shape, &mut |pack| {
+            objects += wide(pack.copies.len());
+            bytes += pack.record.bytes * wide(pack.copies.len());
+            if pack.copies.iter().any(|copy| copy.problem.is_some()) {
+                looked.push(pack);
             }
-        }
-        if good == 0 {
-            lock(&self.bad).packs.insert(record.name);
+        })?;
+        let mut report = lock(&self.report);
+        report.objects += objects;
+        report.bytes += bytes;
+        drop(report);
+        looked.iter().for_each(|pack| self.take_pack(pack));
+        if snapshots.is_empty() && lock(&self.report).findings.is_empty() {
+            let count = survey::list_packs(repository)?.len();
+            if count > 0 {
+                let what = format!(
+                    "there are {count} packs and no snapshot: no backup has ended yet, or the \
+                     snapshots are lost or hidden"
+                );
+                self.find(Finding::of_object(what));
+            }
         }
         Ok(())
     }
 
-    /// What is wrong with the bytes of an object.
-    fn check_hash(&self, record: &PackRecord, object: &ObjectName) -> Option<String> {
-        let bytes = match self.repository.store().get(object, PACK_BYTES_ACCEPTED_MAX) {
-            Ok(bytes) => bytes,
-            Err(error) => return Some(format!("can't be read: {error}")),
-        };
-        self.monitor.count(Counter::StreamBytes, wide(bytes.len()));
-        let right = *blake3::hash(&bytes).as_bytes() == record.name.0;
-        (!right).then(|| "does not match its name: its bytes have changed".to_owned())
+    /// Tells what is wrong with a pack.
+    fn take_pack(&self, pack: &Looked) {
+        let name = pack.record.name;
+        let is_data = pack.record.class == Class::Data;
+        for copy in &pack.copies {
+            let Some(problem) = &copy.problem else { continue };
+            let found = Finding::of_object(format!("{} {}", copy.object.name(), problem.words()));
+            match problem {
+                Problem::Missing if is_data => lock(&self.bad).missing.push((name, found)),
+                Problem::Missing | Problem::Spoiled(_) => self.find(found),
+            }
+        }
+        let mut bad = lock(&self.bad);
+        if !pack.is_whole() {
+            let list = if pack.is_there() { &mut bad.spoiled } else { &mut bad.gone };
+            list.insert(name, pack.record.class);
+        }
     }
 
     /// An increment can only be restored with everything that it builds on.
@@ -384,9 +393,11 @@ impl Verification<'_> {
                 Ok(())
             },
         )?;
-        for (member, Broken { runs, what }) in broken {
+        for (member, Broken { unit, ranges, what, packs }) in broken {
             let snapshot = Some(stored.id());
-            self.find(Finding { snapshot, member: Some(member), pages: runs, what });
+            self.find(Finding { snapshot, member: Some(member), unit, ranges, what });
+            let mut bad = lock(&self.bad);
+            bad.snapshots.entry(stored.id()).or_default().packs.extend(packs);
         }
         Ok(())
     }
@@ -404,8 +415,10 @@ impl Verification<'_> {
             Depth::Objects | Depth::Stored | Depth::Blocks => PageCheck::None,
         };
         let mut numbering = Numbering::of(&check);
+        let extent = Extent::of(&record);
         let empty = || MemberWindow {
             member: member.clone(),
+            extent,
             check,
             blocks: Vec::new(),
             numbers: Vec::new(),
@@ -425,7 +438,7 @@ impl Verification<'_> {
                     keep_going(error, |what| {
                         let snapshot = Some(stored.id());
                         let member = Some(member.clone());
-                        self.find(Finding { snapshot, member, pages: Vec::new(), what });
+                        self.find(Finding { snapshot, member, ..Finding::of_object(what) });
                     })?;
                     break;
                 }
@@ -447,39 +460,46 @@ impl Verification<'_> {
         let mut left = Vec::new();
         for block in &window.blocks {
             match self.known(contents, block)? {
-                Known::Good => {}
-                Known::Bad => broken.add(block.number, "is in a pack that is missing or damaged"),
-                Known::Nothing => left.push(*block),
+                Known::Lost(packs) => {
+                    broken.add(window, block, "is in a pack that is missing or damaged");
+                    broken.packs.extend(packs);
+                }
+                Known::Doubtful => left.push(*block),
+                Known::Nothing if self.options.depth >= Depth::Blocks => left.push(*block),
+                Known::Good | Known::Nothing => {}
             }
         }
-        if self.options.depth >= Depth::Blocks && !left.is_empty() {
+        if !left.is_empty() {
             self.read_blocks(contents, window, &left, &mut broken)?;
         }
-        Ok((!broken.runs.is_empty()).then(|| (window.member.clone(), broken)))
+        Ok((!broken.ranges.is_empty()).then(|| (window.member.clone(), broken)))
     }
 
     /// What can be said of a block without reading it.
     fn known(&self, contents: &Contents, block: &Block) -> Result<Known> {
         let Some(at) = block.entry.storage.locator() else { return Ok(Known::Good) };
         let place = contents.packs().place(at)?;
-        let base = match block.entry.storage {
-            Storage::Delta { base, .. } => Some(contents.packs().place(base)?),
-            Storage::Zero | Storage::Whole(_) => None,
-        };
-        let bad = lock(&self.bad);
-        let lost = |place: &Place| bad.packs.contains(&place.pack);
-        if lost(&place) || base.as_ref().is_some_and(lost) {
-            drop(bad);
-            // A healing copy makes it good again, which only reading can tell.
-            if !contents.packs().copies_of(place).is_empty() {
-                return Ok(Known::Nothing);
-            }
-            let packs = [Some(place), base].into_iter().flatten().map(|place| place.pack);
-            lock(&self.bad).culprits.extend(packs);
-            return Ok(Known::Bad);
+        if self.was_seen(&place) {
+            return Ok(Known::Good);
         }
-        drop(bad);
-        Ok(if self.was_seen(&place) { Known::Good } else { Known::Nothing })
+        let packs = packs_of(contents, block, place)?;
+        let (gone, spoiled) = {
+            let bad = lock(&self.bad);
+            let gone = packs.iter().any(|pack| bad.gone.contains_key(pack));
+            (gone, packs.iter().any(|pack| bad.spoiled.contains_key(pack)))
+        };
+        if !gone && !spoiled {
+            return Ok(Known::Nothing);
+        }
+        // What is left of a pack, and a healing copy, can only be told by reading.
+        let may_be_there = !gone || !contents.packs().copies_of(place).is_empty();
+        if may_be_there && self.repository.opens_data() {
+            return Ok(Known::Doubtful);
+        }
+        let mut bad = lock(&self.bad);
+        let lost: Vec<PackName> = packs.into_iter().filter(|pack| bad.has(pack)).collect();
+        bad.culprits.extend(&lost);
+        Ok(Known::Lost(lost))
     }
 
     fn read_blocks(
@@ -512,9 +532,14 @@ impl Verification<'_> {
                 }
                 Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
                 Err(error) => {
-                    broken.add(block.number, &error.with_causes());
+                    broken.add(window, &block, &error.with_causes());
+                    let packs = packs_of(contents, &block, place)?;
                     let mut bad = lock(&self.bad);
-                    bad.culprits.insert(place.pack);
+                    let named: Vec<PackName> =
+                        packs.into_iter().filter(|pack| bad.has(pack)).collect();
+                    let lost = if named.is_empty() { vec![place.pack] } else { named };
+                    bad.culprits.extend(&lost);
+                    broken.packs.extend(lost);
                     bad.entries.entry(place.pack).or_default().push(place.entry);
                 }
             }
@@ -548,43 +573,6 @@ impl Verification<'_> {
         }
         bits[word] |= 1 << (place.entry.0 % 64);
     }
-
-    /// Tells later runs what must be stored again.
-    fn record_damage(&self) -> Result<()> {
-        let bad = std::mem::take(&mut *lock(&self.bad));
-        for (name, finding) in bad.missing {
-            if bad.culprits.contains(&name) {
-                self.find(finding);
-            }
-        }
-        let listed = self.list_packs()?;
-        // A pack that is not there needs no record: every run lists the packs.
-        let present = |name: &&PackName| listed.contains_key(&Object::Pack(**name).name());
-        let whole = bad.packs.iter().filter(present).map(|name| (*name, Damage::Pack));
-        let parts = bad.entries.into_iter().map(|(name, mut entries)| {
-            entries.sort_unstable();
-            entries.dedup();
-            (name, Damage::Entries(entries))
-        });
-        let mut recorded = 0;
-        for (name, damage) in whole.chain(parts) {
-            let text = damage.encode();
-            let record = seal_record(
-                self.repository.keyring(),
-                ObjectKind::Damage,
-                (&name, &text),
-                &**self.repository.entropy(),
-            )?;
-            let (object, bytes) = record.named(|hash| Object::Damage { pack: name, hash });
-            self.repository
-                .store()
-                .put(&object, &[bytes])
-                .map_err(|e| crate::repo::store_error(format!("cannot store {object}"), e))?;
-            recorded += 1;
-        }
-        lock(&self.report).recorded = recorded;
-        Ok(())
-    }
 }
 
 /// Tells of an error, unless it is the wish to stop.
@@ -596,35 +584,28 @@ fn keep_going(error: Error, tell: impl FnOnce(String)) -> Result<()> {
     Ok(())
 }
 
+/// The packs that a block is in: its own, and that of its base.
+fn packs_of(contents: &Contents, block: &Block, place: Place) -> Result<Vec<PackName>> {
+    Ok(match block.entry.storage {
+        Storage::Delta { base, .. } => vec![place.pack, contents.packs().place(base)?.pack],
+        Storage::Zero | Storage::Whole(_) => vec![place.pack],
+    })
+}
+
 /// What is known of a block before it is read.
 enum Known {
     Good,
-    Bad,
+    /// It is lost, with these packs.
+    Lost(Vec<PackName>),
+    /// Only reading it can tell.
+    Doubtful,
     Nothing,
-}
-
-/// The objects that hold a pack.
-fn objects_of(record: &PackRecord) -> Vec<ObjectName> {
-    match record.class {
-        Class::Data => vec![Object::Pack(record.name).name()],
-        Class::Meta => vec![Object::Pack(record.name).name(), Object::Twin(record.name).name()],
-    }
-}
-
-struct PackWindow {
-    record: PackRecord,
-    objects: Vec<ObjectName>,
-}
-
-impl Window for PackWindow {
-    fn weight(&self) -> u64 {
-        self.record.bytes
-    }
 }
 
 /// Blocks of one member.
 struct MemberWindow {
     member: String,
+    extent: Extent,
     check: PageCheck,
     blocks: Vec<Block>,
     /// For each of them, which pages are in it, if it is of a `.delta` file.
@@ -650,40 +631,5 @@ impl MemberWindow {
 impl Window for MemberWindow {
     fn weight(&self) -> u64 {
         self.bytes
-    }
-}
-
-/// Blocks of a member that are bad, as runs, and what is wrong with the first.
-#[derive(Debug, Default)]
-struct Broken {
-    runs: Vec<(u64, u64)>,
-    what: String,
-}
-
-impl Broken {
-    fn add(&mut self, number: u64, what: &str) {
-        if self.runs.is_empty() {
-            what.clone_into(&mut self.what);
-        }
-        self.add_run(number, 1);
-    }
-
-    fn add_run(&mut self, first: u64, count: u64) {
-        if let Some((before, length)) = self.runs.last_mut()
-            && *before + *length == first
-        {
-            *length += count;
-        } else if self.runs.len() < RUNS_MAX {
-            self.runs.push((first, count));
-        }
-    }
-
-    fn merge(&mut self, other: Broken) {
-        if self.runs.is_empty() {
-            self.what.clone_from(&other.what);
-        }
-        for (first, count) in other.runs {
-            self.add_run(first, count);
-        }
     }
 }

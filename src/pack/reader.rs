@@ -47,7 +47,9 @@ use crate::encode::FrameDecoder;
 use crate::format::directory::Content;
 use crate::format::directory::Directory;
 use crate::format::directory::Slot;
+use crate::format::layout::ContentHash;
 use crate::format::layout::Folder;
+use crate::format::layout::MOVES_TWINS_PREFIX;
 use crate::format::layout::Object;
 use crate::format::lists::Moves;
 use crate::format::pack_table::PackTable;
@@ -73,6 +75,8 @@ use crate::store::error::Category;
 use crate::store::error::StoreError;
 use crate::store::name::ObjectName;
 
+/// Places of one block that are looked at, copies of copies included.
+const COPIES_TRIED_MAX: usize = 32;
 /// Decoded directories that are kept.
 const DIRECTORY_CACHE_BYTES: usize = 12 << 20;
 /// Opened frames of records, and frames of meta packs, that are kept.
@@ -353,9 +357,19 @@ impl Packs {
             Ok(chain) => return Ok(chain),
             Err(error) => error,
         };
-        for other in self.copies_of(place) {
-            if let Ok(chain) = self.block_from(other, hash) {
-                return Ok(chain);
+        // A copy may have been lost in its turn, and healed.
+        let mut tried = vec![place];
+        let mut next = 0;
+        while let Some(lost) = tried.get(next).copied() {
+            next += 1;
+            for other in self.copies_of(lost) {
+                if tried.len() == COPIES_TRIED_MAX || tried.contains(&other) {
+                    continue;
+                }
+                if let Ok(chain) = self.block_from(other, hash) {
+                    return Ok(chain);
+                }
+                tried.push(other);
             }
         }
         self.unread.fetch_add(1, Ordering::Relaxed);
@@ -457,24 +471,36 @@ impl Packs {
     }
 
     fn read_moves(&self, pack: &PackName) -> Vec<Moves> {
-        let mut names = Vec::new();
-        let is_of = |object| matches!(object, Object::Moves { pack: of, .. } if of == *pack);
-        let listed = self.store.list(Folder::Moves.prefix(), &mut |meta| {
-            if Object::parse(&meta.name).is_some_and(is_of) {
-                names.push(meta.name);
+        let mut hashes = BTreeSet::new();
+        let mut add = |name: &ObjectName| match Object::parse(name) {
+            Some(Object::Moves { pack: of, hash } | Object::MovesTwin { pack: of, hash })
+                if of == *pack =>
+            {
+                hashes.insert(hash);
             }
-        });
+            Some(_) | None => {}
+        };
+        let folders = [Folder::Moves.prefix(), MOVES_TWINS_PREFIX];
+        let listed = folders
+            .into_iter()
+            .try_for_each(|folder| self.store.list(folder, &mut |meta| add(&meta.name)));
         // A store that can't list, or a record that can't be opened, leaves the entry as lost as it
         // was.
         if listed.is_err() {
             return Vec::new();
         }
-        let read = |name: &ObjectName| {
-            let bytes = self.store.get(name, SMALL_OBJECT_BYTES_MAX).ok()?;
-            let text = self.keyring.open_object(ObjectKind::Move, &pack.0, &bytes).ok()?;
-            Moves::decode(&text).ok()
+        let read = |hash: ContentHash| {
+            let (first, twin) =
+                (Object::Moves { pack: *pack, hash }, Object::MovesTwin { pack: *pack, hash });
+            [first, twin].iter().find_map(|copy| self.read_move(pack, &copy.name()))
         };
-        names.iter().filter_map(read).collect()
+        hashes.into_iter().filter_map(read).collect()
+    }
+
+    fn read_move(&self, pack: &PackName, name: &ObjectName) -> Option<Moves> {
+        let bytes = self.store.get(name, SMALL_OBJECT_BYTES_MAX).ok()?;
+        let text = self.keyring.open_object(ObjectKind::Move, &pack.0, &bytes).ok()?;
+        Moves::decode(&text).ok()
     }
 
     /// The whole blocks at these places, each `None` if it is not at hand or not whole. They are

@@ -2,6 +2,7 @@
 //! 9).
 
 use std::collections::BTreeMap;
+use std::slice;
 
 use bytes::Bytes;
 
@@ -37,7 +38,7 @@ impl Healing {
         self.copies.entry(lost.pack).or_default().push((lost.entry, copy));
     }
 
-    /// Publishes a record for every pack, and forgets them.
+    /// Publishes a record for every pack, in two copies, and forgets them.
     pub fn publish(&mut self, run: &RunContext) -> Result<()> {
         for (lost, copies) in std::mem::take(&mut self.copies) {
             let (name, moves) = {
@@ -48,12 +49,15 @@ impl Healing {
             };
             let text = moves.encode();
             let kind = ObjectKind::Move;
-            let record = seal_record(&run.keyring, kind, (&name, &text), &*run.entropy)?;
-            let (object, bytes) = record.named(|hash| Object::Moves { pack: name, hash });
-            let size = wide(bytes.len());
-            run.store.put(&object, &[bytes]).map_err(|e| not_stored(&object, e))?;
-            run.monitor.count(Counter::StoredBytes, size);
-            run.monitor.count(Counter::StoredObjects, 1);
+            let record = seal_record(&run.keyring, kind, (&name.0, &text), &*run.entropy)?;
+            let (twin, bytes) = record.named(|hash| Object::MovesTwin { pack: name, hash });
+            let (object, _) = record.named(|hash| Object::Moves { pack: name, hash });
+            for object in [twin, object] {
+                let payload = slice::from_ref(&bytes);
+                run.store.put(&object, payload).map_err(|e| not_stored(&object, e))?;
+                run.monitor.count(Counter::StoredBytes, wide(bytes.len()));
+                run.monitor.count(Counter::StoredObjects, 1);
+            }
         }
         Ok(())
     }
@@ -78,26 +82,26 @@ fn moves_of(
     moves
 }
 
-/// A sealed record about a pack.
+/// A sealed record about a pack or a snapshot.
 #[derive(Debug)]
 pub struct SealedRecord(Bytes);
 
 impl SealedRecord {
     /// Returns the name of the object with this hash, and its bytes.
-    pub fn named(self, object: impl FnOnce(ContentHash) -> Object) -> (ObjectName, Bytes) {
-        (object(*blake3::hash(&self.0).as_bytes()).name(), self.0)
+    pub fn named(&self, object: impl FnOnce(ContentHash) -> Object) -> (ObjectName, Bytes) {
+        (object(*blake3::hash(&self.0).as_bytes()).name(), Bytes::clone(&self.0))
     }
 }
 
-/// Seals a record about a pack.
+/// Seals a record about a pack or a snapshot, whose name is `subject`.
 pub fn seal_record(
     keyring: &Keyring,
     kind: ObjectKind,
-    (pack, text): (&PackName, &[u8]),
+    (subject, text): (&[u8; 32], &[u8]),
     entropy: &dyn Entropy,
 ) -> Result<SealedRecord> {
     let sealed = keyring
-        .seal_object(kind, &pack.0, text, entropy)
+        .seal_object(kind, subject, text, entropy)
         .map_err(|e| Error::new(ErrorKind::WrongKey, "cannot seal a record").because(e))?;
     Ok(SealedRecord(Bytes::from(sealed)))
 }

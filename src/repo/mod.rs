@@ -5,6 +5,7 @@
 //! [`ops`](crate::ops).
 
 pub mod contents;
+pub mod damage;
 pub mod founding;
 pub mod generations;
 pub mod keys;

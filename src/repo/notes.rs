@@ -19,6 +19,7 @@ use crate::format::layout::Object;
 use crate::format::layout::Subject;
 use crate::format::note::TagNote;
 use crate::format::note::effective_tags;
+use crate::format::snapshot::Description;
 use crate::repo::Repository;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::repo::store_error;
@@ -43,8 +44,12 @@ fn parse(name: &ObjectName) -> Option<(SnapshotId, ContentHash)> {
 impl Notes {
     /// Makes the description of a snapshot tell the tags that it has now.
     pub fn apply(&self, stored: &mut StoredSnapshot) {
-        let Some(notes) = self.tags.get(&stored.id()) else { return };
-        let about = &mut stored.snapshot.about;
+        self.apply_to(stored.id(), &mut stored.snapshot.about);
+    }
+
+    /// Makes the description of this snapshot tell the tags that it has now.
+    pub fn apply_to(&self, id: SnapshotId, about: &mut Description) {
+        let Some(notes) = self.tags.get(&id) else { return };
         about.tags = effective_tags(&about.tags, notes.clone());
     }
 

@@ -19,9 +19,11 @@ use crate::base::num::index;
 use crate::base::num::wide;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
+use crate::format::snapshot::Description;
 use crate::format::snapshot::Snapshot;
 use crate::format::snapshot::Verdict;
 use crate::repo::Repository;
+use crate::repo::damage::KnownDamage;
 use crate::repo::store_error;
 use crate::seal::error::SealError;
 use crate::seal::object::ObjectKind;
@@ -113,11 +115,34 @@ fn not_opened(what: &str, cause: SealError) -> Error {
     Error::damaged(what, cause)
 }
 
+/// What a snapshot says about itself, without the way to its contents, which takes many times the
+/// memory.
+#[derive(Clone, Debug)]
+pub struct Described {
+    /// Its name.
+    pub name: SnapshotName,
+    /// What it says.
+    pub about: Description,
+}
+
+impl Described {
+    /// Its id.
+    pub fn id(&self) -> SnapshotId {
+        self.name.id
+    }
+}
+
+impl From<StoredSnapshot> for Described {
+    fn from(stored: StoredSnapshot) -> Described {
+        Described { name: stored.name, about: stored.snapshot.about }
+    }
+}
+
 /// The snapshots of a repository, and those that can't be read.
-#[derive(Debug, Default)]
-pub struct Listing {
+#[derive(Debug)]
+pub struct Listing<S = StoredSnapshot> {
     /// Oldest first.
-    pub snapshots: Vec<StoredSnapshot>,
+    pub snapshots: Vec<S>,
     /// What is wrong with others.
     pub damaged: Vec<(SnapshotName, Error)>,
     /// Others that nobody needs: a rotation of keys overtook the runs that put them, which failed
@@ -125,12 +150,9 @@ pub struct Listing {
     pub overtaken: Vec<(SnapshotName, Error)>,
 }
 
-impl Listing {
-    /// Whether a later snapshot of its source is there.
-    fn is_succeeded(&self, name: &SnapshotName) -> bool {
-        let mut later = self.snapshots.iter().map(|stored| &stored.name);
-        later.any(|other| other.source == name.source && other.sequence > name.sequence)
-    }
+/// Whether a later snapshot of its source is among those that were read.
+fn is_succeeded(read: &[SnapshotName], name: &SnapshotName) -> bool {
+    read.iter().any(|other| other.source == name.source && other.sequence > name.sequence)
 }
 
 impl Repository {
@@ -170,9 +192,14 @@ impl Repository {
     }
 
     /// Opens many snapshots, several at a time: over a network each is a round trip.
-    fn read_snapshots(&self, names: &[SnapshotName]) -> Result<Vec<Result<StoredSnapshot>>> {
+    fn read_snapshots<S: Send>(
+        &self,
+        names: &[SnapshotName],
+        keep: &(dyn Fn(StoredSnapshot) -> S + Sync),
+    ) -> Result<Vec<Result<S>>> {
+        let read_one = |name: &SnapshotName| self.read_snapshot(name).map(keep);
         if names.len() <= index(READERS) {
-            return Ok(names.iter().map(|name| self.read_snapshot(name)).collect());
+            return Ok(names.iter().map(read_one).collect());
         }
         let mut read = Vec::with_capacity(names.len());
         // The store itself hears the wish to stop.
@@ -180,7 +207,7 @@ impl Repository {
         crew::in_order(
             Shape { workers: READERS, weight_max: u64::from(READERS) * 2, monitor: &monitor },
             |planner| names.iter().try_for_each(|name| planner.work(1, name)),
-            || |name: &SnapshotName| Ok(self.read_snapshot(name)),
+            || |name: &SnapshotName| Ok(read_one(name)),
             |stored| {
                 read.push(stored);
                 Ok(())
@@ -191,23 +218,40 @@ impl Repository {
 
     /// All snapshots, by time.
     pub fn snapshots(&self) -> Result<Listing> {
-        let mut listing = Listing::default();
+        self.listing(&|stored| stored, &|stored| (&stored.snapshot.about, stored.id()))
+    }
+
+    /// What all snapshots say about themselves, by time.
+    pub fn descriptions(&self) -> Result<Listing<Described>> {
+        self.listing(&Described::from, &|described| (&described.about, described.id()))
+    }
+
+    /// All snapshots, as what `keep` makes of each.
+    fn listing<S: Send>(
+        &self,
+        keep: &(dyn Fn(StoredSnapshot) -> S + Sync),
+        about: &dyn Fn(&S) -> (&Description, SnapshotId),
+    ) -> Result<Listing<S>> {
+        let (mut snapshots, mut damaged): (Vec<S>, Vec<(SnapshotName, Error)>) = Default::default();
+        let mut read = Vec::new();
         let names = self.snapshot_names(None)?;
-        for (name, read) in names.iter().zip(self.read_snapshots(&names)?) {
-            match read {
-                Ok(snapshot) => listing.snapshots.push(snapshot),
-                Err(error) => listing.damaged.push((*name, error)),
+        for (name, outcome) in names.iter().zip(self.read_snapshots(&names, keep)?) {
+            match outcome {
+                Ok(snapshot) => {
+                    snapshots.push(snapshot);
+                    read.push(*name);
+                }
+                Err(error) => damaged.push((*name, error)),
             }
         }
-        let damaged = std::mem::take(&mut listing.damaged);
-        (listing.overtaken, listing.damaged) = damaged
-            .into_iter()
-            .partition(|(name, error)| self.was_overtaken(error) && listing.is_succeeded(name));
-        listing.snapshots.sort_by_key(|stored| {
-            let about = &stored.snapshot.about;
-            (about.time, about.sequence, stored.id())
+        snapshots.sort_by_key(|snapshot| {
+            let (about, id) = about(snapshot);
+            (about.time, about.sequence, id)
         });
-        Ok(listing)
+        let (overtaken, damaged) = damaged
+            .into_iter()
+            .partition(|(name, error)| self.was_overtaken(error) && is_succeeded(&read, name));
+        Ok(Listing { snapshots, damaged, overtaken })
     }
 
     /// Makes a snapshot durable and visible; everything that it names must be durable.
@@ -314,6 +358,26 @@ impl Repository {
             let is_complete = stored.snapshot.about.verdict == Verdict::Complete;
             if stored.counts_as_latest() && (choice == Choice::Latest || is_complete) {
                 return Ok(Some(stored));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Finds the newest snapshot of the same source that counts as latest and is not known to be
+    /// damaged. What can't be read is passed over: it is damaged in another way.
+    pub fn newest_without(
+        &self,
+        damaged: &StoredSnapshot,
+        known: &KnownDamage,
+    ) -> Result<Option<StoredSnapshot>> {
+        for name in self.snapshot_names(Some(damaged.name.source))?.iter().rev() {
+            if known.of(&name.id).is_some() {
+                continue;
+            }
+            match self.read_snapshot(name) {
+                Ok(stored) if stored.counts_as_latest() => return Ok(Some(stored)),
+                Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
+                Ok(_) | Err(_) => {}
             }
         }
         Ok(None)

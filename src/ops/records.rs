@@ -1,0 +1,75 @@
+//! The two copies of every moves record (FORMAT.md 9).
+
+use std::collections::BTreeMap;
+
+use crate::base::error::Result;
+use crate::base::ids::PackName;
+use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
+use crate::format::layout::ContentHash;
+use crate::format::layout::Folder;
+use crate::format::layout::MOVES_TWINS_PREFIX;
+use crate::format::layout::Object;
+use crate::repo::Repository;
+use crate::repo::store_error;
+
+use super::survey::Copy;
+use super::survey::Look;
+use super::survey::Problem;
+
+/// A moves record.
+#[derive(Debug)]
+pub(super) struct MovesPair {
+    /// The pack that it is about.
+    pub(super) pack: PackName,
+    /// Its objects, the first copy first.
+    pub(super) copies: [Copy; 2],
+}
+
+/// Looks at both copies of every moves record.
+pub(super) fn moves(repository: &Repository, look: Look) -> Result<Vec<MovesPair>> {
+    let mut found: BTreeMap<(PackName, ContentHash), [bool; 2]> = BTreeMap::new();
+    for folder in [Folder::Moves.prefix(), MOVES_TWINS_PREFIX] {
+        repository
+            .store()
+            .list(folder, &mut |meta| match Object::parse(&meta.name) {
+                Some(Object::Moves { pack, hash }) => {
+                    found.entry((pack, hash)).or_default()[0] = true;
+                }
+                Some(Object::MovesTwin { pack, hash }) => {
+                    found.entry((pack, hash)).or_default()[1] = true;
+                }
+                Some(_) | None => {}
+            })
+            .map_err(|e| store_error(format!("cannot list {folder}"), e))?;
+    }
+    let pair = |((pack, hash), there): ((PackName, ContentHash), [bool; 2])| {
+        let objects = [Object::Moves { pack, hash }, Object::MovesTwin { pack, hash }];
+        let mut there = there.into_iter();
+        let copies = objects.map(|object| {
+            let is_there = there.next().unwrap_or_default();
+            Copy { object, problem: problem_of(repository, object, hash, (is_there, look)) }
+        });
+        MovesPair { pack, copies }
+    };
+    Ok(found.into_iter().map(pair).collect())
+}
+
+fn problem_of(
+    repository: &Repository,
+    object: Object,
+    hash: ContentHash,
+    (is_there, look): (bool, Look),
+) -> Option<Problem> {
+    if !is_there {
+        return Some(Problem::Missing);
+    }
+    if look == Look::AtItsSize {
+        return None;
+    }
+    let words = match repository.store().get(&object.name(), SMALL_OBJECT_BYTES_MAX) {
+        Ok(bytes) if *blake3::hash(&bytes).as_bytes() == hash => return None,
+        Ok(_) => "does not match its name: its bytes have changed".to_owned(),
+        Err(error) => format!("can't be read: {error}"),
+    };
+    Some(Problem::Spoiled(words))
+}

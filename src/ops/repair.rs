@@ -1,0 +1,273 @@
+//! Makes good again what one good copy is left of in this repository: the second copies of meta
+//! packs and of moves records.
+//!
+//! Everything is looked at before anything is changed, and the plan can be shown first. Then each
+//! copy is made, read back, and only then are damage records removed that mean nothing any more.
+//! What is still lost after that is told by a verification of names, sizes and everything that was
+//! found damaged.
+//!
+//! Invariants:
+//! - A good copy is never touched.
+//! - A copy is made only from bytes that are what their name says.
+//! - Stopped anywhere, it leaves at least what could be read before; the next run goes on.
+//!
+//! It needs nothing from elsewhere: what has no good copy here comes back by a
+//! [`replicate`](super::replicate) from another repository, or by the next backup.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::slice;
+use std::sync::Arc;
+
+use crate::base::error::Error;
+use crate::base::error::ErrorKind;
+use crate::base::error::Result;
+use crate::base::ids::Class;
+use crate::base::ids::PackName;
+use crate::base::limits::PACK_BYTES_ACCEPTED_MAX;
+use crate::base::monitor::Counter;
+use crate::base::monitor::Monitor;
+use crate::base::num::wide;
+use crate::format::layout::content_hash;
+use crate::format::pack_table::PackRecord;
+use crate::repo::Repository;
+use crate::repo::store_error;
+use crate::store::name::ObjectName;
+
+use super::copies::replace;
+use super::records;
+use super::survey;
+use super::survey::Copy;
+use super::survey::Look;
+use super::survey::Looked;
+use super::survey::Problem;
+use super::verify::Depth;
+use super::verify::VerifyOptions;
+use super::verify::VerifyReport;
+use super::verify::verify;
+
+/// A copy that is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Make {
+    /// The copy.
+    pub object: ObjectName,
+    /// What it is made from.
+    pub from: ObjectName,
+    /// What is wrong with it.
+    pub why: String,
+    /// Something is there that must go first.
+    is_there: bool,
+}
+
+/// A record that is removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remove {
+    /// The record.
+    pub object: ObjectName,
+    /// Why it means nothing any more.
+    pub why: &'static str,
+}
+
+/// What a repair would do.
+#[derive(Debug)]
+pub struct RepairPlan<'r> {
+    repository: &'r Repository,
+    workers: u32,
+    /// Copies to make.
+    pub make: Vec<Make>,
+    /// Records to remove.
+    pub remove: Vec<Remove>,
+    /// What has no good copy here, in words.
+    pub lost: Vec<String>,
+}
+
+/// What came of a repair.
+#[derive(Debug)]
+pub struct RepairReport {
+    /// Copies that were made.
+    pub made: Vec<ObjectName>,
+    /// Records that were removed.
+    pub removed: Vec<ObjectName>,
+    /// What could not be done, in words.
+    pub failed: Vec<String>,
+    /// What has no good copy here, as far as `left` does not tell it.
+    pub lost: Vec<String>,
+    /// What is still wrong.
+    pub left: VerifyReport,
+}
+
+/// Looks at everything of which a repository has two copies, and at what is known to be damaged.
+pub fn plan<'r>(
+    repository: &'r Repository,
+    workers: u32,
+    monitor: &Arc<Monitor>,
+) -> Result<RepairPlan<'r>> {
+    let mut plan =
+        RepairPlan { repository, workers, make: Vec::new(), remove: Vec::new(), lost: Vec::new() };
+    let pairs = records::moves(repository, Look::AtItsBytes)?;
+    let lost_moves: BTreeSet<PackName> =
+        pairs.iter().filter(|pair| good(&pair.copies).is_none()).map(|pair| pair.pack).collect();
+    let known = repository.known_damage()?;
+    let mut packs = BTreeSet::new();
+    let mut whole = BTreeSet::new();
+    let closely = |record: &PackRecord| {
+        let is_doubtful = known.names(&record.name) || lost_moves.contains(&record.name);
+        if record.class == Class::Meta || is_doubtful { Look::AtItsBytes } else { Look::AtItsSize }
+    };
+    let listing = repository.snapshots()?;
+    plan.lost.extend(listing.damaged.iter().map(|(_, error)| error.with_causes()));
+    let mut unread = Vec::new();
+    let named =
+        survey::named_packs(repository, &listing.snapshots, monitor, &mut |stored, error| {
+            unread.push(format!("snapshot {}: {}", stored.id().short(), error.with_causes()));
+        });
+    plan.lost.extend(unread);
+    survey::look_at(repository, &named, &closely, (workers, monitor), &mut |pack| {
+        packs.insert(pack.record.name);
+        if pack.is_whole() && closely(&pack.record) == Look::AtItsBytes {
+            whole.insert(pack.record.name);
+        }
+        plan.pair(&pack.copies);
+        plan.lost.extend(lost_words(&pack));
+    })?;
+    for pair in &pairs {
+        let is_moot = good(&pair.copies).is_none() && whole.contains(&pair.pack);
+        if is_moot {
+            let there = pair.copies.iter().filter(|copy| !is_missing(copy));
+            let why = "its bytes have changed, and its pack is whole";
+            plan.remove.extend(there.map(|copy| Remove { object: copy.object.name(), why }));
+            continue;
+        }
+        plan.pair(&pair.copies);
+        if good(&pair.copies).is_none() {
+            let what = "has changed, and so has its other copy";
+            plan.lost.push(format!("{} {what}", pair.copies[0].object.name()));
+        }
+    }
+    plan.lost.extend(repository.notes(None)?.damaged.iter().map(Error::with_causes));
+    plan.records_to_remove(&packs, &whole)?;
+    Ok(plan)
+}
+
+/// The good one of several copies.
+fn good(copies: &[Copy]) -> Option<&Copy> {
+    copies.iter().find(|copy| copy.problem.is_none())
+}
+
+fn is_missing(copy: &Copy) -> bool {
+    matches!(copy.problem, Some(Problem::Missing))
+}
+
+/// What is wrong with a pack that has no good copy. A data pack that is not there may have been
+/// replaced since; the verification at the end tells.
+fn lost_words(pack: &Looked) -> Vec<String> {
+    if pack.is_whole() || pack.record.class == Class::Data && !pack.is_there() {
+        return Vec::new();
+    }
+    let words = |copy: &Copy| {
+        let problem = copy.problem.as_ref()?;
+        Some(format!("{} {}", copy.object.name(), problem.words()))
+    };
+    pack.copies.iter().filter_map(words).collect()
+}
+
+impl RepairPlan<'_> {
+    /// Tells whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.make.is_empty() && self.remove.is_empty()
+    }
+
+    /// Plans to make each bad copy from the good one, if there is one.
+    fn pair(&mut self, copies: &[Copy]) {
+        let Some(from) = good(copies) else { return };
+        for copy in copies {
+            let Some(problem) = &copy.problem else { continue };
+            self.make.push(Make {
+                object: copy.object.name(),
+                from: from.object.name(),
+                why: problem.words().to_owned(),
+                is_there: !is_missing(copy),
+            });
+        }
+    }
+
+    fn records_to_remove(
+        &mut self,
+        packs: &BTreeSet<PackName>,
+        whole: &BTreeSet<PackName>,
+    ) -> Result<()> {
+        let known = self.repository.known_damage()?;
+        let mut why: BTreeMap<ObjectName, &'static str> = BTreeMap::new();
+        for name in known.unreadable() {
+            // What it is about is looked at again by the verification at the end.
+            why.insert(name.clone(), "it can't be read");
+        }
+        let unnamed: BTreeSet<PackName> = known.packs().filter(|p| !packs.contains(p)).collect();
+        for name in known.resolved_by(&unnamed) {
+            why.insert(name, "no snapshot names its pack");
+        }
+        for name in known.resolved_by(whole) {
+            why.insert(name, "what it is about is whole");
+        }
+        self.remove.extend(why.into_iter().map(|(object, why)| Remove { object, why }));
+        Ok(())
+    }
+
+    /// Does what was planned, and looks what is left.
+    pub fn run(self, monitor: &Arc<Monitor>) -> Result<RepairReport> {
+        let (mut made, mut removed, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+        for make in &self.make {
+            monitor.check()?;
+            match self.make(make, monitor) {
+                Ok(()) => made.push(make.object.clone()),
+                Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
+                Err(error) => failed.push(error.with_causes()),
+            }
+        }
+        let options =
+            VerifyOptions { depth: Depth::Objects, snapshots: Vec::new(), workers: self.workers };
+        let left = verify(self.repository, &options, monitor)?;
+        // Not before what they told has been told anew.
+        for Remove { object, .. } in &self.remove {
+            monitor.check()?;
+            match self.repository.store().delete(object) {
+                Ok(()) => removed.push(object.clone()),
+                Err(error) => {
+                    let error = store_error(format!("cannot remove {object}"), error);
+                    if error.kind() == ErrorKind::Cancelled {
+                        return Err(error);
+                    }
+                    failed.push(error.with_causes());
+                }
+            }
+        }
+        let mut lost = self.lost;
+        lost.retain(|lost| !left.findings.iter().any(|finding| finding.what == *lost));
+        Ok(RepairReport { made, removed, failed, lost, left })
+    }
+
+    fn make(&self, make: &Make, monitor: &Monitor) -> Result<()> {
+        let Make { object, from, is_there, .. } = make;
+        let store = &**self.repository.store();
+        let right = |name: &ObjectName| {
+            let bytes = store
+                .get(name, PACK_BYTES_ACCEPTED_MAX)
+                .map_err(|e| store_error(format!("cannot read {name}"), e))?;
+            if content_hash(name) == Some(*blake3::hash(&bytes).as_bytes()) {
+                return Ok(bytes);
+            }
+            Err(Error::damaged(name, "its bytes do not match its name"))
+        };
+        let bytes = right(from)?;
+        if *is_there {
+            replace(store, object, &bytes)?;
+        } else {
+            store
+                .put(object, slice::from_ref(&bytes))
+                .map_err(|e| store_error(format!("cannot store {object}"), e))?;
+        }
+        monitor.count(Counter::StoredBytes, wide(bytes.len()));
+        monitor.count(Counter::StoredObjects, 1);
+        right(object).map(|_| ())
+    }
+}

@@ -1,0 +1,314 @@
+//! What is to be sent: found from listings of both sides before anything is.
+
+use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::base::error::Result;
+use crate::base::ids::PackName;
+use crate::base::ids::SnapshotId;
+use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
+use crate::base::monitor::Monitor;
+use crate::base::num::wide;
+use crate::format::layout::Folder;
+use crate::format::layout::Object;
+use crate::format::pack_table::PackRecord;
+use crate::repo::Repository;
+use crate::repo::damage::KnownDamage;
+use crate::repo::founding::extra_requests;
+use crate::repo::lineage::TableNodes;
+use crate::repo::snapshots::StoredSnapshot;
+use crate::repo::store_error;
+use crate::store::Store;
+use crate::store::error::Category;
+use crate::store::name::ObjectName;
+
+use super::ASKED_SINGLY_MAX;
+use super::Confirmation;
+use super::Cost;
+use super::LISTED_PER_REQUEST;
+use super::PACK_FOLDERS;
+use super::ReplicateOptions;
+use super::copies;
+use super::in_order;
+use super::sizes;
+use super::small::is_holder;
+use super::small::is_intact;
+use super::small::is_new_place;
+use super::small::is_wanted;
+use super::small::other_holder;
+
+/// What a copy gets.
+const REPLICATED: [Folder; 6] =
+    [Folder::Packs, Folder::Twins, Folder::Snapshots, Folder::Runs, Folder::Keys, Folder::Notes];
+
+/// A pack that the other side lacks, or may lack.
+#[derive(Debug, Clone)]
+pub(super) struct Shipment {
+    pub(super) record: PackRecord,
+    /// Under which names.
+    pub(super) targets: Vec<Target>,
+}
+
+/// An object of the other side.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    pub(super) name: ObjectName,
+    pub(super) there: There,
+}
+
+/// What is known of it before anything is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum There {
+    /// It is not there.
+    Absent,
+    /// It is there, and known to be damaged.
+    Damaged,
+    /// It is there, and shall be read.
+    Unread,
+}
+
+/// A wanted snapshot, and the packs that no newer one brings.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) stored: StoredSnapshot,
+    /// Whether the snapshot itself is there.
+    pub(super) there: bool,
+    pub(super) packs: Vec<Shipment>,
+}
+
+/// What will be sent.
+#[derive(Debug)]
+pub struct Plan<'r> {
+    pub(super) near: &'r Repository,
+    pub(super) far: Arc<dyn Store>,
+    pub(super) options: ReplicateOptions,
+    /// What is sent of small objects.
+    pub(super) small: Vec<(ObjectName, Bytes)>,
+    /// What is there of them and shall be read.
+    pub(super) unread: Vec<(ObjectName, Bytes)>,
+    pub(super) batches: Vec<Batch>,
+    /// Packs that can't be had here and are not there.
+    pub(super) bad: BTreeSet<PackName>,
+    /// Snapshots that others require and that can't be read.
+    pub(super) lost: HashSet<String>,
+    pub(super) damaged: Vec<String>,
+    /// What the other side has recorded.
+    pub(super) known: KnownDamage,
+    pub(super) there: u64,
+    far_packs: u64,
+    cost: Cost,
+}
+
+/// Plans what is to be sent to a store that holds a copy of `near`, or nothing.
+pub fn plan<'r>(
+    near: &'r Repository,
+    far: Arc<dyn Store>,
+    options: ReplicateOptions,
+    monitor: &Arc<Monitor>,
+) -> Result<Plan<'r>> {
+    let here = sizes(&**near.store(), &PACK_FOLDERS, "this side")?;
+    let there = sizes(&*far, &REPLICATED, "the other side")?;
+    let known = near.known_damage_in(&*far)?;
+    let far_packs = wide(there.keys().filter(|name| Folder::holds_packs(name)).count());
+    let mut plan = Plan {
+        near,
+        far,
+        options,
+        small: Vec::new(),
+        unread: Vec::new(),
+        batches: Vec::new(),
+        bad: BTreeSet::new(),
+        lost: HashSet::new(),
+        damaged: Vec::new(),
+        known,
+        there: 0,
+        far_packs,
+        cost: Cost::default(),
+    };
+    plan.batches(&here, &there, monitor)?;
+    plan.small_objects(&there)?;
+    plan.cost = plan.reckon();
+    Ok(plan)
+}
+
+impl Plan<'_> {
+    /// What it will cost.
+    pub fn cost(&self) -> Cost {
+        self.cost
+    }
+
+    /// Snapshots that will be sent.
+    pub fn snapshots(&self) -> u64 {
+        wide(self.batches.iter().filter(|batch| !batch.there).count())
+    }
+
+    /// Keys, the config, run records and notes of the snapshots that the other side lacks. The
+    /// config goes behind the keys: whoever sees one finds a key that opens the repository.
+    fn small_objects(&mut self, there: &HashMap<ObjectName, u64>) -> Result<()> {
+        let mut names: Vec<ObjectName> = Vec::new();
+        for folder in [Folder::Keys, Folder::Runs, Folder::Notes] {
+            let prefix = folder.prefix();
+            let list = self.near.store().list(prefix, &mut |meta| names.push(meta.name));
+            list.map_err(|e| store_error(format!("cannot list {prefix}"), e))?;
+        }
+        let ids: HashSet<SnapshotId> = self.batches.iter().map(|batch| batch.stored.id()).collect();
+        names.retain(|name| is_wanted(name, &ids));
+        if is_new_place(self.near, &*self.far)? {
+            names.push(Object::Config.name());
+        }
+        let rank = |name: &ObjectName| match Folder::of(name) {
+            Some(Folder::Keys) => 0,
+            None => 1,
+            Some(_) => 2,
+        };
+        names.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.cmp(b)));
+        let read_back = self.options.confirmation == Confirmation::ReadBack;
+        for name in names {
+            let is_there = there.contains_key(&name);
+            if is_there && !read_back {
+                let near = self.near.store();
+                self.damaged.extend(other_holder(&**near, &*self.far, &name)?);
+                continue;
+            }
+            let list = if is_there { &mut self.unread } else { &mut self.small };
+            match self.near.store().get(&name, SMALL_OBJECT_BYTES_MAX) {
+                Ok(bytes) if is_intact(&name, &bytes) => list.push((name, bytes)),
+                // A run's secret stands in its packs as well, a key may be one of several.
+                Ok(_) => self.damaged.push(format!("{name} is damaged")),
+                Err(error) if error.category() == Category::NotFound => {}
+                Err(error) => return Err(store_error(format!("cannot read {name}"), error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Which packs go with which snapshot.
+    fn batches(
+        &mut self,
+        here: &HashMap<ObjectName, u64>,
+        there: &HashMap<ObjectName, u64>,
+        monitor: &Arc<Monitor>,
+    ) -> Result<()> {
+        let wanted = std::mem::take(&mut self.options.snapshots);
+        let wanted = in_order(self.near, wanted, &mut self.lost)?;
+        let mut nodes = TableNodes::new(self.near, monitor);
+        let mut planned: HashSet<PackName> = HashSet::new();
+        for stored in wanted {
+            let is_there = there.contains_key(&stored.name.object());
+            self.there += u64::from(is_there);
+            let mut packs = Vec::new();
+            nodes.new_records(&stored.snapshot.packs, &mut |record| {
+                if !planned.insert(record.name) {
+                    return;
+                }
+                let mut targets = targets(record, there, &self.known, self.options.confirmation);
+                let can_be_sent = copies(record).any(|name| here.get(&name) == Some(&record.bytes));
+                if !can_be_sent {
+                    if !there.contains_key(&Object::Pack(record.name).name()) {
+                        self.bad.insert(record.name);
+                        return;
+                    }
+                    targets.retain(|target| target.there != There::Absent);
+                }
+                if !targets.is_empty() {
+                    packs.push(Shipment { record: *record, targets });
+                }
+            })?;
+            self.batches.push(Batch { stored, there: is_there, packs });
+        }
+        self.damaged.extend(self.bad.iter().map(|name| {
+            let object = Object::Pack(*name).name();
+            format!("{object} is missing or has another size than its pack table says")
+        }));
+        Ok(())
+    }
+
+    /// Bytes of packs that are there and are to be read.
+    pub(super) fn unread_bytes(&self) -> u64 {
+        let shipments = self.batches.iter().flat_map(|batch| &batch.packs);
+        let unread = |shipment: &Shipment| {
+            let targets = shipment.targets.iter();
+            let count = targets.filter(|target| target.there != There::Absent).count();
+            shipment.record.bytes * wide(count)
+        };
+        shipments.map(unread).sum()
+    }
+
+    /// Where the config is among the small objects, behind the keys, if the place is a new one.
+    pub(super) fn first_config(&self) -> Option<usize> {
+        let config = Object::Config.name();
+        self.small.iter().position(|(name, _)| *name == config)
+    }
+
+    /// The cost of what is planned.
+    fn reckon(&self) -> Cost {
+        let mut cost = Cost::default();
+        self.small.iter().for_each(|(_, bytes)| cost.object(wide(bytes.len())));
+        cost.requests += match self.first_config() {
+            Some(keys) => extra_requests(keys),
+            None => wide(self.small.iter().filter(|(name, _)| is_holder(name)).count()),
+        };
+        cost.requests += wide(self.unread.len());
+        let mut far_packs = self.far_packs;
+        for batch in &self.batches {
+            let mut sent = 0;
+            for shipment in &batch.packs {
+                for target in &shipment.targets {
+                    // What is there is read first, and what is damaged there is deleted.
+                    cost.requests += match target.there {
+                        There::Absent => 0,
+                        There::Unread => 1,
+                        There::Damaged => 2,
+                    };
+                    if target.there != There::Unread {
+                        cost.object(shipment.record.bytes);
+                        sent += 1;
+                        far_packs += u64::from(target.there == There::Absent);
+                    }
+                }
+            }
+            cost.requests += self.confirming(sent, far_packs);
+            if !batch.there {
+                cost.object(self.snapshot_bytes(&batch.stored));
+            } else if self.options.confirmation == Confirmation::ReadBack {
+                cost.requests += 1;
+            }
+        }
+        cost
+    }
+
+    /// Requests that confirm `sent` objects.
+    fn confirming(&self, sent: usize, far_packs: u64) -> u64 {
+        match self.options.confirmation {
+            Confirmation::ReadBack => wide(sent),
+            Confirmation::Listed if sent <= ASKED_SINGLY_MAX => wide(sent),
+            Confirmation::Listed => 2.max(far_packs.div_ceil(LISTED_PER_REQUEST)),
+        }
+    }
+
+    fn snapshot_bytes(&self, stored: &StoredSnapshot) -> u64 {
+        // It was read a moment ago, so it has a size.
+        self.near.store().size(&stored.name.object()).ok().flatten().unwrap_or_default()
+    }
+}
+
+/// What the other side lacks of a pack, or may lack.
+fn targets(
+    record: &PackRecord,
+    there: &HashMap<ObjectName, u64>,
+    known: &KnownDamage,
+    confirmation: Confirmation,
+) -> Vec<Target> {
+    let is_damaged = known.names(&record.name);
+    let state = |name: &ObjectName| match there.get(name) {
+        None => Some(There::Absent),
+        Some(bytes) if is_damaged || *bytes != record.bytes => Some(There::Damaged),
+        Some(_) if confirmation == Confirmation::ReadBack => Some(There::Unread),
+        Some(_) => None,
+    };
+    copies(record).filter_map(|name| state(&name).map(|there| Target { name, there })).collect()
+}

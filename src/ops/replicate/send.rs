@@ -1,0 +1,397 @@
+//! Sends what was planned, and has it confirmed.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use bytes::Bytes;
+
+use crate::base::crew;
+use crate::base::crew::Shape;
+use crate::base::crew::lock;
+use crate::base::crew::unlocked;
+use crate::base::error::Error;
+use crate::base::error::ErrorKind;
+use crate::base::error::Result;
+use crate::base::ids::PackName;
+use crate::base::limits::PACK_BYTES_ACCEPTED_MAX;
+use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
+use crate::base::limits::SNAPSHOT_BYTES_MAX;
+use crate::base::monitor::Counter;
+use crate::base::monitor::Monitor;
+use crate::base::num::wide;
+use crate::format::pack_table::PackRecord;
+use crate::ops::copies::replace;
+use crate::ops::needs::needs_any;
+use crate::repo::founding::extra_requests;
+use crate::repo::founding::found;
+use crate::repo::founding::put_and_compare;
+use crate::repo::snapshots::StoredSnapshot;
+use crate::repo::store_error;
+use crate::store::Store;
+use crate::store::error::Category;
+use crate::store::name::ObjectName;
+
+use super::ASKED_SINGLY_MAX;
+use super::Confirmation;
+use super::Cost;
+use super::LISTED_PER_REQUEST;
+use super::LeftOut;
+use super::PACK_FOLDERS;
+use super::ReplicateReport;
+use super::Verified;
+use super::copies;
+use super::far_error;
+use super::plan::Batch;
+use super::plan::Plan;
+use super::plan::Shipment;
+use super::plan::Target;
+use super::plan::There;
+use super::sizes;
+use super::small::is_holder;
+use super::small::is_intact;
+
+impl Plan<'_> {
+    /// Sends everything.
+    pub fn send(self, monitor: &Arc<Monitor>) -> Result<ReplicateReport> {
+        monitor.count(Counter::ExpectedBytes, self.cost().bytes + self.unread_bytes());
+        let run = Sending {
+            plan: &self,
+            monitor,
+            bad: Mutex::new(self.bad.clone()),
+            damaged: Mutex::new(self.damaged.clone()),
+            cost: Mutex::default(),
+            verified: Mutex::default(),
+            mended: Mutex::default(),
+            whole: Mutex::default(),
+        };
+        let mut report = ReplicateReport { there: self.there, ..ReplicateReport::default() };
+        let mut absent = self.lost.clone();
+        run.small_objects()?;
+        for batch in &self.batches {
+            run.packs(&batch.packs)?;
+            match run.left_out(batch, &absent)? {
+                Some(left_out) => {
+                    absent.insert(left_out.snapshot.to_string());
+                    report.left_out.push(left_out);
+                }
+                None if batch.there => run.check_snapshot(&batch.stored)?,
+                None => {
+                    run.snapshot(&batch.stored)?;
+                    report.sent.push(batch.stored.id());
+                }
+            }
+        }
+        report.kept_records = run.resolve()?;
+        report.cost = *lock(&run.cost);
+        report.verified = *lock(&run.verified);
+        report.mended = unlocked(run.mended);
+        report.mended.sort();
+        report.damaged = unlocked(run.damaged);
+        Ok(report)
+    }
+}
+
+/// A replication on its way.
+struct Sending<'s> {
+    plan: &'s Plan<'s>,
+    monitor: &'s Arc<Monitor>,
+    bad: Mutex<BTreeSet<PackName>>,
+    damaged: Mutex<Vec<String>>,
+    cost: Mutex<Cost>,
+    verified: Mutex<Verified>,
+    /// What was put in the place of something damaged.
+    mended: Mutex<Vec<String>>,
+    /// Packs that are whole there, as far as that was found out.
+    whole: Mutex<BTreeSet<PackName>>,
+}
+
+impl Sending<'_> {
+    /// Sends keys, the config and other small objects. In a new place, keys and config are put as
+    /// `init` puts them: another repository may be made there at the same moment.
+    fn small_objects(&self) -> Result<()> {
+        let small = &self.plan.small;
+        let mut rest = small.as_slice();
+        if let Some(at) = self.plan.first_config() {
+            let (first, others) = small.split_at(at + 1);
+            self.monitor.check()?;
+            let entropy = &**self.plan.near.entropy();
+            found(&*self.plan.far, &first[..at], &first[at].1, entropy)?;
+            first.iter().for_each(|(_, bytes)| self.was_put(wide(bytes.len())));
+            lock(&self.cost).requests += extra_requests(at);
+            rest = others;
+        }
+        rest.iter().try_for_each(|(name, bytes)| self.put(name, bytes))?;
+        self.plan.unread.iter().try_for_each(|(name, bytes)| self.check_small(name, bytes))
+    }
+
+    /// Reads a small object that is there. If it is not what was stored it is sent again.
+    fn check_small(&self, name: &ObjectName, bytes: &Bytes) -> Result<()> {
+        match self.read_far(name, SMALL_OBJECT_BYTES_MAX)? {
+            Some(there) if is_holder(name) && there != *bytes && is_intact(name, &there) => {
+                let what = format!("{name} is another one on the other side");
+                lock(&self.damaged).push(what);
+                Ok(())
+            }
+            Some(there) if there == *bytes || is_intact(name, &there) => {
+                self.was_verified(wide(there.len()));
+                Ok(())
+            }
+            Some(_) | None => self.mend(name, bytes),
+        }
+    }
+
+    fn was_verified(&self, bytes: u64) {
+        let mut verified = lock(&self.verified);
+        verified.objects += 1;
+        verified.bytes += bytes;
+    }
+
+    /// Gives an object of the other side, unless it is gone or can't be had in one piece.
+    fn read_far(&self, name: &ObjectName, bytes_max: u64) -> Result<Option<Bytes>> {
+        self.monitor.check()?;
+        lock(&self.cost).requests += 1;
+        match self.plan.far.get(name, bytes_max) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if matches!(error.category(), Category::NotFound | Category::Damaged) => {
+                Ok(None)
+            }
+            Err(error) => Err(far_error("read", name)(error)),
+        }
+    }
+
+    /// Puts an object in the place of a damaged one.
+    fn mend(&self, name: &ObjectName, bytes: &Bytes) -> Result<()> {
+        self.monitor.check()?;
+        replace(&*self.plan.far, name, bytes)?;
+        lock(&self.cost).requests += 1;
+        self.was_put(wide(bytes.len()));
+        lock(&self.mended).push(name.to_string());
+        Ok(())
+    }
+
+    /// Removes damage records of packs that are whole now; the number of those that stay because
+    /// they may not be removed.
+    fn resolve(&self) -> Result<u64> {
+        let mut kept = 0;
+        for record in self.plan.known.resolved_by(&lock(&self.whole)) {
+            match self.plan.far.delete(&record) {
+                Ok(()) => {}
+                Err(error) if error.category() == Category::Denied => kept += 1,
+                Err(error) => return Err(far_error("remove", &record)(error)),
+            }
+        }
+        Ok(kept)
+    }
+
+    fn put(&self, name: &ObjectName, bytes: &Bytes) -> Result<()> {
+        self.monitor.check()?;
+        let size = wide(bytes.len());
+        if is_holder(name) {
+            put_and_compare(&*self.plan.far, name, bytes)?;
+            lock(&self.cost).requests += 1;
+        } else {
+            let put = self.plan.far.put(name, std::slice::from_ref(bytes));
+            put.map_err(far_error("write", name))?;
+        }
+        self.was_put(size);
+        Ok(())
+    }
+
+    fn was_put(&self, bytes: u64) {
+        self.monitor.count(Counter::StoredBytes, bytes);
+        self.monitor.count(Counter::StoredObjects, 1);
+        lock(&self.cost).object(bytes);
+    }
+
+    /// Sends packs, several at a time, and has them confirmed.
+    fn packs(&self, packs: &[Shipment]) -> Result<()> {
+        let mut sent: BTreeMap<ObjectName, PackRecord> = BTreeMap::new();
+        let connections = self.plan.options.connections.max(1);
+        let workers = u32::try_from(packs.len()).map_or(connections, |all| all.min(connections));
+        // What is under way is names only; the bytes are with those who work.
+        let weight_max = u64::from(workers) * 2;
+        crew::in_order(
+            Shape { workers, weight_max, monitor: self.monitor },
+            |planner| packs.iter().try_for_each(|shipment| planner.work(1, shipment)),
+            || |shipment: &Shipment| Ok((shipment.record, self.pack(shipment)?)),
+            |(record, names): (PackRecord, Vec<ObjectName>)| {
+                sent.extend(names.into_iter().map(|name| (name, record)));
+                Ok(())
+            },
+        )?;
+        self.confirm(&sent)
+    }
+
+    /// Sends one pack, as far as it is lacking there and not damaged here; the names under which it
+    /// was sent.
+    fn pack(&self, shipment: &Shipment) -> Result<Vec<ObjectName>> {
+        let record = &shipment.record;
+        let mut lacking: Vec<&Target> = Vec::new();
+        for target in &shipment.targets {
+            if target.there == There::Absent || !self.is_right(record, &target.name)? {
+                lacking.push(target);
+            }
+        }
+        let mut sent = Vec::new();
+        if !lacking.is_empty() {
+            self.monitor.check()?;
+            let Some(bytes) = self.fetch(record)? else {
+                lock(&self.bad).insert(record.name);
+                return Ok(sent);
+            };
+            for target in lacking {
+                match target.there {
+                    There::Absent => self.put(&target.name, &bytes)?,
+                    There::Damaged | There::Unread => self.mend(&target.name, &bytes)?,
+                }
+                sent.push(target.name.clone());
+            }
+        }
+        lock(&self.whole).insert(record.name);
+        Ok(sent)
+    }
+
+    /// Whether an object of the other side is what it should be.
+    fn is_right(&self, record: &PackRecord, name: &ObjectName) -> Result<bool> {
+        let there = self.read_far(name, PACK_BYTES_ACCEPTED_MAX)?;
+        self.monitor.count(Counter::StreamBytes, record.bytes);
+        let right = there.is_some_and(|there| *blake3::hash(&there).as_bytes() == record.name.0);
+        if right {
+            self.was_verified(record.bytes);
+        }
+        Ok(right)
+    }
+
+    /// The bytes of a pack, from whichever copy of it is whole.
+    fn fetch(&self, record: &PackRecord) -> Result<Option<Bytes>> {
+        for object in copies(record) {
+            let found = self.plan.near.store().get(&object, PACK_BYTES_ACCEPTED_MAX);
+            let bytes = match found {
+                Ok(bytes) => bytes,
+                Err(error) => match error.category() {
+                    Category::NotFound => {
+                        lock(&self.damaged).push(format!("{object} is missing"));
+                        continue;
+                    }
+                    Category::Damaged => {
+                        lock(&self.damaged).push(format!("{object} is damaged"));
+                        continue;
+                    }
+                    Category::Denied
+                    | Category::Full
+                    | Category::Conflict
+                    | Category::Transient
+                    | Category::Stopped
+                    | Category::Other => {
+                        return Err(store_error(format!("cannot read {object}"), error));
+                    }
+                },
+            };
+            self.monitor.count(Counter::FetchedBytes, wide(bytes.len()));
+            if *blake3::hash(&bytes).as_bytes() == record.name.0 {
+                return Ok(Some(bytes));
+            }
+            lock(&self.damaged)
+                .push(format!("{object} is damaged: its bytes do not match its name"));
+        }
+        Ok(None)
+    }
+
+    /// Asks the other side for what it was sent.
+    fn confirm(&self, sent: &BTreeMap<ObjectName, PackRecord>) -> Result<()> {
+        let far = &*self.plan.far;
+        if self.plan.options.confirmation == Confirmation::ReadBack {
+            return sent.iter().try_for_each(|(name, record)| self.read_back(name, record));
+        }
+        let mut found: HashMap<ObjectName, u64> = HashMap::new();
+        if sent.len() <= ASKED_SINGLY_MAX {
+            for name in sent.keys() {
+                let size = far.size(name).map_err(far_error("look for", name))?;
+                found.extend(size.map(|size| (name.clone(), size)));
+            }
+            lock(&self.cost).requests += wide(sent.len());
+        } else {
+            found = sizes(far, &PACK_FOLDERS, "the other side")?;
+            let requests = 2.max(wide(found.len()).div_ceil(LISTED_PER_REQUEST));
+            lock(&self.cost).requests += requests;
+        }
+        match sent.iter().find(|(name, record)| found.get(name) != Some(&record.bytes)) {
+            None => Ok(()),
+            Some((name, _)) => Err(unconfirmed(name)),
+        }
+    }
+
+    fn read_back(&self, name: &ObjectName, record: &PackRecord) -> Result<()> {
+        self.monitor.check()?;
+        let bytes =
+            self.plan.far.get(name, PACK_BYTES_ACCEPTED_MAX).map_err(far_error("read", name))?;
+        lock(&self.cost).requests += 1;
+        if *blake3::hash(&bytes).as_bytes() == record.name.0 {
+            self.was_verified(record.bytes);
+            return Ok(());
+        }
+        Err(unconfirmed(name))
+    }
+
+    /// Why a snapshot can't be there: something that it needs is damaged here.
+    fn left_out(&self, batch: &Batch, absent: &HashSet<String>) -> Result<Option<LeftOut>> {
+        let stored = &batch.stored;
+        let about = &stored.snapshot.about;
+        let left_out = |why| Ok(Some(LeftOut::new(stored, why)));
+        if let Some(id) = about.requires.iter().find(|id| absent.contains(*id)) {
+            let short = id.get(..8).unwrap_or(id);
+            return left_out(format!("it requires snapshot {short}, which is not there"));
+        }
+        let bad = lock(&self.bad).clone();
+        if bad.is_empty() {
+            return Ok(None);
+        }
+        match needs_any(self.plan.near, stored, &bad, self.monitor)? {
+            Some(why) => left_out(why),
+            None => Ok(None),
+        }
+    }
+
+    fn snapshot(&self, stored: &StoredSnapshot) -> Result<()> {
+        let name = stored.name.object();
+        self.put(&name, &self.snapshot_bytes(stored)?)
+    }
+
+    /// Reads a snapshot that is there, if that was asked for.
+    fn check_snapshot(&self, stored: &StoredSnapshot) -> Result<()> {
+        if self.plan.options.confirmation == Confirmation::Listed {
+            return Ok(());
+        }
+        let name = stored.name.object();
+        match self.read_far(&name, wide(SNAPSHOT_BYTES_MAX))? {
+            Some(there) if *blake3::hash(&there).as_bytes() == stored.id().0 => {
+                self.was_verified(wide(there.len()));
+                Ok(())
+            }
+            Some(_) | None => self.mend(&name, &self.snapshot_bytes(stored)?),
+        }
+    }
+
+    fn snapshot_bytes(&self, stored: &StoredSnapshot) -> Result<Bytes> {
+        let name = stored.name.object();
+        let bytes = self
+            .plan
+            .near
+            .store()
+            .get(&name, SMALL_OBJECT_BYTES_MAX)
+            .map_err(|e| store_error(format!("cannot read {name}"), e))?;
+        if *blake3::hash(&bytes).as_bytes() != stored.id().0 {
+            return Err(Error::damaged(&name, "it changed since it was read"));
+        }
+        Ok(bytes)
+    }
+}
+
+fn unconfirmed(name: &ObjectName) -> Error {
+    let what = format!("the other side took {name} and does not have it as it was sent");
+    Error::new(ErrorKind::Store, what)
+}

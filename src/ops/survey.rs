@@ -1,0 +1,227 @@
+//! Looks at every object that holds a pack which snapshots name: whether it is there, has its size,
+//! and (if that is asked for) whether its bytes are what its name says.
+//!
+//! Objects are read whole, several at a time, as many as their bytes allow.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::base::buffers::ReadBuffers;
+use crate::base::crew::Allowance;
+use crate::base::error::Error;
+use crate::base::error::Result;
+use crate::base::ids::Class;
+use crate::base::ids::PackName;
+use crate::base::limits::PACK_BYTES_ACCEPTED_MAX;
+use crate::base::monitor::Counter;
+use crate::base::monitor::Monitor;
+use crate::base::num::wide;
+use crate::format::layout::Folder;
+use crate::format::layout::Object;
+use crate::format::pack_table::PackRecord;
+use crate::repo::Repository;
+use crate::repo::lineage::TableNodes;
+use crate::repo::snapshots::StoredSnapshot;
+use crate::repo::store_error;
+use crate::store::name::ObjectName;
+
+use super::windows;
+use super::windows::Window;
+
+/// Bytes of whole packs that are held at once, to be hashed: for each worker as much as its windows
+/// would take, and no more than this.
+const HASHED_BYTES_MAX: u64 = 64 << 20;
+const HASHED_BYTES_A_WORKER: u64 = 16 << 20;
+
+/// How closely a pack is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Its size is compared.
+    AtItsSize,
+    /// Its bytes are read and compared with its name.
+    AtItsBytes,
+}
+
+/// An object that holds a pack.
+#[derive(Debug)]
+pub(super) struct Copy {
+    /// The object.
+    pub(super) object: Object,
+    /// What is wrong with it.
+    pub(super) problem: Option<Problem>,
+}
+
+/// What is wrong with an object.
+#[derive(Debug)]
+pub(super) enum Problem {
+    /// It is not there.
+    Missing,
+    /// It is there, and not what it should be, in words.
+    Spoiled(String),
+}
+
+impl Problem {
+    /// Tells what is wrong.
+    pub(super) fn words(&self) -> &str {
+        match self {
+            Problem::Missing => "is not there",
+            Problem::Spoiled(words) => words,
+        }
+    }
+}
+
+/// A pack that was looked at.
+#[derive(Debug)]
+pub(super) struct Looked {
+    /// What its pack table says.
+    pub(super) record: PackRecord,
+    /// Its objects, the first copy first.
+    pub(super) copies: Vec<Copy>,
+}
+
+impl Looked {
+    /// Tells whether one of its objects is good.
+    pub(super) fn is_whole(&self) -> bool {
+        self.copies.iter().any(|copy| copy.problem.is_none())
+    }
+
+    /// Tells whether one of its objects is there, good or not.
+    pub(super) fn is_there(&self) -> bool {
+        self.copies.iter().any(|copy| !matches!(copy.problem, Some(Problem::Missing)))
+    }
+}
+
+/// Finds the packs that snapshots name; `fail` hears of pack tables that can't be read.
+pub(super) fn named_packs(
+    repository: &Repository,
+    snapshots: &[StoredSnapshot],
+    monitor: &Arc<Monitor>,
+    fail: &mut dyn FnMut(&StoredSnapshot, Error),
+) -> Vec<PackRecord> {
+    let mut packs: BTreeMap<PackName, PackRecord> = BTreeMap::new();
+    let mut nodes = TableNodes::new(repository, monitor);
+    for stored in snapshots {
+        let mut add = |record: &PackRecord| _ = packs.insert(record.name, *record);
+        if let Err(error) = nodes.new_records(&stored.snapshot.packs, &mut add) {
+            fail(stored, error);
+        }
+    }
+    packs.into_values().collect()
+}
+
+/// Returns the objects that hold a pack, the first copy first.
+pub(super) fn objects_of(record: &PackRecord) -> Vec<Object> {
+    let first = Object::Pack(record.name);
+    match record.class {
+        Class::Data => vec![first],
+        Class::Meta => vec![first, Object::Twin(record.name)],
+    }
+}
+
+/// Lists what there is of packs, with sizes.
+pub(super) fn list_packs(repository: &Repository) -> Result<HashMap<ObjectName, u64>> {
+    let mut listed = HashMap::new();
+    for folder in [Folder::Packs, Folder::Twins] {
+        repository
+            .store()
+            .list(folder.prefix(), &mut |meta| {
+                listed.insert(meta.name, meta.size);
+            })
+            .map_err(|e| store_error("cannot list the packs", e))?;
+    }
+    Ok(listed)
+}
+
+/// Looks at packs, each as closely as `closely` says, and hands them to `take` in their order.
+pub(super) fn look_at(
+    repository: &Repository,
+    packs: &[PackRecord],
+    closely: &(dyn Fn(&PackRecord) -> Look + Sync),
+    (workers, monitor): (u32, &Arc<Monitor>),
+    take: &mut dyn FnMut(Looked),
+) -> Result<()> {
+    let listed = list_packs(repository)?;
+    let affordable = HASHED_BYTES_A_WORKER * u64::from(workers);
+    let surveyor = Surveyor {
+        repository,
+        monitor,
+        listed,
+        allowance: Allowance::new(affordable.min(HASHED_BYTES_MAX)),
+    };
+    let to_read = packs.iter().filter(|record| closely(record) == Look::AtItsBytes);
+    let expected = to_read.map(|record| record.bytes * wide(objects_of(record).len())).sum();
+    monitor.count(Counter::ExpectedBytes, expected);
+    let plan = |sender: &mut windows::Sender<'_, PackWindow>| {
+        packs.iter().try_for_each(|record| sender.send(PackWindow(*record)))
+    };
+    let work = |PackWindow(record): PackWindow| surveyor.look(record, closely(&record));
+    windows::run((workers, monitor), plan, work, |looked| {
+        take(looked);
+        Ok(())
+    })
+}
+
+struct Surveyor<'s> {
+    repository: &'s Repository,
+    monitor: &'s Arc<Monitor>,
+    listed: HashMap<ObjectName, u64>,
+    allowance: Allowance,
+}
+
+impl Surveyor<'_> {
+    fn look(&self, record: PackRecord, closely: Look) -> Result<Looked> {
+        let mut copies = Vec::new();
+        for object in objects_of(&record) {
+            self.monitor.check()?;
+            let problem = self.problem_of(&record, &object.name(), closely)?;
+            copies.push(Copy { object, problem });
+        }
+        Ok(Looked { record, copies })
+    }
+
+    fn problem_of(
+        &self,
+        record: &PackRecord,
+        object: &ObjectName,
+        closely: Look,
+    ) -> Result<Option<Problem>> {
+        // A listing may lag behind: what it lacks is asked for by name.
+        let found = match self.listed.get(object) {
+            Some(bytes) => Ok(Some(*bytes)),
+            None => self.repository.store().size(object),
+        };
+        let spoiled = |words| Ok(Some(Problem::Spoiled(words)));
+        match found {
+            Err(error) => spoiled(format!("can't be looked at: {error}")),
+            Ok(None) => Ok(Some(Problem::Missing)),
+            Ok(Some(bytes)) if bytes != record.bytes => {
+                spoiled(format!("has {bytes} bytes, should have {}", record.bytes))
+            }
+            Ok(Some(_)) if closely == Look::AtItsSize => Ok(None),
+            Ok(Some(bytes)) => {
+                let _held = self.allowance.hold(ReadBuffers::kept_for(bytes), self.monitor)?;
+                Ok(self.read(record, object).map(Problem::Spoiled))
+            }
+        }
+    }
+
+    /// What is wrong with the bytes of an object.
+    fn read(&self, record: &PackRecord, object: &ObjectName) -> Option<String> {
+        let bytes = match self.repository.store().get(object, PACK_BYTES_ACCEPTED_MAX) {
+            Ok(bytes) => bytes,
+            Err(error) => return Some(format!("can't be read: {error}")),
+        };
+        self.monitor.count(Counter::StreamBytes, wide(bytes.len()));
+        let right = *blake3::hash(&bytes).as_bytes() == record.name.0;
+        (!right).then(|| "does not match its name: its bytes have changed".to_owned())
+    }
+}
+
+struct PackWindow(PackRecord);
+
+impl Window for PackWindow {
+    fn weight(&self) -> u64 {
+        self.0.bytes
+    }
+}
