@@ -1,6 +1,7 @@
 //! A random history of a repository against a model of it: nights of streams of all formats with
 //! edits between them, cut streams, kills, two runs at once, damage to stored objects, repair by
-//! the next night, replication in both directions, and rotation of keys.
+//! the next night and by the command, replication in both directions and to other keys, two
+//! repositories into one new place, and rotation of keys.
 //!
 //! After each step, what the program said is held against the model: a snapshot that was reported
 //! restores identically, or the restore fails and names damage that the test has done.
@@ -10,11 +11,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "a failure is repeated from the history that it prints")]
 
+#[path = "support/producers.rs"]
+mod producers;
 mod support;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::fs::File;
 use std::path::Path;
 use std::path::PathBuf;
@@ -30,8 +32,8 @@ use haulout::seal::holder::KeyFile;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::producers::Producer;
 use crate::support::Random;
-use crate::support::Server;
 
 /// A step that takes longer than this many polls of 10 ms hangs.
 const POLLS_MAX: usize = 12_000;
@@ -41,136 +43,6 @@ const ROTATIONS_MAX: usize = 10;
 
 fn number(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).map_or(otherwise, |value| value.parse().unwrap())
-}
-
-/// What is backed up, and how it changes between nights.
-enum Producer {
-    Tables(Box<Server>),
-    Dump { tables: Vec<Vec<String>> },
-    Archive { files: BTreeMap<String, Vec<u8>> },
-    Noise(Vec<u8>),
-}
-
-impl Producer {
-    fn all(random: &mut Random) -> Vec<(&'static str, Producer)> {
-        let noise = (0..400_000).map(|_| byte(random)).collect();
-        let files = (0..40).map(|n| (format!("etc/file{n}"), bytes(random, 30_000))).collect();
-        let tables = (0..6).map(|_| (0..800).map(|id| row(random, id)).collect()).collect();
-        vec![
-            ("db", Producer::Tables(Box::new(Server::new(random.next(), 4, 40)))),
-            ("dump", Producer::Dump { tables }),
-            ("files", Producer::Archive { files }),
-            ("noise", Producer::Noise(noise)),
-        ]
-    }
-
-    /// Changes a little of it.
-    fn edit(&mut self, random: &mut Random) {
-        match self {
-            Producer::Tables(server) => server.night(1 + random.below(30)),
-            Producer::Dump { tables } => {
-                let at = random.below(tables.len());
-                let rows = &mut tables[at];
-                for _ in 0..=random.below(20) {
-                    let at = random.below(rows.len());
-                    rows[at] = row(random, at);
-                }
-                let next = rows.len();
-                rows.push(row(random, next));
-            }
-            Producer::Archive { files } => {
-                let name = format!("etc/file{}", random.below(50));
-                if random.below(4) == 0 {
-                    files.remove(&name);
-                } else {
-                    files.insert(name, bytes(random, 30_000));
-                }
-            }
-            Producer::Noise(all) => {
-                let at = random.below(all.len());
-                let new = bytes(random, 5_000);
-                let end = all.len().min(at + random.below(5_000));
-                all.splice(at..end, new);
-            }
-        }
-    }
-
-    fn stream(&self) -> Vec<u8> {
-        match self {
-            Producer::Tables(server) => server.stream(),
-            Producer::Dump { tables } => dump(tables),
-            Producer::Archive { files } => archive(files),
-            Producer::Noise(all) => all.clone(),
-        }
-    }
-
-    /// Tells whether a cut stream of this kind can be seen to be cut.
-    fn has_an_end(&self) -> bool {
-        !matches!(self, Producer::Noise(_))
-    }
-}
-
-fn byte(random: &mut Random) -> u8 {
-    random.next().to_le_bytes()[0]
-}
-
-fn bytes(random: &mut Random, below: usize) -> Vec<u8> {
-    // Half of it repeats, so that it compresses.
-    let half: Vec<u8> = (0..=random.below(below) / 2).map(|_| byte(random)).collect();
-    [half.as_slice(), half.as_slice()].concat()
-}
-
-fn row(random: &mut Random, id: usize) -> String {
-    format!("({id},'{:016x}','it\\'s {:08x}')", random.next(), random.next() >> 32)
-}
-
-fn dump(tables: &[Vec<String>]) -> Vec<u8> {
-    let mut out =
-        "-- MariaDB dump 10.19  Distrib 10.11.19-MariaDB, for debian-linux-gnu (x86_64)\n\
-        --\n-- Host: localhost    Database: shop\n\
-        -- ------------------------------------------------------\n\
-        -- Server version\t10.11.19-MariaDB\n\n"
-            .to_owned();
-    for (number, rows) in tables.iter().enumerate() {
-        let name = format!("table{number}");
-        write!(
-            out,
-            "--\n-- Table structure for table `{name}`\n--\n\nDROP TABLE IF EXISTS `{name}`;\n\
-             CREATE TABLE `{name}` (\n  `id` int(11) NOT NULL,\n  `a` char(16) DEFAULT NULL,\n  \
-             `b` varchar(40) DEFAULT NULL,\n  PRIMARY KEY (`id`)\n) ENGINE=InnoDB;\n\n\
-             --\n-- Dumping data for table `{name}`\n--\n\nLOCK TABLES `{name}` WRITE;\n"
-        )
-        .unwrap();
-        for insert in rows.chunks(200) {
-            writeln!(out, "INSERT INTO `{name}` VALUES\n{};", insert.join(",\n")).unwrap();
-        }
-        out.push_str("UNLOCK TABLES;\n\n");
-    }
-    out.push_str("-- Dump completed on 2026-11-20  3:00:09\n");
-    out.into_bytes()
-}
-
-fn archive(files: &BTreeMap<String, Vec<u8>>) -> Vec<u8> {
-    let mut out = Vec::new();
-    for (name, content) in files {
-        let mut head = vec![0; 512];
-        head[..name.len()].copy_from_slice(name.as_bytes());
-        head[100..108].copy_from_slice(b"0000644\0");
-        head[108..116].copy_from_slice(b"0000000\0");
-        head[116..124].copy_from_slice(b"0000000\0");
-        head[124..136].copy_from_slice(format!("{:011o}\0", content.len()).as_bytes());
-        head[136..148].copy_from_slice(b"14000000000\0");
-        head[148..156].fill(b' ');
-        head[156] = b'0';
-        head[257..265].copy_from_slice(b"ustar\x0000");
-        let sum: u32 = head.iter().copied().map(u32::from).sum();
-        head[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-        out.extend_from_slice(&head);
-        out.extend_from_slice(content);
-        out.resize(out.len().next_multiple_of(512), 0);
-    }
-    out.resize((out.len() + 1024).next_multiple_of(10_240), 0);
-    out
 }
 
 /// How a run of the program ended.
@@ -248,6 +120,10 @@ struct World {
     repo: Side,
     copy: Side,
     has_copy: bool,
+    /// A repository with keys of its own.
+    other: Side,
+    /// One that two others wanted to make at once, and whose key it has.
+    fresh: (Side, &'static str),
     rotations: usize,
     /// Streams that were given to runs that were killed, by their source.
     tried: BTreeMap<&'static str, Vec<Rc<Vec<u8>>>>,
@@ -266,12 +142,15 @@ impl World {
             repo: Side::default(),
             copy: Side::default(),
             has_copy: false,
+            other: Side::default(),
+            fresh: (Side::default(), "key"),
             rotations: 0,
             tried: BTreeMap::new(),
             runs: 0,
             counts: BTreeMap::new(),
         };
         world.write_key("key", seed);
+        world.write_key("otherkey", seed + 1);
         world
     }
 
@@ -300,7 +179,12 @@ impl World {
         command.args(["-r", repository, "--threads", &threads]);
         // A restored stream stands where the report would.
         command.args((!line.starts_with("restore")).then_some("--json"));
-        command.args(["--password-file", "key"]).args(line.split(' '));
+        let key = match repository {
+            "other" => "otherkey",
+            "fresh" => self.fresh.1,
+            _ => "key",
+        };
+        command.args(["--password-file", key]).args(line.split(' '));
         command.current_dir(self.directory.path());
         let stdin = stream.map_or_else(Stdio::null, |stream| {
             let path = output.with_extension("in");
@@ -438,7 +322,13 @@ impl World {
     }
 
     fn side(&self, repository: &str) -> &Side {
-        if repository == "repo" { &self.repo } else { &self.copy }
+        match repository {
+            "repo" => &self.repo,
+            "copy" => &self.copy,
+            "other" => &self.other,
+            "fresh" => &self.fresh.0,
+            _ => panic!("no side is called {repository}"),
+        }
     }
 
     /// Restores every snapshot, and counts those that are lost.
@@ -508,6 +398,9 @@ impl World {
         }
         story = format!("{story}, {}", self.verify("repo"));
         self.repo.is_known = true;
+        if self.random.below(2) == 0 {
+            story = format!("{story}, {}", self.repair(&victim));
+        }
         if self.has_copy && self.random.below(3) == 0 {
             story = format!("{story}, {}", self.replicate());
         }
@@ -521,6 +414,27 @@ impl World {
         assert!(ended.is_done(), "{}", ended.err);
         self.count("damages");
         format!("{story}; meanwhile {lost:?}")
+    }
+
+    /// Repairs the repository. An object of which there are two copies is whole after it.
+    fn repair(&mut self, victim: &Path) -> String {
+        let ended = self.run("repo", "repair", None);
+        assert!(ended.is_done(), "repair: {}", show(&ended));
+        let has_twin = match folder(victim) {
+            "twins" | "moves" => true,
+            "packs" => {
+                let below = victim.strip_prefix("packs").unwrap();
+                self.path("repo/twins").join(below).exists()
+            }
+            _ => false,
+        };
+        if has_twin {
+            assert_eq!(ended.code, Some(0), "repair of {}: {}", victim.display(), show(&ended));
+            let verified = self.run("repo", "verify --depth blocks", None);
+            assert_eq!(verified.code, Some(0), "after a repair: {}", show(&verified));
+        }
+        self.count("repairs");
+        format!("repair ended {:?}", ended.code)
     }
 
     fn replicate(&mut self) -> String {
@@ -540,6 +454,47 @@ impl World {
         }
         self.count("replications");
         format!("replication ended {:?}", ended.code)
+    }
+
+    /// Sends what there is to a repository with keys of its own, which gets the streams.
+    fn carry(&mut self) -> String {
+        let line = "replicate --init --to other --other-password-file otherkey";
+        let ended = self.run("repo", line, None);
+        assert!(ended.is_done(), "{line}: {}", ended.err);
+        let report = ended.json();
+        for sent in report["snapshots"].as_array().unwrap() {
+            let id = sent["snapshot"].as_str().unwrap().to_owned();
+            let stream = Rc::clone(&self.repo.snapshots[sent["origin"].as_str().unwrap()]);
+            self.other.snapshots.insert(id, stream);
+        }
+        assert_eq!(report["left_out"].as_array().unwrap().len(), 0, "{report}");
+        assert_eq!(self.check("other"), Lost::default());
+        self.count("snapshots sealed anew");
+        "replication to other keys".to_owned()
+    }
+
+    /// Two repositories are replicated into one new place at the same moment.
+    fn meet(&mut self) -> String {
+        if self.other.snapshots.is_empty() {
+            return "nobody to meet".to_owned();
+        }
+        let line = "replicate --init --to fresh";
+        let running = [self.start("repo", line, None), self.start("other", line, None)];
+        let ended = running.map(Running::end);
+        let done = ended.each_ref().map(Ended::is_done);
+        assert_ne!(done, [true, true], "two repositories at one place");
+        let winner = match done {
+            [true, _] => Some((self.repo.snapshots.clone(), "key")),
+            [_, true] => Some((self.other.snapshots.clone(), "otherkey")),
+            _ => None,
+        };
+        if let Some((snapshots, key)) = winner {
+            self.fresh = (Side { snapshots, ..Side::default() }, key);
+            assert_eq!(self.check("fresh"), Lost::default(), "{done:?}");
+        }
+        std::fs::remove_dir_all(self.path("fresh")).unwrap();
+        self.count("meetings");
+        format!("two repositories into one place, {done:?}")
     }
 
     /// A snapshot that is gone comes back from the copy.
@@ -589,7 +544,9 @@ impl World {
             66..76 => self.verify_some(),
             76..88 => self.damage(),
             88..93 => self.replicate(),
-            93..98 => self.fetch(),
+            93..95 => self.fetch(),
+            95..97 => self.carry(),
+            97..99 => self.meet(),
             _ => self.rotate(),
         }
     }
@@ -662,5 +619,7 @@ fn a_random_history_keeps_every_snapshot_that_was_reported() {
         }
     }
     assert_eq!(world.check("repo"), Lost::default());
+    println!("{}", world.carry());
+    println!("{}", world.meet());
     println!("{:?}", world.counts);
 }

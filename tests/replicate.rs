@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/near.rs"]
+mod near;
 #[path = "support/s3.rs"]
 mod s3;
 mod support;
@@ -15,23 +17,16 @@ use haulout::base::clock::Clock;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
 use haulout::base::monitor::Monitor;
-use haulout::ops::backup::BackupReport;
 use haulout::ops::carry;
 use haulout::ops::carry::CarryReport;
 use haulout::ops::replicate::Confirmation;
 use haulout::ops::replicate::FarSide;
-use haulout::ops::replicate::Plan;
 use haulout::ops::replicate::ReplicateOptions;
-use haulout::ops::replicate::ReplicateReport;
 use haulout::ops::replicate::look;
 use haulout::ops::replicate::newest;
 use haulout::ops::replicate::plan;
 use haulout::ops::tag::TagChange;
 use haulout::ops::tag::tag;
-use haulout::ops::verify::Depth;
-use haulout::ops::verify::Finding;
-use haulout::ops::verify::VerifyOptions;
-use haulout::ops::verify::verify;
 use haulout::repo::Repository;
 use haulout::repo::snapshots::Listing;
 use haulout::source::Fate;
@@ -45,10 +40,13 @@ use haulout::store::testing::Failing;
 use haulout::store::testing::Fault;
 use haulout::store::testing::Recording;
 
+use crate::near::Near;
+use crate::near::data_packs;
+use crate::near::objects_of;
+use crate::near::spoil;
 use crate::s3::Answer;
 use crate::s3::S3;
 use crate::support::Protected;
-use crate::support::Server;
 use crate::support::StepClock;
 use crate::support::back_up;
 use crate::support::back_up_with;
@@ -56,66 +54,6 @@ use crate::support::init;
 use crate::support::open;
 use crate::support::shared;
 use crate::support::stream_of;
-
-/// A repository with some nights of a small server in it.
-struct Near {
-    store: Arc<MemoryStore>,
-    repository: Repository,
-    server: Server,
-    nights: Vec<(BackupReport, Vec<u8>)>,
-}
-
-impl Near {
-    fn with_nights(count: usize) -> Near {
-        let store = Arc::new(MemoryStore::new());
-        let repository = init(shared(&store), Protected::Encrypted, 1);
-        let server = Server::new(1, 2, 40);
-        let mut near = Near { store, repository, server, nights: Vec::new() };
-        (0..count).for_each(|_| near.night());
-        near
-    }
-
-    fn night(&mut self) {
-        let stream = self.server.stream();
-        let report = back_up(&self.repository, &stream);
-        self.nights.push((report, stream));
-        self.server.night(12);
-    }
-
-    fn planned(&self, far: Arc<dyn Store>, last: Option<u32>) -> Result<Plan<'_>> {
-        let Listing { snapshots, damaged, .. } = newest(&self.repository, &[], last)?;
-        assert!(damaged.is_empty());
-        let confirmation = Confirmation::Listed;
-        let options = ReplicateOptions { snapshots, connections: 2, confirmation };
-        plan(&self.repository, far, options, &Arc::new(Monitor::default()))
-    }
-
-    fn replicated(&self, far: Arc<dyn Store>) -> Result<ReplicateReport> {
-        self.planned(far, None)?.send(&Arc::new(Monitor::default()))
-    }
-
-    /// Whatever is visible in a copy must be what was backed up.
-    fn visible_nights_of(&self, far: &Arc<dyn Store>) -> usize {
-        if far.size(&ObjectName::new("config").unwrap()).unwrap().is_none() {
-            return 0;
-        }
-        let copy = open(Arc::clone(far), 77).unwrap();
-        let listing = copy.snapshots().unwrap();
-        assert!(listing.damaged.is_empty());
-        for stored in &listing.snapshots {
-            let id = stored.id();
-            let (_, stream) = self.nights.iter().find(|(night, _)| night.id == id).unwrap();
-            assert_eq!(&stream_of(&copy, &id.to_string()).unwrap(), stream);
-        }
-        listing.snapshots.len()
-    }
-}
-
-fn objects_of(store: &dyn Store, prefix: &str) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    store.list(prefix, &mut |meta| names.extend([meta.name.to_string()])).unwrap();
-    names
-}
 
 fn puts<S>(store: &Recording<S>, prefix: &str) -> Vec<String> {
     let mut puts = store.log();
@@ -341,22 +279,6 @@ fn a_copy_that_was_spoiled_on_the_way_is_noticed_when_it_is_read_back() {
     let planned = plan(&near.repository, shared(&far), options, &monitor).unwrap();
     planned.send(&monitor).unwrap_err();
     assert_eq!(near.visible_nights_of(&shared(&far)), 0);
-}
-
-/// The data packs of a repository, by the night that wrote them.
-fn data_packs(near: &Near, before: &BTreeSet<String>) -> Vec<String> {
-    let twins = objects_of(&*near.store, "twins/");
-    let is_data = |name: &String| !twins.contains(&name.replace("packs/", "twins/"));
-    let packs = objects_of(&*near.store, "packs/");
-    packs.into_iter().filter(|name| !before.contains(name)).filter(is_data).collect()
-}
-
-fn spoil(store: &MemoryStore, name: &str) {
-    let name = ObjectName::new(name).unwrap();
-    let mut bytes = store.get(&name, 1 << 30).unwrap().to_vec();
-    bytes[40] ^= 1;
-    store.delete(&name).unwrap();
-    store.put(&name, &[Bytes::from(bytes)]).unwrap();
 }
 
 #[test]
@@ -601,111 +523,4 @@ fn what_is_damaged_here_is_not_sealed_anew_and_nothing_goes_to_a_repository_in_c
     assert_eq!(carried_nights_of(&near, &far), 2);
     let clear = init(Arc::new(MemoryStore::new()), Protected::Clear, 9);
     assert_eq!(carried(&near, &clear).unwrap_err().kind(), ErrorKind::Distrusted);
-}
-
-/// Verifies a copy: what is found, and written down there.
-fn found_in(far: &Arc<MemoryStore>) -> Vec<String> {
-    let copy = open(shared(far), 70).unwrap();
-    let options = VerifyOptions { depth: Depth::Blocks, snapshots: Vec::new(), workers: 2 };
-    let report = verify(&copy, &options, &Arc::new(Monitor::default())).unwrap();
-    report.findings.iter().map(Finding::in_words).collect()
-}
-
-fn read_back(near: &Near, far: Arc<dyn Store>) -> Result<ReplicateReport> {
-    let snapshots = newest(&near.repository, &[], None)?.snapshots;
-    let confirmation = Confirmation::ReadBack;
-    let options = ReplicateOptions { snapshots, connections: 2, confirmation };
-    let monitor = Arc::new(Monitor::default());
-    plan(&near.repository, far, options, &monitor)?.send(&monitor)
-}
-
-#[test]
-fn what_a_verification_found_damaged_in_a_copy_is_sent_again() {
-    let near = Near::with_nights(3);
-    for name in objects_of(&*near.store, "packs/") {
-        let far = Arc::new(MemoryStore::new());
-        near.replicated(shared(&far)).unwrap();
-        let all = far.objects();
-        spoil(&far, &name);
-        assert!(!found_in(&far).is_empty(), "{name}");
-        let is_recorded = !objects_of(&*far, "damage/").is_empty();
-        let is_data =
-            !objects_of(&*near.store, "twins/").contains(&name.replace("packs/", "twins/"));
-        assert!(is_recorded || !is_data, "{name}");
-        let far = Arc::new(Recording::new(far));
-        let planned = near.planned(shared(&far), None).unwrap();
-        let cost = planned.cost();
-        far.reset();
-        let report = planned.send(&Arc::new(Monitor::default())).unwrap();
-        assert_eq!(report.mended, if is_recorded { vec![name.clone()] } else { Vec::new() });
-        assert_eq!(report.cost.bytes, if is_recorded { cost.bytes } else { 0 });
-        assert_eq!((report.sent.len(), report.there), (0, 3));
-        if is_recorded {
-            assert_eq!(far.inner().objects(), all, "{name}: it is as it was, without records");
-            assert!(found_in(far.inner()).is_empty(), "{name}");
-        }
-    }
-}
-
-#[test]
-fn with_reading_back_whatever_is_damaged_in_a_copy_is_found_and_sent_again() {
-    let near = Near::with_nights(3);
-    let stored = near.repository.find_snapshot("latest").unwrap();
-    let change = TagChange { add: vec!["kept".to_owned()], remove: Vec::new() };
-    tag(&near.repository, &stored, &change, 1_800_000_000).unwrap();
-    let far = Arc::new(MemoryStore::new());
-    near.replicated(shared(&far)).unwrap();
-    let all = far.objects();
-    let clean = read_back(&near, shared(&far)).unwrap();
-    assert!(clean.mended.is_empty() && clean.sent.is_empty());
-    let others = |name: &&ObjectName| name.as_str() != "config";
-    let count = u64::try_from(all.keys().filter(others).count()).unwrap();
-    let bytes: usize =
-        all.iter().filter(|(name, _)| others(name)).map(|(_, bytes)| bytes.len()).sum();
-    assert_eq!(clean.verified.objects, count, "all that the snapshots need was read");
-    assert_eq!(usize::try_from(clean.verified.bytes).unwrap(), bytes);
-    for name in all.keys().filter(others) {
-        spoil(&far, name.as_str());
-        let report = read_back(&near, shared(&far)).unwrap();
-        assert_eq!(report.mended, [name.to_string()]);
-        assert!(report.left_out.is_empty() && report.damaged.is_empty());
-        assert_eq!(far.objects(), all, "{name}");
-    }
-}
-
-#[test]
-fn what_is_damaged_on_both_sides_is_named_and_left_as_it_is() {
-    let near = Near::with_nights(2);
-    let far = Arc::new(MemoryStore::new());
-    near.replicated(shared(&far)).unwrap();
-    let lost = data_packs(&near, &BTreeSet::new()).remove(0);
-    spoil(&near.store, &lost);
-    spoil(&far, &lost);
-    let before = far.objects();
-    let report = read_back(&near, shared(&far)).unwrap();
-    assert!(!report.left_out.is_empty() && report.mended.is_empty());
-    assert!(report.damaged[0].contains(&lost), "{:?}", report.damaged);
-    assert_eq!(far.objects(), before);
-}
-
-#[test]
-fn a_replication_that_is_stopped_while_it_mends_is_taken_up_by_the_next() {
-    let near = Near::with_nights(2);
-    for verb in [Verb::Delete, Verb::Put, Verb::Get] {
-        for nth in 1..4 {
-            for effect in [Effect::RefuseBefore, Effect::RefuseAfter] {
-                let far = Arc::new(MemoryStore::new());
-                near.replicated(shared(&far)).unwrap();
-                let all = far.objects();
-                let packs = data_packs(&near, &BTreeSet::new());
-                packs.iter().for_each(|name| spoil(&far, name));
-                let fault = Fault::first(verb, effect(Category::Other)).at(nth).ever_after();
-                let failing = Arc::new(Failing::new(shared(&far), vec![fault]));
-                let stopped = read_back(&near, shared(&failing));
-                assert!(stopped.is_err() || failing.struck() == 0, "{verb:?} {nth}");
-                read_back(&near, shared(&far)).unwrap();
-                assert_eq!(far.objects(), all, "{verb:?} {nth}");
-            }
-        }
-    }
 }

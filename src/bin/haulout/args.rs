@@ -12,6 +12,7 @@ pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod ls;
 pub(crate) mod man;
+pub(crate) mod repair;
 pub(crate) mod replicate;
 pub(crate) mod restore;
 pub(crate) mod show;
@@ -39,6 +40,7 @@ use crate::args::init::InitArguments;
 use crate::args::key::KeyArguments;
 use crate::args::ls::LsArguments;
 use crate::args::man::ManArguments;
+use crate::args::repair::RepairArguments;
 use crate::args::replicate::ReplicateArguments;
 use crate::args::restore::RestoreArguments;
 use crate::args::show::ShowArguments;
@@ -296,6 +298,7 @@ pub(crate) enum Verb {
     Tag(TagArguments),
     Restore(RestoreArguments),
     Verify(VerifyArguments),
+    Repair(RepairArguments),
     Key(KeyArguments),
     Replicate(Box<ReplicateArguments>),
 }

@@ -35,6 +35,7 @@ use crate::plan::init::NewRepository;
 use crate::plan::key::KeyPlan;
 use crate::plan::memory::AtOnce;
 use crate::plan::network::NetworkPlan;
+use crate::plan::replicate::Mode;
 use crate::plan::replicate::ReplicatePlan;
 use crate::plan::restore::RestorePlan;
 use crate::plan::verify::VerifyPlan;
@@ -118,6 +119,8 @@ pub(crate) enum Job {
     Restore(RestorePlan),
     /// Verify some, or all.
     Verify(VerifyPlan),
+    /// Make second copies again.
+    Repair(Mode),
     /// Send snapshots to another repository, or fetch them.
     Replicate(ReplicatePlan),
     /// Change who can open it.
@@ -165,6 +168,7 @@ impl Plan {
             }
             Verb::Restore(typed) => Job::Restore(RestorePlan::new(typed, &common, around)?),
             Verb::Verify(typed) => Job::Verify(VerifyPlan::new(typed)),
+            Verb::Repair(typed) => Job::Repair(if typed.plan { Mode::Plan } else { Mode::Send }),
             Verb::Replicate(typed) => {
                 let memory = common.memory.0;
                 Job::Replicate(ReplicatePlan::new(*typed, memory, &network, around)?)
@@ -235,6 +239,7 @@ fn limit(verb: &Verb) -> Option<Limit> {
         | Verb::Stats(_)
         | Verb::Tag(_)
         | Verb::Verify(_)
+        | Verb::Repair(_)
         | Verb::Key(_) => None,
     }
 }

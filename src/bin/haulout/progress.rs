@@ -58,19 +58,16 @@ impl Activity {
     fn done(self, counts: &Counts) -> u64 {
         match self {
             Activity::BackingUp | Activity::Restoring => counts.stream_bytes,
-            Activity::Verifying { .. } => counts.stream_bytes + counts.fetched_bytes,
-            Activity::Replicating => counts.stored_bytes,
+            // A byte of the repository is done when every pass has read it.
+            Activity::Verifying { passes } => (counts.stream_bytes + counts.fetched_bytes) / passes,
+            // What is sent, and what is only read on the other side.
+            Activity::Replicating => counts.stored_bytes + counts.stream_bytes,
         }
     }
 
     /// Bytes that are to be done; 0 if unknown.
     fn expected(self, counts: &Counts) -> u64 {
-        let expected = match self {
-            Activity::BackingUp | Activity::Restoring | Activity::Replicating => {
-                counts.expected_bytes
-            }
-            Activity::Verifying { passes } => counts.expected_bytes * passes,
-        };
+        let expected = counts.expected_bytes;
         // A file that grows, a second copy that is read too: then nobody knows.
         if self.done(counts) > expected { 0 } else { expected }
     }
@@ -290,7 +287,7 @@ mod tests {
             let now = Now { counts, ..now() };
             line(Activity::Verifying { passes }, &now, 120)
         };
-        assert_eq!(at(2), "1:02  1.50/2.00 GiB  75 %  630 MiB/s  0:00 left");
+        assert_eq!(at(2), "1:02  0.75/1.00 GiB  75 %  630 MiB/s  0:00 left");
         assert_eq!(at(1), "1:02  1.50 GiB  630 MiB/s");
     }
 

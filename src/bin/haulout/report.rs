@@ -14,6 +14,7 @@ mod grouping;
 pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod ls;
+pub(crate) mod repair;
 pub(crate) mod replicate;
 pub(crate) mod restore;
 pub(crate) mod show;
@@ -62,7 +63,7 @@ pub(crate) struct Report {
     /// Began when the program did.
     pub(crate) clock: Arc<dyn Clock>,
     format: Format,
-    canvas: Canvas,
+    pub(crate) canvas: Canvas,
     unprinted: AtomicBool,
 }
 

@@ -8,6 +8,7 @@ mod key;
 mod kit;
 mod ls;
 mod places;
+mod repair;
 mod replicate;
 mod restore;
 mod show;
@@ -28,6 +29,7 @@ use haulout::base::error::Result;
 use haulout::base::ids::SnapshotId;
 use haulout::base::monitor::Monitor;
 use haulout::repo::Repository;
+use haulout::repo::notes::Notes;
 use haulout::repo::snapshots::StoredSnapshot;
 use haulout::seal::holder::Credential;
 use haulout::seal::holder::Limits;
@@ -69,9 +71,9 @@ pub(crate) fn run(plan: Plan, report: &Report) -> Outcome<Exit> {
     let console = Arc::clone(&report.console);
     let stop = Stop::listen(Arc::clone(&monitor), console)
         .map_err(|e| Error::new(ErrorKind::Source, "cannot listen for signals").because(e))?;
-    let (doubted, findings) = (Cell::new(false), Arc::default());
+    let (doubted, warned, findings) = (Cell::new(false), Cell::new(false), Arc::default());
     let spelling = Cell::new(None);
-    let run = Run { plan: &plan, report, monitor, stop, doubted, findings, spelling };
+    let run = Run { plan: &plan, report, monitor, stop, doubted, warned, findings, spelling };
     let done = match &plan.job {
         Job::Init(plan) => run.init(*plan),
         Job::Backup(plan) => run.backup(plan),
@@ -84,13 +86,15 @@ pub(crate) fn run(plan: Plan, report: &Report) -> Outcome<Exit> {
         Job::Tag(snapshot, change) => run.tag(snapshot, change),
         Job::Restore(plan) => run.restore(plan),
         Job::Verify(plan) => run.verify(plan),
+        Job::Repair(mode) => run.repair(*mode),
         Job::Key(plan) => run.key(plan),
         Job::Replicate(plan) => run.replicate(plan),
     };
     // What was found counts for a run that failed as well.
     let warned = report.findings(&run.findings.take()) || report.is_unprinted();
+    let warned = warned || run.warned.get() || run.doubted.get();
     let exit = done?;
-    let exit = if warned || run.doubted.get() { exit.and_findings() } else { exit };
+    let exit = if warned { exit.and_findings() } else { exit };
     let console = &report.console;
     if exit == Exit::Findings && console.loudness == Loudness::Quiet && !console.has_warned() {
         console.warning("done, with findings; without --quiet they are shown");
@@ -106,6 +110,8 @@ struct Run<'r> {
     stop: Stop,
     /// The repository is not as this host remembers it.
     doubted: Cell<bool>,
+    /// Something was said that somebody should look at.
+    warned: Cell<bool>,
     /// What was found around the work itself: by caches, about files with passwords.
     findings: Arc<FindingLog>,
     /// How the password that was tried last is spelled, if it could be spelled otherwise.
@@ -129,12 +135,18 @@ impl Run<'_> {
         about: Option<SnapshotId>,
         snapshots: &mut [StoredSnapshot],
     ) -> Result<usize> {
+        let notes = self.notes(repository, about)?;
+        snapshots.iter_mut().for_each(|stored| notes.apply(stored));
+        Ok(notes.damaged.len())
+    }
+
+    /// Reads notes, and warns of those that can't be read.
+    fn notes(&self, repository: &Repository, about: Option<SnapshotId>) -> Result<Notes> {
         let notes = repository.notes(about)?;
         for error in &notes.damaged {
             self.report.console.warning(error.with_causes());
         }
-        snapshots.iter_mut().for_each(|stored| notes.apply(stored));
-        Ok(notes.damaged.len())
+        Ok(notes)
     }
 
     fn store(&self) -> Result<Arc<dyn Store>> {
@@ -238,6 +250,37 @@ impl Run<'_> {
         }
     }
 
+    /// The snapshot that is meant. If it was chosen as the newest of its kind and is known to be
+    /// damaged, that is said before anything is done with it.
+    fn find(&self, repository: &Repository, wanted: &str) -> Outcome<StoredSnapshot> {
+        let stored = find(repository, wanted)?;
+        let by_id = ["latest", "@complete"].iter().all(|word| !wanted.ends_with(word));
+        if by_id {
+            return Ok(stored);
+        }
+        let damage = repository.known_damage()?;
+        let Some(found) = damage.of(&stored.id()) else { return Ok(stored) };
+        let about = &stored.snapshot.about;
+        let what = found.named.first().map_or("it is damaged", String::as_str);
+        let instead = match repository.newest_without(&stored, &damage)? {
+            Some(other) => {
+                let (id, time) = (other.id().short(), other.snapshot.about.time);
+                format!(
+                    "the newest without known damage is {id} of {}",
+                    self.report.canvas.time(time)
+                )
+            }
+            None => "there is none without known damage".to_owned(),
+        };
+        self.report.console.warning(format!(
+            "snapshot {} of {} is known to be damaged: {what}; {instead}",
+            stored.id().short(),
+            about.source
+        ));
+        self.warned.set(true);
+        Ok(stored)
+    }
+
     /// Opens something with the password, or the recovery kit, that was given; a person may try
     /// again.
     fn unlocked<T>(&self, mut open: impl FnMut(Access<'_>) -> Result<T>) -> Outcome<T> {
@@ -299,7 +342,7 @@ enum Access<'a> {
 
 /// A snapshot with the tags that it has now.
 fn find_tagged(run: &Run<'_>, repository: &Repository, wanted: &str) -> Outcome<StoredSnapshot> {
-    let mut stored = find(repository, wanted)?;
+    let mut stored = run.find(repository, wanted)?;
     run.apply_notes(repository, Some(stored.id()), std::slice::from_mut(&mut stored))?;
     Ok(stored)
 }

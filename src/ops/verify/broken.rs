@@ -1,4 +1,4 @@
-//! What is lost of a file, in terms of what is in it: pages of a tablespace, bytes of anything else.
+//! What is lost of a file, in terms of what is in it: pages of a tablespace, else bytes.
 
 use std::collections::BTreeSet;
 

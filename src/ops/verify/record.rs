@@ -85,6 +85,9 @@ impl Verification<'_> {
             damages.push((*name, if is_read { Damage::Entries(entries) } else { Damage::Pack }));
         }
         for (name, mut entries) in std::mem::take(&mut bad.entries) {
+            if bad.gone.contains_key(&name) {
+                continue;
+            }
             entries.sort_unstable();
             entries.dedup();
             damages.push((name, Damage::Entries(entries)));

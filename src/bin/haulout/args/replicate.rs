@@ -79,7 +79,10 @@ pub(crate) struct ReplicateArguments {
     #[arg(long)]
     pub(crate) plan: bool,
 
-    /// Read back what was sent, and compare it
+    /// Read back everything that the snapshots need there, and send again what is damaged
+    ///
+    /// What verify has found damaged on the side that snapshots go to is read and sent again in any
+    /// case. With other keys there, the blocks of all these snapshots are read.
     #[arg(long)]
     pub(crate) verify: bool,
 

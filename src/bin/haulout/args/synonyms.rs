@@ -6,13 +6,15 @@ use clap::error::ContextKind;
 use clap::error::ContextValue;
 use clap::error::ErrorKind;
 
-const COMMANDS: [(&str, &str); 14] = [
+const COMMANDS: [(&str, &str); 16] = [
     ("list", "snapshots"),
     ("log", "snapshots"),
     ("info", "show"),
     ("check", "verify"),
     ("fsck", "verify"),
     ("scrub", "verify"),
+    ("heal", "repair"),
+    ("fix", "repair"),
     ("create", "backup"),
     ("save", "backup"),
     ("extract", "restore"),

@@ -75,12 +75,14 @@ impl AtOnce {
         }
         let (need, wanted) = match (place, job) {
             // Most of them wait for the network.
-            (Place::Bucket { .. }, Job::Restore(_) | Job::Verify(_) | Job::Cat(..)) => {
-                (READS, processors.max(REMOTE_READERS))
-            }
-            (Place::Directory(_), Job::Restore(_) | Job::Verify(_) | Job::Cat(..)) => {
-                (READS, processors)
-            }
+            (
+                Place::Bucket { .. },
+                Job::Restore(_) | Job::Verify(_) | Job::Repair(_) | Job::Cat(..),
+            ) => (READS, processors.max(REMOTE_READERS)),
+            (
+                Place::Directory(_),
+                Job::Restore(_) | Job::Verify(_) | Job::Repair(_) | Job::Cat(..),
+            ) => (READS, processors),
             (_, Job::Replicate(_)) => (CARRIES, processors),
             _ => (WRITES, processors),
         };

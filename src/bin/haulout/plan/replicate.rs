@@ -43,12 +43,12 @@ pub(crate) enum Wanted {
     },
 }
 
-/// Whether anything is sent.
+/// Whether anything is changed, or sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// Yes.
     Send,
-    /// It is only told what would be.
+    /// It is only told what would be done.
     Plan,
 }
 

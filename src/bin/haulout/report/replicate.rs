@@ -12,6 +12,7 @@ use haulout::ops::replicate::Cost;
 use haulout::ops::replicate::LeftOut;
 use haulout::ops::replicate::Plan;
 use haulout::ops::replicate::ReplicateReport;
+use haulout::ops::replicate::Verified;
 
 use crate::moment;
 use crate::report::Report;
@@ -49,6 +50,10 @@ struct Replication<'r> {
     already_there: u64,
     left_out: Vec<Missing<'r>>,
     damaged: &'r [String],
+    /// What was read there and found right, if that was asked for or had to be.
+    verified: Verified,
+    /// Objects there that were damaged and are right now.
+    mended: &'r [String],
     seconds: f64,
 }
 
@@ -70,6 +75,8 @@ struct Carried<'r> {
     snapshots: Vec<CarriedSnapshot<'r>>,
     already_there: u64,
     left_out: Vec<Missing<'r>>,
+    /// What was read there and found right, if that was asked for.
+    verified: Verified,
     seconds: f64,
 }
 
@@ -125,7 +132,12 @@ impl Report {
     }
 
     /// What was.
-    pub(crate) fn carried(&self, to: &str, report: &CarryReport, time: Duration) -> Result<()> {
+    pub(crate) fn carried(
+        &self,
+        to: &str,
+        (report, verified): (&CarryReport, Verified),
+        time: Duration,
+    ) -> Result<()> {
         self.warn_of(&report.left_out);
         let stream_bytes = report.sent.iter().map(|done| done.about.stream_bytes).sum();
         let (bytes, objects) = (report.stored_bytes, report.stored_objects);
@@ -144,6 +156,7 @@ impl Report {
                 .collect(),
             already_there: report.there,
             left_out: report.left_out.iter().map(Missing::new).collect(),
+            verified,
             seconds: time.as_secs_f64(),
         };
         self.result(&value, || {
@@ -153,6 +166,7 @@ impl Report {
             let objects = units::counted(objects, "object");
             text += &fact("stored", &format!("{} in {objects}", units::size(bytes)));
             text += &fact("time", &units::span(time));
+            text += &verified_there(verified);
             text + &not_sent(report.there, &report.left_out)
         })
     }
@@ -193,6 +207,16 @@ impl Report {
         for damaged in &report.damaged {
             self.console.warning(format!("here, {damaged}"));
         }
+        for mended in &report.mended {
+            self.console
+                .note(format!("on the other side, {mended} was damaged and was sent again"));
+        }
+        if report.kept_records > 0 {
+            let records = units::counted(report.kept_records, "damage record");
+            self.console.note(format!(
+                "on the other side, {records} could not be removed: what they tell of is whole"
+            ));
+        }
         self.warn_of(&report.left_out);
         let value = Replication {
             to: &planned.to,
@@ -202,10 +226,12 @@ impl Report {
             already_there: report.there,
             left_out: report.left_out.iter().map(Missing::new).collect(),
             damaged: &report.damaged,
+            verified: report.verified,
+            mended: &report.mended,
             seconds: time.as_secs_f64(),
         };
         self.result(&value, || {
-            let ReplicateReport { sent, there, left_out, cost, .. } = report;
+            let ReplicateReport { sent, there, left_out, cost, verified, mended, .. } = report;
             let mut text = format!(
                 "sent {} to {}\n",
                 units::counted(wide(sent.len()), "snapshot"),
@@ -215,9 +241,24 @@ impl Report {
             let objects = units::counted(cost.objects, "object");
             text += &fact("sent", &format!("{bytes} in {objects}"));
             text += &fact("time", &format!("{}, {rate}", units::span(time)));
+            if !mended.is_empty() {
+                let mended = units::counted(wide(mended.len()), "damaged object");
+                text += &fact("mended", &format!("{mended} on the other side"));
+            }
+            text += &verified_there(*verified);
             text + &not_sent(*there, left_out)
         })
     }
+}
+
+/// What was read on the other side.
+fn verified_there(verified: Verified) -> String {
+    let Verified { objects, bytes } = verified;
+    if objects == 0 {
+        return String::new();
+    }
+    let objects = units::counted(objects, "object");
+    fact("verified", &format!("{} in {objects} on the other side", units::size(bytes)))
 }
 
 /// The last lines: what did not go, for better or worse.

@@ -10,14 +10,17 @@ use std::io::Write;
 use serde::Serialize;
 
 use haulout::base::error::Result;
+use haulout::base::num::wide;
 use haulout::format::snapshot::Check;
 use haulout::format::snapshot::Description;
 use haulout::format::snapshot::Positions;
 use haulout::format::snapshot::SnapshotKind;
 use haulout::format::snapshot::StreamFormat;
 use haulout::format::snapshot::Verdict;
+use haulout::format::snapshot_damage::SnapshotDamage;
 use haulout::ops::chain::Link;
 use haulout::ops::show::MemberLine;
+use haulout::repo::damage::KnownDamage;
 use haulout::repo::snapshots::StoredSnapshot;
 
 use crate::console::Loudness;
@@ -54,14 +57,14 @@ impl Report {
     /// What came of `show`; `members` gives one member after the other.
     pub(crate) fn show(
         &self,
-        stored: &StoredSnapshot,
+        (stored, damage): (&StoredSnapshot, &KnownDamage),
         links: &[Link],
         members: &mut Members<'_>,
     ) -> Result<()> {
         match (self.format, self.console.loudness) {
-            (Format::Json, _) => show_json(stored, members),
+            (Format::Json, _) => show_json((stored, damage), members),
             (Format::Text, Loudness::Verbose) => {
-                print(&head(stored, links, self.canvas))?;
+                print(&head((stored, damage), links, self.canvas))?;
                 print(&all_members_heading(stored.snapshot.about.format, self.canvas))?;
                 let mut out = BufWriter::new(io::stdout().lock());
                 let format = stored.snapshot.about.format;
@@ -77,7 +80,7 @@ impl Report {
                     largest.take(member);
                     Ok(())
                 })?;
-                print(&(head(stored, links, self.canvas) + &largest.text(self.canvas)))
+                print(&(head((stored, damage), links, self.canvas) + &largest.text(self.canvas)))
             }
         }
     }
@@ -109,8 +112,11 @@ struct Said<'r> {
 }
 
 /// Members may be many.
-fn show_json(stored: &StoredSnapshot, members: &mut Members<'_>) -> Result<()> {
-    let mut spool = Spool::begin(&before_list(&Shown::new(stored), "members"))?;
+fn show_json(
+    (stored, damage): (&StoredSnapshot, &KnownDamage),
+    members: &mut Members<'_>,
+) -> Result<()> {
+    let mut spool = Spool::begin(&before_list(&Shown::new(stored, damage), "members"))?;
     members(&mut |member| spool.push(&Member::from(&member)))?;
     spool.print("]}")
 }
@@ -136,10 +142,10 @@ struct Shown<'r> {
 
 impl<'r> Shown<'r> {
     /// Everything that a snapshot says about itself.
-    fn new(stored: &'r StoredSnapshot) -> Shown<'r> {
+    fn new(stored: &'r StoredSnapshot, damage: &'r KnownDamage) -> Shown<'r> {
         let about: &Description = &stored.snapshot.about;
         Shown {
-            listed: Listed::new(stored),
+            listed: Listed::new(stored.id(), about, damage.of(&stored.id())),
             began: moment::for_programs(about.started),
             reasons: &about.reasons,
             checks: &about.checks,
@@ -178,8 +184,24 @@ impl<'r> From<&'r MemberLine> for Member<'r> {
 /// Members that are shown unless all are wanted.
 const MEMBERS_SHOWN: usize = 30;
 
+/// What verify found that the snapshot lacks.
+fn lost(found: &SnapshotDamage, canvas: Canvas) -> String {
+    let line = |named: &String| words::told("lost", named, canvas);
+    let mut out: String = found.named.iter().map(line).collect();
+    let others = found.files.saturating_sub(wide(found.named.len()));
+    if others > 0 {
+        let files = units::counted(others, "other file");
+        out += &words::told("", &format!("and of {files}: haulout verify lists them"), canvas);
+    }
+    out
+}
+
 /// Everything but the members.
-fn head(stored: &StoredSnapshot, links: &[Link], canvas: Canvas) -> String {
+fn head(
+    (stored, damage): (&StoredSnapshot, &KnownDamage),
+    links: &[Link],
+    canvas: Canvas,
+) -> String {
     let about = &stored.snapshot.about;
     let kind = match about.kind {
         SnapshotKind::Full => "full",
@@ -223,6 +245,9 @@ fn head(stored: &StoredSnapshot, links: &[Link], canvas: Canvas) -> String {
         out.extend([label, &wrapped(&clean(reason), label.len(), canvas), "\n"]);
     }
     out += &lines(&about.findings, about.more_findings, canvas);
+    if let Some(found) = damage.of(&stored.id()) {
+        out += &lost(found, canvas);
+    }
     if !about.accepted.is_empty() {
         out += &fact("accepted", &about.accepted.join(", "));
     }

@@ -3,13 +3,16 @@
 use serde::Serialize;
 
 use haulout::base::error::Result;
+use haulout::base::ids::SnapshotId;
 use haulout::format::snapshot::Description;
 use haulout::format::snapshot::Finding;
 use haulout::format::snapshot::SnapshotKind;
 use haulout::format::snapshot::StreamFormat;
 use haulout::format::snapshot::Verdict;
+use haulout::format::snapshot_damage::SnapshotDamage;
+use haulout::repo::damage::KnownDamage;
+use haulout::repo::snapshots::Described;
 use haulout::repo::snapshots::Listing;
-use haulout::repo::snapshots::StoredSnapshot;
 
 use crate::moment;
 use crate::report::Format;
@@ -28,7 +31,11 @@ use crate::words::tone;
 
 impl Report {
     /// What came of `snapshots`.
-    pub(crate) fn snapshots(&self, listing: &Listing) -> Result<()> {
+    pub(crate) fn snapshots(
+        &self,
+        listing: &Listing<Described>,
+        damage: &KnownDamage,
+    ) -> Result<()> {
         let Listing { snapshots, damaged, overtaken } = listing;
         for (name, error) in overtaken {
             let id = name.id.short();
@@ -39,12 +46,17 @@ impl Report {
             self.console.warning(format!("snapshot {}: {error}: {causes}", name.id.short()));
         }
         match self.format {
-            Format::Json => print_json(&snapshots.iter().map(Listed::new).collect::<Vec<_>>()),
+            Format::Json => {
+                let listed = snapshots
+                    .iter()
+                    .map(|stored| Listed::new(stored.id(), &stored.about, damage.of(&stored.id())));
+                print_json(&listed.collect::<Vec<_>>())
+            }
             Format::Text if snapshots.is_empty() => {
                 self.console.note("there are no snapshots");
                 Ok(())
             }
-            Format::Text => print(&text(snapshots, self.canvas)),
+            Format::Text => print(&text(snapshots, damage, self.canvas)),
         }
     }
 }
@@ -65,14 +77,27 @@ pub(crate) struct Listed<'r> {
     stored_bytes: u64,
     tags: &'r [String],
     host: &'r str,
+    /// What verify found that it lacks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damage: Option<Damage<'r>>,
+}
+
+/// Known damage of a snapshot.
+#[derive(Debug, Serialize)]
+struct Damage<'r> {
+    files: u64,
+    named: &'r [String],
 }
 
 impl<'r> Listed<'r> {
     /// A snapshot of a listing.
-    pub(crate) fn new(stored: &'r StoredSnapshot) -> Listed<'r> {
-        let about = &stored.snapshot.about;
+    pub(crate) fn new(
+        id: SnapshotId,
+        about: &'r Description,
+        damage: Option<&'r SnapshotDamage>,
+    ) -> Listed<'r> {
         Listed {
-            id: stored.id().to_string(),
+            id: id.to_string(),
             source: &about.source,
             time: moment::for_programs(about.time),
             time_unix: about.time,
@@ -85,6 +110,7 @@ impl<'r> Listed<'r> {
             stored_bytes: about.stored_bytes,
             tags: &about.tags,
             host: &about.host,
+            damage: damage.map(|found| Damage { files: found.files, named: &found.named }),
         }
     }
 }
@@ -101,14 +127,19 @@ const LISTING: [Column; 8] = [
 ];
 
 /// The listing of snapshots.
-fn text(listed: &[StoredSnapshot], canvas: Canvas) -> String {
-    let row = |stored: &StoredSnapshot| {
-        let about = &stored.snapshot.about;
+fn text(listed: &[Described], damage: &KnownDamage, canvas: Canvas) -> String {
+    let is_damaged = |stored: &Described| damage.of(&stored.id()).is_some();
+    let row = |stored: &Described| {
+        let about = &stored.about;
         vec![
             stored.id().short().into(),
             canvas.time(about.time).into(),
             about.source.as_str().into(),
-            verdict(about),
+            if is_damaged(stored) {
+                Cell::toned(format!("{} !", about.verdict), Tone::Bad)
+            } else {
+                verdict(about)
+            },
             units::size(about.stream_bytes).into(),
             units::size(about.stored_bytes).into(),
             about.tags.join(", ").into(),
@@ -117,8 +148,11 @@ fn text(listed: &[StoredSnapshot], canvas: Canvas) -> String {
     };
     let rows: Vec<Vec<Cell>> = listed.iter().map(row).collect();
     let mut out = table(&LISTING, &rows, canvas);
-    if listed.iter().any(|stored| stored.snapshot.about.warnings() > 0) {
+    if listed.iter().any(|stored| stored.about.warnings() > 0) {
         out += "* with warnings: haulout show ID lists them\n";
+    }
+    if listed.iter().any(is_damaged) {
+        out += "! known damage: haulout show ID tells what is lost\n";
     }
     out
 }

@@ -190,7 +190,7 @@ impl Report {
 fn night(stored: &StoredSnapshot) -> Night<'_> {
     let counters = &stored.snapshot.about.counters;
     Night {
-        listed: Listed::new(stored),
+        listed: Listed::new(stored.id(), &stored.snapshot.about, None),
         blocks: counters.into(),
         delta_bytes: counters.delta_bytes,
         whole_bytes: counters.whole_bytes,

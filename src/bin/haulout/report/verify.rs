@@ -7,6 +7,7 @@ use serde::Serialize;
 use haulout::base::error::Result;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::Finding;
+use haulout::ops::verify::Unit;
 use haulout::ops::verify::VerifyReport;
 
 use crate::console::Loudness;
@@ -54,6 +55,7 @@ struct Verified<'r> {
     snapshots: u64,
     objects: u64,
     bytes: u64,
+    read_bytes: u64,
     blocks: u64,
     pages: Pages,
     findings: Vec<Found<'r>>,
@@ -65,10 +67,12 @@ struct Verified<'r> {
 
 /// One of the findings of `verify`.
 #[derive(Debug, Serialize)]
-struct Found<'r> {
+pub(crate) struct Found<'r> {
     snapshot: Option<String>,
     member: Option<&'r str>,
-    /// First block and number of blocks.
+    /// What the ranges count.
+    unit: &'static str,
+    /// First page or byte, and how many.
     ranges: Vec<Range>,
     what: &'r str,
 }
@@ -85,7 +89,11 @@ impl<'r> From<&'r Finding> for Found<'r> {
         Found {
             snapshot: finding.snapshot.map(|id| id.to_string()),
             member: finding.member.as_deref(),
-            ranges: finding.pages.iter().map(range).collect(),
+            unit: match finding.unit {
+                Unit::Pages => "pages",
+                Unit::Bytes => "bytes",
+            },
+            ranges: finding.ranges.iter().map(range).collect(),
             what: &finding.what,
         }
     }
@@ -99,6 +107,7 @@ impl<'r> Verified<'r> {
             snapshots: report.snapshots,
             objects: report.objects,
             bytes: report.bytes,
+            read_bytes: report.read_bytes,
             blocks: report.blocks,
             pages: (&report.pages).into(),
             findings: report.findings.iter().map(Found::from).collect(),
@@ -110,32 +119,14 @@ impl<'r> Verified<'r> {
 }
 
 /// A finding in one line.
-fn finding(finding: &Finding) -> String {
-    let mut where_to = Vec::new();
-    if let Some(id) = finding.snapshot {
-        where_to.push(format!("snapshot {}", id.short()));
-    }
-    where_to.extend(finding.member.clone());
-    if !finding.pages.is_empty() {
-        where_to.push(ranges(&finding.pages));
-    }
-    if where_to.is_empty() {
-        return clean(&finding.what).into_owned();
-    }
-    clean(&format!("{}: {}", where_to.join(", "), finding.what)).into_owned()
-}
-
-/// `blocks 5, 7 to 9`.
-fn ranges(ranges: &[(u64, u64)]) -> String {
-    const NAMED_MAX: usize = 8;
-    let one = |&(first, count): &(u64, u64)| match count {
-        0 | 1 => first.to_string(),
-        _ => format!("{first} to {}", first + count - 1),
+pub(crate) fn finding(finding: &Finding) -> String {
+    let words = finding.in_words();
+    let joint = if finding.member.is_some() { ", " } else { ": " };
+    let line = match finding.snapshot {
+        Some(id) => format!("snapshot {}{joint}{words}", id.short()),
+        None => words,
     };
-    let named: Vec<String> = ranges.iter().take(NAMED_MAX).map(one).collect();
-    let more = if ranges.len() > NAMED_MAX { " and more" } else { "" };
-    let noun = if matches!(ranges, [(_, 0 | 1)]) { "block" } else { "blocks" };
-    format!("{noun} {}{more}", named.join(", "))
+    clean(&line).into_owned()
 }
 
 /// What came of a verification, without the findings.
@@ -150,14 +141,12 @@ fn verification(report: &VerifyReport, canvas: Canvas, time: Duration) -> String
         units::counted(report.snapshots, "snapshot"),
         canvas.paint(tone, &found)
     );
-    let objects = format!(
-        "{}, {} in {}, {}",
-        units::counted(report.objects, "object"),
-        units::size(report.bytes),
-        units::span(time),
-        units::rate(report.bytes, time)
-    );
+    let objects =
+        format!("{}, {}", units::counted(report.objects, "object"), units::size(report.bytes));
     out += &fact("objects", &objects);
+    let read = units::size(report.read_bytes);
+    let time = format!("{}, {}", units::span(time), units::rate(report.read_bytes, time));
+    out += &fact("read", &format!("{read} in {time}"));
     if report.blocks > 0 {
         out += &fact("blocks", &units::count(report.blocks));
     }
@@ -177,23 +166,32 @@ fn verification(report: &VerifyReport, canvas: Canvas, time: Duration) -> String
 
 #[cfg(test)]
 mod tests {
+    use haulout::base::ids::SnapshotId;
+
     use super::*;
 
     #[test]
-    fn a_finding_names_snapshot_file_and_blocks() {
-        let mut found = Finding {
-            snapshot: None,
-            member: None,
-            pages: Vec::new(),
-            what: "pack 77b0 is missing".to_owned(),
-        };
+    fn a_finding_is_a_line_that_begins_with_its_snapshot() {
+        let what = "pack 77b0 is missing".to_owned();
+        let mut found = Finding { what, ..Finding::default() };
         assert_eq!(finding(&found), "pack 77b0 is missing");
+        found.snapshot = Some(SnapshotId([0xab; 32]));
+        assert_eq!(finding(&found), "snapshot abababab: pack 77b0 is missing");
         found.member = Some("app/t\n1.ibd".to_owned());
-        found.pages = vec![(5, 1), (7, 3)];
-        assert_eq!(finding(&found), "app/t\\n1.ibd, blocks 5, 7 to 9: pack 77b0 is missing");
-        found.pages = vec![(5, 1)];
-        assert_eq!(finding(&found), "app/t\\n1.ibd, block 5: pack 77b0 is missing");
-        found.pages = vec![(5, 1); 20];
-        assert!(finding(&found).contains("5 and more"));
+        (found.unit, found.ranges) = (Unit::Pages, vec![(5, 1), (7, 3)]);
+        let line = "snapshot abababab, app/t\\n1.ibd, pages 5, 7 to 9: pack 77b0 is missing";
+        assert_eq!(finding(&found), line);
+    }
+
+    #[test]
+    fn the_rate_is_that_of_what_was_read() {
+        let second = Duration::from_secs(1);
+        let report = VerifyReport { objects: 3, bytes: 5 << 20, ..VerifyReport::default() };
+        let text = verification(&report, Canvas::FILE, second);
+        assert!(text.contains("3 objects, 5.00 MiB\n"), "{text}");
+        assert!(text.contains("0 B in ") && text.contains("0 B/s"), "{text}");
+        let report = VerifyReport { read_bytes: 10 << 20, ..report };
+        let text = verification(&report, Canvas::FILE, second);
+        assert!(text.contains("10.0 MiB in ") && text.contains("10.0 MiB/s"), "{text}");
     }
 }

@@ -10,7 +10,6 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::failure::Outcome;
 use crate::run::Run;
-use crate::run::find;
 use crate::run::restore::not_written;
 use crate::run::restore::standard_output;
 
@@ -18,7 +17,7 @@ impl Run<'_> {
     /// Does it.
     pub(super) fn cat(&self, wanted: &str, file: &str) -> Outcome<Exit> {
         let repository = self.repository()?;
-        let stored = find(&repository, wanted)?;
+        let stored = self.find(&repository, wanted)?;
         let mut out = standard_output()?;
         let wanted_file = CatOptions { path: file, workers: self.plan.workers };
         ops::cat::cat(&repository, &stored, &wanted_file, &mut out, &self.monitor).map_err(

@@ -5,13 +5,12 @@ use haulout::ops;
 use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::run::Run;
-use crate::run::find;
 
 impl Run<'_> {
     /// Does it.
     pub(super) fn diff(&self, former: &str, later: &str) -> Outcome<Exit> {
         let repository = self.repository()?;
-        let (former, later) = (find(&repository, former)?, find(&repository, later)?);
+        let (former, later) = (self.find(&repository, former)?, self.find(&repository, later)?);
         self.report.diff((&former, &later), &mut |each| {
             ops::diff::diff(&repository, (&former, &later), &self.monitor, each)
         })?;

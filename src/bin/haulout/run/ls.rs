@@ -7,13 +7,12 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::failure::Outcome;
 use crate::run::Run;
-use crate::run::find;
 
 impl Run<'_> {
     /// Does it.
     pub(super) fn ls(&self, wanted: &str, globs: &[String]) -> Outcome<Exit> {
         let repository = self.repository()?;
-        let stored = find(&repository, wanted)?;
+        let stored = self.find(&repository, wanted)?;
         let listed = self.report.ls(&stored, &mut |each| {
             ops::show::matching(&repository, &stored, globs, &self.monitor, each)
         });

@@ -107,7 +107,7 @@ impl Run<'_> {
     fn shelf(&self) -> Shelf {
         let NetworkPlan { cache, cache_bytes, .. } = &self.plan.network;
         match cache.as_deref() {
-            Some(directory) if !matches!(self.plan.job, Job::Verify(_)) => {
+            Some(directory) if !matches!(self.plan.job, Job::Verify(_) | Job::Repair(_)) => {
                 match Shelf::open(directory, *cache_bytes) {
                     Ok(opened) => opened.reporting(Arc::clone(&self.findings)),
                     Err(error) => {

@@ -3,16 +3,19 @@
 //! Whether the other side is a copy or has keys of its own decides how: a copy gets the packs as
 //! they are, a repository of its own gets the streams.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::base::ids::SnapshotId;
 use haulout::ops::carry;
+use haulout::ops::carry::CarryReport;
 use haulout::ops::replicate;
 use haulout::ops::replicate::Confirmation;
 use haulout::ops::replicate::FarSide;
 use haulout::ops::replicate::ReplicateOptions;
+use haulout::ops::replicate::Verified;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::verify;
@@ -41,7 +44,6 @@ use crate::progress::Activity;
 use crate::report::replicate::Planned;
 use crate::run::Run;
 use crate::run::entropy;
-use crate::run::find;
 use crate::run::places::Directory;
 use crate::run::places::Site;
 use crate::run::require_encryption;
@@ -141,34 +143,35 @@ impl Run<'_> {
         let (began, progress) = (self.now(), self.progress(Activity::Restoring));
         let report = planned.send(far, self.plan.workers, &self.report.clock, &self.monitor)?;
         drop(progress);
-        let sent = report.sent.iter().map(|done| done.id).collect();
-        let unsound = self.read_back(plan, far, sent)?;
-        self.report.carried(&place, &report, self.now().saturating_sub(began))?;
+        let (verified, unsound) = self.read_back(plan, far, &report)?;
+        let time = self.now().saturating_sub(began);
+        self.report.carried(&place, (&report, verified), time)?;
         Ok(Exit::with(unreadable + report.left_out.len() + unsound))
     }
 
-    /// Reads what was carried over, if that was asked for; the number of findings.
+    /// Reads what is there of the wanted snapshots, if that was asked for; what was right of it,
+    /// and the number of findings.
     fn read_back(
         &self,
         plan: &ReplicatePlan,
         far: &Repository,
-        sent: Vec<SnapshotId>,
-    ) -> Outcome<usize> {
-        if plan.confirmation != Confirmation::ReadBack || sent.is_empty() {
-            return Ok(0);
+        report: &CarryReport,
+    ) -> Outcome<(Verified, usize)> {
+        let wanted: HashSet<SnapshotId> = report.sent.iter().map(|done| done.id).collect();
+        let snapshots = far.snapshots()?.snapshots.into_iter().filter(|stored| {
+            wanted.contains(&stored.id()) || report.known.contains(&stored.id().to_string())
+        });
+        let snapshots: Vec<StoredSnapshot> = snapshots.collect();
+        if plan.confirmation != Confirmation::ReadBack || snapshots.is_empty() {
+            return Ok((Verified::default(), 0));
         }
-        let snapshots = far.snapshots()?.snapshots;
-        let snapshots = snapshots.into_iter().filter(|stored| sent.contains(&stored.id()));
-        let options = VerifyOptions {
-            depth: Depth::Blocks,
-            snapshots: snapshots.collect(),
-            workers: self.plan.workers,
-        };
+        let options = VerifyOptions { depth: Depth::Blocks, snapshots, workers: self.plan.workers };
         let verified = verify(far, &options, &self.monitor)?;
         for finding in &verified.findings {
-            self.report.console.warning(format!("on the other side, {}", finding.what));
+            self.report.console.warning(format!("on the other side, {}", finding.in_words()));
         }
-        Ok(verified.findings.len())
+        let right = Verified { objects: verified.objects, bytes: verified.bytes };
+        Ok((right, verified.findings.len()))
     }
 
     /// From where to where. The limit holds between the two: what is read from a directory only to
@@ -214,7 +217,8 @@ impl Run<'_> {
     fn wanted(&self, near: &Repository, wanted: &Wanted) -> Outcome<(Vec<StoredSnapshot>, usize)> {
         let (sources, last) = match wanted {
             Wanted::Named(names) => {
-                let found = names.iter().map(|name| find(near, name)).collect::<Outcome<_>>()?;
+                let found =
+                    names.iter().map(|name| self.find(near, name)).collect::<Outcome<_>>()?;
                 return Ok((found, 0));
             }
             Wanted::Newest { sources, last } => (sources, *last),

@@ -43,7 +43,6 @@ use crate::progress::Activity;
 use crate::report::restore::Outlet;
 use crate::report::restore::Restored;
 use crate::run::Run;
-use crate::run::find;
 
 /// What is asked for, with the accounts of this host; where it has none, no name is known.
 fn options(plan: &RestorePlan, workers: u32) -> Outcome<RestoreOptions> {
@@ -83,7 +82,7 @@ impl Run<'_> {
     /// Does it.
     pub(super) fn restore(&self, plan: &RestorePlan) -> Outcome<Exit> {
         let repository = self.repository()?;
-        let stored = find(&repository, &plan.snapshot)?;
+        let stored = self.find(&repository, &plan.snapshot)?;
         if let Some(doubt) = doubt(&stored) {
             self.report.console.warning(doubt);
         }

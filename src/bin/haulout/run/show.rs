@@ -22,7 +22,8 @@ impl Run<'_> {
             ops::show::name_all_findings(&repository, &mut stored, &self.monitor)?;
         }
         let links = ops::chain::links(&repository, &stored)?;
-        self.report.show(&stored, &links, &mut |each| {
+        let damage = repository.known_damage()?;
+        self.report.show((&stored, &damage), &links, &mut |each| {
             ops::show::members(&repository, &stored, &self.monitor, each)
         })?;
         Ok(Exit::Done)

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use haulout::repo::snapshots::StoredSnapshot;
+use haulout::repo::snapshots::Described;
 
 use crate::args::snapshots::SnapshotsArguments;
 use crate::exit::Exit;
@@ -14,19 +14,23 @@ impl Run<'_> {
     /// Does it.
     pub(super) fn snapshots(&self, wanted: &SnapshotsArguments) -> Outcome<Exit> {
         let repository = self.repository()?;
-        let mut listing = repository.snapshots()?;
-        let unread = self.apply_notes(&repository, None, &mut listing.snapshots)?;
+        let mut listing = repository.descriptions()?;
+        let notes = self.notes(&repository, None)?;
+        for described in &mut listing.snapshots {
+            notes.apply_to(described.id(), &mut described.about);
+        }
         choose(wanted, &mut listing.snapshots)?;
-        self.report.snapshots(&listing)?;
-        Ok(Exit::with(listing.damaged.len() + unread))
+        let damage = repository.known_damage()?;
+        self.report.snapshots(&listing, &damage)?;
+        Ok(Exit::with(listing.damaged.len() + notes.damaged.len()))
     }
 }
 
 /// Leaves the snapshots that are wanted.
-fn choose(wanted: &SnapshotsArguments, snapshots: &mut Vec<StoredSnapshot>) -> Outcome<()> {
+fn choose(wanted: &SnapshotsArguments, snapshots: &mut Vec<Described>) -> Outcome<()> {
     let SnapshotsArguments { sources, tags, last } = wanted;
     for source in sources {
-        if !snapshots.iter().any(|stored| stored.snapshot.about.source == *source) {
+        if !snapshots.iter().any(|stored| stored.about.source == *source) {
             return Err(Failure::usage(
                 format!("there is no snapshot of {source}"),
                 "haulout snapshots without --source lists what there is",
@@ -34,7 +38,7 @@ fn choose(wanted: &SnapshotsArguments, snapshots: &mut Vec<StoredSnapshot>) -> O
         }
     }
     snapshots.retain(|stored| {
-        let about = &stored.snapshot.about;
+        let about = &stored.about;
         let of_source = sources.is_empty() || sources.contains(&about.source);
         of_source && tags.iter().all(|tag| about.tags.contains(tag))
     });
@@ -45,7 +49,7 @@ fn choose(wanted: &SnapshotsArguments, snapshots: &mut Vec<StoredSnapshot>) -> O
         .iter()
         .rev()
         .map(|stored| {
-            let count = counted.entry(stored.snapshot.about.source.clone()).or_default();
+            let count = counted.entry(stored.about.source.clone()).or_default();
             *count += 1;
             *count <= last
         })

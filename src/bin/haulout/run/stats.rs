@@ -5,14 +5,13 @@ use haulout::ops;
 use crate::exit::Exit;
 use crate::failure::Outcome;
 use crate::run::Run;
-use crate::run::find;
 
 impl Run<'_> {
     /// Does it.
     pub(super) fn stats(&self, wanted: Option<&str>) -> Outcome<Exit> {
         let repository = self.repository()?;
         if let Some(wanted) = wanted {
-            let stored = find(&repository, wanted)?;
+            let stored = self.find(&repository, wanted)?;
             self.report.snapshot_stats(&stored, &mut |each| {
                 ops::stats::shares(&repository, &stored, &self.monitor, each)
             })?;

@@ -9,13 +9,12 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::failure::Outcome;
 use crate::run::Run;
-use crate::run::find;
 
 impl Run<'_> {
     /// Does it.
     pub(super) fn tag(&self, wanted: &str, change: &TagChange) -> Outcome<Exit> {
         let repository = self.repository()?;
-        let stored = find(&repository, wanted)?;
+        let stored = self.find(&repository, wanted)?;
         let now = self.report.clock.unix_seconds();
         let report = ops::tag::tag(&repository, &stored, change, now).map_err(|error| {
             if error.kind() == ErrorKind::Usage {

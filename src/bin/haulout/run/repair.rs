@@ -1,0 +1,30 @@
+//! Makes second copies again.
+
+use haulout::ops;
+
+use crate::exit::Exit;
+use crate::failure::Outcome;
+use crate::plan::replicate::Mode;
+use crate::progress::Activity;
+use crate::run::Run;
+
+impl Run<'_> {
+    /// Does it.
+    pub(super) fn repair(&self, mode: Mode) -> Outcome<Exit> {
+        let repository = self.repository()?;
+        let (began, progress) = (self.now(), self.progress(Activity::Verifying { passes: 1 }));
+        let plan = ops::repair::plan(&repository, self.plan.workers, &self.monitor)?;
+        drop(progress);
+        if mode == Mode::Plan {
+            self.report.repair_planned(&plan)?;
+            return Ok(Exit::with(plan.lost.len()));
+        }
+        self.report.before_repair(&plan);
+        let progress = self.progress(Activity::Verifying { passes: 1 });
+        let report = plan.run(&self.monitor)?;
+        drop(progress);
+        self.report.repair(&report, self.now().saturating_sub(began))?;
+        let lost = report.lost.len() + report.left.findings.len();
+        Ok(Exit::with(report.failed.len() + lost))
+    }
+}

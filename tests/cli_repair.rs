@@ -1,0 +1,245 @@
+//! Damage as an operator meets it: told by table and page, shown by listings, mended by `repair`
+//! and by `replicate`.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+use std::process::Output;
+use std::process::Stdio;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::Server;
+
+/// A directory with a repository of two nights, and the streams of them.
+struct Place {
+    directory: TempDir,
+    server: Server,
+}
+
+impl Place {
+    fn new() -> Place {
+        let mut place =
+            Place { directory: tempfile::tempdir().unwrap(), server: Server::new(7, 2, 60) };
+        // As mariabackup ends.
+        fs::write(place.path("produce"), "cat stream; echo 'completed OK!' >&2\n").unwrap();
+        place.ran("init -q --no-encryption").is(0);
+        place.night();
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn night(&mut self) {
+        fs::write(self.path("stream"), self.server.stream()).unwrap();
+        self.ran("backup --source db -- sh produce").is(0);
+        self.server.night(5);
+    }
+
+    fn ran(&self, line: &str) -> Ran {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_haulout"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("HAULOUT") {
+                command.env_remove(name);
+            }
+        }
+        command.args(line.split(' ')).current_dir(self.directory.path());
+        let output = command.env("HAULOUT_REPO", "repo").stdin(Stdio::null()).output().unwrap();
+        Ran { line: line.to_owned(), output }
+    }
+
+    /// The objects of a folder, the largest last.
+    fn objects(&self, repo: &str, folder: &str) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        collect(&self.path(repo).join(folder), &mut found);
+        found.sort_by_key(|path| fs::metadata(path).unwrap().len());
+        found
+    }
+}
+
+fn collect(at: &Path, found: &mut Vec<PathBuf>) {
+    let Ok(entries) = fs::read_dir(at) else { return };
+    for entry in entries {
+        let path = entry.unwrap().path();
+        if path.is_dir() { collect(&path, found) } else { found.push(path) }
+    }
+}
+
+fn flip(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let at = bytes.len() / 3;
+    bytes[at] ^= 1;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+struct Ran {
+    line: String,
+    output: Output,
+}
+
+impl Ran {
+    fn out(&self) -> String {
+        String::from_utf8_lossy(&self.output.stdout).into_owned()
+    }
+
+    fn err(&self) -> String {
+        String::from_utf8_lossy(&self.output.stderr).into_owned()
+    }
+
+    #[track_caller]
+    fn is(self, status: i32) -> Ran {
+        let code = self.output.status.code();
+        assert_eq!(code, Some(status), "{}: {}{}", self.line, self.out(), self.err());
+        self
+    }
+
+    #[track_caller]
+    fn prints(self, words: &str) -> Ran {
+        assert!(self.out().contains(words), "{}: {}", self.line, self.out());
+        self
+    }
+
+    #[track_caller]
+    fn prints_not(self, words: &str) -> Ran {
+        assert!(!self.out().contains(words), "{}: {}", self.line, self.out());
+        self
+    }
+
+    #[track_caller]
+    fn says(self, words: &str) -> Ran {
+        assert!(self.err().contains(words), "{}: {}", self.line, self.err());
+        self
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.output.stdout).unwrap()
+    }
+}
+
+#[test]
+fn known_damage_is_told_by_table_and_page_and_shown_until_it_is_mended() {
+    let place = Place::new();
+    place.ran("replicate --to copy --init").is(0);
+    flip(place.objects("repo", "packs").last().unwrap());
+
+    let found = place.ran("verify").is(3).prints(", page").prints(": ");
+    assert!(found.out().contains("damage record"), "{}", found.out());
+    let found = place.ran("verify --json --depth objects").is(3).json();
+    let lost = found["findings"].as_array().unwrap().iter().find(|f| f["member"].is_string());
+    assert_eq!(lost.unwrap()["unit"], "pages", "{found}");
+    assert!(lost.unwrap()["ranges"][0]["count"].as_u64().unwrap() < 20, "{found}");
+
+    place.ran("snapshots").is(0).prints("complete !").prints("! known damage: haulout show ID");
+    let listed = place.ran("snapshots --json").is(0).json();
+    assert!(listed[0]["damage"]["files"].as_u64().unwrap() > 0, "{listed}");
+    let id = listed[0]["id"].as_str().unwrap().to_owned();
+    place.ran(&format!("show {id}")).is(0).prints("lost ").prints(", page");
+    let shown = place.ran(&format!("show {id} --json")).is(0).json();
+    assert!(shown["damage"]["named"][0].as_str().unwrap().contains(", page"), "{shown}");
+
+    place.ran("repair --plan").is(3).prints("lost");
+    place.ran("repair").is(3).prints(", page");
+    place.ran("replicate --from copy").is(0).says("was damaged and was sent again");
+    place.ran("verify").is(0);
+    place.ran("snapshots").is(0).prints_not("!");
+    assert!(place.objects("repo", "damage").is_empty());
+    assert!(place.ran("snapshots --json").is(0).json()[0].get("damage").is_none());
+}
+
+#[test]
+fn latest_that_is_known_to_be_damaged_is_said_before_anything_is_done() {
+    let mut place = Place::new();
+    let before = place.objects("repo", "packs");
+    let first = place.ran("snapshots --json").is(0).json()[0]["id"].as_str().unwrap().to_owned();
+    place.night();
+    let packs = place.objects("repo", "packs").into_iter();
+    let new: Vec<PathBuf> = packs.filter(|path| !before.contains(path)).collect();
+    let twins = place.objects("repo", "twins");
+    let is_data = |path: &&PathBuf| {
+        let name = path.file_name().unwrap();
+        !twins.iter().any(|twin| twin.file_name().unwrap() == name)
+    };
+    flip(new.iter().rfind(is_data).unwrap());
+    place.ran("verify").is(3);
+    for wanted in ["latest", "db@latest", "db@complete"] {
+        let told = place.ran(&format!("show {wanted}")).is(3).says("is known to be damaged: ");
+        let told = told.says(", page");
+        told.says(&format!("the newest without known damage is {} of ", &first[..10]));
+    }
+    place.ran("restore latest --to there").is(1).says("is known to be damaged");
+    place.ran(&format!("show {first}")).is(0);
+    // The next night stores the blocks again, heals the one before, and says so.
+    fs::write(place.path("stream"), place.server.stream()).unwrap();
+    place.ran("backup -q --source db -- sh produce").is(3);
+    place.ran("show latest").is(0);
+    place.ran("verify --depth objects");
+    place.ran("snapshots").is(0).prints_not("complete !");
+}
+
+#[test]
+fn repair_says_what_it_will_do_and_does_it() {
+    let place = Place::new();
+    let twin = place.objects("repo", "twins").pop().unwrap();
+    let name = twin.file_name().unwrap().to_str().unwrap().to_owned();
+    place.ran("repair --plan").is(0).prints("there is nothing to repair");
+    place.ran("repair").is(0).prints("nothing had to be repaired");
+    flip(&twin);
+    place.ran("verify --depth objects").is(0);
+    place.ran("verify").is(3).prints(&name);
+    for dry in ["--plan", "--dry-run"] {
+        let planned = place.ran(&format!("repair {dry}")).is(0).prints(&name);
+        planned.prints("make").prints("its bytes have changed");
+        place.ran("verify").is(3);
+    }
+    let planned = place.ran("repair --plan --json").is(0).json();
+    assert!(planned["make"][0]["object"].as_str().unwrap().ends_with(&name), "{planned}");
+    place.ran("repair").is(0).says("note: make").says(&name).prints("made 1 object again");
+    place.ran("verify").is(0);
+    fs::remove_file(&twin).unwrap();
+    let repaired = place.ran("repair --json").is(0).json();
+    assert!(repaired["made"][0].as_str().unwrap().ends_with(&name), "{repaired}");
+    assert_eq!(repaired["lost"].as_array().unwrap().len(), 0);
+    assert_eq!(repaired["findings"].as_array().unwrap().len(), 0);
+    place.ran("verify").is(0);
+}
+
+#[test]
+fn a_verified_replication_says_what_was_verified_and_mends_what_was_damaged() {
+    let place = Place::new();
+    place.ran("replicate --to copy --init --verify").is(0).prints("verified ");
+    place.ran("replicate --to copy").is(0).prints_not("verified ");
+    flip(place.objects("copy", "packs").last().unwrap());
+    place.ran("replicate --to copy").is(0).prints_not("mended");
+    let told = place.ran("replicate --to copy --verify").is(0).prints("1 damaged object");
+    told.says("was damaged and was sent again");
+    let again = place.ran("replicate --to copy --verify --json").is(0).json();
+    assert_eq!(again["mended"].as_array().unwrap().len(), 0, "{again}");
+    assert!(again["verified"]["objects"].as_u64().unwrap() > 3, "{again}");
+    assert!(again["verified"]["bytes"].as_u64().unwrap() > 1000, "{again}");
+    place.ran("verify --repo copy").is(0);
+}
+
+#[test]
+fn the_figures_of_a_verification_are_those_of_what_was_read() {
+    let place = Place::new();
+    let stored = place.ran("verify --depth stored --json").is(0).json();
+    let objects = place.ran("verify --depth objects --json").is(0).json();
+    let blocks = place.ran("verify --depth blocks --json").is(0).json();
+    let figure = |of: &Value, name: &str| of[name].as_u64().unwrap();
+    assert_eq!(figure(&stored, "bytes"), figure(&objects, "bytes"));
+    assert!(figure(&objects, "read_bytes") * 4 < figure(&objects, "bytes"), "{objects}");
+    assert!(figure(&stored, "read_bytes") >= figure(&stored, "bytes"), "{stored}");
+    let both = figure(&stored, "bytes") * 2 + figure(&objects, "read_bytes");
+    assert!(figure(&blocks, "read_bytes") > figure(&stored, "read_bytes"), "{blocks}");
+    assert!(figure(&blocks, "read_bytes") <= both, "{blocks}");
+}
