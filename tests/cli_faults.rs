@@ -163,6 +163,7 @@ fn a_restore_keeps_few_files_open_and_names_the_limit_that_it_runs_into() {
         place.ran(&line).is(0);
         let restored = fs::read_dir(place.path(&format!("t{threads}/files"))).unwrap().count();
         assert_eq!(restored, usize::try_from(FILES).unwrap());
-        place.ran(&format!("ulimit -n 24; {restore} u{threads}")).is(1).says("ulimit -n");
+        place.ran(&format!("ulimit -n 24; {restore} u{threads}")).is(0);
+        place.ran(&format!("ulimit -n 8; {restore} v{threads}")).is(1).says("ulimit -n");
     }
 }
