@@ -229,7 +229,7 @@ fn a_restore_whose_reader_does_not_read_stops() {
 fn a_panic_of_any_thread_ends_the_program_with_one_line() {
     for place_of_panic in ["main", "messages", "progress"] {
         let place = Place::new();
-        let mut backup = place.command("backup --source s -- sh -c");
+        let mut backup = place.command("backup --log-level normal --source s -- sh -c");
         // It would go on for ever, and its messages are as long as a line of progress is far.
         backup.arg("echo page; echo message >&2; sleep 1000");
         let mut child = backup.env("HAULOUT_PANIC_AT", place_of_panic).spawn().unwrap();

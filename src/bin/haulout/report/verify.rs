@@ -176,10 +176,10 @@ mod tests {
         let mut found = Finding { what, ..Finding::default() };
         assert_eq!(finding(&found), "pack 77b0 is missing");
         found.snapshot = Some(SnapshotId([0xab; 32]));
-        assert_eq!(finding(&found), "snapshot abababab: pack 77b0 is missing");
+        assert_eq!(finding(&found), "snapshot ababababab: pack 77b0 is missing");
         found.member = Some("app/t\n1.ibd".to_owned());
         (found.unit, found.ranges) = (Unit::Pages, vec![(5, 1), (7, 3)]);
-        let line = "snapshot abababab, app/t\\n1.ibd, pages 5, 7 to 9: pack 77b0 is missing";
+        let line = "snapshot ababababab, app/t\\n1.ibd, pages 5, 7 to 9: pack 77b0 is missing";
         assert_eq!(finding(&found), line);
     }
 
