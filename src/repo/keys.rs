@@ -10,7 +10,7 @@
 //! several at the same moment at most one succeeds: each looks for others when its announcement is
 //! durable, and when its holder is; who finds one removes what it put.
 //!
-//! [`Keys`] has the repository key itself, which a [`Repository`](crate::repo::Repository) has not:
+//! [`Keys`] has the repository key itself, which a [`Repository`] has not:
 //! it lives as long as a change of keys takes.
 
 use std::collections::BTreeSet;
