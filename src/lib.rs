@@ -66,3 +66,5 @@ pub mod repo;
 pub mod pipeline;
 
 pub mod ops;
+
+pub mod guide;

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 /// From the bottom up: what bytes mean, where they come from, what becomes of them. A module may
 /// name modules before it and itself, nothing else.
-const LAYERS: [&str; 18] = [
+const LAYERS: [&str; 19] = [
     "base", "format", "innodb", "aria", "parse", "verdict", "source", "cut", "hash", "encode",
-    "seal", "store", "pack", "map", "repo", "pipeline", "ops", "bin",
+    "seal", "store", "pack", "map", "repo", "pipeline", "ops", "guide", "bin",
 ];
 
 /// Longest line, columns.

@@ -9,15 +9,21 @@ use clap_mangen::Man;
 
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
+use haulout::guide;
+use haulout::guide::CHAPTERS;
 use haulout::verdict::finding::Code;
 
 use crate::args::About;
 use crate::args::Arguments;
 use crate::exit::Exit;
+use crate::failure::Failure;
 use crate::failure::Outcome;
+use crate::guide::rendered;
 use crate::report::Report;
 use crate::report::about::Pages;
 use crate::report::about::Script;
+use crate::text::Canvas;
+use crate::text::Tone;
 
 /// A manual page.
 #[derive(Debug)]
@@ -40,6 +46,7 @@ pub(crate) fn tell(about: &About, report: &Report) -> Outcome<Exit> {
         About::Errors(typed) => {
             report.codes(typed.code.as_ref().map_or(Code::ALL, std::slice::from_ref))?;
         }
+        About::Help(typed) => report.guide(&help(&typed.words, report.canvas())?)?,
         About::Man(typed) => {
             let pages = pages();
             match &typed.to {
@@ -55,6 +62,40 @@ fn grammar() -> clap::Command {
     Arguments::command()
 }
 
+/// Returns the chapter or the reference that these words name; without words, the list of chapters.
+fn help(words: &[String], canvas: Canvas) -> Outcome<String> {
+    let [word, rest @ ..] = words else { return Ok(contents(canvas)) };
+    let mut command = grammar();
+    command.build();
+    let named = |command: &clap::Command, word: &String| command.find_subcommand(word).cloned();
+    let reference = named(&command, word);
+    if let (Some(chapter), []) = (guide::chapter(word), rest) {
+        let text = rendered(chapter.text, canvas);
+        let options = reference.map(|_| format!("\nAll options: haulout {word} --help\n"));
+        return Ok(text + options.as_deref().unwrap_or_default());
+    }
+    let found = rest.iter().try_fold(reference, |found, word| {
+        let command = found?;
+        Some(named(&command, word))
+    });
+    let Some(Some(mut command)) = found else {
+        let message = format!("there is no topic or command {}", words.join(" "));
+        return Err(Failure::usage(message, "haulout help lists the topics"));
+    };
+    Ok(command.render_long_help().to_string())
+}
+
+/// Returns the list of chapters.
+fn contents(canvas: Canvas) -> String {
+    let errors = ("errors", "Findings, and what to do about them");
+    let titles = CHAPTERS.iter().map(|chapter| (chapter.name, chapter.title));
+    let line = |(name, title)| format!("  haulout help {name:<14}{title}\n");
+    let lines: String = titles.chain([errors]).map(line).collect();
+    let head = canvas.paint(Tone::Heading, "The guide");
+    let commands = "haulout --help lists the commands, haulout COMMAND --help the options of one.";
+    format!("{head}\n\n{lines}\n{commands}\n")
+}
+
 /// All pages, that of the program first.
 fn pages() -> Vec<Page> {
     let mut program = grammar();
@@ -65,8 +106,10 @@ fn pages() -> Vec<Page> {
 }
 
 fn add_pages(command: clap::Command, pages: &mut Vec<Page>) {
-    let verbs: Vec<clap::Command> =
-        command.get_subcommands().filter(|verb| verb.get_name() != "help").cloned().collect();
+    // The help commands of nested commands are clap's own and have no example.
+    let is_ours =
+        |verb: &&clap::Command| verb.get_name() != "help" || verb.get_after_help().is_some();
+    let verbs: Vec<clap::Command> = command.get_subcommands().filter(is_ours).cloned().collect();
     pages.push(page(command));
     verbs.into_iter().for_each(|verb| add_pages(verb, pages));
 }
@@ -97,6 +140,26 @@ fn write(pages: &[Page], directory: &Path) -> Outcome<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn help_of(line: &str) -> Outcome<String> {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        help(&words, Canvas::FILE)
+    }
+
+    #[test]
+    fn help_finds_chapters_first_and_commands_of_any_depth() {
+        for chapter in CHAPTERS {
+            assert!(help_of(chapter.name).unwrap().starts_with(chapter.text));
+            assert!(help_of("").unwrap().contains(&format!("help {} ", chapter.name)));
+        }
+        assert!(help_of("backup").unwrap().ends_with("haulout backup --help\n"));
+        assert!(help_of("snapshots").unwrap().contains("Usage: haulout snapshots"));
+        assert!(help_of("key add").unwrap().contains("Usage: haulout key add"));
+        assert!(help_of("errors").unwrap().contains("format-changed"));
+        for unknown in ["xyzzy", "key xyzzy", "glossary xyzzy"] {
+            assert_eq!(help_of(unknown).unwrap_err().kind(), ErrorKind::Usage, "{unknown}");
+        }
+    }
 
     #[test]
     fn every_command_has_a_page_with_its_example() {

@@ -8,6 +8,7 @@ pub(crate) mod cat;
 pub(crate) mod completions;
 pub(crate) mod diff;
 pub(crate) mod errors;
+pub(crate) mod help;
 pub(crate) mod init;
 pub(crate) mod key;
 pub(crate) mod ls;
@@ -36,6 +37,7 @@ use crate::args::cat::CatArguments;
 use crate::args::completions::CompletionsArguments;
 use crate::args::diff::DiffArguments;
 use crate::args::errors::ErrorsArguments;
+use crate::args::help::HelpArguments;
 use crate::args::init::InitArguments;
 use crate::args::key::KeyArguments;
 use crate::args::ls::LsArguments;
@@ -96,7 +98,8 @@ the terminal.";
     long_about = LONG_ABOUT,
     after_help = EXAMPLES,
     max_term_width = 100,
-    infer_long_args = false
+    infer_long_args = false,
+    disable_help_subcommand = true
 )]
 pub(crate) struct Arguments {
     /// What every command knows.
@@ -308,6 +311,7 @@ pub(crate) enum Verb {
 pub(crate) enum About {
     Completions(CompletionsArguments),
     Errors(ErrorsArguments),
+    Help(HelpArguments),
     Man(ManArguments),
 }
 
@@ -392,7 +396,7 @@ mod tests {
         for command in grammar.get_subcommands().chain(nested) {
             let name = command.get_name();
             let example = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            let is_about = ["completions", "errors", "man"].contains(&name);
+            let is_about = ["completions", "errors", "help", "man"].contains(&name);
             let begins = if is_about { "  haulout " } else { "  haulout -r /backup/db " };
             assert!(example.contains(begins), "{name}");
             assert!(example.contains(&format!(" {name}")), "{name}");

@@ -8,7 +8,8 @@
 //! | `run/VERB` | which verb of the library does it |
 //! | `report/VERB` | how the outcome is told, as text or JSON |
 //! | `json`, `words`, `text`, `units` | what reports have in common |
-//! | `about` | what the program says about itself: manual pages, completions |
+//! | `about` | what the program says about itself: manual pages, completions, the guide |
+//! | `guide` | how a chapter of the guide looks on a terminal |
 //! | `hints` | what to do about an error |
 //! | `password`, `prompt` | where secrets come from |
 //! | `known` | what this host remembers of a repository |
@@ -20,6 +21,7 @@ mod args;
 mod console;
 mod exit;
 mod failure;
+mod guide;
 mod hints;
 mod json;
 mod known;

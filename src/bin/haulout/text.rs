@@ -57,6 +57,12 @@ impl Canvas {
         Canvas { columns: Some(columns), coloured: wanted, zone: Zone::Utc }
     }
 
+    /// The same, of another width.
+    #[cfg(test)]
+    pub(crate) fn with_columns(self, columns: usize) -> Canvas {
+        Canvas { columns: Some(columns), ..self }
+    }
+
     /// The same, with times in this zone.
     pub(crate) fn in_zone(self, zone: Zone) -> Canvas {
         Canvas { zone, ..self }

@@ -9,6 +9,7 @@ use crate::report::Format;
 use crate::report::Report;
 use crate::report::print;
 use crate::report::print_json;
+use crate::text::Canvas;
 
 /// Of `completions`.
 #[derive(Debug, Serialize)]
@@ -17,6 +18,12 @@ pub(crate) struct Script {
     pub(crate) shell: String,
     /// What it reads.
     pub(crate) script: String,
+}
+
+/// Of `help`.
+#[derive(Debug, Serialize)]
+struct Guide<'r> {
+    text: &'r str,
 }
 
 /// Of `man`.
@@ -52,6 +59,19 @@ impl Report {
             Format::Json => print_json(script),
             Format::Text => print(&script.script),
         }
+    }
+
+    /// Prints a chapter of the guide, or the reference of a command.
+    pub(crate) fn guide(&self, text: &str) -> Result<()> {
+        match self.format {
+            Format::Json => print_json(&Guide { text }),
+            Format::Text => print(text),
+        }
+    }
+
+    /// Returns what standard output can show.
+    pub(crate) fn canvas(&self) -> Canvas {
+        self.canvas
     }
 
     /// What came of `man`; the same holds.

@@ -1,0 +1,86 @@
+//! The guide: what an operator reads from top to bottom, a chapter for each subject.
+//!
+//! `haulout help TOPIC` prints a chapter; the options of each command are in `haulout COMMAND
+//! --help`. Every command line in a chapter is parsed by the program's own grammar in a test, so a
+//! chapter can't name an option that does not exist. The chapter on errors is made from the table
+//! of codes in [`verdict::finding`](crate::verdict::finding).
+
+/// A chapter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chapter {
+    /// The word by which `haulout help` finds it.
+    pub name: &'static str,
+    /// Its first line, without the mark of a heading.
+    pub title: &'static str,
+    /// Its text, in Markdown.
+    pub text: &'static str,
+}
+
+macro_rules! chapters {
+    ($($name:ident $file:literal $title:literal)*) => {
+        /// All chapters, in the order in which they are best read.
+        pub const CHAPTERS: &[Chapter] = &[$(Chapter {
+            name: stringify!($name),
+            title: $title,
+            text: include_str!($file),
+        }),*];
+
+        $(
+            #[doc = include_str!($file)]
+            #[allow(clippy::doc_markdown, reason = "chapters are prose")]
+            pub mod $name {}
+        )*
+    };
+}
+
+chapters! {
+    install "install.md" "Installing haulout"
+    backup "backup.md" "Backing up"
+    restore "restore.md" "Restoring"
+    verify "verify.md" "Verifying and repairing"
+    keys "keys.md" "Keys"
+    stores "stores.md" "Stores"
+    replicate "replicate.md" "Replicating"
+    automate "automate.md" "Automating"
+    troubleshoot "troubleshoot.md" "Troubleshooting"
+    performance "performance.md" "Performance"
+    proof "proof.md" "What is tested, and how to repeat it"
+    glossary "glossary.md" "Glossary"
+    changes "changes.md" "Changes"
+}
+
+/// Returns the chapter of this name.
+pub fn chapter(name: &str) -> Option<&'static Chapter> {
+    CHAPTERS.iter().find(|chapter| chapter.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_chapter_begins_with_its_title_and_fits_100_columns() {
+        for chapter in CHAPTERS {
+            assert_eq!(chapter.text.lines().next(), Some(format!("# {}", chapter.title).as_str()));
+            let mut in_code = false;
+            for line in chapter.text.lines() {
+                in_code ^= line.starts_with("```");
+                let is_prose = !in_code && !line.starts_with('|');
+                assert!(!is_prose || line.len() <= 100, "{}: {line}", chapter.name);
+                assert!(line.is_ascii(), "{}: {line}", chapter.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_chapter_refers_to_chapters_that_exist() {
+        for chapter_of in CHAPTERS {
+            for (at, _) in chapter_of.text.match_indices("haulout help ") {
+                let rest = &chapter_of.text[at + "haulout help ".len()..];
+                let word: String = rest.chars().take_while(char::is_ascii_lowercase).collect();
+                let is_there = chapter(&word).is_some() || word == "errors" || word.is_empty();
+                assert!(is_there, "{}: haulout help {word}", chapter_of.name);
+            }
+        }
+    }
+}
