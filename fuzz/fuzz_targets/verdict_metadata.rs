@@ -33,6 +33,7 @@ fuzz_target!(|data: &[u8]| {
         },
         faults: StreamFaults { kept: parsed.faults, count },
         pages: PageFindings::default(),
+        accepted: Vec::new(),
     });
     let is_good = conclusion.verdict == Verdict::Complete;
     assert!(!is_good || exit % 4 == 0 && seen % 3 == 0 && count == 0);
