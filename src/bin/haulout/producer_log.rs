@@ -14,7 +14,7 @@ use crate::panics;
 use haulout::base::crew::lock;
 
 /// Bytes of messages that are kept.
-const KEPT_BYTES_MAX: usize = 64 << 10;
+const KEPT_BYTES_MAX: usize = 128 << 10;
 
 /// The messages of a program.
 #[derive(Debug, Clone)]
@@ -54,8 +54,8 @@ impl Write for ProducerLog {
         let mut kept = lock(&self.kept);
         kept.extend(bytes);
         if kept.len() > KEPT_BYTES_MAX {
-            // Whole lines only.
-            let excess = kept.len() - KEPT_BYTES_MAX;
+            // Whole lines only. Half of them at once: the search costs as much as what is kept.
+            let excess = kept.len() - KEPT_BYTES_MAX / 2;
             let end = kept.iter().skip(excess).position(|byte| *byte == b'\n');
             kept.drain(..end.map_or(excess, |end| excess + end + 1));
         }
