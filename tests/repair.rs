@@ -261,6 +261,30 @@ fn what_has_no_good_copy_is_told_and_the_rest_is_repaired() {
 }
 
 #[test]
+fn records_about_packs_stay_while_a_snapshot_can_not_be_read() {
+    let healed = Healed::new(Protected::Clear);
+    let store = memory(&healed.objects);
+    let pack = data_packs(&healed.objects).pop().unwrap();
+    spoil(&*store, &pack, Some(flipped(&healed.objects[&pack], 100)));
+    verified(&open(shared(&store), 3).unwrap(), Depth::Stored);
+    let records = || -> Vec<ObjectName> {
+        let is_of_pack = |name: &ObjectName| {
+            let rest = name.as_str().strip_prefix("damage/");
+            rest.is_some_and(|rest| !rest.starts_with("snapshot-"))
+        };
+        store.objects().into_keys().filter(is_of_pack).collect()
+    };
+    let before = records();
+    assert!(!before.is_empty(), "verify records what it finds");
+    for snapshot in healed.under("snapshots/") {
+        spoil(&*store, snapshot, Some(flipped(&healed.objects[snapshot], 60)));
+    }
+    let report = repaired(&open(shared(&store), 3).unwrap(), 1);
+    assert!(!report.lost.is_empty() || !report.left.findings.is_empty());
+    assert_eq!(records(), before);
+}
+
+#[test]
 fn wherever_a_repair_is_stopped_nothing_is_lost_and_the_next_one_ends_it() {
     let healed = Healed::new(Protected::Encrypted);
     let mut damaged = healed.objects.clone();

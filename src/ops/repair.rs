@@ -81,7 +81,7 @@ pub struct RepairPlan<'r> {
     pub lost: Vec<String>,
 }
 
-/// What came of a repair.
+/// The result of a repair.
 #[derive(Debug)]
 pub struct RepairReport {
     /// Copies that were made.
@@ -121,6 +121,7 @@ pub fn plan<'r>(
         survey::named_packs(repository, &listing.snapshots, monitor, &mut |stored, error| {
             unread.push(format!("snapshot {}: {}", stored.id().short(), error.with_causes()));
         });
+    let all_are_read = listing.damaged.is_empty() && unread.is_empty();
     plan.lost.extend(unread);
     survey::look_at(repository, &named, &closely, (workers, monitor), &mut |pack| {
         packs.insert(pack.record.name);
@@ -145,7 +146,8 @@ pub fn plan<'r>(
         }
     }
     plan.lost.extend(repository.notes(None)?.damaged.iter().map(Error::with_causes));
-    plan.records_to_remove(&packs, &whole)?;
+    // A snapshot that can't be read may name any pack.
+    plan.records_to_remove(all_are_read.then_some(&packs), &whole)?;
     Ok(plan)
 }
 
@@ -191,9 +193,11 @@ impl RepairPlan<'_> {
         }
     }
 
+    /// Plans to remove the damage records that mean nothing any more; `named` are the packs that
+    /// snapshots name, if that is known of all of them.
     fn records_to_remove(
         &mut self,
-        packs: &BTreeSet<PackName>,
+        named: Option<&BTreeSet<PackName>>,
         whole: &BTreeSet<PackName>,
     ) -> Result<()> {
         let known = self.repository.known_damage()?;
@@ -202,7 +206,8 @@ impl RepairPlan<'_> {
             // What it is about is looked at again by the verification at the end.
             why.insert(name.clone(), "it can't be read");
         }
-        let unnamed: BTreeSet<PackName> = known.packs().filter(|p| !packs.contains(p)).collect();
+        let is_unnamed = |pack: &PackName| named.is_some_and(|named| !named.contains(pack));
+        let unnamed: BTreeSet<PackName> = known.packs().filter(is_unnamed).collect();
         for name in known.resolved_by(&unnamed) {
             why.insert(name, "no snapshot names its pack");
         }
@@ -227,7 +232,7 @@ impl RepairPlan<'_> {
         let options =
             VerifyOptions { depth: Depth::Objects, snapshots: Vec::new(), workers: self.workers };
         let left = verify(self.repository, &options, monitor)?;
-        // Not before what they told has been told anew.
+        // Only after what they recorded has been recorded again.
         for Remove { object, .. } in &self.remove {
             monitor.check()?;
             match self.repository.store().delete(object) {
