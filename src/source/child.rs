@@ -345,14 +345,16 @@ impl Source for ChildSource {
 
 /// A line as it can be shown: control characters would change a terminal, or hide what was said.
 fn printable(line: &[u8]) -> Vec<u8> {
-    let shown = |byte: &u8| match byte {
-        b'\n' | b'\t' => vec![*byte],
-        // The end of a line that comes from Windows, or a progress bar.
-        b'\r' => Vec::new(),
-        0..0x20 | 0x7f => byte.escape_ascii().collect(),
-        _ => vec![*byte],
-    };
-    line.iter().flat_map(shown).collect()
+    let mut shown = Vec::with_capacity(line.len());
+    for byte in line {
+        match byte {
+            // The end of a line that comes from Windows, or a progress bar.
+            b'\r' => {}
+            0..0x20 | 0x7f if !matches!(byte, b'\n' | b'\t') => shown.extend(byte.escape_ascii()),
+            _ => shown.push(*byte),
+        }
+    }
+    shown
 }
 
 fn fate(status: ExitStatus) -> Fate {
