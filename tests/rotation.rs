@@ -22,7 +22,6 @@ use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::verify;
 use haulout::repo::Repository;
 use haulout::repo::keys::Gaps;
-use haulout::repo::keys::Keys;
 use haulout::repo::keys::Rotated;
 use haulout::seal::held::Role;
 use haulout::seal::holder::Cost;
@@ -30,7 +29,6 @@ use haulout::seal::holder::Credential;
 use haulout::seal::holder::HolderNote;
 use haulout::seal::holder::KeyFile;
 use haulout::seal::holder::Limits;
-use haulout::seal::holder::Passphrase;
 use haulout::seal::holder::Protection;
 use haulout::seal::kit::RecoveryKit;
 use haulout::seal::object::ObjectKind;
@@ -50,26 +48,15 @@ use crate::support::Server;
 use crate::support::back_up;
 use crate::support::back_up_with;
 use crate::support::init;
+use crate::support::keys_by;
+use crate::support::opened_by;
 use crate::support::options;
+use crate::support::passphrase;
 use crate::support::shared;
 use crate::support::stream_of;
 
-fn passphrase(text: &str) -> Passphrase {
-    Passphrase::new(text.as_bytes().to_vec()).unwrap()
-}
-
 fn note(label: &str) -> HolderNote {
     HolderNote { label: label.to_owned(), created_unix_seconds: 7 }
-}
-
-fn keys(store: &Arc<dyn Store>, password: &str) -> Result<Keys, Error> {
-    let mut give = || Ok(Credential::Passphrase(passphrase(password)));
-    Keys::open(Arc::clone(store), &mut give, &Limits::FOR_TESTS, Arc::new(OsEntropy))
-}
-
-fn opened(store: &Arc<dyn Store>, password: &str) -> Result<Repository, Error> {
-    let mut give = || Ok(Credential::Passphrase(passphrase(password)));
-    Repository::open(Arc::clone(store), &mut give, &Limits::FOR_TESTS, Arc::new(OsEntropy))
 }
 
 /// The password that every test repository begins with.
@@ -78,7 +65,7 @@ const FIRST: &str = "correct horse";
 fn rotated(store: &Arc<dyn Store>, from: &str, to: &str) -> Result<Rotated, Error> {
     let protection = passphrase(to);
     let protection = Protection::Passphrase(&protection, Cost::FOR_TESTS);
-    keys(store, from)?.rotate(protection, &note(to), Gaps::Refused)
+    keys_by(store, from)?.rotate(protection, &note(to), Gaps::Refused)
 }
 
 fn names(store: &dyn Store, prefix: &str) -> Vec<ObjectName> {
@@ -105,7 +92,7 @@ impl Setting {
         (0..2).for_each(|_| setting.night(&repository));
         let colleague = passphrase("colleague");
         let protection = Protection::Passphrase(&colleague, Cost::FOR_TESTS);
-        keys(&setting.store, FIRST).unwrap().add(Role::Full, protection, &note("c")).unwrap();
+        keys_by(&setting.store, FIRST).unwrap().add(Role::Full, protection, &note("c")).unwrap();
         setting
     }
 
@@ -141,18 +128,18 @@ impl Setting {
 fn what_was_stored_is_read_as_before_and_what_is_stored_then_with_new_keys_only() {
     let mut setting = Setting::new();
     // All that somebody has who knew a password: the keys themselves, and a kit of them.
-    let former = opened(&setting.store, "colleague").unwrap();
-    let old_kit = keys(&setting.store, "colleague").unwrap().kit(None, &note("kit")).unwrap();
+    let former = opened_by(&setting.store, "colleague").unwrap();
+    let old_kit = keys_by(&setting.store, "colleague").unwrap().kit(None, &note("kit")).unwrap();
     let done = rotated(&setting.store, FIRST, "new").unwrap();
     assert_eq!((done.generation, done.listed, done.left_behind.len()), (1, 2, 1));
-    let refused = opened(&setting.store, FIRST).unwrap_err();
+    let refused = opened_by(&setting.store, FIRST).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::WrongKey, "the former password opens nothing");
 
     let runs = names(&*setting.store, "runs/");
-    let repository = opened(&setting.store, "new").unwrap();
+    let repository = opened_by(&setting.store, "new").unwrap();
     assert_eq!(setting.shows(&repository, "after"), 2);
     setting.night(&repository);
-    assert_eq!(setting.shows(&opened(&setting.store, "new").unwrap(), "later"), 3);
+    assert_eq!(setting.shows(&opened_by(&setting.store, "new").unwrap(), "later"), 3);
 
     for name in names(&*setting.store, "runs/").iter().filter(|name| !runs.contains(name)) {
         let record = RunRecord::decode(&setting.store.get(name, 1 << 20).unwrap()).unwrap();
@@ -167,7 +154,7 @@ fn what_was_stored_is_read_as_before_and_what_is_stored_then_with_new_keys_only(
         Repository::open_by_kit(store, &old_kit, &mut none, &limits, Arc::new(OsEntropy)).unwrap()
     };
     // The one that was opened before looks at the keys in the end only: its snapshot is there then.
-    for former in [opened(&setting.store, "colleague").unwrap(), kit_opened, former] {
+    for former in [opened_by(&setting.store, "colleague").unwrap(), kit_opened, former] {
         let listing = former.snapshots().unwrap();
         assert_eq!((listing.snapshots.len(), listing.damaged.len()), (2, 1));
         for stored in &listing.snapshots {
@@ -178,7 +165,7 @@ fn what_was_stored_is_read_as_before_and_what_is_stored_then_with_new_keys_only(
         let refused = back_up_with(&former, stream, Fate::Exited(0), &options()).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::LeftBehind, "{refused}");
     }
-    let old = keys(&setting.store, "colleague").unwrap();
+    let old = keys_by(&setting.store, "colleague").unwrap();
     let secret = passphrase("x");
     let weak = Protection::Passphrase(&secret, Cost::FOR_TESTS);
     assert_eq!(old.add(Role::Full, weak, &note("")).unwrap_err().kind(), ErrorKind::LeftBehind);
@@ -192,7 +179,7 @@ fn what_was_stored_is_read_as_before_and_what_is_stored_then_with_new_keys_only(
 #[test]
 fn what_is_sealed_with_a_retired_key_later_is_not_believed() {
     let setting = Setting::new();
-    let former = opened(&setting.store, "colleague").unwrap();
+    let former = opened_by(&setting.store, "colleague").unwrap();
     rotated(&setting.store, FIRST, "new").unwrap();
     let source = former.source_id("shop").unwrap();
     let stored = former.find_snapshot("latest").unwrap();
@@ -206,7 +193,7 @@ fn what_is_sealed_with_a_retired_key_later_is_not_believed() {
     let name = ObjectName::new(&format!("notes/{id}-{hash}")).unwrap();
     setting.store.put(&name, &[Bytes::from(sealed)]).unwrap();
 
-    let repository = opened(&setting.store, "new").unwrap();
+    let repository = opened_by(&setting.store, "new").unwrap();
     let listing = repository.snapshots().unwrap();
     assert_eq!(listing.snapshots.len(), 2);
     let kinds: Vec<ErrorKind> = listing.damaged.iter().map(|(_, error)| error.kind()).collect();
@@ -224,7 +211,7 @@ fn what_is_sealed_with_a_retired_key_later_is_not_believed() {
 fn a_run_that_a_rotation_overtakes_fails_and_says_so() {
     let setting = Setting::new();
     // It looked at the keys when it was opened; what it finds at its end is new.
-    let overtaken = opened(&setting.store, "colleague").unwrap();
+    let overtaken = opened_by(&setting.store, "colleague").unwrap();
     rotated(&setting.store, FIRST, "new").unwrap();
     let stream = setting.server.stream();
     let refused = back_up_with(&overtaken, &stream, Fate::Exited(0), &options()).unwrap_err();
@@ -234,7 +221,7 @@ fn a_run_that_a_rotation_overtakes_fails_and_says_so() {
     let change = (vec!["a".to_owned()], Vec::new());
     let refused = overtaken.note_tags(tagged, &notes, change, 9).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::LeftBehind, "{refused}");
-    let repository = opened(&setting.store, "new").unwrap();
+    let repository = opened_by(&setting.store, "new").unwrap();
     let listing = repository.snapshots().unwrap();
     assert_eq!((listing.snapshots.len(), listing.damaged.len()), (2, 1));
     // What it stored is of use all the same.
@@ -263,7 +250,7 @@ fn a_run_that_a_rotation_overtakes_fails_and_says_so() {
 fn a_store_that_withholds_or_changes_the_list_makes_nothing_believed() {
     let mut setting = Setting::new();
     rotated(&setting.store, FIRST, "new").unwrap();
-    let repository = opened(&setting.store, "new").unwrap();
+    let repository = opened_by(&setting.store, "new").unwrap();
     setting.night(&repository);
     let list = names(&*setting.store, "keys/retired-").remove(0);
     let bytes = setting.store.get(&list, 1 << 20).unwrap();
@@ -273,7 +260,7 @@ fn a_store_that_withholds_or_changes_the_list_makes_nothing_believed() {
         offered
             .iter()
             .for_each(|other| setting.store.put(&list, std::slice::from_ref(other)).unwrap());
-        let listing = opened(&setting.store, "new").unwrap().snapshots().unwrap();
+        let listing = opened_by(&setting.store, "new").unwrap().snapshots().unwrap();
         assert_eq!(listing.snapshots.len(), 1, "the new one needs no list");
         let kinds: Vec<_> = listing.damaged.iter().map(|(_, error)| error.kind()).collect();
         assert_eq!(kinds, [ErrorKind::RetiredKey; 2]);
@@ -282,7 +269,7 @@ fn a_store_that_withholds_or_changes_the_list_makes_nothing_believed() {
             setting.store.put(&list, std::slice::from_ref(&bytes)).unwrap();
         });
     }
-    assert_eq!(setting.shows(&opened(&setting.store, "new").unwrap(), "given back"), 3);
+    assert_eq!(setting.shows(&opened_by(&setting.store, "new").unwrap(), "given back"), 3);
 }
 
 #[test]
@@ -290,7 +277,7 @@ fn a_host_that_may_only_write_gets_a_new_key_and_goes_on() {
     let mut setting = Setting::new();
     let add = |store: &Arc<dyn Store>, password: &str, seed| {
         let file = KeyFile::generate(&SeededEntropy::new(seed));
-        let keys = keys(store, password).unwrap();
+        let keys = keys_by(store, password).unwrap();
         keys.add(Role::WriteOnly, Protection::KeyFile(&file), &note("db1")).unwrap();
         file.to_text().to_string()
     };
@@ -316,10 +303,10 @@ fn a_host_that_may_only_write_gets_a_new_key_and_goes_on() {
         let refused = stream_of(&host(&store, &file), "latest").unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::WriteOnly);
     }
-    let full = opened(&setting.store, password).unwrap();
+    let full = opened_by(&setting.store, password).unwrap();
     assert_eq!(setting.shows(&full, "by a full key"), 6);
     // The last key is the last of its generation: those left behind are none.
-    let keys = keys(&setting.store, password).unwrap();
+    let keys = keys_by(&setting.store, password).unwrap();
     let own = keys.unlocked().holder.unwrap();
     assert_eq!(keys.remove(own).unwrap_err().kind(), ErrorKind::Usage);
 }
@@ -336,8 +323,8 @@ fn keys_are_rotated_fifteen_times_and_then_no_more() {
     let refused = rotated(&setting.store, &password, "once more").unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Usage);
     assert!(refused.to_string().contains("15 times"), "{refused}");
-    assert_eq!(setting.shows(&opened(&setting.store, &password).unwrap(), "at the end"), 2);
-    let keys = keys(&setting.store, &password).unwrap();
+    assert_eq!(setting.shows(&opened_by(&setting.store, &password).unwrap(), "at the end"), 2);
+    let keys = keys_by(&setting.store, &password).unwrap();
     let secret = passphrase("kit");
     for protection in [None, Some((&secret, Cost::FOR_TESTS))] {
         let text = keys.kit(protection, &note("a label of some length")).unwrap().to_text("");
@@ -362,8 +349,8 @@ fn a_rotation_takes_place_or_not_whatever_call_fails() {
             let done = rotated(&shared(&failing), FIRST, "new").is_ok();
             let about = format!("call {nth}, {effect:?}, done: {done}");
             let store = shared(&inner);
-            let new = opened(&store, "new");
-            let old = opened(&store, FIRST);
+            let new = opened_by(&store, "new");
+            let old = opened_by(&store, FIRST);
             assert!(new.is_ok() || !done, "{about}");
             assert!(new.is_ok() || old.is_ok(), "{about}: nobody is locked out");
             for repository in [&new, &old].into_iter().flatten() {
@@ -374,7 +361,7 @@ fn a_rotation_takes_place_or_not_whatever_call_fails() {
                 rotated(&store, FIRST, "again").unwrap();
             }
             let stream = setting.server.stream();
-            let repository = opened(&store, current).unwrap();
+            let repository = opened_by(&store, current).unwrap();
             let report = back_up(&repository, &stream);
             assert_eq!(stream_of(&repository, &report.id.to_string()).unwrap(), stream, "{about}");
             if failing.struck() == 0 {
@@ -390,7 +377,7 @@ fn a_copy_gets_the_new_keys_with_what_it_lacks() {
     let mut setting = Setting::new();
     let far: Arc<dyn Store> = Arc::new(MemoryStore::new());
     let send = |store: &Arc<dyn Store>, password: &str| {
-        let near = opened(store, password).unwrap();
+        let near = opened_by(store, password).unwrap();
         let snapshots = near.snapshots().unwrap().snapshots;
         let confirmation = Confirmation::Listed;
         let options = ReplicateOptions { snapshots, connections: 2, confirmation };
@@ -401,12 +388,12 @@ fn a_copy_gets_the_new_keys_with_what_it_lacks() {
     };
     send(&setting.store, FIRST);
     rotated(&setting.store, FIRST, "new").unwrap();
-    let repository = opened(&setting.store, "new").unwrap();
+    let repository = opened_by(&setting.store, "new").unwrap();
     setting.night(&repository);
     send(&setting.store, "new");
-    assert_eq!(setting.shows(&opened(&far, "new").unwrap(), "the copy"), 3);
+    assert_eq!(setting.shows(&opened_by(&far, "new").unwrap(), "the copy"), 3);
     // The former key is there until it is removed there; it writes nothing.
-    let left = opened(&far, FIRST).unwrap();
+    let left = opened_by(&far, FIRST).unwrap();
     let stream = setting.server.stream();
     let refused = back_up_with(&left, &stream, Fate::Exited(0), &options()).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::LeftBehind);

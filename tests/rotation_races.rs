@@ -16,17 +16,12 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use haulout::base::entropy::OsEntropy;
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
-use haulout::repo::Repository;
 use haulout::repo::keys::Gaps;
 use haulout::repo::keys::Keys;
 use haulout::seal::holder::Cost;
-use haulout::seal::holder::Credential;
 use haulout::seal::holder::HolderNote;
-use haulout::seal::holder::Limits;
-use haulout::seal::holder::Passphrase;
 use haulout::seal::holder::Protection;
 use haulout::source::Fate;
 use haulout::store::Store;
@@ -48,26 +43,15 @@ use crate::support::Server;
 use crate::support::back_up;
 use crate::support::back_up_with;
 use crate::support::init;
+use crate::support::keys_by;
+use crate::support::opened_by;
 use crate::support::options;
+use crate::support::passphrase;
 use crate::support::shared;
 use crate::support::stream_of;
 
 /// The password that every test repository begins with.
 const FIRST: &str = "correct horse";
-
-fn passphrase(text: &str) -> Passphrase {
-    Passphrase::new(text.as_bytes().to_vec()).unwrap()
-}
-
-fn keys(store: &Arc<dyn Store>, password: &str) -> Result<Keys, Error> {
-    let mut give = || Ok(Credential::Passphrase(passphrase(password)));
-    Keys::open(Arc::clone(store), &mut give, &Limits::FOR_TESTS, Arc::new(OsEntropy))
-}
-
-fn opened(store: &Arc<dyn Store>, password: &str) -> Result<Repository, Error> {
-    let mut give = || Ok(Credential::Passphrase(passphrase(password)));
-    Repository::open(Arc::clone(store), &mut give, &Limits::FOR_TESTS, Arc::new(OsEntropy))
-}
 
 fn rotate(keys: &Keys, to: &str) -> Result<(), Error> {
     let note = HolderNote { label: to.to_owned(), created_unix_seconds: 7 };
@@ -92,7 +76,7 @@ fn two_nights(store: &Arc<dyn Store>) -> Vec<Vec<u8>> {
 /// Everything that was reported as stored is there, and the repository goes on.
 #[track_caller]
 fn is_whole(store: &Arc<dyn Store>, password: &str, streams: &[Vec<u8>], about: &str) {
-    let repository = opened(store, password).unwrap();
+    let repository = opened_by(store, password).unwrap();
     let listing = repository.snapshots().unwrap();
     let found: Vec<Vec<u8>> = listing
         .snapshots
@@ -111,7 +95,7 @@ fn race(stores: &[Arc<dyn Store>], about: &str) -> usize {
     let streams = two_nights(&stores[0]);
     let barrier = Barrier::new(stores.len());
     let attempt = |number: usize, store: &Arc<dyn Store>| {
-        let keys = keys(store, FIRST).unwrap();
+        let keys = keys_by(store, FIRST).unwrap();
         barrier.wait();
         rotate(&keys, &format!("new {number}"))
     };
@@ -134,9 +118,9 @@ fn race(stores: &[Arc<dyn Store>], about: &str) -> usize {
     assert!(succeeded <= 1, "{about}: {succeeded} rotations succeeded");
     for number in 0..stores.len() {
         let password = format!("new {number}");
-        assert_eq!(opened(&stores[0], &password).is_ok(), password == current, "{about}");
+        assert_eq!(opened_by(&stores[0], &password).is_ok(), password == current, "{about}");
     }
-    assert_eq!(opened(&stores[0], FIRST).is_ok(), succeeded == 0, "{about}");
+    assert_eq!(opened_by(&stores[0], FIRST).is_ok(), succeeded == 0, "{about}");
     is_whole(&stores[0], &current, &streams, about);
     succeeded
 }
@@ -227,7 +211,7 @@ fn with_deed(store: &Arc<dyn Store>, at: u64, deed: Deed) -> (Result<(), Error>,
     let deed = Mutex::new(Some(deed));
     let inner = Arc::clone(store);
     let interposed = Arc::new(Interposed { inner, calls: AtomicU64::new(0), at, deed });
-    let outcome = keys(&shared(&interposed), FIRST).and_then(|keys| rotate(&keys, "outer"));
+    let outcome = keys_by(&shared(&interposed), FIRST).and_then(|keys| rotate(&keys, "outer"));
     let done = interposed.deed.lock().unwrap().is_none();
     (outcome, done)
 }
@@ -240,7 +224,8 @@ fn a_whole_rotation_between_any_two_steps_of_another_leaves_one_winner() {
         let inner: Arc<Mutex<Option<Result<(), Error>>>> = Arc::default();
         let (kept, place) = (Arc::clone(&inner), Arc::clone(&store));
         let deed = Box::new(move || {
-            *kept.lock().unwrap() = Some(keys(&place, FIRST).and_then(|keys| rotate(&keys, "in")));
+            *kept.lock().unwrap() =
+                Some(keys_by(&place, FIRST).and_then(|keys| rotate(&keys, "in")));
         });
         let (outer, done) = with_deed(&store, at, deed);
         let inner = inner.lock().unwrap().take();
@@ -270,7 +255,7 @@ fn a_backup_between_any_two_steps_of_a_rotation_is_believed_or_fails() {
         let stored: Arc<Mutex<Option<bool>>> = Arc::default();
         let (kept, place, stream) = (Arc::clone(&stored), Arc::clone(&store), third.clone());
         let deed = Box::new(move || {
-            let run = opened(&place, FIRST)
+            let run = opened_by(&place, FIRST)
                 .and_then(|old| back_up_with(&old, &stream, Fate::Exited(0), &options()));
             *kept.lock().unwrap() = Some(run.is_ok());
         });
@@ -301,12 +286,12 @@ fn a_rotation_that_was_left_standing_is_in_nobodys_way() {
         Fault::first(Verb::Delete, refuse).ever_after(),
     ];
     let killed = Arc::new(Failing::new(Arc::clone(&store), faults));
-    let error = rotate(&keys(&shared(&killed), FIRST).unwrap(), "killed").unwrap_err();
+    let error = rotate(&keys_by(&shared(&killed), FIRST).unwrap(), "killed").unwrap_err();
     assert!(error.to_string().contains("stays there"), "{error}");
-    let old = opened(&store, FIRST).unwrap();
+    let old = opened_by(&store, FIRST).unwrap();
     let refused = back_up_with(&old, &streams[0], Fate::Exited(0), &options()).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::LeftBehind, "nothing is written meanwhile");
-    rotate(&keys(&store, FIRST).unwrap(), "new").unwrap();
+    rotate(&keys_by(&store, FIRST).unwrap(), "new").unwrap();
     is_whole(&store, "new", &streams, "after the second rotation");
     let mut announcements = 0;
     store

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haulout::base::clock::Clock;
+use haulout::base::entropy::OsEntropy;
 use haulout::base::entropy::SeededEntropy;
 use haulout::base::error::Result;
 use haulout::base::monitor::Monitor;
@@ -28,6 +29,7 @@ use haulout::ops::restore::RestoreOptions;
 use haulout::ops::restore::to_stream;
 use haulout::repo::NewProtection;
 use haulout::repo::Repository;
+use haulout::repo::keys::Keys;
 use haulout::seal::holder::Cost;
 use haulout::seal::holder::Credential;
 use haulout::seal::holder::HolderNote;
@@ -307,6 +309,23 @@ pub enum Protected {
 
 pub fn password() -> Credential {
     Credential::Passphrase(Passphrase::new(b"correct horse".to_vec()).unwrap())
+}
+
+/// A password as the library takes it.
+pub fn passphrase(text: &str) -> Passphrase {
+    Passphrase::new(text.as_bytes().to_vec()).unwrap()
+}
+
+/// The keys of a repository, opened with this password.
+pub fn keys_by(store: &Arc<dyn Store>, password: &str) -> Result<Keys> {
+    let mut give = || Ok(Credential::Passphrase(passphrase(password)));
+    Keys::open(Arc::clone(store), &mut give, &Limits::FOR_TESTS, Arc::new(OsEntropy))
+}
+
+/// A repository, opened with this password.
+pub fn opened_by(store: &Arc<dyn Store>, password: &str) -> Result<Repository> {
+    let mut give = || Ok(Credential::Passphrase(passphrase(password)));
+    Repository::open(Arc::clone(store), &mut give, &Limits::FOR_TESTS, Arc::new(OsEntropy))
 }
 
 /// Makes a repository in a store.
