@@ -1,6 +1,6 @@
 //! Tells the program which commit it was built from.
 //!
-//! Only builds for release look for it: in a working copy each commit would build everything anew.
+//! Only builds for release look for it: in a working copy every commit would rebuild everything.
 //! The commit comes from `HAULOUT_COMMIT`, which a packager sets; from the file that cargo puts
 //! into a published crate; or from git, if this is the top of a working copy. Without any of them,
 //! as in a tarball, the version stands alone. Nothing else of the machine gets into the program, so

@@ -179,7 +179,7 @@ fn archive_to_directory(
     tar::to_directory((stored, &mark), &contents, (target, include.as_ref()), options, monitor)
 }
 
-/// Gives what was restored, and what was made of it since, to somebody.
+/// Gives what was restored, and what was made of it since, to another owner.
 pub fn give(target: &Path, owner: Ownership) -> Result<()> {
     let root = beneath::Root::open(target).map_err(|e| unwritable(target, e))?;
     beneath::give_all(root.as_directory(), owner).map_err(|e| unwritable(target, e))

@@ -97,7 +97,7 @@ pub struct VerifyOptions {
     pub workers: u32,
 }
 
-/// In what the place of a loss in a file is told.
+/// The unit in which the location of a loss in a file is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Unit {
     /// Pages of a tablespace, by their numbers.

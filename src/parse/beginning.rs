@@ -143,7 +143,7 @@ pub fn find_beginning(head: &[u8]) -> Beginning {
     Beginning { container, before }
 }
 
-/// Tells what a stream was that somebody took for text and wrote in UTF-16.
+/// Recognises a stream that was re-encoded as UTF-16.
 fn recoded(head: &[u8]) -> Option<What> {
     let (text, is_big_endian) = match head {
         [0xff, 0xfe, text @ ..] => (text, false),

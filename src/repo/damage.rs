@@ -1,6 +1,6 @@
 //! Known damage: what verifications recorded about packs and snapshots (FORMAT.md 9).
 //!
-//! A record that can't be read still names its pack, and whoever can look at the pack does so. Of a
+//! A record that can't be read still names its pack, which can be checked. Of a
 //! snapshot only what can be read is believed: else anybody who can write to the store could have
 //! good snapshots called damaged.
 

@@ -69,7 +69,7 @@ pub fn found(
     outcome
 }
 
-/// Puts the claim, and goes on only if nobody else makes a repository here or the store decides.
+/// Puts the claim, and continues only if no other attempt is under way or the store decides.
 fn stake(store: &dyn Store, claim: &ObjectName) -> Attempt {
     let cannot_write = |e| store_error(format!("cannot write {claim}"), e);
     store.put(claim, &[Bytes::from_static(CLAIM)]).map_err(cannot_write)?;
@@ -139,7 +139,7 @@ fn write(store: &dyn Store, keys: &[(ObjectName, Bytes)], config: &Bytes) -> Att
         put_and_compare(store, name, bytes)?;
     }
     let object = Object::Config.name();
-    // Last: whoever sees a config finds a key that opens the repository.
+    // Last: a reader that sees a config finds a key that opens the repository.
     match store.put(&object, std::slice::from_ref(config)) {
         Ok(()) => {}
         Err(error) if error.category() == Category::Conflict => {}

@@ -363,7 +363,8 @@ impl Keys {
             .size(announcement)
             .map_err(|e| store_error(format!("cannot look for {announcement}"), e))?;
         if stands.is_none() {
-            let what = format!("{announcement} was removed meanwhile; this rotation was given up");
+            let what =
+                format!("{announcement} was removed during the rotation, which was given up");
             return Err(Error::new(ErrorKind::LeftBehind, what));
         }
         Ok(())

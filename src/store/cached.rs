@@ -128,7 +128,7 @@ impl Shelf {
             return Some((Arc::clone(file), *length));
         }
         let path = self.root.as_ref()?.join(hash);
-        // Without NONBLOCK, opening a pipe would wait for somebody to write into it.
+        // Without NONBLOCK, opening a pipe would wait for a writer.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let mut file = File::from(rustix::fs::open(&path, flags, Mode::empty()).ok()?);
         let mut hasher = blake3::Hasher::new();

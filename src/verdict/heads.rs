@@ -68,7 +68,8 @@ pub(super) fn odd_head(path: StreamPath<'_>, head: &[u8]) -> Option<&'static str
 }
 
 /// Tells whether a tablespace may begin with zeros: the redo log is going to build the first page
-/// of a table that was made meanwhile, and only the first file of the system tablespace has one.
+/// of a table that was made during the backup, and only the first file of the system tablespace has
+/// one.
 pub(super) fn may_begin_with_zeros(path: StreamPath<'_>) -> bool {
     let name = path.file_name();
     name.ends_with(b".new") || name.starts_with(b"ibdata") && name != b"ibdata1"

@@ -130,7 +130,7 @@ impl Files {
     /// The tablespace is there under its former name and will be renamed.
     const RENAMED: u32 = 1 << 15;
     const OPT: u32 = 1 << 19;
-    /// The table was dropped meanwhile, and preparing will remove its tablespace.
+    /// The table was dropped during the backup; preparing removes its tablespace.
     const DEL: u32 = 1 << 20;
     /// Preparing will rename the tablespace.
     const REN: u32 = 1 << 21;

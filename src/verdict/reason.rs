@@ -264,7 +264,7 @@ impl Reason {
             Self::FutureLsn { .. } => "pages and log are not of one backup, run it again",
             Self::Selection => "a restore has only the selected databases",
             Self::NotWhatItIs { .. } => {
-                "its contents were lost at the source or on their way, look at the file at the \
+                "its contents were lost at the source or in transit, look at the file at the \
                  source, then run the backup again"
             }
             Self::Contradiction(_) => {

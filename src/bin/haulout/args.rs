@@ -183,7 +183,7 @@ pub(crate) struct Common {
     #[arg(short, long, global = true, conflicts_with = "log_level")]
     pub(crate) verbose: bool,
 
-    /// How much is told [default: normal on a terminal, else brief]
+    /// How much to print [default: normal on a terminal, else brief]
     ///
     /// -q stands for quiet, -v for verbose. What standard error is decides about the default, so
     /// that a timer or cron job logs a line or two a night. What the producer said is kept with
@@ -197,7 +197,7 @@ pub(crate) struct Common {
 
     /// Memory to use at most
     ///
-    /// It bounds the number of worker threads, and of packs on their way to an object store. KiB,
+    /// Limits the number of worker threads and of concurrent uploads to an object store. KiB,
     /// MiB and GiB are powers of 1024, and K, M and G here as well; kB, MB and GB are powers of
     /// 1000. At least 96 MiB.
     #[arg(

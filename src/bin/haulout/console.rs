@@ -20,7 +20,7 @@ use crate::text::clean;
 
 use haulout::base::crew::lock;
 
-/// How much is told.
+/// How much the program prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Loudness {
     /// Nothing if all is well, else a line or two on standard error
@@ -36,7 +36,7 @@ pub(crate) enum Loudness {
 /// Standard error.
 #[derive(Debug)]
 pub(crate) struct Console {
-    /// How much is told.
+    /// How much the program prints.
     pub(crate) loudness: Loudness,
     canvas: Canvas,
     state: Mutex<State>,
@@ -48,7 +48,7 @@ struct State {
     drawn: bool,
     /// The last line that was passed on has no end yet.
     mid_line: bool,
-    /// Something was said that somebody should look at.
+    /// A warning was printed.
     warned: bool,
 }
 

@@ -76,7 +76,7 @@ pub(crate) fn hint(kind: ErrorKind) -> &'static str {
         }
         ErrorKind::RetiredKey => {
             "if a rotation of the keys overtook a run, that run failed, and the next backup of \
-             the source ends the warning; otherwise somebody used a former key: do not trust it; a \
+             the source ends the warning; otherwise a retired key was used: do not trust it; a \
              list that is lost comes back from a copy of the repository"
         }
         ErrorKind::LeftBehind => {

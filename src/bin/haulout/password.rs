@@ -298,7 +298,7 @@ impl Spelling {
     }
 }
 
-/// Whether every user of this host can read a file; a pipe is nobody else's.
+/// Returns whether every user of this host can read a file. A pipe has only its two ends.
 fn everybody_reads(file: &File) -> io::Result<bool> {
     let metadata = file.metadata()?;
     Ok(metadata.is_file() && metadata.permissions().mode() & OTHERS_READ != 0)

@@ -110,7 +110,7 @@ struct Run<'r> {
     stop: Stop,
     /// The repository is not as this host remembers it.
     doubted: Cell<bool>,
-    /// Something was said that somebody should look at.
+    /// A warning was printed.
     warned: Cell<bool>,
     /// What was found around the work itself: by caches, about files with passwords.
     findings: Arc<FindingLog>,

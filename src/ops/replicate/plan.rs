@@ -147,7 +147,7 @@ impl Plan<'_> {
     }
 
     /// Keys, the config, run records and notes of the snapshots that the other side lacks. The
-    /// config goes behind the keys: whoever sees one finds a key that opens the repository.
+    /// config goes after the keys: a reader that sees it finds a key that opens the repository.
     fn small_objects(&mut self, there: &HashMap<ObjectName, u64>) -> Result<()> {
         let mut names: Vec<ObjectName> = Vec::new();
         for folder in [Folder::Keys, Folder::Runs, Folder::Notes] {

@@ -119,7 +119,7 @@ impl Root {
         Ok(Root::new(directory, Power::of_this_process()))
     }
 
-    /// Gives all that is made from now on to somebody.
+    /// Gives everything that is made from now on to this owner.
     pub(super) fn give_to(&mut self, owner: Option<Ownership>) {
         self.owner = owner;
     }
@@ -357,7 +357,7 @@ fn enter(
     }
 }
 
-/// Gives what a descriptor is of to somebody.
+/// Gives the file behind a descriptor to another owner.
 fn give(descriptor: impl AsFd, owner: Option<Ownership>) -> rustix::io::Result<()> {
     let Some(Ownership { user, group }) = owner else { return Ok(()) };
     rustix::fs::fchown(descriptor, Some(Uid::from_raw(user)), group.map(Gid::from_raw))

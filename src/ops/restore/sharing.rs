@@ -42,7 +42,7 @@ pub(super) enum Use {
     Parent,
 }
 
-/// Finds the lowest directory, from this one up to `/`, that somebody else can write to.
+/// Finds the lowest directory, from this one up to `/`, that another user can write to.
 pub(super) fn exposure(
     directory: impl AsFd,
     used: Use,

@@ -180,7 +180,7 @@ impl Lost {
     }
 
     /// Removes what was written of them, under their names and the links to those, which are in the
-    /// order in which they were made. A file that another one has replaced meanwhile is no loss.
+    /// order in which they were made. A file that a later one has replaced is no loss.
     pub(super) fn remove(
         &self,
         root: &mut Root,

@@ -20,7 +20,7 @@ const NAMED_MAX: usize = 8;
 /// In what the places of a file are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extent {
-    /// Pages of so many bytes, from this number on.
+    /// Pages of this many bytes, from this page number on.
     Pages { bytes: u64, first: u64 },
     /// Bytes.
     Bytes,

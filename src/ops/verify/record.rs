@@ -1,5 +1,5 @@
 //! Looks at small records, and writes down what was found lost (FORMAT.md 9): entries of packs, for
-//! the next backup, and snapshots, for whoever lists them.
+//! the next backup, and snapshots, for listings.
 
 use crate::base::crew::lock;
 use crate::base::error::Result;

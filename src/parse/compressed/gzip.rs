@@ -30,11 +30,11 @@ const LENGTH_ORDER: [u8; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 
 /// What comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// A field of so many bytes.
+    /// A field of this many bytes.
     Field(Field, usize),
     /// A text that ends with a zero.
     Text(Field),
-    /// So many bytes that are not looked at, then a field.
+    /// This many bytes to skip, then a field.
     Skip(usize, Field),
     BlockHeader,
     /// The number of codes of each kind.

@@ -1,7 +1,7 @@
 //! Makes of the selected members of a dump what may be loaded by itself, and into another schema.
 //!
 //! Statements pass as they come, with two exceptions. One that drops a whole schema, as
-//! `--add-drop-database` writes it, is left out: whoever wants one table must not lose the others.
+//! `--add-drop-database` writes it, is left out: restoring one table must not drop the others.
 //! And with another schema to load into, statements that name theirs are rewritten (`rename`), or
 //! left out where that can't be done safely. A comment stands where something was left out.
 //!

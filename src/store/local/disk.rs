@@ -41,7 +41,7 @@ const DIRECTORY_SHARED: u32 = 0o2070;
 const FILE_SHARED: u32 = 0o040;
 
 /// Whose something new becomes, and who else may use it: as the directory says that it is in. So a
-/// run as root locks nobody out, whatever its umask.
+/// run as root locks no other user out, whatever its umask.
 #[derive(Debug, Clone, Copy)]
 struct Heritage {
     user: u32,
@@ -142,7 +142,7 @@ impl Disk for OsDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<File> {
-        // Without NONBLOCK, opening a pipe would wait for somebody to write into it.
+        // Without NONBLOCK, opening a pipe would wait for a writer.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
     }

@@ -227,7 +227,7 @@ impl HttpService for Asking {
             let body = Received::new(body, self.wire.down.as_ref());
             // Keys are asked for by other tasks' requests and by this one's.
             let listed = LISTED.try_with(Clone::clone).ok().filter(|_| gets && !for_keys);
-            // Whoever gets an object takes what was announced, if that is not too much.
+            // A read of an object accepts the announced length, if that is within its bound.
             if gets && listed.is_none() && !for_keys {
                 return Ok(Response::from_parts(parts, HttpResponseBody::new(body)));
             }

@@ -169,9 +169,9 @@ impl Pace {
 /// The bytes of a request, or of its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Transfer {
-    /// So many go.
+    /// The number of bytes sent.
     Sent(u64),
-    /// So many come, at most.
+    /// The number of bytes received, at most.
     Received(u64),
 }
 
@@ -350,7 +350,7 @@ mod tests {
         assert!(pause(Again::Broken, 3, Duration::from_mins(50), Past::Answered).is_some());
         assert_eq!(pause(Again::Broken, 3, Duration::from_secs(30), Past::Silent), None);
         assert_eq!(pause(Again::Odd, ODD_TRIES, Duration::ZERO, Past::Answered), None);
-        // What is told to be left is what is left.
+        // The time that is printed is the time that is left.
         assert_eq!(patience.budget(Again::Broken, Past::Silent), patience.first_answer);
         assert_eq!(patience.budget(Again::Broken, Past::Answered), patience.retry_for);
     }

@@ -141,7 +141,7 @@ fn the_first_record_of_the_redo_log_is_looked_at() {
 }
 
 #[test]
-fn an_empty_db_opt_of_a_directory_that_is_no_schema_harms_nobody() {
+fn an_empty_db_opt_of_a_directory_that_is_no_schema_is_harmless() {
     for name in ["lost+found", "byhand"] {
         let conclusion = judge(with(|s| s.end(&format!("{name}/db.opt"))));
         assert_eq!(conclusion.reasons, []);

@@ -60,7 +60,7 @@ impl Report {
     }
 }
 
-/// What somebody should look at in the repository.
+/// Lists the warnings about the repository.
 fn of_repository(report: &BackupReport, loudness: Loudness) -> Vec<String> {
     let unread = |id: &String| format!("snapshot {id} of this source can't be read: run verify");
     // Where the findings of the snapshot are shown, they tell it.
@@ -77,7 +77,7 @@ fn of_repository(report: &BackupReport, loudness: Loudness) -> Vec<String> {
     warnings
 }
 
-/// What somebody should look at in the stream.
+/// Lists the warnings about the stream.
 fn of_stream(report: &BackupReport) -> Vec<String> {
     let about = &report.about;
     let doubtful = matches!(about.verdict, Verdict::Partial | Verdict::CorruptPages);
@@ -154,7 +154,7 @@ impl<'r> Backup<'r> {
     }
 }
 
-/// What came of a backup: one line, and a line for whatever somebody should look at.
+/// Summarises a backup in one line, with a further line for each warning.
 fn brief(report: &BackupReport, canvas: Canvas, time: Duration) -> String {
     let BackupReport { id, about, counts, .. } = report;
     let mut out = format!(

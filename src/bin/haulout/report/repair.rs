@@ -1,4 +1,4 @@
-//! What came of `repair`, or would.
+//! The report of `repair`, and of its plan.
 
 use std::time::Duration;
 
@@ -89,7 +89,7 @@ impl Report {
         }
     }
 
-    /// What came of a repair.
+    /// Prints the report of a repair.
     pub(crate) fn repair(&self, report: &RepairReport, time: Duration) -> Result<()> {
         let RepairReport { made, removed, failed, lost, left } = report;
         for failed in failed {
