@@ -210,6 +210,55 @@ fn what_can_not_hear_is_not_waited_for() {
     assert!(said.contains("did not stop in time"), "{said}");
 }
 
+/// Makes the only key of a repository one that takes much memory and time to open. What it says of
+/// the work is authenticated, so no password fits in the end; but the end is far.
+fn harden(key: &Path, memory_kib: u32) {
+    let mut bytes = fs::read(key).unwrap();
+    bytes[46..50].copy_from_slice(&memory_kib.to_le_bytes());
+    bytes[50..54].copy_from_slice(&16_u32.to_le_bytes());
+    let end = bytes.len() - 16;
+    let sum = *blake3::hash(&bytes[..end]).as_bytes();
+    bytes[end..].copy_from_slice(&sum[..16]);
+    let mode = fs::metadata(key).unwrap().permissions();
+    fs::remove_file(key).unwrap();
+    fs::write(key, bytes).unwrap();
+    fs::set_permissions(key, mode).unwrap();
+}
+
+/// Bytes that a program has in memory.
+fn resident(child: &Child) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kib.unwrap_or(0) << 10
+}
+
+#[test]
+fn a_run_that_stretches_a_password_stops() {
+    const MEMORY_KIB: u32 = 384 << 10;
+    let place = Place::new();
+    fs::remove_dir_all(place.path("repo")).unwrap();
+    let with_password = |line: &str| {
+        let mut command = place.command(line);
+        command.env("HAULOUT_PASSWORD", "a long word");
+        command
+    };
+    assert!(with_password("init").output().unwrap().status.success());
+    let key = fs::read_dir(place.path("repo/keys")).unwrap().next().unwrap().unwrap().path();
+    harden(&key, MEMORY_KIB);
+    for line in ["snapshots", "backup --source s", "key list"] {
+        let stream = fs::File::open(place.noise()).unwrap();
+        let child = with_password(line).stdin(stream).spawn().unwrap();
+        // Nothing else of these commands takes that much: it is in the first pass of sixteen.
+        until("the stretching", || resident(&child) > u64::from(MEMORY_KIB) << 9);
+        let (status, said) = stopped(child);
+        assert_eq!(status, Some(1), "{line}: {said}");
+        assert!(said.contains("did not stop in time"), "{line}: {said}");
+        assert!(!said.contains("no key"), "it was not stretched to its end: {said}");
+        assert_eq!(place.count("runs") + place.count("packs"), 0, "{line}");
+    }
+}
+
 #[test]
 fn a_restore_whose_reader_does_not_read_stops() {
     let place = Place::new();
