@@ -9,6 +9,7 @@ mod support;
 
 use std::sync::Arc;
 
+use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
 use haulout::base::monitor::Monitor;
 use haulout::ops::verify::Depth;
@@ -254,17 +255,43 @@ fn listings_that_lag_behind_cost_time_and_no_data() {
     assert_eq!(stream_of(&repository, &next).unwrap(), nights.streams[2], "healed");
 }
 
+/// The first object of each kind that a backup writes, and what the store then has of it.
 #[test]
-fn a_store_that_says_yes_and_keeps_nothing_makes_a_backup_fail() {
-    for prefix in ["", "snapshots/"] {
-        let inner = Arc::new(MemoryStore::new());
-        init(shared(&inner), Protected::Encrypted, 1);
-        let fault = Fault::first(Verb::Put, Effect::Forget).under(prefix).ever_after();
-        let failing = Arc::new(Failing::new(Arc::clone(&inner), vec![fault]));
-        let repository = open(shared(&failing), 2).unwrap();
-        let stream = Server::new(1, 1, 10).stream();
-        let error = back_up_with(&repository, &stream, Fate::Exited(0), &options()).unwrap_err();
-        assert!(error.to_string().contains("does not have it"), "{prefix}: {error}");
-        assert!(repository.snapshots().unwrap().snapshots.is_empty());
+fn a_store_that_says_yes_and_keeps_nothing_or_less_makes_a_backup_fail() {
+    for (kept, complaint) in [(Effect::Forget, "does not have it"), (Effect::Shorten(5), "has 5")] {
+        for prefix in ["", "runs/", "packs/", "twins/", "snapshots/"] {
+            let inner = Arc::new(MemoryStore::new());
+            init(shared(&inner), Protected::Encrypted, 1);
+            let fault = Fault::first(Verb::Put, kept).under(prefix);
+            let failing = Arc::new(Failing::new(Arc::clone(&inner), vec![fault]));
+            let repository = open(shared(&failing), 2).unwrap();
+            let stream = Server::new(1, 1, 10).stream();
+            let error = back_up_with(&repository, &stream, Fate::Exited(0), &options());
+            let error = error.unwrap_err();
+            let said = error.to_string();
+            assert!(said.contains(complaint) && said.contains(prefix), "{prefix}: {said}");
+            assert_eq!(error.kind(), ErrorKind::Store, "{prefix}");
+            assert_eq!(failing.struck(), 1, "{prefix}: and the run ended there");
+            let left = repository.snapshots().unwrap();
+            assert_eq!(left.snapshots.len(), 0, "{prefix}");
+        }
     }
+}
+
+/// Healing points from what is lost to a new copy, and a backup relies on that as on its packs.
+#[test]
+fn a_backup_that_heals_fails_if_the_store_keeps_no_record_of_it() {
+    let inner = Arc::new(MemoryStore::new());
+    let repository = init(shared(&inner), Protected::Encrypted, 1);
+    let stream = Server::new(1, 1, 10).stream();
+    back_up(&repository, &stream);
+    let mut packs = Vec::new();
+    inner.list("packs/", &mut |meta| packs.push((meta.size, meta.name))).unwrap();
+    inner.delete(&packs.iter().max().unwrap().1).unwrap();
+    let fault = Fault::first(Verb::Put, Effect::Forget).under("moves/");
+    let failing = Arc::new(Failing::new(Arc::clone(&inner), vec![fault]));
+    let repository = open(shared(&failing), 2).unwrap();
+    let error = back_up_with(&repository, &stream, Fate::Exited(0), &options()).unwrap_err();
+    assert!(error.to_string().contains("the store took moves/"), "{error}");
+    assert_eq!(repository.snapshots().unwrap().snapshots.len(), 1);
 }

@@ -100,7 +100,7 @@ fn an_unchanged_night_costs_few_requests_with_the_maps_at_hand_and_few_more_with
     let repository = support::open(support::shared(&warm), 200).unwrap();
     support::back_up(&repository, &database.stream());
     let (asked, written) = (requests(&warm), packs_written(&warm));
-    assert!(asked <= 12 + listing + written, "{asked} requests: {:?}", warm.inner().log());
+    assert!(asked <= 12 + listing + 2 * written, "{asked} requests: {:?}", warm.inner().log());
     assert_eq!(warm.inner().calls(Verb::GetRange), 0, "nothing is read back");
 
     let empty = tempfile::tempdir().unwrap();
@@ -110,11 +110,26 @@ fn an_unchanged_night_costs_few_requests_with_the_maps_at_hand_and_few_more_with
     let (asked, written) = (requests(&cold), packs_written(&cold));
     // A pack of maps has at most 8 MiB; here every night's is a small one of its own.
     let maps = cold.inner().calls_under(Verb::Get, "packs/");
-    assert!(asked <= 12 + listing + written + maps, "{asked}: {:?}", cold.inner().log());
+    assert!(asked <= 12 + listing + 2 * written + maps, "{asked}: {:?}", cold.inner().log());
     assert!(maps <= 7, "{maps} packs of maps: {:?}", cold.inner().log());
     let snapshots = cold.inner().calls_under(Verb::Get, "snapshots/");
     assert_eq!(snapshots, 1, "the newest is whole, and nothing is new in the stream");
     assert_eq!(cold.inner().calls(Verb::GetRange), 0, "no page of a map is asked for alone");
+}
+
+#[test]
+fn each_pack_of_a_night_is_put_and_asked_for_once() {
+    let mut database = Server::new(5, 2, 80);
+    let (store, shelf) = nights(&mut database);
+    database.night(4);
+    let host = on(&store, shelf.path());
+    let repository = support::open(support::shared(&host), 200).unwrap();
+    support::back_up(&repository, &database.stream());
+    let written = packs_written(&host);
+    let of_packs = |folder| host.inner().calls_under(Verb::Size, folder);
+    assert!(written > 0 && of_packs("packs/") + of_packs("twins/") == written);
+    let (asked, listing) = (requests(&host), PACKS.div_ceil(1000));
+    assert!(asked <= 12 + listing + 2 * written, "{asked}: {:?}", host.inner().log());
 }
 
 #[test]

@@ -18,7 +18,6 @@ use crate::base::ids::SourceId;
 use crate::base::monitor::Counter;
 use crate::base::monitor::Counts;
 use crate::base::monitor::Monitor;
-use crate::base::num::wide;
 use crate::encode::Level;
 use crate::encode::ReadBack;
 use crate::format::config::FORMAT_VERSION;
@@ -50,10 +49,10 @@ use crate::pipeline::ingest::Surroundings;
 use crate::pipeline::presence::Presence;
 use crate::pipeline::run;
 use crate::pipeline::run::Streamed;
+use crate::pipeline::uploader::put_confirmed;
 use crate::pipeline::worker::Shared;
 use crate::repo::Repository;
 use crate::repo::snapshots::StoredSnapshot;
-use crate::repo::store_error;
 use crate::seal::ids::RunId;
 use crate::seal::run::RunSecret;
 use crate::source::Ending;
@@ -475,15 +474,8 @@ fn begin_run(repository: &Repository, monitor: &Monitor) -> Result<(RunId, RunKe
         .keyring()
         .seal_run(id, &secret, entropy)
         .map_err(|e| Error::new(ErrorKind::WrongKey, "cannot seal the run's secret").because(e))?;
-    let bytes = record.encode();
-    let size = wide(bytes.len());
     let object = Object::Run(*id.bytes()).name();
-    repository
-        .store()
-        .put(&object, &[Bytes::from(bytes)])
-        .map_err(|e| store_error(format!("cannot store {object}"), e))?;
-    monitor.count(Counter::StoredBytes, size);
-    monitor.count(Counter::StoredObjects, 1);
+    put_confirmed(&**repository.store(), monitor, &object, &Bytes::from(record.encode()))?;
     Ok((id, RunKeys::new(record, secret)))
 }
 

@@ -2,7 +2,6 @@
 //! 9).
 
 use std::collections::BTreeMap;
-use std::slice;
 
 use bytes::Bytes;
 
@@ -14,14 +13,12 @@ use crate::base::ids::EntryNumber;
 use crate::base::ids::Locator;
 use crate::base::ids::PackIndex;
 use crate::base::ids::PackName;
-use crate::base::monitor::Counter;
 use crate::base::num::short;
-use crate::base::num::wide;
 use crate::format::layout::ContentHash;
 use crate::format::layout::Object;
 use crate::format::lists::Moves;
 use crate::pipeline::appender::RunContext;
-use crate::pipeline::uploader::not_stored;
+use crate::pipeline::uploader::put_confirmed;
 use crate::seal::keys::Keyring;
 use crate::seal::object::ObjectKind;
 use crate::store::name::ObjectName;
@@ -53,10 +50,7 @@ impl Healing {
             let (twin, bytes) = record.named(|hash| Object::MovesTwin { pack: name, hash });
             let (object, _) = record.named(|hash| Object::Moves { pack: name, hash });
             for object in [twin, object] {
-                let payload = slice::from_ref(&bytes);
-                run.store.put(&object, payload).map_err(|e| not_stored(&object, e))?;
-                run.monitor.count(Counter::StoredBytes, wide(bytes.len()));
-                run.monitor.count(Counter::StoredObjects, 1);
+                put_confirmed(&*run.store, &run.monitor, &object, &bytes)?;
             }
         }
         Ok(())

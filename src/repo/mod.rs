@@ -101,6 +101,21 @@ pub fn store_error(what: impl Into<String>, cause: StoreError) -> Error {
     Error::new(kind, what).because(cause)
 }
 
+/// Asks the store for what it has just taken: some say yes and keep nothing, or something else.
+pub fn require_there(store: &dyn Store, name: &ObjectName, bytes: u64) -> Result<()> {
+    let found = store
+        .size(name)
+        .map_err(|e| store_error(format!("cannot look for {name}, which was put"), e))?;
+    if found == Some(bytes) {
+        return Ok(());
+    }
+    let what = match found {
+        None => format!("the store took {name} and does not have it"),
+        Some(found) => format!("the store took {name}, of {bytes} bytes, and has {found}"),
+    };
+    Err(Error::new(ErrorKind::Store, what))
+}
+
 fn sealing_failed(cause: SealError) -> Error {
     if matches!(cause, SealError::NotEnoughMemory(_)) {
         return not_stretched(cause);

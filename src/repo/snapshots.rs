@@ -24,6 +24,7 @@ use crate::format::snapshot::Snapshot;
 use crate::format::snapshot::Verdict;
 use crate::repo::Repository;
 use crate::repo::damage::KnownDamage;
+use crate::repo::require_there;
 use crate::repo::store_error;
 use crate::seal::error::SealError;
 use crate::seal::object::ObjectKind;
@@ -273,24 +274,8 @@ impl Repository {
         self.store()
             .put(&name.object(), &[Bytes::from(sealed)])
             .map_err(|e| store_error("cannot store the snapshot", e))?;
-        self.require_there(&name.object(), bytes)?;
+        require_there(&**self.store(), &name.object(), bytes)?;
         Ok((id, bytes))
-    }
-
-    /// Asks the store for what it has just taken: some say yes and keep nothing.
-    fn require_there(&self, name: &ObjectName, bytes: u64) -> Result<()> {
-        let found = self
-            .store()
-            .size(name)
-            .map_err(|e| store_error(format!("cannot look for {name}, which was put"), e))?;
-        if found == Some(bytes) {
-            return Ok(());
-        }
-        let what = match found {
-            None => format!("the store took {name} and does not have it"),
-            Some(found) => format!("the store took {name}, of {bytes} bytes, and has {found}"),
-        };
-        Err(Error::new(ErrorKind::Store, what))
     }
 
     /// Finds the snapshot that a user means: an id, a unique prefix of one, `SOURCE@latest`,

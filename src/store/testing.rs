@@ -179,6 +179,8 @@ pub enum Effect {
     RefuseAfter(Category),
     /// Bytes that are got end after so many; a listing gives no more than so many objects.
     Truncate(u64),
+    /// Success is returned, and a put keeps no more than so many bytes.
+    Shorten(u64),
     /// This bit of the bytes that are got, counted from 0 and wrapped at their end, is flipped.
     FlipBit(u64),
     /// Success is returned and nothing is done: a put or delete that was not durable, an object
@@ -314,15 +316,17 @@ impl<S> Failing<S> {
         verb: Verb,
         object: &str,
         forgotten: Result<T, Category>,
-        call: impl FnOnce() -> Result<T, StoreError>,
+        call: impl FnOnce(Option<Effect>) -> Result<T, StoreError>,
     ) -> (Result<T, StoreError>, Option<Effect>) {
         let effect = self.effect(verb, object);
         let injected = |category| StoreError::new(verb, object, category).because(Detail::Injected);
         let outcome = match effect {
-            None | Some(Effect::Truncate(_) | Effect::FlipBit(_)) => call(),
+            None | Some(Effect::Truncate(_) | Effect::Shorten(_) | Effect::FlipBit(_)) => {
+                call(effect)
+            }
             Some(Effect::Forget) => forgotten.map_err(injected),
             Some(Effect::RefuseBefore(category)) => Err(injected(category)),
-            Some(Effect::RefuseAfter(category)) => call().and(Err(injected(category))),
+            Some(Effect::RefuseAfter(category)) => call(effect).and(Err(injected(category))),
         };
         (outcome, effect)
     }
@@ -331,7 +335,7 @@ impl<S> Failing<S> {
         &self,
         verb: Verb,
         name: &ObjectName,
-        call: impl FnOnce() -> Result<Bytes, StoreError>,
+        call: impl FnOnce(Option<Effect>) -> Result<Bytes, StoreError>,
     ) -> Result<Bytes, StoreError> {
         let (outcome, effect) = self.strike(verb, name.as_str(), Err(Category::NotFound), call);
         Ok(spoil(outcome?, effect))
@@ -354,24 +358,31 @@ fn spoil(bytes: Bytes, effect: Option<Effect>) -> Bytes {
 
 impl<S: Store> Store for Failing<S> {
     fn put(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
-        self.strike(Verb::Put, name.as_str(), Ok(()), || self.inner.put(name, payload)).0
+        let put = |effect| match effect {
+            Some(Effect::Shorten(kept)) => {
+                let whole = Bytes::from(payload.concat());
+                self.inner.put(name, &[whole.slice(..narrow(kept).min(whole.len()))])
+            }
+            _ => self.inner.put(name, payload),
+        };
+        self.strike(Verb::Put, name.as_str(), Ok(()), put).0
     }
 
     fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError> {
-        self.strike_bytes(Verb::Get, name, || self.inner.get(name, bytes_max))
+        self.strike_bytes(Verb::Get, name, |_| self.inner.get(name, bytes_max))
     }
 
     fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, StoreError> {
-        self.strike_bytes(Verb::GetRange, name, || self.inner.get_range(name, range))
+        self.strike_bytes(Verb::GetRange, name, |_| self.inner.get_range(name, range))
     }
 
     fn size(&self, name: &ObjectName) -> Result<Option<u64>, StoreError> {
-        self.strike(Verb::Size, name.as_str(), Ok(None), || self.inner.size(name)).0
+        self.strike(Verb::Size, name.as_str(), Ok(None), |_| self.inner.size(name)).0
     }
 
     fn list(&self, prefix: &str, each: &mut dyn FnMut(ObjectMeta)) -> Result<(), StoreError> {
         let mut found = Vec::new();
-        let list = || self.inner.list(prefix, &mut |meta| found.push(meta));
+        let list = |_| self.inner.list(prefix, &mut |meta| found.push(meta));
         let (outcome, effect) = self.strike(Verb::List, prefix, Ok(()), list);
         if let Some(Effect::Truncate(kept)) = effect {
             found.truncate(narrow(kept));
@@ -381,7 +392,7 @@ impl<S: Store> Store for Failing<S> {
     }
 
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
-        self.strike(Verb::Delete, name.as_str(), Ok(()), || self.inner.delete(name)).0
+        self.strike(Verb::Delete, name.as_str(), Ok(()), |_| self.inner.delete(name)).0
     }
 
     fn will_read(&self, name: &ObjectName) {
