@@ -43,15 +43,18 @@ fn a_secret_opens_from_a_file_a_command_and_the_environment_with_any_end_of_line
 #[test]
 fn what_an_editor_of_another_system_puts_into_a_file_is_refused_by_its_name() {
     let place = Place::empty();
-    for (text, why) in [
-        (b"\xef\xbb\xbfsecret\n".as_slice(), "byte order mark"),
-        (b"\xff\xfes\0e\0c\0r\0e\0t\0", "UTF-16"),
-        (b"sec\0ret\n", "zero byte"),
-        (b"\n", "is empty"),
+    for (text, why, hint) in [
+        (b"\xef\xbb\xbfsecret\n".as_slice(), "byte order mark (BOM)", "tail -c +4"),
+        (b"\xff\xfes\0e\0c\0r\0e\0t\0", "UTF-16", "iconv -f UTF-16"),
+        (b"sec\0ret\n", "zero byte", "haulout key add --key-file"),
+        (b"\nsecret\n", "its first line is empty", "put the password into the first line"),
+        (b"", "its first line is empty", "put the password into the first line"),
     ] {
         let file = place.file("password", text);
-        place.ran(&["init", "--password-file", &file]).is(1).says(why);
-        place.ran(&["init", "--password-command", &format!("cat {file}")]).is(1).says(why);
+        for line in [["--password-file", &file], ["--password-command", &format!("cat {file}")]] {
+            let told = place.ran(&[&["init"], &line[..]].concat()).is(1).says(why).says(hint);
+            assert!(!told.err().contains("HAULOUT_PASSWORD"), "{}", told.err());
+        }
     }
     assert!(!place.path("repo/config").exists());
 }

@@ -13,6 +13,7 @@ use haulout::store::error::Trouble;
 
 use crate::exit::Exit;
 use crate::hints;
+use crate::password::NoPassword;
 
 /// The result of everything that can fail here.
 pub(crate) type Outcome<T> = Result<T, Failure>;
@@ -87,16 +88,30 @@ impl Failure {
 
     /// What to do about it.
     pub(crate) fn hint(&self) -> &str {
+        let of_password = || cause::<NoPassword>(&self.error).map(|why| why.hint());
         let of_store = || trouble(&self.error).map(hints::hint_of);
         let of_limit = || system_error(&self.error).and_then(hints::hint_of_limit);
         let of_kind = || hints::hint(self.kind());
-        self.hint.as_deref().unwrap_or_else(|| of_limit().or_else(of_store).unwrap_or_else(of_kind))
+        let of_cause = || of_limit().or_else(of_store).or_else(of_password);
+        self.hint.as_deref().unwrap_or_else(|| of_cause().unwrap_or_else(of_kind))
     }
 
     /// How the program ends because of it.
     pub(crate) fn exit(&self) -> Exit {
         if self.kind() == ErrorKind::Usage { Exit::Usage } else { Exit::Failed }
     }
+}
+
+/// Returns the nearest cause of a type.
+fn cause<T: StdError + 'static>(error: &Error) -> Option<&T> {
+    let mut next = error.source();
+    while let Some(cause) = next {
+        if let Some(found) = cause.downcast_ref::<T>() {
+            return Some(found);
+        }
+        next = cause.source();
+    }
+    None
 }
 
 /// Returns the number of the system's error that caused this one, if one did.
@@ -114,14 +129,7 @@ fn system_error(error: &Error) -> Option<i32> {
 
 /// What an object store told, if that is what it was.
 fn trouble(error: &Error) -> Option<Trouble> {
-    let mut next = error.source();
-    while let Some(cause) = next {
-        if let Some(error) = cause.downcast_ref::<StoreError>() {
-            return error.trouble();
-        }
-        next = cause.source();
-    }
-    None
+    cause::<StoreError>(error).and_then(StoreError::trouble)
 }
 
 #[cfg(test)]

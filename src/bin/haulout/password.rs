@@ -299,7 +299,7 @@ impl Spelling {
 }
 
 /// Returns whether every user of this host can read a file. A pipe has only its two ends.
-fn everybody_reads(file: &File) -> io::Result<bool> {
+pub(crate) fn everybody_reads(file: &File) -> io::Result<bool> {
     let metadata = file.metadata()?;
     Ok(metadata.is_file() && metadata.permissions().mode() & OTHERS_READ != 0)
 }
@@ -308,19 +308,64 @@ fn refused(origin: &str) -> Error {
     Error::new(ErrorKind::NoKey, format!("what came from {origin} is no password"))
 }
 
-/// Says what a line has that a password typed elsewhere would not have.
-fn foreign(line: &[u8]) -> Option<&'static str> {
-    if line.starts_with(&[0xff, 0xfe]) || line.starts_with(&[0xfe, 0xff]) {
-        return Some("it is UTF-16: save it as UTF-8");
-    }
-    if line.starts_with(&[0xef, 0xbb, 0xbf]) {
-        return Some("it begins with a byte order mark (BOM): save it without one");
-    }
-    line.contains(&0).then_some("it has a zero byte: save it as text in UTF-8")
+/// Why a first line is no password: nothing, or what a password typed elsewhere would not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoPassword {
+    /// There is nothing in it.
+    Empty,
+    /// It begins with the mark that some editors put before UTF-8.
+    ByteOrderMark,
+    /// It has two bytes for each letter.
+    Utf16,
+    /// It is no text.
+    ZeroByte,
 }
 
+impl NoPassword {
+    fn of(line: &[u8]) -> Option<NoPassword> {
+        if line.is_empty() {
+            return Some(NoPassword::Empty);
+        }
+        if line.starts_with(&[0xff, 0xfe]) || line.starts_with(&[0xfe, 0xff]) {
+            return Some(NoPassword::Utf16);
+        }
+        if line.starts_with(&[0xef, 0xbb, 0xbf]) {
+            return Some(NoPassword::ByteOrderMark);
+        }
+        line.contains(&0).then_some(NoPassword::ZeroByte)
+    }
+
+    /// What to do about it.
+    pub(crate) fn hint(self) -> &'static str {
+        match self {
+            NoPassword::Empty => "put the password into the first line, with nothing before it",
+            NoPassword::ByteOrderMark => {
+                "save it as UTF-8 without a byte order mark (tail -c +4 leaves the mark out)"
+            }
+            NoPassword::Utf16 => "save it as UTF-8 (iconv -f UTF-16 -t UTF-8 converts it)",
+            NoPassword::ZeroByte => {
+                "save it as text in UTF-8; a secret of random bytes is kept as a key file, which \
+                 haulout key add --key-file makes"
+            }
+        }
+    }
+}
+
+impl fmt::Display for NoPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NoPassword::Empty => "its first line is empty",
+            NoPassword::ByteOrderMark => "it begins with a byte order mark (BOM)",
+            NoPassword::Utf16 => "it is UTF-16",
+            NoPassword::ZeroByte => "it has a zero byte",
+        })
+    }
+}
+
+impl std::error::Error for NoPassword {}
+
 fn credential(line: &[u8], origin: &str) -> Result<Credential> {
-    if let Some(why) = foreign(line) {
+    if let Some(why) = NoPassword::of(line) {
         return Err(refused(origin).because(why));
     }
     let refused = |cause: SealError| refused(origin).because(cause);
