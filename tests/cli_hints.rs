@@ -104,3 +104,33 @@ fn an_endpoint_without_tls_is_no_question_of_permissions() {
     let told = Ran::of(command, b"").is(1).says("not without TLS").says("--allow-http").err();
     assert!(!told.contains("permission"), "{told}");
 }
+
+#[test]
+fn a_place_that_can_not_have_a_directory_is_no_damage() {
+    let place = Place::empty();
+    let file = place.file("file", "x");
+    let init = |at: &str| {
+        let told = place.ran(&["-r", at, "init", "--no-encryption"]).is(1);
+        assert!(!told.err().contains("haulout verify"), "{}", told.err());
+        told
+    };
+    init("/proc/x").says("cannot make /proc/x").says("name a directory on a disk or share");
+    init(&file).says(&format!("{file} is a file, and no directory")).says("choose a place");
+    init(&format!("{file}/x")).says(&format!("{file} is a file, and no directory"));
+    init("/no/such/place").says("there is no directory /no/such");
+}
+
+/// `latest` and what has an @ name snapshots, so that a source of such a name could not be named.
+#[test]
+fn a_source_has_no_name_that_means_a_snapshot() {
+    let place = Place::clear();
+    for name in ["latest", "shop@latest", "a@b", "@latest"] {
+        let line = ["backup", "--source", name, "--", "echo", "x"];
+        place.ran(&line).is(2).says("for '--source <NAME>': it ");
+    }
+    for name in ["latest-dump", "complete"] {
+        place.ran(&["backup", "-q", "--source", name, "--", "echo", "x"]).is(0);
+        place.ran(&["show", &format!("{name}@latest")]).is(0);
+    }
+    assert_eq!(place.snapshots().len(), 2);
+}

@@ -35,6 +35,9 @@ pub(crate) fn source_name(text: &str) -> Result<String, String> {
     if text.contains('@') {
         return Err("it has an @, which stands for \"snapshot of\" (NAME@latest)".to_owned());
     }
+    if text == "latest" {
+        return Err("it stands for the newest snapshot wherever one is named".to_owned());
+    }
     word(text)
 }
 

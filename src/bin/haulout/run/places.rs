@@ -184,6 +184,10 @@ impl Run<'_> {
     }
 }
 
+/// What to do if a place can't have a directory.
+const NO_DIRECTORY_HERE: &str = "name a directory on a disk or share that keeps files, below one \
+                                 that this user may write to";
+
 /// Says why a directory could not be made.
 fn not_made(place: &Place, path: &Path, error: StoreError) -> Failure {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -197,7 +201,14 @@ fn not_made(place: &Place, path: &Path, error: StoreError) -> Failure {
                 "check the name, and that it is mounted; only the last directory of a path is made",
             )
         }
-        _ => store_error(format!("cannot make {place}"), error).into(),
+        _ if error.category() == Category::Full => {
+            store_error(format!("cannot make {place}"), error).into()
+        }
+        // Nothing is missing or damaged here: nothing was there before.
+        _ => {
+            let message = format!("cannot make {place}");
+            Failure::new(Error::new(ErrorKind::Store, message).because(error), NO_DIRECTORY_HERE)
+        }
     }
 }
 
@@ -226,6 +237,11 @@ fn require_vacant_directory(path: &Path) -> Outcome<()> {
     let entries = match entries(path) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            let file = path.ancestors().find(|part| part.exists()).unwrap_or(path);
+            let message = format!("{} is a file, and no directory", file.display());
+            return Err(Error::new(ErrorKind::Occupied, message).into());
+        }
         Err(error) => return Err(cannot_look(error).into()),
     };
     let name = |entry: io::Result<Entry>| Ok(entry?.name.display().to_string());
