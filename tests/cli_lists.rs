@@ -87,6 +87,46 @@ fn eighty_columns_show_source_verdict_and_zone() {
     }
 }
 
+/// A backup of two tables whose names are as long as servers allow; `stats` of all and of one.
+#[test]
+fn eighty_columns_show_statistics_of_long_names() {
+    let place = Place::clear();
+    let source = "a-host-with-a-long-name.example.org-mariadb-dump";
+    let table = |letter: &str| letter.repeat(64);
+    let dump = ["a", "b"].map(|letter| {
+        let name = table(letter);
+        let row = "x".repeat(1000);
+        format!("CREATE TABLE `{name}` (a text);\nINSERT INTO `{name}` VALUES ('{row}');\n")
+    });
+    let head = "-- MariaDB dump 10.19  Distrib 10.11.6-MariaDB\n--\n\
+                -- Host: localhost    Database: shop\n";
+    let stream = format!("{head}{}-- Dump completed on 2026-11-20  3:00:00\n", dump.concat());
+    let ran = place.fed(&["backup", "--source", source, "--json"], stream.as_bytes());
+    assert_eq!(ran.json()["source"], source, "{}", ran.err());
+    for (verb, beginnings) in [
+        ("stats", vec!["a-host-wit"]),
+        ("stats latest", vec!["shop/aaaaaaaaaa", "shop/bbbbbbbbbb"]),
+    ] {
+        let program = env!("CARGO_BIN_EXE_haulout");
+        let line = format!("stty cols 80; {program} -r {} {verb}", place.path("repo").display());
+        let mut script = Command::new("script");
+        script.args(["-qefc", &line, "/dev/null"]);
+        script.env("NO_COLOR", "1").env("TERM", "xterm").stdin(Stdio::null());
+        let seen = Ran::of(script, b"").is(0).out();
+        for beginning in beginnings {
+            assert!(seen.contains(beginning), "{beginning}: {seen}");
+        }
+        for line in seen.lines() {
+            assert!(line.trim_end().chars().count() <= 80, "{line}");
+        }
+        // A file or a pipe gets the whole names.
+        let verb: Vec<&str> = verb.split(' ').collect();
+        let whole = place.ran(&verb).is(0).out();
+        let name = if verb.len() == 1 { source.to_owned() } else { table("a") };
+        assert!(whole.contains(&name), "{whole}");
+    }
+}
+
 #[test]
 fn a_kit_says_where_the_repository_and_its_copies_are() {
     let place = Place::empty();

@@ -277,11 +277,11 @@ fn text(held: &Holdings, listing: &Listing, canvas: Canvas) -> String {
 }
 
 const TABLES: [Column; 5] = [
-    Column { title: "SIZE", side: Side::Right, narrow: Narrow::Keep },
+    Column { title: "SIZE", side: Side::Right, narrow: Narrow::Hide },
     Column { title: "BLOCKS", side: Side::Right, narrow: Narrow::Keep },
     Column { title: "CHANGED", side: Side::Right, narrow: Narrow::Keep },
     Column { title: "ADDED", side: Side::Right, narrow: Narrow::Keep },
-    Column { title: "TABLE", side: Side::Left, narrow: Narrow::Keep },
+    Column { title: "TABLE", side: Side::Left, narrow: Narrow::Cut(20) },
 ];
 
 fn tables_text(
