@@ -7,6 +7,7 @@ mod program;
 use std::fs;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use program::Place;
 use program::Ran;
@@ -113,4 +114,39 @@ fn a_file_that_everybody_can_read_is_refused_where_secrets_are_made_and_a_findin
     let mut shell = std::process::Command::new("bash");
     shell.args(["-c", &line]).env("HAULOUT_REPO", place.path("repo"));
     Ran::of(shell, b"").is(0);
+}
+
+/// A kit is a secret like a password file: without a password it opens everything by itself.
+#[test]
+fn a_kit_that_everybody_can_read_is_treated_as_a_password_file_is() {
+    let place = place();
+    let secret = place.file("password", "secret");
+    let own = place.file("own", "battery staple\n");
+    let (sealed, bare) = (place.path("sealed"), place.path("bare"));
+    let export = |kit: &Path, how: &[&str]| {
+        let line = ["key", "export", kit.to_str().unwrap(), "--password-file", &secret];
+        place.ran(&[&line[..], how].concat()).is(0);
+        let mode = fs::metadata(kit).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "what is written is its owner's");
+    };
+    export(&sealed, &["--new-password-file", &own]);
+    export(&bare, &["--no-password"]);
+    let by_kit = |kit: &Path, line: &[&str]| {
+        let kit = ["--recovery-kit", kit.to_str().unwrap()];
+        place.ran(&[line, &kit].concat())
+    };
+    by_kit(&bare, &["snapshots"]).is(0);
+    for kit in [&sealed, &bare] {
+        fs::set_permissions(kit, Permissions::from_mode(0o604)).unwrap();
+        let refused = by_kit(kit, &["key", "list", "--json"]).is(1);
+        assert_eq!(refused.error_kind(), "exposed");
+    }
+    let own = ["--password-file", &own];
+    let told = by_kit(&sealed, &[&["snapshots"], &own[..]].concat()).is(3);
+    told.says("insecure-permissions").says(sealed.to_str().unwrap());
+    by_kit(&bare, &["snapshots"]).is(3).says("insecure-permissions");
+    for line in [["snapshots", "-v"], ["key", "list"]] {
+        let ran = by_kit(&bare, &[&line[..], &["--insecure-permissions"]].concat()).is(0);
+        assert!(!ran.err().contains("insecure-permissions"), "{}", ran.err());
+    }
 }

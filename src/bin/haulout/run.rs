@@ -230,19 +230,42 @@ impl Run<'_> {
     fn credential(&self, source: &PasswordSource, purpose: Purpose) -> Result<Credential> {
         let Fetched { credential, spelling, exposed } = source.fetch(purpose, &self.monitor)?;
         self.spelling.set(spelling);
-        let Some(file) = exposed.filter(|_| self.plan.exposed == Exposed::Reported) else {
-            return Ok(credential);
-        };
+        if let Some(file) = exposed {
+            self.report_exposed(file, purpose)?;
+        }
+        Ok(credential)
+    }
+
+    /// Refuses a file that everybody can read where secrets are made, and reports it elsewhere.
+    fn report_exposed(&self, file: String, purpose: Purpose) -> Result<()> {
+        if self.plan.exposed == Exposed::Accepted {
+            return Ok(());
+        }
         if purpose.is_new() || matches!(self.plan.job, Job::Key(_)) {
             let what = format!("{file} has a secret, and every user of this host can read it");
             return Err(Error::new(ErrorKind::Exposed, what));
         }
         let text = "it has a secret, and every user of this host can read it";
         self.findings.report(Finding::new(Code::InsecurePermissions, file, text));
-        Ok(credential)
+        Ok(())
     }
 
-    /// What opened nothing may be the right password in another spelling.
+    /// Reads the recovery kit, if one was given.
+    fn recovery_kit(&self) -> Outcome<Option<RecoveryKit>> {
+        let Some(path) = &self.plan.recovery_kit else { return Ok(None) };
+        let read = kit::read(path).map_err(|error| {
+            Failure::new(
+                error,
+                "name the file that haulout key export wrote, or what was typed off it",
+            )
+        })?;
+        if read.is_exposed {
+            self.report_exposed(path.display().to_string(), Purpose::Kit)?;
+        }
+        Ok(Some(read.kit))
+    }
+
+    /// What opened nothing may be the right password of a damaged key, or in another spelling.
     fn misspelt(&self, error: Error) -> Failure {
         match self.spelling.get() {
             Some(spelling) => Failure::new(error, spelling.hint()),
@@ -284,13 +307,7 @@ impl Run<'_> {
     /// Opens something with the password, or the recovery kit, that was given; a person may try
     /// again.
     fn unlocked<T>(&self, mut open: impl FnMut(Access<'_>) -> Result<T>) -> Outcome<T> {
-        let kit =
-            self.plan.recovery_kit.as_deref().map(kit::read).transpose().map_err(|error| {
-                Failure::new(
-                    error,
-                    "name the file that haulout key export wrote, or what was typed off it",
-                )
-            })?;
+        let kit = self.recovery_kit()?;
         let person = matches!(self.plan.password, PasswordSource::Ask);
         let mut tries = if person { PASSWORD_TRIES } else { 1 };
         loop {

@@ -155,7 +155,7 @@ impl Run<'_> {
         kit::write_secret(path, &made.to_text(&heading))?;
         let tested = kit::read(path)?;
         let credential = password.map(Credential::Passphrase);
-        let opened = tested.open(credential.as_ref(), &Limits::STANDARD).map_err(|e| {
+        let opened = tested.kit.open(credential.as_ref(), &Limits::STANDARD).map_err(|e| {
             Error::new(ErrorKind::Miscomputed, "the kit that was written does not open").because(e)
         })?;
         let same = opened.key().zip(keys.unlocked().key());

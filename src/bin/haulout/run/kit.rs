@@ -15,6 +15,8 @@ use haulout::base::num::wide;
 use haulout::seal::kit::KIT_TEXT_BYTES_MAX;
 use haulout::seal::kit::RecoveryKit;
 
+use crate::password::everybody_reads;
+
 /// Where what a kit opens is.
 pub(super) struct Places<'p> {
     /// The repository.
@@ -44,17 +46,27 @@ pub(super) fn heading(kit: &RecoveryKit, places: &Places<'_>, day: &str) -> Stri
 }
 
 /// Reads a kit from a file.
-pub(super) fn read(path: &Path) -> Result<RecoveryKit> {
+pub(super) fn read(path: &Path) -> Result<KitFile> {
     let trouble = || {
         let shown = path.display();
         Error::new(ErrorKind::NoKey, format!("cannot read the recovery kit {shown}"))
+/// A kit that was read.
+pub(super) struct KitFile {
+    /// What it says.
+    pub(super) kit: RecoveryKit,
+    /// Whether every user of this host can read the file.
+    pub(super) is_exposed: bool,
+}
+
     };
     let file = File::open(path).map_err(|e| trouble().because(e))?;
     let mut text = Zeroizing::new(String::with_capacity(KIT_TEXT_BYTES_MAX));
     let mut limited = file.take(wide(KIT_TEXT_BYTES_MAX) - 1);
     limited.read_to_string(&mut text).map_err(|e| trouble().because(e))?;
-    RecoveryKit::from_text(&text).map_err(|e| trouble().because(e))
+    let kit = RecoveryKit::from_text(&text).map_err(|e| trouble().because(e))?;
+    Ok(KitFile { kit, is_exposed })
 }
+    let is_exposed = everybody_reads(&file).map_err(|e| trouble().because(e))?;
 
 /// Writes a secret to a new file that only its owner can read. The file is there whole, and stays
 /// there, or not at all: what it opens may be made next.
