@@ -31,6 +31,8 @@ const ASKED: &str = "the password was asked for twice";
 const KIT_QUESTION: &str = "\
 A recovery kit opens the repository when every password is lost: a text to print and lock away.
 file to write it to (empty for none): ";
+const REPLICA_QUESTION: &str = "\
+address of a copy of the repository, to be read on the kit (empty to write it in by hand): ";
 
 impl Run<'_> {
     /// Does it.
@@ -79,12 +81,16 @@ impl Run<'_> {
         let unattended = self.report.console.loudness == Loudness::Quiet || self.report.is_json();
         let Some(mut terminal) = Terminal::open().filter(|_| !unattended) else { return Ok(()) };
         let answer = terminal.ask(KIT_QUESTION, &self.monitor).unwrap_or_default();
-        drop(terminal);
         if answer.is_empty() || self.monitor.check().is_err() {
+            drop(terminal);
             self.report.console.note("haulout key export writes a recovery kit later");
             return Ok(());
         }
+        let replica = terminal.ask(REPLICA_QUESTION, &self.monitor).unwrap_or_default();
+        drop(terminal);
+        let replicas: Vec<String> =
+            Some(replica).filter(|given| !given.is_empty()).into_iter().collect();
         let keys = Keys::open(Arc::clone(store), credential, &Limits::STANDARD, entropy())?;
-        self.export(&keys, &**store, (Path::new(&answer), &[]), Some(&PasswordSource::Ask))
+        self.export(&keys, &**store, (Path::new(&answer), &replicas), Some(&PasswordSource::Ask))
     }
 }

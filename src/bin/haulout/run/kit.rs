@@ -25,12 +25,17 @@ pub(super) struct Places<'p> {
     pub(super) replicas: &'p [String],
 }
 
+/// The place for the address of a copy that is made later.
+const BLANK_COPY: &str =
+    "A copy of it is at ____________________________________________________\n";
+
 /// What people read on a kit. No line of it begins with two digits.
 pub(super) fn heading(kit: &RecoveryKit, places: &Places<'_>, day: &str) -> String {
     let repository = kit.repository();
     let location = &places.repository;
     let copy = |replica: &String| format!("A copy of it was at {replica}.\n");
     let copies: String = places.replicas.iter().map(copy).collect();
+    let copies = if copies.is_empty() { BLANK_COPY } else { &copies };
     let needs = if kit.needs_passphrase() {
         "Together with its password it opens"
     } else {
