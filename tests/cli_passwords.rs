@@ -150,3 +150,43 @@ fn a_kit_that_everybody_can_read_is_treated_as_a_password_file_is() {
         assert!(!ran.err().contains("insecure-permissions"), "{}", ran.err());
     }
 }
+
+/// A key file that opens nothing would be taken for one that does.
+#[test]
+fn a_rotation_that_is_refused_leaves_no_key_file() {
+    let place = place();
+    let secret = place.file("password", "secret");
+    let rotate = |file: &Path| {
+        let line = ["key", "rotate", "--key-file", file.to_str().unwrap()];
+        place.ran(&[&line[..], &["--password-file", &secret]].concat())
+    };
+    let backup = ["backup", "-q", "--source", "db", "--password-file", &secret];
+    place.ran(&[&backup[..], &["--", "echo", "x"]].concat()).is(0);
+    let aside = place.path("snapshots");
+    fs::rename(place.path("repo/snapshots"), &aside).unwrap();
+    let new = place.path("new");
+    rotate(&new).is(1).says("lists 2 packs and no snapshot");
+    assert!(!new.exists());
+    fs::rename(&aside, place.path("repo/snapshots")).unwrap();
+
+    // One that is there is another key's, and is left as it is.
+    let taken = place.file("taken", "another key\n");
+    rotate(Path::new(&taken)).is(1).says("it exists");
+    assert_eq!(fs::read_to_string(&taken).unwrap(), "another key\n");
+    rotate(&place.path("no/such/directory")).is(1).says("cannot write");
+    assert_eq!(place.objects("keys").len(), 1, "no announcement of a rotation is left");
+
+    rotate(&new).is(0);
+    let by_new = ["snapshots", "--password-file", new.to_str().unwrap()];
+    place.ran(&by_new).is(0);
+    // The former key may not add any, and makes no file either.
+    let late = place.path("late");
+    let write_only = place.path("writer");
+    let by_new = ["--password-file", new.to_str().unwrap()];
+    let add = ["key", "add", "--write-only", "--key-file", write_only.to_str().unwrap()];
+    place.ran(&[&add[..], &by_new].concat()).is(0);
+    let add = ["key", "add", "--key-file", late.to_str().unwrap()];
+    let by_writer = ["--password-file", write_only.to_str().unwrap()];
+    place.ran(&[&add[..], &by_writer].concat()).is(1);
+    assert!(!late.exists());
+}

@@ -220,6 +220,12 @@ impl Keys {
         Ok(holder.id())
     }
 
+    /// Refuses a key that may not add others: one that is write-only, or was left behind.
+    pub fn require_may_add(&self) -> Result<()> {
+        self.key()?;
+        self.require_newest()
+    }
+
     /// Refuses to change anything with a key that a rotation left behind.
     fn require_newest(&self) -> Result<()> {
         require_newest(&*self.store, &self.keyring, &key_names(&*self.store)?)
@@ -264,6 +270,18 @@ impl Keys {
         note: &HolderNote,
         gaps: Gaps,
     ) -> Result<Rotated> {
+        self.rotate_after(protection, note, gaps, &mut || Ok(()))
+    }
+
+    /// Does the same; `ready` is called when nothing stands in the way any more, right before the
+    /// new key comes into force. If it fails, the rotation is given up.
+    pub fn rotate_after(
+        &self,
+        protection: Protection<'_>,
+        note: &HolderNote,
+        gaps: Gaps,
+        ready: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Rotated> {
         let (store, key) = (&*self.store, self.key()?);
         let next = key.generation() + 1;
         if next > GENERATION_MAX {
@@ -288,6 +306,7 @@ impl Keys {
         let holder = Holder::seal(&keyring, &key, protection, note, &*self.entropy)
             .map_err(|e| self.withdraw(&[&announcement], sealing_failed(e)))?;
         self.require_standing(&announcement)?;
+        ready().map_err(|e| self.withdraw(&[&announcement], e))?;
         // From here on the new key is in force. An error may come after the holder was stored: then
         // the announcement stays, and nothing is written that the new key would not believe.
         put_holder(store, &holder)?;

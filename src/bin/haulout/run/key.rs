@@ -1,5 +1,6 @@
 //! Lists and changes keys.
 
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -34,6 +35,8 @@ use crate::run::Run;
 use crate::run::entropy;
 use crate::run::kit;
 
+const ASKED_TWICE: &str = "the key file was asked for twice";
+
 impl Run<'_> {
     /// Does it.
     pub(super) fn key(&self, plan: &KeyPlan) -> Outcome<Exit> {
@@ -51,6 +54,7 @@ impl Run<'_> {
                 self.report.key_changed(&Change::added(id))?;
             }
             KeyPlan::Add { label, role, with: NewKey::File(path) } => {
+                keys.require_may_add()?;
                 let file = KeyFile::generate(&*entropy());
                 // First the file: a key that nobody has would be one too many for ever.
                 kit::write_secret(path, &file.to_text())?;
@@ -109,11 +113,44 @@ impl Run<'_> {
                 Ok(keys.rotate(protection(&password), &self.note(&label), gaps)?)
             }
             NewKey::File(path) => {
+                kit::require_free(path)?;
                 let file = KeyFile::generate(&*entropy());
-                kit::write_secret(path, &file.to_text())?;
-                Ok(keys.rotate(Protection::KeyFile(&file), &self.note(&label), gaps)?)
+                let mut is_written = false;
+                let mut write = || {
+                    kit::write_secret(path, &file.to_text())?;
+                    is_written = true;
+                    Ok(())
+                };
+                let protection = Protection::KeyFile(&file);
+                let rotated = keys.rotate_after(protection, &self.note(&label), gaps, &mut write);
+                rotated.map_err(|error| {
+                    if is_written {
+                        self.discard_or_keep(path, file, &error);
+                    }
+                    error.into()
+                })
             }
         }
+    }
+
+    /// Removes the key file of a rotation that another one undid. After any other error the new key
+    /// may be in force, now or when a request that was given up arrives after all.
+    fn discard_or_keep(&self, path: &Path, file: KeyFile, why: &Error) {
+        let mut credential = Some(Credential::KeyFile(file));
+        let mut own = || credential.take().ok_or_else(|| Error::new(ErrorKind::NoKey, ASKED_TWICE));
+        let opens_nothing = |store| {
+            let opened = Keys::open(store, &mut own, &Limits::STANDARD, entropy());
+            matches!(opened, Err(error) if error.kind() == ErrorKind::WrongKey)
+        };
+        let is_undone = why.kind() == ErrorKind::LeftBehind;
+        if is_undone && self.store().is_ok_and(opens_nothing) && fs::remove_file(path).is_ok() {
+            return;
+        }
+        self.report.console.warning(format!(
+            "{} is kept: the new key may be in force all the same, and then nothing else opens \
+             what is stored from now on",
+            path.display()
+        ));
     }
 
     /// Opens the keys of a repository.

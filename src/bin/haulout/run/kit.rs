@@ -50,11 +50,6 @@ pub(super) fn heading(kit: &RecoveryKit, places: &Places<'_>, day: &str) -> Stri
     )
 }
 
-/// Reads a kit from a file.
-pub(super) fn read(path: &Path) -> Result<KitFile> {
-    let trouble = || {
-        let shown = path.display();
-        Error::new(ErrorKind::NoKey, format!("cannot read the recovery kit {shown}"))
 /// A kit that was read.
 pub(super) struct KitFile {
     /// What it says.
@@ -63,22 +58,26 @@ pub(super) struct KitFile {
     pub(super) is_exposed: bool,
 }
 
+/// Reads a kit from a file.
+pub(super) fn read(path: &Path) -> Result<KitFile> {
+    let trouble = || {
+        let shown = path.display();
+        Error::new(ErrorKind::NoKey, format!("cannot read the recovery kit {shown}"))
     };
     let file = File::open(path).map_err(|e| trouble().because(e))?;
+    let is_exposed = everybody_reads(&file).map_err(|e| trouble().because(e))?;
     let mut text = Zeroizing::new(String::with_capacity(KIT_TEXT_BYTES_MAX));
     let mut limited = file.take(wide(KIT_TEXT_BYTES_MAX) - 1);
     limited.read_to_string(&mut text).map_err(|e| trouble().because(e))?;
     let kit = RecoveryKit::from_text(&text).map_err(|e| trouble().because(e))?;
     Ok(KitFile { kit, is_exposed })
 }
-    let is_exposed = everybody_reads(&file).map_err(|e| trouble().because(e))?;
 
 /// Writes a secret to a new file that only its owner can read. The file is there whole, and stays
 /// there, or not at all: what it opens may be made next.
 pub(super) fn write_secret(path: &Path, text: &str) -> Result<()> {
     let written = || -> io::Result<()> {
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let parent = parent.unwrap_or(Path::new("."));
+        let parent = directory_of(path);
         let mut file = tempfile::Builder::new().prefix(".tmp-").tempfile_in(parent)?;
         file.write_all(text.as_bytes())?;
         file.as_file().sync_all()?;
@@ -88,4 +87,19 @@ pub(super) fn write_secret(path: &Path, text: &str) -> Result<()> {
     written().map_err(|error| {
         Error::new(ErrorKind::Target, format!("cannot write {}", path.display())).because(error)
     })
+}
+
+/// Refuses a name that [`write_secret`] would refuse, before anything else is done.
+pub(super) fn require_free(path: &Path) -> Result<()> {
+    let cannot = || Error::new(ErrorKind::Target, format!("cannot write {}", path.display()));
+    if path.exists() {
+        return Err(cannot().because("it exists"));
+    }
+    let tried = tempfile::Builder::new().prefix(".tmp-").tempfile_in(directory_of(path));
+    tried.map(|_| ()).map_err(|e| cannot().because(e))
+}
+
+fn directory_of(path: &Path) -> &Path {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
 }
