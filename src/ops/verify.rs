@@ -14,6 +14,7 @@
 mod broken;
 mod checks;
 mod record;
+mod secrets;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -214,6 +215,8 @@ pub fn verify(
         seen: Mutex::default(),
     };
     let snapshots = verification.snapshots()?;
+    verification.check_keys()?;
+    verification.check_runs(&snapshots)?;
     verification.check_packs(&snapshots)?;
     let mut opener = Opener::new(repository, monitor);
     for stored in &snapshots {

@@ -598,6 +598,26 @@ fn put_retired(store: &dyn Store, retired: &Retired) -> Result<Closing> {
     Ok(closing)
 }
 
+/// Returns the holders of a repository that can't be read, and why.
+pub fn damaged_holders(repository: &Repository) -> Result<Vec<(ObjectName, Error)>> {
+    let store = &**repository.store();
+    let mut damaged = Vec::new();
+    for name in holder_names(store)? {
+        match read_holder(store, &name) {
+            Ok(holder) if holder_object(holder.id()) == name => {}
+            Ok(_) => {
+                let why = Malformed { what: "key holder", why: "has another name" };
+                damaged.push((name.clone(), Error::damaged(&name, why)));
+            }
+            Err(error) if error.kind() == ErrorKind::Damaged => damaged.push((name, error)),
+            // It was removed since it was listed.
+            Err(error) if error.kind() == ErrorKind::Missing => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(damaged)
+}
+
 fn holder_names(store: &dyn Store) -> Result<Vec<ObjectName>> {
     let mut names = key_names(store)?;
     names.retain(|name| !is_of_rotation(name));

@@ -18,6 +18,7 @@ mod tag;
 mod verify;
 
 use std::cell::Cell;
+use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,6 +64,10 @@ const PASSWORD_TRIES: u32 = 3;
 /// What to do if the config or the keys are damaged.
 const NOTHING_OPENS: &str = "put the objects config and keys/ back from a copy of the repository; \
                              a recovery kit (--recovery-kit) stands in for lost keys";
+
+/// What to do if a key is damaged, and no other one opens.
+const DAMAGED_KEY: &str = "if the password is right, put the damaged key back from a copy of the \
+                           repository, or use a recovery kit (--recovery-kit)";
 
 /// Does what `plan` says.
 pub(crate) fn run(plan: Plan, report: &Report) -> Outcome<Exit> {
@@ -267,6 +272,9 @@ impl Run<'_> {
 
     /// What opened nothing may be the right password of a damaged key, or in another spelling.
     fn misspelt(&self, error: Error) -> Failure {
+        if is_about_damage(&error) {
+            return Failure::new(error, DAMAGED_KEY);
+        }
         match self.spelling.get() {
             Some(spelling) => Failure::new(error, spelling.hint()),
             None => error.into(),
@@ -332,6 +340,12 @@ impl Run<'_> {
             }
         }
     }
+}
+
+/// Returns whether a key was not tried because it is damaged.
+fn is_about_damage(error: &Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<Error>());
+    cause.is_some_and(|cause| cause.kind() == ErrorKind::Damaged)
 }
 
 /// Whoever gives a password knows that there is encryption: a config that says otherwise is not the

@@ -1,0 +1,79 @@
+//! Checks the objects by which everything else is opened: the keys, and the secrets of runs.
+//!
+//! A key that is damaged opens nothing any more for whoever has its password; nobody can make it
+//! again from what the repository holds. The secret of a run is in each of its packs as well
+//! (FORMAT.md 4.1), so that its loss is worth a note, and no damage.
+
+use std::collections::BTreeSet;
+
+use super::Depth;
+use super::Finding;
+use super::Verification;
+use super::lock;
+use crate::base::error::Result;
+use crate::base::hex;
+use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
+use crate::format::layout::Folder;
+use crate::format::layout::Object;
+use crate::repo::keys::damaged_holders;
+use crate::repo::snapshots::StoredSnapshot;
+use crate::repo::store_error;
+use crate::seal::run::RunRecord;
+use crate::store::error::Category;
+use crate::store::name::ObjectName;
+
+impl Verification<'_> {
+    /// Checks that every key can be read.
+    pub(super) fn check_keys(&self) -> Result<()> {
+        for (_, error) in damaged_holders(self.repository)? {
+            let what = format!(
+                "{}: it opens nothing any more; put it back from a copy of the repository, or \
+                 remove it and add another key",
+                error.with_causes()
+            );
+            self.find(Finding::of_object(what));
+        }
+        Ok(())
+    }
+
+    /// Checks that the secret of each snapshot's run is there and (from `Stored` on) whole.
+    pub(super) fn check_runs(&self, snapshots: &[StoredSnapshot]) -> Result<()> {
+        let store = self.repository.store();
+        let prefix = Folder::Runs.prefix();
+        let mut there: BTreeSet<ObjectName> = BTreeSet::new();
+        store
+            .list(prefix, &mut |meta| {
+                there.insert(meta.name);
+            })
+            .map_err(|e| store_error(format!("cannot list {prefix}"), e))?;
+        let ids = snapshots.iter().filter_map(|stored| hex::decode(&stored.snapshot.about.run));
+        let names: BTreeSet<ObjectName> = ids.map(|id| Object::Run(id).name()).collect();
+        for name in names {
+            self.monitor.check()?;
+            let why = if !there.contains(&name) {
+                Some("is missing")
+            } else if self.options.depth >= Depth::Stored {
+                self.problem_of_run(&name)?
+            } else {
+                None
+            };
+            if let Some(why) = why {
+                let what = format!(
+                    "{name} {why}: nothing is lost, since each pack of that run has a copy of \
+                     what it holds"
+                );
+                lock(&self.report).notes.push(Finding::of_object(what));
+            }
+        }
+        Ok(())
+    }
+
+    fn problem_of_run(&self, name: &ObjectName) -> Result<Option<&'static str>> {
+        match self.repository.store().get(name, SMALL_OBJECT_BYTES_MAX) {
+            Ok(bytes) => Ok(RunRecord::decode(&bytes).is_err().then_some("is damaged")),
+            Err(error) if error.category() == Category::NotFound => Ok(Some("is missing")),
+            Err(error) if error.category() == Category::Damaged => Ok(Some("is damaged")),
+            Err(error) => Err(store_error(format!("cannot read {name}"), error)),
+        }
+    }
+}

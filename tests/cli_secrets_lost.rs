@@ -1,0 +1,95 @@
+//! What happens to the objects by which everything is opened: their damage is named.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "support/program.rs"]
+mod program;
+
+use std::fs;
+use std::path::Path;
+
+use program::Place;
+use program::Ran;
+
+fn by(place: &Place, password: &str, line: &[&str]) -> Ran {
+    let mut command = place.command(line);
+    command.env("HAULOUT_PASSWORD", password);
+    Ran::of(command, b"")
+}
+
+/// A repository with two keys and a snapshot; the second key.
+fn with_two_keys() -> (Place, std::path::PathBuf) {
+    let place = Place::empty();
+    by(&place, "first", &["init", "-q"]).is(0);
+    let first = place.objects("keys");
+    let second = place.file("second", "second\n");
+    by(&place, "first", &["key", "add", "--new-password-file", &second]).is(0);
+    by(&place, "first", &["backup", "-q", "--source", "db", "--", "seq", "9999"]).is(0);
+    let mut keys = place.objects("keys");
+    keys.retain(|key| !first.contains(key));
+    (place, keys.remove(0))
+}
+
+fn spoil(object: &Path) {
+    let mut bytes = fs::read(object).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::remove_file(object).unwrap();
+    fs::write(object, bytes).unwrap();
+}
+
+fn name_of(object: &Path) -> String {
+    object.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_damaged_key_is_named_by_verify_and_to_whoever_it_opened_for() {
+    let (place, second) = with_two_keys();
+    let name = format!("keys/{} is damaged", name_of(&second));
+    for depth in ["objects", "stored", "blocks"] {
+        by(&place, "first", &["verify", "--depth", depth]).is(0);
+    }
+    spoil(&second);
+    for depth in ["objects", "stored", "blocks"] {
+        let told = by(&place, "first", &["verify", "--depth", depth]).is(3).out();
+        assert!(told.contains(&name) && told.contains("add another key"), "{told}");
+    }
+    by(&place, "first", &["snapshots"]).is(0);
+    let refused = by(&place, "second", &["snapshots", "--json"]).is(1);
+    assert_eq!(refused.error_kind(), "wrong-key");
+    // With another key there, the password may as well be a wrong one.
+    refused.says("password");
+    // It is told of the only key what can be done.
+    for key in place.objects("keys") {
+        if key != second {
+            fs::remove_file(key).unwrap();
+        }
+    }
+    by(&place, "second", &["snapshots"]).is(1).says(&name).says("put the damaged key back");
+}
+
+#[test]
+fn the_secret_of_a_run_is_in_its_packs_as_well_and_its_loss_is_a_note() {
+    let (place, _) = with_two_keys();
+    let run = place.objects("runs").remove(0);
+    let restored = |about: &str| {
+        let ran = by(&place, "first", &["restore", "latest", "--stdout"]).is(0);
+        assert!(ran.out().ends_with("9998\n9999\n"), "{about}");
+    };
+    restored("whole");
+    spoil(&run);
+    let note = format!("note: runs/{} is damaged: nothing is lost", name_of(&run));
+    for depth in ["stored", "blocks"] {
+        by(&place, "first", &["verify", "--depth", depth]).is(0).says(&note);
+    }
+    restored("damaged");
+    fs::remove_file(&run).unwrap();
+    let note = format!("note: runs/{} is missing: nothing is lost", name_of(&run));
+    for depth in ["objects", "stored", "blocks"] {
+        by(&place, "first", &["verify", "--depth", depth]).is(0).says(&note);
+    }
+    let told = by(&place, "first", &["verify", "--json"]).is(0).json();
+    assert!(told["notes"][0]["what"].as_str().unwrap().contains("is missing"), "{told}");
+    restored("missing");
+    by(&place, "first", &["backup", "-q", "--source", "db", "--", "seq", "9998"]).is(0);
+}
