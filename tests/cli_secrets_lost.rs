@@ -1,15 +1,18 @@
-//! What happens to the objects by which everything is opened: their damage is named.
+//! What happens to the objects by which everything is opened, and to snapshots that a backup passes
+//! over: both are named, and once each.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "support/program.rs"]
 mod program;
+mod support;
 
 use std::fs;
 use std::path::Path;
 
 use program::Place;
 use program::Ran;
+use support::Server;
 
 fn by(place: &Place, password: &str, line: &[&str]) -> Ran {
     let mut command = place.command(line);
@@ -92,4 +95,35 @@ fn the_secret_of_a_run_is_in_its_packs_as_well_and_its_loss_is_a_note() {
     assert!(told["notes"][0]["what"].as_str().unwrap().contains("is missing"), "{told}");
     restored("missing");
     by(&place, "first", &["backup", "-q", "--source", "db", "--", "seq", "9998"]).is(0);
+}
+
+/// Several threads look for older versions of what is new tonight, and each meets the damage.
+#[test]
+fn a_snapshot_that_is_passed_over_is_told_once() {
+    let place = Place::clear();
+    let mut server = Server::new(7, 2, 90);
+    let mut spoiled = Vec::new();
+    for night in 0..4 {
+        place.fed(&["backup", "-q", "--source", "db"], &server.stream()).is(0);
+        let newest = place.objects("snapshots").into_iter().max().unwrap();
+        if night % 2 == 1 {
+            spoiled.push(newest);
+        }
+        server.night(5);
+    }
+    spoiled.iter().for_each(|snapshot| spoil(snapshot));
+    let backup = ["backup", "--source", "db", "--threads", "4"];
+    for (seed, level) in [(8, "brief"), (9, "normal")] {
+        // All of it is new, so that every older snapshot is asked for it.
+        let stream = Server::new(seed, 12, 40).stream();
+        let before = place.objects("snapshots").len();
+        let ran = place.fed(&[&backup[..], &["--log-level", level]].concat(), &stream).is(3);
+        assert_eq!(place.objects("snapshots").len(), before + 1);
+        let told = ran.out() + &ran.err();
+        for snapshot in &spoiled {
+            let id = name_of(snapshot).split('-').nth(1).unwrap()[..10].to_owned();
+            let count = told.matches(&id).count();
+            assert_eq!(count, 1, "{level}, {id}: {told}");
+        }
+    }
 }

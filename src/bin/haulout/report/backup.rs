@@ -41,7 +41,7 @@ impl Report {
             ));
         }
         let loudness = self.console.loudness;
-        let mut warnings = of_repository(report, loudness);
+        let mut warnings = of_repository(report);
         if loudness == Loudness::Quiet {
             warnings = of_stream(report).into_iter().chain(warnings).collect();
             let head = format!("snapshot {} of {}", report.id.short(), report.about.source);
@@ -60,12 +60,9 @@ impl Report {
     }
 }
 
-/// Lists the warnings about the repository.
-fn of_repository(report: &BackupReport, loudness: Loudness) -> Vec<String> {
-    let unread = |id: &String| format!("snapshot {id} of this source can't be read: run verify");
-    // Where the findings of the snapshot are shown, they tell it.
-    let untold = report.damaged.iter().filter(|_| loudness == Loudness::Brief);
-    let mut warnings: Vec<String> = untold.map(unread).collect();
+/// Lists the warnings about the repository. Snapshots that can't be read are findings.
+fn of_repository(report: &BackupReport) -> Vec<String> {
+    let mut warnings = Vec::new();
     if report.packs_absent > 0 {
         let packs = report.packs_absent;
         let healed = report.counts.blocks_healed;
