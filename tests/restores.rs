@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/program.rs"]
+mod program;
 mod support;
 
 use std::collections::BTreeMap;
@@ -206,6 +208,34 @@ fn a_name_that_no_file_system_takes_is_left_out_and_the_rest_is_restored() {
     let error = setting.restore(&target, &prepare).unwrap_err();
     assert!(error.to_string().contains("no file system takes the name"), "{error}");
     assert!(!target.exists());
+}
+
+/// The same by the program: the rest is there, and the exit status says that something is not.
+#[test]
+fn a_name_that_no_file_system_takes_is_told_with_exit_status_3() {
+    let long = format!("shop/{}.txt", "n".repeat(260));
+    let place = program::Place::clear();
+    let good = Server::new(5, 3, 20).stream();
+    let mut bad = Vec::new();
+    file(&mut bad, &long, b"of a host with other rules", 1 << 20);
+    bad.extend_from_slice(&good);
+    for (source, stream, status) in [("good", good, 0), ("bad", bad, 3)] {
+        let backup = ["backup", "-q", "--source", source];
+        place.fed(&backup, &stream).is(0);
+        let target = place.path(source);
+        let newest = format!("{source}@latest");
+        let line = ["restore", &newest, "--to", target.to_str().unwrap()];
+        let ran = place.ran(&line).is(status);
+        assert_eq!(ran.err().contains(&long), status == 3, "{}", ran.err());
+        let again = place.path(&format!("{source}-json"));
+        let line = ["restore", &newest, "--json", "--to", again.to_str().unwrap()];
+        let told = place.ran(&line).is(status).json();
+        let lost = told["lost"].as_array().map_or(0, Vec::len);
+        assert_eq!(lost, usize::from(status == 3), "{told}");
+    }
+    assert!(tree(&place.path("bad")) == tree(&place.path("good")));
+    let stream = ["restore", "bad@latest", "--stdout"];
+    place.ran(&stream).is(0);
 }
 
 #[test]
