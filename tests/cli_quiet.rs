@@ -203,3 +203,76 @@ fn messages_are_sealed_from_who_may_only_write() {
     let there = by(&other, &["-r", copy, "show", "latest", "--log"]).is(0);
     there.prints("remember me well\n");
 }
+
+/// A job that verifies, restores and replicates every night logs a line for each.
+#[test]
+fn every_command_of_a_night_is_a_line_in_a_log() {
+    let place = Place::empty();
+    let (own, other) = (place.file("own", "secret\n"), place.file("other", "another\n"));
+    place.ran(&["init", "-q", "--password-file", &own]).is(0);
+    let dump = night(&place);
+    let backup = ["backup", "-q", "--source", "db", "--password-file", &own];
+    place.ran(&[&backup[..], &["--", "sh", "-c", &dump]].concat()).is(0);
+    let path = |name: &str| place.path(name).to_str().unwrap().to_owned();
+    let (copy, sealed) = (path("copy"), path("sealed"));
+    let to_other = ["replicate", "--to", &sealed, "--other-password-file", &other];
+    let lines_of: [(&[&str], &str); 9] = [
+        (&["verify"], "verified 1 snapshot: nothing is wrong, "),
+        (&["verify", "--depth", "objects"], "verified 1 snapshot: nothing is wrong, "),
+        (&["restore", "latest", "--stdout"], "note: restored "),
+        (&["restore", "latest", "--to", &path("target")], "restored "),
+        (&["replicate", "--init", "--to", &copy], "sent 1 snapshot to "),
+        (&["replicate", "--verify", "--to", &copy], "sent 0 snapshots to "),
+        (&[&to_other[..], &["--init"]].concat(), "sealed 1 snapshot anew to "),
+        (&[&to_other[..], &["--verify"]].concat(), "sealed 0 snapshots anew to "),
+        (&["repair"], "nothing had to be repaired"),
+    ];
+    for (line, summary) in lines_of {
+        let with = |more: &[&str]| place.ran(&[line, &["--password-file", &own], more].concat());
+        let ran = with(&["--log-level", "brief"]).is(0);
+        let told = ran.out().replace(DUMP, "") + &ran.err();
+        let made = told.lines().filter(|line| line.starts_with("note: making a repository"));
+        let made = made.count();
+        assert_eq!(lines(&told) - made, 1, "{line:?}: {told}");
+        assert!(told.lines().any(|line| line.starts_with(summary)), "{line:?}: {told}");
+    }
+    let verified = place.ran(&["verify", "--password-file", &own]).is(0).out();
+    assert_eq!(lines(&verified), 1, "it is the default without a terminal");
+    let normal = ["verify", "--log-level", "normal", "--password-file", &own];
+    assert!(lines(&place.ran(&normal).is(0).out()) > 3);
+
+    // What was mended, and what is there already, is in the line.
+    let pack = fs::read_dir(place.path("copy/packs")).unwrap().next().unwrap().unwrap().path();
+    let pack = fs::read_dir(pack).unwrap().next().unwrap().unwrap().path();
+    fs::remove_file(&pack).unwrap();
+    fs::write(&pack, b"spoiled").unwrap();
+    let mend = ["replicate", "--verify", "--to", &copy, "--password-file", &own];
+    let told = place.ran(&mend).is(0).out();
+    assert!(told.contains(", 1 damaged object mended, "), "{told}");
+    assert!(told.ends_with(" verified there, 1 there before\n"), "{told}");
+
+    // What a verification found stands before its line.
+    let pack = place.objects("packs").remove(0);
+    fs::remove_file(&pack).unwrap();
+    let found = place.ran(&["verify", "--password-file", &own]).is(3).out();
+    let last = found.lines().last().unwrap();
+    assert!(last.starts_with("verified 1 snapshot: ") && last.contains(" finding"), "{found}");
+}
+
+/// Of a backup that stores nothing no message is kept, so that the error says what is known.
+#[test]
+fn a_failed_backup_quotes_the_error_of_its_producer() {
+    let place = Place::clear();
+    let script = "echo starting >&2; echo 'mysqldump: Got error: 1045: Access denied' >&2; \
+                  echo 'some advice' >&2; exit 2";
+    for level in ["quiet", "brief", "normal"] {
+        let line = ["backup", "--source", "db", "--log-level", level, "--", "sh", "-c", script];
+        let told = place.ran(&line).is(1).err();
+        let error = told.lines().find(|line| line.starts_with("error: ")).unwrap();
+        assert!(error.contains("ended with status 2"), "{told}");
+        assert!(error.contains("Got error: 1045: Access denied"), "{told}");
+    }
+    let nothing = ["backup", "--source", "db", "--", "sh", "-c", "echo out of disk >&2; exit 5"];
+    place.ran(&nothing).is(1).says("its last words: out of disk");
+    assert!(place.snapshots().is_empty());
+}

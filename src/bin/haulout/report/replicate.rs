@@ -14,6 +14,7 @@ use haulout::ops::replicate::Plan;
 use haulout::ops::replicate::ReplicateReport;
 use haulout::ops::replicate::Verified;
 
+use crate::console::Loudness;
 use crate::moment;
 use crate::report::Report;
 use crate::text::clean;
@@ -161,7 +162,13 @@ impl Report {
         };
         self.result(&value, || {
             let count = units::counted(wide(report.sent.len()), "snapshot");
-            let mut text = format!("sealed {count} anew to {}\n", clean(to));
+            let head = format!("sealed {count} anew to {}", clean(to));
+            if self.console.loudness == Loudness::Brief {
+                let stored = format!("{} stored", units::size(bytes));
+                let rest = brief_rest(verified, report.there, &report.left_out);
+                return format!("{head}: {stored} in {}{rest}\n", units::span(time));
+            }
+            let mut text = head + "\n";
             text += &fact("streams", &units::size(stream_bytes));
             let objects = units::counted(objects, "object");
             text += &fact("stored", &format!("{} in {objects}", units::size(bytes)));
@@ -232,11 +239,20 @@ impl Report {
         };
         self.result(&value, || {
             let ReplicateReport { sent, there, left_out, cost, verified, mended, .. } = report;
-            let mut text = format!(
-                "sent {} to {}\n",
-                units::counted(wide(sent.len()), "snapshot"),
-                clean(&planned.to)
-            );
+            let count = units::counted(wide(sent.len()), "snapshot");
+            let head = format!("sent {count} to {}", clean(&planned.to));
+            if self.console.loudness == Loudness::Brief {
+                let (bytes, time) = (units::size(cost.bytes), units::span(time));
+                let mended = match mended.len() {
+                    0 => String::new(),
+                    count => {
+                        format!(", {} mended", units::counted(wide(count), "damaged object"))
+                    }
+                };
+                let rest = brief_rest(*verified, *there, left_out);
+                return format!("{head}: {bytes} in {time}{mended}{rest}\n");
+            }
+            let mut text = head + "\n";
             let (bytes, rate) = (units::size(cost.bytes), units::rate(cost.bytes, time));
             let objects = units::counted(cost.objects, "object");
             text += &fact("sent", &format!("{bytes} in {objects}"));
@@ -249,6 +265,21 @@ impl Report {
             text + &not_sent(*there, left_out)
         })
     }
+}
+
+/// The end of a summary of one line: what was read there, what was there before, what did not go.
+fn brief_rest(verified: Verified, there: u64, left_out: &[LeftOut]) -> String {
+    let mut text = String::new();
+    if verified.objects > 0 {
+        text.extend([", ", &units::size(verified.bytes), " verified there"]);
+    }
+    if there > 0 {
+        text.extend([", ", &units::count(there), " there before"]);
+    }
+    if !left_out.is_empty() {
+        text.extend([", ", &units::count(wide(left_out.len())), " left out"]);
+    }
+    text
 }
 
 /// What was read on the other side.

@@ -43,6 +43,9 @@ impl Report {
             Depth::Pages => "pages",
         };
         self.result(&Verified::new(report, depth, Effort::of(time)), || {
+            if self.console.loudness == Loudness::Brief {
+                return brief(report, self.canvas, time);
+            }
             verification(report, self.canvas, time)
         })
     }
@@ -129,18 +132,30 @@ pub(crate) fn finding(finding: &Finding) -> String {
     clean(&line).into_owned()
 }
 
-/// What came of a verification, without the findings.
-fn verification(report: &VerifyReport, canvas: Canvas, time: Duration) -> String {
+/// How many snapshots were verified, and how many findings there are.
+fn outcome(report: &VerifyReport, canvas: Canvas) -> String {
     let findings = u64::try_from(report.findings.len()).unwrap_or(u64::MAX);
     let (tone, found) = match findings {
         0 => (Tone::Good, "nothing is wrong".to_owned()),
         _ => (Tone::Bad, units::counted(findings, "finding")),
     };
-    let mut out = format!(
-        "verified {}: {}\n",
-        units::counted(report.snapshots, "snapshot"),
-        canvas.paint(tone, &found)
-    );
+    let snapshots = units::counted(report.snapshots, "snapshot");
+    format!("verified {snapshots}: {}", canvas.paint(tone, &found))
+}
+
+/// The same in one line.
+fn brief(report: &VerifyReport, canvas: Canvas, time: Duration) -> String {
+    let (read, time) = (units::size(report.read_bytes), units::span(time));
+    let mut out = format!("{}, {read} read in {time}", outcome(report, canvas));
+    if report.recorded > 0 {
+        out.extend([", ", &units::counted(report.recorded, "damage record"), " written"]);
+    }
+    out + "\n"
+}
+
+/// What came of a verification, without the findings.
+fn verification(report: &VerifyReport, canvas: Canvas, time: Duration) -> String {
+    let mut out = format!("{}\n", outcome(report, canvas));
     let objects =
         format!("{}, {}", units::counted(report.objects, "object"), units::size(report.bytes));
     out += &fact("objects", &objects);
