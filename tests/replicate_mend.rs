@@ -9,8 +9,10 @@ mod support;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use haulout::base::clock::Clock;
 use haulout::base::error::Result;
 use haulout::base::monitor::Monitor;
+use haulout::ops::carry;
 use haulout::ops::replicate::Confirmation;
 use haulout::ops::replicate::ReplicateOptions;
 use haulout::ops::replicate::ReplicateReport;
@@ -36,8 +38,13 @@ use crate::near::Near;
 use crate::near::data_packs;
 use crate::near::objects_of;
 use crate::near::spoil;
+use crate::support::Protected;
+use crate::support::StepClock;
+use crate::support::back_up;
+use crate::support::init;
 use crate::support::open;
 use crate::support::shared;
+use crate::support::stream_of;
 
 /// Verifies a copy: what is found, and written down there.
 fn found_in(far: &Arc<MemoryStore>) -> Vec<String> {
@@ -110,6 +117,41 @@ fn with_reading_back_whatever_is_damaged_in_a_copy_is_found_and_sent_again() {
         assert_eq!(report.mended, [name.to_string()]);
         assert!(report.left_out.is_empty() && report.damaged.is_empty());
         assert_eq!(far.objects(), all, "{name}");
+    }
+}
+
+/// With keys of its own the other side has other packs. What was found damaged there is stored anew
+/// by the next snapshot that is carried over, which heals those before it as well.
+#[test]
+fn with_other_keys_what_was_found_damaged_is_stored_anew_by_the_next_snapshot() {
+    let mut near = Near::with_nights(2);
+    let store = Arc::new(MemoryStore::new());
+    let far = init(shared(&store), Protected::Encrypted, 9);
+    let carried = |near: &Near| {
+        let listing = newest(&near.repository, &[], None).unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(StepClock::default());
+        let planned = carry::plan(&near.repository, Some(&far), listing.snapshots).unwrap();
+        planned.send(&far, 2, &clock, &Arc::new(Monitor::default())).unwrap()
+    };
+    assert_eq!(carried(&near).sent.len(), 2);
+    let twins = objects_of(&*store, "twins/");
+    let is_data = |name: &String| !twins.contains(&name.replacen("packs/", "twins/", 1));
+    let packs = objects_of(&*store, "packs/").into_iter().filter(is_data);
+    packs.for_each(|name| spoil(&store, &name));
+    assert!(!found_in(&store).is_empty());
+    let nothing = carried(&near);
+    assert_eq!((nothing.sent.len(), nothing.there), (0, 2), "no snapshot goes twice");
+    assert!(!found_in(&store).is_empty(), "so it stays as it is");
+
+    let stream = near.nights[1].1.clone();
+    near.nights.push((back_up(&near.repository, &stream), stream));
+    let healed = carried(&near).sent.remove(0).counts.blocks_healed;
+    assert!(healed > 0);
+    let newest = near.nights[1].1.clone();
+    let listing = far.snapshots().unwrap().snapshots;
+    for stored in &listing[listing.len() - 2..] {
+        let id = stored.id().to_string();
+        assert!(stream_of(&far, &id).unwrap() == newest, "the one before is whole again");
     }
 }
 
