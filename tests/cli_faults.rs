@@ -86,6 +86,9 @@ fn what_is_meant_for_another_program_never_becomes_a_directory() {
         }
     }
     place.ran("haulout restore latest --to='~/x'").is(2).says("the shell did not replace the ~");
+    for line in ["restore latest --to=''", "snapshots --state=''", "snapshots --cache=''"] {
+        place.ran(&format!("haulout {line}")).is(2).says("it is empty");
+    }
     place.ran("haulout -r sub/dir/repo init --no-encryption").is(1).says("no directory sub/dir");
     assert_eq!(fs::read_dir(place.0.path()).unwrap().count(), 0, "something was made");
     place.ran("haulout -r ./a:b init --no-encryption").is(0);

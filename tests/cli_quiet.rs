@@ -93,6 +93,17 @@ fn a_good_night_is_a_line_in_a_log() {
 }
 
 #[test]
+fn a_stream_that_is_not_recognised_is_told_in_a_log_until_it_is_expected() {
+    let place = Place::clear();
+    for (format, is_told) in [("auto", true), ("auto", true), ("raw", false)] {
+        let line = ["backup", "--source", "db", "--format", format, "--", "seq", "9"];
+        let told = place.ran(&line).is(0).out();
+        assert_eq!(told.contains("\n  note      not-recognised: stream: "), is_told, "{told}");
+        assert_eq!(lines(&told), 1 + usize::from(is_told), "{told}");
+    }
+}
+
+#[test]
 fn what_the_producer_said_is_kept_with_the_snapshot() {
     let place = Place::clear();
     let script = "echo x; printf '\\033[2Jhello\\tyou\\n--password=geheim\\n' >&2; exit 1";

@@ -64,6 +64,9 @@ pub(crate) fn schema(text: &str) -> Result<String, String> {
 /// `--to=~/x` and variables of services would make a directory called `~`.
 pub(crate) fn path() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().try_map(|text: OsString| {
+        if text.is_empty() {
+            return Err("it is empty");
+        }
         if text.as_encoded_bytes().starts_with(b"~") {
             return Err("the shell did not replace the ~: write the home directory out, or ./~");
         }

@@ -14,6 +14,7 @@ use haulout::format::snapshot::StreamFormat;
 use haulout::format::snapshot::Verdict;
 use haulout::ops::backup::BackupReport;
 use haulout::verdict::CONTENT_CHECK;
+use haulout::verdict::finding::Code;
 
 use crate::console::Loudness;
 use crate::json::Blocks;
@@ -151,7 +152,8 @@ impl<'r> Backup<'r> {
     }
 }
 
-/// Summarises a backup in one line, with a further line for each warning.
+/// Summarises a backup in one line, with a further line for each warning, and for a stream that was
+/// not recognised.
 fn brief(report: &BackupReport, canvas: Canvas, time: Duration) -> String {
     let BackupReport { id, about, counts, .. } = report;
     let mut out = format!(
@@ -166,8 +168,11 @@ fn brief(report: &BackupReport, canvas: Canvas, time: Duration) -> String {
     if about.verdict != Verdict::Complete {
         out.extend(about.reasons.iter().map(|reason| told("because", reason, canvas)));
     }
-    let urgent = about.findings.iter().filter(|finding| finding.severity == Severity::Warning);
-    let urgent: Vec<Finding> = urgent.cloned().collect();
+    // Nothing looks into a stream that is not recognised: that is worth a line every night.
+    let is_told = |finding: &&Finding| {
+        finding.severity == Severity::Warning || finding.code == Code::NotRecognised.as_str()
+    };
+    let urgent: Vec<Finding> = about.findings.iter().filter(is_told).cloned().collect();
     let more = if urgent.len() == about.findings.len() { about.more_findings } else { 0 };
     out += &lines(&urgent, more, canvas);
     if report.has_log && about.verdict == Verdict::Partial {
