@@ -61,9 +61,13 @@ const ABOUT: &str = "Streaming physical backups of MariaDB that store only the b
 const LONG_ABOUT: &str = "\
 Streaming physical backups of MariaDB that store only the bytes that changed.
 
-haulout reads the stream of mariabackup (or of any other program), checks every page, compares each
-with its former self and stores the difference, encrypted. Every snapshot carries a verdict with its
-reasons: complete, unattested, corrupt-pages or partial.";
+haulout reads the stream of mariabackup (or of any other program), checks every page, compares it \
+with its previous version and stores the difference, encrypted. Every snapshot has a verdict with \
+its reasons: complete, unattested, corrupt-pages or partial.";
+
+const REPO_HELP: &str = "\
+The repository: a path, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or \
+file:///path";
 
 const EXAMPLES: &str = "\
 Example:
@@ -73,20 +77,17 @@ Example:
   haulout snapshots
   haulout restore latest --to /var/lib/mysql-restored --prepare
 
-Exit status: 0 done; 1 failed; 2 wrong usage; 3 done, with findings (a snapshot kept as partial,
-corrupt pages at the source, damage found, a warning).";
-
-const PASSWORD_FILE_HELP: &str = "\
-A file whose first line is the password, or a key file [env: HAULOUT_PASSWORD_FILE]";
+Exit status: 0 done; 1 failed; 2 wrong usage; 3 done, with findings (a partial snapshot, \
+corrupt pages at the source, damage, a warning).";
 
 const PASSWORD_COMMAND_HELP: &str = "\
-A shell command that prints the password [env: HAULOUT_PASSWORD_COMMAND]
+Shell command that prints the password
 
-The first line of what it prints is the password. It is run by `sh -c`, with nothing on its \
-standard input and without the variables HAULOUT_PASSWORD*, AWS_*, AZURE_* and GOOGLE_*: what \
-asks a vault reads credentials of its own, as in '. /etc/vault.env; ask-vault db'. Without any of \
-these, the password is taken from HAULOUT_PASSWORD, or asked for on \
-the terminal.";
+The first line of its output is the password. It is run by `sh -c`, with nothing on its \
+standard input and without the variables HAULOUT_PASSWORD*, AWS_*, AZURE_* and GOOGLE_*: a \
+command that asks a vault reads credentials of its own, as in '. /etc/vault.env; ask-vault db'. \
+Without --password-file and this option, the password is taken from HAULOUT_PASSWORD, or asked \
+for on the terminal.";
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -96,7 +97,7 @@ the terminal.";
     version = env!("HAULOUT_VERSION"),
     about = ABOUT,
     long_about = LONG_ABOUT,
-    after_help = EXAMPLES,
+    after_long_help = EXAMPLES,
     max_term_width = 100,
     infer_long_args = false,
     disable_help_subcommand = true
@@ -119,7 +120,8 @@ pub(crate) struct Common {
     #[arg(
         short,
         long,
-        help = "The repository: a path, s3://bucket/prefix, gs://..., az://... or file://...",
+        help = "Repository: a path, or an s3, gs or az URL",
+        long_help = REPO_HELP,
         value_name = "URL",
         env = "HAULOUT_REPO",
         hide_env_values = true,
@@ -127,14 +129,10 @@ pub(crate) struct Common {
     )]
     pub(crate) repo: Option<String>,
 
-    /// A file whose first line is the password, or a key file
-    #[arg(
-        long,
-        help = PASSWORD_FILE_HELP,
-        value_name = "FILE",
-        global = true,
-        conflicts_with = "password_command"
-    )]
+    /// File with the password, or a key file
+    ///
+    /// Its first line is the password. A key file is given in the same way.
+    #[arg(long, value_name = "FILE", global = true, conflicts_with = "password_command")]
     pub(crate) password_file: Option<PathBuf>,
 
     /// A shell command that prints the password.
@@ -142,27 +140,31 @@ pub(crate) struct Common {
         long,
         value_name = "COMMAND",
         global = true,
-        help = "A shell command that prints the password [env: HAULOUT_PASSWORD_COMMAND]",
-        long_help = PASSWORD_COMMAND_HELP
+        help = "Shell command that prints the password",
+        long_help = PASSWORD_COMMAND_HELP,
+        hide_short_help = true
     )]
     pub(crate) password_command: Option<OsString>,
 
-    /// Use files with passwords and keys that every user of this host can read
+    /// Accept password files that others can read
     ///
     /// Without it, init and key refuse such a file, and other commands end with exit status 3.
     #[arg(long, global = true, hide_short_help = true)]
     pub(crate) insecure_permissions: bool,
 
-    /// Open the repository with this recovery kit; the password is then that of the kit
-    #[arg(long, value_name = "FILE", global = true)]
+    /// Open the repository with this recovery kit
+    ///
+    /// The password is then that of the kit.
+    #[arg(long, value_name = "FILE", global = true, hide_short_help = true)]
     pub(crate) recovery_kit: Option<PathBuf>,
 
-    /// Remember in this directory what the repository showed, and refuse one that goes back
+    /// Detect a repository that was rolled back
     ///
-    /// A store that offers an older state, or another repository, can only be told by somebody who
-    /// remembers: the id, and the newest snapshot of each source.
+    /// haulout remembers the repository's state in this directory and refuses an older one, or
+    /// another repository.
     #[arg(
         long,
+        hide_short_help = true,
         value_name = "DIR",
         env = "HAULOUT_STATE",
         hide_env_values = true,
@@ -171,31 +173,37 @@ pub(crate) struct Common {
     )]
     pub(crate) state: Option<PathBuf>,
 
-    /// Print the result as JSON on standard output, and nothing else there
+    /// Print the result as JSON on standard output
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
-    /// Say nothing if all is well, else a line or two on standard error
+    /// Print nothing if all is well
+    ///
+    /// Otherwise a line or two on standard error.
     #[arg(short, long, global = true, conflicts_with_all = ["verbose", "log_level"])]
     pub(crate) quiet: bool,
 
-    /// Tell more
-    #[arg(short, long, global = true, conflicts_with = "log_level")]
+    /// Print more detail
+    #[arg(short, long, global = true, hide_short_help = true, conflicts_with = "log_level")]
     pub(crate) verbose: bool,
 
-    /// How much to print [default: normal on a terminal, else brief]
+    /// Print quiet, brief, normal or verbose output
     ///
-    /// -q stands for quiet, -v for verbose. What standard error is decides about the default, so
-    /// that a timer or cron job logs a line or two a night. What the producer said is kept with
-    /// the snapshot in any case: haulout show SNAPSHOT --log.
-    #[arg(long, value_name = "LEVEL", global = true)]
+    /// The default is normal on a terminal, else brief.
+    ///
+    /// -q stands for quiet, -v for verbose. A timer or a cron job has no terminal and logs one or
+    /// two lines. The producer's messages are kept with the snapshot in any case: haulout show
+    /// SNAPSHOT --log.
+    #[arg(long, value_name = "LEVEL", global = true, hide_short_help = true)]
     pub(crate) log_level: Option<Loudness>,
 
-    /// Tell times by the clock of this machine, with its distance from UTC; JSON keeps UTC
+    /// Print times in the local time zone
+    ///
+    /// They have their distance from UTC. JSON keeps UTC.
     #[arg(long, global = true, hide_short_help = true)]
     pub(crate) local_time: bool,
 
-    /// Memory to use at most
+    /// Memory limit
     ///
     /// Limits the number of worker threads and of concurrent uploads to an object store. KiB,
     /// MiB and GiB are powers of 1024, and K, M and G here as well; kB, MB and GB are powers of
@@ -203,6 +211,7 @@ pub(crate) struct Common {
     #[arg(
         long,
         value_name = "SIZE",
+        hide_short_help = true,
         default_value = "256MiB",
         global = true,
         value_parser = memory
@@ -213,6 +222,7 @@ pub(crate) struct Common {
     #[arg(
         long,
         value_name = "N",
+        hide_short_help = true,
         global = true,
         value_parser = clap::value_parser!(u32).range(1..=1024)
     )]
@@ -230,27 +240,31 @@ pub(crate) struct Network {
     /// Where the object store is.
     #[arg(
         long,
-        help = "Where the object store is, if not at its owner's: https://s3.example.org",
+        help = "Endpoint of an S3-compatible service",
         value_name = "URL",
-        global = true
+        global = true,
+        hide_short_help = true
     )]
     pub(crate) endpoint: Option<String>,
 
-    /// The region of the bucket
-    #[arg(long, value_name = "NAME", global = true)]
+    /// Region of the bucket
+    #[arg(long, value_name = "NAME", global = true, hide_short_help = true)]
     pub(crate) region: Option<String>,
 
-    /// Certificates to trust besides the system's, in PEM
-    #[arg(long, value_name = "FILE", global = true)]
+    /// Additional certificate authorities, in PEM
+    #[arg(long, value_name = "FILE", global = true, hide_short_help = true)]
     pub(crate) ca_file: Option<PathBuf>,
 
     /// Allow an endpoint without TLS (http://)
-    #[arg(long, global = true)]
+    #[arg(long, global = true, hide_short_help = true)]
     pub(crate) allow_http: bool,
 
-    /// How long to repeat a request that fails for now, like 90s, 10min or 1h
+    /// Retry requests this long
+    ///
+    /// A duration such as 90s, 10min or 1h.
     #[arg(
         long,
+        hide_short_help = true,
         value_name = "DURATION",
         default_value = "1h",
         global = true,
@@ -258,13 +272,14 @@ pub(crate) struct Network {
     )]
     pub(crate) retry_for: Duration,
 
-    /// Keep maps and recent packs in this directory, so that they are not read back
+    /// Keep maps and recent packs in this directory
     ///
-    /// It is safe to lose, and several processes may share it. With it, deltas are made against an
-    /// object store as against a directory. Without it, up to 128 MiB of maps are kept in the
+    /// With it a backup reads nothing back from the object store. It can be deleted at any time,
+    /// and several processes may share it. Without it, up to 128 MiB of maps are kept in the
     /// system's temporary directory while the program runs.
     #[arg(
         long,
+        hide_short_help = true,
         value_name = "DIR",
         env = "HAULOUT_CACHE",
         hide_env_values = true,
@@ -273,8 +288,14 @@ pub(crate) struct Network {
     )]
     pub(crate) cache: Option<PathBuf>,
 
-    /// The most that --cache may hold
-    #[arg(long, value_name = "SIZE", default_value = "8GiB", global = true)]
+    /// Size limit of --cache
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value = "8GiB",
+        global = true,
+        hide_short_help = true
+    )]
     pub(crate) cache_size: ByteCount,
 }
 
@@ -395,7 +416,8 @@ mod tests {
         let nested = grammar.get_subcommands().flat_map(clap::Command::get_subcommands);
         for command in grammar.get_subcommands().chain(nested) {
             let name = command.get_name();
-            let example = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let example =
+                command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
             let is_about = ["completions", "errors", "help", "man"].contains(&name);
             let begins = if is_about { "  haulout " } else { "  haulout -r /backup/db " };
             assert!(example.contains(begins), "{name}");

@@ -95,13 +95,12 @@ fn table(rows: &[Vec<&str>], columns: usize, canvas: Canvas) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
     use clap::error::ErrorKind;
 
     use haulout::guide::CHAPTERS;
 
     use super::*;
-    use crate::args::Arguments;
+    use crate::grammar::grammar;
 
     /// The words of the command that a line begins with, as a shell takes it apart.
     fn words(line: &str) -> Vec<String> {
@@ -158,7 +157,7 @@ mod tests {
                     ErrorKind::MissingRequiredArgument => is_name,
                     _ => false,
                 };
-                let parsed = Arguments::try_parse_from(words);
+                let parsed = grammar().try_get_matches_from(words);
                 let refused = parsed.err().filter(|error| !is_fine(error.kind()));
                 assert!(refused.is_none(), "{}: {command}: {refused:?}", chapter.name);
             }

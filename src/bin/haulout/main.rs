@@ -4,6 +4,7 @@
 //! | file | knows |
 //! |---|---|
 //! | `args/VERB` | what can be typed, and the help texts |
+//! | `grammar` | how much of it each help text shows, and the variables of the environment |
 //! | `plan/VERB` | what it means on this machine |
 //! | `run/VERB` | which verb of the library does it |
 //! | `report/VERB` | how the outcome is told, as text or JSON |
@@ -21,6 +22,7 @@ mod args;
 mod console;
 mod exit;
 mod failure;
+mod grammar;
 mod guide;
 mod hints;
 mod json;
@@ -44,7 +46,7 @@ mod words;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::FromArgMatches;
 
 use crate::args::Arguments;
 use crate::args::Command;
@@ -55,7 +57,9 @@ fn main() -> ExitCode {
     panics::end_the_program();
     machine::forbid_core_dumps();
     machine::raise_open_files();
-    let typed = match Arguments::try_parse() {
+    let mut grammar = grammar::grammar();
+    let parsed = grammar.try_get_matches_from_mut(std::env::args_os());
+    let typed = match parsed.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(typed) => typed,
         Err(mut refusal) => {
             args::synonyms::suggest(&mut refusal);

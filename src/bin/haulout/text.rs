@@ -58,7 +58,6 @@ impl Canvas {
     }
 
     /// The same, of another width.
-    #[cfg(test)]
     pub(crate) fn with_columns(self, columns: usize) -> Canvas {
         Canvas { columns: Some(columns), ..self }
     }

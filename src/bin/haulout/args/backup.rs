@@ -20,13 +20,12 @@ use crate::units::ByteCount;
 
 const EXAMPLE: &str = "\
 Examples:
-  haulout -r /backup/db backup --tag nightly -- mariabackup --backup --stream=mbstream
-  haulout -r /backup/db backup -- mariadb-dump --all-databases --single-transaction
+  haulout -r /backup/db backup -- mariabackup --backup --stream=mbstream
+  haulout -r /backup/db backup -- mariadb-dump -A --single-transaction
   haulout -r /backup/db backup --source shop < full.mbs
 
-Let haulout run the producer where you can: from a shell's pipe its exit status can't be seen, and
-the snapshot is at best \"unattested\". Without a name, the source is called after this host and the
-command (db1-mariabackup), or db1-stdin.";
+Let haulout start the producer: of a shell's pipe it cannot see the exit status, \
+and the snapshot is at best \"unattested\".";
 
 /// Store a stream as a snapshot
 ///
@@ -35,33 +34,35 @@ command (db1-mariabackup), or db1-stdin.";
 /// dump of `mariadb-dump` or `mysqldump` into tables, a tar into its files; any other stream
 /// is stored as it is.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLE)]
+#[command(after_long_help = EXAMPLE)]
 pub(crate) struct BackupArguments {
-    /// Name of what is backed up; its snapshots are compared with one another
+    /// Name of what is backed up [default: host and command, as db1-mariabackup]
+    ///
+    /// A backup is compared with earlier snapshots of its source. Of standard input the default is
+    /// db1-stdin.
     #[arg(long, value_name = "NAME", value_parser = source_name)]
     pub(crate) source: Option<String>,
 
-    /// What the stream is
+    /// The stream's format: auto, mbstream, sql, tar or raw
     ///
-    /// `auto` tells it from the first bytes. A stream that is not what it is said to be is kept as
-    /// what it looks like, and its snapshot is partial. `raw` keeps anything as one member, unread.
-    #[arg(long, value_name = "FORMAT", default_value = "auto")]
+    /// `auto` detects it from the first bytes. If the stream does not match FORMAT, it is stored as
+    /// the detected format and the snapshot is partial. `raw` stores any stream as one member.
+    #[arg(long, value_name = "FORMAT", default_value = "auto", hide_possible_values = true)]
     pub(crate) format: Format,
 
-    /// A word to attach; may be repeated
+    /// Attach this tag; may be repeated
     #[arg(long = "tag", value_name = "TAG", value_parser = tag)]
     pub(crate) tags: Vec<String>,
 
     /// Accept findings of this code from now on; may be repeated
     ///
     /// CODE:GLOB accepts those whose object matches GLOB. An accepted warning is shown as a note
-    /// and no longer leads to exit status 3. The snapshot records it, and later backups of this
-    /// source take it over. `none` revokes what earlier backups accepted; what else is given in
-    /// the same command holds. `haulout help errors` explains the codes.
+    /// and does not lead to exit status 3, in later backups of this source either. `none` revokes
+    /// what earlier backups accepted. `haulout help errors` explains the codes.
     #[arg(long, value_name = "CODE[:GLOB]", value_parser = acceptance)]
     pub(crate) accept: Vec<Acceptable>,
 
-    /// zstd level of what is new, -7 to 19, or auto
+    /// zstd level for new data: -7 to 19, or auto
     #[arg(
         long,
         value_name = "LEVEL",
@@ -71,33 +72,33 @@ pub(crate) struct BackupArguments {
     )]
     pub(crate) compression: Compression,
 
-    /// Do not decode and compare what was encoded before it is stored
+    /// Do not decode and compare encoded data before it is stored
     ///
     /// Reading back catches a faulty processor or memory before the damage is in the only copy.
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub(crate) no_read_back: bool,
 
-    /// Publish a checkpoint after so much of the stream [default: 64GiB]
+    /// Publish a checkpoint after this much of the stream [default: 64GiB]
     ///
-    /// A run that is killed goes on from its last checkpoint.
+    /// If a run is killed, the next one continues from its last checkpoint.
     #[arg(long, value_name = "SIZE", hide_short_help = true)]
     pub(crate) checkpoint_bytes: Option<ByteCount>,
 
-    /// Publish a checkpoint after so long [default: 15min]
+    /// Publish a checkpoint after this time [default: 15min]
     #[arg(long, value_name = "DURATION", hide_short_help = true, value_parser = duration)]
     pub(crate) checkpoint_time: Option<Duration>,
 
-    /// How long the producer may still run after its stream has ended [default: 1min]
+    /// How long the producer may run after the end of its stream [default: 1min]
     ///
-    /// One that runs for longer is ended, and the snapshot is partial.
+    /// A producer that runs for longer is ended, and the snapshot is partial.
     #[arg(long, value_name = "DURATION", hide_short_help = true, value_parser = duration)]
     pub(crate) grace: Option<Duration>,
 
-    /// Bytes a second to the repository: 10MiB, or a timetable
+    /// Limit the upload, in bytes a second: 10MiB, or a timetable
     ///
-    /// A timetable is 'mon-fri 08:00-18:00 5MiB, 80MiB': the first entry that has the moment, by
-    /// the local clock, decides; "unlimited" is a rate too. On an object store no second exceeds
-    /// the limit; on a directory the mean does not.
+    /// In a timetable, 'mon-fri 08:00-18:00 5MiB, 80MiB', the first entry that matches the local
+    /// time applies; the rate may be "unlimited". Object stores are limited in every second,
+    /// directories on average.
     #[arg(long, value_name = "RATE")]
     pub(crate) limit: Option<Limit>,
 

@@ -8,9 +8,9 @@ Examples:
   haulout completions bash > /etc/bash_completion.d/haulout
   haulout completions fish > ~/.config/fish/completions/haulout.fish";
 
-/// Print a script that completes commands and options in a shell
+/// Print a script for completion in a shell
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLE)]
+#[command(after_long_help = EXAMPLE)]
 pub(crate) struct CompletionsArguments {
     /// Which shell
     #[arg(value_name = "SHELL", value_enum)]

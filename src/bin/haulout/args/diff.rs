@@ -6,15 +6,15 @@ const EXAMPLE: &str = "\
 Example:
   haulout -r /backup/db diff 3fa9c1 shop@latest";
 
-/// Tell in which files, pages and bytes two snapshots differ
+/// Compare two snapshots by file, page and byte
 ///
 /// Only their maps are compared, no data is read: hashes tell what is the same. Pages are counted
 /// by the blocks they are compared in, 16 KiB or a page, whichever is larger. With -v every file is
 /// listed, otherwise the tables that differ most.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLE)]
+#[command(after_long_help = EXAMPLE)]
 pub(crate) struct DiffArguments {
-    /// The former snapshot: an id, its beginning, SOURCE@latest, SOURCE@complete, or latest
+    /// Earlier snapshot: id or its beginning, SOURCE@latest, SOURCE@complete or latest
     #[arg(value_name = "A")]
     pub(crate) former: String,
 

@@ -10,7 +10,7 @@ use crate::text::wrapped;
 
 /// Explain the findings, and what to do about them
 #[derive(Debug, Args)]
-#[command(long_about = about(), after_help = EXAMPLE)]
+#[command(long_about = HEAD, after_long_help = EXAMPLE)]
 pub(crate) struct ErrorsArguments {
     /// Explain this code only
     #[arg(value_name = "CODE", value_parser = code)]
@@ -20,19 +20,25 @@ pub(crate) struct ErrorsArguments {
 const EXAMPLE: &str = "\
 Examples:
   haulout errors format-changed
-  haulout help errors | less";
+  haulout errors | less";
 
 const HEAD: &str = "\
 Explain the findings, and what to do about them.
 
-A finding has a code, an object, a text and a severity. It never changes the verdict. A backup with
-a warning exits with 3; a note has no such effect. `backup --accept CODE[:GLOB]` turns warnings that
-are expected into notes; those marked with + can be accepted.";
+A finding has a code, an object, a text and a severity. It never changes the verdict. A backup \
+with a warning exits with 3; a note has no such effect. `backup --accept CODE[:GLOB]` turns \
+warnings that are expected into notes; those marked with + can be accepted.";
 
 const INDENT: &str = "  ";
 
-fn about() -> String {
-    format!("{HEAD}\n\n{}", explained(Code::ALL, Canvas::PAGE))
+/// Columns of the chapter in a file.
+const PAGE_COLUMNS: usize = 80;
+
+/// Returns the chapter about all codes.
+pub(crate) fn chapter(canvas: Canvas) -> String {
+    let columns = canvas.columns.unwrap_or(PAGE_COLUMNS);
+    let head = wrapped(HEAD, 0, canvas.with_columns(columns));
+    format!("{head}\n\n{}", explained(Code::ALL, canvas))
 }
 
 fn code(text: &str) -> Result<Code, String> {
@@ -61,7 +67,7 @@ mod tests {
 
     #[test]
     fn the_help_explains_every_code() {
-        let help = about();
+        let help = chapter(Canvas::PAGE);
         for code in Code::ALL {
             assert!(help.contains(&format!("\n{code} (")), "{code}");
         }

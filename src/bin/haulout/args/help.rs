@@ -12,7 +12,7 @@ Examples:
 ///
 /// Without a topic, lists the chapters. A word that is no chapter is taken for a command.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLE)]
+#[command(after_long_help = EXAMPLE)]
 pub(crate) struct HelpArguments {
     /// A chapter of the guide, or a command
     #[arg(value_name = "TOPIC")]

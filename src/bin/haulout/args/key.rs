@@ -13,7 +13,8 @@ const EXAMPLE: &str = "\
 Example:
   haulout -r /backup/db key list
 
-A repository may have several keys: passwords and key files. Each opens everything.";
+A repository may have several keys: passwords and key files. Each opens everything, \
+unless it is write-only.";
 
 const LIST_EXAMPLE: &str = "\
 Example:
@@ -21,9 +22,9 @@ Example:
 
 const ADD_EXAMPLE: &str = "\
 Examples:
-  haulout -r /backup/db key add --label 'backup of db2' --key-file /etc/haulout.key
   haulout -r /backup/db key add --label anna
-  haulout -r /backup/db key add --label db1 --write-only --key-file /etc/haulout.key
+  haulout -r /backup/db key add --label db2 --key-file /etc/haulout.key
+  haulout -r /backup/db key add --write-only --key-file /etc/haulout.key
 
 A key file opens the repository when it is given as --password-file.";
 
@@ -31,41 +32,42 @@ const REMOVE_EXAMPLE: &str = "\
 Example:
   haulout -r /backup/db key remove 3fa9c1
 
-This protects the future: whoever kept a copy of keys/ and knows the password of the removed key can
-still open what is stored. The last key can't be removed.";
+This does not help against old copies: whoever kept a copy of keys/ and the password \
+can still read the repository; see key rotate. The last key cannot be removed.";
 
 const PASSWD_EXAMPLE: &str = "\
 Example:
-  haulout -r /backup/db key passwd --new-password-file /etc/haulout.password.new";
+  haulout -r /backup/db key passwd --new-password-file /etc/haulout.new";
 
 const ROTATE_EXAMPLE: &str = "\
 Examples:
-  haulout -r /backup/db key rotate --new-password-file /etc/haulout.password.new
+  haulout -r /backup/db key rotate --new-password-file /etc/haulout.new
   haulout -r /backup/db key rotate --key-file /etc/haulout.key.new
 
-For when somebody had a key who should not have it: with the keys of before, nothing that is stored
-from now on can be read, and nothing that is written with them is believed. What was stored stays
-readable. The key in use gets a new password; all others, write-only ones and recovery kits too, are
-left behind: they open what was stored before and write nothing. Add them anew, and make a new kit.
-A backup that is running meanwhile fails and says so.";
+Rotate when a key was copied by somebody who should not have it. The old keys cannot \
+decrypt anything written after the rotation, and objects written with them are rejected. \
+Old data stays readable. The key in use gets a new password; all others, write-only keys \
+and recovery kits too, are retired: they can read older data but no longer write. Add \
+them again, and make a new kit. A backup that is running fails and says so.";
 
 const EXPORT_EXAMPLE: &str = "\
 Examples:
   haulout -r /backup/db key export kit.txt --replica s3://offsite/db
   haulout -r /backup/db restore latest --to /restore --recovery-kit kit.txt
 
-A kit is text: print it, and keep it away from the machines that it is to survive. It opens the
-repository even if every key is lost, and stays valid when keys are added or removed.";
+A kit is text: print it, and do not store it on a machine that it is meant to replace. It \
+opens the repository even if every key is lost, and stays valid when keys are added or \
+removed.";
 
 const NEW_FILE_HELP: &str = "\
-A file whose first line is the new password [env: HAULOUT_NEW_PASSWORD_FILE]";
+File with the new password [env: HAULOUT_NEW_PASSWORD_FILE]";
 
 const NEW_COMMAND_HELP: &str = "\
-A shell command that prints the new password [env: HAULOUT_NEW_PASSWORD_COMMAND]";
+Shell command that prints it [env: HAULOUT_NEW_PASSWORD_COMMAND]";
 
-/// List and change who can open the repository
+/// Manage the keys that open the repository
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLE)]
+#[command(after_long_help = EXAMPLE)]
 pub(crate) struct KeyArguments {
     /// What is to be done.
     #[command(subcommand)]
@@ -85,7 +87,7 @@ pub(crate) enum KeyAction {
 
 /// List the keys
 #[derive(Debug, Args)]
-#[command(after_help = LIST_EXAMPLE)]
+#[command(after_long_help = LIST_EXAMPLE)]
 pub(crate) struct ListArguments {}
 
 /// What a new key is
@@ -106,13 +108,13 @@ pub(crate) struct NewKeyArguments {
 
 /// Add a key: a password, or a new key file
 #[derive(Debug, Args)]
-#[command(after_help = ADD_EXAMPLE)]
+#[command(after_long_help = ADD_EXAMPLE)]
 pub(crate) struct AddArguments {
     /// A name for people: whose it is, or where it is kept [default: this host]
     #[arg(long, value_name = "TEXT", value_parser = label)]
     pub(crate) label: Option<String>,
 
-    /// The key may add backups, and open none: for a host that could be taken over
+    /// Create a write-only key: it can add backups but cannot read any
     #[arg(long)]
     pub(crate) write_only: bool,
 
@@ -122,7 +124,7 @@ pub(crate) struct AddArguments {
 
 /// Remove a key, but never the last
 #[derive(Debug, Args)]
-#[command(after_help = REMOVE_EXAMPLE)]
+#[command(after_long_help = REMOVE_EXAMPLE)]
 pub(crate) struct RemoveArguments {
     /// Its id, or the beginning of it
     #[arg(value_name = "KEY", required = true)]
@@ -131,15 +133,15 @@ pub(crate) struct RemoveArguments {
 
 /// Change the password of the key that opens the repository
 #[derive(Debug, Args)]
-#[command(after_help = PASSWD_EXAMPLE)]
+#[command(after_long_help = PASSWD_EXAMPLE)]
 pub(crate) struct PasswdArguments {
     #[command(flatten)]
     pub(crate) new: NewPasswordArguments,
 }
 
-/// Draw a new key for all that is stored from now on
+/// Rotate the repository key
 #[derive(Debug, Args)]
-#[command(after_help = ROTATE_EXAMPLE)]
+#[command(after_long_help = ROTATE_EXAMPLE)]
 pub(crate) struct RotateArguments {
     /// A name for people [default: that of the key in use]
     #[arg(long, value_name = "TEXT", value_parser = label)]
@@ -155,7 +157,7 @@ pub(crate) struct RotateArguments {
 
 /// Write a recovery kit
 #[derive(Debug, Args)]
-#[command(after_help = EXPORT_EXAMPLE)]
+#[command(after_long_help = EXPORT_EXAMPLE)]
 pub(crate) struct ExportArguments {
     /// Where to; the file must not exist yet
     #[arg(value_name = "FILE", value_parser = path())]

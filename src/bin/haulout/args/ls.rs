@@ -10,9 +10,9 @@ Example:
 ///
 /// One line each, in the order of their paths. `show` tells the rest about a snapshot.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLE)]
+#[command(after_long_help = EXAMPLE)]
 pub(crate) struct LsArguments {
-    /// An id, the beginning of one, SOURCE@latest, SOURCE@complete, or latest
+    /// Id or its beginning, SOURCE@latest, SOURCE@complete or latest
     #[arg(value_name = "SNAPSHOT")]
     pub(crate) snapshot: String,
 

@@ -13,7 +13,7 @@ Examples:
 ///
 /// One for the program and one for each command, made from the same texts as --help.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLE)]
+#[command(after_long_help = EXAMPLE)]
 pub(crate) struct ManArguments {
     /// Write them into this directory instead, a file each
     #[arg(long, value_name = "DIR")]

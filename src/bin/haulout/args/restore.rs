@@ -12,30 +12,28 @@ use crate::limit::Limit;
 
 const EXAMPLE: &str = "\
 Examples:
-  haulout -r /backup/db restore latest --to /var/lib/mysql --prepare
-  haulout -r /backup/db restore 3fa9c1 --stdout | ssh db2 mbstream -x -C /var/lib/mysql
-  haulout -r /backup/db restore shop@latest --to /tmp/one --include 'shop/orders.*'
-  haulout -r /backup/db restore dump@latest --stdout --include 'nova.instances' --into aside |
-    mariadb --sandbox
+  haulout -r /backup/db restore latest --to /var/lib/mysql-new --prepare
+  haulout -r /backup/db restore 3fa9c1 --stdout | mbstream -x -C /restore
+  haulout -r /backup/db restore latest --to /restore --include 'shop/*'
 
-Every block is verified before it is written. With --stdout a failure may come after much has been
-written: look at the exit status (in a shell: set -o pipefail).";
+Every block is verified before it is written. With --stdout a failure may come \
+late: look at the exit status (in a shell: set -o pipefail).";
 
 /// Restore a snapshot, verified
 ///
-/// Into an empty directory, or as the original stream, byte for byte, on standard output.
-/// An increment is restored with everything that it builds on: into DIR/full, DIR/increment-1
-/// and so on; with --prepare all of them are applied to DIR/full in their order.
+/// Into an empty directory, or as the original stream on standard output. An increment is restored
+/// with all that it builds on: DIR/full, DIR/increment-1 and so on; --prepare applies them to
+/// DIR/full.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag that can be typed")]
-#[command(after_help = EXAMPLE)]
+#[command(after_long_help = EXAMPLE)]
 #[command(group(ArgGroup::new("target").required(true).args(["to", "stdout"])))]
 pub(crate) struct RestoreArguments {
-    /// An id, the beginning of one, SOURCE@latest, SOURCE@complete, or latest
+    /// Id or its beginning, SOURCE@latest, SOURCE@complete or latest
     #[arg(value_name = "SNAPSHOT")]
     pub(crate) snapshot: String,
 
-    /// Write files into this directory, which is empty or not there yet
+    /// Write files into this directory, which is empty or does not exist
     #[arg(long, value_name = "DIR", value_parser = path())]
     pub(crate) to: Option<PathBuf>,
 
@@ -45,69 +43,64 @@ pub(crate) struct RestoreArguments {
 
     /// Restore only files whose path matches; may be repeated
     ///
-    /// Of an SQL dump: tables, as 'nova.instances' or 'nova.*'; with what makes them load, so that
-    /// --stdout gives a dump of them, which enters their schema and replaces them there; see
-    /// --into. With --stdout for SQL dumps only.
+    /// Of an SQL dump these are tables, 'nova.instances' or 'nova.*', and --stdout writes a dump
+    /// that replaces them in their schema; see --into.
     #[arg(long, value_name = "GLOB")]
     pub(crate) include: Vec<String>,
 
-    /// Write the tables that --include chooses for this schema instead of their own
+    /// Write the tables of an SQL dump for this schema instead of their own
     ///
-    /// Of an SQL dump, with --stdout. What names their own schema where that can't be rewritten
-    /// safely, as the text of a trigger, is left out and named, and the exit status is 3.
+    /// A statement that names their own schema and cannot be rewritten safely, as a trigger, is
+    /// left out and named, and the exit status is 3.
     #[arg(long, value_name = "SCHEMA", value_parser = schema)]
     #[arg(conflicts_with = "to", requires = "include")]
     pub(crate) into: Option<String>,
 
-    /// Make the device nodes of a tar, which only root can; else they are left out
+    /// Make the device nodes of a tar, as root; without it they are left out
     #[arg(long, conflicts_with = "stdout", hide_short_help = true)]
     pub(crate) devices: bool,
 
-    /// Restore what is whole, name what is not, and end with status 3
-    ///
-    /// Files of which blocks are damaged or missing are left out. Not with --prepare, which needs
-    /// every file.
-    #[arg(long, conflicts_with_all = ["stdout", "prepare"])]
+    /// Restore the files that are whole, name the others, and exit with 3
+    #[arg(long, conflicts_with_all = ["stdout", "prepare"], hide_short_help = true)]
     pub(crate) keep_going: bool,
 
-    /// Go on with a restore that was interrupted
+    /// Continue an interrupted restore of the same snapshot with the same --include
     ///
-    /// It must be of the same snapshot with the same --include. Blocks that are there and right are
-    /// not fetched again; a tar is written again. Without an interrupted restore it begins.
-    #[arg(long, conflicts_with = "stdout")]
+    /// Blocks that are there and right are not fetched again; a tar is written again. Without an
+    /// interrupted restore it begins.
+    #[arg(long, conflicts_with = "stdout", hide_short_help = true)]
     pub(crate) resume: bool,
 
-    /// Give everything that is restored to this owner, by name or number; only root can
+    /// Give all restored files to this owner, by name or number, as root
     ///
-    /// Without a group it is the user's own. With --prepare also what that has made.
+    /// Without a group it is the user's own. With --prepare this includes the files it makes.
     #[arg(long, value_name = "USER[:GROUP]", conflicts_with = "stdout")]
     pub(crate) owner: Option<String>,
 
     /// Restore into a directory that other users can write to, or can move
     ///
-    /// They could change what is restored before anybody uses it, so such a directory is refused:
-    /// writable by everybody or by a group with other members, or below one that is (with the
-    /// sticky bit, as in /tmp, those above are no harm).
+    /// It is refused otherwise: they could change the files before they are used. A sticky
+    /// directory above it, as /tmp, is allowed.
     #[arg(long, conflicts_with = "stdout", hide_short_help = true)]
     pub(crate) shared_target: bool,
 
-    /// Give the files of a tar their owners by number, even where this host knows their names
+    /// Give the files of a tar their owners by number, not by name
     #[arg(long, conflicts_with = "stdout", hide_short_help = true)]
     pub(crate) numeric_owner: bool,
 
-    /// Bytes a second from the repository: 10MiB, or a timetable
+    /// Limit the download, in bytes a second: 10MiB, or a timetable
     ///
-    /// A timetable is 'mon-fri 08:00-18:00 5MiB, 80MiB': the first entry that has the moment, by
-    /// the local clock, decides; "unlimited" is a rate too. On an object store no second exceeds
-    /// the limit; on a directory the mean does not.
-    #[arg(long, value_name = "RATE")]
+    /// In a timetable, 'mon-fri 08:00-18:00 5MiB, 80MiB', the first entry that matches the local
+    /// time applies; the rate may be "unlimited". Object stores are limited in every second,
+    /// directories on average.
+    #[arg(long, value_name = "RATE", hide_short_help = true)]
     pub(crate) limit: Option<Limit>,
 
-    /// Then run `mariabackup --prepare` and check its outcome
+    /// Run `mariabackup --prepare` on the files and check its outcome
     #[arg(long, conflicts_with = "stdout")]
     pub(crate) prepare: bool,
 
-    /// The program that prepares
+    /// The program to prepare with
     #[arg(
         long,
         value_name = "PROGRAM",

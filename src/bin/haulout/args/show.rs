@@ -12,9 +12,9 @@ Examples:
 /// Its verdict with the reasons, positions (LSN, binary log, GTID, Galera), page statistics,
 /// and its files.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLE)]
+#[command(after_long_help = EXAMPLE)]
 pub(crate) struct ShowArguments {
-    /// An id, the beginning of one, SOURCE@latest, SOURCE@complete, or latest
+    /// Id or its beginning, SOURCE@latest, SOURCE@complete or latest
     #[arg(value_name = "SNAPSHOT")]
     pub(crate) snapshot: String,
 

@@ -5,11 +5,11 @@ use clap::Args;
 const EXAMPLE: &str = "\
 Examples:
   haulout -r /backup/db snapshots --source shop --last 7
-  haulout -r /backup/db snapshots --json | jq -r '.[] | select(.verdict == \"complete\") | .id'";
+  haulout -r /backup/db snapshots --json | jq -r '.[].id'";
 
 /// List the snapshots
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLE)]
+#[command(after_long_help = EXAMPLE)]
 pub(crate) struct SnapshotsArguments {
     /// Only snapshots of this source; may be repeated
     #[arg(long = "source", value_name = "NAME")]

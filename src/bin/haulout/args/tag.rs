@@ -9,14 +9,14 @@ Examples:
   haulout -r /backup/db tag latest --add before-upgrade
   haulout -r /backup/db tag 3fa9c1 --remove nightly --add keep";
 
-/// Attach tags to a snapshot, or take them off
+/// Attach tags to a snapshot, or remove them
 ///
 /// Without --add and --remove, shows the tags that it has. The snapshot itself never changes: a
 /// note about it is stored beside it.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLE)]
+#[command(after_long_help = EXAMPLE)]
 pub(crate) struct TagArguments {
-    /// An id, the beginning of one, SOURCE@latest, SOURCE@complete, or latest
+    /// Id or its beginning, SOURCE@latest, SOURCE@complete or latest
     #[arg(value_name = "SNAPSHOT")]
     pub(crate) snapshot: String,
 
@@ -24,7 +24,7 @@ pub(crate) struct TagArguments {
     #[arg(long, value_name = "TAG", value_parser = tag)]
     pub(crate) add: Vec<String>,
 
-    /// A tag to take off; may be repeated
+    /// A tag to remove; may be repeated
     #[arg(long, value_name = "TAG", value_parser = tag)]
     pub(crate) remove: Vec<String>,
 }

@@ -8,12 +8,12 @@ Examples:
   haulout -r /backup/db verify --depth objects
   haulout -r /backup/db verify latest --depth pages";
 
-/// Check that what is stored is what was stored
+/// Verify the integrity of stored data
 ///
 /// Says what is damaged in terms of snapshot, table and page, and records it, so that the next
 /// backup stores damaged blocks again.
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLE)]
+#[command(after_long_help = EXAMPLE)]
 pub(crate) struct VerifyArguments {
     /// Snapshots to verify [default: all]
     #[arg(value_name = "SNAPSHOT")]
