@@ -62,8 +62,11 @@ impl Transcript {
     /// Makes one for a producer that is started with this command and this `MYSQL_PWD`.
     pub fn new(command: &[OsString], variable: Option<OsString>) -> Transcript {
         let mut known: Vec<Zeroizing<String>> = Vec::new();
-        for argument in command.iter().skip(1) {
-            let argument = argument.to_string_lossy();
+        // As it would be shown: that is what is looked for.
+        let shown = |argument: &OsString| {
+            Zeroizing::new(escaped(&Zeroizing::new(text_of(argument.as_encoded_bytes()))))
+        };
+        for argument in command.iter().skip(1).map(shown) {
             known.extend(password_of(&argument).map(|found| Zeroizing::new(found.to_owned())));
             // The script of a shell.
             let words = argument.split_whitespace().map(|word| word.trim_matches(['\'', '"']));
@@ -71,7 +74,7 @@ impl Transcript {
                 words.filter_map(password_of).map(|found| Zeroizing::new(found.to_owned())),
             );
         }
-        known.extend(variable.map(|value| Zeroizing::new(value.to_string_lossy().into_owned())));
+        known.extend(variable.as_ref().map(shown));
         known.retain(|password| password.len() >= KNOWN_BYTES_MIN);
         Transcript { known, ..Transcript::default() }
     }
@@ -84,7 +87,8 @@ impl Transcript {
             return;
         }
         let text = text_of(piece.strip_suffix(b"\n").unwrap_or(piece));
-        let mut line = escaped(&self.masked(&text));
+        // Masked last: a control character that is left out may have stood within a password.
+        let mut line = self.masked(&escaped(&text));
         if line.len() > HEAD_BYTES {
             let end = line.floor_char_boundary(HEAD_BYTES / 2);
             line.truncate(end);
@@ -260,6 +264,8 @@ fn escaped(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
     use super::*;
 
     fn transcript(command: &[&str]) -> Transcript {
@@ -322,6 +328,23 @@ mod tests {
         given.push(b"geheim");
         assert_eq!(given.text().unwrap(), "***\n");
         assert!(!format!("{given:?}").contains("geheim"));
+    }
+
+    #[test]
+    fn control_characters_hide_no_password() {
+        for (password, line) in
+            [(&b"geheim"[..], &b"it is geh\r\reim"[..]), (b"ge\xffhei\rm", b"it is ge\xffheim\r")]
+        {
+            let given = OsString::from_vec([b"-p", password].concat());
+            for (command, variable) in [
+                (vec!["mysqldump".into(), given], None),
+                (vec!["true".into()], Some(OsString::from_vec(password.to_vec()))),
+            ] {
+                let mut transcript = Transcript::new(&command, variable);
+                transcript.push(line);
+                assert_eq!(transcript.text().unwrap(), "it is ***\n");
+            }
+        }
     }
 
     #[test]
