@@ -20,6 +20,9 @@ const COLUMNS_MAX: usize = 100;
 /// Longest file, lines.
 const LINES_MAX: usize = 700;
 
+/// Longest README, lines: what it has no room for belongs to the guide.
+const README_LINES_MAX: usize = 180;
+
 /// Files that are longer, and why they are not split.
 const LONG_FILES: [(&str, &str); 1] =
     [("src/innodb/page.rs", "more than half of it are its tests, one for each kind of page")];
@@ -176,6 +179,17 @@ fn every_module_has_its_layer_and_every_layer_is_a_module() {
         .collect();
     let layers: BTreeSet<&str> = LAYERS.into_iter().filter(|layer| *layer != "bin").collect();
     assert_eq!(declared, layers, "lib.rs and the layers here name the same modules");
+}
+
+#[test]
+fn the_readme_is_short() {
+    let readme = fs::read_to_string("README.md").expect("it is readable");
+    let lines = readme.lines().count();
+    assert!(lines <= README_LINES_MAX, "README.md has {lines} lines of {README_LINES_MAX}");
+    // A row of a table can't be broken.
+    let wide = readme.lines().find(|line| !line.starts_with('|') && line.len() > COLUMNS_MAX);
+    assert_eq!(wide, None, "README.md has {COLUMNS_MAX} columns");
+    assert!(readme.is_ascii(), "README.md is ASCII");
 }
 
 #[test]

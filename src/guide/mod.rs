@@ -45,6 +45,8 @@ chapters! {
     troubleshoot "troubleshoot.md" "Troubleshooting"
     performance "performance.md" "Performance"
     proof "proof.md" "What is tested, and how to repeat it"
+    internals "internals.md" "How it works"
+    limits "limits.md" "Limits"
     glossary "glossary.md" "Glossary"
     changes "changes.md" "Changes"
 }
@@ -69,6 +71,14 @@ mod tests {
                 assert!(!is_prose || line.len() <= 100, "{}: {line}", chapter.name);
                 assert!(line.is_ascii(), "{}: {line}", chapter.name);
             }
+        }
+    }
+
+    #[test]
+    fn the_readme_names_every_chapter() {
+        let readme = include_str!("../../README.md");
+        for Chapter { name, .. } in CHAPTERS {
+            assert!(readme.contains(&format!("[{name}](src/guide/{name}.md)")), "{name}");
         }
     }
 
