@@ -6,6 +6,7 @@
 //! `tests/mariadb/walkthrough` is the host: a private server and the programs that reach it.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "it says how many commands there were")]
 
 #[path = "support/s3.rs"]
 mod s3;
