@@ -75,6 +75,19 @@ mod tests {
     }
 
     #[test]
+    fn the_examples_that_are_shipped_are_those_of_the_guide() {
+        let automate = chapter("automate").expect("it exists").text;
+        for example in [
+            include_str!("../../examples/haulout-db1.service"),
+            include_str!("../../examples/haulout-db1.timer"),
+            include_str!("../../examples/haulout.cron"),
+            include_str!("../../examples/haulout.cnf"),
+        ] {
+            assert!(automate.contains(&format!("\n{example}```\n")), "{example}");
+        }
+    }
+
+    #[test]
     fn the_readme_names_every_chapter() {
         let readme = include_str!("../../README.md");
         for Chapter { name, .. } in CHAPTERS {
