@@ -98,6 +98,12 @@ impl Error {
         self
     }
 
+    /// Returns the error of a temporary file that can't be written or read back.
+    pub fn temporary_file(cause: std::io::Error) -> Error {
+        Error::new(ErrorKind::Store, "cannot use a temporary file in the directory TMPDIR")
+            .because(cause)
+    }
+
     /// What can be done about it.
     pub fn kind(&self) -> ErrorKind {
         self.kind

@@ -17,4 +17,5 @@ pub mod limits;
 pub mod monitor;
 pub mod name;
 pub mod num;
+pub mod runs;
 pub mod wire;

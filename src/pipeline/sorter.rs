@@ -2,32 +2,34 @@
 //! temporary files in sorted runs, which are merged in the end. A checkpoint reads the records
 //! without ending the sort.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-use std::fs::File;
 use std::io;
-use std::io::BufReader;
-use std::io::BufWriter;
 use std::io::Read;
-use std::io::Seek;
-use std::io::SeekFrom;
-use std::io::Write;
 
 use crate::base::error::Error;
-use crate::base::error::ErrorKind;
 use crate::base::error::Result;
+use crate::base::num::index;
 use crate::base::num::short;
+use crate::base::runs::Memory;
+use crate::base::runs::RunKey;
+use crate::base::runs::Runs;
 use crate::format::record::MemberKey;
 
 /// Bytes of records that are kept in memory before a run is written.
-const MEMORY_BYTES: usize = 8 << 20;
+const MEMORY_BYTES: usize = 4 << 20;
 
 /// Encoded records on their way into the table.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Sorter {
     records: Vec<(MemberKey, Vec<u8>)>,
     bytes: usize,
-    runs: Vec<File>,
+    runs: Runs<MemberKey>,
+}
+
+impl Default for Sorter {
+    fn default() -> Sorter {
+        // Each member closes once.
+        Sorter { records: Vec::new(), bytes: 0, runs: Runs::new(|_, newer| newer) }
+    }
 }
 
 impl Sorter {
@@ -39,91 +41,43 @@ impl Sorter {
             return Ok(());
         }
         self.records.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        let run = write_run(&self.records).map_err(unwritable)?;
-        self.runs.push(run);
-        self.records.clear();
         self.bytes = 0;
-        Ok(())
+        self.runs.add(self.records.drain(..)).map_err(Error::temporary_file)
     }
 
     /// Calls `each` for every record in order of the keys, together with those in `more`.
     pub fn merge(
         &mut self,
-        more: Vec<(MemberKey, Vec<u8>)>,
+        mut more: Vec<(MemberKey, Vec<u8>)>,
         each: &mut dyn FnMut(MemberKey, &[u8]) -> Result<()>,
     ) -> Result<()> {
-        let mut here: Vec<(MemberKey, Vec<u8>)> = self.records.clone();
-        here.extend(more);
-        here.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        let mut here = here.into_iter();
-        let mut runs = Vec::new();
-        for run in &mut self.runs {
-            run.seek(SeekFrom::Start(0)).map_err(unwritable)?;
-            runs.push(BufReader::new(&*run));
-        }
-        let mut heads = BinaryHeap::new();
-        let memory = runs.len();
-        for number in 0..=memory {
-            if let Some((key, record)) = next(number, &mut runs, &mut here)? {
-                heads.push(Reverse((key, number, record)));
-            }
-        }
-        while let Some(Reverse((key, number, record))) = heads.pop() {
+        self.records.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        more.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let here: Memory<'_, MemberKey> = Box::new(self.records.iter().cloned());
+        let more: Memory<'_, MemberKey> = Box::new(more.into_iter());
+        for record in self.runs.cursor(None, vec![here, more]).map_err(Error::temporary_file)? {
+            let (key, record) = record.map_err(Error::temporary_file)?;
             each(key, &record)?;
-            if let Some((key, record)) = next(number, &mut runs, &mut here)? {
-                heads.push(Reverse((key, number, record)));
-            }
         }
         Ok(())
     }
 }
 
-fn next(
-    number: usize,
-    runs: &mut [BufReader<&File>],
-    here: &mut dyn Iterator<Item = (MemberKey, Vec<u8>)>,
-) -> Result<Option<(MemberKey, Vec<u8>)>> {
-    match runs.get_mut(number) {
-        Some(run) => read_record(run).map_err(unwritable),
-        None => Ok(here.next()),
+impl RunKey for MemberKey {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&short(self.path.len()).to_le_bytes());
+        out.extend_from_slice(&self.path);
+        out.extend_from_slice(&self.incarnation.to_le_bytes());
     }
-}
 
-fn write_run(records: &[(MemberKey, Vec<u8>)]) -> io::Result<File> {
-    let mut out = BufWriter::new(tempfile::tempfile()?);
-    for (key, record) in records {
-        out.write_all(&short(key.path.len()).to_le_bytes())?;
-        out.write_all(&key.path)?;
-        out.write_all(&key.incarnation.to_le_bytes())?;
-        out.write_all(&short(record.len()).to_le_bytes())?;
-        out.write_all(record)?;
+    fn get(from: &mut dyn Read) -> io::Result<MemberKey> {
+        let mut number = [0; 4];
+        from.read_exact(&mut number)?;
+        let mut path = vec![0; index(u32::from_le_bytes(number))];
+        from.read_exact(&mut path)?;
+        from.read_exact(&mut number)?;
+        Ok(MemberKey { path, incarnation: u32::from_le_bytes(number) })
     }
-    out.into_inner().map_err(io::IntoInnerError::into_error)
-}
-
-fn read_record(run: &mut impl Read) -> io::Result<Option<(MemberKey, Vec<u8>)>> {
-    let mut length = [0; 4];
-    if run.read(&mut length[..1])? == 0 {
-        return Ok(None);
-    }
-    run.read_exact(&mut length[1..])?;
-    let path = read_bytes(run, length)?;
-    let mut incarnation = [0; 4];
-    run.read_exact(&mut incarnation)?;
-    run.read_exact(&mut length)?;
-    let record = read_bytes(run, length)?;
-    Ok(Some((MemberKey { path, incarnation: u32::from_le_bytes(incarnation) }, record)))
-}
-
-fn read_bytes(run: &mut impl Read, length: [u8; 4]) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; crate::base::num::index(u32::from_le_bytes(length))];
-    run.read_exact(&mut bytes)?;
-    Ok(bytes)
-}
-
-fn unwritable(cause: io::Error) -> Error {
-    Error::new(ErrorKind::Store, "cannot use a temporary file in the directory TMPDIR")
-        .because(cause)
 }
 
 #[cfg(test)]
@@ -137,7 +91,7 @@ mod tests {
             let path = format!("db/{}", n.wrapping_mul(2_654_435_761)).into_bytes();
             sorter.push(MemberKey { path, incarnation: n }, vec![7; 500]).unwrap();
         }
-        assert!(sorter.runs.len() > 1);
+        assert!(!sorter.runs.is_empty());
         for _ in 0..2 {
             let mut keys: Vec<MemberKey> = Vec::new();
             let open = (MemberKey { path: b"db/0".into(), incarnation: 9 }, vec![1]);
