@@ -14,10 +14,11 @@ use crate::parse::fault::Fault;
 use crate::parse::path::{OwnedPath, StreamPath};
 use crate::verdict::finding::{Acceptance, Code, Finding};
 use crate::verdict::heads;
+use crate::verdict::known::{Incremental, Known};
 use crate::verdict::lengths::{Data, DataFault, Short};
 use crate::verdict::metadata::Describing;
 use crate::verdict::observer::{Described, Observer, Redo};
-use crate::verdict::presence::{Defined, Incremental, Table};
+use crate::verdict::presence::Table;
 use crate::verdict::reason::{Check, Outcome, Reason, Weight};
 use crate::verdict::shared::SharedTables;
 
@@ -135,6 +136,7 @@ impl Observer {
         judge.check_newest_page(evidence.pages.newest);
         judge.check_corrupt_at_source();
         judge.check_content();
+        judge.check_notes();
         let Judge { mut reasons, checklist, findings, .. } = judge;
         // Stable, so that reasons of one weight stay in the order of the checklist.
         reasons.sort_by_key(|reason| std::cmp::Reverse(reason.weight()));
@@ -179,6 +181,13 @@ impl<'a> Judge<'a> {
         let outcome = if heavy { Outcome::Failed } else { Outcome::Passed };
         self.note(name, outcome, detail);
         self.reasons.extend(reasons);
+    }
+
+    /// Checks that all that was noted of the tables' files could be looked at.
+    fn check_notes(&mut self) {
+        if self.seen.presence.is_unreadable() {
+            self.settle("notes", vec![Reason::NotesLost], "those of some tables' files are lost");
+        }
     }
 
     /// Tells what is lost if files come compressed or encrypted.
@@ -481,11 +490,13 @@ impl<'a> Judge<'a> {
 
     fn check_tables(&mut self) {
         let mut found = TablesFound::default();
-        for defined in self.seen.presence.defined_tables() {
-            found.tables += 1;
-            found.unread += u64::from(defined.definition().is_none());
-            self.check_table(defined, &mut found);
-        }
+        self.seen.presence.each_table(&mut |table| {
+            if table.is_defined() {
+                found.tables += 1;
+                found.unread += u64::from(table.known.definition.is_none());
+                self.check_table(table, &mut found);
+            }
+        });
         let TablesFound { tables, unread, others, mut reasons, mut discarded } = found;
         discarded.sort_by(|a, b| a.object.cmp(&b.object));
         self.findings.extend(discarded);
@@ -503,11 +514,12 @@ impl<'a> Judge<'a> {
         self.settle("tables", reasons, detail);
     }
 
-    fn check_table(&self, defined: Defined<'_>, found: &mut TablesFound) {
-        let Some(definition) = defined.definition() else { return };
-        let missing = definition.missing(|suffix| defined.table.has(suffix, self.incremental));
-        if let Some((suffix, is_certain)) = self.missing_suffix(missing, defined.table) {
-            let table = defined.name();
+    fn check_table(&self, table: &Table<'_>, found: &mut TablesFound) {
+        let Some(definition) = table.known.definition else { return };
+        let name = || table.name();
+        let missing = definition.missing(|suffix| table.has(suffix, self.incremental));
+        if let Some((suffix, is_certain)) = self.missing_suffix(missing, &table.known) {
+            let table = name();
             if is_certain && suffix == TABLESPACE {
                 match self.discarded(&table) {
                     Some(finding) => found.discarded.push(finding),
@@ -519,29 +531,28 @@ impl<'a> Judge<'a> {
                 found.add(Reason::PerhapsMissing { table, suffix });
             }
         }
-        if let Some(fault) = defined.table.data_fault() {
-            found.add(data_reason(&defined.name(), fault));
+        if let Some(fault) = table.known.data_fault() {
+            found.add(data_reason(&name(), fault));
         }
         let Frm::Partitioned(engine) = definition else { return };
         // Without any partition the table may lie in the system tablespace, which was said above.
-        if !defined.table.has("#P#", self.incremental) {
+        if !table.has("#P#", self.incremental) {
             return;
         }
-        for (name, partition) in defined.partitions() {
+        for (partition_name, partition) in table.listed_partitions() {
             let has = |suffix| partition.is_some_and(|it| it.has(suffix, self.incremental));
             let missing = match Frm::Table(engine).missing(has) {
                 // The others are there, and one alone is never elsewhere.
                 Missing::Perhaps(suffix) | Missing::Certain(suffix) => Some(suffix),
                 Missing::Nothing => None,
             };
-            let partition_name = || name.escape_ascii().to_string();
+            let partition_name = || partition_name.escape_ascii().to_string();
             if let Some(suffix) = missing {
-                let (table, partition) = (defined.name(), partition_name());
+                let (table, partition) = (name(), partition_name());
                 found.add(Reason::MissingPartition { table, partition, suffix });
             }
-            if let Some(fault) = partition.and_then(Table::data_fault) {
-                found
-                    .add(data_reason(&format!("{}#P#{}", defined.name(), partition_name()), fault));
+            if let Some(fault) = partition.and_then(Known::data_fault) {
+                found.add(data_reason(&format!("{}#P#{}", name(), partition_name()), fault));
             }
         }
     }
@@ -554,11 +565,11 @@ impl<'a> Judge<'a> {
     }
 
     /// Returns what is missing of a table, and whether it can't be elsewhere.
-    fn missing_suffix(&self, missing: Missing, table: &Table) -> Option<(&'static str, bool)> {
+    fn missing_suffix(&self, missing: Missing, known: &Known) -> Option<(&'static str, bool)> {
         match missing {
             Missing::Certain(suffix) => Some((suffix, true)),
             Missing::Perhaps(suffix) => Some((suffix, self.seen.shared == SharedTables::Excluded)),
-            Missing::Nothing if table.lacks_meta() => Some((".meta", true)),
+            Missing::Nothing if known.lacks_meta() => Some((".meta", true)),
             Missing::Nothing => None,
         }
     }

@@ -165,11 +165,18 @@ fn statements_against_each_other(statements: &Statements) -> Vec<String> {
 
 /// Finds tablespaces of one number: of two of them, the server opens one.
 fn shared_numbers(seen: &Observer) -> Vec<Reason> {
-    let all = || {
-        let top = seen.spaces.paths.iter().map(|(path, space)| (*space, path.as_bytes()));
-        top.chain(seen.presence.numbered_tablespaces())
+    let all = |each: &mut dyn FnMut(u32, &dyn Fn() -> String)| {
+        for (path, space) in &seen.spaces.paths {
+            each(*space, &|| path.to_string());
+        }
+        seen.presence.each_table(&mut |table| {
+            for (space, name) in table.numbered_tablespaces() {
+                each(space, &|| name.clone());
+            }
+        });
     };
-    let mut numbers: Vec<u32> = all().map(|(space, _)| space).collect();
+    let mut numbers: Vec<u32> = Vec::new();
+    all(&mut |space, _| numbers.push(space));
     numbers.sort_unstable();
     let repeated = numbers.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]);
     let mut named: BTreeMap<u32, Vec<String>> =
@@ -177,11 +184,11 @@ fn shared_numbers(seen: &Observer) -> Vec<Reason> {
     if named.is_empty() {
         return Vec::new();
     }
-    for (space, name) in all() {
+    all(&mut |space, name| {
         if let Some(names) = named.get_mut(&space) {
-            names.push(format!("'{}'", name.escape_ascii()));
+            names.push(format!("'{}'", name()));
         }
-    }
+    });
     let reason = |(space, mut names): (u32, Vec<String>)| {
         names.sort_unstable();
         Reason::SameSpace { space, names: names.join(" and ") }
@@ -195,8 +202,10 @@ pub(super) fn absent(seen: &Observer) -> Vec<Reason> {
     let mut found = Vec::new();
     let is_mysql_8 = seen.presence.has_top(b"mysql.ibd");
     if !is_mysql_8 {
-        let lacking = seen.presence.undefined_tablespaces().take(TABLESPACES_NAMED_MAX);
-        found.extend(lacking.map(Reason::NoDefinition));
+        seen.presence.each_table(&mut |table| {
+            let room = TABLESPACES_NAMED_MAX.saturating_sub(found.len());
+            found.extend(table.undefined_tablespaces().take(room).map(Reason::NoDefinition));
+        });
         found.sort_by_key(ToString::to_string);
     }
     let statements = &seen.statements;

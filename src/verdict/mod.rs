@@ -34,6 +34,7 @@ mod conclude;
 mod dump;
 pub mod finding;
 mod heads;
+mod known;
 mod lengths;
 mod metadata;
 mod observer;
@@ -41,6 +42,7 @@ mod partitions;
 mod presence;
 mod reason;
 mod shared;
+mod table_files;
 
 #[cfg(test)]
 mod tests;

@@ -20,13 +20,15 @@ use crate::parse::path::{OwnedPath, PathSeed, StreamPath};
 use crate::verdict::heads::{
     FirstPage, may_begin_with_zeros, odd_definition, odd_head, short_definition,
 };
+use crate::verdict::known::Learnt;
 use crate::verdict::lengths::{
     Data, INDEX_HEAD_BYTES, Short, Stated, TABLESPACE_HEAD_BYTES, short_index, short_tablespace,
 };
 use crate::verdict::metadata::{Describing, Statements, Wrapped, unwrap_name};
 use crate::verdict::partitions::{PARTITIONS_BYTES_MAX, partition_names};
-use crate::verdict::presence::{Learnt, Presence, table_of};
+use crate::verdict::presence::Presence;
 use crate::verdict::shared::{SharedScan, SharedTables};
+use crate::verdict::table_files::table_of;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 

@@ -1,61 +1,45 @@
-//! Which files of which tables are there, in a few bytes each.
+//! Which files of which tables are there, in bounded memory.
 //!
 //! To notice a lost data file every table's definition is held against the files that came, once
-//! the last rename is known. 200,000 tables are ordinary and 5 million must work, so that no path
-//! is kept: a table is a 64-bit hash and a bit for each of its files, 60 to 100 bytes with its
-//! name, which is kept for messages, of tables only that have a definition or a tablespace. What a
-//! file tells of another one (lengths, partitions) is kept beside, for the few kinds that do.
+//! the last rename is known. 200,000 tables are ordinary and 5 million must work. So the state of
+//! [`ROOM_BYTES`] of tables is in memory, and what was known earlier goes to sorted temporary files
+//! ([`Runs`]), to which later changes are joined when the stream has ended. A table is found by
+//! hashes of its directory and name; a name is kept, for messages, of tables only that have a
+//! definition or a tablespace. A table and its partitions are neighbours in that order, and are
+//! judged together.
 //!
 //! Invariants:
 //! - the state follows the stream: what is renamed or removed is not at the old place any more, and
 //!   of a path that came twice the last file counts;
-//! - removing a directory or the partitions of a table takes constant time.
+//! - removing or renaming a directory takes constant time, and a file that comes is not looked up;
+//! - where no temporary file can be written, memory grows; where one can't be read back,
+//!   [`Presence::is_unreadable`] says so from then on.
 //!
 //! What it does not do: judge; know any file but those of tables and those at the top level.
 
-use crate::base::num::index;
-use crate::innodb::frm::Frm;
+use crate::base::num::{index, short};
+use crate::base::runs::{Memory, Record, RunKey, Runs};
 use crate::parse::path::{HashedAlready, PathSeed, StreamPath};
-use crate::verdict::lengths::{Data, DataFault, Stated};
+use crate::verdict::known::{Incremental, Known, Learnt};
 use crate::verdict::metadata::unwrap_name;
-use std::collections::{HashMap, HashSet};
+use crate::verdict::table_files::{
+    Files, OF_A_DEFINITION, PARTITION_MARKS, TableFile, partition_mark, whole_of,
+};
+use std::cell::Cell;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::BuildHasherDefault;
-
-/// What the name of a table's file ends in, with the bit that stands for it.
-const SUFFIXES: [(&str, u32); 19] = [
-    (".frm", Files::FRM),
-    (".ibd", Files::IBD),
-    (".new", 1 << 2),
-    (".par", Files::PAR),
-    (".MAI", Files::MAI),
-    (".MAD", Files::MAD),
-    (".MYI", Files::MYI),
-    (".MYD", Files::MYD),
-    (".CSV", Files::CSV),
-    (".CSM", Files::CSM),
-    (".MRG", 1 << 10),
-    (".ARZ", 1 << 11),
-    (".ARM", 1 << 12),
-    (".TRG", 1 << 16),
-    (".TRN", 1 << 17),
-    (".isl", 1 << 18),
-    (".opt", Files::OPT),
-    (".del", Files::DEL),
-    (".ren", Files::REN),
-];
-
-/// Files without which a definition is nothing, and that are nothing without it. A tablespace may
-/// be: those of full-text indexes have no definition.
-const OF_A_DEFINITION: [&str; 8] = [".MAI", ".MAD", ".MYI", ".MYD", ".CSV", ".CSM", ".par", ".MRG"];
+use std::io::{self, Read};
+use std::ops::Bound;
 
 /// What the names of full-text indexes begin with: they have no definition.
 const OF_FULL_TEXT: &[u8] = b"FTS_";
 
-/// What stands between a table and the name of a partition.
-const PARTITION_MARKS: [&[u8]; 2] = [b"#P#", b"#p#"];
+/// Bytes of tables' states that are kept in memory: about 30,000 tables.
+const ROOM_BYTES: usize = 4 << 20;
 
-/// Where names of tables are kept ends here; later ones are only counted.
-const NAMES_BYTES_MAX: usize = 1 << 30;
+/// What a table in memory occupies, beside its name and details.
+const TABLE_BYTES: usize = 128;
 
 type Hashed<T> = HashMap<u64, T, BuildHasherDefault<HashedAlready>>;
 
@@ -63,106 +47,102 @@ type Hashed<T> = HashMap<u64, T, BuildHasherDefault<HashedAlready>>;
 #[derive(Debug)]
 pub(super) struct Presence {
     seed: PathSeed,
-    directories: Hashed<Hashed<Table>>,
+    /// The directories that are there, by their paths.
+    directories: Hashed<DirectoryNo>,
+    /// Paths of all directories that ever were, by their numbers.
+    paths: Vec<Box<[u8]>>,
     /// Files at the top level, by their whole names and by their unwrapped ones.
     top: HashSet<u64, BuildHasherDefault<HashedAlready>>,
-    names: Vec<u8>,
+    /// What changed since the newest run was written.
+    fresh: BTreeMap<TableKey, Known>,
+    /// Bytes that it occupies.
+    fresh_bytes: usize,
+    /// Bytes that it may occupy.
+    room: usize,
+    runs: Runs<TableKey>,
+    is_unreadable: Cell<bool>,
 }
 
-/// A table, or a partition of one.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Table {
-    files: Files,
-    partitions: u32,
-    /// Counts how often all partitions were removed; those of another count are gone.
-    generation: u32,
-    definition: Option<Frm>,
-    /// The number of its tablespace; 0 is the system tablespace's and stands for none.
-    space: u32,
-    name_at: u32,
-    name_len: u16,
-    details: Option<Box<Details>>,
+/// The number of a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct DirectoryNo(u32);
+
+/// What a table or a partition is found by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct TableKey {
+    directory: DirectoryNo,
+    /// The hash of the table's name.
+    table: u64,
+    /// The hash of the partition's name, which the table's is a part of.
+    partition: Option<u64>,
 }
 
-/// What the files of a table say about each other.
-#[derive(Debug, Clone, Default)]
-struct Details {
-    stated: Option<Stated>,
-    data: Option<Data>,
-    /// Names, each with a zero behind it.
-    partitions: Option<Box<[u8]>>,
+impl TableKey {
+    fn whole(self) -> TableKey {
+        TableKey { partition: None, ..self }
+    }
 }
 
-/// What was learnt from a file of a table.
-#[derive(Debug, Clone)]
-pub(super) enum Learnt {
-    Nothing,
-    /// From a `.frm` file.
-    Definition(Frm),
-    /// From a `.par` file; `None` if it can't be read.
-    Partitions(Option<Box<[u8]>>),
-    /// From an index file or the description of a CSV table.
-    Stated(Option<Stated>),
-    /// From a data file.
-    Data(Data),
-    /// From a tablespace: its number.
-    Space(u32),
+impl RunKey for TableKey {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.directory.0.to_le_bytes());
+        out.extend_from_slice(&self.table.to_le_bytes());
+        out.push(u8::from(self.partition.is_some()));
+        out.extend_from_slice(&self.partition.unwrap_or(0).to_le_bytes());
+    }
+
+    fn get(from: &mut dyn Read) -> io::Result<TableKey> {
+        let (mut directory, mut table, mut is_partition, mut partition) =
+            ([0; 4], [0; 8], [0; 1], [0; 8]);
+        from.read_exact(&mut directory)?;
+        from.read_exact(&mut table)?;
+        from.read_exact(&mut is_partition)?;
+        from.read_exact(&mut partition)?;
+        Ok(TableKey {
+            directory: DirectoryNo(u32::from_le_bytes(directory)),
+            table: u64::from_le_bytes(table),
+            partition: (is_partition != [0]).then(|| u64::from_le_bytes(partition)),
+        })
+    }
 }
 
-/// A set of a table's files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Files(u32);
-
-impl Files {
-    const FRM: u32 = 1 << 0;
-    const IBD: u32 = 1 << 1;
-    const PAR: u32 = 1 << 3;
-    const MAI: u32 = 1 << 4;
-    const MAD: u32 = 1 << 5;
-    const MYI: u32 = 1 << 6;
-    const MYD: u32 = 1 << 7;
-    const CSV: u32 = 1 << 8;
-    const CSM: u32 = 1 << 9;
-    /// The changed pages of an incremental backup.
-    const DELTA: u32 = 1 << 13;
-    /// What they belong to.
-    const META: u32 = 1 << 14;
-    /// The tablespace is there under its former name and will be renamed.
-    const RENAMED: u32 = 1 << 15;
-    const OPT: u32 = 1 << 19;
-    /// The table was dropped during the backup; preparing removes its tablespace.
-    const DEL: u32 = 1 << 20;
-    /// Preparing will rename the tablespace.
-    const REN: u32 = 1 << 21;
-    /// Its tablespace has no definition.
-    const UNDEFINED: u32 = 1 << 22;
-
-    const STATING: u32 = Self::MAI | Self::MYI | Self::CSM;
-    const DATA: u32 = Self::MAD | Self::MYD | Self::CSV;
-}
-
-/// A table's file, taken apart.
-#[derive(Debug, Clone, Copy)]
-struct TableFile<'a> {
-    directory: &'a [u8],
-    stem: &'a [u8],
-    /// The table, if the stem is a partition.
-    whole: Option<&'a [u8]>,
-    bit: u32,
-}
-
-/// A table that has a definition.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Defined<'a> {
-    presence: &'a Presence,
-    directory: &'a Hashed<Table>,
-    /// The table.
-    pub(super) table: &'a Table,
+/// A table with its partitions.
+#[derive(Debug)]
+pub(super) struct Table<'p> {
+    seed: PathSeed,
+    directory: &'p [u8],
+    /// What is known of the table itself.
+    pub(super) known: Known,
+    /// Its partitions by the hashes of their names, in ascending order.
+    partitions: Vec<(u64, Known)>,
 }
 
 impl Presence {
     pub(super) fn new(seed: PathSeed) -> Self {
-        Self { seed, directories: Hashed::default(), top: HashSet::default(), names: Vec::new() }
+        let join = |older: &[u8], newer: Vec<u8>| {
+            let (Ok(mut known), Ok(later)) = (Known::decode(older), Known::decode(&newer)) else {
+                // What can't be read is told when it is read in the end.
+                return Vec::new();
+            };
+            known.join(later);
+            known.encode()
+        };
+        Self {
+            seed,
+            directories: Hashed::default(),
+            paths: Vec::new(),
+            top: HashSet::default(),
+            fresh: BTreeMap::new(),
+            fresh_bytes: 0,
+            room: ROOM_BYTES,
+            runs: Runs::new(join),
+            is_unreadable: Cell::new(false),
+        }
+    }
+
+    /// Tells whether something that was noted could not be read back.
+    pub(super) fn is_unreadable(&self) -> bool {
+        self.is_unreadable.get()
     }
 
     /// Notes that a file has arrived whole, and what was learnt from it.
@@ -172,42 +152,42 @@ impl Presence {
             self.top.insert(self.seed.hash(unwrap_name(path.file_name()).0));
         }
         let Some(file) = TableFile::of(path) else { return };
-        self.set(file);
-        let is_unnamed = self.table_mut(file.directory, file.stem).name_len == 0;
-        let has_name = file.bit & (Files::FRM | Files::IBD | Files::DELTA) != 0;
-        let name = (has_name && is_unnamed).then(|| self.keep_name(file));
-        let table = self.table_mut(file.directory, file.stem);
-        if let Some((name_at, name_len)) = name {
-            (table.name_at, table.name_len) = (name_at, name_len);
-        }
-        if file.stem.starts_with(OF_FULL_TEXT) {
-            table.files.0 |= Files::UNDEFINED;
-        }
-        table.forget(file.bit);
-        table.learn(learnt);
+        self.change(file, |known| {
+            known.add(file.bit, learnt);
+            if file.bit & (Files::FRM | Files::IBD | Files::DELTA) != 0 {
+                known.stem = Some(file.stem.into());
+            }
+            if file.stem.starts_with(OF_FULL_TEXT) {
+                known.files.0 |= Files::UNDEFINED;
+            }
+        });
     }
 
     /// Notes that a tablespace will have the name `path` once the backup is prepared.
     pub(super) fn add_renamed(&mut self, path: StreamPath<'_>) {
         let (directory, stem) = (path.parent(), path.file_name());
-        let whole = whole_of(stem);
-        self.set(TableFile { directory, stem, whole, bit: Files::RENAMED });
+        let file = TableFile { directory, stem, whole: whole_of(stem), bit: Files::RENAMED };
+        self.change(file, |known| known.files.0 |= file.bit);
     }
 
     /// Moves what is at `from`, if anything is; tells whether.
     pub(super) fn rename(&mut self, from: StreamPath<'_>, to: StreamPath<'_>) -> bool {
         if self.has(from) == Some(true) {
-            let file = TableFile::of(from);
-            let table = file.map(|file| (file, self.table_mut(file.directory, file.stem)));
-            let learnt = table.map_or(Learnt::Nothing, |(file, table)| table.learnt(file.bit));
+            // Under a name of another kind, what the file told means something else.
+            let keeps = TableFile::of(to).map(|file| file.bit);
+            let file = TableFile::of(from).filter(|file| keeps == Some(file.bit));
+            let learnt = file.map_or(Learnt::Nothing, |file| self.find(file).learnt(file.bit));
             self.remove_file(from);
             self.add(to, learnt);
             return true;
         }
-        let Some(tables) = self.directories.remove(&self.seed.hash(from.as_bytes())) else {
+        let Some(directory) = self.directories.remove(&self.seed.hash(from.as_bytes())) else {
             return false;
         };
-        self.directories.insert(self.seed.hash(to.as_bytes()), tables);
+        if let Some(path) = self.paths.get_mut(index(directory.0)) {
+            *path = to.as_bytes().into();
+        }
+        self.directories.insert(self.seed.hash(to.as_bytes()), directory);
         true
     }
 
@@ -218,9 +198,12 @@ impl Presence {
         let name = path.file_name();
         let Some(stem_end) = partition_mark(name).filter(|_| name.contains(&b'*')) else { return };
         let stem = name.get(..stem_end).unwrap_or_default();
-        let table = self.table_mut(path.parent(), stem);
-        table.partitions = 0;
-        table.generation = table.generation.wrapping_add(1);
+        let Some(whole) = self.key(path.parent(), stem, None) else { return };
+        let keys = self.records(whole).map_while(|(key, _)| (key.whole() == whole).then_some(key));
+        let partitions: Vec<_> = keys.filter(|key| key.partition.is_some()).collect();
+        for key in partitions {
+            self.change_at(key, |known| *known = Known::nothing_any_more());
+        }
     }
 
     /// Tells whether a file is there; `None` for one of a kind that is not tracked.
@@ -229,12 +212,7 @@ impl Presence {
             return Some(self.has_top(path.file_name()));
         }
         let file = TableFile::of(path)?;
-        let tables = self.directories.get(&self.seed.hash(file.directory));
-        let find = |stem| tables.and_then(|tables| tables.get(&self.seed.hash(stem)));
-        let generation = file.whole.and_then(find).map_or(0, |table| table.generation);
-        Some(find(file.stem).is_some_and(|table| {
-            table.files.0 & file.bit != 0 && (file.whole.is_none() || table.is_of(generation))
-        }))
+        Some(self.find(file).files.0 & file.bit != 0)
     }
 
     /// Tells whether a file of that name is at the top level, wrapped or not.
@@ -242,267 +220,211 @@ impl Presence {
         self.top.contains(&self.seed.hash(name))
     }
 
-    /// Iterates over the tables with a definition.
-    pub(super) fn defined_tables(&self) -> impl Iterator<Item = Defined<'_>> {
-        let tables = self.directories.values().flat_map(|directory| {
-            directory.values().map(|table| Defined { presence: self, directory, table })
-        });
-        tables.filter(|defined| defined.table.files.0 & Files::FRM != 0)
-    }
-
-    /// Iterates over the tablespaces of tables and partitions that have a number.
-    pub(super) fn numbered_tablespaces(&self) -> impl Iterator<Item = (u32, &[u8])> {
-        let numbered = self.live_tables().filter(|(_, table, _)| table.space != 0);
-        numbered.map(|(name, table, _)| (table.space, name))
-    }
-
-    /// Iterates over the tables that have a tablespace, need a definition and have none.
-    pub(super) fn undefined_tablespaces(&self) -> impl Iterator<Item = String> {
-        const NEED_NONE: u32 = Files::FRM | Files::DEL | Files::REN | Files::UNDEFINED;
-        let undefined = self.live_tables().filter(|(_, table, whole)| {
-            let files = table.files.0;
-            let defines = |whole: &&Table| whole.files.0 & NEED_NONE != 0;
-            files & (Files::IBD | Files::DELTA) != 0
-                && files & NEED_NONE == 0
-                && !whole.as_ref().is_some_and(defines)
-        });
-        undefined.map(|(name, _, _)| name.escape_ascii().to_string())
+    /// Calls `each` with all tables that there are, or were, in an order that differs each night.
+    pub(super) fn each_table(&self, each: &mut dyn FnMut(&Table<'_>)) {
+        let live: HashSet<u32> = self.directories.values().map(|number| number.0).collect();
+        let first = TableKey { directory: DirectoryNo(0), table: 0, partition: None };
+        let mut records = self.records(first).peekable();
+        while let Some((key, known)) = records.next() {
+            let mut table = Table {
+                seed: self.seed,
+                directory: self.paths.get(index(key.directory.0)).map_or(b"", |path| path),
+                known: Known::default(),
+                partitions: Vec::new(),
+            };
+            table.take(key, known);
+            while let Some((next, known)) = records.next_if(|(next, _)| next.whole() == key.whole())
+            {
+                table.take(next, known);
+            }
+            if live.contains(&key.directory.0) {
+                each(&table);
+            }
+        }
     }
 
     /// Tells whether a directory holds any file of a table.
     pub(super) fn has_tables_in(&self, directory: &[u8]) -> bool {
-        let tables = self.directories.get(&self.seed.hash(directory));
-        let has_files = |table: &Table| table.files.0 & !Files::OPT != 0;
-        tables.is_some_and(|tables| tables.values().any(has_files))
-    }
-
-    /// Iterates over the tables and partitions whose name is known, with the table of which it is a
-    /// partition; those that were removed together with their table's others are passed over.
-    fn live_tables(&self) -> impl Iterator<Item = (&[u8], &Table, Option<&Table>)> {
-        let tables = self
-            .directories
-            .values()
-            .flat_map(|directory| directory.values().map(move |table| (directory, table)));
-        tables.filter_map(|(directory, table)| {
-            let name = Some(self.name(table)).filter(|name| !name.is_empty())?;
-            let stem = name.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-            let whole = whole_of(stem).and_then(|whole| directory.get(&self.seed.hash(whole)));
-            let is_live = whole.is_none_or(|whole| table.is_of(whole.generation));
-            is_live.then_some((name, table, whole))
-        })
+        let Some(directory) = self.directories.get(&self.seed.hash(directory)).copied() else {
+            return false;
+        };
+        let mut records = self.records(TableKey { directory, table: 0, partition: None });
+        let mut inside = records.by_ref().take_while(|(key, _)| key.directory == directory);
+        inside.any(|(_, known)| known.files.0 & !Files::OPT != 0)
     }
 
     /// Returns what a file of the table ends in that is nothing without the definition, if the
     /// definition is not there.
     pub(super) fn left_over(&self, table: StreamPath<'_>) -> Option<&'static str> {
-        let tables = self.directories.get(&self.seed.hash(table.parent()))?;
-        let table = tables.get(&self.seed.hash(table.file_name()))?;
-        let has = |suffix: &&str| table.has(suffix, Incremental::No);
+        let (directory, stem) = (table.parent(), table.file_name());
+        let known = self.find(TableFile { directory, stem, whole: None, bit: 0 });
+        let has = |suffix: &&str| known.has(suffix, Incremental::No);
         OF_A_DEFINITION.into_iter().find(|suffix| !has(&".frm") && has(suffix))
     }
 
-    fn set(&mut self, file: TableFile<'_>) {
-        let generation = file.whole.map(|whole| self.table_mut(file.directory, whole).generation);
-        let table = self.table_mut(file.directory, file.stem);
-        if let Some(generation) = generation.filter(|generation| !table.is_of(*generation)) {
-            *table = Table { generation, ..Table::default() };
-        }
-        let is_new = table.files.0 & file.bit == 0;
-        table.files.0 |= file.bit;
-        if let Some(whole) = file.whole.filter(|_| is_new) {
-            self.table_mut(file.directory, whole).partitions += 1;
-        }
-    }
-
     fn remove_file(&mut self, path: StreamPath<'_>) {
-        let was_there = self.has(path) == Some(true);
         if path.parent().is_empty() {
             self.top.remove(&self.seed.hash(path.file_name()));
             self.top.remove(&self.seed.hash(unwrap_name(path.file_name()).0));
         }
         let Some(file) = TableFile::of(path) else { return };
-        let table = self.table_mut(file.directory, file.stem);
-        table.files.0 &= !file.bit;
-        table.forget(file.bit);
-        if let Some(whole) = file.whole.filter(|_| was_there) {
-            let whole = self.table_mut(file.directory, whole);
-            whole.partitions = whole.partitions.saturating_sub(1);
+        if self.key(file.directory, file.stem, file.whole).is_some() {
+            self.change(file, |known| known.remove(file.bit));
         }
     }
 
-    fn table_mut(&mut self, directory: &[u8], stem: &[u8]) -> &mut Table {
-        let (directory, stem) = (self.seed.hash(directory), self.seed.hash(stem));
-        self.directories.entry(directory).or_default().entry(stem).or_default()
+    /// Returns what a table is found by, if its directory is there.
+    fn key(&self, directory: &[u8], stem: &[u8], whole: Option<&[u8]>) -> Option<TableKey> {
+        let directory = *self.directories.get(&self.seed.hash(directory))?;
+        let table = self.seed.hash(whole.unwrap_or(stem));
+        Some(TableKey { directory, table, partition: whole.map(|_| self.seed.hash(stem)) })
     }
 
-    fn keep_name(&mut self, file: TableFile<'_>) -> (u32, u16) {
-        let name = [file.directory, b"/", file.stem].concat();
-        let at = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
-        if self.names.len() + name.len() > NAMES_BYTES_MAX {
-            return (0, 0);
+    fn change(&mut self, file: TableFile<'_>, change: impl FnOnce(&mut Known)) {
+        let hash = self.seed.hash(file.directory);
+        if let Entry::Vacant(vacant) = self.directories.entry(hash) {
+            vacant.insert(DirectoryNo(short(self.paths.len())));
+            self.paths.push(file.directory.into());
         }
-        self.names.extend_from_slice(&name);
-        (at, u16::try_from(name.len()).expect("a path has less than 512 bytes"))
+        let key = self.key(file.directory, file.stem, file.whole);
+        self.change_at(key.expect("its directory was entered above"), change);
     }
 
-    fn name(&self, table: &Table) -> &[u8] {
-        let from = index(table.name_at);
-        self.names.get(from..from + usize::from(table.name_len)).unwrap_or_default()
-    }
-}
-
-impl<'a> Defined<'a> {
-    /// Returns database and table.
-    pub(super) fn name(self) -> String {
-        self.presence.name(self.table).escape_ascii().to_string()
-    }
-
-    /// Returns what the definition says, if it could be read.
-    pub(super) fn definition(self) -> Option<Frm> {
-        self.table.definition
+    fn change_at(&mut self, key: TableKey, change: impl FnOnce(&mut Known)) {
+        let known = self.fresh.entry(key).or_insert_with(|| {
+            self.fresh_bytes += TABLE_BYTES;
+            Known::default()
+        });
+        self.fresh_bytes -= known.bytes();
+        change(known);
+        self.fresh_bytes += known.bytes();
+        if self.fresh_bytes > self.room {
+            self.write_run();
+        }
     }
 
-    /// Iterates over the partitions that are listed, with what is there of each.
-    pub(super) fn partitions(self) -> impl Iterator<Item = (&'a [u8], Option<&'a Table>)> {
-        let Self { presence, directory, table } = self;
-        let stem = presence.name(table).rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        let listed = table.details.as_ref().and_then(|details| details.partitions.as_deref());
-        let names = listed.unwrap_or_default().split(|byte| *byte == 0);
-        // Behind the last zero there is nothing.
-        let names = names.filter(|name| !name.is_empty());
-        names.map(move |name| {
-            let found = PARTITION_MARKS
-                .iter()
-                .find_map(|mark| directory.get(&presence.seed.hash(&[stem, *mark, name].concat())));
-            (name, found.filter(|partition| partition.is_of(table.generation)))
+    fn write_run(&mut self) {
+        match self.runs.add(encoded(&self.fresh, None)) {
+            Ok(()) => {
+                self.fresh.clear();
+                self.fresh_bytes = 0;
+            }
+            // The memory is there, perhaps; it is tried again when as much more has come.
+            Err(_) => self.room = self.room.saturating_mul(2),
+        }
+    }
+
+    fn find(&self, file: TableFile<'_>) -> Known {
+        let Some(key) = self.key(file.directory, file.stem, file.whole) else {
+            return Known::default();
+        };
+        if self.runs.is_empty() {
+            return self.fresh.get(&key).cloned().unwrap_or_default();
+        }
+        let found = self.records(key).next().filter(|(found, _)| *found == key);
+        found.map_or_else(Known::default, |(_, known)| known)
+    }
+
+    /// Iterates over what is known, in order, from a key on; ends where it can't be read.
+    fn records(&self, from: TableKey) -> impl Iterator<Item = (TableKey, Known)> {
+        let fresh: Memory<'_, TableKey> = Box::new(encoded(&self.fresh, Some(from)));
+        let records = self.runs.cursor(Some(&from), vec![fresh]).inspect_err(|_| {
+            self.is_unreadable.set(true);
+        });
+        records.into_iter().flatten().map_while(|record| {
+            let read =
+                record.ok().and_then(|(key, bytes)| Some((key, Known::decode(&bytes).ok()?)));
+            self.is_unreadable.set(self.is_unreadable.get() || read.is_none());
+            read
         })
     }
 }
 
-impl Table {
-    /// Tells whether the table has a file that ends so, or partitions (`#P#`). In an incremental
-    /// backup the changed pages stand for the tablespace.
+/// Iterates over the records of tables in memory, from a key on.
+fn encoded(
+    tables: &BTreeMap<TableKey, Known>,
+    from: Option<TableKey>,
+) -> impl Iterator<Item = Record<TableKey>> {
+    let first = from.map_or(Bound::Unbounded, Bound::Included);
+    let later = tables.range((first, Bound::Unbounded));
+    later.map(|(key, known)| (*key, known.encode()))
+}
+
+impl Table<'_> {
+    fn take(&mut self, key: TableKey, known: Known) {
+        match key.partition {
+            None => self.known = known,
+            Some(partition) => self.partitions.push((partition, known)),
+        }
+    }
+
+    /// Tells whether the table has a definition.
+    pub(super) fn is_defined(&self) -> bool {
+        self.known.files.0 & Files::FRM != 0
+    }
+
+    /// Returns database and table.
+    pub(super) fn name(&self) -> String {
+        self.name_of(self.known.stem.as_deref().unwrap_or_default())
+    }
+
+    fn name_of(&self, stem: &[u8]) -> String {
+        [self.directory, b"/", stem].concat().escape_ascii().to_string()
+    }
+
+    /// Tells whether the table has a file that ends so, or partitions (`#P#`).
     pub(super) fn has(&self, suffix: &str, incremental: Incremental) -> bool {
         if suffix == "#P#" {
-            return self.partitions > 0;
+            return self.partitions.iter().any(|(_, known)| known.files.0 != 0);
         }
-        let bit = SUFFIXES.iter().find(|(known, _)| *known == suffix).map_or(0, |(_, bit)| *bit);
-        let delta = Files::DELTA | Files::META;
-        let by_delta = incremental == Incremental::Yes && self.files.0 & delta == delta;
-        self.files.0 & bit != 0
-            || bit == Files::IBD && (by_delta || self.files.0 & Files::RENAMED != 0)
+        self.known.has(suffix, incremental)
     }
 
-    /// Tells whether the table has changed pages, but not what they belong to.
-    pub(super) fn lacks_meta(&self) -> bool {
-        self.files.0 & Files::DELTA != 0 && self.files.0 & Files::META == 0
+    /// Iterates over the partitions that are listed, with what is there of each.
+    pub(super) fn listed_partitions(&self) -> impl Iterator<Item = (&[u8], Option<&Known>)> {
+        let stem = self.known.stem.as_deref().unwrap_or_default();
+        let names = self.known.listed().split(|byte| *byte == 0);
+        // After the last zero there is nothing.
+        let names = names.filter(|name| !name.is_empty());
+        names.map(move |name| {
+            let found = PARTITION_MARKS.iter().find_map(|mark| {
+                let hash = self.seed.hash(&[stem, *mark, name].concat());
+                let at = self.partitions.binary_search_by_key(&hash, |(hash, _)| *hash).ok()?;
+                Some(&self.partitions[at].1)
+            });
+            (name, found)
+        })
     }
 
-    /// Returns what is wrong with the data file, with its length and what its name ends in.
-    pub(super) fn data_fault(&self) -> Option<(&'static str, Data, DataFault)> {
-        let details = self.details.as_ref()?;
-        let data = details.data?;
-        let fault = details.stated?.fault(data)?;
-        let of_data = |(_, bit): &&(&str, u32)| self.files.0 & Files::DATA & bit != 0;
-        let (suffix, _) = SUFFIXES.iter().find(of_data)?;
-        Some((suffix, data, fault))
+    /// Iterates over the table and its partitions whose names are known.
+    fn named(&self) -> impl Iterator<Item = (&[u8], &Known)> {
+        let partitions = self.partitions.iter().map(|(_, known)| known);
+        let all = std::iter::once(&self.known).chain(partitions);
+        all.filter_map(|known| Some((known.stem.as_deref()?, known)))
     }
 
-    fn is_of(&self, generation: u32) -> bool {
-        self.generation == generation
+    /// Iterates over the tablespaces of the table and its partitions that have a number.
+    pub(super) fn numbered_tablespaces(&self) -> impl Iterator<Item = (u32, String)> {
+        let numbered = self.named().filter(|(_, known)| known.space != 0);
+        numbered.map(|(stem, known)| (known.space, self.name_of(stem)))
     }
 
-    fn learn(&mut self, learnt: Learnt) {
-        match learnt {
-            Learnt::Nothing => {}
-            Learnt::Definition(definition) => self.definition = Some(definition),
-            Learnt::Partitions(names) => self.details.get_or_insert_default().partitions = names,
-            Learnt::Stated(stated) => self.details.get_or_insert_default().stated = stated,
-            Learnt::Data(data) => self.details.get_or_insert_default().data = Some(data),
-            Learnt::Space(space) => self.space = space,
-        }
+    /// Iterates over the tablespaces that need a definition and have none.
+    pub(super) fn undefined_tablespaces(&self) -> impl Iterator<Item = String> {
+        const NEED_NONE: u32 = Files::FRM | Files::DEL | Files::REN | Files::UNDEFINED;
+        let is_defined = self.known.files.0 & NEED_NONE != 0;
+        let undefined = self.named().filter(move |(_, known)| {
+            let files = known.files.0;
+            files & (Files::IBD | Files::DELTA) != 0 && files & NEED_NONE == 0 && !is_defined
+        });
+        undefined.map(|(stem, _)| self.name_of(stem))
     }
-
-    /// Returns what was learnt from the file of that bit.
-    fn learnt(&self, bit: u32) -> Learnt {
-        let details = self.details.as_deref();
-        match bit {
-            Files::FRM => self.definition.map_or(Learnt::Nothing, Learnt::Definition),
-            Files::IBD => Learnt::Space(self.space),
-            Files::PAR => Learnt::Partitions(details.and_then(|it| it.partitions.clone())),
-            bit if bit & Files::STATING != 0 => {
-                Learnt::Stated(details.and_then(|details| details.stated))
-            }
-            bit if bit & Files::DATA != 0 => {
-                details.and_then(|details| details.data).map_or(Learnt::Nothing, Learnt::Data)
-            }
-            _ => Learnt::Nothing,
-        }
-    }
-
-    /// Forgets what was learnt from the file of that bit.
-    fn forget(&mut self, bit: u32) {
-        if bit == Files::FRM {
-            self.definition = None;
-        }
-        if bit == Files::IBD {
-            self.space = 0;
-        }
-        let Some(details) = &mut self.details else { return };
-        match bit {
-            Files::PAR => details.partitions = None,
-            bit if bit & Files::STATING != 0 => details.stated = None,
-            bit if bit & Files::DATA != 0 => details.data = None,
-            _ => {}
-        }
-    }
-}
-
-/// Whether the backup is an incremental one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Incremental {
-    Yes,
-    No,
-}
-
-impl<'a> TableFile<'a> {
-    /// Takes a path apart, if it is that of a table's file.
-    fn of(path: StreamPath<'a>) -> Option<Self> {
-        let directory = path.parent();
-        let (name, _) = unwrap_name(path.file_name());
-        let (name, special) = match (name.strip_suffix(b".delta"), name.strip_suffix(b".meta")) {
-            (Some(inner), _) => (inner, Some(Files::DELTA)),
-            (None, Some(inner)) => (inner, Some(Files::META)),
-            (None, None) => (name, None),
-        };
-        let dot = name.iter().rposition(|byte| *byte == b'.')?;
-        let (stem, suffix) = name.split_at(dot);
-        let (_, bit) = SUFFIXES.iter().find(|(known, _)| known.as_bytes() == suffix)?;
-        let is_table = !directory.is_empty() && !stem.starts_with(b"#sql");
-        let whole = whole_of(stem);
-        is_table.then_some(Self { directory, stem, whole, bit: special.unwrap_or(*bit) })
-    }
-}
-
-/// Returns the table of which this is a partition.
-fn whole_of(stem: &[u8]) -> Option<&[u8]> {
-    partition_mark(stem).and_then(|at| stem.get(..at))
-}
-
-/// Returns database and table, if the path is that of a table's file and not of a partition's.
-pub(super) fn table_of(path: StreamPath<'_>) -> Option<Vec<u8>> {
-    let file = TableFile::of(path).filter(|file| file.whole.is_none())?;
-    Some([file.directory, b"/", file.stem].concat())
-}
-
-fn partition_mark(name: &[u8]) -> Option<usize> {
-    let is_mark = |window: &[u8]| PARTITION_MARKS.contains(&window);
-    name.windows(3).position(is_mark).filter(|at| *at > 0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verdict::lengths::{Data, DataFault, Stated};
 
     fn path(name: &str) -> StreamPath<'_> {
         StreamPath::new(name.as_bytes()).unwrap()
@@ -516,15 +438,18 @@ mod tests {
         presence
     }
 
-    fn only(presence: &Presence) -> &Table {
-        presence.defined_tables().next().unwrap().table
+    fn only<T>(presence: &Presence, look: impl Fn(&Table<'_>) -> T) -> T {
+        let mut found = Vec::new();
+        presence.each_table(&mut |table| found.extend(table.is_defined().then(|| look(table))));
+        assert!(!presence.is_unreadable());
+        found.pop().unwrap()
     }
 
     #[test]
     fn files_are_found_by_suffix_and_under_wrappers() {
         let presence = with(&["a/t.frm", "a/t.ibd.qp", "a/u.MAD"]);
-        let table = only(&presence);
-        assert!(table.has(".ibd", Incremental::No) && !table.has(".MAD", Incremental::No));
+        let table = |suffix| only(&presence, |table| table.has(suffix, Incremental::No));
+        assert!(table(".ibd") && !table(".MAD"));
         let presence = with(&["ibdata1", "undo001.delta", "ib_logfile0.qp"]);
         assert!(presence.has_top(b"ibdata1") && presence.has_top(b"ib_logfile0"));
         assert!(presence.has_top(b"undo001.delta") && !presence.has_top(b"undo001"));
@@ -533,25 +458,29 @@ mod tests {
     #[test]
     fn changed_pages_stand_for_a_tablespace_in_an_increment_only() {
         let presence = with(&["a/t.frm", "a/t.ibd.delta", "a/t.ibd.meta"]);
-        let table = only(&presence);
-        assert!(table.has(".ibd", Incremental::Yes) && !table.has(".ibd", Incremental::No));
+        let ibd = |presence, incremental| only(presence, |table| table.has(".ibd", incremental));
+        assert!(ibd(&presence, Incremental::Yes) && !ibd(&presence, Incremental::No));
         let presence = with(&["a/t.frm", "a/t.ibd.delta"]);
-        let table = only(&presence);
-        assert!(table.lacks_meta() && !table.has(".ibd", Incremental::Yes));
+        assert!(only(&presence, |table| table.known.lacks_meta()));
+        assert!(!ibd(&presence, Incremental::Yes));
+    }
+
+    fn has_partitions(presence: &Presence) -> bool {
+        only(presence, |table| table.has("#P#", Incremental::No))
     }
 
     #[test]
     fn partitions_are_counted_through_renames_and_globs() {
         let mut presence = with(&["a/t.frm", "a/t#P#p0.MYD", "a/t#P#p0.MYI", "a/t#P#p1.MYD"]);
-        assert!(only(&presence).has("#P#", Incremental::No));
+        assert!(has_partitions(&presence));
         presence.remove(path("a/t#P#p1.MYD"));
         presence.rename(path("a/t#P#p0.MYD"), path("a/u#P#p0.MYD"));
-        assert!(only(&presence).has("#P#", Incremental::No));
+        assert!(has_partitions(&presence));
         presence.remove(path("a/t#P#p0.MYI"));
-        assert!(!only(&presence).has("#P#", Incremental::No));
+        assert!(!has_partitions(&presence));
         let mut presence = with(&["a/t.frm", "a/t#P#p0.MYD"]);
         presence.remove(path("a/t#P#*"));
-        assert!(!only(&presence).has("#P#", Incremental::No));
+        assert!(!has_partitions(&presence));
     }
 
     #[test]
@@ -574,11 +503,10 @@ mod tests {
         let list = |names: &[u8]| Learnt::Partitions(Some(names.into()));
         presence.add(path("a/t.par"), list(b"p0\0p1\0p2\0"));
         let found = |presence: &Presence| {
-            let defined = presence.defined_tables().next().unwrap();
-            let is_there = |(_, table): (&[u8], Option<&Table>)| {
-                table.is_some_and(|table| table.has(".MYD", Incremental::No))
+            let is_there = |(_, known): (&[u8], Option<&Known>)| {
+                known.is_some_and(|known| known.has(".MYD", Incremental::No))
             };
-            defined.partitions().map(is_there).collect::<Vec<_>>()
+            only(presence, |table| table.listed_partitions().map(is_there).collect::<Vec<_>>())
         };
         assert_eq!(found(&presence), [true, true, false]);
         for suffix in [".frm", ".par", "#P#p0.MYD"] {
@@ -598,22 +526,85 @@ mod tests {
         let mut presence = with(&["a/t.frm"]);
         presence.add(path("a/t.MYI"), Learnt::Stated(Some(Stated::Bytes(5))));
         let data = |length| Learnt::Data(Data { length, ..Data::default() });
+        let fault = |presence: &Presence| only(presence, |table| table.known.data_fault());
         presence.add(path("a/t.MYD"), data(5));
-        assert!(only(&presence).data_fault().is_none());
+        assert!(fault(&presence).is_none());
         presence.add(path("a/t.MYD"), data(0));
-        assert!(only(&presence).data_fault().is_some(), "the last version counts");
+        assert!(fault(&presence).is_some(), "the last version counts");
         for suffix in [".frm", ".MYI", ".MYD"] {
             let (from, to) = (format!("a/t{suffix}"), format!("b/u{suffix}"));
             presence.rename(path(&from), path(&to));
         }
-        let (suffix, data, fault) = only(&presence).data_fault().unwrap();
+        let (suffix, data, found) = fault(&presence).unwrap();
         assert_eq!((suffix, data.length), (".MYD", 0));
-        assert_eq!(fault, DataFault::Bytes { stated: 5 });
+        assert_eq!(found, DataFault::Bytes { stated: 5 });
         presence.remove(path("b/u.MYD"));
-        assert!(only(&presence).data_fault().is_none());
+        assert!(fault(&presence).is_none());
         let table = StreamPath::new(b"b/u").unwrap();
         assert_eq!(presence.left_over(table), None);
         presence.remove(path("b/u.frm"));
         assert_eq!(presence.left_over(table), Some(".MYI"));
+    }
+
+    /// Random files of few tables that come, are renamed and removed; as much room as is given.
+    fn after_random_changes(room: usize, seed: u64) -> Vec<String> {
+        let mut presence = Presence { room, ..with(&[]) };
+        let mut random = seed;
+        let mut next = |below: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (random >> 33) % below
+        };
+        let suffixes = ["frm", "ibd", "MYD", "MYI", "par", "new"];
+        let mut heard = Vec::new();
+        for _ in 0..2000 {
+            let mut name = || {
+                let partition = ["", "", "#P#p0", "#P#p1"][usize::try_from(next(4)).unwrap()];
+                let suffix = suffixes[usize::try_from(next(6)).unwrap()];
+                format!("d{}/t{}{partition}.{suffix}", next(3), next(9))
+            };
+            let (from, to) = (name(), name());
+            match next(40) {
+                0 => presence.remove(path(&format!("d{}", next(3)))),
+                1 => presence.remove(path(&format!("d{}/t{}#P#*", next(3), next(9)))),
+                2 => {
+                    let (from, to) = (format!("d{}", next(3)), format!("d{}", next(3)));
+                    heard.push(presence.rename(path(&from), path(&to)).to_string());
+                }
+                3..8 => heard.push(presence.rename(path(&from), path(&to)).to_string()),
+                8..12 => presence.remove(path(&from)),
+                _ if from.ends_with("par") => {
+                    presence.add(path(&from), Learnt::Partitions(Some((*b"p0\0p1\0").into())));
+                }
+                _ if from.ends_with("ibd") => {
+                    presence.add(path(&from), Learnt::Space(short(heard.len())));
+                }
+                _ => presence.add(path(&from), Learnt::Nothing),
+            }
+        }
+        presence.each_table(&mut |table| {
+            let numbered: Vec<_> = table.numbered_tablespaces().collect();
+            let undefined: Vec<_> = table.undefined_tablespaces().collect();
+            let listed: Vec<_> =
+                table.listed_partitions().map(|(_, known)| known.is_some()).collect();
+            let files = (table.known.files, table.has("#P#", Incremental::No));
+            heard.push(format!("{} {files:?} {numbered:?} {undefined:?} {listed:?}", table.name()));
+        });
+        assert!(!presence.is_unreadable());
+        assert_eq!(presence.runs.is_empty(), room == usize::MAX);
+        heard.retain(|line| !line.ends_with("(Files(0), false) [] [] []"));
+        heard
+    }
+
+    #[test]
+    fn what_is_in_files_is_known_as_well_as_what_is_in_memory() {
+        let mut tables = 0;
+        for seed in 0..8 {
+            let in_memory = after_random_changes(usize::MAX, seed);
+            tables += in_memory.iter().filter(|line| line.contains("Files")).count();
+            for room in [500, 5000] {
+                assert_eq!(after_random_changes(room, seed), in_memory, "{seed} {room}");
+            }
+        }
+        assert!(tables > 50, "{tables}");
     }
 }

@@ -7,6 +7,10 @@ use crate::format::snapshot;
 use crate::parse::fault::Fault;
 use std::fmt;
 
+/// What is said of a temporary file that was lost.
+const NOTES_LOST: &str = "a temporary file in the directory TMPDIR could not be read back, so that \
+                          lost files of tables would go unnoticed";
+
 /// What to do about a table without a tablespace.
 const NO_TABLESPACE_ADVICE: &str = "if its tablespace was discarded on purpose, run backup with \
      --accept discarded-tablespace:SCHEMA/TABLE, else it was most likely renamed while it was \
@@ -168,6 +172,8 @@ pub enum Reason {
     NoDefinition(String),
     /// A full backup has none of the server's own tables.
     NoSystemSchema,
+    /// What was noted of the tables' files could not be read back from a temporary file.
+    NotesLost,
 }
 
 impl Reason {
@@ -207,6 +213,7 @@ impl Reason {
             | Self::SameSpace { .. }
             | Self::NoDefinition(_)
             | Self::NoSystemSchema
+            | Self::NotesLost
             | Self::FutureLsn { .. } => Weight::Partial,
         }
     }
@@ -248,7 +255,7 @@ impl Reason {
             Self::PerhapsMissing { .. } => {
                 "right if the table is in the system tablespace or its tablespace was discarded"
             }
-            Self::MoreFiles(_) => "run the backup again",
+            Self::MoreFiles(_) | Self::NotesLost => "run the backup again",
             Self::CorruptPage(_) | Self::MoreCorruptPages(_) | Self::CorruptAtSource(_) => {
                 "run CHECK TABLE at the source and keep the last complete backup until then"
             }
@@ -354,6 +361,7 @@ impl Reason {
                 write!(f, "'{table}.ibd' is in the stream, the definition '{table}.frm' is not")
             }
             Self::NoSystemSchema => f.write_str("there is no table of the schema mysql"),
+            Self::NotesLost => f.write_str(NOTES_LOST),
         }
     }
 }
