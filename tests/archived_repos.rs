@@ -17,6 +17,7 @@ use bytes::Bytes;
 use haulout::base::error::ErrorKind;
 use haulout::base::monitor::Monitor;
 use haulout::format::snapshot::Verdict;
+use haulout::ops::memory::AtOnce;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::verify;
@@ -115,7 +116,7 @@ fn write_nights(store: Arc<dyn Store>, protected: Protected) -> Vec<(String, Vec
     server.tables[0].2.truncate(4);
     server.tables[1].2.truncate(4);
     // With one worker nothing is in another order from run to run.
-    let one = haulout::ops::backup::BackupOptions { workers: 1, ..options() };
+    let one = haulout::ops::backup::BackupOptions { at_once: AtOnce::with_workers(1), ..options() };
     let mut streams = Vec::new();
     for night in 0..3 {
         let stream = server.stream();

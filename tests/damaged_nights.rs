@@ -12,6 +12,7 @@ use bytes::Bytes;
 use haulout::base::monitor::Monitor;
 use haulout::format::snapshot::Severity;
 use haulout::ops::backup::BackupOptions;
+use haulout::ops::memory::AtOnce;
 use haulout::ops::tag::TagChange;
 use haulout::ops::tag::tag;
 use haulout::ops::verify::Depth;
@@ -135,7 +136,7 @@ fn damaged(bytes: &Bytes) -> Vec<(&'static str, Option<Bytes>)> {
 }
 
 fn with_threads(workers: u32) -> BackupOptions {
-    BackupOptions { workers, ..options() }
+    BackupOptions { at_once: AtOnce::with_workers(workers), ..options() }
 }
 
 /// Backs up tonight's stream into a damaged repository, and restores it.

@@ -4,9 +4,10 @@
 
 /// Largest pack that a writer fills, bytes; a pack with one oversized block may exceed it.
 pub const PACK_BYTES_MAX: usize = 32 << 20;
-/// A writer closes a pack at this many stored bytes of frames, so that the directory fits beside
-/// them.
-pub const PACK_FRAMES_BYTES_FULL: usize = PACK_BYTES_MAX - (2 << 20);
+/// Largest pack that a writer fills where memory is scarce, bytes.
+pub const SMALL_PACK_BYTES_MAX: usize = 16 << 20;
+/// Bytes of a pack that a writer leaves free of frames, so that the directory fits beside them.
+pub const PACK_DIRECTORY_ROOM: usize = 2 << 20;
 /// A meta pack is closed at this many stored bytes: readers walk maps of many nights side by side.
 pub const META_PACK_FRAMES_BYTES_FULL: usize = 8 << 20;
 /// Most entries in one pack: its decoded directory stays within 3 MiB.
@@ -66,6 +67,6 @@ const _: () = assert!(BLOCK_BYTES_MIN <= FRAME_RAW_BYTES_TARGET);
 const _: () = assert!(BLOCK_BYTES_MAX + FRAME_RAW_BYTES_TARGET <= FRAME_RAW_BYTES_MAX);
 const _: () = assert!(BLOCK_BYTES_MAX <= SEGMENT_BYTES);
 const _: () = assert!(SEGMENT_BYTES.is_multiple_of(BLOCK_BYTES_MIN));
-const _: () = assert!(PACK_FRAMES_BYTES_FULL < PACK_BYTES_MAX);
+const _: () = assert!(META_PACK_FRAMES_BYTES_FULL + PACK_DIRECTORY_ROOM < SMALL_PACK_BYTES_MAX);
 const _: () = assert!(INLINE_ENTRIES_MAX <= MAP_PAGE_ENTRIES);
 const _: () = assert!(MAP_PAGE_ENTRIES <= MAP_PAGE_ENTRIES_MAX);

@@ -70,6 +70,7 @@ use super::findings::Earlier;
 use super::findings::Noted;
 use super::judge;
 use super::lost;
+use super::memory::AtOnce;
 
 /// What a user asks of a backup.
 #[derive(Debug, Clone)]
@@ -84,10 +85,8 @@ pub struct BackupOptions {
     pub level: Level,
     /// Whether what is written is read back.
     pub read_back: ReadBack,
-    /// Worker threads.
-    pub workers: u32,
-    /// Packs that are stored at once, each of them in memory.
-    pub uploads: u32,
+    /// How much is done at once.
+    pub at_once: AtOnce,
     /// This host, for the description.
     pub host: String,
     /// A checkpoint is published after this many bytes of the stream.
@@ -223,7 +222,8 @@ fn run_backup(
         entropy: Arc::clone(repository.entropy()),
         monitor: Arc::clone(monitor),
         read_back: options.read_back,
-        uploads: options.uploads,
+        uploads: options.at_once.uploads,
+        pack_bytes: options.at_once.pack_bytes,
     };
     let draft = Draft {
         repository,
@@ -368,7 +368,7 @@ fn stream(
         clock: Arc::clone(draft.clock),
         read_back: options.read_back,
         level: options.level,
-        workers: options.workers,
+        workers: options.at_once.workers,
         base_micros: AtomicU64::new(0),
     });
     let around = Surroundings {
@@ -377,6 +377,7 @@ fn stream(
         hasher: continued.packs.hasher(),
         monitor: draft.monitor,
         seed: crate::base::entropy::random(&**draft.repository.entropy()),
+        open_bytes: options.at_once.open_bytes,
     };
     let mut last = (0, draft.clock.elapsed());
     let mut checkpoint = |collector: &mut Collector<'_>| {

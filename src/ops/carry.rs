@@ -35,7 +35,6 @@ use crate::encode::ReadBack;
 use crate::format::snapshot::Description;
 use crate::format::snapshot::Origin;
 use crate::format::snapshot::SnapshotKind;
-use crate::pipeline::uploader::UPLOADS_AT_ONCE;
 use crate::repo::Repository;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::seal::suite::Suite;
@@ -50,6 +49,7 @@ use super::backup::CHECKPOINT_BYTES;
 use super::backup::CHECKPOINT_SECONDS;
 use super::backup::TakenOver;
 use super::findings::Accept;
+use super::memory::AtOnce;
 use super::replicate::LeftOut;
 use super::replicate::in_order;
 use super::restore;
@@ -260,8 +260,7 @@ fn options(about: &Description, workers: u32) -> BackupOptions {
         tags: about.tags.clone(),
         level: Level::AUTO,
         read_back: ReadBack::On,
-        workers,
-        uploads: UPLOADS_AT_ONCE,
+        at_once: AtOnce::with_workers(workers),
         host: about.host.clone(),
         checkpoint_bytes: CHECKPOINT_BYTES,
         checkpoint_seconds: CHECKPOINT_SECONDS,

@@ -10,6 +10,7 @@ pub mod diff;
 pub mod findings;
 mod judge;
 mod lost;
+pub mod memory;
 mod needs;
 pub mod prepare;
 mod records;

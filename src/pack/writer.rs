@@ -19,8 +19,8 @@ use crate::base::ids::PackIndex;
 use crate::base::ids::PackName;
 use crate::base::limits::DELTA_FRAME_BYTES_TARGET;
 use crate::base::limits::META_PACK_FRAMES_BYTES_FULL;
+use crate::base::limits::PACK_DIRECTORY_ROOM;
 use crate::base::limits::PACK_ENTRIES_MAX;
-use crate::base::limits::PACK_FRAMES_BYTES_FULL;
 use crate::base::num::short;
 use crate::base::num::wide;
 use crate::encode::EncodedDelta;
@@ -136,10 +136,11 @@ impl PackWriter {
         self.index
     }
 
-    /// Whether it should be finished before more is added.
-    pub fn is_full(&self) -> bool {
+    /// Tells whether it should be finished before more is added, so that it has at most
+    /// `pack_bytes` bytes if it holds data.
+    pub fn is_full(&self, pack_bytes: usize) -> bool {
         let full = match self.class {
-            Class::Data => PACK_FRAMES_BYTES_FULL,
+            Class::Data => pack_bytes - PACK_DIRECTORY_ROOM,
             Class::Meta => META_PACK_FRAMES_BYTES_FULL,
         };
         // A frame adds at most a few hundred entries: blocks have at least 256 bytes.

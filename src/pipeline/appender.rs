@@ -20,7 +20,6 @@ use crate::base::ids::Class;
 use crate::base::ids::Entry;
 use crate::base::ids::Locator;
 use crate::base::ids::Storage;
-use crate::base::limits::PACK_BYTES_MAX;
 use crate::base::monitor::Monitor;
 use crate::base::num::wide;
 use crate::encode::Compress;
@@ -68,6 +67,8 @@ pub struct RunContext {
     pub read_back: ReadBack,
     /// Packs that are stored at once.
     pub uploads: u32,
+    /// Bytes of the largest pack of data.
+    pub pack_bytes: usize,
 }
 
 /// See the module's documentation.
@@ -90,7 +91,7 @@ impl Appender {
     /// An appender with no open pack.
     pub fn new(run: RunContext) -> Appender {
         let coder = WholeCoder::new(Level::AUTO, run.read_back, run.packs.hasher().clone());
-        let buffers = Buffers::new(PACK_BYTES_MAX);
+        let buffers = Buffers::new(run.pack_bytes);
         Appender { run, data: None, meta: None, coder, uploader: None, buffers }
     }
 
@@ -105,7 +106,7 @@ impl Appender {
             Class::Data => &mut self.data,
             Class::Meta => &mut self.meta,
         };
-        if slot.as_ref().is_some_and(PackWriter::is_full)
+        if slot.as_ref().is_some_and(|writer| writer.is_full(self.run.pack_bytes))
             && let Some(full) = slot.take()
         {
             self.send(full)?;

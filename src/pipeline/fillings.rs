@@ -2,15 +2,27 @@
 //! yet.
 //!
 //! A stream may hold any number of them open, so what they occupy is counted as it changes: a sum
-//! over all of them for each item of the stream would make many open files cost their square.
+//! over all of them for each item of the stream would make many open files cost their square. Where
+//! they would occupy more than they may, the bytes of all but the one that is being filled go to a
+//! temporary file, and come back when the stream goes on with them.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use crate::base::error::Error;
+use crate::base::error::Result;
+use crate::base::limits::SEGMENT_BYTES;
+use crate::base::num::index;
+use crate::base::num::short;
+use crate::base::num::wide;
 use crate::format::record::MemberKey;
 use crate::pipeline::delta::DeltaWalk;
 use crate::pipeline::segment::Buffer;
 use crate::pipeline::segment::Member;
+use crate::pipeline::segment::Pool;
 
 /// A member of which bytes have arrived.
 pub(super) struct Filling {
@@ -21,58 +33,159 @@ pub(super) struct Filling {
     /// Where the buffer begins in the member.
     pub(super) at: u64,
     /// Follows the pages of a `.delta` file.
-    pub(super) delta: Option<DeltaWalk>,
+    pub(super) delta: Option<Box<DeltaWalk>>,
 }
 
 /// The open members, by their numbers.
-#[derive(Default)]
 pub(super) struct Fillings {
-    members: HashMap<u64, Filling>,
+    members: BTreeMap<u64, Held>,
+    pool: Pool,
+    /// Bytes of all buffers in memory.
     bytes: usize,
+    /// Bytes that they may occupy, but for one buffer.
+    room: usize,
+    swap: Swap,
+}
+
+struct Held {
+    filling: Box<Filling>,
+    /// Where its bytes are, if they are not in its buffer.
+    swapped: Option<Swapped>,
 }
 
 impl Fillings {
+    /// Begins without members. Buffers are from `pool`, those in memory occupy up to `room` bytes.
+    pub(super) fn new(pool: Pool, room: usize) -> Fillings {
+        Fillings { members: BTreeMap::new(), pool, bytes: 0, room, swap: Swap::default() }
+    }
+
+    /// Lends the pool of the buffers.
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
     /// Returns the number of open members.
     pub(super) fn len(&self) -> usize {
         self.members.len()
     }
 
-    /// Returns the bytes that all buffers occupy.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
+    /// Returns the bytes that are in the temporary file.
+    pub(super) fn swapped_bytes(&self) -> u64 {
+        self.swap.bytes
     }
 
     /// Returns the numbers of all open members in ascending order.
     pub(super) fn numbers(&self) -> Vec<u64> {
-        let mut numbers: Vec<u64> = self.members.keys().copied().collect();
-        numbers.sort_unstable();
-        numbers
+        self.members.keys().copied().collect()
     }
 
     /// Adds a member that is not among them.
-    pub(super) fn insert(&mut self, filling: Filling) {
+    pub(super) fn insert(&mut self, filling: Filling) -> Result<()> {
+        let number = filling.number;
         self.bytes += filling.buffer.capacity();
-        self.members.insert(filling.number, filling);
+        self.members.insert(number, Held { filling: Box::new(filling), swapped: None });
+        self.make_room(number)
     }
 
     /// Takes out an open member.
-    pub(super) fn remove(&mut self, number: u64) -> Filling {
-        let filling = self.members.remove(&number).expect(OPEN);
-        self.bytes -= filling.buffer.capacity();
-        filling
+    pub(super) fn remove(&mut self, number: u64) -> Result<Filling> {
+        self.load(number)?;
+        let held = self.members.remove(&number).expect(OPEN);
+        self.bytes -= held.filling.buffer.capacity();
+        Ok(*held.filling)
     }
 
     /// Returns an open member. Its buffer is exchanged with [`Fillings::replace_buffer`] only.
-    pub(super) fn get_mut(&mut self, number: u64) -> &mut Filling {
-        self.members.get_mut(&number).expect(OPEN)
+    pub(super) fn get_mut(&mut self, number: u64) -> Result<&mut Filling> {
+        self.load(number)?;
+        Ok(&mut self.members.get_mut(&number).expect(OPEN).filling)
     }
 
     /// Gives an open member another buffer, to which its bytes were copied.
-    pub(super) fn replace_buffer(&mut self, number: u64, buffer: Buffer) {
-        let filling = self.members.get_mut(&number).expect(OPEN);
-        self.bytes = self.bytes - filling.buffer.capacity() + buffer.capacity();
-        filling.buffer = buffer;
+    pub(super) fn replace_buffer(&mut self, number: u64, buffer: Buffer) -> Result<()> {
+        let held = self.members.get_mut(&number).expect(OPEN);
+        self.bytes = self.bytes - held.filling.buffer.capacity() + buffer.capacity();
+        held.filling.buffer = buffer;
+        self.make_room(number)
     }
+
+    /// Brings the bytes of a member back into memory.
+    fn load(&mut self, number: u64) -> Result<()> {
+        let held = self.members.get_mut(&number).expect(OPEN);
+        let Some(swapped) = held.swapped.take() else { return Ok(()) };
+        let mut buffer = self.pool.get(index(swapped.capacity));
+        self.swap.read(swapped, &mut buffer).map_err(Error::temporary_file)?;
+        self.bytes += buffer.capacity();
+        held.filling.buffer = buffer;
+        self.make_room(number)
+    }
+
+    /// If all buffers occupy too much, writes the bytes of all members but one to the file.
+    fn make_room(&mut self, except: u64) -> Result<()> {
+        if self.bytes <= self.room {
+            return Ok(());
+        }
+        for (number, held) in &mut self.members {
+            let buffer = &mut held.filling.buffer;
+            if *number == except || buffer.filled().is_empty() || held.swapped.is_some() {
+                continue;
+            }
+            held.swapped = Some(self.swap.write(buffer).map_err(Error::temporary_file)?);
+            self.bytes -= buffer.capacity();
+            *buffer = self.pool.get(0);
+        }
+        Ok(())
+    }
+}
+
+/// A temporary file with places for as many segments as it has to hold.
+#[derive(Default)]
+struct Swap {
+    file: Option<File>,
+    places: u32,
+    free: Vec<u32>,
+    bytes: u64,
+}
+
+/// Where the bytes of a buffer are.
+struct Swapped {
+    place: u32,
+    filled: u32,
+    capacity: u32,
+}
+
+impl Swap {
+    fn write(&mut self, buffer: &Buffer) -> io::Result<Swapped> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => tempfile::tempfile()?,
+        };
+        let file = self.file.insert(file);
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.places += 1;
+            self.places - 1
+        });
+        file.write_all_at(buffer.filled(), position(place))?;
+        self.bytes += wide(buffer.filled().len());
+        let (filled, capacity) = (short(buffer.filled().len()), short(buffer.capacity()));
+        Ok(Swapped { place, filled, capacity })
+    }
+
+    /// Reads bytes back and forgets their place.
+    fn read(&mut self, swapped: Swapped, buffer: &mut Buffer) -> io::Result<()> {
+        let Swapped { place, filled, .. } = swapped;
+        let file = self.file.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        file.read_exact_at(&mut buffer.room()[..index(filled)], position(place))?;
+        buffer.advance(index(filled));
+        self.free.push(place);
+        self.bytes -= u64::from(filled);
+        Ok(())
+    }
+}
+
+/// Returns where a place begins in the file.
+fn position(place: u32) -> u64 {
+    u64::from(place) * wide(SEGMENT_BYTES)
 }
 
 const OPEN: &str = "the parser opens a member before it fills it, and ends it last";
@@ -81,28 +194,57 @@ const OPEN: &str = "the parser opens a member before it fills it, and ends it la
 mod tests {
     use super::*;
     use crate::base::num::narrow;
-    use crate::pipeline::segment::Pool;
+    use std::collections::HashMap;
+
+    fn filling(number: u64, buffer: Buffer) -> Filling {
+        let key = MemberKey { path: Vec::new(), incarnation: 0 };
+        Filling { key, number, member: None, buffer, at: 0, delta: None }
+    }
+
+    /// Random members that come, grow and go, in as much room as is given; the largest sum of what
+    /// their buffers occupied, and what was in the file.
+    fn play(room: usize) -> (usize, u64) {
+        let mut open = Fillings::new(Pool::new(1), room);
+        let mut expected: HashMap<u64, Vec<u8>> = HashMap::new();
+        let (mut most, mut swapped) = (0, 0);
+        for step in 0..3000_u64 {
+            let (number, size) = (step * 7 % 60, narrow(step * 37 % 5000 + 1));
+            let mut buffer = open.pool().get(size);
+            let byte = step.to_le_bytes()[0];
+            let Some(held) = expected.get_mut(&number) else {
+                buffer.room()[..size / 2].fill(byte);
+                buffer.advance(size / 2);
+                expected.insert(number, vec![byte; size / 2]);
+                open.insert(filling(number, buffer)).unwrap();
+                continue;
+            };
+            assert_eq!(open.get_mut(number).unwrap().buffer.filled(), held);
+            if step % 3 == 0 {
+                assert_eq!(open.remove(number).unwrap().buffer.filled(), held);
+                expected.remove(&number);
+            } else {
+                let mut larger = open.pool().get(held.len() + size);
+                held.push(byte);
+                larger.room()[..held.len()].copy_from_slice(held);
+                larger.advance(held.len());
+                open.replace_buffer(number, larger).unwrap();
+            }
+            let in_memory = open.members.values().map(|held| held.filling.buffer.capacity());
+            assert_eq!(open.bytes, in_memory.sum::<usize>());
+            assert_eq!(open.len(), expected.len());
+            (most, swapped) = (most.max(open.bytes), swapped.max(open.swapped_bytes()));
+        }
+        assert!(open.swap.places <= 60, "places are used again");
+        (most, swapped)
+    }
 
     #[test]
-    fn bytes_of_all_buffers_are_counted_as_they_change() {
-        let pool = Pool::new(1);
-        let mut open = Fillings::default();
-        let mut sizes: HashMap<u64, usize> = HashMap::new();
-        for step in 0..500u64 {
-            let (number, size) = (step * 7 % 60, narrow(step * 37 % 5000));
-            let buffer = pool.get(size);
-            let capacity = buffer.capacity();
-            if sizes.insert(number, capacity).is_none() {
-                let key = MemberKey { path: Vec::new(), incarnation: 0 };
-                open.insert(Filling { key, number, member: None, buffer, at: 0, delta: None });
-            } else if step % 3 == 0 {
-                sizes.remove(&number);
-                drop(open.remove(number));
-            } else {
-                open.replace_buffer(number, buffer);
-            }
-            assert_eq!(open.bytes(), sizes.values().sum::<usize>());
-            assert_eq!(open.len(), sizes.len());
-        }
+    fn what_is_too_much_goes_to_a_file_and_comes_back() {
+        let (most, swapped) = play(usize::MAX);
+        assert!(most > 50_000 && swapped == 0, "{most} {swapped}");
+        let (most, swapped) = play(20_000);
+        assert!(most <= 20_000 + 10_000 && swapped > 0, "{most} {swapped}");
+        let (most, _) = play(0);
+        assert!(most <= 10_000, "{most}: there is no more than one in memory");
     }
 }

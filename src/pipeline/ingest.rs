@@ -78,9 +78,9 @@ const SCRIPT_PIECE_BYTES: usize = 256 << 10;
 const READ_BYTES: usize = 256 << 10;
 /// Heads of Aria index files that are remembered until their data file comes.
 const ARIA_HEADS_MAX: usize = 4096;
-/// Bytes in unfinished segments beyond which a stream is not taken apart any further: no producer
-/// opens so many files at once.
-const FILLING_BYTES_MAX: usize = 96 << 20;
+/// Bytes of unfinished segments in a temporary file beyond which a stream is not taken apart any
+/// further: no producer opens so many files at once.
+const SWAPPED_BYTES_MAX: u64 = 1 << 30;
 /// The name of the only member of a plain stream.
 pub const PLAIN_MEMBER: &[u8] = b"stream";
 
@@ -148,13 +148,14 @@ pub struct Surroundings<'r> {
     pub monitor: &'r Monitor,
     /// Random; keeps hostile paths from colliding.
     pub seed: [u8; 16],
+    /// Bytes of members that have begun and not ended which may be in memory.
+    pub open_bytes: usize,
 }
 
 /// See the module's documentation.
 pub struct Reader<'r> {
     around: Surroundings<'r>,
     out: Outlet<'r>,
-    pool: Pool,
     fillings: Fillings,
     page_size: PageSize,
     aria: HashMap<Vec<u8>, AriaTable>,
@@ -231,8 +232,7 @@ impl<'r> Reader<'r> {
         Reader {
             around,
             out,
-            pool: Pool::new(buffers),
-            fillings: Fillings::default(),
+            fillings: Fillings::new(Pool::new(buffers), around.open_bytes),
             page_size: PageSize::KIB_16,
             aria: HashMap::new(),
             paths: Paths::NameServerFiles,
@@ -243,10 +243,10 @@ impl<'r> Reader<'r> {
     /// Reads a stream that is one member; calls `watch` for all of its bytes.
     pub fn read_plain(mut self, input: &mut Input<'_>, watch: &mut dyn FnMut(&[u8])) -> Result<()> {
         let key = MemberKey { path: PLAIN_MEMBER.to_vec(), incarnation: 0 };
-        self.open(0, key, SEGMENT_BYTES);
+        self.open(0, key, SEGMENT_BYTES)?;
         loop {
             self.make_room(0, SEGMENT_BYTES)?;
-            let filling = self.fillings.get_mut(0);
+            let filling = self.fillings.get_mut(0)?;
             let room = filling.buffer.room();
             let count = input.read(room)?;
             watch(&room[..count]);
@@ -302,7 +302,7 @@ impl<'r> Reader<'r> {
                 }
             }
             self.hand_on_script(&mut script, SCRIPT_PIECE_BYTES)?;
-            if self.fillings.bytes() > FILLING_BYTES_MAX {
+            if self.fillings.swapped_bytes() > SWAPPED_BYTES_MAX {
                 self.keep_rest(input, &mut script)?;
                 break (StreamEnd::AfterMalformed, ScriptEnd::Whole);
             }
@@ -325,17 +325,17 @@ impl<'r> Reader<'r> {
     ) -> Result<Option<u64>> {
         match act {
             Act::Nothing => {}
-            Act::Open { number, key } => self.open(number, key, 0),
+            Act::Open { number, key } => self.open(number, key, 0)?,
             Act::End { number, opens } => {
                 if let Some(key) = opens {
-                    self.open(number, key, 0);
+                    self.open(number, key, 0)?;
                 }
                 self.close(number, Ended::Properly)?;
             }
             Act::Payload(mut payload) => {
                 if let Some(key) = payload.opens.take() {
                     let hint = payload.length.min(wide(SEGMENT_BYTES));
-                    self.open(payload.number, key, narrow(hint));
+                    self.open(payload.number, key, narrow(hint))?;
                 }
                 let arrived = self.take(&mut payload, input, observer)?;
                 if arrived < payload.length {
@@ -358,7 +358,7 @@ impl<'r> Reader<'r> {
         while arrived < payload.length {
             let wanted = narrow((payload.length - arrived).min(wide(READ_BYTES)));
             self.make_room(payload.number, wanted)?;
-            let filling = self.fillings.get_mut(payload.number);
+            let filling = self.fillings.get_mut(payload.number)?;
             let room = filling.buffer.room();
             let most = room.len().min(wanted);
             let count = input.read(&mut room[..most])?;
@@ -398,33 +398,34 @@ impl<'r> Reader<'r> {
         self.out.event(Event::Script(bytes))
     }
 
-    fn open(&mut self, number: u64, key: MemberKey, hint: usize) {
+    fn open(&mut self, number: u64, key: MemberKey, hint: usize) -> Result<()> {
         self.around.monitor.count(Counter::Members, 1);
-        let buffer = self.pool.get(hint);
-        self.fillings.insert(Filling { key, number, member: None, buffer, at: 0, delta: None });
+        let buffer = self.fillings.pool().get(hint);
+        self.fillings.insert(Filling { key, number, member: None, buffer, at: 0, delta: None })
     }
 
     /// Sees to it that there is room behind the member's bytes.
     fn make_room(&mut self, number: u64, wanted: usize) -> Result<()> {
-        let filling = self.fillings.get_mut(number);
+        let filling = self.fillings.get_mut(number)?;
         if !filling.buffer.room().is_empty() {
             return Ok(());
         }
         let filled = filling.buffer.filled();
         if filled.len() < SEGMENT_BYTES {
-            let mut larger = self.pool.get((filled.len() * 2 + wanted).min(SEGMENT_BYTES));
+            let larger = (filled.len() * 2 + wanted).min(SEGMENT_BYTES);
+            let mut larger = self.fillings.pool().get(larger);
+            let filled = self.fillings.get_mut(number)?.buffer.filled();
             larger.room()[..filled.len()].copy_from_slice(filled);
             larger.advance(filled.len());
-            self.fillings.replace_buffer(number, larger);
-            return Ok(());
+            return self.fillings.replace_buffer(number, larger);
         }
-        let next = self.pool.get(SEGMENT_BYTES);
+        let next = self.fillings.pool().get(SEGMENT_BYTES);
         self.emit(number, next, Last::No)
     }
 
     /// Hands on what a member's buffer holds, and continues in `next`.
     fn emit(&mut self, number: u64, next: Buffer, last: Last) -> Result<()> {
-        let mut filling = self.fillings.remove(number);
+        let mut filling = self.fillings.remove(number)?;
         let member = filling.member.take().unwrap_or_else(|| self.identify(&mut filling));
         filling.member = Some(Arc::clone(&member));
         let mut data = std::mem::replace(&mut filling.buffer, next);
@@ -435,13 +436,12 @@ impl<'r> Reader<'r> {
         let at = filling.at;
         filling.at += wide(data.filled().len());
         if !data.filled().is_empty() {
-            let follow = |walk: &mut DeltaWalk| walk.follow(data.filled());
+            let follow = |walk: &mut Box<DeltaWalk>| walk.follow(data.filled());
             let numbers = filling.delta.as_mut().map(follow).unwrap_or_default();
             let (former, former_own) = former_entries(&member, at, &data, &numbers);
             self.out.segment(Segment { member, at, data, cuts, numbers, former, former_own })?;
         }
-        self.fillings.insert(filling);
-        Ok(())
+        self.fillings.insert(filling)
     }
 
     /// Cuts a segment by content; what is behind the last cut begins the next one.
@@ -465,10 +465,10 @@ impl<'r> Reader<'r> {
     }
 
     fn close(&mut self, number: u64, ended: Ended) -> Result<()> {
-        let next = self.pool.get(0);
+        let next = self.fillings.pool().get(0);
         self.emit(number, next, Last::Yes)?;
-        let filling = self.fillings.remove(number);
-        if let Some(broken) = filling.delta.and_then(DeltaWalk::finish)
+        let filling = self.fillings.remove(number)?;
+        if let Some(broken) = filling.delta.and_then(|walk| walk.finish())
             && ended == Ended::Properly
         {
             self.deltas.break_file(&filling.key.path, "", broken);
@@ -529,7 +529,7 @@ impl<'r> Reader<'r> {
             _ => None,
         };
         if let PageCheck::Delta { format, .. } = &pages {
-            filling.delta = Some(DeltaWalk::new(format.page_size()));
+            filling.delta = Some(Box::new(DeltaWalk::new(format.page_size())));
         }
         Arc::new(Member {
             number: filling.number,

@@ -25,6 +25,7 @@ use haulout::ops::backup::BackupOptions;
 use haulout::ops::backup::BackupReport;
 use haulout::ops::backup::backup;
 use haulout::ops::findings::Accept;
+use haulout::ops::memory::AtOnce;
 use haulout::ops::restore::RestoreOptions;
 use haulout::ops::restore::to_stream;
 use haulout::repo::NewProtection;
@@ -353,8 +354,7 @@ pub fn options() -> BackupOptions {
         tags: Vec::new(),
         level: Level::AUTO,
         read_back: ReadBack::On,
-        workers: 2,
-        uploads: 2,
+        at_once: AtOnce::with_workers(2),
         host: "test".to_owned(),
         checkpoint_bytes: u64::MAX,
         checkpoint_seconds: u64::MAX,

@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::base::limiter::Timetable;
+use haulout::ops::memory::AtOnce;
 use haulout::ops::tag::TagChange;
 use haulout::store::place::Place;
 
@@ -33,7 +34,6 @@ use crate::password::VARIABLES;
 use crate::plan::backup::BackupPlan;
 use crate::plan::init::NewRepository;
 use crate::plan::key::KeyPlan;
-use crate::plan::memory::AtOnce;
 use crate::plan::network::NetworkPlan;
 use crate::plan::replicate::Mode;
 use crate::plan::replicate::ReplicatePlan;
@@ -84,10 +84,8 @@ pub(crate) struct Plan {
     pub(crate) state: Option<PathBuf>,
     /// A recovery kit to open it with.
     pub(crate) recovery_kit: Option<PathBuf>,
-    /// Worker threads.
-    pub(crate) workers: u32,
-    /// Packs that a backup stores at once.
-    pub(crate) uploads: u32,
+    /// How much is done at once.
+    pub(crate) at_once: AtOnce,
     /// This host.
     pub(crate) host: String,
     /// The verb.
@@ -176,7 +174,7 @@ impl Plan {
             Verb::Key(typed) => Job::Key(KeyPlan::new(typed, around)),
         };
         let place = place(common.repo.clone())?;
-        let AtOnce { workers, uploads } = AtOnce::new(&common, (&place, &job), around.processors)?;
+        let at_once = memory::at_once(&common, (&place, &job), around.processors)?;
         let password = PasswordSource::choose(
             common.password_file,
             common.password_command,
@@ -195,8 +193,7 @@ impl Plan {
             exposed,
             state,
             recovery_kit,
-            workers,
-            uploads,
+            at_once,
             host,
             job,
         })

@@ -99,7 +99,7 @@ impl Sink for Members<'_, '_> {
         })?;
         self.script.open(path, incarnation);
         let key = MemberKey { path: path.to_vec(), incarnation: incarnation.get() };
-        self.reader.open(self.opened, key, 0);
+        self.reader.open(self.opened, key, 0)?;
         self.opened += 1;
         self.is_open = true;
         Ok(())
@@ -111,7 +111,7 @@ impl Sink for Members<'_, '_> {
         let mut rest = bytes;
         while !rest.is_empty() {
             self.reader.make_room(number, rest.len())?;
-            let filling = self.reader.fillings.get_mut(number);
+            let filling = self.reader.fillings.get_mut(number)?;
             let room = filling.buffer.room();
             let (fits, more) = rest.split_at(rest.len().min(room.len()));
             room[..fits.len()].copy_from_slice(fits);

@@ -1,5 +1,6 @@
 //! What `replicate` is to do.
 
+use haulout::ops::memory::REENCRYPT_MEMORY_MIN;
 use haulout::ops::replicate::Confirmation;
 use haulout::store::place::Place;
 
@@ -9,7 +10,6 @@ use crate::failure::Outcome;
 use crate::password::OTHER_VARIABLES;
 use crate::password::PasswordSource;
 use crate::plan::Surroundings;
-use crate::plan::memory::CARRIES_MIN;
 use crate::plan::network::NetworkPlan;
 use crate::plan::place;
 use crate::units::ByteCount;
@@ -123,12 +123,13 @@ impl ReplicatePlan {
     /// Refuses to seal snapshots anew in less memory than that takes.
     pub(crate) fn require_memory_to_carry(&self) -> Outcome<()> {
         let memory = self.memory;
-        if memory >= CARRIES_MIN {
+        let least = ByteCount(REENCRYPT_MEMORY_MIN);
+        if memory >= least {
             return Ok(());
         }
         Err(Failure::usage(
             format!("--memory {memory} is too little to seal snapshots anew for other keys"),
-            format!("give at least {CARRIES_MIN}"),
+            format!("give at least {least}"),
         ))
     }
 }

@@ -19,7 +19,7 @@ impl Run<'_> {
         let repository = self.repository()?;
         let stored = self.find(&repository, wanted)?;
         let mut out = standard_output()?;
-        let wanted_file = CatOptions { path: file, workers: self.plan.workers };
+        let wanted_file = CatOptions { path: file, workers: self.plan.at_once.workers };
         ops::cat::cat(&repository, &stored, &wanted_file, &mut out, &self.monitor).map_err(
             |error| {
                 if error.kind() == ErrorKind::Usage {

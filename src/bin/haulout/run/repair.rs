@@ -13,7 +13,7 @@ impl Run<'_> {
     pub(super) fn repair(&self, mode: Mode) -> Outcome<Exit> {
         let repository = self.repository()?;
         let (began, progress) = (self.now(), self.progress(Activity::Verifying { passes: 1 }));
-        let plan = ops::repair::plan(&repository, self.plan.workers, &self.monitor)?;
+        let plan = ops::repair::plan(&repository, self.plan.at_once.workers, &self.monitor)?;
         drop(progress);
         if mode == Mode::Plan {
             self.report.repair_planned(&plan)?;

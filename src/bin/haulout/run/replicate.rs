@@ -141,7 +141,8 @@ impl Run<'_> {
         let (snapshots, unreadable) = self.wanted(near, &plan.wanted)?;
         let planned = carry::plan(near, Some(far), snapshots)?;
         let (began, progress) = (self.now(), self.progress(Activity::Restoring));
-        let report = planned.send(far, self.plan.workers, &self.report.clock, &self.monitor)?;
+        let report =
+            planned.send(far, self.plan.at_once.workers, &self.report.clock, &self.monitor)?;
         drop(progress);
         let (verified, unsound) = self.read_back(plan, far, &report)?;
         let time = self.now().saturating_sub(began);
@@ -165,7 +166,8 @@ impl Run<'_> {
         if plan.confirmation != Confirmation::ReadBack || snapshots.is_empty() {
             return Ok((Verified::default(), 0));
         }
-        let options = VerifyOptions { depth: Depth::Blocks, snapshots, workers: self.plan.workers };
+        let options =
+            VerifyOptions { depth: Depth::Blocks, snapshots, workers: self.plan.at_once.workers };
         let verified = verify(far, &options, &self.monitor)?;
         for finding in &verified.findings {
             self.report.console.warning(format!("on the other side, {}", finding.in_words()));

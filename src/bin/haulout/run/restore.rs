@@ -86,7 +86,7 @@ impl Run<'_> {
         if let Some(doubt) = doubt(&stored) {
             self.report.console.warning(doubt);
         }
-        let options = options(plan, self.plan.workers)?;
+        let options = options(plan, self.plan.at_once.workers)?;
         let (began, progress) = (self.now(), self.progress(Activity::Restoring));
         let restored = match &plan.target {
             Target::Stdout => {

@@ -19,7 +19,7 @@ impl Run<'_> {
         let options = VerifyOptions {
             depth: plan.depth,
             snapshots: plan.snapshots.iter().map(find).collect::<Outcome<_>>()?,
-            workers: self.plan.workers,
+            workers: self.plan.at_once.workers,
         };
         let (began, progress) = (self.now(), self.progress(verifying(plan.depth)));
         let report = ops::verify::verify(&repository, &options, &self.monitor)?;
