@@ -19,13 +19,15 @@
 //! | what | bytes |
 //! |---|---|
 //! | segments under way, read or encoded: 2 per worker + 8, 1 MiB each | 12 MiB |
-//! | segments that are being filled: one per file that the producer has open; more go to a temporary file | 1 to 12 MiB, or an eighth of `--memory` |
-//! | data packs: one being filled, two being stored (16 MiB each with `--memory` below 128 MiB) | 96 MiB |
+//! | segments that are being filled: one per open file, others in a temporary file | 1 to 12 MiB |
+//! | data packs: one being filled, two being stored | 96 MiB |
 //! | meta packs: one being filled, those being stored are among the two above | 8 MiB |
 //! | directories and frames kept for reading bases and former maps | 24 MiB |
 //! | map pages, tables, sorted records, what is known of tables' files | 16 MiB |
 //! | paths that were opened | 18 bytes each |
 //! | compressors | 2 MiB a worker |
+//!
+//! How `--memory` shares this out is in `ops::memory`.
 
 pub mod appender;
 pub mod choice;

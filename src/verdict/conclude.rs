@@ -16,7 +16,7 @@ use crate::verdict::finding::{Acceptance, Code, Finding};
 use crate::verdict::heads;
 use crate::verdict::known::{Incremental, Known};
 use crate::verdict::lengths::{Data, DataFault, Short};
-use crate::verdict::metadata::Describing;
+use crate::verdict::metadata::{Describing, first_lack};
 use crate::verdict::observer::{Described, Observer, Redo};
 use crate::verdict::presence::Table;
 use crate::verdict::reason::{Check, Outcome, Reason, Weight};
@@ -516,10 +516,9 @@ impl<'a> Judge<'a> {
 
     fn check_table(&self, table: &Table<'_>, found: &mut TablesFound) {
         let Some(definition) = table.known.definition else { return };
-        let name = || table.name();
         let missing = definition.missing(|suffix| table.has(suffix, self.incremental));
         if let Some((suffix, is_certain)) = self.missing_suffix(missing, &table.known) {
-            let table = name();
+            let table = table.name();
             if is_certain && suffix == TABLESPACE {
                 match self.discarded(&table) {
                     Some(finding) => found.discarded.push(finding),
@@ -532,7 +531,7 @@ impl<'a> Judge<'a> {
             }
         }
         if let Some(fault) = table.known.data_fault() {
-            found.add(data_reason(&name(), fault));
+            found.add(data_reason(&table.name(), fault));
         }
         let Frm::Partitioned(engine) = definition else { return };
         // Without any partition the table may lie in the system tablespace, which was said above.
@@ -548,11 +547,11 @@ impl<'a> Judge<'a> {
             };
             let partition_name = || partition_name.escape_ascii().to_string();
             if let Some(suffix) = missing {
-                let (table, partition) = (name(), partition_name());
+                let (table, partition) = (table.name(), partition_name());
                 found.add(Reason::MissingPartition { table, partition, suffix });
             }
             if let Some(fault) = partition.and_then(Known::data_fault) {
-                found.add(data_reason(&format!("{}#P#{}", name(), partition_name()), fault));
+                found.add(data_reason(&format!("{}#P#{}", table.name(), partition_name()), fault));
             }
         }
     }
@@ -684,19 +683,4 @@ fn data_reason(table: &str, (suffix, data, fault): (&'static str, Data, DataFaul
         DataFault::Rows { stated } => Reason::FewRows { path, rows: data.line_ends, stated },
         DataFault::CutLine => Reason::CutRow(path),
     }
-}
-
-/// Returns the first statement that a describing file must make and does not.
-fn first_lack(kind: Describing, positions: &Positions) -> Option<&'static str> {
-    let statements: &[(&'static str, bool)] = match kind {
-        Describing::Checkpoints => &[
-            ("backup_type", positions.backup_type.is_some()),
-            ("to_lsn", positions.to_lsn.is_some()),
-            ("last_lsn", positions.last_lsn.is_some()),
-        ],
-        Describing::BackupCnf => &[("innodb_page_size", positions.page_size.is_some())],
-        Describing::Info => &[("end_time", positions.end_time.is_some())],
-        Describing::BinlogInfo | Describing::GaleraInfo | Describing::CorruptedPages => &[],
-    };
-    statements.iter().find(|(_, is_made)| !is_made).map(|(name, _)| *name)
 }

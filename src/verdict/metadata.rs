@@ -334,6 +334,21 @@ fn text(value: &[u8]) -> Option<String> {
     (!value.is_empty()).then(shown)
 }
 
+/// Returns the first statement that a describing file must make and does not.
+pub(super) fn first_lack(kind: Describing, positions: &Positions) -> Option<&'static str> {
+    let statements: &[(&'static str, bool)] = match kind {
+        Describing::Checkpoints => &[
+            ("backup_type", positions.backup_type.is_some()),
+            ("to_lsn", positions.to_lsn.is_some()),
+            ("last_lsn", positions.last_lsn.is_some()),
+        ],
+        Describing::BackupCnf => &[("innodb_page_size", positions.page_size.is_some())],
+        Describing::Info => &[("end_time", positions.end_time.is_some())],
+        Describing::BinlogInfo | Describing::GaleraInfo | Describing::CorruptedPages => &[],
+    };
+    statements.iter().find(|(_, is_made)| !is_made).map(|(name, _)| *name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
