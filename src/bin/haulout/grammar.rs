@@ -141,7 +141,8 @@ fn common_list(grammar: &clap::Command) -> String {
     let mut out = String::new();
     for (index, heading) in HEADINGS.into_iter().enumerate() {
         let note = if index == 0 { " (in full: haulout help options)" } else { "" };
-        out.extend([heading, note, ":\n"]);
+        let gap = if index == 0 { "" } else { "\n" };
+        out.extend([gap, heading, note, ":\n"]);
         for arg in grammar.get_arguments().filter(|arg| arg.get_help_heading() == Some(heading)) {
             out += &listed(arg);
         }

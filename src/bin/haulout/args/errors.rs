@@ -37,8 +37,9 @@ const PAGE_COLUMNS: usize = 80;
 /// Returns the chapter about all codes.
 pub(crate) fn chapter(canvas: Canvas) -> String {
     let columns = canvas.columns.unwrap_or(PAGE_COLUMNS);
-    let head = wrapped(HEAD, 0, canvas.with_columns(columns));
-    format!("{head}\n\n{}", explained(Code::ALL, canvas))
+    let fitted = |paragraph| wrapped(paragraph, 0, canvas.with_columns(columns)) + "\n\n";
+    let head: String = HEAD.split("\n\n").map(fitted).collect();
+    head + &explained(Code::ALL, canvas)
 }
 
 fn code(text: &str) -> Result<Code, String> {
@@ -72,5 +73,6 @@ mod tests {
             assert!(help.contains(&format!("\n{code} (")), "{code}");
         }
         assert!(help.lines().all(|line| line.len() <= 100), "{help}");
+        assert!(help.contains("\n\nA finding has a code, an object"), "{help}");
     }
 }
