@@ -32,8 +32,8 @@ const REMOVE_EXAMPLE: &str = "\
 Example:
   haulout -r /backup/db key remove 3fa9c1
 
-This does not help against old copies: whoever kept a copy of keys/ and the password \
-can still read the repository; see key rotate. The last key cannot be removed.";
+This does not help against old copies: a person who kept a copy of keys/ and the \
+password can still read the repository; see key rotate. The last key cannot be removed.";
 
 const PASSWD_EXAMPLE: &str = "\
 Example:
@@ -44,7 +44,7 @@ Examples:
   haulout -r /backup/db key rotate --new-password-file /etc/haulout.new
   haulout -r /backup/db key rotate --key-file /etc/haulout.key.new
 
-Rotate when a key was copied by somebody who should not have it. The old keys cannot \
+Rotate after a key was copied by a person who should not have it. The old keys cannot \
 decrypt anything written after the rotation, and objects written with them are rejected. \
 Old data stays readable. The key in use gets a new password; all others, write-only keys \
 and recovery kits too, are retired: they can read older data but no longer write. Add \
@@ -167,7 +167,7 @@ pub(crate) struct ExportArguments {
     #[arg(long = "replica", value_name = "URL", value_parser = label)]
     pub(crate) replicas: Vec<String>,
 
-    /// The kit opens the repository by itself: whoever finds it can read everything
+    /// Make a kit that needs no password: everyone who finds it can read everything
     #[arg(long, conflicts_with_all = ["new_password_file", "new_password_command"])]
     pub(crate) no_password: bool,
 

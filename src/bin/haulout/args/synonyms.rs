@@ -71,7 +71,7 @@ fn suggest_dashes(refusal: &mut clap::Error) -> bool {
     if typed.starts_with('-') || !usage.contains("haulout backup") {
         return false;
     }
-    let tip = format!("the producer stands behind two dashes: haulout backup -- {typed} ...");
+    let tip = format!("the producer stands after two dashes: haulout backup -- {typed} ...");
     refusal.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     true
 }
