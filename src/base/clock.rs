@@ -81,11 +81,9 @@ impl Clock for SystemClock {
     }
 
     fn week_minute(&self) -> WeekMinute {
-        use chrono::Datelike;
-        use chrono::Timelike;
-        let now = chrono::Local::now();
-        let part = |number: u32| u16::try_from(number).unwrap_or_default();
-        let day = part(now.weekday().num_days_from_monday());
+        let now = jiff::ZonedDateTime::now();
+        let part = |number: i8| u16::try_from(number).unwrap_or_default();
+        let day = part(now.weekday().to_monday_zero_offset());
         WeekMinute::new(day, part(now.hour()), part(now.minute())).unwrap_or_default()
     }
 }
