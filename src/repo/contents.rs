@@ -26,7 +26,7 @@ use crate::pack::reader::Wanted;
 use crate::repo::Repository;
 use crate::repo::snapshots::StoredSnapshot;
 
-/// An opened snapshot.
+/// The opened content of one snapshot: its packs, member table, and inner members.
 #[derive(Debug, Clone)]
 pub struct Contents {
     packs: Arc<Packs>,
@@ -85,17 +85,17 @@ impl Contents {
         Contents { packs, table, inner: stored.snapshot.inner.clone(), translation }
     }
 
-    /// Its packs.
+    /// Returns the reader of the snapshot's packs.
     pub fn packs(&self) -> &Arc<Packs> {
         &self.packs
     }
 
-    /// Its members.
+    /// Returns the reader of the snapshot's member table.
     pub fn table(&self) -> &TableReader {
         &self.table
     }
 
-    /// The record of a member that must be there.
+    /// Returns the record of a member that must be in the table; fails if it is not.
     pub fn member(&self, key: &MemberKey) -> Result<MemberRecord> {
         self.table.find(key)?.ok_or_else(|| {
             let what = format!("the script names {}, which is not in the table", key.display());
@@ -103,12 +103,12 @@ impl Contents {
         })
     }
 
-    /// The map of a member.
+    /// Returns a view of the map of a member.
     pub fn map(&self, record: MemberRecord) -> MapView {
         MapView::new(Arc::clone(&self.packs), record, self.translation.clone())
     }
 
-    /// The entries of a member, in order.
+    /// Returns an iterator over the entries of a member, in order.
     pub fn entries(&self, record: MemberRecord) -> Entries {
         let view = self.map(record);
         Entries { view, page: None, leaf: 0, within: 0, block: 0, at: 0 }
@@ -130,19 +130,19 @@ impl Contents {
     }
 }
 
-/// A block of a member, as its map tells it.
+/// A block of a member, as its map describes it.
 #[derive(Debug, Clone, Copy)]
 pub struct Block {
     /// Its number in the member.
     pub number: u64,
     /// Where it begins in the member.
     pub at: u64,
-    /// Its entry.
+    /// The map entry of the block: hash, storage and length.
     pub entry: Entry,
 }
 
 impl Block {
-    /// What has to be read for it; `None` for zeros.
+    /// Returns what has to be read for the block; `None` for zeros.
     pub fn wanted(&self) -> Option<Wanted> {
         let Entry { hash, storage, length } = self.entry;
         match storage {
@@ -164,12 +164,12 @@ pub struct Entries {
 }
 
 impl Entries {
-    /// The member's record.
+    /// Returns the record of the member.
     pub fn record(&self) -> &MemberRecord {
         self.view.record()
     }
 
-    /// Goes on with a block that was handed over before, by a former reader of the same member.
+    /// Continues with a block that an earlier reader of the same member returned.
     pub fn go_to(&mut self, block: &Block) {
         let entries = wide(MAP_PAGE_ENTRIES);
         (self.page, self.leaf) = (None, block.number / entries);
@@ -177,7 +177,7 @@ impl Entries {
         (self.block, self.at) = (block.number, block.at);
     }
 
-    /// The next block; `None` behind the last.
+    /// Returns the next block; `None` after the last.
     #[expect(clippy::should_implement_trait, reason = "a step can fail")]
     pub fn next(&mut self) -> Result<Option<Block>> {
         loop {
@@ -201,7 +201,7 @@ impl Entries {
         }
     }
 
-    /// The blocks must add up to the member.
+    /// Checks that the blocks add up to the member's length and number of blocks.
     fn end(&self) -> Result<Option<Block>> {
         let record = self.view.record();
         if self.at == record.length && self.block == record.block_count() {

@@ -69,7 +69,7 @@ pub fn found(
     outcome
 }
 
-/// Puts the claim, and continues only if no other attempt is under way or the store decides.
+/// Puts the claim, and continues only if it is the only claim or the store decides.
 fn stake(store: &dyn Store, claim: &ObjectName) -> Attempt {
     let cannot_write = |e| store_error(format!("cannot write {claim}"), e);
     store.put(claim, &[Bytes::from_static(CLAIM)]).map_err(cannot_write)?;
@@ -118,7 +118,7 @@ fn require_alone(store: &dyn Store, claim: &ObjectName) -> Result<()> {
     Ok(())
 }
 
-/// The command that removes an object of a place.
+/// Returns the command that removes an object of a place.
 fn removal(place: &str, name: &ObjectName) -> String {
     let object = format!("{}/{name}", place.trim_end_matches('/'));
     match place.split_once("://") {

@@ -1,11 +1,11 @@
 //! Generations of keys: what is believed of what earlier ones sealed, and whether the key in use is
 //! still the newest (FORMAT.md 11.6).
 //!
-//! Whoever had a key when it was retired can go on sealing with it. So each list that closes a
+//! Anyone who had a key when it was retired can go on sealing with it. So each list that closes a
 //! generation is the last word on it, and its hash is in every holder of the next. A store can
 //! withhold the list, and then nothing of that generation is believed; it can't change it.
 //!
-//! The order of writes keeps a run from sealing behind the list unnoticed: a rotation announces
+//! The order of writes keeps a run from sealing after the list unnoticed: a rotation announces
 //! itself before it lists what is there, a run puts its snapshot before it looks for announcements.
 //! One of the two sees the other.
 
@@ -68,22 +68,22 @@ impl Believed {
     }
 }
 
-/// The object of the list that closes a generation.
+/// Returns the name of the list that closes a generation.
 pub(super) fn retired_object(generation: u8, closing: &Closing) -> ObjectName {
     Object::Retired { generation, hash: *closing }.name()
 }
 
-/// The object that announces a rotation to a generation.
+/// Returns the name of the object that announces a rotation to a generation.
 pub(super) fn rotation_object(generation: u8, sealed: &[u8]) -> ObjectName {
     Object::Rotation { generation, hash: *blake3::hash(sealed).as_bytes() }.name()
 }
 
-/// Whether an object of `keys/` is one of this module, and no holder.
+/// Tells whether an object of `keys/` is one of this module, and not a holder.
 pub(super) fn is_of_rotation(name: &ObjectName) -> bool {
     matches!(Object::parse(name), Some(Object::Rotation { .. } | Object::Retired { .. }))
 }
 
-/// The generation that an object announces, if it is an announcement.
+/// Returns the generation that an object announces, if the object is an announcement.
 pub(super) fn announced(name: &ObjectName) -> Option<u8> {
     let Object::Rotation { generation, .. } = Object::parse(name)? else { return None };
     Some(generation)
@@ -112,7 +112,7 @@ fn read_retired(
     Ok(retired)
 }
 
-/// The names under `keys/`.
+/// Returns the names under `keys/`, sorted.
 pub(super) fn key_names(store: &dyn Store) -> Result<Vec<ObjectName>> {
     let mut names = Vec::new();
     store
@@ -122,8 +122,8 @@ pub(super) fn key_names(store: &dyn Store) -> Result<Vec<ObjectName>> {
     Ok(names)
 }
 
-/// Whether an object announces a rotation to the generation `next`, and somebody with the keys of
-/// the one before made it.
+/// Tells whether an object announces a rotation to the generation `next` and was sealed with the
+/// keys of the generation before it.
 pub(super) fn is_announcement(
     store: &dyn Store,
     keyring: &Keyring,
@@ -141,7 +141,7 @@ pub(super) fn is_announcement(
     }
 }
 
-/// Refuses a key that a rotation left behind, by the names under `keys/`.
+/// Refuses a key that a rotation retired, by the names under `keys/`.
 pub(super) fn require_newest(
     store: &dyn Store,
     keyring: &Keyring,
@@ -169,13 +169,14 @@ pub(super) fn require_newest(
 }
 
 impl Repository {
-    /// Whether this is said of what was sealed with a former key after that was retired: not on
-    /// account of a list that can't be read, with which good objects would seem to be such.
+    /// Tells whether an error says that something was sealed with a former key after that key was
+    /// retired. It does not if a list can't be read, because good objects would then seem
+    /// overtaken.
     pub(super) fn was_overtaken(&self, error: &Error) -> bool {
         error.kind() == ErrorKind::RetiredKey && self.believed.0.iter().all(Result::is_ok)
     }
 
-    /// Refuses to write with a key that was left behind when this repository was opened.
+    /// Refuses to write with a key that was already retired when this repository was opened.
     pub fn require_newest_key(&self) -> Result<()> {
         match &self.key_names {
             Some(names) => require_newest(&**self.store(), self.keyring(), names),
@@ -183,8 +184,8 @@ impl Repository {
         }
     }
 
-    /// The same, as it is now: what was put before this call is on the list that closes the
-    /// generation, or this call fails.
+    /// Lists the keys again and refuses a retired one: what was put before this call is on the list
+    /// that closes the generation, or this call fails.
     pub fn require_newest_key_still(&self) -> Result<()> {
         if self.keyring().suite() == Suite::KeyedTag {
             return Ok(());

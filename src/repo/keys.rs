@@ -2,8 +2,8 @@
 //!
 //! Every holder is an object of its own, so nothing here touches a pack, and a change that is
 //! interrupted leaves one holder too many, never one too few: what is new is durable before what is
-//! old goes. Removing a holder protects the future of the object `keys/<id>`; whoever kept a copy
-//! of it, or of the repository key, keeps what that opens.
+//! old goes. Removing a holder protects the future of the object `keys/<id>`; anyone who kept a
+//! copy of it, or of the repository key, keeps what that opens.
 //!
 //! A rotation draws a new key for what is stored from then on. What counts is the new holder:
 //! before it is durable nothing has changed, and a rotation that was interrupted is begun again. Of
@@ -78,52 +78,52 @@ pub struct Keys {
     entropy: Arc<dyn Entropy>,
 }
 
-/// Whether keys are rotated though the store does not list snapshots that others name: what is not
-/// listed then is not believed afterwards.
+/// Whether keys are rotated when the store does not list snapshots that others name. A snapshot
+/// that is not listed then is not believed afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gaps {
-    /// They are not.
+    /// The rotation is refused.
     Refused,
-    /// They are.
+    /// The rotation continues without the missing snapshots.
     Accepted,
 }
 
-/// A holder as those see it who can open the repository.
+/// A holder as it appears to those who can open the repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HolderEntry {
-    /// Its name under `keys/`.
+    /// The id of the holder, which is its name under `keys/`.
     pub id: HolderId,
-    /// What opens it.
+    /// The kind of credential that opens the holder.
     pub protection: ProtectionKind,
-    /// What it may do.
+    /// The rights of the holder.
     pub role: Role,
-    /// The newest generation of keys that it has.
+    /// The newest generation of keys that the holder has.
     pub generation: u8,
-    /// Whether a rotation left it behind: it opens what was stored before.
+    /// Whether a rotation retired it: it opens only what was stored before.
     pub left_behind: bool,
-    /// Its label and age.
+    /// The label of the holder and the time it was added.
     pub note: HolderNote,
-    /// Whether it is the one that was used just now.
+    /// Whether this holder opened the keys.
     pub in_use: bool,
 }
 
 /// All holders, and objects that should be holders and are not.
 #[derive(Debug, Default)]
 pub struct Holders {
-    /// Oldest first.
+    /// Holders that can be read, oldest first.
     pub holders: Vec<HolderEntry>,
-    /// What is under `keys/` besides, and why it is no holder.
+    /// Other objects under `keys/`, and why each is not a holder.
     pub damaged: Vec<(ObjectName, Error)>,
 }
 
-/// What came of a rotation.
+/// The result of a rotation.
 #[derive(Debug)]
 pub struct Rotated {
     /// The generation that began.
     pub generation: u8,
     /// The new holder, in the place of the one that was used.
     pub added: HolderId,
-    /// That one; a recovery kit is none.
+    /// The holder that was replaced; `None` if a recovery kit opened the keys.
     pub removed: Option<HolderId>,
     /// Holders that open what was stored before, and nothing else.
     pub left_behind: Vec<HolderEntry>,
@@ -143,7 +143,7 @@ impl Keys {
         Keys::assemble(store, opened, entropy)
     }
 
-    /// Opens them with a recovery kit.
+    /// Opens the keys with a recovery kit.
     pub fn open_by_kit(
         store: Arc<dyn Store>,
         kit: &RecoveryKit,
@@ -164,19 +164,19 @@ impl Keys {
         Ok(Keys { store, config, keyring, unlocked, entropy })
     }
 
-    /// What was opened.
+    /// Returns what the credential opened.
     pub fn unlocked(&self) -> &Unlocked {
         &self.unlocked
     }
 
-    /// The repository key, which a write-only holder has not.
+    /// Returns the repository key; fails for a write-only holder, which does not have it.
     fn key(&self) -> Result<&RepositoryKey> {
         self.unlocked.key().ok_or_else(|| {
             Error::new(ErrorKind::WriteOnly, "this key may add backups, and change no keys")
         })
     }
 
-    /// Lists the holders.
+    /// Lists the holders, and the objects under `keys/` that are not holders.
     pub fn list(&self) -> Result<Holders> {
         let mut all = Holders::default();
         for name in holder_names(&*self.store)? {
@@ -202,7 +202,7 @@ impl Keys {
         Ok(all)
     }
 
-    /// Adds a holder.
+    /// Adds a holder and returns its id.
     pub fn add(
         &self,
         role: Role,
@@ -220,13 +220,13 @@ impl Keys {
         Ok(holder.id())
     }
 
-    /// Refuses a key that may not add others: one that is write-only, or was left behind.
+    /// Refuses a key that may not add others: one that is write-only, or was retired.
     pub fn require_may_add(&self) -> Result<()> {
         self.key()?;
         self.require_newest()
     }
 
-    /// Refuses to change anything with a key that a rotation left behind.
+    /// Refuses to change anything with a key that a rotation retired.
     fn require_newest(&self) -> Result<()> {
         require_newest(&*self.store, &self.keyring, &key_names(&*self.store)?)
     }
@@ -253,7 +253,7 @@ impl Keys {
         Ok(new)
     }
 
-    /// Whether a passphrase opens the holder that is in use.
+    /// Tells whether a passphrase opens the holder that is in use.
     pub fn is_opened_by(&self, passphrase: &Passphrase, limits: &Limits) -> Result<bool> {
         let Some(id) = self.unlocked.holder else { return Ok(false) };
         let holder = read_holder(&*self.store, &holder_object(id))?;
@@ -273,8 +273,8 @@ impl Keys {
         self.rotate_after(protection, note, gaps, &mut || Ok(()))
     }
 
-    /// Does the same; `ready` is called when nothing stands in the way any more, right before the
-    /// new key comes into force. If it fails, the rotation is given up.
+    /// Rotates the keys like `rotate`, but calls `ready` once nothing stands in the way, right
+    /// before the new key comes into force. If `ready` fails, the rotation is given up.
     pub fn rotate_after(
         &self,
         protection: Protection<'_>,
@@ -329,7 +329,7 @@ impl Keys {
         Ok(Rotated { generation: next, added: holder.id(), removed, left_behind, listed })
     }
 
-    /// The repository, as the key in use opens it.
+    /// Returns the repository, as the key in use opens it.
     fn repository(&self) -> Result<Repository> {
         let (config, keyring) = (self.config.clone(), self.unlocked.keyring());
         let opened = Opened { config, keyring, unlocked: None, key_names: None };
@@ -422,7 +422,7 @@ impl Keys {
         why
     }
 
-    /// Tells runs that are on their way, and those that begin, that the keys are being rotated.
+    /// Announces to current and future runs that the keys are being rotated.
     fn announce(&self, next: u8, note: &HolderNote) -> Result<ObjectName> {
         let text = note.created_unix_seconds.to_le_bytes();
         let sealed = self
@@ -436,7 +436,7 @@ impl Keys {
         Ok(name)
     }
 
-    /// The holder that a user means: an id, or the beginning of one.
+    /// Finds the holder that a user means: an id, or the beginning of one.
     pub fn find(&self, wanted: &str) -> Result<HolderEntry> {
         let holders = self.list()?.holders;
         let found: Vec<_> =
@@ -488,7 +488,7 @@ fn delete(store: &dyn Store, name: &ObjectName) -> Result<()> {
     store.delete(name).map_err(|e| store_error(format!("cannot remove {name}"), e))
 }
 
-/// The name of a holder of `generation` or a later one, if one of these is such.
+/// Returns the name of a holder of `generation` or a later one, if `names` has one.
 fn holder_since(
     store: &dyn Store,
     names: &[ObjectName],
@@ -506,8 +506,8 @@ fn holder_since(
     Ok(None)
 }
 
-/// The hashes of all snapshots and notes that are listed, unless that can't be all: what is not
-/// listed when the keys are rotated is not believed any more.
+/// Returns the hashes of all listed snapshots and notes; fails if some are missing from the list.
+/// What is not listed when the keys are rotated is not believed any more.
 fn trusted_listing(repository: &Repository, gaps: Gaps) -> Result<BTreeSet<[u8; 32]>> {
     let store = &**repository.store();
     let hashes = sealed_hashes(store)?;
@@ -563,7 +563,7 @@ fn trusted_listing(repository: &Repository, gaps: Gaps) -> Result<BTreeSet<[u8; 
     Ok(hashes)
 }
 
-/// The hashes in the names of all that is believed by its seal alone.
+/// Returns the hashes in the names of all that is believed by its seal alone.
 fn sealed_hashes(store: &dyn Store) -> Result<BTreeSet<[u8; 32]>> {
     let mut hashes = BTreeSet::new();
     for folder in [Folder::Snapshots, Folder::Notes] {
@@ -631,7 +631,7 @@ fn newest_first(store: &dyn Store, names: &mut [ObjectName]) {
     names.sort_by_cached_key(|name| std::cmp::Reverse(generation(name)));
 }
 
-/// Tries a credential on every holder; gives the names under `keys/` as well.
+/// Tries a credential on every holder; also returns the names under `keys/`.
 pub(super) fn unlock(
     store: &dyn Store,
     credential: &Credential,

@@ -27,9 +27,9 @@ use crate::repo::Repository;
 use crate::repo::snapshots::SnapshotName;
 use crate::repo::snapshots::StoredSnapshot;
 
-/// Older snapshots behind the newest whole one whose maps are candidates as well.
+/// Maximum number of snapshots older than the newest whole one whose maps are candidates as well.
 const OLDER_MAX: usize = 4;
-/// Snapshots that are looked at to find them.
+/// Maximum number of snapshots examined to find them.
 const LOOKED_AT_MAX: usize = 32;
 
 /// The snapshots that a run may compare with, each read when it is asked for, the most useful one
@@ -38,23 +38,23 @@ const LOOKED_AT_MAX: usize = 32;
 #[derive(Debug)]
 pub struct Ancestry {
     repository: Repository,
-    /// All of the source, the oldest first.
+    /// All snapshots of the source, the oldest first.
     names: Vec<SnapshotName>,
-    /// So many at their end were looked at.
+    /// Number of names, counted from the end, already examined.
     looked_at: usize,
-    /// So many of these were whole.
+    /// Number of the examined snapshots that were whole.
     whole: usize,
-    /// Whether any was of use.
+    /// Whether any of the examined snapshots was of use.
     any: bool,
-    /// What increments among them build on, until a whole full backup is found.
+    /// The full backup that the increments among them build on, until a whole full backup is found.
     builds_on: BuildsOn,
     damaged: Vec<SnapshotName>,
-    /// The pack table of the first that was of use.
+    /// The pack table of the first snapshot that was of use.
     first: TableTail,
     monitor: Arc<Monitor>,
 }
 
-/// What increments build on.
+/// The full backup that increments build on, and whether it was looked for.
 #[derive(Debug)]
 enum BuildsOn {
     /// The full backup of this name, by the newest of them that says so.
@@ -64,17 +64,18 @@ enum BuildsOn {
 }
 
 impl Ancestry {
-    /// The largest sequence number that the source has used.
+    /// Returns the largest sequence number that the source has used; 0 if it has none.
     pub fn sequence(&self) -> u64 {
         self.names.last().map_or(0, |name| name.sequence)
     }
 
-    /// Snapshots that could not be read so far.
+    /// Returns the snapshots that could not be read so far.
     pub fn damaged(&self) -> &[SnapshotName] {
         &self.damaged
     }
 
-    /// The next snapshot whose pack table can be read, and that beside the first one's.
+    /// Returns the next snapshot whose pack table can be read, and its table beside the first
+    /// one's.
     pub fn next_with_table(&mut self) -> Option<(StoredSnapshot, TableBeside)> {
         loop {
             let stored = self.next_read()?;
@@ -132,7 +133,8 @@ impl Ancestry {
         }
     }
 
-    /// The full backup that increments build on: only that has whole tablespaces to compare with.
+    /// Returns the full backup that increments build on: only that has whole tablespaces to compare
+    /// with.
     fn full_behind(&mut self) -> Option<StoredSnapshot> {
         let BuildsOn::Unread(wanted) = std::mem::replace(&mut self.builds_on, BuildsOn::Settled)
         else {
@@ -169,7 +171,8 @@ impl TableBeside {
         })
     }
 
-    /// A table of the records that the other one does not share: the whole table, if there is none.
+    /// Returns a table of the records that the other one does not share; the whole table if there
+    /// is no other.
     pub fn own_table(&self) -> PackTable {
         PackTable::new(self.own().copied().collect())
     }
@@ -189,7 +192,7 @@ impl TableBeside {
         }
     }
 
-    /// How indices of this table read in the other; packs that it lacks are unknown there.
+    /// Maps indices of this table to those of the other; packs that it lacks are unknown there.
     pub fn translation(&self, table: &PackTable) -> Translation {
         let mut indices = Vec::new();
         for piece in &self.0 {
@@ -207,7 +210,7 @@ impl TableBeside {
 }
 
 impl Repository {
-    /// What a new run of a source may compare with.
+    /// Returns the snapshots that a new run of a source may compare with.
     pub fn ancestry(&self, source: SourceId, monitor: &Arc<Monitor>) -> Result<Ancestry> {
         let names = self.snapshot_names(Some(source))?;
         Ok(Ancestry { names, ..self.no_ancestry(monitor) })
@@ -228,12 +231,12 @@ impl Repository {
         }
     }
 
-    /// The whole pack table of a snapshot.
+    /// Returns the whole pack table of a snapshot.
     pub fn pack_table(&self, tail: &TableTail, monitor: &Arc<Monitor>) -> Result<PackTable> {
         Ok(self.pack_table_beside(tail, &TableTail::default(), monitor)?.own_table())
     }
 
-    /// The same, beside the table of `other`.
+    /// Returns the pack table of a snapshot, beside the table of `other`.
     pub fn pack_table_beside(
         &self,
         tail: &TableTail,
@@ -258,19 +261,19 @@ impl Repository {
         Ok(TableBeside(pieces))
     }
 
-    /// A reader with the pack table of a snapshot.
+    /// Returns a reader with the pack table of a snapshot.
     pub fn packs_of(&self, stored: &StoredSnapshot, monitor: &Arc<Monitor>) -> Result<Arc<Packs>> {
         let table = self.pack_table(&stored.snapshot.packs, monitor)?;
         Ok(Arc::new(self.packs(table, monitor)))
     }
 }
 
-/// Records of a filled node.
+/// Returns the number of records below a filled node of a level.
 fn records_below(level: usize) -> usize {
     PACK_TABLE_NODE.pow(short(level) + 1)
 }
 
-/// Where the records of the nodes that a tail names begin in its table.
+/// Returns the index in its table at which the records of each node of a tail begin.
 fn node_starts(tail: &TableTail) -> HashMap<BlockHash, usize> {
     let mut starts = HashMap::new();
     let mut at = 0;
@@ -300,8 +303,8 @@ fn read_node(
     below.iter().try_for_each(|node| read_node(packs, node, level - 1, records))
 }
 
-/// The records of many snapshots' pack tables, each told once: snapshots of a lineage share most of
-/// their tables, and a node that was read is not read again, wherever another copy of it is.
+/// The records of many snapshots' pack tables, each returned once: snapshots of a lineage share
+/// most of their tables, and a node that was read is not read again, wherever another copy is.
 #[derive(Debug)]
 pub struct TableNodes {
     packs: Packs,
@@ -309,12 +312,12 @@ pub struct TableNodes {
 }
 
 impl TableNodes {
-    /// For the snapshots of a repository.
+    /// Creates an empty reader for the snapshots of a repository.
     pub fn new(repository: &Repository, monitor: &Arc<Monitor>) -> TableNodes {
         TableNodes { packs: repository.packs(PackTable::default(), monitor), known: HashSet::new() }
     }
 
-    /// Tells the records of a table that stand in no node that was read before.
+    /// Passes to `each` the records of a table that are in no node that was read before.
     pub fn new_records(
         &mut self,
         tail: &TableTail,

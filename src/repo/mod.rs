@@ -63,18 +63,18 @@ use crate::store::name::ObjectName;
 pub enum NewProtection<'c> {
     /// Encrypted; this credential is the first to open it.
     Encrypted {
-        /// What opens it.
+        /// The credential that opens the first holder.
         credential: &'c Credential,
-        /// Work for a passphrase.
+        /// Argon2id parameters for a passphrase.
         cost: Cost,
-        /// Names the holder.
+        /// The label and creation time of the first holder.
         note: HolderNote,
     },
     /// Not encrypted: the key lies in the config.
     Clear,
 }
 
-/// An open repository.
+/// An open repository, with its store and the keys that opened it.
 #[derive(Debug, Clone)]
 pub struct Repository {
     store: Arc<dyn Store>,
@@ -83,11 +83,11 @@ pub struct Repository {
     cutter: Cutter,
     entropy: Arc<dyn Entropy>,
     believed: Arc<Believed>,
-    /// What was under `keys/` when it was opened, if that was looked at.
+    /// Names under `keys/` when the repository was opened; `None` if they were not listed.
     key_names: Option<Arc<[ObjectName]>>,
 }
 
-/// An error of a store, in the terms of the library.
+/// Converts an error of a store into an error of the library.
 pub fn store_error(what: impl Into<String>, cause: StoreError) -> Error {
     let kind = match cause.category() {
         Category::NotFound => ErrorKind::Missing,
@@ -101,7 +101,8 @@ pub fn store_error(what: impl Into<String>, cause: StoreError) -> Error {
     Error::new(kind, what).because(cause)
 }
 
-/// Asks the store for what it has just taken: some say yes and keep nothing, or something else.
+/// Checks that the store has what it just accepted: some accept an object and keep nothing, or
+/// something else.
 pub fn require_there(store: &dyn Store, name: &ObjectName, bytes: u64) -> Result<()> {
     let found = store
         .size(name)
@@ -123,13 +124,13 @@ fn sealing_failed(cause: SealError) -> Error {
     Error::new(ErrorKind::WrongKey, "the repository's keys can't be used").because(cause)
 }
 
-/// Says that a password could not be tried: it may be the right one.
+/// Reports that a password could not be tried; it may still be the right one.
 fn not_stretched(cause: SealError) -> Error {
     Error::new(ErrorKind::Memory, "the password can't be tried").because(cause)
 }
 
 impl Repository {
-    /// Makes a repository in a store that has none.
+    /// Creates a repository in a store that has none.
     pub fn init(
         store: Arc<dyn Store>,
         protection: &NewProtection<'_>,
@@ -220,33 +221,33 @@ impl Repository {
         Ok(Repository { store, keyring, hasher, cutter, entropy, believed, key_names })
     }
 
-    /// The same repository, kept in another store: a copy with the same keys.
+    /// Returns the same repository in another store: a copy with the same keys.
     #[must_use]
     pub fn elsewhere(&self, store: Arc<dyn Store>) -> Repository {
         Repository { store, ..self.clone() }
     }
 
-    /// Where its objects are.
+    /// Returns the store that holds the repository's objects.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
     }
 
-    /// Its keys.
+    /// Returns the keys that the holder in use has.
     pub fn keyring(&self) -> &Arc<Keyring> {
         &self.keyring
     }
 
-    /// Finds its content-defined cuts.
+    /// Returns the cutter that finds content-defined cuts.
     pub fn cutter(&self) -> &Cutter {
         &self.cutter
     }
 
-    /// Randomness.
+    /// Returns the source of random bytes.
     pub fn entropy(&self) -> &Arc<dyn Entropy> {
         &self.entropy
     }
 
-    /// Whether its data packs can be opened with the key in use.
+    /// Tells whether the key in use can open data packs.
     pub fn opens_data(&self) -> bool {
         self.keyring.opens_data()
     }
@@ -259,19 +260,19 @@ impl Repository {
         Err(Error::new(ErrorKind::WriteOnly, "this key may add backups, and read none"))
     }
 
-    /// The key for hashes of paths.
+    /// Returns the key for hashes of paths.
     pub fn path_key(&self) -> Result<[u8; 32]> {
         self.keyring.subkey(Purpose::Path).map(|key| *key.bytes()).map_err(sealing_failed)
     }
 
-    /// The opaque id of a source.
+    /// Returns the opaque id of a source, derived from its name.
     pub fn source_id(&self, name: &str) -> Result<SourceId> {
         let key = self.keyring.subkey(Purpose::Source).map_err(sealing_failed)?;
         let full = blake3::keyed_hash(key.bytes(), name.as_bytes());
         Ok(SourceId(*full.as_bytes().first_chunk().expect("BLAKE3 gives 32 bytes")))
     }
 
-    /// A reader of packs with this table.
+    /// Returns a reader of packs with this table.
     pub fn packs(&self, table: PackTable, monitor: &Arc<Monitor>) -> Packs {
         Packs::new(
             Arc::clone(&self.store),
@@ -287,9 +288,9 @@ impl Repository {
 struct Opened {
     config: Config,
     keyring: Keyring,
-    /// What opened it; nothing if it is not encrypted.
+    /// What the credential opened; `None` if the repository is not encrypted.
     unlocked: Option<Unlocked>,
-    /// What is under `keys/`, if it was looked at.
+    /// Names under `keys/`; `None` if they were not listed.
     key_names: Option<Vec<ObjectName>>,
 }
 
@@ -336,7 +337,7 @@ impl Opened {
     }
 }
 
-/// Says what a place without a config is: none, or a repository that has lost it.
+/// Describes a place without a config: no repository, or one that has lost its config.
 fn without_config(store: &dyn Store) -> Error {
     let place = store.location();
     let mut has_snapshots = false;

@@ -1,7 +1,7 @@
 //! Notes about snapshots: tags that were attached or taken off later (FORMAT.md 9.1).
 //!
 //! One listing tells which snapshots have notes; only those are read. A note that can't be read
-//! loses a tag, never a snapshot: it is told, and everything else goes on.
+//! loses a tag, never a snapshot: it is reported, and everything else goes on.
 
 use std::collections::BTreeMap;
 
@@ -42,25 +42,25 @@ fn parse(name: &ObjectName) -> Option<(SnapshotId, ContentHash)> {
 }
 
 impl Notes {
-    /// Makes the description of a snapshot tell the tags that it has now.
+    /// Replaces the tags in the description of a snapshot by those that it has now.
     pub fn apply(&self, stored: &mut StoredSnapshot) {
         self.apply_to(stored.id(), &mut stored.snapshot.about);
     }
 
-    /// Makes the description of this snapshot tell the tags that it has now.
+    /// Replaces the tags in the description of this snapshot by those that it has now.
     pub fn apply_to(&self, id: SnapshotId, about: &mut Description) {
         let Some(notes) = self.tags.get(&id) else { return };
         about.tags = effective_tags(&about.tags, notes.clone());
     }
 
-    /// The time of the newest note about a snapshot.
+    /// Returns the time of the newest note about a snapshot.
     fn newest(&self, id: SnapshotId) -> Option<u64> {
         self.tags.get(&id)?.iter().map(|(_, note)| note.time).max()
     }
 }
 
 impl Repository {
-    /// The notes about one snapshot, or about all.
+    /// Reads the notes about one snapshot, or about all.
     pub fn notes(&self, about: Option<SnapshotId>) -> Result<Notes> {
         let mut names = Vec::new();
         let mut add = |name: ObjectName| {
@@ -81,8 +81,8 @@ impl Repository {
                 Err(error) => notes.damaged.push(error),
             }
         }
-        // Whoever wrote it was told that it does not count; once there is another, nobody needs to
-        // be told again.
+        // The user who wrote it got an error that it does not count; once there is another note,
+        // nobody needs a second report.
         retired.retain(|(id, _)| !notes.tags.contains_key(id));
         notes.damaged.extend(retired.into_iter().map(|(_, error)| error));
         Ok(notes)
@@ -110,7 +110,8 @@ impl Repository {
         TagNote::decode(&text).map_err(|e| Error::damaged(name, e))
     }
 
-    /// Publishes that tags were attached to a snapshot or taken off it, at `now` or a bit later.
+    /// Puts a note that tags were attached to a snapshot or removed from it, at `now` or slightly
+    /// later.
     pub fn note_tags(
         &self,
         id: SnapshotId,

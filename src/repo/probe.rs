@@ -1,7 +1,7 @@
-//! What a store really does, seen by trying: `init` looks once and leaves a note.
+//! What a store really does, found by trying: `init` probes the store once and leaves a note.
 //!
-//! Nothing depends on what is seen but one thing: a store that gives no parts of objects can't hold
-//! a repository. The rest is for whoever wonders later.
+//! Nothing depends on the findings but one thing: a store that gives no parts of objects can't hold
+//! a repository. The rest is a record for later diagnosis.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -20,17 +20,17 @@ use crate::seal::object::ObjectKind;
 use crate::store::error::Category;
 use crate::store::name::ObjectName;
 
-/// The context of the note.
+/// The context that the note is sealed with.
 const NOTE: &str = "store";
 const PROBE_BYTES: usize = 4096;
 
-/// What a second object under a taken name meets.
+/// The effect of a second put under a name that is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SecondPut {
-    /// The store refuses.
+    /// The store refuses the second object.
     Refused,
-    /// It takes the place of the first.
+    /// The second object replaces the first.
     Replaces,
 }
 
@@ -48,7 +48,7 @@ pub struct StoreFacts {
 }
 
 impl Repository {
-    /// Tries what the store does, and leaves a note of it.
+    /// Probes the store, puts a note of the findings, and returns them.
     pub fn probe_store(&self, place: &str, time: u64) -> Result<StoreFacts> {
         let facts = self.try_store(place, time)?;
         let text = serde_json::to_vec(&facts).expect("words and numbers can be written");

@@ -30,18 +30,18 @@ use crate::seal::error::SealError;
 use crate::seal::object::ObjectKind;
 use crate::store::name::ObjectName;
 
-/// Snapshots that are read at the same time.
+/// Number of snapshots that are read at the same time.
 const READERS: u32 = 8;
 
-/// Sources that are named when a snapshot could be that of several.
+/// Maximum number of sources named in the error when a snapshot could be that of several.
 const SOURCES_NAMED_MAX: usize = 20;
 
-/// The name of a snapshot, taken apart.
+/// The name of a snapshot, split into its parts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SnapshotName {
-    /// Whose.
+    /// The id of the source that the snapshot belongs to.
     pub source: SourceId,
-    /// Its place in the lineage.
+    /// The place of the snapshot in the lineage.
     pub sequence: u64,
     /// The hash of the object.
     pub id: SnapshotId,
@@ -53,7 +53,7 @@ impl SnapshotName {
         Some(SnapshotName { source, sequence, id })
     }
 
-    /// Its object.
+    /// Returns the name of the snapshot's object.
     pub fn object(&self) -> ObjectName {
         let SnapshotName { source, sequence, id } = *self;
         Object::Snapshot { source, sequence, id }.name()
@@ -71,22 +71,22 @@ fn context(source: SourceId, sequence: u64) -> [u8; 24] {
     context
 }
 
-/// A snapshot that was opened.
+/// A snapshot that was read from the store and opened.
 #[derive(Clone, Debug)]
 pub struct StoredSnapshot {
-    /// Its name.
+    /// The name under which the snapshot is stored.
     pub name: SnapshotName,
-    /// What it says.
+    /// The decoded content of the snapshot object.
     pub snapshot: Snapshot,
 }
 
 impl StoredSnapshot {
-    /// Its id.
+    /// Returns the id of the snapshot.
     pub fn id(&self) -> SnapshotId {
         self.name.id
     }
 
-    /// Whether `latest` may mean it: it is whole, and of the format that its source has.
+    /// Tells whether `latest` may mean it: it is whole, and of the format that its source has.
     pub fn counts_as_latest(&self) -> bool {
         let about = &self.snapshot.about;
         let is_odd = about.expected_format.is_some_and(|format| format != about.format);
@@ -103,7 +103,8 @@ enum Choice {
     Complete,
 }
 
-/// Why bytes that are what their name says are no snapshot of this place: no decay does that.
+/// Explains why bytes that match their name are not a snapshot of this place: decay can't cause
+/// that.
 fn not_opened(what: &str, cause: SealError) -> Error {
     if matches!(cause, SealError::WrongKey { .. }) {
         let what = format!("{what} was sealed for another repository, or with a newer key");
@@ -116,18 +117,18 @@ fn not_opened(what: &str, cause: SealError) -> Error {
     Error::damaged(what, cause)
 }
 
-/// What a snapshot says about itself, without the way to its contents, which takes many times the
+/// The description of a snapshot, without the references to its contents, which take many times the
 /// memory.
 #[derive(Clone, Debug)]
 pub struct Described {
-    /// Its name.
+    /// The name under which the snapshot is stored.
     pub name: SnapshotName,
-    /// What it says.
+    /// The description that the snapshot carries.
     pub about: Description,
 }
 
 impl Described {
-    /// Its id.
+    /// Returns the id of the snapshot.
     pub fn id(&self) -> SnapshotId {
         self.name.id
     }
@@ -142,22 +143,23 @@ impl From<StoredSnapshot> for Described {
 /// The snapshots of a repository, and those that can't be read.
 #[derive(Debug)]
 pub struct Listing<S = StoredSnapshot> {
-    /// Oldest first.
+    /// Snapshots that were read, oldest first.
     pub snapshots: Vec<S>,
-    /// What is wrong with others.
+    /// Snapshots that can't be read, and why.
     pub damaged: Vec<(SnapshotName, Error)>,
-    /// Others that nobody needs: a rotation of keys overtook the runs that put them, which failed
-    /// and said so, and a later snapshot of their source is there.
+    /// Snapshots that nobody needs: a rotation of keys overtook the runs that put them, which
+    /// failed and reported it, and a later snapshot of their source exists.
     pub overtaken: Vec<(SnapshotName, Error)>,
 }
 
-/// Whether a later snapshot of its source is among those that were read.
+/// Tells whether a later snapshot of its source is among those that were read.
 fn is_succeeded(read: &[SnapshotName], name: &SnapshotName) -> bool {
     read.iter().any(|other| other.source == name.source && other.sequence > name.sequence)
 }
 
 impl Repository {
-    /// Names of snapshots, of one source or of all, in the order of their sequence numbers.
+    /// Returns the names of snapshots, of one source or of all, in the order of their sequence
+    /// numbers.
     pub fn snapshot_names(&self, source: Option<SourceId>) -> Result<Vec<SnapshotName>> {
         let prefix = match source {
             Some(source) => Folder::snapshots_of(source),
@@ -172,7 +174,7 @@ impl Repository {
         Ok(names)
     }
 
-    /// Opens a snapshot.
+    /// Reads and opens one snapshot.
     pub fn read_snapshot(&self, name: &SnapshotName) -> Result<StoredSnapshot> {
         let what = || format!("snapshot {}", name.id.short());
         let bytes = self
@@ -217,17 +219,17 @@ impl Repository {
         Ok(read)
     }
 
-    /// All snapshots, by time.
+    /// Returns all snapshots, oldest first.
     pub fn snapshots(&self) -> Result<Listing> {
         self.listing(&|stored| stored, &|stored| (&stored.snapshot.about, stored.id()))
     }
 
-    /// What all snapshots say about themselves, by time.
+    /// Returns the descriptions of all snapshots, oldest first.
     pub fn descriptions(&self) -> Result<Listing<Described>> {
         self.listing(&Described::from, &|described| (&described.about, described.id()))
     }
 
-    /// All snapshots, as what `keep` makes of each.
+    /// Reads all snapshots, and returns what `keep` makes of each, oldest first.
     fn listing<S: Send>(
         &self,
         keep: &(dyn Fn(StoredSnapshot) -> S + Sync),
@@ -322,7 +324,7 @@ impl Repository {
         Err(Error::new(ErrorKind::Usage, what))
     }
 
-    /// Finds the latest snapshot if it is clear of which source.
+    /// Finds the latest snapshot; fails if the repository has several sources.
     fn latest_of_all(&self) -> Result<StoredSnapshot> {
         let names = self.snapshot_names(None)?;
         if names.iter().any(|name| name.source != names[0].source) {

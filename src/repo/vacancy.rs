@@ -5,24 +5,24 @@
 
 use crate::format::layout::Folder;
 
-/// What every new file system has.
+/// A directory that every new file system has.
 const LOST_AND_FOUND: &str = "lost+found";
-/// What a killed writer leaves in a directory.
+/// The prefix of the names of files that a killed writer leaves in a directory.
 const TEMPORARY: &str = ".tmp-";
 const CONFIG: &str = "config";
 
-/// What is at a place.
+/// The kind of content found at a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Occupant {
     /// Nothing, or what an interrupted `init` or `replicate` left.
     Nothing,
-    /// A repository.
+    /// A repository: the place has a config.
     Repository,
-    /// Something else, by one of its names.
+    /// Something other than a repository; the value is the first foreign name found.
     Foreign(String),
 }
 
-/// Says what is at a place, by the names of all objects or of all entries of its directory.
+/// Classifies a place by the names of all its objects or of all entries of its directory.
 pub fn occupant<N: AsRef<str>>(names: impl IntoIterator<Item = N>) -> Occupant {
     let mut foreign: Option<String> = None;
     for name in names {
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
     use crate::format::layout::Object;
 
-    /// All orders of `names`, by Heap's algorithm.
+    /// Calls `each` with every order of `names`, by Heap's algorithm.
     fn orders(names: &mut Vec<&'static str>, length: usize, each: &mut dyn FnMut(&[&str])) {
         if length < 2 {
             return each(names);
