@@ -1,6 +1,6 @@
 //! Knows Aria's bytes: how a table's files are cut into blocks, and whether a block is intact.
 //!
-//! Aria holds the grants, routines and help of every server, and whatever tables its users gave it.
+//! Aria holds the grants, routines and help of every server, and any tables that its users gave it.
 //! Corrupt Aria blocks have passed into backups unnoticed (MDEV-37520).
 //!
 //! A table has an index file, `.MAI`, whose head describes both, and a data file, `.MAD`. The last
@@ -76,11 +76,11 @@ impl BlockSize {
 /// Whether the blocks of a table are encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encryption {
-    /// They are not.
+    /// No block of the table is encrypted.
     Off,
-    /// All but the bitmaps are.
+    /// All blocks but the bitmaps are encrypted.
     On,
-    /// The index file was not seen.
+    /// The index file, which states the encryption, was not seen.
     Unknown,
 }
 
@@ -397,7 +397,7 @@ mod tests {
         block[at..].copy_from_slice(&checksum.to_le_bytes());
     }
 
-    /// The definition of zlib's `crc32(seed, bytes)`, bit by bit.
+    /// Computes zlib's `crc32(seed, bytes)` by its definition, bit by bit.
     fn checksum_as_zlib(bytes: &[u8], number: u64) -> u32 {
         let mut crc = !u32::try_from(number).unwrap();
         for byte in bytes {

@@ -4,14 +4,14 @@
 //! where its content says so, so that an insertion moves two cuts instead of all that follow.
 //!
 //! The method is FastCDC (Xia et al., USENIX ATC 2016): a rolling sum of per-byte random numbers, a
-//! harder condition before the average size and an easier one behind it. The random numbers derive
-//! from the repository's cut key, so that sizes of blocks tell nothing to somebody without it. The
+//! harder condition before the average size and an easier one after it. The random numbers derive
+//! from the repository's cut key, so that sizes of blocks reveal nothing without it. The
 //! `fastcdc` crate is not used because its numbers are public constants.
 
 use crate::base::num::index;
 use crate::format::config::CutSizes;
 
-/// Bits by which the condition is harder before the average and easier behind it.
+/// Bits by which the condition is harder before the average size and easier after it.
 const NORMALISATION_BITS: u32 = 2;
 
 /// Finds the cuts of one repository.
@@ -36,7 +36,7 @@ impl std::fmt::Debug for Cutter {
 }
 
 impl Cutter {
-    /// A cutter with the repository's cut key and sizes.
+    /// Creates a cutter with the repository's cut key and sizes.
     pub fn new(key: &[u8; 32], sizes: CutSizes) -> Cutter {
         let mut gear = Box::new([0; 256]);
         let mut random = blake3::Hasher::new_keyed(key).finalize_xof();
@@ -56,12 +56,13 @@ impl Cutter {
         }
     }
 
-    /// Largest block, bytes.
+    /// Returns the largest size of a block, in bytes.
     pub fn max(&self) -> usize {
         self.max
     }
 
-    /// Bytes of the block that begins with `window`; `None` if more must be shown to decide.
+    /// Returns the size of the block that begins with `window`; `None` if more bytes are needed to
+    /// decide.
     pub fn next_cut(&self, window: &[u8]) -> Option<usize> {
         let end = window.len().min(self.max);
         let mut sum = 0u64;
@@ -80,7 +81,8 @@ impl Cutter {
     }
 }
 
-/// A mask of the highest bits: they depend on the last 64 bytes, the low ones on the last few only.
+/// Returns a mask of the highest bits: they depend on the last 64 bytes, the low ones on the last
+/// few only.
 fn high_bits(count: u32) -> u64 {
     !(u64::MAX >> count)
 }

@@ -30,7 +30,7 @@ const RECORDS_LEVEL: i32 = 5;
 /// table and shorter matches, which on pages are mostly chance: measured on 200 MB of pages they
 /// cost 1.9 % in size and a tenth in decoding. A search that tries every third position is 1.4
 /// times as fast and as small on pages; zstd takes it for one of the negative levels, which leave
-/// literals uncoded, so these are asked for.
+/// literals uncoded, so these parameters are set explicitly.
 const PAGE_PARAMETERS: [CParameter; 4] = [
     CParameter::HashLog(14),
     CParameter::MinMatch(7),
@@ -41,7 +41,7 @@ const PAGE_PARAMETERS: [CParameter; 4] = [
 const SAVING_MIN_PARTS: usize = 32;
 /// A delta of up to this many bytes is never compared with the block compressed alone.
 const DELTA_BYTES_ALWAYS: usize = 256;
-/// What packing leaves of a delta, in percent, as far as its own bytes tell.
+/// Size of a packed delta in percent of its own bytes, as far as those bytes alone tell.
 const DELTA_PACKED_PERCENT: usize = 75;
 /// A block is stored whole when this many times its delta exceeds the block compressed alone: a
 /// delta costs a second read for as long as it is the newest version.
@@ -56,17 +56,17 @@ pub struct EncodedFrame {
 }
 
 impl EncodedFrame {
-    /// How it is coded.
+    /// Returns the codec of the frame's text.
     pub fn codec(&self) -> Codec {
         self.codec
     }
 
-    /// Hash and raw length of each block.
+    /// Returns the hash and the raw length of each block, in the order of the frame.
     pub fn blocks(&self) -> &[(BlockHash, usize)] {
         &self.blocks
     }
 
-    /// The coded bytes.
+    /// Returns the coded bytes without the list of blocks.
     pub fn into_text(self) -> Vec<u8> {
         self.text
     }
@@ -81,17 +81,17 @@ pub struct EncodedDelta {
 }
 
 impl EncodedDelta {
-    /// The coded bytes.
+    /// Returns the coded bytes of the delta, without zstd's magic number.
     pub fn text(&self) -> &[u8] {
         &self.text
     }
 
-    /// The hash of the block.
+    /// Returns the hash of the changed block.
     pub fn hash(&self) -> BlockHash {
         self.hash
     }
 
-    /// Raw bytes of the block.
+    /// Returns the number of raw bytes of the block.
     pub fn length(&self) -> usize {
         self.length
     }
@@ -100,9 +100,9 @@ impl EncodedDelta {
 /// Whether what was encoded is decoded and hashed again before it is used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ReadBack {
-    /// It is: a wrong computation is caught here.
+    /// Results are checked: a wrong computation is caught here.
     On,
-    /// It is not.
+    /// Results are used without a check.
     Off,
 }
 
@@ -111,27 +111,28 @@ pub enum ReadBack {
 pub struct Level(i32);
 
 impl Level {
-    /// A zstd level from -7 to 19.
+    /// Creates a zstd level; `None` if it is not from -7 to 19.
     pub fn new(level: i32) -> Option<Level> {
         (-7..=19).contains(&level).then_some(Level(level))
     }
 
-    /// What `auto` means: above 1 a stream of pages gains 1 to 3 % and costs half the speed.
+    /// The level of `auto`: above 1 a stream of pages gains 1 to 3 % and costs half the speed.
     pub const AUTO: Level = Level(1);
 }
 
-/// What the decoding of something just encoded showed.
+/// Says that something just encoded did not decode to what it was made from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Miscomputed;
 
-/// Whether a zstd frame tells how long its content is.
+/// Whether a zstd frame states the length of its content.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ContentSize {
     Written,
     LeftOut,
 }
 
-/// A context that writes neither checksums nor dictionary ids: tags and directories have both.
+/// Creates a context that writes neither checksums nor dictionary ids: tags and directories have
+/// both.
 fn compressor(level: i32, size: ContentSize, own: &[CParameter]) -> CCtx<'static> {
     let mut context = CCtx::create();
     let common = [
@@ -162,7 +163,7 @@ impl std::fmt::Debug for WholeCoder {
 }
 
 impl WholeCoder {
-    /// A coder for this level.
+    /// Creates a coder for this level.
     pub fn new(level: Level, read_back: ReadBack, hasher: BlockHasher) -> WholeCoder {
         let own: &[CParameter] = if level == Level::AUTO { &PAGE_PARAMETERS } else { &[] };
         let compressor = compressor(level.0, ContentSize::Written, own);
@@ -170,7 +171,7 @@ impl WholeCoder {
         WholeCoder { compressor, check, hasher }
     }
 
-    /// Encodes blocks that lie one after the other in `raw`.
+    /// Encodes blocks that stand one after the other in `raw`.
     pub fn encode(
         &mut self,
         raw: &[u8],
@@ -224,9 +225,9 @@ impl WholeCoder {
 /// Whether compressing is tried at all.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Compress {
-    /// It is.
+    /// Blocks are compressed, and kept raw if that saves too little.
     Try,
-    /// It has not paid lately.
+    /// Blocks are kept raw, because compressing has not paid lately.
     Skip,
 }
 
@@ -247,7 +248,7 @@ impl std::fmt::Debug for DeltaCoder<'_> {
 }
 
 impl<'base> DeltaCoder<'base> {
-    /// A coder for one batch.
+    /// Creates a coder for one batch of blocks.
     pub fn new(read_back: ReadBack, hasher: BlockHasher) -> DeltaCoder<'base> {
         let raw_literals = CParameter::LiteralCompressionMode(ParamSwitch::Disable);
         DeltaCoder {
@@ -259,7 +260,7 @@ impl<'base> DeltaCoder<'base> {
         }
     }
 
-    /// The block as a delta, or `None` if it is better stored whole.
+    /// Encodes the block as a delta; returns `None` if it is better stored whole.
     pub fn encode(
         &mut self,
         block: &[u8],
@@ -273,8 +274,8 @@ impl<'base> DeltaCoder<'base> {
         self.finish(text, block, hash, base).map(Some)
     }
 
-    /// The block as a delta, or `None` if that takes more than half of the block: the rule for map
-    /// pages.
+    /// Encodes the block as a delta; returns `None` if that takes more than half of the block: the
+    /// rule for map pages.
     pub fn encode_page(
         &mut self,
         block: &[u8],
@@ -338,13 +339,13 @@ impl std::fmt::Debug for RecordsCoder {
 }
 
 impl RecordsCoder {
-    /// A coder.
+    /// Creates a coder for frames of delta records.
     pub fn new(read_back: ReadBack) -> RecordsCoder {
         let compressor = compressor(RECORDS_LEVEL, ContentSize::Written, &[]);
         RecordsCoder { compressor, check: (read_back == ReadBack::On).then(FrameDecoder::new) }
     }
 
-    /// The text of a frame of these records, and its codec.
+    /// Returns the codec and the text of a frame of these records.
     pub fn encode(&mut self, records: Vec<u8>) -> Result<(Codec, Vec<u8>), Miscomputed> {
         let mut text = Vec::with_capacity(zstd::zstd_safe::compress_bound(records.len()));
         self.compressor.compress2(&mut text, &records).expect("the bound is room enough");
@@ -381,12 +382,12 @@ impl Default for DeltaDecoder<'_> {
 }
 
 impl<'base> DeltaDecoder<'base> {
-    /// A decoder for one batch.
+    /// Creates a decoder for one batch of blocks.
     pub fn new() -> DeltaDecoder<'base> {
         DeltaDecoder { decompressor: DCtx::create(), framed: Vec::new(), out: Vec::new() }
     }
 
-    /// The block of `length` bytes that `text` makes of `base`.
+    /// Returns the block of `length` bytes that `text` makes of `base`.
     pub fn decode(
         &mut self,
         text: &[u8],
@@ -423,13 +424,13 @@ impl Default for FrameDecoder {
 }
 
 impl FrameDecoder {
-    /// A decoder.
+    /// Creates a decoder for frames of any codec.
     pub fn new() -> FrameDecoder {
         FrameDecoder { decompressor: DCtx::create(), raw: Vec::new() }
     }
 
-    /// The raw bytes of a frame that was opened to `text`, its blocks or its records; there must be
-    /// `length`. They are in memory that is used again for the next one.
+    /// Returns the raw bytes of a frame that was opened to `text`, its blocks or its records; there
+    /// must be `length`. They are in memory that is used again for the next frame.
     pub fn decode<'t>(
         &'t mut self,
         codec: Codec,

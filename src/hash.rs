@@ -15,19 +15,19 @@ impl std::fmt::Debug for BlockHasher {
 }
 
 impl BlockHasher {
-    /// A hasher with the repository's block hash key.
+    /// Creates a hasher with the repository's block hash key.
     pub fn new(key: [u8; 32]) -> BlockHasher {
         BlockHasher { key }
     }
 
-    /// The block's hash.
+    /// Returns the first bytes of the block's keyed BLAKE3, which are its name.
     pub fn hash(&self, block: &[u8]) -> BlockHash {
         let full = blake3::keyed_hash(&self.key, block);
         BlockHash(*full.as_bytes().first_chunk().expect("BLAKE3 gives 32 bytes"))
     }
 }
 
-/// Whether every byte is zero.
+/// Tells whether every byte is zero.
 pub fn is_zero(block: &[u8]) -> bool {
     const STRIDE: usize = 128;
     // Nearly every block that is not zero shows it in its first bytes; the rest of the loop is for
