@@ -18,9 +18,9 @@ use crate::pack::reader::Place;
 /// A page of a former snapshot: what a new version of it is compared with.
 #[derive(Clone, Debug)]
 pub struct FormerPage {
-    /// Its bytes.
+    /// The encoded page, decompressed.
     pub text: Vec<u8>,
-    /// Where it is.
+    /// The entry under which the page is stored.
     pub entry: Entry,
     /// The whole page that it rests on in the end.
     pub whole: Place,
@@ -42,7 +42,7 @@ pub trait MetaSink {
     /// same.
     ///
     /// `number` is the page's number in its tree: it spreads the nights on which chains of deltas
-    /// start anew.
+    /// start with a whole page again.
     fn put_page(
         &mut self,
         text: Vec<u8>,

@@ -39,7 +39,8 @@ pub struct TableReader {
 }
 
 impl TableReader {
-    /// The table at `root`, whose entries `translation` turns into those of `packs`.
+    /// Creates a reader of the table at `root`, whose entries `translation` turns into those of
+    /// `packs`.
     pub fn new(
         packs: Arc<Packs>,
         root: Option<TableRoot>,
@@ -48,12 +49,12 @@ impl TableReader {
         TableReader { packs, translation, root, pages: Mutex::new(Cache::new(CACHE_BYTES)) }
     }
 
-    /// How its records' entries are translated.
+    /// Returns how the entries of the table's records are translated.
     pub fn translation(&self) -> &Translation {
         &self.translation
     }
 
-    /// Members in the table.
+    /// Returns the number of members in the table; 0 if there is none.
     pub fn members(&self) -> u64 {
         self.root.map_or(0, |root| root.members)
     }
@@ -79,7 +80,7 @@ impl TableReader {
         Ok(page)
     }
 
-    /// The record of a member; `None` if it is not in the table.
+    /// Returns the record of a member; `None` if it is not in the table.
     pub fn find(&self, key: &MemberKey) -> Result<Option<MemberRecord>> {
         let Some(page) = self.leaf_for(key)? else { return Ok(None) };
         let TablePage::Records(records) = &page.0 else { return Ok(None) };
@@ -87,7 +88,7 @@ impl TableReader {
         Ok(found.ok().map(|at| records[at].clone()))
     }
 
-    /// The page of records that holds `key` if any does.
+    /// Returns the page of records that holds `key` if any does.
     fn leaf_for(&self, key: &MemberKey) -> Result<Option<Arc<(TablePage, FormerPage)>>> {
         let Some(root) = self.root else { return Ok(None) };
         let mut page = self.page(root.root)?;
@@ -104,7 +105,7 @@ impl TableReader {
         Err(Error::damaged("the member table", "it has too many levels"))
     }
 
-    /// The former version of the page that begins with `key`.
+    /// Returns the former version of the page that begins with `key`.
     fn former(&self, kind: PageKind, key: &MemberKey) -> Option<FormerPage> {
         // A former page that can't be read only costs the difference to it.
         match kind {
@@ -122,7 +123,7 @@ impl TableReader {
         Ok(())
     }
 
-    /// The records in order of the keys, one at a time.
+    /// Returns a cursor over the records in order of the keys.
     pub fn cursor(&self) -> TableCursor<'_> {
         TableCursor { table: self, root: self.root.map(|root| root.root), path: Vec::new() }
     }
@@ -138,7 +139,7 @@ pub struct TableCursor<'t> {
 }
 
 impl TableCursor<'_> {
-    /// The next record; `None` behind the last.
+    /// Returns the next record; `None` after the last.
     #[expect(clippy::should_implement_trait, reason = "a step can fail")]
     pub fn next(&mut self) -> Result<Option<MemberRecord>> {
         if let Some(root) = self.root.take() {
@@ -188,7 +189,7 @@ struct Level {
 }
 
 impl<'a> TableWriter<'a> {
-    /// An empty table. `path_key` is the repository's key for hashes of paths.
+    /// Creates an empty table. `path_key` is the repository's key for hashes of paths.
     pub fn new(path_key: [u8; 32], former: Option<&'a TableReader>) -> TableWriter<'a> {
         TableWriter { path_key, former, levels: vec![Level::default()], members: 0, last: None }
     }

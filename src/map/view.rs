@@ -31,12 +31,13 @@ const PAGES_KEPT: usize = 8;
 pub struct Translation(Option<Arc<Vec<PackIndex>>>);
 
 impl Translation {
-    /// The same table, or a beginning of it.
+    /// Creates the translation for the same table or a beginning of it: indices stay as they are.
     pub fn same() -> Translation {
         Translation(None)
     }
 
-    /// Each index of the other table with the index here.
+    /// Creates a translation from the list that has, for each index of the other table, the index
+    /// here.
     pub fn by_index(indices: Vec<PackIndex>) -> Translation {
         Translation(Some(Arc::new(indices)))
     }
@@ -50,7 +51,7 @@ impl Translation {
         Ok(Locator { pack, entry: at.entry })
     }
 
-    /// The entry in the indices of this table.
+    /// Returns the entry with its packs in the indices of this table.
     pub fn entry(&self, entry: Entry) -> Result<Entry> {
         let storage = match entry.storage {
             Storage::Zero => Storage::Zero,
@@ -66,7 +67,7 @@ impl Translation {
 /// A page of a map.
 #[derive(Clone, Debug)]
 pub struct MapPage {
-    /// Its entries, translated.
+    /// Entries of the page, translated to the indices of this table.
     pub entries: Vec<Entry>,
     /// The page as a former version; `None` if it stood in the member's record.
     pub former: Option<FormerPage>,
@@ -75,7 +76,7 @@ pub struct MapPage {
 /// Level and number of a page, and the page.
 type KeptPage = ((u8, u64), Arc<MapPage>);
 
-/// A member's map.
+/// The map of one member, read page by page; the last pages are kept.
 #[derive(Debug)]
 pub struct MapView {
     packs: Arc<Packs>,
@@ -85,17 +86,18 @@ pub struct MapView {
 }
 
 impl MapView {
-    /// The map of `record`, whose entries `translation` turns into those of `packs`.
+    /// Creates a view of the map of `record`, whose entries `translation` turns into those of
+    /// `packs`.
     pub fn new(packs: Arc<Packs>, record: MemberRecord, translation: Translation) -> MapView {
         MapView { packs, record, translation, pages: Mutex::new(VecDeque::new()) }
     }
 
-    /// The member's record.
+    /// Returns the record of the member whose map this is.
     pub fn record(&self) -> &MemberRecord {
         &self.record
     }
 
-    /// A page of the tree, level 0 being the leaves; `None` behind the last.
+    /// Returns a page of the tree, level 0 being the leaves; `None` after the last.
     pub fn page(&self, level: u8, number: u64) -> Result<Option<Arc<MapPage>>> {
         let key = (level, number);
         let kept = self.kept(key);

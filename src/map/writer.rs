@@ -37,22 +37,22 @@ struct Level {
 }
 
 impl MapWriter {
-    /// An empty map, whose pages will be compared with those of `former`.
+    /// Creates an empty map, whose pages will be compared with those of `former`.
     pub fn new(blocks: Blocks, former: Option<Arc<MapView>>) -> MapWriter {
         MapWriter { blocks, former, levels: vec![Level::default()], count: 0, length: 0 }
     }
 
-    /// Bytes of the blocks so far.
+    /// Returns the number of bytes of the blocks so far.
     pub fn length(&self) -> u64 {
         self.length
     }
 
-    /// Where this member's blocks begin.
+    /// Returns the rule by which this member's blocks begin.
     pub fn blocks(&self) -> Blocks {
         self.blocks
     }
 
-    /// All entries so far, if no page was stored yet.
+    /// Returns all entries so far; `None` once a page was stored.
     pub fn only_leaf(&self) -> Option<&[Entry]> {
         (self.levels.len() == 1).then_some(self.levels[0].entries.as_slice())
     }
@@ -100,7 +100,7 @@ impl MapWriter {
         if above.len() == MAP_PAGE_ENTRIES { self.close(level + 1, sink) } else { Ok(()) }
     }
 
-    /// Ends the map.
+    /// Stores what is left of the map and returns its root.
     pub fn finish(mut self, sink: &mut dyn MetaSink) -> Result<MapRoot> {
         if self.levels.len() == 1 && self.levels[0].entries.len() <= INLINE_ENTRIES_MAX {
             return Ok(MapRoot::Inline(std::mem::take(&mut self.levels[0].entries)));

@@ -21,12 +21,12 @@ struct Kept<V> {
 }
 
 impl<K: Hash + Eq + Clone, V> Cache<K, V> {
-    /// An empty cache of this many bytes.
+    /// Creates an empty cache of this many bytes.
     pub fn new(bytes_max: usize) -> Cache<K, V> {
         Cache { bytes_max, bytes: 0, tick: 0, values: HashMap::new() }
     }
 
-    /// The value of `key`, which thereby becomes the most recently used.
+    /// Returns the value of `key`, which thereby becomes the most recently used.
     pub fn get(&mut self, key: &K) -> Option<Arc<V>> {
         self.tick += 1;
         let kept = self.values.get_mut(key)?;

@@ -88,16 +88,16 @@ pub type BlockSink<'s> = dyn FnMut(usize, Result<&[u8]>) -> Result<()> + 's;
 /// An entry by the name of its pack.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub struct Place {
-    /// The pack.
+    /// Name of the pack that holds the entry.
     pub pack: PackName,
     /// The entry in it.
     pub entry: EntryNumber,
 }
 
-/// A block that a batch is asked for.
+/// A block that a batch shall read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Wanted {
-    /// Where it is.
+    /// Pack and entry of the block.
     pub at: Locator,
     /// What it must hash to.
     pub hash: BlockHash,
@@ -117,12 +117,12 @@ pub struct OpenPack {
 }
 
 impl OpenPack {
-    /// The run that wrote it.
+    /// Returns the run that wrote the pack.
     pub fn run(&self) -> RunId {
         self.run
     }
 
-    /// What it holds.
+    /// Returns the directory of the pack: its frames and entries.
     pub fn directory(&self) -> &Directory {
         &self.directory
     }
@@ -149,7 +149,7 @@ pub struct Packs {
 }
 
 impl Packs {
-    /// The packs of `store` under these keys, with the table of one lineage.
+    /// Creates a reader of the packs of `store` under these keys, with the table of one lineage.
     pub fn new(
         store: Arc<dyn Store>,
         keyring: Arc<Keyring>,
@@ -172,27 +172,27 @@ impl Packs {
         }
     }
 
-    /// The pack table.
+    /// Locks the pack table for reading.
     pub fn table(&self) -> RwLockReadGuard<'_, PackTable> {
         read(&self.table)
     }
 
-    /// The pack table, to append to.
+    /// Locks the pack table, to append to it.
     pub fn table_mut(&self) -> RwLockWriteGuard<'_, PackTable> {
         write(&self.table)
     }
 
-    /// The hasher of this repository.
+    /// Returns the block hasher of this repository.
     pub fn hasher(&self) -> &BlockHasher {
         &self.hasher
     }
 
-    /// Whether bases can be read: a host that may only write opens no data pack.
+    /// Tells whether bases can be read: a host with a write-only key opens no data pack.
     pub fn opens_data(&self) -> bool {
         self.keyring.opens_data()
     }
 
-    /// The place of a locator.
+    /// Returns the place that a locator stands for in the pack table.
     pub fn place(&self, at: Locator) -> Result<Place> {
         let table = self.table();
         let record = table.get(at.pack).ok_or_else(|| {
@@ -222,7 +222,7 @@ impl Packs {
         Ok(pack)
     }
 
-    /// The bytes from the start of the directory to the end of the object.
+    /// Reads the bytes from the start of the directory to the end of the object.
     fn fetch_tail(&self, name: &PackName, object: &ObjectName) -> Result<Bytes> {
         let known = {
             let table = self.table();
@@ -290,7 +290,8 @@ impl Packs {
         Ok(OpenPack { name: *name, class: trailer.class, object, directory, opener, run })
     }
 
-    /// The secret of a section's run: remembered, from the pack's own copies, or from `runs/`.
+    /// Returns the secret of a section's run: remembered, from the pack's own copies, or from
+    /// `runs/`.
     fn secret(
         &self,
         name: &PackName,
@@ -321,7 +322,7 @@ impl Packs {
         self.keyring.open_run(&record, class).map_err(|e| Error::damaged(&object, e))
     }
 
-    /// One frame, opened and decompressed.
+    /// Returns one frame, opened and decompressed.
     fn frame(
         &self,
         pack: &OpenPack,
@@ -346,12 +347,12 @@ impl Packs {
         lock(&self.frames).put(key, Arc::clone(raw), raw.len() + 128);
     }
 
-    /// One block, through whatever chain of bases and from wherever a copy is.
+    /// Reads one block, through its chain of bases and from a copy if need be.
     pub fn block(&self, at: Locator, hash: BlockHash) -> Result<Vec<u8>> {
         self.block_at(self.place(at)?, hash).map(|chain| chain.bytes)
     }
 
-    /// One block by the name of its pack, with the whole block that it rests on in the end.
+    /// Reads one block by the name of its pack, with the whole block at the end of its chain.
     pub fn block_at(&self, place: Place, hash: BlockHash) -> Result<Chain> {
         let first = match self.block_from(place, hash) {
             Ok(chain) => return Ok(chain),
@@ -440,7 +441,7 @@ impl Packs {
         }
     }
 
-    /// Lends an opener: there are as many as were ever in use at once.
+    /// Lends an opener; as many are kept as were ever in use at a time.
     fn with_opener<T>(&self, use_it: impl FnOnce(&mut FrameOpener) -> T) -> T {
         let unused = lock(&self.openers).pop();
         let mut opener = unused.unwrap_or_else(FrameOpener::new);
@@ -449,7 +450,7 @@ impl Packs {
         done
     }
 
-    /// The whole block at a place, verified against the hash in its own directory.
+    /// Reads the whole block at a place, verified against the hash in its own directory.
     pub fn whole_block(&self, place: Place) -> Result<Vec<u8>> {
         let pack = self.open(&place.pack)?;
         let Content::Whole(hash) = find(&pack, place.entry)?.content else {
@@ -458,7 +459,7 @@ impl Packs {
         self.block_at(place, hash).map(|chain| chain.bytes)
     }
 
-    /// Other places of an entry, from the moves records of its pack.
+    /// Returns other places of an entry, from the moves records of its pack.
     pub fn copies_of(&self, place: Place) -> Vec<Place> {
         let known = lock(&self.moves).get(&place.pack).map(Arc::clone);
         let lists = known.unwrap_or_else(|| {
@@ -503,8 +504,8 @@ impl Packs {
         Moves::decode(&text).ok()
     }
 
-    /// The whole blocks at these places, each `None` if it is not at hand or not whole. They are
-    /// unverified: what is decoded from them is verified by its own hash.
+    /// Returns the whole blocks at these places, each `None` if it can't be read or is not whole.
+    /// They are unverified: what is decoded from them is verified by its own hash.
     pub fn bases(&self, at: &[Locator]) -> Vec<Option<Vec<u8>>> {
         let mut bases = vec![None; at.len()];
         let mut batch = Batch::new(self);
@@ -560,7 +561,8 @@ impl Packs {
         wide(block.len()) == want.length && self.hasher.hash(block) == want.hash
     }
 
-    /// The way for everything unusual: chains, twins, moved copies, and errors with their reason.
+    /// Reads a block that a batch could not: chains, twins, moved copies, and errors with their
+    /// reason.
     fn read_slowly(&self, number: usize, want: &Wanted, sink: &mut BlockSink<'_>) -> Result<()> {
         match self.block(want.at, want.hash) {
             Ok(block) if wide(block.len()) == want.length => sink(number, Ok(&block)),
@@ -573,7 +575,7 @@ impl Packs {
 /// A block and where its chain ends.
 #[derive(Debug)]
 pub struct Chain {
-    /// The verified bytes.
+    /// Bytes of the block, verified against its hash.
     pub bytes: Vec<u8>,
     /// The whole block that it rests on in the end; its own place if it is whole.
     pub whole: Place,

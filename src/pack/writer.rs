@@ -46,12 +46,12 @@ pub struct RunKeys {
 }
 
 impl RunKeys {
-    /// The keys of a run whose record is durable.
+    /// Creates the keys of a run whose record is durable.
     pub fn new(record: RunRecord, secret: RunSecret) -> RunKeys {
         RunKeys { record, secret }
     }
 
-    /// The run's record.
+    /// Returns the record of the run.
     pub fn record(&self) -> &RunRecord {
         &self.record
     }
@@ -88,7 +88,7 @@ pub struct FinishedPack {
     pub index: PackIndex,
     /// What the pack table will say.
     pub record: PackRecord,
-    /// Its bytes.
+    /// Bytes of the object, from preamble to trailer.
     pub bytes: Bytes,
 }
 
@@ -131,7 +131,7 @@ impl PackWriter {
         Ok(writer)
     }
 
-    /// Its index in the pack table.
+    /// Returns the index of this pack in the pack table.
     pub fn index(&self) -> PackIndex {
         self.index
     }
@@ -148,7 +148,7 @@ impl PackWriter {
             || self.directory.entries() + 1024 >= PACK_ENTRIES_MAX
     }
 
-    /// Whether nothing was added.
+    /// Tells whether nothing was added yet.
     pub fn is_empty(&self) -> bool {
         self.directory.entries() == 0
     }
@@ -187,7 +187,7 @@ impl PackWriter {
         Ok(())
     }
 
-    /// Seals and keeps one text; stored bytes.
+    /// Seals one text and appends it to the pack; returns the number of stored bytes.
     fn seal(&mut self, kind: FrameKind, mut text: Vec<u8>) -> Result<usize> {
         match &mut self.check {
             None => {

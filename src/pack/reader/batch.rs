@@ -33,7 +33,7 @@ const GAP_BYTES_MAX: u32 = 32 << 10;
 
 /// A block whose frames are at hand.
 pub(super) struct Ready<'f> {
-    /// The number under which it was asked for.
+    /// The number that the caller gave to the block.
     pub(super) number: usize,
     /// The block itself, or its difference to `base`.
     pub(super) record: &'f [u8],
@@ -53,7 +53,7 @@ struct Plan {
     base: Option<(usize, Slot)>,
 }
 
-/// A frame that the batch needs.
+/// A frame that the batch has to read.
 struct Need {
     /// Index into the opened packs.
     pack: usize,
@@ -62,7 +62,7 @@ struct Need {
     users: Vec<usize>,
 }
 
-/// What became of a need.
+/// State of a frame while the batch is read.
 #[derive(Clone)]
 enum Held {
     NotYet,
@@ -105,7 +105,7 @@ impl<'a> Batch<'a> {
         Ok((need, slot))
     }
 
-    /// Adds a block.
+    /// Plans a block, with its base if it is a delta; longer chains are not planned.
     pub(super) fn add(&mut self, number: usize, at: Locator) -> Result<()> {
         let own = self.need(at)?;
         let Some(base) = own.1.base() else {
@@ -124,7 +124,7 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Adds a block, if it is stored whole.
+    /// Plans a block if it is stored whole.
     pub(super) fn add_whole(&mut self, number: usize, at: Locator) -> Result<()> {
         let own = self.need(at)?;
         if own.1.base().is_none() {
@@ -179,7 +179,7 @@ impl<'a> Batch<'a> {
         self.opened[need.pack].1.directory.frames[index(need.frame)]
     }
 
-    /// How many of the next needs one read can fetch.
+    /// Returns how many of the next needs one read can fetch.
     fn together(&self, order: &[usize]) -> usize {
         let pack = self.needs[order[0]].pack;
         let first = self.frame(order[0]);
@@ -233,7 +233,7 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    /// Hands over what this frame completes; says whether something waits for another one.
+    /// Hands over the blocks that this frame completes; says whether one waits for another frame.
     fn arrived(
         &self,
         need: usize,
@@ -266,7 +266,7 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// Whether a frame is kept when it was opened: several batches need it.
+/// Tells whether a frame is kept after it was opened, because several batches need it.
 pub(super) fn is_kept(pack: &OpenPack, frame: &Frame) -> bool {
     frame.kind == FrameKind::Records || pack.class == Class::Meta
 }
