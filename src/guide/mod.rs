@@ -5,7 +5,7 @@
 //! chapter can't name an option that does not exist. The chapter on errors is made from the table
 //! of codes in [`verdict::finding`](crate::verdict::finding).
 
-/// A chapter.
+/// A chapter of the guide, as `haulout help` finds and prints it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Chapter {
     /// The word by which `haulout help` finds it.
