@@ -8,16 +8,16 @@
 use crate::base::wire::Reader;
 use crate::seal::error::SealError;
 
-/// Width of the checksum.
+/// Width of the checksum in bytes.
 pub(super) const CHECKSUM_BYTES: usize = 16;
 
-/// Ends a record with the checksum of all before it.
+/// Appends the checksum of all bytes before it to a record.
 pub(super) fn append(record: &mut Vec<u8>) {
     let sum = blake3::hash(record);
     record.extend_from_slice(&sum.as_bytes()[..CHECKSUM_BYTES]);
 }
 
-/// Checks magic number, version and checksum, and gives what stands between.
+/// Checks magic number, version and checksum, and returns what stands between.
 ///
 /// The version comes first: another version may have no such checksum.
 pub(super) fn open<'a>(

@@ -2,7 +2,7 @@
 //!
 //! An operator must be able to tell a wrong passphrase from a damaged object, and a damaged object
 //! from one that belongs elsewhere: each has its own variant. The messages speak for this layer
-//! only; whoever read the object adds its name.
+//! only; the caller that read the object adds its name.
 //!
 //! It never carries key material, plaintext or a passphrase.
 
@@ -40,7 +40,7 @@ pub enum SealError {
     UnknownCode {
         /// What the code should name.
         what: &'static str,
-        /// The code.
+        /// The unknown code as it was read.
         code: u8,
     },
     /// It says that it is something else.
@@ -94,9 +94,9 @@ pub enum SealError {
     TooLarge {
         /// The kind of thing.
         what: &'static str,
-        /// Its size.
+        /// The size of the object in bytes.
         bytes: usize,
-        /// The limit.
+        /// The largest accepted size in bytes.
         bytes_max: usize,
     },
     /// The passphrase is not the one.
@@ -105,7 +105,7 @@ pub enum SealError {
     /// A line of a recovery kit was not typed as it is on the paper.
     #[error("line {line} of the recovery kit {why}")]
     KitLine {
-        /// Its number.
+        /// The number of the line, counted from 1.
         line: u8,
         /// What is wrong with it.
         why: &'static str,
@@ -116,9 +116,9 @@ pub enum SealError {
     /// Asked with a passphrase where a key file is needed, or the other way round.
     #[error("key {holder} is opened by a {needs}")]
     OtherCredential {
-        /// The holder.
+        /// The id of the holder.
         holder: HolderId,
-        /// What opens it.
+        /// The kind of credential that the holder needs.
         needs: &'static str,
     },
     /// Key stretching outside what this program accepts: too weak, or made to exhaust memory.

@@ -37,12 +37,12 @@ const PAYLOAD_WRITE_ONLY: u8 = 2;
 const FIRST_BYTES: usize = Purpose::WRITE_ONLY.len() * KEY_BYTES;
 const LATER_BYTES: usize = size_of::<Closing>() + Purpose::WRITE_ONLY_LATER.len() * KEY_BYTES;
 
-/// What a holder may do.
+/// The rights of a holder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// Everything.
+    /// The holder may do everything.
     Full,
-    /// Add backups, and read maps; it opens no data pack.
+    /// The holder may add backups and read maps; it opens no data pack.
     WriteOnly,
 }
 
@@ -62,7 +62,7 @@ impl Role {
         }
     }
 
-    /// Bytes of the text of a holder of that generation.
+    /// Returns the number of bytes of the text of a holder of that generation.
     pub(super) const fn text_bytes(self, generation: u8) -> usize {
         match self {
             Self::Full => key_text_bytes(generation),
@@ -70,7 +70,7 @@ impl Role {
         }
     }
 
-    /// The text for a holder.
+    /// Returns the text to seal for a holder.
     pub(super) fn text(self, key: &RepositoryKey) -> Zeroizing<Vec<u8>> {
         match self {
             Self::Full => key.to_text(),
@@ -92,7 +92,7 @@ impl Role {
         }
     }
 
-    /// What people call it.
+    /// Returns the name of the role in messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Full => "full",
@@ -101,12 +101,12 @@ impl Role {
     }
 }
 
-/// What a holder has.
+/// The secrets that a holder has.
 #[derive(Debug)]
 pub enum Held {
     /// The secret of the repository.
     Key(RepositoryKey),
-    /// Enough to write.
+    /// The keys that are enough to write backups.
     WriteOnly(Box<WriteOnlyKeys>),
 }
 

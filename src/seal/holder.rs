@@ -80,10 +80,10 @@ use crate::seal::suite::Nonce;
 use crate::seal::suite::Suite;
 use crate::seal::suite::TAG_BYTES;
 
-/// Most bytes that a holder object may have; what is longer is refused unread.
+/// Maximum size of a holder object in bytes; what is longer is refused unread.
 pub const HOLDER_BYTES_MAX: usize = 4096;
 
-/// Longest label of a holder.
+/// Maximum length of the label of a holder, in bytes.
 pub const LABEL_BYTES_MAX: usize = 255;
 
 pub(super) const HOLDER_CONTEXT: &str = "haulout 1 2026 holder wrap key";
@@ -108,7 +108,7 @@ impl Passphrase {
         Ok(Self(Zeroizing::new(bytes)))
     }
 
-    /// A second copy, wiped like the first.
+    /// Returns a second copy, wiped like the first.
     #[must_use]
     pub fn duplicate(&self) -> Self {
         Self(self.0.clone())
@@ -131,12 +131,12 @@ pub struct KeyFile(Secret);
 impl KeyFile {
     const PREFIX: &str = "haulout-key-1:";
 
-    /// Draws a new one.
+    /// Generates a random key file.
     pub fn generate(entropy: &dyn Entropy) -> Self {
         Self(Secret::build(|bytes| entropy.fill(bytes)))
     }
 
-    /// Gives the line, with its end.
+    /// Returns the line of the key file, with its end.
     pub fn to_text(&self) -> Zeroizing<String> {
         let key = Zeroizing::new(hex::encode(self.0.bytes()));
         let sum = hex::encode(&self.checksum());
@@ -162,28 +162,28 @@ impl KeyFile {
         Ok(file)
     }
 
-    /// 4 bytes that tell a typing error, and next to nothing about the key.
+    /// Returns 4 bytes that reveal a typing error, and next to nothing about the key.
     fn checksum(&self) -> [u8; 4] {
         let sum = blake3::derive_key(KEY_FILE_CONTEXT, self.0.bytes());
         *sum.first_chunk().expect("a checksum is shorter than a hash")
     }
 }
 
-/// What somebody opens a repository with.
+/// A secret that opens a repository.
 #[derive(Debug)]
 pub enum Credential {
-    /// Something known.
+    /// A passphrase that somebody remembers.
     Passphrase(Passphrase),
-    /// Something kept.
+    /// A key file that somebody keeps.
     KeyFile(KeyFile),
 }
 
-/// What a new holder's copy of the key is sealed with.
+/// The credential that seals a new holder's copy of the key.
 #[derive(Debug, Clone, Copy)]
 pub enum Protection<'a> {
-    /// A passphrase, and how hard guessing it shall be.
+    /// A passphrase, and how hard guessing it is to be.
     Passphrase(&'a Passphrase, Cost),
-    /// A key file.
+    /// A key file, which needs no stretching.
     KeyFile(&'a KeyFile),
 }
 
@@ -212,7 +212,7 @@ impl ProtectionKind {
         }
     }
 
-    /// What people call it.
+    /// Returns the name of the kind in messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Passphrase => "password",
@@ -221,10 +221,10 @@ impl ProtectionKind {
     }
 }
 
-/// How much work Argon2id makes of one guess.
+/// The Argon2id parameters, which set the work of one guess.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cost {
-    /// Memory.
+    /// Memory for one guess, in KiB.
     pub memory_kib: u32,
     /// Passes over the memory.
     pub passes: u32,
@@ -233,11 +233,11 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// For passphrases: RFC 9106, the choice for hosts with little memory.
+    /// The cost for passphrases: RFC 9106, the choice for hosts with little memory.
     pub const STANDARD: Self = Self { memory_kib: 64 << 10, passes: 3, lanes: 4 };
-    /// For a recovery kit, which may be stolen and guessed at leisure.
+    /// The cost for a recovery kit, which may be stolen and guessed at leisure.
     pub const RECOVERY_KIT: Self = Self { memory_kib: 256 << 10, passes: 3, lanes: 4 };
-    /// For tests that open many holders; [`Limits::STANDARD`] refuses it.
+    /// The cost for tests that open many holders; [`Limits::STANDARD`] refuses it.
     pub const FOR_TESTS: Self = Self { memory_kib: 64, passes: 1, lanes: 1 };
 
     const NONE: Self = Self { memory_kib: 0, passes: 0, lanes: 0 };
@@ -250,7 +250,7 @@ impl fmt::Display for Cost {
     }
 }
 
-/// Which costs are accepted when a holder is opened.
+/// The costs that are accepted when a holder is opened.
 ///
 /// They come from bytes that anyone with access to the store may have written: too little is a
 /// trap for the next passphrase, too much is an attack on this host.
@@ -262,7 +262,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// 64 MiB to 4 GiB, at most 16 passes, at most 16 lanes.
+    /// Accepts 64 MiB to 4 GiB, at most 16 passes, at most 16 lanes.
     pub const STANDARD: Self =
         Self { memory_kib: 64 << 10..=4 << 20, passes: 1..=16, lanes: 1..=16 };
     /// Accepts [`Cost::FOR_TESTS`] and nothing expensive.
@@ -305,16 +305,16 @@ impl HolderNote {
     }
 }
 
-/// What a holder opened.
+/// The result of opening a holder.
 #[derive(Debug)]
 pub struct Unlocked {
-    /// What is in it.
+    /// The secrets that the holder has.
     pub held: Held,
-    /// The repository.
+    /// The id of the repository.
     pub repository: RepositoryId,
-    /// How it seals: authenticated, unlike what `config` says.
+    /// The suite of the repository: authenticated, unlike what `config` says.
     pub suite: Suite,
-    /// The holder; a recovery kit in clear has none.
+    /// The id of the holder; a recovery kit in clear has none.
     pub holder: Option<HolderId>,
 }
 
@@ -327,7 +327,7 @@ impl Unlocked {
         }
     }
 
-    /// The secret of the repository, if the holder has it.
+    /// Returns the secret of the repository, if the holder has it.
     pub fn key(&self) -> Option<&RepositoryKey> {
         match &self.held {
             Held::Key(key) => Some(key),
@@ -357,7 +357,7 @@ impl Holder {
         Self::seal_for(Role::Full, (keyring, key), protection, note, entropy)
     }
 
-    /// Seals what a holder needs that may only write.
+    /// Seals the keys of a holder that may only write.
     pub fn seal_write_only(
         keyring: &Keyring,
         key: &RepositoryKey,
@@ -431,32 +431,32 @@ impl Holder {
         HolderNote::decode(&text)
     }
 
-    /// Its id, which is its name under `keys/`.
+    /// Returns the id of the holder, which is its name under `keys/`.
     pub fn id(&self) -> HolderId {
         self.head.id
     }
 
-    /// The repository that it says it opens.
+    /// Returns the repository that the holder claims to open.
     pub fn repository(&self) -> RepositoryId {
         self.head.repository
     }
 
-    /// What it may do.
+    /// Returns the rights of the holder.
     pub fn role(&self) -> Role {
         self.head.role
     }
 
-    /// The newest generation of keys that it has.
+    /// Returns the newest generation of keys that the holder has.
     pub fn generation(&self) -> u8 {
         self.head.generation
     }
 
-    /// What opens it.
+    /// Returns the kind of credential that opens the holder.
     pub fn protection(&self) -> ProtectionKind {
         self.head.kind
     }
 
-    /// Gives the bytes of the object.
+    /// Returns the bytes of the object.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = self.head.aad(&self.commitment);
         out.extend_from_slice(&self.sealed);
@@ -484,7 +484,7 @@ impl Holder {
     }
 }
 
-/// What stands in clear before the commitment.
+/// The fields that stand in clear before the commitment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Head {
     repository: RepositoryId,
@@ -498,7 +498,7 @@ struct Head {
 }
 
 impl Head {
-    /// Gives the associated data of the sealed key, which are the first bytes of the object.
+    /// Returns the associated data of the sealed key, which are the first bytes of the object.
     fn aad(&self, commitment: &Commitment) -> Vec<u8> {
         let mut out = Vec::with_capacity(HOLDER_BYTES_MAX);
         out.extend_from_slice(&MAGIC);

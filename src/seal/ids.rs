@@ -18,7 +18,7 @@ macro_rules! random_id {
         pub struct $name([u8; $bytes]);
 
         impl $name {
-            /// Width in bytes.
+            /// Width of the id in bytes.
             pub const BYTES: usize = $bytes;
 
             /// Takes bytes that were read.
@@ -26,7 +26,7 @@ macro_rules! random_id {
                 Self(bytes)
             }
 
-            /// Draws a new one.
+            /// Generates a random id.
             pub fn random(entropy: &dyn Entropy) -> Self {
                 Self(random(entropy))
             }
@@ -36,7 +36,7 @@ macro_rules! random_id {
                 hex::decode(text).map(Self)
             }
 
-            /// The bytes as they are stored.
+            /// Returns the bytes as they are stored.
             pub const fn bytes(&self) -> &[u8; $bytes] {
                 &self.0
             }

@@ -34,16 +34,16 @@ use crate::seal::recovery::RecoveryPublic;
 use crate::seal::suite::AeadKey;
 use crate::seal::suite::Suite;
 
-/// Width of every key.
+/// Width of every key in bytes.
 pub const KEY_BYTES: usize = 32;
 
-/// Width of the salts that keys derive from.
+/// Width in bytes of the salts that keys derive from.
 pub const SALT_BYTES: usize = 32;
 
-/// Width of a key commitment.
+/// Width of a key commitment in bytes.
 pub const COMMITMENT_BYTES: usize = 32;
 
-/// Width of the tag of `config`.
+/// Width of the tag of `config` in bytes.
 pub const CONFIG_TAG_BYTES: usize = 32;
 
 /// The largest number of a generation: a holder has the keys of all, and stays a small object.
@@ -88,26 +88,26 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What a key of the repository is for.
+/// The purpose of a key of the repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Purpose {
-    /// Hashes of blocks.
+    /// The key hashes the content of blocks.
     BlockHash,
-    /// Where content-defined blocks begin.
+    /// The key decides where content-defined blocks begin.
     Cut,
-    /// Names of sources in object names.
+    /// The key hashes names of sources for object names.
     Source,
-    /// Hashes of paths.
+    /// The key hashes the paths of files.
     Path,
-    /// Snapshot objects.
+    /// The key seals snapshot objects.
     Snapshot,
-    /// All other small objects.
+    /// The key seals all other small objects.
     SmallObject,
-    /// Wraps the secrets of runs for meta packs.
+    /// The key wraps the secrets of runs for meta packs.
     RunMeta,
-    /// Wraps the secrets of runs for data packs.
+    /// The key wraps the secrets of runs for data packs.
     RunData,
-    /// The tag of `config`.
+    /// The key makes the tag of `config`.
     Config,
     /// The seed of the key pair that write-only holders seal to.
     Recovery,
@@ -128,8 +128,8 @@ impl Purpose {
         Self::Recovery,
     ];
 
-    /// What a write-only holder has, in the order in which it is stored: no key that opens a data
-    /// pack.
+    /// The keys that a write-only holder has, in the order in which they are stored: no key that
+    /// opens a data pack.
     pub(super) const WRITE_ONLY: [Self; 8] = [
         Self::BlockHash,
         Self::Cut,
@@ -141,12 +141,12 @@ impl Purpose {
         Self::Config,
     ];
 
-    /// What every later generation adds to a write-only holder, in the order in which it is stored.
+    /// The keys that every later generation adds to a write-only holder, in the order of storage.
     pub(super) const WRITE_ONLY_LATER: [Self; 3] =
         [Self::Snapshot, Self::SmallObject, Self::RunMeta];
 
-    /// Whether it derives from the newest generation. Hashes, cuts, names and the tag of `config`
-    /// stay: with others nothing that is stored would be found again.
+    /// Tells whether the key derives from the newest generation. Hashes, cuts, names and the tag of
+    /// `config` stay: with others nothing that is stored would be found again.
     pub const fn rotates(self) -> bool {
         match self {
             Self::BlockHash | Self::Cut | Self::Source | Self::Path | Self::Config => false,
@@ -156,7 +156,7 @@ impl Purpose {
         }
     }
 
-    /// The context string that its key derives with.
+    /// Returns the context string that the key derives with.
     pub const fn context(self) -> &'static str {
         match self {
             Self::BlockHash => "haulout 1 2026 block hash key",
@@ -197,16 +197,16 @@ pub struct RepositoryKey {
     later: Vec<Later>,
 }
 
-/// A generation behind the first.
+/// A generation after the first.
 #[derive(Debug)]
 struct Later {
     secret: Secret,
-    /// Closes the generation before.
+    /// The hash of the list that closes the generation before.
     closing: Closing,
 }
 
 impl RepositoryKey {
-    /// Draws a new one.
+    /// Generates a random key with a single generation.
     pub fn generate(entropy: &dyn Entropy) -> Self {
         Self { first: Secret::build(|bytes| entropy.fill(bytes)), later: Vec::new() }
     }
@@ -216,7 +216,7 @@ impl RepositoryKey {
         Self { first: Secret::build(|own| own.copy_from_slice(bytes)), later: Vec::new() }
     }
 
-    /// Draws the next generation, behind what `closing` lists.
+    /// Draws the next generation, after the one that `closing` closes.
     ///
     /// The caller has found [`generation`](Self::generation) to be below the largest.
     #[must_use]
@@ -232,19 +232,19 @@ impl RepositoryKey {
         copy
     }
 
-    /// A second copy of the bytes, wiped like the first.
+    /// Returns a second copy of the bytes, wiped like the first.
     pub(super) fn duplicate(&self) -> Self {
         let copy = |secret: &Secret| Secret::build(|own| own.copy_from_slice(secret.bytes()));
         let later = |later: &Later| Later { secret: copy(&later.secret), closing: later.closing };
         Self { first: copy(&self.first), later: self.later.iter().map(later).collect() }
     }
 
-    /// The number of the newest generation; the first is 0.
+    /// Returns the number of the newest generation; the first is 0.
     pub fn generation(&self) -> u8 {
         u8::try_from(self.later.len()).expect("there are at most 16")
     }
 
-    /// What closes each generation but the newest.
+    /// Returns the hash of the list that closes each generation but the newest.
     pub fn closings(&self) -> Vec<Closing> {
         self.later.iter().map(|later| later.closing).collect()
     }
@@ -255,14 +255,14 @@ impl RepositoryKey {
         self.first.bytes()
     }
 
-    /// Whether both open the same.
+    /// Tells whether both keys have the same bytes in every generation.
     pub fn is_same(&self, other: &RepositoryKey) -> bool {
         let (own, their) = (self.to_text(), other.to_text());
         verify_slices_are_equal(&own, &their).is_ok()
     }
 
-    /// The bytes that a holder keeps: the first key, then every later one and what closes the
-    /// generation before it.
+    /// Returns the bytes that a holder keeps: the first key, then every later one and what closes
+    /// the generation before it.
     pub(super) fn to_text(&self) -> Zeroizing<Vec<u8>> {
         let mut out = Zeroizing::new(Vec::with_capacity(key_text_bytes(GENERATION_MAX)));
         out.extend_from_slice(self.first.bytes());
@@ -300,12 +300,12 @@ impl RepositoryKey {
     }
 }
 
-/// Bytes of the text of a key with that many generations behind the first.
+/// Returns the number of bytes of the text of a key with `generation` generations after the first.
 pub(super) const fn key_text_bytes(generation: u8) -> usize {
     KEY_BYTES + widen(generation) * (KEY_BYTES + size_of::<Closing>())
 }
 
-/// `usize::from` is not const yet.
+/// Widens a number in a const context, where `usize::from` can't be called yet.
 #[expect(clippy::as_conversions, reason = "a u8 fits")]
 pub(super) const fn widen(number: u8) -> usize {
     number as usize
@@ -335,13 +335,13 @@ pub(super) type Subkeys = Vec<(Purpose, Subkey)>;
 pub struct Keyring {
     repository: RepositoryId,
     suite: Suite,
-    /// What is used now.
+    /// The keys that are used now.
     subkeys: Subkeys,
-    /// What earlier generations sealed with, the first one first.
+    /// The keys that earlier generations sealed with, the first one first.
     retired: Vec<Subkeys>,
-    /// What closes each of those.
+    /// The hashes of the lists that close those generations.
     closings: Vec<Closing>,
-    /// What a write-only holder seals the secrets of data packs to.
+    /// The public key to which a write-only holder seals the secrets of data packs.
     recovery: Option<RecoveryPublic>,
 }
 
@@ -355,8 +355,8 @@ impl Keyring {
         Self { repository, suite, subkeys, retired, closings: key.closings(), recovery: None }
     }
 
-    /// What a write-only holder has: some keys, and the public half of the recovery key. Of every
-    /// generation but the last the closing is known.
+    /// Creates the keyring of a write-only holder: some keys, and the public half of the recovery
+    /// key. Of every generation but the last the closing is known.
     pub(super) fn write_only(
         (repository, suite): (RepositoryId, Suite),
         first: Subkeys,
@@ -373,7 +373,7 @@ impl Keyring {
         Self { repository, suite, subkeys, retired, closings, recovery: Some(recovery) }
     }
 
-    /// Whether the holder can open data packs, or only write them.
+    /// Tells whether the holder can open data packs, or only write them.
     pub fn opens_data(&self) -> bool {
         self.subkey(Purpose::RunData).is_ok()
     }
@@ -382,33 +382,33 @@ impl Keyring {
         self.recovery.as_ref()
     }
 
-    /// The repository that these keys open.
+    /// Returns the repository that these keys open.
     pub fn repository(&self) -> RepositoryId {
         self.repository
     }
 
-    /// How this repository seals.
+    /// Returns the suite that this repository seals with.
     pub fn suite(&self) -> Suite {
         self.suite
     }
 
-    /// The number of the generation that is used now.
+    /// Returns the number of the generation that is used now.
     pub fn generation(&self) -> u8 {
         u8::try_from(self.retired.len()).expect("there are at most 16")
     }
 
-    /// What closes each generation but the newest, the first one first.
+    /// Returns what closes each generation but the newest, the first one first.
     pub fn closings(&self) -> &[Closing] {
         &self.closings
     }
 
-    /// Gives the key that is used for `purpose` now, if the holder has it.
+    /// Returns the key that is used for `purpose` now, if the holder has it.
     pub fn subkey(&self, purpose: Purpose) -> Result<&Subkey, SealError> {
         find(&self.subkeys, purpose).ok_or(SealError::KeyNotHeld(purpose))
     }
 
-    /// Gives the keys that were ever used for `purpose`, the newest first, with the numbers of
-    /// their generations; at least one, or the error.
+    /// Returns the keys that were ever used for `purpose`, the newest first, with the numbers of
+    /// their generations; fails if there is none.
     pub(super) fn every(&self, purpose: Purpose) -> Result<Vec<(u8, &Subkey)>, SealError> {
         let former = (0..).zip(&self.retired);
         let former = former.filter_map(|(number, keys)| Some((number, find(keys, purpose)?)));
@@ -418,7 +418,7 @@ impl Keyring {
         if found.is_empty() { Err(SealError::KeyNotHeld(purpose)) } else { Ok(found) }
     }
 
-    /// Gives a tag that binds `config` to the repository key.
+    /// Returns a tag that binds `config` to the repository key.
     ///
     /// `config` is read before there is a key, so it can't be sealed. Its tag keeps a store from
     /// changing the suite or the cut parameters under a client that has the key.

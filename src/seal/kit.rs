@@ -2,7 +2,7 @@
 //!
 //! Passwords are forgotten and machines burn down; what is left then is a sheet in a safe. A kit is
 //! a text that can be printed and typed again. It carries either a holder of its own, sealed by a
-//! passphrase that is dearer to guess than others (whoever steals the sheet may guess at leisure),
+//! passphrase that is dearer to guess than others (a thief of the sheet may guess at leisure),
 //! or the key itself, which then needs a safe. Nothing in the repository belongs to it, so it also
 //! opens one whose `keys/` are lost.
 //!
@@ -21,7 +21,7 @@
 //!
 //! They are written in base 32 (`0` to `9` and the letters but `i`, `l`, `o`, `u`), the highest bit
 //! first, filled up with zero bits. A line has a number of two digits, counted from 01, up to eight
-//! groups of four characters, and one group more behind an equals sign: the first 20 bits of the
+//! groups of four characters, and one group more after an equals sign: the first 20 bits of the
 //! checksum that derives from the line's number (one byte) and its characters. Everything else on
 //! the sheet is for people, and is not read.
 //!
@@ -57,10 +57,10 @@ use crate::seal::keys::RepositoryKey;
 use crate::seal::keys::key_text_bytes;
 use crate::seal::suite::Suite;
 
-/// How the text of a kit begins.
+/// The words with which the text of a kit begins.
 pub const KIT_BEGINS: &str = "haulout recovery kit";
 
-/// Longest text that is read as a kit.
+/// Maximum length of a text that is read as a kit, in bytes.
 pub const KIT_TEXT_BYTES_MAX: usize = 64 << 10;
 
 pub(super) const LINE_CONTEXT: &str = "haulout 1 2026 recovery kit line checksum";
@@ -76,7 +76,7 @@ const GROUP_CHARACTERS: usize = 4;
 const LINE_CHARACTERS: usize = 8 * GROUP_CHARACTERS;
 const LINES_MAX: usize = 99;
 
-/// What a sheet of paper holds.
+/// The content of a recovery kit: a sealed holder, or the key itself.
 #[derive(Debug)]
 pub struct RecoveryKit(Content);
 
@@ -87,7 +87,7 @@ enum Content {
 }
 
 impl RecoveryKit {
-    /// A kit that needs a passphrase.
+    /// Creates a kit that needs a passphrase.
     pub fn sealed(
         unlocked: &Unlocked,
         passphrase: &Passphrase,
@@ -101,7 +101,7 @@ impl RecoveryKit {
         Ok(Self(Content::Holder(Box::new(holder))))
     }
 
-    /// A kit that opens the repository by itself.
+    /// Creates a kit that opens the repository by itself.
     pub fn in_clear(unlocked: &Unlocked) -> Result<Self, SealError> {
         let key = unlocked.key().ok_or(SealError::KeyNotHeld(Purpose::Recovery))?;
         let key = key.duplicate();
@@ -109,12 +109,12 @@ impl RecoveryKit {
         Ok(Self(Content::Key { repository, suite, key }))
     }
 
-    /// Whether it opens with a passphrase only.
+    /// Tells whether the kit opens with a passphrase only.
     pub fn needs_passphrase(&self) -> bool {
         matches!(self.0, Content::Holder(_))
     }
 
-    /// The repository that it says it opens.
+    /// Returns the repository that the kit claims to open.
     pub fn repository(&self) -> RepositoryId {
         match &self.0 {
             Content::Holder(holder) => holder.repository(),
@@ -142,7 +142,7 @@ impl RecoveryKit {
         }
     }
 
-    /// Gives the sheet, with `heading` (lines for people) above the numbered lines.
+    /// Returns the sheet, with `heading` (lines for people) above the numbered lines.
     pub fn to_text(&self, heading: &str) -> Zeroizing<String> {
         let bytes = self.encode();
         let characters = spell(&bytes);
@@ -247,8 +247,8 @@ impl RecoveryKit {
     }
 }
 
-/// A line that begins with a number of two digits, apart. A space follows the number, or else
-/// nothing is in the line but groups and their checksum.
+/// Splits a line that begins with a number of two digits. A space follows the number, or else the
+/// line has nothing but groups and their checksum.
 fn numbered(line: &str) -> Option<(u8, &str)> {
     let line = line.trim();
     let (number, rest) = line.split_at_checked(2)?;
@@ -260,7 +260,7 @@ fn numbered(line: &str) -> Option<(u8, &str)> {
     Some((number, rest))
 }
 
-/// Characters as they are written, of what was typed; `None` if one has no meaning.
+/// Converts what was typed to the characters that are written; `None` if one has no meaning.
 fn normal(typed: &str) -> Option<Vec<u8>> {
     let spoken = typed.bytes().filter(|byte| !byte.is_ascii_whitespace());
     let understood = spoken.map(|byte| match byte.to_ascii_lowercase() {
@@ -271,7 +271,7 @@ fn normal(typed: &str) -> Option<Vec<u8>> {
     understood.collect()
 }
 
-/// Four characters that tell a typing error in a line, and next to nothing about its bytes.
+/// Returns four characters that reveal a typing error in a line, and next to nothing of its bytes.
 fn sum_of(number: u8, line: &[u8]) -> [u8; GROUP_CHARACTERS] {
     let mut hasher = blake3::Hasher::new_derive_key(LINE_CONTEXT);
     hasher.update(&[number]).update(line);
@@ -297,7 +297,7 @@ fn spell(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
     out
 }
 
-/// The bytes of characters that [`normal`] gave; bits that fill no byte are left out.
+/// Decodes characters that [`normal`] returned; bits that fill no byte are left out.
 fn read(characters: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut out = Zeroizing::new(Vec::with_capacity(characters.len() * 5 / 8));
     let (mut bits, mut count) = (0u32, 0);

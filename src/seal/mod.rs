@@ -50,7 +50,7 @@
 //! - Bytes from a store never make this module panic or allocate more than their own size.
 //!
 //! It does no input or output, keeps no clock, and takes randomness as an argument. It does not
-//! hide sizes, and does not sign: whoever has the repository key, or the part of it that a
+//! hide sizes, and does not sign: anyone who has the repository key, or the part of it that a
 //! write-only holder has, can write to the repository.
 
 mod checksum;

@@ -42,10 +42,10 @@ use crate::seal::suite::Nonce;
 use crate::seal::suite::Suite;
 use crate::seal::suite::TAG_BYTES;
 
-/// Longest text of a sealed object.
+/// Maximum length of the text of a sealed object, in bytes.
 pub const OBJECT_TEXT_BYTES_MAX: usize = 64 << 20;
 
-/// What sealing adds to a text.
+/// Number of bytes that sealing adds to a text.
 pub const OBJECT_OVERHEAD_BYTES: usize = HEADER_BYTES + TAG_BYTES;
 
 pub(super) const OBJECT_CONTEXT: &str = "haulout 1 2026 sealed object key";
@@ -57,26 +57,26 @@ const SALT_AT: usize = 12;
 const COMMITMENT_AT: usize = SALT_AT + SALT_BYTES;
 const HEADER_BYTES: usize = COMMITMENT_AT + COMMITMENT_BYTES;
 
-/// What a sealed object is.
+/// The kind of a sealed object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ObjectKind {
-    /// A snapshot.
+    /// A snapshot: what one backup stored.
     Snapshot,
-    /// What a run is about to use.
+    /// A record of what a run is about to use.
     Intent,
     /// A run that must not be believed any more.
     Fence,
     /// Where entries of an old pack are served from.
     Move,
-    /// What was found damaged.
+    /// A record of damage that was found.
     Damage,
-    /// What was verified when, and other remarks.
+    /// A record of what was verified when, and other remarks.
     Note,
     /// A snapshot that was removed.
     Removed,
     /// What is known about a holder; lies inside `keys/<id>`.
     HolderNote,
-    /// That the keys are being rotated.
+    /// An announcement that the keys are being rotated.
     Rotation,
 }
 
@@ -94,7 +94,7 @@ impl ObjectKind {
         Self::Rotation,
     ];
 
-    /// Its code in stored bytes.
+    /// Returns the code of the kind in stored bytes.
     pub const fn byte(self) -> u8 {
         match self {
             Self::Snapshot => 1,
@@ -117,7 +117,7 @@ impl ObjectKind {
             .ok_or(SealError::UnknownCode { what: "kind of object", code })
     }
 
-    /// What it is called in messages.
+    /// Returns the name of the kind in messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Snapshot => "snapshot",
@@ -147,7 +147,7 @@ impl ObjectKind {
     }
 }
 
-/// Tells what a sealed object claims to be, which nobody has checked yet.
+/// Returns the kind that a sealed object claims to be, which nobody has checked yet.
 pub fn claimed_kind(sealed: &[u8]) -> Result<ObjectKind, SealError> {
     Header::read(sealed).map(|(header, _)| header.kind)
 }
@@ -185,7 +185,8 @@ impl Keyring {
         self.open_dated(kind, context, sealed).map(|(text, _)| text)
     }
 
-    /// The same, and the number of the generation whose key sealed it.
+    /// Opens an object like `open_object`; also returns the number of the generation that sealed
+    /// it.
     pub fn open_dated(
         &self,
         kind: ObjectKind,
@@ -243,7 +244,7 @@ impl Header {
         bytes
     }
 
-    /// Gives the header and what stands behind it.
+    /// Reads the header and returns it with the bytes that follow it.
     fn read(sealed: &[u8]) -> Result<(Self, &[u8]), SealError> {
         let mut input = Reader::new(OBJECT, sealed);
         check_head(OBJECT, MAGIC, VERSION, &mut input)?;

@@ -1,6 +1,6 @@
 //! Sealing to the offline: what a host that may only write does with its secrets.
 //!
-//! Whoever has the repository key can derive a key pair from it. A write-only host has the public
+//! Anyone with the repository key can derive a key pair from it. A write-only host has the public
 //! half: it seals the secret of its data packs with it, forgets the secret when its run ends, and
 //! has nothing left that opens them. The pair is X-Wing, which is X25519 and ML-KEM-768 together:
 //! stored backups are what is worth being kept until X25519 falls.
@@ -42,10 +42,10 @@ use crate::seal::keys::Secret;
 use crate::seal::keys::Subkey;
 use crate::seal::suite::TAG_BYTES;
 
-/// Width of the public half.
+/// Width of the public half in bytes.
 pub const PUBLIC_BYTES: usize = 1216;
 
-/// Width of a secret sealed with it.
+/// Width of a secret sealed with it, in bytes.
 pub(super) const SEALED_SECRET_BYTES: usize = ENCAPSULATED_BYTES + KEY_BYTES + TAG_BYTES;
 
 const ENCAPSULATED_BYTES: usize = 1120;
@@ -64,13 +64,13 @@ impl RecoveryPublic {
         key.map(Self).map_err(|_| malformed.into())
     }
 
-    /// The half that belongs to a seed.
+    /// Derives the public half that belongs to a seed.
     pub(super) fn of_seed(seed: &Subkey) -> Self {
         let private = private(seed);
         Self(XWing::sk_to_pk(&private))
     }
 
-    /// The bytes as they are stored.
+    /// Returns the bytes as they are stored.
     pub fn bytes(&self) -> Vec<u8> {
         self.0.to_bytes().to_vec()
     }
@@ -125,7 +125,7 @@ fn private(seed: &Subkey) -> <XWing as Kem>::PrivateKey {
     <XWing as Kem>::PrivateKey::from_bytes(seed.bytes()).expect("a seed has 32 bytes")
 }
 
-/// Our randomness as the crate wants it.
+/// Adapts our source of randomness to the trait of the crate.
 struct FromEntropy<'e>(&'e dyn Entropy);
 
 impl TryRng for FromEntropy<'_> {

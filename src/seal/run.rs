@@ -64,13 +64,13 @@ use crate::seal::suite::Nonce;
 use crate::seal::suite::Suite;
 use crate::seal::suite::TAG_BYTES;
 
-/// Most bytes that a run record may have; what is longer is refused unread.
+/// Maximum size of a run record in bytes; what is longer is refused unread.
 pub const RUN_RECORD_BYTES_MAX: usize = 64 << 10;
 
-/// Most copies in a record.
+/// Maximum number of copies in a record.
 pub const RUN_COPIES_MAX: usize = 32;
 
-/// Longest body of a copy: room for a hybrid key encapsulation.
+/// Maximum size of the body of a copy in bytes: room for a hybrid key encapsulation.
 pub const COPY_BODY_BYTES_MAX: usize = 1536;
 
 const RUN_RECORD: &str = "run record";
@@ -93,7 +93,7 @@ const _: () = assert!(
 pub struct ClassSecret(Secret);
 
 impl ClassSecret {
-    /// Draws a new one.
+    /// Generates a random secret.
     pub fn generate(entropy: &dyn Entropy) -> Self {
         Self(Secret::build(|bytes| entropy.fill(bytes)))
     }
@@ -106,19 +106,19 @@ impl ClassSecret {
 /// Both secrets of a run, as its writer has them.
 #[derive(Debug)]
 pub struct RunSecret {
-    /// For data packs.
+    /// The secret for data packs.
     pub data: ClassSecret,
-    /// For meta packs.
+    /// The secret for meta packs.
     pub meta: ClassSecret,
 }
 
 impl RunSecret {
-    /// Draws a new pair.
+    /// Generates a random pair of secrets.
     pub fn generate(entropy: &dyn Entropy) -> Self {
         Self { data: ClassSecret::generate(entropy), meta: ClassSecret::generate(entropy) }
     }
 
-    /// The secret of one class.
+    /// Returns the secret of one class.
     pub fn class(&self, class: Class) -> &ClassSecret {
         match class {
             Class::Data => &self.data,
@@ -136,12 +136,12 @@ pub struct SealedCopy {
 }
 
 impl SealedCopy {
-    /// The class of the secret.
+    /// Returns the class of the secret.
     pub fn class(&self) -> Class {
         self.class
     }
 
-    /// Appends its bytes.
+    /// Appends the bytes of the copy to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let body_bytes = u16::try_from(self.body.len()).expect("a body is at most 1536 bytes");
         out.extend_from_slice(&[self.class.code(), self.kind]);
@@ -149,7 +149,7 @@ impl SealedCopy {
         out.extend_from_slice(&self.body);
     }
 
-    /// Reads one from the front of `bytes`, which then begin behind it.
+    /// Reads one from the front of `bytes`, and moves `bytes` past it.
     pub fn decode(bytes: &mut &[u8]) -> Result<Self, SealError> {
         let mut input = Reader::new(SEALED_COPY, bytes);
         let copy = Self::read(&mut input)?;
@@ -178,7 +178,7 @@ impl SealedCopy {
     }
 }
 
-/// What `runs/<run id>` holds.
+/// The content of the object `runs/<run id>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunRecord {
     repository: RepositoryId,
@@ -187,22 +187,22 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
-    /// The run whose secrets these are.
+    /// Returns the run whose secrets these are.
     pub fn run(&self) -> RunId {
         self.run
     }
 
-    /// All copies.
+    /// Returns the copies of all classes.
     pub fn copies(&self) -> &[SealedCopy] {
         &self.copies
     }
 
-    /// The copies of one class: what each pack of the class carries.
+    /// Returns the copies of one class: what each pack of the class carries.
     pub fn copies_of(&self, class: Class) -> impl Iterator<Item = &SealedCopy> {
         self.copies.iter().filter(move |copy| copy.class == class)
     }
 
-    /// Gives the bytes of the object.
+    /// Returns the bytes of the object.
     pub fn encode(&self) -> Vec<u8> {
         let count = u8::try_from(self.copies.len()).expect("a record has at most 32 copies");
         let mut out = Vec::with_capacity(RECORD_HEAD_BYTES + CHECKSUM_BYTES);

@@ -64,14 +64,14 @@ const CONTEXT_BYTES: usize = ORDINAL_AT + size_of::<u32>();
 /// What a sealed text in a pack is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FrameKind {
-    /// Blocks.
+    /// A frame with blocks.
     Frame,
     /// The directory of the pack.
     Directory,
 }
 
 impl FrameKind {
-    /// Its code in the associated data.
+    /// Returns the code of the kind in the associated data.
     pub const fn byte(self) -> u8 {
         match self {
             Self::Frame => 1,
@@ -90,11 +90,11 @@ impl FrameKind {
 /// What a section's trailer says about its key: believed only as far as it opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SectionHeader {
-    /// How it is sealed.
+    /// The suite that seals the section.
     pub suite: Suite,
     /// The class of the pack.
     pub class: Class,
-    /// The salt of the key.
+    /// The salt that the key derives from.
     pub salt: Salt,
     /// The commitment to the key.
     pub commitment: Commitment,
@@ -113,7 +113,7 @@ impl Binding {
         CommittedKey::derive(suite, SECTION_CONTEXT, &[secret.bytes(), &self.salt])
     }
 
-    /// Gives the associated data of one frame.
+    /// Returns the associated data of one frame.
     fn context(&self, kind: FrameKind, ordinal: u32) -> [u8; CONTEXT_BYTES] {
         let mut bytes = [0; CONTEXT_BYTES];
         bytes[0] = CONTEXT_VERSION;
@@ -128,7 +128,7 @@ impl Binding {
 
 /// Seals the frames of one section.
 ///
-/// It may be shared: whoever seals a frame takes the next ordinal.
+/// It may be shared: each caller that seals a frame takes the next ordinal.
 #[derive(Debug)]
 pub struct SectionSealer {
     binding: Binding,
@@ -150,7 +150,7 @@ impl SectionSealer {
         Self { binding, key, commitment, next_ordinal: AtomicU32::new(0) }
     }
 
-    /// What must be stored for a reader.
+    /// Returns what must be stored for a reader.
     pub fn header(&self) -> SectionHeader {
         SectionHeader {
             suite: self.key.suite(),
@@ -167,7 +167,7 @@ impl SectionSealer {
         self.seal_tail(kind, buffer, 0)
     }
 
-    /// Like [`seal`](Self::seal), but leaves what stands before byte `from` as it is.
+    /// Seals like [`seal`](Self::seal), but leaves what stands before byte `from` as it is.
     pub fn seal_tail(&self, kind: FrameKind, buffer: &mut Vec<u8>, from: usize) -> u32 {
         let ordinal = self.next_ordinal.fetch_add(1, Ordering::Relaxed);
         // An ordinal comes twice only after 2^32 calls, all but 2^24 of which panic here.
@@ -186,7 +186,7 @@ pub struct SectionOpener {
 }
 
 impl SectionOpener {
-    /// Takes what the section's trailer says; refuses a secret that it does not commit to.
+    /// Creates an opener from a section's trailer; refuses a secret that it does not commit to.
     pub fn new(
         keyring: &Keyring,
         header: &SectionHeader,

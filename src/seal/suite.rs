@@ -5,7 +5,7 @@
 //! | 0 | keyed tag | stays as it is | first 16 bytes of keyed BLAKE3 |
 //! | 1 | AES-256-GCM-SIV | encrypted | 16 bytes of RFC 8452 |
 //!
-//! Both put 16 bytes behind the text and nothing else, so an unencrypted repository has the layout
+//! Both put 16 bytes after the text and nothing else, so an unencrypted repository has the layout
 //! of an encrypted one, and every kind of damage is found in the same place.
 //!
 //! Suite 0 tags `nonce (12) | length of associated data (u64) | associated data | text`; what is
@@ -33,10 +33,10 @@ use crate::base::error::Malformed;
 use crate::seal::error::SealError;
 use crate::seal::keys::Secret;
 
-/// Bytes that sealing adds behind a text.
+/// Number of bytes that sealing appends to a text.
 pub const TAG_BYTES: usize = 16;
 
-/// Width of a nonce.
+/// Width of a nonce in bytes.
 pub(super) const NONCE_BYTES: usize = 12;
 
 /// How the texts of a repository are sealed.
@@ -44,12 +44,12 @@ pub(super) const NONCE_BYTES: usize = 12;
 pub enum Suite {
     /// Plain text with a keyed tag: for repositories without encryption.
     KeyedTag,
-    /// AES-256-GCM-SIV.
+    /// AES-256-GCM-SIV: encrypts the text, for encrypted repositories.
     Aes256GcmSiv,
 }
 
 impl Suite {
-    /// Its code in stored bytes.
+    /// Returns the code of the suite in stored bytes.
     pub const fn byte(self) -> u8 {
         match self {
             Self::KeyedTag => 0,
@@ -81,19 +81,19 @@ impl fmt::Display for Suite {
 pub(super) struct Nonce([u8; NONCE_BYTES]);
 
 impl Nonce {
-    /// For a key under which texts are numbered.
+    /// Creates the nonce for a key under which texts are numbered.
     pub(super) fn of_ordinal(ordinal: u32) -> Self {
         let mut bytes = [0; NONCE_BYTES];
         bytes[..size_of::<u32>()].copy_from_slice(&ordinal.to_le_bytes());
         Self(bytes)
     }
 
-    /// For a key that seals a single text.
+    /// Creates the nonce for a key that seals a single text.
     pub(super) fn only() -> Self {
         Self::of_ordinal(0)
     }
 
-    /// For a key that seals a few texts over its life.
+    /// Draws a nonce for a key that seals a few texts over its life.
     pub(super) fn random(entropy: &dyn Entropy) -> Self {
         Self(random(entropy))
     }

@@ -65,7 +65,7 @@ fn holder() -> Holder {
     Holder::seal(&keyring(suite), &key(), protection, &note(), &entropy).unwrap()
 }
 
-/// Gives every version of `bytes` that differs in one bit.
+/// Returns every version of `bytes` that differs in one bit.
 fn one_bit_flipped(bytes: &[u8]) -> impl Iterator<Item = (usize, Vec<u8>)> {
     (0..bytes.len() * 8).map(|bit| {
         let mut flipped = bytes.to_vec();

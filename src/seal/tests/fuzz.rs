@@ -108,7 +108,7 @@ proptest! {
     }
 }
 
-/// Like [`decode_everything`], but what is grafted may be partly authentic.
+/// Decodes like [`decode_everything`], but what is grafted may be partly authentic.
 fn decode_quietly(bytes: &[u8]) {
     let keyring = keyring(Suite::Aes256GcmSiv);
     assert!(keyring.open_object(ObjectKind::Snapshot, b"x", bytes).is_err());

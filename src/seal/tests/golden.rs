@@ -44,7 +44,7 @@ fn check(name: &str, bytes: &[u8]) {
     assert!(GOLDEN.lines().any(|golden| golden == line), "golden.txt lacks this line:\n{line}");
 }
 
-/// Gives the bytes of a line.
+/// Returns the bytes of a line.
 fn stored(name: &str) -> Vec<u8> {
     let mut lines = GOLDEN.lines().filter_map(|line| line.split_once(' '));
     let (_, digits) = lines.find(|(own, _)| *own == name).expect("golden.txt has the line");

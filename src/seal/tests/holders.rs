@@ -95,7 +95,7 @@ fn any_typing_error_in_a_key_file_is_noticed() {
     }
 }
 
-/// Gives a holder that asks for other stretching, with a right checksum.
+/// Returns a holder that asks for other stretching, with a right checksum.
 fn with_cost(memory_kib: u32, passes: u32, lanes: u32) -> Holder {
     let mut bytes = holder().encode();
     bytes.truncate(bytes.len() - CHECKSUM_BYTES);

@@ -107,7 +107,7 @@ fn run_secrets_come_back_from_the_record_and_from_a_pack() {
     }
 }
 
-/// Gives a record whose second copy is of a kind that this program does not open.
+/// Returns a record whose second copy is of a kind that this program does not open.
 fn with_reserved_copy(body_bytes: usize, more_copies: usize) -> Vec<u8> {
     let (_, record) = run(Suite::Aes256GcmSiv);
     let mut bytes = record.encode();

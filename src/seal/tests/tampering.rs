@@ -256,7 +256,7 @@ fn a_record_over_its_limit_is_refused_unread() {
     }
 }
 
-/// Gives every version with one bit flipped and the checksum made right again.
+/// Returns every version with one bit flipped and the checksum made right again.
 fn forged(bytes: &[u8]) -> impl Iterator<Item = (usize, Vec<u8>)> {
     one_bit_flipped(&bytes[..bytes.len() - CHECKSUM_BYTES]).map(|(bit, mut record)| {
         checksum::append(&mut record);

@@ -56,7 +56,7 @@ fn is_it(window: &[u8], complement: &[u8; HALF]) -> bool {
 fn a_dropped_secret_is_wiped() {
     let key = RepositoryKey::generate(&OsEntropy);
     let secret = ClassSecret::generate(&OsEntropy);
-    // Byte by byte: `map` would leave a copy of the array behind.
+    // Byte by byte: `map` would leave a second copy of the array.
     let of_key = std::array::from_fn(|at| !key.expose()[HALF + at]);
     let of_secret = std::array::from_fn(|at| !secret.bytes()[HALF + at]);
     assert!(count_in_memory(&of_key) > 0, "the test finds a secret that is there");
