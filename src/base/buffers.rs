@@ -68,16 +68,16 @@ impl Buffers {
         Buffer { bytes, home: Some(self.clone()) }
     }
 
-    /// An empty buffer.
+    /// Returns an empty buffer: an unused one of the pool, or a new one.
     pub fn take(&self) -> Buffer {
         let mut buffer = self.any();
         buffer.clear();
         buffer
     }
 
-    /// A buffer of `length` bytes, which are whatever they were before: for who writes them all. It
-    /// is none of the pool if few bytes would keep a large one for as long as they are needed, or
-    /// many would make it grow.
+    /// Returns a buffer of `length` bytes, which are whatever they were before: for who writes them
+    /// all. It is none of the pool if few bytes would keep a large one for as long as they are
+    /// needed, or many would make it grow.
     pub fn of_length(&self, length: usize) -> Buffer {
         if !(self.capacity / 32..=self.capacity).contains(&length) {
             return Buffer { bytes: vec![0; length], home: None };
@@ -103,13 +103,13 @@ impl Default for ReadBuffers {
 }
 
 impl ReadBuffers {
-    /// A buffer of `length` bytes, which are whatever they were before.
+    /// Returns a buffer of `length` bytes, which are whatever they were before.
     pub fn of_length(&self, length: usize) -> Buffer {
         let pool = if length <= READ_BYTES_MAX { &self.parts } else { &self.packs };
         pool.of_length(length)
     }
 
-    /// The memory that a buffer of `bytes` keeps at most.
+    /// Returns the memory that a buffer of `bytes` keeps at most.
     pub fn kept_for(bytes: u64) -> u64 {
         let is_part = bytes <= wide(READ_BYTES_MAX);
         if is_part { bytes } else { bytes.max(wide(PACK_BYTES_MAX)) }
@@ -117,7 +117,7 @@ impl ReadBuffers {
 }
 
 impl Buffer {
-    /// What is in it, to be shared; the buffer returns when nobody has it any more.
+    /// Returns the contents, to be shared; the buffer returns when nobody has it any more.
     pub fn freeze(self) -> Bytes {
         Bytes::from_owner(self)
     }

@@ -12,16 +12,17 @@ pub struct WeekMinute(u16);
 impl WeekMinute {
     /// Minutes of a week.
     pub const WEEK: u16 = 7 * DAY_MINUTES;
-    /// Monday 00:00.
+    /// The first minute of the week, Monday 00:00.
     pub const MONDAY: WeekMinute = WeekMinute(0);
 
-    /// A day (0 is Monday), an hour and a minute; `None` if there is no such minute.
+    /// Creates a minute from a day (0 is Monday), an hour and a minute; returns `None` if there is
+    /// no such minute.
     pub fn new(day: u16, hour: u16, minute: u16) -> Option<WeekMinute> {
         let is_one = day < 7 && hour < 24 && minute < 60;
         is_one.then_some(WeekMinute(day * DAY_MINUTES + hour * 60 + minute))
     }
 
-    /// The minute after it.
+    /// Returns the minute after this one.
     #[must_use]
     pub fn next(self) -> WeekMinute {
         WeekMinute((self.0 + 1) % WeekMinute::WEEK)
@@ -37,7 +38,7 @@ impl WeekMinute {
 pub trait Clock: Debug + Send + Sync {
     /// Seconds since 1970 UTC, for people; never decides anything.
     fn unix_seconds(&self) -> u64;
-    /// Time since an arbitrary start; never goes back.
+    /// Returns the time since an arbitrary start; never goes back.
     fn elapsed(&self) -> Duration;
     /// The minute of the week where people read the clock; UTC unless the clock knows better.
     fn week_minute(&self) -> WeekMinute {
@@ -48,14 +49,14 @@ pub trait Clock: Debug + Send + Sync {
     }
 }
 
-/// The machine's clocks.
+/// The clocks of the machine, read through the operating system.
 #[derive(Debug)]
 pub struct SystemClock {
     start: std::time::Instant,
 }
 
 impl SystemClock {
-    /// A clock whose `elapsed` starts now.
+    /// Creates a clock whose `elapsed` starts now.
     #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine")]
     pub fn new() -> SystemClock {
         SystemClock { start: std::time::Instant::now() }

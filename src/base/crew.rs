@@ -2,7 +2,7 @@
 //!
 //! [`in_order`] is the pool: one thread plans, several work, and the results are taken in the order
 //! of the plan. Whichever of them fails first ends all the others with its error; a panic is an
-//! error like any other, and so is a thread that can't be started. What is under way at once is
+//! error like any other, and so is a thread that can't be started. The work in progress is
 //! bounded by weight, so the memory of a run does not depend on its length.
 //!
 //! Invariants:
@@ -65,7 +65,7 @@ pub fn caught<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| Err(panicked(&*payload)))
 }
 
-/// The error of a thread that panicked.
+/// Returns the error of a thread that panicked.
 pub fn panicked(payload: &(dyn Any + Send)) -> Error {
     let words = payload.downcast_ref::<&str>().copied();
     let words = words.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
@@ -90,7 +90,7 @@ pub fn start_scoped<'scope, T: Send + 'scope>(
     Builder::new().name(name.to_owned()).spawn_scoped(scope, body).map_err(not_started)
 }
 
-/// The error of a thread that could not be started.
+/// Returns the error of a thread that could not be started.
 pub fn not_started(cause: std::io::Error) -> Error {
     Error::new(ErrorKind::Threads, "cannot start another thread").because(cause)
 }
@@ -110,7 +110,7 @@ impl FirstFailure {
         }
     }
 
-    /// The value of a result; its error is noted.
+    /// Returns the value of a result, and notes its error.
     pub fn keep<T>(&self, result: Result<T>) -> Option<T> {
         result.map_err(|error| self.note(error)).ok()
     }
@@ -138,8 +138,8 @@ impl FirstFailure {
 pub struct Shape<'m> {
     /// Threads that work; at least one does.
     pub workers: u32,
-    /// Weight that is under way at most, from the plan until a result is taken. An item that weighs
-    /// more is under way alone.
+    /// Weight that is in progress at most, from the plan until a result is taken. An item that
+    /// weighs more is in progress alone.
     pub weight_max: u64,
     /// Where the user's wish to stop is heard.
     pub monitor: &'m Monitor,
@@ -160,7 +160,7 @@ impl<W, R> Clone for Planner<'_, W, R> {
 impl<W, R> Copy for Planner<'_, W, R> {}
 
 impl<W, R> Planner<'_, W, R> {
-    /// Hands over an item for the workers; waits while too much is under way.
+    /// Hands over an item for the workers; waits while too much is in progress.
     pub fn work(&self, weight: u64, item: W) -> Result<()> {
         self.line.admit(weight, |state, order| {
             state.queue.push_back((order, item));
@@ -188,7 +188,7 @@ struct State<W, R> {
     queue: VecDeque<(u64, W)>,
     /// Results that wait for their turn.
     done: BTreeMap<u64, R>,
-    /// Weights of what is under way, the oldest first.
+    /// Weights of the items in progress, the oldest first.
     weights: VecDeque<u64>,
     weight: u64,
     planned: u64,
@@ -250,7 +250,8 @@ impl<'m, W, R> Line<'m, W, R> {
         }
     }
 
-    /// The state, once `find` finds something in it; an error if the pool has stopped.
+    /// Waits until `find` finds something in the state, and returns it; fails if the pool has
+    /// stopped.
     fn when<T>(
         &self,
         condvar: &Condvar,
@@ -386,7 +387,7 @@ pub struct Held<'a> {
 }
 
 impl Allowance {
-    /// An allowance of `bytes_max`.
+    /// Creates an allowance of `bytes_max`.
     pub fn new(bytes_max: u64) -> Allowance {
         Allowance { bytes_max, held: Mutex::new(0), room: Condvar::new() }
     }

@@ -22,10 +22,10 @@ pub struct Entries {
     inner: Dir,
 }
 
-/// One of them.
+/// An entry of a directory: its name and what it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Its name.
+    /// Name in the directory, without the path.
     pub name: OsString,
     /// What it is, links not followed.
     pub kind: Kind,
@@ -34,11 +34,11 @@ pub struct Entry {
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A regular file.
+    /// The entry is a regular file.
     File,
-    /// A directory.
+    /// The entry is a directory.
     Directory,
-    /// A symbolic link.
+    /// The entry is a symbolic link.
     Link,
     /// A pipe, a socket, a device.
     Special,
@@ -60,7 +60,7 @@ impl Kind {
         }
     }
 
-    /// What has this name, links not followed.
+    /// Returns what has this name; links are not followed.
     pub fn at(path: &Path) -> io::Result<Kind> {
         let stat = rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(Kind::of(FileType::from_raw_mode(stat.st_mode)))

@@ -10,7 +10,7 @@
 //! - [`SeededEntropy`] gives the same bytes for the same seed and the same series of calls, for
 //!   ever: golden files depend on it.
 //!
-//! It does not offer ranges, shuffles or distributions: whoever needs them builds them.
+//! It does not offer ranges, shuffles or distributions: a caller that needs them builds them.
 
 use std::fmt::Debug;
 use std::sync::atomic::AtomicU64;

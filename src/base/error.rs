@@ -51,7 +51,7 @@ pub enum ErrorKind {
     WriteOnly,
     /// It was sealed with a key that had been retired.
     RetiredKey,
-    /// The key in use was left behind when the keys were rotated.
+    /// The key in use was not carried over when the keys were rotated.
     LeftBehind,
     /// The store shows an older state than before.
     RolledBack,
@@ -86,7 +86,7 @@ pub struct Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// An error without a deeper cause. `message` names the object.
+    /// Creates an error without a deeper cause. `message` names the object.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
         Error { kind, message: message.into(), cause: None }
     }
@@ -104,12 +104,12 @@ impl Error {
             .because(cause)
     }
 
-    /// What can be done about it.
+    /// Returns the kind of the error: what can be done about it.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// An object that is damaged: `object` names it, `cause` says how.
+    /// Returns the error of a damaged object: `object` names it, `cause` says how.
     pub fn damaged(
         object: impl fmt::Display,
         cause: impl Into<Box<dyn StdError + Send + Sync>>,
@@ -117,8 +117,8 @@ impl Error {
         Error::new(ErrorKind::Damaged, format!("{object} is damaged")).because(cause)
     }
 
-    /// The words of its causes, the nearest first. A layer that only passes its cause on is left
-    /// out.
+    /// Returns the words of its causes, the nearest first. A layer that only passes its cause on is
+    /// left out.
     pub fn causes(&self) -> Vec<String> {
         let mut causes: Vec<String> = Vec::new();
         let mut before = self.to_string();
@@ -134,13 +134,13 @@ impl Error {
         causes
     }
 
-    /// It and its causes, in one line.
+    /// Returns the error and its causes in one line.
     pub fn with_causes(&self) -> String {
         let words = std::iter::once(self.to_string()).chain(self.causes());
         words.collect::<Vec<_>>().join(": ")
     }
 
-    /// The error of a run that the user stopped.
+    /// Returns the error of a run that the user stopped.
     pub fn cancelled() -> Error {
         Error::new(ErrorKind::Cancelled, "stopped on request")
     }

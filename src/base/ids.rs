@@ -53,7 +53,7 @@ impl PackName {
 /// What kind of blocks a pack holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
 pub enum Class {
-    /// Blocks of members.
+    /// Blocks with the contents of members.
     Data,
     /// Map pages, table pages, scripts and lists.
     Meta,
@@ -94,18 +94,18 @@ pub struct EntryNumber(pub u32);
 /// Where a block's bytes are: a pack of the lineage's table and an entry in it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct Locator {
-    /// Which pack.
+    /// Number of the pack in the lineage's pack table.
     pub pack: PackIndex,
     /// Which entry of the pack's directory.
     pub entry: EntryNumber,
 }
 
-/// How a block is stored, as a map tells it.
+/// How a block is stored, as a map records it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Storage {
     /// Not stored: every byte is zero.
     Zero,
-    /// Stored whole.
+    /// Stored whole, so that no base is needed.
     Whole(Locator),
     /// Stored as a delta.
     Delta {
@@ -119,7 +119,7 @@ pub enum Storage {
 }
 
 impl Storage {
-    /// Where the block's own record is; `None` for a zero block.
+    /// Returns where the block's own record is; `None` for a zero block.
     pub fn locator(&self) -> Option<Locator> {
         match *self {
             Storage::Zero => None,
@@ -143,7 +143,7 @@ impl Storage {
 pub struct Entry {
     /// The block's hash; all zero for a zero block.
     pub hash: BlockHash,
-    /// Where it is.
+    /// How the block is stored, and where.
     pub storage: Storage,
     /// Raw bytes of the block (in an upper level: of everything below).
     pub length: u64,

@@ -1,6 +1,6 @@
 //! How fast bytes may go: a rate that follows the time of the week, and the line that holds to it.
 //!
-//! A [`Limiter`] hands out places in a line: whoever wants to send so many bytes is told how long
+//! A [`Limiter`] hands out places in a line: a sender of some bytes learns how long
 //! to wait first, and the line moves on by the time that these bytes take at the allowed rate.
 //! Nothing is saved up beyond [`SLACK`], so there are no bursts after a pause; bytes go in small
 //! pieces ([`Limiter::piece`]), so that several connections share a line evenly.
@@ -50,24 +50,24 @@ pub struct Span {
 pub struct Timetable(Vec<Span>);
 
 impl Timetable {
-    /// These spans, the first that fits first.
+    /// Creates a timetable of these spans; the first that fits applies.
     pub fn new(spans: Vec<Span>) -> Timetable {
         Timetable(spans)
     }
 
-    /// The same rate at all times.
+    /// Creates a timetable with the same rate at all times.
     pub fn always(rate: NonZeroU64) -> Timetable {
         let (from, minutes) = (WeekMinute::MONDAY, WeekMinute::WEEK);
         Timetable(vec![Span { from, minutes, rate: Some(rate) }])
     }
 
-    /// Bytes a second at a moment; `None` is as fast as it goes.
+    /// Returns the bytes a second that are allowed at a moment; `None` means no limit.
     pub fn rate_at(&self, moment: WeekMinute) -> Option<NonZeroU64> {
         let within = |span: &&Span| moment.since(span.from) < span.minutes;
         self.0.iter().find(within).and_then(|span| span.rate)
     }
 
-    /// How long so many bytes take from a moment on, if nothing but this holds them up.
+    /// Returns how long `bytes` bytes take from a moment on, if only this timetable holds them up.
     pub fn time_for(&self, bytes: u64, from: WeekMinute) -> Duration {
         let minutes = || std::iter::successors(Some(from), |minute| Some(minute.next()));
         let week = || minutes().take(usize::from(WeekMinute::WEEK));
@@ -112,12 +112,12 @@ impl fmt::Debug for Limiter {
 }
 
 impl Limiter {
-    /// A line that holds to `timetable`.
+    /// Creates a limiter that keeps to `timetable`.
     pub fn new(timetable: Timetable, clock: Arc<dyn Clock>) -> Limiter {
         Limiter { timetable, clock, line: Mutex::default() }
     }
 
-    /// Takes a place for so many bytes: how long to wait before they are sent.
+    /// Takes a place for `bytes` bytes; returns how long to wait before they are sent.
     pub fn reserve(&self, bytes: u64) -> Duration {
         let mut line = lock(&self.line);
         let now = self.clock.elapsed();
@@ -127,7 +127,7 @@ impl Limiter {
         begin.saturating_sub(now)
     }
 
-    /// How many bytes to send at once.
+    /// Returns how many bytes to send at once.
     pub fn piece(&self) -> u64 {
         let mut line = lock(&self.line);
         let now = self.clock.elapsed();
@@ -136,7 +136,7 @@ impl Limiter {
         })
     }
 
-    /// Bytes a second that are allowed now.
+    /// Returns the bytes a second that are allowed now; `None` means no limit.
     pub fn rate_now(&self) -> Option<NonZeroU64> {
         let mut line = lock(&self.line);
         let now = self.clock.elapsed();
@@ -157,7 +157,7 @@ impl Limiter {
     }
 }
 
-/// What goes in a minute at a rate. Capped, so that a week of them can be added up.
+/// Returns how many bytes go in a minute at a rate. Capped, so that a week of them can be added up.
 fn payload_of_minute(rate: NonZeroU64) -> u64 {
     let payload = u128::from(rate.get()) * u128::from(PAYLOAD_PERCENT) * 60 / 100;
     u64::try_from(payload).unwrap_or(u64::MAX).min(1 << 50)

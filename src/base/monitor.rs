@@ -1,4 +1,4 @@
-//! What the library tells while it works: counters that only grow, and the wish to stop.
+//! What the library reports while it works: counters that only grow, and the wish to stop.
 //!
 //! The library never prints. A caller shares a [`Monitor`] with it and reads the counters when it
 //! likes.
@@ -17,7 +17,7 @@ pub const LOOK_UP: Duration = Duration::from_millis(100);
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident => $field:ident),* $(,)?) => {
-        /// What is counted.
+        /// One of the quantities that a monitor counts.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub enum Counter { $($(#[$doc])* $name),* }
 
@@ -35,7 +35,7 @@ macro_rules! counters {
                 match counter { $(Counter::$name => &self.$field),* }
             }
 
-            /// The counters now.
+            /// Returns the current values of all counters.
             pub fn counts(&self) -> Counts {
                 Counts { $($field: self.$field.load(Ordering::Relaxed)),* }
             }
@@ -54,7 +54,7 @@ counters! {
     StoredObjects => stored_objects,
     /// Bytes read from the repository.
     FetchedBytes => fetched_bytes,
-    /// Members begun.
+    /// Number of members that have begun.
     Members => members,
     /// Blocks that are all zero.
     BlocksZero => blocks_zero,
@@ -62,7 +62,7 @@ counters! {
     BlocksSame => blocks_same,
     /// Blocks stored as a delta.
     BlocksDelta => blocks_delta,
-    /// Blocks stored whole.
+    /// Number of blocks stored whole.
     BlocksWhole => blocks_whole,
     /// Changed blocks stored whole because their base came late or could not be read.
     BlocksMissed => blocks_missed,
@@ -88,18 +88,18 @@ impl Monitor {
         self.cell(counter).fetch_add(by, Ordering::Relaxed);
     }
 
-    /// Bytes of objects that have left, and that nothing else counts yet: for people, who would
-    /// wait long for a slow line to take a whole pack.
+    /// Returns the bytes of objects that have left, and that nothing else counts yet: for people,
+    /// who would wait long for a slow line to take a whole pack.
     pub fn on_the_way(&self) -> u64 {
         self.on_the_way.load(Ordering::Relaxed)
     }
 
-    /// So many more bytes have left.
+    /// Counts `bytes` more bytes as having left.
     pub(crate) fn leaves(&self, bytes: u64) {
         self.on_the_way.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// What left has arrived, or is lost.
+    /// Counts `bytes` bytes as having arrived, or as lost.
     pub(crate) fn settled(&self, bytes: u64) {
         self.on_the_way.fetch_sub(bytes, Ordering::Relaxed);
     }

@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-/// Longest name.
+/// Most bytes that a name may have.
 pub const NAME_BYTES_MAX: usize = 255;
 
 /// The name of an object.
@@ -34,7 +34,7 @@ impl ObjectName {
         }
     }
 
-    /// The text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

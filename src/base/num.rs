@@ -5,7 +5,7 @@
 
 const _: () = assert!(usize::BITS == 64, "offsets and lengths of streams are held in usize");
 
-/// A length in memory as the `u64` that the format uses.
+/// Returns a length in memory as the `u64` that the format uses.
 #[expect(clippy::as_conversions, reason = "usize has 64 bits, asserted above")]
 pub const fn wide(length: usize) -> u64 {
     length as u64
@@ -21,13 +21,13 @@ pub const fn narrow(number: u64) -> usize {
     number as usize
 }
 
-/// A 32-bit number as an index into memory.
+/// Returns a 32-bit number as an index into memory.
 #[expect(clippy::as_conversions, reason = "usize has 64 bits, asserted above")]
 pub const fn index(number: u32) -> usize {
     number as usize
 }
 
-/// A length that a limit of the format keeps below 2^32.
+/// Returns as a `u32` a length that a limit of the format keeps below 2^32.
 pub fn short(length: usize) -> u32 {
     u32::try_from(length).expect("the format's limits keep this below 2^32")
 }

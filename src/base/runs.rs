@@ -48,7 +48,7 @@ pub type Memory<'r, K> = Box<dyn Iterator<Item = Record<K>> + 'r>;
 /// Joins an older and a newer record of one key.
 pub type Join = fn(&[u8], Vec<u8>) -> Vec<u8>;
 
-/// All runs.
+/// All runs of records, by their sizes.
 #[derive(Debug)]
 pub struct Runs<K> {
     /// The smallest first; within a size, and from a larger size to a smaller, the older first.
@@ -104,7 +104,7 @@ impl<K: RunKey> Runs<K> {
     }
 }
 
-/// A sorted file.
+/// A temporary file of sorted records, with an index of their keys.
 #[derive(Debug)]
 struct Run<K> {
     file: File,

@@ -39,7 +39,7 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// A cursor at the start of `bytes`; `what` names the structure in errors.
+    /// Creates a cursor at the start of `bytes`; `what` names the structure in errors.
     pub fn new(what: &'static str, bytes: &'a [u8]) -> Reader<'a> {
         Reader { what, bytes }
     }
@@ -49,12 +49,12 @@ impl<'a> Reader<'a> {
         Malformed { what: self.what, why }
     }
 
-    /// Bytes not yet taken.
+    /// Returns how many bytes have not been taken.
     pub fn left(&self) -> usize {
         self.bytes.len()
     }
 
-    /// Takes `count` bytes.
+    /// Takes the next `count` bytes; fails if fewer are left.
     pub fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
         let Some((head, tail)) = self.bytes.split_at_checked(count) else {
             return Err(self.malformed("ends early"));
@@ -72,7 +72,7 @@ impl<'a> Reader<'a> {
         Ok(*head)
     }
 
-    /// Takes one byte.
+    /// Takes the next byte; fails if none is left.
     pub fn u8(&mut self) -> Result<u8, Malformed> {
         Ok(self.array::<1>()?[0])
     }

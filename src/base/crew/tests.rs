@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::*;
 
-/// Items of a run: more than all that is under way at once.
+/// Items of a run: more than all that is in progress at once.
 const ITEMS: u64 = 60;
-/// Weight that is under way at most.
+/// Weight that is in progress at most.
 const WEIGHT_MAX: u64 = 7;
 
 /// Which part of the pool fails.
@@ -20,7 +20,7 @@ enum Part {
     Take,
 }
 
-/// How it fails.
+/// The way in which a step fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum How {
     Error,
