@@ -58,8 +58,8 @@ const LINES_KEPT: usize = 20;
 /// Bytes of one line that are kept.
 const LINE_BYTES_MAX: u64 = 4096;
 /// How the names of variables begin that no program we start may inherit: they are secrets, or tell
-/// how to get one. Those of stores are told by what they have in common, since each store knows
-/// dozens of spellings.
+/// how to get one. Those of stores are recognized by what they have in common, since each store
+/// knows dozens of spellings.
 const SECRET_VARIABLES: [&str; 6] =
     ["HAULOUT_PASSWORD", "HAULOUT_NEW_PASSWORD", "HAULOUT_OTHER_", "AWS_", "AZURE_", "GOOGLE_"];
 
@@ -74,7 +74,7 @@ pub fn withhold_secrets(command: &mut Command) {
     }
 }
 
-/// A running producer.
+/// A producer that has been started, and its stream.
 pub struct ChildSource {
     child: Child,
     /// Closed before the producer is waited for: it may be stuck in writing to it.
@@ -102,9 +102,9 @@ impl fmt::Debug for ChildSource {
 /// What is kept of a producer's standard error.
 #[derive(Debug, Default)]
 struct Said {
-    /// The last lines.
+    /// The last lines, the oldest first; at most `LINES_KEPT`.
     last: VecDeque<String>,
-    /// The first ones that tell an error.
+    /// The first lines that report an error.
     errors: Vec<String>,
     /// The first and the last lines, for the snapshot.
     transcript: Transcript,
@@ -222,7 +222,8 @@ impl ChildSource {
         let _written = lock(&self.log).write_all(line.as_bytes());
     }
 
-    /// What to do when nothing came for a while: as long as the producer runs, more may come.
+    /// Decides what to do when nothing came for a while: as long as the producer runs, more may
+    /// come.
     fn nothing_came(&mut self, nothing: io::Error) -> io::Result<usize> {
         if self.child.try_wait()?.is_none() {
             return Err(nothing);
@@ -274,7 +275,7 @@ impl ChildSource {
     }
 }
 
-/// Looks again and again whether `is_so`, for as long as `time`; tells whether it came true.
+/// Looks repeatedly whether `is_so`, for as long as `time`; tells whether it came true.
 fn wait_until(time: Duration, mut is_so: impl FnMut() -> bool) -> bool {
     let [mut step, step_max] = STEPS;
     let mut waited = Duration::ZERO;
@@ -343,7 +344,8 @@ impl Source for ChildSource {
     }
 }
 
-/// A line as it can be shown: control characters would change a terminal, or hide what was said.
+/// Returns a line as it can be shown: control characters would change a terminal, or hide what was
+/// said.
 fn printable(line: &[u8]) -> Vec<u8> {
     let mut shown = Vec::with_capacity(line.len());
     for byte in line {
@@ -371,7 +373,7 @@ impl Drop for ChildSource {
             return;
         }
         drop(self.stdout.take());
-        // Nothing is left to be told: the run has failed already.
+        // Nothing is left to be reported: the run has failed already.
         let _status = self.end();
         self.killer.reaped.store(true, Ordering::Release);
     }
@@ -401,8 +403,8 @@ mod tests {
         (out, source.finish().unwrap())
     }
 
-    /// A killed process that its own parent left behind is there until the init process reaps it,
-    /// which may take its time.
+    /// Tells whether a process group is gone. A killed process whose parent has ended stays until
+    /// the init process reaps it, which may take its time.
     fn is_gone(group: Pid) -> bool {
         (0..200).any(|_| {
             std::thread::sleep(Duration::from_millis(50));

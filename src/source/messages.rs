@@ -30,7 +30,7 @@ const SEVERE: [&str; 12] = [
 /// Lines with passwords, or their hashes.
 const SECRET: [&str; 2] = ["identified by", "identified via"];
 
-/// Whether a line of a producer's standard error tells an error.
+/// Tells whether a line of a producer's standard error reports an error.
 pub fn tells_error(line: &str) -> bool {
     let lower = line.to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));

@@ -40,7 +40,7 @@ pub struct Ending {
     pub fate: Fate,
     /// The last lines of its standard error, if this program saw it.
     pub last_words: Option<String>,
-    /// The first lines of it that tell an error, wherever they stand.
+    /// The first lines of it that report an error, wherever they stand.
     pub errors: Vec<String>,
     /// Whether something else kept its standard output open after it had ended, until it was not
     /// waited for any longer.
@@ -50,7 +50,7 @@ pub struct Ending {
 }
 
 impl Ending {
-    /// Describes a producer that ended, told no error and left nothing behind.
+    /// Describes a producer that ended, reported no error and left no process running.
     pub fn new(fate: Fate, last_words: Option<String>) -> Ending {
         Ending { fate, last_words, errors: Vec::new(), left_open: false, transcript: None }
     }
@@ -66,9 +66,10 @@ pub trait Source: Send {
     /// Reads the next bytes; 0 at the end. `WouldBlock` means that none came for a while: the
     /// reader may look up whether somebody wants it to stop, and asks again.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
-    /// What became of the producer; called once, after the end or when the rest is not wanted.
+    /// Returns what became of the producer; called once, after the end or when the rest is not
+    /// wanted.
     fn finish(self: Box<Self>) -> io::Result<Ending>;
-    /// The size of the stream, if it is known beforehand.
+    /// Returns the size of the stream, if it is known beforehand.
     fn expected_bytes(&self) -> Option<u64> {
         None
     }
@@ -88,14 +89,14 @@ pub struct FileSource {
 }
 
 impl FileSource {
-    /// A stream from an open file; a pipe is enlarged.
+    /// Creates a stream from an open file; a pipe is enlarged.
     pub fn new(file: File) -> FileSource {
         enlarge(&file);
         let expected = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|m| m.len());
         FileSource { file, expected }
     }
 
-    /// A stream from this process's standard input.
+    /// Creates a stream from this process's standard input.
     pub fn stdin() -> io::Result<FileSource> {
         Ok(FileSource::new(File::from(io::stdin().as_fd().try_clone_to_owned()?)))
     }
@@ -124,15 +125,15 @@ pub struct BytesSource {
 }
 
 impl BytesSource {
-    /// A stream of `bytes`, given in reads of at most `read_max`, whose producer ends as `fate`
-    /// says.
+    /// Creates a stream of `bytes`, given in reads of at most `read_max`, whose producer ends as
+    /// `fate` says.
     pub fn new(bytes: Vec<u8>, read_max: usize, fate: Fate) -> BytesSource {
         let last_words = (fate != Fate::Unseen).then(|| "completed OK!".to_owned());
         let ending = Ending::new(fate, last_words);
         BytesSource { bytes: io::Cursor::new(bytes), read_max, ending }
     }
 
-    /// Lets the producer have told these errors.
+    /// Sets the errors that the producer has reported.
     #[must_use]
     pub fn with_errors(mut self, errors: &[&str]) -> BytesSource {
         self.ending.errors = errors.iter().map(|line| (*line).to_owned()).collect();

@@ -3,7 +3,7 @@
 //!
 //! A password is masked where it is named as one (`--password=x`, `IDENTIFIED BY 'x'`,
 //! `scheme://user:x@host`), and wherever else it stands if the producer's command line or
-//! `MYSQL_PWD` told it. More is masked rather than less: the text is for reading.
+//! `MYSQL_PWD` gave it. More is masked rather than less: the text is for reading.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -23,7 +23,7 @@ pub const TRANSCRIPT_BYTES_MAX: usize = HEAD_BYTES + TAIL_BYTES + 100;
 const MASK: &str = "***";
 /// Shortest password that is looked for everywhere: shorter ones are in many words.
 const KNOWN_BYTES_MIN: usize = 4;
-/// Names behind which, with a sign between, a password stands.
+/// Names after which, with a sign between, a password stands.
 const NAMES: [&str; 9] = [
     "password",
     "passwd",
@@ -35,9 +35,9 @@ const NAMES: [&str; 9] = [
     "access_key",
     "token",
 ];
-/// Words behind which everything is about a password, or its hash.
+/// Words after which everything is about a password, or its hash.
 const GRANTS: [&str; 2] = ["identified by", "identified via"];
-/// Programs whose option `-p` has a password behind it, by a part of their names.
+/// Programs whose option `-p` has a password after it, by a part of their names.
 const TAKES_P: [&str; 3] = ["mysql", "maria", "xtrabackup"];
 
 /// The messages of a producer.
@@ -143,7 +143,7 @@ impl Transcript {
     }
 }
 
-/// The password that an argument of a producer gives, if it does.
+/// Returns the password that an argument of a producer gives, if it does.
 fn password_of(argument: &str) -> Option<&str> {
     for name in ["--password=", "--passphrase=", "--encrypt-key=", "MYSQL_PWD="] {
         if let Some(value) = argument.strip_prefix(name) {
@@ -153,7 +153,7 @@ fn password_of(argument: &str) -> Option<&str> {
     argument.strip_prefix("-p").filter(|rest| !rest.is_empty())
 }
 
-/// Where passwords stand in a line, whatever they are.
+/// Returns where passwords stand in a line, whatever they are.
 fn passwords_in(line: &str) -> Vec<Range<usize>> {
     // ASCII only, so that places are the same in both.
     let lower = line.to_ascii_lowercase();
@@ -186,7 +186,8 @@ fn passwords_in(line: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// The value that stands behind a name which ends at `from`, if a sign tells that one does.
+/// Returns where the value stands after a name that ends at `from`, if a sign shows that there is
+/// one.
 fn value_behind(line: &str, from: usize) -> Option<Range<usize>> {
     let bytes = line.as_bytes();
     let quote = |at: usize| bytes.get(at).copied().filter(|byte| b"'\"`".contains(byte));
@@ -207,12 +208,12 @@ fn value_behind(line: &str, from: usize) -> Option<Range<usize>> {
         return Some(inside..quoted_end(bytes, inside, opening));
     }
     let end = word_end(line, at);
-    // "(using password: YES)" tells no password.
+    // "(using password: YES)" gives no password.
     let is_answer = matches!(line[at..end].trim_end_matches([')', '.', ',']), "YES" | "NO");
     (!is_answer).then_some(at..end)
 }
 
-/// Where a quoted text ends: at a quote that is not escaped.
+/// Returns where a quoted text ends: at a quote that is not escaped.
 fn quoted_end(bytes: &[u8], from: usize, quote: u8) -> usize {
     let mut at = from;
     while let Some(byte) = bytes.get(at) {
@@ -225,7 +226,7 @@ fn quoted_end(bytes: &[u8], from: usize, quote: u8) -> usize {
     bytes.len()
 }
 
-/// The password in `user:password@host`, which begins at `from`.
+/// Returns where the password is in `user:password@host`, which begins at `from`.
 fn password_of_url(line: &str, from: usize) -> Option<Range<usize>> {
     let end = from + line[from..].find(['/', ' ', '\'', '"']).unwrap_or(line.len() - from);
     let host = from + line[from..end].rfind('@')?;
@@ -237,7 +238,7 @@ fn word_end(line: &str, from: usize) -> usize {
     line[from..].find(char::is_whitespace).map_or(line.len(), |length| from + length)
 }
 
-/// Bytes as text; those that are none are told by their numbers.
+/// Returns bytes as text; those that are none are written as numbers.
 fn text_of(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -247,7 +248,7 @@ fn text_of(bytes: &[u8]) -> String {
     text
 }
 
-/// A line whose control characters can do nothing any more.
+/// Returns a line whose control characters can do nothing any more.
 fn escaped(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     for character in line.chars() {
