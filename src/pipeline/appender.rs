@@ -49,19 +49,19 @@ const CHAIN_SPREAD: u64 = 5;
 /// What an appender needs of its run.
 #[derive(Debug, Clone)]
 pub struct RunContext {
-    /// Where packs go.
+    /// The store that packs are put into.
     pub store: Arc<dyn Store>,
-    /// The repository's keys.
+    /// The keys of the repository.
     pub keyring: Arc<Keyring>,
-    /// The run's secrets.
+    /// The secret keys of this run.
     pub keys: Arc<RunKeys>,
     /// Packs that can be read, and the table that new ones enter.
     pub packs: Arc<Packs>,
     /// Which of the packs are really there.
     pub presence: Arc<Presence>,
-    /// Randomness for salts.
+    /// Source of the random salts.
     pub entropy: Arc<dyn Entropy>,
-    /// Counters.
+    /// Counters, and the user's wish to stop.
     pub monitor: Arc<Monitor>,
     /// Whether what is written is read back.
     pub read_back: ReadBack,
@@ -82,25 +82,25 @@ pub struct Appender {
     buffers: Buffers,
 }
 
-/// The error of a computation that did not come out the same twice.
+/// Returns the error of a computation that did not come out the same twice.
 pub fn miscomputed(_: Miscomputed) -> Error {
     Error::new(ErrorKind::Miscomputed, "a block that was just encoded does not decode to itself")
 }
 
 impl Appender {
-    /// An appender with no open pack.
+    /// Creates an appender with no open pack.
     pub fn new(run: RunContext) -> Appender {
         let coder = WholeCoder::new(Level::AUTO, run.read_back, run.packs.hasher().clone());
         let buffers = Buffers::new(run.pack_bytes);
         Appender { run, data: None, meta: None, coder, uploader: None, buffers }
     }
 
-    /// The run that this is the appender of.
+    /// Returns the run that this is the appender of.
     pub fn run(&self) -> &RunContext {
         &self.run
     }
 
-    /// The open pack of a class, after a full one was sent off.
+    /// Returns the open pack of a class, after a full one was sent off.
     fn writer(&mut self, class: Class) -> Result<&mut PackWriter> {
         let slot = match class {
             Class::Data => &mut self.data,
@@ -177,7 +177,7 @@ impl Appender {
         Ok(Entry { hash, storage: Storage::Whole(at), length: wide(text.len()) })
     }
 
-    /// The page as a delta to its former version, or to the whole one below it if the chain is
+    /// Adds the page as a delta to its former version, or to the whole one below it if the chain is
     /// long.
     fn add_page_delta(
         &mut self,
@@ -206,7 +206,7 @@ impl Appender {
         Ok(Some(Entry { hash, storage, length: wide(text.len()) }))
     }
 
-    /// The bytes of the whole page that a former page rests on.
+    /// Returns the bytes of the whole page that a former page rests on.
     fn whole_text(&self, former: &FormerPage) -> Option<Vec<u8>> {
         self.run.packs.whole_block(former.whole).ok()
     }

@@ -19,8 +19,8 @@ const SAMPLE_MAX: usize = 64;
 /// Blocks below which a sample says nothing.
 const SAMPLE_MIN: usize = 16;
 
-/// The number of the former map that fits a member's first blocks best; those of older snapshots
-/// are asked for, and appended, if none of the newest fits.
+/// Returns the number of the former map that fits a member's first blocks best; those of older
+/// snapshots are asked for, and appended, if none of the newest fits.
 pub fn choose(
     former: &mut Vec<Arc<MapView>>,
     older: impl FnOnce() -> Vec<Arc<MapView>>,

@@ -53,7 +53,7 @@ pub const FINDINGS_MAX: usize = 1000;
 /// The former versions of the inner members.
 #[derive(Debug, Default, Clone)]
 pub struct FormerInner {
-    /// Of the script.
+    /// Map of the former script, if there is one.
     pub script: Option<Arc<MapView>>,
 }
 
@@ -69,9 +69,9 @@ struct Open {
 /// What a snapshot points to.
 #[derive(Debug)]
 pub struct Roots {
-    /// Inner members.
+    /// Records of the inner members.
     pub inner: Vec<MemberRecord>,
-    /// The member table.
+    /// Root of the member table, if there is one.
     pub table: Option<TableRoot>,
     /// The end of the pack table.
     pub packs: TableTail,
@@ -82,7 +82,7 @@ pub struct Roots {
 /// Whether a release list names everything that was released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Releases {
-    /// It does.
+    /// The list names everything that was released.
     All,
     /// The predecessor's table could not be read to its end.
     Some,
@@ -91,7 +91,7 @@ pub enum Releases {
 /// Whether the stream has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SoFar {
-    /// It has.
+    /// The stream has ended; nothing more comes.
     All,
     /// More is to come.
     Part,
@@ -100,9 +100,9 @@ pub enum SoFar {
 /// The largest LSN of a page, and where it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Newest {
-    /// The LSN.
+    /// The largest LSN of a page.
     pub lsn: u64,
-    /// The file.
+    /// Path of the file with that page.
     pub path: String,
 }
 
@@ -134,7 +134,7 @@ impl std::fmt::Debug for Collector<'_> {
 }
 
 impl<'r> Collector<'r> {
-    /// A collector that adds to `appender`.
+    /// Creates a collector that adds to `appender`.
     pub fn new(
         appender: Appender,
         (cutter, path_key): (&'r Cutter, [u8; 32]),
@@ -161,12 +161,12 @@ impl<'r> Collector<'r> {
         }
     }
 
-    /// The appender, for what else a run stores.
+    /// Returns the appender, for what else a run stores.
     pub fn appender(&mut self) -> &mut Appender {
         &mut self.appender
     }
 
-    /// Wrong pages so far, at most [`FINDINGS_MAX`].
+    /// Returns the wrong pages so far, at most [`FINDINGS_MAX`].
     pub fn findings(&self) -> &[PageFinding] {
         &self.findings
     }
@@ -176,12 +176,12 @@ impl<'r> Collector<'r> {
         self.log = log;
     }
 
-    /// Adds the findings about the stream as a whole, which are stored behind the wrong pages.
+    /// Adds the findings about the stream as a whole, which are stored after the wrong pages.
     pub fn note(&mut self, findings: Vec<Finding>) {
         self.noted.extend(findings);
     }
 
-    /// The page that was changed last.
+    /// Returns the page that was changed last.
     pub fn newest(&self) -> &Newest {
         &self.newest
     }
@@ -435,7 +435,7 @@ impl<'r> Collector<'r> {
         Ok(TableTail { total: short(table.len()), records, levels: self.nodes.clone() })
     }
 
-    /// Records in stored nodes.
+    /// Returns the number of records in stored nodes.
     fn stored_records(&self) -> usize {
         let levels = self.nodes.iter().zip(1..);
         levels.map(|(level, power)| level.len() * PACK_TABLE_NODE.pow(power)).sum()
@@ -447,9 +447,9 @@ impl<'r> Collector<'r> {
     }
 }
 
-/// Of `before` nodes that lie in earlier packs, how many stay there when there are `after`.
+/// Returns how many of `before` nodes that lie in earlier packs stay there when there are `after`.
 ///
-/// The nodes behind them are stored again beside the new ones, as a binary counter carries: however
+/// The nodes after them are stored again beside the new ones, as a binary counter carries: however
 /// many runs filled them, all nodes of a table lie in a few packs, and a reader without a cache
 /// asks for those only. Each node is stored again at most once for each bit of their number.
 fn kept_nodes(before: usize, after: usize) -> usize {
@@ -457,7 +457,7 @@ fn kept_nodes(before: usize, after: usize) -> usize {
     (before ^ after).checked_ilog2().map_or(after, |bit| before & !carried(bit))
 }
 
-/// The next node's records, if all of its packs are closed.
+/// Returns the next node's records, if all of its packs are closed.
 fn closed_node(table: &PackTable, from: usize) -> Option<Vec<PackRecord>> {
     (from..from + PACK_TABLE_NODE).map(|n| table.get(PackIndex(short(n))).copied()).collect()
 }
@@ -472,8 +472,8 @@ fn open_member<'o>(open: &'o mut BTreeMap<u64, Open>, member: &Arc<Member>) -> &
     })
 }
 
-/// What a content-defined member no longer names of its former version, if both are short enough to
-/// tell.
+/// Returns what a content-defined member no longer names of its former version, if both are short
+/// enough to tell.
 fn content_releases(open: &Open) -> Option<Vec<Locator>> {
     let MapRoot::Inline(before) = &open.member.chosen_former()?.record().map else { return None };
     let now = open.map.only_leaf()?;
@@ -503,7 +503,7 @@ mod tests {
 
     #[test]
     fn nodes_of_many_runs_gather_in_few_packs() {
-        // Each node is told by the run whose pack holds it.
+        // Each node is listed by the run whose pack holds it.
         let mut packs: Vec<usize> = Vec::new();
         let mut stored = 0;
         for run in 0..PACK_TABLE_NODE {

@@ -1,4 +1,4 @@
-//! The files of an incremental backup on their way through the reader: which page of which
+//! Follows the files of an incremental backup through the reader: which page of which
 //! tablespace each page of a `.delta` file is.
 //!
 //! A changed page is best compared with the page of the same number in the newest full backup, and
@@ -6,9 +6,9 @@
 //! has to be followed from its beginning; the reader does, since it looks at one page in thousands
 //! only.
 //!
-//! - What a `.meta` file said is kept until its `.delta` file comes: producers write one behind the
+//! - What a `.meta` file said is kept until its `.delta` file comes: producers write one after the
 //!   other.
-//! - A `.delta` file that makes no sense, or that ends too early, is named: no end record tells.
+//! - A `.delta` file that makes no sense, or that ends too early, is named: no end record shows it.
 
 use std::collections::HashMap;
 
@@ -32,14 +32,14 @@ pub struct Deltas {
     found: Increments,
 }
 
-/// What came of them.
+/// The files of increments that a stream had, and those that are broken.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Increments {
-    /// `.delta` files.
+    /// Number of `.delta` files that began.
     pub files: u64,
     /// Files that can't be applied, in words; at most a few.
     pub broken: Vec<String>,
-    /// More of them.
+    /// Number of such files that `broken` does not name.
     pub broken_others: u64,
 }
 
@@ -55,7 +55,7 @@ impl Deltas {
         }
     }
 
-    /// What was said about a `.delta` file that begins.
+    /// Returns what was said about a `.delta` file that begins.
     pub fn begin(&mut self, stem: &[u8]) -> Option<DeltaMeta> {
         self.found.files += 1;
         self.metas.remove(stem)
@@ -71,7 +71,7 @@ impl Deltas {
         }
     }
 
-    /// What came of all of them.
+    /// Returns the counts and the broken files of the whole stream.
     pub fn finish(self) -> Increments {
         self.found
     }
@@ -91,8 +91,8 @@ impl DeltaWalk {
         DeltaWalk { reader: DeltaReader::new(page), page: page.bytes(), broken: None }
     }
 
-    /// The number that each page of `data` has in its file; `None` for pages of numbers. The pages
-    /// continue where those of the last call ended.
+    /// Returns the number that each page of `data` has in its file; `None` for pages of numbers.
+    /// The pages continue where those of the last call ended.
     pub fn follow(&mut self, data: &[u8]) -> Vec<Option<PageNumber>> {
         let pages = data.chunks(self.page);
         pages.map(|page| self.step(page)).collect()
@@ -122,7 +122,8 @@ impl DeltaWalk {
     }
 }
 
-/// The block of a tablespace's file in which the page of this number is; small pages share one.
+/// Returns the block of a tablespace's file in which the page of this number is; small pages share
+/// one.
 pub fn block_of(page: PageNumber, page_size: PageSize, blocks: Blocks) -> Option<u64> {
     match blocks {
         Blocks::Fixed(bytes) => {
@@ -136,7 +137,7 @@ pub fn block_of(page: PageNumber, page_size: PageSize, blocks: Blocks) -> Option
 mod tests {
     use super::*;
 
-    /// A `.delta` file of 16 KiB pages.
+    /// Returns a `.delta` file of 16 KiB pages.
     fn delta(numbers: &[u32]) -> Vec<u8> {
         let mut file = b"XTRA".to_vec();
         numbers.iter().for_each(|number| file.extend(number.to_be_bytes()));

@@ -120,7 +120,7 @@ impl Fillings {
         self.make_room(number)
     }
 
-    /// If all buffers occupy too much, writes the bytes of all members but one to the file.
+    /// Writes the bytes of all members but one to the file if all buffers occupy too much.
     fn make_room(&mut self, except: u64) -> Result<()> {
         if self.bytes <= self.room {
             return Ok(());
@@ -201,8 +201,8 @@ mod tests {
         Filling { key, number, member: None, buffer, at: 0, delta: None }
     }
 
-    /// Random members that come, grow and go, in as much room as is given; the largest sum of what
-    /// their buffers occupied, and what was in the file.
+    /// Plays random members that come, grow and go, in as much room as is given; returns the
+    /// largest sum of what their buffers occupied, and what was in the file.
     fn play(room: usize) -> (usize, u64) {
         let mut open = Fillings::new(Pool::new(1), room);
         let mut expected: HashMap<u64, Vec<u8>> = HashMap::new();

@@ -1,11 +1,12 @@
 //! What earlier snapshots of a source know about the members of tonight's stream.
 //!
 //! The newest snapshot that may be a base comes first; a newer partial or a checkpoint overlays it
-//! member by member. Up to four older ones stand behind it, because the newest may come from
-//! another donor, and if all of these are increments, the full backup that they build on, because
-//! only that has whole tablespaces. Those are read when they are first asked for: by a member that
-//! is not in the newest, or whose beginning is mostly unlike it, or was short there. What they have
-//! in packs that the newest does not name (those of a run that raced with it) is not used.
+//! member by member. Up to four older ones follow it, because the newest may come from
+//! another node of the cluster, and if all of these are increments, the full backup that they build
+//! on, because only that has whole tablespaces. Those are read when they are first asked for: by a
+//! member that is not in the newest, or whose beginning is mostly unlike it, or was short there.
+//! What they have in packs that the newest does not name (those of a run that raced with it) is not
+//! used.
 
 use std::collections::HashMap;
 use std::iter;
@@ -39,14 +40,14 @@ const SPACES_MAX: usize = 1 << 17;
 /// The table of a former snapshot.
 #[derive(Debug)]
 pub struct FormerTable {
-    /// Its members.
+    /// Reads the members of the snapshot.
     pub reader: TableReader,
     /// An increment has none.
     pub has_whole_tablespaces: bool,
 }
 
 impl FormerTable {
-    /// The table of a snapshot whose entries `translation` turns into those of `packs`.
+    /// Creates the table of a snapshot whose entries `translation` turns into those of `packs`.
     pub fn new(
         packs: &Arc<Packs>,
         stored: &StoredSnapshot,
@@ -70,7 +71,7 @@ pub struct Former {
     packs: Option<Arc<Packs>>,
     newest: Vec<FormerTable>,
     older: OnceLock<Vec<FormerTable>>,
-    /// What is behind the newest.
+    /// The snapshots before the newest.
     behind: Option<Mutex<Ancestry>>,
     /// Key of the member of each tablespace id in the newest table that has whole tablespaces; made
     /// when a path is not found.
@@ -89,19 +90,20 @@ pub struct Versions {
 }
 
 impl Former {
-    /// The tables of the newest snapshots, the first of which is the predecessor's, and what is
-    /// behind them.
+    /// Takes the tables of the newest snapshots, the first of which is the predecessor's, and the
+    /// snapshots before them.
     pub fn new(packs: Arc<Packs>, newest: Vec<FormerTable>, behind: Option<Ancestry>) -> Former {
         let behind = behind.map(Mutex::new);
         Former { packs: Some(packs), newest, behind, ..Former::default() }
     }
 
-    /// The table of the predecessor.
+    /// Returns the table of the predecessor.
     pub fn predecessor(&self) -> Option<&TableReader> {
         self.newest.first().map(|table| &table.reader)
     }
 
-    /// The table of the newest snapshot that is not partial, or of the predecessor if all are.
+    /// Returns the table of the newest snapshot that is not partial, or of the predecessor if all
+    /// are.
     pub fn newest_whole(&self) -> Option<&TableReader> {
         self.newest.last().map(|table| &table.reader)
     }
@@ -127,13 +129,13 @@ impl Former {
         })
     }
 
-    /// All tables; the older ones are read when it comes to them.
+    /// Returns all tables; the older ones are read when it comes to them.
     fn tables(&self) -> impl Iterator<Item = &FormerTable> {
         self.newest.iter().chain(iter::once_with(|| self.older()).flatten())
     }
 
-    /// Former versions of a member that is cut like `blocks`, in the newest snapshots or, if they
-    /// have none, in older ones.
+    /// Returns the former versions of a member that is cut like `blocks`, in the newest snapshots
+    /// or, if they have none, in older ones.
     pub fn member(
         &self,
         key: &MemberKey,
@@ -176,8 +178,8 @@ impl Former {
         self.older().iter().filter_map(view).collect()
     }
 
-    /// The former version of a tablespace of which the changed pages come, its file being called
-    /// `stem`. It does not count as that of the predecessor: that has another path.
+    /// Returns the former version of a tablespace of which the changed pages come, its file being
+    /// called `stem`. It does not count as that of the predecessor: that has another path.
     pub fn tablespace(&self, stem: &[u8], format: TablespaceFormat) -> Versions {
         let (Some(packs), Some((table, record))) = (&self.packs, self.whole_file(stem, format))
         else {
@@ -186,7 +188,7 @@ impl Former {
         Versions { views: vec![table.view(packs, record)], ..Versions::default() }
     }
 
-    /// The format of a tablespace's former version, and the number of its first page.
+    /// Returns the format of a tablespace's former version, and the number of its first page.
     pub fn format_of(
         &self,
         stem: &[u8],
@@ -197,7 +199,7 @@ impl Former {
         (format.page_size() == stated.page_size()).then_some((format, record.first_page))
     }
 
-    /// The newest record of the whole file of a tablespace, under its path or another.
+    /// Returns the newest record of the whole file of a tablespace, under its path or another.
     fn whole_file(
         &self,
         stem: &[u8],
@@ -215,7 +217,7 @@ impl Former {
         found.or_else(|| self.by_space(Some(stated)))
     }
 
-    /// The member of the same tablespace under another path: a renamed table.
+    /// Returns the member of the same tablespace under another path: a renamed table.
     fn by_space(&self, format: Option<TablespaceFormat>) -> Option<(&FormerTable, MemberRecord)> {
         let space = format?.space()?.get();
         let table =
@@ -226,7 +228,7 @@ impl Former {
     }
 }
 
-/// The record of a member, or of the file that a `.new` one replaces.
+/// Returns the record of a member, or of the file that a `.new` one replaces.
 fn find_in(table: &TableReader, key: &MemberKey) -> Result<Option<MemberRecord>> {
     let found = table.find(key)?;
     if found.is_some() {
@@ -252,7 +254,8 @@ fn spaces_of(table: &TableReader) -> Result<HashMap<u32, MemberKey>> {
     Ok(spaces)
 }
 
-/// The entries of blocks `from..from + count` of a map cut at multiples; fewer where the map ends.
+/// Returns the entries of blocks `from..from + count` of a map cut at multiples; fewer where the
+/// map ends.
 ///
 /// A page that can't be read ends them: its blocks are stored again, which repairs more than it
 /// costs.

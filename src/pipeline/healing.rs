@@ -1,5 +1,5 @@
-//! Remembers which lost entries were stored again tonight, and tells later readers where (FORMAT.md
-//! 9).
+//! Remembers which lost entries were stored again tonight, and records for later readers where
+//! (FORMAT.md 9).
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ pub struct Healing {
 }
 
 impl Healing {
-    /// The lost entry can be had at `copy` as well.
+    /// Notes that the lost entry can be had at `copy` as well.
     pub fn add(&mut self, lost: Locator, copy: Locator) {
         self.copies.entry(lost.pack).or_default().push((lost.entry, copy));
     }

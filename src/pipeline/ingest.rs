@@ -6,7 +6,7 @@
 //!
 //! Invariants:
 //! - Every byte of the stream goes into exactly one member or into the script.
-//! - As much is under way as the pool allows: the reader waits before it hands on more.
+//! - As much is in progress as the pool allows: the reader waits before it hands on more.
 
 mod container;
 
@@ -79,7 +79,7 @@ const READ_BYTES: usize = 256 << 10;
 /// Heads of Aria index files that are remembered until their data file comes.
 const ARIA_HEADS_MAX: usize = 4096;
 /// Bytes of unfinished segments in a temporary file beyond which a stream is not taken apart any
-/// further: no producer opens so many files at once.
+/// further: no producer opens that many files at once.
 const SWAPPED_BYTES_MAX: u64 = 1 << 30;
 /// The name of the only member of a plain stream.
 pub const PLAIN_MEMBER: &[u8] = b"stream";
@@ -91,7 +91,7 @@ pub enum Event {
     Done(Box<Done>),
     /// A member has no more bytes.
     Close {
-        /// Which one.
+        /// The member that was closed.
         member: Arc<Member>,
         /// Whether its end record arrived.
         ended: Ended,
@@ -115,7 +115,7 @@ pub enum Ended {
 pub struct Outlet<'r>(Planner<'r, Segment, Event>);
 
 impl<'r> Outlet<'r> {
-    /// An outlet into the pool of this plan.
+    /// Creates an outlet into the pool of this plan.
     pub fn new(planner: Planner<'r, Segment, Event>) -> Outlet<'r> {
         Outlet(planner)
     }
@@ -140,11 +140,11 @@ impl<'r> Outlet<'r> {
 pub struct Surroundings<'r> {
     /// Former snapshots of the source.
     pub former: &'r Former,
-    /// Finds content-defined cuts.
+    /// Finds the content-defined cuts of members.
     pub cutter: &'r Cutter,
     /// Names blocks, for the sample that chooses between former maps.
     pub hasher: &'r BlockHasher,
-    /// Counters.
+    /// Counters, and the user's wish to stop.
     pub monitor: &'r Monitor,
     /// Random; keeps hostile paths from colliding.
     pub seed: [u8; 16],
@@ -163,7 +163,7 @@ pub struct Reader<'r> {
     deltas: Deltas,
 }
 
-/// Whether the path of a member tells what is in it.
+/// Whether the path of a member shows what is in it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Paths {
     /// It is a file of a server, made by its backup tool.
@@ -227,7 +227,7 @@ impl Act {
 }
 
 impl<'r> Reader<'r> {
-    /// A reader that hands on to `out`.
+    /// Creates a reader that hands on to `out`.
     pub fn new(around: Surroundings<'r>, out: Outlet<'r>, buffers: usize) -> Reader<'r> {
         Reader {
             around,
@@ -404,7 +404,7 @@ impl<'r> Reader<'r> {
         self.fillings.insert(Filling { key, number, member: None, buffer, at: 0, delta: None })
     }
 
-    /// Sees to it that there is room behind the member's bytes.
+    /// Makes room after the member's bytes, if there is none.
     fn make_room(&mut self, number: u64, wanted: usize) -> Result<()> {
         let filling = self.fillings.get_mut(number)?;
         if !filling.buffer.room().is_empty() {
@@ -444,7 +444,7 @@ impl<'r> Reader<'r> {
         self.fillings.insert(filling)
     }
 
-    /// Cuts a segment by content; what is behind the last cut begins the next one.
+    /// Cuts a segment by content; what is after the last cut begins the next one.
     fn cut(&self, data: &mut Buffer, next: &mut Buffer, last: Last) -> Cuts {
         let bytes = data.filled();
         let mut ends = Vec::new();
@@ -589,8 +589,8 @@ impl<'r> Reader<'r> {
         PageCheck::Tablespace { format, first }
     }
 
-    /// How changed pages are checked: by the format of the same tablespace in an earlier snapshot;
-    /// its `.meta` file tells no more than the size of a page.
+    /// Returns how changed pages are checked: by the format of the same tablespace in an earlier
+    /// snapshot; its `.meta` file gives no more than the size of a page.
     fn delta_check(&mut self, stem: &[u8]) -> PageCheck {
         let Some(meta) = self.deltas.begin(stem) else { return PageCheck::None };
         let stated = meta.format();
@@ -608,7 +608,7 @@ enum Last {
     No,
 }
 
-/// Whether the contents of a file keep their places from night to night.
+/// Tells whether the contents of a file keep their places from night to night.
 fn has_positions(path: &[u8]) -> bool {
     [".MAD", ".MAI", ".MYD", ".MYI", ".delta", ".ibd"]
         .iter()
@@ -620,8 +620,8 @@ fn longest(former: &[Arc<MapView>]) -> Option<Arc<MapView>> {
     Some(Arc::clone(longest))
 }
 
-/// What the former map says about the blocks of a segment; where the newest ends (a partial one
-/// does), older ones go on. The second number counts the entries that are the newest's own.
+/// Returns what the former map says about the blocks of a segment; where the newest ends (a partial
+/// one does), older ones go on. The second number counts the entries that are the newest's own.
 fn former_entries(
     member: &Member,
     at: u64,

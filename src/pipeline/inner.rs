@@ -34,7 +34,7 @@ pub struct InnerWriter {
 }
 
 impl InnerWriter {
-    /// An empty inner member; blocks that its former version has are not stored again.
+    /// Creates an empty inner member; blocks that its former version has are not stored again.
     pub fn new(name: &'static str, former: Option<Arc<MapView>>) -> InnerWriter {
         let mut known = HashMap::new();
         if let Some(view) = &former {
@@ -58,7 +58,7 @@ impl InnerWriter {
         InnerWriter { class: Class::Data, ..InnerWriter::new(name, None) }
     }
 
-    /// Appends bytes.
+    /// Appends bytes to the member, and stores the blocks that are full.
     pub fn push(&mut self, bytes: &[u8], cutter: &Cutter, appender: &mut Appender) -> Result<()> {
         self.pending.extend_from_slice(bytes);
         let mut at = 0;
@@ -83,7 +83,7 @@ impl InnerWriter {
         self.map.push(Entry { length: wide(block.len()), ..entry }, appender)
     }
 
-    /// Ends the member.
+    /// Ends the member and returns its record.
     pub fn finish(mut self, appender: &mut Appender) -> Result<MemberRecord> {
         let rest = std::mem::take(&mut self.pending);
         if !rest.is_empty() {

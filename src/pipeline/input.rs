@@ -42,7 +42,7 @@ impl<'s> Input<'s> {
         Input { source, monitor, check, buffer, from: 0, to: 0, ended: false, failure: None }
     }
 
-    /// Bytes read ahead.
+    /// Returns the bytes read ahead, which were not taken yet.
     pub fn buffered(&self) -> &[u8] {
         &self.buffer[self.from..self.to]
     }
@@ -109,7 +109,7 @@ impl<'s> Input<'s> {
         }
     }
 
-    /// Why the source could not be read to its end, if it could not.
+    /// Returns why the source could not be read to its end, if it could not.
     pub fn take_failure(&mut self) -> Option<io::Error> {
         self.failure.take()
     }

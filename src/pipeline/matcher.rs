@@ -3,7 +3,7 @@
 //!
 //! A former map of any length is never held whole: a window of it is, from a little before the
 //! place where the stream stands to a gigabyte ahead. Where it stands is the *drift*: how far a
-//! block's former offset is from its new one. Every block that is found tells it anew; between two
+//! block's former offset is from its new one. Every block that is found sets it again; between two
 //! that are found, a block that is not has its former version where the drift of the nearer one
 //! says. A duplicate elsewhere does not move the window: it takes two blocks that agree.
 //!
@@ -20,7 +20,7 @@ use crate::map::view::MapView;
 
 /// Bytes of the former member that are looked at ahead of the stream.
 const AHEAD_BYTES: u64 = 1 << 30;
-/// Bytes that are kept behind: workers are not all at the same place.
+/// Bytes that are kept before the stream's place: workers are not all at the same one.
 const BEHIND_BYTES: u64 = 64 << 20;
 /// Most blocks in the window, whatever their sizes: 12 MiB.
 const BLOCKS_MAX: usize = 1 << 16;
@@ -38,9 +38,9 @@ struct FormerBlock {
 /// What is known of a block from the former member.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// The same block.
+    /// The former block with the same bytes, if one was found.
     pub same: Option<Entry>,
-    /// If there is none: what stood in its place.
+    /// The block that stood in its place, if none is the same.
     pub former: Option<Entry>,
 }
 
@@ -63,7 +63,7 @@ pub struct Matcher {
 }
 
 impl Matcher {
-    /// A window at the start of a former map.
+    /// Creates a window at the start of a former map.
     pub fn new(view: Arc<MapView>) -> Matcher {
         let mut matcher = Matcher {
             view,
@@ -80,8 +80,8 @@ impl Matcher {
         matcher
     }
 
-    /// What is known of neighbouring blocks, the first of which begins at `at` in the new member;
-    /// of each its hash, unless it is zeros, and its length.
+    /// Returns what is known of neighbouring blocks, the first of which begins at `at` in the new
+    /// member; of each its hash, unless it is zeros, and its length.
     pub fn locate(&mut self, at: u64, blocks: &[(Option<BlockHash>, u64)]) -> Vec<Standing> {
         let mut offset = at;
         let mut drifts = Vec::with_capacity(blocks.len());
@@ -123,7 +123,7 @@ impl Matcher {
         Some(seen)
     }
 
-    /// The former block in which an offset of the new member fell.
+    /// Returns the former block in which an offset of the new member fell.
     fn at(&self, offset: u64, drift: i64) -> Option<Entry> {
         let place = offset.checked_add_signed(drift)?;
         let behind = self.blocks.partition_point(|block| block.at <= place);
@@ -170,7 +170,7 @@ impl Matcher {
     }
 }
 
-/// How far the former offset is from the new one.
+/// Returns how far the former offset is from the new one.
 fn drift(new: u64, former: u64) -> i64 {
     former.checked_signed_diff(new).unwrap_or_default()
 }

@@ -6,7 +6,7 @@
 //!  (reads,   in order       (checks,      (back in     (one open   (durable)
 //!   parses)                  compares,     order,       pack a
 //!     ^                      encodes)      maps, table) class)
-//!     +--------- room for everything under way -----------+
+//!     +--------- room for all work in progress ----------+
 //! ```
 //!
 //! Reader, workers and collector are one pool ([`crew`](crate::base::crew)): threads of its own,
@@ -18,7 +18,7 @@
 //!
 //! | what | bytes |
 //! |---|---|
-//! | segments under way, read or encoded: 2 per worker + 8, 1 MiB each | 12 MiB |
+//! | segments in progress, read or encoded: 2 per worker + 8, 1 MiB each | 12 MiB |
 //! | segments that are being filled: one per open file, others in a temporary file | 1 to 12 MiB |
 //! | data packs: one being filled, two being stored | 96 MiB |
 //! | meta packs: one being filled, those being stored are among the two above | 8 MiB |

@@ -23,7 +23,7 @@ pub fn tally(segment: &Segment, blocks: &[&[u8]]) -> Tally {
     tally_changed((format, first), &segment.numbers, segment.data.filled())
 }
 
-/// The same for pages of a `.delta` file that have these numbers.
+/// Checks in the same way pages of a `.delta` file that have these numbers.
 pub fn tally_changed(
     (format, first): (TablespaceFormat, u32),
     numbers: &[Option<PageNumber>],
@@ -36,7 +36,8 @@ pub fn tally_changed(
     counted(&tally)
 }
 
-/// The same for blocks that begin at `at` in their member, by any check that goes by places.
+/// Checks in the same way blocks that begin at `at` in their member, by any check that goes by
+/// places.
 pub fn tally_of(check: &PageCheck, at: u64, blocks: &[&[u8]]) -> Tally {
     match check {
         PageCheck::None | PageCheck::Delta { .. } => Tally::default(),
@@ -45,7 +46,8 @@ pub fn tally_of(check: &PageCheck, at: u64, blocks: &[&[u8]]) -> Tally {
     }
 }
 
-/// The pages of a piece of a `.delta` file that belong to the tablespace, with their numbers.
+/// Returns the pages of a piece of a `.delta` file that belong to the tablespace, with their
+/// numbers.
 fn changed_pages<'p>(
     (format, first): (TablespaceFormat, u32),
     numbers: &'p [Option<PageNumber>],
@@ -58,7 +60,7 @@ fn changed_pages<'p>(
     })
 }
 
-/// The number of the page at an offset of a file whose first page has the number `first`.
+/// Returns the number of the page at an offset of a file whose first page has the number `first`.
 fn page_number(format: TablespaceFormat, first: u32, at: u64) -> Option<PageNumber> {
     let pages = u32::try_from(at / wide(format.page_size().bytes())).ok()?;
     PageNumber::new(first).checked_add(pages)
@@ -159,7 +161,7 @@ pub fn findings(segment: &Segment, blocks: &[&[u8]]) -> Vec<PageFinding> {
     found
 }
 
-/// The check of a tablespace as its record tells it; `verify` makes it again.
+/// Returns the check of a tablespace as its record describes it; `verify` makes it again.
 pub fn check_of_record(page_format: u64, first_page: u32) -> PageCheck {
     match TablespaceFormat::decode(page_format) {
         Ok(format) => PageCheck::Tablespace { format, first: first_page },
@@ -167,14 +169,14 @@ pub fn check_of_record(page_format: u64, first_page: u32) -> PageCheck {
     }
 }
 
-/// The check of an Aria data file by what the head of its index file says, or by what is usual if
-/// that was not seen.
+/// Returns the check of an Aria data file by what the head of its index file says, or by what is
+/// usual if that was not seen.
 pub fn check_of_aria(index: Option<AriaTable>) -> PageCheck {
     let table = index.unwrap_or_else(|| AriaTable::presumed(BlockSize::KIB_8));
     if table.data_block_size().is_some() { PageCheck::AriaData(table) } else { PageCheck::None }
 }
 
-/// Page format and number of the first page for the record of a member that is checked so.
+/// Returns page format and number of the first page for the record of a member that is checked so.
 pub fn record_of_check(check: &PageCheck) -> (u64, u32) {
     match check {
         PageCheck::Tablespace { format, first } => (format.encode(), *first),

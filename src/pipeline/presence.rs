@@ -24,12 +24,12 @@ pub struct Presence {
 }
 
 impl Presence {
-    /// None of the packs of the table was seen yet.
+    /// Starts with none of the packs of the table seen.
     pub fn nothing_of(table: &PackTable) -> Presence {
         Presence { absent: vec![true; table.len()], damaged: HashMap::new() }
     }
 
-    /// The store lists a pack of this name and size.
+    /// Notes that the store lists a pack of this name and size.
     pub fn saw(&mut self, table: &PackTable, name: &PackName, bytes: u64) {
         if let Some(at) = table.find(name)
             && table.get(at).is_some_and(|record| record.bytes == bytes)
@@ -38,12 +38,12 @@ impl Presence {
         }
     }
 
-    /// Whether the table names a pack that was not seen.
+    /// Tells whether the table names a pack that was not seen.
     pub fn lacks(&self, table: &PackTable, name: &PackName) -> bool {
         table.find(name).is_some_and(|at| self.absent[index(at.0)])
     }
 
-    /// A damage record says this of a pack.
+    /// Notes what a damage record says of a pack.
     pub fn learn(&mut self, table: &PackTable, name: &PackName, damage: &Damage) {
         let Some(at) = table.find(name) else { return };
         match damage {
@@ -57,7 +57,7 @@ impl Presence {
         }
     }
 
-    /// The number of packs that are missing or unreadable as a whole.
+    /// Returns the number of packs that are missing or unreadable as a whole.
     pub fn absent(&self) -> usize {
         self.absent.iter().filter(|absent| **absent).count()
     }
@@ -70,7 +70,7 @@ impl Presence {
             && damaged.is_none_or(|entries| entries.binary_search(&at.entry).is_err())
     }
 
-    /// Whether a block can be read, its base included.
+    /// Tells whether a block can be read, its base included.
     pub fn is_usable(&self, storage: Storage) -> bool {
         match storage {
             Storage::Zero => true,

@@ -43,7 +43,7 @@ use crate::source::Ending;
 use crate::source::Source;
 use crate::verdict::Observer;
 
-/// Segments under way beyond two for each worker.
+/// Segments in progress beyond two for each worker.
 const SEGMENTS_SPARE: u32 = 8;
 
 /// Bytes that tell what compressed or encrypted a stream.
@@ -52,7 +52,7 @@ const WRAPPING_BYTES: usize = 32;
 /// What is known of a stream when it has ended.
 #[derive(Debug)]
 pub struct Streamed {
-    /// What it was.
+    /// The format that the stream had.
     pub format: StreamFormat,
     /// What stood before it.
     pub before: Before,
@@ -60,7 +60,7 @@ pub struct Streamed {
     pub ending: Ending,
     /// What its parser says.
     pub told: Told,
-    /// Who watched it.
+    /// The observer that watched the stream.
     pub observer: Observer,
     /// Why it could not be read to its end.
     pub failure: Option<std::io::Error>,
@@ -73,7 +73,7 @@ pub enum Told {
     Mbstream(Parsed, Increments),
     /// Of an SQL dump.
     Sql(Box<DumpFacts>),
-    /// Of a tar.
+    /// Of a tar archive: its facts.
     Tar(TarFacts),
     /// Nothing looked into it.
     Nothing(Opaque),

@@ -34,7 +34,7 @@ pub enum PageCheck {
     None,
     /// A tablespace whose first page here has this number.
     Tablespace {
-        /// The format.
+        /// Format of the tablespace's pages.
         format: TablespaceFormat,
         /// Number of the member's first page: not 0 in the second file of the system tablespace.
         first: u32,
@@ -55,7 +55,7 @@ pub enum PageCheck {
 pub struct Member {
     /// Its number in the stream.
     pub number: u64,
-    /// Path and incarnation.
+    /// Path and incarnation of the member.
     pub key: MemberKey,
     /// Where its blocks begin.
     pub blocks: Blocks,
@@ -69,17 +69,17 @@ pub struct Member {
     pub chosen: usize,
     /// Former blocks by hash, if it is cut by content.
     pub matcher: Option<Mutex<Matcher>>,
-    /// Whether compressing pays.
+    /// Whether compressing its blocks pays.
     pub paying: Paying,
 }
 
 impl Member {
-    /// Whether what it no longer names can be told from the comparison.
+    /// Tells whether the comparison shows what the member no longer names.
     pub fn is_compared_with_predecessor(&self) -> bool {
         self.follows_predecessor && self.chosen == 0
     }
 
-    /// The former map that is compared with.
+    /// Returns the former map that is compared with.
     pub fn chosen_former(&self) -> Option<&Arc<MapView>> {
         self.former.get(self.chosen)
     }
@@ -93,13 +93,13 @@ pub struct Paying {
     skipped: AtomicU32,
 }
 
-/// After so many frames in a row that did not shrink, compressing is skipped.
+/// Frames in a row that did not shrink after which compressing is skipped.
 const FAILURES_MAX: u32 = 8;
-/// Every so many skipped frames, one is tried.
+/// Number of skipped frames of which one is tried.
 const PROBE_EVERY: u32 = 32;
 
 impl Paying {
-    /// Whether the next frame is to be compressed.
+    /// Returns whether to compress the next frame.
     pub fn advice(&self) -> Compress {
         if self.failures.load(Ordering::Relaxed) < FAILURES_MAX {
             return Compress::Try;
@@ -108,7 +108,7 @@ impl Paying {
         if skipped % PROBE_EVERY == PROBE_EVERY - 1 { Compress::Try } else { Compress::Skip }
     }
 
-    /// What came of a frame that was tried.
+    /// Notes whether a frame that was tried has shrunk.
     pub fn learn(&self, shrank: Shrank) {
         match shrank {
             Shrank::Yes => self.failures.store(0, Ordering::Relaxed),
@@ -122,9 +122,9 @@ impl Paying {
 /// Whether a frame became smaller.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Shrank {
-    /// It did.
+    /// The frame became smaller by compressing.
     Yes,
-    /// It did not.
+    /// The frame did not become smaller.
     No,
 }
 
@@ -137,17 +137,17 @@ pub struct Buffer {
 }
 
 impl Buffer {
-    /// The bytes so far.
+    /// Returns the bytes that were filled so far.
     pub fn filled(&self) -> &[u8] {
         &self.bytes[..self.filled]
     }
 
-    /// Room behind them.
+    /// Returns the room after the filled bytes.
     pub fn room(&mut self) -> &mut [u8] {
         &mut self.bytes[self.filled..]
     }
 
-    /// Bytes that it occupies.
+    /// Returns the number of bytes that the buffer occupies.
     pub fn capacity(&self) -> usize {
         self.bytes.len()
     }
@@ -184,13 +184,13 @@ pub struct Pool {
 const SMALL_BUFFER_BYTES_MAX: usize = 128 << 10;
 
 impl Pool {
-    /// A pool that keeps at most so many buffers.
+    /// Creates a pool that keeps at most `buffers` buffers.
     pub fn new(buffers: usize) -> Pool {
         let (sender, receiver) = bounded(buffers);
         Pool { sender, receiver }
     }
 
-    /// A buffer for at least `hint` bytes, or for a whole segment if more are expected.
+    /// Returns a buffer for at least `hint` bytes, or for a whole segment if more are expected.
     pub fn get(&self, hint: usize) -> Buffer {
         let bytes = if hint <= SMALL_BUFFER_BYTES_MAX {
             vec![0; hint]
@@ -204,14 +204,14 @@ impl Pool {
 /// Where the blocks of a segment end.
 #[derive(Debug, Clone)]
 pub enum Cuts {
-    /// Every so many bytes, the last may be shorter.
+    /// Blocks of this many bytes; the last may be shorter.
     Every(usize),
-    /// At these offsets.
+    /// Blocks that end at these offsets.
     At(Vec<usize>),
 }
 
 impl Cuts {
-    /// The blocks of `data`.
+    /// Returns the blocks of `data`.
     pub fn blocks<'d>(&self, data: &'d [u8]) -> Vec<&'d [u8]> {
         match self {
             Cuts::Every(bytes) => data.chunks(*bytes).collect(),
@@ -223,14 +223,14 @@ impl Cuts {
     }
 }
 
-/// A piece of a member on its way to a worker.
+/// A piece of a member that goes to a worker.
 #[derive(Debug)]
 pub struct Segment {
     /// Whose bytes they are.
     pub member: Arc<Member>,
     /// Where they begin in the member.
     pub at: u64,
-    /// The bytes.
+    /// The bytes of the segment.
     pub data: Buffer,
     /// Where its blocks end.
     pub cuts: Cuts,
@@ -239,7 +239,7 @@ pub struct Segment {
     /// What the former maps say about the same blocks; shorter if they end before.
     pub former: Vec<Entry>,
     /// How many of those entries are from the map that is compared with, not from an older one
-    /// behind its end.
+    /// after its end.
     pub former_own: usize,
 }
 
@@ -257,22 +257,22 @@ pub enum NewEntry {
 /// A page that is wrong.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize, PartialEq, Eq)]
 pub struct PageFinding {
-    /// The member's path.
+    /// Path of the member with the page.
     pub path: String,
     /// The page's number in its file.
     pub page: u64,
     /// The page's LSN, as far as it can be believed.
     pub lsn: u64,
-    /// What is wrong.
+    /// What is wrong, in words.
     pub reason: String,
 }
 
 /// What page checks counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Pages by verdict.
+    /// Number of pages by verdict.
     pub pages: crate::format::record::PageCounts,
-    /// Largest believed LSN.
+    /// Largest LSN that could be believed.
     pub max_lsn: u64,
 }
 

@@ -17,7 +17,7 @@ use crate::format::record::MemberKey;
 /// Bytes of records that are kept in memory before a run is written.
 const MEMORY_BYTES: usize = 4 << 20;
 
-/// Encoded records on their way into the table.
+/// Encoded records that go into the table.
 #[derive(Debug)]
 pub struct Sorter {
     records: Vec<(MemberKey, Vec<u8>)>,
@@ -33,7 +33,7 @@ impl Default for Sorter {
 }
 
 impl Sorter {
-    /// Adds a record.
+    /// Adds the encoded record of a member.
     pub fn push(&mut self, key: MemberKey, record: Vec<u8>) -> Result<()> {
         self.bytes += key.path.len() + record.len() + 96;
         self.records.push((key, record));

@@ -33,7 +33,7 @@ use crate::store::error::Category;
 use crate::store::error::StoreError;
 use crate::store::name::ObjectName;
 
-/// Packs that are being stored at once unless told otherwise: enough for a disk. With the one that
+/// Packs that are being stored at once by default: enough for a disk. With the one that
 /// is being filled they are what a run keeps in memory.
 pub const UPLOADS_AT_ONCE: u32 = 2;
 
@@ -46,7 +46,7 @@ pub struct Uploader {
 }
 
 impl Uploader {
-    /// Starts so many threads.
+    /// Starts `threads` threads that store packs.
     pub fn start(store: &Arc<dyn Store>, monitor: &Arc<Monitor>, threads: u32) -> Result<Uploader> {
         // No slot between the threads and the sender: a waiting pack would be one more in memory.
         let (sender, receiver) = bounded::<FinishedPack>(0);
@@ -116,7 +116,7 @@ pub fn put_confirmed(
     Ok(())
 }
 
-/// The error of an object that could not be stored.
+/// Returns the error of an object that could not be stored.
 fn not_stored(object: &ObjectName, cause: StoreError) -> Error {
     let kind = match cause.category() {
         Category::Full => ErrorKind::Full,

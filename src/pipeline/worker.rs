@@ -46,7 +46,7 @@ use crate::pipeline::segment::Shrank;
 
 /// Time that reading bases may always take, before it is compared with the run's.
 const BASE_TIME_FREE: Duration = Duration::from_secs(5);
-/// Reading bases may take one part in so many of all workers' time.
+/// Reading bases may take one part in this many of all workers' time.
 const BASE_TIME_SHARE: u32 = 3;
 
 /// What all workers of a run share.
@@ -56,7 +56,7 @@ pub struct Shared {
     pub packs: Arc<Packs>,
     /// Which of them are there.
     pub presence: Arc<Presence>,
-    /// Counters.
+    /// Counters, and the user's wish to stop.
     pub monitor: Arc<Monitor>,
     /// Time, for the budget of base reads.
     pub clock: Arc<dyn Clock>,
@@ -64,13 +64,13 @@ pub struct Shared {
     pub read_back: ReadBack,
     /// How whole blocks are compressed.
     pub level: Level,
-    /// Number of workers.
+    /// Number of workers in this run.
     pub workers: u32,
     /// Time spent reading bases so far, microseconds.
     pub base_micros: AtomicU64,
 }
 
-/// One worker.
+/// A worker, which compares and encodes the blocks of segments.
 #[derive(Debug)]
 pub struct Worker {
     shared: Arc<Shared>,
@@ -87,7 +87,7 @@ struct Changed {
 }
 
 impl Worker {
-    /// A worker of a run.
+    /// Creates a worker of a run.
     pub fn new(shared: Arc<Shared>) -> Worker {
         let hasher = shared.packs.hasher().clone();
         let coder = WholeCoder::new(shared.level, shared.read_back, hasher.clone());
@@ -160,7 +160,7 @@ impl Worker {
         changed
     }
 
-    /// The whole block that a changed one may be stored against.
+    /// Returns the whole block that a changed one may be stored against.
     fn base_of(&self, former: Option<Entry>) -> Option<Locator> {
         let base = former?.storage.whole()?;
         if !self.shared.packs.opens_data() {
@@ -191,7 +191,7 @@ impl Worker {
             let raw = blocks[block.number];
             let base = block.base.and_then(|_| bases_left.next()).and_then(Option::as_ref);
             let delta = match base {
-                // The page behind a file's former end has no base of its size.
+                // The page after a file's former end has no base of its size.
                 Some(base) if any_size || base.len() == raw.len() => {
                     coder.encode(raw, block.hash, base).map_err(miscomputed)?
                 }
@@ -295,7 +295,7 @@ impl Worker {
     }
 }
 
-/// What the former maps say of each block of a segment.
+/// Returns what the former maps say of each block of a segment.
 fn standings(segment: &Segment, blocks: &[&[u8]], hashes: &[Option<BlockHash>]) -> Vec<Standing> {
     let named = hashes.iter().copied().zip(blocks.iter().map(|block| wide(block.len())));
     if let Some(matcher) = &segment.member.matcher {
