@@ -8,17 +8,17 @@
 
 #![expect(clippy::big_endian_bytes, reason = "InnoDB stores its integers big-endian")]
 
-/// Reads two bytes.
+/// Reads two bytes as a big-endian number; panics if `bytes` ends before.
 pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_be_bytes(array_at(bytes, at))
 }
 
-/// Reads four bytes.
+/// Reads four bytes as a big-endian number; panics if `bytes` ends before.
 pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes(array_at(bytes, at))
 }
 
-/// Reads eight bytes.
+/// Reads eight bytes as a big-endian number; panics if `bytes` ends before.
 pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_be_bytes(array_at(bytes, at))
 }

@@ -117,7 +117,7 @@ pub(super) fn zip_crc32(page: &[u8]) -> u32 {
 pub(super) fn zip_adler32(page: &[u8]) -> u32 {
     let (mut low, mut high) = (0, 0);
     for range in zip_ranges(page) {
-        // So many bytes that neither sum can overflow before it is reduced.
+        // In 5552 bytes neither sum can overflow before it is reduced.
         for run in range.chunks(5552) {
             for byte in run {
                 low += u32::from(*byte);

@@ -13,7 +13,7 @@
 //! | 40 | | contents; if encrypted: two bytes of algorithm before them |
 //!
 //! - The contents are a whole page, header included, so the two headers must agree.
-//! - Bytes behind the contents belong to nobody: the server punches a hole there.
+//! - Bytes after the contents belong to nobody: the server punches a hole there.
 //! - The output is bounded by the size of a page, whatever the stream claims.
 //!
 //! Pages packed with another algorithm are checked for structure only.

@@ -74,9 +74,9 @@ pub enum DeltaError {
     Mark(u32),
     /// A number is not larger than the one before.
     Order {
-        /// The number before.
+        /// Page number before the one found.
         before: PageNumber,
-        /// The number found.
+        /// Page number that is not larger than `before`.
         found: PageNumber,
     },
     /// A group names no pages although another one follows it.
@@ -109,7 +109,7 @@ impl DeltaReader {
         Self { page_size, numbers: Vec::new(), passed: 0, group: Group::BeforeFirst }
     }
 
-    /// Whether the next page is one of numbers: of the others only the size matters.
+    /// Tells whether the next page is one of numbers: of the others only the size matters.
     pub fn reads_numbers_next(&self) -> bool {
         self.passed == self.numbers.len()
     }
@@ -177,7 +177,7 @@ pub struct DeltaMeta {
     pub page_size: PageSize,
     /// Whether pages are those of `ROW_FORMAT=COMPRESSED`.
     pub row_format: RowFormat,
-    /// The tablespace.
+    /// Id of the tablespace that the pages belong to.
     pub space: SpaceId,
 }
 
@@ -186,7 +186,7 @@ pub struct DeltaMeta {
 pub enum RowFormat {
     /// Any other row format.
     Ordinary,
-    /// `ROW_FORMAT=COMPRESSED`.
+    /// Compressed rows: tables with `ROW_FORMAT=COMPRESSED`.
     Compressed,
 }
 

@@ -108,7 +108,7 @@ pub(super) fn put_crc32(page: &mut [u8]) {
     put_u32(page, bytes - 8, crc);
 }
 
-/// The same with the older of the two formulas.
+/// Puts the copy of the LSN and the checksums of the older of the two formulas.
 pub(super) fn put_innodb(page: &mut [u8]) {
     let bytes = page.len();
     put_crc32(page);
@@ -248,7 +248,7 @@ pub(super) fn inflated() -> Fixture {
     made.page[1000..bytes].fill(7);
     put_crc32(&mut made.page);
     let length = compress(&mut made.page);
-    // A flipped bit may turn zlib into another algorithm, and behind the contents there is a hole.
+    // A flipped bit may turn zlib into another algorithm, and after the contents there is a hole.
     made.uncovered.extend([KEY_VERSION_AT..SPACE_AT, 40 + length..bytes]);
     made
 }
@@ -266,7 +266,7 @@ pub(super) fn compress(page: &mut [u8]) -> usize {
     length
 }
 
-/// Compresses with zlib.
+/// Compresses with zlib at level 6.
 fn zlib(bytes: &[u8]) -> Vec<u8> {
     miniz_oxide::deflate::compress_to_vec_zlib(bytes, 6)
 }

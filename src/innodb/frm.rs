@@ -46,15 +46,15 @@ pub enum Frm {
 pub enum Engine {
     /// InnoDB. A sequence is such a table as well.
     InnoDb,
-    /// Aria.
+    /// Aria: an index file `.MAI` and a data file `.MAD`.
     Aria,
-    /// MyISAM.
+    /// MyISAM: an index file `.MYI` and a data file `.MYD`.
     MyIsam,
-    /// CSV.
+    /// CSV: a data file `.CSV` and a file `.CSM` about it.
     Csv,
-    /// MERGE.
+    /// MERGE: one file `.MRG`.
     Merge,
-    /// ARCHIVE.
+    /// ARCHIVE: one data file `.ARZ`.
     Archive,
     /// MEMORY, BLACKHOLE and others that store no data here.
     Dataless,

@@ -2,7 +2,7 @@
 //!
 //! A physical backup is a stream of database pages, and each page carries a checksum. So damage can
 //! be seen while the stream passes by, without a server and without a key: long before the night on
-//! which somebody needs that backup.
+//! which that backup is needed.
 //!
 //! ```text
 //! first page of a file -> TablespaceFormat -> check(page, number) -> PageVerdict -> PageTally

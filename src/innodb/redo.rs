@@ -84,7 +84,7 @@ pub enum RedoFormat {
 /// Whether the records of a redo log are encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RedoEncryption {
-    /// They are readable.
+    /// The records are readable without a key.
     Off,
     /// Recovery takes the key (`innodb_encrypt_log`).
     On,
@@ -206,15 +206,15 @@ impl RedoHeader {
 /// Why the log that follows a header can't be one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogError {
-    /// Nothing but zeros.
+    /// Zeros stand where the first record should be.
     Zero,
     /// The records do not end as records do.
     Malformed,
     /// The records do not match their checksum.
     Checksum {
-        /// What they carry.
+        /// Checksum that the records carry.
         stored: u32,
-        /// What they amount to.
+        /// Checksum computed over the records.
         computed: u32,
     },
 }
@@ -295,7 +295,7 @@ enum Records {
     Unended,
 }
 
-/// The largest mini-transaction.
+/// Most bytes of a mini-transaction.
 const RECORDS_BYTES_MAX: usize = 1 << 20;
 
 const NONCE_BYTES: usize = 8;
@@ -421,7 +421,7 @@ mod tests {
         assert_eq!(header.file_bytes(Lsn::new(u64::MAX)), Some(u64::MAX - 50_000 + 12_288));
     }
 
-    /// The heads of two backups of 12,344 and 14,389,338 bytes, of which one is encrypted.
+    /// Checks the heads of two backups of 12,344 and 14,389,338 bytes, of which one is encrypted.
     #[test]
     fn the_heads_of_real_backups_are_understood() {
         let plain = unpack(
@@ -458,7 +458,8 @@ mod tests {
         assert_eq!(header.file_bytes(Lsn::new(81_034_145)), Some(14_389_338));
     }
 
-    /// A mini-transaction of one record, as a backup begins with.
+    /// Returns a head of this format with `log` after it, so that a mini-transaction can be
+    /// checked.
     fn with_log(format: u32, log: &[u8]) -> Vec<u8> {
         [&head(format), log].concat()
     }

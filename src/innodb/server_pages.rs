@@ -23,7 +23,7 @@ pub(super) struct ServerPage {
 }
 
 impl ServerPage {
-    /// Unpacks the page.
+    /// Unpacks the page to its full size.
     pub(super) fn page(&self) -> Vec<u8> {
         unpack(self.bytes, self.runs)
     }

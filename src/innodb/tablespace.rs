@@ -35,17 +35,17 @@ pub const PAGE_ZERO_BYTES_MIN: usize = FSP_FLAGS_AT + 4;
 /// The compression of `PAGE_COMPRESSED` tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CompressionAlgorithm {
-    /// zlib, the default.
+    /// zlib, the default; code 1 in flags and pages.
     Zlib,
-    /// LZ4.
+    /// LZ4; code 2 in flags and pages.
     Lz4,
-    /// LZO.
+    /// LZO; code 3 in flags and pages.
     Lzo,
-    /// LZMA.
+    /// LZMA; code 4 in flags and pages.
     Lzma,
-    /// bzip2.
+    /// bzip2; code 5 in flags and pages.
     Bzip2,
-    /// Snappy.
+    /// Snappy; code 6 in flags and pages.
     Snappy,
 }
 

@@ -29,7 +29,7 @@ impl PageNumber {
         self.0
     }
 
-    /// Returns the number of the page that stands `pages` behind this one, unless no page can have
+    /// Returns the number of the page that stands `pages` after this one, unless no page can have
     /// it.
     pub fn checked_add(self, pages: u32) -> Option<Self> {
         let number = Self(self.0.checked_add(pages)?);

@@ -43,7 +43,7 @@ pub enum PageVerdict {
     Corrupt {
         /// The last change to the page, as far as its header can still be believed.
         lsn: Lsn,
-        /// What is wrong.
+        /// The reason for which the page is refused.
         reason: Corruption,
     },
 }
@@ -194,7 +194,7 @@ pub struct PageTally {
 }
 
 impl PageTally {
-    /// Counts one page.
+    /// Counts one page by its verdict.
     pub fn add(&mut self, number: PageNumber, verdict: PageVerdict) {
         match verdict {
             PageVerdict::Zero => self.zero += 1,
