@@ -40,11 +40,11 @@ pub const CONFIG_FIELDS: [(usize, usize, &str); 14] = [
 /// Sizes of content-defined blocks, bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CutSizes {
-    /// Smallest.
+    /// Smallest size, but for the last block of a member.
     pub min: u32,
     /// Average, a power of two.
     pub average: u32,
-    /// Largest.
+    /// Largest size, at which a block is cut in any case.
     pub max: u32,
 }
 
@@ -61,7 +61,7 @@ impl CutSizes {
     }
 }
 
-/// The decoded config.
+/// The config of a repository, decoded.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Config {
     /// Number of the suite.
@@ -93,7 +93,7 @@ impl std::fmt::Debug for Config {
 }
 
 impl Config {
-    /// The bytes that the tag covers.
+    /// Returns the bytes that the tag covers.
     pub fn tagged(&self) -> [u8; TAGGED_BYTES] {
         let mut out = [0; TAGGED_BYTES];
         out[0..8].copy_from_slice(MAGIC);
@@ -112,7 +112,7 @@ impl Config {
         out
     }
 
-    /// The bytes of the object.
+    /// Returns the bytes of the object.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = self.tagged().to_vec();
         out.extend_from_slice(&self.tag);

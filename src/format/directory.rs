@@ -2,8 +2,8 @@
 //!
 //! See FORMAT.md 5.3. A directory alone is enough to count, open and decode its pack. It is kept
 //! in columns, because a delta of 150 bytes can't afford a wide entry: sorted differences compress
-//! to two or three bytes. Nor can it afford a hash here: the tag of its frame tells that it is what
-//! was sealed, and the map what it must become.
+//! to two or three bytes. Nor can it afford a hash here: its frame's tag proves that it is what was
+//! sealed, and the map what it must become.
 
 use crate::base::error::Malformed;
 use crate::base::ids::BlockHash;
@@ -34,9 +34,9 @@ const _: () = assert!(DELTA_FRAME_BYTES_TARGET < FRAME_RAW_BYTES_MAX);
 /// How the bytes of a frame or record are coded (FORMAT.md 5.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Codec {
-    /// As they are.
+    /// The bytes are stored as they are.
     Raw,
-    /// One zstd frame.
+    /// One zstd frame over all blocks.
     Zstd,
     /// Records, each one zstd frame without its magic number, with its base as prefix.
     ZstdPrefix,
@@ -72,7 +72,7 @@ impl Codec {
 /// What a frame holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FrameKind {
-    /// Blocks, compressed together.
+    /// Whole blocks, compressed together as one.
     Whole,
     /// Delta records, each compressed alone.
     Records,
@@ -81,7 +81,7 @@ pub enum FrameKind {
 /// One frame of a section.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Frame {
-    /// What it holds.
+    /// Whether it holds whole blocks or delta records.
     pub kind: FrameKind,
     /// How its blocks (or each of its records) are coded.
     pub codec: Codec,
@@ -89,16 +89,16 @@ pub struct Frame {
     pub at: u32,
     /// Stored bytes, tag included.
     pub stored: u32,
-    /// Bytes after decompression: of the blocks, or of the records one behind the other.
+    /// Bytes after decompression: of the blocks, or of the records one after the other.
     pub raw: u32,
 }
 
 /// The base of a delta: a pack of the directory's own list and an entry in it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Base {
-    /// Index into [`Directory::base_packs`].
+    /// Index of its pack in [`Directory::base_packs`].
     pub pack: u32,
-    /// The entry there.
+    /// Number of the entry in that pack.
     pub entry: EntryNumber,
 }
 
@@ -127,7 +127,7 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// What it rests on, if it is a delta.
+    /// Returns the base of a delta; `None` if the entry is whole.
     pub fn base(&self) -> Option<Base> {
         match self.content {
             Content::Whole(_) => None,
@@ -150,28 +150,28 @@ pub struct Directory {
     pub base_packs: Vec<PackName>,
     /// Frames in the order in which they are stored.
     pub frames: Vec<Frame>,
-    /// Entries by number.
+    /// Entries of the section; an entry's number is its index.
     pub slots: Vec<Slot>,
 }
 
 impl Directory {
-    /// The entry with this number.
+    /// Returns the entry with this number, and its frame.
     pub fn slot(&self, entry: EntryNumber) -> Option<(&Slot, &Frame)> {
         let slot = self.slots.get(index(entry.0))?;
         Some((slot, self.frames.get(index(slot.frame))?))
     }
 
-    /// Stored bytes of all frames.
+    /// Returns the number of stored bytes of all frames.
     pub fn frames_bytes(&self) -> u64 {
         self.frames.last().map_or(0, |last| u64::from(last.at) + u64::from(last.stored))
     }
 
-    /// Rough bytes that this directory occupies in memory.
+    /// Returns roughly how many bytes this directory occupies in memory.
     pub fn memory(&self) -> usize {
         self.base_packs.len() * 32 + self.frames.len() * 16 + self.slots.len() * 48 + 256
     }
 
-    /// The stored text (before sealing).
+    /// Returns the text that is stored (before sealing).
     pub fn encode(&self) -> Vec<u8> {
         assert!(self.slots.len() <= PACK_ENTRIES_MAX);
         let columns = self.columns();
@@ -365,17 +365,17 @@ pub struct DirectoryBuilder {
 }
 
 impl DirectoryBuilder {
-    /// Entries so far.
+    /// Returns the number of entries so far.
     pub fn entries(&self) -> usize {
         self.directory.slots.len()
     }
 
-    /// Stored bytes of the frames so far.
+    /// Returns the number of stored bytes of the frames so far.
     pub fn stored(&self) -> usize {
         index(self.stored)
     }
 
-    /// The ordinal of the next frame.
+    /// Returns the ordinal of the next frame.
     pub fn next_frame(&self) -> u32 {
         short(self.directory.frames.len())
     }
@@ -427,7 +427,7 @@ impl DirectoryBuilder {
         EntryNumber(number)
     }
 
-    /// Closes the frame of records, which was stored in so many bytes.
+    /// Closes the frame of records, which was stored in `stored` bytes.
     pub fn close_records(&mut self, codec: Codec, stored: usize) {
         let frame = self.next_frame();
         for number in self.pending.drain(..) {
@@ -443,7 +443,7 @@ impl DirectoryBuilder {
         self.stored += stored;
     }
 
-    /// The finished directory.
+    /// Returns the finished directory; no frame of records may be open.
     pub fn finish(self) -> Directory {
         assert!(self.pending.is_empty(), "the frame of records is closed first");
         self.directory

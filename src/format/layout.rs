@@ -31,13 +31,13 @@ pub enum Folder {
     Claims,
     /// The repository key, wrapped for each holder.
     Keys,
-    /// Secrets of runs.
+    /// Secrets of runs, one object for each run.
     Runs,
-    /// Packs.
+    /// Packs of data and of metadata.
     Packs,
     /// Second copies of meta packs and of moves records.
     Twins,
-    /// Snapshots.
+    /// Snapshots, in a folder for each source.
     Snapshots,
     /// Other places of entries.
     Moves,
@@ -56,7 +56,7 @@ pub enum Folder {
 }
 
 impl Folder {
-    /// All folders.
+    /// All folders, reserved ones included.
     pub const ALL: [Folder; 13] = [
         Folder::Claims,
         Folder::Keys,
@@ -120,11 +120,11 @@ impl Folder {
 /// What a note is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Subject {
-    /// A snapshot.
+    /// A note about one snapshot.
     Snapshot(SnapshotId),
-    /// The store.
+    /// A note about the store.
     Store,
-    /// Nothing: the object was put to see what the store does.
+    /// A note about nothing: it was put to see what the store does.
     Probe,
 }
 
@@ -148,7 +148,7 @@ pub enum Object {
     Pack(PackName),
     /// A second copy of a meta pack.
     Twin(PackName),
-    /// A snapshot.
+    /// A snapshot of a source, by its sequence number and id.
     Snapshot { source: SourceId, sequence: u64, id: SnapshotId },
     /// Other places of entries of a pack.
     Moves { pack: PackName, hash: ContentHash },
@@ -278,7 +278,7 @@ fn about(subject: impl std::fmt::Display, hash: &ContentHash) -> String {
     format!("{subject}-{}", hex::encode(hash))
 }
 
-/// Splits `<...>-<64 hex>`.
+/// Splits `<...>-<64 hex>` into the part before the last hyphen and the hash.
 fn hashed(text: &str) -> Option<(&str, ContentHash)> {
     let (before, hash) = text.rsplit_once('-')?;
     Some((before, hex::decode(hash)?))
@@ -371,7 +371,7 @@ mod tests {
         ]
     }
 
-    /// The names in the table of the format's second chapter.
+    /// Reads the names in the table of the format's second chapter.
     fn templates() -> Vec<&'static str> {
         let format = include_str!("FORMAT.md");
         let chapter = format.split("\n## ").find(|text| text.starts_with("2. Objects")).unwrap();
@@ -379,7 +379,7 @@ mod tests {
         cells.map(|(name, _)| name).collect()
     }
 
-    /// Whether a name is of the form of a template, such as `keys/<32 hex>`.
+    /// Tells whether a name is of the form of a template, such as `keys/<32 hex>`.
     fn fits(mut name: &str, mut template: &str) -> bool {
         while let Some((before, rest)) = template.split_once('<') {
             let (slot, after) = rest.split_once('>').unwrap();

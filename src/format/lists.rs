@@ -14,14 +14,14 @@ use crate::base::wire::put_zigzag;
 use crate::format::record::MemberKey;
 use crate::format::record::take_key;
 
-/// What became of a member's former entries.
+/// Which of a member's former entries a snapshot no longer uses.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Release {
-    /// The member is gone: all of them.
+    /// All of them: the member is gone.
     All,
-    /// These.
+    /// These entries, and no others.
     Entries(Vec<Locator>),
-    /// Not known: the former map came from another snapshot.
+    /// They are not known: the former map came from another snapshot.
     Unknown,
 }
 
@@ -73,7 +73,7 @@ fn take_locators(reader: &mut Reader<'_>) -> Result<Vec<Locator>, Malformed> {
     Ok(list)
 }
 
-/// Where entries of an old pack can be had as well.
+/// Other places of entries of an old pack.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Moves {
     /// Packs that hold the copies.
@@ -83,7 +83,7 @@ pub struct Moves {
 }
 
 impl Moves {
-    /// The text of a moves record.
+    /// Returns the text of a moves record.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         put_varint(&mut out, wide(self.packs.len()));
@@ -122,7 +122,7 @@ impl Moves {
         Ok(list)
     }
 
-    /// Where a copy of `entry` is.
+    /// Returns the pack and the number of a copy of `entry`, if there is one.
     pub fn find(&self, entry: EntryNumber) -> Option<(PackName, EntryNumber)> {
         let at = self.moves.binary_search_by_key(&entry, |(old, ..)| *old).ok()?;
         let (_, pack, new) = self.moves[at];
@@ -133,14 +133,14 @@ impl Moves {
 /// What is unreadable in a pack.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Damage {
-    /// Everything.
+    /// Everything in the pack.
     Pack,
     /// These entries, in order.
     Entries(Vec<EntryNumber>),
 }
 
 impl Damage {
-    /// The text of a damage record.
+    /// Returns the text of a damage record.
     pub fn encode(&self) -> Vec<u8> {
         match self {
             Damage::Pack => vec![1, 0],

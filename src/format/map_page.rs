@@ -1,7 +1,7 @@
 //! A map page: up to 512 consecutive entries of a member's map, or of a level above (FORMAT.md
 //! 7.1).
 //!
-//! Places are told by what they follow, so that they stay small while the stream's order and the
+//! Places are stored relative to what they follow, and stay small while the stream's order and the
 //! packs' order agree: a whole page takes 18 bytes an entry, and the delta between two nights'
 //! pages 18 bytes an entry that changed.
 
@@ -35,7 +35,7 @@ pub enum Lengths {
     Fixed(u64),
 }
 
-/// Encodes consecutive entries.
+/// Encodes consecutive entries, at most [`MAP_PAGE_ENTRIES_MAX`], as one page.
 pub fn encode(entries: &[Entry], lengths: Lengths) -> Vec<u8> {
     assert!(entries.len() <= MAP_PAGE_ENTRIES_MAX);
     let mut out = Vec::with_capacity(entries.len() * 20 + 8);
@@ -115,7 +115,7 @@ fn decode_from(reader: &mut Reader<'_>, fixed: u64) -> Result<Vec<Entry>, Malfor
     Ok(entries)
 }
 
-/// The packs that a column has named, the last one first, each with the entry behind the one that
+/// The packs that a column has named, the last one first, each with the entry after the one that
 /// was named last.
 ///
 /// A changed block has its place in a new pack, between neighbours whose places are where they

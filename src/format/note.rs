@@ -15,10 +15,10 @@ const ABOUT_TAGS: &str = "tags";
 pub struct TagNote {
     /// When, seconds since 1970; later than every note that its writer saw.
     pub time: u64,
-    /// Attached.
+    /// Tags that were attached.
     #[serde(default)]
     pub add: Vec<String>,
-    /// Taken off, before others are attached.
+    /// Tags that were taken off, before others are attached.
     #[serde(default)]
     pub remove: Vec<String>,
 }
@@ -36,7 +36,7 @@ struct About {
 }
 
 impl TagNote {
-    /// The text of the note.
+    /// Returns the text of the note.
     pub fn encode(&self) -> Vec<u8> {
         let written = Written { about: ABOUT_TAGS, note: self };
         serde_json::to_vec(&written).expect("strings and numbers can be written")
@@ -53,7 +53,7 @@ impl TagNote {
     }
 }
 
-/// What notes make of the tags that a snapshot was written with; `notes` in any order, each with
+/// Applies notes to the tags that a snapshot was written with; `notes` in any order, each with
 /// the name that decides between notes of the same second.
 pub fn effective_tags<N: Ord>(written: &[String], mut notes: Vec<(N, TagNote)>) -> Vec<String> {
     notes.sort_by(|(name, note), (other_name, other)| {

@@ -30,7 +30,7 @@ const REFERENCE_BYTES: usize = 52;
 /// What the table says about a pack.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PackRecord {
-    /// Its name.
+    /// Name of the pack, the hash of its bytes.
     pub name: PackName,
     /// Stored bytes of the object.
     pub bytes: u64,
@@ -38,7 +38,7 @@ pub struct PackRecord {
     pub tail_bytes: u32,
     /// Number of its entries.
     pub entries: u32,
-    /// Its class.
+    /// Whether it holds data or metadata.
     pub class: Class,
 }
 
@@ -56,7 +56,7 @@ pub struct NodeRef {
 /// The part of the table that stands in a snapshot.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct TableTail {
-    /// Records in all.
+    /// Number of records in the whole table.
     pub total: u32,
     /// Records after the last stored node.
     pub records: Vec<PackRecord>,
@@ -104,7 +104,7 @@ fn take_reference(reader: &mut Reader<'_>) -> Result<NodeRef, Malformed> {
     })
 }
 
-/// A filled node of records.
+/// Encodes a filled node of records.
 pub fn encode_records(records: &[PackRecord]) -> Vec<u8> {
     let mut out = Vec::with_capacity(records.len() * 44);
     records.iter().for_each(|record| put_pack(&mut out, record));
@@ -119,7 +119,7 @@ pub fn decode_records(bytes: &[u8]) -> Result<Vec<PackRecord>, Malformed> {
     Ok(records)
 }
 
-/// A filled node of references.
+/// Encodes a filled node of references.
 pub fn encode_references(nodes: &[NodeRef]) -> Vec<u8> {
     let mut out = Vec::with_capacity(nodes.len() * REFERENCE_BYTES);
     nodes.iter().for_each(|node| put_reference(&mut out, node));
@@ -181,7 +181,7 @@ pub struct PackTable {
 }
 
 impl PackTable {
-    /// A table of closed packs.
+    /// Creates a table of closed packs; a pack's index is its place in `records`.
     pub fn new(records: Vec<PackRecord>) -> PackTable {
         let mut table = PackTable::default();
         for record in records {
@@ -191,12 +191,12 @@ impl PackTable {
         table
     }
 
-    /// Number of indices given.
+    /// Returns the number of indices given.
     pub fn len(&self) -> usize {
         self.records.len()
     }
 
-    /// Whether there is no pack at all.
+    /// Tells whether no index was given yet.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
@@ -215,12 +215,12 @@ impl PackTable {
         self.by_name.entry(key_of(&record.name)).or_insert(at);
     }
 
-    /// The pack of an index; `None` if it is unknown or still open.
+    /// Returns the pack of an index; `None` if it is unknown or still open.
     pub fn get(&self, at: PackIndex) -> Option<&PackRecord> {
         self.records.get(index(at.0))?.as_ref()
     }
 
-    /// The index of a pack by name.
+    /// Returns the index of a pack by name.
     pub fn find(&self, name: &PackName) -> Option<PackIndex> {
         let at = *self.by_name.get(&key_of(name))?;
         let found = self.get(at).is_some_and(|record| record.name == *name);
@@ -229,7 +229,7 @@ impl PackTable {
         if found { Some(at) } else { self.iter().find(|(_, r)| r.name == *name).map(|(at, _)| at) }
     }
 
-    /// Closed packs with their indices.
+    /// Iterates over closed packs with their indices.
     pub fn iter(&self) -> impl Iterator<Item = (PackIndex, &PackRecord)> {
         self.records
             .iter()

@@ -32,7 +32,7 @@ pub struct MemberKey {
 }
 
 impl MemberKey {
-    /// The path for people; bytes that are not UTF-8 are replaced.
+    /// Returns the path for people; bytes that are not UTF-8 are replaced.
     pub fn display(&self) -> String {
         String::from_utf8_lossy(&self.path).into_owned()
     }
@@ -52,18 +52,18 @@ pub enum Blocks {
 pub struct PageCounts {
     /// Checksum and identity right.
     pub verified: u64,
-    /// Not checkable.
+    /// Pages that no check could judge.
     pub unverifiable: u64,
-    /// Wrong.
+    /// Pages that the check found wrong.
     pub corrupt: u64,
-    /// All zero.
+    /// Pages whose bytes are all zero.
     pub zero: u64,
 }
 
 /// The entries of a member, or where they begin.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum MapRoot {
-    /// All of them.
+    /// All entries, in the member's record itself.
     Inline(Vec<Entry>),
     /// A tree of map pages.
     Tree {
@@ -79,13 +79,13 @@ pub enum MapRoot {
 /// What the table says about a member.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MemberRecord {
-    /// Path and incarnation.
+    /// Path and incarnation, which name the member in its stream.
     pub key: MemberKey,
     /// Whether its end record arrived.
     pub closed: bool,
     /// Where its blocks begin.
     pub blocks: Blocks,
-    /// Bytes.
+    /// Number of bytes of the member.
     pub length: u64,
     /// The packed tablespace format, 0 if it is none.
     pub page_format: u64,
@@ -95,7 +95,7 @@ pub struct MemberRecord {
     pub max_lsn: u64,
     /// What the page check said.
     pub pages: PageCounts,
-    /// Its blocks.
+    /// Entries of its blocks, or the root of the tree that has them.
     pub map: MapRoot,
 }
 
@@ -114,7 +114,7 @@ pub fn take_root(reader: &mut Reader<'_>) -> Result<Entry, Malformed> {
 }
 
 impl MemberRecord {
-    /// Number of blocks.
+    /// Returns the number of blocks of the member.
     pub fn block_count(&self) -> u64 {
         match &self.map {
             MapRoot::Inline(entries) => wide(entries.len()),
@@ -122,7 +122,7 @@ impl MemberRecord {
         }
     }
 
-    /// The size of each block but the last; 0 if it varies.
+    /// Returns the size of each block but the last; 0 if it varies.
     pub fn block_bytes(&self) -> u64 {
         match self.blocks {
             Blocks::Fixed(bytes) => bytes.into(),
@@ -130,7 +130,7 @@ impl MemberRecord {
         }
     }
 
-    /// Appends the record.
+    /// Appends the encoded record to `out`.
     pub fn encode(&self, out: &mut Vec<u8>) {
         put_bytes(out, &self.key.path);
         put_varint(out, self.key.incarnation.into());
@@ -168,7 +168,7 @@ impl MemberRecord {
         }
     }
 
-    /// Takes a record.
+    /// Takes one encoded record from the reader.
     pub fn decode(reader: &mut Reader<'_>) -> Result<MemberRecord, Malformed> {
         let key = take_key(reader)?;
         let flags = reader.u8()?;
@@ -206,7 +206,7 @@ impl MemberRecord {
     }
 }
 
-/// Takes a key.
+/// Takes a path and an incarnation from the reader.
 pub fn take_key(reader: &mut Reader<'_>) -> Result<MemberKey, Malformed> {
     let path = reader.bytes()?.to_vec();
     if path.len() > PATH_BYTES_MAX {
@@ -274,9 +274,9 @@ fn fit_last(entries: &mut [Entry], length: u64) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// The entries of a leaf page of a fixed-size member: the member's very last block may be short.
+/// Fits the entries of a leaf page of a fixed-size member: its very last block may be short.
 ///
-/// A page that claims to begin behind the member's end is left as it is.
+/// A page that claims to begin after the member's end is left as it is.
 pub fn fit_leaf(entries: &mut [Entry], first_block: u64, record: &MemberRecord) {
     let block = record.block_bytes();
     let Some(last_block) = record.block_count().checked_sub(1) else { return };

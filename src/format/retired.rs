@@ -17,7 +17,7 @@ const VERSION: u16 = 1;
 /// What stood in the repository when a generation ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retired {
-    /// The repository.
+    /// Id of the repository.
     pub repository: [u8; 16],
     /// The generation that ended.
     pub generation: u8,
@@ -26,7 +26,7 @@ pub struct Retired {
 }
 
 impl Retired {
-    /// The bytes of the object.
+    /// Returns the bytes of the object.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
         out.extend_from_slice(&VERSION.to_le_bytes());
@@ -37,7 +37,7 @@ impl Retired {
         out
     }
 
-    /// Reads the object.
+    /// Reads the object, which must be exactly as it is written.
     pub fn decode(bytes: &[u8]) -> Result<Retired, Malformed> {
         let mut input = Reader::new(WHAT, bytes);
         if input.array()? != *MAGIC {
@@ -51,7 +51,7 @@ impl Retired {
         let (listed, _) = input.take(input.left())?.as_chunks::<32>();
         let hashes: BTreeSet<[u8; 32]> = listed.iter().copied().collect();
         let read = Retired { repository, generation, hashes };
-        // One list has one spelling: sorted, each hash once, and nothing behind them.
+        // One list has one spelling: sorted, each hash once, and nothing after them.
         if read.hashes.len() != count || read.encode() != bytes {
             return Err(input.malformed("is not as it is written"));
         }

@@ -35,7 +35,7 @@ pub enum Verdict {
     Unattested,
     /// Whole, but pages were wrong at the source.
     CorruptPages,
-    /// Anything else.
+    /// No other verdict applies to the snapshot.
     Partial,
 }
 
@@ -54,7 +54,7 @@ impl std::fmt::Display for Verdict {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, Hash)]
 #[serde(rename_all = "kebab-case")]
 pub enum StreamFormat {
-    /// `mariabackup --stream=mbstream`.
+    /// The stream of `mariabackup --stream=mbstream`.
     Mbstream,
     /// An SQL dump of `mariadb-dump` or `mysqldump`.
     Sql,
@@ -94,7 +94,7 @@ pub struct Check {
     pub name: String,
     /// passed, failed, unknown or skipped.
     pub outcome: String,
-    /// In words.
+    /// What was found, in words.
     pub detail: String,
 }
 
@@ -149,16 +149,16 @@ pub struct Positions {
     /// End of the copied redo log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_lsn: Option<u64>,
-    /// Binary log file.
+    /// Name of the binary log file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub binlog_file: Option<String>,
-    /// Position in it.
+    /// Position in the binary log file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub binlog_position: Option<u64>,
     /// GTID of the last change.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gtid: Option<String>,
-    /// Galera's `uuid:seqno`.
+    /// Position in Galera's history, as `uuid:seqno`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub galera: Option<String>,
     /// Version of the server.
@@ -214,7 +214,7 @@ pub struct Description {
     pub verdict: Verdict,
     /// Why it is not complete, in words.
     pub reasons: Vec<String>,
-    /// The checklist.
+    /// The checks that were made, with their outcomes.
     #[serde(default)]
     pub checks: Vec<Check>,
     /// The most urgent findings; all of them are in the inner member `findings`.
@@ -233,7 +233,7 @@ pub struct Description {
     /// Snapshots without which it can't be restored.
     #[serde(default)]
     pub requires: Vec<String>,
-    /// Whether the release list tells everything about the predecessor.
+    /// Whether the release list names every entry of the predecessor that is no longer used.
     pub releases_complete: bool,
     /// Words that the user attached.
     #[serde(default)]
@@ -244,7 +244,7 @@ pub struct Description {
     /// The program that wrote it, with its version.
     #[serde(default)]
     pub program: String,
-    /// What was counted.
+    /// Counters of the run that wrote it.
     #[serde(default)]
     pub counters: Counts,
     /// What the stream states.
@@ -278,14 +278,14 @@ pub struct TableRoot {
     pub levels: u8,
     /// Members in the table.
     pub members: u64,
-    /// The topmost page.
+    /// Entry of the topmost page.
     pub root: Entry,
 }
 
 /// A snapshot as it is stored.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Snapshot {
-    /// The JSON part.
+    /// The JSON part of the snapshot.
     pub about: Description,
     /// Inner members: script, releases, findings, log.
     pub inner: Vec<MemberRecord>,
@@ -301,7 +301,7 @@ impl Snapshot {
         self.inner.iter().find(|record| record.key.path == name.as_bytes())
     }
 
-    /// The text that is sealed.
+    /// Returns the text that is sealed.
     pub fn encode(&self) -> Vec<u8> {
         let json = serde_json::to_vec(&self.about).expect("strings and numbers can be written");
         let mut out = Vec::with_capacity(json.len() + 4096);

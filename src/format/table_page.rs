@@ -29,7 +29,7 @@ pub enum TablePage {
 /// What the items of a page are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PageKind {
-    /// Member records.
+    /// Member records, in order of their keys.
     Records,
     /// First keys and places of the pages below.
     Index,
@@ -47,7 +47,7 @@ pub fn put_index(out: &mut Vec<u8>, first: &MemberKey, page: &Entry) {
     put_root(out, page);
 }
 
-/// A page of `count` items that were appended to `items`.
+/// Encodes a page of `count` items that were appended to `items`.
 pub fn finish(kind: PageKind, count: usize, items: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(items.len() + 8);
     out.push(match kind {

@@ -7,9 +7,9 @@ use crate::base::error::Malformed;
 use crate::base::ids::Class;
 use crate::base::wire::Reader;
 
-/// The first bytes of a section.
+/// Number of bytes of a preamble, with which a section begins.
 pub const PREAMBLE_BYTES: usize = 16;
-/// The bytes of a trailer.
+/// Number of bytes of a trailer, with which a section ends.
 pub const TRAILER_BYTES: usize = 116;
 /// Most bytes of sealed copies of the run's secret that a reader accepts.
 pub const COPIES_BYTES_MAX: u32 = 1 << 20;
@@ -57,7 +57,7 @@ pub struct Trailer {
     pub suite: u8,
 }
 
-/// The first bytes of a section of this class and suite.
+/// Returns the preamble of a section of this class and suite.
 pub fn preamble(class: Class, suite: u8) -> [u8; PREAMBLE_BYTES] {
     let mut out = [0; PREAMBLE_BYTES];
     out[..8].copy_from_slice(MAGIC_HEAD);
@@ -68,17 +68,18 @@ pub fn preamble(class: Class, suite: u8) -> [u8; PREAMBLE_BYTES] {
 }
 
 impl Trailer {
-    /// Stored bytes of the whole section.
+    /// Returns the number of stored bytes of the whole section.
     pub fn section_bytes(&self) -> u64 {
         u64::from(self.frames_bytes) + self.tail_bytes() + PREAMBLE
     }
 
-    /// Stored bytes from the start of the directory to the end of the section.
+    /// Returns the number of stored bytes from the start of the directory to the end of the
+    /// section.
     pub fn tail_bytes(&self) -> u64 {
         u64::from(self.directory_bytes) + u64::from(self.copies_bytes) + TRAILER
     }
 
-    /// The trailer's bytes.
+    /// Returns the bytes of the trailer.
     pub fn encode(&self) -> [u8; TRAILER_BYTES] {
         let mut out = [0; TRAILER_BYTES];
         out[0..16].copy_from_slice(&self.run);
