@@ -77,9 +77,9 @@ use super::memory::AtOnce;
 pub struct BackupOptions {
     /// Name of the lineage.
     pub source: String,
-    /// What the stream is, if it is not to be told from its content.
+    /// What the stream is, if it is not to be recognized by its content.
     pub format: Option<StreamFormat>,
-    /// Words to attach.
+    /// Tags to attach to the snapshot.
     pub tags: Vec<String>,
     /// How whole blocks are compressed.
     pub level: Level,
@@ -104,12 +104,12 @@ pub const CHECKPOINT_BYTES: u64 = 64 << 30;
 /// And after this many seconds.
 pub const CHECKPOINT_SECONDS: u64 = 15 * 60;
 
-/// What came of a backup.
+/// The result of a backup.
 #[derive(Debug, Clone)]
 pub struct BackupReport {
-    /// The snapshot.
+    /// Id of the snapshot that was published.
     pub id: SnapshotId,
-    /// What it says.
+    /// Description that the snapshot holds.
     pub about: Description,
     /// All findings that it stores.
     pub findings: Vec<Finding>,
@@ -155,7 +155,7 @@ pub(super) struct TakenOver<'t> {
 }
 
 impl TakenOver<'_> {
-    /// What was judged then; the stream must be here to its last byte.
+    /// Returns what was judged then; the stream must be here to its last byte.
     fn judged(&self, streamed: Streamed, bytes: u64) -> Result<judge::Judged> {
         let about = self.about;
         let cut = |expected| format!("the stream ended after {bytes} of {expected} bytes");
@@ -334,7 +334,7 @@ fn conclude(
     Ok((judged, noted))
 }
 
-/// The error for a stream without a byte: how its producer ended, and its last words.
+/// Returns the error for a stream without a byte: how its producer ended, and its last words.
 fn empty(ending: &Ending) -> Error {
     let how = match ending.fate {
         Fate::Unseen => "and how its producer ended was not seen".to_owned(),

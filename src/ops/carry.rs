@@ -1,5 +1,5 @@
 //! Carries snapshots over to a repository with other keys: each stream is read here and backed up
-//! there, sealed anew.
+//! there, encrypted with the other keys.
 //!
 //! Objects can't go as they are where keys differ: names are keyed hashes, and packs are sealed.
 //! So the stream goes, from a restore into a backup, in one pass through a pipe. What was found out
@@ -60,7 +60,7 @@ use super::show;
 #[derive(Debug)]
 pub struct CarryPlan<'r> {
     near: &'r Repository,
-    /// The oldest first.
+    /// Snapshots to carry over, the oldest first.
     wanted: Vec<StoredSnapshot>,
     /// Which snapshot there was which one here.
     known: HashMap<String, String>,
@@ -68,14 +68,14 @@ pub struct CarryPlan<'r> {
     there: HashSet<String>,
 }
 
-/// What came of it.
+/// The result of carrying snapshots over.
 #[derive(Debug, Clone, Default)]
 pub struct CarryReport {
     /// What was backed up there, the oldest first.
     pub sent: Vec<BackupReport>,
     /// Snapshots that were there before.
     pub there: u64,
-    /// Their ids there.
+    /// Ids in the other repository of the snapshots that were there before.
     pub known: HashSet<String>,
     /// Snapshots that are not there.
     pub left_out: Vec<LeftOut>,
@@ -108,7 +108,7 @@ pub fn plan<'r>(
     Ok(CarryPlan { near, wanted, known, there })
 }
 
-/// Which snapshots of `near` are in `far`, and by which names.
+/// Returns which snapshots of `near` are in `far`, and by which names.
 fn carried_before(near: &Repository, far: &Repository) -> Result<HashMap<String, String>> {
     if far.keyring().suite() == Suite::KeyedTag && near.keyring().suite() != Suite::KeyedTag {
         let place = far.store().location();
@@ -128,17 +128,17 @@ fn carried_before(near: &Repository, far: &Repository) -> Result<HashMap<String,
 }
 
 impl CarryPlan<'_> {
-    /// Snapshots that will be carried over.
+    /// Returns the number of snapshots that will be carried over.
     pub fn snapshots(&self) -> u64 {
         wide(self.wanted.len())
     }
 
-    /// Bytes of their streams.
+    /// Returns the total length of their streams in bytes.
     pub fn stream_bytes(&self) -> u64 {
         self.wanted.iter().map(|stored| stored.snapshot.about.stream_bytes).sum()
     }
 
-    /// Carries them over.
+    /// Carries the snapshots over to `far`, one after the other.
     pub fn send(
         mut self,
         far: &Repository,
@@ -169,7 +169,8 @@ impl CarryPlan<'_> {
         Ok(report)
     }
 
-    /// What a snapshot requires, by the names over there; why it can't be there if that is lacking.
+    /// Returns what a snapshot requires, by the names over there; or why it can't be there if that
+    /// is lacking.
     fn requires(&self, stored: &StoredSnapshot) -> std::result::Result<Vec<String>, String> {
         let of = |id: &String| {
             let short = id.get(..8).unwrap_or(id);
@@ -179,7 +180,7 @@ impl CarryPlan<'_> {
         stored.snapshot.about.requires.iter().map(of).collect()
     }
 
-    /// One snapshot; or why it can't be had here.
+    /// Carries one snapshot over; returns why, if it can't be had here.
     fn carry(
         &self,
         stored: &StoredSnapshot,
@@ -224,7 +225,7 @@ impl CarryPlan<'_> {
         }
     }
 
-    /// The messages of the producer. A snapshot is not left out for want of them.
+    /// Returns the messages of the producer. A snapshot is not left out for want of them.
     fn log(&self, stored: &StoredSnapshot) -> Result<Option<String>> {
         match show::log(self.near, stored, &Arc::new(Monitor::default())) {
             Err(error) if is_of_near(&error) => {
@@ -248,7 +249,8 @@ impl CarryPlan<'_> {
     }
 }
 
-/// Whether a snapshot can't be read because of what is stored, not because of how it is reached.
+/// Tells whether a snapshot can't be read because of what is stored, not because of how it is
+/// reached.
 fn is_of_near(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Damaged | ErrorKind::Missing)
 }
@@ -284,7 +286,7 @@ impl Source for Relay {
     }
 
     fn finish(self: Box<Self>) -> io::Result<Ending> {
-        // What became of the producer is told by the description that is taken over.
+        // The description that is taken over records what became of the producer.
         Ok(Ending::unseen())
     }
 }

@@ -43,7 +43,7 @@ struct Layout {
 pub struct CatOptions<'c> {
     /// The path of the file.
     pub path: &'c str,
-    /// Worker threads.
+    /// Number of worker threads that fetch and decode.
     pub workers: u32,
 }
 

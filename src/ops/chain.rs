@@ -39,7 +39,7 @@ use super::judge::Judged;
 /// Snapshots that an increment may require: their names must fit into its own snapshot.
 const REQUIRES_MAX: usize = 128;
 
-/// Whether a snapshot can only be restored together with others.
+/// Tells whether a snapshot can only be restored together with others.
 pub fn has_base(stored: &StoredSnapshot) -> bool {
     !stored.snapshot.about.requires.is_empty()
 }
@@ -87,7 +87,7 @@ pub(super) fn link(repository: &Repository, source: SourceId, judged: &mut Judge
     Ok(())
 }
 
-/// The snapshot that ends at an LSN, or why there is none, in words.
+/// Returns the snapshot that ends at an LSN, or why there is none, in words.
 fn find_base(
     repository: &Repository,
     source: SourceId,
@@ -99,7 +99,7 @@ fn find_base(
     let mut best: Option<StoredSnapshot> = None;
     let mut refused = None;
     for name in names.iter().rev() {
-        // One that can't be read is no base; verify tells of it.
+        // One that can't be read is no base; verify reports it.
         let Ok(stored) = repository.read_snapshot(name) else { continue };
         let about = &stored.snapshot.about;
         if about.positions.to_lsn != Some(lsn) || about.format != StreamFormat::Mbstream {
@@ -126,7 +126,7 @@ fn find_base(
     }))
 }
 
-/// Why a snapshot that ends at the right LSN can't be the base.
+/// Returns why a snapshot that ends at the right LSN can't be the base.
 fn unfit(about: &Description, of: &Positions, ids: &HashSet<String>) -> Option<String> {
     let positions = &about.positions;
     let differ = |a: Option<&str>, b: Option<&str>| a.is_some() && b.is_some() && a != b;
@@ -160,14 +160,14 @@ fn unfit(about: &Description, of: &Positions, ids: &HashSet<String>) -> Option<S
     Some(format!("snapshot {} before it is gone", short(lost)))
 }
 
-/// `10.11` of `10.11.19-MariaDB-log`.
+/// Returns major and minor version: `10.11` of `10.11.19-MariaDB-log`.
 fn series(version: &str) -> Option<String> {
     let mut numbers = version.split('.');
     let (major, minor) = (numbers.next()?, numbers.next()?);
     Some(format!("{major}.{minor}"))
 }
 
-/// The beginning of an id, as people read it.
+/// Returns the beginning of an id, as people read it.
 fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }
@@ -175,13 +175,13 @@ fn short(id: &str) -> &str {
 /// A snapshot that another one builds on.
 #[derive(Debug, Clone)]
 pub struct Link {
-    /// Its id.
+    /// Id of the snapshot, in hexadecimal digits.
     pub id: String,
     /// What it says, if it can be read.
     pub stored: Option<StoredSnapshot>,
 }
 
-/// The snapshots that this one builds on, the full backup first.
+/// Returns the snapshots that this one builds on, the full backup first.
 pub fn links(repository: &Repository, stored: &StoredSnapshot) -> Result<Vec<Link>> {
     let requires = &stored.snapshot.about.requires;
     if requires.is_empty() {
@@ -198,8 +198,8 @@ pub fn links(repository: &Repository, stored: &StoredSnapshot) -> Result<Vec<Lin
     Ok(requires.iter().map(link).collect())
 }
 
-/// Everything that is restored for an increment, the full backup first, itself last. The links fit
-/// each other.
+/// Returns everything that is restored for an increment, the full backup first, itself last. The
+/// links fit each other.
 fn chain_of(repository: &Repository, stored: &StoredSnapshot) -> Result<Vec<StoredSnapshot>> {
     let id = stored.id().short();
     let mut chain = Vec::new();

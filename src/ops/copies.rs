@@ -174,7 +174,7 @@ fn learn_damage(
     listed(store, Folder::Damage, log, &mut |meta| records.push(meta.name))?;
     for record in records {
         let Some(Object::Damage { pack: name, .. }) = Object::parse(&record) else { continue };
-        // A record that can't be read tells nothing; what it meant shows when the entries are read.
+        // A record that can't be read says nothing; what it meant shows when the entries are read.
         if let Some(damage) = read_damage(repository, store, &name, &record) {
             presence.learn(table, &name, &damage);
         }

@@ -1,9 +1,9 @@
-//! Tells in what two snapshots differ, from their maps alone: no data pack is opened.
+//! Shows in what two snapshots differ, from their maps alone: no data pack is opened.
 //!
 //! Both member tables are walked side by side. The maps of a member are compared from the top: a
 //! map page that both have stands for all blocks below it, so that two nights cost what changed
 //! between them. Members that are cut by content have no positions; of those the blocks that the
-//! other has nowhere are told.
+//! other has nowhere are counted.
 //!
 //! Memory: a map page for each level, and a bounded part of the hashes of a member cut by content,
 //! which is gone through as often as need be.
@@ -47,7 +47,7 @@ pub enum Change {
 /// A member of one or both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberDiff {
-    /// Its path.
+    /// Path of the member in its stream.
     pub path: String,
     /// Which file of that path it is.
     pub incarnation: u32,
@@ -57,7 +57,7 @@ pub struct MemberDiff {
     pub former_bytes: u64,
     /// Its length in the later one.
     pub later_bytes: u64,
-    /// Where they differ.
+    /// Blocks in which the two differ.
     pub delta: Delta,
     /// Bytes of a page; 0 if it is no tablespace.
     pub page_bytes: u64,
@@ -68,11 +68,11 @@ pub struct MemberDiff {
 pub struct Delta {
     /// Blocks of the later one that the former does not have (at that place).
     pub new_blocks: u64,
-    /// Bytes of them.
+    /// Number of bytes in the new blocks.
     pub new_bytes: u64,
     /// Blocks of the former one that the later does not have (at that place).
     pub gone_blocks: u64,
-    /// Bytes of them.
+    /// Number of bytes in the gone blocks.
     pub gone_bytes: u64,
 }
 
@@ -93,7 +93,8 @@ impl Delta {
 }
 
 impl MemberDiff {
-    /// Pages in the blocks that differ, on whichever side there are more of them.
+    /// Returns the number of pages in the blocks that differ, on whichever side there are more of
+    /// them.
     pub fn pages(&self) -> u64 {
         let most = self.delta.new_bytes.max(self.delta.gone_bytes);
         if self.page_bytes == 0 { 0 } else { most.div_ceil(self.page_bytes) }
@@ -210,7 +211,7 @@ impl Comparison<'_> {
         Ok(delta)
     }
 
-    /// What is in one member and nowhere in the other, each copy counted.
+    /// Counts what is in one member and nowhere in the other, each copy by itself.
     fn delta_by_content(&self, former: &MemberRecord, later: &MemberRecord) -> Result<Delta> {
         let passes = former.block_count().div_ceil(HASHES_MAX).max(1);
         let mut delta = Delta::default();
@@ -240,7 +241,7 @@ impl Comparison<'_> {
     }
 }
 
-/// Which part of all hashes one belongs to.
+/// Returns which part of all hashes one belongs to.
 fn part_of(hash: &BlockHash) -> u64 {
     let [first, second, ..] = hash.0;
     u64::from(u16::from_le_bytes([first, second]))
@@ -311,7 +312,7 @@ impl Pair<'_> {
         Ok(true)
     }
 
-    /// Blocks that an entry of any level stands for.
+    /// Returns how many blocks an entry of any level stands for.
     fn blocks(&self, entry: &Entry) -> u64 {
         entry.length.div_ceil(self.block_bytes)
     }

@@ -39,16 +39,16 @@ pub enum Former {
     /// They stay in force.
     #[default]
     Kept,
-    /// They are revoked.
+    /// They are revoked from this snapshot on.
     Revoked,
 }
 
 /// Which findings are accepted from a snapshot on.
 #[derive(Debug, Clone, Default)]
 pub struct Accept {
-    /// Those accepted before.
+    /// Whether those accepted before stay in force.
     pub former: Former,
-    /// Those accepted now.
+    /// Acceptances that are added to them.
     pub added: Vec<Acceptance>,
 }
 
@@ -144,7 +144,7 @@ impl Noted {
     }
 }
 
-/// The acceptances in force for a backup.
+/// Returns the acceptances in force for a backup.
 pub(super) fn in_force(options: &BackupOptions, earlier: &Earlier) -> Vec<Acceptance> {
     let recorded = options.accept.in_force(&earlier.accepted);
     // A later version may have accepted what this one does not know.

@@ -47,11 +47,11 @@ pub(super) struct Judged {
     pub format: Option<StreamFormat>,
     /// How far it can be trusted.
     pub verdict: Verdict,
-    /// Why not further.
+    /// Reasons why it can't be trusted further.
     pub reasons: Vec<String>,
     /// Findings that leave the verdict as it is.
     pub findings: Vec<Finding>,
-    /// What was checked.
+    /// Checks that were made, and their outcomes.
     pub checks: Vec<Check>,
     /// What the stream states.
     pub positions: Option<Positions>,
@@ -62,7 +62,7 @@ pub(super) struct Judged {
 }
 
 impl Judged {
-    /// A run that has not ended.
+    /// Returns the judgement of a run that has not ended.
     pub(super) fn checkpoint() -> Judged {
         Judged {
             format: None,
@@ -157,7 +157,7 @@ fn quote_error(judged: &mut Judged, ending: &Ending) {
     }
 }
 
-/// What the stream is; changed pages tell it even if the stream was cut before it says so.
+/// Returns what the stream is; changed pages show it even if the stream was cut before it says so.
 fn kind_of(positions: &Positions, increments: &Increments) -> SnapshotKind {
     let stated = positions.backup_type.as_deref();
     if stated == Some("incremental") || (stated.is_none() && increments.files > 0) {
@@ -324,7 +324,8 @@ fn judge_plain(ending: &Ending, wrapping: Option<Wrapping>) -> Judged {
     }
 }
 
-/// What is lost with a stream that was compressed or encrypted before it came, and what avoids it.
+/// Returns the check that says what is lost with a stream that was compressed or encrypted before
+/// it came, and what avoids it.
 fn lost(wrapping: Wrapping) -> Check {
     let lost = "nothing in it can be checked, and tomorrow's shares no block with it";
     let detail = match wrapping {
@@ -338,8 +339,8 @@ fn lost(wrapping: Wrapping) -> Check {
     Check { name: CONTENT_CHECK.to_owned(), outcome: Outcome::Unknown.to_string(), detail }
 }
 
-/// A tar is whole if its headers are and the mark of its end is there; of contents it knows
-/// nothing.
+/// Judges a tar: it is whole if its headers are and the mark of its end is there; of contents it
+/// knows nothing.
 fn judge_tar(facts: TarFacts, ending: &Ending) -> Judged {
     let TarFacts { entries, ending: end, faults, faults_others } = facts;
     let mut judged = judge_plain(ending, None);

@@ -54,7 +54,7 @@ pub(super) struct Around<'a> {
     pub source: SourceId,
     /// The newest snapshots of the source, the newest first.
     pub newest: &'a [StoredSnapshot],
-    /// Their tables.
+    /// Member tables of these snapshots.
     pub former: &'a Former,
     pub monitor: &'a Arc<Monitor>,
 }
@@ -142,7 +142,7 @@ fn reference(format: StreamFormat, around: &Around<'_>) -> Result<Option<StoredS
     Ok(None)
 }
 
-/// Whether a snapshot lacks something that was not accepted.
+/// Tells whether a snapshot lacks something that was not accepted.
 fn lacks(about: &Description) -> bool {
     about
         .findings
@@ -150,7 +150,7 @@ fn lacks(about: &Description) -> bool {
         .any(|finding| finding.code == Code::LostMembers.as_str() && !finding.accepted)
 }
 
-/// A dump that declares schemas and holds nothing else.
+/// Returns the finding of a dump that declares schemas and holds nothing else.
 fn empty_dump(tally: &Tally) -> Option<Finding> {
     if !tally.declares || tally.tables_now > 0 {
         return None;
@@ -225,11 +225,11 @@ enum Thing {
     Table(Vec<u8>),
     /// The same, as a file that only servers without definition files need.
     DataFile(Vec<u8>),
-    /// Makes a schema.
+    /// A member that makes a schema.
     Schema,
-    /// The whole stream.
+    /// The whole stream, not taken apart.
     OnePiece,
-    /// Anything else.
+    /// Anything else, which can't be lost.
     Other,
 }
 
@@ -274,7 +274,7 @@ fn physical(full: &[u8]) -> Place {
     Place { path: path.to_vec(), schema, thing }
 }
 
-/// What was counted.
+/// Schemas and tables that the walk has counted.
 #[derive(Default)]
 struct Tally {
     /// The schema that the walk is in.
@@ -357,7 +357,7 @@ impl Tally {
         }
     }
 
-    /// Ends a schema.
+    /// Ends a schema, and adds what it lacks to what the stream lacks.
     fn leave(&mut self) {
         let Schema { name, is_there, mut tables, mut data_files } = std::mem::take(&mut self.here);
         let had = if tables.all > 0 { tables.all } else { data_files.all };

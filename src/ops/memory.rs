@@ -59,9 +59,9 @@ pub enum Reach {
 
 /// Bytes that a kind of work takes.
 struct Need {
-    /// Whatever it does.
+    /// Bytes that it takes with any number of workers.
     fixed: u64,
-    /// For each worker.
+    /// Bytes that it takes for each worker.
     worker: u64,
 }
 
@@ -75,7 +75,7 @@ const REENCRYPTS: Need =
 /// How much is done at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AtOnce {
-    /// Worker threads.
+    /// Number of worker threads in a run.
     pub workers: u32,
     /// Packs that a backup stores, each of them in memory.
     pub uploads: u32,

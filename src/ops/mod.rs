@@ -1,4 +1,4 @@
-//! The verbs, one a file. Each takes what it needs as arguments, tells a
+//! The verbs, one a file. Each takes what it needs as arguments, reports to a
 //! [`Monitor`](crate::base::monitor::Monitor) what it does, prints nothing, and returns a report.
 
 pub mod backup;

@@ -20,7 +20,7 @@ use crate::repo::Repository;
 use crate::repo::contents::Contents;
 use crate::repo::snapshots::StoredSnapshot;
 
-/// Which of the packs in `bad` a snapshot needs, in words; nothing if none.
+/// Returns which of the packs in `bad` a snapshot needs, in words; nothing if none.
 pub(super) fn needs_any(
     repository: &Repository,
     stored: &StoredSnapshot,
@@ -71,7 +71,7 @@ fn needed_packs(
     follow_bases(&contents, names, bad)
 }
 
-/// The packs that a member's map names.
+/// Collects the packs that a member's map names.
 fn collect(
     contents: &Contents,
     record: MemberRecord,

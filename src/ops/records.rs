@@ -16,7 +16,7 @@ use super::survey::Copy;
 use super::survey::Look;
 use super::survey::Problem;
 
-/// A moves record.
+/// A moves record in its two copies.
 #[derive(Debug)]
 pub(super) struct MovesPair {
     /// The pack that it is about.

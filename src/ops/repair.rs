@@ -3,7 +3,7 @@
 //!
 //! Everything is looked at before anything is changed, and the plan can be shown first. Then each
 //! copy is made, read back, and only then are damage records removed that mean nothing any more.
-//! What is still lost after that is told by a verification of names, sizes and everything that was
+//! What is still lost after that is found by a verification of names, sizes and everything that was
 //! found damaged.
 //!
 //! Invariants:
@@ -49,7 +49,7 @@ use super::verify::verify;
 /// A copy that is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Make {
-    /// The copy.
+    /// Name of the copy that is made.
     pub object: ObjectName,
     /// What it is made from.
     pub from: ObjectName,
@@ -62,7 +62,7 @@ pub struct Make {
 /// A record that is removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remove {
-    /// The record.
+    /// Name of the record that is removed.
     pub object: ObjectName,
     /// Why it means nothing any more.
     pub why: &'static str,
@@ -73,9 +73,9 @@ pub struct Remove {
 pub struct RepairPlan<'r> {
     repository: &'r Repository,
     workers: u32,
-    /// Copies to make.
+    /// Copies that the repair makes.
     pub make: Vec<Make>,
-    /// Records to remove.
+    /// Damage records that the repair removes.
     pub remove: Vec<Remove>,
     /// What has no good copy here, in words.
     pub lost: Vec<String>,
@@ -151,7 +151,7 @@ pub fn plan<'r>(
     Ok(plan)
 }
 
-/// The good one of several copies.
+/// Returns the good one of several copies.
 fn good(copies: &[Copy]) -> Option<&Copy> {
     copies.iter().find(|copy| copy.problem.is_none())
 }
@@ -160,8 +160,8 @@ fn is_missing(copy: &Copy) -> bool {
     matches!(copy.problem, Some(Problem::Missing))
 }
 
-/// What is wrong with a pack that has no good copy. A data pack that is not there may have been
-/// replaced since; the verification at the end tells.
+/// Returns what is wrong with a pack that has no good copy. A data pack that is not there may have
+/// been replaced since; the verification at the end shows it.
 fn lost_words(pack: &Looked) -> Vec<String> {
     if pack.is_whole() || pack.record.class == Class::Data && !pack.is_there() {
         return Vec::new();

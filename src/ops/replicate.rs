@@ -11,7 +11,7 @@
 //!   when asked: a listing, or (if wished) the bytes read back.
 //! - A pack is sent only if its bytes are what its name says. What is damaged here is not spread;
 //!   snapshots that need it are left out and named, others are not held up by it.
-//! - An increment goes behind the snapshots that it requires, which go with it.
+//! - An increment goes after the snapshots that it requires, which go with it.
 //! - What is there is not sent again, whatever run put it there: an interrupted run is taken up
 //!   where it stopped by the next one, and a copy that has lost packs gets them back.
 //! - What the other side has recorded as damaged, or has with another length, is read there; if its
@@ -54,15 +54,15 @@ pub use plan::plan;
 
 /// Objects that one request lists.
 const LISTED_PER_REQUEST: u64 = 1000;
-/// Where packs are.
+/// Folders in which packs are stored.
 const PACK_FOLDERS: [Folder; 2] = [Folder::Packs, Folder::Twins];
-/// So many objects are asked for one by one before listing all is cheaper.
+/// Most objects that are asked for one by one; for more, listing all is cheaper.
 const ASKED_SINGLY_MAX: usize = 8;
 
 /// How the other side confirms what it was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Confirmation {
-    /// It tells names and sizes.
+    /// It lists their names and sizes.
     Listed,
     /// It gives back everything that the snapshots need there, what was there before as well.
     ReadBack,
@@ -73,7 +73,7 @@ pub enum Confirmation {
 pub struct ReplicateOptions {
     /// The snapshots that shall be there, in any order.
     pub snapshots: Vec<StoredSnapshot>,
-    /// Packs on their way at a time; each is held in memory.
+    /// Packs that are sent at a time; each is held in memory.
     pub connections: u32,
     /// How the other side confirms.
     pub confirmation: Confirmation,
@@ -101,9 +101,9 @@ impl Cost {
 /// A snapshot that could not be sent whole, and is therefore not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOut {
-    /// The snapshot.
+    /// Id of the snapshot that was left out.
     pub snapshot: SnapshotId,
-    /// Its source.
+    /// Name of the snapshot's source.
     pub source: String,
     /// When it was taken, seconds since 1970.
     pub time: u64,
@@ -119,7 +119,7 @@ impl LeftOut {
     }
 }
 
-/// What came of a replication.
+/// The result of a replication.
 #[derive(Debug, Clone, Default)]
 pub struct ReplicateReport {
     /// Snapshots that were put there, newest first.
@@ -143,9 +143,9 @@ pub struct ReplicateReport {
 /// What was read on the other side and found right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Verified {
-    /// Objects.
+    /// Number of objects that were read.
     pub objects: u64,
-    /// Their bytes.
+    /// Number of bytes in these objects.
     pub bytes: u64,
 }
 
@@ -156,7 +156,7 @@ pub enum FarSide {
     Vacant,
     /// A copy of this one: the same id, the same keys.
     Same,
-    /// Another repository.
+    /// It holds another repository than this one.
     Other,
 }
 
@@ -203,8 +203,8 @@ fn sizes(store: &dyn Store, folders: &[Folder], side: &str) -> Result<HashMap<Ob
     Ok(found)
 }
 
-/// The snapshots, the newest first, but each behind those that it requires, also when nobody asked
-/// for them. What is required and can't be read goes to `lost`.
+/// Returns the snapshots, the newest first, but each after those that it requires, also when nobody
+/// asked for them. What is required and can't be read goes to `lost`.
 pub(super) fn in_order(
     near: &Repository,
     mut wanted: Vec<StoredSnapshot>,
@@ -216,7 +216,7 @@ pub(super) fn in_order(
     let mut placed: HashSet<SnapshotId> = HashSet::new();
     let mut order: Vec<StoredSnapshot> = Vec::new();
     for stored in wanted.into_iter().rev() {
-        // A chain is told as a whole, the full backup first.
+        // A chain is listed as a whole, the full backup first.
         for id in &stored.snapshot.about.requires {
             let required = names.iter().find(|name| name.id.to_string() == *id);
             match required.map(|name| near.read_snapshot(name)) {
@@ -235,14 +235,15 @@ pub(super) fn in_order(
     Ok(order)
 }
 
-/// The names under which a repository keeps a pack.
+/// Returns the names under which a repository keeps a pack.
 fn copies(record: &PackRecord) -> impl Iterator<Item = ObjectName> {
     let twin = (record.class == Class::Meta).then(|| Object::Twin(record.name).name());
     std::iter::once(Object::Pack(record.name).name()).chain(twin)
 }
 
-/// The snapshots of some sources (of all if none is named), at most `last` of each, and those that
-/// can't be read. A checkpoint is left out when its source has anything newer: nobody restores it.
+/// Returns the snapshots of some sources (of all if none is named), at most `last` of each, and
+/// those that can't be read. A checkpoint is left out when its source has anything newer: nobody
+/// restores it.
 pub fn newest(near: &Repository, sources: &[String], last: Option<u32>) -> Result<Listing> {
     let mut listing = near.snapshots()?;
     let ids = sources.iter().map(|name| near.source_id(name)).collect::<Result<Vec<_>>>()?;

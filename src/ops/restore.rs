@@ -78,14 +78,14 @@ pub(super) use write::write_files;
 use super::windows;
 use super::windows::Window;
 
-/// What came of a restore.
+/// The result of a restore.
 #[derive(Debug, Clone)]
 pub struct RestoreReport {
-    /// The snapshot.
+    /// Id of the snapshot that was restored.
     pub id: SnapshotId,
-    /// Files written.
+    /// Number of files that were written.
     pub files: u64,
-    /// Bytes written, holes included.
+    /// Number of bytes written, holes included.
     pub bytes: u64,
     /// Files that were left out because they can't be restored whole.
     pub lost: Vec<LostFile>,
@@ -93,7 +93,7 @@ pub struct RestoreReport {
     pub warnings: Vec<String>,
     /// Where the snapshots of a chain went, the full backup first; empty if there is no chain.
     pub steps: Vec<Step>,
-    /// What was counted.
+    /// The monitor's counters at the end.
     pub counts: Counts,
 }
 
@@ -109,14 +109,14 @@ pub struct LostFile {
 /// A snapshot of a chain, and where it went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// The directory.
+    /// Directory that it was restored to.
     pub directory: PathBuf,
-    /// The snapshot.
+    /// Id of the snapshot that went there.
     pub snapshot: SnapshotId,
 }
 
 impl RestoreReport {
-    /// Of a restore that has written nothing.
+    /// Creates the report of a restore that has written nothing.
     pub fn empty(id: SnapshotId) -> RestoreReport {
         let (warnings, steps, counts) = (Vec::new(), Vec::new(), Counts::default());
         RestoreReport { id, files: 0, bytes: 0, lost: Vec::new(), warnings, steps, counts }
@@ -127,7 +127,7 @@ pub(super) fn unwritable(path: &Path, cause: io::Error) -> Error {
     Error::new(ErrorKind::Target, format!("cannot write {}", path.display())).because(cause)
 }
 
-/// Globs that choose nothing.
+/// Returns the error of globs that choose nothing.
 pub(super) fn nothing_matches(stored: &StoredSnapshot, include: &[String]) -> Error {
     let (id, globs) = (stored.id().short(), include.join(" or "));
     Error::new(ErrorKind::Usage, format!("no file of snapshot {id} matches {globs}"))
@@ -155,7 +155,7 @@ pub fn to_directory(
     Ok(report)
 }
 
-/// The entries of a tar are more than files with contents.
+/// Restores a tar to a directory: its entries are more than files with contents.
 fn archive_to_directory(
     repository: &Repository,
     stored: &StoredSnapshot,
@@ -263,7 +263,7 @@ pub fn destination(
     Ok(Some(dump::Selection::new(&contents, &include, into)?.destination()))
 }
 
-/// The globs that choose parts of a stream; only dumps have parts that make sense alone.
+/// Returns the globs that choose parts of a stream; only dumps have parts that make sense alone.
 fn stream_globs(stored: &StoredSnapshot, options: &RestoreOptions) -> Result<Option<GlobSet>> {
     let format = stored.snapshot.about.format;
     let include = globs(&options.include)?;
@@ -280,7 +280,7 @@ fn stream_globs(stored: &StoredSnapshot, options: &RestoreOptions) -> Result<Opt
     Ok(include)
 }
 
-/// Writes the stream of a snapshot, byte for byte as it came; of an SQL dump also parts of it, as a
+/// Writes the stream of a snapshot, byte for byte; of an SQL dump also parts of it, as a
 /// dump that loads.
 pub fn to_stream(
     repository: &Repository,
@@ -344,7 +344,7 @@ pub fn to_stream(
     Ok(report)
 }
 
-/// A checkpoint has no script: it is there for the next backup to go on from.
+/// Refuses a checkpoint: it has no script, and is there for the next backup to go on from.
 pub(super) fn refuse_checkpoint(stored: &StoredSnapshot) -> Result<()> {
     if stored.snapshot.about.kind != SnapshotKind::Checkpoint {
         return Ok(());
@@ -369,19 +369,19 @@ pub(super) fn globs(include: &[String]) -> Result<Option<GlobSet>> {
     set.build().map(Some).map_err(|e| wrong("the list", e))
 }
 
-/// Where a file is to be.
+/// Returns where a file is to be.
 pub(super) fn path_of(file: &TreeFile) -> &[u8] {
     file.path.as_bytes()
 }
 
-/// The member that a file's bytes come from.
+/// Returns the member that a file's bytes come from.
 pub(super) fn key_of(file: &TreeFile) -> MemberKey {
     MemberKey { path: file.member_path.as_bytes().to_vec(), incarnation: file.incarnation.get() }
 }
 
 /// A piece of the stream.
 pub(super) enum Piece {
-    /// These bytes.
+    /// Bytes that are in memory already.
     Bytes(Vec<u8>),
     /// This part of a block.
     Part { block: Block, from: usize, to: usize },
@@ -438,7 +438,7 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// A member from its start on.
+    /// Starts to read a member at its first block.
     pub(super) fn new(contents: &Contents, key: MemberKey) -> Result<Running> {
         Ok(Running { entries: contents.entries(contents.member(&key)?), current: None })
     }

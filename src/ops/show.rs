@@ -21,11 +21,11 @@ use super::restore;
 /// A member for people.
 #[derive(Debug, Clone)]
 pub struct MemberLine {
-    /// Its path.
+    /// Path of the member in its stream.
     pub path: String,
     /// Which file of that path it is.
     pub incarnation: u32,
-    /// Its bytes.
+    /// Length of the member in bytes.
     pub bytes: u64,
     /// What its pages are; empty if it has none.
     pub format: String,

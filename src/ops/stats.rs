@@ -32,9 +32,9 @@ use crate::repo::store_error;
 /// Objects of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Objects {
-    /// How many.
+    /// Number of objects of the kind.
     pub count: u64,
-    /// Their bytes.
+    /// Number of bytes in these objects.
     pub bytes: u64,
 }
 
@@ -48,18 +48,18 @@ impl Objects {
 /// What a repository holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Holdings {
-    /// Packs of blocks.
+    /// Packs with the blocks of members.
     pub data_packs: Objects,
     /// Packs of maps, tables and lists, first and second copies.
     pub meta_packs: Objects,
-    /// Snapshots.
+    /// Objects that describe a snapshot.
     pub snapshots: Objects,
     /// All the rest: keys, runs, records.
     pub other: Objects,
 }
 
 impl Holdings {
-    /// All of it.
+    /// Returns the sum of all kinds of objects.
     pub fn all(&self) -> Objects {
         let Holdings { data_packs, meta_packs, snapshots, other } = *self;
         [data_packs, meta_packs, snapshots, other].iter().fold(Objects::default(), |sum, kind| {
@@ -71,9 +71,9 @@ impl Holdings {
 /// What a snapshot's run added to the repository for one file of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MemberShare {
-    /// Its path.
+    /// Path of the file in the snapshot.
     pub path: String,
-    /// Its length.
+    /// Length of the file in bytes.
     pub bytes: u64,
     /// Blocks that this run stored.
     pub blocks: u64,
@@ -135,7 +135,7 @@ pub fn shares(
     Ok(meta.filter_map(|(at, _)| table.get(*at)).map(|record| record.bytes * 2).sum())
 }
 
-/// The packs of the snapshot's own run, and of which class they are.
+/// Returns the packs of the snapshot's own run, and of which class they are.
 fn own_packs(
     repository: &Repository,
     stored: &StoredSnapshot,
@@ -159,7 +159,7 @@ fn own_packs(
     Ok(own)
 }
 
-/// The pack table of the predecessor, if that is there still.
+/// Returns the pack table of the predecessor, if that is there still.
 fn former_table(
     repository: &Repository,
     stored: &StoredSnapshot,
@@ -212,7 +212,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// A block's share, or its record's, of the frame that holds it.
+    /// Returns a block's share, or its record's, of the frame that holds it.
     fn stored_bytes(&self, at: Locator) -> Result<u64> {
         let place = self.contents.packs().place(at)?;
         let pack = self.contents.packs().open(&place.pack)?;

@@ -46,7 +46,7 @@ pub(super) enum Look {
 /// An object that holds a pack.
 #[derive(Debug)]
 pub(super) struct Copy {
-    /// The object.
+    /// The object that holds this copy.
     pub(super) object: Object,
     /// What is wrong with it.
     pub(super) problem: Option<Problem>,
@@ -186,7 +186,7 @@ impl Surveyor<'_> {
         object: &ObjectName,
         closely: Look,
     ) -> Result<Option<Problem>> {
-        // A listing may lag behind: what it lacks is asked for by name.
+        // A listing may be out of date: what it lacks is asked for by name.
         let found = match self.listed.get(object) {
             Some(bytes) => Ok(Some(*bytes)),
             None => self.repository.store().size(object),
@@ -206,7 +206,7 @@ impl Surveyor<'_> {
         }
     }
 
-    /// What is wrong with the bytes of an object.
+    /// Returns what is wrong with the bytes of an object.
     fn read(&self, record: &PackRecord, object: &ObjectName) -> Option<String> {
         let bytes = match self.repository.store().get(object, PACK_BYTES_ACCEPTED_MAX) {
             Ok(bytes) => bytes,

@@ -1,6 +1,6 @@
 //! Which table a file of a database directory belongs to.
 
-/// What files of a table are called behind the first dot.
+/// What files of a table are called after the first dot.
 const EXTENSIONS: [&str; 22] = [
     "ibd", "frm", "MAD", "MAI", "MYD", "MYI", "CSV", "CSM", "ARZ", "ARM", "MRG", "par", "TRG",
     "TRN", "isl", "cfg", "cfp", "new", "ren", "del", "sdi", "ibu",
@@ -9,7 +9,7 @@ const EXTENSIONS: [&str; 22] = [
 /// What stands between the name of a table and that of its partition.
 const PARTITION: [&str; 2] = ["#P#", "#p#"];
 
-/// The table that a file belongs to, or the file's own path if it belongs to none.
+/// Returns the table that a file belongs to, or the file's own path if it belongs to none.
 ///
 /// Names are left as the server writes them into file names (`@002d` and the like).
 pub fn table_of(path: &str) -> &str {

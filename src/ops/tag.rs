@@ -14,16 +14,16 @@ pub const TAGS_MAX: usize = 32;
 /// Which tags come and go.
 #[derive(Debug, Clone, Default)]
 pub struct TagChange {
-    /// Attached.
+    /// Tags that are attached to the snapshot.
     pub add: Vec<String>,
-    /// Taken off.
+    /// Tags that are taken off the snapshot.
     pub remove: Vec<String>,
 }
 
-/// What came of it.
+/// The result of changing a snapshot's tags.
 #[derive(Debug, Clone)]
 pub struct TagReport {
-    /// The tags now.
+    /// All tags that the snapshot has now.
     pub tags: Vec<String>,
     /// Those of them that are new.
     pub added: Vec<String>,
@@ -62,7 +62,7 @@ fn tags(stored: &StoredSnapshot, notes: &Notes) -> Vec<String> {
     stored.snapshot.about.tags
 }
 
-/// Each of `words` once, if it is wanted.
+/// Returns each of `words` once, if it is wanted.
 fn wanted(words: &[String], is_wanted: impl Fn(&String) -> bool) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     for word in words.iter().filter(|word| is_wanted(word)) {

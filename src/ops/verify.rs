@@ -1,7 +1,7 @@
 //! Verifies a repository: from names and sizes to decoding every block and checking every page
 //! again.
 //!
-//! Every depth includes those before it. What is wrong is told in terms of snapshot, file and
+//! Every depth includes those before it. What is wrong is reported in terms of snapshot, file and
 //! pages, because that is what an operator has lost; and it is recorded under `damage/`, so that
 //! the next backup stores those blocks again, and so that listings tell which snapshots lack some.
 //!
@@ -94,7 +94,7 @@ pub struct VerifyOptions {
     pub depth: Depth,
     /// Which snapshots; empty for all.
     pub snapshots: Vec<StoredSnapshot>,
-    /// Worker threads.
+    /// Number of worker threads that verify.
     pub workers: u32,
 }
 
@@ -119,7 +119,7 @@ pub struct Finding {
     pub unit: Unit,
     /// What is lost of that file: where each range begins, and how long it is.
     pub ranges: Vec<(u64, u64)>,
-    /// What is wrong.
+    /// What is wrong, in words.
     pub what: String,
 }
 
@@ -129,26 +129,26 @@ impl Finding {
     }
 }
 
-/// What came of a verification.
+/// The result of a verification.
 #[derive(Debug, Clone, Default)]
 pub struct VerifyReport {
-    /// Snapshots looked at.
+    /// Number of snapshots that were looked at.
     pub snapshots: u64,
-    /// Objects looked at.
+    /// Number of objects that were looked at.
     pub objects: u64,
-    /// Bytes of them.
+    /// Number of bytes in these objects.
     pub bytes: u64,
     /// Bytes that were read for it; those of a pack whose blocks were decoded count twice.
     pub read_bytes: u64,
     /// Blocks decoded and hashed.
     pub blocks: u64,
-    /// Pages checked again.
+    /// Number of pages checked again, by verdict.
     pub pages: PageCounts,
-    /// What is wrong.
+    /// Everything that was found wrong.
     pub findings: Vec<Finding>,
     /// What is worth knowing, and no damage.
     pub notes: Vec<Finding>,
-    /// Damage records written.
+    /// Number of damage records written.
     pub recorded: u64,
 }
 
@@ -159,8 +159,8 @@ struct Bad {
     gone: HashMap<PackName, Class>,
     /// Packs of which all that is there has changed. Some of it can be read.
     spoiled: HashMap<PackName, Class>,
-    /// Data packs that are not there, told only if something is lost with them: it may have been
-    /// healed.
+    /// Data packs that are not there, reported only if something is lost with them: it may have
+    /// been healed.
     missing: Vec<(PackName, Finding)>,
     /// Packs with which something is lost.
     culprits: HashSet<PackName>,
@@ -251,7 +251,8 @@ impl Verification<'_> {
         self.find(Finding { snapshot: Some(stored.id()), ..Finding::of_object(what) });
     }
 
-    /// The snapshots to verify, newest first: what is shared is then told with the newest.
+    /// Returns the snapshots to verify, newest first: what is shared is then reported with the
+    /// newest.
     fn snapshots(&self) -> Result<Vec<StoredSnapshot>> {
         let mut snapshots = self.options.snapshots.clone();
         if snapshots.is_empty() {
@@ -274,7 +275,8 @@ impl Verification<'_> {
         Ok(snapshots)
     }
 
-    /// Every pack that the snapshots name is there, has its size and (from `Stored` on) its bytes.
+    /// Checks that every pack that the snapshots name is there, has its size and (from `Stored` on)
+    /// its bytes.
     fn check_packs(&self, snapshots: &[StoredSnapshot]) -> Result<()> {
         let (repository, monitor) = (self.repository, self.monitor);
         let mut unread = Vec::new();
@@ -340,7 +342,8 @@ impl Verification<'_> {
         }
     }
 
-    /// An increment can only be restored with everything that it builds on.
+    /// Checks that everything is there that an increment builds on: it can only be restored with
+    /// that.
     fn check_chain(&self, stored: &StoredSnapshot) -> Result<()> {
         for link in chain::links(self.repository, stored)? {
             if link.stored.is_none() {
@@ -478,7 +481,7 @@ impl Verification<'_> {
         Ok((!broken.ranges.is_empty()).then(|| (window.member.clone(), broken)))
     }
 
-    /// What can be said of a block without reading it.
+    /// Returns what can be said of a block without reading it.
     fn known(&self, contents: &Contents, block: &Block) -> Result<Known> {
         let Some(at) = block.entry.storage.locator() else { return Ok(Known::Good) };
         let place = contents.packs().place(at)?;
@@ -494,7 +497,7 @@ impl Verification<'_> {
         if !gone && !spoiled {
             return Ok(Known::Nothing);
         }
-        // What is left of a pack, and a healing copy, can only be told by reading.
+        // What is left of a pack, and a healing copy, can only be found by reading.
         let may_be_there = !gone || !contents.packs().copies_of(place).is_empty();
         if may_be_there && self.repository.opens_data() {
             return Ok(Known::Doubtful);
@@ -587,7 +590,7 @@ fn keep_going(error: Error, tell: impl FnOnce(String)) -> Result<()> {
     Ok(())
 }
 
-/// The packs that a block is in: its own, and that of its base.
+/// Returns the packs that a block is in: its own, and that of its base.
 fn packs_of(contents: &Contents, block: &Block, place: Place) -> Result<Vec<PackName>> {
     Ok(match block.entry.storage {
         Storage::Delta { base, .. } => vec![place.pack, contents.packs().place(base)?.pack],

@@ -1,7 +1,7 @@
 //! Work in windows: one thread plans, several work, results come back in the order of the plan.
 //!
-//! Two windows more than there are workers are under way, each of about [`WINDOW_BYTES`]: that, and
-//! what each worker has fetched, is the memory.
+//! Two windows more than there are workers are in progress, each of about [`WINDOW_BYTES`]: that,
+//! and what each worker has fetched, is the memory.
 
 use rustix::process::Resource;
 use rustix::process::getrlimit;
@@ -25,14 +25,15 @@ const BUNDLE_MAX: u64 = 32;
 /// Open files that are not those of windows: the store, the target, standard streams.
 const OTHER_FILES: u64 = 40;
 
-/// For windows that become bytes in memory: they end with the block that makes them full.
+/// Returns buffers for windows that become bytes in memory: they end with the block that makes them
+/// full.
 pub(super) fn buffers() -> Buffers {
     Buffers::new(narrow(WINDOW_BYTES) + BLOCK_BYTES_MAX)
 }
 
 /// A piece of work.
 pub(super) trait Window: Send {
-    /// Raw bytes that it stands for.
+    /// Returns the raw bytes that the window stands for.
     fn weight(&self) -> u64;
 }
 
@@ -45,7 +46,7 @@ pub(super) struct Sender<'l, W> {
 }
 
 impl<W: Window> Sender<'_, W> {
-    /// Hands a window over; waits while enough are under way.
+    /// Hands a window over; waits while enough are in progress.
     pub(super) fn send(&mut self, window: W) -> Result<()> {
         self.weight += window.weight();
         self.bundle.push(window);

@@ -101,7 +101,7 @@ fn check_fit(base: &Path, increment: &Path, directory: &Directory) -> Result<()>
     Ok(())
 }
 
-/// A `.meta` file without its `.delta` file, as an application leaves them.
+/// Returns a `.meta` file without its `.delta` file, as an application leaves them.
 fn consumed(directory: &Path, depth: u32) -> io::Result<Option<String>> {
     for entry in entries(directory)? {
         let Entry { name, kind } = entry?;

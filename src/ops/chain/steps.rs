@@ -35,7 +35,7 @@ use crate::ops::restore::beneath::Root;
 use crate::repo::Repository;
 use crate::repo::snapshots::StoredSnapshot;
 
-/// The record's name.
+/// Name of the record's file in the target.
 const RECORD: &str = "haulout-chain.json";
 /// What it is called while it is written.
 const RECORD_NEW: &str = "haulout-chain.json.new";
@@ -50,20 +50,20 @@ pub(super) enum State {
     Restored,
     /// A program is at work on it, or was when it was interrupted.
     Applying,
-    /// It is done.
+    /// The program has finished its work on it.
     Applied,
 }
 
-/// One directory.
+/// A directory of the chain, as the record keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Directory {
     /// Its name in the target.
     pub(super) name: String,
     /// The snapshot that it was restored from.
     pub(super) snapshot: String,
-    /// Where its pages begin.
+    /// The LSN at which its pages begin.
     pub(super) from_lsn: u64,
-    /// Where they end.
+    /// The LSN at which its pages end.
     pub(super) to_lsn: u64,
     /// What became of it.
     pub(super) state: State,
@@ -175,7 +175,7 @@ pub fn to_directories(
     Ok(report)
 }
 
-/// Whether `target` holds this snapshot's chain, restored and not prepared yet.
+/// Tells whether `target` holds this snapshot's chain, restored and not prepared yet.
 pub fn is_waiting(target: &Path, stored: &StoredSnapshot) -> Result<bool> {
     if target.join(restore::INCOMPLETE).symlink_metadata().is_ok() {
         return Ok(false);

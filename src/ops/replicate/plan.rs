@@ -49,7 +49,7 @@ const REPLICATED: [Folder; 6] =
 #[derive(Debug, Clone)]
 pub(super) struct Shipment {
     pub(super) record: PackRecord,
-    /// Under which names.
+    /// Names under which it is stored there.
     pub(super) targets: Vec<Target>,
 }
 
@@ -136,17 +136,17 @@ pub fn plan<'r>(
 }
 
 impl Plan<'_> {
-    /// What it will cost.
+    /// Returns what the replication will cost.
     pub fn cost(&self) -> Cost {
         self.cost
     }
 
-    /// Snapshots that will be sent.
+    /// Returns the number of snapshots that will be sent.
     pub fn snapshots(&self) -> u64 {
         wide(self.batches.iter().filter(|batch| !batch.there).count())
     }
 
-    /// Keys, the config, run records and notes of the snapshots that the other side lacks. The
+    /// Adds keys, the config, run records and notes of the snapshots that the other side lacks. The
     /// config goes after the keys: a reader that sees it finds a key that opens the repository.
     fn small_objects(&mut self, there: &HashMap<ObjectName, u64>) -> Result<()> {
         let mut names: Vec<ObjectName> = Vec::new();
@@ -186,7 +186,7 @@ impl Plan<'_> {
         Ok(())
     }
 
-    /// Which packs go with which snapshot.
+    /// Decides which packs go with which snapshot.
     fn batches(
         &mut self,
         here: &HashMap<ObjectName, u64>,
@@ -227,7 +227,7 @@ impl Plan<'_> {
         Ok(())
     }
 
-    /// Bytes of packs that are there and are to be read.
+    /// Returns the bytes of packs that are there and are to be read.
     pub(super) fn unread_bytes(&self) -> u64 {
         let shipments = self.batches.iter().flat_map(|batch| &batch.packs);
         let unread = |shipment: &Shipment| {
@@ -238,13 +238,14 @@ impl Plan<'_> {
         shipments.map(unread).sum()
     }
 
-    /// Where the config is among the small objects, behind the keys, if the place is a new one.
+    /// Returns where the config is among the small objects, after the keys, if the place is a new
+    /// one.
     pub(super) fn first_config(&self) -> Option<usize> {
         let config = Object::Config.name();
         self.small.iter().position(|(name, _)| *name == config)
     }
 
-    /// The cost of what is planned.
+    /// Adds up the cost of what is planned.
     fn reckon(&self) -> Cost {
         let mut cost = Cost::default();
         self.small.iter().for_each(|(_, bytes)| cost.object(wide(bytes.len())));
@@ -281,7 +282,7 @@ impl Plan<'_> {
         cost
     }
 
-    /// Requests that confirm `sent` objects.
+    /// Returns the number of requests that confirm `sent` objects.
     fn confirming(&self, sent: usize, far_packs: u64) -> u64 {
         match self.options.confirmation {
             Confirmation::ReadBack => wide(sent),
@@ -296,7 +297,7 @@ impl Plan<'_> {
     }
 }
 
-/// What the other side lacks of a pack, or may lack.
+/// Returns what the other side lacks of a pack, or may lack.
 fn targets(
     record: &PackRecord,
     there: &HashMap<ObjectName, u64>,

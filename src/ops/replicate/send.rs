@@ -55,7 +55,7 @@ use super::small::is_holder;
 use super::small::is_intact;
 
 impl Plan<'_> {
-    /// Sends everything.
+    /// Sends everything that the plan names.
     pub fn send(self, monitor: &Arc<Monitor>) -> Result<ReplicateReport> {
         monitor.count(Counter::ExpectedBytes, self.cost().bytes + self.unread_bytes());
         let run = Sending {
@@ -95,7 +95,7 @@ impl Plan<'_> {
     }
 }
 
-/// A replication on its way.
+/// A replication that is running.
 struct Sending<'s> {
     plan: &'s Plan<'s>,
     monitor: &'s Arc<Monitor>,
@@ -212,7 +212,7 @@ impl Sending<'_> {
         let mut sent: BTreeMap<ObjectName, PackRecord> = BTreeMap::new();
         let connections = self.plan.options.connections.max(1);
         let workers = u32::try_from(packs.len()).map_or(connections, |all| all.min(connections));
-        // What is under way is names only; the bytes are with those who work.
+        // Only names are handed over; the bytes are with the threads that work.
         let weight_max = u64::from(workers) * 2;
         crew::in_order(
             Shape { workers, weight_max, monitor: self.monitor },
@@ -255,7 +255,7 @@ impl Sending<'_> {
         Ok(sent)
     }
 
-    /// Whether an object of the other side is what it should be.
+    /// Tells whether an object of the other side is what it should be.
     fn is_right(&self, record: &PackRecord, name: &ObjectName) -> Result<bool> {
         let there = self.read_far(name, PACK_BYTES_ACCEPTED_MAX)?;
         self.monitor.count(Counter::StreamBytes, record.bytes);
@@ -266,7 +266,7 @@ impl Sending<'_> {
         Ok(right)
     }
 
-    /// The bytes of a pack, from whichever copy of it is whole.
+    /// Returns the bytes of a pack, from whichever copy of it is whole.
     fn fetch(&self, record: &PackRecord) -> Result<Option<Bytes>> {
         for object in copies(record) {
             let found = self.plan.near.store().get(&object, PACK_BYTES_ACCEPTED_MAX);
@@ -337,7 +337,7 @@ impl Sending<'_> {
         Err(unconfirmed(name))
     }
 
-    /// Why a snapshot can't be there: something that it needs is damaged here.
+    /// Returns why a snapshot can't be there: something that it needs is damaged here.
     fn left_out(&self, batch: &Batch, absent: &HashSet<String>) -> Result<Option<LeftOut>> {
         let stored = &batch.stored;
         let about = &stored.snapshot.about;

@@ -1,4 +1,4 @@
-//! Keys, run records and notes on their way to a copy: which are sent, and whether what is there
+//! Keys, run records and notes that go to a copy: which are sent, and whether what is there
 //! under the same name is the same.
 
 use std::collections::HashSet;
@@ -23,7 +23,7 @@ use crate::store::name::ObjectName;
 use super::FarSide;
 use super::look;
 
-/// Whether a small object is sent: of the notes, those about the snapshots that are sent.
+/// Tells whether a small object is sent: of the notes, those about the snapshots that are sent.
 pub(super) fn is_wanted(name: &ObjectName, snapshots: &HashSet<SnapshotId>) -> bool {
     match Object::parse(name) {
         Some(Object::Note { about: Subject::Snapshot(id), .. }) => snapshots.contains(&id),
@@ -31,7 +31,7 @@ pub(super) fn is_wanted(name: &ObjectName, snapshots: &HashSet<SnapshotId>) -> b
     }
 }
 
-/// Whether a small object is what was stored, as far as that shows without a key.
+/// Tells whether a small object is what was stored, as far as that shows without a key.
 pub(super) fn is_intact(name: &ObjectName, bytes: &[u8]) -> bool {
     let hash = content_hash(name);
     match Folder::of(name) {
@@ -42,8 +42,8 @@ pub(super) fn is_intact(name: &ObjectName, bytes: &[u8]) -> bool {
     }
 }
 
-/// Whether the other side is a place without a repository; one with another repository is refused,
-/// which may have been made there since it was looked at first.
+/// Tells whether the other side is a place without a repository; one with another repository is
+/// refused, which may have been made there since it was looked at first.
 pub(super) fn is_new_place(near: &Repository, far: &dyn Store) -> Result<bool> {
     match look(near, far)? {
         FarSide::Vacant => Ok(true),
@@ -55,7 +55,7 @@ pub(super) fn is_new_place(near: &Repository, far: &dyn Store) -> Result<bool> {
     }
 }
 
-/// Whether an object is a holder of keys: its name is no hash of its content.
+/// Tells whether an object is a holder of keys: its name is no hash of its content.
 pub(super) fn is_holder(name: &ObjectName) -> bool {
     matches!(Object::parse(name), Some(Object::Key(_)))
 }

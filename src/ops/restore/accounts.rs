@@ -3,7 +3,7 @@
 //!
 //! An archive has a name and a number of each owner. Accounts of services have other numbers on
 //! other hosts, so GNU tar goes by the name if the host knows it, and by the number if not or if
-//! told to; so does this.
+//! asked to; so does this.
 //!
 //! - A list that names somebody whom the host does not know, or has a form that is not understood,
 //!   is not set at all: one entry less may mean one right more.
@@ -34,7 +34,7 @@ pub struct Accounts {
 /// How owners are found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Owners {
-    /// By their numbers.
+    /// The number in the archive decides.
     #[default]
     ByNumber,
     /// By their names where these accounts have them, else by number.
@@ -119,12 +119,12 @@ fn decimal(text: &[u8]) -> Option<u32> {
 }
 
 impl Owners {
-    /// The number of a user who is called so in the archive.
+    /// Returns the number of a user who is called so in the archive.
     pub(super) fn user(&self, name: &[u8], number: Option<u32>) -> Option<u32> {
         self.accounts().and_then(|known| known.users.get(name).copied()).or(number)
     }
 
-    /// The number of a group.
+    /// Returns the number of a group that is called so in the archive.
     pub(super) fn group(&self, name: &[u8], number: Option<u32>) -> Option<u32> {
         self.accounts().and_then(|known| known.groups.get(name).copied()).or(number)
     }
@@ -136,8 +136,8 @@ impl Owners {
         }
     }
 
-    /// An access control list as Linux takes it, from the text of an archive: entries as
-    /// `user:anna:r-x`, of star with the number behind it.
+    /// Returns an access control list as Linux takes it, from the text of an archive: entries as
+    /// `user:anna:r-x`, of star with the number after it.
     pub fn access_list(&self, text: &[u8]) -> Option<Vec<u8>> {
         let mut entries = Vec::new();
         for entry in text.split(|byte| matches!(byte, b'\n' | b',')) {

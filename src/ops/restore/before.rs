@@ -21,12 +21,12 @@ const NAME_BYTES_MAX: usize = 255;
 /// File systems that may need less room than files have bytes: btrfs, ZFS, bcachefs.
 const COMPRESSING: [i64; 3] = [0x9123_683e, 0x2fc1_2fc1, 0xca45_1a4e];
 
-/// Whether a file is the one without which nothing can be prepared.
+/// Tells whether a file is the one without which nothing can be prepared.
 pub(super) fn is_checkpoints(path: &[u8]) -> bool {
     CHECKPOINTS.contains(&path.strip_prefix(b"./").unwrap_or(path))
 }
 
-/// Whether no file system takes the name of a file.
+/// Tells whether no file system takes the name of a file.
 pub(super) fn is_refused(path: &[u8]) -> bool {
     path.split(|byte| *byte == b'/').any(|name| name.len() > NAME_BYTES_MAX)
 }
@@ -81,7 +81,7 @@ pub(in crate::ops) fn require_room<'c>(
         return Ok(());
     }
     let kind = rustix::fs::statfs(there).map_err(failed)?.f_type;
-    // What is zero becomes a hole, so only a look at the maps tells.
+    // What is zero becomes a hole, so only a look at the maps shows the size.
     let needed = chosen.map(|chosen| stored_bytes(&chosen.contents, &chosen.files));
     let needed = needed.sum::<Result<u64>>()?;
     if needed <= available || COMPRESSING.contains(&kind) {

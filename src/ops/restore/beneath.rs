@@ -45,7 +45,7 @@ pub(super) struct Attributes {
     pub(super) extended: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-/// Who restores.
+/// Rights of the process that restores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Power {
     /// Owners, special bits and all extended attributes can be set.
@@ -140,7 +140,7 @@ impl Root {
         Ok(Root { directory, power: self.power, owner: self.owner, last: None })
     }
 
-    /// The directory of these components.
+    /// Returns the directory of these components.
     fn directory(&mut self, components: &[&[u8]], missing: Missing) -> io::Result<Arc<OwnedFd>> {
         if let Some((last, directory)) = &self.last
             && last == components
@@ -156,7 +156,7 @@ impl Root {
         Ok(directory)
     }
 
-    /// The parent of a new file, with what was in its place removed.
+    /// Returns the parent of a new file, with what was in its place removed.
     fn place<'n>(&mut self, components: &[&'n [u8]]) -> io::Result<(Arc<OwnedFd>, &'n [u8])> {
         let Some((name, parents)) = components.split_last() else {
             return Err(io::Error::other("it is the target itself"));
@@ -357,13 +357,13 @@ fn enter(
     }
 }
 
-/// Gives the file behind a descriptor to another owner.
+/// Gives the file of a descriptor to another owner.
 fn give(descriptor: impl AsFd, owner: Option<Ownership>) -> rustix::io::Result<()> {
     let Some(Ownership { user, group }) = owner else { return Ok(()) };
     rustix::fs::fchown(descriptor, Some(Uid::from_raw(user)), group.map(Gid::from_raw))
 }
 
-/// What tells a file from all others.
+/// What distinguishes a file from all others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct FileId {
     device: u64,
@@ -462,7 +462,8 @@ pub(super) fn finish(file: impl AsFd, attributes: &Attributes, power: Power) -> 
     Ok(failed)
 }
 
-/// The permissions to set: special bits only together with the owner that they are meant for.
+/// Returns the permissions to set: special bits only together with the owner that they are meant
+/// for.
 fn mode(attributes: &Attributes, power: Power) -> Mode {
     let kept = if power == Power::Root { 0o7777 } else { 0o777 };
     Mode::from_raw_mode(attributes.mode & kept)

@@ -35,7 +35,7 @@ pub(super) fn ops(
     reader.finish().map_err(damaged)
 }
 
-/// Plans the stream as it came.
+/// Plans the stream, byte for byte as it was backed up.
 pub(super) fn plan(
     contents: &Contents,
     sender: &mut windows::Sender<'_, StreamWindow>,
@@ -61,7 +61,7 @@ pub(super) fn plan(
     if window.pieces.is_empty() { Ok(()) } else { sender.send(window) }
 }
 
-/// The members as files, in stream order.
+/// Returns the members as files, in stream order.
 pub(super) fn files(contents: &Contents) -> Result<Vec<TreeFile>> {
     let mut files: Vec<TreeFile> = Vec::new();
     ops(contents, &mut |op| {

@@ -100,7 +100,7 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    /// Selects; `into` names the schema to load into, if it is not to be their own.
+    /// Selects parts of a dump; `into` names the schema to load into, if it is not to be their own.
     pub(super) fn new(
         contents: &Contents,
         include: &GlobSet,
@@ -121,7 +121,7 @@ impl Selection {
         Ok(selection)
     }
 
-    /// Only what belongs to one known schema can be loaded into another.
+    /// Refuses what can't be loaded into another schema: only the parts of one known schema can.
     fn require_one_schema(&self) -> Result<()> {
         if self.into.is_none() {
             return Ok(());
@@ -145,7 +145,7 @@ impl Selection {
         Ok(())
     }
 
-    /// What rewrites the statements.
+    /// Returns what rewrites the statements.
     pub(super) fn excerpt(&self) -> Excerpt {
         let of = self.schemas.first().map(Vec::as_slice);
         Excerpt::new(of.zip(self.into.as_deref()))
@@ -208,7 +208,7 @@ impl Selection {
     }
 }
 
-/// What the user should know of statements that were left out.
+/// Returns what the user should know of statements that were left out.
 pub(super) fn told(left_out: LeftOut) -> Vec<String> {
     let mut told: Vec<String> =
         left_out.first.into_iter().map(|what| format!("left out: {what}")).collect();

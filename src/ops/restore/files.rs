@@ -44,7 +44,7 @@ enum Source {
     Listed(Vec<TreeFile>),
 }
 
-/// Takes a file.
+/// Receives the files of a walk, one by one.
 type Each<'e> = &'e mut dyn FnMut(TreeFile) -> Result<()>;
 
 impl Files {
@@ -99,7 +99,7 @@ impl Files {
         }
     }
 
-    /// Whether a file is wanted.
+    /// Tells whether a file is wanted.
     pub(in crate::ops) fn is_wanted(&self, file: &TreeFile) -> bool {
         let Some(include) = &self.include else { return true };
         include.is_match(Path::new(std::ffi::OsStr::from_bytes(path_of(file))))
@@ -138,7 +138,7 @@ fn members(contents: &Contents) -> Result<Source> {
     if !is_conflict {
         return Ok(Source::Members(settled));
     }
-    // A file may have the name of a directory from which all was moved: the whole tree tells.
+    // A file may have the name of a directory from which all was moved: the whole tree decides.
     let mut tree = Tree::new();
     ops(contents, &mut |op| tree.apply(op).map_err(damaged))?;
     Ok(Source::Listed(rest_of(tree)?))
@@ -154,7 +154,7 @@ fn walk(contents: &Contents, settled: &Settled, each: Each<'_>) -> Result<()> {
     rest_of(tree)?.into_iter().try_for_each(each)
 }
 
-/// The files that are left in a tree, in stream order.
+/// Returns the files that are left in a tree, in stream order.
 fn rest_of(tree: Tree) -> Result<Vec<TreeFile>> {
     if let Some(path) = tree.conflicts().first() {
         return Err(is_both(path));

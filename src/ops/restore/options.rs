@@ -10,7 +10,7 @@ pub struct RestoreOptions {
     pub include: Vec<String>,
     /// The schema that the selected tables of a dump are written for, if not their own.
     pub into: Option<String>,
-    /// Worker threads.
+    /// Number of worker threads that restore.
     pub workers: u32,
     /// Whether the device nodes of an archive are made.
     pub devices: Devices,
@@ -61,7 +61,7 @@ pub enum Devices {
 pub enum Sharing {
     /// It is refused. A group that only the owner is in, by these accounts, is no other.
     Refuse(Accounts),
-    /// It is used.
+    /// It is used like any other target.
     Allow,
 }
 
@@ -74,7 +74,7 @@ impl Default for Sharing {
 /// What happens with a target in which a restore has not finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Unfinished {
-    /// It is refused.
+    /// The restore is refused.
     #[default]
     Refuse,
     /// The restore goes on, if it is the same: blocks that are there and right are not fetched.
@@ -84,7 +84,7 @@ pub enum Unfinished {
 /// What happens with files that can't be restored whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Losses {
-    /// The restore fails.
+    /// The restore fails if there are any.
     #[default]
     Fail,
     /// They are left out and named, and all others are restored.
@@ -94,7 +94,7 @@ pub enum Losses {
 /// A user and a group by their numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ownership {
-    /// The user.
+    /// Number of the user.
     pub user: u32,
     /// The group, if it is to be changed.
     pub group: Option<u32>,

@@ -6,7 +6,7 @@
 //! last byte is written, a directory when all else is done: its time would not stay, and its
 //! permissions may forbid to fill it.
 //!
-//! - What can't be made as the archive says is left out and told; the rest is restored.
+//! - What can't be made as the archive says is left out and reported; the rest is restored.
 //! - Of entries of one name the last wins, as with tar.
 //! - Owners are set by root only, by name where this host knows it. Without root special bits
 //!   (set-user-id and others) and extended attributes outside `user.` are left out as well, access
@@ -146,7 +146,7 @@ fn entries(
     each: &mut dyn FnMut(&Entry, Option<MemberKey>) -> Result<()>,
 ) -> Result<()> {
     let mut walk = Walk::default();
-    // Earlier versions took nothing apart that stands behind the mark of the end.
+    // Earlier versions took nothing apart that stands after the mark of the end.
     let mut is_over = false;
     let contradiction = || Error::new(ErrorKind::Damaged, "the script contradicts its headers");
     container::ops(contents, &mut |op| match op {
@@ -181,8 +181,8 @@ fn entries(
     })
 }
 
-/// The files with contents, by name; of those of one name the last. Names that can't be shown in a
-/// path are left out.
+/// Returns the files with contents, by name; of those of one name the last. Names that can't be
+/// shown in a path are left out.
 pub(super) fn files(contents: &Contents) -> Result<Vec<TreeFile>> {
     let mut files: BTreeMap<Vec<u8>, TreeFile> = BTreeMap::new();
     each_file(contents, &mut |file| {
@@ -237,7 +237,7 @@ fn wanted_sources(contents: &Contents, include: &GlobSet) -> Result<Option<HashS
     Ok(matched.then_some(sources))
 }
 
-/// A name as it is below the target.
+/// Returns a name as it is below the target.
 fn normal(name: &[u8]) -> Option<Vec<u8>> {
     beneath::components(name).ok().map(|parts| parts.join(&b'/'))
 }
@@ -438,7 +438,7 @@ impl Planner<'_> {
         self.power == Power::Root && self.devices == Devices::Make
     }
 
-    /// What the archive itself makes impossible is left out, any other failure ends the restore.
+    /// Leaves out what the archive itself makes impossible; any other failure ends the restore.
     fn settle(&self, made: io::Result<()>) -> Result<Made> {
         let Err(error) = made else { return Ok(Made::Yes) };
         let errno = error.raw_os_error().map(Errno::from_raw_os_error);
@@ -603,7 +603,7 @@ enum Made {
     No(String),
 }
 
-/// The size of a file of which so many bytes of contents arrived, and where they go.
+/// Returns the size of a file of which `length` bytes of contents arrived, and where they go.
 fn layout(entry: &Entry, length: u64) -> Option<(u64, Vec<FileExtent>)> {
     let Some(sparse) = &entry.sparse else {
         return Some((length, vec![FileExtent { file_at: 0, member_at: 0, len: length }]));

@@ -118,7 +118,7 @@ const LINK_BYTES_MAX: u64 = 4096;
 /// Another name of a file.
 #[derive(Debug)]
 pub(super) struct Link {
-    /// The name.
+    /// Name of the link in the target.
     pub(super) name: Vec<u8>,
     /// The name by which it was linked to.
     pub(super) to: Vec<u8>,
@@ -380,7 +380,7 @@ fn write_window(
     Ok(())
 }
 
-/// Bytes that files take: zeros are holes.
+/// Returns the bytes that files take: zeros are holes.
 pub(super) fn stored_bytes(contents: &Contents, files: &Files) -> Result<u64> {
     let mut bytes = 0;
     files.each_once(contents, &mut |file| {

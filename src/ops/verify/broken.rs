@@ -22,12 +22,12 @@ const NAMED_MAX: usize = 8;
 pub(super) enum Extent {
     /// Pages of this many bytes, from this page number on.
     Pages { bytes: u64, first: u64 },
-    /// Bytes.
+    /// Bytes, counted from the file's beginning.
     Bytes,
 }
 
 impl Extent {
-    /// What suits a member.
+    /// Returns the unit that suits a member.
     pub(super) fn of(record: &MemberRecord) -> Extent {
         match TablespaceFormat::decode(record.page_format) {
             Ok(format) if record.page_format != 0 => Extent::Pages {

@@ -1,12 +1,12 @@
 //! How the pages of each member are checked again: as they were when it came.
 //!
 //! Which page of which tablespace a page of a `.delta` file is stands in the file itself, in a page
-//! of numbers before each group. Whoever plans the work reads these, one page in thousands; the
+//! of numbers before each group. The planner reads these, one page in thousands; the
 //! others are read in any order.
 //!
 //! - Changed pages have the format of the same tablespace in the full backup, or what the `.meta`
 //!   file says if that has none.
-//! - Where numbers can't be read, the pages behind them are not checked: the block of the numbers
+//! - Where numbers can't be read, the pages after them are not checked: the block of the numbers
 //!   is found to be damaged in its own turn.
 
 use std::sync::Arc;
@@ -39,7 +39,7 @@ use crate::repo::contents::Block;
 use crate::repo::contents::Contents;
 use crate::repo::snapshots::StoredSnapshot;
 
-/// How the pages of a member are checked: as they were when it came.
+/// Returns how the pages of a member are checked: as they were when it came.
 pub(super) fn page_check(
     contents: &Contents,
     changed: &ChangedPages,
@@ -63,13 +63,13 @@ pub(super) fn page_check(
     }
 }
 
-/// What the head of an Aria index file says.
+/// Returns what the head of an Aria index file says.
 fn aria_head(contents: &Contents, key: &MemberKey) -> Result<Option<AriaTable>> {
     let head = first_block(contents, key)?;
     Ok(head.and_then(|bytes| AriaTable::parse(&bytes[..bytes.len().min(ARIA_HEAD_BYTES)]).ok()))
 }
 
-/// The first block of a file, if there is one.
+/// Returns the first block of a file, if there is one.
 fn first_block(contents: &Contents, key: &MemberKey) -> Result<Option<Vec<u8>>> {
     let Some(record) = contents.table().find(key)? else { return Ok(None) };
     let first = contents.entries(record).next()?;
@@ -101,7 +101,7 @@ impl ChangedPages {
         if stored.snapshot.about.kind != SnapshotKind::Incremental {
             return ChangedPages::default();
         }
-        // A base that can't be read is told elsewhere.
+        // A base that can't be read is reported elsewhere.
         let links = chain::links(repository, stored).unwrap_or_default();
         let full = links.into_iter().next().and_then(|link| link.stored);
         let full = full.and_then(|full| {
@@ -112,7 +112,7 @@ impl ChangedPages {
         ChangedPages { full: full.unwrap_or_default() }
     }
 
-    /// How a `.delta` file is checked.
+    /// Returns how a `.delta` file is checked.
     pub(super) fn check(
         &self,
         contents: &Contents,
@@ -157,7 +157,7 @@ impl Numbering {
         Some(Numbering { reader: DeltaReader::new(page), page, is_broken: false })
     }
 
-    /// The numbers of the pages in the file's next block.
+    /// Returns the numbers of the pages in the file's next block.
     pub(super) fn next(
         &mut self,
         contents: &Contents,

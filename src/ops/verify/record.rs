@@ -29,7 +29,7 @@ use super::Verification;
 const PACKS_MAX: usize = 256;
 
 impl Verification<'_> {
-    /// Both copies of every moves record, every note and every damage record.
+    /// Checks both copies of every moves record, every note and every damage record.
     pub(super) fn check_records(&self) -> Result<()> {
         let look =
             if self.options.depth >= Depth::Stored { Look::AtItsBytes } else { Look::AtItsSize };
@@ -74,7 +74,8 @@ impl Verification<'_> {
         snapshots.iter().try_for_each(|stored| self.record_snapshot(stored, &bad))
     }
 
-    /// What is damaged in packs. One that is not there needs no record: every run lists the packs.
+    /// Returns what is damaged in packs. One that is not there needs no record: every run lists the
+    /// packs.
     fn damages(&self, bad: &mut Bad) -> Vec<(PackName, Damage)> {
         let mut damages = Vec::new();
         for (name, class) in &bad.spoiled {
