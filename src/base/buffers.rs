@@ -51,7 +51,7 @@ impl fmt::Debug for Buffer {
 }
 
 impl Buffers {
-    /// A pool of buffers that hold `capacity` bytes each.
+    /// Creates a pool of buffers that hold `capacity` bytes each.
     pub fn new(capacity: usize) -> Buffers {
         Buffers { capacity, unused: Arc::default() }
     }

@@ -28,7 +28,7 @@ impl WeekMinute {
         WeekMinute((self.0 + 1) % WeekMinute::WEEK)
     }
 
-    /// Minutes since `earlier`, round the week if need be.
+    /// Returns the minutes since `earlier`, round the week if need be.
     pub fn since(self, earlier: WeekMinute) -> u16 {
         (self.0 + WeekMinute::WEEK - earlier.0) % WeekMinute::WEEK
     }
@@ -36,11 +36,12 @@ impl WeekMinute {
 
 /// A source of time.
 pub trait Clock: Debug + Send + Sync {
-    /// Seconds since 1970 UTC, for people; never decides anything.
+    /// Returns the seconds since 1970 UTC, for people; never decides anything.
     fn unix_seconds(&self) -> u64;
     /// Returns the time since an arbitrary start; never goes back.
     fn elapsed(&self) -> Duration;
-    /// The minute of the week where people read the clock; UTC unless the clock knows better.
+    /// Returns the minute of the week where people read the clock; UTC unless the clock knows
+    /// better.
     fn week_minute(&self) -> WeekMinute {
         // The first of January 1970 was a Thursday.
         let minutes = self.unix_seconds() / 60 + u64::from(3 * DAY_MINUTES);

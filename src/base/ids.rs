@@ -37,14 +37,14 @@ macro_rules! hexadecimal {
 hexadecimal!(BlockHash, PackName, SnapshotId, SourceId);
 
 impl SnapshotId {
-    /// The first characters of the id, enough for people.
+    /// Returns the first characters of the id, enough for people.
     pub fn short(&self) -> String {
         hex::encode(&self.0[..5])
     }
 }
 
 impl PackName {
-    /// The first characters of the name, enough for messages.
+    /// Returns the first characters of the name, enough for messages.
     pub fn short(&self) -> String {
         hex::encode(&self.0[..5])
     }
@@ -60,7 +60,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// The number in the format.
+    /// Returns the number of the class in the format.
     pub fn code(self) -> u8 {
         match self {
             Class::Data => 1,
@@ -68,7 +68,7 @@ impl Class {
         }
     }
 
-    /// The class of a number.
+    /// Returns the class of a number, `None` if no class has it.
     pub fn from_code(code: u8) -> Option<Class> {
         match code {
             1 => Some(Class::Data),
@@ -127,8 +127,8 @@ impl Storage {
         }
     }
 
-    /// The last whole version that this block rests on: itself if it is whole. Valid for data,
-    /// whose deltas have depth 1.
+    /// Returns the last whole version that this block rests on: itself if it is whole. Valid for
+    /// data, whose deltas have depth 1.
     pub fn whole(&self) -> Option<Locator> {
         match *self {
             Storage::Zero => None,
@@ -150,7 +150,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The entry of a block of `length` zero bytes.
+    /// Creates the entry of a block of `length` zero bytes.
     pub fn zero(length: u64) -> Entry {
         Entry { hash: BlockHash::default(), storage: Storage::Zero, length }
     }

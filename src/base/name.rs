@@ -57,7 +57,7 @@ fn fault(name: &str) -> Option<&'static str> {
     None
 }
 
-/// Whether `prefix` is one that can be listed: empty, or a name and a slash.
+/// Tells whether `prefix` is one that can be listed: empty, or a name and a slash.
 pub fn is_prefix(prefix: &str) -> bool {
     match prefix.strip_suffix('/') {
         Some(name) => fault(name).is_none(),

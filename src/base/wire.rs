@@ -44,7 +44,7 @@ impl<'a> Reader<'a> {
         Reader { what, bytes }
     }
 
-    /// The error of this structure with the given reason.
+    /// Returns the error of this structure with the given reason.
     pub fn malformed(&self, why: &'static str) -> Malformed {
         Malformed { what: self.what, why }
     }

@@ -108,7 +108,7 @@ impl Former {
         self.newest.last().map(|table| &table.reader)
     }
 
-    /// Snapshots that could not be read.
+    /// Returns the snapshots that could not be read.
     pub fn damaged(&self) -> Vec<SnapshotName> {
         let Some(behind) = &self.behind else { return Vec::new() };
         lock(behind).damaged().to_vec()
@@ -167,7 +167,7 @@ impl Former {
         Versions { views, follows_predecessor, with_older: true }
     }
 
-    /// Maps of the versions of a member in older snapshots.
+    /// Returns the maps of the versions of a member in older snapshots.
     pub fn older_member(&self, key: &MemberKey, blocks: Blocks) -> Vec<Arc<MapView>> {
         let Some(packs) = &self.packs else { return Vec::new() };
         let view = |table: &FormerTable| {

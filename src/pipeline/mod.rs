@@ -6,7 +6,7 @@
 //!  (reads,   in order       (checks,      (back in     (one open   (durable)
 //!   parses)                  compares,     order,       pack a
 //!     ^                      encodes)      maps, table) class)
-//!     +--------- room for all work in progress ----------+
+//!     +--------- room for all work in progress -----------+
 //! ```
 //!
 //! Reader, workers and collector are one pool ([`crew`](crate::base::crew)): threads of its own,

@@ -251,7 +251,7 @@ impl ChildSource {
         Ok(0)
     }
 
-    /// Ends what does not end by itself.
+    /// Ends the producer if it does not end by itself.
     fn end(&mut self) -> io::Result<ExitStatus> {
         self.killer.terminate();
         // mariabackup blocks SIGTERM, and notices only at its next write that nobody reads.
