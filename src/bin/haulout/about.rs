@@ -31,16 +31,16 @@ use crate::report::about::Script;
 use crate::text::Canvas;
 use crate::text::Tone;
 
-/// A manual page.
+/// A manual page and the name of its file.
 #[derive(Debug)]
 pub(crate) struct Page {
-    /// What its file is called.
+    /// The name of its file.
     pub(crate) name: String,
-    /// Its text, for `man`.
+    /// The text of the page, for `man`.
     pub(crate) text: String,
 }
 
-/// Tells what was asked for.
+/// Prints the text that was asked for.
 pub(crate) fn tell(about: &About, report: &Report) -> Outcome<Exit> {
     match about {
         About::Completions(typed) => {
@@ -103,7 +103,7 @@ fn contents(canvas: Canvas) -> String {
     format!("{head}\n\n{lines}\n{commands}\n")
 }
 
-/// All pages, that of the program first.
+/// Returns all pages, that of the program first.
 fn pages() -> Vec<Page> {
     let mut program = Arguments::command();
     program.build();
@@ -153,7 +153,7 @@ fn page(command: clap::Command, verb: Option<&str>) -> Page {
     Page { name, text }
 }
 
-/// Commands that open no repository and read no variable.
+/// Names of commands that open no repository and read no variable.
 const OF_THE_PROGRAM: [&str; 4] = ["completions", "errors", "help", "man"];
 
 /// Returns text with the characters that `man` takes for commands or hyphens escaped.

@@ -33,7 +33,7 @@ pub(crate) enum Loudness {
     Verbose,
 }
 
-/// Standard error.
+/// Standard error, shared by everything that prints to it.
 #[derive(Debug)]
 pub(crate) struct Console {
     /// How much the program prints.
@@ -44,11 +44,11 @@ pub(crate) struct Console {
 
 #[derive(Debug, Default)]
 struct State {
-    /// A progress line is on the screen.
+    /// Whether a progress line is on the screen.
     drawn: bool,
-    /// The last line that was passed on has no end yet.
+    /// Whether the last line that was passed on has no end yet.
     mid_line: bool,
-    /// A warning was printed.
+    /// Whether a warning was printed.
     warned: bool,
 }
 
@@ -56,40 +56,40 @@ struct State {
 const ERASE: &[u8] = b"\r\x1b[K";
 
 impl Console {
-    /// Standard error on this canvas.
+    /// Creates a console on standard error with this canvas.
     pub(crate) fn new(loudness: Loudness, canvas: Canvas) -> Console {
         Console { loudness, canvas, state: Mutex::default() }
     }
 
-    /// Whether there is a terminal on which a line can be redrawn.
+    /// Tells whether there is a terminal on which a line can be redrawn.
     pub(crate) fn is_terminal(&self) -> bool {
         self.canvas.columns.is_some()
     }
 
-    /// The width of the terminal now.
+    /// Returns the current width of the terminal; 80 if it is unknown.
     pub(crate) fn columns(&self) -> usize {
         text::columns_of(io::stderr()).or(self.canvas.columns).unwrap_or(80)
     }
 
-    /// Something that somebody may want to know.
+    /// Prints a note, unless the program is quiet.
     pub(crate) fn note(&self, message: impl Display) {
         if self.loudness != Loudness::Quiet {
             self.labelled(Tone::Heading, "note:", &message.to_string());
         }
     }
 
-    /// Something that somebody should look at.
+    /// Prints a warning, and remembers that there was one.
     pub(crate) fn warning(&self, message: impl Display) {
         lock(&self.state).warned = true;
         self.labelled(Tone::Doubtful, "warning:", &message.to_string());
     }
 
-    /// Whether there was a warning.
+    /// Tells whether there was a warning.
     pub(crate) fn has_warned(&self) -> bool {
         lock(&self.state).warned
     }
 
-    /// What went wrong, and what to do about it.
+    /// Prints an error, and a hint about what to do.
     pub(crate) fn error(&self, message: &str, hint: &str) {
         self.labelled(Tone::Bad, "error:", message);
         self.labelled(Tone::Heading, "hint:", hint);

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 /// The exit statuses. Scripts depend on the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Done.
+    /// The work is done and nothing was found.
     Done,
     /// Failed: what was asked for has not been done.
     Failed,
@@ -16,19 +16,19 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
-    /// The same, and somebody should look at something else.
+    /// Adds to the status that something was found: `Done` becomes `Findings`.
     pub(crate) fn and_findings(self) -> Exit {
         if self == Exit::Done { Exit::Findings } else { self }
     }
 
-    /// Done, with so many findings.
+    /// Returns the status for this number of findings.
     pub(crate) fn with(findings: usize) -> Exit {
         if findings == 0 { Exit::Done } else { Exit::Findings }
     }
 }
 
 impl Exit {
-    /// The number.
+    /// Returns the number of the exit status.
     pub(crate) fn status(self) -> u8 {
         match self {
             Exit::Done => 0,

@@ -15,7 +15,7 @@ use crate::exit::Exit;
 use crate::hints;
 use crate::password::NoPassword;
 
-/// The result of everything that can fail here.
+/// The result of every operation that can fail here.
 pub(crate) type Outcome<T> = Result<T, Failure>;
 
 /// An error with its hint.
@@ -32,48 +32,48 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
-    /// An error with a hint of its own.
+    /// Creates a failure with a hint of its own.
     pub(crate) fn new(error: Error, hint: impl Into<String>) -> Failure {
         Failure { error, hint: Some(hint.into()) }
     }
 
-    /// Arguments that make no sense together.
+    /// Creates a failure for arguments that make no sense together.
     pub(crate) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Failure {
         Failure::new(Error::new(ErrorKind::Usage, message), hint)
     }
 
-    /// The same, with a hint that fits better.
+    /// Returns the failure with another hint.
     pub(crate) fn with_hint(self, hint: impl Into<String>) -> Failure {
         Failure { hint: Some(hint.into()), ..self }
     }
 
-    /// Whether it has a hint of its own.
+    /// Tells whether the failure has a hint of its own.
     pub(crate) fn has_hint(&self) -> bool {
         self.hint.is_some()
     }
 
-    /// Whether a limit of the system is what it ran into.
+    /// Tells whether the cause is a limit of the system.
     pub(crate) fn is_about_a_limit(&self) -> bool {
         system_error(&self.error).and_then(hints::hint_of_limit).is_some()
     }
 
-    /// What kind of error.
+    /// Returns the kind of the error.
     pub(crate) fn kind(&self) -> ErrorKind {
         self.error.kind()
     }
 
-    /// The error's own words.
+    /// Returns the message of the error.
     pub(crate) fn message(&self) -> String {
         self.error.to_string()
     }
 
-    /// The words of its causes, the nearest first.
+    /// Returns the messages of its causes, the nearest first.
     pub(crate) fn causes(&self) -> Vec<String> {
         self.error.causes()
     }
 
-    /// Message and causes in one line. Of a run that was stopped only that: what it was about to do
-    /// is not the reason.
+    /// Returns message and causes in one line. A run that was stopped gets only that message: what
+    /// it was about to do is not the reason.
     pub(crate) fn line(&self) -> String {
         if self.kind() == ErrorKind::Cancelled {
             return Error::cancelled().to_string();
@@ -86,7 +86,7 @@ impl Failure {
         words
     }
 
-    /// What to do about it.
+    /// Returns the hint about what to do.
     pub(crate) fn hint(&self) -> &str {
         let of_password = || cause::<NoPassword>(&self.error).map(|why| why.hint());
         let of_store = || trouble(&self.error).map(hints::hint_of);
@@ -96,7 +96,7 @@ impl Failure {
         self.hint.as_deref().unwrap_or_else(|| of_cause().unwrap_or_else(of_kind))
     }
 
-    /// How the program ends because of it.
+    /// Returns the exit status that follows from the failure.
     pub(crate) fn exit(&self) -> Exit {
         if self.kind() == ErrorKind::Usage { Exit::Usage } else { Exit::Failed }
     }
@@ -127,7 +127,7 @@ fn system_error(error: &Error) -> Option<i32> {
     None
 }
 
-/// What an object store told, if that is what it was.
+/// Returns the diagnosis of an object store, if the error has one.
 fn trouble(error: &Error) -> Option<Trouble> {
     cause::<StoreError>(error).and_then(StoreError::trouble)
 }

@@ -205,13 +205,13 @@ mod tests {
 
     use super::*;
 
-    /// What one screen has, lines.
+    /// Maximum number of lines that fit one screen.
     const SHORT_LINES_MAX: usize = 30;
 
-    /// What a person reads through, lines.
+    /// Maximum number of lines that a person reads through.
     const LONG_LINES_MAX: usize = 110;
 
-    /// All commands with their words, the program itself included, 80 columns wide.
+    /// Returns all commands with their words, the program itself included, 80 columns wide.
     fn commands() -> Vec<(String, clap::Command)> {
         let mut program = grammar().term_width(80);
         program.build();

@@ -102,7 +102,7 @@ mod tests {
     use super::*;
     use crate::grammar::grammar;
 
-    /// The words of the command that a line begins with, as a shell takes it apart.
+    /// Returns the words of the command that a line begins with, split as a shell does.
     fn words(line: &str) -> Vec<String> {
         let mut words = Vec::new();
         let (mut word, mut quoted) = (None::<String>, false);
@@ -120,7 +120,7 @@ mod tests {
         words.into_iter().chain(word).collect()
     }
 
-    /// The commands of this program in the examples of a chapter, and in its prose.
+    /// Returns the commands of this program in the examples of a chapter, and in its prose.
     fn commands(text: &str) -> Vec<String> {
         let joined = text.replace(" \\\n", " ");
         let mut commands = Vec::new();

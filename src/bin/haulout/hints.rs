@@ -6,7 +6,7 @@ use haulout::base::error::ErrorKind;
 use haulout::store::error::Trouble;
 use rustix::io::Errno;
 
-/// What to do about it.
+/// Returns the hint for an error of this kind.
 #[expect(clippy::too_many_lines, reason = "one table, a hint for each kind")]
 pub(crate) fn hint(kind: ErrorKind) -> &'static str {
     match kind {
@@ -139,7 +139,7 @@ pub(crate) fn hint_of_limit(number: i32) -> Option<&'static str> {
     is(Errno::AGAIN).then(|| hint(ErrorKind::Threads))
 }
 
-/// What to do about what an object store told.
+/// Returns the hint for an error of an object store.
 pub(crate) fn hint_of(trouble: Trouble) -> &'static str {
     match trouble {
         Trouble::Credentials => {
@@ -185,7 +185,7 @@ pub(crate) fn hint_of(trouble: Trouble) -> &'static str {
     }
 }
 
-/// What programs know it by.
+/// Returns the name by which programs know the kind.
 pub(crate) fn name(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::Usage => "usage",

@@ -14,28 +14,28 @@ use crate::failure::Failure;
 use crate::hints;
 use crate::proc_status;
 
-/// What every command that works says about itself.
+/// The figures that every successful command reports.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Effort {
     /// Wall time, without asking for a password and opening the repository with it.
     seconds: f64,
-    /// The most memory that was resident.
+    /// Maximum resident memory of the process, in bytes.
     pub(crate) peak_memory_bytes: u64,
 }
 
 impl Effort {
-    /// Of something that took so long, and has just ended.
+    /// Returns the effort of work that took this time and has just ended.
     pub(crate) fn of(time: Duration) -> Effort {
         Effort { seconds: seconds(time), peak_memory_bytes: proc_status::peak_memory_bytes() }
     }
 }
 
-/// Seconds, with what is below a millisecond cut off.
+/// Returns seconds, rounded to milliseconds.
 pub(crate) fn seconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
-/// How blocks were stored.
+/// Numbers of blocks by how they were stored.
 #[derive(Debug, Serialize)]
 pub(crate) struct Blocks {
     zero: u64,
@@ -59,7 +59,7 @@ impl From<&Counts> for Blocks {
     }
 }
 
-/// What the checks of pages said.
+/// Numbers of pages by the result of their checks.
 #[derive(Debug, Serialize)]
 pub(crate) struct Pages {
     verified: u64,
@@ -86,7 +86,7 @@ impl From<&PageCounts> for Pages {
     }
 }
 
-/// Instead of a result, when there is none.
+/// The JSON report of a command that failed.
 #[derive(Debug, Serialize)]
 pub(crate) struct Failed {
     error: Told,

@@ -1,7 +1,7 @@
 //! What this host knows about a repository from before: its id, that it is encrypted, the
 //! generation of its keys, the newest snapshot of each source, and which others there were. A store
 //! that goes back to an older state, or offers another repository in the place of a known one, can
-//! only be told by somebody who remembers.
+//! only be detected by a host that remembers.
 //!
 //! It is kept in one small file for each repository, in a directory that the user names; without
 //! one nothing is remembered. It holds no secret: names of objects, which the store knows as well.
@@ -41,7 +41,7 @@ use crate::failure::Failure;
 use crate::failure::Outcome;
 use crate::hints;
 
-/// The mode of the directory.
+/// The mode of the state directory: accessible to its owner only.
 const PRIVATE: u32 = 0o700;
 /// Bits of a mode that let others write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
@@ -57,11 +57,11 @@ pub(crate) struct Known {
 struct Record {
     repository: String,
     encrypted: bool,
-    /// The generation of its keys.
+    /// The generation of the repository's keys.
     #[serde(default)]
     generation: u8,
     newest: BTreeMap<String, Newest>,
-    /// The ids of all snapshots.
+    /// The ids of all snapshots that were seen.
     #[serde(default)]
     seen: BTreeSet<String>,
 }
@@ -73,7 +73,7 @@ struct Newest {
 }
 
 impl Known {
-    /// What is known about the repository at a place.
+    /// Loads what is known about the repository at a place.
     pub(crate) fn load(directory: &Path, location: &str) -> Result<Known> {
         require_own(directory)?;
         let hash = blake3::hash(location.as_bytes()).to_hex();
@@ -90,7 +90,7 @@ impl Known {
         Ok(Known { path, record })
     }
 
-    /// Compares whose repository it is with whose it was.
+    /// Compares the identity of a repository with the one that is known.
     pub(crate) fn check_repository(&self, repository: &Repository) -> Outcome<()> {
         let Some(record) = &self.record else { return Ok(()) };
         let place = repository.store().location();
@@ -132,7 +132,7 @@ impl Known {
             !record.seen.is_empty() && !record.seen.contains(&name.id.to_string())
         };
         for name in names.iter().filter(new) {
-            // What can't be read is told by whoever needs it.
+            // A snapshot that can't be read is reported by the code that needs it.
             let Ok(stored) = repository.read_snapshot(name) else { continue };
             let Some(former) = stored.snapshot.about.predecessor else { continue };
             if !there.contains(&former) {
@@ -245,7 +245,7 @@ fn make_private(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// All of the record or nothing of it.
+/// Writes the whole record or nothing of it.
 fn write(path: &Path, record: &Record) -> io::Result<()> {
     let directory = path.parent().expect("it is a file in a directory");
     make_private(directory)?;

@@ -1,6 +1,6 @@
 //! A limit of the rate as typed: `10MiB`, or a timetable, `'mon-fri 08:00-18:00 5MiB, 80MiB'`.
 //!
-//! Entries stand behind one another with commas; the first that has the moment decides. An entry is
+//! Entries follow one another with commas; the first that has the moment decides. An entry is
 //! `[DAYS] [HH:MM-HH:MM] RATE`: days are one (`sat`) or a row (`mon-fri`), hours that end before
 //! they begin go over midnight, and a rate is a size for each second, or `unlimited`. Days and
 //! hours are those of the local clock.
@@ -17,7 +17,7 @@ use crate::units::ByteCount;
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 const DAY_MINUTES: u16 = 24 * 60;
 
-/// What `--limit` says.
+/// The value of `--limit`, parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Limit(pub(crate) Timetable);
 
@@ -68,7 +68,7 @@ fn rate_of(text: &str) -> Result<Option<NonZeroU64>, String> {
     rate.map(Some).ok_or_else(|| "a rate of 0 would never end; say unlimited".to_owned())
 }
 
-/// The first day, and how many.
+/// Returns the number of the first day (0 to 6), and the number of days.
 fn days_of(text: &str) -> Result<(u16, u16), String> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let (first, last) = (day_of(first)?, day_of(last)?);
@@ -80,7 +80,7 @@ fn day_of(text: &str) -> Result<u16, String> {
     known.map(|(number, _)| number).ok_or_else(|| format!("{text:?} is no day like mon"))
 }
 
-/// The first minute of the day, and how many.
+/// Returns the first minute of the day, and the number of minutes.
 fn hours_of(text: &str) -> Result<(u16, u16), String> {
     let wrong = || format!("{text:?} is no time like 08:00-18:00");
     let (begin, end) = text.split_once('-').ok_or_else(wrong)?;

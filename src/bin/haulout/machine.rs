@@ -42,7 +42,7 @@ pub(crate) fn raise_open_files() {
     let _refused = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
-/// Whether a standard stream was closed when the program was started.
+/// Tells whether a standard stream was closed when the program was started.
 ///
 /// The runtime opens the null device in its place, for reading and writing, before `main`; a
 /// shell's `>/dev/null` is open for writing only. What is written to it would be lost
@@ -57,18 +57,18 @@ pub(crate) fn was_closed(stream: impl AsFd) -> bool {
     opened && fstat(&stream).is_ok_and(|found| is_null(&found))
 }
 
-/// A variable of the environment.
+/// Returns the value of an environment variable.
 pub(crate) fn variable(name: &str) -> Option<OsString> {
     env::var_os(name)
 }
 
-/// All variables of the environment that are text.
+/// Returns all environment variables that are text.
 fn variables() -> Vec<(String, String)> {
     let text = |text: OsString| text.into_string().ok();
     env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect()
 }
 
-/// What a plan depends on besides the arguments.
+/// Returns the facts of this host that a plan depends on.
 pub(crate) fn surroundings() -> Surroundings<'static> {
     let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     Surroundings {

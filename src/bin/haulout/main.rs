@@ -7,7 +7,7 @@
 //! | `grammar` | how much of it each help text shows, and the variables of the environment |
 //! | `plan/VERB` | what it means on this machine |
 //! | `run/VERB` | which verb of the library does it |
-//! | `report/VERB` | how the outcome is told, as text or JSON |
+//! | `report/VERB` | how the outcome is printed, as text or JSON |
 //! | `json`, `words`, `text`, `units` | what reports have in common |
 //! | `about` | what the program says about itself: manual pages, completions, the guide |
 //! | `guide` | how a chapter of the guide looks on a terminal |
@@ -15,7 +15,7 @@
 //! | `password`, `prompt` | where secrets come from |
 //! | `known` | what this host remembers of a repository |
 //! | `panics` | that a panic of any thread ends the program |
-//! | `signals`, `progress`, `console`, `producer_log` | what happens meanwhile |
+//! | `signals`, `progress`, `console`, `producer_log` | what happens during a run |
 
 mod about;
 mod args;

@@ -4,12 +4,12 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-/// Whose clock people read.
+/// The time zone in which people read moments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Zone {
-    /// Everybody's.
+    /// Coordinated universal time, the same everywhere.
     Utc,
-    /// This machine's.
+    /// The time zone of this machine.
     Local,
 }
 

@@ -9,7 +9,7 @@ use std::thread;
 
 use crate::exit::Exit;
 
-/// Has every panic from now on end the program.
+/// Makes every panic from now on end the program.
 pub(crate) fn end_the_program() {
     std::panic::set_hook(Box::new(end));
 }

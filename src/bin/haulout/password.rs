@@ -41,30 +41,30 @@ use haulout::source::child::withhold_secrets;
 
 use crate::prompt::Terminal;
 
-/// The variables of the environment that a password may come from.
+/// The names of the environment variables that a password may come from.
 #[derive(Debug)]
 pub(crate) struct Variables {
-    /// Names a file.
+    /// The variable that names a password file.
     pub(crate) file: &'static str,
-    /// A shell command.
+    /// The variable with a shell command that prints the password.
     pub(crate) command: &'static str,
-    /// The password itself.
+    /// The variable with the password itself.
     pub(crate) password: &'static str,
 }
 
-/// For the password that opens the repository.
+/// The variables for the password that opens the repository.
 pub(crate) const VARIABLES: Variables = Variables {
     file: "HAULOUT_PASSWORD_FILE",
     command: "HAULOUT_PASSWORD_COMMAND",
     password: "HAULOUT_PASSWORD",
 };
-/// For a password that is new.
+/// The variables for a new password.
 pub(crate) const NEW_VARIABLES: Variables = Variables {
     file: "HAULOUT_NEW_PASSWORD_FILE",
     command: "HAULOUT_NEW_PASSWORD_COMMAND",
     password: "HAULOUT_NEW_PASSWORD",
 };
-/// For the other side of a replication, if it has other keys.
+/// The variables for the other side of a replication, if it has other keys.
 pub(crate) const OTHER_VARIABLES: Variables = Variables {
     file: "HAULOUT_OTHER_PASSWORD_FILE",
     command: "HAULOUT_OTHER_PASSWORD_COMMAND",
@@ -74,20 +74,20 @@ pub(crate) const OTHER_VARIABLES: Variables = Variables {
 const KEY_FILE_BEGINS: &[u8] = b"haulout-key-";
 /// The bit of a file's mode that lets everybody read it.
 const OTHERS_READ: u32 = 0o004;
-/// How often it is looked whether the password command has ended.
+/// Interval between two checks whether the password command has ended.
 const COMMAND_LOOK: Duration = Duration::from_millis(10);
-/// Longest first line that is read.
+/// Maximum length of the first line in bytes.
 const LINE_BYTES_MAX: usize = 4096;
 
 type Secret = Zeroizing<Vec<u8>>;
 
-/// Where the password comes from.
+/// The place where the password comes from.
 pub(crate) enum PasswordSource {
     /// The first line of a file.
     File(PathBuf),
     /// The first line that a shell command prints.
     Command(OsString),
-    /// It was in the environment.
+    /// The bytes that were in the environment.
     Given(Secret),
     /// The person at the terminal, if there is one.
     Ask,
@@ -104,7 +104,7 @@ impl fmt::Debug for PasswordSource {
     }
 }
 
-/// What a password is asked for.
+/// The purpose for which a password is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// To open a repository.
@@ -124,7 +124,7 @@ pub(crate) enum Purpose {
 }
 
 impl Purpose {
-    /// What the person at the terminal is asked for.
+    /// Returns the question for the person at the terminal.
     fn question(self) -> &'static str {
         match self {
             Purpose::Open => "password of the repository: ",
@@ -137,7 +137,7 @@ impl Purpose {
         }
     }
 
-    /// What is wrong if there is no person, and no password from elsewhere.
+    /// Returns the error message if nobody can be asked and no password was given.
     fn want(self) -> &'static str {
         match self {
             Purpose::Open => "the repository is encrypted and no password was given",
@@ -158,7 +158,7 @@ impl Purpose {
         }
     }
 
-    /// Whether a secret is made with it.
+    /// Tells whether a secret is made with the password.
     pub(crate) fn is_new(self) -> bool {
         match self {
             Purpose::Protect | Purpose::NewKey | Purpose::NewKit | Purpose::ProtectOther => true,
@@ -168,7 +168,7 @@ impl Purpose {
 }
 
 impl PasswordSource {
-    /// What is typed goes before what is in the environment.
+    /// Chooses the source of the password: arguments take precedence over the environment.
     pub(crate) fn choose(
         file: Option<PathBuf>,
         command: Option<OsString>,
@@ -194,14 +194,14 @@ impl PasswordSource {
         }
     }
 
-    /// Fetches the password.
+    /// Fetches the password or key file from its source.
     pub(crate) fn fetch(&self, purpose: Purpose, monitor: &Monitor) -> Result<Fetched> {
         let Line { bytes: line, origin, exposed } = self.line(purpose, monitor)?;
         let credential = credential(&line, &origin)?;
         Ok(Fetched { credential, spelling: Spelling::of(&line), exposed })
     }
 
-    /// Fetches what the password is made of. Wherever it comes from, it is a first line without its
+    /// Fetches the line that the password is in. From every source it is a first line without its
     /// end, so that one secret is one password.
     fn line(&self, purpose: Purpose, monitor: &Monitor) -> Result<Line> {
         let mut exposed = None;
@@ -232,33 +232,33 @@ impl PasswordSource {
     }
 }
 
-/// The first line of what a password comes from.
+/// The first line from the source of a password.
 struct Line {
     bytes: Secret,
-    /// Where it came from, for messages.
+    /// The source of the line, for messages.
     origin: String,
     /// The file, if every user of this host can read it.
     exposed: Option<String>,
 }
 
-/// A password or key file, and what is odd about it.
+/// A password or key file, and what is unusual about it.
 pub(crate) struct Fetched {
-    /// What opens something.
+    /// The credential that was read.
     pub(crate) credential: Credential,
-    /// How it is spelled, if it could be spelled otherwise.
+    /// The spelling of the password, if it could be spelled otherwise.
     pub(crate) spelling: Option<Spelling>,
     /// The file that it came from, if every user of this host can read that.
     pub(crate) exposed: Option<String>,
 }
 
-/// How a password is spelled that other systems spell otherwise.
+/// The spelling of a password that other systems spell otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Spelling {
     /// Letters with accents are one character each (NFC), as most keyboards and files have them.
     Composed,
     /// Accents are characters of their own (NFD), as file names of macOS have them.
     Decomposed,
-    /// It is no UTF-8.
+    /// The password is not UTF-8.
     OtherCharset,
 }
 
@@ -278,7 +278,7 @@ impl Spelling {
         text.contains(is_composed).then_some(Spelling::Composed)
     }
 
-    /// What to try.
+    /// Returns the hint with another spelling to try.
     pub(crate) fn hint(self) -> &'static str {
         match self {
             Spelling::Composed => {
@@ -298,7 +298,7 @@ impl Spelling {
     }
 }
 
-/// Returns whether every user of this host can read a file. A pipe has only its two ends.
+/// Tells whether every user of this host can read a file. A pipe has only its two ends.
 pub(crate) fn everybody_reads(file: &File) -> io::Result<bool> {
     let metadata = file.metadata()?;
     Ok(metadata.is_file() && metadata.permissions().mode() & OTHERS_READ != 0)
@@ -308,16 +308,16 @@ fn refused(origin: &str) -> Error {
     Error::new(ErrorKind::NoKey, format!("what came from {origin} is no password"))
 }
 
-/// Why a first line is no password: nothing, or what a password typed elsewhere would not have.
+/// The reason why a first line is not a password: it is empty, or has bytes that nobody types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoPassword {
-    /// There is nothing in it.
+    /// The line is empty.
     Empty,
-    /// It begins with the mark that some editors put before UTF-8.
+    /// The line begins with the mark that some editors put before UTF-8.
     ByteOrderMark,
-    /// It has two bytes for each letter.
+    /// The line has two bytes for each letter.
     Utf16,
-    /// It is no text.
+    /// The line has a zero byte, so it is not text.
     ZeroByte,
 }
 
@@ -335,7 +335,7 @@ impl NoPassword {
         line.contains(&0).then_some(NoPassword::ZeroByte)
     }
 
-    /// What to do about it.
+    /// Returns the hint for this fault.
     pub(crate) fn hint(self) -> &'static str {
         match self {
             NoPassword::Empty => "put the password into the first line, with nothing before it",

@@ -40,11 +40,11 @@ use crate::plan::replicate::ReplicatePlan;
 use crate::plan::restore::RestorePlan;
 use crate::plan::verify::VerifyPlan;
 
-/// What there is besides the arguments.
+/// The facts that a plan depends on besides the arguments.
 pub(crate) struct Surroundings<'s> {
-    /// The environment.
+    /// Looks up a variable of the environment.
     pub(crate) variable: &'s dyn Fn(&str) -> Option<OsString>,
-    /// All of it that is text.
+    /// Returns all variables that are text.
     pub(crate) variables: &'s dyn Fn() -> Vec<(String, String)>,
     /// The name of this host.
     pub(crate) host: String,
@@ -52,99 +52,99 @@ pub(crate) struct Surroundings<'s> {
     pub(crate) processors: u32,
     /// Whether standard input is a terminal.
     pub(crate) stdin: Stream,
-    /// Whether standard output is.
+    /// Whether standard output is a terminal.
     pub(crate) stdout: Stream,
 }
 
-/// What is behind one of the standard streams.
+/// The kind of a standard stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stream {
-    /// A person.
+    /// A terminal, with a person at it.
     Terminal,
-    /// It was closed when the program was started.
+    /// The stream was closed when the program was started.
     Closed,
-    /// A file, a pipe, nothing.
+    /// A file, a pipe, or the null device.
     Other,
 }
 
-/// What is to be done.
+/// The work to do, with the settings that all verbs share.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// Where the repository is.
+    /// The location of the repository.
     pub(crate) place: Place,
-    /// How it is reached, if it is an object store.
+    /// The way to reach it, if it is an object store.
     pub(crate) network: NetworkPlan,
-    /// How fast bytes may go to it, and come from it.
+    /// The limit for bytes to and from the repository.
     pub(crate) limit: Option<Timetable>,
-    /// Where its password comes from.
+    /// The source of the repository's password.
     pub(crate) password: PasswordSource,
     /// Whether files with secrets may be readable by everybody.
     pub(crate) exposed: Exposed,
-    /// Where this host remembers what it showed.
+    /// The directory in which this host remembers what the repository showed.
     pub(crate) state: Option<PathBuf>,
-    /// A recovery kit to open it with.
+    /// A recovery kit that opens the repository instead of a password.
     pub(crate) recovery_kit: Option<PathBuf>,
-    /// How much is done at once.
+    /// The amount of work done at the same time.
     pub(crate) at_once: AtOnce,
-    /// This host.
+    /// The name of this host.
     pub(crate) host: String,
-    /// The verb.
+    /// The verb to run.
     pub(crate) job: Job,
 }
 
-/// A verb with all it needs.
+/// A verb with its own settings.
 #[derive(Debug)]
 pub(crate) enum Job {
-    /// Make a repository.
+    /// Creates a new repository.
     Init(NewRepository),
-    /// Back up.
+    /// Stores a stream as a snapshot.
     Backup(BackupPlan),
-    /// List snapshots.
+    /// Lists the snapshots that match.
     Snapshots(SnapshotsArguments),
-    /// Show a snapshot, or what its producer said.
+    /// Shows a snapshot, or the messages of its producer.
     Show(String, Shown),
-    /// List the files of one that match these globs.
+    /// Lists the files of a snapshot that match these globs.
     Ls(String, Vec<String>),
-    /// Write a file of one to standard output.
+    /// Writes a file of a snapshot to standard output.
     Cat(String, String),
-    /// Compare two.
+    /// Compares an earlier snapshot with a later one.
     Diff(String, String),
-    /// Tell what is held, or what one added.
+    /// Shows what the repository holds, or what one snapshot added.
     Stats(Option<String>),
-    /// Change the tags of one.
+    /// Changes the tags of a snapshot.
     Tag(String, TagChange),
-    /// Restore one.
+    /// Restores a snapshot to a directory or standard output.
     Restore(RestorePlan),
-    /// Verify some, or all.
+    /// Verifies some snapshots, or all.
     Verify(VerifyPlan),
-    /// Make second copies again.
+    /// Makes second copies again, or prints the plan for that.
     Repair(Mode),
-    /// Send snapshots to another repository, or fetch them.
+    /// Sends snapshots to another repository, or fetches them.
     Replicate(ReplicatePlan),
-    /// Change who can open it.
+    /// Manages the keys that open the repository.
     Key(KeyPlan),
 }
 
-/// What becomes of a file with a secret that every user of this host can read.
+/// The treatment of a file with a secret that every user of this host can read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exposed {
-    /// It is used.
+    /// The file is used.
     Accepted,
-    /// It is a finding, and refused where secrets are made.
+    /// The file is a finding, and refused where secrets are made.
     Reported,
 }
 
-/// What is shown of a snapshot.
+/// The part of a snapshot that is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shown {
-    /// What is known about it.
+    /// The snapshot's own facts.
     Snapshot,
-    /// What its producer said.
+    /// The messages of its producer.
     Log,
 }
 
 impl Plan {
-    /// What was typed means here.
+    /// Builds the plan from the parsed arguments and the surroundings.
     pub(crate) fn new(common: Common, verb: Verb, around: &Surroundings<'_>) -> Outcome<Plan> {
         let limit = limit(&verb);
         let network = NetworkPlan::new(common.network.clone(), around.variables);
@@ -211,7 +211,7 @@ fn cat(typed: CatArguments, common: &Common, around: &Surroundings<'_>) -> Outco
     Ok(Job::Cat(typed.snapshot, typed.file))
 }
 
-/// Refuses to write what was asked for where it would be lost.
+/// Refuses to write a result to standard output if it was closed and the result would be lost.
 pub(crate) fn require_open(stdout: Stream) -> Outcome<()> {
     if stdout == Stream::Closed {
         return Err(Failure::new(
@@ -255,7 +255,7 @@ fn place(repo: Option<String>) -> Outcome<Place> {
     })
 }
 
-/// Says how what was probably meant is written.
+/// Returns a hint with the location that was probably meant.
 fn place_hint(location: &str) -> String {
     if location.starts_with('~') {
         return format!(
@@ -287,7 +287,7 @@ pub(crate) mod tests {
     use crate::args::Arguments;
     use crate::args::Command;
 
-    /// What a line means on a machine.
+    /// Parses a line and plans it with these standard streams.
     pub(crate) fn plan_on(line: &str, stdin: Stream, stdout: Stream) -> Outcome<Plan> {
         let typed = Arguments::try_parse_from(line.split(' ')).unwrap();
         let Command::Verb(verb) = typed.command else { panic!("a verb") };
@@ -297,7 +297,7 @@ pub(crate) mod tests {
         Plan::new(typed.common, verb, &around)
     }
 
-    /// What a line means where nothing is a terminal.
+    /// Parses a line and plans it where nothing is a terminal.
     pub(crate) fn plan(line: &str) -> Outcome<Plan> {
         plan_on(line, Stream::Other, Stream::Other)
     }

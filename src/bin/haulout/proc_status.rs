@@ -1,15 +1,15 @@
-//! What the kernel tells about this process in `/proc/self/status`.
+//! Facts from the kernel about this process, in `/proc/self/status`.
 
 use std::fs;
 
-/// The value of a field, without spaces around it.
+/// Returns the value of a field, without spaces around it.
 pub(crate) fn field(name: &str) -> Option<String> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let value = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     Some(value.trim().to_owned())
 }
 
-/// The most memory that this process has had resident, bytes; 0 if the kernel does not tell.
+/// Returns the maximum resident memory of this process in bytes; 0 if it is unknown.
 pub(crate) fn peak_memory_bytes() -> u64 {
     let kib = field("VmHWM").and_then(|value| value.split(' ').next()?.parse::<u64>().ok());
     kib.unwrap_or(0) * 1024

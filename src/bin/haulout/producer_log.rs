@@ -1,5 +1,5 @@
-//! Where a program that this one runs writes its messages: to standard error, or, if little shall
-//! be told, to a small memory that is only shown when something went wrong.
+//! Messages of a program that this one runs: they go to standard error, or, if the output is to be
+//! brief, to a small buffer that is only shown when something went wrong.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,7 +13,7 @@ use crate::panics;
 
 use haulout::base::crew::lock;
 
-/// Bytes of messages that are kept.
+/// Maximum number of bytes of messages that are kept.
 const KEPT_BYTES_MAX: usize = 128 << 10;
 
 /// The messages of a program.
@@ -24,17 +24,17 @@ pub(crate) struct ProducerLog {
 }
 
 impl ProducerLog {
-    /// A log that is as loud as the console.
+    /// Creates a log that is as loud as the console.
     pub(crate) fn new(console: &Arc<Console>) -> ProducerLog {
         ProducerLog { console: Arc::clone(console), kept: Arc::default() }
     }
 
-    /// For whoever writes them.
+    /// Returns a writer that adds messages to this log.
     pub(crate) fn writer(&self) -> Box<dyn Write + Send> {
         Box::new(self.clone())
     }
 
-    /// Shows what was held back.
+    /// Prints the messages that were held back.
     pub(crate) fn show(&self) {
         let mut kept = lock(&self.kept);
         let bytes: Vec<u8> = kept.drain(..).collect();

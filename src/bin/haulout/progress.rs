@@ -1,5 +1,5 @@
 //! The progress of a run: on a terminal one line, redrawn five times a second; in a log a line a
-//! minute. There is none if little shall be told, which is the rule in a log.
+//! minute. There is none if the output is brief, which is the default in a log.
 //!
 //! The line is as long as the terminal is wide: what matters least is left out first.
 
@@ -27,25 +27,25 @@ const LOG_LINE: Duration = Duration::from_mins(1);
 /// The time over which a rate is taken.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
 
-/// What is going on.
+/// The kind of work that is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Activity {
-    /// A backup.
+    /// A backup, counted by the bytes of its stream.
     BackingUp,
-    /// A restore.
+    /// A restore, counted by the bytes of its stream.
     Restoring,
-    /// A replication.
+    /// A replication, counted by bytes sent or read on the other side.
     Replicating,
-    /// A verification, which reads what is stored so many times.
+    /// A verification, which reads what is stored several times.
     Verifying {
-        /// First all objects, then perhaps all blocks in them.
+        /// Number of passes: first over all objects, then perhaps over all blocks in them.
         passes: u64,
     },
 }
 
 impl Activity {
-    /// What is counted; of a replication also what is on its way: a slow line takes minutes for
-    /// one pack.
+    /// Returns the counts. Those of a replication include packs that are being sent: a slow line
+    /// takes minutes for one pack.
     fn counts(self, monitor: &Monitor) -> Counts {
         let mut counts = monitor.counts();
         if self == Activity::Replicating {
@@ -54,7 +54,7 @@ impl Activity {
         counts
     }
 
-    /// Bytes that are done.
+    /// Returns the number of bytes that are done.
     fn done(self, counts: &Counts) -> u64 {
         match self {
             Activity::BackingUp | Activity::Restoring => counts.stream_bytes,
@@ -65,15 +65,15 @@ impl Activity {
         }
     }
 
-    /// Bytes that are to be done; 0 if unknown.
+    /// Returns the number of bytes to be done in total; 0 if unknown.
     fn expected(self, counts: &Counts) -> u64 {
         let expected = counts.expected_bytes;
-        // A file that grows, a second copy that is read too: then nobody knows.
+        // A file that grows, a second copy that is read too: then the total is unknown.
         if self.done(counts) > expected { 0 } else { expected }
     }
 }
 
-/// Progress is shown as long as this lives.
+/// The thread that shows progress as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Progress(Option<(Sender<()>, JoinHandle<()>)>);
 
@@ -126,7 +126,7 @@ impl Drop for Progress {
     }
 }
 
-/// How far a run has come, by time.
+/// The progress of a run over time.
 #[derive(Debug)]
 struct Course {
     activity: Activity,
@@ -135,12 +135,12 @@ struct Course {
     recent: VecDeque<(Duration, u64)>,
 }
 
-/// A moment of a run.
+/// The state of a run at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Now {
     counts: Counts,
     elapsed: Duration,
-    /// Bytes of the last seconds, and how many seconds.
+    /// Bytes of the last seconds, and the time that they took.
     recent: (u64, Duration),
 }
 
@@ -151,7 +151,7 @@ impl Course {
 
     fn at(&mut self, time: Duration, mut counts: Counts) -> Now {
         if self.activity == Activity::Replicating {
-            // What was on its way and is sent again does not run back before people's eyes.
+            // Bytes that are sent a second time do not make the count go back.
             let before = self.recent.back().map_or(0, |(_, done)| *done);
             counts.stored_bytes = counts.stored_bytes.max(before);
         }
@@ -225,7 +225,7 @@ fn parts(activity: Activity, now: &Now) -> Vec<Part> {
     parts
 }
 
-/// Seconds until everything is done, at the present rate.
+/// Returns the seconds until everything is done, at the present rate.
 fn left(bytes: u64, expected: u64, recent: u64, time: Duration) -> Option<u64> {
     let remaining = expected.checked_sub(bytes).filter(|_| expected > 0 && recent > 0)?;
     let seconds = u128::from(remaining) * time.as_millis() / u128::from(recent) / 1000;

@@ -1,6 +1,6 @@
-//! Asks the person at the terminal for something that nobody else shall read.
+//! Asks the person at the terminal for something that others must not read.
 //!
-//! The question goes to `/dev/tty`, so that standard input can be a stream meanwhile. It is only
+//! The question goes to `/dev/tty`, so that standard input can be a stream. The question is only
 //! asked if standard error is a terminal as well: a job that writes to a log has nobody to answer.
 //! Echo is switched on again whatever happens short of being killed.
 
@@ -23,9 +23,9 @@ use zeroize::Zeroizing;
 
 use haulout::base::monitor::Monitor;
 
-/// How long until a wish to stop is noticed.
+/// The time until a request to stop is noticed.
 const LOOK_UP: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
-/// Longest line that a terminal gives.
+/// Maximum length of a line that a terminal gives, in bytes.
 const LINE_BYTES_MAX: usize = 4096;
 
 /// The terminal that the program was started from.
@@ -33,7 +33,7 @@ const LINE_BYTES_MAX: usize = 4096;
 pub(crate) struct Terminal(File);
 
 impl Terminal {
-    /// Opens it, if there is a person.
+    /// Opens the terminal, if there is a person.
     pub(crate) fn open() -> Option<Terminal> {
         if !io::stderr().is_terminal() {
             return None;
@@ -41,7 +41,8 @@ impl Terminal {
         File::options().read(true).write(true).open("/dev/tty").ok().map(Terminal)
     }
 
-    /// Asks, and reads a line without showing it. Ends early, with nothing, when `monitor` stops.
+    /// Asks, and reads a line without showing it. Returns early, with an empty line, when `monitor`
+    /// stops.
     pub(crate) fn ask_hidden(
         &mut self,
         question: &str,
@@ -63,7 +64,7 @@ impl Terminal {
     }
 }
 
-/// Reads a line; nothing if `monitor` stops.
+/// Reads a line; returns an empty one if `monitor` stops.
 fn line(mut terminal: &File, monitor: &Monitor) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut line = Zeroizing::new(vec![0; LINE_BYTES_MAX]);
     let mut length = 0;

@@ -48,19 +48,19 @@ use crate::json;
 use crate::moment::Zone;
 use crate::text::Canvas;
 
-/// For whom the result is.
+/// The format of the result: for people or for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     Text,
     Json,
 }
 
-/// Tells what came of a command.
+/// The printer of a command's result, in the format that the user chose.
 #[derive(Debug)]
 pub(crate) struct Report {
-    /// Standard error.
+    /// Standard error, for messages and progress.
     pub(crate) console: Arc<Console>,
-    /// Began when the program did.
+    /// The clock, which began when the program did.
     pub(crate) clock: Arc<dyn Clock>,
     format: Format,
     pub(crate) canvas: Canvas,
@@ -68,7 +68,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// A report as the common options want it.
+    /// Creates a report as the common options want it.
     pub(crate) fn new(common: &Common, variable: &dyn Fn(&str) -> Option<OsString>) -> Report {
         let zone = if common.local_time { Zone::Local } else { Zone::Utc };
         let messages = Canvas::of(io::stderr(), variable).in_zone(zone);
@@ -88,17 +88,17 @@ impl Report {
         }
     }
 
-    /// Whether a program reads the result.
+    /// Tells whether a program reads the result.
     pub(crate) fn is_json(&self) -> bool {
         self.format == Format::Json
     }
 
-    /// Whether lists are to be printed to their end.
+    /// Tells whether lists are to be printed to their end.
     pub(crate) fn wants_everything(&self) -> bool {
         self.is_json() || self.console.loudness == Loudness::Verbose
     }
 
-    /// Why nothing came of it.
+    /// Prints why the command failed, and returns the exit status.
     pub(crate) fn failure(&self, failure: &Failure) -> Exit {
         self.console.error(&failure.line(), failure.hint());
         if self.format == Format::Json {
@@ -110,7 +110,8 @@ impl Report {
 
     /// Prints a result, for programs or for people.
     ///
-    /// What it tells about is done: that it can't be printed is a warning, and no failure.
+    /// The work that it describes is done: a result that can't be printed is a warning, not a
+    /// failure.
     #[expect(clippy::unnecessary_wraps, reason = "reports end with it or with a list, which fails")]
     fn result(&self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<()> {
         let printed = match (self.format, self.console.loudness) {
@@ -127,13 +128,13 @@ impl Report {
         Ok(())
     }
 
-    /// Whether a result could not be printed.
+    /// Tells whether a result could not be printed.
     pub(crate) fn is_unprinted(&self) -> bool {
         self.unprinted.load(Ordering::Relaxed)
     }
 }
 
-/// What clap has to say: help, the version, or why it refuses.
+/// Prints the message of clap: help, the version, or why it refuses.
 pub(crate) fn refusal(refusal: &clap::Error) -> Exit {
     // Nobody is left to tell that this can't be printed.
     let _lost = refusal.print();
@@ -165,7 +166,7 @@ fn print(text: &str) -> Result<()> {
     unless_gone(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
-/// A reader that went away has read what it wanted.
+/// Ignores a reader that went away, which has read what it wanted.
 fn unless_gone(written: io::Result<()>) -> Result<()> {
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

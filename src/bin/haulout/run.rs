@@ -59,17 +59,17 @@ use crate::progress::Progress;
 use crate::report::Report;
 use crate::signals::Stop;
 
-/// How often a person may mistype a password.
+/// Number of times that a person may try a password.
 const PASSWORD_TRIES: u32 = 3;
-/// What to do if the config or the keys are damaged.
+/// The hint for a damaged config or damaged keys.
 const NOTHING_OPENS: &str = "put the objects config and keys/ back from a copy of the repository; \
                              a recovery kit (--recovery-kit) stands in for lost keys";
 
-/// What to do if a key is damaged, and no other one opens.
+/// The hint for a damaged key where no other one opens.
 const DAMAGED_KEY: &str = "if the password is right, put the damaged key back from a copy of the \
                            repository, or use a recovery kit (--recovery-kit)";
 
-/// Does what `plan` says.
+/// Runs the verb of a plan, and returns how the program ends.
 pub(crate) fn run(plan: Plan, report: &Report) -> Outcome<Exit> {
     panics::asked_for_at("main");
     let monitor = Arc::new(Monitor::default());
@@ -107,19 +107,19 @@ pub(crate) fn run(plan: Plan, report: &Report) -> Outcome<Exit> {
     Ok(exit)
 }
 
-/// What every verb needs.
+/// The state that every verb needs.
 struct Run<'r> {
     plan: &'r Plan,
     report: &'r Report,
     monitor: Arc<Monitor>,
     stop: Stop,
-    /// The repository is not as this host remembers it.
+    /// Whether the repository is not as this host remembers it.
     doubted: Cell<bool>,
-    /// A warning was printed.
+    /// Whether a warning was printed.
     warned: Cell<bool>,
-    /// What was found around the work itself: by caches, about files with passwords.
+    /// Findings besides the work itself: of caches, about files with passwords.
     findings: Arc<FindingLog>,
-    /// How the password that was tried last is spelled, if it could be spelled otherwise.
+    /// The spelling of the last password tried, if it could be spelled otherwise.
     spelling: Cell<Option<Spelling>>,
 }
 
@@ -133,7 +133,7 @@ impl Run<'_> {
         Progress::show(activity, console, &self.monitor, clock)
     }
 
-    /// Gives snapshots the tags that they have now; the number of notes that can't be read.
+    /// Gives snapshots the tags that they have now; returns the number of notes that can't be read.
     fn apply_notes(
         &self,
         repository: &Repository,
@@ -180,8 +180,8 @@ impl Run<'_> {
         Ok(opened)
     }
 
-    /// Who reads with a key of before a rotation shall know that there may be more. Who writes with
-    /// one is refused.
+    /// Warns a reader with a key of before a rotation that there may be more. A writer with such a
+    /// key is refused elsewhere.
     fn warn_left_behind(&self, opened: &Repository) -> Result<()> {
         match opened.require_newest_key() {
             Err(error) if error.kind() == ErrorKind::LeftBehind => {
@@ -270,7 +270,7 @@ impl Run<'_> {
         Ok(Some(read.kit))
     }
 
-    /// What opened nothing may be the right password of a damaged key, or in another spelling.
+    /// Adds the hint that a wrong password may belong to a damaged key or need another spelling.
     fn misspelt(&self, error: Error) -> Failure {
         if is_about_damage(&error) {
             return Failure::new(error, DAMAGED_KEY);
@@ -281,8 +281,8 @@ impl Run<'_> {
         }
     }
 
-    /// The snapshot that is meant. If it was chosen as the newest of its kind and is known to be
-    /// damaged, that is said before anything is done with it.
+    /// Finds the snapshot that is meant. If it was chosen as the newest of its kind and is known to
+    /// be damaged, that is reported before anything is done with it.
     fn find(&self, repository: &Repository, wanted: &str) -> Outcome<StoredSnapshot> {
         let stored = find(repository, wanted)?;
         let by_id = ["latest", "@complete"].iter().all(|word| !wanted.ends_with(word));
@@ -342,14 +342,14 @@ impl Run<'_> {
     }
 }
 
-/// Returns whether a key was not tried because it is damaged.
+/// Tells whether a key was not tried because it is damaged.
 fn is_about_damage(error: &Error) -> bool {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<Error>());
     cause.is_some_and(|cause| cause.kind() == ErrorKind::Damaged)
 }
 
-/// Whoever gives a password knows that there is encryption: a config that says otherwise is not the
-/// one that was written.
+/// Refuses an unencrypted repository. A user who gives a password knows that there is encryption: a
+/// config that says otherwise is not the one that was written.
 fn require_encryption(opened: &Repository) -> Outcome<()> {
     if opened.keyring().suite() != Suite::KeyedTag {
         return Ok(());
@@ -363,7 +363,7 @@ fn require_encryption(opened: &Repository) -> Outcome<()> {
     ))
 }
 
-/// What opens a repository: asked for when it is needed.
+/// A way to open a repository; its secret is asked for when it is needed.
 enum Access<'a> {
     /// A password or key file.
     Key(&'a mut dyn FnMut() -> Result<Credential>),
@@ -371,7 +371,7 @@ enum Access<'a> {
     Kit(&'a RecoveryKit, &'a mut dyn FnMut() -> Result<Credential>),
 }
 
-/// A snapshot with the tags that it has now.
+/// Finds a snapshot, with the tags that it has now.
 fn find_tagged(run: &Run<'_>, repository: &Repository, wanted: &str) -> Outcome<StoredSnapshot> {
     let mut stored = run.find(repository, wanted)?;
     run.apply_notes(repository, Some(stored.id()), std::slice::from_mut(&mut stored))?;
@@ -382,7 +382,7 @@ fn entropy() -> Arc<dyn Entropy> {
     Arc::new(OsEntropy)
 }
 
-/// The snapshot that is meant.
+/// Finds the snapshot that is meant.
 fn find(repository: &Repository, wanted: &str) -> Outcome<StoredSnapshot> {
     repository.find_snapshot(wanted).map_err(|error| {
         if error.kind() == ErrorKind::Usage {

@@ -2,7 +2,7 @@
 //! one does what it does to any program. What does not stop in time is not waited for: after that
 //! the program ends with status 1 all the same.
 //!
-//! A signal that whoever started this program chose to ignore (`nohup`, a shell's background job)
+//! A signal that the parent process chose to ignore (`nohup`, a shell's background job)
 //! stays ignored.
 
 use std::io;
@@ -26,8 +26,9 @@ use crate::console::Console;
 use crate::proc_status;
 
 const TERMINAL_SETTLES: Duration = Duration::from_millis(20);
-/// How long everything may take to stop. Requests to an object store are given up at once; what is
-/// left are calls of the operating system that do not return, and the stretching of a password.
+/// The time that everything may take to stop. Requests to an object store are given up at once;
+/// what is left are calls of the operating system that do not return, and the stretching of a
+/// password.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The program's answer to signals.
@@ -68,7 +69,7 @@ impl Stop {
         Ok(stop)
     }
 
-    /// Has this producer ended together with everything else.
+    /// Registers a producer to be terminated together with everything else.
     pub(crate) fn ends(&self, producer: Killer) {
         let mut slot = lock(&self.producer);
         if self.monitor.check().is_err() {
@@ -77,7 +78,7 @@ impl Stop {
         *slot = Some(producer);
     }
 
-    /// Ends the program although something in it does not hear: a reader of standard output that
+    /// Ends the program although something in it does not react: a reader of standard output that
     /// does not read, a mount that does not answer.
     fn give_up(&self, console: &Console) {
         if let Some(producer) = &*lock(&self.producer) {
@@ -89,8 +90,8 @@ impl Stop {
 
     fn now(&self) {
         let slot = lock(&self.producer);
-        // First the wish, then the end of the producer: the end of its stream is then not taken for
-        // the end of a backup.
+        // First the request to stop, then the end of the producer: the end of its stream is then
+        // not taken for the end of a backup.
         self.monitor.stop();
         if let Some(producer) = &*slot {
             producer.terminate();
@@ -98,7 +99,7 @@ impl Stop {
     }
 }
 
-/// Which signals were ignored when the program was started.
+/// Returns a function that tells whether a signal was ignored when the program was started.
 fn ignored() -> impl Fn(i32) -> bool {
     let mask = proc_status::field("SigIgn").and_then(|mask| u64::from_str_radix(&mask, 16).ok());
     let mask = mask.unwrap_or(0);

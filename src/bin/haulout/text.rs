@@ -13,40 +13,40 @@ use rustix::termios::tcgetwinsize;
 use crate::moment;
 use crate::moment::Zone;
 
-/// What something means, which decides its colour.
+/// The meaning of a text, which decides its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {
-    /// Nothing special.
+    /// An ordinary text, without colour.
     Plain,
-    /// A heading.
+    /// The heading of a list or column.
     Heading,
-    /// All is well.
+    /// A text that says all is well.
     Good,
-    /// Worth a look.
+    /// A text that is worth a look.
     Doubtful,
-    /// Wrong.
+    /// A text that says something is wrong.
     Bad,
 }
 
-/// What can be done on a stream of output.
+/// The properties of an output stream: width, colours, and time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Canvas {
-    /// Columns, if it is a terminal.
+    /// The width in columns; `None` if it is not a terminal.
     pub(crate) columns: Option<usize>,
     coloured: bool,
-    /// How times are told.
+    /// The time zone in which moments are shown.
     zone: Zone,
 }
 
 impl Canvas {
-    /// A file or a pipe: as wide as need be, without colours.
+    /// The canvas of a file or a pipe: as wide as need be, without colours.
     #[cfg(test)]
     pub(crate) const FILE: Canvas = Canvas { columns: None, coloured: false, zone: Zone::Utc };
 
-    /// A page of a manual: 80 columns, without colours.
+    /// The canvas of a manual page: 80 columns, without colours.
     pub(crate) const PAGE: Canvas = Canvas { columns: Some(80), coloured: false, zone: Zone::Utc };
 
-    /// What can be done on this stream; `NO_COLOR` is respected.
+    /// Returns the canvas of a stream; `NO_COLOR` is respected.
     pub(crate) fn of(stream: impl AsFd, variable: &dyn Fn(&str) -> Option<OsString>) -> Canvas {
         let dumb = variable("TERM").is_some_and(|term| term == "dumb");
         if dumb || !isatty(&stream) {
@@ -57,22 +57,22 @@ impl Canvas {
         Canvas { columns: Some(columns), coloured: wanted, zone: Zone::Utc }
     }
 
-    /// The same, of another width.
+    /// Returns the same canvas with another width.
     pub(crate) fn with_columns(self, columns: usize) -> Canvas {
         Canvas { columns: Some(columns), ..self }
     }
 
-    /// The same, with times in this zone.
+    /// Returns the same canvas with times in this zone.
     pub(crate) fn in_zone(self, zone: Zone) -> Canvas {
         Canvas { zone, ..self }
     }
 
-    /// A moment as people read it.
+    /// Formats a moment for people.
     pub(crate) fn time(&self, unix_seconds: u64) -> String {
         moment::for_people(unix_seconds, self.zone)
     }
 
-    /// Text in the colour of its meaning.
+    /// Returns the text in the colour of its meaning.
     pub(crate) fn paint<'t>(&self, tone: Tone, text: &'t str) -> Cow<'t, str> {
         let code = match tone {
             Tone::Plain => return Cow::Borrowed(text),
@@ -89,13 +89,13 @@ impl Canvas {
     }
 }
 
-/// The width of a terminal now.
+/// Returns the current width of a terminal.
 pub(crate) fn columns_of(stream: impl AsFd) -> Option<usize> {
     let size = tcgetwinsize(stream).ok()?;
     Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
-/// Text in which nothing moves the cursor.
+/// Returns the text with its control characters shown, so that nothing moves the cursor.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     if !text.contains(char::is_control) {
         return Cow::Borrowed(text);
@@ -111,7 +111,7 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Text that begins in column `indent` of a terminal, broken at blanks; its further lines begin
+/// Breaks a text at blanks that begins in column `indent` of a terminal; its further lines begin
 /// there too. A file gets one line: programs look for words in it.
 pub(crate) fn wrapped(text: &str, indent: usize, canvas: Canvas) -> String {
     let Some(columns) = canvas.columns.filter(|columns| *columns > 2 * indent) else {
@@ -135,16 +135,17 @@ pub(crate) fn wrapped(text: &str, indent: usize, canvas: Canvas) -> String {
     out
 }
 
-/// On which side a column is even.
+/// The side on which the cells of a column are aligned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
-    /// Words.
+    /// Aligned to the left, for words.
     Left,
-    /// Numbers.
+    /// Aligned to the right, for numbers.
     Right,
 }
 
-/// What happens to a column when the terminal is too narrow, in this order until it is wide enough.
+/// The way a column shrinks when the terminal is too narrow; applied in this order until the table
+/// fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Narrow {
     /// Its times lose their seconds, and keep their zone.
@@ -155,22 +156,22 @@ pub(crate) enum Narrow {
     Clip(usize),
     /// Its longest cells are cut to this width, or a bit more, and say so.
     Cut(usize),
-    /// Nothing.
+    /// The column keeps its width.
     Keep,
 }
 
 /// A column of a table.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Column {
-    /// Its heading.
+    /// The heading above the column.
     pub(crate) title: &'static str,
-    /// Where it is even.
+    /// The side on which the cells are aligned.
     pub(crate) side: Side,
-    /// What may happen to it.
+    /// The way the column may shrink.
     pub(crate) narrow: Narrow,
 }
 
-/// A cell and what it means.
+/// A cell and its meaning.
 #[derive(Debug, Clone)]
 pub(crate) struct Cell {
     text: String,
@@ -178,7 +179,7 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    /// A cell with a meaning.
+    /// Creates a cell with a meaning.
     pub(crate) fn toned(text: impl Into<String>, tone: Tone) -> Cell {
         Cell { text: clean(&text.into()).into_owned(), tone }
     }
@@ -191,7 +192,7 @@ impl<T: Into<String>> From<T> for Cell {
 }
 
 const GAP: usize = 2;
-/// Where the seconds stand in `2026-11-20 03:00:12Z`.
+/// The range of the seconds in `2026-11-20 03:00:12Z`.
 const SECONDS: std::ops::Range<usize> = 16..19;
 
 /// Lines up `rows` below their headings.
@@ -206,7 +207,7 @@ pub(crate) fn table(columns: &[Column], rows: &[Vec<Cell>], canvas: Canvas) -> S
     out
 }
 
-/// A row of a table whose widths are fixed beforehand; the last column needs none.
+/// Returns a row of a table whose widths are fixed beforehand; the last column needs none.
 pub(crate) fn row(columns: &[Column], widths: &[usize], row: &[Cell], canvas: Canvas) -> String {
     let fixed = widths.iter().copied().map(Some);
     let widths: Vec<Option<usize>> = fixed.chain([Some(usize::MAX)]).collect();
@@ -237,7 +238,7 @@ fn line(columns: &[Column], widths: &[Option<usize>], row: &[Cell], canvas: Canv
     line
 }
 
-/// How wide each column is; `None` if it is left out.
+/// Computes the width of each column; `None` if the column is left out.
 fn widths(columns: &[Column], rows: &[Vec<Cell>], most: Option<usize>) -> Vec<Option<usize>> {
     let mut widths: Vec<Option<usize>> = columns
         .iter()
@@ -245,7 +246,7 @@ fn widths(columns: &[Column], rows: &[Vec<Cell>], most: Option<usize>) -> Vec<Op
         .map(|(at, column)| {
             let cells = rows.iter().filter_map(|row| row.get(at));
             let longest = cells.map(|cell| cell.text.chars().count()).max().unwrap_or(0);
-            // What nothing can be said of needs no column; the last one is what it is about.
+            // A column without any text is left out; the last column is what the row is about.
             if longest == 0 && !rows.is_empty() && at + 1 < columns.len() {
                 return None;
             }
@@ -280,7 +281,7 @@ fn widths(columns: &[Column], rows: &[Vec<Cell>], most: Option<usize>) -> Vec<Op
     widths
 }
 
-/// The beginning of a text that is too long.
+/// Shortens a text that is too long.
 fn cut(text: &str, width: usize, narrow: Narrow) -> Cow<'_, str> {
     if text.chars().count() <= width {
         return Cow::Borrowed(text);

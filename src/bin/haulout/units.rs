@@ -30,7 +30,7 @@ impl FromStr for ByteCount {
     }
 }
 
-/// The size of `--memory`: units of one letter, as servers have them, are powers of 1024.
+/// Parses the size of `--memory`: units of one letter, as servers have them, are powers of 1024.
 pub(crate) fn memory(text: &str) -> Result<ByteCount, String> {
     match number_and_unit(text) {
         Some((number, unit)) if let Some(Letter(_, factor)) = Letter::of(unit) => {
@@ -40,7 +40,7 @@ pub(crate) fn memory(text: &str) -> Result<ByteCount, String> {
     }
 }
 
-/// What stands before the unit, and the unit.
+/// Splits a text into the number before the unit, and the unit.
 pub(crate) fn number_and_unit(text: &str) -> Option<(u64, &str)> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -51,7 +51,7 @@ fn times(number: u64, factor: u64) -> Result<ByteCount, String> {
     number.checked_mul(factor).map(ByteCount).ok_or_else(|| "it is too large".to_owned())
 }
 
-/// A unit of one letter, and what it multiplies by.
+/// A unit of one letter, and its factor.
 struct Letter(char, u64);
 
 impl Letter {
@@ -63,7 +63,7 @@ impl Letter {
     }
 }
 
-/// What a unit multiplies by.
+/// Returns the factor of a unit.
 fn factor(unit: &str) -> Option<u64> {
     Some(match unit.to_ascii_lowercase().as_str() {
         "b" => 1,
@@ -85,7 +85,7 @@ impl fmt::Display for ByteCount {
     }
 }
 
-/// A size in its best unit.
+/// Formats a size in its best unit.
 pub(crate) fn size(bytes: u64) -> String {
     sized(u128::from(bytes))
 }
@@ -97,7 +97,7 @@ fn sized(bytes: u128) -> String {
     }
 }
 
-/// The smallest unit in which a size has three digits, and its name.
+/// Returns the smallest unit in which a size has three digits, and its name.
 fn unit_of(bytes: u128) -> (u128, &'static str) {
     if bytes < 1000 {
         return (1, "B");
@@ -112,7 +112,7 @@ fn unit_of(bytes: u128) -> (u128, &'static str) {
     (unit, UNITS[name])
 }
 
-/// A part of a size in the unit of the whole: `0.42/2.55 GiB`.
+/// Formats a part of a size in the unit of the whole: `0.42/2.55 GiB`.
 pub(crate) fn part(bytes: u64, whole: u64) -> String {
     let (whole, bytes) = (u128::from(whole), u128::from(bytes));
     let (unit, name) = unit_of(whole);
@@ -122,7 +122,7 @@ pub(crate) fn part(bytes: u64, whole: u64) -> String {
     format!("{}/{} {name}", three_digits(bytes, unit), three_digits(whole, unit))
 }
 
-/// `of / unit`, rounded to three digits.
+/// Formats `of / unit`, rounded to three digits.
 fn three_digits(of: u128, unit: u128) -> String {
     let scaled = |scale: u128| (of * scale * 2 + unit) / (unit * 2);
     let hundredths = scaled(100);
@@ -136,13 +136,13 @@ fn three_digits(of: u128, unit: u128) -> String {
     scaled(1).to_string()
 }
 
-/// Bytes per second.
+/// Formats a rate in bytes per second.
 pub(crate) fn rate(bytes: u64, time: Duration) -> String {
     let nanoseconds = time.as_nanos().max(1);
     format!("{}/s", sized(u128::from(bytes) * 1_000_000_000 / nanoseconds))
 }
 
-/// `part` of `whole` in percent, with one digit behind the point.
+/// Formats `part` of `whole` in percent, with one digit after the point.
 pub(crate) fn share(part: u64, whole: u64) -> String {
     let thousandths = u128::from(part) * 1000 / u128::from(whole.max(1));
     // What is there is never shown as nothing, and what is not all never as all.
@@ -152,13 +152,13 @@ pub(crate) fn share(part: u64, whole: u64) -> String {
     }
 }
 
-/// `part` of `whole` in whole percent.
+/// Formats `part` of `whole` in whole percent.
 pub(crate) fn percent(part: u64, whole: u64) -> String {
     let hundredths = u128::from(part) * 100 / u128::from(whole.max(1));
     format!("{hundredths} %")
 }
 
-/// A count with its thousands apart: `171,023`.
+/// Formats a count with its thousands apart: `171,023`.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() * 4 / 3);
@@ -171,13 +171,13 @@ pub(crate) fn count(number: u64) -> String {
     out
 }
 
-/// A count with its noun: `1 snapshot`, `2 snapshots`.
+/// Formats a count with its noun: `1 snapshot`, `2 snapshots`.
 pub(crate) fn counted(number: u64, noun: &str) -> String {
     let ending = if number == 1 { "" } else { "s" };
     format!("{} {noun}{ending}", count(number))
 }
 
-/// A time span for sentences: `4.2 s`, `3 min 20 s`, `2 h 05 min`.
+/// Formats a time span for sentences: `4.2 s`, `3 min 20 s`, `2 h 05 min`.
 pub(crate) fn span(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {
@@ -187,7 +187,7 @@ pub(crate) fn span(time: Duration) -> String {
     }
 }
 
-/// A time span for a line that is redrawn: `0:42`, `1:02:03`.
+/// Formats a time span for a line that is redrawn: `0:42`, `1:02:03`.
 pub(crate) fn stopwatch(seconds: u64) -> String {
     let (minutes, rest) = (seconds / 60, seconds % 60);
     if minutes < 60 {

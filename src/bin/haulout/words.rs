@@ -1,4 +1,4 @@
-//! What several reports have in common as people read them.
+//! Formatting that several reports for people have in common.
 
 use haulout::base::monitor::Counts;
 use haulout::format::snapshot::Verdict;
@@ -9,21 +9,21 @@ use crate::text::clean;
 use crate::text::wrapped;
 use crate::units;
 
-/// Columns that labels are wide.
+/// Width in columns of the labels.
 const LABEL_COLUMNS: usize = 10;
 
-/// A line `  label     text`.
+/// Formats a line `  label     text`.
 pub(crate) fn fact(label: &str, text: &str) -> String {
     format!("  {label:<LABEL_COLUMNS$}{}\n", clean(text))
 }
 
-/// The same for sentences, which a terminal may be too narrow for.
+/// Formats such a line for sentences, which may need several lines on a terminal.
 pub(crate) fn told(label: &str, text: &str, canvas: Canvas) -> String {
     let text = wrapped(&clean(text), 2 + LABEL_COLUMNS, canvas);
     format!("  {label:<LABEL_COLUMNS$}{text}\n")
 }
 
-/// How good a verdict is.
+/// Returns the tone that fits a verdict.
 pub(crate) fn tone(verdict: Verdict) -> Tone {
     match verdict {
         Verdict::Complete => Tone::Good,
@@ -32,7 +32,7 @@ pub(crate) fn tone(verdict: Verdict) -> Tone {
     }
 }
 
-/// How the blocks of a run were stored.
+/// Formats how the blocks of a run were stored.
 pub(crate) fn blocks(counts: &Counts) -> String {
     let Counts { blocks_zero, blocks_same, blocks_delta, blocks_whole, .. } = *counts;
     let all = blocks_zero + blocks_same + blocks_delta + blocks_whole;
@@ -51,7 +51,7 @@ pub(crate) fn blocks(counts: &Counts) -> String {
     format!("{} of {}", parts.join(", "), units::counted(all, "block"))
 }
 
-/// What the checks of pages said; nothing if there were none.
+/// Formats the results of page checks; `None` if there were none.
 pub(crate) fn pages(verified: u64, unverifiable: u64, corrupt: u64, zero: u64) -> Option<String> {
     if verified + unverifiable + corrupt + zero == 0 {
         return None;

@@ -1,4 +1,4 @@
-//! What `backup` is to do.
+//! The plan of `backup`.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -26,33 +26,33 @@ use crate::plan::Surroundings;
 /// More tags than this don't fit into a snapshot together with everything else.
 const TAGS_MAX: usize = 32;
 
-/// A backup.
+/// The settings of one backup.
 #[derive(Debug)]
 pub(crate) struct BackupPlan {
-    /// The lineage.
+    /// The name of the source, which is the lineage of the snapshot.
     pub(crate) source: String,
-    /// What the stream is, if that was said.
+    /// The declared format of the stream, if one was given.
     pub(crate) format: Option<StreamFormat>,
-    /// Words to attach.
+    /// Tags to attach to the snapshot.
     pub(crate) tags: Vec<String>,
-    /// Which findings are accepted.
+    /// The findings that are accepted.
     pub(crate) accept: Accept,
-    /// How new blocks are compressed.
+    /// The compression level of new blocks.
     pub(crate) level: Level,
-    /// Whether what is encoded is read back.
+    /// Whether encoded blocks are read back.
     pub(crate) read_back: ReadBack,
-    /// Bytes between checkpoints.
+    /// Number of bytes between checkpoints.
     pub(crate) checkpoint_bytes: u64,
-    /// Seconds between checkpoints.
+    /// Number of seconds between checkpoints.
     pub(crate) checkpoint_seconds: u64,
-    /// How long the producer may run after its stream has ended.
+    /// The time that the producer may run after its stream has ended.
     pub(crate) grace: Duration,
-    /// The producer; empty to read standard input.
+    /// The command line of the producer; empty to read standard input.
     pub(crate) command: Vec<OsString>,
 }
 
 impl BackupPlan {
-    /// What was typed, on this machine.
+    /// Builds the plan from the parsed arguments on this host.
     pub(crate) fn new(typed: BackupArguments, around: &Surroundings<'_>) -> Outcome<BackupPlan> {
         if typed.command.is_empty() && around.stdin == Stream::Terminal {
             return Err(Failure::usage(
@@ -91,7 +91,7 @@ impl BackupPlan {
     }
 }
 
-/// Takes what `--accept` says together; `none` is about earlier backups, wherever it stands.
+/// Combines the values of `--accept`; `none` is about earlier backups, wherever it stands.
 fn accept(typed: Vec<Acceptable>) -> Outcome<Accept> {
     let mut accept = Accept::default();
     for one in typed {
@@ -109,7 +109,7 @@ fn accept(typed: Vec<Acceptable>) -> Outcome<Accept> {
     Ok(accept)
 }
 
-/// Host and program: two producers on one host have nothing in common.
+/// Joins host and program: two producers on one host have nothing in common.
 fn default_source(host: &str, command: &[OsString]) -> String {
     let program = command.first().and_then(|program| Path::new(program).file_name());
     let program = program.map_or("stdin".into(), |program| program.to_string_lossy());

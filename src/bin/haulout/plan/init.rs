@@ -1,18 +1,18 @@
-//! What `init` is to do.
+//! The plan of `init`.
 
 use crate::args::init::InitArguments;
 
 /// How a new repository is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NewRepository {
-    /// With a password.
+    /// Encrypted: a password or key file opens it.
     Encrypted,
-    /// Not at all.
+    /// Not encrypted, readable by anyone with the store.
     Clear,
 }
 
 impl NewRepository {
-    /// What was typed.
+    /// Builds the plan from the parsed arguments.
     pub(crate) fn new(typed: &InitArguments) -> NewRepository {
         if typed.no_encryption { NewRepository::Clear } else { NewRepository::Encrypted }
     }

@@ -1,4 +1,4 @@
-//! What `key` is to do.
+//! The plan of `key`.
 
 use std::path::PathBuf;
 
@@ -16,52 +16,52 @@ use crate::plan::Surroundings;
 /// A change of keys, or a look at them.
 #[derive(Debug)]
 pub(crate) enum KeyPlan {
-    /// Show them.
+    /// Lists the keys of the repository.
     List,
-    /// Add one.
+    /// Adds a new key for the repository.
     Add {
-        /// Its name for people.
+        /// The label of the key.
         label: String,
-        /// What it may do.
+        /// The rights of the key.
         role: Role,
-        /// What opens it.
+        /// The credential that opens the new key.
         with: NewKey,
     },
-    /// Remove one.
+    /// Removes the key with this id.
     Remove(String),
-    /// Change the password of the one in use.
+    /// Changes the password of the key in use.
     Passwd(PasswordSource),
-    /// Draw a new key for what is stored from now on.
+    /// Rotates the keys: a new one is for what is stored from now on.
     Rotate {
-        /// The new holder's name for people, if not that of the one in use.
+        /// The label of the new holder, if not that of the one in use.
         label: Option<String>,
-        /// What opens it.
+        /// The credential that opens the new holder.
         with: NewKey,
         /// Whether snapshots may be missing.
         gaps: Gaps,
     },
-    /// Write a recovery kit.
+    /// Writes a recovery kit to a file.
     Export {
-        /// Where to.
+        /// The file to write the kit to.
         file: PathBuf,
-        /// Its password; nothing for a kit in clear.
+        /// The source of its password; `None` for a kit in clear.
         password: Option<PasswordSource>,
-        /// Where copies of the repository are.
+        /// The locations of copies of the repository.
         replicas: Vec<String>,
     },
 }
 
-/// What opens a new key.
+/// The credential that opens a new key.
 #[derive(Debug)]
 pub(crate) enum NewKey {
-    /// A password.
+    /// A password from this source.
     Password(PasswordSource),
-    /// A key file that is made.
+    /// A key file that is created at this path.
     File(PathBuf),
 }
 
 impl KeyPlan {
-    /// What was typed, on this machine.
+    /// Builds the plan from the parsed arguments on this host.
     pub(crate) fn new(typed: KeyArguments, around: &Surroundings<'_>) -> KeyPlan {
         let password = |new: NewPasswordArguments| {
             PasswordSource::choose(

@@ -1,4 +1,4 @@
-//! How much a job does at once within `--memory`.
+//! The amount of work that a job does at the same time within `--memory`.
 
 use haulout::ops::memory::AtOnce;
 use haulout::ops::memory::MEMORY_MIN;
@@ -12,7 +12,7 @@ use crate::failure::Outcome;
 use crate::plan::Job;
 use crate::units::ByteCount;
 
-/// Returns how much the job does at once.
+/// Returns the amount of work that the job does at the same time.
 pub(crate) fn at_once(
     common: &Common,
     (place, job): (&Place, &Job),

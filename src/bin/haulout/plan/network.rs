@@ -1,4 +1,4 @@
-//! How an object store is reached.
+//! The settings for reaching an object store.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,30 +9,30 @@ use haulout::store::remote::PlainHttp;
 use crate::args::Network;
 use crate::args::replicate::OtherArguments;
 
-/// What begins the names of variables that stores and proxies know.
+/// The prefixes of variables that stores and proxies know.
 const KNOWN: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
-/// What stands before them if they are for the other side of a replication.
+/// The prefix of such variables for the other side of a replication.
 const OTHER: &str = "HAULOUT_OTHER_";
 const PROXIES: [&str; 4] = ["all_proxy", "https_proxy", "http_proxy", "no_proxy"];
 
-/// See the module's documentation.
+/// The settings for reaching an object store, from arguments and environment.
 #[derive(Clone)]
 pub(crate) struct NetworkPlan {
-    /// Where it is.
+    /// The endpoint of the service, if not the provider's default.
     pub(crate) endpoint: Option<String>,
-    /// The bucket's region.
+    /// The region of the bucket.
     pub(crate) region: Option<String>,
-    /// Whom to trust besides.
+    /// A file with additional certificate authorities, in PEM.
     pub(crate) ca_file: Option<PathBuf>,
-    /// Whether without TLS.
+    /// Whether connections without TLS are accepted.
     pub(crate) plain_http: PlainHttp,
-    /// How long to repeat.
+    /// The time for which a failing request is repeated.
     pub(crate) retry_for: Duration,
-    /// Where maps and recent packs are kept.
+    /// The directory that caches maps and recent packs.
     pub(crate) cache: Option<PathBuf>,
-    /// How many bytes of them.
+    /// Maximum size of that cache in bytes.
     pub(crate) cache_bytes: u64,
-    /// Variables, secrets among them.
+    /// Environment variables, secrets among them.
     pub(crate) variables: Vec<(String, String)>,
 }
 
@@ -44,7 +44,7 @@ impl fmt::Debug for NetworkPlan {
 }
 
 impl NetworkPlan {
-    /// What was typed, and what the environment says.
+    /// Builds the settings from the arguments and the environment.
     pub(crate) fn new(
         typed: Network,
         variables: &dyn Fn() -> Vec<(String, String)>,
@@ -66,7 +66,8 @@ impl NetworkPlan {
         }
     }
 
-    /// How the other side of a replication is reached: as this one, but for what is said about it.
+    /// Returns the settings for the other side of a replication: these, with its own options
+    /// applied.
     ///
     /// One variable for the other side sets aside all those of this side: half a set of credentials
     /// and half of another are no credentials. So it is with the options.

@@ -1,4 +1,4 @@
-//! What `replicate` is to do.
+//! The plan of `replicate`.
 
 use haulout::ops::memory::REENCRYPT_MEMORY_MIN;
 use haulout::ops::replicate::Confirmation;
@@ -14,80 +14,80 @@ use crate::plan::network::NetworkPlan;
 use crate::plan::place;
 use crate::units::ByteCount;
 
-/// A pack on its way is held in memory; so much of it is for everything else.
+/// Memory for everything but the packs that are being sent, each of which is held in memory.
 const MEMORY_FIXED: u64 = 64 << 20;
-/// And so much for each pack.
+/// Memory for each pack that is being sent.
 const MEMORY_PER_CONNECTION: u64 = 34 << 20;
 const CONNECTIONS_MAX: u64 = 16;
 
-/// Which way snapshots go.
+/// The direction in which snapshots go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
-    /// Away from the repository.
+    /// Away from the repository, to the other one.
     To,
-    /// Into it.
+    /// Into the repository, from the other one.
     From,
 }
 
-/// Which snapshots go.
+/// The choice of snapshots to replicate.
 #[derive(Debug)]
 pub(crate) enum Wanted {
-    /// These.
+    /// The snapshots with these names.
     Named(Vec<String>),
     /// The newest of some sources; no source stands for all, no number for all snapshots.
     Newest {
-        /// Names of sources.
+        /// Names of the sources; empty for all.
         sources: Vec<String>,
-        /// How many of each.
+        /// Number of snapshots of each source; `None` for all.
         last: Option<u32>,
     },
 }
 
-/// Whether anything is changed, or sent.
+/// Whether anything is changed or sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Yes.
+    /// The changes are made.
     Send,
-    /// It is only told what would be done.
+    /// The plan is printed, and nothing is changed.
     Plan,
 }
 
-/// What is done where there is no repository to send to.
+/// The treatment of a destination without a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Destination {
-    /// It must be there.
+    /// The destination must be a repository.
     Existing,
-    /// It is made.
+    /// The destination is created if it does not exist.
     Made,
 }
 
-/// A replication.
+/// The settings of one replication.
 #[derive(Debug)]
 pub(crate) struct ReplicatePlan {
-    /// The other repository.
+    /// The location of the other repository.
     pub(crate) other: Place,
-    /// How it is reached, if it is in an object store.
+    /// The way to reach it, if it is in an object store.
     pub(crate) network: NetworkPlan,
-    /// Where its password comes from, if it has other keys; who asks knows no better.
+    /// The source of its password, if it has other keys; `Ask` stands for the same keys.
     pub(crate) password: PasswordSource,
-    /// Which way.
+    /// The direction in which snapshots go.
     pub(crate) direction: Direction,
-    /// Which snapshots.
+    /// The snapshots to replicate.
     pub(crate) wanted: Wanted,
     /// Whether anything is sent.
     pub(crate) mode: Mode,
-    /// Whether the repository that snapshots go to may be made.
+    /// Whether a missing destination may be created.
     pub(crate) destination: Destination,
-    /// How the other side confirms.
+    /// The way in which the other side confirms.
     pub(crate) confirmation: Confirmation,
-    /// Packs on their way at a time.
+    /// Maximum number of packs that are sent at the same time.
     pub(crate) connections: u32,
-    /// The memory that may be used.
+    /// Memory that may be used, in bytes.
     memory: ByteCount,
 }
 
 impl ReplicatePlan {
-    /// What was typed, on this machine.
+    /// Builds the plan from the parsed arguments on this host.
     pub(crate) fn new(
         typed: ReplicateArguments,
         memory: u64,
@@ -120,7 +120,7 @@ impl ReplicatePlan {
         })
     }
 
-    /// Refuses to seal snapshots anew in less memory than that takes.
+    /// Refuses to re-encrypt snapshots in less memory than that takes.
     pub(crate) fn require_memory_to_carry(&self) -> Outcome<()> {
         let memory = self.memory;
         let least = ByteCount(REENCRYPT_MEMORY_MIN);

@@ -1,4 +1,4 @@
-//! What `restore` is to do.
+//! The plan of `restore`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -15,60 +15,60 @@ use crate::plan::Stream;
 use crate::plan::Surroundings;
 use crate::plan::require_open;
 
-/// A restore.
+/// The settings of one restore.
 #[derive(Debug)]
 pub(crate) struct RestorePlan {
-    /// Which snapshot.
+    /// The snapshot as the user named it.
     pub(crate) snapshot: String,
-    /// Where to.
+    /// The destination of the restore.
     pub(crate) target: Target,
-    /// Only these files, if any are named.
+    /// Globs of the files to restore; empty for all.
     pub(crate) include: Vec<String>,
     /// The schema that tables of a dump are written for, if not their own.
     pub(crate) into: Option<String>,
     /// Whether device nodes are made.
     pub(crate) devices: Devices,
-    /// Whether names of owners count.
+    /// Whether owners are found by their names.
     pub(crate) by_name: ByName,
-    /// What happens with a target that others can write to.
+    /// The treatment of a target that others can write to.
     pub(crate) shared: SharedTarget,
-    /// What happens with a restore that has not finished.
+    /// The treatment of a restore that has not finished.
     pub(crate) unfinished: Unfinished,
-    /// What happens with files that are not whole.
+    /// The treatment of files that are not whole.
     pub(crate) losses: Losses,
-    /// Whom all of it is to belong to, as it was typed.
+    /// The owner of all restored files, as it was typed.
     pub(crate) owner: Option<String>,
 }
 
-/// What happens with a target that others can write to.
+/// The treatment of a target that others can write to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SharedTarget {
-    /// It is refused.
+    /// The target is refused.
     Refuse,
-    /// It is used.
+    /// The target is used.
     Allow,
 }
 
 /// Whether the owners in a tar are found by their names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ByName {
-    /// They are, where this host knows them.
+    /// By name, where this host knows the name.
     Yes,
-    /// By number only.
+    /// By number only, whatever the names.
     No,
 }
 
-/// Where a restore goes.
+/// The destination of a restore.
 #[derive(Debug)]
 pub(crate) enum Target {
-    /// Standard output.
+    /// The stream goes to standard output.
     Stdout,
-    /// Files in a directory; then this program prepares them.
+    /// Files in a directory; then the program, if any, prepares them.
     Directory(PathBuf, Option<OsString>),
 }
 
 impl RestorePlan {
-    /// What was typed, on this machine.
+    /// Builds the plan from the parsed arguments on this host.
     pub(crate) fn new(
         typed: RestoreArguments,
         common: &Common,

@@ -1,21 +1,21 @@
-//! What `verify` is to do.
+//! The plan of `verify`.
 
 use haulout::ops::verify::Depth;
 
 use crate::args::verify::DepthName;
 use crate::args::verify::VerifyArguments;
 
-/// A verification.
+/// The settings of one verification.
 #[derive(Debug)]
 pub(crate) struct VerifyPlan {
-    /// Which snapshots; none stands for all.
+    /// The snapshots as the user named them; none stands for all.
     pub(crate) snapshots: Vec<String>,
-    /// How deep.
+    /// The depth of the verification.
     pub(crate) depth: Depth,
 }
 
 impl VerifyPlan {
-    /// What was typed.
+    /// Builds the plan from the parsed arguments.
     pub(crate) fn new(typed: VerifyArguments) -> VerifyPlan {
         VerifyPlan { snapshots: typed.snapshots, depth: depth(typed.depth) }
     }

@@ -1,4 +1,4 @@
-//! What came of `completions` and `man`: texts for other programs.
+//! The reports of `completions` and `man`: texts for other programs.
 
 use serde::Serialize;
 
@@ -11,22 +11,22 @@ use crate::report::print;
 use crate::report::print_json;
 use crate::text::Canvas;
 
-/// Of `completions`.
+/// The JSON report of `completions`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Script {
-    /// For which shell.
+    /// The name of the shell.
     pub(crate) shell: String,
-    /// What it reads.
+    /// The completion script that the shell reads.
     pub(crate) script: String,
 }
 
-/// Of `help`.
+/// The JSON report of `help`.
 #[derive(Debug, Serialize)]
 struct Guide<'r> {
     text: &'r str,
 }
 
-/// Of `man`.
+/// The JSON report of `man`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Pages<'r> {
     pages: Vec<Told<'r>>,
@@ -38,14 +38,14 @@ struct Told<'r> {
     text: &'r str,
 }
 
-/// Of `man --to`.
+/// The JSON report of `man --to`.
 #[derive(Debug, Serialize)]
 struct Written<'r> {
     written: &'r [String],
 }
 
 impl<'r> Pages<'r> {
-    /// These.
+    /// Creates the report of these pages.
     pub(crate) fn of(pages: &'r [Page]) -> Pages<'r> {
         let told = |page: &'r Page| Told { name: &page.name, text: &page.text };
         Pages { pages: pages.iter().map(told).collect() }
@@ -53,7 +53,7 @@ impl<'r> Pages<'r> {
 }
 
 impl Report {
-    /// What came of `completions`; the script is the result, however quiet one wants it.
+    /// Prints the script of `completions`; it is the result, however quiet the program is to be.
     pub(crate) fn completions(&self, script: &Script) -> Result<()> {
         match self.format {
             Format::Json => print_json(script),
@@ -74,7 +74,7 @@ impl Report {
         self.canvas
     }
 
-    /// What came of `man`; the same holds.
+    /// Prints the pages of `man`; they are the result as well.
     pub(crate) fn pages(&self, pages: &Pages<'_>) -> Result<()> {
         match self.format {
             Format::Json => print_json(pages),
@@ -82,7 +82,7 @@ impl Report {
         }
     }
 
-    /// What came of `man --to`.
+    /// Prints the names of the files that `man --to` wrote.
     pub(crate) fn written(&self, written: &[String]) -> Result<()> {
         self.result(&Written { written }, || {
             written.iter().flat_map(|path| [path.as_str(), "\n"]).collect()

@@ -1,4 +1,4 @@
-//! What came of `backup`.
+//! The report of `backup`.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ use crate::words::told;
 use crate::words::tone;
 
 impl Report {
-    /// What came of `backup`.
+    /// Prints the report of a backup.
     pub(crate) fn backup(&self, report: &BackupReport, time: Duration) -> Result<()> {
         if let Some(others) = report.new_among {
             let source = &report.about.source;
@@ -86,14 +86,14 @@ fn of_stream(report: &BackupReport) -> Vec<String> {
     warnings
 }
 
-/// The commands that show all of it.
+/// Returns the commands that show all warnings.
 fn shown_by(report: &BackupReport) -> String {
     let id = report.id.short();
     let log = if report.has_log { format!("; haulout show {id} --log") } else { String::new() };
     format!("haulout show {id}{log}")
 }
 
-/// Of `backup`.
+/// The JSON report of `backup`.
 #[derive(Debug, Serialize)]
 struct Backup<'r> {
     snapshot: String,
@@ -122,7 +122,7 @@ struct Backup<'r> {
 }
 
 impl<'r> Backup<'r> {
-    /// What came of a backup.
+    /// Creates the JSON report of a backup.
     fn new(report: &'r BackupReport, effort: Effort) -> Backup<'r> {
         let BackupReport { id, about, counts, .. } = report;
         Backup {
@@ -181,7 +181,7 @@ fn brief(report: &BackupReport, canvas: Canvas, time: Duration) -> String {
     out
 }
 
-/// What came of a backup.
+/// Formats the report of a backup for people.
 fn text(report: &BackupReport, canvas: Canvas, time: Duration, peak: u64) -> String {
     let BackupReport { id, about, counts, .. } = report;
     let verdict = about.verdict.to_string();

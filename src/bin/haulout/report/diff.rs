@@ -1,4 +1,4 @@
-//! What came of `diff`: what two snapshots have in common, and the tables in which they differ.
+//! The report of `diff`: what two snapshots have in common, and the tables in which they differ.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -27,14 +27,14 @@ use crate::text::table;
 use crate::units;
 use crate::words::fact;
 
-/// Gives one file after the other to whoever wants them.
+/// Passes one file after the other to the function it is given.
 pub(crate) type Differences<'d> =
     dyn FnMut(&mut dyn FnMut(MemberDiff) -> Result<()>) -> Result<()> + 'd;
 
-/// Tables that are shown unless all are wanted.
+/// Maximum number of tables that are shown unless all are wanted.
 const TABLES_SHOWN: usize = 30;
 
-/// How many files, and how much of them.
+/// A number of files, and how much of them differs.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 struct Sum {
     files: u64,
@@ -43,7 +43,7 @@ struct Sum {
     gone_bytes: u64,
 }
 
-/// Files by what became of them.
+/// Files by what happened to them.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 struct Sums {
     former_bytes: u64,
@@ -67,7 +67,7 @@ struct Table {
     gone_bytes: u64,
 }
 
-/// A file that differs.
+/// The JSON report of a file that differs.
 #[derive(Debug, Serialize)]
 struct Different<'r> {
     path: &'r str,
@@ -127,7 +127,7 @@ impl Sums {
     }
 }
 
-/// Tables that differ, by name. One that does not differ takes no room.
+/// Tables that differ, by name. A table that does not differ is not kept.
 #[derive(Debug)]
 struct Tables {
     grouping: Grouping,
@@ -157,7 +157,7 @@ impl Tables {
         table.gone_bytes += member.delta.gone_bytes;
     }
 
-    /// Those that differ most first.
+    /// Returns the tables, those that differ most first.
     fn sorted(self) -> Vec<Table> {
         let mut tables: Vec<Table> = self.by_name.into_values().collect();
         tables.sort_by_key(|table| Reverse(table.new_bytes.max(table.gone_bytes)));
@@ -166,7 +166,7 @@ impl Tables {
 }
 
 impl Report {
-    /// What came of `diff`; `members` gives one file after the other, those that are the same too.
+    /// Prints the report of `diff`; `members` gives one file after the other, the same ones too.
     pub(crate) fn diff(
         &self,
         (former, later): (&StoredSnapshot, &StoredSnapshot),

@@ -17,7 +17,7 @@ use crate::report::print_json;
 use crate::text::Canvas;
 use crate::words::told;
 
-/// Of `errors`, one a code.
+/// The JSON report of `errors` for one code.
 #[derive(Debug, Serialize)]
 struct Explained {
     code: &'static str,

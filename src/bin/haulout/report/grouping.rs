@@ -1,9 +1,10 @@
-//! How the files of a snapshot are told together: those of a table of a server, others alone.
+//! The grouping of a snapshot's files in reports: those of a table of a server together, others
+//! alone.
 
 use haulout::format::snapshot::StreamFormat;
 use haulout::ops::tables::table_of;
 
-/// What a line of a list is about.
+/// The subject of a line of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Grouping {
     /// A table, which has several files.
@@ -13,7 +14,7 @@ pub(crate) enum Grouping {
 }
 
 impl Grouping {
-    /// For streams of this format.
+    /// Returns the grouping for streams of this format.
     pub(crate) fn of(format: StreamFormat) -> Grouping {
         match format {
             StreamFormat::Mbstream => Grouping::ByTable,
@@ -21,7 +22,7 @@ impl Grouping {
         }
     }
 
-    /// Under which name a file is told.
+    /// Returns the name under which a file is listed.
     pub(crate) fn name(self, path: &str) -> &str {
         match self {
             Grouping::ByTable => table_of(path),
@@ -29,7 +30,7 @@ impl Grouping {
         }
     }
 
-    /// What stands above the list.
+    /// Returns the heading of the list.
     pub(crate) fn heading(self) -> &'static str {
         match self {
             Grouping::ByTable => "tables",
@@ -37,7 +38,7 @@ impl Grouping {
         }
     }
 
-    /// What stands above the column of names.
+    /// Returns the heading of the column of names.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Grouping::ByTable => "TABLE",

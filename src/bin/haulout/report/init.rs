@@ -1,4 +1,4 @@
-//! What came of `init`.
+//! The report of `init`.
 
 use serde::Serialize;
 
@@ -9,22 +9,22 @@ use haulout::repo::probe::StoreFacts;
 use crate::report::Report;
 use crate::text::clean;
 
-/// Of `init`.
+/// The JSON report of `init`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Init {
-    /// Where.
+    /// The location of the repository.
     pub(crate) repository: String,
-    /// The random id.
+    /// The random id of the repository.
     pub(crate) id: String,
-    /// Whether it is encrypted.
+    /// Whether the repository is encrypted.
     pub(crate) encrypted: bool,
-    /// What its store was seen to do, if that had to be looked at.
+    /// The findings about its store, if the store was probed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) store: Option<StoreFacts>,
 }
 
 impl Report {
-    /// What came of `init`.
+    /// Prints the report of `init`.
     pub(crate) fn init(&self, made: &Init) -> Result<()> {
         let Init { repository, id, encrypted, store } = made;
         let how = if *encrypted { "encrypted" } else { "not encrypted" };
@@ -34,7 +34,7 @@ impl Report {
     }
 }
 
-/// What people should know of their store.
+/// Formats the facts about a store that people should know.
 fn seen(facts: &StoreFacts) -> String {
     let yes = |seen: bool| if seen { "yes" } else { "no" };
     let second = match facts.second_put {

@@ -1,4 +1,4 @@
-//! What came of `key`.
+//! The reports of the commands of `key`.
 
 use serde::Serialize;
 
@@ -21,11 +21,11 @@ use crate::text::Side;
 use crate::text::clean;
 use crate::text::table;
 
-/// Digits of an id that people see.
+/// Number of digits of an id that people see.
 const ID_DIGITS: usize = 8;
 
 impl Report {
-    /// The keys of a repository.
+    /// Prints the keys of a repository.
     pub(crate) fn keys(&self, found: &Holders) -> Result<()> {
         let Holders { holders, damaged } = found;
         for (_, error) in damaged {
@@ -38,7 +38,7 @@ impl Report {
         }
     }
 
-    /// What came of a change.
+    /// Prints the report of an added, removed or replaced key.
     pub(crate) fn key_changed(&self, change: &Change) -> Result<()> {
         self.result(change, || match (&change.removed, &change.added) {
             (Some(old), Some(new)) => format!("key {new} is in the place of {old}\n"),
@@ -48,7 +48,7 @@ impl Report {
         })
     }
 
-    /// What came of a rotation.
+    /// Prints the report of a rotation.
     pub(crate) fn rotated(&self, rotated: &Rotated) -> Result<()> {
         let told = Rotation {
             generation: rotated.generation,
@@ -60,7 +60,7 @@ impl Report {
         self.result(&told, || told.text())
     }
 
-    /// What came of an export.
+    /// Prints the report of an exported recovery kit.
     pub(crate) fn kit(&self, kit: &Kit) -> Result<()> {
         self.result(kit, || {
             let Kit { file, repository, password } = kit;
@@ -71,7 +71,7 @@ impl Report {
     }
 }
 
-/// What changed.
+/// The JSON report of a change of keys.
 #[derive(Debug, Serialize)]
 pub(crate) struct Change {
     added: Option<String>,
@@ -79,29 +79,29 @@ pub(crate) struct Change {
 }
 
 impl Change {
-    /// A new key.
+    /// Creates the report of an added key.
     pub(crate) fn added(id: HolderId) -> Change {
         Change { added: Some(id.to_string()), removed: None }
     }
 
-    /// A key less.
+    /// Creates the report of a removed key.
     pub(crate) fn removed(id: HolderId) -> Change {
         Change { added: None, removed: Some(id.to_string()) }
     }
 
-    /// A key for a key.
+    /// Creates the report of a key that took the place of another.
     pub(crate) fn replaced(old: HolderId, new: HolderId) -> Change {
         Change { added: Some(new.to_string()), removed: Some(old.to_string()) }
     }
 }
 
-/// A rotation that took place.
+/// The JSON report of a rotation.
 #[derive(Debug, Serialize)]
 struct Rotation<'r> {
     generation: u8,
     added: String,
     removed: Option<String>,
-    /// Snapshots and notes that the former keys had sealed.
+    /// Number of snapshots and notes that the former keys had sealed.
     listed: usize,
     left_behind: Vec<Listed<'r>>,
 }
@@ -124,18 +124,18 @@ impl Rotation<'_> {
     }
 }
 
-/// A recovery kit that was written.
+/// The JSON report of a recovery kit that was written.
 #[derive(Debug, Serialize)]
 pub(crate) struct Kit {
-    /// Where to.
+    /// The file that the kit was written to.
     pub(crate) file: String,
-    /// What it opens.
+    /// The repository that the kit opens.
     pub(crate) repository: String,
-    /// Whether it needs a password.
+    /// Whether the kit needs a password.
     pub(crate) password: bool,
 }
 
-/// One of `key list`.
+/// The JSON report of one key of `key list`.
 #[derive(Debug, Serialize)]
 struct Listed<'r> {
     id: String,
@@ -174,7 +174,7 @@ const LISTING: [Column; 6] = [
     Column { title: "LABEL", side: Side::Left, narrow: Narrow::Cut(10) },
 ];
 
-/// What a holder may do, in words.
+/// Returns the rights of a holder in words.
 fn may(entry: &HolderEntry) -> &'static str {
     match (entry.role, entry.left_behind) {
         (Role::Full, false) => "everything",

@@ -1,4 +1,4 @@
-//! What came of `ls`: the files of a snapshot, one a line.
+//! The report of `ls`: the files of a snapshot, one a line.
 
 use std::io;
 use std::io::BufWriter;
@@ -16,7 +16,7 @@ use crate::report::spool::Spool;
 use crate::report::unless_gone;
 
 impl Report {
-    /// What came of `ls`; `members` gives one file after the other.
+    /// Prints the report of `ls`; `members` gives one file after the other.
     pub(crate) fn ls(&self, stored: &StoredSnapshot, members: &mut Members<'_>) -> Result<()> {
         match self.format {
             Format::Json => {

@@ -19,7 +19,7 @@ use crate::text::clean;
 use crate::units;
 use crate::words::fact;
 
-/// Of `repair --plan`.
+/// The JSON report of `repair --plan`.
 #[derive(Debug, Serialize)]
 struct Planned<'r> {
     make: Vec<Made<'r>>,
@@ -40,22 +40,22 @@ struct Removed<'r> {
     why: &'r str,
 }
 
-/// Of `repair`.
+/// The JSON report of `repair`.
 #[derive(Debug, Serialize)]
 struct Repaired<'r> {
     made: Vec<String>,
     removed: Vec<String>,
     failed: &'r [String],
-    /// What has no good copy here.
+    /// Objects that have no good copy here.
     lost: &'r [String],
-    /// And what that takes from snapshots.
+    /// The findings about snapshots that follow from those.
     findings: Vec<Found<'r>>,
     #[serde(flatten)]
     effort: Effort,
 }
 
 impl Report {
-    /// What a repair would do.
+    /// Prints what a repair would do.
     pub(crate) fn repair_planned(&self, plan: &RepairPlan<'_>) -> Result<()> {
         let made = |make: &'_ Make| (make.object.to_string(), make.from.to_string());
         let planned = Planned {
@@ -82,7 +82,7 @@ impl Report {
         })
     }
 
-    /// Says what is about to be done.
+    /// Prints what is about to be done.
     pub(crate) fn before_repair(&self, plan: &RepairPlan<'_>) {
         for line in lines(plan).lines() {
             self.console.note(line.trim());

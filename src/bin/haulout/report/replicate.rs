@@ -1,4 +1,4 @@
-//! What came of `replicate`, or would.
+//! The reports of `replicate` and of its plan.
 
 use std::time::Duration;
 
@@ -21,27 +21,27 @@ use crate::text::clean;
 use crate::units;
 use crate::words::fact;
 
-/// What will be sent.
+/// The JSON report of the plan: what will be sent.
 #[derive(Debug, Serialize)]
 pub(crate) struct Planned {
     to: String,
     snapshots: u64,
     #[serde(flatten)]
     cost: Cost,
-    /// What the bytes take at the limit, from now on.
+    /// Seconds that the bytes take at the limit, from now on.
     #[serde(skip_serializing_if = "Option::is_none")]
     seconds_at_limit: Option<f64>,
 }
 
 impl Planned {
-    /// Of a plan.
+    /// Creates the report of a plan.
     pub(crate) fn new(to: String, plan: &Plan<'_>, time: Option<Duration>) -> Planned {
         let seconds_at_limit = time.map(|time| time.as_secs_f64());
         Planned { to, snapshots: plan.snapshots(), cost: plan.cost(), seconds_at_limit }
     }
 }
 
-/// Of `replicate`.
+/// The JSON report of `replicate`.
 #[derive(Debug, Serialize)]
 struct Replication<'r> {
     to: &'r str,
@@ -51,14 +51,14 @@ struct Replication<'r> {
     already_there: u64,
     left_out: Vec<Missing<'r>>,
     damaged: &'r [String],
-    /// What was read there and found right, if that was asked for or had to be.
+    /// Objects and bytes read there and found right, if that was asked for or had to be.
     verified: Verified,
     /// Objects there that were damaged and are right now.
     mended: &'r [String],
     seconds: f64,
 }
 
-/// Of `replicate` to a repository with other keys, before.
+/// The JSON report of the plan to replicate to a repository with other keys.
 #[derive(Debug, Serialize)]
 struct CarryPlanned<'r> {
     to: &'r str,
@@ -67,7 +67,7 @@ struct CarryPlanned<'r> {
     stream_bytes: u64,
 }
 
-/// And after.
+/// The JSON report of a replication to a repository with other keys.
 #[derive(Debug, Serialize)]
 struct Carried<'r> {
     to: &'r str,
@@ -76,12 +76,12 @@ struct Carried<'r> {
     snapshots: Vec<CarriedSnapshot<'r>>,
     already_there: u64,
     left_out: Vec<Missing<'r>>,
-    /// What was read there and found right, if that was asked for.
+    /// Objects and bytes read there and found right, if that was asked for.
     verified: Verified,
     seconds: f64,
 }
 
-/// What was stored there.
+/// The amount that was stored there.
 #[derive(Debug, Serialize)]
 struct CarriedCost {
     bytes: u64,
@@ -113,7 +113,7 @@ impl<'r> Missing<'r> {
 }
 
 impl Report {
-    /// What would be carried over to a repository with other keys.
+    /// Prints what would be sent to a repository with other keys.
     pub(crate) fn carrying_planned(
         &self,
         to: &str,
@@ -132,7 +132,7 @@ impl Report {
         })
     }
 
-    /// What was.
+    /// Prints the report of a replication to a repository with other keys.
     pub(crate) fn carried(
         &self,
         to: &str,
@@ -185,7 +185,7 @@ impl Report {
         }
     }
 
-    /// What a replication would send.
+    /// Prints what a replication would send.
     pub(crate) fn replication_planned(&self, planned: &Planned) -> Result<()> {
         self.result(planned, || {
             let Planned { to, snapshots, cost, seconds_at_limit } = planned;
@@ -204,7 +204,7 @@ impl Report {
         })
     }
 
-    /// What came of one.
+    /// Prints the report of a replication.
     pub(crate) fn replication(
         &self,
         planned: &Planned,
@@ -267,7 +267,7 @@ impl Report {
     }
 }
 
-/// The end of a summary of one line: what was read there, what was there before, what did not go.
+/// Formats the end of a one-line summary: what was read there, was there before, and did not go.
 fn brief_rest(verified: Verified, there: u64, left_out: &[LeftOut]) -> String {
     let mut text = String::new();
     if verified.objects > 0 {
@@ -282,7 +282,7 @@ fn brief_rest(verified: Verified, there: u64, left_out: &[LeftOut]) -> String {
     text
 }
 
-/// What was read on the other side.
+/// Formats the amount that was read on the other side.
 fn verified_there(verified: Verified) -> String {
     let Verified { objects, bytes } = verified;
     if objects == 0 {
@@ -292,7 +292,7 @@ fn verified_there(verified: Verified) -> String {
     fact("verified", &format!("{} in {objects} on the other side", units::size(bytes)))
 }
 
-/// The last lines: what did not go, for better or worse.
+/// Formats the last lines: the snapshots that were there before, and those that were left out.
 fn not_sent(there: u64, left_out: &[LeftOut]) -> String {
     let mut text = String::new();
     if there > 0 {

@@ -1,4 +1,4 @@
-//! What came of `restore`.
+//! The report of `restore`.
 
 use std::time::Duration;
 
@@ -18,32 +18,32 @@ use crate::text::clean;
 use crate::units;
 use crate::words;
 
-/// What came of a restore.
+/// The outcome of a restore.
 #[derive(Debug)]
 pub(crate) struct Restored<'r> {
-    /// Which snapshot.
+    /// The snapshot that was restored.
     pub(crate) stored: &'r StoredSnapshot,
-    /// Where to, in words.
+    /// The destination in words.
     pub(crate) target: String,
-    /// What the library says.
+    /// The report of the library.
     pub(crate) report: RestoreReport,
-    /// How long it took, without preparing.
+    /// The time it took, without preparing.
     pub(crate) time: Duration,
-    /// What came of preparing, if it was asked for, and how long that took.
+    /// The report of preparing, if it was asked for, and the time that took.
     pub(crate) prepared: Option<(PrepareReport, Duration)>,
 }
 
-/// Where the report of a restore goes.
+/// The stream on which the report of a restore is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outlet {
-    /// Where results go.
+    /// Standard output, as for other results.
     StandardOutput,
-    /// The stream is on standard output.
+    /// Standard error, because the restored stream is on standard output.
     StandardError,
 }
 
 impl Report {
-    /// What came of `restore`.
+    /// Prints the report of a restore.
     pub(crate) fn restore(&self, restored: &Restored<'_>, to: Outlet) -> Result<()> {
         let Restored { stored, target, report, time, prepared } = restored;
         for lost in &report.lost {
@@ -110,7 +110,7 @@ fn restoration(restored: &Restored<'_>, canvas: Canvas) -> String {
     )
 }
 
-/// Of `restore`.
+/// The JSON report of `restore`.
 #[derive(Debug, Serialize)]
 struct Told<'r> {
     snapshot: String,
@@ -144,7 +144,7 @@ impl<'r> From<&'r haulout::ops::restore::LostFile> for Lost<'r> {
     }
 }
 
-/// A snapshot of a chain, and where it went.
+/// A snapshot of a chain, and the directory it was restored to.
 #[derive(Debug, Serialize)]
 struct Step {
     directory: String,
@@ -158,7 +158,7 @@ impl From<&haulout::ops::restore::Step> for Step {
     }
 }
 
-/// What came of preparing.
+/// The JSON report of preparing.
 #[derive(Debug, Serialize)]
 struct Prepared<'r> {
     backup_type: &'r str,
@@ -168,7 +168,7 @@ struct Prepared<'r> {
 }
 
 impl<'r> Prepared<'r> {
-    /// What a preparation left after so much time.
+    /// Creates the report of a preparation that took this time.
     fn new(report: &'r PrepareReport, time: Duration) -> Prepared<'r> {
         let PrepareReport { backup_type, lsn, version } = report;
         Prepared { backup_type, lsn: *lsn, version, seconds: seconds(time) }

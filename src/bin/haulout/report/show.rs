@@ -1,5 +1,5 @@
-//! What came of `show`: what a snapshot is, how far it can be trusted, where it stands, what is in
-//! it.
+//! The report of `show`: what a snapshot is, how far it can be trusted, what it builds on, and what
+//! is in it.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -49,12 +49,12 @@ use crate::units;
 use crate::words;
 use crate::words::fact;
 
-/// Gives one member after the other to whoever wants them.
+/// Passes one member after the other to the function it is given.
 pub(crate) type Members<'m> =
     dyn FnMut(&mut dyn FnMut(MemberLine) -> Result<()>) -> Result<()> + 'm;
 
 impl Report {
-    /// What came of `show`; `members` gives one member after the other.
+    /// Prints the report of `show`; `members` gives one member after the other.
     pub(crate) fn show(
         &self,
         (stored, damage): (&StoredSnapshot, &KnownDamage),
@@ -85,7 +85,7 @@ impl Report {
         }
     }
 
-    /// Prints what the producer of a snapshot said.
+    /// Prints the messages of the producer of a snapshot.
     pub(crate) fn producer_log(&self, stored: &StoredSnapshot, log: Option<&str>) -> Result<()> {
         let snapshot = stored.id();
         if self.is_json() {
@@ -104,14 +104,14 @@ impl Report {
     }
 }
 
-/// Of `show --log`.
+/// The JSON report of `show --log`.
 #[derive(Debug, Serialize)]
 struct Said<'r> {
     snapshot: String,
     log: Option<&'r str>,
 }
 
-/// Members may be many.
+/// Prints the report as JSON through a spool, because members may be many.
 fn show_json(
     (stored, damage): (&StoredSnapshot, &KnownDamage),
     members: &mut Members<'_>,
@@ -121,7 +121,7 @@ fn show_json(
     spool.print("]}")
 }
 
-/// Of `show`, without the members.
+/// The JSON report of `show`, without the members.
 #[derive(Debug, Serialize)]
 struct Shown<'r> {
     #[serde(flatten)]
@@ -141,7 +141,7 @@ struct Shown<'r> {
 }
 
 impl<'r> Shown<'r> {
-    /// Everything that a snapshot says about itself.
+    /// Creates the report of everything that a snapshot says about itself.
     fn new(stored: &'r StoredSnapshot, damage: &'r KnownDamage) -> Shown<'r> {
         let about: &Description = &stored.snapshot.about;
         Shown {
@@ -162,7 +162,7 @@ impl<'r> Shown<'r> {
     }
 }
 
-/// One of the members of `show`.
+/// The JSON report of one member of `show`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Member<'r> {
     path: &'r str,
@@ -181,10 +181,10 @@ impl<'r> From<&'r MemberLine> for Member<'r> {
     }
 }
 
-/// Members that are shown unless all are wanted.
+/// Maximum number of members that are shown unless all are wanted.
 const MEMBERS_SHOWN: usize = 30;
 
-/// What verify found that the snapshot lacks.
+/// Formats the files that verify found lost or damaged.
 fn lost(found: &SnapshotDamage, canvas: Canvas) -> String {
     let line = |named: &String| words::told("lost", named, canvas);
     let mut out: String = found.named.iter().map(line).collect();
@@ -196,7 +196,7 @@ fn lost(found: &SnapshotDamage, canvas: Canvas) -> String {
     out
 }
 
-/// Everything but the members.
+/// Formats everything but the members.
 fn head(
     (stored, damage): (&StoredSnapshot, &KnownDamage),
     links: &[Link],
@@ -259,7 +259,7 @@ fn head(
     out
 }
 
-/// A snapshot that this one can't be restored without.
+/// Describes a snapshot that this one can't be restored without.
 fn link_words(link: &Link, canvas: Canvas) -> String {
     let Some(stored) = &link.stored else {
         return format!("{}, which is missing or damaged", link.id);
@@ -373,7 +373,7 @@ struct Largest {
     seen: u64,
 }
 
-/// A member in the order of sizes.
+/// A member, ordered by its size.
 #[derive(Debug)]
 struct BySize(MemberLine);
 
@@ -404,7 +404,7 @@ impl Ord for BySize {
 }
 
 impl Largest {
-    /// Looks at one more.
+    /// Adds a member, and drops the smallest if there are too many.
     fn take(&mut self, member: MemberLine) {
         self.seen += 1;
         self.kept.push(Reverse(BySize(member)));
@@ -413,7 +413,7 @@ impl Largest {
         }
     }
 
-    /// The largest, largest first.
+    /// Formats the largest members, the largest first.
     fn text(self, canvas: Canvas) -> String {
         let mut out = format!("\n{}", canvas.paint(Tone::Heading, "files"));
         let shown = self.kept.len();
@@ -428,13 +428,13 @@ impl Largest {
     }
 }
 
-/// The heading of a list of all members.
+/// Formats the heading of a list of all members.
 fn all_members_heading(format: StreamFormat, canvas: Canvas) -> String {
     let heading = canvas.paint(Tone::Heading, "files");
     format!("\n{heading}\n{}", every_member(None, format, canvas))
 }
 
-/// A line of a list of all members, whose widths can't be known beforehand.
+/// Formats a line of a list of all members, whose widths can't be known beforehand.
 pub(crate) fn every_member(
     member: Option<&MemberLine>,
     format: StreamFormat,

@@ -1,4 +1,4 @@
-//! What came of `snapshots`.
+//! The report of `snapshots`.
 
 use serde::Serialize;
 
@@ -30,7 +30,7 @@ use crate::units;
 use crate::words::tone;
 
 impl Report {
-    /// What came of `snapshots`.
+    /// Prints the report of `snapshots`.
     pub(crate) fn snapshots(
         &self,
         listing: &Listing<Described>,
@@ -61,7 +61,7 @@ impl Report {
     }
 }
 
-/// One of `snapshots`.
+/// The JSON report of one snapshot of `snapshots`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Listed<'r> {
     id: String,
@@ -77,7 +77,7 @@ pub(crate) struct Listed<'r> {
     stored_bytes: u64,
     tags: &'r [String],
     host: &'r str,
-    /// What verify found that it lacks.
+    /// Damage of the snapshot that verify found, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     damage: Option<Damage<'r>>,
 }
@@ -90,7 +90,7 @@ struct Damage<'r> {
 }
 
 impl<'r> Listed<'r> {
-    /// A snapshot of a listing.
+    /// Creates the report of one snapshot of a listing.
     pub(crate) fn new(
         id: SnapshotId,
         about: &'r Description,
@@ -126,7 +126,7 @@ const LISTING: [Column; 8] = [
     Column { title: "FORMAT", side: Side::Left, narrow: Narrow::Hide },
 ];
 
-/// The listing of snapshots.
+/// Formats the listing of snapshots for people.
 fn text(listed: &[Described], damage: &KnownDamage, canvas: Canvas) -> String {
     let is_damaged = |stored: &Described| damage.of(&stored.id()).is_some();
     let row = |stored: &Described| {
@@ -157,7 +157,7 @@ fn text(listed: &[Described], damage: &KnownDamage, canvas: Canvas) -> String {
     out
 }
 
-/// The verdict, with a mark if there are warnings.
+/// Returns the cell of the verdict, with a mark if there are warnings.
 fn verdict(about: &Description) -> Cell {
     match (about.verdict, about.warnings()) {
         (verdict, 0) => Cell::toned(verdict.to_string(), tone(verdict)),

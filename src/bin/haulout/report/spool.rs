@@ -1,5 +1,5 @@
-//! A JSON value with a list of any length in it: it waits in a file, so that an error on the way
-//! leaves no half a value behind on standard output.
+//! A JSON value with a list of any length in it: it waits in a file, so that an error before its
+//! end leaves no half of a value on standard output.
 
 use std::fs::File;
 use std::io;
@@ -16,7 +16,7 @@ use haulout::base::error::Result;
 use crate::report::in_json;
 use crate::report::unless_gone;
 
-/// The value so far.
+/// The value so far, in a temporary file.
 #[derive(Debug)]
 pub(crate) struct Spool {
     file: BufWriter<File>,
@@ -24,21 +24,21 @@ pub(crate) struct Spool {
 }
 
 impl Spool {
-    /// Begins with what stands before the first item.
+    /// Creates a spool with the text before the first item.
     pub(crate) fn begin(head: &str) -> Result<Spool> {
         let mut file = BufWriter::new(tempfile::tempfile().map_err(spooling)?);
         file.write_all(head.as_bytes()).map_err(spooling)?;
         Ok(Spool { file, separator: "\n" })
     }
 
-    /// Adds an item.
+    /// Appends an item to the list.
     pub(crate) fn push(&mut self, item: &impl Serialize) -> Result<()> {
         let written = write!(self.file, "{}{}", self.separator, in_json(item));
         self.separator = ",\n";
         written.map_err(spooling)
     }
 
-    /// Prints the value, with what stands behind the last item.
+    /// Prints the value, with `tail` after the last item.
     pub(crate) fn print(mut self, tail: &str) -> Result<()> {
         writeln!(self.file, "{tail}").map_err(spooling)?;
         let mut file = self.file.into_inner().map_err(|e| spooling(e.into_error()))?;
@@ -47,7 +47,7 @@ impl Spool {
     }
 }
 
-/// What stands in an object before a list that is added to it.
+/// Returns the text of an object up to a list that is added to it.
 pub(crate) fn before_list(value: &impl Serialize, name: &str) -> String {
     let object = in_json(value);
     let open = object.strip_suffix('}').expect("an object ends in a brace");

@@ -1,5 +1,5 @@
-//! What came of `stats`: what the repository holds and what every night added, or what one snapshot
-//! added, by table.
+//! The report of `stats`: what the repository holds and what every night added, or what one
+//! snapshot added, by table.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -32,11 +32,12 @@ use crate::units;
 use crate::words::fact;
 use crate::words::tone;
 
-/// Gives one file after the other to whoever wants them, then the bytes of maps and lists.
+/// Passes one file after the other to the function it is given, and returns the bytes of maps and
+/// lists.
 pub(crate) type Shares<'s> =
     dyn FnMut(&mut dyn FnMut(MemberShare) -> Result<()>) -> Result<u64> + 's;
 
-/// Nights and tables that are shown; `--json` has all.
+/// Maximum number of nights and tables that are shown; `--json` has all.
 const SHOWN: usize = 30;
 
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -51,7 +52,7 @@ impl From<Objects> for Held {
     }
 }
 
-/// Of `stats` without a snapshot.
+/// The JSON report of `stats` without a snapshot.
 #[derive(Debug, Serialize)]
 struct Stats<'r> {
     all: Held,
@@ -63,7 +64,7 @@ struct Stats<'r> {
     snapshots: Vec<Night<'r>>,
 }
 
-/// A source.
+/// The totals of one source.
 #[derive(Debug, Default, Serialize)]
 struct Source {
     #[serde(rename = "source")]
@@ -85,7 +86,7 @@ struct Night<'r> {
     whole_bytes: u64,
 }
 
-/// Of `stats` with a snapshot.
+/// The JSON report of `stats` with a snapshot.
 #[derive(Debug, Serialize)]
 struct Added<'r> {
     snapshot: String,
@@ -126,7 +127,7 @@ fn sources(listing: &Listing) -> Vec<Source> {
 }
 
 impl Report {
-    /// What came of `stats` without a snapshot.
+    /// Prints the report of `stats` without a snapshot.
     pub(crate) fn stats(&self, held: &Holdings, listing: &Listing) -> Result<()> {
         for (name, error) in &listing.damaged {
             let id = name.id.short();
@@ -146,7 +147,7 @@ impl Report {
         }
     }
 
-    /// What came of `stats` with a snapshot; `shares` gives one file after the other.
+    /// Prints the report of `stats` with a snapshot; `shares` gives one file after the other.
     pub(crate) fn snapshot_stats(
         &self,
         stored: &StoredSnapshot,
@@ -156,7 +157,7 @@ impl Report {
         let mut tables: BTreeMap<String, Table> = BTreeMap::new();
         let meta_bytes = shares(&mut |share| {
             let name = grouping.name(&share.path);
-            // Those that added nothing are many, and are told together.
+            // Files that added nothing are many, and are counted together.
             let name = if share.blocks == 0 { "" } else { name };
             let table = tables.entry(name.to_owned()).or_default();
             table.files += 1;

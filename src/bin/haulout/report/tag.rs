@@ -1,4 +1,4 @@
-//! What came of `tag`.
+//! The report of `tag`.
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use haulout::repo::snapshots::StoredSnapshot;
 use crate::report::Report;
 use crate::text::clean;
 
-/// Of `tag`.
+/// The JSON report of `tag`.
 #[derive(Debug, Serialize)]
 struct Tagged<'r> {
     snapshot: String,
@@ -19,7 +19,7 @@ struct Tagged<'r> {
 }
 
 impl Report {
-    /// What came of `tag`.
+    /// Prints the report of `tag`.
     pub(crate) fn tag(&self, stored: &StoredSnapshot, report: &TagReport) -> Result<()> {
         let TagReport { tags, added, removed } = report;
         let tagged = Tagged { snapshot: stored.id().to_string(), tags, added, removed };

@@ -1,4 +1,4 @@
-//! What came of `verify`.
+//! The report of `verify`.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::words::fact;
 use crate::words::pages;
 
 impl Report {
-    /// What came of `verify`.
+    /// Prints the report of `verify`.
     pub(crate) fn verify(&self, report: &VerifyReport, depth: Depth, time: Duration) -> Result<()> {
         if self.format == Format::Text && self.console.loudness == Loudness::Quiet {
             let found: Vec<String> = report.findings.iter().map(finding).collect();
@@ -51,7 +51,7 @@ impl Report {
     }
 }
 
-/// Of `verify`.
+/// The JSON report of `verify`.
 #[derive(Debug, Serialize)]
 struct Verified<'r> {
     depth: &'static str,
@@ -68,14 +68,14 @@ struct Verified<'r> {
     effort: Effort,
 }
 
-/// One of the findings of `verify`.
+/// The JSON report of one finding of `verify`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Found<'r> {
     snapshot: Option<String>,
     member: Option<&'r str>,
-    /// What the ranges count.
+    /// The unit in which the ranges count.
     unit: &'static str,
-    /// First page or byte, and how many.
+    /// First page or byte, and number of pages or bytes.
     ranges: Vec<Range>,
     what: &'r str,
 }
@@ -103,7 +103,7 @@ impl<'r> From<&'r Finding> for Found<'r> {
 }
 
 impl<'r> Verified<'r> {
-    /// What came of a verification.
+    /// Creates the JSON report of a verification.
     fn new(report: &'r VerifyReport, depth: &'static str, effort: Effort) -> Verified<'r> {
         Verified {
             depth,
@@ -121,7 +121,7 @@ impl<'r> Verified<'r> {
     }
 }
 
-/// A finding in one line.
+/// Formats a finding in one line.
 pub(crate) fn finding(finding: &Finding) -> String {
     let words = finding.in_words();
     let joint = if finding.member.is_some() { ", " } else { ": " };
@@ -132,7 +132,7 @@ pub(crate) fn finding(finding: &Finding) -> String {
     clean(&line).into_owned()
 }
 
-/// How many snapshots were verified, and how many findings there are.
+/// Formats the number of verified snapshots, and the number of findings.
 fn outcome(report: &VerifyReport, canvas: Canvas) -> String {
     let findings = u64::try_from(report.findings.len()).unwrap_or(u64::MAX);
     let (tone, found) = match findings {
@@ -143,7 +143,7 @@ fn outcome(report: &VerifyReport, canvas: Canvas) -> String {
     format!("verified {snapshots}: {}", canvas.paint(tone, &found))
 }
 
-/// The same in one line.
+/// Formats the report in one line.
 fn brief(report: &VerifyReport, canvas: Canvas, time: Duration) -> String {
     let (read, time) = (units::size(report.read_bytes), units::span(time));
     let mut out = format!("{}, {read} read in {time}", outcome(report, canvas));
@@ -153,7 +153,7 @@ fn brief(report: &VerifyReport, canvas: Canvas, time: Duration) -> String {
     out + "\n"
 }
 
-/// What came of a verification, without the findings.
+/// Formats the report for people, without the findings.
 fn verification(report: &VerifyReport, canvas: Canvas, time: Duration) -> String {
     let mut out = format!("{}\n", outcome(report, canvas));
     let objects =

@@ -30,7 +30,7 @@ use crate::run::Run;
 use crate::units;
 
 impl Run<'_> {
-    /// Does it.
+    /// Stores the stream as a snapshot and reports the outcome.
     pub(super) fn backup(&self, plan: &BackupPlan) -> Outcome<Exit> {
         self.tidy_up()?;
         let repository = self.repository()?;
@@ -74,7 +74,7 @@ impl Run<'_> {
     /// Removes what interrupted runs left in a directory; in a bucket they leave nothing.
     fn tidy_up(&self) -> Result<()> {
         let Place::Directory(path) = &self.plan.place else { return Ok(()) };
-        // Whether there is a repository at all is said by whoever opens it.
+        // A missing repository is reported by the caller that opens it.
         let Ok(store) = LocalStore::open(path) else { return Ok(()) };
         let swept = store.sweep_temporaries().map_err(|e| store_error("cannot tidy up", e))?;
         if swept.removed > 0 {
@@ -98,7 +98,7 @@ impl Run<'_> {
     }
 }
 
-/// Says why a producer could not be started, and how its command is written.
+/// Explains why a producer could not be started, and how its command is written.
 fn not_started(program: &OsStr, command: &[OsString], error: io::Error) -> Failure {
     let name = program.to_string_lossy();
     let is_line = command.len() == 1 && name.contains(char::is_whitespace);
@@ -121,7 +121,7 @@ fn not_started(program: &OsStr, command: &[OsString], error: io::Error) -> Failu
     if failure.is_about_a_limit() { failure } else { failure.with_hint(hint) }
 }
 
-/// Whether somebody should look at what came of a backup.
+/// Returns the exit status: whether somebody should look at the outcome of a backup.
 fn outcome(report: &BackupReport) -> Exit {
     if report.about.warnings() > 0 {
         return Exit::Findings;

@@ -14,7 +14,7 @@ use crate::run::restore::not_written;
 use crate::run::restore::standard_output;
 
 impl Run<'_> {
-    /// Does it.
+    /// Writes a file of a snapshot to standard output.
     pub(super) fn cat(&self, wanted: &str, file: &str) -> Outcome<Exit> {
         let repository = self.repository()?;
         let stored = self.find(&repository, wanted)?;

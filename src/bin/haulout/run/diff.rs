@@ -7,7 +7,7 @@ use crate::failure::Outcome;
 use crate::run::Run;
 
 impl Run<'_> {
-    /// Does it.
+    /// Compares two snapshots and prints the differences.
     pub(super) fn diff(&self, former: &str, later: &str) -> Outcome<Exit> {
         let repository = self.repository()?;
         let (former, later) = (self.find(&repository, former)?, self.find(&repository, later)?);

@@ -35,7 +35,7 @@ const REPLICA_QUESTION: &str = "\
 address of a copy of the repository, to be read on the kit (empty to write it in by hand): ";
 
 impl Run<'_> {
-    /// Does it.
+    /// Creates a repository and prints its report.
     pub(super) fn init(&self, how: NewRepository) -> Outcome<Exit> {
         let store = self.new_store_at(&self.site())?;
         let note = HolderNote {

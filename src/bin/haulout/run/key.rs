@@ -38,7 +38,7 @@ use crate::run::kit;
 const ASKED_TWICE: &str = "the key file was asked for twice";
 
 impl Run<'_> {
-    /// Does it.
+    /// Runs the command of `key` that the plan names.
     pub(super) fn key(&self, plan: &KeyPlan) -> Outcome<Exit> {
         let store: Arc<dyn Store> = self.store()?;
         let keys = self.keys(&store)?;
@@ -56,7 +56,7 @@ impl Run<'_> {
             KeyPlan::Add { label, role, with: NewKey::File(path) } => {
                 keys.require_may_add()?;
                 let file = KeyFile::generate(&*entropy());
-                // First the file: a key that nobody has would be one too many for ever.
+                // The file comes first: without it, a key would remain that nothing opens.
                 kit::write_secret(path, &file.to_text())?;
                 let id = keys.add(*role, Protection::KeyFile(&file), &self.note(label))?;
                 self.report.key_changed(&Change::added(id))?;
@@ -88,7 +88,7 @@ impl Run<'_> {
         Ok(Exit::Done)
     }
 
-    /// Draws a new key. The password is a new one: else a store could offer the former holder in
+    /// Rotates the keys. The password is a new one: else a store could offer the former holder in
     /// the place of the new, and have it used.
     fn rotate(
         &self,

@@ -17,19 +17,19 @@ use haulout::seal::kit::RecoveryKit;
 
 use crate::password::everybody_reads;
 
-/// Where what a kit opens is.
+/// The locations of the repository that a kit opens.
 pub(super) struct Places<'p> {
-    /// The repository.
+    /// The location of the repository.
     pub(super) repository: String,
-    /// Its copies, as far as they were named.
+    /// The locations of its copies, as far as they were named.
     pub(super) replicas: &'p [String],
 }
 
-/// The place for the address of a copy that is made later.
+/// The blank line for the address of a copy that is made later.
 const BLANK_COPY: &str =
     "A copy of it is at ____________________________________________________\n";
 
-/// What people read on a kit. No line of it begins with two digits.
+/// Returns the text above a kit that people read. No line of it begins with two digits.
 pub(super) fn heading(kit: &RecoveryKit, places: &Places<'_>, day: &str) -> String {
     let repository = kit.repository();
     let location = &places.repository;
@@ -50,9 +50,9 @@ pub(super) fn heading(kit: &RecoveryKit, places: &Places<'_>, day: &str) -> Stri
     )
 }
 
-/// A kit that was read.
+/// A recovery kit that was read from a file.
 pub(super) struct KitFile {
-    /// What it says.
+    /// The kit as it was parsed.
     pub(super) kit: RecoveryKit,
     /// Whether every user of this host can read the file.
     pub(super) is_exposed: bool,

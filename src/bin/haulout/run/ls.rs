@@ -9,7 +9,7 @@ use crate::failure::Outcome;
 use crate::run::Run;
 
 impl Run<'_> {
-    /// Does it.
+    /// Lists the files of a snapshot that match the globs.
     pub(super) fn ls(&self, wanted: &str, globs: &[String]) -> Outcome<Exit> {
         let repository = self.repository()?;
         let stored = self.find(&repository, wanted)?;

@@ -41,21 +41,21 @@ use crate::run::Run;
 use crate::run::entropy;
 use crate::units;
 
-/// Maps that are kept while the program runs, if there is no cache.
+/// Maximum size in bytes of the maps that are kept while the program runs, if there is no cache.
 const TEMPORARY_CACHE_BYTES: u64 = 128 << 20;
 
-/// A place, and how it is reached.
+/// A place, and the settings for reaching it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Site<'s> {
-    /// Where.
+    /// The location of the repository.
     pub(super) place: &'s Place,
-    /// How, if it is in an object store.
+    /// The settings for reaching it, if it is in an object store.
     pub(super) network: &'s NetworkPlan,
-    /// What `--limit` means for it, if it is a directory.
+    /// The effect of `--limit`, if it is a directory.
     pub(super) directory: Directory,
 }
 
-/// What `--limit` means for a directory.
+/// The effect of `--limit` on a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Directory {
     /// It may be a share: bytes go through the limit.
@@ -65,20 +65,20 @@ pub(super) enum Directory {
 }
 
 impl Site<'_> {
-    /// Whether it is a directory.
+    /// Tells whether the site is a directory.
     pub(super) fn is_directory(&self) -> bool {
         matches!(self.place, Place::Directory(_))
     }
 }
 
 impl Run<'_> {
-    /// Where the repository is.
+    /// Returns the site of the repository.
     pub(super) fn site(&self) -> Site<'_> {
         let Plan { place, network, .. } = self.plan;
         Site { place, network, directory: Directory::Limited }
     }
 
-    /// The store at a place that should have one.
+    /// Opens the store at a place that should have one.
     pub(super) fn store_at(&self, site: &Site<'_>) -> Result<Arc<dyn Store>> {
         let place = site.place;
         let cannot_open = |e| store_error(format!("cannot open {place}"), e);
@@ -101,7 +101,7 @@ impl Run<'_> {
         }
     }
 
-    /// Where maps and recent packs of a bucket are kept.
+    /// Returns the cache for maps and recent packs of a bucket.
     ///
     /// To verify means to look at the store, so what earlier runs kept is left aside.
     fn shelf(&self) -> Shelf {
@@ -120,7 +120,7 @@ impl Run<'_> {
         }
     }
 
-    /// The store in a bucket.
+    /// Opens the store in a bucket.
     fn remote(&self, site: &Site<'_>) -> Result<RemoteStore> {
         let (place, plan) = (site.place, site.network);
         let console = Arc::clone(&self.report.console);
@@ -149,13 +149,13 @@ impl Run<'_> {
         opened.map_err(|e| store_error(format!("cannot open {place}"), e))
     }
 
-    /// A line of its own for each direction.
+    /// Creates a limiter from `--limit`; each direction gets its own.
     fn limiter(&self) -> Option<Arc<Limiter>> {
         let timetable = self.plan.limit.clone()?;
         Some(Arc::new(Limiter::new(timetable, Arc::clone(&self.report.clock))))
     }
 
-    /// A directory behind the limit, if there is one.
+    /// Returns a directory with the limit in front, if there is one.
     fn limited(&self, site: &Site<'_>, store: Arc<dyn Store>) -> Arc<dyn Store> {
         match (self.limiter(), self.limiter()) {
             (Some(up), Some(down)) if site.directory == Directory::Limited => {
@@ -165,7 +165,8 @@ impl Run<'_> {
         }
     }
 
-    /// The store at a place that has a repository, or nothing yet; a directory is made if need be.
+    /// Opens the store at a place that has a repository, or nothing yet; a directory is made if
+    /// need be.
     pub(super) fn new_store_at(&self, site: &Site<'_>) -> Outcome<Arc<dyn Store>> {
         let place = site.place;
         match place {
@@ -184,11 +185,11 @@ impl Run<'_> {
     }
 }
 
-/// What to do if a place can't have a directory.
+/// The hint for a place that can't have a directory.
 const NO_DIRECTORY_HERE: &str = "name a directory on a disk or share that keeps files, below one \
                                  that this user may write to";
 
-/// Says why a directory could not be made.
+/// Explains why a directory could not be made.
 fn not_made(place: &Place, path: &Path, error: StoreError) -> Failure {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     match parent {

@@ -9,7 +9,7 @@ use crate::progress::Activity;
 use crate::run::Run;
 
 impl Run<'_> {
-    /// Does it.
+    /// Makes second copies again, or prints the plan for that.
     pub(super) fn repair(&self, mode: Mode) -> Outcome<Exit> {
         let repository = self.repository()?;
         let (began, progress) = (self.now(), self.progress(Activity::Verifying { passes: 1 }));

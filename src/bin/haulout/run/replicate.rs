@@ -49,7 +49,7 @@ use crate::run::places::Site;
 use crate::run::require_encryption;
 
 impl Run<'_> {
-    /// Does it.
+    /// Sends snapshots to another repository, or fetches them.
     pub(super) fn replicate(&self, plan: &ReplicatePlan) -> Outcome<Exit> {
         let (from, to) = self.sites(plan);
         let own_keys = !matches!(plan.password, PasswordSource::Ask);
@@ -102,7 +102,7 @@ impl Run<'_> {
         Ok(opened)
     }
 
-    /// Makes a repository with keys of its own.
+    /// Creates a repository with keys of its own.
     fn make_other(&self, store: Arc<dyn Store>, plan: &ReplicatePlan) -> Outcome<Repository> {
         let password = match plan.direction {
             Direction::To => &plan.password,
@@ -131,7 +131,7 @@ impl Run<'_> {
         Ok(Exit::with(unreadable))
     }
 
-    /// Backs the streams up over there.
+    /// Re-encrypts the snapshots: backs their streams up to a repository with other keys.
     fn carry(&self, plan: &ReplicatePlan, near: &Repository, far: &Repository) -> Outcome<Exit> {
         let place = far.store().location();
         if plan.mode == Mode::Plan {
@@ -150,8 +150,8 @@ impl Run<'_> {
         Ok(Exit::with(unreadable + report.left_out.len() + unsound))
     }
 
-    /// Reads what is there of the wanted snapshots, if that was asked for; what was right of it,
-    /// and the number of findings.
+    /// Reads what is there of the wanted snapshots, if that was asked for; returns the amount that
+    /// was right, and the number of findings.
     fn read_back(
         &self,
         plan: &ReplicatePlan,
@@ -176,8 +176,8 @@ impl Run<'_> {
         Ok((right, verified.findings.len()))
     }
 
-    /// From where to where. The limit holds between the two: what is read from a directory only to
-    /// be sent elsewhere is not held up, and neither is what arrives in one.
+    /// Returns the sites that snapshots go from and to. The limit applies between the two: what is
+    /// read from a directory only to be sent elsewhere is not limited, nor what arrives in one.
     fn sites<'s>(&'s self, plan: &'s ReplicatePlan) -> (Site<'s>, Site<'s>) {
         let other = Site { place: &plan.other, network: &plan.network, ..self.site() };
         let (mut from, mut to) = match plan.direction {
@@ -215,7 +215,7 @@ impl Run<'_> {
         Ok(Exit::with(unreadable + report.left_out.len() + report.damaged.len()))
     }
 
-    /// The snapshots that are meant, and how many can't be read.
+    /// Returns the snapshots that are meant, and how many can't be read.
     fn wanted(&self, near: &Repository, wanted: &Wanted) -> Outcome<(Vec<StoredSnapshot>, usize)> {
         let (sources, last) = match wanted {
             Wanted::Named(names) => {
@@ -242,7 +242,7 @@ impl Run<'_> {
         Ok((snapshots, damaged.len()))
     }
 
-    /// Says that a repository is made, before anything is sent.
+    /// Reports that a repository is made, before anything is sent.
     fn announce(&self, plan: &ReplicatePlan, place: &Place) -> Outcome<()> {
         require_init(plan, place)?;
         let keys = match plan.password {
@@ -263,7 +263,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The store that snapshots go to; with `--init` it is made if there is none.
+    /// Opens the store that snapshots go to; with `--init` it is made if there is none.
     fn target(&self, site: &Site<'_>, plan: &ReplicatePlan) -> Outcome<Arc<dyn Store>> {
         let missing = matches!(site.place, Place::Directory(path) if !path.exists());
         if missing {
@@ -285,7 +285,7 @@ fn require_init(plan: &ReplicatePlan, place: &Place) -> Outcome<()> {
     Ok(())
 }
 
-/// Refuses to make a repository that was not asked for.
+/// Creates the error for a place without a repository, where none was to be made.
 fn not_there(place: &Place) -> Failure {
     let error = Error::new(ErrorKind::NoRepository, format!("there is no repository at {place}"));
     Failure::new(

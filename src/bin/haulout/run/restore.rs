@@ -1,4 +1,4 @@
-//! Restores a snapshot, and prepares what came of it.
+//! Restores a snapshot, and prepares the restored files.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -44,7 +44,7 @@ use crate::report::restore::Outlet;
 use crate::report::restore::Restored;
 use crate::run::Run;
 
-/// What is asked for, with the accounts of this host; where it has none, no name is known.
+/// Builds the options with the accounts of this host; where it has none, no name is known.
 fn options(plan: &RestorePlan, workers: u32) -> Outcome<RestoreOptions> {
     let read = |path| fs::read(path).unwrap_or_default();
     let accounts = Accounts::parse(&read("/etc/passwd"), &read("/etc/group"));
@@ -79,7 +79,7 @@ fn options(plan: &RestorePlan, workers: u32) -> Outcome<RestoreOptions> {
 }
 
 impl Run<'_> {
-    /// Does it.
+    /// Restores a snapshot as planned and prints the report.
     pub(super) fn restore(&self, plan: &RestorePlan) -> Outcome<Exit> {
         let repository = self.repository()?;
         let stored = self.find(&repository, &plan.snapshot)?;
@@ -122,7 +122,7 @@ impl Run<'_> {
         Ok(Exit::with(findings))
     }
 
-    /// Files inside a repository would be taken for objects of it, or make it look damaged.
+    /// Refuses a target inside the repository, where files would be taken for objects of it.
     fn require_apart(&self, target: &Path) -> Outcome<()> {
         let Place::Directory(repository) = &self.plan.place else { return Ok(()) };
         let Ok(repository) = fs::canonicalize(repository) else { return Ok(()) };
@@ -136,7 +136,7 @@ impl Run<'_> {
         Err(Failure::new(error, "restore into a directory of its own"))
     }
 
-    /// Says into which schema parts of a dump will load, before any of it is written.
+    /// Reports into which schema parts of a dump will load, before any of it is written.
     fn tell_destination(
         &self,
         repository: &Repository,
@@ -162,7 +162,7 @@ impl Run<'_> {
         Ok(report)
     }
 
-    /// Files of a snapshot, or of a chain of them.
+    /// Restores files of a snapshot, or of a chain of them.
     fn restore_files(
         &self,
         repository: &Repository,
@@ -229,7 +229,7 @@ fn require_program(program: &OsStr) -> Outcome<()> {
     Err(Failure::new(error, hint))
 }
 
-/// What was asked for can't be had from this snapshot: the hint says what can.
+/// Adds a hint about what can be had from this snapshot to a request that does not fit it.
 fn fitting(failure: Failure, plan: &RestorePlan, stored: &StoredSnapshot) -> Failure {
     if failure.kind() == ErrorKind::Occupied && failure.message().contains("has not finished") {
         return failure.with_hint("add --resume to go on with it, or choose another place");
@@ -268,7 +268,7 @@ fn fitting(failure: Failure, plan: &RestorePlan, stored: &StoredSnapshot) -> Fai
     failure.with_hint(format!("quote globs for the shell; haulout ls {wanted} lists all files"))
 }
 
-/// Why a snapshot is not what one would like to restore.
+/// Returns a warning if the snapshot is partial or has corrupt pages.
 fn doubt(stored: &StoredSnapshot) -> Option<String> {
     let about = &stored.snapshot.about;
     match about.verdict {
@@ -281,7 +281,7 @@ fn doubt(stored: &StoredSnapshot) -> Option<String> {
     }
 }
 
-/// Standard output without the line buffer that is good for text only.
+/// Returns standard output without the line buffer, which is good for text only.
 pub(super) fn standard_output() -> Result<BufWriter<File>> {
     let out = io::stdout().as_fd().try_clone_to_owned().map_err(not_written)?;
     // A pipe of the default size works as well, only slower; a file is no pipe at all.
@@ -289,7 +289,7 @@ pub(super) fn standard_output() -> Result<BufWriter<File>> {
     Ok(BufWriter::with_capacity(PIPE_BYTES, File::from(out)))
 }
 
-/// Standard output did not take it.
+/// Creates the error for a failed write to standard output.
 pub(super) fn not_written(error: io::Error) -> Error {
     Error::new(ErrorKind::Target, "cannot write to standard output").because(error)
 }

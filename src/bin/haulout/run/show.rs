@@ -9,7 +9,7 @@ use crate::run::Run;
 use crate::run::find_tagged;
 
 impl Run<'_> {
-    /// Does it.
+    /// Shows a snapshot, or the messages of its producer.
     pub(super) fn show(&self, wanted: &str, what: Shown) -> Outcome<Exit> {
         let repository = self.repository()?;
         let mut stored = find_tagged(self, &repository, wanted)?;

@@ -11,7 +11,7 @@ use crate::failure::Outcome;
 use crate::run::Run;
 
 impl Run<'_> {
-    /// Does it.
+    /// Lists the snapshots that are wanted.
     pub(super) fn snapshots(&self, wanted: &SnapshotsArguments) -> Outcome<Exit> {
         let repository = self.repository()?;
         let mut listing = repository.descriptions()?;

@@ -7,7 +7,7 @@ use crate::failure::Outcome;
 use crate::run::Run;
 
 impl Run<'_> {
-    /// Does it.
+    /// Shows what the repository holds, or what one snapshot added.
     pub(super) fn stats(&self, wanted: Option<&str>) -> Outcome<Exit> {
         let repository = self.repository()?;
         if let Some(wanted) = wanted {

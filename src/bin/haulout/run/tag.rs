@@ -11,7 +11,7 @@ use crate::failure::Outcome;
 use crate::run::Run;
 
 impl Run<'_> {
-    /// Does it.
+    /// Changes the tags of a snapshot and prints them.
     pub(super) fn tag(&self, wanted: &str, change: &TagChange) -> Outcome<Exit> {
         let repository = self.repository()?;
         let stored = self.find(&repository, wanted)?;

@@ -12,7 +12,7 @@ use crate::run::Run;
 use crate::run::find;
 
 impl Run<'_> {
-    /// Does it.
+    /// Verifies the snapshots that are named, or all.
     pub(super) fn verify(&self, plan: &VerifyPlan) -> Outcome<Exit> {
         let repository = self.repository()?;
         let find = |wanted: &String| find(&repository, wanted);
@@ -29,7 +29,7 @@ impl Run<'_> {
     }
 }
 
-/// How often a verification reads what is stored.
+/// Returns the activity of a verification, with how often it reads what is stored.
 fn verifying(depth: Depth) -> Activity {
     let passes = match depth {
         Depth::Objects | Depth::Stored => 1,
