@@ -289,7 +289,7 @@ impl Keys {
             return Err(Error::new(ErrorKind::Usage, what));
         }
         // Announcements that stand already are of rotations that were interrupted, or hang: they
-        // stay until a new holder does, so that no run goes on meanwhile.
+        // stay until a new holder does, so that no run goes on until then.
         let before = key_names(store)?;
         if holder_since(store, &before, next)?.is_some() {
             let what = "the keys were rotated already, and the one in use was left behind";
