@@ -2,14 +2,14 @@
 //!
 //! This is the text that `holder` seals, for each generation of keys:
 //!
-//! | payload | of the first generation | of every later one | behind all |
+//! | payload | of the first generation | of every later one | after all |
 //! |---|---|---|---|
 //! | 1 | the repository key (32) | its key (32), the closing (32) | |
 //! | 2 | 8 keys (256) | its closing (32), 3 keys (96) | the public recovery key (1216) |
 //!
 //! The keys of payload 2 are those for hashes of blocks, cuts, sources, paths, snapshots, small
 //! objects, meta secrets of runs and `config`; later ones are those for snapshots, small objects
-//! and meta secrets of runs. The recovery key is the newest one: nobody seals to another.
+//! and meta secrets of runs. The recovery key is the newest one: nothing is sealed to another.
 //!
 //! It does not seal and knows nothing of passphrases.
 

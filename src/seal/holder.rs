@@ -29,7 +29,7 @@
 //! The wrap key and its commitment derive from `stretched passphrase or key file (32) | salt (32)`.
 //! The associated data are bytes 0 to 122. The key seals one text only, so the nonce is zero.
 //!
-//! The label (a host name, say) and the time are a note sealed with the small object key: whoever
+//! The label (a host name, say) and the time are a note sealed with the small object key: all who
 //! can open the repository can list its holders, and the store learns no names.
 //!
 //! What is sealed for whom, generation by generation, is `held`'s.

@@ -15,7 +15,7 @@
 //!
 //! Every arrow to the right is BLAKE3's `derive_key` with a context string of its own:
 //!
-//! | context | input, behind each other | gives |
+//! | context | input, concatenated | gives |
 //! |---|---|---|
 //! | `haulout 1 2026 block hash key` | R | 32 bytes |
 //! | `haulout 1 2026 cut key` | R | 32 bytes |
@@ -35,7 +35,7 @@
 //!
 //! R is the repository key of a generation: for hashes of blocks, cuts, sources, paths and `config`
 //! always of the first, for what is sealed of the newest. K is a cipher key of 32 bytes, C the 32
-//! bytes behind it in the same stream: the commitment to the key. Suite and kind are one byte, keys
+//! bytes after it in the same stream: the commitment to the key. Suite and kind are one byte, keys
 //! and salts have 32. The key of an object is the snapshot key or the small object key.
 //!
 //! The parts: `suite` seals texts; `keys` derives; `holder` is `keys/<id>` and `held` what is in

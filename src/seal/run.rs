@@ -314,7 +314,7 @@ impl Keyring {
         };
         // Who has no seed lacks the key to data packs: that is what the error shall say.
         let keys = self.every(purpose).map_err(|_| SealError::KeyNotHeld(purpose_of(class)))?;
-        // Which generation wrapped it nobody has written down; its tag tells.
+        // The generation that wrapped it is not recorded; its tag shows it.
         let mut answer = Err(SealError::NotAuthentic { what: SEALED_COPY });
         for (_, key) in keys {
             answer = match copy.kind {
