@@ -1,5 +1,5 @@
 //! The progress of a run: on a terminal one line, redrawn five times a second; in a log a line a
-//! minute. There is none if the output is brief, which is the default in a log.
+//! minute. There is none if the output is brief or quiet; brief is the default in a log.
 //!
 //! The line is as long as the terminal is wide: what matters least is left out first.
 
