@@ -65,9 +65,9 @@ pub enum Before {
 /// What foreign text stands before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
-    /// An mbstream.
+    /// A stream of `mbstream` frames.
     Mbstream,
-    /// A dump.
+    /// A dump, of any of the known kinds.
     Dump,
     /// A tar. It is not taken apart: its blocks would be elsewhere.
     Tar,
@@ -100,7 +100,7 @@ pub struct Text {
 }
 
 impl Beginning {
-    /// A stream that begins with its first byte.
+    /// Returns the beginning of a stream that has nothing before its first byte.
     pub fn plain(container: Container) -> Beginning {
         Beginning { container, before: Before::Nothing }
     }

@@ -12,10 +12,10 @@
 //! | bzip2 | nothing | the mark of the end in the last bytes, wherever its bits begin |
 //!
 //! Invariants:
-//! - bytes come in whatever pieces, and the answer does not depend on the pieces;
+//! - bytes come in pieces of any size, and the answer does not depend on the pieces;
 //! - memory: 130 KiB for gzip, some bytes for the others, whatever the stream announces;
 //! - several streams one after the other are as good as one, as they are to the programs;
-//! - nothing is unpacked and no checksum of contents is computed: what was changed on its way and
+//! - nothing is unpacked and no checksum of contents is computed: what was changed in transit and
 //!   has kept its structure is not noticed.
 //!
 //! Sources: RFC 1951, 1952 and 8878, `lz4_Frame_format.md`, `xz-file-format.txt`.
@@ -40,26 +40,26 @@ const BZIP2_END_BYTES: usize = 10;
 pub enum CompressedEnd {
     /// With the end of its format.
     Whole,
-    /// Without.
+    /// The stream stops before the end of its format.
     Cut,
     /// At its own end, after which something else follows.
     Followed,
     /// It is not what its first bytes promise.
     Malformed,
-    /// Nothing tells.
+    /// Nothing in the stream tells.
     Unknown,
 }
 
 /// Follows one compressed stream.
 #[derive(Debug)]
 pub enum Compressed {
-    /// Of gzip.
+    /// A stream of gzip.
     Gzip(Box<Gzip>),
-    /// Of zstd or lz4.
+    /// A stream of zstd or lz4.
     Frames(Frames),
-    /// Of xz or bzip2.
+    /// A stream of xz or bzip2.
     Tail(Tail),
-    /// Of a program whose streams do not tell.
+    /// A stream of a program that does not mark the end.
     Untold,
 }
 
@@ -102,7 +102,7 @@ impl Compressed {
         }
     }
 
-    /// Ends the stream.
+    /// Tells how the stream ended, if it ends here.
     pub fn finish(&self) -> CompressedEnd {
         match self {
             Compressed::Gzip(gzip) => gzip.finish(),

@@ -2,7 +2,7 @@
 //!
 //! An mbstream interleaves its files and says so in frames; every other container that is taken
 //! apart (an SQL dump, a tar) has its members one after the other. For those a parser is a
-//! [`Dissector`]: the reader pushes the stream through it in whatever pieces the pipe gives, and it
+//! [`Dissector`]: the reader pushes the stream through it in the pieces that the pipe gives, and it
 //! tells a [`Sink`] what each byte is.
 //!
 //! ```text
@@ -42,13 +42,13 @@ pub const MEMBER_PATH_BYTES_MAX: usize = crate::base::limits::PATH_BYTES_MAX;
 
 /// Takes what a dissector finds, in stream order.
 pub trait Sink {
-    /// These bytes belong to no member.
+    /// Takes bytes that belong to no member.
     fn literal(&mut self, bytes: &[u8]) -> Result<()>;
-    /// A member begins. Its path may have been used before: that makes another incarnation.
+    /// Opens a member. Its path may have been used before: that makes another incarnation.
     fn open(&mut self, path: &[u8]) -> Result<()>;
-    /// These bytes are the next of the open member.
+    /// Takes the next bytes of the open member.
     fn payload(&mut self, bytes: &[u8]) -> Result<()>;
-    /// The open member is whole.
+    /// Ends the open member, which is whole.
     fn end(&mut self) -> Result<()>;
 }
 

@@ -16,7 +16,7 @@ use crate::parse::tar::header::BLOCK;
 pub enum Container {
     /// `mbstream` of MariaDB, or `xbstream` of Percona.
     Mbstream,
-    /// An SQL dump.
+    /// An SQL dump, of the kind that its first bytes show.
     Sql(DumpKind),
     /// A tar: ustar, pax or GNU.
     Tar,
@@ -64,9 +64,9 @@ pub fn wrapping(head: &[u8]) -> Option<Wrapping> {
 /// What the first bytes tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detection {
-    /// This is it.
+    /// The stream is one of these.
     Is(Container),
-    /// Show at least so many bytes; a stream that ends before is plain.
+    /// The caller shows at least `at_least` bytes; a stream that ends before is plain.
     NeedMore {
         /// Bytes from the start of the stream.
         at_least: usize,
@@ -198,7 +198,7 @@ mod tests {
         assert_eq!(detect(&block(b"XBSTCK02")), Detection::Is(Container::Plain));
     }
 
-    /// A stream that begins so and is long enough to be told.
+    /// Returns the first block of a stream that begins so, long enough to be detected.
     fn block(head: &[u8]) -> Vec<u8> {
         let mut block = head.to_vec();
         block.resize(BLOCK, b'x');

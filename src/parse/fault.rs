@@ -1,8 +1,8 @@
 //! What is wrong with a stream, in words: where, which file, and what.
 //!
-//! A fault never stops a backup: the bytes are kept, and the stream can be written again as it
-//! came. It stops a *verdict*: a stream with any fault is not complete. So a fault is recorded for
-//! whatever the producer would not have written, even where a restore would probably succeed.
+//! A fault never stops a backup: the bytes are kept, and the stream can be written again unchanged.
+//! It stops a *verdict*: a stream with any fault is not complete. So a fault is recorded for
+//! anything that the producer would not have written, even where a restore would probably succeed.
 //!
 //! What it does not do: advise. What to do about a fault depends on the whole stream and is said
 //! by the verdict.
@@ -22,7 +22,7 @@ pub struct Fault {
     pub at: StreamOffset,
     /// The file that the frame names, if it got as far as that.
     pub path: Option<OwnedPath>,
-    /// What is wrong.
+    /// What is wrong with the frame.
     pub kind: FaultKind,
 }
 
@@ -31,20 +31,20 @@ pub struct Fault {
 pub enum FaultKind {
     /// The stream has no frame at all.
     EmptyStream,
-    /// The stream ends inside a header, so many bytes in.
+    /// The stream ends inside a header, after this many bytes of it.
     CutInHeader(u64),
     /// The stream ends inside a payload.
     CutInPayload {
-        /// Bytes that arrived.
+        /// Number of payload bytes that arrived.
         arrived: u64,
-        /// Bytes that the frame announces.
+        /// Number of payload bytes that the frame announces.
         len: u64,
     },
     /// The stream ended before the file did.
     NotEnded,
     /// From here on the stream can't be understood.
     Malformed(Malformed),
-    /// The payload's CRC-32 is not the stated one.
+    /// The CRC-32 that the frame states.
     BadCrc {
         /// CRC-32 in the frame.
         stated: u32,
@@ -78,7 +78,7 @@ pub enum Malformed {
     /// The bytes at a frame boundary are no frame.
     #[error(transparent)]
     Frame(#[from] BadFrame),
-    /// More files are open at once than any producer opens.
+    /// More files are open at a time than any producer opens.
     #[error("more than 65536 files are open at once")]
     TooManyOpen,
     /// One path was opened 2^32 times.

@@ -16,8 +16,8 @@
 //!
 //! Invariants:
 //! - `encode(decode(bytes))` is `bytes`, to the bit: every field that may vary is in [`Frame`];
-//! - decoding allocates nothing and looks at no byte behind the header, but for an `S` frame:
-//!   MariaDB's seek is told from Percona's sparse payload by the magic of the frame behind it.
+//! - decoding allocates nothing and looks at no byte after the header, but for an `S` frame:
+//!   MariaDB's seek is told from Percona's sparse payload by the magic of the frame after it.
 //!
 //! What it does not do: judge. A frame with a wrong CRC or unknown flags is a frame.
 
@@ -89,10 +89,10 @@ impl FrameFlags {
     }
 }
 
-/// One frame's header.
+/// The header of one frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// The flags byte.
+    /// The flags byte of the header.
     pub flags: FrameFlags,
     /// The file that the frame speaks of.
     pub path: StreamPath<'a>,
@@ -107,7 +107,7 @@ pub enum Body<'a> {
     Payload(Extent),
     /// `S` of Percona: u32 entries, u64 length, u64 offset, u32 CRC-32, map, then the payload.
     Sparse(Extent, SparseMap<'a>),
-    /// `E`: nothing more.
+    /// `E`: the file has ended; nothing more.
     End,
     /// `S` of MariaDB: u64 file offset at which the next payload goes.
     Seek(u64),
@@ -120,7 +120,7 @@ pub enum Body<'a> {
 /// The numbers of a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {
-    /// Payload bytes behind the header.
+    /// Number of payload bytes after the header.
     pub len: u64,
     /// File offset that the writer states.
     pub offset: u64,
@@ -185,7 +185,7 @@ pub enum BadFrame {
 /// Why a header was not decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoFrame {
-    /// So many bytes from the start of the header are needed.
+    /// This many bytes from the start of the header are needed.
     Short(usize),
     /// The bytes are no frame.
     Bad(BadFrame),
@@ -298,7 +298,8 @@ fn decode_payload(input: &[u8], tail_at: usize) -> Result<(Body<'_>, usize), NoF
     Ok((Body::Payload(extent), header_len))
 }
 
-/// MariaDB's `S` is eight bytes, and another frame follows it: at least the end of its file.
+/// Decodes an `S` frame. MariaDB's is eight bytes and another frame follows it, at least the end of
+/// its file.
 fn decode_seek_or_sparse(input: &[u8], tail_at: usize) -> Result<(Body<'_>, usize), NoFrame> {
     let seek_end = tail_at + SEEK_TAIL_BYTES;
     let ahead = prefix(input, seek_end + MAGIC.len())?;

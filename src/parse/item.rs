@@ -72,7 +72,7 @@ impl fmt::Display for StreamOffset {
 /// The member that a frame is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target<'a> {
-    /// Its number.
+    /// Number of the member in the stream.
     pub member: MemberNo,
     /// The path of its frames; a rename of the file does not change it.
     pub path: StreamPath<'a>,
@@ -82,12 +82,12 @@ pub struct Target<'a> {
     pub opens: bool,
 }
 
-/// A frame with payload bytes behind its header.
+/// A frame with payload bytes after its header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Payload<'a> {
     /// The member whose bytes these are.
     pub target: Target<'a>,
-    /// The frame's flags.
+    /// The flags byte of the frame.
     pub flags: FrameFlags,
     /// Length, file offset and CRC-32 as the frame states them.
     pub extent: Extent,
@@ -109,7 +109,7 @@ impl<'a> Payload<'a> {
         self.extent.offset.checked_add(advance).expect("the frame was checked for overflow")
     }
 
-    /// Returns the position in the member behind this payload.
+    /// Returns the position in the member after this payload.
     pub fn end(&self) -> u64 {
         self.at.checked_add(self.extent.len).expect("a stream has less than 2^64 bytes")
     }
@@ -122,23 +122,23 @@ pub enum Item<'a> {
     Payload(Payload<'a>),
     /// The member has ended.
     End {
-        /// The member.
+        /// The member that has ended.
         target: Target<'a>,
-        /// The frame's flags.
+        /// The flags byte of the frame.
         flags: FrameFlags,
     },
     /// The member's next bytes go elsewhere in the file.
     Seek {
-        /// The member.
+        /// The member that the seek is in.
         target: Target<'a>,
-        /// The frame's flags.
+        /// The flags byte of the frame.
         flags: FrameFlags,
         /// The file offset at which they go.
         offset: u64,
     },
     /// A file has a new name.
     Rename {
-        /// The frame's flags.
+        /// The flags byte of the frame.
         flags: FrameFlags,
         /// Its name so far.
         from: StreamPath<'a>,
@@ -147,9 +147,9 @@ pub enum Item<'a> {
     },
     /// A file, a directory with all it holds, or the files a glob names are gone.
     Remove {
-        /// The frame's flags.
+        /// The flags byte of the frame.
         flags: FrameFlags,
-        /// The name.
+        /// The path of the file or directory, or the glob.
         path: StreamPath<'a>,
     },
 }

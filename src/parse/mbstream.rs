@@ -1,7 +1,7 @@
 //! The mbstream parser: tells the members of a stream apart without touching their bytes.
 //!
 //! It is sans-io and sees headers only. The caller shows it what is buffered at a frame boundary
-//! ([`Parser::step`]), moves the payload itself, straight into whatever buffer it likes, and
+//! ([`Parser::step`]), moves the payload itself, straight into any buffer it likes, and
 //! reports its CRC ([`Parser::payload_done`]). So a stream costs a few hash lookups per frame here,
 //! and no length from a header is ever allocated.
 //!
@@ -15,7 +15,7 @@
 //! ```
 //!
 //! It is strict about what it calls good and lenient about what it can keep. As long as the frame
-//! structure is certain, whatever no producer would write becomes a [`Fault`] and parsing goes on.
+//! structure is certain, what no producer would write becomes a [`Fault`] and parsing goes on.
 //! Only where it isn't certain (no magic, unknown type, hostile path, overflow) parsing ends.
 //!
 //! Invariants:
@@ -46,7 +46,7 @@ use crate::parse::path::{HashedAlready, OwnedPath, PathSeed, StreamPath};
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasherDefault;
 
-/// The most members that may be open at once. A producer opens one per thread and the redo log.
+/// The most members that may be open at a time. A producer opens one per thread and the redo log.
 pub const OPEN_MEMBERS_MAX: usize = 65_536;
 
 /// What [`Parser::step`] found at a frame boundary.
@@ -54,14 +54,14 @@ pub const OPEN_MEMBERS_MAX: usize = 65_536;
 pub enum Step<'a> {
     /// The header is longer than the input.
     NeedMore {
-        /// Show at least so many bytes from the boundary on, or end the stream.
+        /// Bytes from the boundary on that the caller must show, unless the stream ends.
         at_least: usize,
     },
-    /// A frame.
+    /// A whole header was read.
     Item {
         /// Bytes of the header; the payload, if there is one, follows them.
         header_len: usize,
-        /// The frame.
+        /// The frame, with its member resolved.
         item: Item<'a>,
     },
     /// No frame begins here; the caller keeps everything from here on literally.
@@ -75,7 +75,7 @@ pub enum StreamEnd {
     Boundary,
     /// With bytes left over that are no whole header.
     InsideHeader {
-        /// How many.
+        /// Number of bytes left over.
         bytes: u64,
     },
     /// In the payload of the last item.
@@ -83,7 +83,7 @@ pub enum StreamEnd {
         /// How many bytes of it arrived.
         arrived: u64,
     },
-    /// Anywhere after [`Step::Malformed`].
+    /// Anywhere after the parser returned [`Step::Malformed`].
     AfterMalformed,
 }
 
@@ -94,9 +94,9 @@ pub struct Parsed {
     pub faults: Vec<Fault>,
     /// All faults of the stream, also those taken before and those beyond [`FAULTS_KEPT_MAX`].
     pub fault_count: u64,
-    /// Frames parsed.
+    /// Number of frames parsed.
     pub frames: u64,
-    /// Members opened.
+    /// Number of members opened.
     pub members: u64,
     /// Bytes of the stream, or those before the malformed place.
     pub bytes: u64,
@@ -426,7 +426,8 @@ impl SeenPaths {
         self.openings.is_exhausted(path.as_bytes())
     }
 
-    /// Hashes of what a file goes away with: its directory, and the stem of its partitions' glob.
+    /// Returns the hashes of what a file goes away with: its directory, and the stem of its
+    /// partitions' glob.
     fn goes_with<'a>(&self, path: StreamPath<'a>) -> impl Iterator<Item = u64> + use<'a> {
         let (seed, bytes) = (self.seed, path.as_bytes());
         let directory = bytes.iter().rposition(|byte| *byte == b'/').map(|at| &bytes[..at]);

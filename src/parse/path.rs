@@ -1,6 +1,6 @@
 //! Paths as a stream names them, checked once and then trusted.
 //!
-//! A path in a stream is a claim by whoever wrote the stream. [`StreamPath`] is that claim after it
+//! A path in a stream is a claim by its producer. [`StreamPath`] is that claim after it
 //! was found harmless: joined to a directory it can't lead out of it. Code that holds a
 //! `StreamPath` never checks again, code that holds bytes must make one first.
 //!
@@ -9,7 +9,7 @@
 //! - no NUL, no backslash, no leading `/`, no `..` component.
 //!
 //! What it does not do: decode names (MariaDB writes `we@0020ird`; bytes stay bytes), look at a
-//! file system, or rewrite odd spellings. `./a` and `a//b` are kept as they came, since the stream
+//! file system, or rewrite odd spellings. `./a` and `a//b` are kept unchanged, since the stream
 //! must be written again byte for byte; [`StreamPath::is_canonical`] tells them apart and
 //! [`StreamPath::names`] sees through them.
 
@@ -37,10 +37,10 @@ pub enum HostilePath {
     /// Longer than any MariaDB writer produces.
     #[error("the path has {0} bytes, the limit is 511")]
     TooLong(u64),
-    /// Deeper than [`PATH_DEPTH_MAX`].
+    /// The path has more than [`PATH_DEPTH_MAX`] components.
     #[error("the path has {0} components, the limit is 32")]
     TooDeep(usize),
-    /// Starts with `/`.
+    /// The path starts with `/`.
     #[error("the path is absolute")]
     Absolute,
     /// Has a `..` component.
@@ -124,12 +124,12 @@ impl fmt::Debug for StreamPath<'_> {
 pub struct OwnedPath(Box<[u8]>);
 
 impl OwnedPath {
-    /// Lends the path.
+    /// Lends the path without copying it.
     pub fn as_path(&self) -> StreamPath<'_> {
         StreamPath(&self.0)
     }
 
-    /// Lends the bytes.
+    /// Lends the bytes of the path.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -164,7 +164,7 @@ fn components(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
     path.split(|byte| *byte == b'/')
 }
 
-/// A secret that keys the hashes of paths in memory, drawn anew for every stream.
+/// A secret that keys the hashes of paths in memory, drawn again for every stream.
 ///
 /// Sets of millions of paths are kept as 64-bit hashes. With hashes that anyone can compute, a
 /// hostile stream could collide paths at will; behind a secret prefix it can't aim. Chance alone

@@ -20,18 +20,18 @@ use std::ops::Range;
 /// What to write next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Emit<'a> {
-    /// These bytes.
+    /// Bytes to be written as they are: headers and literals.
     Bytes(&'a [u8]),
     /// These bytes of a member; never empty.
     Member {
-        /// The member.
+        /// The member whose bytes follow.
         target: Target<'a>,
         /// Positions in the member.
         range: Range<u64>,
     },
 }
 
-/// Replays one script.
+/// Turns one script back into its stream.
 #[derive(Debug, Default)]
 pub struct Replay {
     reader: ScriptReader,
@@ -51,7 +51,7 @@ struct Slice {
 }
 
 impl Replay {
-    /// Begins a replay.
+    /// Creates a replay that waits for the script's first bytes.
     pub fn new() -> Self {
         Self::default()
     }

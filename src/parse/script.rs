@@ -11,7 +11,7 @@
 //!
 //! # Grammar
 //!
-//! A script is one version byte (1), then ops, then nothing behind the op *finish*. Integers are
+//! A script is one version byte (1), then ops, then nothing after the op *finish*. Integers are
 //! little-endian; a *varint* is LEB128 in its shortest form, at most 64 bits. An op is a byte, of
 //! which bits 0 to 2 are its kind, and fields:
 //!
@@ -47,7 +47,7 @@
 //!
 //! All other bits are 0. A *slot* is the place of an open member: opening takes the slot vacated
 //! last, or else the next new one, counted from 0; an `E` frame vacates it. At most 65,536 members
-//! are open at once. Members are numbered as they are opened; a member's *incarnation* counts those
+//! may be open. Members are numbered as they are opened; a member's *incarnation* counts those
 //! that had its path before. The length of a sparse payload is the sum of its map's lengths.
 //!
 //! # Why so
@@ -58,7 +58,7 @@
 //! 6 bytes that each needs anyway, and a script can't expand by more than its frames' headers.
 //!
 //! Invariants:
-//! - equal streams give equal scripts, whatever the sizes of the reads;
+//! - equal streams give equal scripts, for any sizes of the reads;
 //! - the reader is bounded: one op, the paths of open members, nothing that a count announces;
 //! - a script that was cut anywhere, or lost an op, is refused: `finish` counts the stream's bytes.
 //!

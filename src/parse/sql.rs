@@ -4,7 +4,7 @@
 //! first words of statements what each is about (`facts`, `statement`), and cuts the dump where
 //! that changes: a preamble, then for each schema its tables, views, routines and events, and a
 //! trailer (`section`). The members are the dump, back to back, without a byte between them: each
-//! can be loaded by itself behind the preamble, and a dump whose tables come in another order next
+//! can be loaded by itself after the preamble, and a dump whose tables come in another order next
 //! night has the same members.
 //!
 //! ```text
@@ -21,7 +21,7 @@
 //!
 //! Invariants:
 //! - where it cuts does not depend on how the dump was cut into pieces;
-//! - memory: `HELD_BYTES_MAX` and some names, whatever the dump: a statement of any length passes
+//! - memory: `HELD_BYTES_MAX` and some names, for any dump: a statement of any length passes
 //!   through;
 //! - a dump is [`DumpEnd::Completed`] only if its last line that is not blank is the completion
 //!   line, whole, and stands between two statements.
@@ -166,14 +166,14 @@ enum Extent {
 enum Decision {
     /// It belongs to the open member.
     Stay,
-    /// What follows decides.
+    /// The statements that follow decide.
     Hold,
-    /// It belongs to this one.
+    /// It belongs to this section.
     Go(Section),
 }
 
 impl SqlParser {
-    /// Begins a dump.
+    /// Creates a parser that stands before the first byte of a dump.
     pub fn new(kind: DumpKind) -> Self {
         Self {
             kind,
@@ -198,7 +198,7 @@ impl SqlParser {
         }
     }
 
-    /// How many of the next bytes may be looked at before something has to be decided.
+    /// Returns how many of the next bytes may be looked at before something has to be decided.
     fn window(&self) -> usize {
         let room = HELD_BYTES_MAX - self.held.len();
         match self.stage {
@@ -306,8 +306,8 @@ impl SqlParser {
         }
     }
 
-    /// A schema is entered, maybe again: views come behind the tables of all schemas. Whoever wants
-    /// what stands before must not have to enter it.
+    /// Enters a schema, maybe again: views come after the tables of all schemas. A restore of what
+    /// stands before must not have to enter it.
     fn uses(&mut self, name: Name) -> Decision {
         self.dump.schema = Some(name.clone());
         let section = Section::Database(name);
@@ -350,7 +350,7 @@ impl SqlParser {
         self.release(sink)
     }
 
-    /// The member that a heading begins.
+    /// Returns the member that a heading begins.
     fn headed(&mut self, heading: Heading) -> Option<Section> {
         let schema = self.dump.schema.clone();
         let of = |named: Option<Vec<u8>>| named.as_deref().and_then(Name::new);

@@ -23,7 +23,7 @@ use crate::parse::tar::walk::Entry;
 use crate::parse::tar::walk::Reached;
 use crate::parse::tar::walk::Walk;
 
-/// Whether a stream begins like a tar.
+/// Tells whether a stream begins like a tar.
 pub fn begins_tar(block: &[u8; BLOCK]) -> bool {
     Header::new(block).is_some_and(|header| header.has_magic() || header.is_of_version_7())
 }
@@ -31,13 +31,13 @@ pub fn begins_tar(block: &[u8; BLOCK]) -> bool {
 /// What is known of an archive that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TarFacts {
-    /// Its entries.
+    /// Number of entries in the archive.
     pub entries: u64,
-    /// How it ended.
+    /// How the archive ended.
     pub ending: Ending,
-    /// What is wrong with it.
+    /// What is wrong with the archive, in words.
     pub faults: Vec<String>,
-    /// More of that.
+    /// Number of faults that are not in the list.
     pub faults_others: u64,
 }
 
@@ -47,8 +47,8 @@ pub struct TarDissector {
     walk: Walk,
 }
 
-/// The key of an entry's member: its name without the `./` and `/` that archives may or may not
-/// have, as far as keys may be long.
+/// Returns the key of an entry's member: its name without the `./` and `/` that archives may or may
+/// not have, as far as keys may be long.
 pub fn member_path(entry: &Entry) -> Vec<u8> {
     let parts = entry.path.split(|byte| *byte == b'/');
     let parts: Vec<&[u8]> = parts.filter(|part| !part.is_empty() && *part != b".").collect();
@@ -160,7 +160,7 @@ mod tests {
         (teller.0, facts)
     }
 
-    /// An entry with a right checksum, and bytes of its choice at a place of its header.
+    /// Draws an entry with a right checksum, and bytes of its choice at a place of its header.
     fn entry() -> impl Strategy<Value = Vec<u8>> {
         let kind = prop::sample::select(&b"00000LKxgS1257Z"[..]);
         let contents = prop_oneof![

@@ -42,7 +42,7 @@ impl Stream {
         self.frame(0, path, Body::End, b"")
     }
 
-    /// A whole file in one frame.
+    /// Appends a whole file in one frame, and its end.
     pub(crate) fn file(self, path: &str, payload: &[u8]) -> Self {
         self.payload(path, 0, payload).end(path)
     }
@@ -94,7 +94,7 @@ impl Ingested {
 }
 
 /// Parses `stream`, of which each read gives as many bytes as the next of `reads` says, over and
-/// over; an empty `reads` gives everything at once.
+/// over; an empty `reads` gives everything in one read.
 pub(crate) fn ingest(stream: &[u8], reads: &[usize]) -> Ingested {
     let mut parser = Parser::new(PathSeed::new([7; 16]));
     let mut writer = ScriptWriter::new();
@@ -183,7 +183,8 @@ pub(crate) fn replay(ingested: &Ingested, piece: usize) -> Result<Vec<u8>, Scrip
     Ok(out)
 }
 
-/// How property tests run: as often as `PROPTEST_CASES` says, and without files of failures.
+/// Returns how property tests run: as often as `PROPTEST_CASES` says, and without files of
+/// failures.
 pub(crate) fn config() -> ProptestConfig {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
     ProptestConfig {
@@ -196,7 +197,7 @@ pub(crate) fn config() -> ProptestConfig {
 /// One thing that a random producer does.
 #[derive(Debug, Clone)]
 pub(crate) enum Action {
-    /// Writes so many bytes to a file; opens it if it is not open.
+    /// Writes this many bytes to a file; opens it if it is not open.
     Write(usize, usize),
     Close(usize),
     Seek(usize, u64),

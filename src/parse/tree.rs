@@ -23,7 +23,7 @@
 //! Invariants:
 //! - every file is made of one member: its extents don't overlap and are in file order;
 //! - paths are harmless and canonical; [`Tree::conflicts`] names files that are directories too;
-//! - whatever a script does, time is in proportion to its ops and files ([`TreeError`]).
+//! - for any script, time is in proportion to its ops and files ([`TreeError`]).
 //!
 //! Memory: 40 bytes and the path for each file (measured: 125 bytes in all), and 24 bytes for each
 //! extent of the few that are not written front to back.
@@ -42,7 +42,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 /// What stands for `/` in keys: paths have no NUL, and nothing sorts before it. So what is in a
-/// directory follows the directory's name at once.
+/// directory follows directly after the directory's name.
 const KEY_SEPARATOR: u8 = 0;
 
 /// What a glob for the partitions of a table ends in, or has before an extension.
@@ -76,7 +76,7 @@ pub enum TreeError {
 /// A file as it is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TreeFile {
-    /// Where it is.
+    /// Path that the file is to have.
     pub path: OwnedPath,
     /// The member that its bytes come from.
     pub member: MemberNo,
@@ -86,7 +86,7 @@ pub struct TreeFile {
     pub incarnation: Incarnation,
     /// Its length in bytes.
     pub length: u64,
-    /// Its bytes, in file order; what lies between them is a hole.
+    /// Its bytes, in file order; the gaps between them are holes.
     pub extents: Vec<FileExtent>,
     /// Whether it is final, or the stream stopped before its end.
     pub ended: bool,

@@ -21,16 +21,16 @@ const SKIPPED_MAGIC: u32 = 0x184D_2A50;
 /// Bytes of the longest field that is looked at.
 const FIELD_BYTES_MAX: usize = 8;
 
-/// Whose frames they are.
+/// The format that the frames are of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
-    /// Those of zstd.
+    /// The frames are those of zstd.
     Zstd,
-    /// Those of lz4.
+    /// The frames are those of lz4.
     Lz4,
 }
 
-/// What comes next.
+/// The part of a frame that comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Magic,
@@ -64,7 +64,7 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// Begins a stream.
+    /// Creates a follower that stands before the first frame.
     pub fn new(layout: Layout) -> Frames {
         Frames {
             layout,
@@ -94,7 +94,7 @@ impl Frames {
         }
     }
 
-    /// Ends the stream.
+    /// Tells how the stream ended, if it ends here.
     pub fn finish(&self) -> CompressedEnd {
         match self.stage {
             Stage::Over(end) => end,

@@ -27,7 +27,7 @@ const BLOCK_END: u16 = 256;
 /// The order in which the lengths of the codes for lengths stand.
 const LENGTH_ORDER: [u8; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 
-/// What comes next.
+/// The part of a member that comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// A field of this many bytes.
@@ -146,7 +146,7 @@ impl Gzip {
         }
     }
 
-    /// Ends the stream.
+    /// Tells how the stream ended, if it ends here.
     pub fn finish(&self) -> CompressedEnd {
         match self.stage {
             Stage::Over(end) => end,

@@ -1,4 +1,4 @@
-//! Every cut of every format is noticed, in whatever pieces it comes.
+//! Every cut of every format is noticed, in pieces of any size.
 
 use super::*;
 use miniz_oxide::deflate::compress_to_vec;
@@ -10,7 +10,7 @@ fn end_of(program: &str, stream: &[u8], piece: usize) -> CompressedEnd {
     compressed.finish()
 }
 
-/// A gzip stream with this header's flags and the fields after it.
+/// Makes a gzip stream with this header's flags and the fields after it.
 fn gzip(contents: &[u8], level: u8, flags: u8, fields: &[u8]) -> Vec<u8> {
     let mut stream = vec![0x1f, 0x8b, 8, flags, 0, 0, 0, 0, 0, 3];
     stream.extend_from_slice(fields);
@@ -26,7 +26,7 @@ fn words(count: u32) -> Vec<u8> {
     (0..count).flat_map(|n| word(n).into_bytes()).collect()
 }
 
-/// An lz4 frame of stored blocks.
+/// Makes an lz4 frame of stored blocks.
 fn lz4(flags: u8, blocks: &[&[u8]]) -> Vec<u8> {
     let mut stream = vec![4, 0x22, 0x4d, 0x18, 0x40 | flags, 0x40];
     let has = |bit: u8, bytes: usize| if flags & bit != 0 { bytes } else { 0 };
@@ -55,7 +55,7 @@ const BZIP2: &[u8] = &[
     0x85, 0x09, 0x06, 0x33, 0xed, 0x6e, 0x20,
 ];
 
-/// Whole streams of every format, some of them several in one.
+/// Makes whole streams of every format, some of them several in one.
 fn whole_streams() -> Vec<(&'static str, Vec<u8>)> {
     let text = words(400);
     let zstd = |checksum: bool, contents: &[u8]| {

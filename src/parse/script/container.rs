@@ -1,15 +1,15 @@
 //! The script of a container whose members come one after the other (FORMAT.md 13).
 //!
-//! It is what a [`Sink`](crate::parse::container::Sink) was told, run-length coded: literal bytes,
+//! It is the calls of a [`Sink`](crate::parse::container::Sink), run-length coded: literal bytes,
 //! members opened and ended, and how many bytes of the open member stand between them. Together
-//! with the members it gives the stream back byte for byte, whatever the stream was.
+//! with the members it gives any stream back byte for byte.
 //!
 //! Invariants:
-//! - equal calls give equal scripts, whatever the sizes of the pieces of literals and payload;
+//! - equal calls give equal scripts, for any sizes of the pieces of literals and payload;
 //! - the reader is bounded: one op and one path, nothing that a count announces;
 //! - a script that was cut anywhere is refused: `finish` counts the stream's bytes.
 //!
-//! What it does not do: say what the members are. That is told by their paths and by the literals.
+//! What it does not do: say what the members are. Their paths and the literals show that.
 
 use crate::base::num::wide;
 use crate::base::wire::put_varint;
@@ -28,7 +28,7 @@ const RUN: u8 = 2;
 const END: u8 = 3;
 const FINISH: u8 = 4;
 
-/// Writes one script.
+/// Writes the script of one container.
 #[derive(Debug)]
 pub struct ContainerWriter {
     out: Vec<u8>,
@@ -48,7 +48,7 @@ impl Default for ContainerWriter {
 }
 
 impl ContainerWriter {
-    /// Begins a script.
+    /// Creates a writer whose script has its version byte only.
     pub fn new() -> Self {
         Self {
             out: vec![CONTAINER_SCRIPT_VERSION],
@@ -162,7 +162,7 @@ pub struct ContainerMember<'a> {
 pub enum ContainerOp<'a> {
     /// Bytes of the stream.
     Literal(&'a [u8]),
-    /// A member begins.
+    /// A member begins; its payload follows.
     Open(ContainerMember<'a>),
     /// Bytes of the stream, by their positions in the open member; never empty.
     Run(ContainerMember<'a>, Range<u64>),
@@ -181,7 +181,7 @@ impl ContainerOp<'_> {
     }
 }
 
-/// Reads one script back, in whatever pieces it comes.
+/// Reads the script of one container back, in pieces of any size.
 #[derive(Debug)]
 pub struct ContainerReader {
     buffer: Vec<u8>,
@@ -226,7 +226,7 @@ impl Default for ContainerReader {
 }
 
 impl ContainerReader {
-    /// Begins a script.
+    /// Creates a reader that waits for the version byte.
     pub fn new() -> Self {
         Self {
             buffer: Vec::new(),
@@ -419,7 +419,7 @@ mod tests {
         prop::collection::vec(call, 0..40)
     }
 
-    /// The script of those calls that may follow each other, and what its ops are.
+    /// Returns the script of those calls that may follow each other, and what its ops are.
     fn written(calls: &[Call]) -> (Vec<u8>, Vec<String>) {
         let (mut writer, mut told) = (ContainerWriter::new(), Vec::new());
         let (mut script, mut is_open) = (Vec::new(), false);

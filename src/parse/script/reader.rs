@@ -1,4 +1,4 @@
-//! Reads a script back, in whatever pieces it comes.
+//! Reads a script back, in pieces of any size.
 //!
 //! A script is data from a store: authenticated perhaps, but never trusted. Every number is checked
 //! before it is used, and damage is an error, not a panic.
@@ -7,7 +7,7 @@
 //!
 //! Invariants:
 //! - the items are those that the parser made, to the last field;
-//! - nothing is decoded behind the op `finish`, and [`ScriptReader::finish`] fails without it.
+//! - nothing is decoded after the op `finish`, and [`ScriptReader::finish`] fails without it.
 
 use crate::base::num::wide;
 use crate::parse::frame::{BadFrame, Extent, FrameFlags, SPARSE_ENTRIES_MAX, SparseMap};
@@ -25,7 +25,7 @@ pub enum Op<'a> {
     Item(Item<'a>),
     /// A frame of whose payload only the first bytes arrived; the stream ends with them.
     CutPayload {
-        /// The frame.
+        /// The frame whose payload was cut.
         payload: Payload<'a>,
         /// Bytes of the payload that arrived.
         arrived: u64,
@@ -80,7 +80,7 @@ pub enum ScriptError {
     },
 }
 
-/// Reads one script.
+/// Reads the script of one mbstream back, in pieces of any size.
 #[derive(Debug)]
 pub struct ScriptReader {
     buffer: Vec<u8>,
@@ -234,7 +234,7 @@ impl Default for ScriptReader {
 }
 
 impl ScriptReader {
-    /// Begins a script.
+    /// Creates a reader that waits for the version byte.
     pub fn new() -> Self {
         Self {
             buffer: Vec::new(),

@@ -5,7 +5,7 @@
 //!
 //! Invariants:
 //! - opening takes the slot vacated last, or else the next new one;
-//! - there are never more slots than members that were open at once.
+//! - there are never more slots than members that were open at a time.
 
 use crate::parse::frame::FrameFlags;
 

@@ -1,4 +1,4 @@
-//! What a script promises: the same stream again, whatever the stream and the reads.
+//! What a script promises: the same stream again, for any stream and any reads.
 
 use crate::base::hex;
 use crate::base::num::wide;
@@ -8,7 +8,7 @@ use crate::parse::script::{ScriptError, ScriptReader};
 use crate::parse::testing::{Stream, actions, config, ingest, perform, replay};
 use proptest::prelude::*;
 
-/// Reads sizes: everything at once, byte by byte, and in between.
+/// Draws sizes of reads: everything in one read, byte by byte, and in between.
 fn reads() -> impl Strategy<Value = Vec<usize>> {
     proptest::collection::vec(prop_oneof![Just(1_usize), 1..50_usize, Just(5000)], 0..6)
 }
@@ -142,7 +142,7 @@ impl Damage {
     }
 }
 
-/// One frame of each kind and each way to say it.
+/// Makes a stream with one frame of each kind and each way to say it.
 fn sampler() -> Stream {
     Stream::default()
         .payload("ib_logfile0", 0, b"Phys")
@@ -206,7 +206,7 @@ fn a_stream_cut_anywhere_comes_back_and_is_faulty_or_cut_between_files() {
         let cut = ingested.faults().iter().any(|fault| {
             matches!(fault.kind, FaultKind::CutInHeader(_) | FaultKind::CutInPayload { .. })
         });
-        // Behind a seek the parser waits for the next frame, to tell it from a sparse payload.
+        // After a seek the parser waits for the next frame, to tell it from a sparse payload.
         let behind_seek = at == seek_end;
         assert_eq!(cut, behind_seek || !frames.contains(&at), "cut at {at}");
         assert_ne!(ingested.parsed.fault_count, 0, "the redo log is open to the end");

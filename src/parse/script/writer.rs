@@ -1,6 +1,6 @@
 //! Writes the script while a stream is parsed.
 //!
-//! The last payload op is held back until the next item is known: an end that follows at once is a
+//! The last payload op is held back until the next item is known: an end right after it is a
 //! bit of it, and a cut stands before it.
 //!
 //! Memory: a few dozen bytes per open member, and what the caller has not drained.
@@ -26,7 +26,7 @@ pub enum ScriptEnd {
     },
 }
 
-/// Writes one script.
+/// Writes the script of one mbstream.
 #[derive(Debug)]
 pub struct ScriptWriter {
     out: Vec<u8>,
@@ -54,7 +54,7 @@ impl Default for ScriptWriter {
 }
 
 impl ScriptWriter {
-    /// Begins a script.
+    /// Creates a writer whose script has its version byte only.
     pub fn new() -> Self {
         Self {
             out: vec![SCRIPT_VERSION],
@@ -134,7 +134,7 @@ impl ScriptWriter {
         self.out
     }
 
-    /// Makes an end that follows its payload at once a bit of the payload's op.
+    /// Makes an end right after its payload a bit of the payload's op.
     fn closes_held(&mut self, item: &Item<'_>) -> bool {
         let Item::End { target, flags } = *item else { return false };
         let Some(held) = &mut self.held else { return false };

@@ -77,7 +77,7 @@ impl SqlParser {
         }
     }
 
-    /// Whether the open member is the definition of this view.
+    /// Tells whether the open member is the definition of this view.
     fn is_under_view(&self, view: &Name) -> bool {
         let section = self.current.as_ref().map(|open| &open.section);
         matches!(section, Some(Section::Object(Kind::View, _, name)) if name == view)
@@ -102,14 +102,14 @@ impl SqlParser {
         }
     }
 
-    /// Where the dump is, as the path of the open member without its suffix.
+    /// Returns where the dump is: the path of the open member without its suffix.
     fn place(&self) -> String {
         let section = self.current.as_ref().map_or(&Section::Preamble, |open| &open.section);
         let path = section.path();
         String::from_utf8_lossy(path.strip_suffix(b".sql").unwrap_or(&path)).into_owned()
     }
 
-    /// What the open member is about, for people.
+    /// Returns what the open member is about, for people.
     pub(super) fn last(&self) -> String {
         self.current.as_ref().map_or(&Section::Preamble, |open| &open.section).words()
     }

@@ -41,17 +41,17 @@ impl Dump {
         Self { tool, ..Self::default() }
     }
 
-    /// Whether nothing of it has come but comments.
+    /// Tells whether nothing of the dump has come but comments.
     pub(super) fn is_blank(&self) -> bool {
         self.tool.is_none() && self.statements == 0 && !self.is_completed
     }
 
-    /// Whether it is no dump: without a header, and nothing in it.
+    /// Tells whether it is no dump: without a header, and nothing in it.
     pub(super) fn is_foreign(&self) -> bool {
         self.tool.is_none() && self.objects == 0 && !self.is_completed
     }
 
-    /// Whether it holds nothing, and does not say that it is the dump of one schema.
+    /// Tells whether it holds nothing, and does not say that it is the dump of one schema.
     pub(super) fn is_empty(&self) -> bool {
         self.objects == 0 && self.declarations == 0 && self.said.database.is_none()
     }
@@ -63,7 +63,7 @@ impl Dump {
         self.closes = *class == Class::PutsBack || *act == Act::Commits;
     }
 
-    /// Whether this last line is the one that the program of this dump writes.
+    /// Tells whether a last line of `tool` is the one that the program of this dump writes.
     pub(super) fn ends_with(&self, tool: Tool) -> bool {
         self.tool.unwrap_or(Tool::Mariadb) == tool
     }

@@ -117,7 +117,7 @@ impl Excerpt {
         Ok(self.left_out)
     }
 
-    /// How many of the next bytes may be looked at before something has to be decided.
+    /// Returns how many of the next bytes may be looked at before something has to be decided.
     fn window(&self) -> usize {
         let most = match self.stage {
             Stage::Gap => GAP_BYTES_MAX,
@@ -172,7 +172,7 @@ impl Excerpt {
         out.extend(self.held.drain(..gap));
     }
 
-    /// How texts behind the statement that is held are read.
+    /// Tells the lexer how texts after the statement that is held are read.
     fn follow(&mut self) {
         let head = &self.held[..self.held.len().min(HEAD_BYTES_MAX)];
         if self.held.len() == head.len() {
@@ -180,7 +180,7 @@ impl Excerpt {
         }
     }
 
-    /// Decides what becomes of the statement that is held, and of the rest of it.
+    /// Decides what to do with the statement that is held, and with the rest of it.
     fn decide(&mut self, out: &mut Vec<u8>) -> Result<Stage> {
         let renamed = match &self.rename {
             _ if drops_schema(&self.held) => {
@@ -210,7 +210,7 @@ impl Excerpt {
     }
 }
 
-/// Makes a line that is a comment to every client, whatever the text holds.
+/// Makes a line that is a comment to every client, for any text.
 pub fn comment(text: &str) -> String {
     let plain = |c: char| if c.is_control() || c == '\\' { '?' } else { c };
     format!("-- haulout: {}\n", text.chars().map(plain).collect::<String>())

@@ -12,7 +12,7 @@ const VALUE_BYTES_MAX: usize = 512;
 /// The kinds of dumps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DumpKind {
-    /// SQL statements.
+    /// SQL statements that the parser follows.
     Statements,
     /// `--xml`: one member, of which only first and last lines are looked at.
     Xml,
@@ -31,7 +31,7 @@ pub enum DumpEnd {
     Between,
     /// Between statements, and the program that wrote it marks no end.
     Unmarked,
-    /// Inside a statement.
+    /// Inside a statement, but not in a quoted value.
     InStatement,
     /// Inside a quoted value.
     InValue,
@@ -77,7 +77,7 @@ pub enum Flaw {
         number: u64,
         /// The schema that its header names.
         schema: Option<String>,
-        /// How it ends.
+        /// How the broken dump ends.
         end: DumpEnd,
         /// What its last bytes are about.
         last: String,
@@ -91,14 +91,14 @@ pub enum Flaw {
     Message(String),
     /// Rows stand where a statement should begin.
     Rows {
-        /// What they follow.
+        /// What the rows follow, for people.
         last: String,
     },
     /// Text stands where a statement should begin.
     Text {
-        /// What it follows.
+        /// What the text follows, for people.
         last: String,
-        /// How it begins.
+        /// The beginning of the text, for people.
         text: String,
     },
     /// There are zero bytes, which no client takes.
@@ -119,11 +119,11 @@ pub enum Flaw {
 /// Something in a dump that the dump programs do not write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Oddity {
-    /// What it is.
+    /// What is unusual about it.
     pub kind: OddityKind,
     /// What it stands in.
     pub place: String,
-    /// How it begins.
+    /// Its beginning, as text for people.
     pub text: String,
 }
 
@@ -138,7 +138,7 @@ pub enum OddityKind {
     Text,
     /// A harmless statement after the completion line.
     Trailing,
-    /// A comment there.
+    /// A comment after the completion line.
     TrailingComment,
 }
 
@@ -147,9 +147,9 @@ pub enum OddityKind {
 pub struct DumpCounts {
     /// Databases that it makes or goes into.
     pub databases: u64,
-    /// Tables and sequences.
+    /// Number of tables and sequences.
     pub tables: u64,
-    /// Views.
+    /// Number of views that the dump holds.
     pub views: u64,
     /// Statements of any kind.
     pub statements: u64,
@@ -162,13 +162,13 @@ pub struct DumpCounts {
 pub struct DumpSaid {
     /// The tool, with its version.
     pub tool_version: Option<String>,
-    /// The server's version.
+    /// Version of the server that was dumped.
     pub server_version: Option<String>,
     /// The only database, if it was dumped alone.
     pub database: Option<Vec<u8>>,
-    /// Binary log file.
+    /// Name of the binary log file.
     pub binlog_file: Option<String>,
-    /// Position in it.
+    /// Position in the binary log file.
     pub binlog_position: Option<u64>,
     /// GTID of the last change, or the set of them.
     pub gtid: Option<String>,
@@ -181,9 +181,9 @@ pub struct DumpSaid {
 /// What a comment between statements means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Said {
-    /// Nothing that matters.
+    /// The comment means nothing that matters.
     Nothing,
-    /// A section begins.
+    /// A section begins, with this heading.
     Begins(Heading),
     /// Something could not be dumped.
     Complaint(String),
@@ -274,7 +274,7 @@ impl DumpSaid {
     }
 }
 
-/// The heading that a comment is.
+/// Returns the heading that a comment is, if it is one.
 fn heading(line: &[u8]) -> Option<Heading> {
     type Makes = fn(Vec<u8>) -> Heading;
     let starts: [(&[u8], Makes); 6] = [
@@ -297,7 +297,7 @@ fn heading(line: &[u8]) -> Option<Heading> {
     Some(Heading::Routines(name(rest)))
 }
 
-/// Whether the tool says that it left something out.
+/// Tells whether the tool says that it left something out.
 fn is_complaint(line: &[u8]) -> bool {
     [&b"failed on view "[..], b"insufficient privileges", b"does "].iter().any(|start| {
         line.starts_with(start)
@@ -305,7 +305,7 @@ fn is_complaint(line: &[u8]) -> bool {
     })
 }
 
-/// A name in backticks or quotes that is the rest of a line.
+/// Reads a name in backticks or quotes that is the rest of a line.
 fn name(rest: &[u8]) -> Option<Vec<u8>> {
     let quote = *rest.first().filter(|byte| b"`'\"".contains(byte))?;
     let inner = rest[1..].strip_suffix(&[quote])?;

@@ -103,7 +103,7 @@ impl Ledger {
         self.dropped.add(object);
     }
 
-    /// Something was made, whatever it is.
+    /// Takes note of an object that was made: it no longer counts as dropped.
     pub(super) fn makes(&mut self, object: &Object) {
         self.dropped.names.remove(object);
     }
@@ -139,8 +139,8 @@ impl Ledger {
         self.oddities.push(Oddity { kind, place, text });
     }
 
-    /// What was read until now is no dump but text before one. Returns the error messages in it,
-    /// and the beginning of the text.
+    /// Forgets what was read until now: it is no dump but text before one. Returns the error
+    /// messages in it, and the beginning of the text.
     pub(super) fn forget_text(&mut self) -> (Found<Flaw>, Option<String>) {
         let (mut messages, mut text) = (Found::default(), None);
         for flaw in std::mem::take(&mut self.flaws).kept {
@@ -154,7 +154,8 @@ impl Ledger {
         (messages, text)
     }
 
-    /// Ends a dump: whatever still waits is missing, unless the dump was cut before it could come.
+    /// Ends a dump: objects still expected are missing, unless the dump was cut before they could
+    /// come.
     pub(super) fn close(&mut self, end: DumpEnd) -> Found<Flaw> {
         if end != DumpEnd::Completed {
             (self.dropped, self.placeholders, self.locked) = Default::default();
@@ -175,7 +176,7 @@ impl Ledger {
         self.trailing.push(Oddity { kind, place: "@trailer".to_owned(), text });
     }
 
-    /// Another dump follows the one that has ended.
+    /// Forgets what trailed the dump that has ended: another dump follows it.
     pub(super) fn goes_on(&mut self) {
         self.trailing = Found::default();
     }

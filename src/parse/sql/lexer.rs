@@ -31,7 +31,7 @@ const COMMAND: &[u8] = b"delimiter";
 /// What the lexer stopped at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Event {
-    /// A statement begins, so many bytes before the end of what was shown.
+    /// A statement begins, this many bytes before the end of what was shown.
     Begins(usize),
     /// A statement ended, with its delimiter and the rest of the line if that is blank.
     Ended,
@@ -44,35 +44,35 @@ pub(super) enum Event {
 /// What is between two bytes of a dump.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Between statements.
+    /// Between two statements, or before the first.
     Gap(Gap),
     /// In the first word of a statement, which may be `DELIMITER` so far.
     Command(usize),
-    /// Behind `DELIMITER`.
+    /// After the word `DELIMITER`, on its line.
     Delimiter,
-    /// In a statement, behind so many bytes of its delimiter.
+    /// In a statement, after this many bytes of its delimiter.
     Code(usize),
-    /// In a statement, behind the start of what may be a comment.
+    /// In a statement, after the start of what may be a comment.
     Mark(Mark),
     Comment(Comment),
     Quoted(u8),
-    /// Behind a backslash in a string.
+    /// After a backslash in a string.
     Escaped(u8),
-    /// Behind what may be the first half of a character in a string.
+    /// After what may be the first half of a character in a string.
     Half(u8, Wide),
-    /// Behind the delimiter, on its line.
+    /// After the delimiter, on its line.
     After,
 }
 
 /// What is between two bytes between statements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Gap {
-    /// Blanks.
+    /// Blanks, tabs and line ends.
     Blank,
     Comment(Comment),
-    /// Behind the start of what may be a comment.
+    /// After the start of what may be a comment.
     Mark(Mark),
-    /// So many bytes into `/*!` or `/*M!` and the digits behind it.
+    /// This many bytes into `/*!` or `/*M!` and the digits after it.
     Version(usize),
     /// After a backslash there.
     Escape,
@@ -93,7 +93,7 @@ enum Mark {
 enum Comment {
     Line,
     Block,
-    /// Behind a `*` in a block.
+    /// After a `*` in a block.
     BlockStar,
 }
 
@@ -125,17 +125,17 @@ impl Lexer {
         lexer
     }
 
-    /// Whether the dump so far ends between two statements.
+    /// Tells whether the dump so far ends between two statements.
     pub(super) fn is_between(&self) -> bool {
         matches!(self.state, State::Gap(Gap::Blank | Gap::Comment(Comment::Line)) | State::After)
     }
 
-    /// Whether it ends inside a quoted value.
+    /// Tells whether it ends inside a quoted value.
     pub(super) fn is_quoted(&self) -> bool {
         matches!(self.state, State::Quoted(_) | State::Escaped(_) | State::Half(..))
     }
 
-    /// Whether statements end with something else than `;` now.
+    /// Tells whether statements end with something else than `;` now.
     pub(super) fn has_own_delimiter(&self) -> bool {
         self.delimiter != b";"
     }
@@ -151,7 +151,7 @@ impl Lexer {
         self.reading = reading;
     }
 
-    /// Whether a backslash stood outside of strings and comments since the last call.
+    /// Tells whether a backslash stood outside of strings and comments since the last call.
     pub(super) fn take_command(&mut self) -> bool {
         std::mem::take(&mut self.has_command)
     }
@@ -254,7 +254,7 @@ impl Lexer {
         }
     }
 
-    /// What is behind a byte of a text that `end_of_text` stopped at.
+    /// Returns the state after a byte of a text that `end_of_text` stopped at.
     fn in_text(&self, quote: u8, byte: u8) -> State {
         match (byte, self.reading.wide) {
             (byte, _) if byte == quote => State::Code(0),
@@ -285,7 +285,7 @@ impl Lexer {
         };
     }
 
-    /// How much of the delimiter stands before the next byte.
+    /// Returns how much of the delimiter stands before the next byte.
     fn extend_match(&self, matched: usize, byte: u8) -> usize {
         let mut seen = self.delimiter[..matched].to_vec();
         seen.push(byte);
@@ -293,7 +293,7 @@ impl Lexer {
         longest.into_iter().find(|count| seen.ends_with(&self.delimiter[..*count])).unwrap_or(0)
     }
 
-    /// Between statements: blanks, comments, then the first byte of a statement.
+    /// Reads between statements: blanks, comments, then the first byte of a statement.
     fn gap(&mut self, gap: Gap, rest: &[u8]) -> (usize, Option<Event>) {
         let (count, next, event) = match gap {
             Gap::Blank => {
@@ -338,7 +338,7 @@ impl Lexer {
         (count, event)
     }
 
-    /// The first word of a statement, and what follows `DELIMITER`.
+    /// Reads the first word of a statement, and what follows `DELIMITER`.
     fn command(&mut self, rest: &[u8]) -> (usize, Option<Event>) {
         let byte = rest[0];
         if let State::Command(matched) = self.state {
@@ -382,7 +382,7 @@ impl Lexer {
 }
 
 impl Mark {
-    /// What it turns out to be, with the byte behind it.
+    /// Returns what the mark turns out to be with the byte after it.
     fn followed_by(self, byte: u8) -> Marked {
         match (self, byte) {
             (Mark::Dash, b'-') => Marked::More(Mark::Dashes),
@@ -394,7 +394,7 @@ impl Mark {
         }
     }
 
-    /// Bytes that it is made of.
+    /// Returns the number of bytes that the mark is made of.
     fn bytes(self) -> usize {
         match self {
             Mark::Dash | Mark::Slash => 1,
@@ -414,7 +414,7 @@ enum Marked {
     Code,
 }
 
-/// Bytes of a comment, and what goes on behind them; `None` if it ends there.
+/// Returns the bytes of a comment, and what goes on after them; `None` if it ends there.
 fn skip_comment(rest: &[u8], comment: Comment) -> (usize, Option<Comment>) {
     match comment {
         Comment::Line => match memchr(b'\n', rest) {
@@ -433,7 +433,7 @@ fn skip_comment(rest: &[u8], comment: Comment) -> (usize, Option<Comment>) {
     }
 }
 
-/// Bytes of a text in single quotes, with its end; `None` if that is not in the piece.
+/// Returns the bytes of a text in single quotes, with its end; `None` if that is not in the piece.
 fn whole_text(bytes: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
@@ -449,7 +449,7 @@ fn whole_text(bytes: &[u8]) -> Option<usize> {
 /// `memchr` costs more than they do.
 const SHORT_TEXT_BYTES: usize = 128;
 
-/// Where the first of two bytes stands.
+/// Returns where the first of two bytes stands.
 fn find_either(one: u8, other: u8, bytes: &[u8]) -> Option<usize> {
     let (near, far) = bytes.split_at(bytes.len().min(SHORT_TEXT_BYTES));
     let (eights, rest) = near.as_chunks();
@@ -467,14 +467,14 @@ fn find_either(one: u8, other: u8, bytes: &[u8]) -> Option<usize> {
     found.map(|end| seen + end).or_else(|| Some(near.len() + memchr2(one, other, far)?))
 }
 
-/// The highest bit of the first byte of eight that is this one, and maybe of some behind it.
+/// Marks the highest bit of the first byte of eight that is `byte`, and maybe of some after it.
 fn marks(eight: u64, byte: u8) -> u64 {
     const LOWEST: u64 = u64::MAX / 0xff;
     let differs = eight ^ (LOWEST * u64::from(byte));
     differs.wrapping_sub(LOWEST) & !differs & (LOWEST << 7)
 }
 
-/// Where a quoted text ends, has a backslash that counts, or a character of two bytes.
+/// Returns where a quoted text ends, has a backslash that counts, or a character of two bytes.
 fn end_of_text(rest: &[u8], quote: u8, reading: Reading) -> Option<usize> {
     let escapes = match reading.escapes {
         Escapes::Texts => quote != b'`',

@@ -64,7 +64,7 @@ impl Lines {
         self.length
     }
 
-    /// Whether the last line that is not blank is a last line; for dumps that are not lexed.
+    /// Tells whether the last line that is not blank is a last line; for dumps that are not lexed.
     pub(super) fn is_closed(&self) -> bool {
         let rest = if self.has_ended { &[][..] } else { self.line() };
         self.is_closed && rest.is_empty()

@@ -29,7 +29,7 @@ pub(super) struct Rename {
     pub(super) to: Vec<u8>,
 }
 
-/// What comes of a statement.
+/// What to do with a statement.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Renamed {
     /// It does not name the schema.
@@ -47,7 +47,7 @@ pub(super) enum Renamed {
 enum Manner {
     /// It has none but settings and the client's commands.
     Nameless,
-    /// It names a schema, behind this token.
+    /// It names a schema, after this token.
     Schema(usize),
     /// Every name that stands before a point is one of a schema.
     Names,
@@ -55,24 +55,24 @@ enum Manner {
     Rows,
     /// Makes a table, whose name stands there.
     Table(usize),
-    /// Makes a view.
+    /// Makes a view, whose name stands there.
     View(usize),
     /// Makes what holds a program: its name there, and where the program begins.
     Program(usize, usize),
-    /// Anything else.
+    /// None of these; it is left out if it mentions the schema.
     Other,
 }
 
 type Spanned = (Token, Range<usize>);
 
-/// Whether a statement drops a whole schema.
+/// Tells whether a statement drops a whole schema.
 pub(super) fn drops_schema(statement: &[u8]) -> bool {
     let mut tokens = Tokens(statement);
     let mut is_one = |words: &[&[u8]]| is_word(tokens.next().as_ref(), words);
     is_one(&[b"DROP"]) && is_one(&[b"DATABASE", b"SCHEMA"])
 }
 
-/// Whether a statement that begins like this is one of rows.
+/// Tells whether a statement that begins like this is one of rows.
 pub(super) fn is_rows(head: &[u8]) -> bool {
     let first = Tokens(head).next();
     matches!(first, Some(Token::Word(word, _)) if matches!(&word[..], b"INSERT" | b"REPLACE"))
@@ -120,7 +120,7 @@ impl Rename {
         }
     }
 
-    /// `USE`, `CREATE DATABASE`, `ALTER DATABASE`.
+    /// Rewrites `USE`, `CREATE DATABASE` and `ALTER DATABASE`.
     fn schema(&self, statement: &[u8], head: &[Spanned], at: usize) -> Renamed {
         match head.get(at) {
             Some((token, place)) if name_of(token) == Some(&self.from) => {
@@ -136,7 +136,7 @@ impl Rename {
         }
     }
 
-    /// The name behind the first `INTO`.
+    /// Finds the schema of the name after the first `INTO`.
     fn in_rows(&self, head: &[Spanned]) -> Option<Vec<Range<usize>>> {
         let into = |(token, _): &Spanned| matches!(token, Token::Word(word, _) if word == b"INTO");
         let at = head.iter().position(into)? + 1;
@@ -151,7 +151,8 @@ impl Rename {
         self.references(statement, &|place| Some(place.start) == name || place.is_of_table)
     }
 
-    /// Where the schema is named, all of it in places that `allowed` takes; else `None`.
+    /// Returns where the schema is named, if all of it is in places that `allowed` takes; else
+    /// `None`.
     fn references(
         &self,
         statement: &[u8],
@@ -190,7 +191,7 @@ impl Rename {
         self.replaced(statement, &names)
     }
 
-    /// The schema's name before a point, if this token is it.
+    /// Returns the schema's name before a point, if this token is it.
     fn qualified(
         &self,
         before: Option<&Token>,
@@ -223,7 +224,7 @@ impl Rename {
         })
     }
 
-    /// Whether the schema's name stands anywhere as a word of its own.
+    /// Tells whether the schema's name may stand anywhere as a word of its own.
     fn is_mentioned(&self, text: &[u8]) -> bool {
         let is_of_word = |byte: &u8| {
             byte.is_ascii_alphanumeric() || *byte == b'_' || *byte == b'$' || !byte.is_ascii()
@@ -256,7 +257,7 @@ impl Rename {
         Renamed::Changed(out)
     }
 
-    /// What can't be rewritten, for people; its name stands at a token of its head.
+    /// Says for people what can't be rewritten; its name stands at a token of its head.
     fn told(&self, what: &str, head: &[Spanned], at: usize) -> String {
         let kind = match head.get(at.wrapping_sub(1)) {
             Some((Token::Word(word, _), _)) if what == "a program" => {
@@ -361,7 +362,7 @@ fn making<'h>(head: &[Spanned], word: &dyn Fn(usize) -> &'h [u8]) -> Manner {
             b"TABLE" | b"SEQUENCE" => Manner::Table(name),
             b"VIEW" => Manner::View(name),
             b"TRIGGER" => {
-                // The table is named behind ON, and maybe its schema before a point.
+                // The table is named after ON, and maybe its schema before a point.
                 let on = (name..head.len()).find(|at| word(*at) == b"ON");
                 let Some(on) = on else { return Manner::Other };
                 let has_point = matches!(head.get(on + 2), Some((Token::Sign(b'.'), _)));
@@ -377,7 +378,7 @@ fn making<'h>(head: &[Spanned], word: &dyn Fn(usize) -> &'h [u8]) -> Manner {
     Manner::Other
 }
 
-/// Where a name stands that `IF NOT EXISTS` may stand before.
+/// Returns where a name stands that `IF NOT EXISTS` may stand before.
 fn behind<'h>(word: &dyn Fn(usize) -> &'h [u8], from: usize) -> usize {
     let mut at = from;
     while matches!(word(at), b"IF" | b"NOT" | b"EXISTS" | b"BODY") {
@@ -397,7 +398,7 @@ fn name_of(token: &Token) -> Option<&Vec<u8>> {
     }
 }
 
-/// Whether texts are read otherwise than tokens are told apart here.
+/// Tells whether texts are read otherwise than tokens are told apart here.
 fn is_odd(reading: Reading) -> bool {
     reading.escapes == Escapes::Nowhere || reading.wide.is_some()
 }

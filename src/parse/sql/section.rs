@@ -55,7 +55,7 @@ impl Name {
         (fits && name.spelled().len() <= SPELLED_BYTES_MAX).then_some(name)
     }
 
-    /// The name for people.
+    /// Returns the name for people; bytes that are not UTF-8 are replaced.
     pub(super) fn display(&self) -> String {
         String::from_utf8_lossy(&self.0).into_owned()
     }
@@ -74,7 +74,7 @@ impl Name {
 }
 
 impl Section {
-    /// The path of the member.
+    /// Returns the path of the member.
     pub(super) fn path(&self) -> Vec<u8> {
         let (schema, last) = match self {
             Section::Preamble => (None, b"@preamble".to_vec()),
@@ -102,7 +102,7 @@ impl Section {
         path
     }
 
-    /// Whether both are about the same object, whatever they say of its kind.
+    /// Tells whether both are about the same object, even if of different kinds.
     pub(super) fn shares_object_with(&self, other: &Section) -> bool {
         match (self, other) {
             (Section::Object(_, schema, name), Section::Object(_, other_schema, other_name)) => {
@@ -112,7 +112,7 @@ impl Section {
         }
     }
 
-    /// What it is about, for people.
+    /// Says what the section is about, for people.
     pub(super) fn words(&self) -> String {
         let of = |schema: &Option<Name>| {
             schema.as_ref().map_or(String::new(), |schema| format!(" of {}", schema.display()))
@@ -139,7 +139,7 @@ impl Section {
 pub struct SqlMember {
     /// Its schema, as the server knows it.
     pub schema: Option<Vec<u8>>,
-    /// What it holds.
+    /// The part of the dump that it holds.
     pub part: SqlPart,
 }
 
@@ -180,7 +180,7 @@ impl SqlMember {
         Some(SqlMember { schema, part })
     }
 
-    /// The name by which it is asked for: `schema.table`, or `table` if the schema is not known.
+    /// Returns the name to select it by: `schema.table`, or `table` if the schema is not known.
     pub fn name(&self) -> Vec<u8> {
         let last: &[u8] = match &self.part {
             SqlPart::Preamble => b"@preamble",

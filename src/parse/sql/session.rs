@@ -1,8 +1,8 @@
-//! How a dump wants its own texts to be read: what it says of `SQL_MODE` and of character sets.
+//! How a dump expects its own texts to be read: what it says of `SQL_MODE` and of character sets.
 //!
 //! A dump that was made in gbk has characters whose second byte is a backslash, and the body of a
 //! trigger is written in the mode that the trigger was made in, where a backslash may be a letter.
-//! Whoever misreads one text takes the rest of the dump for something else.
+//! A reader that misreads one text takes the rest of the dump for something else.
 //!
 //! Invariants:
 //! - a setting that is put back from a variable is the one before the last that was stated: the
@@ -23,7 +23,7 @@ pub(super) enum Escapes {
     Texts,
     /// In those in single quotes: `ANSI_QUOTES` makes the others names.
     SingleQuoted,
-    /// In none: `NO_BACKSLASH_ESCAPES`.
+    /// In no texts, with `NO_BACKSLASH_ESCAPES`.
     Nowhere,
 }
 
@@ -62,12 +62,12 @@ impl Session {
         Self { now: first, before: first }
     }
 
-    /// How texts are read now.
+    /// Returns how texts are read now.
     pub(super) fn reading(&self) -> Reading {
         self.now
     }
 
-    /// Takes a statement; how texts behind it are read.
+    /// Takes a statement; returns how texts after it are read.
     pub(super) fn statement(&mut self, statement: &[u8]) -> Reading {
         let mut tokens = Tokens(statement).take(TOKENS_MAX);
         let is_set = |token: &Token| matches!(token, Token::Word(word, _) if word == b"SET");
@@ -127,7 +127,7 @@ impl Session {
 }
 
 impl Wide {
-    /// Whether a byte may be the first of two.
+    /// Tells whether a byte may be the first of two.
     pub(super) fn begins(self, byte: u8) -> bool {
         match self {
             Wide::Big5 => matches!(byte, 0xa1..=0xf9),
@@ -136,7 +136,7 @@ impl Wide {
         }
     }
 
-    /// Whether a byte may be the second.
+    /// Tells whether a byte may be the second of two.
     pub(super) fn ends(self, byte: u8) -> bool {
         match self {
             Wide::Big5 => matches!(byte, 0x40..=0x7e | 0xa1..=0xfe),

@@ -1,6 +1,6 @@
 //! What a statement is about, told from its first words.
 //!
-//! Only statements that the dump tools write are known; whatever else comes stays where it stands.
+//! Only statements that the dump tools write are known; any other stays where it stands.
 
 use crate::parse::sql::section::Kind;
 use crate::parse::sql::section::Name;
@@ -8,7 +8,7 @@ use crate::parse::sql::section::Name;
 /// What a statement means for the cutting of a dump.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Class {
-    /// It belongs to whatever stands around it.
+    /// It belongs to the section that stands around it.
     Neutral,
     /// It may belong to what follows: a value is saved, something is dropped to be made again.
     Preface,
@@ -16,11 +16,11 @@ pub(super) enum Class {
     Saves,
     /// Puts them back: a dump ends.
     PutsBack,
-    /// Replication positions.
+    /// States the positions of replication.
     Replication,
-    /// Users, roles, plugins.
+    /// Is about users, roles, plugins and the like.
     System,
-    /// Makes a schema.
+    /// Makes a schema of this name.
     CreatesDatabase(Name),
     /// Goes into a schema.
     Uses(Name),
@@ -41,9 +41,9 @@ pub(super) enum Act {
     Drops(Option<Name>, Name),
     Locks(Option<Name>, Name),
     Unlocks,
-    /// Begins a transaction.
+    /// Begins a transaction, with which a dump may begin.
     Begins,
-    /// Ends one.
+    /// Ends a transaction, with which a dump may end.
     Commits,
     /// A statement, but none that they write.
     Unexpected,
@@ -304,7 +304,7 @@ fn set(rest: &[Token]) -> Class {
     if puts_back { Class::PutsBack } else { Class::Neutral }
 }
 
-/// The table whose name follows one of `words`.
+/// Returns the table whose name follows one of `words`.
 fn table_behind(rest: &[Token], words: &[&[u8]]) -> Class {
     let is_one = |token: &Token| match token {
         Token::Word(word, _) => words.contains(&word.as_slice()),
@@ -317,7 +317,7 @@ fn table_behind(rest: &[Token], words: &[&[u8]]) -> Class {
     found.map_or(Class::Neutral, |(schema, name)| Class::Object(Kind::Table, schema, name))
 }
 
-/// A name, with the schema before it if there is one.
+/// Reads a name, with the schema before it if there is one.
 fn name(tokens: &[Token]) -> Option<(Option<Name>, Name)> {
     let first = match tokens.first()? {
         Token::Quoted(name) | Token::Double(name) => name,
@@ -332,7 +332,7 @@ fn name(tokens: &[Token]) -> Option<(Option<Name>, Name)> {
     }
 }
 
-/// A name without quotes, as people write them in triggers.
+/// Reads a name without quotes, as people write them in triggers.
 fn bare_name(word: &[u8]) -> Option<(Option<Name>, Name)> {
     match word.iter().position(|byte| *byte == b'.') {
         Some(dot) => Some((Some(Name::new(&word[..dot])?), Name::new(&word[dot + 1..])?)),
@@ -416,7 +416,7 @@ impl Tokens<'_> {
         };
     }
 
-    /// A quoted name or text; a name that is not whole is none.
+    /// Reads a quoted name or text; `None` if it is not whole.
     fn quoted(&mut self, quote: u8) -> Option<Token> {
         let mut out = Vec::new();
         let mut at = 1;

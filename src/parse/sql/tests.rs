@@ -1,4 +1,4 @@
-//! What the parser promises: the dump comes back whatever it is, cuts depend on content alone, and
+//! What the parser promises: any dump comes back byte for byte, cuts depend on content alone, and
 //! nothing that was cut counts as completed.
 
 use super::*;
@@ -97,7 +97,7 @@ proptest! {
     }
 }
 
-/// A dump with `texts` in its first table and `before` in front of that.
+/// Makes a dump with `texts` in its first table and `before` in front of that.
 fn dump_of_texts(before: &str, texts: &[u8]) -> Vec<u8> {
     let head = format!("-- MariaDB dump 10.19\n{before}\nCREATE TABLE `t` (a text);\n");
     let tail = b");\nCREATE TABLE `u` (a text);\n-- Dump completed\n";
@@ -133,7 +133,7 @@ fn texts_are_read_as_the_dump_says() {
     }
 }
 
-/// What may stand anywhere and changes the meaning of what follows.
+/// Draws what may stand anywhere and changes the meaning of what follows.
 fn edit() -> impl Strategy<Value = Vec<u8>> {
     let words: Vec<&[u8]> = vec![
         b"'",
@@ -180,7 +180,7 @@ fn a_real_dump_is_cut_into_its_schemas_and_tables() {
         "glance/v.placeholder.sql",
         "glance/@events.sql",
         "glance/@routines.sql",
-        // Entered again: a part of its own, which whoever restores one schema leaves out.
+        // Entered again: a part of its own, which a restore of one schema leaves out.
         "nova/@database.sql",
         "nova/aaa.view.sql",
         "nova/up.view.sql",
@@ -308,7 +308,7 @@ fn a_completion_line_counts_only_as_the_last_line_and_between_statements() {
     }
 }
 
-/// What is wrong with a dump and what is unusual in it, whatever the sizes of reads.
+/// Returns the facts of a dump, which must be the same for any sizes of reads.
 fn found_in(dump: &[u8]) -> DumpFacts {
     let (_, facts) = dissected(dump, &[]);
     for read in [1, 7, 64] {
@@ -317,7 +317,7 @@ fn found_in(dump: &[u8]) -> DumpFacts {
     facts
 }
 
-/// A small dump of one schema with two tables and a view.
+/// Makes a small dump of one schema with two tables and a view.
 fn small(schema: &str) -> String {
     format!(
         "/*M!999999\\- enable the sandbox mode */ \n-- MariaDB dump 10.19  Distrib 10.11\n--\n\

@@ -21,23 +21,23 @@ use crate::parse::sql::facts::DumpKind;
 /// A program that writes dumps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Tool {
-    /// `mariadb-dump`, `mysqldump`.
+    /// The programs `mariadb-dump` and `mysqldump`.
     Mariadb,
-    /// `mysqlpump`.
+    /// The program `mysqlpump` of MySQL.
     Pump,
-    /// phpMyAdmin.
+    /// The SQL export of phpMyAdmin.
     PhpMyAdmin,
-    /// `HeidiSQL`.
+    /// The SQL export of `HeidiSQL`.
     HeidiSql,
-    /// Adminer.
+    /// The SQL export of Adminer.
     Adminer,
-    /// MySQL Shell.
+    /// A dump of MySQL Shell.
     Shell,
-    /// `sqlite3`.
+    /// A dump of the program `sqlite3`.
     Sqlite,
-    /// `pg_dump`, `pg_dumpall`.
+    /// The programs `pg_dump` and `pg_dumpall`.
     Postgres,
-    /// `mydumper --stream`.
+    /// `mydumper` with the option `--stream`.
     Mydumper,
 }
 
@@ -198,7 +198,7 @@ fn is_error(text: &[u8]) -> bool {
         && memchr::memmem::find(text, HARMLESS).is_none()
 }
 
-/// `2026-11-21  9:05:01`
+/// Tells whether a text is a time of the form `2026-11-21  9:05:01`.
 fn is_moment(text: &[u8]) -> bool {
     const SHAPE: &[u8; 19] = b"dddd-dd-dd ?d:dd:dd";
     let fits = |(byte, shape): (&u8, &u8)| match shape {

@@ -51,7 +51,7 @@ pub struct Header<'b>(&'b [u8; BLOCK]);
 pub struct Part {
     /// Where it stands in the file.
     pub at: u64,
-    /// Its bytes.
+    /// Number of bytes of the part.
     pub length: u64,
 }
 
@@ -70,13 +70,13 @@ impl<'b> Header<'b> {
         [unsigned, signed].contains(&stated).then_some(Header(block))
     }
 
-    /// Whether it says that it is of a tar, as all but those of before 1988 do.
+    /// Tells whether the header has the mark of a tar, as all but those of before 1988 do.
     pub fn has_magic(self) -> bool {
         self.0[MAGIC_AT..].starts_with(b"ustar")
     }
 
-    /// Whether it can be one of those, which have no mark: then its checksum is proof, if it has a
-    /// name and numbers where they have to be.
+    /// Tells whether it can be one of those without the mark: then its checksum is proof, if it has
+    /// a name and numbers where they have to be.
     pub fn is_of_version_7(self) -> bool {
         let numbers = [self.mode(), self.owner(), self.group(), self.changed()];
         !text(self.field(0, 100)).is_empty()
@@ -93,64 +93,65 @@ impl<'b> Header<'b> {
         &self.0[at..at + bytes]
     }
 
-    /// The type of the entry.
+    /// Returns the byte that states the type of the entry.
     pub fn kind(self) -> u8 {
         self.0[156]
     }
 
-    /// The name, with what stands before it.
+    /// Returns the name, with the prefix field before it.
     pub fn name(self) -> Vec<u8> {
         let name = text(self.field(0, 100));
         let prefix = if self.is_posix() { text(self.field(345, 155)) } else { b"" };
         if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() }
     }
 
-    /// What a link leads to.
+    /// Returns what a link leads to.
     pub fn link(self) -> &'b [u8] {
         text(self.field(157, 100))
     }
 
-    /// Permissions.
+    /// Returns the permissions; `None` if the field is no number.
     pub fn mode(self) -> Option<i64> {
         number(self.field(100, 8))
     }
 
-    /// Number of the owner.
+    /// Returns the number of the owner; `None` if the field is no number.
     pub fn owner(self) -> Option<i64> {
         number(self.field(108, 8))
     }
 
-    /// Number of the group.
+    /// Returns the number of the group; `None` if the field is no number.
     pub fn group(self) -> Option<i64> {
         number(self.field(116, 8))
     }
 
-    /// Name of the owner; empty if there is none.
+    /// Returns the name of the owner; empty if there is none.
     pub fn owner_name(self) -> &'b [u8] {
         if self.has_magic() { text(self.field(265, 32)) } else { b"" }
     }
 
-    /// Name of the group.
+    /// Returns the name of the group; empty if there is none.
     pub fn group_name(self) -> &'b [u8] {
         if self.has_magic() { text(self.field(297, 32)) } else { b"" }
     }
 
-    /// Bytes that follow.
+    /// Returns the number of bytes that follow; `None` if the field is no such number.
     pub fn size(self) -> Option<u64> {
         u64::try_from(number(self.field(124, 12))?).ok()
     }
 
-    /// Time of the last change, seconds since 1970.
+    /// Returns the time of the last change, seconds since 1970.
     pub fn changed(self) -> Option<i64> {
         number(self.field(136, 12))
     }
 
-    /// Major and minor number of a device.
+    /// Returns the major and minor number of a device.
     pub fn device(self) -> Option<(i64, i64)> {
         Some((number(self.field(329, 8))?, number(self.field(337, 8))?))
     }
 
-    /// The size of a sparse file of the GNU format, its first parts, and whether more follow.
+    /// Returns the size of a sparse file of the GNU format, its first parts, and whether more
+    /// follow.
     pub fn sparse(self) -> Option<(u64, Vec<Part>, bool)> {
         let size = u64::try_from(number(self.field(SPARSE_SIZE_AT, 12))?).ok()?;
         let parts = parts(&self.0[PARTS_AT..], PARTS_IN_HEADER)?;
@@ -158,7 +159,7 @@ impl<'b> Header<'b> {
     }
 }
 
-/// The parts in a block that continues a header, and whether another one follows.
+/// Returns the parts in a block that continues a header, and whether another one follows.
 pub fn more_parts(block: &[u8; BLOCK]) -> Option<(Vec<Part>, bool)> {
     Some((parts(block, PARTS_IN_BLOCK)?, block[MORE_PARTS_IN_BLOCK_AT] != 0))
 }
@@ -184,7 +185,7 @@ fn text(field: &[u8]) -> &[u8] {
 fn number(field: &[u8]) -> Option<i64> {
     let (first, rest) = field.split_first()?;
     if first & 0x80 != 0 {
-        // The sign is the bit behind the mark.
+        // The sign is the bit after the mark.
         let start = i128::from(first & 0x7f) - if first & 0x40 == 0 { 0 } else { 0x80 };
         let fold = rest.iter().try_fold(start, |sum: i128, byte| {
             sum.checked_mul(256).map(|sum| sum + i128::from(*byte))
@@ -230,7 +231,7 @@ pub fn time(text: &[u8]) -> Option<(i64, u32)> {
     }
     let nanoseconds: u32 = format!("{part:0<9}").get(..9)?.parse().ok()?;
     if whole.starts_with('-') && nanoseconds > 0 {
-        // Half a second before -1 is a half behind -2.
+        // Half a second before -1 is half a second after -2.
         return Some((seconds.checked_sub(1)?, 1_000_000_000 - nanoseconds));
     }
     Some((seconds, nanoseconds))

@@ -1,6 +1,6 @@
 //! The map of a sparse file that stands in front of its contents: which parts are no holes.
 //!
-//! It is a text with one number in each line. The memory for it is bounded, whatever it says.
+//! It is a text with one number in each line. The memory for it is bounded, for any numbers.
 
 use crate::parse::tar::header;
 use crate::parse::tar::header::Part;
@@ -26,9 +26,9 @@ pub(super) struct MapReader {
 pub(super) enum Mapped {
     /// More of it follows.
     More,
-    /// It is.
+    /// The map is whole.
     Done,
-    /// It is no map.
+    /// The bytes are no map.
     Wrong,
 }
 

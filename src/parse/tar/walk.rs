@@ -34,15 +34,15 @@ pub enum Kind {
     File,
     /// Another name of a file that came before.
     HardLink,
-    /// A symbolic link.
+    /// A symbolic link to [`Entry::link`].
     SymbolicLink,
-    /// A character device.
+    /// A character device, with [`Entry::device`].
     CharacterDevice,
-    /// A block device.
+    /// A block device, with [`Entry::device`].
     BlockDevice,
-    /// A directory.
+    /// A directory; its files are entries of their own.
     Directory,
-    /// A named pipe.
+    /// A named pipe (FIFO).
     Pipe,
     /// The label of the volume, which is no file.
     Label,
@@ -53,13 +53,13 @@ pub enum Kind {
 /// An entry of the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// What it is.
+    /// What kind of file it is.
     pub kind: Kind,
     /// Its name as the archive has it.
     pub path: Vec<u8>,
     /// What it leads to, if it is a link.
     pub link: Vec<u8>,
-    /// Permissions.
+    /// Permissions, the low 12 bits of the mode.
     pub mode: u32,
     /// Number of the owner; `None` if it has none that fits.
     pub owner: Option<u32>,
@@ -75,7 +75,7 @@ pub struct Entry {
     pub size: u64,
     /// Major and minor number of a device.
     pub device: (u32, u32),
-    /// Extended attributes.
+    /// Extended attributes: name and value of each.
     pub attributes: Vec<(Vec<u8>, Vec<u8>)>,
     /// Access control lists, by the extended attributes that they are set by, as text.
     pub access_lists: Vec<(&'static str, Vec<u8>)>,
@@ -86,14 +86,14 @@ pub struct Entry {
 /// A file with holes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sparse {
-    /// Its size.
+    /// Bytes of the file, holes included.
     pub size: u64,
     /// What is no hole, in the order of the contents.
     pub parts: Vec<Part>,
 }
 
 impl Entry {
-    /// Whether it has a member in the repository.
+    /// Tells whether the entry has a member in the repository.
     pub fn has_contents(&self) -> bool {
         self.kind == Kind::File || self.size > 0
     }
@@ -104,14 +104,14 @@ impl Entry {
 pub enum Class {
     /// They describe entries, or fill up.
     Literal,
-    /// They are contents.
+    /// The bytes are contents of the entry.
     Contents,
 }
 
-/// What has been reached behind some bytes.
+/// What has been reached after some bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reached {
-    /// Nothing.
+    /// Nothing that matters has been reached.
     Nothing,
     /// An entry: [`Walk::entry`] is it. Its contents follow.
     Entry,
@@ -124,9 +124,9 @@ pub enum Reached {
 pub struct Step {
     /// Bytes that it took.
     pub taken: usize,
-    /// What they are.
+    /// Whether they are contents.
     pub class: Class,
-    /// What stands behind them.
+    /// What stands after them.
     pub reached: Reached,
 }
 
@@ -157,11 +157,11 @@ enum Stage {
     Padding {
         left: u64,
     },
-    /// Behind the mark of the end.
+    /// After the mark of the end.
     End,
-    /// Behind something that follows the mark of the end and is no entry.
+    /// After something that follows the mark of the end and is no entry.
     Followed,
-    /// Behind a block that is no header.
+    /// After a block that is no header.
     Broken,
 }
 
@@ -174,7 +174,7 @@ pub enum Ending {
     Unmarked,
     /// Within an entry or a header.
     Inside(String),
-    /// Behind something that is no header, which is among the faults.
+    /// After something that is no header, which is among the faults.
     Unread,
 }
 
@@ -192,14 +192,14 @@ pub struct Walk {
     entry: Option<Entry>,
     map: MapReader,
     zeros: u8,
-    /// Whether entries stand behind the mark of the end.
+    /// Whether entries stand after the mark of the end.
     pub(crate) is_after_end: bool,
     entries: u64,
     faults: Vec<String>,
     faults_others: u64,
 }
 
-/// Faults that are told; more are only counted.
+/// Most faults that are kept; more are only counted.
 const FAULTS_MAX: usize = 20;
 
 impl Default for Walk {
@@ -225,22 +225,22 @@ impl Default for Walk {
 }
 
 impl Walk {
-    /// The entry that was reached last.
+    /// Returns the entry that was reached last.
     pub fn entry(&self) -> Option<&Entry> {
         self.entry.as_ref()
     }
 
-    /// Entries so far.
+    /// Returns the number of entries so far.
     pub fn entries(&self) -> u64 {
         self.entries
     }
 
-    /// What is wrong with the archive, and how much more is.
+    /// Returns the faults of the archive, and the number of those that were not kept.
     pub fn faults(&self) -> (&[String], u64) {
         (&self.faults, self.faults_others)
     }
 
-    /// How the archive ends if it ends here.
+    /// Tells how the archive ends if it ends here.
     pub fn ending(&self) -> Ending {
         let name = || self.entry.as_ref().map_or(String::new(), |entry| shown(&entry.path));
         match self.stage {
@@ -297,13 +297,13 @@ impl Walk {
         }
     }
 
-    /// Passes contents that are not at hand; `None` if there are not so many.
+    /// Passes contents that are not at hand; `None` if the entry has fewer left.
     pub fn skip(&mut self, bytes: u64) -> Option<Reached> {
         let Stage::Contents { left } = self.stage else { return None };
         (bytes <= left).then(|| self.pass(bytes))
     }
 
-    /// Ends the archive.
+    /// Ends the archive, and reports what is left of a block after its end.
     pub fn finish(&mut self) {
         let rest = &self.block[..self.filled];
         if self.stage == Stage::End && rest.iter().any(|byte| *byte != 0) {
@@ -320,7 +320,7 @@ impl Walk {
         self.stage = Stage::Followed;
     }
 
-    /// Looks at a block behind the mark of the end: archives may stand one after the other.
+    /// Looks at a block after the mark of the end: archives may stand one after the other.
     fn end_block_after_end(&mut self, block: &[u8; BLOCK]) -> Option<Reached> {
         if block.iter().all(|byte| *byte == 0) {
             return Some(Reached::Nothing);
@@ -346,7 +346,7 @@ impl Walk {
         }
     }
 
-    /// Counts bytes of a stage that has a length, and goes on to the next stage behind its end.
+    /// Counts bytes of a stage that has a length, and goes on to the next stage after its end.
     fn pass(&mut self, bytes: u64) -> Reached {
         match &mut self.stage {
             Stage::Extension { left, .. }
@@ -533,7 +533,7 @@ impl Walk {
         Reached::Entry
     }
 
-    /// What the headers say about the holes of a file.
+    /// Enters what the headers say about the holes of a file.
     fn sparse_of(
         &mut self,
         header: Header<'_>,
@@ -674,7 +674,7 @@ fn entry_of(header: Header<'_>, pax: &BTreeMap<Vec<u8>, Vec<u8>>, size: u64) -> 
     }
 }
 
-/// The name of an extended attribute: GNU tar writes `=` and `%` in it by their numbers.
+/// Decodes the name of an extended attribute: GNU tar writes `=` and `%` in it by their numbers.
 fn attribute_name(key: &[u8]) -> Vec<u8> {
     let mut name = Vec::with_capacity(key.len());
     let mut rest = key;
@@ -690,7 +690,7 @@ fn attribute_name(key: &[u8]) -> Vec<u8> {
     name
 }
 
-/// As many of the bytes as belong to what is left of a part.
+/// Returns how many of the bytes belong to what is left of a part.
 fn fitting(bytes: &[u8], left: u64) -> usize {
     narrow(left.min(wide(bytes.len())))
 }

@@ -81,7 +81,7 @@ impl Settled {
         }
     }
 
-    /// Whether a file of this name is final when its member ends.
+    /// Tells whether a file of this name is final when its member ends.
     fn is_final(&self, key: &[u8]) -> bool {
         if self.moved.is_empty() {
             return true;
@@ -90,13 +90,13 @@ impl Settled {
         !above.any(|end| self.moved.contains(&key[..end]))
     }
 
-    /// Whether a file has the name of a directory in which a member arrived.
+    /// Tells whether a file has the name of a directory in which a member arrived.
     pub fn is_directory(&self, path: StreamPath<'_>) -> bool {
         self.directories.contains(&key_of(path))
     }
 }
 
-/// Where the names of the directories end that a key begins with.
+/// Iterates over the ends of the names of directories that a key begins with.
 fn ends_of_names(key: &[u8]) -> impl Iterator<Item = usize> {
     key.iter().enumerate().filter(|(_, byte)| **byte == KEY_SEPARATOR).map(|(end, _)| end)
 }
@@ -125,7 +125,7 @@ mod tests {
 
     use super::*;
 
-    /// What a script does to names: `a` opens and ends a file, `a>b` renames, `-a` removes.
+    /// Makes the items of a script: `a` opens and ends a file, `a>b` renames, `-a` removes.
     fn items(script: &[&'static str]) -> Vec<Item<'static>> {
         let path = |text: &'static str| StreamPath::new(text.as_bytes()).unwrap();
         let flags = FrameFlags::from_byte(0);
