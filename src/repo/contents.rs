@@ -32,7 +32,7 @@ pub struct Contents {
     packs: Arc<Packs>,
     table: Arc<TableReader>,
     inner: Vec<MemberRecord>,
-    /// What its pack indices are in the table of `packs`.
+    /// The indices of its packs in the table of `packs`.
     translation: Translation,
 }
 
@@ -133,9 +133,9 @@ impl Contents {
 /// A block of a member, as its map describes it.
 #[derive(Debug, Clone, Copy)]
 pub struct Block {
-    /// Its number in the member.
+    /// The number of the block in the member, counted from 0.
     pub number: u64,
-    /// Where it begins in the member.
+    /// The offset of the block in the member, in bytes.
     pub at: u64,
     /// The map entry of the block: hash, storage and length.
     pub entry: Entry,

@@ -27,15 +27,15 @@ use crate::store::name::ObjectName;
 /// A record, and what it says if it can be read.
 type Record<T> = (ObjectName, Option<T>);
 
-/// What is found under the name of a record.
+/// The content found under the name of a record.
 enum Found<T> {
-    /// It was removed since it was listed.
+    /// The record was removed since it was listed.
     Nothing,
     /// A record, and what it says if it can be read.
     Record(Option<T>),
 }
 
-/// What is known to be damaged in one copy of a repository.
+/// The damage that is known in one copy of a repository.
 #[derive(Debug, Default)]
 pub struct KnownDamage {
     packs: BTreeMap<PackName, Vec<Record<Damage>>>,

@@ -24,10 +24,10 @@ use crate::store::name::ObjectName;
 
 /// The text of a claim: a magic and a version.
 const CLAIM: &[u8] = b"HAULOCLM\x01\x00";
-/// What is put under the name of a claim to see whether the store refuses it.
+/// The bytes that are put under the name of a claim to see whether the store refuses them.
 const SECOND: &[u8] = b"HAULOCLM\x01\x00again";
 
-/// How an attempt ended that did not succeed.
+/// The outcome of an attempt that did not succeed.
 enum Failed {
     /// Nothing of it counts: the claim is removed.
     Surely(Error),

@@ -30,7 +30,7 @@ use crate::store::Store;
 use crate::store::error::Category;
 use crate::store::name::ObjectName;
 
-/// What earlier generations sealed before they were retired.
+/// The lists of what earlier generations sealed before they were retired.
 #[derive(Debug, Default)]
 pub(super) struct Believed(Vec<Result<BTreeSet<[u8; 32]>>>);
 

@@ -58,7 +58,7 @@ use crate::store::error::Category;
 use crate::store::error::StoreError;
 use crate::store::name::ObjectName;
 
-/// How a new repository is protected.
+/// The protection of a new repository.
 #[derive(Debug)]
 pub enum NewProtection<'c> {
     /// Encrypted; this credential is the first to open it.
@@ -341,7 +341,7 @@ impl Opened {
 fn without_config(store: &dyn Store) -> Error {
     let place = store.location();
     let mut has_snapshots = false;
-    // One that can't be listed has been reached, and has no config: that much is known.
+    // A store that can't be listed was reached, and has no config: that much is known.
     let _listed = store.list(Folder::Snapshots.prefix(), &mut |_| has_snapshots = true);
     if has_snapshots {
         let what = format!("the repository at {place} has snapshots, and its config is missing");

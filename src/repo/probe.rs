@@ -34,7 +34,7 @@ pub enum SecondPut {
     Replaces,
 }
 
-/// What a store was seen to do; FORMAT.md has the meaning of each.
+/// The behaviour that a store showed; FORMAT.md has the meaning of each field.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "they are documented in FORMAT.md")]
 pub struct StoreFacts {

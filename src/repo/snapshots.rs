@@ -94,7 +94,7 @@ impl StoredSnapshot {
     }
 }
 
-/// Which snapshot of a source is meant.
+/// The rule that chooses a snapshot of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Choice {
     /// The newest that counts as latest.
