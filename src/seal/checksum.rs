@@ -40,7 +40,7 @@ pub(super) fn open<'a>(
     Ok(body)
 }
 
-/// Takes a magic number and a version.
+/// Reads and checks a magic number and a version.
 pub(super) fn check_head(
     what: &'static str,
     magic: [u8; 8],

@@ -38,17 +38,17 @@ pub enum SealError {
     /// A code that this program has no meaning for.
     #[error("unknown {what} {code}")]
     UnknownCode {
-        /// What the code should name.
+        /// The kind of thing that the code should name.
         what: &'static str,
         /// The unknown code as it was read.
         code: u8,
     },
-    /// It says that it is something else.
+    /// The object claims to be of another kind.
     #[error("this is a {found} object, not a {expected} object")]
     KindMismatch {
-        /// What was asked for.
+        /// The kind that was asked for.
         expected: &'static str,
-        /// What it claims to be.
+        /// The kind that the object claims to be.
         found: &'static str,
     },
     /// Sealed by another suite than the repository uses.
@@ -61,7 +61,7 @@ pub enum SealError {
         /// The suite that it claims.
         found: Suite,
     },
-    /// It was written for another repository.
+    /// The object was written for another repository.
     #[error("{what} belongs to repository {found}, not to {expected}")]
     ForeignRepository {
         /// The kind of thing.
@@ -107,7 +107,7 @@ pub enum SealError {
     KitLine {
         /// The number of the line, counted from 1.
         line: u8,
-        /// What is wrong with it.
+        /// The fault of the line, in words.
         why: &'static str,
     },
     /// The key file is not the one.

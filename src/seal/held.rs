@@ -133,7 +133,7 @@ impl fmt::Debug for WriteOnlyKeys {
 }
 
 impl WriteOnlyKeys {
-    /// Takes a text of the right width.
+    /// Reads the keys from a text of the right width.
     fn read(text: Zeroizing<Vec<u8>>) -> Result<Self, SealError> {
         let recovery = RecoveryPublic::read(&text[text.len() - PUBLIC_BYTES..])?;
         Ok(Self { text, recovery })

@@ -100,7 +100,7 @@ const SEALED_AT: usize = COMMITMENT_AT + COMMITMENT_BYTES;
 pub struct Passphrase(Zeroizing<Vec<u8>>);
 
 impl Passphrase {
-    /// Takes the bytes; an empty passphrase is none.
+    /// Creates a passphrase from its bytes; refuses an empty one.
     pub fn new(bytes: Vec<u8>) -> Result<Self, SealError> {
         if bytes.is_empty() {
             return Err(Malformed { what: "password", why: "is empty" }.into());
@@ -276,12 +276,12 @@ impl Limits {
     }
 }
 
-/// What is known about a holder to those who can open the repository.
+/// The facts about a holder that those who can open the repository see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HolderNote {
     /// A name for people: a host, a person, where the key file is kept.
     pub label: String,
-    /// When the holder was added, in seconds since 1970.
+    /// The time when the holder was added, in seconds since 1970.
     pub created_unix_seconds: u64,
 }
 

@@ -21,7 +21,7 @@ macro_rules! random_id {
             /// Width of the id in bytes.
             pub const BYTES: usize = $bytes;
 
-            /// Takes bytes that were read.
+            /// Creates an id from bytes that were read.
             pub const fn new(bytes: [u8; $bytes]) -> Self {
                 Self(bytes)
             }

@@ -211,7 +211,8 @@ impl RepositoryKey {
         Self { first: Secret::build(|bytes| entropy.fill(bytes)), later: Vec::new() }
     }
 
-    /// Takes bytes that were read: from `config` of an unencrypted repository, or from a holder.
+    /// Creates a key from bytes that were read: from `config` of an unencrypted repository, or a
+    /// holder.
     pub fn new(bytes: &[u8; KEY_BYTES]) -> Self {
         Self { first: Secret::build(|own| own.copy_from_slice(bytes)), later: Vec::new() }
     }
@@ -316,7 +317,7 @@ pub(super) const fn widen(number: u8) -> usize {
 pub struct Subkey(Secret);
 
 impl Subkey {
-    /// Takes bytes that were read.
+    /// Creates a key from bytes that were read.
     pub(super) fn new(bytes: &[u8; KEY_BYTES]) -> Self {
         Self(Secret::build(|own| own.copy_from_slice(bytes)))
     }
@@ -500,7 +501,7 @@ impl CommittedKey {
         Self { key: AeadKey::new(suite, key), commitment }
     }
 
-    /// Gives the key if it is the one that `stored` commits to.
+    /// Returns the key if it is the one that `stored` commits to.
     pub(super) fn confirm(self, stored: &Commitment) -> Option<AeadKey> {
         verify_slices_are_equal(&self.commitment, stored).ok().map(|()| self.key)
     }

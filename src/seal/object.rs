@@ -66,7 +66,7 @@ pub enum ObjectKind {
     Intent,
     /// A run that must not be believed any more.
     Fence,
-    /// Where entries of an old pack are served from.
+    /// A record of where entries of an old pack are served from.
     Move,
     /// A record of damage that was found.
     Damage,
@@ -74,7 +74,7 @@ pub enum ObjectKind {
     Note,
     /// A snapshot that was removed.
     Removed,
-    /// What is known about a holder; lies inside `keys/<id>`.
+    /// The note about a holder; it lies inside `keys/<id>`.
     HolderNote,
     /// An announcement that the keys are being rotated.
     Rotation,

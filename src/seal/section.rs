@@ -61,7 +61,7 @@ const SALT_AT: usize = REPOSITORY_AT + RepositoryId::BYTES;
 const ORDINAL_AT: usize = SALT_AT + SALT_BYTES;
 const CONTEXT_BYTES: usize = ORDINAL_AT + size_of::<u32>();
 
-/// What a sealed text in a pack is.
+/// The kind of a sealed text in a pack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FrameKind {
     /// A frame with blocks.
@@ -87,7 +87,7 @@ impl FrameKind {
     }
 }
 
-/// What a section's trailer says about its key: believed only as far as it opens.
+/// The facts in a section's trailer about its key: believed only as far as the key opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SectionHeader {
     /// The suite that seals the section.
@@ -100,7 +100,7 @@ pub struct SectionHeader {
     pub commitment: Commitment,
 }
 
-/// What all frames of a section are bound to.
+/// The repository, class and salt that all frames of a section are bound to.
 #[derive(Debug)]
 struct Binding {
     repository: RepositoryId,

@@ -39,7 +39,7 @@ pub const TAG_BYTES: usize = 16;
 /// Width of a nonce in bytes.
 pub(super) const NONCE_BYTES: usize = 12;
 
-/// How the texts of a repository are sealed.
+/// The method by which the texts of a repository are sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Suite {
     /// Plain text with a keyed tag: for repositories without encryption.
@@ -98,7 +98,7 @@ impl Nonce {
         Self(random(entropy))
     }
 
-    /// Takes a nonce that was stored beside a text.
+    /// Creates a nonce from bytes that were stored beside a text.
     pub(super) fn stored(bytes: [u8; NONCE_BYTES]) -> Self {
         Self(bytes)
     }
