@@ -36,7 +36,7 @@ pub(crate) enum Loudness {
 /// Standard error, shared by everything that prints to it.
 #[derive(Debug)]
 pub(crate) struct Console {
-    /// How much the program prints.
+    /// The amount of output that the user chose.
     pub(crate) loudness: Loudness,
     canvas: Canvas,
     state: Mutex<State>,
@@ -52,7 +52,7 @@ struct State {
     warned: bool,
 }
 
-/// Takes the cursor to the left and what is right of it away.
+/// The sequence that moves the cursor to the left and erases the line to its right.
 const ERASE: &[u8] = b"\r\x1b[K";
 
 impl Console {
@@ -122,7 +122,7 @@ impl Console {
         }
     }
 
-    /// Takes the progress line away.
+    /// Erases the progress line from the screen.
     pub(crate) fn erase(&self) {
         self.pass(b"");
     }

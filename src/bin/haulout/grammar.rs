@@ -111,7 +111,7 @@ pub(crate) fn grammar() -> clap::Command {
     shown.mut_args(|arg| if arg.is_global_set() { arg.hide_short_help(true) } else { arg })
 }
 
-/// Gives a command and its own commands the ends of their help texts.
+/// Adds the closing parts of the help texts to a command and to its own commands.
 fn with_ends(command: clap::Command, verb: Option<&str>, list: &str) -> clap::Command {
     let examples = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
     let see_also = see_also(verb);

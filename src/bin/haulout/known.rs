@@ -46,7 +46,7 @@ const PRIVATE: u32 = 0o700;
 /// Bits of a mode that let others write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
-/// What is known about one repository.
+/// The record of one repository that this host keeps.
 #[derive(Debug)]
 pub(crate) struct Known {
     path: PathBuf,
@@ -168,7 +168,7 @@ impl Known {
 
     /// Remembers what the store shows now.
     ///
-    /// Where it can't be written, the work itself is no worse for it: that is a finding.
+    /// A record that can't be written is a finding; the work itself succeeds all the same.
     pub(crate) fn learn(&mut self, repository: &Repository, findings: &FindingLog) -> Result<()> {
         let mut record = Record {
             repository: repository.keyring().repository().to_string(),

@@ -180,8 +180,8 @@ impl Run<'_> {
         Ok(opened)
     }
 
-    /// Warns a reader with a key of before a rotation that there may be more. A writer with such a
-    /// key is refused elsewhere.
+    /// Warns a reader whose key was retired by a rotation that there may be more. A writer with
+    /// such a key is refused elsewhere.
     fn warn_left_behind(&self, opened: &Repository) -> Result<()> {
         match opened.require_newest_key() {
             Err(error) if error.kind() == ErrorKind::LeftBehind => {

@@ -150,7 +150,7 @@ pub(crate) enum Side {
 pub(crate) enum Narrow {
     /// Its times lose their seconds, and keep their zone.
     Seconds,
-    /// It is left out.
+    /// The column is left out.
     Hide,
     /// Its cells end at this width without a sign.
     Clip(usize),

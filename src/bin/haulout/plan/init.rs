@@ -2,7 +2,7 @@
 
 use crate::args::init::InitArguments;
 
-/// How a new repository is protected.
+/// The protection of a new repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NewRepository {
     /// Encrypted: a password or key file opens it.

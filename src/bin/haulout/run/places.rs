@@ -58,7 +58,7 @@ pub(super) struct Site<'s> {
 /// The effect of `--limit` on a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Directory {
-    /// It may be a share: bytes go through the limit.
+    /// The directory may be a share: bytes go through the limit.
     Limited,
     /// The limit is for the other side of a replication.
     Free,
@@ -178,7 +178,7 @@ impl Run<'_> {
             Place::Bucket { .. } => {
                 let store = self.remote(site)?;
                 require_vacant_bucket(&store)?;
-                // It is written, hardly read: no shelf.
+                // The store is mostly written, hardly read: it needs no cache.
                 Ok(Arc::new(store))
             }
         }
@@ -217,7 +217,7 @@ fn not_made(place: &Place, path: &Path, error: StoreError) -> Failure {
 fn require_vacant_bucket(store: &dyn Store) -> Outcome<()> {
     let place = store.location();
     let cannot_look = |e| store_error(format!("cannot look into {place}"), e);
-    // It is got, not only looked at: a store that refuses says why in the body of its answer.
+    // The object is read, not only looked up: a store that refuses explains why in the body.
     match store.get(&Object::Config.name(), SMALL_OBJECT_BYTES_MAX) {
         // The library says more about it.
         Ok(_) => return Ok(()),
