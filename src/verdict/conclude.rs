@@ -37,11 +37,11 @@ const TABLESPACE: &str = ".ibd";
 /// How a producer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// With status 0.
+    /// It ended with status 0.
     Succeeded,
-    /// With another status.
+    /// It ended with another status.
     Failed(i32),
-    /// By a signal.
+    /// It was ended by this signal.
     Killed(i32),
     /// Not by itself: it still ran long after its stream had ended.
     Hung,
@@ -52,7 +52,7 @@ pub enum Exit {
 /// What is known of the producer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Producer {
-    /// How it ended.
+    /// Way in which it ended.
     pub exit: Exit,
     /// Whether its messages end in `completed OK!`; `None` if nobody read them.
     pub completed_ok_seen: Option<bool>,
@@ -70,11 +70,11 @@ pub struct StreamFaults {
 /// What looking at the pages showed, in words where pages are named (`app/t.ibd, page 7: ...`).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PageFindings {
-    /// Pages looked at.
+    /// Number of pages looked at.
     pub pages: u64,
     /// Pages of which nothing vouches for the contents.
     pub unverifiable: u64,
-    /// Corrupt pages.
+    /// Number of corrupt pages.
     pub corrupt_count: u64,
     /// As many of them as are named.
     pub corrupt: Vec<String>,
@@ -85,17 +85,17 @@ pub struct PageFindings {
 /// Everything that is known besides what the observer saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evidence {
-    /// The producer's fate.
+    /// The way in which the producer ended.
     pub producer: Producer,
-    /// The parser's faults.
+    /// Faults that the parser found.
     pub faults: StreamFaults,
-    /// The pages.
+    /// Findings of the page checks.
     pub pages: PageFindings,
     /// What the user has accepted.
     pub accepted: Vec<Acceptance>,
 }
 
-/// The check that tells of a stream whose content can't be looked at.
+/// The check that reports a stream whose content can't be looked at.
 pub const CONTENT_CHECK: &str = "content";
 
 /// The verdict, and all that led to it.
@@ -105,7 +105,7 @@ pub struct Conclusion {
     pub verdict: Verdict,
     /// Why not further, the heaviest first.
     pub reasons: Vec<Reason>,
-    /// What was checked.
+    /// Checks that were made, with their outcomes.
     pub checklist: Vec<Check>,
     /// Findings that leave the verdict as it is.
     pub findings: Vec<Finding>,
@@ -556,7 +556,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// The finding that a table has no tablespace, if the user has accepted that.
+    /// Returns the finding that a table has no tablespace, if the user has accepted that.
     fn discarded(&self, table: &str) -> Option<Finding> {
         let text = "it is defined but has no .ibd file, and its rows are not in this backup";
         let finding = Finding::new(Code::DiscardedTablespace, table, text);
@@ -653,7 +653,7 @@ fn either(reasons: &[Reason], nothing: &str, something: &str) -> String {
     if reasons.is_empty() { nothing.into() } else { something.into() }
 }
 
-/// What became of the tables.
+/// Numbers and reasons from looking at all tables.
 #[derive(Debug, Default)]
 struct TablesFound {
     tables: u64,

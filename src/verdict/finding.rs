@@ -44,7 +44,7 @@ macro_rules! codes {
             /// All codes, in the order of their declaration.
             pub const ALL: &[Code] = &[$(Code::$name),*];
 
-            /// Returns the spelling.
+            /// Returns the spelling of the code.
             pub fn as_str(self) -> &'static str {
                 match self { $(Code::$name => $spelling,)* }
             }
@@ -157,8 +157,8 @@ codes! {
 }
 
 impl Code {
-    /// Whether `--accept` may turn its warnings into notes. What is about this run or this host is
-    /// mended there, and a format is confirmed by `--format`.
+    /// Tells whether `--accept` may turn its warnings into notes. What is about this run or this
+    /// host is mended there, and a format is confirmed by `--format`.
     pub fn can_be_accepted(self) -> bool {
         match self {
             Code::ForeignText
@@ -285,7 +285,7 @@ impl Acceptance {
         &self.text
     }
 
-    /// Whether it covers a finding: the code is the same, and the object matches.
+    /// Tells whether it covers a finding: the code is the same, and the object matches.
     pub fn covers(&self, finding: &Finding) -> bool {
         let matches = |globs: &GlobMatcher| globs.is_match(&finding.object);
         self.code == finding.code && self.objects.as_ref().is_none_or(matches)

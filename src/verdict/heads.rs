@@ -1,4 +1,4 @@
-//! What one look at the beginning of a file tells: whether it is what its name says, and whether it
+//! What one look at the beginning of a file shows: whether it is what its name says, and whether it
 //! is of the same server and the same backup as the others.
 //!
 //! A disk that lost its contents, a snapshot of a file system that was not finished and a program
@@ -21,7 +21,7 @@
 //!   no such files;
 //! - what a describing file does not say contradicts nothing.
 //!
-//! What it does not do: check anything behind the first bytes.
+//! What it does not do: check anything after the first bytes.
 //!
 //! Source: `mysql_create_frm_image`, `ma_control_file.c`, `ma_loghandler.c` of the server.
 
@@ -44,7 +44,7 @@ const TABLESPACES_NAMED_MAX: usize = 200;
 /// The last byte of a definition that is text.
 const LINE_END: u8 = b'\n';
 
-/// How a file of this name begins.
+/// Returns how a file of this name begins.
 pub(super) fn magic_of(name: &[u8]) -> Option<&'static [u8]> {
     let suffixes: [(&[u8], &[u8]); 3] =
         [(b".MAI", b"\xfe\xfe\x09"), (b".MYI", b"\xfe\xfe\x07"), (b".CSM", b"\xfe")];
@@ -92,10 +92,10 @@ pub(super) fn short_definition(head: &[u8], length: u64) -> Option<Short> {
     (length < stated).then_some(short)
 }
 
-/// What the first page of a tablespace tells.
+/// What the first page of a tablespace states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FirstPage {
-    /// Its number.
+    /// Number of the tablespace.
     pub(super) space: u32,
     /// Bytes of the server's pages, if they are the tablespace's, too.
     pub(super) page_bytes: Option<u64>,

@@ -65,7 +65,7 @@ pub(super) const INDEX_HEAD_BYTES: usize = ARIA_DATA_BYTES_AT + size_of::<u64>()
 /// A file that is shorter than is stated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Short {
-    /// Its length.
+    /// Length of the file in bytes.
     pub(super) length: u64,
     /// The length that it should have at least.
     pub(super) stated: u64,
@@ -106,13 +106,13 @@ pub(super) fn short_index(head: &[u8], length: u64) -> Option<Short> {
 /// What a table's index file or description states of its data file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stated {
-    /// At least so many bytes.
+    /// At least this many bytes.
     Bytes(u64),
-    /// So many bytes, which may not all have been written.
+    /// This many bytes, which may not all have been written.
     BytesInTime(u64),
-    /// At least so many rows.
+    /// At least this many rows.
     Rows {
-        /// How many.
+        /// Least number of rows.
         rows: u64,
         /// It was being written to, and grows by whole lines.
         is_open: bool,
@@ -134,12 +134,12 @@ pub(super) struct Data {
 pub(super) enum DataFault {
     /// It should have more bytes.
     Bytes {
-        /// At least so many.
+        /// Least number of bytes that is stated.
         stated: u64,
     },
     /// It should have more rows.
     Rows {
-        /// At least so many.
+        /// Least number of rows that is stated.
         stated: u64,
     },
     /// Its last line is not whole.

@@ -20,14 +20,14 @@ const VALUE_BYTES_MAX: usize = 256;
 const WRAPPERS: [&[u8]; 4] = [b".qp", b".lz4", b".zst", ENCRYPTED];
 const ENCRYPTED: &[u8] = b".xbcrypt";
 
-/// The describing files.
+/// Files that describe the backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Describing {
     /// LSNs and kind of the backup.
     Checkpoints,
     /// Versions, times and positions.
     Info,
-    /// Binary log position.
+    /// Position in the binary log.
     BinlogInfo,
     /// Position in the cluster's history.
     GaleraInfo,
@@ -66,7 +66,7 @@ impl Describing {
     }
 }
 
-/// Cuts the suffixes of compression and encryption off a name; tells whether there were any.
+/// Cuts the suffixes of compression and encryption off a name; returns whether there were any.
 pub(super) fn unwrap_name(name: &[u8]) -> (&[u8], bool) {
     let mut inner = name;
     while let Some(rest) = WRAPPERS.iter().find_map(|suffix| inner.strip_suffix(*suffix)) {
@@ -93,7 +93,7 @@ impl Wrapped {
         }
     }
 
-    /// What is lost with them, and what avoids it; `None` if there are none.
+    /// Returns what is lost with them, and what avoids it; `None` if there are none.
     pub(super) fn words(self) -> Option<String> {
         let lost = "no page in them can be checked, and tomorrow's share no block with them";
         let compressed = (self.compressed > 0).then(|| {

@@ -84,7 +84,7 @@ pub struct Interest {
     pub until: u64,
 }
 
-/// Watches one stream.
+/// Watches the items of one stream.
 #[derive(Debug)]
 pub struct Observer {
     open: BTreeMap<MemberNo, OpenFile>,
@@ -157,7 +157,7 @@ struct OpenFile {
 #[derive(Debug)]
 enum Scan {
     Lines(Data),
-    /// The last byte.
+    /// The last byte so far, 0 before any.
     Last(u8),
     Shared(Box<SharedScan>),
 }
@@ -222,7 +222,7 @@ impl Observer {
         }
     }
 
-    /// Notes the next item of the stream; tells which bytes of its payload to show.
+    /// Notes the next item of the stream; returns which bytes of its payload to show.
     pub fn item(&mut self, item: &Item<'_>) -> Interest {
         self.note_order(item);
         match *item {
@@ -301,7 +301,7 @@ impl Observer {
         self.presence.add(path, learnt);
     }
 
-    /// Looks at a file that has ended; returns what it tells of its table.
+    /// Looks at a file that has ended; returns what it shows of its table.
     fn close_captured(&mut self, path: StreamPath<'_>, file: OpenFile) -> Learnt {
         let OpenFile { length, capture, scan } = file;
         let Some(Capture { role, bytes, .. }) = capture else { return Learnt::Nothing };
@@ -503,7 +503,7 @@ impl Role {
         }
     }
 
-    /// What has to be found out about all bytes of such a file.
+    /// Returns what has to be found out about all bytes of such a file.
     fn scan(self) -> Option<Scan> {
         match self {
             Self::Csv => Some(Scan::Lines(Data::default())),

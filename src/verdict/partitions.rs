@@ -7,7 +7,7 @@
 //! | 8 | 4 | partitions |
 //! | 12 | one for each, filled up to words | engines |
 //! | then | 4 | bytes of the names |
-//! | then | | names as in file names, each with a zero behind it |
+//! | then | | names as in file names, each with a zero after it |
 //!
 //! A subpartition is listed as `p0#SP#p0sp0`, and nothing but subpartitions is listed then.
 //!
@@ -24,7 +24,7 @@ const ENGINES_AT: usize = PARTITIONS_AT + WORD_BYTES;
 /// Bytes of such a file that are looked at: a table has 8192 partitions at most.
 pub(super) const PARTITIONS_BYTES_MAX: usize = 1 << 20;
 
-/// Returns the names with a zero behind each, if the bytes are a whole `.par` file.
+/// Returns the names with a zero after each, if the bytes are a whole `.par` file.
 pub(super) fn partition_names(bytes: &[u8]) -> Option<Box<[u8]>> {
     let length = number(bytes, 0)?.checked_mul(WORD_BYTES)?;
     // The server writes a few zeros more than it counts.

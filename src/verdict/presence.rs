@@ -121,7 +121,7 @@ impl Presence {
     pub(super) fn new(seed: PathSeed) -> Self {
         let join = |older: &[u8], newer: Vec<u8>| {
             let (Ok(mut known), Ok(later)) = (Known::decode(older), Known::decode(&newer)) else {
-                // What can't be read is told when it is read in the end.
+                // What can't be read is reported when it is read in the end.
                 return Vec::new();
             };
             known.join(later);
@@ -170,10 +170,10 @@ impl Presence {
         self.change(file, |known| known.files.0 |= file.bit);
     }
 
-    /// Moves what is at `from`, if anything is; tells whether.
+    /// Moves what is at `from`, if anything is; returns whether.
     pub(super) fn rename(&mut self, from: StreamPath<'_>, to: StreamPath<'_>) -> bool {
         if self.has(from) == Some(true) {
-            // Under a name of another kind, what the file told means something else.
+            // Under a name of another kind, what the file showed means something else.
             let keeps = TableFile::of(to).map(|file| file.bit);
             let file = TableFile::of(from).filter(|file| keeps == Some(file.bit));
             let learnt = file.map_or(Learnt::Nothing, |file| self.find(file).learnt(file.bit));
@@ -546,7 +546,8 @@ mod tests {
         assert_eq!(presence.left_over(table), Some(".MYI"));
     }
 
-    /// Random files of few tables that come, are renamed and removed; as much room as is given.
+    /// Plays random files of few tables that come, are renamed and removed; as much room as is
+    /// given.
     fn after_random_changes(room: usize, seed: u64) -> Vec<String> {
         let mut presence = Presence { room, ..with(&[]) };
         let mut random = seed;

@@ -1,4 +1,4 @@
-//! Why a backup is not complete, in words for whoever is woken up by it.
+//! Why a backup is not complete, in words for the operator who is woken up by it.
 //!
 //! A reason says which file, what is wrong with it, and what to do. It is shown in lists, stored in
 //! snapshots and sent in mails, so that it stands alone in one line.
@@ -29,7 +29,7 @@ pub enum Weight {
     Partial,
 }
 
-/// One reason.
+/// A reason why a backup is not complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
     /// The parser found a fault.
@@ -52,9 +52,9 @@ pub enum Reason {
     MissingFile(String),
     /// A describing file is there but can't be one.
     UnreadableFile {
-        /// The file.
+        /// Name of the describing file.
         name: &'static str,
-        /// What it lacks.
+        /// What the file lacks to be one.
         lacks: &'static str,
     },
     /// Something follows the file that is written last.
@@ -65,7 +65,7 @@ pub enum Reason {
     RedoLength {
         /// Bytes that there should be.
         expected: u64,
-        /// Bytes that arrived.
+        /// Number of bytes that arrived.
         found: u64,
     },
     /// The redo log begins after the backup's checkpoint.
@@ -79,7 +79,7 @@ pub enum Reason {
     RedoHead(String),
     /// A table's data file is not there.
     MissingTableFile {
-        /// Database and table.
+        /// Name of the table and its database.
         table: String,
         /// What the file's name ends in.
         suffix: &'static str,
@@ -88,14 +88,14 @@ pub enum Reason {
     MissingTablespace(String),
     /// A table's data file is not there, but its data may be elsewhere.
     PerhapsMissing {
-        /// Database and table.
+        /// Name of the table and its database.
         table: String,
         /// What the file's name ends in.
         suffix: &'static str,
     },
     /// A partition of a table is listed and its data file is not there.
     MissingPartition {
-        /// Database and table.
+        /// Name of the table and its database.
         table: String,
         /// The partition, as file names spell it.
         partition: String,
@@ -108,9 +108,9 @@ pub enum Reason {
     EmptyFile(String),
     /// A file was renamed that is not in the stream.
     LostRename {
-        /// Its old name.
+        /// Name of the file before the rename.
         from: String,
-        /// Its new name.
+        /// Name of the file after the rename.
         to: String,
     },
     /// More files of one kind of trouble than are kept.
@@ -123,18 +123,18 @@ pub enum Reason {
     CorruptAtSource(String),
     /// A file is shorter than it says, or than its index file says.
     ShortFile {
-        /// The file.
+        /// Path of the short file.
         path: String,
-        /// Bytes that arrived.
+        /// Number of bytes that arrived.
         length: u64,
         /// Bytes that there should be at least.
         stated: u64,
     },
     /// A CSV file has fewer rows than were counted.
     FewRows {
-        /// The file.
+        /// Path of the CSV file.
         path: String,
-        /// Rows that arrived.
+        /// Number of rows that arrived.
         rows: u64,
         /// Rows that there should be at least.
         stated: u64,
@@ -143,9 +143,9 @@ pub enum Reason {
     CutRow(String),
     /// A page was changed after the redo log ended.
     FutureLsn {
-        /// The page.
+        /// Where the page is, in words.
         page: String,
-        /// Its LSN.
+        /// LSN of the page.
         lsn: u64,
         /// The end of the redo log.
         last_lsn: u64,
@@ -154,16 +154,16 @@ pub enum Reason {
     Selection,
     /// A file is not what its name says.
     NotWhatItIs {
-        /// The file.
+        /// Path of the file.
         path: String,
-        /// What it is.
+        /// What the file is instead, in words.
         found: &'static str,
     },
     /// The backup says two things that can't both be true.
     Contradiction(String),
     /// Tablespaces have the same number.
     SameSpace {
-        /// The number.
+        /// Number that the tablespaces share.
         space: u32,
         /// The tablespaces, joined by "and".
         names: String,
@@ -404,7 +404,7 @@ pub struct Check {
     pub name: &'static str,
     /// How it came out.
     pub outcome: Outcome,
-    /// What was seen.
+    /// What the check has seen.
     pub detail: String,
 }
 

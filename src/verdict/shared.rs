@@ -1,7 +1,7 @@
 //! Whether tables lie in the system tablespace (`innodb_file_per_table=0`, now or ever).
 //!
 //! An InnoDB table without a file of its own is lost, unless its rows are in the system tablespace.
-//! Whether any table's are, the system tablespace tells: then it has pages of indexes that are not
+//! Whether any table's are, the system tablespace shows: then it has pages of indexes that are not
 //! the server's own.
 //!
 //! | at | bytes | field of a page |
@@ -12,7 +12,7 @@
 //!
 //! Invariants:
 //! - *Excluded* is said only of a file that was seen whole and could be read;
-//! - the page of a table that was dropped long ago counts, as nothing tells it from others.
+//! - the page of a table that was dropped long ago counts, as nothing distinguishes it from others.
 //!
 //! What it does not do: say which tables these are, or see a table whose pages are in the redo log
 //! only. It keeps 74 bytes.

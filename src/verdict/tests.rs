@@ -88,7 +88,7 @@ fn frm(engine: u8) -> Vec<u8> {
     bytes
 }
 
-/// A redo log from LSN 50 to 90, as MariaDB since 10.8 writes it.
+/// Returns a redo log from LSN 50 to 90, as MariaDB since 10.8 writes it.
 #[expect(clippy::big_endian_bytes, reason = "InnoDB is big-endian")]
 fn redo() -> Vec<u8> {
     let mut bytes = vec![0; 12_288 + 40];
@@ -113,7 +113,7 @@ const INFO: &[u8] = b"tool_command = --password=hunter2\ntool_version = 10.11.19
     binlog_pos = filename 'bin.7', position '330', GTID of the last change '0-1-5'\n\
     innodb_from_lsn = 0\ninnodb_to_lsn = 50\npartial = N\nincremental = N\n";
 
-/// The head of an index file of MyISAM or Aria whose data file has so many bytes.
+/// Returns the head of an index file of MyISAM or Aria whose data file has `data_bytes` bytes.
 #[expect(clippy::big_endian_bytes, reason = "MyISAM and Aria are big-endian")]
 fn index(kind: u8, data_bytes: u64) -> Vec<u8> {
     let mut head = vec![0; 200];
@@ -123,14 +123,14 @@ fn index(kind: u8, data_bytes: u64) -> Vec<u8> {
     head
 }
 
-/// The description of a CSV table of two rows.
+/// Returns the description of a CSV table of two rows.
 fn two_rows() -> Vec<u8> {
     let mut description = vec![0; 35];
     description[..3].copy_from_slice(&[0xfe, 1, 2]);
     description
 }
 
-/// The first page of a tablespace of two pages, changed at that LSN.
+/// Returns the first page of a tablespace of two pages, changed at that LSN.
 #[expect(clippy::big_endian_bytes, reason = "InnoDB is big-endian")]
 fn tablespace(lsn: u64) -> Vec<u8> {
     let mut page = vec![0; 16_384];
@@ -188,12 +188,12 @@ fn good() -> Stream {
     tail(tables(head()))
 }
 
-/// The good stream with more before its tail.
+/// Returns the good stream with more before its tail.
 fn with(more: impl FnOnce(Stream) -> Stream) -> Stream {
     tail(more(tables(head())))
 }
 
-/// A good stream whose tail is another.
+/// Returns a good stream whose tail is another.
 fn ending(checkpoints: &[u8], cnf: &[u8], info: &[u8]) -> Stream {
     tables(head())
         .file("mariadb_backup_binlog_info", b"bin.7\t330\t0-1-5\n")
@@ -390,12 +390,12 @@ fn the_logs_of_aria_are_there_without_a_gap() {
     expect_partial(gap, "aria_log.00000002 is not in the stream");
 }
 
-/// The good stream with a table of InnoDB more, of that tablespace.
+/// Returns the good stream with a table of InnoDB more, of that tablespace.
 fn x(tablespace: &[u8]) -> Stream {
     with(|s| s.file("app/x.ibd", tablespace).file("app/x.frm", &frm(INNODB)))
 }
 
-/// The stream without the frames of these kinds of one file.
+/// Returns the stream without the frames of these kinds of one file.
 fn without_frames(stream: &Stream, path: &str, kinds: &[u8]) -> Stream {
     let ends = stream.frames.iter().copied().skip(1).chain([stream.bytes.len()]);
     let frames = stream.frames.iter().copied().zip(ends).map(|(from, to)| &stream.bytes[from..to]);

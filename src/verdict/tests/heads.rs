@@ -109,7 +109,7 @@ fn a_full_backup_has_the_servers_own_tables_unless_it_says_that_it_is_a_selectio
     expect_complete(without(&text.replace("partial = N", "partial = Y")));
 }
 
-/// Where each frame of a stream begins.
+/// Returns where each frame of a stream begins.
 fn frames_of(bytes: &[u8]) -> Vec<usize> {
     let magic = b"XBSTCK01";
     let is_magic = |(at, window): (usize, &[u8])| (window == magic).then_some(at);
