@@ -6,8 +6,8 @@
 //! opens it first. Losing the shelf costs requests, nothing else; several processes may share one.
 //!
 //! - `put` keeps the object after the store beneath has it.
-//! - `get` keeps snapshots and other small objects, not packs: whoever gets a whole pack wants to
-//!   know what the store has.
+//! - `get` keeps snapshots and other small objects, not packs: a caller that gets a whole pack
+//!   wants to know what the store has.
 //! - [`Store::will_read`] brings a whole pack of maps, in one request instead of one for each page.
 //!
 //! Without a directory the shelf is that of one run: files without a name, which the system takes
@@ -63,7 +63,7 @@ const KEEP_PERCENT: u64 = 90;
 /// What files that are being written begin with.
 const TEMPORARY: &str = ".tmp-";
 
-/// Keeps objects in files, at most so many bytes of them.
+/// Keeps objects in files, up to a limit of bytes.
 #[derive(Debug)]
 pub struct Shelf {
     /// `None` if its files have no names.
@@ -84,7 +84,7 @@ struct State {
 }
 
 impl Shelf {
-    /// A shelf in a directory, which is made if need be.
+    /// Opens a shelf in a directory, which is made if need be.
     pub fn open(root: &Path, bytes_max: u64) -> io::Result<Shelf> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(root)?;
         let shelf = Shelf { root: Some(root.to_owned()), ..Shelf::of_this_run(bytes_max) };
@@ -92,7 +92,7 @@ impl Shelf {
         Ok(shelf)
     }
 
-    /// A shelf that is gone when the process is.
+    /// Makes a shelf that is gone when the process is.
     pub fn of_this_run(bytes_max: u64) -> Shelf {
         Shelf {
             root: None,
@@ -122,7 +122,7 @@ impl Shelf {
         lock(&self.state)
     }
 
-    /// The file of a hash and its length, if it is there and is what it says.
+    /// Returns the file of a hash and its length, if it is there and is what it says.
     fn find(&self, hash: &str) -> Option<(Arc<File>, u64)> {
         if let Some((file, length)) = self.state().open.get(hash) {
             return Some((Arc::clone(file), *length));
@@ -149,7 +149,7 @@ impl Shelf {
         Some((file, length))
     }
 
-    /// Whether what was put is kept for the next run.
+    /// Tells whether what was put is kept for the next run.
     fn outlives_the_run(&self) -> bool {
         self.root.is_some()
     }
@@ -183,7 +183,7 @@ impl Shelf {
         }
     }
 
-    /// The same in a file without a name. Nobody can change it later, so it is hashed now.
+    /// Keeps the bytes in a file without a name. Nobody can change it later, so it is hashed now.
     fn keep_unnamed(&self, hash: &str, parts: &[Bytes], bytes: u64) {
         let mut hasher = blake3::Hasher::new();
         for part in parts {
@@ -273,7 +273,7 @@ fn write_file(path: &Path, parts: &[Bytes]) -> io::Result<()> {
     parts.iter().try_for_each(|part| file.write_all(part))
 }
 
-/// The hash at the end of a name.
+/// Returns the hash at the end of a name.
 fn hash_of(name: &ObjectName) -> Option<&str> {
     let name = name.as_str();
     let hash = name.get(name.len().checked_sub(HASH_DIGITS)?..)?;
@@ -301,7 +301,7 @@ impl<S> Cached<S> {
         Self { inner, shelf, bringing: Mutex::default() }
     }
 
-    /// The store beneath.
+    /// Returns the store that this one wraps.
     pub fn inner(&self) -> &S {
         &self.inner
     }
@@ -373,7 +373,7 @@ impl<S: Store> Store for Cached<S> {
         if self.shelf.find(hash).is_some() {
             return;
         }
-        // Whoever reads will be told why it can't be had.
+        // A reader gets the error when it asks for the pack itself.
         let Ok(bytes) = self.inner.get(name, PACK_BYTES_ACCEPTED_MAX) else { return };
         // Bytes that are not what the name says are thrown away when they are looked for.
         self.shelf.keep(hash, &[bytes]);

@@ -1,7 +1,7 @@
 //! Why a store did not do something.
 //!
 //! Each kind of store fails in its own way; what callers act upon is the [`Category`]. The error
-//! names the verb and the object, and keeps its cause for whoever prints the chain.
+//! names the verb and the object, and keeps its cause for a caller that prints the chain.
 //!
 //! `Display` speaks for this layer only, in lower case. What to do about it is not said here.
 
@@ -27,7 +27,7 @@ pub enum Category {
     Transient,
     /// The user asked to stop.
     Stopped,
-    /// Anything else.
+    /// Any other failure of the store.
     Other,
 }
 
@@ -51,17 +51,17 @@ impl fmt::Display for Category {
 pub enum Verb {
     /// Opening or creating the store itself.
     Open,
-    /// [`Store::put`](super::Store::put).
+    /// A call of [`Store::put`](super::Store::put).
     Put,
-    /// [`Store::get`](super::Store::get).
+    /// A call of [`Store::get`](super::Store::get).
     Get,
-    /// [`Store::get_range`](super::Store::get_range).
+    /// A call of [`Store::get_range`](super::Store::get_range).
     GetRange,
-    /// [`Store::size`](super::Store::size).
+    /// A call of [`Store::size`](super::Store::size).
     Size,
-    /// [`Store::list`](super::Store::list).
+    /// A call of [`Store::list`](super::Store::list).
     List,
-    /// [`Store::delete`](super::Store::delete).
+    /// A call of [`Store::delete`](super::Store::delete).
     Delete,
     /// Removing what interrupted writers left.
     Sweep,
@@ -82,7 +82,7 @@ impl fmt::Display for Verb {
     }
 }
 
-/// What a store over the network told, where its user can do something about it.
+/// What a store over the network reported, where its user can do something about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Trouble {
     /// It does not accept the credentials.
@@ -99,7 +99,7 @@ pub enum Trouble {
     NotAStore,
     /// The server's certificate is not trusted.
     Certificate,
-    /// Nothing answers there.
+    /// Nothing answers at the store's address.
     Unreachable,
     /// It would be asked without TLS, which was not allowed.
     PlainHttp,
@@ -150,22 +150,22 @@ impl StoreError {
         self
     }
 
-    /// What an operator can do something about.
+    /// Returns the trouble, if it is one that an operator can do something about.
     pub fn trouble(&self) -> Option<Trouble> {
         self.0.trouble
     }
 
-    /// What to act upon.
+    /// Returns the category, which callers act upon.
     pub fn category(&self) -> Category {
         self.0.category
     }
 
-    /// What was asked for.
+    /// Returns what was asked of the store.
     pub fn verb(&self) -> Verb {
         self.0.verb
     }
 
-    /// The name of the object, the prefix of a listing, or the store.
+    /// Returns the name of the object, the prefix of a listing, or the store.
     pub fn object(&self) -> &str {
         &self.0.object
     }

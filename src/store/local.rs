@@ -5,7 +5,7 @@
 //! What root makes belongs to the owner of that directory. Writing follows the protocol in
 //! `writer`; reading by parts goes through a few files that are kept open (`files`).
 //!
-//! It does without `object_store`'s local file system, which does not fsync unless told to, never
+//! It does without `object_store`'s local file system, which does not fsync unless asked to, never
 //! syncs a deletion, and reads in pieces of 8 KiB.
 //!
 //! Temporary files are named `.tmp-<process>-<number>` beside their targets. Listings ignore them.
@@ -73,16 +73,16 @@ pub struct LocalStore {
     root: PathBuf,
     writer: Writer<OsDisk>,
     files: OpenFiles,
-    /// For whole objects.
+    /// Buffers that whole objects are read into.
     buffers: ReadBuffers,
 }
 
 /// What a sweep did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Temporary files removed.
+    /// Number of temporary files removed.
     pub removed: u64,
-    /// Their bytes.
+    /// Number of bytes in the removed files.
     pub bytes: u64,
     /// Temporary files left alone: being written, or on a file system without locks.
     pub kept: u64,
@@ -137,7 +137,7 @@ impl LocalStore {
         Self::open(&root)
     }
 
-    /// Removes what writers that are gone have left behind.
+    /// Removes the temporary files of writers that are gone.
     pub fn sweep_temporaries(&self) -> Result<Swept, StoreError> {
         let mut swept = Swept::default();
         self.walk(Verb::Sweep, "", &mut |entry| match entry {
@@ -252,7 +252,7 @@ impl Store for LocalStore {
     }
 }
 
-/// What a walk is told about.
+/// What a walk reports of the files that it finds.
 enum Found {
     Object(ObjectMeta),
     Temporary(PathBuf),
@@ -266,9 +266,9 @@ enum Looked {
     Foreign,
 }
 
-/// Says what an entry is. What has the name of an object and is no file is told as an object too:
-/// whoever reads it learns that it is damaged, while one that was passed over would seem to have
-/// been removed.
+/// Says what an entry is. What has the name of an object and is no file is reported as an object
+/// too: a reader learns that it is damaged, while one that was passed over would seem to have been
+/// removed.
 fn look(directory: &Path, entry: &Entry, prefix: &str) -> io::Result<Looked> {
     let Some(own) = entry.name.to_str() else { return Ok(Looked::Foreign) };
     let path = directory.join(own);

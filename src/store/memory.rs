@@ -26,7 +26,7 @@ use crate::store::name::is_prefix;
 
 type Objects = BTreeMap<ObjectName, Bytes>;
 
-/// Objects in memory.
+/// A store that keeps its objects in memory.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     objects: RwLock<Objects>,

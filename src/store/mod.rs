@@ -5,9 +5,9 @@
 //! ([`remote`]), memory ([`memory`]) and wrappers that record, fail or delay ([`testing`]) give it.
 //! One suite of checks ([`conformance`]) holds for all of them.
 //!
-//! The trait blocks and is shared between threads, on purpose: the pipeline's stages are threads,
-//! a blocking call is what gives them back-pressure, and a local directory has nothing to gain from
-//! a runtime. The store over the network has `object_store` and a tokio runtime of its own behind
+//! The trait blocks and is shared between threads, on purpose: the pipeline's stages are threads, a
+//! blocking call is what gives them back-pressure, and a local directory has nothing to gain from a
+//! runtime. The store over the network hides `object_store` and a tokio runtime of its own beneath
 //! the same calls, with its retries, limits and time-outs inside.
 //!
 //! Invariants, which [`conformance`] checks where they can be seen:
@@ -19,7 +19,7 @@
 //!   was asked for, or an error; nothing is shortened.
 //! - **Bounded**: a store can't make a reader allocate more than the reader allowed.
 //!
-//! It does not verify content: whoever reads compares hashes and tags. It knows nothing of packs,
+//! It does not verify content: the reader compares hashes and tags. It knows nothing of packs,
 //! keys or snapshots, and promises nothing about the order of a listing.
 
 pub mod cached;
@@ -45,7 +45,7 @@ use crate::store::name::ObjectName;
 
 /// A place to keep immutable objects.
 pub trait Store: Debug + Send + Sync {
-    /// Stores `payload`, one part behind the other, durably.
+    /// Stores `payload`, one part after the other, durably.
     ///
     /// An object of that name with the same bytes is made durable, and `Ok`. One with other bytes
     /// is a `Conflict` and is left as it is, where the store can tell: some servers replace objects
@@ -80,7 +80,7 @@ pub trait Store: Debug + Send + Sync {
     fn location(&self) -> String;
 }
 
-/// Whether some bytes are these parts, one behind the other.
+/// Tells whether some bytes are these parts, one after the other.
 fn is_joined(mut bytes: &[u8], parts: &[Bytes]) -> bool {
     for part in parts {
         let Some(rest) = bytes.strip_prefix(&part[..]) else { return false };

@@ -3,10 +3,10 @@
 pub use crate::base::name::ObjectName;
 pub use crate::base::name::is_prefix;
 
-/// What a listing tells about an object.
+/// What a listing says about an object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ObjectMeta {
-    /// Its name.
+    /// Name of the object that was listed.
     pub name: ObjectName,
     /// Its size in bytes.
     pub size: u64,

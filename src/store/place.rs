@@ -22,13 +22,13 @@ use crate::store::local::path_of;
 /// Where a repository is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// A directory.
+    /// A directory with the repository in it.
     Directory(PathBuf),
     /// A bucket of an object store, and what comes before every name in it.
     Bucket {
-        /// Whose.
+        /// The kind of object store.
         service: Service,
-        /// Its name.
+        /// Name of the bucket.
         bucket: String,
         /// Without slashes at its ends; empty if the repository has the bucket to itself.
         prefix: String,
@@ -38,11 +38,11 @@ pub enum Place {
 /// A kind of object store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
-    /// Amazon's protocol, whoever speaks it.
+    /// Any store that speaks Amazon's protocol.
     S3,
-    /// Google Cloud Storage.
+    /// Google Cloud Storage, `gs://` in URLs.
     Google,
-    /// Azure Blob Storage.
+    /// Azure Blob Storage, `az://` in URLs.
     Azure,
 }
 
@@ -50,7 +50,7 @@ impl Service {
     const ALL: [(&'static str, Service); 3] =
         [("s3", Service::S3), ("gs", Service::Google), ("az", Service::Azure)];
 
-    /// What its URLs begin with.
+    /// Returns what the URLs of the service begin with.
     pub fn scheme(self) -> &'static str {
         match self {
             Service::S3 => "s3",

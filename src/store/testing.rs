@@ -1,9 +1,9 @@
 //! Stores that watch, fail or delay: for tests, here and in the integration tests.
 //!
-//! Each wraps another store and keeps the contract except where it is told not to. [`Recording`]
-//! lets a test assert what something cost by counting. [`Failing`] makes the N-th call of a kind,
-//! or every N-th, go wrong in a chosen way. [`Slow`] makes calls take time. [`Stale`] lists what
-//! was there a while ago.
+//! Each wraps another store and keeps the contract except where the test asks it not to.
+//! [`Recording`] lets a test assert what something cost by counting. [`Failing`] makes the N-th
+//! call of a kind, or every N-th, go wrong in a chosen way. [`Slow`] makes calls take time.
+//! [`Stale`] lists what was there a while ago.
 //!
 //! No product code uses this module. How a power cut treats the local store is tested beneath the
 //! local store, where unsynced bytes can be lost.
@@ -41,7 +41,7 @@ pub struct Call {
     pub object: String,
     /// Bytes put or got; for a listing, the number of objects. Zero if it failed.
     pub bytes: u64,
-    /// Whether it succeeded.
+    /// Whether the call returned `Ok`.
     pub ok: bool,
 }
 
@@ -55,18 +55,18 @@ pub struct Recording<S> {
 }
 
 impl<S> Recording<S> {
-    /// Wraps a store.
+    /// Wraps a store, with no calls recorded.
     pub fn new(inner: S) -> Self {
         let (under_way, most_at_once) = (AtomicU64::new(0), AtomicU64::new(0));
         Self { inner, calls: Mutex::default(), under_way, most_at_once }
     }
 
-    /// The store beneath.
+    /// Returns the store that this one wraps.
     pub fn inner(&self) -> &S {
         &self.inner
     }
 
-    /// All calls so far, in the order in which they returned.
+    /// Returns all calls so far, in the order in which they returned.
     pub fn log(&self) -> Vec<Call> {
         lock(&self.calls).clone()
     }
@@ -77,27 +77,27 @@ impl<S> Recording<S> {
         self.most_at_once.store(0, Ordering::Relaxed);
     }
 
-    /// The most calls that were under way at the same time.
+    /// Returns the most calls that were in progress at the same time.
     pub fn most_at_once(&self) -> u64 {
         self.most_at_once.load(Ordering::Relaxed)
     }
 
-    /// The number of calls of one kind.
+    /// Returns the number of calls of one kind.
     pub fn calls(&self, verb: Verb) -> u64 {
         self.calls_under(verb, "")
     }
 
-    /// The number of calls of one kind about names that begin with `prefix`.
+    /// Returns the number of calls of one kind about names that begin with `prefix`.
     pub fn calls_under(&self, verb: Verb, prefix: &str) -> u64 {
         self.sum(verb, prefix, |_| 1)
     }
 
-    /// The bytes put or got by calls of one kind.
+    /// Returns the bytes put or got by calls of one kind.
     pub fn bytes(&self, verb: Verb) -> u64 {
         self.bytes_under(verb, "")
     }
 
-    /// The bytes put or got by calls of one kind about names that begin with `prefix`.
+    /// Returns the bytes put or got by calls of one kind about names that begin with `prefix`.
     pub fn bytes_under(&self, verb: Verb, prefix: &str) -> u64 {
         self.sum(verb, prefix, |call| call.bytes)
     }
@@ -177,9 +177,9 @@ pub enum Effect {
     RefuseBefore(Category),
     /// It is done, and an error is returned all the same: a lost answer.
     RefuseAfter(Category),
-    /// Bytes that are got end after so many; a listing gives no more than so many objects.
+    /// Bytes that are got end after this many; a listing gives no more than this many objects.
     Truncate(u64),
-    /// Success is returned, and a put keeps no more than so many bytes.
+    /// Success is returned, and a put keeps no more than this many bytes.
     Shorten(u64),
     /// This bit of the bytes that are got, counted from 0 and wrapped at their end, is flipped.
     FlipBit(u64),
@@ -208,14 +208,14 @@ pub struct Fault {
     pub prefix: String,
     /// At which matching call it strikes, counted from 1.
     pub nth: u64,
-    /// What goes wrong.
+    /// What goes wrong with the call.
     pub effect: Effect,
-    /// How often.
+    /// How often it strikes.
     pub times: Times,
 }
 
 impl Fault {
-    /// A fault of the first call of one kind.
+    /// Creates a fault of the first call of one kind.
     pub fn first(verb: Verb, effect: Effect) -> Self {
         Self { verb: Some(verb), prefix: String::new(), nth: 1, effect, times: Times::Once }
     }
@@ -267,18 +267,19 @@ struct Counted {
 }
 
 impl<S> Failing<S> {
-    /// Wraps a store.
+    /// Wraps a store and puts these faults into it.
     pub fn new(inner: S, faults: Vec<Fault>) -> Self {
         let counted = |fault| Counted { fault, matched: 0, struck: 0 };
         Self { inner, faults: Mutex::new(faults.into_iter().map(counted).collect()) }
     }
 
-    /// The store beneath.
+    /// Returns the store that this one wraps.
     pub fn inner(&self) -> &S {
         &self.inner
     }
 
-    /// How many calls went wrong so far. A test that expects faults checks that there were some.
+    /// Returns how many calls went wrong so far. A test that expects faults checks that there were
+    /// some.
     pub fn struck(&self) -> u64 {
         lock(&self.faults).iter().map(|counted| counted.struck).sum()
     }
@@ -288,7 +289,7 @@ impl<S> Failing<S> {
         lock(&self.faults).clear();
     }
 
-    /// Counts the call, and tells what goes wrong with it.
+    /// Counts the call, and returns what goes wrong with it.
     fn effect(&self, verb: Verb, object: &str) -> Option<Effect> {
         let mut effect = None;
         for Counted { fault, matched, struck } in lock(&self.faults).iter_mut() {
@@ -413,12 +414,12 @@ pub struct Slow<S> {
 }
 
 impl<S> Slow<S> {
-    /// Wraps a store.
+    /// Wraps a store whose calls take this time.
     pub fn new(inner: S, per_call: Duration, per_mebibyte: Duration) -> Self {
         Self { inner, per_call, per_mebibyte }
     }
 
-    /// The store beneath.
+    /// Returns the store that this one wraps.
     pub fn inner(&self) -> &S {
         &self.inner
     }

@@ -81,7 +81,7 @@ pub(super) trait Disk: Debug + Send + Sync {
     /// Makes a new file and locks it; `AlreadyExists` if the name is taken.
     fn create(&self, path: &Path) -> io::Result<Self::File>;
 
-    /// Appends some bytes of `parts`, and tells how many.
+    /// Appends some bytes of `parts`; returns how many.
     fn write(&self, file: &mut Self::File, parts: &[IoSlice<'_>]) -> io::Result<usize>;
 
     /// Makes the bytes of a file durable, or the names in a directory.
@@ -93,13 +93,13 @@ pub(super) trait Disk: Debug + Send + Sync {
     /// Opens what is there, file or directory, to sync it.
     fn open(&self, path: &Path) -> io::Result<Self::File>;
 
-    /// Whether a file that was opened has just these bytes.
+    /// Tells whether a file that was opened has just these bytes.
     fn holds(&self, file: &Self::File, parts: &[Bytes]) -> io::Result<bool>;
 
-    /// Removes a file.
+    /// Removes the file with this path.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
-    /// Tells the size of what has this name, `None` if there is nothing.
+    /// Returns the size of what has this name, `None` if there is nothing.
     fn size(&self, path: &Path) -> io::Result<Option<u64>>;
 
     /// Makes a directory; `AlreadyExists` if the name is taken.
@@ -187,7 +187,8 @@ pub(super) fn make_private_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().mode(DIRECTORY_MODE).create(path)
 }
 
-/// Whether an error says that there is no such name. `a/b` is absent, too, where `a` is a file.
+/// Tells whether an error says that there is no such name. `a/b` is absent, too, where `a` is a
+/// file.
 pub(super) fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }

@@ -107,7 +107,7 @@ fn with_changes<'a>(names: &Names, changes: impl Iterator<Item = &'a Change>) ->
 pub(super) type Found = BTreeMap<PathBuf, Vec<u8>>;
 
 impl SimDisk {
-    /// A disk with a durable empty directory.
+    /// Creates a disk with a durable empty directory.
     pub(super) fn new(root: &Path) -> Self {
         let disk = Self::default();
         disk.state().directories.insert(root.to_owned(), Directory::default());
@@ -125,20 +125,20 @@ impl SimDisk {
         state.trouble = Some((state.operations + nth, trouble));
     }
 
-    /// Whether the trouble has begun.
+    /// Tells whether the trouble has begun.
     pub(super) fn was_troubled(&self) -> bool {
         let state = self.state();
         state.trouble.is_some_and(|(nth, _)| state.operations > nth)
     }
 
-    /// What programs see, temporary files included.
+    /// Returns what programs see, temporary files included.
     pub(super) fn live(&self) -> Found {
         let state = self.state();
         let all = |_: &Path, directory: &Directory| directory.live();
         state.gather(&all, &|file| file.live.clone())
     }
 
-    /// Everything that may be found after a power cut now.
+    /// Calls `each` with everything that may be found after a power cut now.
     pub(super) fn after_power_cut(&self, each: &mut dyn FnMut(Found)) {
         let state = self.state().clone();
         let pending: usize = state.directories.values().map(|each| each.pending.len()).sum();
@@ -174,7 +174,7 @@ impl SimDisk {
         self.state.lock().unwrap()
     }
 
-    /// The name of the operation that failed last.
+    /// Returns the name of the operation that failed last.
     pub(super) fn failed(&self) -> Option<&'static str> {
         self.state().failed
     }
@@ -195,8 +195,8 @@ impl SimDisk {
     }
 }
 
-/// Gives all subsets of so many changes, a bit for each; of many, those with one change, without
-/// one, and with the first ones.
+/// Returns all subsets of `changes` changes, a bit for each; of many, those with one change,
+/// without one, and with the first ones.
 fn subsets(changes: usize) -> Vec<u64> {
     assert!(changes < 64, "a test leaves {changes} changes pending");
     let all = (1 << changes) - 1;

@@ -23,7 +23,7 @@
 //!
 //! Temporary names are made of process id and a counter. Two hosts may collide on a shared disk;
 //! creating is exclusive, so one of them takes the next number. Every temporary file is locked
-//! while it is written, which tells those of the dead from those of the living.
+//! while it is written, which distinguishes those of dead processes from those of live ones.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -56,7 +56,7 @@ pub(super) const TEMPORARY_PREFIX: &str = ".tmp-";
 /// How many taken names are tried before giving up.
 const TEMPORARY_TRIES_MAX: u32 = 1000;
 
-/// How often an object is written anew after a failure that another file may not have.
+/// How often an object is written again after a failure that another file may not have.
 const ATTEMPTS_MAX: u32 = 2;
 
 /// Most parts that are given to the system at once.
@@ -138,7 +138,7 @@ impl Failure {
         StoreError::new(verb, name, category).because(self)
     }
 
-    /// Whether a new temporary file may fare better.
+    /// Tells whether a new temporary file may fare better.
     fn is_worth_another_file(&self) -> bool {
         match self {
             // The pages of this file are lost; those of a new one need not be.
@@ -153,7 +153,7 @@ impl Failure {
 }
 
 impl<D: Disk> Writer<D> {
-    /// Writes below `root`, which exists; `process` tells temporary files apart.
+    /// Writes below `root`, which exists; `process` is part of the names of temporary files.
     pub(super) fn new(disk: D, root: PathBuf, process: u32) -> Self {
         Self {
             disk,
@@ -165,7 +165,7 @@ impl<D: Disk> Writer<D> {
         }
     }
 
-    /// Where an object lies.
+    /// Returns where an object lies.
     pub(super) fn path(&self, name: &ObjectName) -> PathBuf {
         self.root.join(name.as_str())
     }
@@ -208,7 +208,8 @@ impl<D: Disk> Writer<D> {
         match outcome {
             Ok(()) => self.sync_directory(directory),
             Err(failure) => {
-                // The failure is what must be told; a file that stays is found by the next sweep.
+                // The failure is what must be reported; a file that stays is found by the next
+                // sweep.
                 let _removed = self.disk.remove(&temporary);
                 self.settle(failure, target, payload)
             }
@@ -227,7 +228,7 @@ impl<D: Disk> Writer<D> {
         self.disk.publish(temporary, target).map_err(Step::Publish.failed())
     }
 
-    /// Somebody else may have put the same object meanwhile.
+    /// Decides what a failure means: another process may have put the same object at the same time.
     fn settle(&self, failure: Failure, target: &Path, payload: &[Bytes]) -> Result<(), Failure> {
         let Failure::Step { step: Step::Publish, source } = &failure else { return Err(failure) };
         if source.kind() != ErrorKind::AlreadyExists {
@@ -292,7 +293,7 @@ impl<D: Disk> Writer<D> {
         Ok(())
     }
 
-    /// Sees to it that a directory exists and survives a power cut.
+    /// Makes a directory exist and survive a power cut.
     fn make_durable(&self, directory: &Path) -> Result<(), Failure> {
         if directory == self.root || self.durable().contains(directory) {
             return Ok(());

@@ -21,9 +21,9 @@ tokio::task_local! {
     static NOTED: RefCell<Option<Refusal>>;
 }
 
-/// Notes what was answered, for whoever listens in this task.
+/// Notes what was answered, for the listener in this task.
 pub(super) fn note(refusal: Refusal) {
-    // Nobody listens while a client is being made; then there is nothing to be told either.
+    // Nobody listens while a client is being made; then nothing is reported either.
     let _unheard = NOTED.try_with(|noted| noted.replace(Some(refusal)));
 }
 
@@ -104,27 +104,27 @@ pub(super) enum Consequence {
     Odd,
 }
 
-/// What a piece of text of an answer may have: nothing that could play with a terminal.
+/// Returns a piece of text of an answer without what could play with a terminal.
 fn words(text: &str) -> String {
     const CHARACTERS_MAX: usize = 300;
     let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     plain.take(CHARACTERS_MAX).collect::<String>().trim().to_owned()
 }
 
-/// The text of the first XML element of this name.
+/// Returns the text of the first XML element of this name.
 fn element<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
     rest.split_once(&format!("</{name}>")).map(|(value, _)| value)
 }
 
-/// Whether an answer is a page for people.
+/// Tells whether an answer is a page for people.
 pub(super) fn is_page(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     kind.is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/html"))
 }
 
 impl Refusal {
-    /// What an answer says.
+    /// Reads what an answer says.
     pub(super) fn of(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Refusal {
         let told_off = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
         if is_page(headers) && !told_off {
@@ -148,12 +148,12 @@ impl Refusal {
         Refusal::Status { status, code, message, date: header(DATE.as_str()) }
     }
 
-    /// The same, of the service that gives keys.
+    /// Returns the refusal as one of the service that gives keys.
     pub(super) fn of_keys(self) -> Refusal {
         Refusal::Keys(Box::new(self))
     }
 
-    /// What follows from it.
+    /// Returns what follows from the refusal.
     pub(super) fn consequence(&self) -> Consequence {
         use Consequence::Final;
         match self {
@@ -231,7 +231,7 @@ fn of_status(status: StatusCode, code: &str) -> Consequence {
         408 | 429 | 500 | 502..=504 => Busy,
         // Two writers of one object at once, or a store that is not consistent with itself.
         409 | 412 => Odd,
-        // A range behind the object's end.
+        // A range after the object's end.
         416 => Final(Category::Damaged, None),
         507 => Final(Category::Full, None),
         _ => Final(Category::Other, None),

@@ -79,7 +79,7 @@ pub(super) struct Sent {
 }
 
 impl Sent {
-    /// The body of a request, through `limiter` if there is one.
+    /// Makes the body of a request, through `limiter` if there is one.
     pub(super) fn new(
         body: HttpRequestBody,
         limiter: Option<&Arc<Limiter>>,
@@ -160,7 +160,7 @@ pub(super) struct Received {
 }
 
 impl Received {
-    /// The body of an answer, through `limiter` if there is one.
+    /// Makes the body of an answer, through `limiter` if there is one.
     pub(super) fn new(body: Incoming, limiter: Option<&Arc<Limiter>>) -> Received {
         let (limiter, motion) = (limiter.map(Arc::clone), Motion::of_this_request());
         Received { body, limiter, wait: None, motion }

@@ -91,9 +91,9 @@ pub(super) async fn listing<T>(asked: Asked, asking: impl Future<Output = T>) ->
 /// What all connections have in common.
 #[derive(Clone)]
 pub(super) struct Wire {
-    /// Whom to trust.
+    /// TLS settings, with the certificates to trust.
     pub(super) tls: Arc<ClientConfig>,
-    /// Who stands between.
+    /// Proxies between this host and the store.
     pub(super) proxies: Arc<Matcher>,
     /// How fast bytes may leave.
     pub(super) up: Option<Arc<Limiter>>,
@@ -103,7 +103,7 @@ pub(super) struct Wire {
     pub(super) monitor: Arc<Monitor>,
     /// Set when the store says that it knows no conditional put.
     pub(super) no_conditions: Arc<AtomicBool>,
-    /// Set when the store has told the checksum of what was put: it has checked it.
+    /// Set when the store has given the checksum of what was put: it has checked it.
     pub(super) checks_sums: Arc<AtomicBool>,
 }
 
@@ -187,9 +187,9 @@ impl Service<Uri> for Dialer {
 /// What addresses may begin with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Schemes {
-    /// `https` only.
+    /// Addresses with `https` only.
     Tls,
-    /// `http` as well.
+    /// Addresses with `http` as well.
     Both,
 }
 
@@ -259,7 +259,7 @@ enum Unread {
     TooLong,
 }
 
-/// All bytes of an answer, if they are not too many.
+/// Returns all bytes of an answer, if they are not too many.
 async fn whole(body: Received, bytes_max: usize) -> Result<Bytes, Unread> {
     match Limited::new(body, bytes_max).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
@@ -270,7 +270,8 @@ async fn whole(body: Received, bytes_max: usize) -> Result<Bytes, Unread> {
     }
 }
 
-/// Whether it is asked for keys: what runs on a rented machine or in a container gets some there.
+/// Tells whether it is asked for keys: what runs on a rented machine or in a container gets some
+/// there.
 fn gives_keys(address: &Uri) -> bool {
     const LINK_LOCAL: &str = "169.254.";
     const BY_NAME: &str = "metadata.google.internal";
@@ -285,7 +286,7 @@ fn refused(refusal: Refusal) -> HttpError {
     HttpError::new(HttpErrorKind::Unknown, refusal)
 }
 
-/// The words of a connection's failure, the deepest cause last.
+/// Returns the words of a connection's failure, the deepest cause last.
 fn silence(error: &(dyn Error + 'static)) -> Refusal {
     let mut words = error.to_string();
     let mut untrusted = false;
@@ -301,7 +302,7 @@ fn silence(error: &(dyn Error + 'static)) -> Refusal {
     Refusal::Silence { why: words, untrusted }
 }
 
-/// Whether TLS failed because of whom the other side says to be.
+/// Tells whether TLS failed because the other side's certificate is not trusted.
 fn is_about_a_certificate(cause: &(dyn Error + 'static)) -> bool {
     if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
         return matches!(tls, rustls::Error::InvalidCertificate(_));

@@ -1,4 +1,4 @@
-//! How many requests are under way at once: as many as the store stands.
+//! How many requests are in progress at once: as many as the store stands.
 //!
 //! Every success lets the bound grow a little, every "slow down" halves it: what TCP does with its
 //! window. Threads that find no room wait at the gate, which is what slows the pipeline down.
@@ -34,11 +34,11 @@ pub(super) struct Gate {
 struct State {
     window: f64,
     inside: u32,
-    /// Halvings, so that requests that were under way at one do not cause another.
+    /// Halvings, so that requests that were in progress at one do not cause another.
     halvings: u64,
 }
 
-/// A request that is under way.
+/// A request that is in progress.
 #[derive(Debug)]
 pub(super) struct Pass<'g> {
     gate: &'g Gate,
@@ -52,7 +52,7 @@ impl Gate {
         Gate { state: Mutex::new(state), room: Condvar::new() }
     }
 
-    /// Waits for room.
+    /// Waits for room for one more request.
     pub(super) fn enter(&self) -> Pass<'_> {
         let mut state = self.state();
         while f64::from(state.inside) >= state.window.floor() {
@@ -69,7 +69,7 @@ impl Gate {
 }
 
 impl Pass<'_> {
-    /// The request has ended, and found this.
+    /// Notes that the request has ended, and what it found.
     pub(super) fn leave(mut self, found: Found) {
         self.found = Some(found);
     }

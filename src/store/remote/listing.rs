@@ -1,14 +1,14 @@
 //! Whether an answer is the listing that was asked for, and whether a listing gets on.
 //!
 //! What is no listing must never count as an empty one: the keys, the snapshots and the packs of a
-//! repository are found by listings. A page is checked as it came ([`check_page`]), before
+//! repository are found by listings. A page is checked as received ([`check_page`]), before
 //! `object_store` takes it, which accepts any XML and finds no objects in most. The pages
 //! together are checked by [`Walk`].
 //!
 //! Invariants:
 //! - A page is whole XML with the right root; it says for which bucket and prefix it is, whether
 //!   others follow and with which token; all of its names begin with the prefix.
-//! - Every page brings names behind all names of the pages before, and the last page is reached.
+//! - Every page brings names after all names of the pages before, and the last page is reached.
 
 use quick_xml::Reader;
 use quick_xml::escape::resolve_predefined_entity;
@@ -28,7 +28,7 @@ const LEVELS_MAX: usize = 16;
 pub enum Dialect {
     /// `ListBucketResult` of S3, version 2; that of Google Cloud as well.
     S3,
-    /// `EnumerationResults` of Azure.
+    /// `EnumerationResults` of Azure Blob Storage.
     Azure,
 }
 
@@ -94,12 +94,12 @@ pub fn check_page(asked: &Asked, body: &[u8]) -> Result<(), String> {
     }
 }
 
-/// Whether a bucket is asked for by a name that its listings need not have: an access point.
+/// Tells whether a bucket is asked for by a name that its listings need not have: an access point.
 fn is_another_name(bucket: &str) -> bool {
     bucket.starts_with("arn:") || bucket.ends_with("-s3alias")
 }
 
-/// The beginning of a text of the store, harmless to a terminal.
+/// Returns the beginning of a text of the store, harmless to a terminal.
 fn shown(text: &str) -> String {
     const CHARACTERS_MAX: usize = 200;
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(CHARACTERS_MAX).collect()
@@ -242,14 +242,14 @@ fn attribute(start: &BytesStart<'_>, name: &str) -> Result<Option<String>, Strin
 /// In which order a service lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// By name.
+    /// The service lists by name.
     Names,
     /// In none: directory buckets of S3.
     None,
 }
 
 impl Order {
-    /// That of a bucket of S3.
+    /// Returns the order of a bucket of S3.
     pub fn of_bucket(bucket: &str) -> Order {
         if bucket.ends_with("--x-s3") { Order::None } else { Order::Names }
     }
@@ -273,7 +273,7 @@ pub struct Walk {
 }
 
 impl Walk {
-    /// Before the first page.
+    /// Creates a walk that is before its first page.
     pub fn new(order: Order) -> Walk {
         Walk {
             order,

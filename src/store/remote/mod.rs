@@ -14,7 +14,7 @@
 //! | `patience` | how long to wait, and for how long to ask again |
 //!
 //! Invariants:
-//! - A request is repeated as a whole, signed anew with fresh credentials, which is always right:
+//! - A request is repeated as a whole, signed again with fresh credentials, which is always right:
 //!   names carry hashes.
 //! - Nothing depends on conditional writes. A put asks the store to refuse if the name is taken; a
 //!   store that does not know this (501) is not asked again, one that ignores it replaces an object
@@ -94,7 +94,7 @@ use crate::store::remote::patience::in_time;
 
 /// How often a pause looks whether the user wants to stop.
 const STOP_LOOK: Duration = Duration::from_millis(100);
-/// A request that is repeated is told to people after so long, and then each time it doubled.
+/// A request that is repeated is reported after this time, and then each time it doubled.
 const TELL_AFTER: Duration = Duration::from_secs(10);
 /// Beyond this no service counts bytes.
 const POSITION_MAX: u64 = 1 << 62;
@@ -134,7 +134,7 @@ impl fmt::Debug for RemoteStore {
 
 impl Drop for RemoteStore {
     fn drop(&mut self) {
-        // What is still under way (a connection that hangs) is nobody's business any more.
+        // What is still in progress (a connection that hangs) is nobody's business any more.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
@@ -150,7 +150,7 @@ struct Request<'r> {
     bytes: u64,
 }
 
-/// What came of one try.
+/// The result of one try.
 enum Tried<T> {
     Done(T),
     Failed(StoreError),
@@ -237,7 +237,7 @@ impl RemoteStore {
         tried
     }
 
-    /// What follows from a failure.
+    /// Decides what follows from a failure.
     fn judge<T>(
         &self,
         request: Request<'_>,
@@ -285,7 +285,7 @@ impl RemoteStore {
         Tried::Again(again, request.failed_for_now().because(refusal).with_trouble(trouble))
     }
 
-    /// Asks for a page of a listing, behind those that `walk` has seen.
+    /// Asks for a page of a listing, after those that `walk` has seen.
     async fn page(
         &self,
         asked: &Asked,
@@ -340,7 +340,7 @@ impl RemoteStore {
         if is_joined(&found, payload) { Ok(()) } else { Err(Fault::OtherBytes.on(Verb::Put, name)) }
     }
 
-    /// Whether asking for a range behind the object's end was what went wrong.
+    /// Returns the error of a range that ends after the object does.
     fn too_short(&self, name: &ObjectName, end: u64) -> Result<StoreError, StoreError> {
         let not_found = || StoreError::new(Verb::GetRange, name, Category::NotFound);
         let size = self.size(name)?.ok_or_else(not_found)?;
@@ -368,13 +368,13 @@ impl<'r> Request<'r> {
 
 /// What a put found under its name.
 enum Stored {
-    /// Nothing.
+    /// The store reported no object of that name.
     Now,
-    /// An object.
+    /// The store reported an object of that name.
     Before,
 }
 
-/// All bytes of an answer; how many there would be if that is more than `bytes_max`.
+/// Returns all bytes of an answer; how many there would be if that is more than `bytes_max`.
 async fn collect(
     answer: GetResult,
     bytes_max: u64,
@@ -462,7 +462,7 @@ impl Store for RemoteStore {
             Err(error) if error.category() == Category::Damaged => {
                 Err(self.too_short(name, range.end).unwrap_or_else(|error| error))
             }
-            // Azurite's answer to a range behind the end is none that the client understands.
+            // Azurite's answer to a range after the end is none that the client understands.
             Err(error) if error.category() == Category::Transient && error.trouble().is_none() => {
                 match self.size(name)? {
                     Some(bytes) if bytes < range.end => {

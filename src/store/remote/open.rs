@@ -57,7 +57,7 @@ const RUNTIME_THREADS: usize = 2;
 pub struct RemoteOptions {
     /// Where the service is, if not where its owner runs it.
     pub endpoint: Option<String>,
-    /// The bucket's region.
+    /// Region that the bucket is in.
     pub region: Option<String>,
     /// Certificates to trust besides the system's: a PEM file.
     pub ca_file: Option<PathBuf>,
@@ -86,7 +86,7 @@ impl fmt::Debug for RemoteOptions {
 /// Whether to talk without TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PlainHttp {
-    /// Never.
+    /// Never: TLS is required.
     #[default]
     Refused,
     /// Where the address says so.
@@ -99,9 +99,9 @@ pub type Teller = dyn Fn(&StoreError, Duration) + Send + Sync;
 /// What a store needs of the world around it.
 #[derive(Clone)]
 pub struct RemoteWorld {
-    /// For budgets.
+    /// Clock that measures the time budgets of requests.
     pub clock: Arc<dyn Clock>,
-    /// For pauses.
+    /// Randomness for the lengths of pauses.
     pub entropy: Arc<dyn Entropy>,
     /// Whether the user wants to stop.
     pub monitor: Arc<Monitor>,
@@ -126,7 +126,7 @@ impl RemoteWorld {
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 impl RemoteStore {
-    /// A store in a bucket. Nothing is asked of the service yet.
+    /// Opens a store in a bucket. Nothing is asked of the service yet.
     pub fn open(
         place: &Place,
         options: &RemoteOptions,
@@ -200,7 +200,8 @@ impl RemoteStore {
     }
 }
 
-/// Repeating is ours: with new signatures, and for longer than their credentials may last.
+/// Turns the client's own retries off: ours use new signatures, and go on for longer than their
+/// credentials may last.
 fn no_retries() -> RetryConfig {
     RetryConfig { max_retries: 0, retry_timeout: Duration::ZERO, ..RetryConfig::default() }
 }
@@ -210,7 +211,7 @@ fn client_options(options: &RemoteOptions) -> ClientOptions {
     ClientOptions::new().with_config(ClientConfigKey::AllowHttp, plain.to_string())
 }
 
-/// The variables that begin like the service's, as keys of its configuration.
+/// Returns the variables that begin like the service's, as keys of its configuration.
 fn settings<K: std::str::FromStr>(options: &RemoteOptions, begin: &str) -> Vec<(K, String)> {
     let own = options.variables.iter().filter(|(name, _)| name.starts_with(begin));
     own.filter_map(|(name, value)| Some((name.to_ascii_lowercase().parse().ok()?, value.clone())))
@@ -230,7 +231,7 @@ enum Payload {
     Unsigned,
 }
 
-/// A client; with the credentials of another, one that leaves out what that one signs.
+/// Makes a client; with the credentials of another, one that leaves out what that one signs.
 fn s3(
     options: &RemoteOptions,
     bucket: &str,
@@ -275,7 +276,7 @@ fn s3(
     Ok((store, payload))
 }
 
-/// An address without its scheme would be found out too late, by a panic beneath.
+/// Refuses an address without its scheme, which would be found out too late, by a panic beneath.
 fn check_address(endpoint: &str) -> Result<(), Cause> {
     let address = endpoint.parse::<Uri>().ok();
     let is_one = address.is_some_and(|address| {
@@ -338,7 +339,7 @@ fn azure(
     Ok(store)
 }
 
-/// Whom to trust: what the system trusts, and what the user names.
+/// Returns whom to trust: what the system trusts, and what the user names.
 fn tls(options: &RemoteOptions) -> Result<ClientConfig, Cause> {
     let mut roots = RootCertStore::empty();
     // A certificate of the system that can't be read is one that nothing rests on.
@@ -362,7 +363,7 @@ fn tls(options: &RemoteOptions) -> Result<ClientConfig, Cause> {
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// The proxies that the usual variables name.
+/// Returns the proxies that the usual variables name.
 fn proxies(options: &RemoteOptions) -> Matcher {
     let variable = |name: &str| {
         let upper = name.to_ascii_uppercase();

@@ -36,7 +36,7 @@ const SOCKET_BYTES_MAX: u64 = 4 << 20;
 /// An answer that takes this long is no sign of a silent store, however little it is to be asked
 /// again.
 const STILL_MIN: Duration = Duration::from_secs(10);
-/// How often a request that is under way is looked at.
+/// How often a request that is in progress is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 /// Most requests for something odd.
 const ODD_TRIES: u32 = 5;
@@ -52,7 +52,7 @@ pub struct Patience {
     pub answer: Duration,
     /// The longest first pause; it doubles with each try.
     pub pause: Duration,
-    /// The longest pause.
+    /// The longest pause between two tries.
     pub pause_max: Duration,
 }
 
@@ -84,12 +84,12 @@ pub(super) enum Again {
 pub(super) enum Past {
     /// It has answered before.
     Answered,
-    /// It never has.
+    /// It has never answered yet.
     Silent,
 }
 
 impl Patience {
-    /// For how long a request is repeated that fails like this.
+    /// Returns for how long a request is repeated that fails like this.
     pub(super) fn budget(&self, why: Again, past: Past) -> Duration {
         match why {
             Again::Broken if past == Past::Silent => self.retry_for.min(self.first_answer),
@@ -97,7 +97,7 @@ impl Patience {
         }
     }
 
-    /// How long to pause before the next try; `None` if there is to be none.
+    /// Returns how long to pause before the next try; `None` if there is to be none.
     pub(super) fn pause(
         &self,
         why: Again,
@@ -131,7 +131,7 @@ impl Pace {
         Pace(Mutex::new(Measured { rate: RATE_AT_FIRST, known: false }))
     }
 
-    /// So many bytes took this long.
+    /// Notes that `bytes` bytes took this long.
     pub(super) fn took(&self, bytes: u64, time: Duration) {
         if bytes < MEASURED_BYTES_MIN {
             return;
@@ -144,13 +144,13 @@ impl Pace {
         measured.known = true;
     }
 
-    /// A transfer did not end in its time.
+    /// Notes that a transfer did not end in its time, and halves the rate.
     pub(super) fn was_late(&self) {
         let mut measured = lock(&self.0);
         measured.rate = (measured.rate / 2).max(RATE_MIN);
     }
 
-    /// How long a request with so many bytes may take.
+    /// Returns how long a request with the bytes of `transfer` may take.
     ///
     /// Bytes that are sent may lie in a socket; of those that come, each is seen.
     pub(super) fn time_for(&self, transfer: Transfer, patience: &Patience) -> TimeLimit {
@@ -176,7 +176,7 @@ pub(super) enum Transfer {
 }
 
 impl Transfer {
-    /// How many.
+    /// Returns the number of bytes, sent or received.
     pub(super) fn bytes(self) -> u64 {
         match self {
             Transfer::Sent(bytes) | Transfer::Received(bytes) => bytes,
@@ -187,14 +187,14 @@ impl Transfer {
 /// How long a request may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TimeLimit {
-    /// In all.
+    /// Time for the whole request.
     pub(super) whole: Duration,
-    /// Without a byte that moves.
+    /// Time in which no byte moves.
     pub(super) still: Duration,
 }
 
 impl TimeLimit {
-    /// The same, if asking again would go on for no longer than `left`.
+    /// Returns the same limit, shorter if asking again would go on for no longer than `left`.
     pub(super) fn within(self, left: Duration) -> TimeLimit {
         TimeLimit { still: self.still.min(left.max(STILL_MIN)), ..self }
     }
@@ -203,9 +203,9 @@ impl TimeLimit {
 /// Why an answer was not waited for any longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum GivenUp {
-    /// After so long.
+    /// It took longer than this.
     Late(Duration),
-    /// Whoever asked does not want to know any more.
+    /// The caller does not want the answer any more.
     Unwanted,
 }
 
@@ -218,19 +218,19 @@ tokio::task_local! {
 pub(super) struct Motion(Arc<AtomicU64>);
 
 impl Motion {
-    /// Of the request that this task makes.
+    /// Returns the counter of the request that this task makes.
     pub(super) fn of_this_request() -> Motion {
         // Nobody waits while a client is being made.
         MOVED.try_with(Clone::clone).unwrap_or_default()
     }
 
-    /// So many bytes went or came.
+    /// Counts `bytes` bytes that went or came.
     pub(super) fn moved(&self, bytes: u64) {
         self.0.fetch_add(bytes, Ordering::Relaxed);
     }
 }
 
-/// The answer, unless it takes too long or `wanted` says no.
+/// Returns the answer, unless it takes too long or `wanted` says no.
 pub(super) async fn in_time<T>(
     asking: impl Future<Output = T>,
     limit: TimeLimit,

@@ -1,4 +1,4 @@
-//! A store whose listings lag behind, as those of some replicated stores do.
+//! A store whose listings are out of date, as those of some replicated stores do.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -23,19 +23,19 @@ pub struct Stale<S> {
 /// The difference between what is there and what is listed.
 #[derive(Debug, Default)]
 struct Lag {
-    /// Not listed yet.
+    /// Objects that are not listed yet.
     new: BTreeSet<ObjectName>,
     /// Still listed, with their sizes.
     gone: BTreeMap<ObjectName, u64>,
 }
 
 impl<S> Stale<S> {
-    /// Wraps a store.
+    /// Wraps a store, with complete listings at first.
     pub fn new(inner: S) -> Self {
         Self { inner, lag: Mutex::default() }
     }
 
-    /// The store beneath.
+    /// Returns the store that this one wraps.
     pub fn inner(&self) -> &S {
         &self.inner
     }

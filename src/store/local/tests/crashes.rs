@@ -31,7 +31,7 @@ fn name(text: &str) -> ObjectName {
     ObjectName::new(text).unwrap()
 }
 
-/// Several parts, some of them empty.
+/// Returns the text in several parts, some of them empty.
 fn payload(text: &'static str) -> Vec<Bytes> {
     let (first, second) = text.split_at(text.len() / 3);
     ["", first, "", second, ""].map(|part| Bytes::from_static(part.as_bytes())).into()
@@ -45,7 +45,7 @@ fn put(writer: &Writer<SimDisk>, object: &str, text: &'static str) -> Result<(),
     writer.put(&name(object), &payload(text))
 }
 
-/// Puts everything, and tells which objects were acknowledged.
+/// Puts everything, and returns which objects were acknowledged.
 fn put_all(writer: &Writer<SimDisk>) -> BTreeMap<&'static str, &'static str> {
     OBJECTS.into_iter().filter(|(object, text)| put(writer, object, text).is_ok()).collect()
 }

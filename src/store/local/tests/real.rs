@@ -384,7 +384,7 @@ fn a_full_disk_is_told_and_left_clean() {
     conformance_again(mounted);
 }
 
-/// A store that was full is not broken.
+/// Checks that a store that was full is not broken.
 fn conformance_again(mounted: Mounted) {
     fs::remove_dir_all(mounted.path().join("packs")).unwrap();
     let store = LocalStore::open(mounted.path()).unwrap();
