@@ -145,7 +145,7 @@ pub enum BlockVerdict {
 pub enum Unverifiable {
     /// It was written without one: a fresh bitmap, or a table with `PAGE_CHECKSUM=0`.
     NoChecksum,
-    /// It is encrypted, or may be.
+    /// The block is encrypted, or may be.
     Encrypted,
     /// It belongs to the head of an index file.
     Head,
@@ -166,9 +166,9 @@ impl fmt::Display for Unverifiable {
 pub enum Corruption {
     /// The contents do not match the checksum, or are those of another block.
     Checksum {
-        /// What the block carries.
+        /// Checksum that the block carries.
         stored: u32,
-        /// What its contents amount to.
+        /// Checksum computed over the contents.
         computed: u32,
     },
     /// The mark for a missing checksum is one that this kind of block does not have.

@@ -14,14 +14,14 @@ use crate::base::wire::put_zigzag;
 use crate::format::record::MemberKey;
 use crate::format::record::take_key;
 
-/// Which of a member's former entries a snapshot no longer uses.
+/// Which of a member's previous entries a snapshot no longer uses.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Release {
     /// All of them: the member is gone.
     All,
     /// These entries, and no others.
     Entries(Vec<Locator>),
-    /// They are not known: the former map came from another snapshot.
+    /// They are not known: the previous map came from another snapshot.
     Unknown,
 }
 

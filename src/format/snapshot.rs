@@ -75,7 +75,7 @@ impl std::fmt::Display for StreamFormat {
     }
 }
 
-/// What a snapshot stands for.
+/// Whether a snapshot is full, incremental or a checkpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SnapshotKind {
@@ -90,7 +90,7 @@ pub enum SnapshotKind {
 /// One line of the checklist.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Check {
-    /// What was looked at.
+    /// Name of what was checked.
     pub name: String,
     /// passed, failed, unknown or skipped.
     pub outcome: String,
@@ -124,7 +124,7 @@ pub struct Finding {
     pub code: String,
     /// The object that it is about.
     pub object: String,
-    /// What is the matter with it.
+    /// What was found about the object, in words.
     pub text: String,
     /// How urgent it is.
     pub severity: Severity,
@@ -196,7 +196,7 @@ pub struct Description {
     pub run: String,
     /// Fences that the writer had seen.
     pub epoch: u64,
-    /// Its place in the lineage.
+    /// Number of the snapshot in the lineage.
     pub sequence: u64,
     /// The snapshot before it in the lineage.
     pub predecessor: Option<String>,
@@ -204,7 +204,7 @@ pub struct Description {
     pub source: String,
     /// What the stream was.
     pub format: StreamFormat,
-    /// What it stands for.
+    /// Whether it is full, incremental or a checkpoint.
     pub kind: SnapshotKind,
     /// When it was written, seconds since 1970.
     pub time: u64,

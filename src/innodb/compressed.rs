@@ -3,7 +3,7 @@
 //! Such a page carries no checksum that the server reads: in its place stands the mark for "none",
 //! and what comes out after unpacking is checked. With zlib, the default, that is done here as
 //! well, so that the page is verified and not only assumed; it costs far more than a checksum. A
-//! page that is encrypted besides has a checksum after all, which vouches for it if it is right.
+//! page that is also encrypted has a checksum after all, which vouches for it if it is right.
 //!
 //! | at | bytes | field |
 //! |---|---|---|
@@ -13,7 +13,7 @@
 //! | 40 | | contents; if encrypted: two bytes of algorithm before them |
 //!
 //! - The contents are a whole page, header included, so the two headers must agree.
-//! - Bytes after the contents belong to nobody: the server punches a hole there.
+//! - Bytes after the contents do not count: the server punches a hole there.
 //! - The output is bounded by the size of a page, whatever the stream claims.
 //!
 //! Pages packed with another algorithm are checked for structure only.
@@ -88,7 +88,7 @@ pub(super) fn check(page: &[u8]) -> Result<Proof, Corruption> {
 
 /// Compares a checksum that the server writes but never reads.
 ///
-/// Every such page of the servers tried has it, but as nobody asks for it, a mismatch is no proof
+/// Every such page of the servers tried has it, but as no server reads it, a mismatch is no proof
 /// of damage: it may never have been right.
 fn check_encrypted(page: &[u8]) -> Proof {
     if u32_at(page, ENCRYPTED_CHECKSUM_AT) == checksum::legacy_crc32(page) {

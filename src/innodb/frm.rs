@@ -62,7 +62,7 @@ pub enum Engine {
     Other(u8),
 }
 
-/// What is missing of a table.
+/// Which file of a table is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
     /// Every file that must be there is.
@@ -95,7 +95,7 @@ impl Frm {
         first.starts_with(&TABLE).then(|| u32::from_le_bytes(*length).into())
     }
 
-    /// Compares what the table needs with what is there.
+    /// Compares the files that the table needs with those that exist.
     ///
     /// `exists` tells of a string whether some file is named like the `.frm` file with the string
     /// in place of `.frm`; for `#P#`, whether the name of some file begins like that.
@@ -131,7 +131,7 @@ impl Frm {
 
 const PARTITION: u8 = 20;
 
-/// What the tablespace of a table may be called: as ever, in an incremental backup, and when the
+/// Ends of the names of a table's tablespace: usual, in an incremental backup, and when the
 /// table was created during the backup.
 const TABLESPACES: [&str; 3] = [".ibd", ".ibd.delta", ".new"];
 

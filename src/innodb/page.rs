@@ -3,7 +3,7 @@
 //! Contents come first, then identity. A page whose checksum is wrong has no identity worth
 //! reporting; one whose checksum is right but whose number is wrong went astray.
 //!
-//! - The rules are those of a server that is not told to be strict: what it would refuse is never
+//! - The rules are those of a server that is not set to be strict: what it would refuse is never
 //!   called good, and a checksum that it would accept is never called wrong.
 //! - Where the server does not look, or not without the key, damage that can be seen is corruption
 //!   all the same: in the header of a compressed page, in the trailer of an encrypted one, in a

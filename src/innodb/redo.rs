@@ -18,7 +18,7 @@
 //! | 12288 | | log |
 //!
 //! - A header counts only if its checksum is right.
-//! - The length can be told exactly since 10.8; older formats are recognised, not computed with.
+//! - The length is known exactly since 10.8; older formats are recognised, not computed with.
 //! - The log may begin before `to_lsn` of the checkpoints file, so `to_lsn` proves nothing here.
 //!
 //! Of the log itself only the first mini-transaction is looked at. Since 10.8 that is a list of
@@ -118,9 +118,9 @@ pub enum RedoError {
     Format(u32),
     /// The header does not match its checksum.
     Checksum {
-        /// What the header carries.
+        /// Checksum that the header carries.
         stored: u32,
-        /// What its contents amount to.
+        /// Checksum computed over the contents.
         computed: u32,
     },
 }

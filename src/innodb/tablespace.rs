@@ -112,7 +112,7 @@ pub struct TablespaceFormat {
 /// What the first page of a file turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageZero {
-    /// It tells the format of all pages.
+    /// The page states the format of all pages.
     Formatted(TablespaceFormat),
     /// It is all zero as far as it was shown: redo is going to build it. See
     /// [`TablespaceFormat::presumed`].
@@ -126,13 +126,13 @@ pub enum PageZero {
 /// Why a first page was not understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unrecognised {
-    /// It calls itself another page.
+    /// The page has the number of another page.
     Number(PageNumber),
-    /// It names two tablespaces.
+    /// The page names two different tablespaces.
     Spaces {
-        /// In the page header.
+        /// Tablespace id in the page header.
         header: SpaceId,
-        /// In the tablespace header.
+        /// Tablespace id in the tablespace header.
         tablespace: SpaceId,
     },
     /// The page size in the flags does not exist.

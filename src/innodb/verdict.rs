@@ -101,30 +101,30 @@ impl fmt::Display for Unverifiable {
 pub enum Corruption {
     /// The contents do not match the checksum.
     Checksum {
-        /// What the page carries.
+        /// Checksum that the page carries.
         stored: u32,
-        /// What its contents amount to.
+        /// Checksum computed over the contents.
         computed: u32,
     },
     /// The first checksum matches, that in the trailer does not.
     TrailerChecksum {
-        /// What the trailer carries.
+        /// Checksum that the trailer carries.
         stored: u32,
-        /// What it should carry.
+        /// Checksum that the trailer should carry.
         computed: u32,
     },
     /// The LSN was written twice and differs: start and end of the page are from different times.
     Torn {
         /// The low half of the LSN in the header.
         header: u32,
-        /// The same in the trailer.
+        /// The low half of the LSN in the trailer.
         trailer: u32,
     },
     /// The page is intact, but it is another one.
     Number {
-        /// The number in its header.
+        /// Page number in its header.
         says: PageNumber,
-        /// Its position in the tablespace.
+        /// Page number of its position in the tablespace.
         stands_at: PageNumber,
     },
     /// The page is intact, but it is of another tablespace.

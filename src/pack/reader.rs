@@ -99,7 +99,7 @@ pub struct Place {
 pub struct Wanted {
     /// Pack and entry of the block.
     pub at: Locator,
-    /// What it must hash to.
+    /// Hash that the block must have.
     pub hash: BlockHash,
     /// Raw bytes it must have.
     pub length: u64,

@@ -40,7 +40,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// How a stream begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Beginning {
-    /// What it is taken apart as.
+    /// The container as which the stream is taken apart.
     pub container: Container,
     /// What stands before it.
     pub before: Before,
@@ -89,9 +89,9 @@ impl std::fmt::Display for What {
 /// Text before a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text {
-    /// Its bytes, which belong to no member.
+    /// Number of bytes of the text, which belong to no member.
     pub bytes: usize,
-    /// The number of its lines that are not blank.
+    /// Number of its lines that are not blank.
     pub lines: usize,
     /// The number of the first of them, counted from 1.
     pub first_line: usize,

@@ -118,7 +118,7 @@ pub fn detect(head: &[u8]) -> Detection {
     if seen != Detection::Is(Container::Plain) {
         return seen;
     }
-    // The mark of a tar stands behind its first name, and only its checksum is proof.
+    // The mark of a tar stands after its first name, and only its checksum is proof.
     match head.first_chunk() {
         Some(block) if begins_tar(block) => Detection::Is(Container::Tar),
         Some(_) => Detection::Is(Container::Plain),

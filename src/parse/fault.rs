@@ -51,7 +51,7 @@ pub enum FaultKind {
         /// CRC-32 of the bytes.
         computed: u32,
     },
-    /// The payload does not continue where the former one ended, or where a seek led.
+    /// The payload does not continue where the previous one ended, or where a seek led.
     OffsetGap {
         /// The offset that should follow.
         expected: u64,

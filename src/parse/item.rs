@@ -6,7 +6,7 @@
 //! Invariants:
 //! - an item holds every field of its frame's header, so that [`Item::frame`] gives it back;
 //! - a [`MemberNo`] counts members in order of opening from 0, without gaps;
-//! - the payloads of a member, in stream order, tile it: each begins `at` where the former ended.
+//! - the payloads of a member, in stream order, tile it: each begins `at` where the previous ended.
 //!
 //! What it does not do: own bytes. Items borrow from the input or from the reader.
 

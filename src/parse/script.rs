@@ -7,7 +7,7 @@
 //! stream back byte for byte, valid or not. What the parser could not understand stands in it
 //! literally. It is also what files are made from: seeks, renames and removals are in it. A stream
 //! of 2.7 GB has a script of a few kilobytes, as a 10 MiB frame takes 6 bytes; 200,000 small files
-//! cost 9 bytes each and the part of the path that the former path does not share.
+//! cost 9 bytes each and the part of the path that the previous path does not share.
 //!
 //! # Grammar
 //!
@@ -86,7 +86,7 @@ pub const SCRIPT_VERSION: u8 = 1;
 /// The most bytes of one literal op.
 pub const LITERAL_BYTES_MAX: usize = 65_536;
 
-/// Appends a path: what it shares with the former one as a number, the rest as bytes.
+/// Appends a path: what it shares with the previous one as a number, the rest as bytes.
 fn put_path(out: &mut Vec<u8>, last_path: &mut Vec<u8>, path: &[u8]) {
     let pairs = path.iter().zip(last_path.iter());
     let shared = pairs.take_while(|(new, old)| new == old).count();

@@ -143,7 +143,7 @@ enum ToldBy {
     Statement,
 }
 
-/// What becomes of the next bytes.
+/// What to do with the next bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// Between statements: they are held.
@@ -342,7 +342,7 @@ impl SqlParser {
             Said::Begins(heading) => heading,
         };
         let Some(section) = self.headed(heading) else { return Ok(()) };
-        // What was held for the sake of a statement was the former section's after all.
+        // What was held for the sake of a statement was the previous section's after all.
         let former: Vec<u8> = self.held.drain(..self.gap_from).collect();
         self.gap_from = 0;
         self.hand_on(&former, sink)?;

@@ -107,7 +107,7 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    /// What a dissector told, neighbouring bytes of one kind together.
+    /// What a dissector reported, neighbouring bytes of one kind together.
     #[derive(Debug, PartialEq, Eq)]
     enum Told {
         Literal(Vec<u8>),

@@ -72,7 +72,7 @@ impl Stream {
     }
 }
 
-/// What became of a stream.
+/// Script, members and facts of a stream that was parsed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Ingested {
     pub(crate) script: Vec<u8>,

@@ -48,7 +48,7 @@ const KEY_SEPARATOR: u8 = 0;
 /// What a glob for the partitions of a table ends in, or has before an extension.
 const PARTITION_GLOB: &[u8] = b"#P#*";
 
-/// Directory entries that may be moved or looked at in vain, besides four for each file.
+/// Directory entries that may be moved or looked at in vain, in addition to four for each file.
 const VISITS_FREE: u64 = 1_000_000;
 
 /// The files so far.
@@ -84,7 +84,7 @@ pub struct TreeFile {
     pub member_path: OwnedPath,
     /// The member's incarnation; with the path its key.
     pub incarnation: Incarnation,
-    /// Its length in bytes.
+    /// Number of bytes of the file.
     pub length: u64,
     /// Its bytes, in file order; the gaps between them are holes.
     pub extents: Vec<FileExtent>,

@@ -50,7 +50,7 @@ enum Next {
     BlockHeader,
 }
 
-/// See the module's documentation.
+/// Follows the frames of one stream of zstd or lz4.
 #[derive(Debug)]
 pub struct Frames {
     layout: Layout,

@@ -75,7 +75,7 @@ struct Bits {
     count: usize,
 }
 
-/// See the module's documentation.
+/// Follows the members of one stream of gzip.
 #[derive(Debug)]
 pub struct Gzip {
     stage: Stage,

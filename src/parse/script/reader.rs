@@ -46,10 +46,10 @@ pub enum ScriptError {
     /// A number is too large, or not encoded in its shortest form.
     #[error("a number in the script is out of range")]
     BadNumber,
-    /// A path is hostile or refers to more of the former path than there is.
+    /// A path is hostile or refers to more of the previous path than there is.
     #[error("a path in the script is refused: {0}")]
     BadPath(HostilePath),
-    /// A path shares more with the former one than that has.
+    /// A path shares more with the previous one than that has.
     #[error("a path in the script refers to nothing")]
     BadPathPrefix,
     /// The op names a member that is not open.
@@ -87,7 +87,7 @@ pub struct ScriptReader {
     used: usize,
     stage: Stage,
     slots: Slots<OpenMember>,
-    /// Slot of the former op with a target.
+    /// Slot of the previous op with a target.
     last_slot: Option<usize>,
     /// The slot to vacate with an end, before the next op.
     closing: Option<usize>,
@@ -147,7 +147,7 @@ struct PayloadFields<'b> {
 /// How much payload a frame has.
 #[derive(Debug)]
 enum Amount {
-    /// As much as in the former payload op.
+    /// As much as in the previous payload op.
     Same,
     Bytes(u64),
     /// What the map says, here in the form that it has in the stream.

@@ -54,7 +54,7 @@ impl<T> Slots<T> {
 /// What determines the defaults of a member's next frame.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Course {
-    /// Flags of the former payload.
+    /// Flags of the member's previous payload.
     pub(super) flags: FrameFlags,
     /// File offset at which the next payload is expected.
     pub(super) next_offset: u64,

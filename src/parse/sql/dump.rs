@@ -12,14 +12,14 @@ use crate::parse::sql::statement::Class;
 use crate::parse::sql::tool::Closing;
 use crate::parse::sql::tool::Tool;
 
-/// See the module's documentation.
+/// What is known of one dump of a stream while it is read.
 #[derive(Debug, Default)]
 pub(super) struct Dump {
     /// What wrote it, once its header has come.
     pub(super) tool: Option<Tool>,
     /// The schema that is current.
     pub(super) schema: Option<Name>,
-    /// What it says of itself.
+    /// What the dump says of itself.
     pub(super) said: DumpSaid,
     /// Statements of any kind.
     pub(super) statements: u64,
@@ -27,11 +27,11 @@ pub(super) struct Dump {
     pub(super) objects: u64,
     /// Schemas that are made or entered, accounts.
     pub(super) declarations: u64,
-    /// Its completion line has come.
+    /// Whether the completion line of the dump has come.
     pub(super) is_completed: bool,
-    /// Its first statements changed the session, or began a transaction.
+    /// Whether its first statements changed the session, or began a transaction.
     opens: bool,
-    /// Its last statement undid that.
+    /// Whether its last statement undid that.
     closes: bool,
 }
 

@@ -40,7 +40,7 @@ const LEFT_OUT_MAX: usize = 20;
 
 const _: () = assert!(START_BYTES_MAX < GAP_BYTES_MAX && HEAD_BYTES_MAX < STATEMENT_BYTES_MAX);
 
-/// See the module's documentation.
+/// Turns selected members of a dump into statements that can be loaded by themselves.
 #[derive(Debug)]
 pub struct Excerpt {
     lexer: Lexer,
@@ -60,18 +60,18 @@ pub struct LeftOut {
     pub others: u64,
 }
 
-/// What becomes of the next bytes.
+/// What to do with the next bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Between statements: they are held.
+    /// Between statements: bytes are held.
     Gap,
-    /// Of a statement's head: they are held.
+    /// In a statement's head: bytes are held.
     Head,
-    /// Of a statement that may have to be rewritten: they are held.
+    /// In a statement that may have to be rewritten: bytes are held.
     Statement,
-    /// Of a statement that was decided upon.
+    /// In a statement that is given out: bytes pass.
     Pass,
-    /// Of a statement that is left out.
+    /// In a statement that is left out: bytes are dropped.
     Skip,
 }
 
@@ -88,7 +88,7 @@ impl Excerpt {
         }
     }
 
-    /// Takes the next bytes and adds what comes of them.
+    /// Takes the next bytes and appends to `out` what is kept of them.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let mut rest = bytes;
         while !rest.is_empty() {

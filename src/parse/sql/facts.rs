@@ -40,7 +40,7 @@ pub enum DumpEnd {
 /// What is known of a dump when it has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DumpFacts {
-    /// What it is made of.
+    /// The kind of text that it is made of.
     pub kind: DumpKind,
     /// What wrote the last dump of the stream, if its header says so.
     pub tool: Option<Tool>,
@@ -54,15 +54,15 @@ pub struct DumpFacts {
     pub has_comments: bool,
     /// Databases, tables and views that it holds.
     pub counts: DumpCounts,
-    /// What it says of itself.
+    /// What the dump says of itself.
     pub said: DumpSaid,
     /// Comments in which the tool says that something is missing.
     pub complaints: Vec<String>,
-    /// What is wrong with it, beyond its end.
+    /// What makes the dump unreliable, beyond its end.
     pub flaws: Vec<Flaw>,
     /// Flaws that are not in the list.
     pub flaws_others: u64,
-    /// What is unusual in it.
+    /// What the dump programs do not write.
     pub oddities: Vec<Oddity>,
     /// Oddities that are not in the list.
     pub oddities_others: u64,
@@ -79,7 +79,7 @@ pub enum Flaw {
         schema: Option<String>,
         /// How the broken dump ends.
         end: DumpEnd,
-        /// What its last bytes are about.
+        /// What the last bytes of the broken dump are about, for people.
         last: String,
     },
     /// A dump of the stream holds no object at all.
@@ -121,7 +121,7 @@ pub enum Flaw {
 pub struct Oddity {
     /// What is unusual about it.
     pub kind: OddityKind,
-    /// What it stands in.
+    /// The part of the dump in which it stands.
     pub place: String,
     /// Its beginning, as text for people.
     pub text: String,

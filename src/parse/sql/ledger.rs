@@ -32,7 +32,7 @@ struct Pending {
     is_given_up: bool,
 }
 
-/// See the module's documentation.
+/// The flaws and oddities of a dump, and what is still expected of it.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     dropped: Pending,

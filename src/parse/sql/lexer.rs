@@ -41,7 +41,7 @@ pub(super) enum Event {
     Nothing,
 }
 
-/// What is between two bytes of a dump.
+/// The state of the lexer between two bytes of a dump.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Between two statements, or before the first.
@@ -64,7 +64,7 @@ enum State {
     After,
 }
 
-/// What is between two bytes between statements.
+/// The state between two bytes that are between statements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Gap {
     /// Blanks, tabs and line ends.
@@ -97,7 +97,7 @@ enum Comment {
     BlockStar,
 }
 
-/// See the module's documentation.
+/// Follows the statements of one dump as the `mysql` client does.
 #[derive(Debug)]
 pub(super) struct Lexer {
     state: State,
@@ -410,7 +410,7 @@ enum Marked {
     More(Mark),
     /// A comment, of which this byte is the first.
     Comment(Comment),
-    /// None, and this byte is code.
+    /// No comment, and this byte is code.
     Code,
 }
 

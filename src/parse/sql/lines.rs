@@ -15,7 +15,7 @@ use crate::parse::sql::tool::mark;
 /// Bytes of a line that are kept: more than any header or last line has.
 const LINE_BYTES_MAX: usize = 256;
 
-/// See the module's documentation.
+/// Keeps the beginning of the current line, and whether a last line was seen.
 #[derive(Debug)]
 pub(super) struct Lines {
     kind: DumpKind,

@@ -6,7 +6,7 @@
 //! statement is left out, or refused if others make no sense without it.
 //!
 //! Invariants:
-//! - no statement that comes out names the former schema where a server would look for one, except
+//! - no statement that comes out names the old schema where a server would look for one, except
 //!   that a row's values may hold anything;
 //! - memory: the statement.
 
@@ -23,20 +23,20 @@ const HEAD_TOKENS_MAX: usize = 64;
 /// From which schema to which.
 #[derive(Debug, Clone)]
 pub(super) struct Rename {
-    /// As the dump names it.
+    /// Name of the schema in the dump.
     pub(super) from: Vec<u8>,
-    /// As it is to be named.
+    /// Name of the schema in the statements that come out.
     pub(super) to: Vec<u8>,
 }
 
 /// What to do with a statement.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Renamed {
-    /// It does not name the schema.
+    /// The statement does not name the schema.
     Same,
-    /// It does, and this takes its place.
+    /// The statement names the schema, and this takes its place.
     Changed(Vec<u8>),
-    /// It is left out, for this reason.
+    /// The statement is left out, for this reason.
     LeftOut(String),
     /// What follows makes no sense without it, and it can't be rewritten, for this reason.
     Impossible(String),

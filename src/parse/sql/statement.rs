@@ -1,4 +1,4 @@
-//! What a statement is about, told from its first words.
+//! What a statement is about, decided by its first words.
 //!
 //! Only statements that the dump tools write are known; any other stays where it stands.
 

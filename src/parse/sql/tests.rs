@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 /// A dump of a real server, with everything in it that makes statements hard to tell apart.
 const FULL: &[u8] = include_bytes!("../../../tests/dumps/full.sql");
-/// The same without a comment.
+/// The same dump without a comment.
 const COMPACT: &[u8] = include_bytes!("../../../tests/dumps/compact.sql");
 const XML: &[u8] = include_bytes!("../../../tests/dumps/xml.xml");
 

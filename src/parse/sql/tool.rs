@@ -85,7 +85,7 @@ const HEADERS: [(&[u8], Tool); 10] = [
 const PROGRAMS: [&[u8]; 5] =
     [b"mysqldump: ", b"mariadb-dump: ", b"mysqlpump: ", b"pg_dump: ", b"pg_dumpall: "];
 
-/// How a message goes on that is about an error.
+/// What follows the program's name in a message about an error.
 const ERRORS: [&[u8]; 13] = [
     b"Error",
     b"error",

@@ -55,7 +55,7 @@ pub enum Kind {
 pub struct Entry {
     /// What kind of file it is.
     pub kind: Kind,
-    /// Its name as the archive has it.
+    /// Name of the entry as the archive has it.
     pub path: Vec<u8>,
     /// What it leads to, if it is a link.
     pub link: Vec<u8>,
@@ -102,7 +102,7 @@ impl Entry {
 /// Whether bytes are an entry's contents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// They describe entries, or fill up.
+    /// The bytes describe entries, or fill up blocks.
     Literal,
     /// The bytes are contents of the entry.
     Contents,
@@ -178,7 +178,7 @@ pub enum Ending {
     Unread,
 }
 
-/// See the module's documentation.
+/// Follows the headers and contents of one archive.
 #[derive(Debug)]
 pub struct Walk {
     stage: Stage,

@@ -22,13 +22,13 @@ use super::find;
 use super::key_of;
 use super::release_file;
 
-/// See the module's documentation.
+/// The names that are not final yet, and the directories seen.
 #[derive(Debug, Default)]
 pub struct Settled {
     /// Names, as keys, that are not settled, nor is anything below them.
     moved: HashSet<Box<[u8]>>,
     directories: HashSet<Box<[u8]>>,
-    /// The directory of the former file.
+    /// The directory of the previous file.
     last_directory: Box<[u8]>,
 }
 
