@@ -41,7 +41,7 @@ const BASE_BYTES_READ: usize = TRANSACTIONAL_AT + 1;
 
 /// The value of the data file type that stands for `ROW_FORMAT=PAGE` (`BLOCK_RECORD`).
 const PAGED: u8 = 3;
-/// The bit of the extra options that tells of encryption (`MA_EXTRA_OPTIONS_ENCRYPTED`).
+/// The bit of the extra options that states encryption (`MA_EXTRA_OPTIONS_ENCRYPTED`).
 const ENCRYPTED: u16 = 1;
 
 const CHECKSUM_BYTES: usize = size_of::<u32>();

@@ -97,7 +97,7 @@ impl Frm {
 
     /// Compares the files that the table needs with those that exist.
     ///
-    /// `exists` tells of a string whether some file is named like the `.frm` file with the string
+    /// `exists` says of a string whether some file is named like the `.frm` file with the string
     /// in place of `.frm`; for `#P#`, whether the name of some file begins like that.
     pub fn missing(self, exists: impl Fn(&'static str) -> bool) -> Missing {
         let first_missing = |needed: &[&'static str]| {

@@ -1,7 +1,7 @@
 //! Knows InnoDB's bytes: which format a tablespace has, and whether a page is what it should be.
 //!
 //! A physical backup is a stream of database pages, and each page carries a checksum. So damage can
-//! be seen while the stream passes by, without a server and without a key: long before the night on
+//! be seen while the stream passes by, without a server and without a key: long before the day on
 //! which that backup is needed.
 //!
 //! ```text

@@ -300,7 +300,7 @@ const RECORDS_BYTES_MAX: usize = 1 << 20;
 
 const NONCE_BYTES: usize = 8;
 
-/// Returns the bytes of the record that begins here; `None` if its length is not at hand.
+/// Returns the bytes of the record that begins here; `None` if its length was not read yet.
 fn record_bytes(record: &[u8]) -> Result<Option<usize>, LogError> {
     const LOW_BITS: [u8; 5] = [0x7F, 0x3F, 0x1F, 0x0F, 0x07];
     let short = usize::from(record[0] & 0xF);
@@ -318,7 +318,7 @@ fn record_bytes(record: &[u8]) -> Result<Option<usize>, LogError> {
     if number >= RECORDS_BYTES_MAX { Err(LogError::Malformed) } else { Ok(Some(1 + 15 + number)) }
 }
 
-/// Looks up the format, which also tells of encryption in most versions.
+/// Looks up the format, which also shows encryption in most versions.
 ///
 /// Source: `log_t::FORMAT_*`.
 fn parse_format(format: u32) -> Result<(RedoFormat, RedoEncryption), RedoError> {

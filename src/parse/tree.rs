@@ -48,7 +48,7 @@ const KEY_SEPARATOR: u8 = 0;
 /// What a glob for the partitions of a table ends in, or has before an extension.
 const PARTITION_GLOB: &[u8] = b"#P#*";
 
-/// Directory entries that may be moved or looked at in vain, in addition to four for each file.
+/// Directory entries that may be moved or looked at without use, besides four for each file.
 const VISITS_FREE: u64 = 1_000_000;
 
 /// The files so far.

@@ -398,7 +398,7 @@ fn name_of(token: &Token) -> Option<&Vec<u8>> {
     }
 }
 
-/// Tells whether texts are read otherwise than tokens are told apart here.
+/// Tells whether texts are read in another way than tokens are split here.
 fn is_odd(reading: Reading) -> bool {
     reading.escapes == Escapes::Nowhere || reading.wide.is_some()
 }

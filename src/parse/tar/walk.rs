@@ -297,7 +297,7 @@ impl Walk {
         }
     }
 
-    /// Passes contents that are not at hand; `None` if the entry has fewer left.
+    /// Passes contents that the caller does not have; `None` if the entry has fewer left.
     pub fn skip(&mut self, bytes: u64) -> Option<Reached> {
         let Stage::Contents { left } = self.stage else { return None };
         (bytes <= left).then(|| self.pass(bytes))
