@@ -123,7 +123,7 @@ impl Monitor {
         self.stop.store(true, Ordering::Release);
     }
 
-    /// Fails if somebody asked to stop.
+    /// Fails if the user asked to stop.
     pub fn check(&self) -> Result<()> {
         if self.stop.load(Ordering::Acquire) { Err(Error::cancelled()) } else { Ok(()) }
     }

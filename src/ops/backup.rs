@@ -91,7 +91,7 @@ pub struct BackupOptions {
     pub host: String,
     /// A checkpoint is published after this many bytes of the stream.
     pub checkpoint_bytes: u64,
-    /// And after this many seconds.
+    /// A checkpoint is published after this many seconds as well.
     pub checkpoint_seconds: u64,
     /// Which findings are accepted from this snapshot on.
     pub accept: Accept,
@@ -101,7 +101,7 @@ pub struct BackupOptions {
 
 /// A checkpoint is published after this many bytes of the stream by default.
 pub const CHECKPOINT_BYTES: u64 = 64 << 30;
-/// And after this many seconds.
+/// A checkpoint is published after this many seconds by default as well.
 pub const CHECKPOINT_SECONDS: u64 = 15 * 60;
 
 /// The result of a backup.
@@ -146,7 +146,7 @@ struct Continued {
 pub(super) struct TakenOver<'t> {
     /// What was found out when it was first backed up.
     pub about: &'t Description,
-    /// Which one it was.
+    /// Snapshot of the other repository that it is a copy of.
     pub origin: Origin,
     /// What it requires, by the names here.
     pub requires: Vec<String>,
@@ -260,8 +260,8 @@ fn run_backup(
     let findings = noted.findings.clone();
     let has_log = roots.inner.iter().any(|record| record.key.path == LOG.as_bytes());
     let (id, about) = draft.publish(roots, judged, noted, sequence + 1)?;
-    // A rotation of keys that began meanwhile may not have seen the snapshot: then nobody believes
-    // it.
+    // A rotation of keys that began during the run may not have seen the snapshot: then nobody
+    // believes it.
     repository.require_newest_key_still()?;
     Ok(BackupReport {
         id,
@@ -299,7 +299,7 @@ fn report_passed_over(continued: &Continued, log: &FindingLog) {
     }
 }
 
-/// Judges a stream that has ended, and finds what is to be said about it besides.
+/// Judges a stream that has ended, and finds what else is to be said about it.
 fn conclude(
     draft: &Draft<'_>,
     continued: &Continued,

@@ -223,7 +223,7 @@ enum Now {
 enum Thing {
     /// A table, or something else that can be lost, with its name.
     Table(Vec<u8>),
-    /// The same, as a file that only servers without definition files need.
+    /// A table or the like, as a file that only servers without definition files need.
     DataFile(Vec<u8>),
     /// A member that makes a schema.
     Schema,

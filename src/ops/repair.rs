@@ -90,7 +90,7 @@ pub struct RepairReport {
     pub removed: Vec<ObjectName>,
     /// What could not be done, in words.
     pub failed: Vec<String>,
-    /// What has no good copy here, as far as `left` does not tell it.
+    /// What has no good copy here, in words, unless `left` lists it.
     pub lost: Vec<String>,
     /// What is still wrong.
     pub left: VerifyReport,

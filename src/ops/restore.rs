@@ -9,7 +9,7 @@
 //! - A directory that is not finished holds the file [`INCOMPLETE`]; it goes last, after everything
 //!   is durable.
 //! - Nothing is written outside the directory, whatever the stream says and whatever a user who can
-//!   write there does meanwhile (`beneath`).
+//!   write there does at the same time (`beneath`).
 //! - A stream is whole or the call fails; a reader that goes away is a failure.
 
 pub mod accounts;
@@ -191,9 +191,9 @@ pub(super) struct Chosen {
     id: SnapshotId,
     contents: Contents,
     files: Files,
-    /// How many they are.
+    /// Number of these files.
     count: u64,
-    /// What they are long.
+    /// Length of these files in bytes, all together.
     bytes: u64,
     /// How many other files the snapshot has.
     others: u64,
@@ -396,7 +396,8 @@ pub(super) struct StreamWindow {
     overhead: u64,
 }
 
-/// Bytes that a piece occupies until it is written, besides its own: it and what is wanted for it.
+/// Bytes that a piece occupies until it is written, in addition to its own: it and what is wanted
+/// for it.
 const PIECE_BYTES: u64 = 256;
 
 impl Window for StreamWindow {

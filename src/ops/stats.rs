@@ -108,7 +108,7 @@ pub fn holdings(repository: &Repository) -> Result<Holdings> {
 }
 
 /// Calls `each` for every file of a snapshot with what its run stored for it; returns the bytes of
-/// the maps and lists that it stored besides, both copies.
+/// the maps and lists that it stored in addition, both copies.
 pub fn shares(
     repository: &Repository,
     stored: &StoredSnapshot,

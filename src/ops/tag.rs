@@ -25,9 +25,9 @@ pub struct TagChange {
 pub struct TagReport {
     /// All tags that the snapshot has now.
     pub tags: Vec<String>,
-    /// Those of them that are new.
+    /// Tags that are new with this change.
     pub added: Vec<String>,
-    /// Those that it had before.
+    /// Tags that the snapshot had before, and has no longer.
     pub removed: Vec<String>,
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Every depth includes those before it. What is wrong is reported in terms of snapshot, file and
 //! pages, because that is what an operator has lost; and it is recorded under `damage/`, so that
-//! the next backup stores those blocks again, and so that listings tell which snapshots lack some.
+//! the next backup stores those blocks again, and so that listings show which snapshots lack some.
 //!
 //! An object whose bytes have changed is not lost as a whole: at every depth the blocks that it
 //! holds are read, and only those that can't be had are called lost.
@@ -79,11 +79,11 @@ const NAMED_MAX: usize = 8;
 pub enum Depth {
     /// Names and sizes of objects.
     Objects,
-    /// And the hash of every object.
+    /// As before, and the hash of every object.
     Stored,
-    /// And every block is decoded and hashed.
+    /// As before, and every block is decoded and hashed.
     Blocks,
-    /// And every page's checksum is computed again.
+    /// As before, and every page's checksum is computed again.
     Pages,
 }
 
@@ -603,7 +603,7 @@ enum Known {
     Good,
     /// It is lost, with these packs.
     Lost(Vec<PackName>),
-    /// Only reading it can tell.
+    /// Only reading it can show that.
     Doubtful,
     Nothing,
 }
@@ -614,7 +614,7 @@ struct MemberWindow {
     extent: Extent,
     check: PageCheck,
     blocks: Vec<Block>,
-    /// For each of them, which pages are in it, if it is of a `.delta` file.
+    /// For each block, which pages are in it, if it is of a `.delta` file.
     numbers: Vec<Vec<Option<PageNumber>>>,
     bytes: u64,
 }

@@ -71,7 +71,7 @@ pub struct RunContext {
     pub pack_bytes: usize,
 }
 
-/// See the module's documentation.
+/// Fills packs with blocks and pages; see the module's documentation.
 #[derive(Debug)]
 pub struct Appender {
     run: RunContext,

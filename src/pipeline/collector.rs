@@ -289,8 +289,8 @@ impl<'r> Collector<'r> {
     /// Stores everything that a snapshot of what has arrived so far needs, and waits until it is
     /// durable.
     ///
-    /// Members that have not ended stand in it as far as they came; the run can go on afterwards. A
-    /// script is only valid as a whole, so a checkpoint has none.
+    /// Members that have not ended stand in it as far as they have arrived; the run can go on
+    /// afterwards. A script is only valid as a whole, so a checkpoint has none.
     pub fn roots(&mut self, so_far: SoFar) -> Result<Roots> {
         let mut unfinished = Vec::new();
         for open in self.open.values() {

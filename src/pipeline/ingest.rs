@@ -103,9 +103,9 @@ pub enum Event {
 /// How a member ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ended {
-    /// By its end record, or with a plain stream.
+    /// It ended by its end record, or with a plain stream.
     Properly,
-    /// The stream ended before.
+    /// The stream ended before the member did.
     Not,
 }
 
@@ -152,7 +152,7 @@ pub struct Surroundings<'r> {
     pub open_bytes: usize,
 }
 
-/// See the module's documentation.
+/// Reads a stream, and hands segments and events on; see the module's documentation.
 pub struct Reader<'r> {
     around: Surroundings<'r>,
     out: Outlet<'r>,

@@ -30,7 +30,7 @@ const SAME_PLACE_BYTES: u64 = 4 << 20;
 /// A block of the former member.
 #[derive(Debug, Clone, Copy)]
 struct FormerBlock {
-    /// Where it begins there.
+    /// Offset in the former member at which the block begins.
     at: u64,
     entry: Entry,
 }

@@ -18,7 +18,7 @@ use crate::format::pack_table::PackTable;
 /// Presence of the packs of a table.
 #[derive(Debug, Default)]
 pub struct Presence {
-    /// By index; packs beyond the end are this run's own.
+    /// Whether each pack is absent, by its index; packs beyond the end are this run's own.
     absent: Vec<bool>,
     damaged: HashMap<PackIndex, Vec<EntryNumber>>,
 }

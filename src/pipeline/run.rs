@@ -46,7 +46,7 @@ use crate::verdict::Observer;
 /// Segments in progress beyond two for each worker.
 const SEGMENTS_SPARE: u32 = 8;
 
-/// Bytes that tell what compressed or encrypted a stream.
+/// Bytes that show what compressed or encrypted a stream.
 const WRAPPING_BYTES: usize = 32;
 
 /// What is known of a stream when it has ended.
@@ -69,17 +69,17 @@ pub struct Streamed {
 /// What the parser of a stream says of it.
 #[derive(Debug)]
 pub enum Told {
-    /// Of an mbstream, and of the changed pages in it if it is an increment.
+    /// Facts of an mbstream, and of the changed pages in it if it is an increment.
     Mbstream(Parsed, Increments),
-    /// Of an SQL dump.
+    /// Facts of an SQL dump.
     Sql(Box<DumpFacts>),
-    /// Of a tar archive: its facts.
+    /// Facts of a tar archive.
     Tar(TarFacts),
     /// Nothing looked into it.
     Nothing(Opaque),
 }
 
-/// What the first bytes of a plain stream tell.
+/// What the first bytes of a plain stream show.
 #[derive(Debug)]
 pub struct Opaque {
     /// What hides its content, if anything does.

@@ -57,7 +57,7 @@ pub struct Member {
     pub number: u64,
     /// Path and incarnation of the member.
     pub key: MemberKey,
-    /// Where its blocks begin.
+    /// How its bytes are divided into blocks.
     pub blocks: Blocks,
     /// How its pages are checked.
     pub pages: PageCheck,

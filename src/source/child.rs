@@ -57,7 +57,7 @@ const HELD_AFTER: Duration = Duration::from_secs(1);
 const LINES_KEPT: usize = 20;
 /// Bytes of one line that are kept.
 const LINE_BYTES_MAX: u64 = 4096;
-/// How the names of variables begin that no program we start may inherit: they are secrets, or tell
+/// How the names of variables begin that no program we start may inherit: they are secrets, or show
 /// how to get one. Those of stores are recognized by what they have in common, since each store
 /// knows dozens of spellings.
 const SECRET_VARIABLES: [&str; 6] =
@@ -126,7 +126,7 @@ impl Said {
 #[derive(Debug, Clone)]
 pub struct Killer {
     group: Pid,
-    /// Its number may belong to somebody else by now.
+    /// Set when the producer was waited for: another process may have its number by now.
     reaped: Arc<AtomicBool>,
     /// Whether it was asked to end.
     asked: Arc<AtomicBool>,
@@ -228,7 +228,7 @@ impl ChildSource {
         if self.child.try_wait()?.is_none() {
             return Err(nothing);
         }
-        // One that may run for as long as it wants leaves nothing behind for as long.
+        // With unlimited grace, what the producer leaves running gets only the usual time.
         let grace = if self.grace == Duration::MAX { GRACE } else { self.grace };
         let before = self.idle.unwrap_or_default();
         let idle = before.saturating_add(super::LOOK_UP);
@@ -263,7 +263,7 @@ impl ChildSource {
         }
     }
 
-    /// Returns what the producer said last, and its errors. Something that it left behind may keep
+    /// Returns what the producer said last, and its errors. A process that it has started may keep
     /// its standard error open.
     fn messages(&mut self) -> Said {
         let Some(thread) = self.stderr.take() else { return Said::default() };
@@ -275,7 +275,7 @@ impl ChildSource {
     }
 }
 
-/// Looks repeatedly whether `is_so`, for as long as `time`; tells whether it came true.
+/// Looks repeatedly whether `is_so`, for as long as `time`; returns whether it came true.
 fn wait_until(time: Duration, mut is_so: impl FnMut() -> bool) -> bool {
     let [mut step, step_max] = STEPS;
     let mut waited = Duration::ZERO;

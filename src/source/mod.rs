@@ -1,4 +1,4 @@
-//! Where a stream comes from: a pipe that somebody else fills, or a producer that this program
+//! Where a stream comes from: a pipe that another process fills, or a producer that this program
 //! runs.
 //!
 //! The producer's fate is part of the data: a stream that looks whole may still come from a
@@ -64,7 +64,7 @@ impl Ending {
 /// Something that gives a stream.
 pub trait Source: Send {
     /// Reads the next bytes; 0 at the end. `WouldBlock` means that none came for a while: the
-    /// reader may look up whether somebody wants it to stop, and asks again.
+    /// reader may look up whether it was asked to stop, and asks again.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
     /// Returns what became of the producer; called once, after the end or when the rest is not
     /// wanted.
@@ -81,7 +81,7 @@ pub const PIPE_BYTES: usize = 1 << 20;
 /// How long a source waits for bytes at a time.
 const LOOK_UP: Duration = Duration::from_millis(200);
 
-/// A file or a pipe that was opened by somebody else.
+/// A file or a pipe that the caller has opened.
 #[derive(Debug)]
 pub struct FileSource {
     file: File,

@@ -286,7 +286,7 @@ fn is_pack(name: &ObjectName) -> bool {
     Folder::holds_packs(name)
 }
 
-/// See the module's documentation.
+/// Keeps on a shelf what was put into a store and what is read often.
 #[derive(Debug)]
 pub struct Cached<S> {
     inner: S,

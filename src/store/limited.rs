@@ -1,4 +1,4 @@
-//! A directory behind a rate limit: a mounted share that must not fill the line.
+//! A directory with a rate limit: a mounted share that must not fill the line.
 //!
 //! A file is written or read as a whole by the system, so what holds is the mean over objects, not
 //! every second. Stores over the network have the limit inside, where bytes go in small pieces.
@@ -19,7 +19,7 @@ use crate::store::error::Verb;
 use crate::store::name::ObjectMeta;
 use crate::store::name::ObjectName;
 
-/// See the module's documentation.
+/// A store whose puts and gets keep to rate limits.
 #[derive(Debug)]
 pub struct Limited<S> {
     inner: S,

@@ -292,7 +292,7 @@ fn look(directory: &Path, entry: &Entry, prefix: &str) -> io::Result<Looked> {
     Ok(Looked::Found(Found::Object(ObjectMeta { name, size })))
 }
 
-/// Removes a temporary file unless somebody writes it.
+/// Removes a temporary file unless a process is writing it.
 fn sweep_one(path: &Path, swept: &mut Swept) -> io::Result<()> {
     let file = match File::open(path) {
         Err(error) if is_absent(&error) => return Ok(()),

@@ -30,7 +30,7 @@ pub enum Place {
         service: Service,
         /// Name of the bucket.
         bucket: String,
-        /// Without slashes at its ends; empty if the repository has the bucket to itself.
+        /// Prefix without slashes at its ends; empty if the repository has the bucket to itself.
         prefix: String,
     },
 }
@@ -61,7 +61,7 @@ impl Service {
 }
 
 impl Place {
-    /// Reads what somebody wrote.
+    /// Reads a place as a user writes it.
     pub fn parse(text: &str) -> Result<Place, StoreError> {
         let Some((scheme, rest)) = text.split_once("://") else {
             refuse_other_notations(text)?;

@@ -45,7 +45,7 @@ pub enum Exit {
     Killed(i32),
     /// Not by itself: it still ran long after its stream had ended.
     Hung,
-    /// It wrote to a pipe that somebody else made.
+    /// It wrote to a pipe that this program did not make.
     Unknown,
 }
 
@@ -63,7 +63,7 @@ pub struct Producer {
 pub struct StreamFaults {
     /// The faults that were kept.
     pub kept: Vec<Fault>,
-    /// How many there were.
+    /// Number of all faults, kept or not.
     pub count: u64,
 }
 
@@ -76,13 +76,13 @@ pub struct PageFindings {
     pub unverifiable: u64,
     /// Number of corrupt pages.
     pub corrupt_count: u64,
-    /// As many of them as are named.
+    /// Corrupt pages in words, as many as are named.
     pub corrupt: Vec<String>,
     /// The page changed last, and its LSN.
     pub newest: Option<(u64, String)>,
 }
 
-/// Everything that is known besides what the observer saw.
+/// Everything that is known in addition to what the observer saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evidence {
     /// The way in which the producer ended.

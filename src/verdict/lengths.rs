@@ -56,10 +56,10 @@ const CSV_DESCRIPTION: u8 = 0xfe;
 const CSV_ROWS_AT: usize = 2;
 const CSV_WRITTEN_AT: usize = CSV_ROWS_AT + 4 * 8;
 
-/// Bytes of a tablespace that tell its length.
+/// Bytes of a tablespace that state its length.
 pub(super) const TABLESPACE_HEAD_BYTES: usize = PAGE_ZERO_BYTES_MIN;
 
-/// Bytes of an index file or a description that tell the length of the data file.
+/// Bytes of an index file or a description that state the length of the data file.
 pub(super) const INDEX_HEAD_BYTES: usize = ARIA_DATA_BYTES_AT + size_of::<u64>();
 
 /// A file that is shorter than is stated.

@@ -10,7 +10,7 @@
 //! - what is known of a path is what the *last* file of that path held, as it is with a restore.
 //!
 //! What it does not do: judge. It also does not see whether payload was intact; the parser's faults
-//! tell.
+//! show that.
 
 use crate::base::num::wide;
 use crate::innodb::frm::{FRM_BYTES_MIN, Frm};
@@ -49,7 +49,8 @@ const CHANGED_MAX: usize = 10_000;
 const ARIA_LOGS_MAX: usize = 10_000;
 
 /// What files end in that are never empty on a server. (A MERGE table of no tables has an empty
-/// `.MRG`, and is of no use.) The `.del` of a table that was dropped meanwhile is a mere name.
+/// `.MRG`, and is of no use.) The `.del` of a table that was dropped during the backup is a mere
+/// name.
 const NEVER_EMPTY: [&[u8]; 15] = [
     b".ibd", b".frm", b".MAI", b".MYI", b".CSM", b".MRG", b".par", b".TRG", b".TRN", b".isl",
     b".opt", b".delta", b".meta", b".new", b".ren",
@@ -68,7 +69,7 @@ const NEVER_EMPTY_TOP: [&[u8]; 9] = [
     b"donor_galera_info",
 ];
 
-/// Bytes of Aria's logs and its control file that tell them.
+/// Bytes of Aria's logs and its control file by which they are recognized.
 const ARIA_MAGIC_BYTES: usize = 16;
 
 /// Files that `XtraBackup` writes after the info file.

@@ -34,7 +34,7 @@ pub enum Weight {
 pub enum Reason {
     /// The parser found a fault.
     Fault(Fault),
-    /// More of them than are kept.
+    /// More faults than are kept.
     MoreFaults(u64),
     /// The producer ended with this status.
     ProducerFailed(i32),
@@ -117,7 +117,7 @@ pub enum Reason {
     MoreFiles(u64),
     /// A page is corrupt.
     CorruptPage(String),
-    /// More of them than are named.
+    /// More corrupt pages than are named.
     MoreCorruptPages(u64),
     /// The producer passed on pages that it knew to be corrupt.
     CorruptAtSource(String),

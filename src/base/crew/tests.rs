@@ -151,7 +151,7 @@ fn no_more_is_under_way_than_the_bound_but_for_one_heavy_item_alone() {
             weights.iter().try_for_each(|weight| {
                 planner.work(weight.unsigned_abs(), *weight)?;
                 let now = under_way.fetch_add(*weight, Ordering::SeqCst) + weight;
-                // What is taken meanwhile is counted a little later than the pool does.
+                // What is taken at the same time is counted a little later than the pool does.
                 most.fetch_max(now, Ordering::SeqCst);
                 Ok(())
             })

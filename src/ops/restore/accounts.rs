@@ -37,7 +37,7 @@ pub enum Owners {
     /// The number in the archive decides.
     #[default]
     ByNumber,
-    /// By their names where these accounts have them, else by number.
+    /// The name decides where these accounts have it, else the number.
     ByName(Accounts),
 }
 

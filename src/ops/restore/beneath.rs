@@ -1,5 +1,5 @@
 //! Makes files below a directory and nowhere else, whatever their names say and whatever another
-//! process that may write there does meanwhile.
+//! process that may write there does at the same time.
 //!
 //! Every name is taken apart and walked component by component from the directory's descriptor;
 //! no component may be a symbolic link, so that nothing that was made before can lead outside. A

@@ -93,7 +93,7 @@ pub(super) struct Selection {
     files: Vec<TreeFile>,
     /// The schemas that the members are of.
     pub(super) schemas: BTreeSet<Vec<u8>>,
-    /// Those that the dump itself enters.
+    /// Schemas that the dump itself enters.
     entered: BTreeSet<Vec<u8>>,
     /// The schema to load into instead of their own.
     into: Option<Vec<u8>>,

@@ -30,7 +30,7 @@ use super::dump;
 use super::path_of;
 use super::tar;
 
-/// See the module's documentation.
+/// The files of a snapshot that a restore or a listing wants.
 #[derive(Debug)]
 pub(in crate::ops) struct Files {
     source: Source,

@@ -1,4 +1,4 @@
-//! What a user may ask of a restore besides where it goes.
+//! What a user may ask of a restore, except where it goes.
 
 use super::accounts::Accounts;
 use super::accounts::Owners;

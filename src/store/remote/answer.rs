@@ -27,7 +27,7 @@ pub(super) fn note(refusal: Refusal) {
     let _unheard = NOTED.try_with(|noted| noted.replace(Some(refusal)));
 }
 
-/// Asks, and gives the last bad answer besides the outcome.
+/// Asks, and returns the outcome and the last bad answer.
 pub(super) async fn listening<T>(asking: impl Future<Output = T>) -> (T, Option<Refusal>) {
     let asked = async {
         let outcome = asking.await;
@@ -43,7 +43,7 @@ pub(super) enum Refusal {
     Silence { why: String, untrusted: bool },
     /// A page for people.
     Page { status: StatusCode },
-    /// Of a listing, with what it is not that it should be.
+    /// An answer to a listing that is none, with the reason in words.
     NotAListing(String),
     /// More bytes than an answer of its kind may have.
     TooLong { bytes_max: usize },

@@ -1,5 +1,5 @@
-//! Bodies of requests and answers that go through a [`Limiter`] piece by piece, and tell that they
-//! move.
+//! Bodies of requests and answers that go through a [`Limiter`] piece by piece, and report that
+//! they move.
 
 use std::collections::VecDeque;
 use std::future::Future;

@@ -23,7 +23,7 @@ pub(super) enum Found {
     Strain,
 }
 
-/// See the module's documentation.
+/// Bounds the number of requests at once; see the module's documentation.
 #[derive(Debug)]
 pub(super) struct Gate {
     state: Mutex<State>,

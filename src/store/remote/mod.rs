@@ -107,9 +107,9 @@ impl<T: ObjectStore + PaginatedListStore> Client for T {}
 /// Objects in a bucket.
 pub struct RemoteStore {
     client: Arc<dyn Client>,
-    /// For puts without TLS into a store that checks their checksums: without the hash of the bytes
-    /// in the signature, which costs both sides more than all else. It keeps nobody from answering
-    /// in the store's place.
+    /// A client for puts without TLS into a store that checks their checksums: without the hash of
+    /// the bytes in the signature, which costs both sides more than all else. It keeps nobody from
+    /// answering in the store's place.
     unsigned: Option<Arc<dyn Client>>,
     location: String,
     /// A listing of all: its prefix is before every name, and is empty or ends with a slash.
@@ -122,7 +122,7 @@ pub struct RemoteStore {
     no_conditions: Arc<AtomicBool>,
     checks_sums: Arc<AtomicBool>,
     ever_answered: AtomicBool,
-    /// Of what is read.
+    /// Buffers that objects are read into.
     buffers: ReadBuffers,
 }
 

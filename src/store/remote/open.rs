@@ -59,7 +59,7 @@ pub struct RemoteOptions {
     pub endpoint: Option<String>,
     /// Region that the bucket is in.
     pub region: Option<String>,
-    /// Certificates to trust besides the system's: a PEM file.
+    /// Certificates to trust in addition to the system's: a PEM file.
     pub ca_file: Option<PathBuf>,
     /// Whether to talk without TLS.
     pub plain_http: PlainHttp,
@@ -103,9 +103,9 @@ pub struct RemoteWorld {
     pub clock: Arc<dyn Clock>,
     /// Randomness for the lengths of pauses.
     pub entropy: Arc<dyn Entropy>,
-    /// Whether the user wants to stop.
+    /// Counters, and the user's wish to stop.
     pub monitor: Arc<Monitor>,
-    /// Whom to tell of long repetitions.
+    /// Receives reports of requests that are repeated for long.
     pub teller: Option<Arc<Teller>>,
 }
 

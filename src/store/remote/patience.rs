@@ -44,9 +44,9 @@ const ODD_TRIES: u32 = 5;
 /// How patient a store over the network is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// For how long one request is repeated.
+    /// How long one request is repeated.
     pub retry_for: Duration,
-    /// For how long a store is sought that never answered.
+    /// How long a store is sought that never answered.
     pub first_answer: Duration,
     /// How long an answer may take, its bytes not counted.
     pub answer: Duration,
