@@ -218,7 +218,7 @@ impl RepairPlan<'_> {
         Ok(())
     }
 
-    /// Does what was planned, and looks what is left.
+    /// Makes and removes what was planned, and looks what is left.
     pub fn run(self, monitor: &Arc<Monitor>) -> Result<RepairReport> {
         let (mut made, mut removed, mut failed) = (Vec::new(), Vec::new(), Vec::new());
         for make in &self.make {

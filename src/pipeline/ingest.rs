@@ -315,7 +315,7 @@ impl<'r> Reader<'r> {
         Ok((parser.finish(end), self.deltas.finish()))
     }
 
-    /// Does what an item asks; `Some` if the stream ended inside its payload.
+    /// Does what an item asks; returns `Some` if the stream ended inside its payload.
     fn act(
         &mut self,
         act: Act,

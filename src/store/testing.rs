@@ -311,7 +311,7 @@ impl<S> Failing<S> {
         effect
     }
 
-    /// Does `call`, or what a fault makes of it; `forgotten` is the answer without doing it.
+    /// Does `call`, or what a fault makes of it; `forgotten` is returned if it is not done.
     fn strike<T>(
         &self,
         verb: Verb,

@@ -218,7 +218,7 @@ pub(super) fn told(left_out: LeftOut) -> Vec<String> {
     told
 }
 
-/// Names of schemas, for people.
+/// Joins the names of schemas, for people.
 fn names(schemas: &BTreeSet<Vec<u8>>) -> String {
     const NAMES_MAX: usize = 10;
     let name = |name: &Vec<u8>| format!("'{}'", String::from_utf8_lossy(name));

@@ -219,8 +219,8 @@ pub(super) fn each_file(
     })
 }
 
-/// Names of files that are not wanted themselves, but by a link that is; `None` if nothing is
-/// wanted at all.
+/// Returns the names of files that are not wanted themselves, but by a link that is; `None` if
+/// nothing is wanted at all.
 fn wanted_sources(contents: &Contents, include: &GlobSet) -> Result<Option<HashSet<Vec<u8>>>> {
     let mut sources = HashSet::new();
     let mut matched = false;
