@@ -17,6 +17,9 @@ const LAYERS: [&str; 19] = [
 /// Longest line, columns.
 const COLUMNS_MAX: usize = 100;
 
+/// The fewest words of a doc comment.
+const DOC_WORDS_MIN: usize = 4;
+
 /// Longest file, lines.
 const LINES_MAX: usize = 700;
 
@@ -72,6 +75,7 @@ fn every_file_is_tidy() {
         if file.is_rust() {
             check_module(file, &mut report);
             check_imports(file, &mut report);
+            check_docs(file, &mut report);
         }
     }
     assert!(problems.is_empty(), "{} untidy places:\n{}", problems.len(), problems.join("\n"));
@@ -146,6 +150,28 @@ fn check_imports(file: &File, report: &mut impl FnMut(usize, &str)) {
         for named in named_modules(own, code).filter(|named| !may_name(own, named)) {
             report(index + 1, &format!("{own} reaches up or sideways to {named}"));
         }
+    }
+}
+
+/// Refuses doc comments that say no more than a name: of fewer words than [`DOC_WORDS_MIN`].
+fn check_docs(file: &File, report: &mut impl FnMut(usize, &str)) {
+    // Those of the command line are texts of help, which `tests/messages.rs` reads.
+    let is_help = file.path.to_string_lossy().starts_with("src/bin/haulout/args");
+    if !file.path.starts_with("src") || is_help {
+        return;
+    }
+    let words = |line: &str| {
+        line.trim_start().strip_prefix("///").map(|text| text.split_whitespace().count())
+    };
+    let mut before = None;
+    let mut lines = file.text.lines().enumerate().peekable();
+    while let Some((index, line)) = lines.next() {
+        let (here, next) = (words(line), lines.peek().and_then(|(_, next)| words(next)));
+        let is_alone = before.is_none() && next.is_none();
+        if is_alone && here.is_some_and(|count| count < DOC_WORDS_MIN) {
+            report(index + 1, "a doc comment of under four words");
+        }
+        before = here;
     }
 }
 

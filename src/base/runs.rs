@@ -2,12 +2,12 @@
 //!
 //! Records are added in batches; each batch becomes a *run*, a file in order of the keys. Runs of
 //! one size are merged into a larger one, so that there are a few files however many records there
-//! are, and each record is written once for every factor of [`RUNS_OF_A_SIZE`].
+//! are, and each record is written once for every factor of `RUNS_OF_A_SIZE`.
 //!
 //! Invariants:
 //! - a cursor yields each key once, in ascending order; records of one key are joined in the order
 //!   in which they were added;
-//! - memory: for each run a buffer while a cursor is open, and one key for [`INDEXED_BYTES`].
+//! - memory: for each run a buffer while a cursor is open, and one key for each `INDEXED_BYTES`.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;

@@ -29,7 +29,7 @@ pub(crate) enum Loudness {
     Brief,
     /// Progress, messages of the producer, all figures
     Normal,
-    /// Everything
+    /// Everything, with what is of use for a bug report
     Verbose,
 }
 
