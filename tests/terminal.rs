@@ -78,32 +78,42 @@ fn a_prompt_that_nobody_answers_ends_on_a_signal() {
     assert!(!directory.join("repo/config").exists());
 }
 
-#[test]
-fn init_offers_a_recovery_kit_and_tests_it_at_once() {
-    let directory = tempfile::tempdir().unwrap();
-    let directory = directory.path();
+/// Makes a repository, and a kit that names `copy`; what was seen, and the sheet.
+fn repository_with_kit(directory: &Path, copy: &str) -> (String, String) {
     let answers = [
         ("password of the new repository: ", "correct horse"),
         ("once more: ", "correct horse"),
         ("file to write it to (empty for none): ", "kit.txt"),
-        ("address of a copy of the repository", "s3://offsite/db"),
+        ("address of a copy of the repository", copy),
         ("new password, of the recovery kit: ", "battery staple"),
         ("once more: ", "battery staple"),
     ];
     let (seen, status) = typed(directory, "init", &answers);
     assert_eq!(status, Some(0), "{seen}");
+    let sheet = fs::read_to_string(directory.join("kit.txt")).unwrap();
+    (seen, sheet)
+}
+
+fn assert_that_the_kit_opens(directory: &Path) {
+    let answers = [("password of the recovery kit: ", "battery staple")];
+    let (seen, status) = typed(directory, "snapshots --recovery-kit kit.txt", &answers);
+    assert_eq!(status, Some(0), "{seen}");
+}
+
+#[test]
+fn init_offers_a_recovery_kit_and_tests_it_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let (seen, sheet) = repository_with_kit(directory, "s3://offsite/db");
     assert!(seen.contains("with a password; it was tested"), "{seen}");
     for secret in ["correct horse", "battery staple"] {
         assert!(!seen.contains(secret), "a password was shown: {seen}");
     }
-    let sheet = fs::read_to_string(directory.join("kit.txt")).unwrap();
     assert!(sheet.contains("A copy of it was at s3://offsite/db.\n"), "{sheet}");
     // The kit opens what no password opens any more.
     fs::remove_dir_all(directory.join("repo/keys")).unwrap();
     fs::create_dir(directory.join("repo/keys")).unwrap();
-    let answers = [("password of the recovery kit: ", "battery staple")];
-    let (seen, status) = typed(directory, "snapshots --recovery-kit kit.txt", &answers);
-    assert_eq!(status, Some(0), "{seen}");
+    assert_that_the_kit_opens(directory);
 }
 
 /// A copy is often made later, and then its address is written on the sheet by hand.
@@ -111,25 +121,13 @@ fn init_offers_a_recovery_kit_and_tests_it_at_once() {
 fn the_kit_of_init_has_a_blank_for_a_copy_that_is_not_there_yet() {
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
-    let answers = [
-        ("password of the new repository: ", "correct horse"),
-        ("once more: ", "correct horse"),
-        ("file to write it to (empty for none): ", "kit.txt"),
-        ("address of a copy of the repository", ""),
-        ("new password, of the recovery kit: ", "battery staple"),
-        ("once more: ", "battery staple"),
-    ];
-    let (seen, status) = typed(directory, "init", &answers);
-    assert_eq!(status, Some(0), "{seen}");
-    let sheet = fs::read_to_string(directory.join("kit.txt")).unwrap();
+    let (_, sheet) = repository_with_kit(directory, "");
     assert!(sheet.contains("\nA copy of it is at ____"), "{sheet}");
     assert!(sheet.lines().all(|line| line.len() <= 80), "{sheet}");
     // Filled in, it is read as before.
     let filled = sheet.replace("at ____", "at 10.0.0.7:/srv/copy ____");
     fs::write(directory.join("kit.txt"), filled).unwrap();
-    let answers = [("password of the recovery kit: ", "battery staple")];
-    let (seen, status) = typed(directory, "snapshots --recovery-kit kit.txt", &answers);
-    assert_eq!(status, Some(0), "{seen}");
+    assert_that_the_kit_opens(directory);
 }
 
 #[test]
