@@ -234,8 +234,8 @@ fn every_command_of_a_night_is_a_line_in_a_log() {
         (&["restore", "latest", "--to", &path("target")], "restored "),
         (&["replicate", "--init", "--to", &copy], "sent 1 snapshot to "),
         (&["replicate", "--verify", "--to", &copy], "sent 0 snapshots to "),
-        (&[&to_other[..], &["--init"]].concat(), "sealed 1 snapshot anew to "),
-        (&[&to_other[..], &["--verify"]].concat(), "sealed 0 snapshots anew to "),
+        (&[&to_other[..], &["--init"]].concat(), "re-encrypted 1 snapshot to "),
+        (&[&to_other[..], &["--verify"]].concat(), "re-encrypted 0 snapshots to "),
         (&["repair"], "nothing had to be repaired"),
     ];
     for (line, summary) in lines_of {

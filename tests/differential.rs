@@ -469,7 +469,7 @@ impl World {
         }
         assert_eq!(report["left_out"].as_array().unwrap().len(), 0, "{report}");
         assert_eq!(self.check("other"), Lost::default());
-        self.count("snapshots sealed anew");
+        self.count("snapshots re-encrypted");
         "replication to other keys".to_owned()
     }
 

@@ -30,6 +30,20 @@ const PROPER: [&str; 11] =
 const UNHELPFUL: [&str; 8] =
     ["please", "sorry", "oops", "illegal", "bad ", "simply", "failed to", "unable to"];
 
+/// Words of a private dialect, for which the field has plain ones.
+const PRIVATE: [&str; 10] = [
+    "anew",
+    "so many",
+    "whoever",
+    "on its way",
+    "on their way",
+    "what came of",
+    " is told",
+    " are told",
+    "sees to it",
+    "meanwhile,",
+];
+
 struct Message {
     place: String,
     text: String,
@@ -72,6 +86,9 @@ fn problem(text: &str) -> Option<&'static str> {
     let lower = text.to_lowercase();
     if UNHELPFUL.iter().any(|word| lower.contains(word)) {
         return Some("has a word that helps nobody");
+    }
+    if PRIVATE.iter().any(|word| lower.contains(word)) {
+        return Some("has a word of a private dialect");
     }
     if text.contains(". ") {
         return Some("is two sentences");

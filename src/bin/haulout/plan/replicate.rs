@@ -128,7 +128,7 @@ impl ReplicatePlan {
             return Ok(());
         }
         Err(Failure::usage(
-            format!("--memory {memory} is too little to seal snapshots anew for other keys"),
+            format!("--memory {memory} is too little to re-encrypt snapshots for other keys"),
             format!("give at least {least}"),
         ))
     }

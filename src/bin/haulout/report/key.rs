@@ -118,7 +118,7 @@ impl Rotation<'_> {
         );
         let left_behind = self.left_behind.iter().map(|Listed { id, label, .. }| {
             let (id, label) = (&id[..ID_DIGITS], clean(label));
-            format!("left behind, to be added anew or removed: {id} {label}\n")
+            format!("left behind, to be added again or removed: {id} {label}\n")
         });
         std::iter::once(head).chain(left_behind).collect()
     }

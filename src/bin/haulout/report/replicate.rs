@@ -123,7 +123,7 @@ impl Report {
         let value = CarryPlanned { to, sealed_anew: true, snapshots, stream_bytes };
         self.result(&value, || {
             let counted = units::counted(snapshots, "snapshot");
-            let head = format!("{counted} would be sealed anew to {}\n", clean(to));
+            let head = format!("{counted} would be re-encrypted to {}\n", clean(to));
             let bytes = format!(
                 "{} to read here; what that takes there shows when it is stored",
                 units::size(stream_bytes)
@@ -162,7 +162,7 @@ impl Report {
         };
         self.result(&value, || {
             let count = units::counted(wide(report.sent.len()), "snapshot");
-            let head = format!("sealed {count} anew to {}", clean(to));
+            let head = format!("re-encrypted {count} to {}", clean(to));
             if self.console.loudness == Loudness::Brief {
                 let stored = format!("{} stored", units::size(bytes));
                 let rest = brief_rest(verified, report.there, &report.left_out);
