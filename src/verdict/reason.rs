@@ -222,7 +222,7 @@ impl Reason {
     pub fn advice(&self) -> &'static str {
         match self {
             Self::Fault(_) | Self::MoreFaults(_) => {
-                "the stream was cut or damaged in transit, look at the producer's log, run it again"
+                "the stream was cut or damaged on its way, look at the producer's log, run it again"
             }
             Self::ProducerFailed(_) | Self::ProducerKilled(_) | Self::NotCompletedOk => {
                 "its last messages say why, run it again once that is mended"
