@@ -26,10 +26,6 @@ const LINES_MAX: usize = 700;
 /// Longest README, lines: what it has no room for belongs to the guide.
 const README_LINES_MAX: usize = 180;
 
-/// Files that are longer, and why they are not split.
-const LONG_FILES: [(&str, &str); 1] =
-    [("src/innodb/page.rs", "more than half of it are its tests, one for each kind of page")];
-
 /// Where code and scripts are.
 const ROOTS: [&str; 7] =
     ["src", "tests", "benches", "fuzz/src", "fuzz/fuzz_targets", ".ci", "examples"];
@@ -115,13 +111,8 @@ fn check_module(file: &File, report: &mut impl FnMut(usize, &str)) {
     if !file.text.starts_with("//! ") && !file.text.starts_with(specification) {
         report(1, "does not open with a module doc");
     }
-    let is_excused = LONG_FILES.iter().any(|(path, _)| file.path == Path::new(path));
-    let is_long = file.text.lines().count() > LINES_MAX;
-    if is_long && !is_excused {
-        report(LINES_MAX + 1, "the file is too long: split it, or list it here with a reason");
-    }
-    if !is_long && is_excused {
-        report(1, "is listed as a long file and is none any more");
+    if file.text.lines().count() > LINES_MAX {
+        report(LINES_MAX + 1, "the file is too long: split it");
     }
     for attribute in ["#[allow(", "#![allow(", "#[expect(", "#![expect("] {
         for (at, _) in file.text.match_indices(attribute) {
