@@ -117,7 +117,7 @@ impl ReadBuffers {
 }
 
 impl Buffer {
-    /// Returns the contents, to be shared; the buffer returns when nobody has it any more.
+    /// Returns the contents, to be shared; the last reference returns the buffer to its pool.
     pub fn freeze(self) -> Bytes {
         Bytes::from_owner(self)
     }

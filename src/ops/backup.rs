@@ -260,8 +260,8 @@ fn run_backup(
     let findings = noted.findings.clone();
     let has_log = roots.inner.iter().any(|record| record.key.path == LOG.as_bytes());
     let (id, about) = draft.publish(roots, judged, noted, sequence + 1)?;
-    // A rotation of keys that began during the run may not have seen the snapshot: then nobody
-    // believes it.
+    // A rotation of keys that began during the run may not have seen the snapshot: then no
+    // reader accepts it.
     repository.require_newest_key_still()?;
     Ok(BackupReport {
         id,

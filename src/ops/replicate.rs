@@ -203,8 +203,8 @@ fn sizes(store: &dyn Store, folders: &[Folder], side: &str) -> Result<HashMap<Ob
     Ok(found)
 }
 
-/// Returns the snapshots, the newest first, but each after those that it requires, also when nobody
-/// asked for them. What is required and can't be read goes to `lost`.
+/// Returns the snapshots, the newest first, but each after those that it requires, even if they
+/// were not asked for. What is required and can't be read goes to `lost`.
 pub(super) fn in_order(
     near: &Repository,
     mut wanted: Vec<StoredSnapshot>,
@@ -242,8 +242,8 @@ fn copies(record: &PackRecord) -> impl Iterator<Item = ObjectName> {
 }
 
 /// Returns the snapshots of some sources (of all if none is named), at most `last` of each, and
-/// those that can't be read. A checkpoint is left out when its source has anything newer: nobody
-/// restores it.
+/// those that can't be read. A checkpoint is left out when its source has anything newer,
+/// since it cannot be restored.
 pub fn newest(near: &Repository, sources: &[String], last: Option<u32>) -> Result<Listing> {
     let mut listing = near.snapshots()?;
     let ids = sources.iter().map(|name| near.source_id(name)).collect::<Result<Vec<_>>>()?;

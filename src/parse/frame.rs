@@ -17,7 +17,7 @@
 //! Invariants:
 //! - `encode(decode(bytes))` is `bytes`, to the bit: every field that may vary is in [`Frame`];
 //! - decoding allocates nothing and looks at no byte after the header, but for an `S` frame:
-//!   MariaDB's seek is told from Percona's sparse payload by the magic of the frame after it.
+//!   the magic of the frame after it distinguishes MariaDB's seek from Percona's sparse payload.
 //!
 //! What it does not do: judge. A frame with a wrong CRC or unknown flags is a frame.
 

@@ -12,6 +12,8 @@
 //! - the state follows the stream: what is renamed or removed is not at the old place any more, and
 //!   of a path that came twice the last file counts;
 //! - removing or renaming a directory takes constant time, and a file that comes is not looked up;
+//! - beside that, memory grows with the number of directories and of files at the top level, and
+//!   while a table is judged with the number of its partitions (a server allows 8,192);
 //! - where no temporary file can be written, memory grows; where one can't be read back,
 //!   [`Presence::is_unreadable`] says so from then on.
 //!

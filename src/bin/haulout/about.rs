@@ -103,7 +103,7 @@ fn contents(canvas: Canvas) -> String {
     format!("{head}\n\n{lines}\n{commands}\n")
 }
 
-/// Returns all pages, that of the program first.
+/// Returns all pages; the page of the program comes first.
 fn pages() -> Vec<Page> {
     let mut program = Arguments::command();
     program.build();

@@ -154,7 +154,7 @@ pub(crate) struct Common {
 
     /// Open the repository with this recovery kit
     ///
-    /// The password is then that of the kit.
+    /// The password that is given opens the kit.
     #[arg(long, value_name = "FILE", global = true, hide_short_help = true)]
     pub(crate) recovery_kit: Option<PathBuf>,
 

@@ -137,7 +137,7 @@ impl Purpose {
         }
     }
 
-    /// Returns the error message if nobody can be asked and no password was given.
+    /// Returns the error message for a run without a password and without a terminal.
     fn want(self) -> &'static str {
         match self {
             Purpose::Open => "the repository is encrypted and no password was given",
@@ -308,7 +308,7 @@ fn refused(origin: &str) -> Error {
     Error::new(ErrorKind::NoKey, format!("what came from {origin} is no password"))
 }
 
-/// The reason why a first line is not a password: it is empty, or has bytes that nobody types.
+/// The reason why a first line is not a password: it is empty, or has bytes that cannot be typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoPassword {
     /// The line is empty.

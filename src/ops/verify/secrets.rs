@@ -1,6 +1,6 @@
 //! Checks the objects by which everything else is opened: the keys, and the secrets of runs.
 //!
-//! A key that is damaged opens nothing any more for a user with its password; nobody can make it
+//! A key that is damaged opens nothing any more for a user with its password, and cannot be made
 //! again from what the repository holds. The secret of a run is in each of its packs as well
 //! (FORMAT.md 4.1), so that its loss is worth a note, and no damage.
 

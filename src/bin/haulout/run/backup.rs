@@ -121,7 +121,7 @@ fn not_started(program: &OsStr, command: &[OsString], error: io::Error) -> Failu
     if failure.is_about_a_limit() { failure } else { failure.with_hint(hint) }
 }
 
-/// Returns the exit status: whether somebody should look at the outcome of a backup.
+/// Returns the exit status of a backup, which says whether it has warnings.
 fn outcome(report: &BackupReport) -> Exit {
     if report.about.warnings() > 0 {
         return Exit::Findings;
