@@ -1,25 +1,19 @@
 //! Streaming physical backups of MariaDB that store only the bytes that changed.
 //!
 //! A physical backup is a stream of database pages, and two nights apart most of them are the same.
-//! The place of a page (tablespace, number) tells which former page to compare it with, so nothing
-//! has to be searched: the former map is read in step with the stream, an unchanged page costs a
+//! The place of a page (tablespace, number) tells which earlier page to compare it with, so nothing
+//! has to be searched: the previous map is read in step with the stream, an unchanged page costs a
 //! hash, and a changed one is stored as its difference, a few hundred bytes.
 //!
 //! ```text
 //! source -> parse -> cut -> hash -> compare -> encode -> seal -> pack -> store -> snapshot
-//!           frames   blocks  BLAKE3  former map  delta/zstd  AEAD   32 MiB  dir     last
+//!           frames   blocks  BLAKE3  prev. map  delta/zstd  AEAD   32 MiB  dir     last
 //! ```
 //!
 //! Restoring is the reverse: map, frames (bases included), open, decode, verify each block's hash,
 //! write in place.
 //!
-//! # Words
-//!
-//! A *stream* is what a producer writes. A *member* is one file inside it; the *script* puts
-//! members and frames together again. A *block* is the unit of comparison; its *entry* says what it
-//! hashes to and where it is; the entries of a member are its *map*. Blocks go into *frames*,
-//! frames into *packs*. A *snapshot* names the roots of all of that, and a *verdict*. The
-//! [`mod@format`] has the whole vocabulary, and every byte.
+#![doc = include_str!("guide/glossary.md")]
 //!
 //! # Invariants
 //!

@@ -88,6 +88,16 @@ mod tests {
     }
 
     #[test]
+    fn the_glossary_and_the_format_define_the_same_words() {
+        let glossary = chapter("glossary").expect("it exists").text;
+        let from = glossary.find("| word | meaning |").expect("it has a table");
+        let table = glossary[from..].split("\n\n").next().expect("it ends");
+        assert!(table.lines().count() > 15, "{table}");
+        let format = include_str!("../format/FORMAT.md");
+        assert!(format.contains(&format!("\n{table}\n\n## 2. ")), "the tables differ:\n{table}");
+    }
+
+    #[test]
     fn the_readme_names_every_chapter() {
         let readme = include_str!("../../README.md");
         for Chapter { name, .. } in CHAPTERS {
