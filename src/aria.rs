@@ -19,7 +19,6 @@
 
 #![expect(clippy::big_endian_bytes, reason = "the head of an Aria index file is big-endian")]
 
-use std::error::Error;
 use std::fmt;
 
 const MAGIC: [u8; 4] = [0xFE, 0xFE, 0x09, 0x03];
@@ -103,29 +102,18 @@ enum Rows {
 }
 
 /// Why the head of an index file was not understood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AriaError {
     /// It does not begin like an index file.
+    #[error("not an Aria index file")]
     Magic,
     /// Fewer bytes were shown than the head has, which needs this many.
+    #[error("head of the Aria index file needs {0} bytes")]
     TooShort(usize),
     /// No table has blocks of this many bytes.
+    #[error("no Aria table has blocks of {0} bytes")]
     BlockSize(u16),
 }
-
-impl fmt::Display for AriaError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Magic => out.write_str("not an Aria index file"),
-            Self::TooShort(bytes) => {
-                write!(out, "head of the Aria index file needs {bytes} bytes")
-            }
-            Self::BlockSize(bytes) => write!(out, "no Aria table has blocks of {bytes} bytes"),
-        }
-    }
-}
-
-impl Error for AriaError {}
 
 /// The judgement on one block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -172,18 +172,11 @@ impl StdError for Error {
 }
 
 /// Bytes that do not follow the format: which structure, and what is wrong with it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{what}: {why}")]
 pub struct Malformed {
     /// The structure, as FORMAT.md calls it.
     pub what: &'static str,
     /// What is wrong with it.
     pub why: &'static str,
 }
-
-impl fmt::Display for Malformed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.what, self.why)
-    }
-}
-
-impl StdError for Malformed {}

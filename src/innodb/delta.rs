@@ -23,8 +23,6 @@
 //!
 //! Source: `write_filt.cc` of `mariabackup`.
 
-use std::error::Error;
-use std::fmt;
 use std::str;
 
 use super::big_endian::u32_at;
@@ -68,11 +66,13 @@ enum Group {
 }
 
 /// What makes a `.delta` file unreadable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeltaError {
     /// A group does not begin with one of the two marks.
+    #[error("delta group begins with {0:08x}")]
     Mark(u32),
     /// A number is not larger than the one before.
+    #[error("delta names page {found} after page {before}")]
     Order {
         /// Page number before the one found.
         before: PageNumber,
@@ -80,28 +80,15 @@ pub enum DeltaError {
         found: PageNumber,
     },
     /// A group names no pages although another one follows it.
+    #[error("delta group names no pages")]
     EmptyGroup,
     /// Pages follow after the last group.
+    #[error("delta goes on after its last group")]
     Trailing,
     /// The file ends before its last group does.
+    #[error("delta ends before its last group does")]
     Unfinished,
 }
-
-impl fmt::Display for DeltaError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Mark(mark) => write!(out, "delta group begins with {mark:08x}"),
-            Self::Order { before, found } => {
-                write!(out, "delta names page {found} after page {before}")
-            }
-            Self::EmptyGroup => out.write_str("delta group names no pages"),
-            Self::Trailing => out.write_str("delta goes on after its last group"),
-            Self::Unfinished => out.write_str("delta ends before its last group does"),
-        }
-    }
-}
-
-impl Error for DeltaError {}
 
 impl DeltaReader {
     /// Begins at the start of a file.
@@ -191,26 +178,15 @@ pub enum RowFormat {
 }
 
 /// What makes a `.meta` file unreadable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeltaMetaError {
     /// A line that has to be there is missing, or its value is no number.
+    #[error("delta metadata has no usable {0}")]
     Field(&'static str),
     /// No page has this size.
+    #[error("delta metadata gives a page size of {0} bytes")]
     PageSize(u32),
 }
-
-impl fmt::Display for DeltaMetaError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Field(name) => write!(out, "delta metadata has no usable {name}"),
-            Self::PageSize(bytes) => {
-                write!(out, "delta metadata gives a page size of {bytes} bytes")
-            }
-        }
-    }
-}
-
-impl Error for DeltaMetaError {}
 
 impl DeltaMeta {
     /// Reads the lines `page_size = 16384`, `zip_size = 0` and `space_id = 8`.

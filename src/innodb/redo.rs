@@ -35,9 +35,6 @@
 //!
 //! Source: `log0log.h`, `recv_sys_t::find_checkpoint` and `recv_sys_t::parse` of the server.
 
-use std::error::Error;
-use std::fmt;
-
 use super::big_endian::u32_at;
 use super::big_endian::u64_at;
 use super::checksum::crc32c;
@@ -110,13 +107,16 @@ pub struct RedoCheckpoint {
 }
 
 /// Why the head of a redo log was not understood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RedoError {
     /// Fewer than [`REDO_HEADER_BYTES`] bytes were shown.
+    #[error("redo log is too short to have a header")]
     TooShort,
     /// No known server writes this format.
+    #[error("unknown redo log format {0:#010x}")]
     Format(u32),
     /// The header does not match its checksum.
+    #[error("checksum of the redo log header is {stored:08x}, should be {computed:08x}")]
     Checksum {
         /// Checksum that the header carries.
         stored: u32,
@@ -124,21 +124,6 @@ pub enum RedoError {
         computed: u32,
     },
 }
-
-impl fmt::Display for RedoError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooShort => out.write_str("redo log is too short to have a header"),
-            Self::Format(format) => write!(out, "unknown redo log format {format:#010x}"),
-            Self::Checksum { stored, computed } => write!(
-                out,
-                "checksum of the redo log header is {stored:08x}, should be {computed:08x}"
-            ),
-        }
-    }
-}
-
-impl Error for RedoError {}
 
 impl RedoHeader {
     /// Reads the first bytes of `ib_logfile0`; with [`REDO_HEAD_BYTES`] of them the checkpoint too.
@@ -204,13 +189,16 @@ impl RedoHeader {
 }
 
 /// Why the log that follows a header can't be one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LogError {
     /// Zeros stand where the first record should be.
+    #[error("the first record is nothing but zeros")]
     Zero,
     /// The records do not end as records do.
+    #[error("the first record is malformed")]
     Malformed,
     /// The records do not match their checksum.
+    #[error("checksum of the first record is {stored:08x}, should be {computed:08x}")]
     Checksum {
         /// Checksum that the records carry.
         stored: u32,
@@ -218,23 +206,6 @@ pub enum LogError {
         computed: u32,
     },
 }
-
-impl fmt::Display for LogError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Zero => out.write_str("the first record is nothing but zeros"),
-            Self::Malformed => out.write_str("the first record is malformed"),
-            Self::Checksum { stored, computed } => {
-                write!(
-                    out,
-                    "checksum of the first record is {stored:08x}, should be {computed:08x}"
-                )
-            }
-        }
-    }
-}
-
-impl Error for LogError {}
 
 impl RedoHeader {
     /// Checks the beginning of the log. It takes the first [`REDO_START_BYTES`] of the file, or all

@@ -13,7 +13,6 @@
 //!
 //! Source: the comments in `fsp0types.h` and `fil_space_t::is_valid_flags` of the server.
 
-use std::error::Error;
 use std::fmt;
 
 use super::big_endian::u32_at;
@@ -124,11 +123,13 @@ pub enum PageZero {
 }
 
 /// Why a first page was not understood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unrecognised {
     /// The page has the number of another page.
+    #[error("first page says it is number {0}")]
     Number(PageNumber),
     /// The page names two different tablespaces.
+    #[error("first page names two spaces, {header} and {tablespace}")]
     Spaces {
         /// Tablespace id in the page header.
         header: SpaceId,
@@ -136,53 +137,33 @@ pub enum Unrecognised {
         tablespace: SpaceId,
     },
     /// The page size in the flags does not exist.
+    #[error("no such page size in tablespace flags {flags:#x}")]
     PageSize {
         /// The flags as found.
         flags: u32,
     },
     /// The compressed page size in the flags does not exist or does not fit the others.
+    #[error("no such compressed page size in tablespace flags {flags:#x}")]
     ZipSize {
         /// The flags as found.
         flags: u32,
     },
     /// The compression algorithm in the flags does not exist.
+    #[error("no such compression in tablespace flags {flags:#x}")]
     Compression {
         /// The flags as found.
         flags: u32,
     },
     /// Bits are set that MariaDB keeps zero.
+    #[error(
+        "reserved bits in tablespace flags {flags:#x}, as of MariaDB 10.1.0 to 10.1.20 or MySQL \
+         5.7 and later"
+    )]
     ReservedBits {
         /// The flags as found.
         flags: u32,
     },
 }
-
-impl fmt::Display for Unrecognised {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Number(number) => write!(out, "first page says it is number {number}"),
-            Self::Spaces { header, tablespace } => {
-                write!(out, "first page names two spaces, {header} and {tablespace}")
-            }
-            Self::PageSize { flags } => {
-                write!(out, "no such page size in tablespace flags {flags:#x}")
-            }
-            Self::ZipSize { flags } => {
-                write!(out, "no such compressed page size in tablespace flags {flags:#x}")
-            }
-            Self::Compression { flags } => {
-                write!(out, "no such compression in tablespace flags {flags:#x}")
-            }
-            Self::ReservedBits { flags } => write!(
-                out,
-                "reserved bits in tablespace flags {flags:#x}, as of MariaDB 10.1.0 to 10.1.20 or \
-                 MySQL 5.7 and later"
-            ),
-        }
-    }
-}
-
-impl Error for Unrecognised {}
 
 impl TablespaceFormat {
     /// Reads the format off the beginning of a tablespace's first page.
@@ -315,16 +296,9 @@ fn size_of_code(code: u32) -> Option<PageSize> {
 }
 
 /// A stored format that no version of this program has written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown tablespace format {0:#018x}")]
 pub struct UnknownFormat(pub u64);
-
-impl fmt::Display for UnknownFormat {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "unknown tablespace format {:#018x}", self.0)
-    }
-}
-
-impl Error for UnknownFormat {}
 
 /// The compact form: from the lowest byte four bytes of tablespace id, one of page size, one of
 /// kind, one of compression, one that tells whether the id is known.

@@ -112,15 +112,20 @@ pub enum Trouble {
 }
 
 /// A refusal or failure of a store.
+#[derive(thiserror::Error)]
+#[error(transparent)]
 pub struct StoreError(Box<Inner>);
 
 type Cause = Box<dyn Error + Send + Sync>;
 
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {verb} {object}: {}", reason(*category, *trouble))]
 struct Inner {
     verb: Verb,
     object: String,
     category: Category,
     trouble: Option<Trouble>,
+    #[source]
     cause: Option<Cause>,
 }
 
@@ -171,16 +176,12 @@ impl StoreError {
     }
 }
 
-impl fmt::Display for StoreError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { verb, object, category, trouble, .. } = &*self.0;
-        match trouble {
-            Some(Trouble::PlainHttp) => write!(out, "cannot {verb} {object}: not without TLS"),
-            Some(Trouble::Certificate) => {
-                write!(out, "cannot {verb} {object}: the server is not trusted")
-            }
-            _ => write!(out, "cannot {verb} {object}: {category}"),
-        }
+/// Returns the reason in words: the category, unless the trouble says more.
+fn reason(category: Category, trouble: Option<Trouble>) -> String {
+    match trouble {
+        Some(Trouble::PlainHttp) => "not without TLS".to_owned(),
+        Some(Trouble::Certificate) => "the server is not trusted".to_owned(),
+        _ => category.to_string(),
     }
 }
 
@@ -191,15 +192,6 @@ impl fmt::Debug for StoreError {
             write!(out, "; {cause:?}")?;
         }
         out.write_str(")")
-    }
-}
-
-impl Error for StoreError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &self.0.cause {
-            Some(cause) => Some(&**cause),
-            None => None,
-        }
     }
 }
 

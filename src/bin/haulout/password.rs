@@ -309,15 +309,19 @@ fn refused(origin: &str) -> Error {
 }
 
 /// The reason why a first line is not a password: it is empty, or has bytes that cannot be typed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoPassword {
     /// The line is empty.
+    #[error("its first line is empty")]
     Empty,
     /// The line begins with the mark that some editors put before UTF-8.
+    #[error("it begins with a byte order mark (BOM)")]
     ByteOrderMark,
     /// The line has two bytes for each letter.
+    #[error("it is UTF-16")]
     Utf16,
     /// The line has a zero byte, so it is not text.
+    #[error("it has a zero byte")]
     ZeroByte,
 }
 
@@ -350,19 +354,6 @@ impl NoPassword {
         }
     }
 }
-
-impl fmt::Display for NoPassword {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            NoPassword::Empty => "its first line is empty",
-            NoPassword::ByteOrderMark => "it begins with a byte order mark (BOM)",
-            NoPassword::Utf16 => "it is UTF-16",
-            NoPassword::ZeroByte => "it has a zero byte",
-        })
-    }
-}
-
-impl std::error::Error for NoPassword {}
 
 fn credential(line: &[u8], origin: &str) -> Result<Credential> {
     if let Some(why) = NoPassword::of(line) {

@@ -5,8 +5,6 @@
 //! asked takes it ([`listening`]); a request is answered within the task that asked.
 
 use std::cell::RefCell;
-use std::error::Error;
-use std::fmt;
 use std::future::Future;
 
 use http::HeaderMap;
@@ -37,59 +35,45 @@ pub(super) async fn listening<T>(asking: impl Future<Output = T>) -> (T, Option<
 }
 
 /// An answer that is none of the wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
     /// No answer at all, in words.
+    #[error("{why}")]
     Silence { why: String, untrusted: bool },
     /// A page for people.
+    #[error("the answer ({status}) is an HTML page, and no object store's")]
     Page { status: StatusCode },
     /// An answer to a listing that is none, with the reason in words.
+    #[error("the answer is not the listing that was asked for: {0}")]
     NotAListing(String),
     /// More bytes than an answer of its kind may have.
+    #[error("the answer has more bytes than the {bytes_max} that are accepted")]
     TooLong { bytes_max: usize },
     /// Not asked at all: the address has no TLS.
+    #[error("the address is http://, without TLS")]
     Plain,
     /// The machine's own service gave no keys.
+    #[error("no keys were given, and this machine's service has none: {0}")]
     Keys(Box<Refusal>),
     /// An answer with its words.
+    #[error("the store answered {status}{}", details(code, message, date))]
     Status { status: StatusCode, code: String, message: String, date: String },
 }
 
-impl fmt::Display for Refusal {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Refusal::Silence { why, .. } => out.write_str(why),
-            Refusal::Page { status } => {
-                write!(out, "the answer ({status}) is an HTML page, and no object store's")
-            }
-            Refusal::NotAListing(why) => {
-                write!(out, "the answer is not the listing that was asked for: {why}")
-            }
-            Refusal::TooLong { bytes_max } => {
-                write!(out, "the answer has more bytes than the {bytes_max} that are accepted")
-            }
-            Refusal::Plain => out.write_str("the address is http://, without TLS"),
-            Refusal::Keys(why) => {
-                write!(out, "no keys were given, and this machine's service has none: {why}")
-            }
-            Refusal::Status { status, code, message, date } => {
-                write!(out, "the store answered {status}")?;
-                if !code.is_empty() {
-                    write!(out, ", {code}")?;
-                }
-                if !message.is_empty() {
-                    write!(out, ": {message}")?;
-                }
-                if code == "RequestTimeTooSkewed" && !date.is_empty() {
-                    write!(out, "; its clock says {date}")?;
-                }
-                Ok(())
-            }
-        }
+/// Returns the part of an answer's words that follows its status.
+fn details(code: &str, message: &str, date: &str) -> String {
+    let mut words = String::new();
+    if !code.is_empty() {
+        words.extend([", ", code]);
     }
+    if !message.is_empty() {
+        words.extend([": ", message]);
+    }
+    if code == "RequestTimeTooSkewed" && !date.is_empty() {
+        words.extend(["; its clock says ", date]);
+    }
+    words
 }
-
-impl Error for Refusal {}
 
 /// What follows from a bad answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
