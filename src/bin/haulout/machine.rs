@@ -20,8 +20,59 @@ use rustix::process::getrlimit;
 use rustix::process::set_dumpable_behavior;
 use rustix::process::setrlimit;
 
-use crate::plan::Stream;
-use crate::plan::Surroundings;
+use haulout::base::error::Error;
+use haulout::base::error::ErrorKind;
+
+use crate::failure::Failure;
+use crate::failure::Outcome;
+
+/// The facts that a plan depends on besides the arguments.
+pub(crate) struct Surroundings<'s> {
+    /// Looks up a variable of the environment.
+    pub(crate) variable: &'s dyn Fn(&str) -> Option<OsString>,
+    /// Returns all variables that are text.
+    pub(crate) variables: &'s dyn Fn() -> Vec<(String, String)>,
+    /// The name of this host.
+    pub(crate) host: String,
+    /// Processors that this process may use.
+    pub(crate) processors: u32,
+    /// Whether standard input is a terminal.
+    pub(crate) stdin: Stream,
+    /// Whether standard output is a terminal.
+    pub(crate) stdout: Stream,
+}
+
+/// The kind of a standard stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    /// A terminal, with a person at it.
+    Terminal,
+    /// The stream was closed when the program was started.
+    Closed,
+    /// A file, a pipe, or the null device.
+    Other,
+}
+
+impl Surroundings<'_> {
+    /// Refuses to write a result to standard output if it was closed and the result would be lost.
+    pub(crate) fn require_stdout(&self) -> Outcome<()> {
+        if self.stdout == Stream::Closed {
+            return Err(Failure::new(
+                Error::new(ErrorKind::Target, "standard output is closed"),
+                "send it to a file or a program; to throw it away, send it to /dev/null",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Returns the surroundings of a test: a host with 8 processors and no variables.
+    #[cfg(test)]
+    pub(crate) fn of_a_test(stdin: Stream, stdout: Stream) -> Surroundings<'static> {
+        let (variable, variables): (_, &dyn Fn() -> _) = (&|_: &str| None, &Vec::new);
+        let host = "db1".to_owned();
+        Surroundings { variable, variables, host, processors: 8, stdin, stdout }
+    }
+}
 
 /// Keeps keys out of core dumps, and other processes of the same user out of this one's memory.
 ///

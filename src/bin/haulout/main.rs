@@ -6,6 +6,7 @@
 //! | `args/VERB` | what can be typed, and the help texts |
 //! | `grammar` | how much of it each help text shows, and the variables of the environment |
 //! | `plan/VERB` | what it means on this machine |
+//! | `dispatch`, `job`, `traits` | which verb runs, and what it declares to shared code |
 //! | `run/VERB` | which verb of the library does it |
 //! | `report/VERB` | how the outcome is printed, as text or JSON |
 //! | `json`, `words`, `text`, `units` | what reports have in common |
@@ -20,11 +21,13 @@
 mod about;
 mod args;
 mod console;
+mod dispatch;
 mod exit;
 mod failure;
 mod grammar;
 mod guide;
 mod hints;
+mod job;
 mod json;
 mod known;
 mod limit;
@@ -41,6 +44,7 @@ mod report;
 mod run;
 mod signals;
 mod text;
+mod traits;
 mod units;
 mod words;
 
@@ -50,7 +54,6 @@ use clap::FromArgMatches;
 
 use crate::args::Arguments;
 use crate::args::Command;
-use crate::plan::Plan;
 use crate::report::Report;
 
 fn main() -> ExitCode {
@@ -69,8 +72,7 @@ fn main() -> ExitCode {
     let Arguments { common, command } = typed;
     let report = Report::new(&common, &machine::variable);
     let done = match command {
-        Command::Verb(verb) => Plan::new(common, verb, &machine::surroundings())
-            .and_then(|plan| run::run(plan, &report)),
+        Command::Verb(verb) => dispatch::run(common, verb, &machine::surroundings(), &report),
         Command::About(about) => about::tell(&about, &report),
     };
     done.unwrap_or_else(|failure| report.failure(&failure)).into()

@@ -39,7 +39,7 @@ use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
 
-use crate::args::Common;
+use crate::args::common::Common;
 use crate::console::Console;
 use crate::console::Loudness;
 use crate::exit::Exit;

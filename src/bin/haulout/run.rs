@@ -1,4 +1,7 @@
-//! Does what a plan says: opens the repository, calls one verb of the library, hands its report on.
+//! The state of a run: how a verb opens its repository, finds snapshots, asks for passwords and
+//! remembers what the store showed.
+//!
+//! Nothing here knows which verb runs: it asks its [`Traits`].
 
 mod backup;
 mod cat;
@@ -52,12 +55,15 @@ use crate::password::PasswordSource;
 use crate::password::Purpose;
 use crate::password::Spelling;
 use crate::plan::Exposed;
-use crate::plan::Job;
-use crate::plan::Plan;
+use crate::plan::Settings;
 use crate::progress::Activity;
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::signals::Stop;
+use crate::traits::Effect;
+use crate::traits::Secrets;
+use crate::traits::Traits;
+use crate::traits::WhenDoubted;
 
 /// Number of times that a person may try a password.
 const PASSWORD_TRIES: u32 = 3;
@@ -69,47 +75,10 @@ const NOTHING_OPENS: &str = "put the objects config and keys/ back from a copy o
 const DAMAGED_KEY: &str = "if the password is right, put the damaged key back from a copy of the \
                            repository, or use a recovery kit (--recovery-kit)";
 
-/// Runs the verb of a plan, and returns how the program ends.
-pub(crate) fn run(plan: Plan, report: &Report) -> Outcome<Exit> {
-    panics::asked_for_at("main");
-    let monitor = Arc::new(Monitor::default());
-    let console = Arc::clone(&report.console);
-    let stop = Stop::listen(Arc::clone(&monitor), console)
-        .map_err(|e| Error::new(ErrorKind::Source, "cannot listen for signals").because(e))?;
-    let (doubted, warned, findings) = (Cell::new(false), Cell::new(false), Arc::default());
-    let spelling = Cell::new(None);
-    let run = Run { plan: &plan, report, monitor, stop, doubted, warned, findings, spelling };
-    let done = match &plan.job {
-        Job::Init(plan) => run.init(*plan),
-        Job::Backup(plan) => run.backup(plan),
-        Job::Snapshots(wanted) => run.snapshots(wanted),
-        Job::Show(snapshot, what) => run.show(snapshot, *what),
-        Job::Ls(snapshot, globs) => run.ls(snapshot, globs),
-        Job::Cat(snapshot, file) => run.cat(snapshot, file),
-        Job::Diff(former, later) => run.diff(former, later),
-        Job::Stats(snapshot) => run.stats(snapshot.as_deref()),
-        Job::Tag(snapshot, change) => run.tag(snapshot, change),
-        Job::Restore(plan) => run.restore(plan),
-        Job::Verify(plan) => run.verify(plan),
-        Job::Repair(mode) => run.repair(*mode),
-        Job::Key(plan) => run.key(plan),
-        Job::Replicate(plan) => run.replicate(plan),
-    };
-    // What was found counts for a run that failed as well.
-    let warned = report.findings(&run.findings.take()) || report.is_unprinted();
-    let warned = warned || run.warned.get() || run.doubted.get();
-    let exit = done?;
-    let exit = if warned { exit.and_findings() } else { exit };
-    let console = &report.console;
-    if exit == Exit::Findings && console.loudness == Loudness::Quiet && !console.has_warned() {
-        console.warning("done, with findings; without --quiet they are shown");
-    }
-    Ok(exit)
-}
-
 /// The state that every verb needs.
-struct Run<'r> {
-    plan: &'r Plan,
+pub(crate) struct Run<'r> {
+    settings: Settings,
+    traits: Traits,
     report: &'r Report,
     monitor: Arc<Monitor>,
     stop: Stop,
@@ -121,6 +90,35 @@ struct Run<'r> {
     findings: Arc<FindingLog>,
     /// The spelling of the last password tried, if it could be spelled otherwise.
     spelling: Cell<Option<Spelling>>,
+}
+
+impl<'r> Run<'r> {
+    /// Starts to listen for signals, and to collect what is found besides the work itself.
+    pub(crate) fn begin(settings: Settings, traits: Traits, report: &'r Report) -> Result<Run<'r>> {
+        panics::asked_for_at("main");
+        let monitor = Arc::new(Monitor::default());
+        let console = Arc::clone(&report.console);
+        let stop = Stop::listen(Arc::clone(&monitor), console)
+            .map_err(|e| Error::new(ErrorKind::Source, "cannot listen for signals").because(e))?;
+        let (doubted, warned, findings) = (Cell::new(false), Cell::new(false), Arc::default());
+        let spelling = Cell::new(None);
+        Ok(Run { settings, traits, report, monitor, stop, doubted, warned, findings, spelling })
+    }
+
+    /// Reports the findings, and returns how the program ends after this outcome of the verb.
+    pub(crate) fn end(self, done: Outcome<Exit>) -> Outcome<Exit> {
+        let report = self.report;
+        // What was found counts for a run that failed as well.
+        let warned = report.findings(&self.findings.take()) || report.is_unprinted();
+        let warned = warned || self.warned.get() || self.doubted.get();
+        let exit = done?;
+        let exit = if warned { exit.and_findings() } else { exit };
+        let console = &report.console;
+        if exit == Exit::Findings && console.loudness == Loudness::Quiet && !console.has_warned() {
+            console.warning("done, with findings; without --quiet they are shown");
+        }
+        Ok(exit)
+    }
 }
 
 impl Run<'_> {
@@ -172,7 +170,9 @@ impl Run<'_> {
                 Repository::open_by_kit(Arc::clone(store), kit, passphrase, &limits, entropy())
             }
         })?;
-        if self.plan.recovery_kit.is_some() || !matches!(self.plan.password, PasswordSource::Ask) {
+        if self.settings.recovery_kit.is_some()
+            || !matches!(self.settings.password, PasswordSource::Ask)
+        {
             require_encryption(&opened)?;
         }
         self.warn_left_behind(&opened)?;
@@ -185,7 +185,7 @@ impl Run<'_> {
     fn warn_left_behind(&self, opened: &Repository) -> Result<()> {
         match opened.require_newest_key() {
             Err(error) if error.kind() == ErrorKind::LeftBehind => {
-                if !matches!(self.plan.job, Job::Backup(_) | Job::Tag(..)) {
+                if self.traits.effect == Effect::Reads {
                     self.report.console.warning(error);
                 }
                 Ok(())
@@ -194,13 +194,13 @@ impl Run<'_> {
         }
     }
 
-    /// Compares a repository with what this host remembers of it. A backup goes on all the same:
-    /// none at all would be worse.
+    /// Compares a repository with what this host remembers of it. A verb that says so goes on
+    /// all the same.
     fn compare(&self, opened: &Repository) -> Outcome<()> {
-        let Some(directory) = &self.plan.state else { return Ok(()) };
-        let is_backup = matches!(self.plan.job, Job::Backup(_));
+        let Some(directory) = &self.settings.state else { return Ok(()) };
+        let goes_on = self.traits.when_doubted == WhenDoubted::GoOn;
         let mut known = match Known::load(directory, &opened.store().location()) {
-            Err(error) if is_backup => {
+            Err(error) if goes_on => {
                 self.report.console.warning(error.with_causes());
                 self.doubted.set(true);
                 return Ok(());
@@ -210,7 +210,7 @@ impl Run<'_> {
         known.check_repository(opened)?;
         match known.check_newest(opened) {
             Ok(()) => Ok(known.learn(opened, &self.findings)?),
-            Err(failure) if is_backup => {
+            Err(failure) if goes_on => {
                 self.report.console.warning(format!("{}; {}", failure.line(), failure.hint()));
                 self.doubted.set(true);
                 Ok(())
@@ -221,7 +221,7 @@ impl Run<'_> {
 
     /// Remembers what a repository shows after a change.
     fn remember(&self, changed: &Repository) -> Result<()> {
-        match &self.plan.state {
+        match &self.settings.state {
             Some(directory) if !self.doubted.get() => {
                 let mut known = Known::load(directory, &changed.store().location())?;
                 known.learn(changed, &self.findings)
@@ -243,10 +243,10 @@ impl Run<'_> {
 
     /// Refuses a file that everybody can read where secrets are made, and reports it elsewhere.
     fn report_exposed(&self, file: String, purpose: Purpose) -> Result<()> {
-        if self.plan.exposed == Exposed::Accepted {
+        if self.settings.exposed == Exposed::Accepted {
             return Ok(());
         }
-        if purpose.is_new() || matches!(self.plan.job, Job::Key(_)) {
+        if purpose.is_new() || self.traits.secrets == Secrets::Made {
             let what = format!("{file} has a secret, and every user of this host can read it");
             return Err(Error::new(ErrorKind::Exposed, what));
         }
@@ -257,7 +257,7 @@ impl Run<'_> {
 
     /// Reads the recovery kit, if one was given.
     fn recovery_kit(&self) -> Outcome<Option<RecoveryKit>> {
-        let Some(path) = &self.plan.recovery_kit else { return Ok(None) };
+        let Some(path) = &self.settings.recovery_kit else { return Ok(None) };
         let read = kit::read(path).map_err(|error| {
             Failure::new(
                 error,
@@ -316,11 +316,11 @@ impl Run<'_> {
     /// again.
     fn unlocked<T>(&self, mut open: impl FnMut(Access<'_>) -> Result<T>) -> Outcome<T> {
         let kit = self.recovery_kit()?;
-        let person = matches!(self.plan.password, PasswordSource::Ask);
+        let person = matches!(self.settings.password, PasswordSource::Ask);
         let mut tries = if person { PASSWORD_TRIES } else { 1 };
         loop {
             let purpose = if kit.is_some() { Purpose::Kit } else { Purpose::Open };
-            let mut ask = || self.credential(&self.plan.password, purpose);
+            let mut ask = || self.credential(&self.settings.password, purpose);
             let opened = match &kit {
                 None => open(Access::Key(&mut ask)),
                 Some(kit) => open(Access::Kit(kit, &mut ask)),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
+use haulout::base::limiter::Timetable;
 use haulout::encode::Level;
 use haulout::encode::ReadBack;
 use haulout::format::snapshot::StreamFormat;
@@ -20,8 +21,8 @@ use crate::args::backup::Acceptable;
 use crate::args::backup::BackupArguments;
 use crate::failure::Failure;
 use crate::failure::Outcome;
-use crate::plan::Stream;
-use crate::plan::Surroundings;
+use crate::machine::Stream;
+use crate::machine::Surroundings;
 
 /// More tags than this don't fit into a snapshot together with everything else.
 const TAGS_MAX: usize = 32;
@@ -49,6 +50,8 @@ pub(crate) struct BackupPlan {
     pub(crate) grace: Duration,
     /// The command line of the producer; empty to read standard input.
     pub(crate) command: Vec<OsString>,
+    /// The limit for bytes to the repository.
+    pub(crate) limit: Option<Timetable>,
 }
 
 impl BackupPlan {
@@ -87,6 +90,7 @@ impl BackupPlan {
                 .map_or(CHECKPOINT_SECONDS, |time| time.as_secs()),
             grace: typed.grace.unwrap_or(GRACE),
             command: typed.command,
+            limit: typed.limit.map(|limit| limit.0),
         })
     }
 }
@@ -119,22 +123,33 @@ fn default_source(host: &str, command: &[OsString]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
-    use crate::plan::Job;
-    use crate::plan::tests::plan;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        backup: BackupArguments,
+    }
+
+    fn plan(line: &str) -> Outcome<BackupPlan> {
+        let typed = Line::try_parse_from(line.split(' ')).unwrap();
+        let around = Surroundings::of_a_test(Stream::Other, Stream::Other);
+        BackupPlan::new(typed.backup, &around)
+    }
 
     fn backup(line: &str) -> BackupPlan {
-        let Job::Backup(backup) = plan(line).unwrap().job else { panic!("a backup") };
-        backup
+        plan(line).unwrap()
     }
 
     #[test]
     fn the_source_is_called_after_host_and_program() {
         for (line, source) in [
-            ("haulout -r /x backup", "db1-stdin"),
-            ("haulout -r /x backup -- /usr/bin/mariabackup --backup", "db1-mariabackup"),
-            ("haulout -r /x backup -- ./dump@home", "db1-dump-home"),
-            ("haulout -r /x backup --source shop -- cat", "shop"),
+            ("backup", "db1-stdin"),
+            ("backup -- /usr/bin/mariabackup --backup", "db1-mariabackup"),
+            ("backup -- ./dump@home", "db1-dump-home"),
+            ("backup --source shop -- cat", "shop"),
         ] {
             assert_eq!(backup(line).source, source, "{line}");
         }
@@ -142,17 +157,17 @@ mod tests {
 
     #[test]
     fn earlier_acceptances_are_revoked_by_the_word_none() {
-        let accept = backup("haulout -r /x backup --accept foreign-text --accept none").accept;
+        let accept = backup("backup --accept foreign-text --accept none").accept;
         assert_eq!(accept.former, Former::Revoked);
         assert_eq!(accept.added.len(), 1);
-        let accept = backup("haulout -r /x backup --accept lost-members:shop/*").accept;
+        let accept = backup("backup --accept lost-members:shop/*").accept;
         assert_eq!(accept.former, Former::Kept);
         assert_eq!(accept.added[0].as_str(), "lost-members:shop/*");
     }
 
     #[test]
     fn as_many_tags_as_fit() {
-        let line = format!("haulout -r /x backup{}", " --tag t".repeat(TAGS_MAX));
+        let line = format!("backup{}", " --tag t".repeat(TAGS_MAX));
         assert_eq!(backup(&line).tags.len(), TAGS_MAX);
         assert!(plan(&(line + " --tag t")).is_err());
     }

@@ -9,9 +9,9 @@ use crate::args::key::KeyAction;
 use crate::args::key::KeyArguments;
 use crate::args::key::NewKeyArguments;
 use crate::args::key::NewPasswordArguments;
+use crate::machine::Surroundings;
 use crate::password::NEW_VARIABLES;
 use crate::password::PasswordSource;
-use crate::plan::Surroundings;
 
 /// A change of keys, or a look at them.
 #[derive(Debug)]

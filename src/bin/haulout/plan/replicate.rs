@@ -1,5 +1,8 @@
 //! The plan of `replicate`.
 
+mod network;
+
+use haulout::base::limiter::Timetable;
 use haulout::ops::memory::REENCRYPT_MEMORY_MIN;
 use haulout::ops::replicate::Confirmation;
 use haulout::store::place::Place;
@@ -7,9 +10,9 @@ use haulout::store::place::Place;
 use crate::args::replicate::ReplicateArguments;
 use crate::failure::Failure;
 use crate::failure::Outcome;
+use crate::machine::Surroundings;
 use crate::password::OTHER_VARIABLES;
 use crate::password::PasswordSource;
-use crate::plan::Surroundings;
 use crate::plan::network::NetworkPlan;
 use crate::plan::place;
 use crate::units::ByteCount;
@@ -84,6 +87,8 @@ pub(crate) struct ReplicatePlan {
     pub(crate) connections: u32,
     /// Memory that may be used, in bytes.
     memory: ByteCount,
+    /// The limit for bytes between the two sides.
+    pub(crate) limit: Option<Timetable>,
 }
 
 impl ReplicatePlan {
@@ -103,7 +108,7 @@ impl ReplicatePlan {
         let affordable = memory.saturating_sub(MEMORY_FIXED) / MEMORY_PER_CONNECTION;
         Ok(ReplicatePlan {
             other: place(typed.to.or(typed.from))?,
-            network: network.other(&typed.other, around.variables),
+            network: network::other(network, &typed.other, around.variables),
             password: PasswordSource::choose(
                 typed.other.other_password_file,
                 typed.other.other_password_command,
@@ -117,6 +122,7 @@ impl ReplicatePlan {
             confirmation: if typed.verify { Confirmation::ReadBack } else { Confirmation::Listed },
             connections: u32::try_from(affordable.clamp(1, CONNECTIONS_MAX)).unwrap_or(1),
             memory: ByteCount(memory),
+            limit: typed.limit.map(|limit| limit.0),
         })
     }
 

@@ -3,17 +3,17 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use haulout::base::limiter::Timetable;
 use haulout::ops::restore::Devices;
 use haulout::ops::restore::Losses;
 use haulout::ops::restore::Unfinished;
 
-use crate::args::Common;
+use crate::args::common::Common;
 use crate::args::restore::RestoreArguments;
 use crate::failure::Failure;
 use crate::failure::Outcome;
-use crate::plan::Stream;
-use crate::plan::Surroundings;
-use crate::plan::require_open;
+use crate::machine::Stream;
+use crate::machine::Surroundings;
 
 /// The settings of one restore.
 #[derive(Debug)]
@@ -38,6 +38,8 @@ pub(crate) struct RestorePlan {
     pub(crate) losses: Losses,
     /// The owner of all restored files, as it was typed.
     pub(crate) owner: Option<String>,
+    /// The limit for bytes from the repository.
+    pub(crate) limit: Option<Timetable>,
 }
 
 /// The treatment of a target that others can write to.
@@ -91,7 +93,7 @@ impl RestorePlan {
                 ));
             }
             None => {
-                require_open(around.stdout)?;
+                around.require_stdout()?;
                 Target::Stdout
             }
         };
@@ -100,7 +102,7 @@ impl RestorePlan {
         let shared = if typed.shared_target { SharedTarget::Allow } else { SharedTarget::Refuse };
         let unfinished = if typed.resume { Unfinished::Resume } else { Unfinished::Refuse };
         let losses = if typed.keep_going { Losses::LeaveOut } else { Losses::Fail };
-        let RestoreArguments { snapshot, include, into, owner, .. } = typed;
+        let RestoreArguments { snapshot, include, into, owner, limit, .. } = typed;
         Ok(RestorePlan {
             snapshot,
             target,
@@ -112,6 +114,7 @@ impl RestorePlan {
             unfinished,
             losses,
             owner,
+            limit: limit.map(|limit| limit.0),
         })
     }
 }

@@ -12,6 +12,7 @@ use haulout::format::snapshot::Verdict;
 use haulout::ops;
 use haulout::ops::backup::BackupOptions;
 use haulout::ops::backup::BackupReport;
+use haulout::ops::memory::Work;
 use haulout::repo::store_error;
 use haulout::source::FileSource;
 use haulout::source::Source;
@@ -23,11 +24,32 @@ use crate::console::Loudness;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::failure::Outcome;
+use crate::job::Job;
 use crate::plan::backup::BackupPlan;
 use crate::producer_log::ProducerLog;
 use crate::progress::Activity;
 use crate::run::Run;
+use crate::traits::Effect;
+use crate::traits::Traits;
+use crate::traits::WhenDoubted;
 use crate::units;
+
+impl Job for BackupPlan {
+    fn traits(&self) -> Traits {
+        Traits {
+            effect: Effect::Adds,
+            work: Work::Writes,
+            // None at all would be worse than one into a repository that is doubted.
+            when_doubted: WhenDoubted::GoOn,
+            limit: self.limit.clone(),
+            ..Traits::default()
+        }
+    }
+
+    fn run(&self, run: &Run<'_>) -> Outcome<Exit> {
+        run.backup(self)
+    }
+}
 
 impl Run<'_> {
     /// Stores the stream as a snapshot and reports the outcome.
@@ -43,8 +65,8 @@ impl Run<'_> {
             tags: plan.tags.clone(),
             level: plan.level,
             read_back: plan.read_back,
-            at_once: self.plan.at_once,
-            host: self.plan.host.clone(),
+            at_once: self.settings.at_once,
+            host: self.settings.host.clone(),
             checkpoint_bytes: plan.checkpoint_bytes,
             checkpoint_seconds: plan.checkpoint_seconds,
             accept: plan.accept.clone(),
@@ -73,7 +95,7 @@ impl Run<'_> {
 
     /// Removes what interrupted runs left in a directory; in a bucket they leave nothing.
     fn tidy_up(&self) -> Result<()> {
-        let Place::Directory(path) = &self.plan.place else { return Ok(()) };
+        let Place::Directory(path) = &self.settings.place else { return Ok(()) };
         // A missing repository is reported by the caller that opens it.
         let Ok(store) = LocalStore::open(path) else { return Ok(()) };
         let swept = store.sweep_temporaries().map_err(|e| store_error("cannot tidy up", e))?;

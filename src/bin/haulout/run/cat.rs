@@ -6,12 +6,45 @@ use haulout::base::error::ErrorKind;
 use haulout::ops;
 use haulout::ops::cat::CatOptions;
 
+use crate::args::cat::CatArguments;
+use crate::args::common::Common;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::failure::Outcome;
+use crate::job::Job;
+use crate::machine::Surroundings;
 use crate::run::Run;
 use crate::run::restore::not_written;
 use crate::run::restore::standard_output;
+use crate::traits::Traits;
+
+impl CatArguments {
+    /// Returns the arguments if the file can be written to standard output.
+    pub(crate) fn checked(
+        self,
+        common: &Common,
+        around: &Surroundings<'_>,
+    ) -> Outcome<CatArguments> {
+        if common.json {
+            return Err(Failure::usage(
+                "the file is on standard output, where --json would be",
+                "leave --json out and look at the exit status; haulout ls --json tells about files",
+            ));
+        }
+        around.require_stdout()?;
+        Ok(self)
+    }
+}
+
+impl Job for CatArguments {
+    fn traits(&self) -> Traits {
+        Traits::default()
+    }
+
+    fn run(&self, run: &Run<'_>) -> Outcome<Exit> {
+        run.cat(&self.snapshot, &self.file)
+    }
+}
 
 impl Run<'_> {
     /// Writes a file of a snapshot to standard output.
@@ -19,7 +52,7 @@ impl Run<'_> {
         let repository = self.repository()?;
         let stored = self.find(&repository, wanted)?;
         let mut out = standard_output()?;
-        let wanted_file = CatOptions { path: file, workers: self.plan.at_once.workers };
+        let wanted_file = CatOptions { path: file, workers: self.settings.at_once.workers };
         ops::cat::cat(&repository, &stored, &wanted_file, &mut out, &self.monitor).map_err(
             |error| {
                 if error.kind() == ErrorKind::Usage {

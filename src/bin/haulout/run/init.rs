@@ -6,6 +6,7 @@ use std::sync::Arc;
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
+use haulout::ops::memory::Work;
 use haulout::repo::NewProtection;
 use haulout::repo::Repository;
 use haulout::repo::keys::Keys;
@@ -19,6 +20,7 @@ use haulout::store::place::Place;
 use crate::console::Loudness;
 use crate::exit::Exit;
 use crate::failure::Outcome;
+use crate::job::Job;
 use crate::password::PasswordSource;
 use crate::password::Purpose;
 use crate::plan::init::NewRepository;
@@ -26,6 +28,9 @@ use crate::prompt::Terminal;
 use crate::report::init::Init;
 use crate::run::Run;
 use crate::run::entropy;
+use crate::traits::Effect;
+use crate::traits::Secrets;
+use crate::traits::Traits;
 
 const ASKED: &str = "the password was asked for twice";
 const KIT_QUESTION: &str = "\
@@ -34,17 +39,32 @@ file to write it to (empty for none): ";
 const REPLICA_QUESTION: &str = "\
 address of a copy of the repository, to be read on the kit (empty to write it in by hand): ";
 
+impl Job for NewRepository {
+    fn traits(&self) -> Traits {
+        Traits {
+            effect: Effect::Adds,
+            work: Work::Writes,
+            secrets: Secrets::Made,
+            ..Traits::default()
+        }
+    }
+
+    fn run(&self, run: &Run<'_>) -> Outcome<Exit> {
+        run.init(*self)
+    }
+}
+
 impl Run<'_> {
     /// Creates a repository and prints its report.
     pub(super) fn init(&self, how: NewRepository) -> Outcome<Exit> {
         let store = self.new_store_at(&self.site())?;
         let note = HolderNote {
-            label: self.plan.host.clone(),
+            label: self.settings.host.clone(),
             created_unix_seconds: self.report.clock.unix_seconds(),
         };
         let mut credential = match how {
             NewRepository::Encrypted => {
-                Some(self.credential(&self.plan.password, Purpose::Protect)?)
+                Some(self.credential(&self.settings.password, Purpose::Protect)?)
             }
             NewRepository::Clear => None,
         };
@@ -55,7 +75,7 @@ impl Run<'_> {
         let repository = store.location();
         let made = Repository::init(Arc::clone(&store), &protection, entropy())?;
         let id = made.keyring().repository().to_string();
-        let facts = match &self.plan.place {
+        let facts = match &self.settings.place {
             Place::Directory(_) => None,
             Place::Bucket { service, .. } => {
                 let time = self.report.clock.unix_seconds();

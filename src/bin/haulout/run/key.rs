@@ -22,6 +22,7 @@ use haulout::store::place::Place;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::failure::Outcome;
+use crate::job::Job;
 use crate::moment;
 use crate::moment::Zone;
 use crate::password::PasswordSource;
@@ -34,8 +35,21 @@ use crate::run::Access;
 use crate::run::Run;
 use crate::run::entropy;
 use crate::run::kit;
+use crate::traits::Effect;
+use crate::traits::Secrets;
+use crate::traits::Traits;
 
 const ASKED_TWICE: &str = "the key file was asked for twice";
+
+impl Job for KeyPlan {
+    fn traits(&self) -> Traits {
+        Traits { effect: Effect::Adds, secrets: Secrets::Made, ..Traits::default() }
+    }
+
+    fn run(&self, run: &Run<'_>) -> Outcome<Exit> {
+        run.key(self)
+    }
+}
 
 impl Run<'_> {
     /// Runs the command of `key` that the plan names.
@@ -99,7 +113,7 @@ impl Run<'_> {
         let label = match (label, keys.unlocked().holder) {
             (Some(typed), _) => typed.to_owned(),
             (None, Some(id)) => keys.find(&id.to_string())?.note.label,
-            (None, None) => self.plan.host.clone(),
+            (None, None) => self.settings.host.clone(),
         };
         match with {
             NewKey::Password(source) => {
@@ -182,8 +196,8 @@ impl Run<'_> {
         let repository = made.repository().to_string();
         let day = moment::for_people(self.report.clock.unix_seconds(), Zone::Utc);
         let places = kit::Places {
-            repository: match &self.plan.place {
-                Place::Directory(_) => format!("{} on {}", store.location(), self.plan.host),
+            repository: match &self.settings.place {
+                Place::Directory(_) => format!("{} on {}", store.location(), self.settings.host),
                 Place::Bucket { .. } => store.location(),
             },
             replicas,

@@ -3,10 +3,23 @@
 use haulout::base::error::ErrorKind;
 use haulout::ops;
 
+use crate::args::ls::LsArguments;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::failure::Outcome;
+use crate::job::Job;
 use crate::run::Run;
+use crate::traits::Traits;
+
+impl Job for LsArguments {
+    fn traits(&self) -> Traits {
+        Traits::default()
+    }
+
+    fn run(&self, run: &Run<'_>) -> Outcome<Exit> {
+        run.ls(&self.snapshot, &self.globs)
+    }
+}
 
 impl Run<'_> {
     /// Lists the files of a snapshot that match the globs.

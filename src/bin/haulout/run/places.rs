@@ -34,11 +34,11 @@ use haulout::store::remote::RemoteWorld;
 
 use crate::failure::Failure;
 use crate::failure::Outcome;
-use crate::plan::Job;
-use crate::plan::Plan;
+use crate::plan::Settings;
 use crate::plan::network::NetworkPlan;
 use crate::run::Run;
 use crate::run::entropy;
+use crate::traits::CacheUse;
 use crate::units;
 
 /// Maximum size in bytes of the maps that are kept while the program runs, if there is no cache.
@@ -74,7 +74,7 @@ impl Site<'_> {
 impl Run<'_> {
     /// Returns the site of the repository.
     pub(super) fn site(&self) -> Site<'_> {
-        let Plan { place, network, .. } = self.plan;
+        let Settings { place, network, .. } = &self.settings;
         Site { place, network, directory: Directory::Limited }
     }
 
@@ -103,11 +103,11 @@ impl Run<'_> {
 
     /// Returns the cache for maps and recent packs of a bucket.
     ///
-    /// To verify means to look at the store, so what earlier runs kept is left aside.
+    /// A verb that looks at the store itself leaves aside what earlier runs kept.
     fn shelf(&self) -> Shelf {
-        let NetworkPlan { cache, cache_bytes, .. } = &self.plan.network;
+        let NetworkPlan { cache, cache_bytes, .. } = &self.settings.network;
         match cache.as_deref() {
-            Some(directory) if !matches!(self.plan.job, Job::Verify(_) | Job::Repair(_)) => {
+            Some(directory) if self.traits.cache == CacheUse::Allowed => {
                 match Shelf::open(directory, *cache_bytes) {
                     Ok(opened) => opened.reporting(Arc::clone(&self.findings)),
                     Err(error) => {
@@ -151,7 +151,7 @@ impl Run<'_> {
 
     /// Creates a limiter from `--limit`; each direction gets its own.
     fn limiter(&self) -> Option<Arc<Limiter>> {
-        let timetable = self.plan.limit.clone()?;
+        let timetable = self.settings.limit.clone()?;
         Some(Arc::new(Limiter::new(timetable, Arc::clone(&self.report.clock))))
     }
 

@@ -11,6 +11,7 @@ use haulout::base::error::ErrorKind;
 use haulout::base::ids::SnapshotId;
 use haulout::ops::carry;
 use haulout::ops::carry::CarryReport;
+use haulout::ops::memory::Work;
 use haulout::ops::replicate;
 use haulout::ops::replicate::Confirmation;
 use haulout::ops::replicate::FarSide;
@@ -33,6 +34,7 @@ use haulout::store::place::Place;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::failure::Outcome;
+use crate::job::Job;
 use crate::password::PasswordSource;
 use crate::password::Purpose;
 use crate::plan::replicate::Destination;
@@ -47,6 +49,17 @@ use crate::run::entropy;
 use crate::run::places::Directory;
 use crate::run::places::Site;
 use crate::run::require_encryption;
+use crate::traits::Traits;
+
+impl Job for ReplicatePlan {
+    fn traits(&self) -> Traits {
+        Traits { work: Work::Reencrypts, limit: self.limit.clone(), ..Traits::default() }
+    }
+
+    fn run(&self, run: &Run<'_>) -> Outcome<Exit> {
+        run.replicate(self)
+    }
+}
 
 impl Run<'_> {
     /// Sends snapshots to another repository, or fetches them.
@@ -106,11 +119,11 @@ impl Run<'_> {
     fn make_other(&self, store: Arc<dyn Store>, plan: &ReplicatePlan) -> Outcome<Repository> {
         let password = match plan.direction {
             Direction::To => &plan.password,
-            Direction::From => &self.plan.password,
+            Direction::From => &self.settings.password,
         };
         let credential = &self.credential(password, Purpose::ProtectOther)?;
         let note = HolderNote {
-            label: self.plan.host.clone(),
+            label: self.settings.host.clone(),
             created_unix_seconds: self.report.clock.unix_seconds(),
         };
         let protection = NewProtection::Encrypted { credential, cost: Cost::STANDARD, note };
@@ -142,7 +155,7 @@ impl Run<'_> {
         let planned = carry::plan(near, Some(far), snapshots)?;
         let (began, progress) = (self.now(), self.progress(Activity::Restoring));
         let report =
-            planned.send(far, self.plan.at_once.workers, &self.report.clock, &self.monitor)?;
+            planned.send(far, self.settings.at_once.workers, &self.report.clock, &self.monitor)?;
         drop(progress);
         let (verified, unsound) = self.read_back(plan, far, &report)?;
         let time = self.now().saturating_sub(began);
@@ -166,8 +179,11 @@ impl Run<'_> {
         if plan.confirmation != Confirmation::ReadBack || snapshots.is_empty() {
             return Ok((Verified::default(), 0));
         }
-        let options =
-            VerifyOptions { depth: Depth::Blocks, snapshots, workers: self.plan.at_once.workers };
+        let options = VerifyOptions {
+            depth: Depth::Blocks,
+            snapshots,
+            workers: self.settings.at_once.workers,
+        };
         let verified = verify(far, &options, &self.monitor)?;
         for finding in &verified.findings {
             self.report.console.warning(format!("on the other side, {}", finding.in_words()));
@@ -202,7 +218,7 @@ impl Run<'_> {
         let planned = replicate::plan(near, far, options, &self.monitor)?;
         let now = self.report.clock.week_minute();
         let bytes = planned.cost().bytes;
-        let time = self.plan.limit.as_ref().map(|limit| limit.time_for(bytes, now));
+        let time = self.settings.limit.as_ref().map(|limit| limit.time_for(bytes, now));
         let told = Planned::new(place, &planned, time);
         if plan.mode == Mode::Plan {
             self.report.replication_planned(&told)?;

@@ -34,6 +34,7 @@ use haulout::store::place::Place;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::failure::Outcome;
+use crate::job::Job;
 use crate::plan::restore::ByName;
 use crate::plan::restore::RestorePlan;
 use crate::plan::restore::SharedTarget;
@@ -43,6 +44,7 @@ use crate::progress::Activity;
 use crate::report::restore::Outlet;
 use crate::report::restore::Restored;
 use crate::run::Run;
+use crate::traits::Traits;
 
 /// Builds the options with the accounts of this host; where it has none, no name is known.
 fn options(plan: &RestorePlan, workers: u32) -> Outcome<RestoreOptions> {
@@ -78,6 +80,16 @@ fn options(plan: &RestorePlan, workers: u32) -> Outcome<RestoreOptions> {
     })
 }
 
+impl Job for RestorePlan {
+    fn traits(&self) -> Traits {
+        Traits { limit: self.limit.clone(), ..Traits::default() }
+    }
+
+    fn run(&self, run: &Run<'_>) -> Outcome<Exit> {
+        run.restore(self)
+    }
+}
+
 impl Run<'_> {
     /// Restores a snapshot as planned and prints the report.
     pub(super) fn restore(&self, plan: &RestorePlan) -> Outcome<Exit> {
@@ -86,7 +98,7 @@ impl Run<'_> {
         if let Some(doubt) = doubt(&stored) {
             self.report.console.warning(doubt);
         }
-        let options = options(plan, self.plan.at_once.workers)?;
+        let options = options(plan, self.settings.at_once.workers)?;
         let (began, progress) = (self.now(), self.progress(Activity::Restoring));
         let restored = match &plan.target {
             Target::Stdout => {
@@ -124,7 +136,7 @@ impl Run<'_> {
 
     /// Refuses a target inside the repository, where files would be taken for objects of it.
     fn require_apart(&self, target: &Path) -> Outcome<()> {
-        let Place::Directory(repository) = &self.plan.place else { return Ok(()) };
+        let Place::Directory(repository) = &self.settings.place else { return Ok(()) };
         let Ok(repository) = fs::canonicalize(repository) else { return Ok(()) };
         let target = path::absolute(target).unwrap_or_else(|_| target.to_owned());
         let known = target.ancestors().find_map(|above| fs::canonicalize(above).ok());

@@ -2,15 +2,37 @@
 
 use haulout::ops;
 
+use crate::args::show::ShowArguments;
 use crate::exit::Exit;
 use crate::failure::Outcome;
-use crate::plan::Shown;
+use crate::job::Job;
 use crate::run::Run;
 use crate::run::find_tagged;
+use crate::traits::Traits;
+
+/// The part of a snapshot that is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// The snapshot's own facts.
+    Snapshot,
+    /// The messages of its producer.
+    Log,
+}
+
+impl Job for ShowArguments {
+    fn traits(&self) -> Traits {
+        Traits::default()
+    }
+
+    fn run(&self, run: &Run<'_>) -> Outcome<Exit> {
+        let what = if self.log { Shown::Log } else { Shown::Snapshot };
+        run.show(&self.snapshot, what)
+    }
+}
 
 impl Run<'_> {
     /// Shows a snapshot, or the messages of its producer.
-    pub(super) fn show(&self, wanted: &str, what: Shown) -> Outcome<Exit> {
+    fn show(&self, wanted: &str, what: Shown) -> Outcome<Exit> {
         let repository = self.repository()?;
         let mut stored = find_tagged(self, &repository, wanted)?;
         if what == Shown::Log {

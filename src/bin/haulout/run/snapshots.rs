@@ -8,7 +8,19 @@ use crate::args::snapshots::SnapshotsArguments;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::failure::Outcome;
+use crate::job::Job;
 use crate::run::Run;
+use crate::traits::Traits;
+
+impl Job for SnapshotsArguments {
+    fn traits(&self) -> Traits {
+        Traits::default()
+    }
+
+    fn run(&self, run: &Run<'_>) -> Outcome<Exit> {
+        run.snapshots(self)
+    }
+}
 
 impl Run<'_> {
     /// Lists the snapshots that are wanted.

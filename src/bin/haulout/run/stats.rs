@@ -2,9 +2,22 @@
 
 use haulout::ops;
 
+use crate::args::stats::StatsArguments;
 use crate::exit::Exit;
 use crate::failure::Outcome;
+use crate::job::Job;
 use crate::run::Run;
+use crate::traits::Traits;
+
+impl Job for StatsArguments {
+    fn traits(&self) -> Traits {
+        Traits::default()
+    }
+
+    fn run(&self, run: &Run<'_>) -> Outcome<Exit> {
+        run.stats(self.snapshot.as_deref())
+    }
+}
 
 impl Run<'_> {
     /// Shows what the repository holds, or what one snapshot added.

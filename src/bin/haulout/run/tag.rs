@@ -5,10 +5,25 @@ use haulout::ops;
 use haulout::ops::tag::TAGS_MAX;
 use haulout::ops::tag::TagChange;
 
+use crate::args::tag::TagArguments;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::failure::Outcome;
+use crate::job::Job;
 use crate::run::Run;
+use crate::traits::Effect;
+use crate::traits::Traits;
+
+impl Job for TagArguments {
+    fn traits(&self) -> Traits {
+        Traits { effect: Effect::Adds, ..Traits::default() }
+    }
+
+    fn run(&self, run: &Run<'_>) -> Outcome<Exit> {
+        let change = TagChange { add: self.add.clone(), remove: self.remove.clone() };
+        run.tag(&self.snapshot, &change)
+    }
+}
 
 impl Run<'_> {
     /// Changes the tags of a snapshot and prints them.

@@ -6,10 +6,23 @@ use haulout::ops::verify::VerifyOptions;
 
 use crate::exit::Exit;
 use crate::failure::Outcome;
+use crate::job::Job;
 use crate::plan::verify::VerifyPlan;
 use crate::progress::Activity;
 use crate::run::Run;
 use crate::run::find;
+use crate::traits::CacheUse;
+use crate::traits::Traits;
+
+impl Job for VerifyPlan {
+    fn traits(&self) -> Traits {
+        Traits { cache: CacheUse::Refused, ..Traits::default() }
+    }
+
+    fn run(&self, run: &Run<'_>) -> Outcome<Exit> {
+        run.verify(self)
+    }
+}
 
 impl Run<'_> {
     /// Verifies the snapshots that are named, or all.
@@ -19,7 +32,7 @@ impl Run<'_> {
         let options = VerifyOptions {
             depth: plan.depth,
             snapshots: plan.snapshots.iter().map(find).collect::<Outcome<_>>()?,
-            workers: self.plan.at_once.workers,
+            workers: self.settings.at_once.workers,
         };
         let (began, progress) = (self.now(), self.progress(verifying(plan.depth)));
         let report = ops::verify::verify(&repository, &options, &self.monitor)?;
