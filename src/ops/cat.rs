@@ -22,11 +22,11 @@ use crate::repo::Repository;
 use crate::repo::contents::Contents;
 use crate::repo::snapshots::StoredSnapshot;
 
+use super::batches;
 use super::restore;
 use super::restore::Piece;
 use super::restore::Running;
-use super::restore::StreamWindow;
-use super::windows;
+use super::restore::StreamBatch;
 
 /// Zeros of a hole that are handed over at once.
 const ZEROS_BYTES: u64 = 1 << 20;
@@ -61,10 +61,10 @@ pub fn cat(
     let layout = layout(stored, &contents, wanted.path)?;
     monitor.count(Counter::ExpectedBytes, layout.length);
     let broken = |e: io::Error| Error::new(ErrorKind::Target, "cannot write the file").because(e);
-    let plan = |sender: &mut windows::Sender<'_, StreamWindow>| plan(&contents, &layout, sender);
-    let buffers = windows::buffers();
-    let decode = |window| restore::decode_window(&contents, window, &buffers);
-    windows::run((wanted.workers, monitor), plan, decode, |bytes: Buffer| {
+    let plan = |sender: &mut batches::Sender<'_, StreamBatch>| plan(&contents, &layout, sender);
+    let buffers = batches::buffers();
+    let decode = |batch| restore::decode_batch(&contents, batch, &buffers);
+    batches::in_order((wanted.workers, monitor), plan, decode, |bytes: Buffer| {
         monitor.check()?;
         monitor.count(Counter::StreamBytes, wide(bytes.len()));
         out.write_all(&bytes).map_err(broken)
@@ -101,13 +101,13 @@ fn layout(stored: &StoredSnapshot, contents: &Contents, path: &str) -> Result<La
 fn plan(
     contents: &Contents,
     layout: &Layout,
-    sender: &mut windows::Sender<'_, StreamWindow>,
+    sender: &mut batches::Sender<'_, StreamBatch>,
 ) -> Result<()> {
-    let mut window = StreamWindow::default();
+    let mut batch = StreamBatch::default();
     let mut running: Option<(Running, u64)> = None;
     let mut file_at = 0;
     for extent in &layout.extents {
-        add_zeros(extent.file_at - file_at, &mut window, sender)?;
+        add_zeros(extent.file_at - file_at, &mut batch, sender)?;
         let end = extent.member_at + extent.len;
         // What was written out of order is read out of order: from the start of the member again.
         let forward = running.take().filter(|(_, at)| *at <= extent.member_at);
@@ -115,24 +115,24 @@ fn plan(
             Some(forward) => forward,
             None => (Running::new(contents, layout.key.clone())?, 0),
         };
-        current.add((extent.member_at, end), &mut window, sender)?;
+        current.add((extent.member_at, end), &mut batch, sender)?;
         running = Some((current, end));
         file_at = extent.file_at + extent.len;
     }
-    add_zeros(layout.length - file_at, &mut window, sender)?;
-    window.send_rest(sender)
+    add_zeros(layout.length - file_at, &mut batch, sender)?;
+    batch.send_rest(sender)
 }
 
 fn add_zeros(
     count: u64,
-    window: &mut StreamWindow,
-    sender: &mut windows::Sender<'_, StreamWindow>,
+    batch: &mut StreamBatch,
+    sender: &mut batches::Sender<'_, StreamBatch>,
 ) -> Result<()> {
     let mut left = count;
     while left > 0 {
         let piece = left.min(ZEROS_BYTES);
-        window.push(Piece::Bytes(vec![0; narrow(piece)]));
-        window.send_if_full(sender)?;
+        batch.push(Piece::Bytes(vec![0; narrow(piece)]));
+        batch.send_if_full(sender)?;
         left -= piece;
     }
     Ok(())

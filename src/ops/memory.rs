@@ -67,7 +67,7 @@ struct Need {
 
 /// Compares and compresses, while one pack is filled and two are being stored.
 const WRITES: Need = Need { fixed: (32 << 20) + 3 * PACK, worker: 8 << 20 };
-/// Fetches windows, and holds them until it is their turn.
+/// Fetches batches, and holds them until it is their turn.
 const READS: Need = Need { fixed: 56 << 20, worker: 16 << 20 };
 const REENCRYPTS: Need =
     Need { fixed: READS.fixed + WRITES.fixed, worker: READS.worker + WRITES.worker };

@@ -2,6 +2,7 @@
 //! [`Monitor`](crate::base::monitor::Monitor) what it does, prints nothing, and returns a report.
 
 pub mod backup;
+mod batches;
 pub mod carry;
 pub mod cat;
 pub mod chain;
@@ -23,4 +24,3 @@ mod survey;
 pub mod tables;
 pub mod tag;
 pub mod verify;
-mod windows;

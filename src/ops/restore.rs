@@ -1,8 +1,8 @@
 //! Restores a snapshot: into files, written in parallel and in place, or as the stream that once
 //! came.
 //!
-//! A planner walks the snapshot in stream order, which is the order of the packs, and hands windows
-//! of blocks to the workers; a worker fetches, opens, decodes and verifies its window. Nothing
+//! A planner walks the snapshot in stream order, which is the order of the packs, and hands batches
+//! of blocks to the workers; a worker fetches, opens, decodes and verifies its batch. Nothing
 //! unverified is written anywhere.
 //!
 //! Invariants:
@@ -75,8 +75,8 @@ pub use options::Unfinished;
 pub(super) use target::Target;
 pub(super) use write::write_files;
 
-use super::windows;
-use super::windows::Window;
+use super::batches;
+use super::batches::Batch;
 
 /// The result of a restore.
 #[derive(Debug, Clone)]
@@ -299,7 +299,7 @@ pub fn to_stream(
     let selected = selected.transpose()?;
     let expected = if selected.is_none() { about.stream_bytes } else { 0 };
     monitor.count(Counter::ExpectedBytes, expected);
-    let plan = |sender: &mut windows::Sender<'_, StreamWindow>| match (about.format, &selected) {
+    let plan = |sender: &mut batches::Sender<'_, StreamBatch>| match (about.format, &selected) {
         (StreamFormat::Mbstream, _) => plan_replay(&contents, sender),
         (StreamFormat::Sql, Some(selected)) => selected.plan(&contents, sender),
         (StreamFormat::Sql, None) | (StreamFormat::Tar, _) => container::plan(&contents, sender),
@@ -315,13 +315,13 @@ pub fn to_stream(
         monitor.count(Counter::StreamBytes, wide(bytes.len()));
         Ok(())
     };
-    let buffers = windows::buffers();
-    let decode = |window| decode_window(&contents, window, &buffers);
+    let buffers = batches::buffers();
+    let decode = |batch| decode_batch(&contents, batch, &buffers);
     let mut report = RestoreReport::empty(stored.id());
     if let Some(selected) = &selected {
         let mut excerpt = selected.excerpt();
         let mut some = Vec::new();
-        windows::run((options.workers, monitor), plan, decode, |bytes: Buffer| {
+        batches::in_order((options.workers, monitor), plan, decode, |bytes: Buffer| {
             excerpt.push(&bytes, &mut some)?;
             write(&some)?;
             some.clear();
@@ -331,7 +331,7 @@ pub fn to_stream(
         write(&some)?;
         report.warnings = dump::told(left_out);
     } else {
-        windows::run((options.workers, monitor), plan, decode, |bytes: Buffer| write(&bytes))?;
+        batches::in_order((options.workers, monitor), plan, decode, |bytes: Buffer| write(&bytes))?;
     }
     out.flush().map_err(|e| Error::new(ErrorKind::Target, "cannot write the stream").because(e))?;
     if selected.is_none() && written != about.stream_bytes {
@@ -389,7 +389,7 @@ pub(super) enum Piece {
 
 /// Neighbouring pieces of the stream.
 #[derive(Default)]
-pub(super) struct StreamWindow {
+pub(super) struct StreamBatch {
     pieces: Vec<Piece>,
     bytes: u64,
     /// What the pieces themselves occupy: of small files that is more than their bytes.
@@ -400,13 +400,13 @@ pub(super) struct StreamWindow {
 /// for it.
 const PIECE_BYTES: u64 = 256;
 
-impl Window for StreamWindow {
+impl Batch for StreamBatch {
     fn weight(&self) -> u64 {
         self.bytes
     }
 }
 
-impl StreamWindow {
+impl StreamBatch {
     pub(super) fn push(&mut self, piece: Piece) {
         self.bytes += match &piece {
             Piece::Bytes(bytes) => wide(bytes.len()),
@@ -418,16 +418,16 @@ impl StreamWindow {
 
     pub(super) fn send_if_full(
         &mut self,
-        sender: &mut windows::Sender<'_, StreamWindow>,
+        sender: &mut batches::Sender<'_, StreamBatch>,
     ) -> Result<()> {
-        if self.bytes + self.overhead < windows::WINDOW_BYTES {
+        if self.bytes + self.overhead < batches::BATCH_BYTES {
             return Ok(());
         }
         sender.send(std::mem::take(self))
     }
 
     /// Hands over what has not been.
-    pub(super) fn send_rest(self, sender: &mut windows::Sender<'_, StreamWindow>) -> Result<()> {
+    pub(super) fn send_rest(self, sender: &mut batches::Sender<'_, StreamBatch>) -> Result<()> {
         if self.pieces.is_empty() { Ok(()) } else { sender.send(self) }
     }
 }
@@ -444,13 +444,13 @@ impl Running {
         Ok(Running { entries: contents.entries(contents.member(&key)?), current: None })
     }
 
-    /// Adds the bytes from `from` to `to` of the member to the window; nothing before `from` is
+    /// Adds the bytes from `from` to `to` of the member to the batch; nothing before `from` is
     /// wanted any more.
     pub(super) fn add(
         &mut self,
         (from, to): (u64, u64),
-        window: &mut StreamWindow,
-        sender: &mut windows::Sender<'_, StreamWindow>,
+        batch: &mut StreamBatch,
+        sender: &mut batches::Sender<'_, StreamBatch>,
     ) -> Result<()> {
         let mut at = from;
         while at < to {
@@ -468,48 +468,48 @@ impl Running {
             }
             let end = (block.at + block.entry.length).min(to);
             let (from, to) = (narrow(at - block.at), narrow(end - block.at));
-            window.push(Piece::Part { block, from, to });
-            window.send_if_full(sender)?;
+            batch.push(Piece::Part { block, from, to });
+            batch.send_if_full(sender)?;
             at = end;
         }
         Ok(())
     }
 }
 
-fn plan_plain(contents: &Contents, sender: &mut windows::Sender<'_, StreamWindow>) -> Result<()> {
+fn plan_plain(contents: &Contents, sender: &mut batches::Sender<'_, StreamBatch>) -> Result<()> {
     let record = contents.member(&MemberKey { path: PLAIN_MEMBER.to_vec(), incarnation: 0 })?;
     let length = record.length;
     let mut running = Running { entries: contents.entries(record), current: None };
-    let mut window = StreamWindow::default();
-    running.add((0, length), &mut window, sender)?;
-    window.send_rest(sender)
+    let mut batch = StreamBatch::default();
+    running.add((0, length), &mut batch, sender)?;
+    batch.send_rest(sender)
 }
 
-fn plan_replay(contents: &Contents, sender: &mut windows::Sender<'_, StreamWindow>) -> Result<()> {
+fn plan_replay(contents: &Contents, sender: &mut batches::Sender<'_, StreamBatch>) -> Result<()> {
     let damaged = |e: ScriptError| Error::damaged("the script", e);
     let mut replay = Replay::new();
-    let mut window = StreamWindow::default();
+    let mut batch = StreamBatch::default();
     let mut members = OpenMembers::default();
     contents.read_inner("script", &mut |piece| {
         replay.feed(piece);
         while let Some(emit) = replay.next_emit().map_err(damaged)? {
             match emit {
-                Emit::Bytes(bytes) => window.push(Piece::Bytes(bytes.to_vec())),
+                Emit::Bytes(bytes) => batch.push(Piece::Bytes(bytes.to_vec())),
                 Emit::Member { target, range } => {
                     let mut running = members.take(contents, &target)?;
-                    running.add((range.start, range.end), &mut window, sender)?;
+                    running.add((range.start, range.end), &mut batch, sender)?;
                     // A member whose bytes have all left is not needed again.
                     if range.end < running.entries.record().length {
                         members.put(target.member.get(), running);
                     }
                 }
             }
-            window.send_if_full(sender)?;
+            batch.send_if_full(sender)?;
         }
         Ok(())
     })?;
     replay.finish().map_err(damaged)?;
-    window.send_rest(sender)
+    batch.send_rest(sender)
 }
 
 /// Members whose maps are read at once; producers write some hundred files at a time at most.
@@ -549,16 +549,16 @@ impl OpenMembers {
     }
 }
 
-pub(super) fn decode_window(
+pub(super) fn decode_batch(
     contents: &Contents,
-    window: StreamWindow,
+    batch: StreamBatch,
     buffers: &Buffers,
 ) -> Result<Buffer> {
-    let mut out = buffers.of_length(narrow(window.bytes));
+    let mut out = buffers.of_length(narrow(batch.bytes));
     let mut at = 0;
     let mut places = Vec::new();
     let mut wanted = Vec::new();
-    for piece in &window.pieces {
+    for piece in &batch.pieces {
         match piece {
             Piece::Bytes(bytes) => {
                 out[at..at + bytes.len()].copy_from_slice(bytes);

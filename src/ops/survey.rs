@@ -26,10 +26,10 @@ use crate::repo::snapshots::StoredSnapshot;
 use crate::repo::store_error;
 use crate::store::name::ObjectName;
 
-use super::windows;
-use super::windows::Window;
+use super::batches;
+use super::batches::Batch;
 
-/// Bytes of whole packs that are held at once, to be hashed: for each worker as much as its windows
+/// Bytes of whole packs that are held at once, to be hashed: for each worker as much as its batches
 /// would take, and no more than this.
 const HASHED_BYTES_MAX: u64 = 64 << 20;
 const HASHED_BYTES_A_WORKER: u64 = 16 << 20;
@@ -152,11 +152,11 @@ pub(super) fn look_at(
     let to_read = packs.iter().filter(|record| closely(record) == Look::AtItsBytes);
     let expected = to_read.map(|record| record.bytes * wide(objects_of(record).len())).sum();
     monitor.count(Counter::ExpectedBytes, expected);
-    let plan = |sender: &mut windows::Sender<'_, PackWindow>| {
-        packs.iter().try_for_each(|record| sender.send(PackWindow(*record)))
+    let plan = |sender: &mut batches::Sender<'_, PackBatch>| {
+        packs.iter().try_for_each(|record| sender.send(PackBatch(*record)))
     };
-    let work = |PackWindow(record): PackWindow| surveyor.look(record, closely(&record));
-    windows::run((workers, monitor), plan, work, |looked| {
+    let work = |PackBatch(record): PackBatch| surveyor.look(record, closely(&record));
+    batches::in_order((workers, monitor), plan, work, |looked| {
         take(looked);
         Ok(())
     })
@@ -218,9 +218,9 @@ impl Surveyor<'_> {
     }
 }
 
-struct PackWindow(PackRecord);
+struct PackBatch(PackRecord);
 
-impl Window for PackWindow {
+impl Batch for PackBatch {
     fn weight(&self) -> u64 {
         self.0.bytes
     }

@@ -59,13 +59,13 @@ use checks::ChangedPages;
 use checks::Numbering;
 use checks::page_check;
 
+use super::batches;
+use super::batches::Batch;
 use super::chain;
 use super::survey;
 use super::survey::Look;
 use super::survey::Looked;
 use super::survey::Problem;
-use super::windows;
-use super::windows::Window;
 
 /// Memory for remembering which entries were found good.
 const SEEN_BYTES_MAX: usize = 32 << 20;
@@ -376,7 +376,7 @@ impl Verification<'_> {
             Depth::Objects | Depth::Stored | Depth::Blocks => ChangedPages::default(),
         };
         let mut cursor = contents.table().cursor();
-        let plan = |sender: &mut windows::Sender<'_, MemberWindow>| loop {
+        let plan = |sender: &mut batches::Sender<'_, MemberBatch>| loop {
             let record = match cursor.next() {
                 Ok(Some(record)) => record,
                 Ok(None) => return Ok(()),
@@ -386,9 +386,9 @@ impl Verification<'_> {
             };
             self.plan_member((&contents, &changed), stored, record, sender)?;
         };
-        let work = |window: MemberWindow| self.check_window(&contents, &window);
+        let work = |batch: MemberBatch| self.check_batch(&contents, &batch);
         let mut broken: BTreeMap<String, Broken> = BTreeMap::new();
-        windows::run(
+        batches::in_order(
             (self.options.workers, self.monitor),
             plan,
             work,
@@ -413,7 +413,7 @@ impl Verification<'_> {
         (contents, changed): (&Contents, &ChangedPages),
         stored: &StoredSnapshot,
         record: MemberRecord,
-        sender: &mut windows::Sender<'_, MemberWindow>,
+        sender: &mut batches::Sender<'_, MemberBatch>,
     ) -> Result<()> {
         let member = record.key.display();
         let check = match self.options.depth {
@@ -422,7 +422,7 @@ impl Verification<'_> {
         };
         let mut numbering = Numbering::of(&check);
         let extent = Extent::of(&record);
-        let empty = || MemberWindow {
+        let empty = || MemberBatch {
             member: member.clone(),
             extent,
             check,
@@ -430,14 +430,14 @@ impl Verification<'_> {
             numbers: Vec::new(),
             bytes: 0,
         };
-        let mut window = empty();
+        let mut batch = empty();
         let mut entries = contents.entries(record);
         loop {
             self.monitor.check()?;
             match entries.next() {
                 Ok(Some(block)) => {
                     let numbers = numbering.as_mut().map(|of| of.next(contents, &block));
-                    window.push(block, numbers.transpose()?.unwrap_or_default());
+                    batch.push(block, numbers.transpose()?.unwrap_or_default());
                 }
                 Ok(None) => break,
                 Err(error) => {
@@ -449,25 +449,25 @@ impl Verification<'_> {
                     break;
                 }
             }
-            if window.bytes >= windows::WINDOW_BYTES {
-                sender.send(std::mem::replace(&mut window, empty()))?;
+            if batch.bytes >= batches::BATCH_BYTES {
+                sender.send(std::mem::replace(&mut batch, empty()))?;
             }
         }
-        if window.blocks.is_empty() { Ok(()) } else { sender.send(window) }
+        if batch.blocks.is_empty() { Ok(()) } else { sender.send(batch) }
     }
 
     /// Checks blocks of a member; what is wrong with them.
-    fn check_window(
+    fn check_batch(
         &self,
         contents: &Contents,
-        window: &MemberWindow,
+        batch: &MemberBatch,
     ) -> Result<Option<(String, Broken)>> {
         let mut broken = Broken::default();
         let mut left = Vec::new();
-        for block in &window.blocks {
+        for block in &batch.blocks {
             match self.known(contents, block)? {
                 Known::Lost(packs) => {
-                    broken.add(window, block, "is in a pack that is missing or damaged");
+                    broken.add(batch, block, "is in a pack that is missing or damaged");
                     broken.packs.extend(packs);
                 }
                 Known::Doubtful => left.push(*block),
@@ -476,9 +476,9 @@ impl Verification<'_> {
             }
         }
         if !left.is_empty() {
-            self.read_blocks(contents, window, &left, &mut broken)?;
+            self.read_blocks(contents, batch, &left, &mut broken)?;
         }
-        Ok((!broken.ranges.is_empty()).then(|| (window.member.clone(), broken)))
+        Ok((!broken.ranges.is_empty()).then(|| (batch.member.clone(), broken)))
     }
 
     /// Returns what can be said of a block without reading it.
@@ -511,7 +511,7 @@ impl Verification<'_> {
     fn read_blocks(
         &self,
         contents: &Contents,
-        window: &MemberWindow,
+        batch: &MemberBatch,
         blocks: &[Block],
         broken: &mut Broken,
     ) -> Result<()> {
@@ -525,11 +525,11 @@ impl Verification<'_> {
                 Ok(bytes) => {
                     read += 1;
                     self.note_seen(place);
-                    let numbers = window.numbers_of(&block);
-                    let tally = if let PageCheck::Delta { format, first } = window.check {
+                    let numbers = batch.numbers_of(&block);
+                    let tally = if let PageCheck::Delta { format, first } = batch.check {
                         pages::tally_changed((format, first), numbers, bytes)
                     } else {
-                        pages::tally_of(&window.check, block.at, &[bytes])
+                        pages::tally_of(&batch.check, block.at, &[bytes])
                     };
                     counted.verified += tally.pages.verified;
                     counted.unverifiable += tally.pages.unverifiable;
@@ -538,7 +538,7 @@ impl Verification<'_> {
                 }
                 Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
                 Err(error) => {
-                    broken.add(window, &block, &error.with_causes());
+                    broken.add(batch, &block, &error.with_causes());
                     let packs = packs_of(contents, &block, place)?;
                     let mut bad = lock(&self.bad);
                     let named: Vec<PackName> =
@@ -609,7 +609,7 @@ enum Known {
 }
 
 /// Blocks of one member.
-struct MemberWindow {
+struct MemberBatch {
     member: String,
     extent: Extent,
     check: PageCheck,
@@ -619,7 +619,7 @@ struct MemberWindow {
     bytes: u64,
 }
 
-impl MemberWindow {
+impl MemberBatch {
     fn push(&mut self, block: Block, numbers: Vec<Option<PageNumber>>) {
         if block.entry.storage != Storage::Zero {
             self.bytes += block.entry.length;
@@ -634,7 +634,7 @@ impl MemberWindow {
     }
 }
 
-impl Window for MemberWindow {
+impl Batch for MemberBatch {
     fn weight(&self) -> u64 {
         self.bytes
     }

@@ -15,8 +15,8 @@ use crate::repo::contents::Contents;
 
 use super::Piece;
 use super::Running;
-use super::StreamWindow;
-use super::windows;
+use super::StreamBatch;
+use super::batches;
 
 /// Calls `each` for every op of the script.
 pub(super) fn ops(
@@ -38,13 +38,13 @@ pub(super) fn ops(
 /// Plans the stream, byte for byte as it was backed up.
 pub(super) fn plan(
     contents: &Contents,
-    sender: &mut windows::Sender<'_, StreamWindow>,
+    sender: &mut batches::Sender<'_, StreamBatch>,
 ) -> Result<()> {
-    let mut window = StreamWindow::default();
+    let mut batch = StreamBatch::default();
     let mut running: Option<Running> = None;
     ops(contents, &mut |op| {
         match op {
-            ContainerOp::Literal(bytes) => window.push(Piece::Bytes(bytes.to_vec())),
+            ContainerOp::Literal(bytes) => batch.push(Piece::Bytes(bytes.to_vec())),
             ContainerOp::Open(_) => running = None,
             ContainerOp::End(_) => {}
             ContainerOp::Run(member, range) => {
@@ -52,13 +52,13 @@ pub(super) fn plan(
                     Some(open) => open,
                     None => Running::new(contents, key_of(&member))?,
                 };
-                open.add((range.start, range.end), &mut window, sender)?;
+                open.add((range.start, range.end), &mut batch, sender)?;
                 running = Some(open);
             }
         }
-        window.send_if_full(sender)
+        batch.send_if_full(sender)
     })?;
-    if window.pieces.is_empty() { Ok(()) } else { sender.send(window) }
+    if batch.pieces.is_empty() { Ok(()) } else { sender.send(batch) }
 }
 
 /// Returns the members as files, in stream order.

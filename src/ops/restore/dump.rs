@@ -29,9 +29,9 @@ use crate::repo::contents::Contents;
 
 use super::Piece;
 use super::Running;
-use super::StreamWindow;
+use super::StreamBatch;
+use super::batches;
 use super::container;
-use super::windows;
 
 /// A member of a dump, and which dump of the stream it is of.
 struct Part {
@@ -178,11 +178,11 @@ impl Selection {
     pub(super) fn plan(
         &self,
         contents: &Contents,
-        sender: &mut windows::Sender<'_, StreamWindow>,
+        sender: &mut batches::Sender<'_, StreamBatch>,
     ) -> Result<()> {
         let mut current: Option<Vec<u8>> = None;
-        let mut window = StreamWindow::default();
-        window.push(Piece::Bytes(comment(&self.destination()).into_bytes()));
+        let mut batch = StreamBatch::default();
+        batch.push(Piece::Bytes(comment(&self.destination()).into_bytes()));
         for file in &self.files {
             let member = SqlMember::of(file.member_path.as_bytes());
             if let Some(schema) = member.as_ref().and_then(|member| member.schema.as_ref())
@@ -191,7 +191,7 @@ impl Selection {
             {
                 let makes_it = member.as_ref().is_some_and(|of| of.part == SqlPart::Database);
                 if !makes_it {
-                    window.push(Piece::Bytes(use_statement(schema)));
+                    batch.push(Piece::Bytes(use_statement(schema)));
                 }
                 // A dump may make a schema that it does not enter: another one always is.
                 if !makes_it || self.into.is_none() {
@@ -201,10 +201,10 @@ impl Selection {
             let path = file.member_path.as_bytes().to_vec();
             let key = MemberKey { path, incarnation: file.incarnation.get() };
             let mut running = Running::new(contents, key)?;
-            running.add((0, file.length), &mut window, sender)?;
-            window.send_if_full(sender)?;
+            running.add((0, file.length), &mut batch, sender)?;
+            batch.send_if_full(sender)?;
         }
-        window.send_rest(sender)
+        batch.send_rest(sender)
     }
 }
 

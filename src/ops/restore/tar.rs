@@ -60,6 +60,8 @@ use super::RestoreOptions;
 use super::RestoreReport;
 use super::Target;
 use super::accounts::Owners;
+use super::batches;
+use super::batches::Batch;
 use super::beneath;
 use super::beneath::Attributes;
 use super::beneath::Power;
@@ -68,8 +70,6 @@ use super::container;
 use super::nothing_matches;
 use super::path_of;
 use super::unwritable;
-use super::windows;
-use super::windows::Window;
 use super::write::Link;
 use super::write::Lost;
 use super::write::OutFile;
@@ -113,13 +113,13 @@ pub(super) fn to_directory(
         attributes_lost: &attributes_lost,
         told: Told::default(),
     };
-    let work = |window: ContentWindow| {
-        let count = window.write((contents, &lost), monitor)?;
+    let work = |batch: ContentBatch| {
+        let count = batch.write((contents, &lost), monitor)?;
         attributes_lost.fetch_add(count, Ordering::Relaxed);
         Ok(())
     };
-    let plan = |sender: &mut windows::Sender<'_, ContentWindow>| planner.plan(sender);
-    windows::run((options.workers, monitor), plan, work, |()| Ok(()))?;
+    let plan = |sender: &mut batches::Sender<'_, ContentBatch>| planner.plan(sender);
+    batches::in_order((options.workers, monitor), plan, work, |()| Ok(()))?;
     let links = std::mem::take(&mut planner.links);
     let path_of_file = |name: &[u8]| target.join(OsStr::from_bytes(name));
     let left_out = planner.lost.remove(planner.root, &links, &path_of_file)?;
@@ -317,7 +317,7 @@ struct Planner<'p> {
 }
 
 impl Planner<'_> {
-    fn plan(&mut self, sender: &mut windows::Sender<'_, ContentWindow>) -> Result<()> {
+    fn plan(&mut self, sender: &mut batches::Sender<'_, ContentBatch>) -> Result<()> {
         let contents = self.contents;
         entries(contents, &mut |entry, member| self.entry(entry, member, sender))
     }
@@ -326,7 +326,7 @@ impl Planner<'_> {
         &mut self,
         entry: &Entry,
         member: Option<MemberKey>,
-        sender: &mut windows::Sender<'_, ContentWindow>,
+        sender: &mut batches::Sender<'_, ContentBatch>,
     ) -> Result<()> {
         if entry.kind == Kind::Label {
             return Ok(());
@@ -368,7 +368,7 @@ impl Planner<'_> {
         components: &[&[u8]],
         entry: &Entry,
         member: Option<MemberKey>,
-        sender: &mut windows::Sender<'_, ContentWindow>,
+        sender: &mut batches::Sender<'_, ContentBatch>,
     ) -> Result<Made> {
         let attributes = self.attributes_of(entry);
         let made = match entry.kind {
@@ -474,7 +474,7 @@ impl Planner<'_> {
         &mut self,
         components: &[&[u8]],
         entry: &Entry,
-        sender: &mut windows::Sender<'_, ContentWindow>,
+        sender: &mut batches::Sender<'_, ContentBatch>,
     ) -> Result<Made> {
         let from = match beneath::components(&entry.link) {
             Ok(from) => from,
@@ -513,7 +513,7 @@ impl Planner<'_> {
         components: &[&[u8]],
         entry: &Entry,
         member: Option<MemberKey>,
-        sender: &mut windows::Sender<'_, ContentWindow>,
+        sender: &mut batches::Sender<'_, ContentBatch>,
     ) -> Result<Made> {
         let key = member.expect("a file has contents, if only none");
         let name = components.join(&b'/');
@@ -557,8 +557,8 @@ impl Planner<'_> {
             return Ok(Made::Yes);
         }
         let mut blocks = self.contents.entries(record);
-        let empty = || ContentWindow { file: Arc::clone(&out), blocks: Vec::new(), bytes: 0 };
-        let mut window = empty();
+        let empty = || ContentBatch { file: Arc::clone(&out), blocks: Vec::new(), bytes: 0 };
+        let mut batch = empty();
         loop {
             let block = match blocks.next() {
                 Ok(Some(block)) => block,
@@ -568,14 +568,14 @@ impl Planner<'_> {
                     return Ok(Made::Yes);
                 }
             };
-            window.bytes += block.entry.length;
-            window.blocks.push(block);
-            if window.bytes >= windows::WINDOW_BYTES {
-                sender.send(std::mem::replace(&mut window, empty()))?;
+            batch.bytes += block.entry.length;
+            batch.blocks.push(block);
+            if batch.bytes >= batches::BATCH_BYTES {
+                sender.send(std::mem::replace(&mut batch, empty()))?;
             }
         }
-        if !window.blocks.is_empty() {
-            sender.send(window)?;
+        if !batch.blocks.is_empty() {
+            sender.send(batch)?;
         }
         Ok(Made::Yes)
     }
@@ -641,20 +641,20 @@ impl ContentFile {
 }
 
 /// Blocks of one file.
-struct ContentWindow {
+struct ContentBatch {
     file: Arc<ContentFile>,
     blocks: Vec<Block>,
     /// Bytes that they stand for, zeros included.
     bytes: u64,
 }
 
-impl Window for ContentWindow {
+impl Batch for ContentBatch {
     fn weight(&self) -> u64 {
         self.bytes
     }
 }
 
-impl ContentWindow {
+impl ContentBatch {
     /// Writes them; who writes the last of a file gives it its attributes. How many could not be
     /// set.
     fn write(self, (contents, lost): (&Contents, &Lost), monitor: &Monitor) -> Result<u64> {

@@ -40,6 +40,8 @@ use super::LostFile;
 use super::Purpose;
 use super::RestoreOptions;
 use super::RestoreReport;
+use super::batches;
+use super::batches::Batch;
 use super::beneath;
 use super::beneath::FileId;
 use super::beneath::Root;
@@ -48,8 +50,6 @@ use super::path_of;
 use super::target::Opened;
 use super::target::Target;
 use super::unwritable;
-use super::windows;
-use super::windows::Window;
 
 /// Writes files into a directory that has been begun.
 pub(in crate::ops) fn write_files(
@@ -62,7 +62,7 @@ pub(in crate::ops) fn write_files(
     monitor.count(Counter::ExpectedBytes, *bytes);
     let lost = Lost::new(options.losses, options.purpose);
     let (mut unfinished, mut links) = (0, Vec::new());
-    let plan = |sender: &mut windows::Sender<'_, FileWindow>| {
+    let plan = |sender: &mut batches::Sender<'_, FileBatch>| {
         files.each(contents, &mut |file| {
             unfinished += u64::from(!file.ended);
             if path_of(&file).ends_with(LINK) {
@@ -71,10 +71,10 @@ pub(in crate::ops) fn write_files(
             plan_file((contents, &lost), target, &file, sender)
         })
     };
-    windows::run(
+    batches::in_order(
         (options.workers, monitor),
         plan,
-        |window| write_window((contents, &lost), window, monitor),
+        |batch| write_batch((contents, &lost), batch, monitor),
         |()| Ok(()),
     )?;
     let mut report = RestoreReport::empty(*id);
@@ -291,14 +291,14 @@ impl OutFile {
 }
 
 /// Blocks of one file.
-struct FileWindow {
+struct FileBatch {
     file: Arc<OutFile>,
     blocks: Vec<Block>,
     /// Bytes that they stand for, zeros included.
     bytes: u64,
 }
 
-impl Window for FileWindow {
+impl Batch for FileBatch {
     fn weight(&self) -> u64 {
         self.bytes
     }
@@ -308,7 +308,7 @@ fn plan_file(
     (contents, lost): (&Contents, &Lost),
     target: &mut Target,
     file: &TreeFile,
-    sender: &mut windows::Sender<'_, FileWindow>,
+    sender: &mut batches::Sender<'_, FileBatch>,
 ) -> Result<()> {
     let record = match member_of(contents, file) {
         Ok(record) => record,
@@ -322,21 +322,21 @@ fn plan_file(
         }
     };
     let mut entries = contents.entries(record);
-    let empty = || FileWindow { file: Arc::clone(&out), blocks: Vec::new(), bytes: 0 };
-    let mut window = empty();
+    let empty = || FileBatch { file: Arc::clone(&out), blocks: Vec::new(), bytes: 0 };
+    let mut batch = empty();
     loop {
         let block = match entries.next() {
             Ok(Some(block)) => block,
             Ok(None) => break,
             Err(error) => return lost.note(&out, named(&out.path, error)),
         };
-        window.bytes += block.entry.length;
-        window.blocks.push(block);
-        if window.bytes >= windows::WINDOW_BYTES {
-            sender.send(std::mem::replace(&mut window, empty()))?;
+        batch.bytes += block.entry.length;
+        batch.blocks.push(block);
+        if batch.bytes >= batches::BATCH_BYTES {
+            sender.send(std::mem::replace(&mut batch, empty()))?;
         }
     }
-    if window.blocks.is_empty() { Ok(()) } else { sender.send(window) }
+    if batch.blocks.is_empty() { Ok(()) } else { sender.send(batch) }
 }
 
 fn member_of(contents: &Contents, file: &TreeFile) -> Result<MemberRecord> {
@@ -349,16 +349,16 @@ fn member_of(contents: &Contents, file: &TreeFile) -> Result<MemberRecord> {
     Ok(record)
 }
 
-fn write_window(
+fn write_batch(
     (contents, lost): (&Contents, &Lost),
-    window: FileWindow,
+    batch: FileBatch,
     monitor: &Monitor,
 ) -> Result<()> {
-    let out = &window.file;
+    let out = &batch.file;
     if out.is_lost.load(Ordering::Acquire) {
         return Ok(());
     }
-    let mut blocks = window.blocks;
+    let mut blocks = batch.blocks;
     if out.is_again {
         let mut buffer = Vec::new();
         blocks.retain(|block| !out.holds(block, contents, &mut buffer));
@@ -376,7 +376,7 @@ fn write_window(
     if let Err(error) = contents.packs().read(&wanted, &mut write) {
         lost.note(out, error)?;
     }
-    monitor.count(Counter::StreamBytes, window.bytes);
+    monitor.count(Counter::StreamBytes, batch.bytes);
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use crate::innodb::TablespaceFormat;
 use crate::repo::contents::Block;
 
 use super::Finding;
-use super::MemberWindow;
+use super::MemberBatch;
 use super::Unit;
 
 /// Ranges that one finding lists.
@@ -66,12 +66,12 @@ pub(super) struct Broken {
 
 impl Broken {
     /// Adds a block of the member.
-    pub(super) fn add(&mut self, window: &MemberWindow, block: &Block, what: &str) {
+    pub(super) fn add(&mut self, batch: &MemberBatch, block: &Block, what: &str) {
         if self.ranges.is_empty() {
             what.clone_into(&mut self.what);
         }
-        self.unit = window.extent.unit();
-        self.add_range(window.extent.range(block));
+        self.unit = batch.extent.unit();
+        self.add_range(batch.extent.range(block));
     }
 
     fn add_range(&mut self, (first, count): (u64, u64)) {
