@@ -9,12 +9,12 @@
 //! - A directory that is not finished holds the file [`INCOMPLETE`]; it goes last, after everything
 //!   is durable.
 //! - Nothing is written outside the directory, whatever the stream says and whatever a user who can
-//!   write there does at the same time (`beneath`).
+//!   write there does at the same time (`confined`).
 //! - A stream is whole or the call fails; a reader that goes away is a failure.
 
 pub mod accounts;
 pub(super) mod before;
-pub(super) mod beneath;
+pub(super) mod confined;
 mod container;
 mod dump;
 mod files;
@@ -181,8 +181,8 @@ fn archive_to_directory(
 
 /// Gives what was restored, and what was made of it since, to another owner.
 pub fn give(target: &Path, owner: Ownership) -> Result<()> {
-    let root = beneath::Root::open(target).map_err(|e| unwritable(target, e))?;
-    beneath::give_all(root.as_directory(), owner).map_err(|e| unwritable(target, e))
+    let root = confined::Root::open(target).map_err(|e| unwritable(target, e))?;
+    confined::give_all(root.as_directory(), owner).map_err(|e| unwritable(target, e))
 }
 
 /// Files of a snapshot that are to be restored.

@@ -31,7 +31,7 @@ use crate::ops::restore::RestoreReport;
 use crate::ops::restore::Step;
 use crate::ops::restore::Target;
 use crate::ops::restore::Unfinished;
-use crate::ops::restore::beneath::Root;
+use crate::ops::restore::confined::Root;
 use crate::repo::Repository;
 use crate::repo::snapshots::StoredSnapshot;
 

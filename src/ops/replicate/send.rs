@@ -25,7 +25,7 @@ use crate::base::monitor::Monitor;
 use crate::base::num::wide;
 use crate::format::pack_table::PackRecord;
 use crate::ops::copies::replace;
-use crate::ops::needs::needs_any;
+use crate::ops::dependencies::first_lost;
 use crate::repo::founding::extra_requests;
 use crate::repo::founding::found;
 use crate::repo::founding::put_and_compare;
@@ -350,7 +350,7 @@ impl Sending<'_> {
         if bad.is_empty() {
             return Ok(None);
         }
-        match needs_any(self.plan.near, stored, &bad, self.monitor)? {
+        match first_lost(self.plan.near, stored, &bad, self.monitor)? {
             Some(why) => left_out(why),
             None => Ok(None),
         }

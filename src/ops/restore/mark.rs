@@ -24,7 +24,7 @@ use serde::Serialize;
 use crate::repo::Repository;
 use crate::repo::snapshots::StoredSnapshot;
 
-use super::beneath::Root;
+use super::confined::Root;
 
 /// The file that marks an unfinished restore.
 pub const INCOMPLETE: &str = ".haulout-incomplete";

@@ -62,10 +62,10 @@ use super::Target;
 use super::accounts::Owners;
 use super::batches;
 use super::batches::Batch;
-use super::beneath;
-use super::beneath::Attributes;
-use super::beneath::Power;
-use super::beneath::Root;
+use super::confined;
+use super::confined::Attributes;
+use super::confined::Power;
+use super::confined::Root;
 use super::container;
 use super::nothing_matches;
 use super::path_of;
@@ -239,7 +239,7 @@ fn wanted_sources(contents: &Contents, include: &GlobSet) -> Result<Option<HashS
 
 /// Returns a name as it is below the target.
 fn normal(name: &[u8]) -> Option<Vec<u8>> {
-    beneath::components(name).ok().map(|parts| parts.join(&b'/'))
+    confined::components(name).ok().map(|parts| parts.join(&b'/'))
 }
 
 fn is_included(include: &GlobSet, path: &[u8]) -> bool {
@@ -331,7 +331,7 @@ impl Planner<'_> {
         if entry.kind == Kind::Label {
             return Ok(());
         }
-        let components = match beneath::components(&entry.path) {
+        let components = match confined::components(&entry.path) {
             Ok(components) => components,
             Err(why) => {
                 self.told.leave_out(entry, why);
@@ -476,7 +476,7 @@ impl Planner<'_> {
         entry: &Entry,
         sender: &mut batches::Sender<'_, ContentBatch>,
     ) -> Result<Made> {
-        let from = match beneath::components(&entry.link) {
+        let from = match confined::components(&entry.link) {
             Ok(from) => from,
             Err(why) => return Ok(Made::No(format!("links to a name that {why}"))),
         };
@@ -635,7 +635,7 @@ struct ContentFile {
 
 impl ContentFile {
     fn finish(&self) -> Result<u64> {
-        beneath::finish(&self.out.file, &self.attributes, self.power)
+        confined::finish(&self.out.file, &self.attributes, self.power)
             .map_err(|e| unwritable(&self.out.path, e))
     }
 }

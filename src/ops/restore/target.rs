@@ -23,8 +23,8 @@ use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 
-use super::beneath::Power;
-use super::beneath::Root;
+use super::confined::Power;
+use super::confined::Root;
 use super::mark::INCOMPLETE;
 use super::mark::Mark;
 use super::options::Ownership;

@@ -42,9 +42,9 @@ use super::RestoreOptions;
 use super::RestoreReport;
 use super::batches;
 use super::batches::Batch;
-use super::beneath;
-use super::beneath::FileId;
-use super::beneath::Root;
+use super::confined;
+use super::confined::FileId;
+use super::confined::Root;
 use super::key_of;
 use super::path_of;
 use super::target::Opened;
@@ -96,7 +96,7 @@ pub(in crate::ops) fn write_files(
 fn links_elsewhere(names: &[Vec<u8>], target: &mut Target) -> Vec<String> {
     let mut found = Vec::new();
     for name in names {
-        let Ok(components) = beneath::components(name) else { continue };
+        let Ok(components) = confined::components(name) else { continue };
         let Ok(file) = target.root.open_file(&components) else { continue };
         let mut text = Vec::new();
         if file.take(LINK_BYTES_MAX).read_to_end(&mut text).is_ok() {
@@ -189,7 +189,7 @@ impl Lost {
     ) -> Result<Vec<LostFile>> {
         let mut files = Vec::new();
         let mut remove = |name: &[u8], id| {
-            let components = beneath::components(name).unwrap_or_default();
+            let components = confined::components(name).unwrap_or_default();
             root.remove_file(&components, id).map_err(|e| unwritable(&path_of(name), e))
         };
         let mut made: HashMap<Vec<u8>, FileId> = HashMap::new();
@@ -230,7 +230,7 @@ pub(super) struct OutFile {
 impl OutFile {
     fn create(target: &mut Target, file: &TreeFile) -> io::Result<OutFile> {
         let path = target.path_of(path_of(file));
-        let components = beneath::components(path_of(file)).map_err(io::Error::other)?;
+        let components = confined::components(path_of(file)).map_err(io::Error::other)?;
         let (out, is_again) = match target.open_file(&components)? {
             Opened::New(out) => (out, false),
             Opened::Again(out) => {

@@ -1,9 +1,9 @@
-//! Whether a snapshot needs one of some packs: asked only when packs are lost, because answering
-//! means to walk all of its maps.
+//! Checks if a snapshot depends on packs that are lost. The answer takes a walk over all of its
+//! maps, so it is asked for only when packs are lost.
 //!
-//! A pack table lists every pack of its lineage, and most of a lost pack may long have been
-//! replaced. So the entries decide: a snapshot needs the packs that its maps name, and the packs
-//! that those name as bases.
+//! A pack table lists every pack of its lineage, and most of a lost pack may have been replaced
+//! long ago. So the entries decide: a snapshot depends on the packs that its maps name, and on the
+//! packs that those name as bases.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,14 +20,14 @@ use crate::repo::Repository;
 use crate::repo::contents::Contents;
 use crate::repo::snapshots::StoredSnapshot;
 
-/// Returns which of the packs in `bad` a snapshot needs, in words; nothing if none.
-pub(super) fn needs_any(
+/// Returns in words on which of the packs in `lost` a snapshot depends; `None` if on none.
+pub(super) fn first_lost(
     repository: &Repository,
     stored: &StoredSnapshot,
-    bad: &BTreeSet<PackName>,
+    lost: &BTreeSet<PackName>,
     monitor: &Arc<Monitor>,
 ) -> Result<Option<String>> {
-    match needed_packs(repository, stored, bad, monitor) {
+    match find_lost(repository, stored, lost, monitor) {
         Ok(None) => Ok(None),
         Ok(Some(name)) => Ok(Some(format!("it needs pack {}", name.short()))),
         // What can't be walked is not whole either.
@@ -38,16 +38,17 @@ pub(super) fn needs_any(
     }
 }
 
-fn needed_packs(
+/// Returns a pack in `lost` that the snapshot depends on.
+fn find_lost(
     repository: &Repository,
     stored: &StoredSnapshot,
-    bad: &BTreeSet<PackName>,
+    lost: &BTreeSet<PackName>,
     monitor: &Arc<Monitor>,
 ) -> Result<Option<PackName>> {
     let contents = repository.contents(stored, monitor)?;
     let in_table = {
         let table = contents.packs().table();
-        bad.iter().any(|name| table.find(name).is_some())
+        lost.iter().any(|name| table.find(name).is_some())
     };
     if !in_table {
         return Ok(None);
@@ -68,10 +69,10 @@ fn needed_packs(
         })?;
         names.insert(record.name);
     }
-    follow_bases(&contents, names, bad)
+    follow_bases(&contents, names, lost)
 }
 
-/// Collects the packs that a member's map names.
+/// Adds the packs that a member's map names.
 fn collect(
     contents: &Contents,
     record: MemberRecord,
@@ -98,12 +99,12 @@ fn collect(
 fn follow_bases(
     contents: &Contents,
     names: BTreeSet<PackName>,
-    bad: &BTreeSet<PackName>,
+    lost: &BTreeSet<PackName>,
 ) -> Result<Option<PackName>> {
     let mut seen = names.clone();
     let mut waiting: Vec<PackName> = names.into_iter().collect();
     while let Some(name) = waiting.pop() {
-        if bad.contains(&name) {
+        if lost.contains(&name) {
             return Ok(Some(name));
         }
         let pack = contents.packs().open(&name)?;
