@@ -40,7 +40,7 @@ use haulout::ops::verify::verify;
 use haulout::repo::Repository;
 use haulout::repo::keys::Keys;
 use haulout::repo::notes::Notes;
-use haulout::seal::holder::Limits;
+use haulout::seal::cost::Limits;
 use haulout::store::Store;
 use haulout::store::memory::MemoryStore;
 use haulout::store::name::ObjectName;

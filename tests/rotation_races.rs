@@ -20,7 +20,7 @@ use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::repo::keys::Gaps;
 use haulout::repo::keys::Keys;
-use haulout::seal::holder::Cost;
+use haulout::seal::cost::Cost;
 use haulout::seal::holder::HolderNote;
 use haulout::seal::holder::Protection;
 use haulout::source::Fate;

@@ -7,11 +7,10 @@
 //! It never carries key material, plaintext or a passphrase.
 
 use crate::base::error::Malformed;
-use crate::seal::holder::Cost;
+use crate::seal::cost::Cost;
 use crate::seal::ids::HolderId;
 use crate::seal::ids::RepositoryId;
-use crate::seal::keys::Purpose;
-use crate::seal::suite::Suite;
+use crate::seal::purpose::Purpose;
 
 /// Why sealed bytes were not opened, or plaintext was not sealed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,10 +55,10 @@ pub enum SealError {
     SuiteMismatch {
         /// The kind of thing.
         what: &'static str,
-        /// The suite of the repository.
-        expected: Suite,
-        /// The suite that it claims.
-        found: Suite,
+        /// The name of the suite of the repository.
+        expected: &'static str,
+        /// The name of the suite that it claims.
+        found: &'static str,
     },
     /// The object was written for another repository.
     #[error("{what} belongs to repository {found}, not to {expected}")]

@@ -43,7 +43,6 @@
 //! Passphrases are taken byte by byte as typed, without Unicode normalization.
 
 use std::fmt;
-use std::ops::RangeInclusive;
 
 use argon2::Algorithm;
 use argon2::Argon2;
@@ -59,6 +58,8 @@ use crate::base::num::index;
 use crate::base::num::short;
 use crate::base::wire::Reader;
 use crate::seal::checksum;
+use crate::seal::cost::Cost;
+use crate::seal::cost::Limits;
 use crate::seal::error::SealError;
 use crate::seal::held::Held;
 use crate::seal::held::Role;
@@ -68,14 +69,14 @@ use crate::seal::keys::COMMITMENT_BYTES;
 use crate::seal::keys::Commitment;
 use crate::seal::keys::CommittedKey;
 use crate::seal::keys::GENERATION_MAX;
-use crate::seal::keys::KEY_BYTES;
 use crate::seal::keys::Keyring;
-use crate::seal::keys::Purpose;
 use crate::seal::keys::RepositoryKey;
 use crate::seal::keys::SALT_BYTES;
 use crate::seal::keys::Salt;
-use crate::seal::keys::Secret;
 use crate::seal::object::ObjectKind;
+use crate::seal::purpose::Purpose;
+use crate::seal::secret::KEY_BYTES;
+use crate::seal::secret::Secret;
 use crate::seal::suite::Nonce;
 use crate::seal::suite::Suite;
 use crate::seal::suite::TAG_BYTES;
@@ -221,61 +222,6 @@ impl ProtectionKind {
     }
 }
 
-/// The Argon2id parameters, which set the work of one guess.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cost {
-    /// Memory for one guess, in KiB.
-    pub memory_kib: u32,
-    /// Passes over the memory.
-    pub passes: u32,
-    /// Lanes that could run side by side.
-    pub lanes: u32,
-}
-
-impl Cost {
-    /// The cost for passphrases: RFC 9106, the choice for hosts with little memory.
-    pub const STANDARD: Self = Self { memory_kib: 64 << 10, passes: 3, lanes: 4 };
-    /// The cost for a recovery kit, which may be stolen and guessed at leisure.
-    pub const RECOVERY_KIT: Self = Self { memory_kib: 256 << 10, passes: 3, lanes: 4 };
-    /// The cost for tests that open many holders; [`Limits::STANDARD`] refuses it.
-    pub const FOR_TESTS: Self = Self { memory_kib: 64, passes: 1, lanes: 1 };
-
-    const NONE: Self = Self { memory_kib: 0, passes: 0, lanes: 0 };
-}
-
-impl fmt::Display for Cost {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { memory_kib, passes, lanes } = self;
-        write!(out, "m={memory_kib} KiB, t={passes}, p={lanes}")
-    }
-}
-
-/// The costs that are accepted when a holder is opened.
-///
-/// They come from bytes that anyone with access to the store may have written: too little is a
-/// trap for the next passphrase, too much is an attack on this host.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    memory_kib: RangeInclusive<u32>,
-    passes: RangeInclusive<u32>,
-    lanes: RangeInclusive<u32>,
-}
-
-impl Limits {
-    /// Accepts 64 MiB to 4 GiB, at most 16 passes, at most 16 lanes.
-    pub const STANDARD: Self =
-        Self { memory_kib: 64 << 10..=4 << 20, passes: 1..=16, lanes: 1..=16 };
-    /// Accepts [`Cost::FOR_TESTS`] and nothing expensive.
-    pub const FOR_TESTS: Self = Self { memory_kib: 8..=64 << 10, passes: 1..=3, lanes: 1..=4 };
-
-    fn check(&self, cost: Cost) -> Result<(), SealError> {
-        let accepted = self.memory_kib.contains(&cost.memory_kib)
-            && self.passes.contains(&cost.passes)
-            && self.lanes.contains(&cost.lanes);
-        if accepted { Ok(()) } else { Err(SealError::CostRefused(cost)) }
-    }
-}
-
 /// The facts about a holder that those who can open the repository see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HolderNote {
@@ -405,7 +351,9 @@ impl Holder {
         let Head { repository, id, kind, role, suite, cost, .. } = self.head;
         let (derived, wrong) = match (credential, kind) {
             (Credential::Passphrase(passphrase), ProtectionKind::Passphrase) => {
-                limits.check(cost)?;
+                if !limits.accepts(cost) {
+                    return Err(SealError::CostRefused(cost));
+                }
                 let stretched = self.head.stretch(passphrase)?;
                 (self.head.derive(&stretched), SealError::WrongPassphrase(id))
             }

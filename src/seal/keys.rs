@@ -16,12 +16,10 @@
 //! it is believed from there on.
 //!
 //! Invariants:
-//! - Secret bytes live on the heap in one place, are wiped when dropped, and `Debug` hides them.
+//! - Secret bytes are held as `secret` holds them.
 //! - Comparing a commitment or a tag takes the same time whatever differs.
 //!
 //! It does not read or write objects and asks nobody for passphrases: see `holder`.
-
-use std::fmt;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use zeroize::Zeroize;
@@ -30,12 +28,13 @@ use zeroize::Zeroizing;
 use crate::base::entropy::Entropy;
 use crate::seal::error::SealError;
 use crate::seal::ids::RepositoryId;
+use crate::seal::purpose::Purpose;
 use crate::seal::recovery::RecoveryPublic;
+use crate::seal::secret::KEY_BYTES;
+use crate::seal::secret::Secret;
+use crate::seal::secret::Subkey;
 use crate::seal::suite::AeadKey;
 use crate::seal::suite::Suite;
-
-/// Width of every key in bytes.
-pub const KEY_BYTES: usize = 32;
 
 /// Width in bytes of the salts that keys derive from.
 pub const SALT_BYTES: usize = 32;
@@ -59,136 +58,6 @@ pub type Salt = [u8; SALT_BYTES];
 ///
 /// The ciphers alone would let someone craft a text that opens under two keys.
 pub type Commitment = [u8; COMMITMENT_BYTES];
-
-/// 32 bytes that are wiped when dropped and never printed.
-pub(super) struct Secret(Box<[u8; KEY_BYTES]>);
-
-impl Secret {
-    /// Lets `fill` write the bytes where they stay, so that no copy is left on the stack.
-    pub(super) fn build(fill: impl FnOnce(&mut [u8; KEY_BYTES])) -> Self {
-        let mut secret = Self(Box::new([0; KEY_BYTES]));
-        fill(&mut secret.0);
-        secret
-    }
-
-    pub(super) fn bytes(&self) -> &[u8; KEY_BYTES] {
-        &self.0
-    }
-}
-
-impl Drop for Secret {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("Secret(hidden)")
-    }
-}
-
-/// The purpose of a key of the repository.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Purpose {
-    /// The key hashes the content of blocks.
-    BlockHash,
-    /// The key decides where content-defined blocks begin.
-    Cut,
-    /// The key hashes names of sources for object names.
-    Source,
-    /// The key hashes the paths of files.
-    Path,
-    /// The key seals snapshot objects.
-    Snapshot,
-    /// The key seals all other small objects.
-    SmallObject,
-    /// The key wraps the secrets of runs for meta packs.
-    RunMeta,
-    /// The key wraps the secrets of runs for data packs.
-    RunData,
-    /// The key makes the tag of `config`.
-    Config,
-    /// The seed of the key pair that write-only holders seal to.
-    Recovery,
-}
-
-impl Purpose {
-    /// Every purpose, in the order of the enum.
-    pub const ALL: [Self; 10] = [
-        Self::BlockHash,
-        Self::Cut,
-        Self::Source,
-        Self::Path,
-        Self::Snapshot,
-        Self::SmallObject,
-        Self::RunMeta,
-        Self::RunData,
-        Self::Config,
-        Self::Recovery,
-    ];
-
-    /// The keys that a write-only holder has, in the order in which they are stored: no key that
-    /// opens a data pack.
-    pub(super) const WRITE_ONLY: [Self; 8] = [
-        Self::BlockHash,
-        Self::Cut,
-        Self::Source,
-        Self::Path,
-        Self::Snapshot,
-        Self::SmallObject,
-        Self::RunMeta,
-        Self::Config,
-    ];
-
-    /// The keys that every later generation adds to a write-only holder, in the order of storage.
-    pub(super) const WRITE_ONLY_LATER: [Self; 3] =
-        [Self::Snapshot, Self::SmallObject, Self::RunMeta];
-
-    /// Tells whether the key derives from the newest generation. Hashes, cuts, names and the tag of
-    /// `config` stay: with others nothing that is stored would be found again.
-    pub const fn rotates(self) -> bool {
-        match self {
-            Self::BlockHash | Self::Cut | Self::Source | Self::Path | Self::Config => false,
-            Self::Snapshot | Self::SmallObject | Self::RunMeta | Self::RunData | Self::Recovery => {
-                true
-            }
-        }
-    }
-
-    /// Returns the context string that the key derives with.
-    pub const fn context(self) -> &'static str {
-        match self {
-            Self::BlockHash => "haulout 1 2026 block hash key",
-            Self::Cut => "haulout 1 2026 cut key",
-            Self::Source => "haulout 1 2026 source key",
-            Self::Path => "haulout 1 2026 path key",
-            Self::Snapshot => "haulout 1 2026 snapshot key",
-            Self::SmallObject => "haulout 1 2026 small object key",
-            Self::RunMeta => "haulout 1 2026 run meta wrap key",
-            Self::RunData => "haulout 1 2026 run data wrap key",
-            Self::Config => "haulout 1 2026 config key",
-            Self::Recovery => "haulout 1 2026 recovery key",
-        }
-    }
-}
-
-impl fmt::Display for Purpose {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::BlockHash => "block hash key",
-            Self::Cut => "cut key",
-            Self::Source => "source key",
-            Self::Path => "path key",
-            Self::Snapshot => "snapshot key",
-            Self::SmallObject => "small object key",
-            Self::RunMeta => "key to meta packs",
-            Self::RunData => "key to data packs",
-            Self::Config => "config key",
-            Self::Recovery => "recovery key",
-        })
-    }
-}
 
 /// The secret that opens a repository: one for each generation.
 #[derive(Debug)]
@@ -297,7 +166,7 @@ impl RepositoryKey {
             None => &self.first,
             Some(at) => &self.later[at].secret,
         };
-        Subkey(derive_secret(purpose.context(), &[secret.bytes()]))
+        Subkey::derive(purpose, &[secret.bytes()])
     }
 }
 
@@ -310,22 +179,6 @@ pub(super) const fn key_text_bytes(generation: u8) -> usize {
 #[expect(clippy::as_conversions, reason = "a u8 fits")]
 pub(super) const fn widen(number: u8) -> usize {
     number as usize
-}
-
-/// A key derived for one [`Purpose`].
-#[derive(Debug)]
-pub struct Subkey(Secret);
-
-impl Subkey {
-    /// Creates a key from bytes that were read.
-    pub(super) fn new(bytes: &[u8; KEY_BYTES]) -> Self {
-        Self(Secret::build(|own| own.copy_from_slice(bytes)))
-    }
-
-    /// Shows the bytes to the code that hashes or cuts with them.
-    pub fn bytes(&self) -> &[u8; KEY_BYTES] {
-        self.0.bytes()
-    }
 }
 
 /// The keys of one generation, as far as the holder has them.
@@ -448,7 +301,7 @@ impl Keyring {
             return Ok(());
         }
         // A store could otherwise offer unencrypted objects to a client that expects encryption.
-        Err(SealError::SuiteMismatch { what, expected: self.suite, found })
+        Err(SealError::SuiteMismatch { what, expected: self.suite.name(), found: found.name() })
     }
 
     pub(super) fn require_repository(
@@ -505,16 +358,4 @@ impl CommittedKey {
     pub(super) fn confirm(self, stored: &Commitment) -> Option<AeadKey> {
         verify_slices_are_equal(&self.commitment, stored).ok().map(|()| self.key)
     }
-}
-
-fn derive_secret(context: &'static str, parts: &[&[u8]]) -> Secret {
-    let mut hasher = blake3::Hasher::new_derive_key(context);
-    for part in parts {
-        hasher.update(part);
-    }
-    let mut stream = hasher.finalize_xof();
-    hasher.zeroize();
-    let secret = Secret::build(|bytes| stream.fill(bytes));
-    stream.zeroize();
-    secret
 }

@@ -40,21 +40,21 @@ use crate::base::entropy::Entropy;
 use crate::base::error::Malformed;
 use crate::base::num::index;
 use crate::seal::checksum;
+use crate::seal::cost::Cost;
+use crate::seal::cost::Limits;
 use crate::seal::error::SealError;
 use crate::seal::held::Held;
-use crate::seal::holder::Cost;
 use crate::seal::holder::Credential;
 use crate::seal::holder::Holder;
 use crate::seal::holder::HolderNote;
-use crate::seal::holder::Limits;
 use crate::seal::holder::Passphrase;
 use crate::seal::holder::Protection;
 use crate::seal::holder::Unlocked;
 use crate::seal::ids::RepositoryId;
 use crate::seal::keys::GENERATION_MAX;
-use crate::seal::keys::Purpose;
 use crate::seal::keys::RepositoryKey;
 use crate::seal::keys::key_text_bytes;
+use crate::seal::purpose::Purpose;
 use crate::seal::suite::Suite;
 
 /// The words with which the text of a kit begins.

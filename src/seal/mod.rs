@@ -38,9 +38,9 @@
 //! bytes after it in the same stream: the commitment to the key. Suite and kind are one byte, keys
 //! and salts have 32. The key of an object is the snapshot key or the small object key.
 //!
-//! The parts: `suite` seals texts; `keys` derives; `holder` is `keys/<id>` and `held` what is in
-//! it; `kit` is the key on paper; `run` is `runs/<id>`; `section` seals the frames of packs;
-//! `object` seals whole small objects.
+//! The parts: `suite` seals texts; `purpose`, `secret` and `keys` derive; `holder` is `keys/<id>`,
+//! `held` what is in it, and `cost` what guessing its passphrase takes; `kit` is the key on paper;
+//! `run` is `runs/<id>`; `section` seals the frames of packs; `object` seals whole small objects.
 //!
 //! Invariants:
 //! - No key is used for two things, and no (key, nonce) pair for two texts.
@@ -54,6 +54,7 @@
 //! write-only holder has, can write to the repository.
 
 mod checksum;
+pub mod cost;
 pub mod error;
 pub mod held;
 pub mod holder;
@@ -61,8 +62,10 @@ pub mod ids;
 pub mod keys;
 pub mod kit;
 pub mod object;
+pub mod purpose;
 pub mod recovery;
 pub mod run;
+pub mod secret;
 pub mod section;
 pub mod suite;
 #[cfg(test)]

@@ -37,9 +37,9 @@ use crate::base::entropy::Entropy;
 use crate::base::entropy::random;
 use crate::base::error::Malformed;
 use crate::seal::error::SealError;
-use crate::seal::keys::KEY_BYTES;
-use crate::seal::keys::Secret;
-use crate::seal::keys::Subkey;
+use crate::seal::secret::KEY_BYTES;
+use crate::seal::secret::Secret;
+use crate::seal::secret::Subkey;
 use crate::seal::suite::TAG_BYTES;
 
 /// Width of the public half in bytes.

@@ -31,7 +31,7 @@ use crate::base::entropy::Entropy;
 use crate::base::entropy::random;
 use crate::base::error::Malformed;
 use crate::seal::error::SealError;
-use crate::seal::keys::Secret;
+use crate::seal::secret::Secret;
 
 /// Number of bytes that sealing appends to a text.
 pub const TAG_BYTES: usize = 16;
@@ -57,6 +57,14 @@ impl Suite {
         }
     }
 
+    /// Returns the code with the name of the method, as messages show them.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::KeyedTag => "0 (keyed tag)",
+            Self::Aes256GcmSiv => "1 (AES-256-GCM-SIV)",
+        }
+    }
+
     /// Reads a code; an unknown one is refused.
     pub fn from_byte(code: u8) -> Result<Self, SealError> {
         match code {
@@ -69,10 +77,7 @@ impl Suite {
 
 impl fmt::Display for Suite {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::KeyedTag => "0 (keyed tag)",
-            Self::Aes256GcmSiv => "1 (AES-256-GCM-SIV)",
-        })
+        out.write_str(self.name())
     }
 }
 

@@ -11,7 +11,7 @@ mod wiping;
 
 use crate::base::entropy::SeededEntropy;
 use crate::base::ids::Class;
-use crate::seal::holder::Cost;
+use crate::seal::cost::Cost;
 use crate::seal::holder::Credential;
 use crate::seal::holder::Holder;
 use crate::seal::holder::HolderNote;

@@ -10,10 +10,10 @@ use proptest::test_runner::Config;
 
 use crate::base::ids::Class;
 use crate::seal::checksum;
+use crate::seal::cost::Limits;
 use crate::seal::holder::Credential;
 use crate::seal::holder::Holder;
 use crate::seal::holder::KeyFile;
-use crate::seal::holder::Limits;
 use crate::seal::object::ObjectKind;
 use crate::seal::object::claimed_kind;
 use crate::seal::run::RunRecord;

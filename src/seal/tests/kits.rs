@@ -5,10 +5,10 @@ use proptest::proptest;
 
 use crate::base::entropy::OsEntropy;
 use crate::base::entropy::SeededEntropy;
+use crate::seal::cost::Cost;
+use crate::seal::cost::Limits;
 use crate::seal::error::SealError;
 use crate::seal::held::Held;
-use crate::seal::holder::Cost;
-use crate::seal::holder::Limits;
 use crate::seal::holder::Unlocked;
 use crate::seal::kit::RecoveryKit;
 use crate::seal::suite::Suite;

@@ -9,7 +9,7 @@ use proptest::proptest;
 use proptest::test_runner::Config;
 
 use crate::base::hex;
-use crate::seal::keys::Secret;
+use crate::seal::secret::Secret;
 use crate::seal::suite::AeadKey;
 use crate::seal::suite::Nonce;
 use crate::seal::suite::Suite;

@@ -10,10 +10,10 @@ use haulout::ops::memory::Work;
 use haulout::repo::NewProtection;
 use haulout::repo::Repository;
 use haulout::repo::keys::Keys;
-use haulout::seal::holder::Cost;
+use haulout::seal::cost::Cost;
+use haulout::seal::cost::Limits;
 use haulout::seal::holder::Credential;
 use haulout::seal::holder::HolderNote;
-use haulout::seal::holder::Limits;
 use haulout::store::Store;
 use haulout::store::place::Place;
 
