@@ -28,6 +28,7 @@ mod fixtures;
 pub mod frm;
 mod header;
 mod page;
+mod proof;
 pub mod redo;
 #[cfg(test)]
 mod server_pages;

@@ -31,9 +31,11 @@ use super::header::BODY_AT;
 use super::header::CHECKSUM_AT;
 use super::header::ENCRYPTED_CHECKSUM_AT;
 use super::header::KEY_VERSION_AT;
-use super::header::LSN_LOW_AT;
 use super::header::SPACE_AT;
 use super::header::TRAILER_BYTES;
+use super::proof::Proof;
+use super::proof::check_torn;
+use super::proof::legacy_plain;
 use super::tablespace::FormatKind;
 use super::tablespace::TablespaceFormat;
 use super::units::PageNumber;
@@ -41,13 +43,6 @@ use super::units::SpaceId;
 use super::verdict::Corruption;
 use super::verdict::PageVerdict;
 use super::verdict::Unverifiable;
-
-/// What vouches for the contents of a page that is not corrupt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Proof {
-    Checksum(ChecksumVariant),
-    Nothing(Unverifiable),
-}
 
 impl TablespaceFormat {
     /// Judges the page that stands at position `expected` of the tablespace.
@@ -202,37 +197,6 @@ fn legacy_uncompressed(page: &[u8], expected: PageNumber) -> Result<Proof, Corru
     Ok(proof)
 }
 
-/// Holds an unencrypted page of the older format against the checksums that the server accepts.
-///
-/// Also serves for the page inside a compressed one.
-pub(super) fn legacy_plain(page: &[u8], crc: u32) -> Result<Proof, Corruption> {
-    let first = u32_at(page, CHECKSUM_AT);
-    let trailer = u32_at(page, page.len() - TRAILER_BYTES);
-    if first == crc && trailer == crc {
-        return Ok(Proof::Checksum(ChecksumVariant::Crc32));
-    }
-    if first == NO_CHECKSUM && trailer == NO_CHECKSUM {
-        return Ok(Proof::Nothing(Unverifiable::ChecksumDisabled));
-    }
-    // The oldest servers wrote the upper half of the LSN there, and any server takes the mark of
-    // switched-off checksums in one field without asking for it in the other.
-    let trailer_accepted = trailer == u32_at(page, header::LSN_AT)
-        || trailer == NO_CHECKSUM
-        || trailer == checksum::legacy_innodb_trailer(page);
-    if trailer_accepted {
-        if matches!(first, 0 | NO_CHECKSUM) {
-            return Ok(Proof::Nothing(Unverifiable::ChecksumAncient));
-        }
-        if first == checksum::legacy_innodb(page) {
-            return Ok(Proof::Checksum(ChecksumVariant::Innodb));
-        }
-    }
-    if first == crc {
-        return Err(Corruption::TrailerChecksum { stored: trailer, computed: crc });
-    }
-    Err(Corruption::Checksum { stored: first, computed: crc })
-}
-
 /// Checks a page of the older format that seems to be encrypted.
 fn legacy_encrypted(page: &[u8], crc: u32) -> Result<Proof, Corruption> {
     let stored = u32_at(page, ENCRYPTED_CHECKSUM_AT);
@@ -293,12 +257,6 @@ fn undetermined(page: &[u8], expected: PageNumber) -> Result<Proof, Corruption> 
 /// The first page is never encrypted, and that of the system tablespace holds the flush LSN there.
 fn may_be_encrypted(page: &[u8], expected: PageNumber) -> bool {
     expected != PageNumber::FIRST && u32_at(page, KEY_VERSION_AT) != 0
-}
-
-/// Compares the low half of the LSN in the header with its copy at `copy_at` in the trailer.
-pub(super) fn check_torn(page: &[u8], copy_at: usize) -> Result<(), Corruption> {
-    let (header, trailer) = (u32_at(page, LSN_LOW_AT), u32_at(page, copy_at));
-    if header == trailer { Ok(()) } else { Err(Corruption::Torn { header, trailer }) }
 }
 
 /// Tells whether nothing but the flush LSN was ever written to a page.

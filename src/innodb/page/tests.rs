@@ -10,6 +10,7 @@ use crate::innodb::fixtures;
 use crate::innodb::fixtures::LSN;
 use crate::innodb::fixtures::NUMBER;
 use crate::innodb::fixtures::SPACE;
+use crate::innodb::header::LSN_LOW_AT;
 use crate::innodb::server_pages;
 use crate::innodb::tablespace::CompressionAlgorithm;
 use crate::innodb::units::Lsn;
