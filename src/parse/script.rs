@@ -66,6 +66,9 @@
 
 pub mod container;
 mod cursor;
+mod error;
+mod grammar;
+mod op;
 mod reader;
 mod slots;
 mod writer;
@@ -73,55 +76,8 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use crate::base::num::wide;
-use crate::base::wire::put_varint;
-
 pub use crate::parse::script::container::{ContainerOp, ContainerReader, ContainerWriter};
-pub use crate::parse::script::reader::{Op, ScriptError, ScriptReader};
+pub use crate::parse::script::error::ScriptError;
+pub use crate::parse::script::grammar::{LITERAL_BYTES_MAX, SCRIPT_VERSION};
+pub use crate::parse::script::reader::{Op, ScriptReader};
 pub use crate::parse::script::writer::{ScriptEnd, ScriptWriter};
-
-/// The first byte of the script of an mbstream.
-pub const SCRIPT_VERSION: u8 = 1;
-
-/// The most bytes of one literal op.
-pub const LITERAL_BYTES_MAX: usize = 65_536;
-
-/// Appends a path: what it shares with the previous one as a number, the rest as bytes.
-fn put_path(out: &mut Vec<u8>, last_path: &mut Vec<u8>, path: &[u8]) {
-    let pairs = path.iter().zip(last_path.iter());
-    let shared = pairs.take_while(|(new, old)| new == old).count();
-    let rest = &path[shared..];
-    put_varint(out, wide(shared));
-    put_varint(out, wide(rest.len()));
-    out.extend_from_slice(rest);
-    last_path.truncate(shared);
-    last_path.extend_from_slice(rest);
-}
-
-/// Where the parts of an op byte are.
-mod op {
-    /// Bits of the kind.
-    pub(super) const KIND_MASK: u8 = 0b0000_0111;
-    pub(super) const PAYLOAD: u8 = 0;
-    pub(super) const SPARSE: u8 = 1;
-    pub(super) const END: u8 = 2;
-    pub(super) const SEEK: u8 = 3;
-    pub(super) const RENAME: u8 = 4;
-    pub(super) const REMOVE: u8 = 5;
-    pub(super) const LITERAL: u8 = 6;
-    pub(super) const CONTROL: u8 = 7;
-
-    /// Bits of the target.
-    pub(super) const TARGET_MASK: u8 = 0b0001_1000;
-    pub(super) const TARGET_SAME: u8 = 0 << 3;
-    pub(super) const TARGET_SLOT: u8 = 1 << 3;
-    pub(super) const TARGET_FIRST: u8 = 2 << 3;
-    pub(super) const TARGET_AGAIN: u8 = 3 << 3;
-
-    pub(super) const HAS_OFFSET: u8 = 1 << 5;
-    pub(super) const HAS_FLAGS: u8 = 1 << 6;
-    pub(super) const CLOSES: u8 = 1 << 7;
-
-    pub(super) const FINISH: u8 = CONTROL;
-    pub(super) const CUT: u8 = CONTROL | (1 << 3);
-}

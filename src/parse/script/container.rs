@@ -16,7 +16,8 @@ use crate::base::wire::put_varint;
 use crate::parse::container::MEMBER_PATH_BYTES_MAX;
 use crate::parse::item::{Incarnation, MemberNo};
 use crate::parse::script::cursor::{Cursor, Stop};
-use crate::parse::script::{LITERAL_BYTES_MAX, ScriptError, put_path};
+use crate::parse::script::error::ScriptError;
+use crate::parse::script::grammar::{LITERAL_BYTES_MAX, put_path};
 use std::ops::Range;
 
 /// The first byte of such a script.

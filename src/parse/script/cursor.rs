@@ -9,7 +9,7 @@
 //!
 //! What it does not do: limit values. What a number may be depends on the field.
 
-use crate::parse::script::reader::ScriptError;
+use crate::parse::script::error::ScriptError;
 
 /// The longest varint: 64 bits in groups of seven.
 const VARINT_BYTES_MAX: usize = 10;

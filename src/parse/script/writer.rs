@@ -10,8 +10,9 @@ use crate::base::wire::put_varint;
 use crate::parse::frame::FrameFlags;
 use crate::parse::item::{Item, MemberNo, Payload, Target};
 use crate::parse::path::StreamPath;
+use crate::parse::script::grammar::{LITERAL_BYTES_MAX, SCRIPT_VERSION, put_path};
+use crate::parse::script::op;
 use crate::parse::script::slots::{Course, Slots};
-use crate::parse::script::{LITERAL_BYTES_MAX, SCRIPT_VERSION, op, put_path};
 use std::collections::BTreeMap;
 
 /// How the stream ended.
