@@ -20,12 +20,15 @@
 //!
 //! Sources: RFC 1951, 1952 and 8878, `lz4_Frame_format.md`, `xz-file-format.txt`.
 
+mod end;
 mod frames;
 mod gzip;
 
 use crate::parse::compressed::frames::Frames;
 use crate::parse::compressed::frames::Layout;
 use crate::parse::compressed::gzip::Gzip;
+
+pub use crate::parse::compressed::end::CompressedEnd;
 
 /// Bytes at the end of a stream that are kept.
 const TAIL_BYTES: usize = 16;
@@ -34,21 +37,6 @@ const XZ_FOOTER_BYTES: usize = 12;
 /// The marks of a bzip2 stream's end, 48 bits, with the checksum after it.
 const BZIP2_END: u64 = 0x1772_4538_5090;
 const BZIP2_END_BYTES: usize = 10;
-
-/// How a compressed stream ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CompressedEnd {
-    /// With the end of its format.
-    Whole,
-    /// The stream stops before the end of its format.
-    Cut,
-    /// At its own end, after which something else follows.
-    Followed,
-    /// It is not what its first bytes promise.
-    Malformed,
-    /// Nothing in the stream tells.
-    Unknown,
-}
 
 /// Follows one compressed stream.
 #[derive(Debug)]

@@ -10,7 +10,7 @@
 
 use crate::base::num::narrow;
 use crate::base::num::wide;
-use crate::parse::compressed::CompressedEnd;
+use crate::parse::compressed::end::CompressedEnd;
 
 const ZSTD_MAGIC: u32 = 0xFD2F_B528;
 const LZ4_MAGIC: u32 = 0x184D_2204;

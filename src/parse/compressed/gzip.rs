@@ -4,7 +4,7 @@
 //! read. What the codes stand for is only counted: that is the length which the trailer states,
 //! and neither a window nor output is needed.
 
-use crate::parse::compressed::CompressedEnd;
+use crate::parse::compressed::end::CompressedEnd;
 
 const MAGIC: [u8; 3] = [0x1F, 0x8B, 8];
 const HEADER_BYTES: usize = 10;

@@ -15,22 +15,20 @@ use crate::parse::sql::Stage;
 use crate::parse::sql::ToldBy;
 use crate::parse::sql::dump::Dump;
 use crate::parse::sql::facts::DumpEnd;
-use crate::parse::sql::facts::DumpKind;
 use crate::parse::sql::facts::Flaw;
 use crate::parse::sql::facts::OddityKind;
+use crate::parse::sql::kind::DumpKind;
 use crate::parse::sql::lexer::Lexer;
 use crate::parse::sql::section::Kind;
 use crate::parse::sql::section::Name;
 use crate::parse::sql::section::Section;
 use crate::parse::sql::session::Reading;
 use crate::parse::sql::session::Session;
+use crate::parse::sql::shown::shown;
 use crate::parse::sql::statement::Act;
 use crate::parse::sql::statement::Class;
 use crate::parse::sql::tool::Mark;
 use crate::parse::sql::tool::Tool;
-
-/// Bytes of a statement or line that are shown to people.
-const SHOWN_BYTES_MAX: usize = 200;
 
 /// The path of the only member of a dump in XML.
 const XML_PATH: &[u8] = b"dump.xml";
@@ -288,17 +286,4 @@ impl SqlParser {
         }
         self.offset += wide(bytes.len());
     }
-}
-
-/// Returns the beginning of a statement or line for people: one line, and nothing that a terminal
-/// takes for a command.
-pub(super) fn shown(bytes: &[u8]) -> String {
-    let line = bytes.trim_ascii().split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let (line, more) = match line.split_at_checked(SHOWN_BYTES_MAX) {
-        Some((line, rest)) if !rest.is_empty() => (line, "..."),
-        _ => (line, ""),
-    };
-    let text = String::from_utf8_lossy(line);
-    let plain = |character: char| if character.is_control() { ' ' } else { character };
-    text.trim_end().chars().map(plain).collect::<String>() + more
 }

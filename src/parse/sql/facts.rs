@@ -1,6 +1,7 @@
 //! What a dump says about itself, in its comments and in statements about replication, and what is
 //! known of a stream of dumps when it has ended.
 
+use crate::parse::sql::kind::DumpKind;
 use crate::parse::sql::tool::Tool;
 
 /// Bytes of a comment or statement that are looked at.
@@ -8,19 +9,6 @@ pub(super) const LINE_BYTES_MAX: usize = 1024;
 
 /// The longest value that is kept.
 const VALUE_BYTES_MAX: usize = 512;
-
-/// The kinds of dumps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DumpKind {
-    /// SQL statements that the parser follows.
-    Statements,
-    /// `--xml`: one member, of which only first and last lines are looked at.
-    Xml,
-    /// `pg_dump`: one member as well, since its statements are read in another way.
-    Postgres,
-    /// `mydumper --stream`: one member, of which the last line is looked at.
-    Mydumper,
-}
 
 /// How a dump ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

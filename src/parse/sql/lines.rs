@@ -8,7 +8,7 @@
 //! - the marks do not depend on how the dump was cut into pieces;
 //! - memory: `LINE_BYTES_MAX` bytes of one line.
 
-use crate::parse::sql::facts::DumpKind;
+use crate::parse::sql::kind::DumpKind;
 use crate::parse::sql::tool::Mark;
 use crate::parse::sql::tool::mark;
 

@@ -16,7 +16,7 @@
 //! Messages that these programs write to standard error are known too, since `2>&1` puts them into
 //! the stream.
 
-use crate::parse::sql::facts::DumpKind;
+use crate::parse::sql::kind::DumpKind;
 
 /// A program that writes dumps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
