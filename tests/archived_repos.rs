@@ -21,7 +21,7 @@ use haulout::ops::memory::AtOnce;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::verify;
-use haulout::source::Fate;
+use haulout::source::ProducerExit;
 use haulout::store::Store;
 use haulout::store::local::LocalStore;
 use haulout::store::memory::MemoryStore;
@@ -122,10 +122,10 @@ fn write_nights(store: Arc<dyn Store>, protected: Protected) -> Vec<(String, Vec
         let stream = server.stream();
         if night == 2 {
             let cut = stream[..stream.len() / 2].to_vec();
-            let report = back_up_with(&repository, &cut, Fate::Exited(1), &one).unwrap();
+            let report = back_up_with(&repository, &cut, ProducerExit::Exited(1), &one).unwrap();
             streams.push((report.id.to_string(), cut));
         }
-        let report = back_up_with(&repository, &stream, Fate::Exited(0), &one).unwrap();
+        let report = back_up_with(&repository, &stream, ProducerExit::Exited(0), &one).unwrap();
         streams.push((report.id.to_string(), stream));
         server.night(12);
     }

@@ -72,8 +72,8 @@ impl Setting {
                 back_up(&repository, &server.stream());
                 let source = "second".to_owned();
                 let options = haulout::ops::backup::BackupOptions { source, ..options() };
-                let fate = haulout::source::Fate::Exited(0);
-                back_up_with(&repository, &server.stream(), fate, &options).unwrap();
+                let exit = haulout::source::ProducerExit::Exited(0);
+                back_up_with(&repository, &server.stream(), exit, &options).unwrap();
                 server.night(5);
             }
         }

@@ -26,7 +26,7 @@ use haulout::ops::verify::Depth;
 use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::verify;
 use haulout::repo::Repository;
-use haulout::source::Fate;
+use haulout::source::ProducerExit;
 use haulout::store::Store;
 use haulout::store::memory::MemoryStore;
 use haulout::store::name::ObjectName;
@@ -195,7 +195,7 @@ fn an_increment_without_its_base_is_partial_and_never_latest() {
     // Neither does another source's backup serve as one.
     let elsewhere = BackupOptions { source: "other".to_owned(), ..options() };
     let stream = server.increment(full.about.positions.to_lsn.unwrap());
-    let other = back_up_with(&repository, &stream, Fate::Exited(0), &elsewhere).unwrap();
+    let other = back_up_with(&repository, &stream, ProducerExit::Exited(0), &elsewhere).unwrap();
     assert_eq!(other.about.verdict, Verdict::Partial);
 }
 
@@ -204,14 +204,14 @@ fn a_partial_base_is_none_and_an_unattested_one_shows() {
     let repository = repository();
     let mut server = Server::new(7, 2, 100);
     let (stream, from) = (server.stream(), server.to_lsn());
-    back_up_with(&repository, &stream, Fate::Exited(1), &options()).unwrap();
+    back_up_with(&repository, &stream, ProducerExit::Exited(1), &options()).unwrap();
     server.night(10);
     let increment = server.increment(from);
     let report = back_up(&repository, &increment);
     assert_eq!(report.about.verdict, Verdict::Partial);
     assert!(report.about.reasons[0].contains("but it is partial"), "{:?}", report.about.reasons);
 
-    back_up_with(&repository, &stream, Fate::Unseen, &options()).unwrap();
+    back_up_with(&repository, &stream, ProducerExit::Unseen, &options()).unwrap();
     let report = back_up(&repository, &increment);
     assert_eq!(report.about.verdict, Verdict::Unattested, "{:?}", report.about.reasons);
     assert!(report.about.reasons[0].contains("is unattested"), "{:?}", report.about.reasons);

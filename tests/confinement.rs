@@ -33,7 +33,7 @@ use haulout::ops::restore::accounts::Accounts;
 use haulout::ops::restore::to_directory;
 use haulout::repo::Repository;
 use haulout::repo::snapshots::StoredSnapshot;
-use haulout::source::Fate;
+use haulout::source::ProducerExit;
 use haulout::store::memory::MemoryStore;
 
 use crate::support::Protected;
@@ -219,7 +219,7 @@ fn a_tar_stays_in_its_target_while_links_are_swapped_in() {
 #[test]
 fn a_plain_stream_writes_nothing_into_a_target() {
     let repository = repository();
-    back_up_with(&repository, b"plain text", Fate::Exited(0), &options()).unwrap();
+    back_up_with(&repository, b"plain text", ProducerExit::Exited(0), &options()).unwrap();
     let stored = repository.find_snapshot("latest").unwrap();
     let target = tempfile::tempdir().unwrap();
     let error = restore(&repository, &stored, target.path()).unwrap_err();

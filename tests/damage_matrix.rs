@@ -38,9 +38,9 @@ use haulout::parse::PathSeed;
 use haulout::parse::Step;
 use haulout::parse::StreamEnd;
 use haulout::parse::Tree;
+use haulout::source::ProducerExit;
 use haulout::verdict::Conclusion;
 use haulout::verdict::Evidence;
-use haulout::verdict::Exit;
 use haulout::verdict::Observer;
 use haulout::verdict::PageFindings;
 use haulout::verdict::Producer;
@@ -276,7 +276,7 @@ impl Stream {
         let faults = read(bytes, &self.parts(damage), crc_of, &mut observer);
         let newest = Some((1, "a page".to_owned()));
         observer.conclude(Evidence {
-            producer: Producer { exit: Exit::Succeeded, completed_ok_seen: Some(true) },
+            producer: Producer { exit: ProducerExit::Exited(0), completed_ok_seen: Some(true) },
             faults,
             pages: PageFindings { pages: 1, newest, ..PageFindings::default() },
             accepted: Vec::new(),

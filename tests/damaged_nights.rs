@@ -19,7 +19,7 @@ use haulout::ops::verify::Depth;
 use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::verify;
 use haulout::repo::Repository;
-use haulout::source::Fate;
+use haulout::source::ProducerExit;
 use haulout::store::Store;
 use haulout::store::error::Category;
 use haulout::store::error::Verb;
@@ -144,7 +144,7 @@ fn back_up_and_restore(objects: Objects, tonight: &[u8], workers: u32, about: &s
     let store = Arc::new(MemoryStore::new());
     store.set_objects(objects);
     let repository = open(shared(&store), 5).unwrap();
-    let came = back_up_with(&repository, tonight, Fate::Exited(0), &with_threads(workers));
+    let came = back_up_with(&repository, tonight, ProducerExit::Exited(0), &with_threads(workers));
     let report = came.unwrap_or_else(|error| panic!("{about}: {error:?}"));
     let repository = open(shared(&store), 6).unwrap();
     let restored = stream_of(&repository, &report.id.to_string());
@@ -220,7 +220,8 @@ fn folders_that_cannot_be_listed_do_not_prevent_the_next_backup() {
         let broken = Failing::new(shared(&store), vec![broken.under(folder).ever_after()]);
         let failing: Arc<dyn Store> = Arc::new(broken);
         let night = repository.elsewhere(failing);
-        let report = back_up_with(&night, &nights.tonight, Fate::Exited(0), &options()).unwrap();
+        let report =
+            back_up_with(&night, &nights.tonight, ProducerExit::Exited(0), &options()).unwrap();
         let restored = stream_of(&repository, &report.id.to_string()).unwrap();
         assert!(restored == nights.tonight, "{folder}");
         assert_eq!(report.about.warnings() > 0, folder != "moves/", "{folder}");

@@ -17,7 +17,7 @@ use haulout::ops::restore::to_directory;
 use haulout::ops::restore::to_stream;
 use haulout::repo::Repository;
 use haulout::source::BytesSource;
-use haulout::source::Fate;
+use haulout::source::ProducerExit;
 use haulout::store::memory::MemoryStore;
 
 use haulout::verdict::CONTENT_CHECK;
@@ -50,16 +50,16 @@ fn restored(repository: &Repository, include: &[&str]) -> haulout::base::error::
 
 #[test]
 fn a_dump_comes_back_and_its_producers_end_decides_how_far_it_is_trusted() {
-    for (fate, verdict) in [
-        (Fate::Exited(0), Verdict::Complete),
-        (Fate::Unseen, Verdict::Unattested),
-        (Fate::Exited(2), Verdict::Partial),
-        (Fate::Killed(9), Verdict::Partial),
+    for (exit, verdict) in [
+        (ProducerExit::Exited(0), Verdict::Complete),
+        (ProducerExit::Unseen, Verdict::Unattested),
+        (ProducerExit::Exited(2), Verdict::Partial),
+        (ProducerExit::Killed(9), Verdict::Partial),
     ] {
         let repository = repository();
-        let report = back_up_with(&repository, FULL, fate.clone(), &options()).unwrap();
+        let report = back_up_with(&repository, FULL, exit, &options()).unwrap();
         assert_eq!(report.about.format, StreamFormat::Sql);
-        assert_eq!(report.about.verdict, verdict, "{fate:?}: {:?}", report.about.reasons);
+        assert_eq!(report.about.verdict, verdict, "{exit:?}: {:?}", report.about.reasons);
         assert_eq!(report.about.reasons.is_empty(), verdict == Verdict::Complete);
         assert_eq!(report.about.positions.gtid.as_deref(), Some("0-7-19"));
         assert_eq!(report.about.positions.binlog_file.as_deref(), Some("bin.000001"));
@@ -268,7 +268,8 @@ fn a_format_that_does_not_fit_is_told_and_the_stream_is_kept() {
     ] {
         let options = BackupOptions { format: Some(asked), ..options() };
         let repository = repository();
-        let about = back_up_with(&repository, stream, Fate::Exited(0), &options).unwrap().about;
+        let about =
+            back_up_with(&repository, stream, ProducerExit::Exited(0), &options).unwrap().about;
         assert_eq!((about.format, about.verdict), (format, verdict), "{:?}", about.reasons);
         let told = about.reasons.iter().any(|reason| reason.contains(&format!("--format {asked}")));
         assert_eq!(told, asked != format);
@@ -288,13 +289,13 @@ fn a_compressed_stream_is_kept_with_a_note_of_what_is_lost() {
 
 #[test]
 fn a_stream_without_a_byte_is_an_error_that_tells_how_its_producer_ended() {
-    for (fate, words) in [
-        (Fate::Exited(3), "ended with status 3"),
-        (Fate::Killed(15), "killed by signal 15"),
-        (Fate::Exited(0), "although its producer ended with status 0"),
-        (Fate::Unseen, "was not seen"),
+    for (exit, words) in [
+        (ProducerExit::Exited(3), "ended with status 3"),
+        (ProducerExit::Killed(15), "killed by signal 15"),
+        (ProducerExit::Exited(0), "although its producer ended with status 0"),
+        (ProducerExit::Unseen, "was not seen"),
     ] {
-        let error = back_up_with(&repository(), b"", fate, &options()).unwrap_err();
+        let error = back_up_with(&repository(), b"", exit, &options()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Source);
         assert!(error.to_string().contains(words), "{error}");
     }
@@ -400,13 +401,14 @@ fn errors_of_the_dump_program_make_a_dump_partial_whatever_its_exit_status() {
         ),
         ("pv: error: it has its own", Verdict::Complete),
     ] {
-        let source = BytesSource::new(FULL.to_vec(), 1 << 20, Fate::Exited(0)).with_errors(&[line]);
+        let source =
+            BytesSource::new(FULL.to_vec(), 1 << 20, ProducerExit::Exited(0)).with_errors(&[line]);
         let about = back_up_source(&repository(), source, &options()).unwrap().about;
         assert_eq!(about.verdict, verdict, "{line}");
         let quoted = about.reasons.iter().any(|reason| reason.contains(line));
         assert_eq!(quoted, verdict == Verdict::Partial, "{:?}", about.reasons);
     }
-    let source = BytesSource::new(FULL.to_vec(), 1 << 20, Fate::Exited(1))
+    let source = BytesSource::new(FULL.to_vec(), 1 << 20, ProducerExit::Exited(1))
         .with_errors(&["Error: missing required privilege RELOAD on *.*", "Error: later"]);
     let about = back_up_source(&repository(), source, &options()).unwrap().about;
     let quoted = |words: &str| about.reasons.iter().any(|reason| reason.contains(words));

@@ -17,7 +17,7 @@ use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::VerifyReport;
 use haulout::ops::verify::verify;
 use haulout::repo::Repository;
-use haulout::source::Fate;
+use haulout::source::ProducerExit;
 use haulout::store::Store;
 use haulout::store::error::Category;
 use haulout::store::error::Verb;
@@ -145,7 +145,8 @@ fn everywhere(
 /// Backs up the third night, and wants it to be there or not; the night after needs no repair.
 fn third_night(nights: &Nights, faults: Faults<'_>) {
     let back_up_third = |repository: &Repository| {
-        back_up_with(repository, &nights.streams[2], Fate::Exited(0), &options()).map(|_| ())
+        back_up_with(repository, &nights.streams[2], ProducerExit::Exited(0), &options())
+            .map(|_| ())
     };
     everywhere(nights, faults, back_up_third, |store, done, about| {
         let visible = nights.visible(store, about);
@@ -266,7 +267,7 @@ fn a_store_that_says_yes_and_keeps_nothing_or_less_makes_a_backup_fail() {
             let failing = Arc::new(Failing::new(Arc::clone(&inner), vec![fault]));
             let repository = open(shared(&failing), 2).unwrap();
             let stream = Server::new(1, 1, 10).stream();
-            let error = back_up_with(&repository, &stream, Fate::Exited(0), &options());
+            let error = back_up_with(&repository, &stream, ProducerExit::Exited(0), &options());
             let error = error.unwrap_err();
             let said = error.to_string();
             assert!(said.contains(complaint) && said.contains(prefix), "{prefix}: {said}");
@@ -291,7 +292,8 @@ fn a_backup_that_heals_fails_if_the_store_keeps_no_record_of_it() {
     let fault = Fault::first(Verb::Put, Effect::Forget).under("moves/");
     let failing = Arc::new(Failing::new(Arc::clone(&inner), vec![fault]));
     let repository = open(shared(&failing), 2).unwrap();
-    let error = back_up_with(&repository, &stream, Fate::Exited(0), &options()).unwrap_err();
+    let error =
+        back_up_with(&repository, &stream, ProducerExit::Exited(0), &options()).unwrap_err();
     assert!(error.to_string().contains("the store took moves/"), "{error}");
     assert_eq!(repository.snapshots().unwrap().snapshots.len(), 1);
 }

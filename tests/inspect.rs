@@ -26,7 +26,7 @@ use haulout::ops::stats::shares;
 use haulout::ops::tag::TagChange;
 use haulout::ops::tag::tag;
 use haulout::repo::Repository;
-use haulout::source::Fate;
+use haulout::source::ProducerExit;
 use haulout::store::error::Verb;
 use haulout::store::local::LocalStore;
 use haulout::store::memory::MemoryStore;
@@ -179,7 +179,7 @@ fn the_latest_snapshot_of_a_source_costs_one_read() {
         let options = BackupOptions { source: source.to_owned(), ..options() };
         for night in 0..5_u8 {
             let stream = [night; 10_000];
-            back_up_with(&repository, &stream, Fate::Exited(0), &options).unwrap();
+            back_up_with(&repository, &stream, ProducerExit::Exited(0), &options).unwrap();
         }
     }
     let of_b = repository.find_snapshot("b@latest").unwrap();
@@ -207,7 +207,7 @@ fn change(add: &[&str], remove: &[&str]) -> TagChange {
 fn tags_come_and_go_beside_a_snapshot_that_never_changes() {
     let (store, repository) = watched();
     let options = BackupOptions { tags: vec!["nightly".to_owned()], ..options() };
-    back_up_with(&repository, b"some bytes", Fate::Exited(0), &options).unwrap();
+    back_up_with(&repository, b"some bytes", ProducerExit::Exited(0), &options).unwrap();
     let stored = repository.find_snapshot("latest").unwrap();
     let before = store.inner().objects();
     // The second note is later, though the clock went back.
@@ -278,7 +278,7 @@ fn a_file_is_written_as_a_restore_would_make_it() {
     stream.extend_from_slice(b"shop/new.ibd");
     file(&mut stream, "empty", b"", 1);
     let (_, repository) = watched();
-    back_up_with(&repository, &stream, Fate::Exited(0), &options()).unwrap();
+    back_up_with(&repository, &stream, ProducerExit::Exited(0), &options()).unwrap();
 
     assert!(file_of(&repository, "shop/new.ibd").unwrap() == table);
     let mut expected = vec![0; 3_000_008];
@@ -386,7 +386,7 @@ fn of_dumps_and_archives_verbs_speak_of_files() {
     let repository = init(store, Protected::Clear, 1);
     let keep = |source: &str, stream: &[u8]| {
         let options = BackupOptions { source: source.to_owned(), ..options() };
-        let report = back_up_with(&repository, stream, Fate::Exited(0), &options).unwrap();
+        let report = back_up_with(&repository, stream, ProducerExit::Exited(0), &options).unwrap();
         report.id.to_string()
     };
     let text = |arguments: &[&str]| {

@@ -29,7 +29,7 @@ use haulout::ops::tag::TagChange;
 use haulout::ops::tag::tag;
 use haulout::repo::Repository;
 use haulout::repo::snapshots::Listing;
-use haulout::source::Fate;
+use haulout::source::ProducerExit;
 use haulout::store::Store;
 use haulout::store::error::Category;
 use haulout::store::error::Verb;
@@ -457,8 +457,12 @@ fn carried_nights_of(near: &Near, far: &Repository) -> usize {
 #[test]
 fn with_other_keys_there_snapshots_are_sealed_anew_and_keep_what_was_found_out_about_them() {
     let mut near = Near::with_nights(2);
-    let partial =
-        back_up_with(&near.repository, &near.server.stream(), Fate::Killed(9), &support::options());
+    let partial = back_up_with(
+        &near.repository,
+        &near.server.stream(),
+        ProducerExit::Killed(9),
+        &support::options(),
+    );
     near.nights.push((partial.unwrap(), near.server.stream()));
     let from = near.nights[1].0.about.positions.to_lsn.unwrap();
     near.server.night(12);

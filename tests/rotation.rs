@@ -33,7 +33,7 @@ use haulout::seal::holder::Protection;
 use haulout::seal::kit::RecoveryKit;
 use haulout::seal::object::ObjectKind;
 use haulout::seal::run::RunRecord;
-use haulout::source::Fate;
+use haulout::source::ProducerExit;
 use haulout::store::Store;
 use haulout::store::error::Category;
 use haulout::store::error::Verb;
@@ -162,7 +162,8 @@ fn what_was_stored_is_read_as_before_and_what_is_stored_then_with_new_keys_only(
         }
         stream_of(&former, "latest").unwrap_err();
         let stream = setting.streams.last().unwrap();
-        let refused = back_up_with(&former, stream, Fate::Exited(0), &options()).unwrap_err();
+        let refused =
+            back_up_with(&former, stream, ProducerExit::Exited(0), &options()).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::LeftBehind, "{refused}");
     }
     let old = keys_by(&setting.store, "colleague").unwrap();
@@ -214,7 +215,8 @@ fn a_run_that_a_rotation_overtakes_fails_and_says_so() {
     let overtaken = opened_by(&setting.store, "colleague").unwrap();
     rotated(&setting.store, FIRST, "new").unwrap();
     let stream = setting.server.stream();
-    let refused = back_up_with(&overtaken, &stream, Fate::Exited(0), &options()).unwrap_err();
+    let refused =
+        back_up_with(&overtaken, &stream, ProducerExit::Exited(0), &options()).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::LeftBehind, "{refused}");
     let tagged = overtaken.snapshots().unwrap().snapshots[0].id();
     let notes = overtaken.notes(None).unwrap();
@@ -295,7 +297,8 @@ fn a_host_that_may_only_write_gets_a_new_key_and_goes_on() {
         assert_eq!(done.generation, number);
         let left = host(&store, &file);
         let stream = setting.server.stream();
-        let refused = back_up_with(&left, &stream, Fate::Exited(0), &options()).unwrap_err();
+        let refused =
+            back_up_with(&left, &stream, ProducerExit::Exited(0), &options()).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::LeftBehind);
         (file, password) = (add(&store, next, 20 + u64::from(number)), next);
         setting.night(&host(&store, &file));
@@ -395,6 +398,6 @@ fn a_copy_gets_the_new_keys_with_what_it_lacks() {
     // The former key is there until it is removed there; it writes nothing.
     let left = opened_by(&far, FIRST).unwrap();
     let stream = setting.server.stream();
-    let refused = back_up_with(&left, &stream, Fate::Exited(0), &options()).unwrap_err();
+    let refused = back_up_with(&left, &stream, ProducerExit::Exited(0), &options()).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::LeftBehind);
 }

@@ -23,7 +23,7 @@ use haulout::repo::keys::Keys;
 use haulout::seal::cost::Cost;
 use haulout::seal::holder::HolderNote;
 use haulout::seal::holder::Protection;
-use haulout::source::Fate;
+use haulout::source::ProducerExit;
 use haulout::store::Store;
 use haulout::store::error::Category;
 use haulout::store::error::StoreError;
@@ -256,7 +256,7 @@ fn a_backup_between_any_two_steps_of_a_rotation_is_believed_or_fails() {
         let (kept, place, stream) = (Arc::clone(&stored), Arc::clone(&store), third.clone());
         let deed = Box::new(move || {
             let run = opened_by(&place, FIRST)
-                .and_then(|old| back_up_with(&old, &stream, Fate::Exited(0), &options()));
+                .and_then(|old| back_up_with(&old, &stream, ProducerExit::Exited(0), &options()));
             *kept.lock().unwrap() = Some(run.is_ok());
         });
         let (outer, done) = with_deed(&store, at, deed);
@@ -289,7 +289,7 @@ fn a_rotation_that_was_left_standing_is_in_nobodys_way() {
     let error = rotate(&keys_by(&shared(&killed), FIRST).unwrap(), "killed").unwrap_err();
     assert!(error.to_string().contains("stays there"), "{error}");
     let old = opened_by(&store, FIRST).unwrap();
-    let refused = back_up_with(&old, &streams[0], Fate::Exited(0), &options()).unwrap_err();
+    let refused = back_up_with(&old, &streams[0], ProducerExit::Exited(0), &options()).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::LeftBehind, "nothing is written meanwhile");
     rotate(&keys_by(&store, FIRST).unwrap(), "new").unwrap();
     is_whole(&store, "new", &streams, "after the second rotation");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use haulout::format::snapshot::Verdict;
 use haulout::source::BytesSource;
-use haulout::source::Fate;
+use haulout::source::ProducerExit;
 use haulout::store::Store;
 use haulout::store::memory::MemoryStore;
 use haulout::store::testing::Recording;
@@ -139,7 +139,7 @@ fn checkpoints_let_a_stream_that_was_cut_go_on() {
     let stream = Server::new(7, 8, 400).stream();
     let options = haulout::ops::backup::BackupOptions { checkpoint_bytes: 8 << 20, ..options() };
     let cut = &stream[..stream.len() * 2 / 3];
-    let report = back_up_with(&repository, cut, Fate::Killed(9), &options).unwrap();
+    let report = back_up_with(&repository, cut, ProducerExit::Killed(9), &options).unwrap();
     assert_eq!(report.about.verdict, Verdict::Partial);
     assert!(repository.find_snapshot("latest").is_err(), "nothing counts as latest yet");
     let listing = repository.snapshots().unwrap();
@@ -173,7 +173,7 @@ fn a_bad_page_is_kept_named_and_makes_the_verdict_say_so() {
 fn a_pipe_whose_producer_nobody_saw_is_unattested() {
     let repository = init(Arc::new(MemoryStore::new()), Protected::Encrypted, 1);
     let stream = Server::new(7, 2, 20).stream();
-    let report = back_up_with(&repository, &stream, Fate::Unseen, &options()).unwrap();
+    let report = back_up_with(&repository, &stream, ProducerExit::Unseen, &options()).unwrap();
     assert_eq!(report.about.verdict, Verdict::Unattested);
 }
 
@@ -182,7 +182,7 @@ fn a_producer_that_fails_after_a_whole_stream_leaves_a_partial_snapshot() {
     let repository = init(Arc::new(MemoryStore::new()), Protected::Encrypted, 1);
     let stream = Server::new(7, 2, 20).stream();
     back_up(&repository, &stream);
-    let report = back_up_with(&repository, &stream, Fate::Exited(1), &options()).unwrap();
+    let report = back_up_with(&repository, &stream, ProducerExit::Exited(1), &options()).unwrap();
     assert_eq!(report.about.verdict, Verdict::Partial);
     let latest = repository.find_snapshot("latest").unwrap();
     assert_ne!(latest.id(), report.id);
@@ -191,7 +191,7 @@ fn a_producer_that_fails_after_a_whole_stream_leaves_a_partial_snapshot() {
 #[test]
 fn an_empty_stream_is_no_backup() {
     let repository = init(Arc::new(MemoryStore::new()), Protected::Encrypted, 1);
-    assert!(back_up_with(&repository, b"", Fate::Exited(0), &options()).is_err());
+    assert!(back_up_with(&repository, b"", ProducerExit::Exited(0), &options()).is_err());
     assert!(repository.snapshots().unwrap().snapshots.is_empty());
 }
 
@@ -216,7 +216,8 @@ proptest! {
         let repository = init(Arc::new(MemoryStore::new()), Protected::Encrypted, 1);
         let clock: Arc<dyn haulout::base::clock::Clock> = Arc::new(support::StepClock::default());
         for _ in 0..2 {
-            let source = Box::new(BytesSource::new(stream.clone(), read_max, Fate::Exited(0)));
+            let exit = ProducerExit::Exited(0);
+            let source = Box::new(BytesSource::new(stream.clone(), read_max, exit));
             let monitor = Arc::default();
             let report =
                 haulout::ops::backup::backup(&repository, source, &options(), &clock, &monitor);
@@ -239,7 +240,7 @@ proptest! {
         }
         prop_assume!(!stream.is_empty());
         let repository = init(Arc::new(MemoryStore::new()), Protected::Clear, 1);
-        let report = back_up_with(&repository, &stream, Fate::Exited(0), &options()).unwrap();
+        let report = back_up(&repository, &stream);
         let verdict = report.about.verdict;
         prop_assert!(verdict != Verdict::Complete, "damage of kind {kind} at {at} was not noticed");
         prop_assert!(stream_of(&repository, &report.id.to_string()).unwrap() == stream);

@@ -28,7 +28,7 @@ use haulout::ops::restore::RestoreOptions;
 use haulout::ops::restore::RestoreReport;
 use haulout::ops::restore::to_directory;
 use haulout::repo::Repository;
-use haulout::source::Fate;
+use haulout::source::ProducerExit;
 use haulout::store::memory::MemoryStore;
 use support::Protected;
 use support::Random;
@@ -451,8 +451,8 @@ fn what_is_not_understood_is_kept_and_told() {
     assert_eq!(fs::read(target.path().join("plain")).unwrap(), b"plain");
 }
 
-fn verdict_of(stream: &[u8], fate: Fate) -> BackupReport {
-    back_up_with(&repository(), stream, fate, &options()).unwrap()
+fn verdict_of(stream: &[u8], exit: ProducerExit) -> BackupReport {
+    back_up_with(&repository(), stream, exit, &options()).unwrap()
 }
 
 #[test]
@@ -460,18 +460,18 @@ fn a_cut_archive_is_partial_wherever_it_is_cut() {
     let contents = vec![3; 2000];
     let first = entry(b'0', b"first", b"", &contents);
     let whole = archive(&[first.clone(), entry(b'0', b"second", b"", b"2")]);
-    let report = verdict_of(&whole, Fate::Exited(0));
+    let report = verdict_of(&whole, ProducerExit::Exited(0));
     assert_eq!(report.about.verdict, Verdict::Complete, "{:?}", report.about.reasons);
-    assert_eq!(verdict_of(&whole, Fate::Unseen).about.verdict, Verdict::Unattested);
-    assert_eq!(verdict_of(&whole, Fate::Exited(2)).about.verdict, Verdict::Partial);
+    assert_eq!(verdict_of(&whole, ProducerExit::Unseen).about.verdict, Verdict::Unattested);
+    assert_eq!(verdict_of(&whole, ProducerExit::Exited(2)).about.verdict, Verdict::Partial);
     for end in (512..whole.len()).step_by(97) {
-        let report = verdict_of(&whole[..end], Fate::Exited(0));
+        let report = verdict_of(&whole[..end], ProducerExit::Exited(0));
         assert_eq!(report.about.verdict, Verdict::Partial, "cut at {end}");
     }
-    let cut = verdict_of(&whole[..1000], Fate::Exited(0));
+    let cut = verdict_of(&whole[..1000], ProducerExit::Exited(0));
     let reason = &cut.about.reasons[0];
     assert!(reason.contains("'first', of which 1512 bytes are missing"), "{reason}");
-    let unmarked = verdict_of(&whole[..first.len()], Fate::Exited(0));
+    let unmarked = verdict_of(&whole[..first.len()], ProducerExit::Exited(0));
     let reason = &unmarked.about.reasons[0];
     assert!(reason.contains("ends without the two blocks of zeros"), "{reason}");
 }
@@ -497,7 +497,7 @@ fn huge_sizes_cost_nothing() {
     let mut block = header(b'0', b"huge", b"", 0);
     block[124..136].copy_from_slice(b"\x80\0\0\0\x7f\xff\xff\xff\xff\xff\xff\xff");
     sum(&mut block);
-    let report = verdict_of(&archive(&[block]), Fate::Exited(0));
+    let report = verdict_of(&archive(&[block]), ProducerExit::Exited(0));
     assert_eq!(report.about.verdict, Verdict::Partial);
     let sparse =
         pax(&[("GNU.sparse.size", b"9223372036854775807"), ("GNU.sparse.map", b"0,1")], b'0', b"1");
@@ -525,7 +525,7 @@ fn entries_after_the_mark_of_the_end_are_restored_and_told() {
     }
     for junk in [&b"junk"[..], &[7; 3000]] {
         let stream = [&joined(1024)[..], junk].concat();
-        let reasons = verdict_of(&stream, Fate::Exited(0)).about.reasons;
+        let reasons = verdict_of(&stream, ProducerExit::Exited(0)).about.reasons;
         let told = |reason: &String| reason.contains("something that is no entry follows");
         assert!(reasons.iter().any(told), "{reasons:?}");
     }

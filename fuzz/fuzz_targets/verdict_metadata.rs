@@ -4,7 +4,8 @@
 
 use haulout::format::snapshot::Verdict;
 use haulout::parse::PathSeed;
-use haulout::verdict::{Evidence, Exit, Observer, PageFindings, Producer, StreamFaults};
+use haulout::source::ProducerExit;
+use haulout::verdict::{Evidence, Observer, PageFindings, Producer, StreamFaults};
 use haulout_fuzz::{Event, Input, made_stream, walk};
 use libfuzzer_sys::fuzz_target;
 
@@ -24,10 +25,10 @@ fuzz_target!(|data: &[u8]| {
     let conclusion = observer.conclude(Evidence {
         producer: Producer {
             exit: match exit % 4 {
-                0 => Exit::Succeeded,
-                1 => Exit::Failed(exit.into()),
-                2 => Exit::Killed(9),
-                _ => Exit::Unknown,
+                0 => ProducerExit::Exited(0),
+                1 => ProducerExit::Exited(exit.into()),
+                2 => ProducerExit::Killed(9),
+                _ => ProducerExit::Unseen,
             },
             completed_ok_seen: [Some(true), Some(false), None][usize::from(seen % 3)],
         },

@@ -17,5 +17,6 @@ pub mod limits;
 pub mod monitor;
 pub mod name;
 pub mod num;
+pub mod producer;
 pub mod runs;
 pub mod wire;

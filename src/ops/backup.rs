@@ -56,7 +56,7 @@ use crate::repo::snapshots::StoredSnapshot;
 use crate::seal::ids::RunId;
 use crate::seal::run::RunSecret;
 use crate::source::Ending;
-use crate::source::Fate;
+use crate::source::ProducerExit;
 use crate::source::Source;
 use crate::verdict::finding;
 use crate::verdict::finding::Code;
@@ -336,14 +336,10 @@ fn conclude(
 
 /// Returns the error for a stream without a byte: how its producer ended, and its last words.
 fn empty(ending: &Ending) -> Error {
-    let how = match ending.fate {
-        Fate::Unseen => "and how its producer ended was not seen".to_owned(),
-        Fate::Exited(0) => "although its producer ended with status 0".to_owned(),
-        Fate::Exited(code) => format!("its producer ended with status {code}"),
-        Fate::Killed(signal) => format!("its producer was killed by signal {signal}"),
-        Fate::Hung => "its producer closed it, hung and had to be ended".to_owned(),
-    };
-    let error = Error::new(ErrorKind::Source, format!("the stream is empty, {how}"));
+    let exit = ending.exit;
+    let although = if exit == ProducerExit::Exited(0) { "although " } else { "" };
+    let what = format!("the stream is empty, {although}its producer {exit}");
+    let error = Error::new(ErrorKind::Source, what);
     if let Some(line) = ending.errors.first() {
         return error.because(format!("its first error message: {line}"));
     }

@@ -20,11 +20,10 @@ use crate::pipeline::run::Opaque;
 use crate::pipeline::run::Streamed;
 use crate::pipeline::run::Told;
 use crate::source::Ending;
-use crate::source::Fate;
+use crate::source::ProducerExit;
 use crate::verdict::BeforeConclusion;
 use crate::verdict::CONTENT_CHECK;
 use crate::verdict::Evidence;
-use crate::verdict::Exit;
 use crate::verdict::Outcome;
 use crate::verdict::PageFindings;
 use crate::verdict::Producer;
@@ -92,7 +91,7 @@ pub(super) fn judge(
         Told::Sql(facts) => {
             let is_dump_error = |line: &&String| is_dump_error(line.as_bytes());
             let errors: Vec<String> = ending.errors.iter().filter(is_dump_error).cloned().collect();
-            let conclusion = judge_dump(*facts, exit(&ending), &errors);
+            let conclusion = judge_dump(*facts, ending.exit, &errors);
             Judged {
                 format: Some(format),
                 verdict: conclusion.verdict,
@@ -150,7 +149,7 @@ pub(super) fn judge(
 
 /// Adds what a producer that failed said first about it.
 fn quote_error(judged: &mut Judged, ending: &Ending) {
-    let failed = !matches!(ending.fate, Fate::Exited(0) | Fate::Unseen);
+    let failed = ending.exit.is_failure();
     let told = |line: &String| judged.reasons.iter().any(|reason| reason.contains(line));
     if let Some(line) = ending.errors.first().filter(|line| failed && !told(line)) {
         judged.reasons.push(format!("the producer's first error message: {line}"));
@@ -190,21 +189,10 @@ fn judge_increments(judged: &mut Judged, increments: Increments) {
     }
 }
 
-fn exit(ending: &Ending) -> Exit {
-    match ending.fate {
-        Fate::Unseen => Exit::Unknown,
-        Fate::Exited(0) => Exit::Succeeded,
-        Fate::Exited(code) => Exit::Failed(code),
-        Fate::Killed(signal) => Exit::Killed(signal),
-        Fate::Hung => Exit::Hung,
-    }
-}
-
 fn producer(ending: &Ending) -> Producer {
-    let exit = exit(ending);
     let last_words = ending.last_words.as_deref();
     let completed_ok_seen = last_words.map(|words| words.trim_end().ends_with("completed OK!"));
-    Producer { exit, completed_ok_seen }
+    Producer { exit: ending.exit, completed_ok_seen }
 }
 
 fn page_findings(collector: &Collector<'_>, counts: &Counts) -> PageFindings {
@@ -292,22 +280,22 @@ fn judge_end(judged: &mut Judged, wrapping: Wrapping, end: CompressedEnd) {
 }
 
 fn judge_plain(ending: &Ending, wrapping: Option<Wrapping>) -> Judged {
-    let (verdict, reason) = match ending.fate {
-        Fate::Exited(0) => (Verdict::Complete, None),
-        Fate::Unseen => (
+    let (verdict, reason) = match ending.exit {
+        ProducerExit::Exited(0) => (Verdict::Complete, None),
+        ProducerExit::Unseen => (
             Verdict::Unattested,
             Some(
                 "the producer's exit status could not be seen: let haulout run it (-- COMMAND)"
                     .to_owned(),
             ),
         ),
-        Fate::Exited(code) => {
+        ProducerExit::Exited(code) => {
             (Verdict::Partial, Some(format!("the producer failed with exit status {code}")))
         }
-        Fate::Killed(signal) => {
+        ProducerExit::Killed(signal) => {
             (Verdict::Partial, Some(format!("the producer was killed by signal {signal}")))
         }
-        Fate::Hung => (
+        ProducerExit::Hung => (
             Verdict::Partial,
             Some("the producer did not end after its stream had, and was ended".to_owned()),
         ),
@@ -344,7 +332,7 @@ fn lost(wrapping: Wrapping) -> Check {
 fn judge_tar(facts: TarFacts, ending: &Ending) -> Judged {
     let TarFacts { entries, ending: end, faults, faults_others } = facts;
     let mut judged = judge_plain(ending, None);
-    if ending.fate == Fate::Exited(1) {
+    if ending.exit == ProducerExit::Exited(1) {
         judged.reasons.push(
             "tar ends with 1 if files changed while it read them: back up a snapshot of the file \
              system, or let tar run with --warning=no-file-changed once they may be torn"

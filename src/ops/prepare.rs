@@ -12,7 +12,7 @@ use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::monitor::Monitor;
-use crate::source::Fate;
+use crate::source::ProducerExit;
 use crate::source::Source;
 use crate::source::child::ChildSource;
 
@@ -74,13 +74,10 @@ pub(super) fn finish(
     let ending =
         child.finish().map_err(|e| failed(format!("cannot wait for {shown}")).because(e))?;
     let words = ending.last_words.unwrap_or_default();
-    if ending.fate != Fate::Exited(0) {
-        let error = failed(format!("{shown} --prepare failed"));
-        return Err(match (words.trim().is_empty(), ending.fate) {
-            (true, Fate::Exited(code)) => error.because(format!("it ended with status {code}")),
-            (true, Fate::Killed(signal)) => error.because(format!("signal {signal} killed it")),
-            _ => error.because(words),
-        });
+    if ending.exit != ProducerExit::Exited(0) {
+        let is_silent = words.trim().is_empty();
+        let why = if is_silent { format!("it {}", ending.exit) } else { words };
+        return Err(failed(format!("{shown} --prepare failed")).because(why));
     }
     if !words.trim_end().ends_with("completed OK!") {
         return Err(failed(format!("{shown} --prepare did not say completed OK!")).because(words));

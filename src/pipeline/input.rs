@@ -124,13 +124,13 @@ enum Target<'t> {
 mod tests {
     use super::*;
     use crate::source::BytesSource;
-    use crate::source::Fate;
+    use crate::source::ProducerExit;
 
     #[test]
     fn buffered_and_direct_reads_give_the_bytes_in_order() {
         let bytes: Vec<u8> = (0..200_000u32).map(|n| n.to_le_bytes()[0]).collect();
         for read_max in [1000, 7, 300_000] {
-            let mut source = BytesSource::new(bytes.clone(), read_max, Fate::Unseen);
+            let mut source = BytesSource::new(bytes.clone(), read_max, ProducerExit::Unseen);
             let monitor = Monitor::default();
             let mut input = Input::new(&mut source, &monitor, &|| Ok(()));
             let mut out = Vec::new();

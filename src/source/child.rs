@@ -38,7 +38,7 @@ use rustix::process::Signal;
 use crate::base::crew;
 use crate::base::crew::lock;
 use crate::source::Ending;
-use crate::source::Fate;
+use crate::source::ProducerExit;
 use crate::source::Source;
 use crate::source::messages::ERRORS_MAX;
 use crate::source::messages::tells_error;
@@ -327,11 +327,11 @@ impl Source for ChildSource {
         drop(self.stdout.take());
         let asked = Arc::clone(&self.killer.asked);
         let ended = self.wait_for(self.grace, || asked.load(Ordering::Acquire))?;
-        let fate = if let Some(status) = ended {
-            fate(status)
+        let exit = if let Some(status) = ended {
+            exit_of(status)
         } else {
             self.end()?;
-            Fate::Hung
+            ProducerExit::Hung
         };
         if self.left_open {
             self.killer.kill();
@@ -340,7 +340,7 @@ impl Source for ChildSource {
         self.killer.reaped.store(true, Ordering::Release);
         let last_words = Some(Vec::from(last).join("\n"));
         let (left_open, transcript) = (self.left_open, transcript.text());
-        Ok(Ending { fate, last_words, errors, left_open, transcript })
+        Ok(Ending { exit, last_words, errors, left_open, transcript })
     }
 }
 
@@ -359,11 +359,11 @@ fn printable(line: &[u8]) -> Vec<u8> {
     shown
 }
 
-fn fate(status: ExitStatus) -> Fate {
+fn exit_of(status: ExitStatus) -> ProducerExit {
     match (status.code(), status.signal()) {
-        (Some(code), _) => Fate::Exited(code),
-        (None, Some(signal)) => Fate::Killed(signal),
-        (None, None) => Fate::Exited(-1),
+        (Some(code), _) => ProducerExit::Exited(code),
+        (None, Some(signal)) => ProducerExit::Killed(signal),
+        (None, None) => ProducerExit::Exited(-1),
     }
 }
 
@@ -416,7 +416,7 @@ mod tests {
     fn the_exit_status_and_the_last_words_are_kept() {
         let (out, ending) = run("echo page; echo first >&2; echo 'completed OK!' >&2; exit 3");
         assert_eq!(out, b"page\n");
-        assert_eq!(ending.fate, Fate::Exited(3));
+        assert_eq!(ending.exit, ProducerExit::Exited(3));
         assert_eq!(ending.last_words.unwrap(), "first\ncompleted OK!");
     }
 
@@ -433,7 +433,7 @@ mod tests {
         let brief = Duration::from_millis(200);
         let (out, ending) = run_with("echo page; exec >&-; echo last >&2; sleep 1000", brief);
         assert_eq!(out, b"page\n");
-        assert_eq!(ending.fate, Fate::Hung);
+        assert_eq!(ending.exit, ProducerExit::Hung);
         assert_eq!(ending.last_words.unwrap(), "last");
     }
 
@@ -441,7 +441,7 @@ mod tests {
     fn what_a_producer_leaves_behind_does_not_keep_its_end_from_being_seen() {
         let brief = Duration::from_millis(200);
         let (_, ending) = run_with("sleep 1000 >&- & echo 'completed OK!' >&2", brief);
-        assert_eq!(ending.fate, Fate::Exited(0));
+        assert_eq!(ending.exit, ProducerExit::Exited(0));
         assert_eq!(ending.last_words.unwrap(), "completed OK!");
     }
 
@@ -450,7 +450,7 @@ mod tests {
         let brief = Duration::from_millis(400);
         let (out, ending) = run_with("echo page; sleep 1000 2>&- & exit 1", brief);
         assert_eq!(out, b"page\n");
-        assert_eq!(ending.fate, Fate::Exited(1));
+        assert_eq!(ending.exit, ProducerExit::Exited(1));
         assert!(ending.left_open);
         let (out, ending) = run_with("echo page; (sleep 1; echo more) & exit 0", GRACE);
         assert_eq!(out, b"page\nmore\n");
@@ -464,7 +464,7 @@ mod tests {
         let hour = Duration::from_hours(1);
         let (source, killer) = ChildSource::start(&command, Box::new(io::sink()), hour).unwrap();
         killer.terminate();
-        assert_eq!(Box::new(source).finish().unwrap().fate, Fate::Hung);
+        assert_eq!(Box::new(source).finish().unwrap().exit, ProducerExit::Hung);
     }
 
     #[test]
@@ -474,7 +474,7 @@ mod tests {
 
     #[test]
     fn a_killed_producer_is_told_from_one_that_exits() {
-        assert_eq!(run("kill -9 $$").1.fate, Fate::Killed(9));
+        assert_eq!(run("kill -9 $$").1.exit, ProducerExit::Killed(9));
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! Where a stream comes from: a pipe that another process fills, or a producer that this program
 //! runs.
 //!
-//! The producer's fate is part of the data: a stream that looks whole may still come from a
-//! producer that failed at its last step. So a [`Source`] is read to its end and then asked what
-//! became of its producer.
+//! The producer's exit is part of the data: a stream that looks whole may still come from a
+//! producer that failed at its last step. So a [`Source`] is read to its end and then asked how
+//! its producer ended.
 
 pub mod child;
 pub mod messages;
 pub mod transcript;
+
+pub use crate::base::producer::ProducerExit;
 
 use std::fs::File;
 use std::io;
@@ -20,24 +22,11 @@ use rustix::event::PollFlags;
 use rustix::event::Timespec;
 use rustix::io::Errno;
 
-/// What became of the producer of a stream.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Fate {
-    /// It was not run by this program, so nobody knows.
-    Unseen,
-    /// It ended with this exit code; 0 is success.
-    Exited(i32),
-    /// A signal ended it.
-    Killed(i32),
-    /// It still ran long after its stream had ended, and was ended.
-    Hung,
-}
-
 /// How a producer ended, and the last it had to say.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ending {
-    /// What became of it.
-    pub fate: Fate,
+    /// The way in which it ended.
+    pub exit: ProducerExit,
     /// The last lines of its standard error, if this program saw it.
     pub last_words: Option<String>,
     /// The first lines of it that report an error, wherever they stand.
@@ -51,13 +40,13 @@ pub struct Ending {
 
 impl Ending {
     /// Describes a producer that ended, reported no error and left no process running.
-    pub fn new(fate: Fate, last_words: Option<String>) -> Ending {
-        Ending { fate, last_words, errors: Vec::new(), left_open: false, transcript: None }
+    pub fn new(exit: ProducerExit, last_words: Option<String>) -> Ending {
+        Ending { exit, last_words, errors: Vec::new(), left_open: false, transcript: None }
     }
 
     /// Describes the ending of a producer that this program could not watch.
     pub fn unseen() -> Ending {
-        Ending::new(Fate::Unseen, None)
+        Ending::new(ProducerExit::Unseen, None)
     }
 }
 
@@ -66,7 +55,7 @@ pub trait Source: Send {
     /// Reads the next bytes; 0 at the end. `WouldBlock` means that none came for a while: the
     /// reader may look up whether it was asked to stop, and asks again.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
-    /// Returns what became of the producer; called once, after the end or when the rest is not
+    /// Returns how the producer ended; called once, after the end or when the rest is not
     /// wanted.
     fn finish(self: Box<Self>) -> io::Result<Ending>;
     /// Returns the size of the stream, if it is known beforehand.
@@ -126,10 +115,10 @@ pub struct BytesSource {
 
 impl BytesSource {
     /// Creates a stream of `bytes`, given in reads of at most `read_max`, whose producer ends as
-    /// `fate` says.
-    pub fn new(bytes: Vec<u8>, read_max: usize, fate: Fate) -> BytesSource {
-        let last_words = (fate != Fate::Unseen).then(|| "completed OK!".to_owned());
-        let ending = Ending::new(fate, last_words);
+    /// `exit` says.
+    pub fn new(bytes: Vec<u8>, read_max: usize, exit: ProducerExit) -> BytesSource {
+        let last_words = (exit != ProducerExit::Unseen).then(|| "completed OK!".to_owned());
+        let ending = Ending::new(exit, last_words);
         BytesSource { bytes: io::Cursor::new(bytes), read_max, ending }
     }
 

@@ -6,6 +6,7 @@
 //!
 //! What it does not do: know how severe is severe enough for the caller. It never says "retry".
 
+use crate::base::producer::ProducerExit;
 use crate::format::snapshot::{Positions, Verdict};
 use crate::innodb::Lsn;
 use crate::innodb::frm::{Frm, Missing};
@@ -34,26 +35,11 @@ const UNDO_TABLESPACES_MAX: u64 = 127;
 /// What the files of tablespaces end in.
 const TABLESPACE: &str = ".ibd";
 
-/// How a producer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// It ended with status 0.
-    Succeeded,
-    /// It ended with another status.
-    Failed(i32),
-    /// It was ended by this signal.
-    Killed(i32),
-    /// Not by itself: it still ran long after its stream had ended.
-    Hung,
-    /// It wrote to a pipe that this program did not make.
-    Unknown,
-}
-
 /// What is known of the producer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Producer {
     /// Way in which it ended.
-    pub exit: Exit,
+    pub exit: ProducerExit,
     /// Whether its messages end in `completed OK!`; `None` if nobody read them.
     pub completed_ok_seen: Option<bool>,
 }
@@ -200,11 +186,11 @@ impl<'a> Judge<'a> {
     fn check_producer(&mut self, producer: Producer) {
         const NAME: &str = "producer";
         let exit = match producer.exit {
-            Exit::Succeeded => None,
-            Exit::Failed(code) => Some(Reason::ProducerFailed(code)),
-            Exit::Killed(signal) => Some(Reason::ProducerKilled(signal)),
-            Exit::Hung => Some(Reason::ProducerHung),
-            Exit::Unknown => Some(Reason::ProducerUnseen),
+            ProducerExit::Exited(0) => None,
+            ProducerExit::Exited(code) => Some(Reason::ProducerFailed(code)),
+            ProducerExit::Killed(signal) => Some(Reason::ProducerKilled(signal)),
+            ProducerExit::Hung => Some(Reason::ProducerHung),
+            ProducerExit::Unseen => Some(Reason::ProducerUnseen),
         };
         let said = match producer.completed_ok_seen {
             Some(true) => None,

@@ -11,6 +11,7 @@
 //! What it does not do: know whether the dump was made with `--single-transaction`, or with
 //! routines, events and triggers: no dump says so.
 
+use crate::base::producer::ProducerExit;
 use crate::format::snapshot::Positions;
 use crate::format::snapshot::Verdict;
 use crate::parse::sql::DumpEnd;
@@ -20,7 +21,6 @@ use crate::parse::sql::Flaw;
 use crate::parse::sql::Oddity;
 use crate::parse::sql::OddityKind;
 use crate::parse::sql::Tool;
-use crate::verdict::conclude::Exit;
 use crate::verdict::finding::Code;
 use crate::verdict::finding::Finding;
 use crate::verdict::finding::Severity;
@@ -44,7 +44,7 @@ pub struct DumpConclusion {
 
 /// Judges a dump that has ended. `errors` are lines of the producer's standard error that are
 /// errors of a dump program.
-pub fn judge_dump(facts: DumpFacts, exit: Exit, errors: &[String]) -> DumpConclusion {
+pub fn judge_dump(facts: DumpFacts, exit: ProducerExit, errors: &[String]) -> DumpConclusion {
     let mut verdict = Verdict::Complete;
     let mut checklist = Vec::new();
     let mut reasons = Vec::new();
@@ -218,10 +218,10 @@ struct Ended {
     reason: Option<String>,
 }
 
-fn producer(exit: Exit) -> Ended {
+fn producer(exit: ProducerExit) -> Ended {
     let (outcome, detail, reason) = match exit {
-        Exit::Succeeded => (Outcome::Passed, "exit status 0".to_owned(), None),
-        Exit::Unknown => (
+        ProducerExit::Exited(0) => (Outcome::Passed, "exit status 0".to_owned(), None),
+        ProducerExit::Unseen => (
             Outcome::Unknown,
             "how it ended was not seen".to_owned(),
             Some(
@@ -230,7 +230,7 @@ fn producer(exit: Exit) -> Ended {
                     .to_owned(),
             ),
         ),
-        Exit::Failed(code) => (
+        ProducerExit::Exited(code) => (
             Outcome::Failed,
             format!("exit status {code}"),
             Some(format!(
@@ -238,12 +238,12 @@ fn producer(exit: Exit) -> Ended {
                  --force goes on after errors and lacks what they name"
             )),
         ),
-        Exit::Killed(signal) => (
+        ProducerExit::Killed(signal) => (
             Outcome::Failed,
             format!("killed by signal {signal}"),
             Some(format!("the producer was killed by signal {signal}: run the dump again")),
         ),
-        Exit::Hung => (
+        ProducerExit::Hung => (
             Outcome::Failed,
             "it hung".to_owned(),
             Some(

@@ -4,7 +4,7 @@
 //! almost nothing: a producer that was killed, a redo log that was overrun, a table that got lost
 //! in a rename all leave files that extract with exit status 0. So the stream is watched while it
 //! passes ([`Observer`]), and judged when it has ended ([`Observer::conclude`]) by everything that
-//! is known of it: the parser's faults, the producer's fate, the pages, the tool's own statements.
+//! is known of it: the parser's faults, the producer's exit, the pages, the tool's own statements.
 //!
 //! ```text
 //! items, small files --> Observer --+
@@ -49,7 +49,7 @@ mod tests;
 
 pub use crate::verdict::before::{BeforeConclusion, judge_before};
 pub use crate::verdict::conclude::{
-    CONTENT_CHECK, Conclusion, Evidence, Exit, PageFindings, Producer, StreamFaults,
+    CONTENT_CHECK, Conclusion, Evidence, PageFindings, Producer, StreamFaults,
 };
 pub use crate::verdict::dump::{DumpConclusion, judge_dump};
 pub use crate::verdict::observer::{Interest, Observer};

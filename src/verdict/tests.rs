@@ -4,6 +4,7 @@ mod heads;
 
 use super::*;
 use crate::base::num::{narrow, wide};
+use crate::base::producer::ProducerExit;
 use crate::format::snapshot::Verdict;
 use crate::parse::frame::{Body, Extent};
 use crate::parse::item::Item;
@@ -42,7 +43,7 @@ fn conclude(stream: &[u8], change: impl FnOnce(&mut Evidence)) -> Conclusion {
     };
     let parsed = parser.finish(end);
     let mut evidence = Evidence {
-        producer: Producer { exit: Exit::Succeeded, completed_ok_seen: Some(true) },
+        producer: Producer { exit: ProducerExit::Exited(0), completed_ok_seen: Some(true) },
         faults: StreamFaults { kept: parsed.faults, count: parsed.fault_count },
         pages: PageFindings {
             pages: 9,
@@ -244,20 +245,20 @@ fn no_stream_that_lost_or_gained_a_frame_is_complete() {
 }
 
 #[test]
-fn the_producers_fate_decides() {
+fn the_producers_exit_decides() {
     let stream = good().bytes;
-    let fate = |exit, completed_ok_seen| {
+    let verdict_on = |exit, completed_ok_seen| {
         let producer = Producer { exit, completed_ok_seen };
         conclude(&stream, |evidence| evidence.producer = producer).verdict
     };
-    assert_eq!(fate(Exit::Succeeded, Some(true)), Verdict::Complete);
-    assert_eq!(fate(Exit::Unknown, None), Verdict::Unattested);
-    assert_eq!(fate(Exit::Unknown, Some(true)), Verdict::Unattested);
-    assert_eq!(fate(Exit::Succeeded, None), Verdict::Unattested);
-    assert_eq!(fate(Exit::Succeeded, Some(false)), Verdict::Partial);
-    assert_eq!(fate(Exit::Unknown, Some(false)), Verdict::Partial);
-    assert_eq!(fate(Exit::Failed(1), Some(true)), Verdict::Partial);
-    assert_eq!(fate(Exit::Killed(9), None), Verdict::Partial);
+    assert_eq!(verdict_on(ProducerExit::Exited(0), Some(true)), Verdict::Complete);
+    assert_eq!(verdict_on(ProducerExit::Unseen, None), Verdict::Unattested);
+    assert_eq!(verdict_on(ProducerExit::Unseen, Some(true)), Verdict::Unattested);
+    assert_eq!(verdict_on(ProducerExit::Exited(0), None), Verdict::Unattested);
+    assert_eq!(verdict_on(ProducerExit::Exited(0), Some(false)), Verdict::Partial);
+    assert_eq!(verdict_on(ProducerExit::Unseen, Some(false)), Verdict::Partial);
+    assert_eq!(verdict_on(ProducerExit::Exited(1), Some(true)), Verdict::Partial);
+    assert_eq!(verdict_on(ProducerExit::Killed(9), None), Verdict::Partial);
 }
 
 #[test]

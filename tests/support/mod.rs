@@ -37,7 +37,7 @@ use haulout::seal::holder::Credential;
 use haulout::seal::holder::HolderNote;
 use haulout::seal::holder::Passphrase;
 use haulout::source::BytesSource;
-use haulout::source::Fate;
+use haulout::source::ProducerExit;
 use haulout::store::Store;
 
 /// Bytes of a page of the invented server.
@@ -363,14 +363,14 @@ pub fn options() -> BackupOptions {
     }
 }
 
-/// Backs up bytes whose producer ended as `fate` says.
+/// Backs up bytes whose producer ended as `exit` says.
 pub fn back_up_with(
     repository: &Repository,
     stream: &[u8],
-    fate: Fate,
+    exit: ProducerExit,
     options: &BackupOptions,
 ) -> Result<BackupReport> {
-    back_up_source(repository, BytesSource::new(stream.to_vec(), 1 << 20, fate), options)
+    back_up_source(repository, BytesSource::new(stream.to_vec(), 1 << 20, exit), options)
 }
 
 /// Backs up what a producer gives, and what it says.
@@ -385,7 +385,7 @@ pub fn back_up_source(
 
 /// Backs up bytes of a producer that ended well.
 pub fn back_up(repository: &Repository, stream: &[u8]) -> BackupReport {
-    back_up_with(repository, stream, Fate::Exited(0), &options()).unwrap()
+    back_up_with(repository, stream, ProducerExit::Exited(0), &options()).unwrap()
 }
 
 /// The stream of a snapshot.

@@ -1,0 +1,38 @@
+//! How the producer of a stream ended: the one type for it, from the source that watched it to the
+//! report.
+
+use std::fmt;
+
+/// How a producer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProducerExit {
+    /// This program did not run it, and could not see how it ended.
+    Unseen,
+    /// It ended with this exit code; 0 is success.
+    Exited(i32),
+    /// A signal ended it.
+    Killed(i32),
+    /// It still ran long after its stream had ended, and was ended.
+    Hung,
+}
+
+impl ProducerExit {
+    /// Tells whether the producer is known to have failed.
+    pub fn is_failure(self) -> bool {
+        !matches!(self, ProducerExit::Unseen | ProducerExit::Exited(0))
+    }
+}
+
+impl fmt::Display for ProducerExit {
+    /// Writes the end of a sentence that begins with the producer.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProducerExit::Unseen => f.write_str("was not seen to end"),
+            ProducerExit::Exited(code) => write!(f, "ended with status {code}"),
+            ProducerExit::Killed(signal) => write!(f, "was killed by signal {signal}"),
+            ProducerExit::Hung => {
+                f.write_str("still ran long after its stream had ended, and was ended")
+            }
+        }
+    }
+}
