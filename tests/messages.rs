@@ -15,7 +15,7 @@ const MAKERS: [&str; 9] = [
     "Error::damaged(",
     "Failure::new(",
     "Failure::usage(",
-    "store_error(",
+    ".named(",
     "malformed(",
     "#[error(",
     "console.warning(",

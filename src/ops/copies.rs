@@ -23,7 +23,6 @@ use crate::format::pack_table::PackRecord;
 use crate::format::pack_table::PackTable;
 use crate::pipeline::presence::Presence;
 use crate::repo::Repository;
-use crate::repo::store_error;
 use crate::seal::object::ObjectKind;
 use crate::store::Store;
 use crate::store::name::ObjectMeta;
@@ -76,7 +75,7 @@ fn listed(
     each: &mut dyn FnMut(ObjectMeta),
 ) -> Result<Listed> {
     let Err(error) = store.list(folder.prefix(), each) else { return Ok(Listed::Whole) };
-    let error = store_error(format!("cannot list {}", folder.prefix()), error);
+    let error = error.named(format!("cannot list {}", folder.prefix()));
     if error.kind() == ErrorKind::Cancelled {
         return Err(error);
     }
@@ -135,11 +134,11 @@ pub(super) fn put_back(
     let (from, to) = (from.name(), to.name());
     let bytes = store
         .get(&from, PACK_BYTES_ACCEPTED_MAX)
-        .map_err(|e| store_error(format!("cannot read {from}"), e))?;
+        .map_err(|e| e.named(format!("cannot read {from}")))?;
     if *blake3::hash(&bytes).as_bytes() != record.name.0 {
         return Err(Error::damaged(&from, "its bytes do not match its name"));
     }
-    let found = store.size(&to).map_err(|e| store_error(format!("cannot look at {to}"), e))?;
+    let found = store.size(&to).map_err(|e| e.named(format!("cannot look at {to}")))?;
     match found {
         // A store keeps what it has; what has another length is not this pack.
         Some(found) if found != record.bytes => replace(store, &to, &bytes),
@@ -152,14 +151,12 @@ pub(super) fn put_back(
 /// Nothing is ever overwritten, so the changed one goes first. If that is all that happens, the
 /// object is missing, which every run notices, and the next one puts it.
 pub(super) fn replace(store: &dyn Store, name: &ObjectName, bytes: &Bytes) -> Result<()> {
-    store.delete(name).map_err(|e| store_error(format!("cannot replace {name}"), e))?;
+    store.delete(name).map_err(|e| e.named(format!("cannot replace {name}")))?;
     put(store, name, bytes)
 }
 
 fn put(store: &dyn Store, name: &ObjectName, bytes: &Bytes) -> Result<()> {
-    store
-        .put(name, slice::from_ref(bytes))
-        .map_err(|e| store_error(format!("cannot store {name}"), e))
+    store.put(name, slice::from_ref(bytes)).map_err(|e| e.named(format!("cannot store {name}")))
 }
 
 /// Takes damage records into account.

@@ -10,7 +10,6 @@ use crate::format::layout::Folder;
 use crate::format::layout::MOVES_TWINS_PREFIX;
 use crate::format::layout::Object;
 use crate::repo::Repository;
-use crate::repo::store_error;
 
 use super::survey::Copy;
 use super::survey::Look;
@@ -40,7 +39,7 @@ pub(super) fn moves(repository: &Repository, look: Look) -> Result<Vec<MovesPair
                 }
                 Some(_) | None => {}
             })
-            .map_err(|e| store_error(format!("cannot list {folder}"), e))?;
+            .map_err(|e| e.named(format!("cannot list {folder}")))?;
     }
     let pair = |((pack, hash), there): ((PackName, ContentHash), [bool; 2])| {
         let objects = [Object::Moves { pack, hash }, Object::MovesTwin { pack, hash }];

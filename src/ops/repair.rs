@@ -31,7 +31,6 @@ use crate::base::num::wide;
 use crate::format::layout::content_hash;
 use crate::format::pack_table::PackRecord;
 use crate::repo::Repository;
-use crate::repo::store_error;
 use crate::store::name::ObjectName;
 
 use super::copies::replace;
@@ -238,7 +237,7 @@ impl RepairPlan<'_> {
             match self.repository.store().delete(object) {
                 Ok(()) => removed.push(object.clone()),
                 Err(error) => {
-                    let error = store_error(format!("cannot remove {object}"), error);
+                    let error = error.named(format!("cannot remove {object}"));
                     if error.kind() == ErrorKind::Cancelled {
                         return Err(error);
                     }
@@ -257,7 +256,7 @@ impl RepairPlan<'_> {
         let right = |name: &ObjectName| {
             let bytes = store
                 .get(name, PACK_BYTES_ACCEPTED_MAX)
-                .map_err(|e| store_error(format!("cannot read {name}"), e))?;
+                .map_err(|e| e.named(format!("cannot read {name}")))?;
             if content_hash(name) == Some(*blake3::hash(&bytes).as_bytes()) {
                 return Ok(bytes);
             }
@@ -269,7 +268,7 @@ impl RepairPlan<'_> {
         } else {
             store
                 .put(object, slice::from_ref(&bytes))
-                .map_err(|e| store_error(format!("cannot store {object}"), e))?;
+                .map_err(|e| e.named(format!("cannot store {object}")))?;
         }
         monitor.count(Counter::StoredBytes, wide(bytes.len()));
         monitor.count(Counter::StoredObjects, 1);

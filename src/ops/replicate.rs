@@ -43,7 +43,6 @@ use crate::repo::Repository;
 use crate::repo::snapshots::Listing;
 use crate::repo::snapshots::SnapshotName;
 use crate::repo::snapshots::StoredSnapshot;
-use crate::repo::store_error;
 use crate::store::Store;
 use crate::store::error::Category;
 use crate::store::error::StoreError;
@@ -162,7 +161,7 @@ pub enum FarSide {
 
 fn far_error(what: &str, name: &ObjectName) -> impl FnOnce(StoreError) -> Error {
     let what = format!("cannot {what} {name} on the other side");
-    move |cause| store_error(what, cause)
+    move |cause| cause.named(what)
 }
 
 /// Looks what is in a store.
@@ -176,7 +175,7 @@ pub fn look(near: &Repository, far: &dyn Store) -> Result<FarSide> {
     let here = near
         .store()
         .get(&name, SMALL_OBJECT_BYTES_MAX)
-        .map_err(|e| store_error("cannot read the config", e))?;
+        .map_err(|e| e.named("cannot read the config"))?;
     if here == there {
         return Ok(FarSide::Same);
     }
@@ -198,7 +197,7 @@ fn sizes(store: &dyn Store, folders: &[Folder], side: &str) -> Result<HashMap<Ob
             .list(prefix, &mut |meta| {
                 found.insert(meta.name, meta.size);
             })
-            .map_err(|e| store_error(format!("cannot list {prefix} on {side}"), e))?;
+            .map_err(|e| e.named(format!("cannot list {prefix} on {side}")))?;
     }
     Ok(found)
 }

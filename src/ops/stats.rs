@@ -27,7 +27,6 @@ use crate::map::view::MapView;
 use crate::repo::Repository;
 use crate::repo::contents::Contents;
 use crate::repo::snapshots::StoredSnapshot;
-use crate::repo::store_error;
 
 /// Objects of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -98,7 +97,7 @@ pub fn holdings(repository: &Repository) -> Result<Holdings> {
             Some(Object::Snapshot { .. }) => held.snapshots.add(meta.size),
             _ => held.other.add(meta.size),
         })
-        .map_err(|e| store_error("cannot list the objects", e))?;
+        .map_err(|e| e.named("cannot list the objects"))?;
     for (name, bytes) in packs {
         // Only meta packs have a second copy.
         let kind = if twins.contains(&name) { &mut held.meta_packs } else { &mut held.data_packs };

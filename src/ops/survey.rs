@@ -23,7 +23,6 @@ use crate::format::pack_table::PackRecord;
 use crate::repo::Repository;
 use crate::repo::lineage::TableNodes;
 use crate::repo::snapshots::StoredSnapshot;
-use crate::repo::store_error;
 use crate::store::name::ObjectName;
 
 use super::batches;
@@ -128,7 +127,7 @@ pub(super) fn list_packs(repository: &Repository) -> Result<HashMap<ObjectName, 
             .list(folder.prefix(), &mut |meta| {
                 listed.insert(meta.name, meta.size);
             })
-            .map_err(|e| store_error("cannot list the packs", e))?;
+            .map_err(|e| e.named("cannot list the packs"))?;
     }
     Ok(listed)
 }

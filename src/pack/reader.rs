@@ -71,8 +71,6 @@ use crate::seal::section::SectionHeader;
 use crate::seal::section::SectionOpener;
 use crate::seal::suite::Suite;
 use crate::store::Store;
-use crate::store::error::Category;
-use crate::store::error::StoreError;
 use crate::store::name::ObjectName;
 
 /// Places of one block that are looked at, copies of copies included.
@@ -238,7 +236,8 @@ impl Packs {
         }
         // Packs that are found by name before there is a table hold the table, and other maps.
         self.store.will_read(object);
-        let bytes = self.store.size(object).map_err(|e| unreadable(object, e))?;
+        let bytes =
+            self.store.size(object).map_err(|e| e.named(format!("cannot read {object}")))?;
         let Some(bytes) = bytes else { return Err(missing(object)) };
         let trailer_from = bytes.saturating_sub(wide(TRAILER_BYTES));
         let trailer = decode_trailer(name, &self.fetch(object, trailer_from, bytes)?)?;
@@ -251,7 +250,10 @@ impl Packs {
     }
 
     fn fetch(&self, object: &ObjectName, from: u64, to: u64) -> Result<Bytes> {
-        let bytes = self.store.get_range(object, from..to).map_err(|e| unreadable(object, e))?;
+        let bytes = self
+            .store
+            .get_range(object, from..to)
+            .map_err(|e| e.named(format!("cannot read {object}")))?;
         self.monitor.count(Counter::FetchedBytes, wide(bytes.len()));
         Ok(bytes)
     }
@@ -316,8 +318,10 @@ impl Packs {
 
     fn secret_of_run(&self, run: RunId, class: Class) -> Result<ClassSecret> {
         let object = Object::Run(*run.bytes()).name();
-        let bytes =
-            self.store.get(&object, SMALL_OBJECT_BYTES_MAX).map_err(|e| unreadable(&object, e))?;
+        let bytes = self
+            .store
+            .get(&object, SMALL_OBJECT_BYTES_MAX)
+            .map_err(|e| e.named(format!("cannot read {object}")))?;
         let record = RunRecord::decode(&bytes).map_err(|e| Error::damaged(&object, e))?;
         self.keyring.open_run(&record, class).map_err(|e| Error::damaged(&object, e))
     }
@@ -656,20 +660,6 @@ fn decode_copies(mut bytes: &[u8]) -> Vec<SealedCopy> {
         copies.push(copy);
     }
     copies
-}
-
-fn unreadable(object: &ObjectName, cause: StoreError) -> Error {
-    let kind = match cause.category() {
-        Category::NotFound => ErrorKind::Missing,
-        Category::Damaged => ErrorKind::Damaged,
-        Category::Full
-        | Category::Denied
-        | Category::Conflict
-        | Category::Transient
-        | Category::Other => ErrorKind::Store,
-        Category::Stopped => ErrorKind::Cancelled,
-    };
-    Error::new(kind, format!("cannot read {object}")).because(cause)
 }
 
 fn missing(object: &ObjectName) -> Error {

@@ -19,7 +19,6 @@ use crossbeam_channel::bounded;
 use crate::base::crew;
 use crate::base::crew::FirstFailure;
 use crate::base::error::Error;
-use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::ids::Class;
 use crate::base::monitor::Counter;
@@ -29,8 +28,6 @@ use crate::format::layout::Object;
 use crate::pack::writer::FinishedPack;
 use crate::repo::require_there;
 use crate::store::Store;
-use crate::store::error::Category;
-use crate::store::error::StoreError;
 use crate::store::name::ObjectName;
 
 /// Packs that are being stored at once by default: enough for a disk. With the one that
@@ -108,25 +105,12 @@ pub fn put_confirmed(
     object: &ObjectName,
     bytes: &Bytes,
 ) -> Result<()> {
-    store.put(object, slice::from_ref(bytes)).map_err(|e| not_stored(object, e))?;
+    store
+        .put(object, slice::from_ref(bytes))
+        .map_err(|e| e.named(format!("cannot store {object}")))?;
     let size = wide(bytes.len());
     require_there(store, object, size)?;
     monitor.count(Counter::StoredBytes, size);
     monitor.count(Counter::StoredObjects, 1);
     Ok(())
-}
-
-/// Returns the error of an object that could not be stored.
-fn not_stored(object: &ObjectName, cause: StoreError) -> Error {
-    let kind = match cause.category() {
-        Category::Full => ErrorKind::Full,
-        Category::NotFound
-        | Category::Denied
-        | Category::Conflict
-        | Category::Damaged
-        | Category::Transient
-        | Category::Other => ErrorKind::Store,
-        Category::Stopped => ErrorKind::Cancelled,
-    };
-    Error::new(kind, format!("cannot store {object}")).because(cause)
 }

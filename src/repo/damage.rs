@@ -19,7 +19,6 @@ use crate::format::layout::content_hash;
 use crate::format::lists::Damage;
 use crate::format::snapshot_damage::SnapshotDamage;
 use crate::repo::Repository;
-use crate::repo::store_error;
 use crate::seal::object::ObjectKind;
 use crate::store::Store;
 use crate::store::name::ObjectName;
@@ -115,7 +114,7 @@ impl Repository {
         let mut names = Vec::new();
         store
             .list(Folder::Damage.prefix(), &mut |meta| names.push(meta.name))
-            .map_err(|e| store_error("cannot list the damage records", e))?;
+            .map_err(|e| e.named("cannot list the damage records"))?;
         let mut known = KnownDamage::default();
         for name in names {
             match Object::parse(&name) {
@@ -151,7 +150,7 @@ impl Repository {
         let bytes = match store.get(name, SMALL_OBJECT_BYTES_MAX) {
             Ok(bytes) => bytes,
             Err(error) => {
-                let error = store_error(format!("cannot read {name}"), error);
+                let error = error.named(format!("cannot read {name}"));
                 if error.kind() == ErrorKind::Missing {
                     return Ok(Found::Nothing);
                 }

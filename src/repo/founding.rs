@@ -17,9 +17,9 @@ use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
 use crate::base::num::wide;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
-use crate::repo::store_error;
 use crate::store::Store;
 use crate::store::error::Category;
+use crate::store::error::StoreError;
 use crate::store::name::ObjectName;
 
 /// The text of a claim: a magic and a version.
@@ -71,7 +71,7 @@ pub fn found(
 
 /// Puts the claim, and continues only if it is the only claim or the store decides.
 fn stake(store: &dyn Store, claim: &ObjectName) -> Attempt {
-    let cannot_write = |e| store_error(format!("cannot write {claim}"), e);
+    let cannot_write = |e: StoreError| e.named(format!("cannot write {claim}"));
     store.put(claim, &[Bytes::from_static(CLAIM)]).map_err(cannot_write)?;
     let store_decides = match store.put(claim, &[Bytes::from_static(SECOND)]) {
         Err(error) if error.category() == Category::Conflict => true,
@@ -87,7 +87,7 @@ fn stake(store: &dyn Store, claim: &ObjectName) -> Attempt {
     match store.get(&Object::Config.name(), SMALL_OBJECT_BYTES_MAX) {
         Ok(_) => Err(occupied(store).into()),
         Err(error) if error.category() == Category::NotFound => Ok(()),
-        Err(error) => Err(store_error("cannot look for the config", error).into()),
+        Err(error) => Err(error.named("cannot look for the config").into()),
     }
 }
 
@@ -101,7 +101,7 @@ fn require_alone(store: &dyn Store, claim: &ObjectName) -> Result<()> {
                 other = Some(meta.name);
             }
         })
-        .map_err(|e| store_error("cannot list the claims", e))?;
+        .map_err(|e| e.named("cannot list the claims"))?;
     let place = store.location();
     if let Some(other) = other {
         let what = format!(
@@ -143,18 +143,18 @@ fn write(store: &dyn Store, keys: &[(ObjectName, Bytes)], config: &Bytes) -> Att
     match store.put(&object, std::slice::from_ref(config)) {
         Ok(()) => {}
         Err(error) if error.category() == Category::Conflict => {}
-        Err(error) => return Err(Failed::Perhaps(store_error("cannot write the config", error))),
+        Err(error) => return Err(Failed::Perhaps(error.named("cannot write the config"))),
     }
     match store.get(&object, SMALL_OBJECT_BYTES_MAX) {
         Ok(stored) if stored == *config => Ok(()),
         Ok(_) => {
             // Only here: an attempt to copy the same repository may rely on the same keys.
             for (name, _) in keys {
-                store.delete(name).map_err(|e| store_error(format!("cannot remove {name}"), e))?;
+                store.delete(name).map_err(|e| e.named(format!("cannot remove {name}")))?;
             }
             Err(occupied(store).into())
         }
-        Err(error) => Err(Failed::Perhaps(store_error("cannot read the config back", error))),
+        Err(error) => Err(Failed::Perhaps(error.named("cannot read the config back"))),
     }
 }
 
@@ -166,14 +166,14 @@ fn occupied(store: &dyn Store) -> Error {
 pub fn put_and_compare(store: &dyn Store, name: &ObjectName, bytes: &Bytes) -> Result<()> {
     store
         .put(name, std::slice::from_ref(bytes))
-        .map_err(|e| store_error(format!("cannot write {name}"), e))?;
+        .map_err(|e| e.named(format!("cannot write {name}")))?;
     let stored = match store.get(name, wide(bytes.len())) {
         Ok(stored) => stored,
         Err(error) if error.category() == Category::NotFound => {
             let what = format!("the store took {name} and does not have it");
             return Err(Error::new(ErrorKind::Store, what).because(error));
         }
-        Err(error) => return Err(store_error(format!("cannot read {name} back"), error)),
+        Err(error) => return Err(error.named(format!("cannot read {name} back"))),
     };
     if stored == *bytes {
         return Ok(());

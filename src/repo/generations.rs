@@ -21,7 +21,6 @@ use crate::format::layout::Object;
 use crate::format::retired::Retired;
 use crate::repo::Repository;
 use crate::repo::keys::read_holder;
-use crate::repo::store_error;
 use crate::seal::keys::Closing;
 use crate::seal::keys::Keyring;
 use crate::seal::object::ObjectKind;
@@ -98,7 +97,7 @@ fn read_retired(
     let name = retired_object(generation, closing);
     let bytes = store
         .get(&name, SMALL_OBJECT_BYTES_MAX)
-        .map_err(|e| store_error(format!("cannot read {name}"), e))?;
+        .map_err(|e| e.named(format!("cannot read {name}")))?;
     if blake3::hash(&bytes).as_bytes() != closing {
         let why =
             Malformed { what: "list of a retired generation", why: "does not match its name" };
@@ -117,7 +116,7 @@ pub(super) fn key_names(store: &dyn Store) -> Result<Vec<ObjectName>> {
     let mut names = Vec::new();
     store
         .list(Folder::Keys.prefix(), &mut |meta| names.push(meta.name))
-        .map_err(|e| store_error("cannot list the keys", e))?;
+        .map_err(|e| e.named("cannot list the keys"))?;
     names.sort();
     Ok(names)
 }
@@ -137,7 +136,7 @@ pub(super) fn is_announcement(
         Ok(bytes) => Ok(keyring.open_object(ObjectKind::Rotation, &[next], &bytes).is_ok()),
         // That rotation has been given up.
         Err(error) if error.category() == Category::NotFound => Ok(false),
-        Err(error) => Err(store_error(format!("cannot read {name}"), error)),
+        Err(error) => Err(error.named(format!("cannot read {name}"))),
     }
 }
 

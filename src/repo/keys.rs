@@ -45,7 +45,6 @@ use crate::repo::generations::rotation_object;
 use crate::repo::not_stretched;
 use crate::repo::sealing_failed;
 use crate::repo::snapshots::StoredSnapshot;
-use crate::repo::store_error;
 use crate::seal::cost::Cost;
 use crate::seal::cost::Limits;
 use crate::seal::error::SealError;
@@ -242,7 +241,7 @@ impl Keys {
             return Err(Error::new(ErrorKind::Usage, what));
         }
         let name = holder_object(id);
-        self.store.delete(&name).map_err(|e| store_error(format!("cannot remove {name}"), e))
+        self.store.delete(&name).map_err(|e| e.named(format!("cannot remove {name}")))
     }
 
     /// Puts a new holder in the place of one, under the same label.
@@ -380,7 +379,7 @@ impl Keys {
         let stands = self
             .store
             .size(announcement)
-            .map_err(|e| store_error(format!("cannot look for {announcement}"), e))?;
+            .map_err(|e| e.named(format!("cannot look for {announcement}")))?;
         if stands.is_none() {
             let what =
                 format!("{announcement} was removed during the rotation, which was given up");
@@ -432,7 +431,7 @@ impl Keys {
         let name = rotation_object(next, &sealed);
         self.store
             .put(&name, &[Bytes::from(sealed)])
-            .map_err(|e| store_error(format!("cannot write {name}"), e))?;
+            .map_err(|e| e.named(format!("cannot write {name}")))?;
         Ok(name)
     }
 
@@ -480,12 +479,12 @@ pub(super) fn put_holder(store: &dyn Store, holder: &Holder) -> Result<()> {
 pub(super) fn read_holder(store: &dyn Store, name: &ObjectName) -> Result<Holder> {
     let bytes = store
         .get(name, SMALL_OBJECT_BYTES_MAX)
-        .map_err(|e| store_error(format!("cannot read {name}"), e))?;
+        .map_err(|e| e.named(format!("cannot read {name}")))?;
     Holder::decode(&bytes).map_err(|e| Error::damaged(name, e))
 }
 
 fn delete(store: &dyn Store, name: &ObjectName) -> Result<()> {
-    store.delete(name).map_err(|e| store_error(format!("cannot remove {name}"), e))
+    store.delete(name).map_err(|e| e.named(format!("cannot remove {name}")))
 }
 
 /// Returns the name of a holder of `generation` or a later one, if `names` has one.
@@ -533,7 +532,7 @@ fn trusted_listing(repository: &Repository, gaps: Gaps) -> Result<BTreeSet<[u8; 
         let prefix = Folder::Packs.prefix();
         store
             .list(prefix, &mut |_| packs += 1)
-            .map_err(|e| store_error(format!("cannot list {prefix}"), e))?;
+            .map_err(|e| e.named(format!("cannot list {prefix}")))?;
         if packs > 0 {
             return Err(refused(format!("lists {packs} packs and no snapshot")));
         }
@@ -551,7 +550,7 @@ fn trusted_listing(repository: &Repository, gaps: Gaps) -> Result<BTreeSet<[u8; 
     let prefix = Folder::Notes.prefix();
     store
         .list(prefix, &mut |meta| noted.extend(Object::parse(&meta.name)))
-        .map_err(|e| store_error(format!("cannot list {prefix}"), e))?;
+        .map_err(|e| e.named(format!("cannot list {prefix}")))?;
     for object in noted {
         if let Object::Note { about: Subject::Snapshot(id), .. } = object
             && !ids.contains(&id.to_string())
@@ -570,7 +569,7 @@ fn sealed_hashes(store: &dyn Store) -> Result<BTreeSet<[u8; 32]>> {
         let folder = folder.prefix();
         store
             .list(folder, &mut |meta| hashes.extend(content_hash(&meta.name)))
-            .map_err(|e| store_error(format!("cannot list {folder}"), e))?;
+            .map_err(|e| e.named(format!("cannot list {folder}")))?;
     }
     Ok(hashes)
 }
@@ -587,10 +586,10 @@ fn put_retired(store: &dyn Store, retired: &Retired) -> Result<Closing> {
     let name = retired_object(retired.generation, &closing);
     store
         .put(&name, std::slice::from_ref(&bytes))
-        .map_err(|e| store_error(format!("cannot write {name}"), e))?;
+        .map_err(|e| e.named(format!("cannot write {name}")))?;
     let read = store
         .get(&name, SMALL_OBJECT_BYTES_MAX)
-        .map_err(|e| store_error(format!("cannot read {name}"), e))?;
+        .map_err(|e| e.named(format!("cannot read {name}")))?;
     if read != bytes {
         let why = Malformed { what: "list of a retired generation", why: "is not what was put" };
         return Err(Error::damaged(&name, why));

@@ -55,7 +55,6 @@ use crate::seal::purpose::Purpose;
 use crate::seal::suite::Suite;
 use crate::store::Store;
 use crate::store::error::Category;
-use crate::store::error::StoreError;
 use crate::store::name::ObjectName;
 
 /// The protection of a new repository.
@@ -87,26 +86,11 @@ pub struct Repository {
     key_names: Option<Arc<[ObjectName]>>,
 }
 
-/// Converts an error of a store into an error of the library.
-pub fn store_error(what: impl Into<String>, cause: StoreError) -> Error {
-    let kind = match cause.category() {
-        Category::NotFound => ErrorKind::Missing,
-        Category::Full => ErrorKind::Full,
-        Category::Damaged => ErrorKind::Damaged,
-        Category::Denied | Category::Conflict | Category::Transient | Category::Other => {
-            ErrorKind::Store
-        }
-        Category::Stopped => ErrorKind::Cancelled,
-    };
-    Error::new(kind, what).because(cause)
-}
-
 /// Checks that the store has what it just accepted: some accept an object and keep nothing, or
 /// something else.
 pub fn require_there(store: &dyn Store, name: &ObjectName, bytes: u64) -> Result<()> {
-    let found = store
-        .size(name)
-        .map_err(|e| store_error(format!("cannot look for {name}, which was put"), e))?;
+    let found =
+        store.size(name).map_err(|e| e.named(format!("cannot look for {name}, which was put")))?;
     if found == Some(bytes) {
         return Ok(());
     }
@@ -139,7 +123,7 @@ impl Repository {
         let object = Object::Config.name();
         let known = store
             .size(&object)
-            .map_err(|e| store_error(format!("cannot look at {}", store.location()), e))?;
+            .map_err(|e| e.named(format!("cannot look at {}", store.location())))?;
         if known.is_some() {
             let place = store.location();
             return Err(Error::new(
@@ -356,7 +340,7 @@ fn read_config(store: &dyn Store) -> Result<Config> {
         Err(error) if error.category() == Category::NotFound => {
             return Err(without_config(store));
         }
-        Err(error) => return Err(store_error("cannot read the config", error)),
+        Err(error) => return Err(error.named("cannot read the config")),
     };
     Config::decode(&bytes).map_err(|why| {
         let unknown = [config::UNKNOWN_VERSION, config::UNKNOWN_FEATURE].contains(&why.why);

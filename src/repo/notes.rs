@@ -22,7 +22,6 @@ use crate::format::note::effective_tags;
 use crate::format::snapshot::Description;
 use crate::repo::Repository;
 use crate::repo::snapshots::StoredSnapshot;
-use crate::repo::store_error;
 use crate::seal::object::ObjectKind;
 use crate::store::name::ObjectName;
 
@@ -69,7 +68,7 @@ impl Repository {
         };
         self.store()
             .list(Folder::Notes.prefix(), &mut |meta| add(meta.name))
-            .map_err(|e| store_error("cannot list the notes", e))?;
+            .map_err(|e| e.named("cannot list the notes"))?;
         names.sort_by_key(|(id, hash, _)| (*id, *hash));
         let mut notes = Notes::default();
         let mut retired = Vec::new();
@@ -97,7 +96,7 @@ impl Repository {
         let bytes = self
             .store()
             .get(name, SMALL_OBJECT_BYTES_MAX)
-            .map_err(|e| store_error(format!("cannot read {name}"), e))?;
+            .map_err(|e| e.named(format!("cannot read {name}")))?;
         if *blake3::hash(&bytes).as_bytes() != hash {
             let why = Malformed { what: "note", why: "its bytes do not match its name" };
             return Err(Error::damaged(name, why));
@@ -131,7 +130,7 @@ impl Repository {
         let name = Object::Note { about: Subject::Snapshot(id), hash }.name();
         self.store()
             .put(&name, &[Bytes::from(sealed)])
-            .map_err(|e| store_error(format!("cannot store {name}"), e))?;
+            .map_err(|e| e.named(format!("cannot store {name}")))?;
         self.require_newest_key_still()
     }
 }

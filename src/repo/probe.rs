@@ -15,9 +15,9 @@ use crate::format::layout::Folder;
 use crate::format::layout::Object;
 use crate::format::layout::Subject;
 use crate::repo::Repository;
-use crate::repo::store_error;
 use crate::seal::object::ObjectKind;
 use crate::store::error::Category;
+use crate::store::error::StoreError;
 use crate::store::name::ObjectName;
 
 /// The context that the note is sealed with.
@@ -58,7 +58,7 @@ impl Repository {
             .map_err(|e| Error::new(ErrorKind::WrongKey, "cannot seal a note").because(e))?;
         let name = note_object(Subject::Store, &sealed);
         let put = self.store().put(&name, &[Bytes::from(sealed)]);
-        put.map_err(|e| store_error(format!("cannot store {name}"), e))?;
+        put.map_err(|e| e.named(format!("cannot store {name}")))?;
         Ok(facts)
     }
 
@@ -69,7 +69,7 @@ impl Repository {
         blake3::Hasher::new().update(&seed).finalize_xof().fill(&mut bytes);
         let bytes = Bytes::from(bytes);
         let name = note_object(Subject::Probe, &bytes);
-        let trouble = |e| store_error(format!("cannot try {}", store.location()), e);
+        let trouble = |e: StoreError| e.named(format!("cannot try {}", store.location()));
         store.put(&name, std::slice::from_ref(&bytes)).map_err(trouble)?;
         let mut listed_after_write = false;
         let mut look = |found: &ObjectName| listed_after_write |= *found == name;

@@ -25,7 +25,6 @@ use crate::format::snapshot::Verdict;
 use crate::repo::Repository;
 use crate::repo::damage::KnownDamage;
 use crate::repo::require_there;
-use crate::repo::store_error;
 use crate::seal::error::SealError;
 use crate::seal::object::ObjectKind;
 use crate::store::name::ObjectName;
@@ -169,7 +168,7 @@ impl Repository {
         let mut add = |name: &ObjectName| names.extend(SnapshotName::parse(name));
         self.store()
             .list(&prefix, &mut |meta| add(&meta.name))
-            .map_err(|e| store_error("cannot list the snapshots", e))?;
+            .map_err(|e| e.named("cannot list the snapshots"))?;
         names.sort_by_key(|name| (name.sequence, name.id));
         Ok(names)
     }
@@ -180,7 +179,7 @@ impl Repository {
         let bytes = self
             .store()
             .get(&name.object(), wide(SNAPSHOT_BYTES_MAX))
-            .map_err(|e| store_error(format!("cannot read {}", what()), e))?;
+            .map_err(|e| e.named(format!("cannot read {}", what())))?;
         if *blake3::hash(&bytes).as_bytes() != name.id.0 {
             let why = Malformed { what: "snapshot", why: "its bytes do not match its name" };
             return Err(Error::damaged(what(), why));
@@ -275,7 +274,7 @@ impl Repository {
         let bytes = wide(sealed.len());
         self.store()
             .put(&name.object(), &[Bytes::from(sealed)])
-            .map_err(|e| store_error("cannot store the snapshot", e))?;
+            .map_err(|e| e.named("cannot store the snapshot"))?;
         require_there(&**self.store(), &name.object(), bytes)?;
         Ok((id, bytes))
     }

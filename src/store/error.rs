@@ -5,10 +5,12 @@
 //!
 //! `Display` speaks for this layer only, in lower case. What to do about it is not said here.
 
-use std::error::Error;
+use std::error::Error as StdError;
 use std::fmt;
 use std::io;
-use std::io::ErrorKind;
+
+use crate::base::error::Error;
+use crate::base::error::ErrorKind;
 
 /// What a caller can do something about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -116,7 +118,7 @@ pub enum Trouble {
 #[error(transparent)]
 pub struct StoreError(Box<Inner>);
 
-type Cause = Box<dyn Error + Send + Sync>;
+type Cause = Box<dyn StdError + Send + Sync>;
 
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {verb} {object}: {}", reason(*category, *trouble))]
@@ -163,6 +165,29 @@ impl StoreError {
     /// Returns the category, which callers act upon.
     pub fn category(&self) -> Category {
         self.0.category
+    }
+
+    /// Returns the library's error for this one: `what` names the object and what was to be done.
+    pub fn named(self, what: impl Into<String>) -> Error {
+        Error::new(self.kind(), what).because(self)
+    }
+
+    /// Returns what a caller can do about it. Only who reads an object learns that it is missing or
+    /// damaged; for every other call the store itself, or a part of it, is not as it should be.
+    fn kind(&self) -> ErrorKind {
+        let reads = matches!(self.verb(), Verb::Get | Verb::GetRange | Verb::Size);
+        match self.category() {
+            Category::NotFound if reads => ErrorKind::Missing,
+            Category::Damaged if reads => ErrorKind::Damaged,
+            Category::Full => ErrorKind::Full,
+            Category::NotFound
+            | Category::Damaged
+            | Category::Denied
+            | Category::Conflict
+            | Category::Transient
+            | Category::Other => ErrorKind::Store,
+            Category::Stopped => ErrorKind::Cancelled,
+        }
     }
 
     /// Returns what was asked of the store.
@@ -259,22 +284,23 @@ impl Fault {
 
 /// Tells the category of an error of the operating system.
 pub(super) fn category_of(error: &io::Error) -> Category {
-    const FULL: [ErrorKind; 3] =
-        [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::FileTooLarge];
-    const DAMAGED: [ErrorKind; 2] = [ErrorKind::UnexpectedEof, ErrorKind::InvalidData];
-    const DENIED: [ErrorKind; 2] = [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem];
-    const TRANSIENT: [ErrorKind; 5] = [
-        ErrorKind::Interrupted,
-        ErrorKind::TimedOut,
-        ErrorKind::WouldBlock,
-        ErrorKind::ResourceBusy,
-        ErrorKind::StaleNetworkFileHandle,
+    const FULL: [io::ErrorKind; 3] =
+        [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded, io::ErrorKind::FileTooLarge];
+    const DAMAGED: [io::ErrorKind; 2] = [io::ErrorKind::UnexpectedEof, io::ErrorKind::InvalidData];
+    const DENIED: [io::ErrorKind; 2] =
+        [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem];
+    const TRANSIENT: [io::ErrorKind; 5] = [
+        io::ErrorKind::Interrupted,
+        io::ErrorKind::TimedOut,
+        io::ErrorKind::WouldBlock,
+        io::ErrorKind::ResourceBusy,
+        io::ErrorKind::StaleNetworkFileHandle,
     ];
     let kind = error.kind();
-    if kind == ErrorKind::NotFound {
+    if kind == io::ErrorKind::NotFound {
         return Category::NotFound;
     }
-    if kind == ErrorKind::AlreadyExists {
+    if kind == io::ErrorKind::AlreadyExists {
         return Category::Conflict;
     }
     if DAMAGED.contains(&kind) {
@@ -294,6 +320,8 @@ mod tests {
     use std::error::Error;
     use std::io;
     use std::io::ErrorKind;
+
+    use crate::base::error;
 
     use super::Category;
     use super::Fault;
@@ -320,6 +348,34 @@ mod tests {
         assert_eq!(error.category(), Category::Damaged);
         let cause = error.source().unwrap().to_string();
         assert_eq!(cause, "it has 10 bytes, more than the 9 that are accepted");
+    }
+
+    /// Kinds of the library's error for each category: for calls that read an object, and others.
+    const KINDS: [(Category, error::ErrorKind, error::ErrorKind); 8] = [
+        (Category::NotFound, error::ErrorKind::Missing, error::ErrorKind::Store),
+        (Category::Denied, error::ErrorKind::Store, error::ErrorKind::Store),
+        (Category::Full, error::ErrorKind::Full, error::ErrorKind::Full),
+        (Category::Conflict, error::ErrorKind::Store, error::ErrorKind::Store),
+        (Category::Damaged, error::ErrorKind::Damaged, error::ErrorKind::Store),
+        (Category::Transient, error::ErrorKind::Store, error::ErrorKind::Store),
+        (Category::Stopped, error::ErrorKind::Cancelled, error::ErrorKind::Cancelled),
+        (Category::Other, error::ErrorKind::Store, error::ErrorKind::Store),
+    ];
+
+    #[test]
+    fn each_category_becomes_one_kind_with_the_message_and_the_cause_kept() {
+        let reading = [Verb::Get, Verb::GetRange, Verb::Size];
+        let others = [Verb::Open, Verb::Put, Verb::List, Verb::Delete, Verb::Sweep];
+        for (category, read, other) in KINDS {
+            let verbs = reading.map(|verb| (verb, read));
+            for (verb, kind) in verbs.into_iter().chain(others.map(|verb| (verb, other))) {
+                let named = StoreError::new(verb, "packs/ab", category).named("cannot do it");
+                assert_eq!(named.kind(), kind, "{verb} {category}");
+                let cause = format!("cannot {verb} packs/ab: {category}");
+                assert_eq!(named.with_causes(), format!("cannot do it: {cause}"));
+                assert!(named.source().is_some_and(|cause| cause.is::<StoreError>()));
+            }
+        }
     }
 
     #[test]

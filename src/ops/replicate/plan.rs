@@ -21,7 +21,6 @@ use crate::repo::damage::KnownDamage;
 use crate::repo::founding::extra_requests;
 use crate::repo::lineage::TableNodes;
 use crate::repo::snapshots::StoredSnapshot;
-use crate::repo::store_error;
 use crate::store::Store;
 use crate::store::error::Category;
 use crate::store::name::ObjectName;
@@ -153,7 +152,7 @@ impl Plan<'_> {
         for folder in [Folder::Keys, Folder::Runs, Folder::Notes] {
             let prefix = folder.prefix();
             let list = self.near.store().list(prefix, &mut |meta| names.push(meta.name));
-            list.map_err(|e| store_error(format!("cannot list {prefix}"), e))?;
+            list.map_err(|e| e.named(format!("cannot list {prefix}")))?;
         }
         let ids: HashSet<SnapshotId> = self.batches.iter().map(|batch| batch.stored.id()).collect();
         names.retain(|name| is_wanted(name, &ids));
@@ -180,7 +179,7 @@ impl Plan<'_> {
                 // A run's secret stands in its packs as well, a key may be one of several.
                 Ok(_) => self.damaged.push(format!("{name} is damaged")),
                 Err(error) if error.category() == Category::NotFound => {}
-                Err(error) => return Err(store_error(format!("cannot read {name}"), error)),
+                Err(error) => return Err(error.named(format!("cannot read {name}"))),
             }
         }
         Ok(())

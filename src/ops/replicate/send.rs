@@ -30,7 +30,6 @@ use crate::repo::founding::extra_requests;
 use crate::repo::founding::found;
 use crate::repo::founding::put_and_compare;
 use crate::repo::snapshots::StoredSnapshot;
-use crate::repo::store_error;
 use crate::store::Store;
 use crate::store::error::Category;
 use crate::store::name::ObjectName;
@@ -270,33 +269,19 @@ impl Sending<'_> {
     fn fetch(&self, record: &PackRecord) -> Result<Option<Bytes>> {
         for object in copies(record) {
             let found = self.plan.near.store().get(&object, PACK_BYTES_ACCEPTED_MAX);
-            let bytes = match found {
-                Ok(bytes) => bytes,
-                Err(error) => match error.category() {
-                    Category::NotFound => {
-                        lock(&self.damaged).push(format!("{object} is missing"));
-                        continue;
+            let problem = match found {
+                Ok(bytes) => {
+                    self.monitor.count(Counter::FetchedBytes, wide(bytes.len()));
+                    if *blake3::hash(&bytes).as_bytes() == record.name.0 {
+                        return Ok(Some(bytes));
                     }
-                    Category::Damaged => {
-                        lock(&self.damaged).push(format!("{object} is damaged"));
-                        continue;
-                    }
-                    Category::Denied
-                    | Category::Full
-                    | Category::Conflict
-                    | Category::Transient
-                    | Category::Stopped
-                    | Category::Other => {
-                        return Err(store_error(format!("cannot read {object}"), error));
-                    }
-                },
+                    "is damaged: its bytes do not match its name"
+                }
+                Err(error) if error.category() == Category::NotFound => "is missing",
+                Err(error) if error.category() == Category::Damaged => "is damaged",
+                Err(error) => return Err(error.named(format!("cannot read {object}"))),
             };
-            self.monitor.count(Counter::FetchedBytes, wide(bytes.len()));
-            if *blake3::hash(&bytes).as_bytes() == record.name.0 {
-                return Ok(Some(bytes));
-            }
-            lock(&self.damaged)
-                .push(format!("{object} is damaged: its bytes do not match its name"));
+            lock(&self.damaged).push(format!("{object} {problem}"));
         }
         Ok(None)
     }
@@ -383,7 +368,7 @@ impl Sending<'_> {
             .near
             .store()
             .get(&name, SMALL_OBJECT_BYTES_MAX)
-            .map_err(|e| store_error(format!("cannot read {name}"), e))?;
+            .map_err(|e| e.named(format!("cannot read {name}")))?;
         if *blake3::hash(&bytes).as_bytes() != stored.id().0 {
             return Err(Error::damaged(&name, "it changed since it was read"));
         }

@@ -13,7 +13,6 @@ use crate::format::layout::Object;
 use crate::format::layout::Subject;
 use crate::format::layout::content_hash;
 use crate::repo::Repository;
-use crate::repo::store_error;
 use crate::seal::holder::Holder;
 use crate::seal::run::RunRecord;
 use crate::store::Store;
@@ -76,7 +75,7 @@ pub(super) fn other_holder(
         Err(error) if error.category() == Category::Damaged => Ok(None),
         Err(error) => {
             let place = store.location();
-            Err(store_error(format!("cannot read {name} of {place}"), error))
+            Err(error.named(format!("cannot read {name} of {place}")))
         }
     };
     let (here, there) = (get(near)?, get(far)?);

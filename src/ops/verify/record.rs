@@ -14,7 +14,6 @@ use crate::ops::survey::Look;
 use crate::pipeline::healing::SealedRecord;
 use crate::pipeline::healing::seal_record;
 use crate::repo::snapshots::StoredSnapshot;
-use crate::repo::store_error;
 use crate::seal::object::ObjectKind;
 use crate::store::error::Category;
 use crate::store::name::ObjectName;
@@ -120,14 +119,14 @@ impl Verification<'_> {
         self.repository
             .store()
             .put(&object, &[bytes])
-            .map_err(|e| store_error(format!("cannot store {object}"), e))
+            .map_err(|e| e.named(format!("cannot store {object}")))
     }
 
     /// Removes a record. Who may not delete leaves it to others.
     fn remove(&self, name: &ObjectName) -> Result<()> {
         match self.repository.store().delete(name) {
             Err(error) if error.category() != Category::Denied => {
-                Err(store_error(format!("cannot remove {name}"), error))
+                Err(error.named(format!("cannot remove {name}")))
             }
             Ok(()) | Err(_) => Ok(()),
         }

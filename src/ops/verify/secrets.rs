@@ -17,7 +17,6 @@ use crate::format::layout::Folder;
 use crate::format::layout::Object;
 use crate::repo::keys::damaged_holders;
 use crate::repo::snapshots::StoredSnapshot;
-use crate::repo::store_error;
 use crate::seal::run::RunRecord;
 use crate::store::error::Category;
 use crate::store::name::ObjectName;
@@ -45,7 +44,7 @@ impl Verification<'_> {
             .list(prefix, &mut |meta| {
                 there.insert(meta.name);
             })
-            .map_err(|e| store_error(format!("cannot list {prefix}"), e))?;
+            .map_err(|e| e.named(format!("cannot list {prefix}")))?;
         let ids = snapshots.iter().filter_map(|stored| hex::decode(&stored.snapshot.about.run));
         let names: BTreeSet<ObjectName> = ids.map(|id| Object::Run(id).name()).collect();
         for name in names {
@@ -73,7 +72,7 @@ impl Verification<'_> {
             Ok(bytes) => Ok(RunRecord::decode(&bytes).is_err().then_some("is damaged")),
             Err(error) if error.category() == Category::NotFound => Ok(Some("is missing")),
             Err(error) if error.category() == Category::Damaged => Ok(Some("is damaged")),
-            Err(error) => Err(store_error(format!("cannot read {name}"), error)),
+            Err(error) => Err(error.named(format!("cannot read {name}"))),
         }
     }
 }

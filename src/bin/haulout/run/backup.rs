@@ -13,7 +13,6 @@ use haulout::ops;
 use haulout::ops::backup::BackupOptions;
 use haulout::ops::backup::BackupReport;
 use haulout::ops::memory::Work;
-use haulout::repo::store_error;
 use haulout::source::FileSource;
 use haulout::source::Source;
 use haulout::source::child::ChildSource;
@@ -98,7 +97,7 @@ impl Run<'_> {
         let Place::Directory(path) = &self.settings.place else { return Ok(()) };
         // A missing repository is reported by the caller that opens it.
         let Ok(store) = LocalStore::open(path) else { return Ok(()) };
-        let swept = store.sweep_temporaries().map_err(|e| store_error("cannot tidy up", e))?;
+        let swept = store.sweep_temporaries().map_err(|e| e.named("cannot tidy up"))?;
         if swept.removed > 0 {
             let bytes = units::size(swept.bytes);
             self.report.console.note(format!("removed {bytes} that interrupted runs had left"));

@@ -14,7 +14,6 @@ use haulout::base::error::Result;
 use haulout::base::limiter::Limiter;
 use haulout::base::limits::SMALL_OBJECT_BYTES_MAX;
 use haulout::format::layout::Object;
-use haulout::repo::store_error;
 use haulout::repo::vacancy::Occupant;
 use haulout::repo::vacancy::occupant;
 use haulout::store::Store;
@@ -81,7 +80,7 @@ impl Run<'_> {
     /// Opens the store at a place that should have one.
     pub(super) fn store_at(&self, site: &Site<'_>) -> Result<Arc<dyn Store>> {
         let place = site.place;
-        let cannot_open = |e| store_error(format!("cannot open {place}"), e);
+        let cannot_open = |e: StoreError| e.named(format!("cannot open {place}"));
         match place {
             Place::Directory(path) => {
                 let local = LocalStore::open(path).map_err(|error| {
@@ -146,7 +145,7 @@ impl Run<'_> {
             variables: plan.variables.clone(),
         };
         let opened = RemoteStore::open(place, &options, world);
-        opened.map_err(|e| store_error(format!("cannot open {place}"), e))
+        opened.map_err(|e| e.named(format!("cannot open {place}")))
     }
 
     /// Creates a limiter from `--limit`; each direction gets its own.
@@ -203,20 +202,16 @@ fn not_made(place: &Place, path: &Path, error: StoreError) -> Failure {
             )
         }
         _ if error.category() == Category::Full => {
-            store_error(format!("cannot make {place}"), error).into()
+            error.named(format!("cannot make {place}")).into()
         }
-        // Nothing is missing or damaged here: nothing was there before.
-        _ => {
-            let message = format!("cannot make {place}");
-            Failure::new(Error::new(ErrorKind::Store, message).because(error), NO_DIRECTORY_HERE)
-        }
+        _ => Failure::new(error.named(format!("cannot make {place}")), NO_DIRECTORY_HERE),
     }
 }
 
 /// Refuses a bucket and prefix with something else in it.
 fn require_vacant_bucket(store: &dyn Store) -> Outcome<()> {
     let place = store.location();
-    let cannot_look = |e| store_error(format!("cannot look into {place}"), e);
+    let cannot_look = |e: StoreError| e.named(format!("cannot look into {place}"));
     // The object is read, not only looked up: a store that refuses explains why in the body.
     match store.get(&Object::Config.name(), SMALL_OBJECT_BYTES_MAX) {
         // The library says more about it.
