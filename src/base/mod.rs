@@ -10,6 +10,7 @@ pub mod crew;
 pub mod entries;
 pub mod entropy;
 pub mod error;
+pub mod globs;
 pub mod hex;
 pub mod ids;
 pub mod limiter;

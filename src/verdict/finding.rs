@@ -21,10 +21,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Mutex;
 
-use globset::GlobBuilder;
-use globset::GlobMatcher;
-
 use crate::base::crew::lock;
+use crate::base::globs::Globs;
 use crate::format::snapshot;
 pub use crate::format::snapshot::Severity;
 
@@ -256,7 +254,7 @@ impl FindingLog {
 #[derive(Debug, Clone)]
 pub struct Acceptance {
     code: Code,
-    objects: Option<GlobMatcher>,
+    objects: Option<Globs>,
     text: String,
 }
 
@@ -287,7 +285,7 @@ impl Acceptance {
 
     /// Tells whether it covers a finding: the code is the same, and the object matches.
     pub fn covers(&self, finding: &Finding) -> bool {
-        let matches = |globs: &GlobMatcher| globs.is_match(&finding.object);
+        let matches = |globs: &Globs| globs.matches(finding.object.as_bytes());
         self.code == finding.code && self.objects.as_ref().is_none_or(matches)
     }
 }
@@ -304,8 +302,8 @@ impl FromStr for Acceptance {
         if !code.can_be_accepted() {
             return Err(NoAcceptance::NotAcceptable);
         }
-        let matcher = |glob| GlobBuilder::new(glob).build().map(|glob| glob.compile_matcher());
-        let objects = glob.map(matcher).transpose().map_err(|_| NoAcceptance::NoGlob)?;
+        let objects =
+            glob.map(|glob| Globs::new(&[glob])).transpose().map_err(|_| NoAcceptance::NoGlob)?;
         Ok(Acceptance { code, objects, text: text.to_owned() })
     }
 }
