@@ -16,12 +16,15 @@ use haulout::format::snapshot::SnapshotKind;
 use haulout::format::snapshot::Verdict;
 use haulout::ops::backup::BackupOptions;
 use haulout::ops::backup::BackupReport;
-use haulout::ops::chain;
 use haulout::ops::restore::INCOMPLETE;
 use haulout::ops::restore::Losses;
+use haulout::ops::restore::Method;
+use haulout::ops::restore::Purpose;
 use haulout::ops::restore::RestoreOptions;
 use haulout::ops::restore::RestoreReport;
+use haulout::ops::restore::Target;
 use haulout::ops::restore::Unfinished;
+use haulout::ops::restore::restore;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::verify;
@@ -272,8 +275,9 @@ fn an_increment_that_was_cut_is_still_called_one() {
 
 fn restore_latest(repository: &Repository, target: &Path) -> Result<RestoreReport> {
     let stored = repository.find_snapshot("latest")?;
-    let options = RestoreOptions { workers: 2, ..RestoreOptions::default() };
-    chain::to_directories(repository, &stored, target, &options, &Arc::new(Monitor::default()))
+    let options = RestoreOptions::new(2);
+    let (target, monitor) = (Target::Directory(target), Arc::new(Monitor::default()));
+    restore(repository, &stored, target, &options, &monitor)
 }
 
 #[test]
@@ -282,8 +286,8 @@ fn a_chain_is_restored_side_by_side() {
     let mut server = Server::new(7, 2, 100);
     let (reports, _) = three_nights(&repository, &mut server);
     let target = tempfile::tempdir().unwrap();
-    let stored = repository.find_snapshot("latest").unwrap();
     let report = restore_latest(&repository, target.path()).unwrap();
+    assert_eq!(report.method, Method::Chain);
     let restored: Vec<_> = report.steps.iter().map(|step| step.snapshot).collect();
     assert_eq!(restored, reports.iter().map(|report| report.id).collect::<Vec<_>>());
     for (directory, file) in [
@@ -293,9 +297,35 @@ fn a_chain_is_restored_side_by_side() {
     ] {
         assert!(target.path().join(directory).join(file).exists(), "{directory}/{file}");
     }
-    assert!(chain::is_waiting(target.path(), &stored).unwrap());
     let last = fs::read(target.path().join("increment-2/shop/table1.ibd.delta")).unwrap();
     assert!(last.starts_with(b"XTRA"));
+    let options = RestoreOptions { purpose: Purpose::Prepare, ..RestoreOptions::default() };
+    let again = restored_as(&repository, target.path(), &options).unwrap();
+    assert_eq!((again.method, again.files), (Method::ChainInPlace, 0), "it waits to be prepared");
+    let other = restore_latest(&repository, target.path()).unwrap_err();
+    assert_eq!(other.kind(), ErrorKind::Occupied, "only a preparation takes it as it is: {other}");
+}
+
+#[test]
+fn an_increment_without_its_base_is_not_prepared() {
+    let repository = repository();
+    let mut server = Server::new(7, 2, 100);
+    let from = server.to_lsn();
+    server.night(40);
+    let id = back_up(&repository, &server.increment(from)).id.to_string();
+    let stored = repository.find_snapshot(&id).unwrap();
+    let target = tempfile::tempdir().unwrap();
+    let into = |options: &RestoreOptions| {
+        let (target, monitor) = (Target::Directory(target.path()), Arc::new(Monitor::default()));
+        restore(&repository, &stored, target, options, &monitor)
+    };
+    let options = RestoreOptions { purpose: Purpose::Prepare, ..RestoreOptions::default() };
+    let error = into(&options).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Usage);
+    assert!(error.to_string().contains("is an increment without its base"), "{error}");
+    assert!(tree(target.path()).is_empty(), "nothing was written");
+    let report = into(&RestoreOptions::default()).unwrap();
+    assert_eq!(report.method, Method::Files, "its own files are restored");
 }
 
 #[test]
@@ -359,7 +389,8 @@ fn restored_as(
     options: &RestoreOptions,
 ) -> Result<RestoreReport> {
     let stored = repository.find_snapshot("latest")?;
-    chain::to_directories(repository, &stored, target, options, &Arc::new(Monitor::default()))
+    let (target, monitor) = (Target::Directory(target), Arc::new(Monitor::default()));
+    restore(repository, &stored, target, options, &monitor)
 }
 
 #[test]
@@ -369,7 +400,8 @@ fn an_interrupted_restore_of_a_chain_goes_on() {
     for workers in [1, 2, 4] {
         let target = tempfile::tempdir().expect("there is room");
         let unfinished = Unfinished::Resume;
-        let options = RestoreOptions { workers, unfinished, ..RestoreOptions::default() };
+        let purpose = Purpose::Prepare;
+        let options = RestoreOptions { unfinished, purpose, ..RestoreOptions::new(workers) };
         restored_as(&repository, target.path(), &options).expect("it is whole");
         let at = |name: &str| target.path().join(name);
         let mark = format!(
@@ -383,9 +415,8 @@ fn an_interrupted_restore_of_a_chain_goes_on() {
         let cut = fs::File::options().write(true).open(at("full/shop/table1.ibd"));
         cut.expect("it is there").set_len(20_000).expect("it is writable");
         fs::write(at("increment-1/shop/table1.ibd.delta"), b"wrong").expect("it is writable");
-        let stored = repository.find_snapshot("latest").expect("it is there");
-        assert!(!chain::is_waiting(target.path(), &stored).expect("it is readable"));
-        restored_as(&repository, target.path(), &options).expect("it goes on");
+        let report = restored_as(&repository, target.path(), &options).expect("it goes on");
+        assert_eq!(report.method, Method::Chain, "it did not wait to be prepared");
         assert!(tree(target.path()) == good, "{workers} workers");
     }
 }
@@ -403,7 +434,7 @@ fn of_a_damaged_chain_what_is_whole_is_restored_and_it_is_never_applied() {
     all.insert(name.clone(), damaged.into());
     store.set_objects(all);
     for workers in [1, 2, 4] {
-        let options = RestoreOptions { workers, ..RestoreOptions::default() };
+        let options = RestoreOptions::new(workers);
         let target = tempfile::tempdir().expect("there is room");
         let failed = restored_as(&repository, target.path(), &options);
         assert_eq!(failed.expect_err("it is damaged").kind(), ErrorKind::Damaged);

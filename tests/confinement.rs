@@ -25,12 +25,12 @@ use std::sync::atomic::Ordering;
 use haulout::base::error::ErrorKind;
 use haulout::base::monitor::Monitor;
 use haulout::format::snapshot::StreamFormat;
-use haulout::ops::chain;
+use haulout::ops::restore;
 use haulout::ops::restore::RestoreOptions;
 use haulout::ops::restore::RestoreReport;
 use haulout::ops::restore::Sharing;
+use haulout::ops::restore::Target;
 use haulout::ops::restore::accounts::Accounts;
-use haulout::ops::restore::to_directory;
 use haulout::repo::Repository;
 use haulout::repo::snapshots::StoredSnapshot;
 use haulout::source::ProducerExit;
@@ -62,12 +62,9 @@ fn restore(
     stored: &StoredSnapshot,
     target: &Path,
 ) -> haulout::base::error::Result<RestoreReport> {
-    let options = RestoreOptions { workers: 2, ..RestoreOptions::default() };
-    let monitor = Arc::new(Monitor::default());
-    if chain::has_base(stored) {
-        return chain::to_directories(repository, stored, target, &options, &monitor);
-    }
-    to_directory(repository, stored, target, &options, &monitor)
+    let options = RestoreOptions::new(2);
+    let (target, monitor) = (Target::Directory(target), Arc::new(Monitor::default()));
+    restore::restore(repository, stored, target, &options, &monitor)
 }
 
 /// A place that no restore may touch.
@@ -249,7 +246,8 @@ fn a_target_that_others_can_write_to_is_refused_unless_that_is_allowed() {
     assert!(!open.join("new").exists() && !within.join("a").exists(), "nothing was made");
     restore(&repository, &stored, &sticky.join("new")).unwrap();
     let options = RestoreOptions { sharing: Sharing::Allow, ..RestoreOptions::default() };
-    to_directory(&repository, &stored, &within, &options, &Arc::new(Monitor::default())).unwrap();
+    let (target, monitor) = (Target::Directory(&within), Arc::new(Monitor::default()));
+    restore::restore(&repository, &stored, target, &options, &monitor).unwrap();
     assert_ne!(Sharing::Allow, Sharing::Refuse(Accounts::default()));
 }
 

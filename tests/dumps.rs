@@ -12,9 +12,10 @@ use haulout::base::monitor::Monitor;
 use haulout::format::snapshot::StreamFormat;
 use haulout::format::snapshot::Verdict;
 use haulout::ops::backup::BackupOptions;
+use haulout::ops::restore::Method;
 use haulout::ops::restore::RestoreOptions;
-use haulout::ops::restore::to_directory;
-use haulout::ops::restore::to_stream;
+use haulout::ops::restore::Target;
+use haulout::ops::restore::restore;
 use haulout::repo::Repository;
 use haulout::source::BytesSource;
 use haulout::source::ProducerExit;
@@ -44,7 +45,10 @@ fn restored(repository: &Repository, include: &[&str]) -> haulout::base::error::
     let include = include.iter().map(|glob| (*glob).to_owned()).collect();
     let options = RestoreOptions { include, workers: 2, ..RestoreOptions::default() };
     let mut out = Vec::new();
-    to_stream(repository, &stored, &mut out, &options, &Arc::new(Monitor::default()))?;
+    let (target, monitor) = (Target::Stream(&mut out), Arc::new(Monitor::default()));
+    let report = restore(repository, &stored, target, &options, &monitor)?;
+    let is_whole = report.method == Method::Stream;
+    assert_eq!(is_whole, options.include.is_empty(), "{:?}", report.method);
     Ok(String::from_utf8_lossy(&out).into_owned())
 }
 
@@ -148,7 +152,7 @@ fn rewritten(
     let options = RestoreOptions { include, into, workers: 2, ..RestoreOptions::default() };
     let mut out = Vec::new();
     let monitor = Arc::new(Monitor::default());
-    let report = to_stream(repository, &stored, &mut out, &options, &monitor)?;
+    let report = restore(repository, &stored, Target::Stream(&mut out), &options, &monitor)?;
     Ok((String::from_utf8_lossy(&out).into_owned(), report.warnings))
 }
 
@@ -215,8 +219,9 @@ fn members_become_files_that_are_the_dump_in_the_order_of_the_members() {
     let monitor = Arc::new(Monitor::default());
     let directory = tempfile::tempdir().unwrap();
     let target = directory.path().join("files");
-    let options = RestoreOptions { workers: 2, ..RestoreOptions::default() };
-    let report = to_directory(&repository, &stored, &target, &options, &monitor).unwrap();
+    let options = RestoreOptions::new(2);
+    let to = Target::Directory(&target);
+    let report = restore(&repository, &stored, to, &options, &monitor).unwrap();
     assert_eq!((report.files, report.bytes), (21, u64::try_from(FULL.len()).unwrap()));
     let table = std::fs::read_to_string(target.join("glance/images.sql")).unwrap();
     assert!(table.contains("INSERT INTO `images`"));

@@ -28,6 +28,7 @@ use haulout::base::monitor::Monitor;
 use haulout::ops::carry;
 use haulout::ops::restore;
 use haulout::ops::restore::RestoreOptions;
+use haulout::ops::restore::Target;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::verify;
@@ -159,17 +160,18 @@ type Operation = fn(&Repository, u32) -> Result<Reported>;
 
 fn to_stream(repository: &Repository, workers: u32) -> Result<Reported> {
     let stored = repository.snapshots()?.snapshots.remove(0);
-    let options = RestoreOptions { workers, ..RestoreOptions::default() };
-    restore::to_stream(repository, &stored, &mut io::sink(), &options, &Arc::default())?;
+    let options = RestoreOptions::new(workers);
+    let mut out = io::sink();
+    restore::restore(repository, &stored, Target::Stream(&mut out), &options, &Arc::default())?;
     Ok(Reported::Nothing)
 }
 
 fn to_directory(repository: &Repository, workers: u32) -> Result<Reported> {
     let stored = repository.snapshots()?.snapshots.remove(0);
-    let options = RestoreOptions { workers, ..RestoreOptions::default() };
+    let options = RestoreOptions::new(workers);
     let target = tempfile::tempdir().unwrap();
     let target = target.path().join("restored");
-    restore::to_directory(repository, &stored, &target, &options, &Arc::default())?;
+    restore::restore(repository, &stored, Target::Directory(&target), &options, &Arc::default())?;
     Ok(Reported::Nothing)
 }
 

@@ -20,7 +20,8 @@ use haulout::base::monitor::Monitor;
 use haulout::format::layout::Object;
 use haulout::format::pack_table::PackRecord;
 use haulout::ops::restore::RestoreOptions;
-use haulout::ops::restore::to_directory;
+use haulout::ops::restore::Target;
+use haulout::ops::restore::restore;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::verify;
@@ -171,7 +172,8 @@ fn one_table_of_five_hundred_is_restored_for_thirteen_requests() {
     let options = RestoreOptions { include, workers: 2, ..RestoreOptions::default() };
     let monitor = Arc::new(Monitor::default());
     let to = target.path().join("files");
-    let report = to_directory(&repository, &stored, &to, &options, &monitor).unwrap();
+    let to_files = Target::Directory(&to);
+    let report = restore(&repository, &stored, to_files, &options, &monitor).unwrap();
     assert_eq!(report.files, 1);
     assert!(
         std::fs::read(to.join("shop/table250.ibd")).unwrap() == database.tables[252].2.concat()
@@ -189,7 +191,8 @@ fn restore_files(repository: &Repository) {
     let options =
         RestoreOptions { include: Vec::new(), workers: WORKERS, ..RestoreOptions::default() };
     let to = target.path().join("files");
-    to_directory(repository, &stored, &to, &options, &Arc::new(Monitor::default())).unwrap();
+    let (to, monitor) = (Target::Directory(&to), Arc::new(Monitor::default()));
+    restore(repository, &stored, to, &options, &monitor).unwrap();
 }
 
 fn verify_pages(repository: &Repository) {

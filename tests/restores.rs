@@ -25,8 +25,9 @@ use haulout::ops::restore::Ownership;
 use haulout::ops::restore::Purpose;
 use haulout::ops::restore::RestoreOptions;
 use haulout::ops::restore::RestoreReport;
+use haulout::ops::restore::Target;
 use haulout::ops::restore::Unfinished;
-use haulout::ops::restore::to_directory;
+use haulout::ops::restore::restore;
 use haulout::repo::Repository;
 use haulout::store::memory::MemoryStore;
 
@@ -53,7 +54,8 @@ impl Setting {
 
     fn restore(&self, target: &Path, options: &RestoreOptions) -> Result<RestoreReport> {
         let stored = self.repository.find_snapshot(&self.id)?;
-        to_directory(&self.repository, &stored, target, options, &Arc::new(Monitor::default()))
+        let (target, monitor) = (Target::Directory(target), Arc::new(Monitor::default()));
+        restore(&self.repository, &stored, target, options, &monitor)
     }
 
     /// A mark as an interrupted restore leaves it.
@@ -159,7 +161,7 @@ fn what_is_whole_is_restored_and_the_rest_is_named_if_that_is_asked_for() {
         setting.store.set_objects(all);
         for workers in [1, 2, 4] {
             let target = tempfile::tempdir().unwrap();
-            let options = RestoreOptions { workers, ..RestoreOptions::default() };
+            let options = RestoreOptions::new(workers);
             assert!(setting.restore(target.path(), &options).is_err());
             assert!(target.path().join(INCOMPLETE).exists(), "what is incomplete is marked");
             let target = tempfile::tempdir().unwrap();
@@ -194,7 +196,7 @@ fn a_name_that_no_file_system_takes_is_left_out_and_the_rest_is_restored() {
     let setting = Setting::new(&stream(true));
     for workers in [1, 2, 4] {
         let target = tempfile::tempdir().unwrap();
-        let options = RestoreOptions { workers, ..RestoreOptions::default() };
+        let options = RestoreOptions::new(workers);
         let report = setting.restore(target.path(), &options).unwrap();
         let lost: Vec<&[u8]> = report.lost.iter().map(|lost| &lost.path[..]).collect();
         assert_eq!(lost, [long.as_bytes()]);

@@ -23,10 +23,12 @@ use haulout::base::monitor::Monitor;
 use haulout::format::snapshot::StreamFormat;
 use haulout::format::snapshot::Verdict;
 use haulout::ops::backup::BackupReport;
+use haulout::ops::restore;
 use haulout::ops::restore::Losses;
+use haulout::ops::restore::Method;
 use haulout::ops::restore::RestoreOptions;
 use haulout::ops::restore::RestoreReport;
-use haulout::ops::restore::to_directory;
+use haulout::ops::restore::Target;
 use haulout::repo::Repository;
 use haulout::source::ProducerExit;
 use haulout::store::memory::MemoryStore;
@@ -47,7 +49,10 @@ fn restore(repository: &Repository, target: &Path, include: &[&str]) -> Result<R
     let newest = names.snapshots.last().expect("there is a snapshot");
     let include = include.iter().map(|glob| (*glob).to_owned()).collect();
     let options = RestoreOptions { include, workers: 2, ..RestoreOptions::default() };
-    to_directory(repository, newest, target, &options, &Arc::new(Monitor::default()))
+    let (target, monitor) = (Target::Directory(target), Arc::new(Monitor::default()));
+    let report = restore::restore(repository, newest, target, &options, &monitor)?;
+    assert_eq!(report.method, Method::Archive);
+    Ok(report)
 }
 
 /// A directory like those that are backed up: files of all sizes, links, odd names, permissions,
@@ -580,14 +585,16 @@ fn of_a_damaged_archive_what_is_whole_is_restored_and_no_link_to_the_rest() {
     store.set_objects(all);
     let stored = repository.find_snapshot("latest").unwrap();
     for workers in [1, 2, 4] {
-        let options = RestoreOptions { workers, ..RestoreOptions::default() };
+        let options = RestoreOptions::new(workers);
         let monitor = Arc::new(Monitor::default());
         let target = tempfile::tempdir().unwrap();
-        let error = to_directory(&repository, &stored, target.path(), &options, &monitor);
+        let to = Target::Directory(target.path());
+        let error = restore::restore(&repository, &stored, to, &options, &monitor);
         assert_eq!(error.unwrap_err().kind(), ErrorKind::Damaged);
         let options = RestoreOptions { losses: Losses::LeaveOut, ..options };
         let target = tempfile::tempdir().unwrap();
-        let report = to_directory(&repository, &stored, target.path(), &options, &monitor).unwrap();
+        let to = Target::Directory(target.path());
+        let report = restore::restore(&repository, &stored, to, &options, &monitor).unwrap();
         let lost: Vec<String> =
             report.lost.iter().map(|it| String::from_utf8_lossy(&it.path).into_owned()).collect();
         assert!((3..=6).contains(&lost.len()), "{lost:?}");

@@ -1,7 +1,7 @@
 //! Globs over paths, names and objects: the one place that knows how they are matched.
 //!
-//! `*` and `?` match any byte, a slash too, so that `shop/*` has everything below `shop` and `*.ibd`
-//! every tablespace.
+//! `*` and `?` match any byte, a slash too: `shop/*` has everything below `shop`, and `*.ibd` every
+//! tablespace.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

@@ -4,6 +4,8 @@
 //! The order of writing is the promise: the run's secret first, then packs, then records that point
 //! to packs, the snapshot last. Whatever stops a run before that leaves objects that nobody sees.
 
+mod base;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -62,7 +64,6 @@ use crate::verdict::finding;
 use crate::verdict::finding::Code;
 use crate::verdict::finding::FindingLog;
 
-use super::chain;
 use super::copies;
 use super::findings;
 use super::findings::Accept;
@@ -319,7 +320,7 @@ fn conclude(
     }
     let accepted = findings::in_force(options, &continued.earlier);
     let mut judged = judge::judge(streamed, options.format, collector, (&counted, accepted));
-    chain::link(repository, draft.source_id, &mut judged)?;
+    base::link(repository, draft.source_id, &mut judged)?;
     judge::bound(&mut judged);
     let around = lost::Around {
         repository,

@@ -54,6 +54,7 @@ use super::replicate::LeftOut;
 use super::replicate::in_order;
 use super::restore;
 use super::restore::RestoreOptions;
+use super::restore::Target;
 use super::show;
 
 /// What is to be carried over.
@@ -243,9 +244,10 @@ impl CarryPlan<'_> {
         mut out: impl Write + Send,
         workers: u32,
     ) -> Result<()> {
-        let options = RestoreOptions { workers, ..RestoreOptions::default() };
+        let options = RestoreOptions::new(workers);
         let monitor = Arc::new(Monitor::default());
-        restore::to_stream(self.near, stored, &mut out, &options, &monitor).map(|_| ())
+        let out = Target::Stream(&mut out);
+        restore::restore(self.near, stored, out, &options, &monitor).map(|_| ())
     }
 }
 

@@ -1,13 +1,12 @@
 //! Writes one file of a snapshot, verified, front to back.
 //!
 //! The file is what a restore into a directory would make: patches and renames of the stream are
-//! applied, holes are zeros. A stream that was not taken apart has one file, called `stream`.
+//! applied, and holes are zeros. A stream that was not taken apart has one file, called `stream`.
 
 use std::io;
 use std::io::Write;
 use std::sync::Arc;
 
-use crate::base::buffers::Buffer;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
@@ -22,23 +21,23 @@ use crate::repo::Repository;
 use crate::repo::contents::Contents;
 use crate::repo::snapshots::StoredSnapshot;
 
-use super::batches;
-use super::restore;
-use super::restore::Piece;
-use super::restore::Running;
-use super::restore::StreamBatch;
+use super::pieces;
+use super::pieces::MemberReader;
+use super::pieces::Planner;
+use super::selection;
+use super::selection::Selection;
 
-/// Zeros of a hole that are handed over at once.
+/// Most zeros of a hole that make one piece.
 const ZEROS_BYTES: u64 = 1 << 20;
 
-/// A file, and which member its bytes come from.
+/// A file, and the places of its bytes in the member that they come from.
 struct Layout {
     key: MemberKey,
     length: u64,
     extents: Vec<FileExtent>,
 }
 
-/// What a user asks for.
+/// The file that is wanted, and how it is read.
 #[derive(Debug, Clone, Copy)]
 pub struct CatOptions<'c> {
     /// The path of the file.
@@ -47,7 +46,7 @@ pub struct CatOptions<'c> {
     pub workers: u32,
 }
 
-/// Writes a file of a snapshot; the number of its bytes.
+/// Writes a file of a snapshot to `out`, and returns the number of its bytes.
 pub fn cat(
     repository: &Repository,
     stored: &StoredSnapshot,
@@ -56,39 +55,31 @@ pub fn cat(
     monitor: &Arc<Monitor>,
 ) -> Result<u64> {
     repository.require_data()?;
-    restore::refuse_checkpoint(stored)?;
+    selection::refuse_checkpoint(stored)?;
     let contents = repository.contents(stored, monitor)?;
     let layout = layout(stored, &contents, wanted.path)?;
     monitor.count(Counter::ExpectedBytes, layout.length);
     let broken = |e: io::Error| Error::new(ErrorKind::Target, "cannot write the file").because(e);
-    let plan = |sender: &mut batches::Sender<'_, StreamBatch>| plan(&contents, &layout, sender);
-    let buffers = batches::buffers();
-    let decode = |batch| restore::decode_batch(&contents, batch, &buffers);
-    batches::in_order((wanted.workers, monitor), plan, decode, |bytes: Buffer| {
+    let plan = |planner: &mut Planner<'_, '_>| plan(&contents, &layout, planner);
+    pieces::write_in_order(&contents, (wanted.workers, monitor), plan, |bytes| {
         monitor.check()?;
         monitor.count(Counter::StreamBytes, wide(bytes.len()));
-        out.write_all(&bytes).map_err(broken)
+        out.write_all(bytes).map_err(broken)
     })?;
     out.flush().map_err(broken)?;
     Ok(layout.length)
 }
 
+/// Finds the file of this path.
 fn layout(stored: &StoredSnapshot, contents: &Contents, path: &str) -> Result<Layout> {
     let unknown = || {
         let what = format!("snapshot {} has no file {path}", stored.id().short());
         Error::new(ErrorKind::Usage, what)
     };
     if stored.snapshot.about.format != StreamFormat::Raw {
-        let mut found = None;
-        let files = restore::Files::of(stored, contents, None)?;
-        files.each(contents, &mut |file| {
-            if restore::path_of(&file) == path.as_bytes() {
-                found = Some(file);
-            }
-            Ok(())
-        })?;
-        let file = found.ok_or_else(unknown)?;
-        let key = restore::key_of(&file);
+        let file = Selection::new(stored, contents, None)?.find(path.as_bytes())?;
+        let file = file.ok_or_else(unknown)?;
+        let key = selection::key_of(&file);
         return Ok(Layout { key, length: file.length, extents: file.extents });
     }
     let key = MemberKey { path: path.as_bytes().to_vec(), incarnation: 0 };
@@ -98,41 +89,31 @@ fn layout(stored: &StoredSnapshot, contents: &Contents, path: &str) -> Result<La
     Ok(Layout { key, length, extents })
 }
 
-fn plan(
-    contents: &Contents,
-    layout: &Layout,
-    sender: &mut batches::Sender<'_, StreamBatch>,
-) -> Result<()> {
-    let mut batch = StreamBatch::default();
-    let mut running: Option<(Running, u64)> = None;
+/// Plans the bytes of the file, holes included.
+fn plan(contents: &Contents, layout: &Layout, planner: &mut Planner<'_, '_>) -> Result<()> {
+    let mut reading: Option<(MemberReader, u64)> = None;
     let mut file_at = 0;
     for extent in &layout.extents {
-        add_zeros(extent.file_at - file_at, &mut batch, sender)?;
+        add_zeros(extent.file_at - file_at, planner)?;
         let end = extent.member_at + extent.len;
         // What was written out of order is read out of order: from the start of the member again.
-        let forward = running.take().filter(|(_, at)| *at <= extent.member_at);
-        let (mut current, _) = match forward {
+        let forward = reading.take().filter(|(_, at)| *at <= extent.member_at);
+        let (mut member, _) = match forward {
             Some(forward) => forward,
-            None => (Running::new(contents, layout.key.clone())?, 0),
+            None => (MemberReader::new(contents, &layout.key)?, 0),
         };
-        current.add((extent.member_at, end), &mut batch, sender)?;
-        running = Some((current, end));
+        planner.add_range(&mut member, (extent.member_at, end))?;
+        reading = Some((member, end));
         file_at = extent.file_at + extent.len;
     }
-    add_zeros(layout.length - file_at, &mut batch, sender)?;
-    batch.send_rest(sender)
+    add_zeros(layout.length - file_at, planner)
 }
 
-fn add_zeros(
-    count: u64,
-    batch: &mut StreamBatch,
-    sender: &mut batches::Sender<'_, StreamBatch>,
-) -> Result<()> {
+fn add_zeros(count: u64, planner: &mut Planner<'_, '_>) -> Result<()> {
     let mut left = count;
     while left > 0 {
         let piece = left.min(ZEROS_BYTES);
-        batch.push(Piece::Bytes(vec![0; narrow(piece)]));
-        batch.send_if_full(sender)?;
+        planner.add_bytes(vec![0; narrow(piece)])?;
         left -= piece;
     }
     Ok(())

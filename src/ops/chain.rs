@@ -1,175 +1,17 @@
-//! Increments and the snapshots that they build on.
+//! The snapshots that an increment builds on.
 //!
-//! An increment holds the pages that changed since an LSN. It is worth nothing without the backup
-//! that ended at exactly this LSN, so that is looked for when it is stored: the snapshot then
-//! *requires* it, and everything that it requires itself. An increment without its base is partial.
-//!
-//! - The base is of the same source, ends at the LSN at which the increment begins, is not partial,
-//!   and comes from a server of the same release series and page size. Of several the one with the
-//!   shortest chain is taken, since every link may get lost; of these the newest.
-//! - No chain is trusted more than its weakest link.
-//! - `requires` lists the whole chain, the full backup first: a chain is read without following
-//!   links, and what holds one snapshot can hold all of them.
+//! `requires` of a snapshot lists its whole chain, the full backup first: a chain is read without
+//! following links, and to keep a snapshot is to keep those that it lists. The list is made when an
+//! increment is backed up, and used by restores, `show` and `verify`.
 
-mod apply;
-mod steps;
-
-pub use apply::apply;
-pub use steps::is_waiting;
-pub use steps::to_directories;
-
-use std::collections::HashSet;
-
-use crate::base::error::Error;
-use crate::base::error::ErrorKind;
 use crate::base::error::Result;
-use crate::base::ids::SourceId;
-use crate::format::snapshot::Check;
-use crate::format::snapshot::Description;
-use crate::format::snapshot::Positions;
-use crate::format::snapshot::SnapshotKind;
-use crate::format::snapshot::StreamFormat;
-use crate::format::snapshot::Verdict;
 use crate::repo::Repository;
 use crate::repo::snapshots::SnapshotName;
 use crate::repo::snapshots::StoredSnapshot;
 
-use super::judge::Judged;
-
-/// Snapshots that an increment may require: their names must fit into its own snapshot.
-const REQUIRES_MAX: usize = 128;
-
 /// Tells whether a snapshot can only be restored together with others.
 pub fn has_base(stored: &StoredSnapshot) -> bool {
     !stored.snapshot.about.requires.is_empty()
-}
-
-/// Finds the base of an increment that was just read, and lowers the verdict if there is none.
-pub(super) fn link(repository: &Repository, source: SourceId, judged: &mut Judged) -> Result<()> {
-    if judged.kind != SnapshotKind::Incremental {
-        return Ok(());
-    }
-    let positions = judged.positions.clone().unwrap_or_default();
-    let found = match positions.from_lsn {
-        None => Err("it does not say at which LSN it begins".to_owned()),
-        Some(lsn) => match find_base(repository, source, lsn, &positions) {
-            Ok(found) => found,
-            Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
-            Err(error) => Err(error.with_causes()),
-        },
-    };
-    let (outcome, detail) = match found {
-        Ok(base) => {
-            let about = &base.snapshot.about;
-            let id = base.id();
-            judged.requires.clone_from(&about.requires);
-            judged.requires.push(id.to_string());
-            if about.verdict > judged.verdict {
-                judged.verdict = about.verdict;
-                judged.reasons.push(format!(
-                    "its base, snapshot {}, is {}: see there",
-                    id.short(),
-                    about.verdict
-                ));
-            }
-            let between = about.requires.len();
-            let steps = if between == 0 { String::new() } else { format!(", {between} before it") };
-            ("passed", format!("builds on snapshot {}{steps}", id.short()))
-        }
-        Err(why) => {
-            judged.verdict = Verdict::Partial;
-            judged.reasons.insert(0, format!("an increment without its base: {why}"));
-            ("failed", "not in the repository".to_owned())
-        }
-    };
-    let (name, outcome) = ("base".to_owned(), outcome.to_owned());
-    judged.checks.push(Check { name, outcome, detail });
-    Ok(())
-}
-
-/// Returns the snapshot that ends at an LSN, or why there is none, in words.
-fn find_base(
-    repository: &Repository,
-    source: SourceId,
-    lsn: u64,
-    of: &Positions,
-) -> Result<std::result::Result<StoredSnapshot, String>> {
-    let names = repository.snapshot_names(Some(source))?;
-    let ids: HashSet<String> = names.iter().map(|name| name.id.to_string()).collect();
-    let mut best: Option<StoredSnapshot> = None;
-    let mut refused = None;
-    for name in names.iter().rev() {
-        // One that can't be read is no base; verify reports it.
-        let Ok(stored) = repository.read_snapshot(name) else { continue };
-        let about = &stored.snapshot.about;
-        if about.positions.to_lsn != Some(lsn) || about.format != StreamFormat::Mbstream {
-            // Snapshots that end at one LSN stand side by side.
-            if best.is_some() && about.verdict != Verdict::Partial {
-                break;
-            }
-            continue;
-        }
-        if let Some(why) = unfit(about, of, &ids) {
-            let id = name.id.short();
-            refused.get_or_insert(format!("snapshot {id} ends at LSN {lsn}, but {why}"));
-            continue;
-        }
-        let length = about.requires.len();
-        if best.as_ref().is_none_or(|best| length < best.snapshot.about.requires.len()) {
-            best = Some(stored);
-        }
-    }
-    Ok(best.ok_or_else(|| {
-        let missing = || format!("no snapshot of this source ends at LSN {lsn}, where it begins");
-        let why = refused.unwrap_or_else(missing);
-        format!("{why}: store its base under the same --source first, or take a full backup")
-    }))
-}
-
-/// Returns why a snapshot that ends at the right LSN can't be the base.
-fn unfit(about: &Description, of: &Positions, ids: &HashSet<String>) -> Option<String> {
-    let positions = &about.positions;
-    let differ = |a: Option<&str>, b: Option<&str>| a.is_some() && b.is_some() && a != b;
-    let series = |positions: &Positions| series(positions.server_version.as_deref()?);
-    let cluster = |positions: &Positions| {
-        let position = positions.galera.as_deref()?;
-        position.split_once(':').map(|(uuid, _)| uuid.to_owned())
-    };
-    if about.verdict == Verdict::Partial {
-        return Some("it is partial".to_owned());
-    }
-    if differ(series(positions).as_deref(), series(of).as_deref()) {
-        return Some("it comes from a server of another release series".to_owned());
-    }
-    if differ(cluster(positions).as_deref(), cluster(of).as_deref()) {
-        return Some("it comes from another cluster".to_owned());
-    }
-    if positions.page_size.is_none() {
-        return Some("it does not tell the size of its pages, as if it was compressed".to_owned());
-    }
-    if positions.page_size != of.page_size {
-        return Some("its pages have another size".to_owned());
-    }
-    if about.kind == SnapshotKind::Incremental && about.requires.is_empty() {
-        return Some("it lacks its own base".to_owned());
-    }
-    if about.requires.len() >= REQUIRES_MAX {
-        return Some(format!("{REQUIRES_MAX} snapshots are as long as a chain may be"));
-    }
-    let lost = about.requires.iter().find(|id| !ids.contains(*id))?;
-    Some(format!("snapshot {} before it is gone", short(lost)))
-}
-
-/// Returns major and minor version: `10.11` of `10.11.19-MariaDB-log`.
-fn series(version: &str) -> Option<String> {
-    let mut numbers = version.split('.');
-    let (major, minor) = (numbers.next()?, numbers.next()?);
-    Some(format!("{major}.{minor}"))
-}
-
-/// Returns the beginning of an id, as people read it.
-fn short(id: &str) -> &str {
-    id.get(..12).unwrap_or(id)
 }
 
 /// A snapshot that another one builds on.
@@ -177,7 +19,7 @@ fn short(id: &str) -> &str {
 pub struct Link {
     /// Id of the snapshot, in hexadecimal digits.
     pub id: String,
-    /// What it says, if it can be read.
+    /// The snapshot itself, if it can be read.
     pub stored: Option<StoredSnapshot>,
 }
 
@@ -198,47 +40,7 @@ pub fn links(repository: &Repository, stored: &StoredSnapshot) -> Result<Vec<Lin
     Ok(requires.iter().map(link).collect())
 }
 
-/// Returns everything that is restored for an increment, the full backup first, itself last. The
-/// links fit each other.
-fn chain_of(repository: &Repository, stored: &StoredSnapshot) -> Result<Vec<StoredSnapshot>> {
-    let id = stored.id().short();
-    let mut chain = Vec::new();
-    for link in links(repository, stored)? {
-        let Some(found) = link.stored else {
-            let what = format!("snapshot {id} needs snapshot {}", short(&link.id));
-            return Err(Error::new(ErrorKind::Missing, format!("{what}, which can't be read")));
-        };
-        chain.push(found);
-    }
-    chain.push(stored.clone());
-    let broken = |why: String| {
-        Error::new(ErrorKind::Damaged, format!("the chain of snapshot {id} does not fit: {why}"))
-    };
-    if chain[0].snapshot.about.kind != SnapshotKind::Full {
-        return Err(broken("it does not begin with a full backup".to_owned()));
-    }
-    for pair in chain.windows(2) {
-        let [before, after] = pair else { continue };
-        let (ends, begins) =
-            (before.snapshot.about.positions.to_lsn, after.snapshot.about.positions.from_lsn);
-        if ends.is_none() || ends != begins {
-            let lsn = |lsn: Option<u64>| lsn.map_or("?".to_owned(), |lsn| lsn.to_string());
-            let (ends, begins) = (lsn(ends), lsn(begins));
-            let (one, next) = (before.id().short(), after.id().short());
-            return Err(broken(format!("{one} ends at LSN {ends}, {next} begins at {begins}")));
-        }
-    }
-    Ok(chain)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_series_is_two_numbers() {
-        assert_eq!(series("10.11.19-MariaDB-log").as_deref(), Some("10.11"));
-        assert_eq!(series("11.4.2-MariaDB").as_deref(), Some("11.4"));
-        assert_eq!(series("eleven"), None);
-    }
+/// Returns the beginning of an id, as people read it.
+pub(super) fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
 }

@@ -31,7 +31,7 @@ use crate::repo::snapshots::StoredSnapshot;
 /// Hashes that are held at a time.
 const HASHES_MAX: u64 = 1 << 18;
 
-/// What became of a member.
+/// The change of a member.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Change {
     /// Both have it, byte for byte.
@@ -49,9 +49,9 @@ pub enum Change {
 pub struct MemberDiff {
     /// Path of the member in its stream.
     pub path: String,
-    /// Which file of that path it is.
+    /// Number of the file among those of this path.
     pub incarnation: u32,
-    /// What became of it.
+    /// The change of the member.
     pub change: Change,
     /// Its length in the former snapshot.
     pub former_bytes: u64,
@@ -211,7 +211,7 @@ impl Comparison<'_> {
         Ok(delta)
     }
 
-    /// Counts what is in one member and nowhere in the other, each copy by itself.
+    /// Counts the blocks that are in one member and nowhere in the other, each copy by itself.
     fn delta_by_content(&self, former: &MemberRecord, later: &MemberRecord) -> Result<Delta> {
         let passes = former.block_count().div_ceil(HASHES_MAX).max(1);
         let mut delta = Delta::default();

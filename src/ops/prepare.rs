@@ -1,140 +1,35 @@
-//! Runs `mariabackup --prepare` on a restored directory and checks what it left, instead of
-//! believing its exit status alone.
+//! Prepares restored files: runs `mariabackup --prepare` on them, and checks the outcome.
+//!
+//! [`prepare`] is the one entrance: it knows that an increment was restored as a chain of
+//! directories, to which the increments are applied one after the other.
+
+mod chain;
+mod program;
 
 use std::ffi::OsStr;
-use std::ffi::OsString;
-use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::time::Duration;
 
-use crate::base::error::Error;
-use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::monitor::Monitor;
-use crate::source::ProducerExit;
-use crate::source::Source;
-use crate::source::child::ChildSource;
+use crate::repo::snapshots::StoredSnapshot;
 
-/// What a preparation left.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PrepareReport {
-    /// `log-applied` after a preparation.
-    pub backup_type: String,
-    /// The LSN up to which the redo log was applied.
-    pub lsn: u64,
-    /// The version of the tool that took the backup, if it says so.
-    pub version: String,
-}
+use super::chain::has_base;
 
-/// Prepares a restored backup in place. Messages of the tool go to `log`.
+pub use program::PrepareReport;
+
+/// Prepares a snapshot that was restored to `target`. Each run of the program writes its messages
+/// to a log of its own, which `log` makes.
 pub fn prepare(
+    stored: &StoredSnapshot,
     target: &Path,
     program: &OsStr,
-    log: Box<dyn Write + Send>,
+    log: &dyn Fn() -> Box<dyn Write + Send>,
     monitor: &Monitor,
 ) -> Result<PrepareReport> {
-    let child = start(target, None, program, log)?;
-    finish(child, target, program, monitor)
-}
-
-fn failed(what: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Prepare, what)
-}
-
-/// Starts the preparation of a full backup, or the application of an increment to it.
-pub(super) fn start(
-    target: &Path,
-    increment: Option<&Path>,
-    program: &OsStr,
-    log: Box<dyn Write + Send>,
-) -> Result<Box<dyn Source>> {
-    let option = |name: &str, path: &Path| {
-        let mut option = OsString::from(name);
-        option.push(path);
-        option
-    };
-    let mut command = vec![program.to_owned(), OsString::from("--prepare")];
-    command.push(option("--target-dir=", target));
-    command.extend(increment.map(|path| option("--incremental-dir=", path)));
-    let (child, _) = ChildSource::start(&command, log, Duration::MAX)
-        .map_err(|e| failed(format!("cannot start {}", program.to_string_lossy())).because(e))?;
-    Ok(Box::new(child))
-}
-
-/// Waits until it has ended, and checks what it left.
-pub(super) fn finish(
-    mut child: Box<dyn Source>,
-    target: &Path,
-    program: &OsStr,
-    monitor: &Monitor,
-) -> Result<PrepareReport> {
-    let shown = program.to_string_lossy();
-    drain(&mut *child, monitor)?;
-    let ending =
-        child.finish().map_err(|e| failed(format!("cannot wait for {shown}")).because(e))?;
-    let words = ending.last_words.unwrap_or_default();
-    if ending.exit != ProducerExit::Exited(0) {
-        let is_silent = words.trim().is_empty();
-        let why = if is_silent { format!("it {}", ending.exit) } else { words };
-        return Err(failed(format!("{shown} --prepare failed")).because(why));
+    if has_base(stored) {
+        return chain::apply(target, program, log, monitor);
     }
-    if !words.trim_end().ends_with("completed OK!") {
-        return Err(failed(format!("{shown} --prepare did not say completed OK!")).because(words));
-    }
-    check(target)
-}
-
-/// Reads what the tool writes: nothing of interest, but it must not fill up, and somebody may want
-/// to stop.
-fn drain(child: &mut dyn Source, monitor: &Monitor) -> Result<()> {
-    let mut buffer = [0; 4096];
-    loop {
-        monitor.check()?;
-        match child.read(&mut buffer) {
-            Ok(1..) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            Ok(0) | Err(_) => return Ok(()),
-        }
-    }
-}
-
-/// What the checkpoints file of a directory says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Checkpoints {
-    pub(super) backup_type: String,
-    pub(super) from_lsn: u64,
-    pub(super) to_lsn: u64,
-}
-
-/// Reads the checkpoints file of a restored or prepared directory.
-pub(super) fn checkpoints(target: &Path) -> Result<Checkpoints> {
-    let names = ["mariadb_backup_checkpoints", "xtrabackup_checkpoints"];
-    let text = names.iter().find_map(|name| fs::read_to_string(target.join(name)).ok());
-    let missing = || failed(format!("{} has no checkpoints file", target.display()));
-    let text = text.ok_or_else(missing)?;
-    let number = |key: &str| value(&text, key).parse().unwrap_or(0);
-    let (from_lsn, to_lsn) = (number("from_lsn"), number("to_lsn"));
-    Ok(Checkpoints { backup_type: value(&text, "backup_type"), from_lsn, to_lsn })
-}
-
-fn value(text: &str, key: &str) -> String {
-    let found = text.lines().find_map(|line| {
-        let (name, value) = line.split_once('=')?;
-        (name.trim() == key).then(|| value.trim().to_owned())
-    });
-    found.unwrap_or_default()
-}
-
-/// Checks what a preparation left.
-fn check(target: &Path) -> Result<PrepareReport> {
-    let Checkpoints { backup_type, to_lsn: lsn, .. } = checkpoints(target)?;
-    if backup_type != "log-applied" {
-        let what = format!("the prepared directory says that it is {backup_type}, not log-applied");
-        return Err(failed(what));
-    }
-    let infos = ["mariadb_backup_info", "xtrabackup_info"];
-    let info = infos.iter().find_map(|name| fs::read_to_string(target.join(name)).ok());
-    let version = info.map_or(String::new(), |text| value(&text, "tool_version"));
-    Ok(PrepareReport { backup_type, lsn, version })
+    let child = program::start(target, None, program, log())?;
+    program::finish(child, target, program, monitor)
 }

@@ -1,4 +1,4 @@
-//! Tells what is in a snapshot.
+//! Shows a snapshot: its members, its findings, and the messages of its producer.
 
 use std::sync::Arc;
 
@@ -16,22 +16,22 @@ use crate::repo::snapshots::StoredSnapshot;
 use crate::source::transcript::TRANSCRIPT_BYTES_MAX;
 
 use super::findings;
-use super::restore;
+use super::selection;
 
 /// A member for people.
 #[derive(Debug, Clone)]
 pub struct MemberLine {
     /// Path of the member in its stream.
     pub path: String,
-    /// Which file of that path it is.
+    /// Number of the file among those of this path.
     pub incarnation: u32,
     /// Length of the member in bytes.
     pub bytes: u64,
-    /// What its pages are; empty if it has none.
+    /// The format of its pages, in words; empty if it has none.
     pub format: String,
-    /// What the page check said.
+    /// The results of the page check.
     pub pages: PageCounts,
-    /// Whether it is whole.
+    /// True if the stream ended after the member had.
     pub closed: bool,
 }
 
@@ -48,8 +48,8 @@ pub fn name_all_findings(
     Ok(())
 }
 
-/// Returns what the producer of a snapshot said; nothing if it said nothing, or was not run by this
-/// program.
+/// Returns the messages of the producer of a snapshot; `None` if there are none, or if this program
+/// did not run it.
 pub fn log(
     repository: &Repository,
     stored: &StoredSnapshot,
@@ -101,19 +101,19 @@ pub fn matching(
     monitor: &Arc<Monitor>,
     each: &mut dyn FnMut(MemberLine) -> Result<()>,
 ) -> Result<()> {
-    let Some(globs) = restore::globs(wanted)? else {
+    let Some(globs) = selection::globs(wanted)? else {
         return members(repository, stored, monitor, each);
     };
     let mut found = 0_u64;
     members(repository, stored, monitor, &mut |member| {
-        if !globs.is_match(&member.path) {
+        if !globs.matches(member.path.as_bytes()) {
             return Ok(());
         }
         found += 1;
         each(member)
     })?;
     if found == 0 {
-        return Err(restore::nothing_matches(stored, wanted));
+        return Err(selection::nothing_matches(stored, wanted));
     }
     Ok(())
 }

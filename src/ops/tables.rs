@@ -1,12 +1,12 @@
-//! Which table a file of a database directory belongs to.
+//! Finds the table that a file of a database directory belongs to.
 
-/// What files of a table are called after the first dot.
+/// Extensions of the files of a table: the text after the first dot.
 const EXTENSIONS: [&str; 22] = [
     "ibd", "frm", "MAD", "MAI", "MYD", "MYI", "CSV", "CSM", "ARZ", "ARM", "MRG", "par", "TRG",
     "TRN", "isl", "cfg", "cfp", "new", "ren", "del", "sdi", "ibu",
 ];
 
-/// What stands between the name of a table and that of its partition.
+/// The mark between the name of a table and that of its partition.
 const PARTITION: [&str; 2] = ["#P#", "#p#"];
 
 /// Returns the table that a file belongs to, or the file's own path if it belongs to none.

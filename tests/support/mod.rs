@@ -27,7 +27,8 @@ use haulout::ops::backup::backup;
 use haulout::ops::findings::Accept;
 use haulout::ops::memory::AtOnce;
 use haulout::ops::restore::RestoreOptions;
-use haulout::ops::restore::to_stream;
+use haulout::ops::restore::Target;
+use haulout::ops::restore::restore;
 use haulout::repo::NewProtection;
 use haulout::repo::Repository;
 use haulout::repo::keys::Keys;
@@ -397,8 +398,9 @@ pub fn stream_of(repository: &Repository, snapshot: &str) -> Result<Vec<u8>> {
 pub fn stream_with(repository: &Repository, snapshot: &str, workers: u32) -> Result<Vec<u8>> {
     let stored = repository.find_snapshot(snapshot)?;
     let mut out = Vec::new();
-    let options = RestoreOptions { workers, ..RestoreOptions::default() };
-    to_stream(repository, &stored, &mut out, &options, &Arc::new(Monitor::default()))?;
+    let options = RestoreOptions::new(workers);
+    let (target, monitor) = (Target::Stream(&mut out), Arc::new(Monitor::default()));
+    restore(repository, &stored, target, &options, &monitor)?;
     Ok(out)
 }
 

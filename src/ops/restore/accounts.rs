@@ -1,24 +1,32 @@
-//! Who owns what a tar restores: users and groups by name, as far as this host knows them, and
+//! The owners of restored files: users and groups by name, as far as this host knows them, and
 //! access control lists, which name them too.
 //!
 //! An archive has a name and a number of each owner. Accounts of services have other numbers on
 //! other hosts, so GNU tar goes by the name if the host knows it, and by the number if not or if
 //! asked to; so does this.
 //!
-//! - A list that names somebody whom the host does not know, or has a form that is not understood,
-//!   is not set at all: one entry less may mean one right more.
+//! - A list that names an account which the host does not know, or has a form that is not
+//!   understood, is not set at all: one entry less may mean one right more.
 //!
-//! What it does not do: ask directory services. Accounts are those of `/etc/passwd` and
+//! It does not ask directory services: accounts are those of `/etc/passwd` and
 //! `/etc/group`.
 
 use std::collections::HashMap;
-
-use super::options::Ownership;
+use std::fs;
 
 /// The version of a list as Linux keeps it in an extended attribute.
 const LIST_VERSION: u32 = 2;
-/// What stands for a number where none belongs.
+/// The number that stands where none belongs.
 const NO_ID: u32 = u32::MAX;
+
+/// A user and a group by their numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ownership {
+    /// Number of the user.
+    pub user: u32,
+    /// The group, if it is to be changed.
+    pub group: Option<u32>,
+}
 
 /// The accounts of this host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,7 +39,7 @@ pub struct Accounts {
     members: HashMap<u32, Vec<Vec<u8>>>,
 }
 
-/// How owners are found.
+/// The way in which the owners of a tar are found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Owners {
     /// The number in the archive decides.
@@ -42,7 +50,13 @@ pub enum Owners {
 }
 
 impl Accounts {
-    /// Reads what `/etc/passwd` and `/etc/group` say; of equal names the first counts.
+    /// Reads the accounts of this host; of one that has no such files, no name is known.
+    pub fn of_this_host() -> Accounts {
+        let read = |path| fs::read(path).unwrap_or_default();
+        Accounts::parse(&read("/etc/passwd"), &read("/etc/group"))
+    }
+
+    /// Parses the texts of `/etc/passwd` and `/etc/group`; of equal names the first counts.
     pub fn parse(passwd: &[u8], group: &[u8]) -> Accounts {
         let mut own_groups: HashMap<u32, Vec<u32>> = HashMap::new();
         for fields in lines(passwd) {

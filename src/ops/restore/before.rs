@@ -1,5 +1,5 @@
-//! What is checked before a restore writes its first byte: that the files suit what they are for,
-//! and that there is room for them.
+//! Checks before a restore writes its first byte: the files suit their purpose, and there is room
+//! for them.
 
 use std::fs;
 use std::path::Path;
@@ -10,28 +10,13 @@ use crate::base::error::Result;
 use crate::format::snapshot::StreamFormat;
 use crate::repo::snapshots::StoredSnapshot;
 
-use super::Chosen;
-use super::unwritable;
-use super::write::stored_bytes;
+use super::chosen::Chosen;
+use super::confined::unwritable;
 
-/// Names of the file without which nothing can be prepared.
-const CHECKPOINTS: [&[u8]; 2] = [b"mariadb_backup_checkpoints", b"xtrabackup_checkpoints"];
-/// The longest name that a file system of Linux takes.
-const NAME_BYTES_MAX: usize = 255;
 /// File systems that may need less room than files have bytes: btrfs, ZFS, bcachefs.
 const COMPRESSING: [i64; 3] = [0x9123_683e, 0x2fc1_2fc1, 0xca45_1a4e];
 
-/// Tells whether a file is the one without which nothing can be prepared.
-pub(super) fn is_checkpoints(path: &[u8]) -> bool {
-    CHECKPOINTS.contains(&path.strip_prefix(b"./").unwrap_or(path))
-}
-
-/// Tells whether no file system takes the name of a file.
-pub(super) fn is_refused(path: &[u8]) -> bool {
-    path.split(|byte| *byte == b'/').any(|name| name.len() > NAME_BYTES_MAX)
-}
-
-/// Refuses what `mariabackup --prepare` can't work on.
+/// Refuses files that `mariabackup --prepare` can't work on.
 pub(super) fn require_preparable(stored: &StoredSnapshot, chosen: &Chosen) -> Result<()> {
     let refused = |why: String| {
         let what = format!("snapshot {} can't be prepared: {why}", stored.id().short());
@@ -55,7 +40,7 @@ pub(super) fn require_preparable(stored: &StoredSnapshot, chosen: &Chosen) -> Re
 }
 
 /// Refuses a target whose file system has less room than the files need.
-pub(in crate::ops) fn require_room<'c>(
+pub(super) fn require_room<'c>(
     target: &Path,
     chosen: impl Iterator<Item = &'c Chosen> + Clone,
 ) -> Result<()> {
@@ -82,7 +67,7 @@ pub(in crate::ops) fn require_room<'c>(
     }
     let kind = rustix::fs::statfs(there).map_err(failed)?.f_type;
     // What is zero becomes a hole, so only a look at the maps shows the size.
-    let needed = chosen.map(|chosen| stored_bytes(&chosen.contents, &chosen.files));
+    let needed = chosen.map(Chosen::stored_bytes);
     let needed = needed.sum::<Result<u64>>()?;
     if needed <= available || COMPRESSING.contains(&kind) {
         return Ok(());

@@ -33,9 +33,12 @@ use rustix::fs::Uid;
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 
-use super::options::Ownership;
+use crate::base::error::Error;
+use crate::base::error::ErrorKind;
 
-/// Whom a file belongs to, what may be done with it, and when it was changed.
+use super::accounts::Ownership;
+
+/// Owner, permissions, time of change and extended attributes of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Attributes {
     pub(super) mode: u32,
@@ -60,6 +63,11 @@ impl Power {
     }
 }
 
+/// Creates the error for a file or directory that can't be written.
+pub(in crate::ops) fn unwritable(path: &Path, cause: io::Error) -> Error {
+    Error::new(ErrorKind::Target, format!("cannot write {}", path.display())).because(cause)
+}
+
 /// Splits a name; says in words why it can't be one.
 pub(super) fn components(name: &[u8]) -> Result<Vec<&[u8]>, &'static str> {
     let parts = name.split(|byte| *byte == b'/');
@@ -81,13 +89,13 @@ pub(super) fn components(name: &[u8]) -> Result<Vec<&[u8]>, &'static str> {
 pub(in crate::ops) struct Root {
     directory: Arc<OwnedFd>,
     power: Power,
-    /// Whom all that is made belongs to, if not to who makes it.
+    /// The owner of all that is made, if it is not the user who makes it.
     owner: Option<Ownership>,
     /// The parent that was used last.
     last: Option<(Vec<Vec<u8>>, Arc<OwnedFd>)>,
 }
 
-/// Whether directories are made that are not there.
+/// The treatment of directories that are not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Missing {
     Make,
@@ -363,7 +371,7 @@ fn give(descriptor: impl AsFd, owner: Option<Ownership>) -> rustix::io::Result<(
     rustix::fs::fchown(descriptor, Some(Uid::from_raw(user)), group.map(Gid::from_raw))
 }
 
-/// What distinguishes a file from all others.
+/// The identity of a file, whatever its names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct FileId {
     device: u64,
@@ -390,8 +398,8 @@ struct Made {
 }
 
 impl Made {
-    /// Finds it again. One that has other names, or is something else, was put there by somebody
-    /// else.
+    /// Finds it again. One that has other names, or is something else, was put there by another
+    /// process.
     fn find(parent: &OwnedFd, name: &[u8], kind: FileType) -> io::Result<Made> {
         let name = rustix::fs::openat(parent, name, NAME_ONLY, Mode::empty())?;
         let stat = rustix::fs::fstat(&name)?;
@@ -411,13 +419,14 @@ impl Made {
     }
 }
 
-/// Returns a name that leads to what a descriptor is of, whatever has its own name by now.
+/// Returns a name that leads to the file of a descriptor, even if the file's own name has been
+/// given to another one.
 fn path_of(descriptor: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", descriptor.as_raw_fd())
 }
 
-/// Gives all that is in a directory to somebody, and the directory. A file that has other names is
-/// refused: it may be one from elsewhere.
+/// Gives a directory and all that is in it to an owner. A file that has other names is refused: it
+/// may be one from elsewhere.
 pub(super) fn give_all(directory: &OwnedFd, owner: Ownership) -> io::Result<()> {
     for entry in rustix::fs::Dir::read_from(directory)? {
         let entry = entry?;

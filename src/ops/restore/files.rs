@@ -1,171 +1,211 @@
-//! The files that the stream of a snapshot results in, one after the other.
-//!
-//! There may be any number of them, so they are not listed: for each walk over them the script is
-//! read again, and a file is handed over when its member has ended. What the stream moves, removes
-//! or sends again is kept to the end of the walk. The members of a dump, which are its tables, are
-//! listed.
+//! Restores the files of a snapshot into a directory: one thread makes them in stream order, and
+//! workers fill them in place.
 
-use std::path::Path;
-
+use std::ffi::OsStr;
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use globset::GlobSet;
-
-use crate::base::error::Error;
-use crate::base::error::ErrorKind;
 use crate::base::error::Result;
-use crate::format::snapshot::StreamFormat;
-use crate::parse::path::OwnedPath;
-use crate::parse::script::Op;
-use crate::parse::script::ScriptReader;
-use crate::parse::tree::Settled;
-use crate::parse::tree::Tree;
-use crate::parse::tree::TreeError;
+use crate::base::monitor::Counter;
+use crate::base::monitor::Monitor;
+use crate::base::num::narrow;
+use crate::base::num::wide;
+use crate::ops::batches;
+use crate::ops::batches::Batch;
+use crate::ops::selection;
+use crate::ops::selection::path_of;
 use crate::parse::tree::TreeFile;
+use crate::repo::Repository;
+use crate::repo::contents::Block;
 use crate::repo::contents::Contents;
 use crate::repo::snapshots::StoredSnapshot;
 
-use super::container;
-use super::dump;
-use super::path_of;
-use super::tar;
+use super::before;
+use super::chosen::Chosen;
+use super::chosen::member_of;
+use super::confined;
+use super::mark::Mark;
+use super::options::Purpose;
+use super::options::RestoreOptions;
+use super::options::Unfinished;
+use super::out_file::Lost;
+use super::out_file::OutFile;
+use super::out_file::named;
+use super::report::Method;
+use super::report::RestoreReport;
+use super::target::TargetDirectory;
 
-/// The files of a snapshot that a restore or a listing wants.
-#[derive(Debug)]
-pub(in crate::ops) struct Files {
-    source: Source,
-    include: Option<GlobSet>,
+/// Restores the files of a snapshot into an empty directory.
+pub(super) fn restore(
+    repository: &Repository,
+    stored: &StoredSnapshot,
+    target: &Path,
+    options: &RestoreOptions,
+    monitor: &Arc<Monitor>,
+) -> Result<RestoreReport> {
+    let chosen = Chosen::new(repository, stored, options, monitor)?;
+    if chosen.count == 0 && !options.include.is_empty() {
+        return Err(selection::nothing_matches(stored, &options.include));
+    }
+    if options.purpose == Purpose::Prepare {
+        before::require_preparable(stored, &chosen)?;
+    }
+    if options.unfinished == Unfinished::Refuse {
+        before::require_room(target, std::iter::once(&chosen))?;
+    }
+    let mark = Mark::new(repository, stored, &options.include);
+    let mut target = TargetDirectory::begin(target, &mark, options)?;
+    let report = write(&chosen, &mut target, options, monitor)?;
+    target.finish()?;
+    Ok(report)
 }
 
-#[derive(Debug)]
-enum Source {
-    Members(Settled),
-    Archive,
-    Listed(Vec<TreeFile>),
+/// Writes files into a directory that has been begun.
+pub(super) fn write(
+    chosen: &Chosen,
+    target: &mut TargetDirectory,
+    options: &RestoreOptions,
+    monitor: &Arc<Monitor>,
+) -> Result<RestoreReport> {
+    let Chosen { id, files, count, bytes, .. } = chosen;
+    let contents = chosen.contents();
+    monitor.count(Counter::ExpectedBytes, *bytes);
+    let lost = Lost::new(options.losses, options.purpose);
+    let (mut unfinished, mut links) = (0, Vec::new());
+    let plan = |sender: &mut batches::Sender<'_, FileBatch>| {
+        files.each(&mut |file| {
+            unfinished += u64::from(!file.ended);
+            if path_of(&file).ends_with(LINK) {
+                links.push(path_of(&file).to_vec());
+            }
+            plan_file((contents, &lost), target, &file, sender)
+        })
+    };
+    batches::in_order(
+        (options.workers, monitor),
+        plan,
+        |batch| write_batch((contents, &lost), batch, monitor),
+        |()| Ok(()),
+    )?;
+    let mut report = RestoreReport::empty(*id, Method::Files);
+    let place = target.path().to_owned();
+    let path_of_file = |name: &[u8]| place.join(OsStr::from_bytes(name));
+    report.lost = lost.remove(&mut target.root, &[], &path_of_file)?;
+    if unfinished > 0 {
+        let files = if unfinished == 1 { "1 file is" } else { &format!("{unfinished} files are") };
+        report.warnings.push(format!("{files} cut short: the stream ended before"));
+    }
+    report.warnings.extend(links_elsewhere(&links, target));
+    report.files = count - wide(report.lost.len());
+    (report.bytes, report.counts) = (*bytes, monitor.counts());
+    Ok(report)
 }
 
-/// Receives the files of a walk, one by one.
-type Each<'e> = &'e mut dyn FnMut(TreeFile) -> Result<()>;
+/// Names the `.isl` files that were restored: a server that finds one opens the file that it names,
+/// which on the host of the backup is the live one.
+fn links_elsewhere(names: &[Vec<u8>], target: &mut TargetDirectory) -> Vec<String> {
+    let mut found = Vec::new();
+    for name in names {
+        let Ok(components) = confined::components(name) else { continue };
+        let Ok(file) = target.root.open_file(&components) else { continue };
+        let mut text = Vec::new();
+        if file.take(LINK_BYTES_MAX).read_to_end(&mut text).is_ok() {
+            let (name, place) = (name.escape_ascii(), text.trim_ascii().escape_ascii());
+            found.push(format!(
+                "{name} leads to {place} on the original host: change or remove it before a \
+                 server or --copy-back uses these files"
+            ));
+        }
+    }
+    found
+}
 
-impl Files {
-    /// Finds out how the files of a snapshot are to be walked over; those that `include` matches
-    /// are wanted.
-    pub(in crate::ops) fn of(
-        stored: &StoredSnapshot,
-        contents: &Contents,
-        include: Option<GlobSet>,
-    ) -> Result<Files> {
-        let source = match stored.snapshot.about.format {
-            StreamFormat::Mbstream => members(contents)?,
-            StreamFormat::Tar => Source::Archive,
-            StreamFormat::Sql => {
-                let mut files = container::files(contents)?;
-                dump::spread(&mut files)?;
-                let Some(include) = &include else {
-                    return Ok(Files { source: Source::Listed(files), include });
-                };
-                let files = dump::select(files, include)?;
-                return Ok(Files { source: Source::Listed(files), include: None });
-            }
-            StreamFormat::Raw => {
-                let id = stored.id().short();
-                let what = format!("snapshot {id} is a plain stream, which has no files");
-                return Err(Error::new(ErrorKind::Usage, what));
-            }
+/// The end of the names of such files.
+const LINK: &[u8] = b".isl";
+/// Bytes of a path in an `.isl` file.
+const LINK_BYTES_MAX: u64 = 4096;
+
+/// Blocks of one file.
+struct FileBatch {
+    file: Arc<OutFile>,
+    blocks: Vec<Block>,
+    /// Bytes that they stand for, zeros included.
+    bytes: u64,
+}
+
+impl Batch for FileBatch {
+    fn weight(&self) -> u64 {
+        self.bytes
+    }
+}
+
+/// Makes a file, and plans to fill it.
+fn plan_file(
+    (contents, lost): (&Contents, &Lost),
+    target: &mut TargetDirectory,
+    file: &TreeFile,
+    sender: &mut batches::Sender<'_, FileBatch>,
+) -> Result<()> {
+    let record = match member_of(contents, file) {
+        Ok(record) => record,
+        Err(error) => return lost.note_unmade(path_of(file), error),
+    };
+    let out = match OutFile::create(target, file) {
+        Ok(out) => Arc::new(out),
+        Err(error) => {
+            let (name, path) = (path_of(file), target.path_of(path_of(file)));
+            return lost.note_refused((name, &path), error);
+        }
+    };
+    let mut entries = contents.entries(record);
+    let empty = || FileBatch { file: Arc::clone(&out), blocks: Vec::new(), bytes: 0 };
+    let mut batch = empty();
+    loop {
+        let block = match entries.next() {
+            Ok(Some(block)) => block,
+            Ok(None) => break,
+            Err(error) => return lost.note(&out, named(&out.path, error)),
         };
-        Ok(Files { source, include })
-    }
-
-    /// Hands over the files that are wanted; of an archive each as often as it is in it.
-    pub(in crate::ops) fn each(&self, contents: &Contents, each: Each<'_>) -> Result<()> {
-        self.every(contents, &mut |file| if self.is_wanted(&file) { each(file) } else { Ok(()) })
-    }
-
-    /// Hands over the files that are wanted; of those of one name in an archive only the last.
-    pub(in crate::ops) fn each_once(&self, contents: &Contents, each: Each<'_>) -> Result<()> {
-        if !matches!(self.source, Source::Archive) {
-            return self.each(contents, each);
-        }
-        let files = tar::files(contents)?;
-        files.into_iter().filter(|file| self.is_wanted(file)).try_for_each(each)
-    }
-
-    /// Hands over every file, wanted or not.
-    pub(in crate::ops) fn every(&self, contents: &Contents, each: Each<'_>) -> Result<()> {
-        match &self.source {
-            Source::Members(settled) => walk(contents, settled, each),
-            Source::Archive => tar::each_file(contents, each),
-            Source::Listed(files) => files.iter().cloned().try_for_each(each),
+        batch.bytes += block.entry.length;
+        batch.blocks.push(block);
+        if batch.bytes >= batches::BATCH_BYTES {
+            sender.send(std::mem::replace(&mut batch, empty()))?;
         }
     }
-
-    /// Tells whether a file is wanted.
-    pub(in crate::ops) fn is_wanted(&self, file: &TreeFile) -> bool {
-        let Some(include) = &self.include else { return true };
-        include.is_match(Path::new(std::ffi::OsStr::from_bytes(path_of(file))))
-    }
+    if batch.blocks.is_empty() { Ok(()) } else { sender.send(batch) }
 }
 
-/// Calls `each` for every op of the script of an mbstream.
-fn ops(contents: &Contents, each: &mut dyn FnMut(&Op<'_>) -> Result<()>) -> Result<()> {
-    let mut reader = ScriptReader::new();
-    contents.read_inner("script", &mut |piece| {
-        reader.feed(piece);
-        while let Some(op) = reader.next_op().map_err(|e| Error::damaged("the script", e))? {
-            each(&op)?;
+/// Fetches the blocks of a file and writes them to their places.
+fn write_batch(
+    (contents, lost): (&Contents, &Lost),
+    batch: FileBatch,
+    monitor: &Monitor,
+) -> Result<()> {
+    let out = &batch.file;
+    if out.is_lost.load(Ordering::Acquire) {
+        return Ok(());
+    }
+    let mut blocks = batch.blocks;
+    if out.is_again {
+        let mut buffer = Vec::new();
+        blocks.retain(|block| !out.holds(block, contents, &mut buffer));
+        for block in blocks.iter().filter(|block| block.wanted().is_none()) {
+            out.write(block.at, &vec![0; narrow(block.entry.length)])?;
         }
-        Ok(())
-    })?;
-    reader.finish().map_err(|e| Error::damaged("the script", e))
-}
-
-fn damaged(error: TreeError) -> Error {
-    Error::damaged("the script", error)
-}
-
-/// Reads the script for the first time.
-fn members(contents: &Contents) -> Result<Source> {
-    let mut settled = Settled::default();
-    ops(contents, &mut |op| {
-        settled.note(op);
-        Ok(())
-    })?;
-    let mut is_conflict = false;
-    walk(contents, &settled, &mut |file| {
-        is_conflict |= settled.is_directory(file.path.as_path());
-        Ok(())
-    })?;
-    if !is_conflict {
-        return Ok(Source::Members(settled));
     }
-    // A file may have the name of a directory from which all was moved: the whole tree decides.
-    let mut tree = Tree::new();
-    ops(contents, &mut |op| tree.apply(op).map_err(damaged))?;
-    Ok(Source::Listed(rest_of(tree)?))
-}
-
-/// Hands over every file of an mbstream.
-fn walk(contents: &Contents, settled: &Settled, each: Each<'_>) -> Result<()> {
-    let mut tree = Tree::new();
-    ops(contents, &mut |op| {
-        tree.apply(op).map_err(damaged)?;
-        tree.take_final(op, settled).map_or(Ok(()), &mut *each)
-    })?;
-    rest_of(tree)?.into_iter().try_for_each(each)
-}
-
-/// Returns the files that are left in a tree, in stream order.
-fn rest_of(tree: Tree) -> Result<Vec<TreeFile>> {
-    if let Some(path) = tree.conflicts().first() {
-        return Err(is_both(path));
+    let stored: Vec<(u64, _)> =
+        blocks.iter().filter_map(|block| Some((block.at, block.wanted()?))).collect();
+    let wanted: Vec<_> = stored.iter().map(|(_, wanted)| *wanted).collect();
+    let mut write = |number: usize, block: Result<&[u8]>| match block {
+        Ok(block) => out.write(stored[number].0, block),
+        Err(error) => lost.note(out, named(&out.path, error)),
+    };
+    if let Err(error) = contents.packs().read(&wanted, &mut write) {
+        lost.note(out, error)?;
     }
-    let mut files: Vec<TreeFile> = tree.into_files().collect();
-    files.sort_by_key(|file| file.member);
-    Ok(files)
-}
-
-fn is_both(path: &OwnedPath) -> Error {
-    let path = String::from_utf8_lossy(path.as_bytes()).into_owned();
-    let what = "is a file and a directory in this stream: restore it with --stdout";
-    Error::new(ErrorKind::Target, format!("{path} {what}"))
+    monitor.count(Counter::StreamBytes, batch.bytes);
+    Ok(())
 }

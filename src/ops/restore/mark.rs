@@ -30,12 +30,12 @@ use super::confined::Root;
 pub const INCOMPLETE: &str = ".haulout-incomplete";
 /// The version of the mark's form.
 const MARK_VERSION: u32 = 1;
-/// Bytes that a mark has at most.
+/// The largest mark that is read, in bytes.
 const MARK_BYTES_MAX: u64 = 1 << 20;
 
-/// What is being restored.
+/// The restore that a directory is marked with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::ops) struct Mark {
+pub(super) struct Mark {
     #[serde(rename = "haulout-restore")]
     version: u32,
     #[serde(default)]
@@ -47,8 +47,8 @@ pub(in crate::ops) struct Mark {
 }
 
 impl Mark {
-    /// Says what a restore of a snapshot is.
-    pub(in crate::ops) fn new(
+    /// Describes the restore of a snapshot.
+    pub(super) fn new(
         repository: &Repository,
         stored: &StoredSnapshot,
         include: &[String],

@@ -1,9 +1,10 @@
-//! What a user may ask of a restore, except where it goes.
+//! The options of a restore: all that a user may ask for, except the target.
 
 use super::accounts::Accounts;
 use super::accounts::Owners;
+use super::accounts::Ownership;
 
-/// What a user asks of a restore.
+/// The options of a restore.
 #[derive(Debug, Clone)]
 pub struct RestoreOptions {
     /// Globs over paths; empty for everything.
@@ -12,29 +13,32 @@ pub struct RestoreOptions {
     pub into: Option<String>,
     /// Number of worker threads that restore.
     pub workers: u32,
-    /// Whether the device nodes of an archive are made.
+    /// The treatment of the device nodes in a tar.
     pub devices: Devices,
-    /// How the owners of a tar are found.
+    /// The way in which the owners of a tar are found.
     pub owners: Owners,
-    /// What happens with a target that other users can write to.
+    /// The treatment of a target that other users can write to.
     pub sharing: Sharing,
-    /// What happens with a target in which a restore has not finished.
+    /// The treatment of a target in which a restore has not finished.
     pub unfinished: Unfinished,
-    /// What happens with files that can't be restored whole.
+    /// The treatment of files that can't be restored whole.
     pub losses: Losses,
-    /// Whom everything that is restored belongs to; as the stream says, or to who restores, if
-    /// nothing is given.
+    /// The owner of everything that is restored. Without it, files belong to the user who restores,
+    /// and the entries of a tar to the owners that it names.
     pub owner: Option<Ownership>,
-    /// What the files are for.
+    /// The purpose of the files.
     pub purpose: Purpose,
 }
 
-impl Default for RestoreOptions {
-    fn default() -> RestoreOptions {
+impl RestoreOptions {
+    /// Creates the options of a restore of everything, with this number of worker threads. It
+    /// refuses a target that others can write to or that is not empty, and fails at the first file
+    /// that can't be restored whole.
+    pub fn new(workers: u32) -> RestoreOptions {
         RestoreOptions {
             include: Vec::new(),
             into: None,
-            workers: 1,
+            workers,
             devices: Devices::default(),
             owners: Owners::default(),
             sharing: Sharing::default(),
@@ -46,7 +50,13 @@ impl Default for RestoreOptions {
     }
 }
 
-/// Whether the device nodes of an archive are made.
+impl Default for RestoreOptions {
+    fn default() -> RestoreOptions {
+        RestoreOptions::new(1)
+    }
+}
+
+/// The treatment of the device nodes in a tar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Devices {
     /// They are left out and reported.
@@ -56,7 +66,7 @@ pub enum Devices {
     Make,
 }
 
-/// What happens with a target that others than its owner and root can write to, or can move.
+/// The treatment of a target that others than its owner and root can write to, or can move.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sharing {
     /// It is refused. A group that only the owner is in, by these accounts, is no other.
@@ -71,7 +81,7 @@ impl Default for Sharing {
     }
 }
 
-/// What happens with a target in which a restore has not finished.
+/// The treatment of a target in which a restore has not finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Unfinished {
     /// The restore is refused.
@@ -81,7 +91,7 @@ pub enum Unfinished {
     Resume,
 }
 
-/// What happens with files that can't be restored whole.
+/// The treatment of files that can't be restored whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Losses {
     /// The restore fails if there are any.
@@ -91,19 +101,10 @@ pub enum Losses {
     LeaveOut,
 }
 
-/// A user and a group by their numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ownership {
-    /// Number of the user.
-    pub user: u32,
-    /// The group, if it is to be changed.
-    pub group: Option<u32>,
-}
-
-/// What restored files are for.
+/// The purpose of restored files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Purpose {
-    /// Whatever the user likes.
+    /// Any purpose; nothing is required of them.
     #[default]
     Files,
     /// They are prepared: the backup must be a physical one, and all of it is needed.

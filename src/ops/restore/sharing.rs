@@ -1,15 +1,15 @@
-//! Who else can write to a directory, or put another one in its place.
+//! Finds other users who can write to a directory, or put another one in its place.
 //!
-//! What is restored into a directory that another user can write to may be changed, or joined by
-//! files that were never in the backup, before anybody uses it. The same goes for the directories
-//! above: who can rename one of them decides what its name leads to.
+//! Files in a directory that another user can write to may be changed, or joined by files that were
+//! never in the backup, before they are used. The same goes for the directories above: a user who
+//! can rename one of them decides what its name leads to.
 //!
 //! - Trusted are root, the user who restores, and the owner of the directory itself.
 //! - A directory is exposed if its mode lets everybody write, or a group that has others in it.
 //! - Above the directory the sticky bit protects the names of others, as in `/tmp`; there the owner
 //!   counts as well.
 //!
-//! What it does not do: ask directory services for the members of a group. A group that the
+//! It does not ask directory services for the members of a group. A group that the
 //! accounts given here do not list has unknown members, and counts as others.
 
 use std::io;
@@ -24,16 +24,16 @@ use rustix::io::Errno;
 
 use super::accounts::Accounts;
 
-/// A directory at or above the one that was asked about, and who can write to it.
+/// A directory at or above the one that was asked about that other users can write to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Exposure {
-    /// How many levels above; 0 is the directory itself.
+    /// Number of levels above; 0 is the directory itself.
     pub(super) level: usize,
-    /// Who can write to it, in words that follow its name.
+    /// The users who can write to it, in words that follow its name.
     pub(super) by: String,
 }
 
-/// What a directory is for.
+/// The use that a restore makes of a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
     /// It is filled itself.
@@ -72,7 +72,7 @@ fn climb(from: impl AsFd, name: &std::ffi::CStr) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat(from, name, flags, Mode::empty())?)
 }
 
-/// Says who else can write to a directory, if anybody can.
+/// Returns in words which other users can write to a directory; `None` if no other can.
 fn writable_by(
     directory: &OwnedFd,
     stat: &Stat,

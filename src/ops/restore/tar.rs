@@ -25,73 +25,91 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
-use globset::GlobSet;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use crate::base::error::Error;
-use crate::base::error::ErrorKind;
 use crate::base::error::Result;
+use crate::base::globs::Globs;
 use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
 use crate::base::num::wide;
 use crate::format::record::MemberKey;
-use crate::parse::item::Incarnation;
-use crate::parse::item::MemberNo;
-use crate::parse::path::StreamPath;
-use crate::parse::script::container::ContainerOp;
-use crate::parse::tar::walk::Class;
+use crate::ops::batches;
+use crate::ops::batches::Batch;
+use crate::ops::selection;
+use crate::ops::selection::archive;
 use crate::parse::tar::walk::Entry;
 use crate::parse::tar::walk::Kind;
-use crate::parse::tar::walk::Reached;
-use crate::parse::tar::walk::Walk;
-use crate::parse::tree::FileExtent;
-use crate::parse::tree::TreeFile;
+use crate::repo::Repository;
 use crate::repo::contents::Block;
 use crate::repo::contents::Contents;
 use crate::repo::snapshots::StoredSnapshot;
 
-use super::Devices;
-use super::INCOMPLETE;
-use super::Losses;
-use super::Mark;
-use super::Ownership;
-use super::RestoreOptions;
-use super::RestoreReport;
-use super::Target;
 use super::accounts::Owners;
-use super::batches;
-use super::batches::Batch;
+use super::accounts::Ownership;
+use super::before;
+use super::chosen::Chosen;
 use super::confined;
 use super::confined::Attributes;
 use super::confined::Power;
 use super::confined::Root;
-use super::container;
-use super::nothing_matches;
-use super::path_of;
-use super::unwritable;
-use super::write::Link;
-use super::write::Lost;
-use super::write::OutFile;
-use super::write::named;
+use super::confined::unwritable;
+use super::mark::INCOMPLETE;
+use super::mark::Mark;
+use super::options::Devices;
+use super::options::Losses;
+use super::options::Purpose;
+use super::options::RestoreOptions;
+use super::options::Unfinished;
+use super::out_file::Link;
+use super::out_file::Lost;
+use super::out_file::OutFile;
+use super::out_file::named;
+use super::report::Method;
+use super::report::RestoreReport;
+use super::target::TargetDirectory;
 
 /// Entries that are named as left out; more are only counted.
 const LEFT_OUT_NAMED_MAX: usize = 20;
 
-/// Restores the entries of an archive into an empty directory.
-pub(super) fn to_directory(
-    (stored, mark): (&StoredSnapshot, &Mark),
-    contents: &Contents,
-    (target, include): (&Path, Option<&GlobSet>),
+/// Restores the entries of a tar into an empty directory.
+pub(super) fn restore(
+    repository: &Repository,
+    stored: &StoredSnapshot,
+    target: &Path,
+    options: &RestoreOptions,
+    monitor: &Arc<Monitor>,
+) -> Result<RestoreReport> {
+    let chosen = Chosen::new(repository, stored, options, monitor)?;
+    if options.purpose == Purpose::Prepare {
+        before::require_preparable(stored, &chosen)?;
+    }
+    if options.unfinished == Unfinished::Refuse {
+        before::require_room(target, std::iter::once(&chosen))?;
+    }
+    monitor.count(Counter::ExpectedBytes, stored.snapshot.about.stream_bytes);
+    // A glob may choose entries that are no files, as directories and links.
+    let sources = match chosen.files.include() {
+        Some(include) => wanted_sources(chosen.contents(), include)?
+            .ok_or_else(|| selection::nothing_matches(stored, &options.include))?,
+        None => HashSet::new(),
+    };
+    let mark = Mark::new(repository, stored, &options.include);
+    let begun = TargetDirectory::begin(target, &mark, options)?;
+    write((&chosen, sources), begun, options, monitor)
+}
+
+/// Writes the entries into a directory that has been begun; `sources` are the files that are wanted
+/// only by links.
+fn write(
+    (chosen, sources): (&Chosen, HashSet<Vec<u8>>),
+    mut begun: TargetDirectory,
     options: &RestoreOptions,
     monitor: &Monitor,
 ) -> Result<RestoreReport> {
-    let sources = match include {
-        Some(include) => wanted_sources(contents, include)?
-            .ok_or_else(|| nothing_matches(stored, &options.include))?,
-        None => HashSet::new(),
-    };
-    let mut begun = Target::begin(target, mark, options)?;
+    let contents = chosen.contents();
+    let target = begun.path().to_owned();
+    let target = target.as_path();
     let power = Power::of_this_process();
     let attributes_lost = AtomicU64::new(0);
     let lost = Lost::new(options.losses, options.purpose);
@@ -101,7 +119,7 @@ pub(super) fn to_directory(
         links: Vec::new(),
         keeps_links: options.losses == Losses::LeaveOut,
         target,
-        include,
+        include: chosen.files.include(),
         devices: options.devices,
         owners: &options.owners,
         owner: options.owner,
@@ -111,7 +129,7 @@ pub(super) fn to_directory(
         kept_sources: HashMap::new(),
         directories: BTreeMap::new(),
         attributes_lost: &attributes_lost,
-        told: Told::default(),
+        tally: Tally::default(),
     };
     let work = |batch: ContentBatch| {
         let count = batch.write((contents, &lost), monitor)?;
@@ -124,7 +142,7 @@ pub(super) fn to_directory(
     let path_of_file = |name: &[u8]| target.join(OsStr::from_bytes(name));
     let left_out = planner.lost.remove(planner.root, &links, &path_of_file)?;
     planner.finish_directories()?;
-    let (told, of_target) = (planner.told, planner.directories.remove(&Vec::new()));
+    let (tally, of_target) = (planner.tally, planner.directories.remove(&Vec::new()));
     begun.finish()?;
     if let Some(attributes) = of_target {
         // The archive says what the target itself is to be; removing the mark has changed its time.
@@ -132,106 +150,27 @@ pub(super) fn to_directory(
         let lost = finished.map_err(|e| unwritable(target, e))?;
         attributes_lost.fetch_add(lost, Ordering::Relaxed);
     }
-    let mut report = RestoreReport::empty(stored.id());
-    (report.files, report.bytes, report.counts) = (told.files, told.bytes, monitor.counts());
+    let mut report = RestoreReport::empty(chosen.id, Method::Archive);
+    (report.files, report.bytes, report.counts) = (tally.files, tally.bytes, monitor.counts());
     report.files = report.files.saturating_sub(wide(left_out.len()));
     report.lost = left_out;
-    report.warnings = told.warnings(power, attributes_lost.into_inner());
+    report.warnings = tally.warnings(power, attributes_lost.into_inner());
     Ok(report)
-}
-
-/// Calls `each` for every entry of the archive; for one with contents also with its member.
-fn entries(
-    contents: &Contents,
-    each: &mut dyn FnMut(&Entry, Option<MemberKey>) -> Result<()>,
-) -> Result<()> {
-    let mut walk = Walk::default();
-    // Earlier versions took nothing apart that stands after the mark of the end.
-    let mut is_over = false;
-    let contradiction = || Error::new(ErrorKind::Damaged, "the script contradicts its headers");
-    container::ops(contents, &mut |op| match op {
-        ContainerOp::Literal(_) if is_over => Ok(()),
-        ContainerOp::Literal(bytes) => {
-            let mut rest = bytes;
-            while !rest.is_empty() {
-                let step = walk.step(rest);
-                if step.class == Class::Contents && walk.is_after_end {
-                    is_over = true;
-                    return Ok(());
-                }
-                if step.class == Class::Contents {
-                    return Err(contradiction());
-                }
-                rest = &rest[step.taken..];
-                let reached = walk.entry().filter(|_| step.reached == Reached::Entry);
-                if let Some(entry) = reached.filter(|entry| !entry.has_contents()) {
-                    each(entry, None)?;
-                }
-            }
-            Ok(())
-        }
-        ContainerOp::Open(member) => {
-            let entry = walk.entry().filter(|entry| entry.has_contents());
-            each(entry.ok_or_else(contradiction)?, Some(container::key_of(&member)))
-        }
-        ContainerOp::Run(_, range) => {
-            walk.skip(range.end - range.start).ok_or_else(contradiction).map(|_| ())
-        }
-        ContainerOp::End(_) => Ok(()),
-    })
-}
-
-/// Returns the files with contents, by name; of those of one name the last. Names that can't be
-/// shown in a path are left out.
-pub(super) fn files(contents: &Contents) -> Result<Vec<TreeFile>> {
-    let mut files: BTreeMap<Vec<u8>, TreeFile> = BTreeMap::new();
-    each_file(contents, &mut |file| {
-        files.insert(path_of(&file).to_vec(), file);
-        Ok(())
-    })?;
-    Ok(files.into_values().collect())
-}
-
-/// Hands over the files with contents in the order of the archive, each as often as it is in it.
-pub(super) fn each_file(
-    contents: &Contents,
-    each: &mut dyn FnMut(TreeFile) -> Result<()>,
-) -> Result<()> {
-    let mut members = 0;
-    entries(contents, &mut |entry, key| {
-        let Some(key) = key else { return Ok(()) };
-        let member = MemberNo::new(members);
-        members += 1;
-        let path = StreamPath::new(&key.path).ok().filter(|_| entry.kind == Kind::File);
-        if let (Some(path), Some((length, extents))) = (path, layout(entry, entry.size)) {
-            let file = TreeFile {
-                path: path.into(),
-                member,
-                member_path: path.into(),
-                incarnation: Incarnation::new(key.incarnation),
-                length,
-                extents,
-                ended: true,
-            };
-            each(file)?;
-        }
-        Ok(())
-    })
 }
 
 /// Returns the names of files that are not wanted themselves, but by a link that is; `None` if
 /// nothing is wanted at all.
-fn wanted_sources(contents: &Contents, include: &GlobSet) -> Result<Option<HashSet<Vec<u8>>>> {
+fn wanted_sources(contents: &Contents, include: &Globs) -> Result<Option<HashSet<Vec<u8>>>> {
     let mut sources = HashSet::new();
     let mut matched = false;
-    entries(contents, &mut |entry, _| {
+    archive::entries(contents, &mut |entry, _| {
         let Some(path) = normal(&entry.path) else { return Ok(()) };
-        if !is_included(include, &path) {
+        if !include.matches(&path) {
             return Ok(());
         }
         matched = true;
         let source = normal(&entry.link).filter(|_| entry.kind == Kind::HardLink);
-        sources.extend(source.filter(|source| !is_included(include, source)));
+        sources.extend(source.filter(|source| !include.matches(source)));
         Ok(())
     })?;
     Ok(matched.then_some(sources))
@@ -242,13 +181,9 @@ fn normal(name: &[u8]) -> Option<Vec<u8>> {
     confined::components(name).ok().map(|parts| parts.join(&b'/'))
 }
 
-fn is_included(include: &GlobSet, path: &[u8]) -> bool {
-    include.is_match(Path::new(OsStr::from_bytes(path)))
-}
-
-/// What is to be said in the end.
+/// Counts for the report, and the entries that were left out.
 #[derive(Debug, Default)]
-struct Told {
+struct Tally {
     files: u64,
     bytes: u64,
     left_out: Vec<String>,
@@ -257,7 +192,7 @@ struct Told {
     cut: u64,
 }
 
-impl Told {
+impl Tally {
     fn leave_out(&mut self, entry: &Entry, why: impl std::fmt::Display) {
         if self.left_out.len() < LEFT_OUT_NAMED_MAX {
             let path = entry.path.get(..200).unwrap_or(&entry.path).escape_ascii();
@@ -292,7 +227,7 @@ impl Told {
 struct Source {
     entry: Entry,
     member: Option<MemberKey>,
-    /// Under which name it was made.
+    /// The name under which it was made.
     made: Option<Vec<u8>>,
 }
 
@@ -303,7 +238,7 @@ struct Planner<'p> {
     links: Vec<Link>,
     keeps_links: bool,
     target: &'p Path,
-    include: Option<&'p GlobSet>,
+    include: Option<&'p Globs>,
     devices: Devices,
     owners: &'p Owners,
     owner: Option<Ownership>,
@@ -313,13 +248,13 @@ struct Planner<'p> {
     kept_sources: HashMap<Vec<u8>, Source>,
     directories: BTreeMap<Vec<u8>, Attributes>,
     attributes_lost: &'p AtomicU64,
-    told: Told,
+    tally: Tally,
 }
 
 impl Planner<'_> {
     fn plan(&mut self, sender: &mut batches::Sender<'_, ContentBatch>) -> Result<()> {
         let contents = self.contents;
-        entries(contents, &mut |entry, member| self.entry(entry, member, sender))
+        archive::entries(contents, &mut |entry, member| self.entry(entry, member, sender))
     }
 
     fn entry(
@@ -334,13 +269,13 @@ impl Planner<'_> {
         let components = match confined::components(&entry.path) {
             Ok(components) => components,
             Err(why) => {
-                self.told.leave_out(entry, why);
+                self.tally.leave_out(entry, why);
                 return Ok(());
             }
         };
         let path = components.join(&b'/');
         if let Some(include) = self.include
-            && !is_included(include, &path)
+            && !include.matches(&path)
         {
             if self.sources.contains(&path) && entry.kind == Kind::File {
                 let source = Source { entry: entry.clone(), member, made: None };
@@ -349,16 +284,16 @@ impl Planner<'_> {
             return Ok(());
         }
         if path == INCOMPLETE.as_bytes() {
-            self.told.leave_out(entry, "has the name of this program's own mark");
+            self.tally.leave_out(entry, "has the name of this program's own mark");
             return Ok(());
         }
         let made = self.make(&components, entry, member, sender)?;
         match made {
             Made::Yes => {
-                self.told.files += 1;
+                self.tally.files += 1;
                 self.note_owner(entry);
             }
-            Made::No(why) => self.told.leave_out(entry, why),
+            Made::No(why) => self.tally.leave_out(entry, why),
         }
         Ok(())
     }
@@ -467,7 +402,7 @@ impl Planner<'_> {
         let owner = self.owners.user(&entry.owner_name, entry.owner);
         let its_group = self.owners.group(&entry.group_name, entry.group);
         let lost = differs(owner, user.as_raw()) || differs(its_group, group.as_raw());
-        self.told.owners_lost += u64::from(self.power == Power::User && lost);
+        self.tally.owners_lost += u64::from(self.power == Power::User && lost);
     }
 
     fn link(
@@ -525,7 +460,7 @@ impl Planner<'_> {
             }
         };
         let length = record.length;
-        let Some((size, extents)) = layout(entry, length) else {
+        let Some((size, extents)) = archive::layout(entry, length) else {
             return Ok(Made::No("has a map of holes that does not fit".to_owned()));
         };
         let made = self.root.make_file(components).and_then(|file| {
@@ -536,8 +471,8 @@ impl Planner<'_> {
             Ok(file) => file,
             Err(error) => return self.settle(Err(error)),
         };
-        self.told.bytes += size;
-        self.told.cut += u64::from(length < entry.size);
+        self.tally.bytes += size;
+        self.tally.cut += u64::from(length < entry.size);
         let path = self.target.join(OsStr::from_bytes(&name));
         let out = Arc::new(ContentFile {
             out: OutFile {
@@ -596,31 +531,11 @@ impl Planner<'_> {
     }
 }
 
-/// Whether an entry was made, and why not.
+/// The outcome of making an entry; if it was not made, the reason in words.
 #[derive(Debug)]
 enum Made {
     Yes,
     No(String),
-}
-
-/// Returns the size of a file of which `length` bytes of contents arrived, and where they go.
-fn layout(entry: &Entry, length: u64) -> Option<(u64, Vec<FileExtent>)> {
-    let Some(sparse) = &entry.sparse else {
-        return Some((length, vec![FileExtent { file_at: 0, member_at: 0, len: length }]));
-    };
-    let mut extents = Vec::new();
-    let (mut member_at, mut file_at) = (0u64, 0);
-    for part in &sparse.parts {
-        let end = part.at.checked_add(part.length)?;
-        if part.at < file_at || end > sparse.size {
-            return None;
-        }
-        file_at = end;
-        let len = part.length.min(length.saturating_sub(member_at));
-        extents.push(FileExtent { file_at: part.at, member_at, len });
-        member_at = member_at.checked_add(part.length)?;
-    }
-    (member_at == entry.size).then_some((sparse.size, extents))
 }
 
 /// A file whose contents are being written.
@@ -655,8 +570,8 @@ impl Batch for ContentBatch {
 }
 
 impl ContentBatch {
-    /// Writes them; who writes the last of a file gives it its attributes. How many could not be
-    /// set.
+    /// Writes the blocks; the worker that writes the last of a file gives it its attributes.
+    /// Returns the number of attributes that could not be set.
     fn write(self, (contents, lost): (&Contents, &Lost), monitor: &Monitor) -> Result<u64> {
         if self.file.out.is_lost.load(Ordering::Acquire) {
             return Ok(0);

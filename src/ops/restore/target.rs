@@ -23,27 +23,27 @@ use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 
+use super::accounts::Ownership;
 use super::confined::Power;
 use super::confined::Root;
+use super::confined::unwritable;
 use super::mark::INCOMPLETE;
 use super::mark::Mark;
-use super::options::Ownership;
 use super::options::RestoreOptions;
 use super::options::Sharing;
 use super::options::Unfinished;
 use super::sharing;
 use super::sharing::Use;
-use super::unwritable;
 
 /// The directory in which a file system keeps what its check finds.
 const LOST_AND_FOUND: &[u8] = b"lost+found";
 
 /// A directory that is being filled.
 #[derive(Debug)]
-pub(in crate::ops) struct Target {
+pub(super) struct TargetDirectory {
     pub(super) root: Root,
     path: PathBuf,
-    /// Whether an earlier restore may have made some of the files.
+    /// True if an earlier restore may have made some of the files.
     is_resumed: bool,
 }
 
@@ -60,19 +60,19 @@ fn occupied(what: impl Into<String>) -> Error {
     Error::new(ErrorKind::Occupied, what)
 }
 
-impl Target {
+impl TargetDirectory {
     /// Opens the directory, makes it if it is not there, and marks it as unfinished.
-    pub(in crate::ops) fn begin(
+    pub(super) fn begin(
         path: &Path,
         mark: &Mark,
         options: &RestoreOptions,
-    ) -> Result<Target> {
+    ) -> Result<TargetDirectory> {
         require_power(options.owner)?;
         let directory = open(path, &options.sharing)?;
         let mut root = Root::new(directory, Power::of_this_process());
         root.give_to(options.owner);
         if options.unfinished == Unfinished::Resume && is_the_same(path, &mut root, mark)? {
-            return Ok(Target { root, path: path.to_owned(), is_resumed: true });
+            return Ok(TargetDirectory { root, path: path.to_owned(), is_resumed: true });
         }
         require_empty(path, &mut root)?;
         match mark.put(&mut root) {
@@ -80,12 +80,12 @@ impl Target {
                 Err(unfinished(path, &mut root))
             }
             Err(error) => Err(unwritable(&path.join(INCOMPLETE), error)),
-            Ok(()) => Ok(Target { root, path: path.to_owned(), is_resumed: false }),
+            Ok(()) => Ok(TargetDirectory { root, path: path.to_owned(), is_resumed: false }),
         }
     }
 
     /// Returns the path by which it was named, for messages.
-    pub(in crate::ops) fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -100,8 +100,8 @@ impl Target {
         }
     }
 
-    /// Returns what makes files in it.
-    pub(in crate::ops) fn root(&mut self) -> &mut Root {
+    /// Returns the root below which files are made.
+    pub(super) fn root(&mut self) -> &mut Root {
         &mut self.root
     }
 
@@ -111,14 +111,14 @@ impl Target {
     }
 
     /// Makes a directory in it, for a part of what is restored.
-    pub(in crate::ops) fn part(&mut self, name: &str) -> Result<Target> {
+    pub(super) fn part(&mut self, name: &str) -> Result<TargetDirectory> {
         let path = self.path.join(name);
         let root = self.root.below(&[name.as_bytes()]).map_err(|e| unwritable(&path, e))?;
-        Ok(Target { root, path, is_resumed: self.is_resumed })
+        Ok(TargetDirectory { root, path, is_resumed: self.is_resumed })
     }
 
     /// Makes everything durable, then removes the mark.
-    pub(in crate::ops) fn finish(&self) -> Result<()> {
+    pub(super) fn finish(&self) -> Result<()> {
         let directory = self.root.as_directory();
         let failed = |e: Errno| unwritable(&self.path, e.into());
         self.root.give_itself().map_err(|e| unwritable(&self.path, e))?;
@@ -137,8 +137,8 @@ fn require_power(owner: Option<Ownership>) -> Result<()> {
     Err(Error::new(ErrorKind::Usage, "only root can give files to another owner"))
 }
 
-/// Tells whether the restore that has not finished in a directory is the one that is marked so;
-/// another one is refused.
+/// Tells whether a directory holds the unfinished restore that `mark` describes. Another one is
+/// refused.
 fn is_the_same(path: &Path, root: &mut Root, mark: &Mark) -> Result<bool> {
     let there = match Mark::read(root) {
         Ok(there) => there,

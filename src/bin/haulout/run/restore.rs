@@ -20,6 +20,8 @@ use haulout::format::snapshot::Verdict;
 use haulout::ops;
 use haulout::ops::chain;
 use haulout::ops::prepare::PrepareReport;
+use haulout::ops::restore;
+use haulout::ops::restore::Method;
 use haulout::ops::restore::Purpose;
 use haulout::ops::restore::RestoreOptions;
 use haulout::ops::restore::RestoreReport;
@@ -46,10 +48,9 @@ use crate::report::restore::Restored;
 use crate::run::Run;
 use crate::traits::Traits;
 
-/// Builds the options with the accounts of this host; where it has none, no name is known.
+/// Builds the options with the accounts of this host.
 fn options(plan: &RestorePlan, workers: u32) -> Outcome<RestoreOptions> {
-    let read = |path| fs::read(path).unwrap_or_default();
-    let accounts = Accounts::parse(&read("/etc/passwd"), &read("/etc/group"));
+    let accounts = Accounts::of_this_host();
     let owners = match plan.by_name {
         ByName::Yes => Owners::ByName(accounts.clone()),
         ByName::No => Owners::ByNumber,
@@ -110,7 +111,9 @@ impl Run<'_> {
             Target::Directory(directory, program) => {
                 self.require_apart(directory)?;
                 program.as_deref().map(require_program).transpose()?;
-                self.restore_files(&repository, &stored, (directory, program.as_deref()), &options)
+                let target = restore::Target::Directory(directory);
+                restore::restore(&repository, &stored, target, &options, &self.monitor)
+                    .map_err(Failure::from)
             }
         };
         let report = restored.map_err(|failure| fitting(failure, plan, &stored))?;
@@ -121,10 +124,16 @@ impl Run<'_> {
         let (target, prepared, outlet) = match &plan.target {
             Target::Stdout => ("standard output".to_owned(), None, Outlet::StandardError),
             Target::Directory(directory, program) => {
+                if report.method == Method::ChainInPlace {
+                    let place = directory.display();
+                    self.report
+                        .console
+                        .note(format!("{place} holds this chain: it is only prepared"));
+                }
                 let prepare = |program| self.prepare(&stored, directory, program);
                 let prepared = program.as_deref().map(prepare).transpose()?;
                 if let Some(owner) = options.owner.filter(|_| prepared.is_some()) {
-                    ops::restore::give(directory, owner)?;
+                    restore::give(directory, owner)?;
                 }
                 (directory.display().to_string(), prepared, Outlet::StandardOutput)
             }
@@ -155,7 +164,7 @@ impl Run<'_> {
         stored: &StoredSnapshot,
         options: &RestoreOptions,
     ) -> Result<()> {
-        let told = ops::restore::destination(repository, stored, options, &self.monitor)?;
+        let told = restore::destination(repository, stored, options, &self.monitor)?;
         if let Some(destination) = told {
             self.report.console.note(destination);
         }
@@ -169,36 +178,10 @@ impl Run<'_> {
         options: &RestoreOptions,
     ) -> Result<RestoreReport> {
         let mut out = standard_output()?;
-        let report = ops::restore::to_stream(repository, stored, &mut out, options, &self.monitor)?;
+        let target = restore::Target::Stream(&mut out);
+        let report = restore::restore(repository, stored, target, options, &self.monitor)?;
         out.flush().map_err(not_written)?;
         Ok(report)
-    }
-
-    /// Restores files of a snapshot, or of a chain of them.
-    fn restore_files(
-        &self,
-        repository: &Repository,
-        stored: &StoredSnapshot,
-        (directory, preparer): (&Path, Option<&OsStr>),
-        options: &RestoreOptions,
-    ) -> Outcome<RestoreReport> {
-        let monitor = &self.monitor;
-        if !chain::has_base(stored) {
-            if preparer.is_some() && stored.snapshot.about.kind == SnapshotKind::Incremental {
-                return Err(Failure::usage(
-                    format!("snapshot {} is an increment without its base", stored.id().short()),
-                    "restore it without --prepare; its tables are changed pages only",
-                ));
-            }
-            let done = ops::restore::to_directory(repository, stored, directory, options, monitor)?;
-            return Ok(done);
-        }
-        if preparer.is_some() && chain::is_waiting(directory, stored)? {
-            let place = directory.display();
-            self.report.console.note(format!("{place} holds this chain: it is only prepared"));
-            return Ok(RestoreReport::empty(stored.id()));
-        }
-        Ok(chain::to_directories(repository, stored, directory, options, monitor)?)
     }
 
     fn prepare(
@@ -209,11 +192,8 @@ impl Run<'_> {
     ) -> Result<(PrepareReport, Duration)> {
         let began = self.now();
         let log = ProducerLog::new(&self.report.console);
-        let report = if chain::has_base(stored) {
-            chain::apply(directory, program, &|| log.writer(), &self.monitor)
-        } else {
-            ops::prepare::prepare(directory, program, log.writer(), &self.monitor)
-        };
+        let writer = || log.writer();
+        let report = ops::prepare::prepare(stored, directory, program, &writer, &self.monitor);
         let report = report.inspect_err(|_| log.show())?;
         Ok((report, self.now().saturating_sub(began)))
     }
@@ -259,6 +239,10 @@ fn fitting(failure: Failure, plan: &RestorePlan, stored: &StoredSnapshot) -> Fai
     }
     if into_files && failure.message().contains("only root") {
         return failure.with_hint("run it as root, or leave --owner out");
+    }
+    if into_files && failure.message().contains("without its base") {
+        let hint = "restore it without --prepare; its tables are changed pages only";
+        return failure.with_hint(hint);
     }
     if into_files && chain::has_base(stored) {
         return failure.with_hint("leave --include out");

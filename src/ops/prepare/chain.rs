@@ -13,12 +13,13 @@ use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::monitor::Monitor;
-use crate::ops::chain::steps::Directory;
-use crate::ops::chain::steps::Record;
-use crate::ops::chain::steps::State;
-use crate::ops::prepare;
-use crate::ops::prepare::PrepareReport;
-use crate::ops::restore;
+use crate::ops::restore::chain::record::Directory;
+use crate::ops::restore::chain::record::Record;
+use crate::ops::restore::chain::record::State;
+use crate::ops::restore::confined::unwritable;
+
+use super::program;
+use super::program::PrepareReport;
 
 /// Directories below a backup that are looked into.
 const DEPTH_MAX: u32 = 8;
@@ -29,9 +30,9 @@ fn refused(what: impl Into<String>) -> Error {
 
 /// Prepares the chain in `target`; what was prepared stands in its first directory afterwards. Each
 /// run of the program writes its messages to what `log` gives.
-pub fn apply(
+pub(super) fn apply(
     target: &Path,
-    program: &OsStr,
+    tool: &OsStr,
     log: &dyn Fn() -> Box<dyn Write + Send>,
     monitor: &Monitor,
 ) -> Result<PrepareReport> {
@@ -59,7 +60,7 @@ pub fn apply(
             record.write(target)
         };
         mark(State::Applying)?;
-        let child = match prepare::start(&base, increment, program, log()) {
+        let child = match program::start(&base, increment, tool, log()) {
             Ok(child) => child,
             Err(error) => {
                 // Nothing has run: the directory is as it was.
@@ -67,14 +68,14 @@ pub fn apply(
                 return Err(error);
             }
         };
-        let report = prepare::finish(child, &base, program, monitor)?;
+        let report = program::finish(child, &base, tool, monitor)?;
         if report.lsn != directory.to_lsn {
             let what = format!("after {} the backup is at LSN {}", directory.name, report.lsn);
             return Err(refused(format!("{what}, not at {}", directory.to_lsn)));
         }
         mark(State::Applied)?;
         if let Some(path) = increment {
-            fs::remove_dir_all(path).map_err(|e| restore::unwritable(path, e))?;
+            fs::remove_dir_all(path).map_err(|e| unwritable(path, e))?;
         }
         last = Some(report);
     }
@@ -84,7 +85,7 @@ pub fn apply(
 /// Refuses an increment that does not begin where the base ends, or that was used before.
 fn check_fit(base: &Path, increment: &Path, directory: &Directory) -> Result<()> {
     let name = &directory.name;
-    let (before, after) = (prepare::checkpoints(base)?, prepare::checkpoints(increment)?);
+    let (before, after) = (program::checkpoints(base)?, program::checkpoints(increment)?);
     let stated = (after.from_lsn, after.to_lsn);
     if after.backup_type != "incremental" || stated != (directory.from_lsn, directory.to_lsn) {
         return Err(refused(format!("{name} is not what was restored there")));

@@ -1,4 +1,5 @@
-//! Restores streams whose members come one after the other, from their script of version 2.
+//! The members of streams in which one follows the other, from their script of version 2: tables of
+//! a dump, entries of a tar.
 
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
@@ -13,13 +14,8 @@ use crate::parse::tree::FileExtent;
 use crate::parse::tree::TreeFile;
 use crate::repo::contents::Contents;
 
-use super::Piece;
-use super::Running;
-use super::StreamBatch;
-use super::batches;
-
 /// Calls `each` for every op of the script.
-pub(super) fn ops(
+pub(in crate::ops) fn ops(
     contents: &Contents,
     each: &mut dyn FnMut(ContainerOp<'_>) -> Result<()>,
 ) -> Result<()> {
@@ -35,34 +31,8 @@ pub(super) fn ops(
     reader.finish().map_err(damaged)
 }
 
-/// Plans the stream, byte for byte as it was backed up.
-pub(super) fn plan(
-    contents: &Contents,
-    sender: &mut batches::Sender<'_, StreamBatch>,
-) -> Result<()> {
-    let mut batch = StreamBatch::default();
-    let mut running: Option<Running> = None;
-    ops(contents, &mut |op| {
-        match op {
-            ContainerOp::Literal(bytes) => batch.push(Piece::Bytes(bytes.to_vec())),
-            ContainerOp::Open(_) => running = None,
-            ContainerOp::End(_) => {}
-            ContainerOp::Run(member, range) => {
-                let mut open = match running.take() {
-                    Some(open) => open,
-                    None => Running::new(contents, key_of(&member))?,
-                };
-                open.add((range.start, range.end), &mut batch, sender)?;
-                running = Some(open);
-            }
-        }
-        batch.send_if_full(sender)
-    })?;
-    if batch.pieces.is_empty() { Ok(()) } else { sender.send(batch) }
-}
-
 /// Returns the members as files, in stream order.
-pub(super) fn files(contents: &Contents) -> Result<Vec<TreeFile>> {
+pub(in crate::ops) fn files(contents: &Contents) -> Result<Vec<TreeFile>> {
     let mut files: Vec<TreeFile> = Vec::new();
     ops(contents, &mut |op| {
         match op {
@@ -102,6 +72,7 @@ fn file_of(member: &ContainerMember<'_>) -> Result<TreeFile> {
     })
 }
 
-pub(super) fn key_of(member: &ContainerMember<'_>) -> MemberKey {
+/// Returns the key of a member in the member table.
+pub(in crate::ops) fn key_of(member: &ContainerMember<'_>) -> MemberKey {
     MemberKey { path: member.path.to_vec(), incarnation: member.incarnation.get() }
 }
