@@ -206,7 +206,16 @@ fn errors_are_told_to_people_and_to_programs() {
     let lines: Vec<String> = told.err().lines().map(str::to_owned).collect();
     assert!(lines[0].starts_with("error: there is no repository at "), "{lines:?}");
     assert!(lines[1].starts_with("hint: "), "{lines:?}");
+    assert!(lines[1].ends_with(" (haulout errors location)"), "{lines:?}");
     assert_eq!(lines.len(), 2, "{lines:?}");
+    let refused = place.ran(&["snapshots", "--json"]).is(1).json();
+    let guide = include_str!("../src/guide/automate.md");
+    let (_, example) = guide.split_once("```json\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let example: Value = serde_json::from_str(example).unwrap();
+    for key in ["code", "kind", "causes", "hint"] {
+        assert_eq!(refused["error"][key], example["error"][key], "{refused}");
+    }
     assert_eq!(place.ran(&["snapshots", "--json"]).is(1).error_kind(), "no-repository");
 
     let place = Place::clear();
@@ -217,6 +226,21 @@ fn errors_are_told_to_people_and_to_programs() {
     assert_eq!(place.ran(&tight).is(2).error_kind(), "usage");
     assert_eq!(place.ran(&["-r", "ftp://x", "snapshots", "--json"]).is(2).error_kind(), "usage");
     place.ran(&["backup", "--", "--json"]).is(1).prints("");
+}
+
+#[test]
+fn the_code_of_an_error_is_explained_by_the_command_after_its_hint() {
+    let place = Place::empty();
+    let told = place.ran(&["errors", "location"]).is(0).out();
+    assert!(told.starts_with("location (error, exit status 1)\n"), "{told}");
+    assert!(told.contains("\n  Kinds in --json: no-repository, no-config, occupied.\n"), "{told}");
+    let json = place.ran(&["errors", "--json"]).is(0).json();
+    let entries = json.as_array().unwrap();
+    let of = |code: &str| entries.iter().find(|entry| entry["code"] == code).unwrap();
+    assert_eq!(of("usage")["exit_status"], 2);
+    assert_eq!(of("store")["kinds"], serde_json::json!(["store", "full"]));
+    assert_eq!(of("lost-members")["severity"], "warning");
+    place.ran(&["errors", "xyzzy"]).is(2).says("haulout errors lists them");
 }
 
 #[test]

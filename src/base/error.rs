@@ -1,78 +1,141 @@
-//! One error type for the library: a coarse kind to act on, the object it is about, and its cause.
+//! One error type for the library: a kind to act on, the object it is about, and its cause.
+//!
+//! There are two grains. Hints and code that handles an error go by its [`ErrorKind`]; operators
+//! and their scripts go by its [`ErrorCode`], of which there are few enough to know them.
 //!
 //! `Display` speaks for one layer: lower case, no full stop, names the object. Hints for people are
 //! kept with the program that prints them, keyed by [`ErrorKind`].
 
+pub mod code;
+
 use std::error::Error as StdError;
 use std::fmt;
 
-/// What a caller can do about an error.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub enum ErrorKind {
+use crate::base::error::code::ErrorCode;
+
+/// Declares the kinds: each has the name by which programs know it, and its code.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident $name:literal $code:ident)*) => {
+        /// The finest grain of what a caller can do about an error. The names are part of the
+        /// interface.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+        pub enum ErrorKind {
+            $($(#[$doc])* $kind,)*
+        }
+
+        impl ErrorKind {
+            /// All kinds, in the order of their declaration.
+            pub const ALL: &[ErrorKind] = &[$(ErrorKind::$kind),*];
+
+            /// Returns the name of the kind.
+            pub fn as_str(self) -> &'static str {
+                match self { $(ErrorKind::$kind => $name,)* }
+            }
+
+            /// Returns the code that the kind belongs to.
+            pub fn code(self) -> ErrorCode {
+                match self { $(ErrorKind::$kind => ErrorCode::$code,)* }
+            }
+        }
+    };
+}
+
+kinds! {
     /// The arguments make no sense together, or name nothing.
-    Usage,
+    Usage "usage" Usage
+
     /// There is no repository at this place.
-    NoRepository,
+    NoRepository "no-repository" Location
+
     /// A repository has lost its config.
-    NoConfig,
+    NoConfig "no-config" Location
+
     /// There is a repository or other content where none may be.
-    Occupied,
+    Occupied "occupied" Location
+
     /// A version, feature or codec that this program does not know.
-    Unsupported,
+    Unsupported "unsupported" Unsupported
+
     /// The password or key file opens no key of this repository.
-    WrongKey,
+    WrongKey "wrong-key" Key
+
     /// There is too little memory to stretch a password: whether it is the right one is not known.
-    Memory,
+    Memory "memory" Machine
+
     /// A password is needed and none was given.
-    NoKey,
+    NoKey "no-key" Key
+
     /// An object is not there.
-    Missing,
+    Missing "missing" Damaged
+
     /// Stored bytes are not what was stored.
-    Damaged,
+    Damaged "damaged" Damaged
+
     /// The store refused or failed.
-    Store,
+    Store "store" Store
+
     /// The store has no space left.
-    Full,
+    Full "full" Store
+
     /// The producer could not be started or read.
-    Source,
+    Source "source" Producer
+
     /// The target of a restore could not be written.
-    Target,
+    Target "target" Target
+
     /// The target of a restore has not room enough; nothing was written.
-    NoRoom,
+    NoRoom "no-room" Target
+
     /// Others can write to the target of a restore.
-    Shared,
+    Shared "shared" Target
+
     /// A program that finishes a restore failed.
-    Prepare,
+    Prepare "prepare" Target
+
     /// The increments of a restored backup can't be applied to it.
-    Chain,
+    Chain "chain" Target
+
     /// The user asked to stop.
-    Cancelled,
+    Cancelled "cancelled" Stopped
+
     /// The key in use may add backups, and not do this.
-    WriteOnly,
+    WriteOnly "write-only" Key
+
     /// It was sealed with a key that had been retired.
-    RetiredKey,
+    RetiredKey "retired-key" Distrusted
+
     /// The key in use was not carried over when the keys were rotated.
-    LeftBehind,
+    LeftBehind "left-behind" Key
+
     /// The store shows an older state than before.
-    RolledBack,
+    RolledBack "rolled-back" Distrusted
+
     /// The store hides a snapshot that was there, or that another one follows.
-    Gap,
+    Gap "gap" Distrusted
+
     /// The store shows another repository than before.
-    OtherRepository,
+    OtherRepository "other-repository" Distrusted
+
     /// Sealed under the right key, and for another place.
-    Misplaced,
+    Misplaced "misplaced" Distrusted
+
     /// Sealed under another key than the repository's.
-    ForeignKey,
+    ForeignKey "foreign-key" Distrusted
+
     /// What the store shows contradicts what is known from elsewhere.
-    Distrusted,
+    Distrusted "distrusted" Distrusted
+
     /// A computation gave two different results on this machine.
-    Miscomputed,
+    Miscomputed "miscomputed" Machine
+
     /// A file with a secret can be read by every user of this host.
-    Exposed,
+    Exposed "exposed" Key
+
     /// The system did not let the program start a thread.
-    Threads,
+    Threads "threads" Machine
+
     /// A part of the program panicked.
-    Bug,
+    Bug "bug" Internal
 }
 
 /// An error of this library.
@@ -179,4 +242,24 @@ pub struct Malformed {
     pub what: &'static str,
     /// What is wrong with it.
     pub why: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_name_of_its_own() {
+        let names: HashSet<&str> = ErrorKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        assert_eq!(names.len(), ErrorKind::ALL.len());
+        assert!(names.iter().all(|name| name.chars().all(|c| c == '-' || c.is_ascii_lowercase())));
+    }
+
+    #[test]
+    fn every_code_has_kinds() {
+        let used: HashSet<ErrorCode> = ErrorKind::ALL.iter().map(|kind| kind.code()).collect();
+        assert_eq!(used.len(), ErrorCode::ALL.len());
+    }
 }

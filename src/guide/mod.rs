@@ -2,8 +2,9 @@
 //!
 //! `haulout help TOPIC` prints a chapter; the options of each command are in `haulout COMMAND
 //! --help`. Every command line in a chapter is parsed by the program's own grammar in a test, so a
-//! chapter can't name an option that does not exist. The chapter on errors is made from the table
-//! of codes in [`verdict::finding`](crate::verdict::finding).
+//! chapter can't name an option that does not exist. The chapter on errors is made from the tables
+//! of codes in [`base::error::code`](crate::base::error::code) and
+//! [`verdict::finding`](crate::verdict::finding).
 
 /// A chapter of the guide, as `haulout help` finds and prints it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -154,6 +154,7 @@ impl Ran {
         let error = &self.json()["error"];
         assert!(error["message"].is_string() && error["causes"].is_array(), "{error}");
         assert!(error["hint"].as_str().is_some_and(|hint| hint.len() > 10), "{error}");
+        assert!(error["code"].is_string(), "{error}");
         error["kind"].as_str().unwrap().to_owned()
     }
 }

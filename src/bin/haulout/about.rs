@@ -12,11 +12,11 @@ use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::guide;
 use haulout::guide::CHAPTERS;
-use haulout::verdict::finding::Code;
 
 use crate::args::About;
 use crate::args::Arguments;
 use crate::args::errors;
+use crate::args::errors::Topic;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::failure::Outcome;
@@ -50,7 +50,7 @@ pub(crate) fn tell(about: &About, report: &Report) -> Outcome<Exit> {
             report.completions(&Script { shell: typed.shell.to_string(), script })?;
         }
         About::Errors(typed) => {
-            report.codes(typed.code.as_ref().map_or(Code::ALL, std::slice::from_ref))?;
+            report.codes(&typed.code.map_or_else(Topic::all, |topic| vec![topic]))?;
         }
         About::Help(typed) => report.guide(&help(&typed.words, report.canvas())?)?,
         About::Man(typed) => {
@@ -92,7 +92,7 @@ fn help(words: &[String], canvas: Canvas) -> Outcome<String> {
 /// Returns the list of chapters.
 fn contents(canvas: Canvas) -> String {
     let others = [
-        ("errors", "Findings, and what to do about them"),
+        ("errors", "Errors and findings, and what to do about them"),
         ("options", "Options for every command, and variables of the environment"),
     ];
     let titles = CHAPTERS.iter().map(|chapter| (chapter.name, chapter.title));

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use haulout::base::error::code::ErrorCode;
+
 /// The exit statuses. Scripts depend on the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -28,6 +30,11 @@ impl Exit {
 }
 
 impl Exit {
+    /// Returns the status of a command that failed with this code.
+    pub(crate) fn after(code: ErrorCode) -> Exit {
+        if code == ErrorCode::Usage { Exit::Usage } else { Exit::Failed }
+    }
+
     /// Returns the number of the exit status.
     pub(crate) fn status(self) -> u8 {
         match self {

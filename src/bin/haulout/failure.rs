@@ -8,6 +8,7 @@ use std::io;
 
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
+use haulout::base::error::code::ErrorCode;
 use haulout::store::error::StoreError;
 use haulout::store::error::Trouble;
 
@@ -62,6 +63,11 @@ impl Failure {
         self.error.kind()
     }
 
+    /// Returns the code of the error.
+    pub(crate) fn code(&self) -> ErrorCode {
+        self.kind().code()
+    }
+
     /// Returns the message of the error.
     pub(crate) fn message(&self) -> String {
         self.error.to_string()
@@ -96,9 +102,14 @@ impl Failure {
         self.hint.as_deref().unwrap_or_else(|| of_cause().unwrap_or_else(of_kind))
     }
 
+    /// Returns the hint with the command that explains the code.
+    pub(crate) fn hint_with_code(&self) -> String {
+        format!("{} (haulout errors {})", self.hint(), self.code())
+    }
+
     /// Returns the exit status that follows from the failure.
     pub(crate) fn exit(&self) -> Exit {
-        if self.kind() == ErrorKind::Usage { Exit::Usage } else { Exit::Failed }
+        Exit::after(self.code())
     }
 }
 
@@ -148,6 +159,7 @@ mod tests {
         assert_eq!(failure.causes(), ["the disk is on fire"]);
         assert_eq!(failure.line(), "cannot store packs/ab: the disk is on fire");
         assert_eq!(failure.hint(), hints::hint(ErrorKind::Store));
+        assert!(failure.hint_with_code().ends_with(" again (haulout errors store)"));
         assert_eq!(failure.exit(), Exit::Failed);
     }
 

@@ -1,4 +1,4 @@
-//! What to do about an error, by its kind, for people; and the kinds' names, for programs.
+//! What to do about an error, by its kind, for people.
 //!
 //! Lower case, no full stop, an action first. One line each.
 
@@ -185,82 +185,9 @@ pub(crate) fn hint_of(trouble: Trouble) -> &'static str {
     }
 }
 
-/// Returns the name by which programs know the kind.
-pub(crate) fn name(kind: ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::Usage => "usage",
-        ErrorKind::NoRepository => "no-repository",
-        ErrorKind::NoConfig => "no-config",
-        ErrorKind::Occupied => "occupied",
-        ErrorKind::Unsupported => "unsupported",
-        ErrorKind::WrongKey => "wrong-key",
-        ErrorKind::Memory => "memory",
-        ErrorKind::NoKey => "no-key",
-        ErrorKind::Missing => "missing",
-        ErrorKind::Damaged => "damaged",
-        ErrorKind::Store => "store",
-        ErrorKind::Full => "full",
-        ErrorKind::Source => "source",
-        ErrorKind::Target => "target",
-        ErrorKind::NoRoom => "no-room",
-        ErrorKind::Shared => "shared",
-        ErrorKind::Prepare => "prepare",
-        ErrorKind::Chain => "chain",
-        ErrorKind::Cancelled => "cancelled",
-        ErrorKind::WriteOnly => "write-only",
-        ErrorKind::RetiredKey => "retired-key",
-        ErrorKind::LeftBehind => "left-behind",
-        ErrorKind::RolledBack => "rolled-back",
-        ErrorKind::Gap => "gap",
-        ErrorKind::OtherRepository => "other-repository",
-        ErrorKind::Misplaced => "misplaced",
-        ErrorKind::ForeignKey => "foreign-key",
-        ErrorKind::Distrusted => "distrusted",
-        ErrorKind::Miscomputed => "miscomputed",
-        ErrorKind::Threads => "threads",
-        ErrorKind::Exposed => "exposed",
-        ErrorKind::Bug => "bug",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const KINDS: &[ErrorKind] = &[
-        ErrorKind::Usage,
-        ErrorKind::NoRepository,
-        ErrorKind::NoConfig,
-        ErrorKind::Occupied,
-        ErrorKind::Unsupported,
-        ErrorKind::WrongKey,
-        ErrorKind::Memory,
-        ErrorKind::NoKey,
-        ErrorKind::Missing,
-        ErrorKind::Damaged,
-        ErrorKind::Store,
-        ErrorKind::Full,
-        ErrorKind::Source,
-        ErrorKind::Target,
-        ErrorKind::NoRoom,
-        ErrorKind::Shared,
-        ErrorKind::Prepare,
-        ErrorKind::Chain,
-        ErrorKind::Cancelled,
-        ErrorKind::WriteOnly,
-        ErrorKind::RetiredKey,
-        ErrorKind::LeftBehind,
-        ErrorKind::RolledBack,
-        ErrorKind::Gap,
-        ErrorKind::OtherRepository,
-        ErrorKind::Misplaced,
-        ErrorKind::ForeignKey,
-        ErrorKind::Distrusted,
-        ErrorKind::Miscomputed,
-        ErrorKind::Threads,
-        ErrorKind::Exposed,
-        ErrorKind::Bug,
-    ];
 
     const TROUBLES: [Trouble; 12] = [
         Trouble::Credentials,
@@ -280,7 +207,7 @@ mod tests {
     #[test]
     fn every_kind_has_a_hint_of_its_own_in_the_right_tone() {
         let mut seen = Vec::new();
-        let kinds = KINDS.iter().map(|kind| (format!("{kind:?}"), hint(*kind)));
+        let kinds = ErrorKind::ALL.iter().map(|kind| (format!("{kind:?}"), hint(*kind)));
         let troubles = TROUBLES.iter().map(|trouble| (format!("{trouble:?}"), hint_of(*trouble)));
         for (kind, hint) in kinds.chain(troubles) {
             assert!(hint.len() > 20, "{kind:?}");
@@ -290,14 +217,5 @@ mod tests {
             assert!(!seen.contains(&hint), "{kind:?}: {hint}");
             seen.push(hint);
         }
-    }
-
-    #[test]
-    fn every_kind_has_a_name_of_its_own() {
-        let mut names: Vec<&str> = KINDS.iter().map(|kind| name(*kind)).collect();
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), KINDS.len());
-        assert!(names.iter().all(|name| name.chars().all(|c| c == '-' || c.is_ascii_lowercase())));
     }
 }

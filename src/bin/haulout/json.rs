@@ -11,7 +11,6 @@ use haulout::base::monitor::Counts;
 use haulout::format::record::PageCounts;
 
 use crate::failure::Failure;
-use crate::hints;
 use crate::proc_status;
 
 /// The figures that every successful command reports.
@@ -94,6 +93,7 @@ pub(crate) struct Failed {
 
 #[derive(Debug, Serialize)]
 struct Told {
+    code: &'static str,
     kind: &'static str,
     message: String,
     causes: Vec<String>,
@@ -102,8 +102,8 @@ struct Told {
 
 impl From<&Failure> for Failed {
     fn from(failure: &Failure) -> Failed {
-        let kind = hints::name(failure.kind());
+        let (code, kind) = (failure.code().as_str(), failure.kind().as_str());
         let (message, causes) = (failure.message(), failure.causes());
-        Failed { error: Told { kind, message, causes, hint: failure.hint().to_owned() } }
+        Failed { error: Told { code, kind, message, causes, hint: failure.hint().to_owned() } }
     }
 }

@@ -100,7 +100,7 @@ impl Report {
 
     /// Prints why the command failed, and returns the exit status.
     pub(crate) fn failure(&self, failure: &Failure) -> Exit {
-        self.console.error(&failure.line(), failure.hint());
+        self.console.error(&failure.line(), &failure.hint_with_code());
         if self.format == Format::Json {
             // The exit status tells as much, should this get lost.
             let _lost = print_json(&json::Failed::from(failure));

@@ -5,11 +5,13 @@ use serde::Serialize;
 use haulout::base::error::Result;
 use haulout::format::snapshot;
 use haulout::format::snapshot::Severity;
-use haulout::verdict::finding::Code;
 use haulout::verdict::finding::Finding;
 
+use crate::args::errors::Topic;
 use crate::args::errors::explained;
+use crate::args::errors::kinds;
 use crate::console::Loudness;
+use crate::exit::Exit;
 use crate::report::Format;
 use crate::report::Report;
 use crate::report::print;
@@ -17,7 +19,7 @@ use crate::report::print_json;
 use crate::text::Canvas;
 use crate::words::told;
 
-/// The JSON report of `errors` for one code.
+/// The JSON report of `errors` for one code of findings.
 #[derive(Debug, Serialize)]
 struct Explained {
     code: &'static str,
@@ -27,24 +29,51 @@ struct Explained {
     can_be_accepted: bool,
 }
 
-impl From<&Code> for Explained {
-    fn from(code: &Code) -> Explained {
-        Explained {
-            code: code.as_str(),
-            severity: code.severity(),
-            meaning: code.meaning(),
-            advice: code.advice(),
-            can_be_accepted: code.can_be_accepted(),
+/// The JSON report of `errors` for one error code.
+#[derive(Debug, Serialize)]
+struct ExplainedError {
+    code: &'static str,
+    exit_status: u8,
+    meaning: &'static str,
+    advice: &'static str,
+    kinds: Vec<&'static str>,
+}
+
+/// The JSON report of `errors` for one topic.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Entry {
+    Error(ExplainedError),
+    Finding(Explained),
+}
+
+impl From<&Topic> for Entry {
+    fn from(topic: &Topic) -> Entry {
+        match *topic {
+            Topic::Error(code) => Entry::Error(ExplainedError {
+                code: code.as_str(),
+                exit_status: Exit::after(code).status(),
+                meaning: code.meaning(),
+                advice: code.advice(),
+                kinds: kinds(code),
+            }),
+            Topic::Finding(code) => Entry::Finding(Explained {
+                code: code.as_str(),
+                severity: code.severity(),
+                meaning: code.meaning(),
+                advice: code.advice(),
+                can_be_accepted: code.can_be_accepted(),
+            }),
         }
     }
 }
 
 impl Report {
     /// Explains codes; the explanation is the result, however quiet the program is to be.
-    pub(crate) fn codes(&self, codes: &[Code]) -> Result<()> {
+    pub(crate) fn codes(&self, topics: &[Topic]) -> Result<()> {
         match self.format {
-            Format::Json => print_json(&codes.iter().map(Explained::from).collect::<Vec<_>>()),
-            Format::Text => print(&explained(codes, self.canvas)),
+            Format::Json => print_json(&topics.iter().map(Entry::from).collect::<Vec<_>>()),
+            Format::Text => print(&explained(topics, self.canvas)),
         }
     }
 
