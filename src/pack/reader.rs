@@ -46,6 +46,8 @@ use crate::encode::DeltaDecoder;
 use crate::encode::FrameDecoder;
 use crate::format::directory::Content;
 use crate::format::directory::Directory;
+use crate::format::directory::Frame;
+use crate::format::directory::FrameKind;
 use crate::format::directory::Slot;
 use crate::format::layout::ContentHash;
 use crate::format::layout::Folder;
@@ -58,8 +60,6 @@ use crate::format::trailer::TRAILER_BYTES;
 use crate::format::trailer::Trailer;
 use crate::hash::BlockHasher;
 use crate::pack::cache::Cache;
-use crate::pack::reader::batch::Batch;
-use crate::pack::reader::batch::is_kept;
 use crate::seal::ids::RunId;
 use crate::seal::keys::Keyring;
 use crate::seal::object::ObjectKind;
@@ -507,73 +507,6 @@ impl Packs {
         let text = self.keyring.open_object(ObjectKind::Move, &pack.0, &bytes).ok()?;
         Moves::decode(&text).ok()
     }
-
-    /// Returns the whole blocks at these places, each `None` if it can't be read or is not whole.
-    /// They are unverified: what is decoded from them is verified by its own hash.
-    pub fn bases(&self, at: &[Locator]) -> Vec<Option<Vec<u8>>> {
-        let mut bases = vec![None; at.len()];
-        let mut batch = Batch::new(self);
-        for (number, at) in at.iter().enumerate() {
-            // Without its pack a base is as good as none.
-            let _is_there = batch.add_whole(number, *at).is_ok();
-        }
-        let visited = batch.visit(&mut |ready| {
-            ready.iter().for_each(|block| bases[block.number] = Some(block.record.to_vec()));
-            Ok(())
-        });
-        // Only a run that is being stopped ends early, and it needs none.
-        visited.map_or_else(|_| vec![None; at.len()], |()| bases)
-    }
-
-    /// Hands every wanted block to `sink`, verified, in the order of their places: blocks leave
-    /// while their frame is in the processor's cache.
-    ///
-    /// A block that can't be had is handed over as the error, after all others and in the order of
-    /// `wanted`; `sink` decides whether to go on.
-    pub fn read(&self, wanted: &[Wanted], sink: &mut BlockSink<'_>) -> Result<()> {
-        let mut batch = Batch::new(self);
-        let mut left: BTreeSet<usize> = (0..wanted.len()).collect();
-        for (number, want) in wanted.iter().enumerate() {
-            // What can't be planned is left for the slow way, which finds the reason.
-            let _is_planned = batch.add(number, want.at).is_ok();
-        }
-        batch.visit(&mut |ready| {
-            let mut decoder = None;
-            for block in ready {
-                let want = &wanted[block.number];
-                let made = match block.base {
-                    Some(base) => {
-                        let decoder = decoder.get_or_insert_with(DeltaDecoder::new);
-                        decoder.decode(block.record, base, block.length).ok()
-                    }
-                    None => Some(block.record),
-                };
-                if let Some(made) = made.filter(|made| self.is_right(made, want)) {
-                    left.remove(&block.number);
-                    sink(block.number, Ok(made))?;
-                }
-            }
-            Ok(())
-        })?;
-        left.into_iter().try_for_each(|number| {
-            self.monitor.check()?;
-            self.read_slowly(number, &wanted[number], sink)
-        })
-    }
-
-    fn is_right(&self, block: &[u8], want: &Wanted) -> bool {
-        wide(block.len()) == want.length && self.hasher.hash(block) == want.hash
-    }
-
-    /// Reads a block that a batch could not: chains, twins, moved copies, and errors with their
-    /// reason.
-    fn read_slowly(&self, number: usize, want: &Wanted, sink: &mut BlockSink<'_>) -> Result<()> {
-        match self.block(want.at, want.hash) {
-            Ok(block) if wide(block.len()) == want.length => sink(number, Ok(&block)),
-            Ok(_) => sink(number, Err(Error::damaged("a map", "a block has another length"))),
-            Err(error) => sink(number, Err(error)),
-        }
-    }
 }
 
 /// A block and where its chain ends.
@@ -593,6 +526,11 @@ fn find(pack: &OpenPack, entry: EntryNumber) -> Result<Slot> {
     let found = pack.directory.slot(entry);
     let (slot, _) = found.ok_or_else(|| pack.damaged("an entry is not in its directory"))?;
     Ok(*slot)
+}
+
+/// Tells whether a frame is kept after it was opened, because several batches need it.
+fn is_kept(pack: &OpenPack, frame: &Frame) -> bool {
+    frame.kind == FrameKind::Records || pack.class == Class::Meta
 }
 
 fn out_of_frame(pack: &OpenPack) -> Error {

@@ -5,6 +5,7 @@
 //! are visited from the newest to the oldest, so that a delta's record, which is small, waits for
 //! its base, which is older; only a base that comes first is kept for it.
 
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -12,39 +13,110 @@ use bytes::Bytes;
 
 use crate::base::error::Error;
 use crate::base::error::Result;
-use crate::base::ids::Class;
 use crate::base::ids::Locator;
 use crate::base::limits::READ_BYTES_MAX;
 use crate::base::num::index;
 use crate::base::num::wide;
+use crate::encode::DeltaDecoder;
 use crate::format::directory::Frame;
-use crate::format::directory::FrameKind;
 use crate::format::directory::Slot;
 use crate::format::trailer::PREAMBLE_BYTES;
+use crate::pack::reader::BlockSink;
 use crate::pack::reader::FrameOpener;
 use crate::pack::reader::OpenPack;
 use crate::pack::reader::Packs;
+use crate::pack::reader::Wanted;
 use crate::pack::reader::find;
+use crate::pack::reader::is_kept;
 use crate::pack::reader::lock;
 use crate::pack::reader::slice;
 
 /// Frames of one pack that are at most this far apart are fetched with one read.
 const GAP_BYTES_MAX: u32 = 32 << 10;
 
+impl Packs {
+    /// Returns the whole blocks at these places, each `None` if it can't be read or is not whole.
+    /// They are unverified: what is decoded from them is verified by its own hash.
+    pub fn bases(&self, at: &[Locator]) -> Vec<Option<Vec<u8>>> {
+        let mut bases = vec![None; at.len()];
+        let mut batch = Batch::new(self);
+        for (number, at) in at.iter().enumerate() {
+            // Without its pack a base is as good as none.
+            let _is_there = batch.add_whole(number, *at).is_ok();
+        }
+        let visited = batch.visit(&mut |ready| {
+            ready.iter().for_each(|block| bases[block.number] = Some(block.record.to_vec()));
+            Ok(())
+        });
+        // Only a run that is being stopped ends early, and it needs none.
+        visited.map_or_else(|_| vec![None; at.len()], |()| bases)
+    }
+
+    /// Hands every wanted block to `sink`, verified, in the order of their places: blocks leave
+    /// while their frame is in the processor's cache.
+    ///
+    /// A block that can't be had is handed over as the error, after all others and in the order of
+    /// `wanted`; `sink` decides whether to go on.
+    pub fn read(&self, wanted: &[Wanted], sink: &mut BlockSink<'_>) -> Result<()> {
+        let mut batch = Batch::new(self);
+        let mut left: BTreeSet<usize> = (0..wanted.len()).collect();
+        for (number, want) in wanted.iter().enumerate() {
+            // What can't be planned is left for the slow way, which finds the reason.
+            let _is_planned = batch.add(number, want.at).is_ok();
+        }
+        batch.visit(&mut |ready| {
+            let mut decoder = None;
+            for block in ready {
+                let want = &wanted[block.number];
+                let made = match block.base {
+                    Some(base) => {
+                        let decoder = decoder.get_or_insert_with(DeltaDecoder::new);
+                        decoder.decode(block.record, base, block.length).ok()
+                    }
+                    None => Some(block.record),
+                };
+                if let Some(made) = made.filter(|made| self.is_right(made, want)) {
+                    left.remove(&block.number);
+                    sink(block.number, Ok(made))?;
+                }
+            }
+            Ok(())
+        })?;
+        left.into_iter().try_for_each(|number| {
+            self.monitor.check()?;
+            self.read_slowly(number, &wanted[number], sink)
+        })
+    }
+
+    fn is_right(&self, block: &[u8], want: &Wanted) -> bool {
+        wide(block.len()) == want.length && self.hasher.hash(block) == want.hash
+    }
+
+    /// Reads a block that a batch could not: chains, twins, moved copies, and errors with their
+    /// reason.
+    fn read_slowly(&self, number: usize, want: &Wanted, sink: &mut BlockSink<'_>) -> Result<()> {
+        match self.block(want.at, want.hash) {
+            Ok(block) if wide(block.len()) == want.length => sink(number, Ok(&block)),
+            Ok(_) => sink(number, Err(Error::damaged("a map", "a block has another length"))),
+            Err(error) => sink(number, Err(error)),
+        }
+    }
+}
+
 /// A block whose frames are at hand.
-pub(super) struct Ready<'f> {
+struct Ready<'f> {
     /// The number that the caller gave to the block.
-    pub(super) number: usize,
+    number: usize,
     /// The block itself, or its difference to `base`.
-    pub(super) record: &'f [u8],
+    record: &'f [u8],
     /// The whole block that it rests on, if it is a delta.
-    pub(super) base: Option<&'f [u8]>,
+    base: Option<&'f [u8]>,
     /// Raw bytes of the block.
-    pub(super) length: usize,
+    length: usize,
 }
 
 /// Takes blocks whose frames are at hand.
-pub(super) type Visitor<'v> = dyn FnMut(&[Ready<'_>]) -> Result<()> + 'v;
+type Visitor<'v> = dyn FnMut(&[Ready<'_>]) -> Result<()> + 'v;
 
 /// How a block is made from the batch's frames.
 struct Plan {
@@ -71,7 +143,7 @@ enum Held {
 }
 
 /// The frames that a batch needs, collected before any is read.
-pub(super) struct Batch<'a> {
+struct Batch<'a> {
     packs: &'a Packs,
     opened: Vec<(Locator, Arc<OpenPack>)>,
     needs: Vec<Need>,
@@ -80,7 +152,7 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(packs: &'a Packs) -> Batch<'a> {
+    fn new(packs: &'a Packs) -> Batch<'a> {
         let (opened, needs, plans) = (Vec::new(), Vec::new(), Vec::new());
         Batch { packs, opened, needs, found: HashMap::new(), plans }
     }
@@ -106,7 +178,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Plans a block, with its base if it is a delta; longer chains are not planned.
-    pub(super) fn add(&mut self, number: usize, at: Locator) -> Result<()> {
+    fn add(&mut self, number: usize, at: Locator) -> Result<()> {
         let own = self.need(at)?;
         let Some(base) = own.1.base() else {
             self.plan(Plan { number, own, base: None });
@@ -125,7 +197,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Plans a block if it is stored whole.
-    pub(super) fn add_whole(&mut self, number: usize, at: Locator) -> Result<()> {
+    fn add_whole(&mut self, number: usize, at: Locator) -> Result<()> {
         let own = self.need(at)?;
         if own.1.base().is_none() {
             self.plan(Plan { number, own, base: None });
@@ -144,7 +216,7 @@ impl<'a> Batch<'a> {
 
     /// Reads, opens and decompresses every needed frame, and hands over the blocks that each makes
     /// possible. Frames that can't be had are passed over, and their blocks with them.
-    pub(super) fn visit(&self, visitor: &mut Visitor<'_>) -> Result<()> {
+    fn visit(&self, visitor: &mut Visitor<'_>) -> Result<()> {
         self.packs.with_opener(|opener| self.visit_with(opener, visitor))
     }
 
@@ -264,9 +336,4 @@ impl<'a> Batch<'a> {
         };
         Ok(users().any(waits))
     }
-}
-
-/// Tells whether a frame is kept after it was opened, because several batches need it.
-pub(super) fn is_kept(pack: &OpenPack, frame: &Frame) -> bool {
-    frame.kind == FrameKind::Records || pack.class == Class::Meta
 }
