@@ -14,7 +14,6 @@
 //! it lives as long as a change of keys takes.
 
 use std::collections::BTreeSet;
-use std::error::Error as StdError;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -34,16 +33,19 @@ use crate::format::layout::content_hash;
 use crate::format::retired::Retired;
 use crate::repo::Opened;
 use crate::repo::Repository;
-use crate::repo::founding::put_and_compare;
+use crate::repo::believed::retired_object;
 use crate::repo::generations::announced;
 use crate::repo::generations::is_announcement;
-use crate::repo::generations::is_of_rotation;
-use crate::repo::generations::key_names;
 use crate::repo::generations::require_newest;
-use crate::repo::generations::retired_object;
 use crate::repo::generations::rotation_object;
-use crate::repo::not_stretched;
-use crate::repo::sealing_failed;
+use crate::repo::holders::holder_names;
+use crate::repo::holders::holder_object;
+use crate::repo::holders::is_of_rotation;
+use crate::repo::holders::key_names;
+use crate::repo::holders::put_holder;
+use crate::repo::holders::read_holder;
+use crate::repo::holders::unlock_kit;
+use crate::repo::sealing::sealing_failed;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::seal::cost::Cost;
 use crate::seal::cost::Limits;
@@ -467,22 +469,6 @@ impl Keys {
     }
 }
 
-pub(super) fn holder_object(id: HolderId) -> ObjectName {
-    Object::Key(*id.bytes()).name()
-}
-
-pub(super) fn put_holder(store: &dyn Store, holder: &Holder) -> Result<()> {
-    let bytes = Bytes::from(holder.encode());
-    put_and_compare(store, &holder_object(holder.id()), &bytes)
-}
-
-pub(super) fn read_holder(store: &dyn Store, name: &ObjectName) -> Result<Holder> {
-    let bytes = store
-        .get(name, SMALL_OBJECT_BYTES_MAX)
-        .map_err(|e| e.named(format!("cannot read {name}")))?;
-    Holder::decode(&bytes).map_err(|e| Error::damaged(name, e))
-}
-
 fn delete(store: &dyn Store, name: &ObjectName) -> Result<()> {
     store.delete(name).map_err(|e| e.named(format!("cannot remove {name}")))
 }
@@ -615,74 +601,4 @@ pub fn damaged_holders(repository: &Repository) -> Result<Vec<(ObjectName, Error
         }
     }
     Ok(damaged)
-}
-
-fn holder_names(store: &dyn Store) -> Result<Vec<ObjectName>> {
-    let mut names = key_names(store)?;
-    names.retain(|name| !is_of_rotation(name));
-    Ok(names)
-}
-
-/// Puts the holders of newer generations first: one password may open several.
-fn newest_first(store: &dyn Store, names: &mut [ObjectName]) {
-    let generation =
-        |name: &ObjectName| read_holder(store, name).map_or(0, |holder| holder.generation());
-    names.sort_by_cached_key(|name| std::cmp::Reverse(generation(name)));
-}
-
-/// Tries a credential on every holder; also returns the names under `keys/`.
-pub(super) fn unlock(
-    store: &dyn Store,
-    credential: &Credential,
-    limits: &Limits,
-) -> Result<(Unlocked, Vec<ObjectName>)> {
-    let all = key_names(store)?;
-    let mut names: Vec<ObjectName> =
-        all.iter().filter(|name| !is_of_rotation(name)).cloned().collect();
-    if names.len() < all.len() {
-        newest_first(store, &mut names);
-    }
-    if names.is_empty() {
-        return Err(Error::new(ErrorKind::Damaged, "the repository has no key left"));
-    }
-    let mut reason: Option<Box<dyn StdError + Send + Sync>> = None;
-    for name in names {
-        let holder = match read_holder(store, &name) {
-            Ok(holder) => holder,
-            Err(error) => {
-                reason.get_or_insert(error.into());
-                continue;
-            }
-        };
-        match holder.open(credential, limits) {
-            Ok(unlocked) => return Ok((unlocked, all)),
-            Err(error @ SealError::NotEnoughMemory(_)) => return Err(not_stretched(error)),
-            // That a holder needs something else tells less than that what it needs is wrong.
-            Err(error @ SealError::OtherCredential { .. }) => {
-                reason.get_or_insert(error.into());
-            }
-            Err(error) => reason = Some(error.into()),
-        }
-    }
-    let reason = reason.expect("there was a name, and it did not open");
-    let what = match credential {
-        Credential::Passphrase(_) => "no key of this repository opens with this password",
-        Credential::KeyFile(_) => "no key of this repository opens with this key file",
-    };
-    Err(Error::new(ErrorKind::WrongKey, what).because(reason))
-}
-
-pub(super) fn unlock_kit(
-    kit: &RecoveryKit,
-    passphrase: &mut dyn FnMut() -> Result<Credential>,
-    limits: &Limits,
-) -> Result<Unlocked> {
-    let passphrase = if kit.needs_passphrase() { Some(passphrase()?) } else { None };
-    kit.open(passphrase.as_ref(), limits).map_err(|e| {
-        if matches!(e, SealError::NotEnoughMemory(_)) {
-            return not_stretched(e);
-        }
-        Error::new(ErrorKind::WrongKey, "the recovery kit does not open with this password")
-            .because(e)
-    })
 }

@@ -4,14 +4,17 @@
 //! found right under that key. It knows snapshots and pack tables; what is done with them is in
 //! [`ops`](crate::ops).
 
+mod believed;
 pub mod contents;
 pub mod damage;
 pub mod founding;
 pub mod generations;
+mod holders;
 pub mod keys;
 pub mod lineage;
 pub mod notes;
 pub mod probe;
+mod sealing;
 pub mod snapshots;
 pub mod vacancy;
 
@@ -37,11 +40,14 @@ use crate::format::layout::Object;
 use crate::format::pack_table::PackTable;
 use crate::hash::BlockHasher;
 use crate::pack::reader::Packs;
+use crate::repo::believed::Believed;
 use crate::repo::founding::found;
-use crate::repo::generations::Believed;
+use crate::repo::holders::holder_object;
+use crate::repo::holders::unlock;
+use crate::repo::holders::unlock_kit;
+use crate::repo::sealing::sealing_failed;
 use crate::seal::cost::Cost;
 use crate::seal::cost::Limits;
-use crate::seal::error::SealError;
 use crate::seal::holder::Credential;
 use crate::seal::holder::Holder;
 use crate::seal::holder::HolderNote;
@@ -101,18 +107,6 @@ pub fn require_there(store: &dyn Store, name: &ObjectName, bytes: u64) -> Result
     Err(Error::new(ErrorKind::Store, what))
 }
 
-fn sealing_failed(cause: SealError) -> Error {
-    if matches!(cause, SealError::NotEnoughMemory(_)) {
-        return not_stretched(cause);
-    }
-    Error::new(ErrorKind::WrongKey, "the repository's keys can't be used").because(cause)
-}
-
-/// Reports that a password could not be tried; it may still be the right one.
-fn not_stretched(cause: SealError) -> Error {
-    Error::new(ErrorKind::Memory, "the password can't be tried").because(cause)
-}
-
 impl Repository {
     /// Creates a repository in a store that has none.
     pub fn init(
@@ -146,7 +140,7 @@ impl Repository {
             };
             let holder = Holder::seal(&keyring, &key, protection, note, &*entropy)
                 .map_err(sealing_failed)?;
-            keys.push((keys::holder_object(holder.id()), Bytes::from(holder.encode())));
+            keys.push((holder_object(holder.id()), Bytes::from(holder.encode())));
         }
         let clear_key = match suite {
             Suite::KeyedTag => *key.expose(),
@@ -187,7 +181,7 @@ impl Repository {
         limits: &Limits,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Repository> {
-        let opened = Opened::by(&*store, &mut || keys::unlock_kit(kit, passphrase, limits))?;
+        let opened = Opened::by(&*store, &mut || unlock_kit(kit, passphrase, limits))?;
         Repository::assemble(store, opened, entropy)
     }
 
@@ -286,7 +280,7 @@ impl Opened {
     ) -> Result<Opened> {
         let mut seen = None;
         let mut opened = Opened::by(store, &mut || {
-            let (unlocked, names) = keys::unlock(store, &credential()?, limits)?;
+            let (unlocked, names) = unlock(store, &credential()?, limits)?;
             seen = Some(names);
             Ok(unlocked)
         })?;
