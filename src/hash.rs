@@ -1,4 +1,22 @@
 //! From bytes to a name: the keyed hash of a block, and the test for a block of zeros.
+//!
+//! Whole packs are hashed by one core each, without the `rayon` feature of blake3, which would put
+//! all cores on one pack. `verify --depth stored` of 1.19 GiB in packs of 32 MiB on 2 processors,
+//! medians of 7 runs from the page cache and of 3 from the disk:
+//!
+//! | cores for a pack | workers | packs in memory | cached, s | disk, s | peak, MiB |
+//! |---|---|---|---|---|---|
+//! | one | 2 | 1 | 0.55 | 1.52 | 44 |
+//! | both | 2 | 1 | 0.44 | 1.38 | 44 |
+//! | one | 8 | 2 | 0.30 | 1.31 | 74 |
+//! | both | 8 | 1 | 0.45 | 1.37 | 44 |
+//!
+//! Hashing takes 0.24 s of processor time, reading 0.30 s from the page cache and 1.2 s from the
+//! disk. A second pack in memory lets one be read while the other is hashed, which more cores for
+//! one pack do not: 30 MiB less memory, and half as much time again from the cache. Where only one
+//! fits, they save a tenth of a second for each GiB. A backup of 1.36 GB hashes its packs in 0.22 s
+//! of 5.7 s of processor time, and as long with `rayon`: a pack is hashed in small pieces as it
+//! grows.
 
 use crate::base::ids::BlockHash;
 

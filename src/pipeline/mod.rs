@@ -9,9 +9,10 @@
 //!     +--------- room for all work in progress -----------+
 //! ```
 //!
-//! Reader, workers and collector are one pool ([`crew`](crate::base::crew)): threads of its own,
-//! because workers keep a compressor's state, read bases while they work, and hand over in order
-//! under a bound, which a pool for computations alone has not.
+//! Reader, workers and collector are one pool ([`crew`](crate::base::crew)) of threads of its own,
+//! and packs pass to the uploaders through a channel. A pool for computations alone, such as
+//! rayon's, does not fit here: workers read bases while they work, which blocks, each keeps a
+//! compressor's state, and segments come back in order under a bound in number.
 //!
 //! The memory of a run is the sum of this table, whatever the size of the stream (2 workers, and
 //! M = 2; over a network M is what `--memory` has room for, at 32 MiB each):

@@ -1,6 +1,9 @@
 //! Stores finished packs beside the work: a few threads, at most one pack each, errors at the next
 //! call.
 //!
+//! It is no pool of [`crew::in_order`], whose plan pulls: packs are handed over from within the
+//! thread that collects results, whenever one is full, and none waits for the one before it.
+//!
 //! Invariants:
 //! - A pack is confirmed only when every copy of it is durable, and the store has shown that it has
 //!   each: a snapshot that names a pack which a store took and did not keep would be complete, and
