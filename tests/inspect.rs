@@ -307,6 +307,36 @@ fn a_file_is_written_as_a_restore_would_make_it() {
     assert_eq!(list(&["[x"]).unwrap_err().kind(), ErrorKind::Usage);
 }
 
+#[test]
+fn globs_that_begin_alike_list_what_a_walk_over_all_members_finds() {
+    let repository = init(Arc::new(MemoryStore::new()), Protected::Clear, 1);
+    back_up(&repository, &Server::new(11, 400, 1).stream());
+    let stored = &repository.snapshots().unwrap().snapshots[0];
+    let list = |globs: &[&str]| {
+        let globs: Vec<String> = globs.iter().map(|glob| (*glob).to_owned()).collect();
+        let mut paths = Vec::new();
+        let mut each = |member: haulout::ops::show::MemberLine| {
+            paths.push(member.path);
+            Ok(())
+        };
+        let listed = matching(&repository, stored, &globs, &Arc::default(), &mut each);
+        listed.map(|()| paths).unwrap_or_default()
+    };
+    let all = list(&[]);
+    assert!(all.len() > 400 && all.is_sorted(), "{}", all.len());
+    for prefix in ["shop/table3", "shop/table399", "shop/", "shop/table", "a", "zzz", "xtrabackup"]
+    {
+        let begins: Vec<_> = all.iter().filter(|path| path.starts_with(prefix)).cloned().collect();
+        assert!(list(&[&format!("{prefix}*")]) == begins, "{prefix}");
+    }
+    let ends: Vec<_> = all.iter().filter(|path| path.ends_with("7.ibd")).cloned().collect();
+    assert_eq!(ends.len(), 40);
+    assert!(list(&["shop/*7.ibd"]) == ends && list(&["*7.ibd"]) == ends);
+    for path in &all {
+        assert_eq!(list(&[path]).as_slice(), std::slice::from_ref(path));
+    }
+}
+
 /// The program on a repository of two nights, the first one first.
 fn nights() -> (tempfile::TempDir, [String; 2]) {
     let directory = tempfile::tempdir().unwrap();

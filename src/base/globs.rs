@@ -18,22 +18,47 @@ use crate::base::error::Result;
 
 /// A list of globs, of which one has to match.
 #[derive(Debug, Clone)]
-pub struct Globs(GlobSet);
+pub struct Globs {
+    set: GlobSet,
+    /// The bytes with which all that matches begins.
+    prefix: Vec<u8>,
+}
 
 impl Globs {
     /// Parses a list of globs.
     pub fn new(globs: &[impl AsRef<str>]) -> Result<Globs> {
         let mut set = GlobSetBuilder::new();
-        for glob in globs {
-            set.add(parse(glob.as_ref())?);
+        let mut prefix: Option<&[u8]> = None;
+        for glob in globs.iter().map(AsRef::as_ref) {
+            set.add(parse(glob)?);
+            let literal = literal_prefix(glob);
+            prefix = Some(prefix.map_or(literal, |prefix| common_prefix(prefix, literal)));
         }
-        set.build().map(Globs).map_err(|e| not_a_glob("the list", e))
+        let set = set.build().map_err(|e| not_a_glob("the list", e))?;
+        Ok(Globs { set, prefix: prefix.unwrap_or_default().to_vec() })
+    }
+
+    /// Returns the bytes with which every match begins, as far as the globs tell: a walk in the
+    /// order of the names can begin there and end after them.
+    pub fn prefix(&self) -> &[u8] {
+        &self.prefix
     }
 
     /// Tells whether one of the globs matches.
     pub fn matches(&self, name: &[u8]) -> bool {
-        self.0.is_match(Path::new(OsStr::from_bytes(name)))
+        self.set.is_match(Path::new(OsStr::from_bytes(name)))
     }
+}
+
+/// Returns the characters of a glob before the first that may stand for another one.
+fn literal_prefix(glob: &str) -> &[u8] {
+    let is_literal = |byte: &u8| byte.is_ascii_graphic() && !b"*?[]{}\\,".contains(byte);
+    let bytes = glob.as_bytes();
+    &bytes[..bytes.iter().take_while(|byte| is_literal(byte)).count()]
+}
+
+fn common_prefix<'g>(one: &'g [u8], other: &[u8]) -> &'g [u8] {
+    &one[..one.iter().zip(other).take_while(|(a, b)| a == b).count()]
 }
 
 fn parse(glob: &str) -> Result<Glob> {
@@ -59,6 +84,26 @@ mod tests {
             assert!(!globs.matches(name.as_bytes()), "{name}");
         }
         assert!(!Globs::new(&[""; 0]).expect("no glob is a list").matches(b"shop"));
+    }
+
+    #[test]
+    fn what_matches_begins_with_the_prefix() {
+        for (globs, prefix) in [
+            (&["shop/*"][..], "shop/"),
+            (&["shop/orders.ibd"], "shop/orders.ibd"),
+            (&["shop/o*", "shop/a?"], "shop/"),
+            (&["shop/*", "*.frm"], ""),
+            (&["s{hop,tore}/t"], "s"),
+            (&["a\\*b"], "a"),
+            (&[], ""),
+        ] {
+            let parsed = Globs::new(globs).expect("they are globs");
+            assert_eq!(parsed.prefix(), prefix.as_bytes(), "{globs:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_no_glob_is_named() {
         let error = Globs::new(&["shop/{"]).expect_err("it is not closed");
         assert!(error.to_string().contains("shop/{ is not a glob"), "{error}");
     }

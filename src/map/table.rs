@@ -123,6 +123,32 @@ impl TableReader {
         Ok(())
     }
 
+    /// Returns a cursor over the records from the first whose key is not before `key`; pages that
+    /// hold only earlier records are not read.
+    pub fn cursor_from(&self, key: &MemberKey) -> Result<TableCursor<'_>> {
+        let mut path = Vec::new();
+        let mut below = self.root.map(|root| root.root);
+        while let Some(entry) = below {
+            if path.len() > usize::from(MAP_LEVELS_MAX) {
+                return Err(Error::damaged("the member table", "it has too many levels"));
+            }
+            let page = self.page(entry)?;
+            let next = match &page.0 {
+                TablePage::Records(records) => {
+                    below = None;
+                    records.partition_point(|record| record.key < *key)
+                }
+                TablePage::Index(items) => {
+                    let after = items.partition_point(|(first, _)| first <= key).max(1);
+                    below = items.get(after - 1).map(|(_, entry)| *entry);
+                    after
+                }
+            };
+            path.push((page, next));
+        }
+        Ok(TableCursor { table: self, root: None, path })
+    }
+
     /// Returns a cursor over the records in order of the keys.
     pub fn cursor(&self) -> TableCursor<'_> {
         TableCursor { table: self, root: self.root.map(|root| root.root), path: Vec::new() }

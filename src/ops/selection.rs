@@ -19,6 +19,7 @@ use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::globs::Globs;
 use crate::format::record::MemberKey;
+use crate::format::record::MemberRecord;
 use crate::format::snapshot::SnapshotKind;
 use crate::format::snapshot::StreamFormat;
 use crate::parse::tree::TreeFile;
@@ -128,6 +129,24 @@ impl Selection {
     pub(super) fn is_wanted(&self, file: &TreeFile) -> bool {
         self.include.as_ref().is_none_or(|include| include.matches(path_of(file)))
     }
+}
+
+/// Calls `each` for the members whose paths begin with `prefix`, in order of the paths. Pages of
+/// the member table that have none of them are not read.
+pub(super) fn members_below(
+    contents: &Contents,
+    prefix: &[u8],
+    each: &mut dyn FnMut(&MemberRecord) -> Result<()>,
+) -> Result<()> {
+    let first = MemberKey { path: prefix.to_vec(), incarnation: 0 };
+    let mut members = contents.table().cursor_from(&first)?;
+    while let Some(record) = members.next()? {
+        if !record.key.path.starts_with(prefix) {
+            break;
+        }
+        each(&record)?;
+    }
+    Ok(())
 }
 
 /// Parses the globs of a user; `None` if there are none, which stands for everything.

@@ -35,6 +35,19 @@ pub struct MemberLine {
     pub closed: bool,
 }
 
+impl MemberLine {
+    fn of(record: &MemberRecord) -> MemberLine {
+        MemberLine {
+            path: record.key.display(),
+            incarnation: record.key.incarnation,
+            bytes: record.length,
+            format: format_words(record),
+            pages: record.pages,
+            closed: record.closed,
+        }
+    }
+}
+
 /// Replaces the findings that the description of a snapshot names by all that there are.
 pub fn name_all_findings(
     repository: &Repository,
@@ -80,16 +93,9 @@ pub fn members(
     each: &mut dyn FnMut(MemberLine) -> Result<()>,
 ) -> Result<()> {
     let contents = repository.contents(stored, monitor)?;
-    contents.table().walk(&mut |record| {
+    selection::members_below(&contents, b"", &mut |record| {
         monitor.check()?;
-        each(MemberLine {
-            path: record.key.display(),
-            incarnation: record.key.incarnation,
-            bytes: record.length,
-            format: format_words(record),
-            pages: record.pages,
-            closed: record.closed,
-        })
+        each(MemberLine::of(record))
     })
 }
 
@@ -104,8 +110,11 @@ pub fn matching(
     let Some(globs) = selection::globs(wanted)? else {
         return members(repository, stored, monitor, each);
     };
+    let contents = repository.contents(stored, monitor)?;
     let mut found = 0_u64;
-    members(repository, stored, monitor, &mut |member| {
+    selection::members_below(&contents, globs.prefix(), &mut |record| {
+        monitor.check()?;
+        let member = MemberLine::of(record);
         if !globs.matches(member.path.as_bytes()) {
             return Ok(());
         }
