@@ -159,11 +159,11 @@ fn check_imports(file: &File, report: &mut impl FnMut(usize, &str)) {
 
 /// Refuses doc comments that say no more than a name: of fewer words than [`DOC_WORDS_MIN`].
 fn check_docs(file: &File, report: &mut impl FnMut(usize, &str)) {
-    // Those of the command line are texts of help, which `tests/messages.rs` reads.
-    let is_help = file.path.to_string_lossy().starts_with("src/bin/haulout/args");
-    if !file.path.starts_with("src") || is_help {
+    if !file.path.starts_with("src") {
         return;
     }
+    // Texts of help are read by `tests/messages.rs`.
+    let is_help = texts_of_help(file);
     let words = |line: &str| {
         line.trim_start().strip_prefix("///").map(|text| text.split_whitespace().count())
     };
@@ -171,12 +171,30 @@ fn check_docs(file: &File, report: &mut impl FnMut(usize, &str)) {
     let mut lines = file.text.lines().enumerate().peekable();
     while let Some((index, line)) = lines.next() {
         let (here, next) = (words(line), lines.peek().and_then(|(_, next)| words(next)));
-        let is_alone = before.is_none() && next.is_none();
+        let is_alone = before.is_none() && next.is_none() && !is_help[index];
         if is_alone && here.is_some_and(|count| count < DOC_WORDS_MIN) {
             report(index + 1, "a doc comment of under four words");
         }
         before = here;
     }
+}
+
+/// Which lines are of items whose doc comments clap prints: they are help, not documentation.
+fn texts_of_help(file: &File) -> Vec<bool> {
+    let lines: Vec<&str> = file.text.lines().collect();
+    let mut found = vec![false; lines.len()];
+    let printed = ["Args", "Parser", "Subcommand", "ValueEnum"];
+    let derives = |line: &str| {
+        line.strip_prefix("#[derive(")
+            .is_some_and(|rest| rest.split([',', ')']).any(|name| printed.contains(&name.trim())))
+    };
+    for (index, _) in lines.iter().enumerate().filter(|(_, line)| derives(line)) {
+        let docs = lines[..index].iter().rev().take_while(|line| line.starts_with("///")).count();
+        let ends = |line: &&str| *line == "}" || line.ends_with("{}") || line.ends_with(';');
+        let body = lines[index..].iter().position(ends).unwrap_or(0);
+        found[index - docs..=index + body].fill(true);
+    }
+    found
 }
 
 /// The modules of the library that a line names: behind `crate::`, or its name in a program.

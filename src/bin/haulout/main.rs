@@ -1,79 +1,58 @@
 //! The command line of haulout: what was typed -> what it means -> one verb of the library -> its
 //! report.
 //!
-//! | file | knows |
+//! | room | knows |
 //! |---|---|
-//! | `args/VERB` | what can be typed, and the help texts |
-//! | `grammar` | how much of it each help text shows, and the variables of the environment |
-//! | `plan/VERB` | what it means on this machine |
-//! | `dispatch`, `job`, `traits` | which verb runs, and what it declares to shared code |
-//! | `run/VERB` | which verb of the library does it |
-//! | `report/VERB` | how the outcome is printed, as text or JSON |
-//! | `json`, `words`, `text`, `units` | what reports have in common |
-//! | `about` | what the program says about itself: manual pages, completions, the guide |
-//! | `guide` | how a chapter of the guide looks on a terminal |
-//! | `hints` | what to do about an error |
-//! | `password`, `prompt` | where secrets come from |
-//! | `known` | what this host remembers of a repository |
-//! | `panics` | that a panic of any thread ends the program |
-//! | `signals`, `progress`, `console`, `producer_log` | what happens during a run |
+//! | `verbs/VERB` | one verb: what can be typed, what it means here, the call, the report |
+//! | `verbs` | which verbs there are, and what each declares to shared code |
+//! | `open` | the settings that all verbs share, and how they lead to an opened repository |
+//! | `grammar` | options and values that verbs share, and how help texts are laid out |
+//! | `tell` | what is printed: reports, messages, progress, JSON, the guide |
+//! | `fail` | errors with their hints, and exit statuses |
+//! | `secrets` | passwords, key files and recovery kits |
+//! | `environment`, `proc_status` | the machine that the program runs on |
+//! | `panics`, `signals` | how a run ends that does not end by itself |
 
-mod about;
-mod args;
-mod console;
-mod dispatch;
-mod exit;
-mod failure;
+mod environment;
+mod fail;
 mod grammar;
-mod guide;
-mod hints;
-mod job;
-mod json;
-mod known;
-mod limit;
-mod machine;
-mod moment;
+mod open;
 mod panics;
-mod password;
-mod plan;
 mod proc_status;
-mod producer_log;
-mod progress;
-mod prompt;
-mod report;
-mod run;
+mod secrets;
 mod signals;
-mod text;
-mod traits;
-mod units;
-mod words;
+mod tell;
+mod verbs;
 
 use std::process::ExitCode;
 
 use clap::FromArgMatches;
 
-use crate::args::Arguments;
-use crate::args::Command;
-use crate::report::Report;
+use crate::grammar::help_texts::grammar;
+use crate::grammar::synonyms;
+use crate::tell::report;
+use crate::tell::report::Report;
+use crate::verbs::args::Arguments;
+use crate::verbs::args::Command;
 
 fn main() -> ExitCode {
     panics::end_the_program();
-    machine::forbid_core_dumps();
-    machine::raise_open_files();
-    let mut grammar = grammar::grammar();
+    environment::forbid_core_dumps();
+    environment::raise_open_files();
+    let mut grammar = grammar();
     let parsed = grammar.try_get_matches_from_mut(std::env::args_os());
     let typed = match parsed.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(typed) => typed,
         Err(mut refusal) => {
-            args::synonyms::suggest(&mut refusal);
+            synonyms::suggest(&mut refusal);
             return report::refusal(&refusal).into();
         }
     };
     let Arguments { common, command } = typed;
-    let report = Report::new(&common, &machine::variable);
+    let report = Report::new(&common, &environment::variable);
     let done = match command {
-        Command::Verb(verb) => dispatch::run(common, verb, &machine::surroundings(), &report),
-        Command::About(about) => about::tell(&about, &report),
+        Command::Verb(verb) => verbs::run(common, verb, &environment::surroundings(), &report),
+        Command::About(about) => verbs::about::tell(&about, &report),
     };
     done.unwrap_or_else(|failure| report.failure(&failure)).into()
 }

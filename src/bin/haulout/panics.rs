@@ -7,7 +7,7 @@ use std::io::Write;
 use std::panic::PanicHookInfo;
 use std::thread;
 
-use crate::exit::Exit;
+use crate::fail::exit::Exit;
 
 /// Makes every panic from now on end the program.
 pub(crate) fn end_the_program() {

@@ -22,8 +22,8 @@ use haulout::base::monitor::LOOK_UP;
 use haulout::base::monitor::Monitor;
 use haulout::source::child::Killer;
 
-use crate::console::Console;
 use crate::proc_status;
+use crate::tell::console::Console;
 
 const TERMINAL_SETTLES: Duration = Duration::from_millis(20);
 /// The time that everything may take to stop. Requests to an object store are given up at once;

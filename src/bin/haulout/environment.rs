@@ -1,0 +1,165 @@
+//! The machine that the program runs on, asked once and in one place.
+
+use std::env;
+use std::ffi::OsString;
+use std::io;
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
+use std::thread;
+
+use rustix::fs::FileType;
+use rustix::fs::OFlags;
+use rustix::fs::Stat;
+use rustix::fs::fcntl_getfl;
+use rustix::fs::fstat;
+use rustix::fs::stat;
+use rustix::process::DumpableBehavior;
+use rustix::process::Resource;
+use rustix::process::Rlimit;
+use rustix::process::getrlimit;
+use rustix::process::set_dumpable_behavior;
+use rustix::process::setrlimit;
+
+use haulout::base::error::Error;
+use haulout::base::error::ErrorKind;
+
+use crate::fail::failure::Failure;
+use crate::fail::failure::Outcome;
+
+/// The facts that a plan depends on besides the arguments.
+pub(crate) struct Surroundings<'s> {
+    /// Looks up a variable of the environment.
+    pub(crate) variable: &'s dyn Fn(&str) -> Option<OsString>,
+    /// Returns all variables that are text.
+    pub(crate) variables: &'s dyn Fn() -> Vec<(String, String)>,
+    /// The name of this host.
+    pub(crate) host: String,
+    /// Processors that this process may use.
+    pub(crate) processors: u32,
+    /// Whether standard input is a terminal.
+    pub(crate) stdin: Stream,
+    /// Whether standard output is a terminal.
+    pub(crate) stdout: Stream,
+}
+
+/// The kind of a standard stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    /// A terminal, with a person at it.
+    Terminal,
+    /// The stream was closed when the program was started.
+    Closed,
+    /// A file, a pipe, or the null device.
+    Other,
+}
+
+impl Surroundings<'_> {
+    /// Refuses to write a result to standard output if it was closed and the result would be lost.
+    pub(crate) fn require_stdout(&self) -> Outcome<()> {
+        if self.stdout == Stream::Closed {
+            return Err(Failure::new(
+                Error::new(ErrorKind::Target, "standard output is closed"),
+                "send it to a file or a program; to throw it away, send it to /dev/null",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Returns the surroundings of a test: a host with 8 processors and no variables.
+    #[cfg(test)]
+    pub(crate) fn of_a_test(stdin: Stream, stdout: Stream) -> Surroundings<'static> {
+        let (variable, variables): (_, &dyn Fn() -> _) = (&|_: &str| None, &Vec::new);
+        let host = "db1".to_owned();
+        Surroundings { variable, variables, host, processors: 8, stdin, stdout }
+    }
+}
+
+/// Keeps keys out of core dumps, and other processes of the same user out of this one's memory.
+///
+/// The first holds for this process only. The limit is handed on to what it starts, which may raise
+/// it again: a producer's memory is full of what is to be encrypted.
+pub(crate) fn forbid_core_dumps() {
+    // Where this is refused, the program is as safe as any other.
+    let _refused = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    let maximum = getrlimit(Resource::Core).maximum;
+    let _refused = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum });
+}
+
+/// Lets this program, and what it starts, have as many files open as the system allows it: the
+/// usual limit of 1,024 is for programs of another kind.
+pub(crate) fn raise_open_files() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    // Where this is refused, the limit stays as it was, and errors name it.
+    let _refused = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
+/// Tells whether a standard stream was closed when the program was started.
+///
+/// The runtime opens the null device in its place, for reading and writing, before `main`; a
+/// shell's `>/dev/null` is open for writing only. What is written to it would be lost
+/// without an error.
+pub(crate) fn was_closed(stream: impl AsFd) -> bool {
+    let is_both = |flags: OFlags| flags & OFlags::RWMODE == OFlags::RDWR;
+    let is_null = |found: &Stat| {
+        FileType::from_raw_mode(found.st_mode) == FileType::CharacterDevice
+            && stat("/dev/null").is_ok_and(|null| null.st_rdev == found.st_rdev)
+    };
+    let opened = fcntl_getfl(&stream).is_ok_and(is_both);
+    opened && fstat(&stream).is_ok_and(|found| is_null(&found))
+}
+
+/// Returns the value of an environment variable.
+pub(crate) fn variable(name: &str) -> Option<OsString> {
+    env::var_os(name)
+}
+
+/// Returns all environment variables that are text.
+fn variables() -> Vec<(String, String)> {
+    let text = |text: OsString| text.into_string().ok();
+    env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect()
+}
+
+/// Returns the facts of this host that a plan depends on.
+pub(crate) fn surroundings() -> Surroundings<'static> {
+    let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    Surroundings {
+        variable: &variable,
+        variables: &variables,
+        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        processors: u32::try_from(processors).unwrap_or(1),
+        stdin: stream(&io::stdin()),
+        stdout: stream(&io::stdout()),
+    }
+}
+
+fn stream(stream: &(impl IsTerminal + AsFd)) -> Stream {
+    if stream.is_terminal() {
+        return Stream::Terminal;
+    }
+    if was_closed(stream) { Stream::Closed } else { Stream::Other }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::dumpable_behavior;
+
+    use super::*;
+
+    #[test]
+    fn a_closed_stream_is_told_from_the_null_device_of_a_shell() {
+        let open = |read, write| {
+            std::fs::OpenOptions::new().read(read).write(write).open("/dev/null").unwrap()
+        };
+        assert!(was_closed(open(true, true)));
+        assert!(!was_closed(open(false, true)));
+        assert!(!was_closed(open(true, false)));
+        assert!(!was_closed(tempfile::tempfile().unwrap()));
+    }
+
+    #[test]
+    fn no_core_is_dumped_with_keys_in_it() {
+        forbid_core_dumps();
+        assert_eq!(dumpable_behavior(), Ok(DumpableBehavior::NotDumpable));
+        assert_eq!(getrlimit(Resource::Core).current, Some(0));
+    }
+}

@@ -1,0 +1,8 @@
+//! What all commands have in common on the command line: options, the values that they take, and
+//! how much of it each help text shows.
+
+pub(crate) mod common;
+pub(crate) mod help_texts;
+pub(crate) mod limit;
+pub(crate) mod synonyms;
+pub(crate) mod values;

@@ -1,0 +1,32 @@
+//! The amount of work that a job does at the same time within `--memory`.
+
+use haulout::ops::memory::AtOnce;
+use haulout::ops::memory::MEMORY_MIN;
+use haulout::ops::memory::Reach;
+use haulout::ops::memory::Work;
+use haulout::store::place::Place;
+
+use crate::fail::failure::Failure;
+use crate::fail::failure::Outcome;
+use crate::grammar::common::Common;
+use crate::tell::units::ByteCount;
+
+/// Returns the amount of work that the job does at the same time.
+pub(crate) fn at_once(
+    common: &Common,
+    (place, work): (&Place, Work),
+    processors: u32,
+) -> Outcome<AtOnce> {
+    let (memory, least) = (common.memory, ByteCount(MEMORY_MIN));
+    if memory < least {
+        return Err(Failure::usage(
+            format!("--memory {memory} is too little"),
+            format!("give at least {least}"),
+        ));
+    }
+    let reach = match place {
+        Place::Directory(_) => Reach::Disk,
+        Place::Bucket { .. } => Reach::Network,
+    };
+    Ok(AtOnce::within(memory.0, (work, reach), (common.threads, processors)))
+}

@@ -1,0 +1,9 @@
+//! From the settings that all verbs share to an opened repository that can be trusted.
+
+mod memory;
+pub(crate) mod network;
+pub(crate) mod run;
+pub(crate) mod settings;
+pub(crate) mod stores;
+pub(crate) mod traits;
+pub(crate) mod trust_state;

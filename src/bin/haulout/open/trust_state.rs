@@ -1,0 +1,258 @@
+//! What this host knows about a repository from before: its id, that it is encrypted, the
+//! generation of its keys, the newest snapshot of each source, and which others there were. A store
+//! that goes back to an older state, or offers another repository in the place of a known one, can
+//! only be detected by a host that remembers.
+//!
+//! It is kept in one small file for each repository, in a directory that the user names; without
+//! one nothing is remembered. It holds no secret: names of objects, which the store knows as well.
+//!
+//! A snapshot that was the newest must still be there, or a newer one of its source that opens
+//! under the repository's key: nobody without the key can make one. Others that were seen must be
+//! there as well, since nothing prunes yet; and what is new must follow something that is there:
+//! each snapshot names its predecessor, so one that was never shown to this host leaves a gap. On a
+//! copy that was sent the newest snapshots only, gaps are no attack: it is not compared.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::fs;
+use std::fs::Permissions;
+use std::io;
+use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use haulout::base::error::Error;
+use haulout::base::error::ErrorKind;
+use haulout::base::error::Result;
+use haulout::repo::Repository;
+use haulout::repo::snapshots::SnapshotName;
+use haulout::seal::suite::Suite;
+use haulout::verdict::finding::Code;
+use haulout::verdict::finding::Finding;
+use haulout::verdict::finding::FindingLog;
+
+use crate::fail::failure::Failure;
+use crate::fail::failure::Outcome;
+use crate::fail::hints;
+
+/// The mode of the state directory: accessible to its owner only.
+const PRIVATE: u32 = 0o700;
+/// Bits of a mode that let others write.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+
+/// The record of one repository that this host keeps.
+#[derive(Debug)]
+pub(crate) struct Known {
+    path: PathBuf,
+    record: Option<Record>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Record {
+    repository: String,
+    encrypted: bool,
+    /// The generation of the repository's keys.
+    #[serde(default)]
+    generation: u8,
+    newest: BTreeMap<String, Newest>,
+    /// The ids of all snapshots that were seen.
+    #[serde(default)]
+    seen: BTreeSet<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Newest {
+    sequence: u64,
+    snapshot: String,
+}
+
+impl Known {
+    /// Loads what is known about the repository at a place.
+    pub(crate) fn load(directory: &Path, location: &str) -> Result<Known> {
+        require_own(directory)?;
+        let hash = blake3::hash(location.as_bytes()).to_hex();
+        let path = directory.join(format!("{}.json", &hash.as_str()[..32]));
+        let what = || format!("cannot read {}", path.display());
+        let record = match fs::read(&path) {
+            Ok(bytes) => {
+                let record = serde_json::from_slice(&bytes);
+                Some(record.map_err(|e| Error::new(ErrorKind::Damaged, what()).because(e))?)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(Error::new(ErrorKind::Store, what()).because(error)),
+        };
+        Ok(Known { path, record })
+    }
+
+    /// Compares the identity of a repository with the one that is known.
+    pub(crate) fn check_repository(&self, repository: &Repository) -> Outcome<()> {
+        let Some(record) = &self.record else { return Ok(()) };
+        let place = repository.store().location();
+        if record.encrypted && repository.keyring().suite() == Suite::KeyedTag {
+            let what = format!("{place} was encrypted, and says now that it is not");
+            return Err(self.distrusted(ErrorKind::Distrusted, what));
+        }
+        if record.repository != repository.keyring().repository().to_string() {
+            let what = format!("{place} holds another repository than before");
+            return Err(self.distrusted(ErrorKind::OtherRepository, what));
+        }
+        let generation = repository.keyring().generation();
+        if record.generation > generation {
+            let known = record.generation;
+            let what = format!(
+                "{place} was opened with keys of generation {known}, and now with those of \
+                 generation {generation}"
+            );
+            return Err(self.distrusted(ErrorKind::RolledBack, what));
+        }
+        Ok(())
+    }
+
+    /// Compares the newest snapshots that are known with those that the store shows.
+    pub(crate) fn check_newest(&self, repository: &Repository) -> Outcome<()> {
+        let Some(record) = &self.record else { return Ok(()) };
+        let names = repository.snapshot_names(None)?;
+        for (source, newest) in &record.newest {
+            self.check_source(repository, &names, source, newest)?;
+        }
+        let there: BTreeSet<String> = names.iter().map(|name| name.id.to_string()).collect();
+        let place = repository.store().location();
+        if let Some(lost) = record.seen.difference(&there).next() {
+            let what = format!("{place} has lost snapshot {}, which was there before", &lost[..8]);
+            return Err(self.distrusted(ErrorKind::Gap, what));
+        }
+        // A record of an older program has seen nothing: then everything is new.
+        let new = |name: &&SnapshotName| {
+            !record.seen.is_empty() && !record.seen.contains(&name.id.to_string())
+        };
+        for name in names.iter().filter(new) {
+            // A snapshot that can't be read is reported by the code that needs it.
+            let Ok(stored) = repository.read_snapshot(name) else { continue };
+            let Some(former) = stored.snapshot.about.predecessor else { continue };
+            if !there.contains(&former) {
+                let (id, former) = (name.id.short(), former.get(..8).unwrap_or_default());
+                let what =
+                    format!("{place} shows snapshot {id}, and not {former}, which it follows");
+                return Err(self.distrusted(ErrorKind::Gap, what));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_source(
+        &self,
+        repository: &Repository,
+        names: &[SnapshotName],
+        source: &str,
+        newest: &Newest,
+    ) -> Outcome<()> {
+        let mut own = names.iter().filter(|name| name.source.to_string() == source);
+        if own.clone().any(|name| name.id.to_string() == newest.snapshot) {
+            return Ok(());
+        }
+        let newer = own.rfind(|name| name.sequence > newest.sequence);
+        if newer.is_some_and(|name| repository.read_snapshot(name).is_ok()) {
+            return Ok(());
+        }
+        let (place, id) = (repository.store().location(), &newest.snapshot[..8]);
+        let what =
+            format!("{place} has lost snapshot {id}, the newest of its source, and shows older");
+        Err(self.distrusted(ErrorKind::RolledBack, what + " ones"))
+    }
+
+    /// Remembers what the store shows now.
+    ///
+    /// A record that can't be written is a finding; the work itself succeeds all the same.
+    pub(crate) fn learn(&mut self, repository: &Repository, findings: &FindingLog) -> Result<()> {
+        let mut record = Record {
+            repository: repository.keyring().repository().to_string(),
+            encrypted: repository.keyring().suite() != Suite::KeyedTag,
+            generation: repository.keyring().generation(),
+            newest: BTreeMap::new(),
+            seen: BTreeSet::new(),
+        };
+        for SnapshotName { source, sequence, id } in repository.snapshot_names(None)? {
+            record.seen.insert(id.to_string());
+            let newest = Newest { sequence, snapshot: id.to_string() };
+            // They come in the order of their numbers.
+            record.newest.insert(source.to_string(), newest);
+        }
+        if self.record.as_ref() != Some(&record) {
+            match write(&self.path, &record) {
+                Ok(()) => self.record = Some(record),
+                Err(error) => {
+                    let object = self.path.display().to_string();
+                    let text = format!("it can't be written: {error}");
+                    findings.report(Finding::new(Code::StateNotWritten, object, text));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn distrusted(&self, kind: ErrorKind, what: String) -> Failure {
+        let (shown, hint) = (self.path.display(), hints::hint(kind));
+        Failure::new(
+            Error::new(kind, what),
+            format!(
+                "if this was done on purpose, remove {shown}, where this host remembers it; \
+                 otherwise {hint}"
+            ),
+        )
+    }
+}
+
+/// Refuses a directory in which others could make this host forget what it has seen.
+fn require_own(directory: &Path) -> Result<()> {
+    let shown = directory.display();
+    match fs::metadata(directory) {
+        Ok(metadata) if metadata.mode() & WRITABLE_BY_OTHERS != 0 => {
+            let mode = metadata.mode() & 0o7777;
+            let what = format!(
+                "others can write to the directory {shown} of --state, whose mode is {mode:04o}: \
+                 make it private with chmod 700 '{shown}'"
+            );
+            Err(Error::new(ErrorKind::Usage, what))
+        }
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => {
+            Err(Error::new(ErrorKind::Store, format!("cannot look at {shown}")).because(error))
+        }
+    }
+}
+
+/// Makes a directory for its owner alone, whatever the umask takes away.
+fn make_private(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = directory.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match fs::DirBuilder::new().mode(PRIVATE).create(directory) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        outcome => {
+            outcome?;
+            fs::set_permissions(directory, Permissions::from_mode(PRIVATE))
+        }
+    }
+}
+
+/// Writes the whole record or nothing of it.
+fn write(path: &Path, record: &Record) -> io::Result<()> {
+    let directory = path.parent().expect("it is a file in a directory");
+    make_private(directory)?;
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    serde_json::to_writer(&mut file, record)?;
+    file.write_all(b"\n")?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}

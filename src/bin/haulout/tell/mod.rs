@@ -1,0 +1,16 @@
+//! What the program prints, for people and for programs, and what the reports of verbs have in
+//! common.
+
+pub(crate) mod console;
+pub(crate) mod findings;
+pub(crate) mod grouping;
+pub(crate) mod guide;
+pub(crate) mod json;
+pub(crate) mod phrases;
+pub(crate) mod producer_log;
+pub(crate) mod progress;
+pub(crate) mod report;
+pub(crate) mod spool;
+pub(crate) mod text;
+pub(crate) mod timefmt;
+pub(crate) mod units;

@@ -1,0 +1,6 @@
+//! `backup`: stores a stream as a snapshot.
+
+pub(crate) mod args;
+pub(crate) mod plan;
+pub(crate) mod report;
+pub(crate) mod run;

@@ -1,0 +1,157 @@
+//! Stores a stream as a snapshot.
+
+use std::ffi::OsStr;
+use std::ffi::OsString;
+use std::io;
+use std::sync::Arc;
+
+use haulout::base::error::Error;
+use haulout::base::error::ErrorKind;
+use haulout::base::error::Result;
+use haulout::format::snapshot::Verdict;
+use haulout::ops;
+use haulout::ops::backup::BackupOptions;
+use haulout::ops::backup::BackupReport;
+use haulout::ops::memory::Work;
+use haulout::source::FileSource;
+use haulout::source::Source;
+use haulout::source::child::ChildSource;
+use haulout::store::local::LocalStore;
+use haulout::store::place::Place;
+
+use crate::fail::exit::Exit;
+use crate::fail::failure::Failure;
+use crate::fail::failure::Outcome;
+use crate::open::run::Run;
+use crate::open::traits::Effect;
+use crate::open::traits::Traits;
+use crate::open::traits::WhenDoubted;
+use crate::tell::console::Loudness;
+use crate::tell::producer_log::ProducerLog;
+use crate::tell::progress::Activity;
+use crate::tell::units;
+use crate::verbs::backup::plan::BackupPlan;
+use crate::verbs::job::Job;
+
+impl Job for BackupPlan {
+    fn traits(&self) -> Traits {
+        Traits {
+            effect: Effect::Adds,
+            work: Work::Writes,
+            // None at all would be worse than one into a repository that is doubted.
+            when_doubted: WhenDoubted::GoOn,
+            limit: self.limit.clone(),
+            ..Traits::default()
+        }
+    }
+
+    fn run(&self, run: &Run<'_>) -> Outcome<Exit> {
+        run.backup(self)
+    }
+}
+
+impl Run<'_> {
+    /// Stores the stream as a snapshot and reports the outcome.
+    pub(crate) fn backup(&self, plan: &BackupPlan) -> Outcome<Exit> {
+        self.tidy_up()?;
+        let repository = self.repository()?;
+        if !repository.opens_data() {
+            self.report.console.note("this key may only write: changed pages are stored whole");
+        }
+        let options = BackupOptions {
+            source: plan.source.clone(),
+            format: plan.format,
+            tags: plan.tags.clone(),
+            level: plan.level,
+            read_back: plan.read_back,
+            at_once: self.settings.at_once,
+            host: self.settings.host.clone(),
+            checkpoint_bytes: plan.checkpoint_bytes,
+            checkpoint_seconds: plan.checkpoint_seconds,
+            accept: plan.accept.clone(),
+            findings: Arc::clone(&self.findings),
+        };
+        let log = ProducerLog::new(&self.report.console);
+        let source = self.source(plan, &log)?;
+        let (began, progress) = (self.now(), self.progress(Activity::BackingUp));
+        let done =
+            ops::backup::backup(&repository, source, &options, &self.report.clock, &self.monitor);
+        drop(progress);
+        let report = match done {
+            Ok(report) => report,
+            Err(error) => {
+                // No snapshot keeps them.
+                if self.report.console.loudness != Loudness::Quiet {
+                    log.show();
+                }
+                return Err(error.into());
+            }
+        };
+        self.remember(&repository)?;
+        self.report.backup(&report, self.now().saturating_sub(began))?;
+        Ok(outcome(&report))
+    }
+
+    /// Removes what interrupted runs left in a directory; in a bucket they leave nothing.
+    fn tidy_up(&self) -> Result<()> {
+        let Place::Directory(path) = &self.settings.place else { return Ok(()) };
+        // A missing repository is reported by the caller that opens it.
+        let Ok(store) = LocalStore::open(path) else { return Ok(()) };
+        let swept = store.sweep_temporaries().map_err(|e| e.named("cannot tidy up"))?;
+        if swept.removed > 0 {
+            let bytes = units::size(swept.bytes);
+            self.report.console.note(format!("removed {bytes} that interrupted runs had left"));
+        }
+        Ok(())
+    }
+
+    fn source(&self, plan: &BackupPlan, log: &ProducerLog) -> Outcome<Box<dyn Source>> {
+        let Some(program) = plan.command.first() else {
+            let source = FileSource::stdin();
+            let trouble =
+                |e| Error::new(ErrorKind::Source, "cannot read standard input").because(e);
+            return Ok(Box::new(source.map_err(trouble)?));
+        };
+        let started = ChildSource::start(&plan.command, log.writer(), plan.grace);
+        let (source, killer) = started.map_err(|e| not_started(program, &plan.command, e))?;
+        self.stop.ends(killer);
+        Ok(Box::new(source))
+    }
+}
+
+/// Explains why a producer could not be started, and how its command is written.
+fn not_started(program: &OsStr, command: &[OsString], error: io::Error) -> Failure {
+    let name = program.to_string_lossy();
+    let is_line = command.len() == 1 && name.contains(char::is_whitespace);
+    let hint = if is_line {
+        "a line for the shell is run by one: haulout backup -- sh -c 'LINE'; a command is given \
+         word by word, without quotes around all of it"
+    } else if error.kind() == io::ErrorKind::NotFound && name.contains('/') {
+        "check the path of the program after the two dashes"
+    } else if error.kind() == io::ErrorKind::NotFound {
+        "install the program, check its name, or give its path: this PATH does not have it, and \
+         that of cron is short"
+    } else if error.kind() == io::ErrorKind::PermissionDenied {
+        "what stands after the two dashes must be a program that this user may run"
+    } else {
+        "run the command without haulout to see whether it starts"
+    };
+    let error = Error::new(ErrorKind::Source, format!("cannot start {name}")).because(error);
+    let failure = Failure::from(error);
+    // A limit of the system has a hint of its own.
+    if failure.is_about_a_limit() { failure } else { failure.with_hint(hint) }
+}
+
+/// Returns the exit status of a backup, which says whether it has warnings.
+fn outcome(report: &BackupReport) -> Exit {
+    if report.about.warnings() > 0 {
+        return Exit::Findings;
+    }
+    match report.about.verdict {
+        Verdict::CorruptPages | Verdict::Partial => Exit::Findings,
+        Verdict::Complete | Verdict::Unattested if report.counts.blocks_healed > 0 => {
+            Exit::Findings
+        }
+        Verdict::Complete | Verdict::Unattested => Exit::with(report.damaged.len()),
+    }
+}

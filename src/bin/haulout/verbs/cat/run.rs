@@ -1,0 +1,68 @@
+//! Writes a file of a snapshot to standard output.
+
+use std::io::Write;
+
+use haulout::base::error::ErrorKind;
+use haulout::ops;
+use haulout::ops::cat::CatOptions;
+
+use crate::environment::Surroundings;
+use crate::fail::exit::Exit;
+use crate::fail::failure::Failure;
+use crate::fail::failure::Outcome;
+use crate::grammar::common::Common;
+use crate::open::run::Run;
+use crate::open::traits::Traits;
+use crate::verbs::cat::args::CatArguments;
+use crate::verbs::job::Job;
+use crate::verbs::restore::run::not_written;
+use crate::verbs::restore::run::standard_output;
+
+impl CatArguments {
+    /// Returns the arguments if the file can be written to standard output.
+    pub(crate) fn checked(
+        self,
+        common: &Common,
+        around: &Surroundings<'_>,
+    ) -> Outcome<CatArguments> {
+        if common.json {
+            return Err(Failure::usage(
+                "the file is on standard output, where --json would be",
+                "leave --json out and look at the exit status; haulout ls --json tells about files",
+            ));
+        }
+        around.require_stdout()?;
+        Ok(self)
+    }
+}
+
+impl Job for CatArguments {
+    fn traits(&self) -> Traits {
+        Traits::default()
+    }
+
+    fn run(&self, run: &Run<'_>) -> Outcome<Exit> {
+        run.cat(&self.snapshot, &self.file)
+    }
+}
+
+impl Run<'_> {
+    /// Writes a file of a snapshot to standard output.
+    pub(crate) fn cat(&self, wanted: &str, file: &str) -> Outcome<Exit> {
+        let repository = self.repository()?;
+        let stored = self.find(&repository, wanted)?;
+        let mut out = standard_output()?;
+        let wanted_file = CatOptions { path: file, workers: self.settings.at_once.workers };
+        ops::cat::cat(&repository, &stored, &wanted_file, &mut out, &self.monitor).map_err(
+            |error| {
+                if error.kind() == ErrorKind::Usage {
+                    let hint = format!("haulout ls {wanted} lists its files");
+                    return Failure::new(error, hint);
+                }
+                error.into()
+            },
+        )?;
+        out.flush().map_err(not_written)?;
+        Ok(Exit::Done)
+    }
+}

@@ -1,0 +1,3 @@
+//! `completions`: prints a script for completion in a shell.
+
+pub(crate) mod args;

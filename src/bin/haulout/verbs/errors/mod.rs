@@ -1,0 +1,3 @@
+//! `errors`: explains the findings.
+
+pub(crate) mod args;

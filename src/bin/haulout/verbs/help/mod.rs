@@ -1,0 +1,3 @@
+//! `help`: prints a chapter of the guide, or the reference of a command.
+
+pub(crate) mod args;

@@ -1,0 +1,116 @@
+//! Makes a repository.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use haulout::base::error::Error;
+use haulout::base::error::ErrorKind;
+use haulout::base::error::Result;
+use haulout::ops::memory::Work;
+use haulout::repo::NewProtection;
+use haulout::repo::Repository;
+use haulout::repo::keys::Keys;
+use haulout::seal::cost::Cost;
+use haulout::seal::cost::Limits;
+use haulout::seal::holder::Credential;
+use haulout::seal::holder::HolderNote;
+use haulout::store::Store;
+use haulout::store::place::Place;
+
+use crate::fail::exit::Exit;
+use crate::fail::failure::Outcome;
+use crate::open::run::Run;
+use crate::open::run::entropy;
+use crate::open::traits::Effect;
+use crate::open::traits::Secrets;
+use crate::open::traits::Traits;
+use crate::secrets::password::PasswordSource;
+use crate::secrets::password::Purpose;
+use crate::secrets::prompt::Terminal;
+use crate::tell::console::Loudness;
+use crate::verbs::init::plan::NewRepository;
+use crate::verbs::init::report::Init;
+use crate::verbs::job::Job;
+
+const ASKED: &str = "the password was asked for twice";
+const KIT_QUESTION: &str = "\
+A recovery kit opens the repository when every password is lost: a text to print and lock away.
+file to write it to (empty for none): ";
+const REPLICA_QUESTION: &str = "\
+address of a copy of the repository, to be read on the kit (empty to write it in by hand): ";
+
+impl Job for NewRepository {
+    fn traits(&self) -> Traits {
+        Traits {
+            effect: Effect::Adds,
+            work: Work::Writes,
+            secrets: Secrets::Made,
+            ..Traits::default()
+        }
+    }
+
+    fn run(&self, run: &Run<'_>) -> Outcome<Exit> {
+        run.init(*self)
+    }
+}
+
+impl Run<'_> {
+    /// Creates a repository and prints its report.
+    pub(crate) fn init(&self, how: NewRepository) -> Outcome<Exit> {
+        let store = self.new_store_at(&self.site())?;
+        let note = HolderNote {
+            label: self.settings.host.clone(),
+            created_unix_seconds: self.report.clock.unix_seconds(),
+        };
+        let mut credential = match how {
+            NewRepository::Encrypted => {
+                Some(self.credential(&self.settings.password, Purpose::Protect)?)
+            }
+            NewRepository::Clear => None,
+        };
+        let protection = match &credential {
+            Some(credential) => NewProtection::Encrypted { credential, cost: Cost::STANDARD, note },
+            None => NewProtection::Clear,
+        };
+        let repository = store.location();
+        let made = Repository::init(Arc::clone(&store), &protection, entropy())?;
+        let id = made.keyring().repository().to_string();
+        let facts = match &self.settings.place {
+            Place::Directory(_) => None,
+            Place::Bucket { service, .. } => {
+                let time = self.report.clock.unix_seconds();
+                Some(made.probe_store(service.scheme(), time)?)
+            }
+        };
+        let encrypted = credential.is_some();
+        self.report.init(&Init { repository, id, encrypted, store: facts })?;
+        if encrypted {
+            let mut known = || credential.take().ok_or_else(|| Error::new(ErrorKind::NoKey, ASKED));
+            self.offer_kit(&store, &mut known)?;
+        }
+        Ok(Exit::Done)
+    }
+
+    /// Asks the person at the terminal, if there is one, for a place for a recovery kit; the kit is
+    /// tested at once.
+    fn offer_kit(
+        &self,
+        store: &Arc<dyn Store>,
+        credential: &mut dyn FnMut() -> Result<Credential>,
+    ) -> Outcome<()> {
+        let unattended = self.report.console.loudness == Loudness::Quiet || self.report.is_json();
+        let Some(mut terminal) = Terminal::open().filter(|_| !unattended) else { return Ok(()) };
+        let answer = terminal.ask(KIT_QUESTION, &self.monitor).unwrap_or_default();
+        if answer.is_empty() || self.monitor.check().is_err() {
+            drop(terminal);
+            self.report.console.note("haulout key export writes a recovery kit later");
+            return Ok(());
+        }
+        let replica = terminal.ask(REPLICA_QUESTION, &self.monitor).unwrap_or_default();
+        drop(terminal);
+        let replicas: Vec<String> =
+            Some(replica).filter(|given| !given.is_empty()).into_iter().collect();
+        let keys = Keys::open(Arc::clone(store), credential, &Limits::STANDARD, entropy())?;
+        self.export(&keys, &**store, (Path::new(&answer), &replicas), Some(&PasswordSource::Ask))
+    }
+}

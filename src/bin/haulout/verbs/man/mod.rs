@@ -1,0 +1,3 @@
+//! `man`: prints the manual pages.
+
+pub(crate) mod args;

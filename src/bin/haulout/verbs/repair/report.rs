@@ -1,0 +1,131 @@
+//! The report of `repair`, and of its plan.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use haulout::base::error::Result;
+use haulout::base::num::wide;
+use haulout::ops::repair::Make;
+use haulout::ops::repair::Remove;
+use haulout::ops::repair::RepairPlan;
+use haulout::ops::repair::RepairReport;
+
+use crate::tell::json::Effort;
+use crate::tell::phrases::fact;
+use crate::tell::report::Report;
+use crate::tell::text::clean;
+use crate::tell::units;
+use crate::verbs::verify::report::Found;
+use crate::verbs::verify::report::finding;
+
+/// The JSON report of `repair --plan`.
+#[derive(Debug, Serialize)]
+struct Planned<'r> {
+    make: Vec<Made<'r>>,
+    remove: Vec<Removed<'r>>,
+    lost: &'r [String],
+}
+
+#[derive(Debug, Serialize)]
+struct Made<'r> {
+    object: String,
+    from: String,
+    why: &'r str,
+}
+
+#[derive(Debug, Serialize)]
+struct Removed<'r> {
+    object: String,
+    why: &'r str,
+}
+
+/// The JSON report of `repair`.
+#[derive(Debug, Serialize)]
+struct Repaired<'r> {
+    made: Vec<String>,
+    removed: Vec<String>,
+    failed: &'r [String],
+    /// Objects that have no good copy here.
+    lost: &'r [String],
+    /// The findings about snapshots that follow from those.
+    findings: Vec<Found<'r>>,
+    #[serde(flatten)]
+    effort: Effort,
+}
+
+impl Report {
+    /// Prints what a repair would do.
+    pub(crate) fn repair_planned(&self, plan: &RepairPlan<'_>) -> Result<()> {
+        let made = |make: &'_ Make| (make.object.to_string(), make.from.to_string());
+        let planned = Planned {
+            make: plan
+                .make
+                .iter()
+                .map(|make| {
+                    let (object, from) = made(make);
+                    Made { object, from, why: &make.why }
+                })
+                .collect(),
+            remove: plan
+                .remove
+                .iter()
+                .map(|Remove { object, why }| Removed { object: object.to_string(), why })
+                .collect(),
+            lost: &plan.lost,
+        };
+        self.result(&planned, || {
+            let mut text = lines(plan);
+            let lost = plan.lost.iter().map(|lost| fact("lost", lost));
+            text.extend(lost);
+            if text.is_empty() { "there is nothing to repair\n".to_owned() } else { text }
+        })
+    }
+
+    /// Prints what is about to be done.
+    pub(crate) fn before_repair(&self, plan: &RepairPlan<'_>) {
+        for line in lines(plan).lines() {
+            self.console.note(line.trim());
+        }
+    }
+
+    /// Prints the report of a repair.
+    pub(crate) fn repair(&self, report: &RepairReport, time: Duration) -> Result<()> {
+        let RepairReport { made, removed, failed, lost, left } = report;
+        for failed in failed {
+            self.console.warning(failed);
+        }
+        let value = Repaired {
+            made: made.iter().map(ToString::to_string).collect(),
+            removed: removed.iter().map(ToString::to_string).collect(),
+            failed,
+            lost,
+            findings: left.findings.iter().map(Found::from).collect(),
+            effort: Effort::of(time),
+        };
+        self.result(&value, || {
+            let mut text = match (made.len(), removed.len()) {
+                (0, 0) => "nothing had to be repaired\n".to_owned(),
+                (made, removed) => format!(
+                    "made {} again, removed {}\n",
+                    units::counted(wide(made), "object"),
+                    units::counted(wide(removed), "record")
+                ),
+            };
+            let found = left.findings.iter().map(finding);
+            text.extend(lost.iter().cloned().chain(found).map(|lost| fact("lost", &lost)));
+            text
+        })
+    }
+}
+
+fn lines(plan: &RepairPlan<'_>) -> String {
+    let make = plan.make.iter().map(|Make { object, from, why, .. }| {
+        fact("make", &clean(&format!("{object} from {from}: it {why}")))
+    });
+    let remove = plan
+        .remove
+        .iter()
+        .map(|Remove { object, why }| fact("remove", &clean(&format!("{object}: {why}"))));
+    make.chain(remove).collect()
+}

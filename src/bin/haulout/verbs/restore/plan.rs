@@ -1,0 +1,120 @@
+//! The plan of `restore`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use haulout::base::limiter::Timetable;
+use haulout::ops::restore::Devices;
+use haulout::ops::restore::Losses;
+use haulout::ops::restore::Unfinished;
+
+use crate::environment::Stream;
+use crate::environment::Surroundings;
+use crate::fail::failure::Failure;
+use crate::fail::failure::Outcome;
+use crate::grammar::common::Common;
+use crate::verbs::restore::args::RestoreArguments;
+
+/// The settings of one restore.
+#[derive(Debug)]
+pub(crate) struct RestorePlan {
+    /// The snapshot as the user named it.
+    pub(crate) snapshot: String,
+    /// The destination of the restore.
+    pub(crate) target: Target,
+    /// Globs of the files to restore; empty for all.
+    pub(crate) include: Vec<String>,
+    /// The schema that tables of a dump are written for, if not their own.
+    pub(crate) into: Option<String>,
+    /// Whether device nodes are made.
+    pub(crate) devices: Devices,
+    /// Whether owners are found by their names.
+    pub(crate) by_name: ByName,
+    /// The treatment of a target that others can write to.
+    pub(crate) shared: SharedTarget,
+    /// The treatment of a restore that has not finished.
+    pub(crate) unfinished: Unfinished,
+    /// The treatment of files that are not whole.
+    pub(crate) losses: Losses,
+    /// The owner of all restored files, as it was typed.
+    pub(crate) owner: Option<String>,
+    /// The limit for bytes from the repository.
+    pub(crate) limit: Option<Timetable>,
+}
+
+/// The treatment of a target that others can write to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SharedTarget {
+    /// The target is refused.
+    Refuse,
+    /// The target is used.
+    Allow,
+}
+
+/// Whether the owners in a tar are found by their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ByName {
+    /// By name, where this host knows the name.
+    Yes,
+    /// By number only, whatever the names.
+    No,
+}
+
+/// The destination of a restore.
+#[derive(Debug)]
+pub(crate) enum Target {
+    /// The stream goes to standard output.
+    Stdout,
+    /// Files in a directory; then the program, if any, prepares them.
+    Directory(PathBuf, Option<OsString>),
+}
+
+impl RestorePlan {
+    /// Builds the plan from the parsed arguments on this host.
+    pub(crate) fn new(
+        typed: RestoreArguments,
+        common: &Common,
+        around: &Surroundings<'_>,
+    ) -> Outcome<RestorePlan> {
+        let target = match typed.to {
+            Some(directory) => {
+                Target::Directory(directory, typed.prepare.then_some(typed.prepare_program))
+            }
+            None if common.json => {
+                return Err(Failure::usage(
+                    "with --stdout the stream is on standard output, where --json would be",
+                    "leave --json out and look at the exit status",
+                ));
+            }
+            None if around.stdout == Stream::Terminal => {
+                return Err(Failure::usage(
+                    "standard output is a terminal",
+                    "send the stream to a file or a program, or restore into a directory with --to",
+                ));
+            }
+            None => {
+                around.require_stdout()?;
+                Target::Stdout
+            }
+        };
+        let devices = if typed.devices { Devices::Make } else { Devices::Skip };
+        let by_name = if typed.numeric_owner { ByName::No } else { ByName::Yes };
+        let shared = if typed.shared_target { SharedTarget::Allow } else { SharedTarget::Refuse };
+        let unfinished = if typed.resume { Unfinished::Resume } else { Unfinished::Refuse };
+        let losses = if typed.keep_going { Losses::LeaveOut } else { Losses::Fail };
+        let RestoreArguments { snapshot, include, into, owner, limit, .. } = typed;
+        Ok(RestorePlan {
+            snapshot,
+            target,
+            include,
+            into,
+            devices,
+            by_name,
+            shared,
+            unfinished,
+            losses,
+            owner,
+            limit: limit.map(|limit| limit.0),
+        })
+    }
+}

@@ -1,0 +1,328 @@
+//! The report of `stats`: what the repository holds and what every night added, or what one
+//! snapshot added, by table.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use haulout::base::error::Result;
+use haulout::ops::stats::Holdings;
+use haulout::ops::stats::MemberShare;
+use haulout::ops::stats::Objects;
+use haulout::repo::snapshots::Listing;
+use haulout::repo::snapshots::StoredSnapshot;
+
+use crate::tell::grouping::Grouping;
+use crate::tell::json::Blocks;
+use crate::tell::phrases::fact;
+use crate::tell::phrases::tone;
+use crate::tell::report::Format;
+use crate::tell::report::Report;
+use crate::tell::report::print;
+use crate::tell::report::print_json;
+use crate::tell::text::Canvas;
+use crate::tell::text::Cell;
+use crate::tell::text::Column;
+use crate::tell::text::Narrow;
+use crate::tell::text::Side;
+use crate::tell::text::Tone;
+use crate::tell::text::table;
+use crate::tell::timefmt;
+use crate::tell::units;
+use crate::verbs::snapshots::report::Listed;
+
+/// Passes one file after the other to the function it is given, and returns the bytes of maps and
+/// lists.
+pub(crate) type Shares<'s> =
+    dyn FnMut(&mut dyn FnMut(MemberShare) -> Result<()>) -> Result<u64> + 's;
+
+/// Maximum number of nights and tables that are shown; `--json` has all.
+const SHOWN: usize = 30;
+
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Held {
+    objects: u64,
+    bytes: u64,
+}
+
+impl From<Objects> for Held {
+    fn from(Objects { count, bytes }: Objects) -> Held {
+        Held { objects: count, bytes }
+    }
+}
+
+/// The JSON report of `stats` without a snapshot.
+#[derive(Debug, Serialize)]
+struct Stats<'r> {
+    all: Held,
+    data_packs: Held,
+    meta_packs: Held,
+    snapshot_objects: Held,
+    other: Held,
+    sources: Vec<Source>,
+    snapshots: Vec<Night<'r>>,
+}
+
+/// The totals of one source.
+#[derive(Debug, Default, Serialize)]
+struct Source {
+    #[serde(rename = "source")]
+    name: String,
+    snapshots: u64,
+    first: String,
+    last: String,
+    stream_bytes: u64,
+    stored_bytes: u64,
+}
+
+/// A snapshot, and what its run added.
+#[derive(Debug, Serialize)]
+struct Night<'r> {
+    #[serde(flatten)]
+    listed: Listed<'r>,
+    blocks: Blocks,
+    delta_bytes: u64,
+    whole_bytes: u64,
+}
+
+/// The JSON report of `stats` with a snapshot.
+#[derive(Debug, Serialize)]
+struct Added<'r> {
+    snapshot: String,
+    source: &'r str,
+    stream_bytes: u64,
+    stored_bytes: u64,
+    meta_bytes: u64,
+    tables: Vec<Table>,
+}
+
+/// A table, or a file that belongs to none.
+#[derive(Debug, Default, Serialize)]
+struct Table {
+    #[serde(rename = "table")]
+    name: String,
+    files: u64,
+    bytes: u64,
+    blocks: u64,
+    raw_bytes: u64,
+    stored_bytes: u64,
+}
+
+fn sources(listing: &Listing) -> Vec<Source> {
+    let mut sources: BTreeMap<&str, Source> = BTreeMap::new();
+    for stored in &listing.snapshots {
+        let about = &stored.snapshot.about;
+        let source = sources.entry(&about.source).or_default();
+        if source.snapshots == 0 {
+            about.source.clone_into(&mut source.name);
+            source.first = timefmt::for_programs(about.time);
+        }
+        source.last = timefmt::for_programs(about.time);
+        source.snapshots += 1;
+        source.stream_bytes += about.stream_bytes;
+        source.stored_bytes += about.stored_bytes;
+    }
+    sources.into_values().collect()
+}
+
+impl Report {
+    /// Prints the report of `stats` without a snapshot.
+    pub(crate) fn stats(&self, held: &Holdings, listing: &Listing) -> Result<()> {
+        for (name, error) in &listing.damaged {
+            let id = name.id.short();
+            self.console.warning(format!("snapshot {id}: {}", error.with_causes()));
+        }
+        match self.format {
+            Format::Json => print_json(&Stats {
+                all: held.all().into(),
+                data_packs: held.data_packs.into(),
+                meta_packs: held.meta_packs.into(),
+                snapshot_objects: held.snapshots.into(),
+                other: held.other.into(),
+                sources: sources(listing),
+                snapshots: listing.snapshots.iter().map(night).collect(),
+            }),
+            Format::Text => print(&text(held, listing, self.canvas)),
+        }
+    }
+
+    /// Prints the report of `stats` with a snapshot; `shares` gives one file after the other.
+    pub(crate) fn snapshot_stats(
+        &self,
+        stored: &StoredSnapshot,
+        shares: &mut Shares<'_>,
+    ) -> Result<()> {
+        let grouping = Grouping::of(stored.snapshot.about.format);
+        let mut tables: BTreeMap<String, Table> = BTreeMap::new();
+        let meta_bytes = shares(&mut |share| {
+            let name = grouping.name(&share.path);
+            // Files that added nothing are many, and are counted together.
+            let name = if share.blocks == 0 { "" } else { name };
+            let table = tables.entry(name.to_owned()).or_default();
+            table.files += 1;
+            table.bytes += share.bytes;
+            table.blocks += share.blocks;
+            table.raw_bytes += share.raw_bytes;
+            table.stored_bytes += share.stored_bytes;
+            Ok(())
+        })?;
+        let unchanged = tables.remove("").unwrap_or_default();
+        let mut tables: Vec<Table> =
+            tables.into_iter().map(|(name, sums)| Table { name, ..sums }).collect();
+        tables.sort_by_key(|table| Reverse(table.stored_bytes));
+        let about = &stored.snapshot.about;
+        match self.format {
+            Format::Json => print_json(&Added {
+                snapshot: stored.id().to_string(),
+                source: &about.source,
+                stream_bytes: about.stream_bytes,
+                stored_bytes: about.stored_bytes,
+                meta_bytes,
+                tables,
+            }),
+            Format::Text => {
+                print(&tables_text(stored, (&tables, &unchanged), meta_bytes, self.canvas))
+            }
+        }
+    }
+}
+
+fn night(stored: &StoredSnapshot) -> Night<'_> {
+    let counters = &stored.snapshot.about.counters;
+    Night {
+        listed: Listed::new(stored.id(), &stored.snapshot.about, None),
+        blocks: counters.into(),
+        delta_bytes: counters.delta_bytes,
+        whole_bytes: counters.whole_bytes,
+    }
+}
+
+const NIGHTS: [Column; 8] = [
+    Column { title: "ID", side: Side::Left, narrow: Narrow::Keep },
+    Column { title: "TIME", side: Side::Left, narrow: Narrow::Seconds },
+    Column { title: "SOURCE", side: Side::Left, narrow: Narrow::Cut(10) },
+    Column { title: "VERDICT", side: Side::Left, narrow: Narrow::Keep },
+    Column { title: "SIZE", side: Side::Right, narrow: Narrow::Hide },
+    Column { title: "ADDED", side: Side::Right, narrow: Narrow::Keep },
+    Column { title: "CHANGED", side: Side::Right, narrow: Narrow::Keep },
+    Column { title: "NEW", side: Side::Right, narrow: Narrow::Hide },
+];
+
+fn row_of_night(stored: &StoredSnapshot, canvas: Canvas) -> Vec<Cell> {
+    let about = &stored.snapshot.about;
+    let counts = &about.counters;
+    let all = counts.blocks_zero + counts.blocks_same + counts.blocks_delta + counts.blocks_whole;
+    vec![
+        stored.id().short().into(),
+        canvas.time(about.time).into(),
+        about.source.as_str().into(),
+        Cell::toned(about.verdict.to_string(), tone(about.verdict)),
+        units::size(about.stream_bytes).into(),
+        units::size(about.stored_bytes).into(),
+        units::share(counts.blocks_delta, all).into(),
+        units::share(counts.blocks_whole, all).into(),
+    ]
+}
+
+const SOURCES: [Column; 5] = [
+    Column { title: "SNAPSHOTS", side: Side::Right, narrow: Narrow::Keep },
+    Column { title: "SIZE", side: Side::Right, narrow: Narrow::Keep },
+    Column { title: "ADDED", side: Side::Right, narrow: Narrow::Keep },
+    Column { title: "LAST", side: Side::Left, narrow: Narrow::Seconds },
+    Column { title: "SOURCE", side: Side::Left, narrow: Narrow::Cut(10) },
+];
+
+fn row_of_source(source: &Source) -> Vec<Cell> {
+    vec![
+        units::count(source.snapshots).into(),
+        units::size(source.stream_bytes).into(),
+        units::size(source.stored_bytes).into(),
+        source.last.replace('T', " ").into(),
+        source.name.as_str().into(),
+    ]
+}
+
+fn text(held: &Holdings, listing: &Listing, canvas: Canvas) -> String {
+    let all = held.all();
+    let heading = |text: &str| canvas.paint(Tone::Heading, text).into_owned();
+    let summed = |objects: Objects| {
+        format!("{} in {}", units::size(objects.bytes), units::counted(objects.count, "object"))
+    };
+    let mut out = format!("{}\n", heading("repository"));
+    out += &fact("holds", &summed(all));
+    out += &fact("blocks", &summed(held.data_packs));
+    out += &fact("maps", &summed(held.meta_packs));
+    out += &fact("snapshots", &summed(held.snapshots));
+    out += &fact("other", &summed(held.other));
+    let streams: u64 = listing.snapshots.iter().map(|s| s.snapshot.about.stream_bytes).sum();
+    if streams > 0 {
+        let share = units::share(all.bytes, streams);
+        out += &fact("streams", &format!("{}, of which that is {share}", units::size(streams)));
+    }
+    if listing.snapshots.is_empty() {
+        return out;
+    }
+    let rows: Vec<Vec<Cell>> = sources(listing).iter().map(row_of_source).collect();
+    out.extend(["\n", &heading("sources"), "\n", &table(&SOURCES, &rows, canvas)]);
+    let count = listing.snapshots.len();
+    let of = if count > SHOWN {
+        format!(", the last {SHOWN} of {count} (all with --json)")
+    } else {
+        String::new()
+    };
+    out.extend(["\n", &heading("snapshots"), &of, "\n"]);
+    let last = &listing.snapshots[count.saturating_sub(SHOWN)..];
+    let rows: Vec<Vec<Cell>> = last.iter().map(|stored| row_of_night(stored, canvas)).collect();
+    out + &table(&NIGHTS, &rows, canvas)
+}
+
+const TABLES: [Column; 5] = [
+    Column { title: "SIZE", side: Side::Right, narrow: Narrow::Hide },
+    Column { title: "BLOCKS", side: Side::Right, narrow: Narrow::Keep },
+    Column { title: "CHANGED", side: Side::Right, narrow: Narrow::Keep },
+    Column { title: "ADDED", side: Side::Right, narrow: Narrow::Keep },
+    Column { title: "TABLE", side: Side::Left, narrow: Narrow::Cut(20) },
+];
+
+fn tables_text(
+    stored: &StoredSnapshot,
+    (tables, unchanged): (&[Table], &Table),
+    meta_bytes: u64,
+    canvas: Canvas,
+) -> String {
+    let about = &stored.snapshot.about;
+    let heading = format!("snapshot {} of {}", stored.id().short(), about.source);
+    let mut out = format!("{}\n", canvas.paint(Tone::Heading, &heading));
+    out += &fact("stream", &units::size(about.stream_bytes));
+    out += &fact("added", &units::size(about.stored_bytes));
+    out += &fact("maps", &format!("{} of it", units::size(meta_bytes)));
+    if unchanged.files > 0 {
+        let files = units::counted(unchanged.files, "file");
+        out += &fact("unchanged", &format!("{files} of {}", units::size(unchanged.bytes)));
+    }
+    if tables.is_empty() {
+        return out;
+    }
+    let grouping = Grouping::of(about.format);
+    let all = tables.len();
+    let of = if all > SHOWN {
+        format!(", the {SHOWN} that added most of {all} (all with --json)")
+    } else {
+        String::new()
+    };
+    out.extend(["\n", &canvas.paint(Tone::Heading, grouping.heading()), &of, "\n"]);
+    let row = |table: &Table| {
+        vec![
+            units::size(table.bytes).into(),
+            units::count(table.blocks).into(),
+            units::size(table.raw_bytes).into(),
+            units::size(table.stored_bytes).into(),
+            table.name.as_str().into(),
+        ]
+    };
+    let rows: Vec<Vec<Cell>> = tables.iter().take(SHOWN).map(row).collect();
+    let mut columns = TABLES;
+    columns[TABLES.len() - 1].title = grouping.title();
+    out + &table(&columns, &rows, canvas)
+}

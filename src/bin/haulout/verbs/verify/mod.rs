@@ -1,0 +1,6 @@
+//! `verify`: verifies what is stored.
+
+pub(crate) mod args;
+pub(crate) mod plan;
+pub(crate) mod report;
+pub(crate) mod run;
