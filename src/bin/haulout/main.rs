@@ -28,18 +28,16 @@ use std::process::ExitCode;
 
 use clap::FromArgMatches;
 
-use crate::grammar::help_texts::grammar;
 use crate::grammar::synonyms;
 use crate::tell::report;
-use crate::tell::report::Report;
-use crate::verbs::args::Arguments;
-use crate::verbs::args::Command;
+use crate::verbs::Arguments;
+use crate::verbs::Command;
 
 fn main() -> ExitCode {
     panics::end_the_program();
     environment::forbid_core_dumps();
     environment::raise_open_files();
-    let mut grammar = grammar();
+    let mut grammar = verbs::grammar().shown();
     let parsed = grammar.try_get_matches_from_mut(std::env::args_os());
     let typed = match parsed.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(typed) => typed,
@@ -49,10 +47,10 @@ fn main() -> ExitCode {
         }
     };
     let Arguments { common, command } = typed;
-    let report = Report::new(&common, &environment::variable);
+    let report = common.report(&environment::variable);
     let done = match command {
         Command::Verb(verb) => verbs::run(common, verb, &environment::surroundings(), &report),
-        Command::About(about) => verbs::about::tell(&about, &report),
+        Command::About(about) => verbs::tell(&about, &report),
     };
     done.unwrap_or_else(|failure| report.failure(&failure)).into()
 }

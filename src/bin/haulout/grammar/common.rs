@@ -9,6 +9,9 @@ use clap::Args;
 use crate::grammar::values::duration;
 use crate::grammar::values::path;
 use crate::tell::console::Loudness;
+use crate::tell::report::Format;
+use crate::tell::report::Report;
+use crate::tell::timefmt::Zone;
 use crate::tell::units::ByteCount;
 use crate::tell::units::memory;
 
@@ -145,6 +148,20 @@ pub(crate) struct Common {
     /// How an object store is reached.
     #[command(flatten)]
     pub(crate) network: Network,
+}
+
+impl Common {
+    /// Creates the report that these options want.
+    pub(crate) fn report(&self, variable: &dyn Fn(&str) -> Option<OsString>) -> Report {
+        let format = if self.json { Format::Json } else { Format::Text };
+        let zone = if self.local_time { Zone::Local } else { Zone::Utc };
+        let loudness = match (self.quiet, self.verbose) {
+            (true, _) => Some(Loudness::Quiet),
+            (_, true) => Some(Loudness::Verbose),
+            (false, false) => self.log_level,
+        };
+        Report::new(format, zone, loudness, variable)
+    }
 }
 
 /// Options about object stores.

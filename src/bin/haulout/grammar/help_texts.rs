@@ -6,11 +6,12 @@
 //! by the manual pages.
 
 use clap::Arg;
-use clap::CommandFactory;
+
+use haulout::guide::CHAPTERS;
+use haulout::guide::Chapter;
 
 use crate::tell::text::Canvas;
 use crate::tell::text::wrapped;
-use crate::verbs::args::Arguments;
 
 /// Columns of the list of common options, whatever the terminal has.
 const LIST_COLUMNS: usize = 80;
@@ -20,27 +21,6 @@ const OPTION_COLUMNS: usize = 36;
 
 /// Headings of the common options, in the order in which they are listed.
 const HEADINGS: [&str; 2] = ["Options for every command", "Options for object stores"];
-
-/// The chapter of the guide in which each command is explained.
-pub(crate) const CHAPTER_OF: [(&str, &str); 17] = [
-    ("init", "install"),
-    ("backup", "backup"),
-    ("snapshots", "backup"),
-    ("show", "backup"),
-    ("diff", "backup"),
-    ("stats", "backup"),
-    ("tag", "backup"),
-    ("ls", "restore"),
-    ("cat", "restore"),
-    ("restore", "restore"),
-    ("verify", "verify"),
-    ("repair", "verify"),
-    ("key", "keys"),
-    ("replicate", "replicate"),
-    ("completions", "install"),
-    ("man", "install"),
-    ("errors", "errors"),
-];
 
 /// Variables of the environment and what they stand for.
 pub(crate) const ENVIRONMENT: [(&str, &str); 22] = [
@@ -98,17 +78,62 @@ pub(crate) const ENVIRONMENT: [(&str, &str); 22] = [
     ("NO_COLOR", "If it is set, nothing is printed in colour."),
 ];
 
-/// Returns the grammar with which the command line is parsed.
-pub(crate) fn grammar() -> clap::Command {
-    let raw = Arguments::command();
-    let list = common_list(&raw);
-    let hidden = |arg: Arg| if arg.is_global_set() { arg.hide_long_help(true) } else { arg };
-    let more = "More: haulout --help. A command: haulout COMMAND -h. The guide: haulout help.";
-    let mut shown = with_ends(raw, None, &list).mut_args(hidden).after_help(more);
-    // The commands have their copies of the common options now; the short help of the program has
-    // no room for them.
-    shown.build();
-    shown.mut_args(|arg| if arg.is_global_set() { arg.hide_short_help(true) } else { arg })
+/// The grammar as it was declared, from which help texts are made.
+#[derive(Debug, Clone)]
+pub(crate) struct Grammar {
+    declared: clap::Command,
+    is_about: fn(&str) -> bool,
+}
+
+impl Grammar {
+    /// Creates the grammar from that of the command line, and a function that tells which commands
+    /// are about the program itself.
+    pub(crate) fn new(declared: clap::Command, is_about: fn(&str) -> bool) -> Grammar {
+        Grammar { declared, is_about }
+    }
+
+    /// Tells whether a command is about the program itself: it opens no repository and reads no
+    /// variable.
+    pub(crate) fn is_about(&self, command: &str) -> bool {
+        (self.is_about)(command)
+    }
+
+    /// Returns the grammar as it was declared.
+    pub(crate) fn raw(&self) -> clap::Command {
+        self.declared.clone()
+    }
+
+    /// Returns the grammar with which the command line is parsed.
+    pub(crate) fn shown(&self) -> clap::Command {
+        let raw = self.raw();
+        let list = common_list(&raw);
+        let hidden = |arg: Arg| if arg.is_global_set() { arg.hide_long_help(true) } else { arg };
+        let more = "More: haulout --help. A command: haulout COMMAND -h. The guide: haulout help.";
+        let mut shown = with_ends(raw, None, &list).mut_args(hidden).after_help(more);
+        // The commands have their copies of the common options now; the short help of the program
+        // has no room for them.
+        shown.build();
+        shown.mut_args(|arg| if arg.is_global_set() { arg.hide_short_help(true) } else { arg })
+    }
+
+    /// Returns the common options in full, and the variables of the environment.
+    pub(crate) fn options(&self) -> String {
+        let common = self.declared.get_arguments().filter(|arg| arg.is_global_set()).cloned();
+        let mut command = clap::Command::new("haulout")
+            .args(common)
+            .disable_help_flag(true)
+            .help_template("{all-args}")
+            .max_term_width(LIST_COLUMNS);
+        let mut text = command.render_long_help().to_string();
+        text += "\nEnvironment:\n";
+        for (names, meaning) in ENVIRONMENT {
+            for line in broken(names) {
+                text.extend(["  ", &line, "\n"]);
+            }
+            text.extend(["          ", &wrapped(meaning, 10, Canvas::PAGE), "\n"]);
+        }
+        text
+    }
 }
 
 /// Adds the closing parts of the help texts to a command and to its own commands.
@@ -131,9 +156,19 @@ fn see_also(verb: Option<&str>) -> String {
     format!("See also: haulout help{}", chapter.unwrap_or_default())
 }
 
-/// Returns the chapter of the guide that explains a command.
+/// Returns the chapter of the guide that explains a command: the one whose last paragraph names it.
 pub(crate) fn chapter_of(verb: &str) -> Option<&'static str> {
-    CHAPTER_OF.iter().find(|(name, _)| *name == verb).map(|(_, chapter)| *chapter)
+    // This chapter is made from the table of codes.
+    if verb == "errors" {
+        return Some("errors");
+    }
+    let reference = format!("`haulout {verb} --help`");
+    let names = |chapter: &&Chapter| last_paragraph(chapter).contains(&reference);
+    CHAPTERS.iter().find(names).map(|chapter| chapter.name)
+}
+
+fn last_paragraph(chapter: &Chapter) -> &'static str {
+    chapter.text.trim_end().rsplit("\n\n").next().unwrap_or_default()
 }
 
 /// Returns the common options, a line each.
@@ -163,26 +198,6 @@ fn listed(arg: &Arg) -> String {
     format!("{spec:<OPTION_COLUMNS$}{help}{}\n", default.unwrap_or_default())
 }
 
-/// Returns the common options in full, and the variables of the environment.
-pub(crate) fn options() -> String {
-    let raw = Arguments::command();
-    let common = raw.get_arguments().filter(|arg| arg.is_global_set()).cloned();
-    let mut command = clap::Command::new("haulout")
-        .args(common)
-        .disable_help_flag(true)
-        .help_template("{all-args}")
-        .max_term_width(LIST_COLUMNS);
-    let mut text = command.render_long_help().to_string();
-    text += "\nEnvironment:\n";
-    for (names, meaning) in ENVIRONMENT {
-        for line in broken(names) {
-            text.extend(["  ", &line, "\n"]);
-        }
-        text.extend(["          ", &wrapped(meaning, 10, Canvas::PAGE), "\n"]);
-    }
-    text
-}
-
 /// Returns names that are separated by commas, in lines that fit.
 fn broken(names: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
@@ -201,9 +216,8 @@ fn broken(names: &str) -> Vec<String> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use haulout::guide::CHAPTERS;
-
     use super::*;
+    use crate::verbs;
 
     /// Maximum number of lines that fit one screen.
     const SHORT_LINES_MAX: usize = 30;
@@ -213,7 +227,7 @@ mod tests {
 
     /// Returns all commands with their words, the program itself included, 80 columns wide.
     fn commands() -> Vec<(String, clap::Command)> {
-        let mut program = grammar().term_width(80);
+        let mut program = verbs::grammar().shown().term_width(80);
         program.build();
         let mut found = vec![("haulout".to_owned(), program)];
         let mut at = 0;
@@ -282,8 +296,9 @@ mod tests {
         }
         let mut named_by_guide = BTreeSet::new();
         for chapter in CHAPTERS {
-            let last = chapter.text.trim_end().rsplit("\n\n").next().unwrap_or_default();
-            let commands = last.strip_prefix("Reference:").expect("it is the last paragraph");
+            let commands = last_paragraph(chapter)
+                .strip_prefix("Reference:")
+                .expect("it is the last paragraph");
             for words in commands.split('`').skip(1).step_by(2) {
                 let general = ["haulout --help", "haulout help options"];
                 if !general.contains(&words) {
@@ -298,22 +313,22 @@ mod tests {
 
     #[test]
     fn every_common_option_is_listed_once_in_a_line() {
-        let raw = Arguments::command();
+        let raw = verbs::grammar().raw();
         let list = common_list(&raw);
         let common = raw.get_arguments().filter(|arg| arg.is_global_set());
         for option in common.filter_map(|arg| arg.get_long()) {
             let spec = format!("--{option} ");
             let lists = |line: &&str| line.starts_with("  ") && line[6..].starts_with(&spec);
             assert_eq!(list.lines().filter(lists).count(), 1, "{option}: {list}");
-            assert!(options().contains(&format!("--{option}")), "{option}");
+            assert!(verbs::grammar().options().contains(&format!("--{option}")), "{option}");
         }
         assert!(list.lines().all(|line| line.len() <= LIST_COLUMNS), "{list}");
     }
 
     #[test]
     fn the_variables_of_options_are_among_those_of_the_environment() {
-        let text = options();
-        for arg in Arguments::command().get_arguments() {
+        let text = verbs::grammar().options();
+        for arg in verbs::grammar().raw().get_arguments() {
             let Some(variable) = arg.get_env().and_then(|name| name.to_str()) else { continue };
             assert!(ENVIRONMENT.iter().any(|(names, _)| *names == variable), "{variable}");
         }

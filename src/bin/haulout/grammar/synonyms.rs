@@ -82,7 +82,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::verbs::args::Arguments;
+    use crate::verbs::Arguments;
 
     fn told(line: &str) -> String {
         let mut refusal = Arguments::try_parse_from(line.split(' ')).unwrap_err();

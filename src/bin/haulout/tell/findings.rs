@@ -1,82 +1,15 @@
 //! Findings as people read them, and the explanation of their codes.
 
-use serde::Serialize;
-
-use haulout::base::error::Result;
 use haulout::format::snapshot;
 use haulout::format::snapshot::Severity;
 use haulout::verdict::finding::Finding;
 
-use crate::fail::exit::Exit;
 use crate::tell::console::Loudness;
 use crate::tell::phrases::told;
-use crate::tell::report::Format;
 use crate::tell::report::Report;
-use crate::tell::report::print;
-use crate::tell::report::print_json;
 use crate::tell::text::Canvas;
-use crate::verbs::errors::args::Topic;
-use crate::verbs::errors::args::explained;
-use crate::verbs::errors::args::kinds;
-
-/// The JSON report of `errors` for one code of findings.
-#[derive(Debug, Serialize)]
-struct Explained {
-    code: &'static str,
-    severity: Severity,
-    meaning: &'static str,
-    advice: &'static str,
-    can_be_accepted: bool,
-}
-
-/// The JSON report of `errors` for one error code.
-#[derive(Debug, Serialize)]
-struct ExplainedError {
-    code: &'static str,
-    exit_status: u8,
-    meaning: &'static str,
-    advice: &'static str,
-    kinds: Vec<&'static str>,
-}
-
-/// The JSON report of `errors` for one topic.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-enum Entry {
-    Error(ExplainedError),
-    Finding(Explained),
-}
-
-impl From<&Topic> for Entry {
-    fn from(topic: &Topic) -> Entry {
-        match *topic {
-            Topic::Error(code) => Entry::Error(ExplainedError {
-                code: code.as_str(),
-                exit_status: Exit::after(code).status(),
-                meaning: code.meaning(),
-                advice: code.advice(),
-                kinds: kinds(code),
-            }),
-            Topic::Finding(code) => Entry::Finding(Explained {
-                code: code.as_str(),
-                severity: code.severity(),
-                meaning: code.meaning(),
-                advice: code.advice(),
-                can_be_accepted: code.can_be_accepted(),
-            }),
-        }
-    }
-}
 
 impl Report {
-    /// Explains codes; the explanation is the result, however quiet the program is to be.
-    pub(crate) fn codes(&self, topics: &[Topic]) -> Result<()> {
-        match self.format {
-            Format::Json => print_json(&topics.iter().map(Entry::from).collect::<Vec<_>>()),
-            Format::Text => print(&explained(topics, self.canvas)),
-        }
-    }
-
     /// Prints what a run found around its work. Returns whether it has a warning.
     pub(crate) fn findings(&self, findings: &[Finding]) -> bool {
         let line =

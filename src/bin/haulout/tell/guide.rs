@@ -100,7 +100,7 @@ mod tests {
     use haulout::guide::CHAPTERS;
 
     use super::*;
-    use crate::grammar::help_texts::grammar;
+    use crate::verbs;
 
     /// Returns the words of the command that a line begins with, split as a shell does.
     fn words(line: &str) -> Vec<String> {
@@ -159,7 +159,7 @@ mod tests {
                     ErrorKind::MissingRequiredArgument => is_name,
                     _ => false,
                 };
-                let parsed = grammar().try_get_matches_from(words);
+                let parsed = verbs::grammar().shown().try_get_matches_from(words);
                 let refused = parsed.err().filter(|error| !is_fine(error.kind()));
                 assert!(refused.is_none(), "{name}: {command}: {refused:?}");
             }

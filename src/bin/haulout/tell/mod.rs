@@ -2,15 +2,19 @@
 //! common.
 
 pub(crate) mod console;
+pub(crate) mod damage;
 pub(crate) mod findings;
 pub(crate) mod grouping;
 pub(crate) mod guide;
 pub(crate) mod json;
+pub(crate) mod listed;
+pub(crate) mod members;
 pub(crate) mod phrases;
 pub(crate) mod producer_log;
 pub(crate) mod progress;
 pub(crate) mod report;
 pub(crate) mod spool;
+pub(crate) mod stdout;
 pub(crate) mod text;
 pub(crate) mod timefmt;
 pub(crate) mod units;

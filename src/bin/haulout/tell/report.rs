@@ -23,7 +23,6 @@ use haulout::base::error::Result;
 
 use crate::fail::exit::Exit;
 use crate::fail::failure::Failure;
-use crate::grammar::common::Common;
 use crate::tell::console::Console;
 use crate::tell::console::Loudness;
 use crate::tell::json;
@@ -50,21 +49,24 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Creates a report as the common options want it.
-    pub(crate) fn new(common: &Common, variable: &dyn Fn(&str) -> Option<OsString>) -> Report {
-        let zone = if common.local_time { Zone::Local } else { Zone::Utc };
+    /// Creates a report in this format. Without a `loudness` it depends on whether a person reads
+    /// the messages on a terminal.
+    pub(crate) fn new(
+        format: Format,
+        zone: Zone,
+        loudness: Option<Loudness>,
+        variable: &dyn Fn(&str) -> Option<OsString>,
+    ) -> Report {
         let messages = Canvas::of(io::stderr(), variable).in_zone(zone);
-        let loudness = match (common.quiet, common.verbose, common.log_level) {
-            (true, ..) => Loudness::Quiet,
-            (_, true, _) => Loudness::Verbose,
-            (.., Some(chosen)) => chosen,
-            (.., None) if messages.columns.is_some() => Loudness::Normal,
-            (.., None) => Loudness::Brief,
+        let loudness = match loudness {
+            Some(chosen) => chosen,
+            None if messages.columns.is_some() => Loudness::Normal,
+            None => Loudness::Brief,
         };
         Report {
             console: Arc::new(Console::new(loudness, messages)),
             clock: Arc::new(SystemClock::new()),
-            format: if common.json { Format::Json } else { Format::Text },
+            format,
             canvas: Canvas::of(io::stdout(), variable).in_zone(zone),
             unprinted: AtomicBool::new(false),
         }

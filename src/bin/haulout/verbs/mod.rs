@@ -1,44 +1,159 @@
-//! The verbs, one in one place each, and which of them runs.
+//! The verbs, one in one place each: what can be typed, and which of them runs.
+//!
+//! A new verb touches three places:
+//! - `verbs/VERB.rs`, or a directory `verbs/VERB` where it is long: its arguments with their help
+//!   texts, what they mean on this machine, the call of the library, the report;
+//! - this file: a module, a variant of [`Verb`] or [`About`], and its arm in the one match;
+//! - the chapter of the guide that explains it, whose last paragraph names it.
+//!
+//! What a verb needs of shared code it declares as its [`Traits`]. Manual pages, completions,
+//! `haulout help` and the help texts are made from the arguments.
 
-pub(crate) mod about;
-pub(crate) mod about_report;
-pub(crate) mod args;
-pub(crate) mod backup;
-pub(crate) mod cat;
-pub(crate) mod completions;
-pub(crate) mod diff;
-pub(crate) mod errors;
-pub(crate) mod help;
-pub(crate) mod init;
-pub(crate) mod job;
-pub(crate) mod key;
-pub(crate) mod ls;
-pub(crate) mod man;
-pub(crate) mod repair;
-pub(crate) mod replicate;
-pub(crate) mod restore;
-pub(crate) mod show;
-pub(crate) mod snapshots;
-pub(crate) mod stats;
-pub(crate) mod tag;
-pub(crate) mod verify;
+mod backup;
+mod cat;
+mod completions;
+mod diff;
+mod errors;
+mod help;
+mod init;
+mod job;
+mod key;
+mod ls;
+mod man;
+mod repair;
+mod replicate;
+mod restore;
+mod show;
+mod snapshots;
+mod stats;
+mod tag;
+mod verify;
+
+#[cfg(test)]
+mod tests;
+
+use clap::CommandFactory;
+use clap::Parser;
+use clap::Subcommand;
 
 use crate::environment::Surroundings;
 use crate::fail::exit::Exit;
 use crate::fail::failure::Outcome;
 use crate::grammar::common::Common;
+use crate::grammar::help_texts::Grammar;
 use crate::open::network::NetworkPlan;
 use crate::open::run::Run;
 use crate::open::settings::Settings;
 use crate::tell::report::Report;
-use crate::verbs::args::Verb;
+use crate::verbs::backup::args::BackupArguments;
 use crate::verbs::backup::plan::BackupPlan;
-use crate::verbs::init::plan::NewRepository;
+use crate::verbs::cat::CatArguments;
+use crate::verbs::completions::CompletionsArguments;
+use crate::verbs::diff::DiffArguments;
+use crate::verbs::errors::ErrorsArguments;
+use crate::verbs::help::HelpArguments;
+use crate::verbs::init::InitArguments;
+use crate::verbs::init::NewRepository;
 use crate::verbs::job::Job;
+use crate::verbs::key::args::KeyArguments;
 use crate::verbs::key::plan::KeyPlan;
+use crate::verbs::ls::LsArguments;
+use crate::verbs::man::ManArguments;
+use crate::verbs::repair::RepairArguments;
+use crate::verbs::replicate::args::ReplicateArguments;
 use crate::verbs::replicate::plan::ReplicatePlan;
+use crate::verbs::restore::args::RestoreArguments;
 use crate::verbs::restore::plan::RestorePlan;
-use crate::verbs::verify::plan::VerifyPlan;
+use crate::verbs::show::ShowArguments;
+use crate::verbs::snapshots::SnapshotsArguments;
+use crate::verbs::stats::StatsArguments;
+use crate::verbs::tag::TagArguments;
+use crate::verbs::verify::VerifyArguments;
+use crate::verbs::verify::VerifyPlan;
+
+const ABOUT: &str = "Streaming physical backups of MariaDB that store only the bytes that changed";
+
+const LONG_ABOUT: &str = "\
+Streaming physical backups of MariaDB that store only the bytes that changed.
+
+haulout reads the stream of mariabackup (or of any other program), checks every page, compares it \
+with its previous version and stores the difference, encrypted. Every snapshot has a verdict with \
+its reasons: complete, unattested, corrupt-pages or partial.";
+
+const EXAMPLES: &str = "\
+Example:
+  export HAULOUT_REPO=/backup/db HAULOUT_PASSWORD_FILE=/etc/haulout.password
+  haulout init
+  haulout backup -- mariabackup --backup --stream=mbstream
+  haulout snapshots
+  haulout restore latest --to /var/lib/mysql-restored --prepare
+
+Exit status: 0 done; 1 failed; 2 wrong usage; 3 done, with findings (a partial snapshot, \
+corrupt pages at the source, damage, a warning).";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "haulout",
+    bin_name = "haulout",
+    version = env!("HAULOUT_VERSION"),
+    about = ABOUT,
+    long_about = LONG_ABOUT,
+    after_long_help = EXAMPLES,
+    max_term_width = 100,
+    infer_long_args = false,
+    disable_help_subcommand = true
+)]
+pub(crate) struct Arguments {
+    /// What every command knows.
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// What is to be done.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Any command.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    #[command(flatten)]
+    Verb(Verb),
+    #[command(flatten)]
+    About(About),
+}
+
+/// What is done with a repository. The help texts stand with the arguments.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    Init(InitArguments),
+    Backup(BackupArguments),
+    Snapshots(SnapshotsArguments),
+    Show(ShowArguments),
+    Ls(LsArguments),
+    Cat(CatArguments),
+    Diff(DiffArguments),
+    Stats(StatsArguments),
+    Tag(TagArguments),
+    Restore(RestoreArguments),
+    Verify(VerifyArguments),
+    Repair(RepairArguments),
+    Key(KeyArguments),
+    Replicate(Box<ReplicateArguments>),
+}
+
+/// What the program says about itself.
+#[derive(Debug, Subcommand)]
+pub(crate) enum About {
+    Completions(CompletionsArguments),
+    Errors(ErrorsArguments),
+    Help(HelpArguments),
+    Man(ManArguments),
+}
+
+/// Returns the grammar of the whole command line.
+pub(crate) fn grammar() -> Grammar {
+    Grammar::new(Arguments::command(), About::has_subcommand)
+}
 
 /// Runs a verb, and returns how the program ends.
 pub(crate) fn run(
@@ -83,5 +198,12 @@ fn prepared(
     Ok((settings, job))
 }
 
-#[cfg(test)]
-mod tests;
+/// Prints what the program says about itself.
+pub(crate) fn tell(about: &About, report: &Report) -> Outcome<Exit> {
+    match about {
+        About::Completions(typed) => typed.run(&grammar(), report),
+        About::Errors(typed) => typed.run(report),
+        About::Help(typed) => typed.run(&grammar(), report),
+        About::Man(typed) => typed.run(&grammar(), report),
+    }
+}

@@ -1,8 +1,7 @@
 //! Lines as typed, and what they mean on a machine.
 
-use clap::Parser;
-
 use haulout::base::error::ErrorKind;
+use haulout::encode::Level;
 
 use super::*;
 use crate::environment::Stream;
@@ -11,8 +10,6 @@ use crate::open::traits::Effect;
 use crate::open::traits::Secrets;
 use crate::open::traits::Traits;
 use crate::open::traits::WhenDoubted;
-use crate::verbs::args::Arguments;
-use crate::verbs::args::Command;
 
 /// Parses a line and plans it with these standard streams.
 fn plan_on(line: &str, stdin: Stream, stdout: Stream) -> Outcome<(Settings, Box<dyn Job>)> {
@@ -142,4 +139,83 @@ fn each_verb_declares_what_shared_code_asks() {
     assert_eq!(verbs_that(|traits| traits.limit.is_some()), ["backup", "restore", "replicate"]);
     let adds = ["init", "backup", "tag", "key"];
     assert_eq!(verbs_that(|traits| traits.effect == Effect::Adds), adds);
+}
+
+fn parse(line: &str) -> Result<Arguments, clap::Error> {
+    Arguments::try_parse_from(line.split(' '))
+}
+
+#[test]
+fn the_grammar_is_consistent() {
+    Arguments::command().debug_assert();
+}
+
+#[test]
+fn global_options_stand_before_or_after_the_command() {
+    for line in ["haulout -r /x --json snapshots", "haulout snapshots -r /x --json"] {
+        let typed = parse(line).unwrap();
+        assert_eq!(typed.common.repo.as_deref(), Some("/x"), "{line}");
+        assert!(typed.common.json, "{line}");
+    }
+}
+
+#[test]
+fn what_makes_no_sense_together_is_refused() {
+    for line in [
+        "haulout",
+        "haulout snapshots -q -v",
+        "haulout snapshots -q --log-level brief",
+        "haulout snapshots --password-file a --password-command b",
+        "haulout init --no-encryption --password-file a",
+        "haulout restore latest",
+        "haulout restore latest --to /x --stdout",
+        "haulout backup --format dump",
+        "haulout restore latest --stdout --prepare",
+        "haulout backup --compression 20",
+        "haulout backup --compression -8",
+        "haulout backup --source a@b",
+        "haulout backup --tag ",
+        "haulout backup mariabackup",
+        "haulout verify --depth deep",
+        "haulout snapshots --threads 0",
+        "haulout snapshots --memory 5X",
+        "haulout key",
+        "haulout key add --key-file a --new-password-file b",
+        "haulout key remove",
+        "haulout replicate",
+        "haulout replicate --to /x --from /y",
+        "haulout replicate --to /x --last 0",
+        "haulout replicate --to /x --snapshot a --last 1",
+        "haulout key export a --no-password --new-password-command b",
+        "haulout diff latest",
+        "haulout cat latest",
+        "haulout tag latest --add ",
+        "haulout completions tcl",
+    ] {
+        assert!(parse(line).is_err(), "{line}");
+    }
+}
+
+#[test]
+fn everything_after_two_dashes_belongs_to_the_producer() {
+    let typed = parse("haulout backup --compression -7 --tag a --tag b -- cat -v --json").unwrap();
+    assert!(!typed.common.json);
+    let Command::Verb(Verb::Backup(backup)) = typed.command else { panic!("a backup") };
+    assert_eq!(backup.command, ["cat", "-v", "--json"]);
+    assert_eq!(backup.tags, ["a", "b"]);
+    assert_eq!(Some(backup.compression.0), Level::new(-7));
+}
+
+#[test]
+fn every_command_has_an_example() {
+    let grammar = Arguments::command();
+    let nested = grammar.get_subcommands().flat_map(clap::Command::get_subcommands);
+    for command in grammar.get_subcommands().chain(nested) {
+        let name = command.get_name();
+        let example = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+        let is_about = About::has_subcommand(name);
+        let begins = if is_about { "  haulout " } else { "  haulout -r /backup/db " };
+        assert!(example.contains(begins), "{name}");
+        assert!(example.contains(&format!(" {name}")), "{name}");
+    }
 }

@@ -2,11 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::fs::File;
-use std::io;
-use std::io::BufWriter;
 use std::io::Write;
-use std::os::fd::AsFd;
 use std::path;
 use std::path::Path;
 use std::time::Duration;
@@ -30,7 +26,6 @@ use haulout::ops::restore::accounts::Accounts;
 use haulout::ops::restore::accounts::Owners;
 use haulout::repo::Repository;
 use haulout::repo::snapshots::StoredSnapshot;
-use haulout::source::PIPE_BYTES;
 use haulout::store::place::Place;
 
 use crate::fail::exit::Exit;
@@ -40,6 +35,8 @@ use crate::open::run::Run;
 use crate::open::traits::Traits;
 use crate::tell::producer_log::ProducerLog;
 use crate::tell::progress::Activity;
+use crate::tell::stdout::not_written;
+use crate::tell::stdout::standard_output;
 use crate::verbs::job::Job;
 use crate::verbs::restore::plan::ByName;
 use crate::verbs::restore::plan::RestorePlan;
@@ -275,17 +272,4 @@ fn doubt(stored: &StoredSnapshot) -> Option<String> {
             Some(format!("snapshot {id} is {verdict}: {why}"))
         }
     }
-}
-
-/// Returns standard output without the line buffer, which is good for text only.
-pub(crate) fn standard_output() -> Result<BufWriter<File>> {
-    let out = io::stdout().as_fd().try_clone_to_owned().map_err(not_written)?;
-    // A pipe of the default size works as well, only slower; a file is no pipe at all.
-    let _size = rustix::pipe::fcntl_setpipe_size(&out, PIPE_BYTES);
-    Ok(BufWriter::with_capacity(PIPE_BYTES, File::from(out)))
-}
-
-/// Creates the error for a failed write to standard output.
-pub(crate) fn not_written(error: io::Error) -> Error {
-    Error::new(ErrorKind::Target, "cannot write to standard output").because(error)
 }

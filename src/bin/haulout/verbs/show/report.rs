@@ -27,6 +27,12 @@ use crate::tell::console::Loudness;
 use crate::tell::findings::lines;
 use crate::tell::json::Blocks;
 use crate::tell::json::Pages;
+use crate::tell::listed::Listed;
+use crate::tell::members::MEMBERS;
+use crate::tell::members::Member;
+use crate::tell::members::Members;
+use crate::tell::members::every_member;
+use crate::tell::members::row;
 use crate::tell::phrases;
 use crate::tell::phrases::fact;
 use crate::tell::report::Format;
@@ -38,20 +44,12 @@ use crate::tell::spool::Spool;
 use crate::tell::spool::before_list;
 use crate::tell::text::Canvas;
 use crate::tell::text::Cell;
-use crate::tell::text::Column;
-use crate::tell::text::Narrow;
-use crate::tell::text::Side;
 use crate::tell::text::Tone;
 use crate::tell::text::clean;
 use crate::tell::text::table;
 use crate::tell::text::wrapped;
 use crate::tell::timefmt;
 use crate::tell::units;
-use crate::verbs::snapshots::report::Listed;
-
-/// Passes one member after the other to the function it is given.
-pub(crate) type Members<'m> =
-    dyn FnMut(&mut dyn FnMut(MemberLine) -> Result<()>) -> Result<()> + 'm;
 
 impl Report {
     /// Prints the report of `show`; `members` gives one member after the other.
@@ -159,25 +157,6 @@ impl<'r> Shown<'r> {
             blocks: (&about.counters).into(),
             pages: (&about.counters).into(),
         }
-    }
-}
-
-/// The JSON report of one member of `show`.
-#[derive(Debug, Serialize)]
-pub(crate) struct Member<'r> {
-    path: &'r str,
-    incarnation: u32,
-    bytes: u64,
-    format: &'r str,
-    pages: Pages,
-    closed: bool,
-}
-
-impl<'r> From<&'r MemberLine> for Member<'r> {
-    fn from(line: &'r MemberLine) -> Member<'r> {
-        let MemberLine { path, incarnation, bytes, format, pages, closed } = line;
-        let (incarnation, bytes, closed) = (*incarnation, *bytes, *closed);
-        Member { path, incarnation, bytes, format, pages: pages.into(), closed }
     }
 }
 
@@ -338,34 +317,6 @@ fn positions(positions: &Positions) -> String {
     out
 }
 
-const MEMBERS: [Column; 5] = [
-    Column { title: "SIZE", side: Side::Right, narrow: Narrow::Keep },
-    Column { title: "PAGES", side: Side::Right, narrow: Narrow::Keep },
-    Column { title: "CORRUPT", side: Side::Right, narrow: Narrow::Keep },
-    Column { title: "FORMAT", side: Side::Left, narrow: Narrow::Cut(16) },
-    Column { title: "FILE", side: Side::Left, narrow: Narrow::Keep },
-];
-
-fn row(member: &MemberLine) -> Vec<Cell> {
-    let counts = &member.pages;
-    let pages = counts.verified + counts.unverifiable + counts.corrupt + counts.zero;
-    let number = |number: u64| if number == 0 { String::new() } else { units::count(number) };
-    let mut path = member.path.clone();
-    if member.incarnation > 0 {
-        path.extend([" (incarnation ", &member.incarnation.to_string(), ")"]);
-    }
-    if !member.closed {
-        path += " (cut short)";
-    }
-    vec![
-        units::size(member.bytes).into(),
-        number(pages).into(),
-        Cell::toned(number(counts.corrupt), Tone::Bad),
-        member.format.as_str().into(),
-        path.into(),
-    ]
-}
-
 /// The largest of any number of members, in little memory.
 #[derive(Debug, Default)]
 struct Largest {
@@ -434,32 +385,6 @@ fn all_members_heading(format: StreamFormat, canvas: Canvas) -> String {
     format!("\n{heading}\n{}", every_member(None, format, canvas))
 }
 
-/// Formats a line of a list of all members, whose widths can't be known beforehand.
-pub(crate) fn every_member(
-    member: Option<&MemberLine>,
-    format: StreamFormat,
-    canvas: Canvas,
-) -> String {
-    const WIDTHS: [usize; 4] = [8, 11, 7, 26];
-    // Leaves half of a terminal of 80 columns to the path.
-    const WIDTHS_NARROW: [usize; 4] = [8, 8, 7, 13];
-    const NARROW: usize = 100;
-    let narrow = canvas.columns.is_some_and(|columns| columns < NARROW);
-    let widths = if narrow { WIDTHS_NARROW } else { WIDTHS };
-    let cells = member.map_or_else(
-        || MEMBERS.map(|column| Cell::toned(column.title, Tone::Heading)).to_vec(),
-        row,
-    );
-    if format == StreamFormat::Mbstream {
-        return crate::tell::text::row(&MEMBERS, &widths, &cells, canvas);
-    }
-    // Nothing else has pages.
-    let ([size, .., path], [bytes, .., name]) = (&MEMBERS, cells.as_slice()) else {
-        return String::new();
-    };
-    crate::tell::text::row(&[*size, *path], &widths[..1], &[bytes.clone(), name.clone()], canvas)
-}
-
 #[cfg(test)]
 mod tests {
     use haulout::format::record::PageCounts;
@@ -489,13 +414,6 @@ mod tests {
         assert_eq!(lines.len(), 3 + MEMBERS_SHOWN);
         assert!(lines[3].trim_start().starts_with("99 B") && lines[3].ends_with("t99"), "{text}");
         assert!(lines[32].ends_with("t70"), "{text}");
-    }
-
-    #[test]
-    fn a_member_that_is_odd_is_marked() {
-        let odd = MemberLine { incarnation: 2, closed: false, ..member("a", 1) };
-        let line = every_member(Some(&odd), StreamFormat::Mbstream, Canvas::FILE);
-        assert!(line.ends_with("a (incarnation 2) (cut short)\n"), "{line}");
     }
 
     #[test]

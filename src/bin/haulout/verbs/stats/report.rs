@@ -15,6 +15,7 @@ use haulout::repo::snapshots::StoredSnapshot;
 
 use crate::tell::grouping::Grouping;
 use crate::tell::json::Blocks;
+use crate::tell::listed::Listed;
 use crate::tell::phrases::fact;
 use crate::tell::phrases::tone;
 use crate::tell::report::Format;
@@ -30,7 +31,6 @@ use crate::tell::text::Tone;
 use crate::tell::text::table;
 use crate::tell::timefmt;
 use crate::tell::units;
-use crate::verbs::snapshots::report::Listed;
 
 /// Passes one file after the other to the function it is given, and returns the bytes of maps and
 /// lists.

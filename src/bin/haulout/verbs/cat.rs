@@ -1,6 +1,8 @@
-//! Writes a file of a snapshot to standard output.
+//! `cat`: writes one file of a snapshot to standard output.
 
 use std::io::Write;
+
+use clap::Args;
 
 use haulout::base::error::ErrorKind;
 use haulout::ops;
@@ -13,10 +15,33 @@ use crate::fail::failure::Outcome;
 use crate::grammar::common::Common;
 use crate::open::run::Run;
 use crate::open::traits::Traits;
-use crate::verbs::cat::args::CatArguments;
+use crate::tell::stdout::not_written;
+use crate::tell::stdout::standard_output;
 use crate::verbs::job::Job;
-use crate::verbs::restore::run::not_written;
-use crate::verbs::restore::run::standard_output;
+
+const EXAMPLE: &str = "\
+Examples:
+  haulout -r /backup/db cat latest xtrabackup_info
+  haulout -r /backup/db cat shop@latest shop/orders.ibd > t.ibd
+
+Every block is verified before it is written. A failure may come late: look at the \
+exit status.";
+
+/// Write one file of a snapshot to standard output
+///
+/// The file is what `restore --to` would make of it. A stream that was not taken apart has one
+/// file, called `stream`.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLE)]
+pub(crate) struct CatArguments {
+    /// Id or its beginning, SOURCE@latest, SOURCE@complete or latest
+    #[arg(value_name = "SNAPSHOT")]
+    pub(crate) snapshot: String,
+
+    /// The path of the file, as `ls` shows it
+    #[arg(value_name = "FILE")]
+    pub(crate) file: String,
+}
 
 impl CatArguments {
     /// Returns the arguments if the file can be written to standard output.

@@ -1,19 +1,22 @@
-//! The report of `snapshots`.
+//! `snapshots`: lists the snapshots.
 
-use serde::Serialize;
+use std::collections::HashMap;
+
+use clap::Args;
 
 use haulout::base::error::Result;
-use haulout::base::ids::SnapshotId;
 use haulout::format::snapshot::Description;
-use haulout::format::snapshot::Finding;
-use haulout::format::snapshot::SnapshotKind;
-use haulout::format::snapshot::StreamFormat;
 use haulout::format::snapshot::Verdict;
-use haulout::format::snapshot_damage::SnapshotDamage;
 use haulout::repo::damage::KnownDamage;
 use haulout::repo::snapshots::Described;
 use haulout::repo::snapshots::Listing;
 
+use crate::fail::exit::Exit;
+use crate::fail::failure::Failure;
+use crate::fail::failure::Outcome;
+use crate::open::run::Run;
+use crate::open::traits::Traits;
+use crate::tell::listed::Listed;
 use crate::tell::phrases::tone;
 use crate::tell::report::Format;
 use crate::tell::report::Report;
@@ -26,8 +29,88 @@ use crate::tell::text::Narrow;
 use crate::tell::text::Side;
 use crate::tell::text::Tone;
 use crate::tell::text::table;
-use crate::tell::timefmt;
 use crate::tell::units;
+use crate::verbs::job::Job;
+
+const EXAMPLE: &str = "\
+Examples:
+  haulout -r /backup/db snapshots --source shop --last 7
+  haulout -r /backup/db snapshots --json | jq -r '.[].id'";
+
+/// List the snapshots
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLE)]
+pub(crate) struct SnapshotsArguments {
+    /// Only snapshots of this source; may be repeated
+    #[arg(long = "source", value_name = "NAME")]
+    pub(crate) sources: Vec<String>,
+
+    /// Only snapshots with this tag; if repeated, with all of them
+    #[arg(long = "tag", value_name = "TAG")]
+    pub(crate) tags: Vec<String>,
+
+    /// Only the newest N of them of each source
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) last: Option<u32>,
+}
+
+impl Job for SnapshotsArguments {
+    fn traits(&self) -> Traits {
+        Traits::default()
+    }
+
+    fn run(&self, run: &Run<'_>) -> Outcome<Exit> {
+        run.snapshots(self)
+    }
+}
+
+impl Run<'_> {
+    /// Lists the snapshots that are wanted.
+    pub(crate) fn snapshots(&self, wanted: &SnapshotsArguments) -> Outcome<Exit> {
+        let repository = self.repository()?;
+        let mut listing = repository.descriptions()?;
+        let notes = self.notes(&repository, None)?;
+        for described in &mut listing.snapshots {
+            notes.apply_to(described.id(), &mut described.about);
+        }
+        choose(wanted, &mut listing.snapshots)?;
+        let damage = repository.known_damage()?;
+        self.report.snapshots(&listing, &damage)?;
+        Ok(Exit::with(listing.damaged.len() + notes.damaged.len()))
+    }
+}
+
+/// Leaves the snapshots that are wanted.
+fn choose(wanted: &SnapshotsArguments, snapshots: &mut Vec<Described>) -> Outcome<()> {
+    let SnapshotsArguments { sources, tags, last } = wanted;
+    for source in sources {
+        if !snapshots.iter().any(|stored| stored.about.source == *source) {
+            return Err(Failure::usage(
+                format!("there is no snapshot of {source}"),
+                "haulout snapshots without --source lists what there is",
+            ));
+        }
+    }
+    snapshots.retain(|stored| {
+        let about = &stored.about;
+        let of_source = sources.is_empty() || sources.contains(&about.source);
+        of_source && tags.iter().all(|tag| about.tags.contains(tag))
+    });
+    let Some(last) = *last else { return Ok(()) };
+    // The newest stand last.
+    let mut counted: HashMap<String, u32> = HashMap::new();
+    let mut newest: Vec<bool> = snapshots
+        .iter()
+        .rev()
+        .map(|stored| {
+            let count = counted.entry(stored.about.source.clone()).or_default();
+            *count += 1;
+            *count <= last
+        })
+        .collect();
+    snapshots.retain(|_| newest.pop().unwrap_or(true));
+    Ok(())
+}
 
 impl Report {
     /// Prints the report of `snapshots`.
@@ -57,60 +140,6 @@ impl Report {
                 Ok(())
             }
             Format::Text => print(&text(snapshots, damage, self.canvas)),
-        }
-    }
-}
-
-/// The JSON report of one snapshot of `snapshots`.
-#[derive(Debug, Serialize)]
-pub(crate) struct Listed<'r> {
-    id: String,
-    source: &'r str,
-    time: String,
-    time_unix: u64,
-    format: StreamFormat,
-    kind: SnapshotKind,
-    verdict: Verdict,
-    findings: &'r [Finding],
-    more_findings: u64,
-    stream_bytes: u64,
-    stored_bytes: u64,
-    tags: &'r [String],
-    host: &'r str,
-    /// Damage of the snapshot that verify found, if any.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    damage: Option<Damage<'r>>,
-}
-
-/// Known damage of a snapshot.
-#[derive(Debug, Serialize)]
-struct Damage<'r> {
-    files: u64,
-    named: &'r [String],
-}
-
-impl<'r> Listed<'r> {
-    /// Creates the report of one snapshot of a listing.
-    pub(crate) fn new(
-        id: SnapshotId,
-        about: &'r Description,
-        damage: Option<&'r SnapshotDamage>,
-    ) -> Listed<'r> {
-        Listed {
-            id: id.to_string(),
-            source: &about.source,
-            time: timefmt::for_programs(about.time),
-            time_unix: about.time,
-            format: about.format,
-            kind: about.kind,
-            verdict: about.verdict,
-            findings: &about.findings,
-            more_findings: about.more_findings,
-            stream_bytes: about.stream_bytes,
-            stored_bytes: about.stored_bytes,
-            tags: &about.tags,
-            host: &about.host,
-            damage: damage.map(|found| Damage { files: found.files, named: &found.named }),
         }
     }
 }

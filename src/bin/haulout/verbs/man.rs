@@ -1,131 +1,122 @@
-//! What the program says about itself: manual pages and completions, made from its own grammar, so
-//! that they can't tell anything else than `--help` does.
+//! `man`: prints the manual pages, made from the grammar, so that they can't tell anything else
+//! than `--help` does.
 
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::path::PathBuf;
 
-use clap::CommandFactory;
+use clap::Args;
 use clap_mangen::Man;
+use serde::Serialize;
 
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
-use haulout::guide;
-use haulout::guide::CHAPTERS;
 
 use crate::fail::exit::Exit;
-use crate::fail::failure::Failure;
 use crate::fail::failure::Outcome;
 use crate::grammar::help_texts::ENVIRONMENT;
+use crate::grammar::help_texts::Grammar;
 use crate::grammar::help_texts::chapter_of;
-use crate::grammar::help_texts::grammar;
-use crate::grammar::help_texts::options;
-use crate::tell::guide::rendered;
+use crate::tell::report::Format;
 use crate::tell::report::Report;
-use crate::tell::text::Canvas;
-use crate::tell::text::Tone;
-use crate::verbs::about_report::Pages;
-use crate::verbs::about_report::Script;
-use crate::verbs::args::About;
-use crate::verbs::args::Arguments;
-use crate::verbs::errors::args as errors;
-use crate::verbs::errors::args::Topic;
+use crate::tell::report::print;
+use crate::tell::report::print_json;
+
+const EXAMPLE: &str = "\
+Examples:
+  haulout man | man -l -
+  haulout man --to /usr/local/share/man/man1";
+
+/// Print the manual pages
+///
+/// One for the program and one for each command, made from the same texts as --help.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLE)]
+pub(crate) struct ManArguments {
+    /// Write them into this directory instead, a file each
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: Option<PathBuf>,
+}
 
 /// A manual page and the name of its file.
 #[derive(Debug)]
-pub(crate) struct Page {
+struct Page {
     /// The name of its file.
-    pub(crate) name: String,
+    name: String,
     /// The text of the page, for `man`.
-    pub(crate) text: String,
+    text: String,
 }
 
-/// Prints the text that was asked for.
-pub(crate) fn tell(about: &About, report: &Report) -> Outcome<Exit> {
-    match about {
-        About::Completions(typed) => {
-            let mut script = Vec::new();
-            clap_complete::generate(typed.shell, &mut grammar(), "haulout", &mut script);
-            let script = String::from_utf8_lossy(&script).into_owned();
-            report.completions(&Script { shell: typed.shell.to_string(), script })?;
-        }
-        About::Errors(typed) => {
-            report.codes(&typed.code.map_or_else(Topic::all, |topic| vec![topic]))?;
-        }
-        About::Help(typed) => report.guide(&help(&typed.words, report.canvas())?)?,
-        About::Man(typed) => {
-            let pages = pages();
-            match &typed.to {
-                None => report.pages(&Pages::of(&pages))?,
-                Some(directory) => report.written(&write(&pages, directory)?)?,
-            }
-        }
-    }
-    Ok(Exit::Done)
+/// The JSON report of `man`.
+#[derive(Debug, Serialize)]
+struct Pages<'r> {
+    pages: Vec<Told<'r>>,
 }
 
-/// Returns the chapter or the reference that these words name; without words, the list of chapters.
-fn help(words: &[String], canvas: Canvas) -> Outcome<String> {
-    let [word, rest @ ..] = words else { return Ok(contents(canvas)) };
-    let mut command = grammar();
-    command.build();
-    let named = |command: &clap::Command, word: &String| command.find_subcommand(word).cloned();
-    if let (Some(chapter), []) = (guide::chapter(word), rest) {
-        return Ok(rendered(chapter.text, canvas));
-    }
-    match (word.as_str(), rest) {
-        ("errors", []) => return Ok(errors::chapter(canvas)),
-        ("options", []) => return Ok(options()),
-        _ => {}
-    }
-    let found = rest.iter().try_fold(named(&command, word), |found, word| {
-        let command = found?;
-        Some(named(&command, word))
-    });
-    let Some(Some(mut command)) = found else {
-        let message = format!("there is no topic or command {}", words.join(" "));
-        return Err(Failure::usage(message, "haulout help lists the topics"));
-    };
-    Ok(command.render_long_help().to_string())
+#[derive(Debug, Serialize)]
+struct Told<'r> {
+    name: &'r str,
+    text: &'r str,
 }
 
-/// Returns the list of chapters.
-fn contents(canvas: Canvas) -> String {
-    let others = [
-        ("errors", "Errors and findings, and what to do about them"),
-        ("options", "Options for every command, and variables of the environment"),
-    ];
-    let titles = CHAPTERS.iter().map(|chapter| (chapter.name, chapter.title));
-    let line = |(name, title)| format!("  haulout help {name:<14}{title}\n");
-    let lines: String = titles.chain(others).map(line).collect();
-    let head = canvas.paint(Tone::Heading, "The guide");
-    let commands = "haulout --help lists the commands, haulout COMMAND --help the options of one.";
-    format!("{head}\n\n{lines}\n{commands}\n")
+/// The JSON report of `man --to`.
+#[derive(Debug, Serialize)]
+struct Written<'r> {
+    written: &'r [String],
+}
+
+impl ManArguments {
+    /// Prints the pages, or writes them to files.
+    pub(crate) fn run(&self, grammar: &Grammar, report: &Report) -> Outcome<Exit> {
+        let pages = pages(grammar);
+        if let Some(directory) = &self.to {
+            let written = &write(&pages, directory)?;
+            report.result(&Written { written }, || {
+                written.iter().flat_map(|path| [path.as_str(), "\n"]).collect()
+            })?;
+            return Ok(Exit::Done);
+        }
+        // They are the result, however quiet the program is to be.
+        match report.format {
+            Format::Json => print_json(&Pages::of(&pages))?,
+            Format::Text => pages.iter().try_for_each(|page| print(&page.text))?,
+        }
+        Ok(Exit::Done)
+    }
+}
+
+impl<'r> Pages<'r> {
+    /// Creates the report of these pages.
+    fn of(pages: &'r [Page]) -> Pages<'r> {
+        let told = |page: &'r Page| Told { name: &page.name, text: &page.text };
+        Pages { pages: pages.iter().map(told).collect() }
+    }
 }
 
 /// Returns all pages; the page of the program comes first.
-fn pages() -> Vec<Page> {
-    let mut program = Arguments::command();
+fn pages(grammar: &Grammar) -> Vec<Page> {
+    let mut program = grammar.raw();
     program.build();
     let mut pages = Vec::new();
-    add_pages(program, None, &mut pages);
+    add_pages(grammar, program, None, &mut pages);
     pages
 }
 
 /// Adds the page of a command, which belongs to a verb, and those of its own commands.
-fn add_pages(command: clap::Command, verb: Option<&str>, pages: &mut Vec<Page>) {
+fn add_pages(grammar: &Grammar, command: clap::Command, verb: Option<&str>, pages: &mut Vec<Page>) {
     // The help commands of nested commands are clap's own and have no example.
     let is_ours =
         |verb: &&clap::Command| verb.get_name() != "help" || verb.get_after_long_help().is_some();
     let nested: Vec<clap::Command> = command.get_subcommands().filter(is_ours).cloned().collect();
-    pages.push(page(command, verb));
+    pages.push(page(grammar, command, verb));
     for command in nested {
         let name = command.get_name().to_owned();
-        add_pages(command, Some(verb.unwrap_or(&name)), pages);
+        add_pages(grammar, command, Some(verb.unwrap_or(&name)), pages);
     }
 }
 
-fn page(command: clap::Command, verb: Option<&str>) -> Page {
+fn page(grammar: &Grammar, command: clap::Command, verb: Option<&str>) -> Page {
     let name = format!("{}.1", command.get_display_name().unwrap_or(command.get_name()));
     let examples = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
     // A page is complete: it shows what the short help leaves out.
@@ -143,7 +134,7 @@ fn page(command: clap::Command, verb: Option<&str>) -> Page {
     };
     write_sections(&mut text).expect("memory can be written");
     let mut text = String::from_utf8_lossy(&text).into_owned();
-    if verb.is_none_or(|verb| !OF_THE_PROGRAM.contains(&verb)) {
+    if verb.is_none_or(|verb| !grammar.is_about(verb)) {
         text += &environment_section();
     }
     text += &examples_section(&examples);
@@ -152,9 +143,6 @@ fn page(command: clap::Command, verb: Option<&str>) -> Page {
     text += &escaped(&format!("haulout help{}", chapter.unwrap_or_default()));
     Page { name, text }
 }
-
-/// Names of commands that open no repository and read no variable.
-const OF_THE_PROGRAM: [&str; 4] = ["completions", "errors", "help", "man"];
 
 /// Returns text with the characters that `man` takes for commands or hyphens escaped.
 fn escaped(text: &str) -> String {
@@ -211,32 +199,13 @@ fn write(pages: &[Page], directory: &Path) -> Outcome<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn help_of(line: &str) -> Outcome<String> {
-        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        help(&words, Canvas::FILE)
-    }
-
-    #[test]
-    fn help_finds_chapters_first_and_commands_of_any_depth() {
-        for chapter in CHAPTERS {
-            assert!(help_of(chapter.name).unwrap().starts_with(chapter.text));
-            assert!(help_of("").unwrap().contains(&format!("help {} ", chapter.name)));
-        }
-        assert!(help_of("options").unwrap().contains("--insecure-permissions"));
-        assert!(help_of("snapshots").unwrap().contains("Usage: haulout snapshots"));
-        assert!(help_of("key add").unwrap().contains("Usage: haulout key add"));
-        assert!(help_of("errors").unwrap().contains("format-changed"));
-        for unknown in ["xyzzy", "key xyzzy", "glossary xyzzy"] {
-            assert_eq!(help_of(unknown).unwrap_err().kind(), ErrorKind::Usage, "{unknown}");
-        }
-    }
+    use crate::verbs;
 
     #[test]
     fn every_command_has_a_page_with_its_example() {
-        let pages = pages();
+        let pages = pages(&verbs::grammar());
         assert_eq!(pages[0].name, "haulout.1");
-        for verb in grammar().get_subcommands() {
+        for verb in verbs::grammar().shown().get_subcommands() {
             let name = format!("haulout-{}.1", verb.get_name());
             let page = pages.iter().find(|page| page.name == name).expect("each has a page");
             assert!(page.text.contains(".SH EXAMPLES\n.nf\nhaulout"), "{name}: {}", page.text);
@@ -250,9 +219,10 @@ mod tests {
 
     #[test]
     fn a_page_names_every_variable_and_explains_every_option() {
-        for Page { name, text } in pages() {
-            let opens_a_repository =
-                !OF_THE_PROGRAM.iter().any(|verb| name == format!("haulout-{verb}.1"));
+        let grammar = verbs::grammar();
+        for Page { name, text } in pages(&grammar) {
+            let verb = name.trim_start_matches("haulout-").trim_end_matches(".1");
+            let opens_a_repository = !grammar.is_about(verb);
             assert_eq!(text.contains(".SH ENVIRONMENT\n"), opens_a_repository, "{name}");
             for (names, _) in ENVIRONMENT.iter().filter(|_| opens_a_repository) {
                 let named = |variable: &str| text.contains(&format!("\\%{variable}"));

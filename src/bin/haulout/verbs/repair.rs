@@ -1,23 +1,85 @@
-//! The report of `repair`, and of its plan.
+//! `repair`: makes damaged metadata again from its second copies.
 
 use std::time::Duration;
 
+use clap::Args;
 use serde::Serialize;
 
 use haulout::base::error::Result;
 use haulout::base::num::wide;
+use haulout::ops;
 use haulout::ops::repair::Make;
 use haulout::ops::repair::Remove;
 use haulout::ops::repair::RepairPlan;
 use haulout::ops::repair::RepairReport;
 
+use crate::fail::exit::Exit;
+use crate::fail::failure::Outcome;
+use crate::open::run::Run;
+use crate::open::traits::CacheUse;
+use crate::open::traits::Traits;
+use crate::tell::damage::Found;
+use crate::tell::damage::finding;
 use crate::tell::json::Effort;
 use crate::tell::phrases::fact;
+use crate::tell::progress::Activity;
 use crate::tell::report::Report;
 use crate::tell::text::clean;
 use crate::tell::units;
-use crate::verbs::verify::report::Found;
-use crate::verbs::verify::report::finding;
+use crate::verbs::job::Job;
+
+const EXAMPLE: &str = "\
+Examples:
+  haulout -r /backup/db repair --plan
+  haulout -r /backup/db repair
+
+Run haulout verify first: of packs with data, repair reads only those that verify has \
+found damaged. What has no good copy in this repository stays lost: fetch it with haulout \
+replicate --from, or let the next backup store it again.";
+
+/// Restore damaged metadata from its second copies
+///
+/// Maps, pack tables and relocation records are stored twice. Both copies are read; one that is
+/// missing or has changed is made from the other. Records of damage that no longer exists are
+/// removed. Exits with 0 if nothing is lost, else names what is and exits with 3.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLE)]
+pub(crate) struct RepairArguments {
+    /// Say what would be done, and change nothing
+    #[arg(long, visible_alias = "dry-run")]
+    pub(crate) plan: bool,
+}
+
+impl Job for RepairArguments {
+    fn traits(&self) -> Traits {
+        Traits { cache: CacheUse::Refused, ..Traits::default() }
+    }
+
+    fn run(&self, run: &Run<'_>) -> Outcome<Exit> {
+        run.repair(self)
+    }
+}
+
+impl Run<'_> {
+    /// Makes second copies again, or prints the plan for that.
+    pub(crate) fn repair(&self, typed: &RepairArguments) -> Outcome<Exit> {
+        let repository = self.repository()?;
+        let (began, progress) = (self.now(), self.progress(Activity::Verifying { passes: 1 }));
+        let plan = ops::repair::plan(&repository, self.settings.at_once.workers, &self.monitor)?;
+        drop(progress);
+        if typed.plan {
+            self.report.repair_planned(&plan)?;
+            return Ok(Exit::with(plan.lost.len()));
+        }
+        self.report.before_repair(&plan);
+        let progress = self.progress(Activity::Verifying { passes: 1 });
+        let report = plan.run(&self.monitor)?;
+        drop(progress);
+        self.report.repair(&report, self.now().saturating_sub(began))?;
+        let lost = report.lost.len() + report.left.findings.len();
+        Ok(Exit::with(report.failed.len() + lost))
+    }
+}
 
 /// The JSON report of `repair --plan`.
 #[derive(Debug, Serialize)]

@@ -1,12 +1,19 @@
-//! The arguments of `errors`, and the chapter that explains the codes of errors and findings.
+//! `errors`: explains the codes of errors and findings.
 
 use clap::Args;
+use serde::Serialize;
 
 use haulout::base::error::ErrorKind;
 use haulout::base::error::code::ErrorCode;
+use haulout::format::snapshot::Severity;
 use haulout::verdict::finding::Code;
 
 use crate::fail::exit::Exit;
+use crate::fail::failure::Outcome;
+use crate::tell::report::Format;
+use crate::tell::report::Report;
+use crate::tell::report::print;
+use crate::tell::report::print_json;
 use crate::tell::text::Canvas;
 use crate::tell::text::Tone;
 use crate::tell::text::wrapped;
@@ -80,13 +87,13 @@ fn topic(text: &str) -> Result<Topic, String> {
 }
 
 /// Returns the names of the kinds that have this code.
-pub(crate) fn kinds(code: ErrorCode) -> Vec<&'static str> {
+fn kinds(code: ErrorCode) -> Vec<&'static str> {
     let of_code = ErrorKind::ALL.iter().filter(|kind| kind.code() == code);
     of_code.map(|kind| kind.as_str()).collect()
 }
 
-/// Explains codes.
-pub(crate) fn explained(topics: &[Topic], canvas: Canvas) -> String {
+/// Explains codes, one after the other.
+fn explained(topics: &[Topic], canvas: Canvas) -> String {
     let explain = |topic: &Topic| match *topic {
         Topic::Error(code) => explained_error(code, canvas),
         Topic::Finding(code) => explained_finding(code, canvas),
@@ -115,6 +122,68 @@ fn explained_finding(code: Code, canvas: Canvas) -> String {
 fn entry(head: &str, texts: &[&str], canvas: Canvas) -> String {
     let indented = |text: &&str| format!("\n{INDENT}{}", wrapped(text, INDENT.len(), canvas));
     format!("{head}{}\n", texts.iter().map(indented).collect::<String>())
+}
+
+/// The JSON report of `errors` for one code of findings.
+#[derive(Debug, Serialize)]
+struct Explained {
+    code: &'static str,
+    severity: Severity,
+    meaning: &'static str,
+    advice: &'static str,
+    can_be_accepted: bool,
+}
+
+/// The JSON report of `errors` for one error code.
+#[derive(Debug, Serialize)]
+struct ExplainedError {
+    code: &'static str,
+    exit_status: u8,
+    meaning: &'static str,
+    advice: &'static str,
+    kinds: Vec<&'static str>,
+}
+
+/// The JSON report of `errors` for one topic.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Entry {
+    Error(ExplainedError),
+    Finding(Explained),
+}
+
+impl From<&Topic> for Entry {
+    fn from(topic: &Topic) -> Entry {
+        match *topic {
+            Topic::Error(code) => Entry::Error(ExplainedError {
+                code: code.as_str(),
+                exit_status: Exit::after(code).status(),
+                meaning: code.meaning(),
+                advice: code.advice(),
+                kinds: kinds(code),
+            }),
+            Topic::Finding(code) => Entry::Finding(Explained {
+                code: code.as_str(),
+                severity: code.severity(),
+                meaning: code.meaning(),
+                advice: code.advice(),
+                can_be_accepted: code.can_be_accepted(),
+            }),
+        }
+    }
+}
+
+impl ErrorsArguments {
+    /// Explains the codes that are asked for.
+    pub(crate) fn run(&self, report: &Report) -> Outcome<Exit> {
+        let topics = self.code.map_or_else(Topic::all, |topic| vec![topic]);
+        // The explanation is the result, however quiet the program is to be.
+        match report.format {
+            Format::Json => print_json(&topics.iter().map(Entry::from).collect::<Vec<_>>())?,
+            Format::Text => print(&explained(&topics, report.canvas))?,
+        }
+        Ok(Exit::Done)
+    }
 }
 
 #[cfg(test)]

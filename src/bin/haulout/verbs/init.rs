@@ -1,7 +1,10 @@
-//! Makes a repository.
+//! `init`: makes a repository.
 
 use std::path::Path;
 use std::sync::Arc;
+
+use clap::Args;
+use serde::Serialize;
 
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
@@ -10,6 +13,8 @@ use haulout::ops::memory::Work;
 use haulout::repo::NewProtection;
 use haulout::repo::Repository;
 use haulout::repo::keys::Keys;
+use haulout::repo::probe::SecondPut;
+use haulout::repo::probe::StoreFacts;
 use haulout::seal::cost::Cost;
 use haulout::seal::cost::Limits;
 use haulout::seal::holder::Credential;
@@ -28,9 +33,40 @@ use crate::secrets::password::PasswordSource;
 use crate::secrets::password::Purpose;
 use crate::secrets::prompt::Terminal;
 use crate::tell::console::Loudness;
-use crate::verbs::init::plan::NewRepository;
-use crate::verbs::init::report::Init;
+use crate::tell::report::Report;
+use crate::tell::text::clean;
 use crate::verbs::job::Job;
+
+const EXAMPLE: &str = "\
+Example:
+  haulout -r /backup/db init --password-file /etc/haulout.password
+
+Without the password nothing can be restored: keep a copy of it away from this host.";
+
+/// Make a repository
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLE)]
+pub(crate) struct InitArguments {
+    /// Store everything in the clear
+    #[arg(long, conflicts_with_all = ["password_file", "password_command"])]
+    pub(crate) no_encryption: bool,
+}
+
+/// The protection of a new repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NewRepository {
+    /// Encrypted: a password or key file opens it.
+    Encrypted,
+    /// Not encrypted, readable by anyone with the store.
+    Clear,
+}
+
+impl NewRepository {
+    /// Builds the plan from the parsed arguments.
+    pub(crate) fn new(typed: &InitArguments) -> NewRepository {
+        if typed.no_encryption { NewRepository::Clear } else { NewRepository::Encrypted }
+    }
+}
 
 const ASKED: &str = "the password was asked for twice";
 const KIT_QUESTION: &str = "\
@@ -113,4 +149,44 @@ impl Run<'_> {
         let keys = Keys::open(Arc::clone(store), credential, &Limits::STANDARD, entropy())?;
         self.export(&keys, &**store, (Path::new(&answer), &replicas), Some(&PasswordSource::Ask))
     }
+}
+
+/// The JSON report of `init`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Init {
+    /// The location of the repository.
+    pub(crate) repository: String,
+    /// The random id of the repository.
+    pub(crate) id: String,
+    /// Whether the repository is encrypted.
+    pub(crate) encrypted: bool,
+    /// The findings about its store, if the store was probed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) store: Option<StoreFacts>,
+}
+
+impl Report {
+    /// Prints the report of `init`.
+    pub(crate) fn init(&self, made: &Init) -> Result<()> {
+        let Init { repository, id, encrypted, store } = made;
+        let how = if *encrypted { "encrypted" } else { "not encrypted" };
+        let seen = store.as_ref().map(seen).unwrap_or_default();
+        let text = || format!("made repository {id} at {}, {how}\n{seen}", clean(repository));
+        self.result(made, text)
+    }
+}
+
+/// Formats the facts about a store that people should know.
+fn seen(facts: &StoreFacts) -> String {
+    let yes = |seen: bool| if seen { "yes" } else { "no" };
+    let second = match facts.second_put {
+        SecondPut::Refused => "refused",
+        SecondPut::Replaces => "replaces the first (harmless: names are hashes)",
+    };
+    format!(
+        "the store: parts of objects {}, listed at once {}, a second put {second}, may delete {}\n",
+        yes(facts.ranges),
+        yes(facts.listed_after_write),
+        yes(facts.deletes),
+    )
 }

@@ -1,0 +1,67 @@
+//! A snapshot as lists of `--json` have it.
+
+use serde::Serialize;
+
+use haulout::base::ids::SnapshotId;
+use haulout::format::snapshot::Description;
+use haulout::format::snapshot::Finding;
+use haulout::format::snapshot::SnapshotKind;
+use haulout::format::snapshot::StreamFormat;
+use haulout::format::snapshot::Verdict;
+use haulout::format::snapshot_damage::SnapshotDamage;
+
+use crate::tell::timefmt;
+
+/// The JSON report of one snapshot of `snapshots`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Listed<'r> {
+    id: String,
+    source: &'r str,
+    time: String,
+    time_unix: u64,
+    format: StreamFormat,
+    kind: SnapshotKind,
+    verdict: Verdict,
+    findings: &'r [Finding],
+    more_findings: u64,
+    stream_bytes: u64,
+    stored_bytes: u64,
+    tags: &'r [String],
+    host: &'r str,
+    /// Damage of the snapshot that verify found, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damage: Option<Damage<'r>>,
+}
+
+/// Known damage of a snapshot.
+#[derive(Debug, Serialize)]
+struct Damage<'r> {
+    files: u64,
+    named: &'r [String],
+}
+
+impl<'r> Listed<'r> {
+    /// Creates the report of one snapshot of a listing.
+    pub(crate) fn new(
+        id: SnapshotId,
+        about: &'r Description,
+        damage: Option<&'r SnapshotDamage>,
+    ) -> Listed<'r> {
+        Listed {
+            id: id.to_string(),
+            source: &about.source,
+            time: timefmt::for_programs(about.time),
+            time_unix: about.time,
+            format: about.format,
+            kind: about.kind,
+            verdict: about.verdict,
+            findings: &about.findings,
+            more_findings: about.more_findings,
+            stream_bytes: about.stream_bytes,
+            stored_bytes: about.stored_bytes,
+            tags: &about.tags,
+            host: &about.host,
+            damage: damage.map(|found| Damage { files: found.files, named: &found.named }),
+        }
+    }
+}

@@ -1,3 +1,0 @@
-//! `completions`: prints a script for completion in a shell.
-
-pub(crate) mod args;

@@ -1,3 +1,0 @@
-//! `errors`: explains the findings.
-
-pub(crate) mod args;

@@ -1,6 +1,0 @@
-//! `init`: makes a repository.
-
-pub(crate) mod args;
-pub(crate) mod plan;
-pub(crate) mod report;
-pub(crate) mod run;

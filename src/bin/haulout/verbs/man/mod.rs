@@ -1,3 +1,0 @@
-//! `man`: prints the manual pages.
-
-pub(crate) mod args;

@@ -1,5 +1,0 @@
-//! `snapshots`: lists the snapshots.
-
-pub(crate) mod args;
-pub(crate) mod report;
-pub(crate) mod run;
