@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::error::Result;
 use crate::base::ids::PackName;
 use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
 use crate::format::layout::ContentHash;
-use crate::format::layout::Folder;
-use crate::format::layout::MOVES_TWINS_PREFIX;
 use crate::format::layout::Object;
 use crate::repo::Repository;
+use crate::repo::inventory::Inventory;
 
 use super::survey::Copy;
 use super::survey::Look;
@@ -24,22 +22,15 @@ pub(super) struct MovesPair {
     pub(super) copies: [Copy; 2],
 }
 
-/// Looks at both copies of every moves record.
-pub(super) fn moves(repository: &Repository, look: Look) -> Result<Vec<MovesPair>> {
+/// Looks at both copies of every moves record; `moves/` and `twins/` were listed, in this order.
+pub(super) fn moves(repository: &Repository, inventory: &Inventory, look: Look) -> Vec<MovesPair> {
     let mut found: BTreeMap<(PackName, ContentHash), [bool; 2]> = BTreeMap::new();
-    for folder in [Folder::Moves.prefix(), MOVES_TWINS_PREFIX] {
-        repository
-            .store()
-            .list(folder, &mut |meta| match Object::parse(&meta.name) {
-                Some(Object::Moves { pack, hash }) => {
-                    found.entry((pack, hash)).or_default()[0] = true;
-                }
-                Some(Object::MovesTwin { pack, hash }) => {
-                    found.entry((pack, hash)).or_default()[1] = true;
-                }
-                Some(_) | None => {}
-            })
-            .map_err(|e| e.named(format!("cannot list {folder}")))?;
+    for (object, _) in inventory.others() {
+        match object {
+            Object::Moves { pack, hash } => found.entry((pack, hash)).or_default()[0] = true,
+            Object::MovesTwin { pack, hash } => found.entry((pack, hash)).or_default()[1] = true,
+            _ => {}
+        }
     }
     let pair = |((pack, hash), there): ((PackName, ContentHash), [bool; 2])| {
         let objects = [Object::Moves { pack, hash }, Object::MovesTwin { pack, hash }];
@@ -50,7 +41,7 @@ pub(super) fn moves(repository: &Repository, look: Look) -> Result<Vec<MovesPair
         });
         MovesPair { pack, copies }
     };
-    Ok(found.into_iter().map(pair).collect())
+    found.into_iter().map(pair).collect()
 }
 
 fn problem_of(

@@ -28,9 +28,12 @@ use crate::base::limits::PACK_BYTES_ACCEPTED_MAX;
 use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
 use crate::base::num::wide;
+use crate::format::layout::Folder;
 use crate::format::layout::content_hash;
 use crate::format::pack_table::PackRecord;
 use crate::repo::Repository;
+use crate::repo::damage::KnownDamage;
+use crate::repo::inventory::Inventory;
 use crate::store::name::ObjectName;
 
 use super::copies::replace;
@@ -40,6 +43,7 @@ use super::survey::Copy;
 use super::survey::Look;
 use super::survey::Looked;
 use super::survey::Problem;
+use super::survey::Survey;
 use super::verify::Depth;
 use super::verify::VerifyOptions;
 use super::verify::VerifyReport;
@@ -103,17 +107,19 @@ pub fn plan<'r>(
 ) -> Result<RepairPlan<'r>> {
     let mut plan =
         RepairPlan { repository, workers, make: Vec::new(), remove: Vec::new(), lost: Vec::new() };
-    let pairs = records::moves(repository, Look::AtItsBytes)?;
+    let known = repository.known_damage()?;
+    let listing = repository.snapshots()?;
+    let folders = [Folder::Moves, Folder::Packs, Folder::Twins];
+    let inventory = Inventory::of(&**repository.store(), &folders, "")?;
+    let pairs = records::moves(repository, &inventory, Look::AtItsBytes);
     let lost_moves: BTreeSet<PackName> =
         pairs.iter().filter(|pair| good(&pair.copies).is_none()).map(|pair| pair.pack).collect();
-    let known = repository.known_damage()?;
     let mut packs = BTreeSet::new();
     let mut whole = BTreeSet::new();
     let closely = |record: &PackRecord| {
         let is_doubtful = known.names(&record.name) || lost_moves.contains(&record.name);
         if record.class == Class::Meta || is_doubtful { Look::AtItsBytes } else { Look::AtItsSize }
     };
-    let listing = repository.snapshots()?;
     plan.lost.extend(listing.damaged.iter().map(|(_, error)| error.with_causes()));
     let mut unread = Vec::new();
     let named =
@@ -122,7 +128,8 @@ pub fn plan<'r>(
         });
     let all_are_read = listing.damaged.is_empty() && unread.is_empty();
     plan.lost.extend(unread);
-    survey::look_at(repository, &named, &closely, (workers, monitor), &mut |pack| {
+    let survey = Survey { repository, inventory: &inventory, workers, monitor };
+    survey.look_at(&named, &closely, &mut |pack| {
         packs.insert(pack.record.name);
         if pack.is_whole() && closely(&pack.record) == Look::AtItsBytes {
             whole.insert(pack.record.name);
@@ -146,7 +153,7 @@ pub fn plan<'r>(
     }
     plan.lost.extend(repository.notes(None)?.damaged.iter().map(Error::with_causes));
     // A snapshot that can't be read may name any pack.
-    plan.records_to_remove(all_are_read.then_some(&packs), &whole)?;
+    plan.records_to_remove(&known, all_are_read.then_some(&packs), &whole);
     Ok(plan)
 }
 
@@ -196,10 +203,10 @@ impl RepairPlan<'_> {
     /// snapshots name, if that is known of all of them.
     fn records_to_remove(
         &mut self,
+        known: &KnownDamage,
         named: Option<&BTreeSet<PackName>>,
         whole: &BTreeSet<PackName>,
-    ) -> Result<()> {
-        let known = self.repository.known_damage()?;
+    ) {
         let mut why: BTreeMap<ObjectName, &'static str> = BTreeMap::new();
         for name in known.unreadable() {
             // What it is about is looked at again by the verification at the end.
@@ -214,7 +221,6 @@ impl RepairPlan<'_> {
             why.insert(name, "what it is about is whole");
         }
         self.remove.extend(why.into_iter().map(|(object, why)| Remove { object, why }));
-        Ok(())
     }
 
     /// Makes and removes what was planned, and looks what is left.

@@ -31,13 +31,11 @@ use std::collections::HashSet;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
-use crate::base::ids::Class;
 use crate::base::ids::SnapshotId;
 use crate::base::ids::SourceId;
 use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
-use crate::format::pack_table::PackRecord;
 use crate::format::snapshot::SnapshotKind;
 use crate::repo::Repository;
 use crate::repo::snapshots::Listing;
@@ -53,6 +51,8 @@ pub use plan::plan;
 
 /// Objects that one request lists.
 const LISTED_PER_REQUEST: u64 = 1000;
+/// How messages call the store that objects are sent to.
+const FAR_SIDE: &str = " on the other side";
 /// Folders in which packs are stored.
 const PACK_FOLDERS: [Folder; 2] = [Folder::Packs, Folder::Twins];
 /// Most objects that are asked for one by one; for more, listing all is cheaper.
@@ -160,7 +160,7 @@ pub enum FarSide {
 }
 
 fn far_error(what: &str, name: &ObjectName) -> impl FnOnce(StoreError) -> Error {
-    let what = format!("cannot {what} {name} on the other side");
+    let what = format!("cannot {what} {name}{FAR_SIDE}");
     move |cause| cause.named(what)
 }
 
@@ -187,19 +187,6 @@ pub fn look(near: &Repository, far: &dyn Store) -> Result<FarSide> {
         return Err(Error::new(ErrorKind::Distrusted, what));
     }
     Ok(FarSide::Other)
-}
-
-fn sizes(store: &dyn Store, folders: &[Folder], side: &str) -> Result<HashMap<ObjectName, u64>> {
-    let mut found = HashMap::new();
-    for folder in folders {
-        let prefix = folder.prefix();
-        store
-            .list(prefix, &mut |meta| {
-                found.insert(meta.name, meta.size);
-            })
-            .map_err(|e| e.named(format!("cannot list {prefix} on {side}")))?;
-    }
-    Ok(found)
 }
 
 /// Returns the snapshots, the newest first, but each after those that it requires, even if they
@@ -232,12 +219,6 @@ pub(super) fn in_order(
         }
     }
     Ok(order)
-}
-
-/// Returns the names under which a repository keeps a pack.
-fn copies(record: &PackRecord) -> impl Iterator<Item = ObjectName> {
-    let twin = (record.class == Class::Meta).then(|| Object::Twin(record.name).name());
-    std::iter::once(Object::Pack(record.name).name()).chain(twin)
 }
 
 /// Returns the snapshots of some sources (of all if none is named), at most `last` of each, and

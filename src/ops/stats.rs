@@ -9,8 +9,6 @@
 //! snapshots takes 0.05 s in all. Over a network the walk waits for directories.
 
 use std::collections::BTreeMap;
-use std::collections::HashMap;
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::base::error::Error;
@@ -29,23 +27,9 @@ use crate::format::record::MemberRecord;
 use crate::map::view::MapView;
 use crate::repo::Repository;
 use crate::repo::contents::Contents;
+use crate::repo::inventory::Inventory;
+use crate::repo::inventory::Objects;
 use crate::repo::snapshots::StoredSnapshot;
-
-/// Objects of one kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Objects {
-    /// Number of objects of the kind.
-    pub count: u64,
-    /// Number of bytes in these objects.
-    pub bytes: u64,
-}
-
-impl Objects {
-    fn add(&mut self, bytes: u64) {
-        self.count += 1;
-        self.bytes += bytes;
-    }
-}
 
 /// What a repository holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -87,23 +71,18 @@ pub struct MemberShare {
 
 /// Counts the objects of a repository: one listing.
 pub fn holdings(repository: &Repository) -> Result<Holdings> {
-    let mut held = Holdings::default();
-    let (mut packs, mut twins) = (HashMap::new(), HashSet::new());
-    repository
-        .store()
-        .list("", &mut |meta| match Object::parse(&meta.name) {
-            Some(Object::Pack(name)) => drop(packs.insert(name, meta.size)),
-            Some(Object::Twin(name)) => {
-                twins.insert(name);
-                held.meta_packs.add(meta.size);
-            }
-            Some(Object::Snapshot { .. }) => held.snapshots.add(meta.size),
-            _ => held.other.add(meta.size),
-        })
-        .map_err(|e| e.named("cannot list the objects"))?;
-    for (name, bytes) in packs {
+    let inventory = Inventory::of_all(&**repository.store())?;
+    let mut held = Holdings { other: inventory.unknown_all(), ..Holdings::default() };
+    for (object, bytes) in inventory.others() {
+        let is_snapshot = matches!(object, Object::Snapshot { .. });
+        let kind = if is_snapshot { &mut held.snapshots } else { &mut held.other };
+        kind.add(bytes);
+    }
+    inventory.twins().for_each(|(_, bytes)| held.meta_packs.add(bytes));
+    for (name, bytes) in inventory.packs() {
         // Only meta packs have a second copy.
-        let kind = if twins.contains(&name) { &mut held.meta_packs } else { &mut held.data_packs };
+        let is_meta = inventory.size(&Object::Twin(name)).is_some();
+        let kind = if is_meta { &mut held.meta_packs } else { &mut held.data_packs };
         kind.add(bytes);
     }
     Ok(held)

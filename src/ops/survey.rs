@@ -4,7 +4,6 @@
 //! Objects are read whole, several at a time, as many as their bytes allow.
 
 use std::collections::BTreeMap;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::base::buffers::ReadBuffers;
@@ -17,10 +16,10 @@ use crate::base::limits::PACK_BYTES_ACCEPTED_MAX;
 use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
 use crate::base::num::wide;
-use crate::format::layout::Folder;
 use crate::format::layout::Object;
 use crate::format::pack_table::PackRecord;
 use crate::repo::Repository;
+use crate::repo::inventory::Inventory;
 use crate::repo::lineage::TableNodes;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::store::name::ObjectName;
@@ -118,53 +117,44 @@ pub(super) fn objects_of(record: &PackRecord) -> Vec<Object> {
     }
 }
 
-/// Lists what there is of packs, with sizes.
-pub(super) fn list_packs(repository: &Repository) -> Result<HashMap<ObjectName, u64>> {
-    let mut listed = HashMap::new();
-    for folder in [Folder::Packs, Folder::Twins] {
-        repository
-            .store()
-            .list(folder.prefix(), &mut |meta| {
-                listed.insert(meta.name, meta.size);
-            })
-            .map_err(|e| e.named("cannot list the packs"))?;
-    }
-    Ok(listed)
+/// A look at many packs.
+pub(super) struct Survey<'s> {
+    /// The repository that the packs are of.
+    pub(super) repository: &'s Repository,
+    /// What `packs/` and `twins/` were listed to hold.
+    pub(super) inventory: &'s Inventory,
+    /// Packs that are looked at side by side.
+    pub(super) workers: u32,
+    pub(super) monitor: &'s Arc<Monitor>,
 }
 
-/// Looks at packs, each as closely as `closely` says, and hands them to `take` in their order.
-pub(super) fn look_at(
-    repository: &Repository,
-    packs: &[PackRecord],
-    closely: &(dyn Fn(&PackRecord) -> Look + Sync),
-    (workers, monitor): (u32, &Arc<Monitor>),
-    take: &mut dyn FnMut(Looked),
-) -> Result<()> {
-    let listed = list_packs(repository)?;
-    let affordable = HASHED_BYTES_A_WORKER * u64::from(workers);
-    let surveyor = Surveyor {
-        repository,
-        monitor,
-        listed,
-        allowance: Allowance::new(affordable.min(HASHED_BYTES_MAX)),
-    };
-    let to_read = packs.iter().filter(|record| closely(record) == Look::AtItsBytes);
-    let expected = to_read.map(|record| record.bytes * wide(objects_of(record).len())).sum();
-    monitor.count(Counter::ExpectedBytes, expected);
-    let plan = |sender: &mut batches::Sender<'_, PackBatch>| {
-        packs.iter().try_for_each(|record| sender.send(PackBatch(*record)))
-    };
-    let work = |PackBatch(record): PackBatch| surveyor.look(record, closely(&record));
-    batches::in_order((workers, monitor), plan, work, |looked| {
-        take(looked);
-        Ok(())
-    })
+impl Survey<'_> {
+    /// Looks at packs, each as closely as `closely` says, and hands them to `take` in their order.
+    pub(super) fn look_at(
+        &self,
+        packs: &[PackRecord],
+        closely: &(dyn Fn(&PackRecord) -> Look + Sync),
+        take: &mut dyn FnMut(Looked),
+    ) -> Result<()> {
+        let affordable = HASHED_BYTES_A_WORKER * u64::from(self.workers);
+        let allowance = Allowance::new(affordable.min(HASHED_BYTES_MAX));
+        let surveyor = Surveyor { survey: self, allowance };
+        let to_read = packs.iter().filter(|record| closely(record) == Look::AtItsBytes);
+        let expected = to_read.map(|record| record.bytes * wide(objects_of(record).len())).sum();
+        self.monitor.count(Counter::ExpectedBytes, expected);
+        let plan = |sender: &mut batches::Sender<'_, PackBatch>| {
+            packs.iter().try_for_each(|record| sender.send(PackBatch(*record)))
+        };
+        let work = |PackBatch(record): PackBatch| surveyor.look(record, closely(&record));
+        batches::in_order((self.workers, self.monitor), plan, work, |looked| {
+            take(looked);
+            Ok(())
+        })
+    }
 }
 
 struct Surveyor<'s> {
-    repository: &'s Repository,
-    monitor: &'s Arc<Monitor>,
-    listed: HashMap<ObjectName, u64>,
+    survey: &'s Survey<'s>,
     allowance: Allowance,
 }
 
@@ -172,8 +162,8 @@ impl Surveyor<'_> {
     fn look(&self, record: PackRecord, closely: Look) -> Result<Looked> {
         let mut copies = Vec::new();
         for object in objects_of(&record) {
-            self.monitor.check()?;
-            let problem = self.problem_of(&record, &object.name(), closely)?;
+            self.survey.monitor.check()?;
+            let problem = self.problem_of(&record, &object, closely)?;
             copies.push(Copy { object, problem });
         }
         Ok(Looked { record, copies })
@@ -182,13 +172,14 @@ impl Surveyor<'_> {
     fn problem_of(
         &self,
         record: &PackRecord,
-        object: &ObjectName,
+        object: &Object,
         closely: Look,
     ) -> Result<Option<Problem>> {
+        let Survey { repository, inventory, monitor, .. } = *self.survey;
         // A listing may be out of date: what it lacks is asked for by name.
-        let found = match self.listed.get(object) {
-            Some(bytes) => Ok(Some(*bytes)),
-            None => self.repository.store().size(object),
+        let found = match inventory.size(object) {
+            Some(bytes) => Ok(Some(bytes)),
+            None => repository.store().size(&object.name()),
         };
         let spoiled = |words| Ok(Some(Problem::Spoiled(words)));
         match found {
@@ -199,19 +190,19 @@ impl Surveyor<'_> {
             }
             Ok(Some(_)) if closely == Look::AtItsSize => Ok(None),
             Ok(Some(bytes)) => {
-                let _held = self.allowance.hold(ReadBuffers::kept_for(bytes), self.monitor)?;
-                Ok(self.read(record, object).map(Problem::Spoiled))
+                let _held = self.allowance.hold(ReadBuffers::kept_for(bytes), monitor)?;
+                Ok(self.read(record, &object.name()).map(Problem::Spoiled))
             }
         }
     }
 
     /// Returns what is wrong with the bytes of an object.
     fn read(&self, record: &PackRecord, object: &ObjectName) -> Option<String> {
-        let bytes = match self.repository.store().get(object, PACK_BYTES_ACCEPTED_MAX) {
+        let bytes = match self.survey.repository.store().get(object, PACK_BYTES_ACCEPTED_MAX) {
             Ok(bytes) => bytes,
             Err(error) => return Some(format!("can't be read: {error}")),
         };
-        self.monitor.count(Counter::StreamBytes, wide(bytes.len()));
+        self.survey.monitor.count(Counter::StreamBytes, wide(bytes.len()));
         let right = *blake3::hash(&bytes).as_bytes() == record.name.0;
         (!right).then(|| "does not match its name: its bytes have changed".to_owned())
     }

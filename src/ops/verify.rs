@@ -37,6 +37,7 @@ use crate::base::monitor::Counts;
 use crate::base::monitor::Monitor;
 use crate::base::num::index;
 use crate::base::num::wide;
+use crate::format::layout::Folder;
 use crate::format::pack_table::PackRecord;
 use crate::format::record::MemberRecord;
 use crate::format::record::PageCounts;
@@ -51,6 +52,7 @@ use crate::repo::contents::Block;
 use crate::repo::contents::Contents;
 use crate::repo::contents::Opener;
 use crate::repo::damage::KnownDamage;
+use crate::repo::inventory::Inventory;
 use crate::repo::snapshots::StoredSnapshot;
 
 use broken::Broken;
@@ -66,6 +68,7 @@ use super::survey;
 use super::survey::Look;
 use super::survey::Looked;
 use super::survey::Problem;
+use super::survey::Survey;
 
 /// Memory for remembering which entries were found good.
 const SEEN_BYTES_MAX: usize = 32 << 20;
@@ -217,12 +220,12 @@ pub fn verify(
     let snapshots = verification.snapshots()?;
     verification.check_keys()?;
     verification.check_runs(&snapshots)?;
-    verification.check_packs(&snapshots)?;
+    let inventory = verification.check_packs(&snapshots)?;
     let mut opener = Opener::new(repository, monitor);
     for stored in &snapshots {
         verification.check_snapshot(&mut opener, stored)?;
     }
-    verification.check_records()?;
+    verification.check_records(&inventory)?;
     verification.record_damage(&snapshots)?;
     let now = monitor.counts();
     let read = |counts: Counts| counts.stream_bytes + counts.fetched_bytes;
@@ -277,7 +280,7 @@ impl Verification<'_> {
 
     /// Checks that every pack that the snapshots name is there, has its size and (from `Stored` on)
     /// its bytes.
-    fn check_packs(&self, snapshots: &[StoredSnapshot]) -> Result<()> {
+    fn check_packs(&self, snapshots: &[StoredSnapshot]) -> Result<Inventory> {
         let (repository, monitor) = (self.repository, self.monitor);
         let mut unread = Vec::new();
         let packs = survey::named_packs(repository, snapshots, monitor, &mut |stored, error| {
@@ -295,10 +298,13 @@ impl Verification<'_> {
                 Look::AtItsSize
             }
         };
+        let folders = [Folder::Moves, Folder::Packs, Folder::Twins];
+        let inventory = Inventory::of(&**repository.store(), &folders, "")?;
+        let workers = self.options.workers;
+        let survey = Survey { repository, inventory: &inventory, workers, monitor };
         let mut looked = Vec::new();
         let (mut objects, mut bytes) = (0, 0);
-        let shape = (self.options.workers, monitor);
-        survey::look_at(repository, &packs, &closely, shape, &mut |pack| {
+        survey.look_at(&packs, &closely, &mut |pack| {
             objects += wide(pack.copies.len());
             bytes += pack.record.bytes * wide(pack.copies.len());
             if pack.copies.iter().any(|copy| copy.problem.is_some()) {
@@ -311,7 +317,7 @@ impl Verification<'_> {
         drop(report);
         looked.iter().for_each(|pack| self.take_pack(pack));
         if snapshots.is_empty() && lock(&self.report).findings.is_empty() {
-            let count = survey::list_packs(repository)?.len();
+            let count = inventory.count_of_packs();
             if count > 0 {
                 let what = format!(
                     "there are {count} packs and no snapshot: no backup has ended yet, or the \
@@ -320,7 +326,7 @@ impl Verification<'_> {
                 self.find(Finding::of_object(what));
             }
         }
-        Ok(())
+        Ok(inventory)
     }
 
     /// Tells what is wrong with a pack.

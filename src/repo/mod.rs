@@ -10,6 +10,7 @@ pub mod damage;
 pub mod founding;
 pub mod generations;
 mod holders;
+pub mod inventory;
 pub mod keys;
 pub mod lineage;
 pub mod notes;

@@ -1,7 +1,6 @@
 //! What is to be sent: found from listings of both sides before anything is.
 
 use std::collections::BTreeSet;
-use std::collections::HashMap;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -16,9 +15,11 @@ use crate::base::num::wide;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
 use crate::format::pack_table::PackRecord;
+use crate::ops::survey::objects_of;
 use crate::repo::Repository;
 use crate::repo::damage::KnownDamage;
 use crate::repo::founding::extra_requests;
+use crate::repo::inventory::Inventory;
 use crate::repo::lineage::TableNodes;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::store::Store;
@@ -28,12 +29,11 @@ use crate::store::name::ObjectName;
 use super::ASKED_SINGLY_MAX;
 use super::Confirmation;
 use super::Cost;
+use super::FAR_SIDE;
 use super::LISTED_PER_REQUEST;
 use super::PACK_FOLDERS;
 use super::ReplicateOptions;
-use super::copies;
 use super::in_order;
-use super::sizes;
 use super::small::is_holder;
 use super::small::is_intact;
 use super::small::is_new_place;
@@ -48,14 +48,14 @@ const REPLICATED: [Folder; 6] =
 #[derive(Debug, Clone)]
 pub(super) struct Shipment {
     pub(super) record: PackRecord,
-    /// Names under which it is stored there.
+    /// The objects that hold it there.
     pub(super) targets: Vec<Target>,
 }
 
 /// An object of the other side.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
-    pub(super) name: ObjectName,
+    pub(super) object: Object,
     pub(super) there: There,
 }
 
@@ -109,10 +109,10 @@ pub fn plan<'r>(
     options: ReplicateOptions,
     monitor: &Arc<Monitor>,
 ) -> Result<Plan<'r>> {
-    let here = sizes(&**near.store(), &PACK_FOLDERS, "this side")?;
-    let there = sizes(&*far, &REPLICATED, "the other side")?;
+    let here = Inventory::of(&**near.store(), &PACK_FOLDERS, " on this side")?;
+    let there = Inventory::of(&*far, &REPLICATED, FAR_SIDE)?;
     let known = near.known_damage_in(&*far)?;
-    let far_packs = wide(there.keys().filter(|name| Folder::holds_packs(name)).count());
+    let far_packs = there.count_of_packs();
     let mut plan = Plan {
         near,
         far,
@@ -147,13 +147,11 @@ impl Plan<'_> {
 
     /// Adds keys, the config, run records and notes of the snapshots that the other side lacks. The
     /// config goes after the keys: a reader that sees it finds a key that opens the repository.
-    fn small_objects(&mut self, there: &HashMap<ObjectName, u64>) -> Result<()> {
-        let mut names: Vec<ObjectName> = Vec::new();
-        for folder in [Folder::Keys, Folder::Runs, Folder::Notes] {
-            let prefix = folder.prefix();
-            let list = self.near.store().list(prefix, &mut |meta| names.push(meta.name));
-            list.map_err(|e| e.named(format!("cannot list {prefix}")))?;
-        }
+    fn small_objects(&mut self, there: &Inventory) -> Result<()> {
+        let folders = [Folder::Keys, Folder::Runs, Folder::Notes];
+        let here = Inventory::of(&**self.near.store(), &folders, "")?;
+        let known = here.others().map(|(object, _)| object.name());
+        let mut names: Vec<ObjectName> = known.chain(here.unknown().cloned()).collect();
         let ids: HashSet<SnapshotId> = self.batches.iter().map(|batch| batch.stored.id()).collect();
         names.retain(|name| is_wanted(name, &ids));
         if is_new_place(self.near, &*self.far)? {
@@ -167,7 +165,7 @@ impl Plan<'_> {
         names.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.cmp(b)));
         let read_back = self.options.confirmation == Confirmation::ReadBack;
         for name in names {
-            let is_there = there.contains_key(&name);
+            let is_there = there.has(&name);
             if is_there && !read_back {
                 let near = self.near.store();
                 self.damaged.extend(other_holder(&**near, &*self.far, &name)?);
@@ -188,8 +186,8 @@ impl Plan<'_> {
     /// Decides which packs go with which snapshot.
     fn batches(
         &mut self,
-        here: &HashMap<ObjectName, u64>,
-        there: &HashMap<ObjectName, u64>,
+        here: &Inventory,
+        there: &Inventory,
         monitor: &Arc<Monitor>,
     ) -> Result<()> {
         let wanted = std::mem::take(&mut self.options.snapshots);
@@ -197,7 +195,7 @@ impl Plan<'_> {
         let mut nodes = TableNodes::new(self.near, monitor);
         let mut planned: HashSet<PackName> = HashSet::new();
         for stored in wanted {
-            let is_there = there.contains_key(&stored.name.object());
+            let is_there = there.has(&stored.name.object());
             self.there += u64::from(is_there);
             let mut packs = Vec::new();
             nodes.new_records(&stored.snapshot.packs, &mut |record| {
@@ -205,9 +203,10 @@ impl Plan<'_> {
                     return;
                 }
                 let mut targets = targets(record, there, &self.known, self.options.confirmation);
-                let can_be_sent = copies(record).any(|name| here.get(&name) == Some(&record.bytes));
+                let can_be_sent =
+                    objects_of(record).iter().any(|object| here.size(object) == Some(record.bytes));
                 if !can_be_sent {
-                    if !there.contains_key(&Object::Pack(record.name).name()) {
+                    if there.size(&Object::Pack(record.name)).is_none() {
                         self.bad.insert(record.name);
                         return;
                     }
@@ -299,16 +298,17 @@ impl Plan<'_> {
 /// Returns what the other side lacks of a pack, or may lack.
 fn targets(
     record: &PackRecord,
-    there: &HashMap<ObjectName, u64>,
+    there: &Inventory,
     known: &KnownDamage,
     confirmation: Confirmation,
 ) -> Vec<Target> {
     let is_damaged = known.names(&record.name);
-    let state = |name: &ObjectName| match there.get(name) {
+    let state = |object: &Object| match there.size(object) {
         None => Some(There::Absent),
-        Some(bytes) if is_damaged || *bytes != record.bytes => Some(There::Damaged),
+        Some(bytes) if is_damaged || bytes != record.bytes => Some(There::Damaged),
         Some(_) if confirmation == Confirmation::ReadBack => Some(There::Unread),
         Some(_) => None,
     };
-    copies(record).filter_map(|name| state(&name).map(|there| Target { name, there })).collect()
+    let target = |object: Object| state(&object).map(|there| Target { object, there });
+    objects_of(record).into_iter().filter_map(target).collect()
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::collections::HashMap;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -23,12 +22,15 @@ use crate::base::limits::SNAPSHOT_BYTES_MAX;
 use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
 use crate::base::num::wide;
+use crate::format::layout::Object;
 use crate::format::pack_table::PackRecord;
 use crate::ops::copies::replace;
 use crate::ops::dependencies::first_lost;
+use crate::ops::survey::objects_of;
 use crate::repo::founding::extra_requests;
 use crate::repo::founding::found;
 use crate::repo::founding::put_and_compare;
+use crate::repo::inventory::Inventory;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::store::Store;
 use crate::store::error::Category;
@@ -37,19 +39,18 @@ use crate::store::name::ObjectName;
 use super::ASKED_SINGLY_MAX;
 use super::Confirmation;
 use super::Cost;
+use super::FAR_SIDE;
 use super::LISTED_PER_REQUEST;
 use super::LeftOut;
 use super::PACK_FOLDERS;
 use super::ReplicateReport;
 use super::Verified;
-use super::copies;
 use super::far_error;
 use super::plan::Batch;
 use super::plan::Plan;
 use super::plan::Shipment;
 use super::plan::Target;
 use super::plan::There;
-use super::sizes;
 use super::small::is_holder;
 use super::small::is_intact;
 
@@ -208,7 +209,7 @@ impl Sending<'_> {
 
     /// Sends packs, several at a time, and has them confirmed.
     fn packs(&self, packs: &[Shipment]) -> Result<()> {
-        let mut sent: BTreeMap<ObjectName, PackRecord> = BTreeMap::new();
+        let mut sent: BTreeMap<Object, PackRecord> = BTreeMap::new();
         let connections = self.plan.options.connections.max(1);
         let workers = u32::try_from(packs.len()).map_or(connections, |all| all.min(connections));
         // Only names are handed over; the bytes are with the threads that work.
@@ -217,21 +218,21 @@ impl Sending<'_> {
             Shape { workers, weight_max, monitor: self.monitor },
             |planner| packs.iter().try_for_each(|shipment| planner.work(1, shipment)),
             || |shipment: &Shipment| Ok((shipment.record, self.pack(shipment)?)),
-            |(record, names): (PackRecord, Vec<ObjectName>)| {
-                sent.extend(names.into_iter().map(|name| (name, record)));
+            |(record, objects): (PackRecord, Vec<Object>)| {
+                sent.extend(objects.into_iter().map(|object| (object, record)));
                 Ok(())
             },
         )?;
         self.confirm(&sent)
     }
 
-    /// Sends one pack, as far as it is lacking there and not damaged here; the names under which it
-    /// was sent.
-    fn pack(&self, shipment: &Shipment) -> Result<Vec<ObjectName>> {
+    /// Sends one pack, as far as it is lacking there and not damaged here; returns the objects that
+    /// were sent.
+    fn pack(&self, shipment: &Shipment) -> Result<Vec<Object>> {
         let record = &shipment.record;
         let mut lacking: Vec<&Target> = Vec::new();
         for target in &shipment.targets {
-            if target.there == There::Absent || !self.is_right(record, &target.name)? {
+            if target.there == There::Absent || !self.is_right(record, &target.object.name())? {
                 lacking.push(target);
             }
         }
@@ -244,10 +245,10 @@ impl Sending<'_> {
             };
             for target in lacking {
                 match target.there {
-                    There::Absent => self.put(&target.name, &bytes)?,
-                    There::Damaged | There::Unread => self.mend(&target.name, &bytes)?,
+                    There::Absent => self.put(&target.object.name(), &bytes)?,
+                    There::Damaged | There::Unread => self.mend(&target.object.name(), &bytes)?,
                 }
-                sent.push(target.name.clone());
+                sent.push(target.object);
             }
         }
         lock(&self.whole).insert(record.name);
@@ -267,7 +268,8 @@ impl Sending<'_> {
 
     /// Returns the bytes of a pack, from whichever copy of it is whole.
     fn fetch(&self, record: &PackRecord) -> Result<Option<Bytes>> {
-        for object in copies(record) {
+        for object in objects_of(record) {
+            let object = object.name();
             let found = self.plan.near.store().get(&object, PACK_BYTES_ACCEPTED_MAX);
             let problem = match found {
                 Ok(bytes) => {
@@ -287,31 +289,35 @@ impl Sending<'_> {
     }
 
     /// Asks the other side for what it was sent.
-    fn confirm(&self, sent: &BTreeMap<ObjectName, PackRecord>) -> Result<()> {
-        let far = &*self.plan.far;
+    fn confirm(&self, sent: &BTreeMap<Object, PackRecord>) -> Result<()> {
         if self.plan.options.confirmation == Confirmation::ReadBack {
-            return sent.iter().try_for_each(|(name, record)| self.read_back(name, record));
+            return sent.iter().try_for_each(|(object, record)| self.read_back(object, record));
         }
-        let mut found: HashMap<ObjectName, u64> = HashMap::new();
-        if sent.len() <= ASKED_SINGLY_MAX {
-            for name in sent.keys() {
-                let size = far.size(name).map_err(far_error("look for", name))?;
-                found.extend(size.map(|size| (name.clone(), size)));
+        let far = &*self.plan.far;
+        let lost = if sent.len() <= ASKED_SINGLY_MAX {
+            let mut lost = None;
+            for (object, record) in sent {
+                let name = object.name();
+                let size = far.size(&name).map_err(far_error("look for", &name))?;
+                lost = lost.or((size != Some(record.bytes)).then_some(name));
             }
             lock(&self.cost).requests += wide(sent.len());
+            lost
         } else {
-            found = sizes(far, &PACK_FOLDERS, "the other side")?;
-            let requests = 2.max(wide(found.len()).div_ceil(LISTED_PER_REQUEST));
+            let there = Inventory::of(far, &PACK_FOLDERS, FAR_SIDE)?;
+            let requests = 2.max(there.count_of_packs().div_ceil(LISTED_PER_REQUEST));
             lock(&self.cost).requests += requests;
-        }
-        match sent.iter().find(|(name, record)| found.get(name) != Some(&record.bytes)) {
-            None => Ok(()),
-            Some((name, _)) => Err(unconfirmed(name)),
-        }
+            let is_lost = |(object, record): &(&Object, &PackRecord)| {
+                there.size(object) != Some(record.bytes)
+            };
+            sent.iter().find(is_lost).map(|(object, _)| object.name())
+        };
+        lost.map_or(Ok(()), |name| Err(unconfirmed(&name)))
     }
 
-    fn read_back(&self, name: &ObjectName, record: &PackRecord) -> Result<()> {
+    fn read_back(&self, object: &Object, record: &PackRecord) -> Result<()> {
         self.monitor.check()?;
+        let name = &object.name();
         let bytes =
             self.plan.far.get(name, PACK_BYTES_ACCEPTED_MAX).map_err(far_error("read", name))?;
         lock(&self.cost).requests += 1;

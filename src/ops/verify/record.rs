@@ -13,6 +13,7 @@ use crate::ops::records;
 use crate::ops::survey::Look;
 use crate::pipeline::healing::SealedRecord;
 use crate::pipeline::healing::seal_record;
+use crate::repo::inventory::Inventory;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::seal::object::ObjectKind;
 use crate::store::error::Category;
@@ -29,10 +30,10 @@ const PACKS_MAX: usize = 256;
 
 impl Verification<'_> {
     /// Checks both copies of every moves record, every note and every damage record.
-    pub(super) fn check_records(&self) -> Result<()> {
+    pub(super) fn check_records(&self, inventory: &Inventory) -> Result<()> {
         let look =
             if self.options.depth >= Depth::Stored { Look::AtItsBytes } else { Look::AtItsSize };
-        let moves = records::moves(self.repository, look)?;
+        let moves = records::moves(self.repository, inventory, look);
         let mut report = lock(&self.report);
         report.objects += wide(moves.len()) * 2;
         drop(report);

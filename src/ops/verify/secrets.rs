@@ -15,6 +15,7 @@ use crate::base::hex;
 use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
+use crate::repo::inventory::Inventory;
 use crate::repo::keys::damaged_holders;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::seal::run::RunRecord;
@@ -37,19 +38,13 @@ impl Verification<'_> {
 
     /// Checks that the secret of each snapshot's run is there and (from `Stored` on) whole.
     pub(super) fn check_runs(&self, snapshots: &[StoredSnapshot]) -> Result<()> {
-        let store = self.repository.store();
-        let prefix = Folder::Runs.prefix();
-        let mut there: BTreeSet<ObjectName> = BTreeSet::new();
-        store
-            .list(prefix, &mut |meta| {
-                there.insert(meta.name);
-            })
-            .map_err(|e| e.named(format!("cannot list {prefix}")))?;
+        let store = &**self.repository.store();
+        let inventory = Inventory::of(store, &[Folder::Runs], "")?;
         let ids = snapshots.iter().filter_map(|stored| hex::decode(&stored.snapshot.about.run));
-        let names: BTreeSet<ObjectName> = ids.map(|id| Object::Run(id).name()).collect();
-        for name in names {
+        for run in ids.map(Object::Run).collect::<BTreeSet<Object>>() {
             self.monitor.check()?;
-            let why = if !there.contains(&name) {
+            let name = run.name();
+            let why = if inventory.size(&run).is_none() {
                 Some("is missing")
             } else if self.options.depth >= Depth::Stored {
                 self.problem_of_run(&name)?

@@ -9,7 +9,7 @@ use serde::Serialize;
 use haulout::base::error::Result;
 use haulout::ops::stats::Holdings;
 use haulout::ops::stats::MemberShare;
-use haulout::ops::stats::Objects;
+use haulout::repo::inventory::Objects;
 use haulout::repo::snapshots::Listing;
 use haulout::repo::snapshots::StoredSnapshot;
 

@@ -1,0 +1,327 @@
+//! The objects that a store holds, as one listing of each folder showed them, with their sizes.
+//!
+//! Every verb that asks more than "is this object there" lists each folder once into an
+//! [`Inventory`] and takes its answers from that. A listing is a picture of one moment, and on some
+//! stores a late one: who misses an object in it asks for the object by name before it says so.
+//!
+//! # Listings of each verb
+//!
+//! Opening a repository lists `keys/`; that is not repeated below.
+//!
+//! | verb | listings, in this order |
+//! |---|---|
+//! | backup | `snapshots/` of its source, `packs/`, `twins/`, `damage/` |
+//! | verify | `damage/`, `snapshots/`, `keys/`, `runs/`, `moves/`, `packs/`, `twins/`, `notes/` |
+//! | repair | `damage/`, `snapshots/`, `moves/`, `packs/`, `twins/`, `notes/`; then as verify |
+//! | replicate, here | `snapshots/`, `packs/`, `twins/`; `keys/`, `runs/`, `notes/` |
+//! | replicate, there | `packs/`, `twins/`, `snapshots/`, `runs/`, `keys/`, `notes/`, `damage/`; \
+//!   `packs/` and `twins/` again after each snapshot that took more than a few packs |
+//! | stats | everything, as one listing |
+//!
+//! The order matters where others write at the same time:
+//! - Snapshots are listed before packs. A run puts its packs first and its snapshot last, so that
+//!   every pack of a snapshot that was listed is there when the packs are.
+//! - `moves/` is listed before `twins/`, which has the second copies of moves records: a run puts
+//!   the second copy first, so that a record that was listed has both.
+//! - `packs/` is listed before `twins/` where copies are compared: the first copy is put first. A
+//!   pack of a running backup may be seen alone; no snapshot names it yet.
+//!
+//! A backup does not keep an inventory: it needs one bit for each pack of its table, which it takes
+//! from the listing as it passes ([`Presence`](crate::pipeline::presence::Presence)).
+//!
+//! # Memory
+//!
+//! A pack or its second copy takes 40 bytes, name and size, and up to a quarter on top for vectors
+//! that grow: 100 TB in 3 million packs of 32 MiB take 120 to 150 MB. (A map from names as text to
+//! sizes took about 140 bytes for each.) Any other object takes 80 bytes; there are a few for each
+//! snapshot.
+//!
+//! # Unknown objects
+//!
+//! What is not spelled as an [`Object`] is not of this version of the format: it is counted, and up
+//! to [`UNKNOWN_NAMES_MAX`] names are kept. Nobody may delete it, and nothing is said about it.
+//! Those under `keys/`, `runs/` and `notes/` are replicated if their bytes match a hash in their
+//! names, since a newer program may have put them.
+
+use std::collections::BTreeSet;
+
+use crate::base::error::Result;
+use crate::base::ids::PackName;
+use crate::base::num::wide;
+use crate::format::layout::Folder;
+use crate::format::layout::Object;
+use crate::store::Store;
+use crate::store::name::ObjectMeta;
+use crate::store::name::ObjectName;
+
+/// Names of unknown objects that are kept; the others are only counted.
+pub const UNKNOWN_NAMES_MAX: usize = 1000;
+/// The number of lists that packs are divided into, by the first byte of their names.
+const BUCKETS: usize = 256;
+
+/// A number of objects and their size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Objects {
+    /// Number of objects of the kind.
+    pub count: u64,
+    /// Number of bytes in these objects.
+    pub bytes: u64,
+}
+
+impl Objects {
+    /// Counts one more object.
+    pub fn add(&mut self, bytes: u64) {
+        self.count += 1;
+        self.bytes += bytes;
+    }
+}
+
+/// What listings of some folders of a store showed.
+#[derive(Debug, Default)]
+pub struct Inventory {
+    listed: BTreeSet<Folder>,
+    packs: PackSizes,
+    twins: PackSizes,
+    /// Objects of all other kinds, sorted.
+    others: Vec<(Object, u64)>,
+    unknown: Vec<ObjectName>,
+    unknown_all: Objects,
+}
+
+impl Inventory {
+    /// Lists these folders, in this order. `side` follows the folder in messages: nothing, or which
+    /// of two stores it is.
+    pub fn of(store: &dyn Store, folders: &[Folder], side: &str) -> Result<Inventory> {
+        let mut inventory = Inventory::default();
+        for folder in folders {
+            let prefix = folder.prefix();
+            let listed = store.list(prefix, &mut |meta| inventory.add(meta));
+            listed.map_err(|e| e.named(format!("cannot list {prefix}{side}")))?;
+            inventory.listed.insert(*folder);
+        }
+        inventory.sort();
+        Ok(inventory)
+    }
+
+    /// Lists everything at once.
+    pub fn of_all(store: &dyn Store) -> Result<Inventory> {
+        let mut inventory = Inventory::default();
+        let listed = store.list("", &mut |meta| inventory.add(meta));
+        listed.map_err(|e| e.named("cannot list the objects"))?;
+        inventory.listed.extend(Folder::ALL);
+        inventory.sort();
+        Ok(inventory)
+    }
+
+    fn add(&mut self, ObjectMeta { name, size }: ObjectMeta) {
+        match Object::parse(&name) {
+            Some(Object::Pack(name)) => self.packs.add(name, size),
+            Some(Object::Twin(name)) => self.twins.add(name, size),
+            Some(object) => self.others.push((object, size)),
+            None => {
+                self.unknown_all.add(size);
+                if self.unknown.len() < UNKNOWN_NAMES_MAX {
+                    self.unknown.push(name);
+                }
+            }
+        }
+    }
+
+    /// Sorts what was listed. A store may list an object twice when objects are put meanwhile.
+    fn sort(&mut self) {
+        self.packs.sort();
+        self.twins.sort();
+        self.others.sort_unstable();
+        self.others.dedup_by_key(|(object, _)| *object);
+    }
+
+    /// Returns the size of an object, if it was listed.
+    ///
+    /// # Panics
+    /// If its folder was not listed: that it lacks the object would mean nothing.
+    pub fn size(&self, object: &Object) -> Option<u64> {
+        let is_listed = object.folder().is_none_or(|folder| self.listed.contains(&folder));
+        assert!(is_listed, "the folder of {object:?} was listed");
+        match object {
+            Object::Pack(name) => self.packs.get(name),
+            Object::Twin(name) => self.twins.get(name),
+            other => {
+                let found = self.others.binary_search_by_key(other, |(object, _)| *object);
+                found.ok().and_then(|at| self.others.get(at)).map(|(_, bytes)| *bytes)
+            }
+        }
+    }
+
+    /// Tells whether an object of this name was listed, known to this program or not.
+    pub fn has(&self, name: &ObjectName) -> bool {
+        match Object::parse(name) {
+            Some(object) => self.size(&object).is_some(),
+            None => self.unknown.contains(name),
+        }
+    }
+
+    /// Returns the packs in `packs/` with their sizes, in the order of their names.
+    pub fn packs(&self) -> impl Iterator<Item = (PackName, u64)> {
+        self.packs.iter()
+    }
+
+    /// Returns the number of packs and second copies of packs.
+    pub fn count_of_packs(&self) -> u64 {
+        self.packs.len() + self.twins.len()
+    }
+
+    /// Returns the second copies of packs with their sizes, in the order of their names.
+    pub fn twins(&self) -> impl Iterator<Item = (PackName, u64)> {
+        self.twins.iter()
+    }
+
+    /// Returns all objects but packs and their second copies, sorted, with their sizes.
+    pub fn others(&self) -> impl Iterator<Item = (Object, u64)> {
+        self.others.iter().copied()
+    }
+
+    /// Returns the names of unknown objects, those of the first [`UNKNOWN_NAMES_MAX`].
+    pub fn unknown(&self) -> impl Iterator<Item = &ObjectName> {
+        self.unknown.iter()
+    }
+
+    /// Returns the number and size of all unknown objects.
+    pub fn unknown_all(&self) -> Objects {
+        self.unknown_all
+    }
+}
+
+/// Names and sizes of packs, sorted, in lists that are short enough to grow without much waste.
+#[derive(Debug, Default)]
+struct PackSizes {
+    /// None, or [`BUCKETS`] lists by the first byte of the name.
+    buckets: Vec<Vec<(PackName, u64)>>,
+}
+
+impl PackSizes {
+    fn add(&mut self, name: PackName, bytes: u64) {
+        if self.buckets.is_empty() {
+            self.buckets.resize_with(BUCKETS, Vec::new);
+        }
+        let bucket = &mut self.buckets[usize::from(name.0[0])];
+        if bucket.len() == bucket.capacity() {
+            bucket.reserve_exact(bucket.len() / 4 + 4);
+        }
+        bucket.push((name, bytes));
+    }
+
+    fn sort(&mut self) {
+        for bucket in &mut self.buckets {
+            bucket.sort_unstable();
+            bucket.dedup_by_key(|(name, _)| *name);
+        }
+    }
+
+    fn get(&self, name: &PackName) -> Option<u64> {
+        let bucket = self.buckets.get(usize::from(name.0[0]))?;
+        let found = bucket.binary_search_by_key(name, |(name, _)| *name);
+        found.ok().and_then(|at| bucket.get(at)).map(|(_, bytes)| *bytes)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (PackName, u64)> {
+        self.buckets.iter().flatten().copied()
+    }
+
+    fn len(&self) -> u64 {
+        self.buckets.iter().map(|bucket| wide(bucket.len())).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::format::layout::Subject;
+    use crate::store::error::Verb;
+    use crate::store::memory::MemoryStore;
+    use crate::store::testing::Recording;
+
+    fn pack(number: u64) -> PackName {
+        PackName(*blake3::hash(&number.to_le_bytes()).as_bytes())
+    }
+
+    fn put(store: &dyn Store, name: &ObjectName, bytes: usize) {
+        store.put(name, &[Bytes::from(vec![0; bytes])]).unwrap();
+    }
+
+    fn some_of_each() -> Recording<MemoryStore> {
+        let store = Recording::new(MemoryStore::new());
+        for number in 0..2000 {
+            put(&store, &Object::Pack(pack(number)).name(), usize::try_from(number).unwrap());
+        }
+        put(&store, &Object::Twin(pack(7)).name(), 7);
+        let (hash, pack) = ([5; 32], pack(1));
+        put(&store, &Object::MovesTwin { pack, hash }.name(), 11);
+        put(&store, &Object::Note { about: Subject::Store, hash }.name(), 13);
+        put(&store, &ObjectName::new("packs/ab/no-pack").unwrap(), 17);
+        put(&store, &ObjectName::new("holiday.jpg").unwrap(), 19);
+        store.reset();
+        store
+    }
+
+    #[test]
+    fn every_object_is_found_with_its_size_after_one_listing_of_each_folder() {
+        let store = some_of_each();
+        let inventory = Inventory::of(&store, &[Folder::Packs, Folder::Twins], "").unwrap();
+        assert_eq!((store.calls(Verb::List), store.log().len()), (2, 2));
+        for number in 0..2000 {
+            assert_eq!(inventory.size(&Object::Pack(pack(number))), Some(number));
+        }
+        assert_eq!(inventory.size(&Object::Pack(pack(2000))), None);
+        let names: Vec<PackName> = inventory.packs().map(|(name, _)| name).collect();
+        assert!(names.len() == 2000 && names.is_sorted());
+        assert_eq!(inventory.twins().collect::<Vec<_>>(), [(pack(7), 7)]);
+        assert_eq!(inventory.count_of_packs(), 2001);
+        let copy = Object::MovesTwin { pack: pack(1), hash: [5; 32] };
+        assert_eq!(inventory.others().collect::<Vec<_>>(), [(copy, 11)]);
+        assert_eq!(inventory.size(&copy), Some(11));
+        let unknown: Vec<String> = inventory.unknown().map(ToString::to_string).collect();
+        assert_eq!(unknown, ["packs/ab/no-pack"]);
+        assert!(inventory.has(&ObjectName::new("packs/ab/no-pack").unwrap()));
+        assert!(!inventory.has(&ObjectName::new("packs/ab/no-other").unwrap()));
+    }
+
+    #[test]
+    fn one_listing_of_everything_finds_all_kinds_and_what_is_unknown() {
+        let store = some_of_each();
+        let inventory = Inventory::of_all(&store).unwrap();
+        assert_eq!((store.calls(Verb::List), store.log().len()), (1, 1));
+        assert_eq!((inventory.count_of_packs(), inventory.others().count()), (2001, 2));
+        assert_eq!(inventory.unknown_all(), Objects { count: 2, bytes: 17 + 19 });
+        assert_eq!(inventory.size(&Object::Config), None);
+    }
+
+    #[test]
+    #[should_panic(expected = "was listed")]
+    fn a_folder_that_was_not_listed_is_not_said_to_lack_an_object() {
+        let inventory = Inventory::of(&MemoryStore::new(), &[Folder::Packs], "").unwrap();
+        let _size = inventory.size(&Object::Twin(pack(1)));
+    }
+
+    #[test]
+    fn names_of_unknown_objects_are_bounded_and_all_are_counted() {
+        let store = MemoryStore::new();
+        let many = UNKNOWN_NAMES_MAX + 5;
+        (0..many).for_each(|n| put(&store, &ObjectName::new(&format!("runs/x{n}")).unwrap(), 1));
+        let inventory = Inventory::of(&store, &[Folder::Runs], "").unwrap();
+        assert_eq!(inventory.unknown().count(), UNKNOWN_NAMES_MAX);
+        assert_eq!(inventory.unknown_all().count, wide(many));
+    }
+
+    #[test]
+    fn a_pack_takes_forty_bytes_and_at_most_a_quarter_on_top() {
+        assert_eq!(size_of::<(PackName, u64)>(), 40);
+        assert!(size_of::<(Object, u64)>() <= 80);
+        let mut sizes = PackSizes::default();
+        (0..100_000).for_each(|number| sizes.add(pack(number), number));
+        sizes.sort();
+        let room: usize = sizes.buckets.iter().map(Vec::capacity).sum();
+        assert!(sizes.len() == 100_000 && room <= 100_000 * 5 / 4 + BUCKETS * 4, "{room}");
+    }
+}
