@@ -10,11 +10,16 @@
 //!
 //! A block that several snapshots share is read once: entries that were found good are remembered,
 //! one bit each, as long as that fits into 32 MiB.
+//!
+//! A repository that takes longer to read than a night has hours is verified in slices
+//! ([`verify_slice`]): some of its packs, within so much time or so many bytes. [`slice`] says what
+//! belongs to a slice.
 
 mod broken;
 mod checks;
 mod record;
 mod secrets;
+mod slice;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -63,6 +68,12 @@ use checks::page_check;
 
 use super::batches;
 use super::batches::Batch;
+use slice::Part;
+
+pub use slice::Deadline;
+pub use slice::Slice;
+pub use slice::SliceReport;
+
 use super::chain;
 use super::survey;
 use super::survey::Look;
@@ -173,6 +184,10 @@ struct Bad {
 }
 
 impl Bad {
+    fn is_empty(&self) -> bool {
+        self.gone.is_empty() && self.spoiled.is_empty()
+    }
+
     fn has(&self, pack: &PackName) -> bool {
         self.gone.contains_key(pack) || self.spoiled.contains_key(pack)
     }
@@ -190,6 +205,8 @@ struct Verification<'v> {
     repository: &'v Repository,
     options: &'v VerifyOptions,
     monitor: &'v Arc<Monitor>,
+    /// The packs that are looked at closely.
+    part: Part<'v>,
     /// What earlier verifications recorded.
     known: KnownDamage,
     report: Mutex<VerifyReport>,
@@ -204,14 +221,36 @@ pub fn verify(
     options: &VerifyOptions,
     monitor: &Arc<Monitor>,
 ) -> Result<VerifyReport> {
+    let (report, _) = run(repository, options, None, monitor)?;
+    Ok(report)
+}
+
+/// Verifies a part of what snapshots need; the result names the packs that are left.
+pub fn verify_slice<'s>(
+    repository: &'s Repository,
+    options: &'s VerifyOptions,
+    slice: &Slice<'s>,
+    monitor: &'s Arc<Monitor>,
+) -> Result<SliceReport> {
+    let (report, part) = run(repository, options, Some(slice), monitor)?;
+    Ok(part.into_report(report))
+}
+
+fn run<'s>(
+    repository: &'s Repository,
+    options: &'s VerifyOptions,
+    slice: Option<&Slice<'s>>,
+    monitor: &'s Arc<Monitor>,
+) -> Result<(VerifyReport, Part<'s>)> {
     if options.depth >= Depth::Blocks {
         repository.require_data()?;
     }
     let before = monitor.counts();
-    let verification = Verification {
+    let mut verification = Verification {
         repository,
         options,
         monitor,
+        part: Part::default(),
         known: repository.known_damage()?,
         report: Mutex::default(),
         bad: Mutex::default(),
@@ -220,16 +259,24 @@ pub fn verify(
     let snapshots = verification.snapshots()?;
     verification.check_keys()?;
     verification.check_runs(&snapshots)?;
-    let inventory = verification.check_packs(&snapshots)?;
+    let packs = verification.named_packs(&snapshots);
+    verification.part =
+        slice.map(|slice| Part::of(slice, options.depth, &packs)).unwrap_or_default();
+    let inventory = verification.check_packs(&snapshots, &packs)?;
+    drop(packs);
     let mut opener = Opener::new(repository, monitor);
     for stored in &snapshots {
-        verification.check_snapshot(&mut opener, stored)?;
+        verification.check_chain(stored)?;
+        if verification.walks_maps() {
+            verification.check_snapshot(&mut opener, stored)?;
+        }
     }
     verification.check_records(&inventory)?;
     verification.record_damage(&snapshots)?;
     let now = monitor.counts();
     let read = |counts: Counts| counts.stream_bytes + counts.fetched_bytes;
-    Ok(VerifyReport { read_bytes: read(now) - read(before), ..unlocked(verification.report) })
+    let report = unlocked(verification.report);
+    Ok((VerifyReport { read_bytes: read(now) - read(before), ..report }, verification.part))
 }
 
 impl Verification<'_> {
@@ -278,33 +325,54 @@ impl Verification<'_> {
         Ok(snapshots)
     }
 
+    /// Returns the packs that the snapshots name, sorted.
+    fn named_packs(&self, snapshots: &[StoredSnapshot]) -> Vec<PackRecord> {
+        let mut fail = |stored: &StoredSnapshot, error: Error| {
+            self.find_about(stored, error.with_causes());
+        };
+        survey::named_packs(self.repository, snapshots, self.monitor, &mut fail)
+    }
+
+    /// Tells how closely a pack is looked at.
+    fn closely(&self, record: &PackRecord) -> Look {
+        // What is known to be damaged may have been put right.
+        let is_doubtful = self.known.names(&record.name);
+        let is_wanted = self.options.depth >= Depth::Stored || is_doubtful;
+        if !is_wanted || !self.part.has(&record.name) {
+            return Look::AtItsSize;
+        }
+        if self.part.is_late() {
+            self.part.leave(record.name);
+            return Look::AtItsSize;
+        }
+        Look::AtItsBytes
+    }
+
+    /// Tells whether no more blocks are read, because the deadline has come.
+    fn is_cut(&self) -> bool {
+        self.options.depth >= Depth::Blocks && self.part.cut()
+    }
+
+    /// Tells whether the maps of snapshots are walked: what a slice finds good below the depth of
+    /// blocks needs none.
+    fn walks_maps(&self) -> bool {
+        if self.options.depth >= Depth::Blocks {
+            return !self.is_cut();
+        }
+        self.part.is_whole() || !lock(&self.bad).is_empty()
+    }
+
     /// Checks that every pack that the snapshots name is there, has its size and (from `Stored` on)
     /// its bytes.
-    fn check_packs(&self, snapshots: &[StoredSnapshot]) -> Result<Inventory> {
+    fn check_packs(&self, snapshots: &[StoredSnapshot], packs: &[PackRecord]) -> Result<Inventory> {
         let (repository, monitor) = (self.repository, self.monitor);
-        let mut unread = Vec::new();
-        let packs = survey::named_packs(repository, snapshots, monitor, &mut |stored, error| {
-            unread.push((stored.id(), error.with_causes()));
-        });
-        for (snapshot, what) in unread {
-            self.find(Finding { snapshot: Some(snapshot), ..Finding::of_object(what) });
-        }
-        let closely = |record: &PackRecord| {
-            // What is known to be damaged may have been put right.
-            let is_doubtful = self.known.names(&record.name);
-            if self.options.depth >= Depth::Stored || is_doubtful {
-                Look::AtItsBytes
-            } else {
-                Look::AtItsSize
-            }
-        };
         let folders = [Folder::Moves, Folder::Packs, Folder::Twins];
         let inventory = Inventory::of(&**repository.store(), &folders, "")?;
         let workers = self.options.workers;
         let survey = Survey { repository, inventory: &inventory, workers, monitor };
         let mut looked = Vec::new();
         let (mut objects, mut bytes) = (0, 0);
-        survey.look_at(&packs, &closely, &mut |pack| {
+        survey.look_at(packs, &|record| self.closely(record), &mut |pack| {
             objects += wide(pack.copies.len());
             bytes += pack.record.bytes * wide(pack.copies.len());
             if pack.copies.iter().any(|copy| copy.problem.is_some()) {
@@ -361,7 +429,6 @@ impl Verification<'_> {
     }
 
     fn check_snapshot(&self, opener: &mut Opener<'_>, stored: &StoredSnapshot) -> Result<()> {
-        self.check_chain(stored)?;
         let contents = match opener.open(stored) {
             Ok(contents) => contents,
             Err(error) => {
@@ -383,6 +450,9 @@ impl Verification<'_> {
         };
         let mut cursor = contents.table().cursor();
         let plan = |sender: &mut batches::Sender<'_, MemberBatch>| loop {
+            if self.is_cut() {
+                return Ok(());
+            }
             let record = match cursor.next() {
                 Ok(Some(record)) => record,
                 Ok(None) => return Ok(()),
@@ -500,8 +570,13 @@ impl Verification<'_> {
             let gone = packs.iter().any(|pack| bad.gone.contains_key(pack));
             (gone, packs.iter().any(|pack| bad.spoiled.contains_key(pack)))
         };
+        // A block of another slice, unless this one is that of a bad base.
+        let is_own = self.part.has(&place.pack);
         if !gone && !spoiled {
-            return Ok(Known::Nothing);
+            return Ok(if is_own { Known::Nothing } else { Known::Good });
+        }
+        if !packs.iter().any(|pack| self.part.has(pack)) {
+            return Ok(Known::Good);
         }
         // What is left of a pack, and a healing copy, can only be found by reading.
         let may_be_there = !gone || !contents.packs().copies_of(place).is_empty();

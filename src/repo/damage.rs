@@ -76,6 +76,12 @@ impl KnownDamage {
         records.iter().filter_map(|(_, damage)| damage.as_ref()).max_by_key(|damage| damage.files)
     }
 
+    /// Tells whether one of the records about a snapshot says exactly this.
+    pub fn says(&self, snapshot: &SnapshotId, found: &SnapshotDamage) -> bool {
+        let records = self.snapshots.get(snapshot).into_iter().flatten();
+        records.filter_map(|(_, damage)| damage.as_ref()).any(|damage| damage == found)
+    }
+
     /// Returns the records about a snapshot.
     pub fn records_of(&self, snapshot: &SnapshotId) -> impl Iterator<Item = &ObjectName> {
         self.snapshots.get(snapshot).into_iter().flatten().map(|(name, _)| name)

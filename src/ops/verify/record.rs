@@ -83,6 +83,10 @@ impl Verification<'_> {
             entries.sort_unstable();
             entries.dedup();
             let is_read = *class == Class::Data && self.repository.opens_data();
+            if is_read && entries.is_empty() && self.part.was_cut() {
+                // Nothing says yet which of its blocks are lost.
+                continue;
+            }
             damages.push((*name, if is_read { Damage::Entries(entries) } else { Damage::Pack }));
         }
         for (name, mut entries) in std::mem::take(&mut bad.entries) {
@@ -100,11 +104,21 @@ impl Verification<'_> {
         let snapshot = stored.id();
         if let Some(trouble) = bad.snapshots.get(&snapshot) {
             let found = describe(trouble, bad);
-            if self.known.of(&snapshot).is_some_and(|known| *known == found) {
+            let known = self.known.of(&snapshot);
+            let is_known = if self.part.is_whole() {
+                known.is_some_and(|known| *known == found)
+            } else {
+                self.known.says(&snapshot, &found)
+            };
+            if is_known {
                 return Ok(());
             }
             let record = self.sealed(&snapshot.0, &found.encode())?;
             self.put(&record, |hash| Object::SnapshotDamage { snapshot, hash })?;
+        }
+        if !self.part.is_whole() {
+            // It says what other parts have found.
+            return Ok(());
         }
         // What was recorded before is out of date.
         self.known.records_of(&snapshot).try_for_each(|name| self.remove(name))
