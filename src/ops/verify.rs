@@ -17,6 +17,7 @@
 
 mod broken;
 mod checks;
+mod packs;
 mod record;
 mod secrets;
 mod slice;
@@ -42,8 +43,6 @@ use crate::base::monitor::Counts;
 use crate::base::monitor::Monitor;
 use crate::base::num::index;
 use crate::base::num::wide;
-use crate::format::layout::Folder;
-use crate::format::pack_table::PackRecord;
 use crate::format::record::MemberRecord;
 use crate::format::record::PageCounts;
 use crate::format::snapshot::LOG;
@@ -57,7 +56,6 @@ use crate::repo::contents::Block;
 use crate::repo::contents::Contents;
 use crate::repo::contents::Opener;
 use crate::repo::damage::KnownDamage;
-use crate::repo::inventory::Inventory;
 use crate::repo::snapshots::StoredSnapshot;
 
 use broken::Broken;
@@ -75,11 +73,6 @@ pub use slice::Slice;
 pub use slice::SliceReport;
 
 use super::chain;
-use super::survey;
-use super::survey::Look;
-use super::survey::Looked;
-use super::survey::Problem;
-use super::survey::Survey;
 
 /// Memory for remembering which entries were found good.
 const SEEN_BYTES_MAX: usize = 32 << 20;
@@ -325,29 +318,6 @@ impl Verification<'_> {
         Ok(snapshots)
     }
 
-    /// Returns the packs that the snapshots name, sorted.
-    fn named_packs(&self, snapshots: &[StoredSnapshot]) -> Vec<PackRecord> {
-        let mut fail = |stored: &StoredSnapshot, error: Error| {
-            self.find_about(stored, error.with_causes());
-        };
-        survey::named_packs(self.repository, snapshots, self.monitor, &mut fail)
-    }
-
-    /// Tells how closely a pack is looked at.
-    fn closely(&self, record: &PackRecord) -> Look {
-        // What is known to be damaged may have been put right.
-        let is_doubtful = self.known.names(&record.name);
-        let is_wanted = self.options.depth >= Depth::Stored || is_doubtful;
-        if !is_wanted || !self.part.has(&record.name) {
-            return Look::AtItsSize;
-        }
-        if self.part.is_late() {
-            self.part.leave(record.name);
-            return Look::AtItsSize;
-        }
-        Look::AtItsBytes
-    }
-
     /// Tells whether no more blocks are read, because the deadline has come.
     fn is_cut(&self) -> bool {
         self.options.depth >= Depth::Blocks && self.part.cut()
@@ -360,60 +330,6 @@ impl Verification<'_> {
             return !self.is_cut();
         }
         self.part.is_whole() || !lock(&self.bad).is_empty()
-    }
-
-    /// Checks that every pack that the snapshots name is there, has its size and (from `Stored` on)
-    /// its bytes.
-    fn check_packs(&self, snapshots: &[StoredSnapshot], packs: &[PackRecord]) -> Result<Inventory> {
-        let (repository, monitor) = (self.repository, self.monitor);
-        let folders = [Folder::Moves, Folder::Packs, Folder::Twins];
-        let inventory = Inventory::of(&**repository.store(), &folders, "")?;
-        let workers = self.options.workers;
-        let survey = Survey { repository, inventory: &inventory, workers, monitor };
-        let mut looked = Vec::new();
-        let (mut objects, mut bytes) = (0, 0);
-        survey.look_at(packs, &|record| self.closely(record), &mut |pack| {
-            objects += wide(pack.copies.len());
-            bytes += pack.record.bytes * wide(pack.copies.len());
-            if pack.copies.iter().any(|copy| copy.problem.is_some()) {
-                looked.push(pack);
-            }
-        })?;
-        let mut report = lock(&self.report);
-        report.objects += objects;
-        report.bytes += bytes;
-        drop(report);
-        looked.iter().for_each(|pack| self.take_pack(pack));
-        if snapshots.is_empty() && lock(&self.report).findings.is_empty() {
-            let count = inventory.count_of_packs();
-            if count > 0 {
-                let what = format!(
-                    "there are {count} packs and no snapshot: no backup has ended yet, or the \
-                     snapshots are lost or hidden"
-                );
-                self.find(Finding::of_object(what));
-            }
-        }
-        Ok(inventory)
-    }
-
-    /// Tells what is wrong with a pack.
-    fn take_pack(&self, pack: &Looked) {
-        let name = pack.record.name;
-        let is_data = pack.record.class == Class::Data;
-        for copy in &pack.copies {
-            let Some(problem) = &copy.problem else { continue };
-            let found = Finding::of_object(format!("{} {}", copy.object.name(), problem.words()));
-            match problem {
-                Problem::Missing if is_data => lock(&self.bad).missing.push((name, found)),
-                Problem::Missing | Problem::Spoiled(_) => self.find(found),
-            }
-        }
-        let mut bad = lock(&self.bad);
-        if !pack.is_whole() {
-            let list = if pack.is_there() { &mut bad.spoiled } else { &mut bad.gone };
-            list.insert(name, pack.record.class);
-        }
     }
 
     /// Checks that everything is there that an increment builds on: it can only be restored with

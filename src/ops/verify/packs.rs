@@ -1,0 +1,104 @@
+//! Checks the objects that hold packs: that each is there, has its size and, where that is wanted,
+//! its bytes.
+
+use crate::base::crew::lock;
+use crate::base::error::Error;
+use crate::base::error::Result;
+use crate::base::ids::Class;
+use crate::base::num::wide;
+use crate::format::layout::Folder;
+use crate::format::pack_table::PackRecord;
+use crate::ops::survey;
+use crate::ops::survey::Look;
+use crate::ops::survey::Looked;
+use crate::ops::survey::Problem;
+use crate::ops::survey::Survey;
+use crate::repo::inventory::Inventory;
+use crate::repo::snapshots::StoredSnapshot;
+
+use super::Depth;
+use super::Finding;
+use super::Verification;
+
+impl Verification<'_> {
+    /// Returns the packs that the snapshots name, sorted.
+    pub(super) fn named_packs(&self, snapshots: &[StoredSnapshot]) -> Vec<PackRecord> {
+        let mut fail = |stored: &StoredSnapshot, error: Error| {
+            self.find_about(stored, error.with_causes());
+        };
+        survey::named_packs(self.repository, snapshots, self.monitor, &mut fail)
+    }
+
+    /// Tells how closely a pack is looked at.
+    fn closely(&self, record: &PackRecord) -> Look {
+        // What is known to be damaged may have been put right.
+        let is_doubtful = self.known.names(&record.name);
+        let is_wanted = self.options.depth >= Depth::Stored || is_doubtful;
+        if !is_wanted || !self.part.has(&record.name) {
+            return Look::AtItsSize;
+        }
+        if self.part.is_late() {
+            self.part.leave(record.name);
+            return Look::AtItsSize;
+        }
+        Look::AtItsBytes
+    }
+
+    /// Checks that every pack that the snapshots name is there, has its size and (from `Stored` on)
+    /// its bytes.
+    pub(super) fn check_packs(
+        &self,
+        snapshots: &[StoredSnapshot],
+        packs: &[PackRecord],
+    ) -> Result<Inventory> {
+        let (repository, monitor) = (self.repository, self.monitor);
+        let folders = [Folder::Moves, Folder::Packs, Folder::Twins];
+        let inventory = Inventory::of(&**repository.store(), &folders, "")?;
+        let workers = self.options.workers;
+        let survey = Survey { repository, inventory: &inventory, workers, monitor };
+        let mut looked = Vec::new();
+        let (mut objects, mut bytes) = (0, 0);
+        survey.look_at(packs, &|record| self.closely(record), &mut |pack| {
+            objects += wide(pack.copies.len());
+            bytes += pack.record.bytes * wide(pack.copies.len());
+            if pack.copies.iter().any(|copy| copy.problem.is_some()) {
+                looked.push(pack);
+            }
+        })?;
+        let mut report = lock(&self.report);
+        report.objects += objects;
+        report.bytes += bytes;
+        drop(report);
+        looked.iter().for_each(|pack| self.take_pack(pack));
+        if snapshots.is_empty() && lock(&self.report).findings.is_empty() {
+            let count = inventory.count_of_packs();
+            if count > 0 {
+                let what = format!(
+                    "there are {count} packs and no snapshot: no backup has ended yet, or the \
+                     snapshots are lost or hidden"
+                );
+                self.find(Finding::of_object(what));
+            }
+        }
+        Ok(inventory)
+    }
+
+    /// Tells what is wrong with a pack.
+    fn take_pack(&self, pack: &Looked) {
+        let name = pack.record.name;
+        let is_data = pack.record.class == Class::Data;
+        for copy in &pack.copies {
+            let Some(problem) = &copy.problem else { continue };
+            let found = Finding::of_object(format!("{} {}", copy.object.name(), problem.words()));
+            match problem {
+                Problem::Missing if is_data => lock(&self.bad).missing.push((name, found)),
+                Problem::Missing | Problem::Spoiled(_) => self.find(found),
+            }
+        }
+        let mut bad = lock(&self.bad);
+        if !pack.is_whole() {
+            let list = if pack.is_there() { &mut bad.spoiled } else { &mut bad.gone };
+            list.insert(name, pack.record.class);
+        }
+    }
+}
