@@ -29,13 +29,13 @@
 //!
 //! What it does not do: read pages, parse frames, or run anything.
 
-mod before;
-mod conclude;
+mod beginning;
 mod dump;
 pub mod finding;
 mod heads;
 mod known;
 mod lengths;
+mod mbstream;
 mod metadata;
 mod observer;
 mod partitions;
@@ -47,10 +47,10 @@ mod table_files;
 #[cfg(test)]
 mod tests;
 
-pub use crate::verdict::before::{BeforeConclusion, judge_before};
-pub use crate::verdict::conclude::{
+pub use crate::verdict::beginning::{BeforeConclusion, judge_before};
+pub use crate::verdict::dump::{DumpConclusion, judge_dump};
+pub use crate::verdict::mbstream::{
     CONTENT_CHECK, Conclusion, Evidence, PageFindings, Producer, StreamFaults,
 };
-pub use crate::verdict::dump::{DumpConclusion, judge_dump};
 pub use crate::verdict::observer::{Interest, Observer};
 pub use crate::verdict::reason::{Check, Outcome, Reason, Weight};
