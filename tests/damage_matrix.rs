@@ -38,9 +38,14 @@ use haulout::parse::PathSeed;
 use haulout::parse::Step;
 use haulout::parse::StreamEnd;
 use haulout::parse::Tree;
+use haulout::parse::beginning::Before;
 use haulout::source::ProducerExit;
+use haulout::verdict;
 use haulout::verdict::Conclusion;
+use haulout::verdict::DeltaFiles;
 use haulout::verdict::Evidence;
+use haulout::verdict::Facts;
+use haulout::verdict::MbstreamFacts;
 use haulout::verdict::Observer;
 use haulout::verdict::PageFindings;
 use haulout::verdict::Producer;
@@ -261,7 +266,7 @@ impl Stream {
     }
 
     /// Judges a damaged stream; `bytes` are the stream's, with the damage if it is in them.
-    fn conclude(&self, bytes: &[u8], damage: &Damage) -> Conclusion {
+    fn judge(&self, bytes: &[u8], damage: &Damage) -> Conclusion {
         let mut observer = Observer::new(PathSeed::new([5; 16]));
         let flipped = match damage {
             Damage::Flip(at, _) => Some(*at),
@@ -275,9 +280,17 @@ impl Stream {
         };
         let faults = read(bytes, &self.parts(damage), crc_of, &mut observer);
         let newest = Some((1, "a page".to_owned()));
-        observer.conclude(Evidence {
-            producer: Producer { exit: ProducerExit::Exited(0), completed_ok_seen: Some(true) },
-            faults,
+        let deltas = DeltaFiles::default();
+        verdict::judge(Evidence {
+            facts: Facts::Mbstream(Box::new(MbstreamFacts { observer, faults, deltas })),
+            asked: None,
+            before: Before::Nothing,
+            failure: None,
+            producer: Producer {
+                exit: ProducerExit::Exited(0),
+                completed_ok_seen: Some(true),
+                errors: Vec::new(),
+            },
             pages: PageFindings { pages: 1, newest, ..PageFindings::default() },
             accepted: Vec::new(),
         })
@@ -329,8 +342,9 @@ impl Stream {
                     }
                     Damage::Parts(_) => &self.bytes,
                 };
-                let conclusion = self.conclude(shown, damage);
-                let passed = matches!(conclusion.verdict, Verdict::Complete | Verdict::Unattested);
+                let conclusion = self.judge(shown, damage);
+                let passed =
+                    matches!(conclusion.verdict(), Verdict::Complete | Verdict::Unattested);
                 if passed && self.is_unharmed(&self.files_of(shown, damage)) {
                     harmless.fetch_add(1, Ordering::Relaxed);
                 } else if passed {
@@ -453,9 +467,9 @@ impl Stream {
     ) -> Vec<(&'static str, Count)> {
         let mut random = Random(7);
         let whole = Damage::Parts(vec![0..self.len()]);
-        let conclusion = self.conclude(&self.bytes, &whole);
+        let conclusion = self.judge(&self.bytes, &whole);
         assert_eq!(
-            conclusion.verdict,
+            conclusion.verdict(),
             Verdict::Complete,
             "{}: {:?}",
             self.name,

@@ -21,7 +21,7 @@ use haulout::source::BytesSource;
 use haulout::source::ProducerExit;
 use haulout::store::memory::MemoryStore;
 
-use haulout::verdict::CONTENT_CHECK;
+use haulout::verdict::CheckName;
 use support::Protected;
 use support::back_up;
 use support::back_up_source;
@@ -286,7 +286,8 @@ fn a_compressed_stream_is_kept_with_a_note_of_what_is_lost() {
     let repository = repository();
     let report = back_up(&repository, b"\x1f\x8b\x08\0 and so on");
     assert_eq!(report.about.format, StreamFormat::Raw);
-    let note = report.about.checks.iter().find(|check| check.name == CONTENT_CHECK).unwrap();
+    let hidden = CheckName::HiddenContent.as_str();
+    let note = report.about.checks.iter().find(|check| check.name == hidden).unwrap();
     assert!(note.detail.contains("gzip") && note.detail.contains("leave it out"));
     let plain = back_up(&repository, b"anything");
     assert!(plain.about.checks.is_empty());

@@ -4,8 +4,11 @@
 
 use haulout::format::snapshot::Verdict;
 use haulout::parse::PathSeed;
+use haulout::parse::beginning::Before;
 use haulout::source::ProducerExit;
-use haulout::verdict::{Evidence, Observer, PageFindings, Producer, StreamFaults};
+use haulout::verdict::{
+    DeltaFiles, Evidence, Facts, MbstreamFacts, Observer, PageFindings, Producer, judge,
+};
 use haulout_fuzz::{Event, Input, made_stream, walk};
 use libfuzzer_sys::fuzz_target;
 
@@ -22,7 +25,12 @@ fuzz_target!(|data: &[u8]| {
     });
     let parsed = ingested.parsed;
     let count = parsed.fault_count;
-    let conclusion = observer.conclude(Evidence {
+    let (faults, deltas) = (parsed.into(), DeltaFiles::default());
+    let conclusion = judge(Evidence {
+        facts: Facts::Mbstream(Box::new(MbstreamFacts { observer, faults, deltas })),
+        asked: None,
+        before: Before::Nothing,
+        failure: None,
         producer: Producer {
             exit: match exit % 4 {
                 0 => ProducerExit::Exited(0),
@@ -31,19 +39,20 @@ fuzz_target!(|data: &[u8]| {
                 _ => ProducerExit::Unseen,
             },
             completed_ok_seen: [Some(true), Some(false), None][usize::from(seen % 3)],
+            errors: Vec::new(),
         },
-        faults: StreamFaults { kept: parsed.faults, count },
         pages: PageFindings::default(),
         accepted: Vec::new(),
     });
-    let is_good = conclusion.verdict == Verdict::Complete;
+    let verdict = conclusion.verdict();
+    let is_good = verdict == Verdict::Complete;
     assert!(!is_good || exit % 4 == 0 && seen % 3 == 0 && count == 0);
-    assert!(conclusion.verdict != Verdict::Partial || !conclusion.reasons.is_empty());
+    assert!(verdict != Verdict::Partial || !conclusion.reasons.is_empty());
     for pair in conclusion.reasons.windows(2) {
-        assert!(pair[0].weight() >= pair[1].weight(), "the heaviest reason comes first");
+        assert!(pair[0].verdict() >= pair[1].verdict(), "the heaviest reason comes first");
     }
     for reason in &conclusion.reasons {
-        assert!(!reason.to_string().is_empty() && !reason.advice().is_empty());
+        assert!(!reason.to_string().is_empty());
     }
     let positions = conclusion.positions;
     let words = [

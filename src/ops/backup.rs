@@ -30,6 +30,7 @@ use crate::format::snapshot::Description;
 use crate::format::snapshot::Finding;
 use crate::format::snapshot::LOG;
 use crate::format::snapshot::Origin;
+use crate::format::snapshot::Positions;
 use crate::format::snapshot::Snapshot;
 use crate::format::snapshot::SnapshotKind;
 use crate::format::snapshot::StreamFormat;
@@ -60,6 +61,7 @@ use crate::seal::run::RunSecret;
 use crate::source::Ending;
 use crate::source::ProducerExit;
 use crate::source::Source;
+use crate::verdict::Conclusion;
 use crate::verdict::finding;
 use crate::verdict::finding::Code;
 use crate::verdict::finding::FindingLog;
@@ -156,27 +158,55 @@ pub(super) struct TakenOver<'t> {
 }
 
 impl TakenOver<'_> {
-    /// Returns what was judged then; the stream must be here to its last byte.
-    fn judged(&self, streamed: Streamed, bytes: u64) -> Result<judge::Judged> {
-        let about = self.about;
-        let cut = |expected| format!("the stream ended after {bytes} of {expected} bytes");
-        let error = Error::new(ErrorKind::Source, cut(about.stream_bytes));
-        if let Some(failure) = streamed.failure {
-            return Err(error.because(failure));
+    /// Checks that the stream is here to its last byte.
+    fn check(&self, streamed: Streamed, bytes: u64) -> Result<()> {
+        let expected = self.about.stream_bytes;
+        let what = format!("the stream ended after {bytes} of {expected} bytes");
+        let error = Error::new(ErrorKind::Source, what);
+        match streamed.failure {
+            Some(failure) => Err(error.because(failure)),
+            None if bytes != expected => Err(error),
+            None => Ok(()),
         }
-        if bytes != about.stream_bytes {
-            return Err(error);
+    }
+
+    /// Writes what was judged then into a description.
+    fn describe(&self, about: &mut Description) {
+        let then = self.about;
+        about.format = then.format;
+        about.kind = then.kind;
+        about.time = then.time;
+        about.started = then.started;
+        about.verdict = then.verdict;
+        about.reasons.clone_from(&then.reasons);
+        about.checks.clone_from(&then.checks);
+        about.positions.clone_from(&then.positions);
+        about.requires.clone_from(&self.requires);
+        about.origin = Some(self.origin.clone());
+    }
+}
+
+/// The judgement on a stream.
+enum Judgement<'t> {
+    /// It was judged by this run.
+    Own(Box<Conclusion>),
+    /// It was judged where it was first backed up.
+    TakenOver(&'t TakenOver<'t>),
+}
+
+impl Judgement<'_> {
+    fn verdict(&self) -> Verdict {
+        match self {
+            Judgement::Own(conclusion) => conclusion.verdict(),
+            Judgement::TakenOver(taken) => taken.about.verdict,
         }
-        Ok(judge::Judged {
-            format: Some(about.format),
-            verdict: about.verdict,
-            reasons: about.reasons.clone(),
-            findings: Vec::new(),
-            checks: about.checks.clone(),
-            positions: Some(about.positions.clone()),
-            kind: about.kind,
-            requires: self.requires.clone(),
-        })
+    }
+
+    fn describe(self, about: &mut Description) {
+        match self {
+            Judgement::Own(conclusion) => conclusion.describe(about),
+            Judgement::TakenOver(taken) => taken.describe(about),
+        }
     }
 }
 
@@ -251,16 +281,16 @@ fn run_backup(
     if counted.stream_bytes == 0 {
         return Err(empty(&streamed.ending));
     }
-    let (judged, noted) = conclude(&draft, &continued, streamed, &mut collector)?;
+    let (judgement, noted) = judge_stream(&draft, &continued, streamed, &mut collector)?;
     collector.note(noted.findings.clone());
-    if judged.verdict != Verdict::Partial {
+    if judgement.verdict() != Verdict::Partial {
         collector.release_vanished()?;
     }
     let roots = collector.roots(SoFar::All)?;
     collector.publish_healing()?;
     let findings = noted.findings.clone();
     let has_log = roots.inner.iter().any(|record| record.key.path == LOG.as_bytes());
-    let (id, about) = draft.publish(roots, judged, noted, sequence + 1)?;
+    let (id, about) = draft.publish(roots, judgement, noted, sequence + 1)?;
     // A rotation of keys that began during the run may not have seen the snapshot: then no
     // reader accepts it.
     repository.require_newest_key_still()?;
@@ -301,27 +331,26 @@ fn report_passed_over(continued: &Continued, log: &FindingLog) {
 }
 
 /// Judges a stream that has ended, and finds what else is to be said about it.
-fn conclude(
-    draft: &Draft<'_>,
+fn judge_stream<'d>(
+    draft: &Draft<'d>,
     continued: &Continued,
     mut streamed: Streamed,
     collector: &mut Collector<'_>,
-) -> Result<(judge::Judged, Noted)> {
+) -> Result<(Judgement<'d>, Noted)> {
     let Draft { repository, options, monitor, .. } = *draft;
     let counted = monitor.counts();
     if let Some(taken) = draft.taken {
-        let judged = taken.judged(streamed, counted.stream_bytes)?;
+        taken.check(streamed, counted.stream_bytes)?;
         collector.keep_log(taken.log.clone());
-        return Ok((judged, Noted::taken_over(taken.about)));
+        return Ok((Judgement::TakenOver(taken), Noted::taken_over(taken.about)));
     }
     collector.keep_log(streamed.ending.transcript.take());
     if streamed.ending.left_open {
         options.findings.report(held_open(&options.source));
     }
     let accepted = findings::in_force(options, &continued.earlier);
-    let mut judged = judge::judge(streamed, options.format, collector, (&counted, accepted));
-    base::link(repository, draft.source_id, &mut judged)?;
-    judge::bound(&mut judged);
+    let mut conclusion = judge::judge(streamed, options.format, collector, (&counted, accepted));
+    base::link(repository, draft.source_id, &mut conclusion)?;
     let around = lost::Around {
         repository,
         source: draft.source_id,
@@ -329,10 +358,10 @@ fn conclude(
         former: &continued.former,
         monitor,
     };
-    lost::find(&mut judged, counted.stream_bytes, collector, &around)?;
+    lost::find(&mut conclusion, counted.stream_bytes, collector, &around)?;
     report_passed_over(continued, &options.findings);
-    let noted = Noted::new(&mut judged, options, &continued.earlier);
-    Ok((judged, noted))
+    let noted = Noted::new(&mut conclusion, options, &continued.earlier);
+    Ok((Judgement::Own(Box::new(conclusion)), noted))
 }
 
 /// Returns the error for a stream without a byte: how its producer ended, and its last words.
@@ -388,9 +417,9 @@ fn stream(
         last = (bytes, time);
         let roots = collector.roots(SoFar::Part)?;
         *sequence += 1;
-        let mut judged = judge::Judged::checkpoint();
-        let noted = Noted::new(&mut judged, options, draft.earlier);
-        draft.publish(roots, judged, noted, *sequence).map(|_| ())
+        let mut conclusion = Conclusion::checkpoint();
+        let noted = Noted::new(&mut conclusion, options, draft.earlier);
+        draft.publish(roots, Judgement::Own(Box::new(conclusion)), noted, *sequence).map(|_| ())
     };
     run::run((source, options.format), around, &shared, collector, &mut checkpoint)
 }
@@ -413,45 +442,47 @@ impl Draft<'_> {
     fn publish(
         &self,
         roots: Roots,
-        judged: judge::Judged,
+        judgement: Judgement<'_>,
         noted: Noted,
         sequence: u64,
     ) -> Result<(SnapshotId, Description)> {
         let Roots { inner, table, packs, releases } = roots;
         let counts = self.monitor.counts();
-        // A checkpoint is this run's own, whatever it is taking over.
-        let taken = self.taken.filter(|_| judged.kind != SnapshotKind::Checkpoint);
-        let about = Description {
+        let releases_complete =
+            judgement.verdict() != Verdict::Partial && releases == Releases::All;
+        // What the judgement says is written over what stands here for it.
+        let mut about = Description {
             format_version: FORMAT_VERSION,
             run: self.run_id.to_string(),
             epoch: 0,
             sequence,
             predecessor: self.predecessor.map(|id| id.to_string()),
             source: self.options.source.clone(),
-            format: judged.format.unwrap_or(StreamFormat::Mbstream),
-            kind: judged.kind,
-            time: taken.map_or_else(|| self.clock.unix_seconds(), |taken| taken.about.time),
-            started: taken.map_or(self.started, |taken| taken.about.started),
-            verdict: judged.verdict,
-            reasons: judged.reasons,
-            checks: judged.checks,
+            format: StreamFormat::Raw,
+            kind: SnapshotKind::Full,
+            time: self.clock.unix_seconds(),
+            started: self.started,
+            verdict: Verdict::Partial,
+            reasons: Vec::new(),
+            checks: Vec::new(),
             findings: Vec::new(),
             more_findings: 0,
             expected_format: noted.expected_format,
             accepted: noted.accepted,
-            requires: judged.requires,
-            releases_complete: judged.verdict != Verdict::Partial && releases == Releases::All,
+            requires: Vec::new(),
+            releases_complete,
             tags: self.options.tags.clone(),
             host: self.options.host.clone(),
             program: concat!("haulout ", env!("CARGO_PKG_VERSION")).to_owned(),
             // What was read depends on which thread came first, so it is no part of what was backed
             // up.
             counters: Counts { fetched_bytes: 0, ..counts },
-            positions: judged.positions.unwrap_or_default(),
+            positions: Positions::default(),
             stream_bytes: counts.stream_bytes,
             stored_bytes: counts.stored_bytes,
-            origin: taken.map(|taken| taken.origin.clone()),
+            origin: None,
         };
+        judgement.describe(&mut about);
         let mut snapshot = Snapshot { about, inner, table, packs };
         findings::name_in(&mut snapshot, &noted.findings);
         // Up to here a run that shall stop leaves no snapshot.

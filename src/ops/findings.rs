@@ -11,16 +11,17 @@ use crate::base::num::wide;
 use crate::format::snapshot::Description;
 use crate::format::snapshot::Finding;
 use crate::format::snapshot::Snapshot;
+use crate::format::snapshot::SnapshotKind;
 use crate::format::snapshot::StreamFormat;
 use crate::format::snapshot::Verdict;
 use crate::repo::contents::Contents;
+use crate::verdict::Conclusion;
 use crate::verdict::finding as verdict;
 use crate::verdict::finding::Acceptance;
 use crate::verdict::finding::Code;
+use crate::verdict::shorten;
 
 use super::backup::BackupOptions;
-use super::judge::Judged;
-use super::judge::shorten;
 
 /// Findings that the description of a snapshot names.
 const NAMED_MAX: usize = 16;
@@ -110,16 +111,21 @@ pub(super) struct Noted {
 
 impl Noted {
     /// Takes the findings of the judges and of the run.
-    pub(super) fn new(judged: &mut Judged, options: &BackupOptions, earlier: &Earlier) -> Noted {
+    pub(super) fn new(
+        conclusion: &mut Conclusion,
+        options: &BackupOptions,
+        earlier: &Earlier,
+    ) -> Noted {
         let accepted = options.accept.in_force(&earlier.accepted);
         let in_force = in_force(options, earlier);
-        let Some(arrived) = judged.format else {
-            // A checkpoint: nothing was judged yet.
+        if conclusion.kind == SnapshotKind::Checkpoint {
+            // Nothing was judged yet.
             return Noted { findings: Vec::new(), accepted, expected_format: None };
-        };
+        }
+        let arrived = conclusion.format;
         let confirmed = options.format == Some(arrived);
         let changed = earlier.format.filter(|format| *format != arrived && !confirmed);
-        let is_partial = judged.verdict == Verdict::Partial;
+        let is_partial = conclusion.verdict() == Verdict::Partial;
         // Readers take the format of a stream that arrived whole for the expected one.
         let expected_format = match changed {
             Some(format) if !is_partial => Some(format),
@@ -127,7 +133,7 @@ impl Noted {
             _ => None,
         };
         let changed = changed.map(|format| format_changed(&options.source, arrived, format));
-        let about_stream = std::mem::take(&mut judged.findings);
+        let about_stream = std::mem::take(&mut conclusion.findings);
         let all = changed.into_iter().chain(about_stream).chain(options.findings.take());
         let mut findings: Vec<Finding> = all.map(|finding| finding.stored(&in_force)).collect();
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));

@@ -34,10 +34,9 @@ use crate::pipeline::collector::Collector;
 use crate::pipeline::former::Former;
 use crate::repo::Repository;
 use crate::repo::snapshots::StoredSnapshot;
+use crate::verdict::Conclusion;
 use crate::verdict::finding::Code;
 use crate::verdict::finding::Finding;
-
-use super::judge::Judged;
 
 /// Runs that are looked back.
 const RUNS_MAX: usize = 7;
@@ -61,19 +60,17 @@ pub(super) struct Around<'a> {
 
 /// Adds findings about what is missing; `stream_bytes` is the length of the stream.
 pub(super) fn find(
-    judged: &mut Judged,
+    conclusion: &mut Conclusion,
     stream_bytes: u64,
     collector: &mut Collector<'_>,
     around: &Around<'_>,
 ) -> Result<()> {
-    let Some(format) = judged.format.filter(|_| judged.verdict != Verdict::Partial) else {
-        return Ok(());
-    };
-    if format == StreamFormat::Raw {
+    let (format, kind) = (conclusion.format, conclusion.kind);
+    if format == StreamFormat::Raw || conclusion.verdict() == Verdict::Partial {
         return Ok(());
     }
-    match compare((format, judged.kind), stream_bytes, collector, around) {
-        Ok(findings) => judged.findings.extend(findings),
+    match compare((format, kind), stream_bytes, collector, around) {
+        Ok(findings) => conclusion.findings.extend(findings),
         Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
         Err(_) => {}
     }

@@ -19,7 +19,7 @@
 //! 3. Give `format::snapshot::StreamFormat` a variant: it is the `format` of the snapshot, and
 //!    tells a restore which script to expect.
 //! 4. Give the match in `pipeline::run` an arm that calls `Reader::read_container`, and
-//!    `ops::judge` one that turns the `Facts` into a verdict.
+//!    `verdict::Facts` a variant that `verdict::judge` turns into a conclusion.
 //! 5. Give `ops::restore` what its files are beyond path and bytes, if anything: the literals of
 //!    the script hold every byte that is no payload, so a restore can read the headers again.
 //! 6. Add a fuzz target like `parse_sql`.

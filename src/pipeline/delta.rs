@@ -19,6 +19,7 @@ use crate::innodb::PageSize;
 use crate::innodb::delta::DeltaMeta;
 use crate::innodb::delta::DeltaPage;
 use crate::innodb::delta::DeltaReader;
+use crate::verdict::DeltaFiles;
 
 /// `.meta` files that are remembered until their `.delta` files come.
 const METAS_MAX: usize = 4096;
@@ -29,18 +30,7 @@ const BROKEN_NAMED_MAX: usize = 20;
 #[derive(Debug, Default)]
 pub struct Deltas {
     metas: HashMap<Vec<u8>, DeltaMeta>,
-    found: Increments,
-}
-
-/// The files of increments that a stream had, and those that are broken.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Increments {
-    /// Number of `.delta` files that began.
-    pub files: u64,
-    /// Files that can't be applied, in words; at most a few.
-    pub broken: Vec<String>,
-    /// Number of such files that `broken` does not name.
-    pub broken_others: u64,
+    found: DeltaFiles,
 }
 
 impl Deltas {
@@ -72,7 +62,7 @@ impl Deltas {
     }
 
     /// Returns the counts and the broken files of the whole stream.
-    pub fn finish(self) -> Increments {
+    pub fn finish(self) -> DeltaFiles {
         self.found
     }
 }

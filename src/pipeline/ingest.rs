@@ -51,7 +51,6 @@ use crate::pipeline::choice;
 use crate::pipeline::delta;
 use crate::pipeline::delta::DeltaWalk;
 use crate::pipeline::delta::Deltas;
-use crate::pipeline::delta::Increments;
 use crate::pipeline::fillings::Filling;
 use crate::pipeline::fillings::Fillings;
 use crate::pipeline::former;
@@ -68,6 +67,7 @@ use crate::pipeline::segment::PageCheck;
 use crate::pipeline::segment::Paying;
 use crate::pipeline::segment::Pool;
 use crate::pipeline::segment::Segment;
+use crate::verdict::DeltaFiles;
 use crate::verdict::Interest;
 use crate::verdict::Observer;
 
@@ -264,7 +264,7 @@ impl<'r> Reader<'r> {
         input: &mut Input<'_>,
         skipped: usize,
         observer: &mut Observer,
-    ) -> Result<(Parsed, Increments)> {
+    ) -> Result<(Parsed, DeltaFiles)> {
         let mut parser = Parser::new(PathSeed::new(self.around.seed));
         let mut script = ScriptWriter::new();
         script.push_literal(&input.fill(skipped)?[..skipped]);

@@ -16,21 +16,16 @@ use crate::parse::beginning::SEARCHED_BYTES;
 use crate::parse::beginning::find_beginning;
 use crate::parse::beginning::quote;
 use crate::parse::compressed::Compressed;
-use crate::parse::compressed::CompressedEnd;
 use crate::parse::detect::Container;
 use crate::parse::detect::Detection;
 use crate::parse::detect::Wrapping;
 use crate::parse::detect::detect;
 use crate::parse::detect::wrapping;
-use crate::parse::mbstream::Parsed;
 use crate::parse::path::PathSeed;
-use crate::parse::sql::DumpFacts;
 use crate::parse::sql::DumpKind;
 use crate::parse::sql::SqlParser;
 use crate::parse::tar::TarDissector;
-use crate::parse::tar::TarFacts;
 use crate::pipeline::collector::Collector;
-use crate::pipeline::delta::Increments;
 use crate::pipeline::ingest::Event;
 use crate::pipeline::ingest::Outlet;
 use crate::pipeline::ingest::Reader;
@@ -41,7 +36,10 @@ use crate::pipeline::worker::Shared;
 use crate::pipeline::worker::Worker;
 use crate::source::Ending;
 use crate::source::Source;
+use crate::verdict::Facts;
+use crate::verdict::MbstreamFacts;
 use crate::verdict::Observer;
+use crate::verdict::PlainFacts;
 
 /// Segments in progress beyond two for each worker.
 const SEGMENTS_SPARE: u32 = 8;
@@ -52,42 +50,14 @@ const WRAPPING_BYTES: usize = 32;
 /// What is known of a stream when it has ended.
 #[derive(Debug)]
 pub struct Streamed {
-    /// The format that the stream had.
-    pub format: StreamFormat,
+    /// Facts that its parser found out.
+    pub facts: Facts,
     /// What stood before it.
     pub before: Before,
     /// How its producer ended.
     pub ending: Ending,
-    /// What its parser says.
-    pub told: Told,
-    /// The observer that watched the stream.
-    pub observer: Observer,
     /// Why it could not be read to its end.
     pub failure: Option<std::io::Error>,
-}
-
-/// What the parser of a stream says of it.
-#[derive(Debug)]
-pub enum Told {
-    /// Facts of an mbstream, and of the changed pages in it if it is an increment.
-    Mbstream(Parsed, Increments),
-    /// Facts of an SQL dump.
-    Sql(Box<DumpFacts>),
-    /// Facts of a tar archive.
-    Tar(TarFacts),
-    /// Nothing looked into it.
-    Nothing(Opaque),
-}
-
-/// What the first bytes of a plain stream show.
-#[derive(Debug)]
-pub struct Opaque {
-    /// What hides its content, if anything does.
-    pub wrapping: Option<Wrapping>,
-    /// How it ended, if it is compressed.
-    pub end: CompressedEnd,
-    /// Its first line, or a part of it.
-    pub first_line: String,
 }
 
 /// Called by the collector after each event: the place for checkpoints.
@@ -126,24 +96,26 @@ fn read(
     buffers: usize,
 ) -> Result<Streamed> {
     around.monitor.count(Counter::ExpectedBytes, source.expected_bytes().unwrap_or(0));
-    let mut observer = Observer::new(PathSeed::new(around.seed));
+    let seed = PathSeed::new(around.seed);
     let stopped = outlet.stopped();
     let mut input = Input::new(&mut *source, around.monitor, &stopped);
     let reader = Reader::new(around, outlet, buffers);
     let beginning = beginning(&mut input, asked)?;
     let skipped = beginning.skipped();
-    let (format, told) = match beginning.container {
+    let facts = match beginning.container {
         Container::Mbstream => {
-            let (parsed, increments) = reader.read_mbstream(&mut input, skipped, &mut observer)?;
-            (StreamFormat::Mbstream, Told::Mbstream(parsed, increments))
+            let mut observer = Observer::new(seed);
+            let (parsed, deltas) = reader.read_mbstream(&mut input, skipped, &mut observer)?;
+            let faults = parsed.into();
+            Facts::Mbstream(Box::new(MbstreamFacts { observer, faults, deltas }))
         }
         Container::Sql(kind) => {
             let facts = reader.read_container(&mut input, skipped, SqlParser::new(kind))?;
-            (StreamFormat::Sql, Told::Sql(Box::new(facts)))
+            Facts::Sql(Box::new(facts))
         }
         Container::Tar => {
             let facts = reader.read_container(&mut input, skipped, TarDissector::default())?;
-            (StreamFormat::Tar, Told::Tar(facts))
+            Facts::Tar(facts)
         }
         Container::Plain => {
             let head = input.fill(WRAPPING_BYTES)?;
@@ -153,8 +125,7 @@ fn read(
                 Some(Wrapping::Encrypted(_)) | None => Compressed::Untold,
             };
             reader.read_plain(&mut input, &mut |bytes| compressed.push(bytes))?;
-            let opaque = Opaque { wrapping, end: compressed.finish(), first_line };
-            (StreamFormat::Raw, Told::Nothing(opaque))
+            Facts::Plain(PlainFacts { wrapping, end: compressed.finish(), first_line })
         }
     };
     let failure = input.take_failure();
@@ -162,7 +133,7 @@ fn read(
         Error::new(ErrorKind::Source, "cannot learn how the producer ended").because(e)
     })?;
     let before = beginning.before;
-    Ok(Streamed { format, before, ending, told, observer, failure })
+    Ok(Streamed { facts, before, ending, failure })
 }
 
 /// Tells what a stream is taken for, and where it begins. Anything can be kept as it is, and a dump

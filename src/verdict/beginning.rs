@@ -13,84 +13,60 @@ use crate::parse::beginning::Before;
 use crate::parse::beginning::Text;
 use crate::parse::beginning::What;
 use crate::parse::sql::is_dump_error;
+use crate::verdict::conclusion::Conclusion;
 use crate::verdict::finding::Code;
 use crate::verdict::finding::Finding;
 use crate::verdict::finding::Severity;
-
-/// What is to be said of the beginning of a stream.
-#[derive(Debug, Default)]
-pub struct BeforeConclusion {
-    /// Why the stream cannot be relied upon, if it cannot.
-    pub reason: Option<String>,
-    /// The finding about the text, if there is one.
-    pub finding: Option<Finding>,
-}
+use crate::verdict::reason::beginning::BeginningReason;
 
 /// Judges the beginning of a stream.
-pub fn judge_before(before: &Before) -> BeforeConclusion {
-    let (text, what) = match before {
-        Before::Nothing => return BeforeConclusion::default(),
-        Before::Lost(what) => {
-            let article = article(*what);
-            let reason = format!(
-                "the stream begins like {article} {what} that lost its first bytes: look at what \
-                 stands between the producer and haulout, run the backup again"
-            );
-            return BeforeConclusion { reason: Some(reason), finding: None };
+pub(super) fn judge(before: &Before, conclusion: &mut Conclusion) {
+    if let Some(reason) = reason(before) {
+        conclusion.lead_with(reason);
+    }
+    conclusion.findings.extend(finding(before));
+}
+
+/// Returns why the beginning spoils the stream, if it does.
+fn reason(before: &Before) -> Option<BeginningReason> {
+    match before {
+        Before::Nothing | Before::Lines(_) => None,
+        Before::Lost(what) => Some(BeginningReason::Lost(*what)),
+        Before::Recoded(what) => Some(BeginningReason::Recoded(*what)),
+        Before::Foreign(Text { quoted, .. }, What::Dump) => {
+            is_dump_error(quoted.as_bytes()).then(|| BeginningReason::DumpError(quoted.clone()))
         }
-        Before::Recoded(what) => {
-            let article = article(*what);
-            let reason = format!(
-                "the stream is {article} {what} that was written in UTF-16, as > of PowerShell \
-                 does: no program reads it, and what is no text in it is lost; let the producer \
-                 write the file (--result-file), or let haulout run it (-- COMMAND)"
-            );
-            return BeforeConclusion { reason: Some(reason), finding: None };
+        Before::Foreign(Text { bytes, quoted, .. }, what) => {
+            Some(BeginningReason::Text { what: *what, bytes: *bytes, quoted: quoted.clone() })
         }
+    }
+}
+
+/// Returns the finding about text that stands before the stream, if any does.
+fn finding(before: &Before) -> Option<Finding> {
+    let found = |text: &Text, words| {
+        Finding::new(Code::ForeignText, format!("line {}", text.first_line), words)
+    };
+    match before {
+        Before::Nothing | Before::Lost(_) | Before::Recoded(_) => None,
         Before::Lines(text) => {
             let words = format!("{} before the header of the dump", lines(text));
-            return BeforeConclusion { reason: None, finding: Some(note(text, words)) };
+            Some(found(text, words).with_severity(Severity::Note))
         }
-        Before::Foreign(text, what) => (text, *what),
-    };
-    let whose = whose(&text.quoted);
-    if what == What::Dump {
-        let words = format!(
-            "{}{whose} before the dump: loading all of it fails there, keep messages out of the \
-             producer's output (no 2>&1)",
-            lines(text)
-        );
-        let finding = Finding::new(Code::ForeignText, object(text), words);
-        let reason = is_dump_error(text.quoted.as_bytes()).then(|| {
-            format!(
-                "'{}' stands before the dump: what the producer was doing is not in it, mend that \
-                 and dump again",
-                text.quoted
-            )
-        });
-        return BeforeConclusion { reason, finding: Some(finding) };
+        Before::Foreign(text, What::Dump) => {
+            let words = format!(
+                "{}{} before the dump: loading all of it fails there, keep messages out of the \
+                 producer's output (no 2>&1)",
+                lines(text),
+                whose(&text.quoted)
+            );
+            Some(found(text, words))
+        }
+        Before::Foreign(text, what) => {
+            let words = format!("{}{} before the {what}", lines(text), whose(&text.quoted));
+            Some(found(text, words))
+        }
     }
-    let mark = if what == What::Mbstream { "XBSTCK01" } else { "it" };
-    let reason = format!(
-        "text stands before the {what}: {mark} begins at byte {}, after '{}': keep messages out of \
-         the producer's output",
-        text.bytes, text.quoted
-    );
-    let words = format!("{}{whose} before the {what}", lines(text));
-    let finding = Finding::new(Code::ForeignText, object(text), words);
-    BeforeConclusion { reason: Some(reason), finding: Some(finding) }
-}
-
-fn article(what: What) -> &'static str {
-    if what == What::Mbstream { "an" } else { "a" }
-}
-
-fn note(text: &Text, words: String) -> Finding {
-    Finding::new(Code::ForeignText, object(text), words).with_severity(Severity::Note)
-}
-
-fn object(text: &Text) -> String {
-    format!("line {}", text.first_line)
 }
 
 fn lines(text: &Text) -> String {
@@ -113,31 +89,30 @@ fn whose(line: &str) -> String {
 mod tests {
     use super::*;
 
-    fn foreign(quoted: &str, what: What) -> BeforeConclusion {
+    fn foreign(quoted: &str, what: What) -> Before {
         let (bytes, lines, first_line) = (36, 1, 1);
-        judge_before(&Before::Foreign(
-            Text { bytes, lines, first_line, quoted: quoted.to_owned() },
-            what,
-        ))
+        Before::Foreign(Text { bytes, lines, first_line, quoted: quoted.to_owned() }, what)
     }
 
     #[test]
     fn a_message_before_a_dump_is_named_with_its_program_and_takes_nothing_from_the_verdict() {
-        let found = foreign("mysqldump: [Warning] insecure", What::Dump);
-        assert!(found.reason.is_none());
-        let finding = found.finding.unwrap();
-        assert_eq!((finding.object.as_str(), finding.severity), ("line 1", Severity::Warning));
-        assert!(finding.text.contains("a message of mysqldump"), "{}", finding.text);
-        assert!(foreign("mysqldump: Couldn't execute 'x'", What::Dump).reason.is_some());
-        let text = foreign("Warning: this is in capitals", What::Dump).finding.unwrap().text;
+        let before = foreign("mysqldump: [Warning] insecure", What::Dump);
+        assert_eq!(reason(&before), None);
+        let found = finding(&before).unwrap();
+        assert_eq!((found.object.as_str(), found.severity), ("line 1", Severity::Warning));
+        assert!(found.text.contains("a message of mysqldump"), "{}", found.text);
+        let error = "mysqldump: Couldn't execute 'x'";
+        let expected = BeginningReason::DumpError(error.to_owned());
+        assert_eq!(reason(&foreign(error, What::Dump)), Some(expected));
+        let text = finding(&foreign("Warning: this is in capitals", What::Dump)).unwrap().text;
         assert!(!text.contains("a message of"), "{text}");
     }
 
     #[test]
     fn text_before_an_mbstream_spoils_it() {
-        let found = foreign("Welcome to db1", What::Mbstream);
-        assert!(found.reason.unwrap().contains("XBSTCK01 begins at byte 36"));
-        assert!(found.finding.is_some());
-        assert!(foreign("Welcome", What::Wrapped("gzip")).reason.is_some());
+        let before = foreign("Welcome to db1", What::Mbstream);
+        assert!(reason(&before).unwrap().to_string().contains("XBSTCK01 begins at byte 36"));
+        assert!(finding(&before).is_some());
+        assert!(reason(&foreign("Welcome", What::Wrapped("gzip"))).is_some());
     }
 }

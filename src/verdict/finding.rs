@@ -7,8 +7,7 @@
 //!
 //! # How a finding gets into a snapshot
 //!
-//! - A judge of a stream returns it with its conclusion (`Conclusion::findings`,
-//!   `DumpConclusion::findings`), or `ops::judge` adds it to its own.
+//! - The judgement on a stream returns it with its conclusion (`Conclusion::findings`).
 //! - Whatever happens around the stream is reported to the run's [`FindingLog`]. Those reported
 //!   before the snapshot is published stand in it; later ones are shown by the run only.
 //!

@@ -32,7 +32,7 @@ use crate::parse::path::StreamPath;
 use crate::verdict::lengths::Short;
 use crate::verdict::metadata::Statements;
 use crate::verdict::observer::Observer;
-use crate::verdict::reason::Reason;
+use crate::verdict::reason::mbstream::MbstreamReason;
 use std::collections::BTreeMap;
 
 /// The directory of the server's own tables.
@@ -114,12 +114,12 @@ impl FirstPage {
 }
 
 /// Says what is wrong with the first record of the redo log.
-pub(super) fn redo_fault(header: &RedoHeader, first: &[u8]) -> Option<Reason> {
-    header.check_log(first).err().map(|error| Reason::RedoHead(error.to_string()))
+pub(super) fn redo_fault(header: &RedoHeader, first: &[u8]) -> Option<MbstreamReason> {
+    header.check_log(first).err().map(|error| MbstreamReason::RedoHead(error.to_string()))
 }
 
 /// Collects what the backup says twice and not in the same way.
-pub(super) fn contradictions(seen: &Observer) -> Vec<Reason> {
+pub(super) fn contradictions(seen: &Observer) -> Vec<MbstreamReason> {
     let mut found = statements_against_each_other(&seen.statements);
     if let Some(stated) = seen.statements.positions.page_size {
         let others = seen.page_sizes.iter().filter(|(bytes, _)| **bytes != stated);
@@ -127,7 +127,7 @@ pub(super) fn contradictions(seen: &Observer) -> Vec<Reason> {
             format!("backup-my.cnf states pages of {stated} bytes, '{path}' has some of {bytes}")
         }));
     }
-    found.into_iter().map(Reason::Contradiction).chain(shared_numbers(seen)).collect()
+    found.into_iter().map(MbstreamReason::Contradiction).chain(shared_numbers(seen)).collect()
 }
 
 fn statements_against_each_other(statements: &Statements) -> Vec<String> {
@@ -164,7 +164,7 @@ fn statements_against_each_other(statements: &Statements) -> Vec<String> {
 }
 
 /// Finds tablespaces of one number: of two of them, the server opens one.
-fn shared_numbers(seen: &Observer) -> Vec<Reason> {
+fn shared_numbers(seen: &Observer) -> Vec<MbstreamReason> {
     let all = |each: &mut dyn FnMut(u32, &dyn Fn() -> String)| {
         for (path, space) in &seen.spaces.paths {
             each(*space, &|| path.to_string());
@@ -191,20 +191,21 @@ fn shared_numbers(seen: &Observer) -> Vec<Reason> {
     });
     let reason = |(space, mut names): (u32, Vec<String>)| {
         names.sort_unstable();
-        Reason::SameSpace { space, names: names.join(" and ") }
+        MbstreamReason::SameSpace { space, names: names.join(" and ") }
     };
     named.into_iter().map(reason).collect()
 }
 
 /// Collects what every server has and this backup has not: definitions of its tablespaces, and its
 /// own tables.
-pub(super) fn absent(seen: &Observer) -> Vec<Reason> {
+pub(super) fn absent(seen: &Observer) -> Vec<MbstreamReason> {
     let mut found = Vec::new();
     let is_mysql_8 = seen.presence.has_top(b"mysql.ibd");
     if !is_mysql_8 {
         seen.presence.each_table(&mut |table| {
             let room = TABLESPACES_NAMED_MAX.saturating_sub(found.len());
-            found.extend(table.undefined_tablespaces().take(room).map(Reason::NoDefinition));
+            found
+                .extend(table.undefined_tablespaces().take(room).map(MbstreamReason::NoDefinition));
         });
         found.sort_by_key(ToString::to_string);
     }
@@ -212,7 +213,7 @@ pub(super) fn absent(seen: &Observer) -> Vec<Reason> {
     let is_full = statements.positions.backup_type.as_deref() == Some("full-backuped");
     let is_whole = statements.is_selection == Some(false);
     if is_full && is_whole && !is_mysql_8 && !seen.presence.has_tables_in(SYSTEM_SCHEMA) {
-        found.push(Reason::NoSystemSchema);
+        found.push(MbstreamReason::NoSystemSchema);
     }
     found
 }

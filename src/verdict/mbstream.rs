@@ -1,18 +1,21 @@
-//! The judgement: every check, made once the stream has ended.
+//! The judgement on an mbstream: every check, made once the stream has ended.
 //!
-//! Each check is a function that adds one line to the checklist and any number of reasons; the
-//! verdict is the weight of the heaviest reason. So no check can overrule another, and a check that
-//! could not be made can't be mistaken for one that passed.
+//! Each check is a function that adds one line to the checklist and any number of reasons. So no
+//! check can overrule another, and a check that could not be made can't be mistaken for one that
+//! passed.
 //!
 //! What it does not do: know how severe is severe enough for the caller. It never says "retry".
 
+use crate::base::num::wide;
 use crate::base::producer::ProducerExit;
-use crate::format::snapshot::{Positions, Verdict};
+use crate::format::snapshot::{Positions, SnapshotKind, StreamFormat, Verdict};
 use crate::innodb::Lsn;
 use crate::innodb::frm::{Frm, Missing};
 use crate::innodb::redo::RedoHeader;
-use crate::parse::fault::Fault;
 use crate::parse::path::{OwnedPath, StreamPath};
+use crate::verdict::check::{Check, CheckName, Outcome};
+use crate::verdict::conclusion::Conclusion;
+use crate::verdict::evidence::{DeltaFiles, MbstreamFacts, PageFindings, Producer, StreamFaults};
 use crate::verdict::finding::{Acceptance, Code, Finding};
 use crate::verdict::heads;
 use crate::verdict::known::{Incremental, Known};
@@ -20,7 +23,9 @@ use crate::verdict::lengths::{Data, DataFault, Short};
 use crate::verdict::metadata::{Describing, first_lack};
 use crate::verdict::observer::{Described, Observer, Redo};
 use crate::verdict::presence::Table;
-use crate::verdict::reason::{Check, Outcome, Reason, Weight};
+use crate::verdict::reason::Reason;
+use crate::verdict::reason::mbstream::MbstreamReason;
+use crate::verdict::reason::producer::ProducerReason;
 use crate::verdict::shared::SharedTables;
 
 /// Tables that are named as missing something; more are only counted.
@@ -35,105 +40,58 @@ const UNDO_TABLESPACES_MAX: u64 = 127;
 /// What the files of tablespaces end in.
 const TABLESPACE: &str = ".ibd";
 
-/// What is known of the producer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Producer {
-    /// Way in which it ended.
-    pub exit: ProducerExit,
-    /// Whether its messages end in `completed OK!`; `None` if nobody read them.
-    pub completed_ok_seen: Option<bool>,
+/// Judges an mbstream that has ended.
+pub(super) fn judge(
+    facts: MbstreamFacts,
+    producer: &Producer,
+    pages: &PageFindings,
+    accepted: &[Acceptance],
+) -> Conclusion {
+    let MbstreamFacts { observer, faults, deltas } = facts;
+    let mut judge = Judge::new(&observer, accepted);
+    judge.check_producer(producer);
+    judge.check_stream(faults);
+    judge.check_describing();
+    judge.check_binlog_position();
+    judge.check_order();
+    judge.check_redo();
+    judge.check_system_files();
+    judge.check_heads();
+    judge.check_contradictions();
+    judge.check_aria_logs();
+    judge.check_empty_files();
+    judge.check_lengths();
+    judge.check_tables();
+    judge.check_renames();
+    judge.check_left_over();
+    judge.check_pages(pages);
+    judge.check_newest_page(pages.newest.clone());
+    judge.check_corrupt_at_source();
+    judge.check_content();
+    judge.check_temporary_files();
+    // Stable, so that reasons of one verdict stay in the order of the checklist.
+    judge.reasons.sort_by_key(|reason| std::cmp::Reverse(reason.verdict()));
+    let kind = kind_of(&observer.statements.positions, &deltas);
+    judge.check_deltas(deltas);
+    let Judge { reasons, checks, findings, .. } = judge;
+    let positions = observer.statements.positions;
+    Conclusion {
+        kind,
+        reasons,
+        checks,
+        findings,
+        positions,
+        ..Conclusion::new(StreamFormat::Mbstream)
+    }
 }
 
-/// What the parser found.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct StreamFaults {
-    /// The faults that were kept.
-    pub kept: Vec<Fault>,
-    /// Number of all faults, kept or not.
-    pub count: u64,
-}
-
-/// What looking at the pages showed, in words where pages are named (`app/t.ibd, page 7: ...`).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct PageFindings {
-    /// Number of pages looked at.
-    pub pages: u64,
-    /// Pages of which nothing vouches for the contents.
-    pub unverifiable: u64,
-    /// Number of corrupt pages.
-    pub corrupt_count: u64,
-    /// Corrupt pages in words, as many as are named.
-    pub corrupt: Vec<String>,
-    /// The page changed last, and its LSN.
-    pub newest: Option<(u64, String)>,
-}
-
-/// Everything that is known in addition to what the observer saw.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Evidence {
-    /// The way in which the producer ended.
-    pub producer: Producer,
-    /// Faults that the parser found.
-    pub faults: StreamFaults,
-    /// Findings of the page checks.
-    pub pages: PageFindings,
-    /// What the user has accepted.
-    pub accepted: Vec<Acceptance>,
-}
-
-/// The check that reports a stream whose content can't be looked at.
-pub const CONTENT_CHECK: &str = "content";
-
-/// The verdict, and all that led to it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Conclusion {
-    /// How far the backup can be trusted.
-    pub verdict: Verdict,
-    /// Why not further, the heaviest first.
-    pub reasons: Vec<Reason>,
-    /// Checks that were made, with their outcomes.
-    pub checklist: Vec<Check>,
-    /// Findings that leave the verdict as it is.
-    pub findings: Vec<Finding>,
-    /// What the backup states about itself.
-    pub positions: Positions,
-}
-
-impl Observer {
-    /// Ends the stream and judges it.
-    pub fn conclude(self, evidence: Evidence) -> Conclusion {
-        let mut judge = Judge::new(&self, &evidence.accepted);
-        judge.check_producer(evidence.producer);
-        judge.check_stream(evidence.faults);
-        judge.check_describing();
-        judge.check_binlog_position();
-        judge.check_order();
-        judge.check_redo();
-        judge.check_system_files();
-        judge.check_heads();
-        judge.check_contradictions();
-        judge.check_aria_logs();
-        judge.check_empty_files();
-        judge.check_lengths();
-        judge.check_tables();
-        judge.check_renames();
-        judge.check_left_over();
-        judge.check_pages(&evidence.pages);
-        judge.check_newest_page(evidence.pages.newest);
-        judge.check_corrupt_at_source();
-        judge.check_content();
-        judge.check_notes();
-        let Judge { mut reasons, checklist, findings, .. } = judge;
-        // Stable, so that reasons of one weight stay in the order of the checklist.
-        reasons.sort_by_key(|reason| std::cmp::Reverse(reason.weight()));
-        let verdict = match reasons.first().map_or(Weight::Note, Reason::weight) {
-            Weight::Note => Verdict::Complete,
-            Weight::Unattested => Verdict::Unattested,
-            Weight::CorruptPages => Verdict::CorruptPages,
-            Weight::Partial => Verdict::Partial,
-        };
-        let positions = self.statements.positions;
-        Conclusion { verdict, reasons, checklist, findings, positions }
+/// Returns what the stream is; changed pages show it even if the stream was cut before it says so.
+fn kind_of(positions: &Positions, deltas: &DeltaFiles) -> SnapshotKind {
+    let stated = positions.backup_type.as_deref();
+    if stated == Some("incremental") || (stated.is_none() && deltas.files > 0) {
+        SnapshotKind::Incremental
+    } else {
+        SnapshotKind::Full
     }
 }
 
@@ -144,7 +102,7 @@ struct Judge<'a> {
     accepted: &'a [Acceptance],
     incremental: Incremental,
     reasons: Vec<Reason>,
-    checklist: Vec<Check>,
+    checks: Vec<Check>,
     findings: Vec<Finding>,
 }
 
@@ -153,76 +111,69 @@ impl<'a> Judge<'a> {
         let is_incremental =
             seen.statements.positions.backup_type.as_deref() == Some("incremental");
         let incremental = if is_incremental { Incremental::Yes } else { Incremental::No };
-        let (reasons, checklist, findings) = (Vec::new(), Vec::new(), Vec::new());
-        Self { seen, accepted, incremental, reasons, checklist, findings }
+        let (reasons, checks, findings) = (Vec::new(), Vec::new(), Vec::new());
+        Self { seen, accepted, incremental, reasons, checks, findings }
     }
 
-    fn note(&mut self, name: &'static str, outcome: Outcome, detail: impl Into<String>) {
-        self.checklist.push(Check { name, outcome, detail: detail.into() });
+    fn record(&mut self, name: CheckName, outcome: Outcome, detail: impl Into<String>) {
+        self.checks.push(Check::new(name, outcome, detail));
     }
 
-    /// Adds a check that passed if there is no reason, and failed otherwise.
-    fn settle(&mut self, name: &'static str, reasons: Vec<Reason>, detail: impl Into<String>) {
-        let heavy = reasons.iter().any(|reason| reason.weight() > Weight::Note);
-        let outcome = if heavy { Outcome::Failed } else { Outcome::Passed };
-        self.note(name, outcome, detail);
-        self.reasons.extend(reasons);
+    /// Records a check that passed if there is no reason, and failed otherwise.
+    fn judge(&mut self, name: CheckName, found: Vec<MbstreamReason>, detail: impl Into<String>) {
+        let faults = found.iter().filter(|reason| reason.verdict() > Verdict::Complete).count();
+        self.record(name, Outcome::of_faults(faults), detail);
+        self.reasons.extend(found.into_iter().map(Reason::Mbstream));
     }
 
     /// Checks that all that was noted of the tables' files could be looked at.
-    fn check_notes(&mut self) {
+    fn check_temporary_files(&mut self) {
         if self.seen.presence.is_unreadable() {
-            self.settle("notes", vec![Reason::NotesLost], "those of some tables' files are lost");
+            let (lost, detail) =
+                (MbstreamReason::NotesLost, "those of some tables' files are lost");
+            self.judge(CheckName::TemporaryFiles, vec![lost], detail);
         }
     }
 
     /// Tells what is lost if files come compressed or encrypted.
     fn check_content(&mut self) {
         if let Some(words) = self.seen.wrapped.words() {
-            self.note(CONTENT_CHECK, Outcome::Unknown, words);
+            self.record(CheckName::HiddenContent, Outcome::Unknown, words);
         }
     }
 
-    fn check_producer(&mut self, producer: Producer) {
-        const NAME: &str = "producer";
-        let exit = match producer.exit {
-            ProducerExit::Exited(0) => None,
-            ProducerExit::Exited(code) => Some(Reason::ProducerFailed(code)),
-            ProducerExit::Killed(signal) => Some(Reason::ProducerKilled(signal)),
-            ProducerExit::Hung => Some(Reason::ProducerHung),
-            ProducerExit::Unseen => Some(Reason::ProducerUnseen),
-        };
+    fn check_producer(&mut self, producer: &Producer) {
+        let exit = ProducerReason::new(producer.exit, StreamFormat::Mbstream);
         let said = match producer.completed_ok_seen {
             Some(true) => None,
-            Some(false) => Some(Reason::NotCompletedOk),
-            None => Some(Reason::MessagesUnseen),
+            Some(false) => Some(MbstreamReason::NotCompletedOk),
+            // One that is not seen to exit is not heard either: saying so once is enough.
+            None if producer.exit == ProducerExit::Unseen => None,
+            None => Some(MbstreamReason::MessagesUnseen),
         };
-        // One that is not seen to exit is not heard either: saying so once is enough.
-        let said = said
-            .filter(|said| *said != Reason::MessagesUnseen || exit != Some(Reason::ProducerUnseen));
-        let reasons: Vec<_> = exit.into_iter().chain(said).collect();
-        if reasons.iter().all(|reason| reason.weight() == Weight::Unattested) && !reasons.is_empty()
-        {
-            self.note(NAME, Outcome::Unknown, "how it ended was not seen");
-            self.reasons.extend(reasons);
-            return;
-        }
-        let detail = if reasons.is_empty() { "exit status 0, completed OK!" } else { "it failed" };
-        self.settle(NAME, reasons, detail);
+        let exit = exit.map(Reason::Producer);
+        let reasons: Vec<Reason> = exit.into_iter().chain(said.map(Reason::Mbstream)).collect();
+        let (outcome, detail) = match reasons.iter().map(Reason::verdict).max() {
+            None => (Outcome::Passed, "exit status 0, completed OK!"),
+            Some(Verdict::Unattested) => (Outcome::Unknown, "how it ended was not seen"),
+            Some(_) => (Outcome::Failed, "it failed"),
+        };
+        self.record(CheckName::Producer, outcome, detail);
+        self.reasons.extend(reasons);
     }
 
     fn check_stream(&mut self, faults: StreamFaults) {
-        let kept = u64::try_from(faults.kept.len()).unwrap_or(u64::MAX);
+        let kept = wide(faults.kept.len());
         let others = faults.count.saturating_sub(kept);
-        let mut reasons: Vec<_> = faults.kept.into_iter().map(Reason::Fault).collect();
+        let mut reasons: Vec<_> = faults.kept.into_iter().map(MbstreamReason::Fault).collect();
         if others > 0 {
-            reasons.push(Reason::MoreFaults(others));
+            reasons.push(MbstreamReason::MoreFaults(others));
         }
         let detail = match faults.count {
             0 => "clean end, every file ended, every crc right".to_owned(),
             count => format!("{count} faults"),
         };
-        self.settle("stream", reasons, detail);
+        self.judge(CheckName::Stream, reasons, detail);
     }
 
     /// Checks the files that a producer writes at the very end.
@@ -233,80 +184,83 @@ impl<'a> Judge<'a> {
         let mut wrapped = Vec::new();
         for kind in [Describing::Checkpoints, Describing::BackupCnf, Describing::Info] {
             match seen.describing.get(&kind) {
-                None => reasons.push(Reason::MissingFile(kind.name().into())),
+                None => reasons.push(MbstreamReason::MissingFile(kind.name().into())),
                 Some(Described::Wrapped) => wrapped.push(kind.name()),
                 Some(Described::TooLong) => {
                     let lacks = "end within 64 KiB";
-                    reasons.push(Reason::UnreadableFile { name: kind.name(), lacks });
+                    reasons.push(MbstreamReason::UnreadableFile { name: kind.name(), lacks });
                 }
                 Some(Described::Read) => {
                     let name = kind.name();
                     let lacks = first_lack(kind, positions);
-                    reasons.extend(lacks.map(|lacks| Reason::UnreadableFile { name, lacks }));
+                    reasons
+                        .extend(lacks.map(|lacks| MbstreamReason::UnreadableFile { name, lacks }));
                 }
             }
         }
         match positions.backup_type.as_deref() {
             None | Some("full-backuped" | "incremental") => {}
-            Some(other) => reasons.push(Reason::WrongType(other.into())),
+            Some(other) => reasons.push(MbstreamReason::WrongType(other.into())),
         }
         if seen.statements.is_selection == Some(true) {
-            reasons.push(Reason::Selection);
+            reasons.push(MbstreamReason::Selection);
         }
         let detail = match wrapped.as_slice() {
             [] => "checkpoints, settings and info".to_owned(),
             wrapped => format!("there, but compressed or encrypted: {}", wrapped.join(", ")),
         };
-        self.settle("describing files", reasons, detail);
+        self.judge(CheckName::DescribingFiles, reasons, detail);
     }
 
     /// Checks that the position that a replica starts from is where it is looked for.
     fn check_binlog_position(&mut self) {
-        const NAME: &str = "binlog position";
+        const NAME: CheckName = CheckName::BinlogPosition;
         let seen = self.seen;
         let name = Describing::BinlogInfo.name();
         let reason = match seen.describing.get(&Describing::BinlogInfo) {
-            None if seen.statements.info_has_binlog => Some(Reason::MissingFile(name.into())),
+            None if seen.statements.info_has_binlog => {
+                Some(MbstreamReason::MissingFile(name.into()))
+            }
             None => {
-                self.note(NAME, Outcome::Skipped, "none is stated: no binary log at the source");
+                self.record(NAME, Outcome::Skipped, "none is stated: no binary log at the source");
                 return;
             }
             Some(Described::Wrapped) => {
-                self.note(NAME, Outcome::Unknown, "there, but compressed or encrypted");
+                self.record(NAME, Outcome::Unknown, "there, but compressed or encrypted");
                 return;
             }
             Some(Described::Read) if seen.statements.binlog_info_is_read => None,
             Some(Described::Read | Described::TooLong) => {
-                Some(Reason::UnreadableFile { name, lacks: "file and position" })
+                Some(MbstreamReason::UnreadableFile { name, lacks: "file and position" })
             }
         };
         let file = seen.statements.positions.binlog_file.as_deref().unwrap_or("not readable");
-        self.settle(NAME, reason.into_iter().collect(), file);
+        self.judge(NAME, reason.into_iter().collect(), file);
     }
 
     fn check_order(&mut self) {
         let after = self.seen.after_info.as_ref();
-        let reason = after.map(|path| Reason::AfterTheEnd(path.to_string()));
+        let reason = after.map(|path| MbstreamReason::AfterTheEnd(path.to_string()));
         let reasons: Vec<_> = reason.into_iter().collect();
         let detail = either(&reasons, "the info file is the last", "the info file is not the last");
-        self.settle("order", reasons, detail);
+        self.judge(CheckName::Order, reasons, detail);
     }
 
     fn check_redo(&mut self) {
-        const NAME: &str = "redo log";
+        const NAME: CheckName = CheckName::RedoLog;
         let Some(redo) = &self.seen.redo else {
-            let reasons = vec![Reason::MissingFile("ib_logfile0".into())];
-            self.settle(NAME, reasons, "not there, or not to its end");
+            let reasons = vec![MbstreamReason::MissingFile("ib_logfile0".into())];
+            self.judge(NAME, reasons, "not there, or not to its end");
             return;
         };
         if redo.is_opaque {
-            self.note(NAME, Outcome::Unknown, "it is compressed, encrypted or of another tool");
+            self.record(NAME, Outcome::Unknown, "it is compressed, encrypted or of another tool");
             return;
         }
         match RedoHeader::parse(&redo.head) {
             Err(error) => {
-                let reasons = vec![Reason::RedoHead(error.to_string())];
-                self.settle(NAME, reasons, "its head is damaged");
+                let reasons = vec![MbstreamReason::RedoHead(error.to_string())];
+                self.judge(NAME, reasons, "its head is damaged");
             }
             Ok(header) => self.check_redo_length(NAME, redo, &header),
         }
@@ -318,48 +272,49 @@ impl<'a> Judge<'a> {
         RedoHeader::parse(&redo.head).ok()
     }
 
-    fn check_redo_length(&mut self, name: &'static str, redo: &Redo, header: &RedoHeader) {
+    fn check_redo_length(&mut self, name: CheckName, redo: &Redo, header: &RedoHeader) {
         let positions = &self.seen.statements.positions;
         let (Some(to_lsn), Some(last_lsn)) = (positions.to_lsn, positions.last_lsn) else {
-            self.note(name, Outcome::Unknown, "the checkpoints file does not say where it ends");
+            self.record(name, Outcome::Unknown, "the checkpoints file does not say where it ends");
             return;
         };
         let first = header.first_lsn().get();
         let Some(expected) = header.file_bytes(Lsn::new(last_lsn)) else {
             if last_lsn < first {
-                let reasons = vec![Reason::RedoStart { to_lsn, found: first }];
-                self.settle(name, reasons, "it begins after its end");
+                let reasons = vec![MbstreamReason::RedoStart { to_lsn, found: first }];
+                self.judge(name, reasons, "it begins after its end");
             } else {
-                self.note(name, Outcome::Unknown, "of a format before 10.8");
+                self.record(name, Outcome::Unknown, "of a format before 10.8");
             }
             return;
         };
         let mut reasons: Vec<_> = heads::redo_fault(header, &redo.head).into_iter().collect();
         if redo.length != expected {
-            reasons.push(Reason::RedoLength { expected, found: redo.length });
+            reasons.push(MbstreamReason::RedoLength { expected, found: redo.length });
         }
         // A checkpoint during the backup moves to_lsn on; the log still begins where copying did.
         if first > to_lsn {
-            reasons.push(Reason::RedoStart { to_lsn, found: first });
+            reasons.push(MbstreamReason::RedoStart { to_lsn, found: first });
         }
-        self.settle(name, reasons, format!("LSN {first} to {last_lsn}, {} bytes", redo.length));
+        self.judge(name, reasons, format!("LSN {first} to {last_lsn}, {} bytes", redo.length));
     }
 
     fn check_system_files(&mut self) {
-        const NAME: &str = "system tablespace";
+        const NAME: CheckName = CheckName::SystemTablespace;
         let statements = &self.seen.statements;
         let count = statements.undo_tablespaces.unwrap_or(0).min(UNDO_TABLESPACES_MAX);
         let system = statements.system_files.clone().unwrap_or_else(|| vec!["ibdata1".into()]);
         let undo = (1..=count).map(|number| format!("undo{number:03}"));
         let names: Vec<_> = system.into_iter().chain(undo).collect();
         let missing = names.iter().filter(|name| !self.has_system_file(name));
-        let reasons: Vec<_> = missing.map(|name| Reason::MissingFile(name.clone())).collect();
+        let reasons: Vec<_> =
+            missing.map(|name| MbstreamReason::MissingFile(name.clone())).collect();
         let is_read = self.seen.describing.get(&Describing::BackupCnf) == Some(&Described::Read);
         if reasons.is_empty() && !is_read {
-            self.note(NAME, Outcome::Unknown, "ibdata1 is there, the settings can't be read");
+            self.record(NAME, Outcome::Unknown, "ibdata1 is there, the settings can't be read");
             return;
         }
-        self.settle(NAME, reasons, names.join(", "));
+        self.judge(NAME, reasons, names.join(", "));
     }
 
     /// Tells whether a file of the system tablespace or an undo tablespace is there. Percona's
@@ -380,13 +335,13 @@ impl<'a> Judge<'a> {
         let odd = &self.seen.odd;
         let named = odd.paths.iter().map(|(path, found)| {
             let (path, found) = (path.to_string(), *found);
-            Reason::NotWhatItIs { path, found }
+            MbstreamReason::NotWhatItIs { path, found }
         });
         let mut reasons: Vec<_> = named.collect();
-        reasons.extend((odd.others > 0).then_some(Reason::MoreFiles(odd.others)));
+        reasons.extend((odd.others > 0).then_some(MbstreamReason::MoreFiles(odd.others)));
         let found = format!("{} files are not what their names say", reasons.len());
         let detail = either(&reasons, "every file begins as its name says", &found);
-        self.settle("beginnings", reasons, detail);
+        self.judge(CheckName::Beginnings, reasons, detail);
     }
 
     /// Checks that all is of one backup of one server.
@@ -395,7 +350,7 @@ impl<'a> Judge<'a> {
         reasons.extend(heads::absent(self.seen));
         let found = format!("{} things do not fit together", reasons.len());
         let detail = either(&reasons, "what is said twice is the same", &found);
-        self.settle("agreement", reasons, detail);
+        self.judge(CheckName::Agreement, reasons, detail);
     }
 
     /// Checks the files that are never empty; but a directory that is no schema, such as the
@@ -415,21 +370,21 @@ impl<'a> Judge<'a> {
             Finding::new(Code::EmptyDirectory, directory, "no file of a table is in it")
         }));
         let mut reasons: Vec<_> =
-            named.into_iter().map(|path| Reason::EmptyFile(path.to_string())).collect();
-        reasons.extend((empty.others > 0).then_some(Reason::MoreFiles(empty.others)));
+            named.into_iter().map(|path| MbstreamReason::EmptyFile(path.to_string())).collect();
+        reasons.extend((empty.others > 0).then_some(MbstreamReason::MoreFiles(empty.others)));
         let found = format!("{} should have bytes", reasons.len());
         let detail = either(&reasons, "none that should have bytes", &found);
-        self.settle("empty files", reasons, detail);
+        self.judge(CheckName::EmptyFiles, reasons, detail);
     }
 
     /// Checks that Aria can recover its tables.
     fn check_aria_logs(&mut self) {
-        const NAME: &str = "aria logs";
+        const NAME: CheckName = CheckName::AriaLogs;
         const CONTROL: &str = "aria_log_control";
         let seen = self.seen;
         let logs = &seen.aria_logs;
         if !seen.has_aria {
-            self.note(NAME, Outcome::Skipped, "no table of Aria");
+            self.record(NAME, Outcome::Skipped, "no table of Aria");
             return;
         }
         let first = logs.first().copied().unwrap_or(1);
@@ -439,8 +394,8 @@ impl<'a> Judge<'a> {
         if !seen.presence.has_top(CONTROL.as_bytes()) {
             names.push(CONTROL.into());
         }
-        let reasons = names.into_iter().map(Reason::MissingFile).collect();
-        self.settle(NAME, reasons, format!("{CONTROL}, logs: {}", logs.len()));
+        let reasons = names.into_iter().map(MbstreamReason::MissingFile).collect();
+        self.judge(NAME, reasons, format!("{CONTROL}, logs: {}", logs.len()));
     }
 
     /// Checks the files that something in the backup states the length of.
@@ -451,13 +406,13 @@ impl<'a> Judge<'a> {
         let mut reasons: Vec<_> = named
             .map(|(path, short)| {
                 let Short { length, stated, .. } = *short;
-                Reason::ShortFile { path: path.to_string(), length, stated }
+                MbstreamReason::ShortFile { path: path.to_string(), length, stated }
             })
             .collect();
-        reasons.extend((short.others > 0).then_some(Reason::MoreFiles(short.others)));
+        reasons.extend((short.others > 0).then_some(MbstreamReason::MoreFiles(short.others)));
         let found = format!("{} files are shorter than is stated", reasons.len());
         let detail = either(&reasons, "no file is shorter than is stated", &found);
-        self.settle("lengths", reasons, detail);
+        self.judge(CheckName::Lengths, reasons, detail);
     }
 
     fn is_short(&self, path: &OwnedPath, short: &Short) -> bool {
@@ -488,7 +443,7 @@ impl<'a> Judge<'a> {
         self.findings.extend(discarded);
         // The tables come in the order of their hashes, which differs each night.
         reasons.sort_by_key(ToString::to_string);
-        let lacking = others.saturating_add(u64::try_from(reasons.len()).unwrap_or(u64::MAX));
+        let lacking = others.saturating_add(wide(reasons.len()));
         let detail = match lacking {
             0 => format!("{tables} definitions, each has its files"),
             lacking => format!("{tables} definitions, {lacking} lack something"),
@@ -497,7 +452,7 @@ impl<'a> Judge<'a> {
             0 => detail,
             unread => format!("{detail}, {unread} can't be read"),
         };
-        self.settle("tables", reasons, detail);
+        self.judge(CheckName::Tables, reasons, detail);
     }
 
     fn check_table(&self, table: &Table<'_>, found: &mut TablesFound) {
@@ -508,12 +463,12 @@ impl<'a> Judge<'a> {
             if is_certain && suffix == TABLESPACE {
                 match self.discarded(&table) {
                     Some(finding) => found.discarded.push(finding),
-                    None => found.add(Reason::MissingTablespace(table)),
+                    None => found.add(MbstreamReason::MissingTablespace(table)),
                 }
             } else if is_certain {
-                found.add(Reason::MissingTableFile { table, suffix });
+                found.add(MbstreamReason::MissingTableFile { table, suffix });
             } else {
-                found.add(Reason::PerhapsMissing { table, suffix });
+                found.add(MbstreamReason::PerhapsMissing { table, suffix });
             }
         }
         if let Some(fault) = table.known.data_fault() {
@@ -534,7 +489,7 @@ impl<'a> Judge<'a> {
             let partition_name = || partition_name.escape_ascii().to_string();
             if let Some(suffix) = missing {
                 let (table, partition) = (table.name(), partition_name());
-                found.add(Reason::MissingPartition { table, partition, suffix });
+                found.add(MbstreamReason::MissingPartition { table, partition, suffix });
             }
             if let Some(fault) = partition.and_then(Known::data_fault) {
                 found.add(data_reason(&format!("{}#P#{}", table.name(), partition_name()), fault));
@@ -566,14 +521,14 @@ impl<'a> Judge<'a> {
         for table in &seen.changed {
             let path = StreamPath::new(table).expect("it is the beginning of a path");
             if let Some(suffix) = seen.presence.left_over(path) {
-                reasons.push(Reason::LeftOver(format!("{path}{suffix}")));
+                reasons.push(MbstreamReason::LeftOver(format!("{path}{suffix}")));
             }
         }
         let detail = match seen.changed.len() {
             0 => "no file was renamed or removed meanwhile".to_owned(),
             tables => format!("files of {tables} tables were renamed or removed meanwhile"),
         };
-        self.settle("changed tables", reasons, detail);
+        self.judge(CheckName::ChangedTables, reasons, detail);
     }
 
     fn check_renames(&mut self) {
@@ -582,60 +537,74 @@ impl<'a> Judge<'a> {
         let lost = lost.filter(|(to, _)| seen.presence.has(to.as_path()) == Some(false));
         let named = lost.map(|(to, from)| {
             let (from, to) = (from.to_string(), to.to_string());
-            Reason::LostRename { from, to }
+            MbstreamReason::LostRename { from, to }
         });
         let mut reasons: Vec<_> = named.collect();
-        reasons.extend((seen.lost.others > 0).then_some(Reason::MoreFiles(seen.lost.others)));
+        reasons
+            .extend((seen.lost.others > 0).then_some(MbstreamReason::MoreFiles(seen.lost.others)));
         let found = format!("{} files never came", reasons.len());
         let detail = either(&reasons, "every file that was renamed is there", &found);
-        self.settle("renames", reasons, detail);
+        self.judge(CheckName::Renames, reasons, detail);
     }
 
     fn check_pages(&mut self, pages: &PageFindings) {
-        const NAME: &str = "pages";
-        let named = u64::try_from(pages.corrupt.len()).unwrap_or(u64::MAX);
+        const NAME: CheckName = CheckName::Pages;
+        let named = wide(pages.corrupt.len());
         let others = pages.corrupt_count.saturating_sub(named);
         let mut reasons: Vec<_> =
-            pages.corrupt.iter().map(|page| Reason::CorruptPage(page.clone())).collect();
-        reasons.extend((others > 0).then_some(Reason::MoreCorruptPages(others)));
+            pages.corrupt.iter().map(|page| MbstreamReason::CorruptPage(page.clone())).collect();
+        reasons.extend((others > 0).then_some(MbstreamReason::MoreCorruptPages(others)));
         if pages.pages == 0 && reasons.is_empty() {
-            self.note(NAME, Outcome::Unknown, "no page was looked at");
+            self.record(NAME, Outcome::Unknown, "no page was looked at");
             return;
         }
         let PageFindings { pages, unverifiable, corrupt_count, .. } = pages;
         let detail = format!("{pages} pages, {corrupt_count} corrupt, {unverifiable} unverifiable");
-        self.settle(NAME, reasons, detail);
+        self.judge(NAME, reasons, detail);
     }
 
     fn check_newest_page(&mut self, newest: Option<(u64, String)>) {
-        const NAME: &str = "page lsn";
+        const NAME: CheckName = CheckName::PageLsn;
         let (Some((lsn, page)), Some(last_lsn)) = (newest, self.seen.statements.positions.last_lsn)
         else {
-            self.note(NAME, Outcome::Unknown, "no page or no last_lsn to compare");
+            self.record(NAME, Outcome::Unknown, "no page or no last_lsn to compare");
             return;
         };
         let detail = format!("newest {lsn}, log ends at {last_lsn}");
-        let future = (lsn > last_lsn).then_some(Reason::FutureLsn { page, lsn, last_lsn });
-        self.settle(NAME, future.into_iter().collect(), detail);
+        let future = (lsn > last_lsn).then_some(MbstreamReason::FutureLsn { page, lsn, last_lsn });
+        self.judge(NAME, future.into_iter().collect(), detail);
     }
 
     fn check_corrupt_at_source(&mut self) {
-        const NAME: &str = "corrupt at source";
+        const NAME: CheckName = CheckName::CorruptAtSource;
         let Some(described) = self.seen.describing.get(&Describing::CorruptedPages) else {
-            self.settle(NAME, Vec::new(), "the producer lists none");
+            self.judge(NAME, Vec::new(), "the producer lists none");
             return;
         };
         let lines = &self.seen.statements.corrupted_pages;
-        let mut reasons: Vec<_> = lines.iter().cloned().map(Reason::CorruptAtSource).collect();
+        let mut reasons: Vec<_> =
+            lines.iter().cloned().map(MbstreamReason::CorruptAtSource).collect();
         if reasons.is_empty() {
-            reasons.push(Reason::CorruptAtSource(format!("something ({described:?})")));
+            reasons.push(MbstreamReason::CorruptAtSource(format!("something ({described:?})")));
         }
-        self.settle(NAME, reasons, "the producer passed corrupt pages on");
+        self.judge(NAME, reasons, "the producer passed corrupt pages on");
+    }
+    /// Checks that files of changed pages can be applied.
+    fn check_deltas(&mut self, deltas: DeltaFiles) {
+        let DeltaFiles { files, broken, broken_others } = deltas;
+        let count = wide(broken.len()) + broken_others;
+        if files == 0 && count == 0 {
+            return;
+        }
+        let others = (broken_others > 0).then_some(MbstreamReason::MoreBrokenDeltas(broken_others));
+        let reasons = broken.into_iter().map(MbstreamReason::BrokenDelta).chain(others).collect();
+        let detail = format!("{files} files, {count} broken");
+        self.judge(CheckName::ChangedPages, reasons, detail);
     }
 }
 
 /// Returns what to say of a check that found nothing, or something.
-fn either(reasons: &[Reason], nothing: &str, something: &str) -> String {
+fn either(reasons: &[MbstreamReason], nothing: &str, something: &str) -> String {
     if reasons.is_empty() { nothing.into() } else { something.into() }
 }
 
@@ -644,7 +613,7 @@ fn either(reasons: &[Reason], nothing: &str, something: &str) -> String {
 struct TablesFound {
     tables: u64,
     unread: u64,
-    reasons: Vec<Reason>,
+    reasons: Vec<MbstreamReason>,
     /// Notes that are only counted.
     others: u64,
     /// Tables without a tablespace, which was accepted.
@@ -652,8 +621,8 @@ struct TablesFound {
 }
 
 impl TablesFound {
-    fn add(&mut self, reason: Reason) {
-        if self.reasons.len() < TABLES_NAMED_MAX || reason.weight() > Weight::Note {
+    fn add(&mut self, reason: MbstreamReason) {
+        if self.reasons.len() < TABLES_NAMED_MAX || reason.verdict() > Verdict::Complete {
             self.reasons.push(reason);
         } else {
             self.others += 1;
@@ -662,11 +631,18 @@ impl TablesFound {
 }
 
 /// Says what is wrong with the data file of a table or partition.
-fn data_reason(table: &str, (suffix, data, fault): (&'static str, Data, DataFault)) -> Reason {
+fn data_reason(
+    table: &str,
+    (suffix, data, fault): (&'static str, Data, DataFault),
+) -> MbstreamReason {
     let path = format!("{table}{suffix}");
     match fault {
-        DataFault::Bytes { stated } => Reason::ShortFile { path, length: data.length, stated },
-        DataFault::Rows { stated } => Reason::FewRows { path, rows: data.line_ends, stated },
-        DataFault::CutLine => Reason::CutRow(path),
+        DataFault::Bytes { stated } => {
+            MbstreamReason::ShortFile { path, length: data.length, stated }
+        }
+        DataFault::Rows { stated } => {
+            MbstreamReason::FewRows { path, rows: data.line_ends, stated }
+        }
+        DataFault::CutLine => MbstreamReason::CutRow(path),
     }
 }

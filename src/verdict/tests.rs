@@ -6,6 +6,7 @@ use super::*;
 use crate::base::num::{narrow, wide};
 use crate::base::producer::ProducerExit;
 use crate::format::snapshot::Verdict;
+use crate::parse::beginning::Before;
 use crate::parse::frame::{Body, Extent};
 use crate::parse::item::Item;
 use crate::parse::path::PathSeed;
@@ -14,7 +15,7 @@ use crate::parse::{Parser, Step, StreamEnd};
 use crate::verdict::partitions::partition_list;
 
 /// Parses and observes a stream as the pipeline does.
-fn conclude(stream: &[u8], change: impl FnOnce(&mut Evidence)) -> Conclusion {
+fn judge_with(stream: &[u8], change: impl FnOnce(&mut Evidence)) -> Conclusion {
     let seed = PathSeed::new([5; 16]);
     let (mut parser, mut observer) = (Parser::new(seed), Observer::new(seed));
     let mut at = 0;
@@ -42,9 +43,13 @@ fn conclude(stream: &[u8], change: impl FnOnce(&mut Evidence)) -> Conclusion {
         parser.payload_done(crc32fast::hash(bytes));
     };
     let parsed = parser.finish(end);
+    let (faults, deltas) = (parsed.into(), DeltaFiles::default());
     let mut evidence = Evidence {
-        producer: Producer { exit: ProducerExit::Exited(0), completed_ok_seen: Some(true) },
-        faults: StreamFaults { kept: parsed.faults, count: parsed.fault_count },
+        facts: Facts::Mbstream(Box::new(MbstreamFacts { observer, faults, deltas })),
+        asked: None,
+        before: Before::Nothing,
+        failure: None,
+        producer: ended(ProducerExit::Exited(0), Some(true)),
         pages: PageFindings {
             pages: 9,
             newest: Some((70, "ibdata1, page 3".into())),
@@ -53,26 +58,30 @@ fn conclude(stream: &[u8], change: impl FnOnce(&mut Evidence)) -> Conclusion {
         accepted: Vec::new(),
     };
     change(&mut evidence);
-    observer.conclude(evidence)
+    judge(evidence)
 }
 
-fn judge(stream: Stream) -> Conclusion {
-    conclude(&stream.bytes, |_| {})
+fn ended(exit: ProducerExit, completed_ok_seen: Option<bool>) -> Producer {
+    Producer { exit, completed_ok_seen, errors: Vec::new() }
+}
+
+fn judge_stream(stream: Stream) -> Conclusion {
+    judge_with(&stream.bytes, |_| {})
 }
 
 /// Expects the verdict *partial*, with one reason, that begins so.
 fn expect_partial(stream: Stream, reason: &str) {
-    let conclusion = judge(stream);
-    assert_eq!(conclusion.verdict, Verdict::Partial, "{:?}", conclusion.reasons);
+    let conclusion = judge_stream(stream);
+    assert_eq!(conclusion.verdict(), Verdict::Partial, "{:?}", conclusion.reasons);
     let words = conclusion.reasons[0].to_string();
     assert!(words.starts_with(reason), "{words}");
-    let heavy = conclusion.reasons.iter().filter(|reason| reason.weight() == Weight::Partial);
+    let heavy = conclusion.reasons.iter().filter(|reason| reason.verdict() == Verdict::Partial);
     assert_eq!(heavy.count(), 1, "{:?}", conclusion.reasons);
 }
 
 fn expect_complete(stream: Stream) {
-    let conclusion = judge(stream);
-    assert_eq!(conclusion.verdict, Verdict::Complete, "{:?}", conclusion.reasons);
+    let conclusion = judge_stream(stream);
+    assert_eq!(conclusion.verdict(), Verdict::Complete, "{:?}", conclusion.reasons);
 }
 
 const INNODB: u8 = 12;
@@ -207,10 +216,10 @@ fn ending(checkpoints: &[u8], cnf: &[u8], info: &[u8]) -> Stream {
 
 #[test]
 fn a_whole_backup_is_complete_and_says_what_it_is() {
-    let conclusion = judge(good());
-    assert_eq!(conclusion.verdict, Verdict::Complete, "{:?}", conclusion.reasons);
+    let conclusion = judge_stream(good());
+    assert_eq!(conclusion.verdict(), Verdict::Complete, "{:?}", conclusion.reasons);
     assert_eq!(conclusion.reasons, []);
-    let failed = conclusion.checklist.iter().find(|check| check.outcome != Outcome::Passed);
+    let failed = conclusion.checks.iter().find(|check| check.outcome != Outcome::Passed);
     assert_eq!(failed, None);
     let positions = conclusion.positions;
     assert_eq!((positions.to_lsn, positions.last_lsn), (Some(50), Some(90)));
@@ -224,8 +233,8 @@ fn no_cut_of_a_good_stream_is_complete() {
     let stream = good();
     let coarse = (0..stream.bytes.len()).step_by(17);
     for at in stream.frames.iter().copied().chain(coarse) {
-        let conclusion = conclude(&stream.bytes[..at], |_| {});
-        assert_eq!(conclusion.verdict, Verdict::Partial, "cut at {at}");
+        let conclusion = judge_with(&stream.bytes[..at], |_| {});
+        assert_eq!(conclusion.verdict(), Verdict::Partial, "cut at {at}");
     }
 }
 
@@ -233,7 +242,7 @@ fn no_cut_of_a_good_stream_is_complete() {
 fn no_stream_that_lost_or_gained_a_frame_is_complete() {
     let Stream { bytes, frames } = good();
     let ends = frames.iter().copied().skip(1).chain([bytes.len()]);
-    let verdict_on = |parts: [&[u8]; 2]| conclude(&parts.concat(), |_| {}).verdict;
+    let verdict_on = |parts: [&[u8]; 2]| judge_with(&parts.concat(), |_| {}).verdict();
     for (from, to) in frames.iter().copied().zip(ends) {
         let without = verdict_on([&bytes[..from], &bytes[to..]]);
         assert_eq!(without, Verdict::Partial, "without the frame at {from}");
@@ -248,8 +257,8 @@ fn no_stream_that_lost_or_gained_a_frame_is_complete() {
 fn the_producers_exit_decides() {
     let stream = good().bytes;
     let verdict_on = |exit, completed_ok_seen| {
-        let producer = Producer { exit, completed_ok_seen };
-        conclude(&stream, |evidence| evidence.producer = producer).verdict
+        let producer = ended(exit, completed_ok_seen);
+        judge_with(&stream, |evidence| evidence.producer = producer).verdict()
     };
     assert_eq!(verdict_on(ProducerExit::Exited(0), Some(true)), Verdict::Complete);
     assert_eq!(verdict_on(ProducerExit::Unseen, None), Verdict::Unattested);
@@ -268,16 +277,16 @@ fn pages_lower_the_verdict_and_name_themselves() {
         evidence.pages.corrupt_count = 3;
         evidence.pages.corrupt = vec!["app/i.ibd, page 7: checksum".into()];
     };
-    let conclusion = conclude(&stream, corrupt);
-    assert_eq!(conclusion.verdict, Verdict::CorruptPages);
+    let conclusion = judge_with(&stream, corrupt);
+    assert_eq!(conclusion.verdict(), Verdict::CorruptPages);
     assert!(conclusion.reasons[0].to_string().starts_with("corrupt page: app/i.ibd, page 7"));
-    assert_eq!(conclusion.reasons[1], Reason::MoreCorruptPages(2));
-    let future = conclude(&stream, |evidence| evidence.pages.newest = Some((91, "x".into())));
-    assert_eq!(future.verdict, Verdict::Partial);
+    assert_eq!(conclusion.reasons[1], MbstreamReason::MoreCorruptPages(2).into());
+    let future = judge_with(&stream, |evidence| evidence.pages.newest = Some((91, "x".into())));
+    assert_eq!(future.verdict(), Verdict::Partial);
     let listed = good().file("innodb_corrupted_pages", b"app/i 22\n6 8 9\n");
-    let listed = judge(listed);
-    assert_eq!(listed.verdict, Verdict::CorruptPages);
-    assert_eq!(listed.reasons[0], Reason::CorruptAtSource("app/i 22".into()));
+    let listed = judge_stream(listed);
+    assert_eq!(listed.verdict(), Verdict::CorruptPages);
+    assert_eq!(listed.reasons[0], MbstreamReason::CorruptAtSource("app/i 22".into()).into());
 }
 
 #[test]
@@ -294,8 +303,9 @@ fn the_redo_log_must_be_as_long_as_the_checkpoint_says() {
     let moved = b"backup_type = full-backuped\nto_lsn = 88\nlast_lsn = 90\n";
     expect_complete(ending(moved, CNF, &info(88)));
     let early = b"backup_type = full-backuped\nto_lsn = 50\nlast_lsn = 40\n";
-    let early = conclude(&ending(early, CNF, INFO).bytes, |evidence| evidence.pages.newest = None);
-    assert_eq!(early.verdict, Verdict::Partial);
+    let early =
+        judge_with(&ending(early, CNF, INFO).bytes, |evidence| evidence.pages.newest = None);
+    assert_eq!(early.verdict(), Verdict::Partial);
 }
 
 #[test]
@@ -336,8 +346,8 @@ fn a_definition_without_its_data_is_a_lost_table() {
 #[test]
 fn an_innodb_table_without_tablespace_is_noted_or_lost_as_the_server_has_it() {
     let lost = |s: Stream| s.file("app/x.frm", &frm(INNODB));
-    let conclusion = judge(with(lost));
-    assert_eq!(conclusion.verdict, Verdict::Complete);
+    let conclusion = judge_stream(with(lost));
+    assert_eq!(conclusion.verdict(), Verdict::Complete);
     assert_eq!(conclusion.reasons.len(), 1, "but it is said");
     // A system tablespace in which no table can be.
     let system = [tablespace(50), vec![0; 16_384]].concat();
@@ -352,18 +362,19 @@ fn an_innodb_table_without_tablespace_is_noted_or_lost_as_the_server_has_it() {
     ] {
         let accepted = vec![accepted.parse().unwrap()];
         let stream = with(|s| lost(excluded(s)));
-        let conclusion = conclude(&stream.bytes, |evidence| evidence.accepted = accepted);
-        assert_eq!(conclusion.verdict, verdict, "{:?}", conclusion.reasons);
+        let conclusion = judge_with(&stream.bytes, |evidence| evidence.accepted = accepted);
+        assert_eq!(conclusion.verdict(), verdict, "{:?}", conclusion.reasons);
         let named: Vec<&str> = conclusion.findings.iter().map(|it| it.object.as_str()).collect();
         assert_eq!(named, ["app/x"][..usize::from(verdict == Verdict::Complete)]);
     }
     let other = "table 'app/x' is defined but has no .MAI file";
     let aria = with(|s| s.file("app/x.frm", &frm(ARIA)).file("app/x.MAD", b"1"));
     let accepted = || vec!["discarded-tablespace".parse().unwrap()];
-    let conclusion = conclude(&aria.bytes, |evidence| evidence.accepted = accepted());
+    let conclusion = judge_with(&aria.bytes, |evidence| evidence.accepted = accepted());
     assert!(conclusion.reasons[0].to_string().starts_with(other), "{:?}", conclusion.reasons);
-    let renamed =
-        judge(with(|s| lost(excluded(s)).file("app/old.ibd", b"1").file("app/old.ren", b"app/x")));
+    let renamed = judge_stream(with(|s| {
+        lost(excluded(s)).file("app/old.ibd", b"1").file("app/old.ren", b"app/x")
+    }));
     assert_eq!(renamed.reasons, []);
 }
 
@@ -511,10 +522,10 @@ fn an_increment_has_changed_pages_in_place_of_tablespaces() {
             .file("backup-my.cnf", CNF)
             .file("xtrabackup_info", info)
     };
-    let conclusion = judge(increment(true));
+    let conclusion = judge_stream(increment(true));
     assert_eq!(conclusion.reasons, []);
     assert_eq!(conclusion.positions.from_lsn, Some(40));
-    assert_eq!(judge(increment(false)).verdict, Verdict::Partial);
+    assert_eq!(judge_stream(increment(false)).verdict(), Verdict::Partial);
 }
 
 #[test]
@@ -527,14 +538,14 @@ fn a_compressed_stream_is_not_failed_for_what_cannot_be_read() {
         .file("xtrabackup_checkpoints", CHECKPOINTS)
         .file("backup-my.cnf.qp", b"qpress10")
         .file("xtrabackup_info.qp", b"qpress10");
-    let conclusion = judge(stream);
+    let conclusion = judge_stream(stream);
     assert_eq!(conclusion.reasons, []);
-    let unknown = conclusion.checklist.iter().filter(|c| c.outcome == Outcome::Unknown);
+    let unknown = conclusion.checks.iter().filter(|c| c.outcome == Outcome::Unknown);
     assert_eq!(
-        unknown.map(|check| check.name).collect::<Vec<_>>(),
+        unknown.map(|check| check.name.as_str()).collect::<Vec<_>>(),
         ["redo log", "system tablespace", "content"]
     );
-    let content = &conclusion.checklist.last().expect("a check").detail;
+    let content = &conclusion.checks.last().expect("a check").detail;
     assert!(content.starts_with("6 files were compressed by the producer: "), "{content}");
     assert!(content.ends_with("leave out --compress, haulout compresses"), "{content}");
 }
@@ -557,7 +568,7 @@ fn the_command_line_is_nowhere() {
     assert_eq!(observer.item(&item).until, 65_536);
     observer.bytes(payload.target.member, 0, INFO);
     assert!(!format!("{observer:?}").contains("hunter2"));
-    assert!(!format!("{:?}", judge(good())).contains("hunter2"));
+    assert!(!format!("{:?}", judge_stream(good())).contains("hunter2"));
 }
 
 #[test]
@@ -565,9 +576,9 @@ fn names_for_the_same_file_do_not_grow_with_the_stream() {
     let renames = (0..3_000).fold(Stream::default(), |stream, number| {
         stream.rename(&format!("app/{number}.MYD"), &format!("app/new{number}.MYD"))
     });
-    let conclusion = judge(renames);
-    assert_eq!(conclusion.verdict, Verdict::Partial);
-    assert!(conclusion.reasons.contains(&Reason::MoreFiles(2_800)));
+    let conclusion = judge_stream(renames);
+    assert_eq!(conclusion.verdict(), Verdict::Partial);
+    assert!(conclusion.reasons.contains(&MbstreamReason::MoreFiles(2_800).into()));
     assert!(conclusion.reasons.len() < 220);
 }
 

@@ -14,60 +14,41 @@ use std::collections::HashSet;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::ids::SourceId;
-use crate::format::snapshot::Check;
 use crate::format::snapshot::Description;
 use crate::format::snapshot::Positions;
 use crate::format::snapshot::SnapshotKind;
 use crate::format::snapshot::StreamFormat;
 use crate::format::snapshot::Verdict;
 use crate::ops::chain::short;
-use crate::ops::judge::Judged;
 use crate::repo::Repository;
 use crate::repo::snapshots::StoredSnapshot;
+use crate::verdict::Conclusion;
 
 /// Snapshots that an increment may require: their names must fit into its own snapshot.
 const REQUIRES_MAX: usize = 128;
 
 /// Finds the base of an increment that was just read, and lowers the verdict if there is none.
-pub(super) fn link(repository: &Repository, source: SourceId, judged: &mut Judged) -> Result<()> {
-    if judged.kind != SnapshotKind::Incremental {
+pub(super) fn link(
+    repository: &Repository,
+    source: SourceId,
+    conclusion: &mut Conclusion,
+) -> Result<()> {
+    if conclusion.kind != SnapshotKind::Incremental {
         return Ok(());
     }
-    let positions = judged.positions.clone().unwrap_or_default();
+    let positions = &conclusion.positions;
     let found = match positions.from_lsn {
         None => Err("it does not say at which LSN it begins".to_owned()),
-        Some(lsn) => match find_base(repository, source, lsn, &positions) {
+        Some(lsn) => match find_base(repository, source, lsn, positions) {
             Ok(found) => found,
             Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
             Err(error) => Err(error.with_causes()),
         },
     };
-    let (outcome, detail) = match found {
-        Ok(base) => {
-            let about = &base.snapshot.about;
-            let id = base.id();
-            judged.requires.clone_from(&about.requires);
-            judged.requires.push(id.to_string());
-            if about.verdict > judged.verdict {
-                judged.verdict = about.verdict;
-                judged.reasons.push(format!(
-                    "its base, snapshot {}, is {}: see there",
-                    id.short(),
-                    about.verdict
-                ));
-            }
-            let between = about.requires.len();
-            let steps = if between == 0 { String::new() } else { format!(", {between} before it") };
-            ("passed", format!("builds on snapshot {}{steps}", id.short()))
-        }
-        Err(why) => {
-            judged.verdict = Verdict::Partial;
-            judged.reasons.insert(0, format!("an increment without its base: {why}"));
-            ("failed", "not in the repository".to_owned())
-        }
-    };
-    let (name, outcome) = ("base".to_owned(), outcome.to_owned());
-    judged.checks.push(Check { name, outcome, detail });
+    match found {
+        Ok(base) => conclusion.build_on(&base.id(), &base.snapshot.about),
+        Err(why) => conclusion.lack_base(why),
+    }
     Ok(())
 }
 

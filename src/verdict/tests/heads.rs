@@ -22,10 +22,10 @@ fn files_that_begin_otherwise_than_their_names_say_are_told() {
         ("aria_log.00000001", &[0; 8192], "begins with nothing but zeros"),
     ] {
         let stream = with(|s| s.remove(path).file(path, bytes));
-        let told = judge(stream).reasons;
-        let expected = Reason::NotWhatItIs { path: path.into(), found };
+        let told = judge_stream(stream).reasons;
+        let expected = MbstreamReason::NotWhatItIs { path: path.into(), found }.into();
         assert!(told.contains(&expected), "{path}: {told:?}");
-        assert_eq!(judge(with(|s| s.file("gone/x.frm", bytes).remove("gone"))).reasons, []);
+        assert_eq!(judge_stream(with(|s| s.file("gone/x.frm", bytes).remove("gone"))).reasons, []);
     }
     let cut = &frm(INNODB)[..2000];
     let short = "'app/i.frm' has 2000 bytes, it should have at least 4096";
@@ -134,7 +134,7 @@ fn the_first_record_of_the_redo_log_is_looked_at() {
         let behind = frames_of(rest)[1];
         let whole = Stream::default().payload("ib_logfile0", 12_288, &log[12_288..]).bytes;
         let stream = [&stream[..before], &whole, &rest[behind..]].concat();
-        let told = conclude(&stream, |_| {}).reasons;
+        let told = judge_with(&stream, |_| {}).reasons;
         let is_told = |reason: &Reason| reason.to_string().starts_with(found);
         assert!(told.iter().any(is_told), "{found}: {told:?}");
     }
@@ -143,7 +143,7 @@ fn the_first_record_of_the_redo_log_is_looked_at() {
 #[test]
 fn an_empty_db_opt_of_a_directory_that_is_no_schema_is_harmless() {
     for name in ["lost+found", "byhand"] {
-        let conclusion = judge(with(|s| s.end(&format!("{name}/db.opt"))));
+        let conclusion = judge_stream(with(|s| s.end(&format!("{name}/db.opt"))));
         assert_eq!(conclusion.reasons, []);
         let [finding] = &conclusion.findings[..] else { panic!("it is said") };
         assert_eq!((finding.code, &finding.object[..]), (Code::EmptyDirectory, name));

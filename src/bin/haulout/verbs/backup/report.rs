@@ -13,7 +13,7 @@ use haulout::format::snapshot::SnapshotKind;
 use haulout::format::snapshot::StreamFormat;
 use haulout::format::snapshot::Verdict;
 use haulout::ops::backup::BackupReport;
-use haulout::verdict::CONTENT_CHECK;
+use haulout::verdict::CheckName;
 use haulout::verdict::finding::Code;
 
 use crate::tell::console::Loudness;
@@ -195,7 +195,8 @@ fn text(report: &BackupReport, canvas: Canvas, time: Duration, peak: u64) -> Str
         out += &told("because", reason, canvas);
     }
     out += &lines(&about.findings, about.more_findings, canvas);
-    for check in about.checks.iter().filter(|check| check.name == CONTENT_CHECK) {
+    let hidden = CheckName::HiddenContent.as_str();
+    for check in about.checks.iter().filter(|check| check.name == hidden) {
         out += &told("note", &check.detail, canvas);
     }
     let stream = format!(

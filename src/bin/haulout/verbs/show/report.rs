@@ -22,6 +22,7 @@ use haulout::ops::chain::Link;
 use haulout::ops::show::MemberLine;
 use haulout::repo::damage::KnownDamage;
 use haulout::repo::snapshots::StoredSnapshot;
+use haulout::verdict::Outcome;
 
 use crate::tell::console::Loudness;
 use crate::tell::findings::lines;
@@ -253,11 +254,11 @@ fn link_words(link: &Link, canvas: Canvas) -> String {
 fn checklist(checks: &[Check], canvas: Canvas) -> String {
     let widest = checks.iter().map(|check| check.name.chars().count()).max().unwrap_or(0);
     let line = |check: &Check| {
-        let (mark, tone) = match check.outcome.as_str() {
-            "passed" => ("[ok]", Tone::Good),
-            "failed" => ("[!!]", Tone::Bad),
-            "skipped" => ("[--]", Tone::Plain),
-            _ => ("[??]", Tone::Doubtful),
+        let (mark, tone) = match Outcome::parse(&check.outcome) {
+            Some(Outcome::Passed) => ("[ok]", Tone::Good),
+            Some(Outcome::Failed) => ("[!!]", Tone::Bad),
+            Some(Outcome::Skipped) => ("[--]", Tone::Plain),
+            Some(Outcome::Unknown) | None => ("[??]", Tone::Doubtful),
         };
         let name = clean(&check.name);
         let detail = wrapped(&clean(&check.detail), widest + "  [ok]   ".len(), canvas);

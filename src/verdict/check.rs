@@ -1,0 +1,197 @@
+//! The checklist: what was looked at, and how it came out.
+//!
+//! Names and outcomes are values while a stream is judged. Their spellings are part of the stored
+//! format, and stand here only: [`From`] writes them into a snapshot, [`Outcome::parse`] reads them
+//! back. A later version may store other outcomes; a snapshot keeps their words.
+
+use std::fmt;
+
+use crate::base::producer::ProducerExit;
+use crate::format::snapshot;
+
+/// The name of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckName {
+    /// How the producer ended.
+    Producer,
+    /// The frames of an mbstream.
+    Stream,
+    /// The files in which a backup describes itself.
+    DescribingFiles,
+    /// The position that a replica starts from.
+    BinlogPosition,
+    /// The order of the last files.
+    Order,
+    /// The redo log and its length.
+    RedoLog,
+    /// The system tablespace and the undo tablespaces.
+    SystemTablespace,
+    /// The first bytes of the files.
+    Beginnings,
+    /// Statements that the backup makes twice.
+    Agreement,
+    /// The logs that Aria recovers from.
+    AriaLogs,
+    /// Files that have no bytes.
+    EmptyFiles,
+    /// The lengths that files state.
+    Lengths,
+    /// The files of every table.
+    Tables,
+    /// The files that were renamed.
+    Renames,
+    /// Tables that were changed meanwhile.
+    ChangedTables,
+    /// The pages of the tablespaces.
+    Pages,
+    /// The LSN of the newest page.
+    PageLsn,
+    /// Pages that the producer found corrupt.
+    CorruptAtSource,
+    /// A stream or files whose content can't be looked at.
+    HiddenContent,
+    /// The temporary files of the judgement itself.
+    TemporaryFiles,
+    /// The changed pages of an increment.
+    ChangedPages,
+    /// The snapshot that an increment builds on.
+    Base,
+    /// The last line of a dump.
+    CompletionLine,
+    /// What a dump or an archive holds.
+    Contents,
+    /// The headers of an archive.
+    Archive,
+    /// The end of a compressed stream.
+    End,
+}
+
+impl CheckName {
+    /// Returns the name as it is stored.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            CheckName::Producer => "producer",
+            CheckName::Stream => "stream",
+            CheckName::DescribingFiles => "describing files",
+            CheckName::BinlogPosition => "binlog position",
+            CheckName::Order => "order",
+            CheckName::RedoLog => "redo log",
+            CheckName::SystemTablespace => "system tablespace",
+            CheckName::Beginnings => "beginnings",
+            CheckName::Agreement => "agreement",
+            CheckName::AriaLogs => "aria logs",
+            CheckName::EmptyFiles => "empty files",
+            CheckName::Lengths => "lengths",
+            CheckName::Tables => "tables",
+            CheckName::Renames => "renames",
+            CheckName::ChangedTables => "changed tables",
+            CheckName::Pages => "pages",
+            CheckName::PageLsn => "page lsn",
+            CheckName::CorruptAtSource => "corrupt at source",
+            CheckName::HiddenContent => "content",
+            CheckName::TemporaryFiles => "notes",
+            CheckName::ChangedPages => "changed pages",
+            CheckName::Base => "base",
+            CheckName::CompletionLine => "completion line",
+            CheckName::Contents => "contents",
+            CheckName::Archive => "archive",
+            CheckName::End => "end",
+        }
+    }
+}
+
+/// How a check came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was made and all is well.
+    Passed,
+    /// It was made and something is wrong.
+    Failed,
+    /// It could not be made.
+    Unknown,
+    /// It does not apply.
+    Skipped,
+}
+
+impl Outcome {
+    const ALL: [Outcome; 4] =
+        [Outcome::Passed, Outcome::Failed, Outcome::Unknown, Outcome::Skipped];
+
+    /// Returns the outcome as it is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Passed => "passed",
+            Outcome::Failed => "failed",
+            Outcome::Unknown => "unknown",
+            Outcome::Skipped => "skipped",
+        }
+    }
+
+    /// Reads a stored outcome; returns `None` for one of a later version.
+    pub fn parse(stored: &str) -> Option<Outcome> {
+        Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == stored)
+    }
+
+    /// Returns the outcome of a check that was made and found this number of faults.
+    pub(super) fn of_faults(count: usize) -> Outcome {
+        if count == 0 { Outcome::Passed } else { Outcome::Failed }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One line of the checklist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// The name of the check.
+    pub name: CheckName,
+    /// How it came out.
+    pub outcome: Outcome,
+    /// What the check has seen, in words.
+    pub detail: String,
+}
+
+impl Check {
+    /// Makes a line of the checklist.
+    pub fn new(name: CheckName, outcome: Outcome, detail: impl Into<String>) -> Check {
+        Check { name, outcome, detail: detail.into() }
+    }
+
+    /// Makes the line about a producer of which only the exit is looked at.
+    pub(super) fn of_exit(exit: ProducerExit) -> Check {
+        let (outcome, detail) = match exit {
+            ProducerExit::Unseen => (Outcome::Unknown, "how it ended was not seen".to_owned()),
+            ProducerExit::Exited(0) => (Outcome::Passed, "exit status 0".to_owned()),
+            ProducerExit::Exited(code) => (Outcome::Failed, format!("exit status {code}")),
+            ProducerExit::Killed(signal) => (Outcome::Failed, format!("killed by signal {signal}")),
+            ProducerExit::Hung => (Outcome::Failed, "it hung".to_owned()),
+        };
+        Check { name: CheckName::Producer, outcome, detail }
+    }
+}
+
+impl From<Check> for snapshot::Check {
+    fn from(check: Check) -> Self {
+        let Check { name, outcome, detail } = check;
+        Self { name: name.as_str().to_owned(), outcome: outcome.as_str().to_owned(), detail }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_is_read_back_and_words_of_later_versions_are_none_of_these() {
+        for outcome in Outcome::ALL {
+            let stored: snapshot::Check = Check::new(CheckName::Base, outcome, "").into();
+            assert_eq!(Outcome::parse(&stored.outcome), Some(outcome));
+        }
+        assert_eq!(Outcome::parse("postponed"), None);
+        assert_eq!(Outcome::parse("Passed"), None);
+    }
+}
