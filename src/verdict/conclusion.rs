@@ -107,3 +107,33 @@ pub fn shorten(line: &mut String) {
         line.push_str("...");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(reasons: Vec<Reason>) -> Conclusion {
+        Conclusion { reasons, ..Conclusion::new(StreamFormat::Tar) }
+    }
+
+    #[test]
+    fn the_verdict_is_the_lowest_that_the_reasons_allow() {
+        let base = |verdict| Reason::Base { id: "1".to_owned(), verdict };
+        assert_eq!(with(Vec::new()).verdict(), Verdict::Complete);
+        let some = vec![base(Verdict::Unattested), base(Verdict::CorruptPages)];
+        assert_eq!(with(some.clone()).verdict(), Verdict::CorruptPages);
+        let all = [some, vec![Reason::Checkpoint]].concat();
+        assert_eq!(with(all).verdict(), Verdict::Partial);
+    }
+
+    #[test]
+    fn a_snapshot_carries_thirty_reasons_of_250_bytes_and_the_number_of_the_others() {
+        let long = |number: usize| Reason::FirstError(format!("{number} {}", "\u{e9}".repeat(999)));
+        let lines = with((0..LINES_MAX).map(long).collect()).reason_lines();
+        assert_eq!(lines.len(), LINES_MAX);
+        assert!(lines.iter().all(|line| line.len() <= LINE_BYTES_MAX + 3 && line.ends_with("...")));
+        let lines = with((0..100).map(long).collect()).reason_lines();
+        assert_eq!(lines.len(), LINES_MAX + 1);
+        assert_eq!(lines[LINES_MAX], "and 70 more reasons");
+    }
+}

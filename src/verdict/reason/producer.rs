@@ -94,3 +94,68 @@ impl fmt::Display for ProducerReason {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(format: StreamFormat, exit: ProducerExit) -> String {
+        ProducerReason::new(exit, format).map_or(String::new(), |reason| reason.to_string())
+    }
+
+    /// These sentences are stored in snapshots, and must not change.
+    #[test]
+    fn every_ending_of_every_kind_of_producer_has_its_sentence() {
+        use StreamFormat::{Mbstream, Raw, Sql, Tar};
+        let of = [Mbstream, Sql, Tar, Raw];
+        assert_eq!(of.map(|format| said(format, ProducerExit::Exited(0))), [""; 4]);
+        let plain = "the producer failed with exit status 3";
+        assert_eq!(
+            of.map(|format| said(format, ProducerExit::Exited(3))),
+            [
+                "the producer ended with status 3: its last messages say why, run it again once \
+                 that is mended",
+                "the producer ended with status 3: its last messages say why; a dump with --force \
+                 goes on after errors and lacks what they name",
+                plain,
+                plain,
+            ]
+        );
+        let plain = "the producer was killed by signal 9";
+        assert_eq!(
+            of.map(|format| said(format, ProducerExit::Killed(9))),
+            [
+                "the producer was killed by signal 9: its last messages say why, run it again once \
+                 that is mended",
+                "the producer was killed by signal 9: run the dump again",
+                plain,
+                plain,
+            ]
+        );
+        let plain = "the producer did not end after its stream had, and was ended";
+        assert_eq!(
+            of.map(|format| said(format, ProducerExit::Hung)),
+            [
+                "the producer still ran long after its stream had ended, and was ended: its last \
+                 messages say what it waits for, see what else runs on the server, then run it \
+                 again; --grace gives it longer",
+                "the producer closed its stream and did not end: its last messages say why, run \
+                 the dump again",
+                plain,
+                plain,
+            ]
+        );
+        let plain = "the producer's exit status could not be seen: let haulout run it (-- COMMAND)";
+        assert_eq!(
+            of.map(|format| said(format, ProducerExit::Unseen)),
+            [
+                "the producer's exit status is not known: let haulout start mariabackup to see how \
+                 it ends",
+                "the producer's exit status is not known: let haulout run it, as in haulout backup \
+                 -- mariadb-dump --all-databases",
+                plain,
+                plain,
+            ]
+        );
+    }
+}
