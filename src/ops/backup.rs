@@ -282,7 +282,7 @@ fn run_backup(
         return Err(empty(&streamed.ending));
     }
     let (judgement, noted) = judge_stream(&draft, &continued, streamed, &mut collector)?;
-    collector.note(noted.findings.clone());
+    collector.record_findings(noted.findings.clone());
     if judgement.verdict() != Verdict::Partial {
         collector.release_vanished()?;
     }

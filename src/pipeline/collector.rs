@@ -177,7 +177,7 @@ impl<'r> Collector<'r> {
     }
 
     /// Adds the findings about the stream as a whole, which are stored after the wrong pages.
-    pub fn note(&mut self, findings: Vec<Finding>) {
+    pub fn record_findings(&mut self, findings: Vec<Finding>) {
         self.noted.extend(findings);
     }
 

@@ -41,7 +41,7 @@ use crate::source::Ending;
 use crate::source::ProducerExit;
 use crate::source::Source;
 use crate::source::messages::ERRORS_MAX;
-use crate::source::messages::tells_error;
+use crate::source::messages::reports_error;
 use crate::source::transcript::Transcript;
 
 /// A producer is given this long to end once its stream has.
@@ -112,7 +112,7 @@ struct Said {
 
 impl Said {
     fn keep(&mut self, line: &str) {
-        if self.errors.len() < ERRORS_MAX && tells_error(line) {
+        if self.errors.len() < ERRORS_MAX && reports_error(line) {
             self.errors.push(line.to_owned());
         }
         self.last.push_back(line.to_owned());

@@ -31,7 +31,7 @@ const SEVERE: [&str; 12] = [
 const SECRET: [&str; 2] = ["identified by", "identified via"];
 
 /// Tells whether a line of a producer's standard error reports an error.
-pub fn tells_error(line: &str) -> bool {
+pub fn reports_error(line: &str) -> bool {
     let lower = line.to_ascii_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     !has(&SECRET) && !has(&MILD) && (has(&SEVERE) || is_dump_error(line.as_bytes()))
@@ -54,7 +54,7 @@ mod tests {
             ("mysqldump: Deprecated program name. It cannot last.", false),
             ("[00] 2026-11-29 01:32:47 completed OK!", false),
         ] {
-            assert_eq!(tells_error(line), is_error, "{line}");
+            assert_eq!(reports_error(line), is_error, "{line}");
         }
     }
 }

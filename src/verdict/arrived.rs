@@ -1,4 +1,4 @@
-//! Which files of which tables are there, in bounded memory.
+//! Which files of which tables have arrived and are still there, in bounded memory.
 //!
 //! To notice a lost data file every table's definition is held against the files that came, once
 //! the last rename is known. 200,000 tables are ordinary and 5 million must work. So the state of
@@ -15,18 +15,18 @@
 //! - beside that, memory grows with the number of directories and of files at the top level, and
 //!   while a table is judged with the number of its partitions (a server allows 8,192);
 //! - where no temporary file can be written, memory grows; where one can't be read back,
-//!   [`Presence::is_unreadable`] says so from then on.
+//!   [`ArrivedFiles::is_unreadable`] says so from then on.
 //!
 //! What it does not do: judge; know any file but those of tables and those at the top level.
 
 use crate::base::num::{index, short};
 use crate::base::runs::{Memory, Record, RunKey, Runs};
 use crate::parse::path::{HashedAlready, PathSeed, StreamPath};
-use crate::verdict::known::{Incremental, Known, Learnt};
 use crate::verdict::metadata::unwrap_name;
 use crate::verdict::table_files::{
     Files, OF_A_DEFINITION, PARTITION_MARKS, TableFile, partition_mark, whole_of,
 };
+use crate::verdict::table_state::{Incremental, Observed, TableState};
 use std::cell::Cell;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -47,7 +47,7 @@ type Hashed<T> = HashMap<u64, T, BuildHasherDefault<HashedAlready>>;
 
 /// The files that are there.
 #[derive(Debug)]
-pub(super) struct Presence {
+pub(super) struct ArrivedFiles {
     seed: PathSeed,
     /// The directories that are there, by their paths.
     directories: Hashed<DirectoryNo>,
@@ -56,7 +56,7 @@ pub(super) struct Presence {
     /// Files at the top level, by their whole names and by their unwrapped ones.
     top: HashSet<u64, BuildHasherDefault<HashedAlready>>,
     /// What changed since the newest run was written.
-    fresh: BTreeMap<TableKey, Known>,
+    fresh: BTreeMap<TableKey, TableState>,
     /// Bytes that it occupies.
     fresh_bytes: usize,
     /// Bytes that it may occupy.
@@ -114,20 +114,22 @@ pub(super) struct Table<'p> {
     seed: PathSeed,
     directory: &'p [u8],
     /// What is known of the table itself.
-    pub(super) known: Known,
+    pub(super) state: TableState,
     /// Its partitions by the hashes of their names, in ascending order.
-    partitions: Vec<(u64, Known)>,
+    partitions: Vec<(u64, TableState)>,
 }
 
-impl Presence {
+impl ArrivedFiles {
     pub(super) fn new(seed: PathSeed) -> Self {
         let join = |older: &[u8], newer: Vec<u8>| {
-            let (Ok(mut known), Ok(later)) = (Known::decode(older), Known::decode(&newer)) else {
+            let (Ok(mut state), Ok(later)) =
+                (TableState::decode(older), TableState::decode(&newer))
+            else {
                 // What can't be read is reported when it is read in the end.
                 return Vec::new();
             };
-            known.join(later);
-            known.encode()
+            state.join(later);
+            state.encode()
         };
         Self {
             seed,
@@ -147,29 +149,29 @@ impl Presence {
         self.is_unreadable.get()
     }
 
-    /// Notes that a file has arrived whole, and what was learnt from it.
-    pub(super) fn add(&mut self, path: StreamPath<'_>, learnt: Learnt) {
+    /// Records that a file has arrived whole, and what was observed from it.
+    pub(super) fn add(&mut self, path: StreamPath<'_>, observed: Observed) {
         if path.parent().is_empty() {
             self.top.insert(self.seed.hash(path.file_name()));
             self.top.insert(self.seed.hash(unwrap_name(path.file_name()).0));
         }
         let Some(file) = TableFile::of(path) else { return };
-        self.change(file, |known| {
-            known.add(file.bit, learnt);
+        self.change(file, |state| {
+            state.add(file.bit, observed);
             if file.bit & (Files::FRM | Files::IBD | Files::DELTA) != 0 {
-                known.stem = Some(file.stem.into());
+                state.stem = Some(file.stem.into());
             }
             if file.stem.starts_with(OF_FULL_TEXT) {
-                known.files.0 |= Files::UNDEFINED;
+                state.files.0 |= Files::UNDEFINED;
             }
         });
     }
 
-    /// Notes that a tablespace will have the name `path` once the backup is prepared.
+    /// Records that a tablespace will have the name `path` once the backup is prepared.
     pub(super) fn add_renamed(&mut self, path: StreamPath<'_>) {
         let (directory, stem) = (path.parent(), path.file_name());
         let file = TableFile { directory, stem, whole: whole_of(stem), bit: Files::RENAMED };
-        self.change(file, |known| known.files.0 |= file.bit);
+        self.change(file, |state| state.files.0 |= file.bit);
     }
 
     /// Moves what is at `from`, if anything is; returns whether.
@@ -178,9 +180,10 @@ impl Presence {
             // Under a name of another kind, what the file showed means something else.
             let keeps = TableFile::of(to).map(|file| file.bit);
             let file = TableFile::of(from).filter(|file| keeps == Some(file.bit));
-            let learnt = file.map_or(Learnt::Nothing, |file| self.find(file).learnt(file.bit));
+            let observed =
+                file.map_or(Observed::Nothing, |file| self.find(file).observed(file.bit));
             self.remove_file(from);
-            self.add(to, learnt);
+            self.add(to, observed);
             return true;
         }
         let Some(directory) = self.directories.remove(&self.seed.hash(from.as_bytes())) else {
@@ -204,7 +207,7 @@ impl Presence {
         let keys = self.records(whole).map_while(|(key, _)| (key.whole() == whole).then_some(key));
         let partitions: Vec<_> = keys.filter(|key| key.partition.is_some()).collect();
         for key in partitions {
-            self.change_at(key, |known| *known = Known::nothing_any_more());
+            self.change_at(key, |state| *state = TableState::nothing_any_more());
         }
     }
 
@@ -227,17 +230,17 @@ impl Presence {
         let live: HashSet<u32> = self.directories.values().map(|number| number.0).collect();
         let first = TableKey { directory: DirectoryNo(0), table: 0, partition: None };
         let mut records = self.records(first).peekable();
-        while let Some((key, known)) = records.next() {
+        while let Some((key, state)) = records.next() {
             let mut table = Table {
                 seed: self.seed,
                 directory: self.paths.get(index(key.directory.0)).map_or(b"", |path| path),
-                known: Known::default(),
+                state: TableState::default(),
                 partitions: Vec::new(),
             };
-            table.take(key, known);
-            while let Some((next, known)) = records.next_if(|(next, _)| next.whole() == key.whole())
+            table.take(key, state);
+            while let Some((next, state)) = records.next_if(|(next, _)| next.whole() == key.whole())
             {
-                table.take(next, known);
+                table.take(next, state);
             }
             if live.contains(&key.directory.0) {
                 each(&table);
@@ -252,15 +255,15 @@ impl Presence {
         };
         let mut records = self.records(TableKey { directory, table: 0, partition: None });
         let mut inside = records.by_ref().take_while(|(key, _)| key.directory == directory);
-        inside.any(|(_, known)| known.files.0 & !Files::OPT != 0)
+        inside.any(|(_, state)| state.files.0 & !Files::OPT != 0)
     }
 
     /// Returns what a file of the table ends in that is nothing without the definition, if the
     /// definition is not there.
     pub(super) fn left_over(&self, table: StreamPath<'_>) -> Option<&'static str> {
         let (directory, stem) = (table.parent(), table.file_name());
-        let known = self.find(TableFile { directory, stem, whole: None, bit: 0 });
-        let has = |suffix: &&str| known.has(suffix, Incremental::No);
+        let state = self.find(TableFile { directory, stem, whole: None, bit: 0 });
+        let has = |suffix: &&str| state.has(suffix, Incremental::No);
         OF_A_DEFINITION.into_iter().find(|suffix| !has(&".frm") && has(suffix))
     }
 
@@ -271,7 +274,7 @@ impl Presence {
         }
         let Some(file) = TableFile::of(path) else { return };
         if self.key(file.directory, file.stem, file.whole).is_some() {
-            self.change(file, |known| known.remove(file.bit));
+            self.change(file, |state| state.remove(file.bit));
         }
     }
 
@@ -282,7 +285,7 @@ impl Presence {
         Some(TableKey { directory, table, partition: whole.map(|_| self.seed.hash(stem)) })
     }
 
-    fn change(&mut self, file: TableFile<'_>, change: impl FnOnce(&mut Known)) {
+    fn change(&mut self, file: TableFile<'_>, change: impl FnOnce(&mut TableState)) {
         let hash = self.seed.hash(file.directory);
         if let Entry::Vacant(vacant) = self.directories.entry(hash) {
             vacant.insert(DirectoryNo(short(self.paths.len())));
@@ -292,14 +295,14 @@ impl Presence {
         self.change_at(key.expect("its directory was entered above"), change);
     }
 
-    fn change_at(&mut self, key: TableKey, change: impl FnOnce(&mut Known)) {
-        let known = self.fresh.entry(key).or_insert_with(|| {
+    fn change_at(&mut self, key: TableKey, change: impl FnOnce(&mut TableState)) {
+        let state = self.fresh.entry(key).or_insert_with(|| {
             self.fresh_bytes += TABLE_BYTES;
-            Known::default()
+            TableState::default()
         });
-        self.fresh_bytes -= known.bytes();
-        change(known);
-        self.fresh_bytes += known.bytes();
+        self.fresh_bytes -= state.bytes();
+        change(state);
+        self.fresh_bytes += state.bytes();
         if self.fresh_bytes > self.room {
             self.write_run();
         }
@@ -316,26 +319,26 @@ impl Presence {
         }
     }
 
-    fn find(&self, file: TableFile<'_>) -> Known {
+    fn find(&self, file: TableFile<'_>) -> TableState {
         let Some(key) = self.key(file.directory, file.stem, file.whole) else {
-            return Known::default();
+            return TableState::default();
         };
         if self.runs.is_empty() {
             return self.fresh.get(&key).cloned().unwrap_or_default();
         }
         let found = self.records(key).next().filter(|(found, _)| *found == key);
-        found.map_or_else(Known::default, |(_, known)| known)
+        found.map_or_else(TableState::default, |(_, state)| state)
     }
 
     /// Iterates over what is known, in order, from a key on; ends where it can't be read.
-    fn records(&self, from: TableKey) -> impl Iterator<Item = (TableKey, Known)> {
+    fn records(&self, from: TableKey) -> impl Iterator<Item = (TableKey, TableState)> {
         let fresh: Memory<'_, TableKey> = Box::new(encoded(&self.fresh, Some(from)));
         let records = self.runs.cursor(Some(&from), vec![fresh]).inspect_err(|_| {
             self.is_unreadable.set(true);
         });
         records.into_iter().flatten().map_while(|record| {
             let read =
-                record.ok().and_then(|(key, bytes)| Some((key, Known::decode(&bytes).ok()?)));
+                record.ok().and_then(|(key, bytes)| Some((key, TableState::decode(&bytes).ok()?)));
             self.is_unreadable.set(self.is_unreadable.get() || read.is_none());
             read
         })
@@ -344,30 +347,30 @@ impl Presence {
 
 /// Iterates over the records of tables in memory, from a key on.
 fn encoded(
-    tables: &BTreeMap<TableKey, Known>,
+    tables: &BTreeMap<TableKey, TableState>,
     from: Option<TableKey>,
 ) -> impl Iterator<Item = Record<TableKey>> {
     let first = from.map_or(Bound::Unbounded, Bound::Included);
     let later = tables.range((first, Bound::Unbounded));
-    later.map(|(key, known)| (*key, known.encode()))
+    later.map(|(key, state)| (*key, state.encode()))
 }
 
 impl Table<'_> {
-    fn take(&mut self, key: TableKey, known: Known) {
+    fn take(&mut self, key: TableKey, state: TableState) {
         match key.partition {
-            None => self.known = known,
-            Some(partition) => self.partitions.push((partition, known)),
+            None => self.state = state,
+            Some(partition) => self.partitions.push((partition, state)),
         }
     }
 
     /// Tells whether the table has a definition.
     pub(super) fn is_defined(&self) -> bool {
-        self.known.files.0 & Files::FRM != 0
+        self.state.files.0 & Files::FRM != 0
     }
 
     /// Returns database and table.
     pub(super) fn name(&self) -> String {
-        self.name_of(self.known.stem.as_deref().unwrap_or_default())
+        self.name_of(self.state.stem.as_deref().unwrap_or_default())
     }
 
     fn name_of(&self, stem: &[u8]) -> String {
@@ -377,15 +380,15 @@ impl Table<'_> {
     /// Tells whether the table has a file that ends so, or partitions (`#P#`).
     pub(super) fn has(&self, suffix: &str, incremental: Incremental) -> bool {
         if suffix == "#P#" {
-            return self.partitions.iter().any(|(_, known)| known.files.0 != 0);
+            return self.partitions.iter().any(|(_, state)| state.files.0 != 0);
         }
-        self.known.has(suffix, incremental)
+        self.state.has(suffix, incremental)
     }
 
     /// Iterates over the partitions that are listed, with what is there of each.
-    pub(super) fn listed_partitions(&self) -> impl Iterator<Item = (&[u8], Option<&Known>)> {
-        let stem = self.known.stem.as_deref().unwrap_or_default();
-        let names = self.known.listed().split(|byte| *byte == 0);
+    pub(super) fn listed_partitions(&self) -> impl Iterator<Item = (&[u8], Option<&TableState>)> {
+        let stem = self.state.stem.as_deref().unwrap_or_default();
+        let names = self.state.listed().split(|byte| *byte == 0);
         // After the last zero there is nothing.
         let names = names.filter(|name| !name.is_empty());
         names.map(move |name| {
@@ -399,24 +402,24 @@ impl Table<'_> {
     }
 
     /// Iterates over the table and its partitions whose names are known.
-    fn named(&self) -> impl Iterator<Item = (&[u8], &Known)> {
-        let partitions = self.partitions.iter().map(|(_, known)| known);
-        let all = std::iter::once(&self.known).chain(partitions);
-        all.filter_map(|known| Some((known.stem.as_deref()?, known)))
+    fn named(&self) -> impl Iterator<Item = (&[u8], &TableState)> {
+        let partitions = self.partitions.iter().map(|(_, state)| state);
+        let all = std::iter::once(&self.state).chain(partitions);
+        all.filter_map(|state| Some((state.stem.as_deref()?, state)))
     }
 
     /// Iterates over the tablespaces of the table and its partitions that have a number.
     pub(super) fn numbered_tablespaces(&self) -> impl Iterator<Item = (u32, String)> {
-        let numbered = self.named().filter(|(_, known)| known.space != 0);
-        numbered.map(|(stem, known)| (known.space, self.name_of(stem)))
+        let numbered = self.named().filter(|(_, state)| state.space != 0);
+        numbered.map(|(stem, state)| (state.space, self.name_of(stem)))
     }
 
     /// Iterates over the tablespaces that need a definition and have none.
     pub(super) fn undefined_tablespaces(&self) -> impl Iterator<Item = String> {
         const NEED_NONE: u32 = Files::FRM | Files::DEL | Files::REN | Files::UNDEFINED;
-        let is_defined = self.known.files.0 & NEED_NONE != 0;
-        let undefined = self.named().filter(move |(_, known)| {
-            let files = known.files.0;
+        let is_defined = self.state.files.0 & NEED_NONE != 0;
+        let undefined = self.named().filter(move |(_, state)| {
+            let files = state.files.0;
             files & (Files::IBD | Files::DELTA) != 0 && files & NEED_NONE == 0 && !is_defined
         });
         undefined.map(|(stem, _)| self.name_of(stem))
@@ -432,126 +435,126 @@ mod tests {
         StreamPath::new(name.as_bytes()).unwrap()
     }
 
-    fn with(names: &[&str]) -> Presence {
-        let mut presence = Presence::new(PathSeed::new([1; 16]));
+    fn with(names: &[&str]) -> ArrivedFiles {
+        let mut arrived = ArrivedFiles::new(PathSeed::new([1; 16]));
         for name in names {
-            presence.add(path(name), Learnt::Nothing);
+            arrived.add(path(name), Observed::Nothing);
         }
-        presence
+        arrived
     }
 
-    fn only<T>(presence: &Presence, look: impl Fn(&Table<'_>) -> T) -> T {
+    fn only<T>(arrived: &ArrivedFiles, look: impl Fn(&Table<'_>) -> T) -> T {
         let mut found = Vec::new();
-        presence.each_table(&mut |table| found.extend(table.is_defined().then(|| look(table))));
-        assert!(!presence.is_unreadable());
+        arrived.each_table(&mut |table| found.extend(table.is_defined().then(|| look(table))));
+        assert!(!arrived.is_unreadable());
         found.pop().unwrap()
     }
 
     #[test]
     fn files_are_found_by_suffix_and_under_wrappers() {
-        let presence = with(&["a/t.frm", "a/t.ibd.qp", "a/u.MAD"]);
-        let table = |suffix| only(&presence, |table| table.has(suffix, Incremental::No));
+        let arrived = with(&["a/t.frm", "a/t.ibd.qp", "a/u.MAD"]);
+        let table = |suffix| only(&arrived, |table| table.has(suffix, Incremental::No));
         assert!(table(".ibd") && !table(".MAD"));
-        let presence = with(&["ibdata1", "undo001.delta", "ib_logfile0.qp"]);
-        assert!(presence.has_top(b"ibdata1") && presence.has_top(b"ib_logfile0"));
-        assert!(presence.has_top(b"undo001.delta") && !presence.has_top(b"undo001"));
+        let arrived = with(&["ibdata1", "undo001.delta", "ib_logfile0.qp"]);
+        assert!(arrived.has_top(b"ibdata1") && arrived.has_top(b"ib_logfile0"));
+        assert!(arrived.has_top(b"undo001.delta") && !arrived.has_top(b"undo001"));
     }
 
     #[test]
     fn changed_pages_stand_for_a_tablespace_in_an_increment_only() {
-        let presence = with(&["a/t.frm", "a/t.ibd.delta", "a/t.ibd.meta"]);
-        let ibd = |presence, incremental| only(presence, |table| table.has(".ibd", incremental));
-        assert!(ibd(&presence, Incremental::Yes) && !ibd(&presence, Incremental::No));
-        let presence = with(&["a/t.frm", "a/t.ibd.delta"]);
-        assert!(only(&presence, |table| table.known.lacks_meta()));
-        assert!(!ibd(&presence, Incremental::Yes));
+        let arrived = with(&["a/t.frm", "a/t.ibd.delta", "a/t.ibd.meta"]);
+        let ibd = |arrived, incremental| only(arrived, |table| table.has(".ibd", incremental));
+        assert!(ibd(&arrived, Incremental::Yes) && !ibd(&arrived, Incremental::No));
+        let arrived = with(&["a/t.frm", "a/t.ibd.delta"]);
+        assert!(only(&arrived, |table| table.state.lacks_meta()));
+        assert!(!ibd(&arrived, Incremental::Yes));
     }
 
-    fn has_partitions(presence: &Presence) -> bool {
-        only(presence, |table| table.has("#P#", Incremental::No))
+    fn has_partitions(arrived: &ArrivedFiles) -> bool {
+        only(arrived, |table| table.has("#P#", Incremental::No))
     }
 
     #[test]
     fn partitions_are_counted_through_renames_and_globs() {
-        let mut presence = with(&["a/t.frm", "a/t#P#p0.MYD", "a/t#P#p0.MYI", "a/t#P#p1.MYD"]);
-        assert!(has_partitions(&presence));
-        presence.remove(path("a/t#P#p1.MYD"));
-        presence.rename(path("a/t#P#p0.MYD"), path("a/u#P#p0.MYD"));
-        assert!(has_partitions(&presence));
-        presence.remove(path("a/t#P#p0.MYI"));
-        assert!(!has_partitions(&presence));
-        let mut presence = with(&["a/t.frm", "a/t#P#p0.MYD"]);
-        presence.remove(path("a/t#P#*"));
-        assert!(!has_partitions(&presence));
+        let mut arrived = with(&["a/t.frm", "a/t#P#p0.MYD", "a/t#P#p0.MYI", "a/t#P#p1.MYD"]);
+        assert!(has_partitions(&arrived));
+        arrived.remove(path("a/t#P#p1.MYD"));
+        arrived.rename(path("a/t#P#p0.MYD"), path("a/u#P#p0.MYD"));
+        assert!(has_partitions(&arrived));
+        arrived.remove(path("a/t#P#p0.MYI"));
+        assert!(!has_partitions(&arrived));
+        let mut arrived = with(&["a/t.frm", "a/t#P#p0.MYD"]);
+        arrived.remove(path("a/t#P#*"));
+        assert!(!has_partitions(&arrived));
     }
 
     #[test]
     fn renames_and_removals_move_files_and_directories() {
-        let mut presence = with(&["a/t.frm", "a/t.MAD"]);
-        assert!(presence.rename(path("a/t.MAD"), path("b/u.MAD")));
-        assert!(!presence.rename(path("a/t.MAD"), path("b/v.MAD")));
-        assert_eq!(presence.has(path("b/u.MAD")), Some(true));
-        assert_eq!(presence.has(path("a/t.MAD")), Some(false));
-        assert!(presence.rename(path("b"), path("c")));
-        assert_eq!(presence.has(path("c/u.MAD")), Some(true));
-        presence.remove(path("c"));
-        assert_eq!(presence.has(path("c/u.MAD")), Some(false));
-        assert_eq!(presence.has(path("a/x.txt")), None, "not tracked");
+        let mut arrived = with(&["a/t.frm", "a/t.MAD"]);
+        assert!(arrived.rename(path("a/t.MAD"), path("b/u.MAD")));
+        assert!(!arrived.rename(path("a/t.MAD"), path("b/v.MAD")));
+        assert_eq!(arrived.has(path("b/u.MAD")), Some(true));
+        assert_eq!(arrived.has(path("a/t.MAD")), Some(false));
+        assert!(arrived.rename(path("b"), path("c")));
+        assert_eq!(arrived.has(path("c/u.MAD")), Some(true));
+        arrived.remove(path("c"));
+        assert_eq!(arrived.has(path("c/u.MAD")), Some(false));
+        assert_eq!(arrived.has(path("a/x.txt")), None, "not tracked");
     }
 
     #[test]
     fn a_listed_partition_is_there_under_the_tables_last_name_until_all_are_removed() {
-        let mut presence = with(&["a/t.frm", "a/t#P#p0.MYD", "a/t#P#p1.MYD"]);
-        let list = |names: &[u8]| Learnt::Partitions(Some(names.into()));
-        presence.add(path("a/t.par"), list(b"p0\0p1\0p2\0"));
-        let found = |presence: &Presence| {
-            let is_there = |(_, known): (&[u8], Option<&Known>)| {
-                known.is_some_and(|known| known.has(".MYD", Incremental::No))
+        let mut arrived = with(&["a/t.frm", "a/t#P#p0.MYD", "a/t#P#p1.MYD"]);
+        let list = |names: &[u8]| Observed::Partitions(Some(names.into()));
+        arrived.add(path("a/t.par"), list(b"p0\0p1\0p2\0"));
+        let found = |arrived: &ArrivedFiles| {
+            let is_there = |(_, state): (&[u8], Option<&TableState>)| {
+                state.is_some_and(|state| state.has(".MYD", Incremental::No))
             };
-            only(presence, |table| table.listed_partitions().map(is_there).collect::<Vec<_>>())
+            only(arrived, |table| table.listed_partitions().map(is_there).collect::<Vec<_>>())
         };
-        assert_eq!(found(&presence), [true, true, false]);
+        assert_eq!(found(&arrived), [true, true, false]);
         for suffix in [".frm", ".par", "#P#p0.MYD"] {
             let (from, to) = (format!("a/t{suffix}"), format!("a/u{suffix}"));
-            assert!(presence.rename(path(&from), path(&to)), "{suffix}");
+            assert!(arrived.rename(path(&from), path(&to)), "{suffix}");
         }
-        assert_eq!(found(&presence), [true, false, false]);
-        presence.remove(path("a/u#P#*"));
-        assert_eq!(found(&presence), [false, false, false]);
-        assert_eq!(presence.has(path("a/u#P#p0.MYD")), Some(false));
-        presence.add(path("a/u#P#p2.MYD"), Learnt::Nothing);
-        assert_eq!(found(&presence), [false, false, true]);
+        assert_eq!(found(&arrived), [true, false, false]);
+        arrived.remove(path("a/u#P#*"));
+        assert_eq!(found(&arrived), [false, false, false]);
+        assert_eq!(arrived.has(path("a/u#P#p0.MYD")), Some(false));
+        arrived.add(path("a/u#P#p2.MYD"), Observed::Nothing);
+        assert_eq!(found(&arrived), [false, false, true]);
     }
 
     #[test]
     fn lengths_follow_their_files() {
-        let mut presence = with(&["a/t.frm"]);
-        presence.add(path("a/t.MYI"), Learnt::Stated(Some(Stated::Bytes(5))));
-        let data = |length| Learnt::Data(Data { length, ..Data::default() });
-        let fault = |presence: &Presence| only(presence, |table| table.known.data_fault());
-        presence.add(path("a/t.MYD"), data(5));
-        assert!(fault(&presence).is_none());
-        presence.add(path("a/t.MYD"), data(0));
-        assert!(fault(&presence).is_some(), "the last version counts");
+        let mut arrived = with(&["a/t.frm"]);
+        arrived.add(path("a/t.MYI"), Observed::Stated(Some(Stated::Bytes(5))));
+        let data = |length| Observed::Data(Data { length, ..Data::default() });
+        let fault = |arrived: &ArrivedFiles| only(arrived, |table| table.state.data_fault());
+        arrived.add(path("a/t.MYD"), data(5));
+        assert!(fault(&arrived).is_none());
+        arrived.add(path("a/t.MYD"), data(0));
+        assert!(fault(&arrived).is_some(), "the last version counts");
         for suffix in [".frm", ".MYI", ".MYD"] {
             let (from, to) = (format!("a/t{suffix}"), format!("b/u{suffix}"));
-            presence.rename(path(&from), path(&to));
+            arrived.rename(path(&from), path(&to));
         }
-        let (suffix, data, found) = fault(&presence).unwrap();
+        let (suffix, data, found) = fault(&arrived).unwrap();
         assert_eq!((suffix, data.length), (".MYD", 0));
         assert_eq!(found, DataFault::Bytes { stated: 5 });
-        presence.remove(path("b/u.MYD"));
-        assert!(fault(&presence).is_none());
+        arrived.remove(path("b/u.MYD"));
+        assert!(fault(&arrived).is_none());
         let table = StreamPath::new(b"b/u").unwrap();
-        assert_eq!(presence.left_over(table), None);
-        presence.remove(path("b/u.frm"));
-        assert_eq!(presence.left_over(table), Some(".MYI"));
+        assert_eq!(arrived.left_over(table), None);
+        arrived.remove(path("b/u.frm"));
+        assert_eq!(arrived.left_over(table), Some(".MYI"));
     }
 
     /// Plays random files of few tables that come, are renamed and removed; as much room as is
     /// given.
     fn after_random_changes(room: usize, seed: u64) -> Vec<String> {
-        let mut presence = Presence { room, ..with(&[]) };
+        let mut arrived = ArrivedFiles { room, ..with(&[]) };
         let mut random = seed;
         let mut next = |below: u64| {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -567,33 +570,33 @@ mod tests {
             };
             let (from, to) = (name(), name());
             match next(40) {
-                0 => presence.remove(path(&format!("d{}", next(3)))),
-                1 => presence.remove(path(&format!("d{}/t{}#P#*", next(3), next(9)))),
+                0 => arrived.remove(path(&format!("d{}", next(3)))),
+                1 => arrived.remove(path(&format!("d{}/t{}#P#*", next(3), next(9)))),
                 2 => {
                     let (from, to) = (format!("d{}", next(3)), format!("d{}", next(3)));
-                    heard.push(presence.rename(path(&from), path(&to)).to_string());
+                    heard.push(arrived.rename(path(&from), path(&to)).to_string());
                 }
-                3..8 => heard.push(presence.rename(path(&from), path(&to)).to_string()),
-                8..12 => presence.remove(path(&from)),
+                3..8 => heard.push(arrived.rename(path(&from), path(&to)).to_string()),
+                8..12 => arrived.remove(path(&from)),
                 _ if from.ends_with("par") => {
-                    presence.add(path(&from), Learnt::Partitions(Some((*b"p0\0p1\0").into())));
+                    arrived.add(path(&from), Observed::Partitions(Some((*b"p0\0p1\0").into())));
                 }
                 _ if from.ends_with("ibd") => {
-                    presence.add(path(&from), Learnt::Space(short(heard.len())));
+                    arrived.add(path(&from), Observed::Space(short(heard.len())));
                 }
-                _ => presence.add(path(&from), Learnt::Nothing),
+                _ => arrived.add(path(&from), Observed::Nothing),
             }
         }
-        presence.each_table(&mut |table| {
+        arrived.each_table(&mut |table| {
             let numbered: Vec<_> = table.numbered_tablespaces().collect();
             let undefined: Vec<_> = table.undefined_tablespaces().collect();
             let listed: Vec<_> =
-                table.listed_partitions().map(|(_, known)| known.is_some()).collect();
-            let files = (table.known.files, table.has("#P#", Incremental::No));
+                table.listed_partitions().map(|(_, state)| state.is_some()).collect();
+            let files = (table.state.files, table.has("#P#", Incremental::No));
             heard.push(format!("{} {files:?} {numbered:?} {undefined:?} {listed:?}", table.name()));
         });
-        assert!(!presence.is_unreadable());
-        assert_eq!(presence.runs.is_empty(), room == usize::MAX);
+        assert!(!arrived.is_unreadable());
+        assert_eq!(arrived.runs.is_empty(), room == usize::MAX);
         heard.retain(|line| !line.ends_with("(Files(0), false) [] [] []"));
         heard
     }

@@ -169,7 +169,7 @@ fn shared_numbers(seen: &Observer) -> Vec<MbstreamReason> {
         for (path, space) in &seen.spaces.paths {
             each(*space, &|| path.to_string());
         }
-        seen.presence.each_table(&mut |table| {
+        seen.arrived.each_table(&mut |table| {
             for (space, name) in table.numbered_tablespaces() {
                 each(space, &|| name.clone());
             }
@@ -200,9 +200,9 @@ fn shared_numbers(seen: &Observer) -> Vec<MbstreamReason> {
 /// own tables.
 pub(super) fn absent(seen: &Observer) -> Vec<MbstreamReason> {
     let mut found = Vec::new();
-    let is_mysql_8 = seen.presence.has_top(b"mysql.ibd");
+    let is_mysql_8 = seen.arrived.has_top(b"mysql.ibd");
     if !is_mysql_8 {
-        seen.presence.each_table(&mut |table| {
+        seen.arrived.each_table(&mut |table| {
             let room = TABLESPACES_NAMED_MAX.saturating_sub(found.len());
             found
                 .extend(table.undefined_tablespaces().take(room).map(MbstreamReason::NoDefinition));
@@ -212,7 +212,7 @@ pub(super) fn absent(seen: &Observer) -> Vec<MbstreamReason> {
     let statements = &seen.statements;
     let is_full = statements.positions.backup_type.as_deref() == Some("full-backuped");
     let is_whole = statements.is_selection == Some(false);
-    if is_full && is_whole && !is_mysql_8 && !seen.presence.has_tables_in(SYSTEM_SCHEMA) {
+    if is_full && is_whole && !is_mysql_8 && !seen.arrived.has_tables_in(SYSTEM_SCHEMA) {
         found.push(MbstreamReason::NoSystemSchema);
     }
     found

@@ -13,20 +13,20 @@ use crate::innodb::Lsn;
 use crate::innodb::frm::{Frm, Missing};
 use crate::innodb::redo::RedoHeader;
 use crate::parse::path::{OwnedPath, StreamPath};
+use crate::verdict::arrived::Table;
 use crate::verdict::check::{Check, CheckName, Outcome};
 use crate::verdict::conclusion::Conclusion;
 use crate::verdict::evidence::{DeltaFiles, MbstreamFacts, PageFindings, Producer, StreamFaults};
 use crate::verdict::finding::{Acceptance, Code, Finding};
 use crate::verdict::heads;
-use crate::verdict::known::{Incremental, Known};
 use crate::verdict::lengths::{Data, DataFault, Short};
 use crate::verdict::metadata::{Describing, first_lack};
 use crate::verdict::observer::{Described, Observer, Redo};
-use crate::verdict::presence::Table;
 use crate::verdict::reason::Reason;
 use crate::verdict::reason::mbstream::MbstreamReason;
 use crate::verdict::reason::producer::ProducerReason;
 use crate::verdict::shared::SharedTables;
+use crate::verdict::table_state::{Incremental, TableState};
 
 /// Tables that are named as missing something; more are only counted.
 const TABLES_NAMED_MAX: usize = 1_000;
@@ -128,7 +128,7 @@ impl<'a> Judge<'a> {
 
     /// Checks that all that was noted of the tables' files could be looked at.
     fn check_temporary_files(&mut self) {
-        if self.seen.presence.is_unreadable() {
+        if self.seen.arrived.is_unreadable() {
             let (lost, detail) =
                 (MbstreamReason::NotesLost, "those of some tables' files are lost");
             self.judge(CheckName::TemporaryFiles, vec![lost], detail);
@@ -321,7 +321,7 @@ impl<'a> Judge<'a> {
     /// servers call the latter `undo_001`.
     fn has_system_file(&self, name: &str) -> bool {
         let percona = name.replacen("undo", "undo_", 1);
-        let there = |name: &str| self.seen.presence.has_top(name.as_bytes());
+        let there = |name: &str| self.seen.arrived.has_top(name.as_bytes());
         [name, &percona].into_iter().any(|name| {
             let by_delta = self.incremental == Incremental::Yes
                 && there(&format!("{name}.delta"))
@@ -362,7 +362,7 @@ impl<'a> Judge<'a> {
             let (name, directory) = (path.as_path().file_name(), path.as_path().parent());
             name != b"db.opt"
                 || directory == b"performance_schema"
-                || self.seen.presence.has_tables_in(directory)
+                || self.seen.arrived.has_tables_in(directory)
         };
         let (named, of_none): (Vec<_>, Vec<_>) = empty.paths.keys().partition(is_of_a_schema);
         self.findings.extend(of_none.into_iter().map(|path| {
@@ -391,7 +391,7 @@ impl<'a> Judge<'a> {
         let last = logs.last().copied().unwrap_or(first);
         let numbers = (first..=last).filter(|number| !logs.contains(number)).take(LOGS_NAMED_MAX);
         let mut names: Vec<_> = numbers.map(|number| format!("aria_log.{number:08}")).collect();
-        if !seen.presence.has_top(CONTROL.as_bytes()) {
+        if !seen.arrived.has_top(CONTROL.as_bytes()) {
             names.push(CONTROL.into());
         }
         let reasons = names.into_iter().map(MbstreamReason::MissingFile).collect();
@@ -431,10 +431,10 @@ impl<'a> Judge<'a> {
 
     fn check_tables(&mut self) {
         let mut found = TablesFound::default();
-        self.seen.presence.each_table(&mut |table| {
+        self.seen.arrived.each_table(&mut |table| {
             if table.is_defined() {
                 found.tables += 1;
-                found.unread += u64::from(table.known.definition.is_none());
+                found.unread += u64::from(table.state.definition.is_none());
                 self.check_table(table, &mut found);
             }
         });
@@ -456,9 +456,9 @@ impl<'a> Judge<'a> {
     }
 
     fn check_table(&self, table: &Table<'_>, found: &mut TablesFound) {
-        let Some(definition) = table.known.definition else { return };
+        let Some(definition) = table.state.definition else { return };
         let missing = definition.missing(|suffix| table.has(suffix, self.incremental));
-        if let Some((suffix, is_certain)) = self.missing_suffix(missing, &table.known) {
+        if let Some((suffix, is_certain)) = self.missing_suffix(missing, &table.state) {
             let table = table.name();
             if is_certain && suffix == TABLESPACE {
                 match self.discarded(&table) {
@@ -471,7 +471,7 @@ impl<'a> Judge<'a> {
                 found.add(MbstreamReason::PerhapsMissing { table, suffix });
             }
         }
-        if let Some(fault) = table.known.data_fault() {
+        if let Some(fault) = table.state.data_fault() {
             found.add(data_reason(&table.name(), fault));
         }
         let Frm::Partitioned(engine) = definition else { return };
@@ -491,7 +491,7 @@ impl<'a> Judge<'a> {
                 let (table, partition) = (table.name(), partition_name());
                 found.add(MbstreamReason::MissingPartition { table, partition, suffix });
             }
-            if let Some(fault) = partition.and_then(Known::data_fault) {
+            if let Some(fault) = partition.and_then(TableState::data_fault) {
                 found.add(data_reason(&format!("{}#P#{}", table.name(), partition_name()), fault));
             }
         }
@@ -505,11 +505,11 @@ impl<'a> Judge<'a> {
     }
 
     /// Returns what is missing of a table, and whether it can't be elsewhere.
-    fn missing_suffix(&self, missing: Missing, known: &Known) -> Option<(&'static str, bool)> {
+    fn missing_suffix(&self, missing: Missing, state: &TableState) -> Option<(&'static str, bool)> {
         match missing {
             Missing::Certain(suffix) => Some((suffix, true)),
             Missing::Perhaps(suffix) => Some((suffix, self.seen.shared == SharedTables::Excluded)),
-            Missing::Nothing if known.lacks_meta() => Some((".meta", true)),
+            Missing::Nothing if state.lacks_meta() => Some((".meta", true)),
             Missing::Nothing => None,
         }
     }
@@ -520,7 +520,7 @@ impl<'a> Judge<'a> {
         let mut reasons = Vec::new();
         for table in &seen.changed {
             let path = StreamPath::new(table).expect("it is the beginning of a path");
-            if let Some(suffix) = seen.presence.left_over(path) {
+            if let Some(suffix) = seen.arrived.left_over(path) {
                 reasons.push(MbstreamReason::LeftOver(format!("{path}{suffix}")));
             }
         }
@@ -534,7 +534,7 @@ impl<'a> Judge<'a> {
     fn check_renames(&mut self) {
         let seen = self.seen;
         let lost = seen.lost.paths.iter();
-        let lost = lost.filter(|(to, _)| seen.presence.has(to.as_path()) == Some(false));
+        let lost = lost.filter(|(to, _)| seen.arrived.has(to.as_path()) == Some(false));
         let named = lost.map(|(to, from)| {
             let (from, to) = (from.to_string(), to.to_string());
             MbstreamReason::LostRename { from, to }
@@ -614,7 +614,7 @@ struct TablesFound {
     tables: u64,
     unread: u64,
     reasons: Vec<MbstreamReason>,
-    /// Notes that are only counted.
+    /// Records that are only counted.
     others: u64,
     /// Tables without a tablespace, which was accepted.
     discarded: Vec<Finding>,

@@ -45,6 +45,7 @@
 //!
 //! What it does not do: read pages, parse frames, or run anything.
 
+mod arrived;
 mod beginning;
 mod check;
 mod conclusion;
@@ -54,17 +55,16 @@ pub mod finding;
 mod heads;
 mod increment;
 mod judge;
-mod known;
 mod lengths;
 mod mbstream;
 mod metadata;
 mod observer;
 mod partitions;
 mod plain;
-mod presence;
 mod reason;
 mod shared;
 mod table_files;
+mod table_state;
 mod tar;
 
 #[cfg(test)]

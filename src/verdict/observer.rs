@@ -1,11 +1,11 @@
 //! Watches a stream pass by and remembers what the verdict needs of it.
 //!
-//! Of most files that is a bit (`presence`). The few whose contents matter are small or matter only
+//! Of most files that is a bit (`arrived`). The few whose contents matter are small or matter only
 //! at their beginning; the observer asks for those bytes and for no others ([`Interest`]).
 //!
 //! Invariants:
 //! - memory: at most 64 KiB for each of six describing files, 76 KiB for the redo log, 1 MiB for an
-//!   open list of partitions, 512 bytes or less for each open file beside, what `presence` needs,
+//!   open list of partitions, 512 bytes or less for each open file beside, what `arrived` needs,
 //!   and at most [`NAMED_MAX`] paths of each kind of trouble;
 //! - what is known of a path is what the *last* file of that path held, as it is with a restore.
 //!
@@ -17,18 +17,18 @@ use crate::innodb::frm::{FRM_BYTES_MIN, Frm};
 use crate::innodb::redo::REDO_START_BYTES;
 use crate::parse::item::{Item, MemberNo, Target};
 use crate::parse::path::{OwnedPath, PathSeed, StreamPath};
+use crate::verdict::arrived::ArrivedFiles;
 use crate::verdict::heads::{
     FirstPage, may_begin_with_zeros, odd_definition, odd_head, short_definition,
 };
-use crate::verdict::known::Learnt;
 use crate::verdict::lengths::{
     Data, INDEX_HEAD_BYTES, Short, Stated, TABLESPACE_HEAD_BYTES, short_index, short_tablespace,
 };
 use crate::verdict::metadata::{Describing, Statements, Wrapped, unwrap_name};
 use crate::verdict::partitions::{PARTITIONS_BYTES_MAX, partition_names};
-use crate::verdict::presence::Presence;
 use crate::verdict::shared::{SharedScan, SharedTables};
 use crate::verdict::table_files::table_of;
+use crate::verdict::table_state::Observed;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -89,7 +89,7 @@ pub struct Interest {
 #[derive(Debug)]
 pub struct Observer {
     open: BTreeMap<MemberNo, OpenFile>,
-    pub(super) presence: Presence,
+    pub(super) arrived: ArrivedFiles,
     pub(super) statements: Statements,
     pub(super) describing: BTreeMap<Describing, Described>,
     pub(super) redo: Option<Redo>,
@@ -202,7 +202,7 @@ impl Observer {
     pub fn new(seed: PathSeed) -> Self {
         Self {
             open: BTreeMap::new(),
-            presence: Presence::new(seed),
+            arrived: ArrivedFiles::new(seed),
             statements: Statements::default(),
             describing: BTreeMap::new(),
             redo: None,
@@ -223,9 +223,9 @@ impl Observer {
         }
     }
 
-    /// Notes the next item of the stream; returns which bytes of its payload to show.
+    /// Records the next item of the stream; returns which bytes of its payload to show.
     pub fn item(&mut self, item: &Item<'_>) -> Interest {
-        self.note_order(item);
+        self.record_order(item);
         match *item {
             Item::Payload(payload) => {
                 self.open_if_new(payload.target);
@@ -298,14 +298,14 @@ impl Observer {
         let length = file.length;
         self.wrapped.count(path.file_name());
         self.empty.set(path, (length == 0 && is_never_empty(path)).then_some(()));
-        let learnt = self.close_captured(path, file);
-        self.presence.add(path, learnt);
+        let observed = self.close_captured(path, file);
+        self.arrived.add(path, observed);
     }
 
     /// Looks at a file that has ended; returns what it shows of its table.
-    fn close_captured(&mut self, path: StreamPath<'_>, file: OpenFile) -> Learnt {
+    fn close_captured(&mut self, path: StreamPath<'_>, file: OpenFile) -> Observed {
         let OpenFile { length, capture, scan } = file;
-        let Some(Capture { role, bytes, .. }) = capture else { return Learnt::Nothing };
+        let Some(Capture { role, bytes, .. }) = capture else { return Observed::Nothing };
         let bytes = bytes.as_slice();
         let (_, is_wrapped) = unwrap_name(path.file_name());
         match role {
@@ -326,14 +326,14 @@ impl Observer {
                 let last = if let Some(Scan::Last(last)) = scan { last } else { 0 };
                 self.odd.set(path, odd_definition(path, bytes, last));
                 self.short.set(path, short_definition(bytes, length));
-                return Learnt::Definition(Frm::parse(bytes));
+                return Observed::Definition(Frm::parse(bytes));
             }
             Role::Partitions => {
                 self.odd.set(path, odd_head(path, bytes));
                 let is_whole = length == wide(bytes.len());
-                return Learnt::Partitions(partition_names(bytes).filter(|_| is_whole));
+                return Observed::Partitions(partition_names(bytes).filter(|_| is_whole));
             }
-            Role::Renamed => self.note_renamed(bytes),
+            Role::Renamed => self.read_renamed(bytes),
             Role::Tablespace => return self.see_tablespace(path, bytes, length),
             Role::System => {
                 self.see_tablespace(path, bytes, length);
@@ -346,19 +346,19 @@ impl Observer {
                 self.short.set(path, short_index(bytes, length));
                 self.odd.set(path, odd_head(path, bytes));
                 self.has_aria |= path.file_name().ends_with(b".MAI");
-                return Learnt::Stated(Stated::parse(bytes));
+                return Observed::Stated(Stated::parse(bytes));
             }
-            Role::Data => return Learnt::Data(Data { length, ..Data::default() }),
+            Role::Data => return Observed::Data(Data { length, ..Data::default() }),
             Role::Csv => {
-                let Some(Scan::Lines(seen)) = scan else { return Learnt::Nothing };
-                return Learnt::Data(Data { length, ..seen });
+                let Some(Scan::Lines(seen)) = scan else { return Observed::Nothing };
+                return Observed::Data(Data { length, ..seen });
             }
         }
-        Learnt::Nothing
+        Observed::Nothing
     }
 
     /// Looks at the first page of a tablespace.
-    fn see_tablespace(&mut self, path: StreamPath<'_>, head: &[u8], length: u64) -> Learnt {
+    fn see_tablespace(&mut self, path: StreamPath<'_>, head: &[u8], length: u64) -> Observed {
         self.short.set(path, short_tablespace(head, length));
         self.odd.set(path, odd_head(path, head).filter(|_| !may_begin_with_zeros(path)));
         let first = FirstPage::parse(head);
@@ -369,7 +369,7 @@ impl Observer {
                 self.page_sizes.entry(page_bytes).or_insert_with(|| path.into());
             }
         }
-        Learnt::Space(space)
+        Observed::Space(space)
     }
 
     fn describe(&mut self, kind: Describing, path: StreamPath<'_>, length: u64, bytes: &[u8]) {
@@ -386,12 +386,12 @@ impl Observer {
     }
 
     /// Reads a `.ren` file: `app/new_name`, the name that a tablespace has after preparing.
-    fn note_renamed(&mut self, bytes: &[u8]) {
+    fn read_renamed(&mut self, bytes: &[u8]) {
         let text = bytes.trim_ascii();
         let text = text.strip_suffix(b".ibd").unwrap_or(text);
         let text = text.strip_prefix(b"./").unwrap_or(text);
         if let Ok(path) = StreamPath::new(text) {
-            self.presence.add_renamed(path);
+            self.arrived.add_renamed(path);
         }
     }
 
@@ -402,8 +402,8 @@ impl Observer {
         self.short.rename(from, to);
         self.odd.rename(from, to);
         self.spaces.rename(from, to);
-        self.note_changed(from);
-        if !self.presence.rename(from, to) {
+        self.record_changed(from);
+        if !self.arrived.rename(from, to) {
             // A lost file that is renamed once more is missing under its last name.
             let origin = self.lost.paths.remove(from.as_bytes());
             self.lost.set(to, Some(origin.unwrap_or_else(|| from.into())));
@@ -412,8 +412,8 @@ impl Observer {
 
     fn remove(&mut self, path: StreamPath<'_>) {
         self.forget_describing(path);
-        self.note_changed(path);
-        self.presence.remove(path);
+        self.record_changed(path);
+        self.arrived.remove(path);
         self.empty.remove(path);
         self.short.remove(path);
         self.odd.remove(path);
@@ -421,7 +421,7 @@ impl Observer {
         self.lost.remove(path);
     }
 
-    fn note_changed(&mut self, path: StreamPath<'_>) {
+    fn record_changed(&mut self, path: StreamPath<'_>) {
         if let Some(table) = table_of(path).filter(|_| self.changed.len() < CHANGED_MAX) {
             self.changed.insert(table);
         }
@@ -453,7 +453,7 @@ impl Observer {
     }
 
     /// Notes what comes after the file that a producer writes last.
-    fn note_order(&mut self, item: &Item<'_>) {
+    fn record_order(&mut self, item: &Item<'_>) {
         let has_ended = self.describing.contains_key(&Describing::Info);
         if !has_ended || self.after_info.is_some() {
             return;
@@ -542,7 +542,7 @@ impl<T> Named<T> {
         Self { paths: BTreeMap::new(), others: 0 }
     }
 
-    /// Notes that the file of that path is in trouble, or is not any more.
+    /// Records that the file of that path is in trouble, or is not any more.
     fn set(&mut self, path: StreamPath<'_>, trouble: Option<T>) {
         self.paths.remove(path.as_bytes());
         let Some(trouble) = trouble else { return };

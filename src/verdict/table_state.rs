@@ -1,7 +1,7 @@
 //! What is known of a table, or of a partition, from the files of it that have come.
 //!
-//! A [`Known`] is also a change: joined to what was known before it gives what is known now. So the
-//! state of very many tables can be kept in sorted files, to which changes are added without
+//! A [`TableState`] is also a change: joined to what was known before it gives what is known now.
+//! So the state of very many tables can be kept in sorted files, to which changes are added without
 //! reading them.
 
 use crate::base::error::Malformed;
@@ -12,9 +12,9 @@ use crate::verdict::table_files::{Files, SUFFIXES};
 
 /// What is known of a table, since it was seen first or since the state to which this is joined.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Known {
+pub(super) struct TableState {
     /// Nothing that was known before counts.
-    anew: bool,
+    replaces: bool,
     /// Files that were replaced or went away: what was known of them before does not count.
     gone: Files,
     /// Files that are there.
@@ -36,9 +36,9 @@ struct Details {
     partitions: Option<Box<[u8]>>,
 }
 
-/// What was learnt from a file of a table.
+/// What was observed from a file of a table.
 #[derive(Debug, Clone)]
-pub(super) enum Learnt {
+pub(super) enum Observed {
     Nothing,
     /// From a `.frm` file.
     Definition(Frm),
@@ -59,27 +59,27 @@ pub(super) enum Incremental {
     No,
 }
 
-impl Known {
+impl TableState {
     /// Returns the state of a table of which all files went away.
-    pub(super) fn nothing_any_more() -> Known {
-        Known { anew: true, ..Known::default() }
+    pub(super) fn nothing_any_more() -> TableState {
+        TableState { replaces: true, ..TableState::default() }
     }
 
-    /// Notes that a file came, in place of any former one, and what was learnt from it.
-    pub(super) fn add(&mut self, bit: u32, learnt: Learnt) {
+    /// Records that a file came, in place of any former one, and what was observed from it.
+    pub(super) fn add(&mut self, bit: u32, observed: Observed) {
         self.remove(bit);
         self.files.0 |= bit;
-        match learnt {
-            Learnt::Nothing => {}
-            Learnt::Definition(definition) => self.definition = Some(definition),
-            Learnt::Partitions(names) => self.details.get_or_insert_default().partitions = names,
-            Learnt::Stated(stated) => self.details.get_or_insert_default().stated = stated,
-            Learnt::Data(data) => self.details.get_or_insert_default().data = Some(data),
-            Learnt::Space(space) => self.space = space,
+        match observed {
+            Observed::Nothing => {}
+            Observed::Definition(definition) => self.definition = Some(definition),
+            Observed::Partitions(names) => self.details.get_or_insert_default().partitions = names,
+            Observed::Stated(stated) => self.details.get_or_insert_default().stated = stated,
+            Observed::Data(data) => self.details.get_or_insert_default().data = Some(data),
+            Observed::Space(space) => self.space = space,
         }
     }
 
-    /// Notes that files went away, with what was learnt from them.
+    /// Records that files went away, with what was observed from them.
     pub(super) fn remove(&mut self, bits: u32) {
         self.gone.0 |= bits;
         self.files.0 &= !bits;
@@ -102,8 +102,8 @@ impl Known {
     }
 
     /// Joins a later change to what was known before.
-    pub(super) fn join(&mut self, later: Known) {
-        if later.anew {
+    pub(super) fn join(&mut self, later: TableState) {
+        if later.replaces {
             *self = later;
             return;
         }
@@ -120,27 +120,27 @@ impl Known {
         details.partitions = details.partitions.take().or(more.partitions);
     }
 
-    /// Returns what was learnt from the file of that bit.
-    pub(super) fn learnt(&self, bit: u32) -> Learnt {
+    /// Returns what was observed from the file of that bit.
+    pub(super) fn observed(&self, bit: u32) -> Observed {
         let details = self.details.as_deref();
         match bit {
-            Files::FRM => self.definition.map_or(Learnt::Nothing, Learnt::Definition),
-            Files::IBD => Learnt::Space(self.space),
-            Files::PAR => Learnt::Partitions(details.and_then(|it| it.partitions.clone())),
+            Files::FRM => self.definition.map_or(Observed::Nothing, Observed::Definition),
+            Files::IBD => Observed::Space(self.space),
+            Files::PAR => Observed::Partitions(details.and_then(|it| it.partitions.clone())),
             bit if bit & Files::STATING != 0 => {
-                Learnt::Stated(details.and_then(|details| details.stated))
+                Observed::Stated(details.and_then(|details| details.stated))
             }
             bit if bit & Files::DATA != 0 => {
-                details.and_then(|details| details.data).map_or(Learnt::Nothing, Learnt::Data)
+                details.and_then(|details| details.data).map_or(Observed::Nothing, Observed::Data)
             }
-            _ => Learnt::Nothing,
+            _ => Observed::Nothing,
         }
     }
 
     /// Tells whether there is a file that ends so. In an incremental backup the changed pages stand
     /// for the tablespace.
     pub(super) fn has(&self, suffix: &str, incremental: Incremental) -> bool {
-        let bit = SUFFIXES.iter().find(|(known, _)| *known == suffix).map_or(0, |(_, bit)| *bit);
+        let bit = SUFFIXES.iter().find(|(listed, _)| *listed == suffix).map_or(0, |(_, bit)| *bit);
         let delta = Files::DELTA | Files::META;
         let by_delta = incremental == Incremental::Yes && self.files.0 & delta == delta;
         self.files.0 & bit != 0
@@ -175,10 +175,10 @@ impl Known {
         self.stem.as_ref().map_or(0, |stem| stem.len() + 16) + details
     }
 
-    /// Writes the state for [`Known::decode`].
+    /// Writes the state for [`TableState::decode`].
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        out.push(u8::from(self.anew));
+        out.push(u8::from(self.replaces));
         for number in [self.gone.0, self.files.0, self.space] {
             put_varint(&mut out, number.into());
         }
@@ -203,17 +203,18 @@ impl Known {
         out
     }
 
-    /// Reads what [`Known::encode`] wrote.
-    pub(super) fn decode(bytes: &[u8]) -> Result<Known, Malformed> {
+    /// Reads what [`TableState::encode`] wrote.
+    pub(super) fn decode(bytes: &[u8]) -> Result<TableState, Malformed> {
         let mut from = Reader::new("files of a table", bytes);
-        let anew = from.u8()? != 0;
+        let replaces = from.u8()? != 0;
         let (gone, files) = (Files(from.varint_u32()?), Files(from.varint_u32()?));
         let space = from.varint_u32()?;
         let stem = Some(from.bytes()?).filter(|stem| !stem.is_empty()).map(Box::from);
         let definition = take_definition(&mut from)?;
-        let mut known = Known { anew, gone, files, definition, space, stem, details: None };
+        let mut state =
+            TableState { replaces, gone, files, definition, space, stem, details: None };
         if from.left() == 0 {
-            return Ok(known);
+            return Ok(state);
         }
         let (kind, number) = (from.u8()?, from.varint()?);
         let stated = match kind {
@@ -227,9 +228,9 @@ impl Known {
         let data = (kind > 0).then_some(Data { length, line_ends, ends_a_line: kind == 2 });
         let is_listed = from.u8()? != 0;
         let partitions = Some(from.bytes()?).filter(|_| is_listed).map(Box::from);
-        known.details = Some(Box::new(Details { stated, data, partitions }));
+        state.details = Some(Box::new(Details { stated, data, partitions }));
         from.finish()?;
-        Ok(known)
+        Ok(state)
     }
 }
 
@@ -281,7 +282,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn learnt() -> impl Strategy<Value = (u32, Learnt)> {
+    fn observed() -> impl Strategy<Value = (u32, Observed)> {
         let engines = [Engine::InnoDb, Engine::Aria, Engine::Merge, Engine::Other(42)];
         let definitions = proptest::sample::select(engines.to_vec()).prop_flat_map(|engine| {
             proptest::sample::select(vec![
@@ -301,62 +302,62 @@ mod tests {
         let data = (0..1000_u64, any::<bool>());
         let names = proptest::option::of(Just(Box::from(*b"p0\0p1\0")));
         prop_oneof![
-            definitions.prop_map(|it| (Files::FRM, Learnt::Definition(it))),
-            stated.prop_map(|it| (Files::MYI, Learnt::Stated(it))),
+            definitions.prop_map(|it| (Files::FRM, Observed::Definition(it))),
+            stated.prop_map(|it| (Files::MYI, Observed::Stated(it))),
             data.prop_map(|(length, ends_a_line)| {
-                (Files::CSV, Learnt::Data(Data { length, line_ends: 3, ends_a_line }))
+                (Files::CSV, Observed::Data(Data { length, line_ends: 3, ends_a_line }))
             }),
-            names.prop_map(|it| (Files::PAR, Learnt::Partitions(it))),
-            (1..9_u32).prop_map(|it| (Files::IBD, Learnt::Space(it))),
-            Just((Files::OPT, Learnt::Nothing)),
+            names.prop_map(|it| (Files::PAR, Observed::Partitions(it))),
+            (1..9_u32).prop_map(|it| (Files::IBD, Observed::Space(it))),
+            Just((Files::OPT, Observed::Nothing)),
         ]
     }
 
     #[derive(Debug, Clone)]
     enum Event {
-        Add(u32, Learnt),
+        Add(u32, Observed),
         Remove(u32),
         Name,
-        Anew,
+        Gone,
     }
 
     fn events() -> impl Strategy<Value = Vec<Event>> {
         let bits = [Files::FRM, Files::MYI, Files::CSV, Files::PAR, Files::IBD, Files::OPT];
         let event = prop_oneof![
-            4 => learnt().prop_map(|(bit, learnt)| Event::Add(bit, learnt)),
+            4 => observed().prop_map(|(bit, observed)| Event::Add(bit, observed)),
             2 => proptest::sample::select(bits.to_vec()).prop_map(Event::Remove),
             1 => Just(Event::Name),
-            1 => Just(Event::Anew),
+            1 => Just(Event::Gone),
         ];
         proptest::collection::vec(event, 0..12)
     }
 
-    fn play(known: &mut Known, events: &[Event]) {
+    fn play(state: &mut TableState, events: &[Event]) {
         for event in events.iter().cloned() {
             match event {
-                Event::Add(bit, learnt) => known.add(bit, learnt),
-                Event::Remove(bit) => known.remove(bit),
-                Event::Name => known.stem = Some(Box::from(*b"name")),
-                Event::Anew => *known = Known::nothing_any_more(),
+                Event::Add(bit, observed) => state.add(bit, observed),
+                Event::Remove(bit) => state.remove(bit),
+                Event::Name => state.stem = Some(Box::from(*b"name")),
+                Event::Gone => *state = TableState::nothing_any_more(),
             }
         }
     }
 
-    fn facts(known: &Known) -> String {
-        let Known { anew: _, gone: _, files, definition, space, stem, .. } = known;
-        let learnt = [Files::PAR, Files::MYI, Files::CSV].map(|bit| known.learnt(bit));
-        format!("{files:?} {definition:?} {space} {stem:?} {learnt:?}")
+    fn facts(state: &TableState) -> String {
+        let TableState { replaces: _, gone: _, files, definition, space, stem, .. } = state;
+        let observed = [Files::PAR, Files::MYI, Files::CSV].map(|bit| state.observed(bit));
+        format!("{files:?} {definition:?} {space} {stem:?} {observed:?}")
     }
 
     proptest! {
         #[test]
         fn changes_can_be_joined_in_parts(parts in [events(), events(), events()]) {
-            let mut whole = Known::default();
+            let mut whole = TableState::default();
             play(&mut whole, &parts.concat());
             let parts = parts.map(|events| {
-                let mut part = Known::default();
+                let mut part = TableState::default();
                 play(&mut part, &events);
-                Known::decode(&part.encode()).unwrap()
+                TableState::decode(&part.encode()).unwrap()
             });
             let [first, second, third] = parts.clone();
             let (mut left, mut tail) = (first, second);
@@ -371,9 +372,9 @@ mod tests {
 
         #[test]
         fn what_is_written_is_read(events in events()) {
-            let mut known = Known::default();
-            play(&mut known, &events);
-            prop_assert_eq!(Known::decode(&known.encode()).unwrap(), known);
+            let mut state = TableState::default();
+            play(&mut state, &events);
+            prop_assert_eq!(TableState::decode(&state.encode()).unwrap(), state);
         }
     }
 }

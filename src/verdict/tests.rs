@@ -379,7 +379,7 @@ fn an_innodb_table_without_tablespace_is_noted_or_lost_as_the_server_has_it() {
 }
 
 #[test]
-fn what_is_left_of_a_table_that_was_removed_is_told() {
+fn what_is_left_of_a_table_that_was_removed_is_reported() {
     let left = "'app/m.MYI' is there, but its table was renamed or removed meanwhile";
     expect_partial(with(|s| s.remove("app/m.MYD").remove("app/m.frm")), left);
     // It was so at the source.
@@ -418,7 +418,7 @@ fn without_frames(stream: &Stream, path: &str, kinds: &[u8]) -> Stream {
 }
 
 #[test]
-fn renames_are_followed_and_a_lost_one_is_told() {
+fn renames_are_followed_and_a_lost_one_is_reported() {
     expect_complete(with(|s| {
         s.rename("app/a.MAI", "app/b.MAI")
             .rename("app/a.MAD", "app/b.MAD")
@@ -436,7 +436,7 @@ fn renames_are_followed_and_a_lost_one_is_told() {
 }
 
 #[test]
-fn a_file_that_lost_its_end_is_told_unless_it_grew_meanwhile() {
+fn a_file_that_lost_its_end_is_reported_unless_it_grew_meanwhile() {
     let short = "'app/x.ibd' has 16384 bytes, it should have at least 32768";
     expect_partial(x(&tablespace(50)), short);
     expect_complete(x(&tablespace(51)));

@@ -4,7 +4,7 @@ use super::*;
 use crate::verdict::finding::Code;
 
 #[test]
-fn files_that_begin_otherwise_than_their_names_say_are_told() {
+fn files_that_begin_otherwise_than_their_names_say_are_reported() {
     for (path, bytes, found) in [
         ("ibdata1", &[0; 16_384][..], "begins with nothing but zeros"),
         ("app/i.ibd", &[0; 16_384], "begins with nothing but zeros"),
@@ -22,9 +22,9 @@ fn files_that_begin_otherwise_than_their_names_say_are_told() {
         ("aria_log.00000001", &[0; 8192], "begins with nothing but zeros"),
     ] {
         let stream = with(|s| s.remove(path).file(path, bytes));
-        let told = judge_stream(stream).reasons;
+        let reported = judge_stream(stream).reasons;
         let expected = MbstreamReason::NotWhatItIs { path: path.into(), found }.into();
-        assert!(told.contains(&expected), "{path}: {told:?}");
+        assert!(reported.contains(&expected), "{path}: {reported:?}");
         assert_eq!(judge_stream(with(|s| s.file("gone/x.frm", bytes).remove("gone"))).reasons, []);
     }
     let cut = &frm(INNODB)[..2000];
@@ -46,7 +46,7 @@ fn numbered(space: u32, flags: u32) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_of_another_server_or_backup_is_told() {
+fn what_is_of_another_server_or_backup_is_reported() {
     let table = |s: Stream, name: &str, page: &[u8]| {
         s.file(&format!("app/{name}.ibd"), page).file(&format!("app/{name}.frm"), &frm(INNODB))
     };
@@ -76,7 +76,7 @@ fn what_is_of_another_server_or_backup_is_told() {
 }
 
 #[test]
-fn a_tablespace_without_definition_is_told_unless_nothing_reads_one() {
+fn a_tablespace_without_definition_is_reported_unless_nothing_reads_one() {
     let lost = "'app/x.ibd' is in the stream, the definition 'app/x.frm' is not";
     expect_partial(with(|s| s.file("app/x.ibd", b"x")), lost);
     let lost = "'app/x#P#p0.ibd' is in the stream, the definition 'app/x#P#p0.frm' is not";
@@ -134,9 +134,9 @@ fn the_first_record_of_the_redo_log_is_looked_at() {
         let behind = frames_of(rest)[1];
         let whole = Stream::default().payload("ib_logfile0", 12_288, &log[12_288..]).bytes;
         let stream = [&stream[..before], &whole, &rest[behind..]].concat();
-        let told = judge_with(&stream, |_| {}).reasons;
-        let is_told = |reason: &Reason| reason.to_string().starts_with(found);
-        assert!(told.iter().any(is_told), "{found}: {told:?}");
+        let reported = judge_with(&stream, |_| {}).reasons;
+        let is_reported = |reason: &Reason| reason.to_string().starts_with(found);
+        assert!(reported.iter().any(is_reported), "{found}: {reported:?}");
     }
 }
 
