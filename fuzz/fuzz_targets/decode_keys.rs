@@ -5,7 +5,8 @@
 
 use haulout::base::entropy::SeededEntropy;
 use haulout::base::ids::Class;
-use haulout::seal::holder::{Credential, Holder, HolderNote, KeyFile, Limits, Protection};
+use haulout::seal::cost::Limits;
+use haulout::seal::holder::{Credential, Holder, HolderNote, KeyFile, Protection};
 use haulout::seal::ids::{RepositoryId, RunId};
 use haulout::seal::keys::{Keyring, RepositoryKey};
 use haulout::seal::kit::RecoveryKit;
