@@ -17,8 +17,10 @@
 
 mod broken;
 mod checks;
+mod depth;
 mod packs;
 mod record;
+mod report;
 mod secrets;
 mod slice;
 
@@ -68,6 +70,10 @@ use super::batches;
 use super::batches::Batch;
 use slice::Part;
 
+pub use depth::Depth;
+pub use report::Finding;
+pub use report::Unit;
+pub use report::VerifyReport;
 pub use slice::Deadline;
 pub use slice::Slice;
 pub use slice::SliceReport;
@@ -81,19 +87,6 @@ const FINDINGS_MAX: usize = 1000;
 /// Files that a record about a snapshot names.
 const NAMED_MAX: usize = 8;
 
-/// How deep a verification goes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Depth {
-    /// Names and sizes of objects.
-    Objects,
-    /// As before, and the hash of every object.
-    Stored,
-    /// As before, and every block is decoded and hashed.
-    Blocks,
-    /// As before, and every page's checksum is computed again.
-    Pages,
-}
-
 /// What a user asks of a verification.
 #[derive(Debug, Clone)]
 pub struct VerifyOptions {
@@ -103,60 +96,6 @@ pub struct VerifyOptions {
     pub snapshots: Vec<StoredSnapshot>,
     /// Number of worker threads that verify.
     pub workers: u32,
-}
-
-/// The unit in which the location of a loss in a file is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Unit {
-    /// Pages of a tablespace, by their numbers.
-    Pages,
-    /// Bytes of any other file.
-    #[default]
-    Bytes,
-}
-
-/// Something that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Finding {
-    /// The snapshot that is affected.
-    pub snapshot: Option<SnapshotId>,
-    /// The file in it.
-    pub member: Option<String>,
-    /// What the ranges count.
-    pub unit: Unit,
-    /// What is lost of that file: where each range begins, and how long it is.
-    pub ranges: Vec<(u64, u64)>,
-    /// What is wrong, in words.
-    pub what: String,
-}
-
-impl Finding {
-    fn of_object(what: String) -> Finding {
-        Finding { what, ..Finding::default() }
-    }
-}
-
-/// The result of a verification.
-#[derive(Debug, Clone, Default)]
-pub struct VerifyReport {
-    /// Number of snapshots that were looked at.
-    pub snapshots: u64,
-    /// Number of objects that were looked at.
-    pub objects: u64,
-    /// Number of bytes in these objects.
-    pub bytes: u64,
-    /// Bytes that were read for it; those of a pack whose blocks were decoded count twice.
-    pub read_bytes: u64,
-    /// Blocks decoded and hashed.
-    pub blocks: u64,
-    /// Number of pages checked again, by verdict.
-    pub pages: PageCounts,
-    /// Everything that was found wrong.
-    pub findings: Vec<Finding>,
-    /// What is worth knowing, and no damage.
-    pub notes: Vec<Finding>,
-    /// Number of damage records written.
-    pub recorded: u64,
 }
 
 /// What is known to be bad so far.
@@ -459,7 +398,7 @@ impl Verification<'_> {
         for block in &batch.blocks {
             match self.known(contents, block)? {
                 Known::Lost(packs) => {
-                    broken.add(batch, block, "is in a pack that is missing or damaged");
+                    broken.add(batch.extent, block, "is in a pack that is missing or damaged");
                     broken.packs.extend(packs);
                 }
                 Known::Doubtful => left.push(*block),
@@ -535,7 +474,7 @@ impl Verification<'_> {
                 }
                 Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
                 Err(error) => {
-                    broken.add(batch, &block, &error.with_causes());
+                    broken.add(batch.extent, &block, &error.with_causes());
                     let packs = packs_of(contents, &block, place)?;
                     let mut bad = lock(&self.bad);
                     let named: Vec<PackName> =

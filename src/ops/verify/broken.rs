@@ -8,15 +8,10 @@ use crate::format::record::MemberRecord;
 use crate::innodb::TablespaceFormat;
 use crate::repo::contents::Block;
 
-use super::Finding;
-use super::MemberBatch;
-use super::Unit;
+use super::report::Unit;
 
 /// Ranges that one finding lists.
 const RANGES_MAX: usize = 64;
-/// Ranges that are named in words.
-const NAMED_MAX: usize = 8;
-
 /// In what the places of a file are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extent {
@@ -66,12 +61,12 @@ pub(super) struct Broken {
 
 impl Broken {
     /// Adds a block of the member.
-    pub(super) fn add(&mut self, batch: &MemberBatch, block: &Block, what: &str) {
+    pub(super) fn add(&mut self, extent: Extent, block: &Block, what: &str) {
         if self.ranges.is_empty() {
             what.clone_into(&mut self.what);
         }
-        self.unit = batch.extent.unit();
-        self.add_range(batch.extent.range(block));
+        self.unit = extent.unit();
+        self.add_range(extent.range(block));
     }
 
     fn add_range(&mut self, (first, count): (u64, u64)) {
@@ -92,59 +87,5 @@ impl Broken {
         self.unit = other.unit;
         self.packs.extend(other.packs);
         other.ranges.into_iter().for_each(|range| self.add_range(range));
-    }
-}
-
-impl Finding {
-    /// Tells what is lost and why, without the snapshot: `app/t.ibd, pages 5, 7 to 9: why`.
-    pub fn in_words(&self) -> String {
-        let mut place: Vec<String> = self.member.clone().into_iter().collect();
-        if !self.ranges.is_empty() {
-            place.push(self.places());
-        }
-        if place.is_empty() {
-            self.what.clone()
-        } else {
-            format!("{}: {}", place.join(", "), self.what)
-        }
-    }
-
-    /// Tells which places of the file are lost: `pages 5, 7 to 9`.
-    fn places(&self) -> String {
-        let one = |&(first, count): &(u64, u64)| match count {
-            0 | 1 => first.to_string(),
-            _ => format!("{first} to {}", first + count - 1),
-        };
-        let named: Vec<String> = self.ranges.iter().take(NAMED_MAX).map(one).collect();
-        let more = if self.ranges.len() > NAMED_MAX { " and more" } else { "" };
-        let noun = match (self.unit, self.ranges.as_slice()) {
-            (Unit::Pages, [(_, 0 | 1)]) => "page",
-            (Unit::Pages, _) => "pages",
-            (Unit::Bytes, [(_, 0 | 1)]) => "byte",
-            (Unit::Bytes, _) => "bytes",
-        };
-        format!("{noun} {}{more}", named.join(", "))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_finding_names_file_and_pages() {
-        let mut found = Finding::of_object("pack 77b0 is missing".to_owned());
-        assert_eq!(found.in_words(), "pack 77b0 is missing");
-        found.member = Some("app/t1.ibd".to_owned());
-        found.unit = Unit::Pages;
-        found.ranges = vec![(5, 1), (7, 3)];
-        assert_eq!(found.in_words(), "app/t1.ibd, pages 5, 7 to 9: pack 77b0 is missing");
-        found.ranges = vec![(5, 1)];
-        assert_eq!(found.in_words(), "app/t1.ibd, page 5: pack 77b0 is missing");
-        found.unit = Unit::Bytes;
-        found.ranges = vec![(4096, 4096)];
-        assert_eq!(found.in_words(), "app/t1.ibd, bytes 4096 to 8191: pack 77b0 is missing");
-        found.ranges = vec![(5, 1); 20];
-        assert!(found.in_words().contains("5 and more"));
     }
 }

@@ -30,8 +30,8 @@ use crate::base::num::wide;
 use crate::format::pack_table::PackRecord;
 use crate::ops::survey::objects_of;
 
-use super::Depth;
-use super::VerifyReport;
+use super::depth::Depth;
+use super::report::VerifyReport;
 
 /// The part of a verification that is wanted, and what it may cost.
 #[derive(Debug, Clone, Copy, Default)]
