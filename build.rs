@@ -1,4 +1,4 @@
-//! Tells the program which commit it was built from.
+//! Tells the program which commit it was built from, and for which machine.
 //!
 //! Only builds for release look for it: in a working copy every commit would rebuild everything.
 //! The commit comes from `HAULOUT_COMMIT`, which a packager sets; from the file that cargo puts
@@ -18,14 +18,22 @@ fn main() {
     println!("cargo::rerun-if-env-changed=HAULOUT_COMMIT");
     println!("cargo::rerun-if-changed=build.rs");
     let version = env::var("CARGO_PKG_VERSION").unwrap_or_default();
-    let version = if env::var("PROFILE").is_ok_and(|profile| profile == "release") {
+    let is_release = env::var("PROFILE").is_ok_and(|profile| profile == "release");
+    let commit = if is_release {
         // What is committed, and whether all is, may change without any file of the package.
         println!("cargo::rerun-if-changed=.git/no-such-file");
-        commit().map_or(version.clone(), |commit| format!("{version} ({commit})"))
+        commit()
     } else {
-        format!("{version} (not for release)")
+        None
+    };
+    let version = match &commit {
+        Some(commit) => format!("{version} ({commit})"),
+        None if is_release => version,
+        None => format!("{version} (not for release)"),
     };
     println!("cargo::rustc-env=HAULOUT_VERSION={version}");
+    println!("cargo::rustc-env=HAULOUT_BUILT_FROM={}", commit.unwrap_or_default());
+    println!("cargo::rustc-env=HAULOUT_TARGET={}", env::var("TARGET").unwrap_or_default());
 }
 
 fn commit() -> Option<String> {

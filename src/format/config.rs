@@ -15,8 +15,10 @@ pub const TAGGED_BYTES: usize = 105;
 const MAGIC: &[u8; 8] = b"HAULOUT1";
 /// The format version that this program reads and writes.
 pub const FORMAT_VERSION: u16 = 1;
-/// Required features that this program knows: none yet.
+/// Required features that this program knows, a bit each: none yet.
 pub const FEATURES_KNOWN: u64 = 0;
+/// Required features of a repository that this program makes, a bit each.
+pub const FEATURES_MADE: u64 = 0;
 const WHAT: &str = "config";
 
 /// The fields as FORMAT.md lists them: place, bytes, words. A test compares them.

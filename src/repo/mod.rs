@@ -36,6 +36,7 @@ use crate::cut::Cutter;
 use crate::format::config;
 use crate::format::config::CUT_SIZES;
 use crate::format::config::Config;
+use crate::format::config::FEATURES_MADE;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
 use crate::format::pack_table::PackTable;
@@ -149,7 +150,7 @@ impl Repository {
         };
         let mut config = Config {
             suite: suite.byte(),
-            required_features: 0,
+            required_features: FEATURES_MADE,
             optional_features: 0,
             repository: *repository.bytes(),
             block_log2: 14,
