@@ -515,6 +515,24 @@ fn what_a_restore_refuses_is_named_with_what_can_be_done() {
 }
 
 #[test]
+fn the_version_has_a_shape_for_scripts() {
+    let place = Place::empty();
+    let line = place.ran(&["--version"]).is(0).out();
+    assert_eq!(place.ran(&["version"]).is(0).out(), line);
+    assert_eq!(place.ran(&["version", "--quiet"]).is(0).out(), line);
+    let version = place.ran(&["version", "--json"]).is(0).json();
+    let keys: Vec<&String> = version.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["commit", "makes", "reads", "target", "version"]);
+    let word = version["version"].as_str().unwrap();
+    assert!(line.starts_with(&format!("haulout {word} (")), "{line}");
+    assert_eq!(version["commit"], Value::Null, "this is no release");
+    assert!(version["target"].as_str().unwrap().contains('-'), "{version}");
+    for side in ["reads", "makes"] {
+        assert_eq!(version[side], serde_json::json!({"format": 1, "features": []}));
+    }
+}
+
+#[test]
 fn help_and_version_are_for_strangers() {
     let place = Place::empty();
     for arguments in [&["--help"][..], &["-h"], &["help"], &["--version"]] {

@@ -28,6 +28,7 @@ mod snapshots;
 mod stats;
 mod tag;
 mod verify;
+mod version;
 
 #[cfg(test)]
 mod tests;
@@ -70,6 +71,7 @@ use crate::verbs::stats::StatsArguments;
 use crate::verbs::tag::TagArguments;
 use crate::verbs::verify::VerifyArguments;
 use crate::verbs::verify::VerifyPlan;
+use crate::verbs::version::VersionArguments;
 
 const ABOUT: &str = "Streaming physical backups of MariaDB that store only the bytes that changed";
 
@@ -148,6 +150,7 @@ pub(crate) enum About {
     Errors(ErrorsArguments),
     Help(HelpArguments),
     Man(ManArguments),
+    Version(VersionArguments),
 }
 
 /// Returns the grammar of the whole command line.
@@ -205,5 +208,6 @@ pub(crate) fn tell(about: &About, report: &Report) -> Outcome<Exit> {
         About::Errors(typed) => typed.run(report),
         About::Help(typed) => typed.run(&grammar(), report),
         About::Man(typed) => typed.run(&grammar(), report),
+        About::Version(typed) => typed.run(report),
     }
 }

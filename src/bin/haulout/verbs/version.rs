@@ -1,0 +1,85 @@
+//! `version`: prints the version of the program, and of the repositories that it reads and makes.
+
+use clap::Args;
+use serde::Serialize;
+
+use haulout::format::config::FEATURES_KNOWN;
+use haulout::format::config::FEATURES_MADE;
+use haulout::format::config::FORMAT_VERSION;
+
+use crate::fail::exit::Exit;
+use crate::fail::failure::Outcome;
+use crate::tell::report::Format;
+use crate::tell::report::Report;
+use crate::tell::report::print;
+use crate::tell::report::print_json;
+
+const EXAMPLE: &str = "\
+Examples:
+  haulout version
+  haulout version --json | jq .reads.features";
+
+/// Print the version of the program and of its repositories
+///
+/// The text is that of --version. With --json, also the version and the required features of the
+/// repositories that this program reads, and of those that it makes.
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLE)]
+pub(crate) struct VersionArguments {}
+
+/// The JSON report of `version`.
+#[derive(Debug, Serialize)]
+struct Version {
+    version: &'static str,
+    /// The commit that a release was built from, if it is known.
+    commit: Option<&'static str>,
+    target: &'static str,
+    /// The repositories that the program reads and writes to.
+    reads: Repositories,
+    /// The repositories that the program makes.
+    makes: Repositories,
+}
+
+/// A version of the repository format.
+#[derive(Debug, Serialize)]
+struct Repositories {
+    format: u16,
+    /// The numbers of the required feature bits.
+    features: Vec<u32>,
+}
+
+impl Repositories {
+    fn with(features: u64) -> Repositories {
+        let bits = (0..u64::BITS).filter(|bit| features >> bit & 1 == 1);
+        Repositories { format: FORMAT_VERSION, features: bits.collect() }
+    }
+}
+
+impl VersionArguments {
+    /// Prints the version; it is the result, however quiet the program is to be.
+    pub(crate) fn run(&self, report: &Report) -> Outcome<Exit> {
+        let version = Version {
+            version: env!("CARGO_PKG_VERSION"),
+            commit: Some(env!("HAULOUT_BUILT_FROM")).filter(|commit| !commit.is_empty()),
+            target: env!("HAULOUT_TARGET"),
+            reads: Repositories::with(FEATURES_KNOWN),
+            makes: Repositories::with(FEATURES_MADE),
+        };
+        match report.format {
+            Format::Json => print_json(&version)?,
+            Format::Text => print(concat!("haulout ", env!("HAULOUT_VERSION"), "\n"))?,
+        }
+        Ok(Exit::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_are_named_by_the_numbers_of_their_bits() {
+        assert_eq!(Repositories::with(0).features, Vec::<u32>::new());
+        assert_eq!(Repositories::with(1 << 40 | 1 << 3 | 1).features, [0, 3, 40]);
+    }
+}
