@@ -1,9 +1,10 @@
-//! Any release list, moves record, damage record of either kind, note and part of the pack table.
+//! Any release list, relocation record, damage record of either kind, note and part of the pack
+//! table.
 
 #![no_main]
 
 use haulout::base::wire::Reader;
-use haulout::format::lists::{Damage, Moves, decode_releases, put_release};
+use haulout::format::lists::{Damage, Relocation, decode_releases, put_release};
 use haulout::format::note::TagNote;
 use haulout::format::pack_table::{
     TableTail, decode_records, decode_references, encode_records, encode_references,
@@ -27,8 +28,8 @@ fuzz_target!(|data: &[u8]| {
             assert_eq!(decode_releases(&bytes), Ok(releases));
         }
         1 => {
-            let Ok(moves) = Moves::decode(input.rest()) else { return };
-            assert_eq!(Moves::decode(&moves.encode()).as_ref(), Ok(&moves));
+            let Ok(moves) = Relocation::decode(input.rest()) else { return };
+            assert_eq!(Relocation::decode(&moves.encode()).as_ref(), Ok(&moves));
             for (old, ..) in &moves.moves {
                 assert!(moves.find(*old).is_some(), "what is listed is found");
             }

@@ -19,9 +19,9 @@ const ROTATION: &str = "rotation-";
 const RETIRED: &str = "retired-";
 const STORE: &str = "store";
 const PROBE: &str = "probe";
-const MOVES_TWINS: &str = "moves/";
-/// The prefix of the second copies of moves records.
-pub const MOVES_TWINS_PREFIX: &str = "twins/moves/";
+const RELOCATION_TWINS: &str = "moves/";
+/// The prefix of the second copies of relocation records.
+pub const RELOCATION_TWINS_PREFIX: &str = "twins/moves/";
 const OF_SNAPSHOT: &str = "snapshot-";
 
 /// A folder of a repository.
@@ -35,7 +35,7 @@ pub enum Folder {
     Runs,
     /// Packs of data and of metadata.
     Packs,
-    /// Second copies of meta packs and of moves records.
+    /// Second copies of meta packs and of relocation records.
     Twins,
     /// Snapshots, in a folder for each source.
     Snapshots,
@@ -106,7 +106,7 @@ impl Folder {
     pub fn holds_packs(name: &ObjectName) -> bool {
         match Folder::of(name) {
             Some(Folder::Packs) => true,
-            Some(Folder::Twins) => !name.as_str().starts_with(MOVES_TWINS_PREFIX),
+            Some(Folder::Twins) => !name.as_str().starts_with(RELOCATION_TWINS_PREFIX),
             Some(_) | None => false,
         }
     }
@@ -151,9 +151,9 @@ pub enum Object {
     /// A snapshot of a source, by its sequence number and id.
     Snapshot { source: SourceId, sequence: u64, id: SnapshotId },
     /// Other places of entries of a pack.
-    Moves { pack: PackName, hash: ContentHash },
-    /// A second copy of a moves record.
-    MovesTwin { pack: PackName, hash: ContentHash },
+    Relocation { pack: PackName, hash: ContentHash },
+    /// A second copy of a relocation record.
+    RelocationTwin { pack: PackName, hash: ContentHash },
     /// Entries of a pack that were found unreadable.
     Damage { pack: PackName, hash: ContentHash },
     /// What a snapshot was found to lack.
@@ -179,9 +179,9 @@ impl Object {
             Object::Key(_) | Object::Rotation { .. } | Object::Retired { .. } => Folder::Keys,
             Object::Run(_) => Folder::Runs,
             Object::Pack(_) => Folder::Packs,
-            Object::Twin(_) | Object::MovesTwin { .. } => Folder::Twins,
+            Object::Twin(_) | Object::RelocationTwin { .. } => Folder::Twins,
             Object::Snapshot { .. } => Folder::Snapshots,
-            Object::Moves { .. } => Folder::Moves,
+            Object::Relocation { .. } => Folder::Moves,
             Object::Damage { .. } | Object::SnapshotDamage { .. } => Folder::Damage,
             Object::Note { .. } => Folder::Notes,
             Object::Intent { .. } => Folder::Intents,
@@ -203,8 +203,10 @@ impl Object {
                 format!("{}/{hash}", &hash[..2])
             }
             Object::Snapshot { source, sequence, id } => format!("{source}/{sequence:010}-{id}"),
-            Object::Moves { pack, hash } | Object::Damage { pack, hash } => about(pack, hash),
-            Object::MovesTwin { pack, hash } => about(format!("{MOVES_TWINS}{pack}"), hash),
+            Object::Relocation { pack, hash } | Object::Damage { pack, hash } => about(pack, hash),
+            Object::RelocationTwin { pack, hash } => {
+                about(format!("{RELOCATION_TWINS}{pack}"), hash)
+            }
             Object::SnapshotDamage { snapshot, hash } => {
                 about(format!("{OF_SNAPSHOT}{snapshot}"), hash)
             }
@@ -231,13 +233,15 @@ impl Object {
             Folder::Claims => hex::decode(rest).map(Object::Claim),
             Folder::Runs => hex::decode(rest).map(Object::Run),
             Folder::Packs => pack(rest).map(Object::Pack),
-            Folder::Twins => match rest.strip_prefix(MOVES_TWINS) {
-                Some(rest) => of_pack(rest).map(|(pack, hash)| Object::MovesTwin { pack, hash }),
+            Folder::Twins => match rest.strip_prefix(RELOCATION_TWINS) {
+                Some(rest) => {
+                    of_pack(rest).map(|(pack, hash)| Object::RelocationTwin { pack, hash })
+                }
                 None => pack(rest).map(Object::Twin),
             },
             Folder::Keys => key(rest),
             Folder::Snapshots => snapshot(rest),
-            Folder::Moves => of_pack(rest).map(|(pack, hash)| Object::Moves { pack, hash }),
+            Folder::Moves => of_pack(rest).map(|(pack, hash)| Object::Relocation { pack, hash }),
             Folder::Damage => match rest.strip_prefix(OF_SNAPSHOT) {
                 Some(rest) => of_snapshot(rest)
                     .map(|(snapshot, hash)| Object::SnapshotDamage { snapshot, hash }),
@@ -357,8 +361,8 @@ mod tests {
             Object::Twin(pack),
             Object::Snapshot { source, sequence: 7, id: snapshot },
             Object::Snapshot { source, sequence: 1 << 40, id: snapshot },
-            Object::Moves { pack, hash },
-            Object::MovesTwin { pack, hash },
+            Object::Relocation { pack, hash },
+            Object::RelocationTwin { pack, hash },
             Object::Damage { pack, hash },
             Object::SnapshotDamage { snapshot, hash },
             note(Subject::Snapshot(snapshot)),
@@ -421,8 +425,12 @@ mod tests {
             assert_eq!(Folder::of(&name), object.folder());
             let is_pack = matches!(object, Object::Pack(_) | Object::Twin(_));
             assert_eq!(Folder::holds_packs(&name), is_pack, "{name}");
-            let is_moves_twin = matches!(object, Object::MovesTwin { .. });
-            assert_eq!(name.as_str().starts_with(MOVES_TWINS_PREFIX), is_moves_twin, "{name}");
+            let is_relocation_twin = matches!(object, Object::RelocationTwin { .. });
+            assert_eq!(
+                name.as_str().starts_with(RELOCATION_TWINS_PREFIX),
+                is_relocation_twin,
+                "{name}"
+            );
             let hash = content_hash(&name);
             let is_random = [Object::Config, Object::Claim([1; 16]), Object::Key([2; 16])];
             let is_random = is_random.contains(&object) || matches!(object, Object::Run(_));

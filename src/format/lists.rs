@@ -75,15 +75,15 @@ fn take_locators(reader: &mut Reader<'_>) -> Result<Vec<Locator>, Malformed> {
 
 /// Other places of entries of an old pack.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Moves {
+pub struct Relocation {
     /// Packs that hold the copies.
     pub packs: Vec<PackName>,
     /// Old entry, index into `packs`, new entry; in order of the old entry.
     pub moves: Vec<(EntryNumber, u32, EntryNumber)>,
 }
 
-impl Moves {
-    /// Returns the text of a moves record.
+impl Relocation {
+    /// Returns the text of a relocation record.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         put_varint(&mut out, wide(self.packs.len()));
@@ -99,12 +99,12 @@ impl Moves {
         out
     }
 
-    /// Reads the text of a moves record.
-    pub fn decode(bytes: &[u8]) -> Result<Moves, Malformed> {
-        let mut reader = Reader::new("moves record", bytes);
+    /// Reads the text of a relocation record.
+    pub fn decode(bytes: &[u8]) -> Result<Relocation, Malformed> {
+        let mut reader = Reader::new("relocation record", bytes);
         let count = reader.count(32)?;
         let packs = (0..count).map(|_| reader.array().map(PackName)).collect::<Result<_, _>>()?;
-        let mut list = Moves { packs, moves: Vec::new() };
+        let mut list = Relocation { packs, moves: Vec::new() };
         let count = reader.count(3)?;
         let mut before = 0u32;
         for _ in 0..count {
@@ -213,8 +213,8 @@ mod tests {
         fn moves_come_back(mut moves in prop::collection::vec(any::<(u32, u32)>(), 0..50)) {
             moves.sort_unstable();
             let moves = moves.iter().map(|&(o, n)| (EntryNumber(o), 0, EntryNumber(n))).collect();
-            let list = Moves { packs: vec![PackName([3; 32])], moves };
-            prop_assert_eq!(Moves::decode(&list.encode()), Ok(list));
+            let list = Relocation { packs: vec![PackName([3; 32])], moves };
+            prop_assert_eq!(Relocation::decode(&list.encode()), Ok(list));
         }
 
         #[test]
@@ -226,7 +226,8 @@ mod tests {
 
         #[test]
         fn arbitrary_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _unused = (decode_releases(&bytes), Moves::decode(&bytes), Damage::decode(&bytes));
+            let _unused = (decode_releases(&bytes), Relocation::decode(&bytes));
+            let _unused = Damage::decode(&bytes);
         }
     }
 }

@@ -287,7 +287,7 @@ fn run_backup(
         collector.release_vanished()?;
     }
     let roots = collector.roots(SoFar::All)?;
-    collector.publish_healing()?;
+    collector.publish_relocations()?;
     let findings = noted.findings.clone();
     let has_log = roots.inner.iter().any(|record| record.key.path == LOG.as_bytes());
     let (id, about) = draft.publish(roots, judgement, noted, sequence + 1)?;

@@ -1,4 +1,4 @@
-//! The two copies of every moves record (FORMAT.md 9).
+//! The two copies of every relocation record (FORMAT.md 9).
 
 use std::collections::BTreeMap;
 
@@ -13,33 +13,40 @@ use super::survey::Copy;
 use super::survey::Look;
 use super::survey::Problem;
 
-/// A moves record in its two copies.
+/// A relocation record in its two copies.
 #[derive(Debug)]
-pub(super) struct MovesPair {
+pub(super) struct RelocationPair {
     /// The pack that it is about.
     pub(super) pack: PackName,
     /// Its objects, the first copy first.
     pub(super) copies: [Copy; 2],
 }
 
-/// Looks at both copies of every moves record; `moves/` and `twins/` were listed, in this order.
-pub(super) fn moves(repository: &Repository, inventory: &Inventory, look: Look) -> Vec<MovesPair> {
+/// Looks at both copies of every relocation record; `moves/` and `twins/` were listed, in this
+/// order.
+pub(super) fn moves(
+    repository: &Repository,
+    inventory: &Inventory,
+    look: Look,
+) -> Vec<RelocationPair> {
     let mut found: BTreeMap<(PackName, ContentHash), [bool; 2]> = BTreeMap::new();
     for (object, _) in inventory.others() {
         match object {
-            Object::Moves { pack, hash } => found.entry((pack, hash)).or_default()[0] = true,
-            Object::MovesTwin { pack, hash } => found.entry((pack, hash)).or_default()[1] = true,
+            Object::Relocation { pack, hash } => found.entry((pack, hash)).or_default()[0] = true,
+            Object::RelocationTwin { pack, hash } => {
+                found.entry((pack, hash)).or_default()[1] = true
+            }
             _ => {}
         }
     }
     let pair = |((pack, hash), there): ((PackName, ContentHash), [bool; 2])| {
-        let objects = [Object::Moves { pack, hash }, Object::MovesTwin { pack, hash }];
+        let objects = [Object::Relocation { pack, hash }, Object::RelocationTwin { pack, hash }];
         let mut there = there.into_iter();
         let copies = objects.map(|object| {
             let is_there = there.next().unwrap_or_default();
             Copy { object, problem: problem_of(repository, object, hash, (is_there, look)) }
         });
-        MovesPair { pack, copies }
+        RelocationPair { pack, copies }
     };
     found.into_iter().map(pair).collect()
 }

@@ -1,5 +1,5 @@
 //! Makes good again what one good copy is left of in this repository: the second copies of meta
-//! packs and of moves records.
+//! packs and of relocation records.
 //!
 //! Everything is looked at before anything is changed, and the plan can be shown first. Then each
 //! copy is made, read back, and only then are damage records removed that mean nothing any more.

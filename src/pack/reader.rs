@@ -3,7 +3,7 @@
 //! A batch resolves its entries against the directories, sorts the frames that it needs, fetches
 //! neighbours of one pack with one read, opens and decompresses each frame once, and hands every
 //! block to the caller only after its hash was found right. What can't be had from its own pack is
-//! looked for in the pack's twin and in the places that moves records name; the hash decides.
+//! looked for in the pack's twin and in the places that relocation records name; the hash decides.
 //!
 //! Memory: directories and frames that several batches need are kept in bounded caches; a batch
 //! itself holds the frames of its own blocks, so its size is the caller's bound.
@@ -51,9 +51,9 @@ use crate::format::directory::FrameKind;
 use crate::format::directory::Slot;
 use crate::format::layout::ContentHash;
 use crate::format::layout::Folder;
-use crate::format::layout::MOVES_TWINS_PREFIX;
 use crate::format::layout::Object;
-use crate::format::lists::Moves;
+use crate::format::layout::RELOCATION_TWINS_PREFIX;
+use crate::format::lists::Relocation;
 use crate::format::pack_table::PackTable;
 use crate::format::trailer::PREAMBLE_BYTES;
 use crate::format::trailer::TRAILER_BYTES;
@@ -141,7 +141,7 @@ pub struct Packs {
     opened: Mutex<Cache<ObjectName, OpenPack>>,
     frames: Mutex<Cache<(ObjectName, u32), Vec<u8>>>,
     secrets: Mutex<HashMap<(RunId, Class), Arc<ClassSecret>>>,
-    moves: Mutex<HashMap<PackName, Arc<Vec<Moves>>>>,
+    moves: Mutex<HashMap<PackName, Arc<Vec<Relocation>>>>,
     openers: Mutex<Vec<FrameOpener>>,
     unread: AtomicU64,
 }
@@ -463,11 +463,11 @@ impl Packs {
         self.block_at(place, hash).map(|chain| chain.bytes)
     }
 
-    /// Returns other places of an entry, from the moves records of its pack.
+    /// Returns other places of an entry, from the relocation records of its pack.
     pub fn copies_of(&self, place: Place) -> Vec<Place> {
         let known = lock(&self.moves).get(&place.pack).map(Arc::clone);
         let lists = known.unwrap_or_else(|| {
-            let lists = Arc::new(self.read_moves(&place.pack));
+            let lists = Arc::new(self.read_relocations(&place.pack));
             lock(&self.moves).insert(place.pack, Arc::clone(&lists));
             lists
         });
@@ -475,17 +475,17 @@ impl Packs {
         found.map(|(pack, entry)| Place { pack, entry }).collect()
     }
 
-    fn read_moves(&self, pack: &PackName) -> Vec<Moves> {
+    fn read_relocations(&self, pack: &PackName) -> Vec<Relocation> {
         let mut hashes = BTreeSet::new();
         let mut add = |name: &ObjectName| match Object::parse(name) {
-            Some(Object::Moves { pack: of, hash } | Object::MovesTwin { pack: of, hash })
-                if of == *pack =>
-            {
+            Some(
+                Object::Relocation { pack: of, hash } | Object::RelocationTwin { pack: of, hash },
+            ) if of == *pack => {
                 hashes.insert(hash);
             }
             Some(_) | None => {}
         };
-        let folders = [Folder::Moves.prefix(), MOVES_TWINS_PREFIX];
+        let folders = [Folder::Moves.prefix(), RELOCATION_TWINS_PREFIX];
         let listed = folders
             .into_iter()
             .try_for_each(|folder| self.store.list(folder, &mut |meta| add(&meta.name)));
@@ -495,17 +495,19 @@ impl Packs {
             return Vec::new();
         }
         let read = |hash: ContentHash| {
-            let (first, twin) =
-                (Object::Moves { pack: *pack, hash }, Object::MovesTwin { pack: *pack, hash });
-            [first, twin].iter().find_map(|copy| self.read_move(pack, &copy.name()))
+            let (first, twin) = (
+                Object::Relocation { pack: *pack, hash },
+                Object::RelocationTwin { pack: *pack, hash },
+            );
+            [first, twin].iter().find_map(|copy| self.read_relocation(pack, &copy.name()))
         };
         hashes.into_iter().filter_map(read).collect()
     }
 
-    fn read_move(&self, pack: &PackName, name: &ObjectName) -> Option<Moves> {
+    fn read_relocation(&self, pack: &PackName, name: &ObjectName) -> Option<Relocation> {
         let bytes = self.store.get(name, SMALL_OBJECT_BYTES_MAX).ok()?;
-        let text = self.keyring.open_object(ObjectKind::Move, &pack.0, &bytes).ok()?;
-        Moves::decode(&text).ok()
+        let text = self.keyring.open_object(ObjectKind::Relocation, &pack.0, &bytes).ok()?;
+        Relocation::decode(&text).ok()
     }
 }
 

@@ -35,11 +35,11 @@ use crate::map::table::TableWriter;
 use crate::map::view::MapView;
 use crate::map::writer::MapWriter;
 use crate::pipeline::appender::Appender;
-use crate::pipeline::healing::Healing;
 use crate::pipeline::ingest::Ended;
 use crate::pipeline::ingest::Event;
 use crate::pipeline::inner::InnerWriter;
 use crate::pipeline::pages;
+use crate::pipeline::relocations::Relocations;
 use crate::pipeline::segment::Done;
 use crate::pipeline::segment::Member;
 use crate::pipeline::segment::NewEntry;
@@ -121,7 +121,7 @@ pub struct Collector<'r> {
     findings: Vec<PageFinding>,
     log: Option<String>,
     noted: Vec<Finding>,
-    healing: Healing,
+    relocations: Relocations,
     newest: Newest,
     /// References of pack table nodes that are stored, by level.
     nodes: Vec<Vec<NodeRef>>,
@@ -155,7 +155,7 @@ impl<'r> Collector<'r> {
             findings: Vec::new(),
             log: None,
             noted: Vec::new(),
-            healing: Healing::default(),
+            relocations: Relocations::default(),
             newest: Newest::default(),
             nodes,
         }
@@ -228,7 +228,7 @@ impl<'r> Collector<'r> {
             };
             while let Some((_, lost)) = healed.next_if(|(block, _)| *block == number) {
                 let copy = entry.storage.locator().expect("a healing copy is stored");
-                self.healing.add(lost, copy);
+                self.relocations.add(lost, copy);
             }
             open.map.push(entry, &mut self.appender)?;
         }
@@ -442,8 +442,8 @@ impl<'r> Collector<'r> {
     }
 
     /// Publishes where healed entries are now; what they point to must be durable.
-    pub fn publish_healing(&mut self) -> Result<()> {
-        self.healing.publish(self.appender.run())
+    pub fn publish_relocations(&mut self) -> Result<()> {
+        self.relocations.publish(self.appender.run())
     }
 }
 

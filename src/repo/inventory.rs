@@ -21,8 +21,8 @@
 //! The order matters where others write at the same time:
 //! - Snapshots are listed before packs. A run puts its packs first and its snapshot last, so that
 //!   every pack of a snapshot that was listed is there when the packs are.
-//! - `moves/` is listed before `twins/`, which has the second copies of moves records: a run puts
-//!   the second copy first, so that a record that was listed has both.
+//! - `moves/` is listed before `twins/`, which has the second copies of relocation records: a run
+//!   puts the second copy first, so that a record that was listed has both.
 //! - `packs/` is listed before `twins/` where copies are compared: the first copy is put first. A
 //!   pack of a running backup may be seen alone; no snapshot names it yet.
 //!
@@ -257,7 +257,7 @@ mod tests {
         }
         put(&store, &Object::Twin(pack(7)).name(), 7);
         let (hash, pack) = ([5; 32], pack(1));
-        put(&store, &Object::MovesTwin { pack, hash }.name(), 11);
+        put(&store, &Object::RelocationTwin { pack, hash }.name(), 11);
         put(&store, &Object::Note { about: Subject::Store, hash }.name(), 13);
         put(&store, &ObjectName::new("packs/ab/no-pack").unwrap(), 17);
         put(&store, &ObjectName::new("holiday.jpg").unwrap(), 19);
@@ -278,7 +278,7 @@ mod tests {
         assert!(names.len() == 2000 && names.is_sorted());
         assert_eq!(inventory.twins().collect::<Vec<_>>(), [(pack(7), 7)]);
         assert_eq!(inventory.count_of_packs(), 2001);
-        let copy = Object::MovesTwin { pack: pack(1), hash: [5; 32] };
+        let copy = Object::RelocationTwin { pack: pack(1), hash: [5; 32] };
         assert_eq!(inventory.others().collect::<Vec<_>>(), [(copy, 11)]);
         assert_eq!(inventory.size(&copy), Some(11));
         let unknown: Vec<String> = inventory.unknown().map(ToString::to_string).collect();

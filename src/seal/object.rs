@@ -67,7 +67,7 @@ pub enum ObjectKind {
     /// A run that must not be believed any more.
     Fence,
     /// A record of where entries of an old pack are served from.
-    Move,
+    Relocation,
     /// A record of damage that was found.
     Damage,
     /// A record of what was verified when, and other remarks.
@@ -86,7 +86,7 @@ impl ObjectKind {
         Self::Snapshot,
         Self::Intent,
         Self::Fence,
-        Self::Move,
+        Self::Relocation,
         Self::Damage,
         Self::Note,
         Self::Removed,
@@ -100,7 +100,7 @@ impl ObjectKind {
             Self::Snapshot => 1,
             Self::Intent => 2,
             Self::Fence => 3,
-            Self::Move => 4,
+            Self::Relocation => 4,
             Self::Damage => 5,
             Self::Note => 6,
             Self::Removed => 7,
@@ -123,7 +123,7 @@ impl ObjectKind {
             Self::Snapshot => "snapshot",
             Self::Intent => "intent",
             Self::Fence => "fence",
-            Self::Move => "move",
+            Self::Relocation => "move",
             Self::Damage => "damage",
             Self::Note => "note",
             Self::Removed => "removed",
@@ -137,7 +137,7 @@ impl ObjectKind {
             Self::Snapshot => Purpose::Snapshot,
             Self::Intent
             | Self::Fence
-            | Self::Move
+            | Self::Relocation
             | Self::Damage
             | Self::Note
             | Self::Removed

@@ -11,8 +11,8 @@ use crate::format::lists::Damage;
 use crate::format::snapshot_damage::SnapshotDamage;
 use crate::ops::records;
 use crate::ops::survey::Look;
-use crate::pipeline::healing::SealedRecord;
-use crate::pipeline::healing::seal_record;
+use crate::pipeline::relocations::SealedRecord;
+use crate::pipeline::relocations::seal_record;
 use crate::repo::inventory::Inventory;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::seal::object::ObjectKind;
@@ -29,7 +29,7 @@ use super::Verification;
 const PACKS_MAX: usize = 256;
 
 impl Verification<'_> {
-    /// Checks both copies of every moves record, every note and every damage record.
+    /// Checks both copies of every relocation record, every note and every damage record.
     pub(super) fn check_records(&self, inventory: &Inventory) -> Result<()> {
         let look =
             if self.options.depth >= Depth::Stored { Look::AtItsBytes } else { Look::AtItsSize };

@@ -16,20 +16,20 @@ use crate::base::ids::PackName;
 use crate::base::num::short;
 use crate::format::layout::ContentHash;
 use crate::format::layout::Object;
-use crate::format::lists::Moves;
+use crate::format::lists::Relocation;
 use crate::pipeline::appender::RunContext;
 use crate::pipeline::uploader::put_confirmed;
 use crate::seal::keys::Keyring;
 use crate::seal::object::ObjectKind;
 use crate::store::name::ObjectName;
 
-/// Healing copies of one run, by the pack that was lost.
+/// Relocations copies of one run, by the pack that was lost.
 #[derive(Debug, Default)]
-pub struct Healing {
+pub struct Relocations {
     copies: BTreeMap<PackIndex, Vec<(EntryNumber, Locator)>>,
 }
 
-impl Healing {
+impl Relocations {
     /// Notes that the lost entry can be had at `copy` as well.
     pub fn add(&mut self, lost: Locator, copy: Locator) {
         self.copies.entry(lost.pack).or_default().push((lost.entry, copy));
@@ -42,13 +42,13 @@ impl Healing {
                 let table = run.packs.table();
                 let name_of = |at| table.get(at).map(|record| record.name);
                 let Some(name) = name_of(lost) else { continue };
-                (name, moves_of(copies, name_of))
+                (name, relocation_of(copies, name_of))
             };
             let text = moves.encode();
-            let kind = ObjectKind::Move;
+            let kind = ObjectKind::Relocation;
             let record = seal_record(&run.keyring, kind, (&name.0, &text), &*run.entropy)?;
-            let (twin, bytes) = record.named(|hash| Object::MovesTwin { pack: name, hash });
-            let (object, _) = record.named(|hash| Object::Moves { pack: name, hash });
+            let (twin, bytes) = record.named(|hash| Object::RelocationTwin { pack: name, hash });
+            let (object, _) = record.named(|hash| Object::Relocation { pack: name, hash });
             for object in [twin, object] {
                 put_confirmed(&*run.store, &run.monitor, &object, &bytes)?;
             }
@@ -57,13 +57,13 @@ impl Healing {
     }
 }
 
-fn moves_of(
+fn relocation_of(
     mut copies: Vec<(EntryNumber, Locator)>,
     name_of: impl Fn(PackIndex) -> Option<PackName>,
-) -> Moves {
+) -> Relocation {
     copies.sort_unstable();
     copies.dedup_by_key(|(old, _)| *old);
-    let mut moves = Moves::default();
+    let mut moves = Relocation::default();
     for (old, copy) in copies {
         let Some(name) = name_of(copy.pack) else { continue };
         let known = moves.packs.iter().rposition(|pack| *pack == name);
