@@ -31,12 +31,10 @@ pub(super) fn moves(
 ) -> Vec<RelocationPair> {
     let mut found: BTreeMap<(PackName, ContentHash), [bool; 2]> = BTreeMap::new();
     for (object, _) in inventory.others() {
-        match object {
-            Object::Relocation { pack, hash } => found.entry((pack, hash)).or_default()[0] = true,
-            Object::RelocationTwin { pack, hash } => {
-                found.entry((pack, hash)).or_default()[1] = true
-            }
-            _ => {}
+        if let Object::Relocation { pack, hash } = object {
+            found.entry((pack, hash)).or_default()[0] = true;
+        } else if let Object::RelocationTwin { pack, hash } = object {
+            found.entry((pack, hash)).or_default()[1] = true;
         }
     }
     let pair = |((pack, hash), there): ((PackName, ContentHash), [bool; 2])| {

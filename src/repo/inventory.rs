@@ -142,14 +142,14 @@ impl Inventory {
     pub fn size(&self, object: &Object) -> Option<u64> {
         let is_listed = object.folder().is_none_or(|folder| self.listed.contains(&folder));
         assert!(is_listed, "the folder of {object:?} was listed");
-        match object {
-            Object::Pack(name) => self.packs.get(name),
-            Object::Twin(name) => self.twins.get(name),
-            other => {
-                let found = self.others.binary_search_by_key(other, |(object, _)| *object);
-                found.ok().and_then(|at| self.others.get(at)).map(|(_, bytes)| *bytes)
-            }
+        if let Object::Pack(name) = object {
+            return self.packs.get(name);
         }
+        if let Object::Twin(name) = object {
+            return self.twins.get(name);
+        }
+        let found = self.others.binary_search_by_key(object, |(object, _)| *object);
+        found.ok().and_then(|at| self.others.get(at)).map(|(_, bytes)| *bytes)
     }
 
     /// Tells whether an object of this name was listed, known to this program or not.

@@ -373,7 +373,7 @@ mod tests {
                 assert_eq!(named.kind(), kind, "{verb} {category}");
                 let cause = format!("cannot {verb} packs/ab: {category}");
                 assert_eq!(named.with_causes(), format!("cannot do it: {cause}"));
-                assert!(named.source().is_some_and(|cause| cause.is::<StoreError>()));
+                assert!(named.source().is_some_and(<dyn Error>::is::<StoreError>));
             }
         }
     }
