@@ -5,6 +5,7 @@
 //! to packs, the snapshot last. Whatever stops a run before that leaves objects that nobody sees.
 
 mod base;
+mod options;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -20,8 +21,6 @@ use crate::base::ids::SourceId;
 use crate::base::monitor::Counter;
 use crate::base::monitor::Counts;
 use crate::base::monitor::Monitor;
-use crate::encode::Level;
-use crate::encode::ReadBack;
 use crate::format::config::FORMAT_VERSION;
 use crate::format::layout::Object;
 use crate::format::pack_table::NodeRef;
@@ -68,44 +67,14 @@ use crate::verdict::finding::FindingLog;
 
 use super::copies;
 use super::findings;
-use super::findings::Accept;
 use super::findings::Earlier;
 use super::findings::Noted;
 use super::judge;
 use super::lost;
-use super::memory::AtOnce;
 
-/// What a user asks of a backup.
-#[derive(Debug, Clone)]
-pub struct BackupOptions {
-    /// Name of the lineage.
-    pub source: String,
-    /// What the stream is, if it is not to be recognized by its content.
-    pub format: Option<StreamFormat>,
-    /// Tags to attach to the snapshot.
-    pub tags: Vec<String>,
-    /// How whole blocks are compressed.
-    pub level: Level,
-    /// Whether what is written is read back.
-    pub read_back: ReadBack,
-    /// How much is done at once.
-    pub at_once: AtOnce,
-    /// This host, for the description.
-    pub host: String,
-    /// A checkpoint is published after this many bytes of the stream.
-    pub checkpoint_bytes: u64,
-    /// A checkpoint is published after this many seconds as well.
-    pub checkpoint_seconds: u64,
-    /// Which findings are accepted from this snapshot on.
-    pub accept: Accept,
-    /// Findings that the run reports.
-    pub findings: Arc<FindingLog>,
-}
-
-/// A checkpoint is published after this many bytes of the stream by default.
-pub const CHECKPOINT_BYTES: u64 = 64 << 30;
-/// A checkpoint is published after this many seconds by default as well.
-pub const CHECKPOINT_SECONDS: u64 = 15 * 60;
+pub use options::BackupOptions;
+pub use options::CHECKPOINT_BYTES;
+pub use options::CHECKPOINT_SECONDS;
 
 /// The result of a backup.
 #[derive(Debug, Clone)]

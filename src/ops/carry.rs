@@ -42,13 +42,13 @@ use crate::source::Ending;
 use crate::source::FileSource;
 use crate::source::Source;
 
+use super::accept::Accept;
 use super::backup;
 use super::backup::BackupOptions;
 use super::backup::BackupReport;
 use super::backup::CHECKPOINT_BYTES;
 use super::backup::CHECKPOINT_SECONDS;
 use super::backup::TakenOver;
-use super::findings::Accept;
 use super::memory::AtOnce;
 use super::replicate::LeftOut;
 use super::replicate::in_order;

@@ -1,6 +1,7 @@
 //! The verbs, one a file. Each takes what it needs as arguments, reports to a
 //! [`Monitor`](crate::base::monitor::Monitor) what it does, prints nothing, and returns a report.
 
+pub mod accept;
 pub mod backup;
 mod batches;
 pub mod carry;

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 
 use haulout::encode::Level;
 use haulout::format::snapshot::StreamFormat;
-use haulout::ops::findings::ACCEPTED_BYTES_MAX;
+use haulout::ops::accept::ACCEPTED_BYTES_MAX;
 use haulout::verdict::finding::Acceptance;
 use haulout::verdict::finding::NoAcceptance;
 

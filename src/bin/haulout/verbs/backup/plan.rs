@@ -10,11 +10,11 @@ use haulout::base::limiter::Timetable;
 use haulout::encode::Level;
 use haulout::encode::ReadBack;
 use haulout::format::snapshot::StreamFormat;
+use haulout::ops::accept::ACCEPTED_MAX;
+use haulout::ops::accept::Accept;
+use haulout::ops::accept::Former;
 use haulout::ops::backup::CHECKPOINT_BYTES;
 use haulout::ops::backup::CHECKPOINT_SECONDS;
-use haulout::ops::findings::ACCEPTED_MAX;
-use haulout::ops::findings::Accept;
-use haulout::ops::findings::Former;
 use haulout::source::child::GRACE;
 
 use crate::environment::Stream;

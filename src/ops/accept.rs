@@ -1,0 +1,76 @@
+//! The findings that are accepted from a snapshot on, with those of the snapshot before.
+
+use crate::verdict::finding::Acceptance;
+
+/// Acceptances that a snapshot records.
+pub const ACCEPTED_MAX: usize = 16;
+/// Bytes of one acceptance.
+pub const ACCEPTED_BYTES_MAX: usize = 128;
+
+/// What becomes of the acceptances that the source's newest snapshot records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Former {
+    /// They stay in force.
+    #[default]
+    Kept,
+    /// They are revoked from this snapshot on.
+    Revoked,
+}
+
+/// Which findings are accepted from a snapshot on.
+#[derive(Debug, Clone, Default)]
+pub struct Accept {
+    /// Whether those accepted before stay in force.
+    pub former: Former,
+    /// Acceptances that are added to them.
+    pub added: Vec<Acceptance>,
+}
+
+impl Accept {
+    /// Returns the acceptances in force, as they are recorded, each once.
+    pub(super) fn in_force(&self, recorded: &[String]) -> Vec<String> {
+        let former = match self.former {
+            Former::Kept => recorded,
+            Former::Revoked => &[],
+        };
+        let mut all: Vec<String> = former.to_vec();
+        for added in &self.added {
+            if !all.iter().any(|known| known == added.as_str()) {
+                all.push(added.as_str().to_owned());
+            }
+        }
+        // The newest stay, should there be too many.
+        let surplus = all.len().saturating_sub(ACCEPTED_MAX);
+        all.drain(..surplus);
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accept(former: Former, added: &[&str]) -> Accept {
+        Accept { former, added: added.iter().map(|text| text.parse().unwrap()).collect() }
+    }
+
+    #[test]
+    fn acceptances_are_taken_over_until_they_are_revoked() {
+        let before = ["lost-members:a".to_owned()];
+        let kept = accept(Former::Kept, &["foreign-text", "lost-members:a"]).in_force(&before);
+        assert_eq!(kept, ["lost-members:a", "foreign-text"]);
+        assert_eq!(accept(Former::Kept, &[]).in_force(&before), before);
+        let revoked = accept(Former::Revoked, &["foreign-text"]).in_force(&before);
+        assert_eq!(revoked, ["foreign-text"]);
+        assert!(accept(Former::Revoked, &[]).in_force(&before).is_empty());
+    }
+
+    #[test]
+    fn the_newest_acceptances_stay_if_there_are_too_many() {
+        let before: Vec<String> = (0..ACCEPTED_MAX).map(|n| format!("lost-members:{n}")).collect();
+        let all = accept(Former::Kept, &["foreign-text"]).in_force(&before);
+        assert_eq!(all.len(), ACCEPTED_MAX);
+        assert_eq!(all.first().unwrap(), "lost-members:1");
+        assert_eq!(all.last().unwrap(), "foreign-text");
+    }
+}

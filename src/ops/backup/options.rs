@@ -1,0 +1,42 @@
+//! The options of a backup.
+
+use std::sync::Arc;
+
+use crate::encode::Level;
+use crate::encode::ReadBack;
+use crate::format::snapshot::StreamFormat;
+use crate::ops::accept::Accept;
+use crate::ops::memory::AtOnce;
+use crate::verdict::finding::FindingLog;
+
+/// A checkpoint is published after this many bytes of the stream by default.
+pub const CHECKPOINT_BYTES: u64 = 64 << 30;
+/// A checkpoint is published after this many seconds by default as well.
+pub const CHECKPOINT_SECONDS: u64 = 15 * 60;
+
+/// What a user asks of a backup.
+#[derive(Debug, Clone)]
+pub struct BackupOptions {
+    /// Name of the lineage.
+    pub source: String,
+    /// What the stream is, if it is not to be recognized by its content.
+    pub format: Option<StreamFormat>,
+    /// Tags to attach to the snapshot.
+    pub tags: Vec<String>,
+    /// How whole blocks are compressed.
+    pub level: Level,
+    /// Whether what is written is read back.
+    pub read_back: ReadBack,
+    /// How much is done at once.
+    pub at_once: AtOnce,
+    /// This host, for the description.
+    pub host: String,
+    /// A checkpoint is published after this many bytes of the stream.
+    pub checkpoint_bytes: u64,
+    /// A checkpoint is published after this many seconds as well.
+    pub checkpoint_seconds: u64,
+    /// Which findings are accepted from this snapshot on.
+    pub accept: Accept,
+    /// Findings that the run reports.
+    pub findings: Arc<FindingLog>,
+}
