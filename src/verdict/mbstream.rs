@@ -16,6 +16,7 @@ use crate::parse::path::{OwnedPath, StreamPath};
 use crate::verdict::arrived::Table;
 use crate::verdict::check::{Check, CheckName, Outcome};
 use crate::verdict::conclusion::Conclusion;
+use crate::verdict::contradictions;
 use crate::verdict::evidence::{DeltaFiles, MbstreamFacts, PageFindings, Producer, StreamFaults};
 use crate::verdict::finding::{Acceptance, Code, Finding};
 use crate::verdict::heads;
@@ -346,8 +347,8 @@ impl<'a> Judge<'a> {
 
     /// Checks that all is of one backup of one server.
     fn check_contradictions(&mut self) {
-        let mut reasons = heads::contradictions(self.seen);
-        reasons.extend(heads::absent(self.seen));
+        let mut reasons = contradictions::contradictions(self.seen);
+        reasons.extend(contradictions::absent(self.seen));
         let found = format!("{} things do not fit together", reasons.len());
         let detail = either(&reasons, "what is said twice is the same", &found);
         self.judge(CheckName::Agreement, reasons, detail);

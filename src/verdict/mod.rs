@@ -49,6 +49,7 @@ mod arrived;
 mod beginning;
 mod check;
 mod conclusion;
+mod contradictions;
 mod dump;
 mod evidence;
 pub mod finding;
