@@ -86,6 +86,11 @@ impl Sources {
         self.0.insert(path.to_owned(), Source::new(text));
     }
 
+    /// Tells whether the files are there from which all others are reached.
+    pub(crate) fn has_roots(&self) -> bool {
+        ROOTS.iter().all(|root| self.0.contains_key(Path::new(root)))
+    }
+
     /// Describes every ring: its files, and the lines that tie it.
     pub(crate) fn rings(&self) -> Vec<String> {
         let mut named = BTreeMap::new();
