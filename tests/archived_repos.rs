@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use haulout::base::error::ErrorKind;
-use haulout::base::monitor::Monitor;
+use haulout::base::world::World;
 use haulout::format::snapshot::Verdict;
 use haulout::ops::memory::AtOnce;
 use haulout::ops::verify::Depth;
@@ -68,7 +68,7 @@ fn every_archived_repository_restores_and_verifies() {
             assert_eq!(blake3::hash(&stream).to_hex().as_str(), hash, "snapshot {id}");
         }
         let options = VerifyOptions { depth: Depth::Pages, snapshots: Vec::new(), workers: 1 };
-        let report = verify(&repository, &options, &Arc::new(Monitor::default())).unwrap();
+        let report = verify(&repository, &options, &World::of_this_machine()).unwrap();
         assert!(report.findings.is_empty(), "{:?}", report.findings);
         let latest = repository.find_snapshot("latest").unwrap();
         assert_eq!(latest.snapshot.about.verdict, Verdict::Complete);

@@ -30,10 +30,9 @@ mod support;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use haulout::base::entropy::SeededEntropy;
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
-use haulout::base::monitor::Monitor;
+use haulout::base::world::World;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::verify;
@@ -232,7 +231,7 @@ fn packs_that_change_places_give_no_byte() {
         }
     }
     let options = VerifyOptions { depth: Depth::Stored, snapshots: Vec::new(), workers: 1 };
-    let report = verify(&repository, &options, &Arc::new(Monitor::default())).unwrap();
+    let report = verify(&repository, &options, &World::of_this_machine()).unwrap();
     assert!(report.findings.len() >= data.len(), "all are named: {:?}", report.findings);
 }
 
@@ -270,8 +269,8 @@ fn a_key_under_the_name_of_another_is_told_and_not_removed_in_its_place() {
     let moved = format!("keys/{}", "0".repeat(32));
     setting.replace(&moved, bytes_of(&setting.store, &own));
     let mut give = || Ok(password());
-    let entropy = Arc::new(SeededEntropy::new(3));
-    let keys = Keys::open(shared(&setting.store), &mut give, &Limits::FOR_TESTS, entropy).unwrap();
+    let world = support::world(3);
+    let keys = Keys::open(shared(&setting.store), &mut give, &Limits::FOR_TESTS, &world).unwrap();
     let holders = keys.list().unwrap();
     assert_eq!((holders.holders.len(), holders.damaged.len()), (1, 1));
     assert_eq!(holders.damaged[0].0.as_str(), moved);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
 use haulout::base::ids::SnapshotId;
-use haulout::base::monitor::Monitor;
+use haulout::base::world::World;
 use haulout::format::record::PageCounts;
 use haulout::format::snapshot::SnapshotKind;
 use haulout::format::snapshot::Verdict;
@@ -96,7 +96,7 @@ fn changed_pages_are_checked_and_stored_as_changes_of_the_base() {
 fn verify_pages(repository: &Repository, id: SnapshotId) -> PageCounts {
     let snapshots = vec![repository.find_snapshot(&id.to_string()).expect("it is there")];
     let options = VerifyOptions { depth: Depth::Pages, snapshots, workers: 2 };
-    let report = verify(repository, &options, &Arc::new(Monitor::default())).expect("it runs");
+    let report = verify(repository, &options, &World::of_this_machine()).expect("it runs");
     assert!(report.findings.is_empty(), "{:?}", report.findings);
     report.pages
 }
@@ -276,8 +276,8 @@ fn an_increment_that_was_cut_is_still_called_one() {
 fn restore_latest(repository: &Repository, target: &Path) -> Result<RestoreReport> {
     let stored = repository.find_snapshot("latest")?;
     let options = RestoreOptions::new(2);
-    let (target, monitor) = (Target::Directory(target), Arc::new(Monitor::default()));
-    restore(repository, &stored, target, &options, &monitor)
+    let (target, world) = (Target::Directory(target), World::of_this_machine());
+    restore(repository, &stored, target, &options, &world)
 }
 
 #[test]
@@ -316,8 +316,8 @@ fn an_increment_without_its_base_is_not_prepared() {
     let stored = repository.find_snapshot(&id).unwrap();
     let target = tempfile::tempdir().unwrap();
     let into = |options: &RestoreOptions| {
-        let (target, monitor) = (Target::Directory(target.path()), Arc::new(Monitor::default()));
-        restore(&repository, &stored, target, options, &monitor)
+        let (target, world) = (Target::Directory(target.path()), World::of_this_machine());
+        restore(&repository, &stored, target, options, &world)
     };
     let options = RestoreOptions { purpose: Purpose::Prepare, ..RestoreOptions::default() };
     let error = into(&options).unwrap_err();
@@ -344,7 +344,7 @@ fn a_chain_with_a_gap_is_neither_verified_nor_restored() {
     assert_eq!(error.kind(), ErrorKind::Missing);
     assert!(error.to_string().contains(&reports[1].id.short()), "{error}");
     let options = VerifyOptions { depth: Depth::Objects, snapshots: Vec::new(), workers: 1 };
-    let report = verify(&repository, &options, &Arc::new(Monitor::default())).unwrap();
+    let report = verify(&repository, &options, &World::of_this_machine()).unwrap();
     assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
     assert!(report.findings[0].what.contains("which is missing"), "{:?}", report.findings);
 
@@ -389,8 +389,8 @@ fn restored_as(
     options: &RestoreOptions,
 ) -> Result<RestoreReport> {
     let stored = repository.find_snapshot("latest")?;
-    let (target, monitor) = (Target::Directory(target), Arc::new(Monitor::default()));
-    restore(repository, &stored, target, options, &monitor)
+    let (target, world) = (Target::Directory(target), World::of_this_machine());
+    restore(repository, &stored, target, options, &world)
 }
 
 #[test]

@@ -23,7 +23,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use haulout::base::error::ErrorKind;
-use haulout::base::monitor::Monitor;
+use haulout::base::world::World;
 use haulout::format::snapshot::StreamFormat;
 use haulout::ops::restore;
 use haulout::ops::restore::RestoreOptions;
@@ -63,8 +63,8 @@ fn restore(
     target: &Path,
 ) -> haulout::base::error::Result<RestoreReport> {
     let options = RestoreOptions::new(2);
-    let (target, monitor) = (Target::Directory(target), Arc::new(Monitor::default()));
-    restore::restore(repository, stored, target, &options, &monitor)
+    let (target, world) = (Target::Directory(target), World::of_this_machine());
+    restore::restore(repository, stored, target, &options, &world)
 }
 
 /// A place that no restore may touch.
@@ -246,8 +246,8 @@ fn a_target_that_others_can_write_to_is_refused_unless_that_is_allowed() {
     assert!(!open.join("new").exists() && !within.join("a").exists(), "nothing was made");
     restore(&repository, &stored, &sticky.join("new")).unwrap();
     let options = RestoreOptions { sharing: Sharing::Allow, ..RestoreOptions::default() };
-    let (target, monitor) = (Target::Directory(&within), Arc::new(Monitor::default()));
-    restore::restore(&repository, &stored, target, &options, &monitor).unwrap();
+    let (target, world) = (Target::Directory(&within), World::of_this_machine());
+    restore::restore(&repository, &stored, target, &options, &world).unwrap();
     assert_ne!(Sharing::Allow, Sharing::Refuse(Accounts::default()));
 }
 

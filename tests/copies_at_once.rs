@@ -12,7 +12,7 @@ use std::sync::Barrier;
 
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
-use haulout::base::monitor::Monitor;
+use haulout::base::world::World;
 use haulout::ops::replicate::Confirmation;
 use haulout::ops::replicate::ReplicateOptions;
 use haulout::ops::replicate::ReplicateReport;
@@ -42,8 +42,8 @@ fn replicated(near: &Repository, far: Arc<dyn Store>, workers: u32) -> Result<Re
     let snapshots = near.snapshots()?.snapshots;
     let confirmation = Confirmation::Listed;
     let options = ReplicateOptions { snapshots, connections: workers, confirmation };
-    let monitor = Arc::new(Monitor::default());
-    plan(near, far, options, &monitor)?.send(&monitor)
+    let world = World::of_this_machine();
+    plan(near, far, options, &world)?.send(&world)
 }
 
 /// Sends two repositories to one place; returns how many succeeded.

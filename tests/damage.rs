@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use haulout::base::monitor::Monitor;
+use haulout::base::world::World;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::Finding;
 use haulout::ops::verify::VerifyOptions;
@@ -72,7 +72,7 @@ fn verified(repository: &Repository, depth: Depth) -> VerifyReport {
 
 fn verified_with(repository: &Repository, depth: Depth, workers: u32) -> VerifyReport {
     let options = VerifyOptions { depth, snapshots: Vec::new(), workers };
-    verify(repository, &options, &Arc::new(Monitor::default())).unwrap()
+    verify(repository, &options, &World::of_this_machine()).unwrap()
 }
 
 /// Tries every snapshot; wrong bytes are never accepted, an error is.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use haulout::base::monitor::Monitor;
+use haulout::base::world::World;
 use haulout::format::snapshot::Severity;
 use haulout::ops::backup::BackupOptions;
 use haulout::ops::memory::AtOnce;
@@ -109,13 +109,13 @@ fn add_records(store: &Arc<MemoryStore>, repository: &Repository, stream: &[u8])
     store.set_objects(rest);
     let options = VerifyOptions { depth: Depth::Blocks, snapshots: Vec::new(), workers: 1 };
     let other = open(shared(store), 3).unwrap();
-    verify(&other, &options, &Arc::new(Monitor::default())).unwrap();
+    verify(&other, &options, &World::of_this_machine()).unwrap();
     let mut objects = store.objects();
     objects.extend(healing);
     store.set_objects(objects);
     let stored = repository.find_snapshot("latest").unwrap();
     let change = TagChange { add: vec!["kept".to_owned()], remove: Vec::new() };
-    tag(repository, &stored, &change, 1_800_000_000).unwrap();
+    tag(repository, &stored, &change, &support::world_at(1_800_000_000)).unwrap();
 }
 
 /// Ways to damage an object.
@@ -172,7 +172,7 @@ fn try_all(protected: Protected, workers: u32) {
                 let options =
                     VerifyOptions { depth: Depth::Blocks, snapshots: Vec::new(), workers: 1 };
                 let repository = open(shared(&store), 4).unwrap();
-                verify(&repository, &options, &Arc::new(Monitor::default())).unwrap();
+                verify(&repository, &options, &World::of_this_machine()).unwrap();
                 objects = store.objects();
             }
             let about = format!("{group:?} {way}, {workers} threads");

@@ -8,7 +8,7 @@ mod support;
 use std::sync::Arc;
 
 use haulout::base::error::ErrorKind;
-use haulout::base::monitor::Monitor;
+use haulout::base::world::World;
 use haulout::format::snapshot::StreamFormat;
 use haulout::format::snapshot::Verdict;
 use haulout::ops::backup::BackupOptions;
@@ -45,8 +45,8 @@ fn restored(repository: &Repository, include: &[&str]) -> haulout::base::error::
     let include = include.iter().map(|glob| (*glob).to_owned()).collect();
     let options = RestoreOptions { include, workers: 2, ..RestoreOptions::default() };
     let mut out = Vec::new();
-    let (target, monitor) = (Target::Stream(&mut out), Arc::new(Monitor::default()));
-    let report = restore(repository, &stored, target, &options, &monitor)?;
+    let (target, world) = (Target::Stream(&mut out), World::of_this_machine());
+    let report = restore(repository, &stored, target, &options, &world)?;
     let is_whole = report.method == Method::Stream;
     assert_eq!(is_whole, options.include.is_empty(), "{:?}", report.method);
     Ok(String::from_utf8_lossy(&out).into_owned())
@@ -151,8 +151,8 @@ fn rewritten(
     let into = Some(into.to_owned());
     let options = RestoreOptions { include, into, workers: 2, ..RestoreOptions::default() };
     let mut out = Vec::new();
-    let monitor = Arc::new(Monitor::default());
-    let report = restore(repository, &stored, Target::Stream(&mut out), &options, &monitor)?;
+    let world = World::of_this_machine();
+    let report = restore(repository, &stored, Target::Stream(&mut out), &options, &world)?;
     Ok((String::from_utf8_lossy(&out).into_owned(), report.warnings))
 }
 
@@ -216,12 +216,12 @@ fn members_become_files_that_are_the_dump_in_the_order_of_the_members() {
     let repository = repository();
     back_up(&repository, FULL);
     let stored = repository.find_snapshot("latest").unwrap();
-    let monitor = Arc::new(Monitor::default());
+    let world = World::of_this_machine();
     let directory = tempfile::tempdir().unwrap();
     let target = directory.path().join("files");
     let options = RestoreOptions::new(2);
     let to = Target::Directory(&target);
-    let report = restore(&repository, &stored, to, &options, &monitor).unwrap();
+    let report = restore(&repository, &stored, to, &options, &world).unwrap();
     assert_eq!((report.files, report.bytes), (21, u64::try_from(FULL.len()).unwrap()));
     let table = std::fs::read_to_string(target.join("glance/images.sql")).unwrap();
     assert!(table.contains("INSERT INTO `images`"));

@@ -20,11 +20,10 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use haulout::base::clock::Clock;
 use haulout::base::crew::lock;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
-use haulout::base::monitor::Monitor;
+use haulout::base::world::World;
 use haulout::ops::carry;
 use haulout::ops::restore;
 use haulout::ops::restore::RestoreOptions;
@@ -42,12 +41,12 @@ use haulout::store::name::ObjectMeta;
 use haulout::store::name::ObjectName;
 use support::Protected;
 use support::Random;
-use support::StepClock;
 use support::back_up;
 use support::file;
 use support::init;
 use support::open;
 use support::shared;
+use support::stepping_world;
 
 /// Half as much again as 4 threads and all their queues hold at once.
 const STREAM_BYTES: usize = 72 << 20;
@@ -162,7 +161,13 @@ fn to_stream(repository: &Repository, workers: u32) -> Result<Reported> {
     let stored = repository.snapshots()?.snapshots.remove(0);
     let options = RestoreOptions::new(workers);
     let mut out = io::sink();
-    restore::restore(repository, &stored, Target::Stream(&mut out), &options, &Arc::default())?;
+    restore::restore(
+        repository,
+        &stored,
+        Target::Stream(&mut out),
+        &options,
+        &World::of_this_machine(),
+    )?;
     Ok(Reported::Nothing)
 }
 
@@ -171,15 +176,20 @@ fn to_directory(repository: &Repository, workers: u32) -> Result<Reported> {
     let options = RestoreOptions::new(workers);
     let target = tempfile::tempdir().unwrap();
     let target = target.path().join("restored");
-    restore::restore(repository, &stored, Target::Directory(&target), &options, &Arc::default())?;
+    restore::restore(
+        repository,
+        &stored,
+        Target::Directory(&target),
+        &options,
+        &World::of_this_machine(),
+    )?;
     Ok(Reported::Nothing)
 }
 
 fn to_other_keys(repository: &Repository, workers: u32) -> Result<Reported> {
     let far = init(shared(&Arc::<MemoryStore>::default()), Protected::Encrypted, 9);
     let plan = carry::plan(repository, Some(&far), repository.snapshots()?.snapshots)?;
-    let clock: Arc<dyn Clock> = Arc::new(StepClock::default());
-    let report = plan.send(&far, workers, &clock, &Arc::default())?;
+    let report = plan.send(&far, workers, &stepping_world())?;
     let shown = far.snapshots()?.snapshots.len();
     assert_eq!(shown, report.sent.len(), "a snapshot that was not reported shows");
     Ok(Reported::by_count(report.left_out.len()))
@@ -187,7 +197,7 @@ fn to_other_keys(repository: &Repository, workers: u32) -> Result<Reported> {
 
 fn verification(repository: &Repository, workers: u32) -> Result<Reported> {
     let options = VerifyOptions { depth: Depth::Blocks, snapshots: Vec::new(), workers };
-    let report = verify(repository, &options, &Arc::new(Monitor::default()))?;
+    let report = verify(repository, &options, &World::of_this_machine())?;
     Ok(Reported::by_count(report.findings.len()))
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
-use haulout::base::monitor::Monitor;
+use haulout::base::world::World;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::VerifyReport;
@@ -194,7 +194,7 @@ fn a_restore_gives_every_byte_or_fails() {
 
 fn verified(repository: &Repository) -> Result<VerifyReport> {
     let options = VerifyOptions { depth: Depth::Blocks, snapshots: Vec::new(), workers: 1 };
-    verify(repository, &options, &Arc::new(Monitor::default()))
+    verify(repository, &options, &World::of_this_machine())
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn listings_that_lag_behind_cost_time_and_no_data() {
     let snapshots = open(shared(stale.inner()), 13).unwrap().snapshots().unwrap().snapshots;
     assert_eq!(snapshots.len(), 4);
     let options = VerifyOptions { depth: Depth::Blocks, snapshots, workers: 1 };
-    let report = verify(&repository, &options, &Arc::new(Monitor::default())).unwrap();
+    let report = verify(&repository, &options, &World::of_this_machine()).unwrap();
     assert_eq!(report.findings, []);
     stale.catch_up();
     assert_eq!(nights.visible(stale.inner(), "listed"), 4);

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use haulout::base::entropy::SeededEntropy;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
+use haulout::base::world::World;
 use haulout::format::layout::Object;
 use haulout::repo::NewProtection;
 use haulout::repo::Repository;
@@ -33,18 +34,23 @@ fn credential(seed: u64) -> Credential {
     Credential::KeyFile(KeyFile::generate(&SeededEntropy::new(seed)))
 }
 
+/// The clock of this machine, and randomness that repeats.
+fn world(seed: u64) -> World {
+    World { entropy: Arc::new(SeededEntropy::new(seed)), ..World::of_this_machine() }
+}
+
 fn made(store: Arc<dyn Store>, seed: u64) -> Result<Repository> {
     let credential = credential(seed);
     let note = HolderNote { label: "test".to_owned(), created_unix_seconds: 0 };
     let cost = Cost::FOR_TESTS;
     let protection = NewProtection::Encrypted { credential: &credential, cost, note };
-    Repository::init(store, &protection, Arc::new(SeededEntropy::new(1000 + seed)))
+    Repository::init(store, &protection, &world(1000 + seed))
 }
 
 fn opens(store: &Arc<dyn Store>, seed: u64) -> bool {
-    let entropy = Arc::new(SeededEntropy::new(seed));
+    let world = world(seed);
     let mut asked = || Ok(credential(seed));
-    Repository::open(Arc::clone(store), &mut asked, &Limits::FOR_TESTS, entropy).is_ok()
+    Repository::open(Arc::clone(store), &mut asked, &Limits::FOR_TESTS, &world).is_ok()
 }
 
 fn names(store: &dyn Store, prefix: &str) -> Vec<String> {

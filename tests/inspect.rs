@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use haulout::base::error::ErrorKind;
-use haulout::base::monitor::Monitor;
+use haulout::base::world::World;
 use haulout::ops::backup::BackupOptions;
 use haulout::ops::cat::CatOptions;
 use haulout::ops::cat::cat;
@@ -61,7 +61,7 @@ fn differences(repository: &Repository, former: &str, later: &str) -> Vec<Member
         found.push(member);
         Ok(())
     };
-    diff(repository, (&former, &later), &Arc::default(), &mut each).unwrap();
+    diff(repository, (&former, &later), &World::of_this_machine(), &mut each).unwrap();
     found
 }
 
@@ -153,7 +153,7 @@ fn stats_attribute_what_a_night_added_to_its_tables() {
         added.push(share);
         Ok(())
     };
-    let meta = shares(&repository, &stored, &Arc::default(), &mut each).unwrap();
+    let meta = shares(&repository, &stored, &World::of_this_machine(), &mut each).unwrap();
     // Directories, not blocks: far less than the packs have.
     assert!(store.bytes_under(Verb::GetRange, "packs/") < 200_000);
     let blocks: u64 = added.iter().map(|share| share.blocks).sum();
@@ -211,17 +211,29 @@ fn tags_come_and_go_beside_a_snapshot_that_never_changes() {
     let stored = repository.find_snapshot("latest").unwrap();
     let before = store.inner().objects();
     // The second note is later, though the clock went back.
-    let report = tag(&repository, &stored, &change(&["keep", "keep"], &["nightly"]), 1000).unwrap();
+    let report = tag(
+        &repository,
+        &stored,
+        &change(&["keep", "keep"], &["nightly"]),
+        &support::world_at(1000),
+    )
+    .unwrap();
     assert_eq!((report.tags.as_slice(), report.added.len()), (&["keep".to_owned()][..], 1));
-    let report = tag(&repository, &stored, &change(&["nightly"], &["keep"]), 10).unwrap();
+    let report =
+        tag(&repository, &stored, &change(&["nightly"], &["keep"]), &support::world_at(10))
+            .unwrap();
     assert_eq!(report.tags, ["nightly"]);
     let written = store.calls_under(Verb::Put, "notes/");
     assert_eq!(written, 2);
-    tag(&repository, &stored, &change(&["nightly"], &["unknown"]), 2000).unwrap();
+    tag(&repository, &stored, &change(&["nightly"], &["unknown"]), &support::world_at(2000))
+        .unwrap();
     assert_eq!(store.calls_under(Verb::Put, "notes/"), written, "nothing was to be done");
     let too_many: Vec<String> = (0..40).map(|number| number.to_string()).collect();
     let too_many = TagChange { add: too_many, remove: Vec::new() };
-    assert_eq!(tag(&repository, &stored, &too_many, 1).unwrap_err().kind(), ErrorKind::Usage);
+    assert_eq!(
+        tag(&repository, &stored, &too_many, &support::world_at(1)).unwrap_err().kind(),
+        ErrorKind::Usage
+    );
 
     for (name, bytes) in before {
         assert!(store.inner().objects()[&name] == bytes, "{name} is as it was");
@@ -240,8 +252,8 @@ fn tags_come_and_go_beside_a_snapshot_that_never_changes() {
 fn file_of(repository: &Repository, path: &str) -> haulout::base::error::Result<Vec<u8>> {
     let stored = &repository.snapshots().unwrap().snapshots[0];
     let mut out = Vec::new();
-    let monitor = Arc::new(Monitor::default());
-    let bytes = cat(repository, stored, &CatOptions { path, workers: 2 }, &mut out, &monitor)?;
+    let world = World::of_this_machine();
+    let bytes = cat(repository, stored, &CatOptions { path, workers: 2 }, &mut out, &world)?;
     assert_eq!(usize::try_from(bytes).unwrap(), out.len());
     Ok(out)
 }
@@ -298,7 +310,7 @@ fn a_file_is_written_as_a_restore_would_make_it() {
             paths.push(member.path);
             Ok(())
         };
-        matching(&repository, stored, &globs, &Arc::default(), &mut each).map(|()| paths)
+        matching(&repository, stored, &globs, &World::of_this_machine(), &mut each).map(|()| paths)
     };
     assert_eq!(list(&["*.ibd"]).unwrap(), ["shop/table.ibd"]);
     assert_eq!(list(&[]).unwrap().len(), 3);
@@ -319,7 +331,7 @@ fn globs_that_begin_alike_list_what_a_walk_over_all_members_finds() {
             paths.push(member.path);
             Ok(())
         };
-        let listed = matching(&repository, stored, &globs, &Arc::default(), &mut each);
+        let listed = matching(&repository, stored, &globs, &World::of_this_machine(), &mut each);
         listed.map(|()| paths).unwrap_or_default()
     };
     let all = list(&[]);

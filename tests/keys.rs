@@ -49,15 +49,15 @@ fn note(label: &str) -> HolderNote {
 fn keys(store: &Arc<dyn Store>, credential: Credential) -> Result<Keys, Error> {
     let mut credential = Some(credential);
     let mut give = || Ok(credential.take().unwrap());
-    let entropy = Arc::new(SeededEntropy::new(50));
-    Keys::open(Arc::clone(store), &mut give, &Limits::FOR_TESTS, entropy)
+    let world = support::world(50);
+    Keys::open(Arc::clone(store), &mut give, &Limits::FOR_TESTS, &world)
 }
 
 fn opens(store: &Arc<dyn Store>, credential: Credential) -> bool {
     let mut credential = Some(credential);
     let mut give = || Ok(credential.take().unwrap());
-    let entropy = Arc::new(SeededEntropy::new(51));
-    match Repository::open(Arc::clone(store), &mut give, &Limits::FOR_TESTS, entropy) {
+    let world = support::world(51);
+    match Repository::open(Arc::clone(store), &mut give, &Limits::FOR_TESTS, &world) {
         Ok(_) => true,
         Err(error) => {
             assert_eq!(error.kind(), ErrorKind::WrongKey, "{error:?}");
@@ -131,8 +131,8 @@ fn a_password_is_changed_whatever_call_of_the_store_fails() {
         let failing = Arc::new(Failing::new(shared(&inner), vec![fault]));
         let store: Arc<dyn Store> = shared(&failing);
         let mut give = || Ok(password());
-        let entropy = Arc::new(SeededEntropy::new(60));
-        let changed = Keys::open(store, &mut give, &Limits::FOR_TESTS, entropy)
+        let world = support::world(60);
+        let changed = Keys::open(store, &mut give, &Limits::FOR_TESTS, &world)
             .and_then(|keys| keys.replace(old, weak(&passphrase("battery staple"))));
         let store: Arc<dyn Store> = shared(&inner);
         if changed.is_ok() {
@@ -165,14 +165,12 @@ fn a_kit_opens_a_repository_whose_keys_are_lost() {
     for text in texts {
         let kit = RecoveryKit::from_text(&text).unwrap();
         let mut give = || Ok(Credential::Passphrase(passphrase("kit")));
-        let entropy = Arc::new(SeededEntropy::new(70));
+        let world = support::world(70);
         let limits = Limits::FOR_TESTS;
-        let entropy_again = Arc::clone(&entropy);
         let opened =
-            Repository::open_by_kit(Arc::clone(&store), &kit, &mut give, &limits, entropy).unwrap();
+            Repository::open_by_kit(Arc::clone(&store), &kit, &mut give, &limits, &world).unwrap();
         assert_eq!(stream_of(&opened, "latest").unwrap(), stream);
-        let keys =
-            Keys::open_by_kit(Arc::clone(&store), &kit, &mut give, &limits, entropy_again).unwrap();
+        let keys = Keys::open_by_kit(Arc::clone(&store), &kit, &mut give, &limits, &world).unwrap();
         keys.add(Role::Full, weak(&passphrase("battery staple")), &note("again")).unwrap();
         assert!(opens(&store, second()));
     }

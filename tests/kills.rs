@@ -22,6 +22,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use haulout::base::entropy::OsEntropy;
+use haulout::base::world::World;
 use haulout::format::layout::Folder;
 use haulout::repo::Repository;
 use haulout::seal::cost::Limits;
@@ -156,7 +157,7 @@ fn opened_by(ground: &Ground, key: &str) -> Option<Repository> {
     let mut give = || Ok(Credential::KeyFile(KeyFile::from_text(&text).unwrap()));
     let path = ground.directory.path().join("repo");
     let store: Arc<dyn Store> = Arc::new(LocalStore::open(&path).unwrap());
-    Repository::open(store, &mut give, &Limits::STANDARD, Arc::new(OsEntropy)).ok()
+    Repository::open(store, &mut give, &Limits::STANDARD, &World::of_this_machine()).ok()
 }
 
 /// Runs to the end, and says how long that took.

@@ -14,10 +14,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use haulout::base::clock::Clock;
-use haulout::base::entropy::OsEntropy;
-use haulout::base::entropy::SeededEntropy;
 use haulout::base::error::ErrorKind;
-use haulout::base::monitor::Monitor;
+use haulout::base::world::World;
 use haulout::format::layout::Folder;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::VerifyOptions;
@@ -37,7 +35,6 @@ use haulout::store::place::Place;
 use haulout::store::remote::Patience;
 use haulout::store::remote::RemoteOptions;
 use haulout::store::remote::RemoteStore;
-use haulout::store::remote::RemoteWorld;
 
 use crate::s3::Answer;
 use crate::s3::BUCKET;
@@ -202,17 +199,12 @@ fn a_silent_server_is_waited_for_no_longer_than_one_would_ask_again() {
         server.break_with(Fault::always(Answer::Hang));
         let clock = Arc::new(Hurried::default());
         let own: Arc<dyn Clock> = Arc::<Hurried>::clone(&clock);
-        let world = RemoteWorld {
-            clock: own,
-            entropy: Arc::new(SeededEntropy::new(7)),
-            monitor: Arc::new(Monitor::default()),
-            teller: None,
-        };
+        let world = World { clock: own, ..support::world(7) };
         let retry_for = Duration::from_secs(retry_for);
         let patience = Patience { retry_for, ..Patience::default() };
         let options = RemoteOptions { patience, ..server.options() };
         let place = Place::parse(&format!("s3://{BUCKET}/db")).unwrap();
-        let store = RemoteStore::open(&place, &options, world).unwrap();
+        let store = RemoteStore::open(&place, &options, &world).unwrap();
         let name = haulout::store::name::ObjectName::new("config").unwrap();
         let error = store.get(&name, 32 << 20).unwrap_err();
         assert!(error.source().unwrap().to_string().contains("no answer within"), "{error:?}");
@@ -227,7 +219,7 @@ fn rotated(store: &Arc<dyn Store>, gaps: Gaps) -> haulout::base::error::Result<u
         Arc::clone(store),
         &mut || Ok(password()),
         &Limits::FOR_TESTS,
-        Arc::new(OsEntropy),
+        &World::of_this_machine(),
     )?;
     let new = Passphrase::new(b"new".to_vec()).unwrap();
     let note = HolderNote { label: "new".to_owned(), created_unix_seconds: 7 };
@@ -301,10 +293,10 @@ fn packs_without_a_snapshot_are_a_finding() {
     }
     let repository = support::open(shared(&store), 2).unwrap();
     let options = VerifyOptions { depth: Depth::Objects, snapshots: Vec::new(), workers: 1 };
-    let report = verify(&repository, &options, &Arc::new(Monitor::default())).unwrap();
+    let report = verify(&repository, &options, &World::of_this_machine()).unwrap();
     let [finding] = report.findings.as_slice() else { panic!("{:?}", report.findings) };
     assert!(finding.what.contains("packs and no snapshot"), "{finding:?}");
     let empty = init(Arc::new(MemoryStore::new()), Protected::Encrypted, 3);
-    let report = verify(&empty, &options, &Arc::new(Monitor::default())).unwrap();
+    let report = verify(&empty, &options, &World::of_this_machine()).unwrap();
     assert!(report.findings.is_empty(), "a new repository has neither");
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use haulout::base::monitor::Monitor;
+use haulout::base::world::World;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::verify;
@@ -58,7 +58,7 @@ fn troubled(outcome: Result<impl std::fmt::Debug, StoreError>, trouble: Trouble)
 
 fn is_sound(repository: &Repository) {
     let options = VerifyOptions { depth: Depth::Blocks, snapshots: Vec::new(), workers: 2 };
-    let report = verify(repository, &options, &Arc::new(Monitor::default())).unwrap();
+    let report = verify(repository, &options, &World::of_this_machine()).unwrap();
     assert!(report.findings.is_empty(), "{:?}", report.findings);
 }
 
@@ -109,7 +109,7 @@ fn what_a_store_does_is_seen_by_trying() {
         let server = S3::start_with(conditions);
         let store = Arc::new(server.store("db"));
         let repository = support::init(support::shared(&store), Protected::Encrypted, 1);
-        let facts = repository.probe_store("s3", 5).unwrap();
+        let facts = repository.probe_store("s3", &support::world_at(5)).unwrap();
         assert!(facts.ranges && facts.listed_after_write && facts.deletes, "{facts:?}");
         assert_eq!(facts.second_put, second_put, "{conditions:?}");
         let mut notes = Vec::new();
@@ -177,25 +177,19 @@ fn a_request_that_hangs_is_asked_again() {
 #[test]
 fn a_run_that_is_stopped_does_not_wait_for_a_request_that_hangs() {
     let server = S3::start();
-    let monitor = Arc::new(Monitor::default());
-    let world = haulout::store::remote::RemoteWorld {
-        clock: Arc::new(haulout::base::clock::SystemClock::new()),
-        entropy: Arc::new(haulout::base::entropy::SeededEntropy::new(7)),
-        monitor: Arc::clone(&monitor),
-        teller: None,
-    };
+    let world = World::of_this_machine();
     let mut options = server.options();
     // Longer than tests may take.
     options.patience.answer = Duration::from_hours(1);
     let place = haulout::store::place::Place::parse("s3://test/x").unwrap();
-    let store = RemoteStore::open(&place, &options, world).unwrap();
+    let store = RemoteStore::open(&place, &options, &world).unwrap();
     server.break_with(Fault::next("PUT", 1, Answer::Hang));
     std::thread::scope(|scope| {
         let stopped = scope.spawn(|| put(&store, "a", b"bytes").unwrap_err());
         while server.requests() == 0 {
             std::thread::sleep(Duration::from_millis(5));
         }
-        monitor.stop();
+        world.monitor.stop();
         assert_eq!(stopped.join().unwrap().category(), Category::Stopped);
     });
 }
@@ -422,16 +416,11 @@ fn plain_http_is_refused_unless_it_is_allowed() {
     let mut options = server.options();
     options.plain_http = PlainHttp::Refused;
     let place = haulout::store::place::Place::parse("s3://test/x").unwrap();
-    let world = || haulout::store::remote::RemoteWorld {
-        clock: Arc::new(haulout::base::clock::SystemClock::new()),
-        entropy: Arc::new(haulout::base::entropy::SeededEntropy::new(7)),
-        monitor: Arc::new(Monitor::default()),
-        teller: None,
-    };
-    troubled(RemoteStore::open(&place, &options, world()), Trouble::PlainHttp);
+    let world = World::of_this_machine();
+    troubled(RemoteStore::open(&place, &options, &world), Trouble::PlainHttp);
     options.variables.push(("AWS_ENDPOINT".to_owned(), options.endpoint.take().unwrap()));
     options.variables.push(("AWS_ALLOW_HTTP".to_owned(), "true".to_owned()));
-    let store = RemoteStore::open(&place, &options, world()).unwrap();
+    let store = RemoteStore::open(&place, &options, &world).unwrap();
     troubled(store.size(&name("config")), Trouble::PlainHttp);
     assert_eq!(server.requests(), 0, "nothing was sent in the clear");
 }

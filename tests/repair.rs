@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use haulout::base::monitor::Monitor;
+use haulout::base::world::World;
 use haulout::ops::repair;
 use haulout::ops::repair::RepairReport;
 use haulout::ops::tag::TagChange;
@@ -67,7 +67,7 @@ impl Healed {
         night(&server);
         let stored = repository.find_snapshot("latest").unwrap();
         let change = TagChange { add: vec!["kept".to_owned()], remove: Vec::new() };
-        tag(&repository, &stored, &change, 1_800_000_000).unwrap();
+        tag(&repository, &stored, &change, &support::world_at(1_800_000_000)).unwrap();
         Healed { objects: store.objects(), streams }
     }
 
@@ -145,12 +145,12 @@ fn ways(bytes: &Bytes) -> Vec<(&'static str, Option<Bytes>)> {
 
 fn verified(repository: &Repository, depth: Depth) -> VerifyReport {
     let options = VerifyOptions { depth, snapshots: Vec::new(), workers: 2 };
-    verify(repository, &options, &Arc::new(Monitor::default())).unwrap()
+    verify(repository, &options, &World::of_this_machine()).unwrap()
 }
 
 fn repaired(repository: &Repository, workers: u32) -> RepairReport {
-    let monitor = Arc::new(Monitor::default());
-    repair::plan(repository, workers, &monitor).unwrap().run(&monitor).unwrap()
+    let world = World::of_this_machine();
+    repair::plan(repository, workers, &world).unwrap().run(&world).unwrap()
 }
 
 /// Damages each copy of each pair in each way, finds it, and repairs it.
@@ -246,11 +246,11 @@ fn what_has_no_good_copy_is_told_and_the_rest_is_repaired() {
         spoil(&*store, &twin, Some(flipped(&healed.objects[&twin], 30)));
         spoil(&*store, &other, None);
         let repository = open(shared(&store), 3).unwrap();
-        let monitor = Arc::new(Monitor::default());
-        let plan = repair::plan(&repository, 2, &monitor).unwrap();
+        let world = World::of_this_machine();
+        let plan = repair::plan(&repository, 2, &world).unwrap();
         let names = |name: &ObjectName| plan.lost.iter().any(|lost| lost.contains(name.as_str()));
         assert!(names(&first) && names(&twin), "{:?}", plan.lost);
-        let report = plan.run(&monitor).unwrap();
+        let report = plan.run(&world).unwrap();
         assert_eq!(report.made, [other]);
         let left = |name: &ObjectName| {
             let found = report.left.findings.iter().map(|finding| &finding.what);
@@ -304,10 +304,10 @@ fn wherever_a_repair_is_stopped_nothing_is_lost_and_the_next_one_ends_it() {
             let opened = open(shared(&store), 3).unwrap();
             let fault = Fault::first(verb, Effect::RefuseBefore(Category::Other)).at(nth);
             let failing = Arc::new(Failing::new(shared(&store), vec![fault.ever_after()]));
-            let monitor = Arc::new(Monitor::default());
+            let world = World::of_this_machine();
             let failing_repository = opened.elsewhere(shared(&failing));
             let done =
-                repair::plan(&failing_repository, 2, &monitor).and_then(|plan| plan.run(&monitor));
+                repair::plan(&failing_repository, 2, &world).and_then(|plan| plan.run(&world));
             let struck = failing.struck() > 0;
             if struck {
                 stopped += 1;

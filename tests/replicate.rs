@@ -13,10 +13,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use haulout::base::clock::Clock;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
-use haulout::base::monitor::Monitor;
+use haulout::base::world::World;
 use haulout::ops::carry;
 use haulout::ops::carry::CarryReport;
 use haulout::ops::replicate::Confirmation;
@@ -47,7 +46,6 @@ use crate::near::spoil;
 use crate::s3::Answer;
 use crate::s3::S3;
 use crate::support::Protected;
-use crate::support::StepClock;
 use crate::support::back_up;
 use crate::support::back_up_with;
 use crate::support::init;
@@ -68,7 +66,7 @@ fn a_copy_has_every_object_that_is_of_use_and_costs_what_was_planned() {
     let planned = near.planned(shared(&far), None).unwrap();
     let cost = planned.cost();
     far.reset();
-    let report = planned.send(&Arc::new(Monitor::default())).unwrap();
+    let report = planned.send(&World::of_this_machine()).unwrap();
     assert_eq!(report.cost, cost);
     // A claim is put, and a second time to see what the store says, and is no object that stays.
     let (claims, claimed) =
@@ -130,7 +128,7 @@ fn only_the_newest_are_sent_if_so_wished() {
     let far = Arc::new(MemoryStore::new());
     let planned = near.planned(shared(&far), Some(2)).unwrap();
     assert_eq!(planned.snapshots(), 2);
-    planned.send(&Arc::new(Monitor::default())).unwrap();
+    planned.send(&World::of_this_machine()).unwrap();
     assert_eq!(near.visible_nights_of(&shared(&far)), 2);
 }
 
@@ -154,8 +152,8 @@ fn interrupted_everywhere(effect: impl Fn(Category) -> Effect, side: Side) {
                 newest(&broken, &[], None).and_then(|Listing { snapshots, damaged, .. }| {
                     let confirmation = Confirmation::Listed;
                     let options = ReplicateOptions { snapshots, connections: 2, confirmation };
-                    let monitor = Arc::new(Monitor::default());
-                    let report = plan(&broken, shared(&far), options, &monitor)?.send(&monitor)?;
+                    let world = World::of_this_machine();
+                    let report = plan(&broken, shared(&far), options, &world)?.send(&world)?;
                     Ok(report.left_out.len() + damaged.len())
                 });
             (outcome, failing.struck())
@@ -275,9 +273,9 @@ fn a_copy_that_was_spoiled_on_the_way_is_noticed_when_it_is_read_back() {
     let far = Arc::new(Failing::new(MemoryStore::new(), vec![fault]));
     let confirmation = Confirmation::ReadBack;
     let options = ReplicateOptions { snapshots, connections: 2, confirmation };
-    let monitor = Arc::new(Monitor::default());
-    let planned = plan(&near.repository, shared(&far), options, &monitor).unwrap();
-    planned.send(&monitor).unwrap_err();
+    let world = World::of_this_machine();
+    let planned = plan(&near.repository, shared(&far), options, &world).unwrap();
+    planned.send(&world).unwrap_err();
     assert_eq!(near.visible_nights_of(&shared(&far)), 0);
 }
 
@@ -400,7 +398,7 @@ fn an_increment_goes_behind_what_it_requires() {
     let far = Arc::new(Recording::new(MemoryStore::new()));
     let planned = near.planned(shared(&far), Some(1)).unwrap();
     assert_eq!(planned.snapshots(), 3, "the newest alone could not be restored");
-    planned.send(&Arc::new(Monitor::default())).unwrap();
+    planned.send(&World::of_this_machine()).unwrap();
     let order = puts(&far, "snapshots/");
     for (name, (night, _)) in order.iter().zip(&near.nights) {
         assert!(name.ends_with(&night.id.to_string()), "{name}");
@@ -418,9 +416,8 @@ fn an_increment_goes_behind_what_it_requires() {
 /// Carries everything over to a repository with other keys.
 fn carried(near: &Near, far: &Repository) -> Result<CarryReport> {
     let listing = newest(&near.repository, &[], None)?;
-    let clock: Arc<dyn Clock> = Arc::new(StepClock::default());
     let planned = carry::plan(&near.repository, Some(far), listing.snapshots)?;
-    planned.send(far, 2, &clock, &Arc::new(Monitor::default()))
+    planned.send(far, 2, &support::stepping_world())
 }
 
 /// What is in a repository with other keys: every snapshot is what its origin is, and says so.
@@ -470,7 +467,7 @@ fn with_other_keys_there_snapshots_are_sealed_anew_and_keep_what_was_found_out_a
     near.nights.push((back_up(&near.repository, &increment), increment));
     let newest_here = near.repository.find_snapshot("latest").unwrap();
     let change = TagChange { add: vec!["kept".to_owned()], remove: Vec::new() };
-    tag(&near.repository, &newest_here, &change, 7).unwrap();
+    tag(&near.repository, &newest_here, &change, &support::world_at(7)).unwrap();
 
     let store = Arc::new(Recording::new(MemoryStore::new()));
     let far = init(shared(&store), Protected::Encrypted, 9);

@@ -9,9 +9,8 @@ mod support;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use haulout::base::clock::Clock;
 use haulout::base::error::Result;
-use haulout::base::monitor::Monitor;
+use haulout::base::world::World;
 use haulout::ops::carry;
 use haulout::ops::replicate::Confirmation;
 use haulout::ops::replicate::ReplicateOptions;
@@ -39,7 +38,6 @@ use crate::near::data_packs;
 use crate::near::objects_of;
 use crate::near::spoil;
 use crate::support::Protected;
-use crate::support::StepClock;
 use crate::support::back_up;
 use crate::support::init;
 use crate::support::open;
@@ -50,7 +48,7 @@ use crate::support::stream_of;
 fn found_in(far: &Arc<MemoryStore>) -> Vec<String> {
     let copy = open(shared(far), 70).unwrap();
     let options = VerifyOptions { depth: Depth::Blocks, snapshots: Vec::new(), workers: 2 };
-    let report = verify(&copy, &options, &Arc::new(Monitor::default())).unwrap();
+    let report = verify(&copy, &options, &World::of_this_machine()).unwrap();
     report.findings.iter().map(Finding::in_words).collect()
 }
 
@@ -58,8 +56,8 @@ fn read_back(near: &Near, far: Arc<dyn Store>) -> Result<ReplicateReport> {
     let snapshots = newest(&near.repository, &[], None)?.snapshots;
     let confirmation = Confirmation::ReadBack;
     let options = ReplicateOptions { snapshots, connections: 2, confirmation };
-    let monitor = Arc::new(Monitor::default());
-    plan(&near.repository, far, options, &monitor)?.send(&monitor)
+    let world = World::of_this_machine();
+    plan(&near.repository, far, options, &world)?.send(&world)
 }
 
 #[test]
@@ -79,7 +77,7 @@ fn what_a_verification_found_damaged_in_a_copy_is_sent_again() {
         let planned = near.planned(shared(&far), None).unwrap();
         let cost = planned.cost();
         far.reset();
-        let report = planned.send(&Arc::new(Monitor::default())).unwrap();
+        let report = planned.send(&World::of_this_machine()).unwrap();
         assert_eq!(report.mended, if is_recorded { vec![name.clone()] } else { Vec::new() });
         // What only rests on a damaged block is read, and is right.
         let bytes = all[&ObjectName::new(&name).unwrap()].len();
@@ -99,7 +97,7 @@ fn with_reading_back_whatever_is_damaged_in_a_copy_is_found_and_sent_again() {
     let near = Near::with_nights(3);
     let stored = near.repository.find_snapshot("latest").unwrap();
     let change = TagChange { add: vec!["kept".to_owned()], remove: Vec::new() };
-    tag(&near.repository, &stored, &change, 1_800_000_000).unwrap();
+    tag(&near.repository, &stored, &change, &support::world_at(1_800_000_000)).unwrap();
     let far = Arc::new(MemoryStore::new());
     near.replicated(shared(&far)).unwrap();
     let all = far.objects();
@@ -129,9 +127,8 @@ fn with_other_keys_what_was_found_damaged_is_stored_anew_by_the_next_snapshot() 
     let far = init(shared(&store), Protected::Encrypted, 9);
     let carried = |near: &Near| {
         let listing = newest(&near.repository, &[], None).unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(StepClock::default());
         let planned = carry::plan(&near.repository, Some(&far), listing.snapshots).unwrap();
-        planned.send(&far, 2, &clock, &Arc::new(Monitor::default())).unwrap()
+        planned.send(&far, 2, &support::stepping_world()).unwrap()
     };
     assert_eq!(carried(&near).sent.len(), 2);
     let twins = objects_of(&*store, "twins/");

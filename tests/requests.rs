@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use haulout::base::ids::Class;
 use haulout::base::ids::PackName;
-use haulout::base::monitor::Monitor;
+use haulout::base::world::World;
 use haulout::format::layout::Object;
 use haulout::format::pack_table::PackRecord;
 use haulout::ops::restore::RestoreOptions;
@@ -170,10 +170,10 @@ fn one_table_of_five_hundred_is_restored_for_thirteen_requests() {
     let target = tempfile::tempdir().unwrap();
     let include = vec!["shop/table250.ibd".to_owned()];
     let options = RestoreOptions { include, workers: 2, ..RestoreOptions::default() };
-    let monitor = Arc::new(Monitor::default());
+    let world = World::of_this_machine();
     let to = target.path().join("files");
     let to_files = Target::Directory(&to);
-    let report = restore(&repository, &stored, to_files, &options, &monitor).unwrap();
+    let report = restore(&repository, &stored, to_files, &options, &world).unwrap();
     assert_eq!(report.files, 1);
     assert!(
         std::fs::read(to.join("shop/table250.ibd")).unwrap() == database.tables[252].2.concat()
@@ -191,14 +191,14 @@ fn restore_files(repository: &Repository) {
     let options =
         RestoreOptions { include: Vec::new(), workers: WORKERS, ..RestoreOptions::default() };
     let to = target.path().join("files");
-    let (to, monitor) = (Target::Directory(&to), Arc::new(Monitor::default()));
-    restore(repository, &stored, to, &options, &monitor).unwrap();
+    let (to, world) = (Target::Directory(&to), World::of_this_machine());
+    restore(repository, &stored, to, &options, &world).unwrap();
 }
 
 fn verify_pages(repository: &Repository) {
     let snapshots = vec![repository.find_snapshot("latest").unwrap()];
     let options = VerifyOptions { depth: Depth::Pages, snapshots, workers: WORKERS };
-    let report = verify(repository, &options, &Arc::new(Monitor::default())).unwrap();
+    let report = verify(repository, &options, &World::of_this_machine()).unwrap();
     assert_eq!(report.findings, []);
 }
 
@@ -239,7 +239,7 @@ fn nodes_read(nights: u64) -> u64 {
     let counted = Arc::new(Recording::new(Arc::clone(&store)));
     let repository = support::open(support::shared(&counted), 2).unwrap();
     let options = VerifyOptions { depth: Depth::Objects, snapshots: Vec::new(), workers: WORKERS };
-    let report = verify(&repository, &options, &Arc::new(Monitor::default())).unwrap();
+    let report = verify(&repository, &options, &World::of_this_machine()).unwrap();
     assert_eq!(report.findings, []);
     counted.calls_under(Verb::GetRange, "packs/") + counted.calls_under(Verb::Get, "packs/")
 }

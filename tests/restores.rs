@@ -18,7 +18,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
-use haulout::base::monitor::Monitor;
+use haulout::base::world::World;
 use haulout::ops::restore::INCOMPLETE;
 use haulout::ops::restore::Losses;
 use haulout::ops::restore::Ownership;
@@ -54,8 +54,8 @@ impl Setting {
 
     fn restore(&self, target: &Path, options: &RestoreOptions) -> Result<RestoreReport> {
         let stored = self.repository.find_snapshot(&self.id)?;
-        let (target, monitor) = (Target::Directory(target), Arc::new(Monitor::default()));
-        restore(&self.repository, &stored, target, options, &monitor)
+        let (target, world) = (Target::Directory(target), World::of_this_machine());
+        restore(&self.repository, &stored, target, options, &world)
     }
 
     /// A mark as an interrupted restore leaves it.

@@ -13,7 +13,7 @@ use haulout::base::entropy::SeededEntropy;
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::base::ids::Class;
-use haulout::base::monitor::Monitor;
+use haulout::base::world::World;
 use haulout::ops::replicate::Confirmation;
 use haulout::ops::replicate::ReplicateOptions;
 use haulout::ops::replicate::plan;
@@ -151,7 +151,8 @@ fn what_was_stored_is_read_as_before_and_what_is_stored_then_with_new_keys_only(
     let kit_opened = {
         let (mut none, limits) = (|| unreachable!(), Limits::FOR_TESTS);
         let store = Arc::clone(&setting.store);
-        Repository::open_by_kit(store, &old_kit, &mut none, &limits, Arc::new(OsEntropy)).unwrap()
+        Repository::open_by_kit(store, &old_kit, &mut none, &limits, &World::of_this_machine())
+            .unwrap()
     };
     // The one that was opened before looks at the keys in the end only: its snapshot is there then.
     for former in [opened_by(&setting.store, "colleague").unwrap(), kit_opened, former] {
@@ -237,7 +238,7 @@ fn a_run_that_a_rotation_overtakes_fails_and_says_so() {
         (3, 0, 1)
     );
     let depth = VerifyOptions { depth: Depth::Objects, snapshots: Vec::new(), workers: 1 };
-    let verified = verify(&repository, &depth, &Arc::new(Monitor::default())).unwrap();
+    let verified = verify(&repository, &depth, &World::of_this_machine()).unwrap();
     assert_eq!((verified.findings.len(), verified.notes.len()), (0, 1));
     let later = back_up(&repository, &stream);
     assert!(later.damaged.is_empty(), "{:?}", later.damaged);
@@ -285,8 +286,8 @@ fn a_host_that_may_only_write_gets_a_new_key_and_goes_on() {
     };
     let host = |store: &Arc<dyn Store>, text: &str| {
         let mut give = || Ok(Credential::KeyFile(KeyFile::from_text(text).unwrap()));
-        let entropy = Arc::new(OsEntropy);
-        Repository::open(Arc::clone(store), &mut give, &Limits::FOR_TESTS, entropy).unwrap()
+        let world = World::of_this_machine();
+        Repository::open(Arc::clone(store), &mut give, &Limits::FOR_TESTS, &world).unwrap()
     };
     let mut file = add(&setting.store, FIRST, 8);
     let mut password = FIRST;
@@ -334,7 +335,8 @@ fn keys_are_rotated_fifteen_times_and_then_no_more() {
         let kit = RecoveryKit::from_text(&text).unwrap();
         let mut give = || Ok(Credential::Passphrase(passphrase("kit")));
         let (store, limits) = (Arc::clone(&setting.store), Limits::FOR_TESTS);
-        let by_kit = Repository::open_by_kit(store, &kit, &mut give, &limits, Arc::new(OsEntropy));
+        let by_kit =
+            Repository::open_by_kit(store, &kit, &mut give, &limits, &World::of_this_machine());
         assert_eq!(setting.shows(&by_kit.unwrap(), "by a kit"), 2);
     }
 }
@@ -384,9 +386,9 @@ fn a_copy_gets_the_new_keys_with_what_it_lacks() {
         let snapshots = near.snapshots().unwrap().snapshots;
         let confirmation = Confirmation::Listed;
         let options = ReplicateOptions { snapshots, connections: 2, confirmation };
-        let monitor = Arc::new(Monitor::default());
-        let planned = plan(&near, Arc::clone(&far), options, &monitor).unwrap();
-        let report = planned.send(&monitor).unwrap();
+        let world = World::of_this_machine();
+        let planned = plan(&near, Arc::clone(&far), options, &world).unwrap();
+        let report = planned.send(&world).unwrap();
         assert!(report.damaged.is_empty() && report.left_out.is_empty());
     };
     send(&setting.store, FIRST);

@@ -214,13 +214,12 @@ proptest! {
         }
         stream.push(1);
         let repository = init(Arc::new(MemoryStore::new()), Protected::Encrypted, 1);
-        let clock: Arc<dyn haulout::base::clock::Clock> = Arc::new(support::StepClock::default());
+        let world = support::stepping_world();
         for _ in 0..2 {
             let exit = ProducerExit::Exited(0);
             let source = Box::new(BytesSource::new(stream.clone(), read_max, exit));
-            let monitor = Arc::default();
             let report =
-                haulout::ops::backup::backup(&repository, source, &options(), &clock, &monitor);
+                haulout::ops::backup::backup(&repository, source, &options(), &world);
             let id = report.unwrap().id.to_string();
             prop_assert!(stream_of(&repository, &id).unwrap() == stream);
         }

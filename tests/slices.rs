@@ -14,7 +14,7 @@ use bytes::Bytes;
 use haulout::base::clock::Clock;
 use haulout::base::ids::PackName;
 use haulout::base::ids::SnapshotId;
-use haulout::base::monitor::Monitor;
+use haulout::base::world::World;
 use haulout::format::layout::Folder;
 use haulout::format::layout::Object;
 use haulout::ops::verify::Deadline;
@@ -90,7 +90,7 @@ fn options(depth: Depth, workers: u32) -> VerifyOptions {
 }
 
 fn slice_of(repository: &Repository, options: &VerifyOptions, slice: &Slice<'_>) -> SliceReport {
-    verify_slice(repository, options, slice, &Arc::new(Monitor::default())).unwrap()
+    verify_slice(repository, options, slice, &World::of_this_machine()).unwrap()
 }
 
 /// Verifies slice by slice, each of so many bytes, until nothing is left.
@@ -150,7 +150,7 @@ fn slices_together_find_the_damage_of_one_whole_run() {
         for workers in [1, 2, 4] {
             let options = options(depth, workers);
             let (_, whole) = on(&spoiled);
-            let found = verify(&whole, &options, &Arc::new(Monitor::default())).unwrap().findings;
+            let found = verify(&whole, &options, &World::of_this_machine()).unwrap().findings;
             let found = Damage::of(&found);
             let (_, sliced) = on(&spoiled);
             let slices = in_slices(&sliced, &options, u64::try_from(bytes / 5).unwrap());
@@ -268,7 +268,7 @@ fn slices_read_each_pack_once_and_ask_little_more_than_one_run() {
     for depth in [Depth::Stored, Depth::Blocks] {
         let options = options(depth, 2);
         let (whole, repository) = on(&objects);
-        verify(&repository, &options, &Arc::new(Monitor::default())).unwrap();
+        verify(&repository, &options, &World::of_this_machine()).unwrap();
         let (sliced, repository) = on(&objects);
         let slices = in_slices(&repository, &options, u64::try_from(bytes / 2).unwrap());
         for folder in ["packs/", "twins/"] {

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
-use haulout::base::monitor::Monitor;
+use haulout::base::world::World;
 use haulout::format::snapshot::StreamFormat;
 use haulout::format::snapshot::Verdict;
 use haulout::ops::backup::BackupReport;
@@ -49,8 +49,8 @@ fn restore(repository: &Repository, target: &Path, include: &[&str]) -> Result<R
     let newest = names.snapshots.last().expect("there is a snapshot");
     let include = include.iter().map(|glob| (*glob).to_owned()).collect();
     let options = RestoreOptions { include, workers: 2, ..RestoreOptions::default() };
-    let (target, monitor) = (Target::Directory(target), Arc::new(Monitor::default()));
-    let report = restore::restore(repository, newest, target, &options, &monitor)?;
+    let (target, world) = (Target::Directory(target), World::of_this_machine());
+    let report = restore::restore(repository, newest, target, &options, &world)?;
     assert_eq!(report.method, Method::Archive);
     Ok(report)
 }
@@ -586,15 +586,15 @@ fn of_a_damaged_archive_what_is_whole_is_restored_and_no_link_to_the_rest() {
     let stored = repository.find_snapshot("latest").unwrap();
     for workers in [1, 2, 4] {
         let options = RestoreOptions::new(workers);
-        let monitor = Arc::new(Monitor::default());
+        let world = World::of_this_machine();
         let target = tempfile::tempdir().unwrap();
         let to = Target::Directory(target.path());
-        let error = restore::restore(&repository, &stored, to, &options, &monitor);
+        let error = restore::restore(&repository, &stored, to, &options, &world);
         assert_eq!(error.unwrap_err().kind(), ErrorKind::Damaged);
         let options = RestoreOptions { losses: Losses::LeaveOut, ..options };
         let target = tempfile::tempdir().unwrap();
         let to = Target::Directory(target.path());
-        let report = restore::restore(&repository, &stored, to, &options, &monitor).unwrap();
+        let report = restore::restore(&repository, &stored, to, &options, &world).unwrap();
         let lost: Vec<String> =
             report.lost.iter().map(|it| String::from_utf8_lossy(&it.path).into_owned()).collect();
         assert!((3..=6).contains(&lost.len()), "{lost:?}");

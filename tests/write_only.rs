@@ -11,7 +11,7 @@ use haulout::base::entropy::SeededEntropy;
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::base::ids::Class;
-use haulout::base::monitor::Monitor;
+use haulout::base::world::World;
 use haulout::format::pack_table::PackTable;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::VerifyOptions;
@@ -66,17 +66,17 @@ impl Setting {
 
     /// The repository as the host opens it, with all that it has on disk: its key file.
     fn host(&self, seed: u64) -> Repository {
-        let entropy = Arc::new(SeededEntropy::new(seed));
+        let world = support::world(seed);
         let mut give = || Ok(self.credential());
-        Repository::open(shared(&self.store), &mut give, &Limits::FOR_TESTS, entropy).unwrap()
+        Repository::open(shared(&self.store), &mut give, &Limits::FOR_TESTS, &world).unwrap()
     }
 }
 
 fn keys(store: &Arc<MemoryStore>, credential: Credential) -> Result<Keys, Error> {
     let mut credential = Some(credential);
     let mut give = || Ok(credential.take().unwrap());
-    let entropy = Arc::new(SeededEntropy::new(50));
-    Keys::open(shared(store), &mut give, &Limits::FOR_TESTS, entropy)
+    let world = support::world(50);
+    Keys::open(shared(store), &mut give, &Limits::FOR_TESTS, &world)
 }
 
 fn names(store: &dyn Store, prefix: &str) -> Vec<ObjectName> {
@@ -138,17 +138,17 @@ fn with_everything_that_the_host_has_no_page_can_be_read() {
         }
         data_packs += 1;
         let name = haulout::base::ids::PackName(haulout::base::hex::decode(hash).unwrap());
-        let packs = host.packs(PackTable::default(), &Arc::new(Monitor::default()));
+        let packs = host.packs(PackTable::default(), &Arc::default());
         assert!(packs.open(&name).is_err(), "its directory is sealed as well");
     }
     assert!(data_packs >= 2, "packs of both runs");
     assert_eq!(stream_of(&host, "latest").unwrap_err().kind(), ErrorKind::WriteOnly);
     let options = VerifyOptions { depth: Depth::Blocks, snapshots: Vec::new(), workers: 1 };
-    let refused = verify(&host, &options, &Arc::new(Monitor::default())).unwrap_err();
+    let refused = verify(&host, &options, &World::of_this_machine()).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::WriteOnly);
     assert!(names(&*setting.store, "damage/").is_empty(), "what it can't open is not damaged");
     let options = VerifyOptions { depth: Depth::Stored, ..options };
-    let report = verify(&host, &options, &Arc::new(Monitor::default())).unwrap();
+    let report = verify(&host, &options, &World::of_this_machine()).unwrap();
     assert_eq!(report.findings, []);
 }
 

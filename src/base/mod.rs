@@ -21,3 +21,4 @@ pub mod num;
 pub mod producer;
 pub mod runs;
 pub mod wire;
+pub mod world;

@@ -21,6 +21,7 @@ use crate::base::ids::SourceId;
 use crate::base::monitor::Counter;
 use crate::base::monitor::Counts;
 use crate::base::monitor::Monitor;
+use crate::base::world::World;
 use crate::format::config::FORMAT_VERSION;
 use crate::format::layout::Object;
 use crate::format::pack_table::NodeRef;
@@ -184,10 +185,9 @@ pub fn backup(
     repository: &Repository,
     source: Box<dyn Source>,
     options: &BackupOptions,
-    clock: &Arc<dyn Clock>,
-    monitor: &Arc<Monitor>,
+    world: &World,
 ) -> Result<BackupReport> {
-    run_backup(repository, source, (options, None), (clock, monitor))
+    run_backup(repository, source, (options, None), world)
 }
 
 /// Backs up the stream of a snapshot of another repository, with what is said about it there.
@@ -196,22 +196,23 @@ pub(super) fn take_over(
     source: Box<dyn Source>,
     options: &BackupOptions,
     taken: &TakenOver<'_>,
-    around: (&Arc<dyn Clock>, &Arc<Monitor>),
+    world: &World,
 ) -> Result<BackupReport> {
-    run_backup(repository, source, (options, Some(taken)), around)
+    run_backup(repository, source, (options, Some(taken)), world)
 }
 
 fn run_backup(
     repository: &Repository,
     source: Box<dyn Source>,
     (options, taken): (&BackupOptions, Option<&TakenOver<'_>>),
-    (clock, monitor): (&Arc<dyn Clock>, &Arc<Monitor>),
+    world: &World,
 ) -> Result<BackupReport> {
+    let World { clock, monitor, .. } = world;
     repository.require_newest_key()?;
     let source_id = repository.source_id(&options.source)?;
     let started = clock.unix_seconds();
     let log = &options.findings;
-    let continued = continue_from(repository, source_id, (clock, monitor), log)?;
+    let continued = continue_from(repository, source_id, world, log)?;
     let (run_id, keys) = begin_run(repository, monitor)?;
     let context = RunContext {
         store: Arc::clone(repository.store()),
@@ -481,9 +482,10 @@ fn begin_run(repository: &Repository, monitor: &Monitor) -> Result<(RunId, RunKe
 fn continue_from(
     repository: &Repository,
     source: SourceId,
-    (clock, monitor): (&Arc<dyn Clock>, &Arc<Monitor>),
+    world: &World,
     log: &FindingLog,
 ) -> Result<Continued> {
+    let World { clock, monitor, .. } = world;
     let (mut ancestry, sequence) = match repository.ancestry(source, monitor) {
         Ok(ancestry) => {
             let sequence = ancestry.sequence();

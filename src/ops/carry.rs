@@ -22,7 +22,6 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread;
 
-use crate::base::clock::Clock;
 use crate::base::crew;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
@@ -30,6 +29,7 @@ use crate::base::error::Result;
 use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
 use crate::base::num::wide;
+use crate::base::world::World;
 use crate::encode::Level;
 use crate::encode::ReadBack;
 use crate::format::snapshot::Description;
@@ -140,13 +140,8 @@ impl CarryPlan<'_> {
     }
 
     /// Carries the snapshots over to `far`, one after the other.
-    pub fn send(
-        mut self,
-        far: &Repository,
-        workers: u32,
-        clock: &Arc<dyn Clock>,
-        monitor: &Arc<Monitor>,
-    ) -> Result<CarryReport> {
+    pub fn send(mut self, far: &Repository, workers: u32, world: &World) -> Result<CarryReport> {
+        let monitor = &world.monitor;
         monitor.count(Counter::ExpectedBytes, self.stream_bytes());
         let known = std::mem::take(&mut self.there);
         let mut report = CarryReport { there: wide(known.len()), known, ..CarryReport::default() };
@@ -154,7 +149,7 @@ impl CarryPlan<'_> {
             monitor.check()?;
             self.near.notes(Some(stored.id()))?.apply(&mut stored);
             let carried = match self.requires(&stored) {
-                Ok(requires) => self.carry(&stored, requires, (far, workers), (clock, monitor))?,
+                Ok(requires) => self.carry(&stored, requires, (far, workers), world)?,
                 Err(why) => Err(why),
             };
             match carried {
@@ -187,8 +182,9 @@ impl CarryPlan<'_> {
         stored: &StoredSnapshot,
         requires: Vec<String>,
         (far, workers): (&Repository, u32),
-        (clock, monitor): (&Arc<dyn Clock>, &Arc<Monitor>),
+        world: &World,
     ) -> Result<std::result::Result<BackupReport, String>> {
+        let monitor = &world.monitor;
         let no_pipe = |e: io::Error| Error::new(ErrorKind::Source, "cannot make a pipe").because(e);
         let (reader, writer) = io::pipe().map_err(no_pipe)?;
         let source = Relay {
@@ -200,18 +196,18 @@ impl CarryPlan<'_> {
             repository: self.near.keyring().repository().to_string(),
             snapshot: stored.id().to_string(),
         };
-        let log = self.log(stored)?;
+        let log = self.log(stored, world)?;
         let taken = TakenOver { about, origin, requires, log };
         let options = options(about, workers);
         // What is counted there stands in the description there, so it has a monitor of its own.
-        let own = Arc::new(Monitor::default());
+        let own = uncounted(world);
         let (done, read) = thread::scope(|scope| {
-            let read = move || crew::caught(|| self.read(stored, writer, workers));
+            let read = || crew::caught(|| self.read(stored, writer, workers, world));
             let read = match crew::start_scoped(scope, "restore", read) {
                 Ok(read) => read,
                 Err(error) => return (Err(error), Ok(())),
             };
-            let take = || backup::take_over(far, Box::new(source), &options, &taken, (clock, &own));
+            let take = || backup::take_over(far, Box::new(source), &options, &taken, &own);
             // Whatever comes of it drops the source: the restore's next write then fails.
             let done = crew::caught(take);
             (done, read.join().unwrap_or_else(|payload| Err(crew::panicked(&*payload))))
@@ -227,8 +223,8 @@ impl CarryPlan<'_> {
     }
 
     /// Returns the messages of the producer. A snapshot is not left out for want of them.
-    fn log(&self, stored: &StoredSnapshot) -> Result<Option<String>> {
-        match show::log(self.near, stored, &Arc::new(Monitor::default())) {
+    fn log(&self, stored: &StoredSnapshot, world: &World) -> Result<Option<String>> {
+        match show::log(self.near, stored, &uncounted(world)) {
             Err(error) if is_of_near(&error) => {
                 let id = stored.id().short();
                 let what = error.with_causes();
@@ -243,12 +239,18 @@ impl CarryPlan<'_> {
         stored: &StoredSnapshot,
         mut out: impl Write + Send,
         workers: u32,
+        world: &World,
     ) -> Result<()> {
         let options = RestoreOptions::new(workers);
-        let monitor = Arc::new(Monitor::default());
         let out = Target::Stream(&mut out);
-        restore::restore(self.near, stored, out, &options, &monitor).map(|_| ())
+        restore::restore(self.near, stored, out, &options, &uncounted(world)).map(|_| ())
     }
+}
+
+/// Returns the same world with a monitor of its own: work that is not counted, and can't be stopped
+/// by itself.
+fn uncounted(world: &World) -> World {
+    World { monitor: Arc::default(), ..world.clone() }
 }
 
 /// Tells whether a snapshot can't be read because of what is stored, not because of how it is

@@ -5,15 +5,14 @@
 
 use std::io;
 use std::io::Write;
-use std::sync::Arc;
 
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::monitor::Counter;
-use crate::base::monitor::Monitor;
 use crate::base::num::narrow;
 use crate::base::num::wide;
+use crate::base::world::World;
 use crate::format::record::MemberKey;
 use crate::format::snapshot::StreamFormat;
 use crate::parse::tree::FileExtent;
@@ -52,8 +51,9 @@ pub fn cat(
     stored: &StoredSnapshot,
     wanted: &CatOptions<'_>,
     out: &mut (dyn Write + Send),
-    monitor: &Arc<Monitor>,
+    world: &World,
 ) -> Result<u64> {
+    let monitor = &world.monitor;
     repository.require_data()?;
     selection::refuse_checkpoint(stored)?;
     let contents = repository.contents(stored, monitor)?;

@@ -18,6 +18,7 @@ use crate::base::ids::Entry;
 use crate::base::limits::MAP_PAGE_ENTRIES;
 use crate::base::monitor::Monitor;
 use crate::base::num::wide;
+use crate::base::world::World;
 use crate::format::record::Blocks;
 use crate::format::record::MapRoot;
 use crate::format::record::MemberRecord;
@@ -105,9 +106,10 @@ impl MemberDiff {
 pub fn diff(
     repository: &Repository,
     (former, later): (&StoredSnapshot, &StoredSnapshot),
-    monitor: &Arc<Monitor>,
+    world: &World,
     each: &mut dyn FnMut(MemberDiff) -> Result<()>,
 ) -> Result<()> {
+    let monitor = &world.monitor;
     let former = repository.contents(former, monitor)?;
     let later = repository.contents(later, monitor)?;
     let comparison = Comparison { former: &former, later: &later, monitor };

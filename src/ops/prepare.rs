@@ -11,7 +11,7 @@ use std::io::Write;
 use std::path::Path;
 
 use crate::base::error::Result;
-use crate::base::monitor::Monitor;
+use crate::base::world::World;
 use crate::repo::snapshots::StoredSnapshot;
 
 use super::chain::has_base;
@@ -25,8 +25,9 @@ pub fn prepare(
     target: &Path,
     program: &OsStr,
     log: &dyn Fn() -> Box<dyn Write + Send>,
-    monitor: &Monitor,
+    world: &World,
 ) -> Result<PrepareReport> {
+    let monitor = &*world.monitor;
     if has_base(stored) {
         return chain::apply(target, program, log, monitor);
     }

@@ -17,7 +17,6 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::slice;
-use std::sync::Arc;
 
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
@@ -28,6 +27,7 @@ use crate::base::limits::PACK_BYTES_ACCEPTED_MAX;
 use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
 use crate::base::num::wide;
+use crate::base::world::World;
 use crate::format::layout::Folder;
 use crate::format::layout::content_hash;
 use crate::format::pack_table::PackRecord;
@@ -100,11 +100,8 @@ pub struct RepairReport {
 }
 
 /// Looks at everything of which a repository has two copies, and at what is known to be damaged.
-pub fn plan<'r>(
-    repository: &'r Repository,
-    workers: u32,
-    monitor: &Arc<Monitor>,
-) -> Result<RepairPlan<'r>> {
+pub fn plan<'r>(repository: &'r Repository, workers: u32, world: &World) -> Result<RepairPlan<'r>> {
+    let monitor = &world.monitor;
     let mut plan =
         RepairPlan { repository, workers, make: Vec::new(), remove: Vec::new(), lost: Vec::new() };
     let known = repository.known_damage()?;
@@ -224,7 +221,8 @@ impl RepairPlan<'_> {
     }
 
     /// Makes and removes what was planned, and looks what is left.
-    pub fn run(self, monitor: &Arc<Monitor>) -> Result<RepairReport> {
+    pub fn run(self, world: &World) -> Result<RepairReport> {
+        let monitor = &world.monitor;
         let (mut made, mut removed, mut failed) = (Vec::new(), Vec::new(), Vec::new());
         for make in &self.make {
             monitor.check()?;
@@ -236,7 +234,7 @@ impl RepairPlan<'_> {
         }
         let options =
             VerifyOptions { depth: Depth::Objects, snapshots: Vec::new(), workers: self.workers };
-        let left = verify(self.repository, &options, monitor)?;
+        let left = verify(self.repository, &options, world)?;
         // Only after what they recorded has been recorded again.
         for Remove { object, .. } in &self.remove {
             monitor.check()?;

@@ -41,6 +41,7 @@ use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::monitor::Monitor;
+use crate::base::world::World;
 use crate::format::snapshot::SnapshotKind;
 use crate::format::snapshot::StreamFormat;
 use crate::repo::Repository;
@@ -86,8 +87,9 @@ pub fn restore(
     stored: &StoredSnapshot,
     target: Target<'_>,
     options: &RestoreOptions,
-    monitor: &Arc<Monitor>,
+    world: &World,
 ) -> Result<RestoreReport> {
+    let monitor = &world.monitor;
     match target {
         Target::Stream(out) => stream::restore(repository, stored, out, options, monitor),
         Target::Directory(target) => into_directory(repository, stored, target, options, monitor),

@@ -1,10 +1,8 @@
 //! Shows a snapshot: its members, its findings, and the messages of its producer.
 
-use std::sync::Arc;
-
 use crate::base::error::Error;
 use crate::base::error::Result;
-use crate::base::monitor::Monitor;
+use crate::base::world::World;
 use crate::format::record::Blocks;
 use crate::format::record::MemberRecord;
 use crate::format::record::PageCounts;
@@ -52,8 +50,9 @@ impl MemberLine {
 pub fn name_all_findings(
     repository: &Repository,
     stored: &mut StoredSnapshot,
-    monitor: &Arc<Monitor>,
+    world: &World,
 ) -> Result<()> {
+    let monitor = &world.monitor;
     let contents = repository.contents(stored, monitor)?;
     let about = &mut stored.snapshot.about;
     about.findings = findings::read(&contents, about)?;
@@ -66,8 +65,9 @@ pub fn name_all_findings(
 pub fn log(
     repository: &Repository,
     stored: &StoredSnapshot,
-    monitor: &Arc<Monitor>,
+    world: &World,
 ) -> Result<Option<String>> {
+    let monitor = &world.monitor;
     if stored.snapshot.inner(LOG).is_none() {
         return Ok(None);
     }
@@ -89,9 +89,10 @@ pub fn log(
 pub fn members(
     repository: &Repository,
     stored: &StoredSnapshot,
-    monitor: &Arc<Monitor>,
+    world: &World,
     each: &mut dyn FnMut(MemberLine) -> Result<()>,
 ) -> Result<()> {
+    let monitor = &world.monitor;
     let contents = repository.contents(stored, monitor)?;
     selection::members_below(&contents, b"", &mut |record| {
         monitor.check()?;
@@ -104,11 +105,12 @@ pub fn matching(
     repository: &Repository,
     stored: &StoredSnapshot,
     wanted: &[String],
-    monitor: &Arc<Monitor>,
+    world: &World,
     each: &mut dyn FnMut(MemberLine) -> Result<()>,
 ) -> Result<()> {
+    let monitor = &world.monitor;
     let Some(globs) = selection::globs(wanted)? else {
-        return members(repository, stored, monitor, each);
+        return members(repository, stored, world, each);
     };
     let contents = repository.contents(stored, monitor)?;
     let mut found = 0_u64;

@@ -20,6 +20,7 @@ use crate::base::ids::PackIndex;
 use crate::base::limits::MAP_PAGE_ENTRIES;
 use crate::base::monitor::Monitor;
 use crate::base::num::wide;
+use crate::base::world::World;
 use crate::format::layout::Object;
 use crate::format::pack_table::PackTable;
 use crate::format::record::MapRoot;
@@ -93,9 +94,10 @@ pub fn holdings(repository: &Repository) -> Result<Holdings> {
 pub fn shares(
     repository: &Repository,
     stored: &StoredSnapshot,
-    monitor: &Arc<Monitor>,
+    world: &World,
     each: &mut dyn FnMut(MemberShare) -> Result<()>,
 ) -> Result<u64> {
+    let monitor = &world.monitor;
     // Which run a pack is of stands in its directory, which is sealed like its frames.
     repository.require_data()?;
     let contents = repository.contents(stored, monitor)?;

@@ -4,6 +4,7 @@
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
+use crate::base::world::World;
 use crate::repo::Repository;
 use crate::repo::notes::Notes;
 use crate::repo::snapshots::StoredSnapshot;
@@ -36,7 +37,7 @@ pub fn tag(
     repository: &Repository,
     stored: &StoredSnapshot,
     change: &TagChange,
-    now: u64,
+    world: &World,
 ) -> Result<TagReport> {
     let notes = repository.notes(Some(stored.id()))?;
     let before = tags(stored, &notes);
@@ -51,7 +52,7 @@ pub fn tag(
     }
     if !added.is_empty() || !removed.is_empty() {
         let note = (added.clone(), removed.clone());
-        repository.note_tags(stored.id(), &notes, note, now)?;
+        repository.note_tags(stored.id(), &notes, note, world.clock.unix_seconds())?;
     }
     Ok(TagReport { tags, added, removed })
 }

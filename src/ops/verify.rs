@@ -45,6 +45,7 @@ use crate::base::monitor::Counts;
 use crate::base::monitor::Monitor;
 use crate::base::num::index;
 use crate::base::num::wide;
+use crate::base::world::World;
 use crate::format::record::MemberRecord;
 use crate::format::record::PageCounts;
 use crate::format::snapshot::LOG;
@@ -151,9 +152,9 @@ struct Verification<'v> {
 pub fn verify(
     repository: &Repository,
     options: &VerifyOptions,
-    monitor: &Arc<Monitor>,
+    world: &World,
 ) -> Result<VerifyReport> {
-    let (report, _) = run(repository, options, None, monitor)?;
+    let (report, _) = run(repository, options, None, world)?;
     Ok(report)
 }
 
@@ -162,9 +163,9 @@ pub fn verify_slice<'s>(
     repository: &'s Repository,
     options: &'s VerifyOptions,
     slice: &Slice<'s>,
-    monitor: &'s Arc<Monitor>,
+    world: &'s World,
 ) -> Result<SliceReport> {
-    let (report, part) = run(repository, options, Some(slice), monitor)?;
+    let (report, part) = run(repository, options, Some(slice), world)?;
     Ok(part.into_report(report))
 }
 
@@ -172,11 +173,12 @@ fn run<'s>(
     repository: &'s Repository,
     options: &'s VerifyOptions,
     slice: Option<&Slice<'s>>,
-    monitor: &'s Arc<Monitor>,
+    world: &'s World,
 ) -> Result<(VerifyReport, Part<'s>)> {
     if options.depth >= Depth::Blocks {
         repository.require_data()?;
     }
+    let monitor = &world.monitor;
     let before = monitor.counts();
     let mut verification = Verification {
         repository,

@@ -25,6 +25,7 @@ use crate::base::error::Malformed;
 use crate::base::error::Result;
 use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
 use crate::base::num::wide;
+use crate::base::world::World;
 use crate::format::config::Config;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
@@ -138,10 +139,10 @@ impl Keys {
         store: Arc<dyn Store>,
         credential: &mut dyn FnMut() -> Result<Credential>,
         limits: &Limits,
-        entropy: Arc<dyn Entropy>,
+        world: &World,
     ) -> Result<Keys> {
         let opened = Opened::by_credential(&*store, credential, limits)?;
-        Keys::assemble(store, opened, entropy)
+        Keys::assemble(store, opened, world)
     }
 
     /// Opens the keys with a recovery kit.
@@ -150,13 +151,14 @@ impl Keys {
         kit: &RecoveryKit,
         passphrase: &mut dyn FnMut() -> Result<Credential>,
         limits: &Limits,
-        entropy: Arc<dyn Entropy>,
+        world: &World,
     ) -> Result<Keys> {
         let opened = Opened::by(&*store, &mut || unlock_kit(kit, passphrase, limits))?;
-        Keys::assemble(store, opened, entropy)
+        Keys::assemble(store, opened, world)
     }
 
-    fn assemble(store: Arc<dyn Store>, opened: Opened, entropy: Arc<dyn Entropy>) -> Result<Keys> {
+    fn assemble(store: Arc<dyn Store>, opened: Opened, world: &World) -> Result<Keys> {
+        let entropy = Arc::clone(&world.entropy);
         let Opened { config, keyring, unlocked, .. } = opened;
         let unlocked = unlocked.ok_or_else(|| {
             let place = store.location();

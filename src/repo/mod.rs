@@ -32,6 +32,7 @@ use crate::base::error::Result;
 use crate::base::ids::SourceId;
 use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
 use crate::base::monitor::Monitor;
+use crate::base::world::World;
 use crate::cut::Cutter;
 use crate::format::config;
 use crate::format::config::CUT_SIZES;
@@ -114,8 +115,9 @@ impl Repository {
     pub fn init(
         store: Arc<dyn Store>,
         protection: &NewProtection<'_>,
-        entropy: Arc<dyn Entropy>,
+        world: &World,
     ) -> Result<Repository> {
+        let entropy = &*world.entropy;
         let object = Object::Config.name();
         let known = store
             .size(&object)
@@ -127,12 +129,12 @@ impl Repository {
                 format!("{place} holds a repository already"),
             ));
         }
-        let key = RepositoryKey::generate(&*entropy);
+        let key = RepositoryKey::generate(entropy);
         let suite = match protection {
             NewProtection::Encrypted { .. } => Suite::Aes256GcmSiv,
             NewProtection::Clear => Suite::KeyedTag,
         };
-        let repository = RepositoryId::new(random(&*entropy));
+        let repository = RepositoryId::new(random(entropy));
         let keyring = Keyring::new(repository, suite, &key);
         let mut keys = Vec::new();
         if let NewProtection::Encrypted { credential, cost, note } = protection {
@@ -140,8 +142,8 @@ impl Repository {
                 Credential::Passphrase(passphrase) => Protection::Passphrase(passphrase, *cost),
                 Credential::KeyFile(file) => Protection::KeyFile(file),
             };
-            let holder = Holder::seal(&keyring, &key, protection, note, &*entropy)
-                .map_err(sealing_failed)?;
+            let holder =
+                Holder::seal(&keyring, &key, protection, note, entropy).map_err(sealing_failed)?;
             keys.push((holder_object(holder.id()), Bytes::from(holder.encode())));
         }
         let clear_key = match suite {
@@ -159,9 +161,9 @@ impl Repository {
             tag: [0; 32],
         };
         config.tag = keyring.config_tag(&config.tagged()).map_err(sealing_failed)?;
-        found(&*store, &keys, &Bytes::from(config.encode()), &*entropy)?;
+        found(&*store, &keys, &Bytes::from(config.encode()), entropy)?;
         let opened = Opened { config, keyring, unlocked: None, key_names: Some(Vec::new()) };
-        Repository::assemble(store, opened, entropy)
+        Repository::assemble(store, opened, Arc::clone(&world.entropy))
     }
 
     /// Opens a repository. `credential` is asked only if it is encrypted.
@@ -169,10 +171,10 @@ impl Repository {
         store: Arc<dyn Store>,
         credential: &mut dyn FnMut() -> Result<Credential>,
         limits: &Limits,
-        entropy: Arc<dyn Entropy>,
+        world: &World,
     ) -> Result<Repository> {
         let opened = Opened::by_credential(&*store, credential, limits)?;
-        Repository::assemble(store, opened, entropy)
+        Repository::assemble(store, opened, Arc::clone(&world.entropy))
     }
 
     /// Opens a repository with a recovery kit. `passphrase` is asked only if the kit has one.
@@ -181,10 +183,10 @@ impl Repository {
         kit: &RecoveryKit,
         passphrase: &mut dyn FnMut() -> Result<Credential>,
         limits: &Limits,
-        entropy: Arc<dyn Entropy>,
+        world: &World,
     ) -> Result<Repository> {
         let opened = Opened::by(&*store, &mut || unlock_kit(kit, passphrase, limits))?;
-        Repository::assemble(store, opened, entropy)
+        Repository::assemble(store, opened, Arc::clone(&world.entropy))
     }
 
     fn assemble(

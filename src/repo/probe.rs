@@ -11,6 +11,7 @@ use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::num::wide;
+use crate::base::world::World;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
 use crate::format::layout::Subject;
@@ -49,8 +50,8 @@ pub struct StoreFacts {
 
 impl Repository {
     /// Probes the store, puts a note of the findings, and returns them.
-    pub fn probe_store(&self, place: &str, time: u64) -> Result<StoreFacts> {
-        let facts = self.try_store(place, time)?;
+    pub fn probe_store(&self, place: &str, world: &World) -> Result<StoreFacts> {
+        let facts = self.try_store(place, world.clock.unix_seconds())?;
         let text = serde_json::to_vec(&facts).expect("words and numbers can be written");
         let sealed = self
             .keyring()

@@ -15,10 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use haulout::base::clock::Clock;
-use haulout::base::entropy::OsEntropy;
 use haulout::base::entropy::SeededEntropy;
 use haulout::base::error::Result;
-use haulout::base::monitor::Monitor;
+use haulout::base::world::World;
 use haulout::encode::Level;
 use haulout::encode::ReadBack;
 use haulout::ops::accept::Accept;
@@ -43,6 +42,35 @@ use haulout::store::Store;
 
 /// Bytes of a page of the invented server.
 pub const PAGE: usize = 16384;
+
+/// A world whose clock steps.
+pub fn stepping_world() -> World {
+    World { clock: Arc::new(StepClock::default()), ..World::of_this_machine() }
+}
+
+/// A clock that stands at a time of day.
+#[derive(Debug)]
+struct StoppedClock(u64);
+
+impl Clock for StoppedClock {
+    fn unix_seconds(&self) -> u64 {
+        self.0
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// A world in which it is so many seconds after 1970.
+pub fn world_at(seconds: u64) -> World {
+    World { clock: Arc::new(StoppedClock(seconds)), ..World::of_this_machine() }
+}
+
+/// The clock of this machine, and randomness that repeats.
+pub fn world(seed: u64) -> World {
+    World { entropy: Arc::new(SeededEntropy::new(seed)), ..World::of_this_machine() }
+}
 
 /// A clock that advances by a second whenever it is asked for the time of day.
 #[derive(Debug, Default)]
@@ -321,13 +349,13 @@ pub fn passphrase(text: &str) -> Passphrase {
 /// The keys of a repository, opened with this password.
 pub fn keys_by(store: &Arc<dyn Store>, password: &str) -> Result<Keys> {
     let mut give = || Ok(Credential::Passphrase(passphrase(password)));
-    Keys::open(Arc::clone(store), &mut give, &Limits::FOR_TESTS, Arc::new(OsEntropy))
+    Keys::open(Arc::clone(store), &mut give, &Limits::FOR_TESTS, &World::of_this_machine())
 }
 
 /// A repository, opened with this password.
 pub fn opened_by(store: &Arc<dyn Store>, password: &str) -> Result<Repository> {
     let mut give = || Ok(Credential::Passphrase(passphrase(password)));
-    Repository::open(Arc::clone(store), &mut give, &Limits::FOR_TESTS, Arc::new(OsEntropy))
+    Repository::open(Arc::clone(store), &mut give, &Limits::FOR_TESTS, &World::of_this_machine())
 }
 
 /// Makes a repository in a store.
@@ -339,13 +367,13 @@ pub fn init(store: Arc<dyn Store>, protected: Protected, seed: u64) -> Repositor
         Protected::Encrypted => NewProtection::Encrypted { credential: &credential, cost, note },
         Protected::Clear => NewProtection::Clear,
     };
-    Repository::init(store, &protection, Arc::new(SeededEntropy::new(seed))).unwrap()
+    Repository::init(store, &protection, &world(seed)).unwrap()
 }
 
 /// Opens it again, as another program would.
 pub fn open(store: Arc<dyn Store>, seed: u64) -> Result<Repository> {
-    let entropy = Arc::new(SeededEntropy::new(seed));
-    Repository::open(store, &mut || Ok(password()), &Limits::FOR_TESTS, entropy)
+    let world = world(seed);
+    Repository::open(store, &mut || Ok(password()), &Limits::FOR_TESTS, &world)
 }
 
 pub fn options() -> BackupOptions {
@@ -380,8 +408,7 @@ pub fn back_up_source(
     source: BytesSource,
     options: &BackupOptions,
 ) -> Result<BackupReport> {
-    let clock: Arc<dyn Clock> = Arc::new(StepClock::default());
-    backup(repository, Box::new(source), options, &clock, &Arc::new(Monitor::default()))
+    backup(repository, Box::new(source), options, &stepping_world())
 }
 
 /// Backs up bytes of a producer that ended well.
@@ -399,8 +426,8 @@ pub fn stream_with(repository: &Repository, snapshot: &str, workers: u32) -> Res
     let stored = repository.find_snapshot(snapshot)?;
     let mut out = Vec::new();
     let options = RestoreOptions::new(workers);
-    let (target, monitor) = (Target::Stream(&mut out), Arc::new(Monitor::default()));
-    restore(repository, &stored, target, &options, &monitor)?;
+    let (target, world) = (Target::Stream(&mut out), World::of_this_machine());
+    restore(repository, &stored, target, &options, &world)?;
     Ok(out)
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use haulout::base::error::Result;
-use haulout::base::monitor::Monitor;
+use haulout::base::world::World;
 use haulout::ops::backup::BackupReport;
 use haulout::ops::replicate::Confirmation;
 use haulout::ops::replicate::Plan;
@@ -59,11 +59,11 @@ impl Near {
         assert!(damaged.is_empty());
         let confirmation = Confirmation::Listed;
         let options = ReplicateOptions { snapshots, connections: 2, confirmation };
-        plan(&self.repository, far, options, &Arc::new(Monitor::default()))
+        plan(&self.repository, far, options, &World::of_this_machine())
     }
 
     pub(crate) fn replicated(&self, far: Arc<dyn Store>) -> Result<ReplicateReport> {
-        self.planned(far, None)?.send(&Arc::new(Monitor::default()))
+        self.planned(far, None)?.send(&World::of_this_machine())
     }
 
     /// Whatever is visible in a copy must be what was backed up.

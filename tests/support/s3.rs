@@ -19,15 +19,12 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use bytes::Bytes;
-use haulout::base::clock::SystemClock;
-use haulout::base::entropy::SeededEntropy;
-use haulout::base::monitor::Monitor;
+use haulout::base::world::World;
 use haulout::store::place::Place;
 use haulout::store::remote::Patience;
 use haulout::store::remote::PlainHttp;
 use haulout::store::remote::RemoteOptions;
 use haulout::store::remote::RemoteStore;
-use haulout::store::remote::RemoteWorld;
 use http::Method;
 use http::Request;
 use http::Response;
@@ -379,13 +376,7 @@ pub fn patience() -> Patience {
 }
 
 pub fn open(place: &str, options: &RemoteOptions) -> RemoteStore {
-    let world = RemoteWorld {
-        clock: Arc::new(SystemClock::new()),
-        entropy: Arc::new(SeededEntropy::new(7)),
-        monitor: Arc::new(Monitor::default()),
-        teller: None,
-    };
-    RemoteStore::open(&Place::parse(place).unwrap(), options, world).unwrap()
+    RemoteStore::open(&Place::parse(place).unwrap(), options, &World::of_this_machine()).unwrap()
 }
 
 /// A folder on a server of the outside, as the script in `tests/stores` names it:

@@ -12,6 +12,7 @@ use crate::base::ids::SnapshotId;
 use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
 use crate::base::monitor::Monitor;
 use crate::base::num::wide;
+use crate::base::world::World;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
 use crate::format::pack_table::PackRecord;
@@ -107,8 +108,9 @@ pub fn plan<'r>(
     near: &'r Repository,
     far: Arc<dyn Store>,
     options: ReplicateOptions,
-    monitor: &Arc<Monitor>,
+    world: &World,
 ) -> Result<Plan<'r>> {
+    let monitor = &world.monitor;
     let here = Inventory::of(&**near.store(), &PACK_FOLDERS, " on this side")?;
     let there = Inventory::of(&*far, &REPLICATED, FAR_SIDE)?;
     let known = near.known_damage_in(&*far)?;

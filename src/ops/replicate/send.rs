@@ -22,6 +22,7 @@ use crate::base::limits::SNAPSHOT_BYTES_MAX;
 use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
 use crate::base::num::wide;
+use crate::base::world::World;
 use crate::format::layout::Object;
 use crate::format::pack_table::PackRecord;
 use crate::ops::copies::replace;
@@ -56,7 +57,8 @@ use super::small::is_intact;
 
 impl Plan<'_> {
     /// Sends everything that the plan names.
-    pub fn send(self, monitor: &Arc<Monitor>) -> Result<ReplicateReport> {
+    pub fn send(self, world: &World) -> Result<ReplicateReport> {
+        let monitor = &world.monitor;
         monitor.count(Counter::ExpectedBytes, self.cost().bytes + self.unread_bytes());
         let run = Sending {
             plan: &self,

@@ -13,6 +13,7 @@ use crate::base::globs::Globs;
 use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
 use crate::base::num::wide;
+use crate::base::world::World;
 use crate::format::record::MemberKey;
 use crate::format::snapshot::StreamFormat;
 use crate::ops::pieces;
@@ -42,8 +43,9 @@ pub fn destination(
     repository: &Repository,
     stored: &StoredSnapshot,
     options: &RestoreOptions,
-    monitor: &Arc<Monitor>,
+    world: &World,
 ) -> Result<Option<String>> {
+    let monitor = &world.monitor;
     let Some(include) = globs_of(stored, options)? else { return Ok(None) };
     repository.require_data()?;
     selection::refuse_checkpoint(stored)?;

@@ -32,7 +32,6 @@ mod patience;
 
 pub use open::PlainHttp;
 pub use open::RemoteOptions;
-pub use open::RemoteWorld;
 pub use open::Teller;
 pub use patience::Patience;
 
@@ -65,6 +64,7 @@ use crate::base::buffers::ReadBuffers;
 use crate::base::limits::PACK_BYTES_MAX;
 use crate::base::num::narrow;
 use crate::base::num::wide;
+use crate::base::world::World;
 use crate::store::Store;
 use crate::store::error::Category;
 use crate::store::error::Fault;
@@ -115,7 +115,9 @@ pub struct RemoteStore {
     /// A listing of all: its prefix is before every name, and is empty or ends with a slash.
     whole: Asked,
     runtime: Option<Runtime>,
-    world: RemoteWorld,
+    world: World,
+    /// Receives reports of requests that are repeated for long.
+    teller: Option<Arc<Teller>>,
     patience: Patience,
     gate: Gate,
     pace: Pace,
@@ -158,6 +160,19 @@ enum Tried<T> {
 }
 
 impl RemoteStore {
+    /// Sets the function that hears of requests that are repeated for long.
+    #[must_use]
+    pub fn reporting_retries(mut self, teller: Arc<Teller>) -> RemoteStore {
+        self.teller = Some(teller);
+        self
+    }
+
+    fn tell(&self, error: &StoreError, left: Duration) {
+        if let Some(teller) = &self.teller {
+            teller(error, left);
+        }
+    }
+
     fn path(&self, verb: Verb, name: &ObjectName) -> Result<Path, StoreError> {
         let path = Path::parse(format!("{}{name}", self.whole.prefix));
         path.map_err(|e| StoreError::new(verb, name, Category::Other).because(e))
@@ -190,7 +205,7 @@ impl RemoteStore {
             };
             if since >= tell_after {
                 tell_after = since * 2;
-                self.world.tell(&error, self.patience.budget(why, past).saturating_sub(since));
+                self.tell(&error, self.patience.budget(why, past).saturating_sub(since));
             }
             tries += 1;
             self.pause(pause, verb, object)?;

@@ -29,10 +29,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use crate::base::buffers::ReadBuffers;
-use crate::base::clock::Clock;
-use crate::base::entropy::Entropy;
 use crate::base::limiter::Limiter;
-use crate::base::monitor::Monitor;
+use crate::base::world::World;
 use crate::store::error::Category;
 use crate::store::error::Fault;
 use crate::store::error::StoreError;
@@ -96,33 +94,6 @@ pub enum PlainHttp {
 /// Tells people that a request is being repeated: why, and for how long it will be.
 pub type Teller = dyn Fn(&StoreError, Duration) + Send + Sync;
 
-/// What a store needs of the world around it.
-#[derive(Clone)]
-pub struct RemoteWorld {
-    /// Clock that measures the time budgets of requests.
-    pub clock: Arc<dyn Clock>,
-    /// Randomness for the lengths of pauses.
-    pub entropy: Arc<dyn Entropy>,
-    /// Counters, and the user's wish to stop.
-    pub monitor: Arc<Monitor>,
-    /// Receives reports of requests that are repeated for long.
-    pub teller: Option<Arc<Teller>>,
-}
-
-impl fmt::Debug for RemoteWorld {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("RemoteWorld")
-    }
-}
-
-impl RemoteWorld {
-    pub(super) fn tell(&self, error: &StoreError, left: Duration) {
-        if let Some(teller) = &self.teller {
-            teller(error, left);
-        }
-    }
-}
-
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 impl RemoteStore {
@@ -130,7 +101,7 @@ impl RemoteStore {
     pub fn open(
         place: &Place,
         options: &RemoteOptions,
-        world: RemoteWorld,
+        world: &World,
     ) -> Result<RemoteStore, StoreError> {
         let location = place.to_string();
         let Place::Bucket { service, bucket, prefix } = place else {
@@ -188,7 +159,8 @@ impl RemoteStore {
             location,
             whole,
             runtime: Some(runtime),
-            world,
+            world: world.clone(),
+            teller: None,
             patience: options.patience,
             gate: Gate::new(),
             pace: Pace::new(),

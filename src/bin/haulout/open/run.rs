@@ -8,13 +8,12 @@ use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use haulout::base::entropy::Entropy;
 use haulout::base::entropy::OsEntropy;
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
 use haulout::base::ids::SnapshotId;
-use haulout::base::monitor::Monitor;
+use haulout::base::world::World;
 use haulout::repo::Repository;
 use haulout::repo::notes::Notes;
 use haulout::repo::snapshots::StoredSnapshot;
@@ -64,7 +63,7 @@ pub(crate) struct Run<'r> {
     pub(crate) settings: Settings,
     pub(crate) traits: Traits,
     pub(crate) report: &'r Report,
-    pub(crate) monitor: Arc<Monitor>,
+    pub(crate) world: World,
     pub(crate) stop: Stop,
     /// Whether the repository is not as this host remembers it.
     doubted: Cell<bool>,
@@ -80,13 +79,14 @@ impl<'r> Run<'r> {
     /// Starts to listen for signals, and to collect what is found besides the work itself.
     pub(crate) fn begin(settings: Settings, traits: Traits, report: &'r Report) -> Result<Run<'r>> {
         panics::asked_for_at("main");
-        let monitor = Arc::new(Monitor::default());
+        let (clock, entropy) = (Arc::clone(&report.clock), Arc::new(OsEntropy));
+        let world = World { clock, entropy, monitor: Arc::default() };
         let console = Arc::clone(&report.console);
-        let stop = Stop::listen(Arc::clone(&monitor), console)
+        let stop = Stop::listen(Arc::clone(&world.monitor), console)
             .map_err(|e| Error::new(ErrorKind::Source, "cannot listen for signals").because(e))?;
         let (doubted, warned, findings) = (Cell::new(false), Cell::new(false), Arc::default());
         let spelling = Cell::new(None);
-        Ok(Run { settings, traits, report, monitor, stop, doubted, warned, findings, spelling })
+        Ok(Run { settings, traits, report, world, stop, doubted, warned, findings, spelling })
     }
 
     /// Reports the findings, and returns how the program ends after this outcome of the verb.
@@ -112,7 +112,7 @@ impl Run<'_> {
 
     pub(crate) fn progress(&self, activity: Activity) -> Progress {
         let Report { console, clock, .. } = self.report;
-        Progress::show(activity, console, &self.monitor, clock)
+        Progress::show(activity, console, &self.world.monitor, clock)
     }
 
     /// Gives snapshots the tags that they have now; returns the number of notes that can't be read.
@@ -152,10 +152,10 @@ impl Run<'_> {
         let (limits, store) = (Limits::STANDARD, &store);
         let opened = self.unlocked(|access| match access {
             Access::Key(credential) => {
-                Repository::open(Arc::clone(store), credential, &limits, entropy())
+                Repository::open(Arc::clone(store), credential, &limits, &self.world)
             }
             Access::Kit(kit, passphrase) => {
-                Repository::open_by_kit(Arc::clone(store), kit, passphrase, &limits, entropy())
+                Repository::open_by_kit(Arc::clone(store), kit, passphrase, &limits, &self.world)
             }
         })?;
         if self.settings.recovery_kit.is_some()
@@ -225,7 +225,8 @@ impl Run<'_> {
         source: &PasswordSource,
         purpose: Purpose,
     ) -> Result<Credential> {
-        let Fetched { credential, spelling, exposed } = source.fetch(purpose, &self.monitor)?;
+        let Fetched { credential, spelling, exposed } =
+            source.fetch(purpose, &self.world.monitor)?;
         self.spelling.set(spelling);
         if let Some(file) = exposed {
             self.report_exposed(file, purpose)?;
@@ -372,10 +373,6 @@ pub(crate) fn find_tagged(
     let mut stored = run.find(repository, wanted)?;
     run.apply_notes(repository, Some(stored.id()), std::slice::from_mut(&mut stored))?;
     Ok(stored)
-}
-
-pub(crate) fn entropy() -> Arc<dyn Entropy> {
-    Arc::new(OsEntropy)
 }
 
 /// Finds the snapshot that is meant.

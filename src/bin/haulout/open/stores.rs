@@ -29,13 +29,11 @@ use haulout::store::place::Place;
 use haulout::store::remote::Patience;
 use haulout::store::remote::RemoteOptions;
 use haulout::store::remote::RemoteStore;
-use haulout::store::remote::RemoteWorld;
 
 use crate::fail::failure::Failure;
 use crate::fail::failure::Outcome;
 use crate::open::network::NetworkPlan;
 use crate::open::run::Run;
-use crate::open::run::entropy;
 use crate::open::settings::Settings;
 use crate::open::traits::CacheUse;
 use crate::tell::units;
@@ -128,12 +126,6 @@ impl Run<'_> {
             let left = units::span(left);
             console.note(format!("{error}: {why}; trying again for up to {left}"));
         };
-        let world = RemoteWorld {
-            clock: Arc::clone(&self.report.clock),
-            entropy: entropy(),
-            monitor: Arc::clone(&self.monitor),
-            teller: Some(Arc::new(teller)),
-        };
         let options = RemoteOptions {
             endpoint: plan.endpoint.clone(),
             region: plan.region.clone(),
@@ -144,8 +136,9 @@ impl Run<'_> {
             down: self.limiter(),
             variables: plan.variables.clone(),
         };
-        let opened = RemoteStore::open(place, &options, world);
-        opened.map_err(|e| e.named(format!("cannot open {place}")))
+        let opened = RemoteStore::open(place, &options, &self.world);
+        let opened = opened.map_err(|e| e.named(format!("cannot open {place}")))?;
+        Ok(opened.reporting_retries(Arc::new(teller)))
     }
 
     /// Creates a limiter from `--limit`; each direction gets its own.
@@ -158,7 +151,7 @@ impl Run<'_> {
     fn limited(&self, site: &Site<'_>, store: Arc<dyn Store>) -> Arc<dyn Store> {
         match (self.limiter(), self.limiter()) {
             (Some(up), Some(down)) if site.directory == Directory::Limited => {
-                Arc::new(Limited::new(store, up, down, Arc::clone(&self.monitor)))
+                Arc::new(Limited::new(store, up, down, Arc::clone(&self.world.monitor)))
             }
             _ => store,
         }

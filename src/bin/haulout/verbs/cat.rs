@@ -78,7 +78,7 @@ impl Run<'_> {
         let stored = self.find(&repository, wanted)?;
         let mut out = standard_output()?;
         let wanted_file = CatOptions { path: file, workers: self.settings.at_once.workers };
-        ops::cat::cat(&repository, &stored, &wanted_file, &mut out, &self.monitor).map_err(
+        ops::cat::cat(&repository, &stored, &wanted_file, &mut out, &self.world).map_err(
             |error| {
                 if error.kind() == ErrorKind::Usage {
                     let hint = format!("haulout ls {wanted} lists its files");

@@ -25,7 +25,6 @@ use haulout::store::place::Place;
 use crate::fail::exit::Exit;
 use crate::fail::failure::Outcome;
 use crate::open::run::Run;
-use crate::open::run::entropy;
 use crate::open::traits::Effect;
 use crate::open::traits::Secrets;
 use crate::open::traits::Traits;
@@ -109,14 +108,11 @@ impl Run<'_> {
             None => NewProtection::Clear,
         };
         let repository = store.location();
-        let made = Repository::init(Arc::clone(&store), &protection, entropy())?;
+        let made = Repository::init(Arc::clone(&store), &protection, &self.world)?;
         let id = made.keyring().repository().to_string();
         let facts = match &self.settings.place {
             Place::Directory(_) => None,
-            Place::Bucket { service, .. } => {
-                let time = self.report.clock.unix_seconds();
-                Some(made.probe_store(service.scheme(), time)?)
-            }
+            Place::Bucket { service, .. } => Some(made.probe_store(service.scheme(), &self.world)?),
         };
         let encrypted = credential.is_some();
         self.report.init(&Init { repository, id, encrypted, store: facts })?;
@@ -136,17 +132,17 @@ impl Run<'_> {
     ) -> Outcome<()> {
         let unattended = self.report.console.loudness == Loudness::Quiet || self.report.is_json();
         let Some(mut terminal) = Terminal::open().filter(|_| !unattended) else { return Ok(()) };
-        let answer = terminal.ask(KIT_QUESTION, &self.monitor).unwrap_or_default();
-        if answer.is_empty() || self.monitor.check().is_err() {
+        let answer = terminal.ask(KIT_QUESTION, &self.world.monitor).unwrap_or_default();
+        if answer.is_empty() || self.world.monitor.check().is_err() {
             drop(terminal);
             self.report.console.note("haulout key export writes a recovery kit later");
             return Ok(());
         }
-        let replica = terminal.ask(REPLICA_QUESTION, &self.monitor).unwrap_or_default();
+        let replica = terminal.ask(REPLICA_QUESTION, &self.world.monitor).unwrap_or_default();
         drop(terminal);
         let replicas: Vec<String> =
             Some(replica).filter(|given| !given.is_empty()).into_iter().collect();
-        let keys = Keys::open(Arc::clone(store), credential, &Limits::STANDARD, entropy())?;
+        let keys = Keys::open(Arc::clone(store), credential, &Limits::STANDARD, &self.world)?;
         self.export(&keys, &**store, (Path::new(&answer), &replicas), Some(&PasswordSource::Ask))
     }
 }

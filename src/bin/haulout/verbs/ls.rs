@@ -60,7 +60,7 @@ impl Run<'_> {
         let repository = self.repository()?;
         let stored = self.find(&repository, wanted)?;
         let listed = self.report.ls(&stored, &mut |each| {
-            ops::show::matching(&repository, &stored, globs, &self.monitor, each)
+            ops::show::matching(&repository, &stored, globs, &self.world, each)
         });
         listed.map_err(|error| {
             if error.kind() == ErrorKind::Usage {

@@ -65,7 +65,7 @@ impl Run<'_> {
     pub(crate) fn repair(&self, typed: &RepairArguments) -> Outcome<Exit> {
         let repository = self.repository()?;
         let (began, progress) = (self.now(), self.progress(Activity::Verifying { passes: 1 }));
-        let plan = ops::repair::plan(&repository, self.settings.at_once.workers, &self.monitor)?;
+        let plan = ops::repair::plan(&repository, self.settings.at_once.workers, &self.world)?;
         drop(progress);
         if typed.plan {
             self.report.repair_planned(&plan)?;
@@ -73,7 +73,7 @@ impl Run<'_> {
         }
         self.report.before_repair(&plan);
         let progress = self.progress(Activity::Verifying { passes: 1 });
-        let report = plan.run(&self.monitor)?;
+        let report = plan.run(&self.world)?;
         drop(progress);
         self.report.repair(&report, self.now().saturating_sub(began))?;
         let lost = report.lost.len() + report.left.findings.len();

@@ -63,8 +63,7 @@ impl Run<'_> {
     pub(crate) fn tag(&self, wanted: &str, change: &TagChange) -> Outcome<Exit> {
         let repository = self.repository()?;
         let stored = self.find(&repository, wanted)?;
-        let now = self.report.clock.unix_seconds();
-        let report = ops::tag::tag(&repository, &stored, change, now).map_err(|error| {
+        let report = ops::tag::tag(&repository, &stored, change, &self.world).map_err(|error| {
             if error.kind() == ErrorKind::Usage {
                 return Failure::new(error, format!("keep at most {TAGS_MAX}: take some off"));
             }

@@ -74,8 +74,7 @@ impl Run<'_> {
         let log = ProducerLog::new(&self.report.console);
         let source = self.source(plan, &log)?;
         let (began, progress) = (self.now(), self.progress(Activity::BackingUp));
-        let done =
-            ops::backup::backup(&repository, source, &options, &self.report.clock, &self.monitor);
+        let done = ops::backup::backup(&repository, source, &options, &self.world);
         drop(progress);
         let report = match done {
             Ok(report) => report,

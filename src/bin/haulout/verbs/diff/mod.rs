@@ -49,7 +49,7 @@ impl Run<'_> {
         let repository = self.repository()?;
         let (former, later) = (self.find(&repository, former)?, self.find(&repository, later)?);
         self.report.diff((&former, &later), &mut |each| {
-            ops::diff::diff(&repository, (&former, &later), &self.monitor, each)
+            ops::diff::diff(&repository, (&former, &later), &self.world, each)
         })?;
         Ok(Exit::Done)
     }

@@ -24,7 +24,6 @@ use crate::fail::failure::Failure;
 use crate::fail::failure::Outcome;
 use crate::open::run::Access;
 use crate::open::run::Run;
-use crate::open::run::entropy;
 use crate::open::traits::Effect;
 use crate::open::traits::Secrets;
 use crate::open::traits::Traits;
@@ -69,7 +68,7 @@ impl Run<'_> {
             }
             KeyPlan::Add { label, role, with: NewKey::File(path) } => {
                 keys.require_may_add()?;
-                let file = KeyFile::generate(&*entropy());
+                let file = KeyFile::generate(&*self.world.entropy);
                 // The file comes first: without it, a key would remain that nothing opens.
                 recovery_kit::write_secret(path, &file.to_text())?;
                 let id = keys.add(*role, Protection::KeyFile(&file), &self.note(label))?;
@@ -128,7 +127,7 @@ impl Run<'_> {
             }
             NewKey::File(path) => {
                 recovery_kit::require_free(path)?;
-                let file = KeyFile::generate(&*entropy());
+                let file = KeyFile::generate(&*self.world.entropy);
                 let mut is_written = false;
                 let mut write = || {
                     recovery_kit::write_secret(path, &file.to_text())?;
@@ -153,7 +152,7 @@ impl Run<'_> {
         let mut credential = Some(Credential::KeyFile(file));
         let mut own = || credential.take().ok_or_else(|| Error::new(ErrorKind::NoKey, ASKED_TWICE));
         let opens_nothing = |store| {
-            let opened = Keys::open(store, &mut own, &Limits::STANDARD, entropy());
+            let opened = Keys::open(store, &mut own, &Limits::STANDARD, &self.world);
             matches!(opened, Err(error) if error.kind() == ErrorKind::WrongKey)
         };
         let is_undone = why.kind() == ErrorKind::LeftBehind;
@@ -172,10 +171,10 @@ impl Run<'_> {
         let limits = Limits::STANDARD;
         self.unlocked(|access| match access {
             Access::Key(credential) => {
-                Keys::open(Arc::clone(store), credential, &limits, entropy())
+                Keys::open(Arc::clone(store), credential, &limits, &self.world)
             }
             Access::Kit(kit, passphrase) => {
-                Keys::open_by_kit(Arc::clone(store), kit, passphrase, &limits, entropy())
+                Keys::open_by_kit(Arc::clone(store), kit, passphrase, &limits, &self.world)
             }
         })
     }

@@ -35,7 +35,6 @@ use crate::fail::exit::Exit;
 use crate::fail::failure::Failure;
 use crate::fail::failure::Outcome;
 use crate::open::run::Run;
-use crate::open::run::entropy;
 use crate::open::run::require_encryption;
 use crate::open::stores::Directory;
 use crate::open::stores::Site;
@@ -104,7 +103,7 @@ impl Run<'_> {
             return self.open(store);
         }
         let mut ask = || self.credential(&plan.password, Purpose::OpenOther);
-        let opened = Repository::open(store, &mut ask, &Limits::STANDARD, entropy());
+        let opened = Repository::open(store, &mut ask, &Limits::STANDARD, &self.world);
         let opened = opened.map_err(|error| {
             let is_wrong = error.kind() == ErrorKind::WrongKey;
             if is_wrong { self.misspelt(error) } else { error.into() }
@@ -127,7 +126,7 @@ impl Run<'_> {
             created_unix_seconds: self.report.clock.unix_seconds(),
         };
         let protection = NewProtection::Encrypted { credential, cost: Cost::STANDARD, note };
-        Ok(Repository::init(store, &protection, entropy())?)
+        Ok(Repository::init(store, &protection, &self.world)?)
     }
 
     fn carry_planned(
@@ -154,8 +153,7 @@ impl Run<'_> {
         let (snapshots, unreadable) = self.wanted(near, &plan.wanted)?;
         let planned = carry::plan(near, Some(far), snapshots)?;
         let (began, progress) = (self.now(), self.progress(Activity::Restoring));
-        let report =
-            planned.send(far, self.settings.at_once.workers, &self.report.clock, &self.monitor)?;
+        let report = planned.send(far, self.settings.at_once.workers, &self.world)?;
         drop(progress);
         let (verified, unsound) = self.read_back(plan, far, &report)?;
         let time = self.now().saturating_sub(began);
@@ -184,7 +182,7 @@ impl Run<'_> {
             snapshots,
             workers: self.settings.at_once.workers,
         };
-        let verified = verify(far, &options, &self.monitor)?;
+        let verified = verify(far, &options, &self.world)?;
         for finding in &verified.findings {
             self.report.console.warning(format!("on the other side, {}", finding.in_words()));
         }
@@ -215,7 +213,7 @@ impl Run<'_> {
             confirmation: plan.confirmation,
         };
         let place = far.location();
-        let planned = replicate::plan(near, far, options, &self.monitor)?;
+        let planned = replicate::plan(near, far, options, &self.world)?;
         let now = self.report.clock.week_minute();
         let bytes = planned.cost().bytes;
         let time = self.settings.limit.as_ref().map(|limit| limit.time_for(bytes, now));
@@ -225,7 +223,7 @@ impl Run<'_> {
             return Ok(Exit::with(unreadable));
         }
         let (began, progress) = (self.now(), self.progress(Activity::Replicating));
-        let report = planned.send(&self.monitor)?;
+        let report = planned.send(&self.world)?;
         drop(progress);
         self.report.replication(&told, &report, self.now().saturating_sub(began))?;
         Ok(Exit::with(unreadable + report.left_out.len() + report.damaged.len()))

@@ -109,7 +109,7 @@ impl Run<'_> {
                 self.require_apart(directory)?;
                 program.as_deref().map(require_program).transpose()?;
                 let target = restore::Target::Directory(directory);
-                restore::restore(&repository, &stored, target, &options, &self.monitor)
+                restore::restore(&repository, &stored, target, &options, &self.world)
                     .map_err(Failure::from)
             }
         };
@@ -161,7 +161,7 @@ impl Run<'_> {
         stored: &StoredSnapshot,
         options: &RestoreOptions,
     ) -> Result<()> {
-        let told = restore::destination(repository, stored, options, &self.monitor)?;
+        let told = restore::destination(repository, stored, options, &self.world)?;
         if let Some(destination) = told {
             self.report.console.note(destination);
         }
@@ -176,7 +176,7 @@ impl Run<'_> {
     ) -> Result<RestoreReport> {
         let mut out = standard_output()?;
         let target = restore::Target::Stream(&mut out);
-        let report = restore::restore(repository, stored, target, options, &self.monitor)?;
+        let report = restore::restore(repository, stored, target, options, &self.world)?;
         out.flush().map_err(not_written)?;
         Ok(report)
     }
@@ -190,7 +190,7 @@ impl Run<'_> {
         let began = self.now();
         let log = ProducerLog::new(&self.report.console);
         let writer = || log.writer();
-        let report = ops::prepare::prepare(stored, directory, program, &writer, &self.monitor);
+        let report = ops::prepare::prepare(stored, directory, program, &writer, &self.world);
         let report = report.inspect_err(|_| log.show())?;
         Ok((report, self.now().saturating_sub(began)))
     }

@@ -63,17 +63,17 @@ impl Run<'_> {
         let repository = self.repository()?;
         let mut stored = find_tagged(self, &repository, wanted)?;
         if what == Shown::Log {
-            let log = ops::show::log(&repository, &stored, &self.monitor)?;
+            let log = ops::show::log(&repository, &stored, &self.world)?;
             self.report.producer_log(&stored, log.as_deref())?;
             return Ok(Exit::Done);
         }
         if self.report.wants_everything() {
-            ops::show::name_all_findings(&repository, &mut stored, &self.monitor)?;
+            ops::show::name_all_findings(&repository, &mut stored, &self.world)?;
         }
         let links = ops::chain::links(&repository, &stored)?;
         let damage = repository.known_damage()?;
         self.report.show((&stored, &damage), &links, &mut |each| {
-            ops::show::members(&repository, &stored, &self.monitor, each)
+            ops::show::members(&repository, &stored, &self.world, each)
         })?;
         Ok(Exit::Done)
     }

@@ -46,7 +46,7 @@ impl Run<'_> {
         if let Some(wanted) = wanted {
             let stored = self.find(&repository, wanted)?;
             self.report.snapshot_stats(&stored, &mut |each| {
-                ops::stats::shares(&repository, &stored, &self.monitor, each)
+                ops::stats::shares(&repository, &stored, &self.world, each)
             })?;
             return Ok(Exit::Done);
         }

@@ -98,7 +98,7 @@ impl Run<'_> {
             workers: self.settings.at_once.workers,
         };
         let (began, progress) = (self.now(), self.progress(verifying(plan.depth)));
-        let report = ops::verify::verify(&repository, &options, &self.monitor)?;
+        let report = ops::verify::verify(&repository, &options, &self.world)?;
         drop(progress);
         self.report.verify(&report, plan.depth, self.now().saturating_sub(began))?;
         Ok(Exit::with(report.findings.len()))
