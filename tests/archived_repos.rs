@@ -67,7 +67,7 @@ fn every_archived_repository_restores_and_verifies() {
             let stream = stream_of(&repository, id).unwrap();
             assert_eq!(blake3::hash(&stream).to_hex().as_str(), hash, "snapshot {id}");
         }
-        let options = VerifyOptions { depth: Depth::Pages, snapshots: Vec::new(), workers: 1 };
+        let options = VerifyOptions::new(Depth::Pages);
         let report = verify(&repository, &options, &World::of_this_machine()).unwrap();
         assert!(report.findings.is_empty(), "{:?}", report.findings);
         let latest = repository.find_snapshot("latest").unwrap();

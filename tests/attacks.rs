@@ -230,7 +230,7 @@ fn packs_that_change_places_give_no_byte() {
             Err(error) => assert_eq!(error.kind(), ErrorKind::Damaged, "{}", error.with_causes()),
         }
     }
-    let options = VerifyOptions { depth: Depth::Stored, snapshots: Vec::new(), workers: 1 };
+    let options = VerifyOptions::new(Depth::Stored);
     let report = verify(&repository, &options, &World::of_this_machine()).unwrap();
     assert!(report.findings.len() >= data.len(), "all are named: {:?}", report.findings);
 }

@@ -343,7 +343,7 @@ fn a_chain_with_a_gap_is_neither_verified_nor_restored() {
     let error = restore_latest(&repository, target.path()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Missing);
     assert!(error.to_string().contains(&reports[1].id.short()), "{error}");
-    let options = VerifyOptions { depth: Depth::Objects, snapshots: Vec::new(), workers: 1 };
+    let options = VerifyOptions::new(Depth::Objects);
     let report = verify(&repository, &options, &World::of_this_machine()).unwrap();
     assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
     assert!(report.findings[0].what.contains("which is missing"), "{:?}", report.findings);

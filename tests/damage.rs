@@ -71,7 +71,7 @@ fn verified(repository: &Repository, depth: Depth) -> VerifyReport {
 }
 
 fn verified_with(repository: &Repository, depth: Depth, workers: u32) -> VerifyReport {
-    let options = VerifyOptions { depth, snapshots: Vec::new(), workers };
+    let options = VerifyOptions { workers, ..VerifyOptions::new(depth) };
     verify(repository, &options, &World::of_this_machine()).unwrap()
 }
 

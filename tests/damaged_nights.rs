@@ -107,7 +107,7 @@ fn add_records(store: &Arc<MemoryStore>, repository: &Repository, stream: &[u8])
     let (healing, rest): (Objects, Objects) =
         objects.into_iter().partition(|(name, _)| name.as_str().contains("moves/"));
     store.set_objects(rest);
-    let options = VerifyOptions { depth: Depth::Blocks, snapshots: Vec::new(), workers: 1 };
+    let options = VerifyOptions::new(Depth::Blocks);
     let other = open(shared(store), 3).unwrap();
     verify(&other, &options, &World::of_this_machine()).unwrap();
     let mut objects = store.objects();
@@ -169,8 +169,7 @@ fn try_all(protected: Protected, workers: u32) {
             if way.starts_with("flipped") {
                 let store = Arc::new(MemoryStore::new());
                 store.set_objects(objects);
-                let options =
-                    VerifyOptions { depth: Depth::Blocks, snapshots: Vec::new(), workers: 1 };
+                let options = VerifyOptions::new(Depth::Blocks);
                 let repository = open(shared(&store), 4).unwrap();
                 verify(&repository, &options, &World::of_this_machine()).unwrap();
                 objects = store.objects();

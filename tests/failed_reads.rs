@@ -196,7 +196,7 @@ fn to_other_keys(repository: &Repository, workers: u32) -> Result<Reported> {
 }
 
 fn verification(repository: &Repository, workers: u32) -> Result<Reported> {
-    let options = VerifyOptions { depth: Depth::Blocks, snapshots: Vec::new(), workers };
+    let options = VerifyOptions { workers, ..VerifyOptions::new(Depth::Blocks) };
     let report = verify(repository, &options, &World::of_this_machine())?;
     Ok(Reported::by_count(report.findings.len()))
 }

@@ -193,7 +193,7 @@ fn a_restore_gives_every_byte_or_fails() {
 }
 
 fn verified(repository: &Repository) -> Result<VerifyReport> {
-    let options = VerifyOptions { depth: Depth::Blocks, snapshots: Vec::new(), workers: 1 };
+    let options = VerifyOptions::new(Depth::Blocks);
     verify(repository, &options, &World::of_this_machine())
 }
 

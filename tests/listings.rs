@@ -292,7 +292,7 @@ fn packs_without_a_snapshot_are_a_finding() {
         store.delete(&haulout::store::name::ObjectName::new(&name).unwrap()).unwrap();
     }
     let repository = support::open(shared(&store), 2).unwrap();
-    let options = VerifyOptions { depth: Depth::Objects, snapshots: Vec::new(), workers: 1 };
+    let options = VerifyOptions::new(Depth::Objects);
     let report = verify(&repository, &options, &World::of_this_machine()).unwrap();
     let [finding] = report.findings.as_slice() else { panic!("{:?}", report.findings) };
     assert!(finding.what.contains("packs and no snapshot"), "{finding:?}");

@@ -57,7 +57,7 @@ fn troubled(outcome: Result<impl std::fmt::Debug, StoreError>, trouble: Trouble)
 }
 
 fn is_sound(repository: &Repository) {
-    let options = VerifyOptions { depth: Depth::Blocks, snapshots: Vec::new(), workers: 2 };
+    let options = VerifyOptions { workers: 2, ..VerifyOptions::new(Depth::Blocks) };
     let report = verify(repository, &options, &World::of_this_machine()).unwrap();
     assert!(report.findings.is_empty(), "{:?}", report.findings);
 }

@@ -144,7 +144,7 @@ fn ways(bytes: &Bytes) -> Vec<(&'static str, Option<Bytes>)> {
 }
 
 fn verified(repository: &Repository, depth: Depth) -> VerifyReport {
-    let options = VerifyOptions { depth, snapshots: Vec::new(), workers: 2 };
+    let options = VerifyOptions { workers: 2, ..VerifyOptions::new(depth) };
     verify(repository, &options, &World::of_this_machine()).unwrap()
 }
 

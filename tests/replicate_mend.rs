@@ -47,7 +47,7 @@ use crate::support::stream_of;
 /// Verifies a copy: what is found, and written down there.
 fn found_in(far: &Arc<MemoryStore>) -> Vec<String> {
     let copy = open(shared(far), 70).unwrap();
-    let options = VerifyOptions { depth: Depth::Blocks, snapshots: Vec::new(), workers: 2 };
+    let options = VerifyOptions { workers: 2, ..VerifyOptions::new(Depth::Blocks) };
     let report = verify(&copy, &options, &World::of_this_machine()).unwrap();
     report.findings.iter().map(Finding::in_words).collect()
 }

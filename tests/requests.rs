@@ -238,7 +238,7 @@ fn nodes_read(nights: u64) -> u64 {
     }
     let counted = Arc::new(Recording::new(Arc::clone(&store)));
     let repository = support::open(support::shared(&counted), 2).unwrap();
-    let options = VerifyOptions { depth: Depth::Objects, snapshots: Vec::new(), workers: WORKERS };
+    let options = VerifyOptions { workers: WORKERS, ..VerifyOptions::new(Depth::Objects) };
     let report = verify(&repository, &options, &World::of_this_machine()).unwrap();
     assert_eq!(report.findings, []);
     counted.calls_under(Verb::GetRange, "packs/") + counted.calls_under(Verb::Get, "packs/")

@@ -237,7 +237,7 @@ fn a_run_that_a_rotation_overtakes_fails_and_says_so() {
         (listing.snapshots.len(), listing.damaged.len(), listing.overtaken.len()),
         (3, 0, 1)
     );
-    let depth = VerifyOptions { depth: Depth::Objects, snapshots: Vec::new(), workers: 1 };
+    let depth = VerifyOptions::new(Depth::Objects);
     let verified = verify(&repository, &depth, &World::of_this_machine()).unwrap();
     assert_eq!((verified.findings.len(), verified.notes.len()), (0, 1));
     let later = back_up(&repository, &stream);

@@ -86,7 +86,7 @@ fn on(objects: &Objects) -> (Counted, Repository) {
 }
 
 fn options(depth: Depth, workers: u32) -> VerifyOptions {
-    VerifyOptions { depth, snapshots: Vec::new(), workers }
+    VerifyOptions { workers, ..VerifyOptions::new(depth) }
 }
 
 fn slice_of(repository: &Repository, options: &VerifyOptions, slice: &Slice<'_>) -> SliceReport {

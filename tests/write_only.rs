@@ -143,7 +143,7 @@ fn with_everything_that_the_host_has_no_page_can_be_read() {
     }
     assert!(data_packs >= 2, "packs of both runs");
     assert_eq!(stream_of(&host, "latest").unwrap_err().kind(), ErrorKind::WriteOnly);
-    let options = VerifyOptions { depth: Depth::Blocks, snapshots: Vec::new(), workers: 1 };
+    let options = VerifyOptions::new(Depth::Blocks);
     let refused = verify(&host, &options, &World::of_this_machine()).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::WriteOnly);
     assert!(names(&*setting.store, "damage/").is_empty(), "what it can't open is not damaged");

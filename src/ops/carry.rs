@@ -30,8 +30,6 @@ use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
 use crate::base::num::wide;
 use crate::base::world::World;
-use crate::encode::Level;
-use crate::encode::ReadBack;
 use crate::format::snapshot::Description;
 use crate::format::snapshot::Origin;
 use crate::format::snapshot::SnapshotKind;
@@ -42,12 +40,9 @@ use crate::source::Ending;
 use crate::source::FileSource;
 use crate::source::Source;
 
-use super::accept::Accept;
 use super::backup;
 use super::backup::BackupOptions;
 use super::backup::BackupReport;
-use super::backup::CHECKPOINT_BYTES;
-use super::backup::CHECKPOINT_SECONDS;
 use super::backup::TakenOver;
 use super::memory::AtOnce;
 use super::replicate::LeftOut;
@@ -261,17 +256,11 @@ fn is_of_near(error: &Error) -> bool {
 
 fn options(about: &Description, workers: u32) -> BackupOptions {
     BackupOptions {
-        source: about.source.clone(),
         format: Some(about.format),
         tags: about.tags.clone(),
-        level: Level::AUTO,
-        read_back: ReadBack::On,
         at_once: AtOnce::with_workers(workers),
         host: about.host.clone(),
-        checkpoint_bytes: CHECKPOINT_BYTES,
-        checkpoint_seconds: CHECKPOINT_SECONDS,
-        accept: Accept::default(),
-        findings: Arc::default(),
+        ..BackupOptions::new(&about.source)
     }
 }
 

@@ -86,6 +86,14 @@ pub struct AtOnce {
     pub open_bytes: usize,
 }
 
+impl Default for AtOnce {
+    /// Returns what suits a repository in a directory, with one worker: the library does not ask
+    /// the machine how many processors it has.
+    fn default() -> AtOnce {
+        AtOnce::with_workers(1)
+    }
+}
+
 impl AtOnce {
     /// Returns what suits a repository in a directory, and any amount of memory.
     pub fn with_workers(workers: u32) -> AtOnce {

@@ -232,8 +232,7 @@ impl RepairPlan<'_> {
                 Err(error) => failed.push(error.with_causes()),
             }
         }
-        let options =
-            VerifyOptions { depth: Depth::Objects, snapshots: Vec::new(), workers: self.workers };
+        let options = VerifyOptions { workers: self.workers, ..VerifyOptions::new(Depth::Objects) };
         let left = verify(self.repository, &options, world)?;
         // Only after what they recorded has been recorded again.
         for Remove { object, .. } in &self.remove {

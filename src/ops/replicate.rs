@@ -78,6 +78,13 @@ pub struct ReplicateOptions {
     pub confirmation: Confirmation,
 }
 
+impl ReplicateOptions {
+    /// Returns the options that send `snapshots`, four packs at a time, confirmed by a listing.
+    pub fn new(snapshots: Vec<StoredSnapshot>) -> ReplicateOptions {
+        ReplicateOptions { snapshots, connections: 4, confirmation: Confirmation::Listed }
+    }
+}
+
 /// What a replication costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Cost {

@@ -99,6 +99,13 @@ pub struct VerifyOptions {
     pub workers: u32,
 }
 
+impl VerifyOptions {
+    /// Returns the options that verify all snapshots to this depth, with one worker.
+    pub fn new(depth: Depth) -> VerifyOptions {
+        VerifyOptions { depth, snapshots: Vec::new(), workers: 1 }
+    }
+}
+
 /// What is known to be bad so far.
 #[derive(Debug, Default)]
 struct Bad {

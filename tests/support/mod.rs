@@ -18,9 +18,6 @@ use haulout::base::clock::Clock;
 use haulout::base::entropy::SeededEntropy;
 use haulout::base::error::Result;
 use haulout::base::world::World;
-use haulout::encode::Level;
-use haulout::encode::ReadBack;
-use haulout::ops::accept::Accept;
 use haulout::ops::backup::BackupOptions;
 use haulout::ops::backup::BackupReport;
 use haulout::ops::backup::backup;
@@ -378,17 +375,11 @@ pub fn open(store: Arc<dyn Store>, seed: u64) -> Result<Repository> {
 
 pub fn options() -> BackupOptions {
     BackupOptions {
-        source: "shop".to_owned(),
-        format: None,
-        tags: Vec::new(),
-        level: Level::AUTO,
-        read_back: ReadBack::On,
         at_once: AtOnce::with_workers(2),
         host: "test".to_owned(),
         checkpoint_bytes: u64::MAX,
         checkpoint_seconds: u64::MAX,
-        accept: Accept::default(),
-        findings: Arc::default(),
+        ..BackupOptions::new("shop")
     }
 }
 

@@ -40,3 +40,23 @@ pub struct BackupOptions {
     /// Findings that the run reports.
     pub findings: Arc<FindingLog>,
 }
+
+impl BackupOptions {
+    /// Returns the options of a backup of `source` as the program takes them by default: the format
+    /// recognised, the level of `auto`, what is written read back, a checkpoint every 15 minutes.
+    pub fn new(source: impl Into<String>) -> BackupOptions {
+        BackupOptions {
+            source: source.into(),
+            format: None,
+            tags: Vec::new(),
+            level: Level::AUTO,
+            read_back: ReadBack::On,
+            at_once: AtOnce::default(),
+            host: String::new(),
+            checkpoint_bytes: CHECKPOINT_BYTES,
+            checkpoint_seconds: CHECKPOINT_SECONDS,
+            accept: Accept::default(),
+            findings: Arc::default(),
+        }
+    }
+}
