@@ -111,9 +111,10 @@ impl Grammar {
         let more = "More: haulout --help. A command: haulout COMMAND -h. The guide: haulout help.";
         let mut shown = with_ends(raw, None, &list).mut_args(hidden).after_help(more);
         // The commands have their copies of the common options now; the short help of the program
-        // has no room for them.
+        // has no room for them, nor for an option that is a command as well.
         shown.build();
-        shown.mut_args(|arg| if arg.is_global_set() { arg.hide_short_help(true) } else { arg })
+        let has_room = |arg: &Arg| !arg.is_global_set() && arg.get_id() != "version";
+        shown.mut_args(|arg| if has_room(&arg) { arg } else { arg.hide_short_help(true) })
     }
 
     /// Returns the common options in full, and the variables of the environment.
