@@ -1,5 +1,5 @@
-//! A person at a real terminal: passwords are asked for and not shown, and `init` offers a recovery
-//! kit and tests it at once.
+//! A person at a real terminal: passwords are asked for and not shown, `init` offers a recovery kit
+//! and tests it at once, and progress is drawn without garbling messages.
 //!
 //! The terminal is a pseudo-terminal of script(1), which every Debian has.
 
@@ -155,4 +155,85 @@ fn init_goes_on_without_a_kit_and_not_with_a_password_that_was_mistyped() {
     ];
     let (seen, status) = typed(directory, "snapshots", &answers);
     assert_eq!(status, Some(0), "{seen}");
+}
+
+/// What a terminal shows after these bytes: its lines, without blanks at their ends.
+fn screen(bytes: &str) -> Vec<String> {
+    let (mut lines, mut row, mut column) = (vec![Vec::new()], 0, 0);
+    let mut rest = bytes.chars().peekable();
+    while let Some(character) = rest.next() {
+        match character {
+            '\r' => column = 0,
+            '\n' => row += 1,
+            '\u{1b}' => {
+                assert_eq!(rest.next(), Some('['), "{bytes:?}");
+                let mut number = String::new();
+                while let Some(digit) = rest.next_if(|c: &char| c.is_ascii_digit() || *c == ';') {
+                    number.push(digit);
+                }
+                match (rest.next(), number.as_str()) {
+                    // The line, or what is to its right.
+                    (Some('K'), "2") => lines[row].clear(),
+                    (Some('K'), _) => lines[row].truncate(column),
+                    (Some('A'), _) => row -= number.parse::<usize>().unwrap_or(1),
+                    (Some('m'), _) => {}
+                    other => panic!("{other:?} in {bytes:?}"),
+                }
+            }
+            shown => {
+                // Written after the last column, it stands on the next line.
+                if column == COLUMNS {
+                    (row, column) = (row + 1, 0);
+                }
+                lines.resize_with(lines.len().max(row + 1), Vec::new);
+                let length = lines[row].len().max(column + 1);
+                lines[row].resize(length, ' ');
+                lines[row][column] = shown;
+                column += 1;
+            }
+        }
+        lines.resize_with(lines.len().max(row + 1), Vec::new);
+    }
+    lines.into_iter().map(|line| line.into_iter().collect::<String>().trim_end().into()).collect()
+}
+
+/// Columns of a terminal of script(1), whose size nothing sets.
+const COLUMNS: usize = 80;
+
+/// Backs up a stream that takes a second and has messages, one of them in two parts. Returns what
+/// was written to the terminal.
+fn backed_up(directory: &Path, variable: &str) -> String {
+    let producer = "for n in 1 2 3 4; do echo message $n >&2; head -c 2000000 /dev/urandom; \
+                    printf part >&2; sleep 0.3; echo ed >&2; sleep 0.3; done";
+    fs::write(directory.join("producer"), producer).unwrap();
+    let (seen, status) = typed(directory, "init --no-encryption --quiet", &[]);
+    assert_eq!(status, Some(0), "{seen}");
+    let line = "backup --source t -- sh producer";
+    let mut script = on_a_terminal(directory, line);
+    let (name, value) = variable.split_once('=').unwrap();
+    let out = script.env(name, value).output().unwrap();
+    assert_eq!(out.status.code(), Some(0), "{out:?}");
+    String::from_utf8(out.stdout).unwrap()
+}
+
+#[test]
+fn progress_is_drawn_below_messages_and_taken_away() {
+    let directory = tempfile::tempdir().unwrap();
+    let seen = backed_up(directory.path(), "TERM=xterm");
+    assert!(seen.contains("% same") && seen.contains("\u{1b}["), "{seen:?}");
+    let lines = screen(&seen);
+    for number in 1..=4 {
+        let message = format!("message {number}");
+        assert_eq!(lines.iter().filter(|line| **line == message).count(), 1, "{lines:?}");
+    }
+    assert_eq!(lines.iter().filter(|line| *line == "parted").count(), 4, "{lines:?}");
+    assert!(!lines.iter().any(|line| line.contains("% same  ")), "{lines:?}");
+}
+
+#[test]
+fn a_terminal_that_redraws_nothing_gets_lines_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let seen = backed_up(directory.path(), "TERM=dumb");
+    assert!(seen.contains("snapshot ") && seen.contains(" of t"), "{seen:?}");
+    assert!(!seen.contains('\u{1b}') && !seen.contains("% same  "), "{seen:?}");
 }

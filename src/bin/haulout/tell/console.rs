@@ -1,8 +1,11 @@
-//! Standard error, shared: messages, a producer's own words, and one progress line below them.
+//! Standard error, shared: messages, a producer's own words, and below them a line of progress for
+//! each thing that the program works on.
 //!
 //! Invariants:
-//! - The progress line is taken away before anything else is written, so that lines never mix.
-//! - It is not drawn into the middle of a line that a producer has not ended yet.
+//! - The lines of progress are taken away before anything else is written, so that lines never mix.
+//! - They are not drawn into the middle of a line that a producer has not ended yet.
+//! - What draws them can fail without consequences: `MultiProgress::suspend` would panic on a
+//!   terminal that has gone, so that messages are written after `clear`.
 //!
 //! What can't be written to standard error is lost: there is no other place to complain.
 
@@ -12,6 +15,10 @@ use std::io::Write;
 use std::sync::Mutex;
 
 use clap::ValueEnum;
+use indicatif::MultiProgress;
+use indicatif::ProgressBar;
+use indicatif::ProgressDrawTarget;
+use indicatif::ProgressStyle;
 
 use crate::tell::text;
 use crate::tell::text::Canvas;
@@ -39,31 +46,36 @@ pub(crate) struct Console {
     /// The amount of output that the user chose.
     pub(crate) loudness: Loudness,
     canvas: Canvas,
+    progress: MultiProgress,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Whether a progress line is on the screen.
-    drawn: bool,
     /// Whether the last line that was passed on has no end yet.
     mid_line: bool,
     /// Whether a warning was printed.
     warned: bool,
 }
 
-/// The sequence that moves the cursor to the left and erases the line to its right.
-const ERASE: &[u8] = b"\r\x1b[K";
+/// A line of progress on the screen.
+#[derive(Debug)]
+pub(crate) struct ProgressLine(ProgressBar);
 
 impl Console {
     /// Creates a console on standard error with this canvas.
     pub(crate) fn new(loudness: Loudness, canvas: Canvas) -> Console {
-        Console { loudness, canvas, state: Mutex::default() }
+        let is_terminal = canvas.columns.is_some();
+        // That it is hidden on a terminal that can't redraw anything is known to the target.
+        let target =
+            if is_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let progress = MultiProgress::with_draw_target(target);
+        Console { loudness, canvas, progress, state: Mutex::default() }
     }
 
-    /// Tells whether there is a terminal on which a line can be redrawn.
-    pub(crate) fn is_terminal(&self) -> bool {
-        self.canvas.columns.is_some()
+    /// Tells whether there is a terminal on which lines can be redrawn.
+    pub(crate) fn redraws(&self) -> bool {
+        !self.progress.is_hidden()
     }
 
     /// Returns the current width of the terminal; 80 if it is unknown.
@@ -103,28 +115,40 @@ impl Console {
     /// Passes on what a producer wrote.
     pub(crate) fn pass(&self, bytes: &[u8]) {
         let mut state = lock(&self.state);
-        if state.drawn {
-            write(ERASE);
-            state.drawn = false;
-        }
+        self.take_away_progress(&state);
         write(bytes);
         if let Some(last) = bytes.last() {
             state.mid_line = *last != b'\n';
         }
     }
 
-    /// Draws the progress line over the one before.
-    pub(crate) fn draw(&self, line: &str) {
-        let mut state = lock(&self.state);
+    /// Adds a line of progress below those that are there.
+    pub(crate) fn add_line(&self) -> ProgressLine {
+        let style = ProgressStyle::with_template("{msg}").expect("the template is one placeholder");
+        let line = ProgressBar::no_length().with_style(style);
+        ProgressLine(self.progress.add(line))
+    }
+
+    /// Draws a line of progress over what it showed before, and the others with it.
+    pub(crate) fn draw(&self, line: &ProgressLine, text: String) {
+        let state = lock(&self.state);
         if !state.mid_line {
-            write(&[ERASE, line.as_bytes()].concat());
-            state.drawn = true;
+            line.0.set_message(text);
         }
     }
 
-    /// Erases the progress line from the screen.
-    pub(crate) fn erase(&self) {
-        self.pass(b"");
+    /// Removes a line of progress from the screen; the others are drawn again by their owners.
+    pub(crate) fn remove_line(&self, line: &ProgressLine) {
+        let state = lock(&self.state);
+        self.take_away_progress(&state);
+        self.progress.remove(&line.0);
+    }
+
+    fn take_away_progress(&self, state: &State) {
+        // Where a line has not ended, nothing was drawn after it.
+        if !state.mid_line {
+            let _lost = self.progress.clear();
+        }
     }
 }
 

@@ -1,5 +1,6 @@
-//! The progress of a run: on a terminal one line, redrawn five times a second; in a log a line a
-//! minute. There is none if the output is brief or quiet; brief is the default in a log.
+//! The progress of a run: on a terminal one line for each thing it works on, redrawn five times a
+//! second; in a log a line a minute. There is none if the output is brief or quiet; brief is the
+//! default in a log.
 //!
 //! The line is as long as the terminal is wide: what matters least is left out first.
 
@@ -92,27 +93,25 @@ impl Progress {
         let console = Arc::clone(console);
         let monitor = Arc::clone(monitor);
         let clock = Arc::clone(clock);
-        let every = if console.is_terminal() { REDRAW } else { LOG_LINE };
+        let every = if console.redraws() { REDRAW } else { LOG_LINE };
         let thread = crew::start("progress", move || {
             panics::asked_for_at("progress");
             let mut course = Course::new(activity, clock.elapsed());
+            let shown = console.add_line();
             while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
                 let now = course.at(clock.elapsed(), activity.counts(&monitor));
-                tell(&console, activity, &now);
+                if console.redraws() {
+                    // The last column stays empty: some terminals wrap there.
+                    let columns = console.columns().saturating_sub(1);
+                    console.draw(&shown, line(activity, &now, columns));
+                } else {
+                    console.pass((line(activity, &now, usize::MAX) + "\n").as_bytes());
+                }
             }
-            console.erase();
+            console.remove_line(&shown);
         });
         // A run is done without its progress rather than not at all.
         Progress(thread.ok().map(|thread| (end, thread)))
-    }
-}
-
-fn tell(console: &Console, activity: Activity, now: &Now) {
-    if console.is_terminal() {
-        // The last column stays empty: some terminals wrap there.
-        console.draw(&line(activity, now, console.columns().saturating_sub(1)));
-    } else {
-        console.pass((line(activity, now, usize::MAX) + "\n").as_bytes());
     }
 }
 
