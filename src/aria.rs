@@ -32,11 +32,9 @@ const DATA_FILE_TYPE_AT: usize = BASE_POSITION_AT + 10;
 const HEADER_BYTES: usize = DATA_FILE_TYPE_AT + 2;
 
 /// Positions relative to the base information, whose own position the header gives.
-const KEYS_START_AT: usize = 16;
-const EXTRA_OPTIONS_AT: usize = KEYS_START_AT + 5 * 8 + 6 * 4 + 5 * 2;
+const EXTRA_OPTIONS_AT: usize = 16 + 5 * 8 + 6 * 4 + 5 * 2;
 const BLOCK_SIZE_AT: usize = EXTRA_OPTIONS_AT + 5 * 2;
-const TRANSACTIONAL_AT: usize = BLOCK_SIZE_AT + 6;
-const BASE_BYTES_READ: usize = TRANSACTIONAL_AT + 1;
+const BASE_BYTES_READ: usize = BLOCK_SIZE_AT + 2;
 
 /// The value of the data file type that stands for `ROW_FORMAT=PAGE` (`BLOCK_RECORD`).
 const PAGED: u8 = 3;
@@ -74,7 +72,7 @@ impl BlockSize {
 
 /// Whether the blocks of a table are encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encryption {
+enum Encryption {
     /// No block of the table is encrypted.
     Off,
     /// All blocks but the bitmaps are encrypted.
@@ -89,10 +87,6 @@ pub struct AriaTable {
     block_size: BlockSize,
     encryption: Encryption,
     rows: Rows,
-    /// The blocks of the index file that its head takes up.
-    head_blocks: u64,
-    /// Where an index block has the length of its contents.
-    index_length_at: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,18 +129,6 @@ pub enum Unverifiable {
     NoChecksum,
     /// The block is encrypted, or may be.
     Encrypted,
-    /// It belongs to the head of an index file.
-    Head,
-}
-
-impl fmt::Display for Unverifiable {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::NoChecksum => "written without a checksum",
-            Self::Encrypted => "encrypted",
-            Self::Head => "head of the index file",
-        })
-    }
 }
 
 /// What is wrong with a block.
@@ -161,8 +143,6 @@ pub enum Corruption {
     },
     /// The mark for a missing checksum is one that this kind of block does not have.
     Mark(u32),
-    /// An index block says that its contents are longer than a block.
-    Length(u16),
 }
 
 impl fmt::Display for Corruption {
@@ -172,7 +152,6 @@ impl fmt::Display for Corruption {
                 write!(out, "checksum is {stored:08x}, should be {computed:08x}")
             }
             Self::Mark(mark) => write!(out, "checksum is {mark:08x}, the mark of another block"),
-            Self::Length(bytes) => write!(out, "length of {bytes} bytes is impossible"),
         }
     }
 }
@@ -193,18 +172,10 @@ impl AriaTable {
         let block_bytes = u16_at(base, BLOCK_SIZE_AT);
         let block_size = BlockSize::new(block_bytes).ok_or(AriaError::BlockSize(block_bytes))?;
         let is_encrypted = u16_at(base, EXTRA_OPTIONS_AT) & ENCRYPTED != 0;
-        let is_transactional = base[TRANSACTIONAL_AT] != 0;
-        let head_bytes = u64::from_be_bytes(array_at(base, KEYS_START_AT));
         Ok(Self {
             block_size,
             encryption: if is_encrypted { Encryption::On } else { Encryption::Off },
             rows: if first[DATA_FILE_TYPE_AT] == PAGED { Rows::Paged } else { Rows::Other },
-            head_blocks: head_bytes.div_ceil(block_bytes.into()),
-            index_length_at: if is_transactional {
-                INDEX_LENGTH_AT_TRANSACTIONAL
-            } else {
-                INDEX_LENGTH_AT
-            },
         })
     }
 
@@ -212,18 +183,7 @@ impl AriaTable {
     ///
     /// Blocks can then be found good, but not corrupt.
     pub const fn presumed(block_size: BlockSize) -> Self {
-        Self {
-            block_size,
-            encryption: Encryption::Unknown,
-            rows: Rows::Paged,
-            head_blocks: 1,
-            index_length_at: INDEX_LENGTH_AT_TRANSACTIONAL,
-        }
-    }
-
-    /// Returns the size of the blocks of the index file.
-    pub const fn block_size(&self) -> BlockSize {
-        self.block_size
+        Self { block_size, encryption: Encryption::Unknown, rows: Rows::Paged }
     }
 
     /// Returns the size of the blocks of the data file, unless it has none.
@@ -232,11 +192,6 @@ impl AriaTable {
             Rows::Paged => Some(self.block_size),
             Rows::Other => None,
         }
-    }
-
-    /// Tells whether it takes a key to check the blocks.
-    pub const fn encryption(&self) -> Encryption {
-        self.encryption
     }
 
     /// Judges the block that stands at position `number` of the data file.
@@ -249,29 +204,7 @@ impl AriaTable {
         let is_bitmap = number.is_multiple_of(self.blocks_per_bitmap());
         let mark = if is_bitmap { NO_CHECKSUM_BITMAP } else { NO_CHECKSUM };
         let encryption = if is_bitmap { Encryption::Off } else { self.encryption };
-        check(block, block.len() - CHECKSUM_BYTES, number, mark, encryption)
-    }
-
-    /// Judges the block that stands at position `number` of the index file.
-    ///
-    /// # Panics
-    ///
-    /// If `block` is not one whole block.
-    pub fn check_index(&self, block: &[u8], number: u64) -> BlockVerdict {
-        assert_eq!(block.len(), self.block_size.bytes(), "the caller passes whole blocks");
-        if number < self.head_blocks {
-            return BlockVerdict::Unverifiable(Unverifiable::Head);
-        }
-        let length = u16_at(block, self.index_length_at);
-        if usize::from(length) > block.len() - CHECKSUM_BYTES {
-            return match self.encryption {
-                Encryption::Off => BlockVerdict::Corrupt(Corruption::Length(length)),
-                Encryption::On | Encryption::Unknown => {
-                    BlockVerdict::Unverifiable(Unverifiable::Encrypted)
-                }
-            };
-        }
-        check(block, length.into(), number, NO_CHECKSUM, self.encryption)
+        check(block, number, mark, encryption)
     }
 
     /// Counts a bitmap and the blocks that it describes, three bits each in groups of six bytes.
@@ -283,18 +216,7 @@ impl AriaTable {
     }
 }
 
-/// Where an index block has the length of its contents: after the key number and a flag, before
-/// which a transactional table has an LSN of 7 and a transaction id of 6 bytes.
-const INDEX_LENGTH_AT: usize = 2;
-const INDEX_LENGTH_AT_TRANSACTIONAL: usize = 7 + 6 + INDEX_LENGTH_AT;
-
-fn check(
-    block: &[u8],
-    covered: usize,
-    number: u64,
-    mark: u32,
-    encryption: Encryption,
-) -> BlockVerdict {
+fn check(block: &[u8], number: u64, mark: u32, encryption: Encryption) -> BlockVerdict {
     if block.iter().all(|byte| *byte == 0) {
         return BlockVerdict::Zero;
     }
@@ -303,7 +225,7 @@ fn check(
     if stored == mark {
         return BlockVerdict::Unverifiable(Unverifiable::NoChecksum);
     }
-    let computed = checksum(&block[..covered], number);
+    let computed = checksum(&block[..stored_at], number);
     if stored == computed {
         return BlockVerdict::Good;
     }
@@ -342,11 +264,9 @@ mod tests {
         block_size: u16,
         data_file_type: u8,
         extra_options: u16,
-        transactional: u8,
     }
 
-    const PLAIN: Head =
-        Head { block_size: 1024, data_file_type: PAGED, extra_options: 0, transactional: 1 };
+    const PLAIN: Head = Head { block_size: 1024, data_file_type: PAGED, extra_options: 0 };
 
     impl Head {
         fn bytes(&self) -> Vec<u8> {
@@ -358,10 +278,8 @@ mod tests {
             put(0, &MAGIC);
             put(BASE_POSITION_AT, &BASE_AT.to_be_bytes());
             put(DATA_FILE_TYPE_AT, &[self.data_file_type]);
-            put(base + KEYS_START_AT, &8192_u64.to_be_bytes());
             put(base + EXTRA_OPTIONS_AT, &self.extra_options.to_be_bytes());
             put(base + BLOCK_SIZE_AT, &self.block_size.to_be_bytes());
-            put(base + TRANSACTIONAL_AT, &[self.transactional]);
             head
         }
 
@@ -370,12 +288,10 @@ mod tests {
         }
     }
 
-    /// Makes a block whose checksum covers `covered` bytes.
-    fn block(number: u64, covered: usize) -> Vec<u8> {
+    /// Makes a block with the checksum that it has in this place.
+    fn block(number: u64) -> Vec<u8> {
         let mut block: Vec<u8> = (1..=1024_u32).map(|at| at.to_le_bytes()[0] | 1).collect();
-        let length = u16::try_from(covered).unwrap().to_be_bytes();
-        block[INDEX_LENGTH_AT_TRANSACTIONAL..][..2].copy_from_slice(&length);
-        let checksum = checksum_as_zlib(&block[..covered], number);
+        let checksum = checksum_as_zlib(&block[..block.len() - CHECKSUM_BYTES], number);
         put_checksum(&mut block, checksum);
         block
     }
@@ -398,19 +314,17 @@ mod tests {
     }
 
     #[test]
-    fn the_head_of_an_index_file_tells_how_to_read_both_files() {
+    fn the_head_of_an_index_file_tells_how_to_read_the_data_file() {
         let table = Head { block_size: 8192, ..PLAIN }.table();
         assert_eq!(table.data_block_size(), Some(BlockSize::KIB_8));
-        assert_eq!(table.encryption(), Encryption::Off);
+        assert_eq!(table.encryption, Encryption::Off);
         assert_eq!(table.blocks_per_bitmap(), 21_825);
-        assert_eq!((table.head_blocks, table.index_length_at), (1, 15));
 
-        let fixed = Head { data_file_type: 0, transactional: 0, ..PLAIN }.table();
+        let fixed = Head { data_file_type: 0, ..PLAIN }.table();
         assert_eq!(fixed.data_block_size(), None);
-        assert_eq!((fixed.head_blocks, fixed.index_length_at), (8, 2));
 
         let encrypted = Head { extra_options: 3, ..PLAIN }.table();
-        assert_eq!(encrypted.encryption(), Encryption::On);
+        assert_eq!(encrypted.encryption, Encryption::On);
     }
 
     #[test]
@@ -430,7 +344,7 @@ mod tests {
     #[test]
     fn a_block_with_its_checksum_is_good_only_in_its_place() {
         let table = PLAIN.table();
-        let block = block(7, 1020);
+        let block = block(7);
         assert_eq!(table.check_data(&block, 7), BlockVerdict::Good);
         assert_eq!(table.check_data(&block, 7 + (1 << 32)), BlockVerdict::Good, "lower half");
         let moved = table.check_data(&block, 8);
@@ -448,7 +362,7 @@ mod tests {
             (1, NO_CHECKSUM, NO_CHECKSUM_BITMAP),
             (every, NO_CHECKSUM_BITMAP, NO_CHECKSUM),
         ] {
-            let mut block = block(number, 1020);
+            let mut block = block(number);
             put_checksum(&mut block, right);
             assert_eq!(table.check_data(&block, number), no_checksum);
             put_checksum(&mut block, wrong);
@@ -463,29 +377,12 @@ mod tests {
         let tables =
             [Head { extra_options: 1, ..PLAIN }.table(), AriaTable::presumed(BlockSize(1024))];
         for table in tables {
-            let mut block = block(3, 1020);
+            let mut block = block(3);
             assert_eq!(table.check_data(&block, 3), BlockVerdict::Good);
             block[500] ^= 1;
             assert_eq!(table.check_data(&block, 3), encrypted);
             assert!(matches!(table.check_data(&block, 0), BlockVerdict::Corrupt(_)));
-            assert_eq!(table.check_index(&block, 9), encrypted);
         }
-    }
-
-    #[test]
-    fn an_index_block_is_covered_as_far_as_it_is_used() {
-        let table = PLAIN.table();
-        let head = BlockVerdict::Unverifiable(Unverifiable::Head);
-        let mut block = block(8, 300);
-        assert_eq!(table.check_index(&block, 7), head);
-        assert_eq!(table.check_index(&block, 8), BlockVerdict::Good);
-        block[300] ^= 1;
-        assert_eq!(table.check_index(&block, 8), BlockVerdict::Good, "not in use");
-        block[299] ^= 1;
-        assert!(matches!(table.check_index(&block, 8), BlockVerdict::Corrupt(_)));
-        block[INDEX_LENGTH_AT_TRANSACTIONAL..][..2].copy_from_slice(&1021_u16.to_be_bytes());
-        let length = BlockVerdict::Corrupt(Corruption::Length(1021));
-        assert_eq!(table.check_index(&block, 8), length);
     }
 
     proptest! {
@@ -493,7 +390,7 @@ mod tests {
         fn a_flipped_bit_is_noticed(number: u32, bit in 0..1024_usize * 8) {
             let number = u64::from(number);
             let table = PLAIN.table();
-            let mut block = block(number, 1020);
+            let mut block = block(number);
             block[bit / 8] ^= 1 << (bit % 8);
             let verdict = table.check_data(&block, number);
             prop_assert!(matches!(verdict, BlockVerdict::Corrupt(_)), "{verdict:?}");
@@ -509,7 +406,6 @@ mod tests {
                 *byte = magic;
             }
             let _ = AriaTable::parse(&head);
-            let _ = PLAIN.table().check_index(&block, number);
             let _ = PLAIN.table().check_data(&block, number);
         }
     }

@@ -5,9 +5,12 @@
 use haulout::aria::{AriaTable, BlockVerdict};
 use haulout::innodb::Lsn;
 use haulout::innodb::frm::Frm;
-use haulout::innodb::redo::{REDO_HEAD_BYTES, REDO_HEADER_BYTES, RedoHeader};
+use haulout::innodb::redo::{REDO_HEADER_BYTES, RedoHeader};
 use haulout_fuzz::{Input, crc32c, spread, wide};
 use libfuzzer_sys::fuzz_target;
+
+/// Where the log begins in its file, since MariaDB 10.8.
+const LOG_AT: usize = 12_288;
 
 /// Where Aria's magic number is.
 const ARIA: [u8; 4] = [0xfe, 0xfe, 9, 3];
@@ -21,7 +24,8 @@ fuzz_target!(|data: &[u8]| {
         _ => {
             let bytes = input.rest();
             if let Ok(header) = RedoHeader::parse(bytes) {
-                assert!(bytes.len() >= REDO_HEADER_BYTES && header.checkpoint().is_none());
+                assert!(bytes.len() >= REDO_HEADER_BYTES);
+                let _log = header.check_log(bytes);
             }
             aria(bytes);
         }
@@ -32,18 +36,11 @@ fn redo(input: &mut Input<'_>) {
     let last_lsn = Lsn::new(input.number());
     let mut head = spread(input.piece(), REDO_HEADER_BYTES - 4);
     head.extend_from_slice(&crc32c(&head).to_be_bytes());
-    head.resize(REDO_HEAD_BYTES, 0);
-    for at in [4096, 8192] {
-        let block = &mut head[at..at + 64];
-        block[..60].copy_from_slice(&input.array::<60>());
-        let sum = crc32c(&block[..60]);
-        block[60..].copy_from_slice(&sum.to_be_bytes());
-    }
+    head.resize(LOG_AT, 0);
+    head.extend_from_slice(input.rest());
     if let Ok(header) = RedoHeader::parse(&head) {
         let _bytes = header.file_bytes(last_lsn);
-        assert!(header.creator().len() <= 3 * 32, "a creator is a short text");
-        let checkpoint = header.checkpoint();
-        assert!(checkpoint.is_none_or(|checkpoint| checkpoint.lsn >= header.first_lsn()));
+        let _log = header.check_log(&head);
     }
 }
 
@@ -55,12 +52,11 @@ fn definition(bytes: &[u8]) {
 
 fn aria(bytes: &[u8]) {
     let Ok(table) = AriaTable::parse(bytes) else { return };
-    let block = spread(bytes, table.block_size().bytes());
+    let Some(size) = table.data_block_size() else { return };
+    let block = spread(bytes, size.bytes());
     for number in [0, 1, wide(bytes.len()), u64::MAX] {
-        for verdict in [table.check_data(&block, number), table.check_index(&block, number)] {
-            if let BlockVerdict::Corrupt(reason) = verdict {
-                assert!(!reason.to_string().is_empty());
-            }
+        if let BlockVerdict::Corrupt(reason) = table.check_data(&block, number) {
+            assert!(!reason.to_string().is_empty());
         }
     }
 }

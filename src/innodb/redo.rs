@@ -10,11 +10,8 @@
 //! |---|---|---|
 //! | 0 | 4 | format |
 //! | 8 | 8 | LSN of the first log byte |
-//! | 16 | 32 | creator, such as `Backup 10.11.19` |
 //! | 48 | 4 | encryption key, 0 if not encrypted |
 //! | 508 | 4 | CRC-32C of the above |
-//! | 4096 | 64 | first checkpoint: LSN, end LSN, zeroes, CRC-32C |
-//! | 8192 | 64 | second checkpoint |
 //! | 12288 | | log |
 //!
 //! - A header counts only if its checksum is right.
@@ -42,19 +39,12 @@ use super::units::Lsn;
 
 const FORMAT_AT: usize = 0;
 const FIRST_LSN_AT: usize = 8;
-const CREATOR_AT: usize = FIRST_LSN_AT + 8;
-const CREATOR_BYTES: usize = 32;
-const KEY_AT: usize = CREATOR_AT + CREATOR_BYTES;
+const KEY_AT: usize = 48;
 const HEADER_CHECKSUM_AT: usize = REDO_HEADER_BYTES - size_of::<u32>();
 
-const CHECKPOINTS_AT: [usize; 2] = [4096, 8192];
-const CHECKPOINT_LSN_AT: usize = 0;
-const END_LSN_AT: usize = CHECKPOINT_LSN_AT + 8;
-const CHECKPOINT_CHECKSUM_AT: usize = 60;
-const CHECKPOINT_BYTES: usize = CHECKPOINT_CHECKSUM_AT + size_of::<u32>();
 const LOG_AT: usize = 12_288;
 
-/// The bytes of the file that hold the header without the checkpoints.
+/// The bytes of the file that hold the header.
 pub const REDO_HEADER_BYTES: usize = 512;
 
 /// The bytes of the file in which the first mini-transaction is looked for.
@@ -64,12 +54,9 @@ pub const REDO_START_BYTES: usize = LOG_AT + (64 << 10);
 const BLOCKS_AT: usize = 2048;
 const LOG_BLOCK_BYTES: usize = 512;
 
-/// The bytes of the file that hold the header and both checkpoints.
-pub const REDO_HEAD_BYTES: usize = LOG_AT;
-
 /// The generations of the redo log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RedoFormat {
+enum RedoFormat {
     /// From MariaDB 10.2 to 10.4, logical records in blocks of 512 bytes.
     Logical,
     /// From MariaDB 10.5 to 10.7, physical records in blocks of 512 bytes.
@@ -80,7 +67,7 @@ pub enum RedoFormat {
 
 /// Whether the records of a redo log are encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RedoEncryption {
+enum RedoEncryption {
     /// The records are readable without a key.
     Off,
     /// Recovery takes the key (`innodb_encrypt_log`).
@@ -93,17 +80,6 @@ pub struct RedoHeader {
     format: RedoFormat,
     encryption: RedoEncryption,
     first_lsn: Lsn,
-    creator: String,
-    checkpoint: Option<RedoCheckpoint>,
-}
-
-/// The newest valid checkpoint of a redo log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RedoCheckpoint {
-    /// All changes before it are in the pages.
-    pub lsn: Lsn,
-    /// Where the log stood when the checkpoint was written.
-    pub end_lsn: Lsn,
 }
 
 /// Why the head of a redo log was not understood.
@@ -126,7 +102,7 @@ pub enum RedoError {
 }
 
 impl RedoHeader {
-    /// Reads the first bytes of `ib_logfile0`; with [`REDO_HEAD_BYTES`] of them the checkpoint too.
+    /// Reads the first [`REDO_HEADER_BYTES`] of `ib_logfile0`.
     pub fn parse(first: &[u8]) -> Result<Self, RedoError> {
         if first.len() < REDO_HEADER_BYTES {
             return Err(RedoError::TooShort);
@@ -140,40 +116,12 @@ impl RedoHeader {
         let has_key = format == RedoFormat::Stream && u32_at(first, KEY_AT) != 0;
         let encryption = if has_key { RedoEncryption::On } else { encrypted_by_format };
         let first_lsn = Lsn::new(u64_at(first, FIRST_LSN_AT));
-        let creator = &first[CREATOR_AT..][..CREATOR_BYTES];
-        let creator = creator.split(|byte| *byte == 0).next().unwrap_or_default();
-        Ok(Self {
-            format,
-            encryption,
-            first_lsn,
-            creator: String::from_utf8_lossy(creator).into_owned(),
-            checkpoint: newest_checkpoint(first, format, first_lsn),
-        })
-    }
-
-    /// Returns the generation of the log.
-    pub const fn format(&self) -> RedoFormat {
-        self.format
-    }
-
-    /// Tells whether recovery will take a key.
-    pub const fn encryption(&self) -> RedoEncryption {
-        self.encryption
+        Ok(Self { format, encryption, first_lsn })
     }
 
     /// Returns the LSN of the first log byte in the file.
     pub const fn first_lsn(&self) -> Lsn {
         self.first_lsn
-    }
-
-    /// Returns the program that wrote the log, such as `Backup 10.11.19`.
-    pub fn creator(&self) -> &str {
-        &self.creator
-    }
-
-    /// Returns the newest checkpoint, if it was shown and is valid.
-    pub const fn checkpoint(&self) -> Option<RedoCheckpoint> {
-        self.checkpoint
     }
 
     /// Computes how many bytes the file has if its log ends at `last_lsn` of the checkpoints file.
@@ -309,23 +257,6 @@ fn parse_format(format: u32) -> Result<(RedoFormat, RedoEncryption), RedoError> 
     Ok((generation, encryption))
 }
 
-fn newest_checkpoint(head: &[u8], format: RedoFormat, first_lsn: Lsn) -> Option<RedoCheckpoint> {
-    if format != RedoFormat::Stream {
-        return None;
-    }
-    let blocks = CHECKPOINTS_AT.iter().filter_map(|at| head.get(*at..at + CHECKPOINT_BYTES));
-    let checkpoints = blocks.filter_map(parse_checkpoint);
-    checkpoints.filter(|checkpoint| checkpoint.lsn >= first_lsn).max()
-}
-
-fn parse_checkpoint(block: &[u8]) -> Option<RedoCheckpoint> {
-    let computed = crc32c(&block[..CHECKPOINT_CHECKSUM_AT]);
-    let lsn = Lsn::new(u64_at(block, CHECKPOINT_LSN_AT));
-    let end_lsn = Lsn::new(u64_at(block, END_LSN_AT));
-    let is_valid = computed == u32_at(block, CHECKPOINT_CHECKSUM_AT) && lsn <= end_lsn;
-    is_valid.then_some(RedoCheckpoint { lsn, end_lsn })
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -338,11 +269,9 @@ mod tests {
     const STREAM: u32 = 0x5068_7973;
 
     fn head(format: u32) -> Vec<u8> {
-        let mut head = vec![0; REDO_HEAD_BYTES];
+        let mut head = vec![0; LOG_AT];
         put_u32(&mut head, FORMAT_AT, format);
         put_u64(&mut head, FIRST_LSN_AT, 50_000);
-        head[CREATOR_AT..][..15].copy_from_slice(b"Backup 10.11.19");
-        put_checkpoint(&mut head, 0, 60_000);
         put_header_checksum(&mut head);
         head
     }
@@ -352,26 +281,10 @@ mod tests {
         put_u32(head, HEADER_CHECKSUM_AT, checksum);
     }
 
-    fn put_checkpoint(head: &mut [u8], place: usize, lsn: u64) {
-        let block = &mut head[CHECKPOINTS_AT[place]..][..CHECKPOINT_BYTES];
-        put_u64(block, CHECKPOINT_LSN_AT, lsn);
-        put_u64(block, END_LSN_AT, lsn + 5);
-        let checksum = crc32c(&block[..CHECKPOINT_CHECKSUM_AT]);
-        put_u32(block, CHECKPOINT_CHECKSUM_AT, checksum);
-    }
-
     #[test]
     fn fields_lie_where_the_table_says() {
         let table = include_str!("redo.rs");
-        let fields = [
-            (FORMAT_AT, 4),
-            (FIRST_LSN_AT, 8),
-            (CREATOR_AT, CREATOR_BYTES),
-            (KEY_AT, 4),
-            (HEADER_CHECKSUM_AT, 4),
-            (CHECKPOINTS_AT[0], CHECKPOINT_BYTES),
-            (CHECKPOINTS_AT[1], CHECKPOINT_BYTES),
-        ];
+        let fields = [(FORMAT_AT, 4), (FIRST_LSN_AT, 8), (KEY_AT, 4), (HEADER_CHECKSUM_AT, 4)];
         for (at, bytes) in fields {
             assert!(table.contains(&format!("//! | {at} | {bytes} | ")), "{at}");
         }
@@ -381,12 +294,9 @@ mod tests {
     #[test]
     fn the_head_of_a_backup_tells_where_its_log_ends() {
         let header = RedoHeader::parse(&head(STREAM)).unwrap();
-        assert_eq!(header.format(), RedoFormat::Stream);
-        assert_eq!(header.encryption(), RedoEncryption::Off);
-        assert_eq!(header.creator(), "Backup 10.11.19");
+        assert_eq!(header.format, RedoFormat::Stream);
+        assert_eq!(header.encryption, RedoEncryption::Off);
         assert_eq!(header.first_lsn(), Lsn::new(50_000));
-        let checkpoint = RedoCheckpoint { lsn: Lsn::new(60_000), end_lsn: Lsn::new(60_005) };
-        assert_eq!(header.checkpoint(), Some(checkpoint));
         assert_eq!(header.file_bytes(Lsn::new(50_007)), Some(12_295));
         assert_eq!(header.file_bytes(Lsn::new(49_999)), None);
         assert_eq!(header.file_bytes(Lsn::new(u64::MAX)), Some(u64::MAX - 50_000 + 12_288));
@@ -396,36 +306,24 @@ mod tests {
     #[test]
     fn the_heads_of_real_backups_are_understood() {
         let plain = unpack(
-            REDO_HEAD_BYTES,
-            &[
-                (0, "50687973"),
-                (13, "94a9404261636b75702031302e31312e3139"),
-                (508, "21850c10"),
-                (4101, "94a940"),
-                (4109, "94a940"),
-                (4156, "16303379"),
-            ],
+            LOG_AT,
+            &[(0, "50687973"), (13, "94a9404261636b75702031302e31312e3139"), (508, "21850c10")],
         );
         let header = RedoHeader::parse(&plain).unwrap();
-        assert_eq!(header.encryption(), RedoEncryption::Off);
-        assert_eq!(header.checkpoint().map(|it| it.lsn), Some(Lsn::new(9_742_656)));
+        assert_eq!(header.encryption, RedoEncryption::Off);
         assert_eq!(header.file_bytes(Lsn::new(9_742_712)), Some(12_344));
 
         let encrypted = unpack(
-            REDO_HEAD_BYTES,
+            LOG_AT,
             &[
                 (0, "f09f979d"),
                 (12, "03f91b474261636b75702031302e31312e3139"),
                 (51, "0100000001608c403580259e97e42dd68eca128c795bda5951"),
                 (508, "5ca55b24"),
-                (4100, "03f91b47"),
-                (4108, "045b3d18"),
-                (4156, "ff0b5f1e"),
             ],
         );
         let header = RedoHeader::parse(&encrypted).unwrap();
-        assert_eq!(header.encryption(), RedoEncryption::On);
-        assert_eq!(header.checkpoint().map(|it| it.end_lsn), Some(Lsn::new(73_088_280)));
+        assert_eq!(header.encryption, RedoEncryption::On);
         assert_eq!(header.file_bytes(Lsn::new(81_034_145)), Some(14_389_338));
     }
 
@@ -480,19 +378,6 @@ mod tests {
     }
 
     #[test]
-    fn the_newer_of_two_valid_checkpoints_counts() {
-        let mut head = head(STREAM);
-        put_checkpoint(&mut head, 1, 70_000);
-        let newest = |head: &[u8]| RedoHeader::parse(head).unwrap().checkpoint().map(|it| it.lsn);
-        assert_eq!(newest(&head), Some(Lsn::new(70_000)));
-        head[CHECKPOINTS_AT[1]] ^= 1;
-        assert_eq!(newest(&head), Some(Lsn::new(60_000)));
-        assert_eq!(newest(&head[..REDO_HEADER_BYTES]), None);
-        put_checkpoint(&mut head, 0, 49_999);
-        assert_eq!(newest(&head), None, "it lies before the log");
-    }
-
-    #[test]
     fn all_formats_are_recognised_and_the_newest_computed_with() {
         let formats = [
             (1, RedoFormat::Logical, RedoEncryption::Off),
@@ -505,7 +390,7 @@ mod tests {
         ];
         for (code, format, encryption) in formats {
             let header = RedoHeader::parse(&head(code)).unwrap();
-            assert_eq!((header.format(), header.encryption()), (format, encryption), "{code:#x}");
+            assert_eq!((header.format, header.encryption), (format, encryption), "{code:#x}");
             let is_known = header.file_bytes(Lsn::new(60_000)).is_some();
             assert_eq!(is_known, format == RedoFormat::Stream);
         }
@@ -518,7 +403,7 @@ mod tests {
         put_u32(&mut head, KEY_AT, 1);
         put_header_checksum(&mut head);
         let header = RedoHeader::parse(&head).unwrap();
-        assert_eq!(header.encryption(), RedoEncryption::On);
+        assert_eq!(header.encryption, RedoEncryption::On);
     }
 
     proptest! {
