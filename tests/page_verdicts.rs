@@ -30,11 +30,11 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 
-use haulout::innodb::Corruption;
 use haulout::innodb::PageNumber;
 use haulout::innodb::PageVerdict;
 use haulout::innodb::PageZero;
 use haulout::innodb::TablespaceFormat;
+use haulout::innodb::verdict::Corruption;
 use support::Random;
 
 /// What the two said of damaged pages.

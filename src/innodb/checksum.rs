@@ -11,8 +11,6 @@
 //!
 //! Sources: `buf0checksum.cc`, `page0zip.cc` and `buf_page_is_corrupted` of the server.
 
-use std::fmt;
-
 use super::header::BODY_AT;
 use super::header::KEY_VERSION_AT;
 use super::header::LSN_AT;
@@ -44,33 +42,6 @@ pub enum ChecksumVariant {
     /// Adler-32 of the zlib stream in a `PAGE_COMPRESSED` page of an older format, and the checksum
     /// of the page inside it.
     Inflated,
-}
-
-impl ChecksumVariant {
-    /// Every variant, in the order of their declaration.
-    pub const ALL: [Self; 7] = [
-        Self::FullCrc32,
-        Self::Crc32,
-        Self::Innodb,
-        Self::ZipCrc32,
-        Self::ZipAdler32,
-        Self::Encrypted,
-        Self::Inflated,
-    ];
-}
-
-impl fmt::Display for ChecksumVariant {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::FullCrc32 => "full_crc32",
-            Self::Crc32 => "crc32",
-            Self::Innodb => "innodb",
-            Self::ZipCrc32 => "crc32 of a compressed page",
-            Self::ZipAdler32 => "adler32 of a compressed page",
-            Self::Encrypted => "checksum of an encrypted page",
-            Self::Inflated => "checksum inside a compressed page",
-        })
-    }
 }
 
 /// Computes CRC-32C (Castagnoli) over all of `bytes`.
@@ -190,12 +161,5 @@ mod tests {
         let bytes: u64 = 12 + 2 + (65_536 - 34);
         let low = bytes * 255 % 65_521;
         assert_eq!(u64::from(zip_adler32(&page) & 0xFFFF), low);
-    }
-
-    #[test]
-    fn the_variants_are_listed_once_each() {
-        for (at, variant) in ChecksumVariant::ALL.iter().enumerate() {
-            assert!(!ChecksumVariant::ALL[..at].contains(variant), "{variant}");
-        }
     }
 }

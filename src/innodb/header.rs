@@ -44,14 +44,6 @@ pub(super) const BODY_AT: usize = SPACE_AT + 4;
 /// The checksum and the LSN half at the end of a page.
 pub(super) const TRAILER_BYTES: usize = 8;
 
-/// Reads the number that a page gives itself, unless the bytes end before it.
-///
-/// The second file of the system tablespace does not tell where its pages begin to count. A page
-/// that is good in the position that it claims itself gives it away.
-pub fn page_number(page: &[u8]) -> Option<PageNumber> {
-    (page.len() >= PREVIOUS_AT).then(|| number(page))
-}
-
 /// Reads the number that a page gives itself.
 pub(super) fn number(page: &[u8]) -> PageNumber {
     PageNumber::new(u32_at(page, NUMBER_AT))

@@ -5,7 +5,7 @@
 //! which that backup is needed.
 //!
 //! ```text
-//! first page of a file -> TablespaceFormat -> check(page, number) -> PageVerdict -> PageTally
+//! first page of a file -> TablespaceFormat -> check(page, number) -> PageVerdict
 //! .meta, .delta        -> DeltaMeta, DeltaReader: which page is where
 //! ib_logfile0          -> RedoHeader: where the log begins and where it has to end
 //! .frm                 -> Frm: which files a table consists of
@@ -20,7 +20,7 @@
 //! still rebuild or drop it. It decrypts nothing.
 
 mod big_endian;
-mod checksum;
+pub mod checksum;
 mod compressed;
 pub mod delta;
 #[cfg(test)]
@@ -34,22 +34,15 @@ pub mod redo;
 mod server_pages;
 mod tablespace;
 mod units;
-mod verdict;
+pub mod verdict;
 
-pub use checksum::ChecksumVariant;
-pub use header::page_number;
-pub use tablespace::CompressionAlgorithm;
 pub use tablespace::FormatKind;
 pub use tablespace::PAGE_ZERO_BYTES_MIN;
 pub use tablespace::PageZero;
 pub use tablespace::TablespaceFormat;
-pub use tablespace::UnknownFormat;
 pub use tablespace::Unrecognised;
 pub use units::Lsn;
 pub use units::PageNumber;
 pub use units::PageSize;
 pub use units::SpaceId;
-pub use verdict::Corruption;
-pub use verdict::PageTally;
 pub use verdict::PageVerdict;
-pub use verdict::Unverifiable;

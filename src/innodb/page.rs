@@ -14,7 +14,7 @@
 //!   and no key, and the same page always gets the same verdict.
 //!
 //! Whether an LSN lies in the future is not decided here: that takes the end of the redo log, which
-//! arrives last. [`PageTally::newest`](super::PageTally::newest) keeps what it takes.
+//! arrives last.
 //!
 //! Sources: `buf_page_is_corrupted`, `fil_space_verify_crypt_checksum` and
 //! `buf_page_t::read_complete` of the server, `page_is_corrupted` of `mariabackup`. Of 23,640 pages

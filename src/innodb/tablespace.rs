@@ -13,8 +13,6 @@
 //!
 //! Source: the comments in `fsp0types.h` and `fil_space_t::is_valid_flags` of the server.
 
-use std::fmt;
-
 use super::big_endian::u32_at;
 use super::header;
 use super::header::BODY_AT;
@@ -66,19 +64,6 @@ impl CompressionAlgorithm {
             Self::Bzip2 => 5,
             Self::Snappy => 6,
         }
-    }
-}
-
-impl fmt::Display for CompressionAlgorithm {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(match self {
-            Self::Zlib => "zlib",
-            Self::Lz4 => "lz4",
-            Self::Lzo => "lzo",
-            Self::Lzma => "lzma",
-            Self::Bzip2 => "bzip2",
-            Self::Snappy => "snappy",
-        })
     }
 }
 

@@ -5,8 +5,8 @@ use crate::aria::BlockSize;
 use crate::aria::BlockVerdict;
 use crate::base::num::wide;
 use crate::format::record::PageCounts;
+use crate::innodb::Lsn;
 use crate::innodb::PageNumber;
-use crate::innodb::PageTally;
 use crate::innodb::PageVerdict;
 use crate::innodb::TablespaceFormat;
 use crate::pipeline::segment::FINDINGS_A_SEGMENT;
@@ -29,11 +29,11 @@ pub fn tally_changed(
     numbers: &[Option<PageNumber>],
     data: &[u8],
 ) -> Tally {
-    let mut tally = PageTally::default();
+    let mut tally = Tally::default();
     for (number, page) in changed_pages((format, first), numbers, data) {
-        tally.add(number, format.check(page, number));
+        count(&mut tally, format.check(page, number));
     }
-    counted(&tally)
+    tally
 }
 
 /// Checks in the same way blocks that begin at `at` in their member, by any check that goes by
@@ -67,29 +67,28 @@ fn page_number(format: TablespaceFormat, first: u32, at: u64) -> Option<PageNumb
 }
 
 fn tally_tablespace(format: TablespaceFormat, first: u32, at: u64, blocks: &[&[u8]]) -> Tally {
-    let mut tally = PageTally::default();
+    let mut tally = Tally::default();
     let mut at = at;
     for block in blocks {
         if let Some(number) = page_number(format, first, at) {
-            for (number, verdict) in format.check_run(block, number) {
-                tally.add(number, verdict);
+            for (_, verdict) in format.check_run(block, number) {
+                count(&mut tally, verdict);
             }
         }
         at += wide(block.len());
     }
-    counted(&tally)
+    tally
 }
 
-fn counted(tally: &PageTally) -> Tally {
-    Tally {
-        pages: PageCounts {
-            verified: tally.good(),
-            unverifiable: tally.unverifiable() + tally.doublewrite(),
-            corrupt: tally.corrupt(),
-            zero: tally.zero(),
-        },
-        max_lsn: tally.newest().map_or(0, |(lsn, _)| lsn.get()),
+fn count(tally: &mut Tally, verdict: PageVerdict) {
+    let pages = &mut tally.pages;
+    match verdict {
+        PageVerdict::Zero => pages.zero += 1,
+        PageVerdict::Good { .. } => pages.verified += 1,
+        PageVerdict::Doublewrite | PageVerdict::Unverifiable { .. } => pages.unverifiable += 1,
+        PageVerdict::Corrupt { .. } => pages.corrupt += 1,
     }
+    tally.max_lsn = tally.max_lsn.max(verdict.lsn().map_or(0, Lsn::get));
 }
 
 /// Calls `each` for every whole Aria block with its number.
@@ -182,5 +181,48 @@ pub fn record_of_check(check: &PageCheck) -> (u64, u32) {
         PageCheck::Tablespace { format, first } => (format.encode(), *first),
         // That of a tablespace would say that pages stand at their places.
         PageCheck::None | PageCheck::Delta { .. } | PageCheck::AriaData(_) => (0, 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::format::record::PageCounts;
+    use crate::innodb::Lsn;
+    use crate::innodb::PageVerdict;
+    use crate::innodb::checksum::ChecksumVariant;
+    use crate::innodb::verdict::Corruption;
+    use crate::innodb::verdict::Unverifiable;
+    use crate::pipeline::segment::Tally;
+
+    use super::count;
+
+    const GOOD: PageVerdict =
+        PageVerdict::Good { lsn: Lsn::new(70), variant: ChecksumVariant::Crc32 };
+    const DISABLED: PageVerdict =
+        PageVerdict::Unverifiable { lsn: Lsn::new(90), reason: Unverifiable::ChecksumDisabled };
+    const CORRUPT: PageVerdict =
+        PageVerdict::Corrupt { lsn: Lsn::new(u64::MAX), reason: Corruption::Inflate };
+
+    #[test]
+    fn each_page_is_counted_once() {
+        let mut tally = Tally::default();
+        let zero = [PageVerdict::Zero; 1];
+        let uncertain = [DISABLED, PageVerdict::Doublewrite];
+        for verdict in [&zero[..], &uncertain, &[GOOD; 3], &[CORRUPT; 4]].concat() {
+            count(&mut tally, verdict);
+        }
+        // A copy in the doublewrite buffer is no more certain than a page without a checksum.
+        let pages = PageCounts { zero: 1, unverifiable: 2, verified: 3, corrupt: 4 };
+        assert_eq!(tally.pages, pages);
+    }
+
+    #[test]
+    fn the_newest_page_is_one_that_is_believed() {
+        let mut tally = Tally::default();
+        count(&mut tally, CORRUPT);
+        assert_eq!(tally.max_lsn, 0);
+        count(&mut tally, DISABLED);
+        count(&mut tally, GOOD);
+        assert_eq!(tally.max_lsn, 90);
     }
 }
