@@ -3,7 +3,7 @@
 #![no_main]
 
 use haulout::base::hex;
-use haulout::parse::StreamPath;
+use haulout::parse::path::StreamPath;
 use haulout::seal::ids::{HolderId, RepositoryId, RunId};
 use haulout::store::name::ObjectName;
 use libfuzzer_sys::fuzz_target;

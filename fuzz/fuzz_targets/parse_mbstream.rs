@@ -2,7 +2,8 @@
 
 #![no_main]
 
-use haulout::parse::{Emit, Replay};
+use haulout::parse::replay::Emit;
+use haulout::parse::replay::Replay;
 use haulout_fuzz::{Ingested, Input, made_stream, narrow, walk};
 use libfuzzer_sys::fuzz_target;
 

@@ -2,7 +2,11 @@
 
 #![no_main]
 
-use haulout::parse::{Emit, Op, Replay, ScriptError, ScriptReader};
+use haulout::parse::replay::Emit;
+use haulout::parse::replay::Replay;
+use haulout::parse::script::Op;
+use haulout::parse::script::ScriptError;
+use haulout::parse::script::ScriptReader;
 use haulout_fuzz::{Input, graft, made_stream, walk, wide};
 use libfuzzer_sys::fuzz_target;
 

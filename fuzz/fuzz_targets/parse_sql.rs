@@ -4,8 +4,14 @@
 #![no_main]
 
 use haulout::base::error::Result;
+use haulout::parse::container::Dissector;
+use haulout::parse::container::Sink;
+use haulout::parse::path::StreamPath;
+use haulout::parse::sql::DumpFacts;
+use haulout::parse::sql::DumpKind;
 use haulout::parse::sql::Excerpt;
-use haulout::parse::{Dissector, DumpFacts, DumpKind, Sink, SqlMember, SqlParser, StreamPath};
+use haulout::parse::sql::SqlMember;
+use haulout::parse::sql::SqlParser;
 use haulout_fuzz::Input;
 use libfuzzer_sys::fuzz_target;
 

@@ -3,8 +3,8 @@
 #![no_main]
 
 use haulout::format::snapshot::Verdict;
-use haulout::parse::PathSeed;
 use haulout::parse::beginning::Before;
+use haulout::parse::path::PathSeed;
 use haulout::source::ProducerExit;
 use haulout::verdict::{
     DeltaFiles, Evidence, Facts, MbstreamFacts, Observer, PageFindings, Producer, judge,

@@ -3,11 +3,20 @@
 //! A fuzzer alone hardly ever finds a magic number and a checksum together. So most targets read
 //! their input as instructions for something nearly right, beside taking it as it is.
 
+use haulout::parse::frame::Extent;
+use haulout::parse::frame::FrameFlags;
+use haulout::parse::frame::SparseMap;
 use haulout::parse::frame::{Body, Frame};
-use haulout::parse::{
-    Extent, FrameFlags, Item, MemberNo, Parsed, Parser, PathSeed, ScriptEnd, ScriptWriter,
-    SparseMap, Step, StreamEnd, StreamPath,
-};
+use haulout::parse::item::Item;
+use haulout::parse::item::MemberNo;
+use haulout::parse::mbstream::Parsed;
+use haulout::parse::mbstream::Parser;
+use haulout::parse::mbstream::Step;
+use haulout::parse::mbstream::StreamEnd;
+use haulout::parse::path::PathSeed;
+use haulout::parse::path::StreamPath;
+use haulout::parse::script::ScriptEnd;
+use haulout::parse::script::ScriptWriter;
 
 /// Takes an input apart; when it is used up, everything is zero and empty.
 #[derive(Debug, Clone)]

@@ -90,9 +90,9 @@ pub enum StreamEnd {
 /// What a parser knows once the stream has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parsed {
-    /// Faults that were not taken before, in stream order.
+    /// The first faults in stream order, at most [`FAULTS_KEPT_MAX`].
     pub faults: Vec<Fault>,
-    /// All faults of the stream, also those taken before and those beyond [`FAULTS_KEPT_MAX`].
+    /// All faults of the stream, also those beyond [`FAULTS_KEPT_MAX`].
     pub fault_count: u64,
     /// Number of frames parsed.
     pub frames: u64,
@@ -117,7 +117,6 @@ pub struct Parser {
     malformed: Option<Malformed>,
     faults: Vec<Fault>,
     fault_count: u64,
-    faults_kept: usize,
 }
 
 #[derive(Debug)]
@@ -152,7 +151,6 @@ impl Parser {
             malformed: None,
             faults: Vec::new(),
             fault_count: 0,
-            faults_kept: 0,
         }
     }
 
@@ -187,13 +185,6 @@ impl Parser {
             self.record(Fault { at: awaited.frame_at, path: Some(awaited.path), kind });
         }
         self.advance(extent.len);
-    }
-
-    /// Takes the faults found since the last call.
-    ///
-    /// Over the whole stream at most [`FAULTS_KEPT_MAX`] are kept; see [`Parsed::fault_count`].
-    pub fn take_faults(&mut self) -> Vec<Fault> {
-        std::mem::take(&mut self.faults)
     }
 
     /// Ends the stream: what is missing now will not come.
@@ -395,8 +386,7 @@ impl Parser {
 
     fn record(&mut self, fault: Fault) {
         self.fault_count += 1;
-        if self.faults_kept < FAULTS_KEPT_MAX {
-            self.faults_kept += 1;
+        if self.faults.len() < FAULTS_KEPT_MAX {
             self.faults.push(fault);
         }
     }

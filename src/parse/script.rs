@@ -76,8 +76,6 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use crate::parse::script::container::{ContainerOp, ContainerReader, ContainerWriter};
 pub use crate::parse::script::error::ScriptError;
-pub use crate::parse::script::grammar::{LITERAL_BYTES_MAX, SCRIPT_VERSION};
 pub use crate::parse::script::reader::{Op, ScriptReader};
 pub use crate::parse::script::writer::{ScriptEnd, ScriptWriter};

@@ -160,11 +160,6 @@ impl Tree {
         }
     }
 
-    /// Returns how many files there are.
-    pub fn file_count(&self) -> usize {
-        self.names.len()
-    }
-
     /// Returns the files that can't be written because other files need them as directories.
     pub fn conflicts(&self) -> Vec<OwnedPath> {
         let follows = self.names.keys().zip(self.names.keys().skip(1));

@@ -9,9 +9,11 @@ use crate::format::snapshot::Verdict;
 use crate::parse::beginning::Before;
 use crate::parse::frame::{Body, Extent};
 use crate::parse::item::Item;
+use crate::parse::mbstream::Parser;
+use crate::parse::mbstream::Step;
+use crate::parse::mbstream::StreamEnd;
 use crate::parse::path::PathSeed;
 use crate::parse::testing::{Stream, ingest};
-use crate::parse::{Parser, Step, StreamEnd};
 use crate::verdict::partitions::partition_list;
 
 /// Parses and observes a stream as the pipeline does.

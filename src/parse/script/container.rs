@@ -171,17 +171,6 @@ pub enum ContainerOp<'a> {
     End(ContainerMember<'a>),
 }
 
-impl ContainerOp<'_> {
-    /// Returns how many bytes of the stream the op stands for.
-    pub fn stream_bytes(&self) -> u64 {
-        match self {
-            ContainerOp::Literal(bytes) => wide(bytes.len()),
-            ContainerOp::Run(_, range) => range.end - range.start,
-            ContainerOp::Open(_) | ContainerOp::End(_) => 0,
-        }
-    }
-}
-
 /// Reads the script of one container back, in pieces of any size.
 #[derive(Debug)]
 pub struct ContainerReader {

@@ -4,10 +4,10 @@ use crate::base::num::wide;
 use crate::base::wire::put_varint;
 
 /// The first byte of the script of an mbstream.
-pub const SCRIPT_VERSION: u8 = 1;
+pub(super) const SCRIPT_VERSION: u8 = 1;
 
 /// The most bytes of one literal op.
-pub const LITERAL_BYTES_MAX: usize = 65_536;
+pub(super) const LITERAL_BYTES_MAX: usize = 65_536;
 
 /// Appends a path: what it shares with the previous one as a number, the rest as bytes.
 pub(super) fn put_path(out: &mut Vec<u8>, last_path: &mut Vec<u8>, path: &[u8]) {

@@ -302,5 +302,5 @@ fn a_storm_of_directory_renames_ends() {
         }
     };
     assert_eq!(result, Err(TreeError::TooManyVisits));
-    assert_eq!(wide(tree.file_count()), 2000);
+    assert_eq!(wide(tree.into_files().count()), 2000);
 }

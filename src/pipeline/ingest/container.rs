@@ -12,7 +12,7 @@ use crate::parse::container::Dissector;
 use crate::parse::container::Sink;
 use crate::parse::openings::Openings;
 use crate::parse::path::PathSeed;
-use crate::parse::script::ContainerWriter;
+use crate::parse::script::container::ContainerWriter;
 use crate::pipeline::input::Input;
 
 use super::Ended;
