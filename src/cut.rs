@@ -56,11 +56,6 @@ impl Cutter {
         }
     }
 
-    /// Returns the largest size of a block, in bytes.
-    pub fn max(&self) -> usize {
-        self.max
-    }
-
     /// Returns the size of the block that begins with `window`; `None` if more bytes are needed to
     /// decide.
     pub fn next_cut(&self, window: &[u8]) -> Option<usize> {

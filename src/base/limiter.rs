@@ -56,6 +56,7 @@ impl Timetable {
     }
 
     /// Creates a timetable with the same rate at all times.
+    #[cfg(test)]
     pub fn always(rate: NonZeroU64) -> Timetable {
         let (from, minutes) = (WeekMinute::MONDAY, WeekMinute::WEEK);
         Timetable(vec![Span { from, minutes, rate: Some(rate) }])
@@ -134,13 +135,6 @@ impl Limiter {
         self.rate(&mut line, now).map_or(PIECE_BYTES_MAX, |rate| {
             (rate.get() / PIECES_PER_SECOND).clamp(PIECE_BYTES_MIN, PIECE_BYTES_MAX)
         })
-    }
-
-    /// Returns the bytes a second that are allowed now; `None` means no limit.
-    pub fn rate_now(&self) -> Option<NonZeroU64> {
-        let mut line = lock(&self.line);
-        let now = self.clock.elapsed();
-        self.rate(&mut line, now)
     }
 
     fn rate(&self, line: &mut Line, now: Duration) -> Option<NonZeroU64> {
@@ -322,6 +316,6 @@ mod tests {
         assert!(limiter.reserve(1) > Duration::from_hours(1), "the line is long");
         *hand.0.lock().unwrap() = (Duration::from_secs(2), WeekMinute::new(0, 1, 0).unwrap());
         assert_eq!(limiter.reserve(1_000_000), Duration::ZERO, "no limit, no line");
-        assert_eq!(limiter.rate_now(), None);
+        assert_eq!(limiter.piece(), PIECE_BYTES_MAX);
     }
 }

@@ -54,11 +54,6 @@ impl TableReader {
         &self.translation
     }
 
-    /// Returns the number of members in the table; 0 if there is none.
-    pub fn members(&self) -> u64 {
-        self.root.map_or(0, |root| root.members)
-    }
-
     fn page(&self, entry: Entry) -> Result<Arc<(TablePage, FormerPage)>> {
         let key = entry.hash.0;
         let kept = lock(&self.pages).get(&key);

@@ -47,11 +47,6 @@ impl MapWriter {
         self.length
     }
 
-    /// Returns the rule by which this member's blocks begin.
-    pub fn blocks(&self) -> Blocks {
-        self.blocks
-    }
-
     /// Returns all entries so far; `None` once a page was stored.
     pub fn only_leaf(&self) -> Option<&[Entry]> {
         (self.levels.len() == 1).then_some(self.levels[0].entries.as_slice())

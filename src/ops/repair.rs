@@ -177,11 +177,6 @@ fn lost_words(pack: &Looked) -> Vec<String> {
 }
 
 impl RepairPlan<'_> {
-    /// Tells whether there is nothing to do.
-    pub fn is_empty(&self) -> bool {
-        self.make.is_empty() && self.remove.is_empty()
-    }
-
     /// Plans to make each bad copy from the good one, if there is one.
     fn pair(&mut self, copies: &[Copy]) {
         let Some(from) = good(copies) else { return };

@@ -50,11 +50,6 @@ impl RunKeys {
     pub fn new(record: RunRecord, secret: RunSecret) -> RunKeys {
         RunKeys { record, secret }
     }
-
-    /// Returns the record of the run.
-    pub fn record(&self) -> &RunRecord {
-        &self.record
-    }
 }
 
 /// A pack that is being filled.
@@ -146,11 +141,6 @@ impl PackWriter {
         // A frame adds at most a few hundred entries: blocks have at least 256 bytes.
         self.directory.stored() + self.records.len() >= full
             || self.directory.entries() + 1024 >= PACK_ENTRIES_MAX
-    }
-
-    /// Tells whether nothing was added yet.
-    pub fn is_empty(&self) -> bool {
-        self.directory.entries() == 0
     }
 
     /// Adds a frame of whole blocks; the number of its first block.

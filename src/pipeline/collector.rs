@@ -161,11 +161,6 @@ impl<'r> Collector<'r> {
         }
     }
 
-    /// Returns the appender, for what else a run stores.
-    pub fn appender(&mut self) -> &mut Appender {
-        &mut self.appender
-    }
-
     /// Returns the wrong pages so far, at most [`FINDINGS_MAX`].
     pub fn findings(&self) -> &[PageFinding] {
         &self.findings

@@ -147,11 +147,6 @@ impl ObjectKind {
     }
 }
 
-/// Returns the kind that a sealed object claims to be, which nobody has checked yet.
-pub fn claimed_kind(sealed: &[u8]) -> Result<ObjectKind, SealError> {
-    Header::read(sealed).map(|(header, _)| header.kind)
-}
-
 impl Keyring {
     /// Seals `text` as an object of `kind` that belongs to `context`.
     pub fn seal_object(

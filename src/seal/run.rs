@@ -192,11 +192,6 @@ impl RunRecord {
         self.run
     }
 
-    /// Returns the copies of all classes.
-    pub fn copies(&self) -> &[SealedCopy] {
-        &self.copies
-    }
-
     /// Returns the copies of one class: what each pack of the class carries.
     pub fn copies_of(&self, class: Class) -> impl Iterator<Item = &SealedCopy> {
         self.copies.iter().filter(move |copy| copy.class == class)
