@@ -7,14 +7,18 @@
 //! Invariants:
 //! - [`OsEntropy`] keeps no state in the process: a fork or a cloned virtual machine can't repeat
 //!   what it gave before.
-//! - [`SeededEntropy`] gives the same bytes for the same seed and the same series of calls, for
-//!   ever: golden files depend on it.
+//! - `SeededEntropy`, which only tests have, gives the same bytes for the same seed and the same
+//!   series of calls, for ever: golden files depend on it.
 //!
 //! It does not offer ranges, shuffles or distributions: a caller that needs them builds them.
 
+#[cfg(any(test, feature = "internals"))]
+mod seeded;
+
+#[cfg(any(test, feature = "internals"))]
+pub use crate::base::entropy::seeded::SeededEntropy;
+
 use std::fmt::Debug;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 
 /// A source of bytes for keys, salts and ids.
 pub trait Entropy: Debug + Send + Sync {
@@ -37,30 +41,6 @@ impl Entropy for OsEntropy {
     fn fill(&self, out: &mut [u8]) {
         // There is no going on without it: a key that is not random is worse than a crash.
         getrandom::fill(out).expect("the operating system gives random bytes");
-    }
-}
-
-/// Repeatable bytes for tests. Never for keys that protect anything.
-#[derive(Debug)]
-pub struct SeededEntropy {
-    seed: u64,
-    calls: AtomicU64,
-}
-
-impl SeededEntropy {
-    /// Starts the series named by `seed`.
-    pub fn new(seed: u64) -> Self {
-        Self { seed, calls: AtomicU64::new(0) }
-    }
-}
-
-impl Entropy for SeededEntropy {
-    fn fill(&self, out: &mut [u8]) {
-        let call = self.calls.fetch_add(1, Ordering::Relaxed);
-        let mut hasher = blake3::Hasher::new_derive_key("haulout 1 2026 entropy for tests");
-        hasher.update(&self.seed.to_le_bytes());
-        hasher.update(&call.to_le_bytes());
-        hasher.finalize_xof().fill(out);
     }
 }
 

@@ -22,6 +22,7 @@ pub const FEATURES_MADE: u64 = 0;
 const WHAT: &str = "config";
 
 /// The fields as FORMAT.md lists them: place, bytes, words. A test compares them.
+#[cfg(test)]
 pub const CONFIG_FIELDS: [(usize, usize, &str); 14] = [
     (0, 8, "magic `HAULOUT1`"),
     (8, 2, "format version"),

@@ -130,7 +130,7 @@ pub enum Subject {
 
 /// An object of a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "the fields are documented in FORMAT.md 2")]
+#[allow(missing_docs, reason = "the fields are documented in FORMAT.md 2")]
 pub enum Object {
     /// Version, features, suite, cut parameters.
     Config,

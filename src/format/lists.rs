@@ -3,6 +3,7 @@
 use crate::base::error::Malformed;
 use crate::base::ids::EntryNumber;
 use crate::base::ids::Locator;
+#[cfg(any(test, feature = "internals"))]
 use crate::base::ids::PackIndex;
 use crate::base::ids::PackName;
 use crate::base::num::index;
@@ -12,6 +13,7 @@ use crate::base::wire::put_bytes;
 use crate::base::wire::put_varint;
 use crate::base::wire::put_zigzag;
 use crate::format::record::MemberKey;
+#[cfg(any(test, feature = "internals"))]
 use crate::format::record::take_key;
 
 /// Which of a member's previous entries a snapshot no longer uses.
@@ -46,6 +48,7 @@ pub fn put_release(out: &mut Vec<u8>, key: &MemberKey, release: &Release) {
 }
 
 /// Decodes a whole release list.
+#[cfg(any(test, feature = "internals"))]
 pub fn decode_releases(bytes: &[u8]) -> Result<Vec<(MemberKey, Release)>, Malformed> {
     let mut reader = Reader::new("release list", bytes);
     let mut list = Vec::new();
@@ -62,6 +65,7 @@ pub fn decode_releases(bytes: &[u8]) -> Result<Vec<(MemberKey, Release)>, Malfor
     Ok(list)
 }
 
+#[cfg(any(test, feature = "internals"))]
 fn take_locators(reader: &mut Reader<'_>) -> Result<Vec<Locator>, Malformed> {
     let count = reader.count(2)?;
     let mut list = Vec::with_capacity(count);

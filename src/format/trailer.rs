@@ -19,6 +19,7 @@ const VERSION: u16 = 1;
 const WHAT: &str = "pack trailer";
 
 /// The fields of the trailer as FORMAT.md lists them: place, bytes, words. A test compares them.
+#[cfg(test)]
 pub const TRAILER_FIELDS: [(usize, usize, &str); 12] = [
     (0, 16, "run id"),
     (16, 32, "salt"),

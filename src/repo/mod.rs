@@ -204,6 +204,7 @@ impl Repository {
     }
 
     /// Returns the same repository in another store: a copy with the same keys.
+    #[cfg(any(test, feature = "internals"))]
     #[must_use]
     pub fn elsewhere(&self, store: Arc<dyn Store>) -> Repository {
         Repository { store, ..self.clone() }

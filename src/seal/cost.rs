@@ -22,6 +22,7 @@ impl Cost {
     /// The cost for a recovery kit, which may be stolen and guessed at leisure.
     pub const RECOVERY_KIT: Self = Self { memory_kib: 256 << 10, passes: 3, lanes: 4 };
     /// The cost for tests that open many holders; [`Limits::STANDARD`] refuses it.
+    #[cfg(any(test, feature = "internals"))]
     pub const FOR_TESTS: Self = Self { memory_kib: 64, passes: 1, lanes: 1 };
 
     pub(super) const NONE: Self = Self { memory_kib: 0, passes: 0, lanes: 0 };
@@ -50,6 +51,7 @@ impl Limits {
     pub const STANDARD: Self =
         Self { memory_kib: 64 << 10..=4 << 20, passes: 1..=16, lanes: 1..=16 };
     /// Accepts [`Cost::FOR_TESTS`] and nothing expensive.
+    #[cfg(any(test, feature = "internals"))]
     pub const FOR_TESTS: Self = Self { memory_kib: 8..=64 << 10, passes: 1..=3, lanes: 1..=4 };
 
     /// Tells whether a cost is accepted.

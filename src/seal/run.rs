@@ -137,6 +137,7 @@ pub struct SealedCopy {
 
 impl SealedCopy {
     /// Returns the class of the secret.
+    #[cfg(any(test, feature = "internals"))]
     pub fn class(&self) -> Class {
         self.class
     }

@@ -106,6 +106,7 @@ impl Source for FileSource {
 }
 
 /// Bytes in memory, for tests.
+#[cfg(any(test, feature = "internals"))]
 #[derive(Debug)]
 pub struct BytesSource {
     bytes: io::Cursor<Vec<u8>>,
@@ -113,6 +114,7 @@ pub struct BytesSource {
     ending: Ending,
 }
 
+#[cfg(any(test, feature = "internals"))]
 impl BytesSource {
     /// Creates a stream of `bytes`, given in reads of at most `read_max`, whose producer ends as
     /// `exit` says.
@@ -130,6 +132,7 @@ impl BytesSource {
     }
 }
 
+#[cfg(any(test, feature = "internals"))]
 impl Source for BytesSource {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = buffer.len().min(self.read_max);

@@ -302,6 +302,7 @@ impl<S> Cached<S> {
     }
 
     /// Returns the store that this one wraps.
+    #[cfg(any(test, feature = "internals"))]
     pub fn inner(&self) -> &S {
         &self.inner
     }

@@ -253,6 +253,7 @@ pub(super) enum Fault {
     Distrusted,
     #[error("there was no answer within {0} s")]
     Late(u64),
+    #[cfg(any(test, feature = "internals"))]
     #[error("made to fail by a test")]
     Injected,
 }
@@ -271,8 +272,9 @@ impl Fault {
             | Self::ColonInName(_)
             | Self::HomeInName
             | Self::Distrusted
-            | Self::Late(_)
-            | Self::Injected => Category::Other,
+            | Self::Late(_) => Category::Other,
+            #[cfg(any(test, feature = "internals"))]
+            Self::Injected => Category::Other,
         }
     }
 

@@ -50,6 +50,7 @@ impl MemoryStore {
     }
 
     /// Replaces all objects, which no store allows: for tests that damage or roll back.
+    #[cfg(any(test, feature = "internals"))]
     pub fn set_objects(&self, objects: BTreeMap<ObjectName, Bytes>) {
         *self.write() = objects;
     }

@@ -2,15 +2,15 @@
 //!
 //! A repository is a set of immutable objects with names. All that the rest of the program asks of
 //! a place to keep them is in [`Store`]; a directory ([`local`]), a bucket of an object store
-//! ([`remote`]), memory ([`memory`]) and wrappers that record, fail or delay ([`testing`]) give it.
-//! One suite of checks ([`conformance`]) holds for all of them.
+//! ([`remote`]), memory ([`memory`]) and wrappers that record, fail or delay (`testing`) give it.
+//! One suite of checks (`conformance`) holds for all of them.
 //!
 //! The trait blocks and is shared between threads, on purpose: the pipeline's stages are threads, a
 //! blocking call is what gives them back-pressure, and a local directory has nothing to gain from a
 //! runtime. The store over the network hides `object_store` and a tokio runtime of its own beneath
 //! the same calls, with its retries, limits and time-outs inside.
 //!
-//! Invariants, which [`conformance`] checks where they can be seen:
+//! Invariants, which `conformance` checks where they can be seen:
 //! - **Durable**: when `put` or `delete` returns `Ok`, a power cut does not undo it.
 //! - **Whole or not at all**: nobody ever sees a part of an object under its name.
 //! - **Immutable**: an object is never replaced. Names carry hashes (or are random), so the same
@@ -23,6 +23,7 @@
 //! keys or snapshots, and promises nothing about the order of a listing.
 
 pub mod cached;
+#[cfg(any(test, feature = "internals"))]
 pub mod conformance;
 pub mod error;
 pub mod limited;
@@ -31,6 +32,7 @@ pub mod memory;
 pub mod name;
 pub mod place;
 pub mod remote;
+#[cfg(any(test, feature = "internals"))]
 pub mod testing;
 
 use std::fmt::Debug;
