@@ -13,8 +13,8 @@
 //!
 //! A stream of mariabackup interleaves files, reopens, patches, renames and removes them. What is
 //! stored of it has two parts: *members*, the payload bytes of each file in order of arrival, and
-//! the *script*, everything else. From both the stream is written again byte for byte ([`replay::Replay`])
-//! or the files are made that `mbstream -x` should have made ([`tree::Tree`]).
+//! the *script*, everything else. From both the stream is written again byte for byte
+//! ([`replay::Replay`]) or the files are made that `mbstream -x` should have made ([`tree::Tree`]).
 //!
 //! All of it is pure: it sees bytes and says what they mean. It reads nothing, knows no time, and
 //! moves no payload, so that payload goes from the pipe into its buffer once.
@@ -22,7 +22,8 @@
 //! Invariants:
 //! - a stream is never altered: valid or not, script and members give it back to the byte;
 //! - no input panics, and none makes it allocate more than a constant times its own size;
-//! - what is odd is reported ([`fault::Fault`]), what is certain is used, and the rest is kept literally.
+//! - what is odd is reported ([`fault::Fault`]), what is certain is used, and the rest is kept
+//!   literally.
 //!
 //! What it does not do: decide whether a backup is good. That takes the producer's fate and the
 //! contents of files, see the verdict.
