@@ -50,6 +50,7 @@ use haulout::seal::section::FrameKind;
 use haulout::seal::section::SectionOpener;
 use haulout::seal::section::SectionSealer;
 use haulout::seal::suite::Suite;
+
 use support::PAGE;
 use support::Server;
 

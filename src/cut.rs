@@ -8,7 +8,7 @@
 //! from the repository's cut key, so that sizes of blocks reveal nothing without it. The
 //! `fastcdc` crate is not used because its numbers are public constants.
 
-use crate::base::num::index;
+use crate::base::num::usize_of_u32;
 use crate::format::config::CutSizes;
 
 /// Bits by which the condition is harder before the average size and easier after it.
@@ -48,9 +48,9 @@ impl Cutter {
         let bits = sizes.average.trailing_zeros();
         Cutter {
             gear,
-            min: index(sizes.min),
-            average: index(sizes.average),
-            max: index(sizes.max),
+            min: usize_of_u32(sizes.min),
+            average: usize_of_u32(sizes.average),
+            max: usize_of_u32(sizes.max),
             mask_hard: high_bits(bits + NORMALISATION_BITS),
             mask_easy: high_bits(bits - NORMALISATION_BITS),
         }
@@ -111,7 +111,7 @@ mod tests {
         let sizes: Vec<usize> =
             std::iter::once(0).chain(cuts.iter().copied()).zip(&cuts).map(|(a, b)| b - a).collect();
         let (_, inner) = sizes.split_last().unwrap();
-        let (min, max) = (index(CUT_SIZES.min), index(CUT_SIZES.max));
+        let (min, max) = (usize_of_u32(CUT_SIZES.min), usize_of_u32(CUT_SIZES.max));
         assert!(inner.iter().all(|size| (min..=max).contains(size)));
         let average = data.len() / sizes.len();
         assert!((28 << 10..48 << 10).contains(&average), "average {average}");

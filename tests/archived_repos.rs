@@ -26,6 +26,7 @@ use haulout::store::Store;
 use haulout::store::local::LocalStore;
 use haulout::store::memory::MemoryStore;
 use haulout::store::name::ObjectName;
+
 use support::Protected;
 use support::Server;
 use support::back_up_with;

@@ -7,8 +7,8 @@
 //! | shows another object as a snapshot | misplaced | here |
 //! | shows a snapshot of another repository | foreign-key | here |
 //! | shows other bytes under a snapshot's name | damaged | here |
-//! | shows what a former key sealed after it was retired | retired-key | `rotation.rs` |
-//! | withholds or changes the list of what a former key had sealed | retired-key | `rotation.rs` |
+//! | shows what a previous key sealed after it was retired | retired-key | `rotation.rs` |
+//! | withholds or changes the list of what a previous key sealed | retired-key | `rotation.rs` |
 //! | swaps, replaces or cuts packs | damaged | here |
 //! | drops packs | missing | here |
 //! | replaces run records, or drops them | none: they are not needed | here |
@@ -17,7 +17,7 @@
 //! | shows a note about another snapshot | damaged | here |
 //! | condemns a pack with a damage record of another | none: it is not believed | here |
 //! | says that there is no encryption | distrusted | `cli_far.rs` |
-//! | shows an older state, or former keys | rolled-back | `cli_far.rs`, who remembers |
+//! | shows an older state, or previous keys | rolled-back | `cli_far.rs`, who remembers |
 //! | drops a snapshot in the middle, or hides one that another follows | gap | the same |
 //! | shows another repository | other-repository | the same |
 //!
@@ -198,7 +198,7 @@ fn a_note_about_one_snapshot_is_not_taken_for_one_about_another() {
 }
 
 #[test]
-fn other_bytes_under_the_name_of_a_snapshot_are_told_without_a_key() {
+fn other_bytes_under_the_name_of_a_snapshot_are_reported_without_a_key() {
     let setting = Setting::new();
     let names = setting.names("snapshots/");
     setting.replace(&names[0], bytes_of(&setting.store, &names[1]));
@@ -263,7 +263,7 @@ fn run_records_that_are_dropped_are_not_needed() {
 }
 
 #[test]
-fn a_key_under_the_name_of_another_is_told_and_not_removed_in_its_place() {
+fn a_key_under_the_name_of_another_is_reported_and_not_removed_in_its_place() {
     let setting = Setting::new();
     let own = first(&setting.store, "keys/");
     let moved = format!("keys/{}", "0".repeat(32));
@@ -271,11 +271,11 @@ fn a_key_under_the_name_of_another_is_told_and_not_removed_in_its_place() {
     let mut give = || Ok(password());
     let world = support::world(3);
     let keys = Keys::open(shared(&setting.store), &mut give, &Limits::FOR_TESTS, &world).unwrap();
-    let holders = keys.list().unwrap();
-    assert_eq!((holders.holders.len(), holders.damaged.len()), (1, 1));
-    assert_eq!(holders.damaged[0].0.as_str(), moved);
-    assert_eq!(holders.damaged[0].1.kind(), ErrorKind::Damaged);
-    assert_eq!(keys.remove(holders.holders[0].id).unwrap_err().kind(), ErrorKind::Usage);
+    let slots = keys.list().unwrap();
+    assert_eq!((slots.slots.len(), slots.damaged.len()), (1, 1));
+    assert_eq!(slots.damaged[0].0.as_str(), moved);
+    assert_eq!(slots.damaged[0].1.kind(), ErrorKind::Damaged);
+    assert_eq!(keys.remove(slots.slots[0].id).unwrap_err().kind(), ErrorKind::Usage);
 }
 
 #[test]

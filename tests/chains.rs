@@ -33,6 +33,7 @@ use haulout::source::ProducerExit;
 use haulout::store::Store;
 use haulout::store::memory::MemoryStore;
 use haulout::store::name::ObjectName;
+
 use support::Protected;
 use support::Random;
 use support::Server;

@@ -282,7 +282,7 @@ fn a_password_comes_from_a_file_a_command_or_the_environment() {
 #[test]
 fn a_key_file_opens_a_repository_too() {
     use haulout::base::entropy::OsEntropy;
-    use haulout::seal::holder::KeyFile;
+    use haulout::seal::key_slot::KeyFile;
 
     let place = Place::empty();
     let key = place.file("key", KeyFile::generate(&OsEntropy).to_text().as_bytes());

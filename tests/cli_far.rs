@@ -386,12 +386,12 @@ fn a_snapshot_that_is_hidden_leaves_a_gap_for_whoever_remembers() {
 }
 
 #[test]
-fn the_keys_are_rotated_and_those_who_are_left_behind_are_told() {
+fn the_keys_are_rotated_and_those_that_are_left_behind_are_named() {
     let place = Place::encrypted();
     place.secret("third", "a third one\n");
     let with_first = "--password-file first --state state";
     place.ran(&format!("key add {with_first} --label anna --new-password-file second -q")).is(0);
-    place.ran(&format!("key rotate {with_first} --new-password-file first")).is(2).says("former");
+    place.ran(&format!("key rotate {with_first} --new-password-file first")).is(2).says("previous");
     let done = place.ran(&format!("key rotate {with_first} --new-password-file third --json"));
     let told = done.is(0).json();
     assert_eq!((&told["generation"], &told["listed"]), (&1.into(), &1.into()));
@@ -412,7 +412,7 @@ fn the_keys_are_rotated_and_those_who_are_left_behind_are_told() {
     let listed = place.ran(&format!("key list {with_third} --json")).is(0).json();
     let left: Vec<_> = listed.as_array().unwrap().iter().map(|key| &key["left_behind"]).collect();
     assert_eq!(left.iter().filter(|left| ***left == Value::Bool(true)).count(), 1, "{listed}");
-    // Who remembers the new generation is not made to use the former.
+    // A host that remembers the new generation is not made to use the previous one.
     let refused = place.ran(&format!("snapshots {with_second} --state state")).is(1);
     refused.says("was opened with keys of generation 1");
 }

@@ -49,7 +49,7 @@ fn snapshots_are_chosen_by_source_tag_and_number() {
 }
 
 #[test]
-fn times_are_told_by_the_local_clock_if_that_is_wanted() {
+fn times_are_reported_by_the_local_clock_if_that_is_wanted() {
     let place = place();
     let in_zone = |line: &[&str]| {
         let mut command = place.command(line);

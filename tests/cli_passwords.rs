@@ -179,7 +179,7 @@ fn a_rotation_that_is_refused_leaves_no_key_file() {
     rotate(&new).is(0);
     let by_new = ["snapshots", "--password-file", new.to_str().unwrap()];
     place.ran(&by_new).is(0);
-    // The former key may not add any, and makes no file either.
+    // The previous key may not add any, and makes no file either.
     let late = place.path("late");
     let write_only = place.path("writer");
     let by_new = ["--password-file", new.to_str().unwrap()];

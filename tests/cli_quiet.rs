@@ -93,13 +93,13 @@ fn a_good_night_is_a_line_in_a_log() {
 }
 
 #[test]
-fn a_stream_that_is_not_recognised_is_told_in_a_log_until_it_is_expected() {
+fn a_stream_that_is_not_recognised_is_reported_in_a_log_until_it_is_expected() {
     let place = Place::clear();
-    for (format, is_told) in [("auto", true), ("auto", true), ("raw", false)] {
+    for (format, is_reported) in [("auto", true), ("auto", true), ("raw", false)] {
         let line = ["backup", "--source", "db", "--format", format, "--", "seq", "9"];
         let told = place.ran(&line).is(0).out();
-        assert_eq!(told.contains("\n  note      not-recognised: stream: "), is_told, "{told}");
-        assert_eq!(lines(&told), 1 + usize::from(is_told), "{told}");
+        assert_eq!(told.contains("\n  note      not-recognised: stream: "), is_reported, "{told}");
+        assert_eq!(lines(&told), 1 + usize::from(is_reported), "{told}");
     }
 }
 

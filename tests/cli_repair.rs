@@ -127,7 +127,7 @@ impl Ran {
 }
 
 #[test]
-fn known_damage_is_told_by_table_and_page_and_shown_until_it_is_mended() {
+fn known_damage_is_reported_by_table_and_page_and_shown_until_it_is_mended() {
     let place = Place::new();
     place.ran("replicate --to copy --init").is(0);
     flip(place.objects("repo", "packs").last().unwrap());

@@ -99,7 +99,7 @@ fn the_secret_of_a_run_is_in_its_packs_as_well_and_its_loss_is_a_note() {
 
 /// Several threads look for older versions of what is new tonight, and each meets the damage.
 #[test]
-fn a_snapshot_that_is_passed_over_is_told_once() {
+fn a_snapshot_that_is_passed_over_is_reported_once() {
     let place = Place::clear();
     let mut server = Server::new(7, 2, 90);
     let mut spoiled = Vec::new();

@@ -105,7 +105,7 @@ fn swap(target: &Path, names: &[&str], outside: &Outside, stop: &AtomicBool) -> 
             let at = target.join(name);
             // Both kinds of link: to the directory, and to the file in it.
             let to = if swaps % 2 == 0 { outside.directory.path() } else { &outside.victim };
-            let _former = fs::rename(&at, &aside);
+            let _previous = fs::rename(&at, &aside);
             if symlink(to, &at).is_ok() {
                 swaps += 1;
                 std::thread::yield_now();

@@ -19,12 +19,13 @@ use haulout::ops::verify::VerifyReport;
 use haulout::ops::verify::verify;
 use haulout::repo::Repository;
 use haulout::store::Store;
+use haulout::store::cached::CacheDir;
 use haulout::store::cached::Cached;
-use haulout::store::cached::Shelf;
 use haulout::store::local::LocalStore;
 use haulout::store::memory::MemoryStore;
 use haulout::store::name::ObjectName;
 use haulout::store::remote::RemoteStore;
+
 use s3::S3;
 use support::Protected;
 use support::Random;
@@ -191,7 +192,7 @@ impl Kept {
             Kept::Memory(store) => shared(store),
             Kept::Directory(root) => Arc::new(LocalStore::create(root.path()).unwrap()),
             Kept::Bucket { store, .. } => {
-                Arc::new(Cached::new(Arc::clone(store), Shelf::of_this_run(64 << 20)))
+                Arc::new(Cached::new(Arc::clone(store), CacheDir::of_this_run(64 << 20)))
             }
         }
     }

@@ -50,6 +50,7 @@ use haulout::verdict::Observer;
 use haulout::verdict::PageFindings;
 use haulout::verdict::Producer;
 use haulout::verdict::StreamFaults;
+
 use support::Random;
 
 /// More than any header has.

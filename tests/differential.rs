@@ -28,7 +28,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use haulout::base::entropy::SeededEntropy;
-use haulout::seal::holder::KeyFile;
+use haulout::seal::key_slot::KeyFile;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -457,7 +457,7 @@ impl World {
     }
 
     /// Sends what there is to a repository with keys of its own, which gets the streams.
-    fn carry(&mut self) -> String {
+    fn copy_reencrypted(&mut self) -> String {
         let line = "replicate --init --to other --other-password-file otherkey";
         let ended = self.run("repo", line, None);
         assert!(ended.is_done(), "{line}: {}", ended.err);
@@ -545,7 +545,7 @@ impl World {
             76..88 => self.damage(),
             88..93 => self.replicate(),
             93..95 => self.fetch(),
-            95..97 => self.carry(),
+            95..97 => self.copy_reencrypted(),
             97..99 => self.meet(),
             _ => self.rotate(),
         }
@@ -619,7 +619,7 @@ fn a_random_history_keeps_every_snapshot_that_was_reported() {
         }
     }
     assert_eq!(world.check("repo"), Lost::default());
-    println!("{}", world.carry());
+    println!("{}", world.copy_reencrypted());
     println!("{}", world.meet());
     println!("{:?}", world.counts);
 }

@@ -20,8 +20,8 @@ use haulout::repo::Repository;
 use haulout::source::BytesSource;
 use haulout::source::ProducerExit;
 use haulout::store::memory::MemoryStore;
-
 use haulout::verdict::CheckName;
+
 use support::Protected;
 use support::back_up;
 use support::back_up_source;
@@ -191,7 +191,7 @@ fn a_table_is_written_for_another_schema_and_says_where_it_loads() {
 }
 
 #[test]
-fn what_drops_a_schema_and_programs_that_name_it_are_left_out_and_told() {
+fn what_drops_a_schema_and_programs_that_name_it_are_left_out_and_reported() {
     let dump = "-- MariaDB dump 10.19\n-- Host: h    Database: shop\n\
         /*!40101 SET NAMES utf8mb4 */;\n\
         /*!40000 DROP DATABASE IF EXISTS `shop`*/;\nCREATE DATABASE `shop`;\nUSE `shop`;\n--\n\
@@ -258,7 +258,7 @@ fn tables_in_another_order_cost_next_to_nothing() {
 }
 
 #[test]
-fn a_format_that_does_not_fit_is_told_and_the_stream_is_kept() {
+fn a_format_that_does_not_fit_is_reported_and_the_stream_is_kept() {
     for (asked, stream, format, verdict) in [
         (StreamFormat::Mbstream, FULL, StreamFormat::Sql, Verdict::Partial),
         (StreamFormat::Mbstream, &b"anything"[..], StreamFormat::Raw, Verdict::Partial),
@@ -327,8 +327,8 @@ fn rows_that_were_changed_or_inserted_cost_a_small_multiple_of_their_bytes() {
     let rows = 100_000;
     let before = dump_of((0..rows).map(|row| row * 2), |_| false);
     let changed = dump_of((0..rows).map(|row| row * 2), |row| row % 4000 == 0);
-    // One row in a hundred is new, so nearly every block is; where a cut moved, no former block is
-    // like the new one.
+    // One row in a hundred is new, so nearly every block is; where a cut moved, no previous block
+    // is like the new one.
     let inserted = |row: &u64| row.is_multiple_of(2) || row % 199 == 1;
     let inserted = dump_of((0..rows * 2).filter(inserted), |_| false);
     for (dump, whole_share, delta_share) in [(&changed, 400, 400), (&inserted, 6, 100)] {

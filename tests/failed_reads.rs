@@ -24,7 +24,7 @@ use haulout::base::crew::lock;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
 use haulout::base::world::World;
-use haulout::ops::carry;
+use haulout::ops::copy_reencrypted;
 use haulout::ops::restore;
 use haulout::ops::restore::RestoreOptions;
 use haulout::ops::restore::Target;
@@ -39,6 +39,7 @@ use haulout::store::error::Verb;
 use haulout::store::memory::MemoryStore;
 use haulout::store::name::ObjectMeta;
 use haulout::store::name::ObjectName;
+
 use support::Protected;
 use support::Random;
 use support::back_up;
@@ -188,7 +189,7 @@ fn to_directory(repository: &Repository, workers: u32) -> Result<Reported> {
 
 fn to_other_keys(repository: &Repository, workers: u32) -> Result<Reported> {
     let far = init(shared(&Arc::<MemoryStore>::default()), Protected::Encrypted, 9);
-    let plan = carry::plan(repository, Some(&far), repository.snapshots()?.snapshots)?;
+    let plan = copy_reencrypted::plan(repository, Some(&far), repository.snapshots()?.snapshots)?;
     let report = plan.send(&far, workers, &stepping_world())?;
     let shown = far.snapshots()?.snapshots.len();
     assert_eq!(shown, report.sent.len(), "a snapshot that was not reported shows");
@@ -203,13 +204,13 @@ fn verification(repository: &Repository, workers: u32) -> Result<Reported> {
 
 /// Runs an operation on a thread of its own, and fails by its name if it does not end.
 fn ends(what: &str, trap: &Arc<Trap>, workers: u32, operation: Operation) -> Result<Reported> {
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     let store: Arc<dyn Store> = shared(trap);
     let thread = thread::spawn(move || {
         let repository = open(store, 3).unwrap();
-        tell.send(operation(&repository, workers)).unwrap();
+        sender.send(operation(&repository, workers)).unwrap();
     });
-    match told.recv_timeout(NEVER) {
+    match receiver.recv_timeout(NEVER) {
         Ok(outcome) => outcome,
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("{what} does not end"),
         Err(mpsc::RecvTimeoutError::Disconnected) => {

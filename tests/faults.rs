@@ -174,7 +174,7 @@ fn a_backup_is_there_or_not_if_calls_fail_again_and_again() {
 }
 
 #[test]
-fn a_backup_that_is_told_lies_about_earlier_nights_is_right_all_the_same() {
+fn a_backup_that_is_shown_lies_about_earlier_nights_is_right_all_the_same() {
     third_night(&Nights::new(), (&LIES[..2], once));
 }
 

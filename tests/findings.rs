@@ -10,8 +10,9 @@ use std::process::Command;
 use std::process::Output;
 
 use serde_json::Value;
-use support::Server;
 use tempfile::TempDir;
+
+use support::Server;
 
 /// A dump of two schemas of a real server.
 const DUMP: &[u8] = include_bytes!("dumps/full.sql");

@@ -16,11 +16,11 @@ use haulout::base::world::World;
 use haulout::format::layout::Object;
 use haulout::repo::NewProtection;
 use haulout::repo::Repository;
-use haulout::seal::cost::Cost;
+use haulout::seal::cost::KdfCost;
 use haulout::seal::cost::Limits;
-use haulout::seal::holder::Credential;
-use haulout::seal::holder::HolderNote;
-use haulout::seal::holder::KeyFile;
+use haulout::seal::key_slot::Credential;
+use haulout::seal::key_slot::KeyFile;
+use haulout::seal::key_slot::KeySlotNote;
 use haulout::store::Store;
 use haulout::store::local::LocalStore;
 use haulout::store::memory::MemoryStore;
@@ -41,8 +41,8 @@ fn world(seed: u64) -> World {
 
 fn made(store: Arc<dyn Store>, seed: u64) -> Result<Repository> {
     let credential = credential(seed);
-    let note = HolderNote { label: "test".to_owned(), created_unix_seconds: 0 };
-    let cost = Cost::FOR_TESTS;
+    let note = KeySlotNote { label: "test".to_owned(), created_unix_seconds: 0 };
+    let cost = KdfCost::FOR_TESTS;
     let protection = NewProtection::Encrypted { credential: &credential, cost, note };
     Repository::init(store, &protection, &world(1000 + seed))
 }

@@ -32,6 +32,7 @@ use haulout::store::local::LocalStore;
 use haulout::store::memory::MemoryStore;
 use haulout::store::testing::Recording;
 use serde_json::Value;
+
 use support::PAGE;
 use support::Protected;
 use support::Random;
@@ -53,15 +54,15 @@ fn watched() -> (Watched, Repository) {
     (store, repository)
 }
 
-fn differences(repository: &Repository, former: &str, later: &str) -> Vec<MemberDiff> {
-    let (former, later) =
-        (repository.find_snapshot(former).unwrap(), repository.find_snapshot(later).unwrap());
+fn differences(repository: &Repository, earlier: &str, later: &str) -> Vec<MemberDiff> {
+    let (earlier, later) =
+        (repository.find_snapshot(earlier).unwrap(), repository.find_snapshot(later).unwrap());
     let mut found = Vec::new();
     let mut each = |member: MemberDiff| {
         found.push(member);
         Ok(())
     };
-    diff(repository, (&former, &later), &World::of_this_machine(), &mut each).unwrap();
+    diff(repository, (&earlier, &later), &World::of_this_machine(), &mut each).unwrap();
     found
 }
 
@@ -134,7 +135,7 @@ fn diff_of_streams_without_pages_tells_what_was_inserted() {
     assert_eq!((member.change, member.pages()), (Change::Changed, 0));
     let new = member.delta.new_bytes;
     assert!((4000..500_000).contains(&new), "{new} bytes are told as new");
-    assert_eq!(member.later_bytes - member.former_bytes, 4000);
+    assert_eq!(member.later_bytes - member.earlier_bytes, 4000);
     assert_eq!(member.delta.new_bytes - member.delta.gone_bytes, 4000);
 }
 
@@ -437,7 +438,7 @@ fn of_dumps_and_archives_verbs_speak_of_files() {
         String::from_utf8(output.stdout).unwrap()
     };
     let mut dump = include_bytes!("dumps/full.sql").to_vec();
-    let former = keep("dump", &dump);
+    let earlier = keep("dump", &dump);
     let day = dump.windows(13).rposition(|window| window == b"on 2026-11-21").unwrap();
     dump[day + 12] = b'2';
     let later = keep("dump", &dump);
@@ -445,7 +446,7 @@ fn of_dumps_and_archives_verbs_speak_of_files() {
     assert!(listed.starts_with("    SIZE  FILE\n"), "{listed}");
     assert!(listed.contains("  nova/instances.sql\n"), "{listed}");
     assert!(text(&["cat", &later, "nova/seq.sql"]).contains("CREATE SEQUENCE `seq`"));
-    let told = text(&["diff", &former, &later]);
+    let told = text(&["diff", &earlier, &later]);
     assert!(told.contains("\nfiles\n  NEW   GONE  FILES      FILE\n"), "{told}");
     assert!(told.ends_with("  1 changed  @trailer.sql\n"), "{told}");
     let shown = text(&["show", &later]);
@@ -455,9 +456,9 @@ fn of_dumps_and_archives_verbs_speak_of_files() {
     assert!(added.contains("\nfiles\n") && added.ends_with("  @trailer.sql\n"), "{added}");
 
     // No two files of an archive are a table's, whatever their names end in.
-    let former = keep("conf", &archive(&[("etc/a.new", "1"), ("etc/a.frm", "2")]));
+    let earlier = keep("conf", &archive(&[("etc/a.new", "1"), ("etc/a.frm", "2")]));
     let later = keep("conf", &archive(&[("etc/a.new", "3"), ("etc/a.frm", "4")]));
-    let told = text(&["diff", &former, &later]);
+    let told = text(&["diff", &earlier, &later]);
     assert!(told.contains("  etc/a.new\n") && told.contains("  etc/a.frm\n"), "{told}");
     assert_eq!(text(&["cat", &later, "etc/a.new"]), "3");
     assert!(text(&["stats", &later]).contains("  etc/a.frm\n"));

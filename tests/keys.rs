@@ -11,15 +11,15 @@ use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::repo::Repository;
 use haulout::repo::keys::Keys;
-use haulout::seal::cost::Cost;
+use haulout::seal::cost::KdfCost;
 use haulout::seal::cost::Limits;
-use haulout::seal::held::Role;
-use haulout::seal::holder::Credential;
-use haulout::seal::holder::HolderNote;
-use haulout::seal::holder::KeyFile;
-use haulout::seal::holder::Passphrase;
-use haulout::seal::holder::Protection;
-use haulout::seal::kit::RecoveryKit;
+use haulout::seal::key_slot::Credential;
+use haulout::seal::key_slot::KeyFile;
+use haulout::seal::key_slot::KeySlotNote;
+use haulout::seal::key_slot::Passphrase;
+use haulout::seal::key_slot::Protection;
+use haulout::seal::recovery_kit::RecoveryKit;
+use haulout::seal::slot_contents::Role;
 use haulout::store::Store;
 use haulout::store::error::Category;
 use haulout::store::error::Verb;
@@ -42,8 +42,8 @@ fn passphrase(text: &str) -> Passphrase {
     Passphrase::new(text.as_bytes().to_vec()).unwrap()
 }
 
-fn note(label: &str) -> HolderNote {
-    HolderNote { label: label.to_owned(), created_unix_seconds: 7 }
+fn note(label: &str) -> KeySlotNote {
+    KeySlotNote { label: label.to_owned(), created_unix_seconds: 7 }
 }
 
 fn keys(store: &Arc<dyn Store>, credential: Credential) -> Result<Keys, Error> {
@@ -71,7 +71,7 @@ fn second() -> Credential {
 }
 
 fn weak(passphrase: &Passphrase) -> Protection<'_> {
-    Protection::Passphrase(passphrase, Cost::FOR_TESTS)
+    Protection::Passphrase(passphrase, KdfCost::FOR_TESTS)
 }
 
 #[test]
@@ -88,8 +88,8 @@ fn several_passwords_and_key_files_open_one_repository_until_they_are_removed() 
     let text = file.to_text();
     keys_now.add(Role::Full, Protection::KeyFile(&file), &note("db2")).unwrap();
     let labels = |keys: &Keys| {
-        let holders = keys.list().unwrap().holders;
-        let mut labels: Vec<String> = holders.into_iter().map(|entry| entry.note.label).collect();
+        let slots = keys.list().unwrap().slots;
+        let mut labels: Vec<String> = slots.into_iter().map(|entry| entry.note.label).collect();
         labels.sort();
         labels
     };
@@ -108,7 +108,7 @@ fn the_last_key_is_never_removed() {
     init(shared(&store), Protected::Encrypted, 1);
     let store: Arc<dyn Store> = store;
     let keys = keys(&store, password()).unwrap();
-    let only = keys.list().unwrap().holders[0].id;
+    let only = keys.list().unwrap().slots[0].id;
     let refused = keys.remove(only).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Usage);
     assert!(refused.to_string().contains("is the only one"), "{refused}");
@@ -125,7 +125,7 @@ fn a_password_is_changed_whatever_call_of_the_store_fails() {
         let inner = Arc::new(MemoryStore::new());
         init(shared(&inner), Protected::Encrypted, 1);
         let keys = keys(&shared(&inner), password()).unwrap();
-        let old = keys.unlocked().holder.unwrap();
+        let old = keys.unlocked().slot.unwrap();
         let refuse = Effect::RefuseBefore(Category::Transient);
         let fault = Fault { verb: None, ..Fault::first(Verb::Put, refuse) }.at(nth);
         let failing = Arc::new(Failing::new(shared(&inner), vec![fault]));
@@ -156,7 +156,7 @@ fn a_kit_opens_a_repository_whose_keys_are_lost() {
     let store: Arc<dyn Store> = store;
     let keys_now = keys(&store, password()).unwrap();
     let secret = passphrase("kit");
-    let protected = keys_now.kit(Some((&secret, Cost::FOR_TESTS)), &note("kit")).unwrap();
+    let protected = keys_now.kit(Some((&secret, KdfCost::FOR_TESTS)), &note("kit")).unwrap();
     let texts = [protected.to_text(""), keys_now.kit(None, &note("kit")).unwrap().to_text("")];
     let mut names = Vec::new();
     store.list("keys/", &mut |meta| names.push(meta.name)).unwrap();

@@ -26,8 +26,8 @@ use haulout::base::world::World;
 use haulout::format::layout::Folder;
 use haulout::repo::Repository;
 use haulout::seal::cost::Limits;
-use haulout::seal::holder::Credential;
-use haulout::seal::holder::KeyFile;
+use haulout::seal::key_slot::Credential;
+use haulout::seal::key_slot::KeyFile;
 use haulout::store::Store;
 use haulout::store::local::LocalStore;
 use haulout::store::name::ObjectName;
@@ -315,8 +315,8 @@ fn a_rotation_of_keys_that_is_killed_took_place_or_did_not() {
             std::fs::rename(path("next"), path("key")).unwrap();
         } else {
             before += 1;
-            let former = opened_by(&ground, "key").expect("the former key opens it");
-            assert_eq!(check(&former, 0, &streams), 1, "round {round}");
+            let previous = opened_by(&ground, "key").expect("the previous key opens it");
+            assert_eq!(check(&previous, 0, &streams), 1, "round {round}");
         }
     }
     assert!(before > 0 && after > 0, "{before} before, {after} after");

@@ -22,19 +22,19 @@ use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::verify;
 use haulout::repo::keys::Gaps;
 use haulout::repo::keys::Keys;
-use haulout::seal::cost::Cost;
+use haulout::seal::cost::KdfCost;
 use haulout::seal::cost::Limits;
-use haulout::seal::holder::HolderNote;
-use haulout::seal::holder::Passphrase;
-use haulout::seal::holder::Protection;
+use haulout::seal::key_slot::KeySlotNote;
+use haulout::seal::key_slot::Passphrase;
+use haulout::seal::key_slot::Protection;
 use haulout::store::Store;
+use haulout::store::error::Diagnosis;
 use haulout::store::error::StoreError;
-use haulout::store::error::Trouble;
+use haulout::store::location::Location;
 use haulout::store::memory::MemoryStore;
-use haulout::store::place::Place;
-use haulout::store::remote::Patience;
 use haulout::store::remote::RemoteOptions;
 use haulout::store::remote::RemoteStore;
+use haulout::store::remote::RetryPolicy;
 
 use crate::s3::Answer;
 use crate::s3::BUCKET;
@@ -68,7 +68,7 @@ fn listed(store: &dyn Store, prefix: &str) -> Result<Vec<String>, StoreError> {
 #[track_caller]
 fn refused(outcome: Result<Vec<String>, StoreError>) -> String {
     let error = outcome.unwrap_err();
-    assert_eq!(error.trouble(), Some(Trouble::NotAStore), "{error:?}");
+    assert_eq!(error.diagnosis(), Some(Diagnosis::NotAStore), "{error:?}");
     error.source().unwrap().to_string()
 }
 
@@ -201,9 +201,9 @@ fn a_silent_server_is_waited_for_no_longer_than_one_would_ask_again() {
         let own: Arc<dyn Clock> = Arc::<Hurried>::clone(&clock);
         let world = World { clock: own, ..support::world(7) };
         let retry_for = Duration::from_secs(retry_for);
-        let patience = Patience { retry_for, ..Patience::default() };
-        let options = RemoteOptions { patience, ..server.options() };
-        let place = Place::parse(&format!("s3://{BUCKET}/db")).unwrap();
+        let retry_policy = RetryPolicy { retry_for, ..RetryPolicy::default() };
+        let options = RemoteOptions { retry_policy, ..server.options() };
+        let place = Location::parse(&format!("s3://{BUCKET}/db")).unwrap();
         let store = RemoteStore::open(&place, &options, &world).unwrap();
         let name = haulout::store::name::ObjectName::new("config").unwrap();
         let error = store.get(&name, 32 << 20).unwrap_err();
@@ -222,8 +222,8 @@ fn rotated(store: &Arc<dyn Store>, gaps: Gaps) -> haulout::base::error::Result<u
         &World::of_this_machine(),
     )?;
     let new = Passphrase::new(b"new".to_vec()).unwrap();
-    let note = HolderNote { label: "new".to_owned(), created_unix_seconds: 7 };
-    let protection = Protection::Passphrase(&new, Cost::FOR_TESTS);
+    let note = KeySlotNote { label: "new".to_owned(), created_unix_seconds: 7 };
+    let protection = Protection::Passphrase(&new, KdfCost::FOR_TESTS);
     keys.rotate(protection, &note, gaps).map(|done| done.listed)
 }
 

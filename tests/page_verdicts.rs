@@ -35,6 +35,7 @@ use haulout::innodb::PageVerdict;
 use haulout::innodb::PageZero;
 use haulout::innodb::TablespaceFormat;
 use haulout::innodb::verdict::Corruption;
+
 use support::Random;
 
 /// What the two said of damaged pages.

@@ -24,8 +24,8 @@ use haulout::seal::object::ObjectKind;
 use haulout::store::Store;
 use haulout::store::conformance;
 use haulout::store::error::Category;
+use haulout::store::error::Diagnosis;
 use haulout::store::error::StoreError;
-use haulout::store::error::Trouble;
 use haulout::store::name::ObjectName;
 use haulout::store::remote::PlainHttp;
 use haulout::store::remote::RemoteOptions;
@@ -37,7 +37,7 @@ use crate::s3::Fault;
 use crate::s3::LEASES;
 use crate::s3::S3;
 use crate::s3::open;
-use crate::s3::patience;
+use crate::s3::retry_policy;
 use crate::support::Protected;
 use crate::support::Server;
 
@@ -50,9 +50,9 @@ fn put(store: &dyn Store, object: &str, bytes: &'static [u8]) -> Result<(), Stor
 }
 
 #[track_caller]
-fn troubled(outcome: Result<impl std::fmt::Debug, StoreError>, trouble: Trouble) -> String {
+fn diagnosed(outcome: Result<impl std::fmt::Debug, StoreError>, diagnosis: Diagnosis) -> String {
     let error = outcome.unwrap_err();
-    assert_eq!(error.trouble(), Some(trouble), "{error:?}");
+    assert_eq!(error.diagnosis(), Some(diagnosis), "{error:?}");
     error.source().map(ToString::to_string).unwrap_or_default()
 }
 
@@ -122,7 +122,7 @@ fn what_a_store_does_is_seen_by_trying() {
 }
 
 #[test]
-fn patience_outlasts_a_store_that_is_busy() {
+fn retries_outlast_a_store_that_is_busy() {
     let server = S3::start();
     let store = server.store("x");
     for status in [503, 429, 500] {
@@ -137,10 +137,10 @@ fn patience_outlasts_a_store_that_is_busy() {
 fn a_store_that_stays_busy_is_given_up_in_plain_words() {
     let server = S3::start();
     let mut options = server.options();
-    options.patience.retry_for = Duration::from_millis(200);
+    options.retry_policy.retry_for = Duration::from_millis(200);
     let store = open("s3://test/x", &options);
     server.break_with(Fault::always(Answer::Status(503, "<Error><Code>SlowDown</Code></Error>")));
-    let why = troubled(put(&store, "a", b"bytes"), Trouble::OutOfPatience);
+    let why = diagnosed(put(&store, "a", b"bytes"), Diagnosis::RetriesExhausted);
     assert_eq!(why, "the store answered 503 Service Unavailable, SlowDown");
     server.heal();
     put(&store, "a", b"bytes").unwrap();
@@ -162,7 +162,7 @@ fn a_put_whose_answer_was_lost_is_put_once() {
 fn a_request_that_hangs_is_asked_again() {
     let server = S3::start();
     let mut options = server.options();
-    options.patience.answer = Duration::from_millis(500);
+    options.retry_policy.answer = Duration::from_millis(500);
     let store = open("s3://test/x", &options);
     put(&store, "a", b"bytes").unwrap();
     for method in ["PUT", "GET", "HEAD", "DELETE"] {
@@ -180,8 +180,8 @@ fn a_run_that_is_stopped_does_not_wait_for_a_request_that_hangs() {
     let world = World::of_this_machine();
     let mut options = server.options();
     // Longer than tests may take.
-    options.patience.answer = Duration::from_hours(1);
-    let place = haulout::store::place::Place::parse("s3://test/x").unwrap();
+    options.retry_policy.answer = Duration::from_hours(1);
+    let place = haulout::store::location::Location::parse("s3://test/x").unwrap();
     let store = RemoteStore::open(&place, &options, &world).unwrap();
     server.break_with(Fault::next("PUT", 1, Answer::Hang));
     std::thread::scope(|scope| {
@@ -208,7 +208,7 @@ fn an_answer_that_is_cut_is_asked_for_again_and_never_believed() {
     store.list("", &mut |_| listed += 1).unwrap();
     assert_eq!(listed, 1);
     let mut options = server.options();
-    options.patience.retry_for = Duration::from_millis(300);
+    options.retry_policy.retry_for = Duration::from_millis(300);
     let store = open("s3://test/x", &options);
     server.break_with(Fault::always(Answer::Cut));
     let error = store.get(&name("a"), 10).unwrap_err();
@@ -221,7 +221,7 @@ fn a_store_that_gives_no_parts_is_named() {
     let store = server.store("x");
     put(&store, "a", b"0123456789").unwrap();
     server.break_with(Fault::always(Answer::Whole));
-    troubled(store.get_range(&name("a"), 2..8), Trouble::NoRanges);
+    diagnosed(store.get_range(&name("a"), 2..8), Diagnosis::NoRanges);
 }
 
 #[test]
@@ -230,12 +230,12 @@ fn a_page_for_people_is_never_taken_for_an_object() {
     let store = server.store("x");
     put(&store, "a", b"bytes").unwrap();
     server.break_with(Fault::always(Answer::Page));
-    troubled(store.get(&name("a"), 1000), Trouble::NotAStore);
-    troubled(store.get_range(&name("a"), 0..5), Trouble::NotAStore);
-    troubled(store.size(&name("a")), Trouble::NotAStore);
-    troubled(store.list("", &mut |_| ()), Trouble::NotAStore);
-    troubled(put(&store, "b", b"bytes"), Trouble::NotAStore);
-    troubled(store.delete(&name("a")), Trouble::NotAStore);
+    diagnosed(store.get(&name("a"), 1000), Diagnosis::NotAStore);
+    diagnosed(store.get_range(&name("a"), 0..5), Diagnosis::NotAStore);
+    diagnosed(store.size(&name("a")), Diagnosis::NotAStore);
+    diagnosed(store.list("", &mut |_| ()), Diagnosis::NotAStore);
+    diagnosed(put(&store, "b", b"bytes"), Diagnosis::NotAStore);
+    diagnosed(store.delete(&name("a")), Diagnosis::NotAStore);
     server.heal();
     assert_eq!(*store.get(&name("a"), 10).unwrap(), *b"bytes", "nothing was done");
 }
@@ -250,20 +250,20 @@ fn what_an_operator_can_mend_is_told_apart() {
     };
     let read = |store: &RemoteStore| store.get(&name("config"), 10);
     let wrong_secret = with(&|options| options.variables[1].1 = "wrong".to_owned());
-    troubled(read(&wrong_secret), Trouble::Credentials);
+    diagnosed(read(&wrong_secret), Diagnosis::Credentials);
     let wrong_key = with(&|options| options.variables[0].1 = "wrong".to_owned());
-    assert!(read(&wrong_key).unwrap_err().trouble().is_some());
+    assert!(read(&wrong_key).unwrap_err().diagnosis().is_some());
     let store = with(&|_| ());
-    for (words, status, trouble) in [
-        ("<Error><Code>RequestTimeTooSkewed</Code></Error>", 403, Trouble::ClockSkew),
-        ("<Error><Code>AccessDenied</Code></Error>", 403, Trouble::Forbidden),
-        ("<Error><Code>NoSuchBucket</Code></Error>", 404, Trouble::NoBucket),
-        ("<Error><Code>PermanentRedirect</Code></Error>", 301, Trouble::Region),
-        ("<Error><Code>AuthorizationHeaderMalformed</Code></Error>", 400, Trouble::Region),
+    for (words, status, diagnosis) in [
+        ("<Error><Code>RequestTimeTooSkewed</Code></Error>", 403, Diagnosis::ClockSkew),
+        ("<Error><Code>AccessDenied</Code></Error>", 403, Diagnosis::Forbidden),
+        ("<Error><Code>NoSuchBucket</Code></Error>", 404, Diagnosis::NoBucket),
+        ("<Error><Code>PermanentRedirect</Code></Error>", 301, Diagnosis::Region),
+        ("<Error><Code>AuthorizationHeaderMalformed</Code></Error>", 400, Diagnosis::Region),
     ] {
         server.break_with(Fault::always(Answer::Status(status, words)));
-        troubled(read(&store), trouble);
-        troubled(put(&store, "a", b"bytes"), trouble);
+        diagnosed(read(&store), diagnosis);
+        diagnosed(put(&store, "a", b"bytes"), diagnosis);
         server.heal();
     }
 }
@@ -373,7 +373,7 @@ fn keys_that_the_machine_is_given_are_asked_for_again_before_they_expire() {
 }
 
 #[test]
-fn a_machine_without_keys_is_told_so() {
+fn a_machine_without_keys_is_reported_as_such() {
     let server = S3::start();
     let mut command = program(&server, "snapshots");
     command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
@@ -383,7 +383,7 @@ fn a_machine_without_keys_is_told_so() {
 }
 
 #[test]
-fn fewer_requests_are_made_at_once_while_the_store_is_strained_and_more_when_it_is_not() {
+fn fewer_requests_are_made_at_once_while_the_store_is_overloaded_and_more_when_it_is_not() {
     const REQUESTS: u64 = 600;
     let server = S3::start();
     let store = server.store("x");
@@ -401,12 +401,12 @@ fn fewer_requests_are_made_at_once_while_the_store_is_strained_and_more_when_it_
     };
     server.stands(2);
     ask();
-    let (most, sent_away) = server.strain();
+    let (most, sent_away) = server.load_seen();
     assert!(most <= 8, "{most} at once, before anything was known of the store");
     assert!(sent_away > 0 && sent_away < REQUESTS, "{sent_away} were told to slow down");
     server.stands(100);
     ask();
-    let (most, sent_away) = server.strain();
+    let (most, sent_away) = server.load_seen();
     assert!(most > 8 && sent_away == 0, "{most} at once");
 }
 
@@ -415,13 +415,13 @@ fn plain_http_is_refused_unless_it_is_allowed() {
     let server = S3::start();
     let mut options = server.options();
     options.plain_http = PlainHttp::Refused;
-    let place = haulout::store::place::Place::parse("s3://test/x").unwrap();
+    let place = haulout::store::location::Location::parse("s3://test/x").unwrap();
     let world = World::of_this_machine();
-    troubled(RemoteStore::open(&place, &options, &world), Trouble::PlainHttp);
+    diagnosed(RemoteStore::open(&place, &options, &world), Diagnosis::PlainHttp);
     options.variables.push(("AWS_ENDPOINT".to_owned(), options.endpoint.take().unwrap()));
     options.variables.push(("AWS_ALLOW_HTTP".to_owned(), "true".to_owned()));
     let store = RemoteStore::open(&place, &options, &world).unwrap();
-    troubled(store.size(&name("config")), Trouble::PlainHttp);
+    diagnosed(store.size(&name("config")), Diagnosis::PlainHttp);
     assert_eq!(server.requests(), 0, "nothing was sent in the clear");
 }
 
@@ -430,12 +430,12 @@ fn an_address_where_nobody_is_is_given_up_soon() {
     let options = RemoteOptions {
         endpoint: Some("http://127.0.0.1:9".to_owned()),
         plain_http: PlainHttp::Allowed,
-        patience: patience(),
+        retry_policy: retry_policy(),
         variables: S3::variables(),
         ..RemoteOptions::default()
     };
     let store = open("s3://test/x", &options);
-    let why = troubled(store.size(&name("config")), Trouble::Unreachable);
+    let why = diagnosed(store.size(&name("config")), Diagnosis::Unreachable);
     assert!(why.contains("refused"), "{why}");
 }
 
@@ -443,9 +443,9 @@ fn an_address_where_nobody_is_is_given_up_soon() {
 fn a_run_through_many_faults_ends_well() {
     let server = S3::start();
     let mut options = server.options();
-    options.patience.answer = Duration::from_secs(1);
+    options.retry_policy.answer = Duration::from_secs(1);
     let store = Arc::new(open("s3://test/db", &options));
-    // The pace is known then; a request that hangs is waited for much longer while it is not.
+    // The throughput is known then; a request that hangs is waited for much longer while it is not.
     store.put(&name("first"), &[vec![0; 256 << 10].into()]).unwrap();
     let repository = support::init(support::shared(&store), Protected::Clear, 1);
     let database = Server::new(2, 3, 60);

@@ -236,7 +236,7 @@ fn a_whole_repository_is_left_as_it_is() {
 }
 
 #[test]
-fn what_has_no_good_copy_is_told_and_the_rest_is_repaired() {
+fn what_has_no_good_copy_is_reported_and_the_rest_is_repaired() {
     let healed = Healed::new(Protected::Encrypted);
     let firsts = healed.pairs().into_iter().filter(|(name, _)| name.as_str().starts_with("packs/"));
     for (first, twin) in firsts {

@@ -16,8 +16,8 @@ use bytes::Bytes;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
 use haulout::base::world::World;
-use haulout::ops::carry;
-use haulout::ops::carry::CarryReport;
+use haulout::ops::copy_reencrypted;
+use haulout::ops::copy_reencrypted::ReencryptionReport;
 use haulout::ops::replicate::Confirmation;
 use haulout::ops::replicate::FarSide;
 use haulout::ops::replicate::ReplicateOptions;
@@ -341,7 +341,7 @@ fn a_copy_that_has_lost_packs_gets_them_back() {
 }
 
 #[test]
-fn a_key_of_the_same_name_and_other_bytes_is_told() {
+fn a_key_of_the_same_name_and_other_bytes_is_reported() {
     let mut near = Near::with_nights(1);
     let far = Arc::new(MemoryStore::new());
     near.replicated(shared(&far)).unwrap();
@@ -368,7 +368,7 @@ fn what_is_known_about_one_copy_only_stays_there() {
 }
 
 #[test]
-fn another_repository_is_told_from_a_copy_and_from_a_forgery() {
+fn another_repository_is_distinguished_from_a_copy_and_from_a_forgery() {
     let near = Near::with_nights(1);
     let look_at = |store: &MemoryStore| look(&near.repository, store);
     let vacant = MemoryStore::new();
@@ -414,14 +414,14 @@ fn an_increment_goes_behind_what_it_requires() {
 }
 
 /// Carries everything over to a repository with other keys.
-fn carried(near: &Near, far: &Repository) -> Result<CarryReport> {
+fn reencrypted(near: &Near, far: &Repository) -> Result<ReencryptionReport> {
     let listing = newest(&near.repository, &[], None)?;
-    let planned = carry::plan(&near.repository, Some(far), listing.snapshots)?;
+    let planned = copy_reencrypted::plan(&near.repository, Some(far), listing.snapshots)?;
     planned.send(far, 2, &support::stepping_world())
 }
 
 /// What is in a repository with other keys: every snapshot is what its origin is, and says so.
-fn carried_nights_of(near: &Near, far: &Repository) -> usize {
+fn reencrypted_nights_of(near: &Near, far: &Repository) -> usize {
     let listing = far.snapshots().unwrap();
     assert!(listing.damaged.is_empty());
     let of = |id: &str| near.nights.iter().find(|(night, _)| night.id.to_string() == id);
@@ -430,7 +430,7 @@ fn carried_nights_of(near: &Near, far: &Repository) -> usize {
         let about = &stored.snapshot.about;
         let origin = about.origin.as_ref().unwrap();
         assert_eq!(origin.repository, near.repository.keyring().repository().to_string());
-        assert!(seen.insert(origin.snapshot.clone()), "carried over twice");
+        assert!(seen.insert(origin.snapshot.clone()), "copied twice");
         let (night, stream) = of(&origin.snapshot).unwrap();
         assert_eq!(&stream_of(far, &stored.id().to_string()).unwrap(), stream);
         let was = &night.about;
@@ -452,7 +452,7 @@ fn carried_nights_of(near: &Near, far: &Repository) -> usize {
 }
 
 #[test]
-fn with_other_keys_there_snapshots_are_sealed_anew_and_keep_what_was_found_out_about_them() {
+fn with_other_keys_there_snapshots_are_reencrypted_and_keep_what_was_found_out_about_them() {
     let mut near = Near::with_nights(2);
     let partial = back_up_with(
         &near.repository,
@@ -471,26 +471,26 @@ fn with_other_keys_there_snapshots_are_sealed_anew_and_keep_what_was_found_out_a
 
     let store = Arc::new(Recording::new(MemoryStore::new()));
     let far = init(shared(&store), Protected::Encrypted, 9);
-    let report = carried(&near, &far).unwrap();
+    let report = reencrypted(&near, &far).unwrap();
     assert_eq!((report.sent.len(), report.there, report.left_out.len()), (4, 0, 0));
-    assert_eq!(carried_nights_of(&near, &far), 4);
+    assert_eq!(reencrypted_nights_of(&near, &far), 4);
     assert_eq!(far.find_snapshot("latest").unwrap().snapshot.about.tags, ["kept"]);
     let shares_a_name = objects_of(&*store, "").intersection(&objects_of(&*near.store, "")).count();
     assert_eq!(shares_a_name, 1, "only both are called config");
 
     // A night is stored there as what it differs by, as it was here.
     near.night();
-    let again = carried(&near, &far).unwrap();
+    let again = reencrypted(&near, &far).unwrap();
     assert_eq!((again.sent.len(), again.there), (1, 4));
     let here = near.nights[4].0.counts.stored_bytes;
     assert!(again.stored_bytes < here + here / 10 + (64 << 10), "{} {here}", again.stored_bytes);
     store.reset();
-    carried(&near, &far).unwrap();
+    reencrypted(&near, &far).unwrap();
     assert_eq!(store.calls(Verb::Put), 0, "nothing twice");
 }
 
 #[test]
-fn whichever_call_fails_while_sealing_anew_nothing_is_carried_over_twice() {
+fn whichever_call_fails_while_reencrypting_nothing_is_copied_twice() {
     let near = Near::with_nights(2);
     for nth in 1.. {
         let inner = Arc::new(MemoryStore::new());
@@ -498,12 +498,12 @@ fn whichever_call_fails_while_sealing_anew_nothing_is_carried_over_twice() {
         let effect = Effect::RefuseBefore(Category::Other);
         let fault = Fault { verb: None, ..Fault::first(Verb::Put, effect) };
         let failing = Arc::new(Failing::new(shared(&inner), vec![fault.at(nth)]));
-        let outcome = open(shared(&failing), nth).and_then(|far| carried(&near, &far));
+        let outcome = open(shared(&failing), nth).and_then(|far| reencrypted(&near, &far));
         let far = open(shared(&inner), 1000 + nth).unwrap();
-        let arrived = carried_nights_of(&near, &far);
+        let arrived = reencrypted_nights_of(&near, &far);
         assert!(outcome.is_err() || arrived == 2, "call {nth}");
-        assert_eq!(carried(&near, &far).unwrap().there, u64::try_from(arrived).unwrap());
-        assert_eq!(carried_nights_of(&near, &far), 2, "call {nth}");
+        assert_eq!(reencrypted(&near, &far).unwrap().there, u64::try_from(arrived).unwrap());
+        assert_eq!(reencrypted_nights_of(&near, &far), 2, "call {nth}");
         if failing.struck() == 0 {
             assert!(nth > 15, "many calls were tried: {nth}");
             break;
@@ -512,16 +512,16 @@ fn whichever_call_fails_while_sealing_anew_nothing_is_carried_over_twice() {
 }
 
 #[test]
-fn what_is_damaged_here_is_not_sealed_anew_and_nothing_goes_to_a_repository_in_clear() {
+fn what_is_damaged_here_is_not_reencrypted_and_nothing_goes_to_a_repository_in_clear() {
     let mut near = Near::with_nights(2);
     let before = objects_of(&*near.store, "packs/");
     near.night();
     spoil(&near.store, &data_packs(&near, &before)[0]);
     let far = init(Arc::new(MemoryStore::new()), Protected::Encrypted, 9);
-    let report = carried(&near, &far).unwrap();
+    let report = reencrypted(&near, &far).unwrap();
     assert_eq!(report.left_out.len(), 1);
     assert_eq!(report.left_out[0].snapshot, near.nights[2].0.id);
-    assert_eq!(carried_nights_of(&near, &far), 2);
+    assert_eq!(reencrypted_nights_of(&near, &far), 2);
     let clear = init(Arc::new(MemoryStore::new()), Protected::Clear, 9);
-    assert_eq!(carried(&near, &clear).unwrap_err().kind(), ErrorKind::Distrusted);
+    assert_eq!(reencrypted(&near, &clear).unwrap_err().kind(), ErrorKind::Distrusted);
 }

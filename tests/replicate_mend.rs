@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use haulout::base::error::Result;
 use haulout::base::world::World;
-use haulout::ops::carry;
+use haulout::ops::copy_reencrypted;
 use haulout::ops::replicate::Confirmation;
 use haulout::ops::replicate::ReplicateOptions;
 use haulout::ops::replicate::ReplicateReport;
@@ -119,30 +119,31 @@ fn with_reading_back_whatever_is_damaged_in_a_copy_is_found_and_sent_again() {
 }
 
 /// With keys of its own the other side has other packs. What was found damaged there is stored anew
-/// by the next snapshot that is carried over, which heals those before it as well.
+/// by the next snapshot that is copied, which heals those before it as well.
 #[test]
-fn with_other_keys_what_was_found_damaged_is_stored_anew_by_the_next_snapshot() {
+fn with_other_keys_what_was_found_damaged_is_stored_again_by_the_next_snapshot() {
     let mut near = Near::with_nights(2);
     let store = Arc::new(MemoryStore::new());
     let far = init(shared(&store), Protected::Encrypted, 9);
-    let carried = |near: &Near| {
+    let reencrypted = |near: &Near| {
         let listing = newest(&near.repository, &[], None).unwrap();
-        let planned = carry::plan(&near.repository, Some(&far), listing.snapshots).unwrap();
+        let planned =
+            copy_reencrypted::plan(&near.repository, Some(&far), listing.snapshots).unwrap();
         planned.send(&far, 2, &support::stepping_world()).unwrap()
     };
-    assert_eq!(carried(&near).sent.len(), 2);
+    assert_eq!(reencrypted(&near).sent.len(), 2);
     let twins = objects_of(&*store, "twins/");
     let is_data = |name: &String| !twins.contains(&name.replacen("packs/", "twins/", 1));
     let packs = objects_of(&*store, "packs/").into_iter().filter(is_data);
     packs.for_each(|name| spoil(&store, &name));
     assert!(!found_in(&store).is_empty());
-    let nothing = carried(&near);
+    let nothing = reencrypted(&near);
     assert_eq!((nothing.sent.len(), nothing.there), (0, 2), "no snapshot goes twice");
     assert!(!found_in(&store).is_empty(), "so it stays as it is");
 
     let stream = near.nights[1].1.clone();
     near.nights.push((back_up(&near.repository, &stream), stream));
-    let healed = carried(&near).sent.remove(0).counts.blocks_healed;
+    let healed = reencrypted(&near).sent.remove(0).counts.blocks_healed;
     assert!(healed > 0);
     let newest = near.nights[1].1.clone();
     let listing = far.snapshots().unwrap().snapshots;

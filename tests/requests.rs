@@ -27,8 +27,8 @@ use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::verify;
 use haulout::repo::Repository;
 use haulout::store::Store;
+use haulout::store::cached::CacheDir;
 use haulout::store::cached::Cached;
-use haulout::store::cached::Shelf;
 use haulout::store::error::Verb;
 use haulout::store::memory::MemoryStore;
 use haulout::store::testing::Recording;
@@ -44,10 +44,10 @@ const PACKS: u64 = 10_240;
 const PACKS_A_NIGHT: u64 = 512;
 const OLD_PACK: &[u8] = b"of which nothing is needed any more";
 
-/// As another host would see the store: with a shelf in `directory`.
+/// As another host would see the store: with a cache in `directory`.
 fn on(store: &Arc<MemoryStore>, directory: &Path) -> Arc<Cached<Counted>> {
-    let shelf = Shelf::open(directory, 1 << 30).unwrap();
-    Arc::new(Cached::new(Recording::new(Arc::clone(store)), shelf))
+    let cache = CacheDir::open(directory, 1 << 30).unwrap();
+    Arc::new(Cached::new(Recording::new(Arc::clone(store)), cache))
 }
 
 fn requests(store: &Cached<Counted>) -> u64 {
@@ -77,10 +77,10 @@ fn add_packs(repository: &Repository, store: &MemoryStore, numbers: Range<u64>) 
     repository.put_snapshot(repository.source_id("shop").unwrap(), &snapshot).unwrap();
 }
 
-/// A repository after twenty nights, and the shelf of the host that made them.
+/// A repository after twenty nights, and the cache of the host that made them.
 fn nights(database: &mut Server) -> (Arc<MemoryStore>, tempfile::TempDir) {
-    let (store, shelf) = (Arc::new(MemoryStore::new()), tempfile::tempdir().unwrap());
-    let host = on(&store, shelf.path());
+    let (store, cache) = (Arc::new(MemoryStore::new()), tempfile::tempdir().unwrap());
+    let host = on(&store, cache.path());
     let repository = support::init(support::shared(&host), Protected::Encrypted, 1);
     support::back_up(&repository, &database.stream());
     for first in (0..PACKS).step_by(usize::try_from(PACKS_A_NIGHT).unwrap()) {
@@ -88,16 +88,16 @@ fn nights(database: &mut Server) -> (Arc<MemoryStore>, tempfile::TempDir) {
         database.night(4);
         support::back_up(&repository, &database.stream());
     }
-    (store, shelf)
+    (store, cache)
 }
 
 #[test]
 fn an_unchanged_night_costs_few_requests_with_the_maps_at_hand_and_few_more_without() {
     let mut database = Server::new(5, 2, 80);
-    let (store, shelf) = nights(&mut database);
+    let (store, cache) = nights(&mut database);
     let listing = PACKS.div_ceil(1000);
 
-    let warm = on(&store, shelf.path());
+    let warm = on(&store, cache.path());
     let repository = support::open(support::shared(&warm), 200).unwrap();
     support::back_up(&repository, &database.stream());
     let (asked, written) = (requests(&warm), packs_written(&warm));
@@ -121,9 +121,9 @@ fn an_unchanged_night_costs_few_requests_with_the_maps_at_hand_and_few_more_with
 #[test]
 fn each_pack_of_a_night_is_put_and_asked_for_once() {
     let mut database = Server::new(5, 2, 80);
-    let (store, shelf) = nights(&mut database);
+    let (store, cache) = nights(&mut database);
     database.night(4);
-    let host = on(&store, shelf.path());
+    let host = on(&store, cache.path());
     let repository = support::open(support::shared(&host), 200).unwrap();
     support::back_up(&repository, &database.stream());
     let written = packs_written(&host);
@@ -158,7 +158,7 @@ fn a_thousand_snapshots_are_read_once_and_listed_for_four_requests_thereafter() 
 
 #[test]
 fn one_table_of_five_hundred_is_restored_for_thirteen_requests() {
-    let (store, _shelf) = nights(&mut Server::new(5, 1, 4));
+    let (store, _cache) = nights(&mut Server::new(5, 1, 4));
     let database = Server::new(6, 500, 4);
     let repository = support::open(support::shared(&store), 100).unwrap();
     support::back_up(&repository, &database.stream());

@@ -214,7 +214,7 @@ fn a_name_that_no_file_system_takes_is_left_out_and_the_rest_is_restored() {
 
 /// The same by the program: the rest is there, and the exit status says that something is not.
 #[test]
-fn a_name_that_no_file_system_takes_is_told_with_exit_status_3() {
+fn a_name_that_no_file_system_takes_is_reported_with_exit_status_3() {
     let long = format!("shop/{}.txt", "n".repeat(260));
     let place = program::Place::clear();
     let good = Server::new(5, 3, 20).stream();

@@ -23,16 +23,16 @@ use haulout::ops::verify::verify;
 use haulout::repo::Repository;
 use haulout::repo::keys::Gaps;
 use haulout::repo::keys::Rotated;
-use haulout::seal::cost::Cost;
+use haulout::seal::cost::KdfCost;
 use haulout::seal::cost::Limits;
-use haulout::seal::held::Role;
-use haulout::seal::holder::Credential;
-use haulout::seal::holder::HolderNote;
-use haulout::seal::holder::KeyFile;
-use haulout::seal::holder::Protection;
-use haulout::seal::kit::RecoveryKit;
+use haulout::seal::key_slot::Credential;
+use haulout::seal::key_slot::KeyFile;
+use haulout::seal::key_slot::KeySlotNote;
+use haulout::seal::key_slot::Protection;
 use haulout::seal::object::ObjectKind;
+use haulout::seal::recovery_kit::RecoveryKit;
 use haulout::seal::run::RunRecord;
+use haulout::seal::slot_contents::Role;
 use haulout::source::ProducerExit;
 use haulout::store::Store;
 use haulout::store::error::Category;
@@ -55,8 +55,8 @@ use crate::support::passphrase;
 use crate::support::shared;
 use crate::support::stream_of;
 
-fn note(label: &str) -> HolderNote {
-    HolderNote { label: label.to_owned(), created_unix_seconds: 7 }
+fn note(label: &str) -> KeySlotNote {
+    KeySlotNote { label: label.to_owned(), created_unix_seconds: 7 }
 }
 
 /// The password that every test repository begins with.
@@ -64,7 +64,7 @@ const FIRST: &str = "correct horse";
 
 fn rotated(store: &Arc<dyn Store>, from: &str, to: &str) -> Result<Rotated, Error> {
     let protection = passphrase(to);
-    let protection = Protection::Passphrase(&protection, Cost::FOR_TESTS);
+    let protection = Protection::Passphrase(&protection, KdfCost::FOR_TESTS);
     keys_by(store, from)?.rotate(protection, &note(to), Gaps::Refused)
 }
 
@@ -91,7 +91,7 @@ impl Setting {
         let mut setting = Setting { store, server: Server::new(1, 1, 20), streams: Vec::new() };
         (0..2).for_each(|_| setting.night(&repository));
         let colleague = passphrase("colleague");
-        let protection = Protection::Passphrase(&colleague, Cost::FOR_TESTS);
+        let protection = Protection::Passphrase(&colleague, KdfCost::FOR_TESTS);
         keys_by(&setting.store, FIRST).unwrap().add(Role::Full, protection, &note("c")).unwrap();
         setting
     }
@@ -128,12 +128,12 @@ impl Setting {
 fn what_was_stored_is_read_as_before_and_what_is_stored_then_with_new_keys_only() {
     let mut setting = Setting::new();
     // All that somebody has who knew a password: the keys themselves, and a kit of them.
-    let former = opened_by(&setting.store, "colleague").unwrap();
+    let previous = opened_by(&setting.store, "colleague").unwrap();
     let old_kit = keys_by(&setting.store, "colleague").unwrap().kit(None, &note("kit")).unwrap();
     let done = rotated(&setting.store, FIRST, "new").unwrap();
     assert_eq!((done.generation, done.listed, done.left_behind.len()), (1, 2, 1));
     let refused = opened_by(&setting.store, FIRST).unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::WrongKey, "the former password opens nothing");
+    assert_eq!(refused.kind(), ErrorKind::WrongKey, "the previous password opens nothing");
 
     let runs = names(&*setting.store, "runs/");
     let repository = opened_by(&setting.store, "new").unwrap();
@@ -144,7 +144,7 @@ fn what_was_stored_is_read_as_before_and_what_is_stored_then_with_new_keys_only(
     for name in names(&*setting.store, "runs/").iter().filter(|name| !runs.contains(name)) {
         let record = RunRecord::decode(&setting.store.get(name, 1 << 20).unwrap()).unwrap();
         for class in [Class::Data, Class::Meta] {
-            former.keyring().open_run(&record, class).unwrap_err();
+            previous.keyring().open_run(&record, class).unwrap_err();
             repository.keyring().open_run(&record, class).unwrap();
         }
     }
@@ -155,21 +155,21 @@ fn what_was_stored_is_read_as_before_and_what_is_stored_then_with_new_keys_only(
             .unwrap()
     };
     // The one that was opened before looks at the keys in the end only: its snapshot is there then.
-    for former in [opened_by(&setting.store, "colleague").unwrap(), kit_opened, former] {
-        let listing = former.snapshots().unwrap();
+    for previous in [opened_by(&setting.store, "colleague").unwrap(), kit_opened, previous] {
+        let listing = previous.snapshots().unwrap();
         assert_eq!((listing.snapshots.len(), listing.damaged.len()), (2, 1));
         for stored in &listing.snapshots {
-            stream_of(&former, &stored.id().to_string()).unwrap();
+            stream_of(&previous, &stored.id().to_string()).unwrap();
         }
-        stream_of(&former, "latest").unwrap_err();
+        stream_of(&previous, "latest").unwrap_err();
         let stream = setting.streams.last().unwrap();
         let refused =
-            back_up_with(&former, stream, ProducerExit::Exited(0), &options()).unwrap_err();
+            back_up_with(&previous, stream, ProducerExit::Exited(0), &options()).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::LeftBehind, "{refused}");
     }
     let old = keys_by(&setting.store, "colleague").unwrap();
     let secret = passphrase("x");
-    let weak = Protection::Passphrase(&secret, Cost::FOR_TESTS);
+    let weak = Protection::Passphrase(&secret, KdfCost::FOR_TESTS);
     assert_eq!(old.add(Role::Full, weak, &note("")).unwrap_err().kind(), ErrorKind::LeftBehind);
     assert_eq!(old.remove(done.added).unwrap_err().kind(), ErrorKind::LeftBehind);
     assert_eq!(
@@ -181,16 +181,16 @@ fn what_was_stored_is_read_as_before_and_what_is_stored_then_with_new_keys_only(
 #[test]
 fn what_is_sealed_with_a_retired_key_later_is_not_believed() {
     let setting = Setting::new();
-    let former = opened_by(&setting.store, "colleague").unwrap();
+    let previous = opened_by(&setting.store, "colleague").unwrap();
     rotated(&setting.store, FIRST, "new").unwrap();
-    let source = former.source_id("shop").unwrap();
-    let stored = former.find_snapshot("latest").unwrap();
+    let source = previous.source_id("shop").unwrap();
+    let stored = previous.find_snapshot("latest").unwrap();
     let mut forged = stored.snapshot.clone();
     forged.about.sequence += 1;
-    former.put_snapshot(source, &forged).unwrap();
+    previous.put_snapshot(source, &forged).unwrap();
     let text = br#"{"about":"tags","time":9,"add":["gold"],"remove":[]}"#;
     let id = stored.id();
-    let sealed = former.keyring().seal_object(ObjectKind::Note, &id.0, text, &OsEntropy).unwrap();
+    let sealed = previous.keyring().seal_object(ObjectKind::Note, &id.0, text, &OsEntropy).unwrap();
     let hash = blake3::hash(&sealed).to_hex();
     let name = ObjectName::new(&format!("notes/{id}-{hash}")).unwrap();
     setting.store.put(&name, &[Bytes::from(sealed)]).unwrap();
@@ -311,7 +311,7 @@ fn a_host_that_may_only_write_gets_a_new_key_and_goes_on() {
     assert_eq!(setting.shows(&full, "by a full key"), 6);
     // The last key is the last of its generation: those left behind are none.
     let keys = keys_by(&setting.store, password).unwrap();
-    let own = keys.unlocked().holder.unwrap();
+    let own = keys.unlocked().slot.unwrap();
     assert_eq!(keys.remove(own).unwrap_err().kind(), ErrorKind::Usage);
 }
 
@@ -330,7 +330,7 @@ fn keys_are_rotated_fifteen_times_and_then_no_more() {
     assert_eq!(setting.shows(&opened_by(&setting.store, &password).unwrap(), "at the end"), 2);
     let keys = keys_by(&setting.store, &password).unwrap();
     let secret = passphrase("kit");
-    for protection in [None, Some((&secret, Cost::FOR_TESTS))] {
+    for protection in [None, Some((&secret, KdfCost::FOR_TESTS))] {
         let text = keys.kit(protection, &note("a label of some length")).unwrap().to_text("");
         let kit = RecoveryKit::from_text(&text).unwrap();
         let mut give = || Ok(Credential::Passphrase(passphrase("kit")));
@@ -397,7 +397,7 @@ fn a_copy_gets_the_new_keys_with_what_it_lacks() {
     setting.night(&repository);
     send(&setting.store, "new");
     assert_eq!(setting.shows(&opened_by(&far, "new").unwrap(), "the copy"), 3);
-    // The former key is there until it is removed there; it writes nothing.
+    // The previous key is there until it is removed there; it writes nothing.
     let left = opened_by(&far, FIRST).unwrap();
     let stream = setting.server.stream();
     let refused = back_up_with(&left, &stream, ProducerExit::Exited(0), &options()).unwrap_err();

@@ -20,9 +20,9 @@ use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::repo::keys::Gaps;
 use haulout::repo::keys::Keys;
-use haulout::seal::cost::Cost;
-use haulout::seal::holder::HolderNote;
-use haulout::seal::holder::Protection;
+use haulout::seal::cost::KdfCost;
+use haulout::seal::key_slot::KeySlotNote;
+use haulout::seal::key_slot::Protection;
 use haulout::source::ProducerExit;
 use haulout::store::Store;
 use haulout::store::error::Category;
@@ -54,9 +54,9 @@ use crate::support::stream_of;
 const FIRST: &str = "correct horse";
 
 fn rotate(keys: &Keys, to: &str) -> Result<(), Error> {
-    let note = HolderNote { label: to.to_owned(), created_unix_seconds: 7 };
+    let note = KeySlotNote { label: to.to_owned(), created_unix_seconds: 7 };
     let protection = passphrase(to);
-    let protection = Protection::Passphrase(&protection, Cost::FOR_TESTS);
+    let protection = Protection::Passphrase(&protection, KdfCost::FOR_TESTS);
     keys.rotate(protection, &note, Gaps::Refused).map(|_| ())
 }
 

@@ -12,6 +12,7 @@ use haulout::store::Store;
 use haulout::store::memory::MemoryStore;
 use haulout::store::testing::Recording;
 use proptest::prelude::*;
+
 use support::Protected;
 use support::Server;
 use support::back_up;
@@ -94,7 +95,7 @@ fn a_donor_with_other_files_finds_its_like_in_an_older_snapshot() {
 }
 
 #[test]
-fn an_older_snapshot_that_is_damaged_is_told_when_it_is_looked_at() {
+fn an_older_snapshot_that_is_damaged_is_reported_when_it_is_looked_at() {
     let store = Arc::new(MemoryStore::new());
     let repository = init(shared(&store), Protected::Clear, 1);
     let (first, second) = (Server::new(7, 2, 200), Server::new(8, 2, 200));

@@ -32,6 +32,7 @@ use haulout::ops::restore::Target;
 use haulout::repo::Repository;
 use haulout::source::ProducerExit;
 use haulout::store::memory::MemoryStore;
+
 use support::Protected;
 use support::Random;
 use support::back_up;
@@ -444,7 +445,7 @@ fn of_entries_of_one_name_the_last_wins() {
 }
 
 #[test]
-fn what_is_not_understood_is_kept_and_told() {
+fn what_is_not_understood_is_kept_and_reported() {
     let (report, target) = restored(&[
         entry(b'Z', b"strange", b"", b"of some vendor"),
         entry(b'0', b"plain", b"", b"plain"),
@@ -511,7 +512,7 @@ fn huge_sizes_cost_nothing() {
 }
 
 #[test]
-fn entries_after_the_mark_of_the_end_are_restored_and_told() {
+fn entries_after_the_mark_of_the_end_are_restored_and_reported() {
     let first = entry(b'0', b"first", b"", b"1");
     let second = [entry(b'5', b"d/", b"", b""), entry(b'0', b"d/second", b"", b"22")].concat();
     let joined = |zeros: usize| [&first[..], &vec![0; zeros], &second, &[0; 1024]].concat();

@@ -8,7 +8,8 @@ mod rings;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::path::PathBuf;
 
 /// From the bottom up: what bytes mean, where they come from, what becomes of them. A module may
 /// name modules before it and itself, nothing else.

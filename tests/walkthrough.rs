@@ -200,7 +200,7 @@ fn the_commands_of_the_texts_lead_from_nothing_to_what_they_promise() {
 }
 
 #[test]
-fn what_differs_from_run_to_run_is_told_from_what_may_not() {
+fn what_differs_from_run_to_run_is_distinguished_from_what_may_not() {
     let said = "snapshot 3fa9c1 of db1: complete, 141 MiB in 3.6 s\n...\n  [ok] 5 pages, 0 bad\n";
     let printed = "snapshot 260eb2 of db1: complete, 9 KiB in 12 s\na\nb\n  [ok] 7 pages, 0 bad\n";
     assert_eq!(difference(said, printed), None);

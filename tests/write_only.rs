@@ -18,17 +18,17 @@ use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::verify;
 use haulout::repo::Repository;
 use haulout::repo::keys::Keys;
-use haulout::seal::cost::Cost;
+use haulout::seal::cost::KdfCost;
 use haulout::seal::cost::Limits;
 use haulout::seal::error::SealError;
-use haulout::seal::held::Role;
-use haulout::seal::holder::Credential;
-use haulout::seal::holder::HolderNote;
-use haulout::seal::holder::KeyFile;
-use haulout::seal::holder::Passphrase;
-use haulout::seal::holder::Protection;
+use haulout::seal::key_slot::Credential;
+use haulout::seal::key_slot::KeyFile;
+use haulout::seal::key_slot::KeySlotNote;
+use haulout::seal::key_slot::Passphrase;
+use haulout::seal::key_slot::Protection;
 use haulout::seal::purpose::Purpose;
 use haulout::seal::run::RunRecord;
+use haulout::seal::slot_contents::Role;
 use haulout::store::Store;
 use haulout::store::memory::MemoryStore;
 use haulout::store::name::ObjectName;
@@ -54,7 +54,7 @@ impl Setting {
         let store = Arc::new(MemoryStore::new());
         let full = init(shared(&store), Protected::Encrypted, 1);
         let file = KeyFile::generate(&SeededEntropy::new(8));
-        let note = HolderNote { label: "db1".to_owned(), created_unix_seconds: 0 };
+        let note = KeySlotNote { label: "db1".to_owned(), created_unix_seconds: 0 };
         let keys = keys(&store, password()).unwrap();
         keys.add(Role::WriteOnly, Protection::KeyFile(&file), &note).unwrap();
         Setting { store, full, key_file: file.to_text().to_string() }
@@ -104,7 +104,7 @@ fn such_a_host_backs_up_and_shares_what_did_not_change() {
     for (stored, stream) in full.snapshots().unwrap().snapshots.iter().zip(&streams) {
         assert_eq!(&stream_of(&full, &stored.id().to_string()).unwrap(), stream);
     }
-    // And a full holder goes on from there, with deltas.
+    // And a host with a full key goes on from there, with deltas.
     server.night(10);
     let report = back_up(&full, &server.stream());
     assert!(report.counts.blocks_delta > 5, "{:?}", report.counts);
@@ -121,13 +121,13 @@ fn with_everything_that_the_host_has_no_page_can_be_read() {
     let host = setting.host(101);
     for purpose in [Purpose::RunData, Purpose::Recovery] {
         let missing = host.keyring().subkey(purpose).map(|_| ());
-        assert_eq!(missing, Err(SealError::KeyNotHeld(purpose)));
+        assert_eq!(missing, Err(SealError::KeyNotInSlot(purpose)));
     }
     for name in names(&*setting.store, "runs/") {
         let record = RunRecord::decode(&setting.store.get(&name, 1 << 20).unwrap()).unwrap();
         host.keyring().open_run(&record, Class::Meta).unwrap();
         let refused = host.keyring().open_run(&record, Class::Data).map(|_| ());
-        assert_eq!(refused, Err(SealError::KeyNotHeld(Purpose::RunData)), "also its own run");
+        assert_eq!(refused, Err(SealError::KeyNotInSlot(Purpose::RunData)), "also its own run");
     }
     let twins = names(&*setting.store, "twins/");
     let mut data_packs = 0;
@@ -156,13 +156,13 @@ fn with_everything_that_the_host_has_no_page_can_be_read() {
 fn such_a_host_changes_no_keys_and_is_no_last_key() {
     let setting = Setting::new();
     let host = keys(&setting.store, setting.credential()).unwrap();
-    let listed = host.list().unwrap().holders;
+    let listed = host.list().unwrap().slots;
     assert_eq!(listed.len(), 2, "it sees who else there is");
     let full = listed.iter().find(|entry| entry.role == Role::Full).unwrap().id;
     let own = listed.iter().find(|entry| entry.role == Role::WriteOnly).unwrap().id;
     let secret = Passphrase::new(b"x".to_vec()).unwrap();
-    let weak = Protection::Passphrase(&secret, Cost::FOR_TESTS);
-    let note = HolderNote { label: String::new(), created_unix_seconds: 0 };
+    let weak = Protection::Passphrase(&secret, KdfCost::FOR_TESTS);
+    let note = KeySlotNote { label: String::new(), created_unix_seconds: 0 };
     assert_eq!(host.add(Role::Full, weak, &note).unwrap_err().kind(), ErrorKind::WriteOnly);
     assert_eq!(host.remove(full).unwrap_err().kind(), ErrorKind::WriteOnly);
     assert_eq!(host.kit(None, &note).unwrap_err().kind(), ErrorKind::WriteOnly);

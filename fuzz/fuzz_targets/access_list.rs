@@ -3,7 +3,8 @@
 
 #![no_main]
 
-use haulout::ops::restore::accounts::{Accounts, Owners};
+use haulout::ops::restore::accounts::Accounts;
+use haulout::ops::restore::accounts::Owners;
 use haulout_fuzz::Input;
 use libfuzzer_sys::fuzz_target;
 

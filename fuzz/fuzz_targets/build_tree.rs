@@ -4,7 +4,11 @@
 
 use haulout::parse::script::ScriptReader;
 use haulout::parse::tree::Tree;
-use haulout_fuzz::{Event, Input, graft, made_stream, walk};
+use haulout_fuzz::Event;
+use haulout_fuzz::Input;
+use haulout_fuzz::graft;
+use haulout_fuzz::made_stream;
+use haulout_fuzz::walk;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

@@ -2,8 +2,11 @@
 //! root element.
 #![no_main]
 
-use haulout::store::remote::listing::{Asked, Dialect, check_page};
-use haulout_fuzz::{Input, graft};
+use haulout::store::remote::listing::Asked;
+use haulout::store::remote::listing::Dialect;
+use haulout::store::remote::listing::check_page;
+use haulout_fuzz::Input;
+use haulout_fuzz::graft;
 use libfuzzer_sys::fuzz_target;
 
 const S3: &str = "<ListBucketResult><Name>b</Name><Prefix>db/</Prefix><KeyCount>1</KeyCount>\

@@ -2,9 +2,12 @@
 
 #![no_main]
 
-use haulout::format::config::{CUT_SIZES, Config};
-use haulout::format::trailer::{TRAILER_BYTES, Trailer};
-use haulout_fuzz::{Input, graft};
+use haulout::format::config::CUT_SIZES;
+use haulout::format::config::Config;
+use haulout::format::trailer::TRAILER_BYTES;
+use haulout::format::trailer::Trailer;
+use haulout_fuzz::Input;
+use haulout_fuzz::graft;
 use libfuzzer_sys::fuzz_target;
 
 /// Where the checksum of a config is, as FORMAT.md says.

@@ -5,7 +5,8 @@
 use haulout::base::ids::EntryNumber;
 use haulout::base::wire::put_varint;
 use haulout::format::directory::Directory;
-use haulout_fuzz::{Input, wide};
+use haulout_fuzz::Input;
+use haulout_fuzz::u64_of;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -17,7 +18,7 @@ fuzz_target!(|data: &[u8]| {
     let columns = input.rest();
     let packed = zstd::bulk::compress(columns, 1).expect("memory can be compressed");
     let mut text = vec![1, 0];
-    for count in [frames.into(), slots.into(), bases.into(), wide(packed.len())] {
+    for count in [frames.into(), slots.into(), bases.into(), u64_of(packed.len())] {
         put_varint(&mut text, count);
     }
     text.resize(text.len() + 32 * usize::from(bases), 5);

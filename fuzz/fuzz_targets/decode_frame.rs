@@ -3,19 +3,25 @@
 #![no_main]
 
 use haulout::base::limits::FRAME_RAW_BYTES_MAX;
-use haulout::encode::{
-    Compress, DeltaCoder, DeltaDecoder, FrameDecoder, Level, ReadBack, WholeCoder,
-};
+use haulout::encode::Compress;
+use haulout::encode::DeltaCoder;
+use haulout::encode::DeltaDecoder;
+use haulout::encode::FrameDecoder;
+use haulout::encode::Level;
+use haulout::encode::ReadBack;
+use haulout::encode::WholeCoder;
 use haulout::format::directory::Codec;
 use haulout::hash::BlockHasher;
-use haulout_fuzz::{Input, graft, narrow};
+use haulout_fuzz::Input;
+use haulout_fuzz::graft;
+use haulout_fuzz::usize_of;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let mut input = Input(data);
     let mode = input.byte();
     // Readers refuse what is longer before they come here.
-    let length = narrow(input.number() % 64 << (mode % 16)) % FRAME_RAW_BYTES_MAX;
+    let length = usize_of(input.number() % 64 << (mode % 16)) % FRAME_RAW_BYTES_MAX;
     let base = input.piece().repeat(1 + usize::from(mode));
     match mode % 3 {
         0 => decode(input.rest(), &base, length),

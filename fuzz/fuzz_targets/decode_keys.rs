@@ -1,27 +1,39 @@
-//! Any bytes as a holder, a run record, a key file, a sealed object or a frame: never opened unless
-//! they are what was sealed.
+//! Any bytes as a key slot, a run record, a key file, a sealed object or a frame: never opened
+//! unless they are what was sealed.
 
 #![no_main]
+
+use std::sync::LazyLock;
 
 use haulout::base::entropy::SeededEntropy;
 use haulout::base::ids::Class;
 use haulout::seal::cost::Limits;
-use haulout::seal::holder::{Credential, Holder, HolderNote, KeyFile, Protection};
-use haulout::seal::ids::{RepositoryId, RunId};
-use haulout::seal::keys::{Keyring, RepositoryKey};
-use haulout::seal::kit::RecoveryKit;
+use haulout::seal::ids::RepositoryId;
+use haulout::seal::ids::RunId;
+use haulout::seal::key_slot::Credential;
+use haulout::seal::key_slot::KeyFile;
+use haulout::seal::key_slot::KeySlot;
+use haulout::seal::key_slot::KeySlotNote;
+use haulout::seal::key_slot::Protection;
+use haulout::seal::keys::Keyring;
+use haulout::seal::keys::RepositoryKey;
 use haulout::seal::object::ObjectKind;
-use haulout::seal::run::{RunRecord, RunSecret, SealedCopy};
-use haulout::seal::section::{FrameKind, SectionOpener, SectionSealer};
+use haulout::seal::recovery_kit::RecoveryKit;
+use haulout::seal::run::RunRecord;
+use haulout::seal::run::RunSecret;
+use haulout::seal::run::SealedCopy;
+use haulout::seal::section::FrameKind;
+use haulout::seal::section::SectionOpener;
+use haulout::seal::section::SectionSealer;
 use haulout::seal::suite::Suite;
-use haulout_fuzz::{Input, graft};
+use haulout_fuzz::Input;
+use haulout_fuzz::graft;
 use libfuzzer_sys::fuzz_target;
-use std::sync::LazyLock;
 
 struct Valid {
     keyring: Keyring,
     credential: Credential,
-    holder: Vec<u8>,
+    slot: Vec<u8>,
     run: Vec<u8>,
     object: Vec<u8>,
     frame: Vec<u8>,
@@ -36,9 +48,9 @@ fn valid(suite: Suite) -> Valid {
     let key = RepositoryKey::new(&[6; 32]);
     let keyring = Keyring::new(RepositoryId::new([7; 16]), suite, &key);
     let file = KeyFile::generate(&entropy);
-    let note = HolderNote { label: "host".to_owned(), created_unix_seconds: 1 };
-    let holder = Holder::seal(&keyring, &key, Protection::KeyFile(&file), &note, &entropy)
-        .expect("a holder can be sealed");
+    let note = KeySlotNote { label: "host".to_owned(), created_unix_seconds: 1 };
+    let slot = KeySlot::seal(&keyring, &key, Protection::KeyFile(&file), &note, &entropy)
+        .expect("a key slot can be sealed");
     let secret = RunSecret::generate(&entropy);
     let run = keyring.seal_run(RunId::new([8; 16]), &secret, &entropy).expect("a run can");
     let object = keyring.seal_object(ObjectKind::Snapshot, b"x", b"text", &entropy);
@@ -48,7 +60,7 @@ fn valid(suite: Suite) -> Valid {
     let opener = SectionOpener::new(&keyring, &sealer.header(), &secret.data);
     Valid {
         credential: Credential::KeyFile(file),
-        holder: holder.encode(),
+        slot: slot.encode(),
         run: run.encode(),
         object: object.expect("an object can be sealed"),
         frame,
@@ -63,7 +75,7 @@ fuzz_target!(|data: &[u8]| {
     let valid = &VALID[usize::from(mode % 2)];
     let bytes = match mode / 2 % 6 {
         0 => input.rest().to_vec(),
-        1 => mended(graft(&valid.holder, &mut input)),
+        1 => mended(graft(&valid.slot, &mut input)),
         2 => mended(graft(&valid.run, &mut input)),
         3 => graft(&valid.object, &mut input),
         4 => graft(&valid.frame, &mut input),
@@ -82,11 +94,11 @@ fn mended(mut bytes: Vec<u8>) -> Vec<u8> {
 }
 
 fn open_all(valid: &Valid, bytes: &[u8]) {
-    if let Ok(holder) = Holder::decode(bytes) {
-        assert_eq!(holder.encode(), bytes, "one holder, one spelling");
-        // Not with a passphrase: a holder may ask for as much stretching as is allowed.
-        let _unlocked = holder.open(&valid.credential, &Limits::STANDARD);
-        let _note = holder.note(&valid.keyring);
+    if let Ok(slot) = KeySlot::decode(bytes) {
+        assert_eq!(slot.encode(), bytes, "one key slot, one spelling");
+        // Not with a passphrase: a key slot may ask for as much stretching as is allowed.
+        let _unlocked = slot.open(&valid.credential, &Limits::STANDARD);
+        let _note = slot.note(&valid.keyring);
     }
     if let Ok(record) = RunRecord::decode(bytes) {
         assert_eq!(record.encode(), bytes, "one record, one spelling");

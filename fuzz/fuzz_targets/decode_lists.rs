@@ -4,11 +4,16 @@
 #![no_main]
 
 use haulout::base::wire::Reader;
-use haulout::format::lists::{Damage, Relocation, decode_releases, put_release};
+use haulout::format::lists::Damage;
+use haulout::format::lists::Relocation;
+use haulout::format::lists::decode_releases;
+use haulout::format::lists::put_release;
 use haulout::format::note::TagNote;
-use haulout::format::pack_table::{
-    TableTail, decode_records, decode_references, encode_records, encode_references,
-};
+use haulout::format::pack_table::TableTail;
+use haulout::format::pack_table::decode_records;
+use haulout::format::pack_table::decode_references;
+use haulout::format::pack_table::encode_records;
+use haulout::format::pack_table::encode_references;
 use haulout::format::retired::Retired;
 use haulout::format::snapshot_damage::SnapshotDamage;
 use haulout_fuzz::Input;

@@ -4,9 +4,13 @@
 
 use haulout::base::ids::Entry;
 use haulout::base::wire::Reader;
-use haulout::format::map_page::{self, Lengths};
-use haulout::format::record::{MemberRecord, fit_leaf};
-use haulout::format::table_page::{self, PageKind, TablePage};
+use haulout::format::map_page;
+use haulout::format::map_page::Lengths;
+use haulout::format::record::MemberRecord;
+use haulout::format::record::fit_leaf;
+use haulout::format::table_page;
+use haulout::format::table_page::PageKind;
+use haulout::format::table_page::TablePage;
 use haulout_fuzz::Input;
 use libfuzzer_sys::fuzz_target;
 

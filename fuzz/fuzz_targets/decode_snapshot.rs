@@ -6,7 +6,8 @@ use haulout::base::wire::put_bytes;
 use haulout::format::snapshot::Snapshot;
 use haulout_fuzz::Input;
 use libfuzzer_sys::fuzz_target;
-use serde_json::{Value, json};
+use serde_json::Value;
+use serde_json::json;
 
 fuzz_target!(|data: &[u8]| {
     let mut input = Input(data);

@@ -2,11 +2,16 @@
 
 #![no_main]
 
-use haulout::aria::{AriaTable, BlockVerdict};
+use haulout::aria::AriaTable;
+use haulout::aria::BlockVerdict;
 use haulout::innodb::Lsn;
 use haulout::innodb::frm::Frm;
-use haulout::innodb::redo::{REDO_HEADER_BYTES, RedoHeader};
-use haulout_fuzz::{Input, crc32c, spread, wide};
+use haulout::innodb::redo::REDO_HEADER_BYTES;
+use haulout::innodb::redo::RedoHeader;
+use haulout_fuzz::Input;
+use haulout_fuzz::crc32c;
+use haulout_fuzz::spread;
+use haulout_fuzz::u64_of;
 use libfuzzer_sys::fuzz_target;
 
 /// Where the log begins in its file, since MariaDB 10.8.
@@ -54,7 +59,7 @@ fn aria(bytes: &[u8]) {
     let Ok(table) = AriaTable::parse(bytes) else { return };
     let Some(size) = table.data_block_size() else { return };
     let block = spread(bytes, size.bytes());
-    for number in [0, 1, wide(bytes.len()), u64::MAX] {
+    for number in [0, 1, u64_of(bytes.len()), u64::MAX] {
         if let BlockVerdict::Corrupt(reason) = table.check_data(&block, number) {
             assert!(!reason.to_string().is_empty());
         }

@@ -2,11 +2,13 @@
 
 #![no_main]
 
+use std::path::Component;
+use std::path::Path;
+
 use haulout::base::hex;
 use haulout::parse::path::StreamPath;
 use haulout::store::name::ObjectName;
 use libfuzzer_sys::fuzz_target;
-use std::path::{Component, Path};
 
 fuzz_target!(|data: &[u8]| {
     if let Ok(path) = StreamPath::new(data) {

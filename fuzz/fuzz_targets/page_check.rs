@@ -8,7 +8,9 @@ use haulout::innodb::PageSize;
 use haulout::innodb::PageZero;
 use haulout::innodb::SpaceId;
 use haulout::innodb::TablespaceFormat;
-use haulout_fuzz::{Input, crc32c, spread};
+use haulout_fuzz::Input;
+use haulout_fuzz::crc32c;
+use haulout_fuzz::spread;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

@@ -3,8 +3,11 @@
 #![no_main]
 
 use haulout::innodb::PageSize;
-use haulout::innodb::delta::{DeltaMeta, DeltaPage, DeltaReader};
-use haulout_fuzz::{Input, spread};
+use haulout::innodb::delta_file::DeltaMeta;
+use haulout::innodb::delta_file::DeltaPage;
+use haulout::innodb::delta_file::DeltaReader;
+use haulout_fuzz::Input;
+use haulout_fuzz::spread;
 use libfuzzer_sys::fuzz_target;
 
 const MARKS: [&[u8; 4]; 2] = [b"xtra", b"XTRA"];

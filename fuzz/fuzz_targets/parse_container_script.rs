@@ -8,7 +8,8 @@ use haulout::parse::script::ScriptError;
 use haulout::parse::script::container::ContainerOp;
 use haulout::parse::script::container::ContainerReader;
 use haulout::parse::script::container::ContainerWriter;
-use haulout_fuzz::{Input, graft};
+use haulout_fuzz::Input;
+use haulout_fuzz::graft;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -53,7 +54,7 @@ fn made(input: &mut Input<'_>) -> Vec<u8> {
 
 fn stream_bytes(op: &ContainerOp<'_>) -> u64 {
     match op {
-        ContainerOp::Literal(bytes) => wide(bytes.len()),
+        ContainerOp::Literal(bytes) => u64_of(bytes.len()),
         ContainerOp::Run(_, range) => range.end - range.start,
         ContainerOp::Open(_) | ContainerOp::End(_) => 0,
     }

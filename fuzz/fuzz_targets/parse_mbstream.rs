@@ -4,7 +4,11 @@
 
 use haulout::parse::replay::Emit;
 use haulout::parse::replay::Replay;
-use haulout_fuzz::{Ingested, Input, made_stream, narrow, walk};
+use haulout_fuzz::Ingested;
+use haulout_fuzz::Input;
+use haulout_fuzz::made_stream;
+use haulout_fuzz::usize_of;
+use haulout_fuzz::walk;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -15,7 +19,7 @@ fuzz_target!(|data: &[u8]| {
         0 => input.rest().to_vec(),
         1 => made_stream(&mut input),
         _ => {
-            let (at, by) = (narrow(input.number() % 4096), input.byte());
+            let (at, by) = (usize_of(input.number() % 4096), input.byte());
             let mut stream = made_stream(&mut input);
             match stream.get_mut(at) {
                 Some(byte) => *byte ^= by,
@@ -39,8 +43,8 @@ fn replay(ingested: &Ingested, piece: usize) -> Vec<u8> {
             match emit {
                 Emit::Bytes(bytes) => out.extend_from_slice(bytes),
                 Emit::Member { target, range } => {
-                    let member = &ingested.members[narrow(target.member.get())];
-                    out.extend_from_slice(&member[narrow(range.start)..narrow(range.end)]);
+                    let member = &ingested.members[usize_of(target.member.get())];
+                    out.extend_from_slice(&member[usize_of(range.start)..usize_of(range.end)]);
                 }
             }
         }

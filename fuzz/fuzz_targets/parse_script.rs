@@ -7,7 +7,11 @@ use haulout::parse::replay::Replay;
 use haulout::parse::script::Op;
 use haulout::parse::script::ScriptError;
 use haulout::parse::script::ScriptReader;
-use haulout_fuzz::{Input, graft, made_stream, walk, wide};
+use haulout_fuzz::Input;
+use haulout_fuzz::graft;
+use haulout_fuzz::made_stream;
+use haulout_fuzz::u64_of;
+use haulout_fuzz::walk;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -65,7 +69,7 @@ fn replay(script: &[u8], piece: usize) -> Result<u64, ScriptError> {
         replay.feed(part);
         while let Some(emit) = replay.next_emit()? {
             bytes += match emit {
-                Emit::Bytes(bytes) => wide(bytes.len()),
+                Emit::Bytes(bytes) => u64_of(bytes.len()),
                 Emit::Member { range, .. } => range.end - range.start,
             };
         }

@@ -4,16 +4,18 @@
 #![no_main]
 
 use haulout::base::error::Result;
-use haulout::parse::container::{Dissector, Sink};
+use haulout::parse::container::Dissector;
+use haulout::parse::container::Sink;
 use haulout::parse::tar::TarDissector;
 use haulout::parse::tar::header::BLOCK;
 use haulout::parse::tar::walk::Reached;
 use haulout::parse::tar::walk::Walk;
-use haulout_fuzz::{Input, narrow};
+use haulout_fuzz::Input;
+use haulout_fuzz::usize_of;
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Debug, PartialEq, Eq)]
-enum Told {
+enum Event {
     Literal(Vec<u8>),
     Open(Vec<u8>),
     Contents(Vec<u8>),
@@ -21,13 +23,13 @@ enum Told {
 }
 
 #[derive(Debug, Default)]
-struct Teller(Vec<Told>, bool);
+struct Recorder(Vec<Event>, bool);
 
-impl Sink for Teller {
+impl Sink for Recorder {
     fn literal(&mut self, bytes: &[u8]) -> Result<()> {
         match self.0.last_mut() {
-            Some(Told::Literal(last)) => last.extend_from_slice(bytes),
-            _ => self.0.push(Told::Literal(bytes.to_vec())),
+            Some(Event::Literal(last)) => last.extend_from_slice(bytes),
+            _ => self.0.push(Event::Literal(bytes.to_vec())),
         }
         Ok(())
     }
@@ -35,22 +37,22 @@ impl Sink for Teller {
     fn open(&mut self, path: &[u8]) -> Result<()> {
         assert!(!self.1 && !path.is_empty(), "members do not nest and have a name");
         self.1 = true;
-        self.0.push(Told::Open(path.to_vec()));
+        self.0.push(Event::Open(path.to_vec()));
         Ok(())
     }
 
     fn payload(&mut self, bytes: &[u8]) -> Result<()> {
         assert!(self.1, "contents are a member's");
         match self.0.last_mut() {
-            Some(Told::Contents(last)) => last.extend_from_slice(bytes),
-            _ => self.0.push(Told::Contents(bytes.to_vec())),
+            Some(Event::Contents(last)) => last.extend_from_slice(bytes),
+            _ => self.0.push(Event::Contents(bytes.to_vec())),
         }
         Ok(())
     }
 
     fn end(&mut self) -> Result<()> {
         assert!(std::mem::take(&mut self.1), "what ends was open");
-        self.0.push(Told::End);
+        self.0.push(Event::End);
         Ok(())
     }
 }
@@ -60,42 +62,42 @@ fuzz_target!(|data: &[u8]| {
     let mode = input.byte();
     let pieces = input.piece();
     let stream = if mode & 1 == 0 { input.rest().to_vec() } else { made(&mut input) };
-    let whole = told(&stream, &[]);
-    assert_eq!(whole, told(&stream, pieces), "the sizes of pieces change nothing");
+    let whole = events_of(&stream, &[]);
+    assert_eq!(whole, events_of(&stream, pieces), "the sizes of pieces change nothing");
     let mut back = Vec::new();
     let mut walk = Walk::default();
-    for told in &whole {
-        match told {
-            Told::Literal(bytes) => {
+    for event in &whole {
+        match event {
+            Event::Literal(bytes) => {
                 back.extend_from_slice(bytes);
                 let mut rest = &bytes[..];
                 while !rest.is_empty() {
                     rest = &rest[walk.step(rest).taken..];
                 }
             }
-            Told::Contents(bytes) => {
+            Event::Contents(bytes) => {
                 back.extend_from_slice(bytes);
                 let reached = walk.skip(bytes.len() as u64);
                 assert!(reached.is_some_and(|reached| reached != Reached::Entry));
             }
-            Told::Open(_) => assert!(walk.entry().is_some_and(|entry| entry.has_contents())),
-            Told::End => {}
+            Event::Open(_) => assert!(walk.entry().is_some_and(|entry| entry.has_contents())),
+            Event::End => {}
         }
     }
     assert_eq!(back, stream);
 });
 
-fn told(stream: &[u8], pieces: &[u8]) -> Vec<Told> {
-    let (mut dissector, mut teller) = (TarDissector::default(), Teller::default());
+fn events_of(stream: &[u8], pieces: &[u8]) -> Vec<Event> {
+    let (mut dissector, mut recorder) = (TarDissector::default(), Recorder::default());
     let mut sizes = pieces.iter().map(|size| usize::from(*size) + 1).cycle();
     let mut rest = stream;
     while !rest.is_empty() {
         let count = sizes.next().unwrap_or(usize::MAX).min(rest.len());
-        dissector.push(&rest[..count], &mut teller).expect("the sink never fails");
+        dissector.push(&rest[..count], &mut recorder).expect("the sink never fails");
         rest = &rest[count..];
     }
-    dissector.finish(&mut teller).expect("the sink never fails");
-    teller.0
+    dissector.finish(&mut recorder).expect("the sink never fails");
+    recorder.0
 }
 
 /// Headers with right checksums, whatever else is in them.
@@ -111,7 +113,7 @@ fn made(input: &mut Input<'_>) -> Vec<u8> {
         block[124..135].copy_from_slice(size.as_bytes());
         block[257..263].copy_from_slice(if kind & 64 == 0 { b"ustar\0" } else { b"ustar " });
         if kind & 128 != 0 {
-            let at = narrow(input.number() % 512);
+            let at = usize_of(input.number() % 512);
             let bytes = input.piece();
             let room = (BLOCK - at).min(bytes.len());
             block[at..at + room].copy_from_slice(&bytes[..room]);

@@ -3,7 +3,8 @@
 
 #![no_main]
 
-use haulout::source::transcript::{TRANSCRIPT_BYTES_MAX, Transcript};
+use haulout::source::transcript::TRANSCRIPT_BYTES_MAX;
+use haulout::source::transcript::Transcript;
 use haulout_fuzz::Input;
 use libfuzzer_sys::fuzz_target;
 

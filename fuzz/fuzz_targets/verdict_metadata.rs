@@ -6,10 +6,18 @@ use haulout::format::snapshot::Verdict;
 use haulout::parse::beginning::Before;
 use haulout::parse::path::PathSeed;
 use haulout::source::ProducerExit;
-use haulout::verdict::{
-    DeltaFiles, Evidence, Facts, MbstreamFacts, Observer, PageFindings, Producer, judge,
-};
-use haulout_fuzz::{Event, Input, made_stream, walk};
+use haulout::verdict::DeltaFiles;
+use haulout::verdict::Evidence;
+use haulout::verdict::Facts;
+use haulout::verdict::MbstreamFacts;
+use haulout::verdict::Observer;
+use haulout::verdict::PageFindings;
+use haulout::verdict::Producer;
+use haulout::verdict::judge;
+use haulout_fuzz::Event;
+use haulout_fuzz::Input;
+use haulout_fuzz::made_stream;
+use haulout_fuzz::walk;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

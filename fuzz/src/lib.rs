@@ -3,10 +3,11 @@
 //! A fuzzer alone hardly ever finds a magic number and a checksum together. So most targets read
 //! their input as instructions for something nearly right, beside taking it as it is.
 
+use haulout::parse::frame::Body;
 use haulout::parse::frame::Extent;
+use haulout::parse::frame::Frame;
 use haulout::parse::frame::FrameFlags;
 use haulout::parse::frame::SparseMap;
-use haulout::parse::frame::{Body, Frame};
 use haulout::parse::item::Item;
 use haulout::parse::item::MemberNo;
 use haulout::parse::mbstream::Parsed;
@@ -135,7 +136,7 @@ pub fn walk(stream: &[u8], reads: &[u8], mut see: impl FnMut(Event<'_>)) -> Inge
                     continue;
                 }
                 writer.push_literal(&stream[at..]);
-                let bytes = wide(stream.len() - at);
+                let bytes = u64_of(stream.len() - at);
                 let inside = StreamEnd::InsideHeader { bytes };
                 break (if bytes == 0 { StreamEnd::Boundary } else { inside }, ScriptEnd::Whole);
             }
@@ -151,12 +152,12 @@ pub fn walk(stream: &[u8], reads: &[u8], mut see: impl FnMut(Event<'_>)) -> Inge
                     members.push(Vec::new());
                 }
                 let Item::Payload(payload) = item else { continue };
-                let arrived = payload.extent.len.min(wide(stream.len() - at));
-                let bytes = &stream[at..at + narrow(arrived)];
+                let arrived = payload.extent.len.min(u64_of(stream.len() - at));
+                let bytes = &stream[at..at + usize_of(arrived)];
                 at += bytes.len();
                 let member = payload.target.member;
                 see(Event::Bytes(member, payload.at, bytes));
-                members[narrow(member.get())].extend_from_slice(bytes);
+                members[usize_of(member.get())].extend_from_slice(bytes);
                 if arrived < payload.extent.len {
                     let cut = StreamEnd::InsidePayload { arrived };
                     break (cut, ScriptEnd::InsidePayload { arrived });
@@ -221,7 +222,7 @@ pub fn made_stream(input: &mut Input<'_>) -> Vec<u8> {
             0..=5 => {
                 let payload = input.piece();
                 let crc = crc32fast::hash(payload);
-                let extent = Extent { len: wide(payload.len()), offset, crc };
+                let extent = Extent { len: u64_of(payload.len()), offset, crc };
                 // The offset is checked when it is read: here it may be anything.
                 put(&mut stream, flags, path, Body::Payload(extent));
                 stream.extend_from_slice(payload);
@@ -243,7 +244,7 @@ pub fn made_stream(input: &mut Input<'_>) -> Vec<u8> {
                     pairs.iter().flat_map(|[_, len]| vec![7; usize::from(*len)]).collect();
                 let Some(map) = SparseMap::new(&raw) else { continue };
                 let crc = crc32fast::hash(&[&raw[..], &payload].concat());
-                let extent = Extent { len: wide(payload.len()), offset, crc };
+                let extent = Extent { len: u64_of(payload.len()), offset, crc };
                 put(&mut stream, flags, path, Body::Sparse(extent, map));
                 stream.extend_from_slice(&payload);
             }
@@ -257,11 +258,11 @@ fn put(stream: &mut Vec<u8>, flags: FrameFlags, path: StreamPath<'_>, body: Body
 }
 
 /// A length as the format has it.
-pub fn wide(length: usize) -> u64 {
+pub fn u64_of(length: usize) -> u64 {
     u64::try_from(length).expect("a usize has at most 64 bits")
 }
 
 /// A position that is known to lie in memory.
-pub fn narrow(position: u64) -> usize {
+pub fn usize_of(position: u64) -> usize {
     usize::try_from(position).expect("it lies in memory")
 }

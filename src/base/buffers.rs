@@ -17,7 +17,7 @@ use bytes::Bytes;
 use crate::base::crew::lock;
 use crate::base::limits::PACK_BYTES_MAX;
 use crate::base::limits::READ_BYTES_MAX;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 
 /// A pool of buffers of one size; as many as there ever were in use at once.
 #[derive(Clone)]
@@ -111,8 +111,8 @@ impl ReadBuffers {
 
     /// Returns the memory that a buffer of `bytes` keeps at most.
     pub fn kept_for(bytes: u64) -> u64 {
-        let is_part = bytes <= wide(READ_BYTES_MAX);
-        if is_part { bytes } else { bytes.max(wide(PACK_BYTES_MAX)) }
+        let is_part = bytes <= u64_of(READ_BYTES_MAX);
+        if is_part { bytes } else { bytes.max(u64_of(PACK_BYTES_MAX)) }
     }
 }
 

@@ -102,7 +102,7 @@ pub struct FirstFailure(Mutex<Option<Error>>);
 
 impl FirstFailure {
     /// Keeps `error`, if it is the first, or the first that is more than the wish to stop.
-    pub fn note(&self, error: Error) {
+    pub fn record(&self, error: Error) {
         let mut first = lock(&self.0);
         let only_stopped = |error: &Error| error.kind() == ErrorKind::Cancelled;
         if first.as_ref().is_none_or(only_stopped) {
@@ -112,7 +112,7 @@ impl FirstFailure {
 
     /// Returns the value of a result, and notes its error.
     pub fn keep<T>(&self, result: Result<T>) -> Option<T> {
-        result.map_err(|error| self.note(error)).ok()
+        result.map_err(|error| self.record(error)).ok()
     }
 
     /// Fails with the first failure, at every call. Its causes come with the first call only.
@@ -373,7 +373,7 @@ where
 /// Bytes that may be held at once by the threads that ask first; a piece that is larger than all of
 /// them is held alone.
 #[derive(Debug)]
-pub struct Allowance {
+pub struct ByteSemaphore {
     bytes_max: u64,
     held: Mutex<u64>,
     room: Condvar,
@@ -382,14 +382,14 @@ pub struct Allowance {
 /// Bytes that are held; dropped, they are free again.
 #[derive(Debug)]
 pub struct Held<'a> {
-    allowance: &'a Allowance,
+    semaphore: &'a ByteSemaphore,
     bytes: u64,
 }
 
-impl Allowance {
+impl ByteSemaphore {
     /// Creates an allowance of `bytes_max`.
-    pub fn new(bytes_max: u64) -> Allowance {
-        Allowance { bytes_max, held: Mutex::new(0), room: Condvar::new() }
+    pub fn new(bytes_max: u64) -> ByteSemaphore {
+        ByteSemaphore { bytes_max, held: Mutex::new(0), room: Condvar::new() }
     }
 
     /// Waits until there is room for `bytes`, unless the user wants to stop.
@@ -399,7 +399,7 @@ impl Allowance {
             monitor.check()?;
             if *held == 0 || held.saturating_add(bytes) <= self.bytes_max {
                 *held += bytes;
-                return Ok(Held { allowance: self, bytes });
+                return Ok(Held { semaphore: self, bytes });
             }
             held = wait(&self.room, held);
         }
@@ -408,8 +408,8 @@ impl Allowance {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        *lock(&self.allowance.held) -= self.bytes;
-        self.allowance.room.notify_all();
+        *lock(&self.semaphore.held) -= self.bytes;
+        self.semaphore.room.notify_all();
     }
 }
 

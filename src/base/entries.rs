@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn entries_are_told_with_what_they_are() {
+    fn entries_come_with_their_kinds() {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
         std::fs::write(at("file"), "x").unwrap();

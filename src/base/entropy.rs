@@ -46,10 +46,7 @@ impl Entropy for OsEntropy {
 
 #[cfg(test)]
 mod tests {
-    use super::Entropy;
-    use super::OsEntropy;
-    use super::SeededEntropy;
-    use super::random;
+    use super::*;
 
     #[test]
     fn the_same_seed_gives_the_same_series() {

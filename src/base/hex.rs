@@ -36,8 +36,7 @@ fn value(digit: u8) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::decode;
-    use super::encode;
+    use super::*;
 
     #[test]
     fn every_byte_comes_back() {

@@ -13,7 +13,6 @@ pub mod error;
 pub mod globs;
 pub mod hex;
 pub mod ids;
-pub mod limiter;
 pub mod limits;
 pub mod monitor;
 pub mod name;

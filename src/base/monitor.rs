@@ -58,7 +58,7 @@ counters! {
     Members => members,
     /// Blocks that are all zero.
     BlocksZero => blocks_zero,
-    /// Blocks that equal the former ones.
+    /// Blocks that equal the previous ones.
     BlocksSame => blocks_same,
     /// Blocks stored as a delta.
     BlocksDelta => blocks_delta,

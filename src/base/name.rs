@@ -82,9 +82,7 @@ mod tests {
     use proptest::prelude::any;
     use proptest::proptest;
 
-    use super::NAME_BYTES_MAX;
-    use super::ObjectName;
-    use super::is_prefix;
+    use super::*;
 
     #[test]
     fn names_of_repositories_are_names() {

@@ -7,7 +7,7 @@ const _: () = assert!(usize::BITS == 64, "offsets and lengths of streams are hel
 
 /// Returns a length in memory as the `u64` that the format uses.
 #[expect(clippy::as_conversions, reason = "usize has 64 bits, asserted above")]
-pub const fn wide(length: usize) -> u64 {
+pub const fn u64_of(length: usize) -> u64 {
     length as u64
 }
 
@@ -17,17 +17,17 @@ pub const fn wide(length: usize) -> u64 {
     clippy::cast_possible_truncation,
     reason = "usize has 64 bits, asserted above"
 )]
-pub const fn narrow(number: u64) -> usize {
+pub const fn usize_of(number: u64) -> usize {
     number as usize
 }
 
 /// Returns a 32-bit number as an index into memory.
 #[expect(clippy::as_conversions, reason = "usize has 64 bits, asserted above")]
-pub const fn index(number: u32) -> usize {
+pub const fn usize_of_u32(number: u32) -> usize {
     number as usize
 }
 
 /// Returns as a `u32` a length that a limit of the format keeps below 2^32.
-pub fn short(length: usize) -> u32 {
+pub fn u32_of(length: usize) -> u32 {
     u32::try_from(length).expect("the format's limits keep this below 2^32")
 }

@@ -20,9 +20,9 @@ use std::io::Read;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 
-use crate::base::num::index;
-use crate::base::num::short;
-use crate::base::num::wide;
+use crate::base::num::u32_of;
+use crate::base::num::u64_of;
+use crate::base::num::usize_of_u32;
 
 /// Runs of about one size that are kept before they are merged.
 const RUNS_OF_A_SIZE: usize = 8;
@@ -122,14 +122,14 @@ impl<K: RunKey> Run<K> {
             let (key, value) = record?;
             bytes.clear();
             key.put(&mut bytes);
-            bytes.extend_from_slice(&short(value.len()).to_le_bytes());
+            bytes.extend_from_slice(&u32_of(value.len()).to_le_bytes());
             bytes.extend_from_slice(&value);
             if length >= indexed_to {
                 index.push((key, length));
                 indexed_to = length + INDEXED_BYTES;
             }
             out.write_all(&bytes)?;
-            length += wide(bytes.len());
+            length += u64_of(bytes.len());
         }
         let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
         Ok(Run { file, length, index })
@@ -156,7 +156,7 @@ struct Part<'f> {
 impl Read for Part<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.file.read_at(buffer, self.at)?;
-        self.at += wide(count);
+        self.at += u64_of(count);
         Ok(count)
     }
 }
@@ -179,7 +179,7 @@ impl<K: RunKey> Source<'_, K> {
         let key = K::get(&mut counted)?;
         let mut length = [0; 4];
         counted.read_exact(&mut length)?;
-        let mut value = vec![0; index(u32::from_le_bytes(length))];
+        let mut value = vec![0; usize_of_u32(u32::from_le_bytes(length))];
         counted.read_exact(&mut value)?;
         *left = left.saturating_sub(counted.count);
         Ok(Some((key, value)))
@@ -195,7 +195,7 @@ struct Counted<'r, R> {
 impl<R: Read> Read for Counted<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.from.read(buffer)?;
-        self.count += wide(count);
+        self.count += u64_of(count);
         Ok(count)
     }
 }

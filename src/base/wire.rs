@@ -4,8 +4,8 @@
 //! what is left before anything is taken.
 
 use crate::base::error::Malformed;
-use crate::base::num::narrow;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
+use crate::base::num::usize_of;
 
 /// Appends an unsigned LEB128 number.
 pub fn put_varint(out: &mut Vec<u8>, mut number: u64) {
@@ -23,7 +23,7 @@ pub fn put_zigzag(out: &mut Vec<u8>, number: i64) {
 
 /// Appends a length and the bytes.
 pub fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    put_varint(out, wide(bytes.len()));
+    put_varint(out, u64_of(bytes.len()));
     out.extend_from_slice(bytes);
 }
 
@@ -131,7 +131,7 @@ impl<'a> Reader<'a> {
 
     /// Takes a count of things that need at least `bytes_each` bytes each of what is left.
     pub fn count(&mut self, bytes_each: usize) -> Result<usize, Malformed> {
-        let count = narrow(self.varint()?);
+        let count = usize_of(self.varint()?);
         match count.checked_mul(bytes_each) {
             Some(needed) if needed <= self.bytes.len() => Ok(count),
             _ => Err(self.malformed("a count exceeds what follows")),

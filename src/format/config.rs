@@ -3,7 +3,7 @@
 use crate::base::error::Malformed;
 use crate::base::limits::BLOCK_BYTES_MAX;
 use crate::base::limits::BLOCK_BYTES_MIN;
-use crate::base::num::index;
+use crate::base::num::usize_of_u32;
 use crate::base::wire::Reader;
 
 /// The bytes of a config.
@@ -60,7 +60,7 @@ impl CutSizes {
             && 256 <= self.min
             && self.min < self.average
             && self.average < self.max
-            && index(self.max) <= BLOCK_BYTES_MAX
+            && usize_of_u32(self.max) <= BLOCK_BYTES_MAX
     }
 }
 

@@ -14,10 +14,10 @@ use crate::base::limits::DELTA_FRAME_BYTES_TARGET;
 use crate::base::limits::DIRECTORY_BYTES_MAX;
 use crate::base::limits::FRAME_RAW_BYTES_MAX;
 use crate::base::limits::PACK_ENTRIES_MAX;
-use crate::base::num::index;
-use crate::base::num::narrow;
-use crate::base::num::short;
-use crate::base::num::wide;
+use crate::base::num::u32_of;
+use crate::base::num::u64_of;
+use crate::base::num::usize_of;
+use crate::base::num::usize_of_u32;
 use crate::base::wire::Reader;
 use crate::base::wire::put_varint;
 use crate::base::wire::put_zigzag;
@@ -157,8 +157,8 @@ pub struct Directory {
 impl Directory {
     /// Returns the entry with this number, and its frame.
     pub fn slot(&self, entry: EntryNumber) -> Option<(&Slot, &Frame)> {
-        let slot = self.slots.get(index(entry.0))?;
-        Some((slot, self.frames.get(index(slot.frame))?))
+        let slot = self.slots.get(usize_of_u32(entry.0))?;
+        Some((slot, self.frames.get(usize_of_u32(slot.frame))?))
     }
 
     /// Returns the number of stored bytes of all frames.
@@ -177,10 +177,10 @@ impl Directory {
         let columns = self.columns();
         let packed = zstd::bulk::compress(&columns, ZSTD_LEVEL).expect("memory can be compressed");
         let mut out = vec![VERSION, NUMBERING_DENSE];
-        put_varint(&mut out, wide(self.frames.len()));
-        put_varint(&mut out, wide(self.slots.len()));
-        put_varint(&mut out, wide(self.base_packs.len()));
-        put_varint(&mut out, wide(packed.len()));
+        put_varint(&mut out, u64_of(self.frames.len()));
+        put_varint(&mut out, u64_of(self.slots.len()));
+        put_varint(&mut out, u64_of(self.base_packs.len()));
+        put_varint(&mut out, u64_of(packed.len()));
         for name in &self.base_packs {
             out.extend_from_slice(&name.0);
         }
@@ -226,8 +226,8 @@ impl Directory {
         if reader.u8()? != NUMBERING_DENSE {
             return Err(reader.malformed("its numbering is unknown to this program"));
         }
-        let frames = narrow(reader.varint()?);
-        let slots = narrow(reader.varint()?);
+        let frames = usize_of(reader.varint()?);
+        let slots = usize_of(reader.varint()?);
         if slots > PACK_ENTRIES_MAX || frames > slots {
             return Err(reader.malformed("too many entries or frames"));
         }
@@ -274,7 +274,9 @@ impl Directory {
         }
         for frame in &mut self.frames {
             frame.raw = columns.varint_u32()?;
-            if index(frame.raw) > FRAME_RAW_BYTES_MAX || index(frame.stored) > FRAME_RAW_BYTES_MAX {
+            if usize_of_u32(frame.raw) > FRAME_RAW_BYTES_MAX
+                || usize_of_u32(frame.stored) > FRAME_RAW_BYTES_MAX
+            {
                 return Err(columns.malformed("a frame is too large"));
             }
         }
@@ -285,7 +287,7 @@ impl Directory {
         let mut before = 0;
         for _ in 0..count {
             let frame = columns.near(before)?;
-            if index(frame) >= self.frames.len() {
+            if usize_of_u32(frame) >= self.frames.len() {
                 return Err(columns.malformed("an entry names a frame that is not there"));
             }
             before = i64::from(frame);
@@ -300,7 +302,7 @@ impl Directory {
 
     fn read_bases(&mut self, columns: &mut Reader<'_>) -> Result<(), Malformed> {
         let frames = &self.frames;
-        let is_record = |slot: &Slot| frames[index(slot.frame)].kind == FrameKind::Records;
+        let is_record = |slot: &Slot| frames[usize_of_u32(slot.frame)].kind == FrameKind::Records;
         for slot in &mut self.slots {
             slot.record = if is_record(slot) { columns.varint_u32()? } else { slot.length };
         }
@@ -309,7 +311,7 @@ impl Directory {
             let pack = columns.varint_u32()?;
             let entry = columns.near(before + 1)?;
             before = i64::from(entry);
-            if index(pack) >= self.base_packs.len() {
+            if usize_of_u32(pack) >= self.base_packs.len() {
                 return Err(columns.malformed("a base names a pack that is not listed"));
             }
             slot.content = Content::Delta(Base { pack, entry: EntryNumber(entry) });
@@ -330,7 +332,7 @@ impl Directory {
     fn place(&mut self) -> Result<(), Malformed> {
         let mut filled = vec![0u32; self.frames.len()];
         for slot in &mut self.slots {
-            let filled = &mut filled[index(slot.frame)];
+            let filled = &mut filled[usize_of_u32(slot.frame)];
             slot.at = *filled;
             *filled = filled
                 .checked_add(slot.record)
@@ -348,10 +350,10 @@ impl Directory {
 fn unpack(packed: &[u8]) -> Result<Vec<u8>, Malformed> {
     let malformed = Malformed { what: WHAT, why: "its columns can't be decompressed" };
     let size = zstd::zstd_safe::get_frame_content_size(packed).ok().flatten().ok_or(malformed)?;
-    if size > wide(PACKED_BYTES_MAX) {
+    if size > u64_of(PACKED_BYTES_MAX) {
         return Err(malformed);
     }
-    zstd::bulk::decompress(packed, narrow(size)).map_err(|_| malformed)
+    zstd::bulk::decompress(packed, usize_of(size)).map_err(|_| malformed)
 }
 
 /// Fills a directory while a pack is written.
@@ -372,12 +374,12 @@ impl DirectoryBuilder {
 
     /// Returns the number of stored bytes of the frames so far.
     pub fn stored(&self) -> usize {
-        index(self.stored)
+        usize_of_u32(self.stored)
     }
 
     /// Returns the ordinal of the next frame.
     pub fn next_frame(&self) -> u32 {
-        short(self.directory.frames.len())
+        u32_of(self.directory.frames.len())
     }
 
     /// Adds a frame of whole blocks of these hashes and raw lengths; returns the number of the
@@ -388,11 +390,11 @@ impl DirectoryBuilder {
         stored: usize,
         blocks: &[(BlockHash, usize)],
     ) -> EntryNumber {
-        let first = EntryNumber(short(self.entries()));
+        let first = EntryNumber(u32_of(self.entries()));
         let frame = self.next_frame();
         let mut at = 0;
         for &(hash, length) in blocks {
-            let length = short(length);
+            let length = u32_of(length);
             let slot = Slot { frame, at, record: length, length, content: Content::Whole(hash) };
             self.directory.slots.push(slot);
             at += length;
@@ -408,7 +410,7 @@ impl DirectoryBuilder {
         record: usize,
         base: (PackName, EntryNumber),
     ) -> EntryNumber {
-        let number = short(self.entries());
+        let number = u32_of(self.entries());
         let packs = &mut self.directory.base_packs;
         // A pack's deltas rest on few packs, the last one used most of the time.
         let pack = packs.iter().rposition(|name| *name == base.0).unwrap_or_else(|| {
@@ -418,12 +420,12 @@ impl DirectoryBuilder {
         self.directory.slots.push(Slot {
             frame: u32::MAX,
             at: self.pending_bytes,
-            record: short(record),
-            length: short(length),
-            content: Content::Delta(Base { pack: short(pack), entry: base.1 }),
+            record: u32_of(record),
+            length: u32_of(length),
+            content: Content::Delta(Base { pack: u32_of(pack), entry: base.1 }),
         });
         self.pending.push(number);
-        self.pending_bytes += short(record);
+        self.pending_bytes += u32_of(record);
         EntryNumber(number)
     }
 
@@ -431,14 +433,14 @@ impl DirectoryBuilder {
     pub fn close_records(&mut self, codec: Codec, stored: usize) {
         let frame = self.next_frame();
         for number in self.pending.drain(..) {
-            self.directory.slots[index(number)].frame = frame;
+            self.directory.slots[usize_of_u32(number)].frame = frame;
         }
         let raw = std::mem::take(&mut self.pending_bytes);
         self.push_frame(FrameKind::Records, codec, stored, raw);
     }
 
     fn push_frame(&mut self, kind: FrameKind, codec: Codec, stored: usize, raw: u32) {
-        let stored = short(stored);
+        let stored = u32_of(stored);
         self.directory.frames.push(Frame { kind, codec, at: self.stored, stored, raw });
         self.stored += stored;
     }
@@ -459,13 +461,13 @@ mod tests {
         let mut builder = DirectoryBuilder::default();
         let mut records = 0;
         for (n, &(whole, size)) in seed.iter().enumerate() {
-            let hash = BlockHash([short(n).to_le_bytes()[0]; 16]);
+            let hash = BlockHash([u32_of(n).to_le_bytes()[0]; 16]);
             let size = usize::from(size) + 1;
             if whole {
                 builder.add_whole(Codec::Zstd, size / 2 + 17, &[(hash, size), (hash, 16384)]);
             } else {
-                let pack = PackName([short(n).to_le_bytes()[0] % 3; 32]);
-                builder.add_record(16384, size % 300, (pack, EntryNumber(short(size))));
+                let pack = PackName([u32_of(n).to_le_bytes()[0] % 3; 32]);
+                builder.add_record(16384, size % 300, (pack, EntryNumber(u32_of(size))));
                 records += 1;
             }
         }
@@ -492,7 +494,7 @@ mod tests {
     fn a_delta_costs_at_most_8_bytes_of_directory() {
         let mut builder = DirectoryBuilder::default();
         for n in 0..10_000u32 {
-            let record = 200 + index(n * 7919 % 150);
+            let record = 200 + usize_of_u32(n * 7919 % 150);
             let base = (PackName([7; 32]), EntryNumber(n * 14 + n * 31 % 9));
             builder.add_record(16384, record, base);
             if n % 250 == 249 {

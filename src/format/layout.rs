@@ -29,7 +29,7 @@ const OF_SNAPSHOT: &str = "snapshot-";
 pub enum Folder {
     /// Claims of those who make a repository.
     Claims,
-    /// The repository key, wrapped for each holder.
+    /// The repository key, wrapped in each key slot.
     Keys,
     /// Secrets of runs, one object for each run.
     Runs,
@@ -136,7 +136,7 @@ pub enum Object {
     Config,
     /// Says that a repository is being made here.
     Claim(RandomId),
-    /// The repository key, wrapped for one holder.
+    /// The repository key, wrapped in one key slot.
     Key(RandomId),
     /// Announces a rotation of keys to this generation.
     Rotation { generation: u8, hash: ContentHash },

@@ -1,4 +1,4 @@
-//! The small lists of FORMAT.md 7.4 and 9: releases, moves, damage.
+//! The small lists of FORMAT.md 7.4 and 9: releases, relocations, damage.
 
 use crate::base::error::Malformed;
 use crate::base::ids::EntryNumber;
@@ -6,8 +6,8 @@ use crate::base::ids::Locator;
 #[cfg(any(test, feature = "internals"))]
 use crate::base::ids::PackIndex;
 use crate::base::ids::PackName;
-use crate::base::num::index;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
+use crate::base::num::usize_of_u32;
 use crate::base::wire::Reader;
 use crate::base::wire::put_bytes;
 use crate::base::wire::put_varint;
@@ -36,7 +36,7 @@ pub fn put_release(out: &mut Vec<u8>, key: &MemberKey, release: &Release) {
         Release::Unknown => out.push(2),
         Release::Entries(entries) => {
             out.push(1);
-            put_varint(out, wide(entries.len()));
+            put_varint(out, u64_of(entries.len()));
             let (mut pack, mut entry) = (0, 0);
             for at in entries {
                 put_zigzag(out, i64::from(at.pack.0) - pack);
@@ -90,9 +90,9 @@ impl Relocation {
     /// Returns the text of a relocation record.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        put_varint(&mut out, wide(self.packs.len()));
+        put_varint(&mut out, u64_of(self.packs.len()));
         self.packs.iter().for_each(|name| out.extend_from_slice(&name.0));
-        put_varint(&mut out, wide(self.moves.len()));
+        put_varint(&mut out, u64_of(self.moves.len()));
         let mut before = 0;
         for &(old, pack, new) in &self.moves {
             put_varint(&mut out, u64::from(old.0 - before));
@@ -117,7 +117,7 @@ impl Relocation {
                 .checked_add(step)
                 .ok_or_else(|| reader.malformed("an entry number is out of range"))?;
             let pack = reader.varint_u32()?;
-            if index(pack) >= list.packs.len() {
+            if usize_of_u32(pack) >= list.packs.len() {
                 return Err(reader.malformed("names a pack that is not listed"));
             }
             list.moves.push((EntryNumber(before), pack, EntryNumber(reader.varint_u32()?)));
@@ -130,7 +130,7 @@ impl Relocation {
     pub fn find(&self, entry: EntryNumber) -> Option<(PackName, EntryNumber)> {
         let at = self.moves.binary_search_by_key(&entry, |(old, ..)| *old).ok()?;
         let (_, pack, new) = self.moves[at];
-        Some((self.packs[index(pack)], new))
+        Some((self.packs[usize_of_u32(pack)], new))
     }
 }
 
@@ -150,7 +150,7 @@ impl Damage {
             Damage::Pack => vec![1, 0],
             Damage::Entries(entries) => {
                 let mut out = vec![0];
-                put_varint(&mut out, wide(entries.len()));
+                put_varint(&mut out, u64_of(entries.len()));
                 let mut before = 0;
                 for entry in entries {
                     put_varint(&mut out, u64::from(entry.0 - before));
@@ -214,7 +214,7 @@ mod tests {
         }
 
         #[test]
-        fn moves_come_back(mut moves in prop::collection::vec(any::<(u32, u32)>(), 0..50)) {
+        fn relocations_come_back(mut moves in prop::collection::vec(any::<(u32, u32)>(), 0..50)) {
             moves.sort_unstable();
             let moves = moves.iter().map(|&(o, n)| (EntryNumber(o), 0, EntryNumber(n))).collect();
             let list = Relocation { packs: vec![PackName([3; 32])], moves };

@@ -14,8 +14,8 @@ use crate::base::ids::PackIndex;
 use crate::base::ids::Storage;
 use crate::base::limits::BASE_STEPS_MAX;
 use crate::base::limits::MAP_PAGE_ENTRIES_MAX;
-use crate::base::num::narrow;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
+use crate::base::num::usize_of;
 use crate::base::wire::Reader;
 use crate::base::wire::put_varint;
 use crate::base::wire::put_zigzag;
@@ -39,7 +39,7 @@ pub enum Lengths {
 pub fn encode(entries: &[Entry], lengths: Lengths) -> Vec<u8> {
     assert!(entries.len() <= MAP_PAGE_ENTRIES_MAX);
     let mut out = Vec::with_capacity(entries.len() * 20 + 8);
-    put_varint(&mut out, wide(entries.len()));
+    put_varint(&mut out, u64_of(entries.len()));
     out.push(if lengths == Lengths::Stored { FLAG_LENGTHS } else { 0 });
     out.extend(entries.iter().map(|entry| match entry.storage {
         Storage::Zero => KIND_ZERO,
@@ -74,7 +74,7 @@ pub fn decode(bytes: &[u8], fixed: u64) -> Result<Vec<Entry>, Malformed> {
 }
 
 fn decode_from(reader: &mut Reader<'_>, fixed: u64) -> Result<Vec<Entry>, Malformed> {
-    let count = narrow(reader.varint()?);
+    let count = usize_of(reader.varint()?);
     if count > MAP_PAGE_ENTRIES_MAX {
         return Err(reader.malformed("too many entries"));
     }
@@ -127,17 +127,17 @@ struct Recent(Vec<(PackIndex, u32)>);
 impl Recent {
     fn put(&mut self, out: &mut Vec<u8>, at: Locator) {
         let known = self.0.iter().position(|(pack, _)| *pack == at.pack);
-        put_varint(out, known.map_or(0, |rank| wide(rank) + 1));
+        put_varint(out, known.map_or(0, |rank| u64_of(rank) + 1));
         if known.is_none() {
             put_varint(out, at.pack.0.into());
         }
         let expected = self.expected(known);
         put_zigzag(out, i64::from(at.entry.0) - i64::from(expected));
-        self.note(known, at);
+        self.record(known, at);
     }
 
     fn get(&mut self, reader: &mut Reader<'_>) -> Result<Locator, Malformed> {
-        let rank = narrow(reader.varint()?);
+        let rank = usize_of(reader.varint()?);
         let known = rank.checked_sub(1);
         let pack = match known {
             None => PackIndex(reader.varint_u32()?),
@@ -148,7 +148,7 @@ impl Recent {
         };
         let entry = EntryNumber(reader.near(self.expected(known).into())?);
         let at = Locator { pack, entry };
-        self.note(known, at);
+        self.record(known, at);
         Ok(at)
     }
 
@@ -156,7 +156,7 @@ impl Recent {
         known.map_or(0, |rank| self.0[rank].1)
     }
 
-    fn note(&mut self, known: Option<usize>, at: Locator) {
+    fn record(&mut self, known: Option<usize>, at: Locator) {
         if let Some(rank) = known {
             self.0[..=rank].rotate_right(1);
         } else {

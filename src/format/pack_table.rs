@@ -15,10 +15,10 @@ use crate::base::limits::DIRECTORY_BYTES_MAX;
 use crate::base::limits::PACK_BYTES_ACCEPTED_MAX;
 use crate::base::limits::PACK_ENTRIES_MAX;
 use crate::base::limits::PACK_TABLE_NODE;
-use crate::base::num::index;
-use crate::base::num::narrow;
-use crate::base::num::short;
-use crate::base::num::wide;
+use crate::base::num::u32_of;
+use crate::base::num::u64_of;
+use crate::base::num::usize_of;
+use crate::base::num::usize_of_u32;
 use crate::base::wire::Reader;
 use crate::base::wire::put_varint;
 
@@ -82,8 +82,8 @@ fn take_pack(reader: &mut Reader<'_>) -> Result<PackRecord, Malformed> {
             .ok_or(Malformed { what: WHAT, why: "a class is unknown to this program" })?,
     };
     if record.bytes > PACK_BYTES_ACCEPTED_MAX
-        || index(record.tail_bytes) > DIRECTORY_BYTES_MAX
-        || index(record.entries) > PACK_ENTRIES_MAX
+        || usize_of_u32(record.tail_bytes) > DIRECTORY_BYTES_MAX
+        || usize_of_u32(record.entries) > PACK_ENTRIES_MAX
     {
         return Err(reader.malformed("a pack is larger than the format allows"));
     }
@@ -139,11 +139,11 @@ impl TableTail {
     /// Appends the tail to a snapshot's text.
     pub fn encode(&self, out: &mut Vec<u8>) {
         put_varint(out, self.total.into());
-        put_varint(out, wide(self.levels.len()));
-        put_varint(out, wide(self.records.len()));
+        put_varint(out, u64_of(self.levels.len()));
+        put_varint(out, u64_of(self.records.len()));
         self.records.iter().for_each(|record| put_pack(out, record));
         for level in &self.levels {
-            put_varint(out, wide(level.len()));
+            put_varint(out, u64_of(level.len()));
             level.iter().for_each(|node| put_reference(out, node));
         }
     }
@@ -151,7 +151,7 @@ impl TableTail {
     /// Takes a tail from a snapshot's text.
     pub fn decode(reader: &mut Reader<'_>) -> Result<TableTail, Malformed> {
         let total = reader.varint_u32()?;
-        let levels = narrow(reader.varint()?);
+        let levels = usize_of(reader.varint()?);
         if levels > LEVELS_MAX {
             return Err(reader.malformed("too many levels"));
         }
@@ -166,7 +166,7 @@ impl TableTail {
             weight *= PACK_TABLE_NODE;
             tail.levels.push((0..count).map(|_| take_reference(reader)).collect::<Result<_, _>>()?);
         }
-        if stored + tail.records.len() != index(total) {
+        if stored + tail.records.len() != usize_of_u32(total) {
             return Err(reader.malformed("its records do not add up"));
         }
         Ok(tail)
@@ -204,12 +204,12 @@ impl PackTable {
     /// Gives the next index to a pack that is opened.
     pub fn reserve(&mut self) -> PackIndex {
         self.records.push(None);
-        PackIndex(short(self.records.len() - 1))
+        PackIndex(u32_of(self.records.len() - 1))
     }
 
     /// Enters a closed pack at the index it was given.
     pub fn close(&mut self, at: PackIndex, record: PackRecord) {
-        let place = &mut self.records[index(at.0)];
+        let place = &mut self.records[usize_of_u32(at.0)];
         assert!(place.is_none(), "an index is given once");
         *place = Some(record);
         self.by_name.entry(key_of(&record.name)).or_insert(at);
@@ -217,7 +217,7 @@ impl PackTable {
 
     /// Returns the pack of an index; `None` if it is unknown or still open.
     pub fn get(&self, at: PackIndex) -> Option<&PackRecord> {
-        self.records.get(index(at.0))?.as_ref()
+        self.records.get(usize_of_u32(at.0))?.as_ref()
     }
 
     /// Returns the index of a pack by name.
@@ -234,7 +234,7 @@ impl PackTable {
         self.records
             .iter()
             .enumerate()
-            .filter_map(|(n, record)| Some((PackIndex(short(n)), record.as_ref()?)))
+            .filter_map(|(n, record)| Some((PackIndex(u32_of(n)), record.as_ref()?)))
     }
 }
 

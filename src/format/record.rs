@@ -9,8 +9,8 @@ use crate::base::limits::INLINE_ENTRIES_MAX;
 use crate::base::limits::MAP_LEVELS_MAX;
 use crate::base::limits::PAGE_BYTES_MIN;
 use crate::base::limits::PATH_BYTES_MAX;
-use crate::base::num::narrow;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
+use crate::base::num::usize_of;
 use crate::base::wire::Reader;
 use crate::base::wire::put_bytes;
 use crate::base::wire::put_varint;
@@ -117,7 +117,7 @@ impl MemberRecord {
     /// Returns the number of blocks of the member.
     pub fn block_count(&self) -> u64 {
         match &self.map {
-            MapRoot::Inline(entries) => wide(entries.len()),
+            MapRoot::Inline(entries) => u64_of(entries.len()),
             MapRoot::Tree { blocks, .. } => *blocks,
         }
     }
@@ -222,7 +222,7 @@ fn take_blocks(reader: &mut Reader<'_>, flags: u8) -> Result<Blocks, Malformed> 
     }
     let bytes = 1u32.checked_shl(log2.into()).unwrap_or(0);
     let within = PAGE_BYTES_MIN..=BLOCK_BYTES_MAX;
-    if !within.contains(&crate::base::num::index(bytes)) {
+    if !within.contains(&crate::base::num::usize_of_u32(bytes)) {
         return Err(reader.malformed("its block size is out of bounds"));
     }
     Ok(Blocks::Fixed(bytes))
@@ -266,7 +266,7 @@ fn fit_last(entries: &mut [Entry], length: u64) -> Result<(), &'static str> {
         .try_fold(0u64, |sum, entry| sum.checked_add(entry.length))
         .ok_or(CONTRADICTION)?;
     let bytes_last = length.checked_sub(bytes_before).ok_or(CONTRADICTION)?;
-    let oversized = before.iter().chain([&*last]).any(|e| e.length > wide(BLOCK_BYTES_MAX));
+    let oversized = before.iter().chain([&*last]).any(|e| e.length > u64_of(BLOCK_BYTES_MAX));
     if bytes_last == 0 || bytes_last > last.length || oversized {
         return Err(CONTRADICTION);
     }
@@ -284,7 +284,7 @@ pub fn fit_leaf(entries: &mut [Entry], first_block: u64, record: &MemberRecord) 
     if block == 0 {
         return;
     }
-    if let Some(last) = entries.get_mut(narrow(at)) {
+    if let Some(last) = entries.get_mut(usize_of(at)) {
         last.length = record.length - last_block * block;
     }
 }

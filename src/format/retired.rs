@@ -1,13 +1,13 @@
 //! What a generation of keys had sealed when it was retired: hashes of objects (FORMAT.md 11.6).
 //!
-//! The list is no secret and is not sealed: its hash stands in every holder of the next generation,
-//! so it is what was written or it is nothing.
+//! The list is no secret and is not sealed: its hash stands in every key slot of the next
+//! generation, so it is what was written or it is nothing.
 
 use std::collections::BTreeSet;
 
 use crate::base::error::Malformed;
-use crate::base::num::index;
-use crate::base::num::short;
+use crate::base::num::u32_of;
+use crate::base::num::usize_of_u32;
 use crate::base::wire::Reader;
 
 const WHAT: &str = "list of a retired generation";
@@ -32,7 +32,7 @@ impl Retired {
         out.extend_from_slice(&VERSION.to_le_bytes());
         out.extend_from_slice(&self.repository);
         out.push(self.generation);
-        out.extend_from_slice(&short(self.hashes.len()).to_le_bytes());
+        out.extend_from_slice(&u32_of(self.hashes.len()).to_le_bytes());
         self.hashes.iter().for_each(|hash| out.extend_from_slice(hash));
         out
     }
@@ -47,7 +47,7 @@ impl Retired {
             return Err(input.malformed("its version is unknown to this program"));
         }
         let (repository, generation) = (input.array()?, input.u8()?);
-        let count = index(input.u32()?);
+        let count = usize_of_u32(input.u32()?);
         let (listed, _) = input.take(input.left())?.as_chunks::<32>();
         let hashes: BTreeSet<[u8; 32]> = listed.iter().copied().collect();
         let read = Retired { repository, generation, hashes };

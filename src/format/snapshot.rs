@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::base::error::Malformed;
 use crate::base::ids::Entry;
 use crate::base::monitor::Counts;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::base::wire::Reader;
 use crate::base::wire::put_bytes;
 use crate::base::wire::put_varint;
@@ -21,8 +21,8 @@ use crate::format::record::put_root;
 use crate::format::record::take_root;
 
 const WHAT: &str = "snapshot";
-const INNER_MEMBERS_MAX: usize = 16;
-/// The name of the inner member with the messages of the producer.
+const INTERNAL_MEMBERS_MAX: usize = 16;
+/// The name of the internal member with the messages of the producer.
 pub const LOG: &str = "log";
 
 /// How far a snapshot can be trusted.
@@ -199,7 +199,8 @@ pub struct Description {
     /// Number of the snapshot in the lineage.
     pub sequence: u64,
     /// The snapshot before it in the lineage.
-    pub predecessor: Option<String>,
+    #[serde(rename = "predecessor")]
+    pub parent: Option<String>,
     /// The name of the source.
     pub source: String,
     /// What the stream was.
@@ -217,10 +218,10 @@ pub struct Description {
     /// The checks that were made, with their outcomes.
     #[serde(default)]
     pub checks: Vec<Check>,
-    /// The most urgent findings; all of them are in the inner member `findings`.
+    /// The most urgent findings; all of them are in the internal member `findings`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
-    /// Findings that are in the inner member only.
+    /// Findings that are in the internal member only.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub more_findings: u64,
     /// The format that streams of this source have, if it is not that of the newest snapshot that
@@ -233,7 +234,7 @@ pub struct Description {
     /// Snapshots without which it can't be restored.
     #[serde(default)]
     pub requires: Vec<String>,
-    /// Whether the release list names every entry of the predecessor that is no longer used.
+    /// Whether the release list names every entry of the parent that is no longer used.
     pub releases_complete: bool,
     /// Words that the user attached.
     #[serde(default)]
@@ -287,8 +288,8 @@ pub struct TableRoot {
 pub struct Snapshot {
     /// The JSON part of the snapshot.
     pub about: Description,
-    /// Inner members: script, releases, findings, log.
-    pub inner: Vec<MemberRecord>,
+    /// Internal members: script, releases, findings, log.
+    pub internal: Vec<MemberRecord>,
     /// The member table; `None` if there is no member.
     pub table: Option<TableRoot>,
     /// The end of the pack table.
@@ -296,9 +297,9 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Returns the inner member of this name.
-    pub fn inner(&self, name: &str) -> Option<&MemberRecord> {
-        self.inner.iter().find(|record| record.key.path == name.as_bytes())
+    /// Returns the internal member of this name.
+    pub fn internal(&self, name: &str) -> Option<&MemberRecord> {
+        self.internal.iter().find(|record| record.key.path == name.as_bytes())
     }
 
     /// Returns the text that is sealed.
@@ -306,8 +307,8 @@ impl Snapshot {
         let json = serde_json::to_vec(&self.about).expect("strings and numbers can be written");
         let mut out = Vec::with_capacity(json.len() + 4096);
         put_bytes(&mut out, &json);
-        put_varint(&mut out, wide(self.inner.len()));
-        for record in &self.inner {
+        put_varint(&mut out, u64_of(self.internal.len()));
+        for record in &self.internal {
             record.encode(&mut out);
         }
         match &self.table {
@@ -329,10 +330,10 @@ impl Snapshot {
         let about: Description = serde_json::from_slice(json)
             .map_err(|_| reader.malformed("its description is not the JSON of this version"))?;
         let count = reader.count(1)?;
-        if count > INNER_MEMBERS_MAX {
-            return Err(reader.malformed("too many inner members"));
+        if count > INTERNAL_MEMBERS_MAX {
+            return Err(reader.malformed("too many internal members"));
         }
-        let inner =
+        let internal =
             (0..count).map(|_| MemberRecord::decode(&mut reader)).collect::<Result<_, _>>()?;
         let levels = reader.u8()?;
         let table = if levels == 0 {
@@ -342,7 +343,7 @@ impl Snapshot {
         };
         let packs = TableTail::decode(&mut reader)?;
         reader.finish()?;
-        Ok(Snapshot { about, inner, table, packs })
+        Ok(Snapshot { about, internal, table, packs })
     }
 }
 
@@ -358,7 +359,7 @@ mod tests {
                 run: "00".into(),
                 epoch: 0,
                 sequence: 7,
-                predecessor: None,
+                parent: None,
                 source: "db1".into(),
                 format: StreamFormat::Mbstream,
                 kind: SnapshotKind::Full,
@@ -382,7 +383,7 @@ mod tests {
                 stored_bytes: 3,
                 origin: None,
             },
-            inner: Vec::new(),
+            internal: Vec::new(),
             table: None,
             packs: TableTail::default(),
         }

@@ -3,7 +3,7 @@
 
 use crate::base::error::Malformed;
 use crate::base::ids::Entry;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::base::wire::Reader;
 use crate::base::wire::put_bytes;
 use crate::base::wire::put_varint;
@@ -54,7 +54,7 @@ pub fn finish(kind: PageKind, count: usize, items: &[u8]) -> Vec<u8> {
         PageKind::Records => KIND_RECORDS,
         PageKind::Index => KIND_INDEX,
     });
-    put_varint(&mut out, wide(count));
+    put_varint(&mut out, u64_of(count));
     out.extend_from_slice(items);
     out
 }

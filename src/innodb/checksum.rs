@@ -11,13 +11,13 @@
 //!
 //! Sources: `buf0checksum.cc`, `page0zip.cc` and `buf_page_is_corrupted` of the server.
 
-use super::header::BODY_AT;
-use super::header::KEY_VERSION_AT;
-use super::header::LSN_AT;
-use super::header::NUMBER_AT;
-use super::header::SPACE_AT;
-use super::header::TRAILER_BYTES;
-use super::header::TYPE_AT;
+use crate::innodb::header::BODY_AT;
+use crate::innodb::header::KEY_VERSION_AT;
+use crate::innodb::header::LSN_AT;
+use crate::innodb::header::NUMBER_AT;
+use crate::innodb::header::SPACE_AT;
+use crate::innodb::header::TRAILER_BYTES;
+use crate::innodb::header::TYPE_AT;
 
 /// What stands in checksum fields when checksums are switched off (`BUF_NO_CHECKSUM_MAGIC`).
 pub(super) const NO_CHECKSUM: u32 = 0xDEAD_BEEF;

@@ -7,26 +7,26 @@
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use super::big_endian::put_u16;
-use super::big_endian::put_u32;
-use super::big_endian::put_u64;
-use super::checksum;
-use super::checksum::ChecksumVariant;
-use super::checksum::NO_CHECKSUM;
-use super::compressed;
-use super::header::CHECKSUM_AT;
-use super::header::ENCRYPTED_CHECKSUM_AT;
-use super::header::KEY_VERSION_AT;
-use super::header::LSN_AT;
-use super::header::LSN_LOW_AT;
-use super::header::NUMBER_AT;
-use super::header::SPACE_AT;
-use super::header::TYPE_AT;
-use super::tablespace::PageZero;
-use super::tablespace::TablespaceFormat;
-use super::units::Lsn;
-use super::units::PageNumber;
-use super::units::SpaceId;
+use crate::innodb::big_endian::put_u16;
+use crate::innodb::big_endian::put_u32;
+use crate::innodb::big_endian::put_u64;
+use crate::innodb::checksum;
+use crate::innodb::checksum::ChecksumVariant;
+use crate::innodb::checksum::NO_CHECKSUM;
+use crate::innodb::compressed;
+use crate::innodb::header::CHECKSUM_AT;
+use crate::innodb::header::ENCRYPTED_CHECKSUM_AT;
+use crate::innodb::header::KEY_VERSION_AT;
+use crate::innodb::header::LSN_AT;
+use crate::innodb::header::LSN_LOW_AT;
+use crate::innodb::header::NUMBER_AT;
+use crate::innodb::header::SPACE_AT;
+use crate::innodb::header::TYPE_AT;
+use crate::innodb::tablespace::PageZero;
+use crate::innodb::tablespace::TablespaceFormat;
+use crate::innodb::units::Lsn;
+use crate::innodb::units::PageNumber;
+use crate::innodb::units::SpaceId;
 
 /// The position and the tablespace of every page made here.
 pub(super) const NUMBER: PageNumber = PageNumber::new(5);

@@ -22,12 +22,12 @@
 //!
 //! Source: `FIL_PAGE_*` in the server's `fil0fil.h`.
 
-use super::big_endian::u16_at;
-use super::big_endian::u32_at;
-use super::big_endian::u64_at;
-use super::units::Lsn;
-use super::units::PageNumber;
-use super::units::SpaceId;
+use crate::innodb::big_endian::u16_at;
+use crate::innodb::big_endian::u32_at;
+use crate::innodb::big_endian::u64_at;
+use crate::innodb::units::Lsn;
+use crate::innodb::units::PageNumber;
+use crate::innodb::units::SpaceId;
 
 pub(super) const CHECKSUM_AT: usize = 0;
 pub(super) const NUMBER_AT: usize = CHECKSUM_AT + 4;

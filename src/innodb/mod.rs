@@ -22,7 +22,7 @@
 mod big_endian;
 pub mod checksum;
 mod compressed;
-pub mod delta;
+pub mod delta_file;
 #[cfg(test)]
 mod fixtures;
 pub mod frm;

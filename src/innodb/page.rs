@@ -21,28 +21,28 @@
 //! with one flipped bit, in every format, `innochecksum` 10.11 called none corrupt that passes
 //! here; only the doublewrite buffer, which it does not exempt, makes an exception.
 
-use super::big_endian::u32_at;
-use super::checksum;
-use super::checksum::ChecksumVariant;
-use super::checksum::NO_CHECKSUM;
-use super::compressed;
-use super::header;
-use super::header::BODY_AT;
-use super::header::CHECKSUM_AT;
-use super::header::ENCRYPTED_CHECKSUM_AT;
-use super::header::KEY_VERSION_AT;
-use super::header::SPACE_AT;
-use super::header::TRAILER_BYTES;
-use super::proof::Proof;
-use super::proof::check_torn;
-use super::proof::legacy_plain;
-use super::tablespace::FormatKind;
-use super::tablespace::TablespaceFormat;
-use super::units::PageNumber;
-use super::units::SpaceId;
-use super::verdict::Corruption;
-use super::verdict::PageVerdict;
-use super::verdict::Unverifiable;
+use crate::innodb::big_endian::u32_at;
+use crate::innodb::checksum;
+use crate::innodb::checksum::ChecksumVariant;
+use crate::innodb::checksum::NO_CHECKSUM;
+use crate::innodb::compressed;
+use crate::innodb::header;
+use crate::innodb::header::BODY_AT;
+use crate::innodb::header::CHECKSUM_AT;
+use crate::innodb::header::ENCRYPTED_CHECKSUM_AT;
+use crate::innodb::header::KEY_VERSION_AT;
+use crate::innodb::header::SPACE_AT;
+use crate::innodb::header::TRAILER_BYTES;
+use crate::innodb::proof::Proof;
+use crate::innodb::proof::check_torn;
+use crate::innodb::proof::legacy_plain;
+use crate::innodb::tablespace::FormatKind;
+use crate::innodb::tablespace::TablespaceFormat;
+use crate::innodb::units::PageNumber;
+use crate::innodb::units::SpaceId;
+use crate::innodb::verdict::Corruption;
+use crate::innodb::verdict::PageVerdict;
+use crate::innodb::verdict::Unverifiable;
 
 impl TablespaceFormat {
     /// Judges the page that stands at position `expected` of the tablespace.

@@ -1,16 +1,16 @@
 //! Proofs that a page's contents are intact, and the checks that pages of the older format share,
 //! whether they are compressed or not.
 
-use super::big_endian::u32_at;
-use super::checksum;
-use super::checksum::ChecksumVariant;
-use super::checksum::NO_CHECKSUM;
-use super::header;
-use super::header::CHECKSUM_AT;
-use super::header::LSN_LOW_AT;
-use super::header::TRAILER_BYTES;
-use super::verdict::Corruption;
-use super::verdict::Unverifiable;
+use crate::innodb::big_endian::u32_at;
+use crate::innodb::checksum;
+use crate::innodb::checksum::ChecksumVariant;
+use crate::innodb::checksum::NO_CHECKSUM;
+use crate::innodb::header;
+use crate::innodb::header::CHECKSUM_AT;
+use crate::innodb::header::LSN_LOW_AT;
+use crate::innodb::header::TRAILER_BYTES;
+use crate::innodb::verdict::Corruption;
+use crate::innodb::verdict::Unverifiable;
 
 /// What vouches for the contents of a page that is not corrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -32,10 +32,10 @@
 //!
 //! Source: `log0log.h`, `recv_sys_t::find_checkpoint` and `recv_sys_t::parse` of the server.
 
-use super::big_endian::u32_at;
-use super::big_endian::u64_at;
-use super::checksum::crc32c;
-use super::units::Lsn;
+use crate::innodb::big_endian::u32_at;
+use crate::innodb::big_endian::u64_at;
+use crate::innodb::checksum::crc32c;
+use crate::innodb::units::Lsn;
 
 const FORMAT_AT: usize = 0;
 const FIRST_LSN_AT: usize = 8;

@@ -6,9 +6,9 @@
 //!
 //! They show what the hand-made pages cannot: that the formulas are those of the server.
 
-use super::checksum::ChecksumVariant;
-use super::units::Lsn;
-use super::units::SpaceId;
+use crate::innodb::checksum::ChecksumVariant;
+use crate::innodb::units::Lsn;
+use crate::innodb::units::SpaceId;
 
 /// A page, the flags of its tablespace, and what is known of it.
 #[derive(Debug)]

@@ -13,12 +13,12 @@
 //!
 //! Source: the comments in `fsp0types.h` and `fil_space_t::is_valid_flags` of the server.
 
-use super::big_endian::u32_at;
-use super::header;
-use super::header::BODY_AT;
-use super::units::PageNumber;
-use super::units::PageSize;
-use super::units::SpaceId;
+use crate::innodb::big_endian::u32_at;
+use crate::innodb::header;
+use crate::innodb::header::BODY_AT;
+use crate::innodb::units::PageNumber;
+use crate::innodb::units::PageSize;
+use crate::innodb::units::SpaceId;
 
 const FSP_SPACE_AT: usize = BODY_AT;
 const FSP_NOT_USED_AT: usize = FSP_SPACE_AT + 4;

@@ -12,11 +12,11 @@
 
 use std::fmt;
 
-use super::checksum::ChecksumVariant;
-use super::tablespace::CompressionAlgorithm;
-use super::units::Lsn;
-use super::units::PageNumber;
-use super::units::SpaceId;
+use crate::innodb::checksum::ChecksumVariant;
+use crate::innodb::tablespace::CompressionAlgorithm;
+use crate::innodb::units::Lsn;
+use crate::innodb::units::PageNumber;
+use crate::innodb::units::SpaceId;
 
 /// The judgement on one page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

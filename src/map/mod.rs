@@ -13,20 +13,20 @@ pub mod writer;
 use crate::base::error::Result;
 use crate::base::ids::Entry;
 use crate::base::ids::Storage;
-use crate::pack::reader::Place;
+use crate::pack::reader::EntryAddress;
 
-/// A page of a former snapshot: what a new version of it is compared with.
+/// A page of a previous snapshot: what a new version of it is compared with.
 #[derive(Clone, Debug)]
-pub struct FormerPage {
+pub struct PreviousPage {
     /// The encoded page, decompressed.
     pub text: Vec<u8>,
     /// The entry under which the page is stored.
     pub entry: Entry,
     /// The whole page that it rests on in the end.
-    pub whole: Place,
+    pub whole: EntryAddress,
 }
 
-impl FormerPage {
+impl PreviousPage {
     /// Steps from this page to a whole one.
     pub fn depth(&self) -> u8 {
         match self.entry.storage {
@@ -38,7 +38,7 @@ impl FormerPage {
 
 /// Where pages are stored.
 pub trait MetaSink {
-    /// Stores a page, as its difference to `former` if that is small, or not at all if it is the
+    /// Stores a page, as its difference to `previous` if that is small, or not at all if it is the
     /// same.
     ///
     /// `number` is the page's number in its tree: it spreads the nights on which chains of deltas
@@ -46,7 +46,7 @@ pub trait MetaSink {
     fn put_page(
         &mut self,
         text: Vec<u8>,
-        former: Option<&FormerPage>,
+        previous: Option<&PreviousPage>,
         number: u64,
     ) -> Result<Entry>;
 }

@@ -16,8 +16,8 @@ use crate::format::snapshot::TableRoot;
 use crate::format::table_page;
 use crate::format::table_page::PageKind;
 use crate::format::table_page::TablePage;
-use crate::map::FormerPage;
 use crate::map::MetaSink;
+use crate::map::PreviousPage;
 use crate::map::view::Translation;
 use crate::pack::cache::Cache;
 use crate::pack::reader::Packs;
@@ -35,7 +35,7 @@ pub struct TableReader {
     packs: Arc<Packs>,
     translation: Translation,
     root: Option<TableRoot>,
-    pages: Mutex<Cache<[u8; 16], (TablePage, FormerPage)>>,
+    pages: Mutex<Cache<[u8; 16], (TablePage, PreviousPage)>>,
 }
 
 impl TableReader {
@@ -54,7 +54,7 @@ impl TableReader {
         &self.translation
     }
 
-    fn page(&self, entry: Entry) -> Result<Arc<(TablePage, FormerPage)>> {
+    fn page(&self, entry: Entry) -> Result<Arc<(TablePage, PreviousPage)>> {
         let key = entry.hash.0;
         let kept = lock(&self.pages).get(&key);
         if let Some(page) = kept {
@@ -65,11 +65,11 @@ impl TableReader {
         let Some(at) = entry.storage.locator() else {
             return Err(damaged(Malformed { what: "table page", why: "is named as zeros" }));
         };
-        let chain = self.packs.block_at(self.packs.place(at)?, entry.hash)?;
+        let chain = self.packs.block_at(self.packs.address(at)?, entry.hash)?;
         let page = TablePage::decode(&chain.bytes).map_err(damaged)?;
         let bytes = chain.bytes.len() * 3;
-        let former = FormerPage { text: chain.bytes, entry, whole: chain.whole };
-        let page = Arc::new((page, former));
+        let previous = PreviousPage { text: chain.bytes, entry, whole: chain.whole };
+        let page = Arc::new((page, previous));
         let mut pages = lock(&self.pages);
         pages.put(key, Arc::clone(&page), bytes);
         Ok(page)
@@ -84,7 +84,7 @@ impl TableReader {
     }
 
     /// Returns the page of records that holds `key` if any does.
-    fn leaf_for(&self, key: &MemberKey) -> Result<Option<Arc<(TablePage, FormerPage)>>> {
+    fn leaf_for(&self, key: &MemberKey) -> Result<Option<Arc<(TablePage, PreviousPage)>>> {
         let Some(root) = self.root else { return Ok(None) };
         let mut page = self.page(root.root)?;
         for _ in 0..MAP_LEVELS_MAX {
@@ -100,9 +100,9 @@ impl TableReader {
         Err(Error::damaged("the member table", "it has too many levels"))
     }
 
-    /// Returns the former version of the page that begins with `key`.
-    fn former(&self, kind: PageKind, key: &MemberKey) -> Option<FormerPage> {
-        // A former page that can't be read only costs the difference to it.
+    /// Returns the previous version of the page that begins with `key`.
+    fn previous(&self, kind: PageKind, key: &MemberKey) -> Option<PreviousPage> {
+        // A previous page that can't be read only costs the difference to it.
         match kind {
             PageKind::Records => Some(self.leaf_for(key).ok()??.1.clone()),
             PageKind::Index => Some(self.page(self.root?.root).ok()?.1.clone()),
@@ -156,7 +156,7 @@ pub struct TableCursor<'t> {
     table: &'t TableReader,
     root: Option<Entry>,
     /// Pages from the root down, each with the number of the item that comes next.
-    path: Vec<(Arc<(TablePage, FormerPage)>, usize)>,
+    path: Vec<(Arc<(TablePage, PreviousPage)>, usize)>,
 }
 
 impl TableCursor<'_> {
@@ -193,7 +193,7 @@ impl TableCursor<'_> {
 #[derive(Debug)]
 pub struct TableWriter<'a> {
     path_key: [u8; 32],
-    former: Option<&'a TableReader>,
+    previous: Option<&'a TableReader>,
     levels: Vec<Level>,
     members: u64,
     last: Option<MemberKey>,
@@ -211,8 +211,8 @@ struct Level {
 
 impl<'a> TableWriter<'a> {
     /// Creates an empty table. `path_key` is the repository's key for hashes of paths.
-    pub fn new(path_key: [u8; 32], former: Option<&'a TableReader>) -> TableWriter<'a> {
-        TableWriter { path_key, former, levels: vec![Level::default()], members: 0, last: None }
+    pub fn new(path_key: [u8; 32], previous: Option<&'a TableReader>) -> TableWriter<'a> {
+        TableWriter { path_key, previous, levels: vec![Level::default()], members: 0, last: None }
     }
 
     /// Appends a record that was encoded before.
@@ -236,11 +236,11 @@ impl<'a> TableWriter<'a> {
             self.levels.push(Level::default());
         }
         let ends = self.ends_page(level, &key);
-        let filling = &mut self.levels[level];
-        filling.first.get_or_insert(key);
-        filling.items.extend_from_slice(item);
-        filling.count += 1;
-        if ends || filling.items.len() >= TABLE_PAGE_BYTES_MAX {
+        let open_level = &mut self.levels[level];
+        open_level.first.get_or_insert(key);
+        open_level.items.extend_from_slice(item);
+        open_level.count += 1;
+        if ends || open_level.items.len() >= TABLE_PAGE_BYTES_MAX {
             self.close(level, sink)?;
         }
         Ok(())
@@ -256,15 +256,15 @@ impl<'a> TableWriter<'a> {
 
     fn close(&mut self, level: usize, sink: &mut dyn MetaSink) -> Result<()> {
         let kind = if level == 0 { PageKind::Records } else { PageKind::Index };
-        let filling = &mut self.levels[level];
-        let Some(first) = filling.first.take() else { return Ok(()) };
-        let text = table_page::finish(kind, filling.count, &filling.items);
-        filling.items.clear();
-        filling.count = 0;
-        let number = filling.pages;
-        filling.pages += 1;
-        let former = self.former.and_then(|table| table.former(kind, &first));
-        let entry = sink.put_page(text, former.as_ref(), number)?;
+        let open_level = &mut self.levels[level];
+        let Some(first) = open_level.first.take() else { return Ok(()) };
+        let text = table_page::finish(kind, open_level.count, &open_level.items);
+        open_level.items.clear();
+        open_level.count = 0;
+        let number = open_level.pages;
+        open_level.pages += 1;
+        let previous = self.previous.and_then(|table| table.previous(kind, &first));
+        let entry = sink.put_page(text, previous.as_ref(), number)?;
         self.levels[level].only = Some(entry);
         let mut item = Vec::new();
         table_page::put_index(&mut item, &first, &entry);

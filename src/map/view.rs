@@ -13,14 +13,14 @@ use crate::base::ids::Locator;
 use crate::base::ids::PackIndex;
 use crate::base::ids::Storage;
 use crate::base::limits::MAP_PAGE_ENTRIES;
-use crate::base::num::index;
-use crate::base::num::narrow;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
+use crate::base::num::usize_of;
+use crate::base::num::usize_of_u32;
 use crate::format::map_page;
 use crate::format::record::MapRoot;
 use crate::format::record::MemberRecord;
 use crate::format::record::fit_leaf;
-use crate::map::FormerPage;
+use crate::map::PreviousPage;
 use crate::pack::reader::Packs;
 
 /// Pages of one map that are kept: the current path from the root and a little to go back to.
@@ -44,7 +44,7 @@ impl Translation {
 
     fn locator(&self, at: Locator) -> Result<Locator> {
         let Some(indices) = &self.0 else { return Ok(at) };
-        let pack = indices.get(index(at.pack.0)).copied().ok_or_else(|| {
+        let pack = indices.get(usize_of_u32(at.pack.0)).copied().ok_or_else(|| {
             let why = Malformed { what: "map", why: "names a pack that is not in the pack table" };
             Error::damaged("a map", why)
         })?;
@@ -69,8 +69,8 @@ impl Translation {
 pub struct MapPage {
     /// Entries of the page, translated to the indices of this table.
     pub entries: Vec<Entry>,
-    /// The page as a former version; `None` if it stood in the member's record.
-    pub former: Option<FormerPage>,
+    /// The page as a previous version; `None` if it stood in the member's record.
+    pub previous: Option<PreviousPage>,
 }
 
 /// Level and number of a page, and the page.
@@ -134,9 +134,9 @@ impl MapView {
             let entry = self.translation.entry(*root)?;
             return self.load(entry, level, number).map(Some);
         }
-        let fan_out = wide(MAP_PAGE_ENTRIES);
+        let fan_out = u64_of(MAP_PAGE_ENTRIES);
         let Some(parent) = self.page(level + 1, number / fan_out)? else { return Ok(None) };
-        match parent.entries.get(narrow(number % fan_out)) {
+        match parent.entries.get(usize_of(number % fan_out)) {
             Some(entry) => self.load(*entry, level, number).map(Some),
             None => Ok(None),
         }
@@ -144,7 +144,7 @@ impl MapView {
 
     fn inline(&self, entries: &[Entry]) -> Result<MapPage> {
         let entries = entries.iter().map(|e| self.translation.entry(*e)).collect::<Result<_>>()?;
-        Ok(MapPage { entries, former: None })
+        Ok(MapPage { entries, previous: None })
     }
 
     fn load(&self, entry: Entry, level: u8, number: u64) -> Result<MapPage> {
@@ -155,16 +155,16 @@ impl MapView {
             .storage
             .locator()
             .ok_or_else(|| damaged(Malformed { what: "map page", why: "is named as zeros" }))?;
-        let chain = self.packs.block_at(self.packs.place(at)?, entry.hash)?;
+        let chain = self.packs.block_at(self.packs.address(at)?, entry.hash)?;
         let fixed = if level == 0 { self.record.block_bytes() } else { 0 };
         let mut entries = map_page::decode(&chain.bytes, fixed).map_err(damaged)?;
         for entry in &mut entries {
             *entry = self.translation.entry(*entry)?;
         }
         if level == 0 {
-            fit_leaf(&mut entries, number * wide(MAP_PAGE_ENTRIES), &self.record);
+            fit_leaf(&mut entries, number * u64_of(MAP_PAGE_ENTRIES), &self.record);
         }
-        let former = FormerPage { text: chain.bytes, entry, whole: chain.whole };
-        Ok(MapPage { entries, former: Some(former) })
+        let previous = PreviousPage { text: chain.bytes, entry, whole: chain.whole };
+        Ok(MapPage { entries, previous: Some(previous) })
     }
 }

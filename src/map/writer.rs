@@ -22,7 +22,7 @@ const LEAF_END_MASK: u8 = 0xff;
 #[derive(Clone, Debug)]
 pub struct MapWriter {
     blocks: Blocks,
-    former: Option<Arc<MapView>>,
+    previous: Option<Arc<MapView>>,
     levels: Vec<Level>,
     count: u64,
     length: u64,
@@ -37,9 +37,9 @@ struct Level {
 }
 
 impl MapWriter {
-    /// Creates an empty map, whose pages will be compared with those of `former`.
-    pub fn new(blocks: Blocks, former: Option<Arc<MapView>>) -> MapWriter {
-        MapWriter { blocks, former, levels: vec![Level::default()], count: 0, length: 0 }
+    /// Creates an empty map, whose pages will be compared with those of `previous`.
+    pub fn new(blocks: Blocks, previous: Option<Arc<MapView>>) -> MapWriter {
+        MapWriter { blocks, previous, levels: vec![Level::default()], count: 0, length: 0 }
     }
 
     /// Returns the number of bytes of the blocks so far.
@@ -77,15 +77,15 @@ impl MapWriter {
             Blocks::Fixed(bytes) if level == 0 => Lengths::Fixed(bytes.into()),
             Blocks::Fixed(_) | Blocks::ContentDefined => Lengths::Stored,
         };
-        let former = match &self.former {
-            // A former page that can't be read only costs the difference to it.
+        let previous = match &self.previous {
+            // A previous page that can't be read only costs the difference to it.
             Some(view) => {
                 u8::try_from(level).ok().and_then(|l| view.page(l, number).ok().flatten())
             }
             None => None,
         };
-        let former = former.as_ref().and_then(|page| page.former.as_ref());
-        let page = sink.put_page(map_page::encode(&entries, lengths), former, number)?;
+        let previous = previous.as_ref().and_then(|page| page.previous.as_ref());
+        let page = sink.put_page(map_page::encode(&entries, lengths), previous, number)?;
         let length = entries.iter().map(|entry| entry.length).sum();
         if self.levels.len() == level + 1 {
             self.levels.push(Level::default());

@@ -9,7 +9,7 @@ pub const ACCEPTED_BYTES_MAX: usize = 128;
 
 /// What becomes of the acceptances that the source's newest snapshot records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Former {
+pub enum AcceptedBefore {
     /// They stay in force.
     #[default]
     Kept,
@@ -21,7 +21,7 @@ pub enum Former {
 #[derive(Debug, Clone, Default)]
 pub struct Accept {
     /// Whether those accepted before stay in force.
-    pub former: Former,
+    pub previous: AcceptedBefore,
     /// Acceptances that are added to them.
     pub added: Vec<Acceptance>,
 }
@@ -29,11 +29,11 @@ pub struct Accept {
 impl Accept {
     /// Returns the acceptances in force, as they are recorded, each once.
     pub(super) fn in_force(&self, recorded: &[String]) -> Vec<String> {
-        let former = match self.former {
-            Former::Kept => recorded,
-            Former::Revoked => &[],
+        let previous = match self.previous {
+            AcceptedBefore::Kept => recorded,
+            AcceptedBefore::Revoked => &[],
         };
-        let mut all: Vec<String> = former.to_vec();
+        let mut all: Vec<String> = previous.to_vec();
         for added in &self.added {
             if !all.iter().any(|known| known == added.as_str()) {
                 all.push(added.as_str().to_owned());
@@ -50,25 +50,26 @@ impl Accept {
 mod tests {
     use super::*;
 
-    fn accept(former: Former, added: &[&str]) -> Accept {
-        Accept { former, added: added.iter().map(|text| text.parse().unwrap()).collect() }
+    fn accept(previous: AcceptedBefore, added: &[&str]) -> Accept {
+        Accept { previous, added: added.iter().map(|text| text.parse().unwrap()).collect() }
     }
 
     #[test]
     fn acceptances_are_taken_over_until_they_are_revoked() {
         let before = ["lost-members:a".to_owned()];
-        let kept = accept(Former::Kept, &["foreign-text", "lost-members:a"]).in_force(&before);
+        let kept =
+            accept(AcceptedBefore::Kept, &["foreign-text", "lost-members:a"]).in_force(&before);
         assert_eq!(kept, ["lost-members:a", "foreign-text"]);
-        assert_eq!(accept(Former::Kept, &[]).in_force(&before), before);
-        let revoked = accept(Former::Revoked, &["foreign-text"]).in_force(&before);
+        assert_eq!(accept(AcceptedBefore::Kept, &[]).in_force(&before), before);
+        let revoked = accept(AcceptedBefore::Revoked, &["foreign-text"]).in_force(&before);
         assert_eq!(revoked, ["foreign-text"]);
-        assert!(accept(Former::Revoked, &[]).in_force(&before).is_empty());
+        assert!(accept(AcceptedBefore::Revoked, &[]).in_force(&before).is_empty());
     }
 
     #[test]
     fn the_newest_acceptances_stay_if_there_are_too_many() {
         let before: Vec<String> = (0..ACCEPTED_MAX).map(|n| format!("lost-members:{n}")).collect();
-        let all = accept(Former::Kept, &["foreign-text"]).in_force(&before);
+        let all = accept(AcceptedBefore::Kept, &["foreign-text"]).in_force(&before);
         assert_eq!(all.len(), ACCEPTED_MAX);
         assert_eq!(all.first().unwrap(), "lost-members:1");
         assert_eq!(all.last().unwrap(), "foreign-text");

@@ -42,14 +42,14 @@ use crate::pack::writer::RunKeys;
 use crate::pipeline::appender::Appender;
 use crate::pipeline::appender::RunContext;
 use crate::pipeline::collector::Collector;
-use crate::pipeline::collector::FormerInner;
+use crate::pipeline::collector::PreviousInternal;
 use crate::pipeline::collector::Releases;
 use crate::pipeline::collector::Roots;
 use crate::pipeline::collector::SoFar;
-use crate::pipeline::former::Former;
-use crate::pipeline::former::FormerTable;
 use crate::pipeline::ingest::Surroundings;
-use crate::pipeline::presence::Presence;
+use crate::pipeline::presence::PackPresence;
+use crate::pipeline::previous::Previous;
+use crate::pipeline::previous::PreviousTable;
 use crate::pipeline::run;
 use crate::pipeline::run::Streamed;
 use crate::pipeline::uploader::put_confirmed;
@@ -69,7 +69,7 @@ use crate::verdict::finding::FindingLog;
 use super::copies;
 use super::findings;
 use super::findings::Earlier;
-use super::findings::Noted;
+use super::findings::RecordedFindings;
 use super::judge;
 use super::lost;
 
@@ -101,13 +101,13 @@ pub struct BackupReport {
 
 /// What a run continues.
 struct Continued {
-    former: Former,
+    previous: Previous,
     packs: Arc<Packs>,
-    presence: Arc<Presence>,
+    presence: Arc<PackPresence>,
     nodes: Vec<Vec<NodeRef>>,
-    inner: FormerInner,
+    internal: PreviousInternal,
     sequence: u64,
-    predecessor: Option<SnapshotId>,
+    parent: Option<SnapshotId>,
     new_among: Option<usize>,
     earlier: Earlier,
     /// The newest snapshots, up to the first that is not partial.
@@ -233,7 +233,7 @@ fn run_backup(
         source_id,
         run_id,
         started,
-        predecessor: continued.predecessor,
+        parent: continued.parent,
         earlier: &continued.earlier,
         clock,
         monitor,
@@ -241,8 +241,8 @@ fn run_backup(
     let mut collector = Collector::new(
         Appender::new(context),
         (repository.cutter(), repository.path_key()?),
-        continued.former.predecessor(),
-        continued.inner.clone(),
+        continued.previous.parent(),
+        continued.internal.clone(),
         continued.nodes.clone(),
     );
     let mut sequence = continued.sequence;
@@ -251,16 +251,16 @@ fn run_backup(
     if counted.stream_bytes == 0 {
         return Err(empty(&streamed.ending));
     }
-    let (judgement, noted) = judge_stream(&draft, &continued, streamed, &mut collector)?;
-    collector.record_findings(noted.findings.clone());
+    let (judgement, recorded) = judge_stream(&draft, &continued, streamed, &mut collector)?;
+    collector.record_findings(recorded.findings.clone());
     if judgement.verdict() != Verdict::Partial {
         collector.release_vanished()?;
     }
     let roots = collector.roots(SoFar::All)?;
     collector.publish_relocations()?;
-    let findings = noted.findings.clone();
-    let has_log = roots.inner.iter().any(|record| record.key.path == LOG.as_bytes());
-    let (id, about) = draft.publish(roots, judgement, noted, sequence + 1)?;
+    let findings = recorded.findings.clone();
+    let has_log = roots.internal.iter().any(|record| record.key.path == LOG.as_bytes());
+    let (id, about) = draft.publish(roots, judgement, recorded, sequence + 1)?;
     // A rotation of keys that began during the run may not have seen the snapshot: then no
     // reader accepts it.
     repository.require_newest_key_still()?;
@@ -270,7 +270,7 @@ fn run_backup(
         findings,
         counts: monitor.counts(),
         new_among: continued.new_among,
-        damaged: continued.former.damaged().iter().map(|name| name.id.short()).collect(),
+        damaged: continued.previous.damaged().iter().map(|name| name.id.short()).collect(),
         packs_absent: continued.presence.absent(),
         has_log,
     })
@@ -286,7 +286,7 @@ fn report_passed_over(continued: &Continued, log: &FindingLog) {
     let report = |object: String, text: String| {
         log.report(finding::Finding::new(Code::DamagePassedOver, object, text));
     };
-    for name in continued.former.damaged() {
+    for name in continued.previous.damaged() {
         let text = "it or its pack table could not be read, and nothing was compared with it";
         report(name.id.short(), text.to_owned());
     }
@@ -306,13 +306,13 @@ fn judge_stream<'d>(
     continued: &Continued,
     mut streamed: Streamed,
     collector: &mut Collector<'_>,
-) -> Result<(Judgement<'d>, Noted)> {
+) -> Result<(Judgement<'d>, RecordedFindings)> {
     let Draft { repository, options, monitor, .. } = *draft;
     let counted = monitor.counts();
     if let Some(taken) = draft.taken {
         taken.check(streamed, counted.stream_bytes)?;
         collector.keep_log(taken.log.clone());
-        return Ok((Judgement::TakenOver(taken), Noted::taken_over(taken.about)));
+        return Ok((Judgement::TakenOver(taken), RecordedFindings::taken_over(taken.about)));
     }
     collector.keep_log(streamed.ending.transcript.take());
     if streamed.ending.left_open {
@@ -325,13 +325,13 @@ fn judge_stream<'d>(
         repository,
         source: draft.source_id,
         newest: &continued.newest,
-        former: &continued.former,
+        previous: &continued.previous,
         monitor,
     };
     lost::find(&mut conclusion, counted.stream_bytes, collector, &around)?;
     report_passed_over(continued, &options.findings);
-    let noted = Noted::new(&mut conclusion, options, &continued.earlier);
-    Ok((Judgement::Own(Box::new(conclusion)), noted))
+    let recorded = RecordedFindings::new(&mut conclusion, options, &continued.earlier);
+    Ok((Judgement::Own(Box::new(conclusion)), recorded))
 }
 
 /// Returns the error for a stream without a byte: how its producer ended, and its last words.
@@ -368,7 +368,7 @@ fn stream(
         base_micros: AtomicU64::new(0),
     });
     let around = Surroundings {
-        former: &continued.former,
+        previous: &continued.previous,
         cutter: draft.repository.cutter(),
         hasher: continued.packs.hasher(),
         monitor: draft.monitor,
@@ -388,8 +388,8 @@ fn stream(
         let roots = collector.roots(SoFar::Part)?;
         *sequence += 1;
         let mut conclusion = Conclusion::checkpoint();
-        let noted = Noted::new(&mut conclusion, options, draft.earlier);
-        draft.publish(roots, Judgement::Own(Box::new(conclusion)), noted, *sequence).map(|_| ())
+        let recorded = RecordedFindings::new(&mut conclusion, options, draft.earlier);
+        draft.publish(roots, Judgement::Own(Box::new(conclusion)), recorded, *sequence).map(|_| ())
     };
     run::run((source, options.format), around, &shared, collector, &mut checkpoint)
 }
@@ -402,7 +402,7 @@ struct Draft<'d> {
     source_id: SourceId,
     run_id: RunId,
     started: u64,
-    predecessor: Option<SnapshotId>,
+    parent: Option<SnapshotId>,
     earlier: &'d Earlier,
     clock: &'d Arc<dyn Clock>,
     monitor: &'d Arc<Monitor>,
@@ -413,10 +413,10 @@ impl Draft<'_> {
         &self,
         roots: Roots,
         judgement: Judgement<'_>,
-        noted: Noted,
+        recorded: RecordedFindings,
         sequence: u64,
     ) -> Result<(SnapshotId, Description)> {
-        let Roots { inner, table, packs, releases } = roots;
+        let Roots { internal, table, packs, releases } = roots;
         let counts = self.monitor.counts();
         let releases_complete =
             judgement.verdict() != Verdict::Partial && releases == Releases::All;
@@ -426,7 +426,7 @@ impl Draft<'_> {
             run: self.run_id.to_string(),
             epoch: 0,
             sequence,
-            predecessor: self.predecessor.map(|id| id.to_string()),
+            parent: self.parent.map(|id| id.to_string()),
             source: self.options.source.clone(),
             format: StreamFormat::Raw,
             kind: SnapshotKind::Full,
@@ -437,8 +437,8 @@ impl Draft<'_> {
             checks: Vec::new(),
             findings: Vec::new(),
             more_findings: 0,
-            expected_format: noted.expected_format,
-            accepted: noted.accepted,
+            expected_format: recorded.expected_format,
+            accepted: recorded.accepted,
             requires: Vec::new(),
             releases_complete,
             tags: self.options.tags.clone(),
@@ -453,8 +453,8 @@ impl Draft<'_> {
             origin: None,
         };
         judgement.describe(&mut about);
-        let mut snapshot = Snapshot { about, inner, table, packs };
-        findings::name_in(&mut snapshot, &noted.findings);
+        let mut snapshot = Snapshot { about, internal, table, packs };
+        findings::name_in(&mut snapshot, &recorded.findings);
         // Up to here a run that shall stop leaves no snapshot.
         self.monitor.check()?;
         let (id, bytes) = self.repository.put_snapshot(self.source_id, &snapshot)?;
@@ -521,28 +521,28 @@ fn continue_from(
     }
     let presence = Arc::new(copies::presence_of(repository, &table, log)?);
     let packs = Arc::new(repository.packs(table, monitor));
-    let predecessor = newest.first().map(|(stored, _)| stored.id());
-    let inner = FormerInner {
+    let parent = newest.first().map(|(stored, _)| stored.id());
+    let internal = PreviousInternal {
         script: newest.first().and_then(|(stored, _)| {
-            let record = stored.snapshot.inner("script")?.clone();
+            let record = stored.snapshot.internal("script")?.clone();
             Some(Arc::new(MapView::new(Arc::clone(&packs), record, Translation::same())))
         }),
     };
     let nodes = newest.first().map(|(stored, _)| stored.snapshot.packs.levels.clone());
     let earlier = Earlier::new(newest.iter().map(|(stored, _)| &stored.snapshot.about));
     let table = |(stored, translation): (StoredSnapshot, Translation)| {
-        let table = FormerTable::new(&packs, &stored, translation);
+        let table = PreviousTable::new(&packs, &stored, translation);
         (table, stored)
     };
     let (tables, newest): (_, Vec<_>) = newest.into_iter().map(table).unzip();
     Ok(Continued {
-        former: Former::new(Arc::clone(&packs), tables, Some(ancestry)),
+        previous: Previous::new(Arc::clone(&packs), tables, Some(ancestry)),
         packs,
         presence,
         nodes: nodes.unwrap_or_default(),
-        inner,
+        internal,
         sequence,
-        predecessor,
+        parent,
         new_among,
         earlier,
         newest,

@@ -17,8 +17,8 @@ use crate::base::crew::Shape;
 use crate::base::error::Result;
 use crate::base::limits::BLOCK_BYTES_MAX;
 use crate::base::monitor::Monitor;
-use crate::base::num::narrow;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
+use crate::base::num::usize_of;
 
 /// The size at which a planner ends a batch, in raw bytes.
 pub(super) const BATCH_BYTES: u64 = 8 << 20;
@@ -32,7 +32,7 @@ const OTHER_FILES: u64 = 40;
 /// Returns buffers for batches that become bytes in memory: a batch ends with the block that
 /// makes it full.
 pub(super) fn buffers() -> Buffers {
-    Buffers::new(narrow(BATCH_BYTES) + BLOCK_BYTES_MAX)
+    Buffers::new(usize_of(BATCH_BYTES) + BLOCK_BYTES_MAX)
 }
 
 /// A piece of work whose size is known.
@@ -54,7 +54,7 @@ impl<B: Batch> Sender<'_, B> {
     pub(super) fn send(&mut self, batch: B) -> Result<()> {
         self.weight += batch.weight();
         self.bundle.push(batch);
-        if self.weight >= BUNDLE_BYTES || wide(self.bundle.len()) == self.bundle_max {
+        if self.weight >= BUNDLE_BYTES || u64_of(self.bundle.len()) == self.bundle_max {
             self.flush()?;
         }
         Ok(())

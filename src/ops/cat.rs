@@ -10,21 +10,20 @@ use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::monitor::Counter;
-use crate::base::num::narrow;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
+use crate::base::num::usize_of;
 use crate::base::world::World;
 use crate::format::record::MemberKey;
 use crate::format::snapshot::StreamFormat;
+use crate::ops::pieces;
+use crate::ops::pieces::MemberReader;
+use crate::ops::pieces::Planner;
+use crate::ops::selection;
+use crate::ops::selection::Selection;
 use crate::parse::tree::FileExtent;
 use crate::repo::Repository;
 use crate::repo::contents::Contents;
 use crate::repo::snapshots::StoredSnapshot;
-
-use super::pieces;
-use super::pieces::MemberReader;
-use super::pieces::Planner;
-use super::selection;
-use super::selection::Selection;
 
 /// Most zeros of a hole that make one piece.
 const ZEROS_BYTES: u64 = 1 << 20;
@@ -63,7 +62,7 @@ pub fn cat(
     let plan = |planner: &mut Planner<'_, '_>| plan(&contents, &layout, planner);
     pieces::write_in_order(&contents, (wanted.workers, monitor), plan, |bytes| {
         monitor.check()?;
-        monitor.count(Counter::StreamBytes, wide(bytes.len()));
+        monitor.count(Counter::StreamBytes, u64_of(bytes.len()));
         out.write_all(bytes).map_err(broken)
     })?;
     out.flush().map_err(broken)?;
@@ -113,7 +112,7 @@ fn add_zeros(count: u64, planner: &mut Planner<'_, '_>) -> Result<()> {
     let mut left = count;
     while left > 0 {
         let piece = left.min(ZEROS_BYTES);
-        planner.add_bytes(vec![0; narrow(piece)])?;
+        planner.add_bytes(vec![0; usize_of(piece)])?;
         left -= piece;
     }
     Ok(())

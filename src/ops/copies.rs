@@ -21,7 +21,7 @@ use crate::format::layout::Object;
 use crate::format::lists::Damage;
 use crate::format::pack_table::PackRecord;
 use crate::format::pack_table::PackTable;
-use crate::pipeline::presence::Presence;
+use crate::pipeline::presence::PackPresence;
 use crate::repo::Repository;
 use crate::seal::object::ObjectKind;
 use crate::store::Store;
@@ -37,13 +37,13 @@ pub(super) fn presence_of(
     repository: &Repository,
     table: &PackTable,
     log: &FindingLog,
-) -> Result<Presence> {
+) -> Result<PackPresence> {
     if table.is_empty() {
-        return Ok(Presence::default());
+        return Ok(PackPresence::default());
     }
     let store = &**repository.store();
-    let mut presence = Presence::nothing_of(table);
-    let mut twins = Presence::nothing_of(table);
+    let mut presence = PackPresence::nothing_of(table);
+    let mut twins = PackPresence::nothing_of(table);
     let firsts_listed = listed(store, Folder::Packs, log, &mut |meta| {
         if let Some(Object::Pack(name)) = Object::parse(&meta.name) {
             presence.saw(table, &name, meta.size);
@@ -57,7 +57,7 @@ pub(super) fn presence_of(
     if firsts_listed == Listed::Whole && twins_listed == Listed::Whole {
         complete(store, table, (&mut presence, &twins), log)?;
     }
-    learn_damage(repository, table, &mut presence, log)?;
+    apply_damage_records(repository, table, &mut presence, log)?;
     Ok(presence)
 }
 
@@ -88,7 +88,7 @@ fn listed(
 fn complete(
     store: &dyn Store,
     table: &PackTable,
-    (firsts, twins): (&mut Presence, &Presence),
+    (firsts, twins): (&mut PackPresence, &PackPresence),
     log: &FindingLog,
 ) -> Result<()> {
     let metas = table.iter().map(|(_, record)| record);
@@ -160,10 +160,10 @@ fn put(store: &dyn Store, name: &ObjectName, bytes: &Bytes) -> Result<()> {
 }
 
 /// Takes damage records into account.
-fn learn_damage(
+fn apply_damage_records(
     repository: &Repository,
     table: &PackTable,
-    presence: &mut Presence,
+    presence: &mut PackPresence,
     log: &FindingLog,
 ) -> Result<()> {
     let store = &**repository.store();
@@ -173,7 +173,7 @@ fn learn_damage(
         let Some(Object::Damage { pack: name, .. }) = Object::parse(&record) else { continue };
         // A record that can't be read says nothing; what it meant shows when the entries are read.
         if let Some(damage) = read_damage(repository, store, &name, &record) {
-            presence.learn(table, &name, &damage);
+            presence.record_damage(table, &name, &damage);
         }
     }
     Ok(())

@@ -54,7 +54,7 @@ fn find_lost(
         return Ok(None);
     }
     let mut used: BTreeSet<PackIndex> = BTreeSet::new();
-    for record in &stored.snapshot.inner {
+    for record in &stored.snapshot.internal {
         collect(&contents, record.clone(), &mut used, monitor)?;
     }
     let mut members = contents.table().cursor();

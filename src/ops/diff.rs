@@ -17,7 +17,7 @@ use crate::base::ids::BlockHash;
 use crate::base::ids::Entry;
 use crate::base::limits::MAP_PAGE_ENTRIES;
 use crate::base::monitor::Monitor;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::base::world::World;
 use crate::format::record::Blocks;
 use crate::format::record::MapRoot;
@@ -41,7 +41,7 @@ pub enum Change {
     Changed,
     /// Only the later one has it.
     Added,
-    /// Only the former one has it.
+    /// Only the earlier one has it.
     Removed,
 }
 
@@ -54,8 +54,8 @@ pub struct MemberDiff {
     pub incarnation: u32,
     /// The change of the member.
     pub change: Change,
-    /// Its length in the former snapshot.
-    pub former_bytes: u64,
+    /// Its length in the earlier snapshot.
+    pub earlier_bytes: u64,
     /// Its length in the later one.
     pub later_bytes: u64,
     /// Blocks in which the two differ.
@@ -67,11 +67,11 @@ pub struct MemberDiff {
 /// Blocks in which two members differ.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Delta {
-    /// Blocks of the later one that the former does not have (at that place).
+    /// Blocks of the later one that the earlier does not have (at that place).
     pub new_blocks: u64,
     /// Number of bytes in the new blocks.
     pub new_bytes: u64,
-    /// Blocks of the former one that the later does not have (at that place).
+    /// Blocks of the earlier one that the later does not have (at that place).
     pub gone_blocks: u64,
     /// Number of bytes in the gone blocks.
     pub gone_bytes: u64,
@@ -105,15 +105,15 @@ impl MemberDiff {
 /// Calls `each` for every member of either snapshot, in the order of the paths.
 pub fn diff(
     repository: &Repository,
-    (former, later): (&StoredSnapshot, &StoredSnapshot),
+    (earlier, later): (&StoredSnapshot, &StoredSnapshot),
     world: &World,
     each: &mut dyn FnMut(MemberDiff) -> Result<()>,
 ) -> Result<()> {
     let monitor = &world.monitor;
-    let former = repository.contents(former, monitor)?;
+    let earlier = repository.contents(earlier, monitor)?;
     let later = repository.contents(later, monitor)?;
-    let comparison = Comparison { former: &former, later: &later, monitor };
-    let (mut left, mut right) = (former.table().cursor(), later.table().cursor());
+    let comparison = Comparison { earlier: &earlier, later: &later, monitor };
+    let (mut left, mut right) = (earlier.table().cursor(), later.table().cursor());
     let (mut old, mut new) = (left.next()?, right.next()?);
     loop {
         monitor.check()?;
@@ -138,7 +138,7 @@ pub fn diff(
 }
 
 struct Comparison<'c> {
-    former: &'c Contents,
+    earlier: &'c Contents,
     later: &'c Contents,
     monitor: &'c Monitor,
 }
@@ -146,22 +146,22 @@ struct Comparison<'c> {
 impl Comparison<'_> {
     fn member(
         &self,
-        former: Option<MemberRecord>,
+        earlier: Option<MemberRecord>,
         later: Option<MemberRecord>,
     ) -> Result<Option<MemberDiff>> {
-        let Some(shown) = later.as_ref().or(former.as_ref()) else { return Ok(None) };
+        let Some(shown) = later.as_ref().or(earlier.as_ref()) else { return Ok(None) };
         let mut delta = Delta::default();
         let (path, incarnation) = (shown.key.display(), shown.key.incarnation);
         let page_bytes = page_bytes(shown);
         let length = |record: &Option<MemberRecord>| record.as_ref().map_or(0, |r| r.length);
-        let (former_bytes, later_bytes) = (length(&former), length(&later));
-        let change = match (former, later) {
-            (Some(former), Some(later)) => {
-                delta = self.delta(former, later)?;
+        let (earlier_bytes, later_bytes) = (length(&earlier), length(&later));
+        let change = match (earlier, later) {
+            (Some(earlier), Some(later)) => {
+                delta = self.delta(earlier, later)?;
                 if delta.is_nothing() { Change::Same } else { Change::Changed }
             }
-            (Some(former), None) => {
-                delta.add_gone(former.block_count(), former.length);
+            (Some(earlier), None) => {
+                delta.add_gone(earlier.block_count(), earlier.length);
                 Change::Removed
             }
             (None, Some(later)) => {
@@ -174,34 +174,34 @@ impl Comparison<'_> {
             path,
             incarnation,
             change,
-            former_bytes,
+            earlier_bytes,
             later_bytes,
             delta,
             page_bytes,
         }))
     }
 
-    fn delta(&self, former: MemberRecord, later: MemberRecord) -> Result<Delta> {
-        let same_root = match (&former.map, &later.map) {
+    fn delta(&self, earlier: MemberRecord, later: MemberRecord) -> Result<Delta> {
+        let same_root = match (&earlier.map, &later.map) {
             (MapRoot::Tree { root, .. }, MapRoot::Tree { root: other, .. }) => {
                 root.hash == other.hash
             }
             (MapRoot::Inline(_), _) | (_, MapRoot::Inline(_)) => false,
         };
-        if same_root && former.length == later.length {
+        if same_root && earlier.length == later.length {
             return Ok(Delta::default());
         }
-        if former.blocks != later.blocks || later.blocks == Blocks::ContentDefined {
-            return self.delta_by_content(&former, &later);
+        if earlier.blocks != later.blocks || later.blocks == Blocks::ContentDefined {
+            return self.delta_by_content(&earlier, &later);
         }
-        self.delta_by_place(former, later)
+        self.delta_by_place(earlier, later)
     }
 
-    fn delta_by_place(&self, former: MemberRecord, later: MemberRecord) -> Result<Delta> {
-        let top = levels(&former).min(levels(&later)) - 1;
+    fn delta_by_place(&self, earlier: MemberRecord, later: MemberRecord) -> Result<Delta> {
+        let top = levels(&earlier).min(levels(&later)) - 1;
         let pair = Pair {
             block_bytes: later.block_bytes(),
-            former: self.former.map(former),
+            earlier: self.earlier.map(earlier),
             later: self.later.map(later),
             monitor: self.monitor,
         };
@@ -214,14 +214,14 @@ impl Comparison<'_> {
     }
 
     /// Counts the blocks that are in one member and nowhere in the other, each copy by itself.
-    fn delta_by_content(&self, former: &MemberRecord, later: &MemberRecord) -> Result<Delta> {
-        let passes = former.block_count().div_ceil(HASHES_MAX).max(1);
+    fn delta_by_content(&self, earlier: &MemberRecord, later: &MemberRecord) -> Result<Delta> {
+        let passes = earlier.block_count().div_ceil(HASHES_MAX).max(1);
         let mut delta = Delta::default();
         for pass in 0..passes {
             let is_due = |hash: &BlockHash| part_of(hash) % passes == pass;
             // With the length, because all zeros have one hash.
             let mut waiting: HashMap<(BlockHash, u64), u64> = HashMap::new();
-            each_block(self.former, former, self.monitor, &mut |entry| {
+            each_block(self.earlier, earlier, self.monitor, &mut |entry| {
                 if is_due(&entry.hash) {
                     *waiting.entry((entry.hash, entry.length)).or_default() += 1;
                 }
@@ -257,7 +257,7 @@ fn each_block(
 ) -> Result<()> {
     let mut entries = contents.entries(record.clone());
     while let Some(block) = entries.next()? {
-        if block.number.is_multiple_of(wide(MAP_PAGE_ENTRIES)) {
+        if block.number.is_multiple_of(u64_of(MAP_PAGE_ENTRIES)) {
             monitor.check()?;
         }
         each(&block.entry);
@@ -274,12 +274,12 @@ fn levels(record: &MemberRecord) -> u8 {
 
 fn page_bytes(record: &MemberRecord) -> u64 {
     TablespaceFormat::decode(record.page_format)
-        .map_or(0, |format| wide(format.page_size().bytes()))
+        .map_or(0, |format| u64_of(format.page_size().bytes()))
 }
 
 /// Two maps whose blocks begin at the same places.
 struct Pair<'c> {
-    former: MapView,
+    earlier: MapView,
     later: MapView,
     block_bytes: u64,
     monitor: &'c Monitor,
@@ -289,16 +289,16 @@ impl Pair<'_> {
     /// Compares a page of both maps and what is below it; `false` if neither has it.
     fn compare(&self, level: u8, number: u64, delta: &mut Delta) -> Result<bool> {
         self.monitor.check()?;
-        let (former, later) = (self.former.page(level, number)?, self.later.page(level, number)?);
-        if former.is_none() && later.is_none() {
+        let (earlier, later) = (self.earlier.page(level, number)?, self.later.page(level, number)?);
+        if earlier.is_none() && later.is_none() {
             return Ok(false);
         }
-        let (old, new) = (entries(former.as_ref()), entries(later.as_ref()));
+        let (old, new) = (entries(earlier.as_ref()), entries(later.as_ref()));
         for at in 0..old.len().max(new.len()) {
             match (old.get(at), new.get(at)) {
                 (Some(old), Some(new)) if old.hash == new.hash && old.length == new.length => {}
                 (Some(_), Some(_)) if level > 0 => {
-                    let below = number * wide(MAP_PAGE_ENTRIES) + wide(at);
+                    let below = number * u64_of(MAP_PAGE_ENTRIES) + u64_of(at);
                     self.compare(level - 1, below, delta)?;
                 }
                 (old, new) => {

@@ -1,27 +1,26 @@
 //! Findings and their snapshot: what was accepted before and now, what is stored, what is read
 //! back.
 //!
-//! The inner member `findings` has all of them. A listing reads snapshots only, so the description
-//! names the most urgent ones, as many as fit.
+//! The internal member `findings` has all of them. A listing reads snapshots only, so the
+//! description names the most urgent ones, as many as fit.
 
 use crate::base::error::Error;
 use crate::base::error::Result;
 use crate::base::limits::SNAPSHOT_BYTES_MAX;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::format::snapshot::Description;
 use crate::format::snapshot::Finding;
 use crate::format::snapshot::Snapshot;
 use crate::format::snapshot::SnapshotKind;
 use crate::format::snapshot::StreamFormat;
 use crate::format::snapshot::Verdict;
+use crate::ops::backup::BackupOptions;
 use crate::repo::contents::Contents;
 use crate::verdict::Conclusion;
 use crate::verdict::finding as verdict;
 use crate::verdict::finding::Acceptance;
 use crate::verdict::finding::Code;
 use crate::verdict::shorten;
-
-use super::backup::BackupOptions;
 
 /// Findings that the description of a snapshot names.
 const NAMED_MAX: usize = 16;
@@ -57,7 +56,7 @@ impl Earlier {
 
 /// What a snapshot says about its findings.
 #[derive(Debug)]
-pub(super) struct Noted {
+pub(super) struct RecordedFindings {
     /// All findings, the most urgent first.
     pub findings: Vec<Finding>,
     /// The acceptances in force.
@@ -66,18 +65,18 @@ pub(super) struct Noted {
     pub expected_format: Option<StreamFormat>,
 }
 
-impl Noted {
+impl RecordedFindings {
     /// Takes the findings of the judges and of the run.
     pub(super) fn new(
         conclusion: &mut Conclusion,
         options: &BackupOptions,
         earlier: &Earlier,
-    ) -> Noted {
+    ) -> RecordedFindings {
         let accepted = options.accept.in_force(&earlier.accepted);
         let in_force = in_force(options, earlier);
         if conclusion.kind == SnapshotKind::Checkpoint {
             // Nothing was judged yet.
-            return Noted { findings: Vec::new(), accepted, expected_format: None };
+            return RecordedFindings { findings: Vec::new(), accepted, expected_format: None };
         }
         let arrived = conclusion.format;
         let confirmed = options.format == Some(arrived);
@@ -94,12 +93,12 @@ impl Noted {
         let all = changed.into_iter().chain(about_stream).chain(options.findings.take());
         let mut findings: Vec<Finding> = all.map(|finding| finding.stored(&in_force)).collect();
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-        Noted { findings, accepted, expected_format }
+        RecordedFindings { findings, accepted, expected_format }
     }
 
     /// Takes over what another repository says.
-    pub(super) fn taken_over(about: &Description) -> Noted {
-        Noted {
+    pub(super) fn taken_over(about: &Description) -> RecordedFindings {
+        RecordedFindings {
             findings: about.findings.clone(),
             accepted: about.accepted.clone(),
             expected_format: about.expected_format,
@@ -130,7 +129,7 @@ pub(super) fn name_in(snapshot: &mut Snapshot, findings: &[Finding]) {
         finding
     });
     snapshot.about.findings = named.collect();
-    let more = |snapshot: &Snapshot| wide(findings.len() - snapshot.about.findings.len());
+    let more = |snapshot: &Snapshot| u64_of(findings.len() - snapshot.about.findings.len());
     snapshot.about.more_findings = more(snapshot);
     while snapshot.encode().len() + SEALING_BYTES > SNAPSHOT_BYTES_MAX
         && snapshot.about.findings.pop().is_some()
@@ -145,7 +144,7 @@ pub fn read(contents: &Contents, about: &Description) -> Result<Vec<Finding>> {
         return Ok(about.findings.clone());
     }
     let mut list = Vec::new();
-    contents.read_inner("findings", &mut |bytes| {
+    contents.read_internal("findings", &mut |bytes| {
         list.extend_from_slice(bytes);
         if list.len() > LIST_BYTES_MAX {
             return Err(Error::damaged("the list of findings", "it is too long"));

@@ -21,7 +21,7 @@ use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::ids::SourceId;
 use crate::base::monitor::Monitor;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::format::record::MemberKey;
 use crate::format::snapshot::Description;
 use crate::format::snapshot::SnapshotKind;
@@ -31,7 +31,7 @@ use crate::map::table::TableReader;
 use crate::parse::sql::SqlMember;
 use crate::parse::sql::SqlPart;
 use crate::pipeline::collector::Collector;
-use crate::pipeline::former::Former;
+use crate::pipeline::previous::Previous;
 use crate::repo::Repository;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::verdict::Conclusion;
@@ -54,7 +54,7 @@ pub(super) struct Around<'a> {
     /// The newest snapshots of the source, the newest first.
     pub newest: &'a [StoredSnapshot],
     /// Member tables of these snapshots.
-    pub former: &'a Former,
+    pub previous: &'a Previous,
     pub monitor: &'a Arc<Monitor>,
 }
 
@@ -88,7 +88,7 @@ fn compare(
     };
     let own = around.newest.last().filter(|newest| newest.id() == reference.id());
     let contents;
-    let table = if let Some(table) = own.and_then(|_| around.former.newest_whole()) {
+    let table = if let Some(table) = own.and_then(|_| around.previous.newest_whole()) {
         table
     } else {
         contents = around.repository.contents(&reference, around.monitor)?;
@@ -169,23 +169,23 @@ fn tally(
         None => Ok::<_, Error>(None),
         Some(cursor) => Ok(cursor.next()?.map(|record| place(format, &record.key))),
     };
-    let mut former = next()?;
+    let mut previous = next()?;
     let mut now: Option<Place> = None;
     collector.visit(&mut |key| {
         let new = place(format, key);
-        while let Some(before) = former.take_if(|before| before.path < new.path) {
+        while let Some(before) = previous.take_if(|before| before.path < new.path) {
             let state = before.state(now.as_ref());
-            tally.former(before, state);
-            former = next()?;
+            tally.previous(before, state);
+            previous = next()?;
         }
         tally.present(&new);
         now = Some(new);
         Ok(())
     })?;
-    while let Some(before) = former.take() {
+    while let Some(before) = previous.take() {
         let state = before.state(now.as_ref());
-        tally.former(before, state);
-        former = next()?;
+        tally.previous(before, state);
+        previous = next()?;
     }
     tally.leave();
     Ok(tally)
@@ -340,7 +340,7 @@ impl Tally {
         self.tables_now += u64::from(matches!(place.thing, Thing::Table(_)));
     }
 
-    fn former(&mut self, place: Place, now: Now) {
+    fn previous(&mut self, place: Place, now: Now) {
         self.enter(place.schema.as_ref());
         let Schema { name: schema, tables, data_files, .. } = &mut self.here;
         let full = |table: &[u8]| {
@@ -386,7 +386,7 @@ impl Tally {
         if count < TABLES_MIN || count * 10 <= all {
             return findings;
         }
-        let others = count - wide(names.len());
+        let others = count - u64_of(names.len());
         names.dedup();
         let table = |name| {
             Finding::new(Code::LostMembers, name, format!("the table is missing, {has} has it"))

@@ -17,7 +17,7 @@
 
 use crate::base::limits::PACK_BYTES_MAX;
 use crate::base::limits::SMALL_PACK_BYTES_MAX;
-use crate::base::num::narrow;
+use crate::base::num::usize_of;
 use crate::pipeline::uploader::UPLOADS_AT_ONCE;
 
 /// The least memory in bytes with which anything runs.
@@ -101,7 +101,7 @@ impl AtOnce {
             workers,
             uploads: UPLOADS_AT_ONCE,
             pack_bytes: PACK_BYTES_MAX,
-            open_bytes: narrow(OPEN_BYTES_MIN),
+            open_bytes: usize_of(OPEN_BYTES_MIN),
         }
     }
 
@@ -139,7 +139,7 @@ impl AtOnce {
             } else {
                 PACK_BYTES_MAX
             },
-            open_bytes: narrow((memory / OPEN_PART).max(OPEN_BYTES_MIN)),
+            open_bytes: usize_of((memory / OPEN_PART).max(OPEN_BYTES_MIN)),
         }
     }
 }

@@ -4,10 +4,10 @@
 pub mod accept;
 pub mod backup;
 mod batches;
-pub mod carry;
 pub mod cat;
 pub mod chain;
 mod copies;
+pub mod copy_reencrypted;
 mod dependencies;
 pub mod diff;
 pub mod findings;

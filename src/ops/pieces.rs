@@ -10,17 +10,16 @@ use crate::base::buffers::Buffers;
 use crate::base::error::Error;
 use crate::base::error::Result;
 use crate::base::monitor::Monitor;
-use crate::base::num::narrow;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
+use crate::base::num::usize_of;
 use crate::format::record::MemberKey;
+use crate::ops::batches;
+use crate::ops::batches::BATCH_BYTES;
+use crate::ops::batches::Batch;
+use crate::ops::batches::Sender;
 use crate::repo::contents::Block;
 use crate::repo::contents::Contents;
 use crate::repo::contents::Entries;
-
-use super::batches;
-use super::batches::BATCH_BYTES;
-use super::batches::Batch;
-use super::batches::Sender;
 
 /// Bytes that a piece occupies until it is written, in addition to its own: the piece and the
 /// request for its block.
@@ -59,7 +58,7 @@ pub(super) struct Planner<'s, 'h> {
 impl Planner<'_, '_> {
     /// Adds bytes that are known.
     pub(super) fn add_bytes(&mut self, bytes: Vec<u8>) -> Result<()> {
-        let count = wide(bytes.len());
+        let count = u64_of(bytes.len());
         self.add(Piece::Bytes(bytes), count)
     }
 
@@ -73,7 +72,7 @@ impl Planner<'_, '_> {
         while at < to {
             let block = member.block_at(at)?;
             let end = (block.at + block.entry.length).min(to);
-            let (from, to) = (narrow(at - block.at), narrow(end - block.at));
+            let (from, to) = (usize_of(at - block.at), usize_of(end - block.at));
             self.add(Piece::Part { block, from, to }, end - at)?;
             at = end;
         }
@@ -166,7 +165,7 @@ pub(super) fn write_in_order(
 
 /// Turns a batch into its bytes.
 fn decode(contents: &Contents, batch: StreamBatch, buffers: &Buffers) -> Result<Buffer> {
-    let mut out = buffers.of_length(narrow(batch.bytes));
+    let mut out = buffers.of_length(usize_of(batch.bytes));
     let mut at = 0;
     let mut places = Vec::new();
     let mut wanted = Vec::new();

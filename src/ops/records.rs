@@ -6,12 +6,11 @@ use crate::base::ids::PackName;
 use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
 use crate::format::layout::ContentHash;
 use crate::format::layout::Object;
+use crate::ops::survey::Copy;
+use crate::ops::survey::Look;
+use crate::ops::survey::Problem;
 use crate::repo::Repository;
 use crate::repo::inventory::Inventory;
-
-use super::survey::Copy;
-use super::survey::Look;
-use super::survey::Problem;
 
 /// A relocation record in its two copies.
 #[derive(Debug)]
@@ -24,7 +23,7 @@ pub(super) struct RelocationPair {
 
 /// Looks at both copies of every relocation record; `moves/` and `twins/` were listed, in this
 /// order.
-pub(super) fn moves(
+pub(super) fn relocations(
     repository: &Repository,
     inventory: &Inventory,
     look: Look,

@@ -26,28 +26,27 @@ use crate::base::ids::PackName;
 use crate::base::limits::PACK_BYTES_ACCEPTED_MAX;
 use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::base::world::World;
 use crate::format::layout::Folder;
 use crate::format::layout::content_hash;
 use crate::format::pack_table::PackRecord;
+use crate::ops::copies::replace;
+use crate::ops::records;
+use crate::ops::survey;
+use crate::ops::survey::Copy;
+use crate::ops::survey::Look;
+use crate::ops::survey::Looked;
+use crate::ops::survey::Problem;
+use crate::ops::survey::Survey;
+use crate::ops::verify::Depth;
+use crate::ops::verify::VerifyOptions;
+use crate::ops::verify::VerifyReport;
+use crate::ops::verify::verify;
 use crate::repo::Repository;
 use crate::repo::damage::KnownDamage;
 use crate::repo::inventory::Inventory;
 use crate::store::name::ObjectName;
-
-use super::copies::replace;
-use super::records;
-use super::survey;
-use super::survey::Copy;
-use super::survey::Look;
-use super::survey::Looked;
-use super::survey::Problem;
-use super::survey::Survey;
-use super::verify::Depth;
-use super::verify::VerifyOptions;
-use super::verify::VerifyReport;
-use super::verify::verify;
 
 /// A copy that is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,13 +107,13 @@ pub fn plan<'r>(repository: &'r Repository, workers: u32, world: &World) -> Resu
     let listing = repository.snapshots()?;
     let folders = [Folder::Moves, Folder::Packs, Folder::Twins];
     let inventory = Inventory::of(&**repository.store(), &folders, "")?;
-    let pairs = records::moves(repository, &inventory, Look::AtItsBytes);
-    let lost_moves: BTreeSet<PackName> =
+    let pairs = records::relocations(repository, &inventory, Look::AtItsBytes);
+    let lost_relocations: BTreeSet<PackName> =
         pairs.iter().filter(|pair| good(&pair.copies).is_none()).map(|pair| pair.pack).collect();
     let mut packs = BTreeSet::new();
     let mut whole = BTreeSet::new();
     let closely = |record: &PackRecord| {
-        let is_doubtful = known.names(&record.name) || lost_moves.contains(&record.name);
+        let is_doubtful = known.names(&record.name) || lost_relocations.contains(&record.name);
         if record.class == Class::Meta || is_doubtful { Look::AtItsBytes } else { Look::AtItsSize }
     };
     plan.lost.extend(listing.damaged.iter().map(|(_, error)| error.with_causes()));
@@ -268,7 +267,7 @@ impl RepairPlan<'_> {
                 .put(object, slice::from_ref(&bytes))
                 .map_err(|e| e.named(format!("cannot store {object}")))?;
         }
-        monitor.count(Counter::StoredBytes, wide(bytes.len()));
+        monitor.count(Counter::StoredBytes, u64_of(bytes.len()));
         monitor.count(Counter::StoredObjects, 1);
         right(object).map(|_| ())
     }

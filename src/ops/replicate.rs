@@ -19,7 +19,8 @@
 //!   the snapshots need there.
 //! - `moves/` and `damage/` speak of one copy only and are never sent.
 //!
-//! It does not send to a repository with other keys: that is what [`carry`](super::carry) does.
+//! It does not send to a repository with other keys: that is what
+//! [`copy_reencrypted`](super::copy_reencrypted) does.
 
 mod plan;
 mod send;
@@ -46,7 +47,7 @@ use crate::store::error::Category;
 use crate::store::error::StoreError;
 use crate::store::name::ObjectName;
 
-pub use plan::Plan;
+pub use plan::CopyPlan;
 pub use plan::plan;
 
 /// Objects that one request lists.
@@ -87,7 +88,7 @@ impl ReplicateOptions {
 
 /// What a replication costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
-pub struct Cost {
+pub struct CopyCost {
     /// Bytes of the objects that are sent.
     pub bytes: u64,
     /// Objects that are sent.
@@ -96,7 +97,7 @@ pub struct Cost {
     pub requests: u64,
 }
 
-impl Cost {
+impl CopyCost {
     fn object(&mut self, bytes: u64) {
         self.bytes += bytes;
         self.objects += 1;
@@ -143,7 +144,7 @@ pub struct ReplicateReport {
     /// Damage records there that mean nothing any more, and that could not be removed.
     pub kept_records: u64,
     /// What it did cost.
-    pub cost: Cost,
+    pub cost: CopyCost,
 }
 
 /// What was read on the other side and found right.

@@ -9,12 +9,11 @@ use crate::format::record::PageCounts;
 use crate::format::snapshot::LOG;
 use crate::innodb::FormatKind;
 use crate::innodb::TablespaceFormat;
+use crate::ops::findings;
+use crate::ops::selection;
 use crate::repo::Repository;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::source::transcript::TRANSCRIPT_BYTES_MAX;
-
-use super::findings;
-use super::selection;
 
 /// A member for people.
 #[derive(Debug, Clone)]
@@ -68,13 +67,13 @@ pub fn log(
     world: &World,
 ) -> Result<Option<String>> {
     let monitor = &world.monitor;
-    if stored.snapshot.inner(LOG).is_none() {
+    if stored.snapshot.internal(LOG).is_none() {
         return Ok(None);
     }
     repository.require_data()?;
     let contents = repository.contents(stored, monitor)?;
     let mut log = Vec::new();
-    contents.read_inner(LOG, &mut |bytes| {
+    contents.read_internal(LOG, &mut |bytes| {
         monitor.check()?;
         log.extend_from_slice(bytes);
         if log.len() > TRANSCRIPT_BYTES_MAX {

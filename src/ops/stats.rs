@@ -19,7 +19,7 @@ use crate::base::ids::Locator;
 use crate::base::ids::PackIndex;
 use crate::base::limits::MAP_PAGE_ENTRIES;
 use crate::base::monitor::Monitor;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::base::world::World;
 use crate::format::layout::Object;
 use crate::format::pack_table::PackTable;
@@ -125,7 +125,7 @@ fn own_packs(
     contents: &Contents,
     monitor: &Arc<Monitor>,
 ) -> Result<BTreeMap<PackIndex, Class>> {
-    let known = former_table(repository, stored, monitor)?;
+    let known = parent_table(repository, stored, monitor)?;
     let candidates: Vec<_> = {
         let table = contents.packs().table();
         let is_new = |name| known.as_ref().is_none_or(|known| known.find(name).is_none());
@@ -142,19 +142,19 @@ fn own_packs(
     Ok(own)
 }
 
-/// Returns the pack table of the predecessor, if that is there still.
-fn former_table(
+/// Returns the pack table of the parent, if that is there still.
+fn parent_table(
     repository: &Repository,
     stored: &StoredSnapshot,
     monitor: &Arc<Monitor>,
 ) -> Result<Option<PackTable>> {
-    let Some(predecessor) = &stored.snapshot.about.predecessor else { return Ok(None) };
+    let Some(parent) = &stored.snapshot.about.parent else { return Ok(None) };
     let names = repository.snapshot_names(Some(stored.name.source))?;
-    let Some(name) = names.iter().find(|name| name.id.to_string() == *predecessor) else {
+    let Some(name) = names.iter().find(|name| name.id.to_string() == *parent) else {
         return Ok(None);
     };
-    let former = repository.read_snapshot(name)?;
-    repository.pack_table(&former.snapshot.packs, monitor).map(Some)
+    let previous = repository.read_snapshot(name)?;
+    repository.pack_table(&previous.snapshot.packs, monitor).map(Some)
 }
 
 struct Walk<'w> {
@@ -185,7 +185,7 @@ impl Walk<'_> {
                 continue;
             };
             if level > 0 {
-                self.page(level - 1, number * wide(MAP_PAGE_ENTRIES) + wide(at), share)?;
+                self.page(level - 1, number * u64_of(MAP_PAGE_ENTRIES) + u64_of(at), share)?;
                 continue;
             }
             share.blocks += 1;
@@ -197,8 +197,8 @@ impl Walk<'_> {
 
     /// Returns a block's share, or its record's, of the frame that holds it.
     fn stored_bytes(&self, at: Locator) -> Result<u64> {
-        let place = self.contents.packs().place(at)?;
-        let pack = self.contents.packs().open(&place.pack)?;
+        let address = self.contents.packs().address(at)?;
+        let pack = self.contents.packs().open(&address.pack)?;
         let (slot, frame) = pack.directory().slot(at.entry).ok_or_else(|| {
             Error::damaged("a map", "it names an entry that its pack does not have")
         })?;

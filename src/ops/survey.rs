@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::buffers::ReadBuffers;
-use crate::base::crew::Allowance;
+use crate::base::crew::ByteSemaphore;
 use crate::base::error::Error;
 use crate::base::error::Result;
 use crate::base::ids::Class;
@@ -15,17 +15,16 @@ use crate::base::ids::PackName;
 use crate::base::limits::PACK_BYTES_ACCEPTED_MAX;
 use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::format::layout::Object;
 use crate::format::pack_table::PackRecord;
+use crate::ops::batches;
+use crate::ops::batches::Batch;
 use crate::repo::Repository;
 use crate::repo::inventory::Inventory;
 use crate::repo::lineage::TableNodes;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::store::name::ObjectName;
-
-use super::batches;
-use super::batches::Batch;
 
 /// Bytes of whole packs that are held at once, to be hashed: for each worker as much as its batches
 /// would take, and no more than this.
@@ -137,10 +136,10 @@ impl Survey<'_> {
         take: &mut dyn FnMut(Looked),
     ) -> Result<()> {
         let affordable = HASHED_BYTES_A_WORKER * u64::from(self.workers);
-        let allowance = Allowance::new(affordable.min(HASHED_BYTES_MAX));
-        let surveyor = Surveyor { survey: self, allowance };
+        let semaphore = ByteSemaphore::new(affordable.min(HASHED_BYTES_MAX));
+        let surveyor = Surveyor { survey: self, semaphore };
         let to_read = packs.iter().filter(|record| closely(record) == Look::AtItsBytes);
-        let expected = to_read.map(|record| record.bytes * wide(objects_of(record).len())).sum();
+        let expected = to_read.map(|record| record.bytes * u64_of(objects_of(record).len())).sum();
         self.monitor.count(Counter::ExpectedBytes, expected);
         let plan = |sender: &mut batches::Sender<'_, PackBatch>| {
             packs.iter().try_for_each(|record| sender.send(PackBatch(*record)))
@@ -155,7 +154,7 @@ impl Survey<'_> {
 
 struct Surveyor<'s> {
     survey: &'s Survey<'s>,
-    allowance: Allowance,
+    semaphore: ByteSemaphore,
 }
 
 impl Surveyor<'_> {
@@ -190,7 +189,7 @@ impl Surveyor<'_> {
             }
             Ok(Some(_)) if closely == Look::AtItsSize => Ok(None),
             Ok(Some(bytes)) => {
-                let _held = self.allowance.hold(ReadBuffers::kept_for(bytes), monitor)?;
+                let _held = self.semaphore.hold(ReadBuffers::kept_for(bytes), monitor)?;
                 Ok(self.read(record, &object.name()).map(Problem::Spoiled))
             }
         }
@@ -202,7 +201,7 @@ impl Surveyor<'_> {
             Ok(bytes) => bytes,
             Err(error) => return Some(format!("can't be read: {error}")),
         };
-        self.survey.monitor.count(Counter::StreamBytes, wide(bytes.len()));
+        self.survey.monitor.count(Counter::StreamBytes, u64_of(bytes.len()));
         let right = *blake3::hash(&bytes).as_bytes() == record.name.0;
         (!right).then(|| "does not match its name: its bytes have changed".to_owned())
     }

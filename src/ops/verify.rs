@@ -43,14 +43,14 @@ use crate::base::ids::SnapshotId;
 use crate::base::ids::Storage;
 use crate::base::monitor::Counts;
 use crate::base::monitor::Monitor;
-use crate::base::num::index;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
+use crate::base::num::usize_of_u32;
 use crate::base::world::World;
 use crate::format::record::MemberRecord;
 use crate::format::record::PageCounts;
 use crate::format::snapshot::LOG;
 use crate::innodb::PageNumber;
-use crate::pack::reader::Place;
+use crate::pack::reader::EntryAddress;
 use crate::pack::reader::Wanted;
 use crate::pipeline::pages;
 use crate::pipeline::segment::PageCheck;
@@ -120,7 +120,7 @@ struct Bad {
     culprits: HashSet<PackName>,
     entries: BTreeMap<PackName, Vec<EntryNumber>>,
     /// Snapshots that lack something.
-    snapshots: BTreeMap<SnapshotId, Trouble>,
+    snapshots: BTreeMap<SnapshotId, DamageOfSnapshot>,
 }
 
 impl Bad {
@@ -135,7 +135,7 @@ impl Bad {
 
 /// What a snapshot lacks.
 #[derive(Debug, Default)]
-struct Trouble {
+struct DamageOfSnapshot {
     files: u64,
     named: Vec<String>,
     packs: BTreeSet<PackName>,
@@ -224,10 +224,10 @@ impl Verification<'_> {
     fn find(&self, finding: Finding) {
         if let Some(id) = finding.snapshot {
             let mut bad = lock(&self.bad);
-            let trouble = bad.snapshots.entry(id).or_default();
-            trouble.files += u64::from(finding.member.is_some());
-            if trouble.named.len() < NAMED_MAX {
-                trouble.named.push(finding.in_words());
+            let damage = bad.snapshots.entry(id).or_default();
+            damage.files += u64::from(finding.member.is_some());
+            if damage.named.len() < NAMED_MAX {
+                damage.named.push(finding.in_words());
             }
         }
         let mut report = lock(&self.report);
@@ -262,7 +262,7 @@ impl Verification<'_> {
             snapshots = listing.snapshots;
         }
         snapshots.reverse();
-        lock(&self.report).snapshots = wide(snapshots.len());
+        lock(&self.report).snapshots = u64_of(snapshots.len());
         Ok(snapshots)
     }
 
@@ -300,11 +300,11 @@ impl Verification<'_> {
                 return Ok(());
             }
         };
-        if let Err(error) = contents.read_inner("script", &mut |_| self.monitor.check()) {
+        if let Err(error) = contents.read_internal("script", &mut |_| self.monitor.check()) {
             keep_going(error, |what| self.find_about(stored, what))?;
         }
         if matches!(self.options.depth, Depth::Blocks | Depth::Pages)
-            && let Err(error) = contents.read_inner(LOG, &mut |_| self.monitor.check())
+            && let Err(error) = contents.read_internal(LOG, &mut |_| self.monitor.check())
         {
             keep_going(error, |what| self.find_about(stored, format!("its log: {what}")))?;
         }
@@ -405,14 +405,14 @@ impl Verification<'_> {
         let mut broken = Broken::default();
         let mut left = Vec::new();
         for block in &batch.blocks {
-            match self.known(contents, block)? {
-                Known::Lost(packs) => {
+            match self.state_of(contents, block)? {
+                BlockState::Lost(packs) => {
                     broken.add(batch.extent, block, "is in a pack that is missing or damaged");
                     broken.packs.extend(packs);
                 }
-                Known::Doubtful => left.push(*block),
-                Known::Nothing if self.options.depth >= Depth::Blocks => left.push(*block),
-                Known::Good | Known::Nothing => {}
+                BlockState::Doubtful => left.push(*block),
+                BlockState::Nothing if self.options.depth >= Depth::Blocks => left.push(*block),
+                BlockState::Good | BlockState::Nothing => {}
             }
         }
         if !left.is_empty() {
@@ -422,35 +422,35 @@ impl Verification<'_> {
     }
 
     /// Returns what can be said of a block without reading it.
-    fn known(&self, contents: &Contents, block: &Block) -> Result<Known> {
-        let Some(at) = block.entry.storage.locator() else { return Ok(Known::Good) };
-        let place = contents.packs().place(at)?;
-        if self.was_seen(&place) {
-            return Ok(Known::Good);
+    fn state_of(&self, contents: &Contents, block: &Block) -> Result<BlockState> {
+        let Some(at) = block.entry.storage.locator() else { return Ok(BlockState::Good) };
+        let address = contents.packs().address(at)?;
+        if self.was_seen(&address) {
+            return Ok(BlockState::Good);
         }
-        let packs = packs_of(contents, block, place)?;
+        let packs = packs_of(contents, block, address)?;
         let (gone, spoiled) = {
             let bad = lock(&self.bad);
             let gone = packs.iter().any(|pack| bad.gone.contains_key(pack));
             (gone, packs.iter().any(|pack| bad.spoiled.contains_key(pack)))
         };
         // A block of another slice, unless this one is that of a bad base.
-        let is_own = self.part.has(&place.pack);
+        let is_own = self.part.has(&address.pack);
         if !gone && !spoiled {
-            return Ok(if is_own { Known::Nothing } else { Known::Good });
+            return Ok(if is_own { BlockState::Nothing } else { BlockState::Good });
         }
         if !packs.iter().any(|pack| self.part.has(pack)) {
-            return Ok(Known::Good);
+            return Ok(BlockState::Good);
         }
         // What is left of a pack, and a healing copy, can only be found by reading.
-        let may_be_there = !gone || !contents.packs().copies_of(place).is_empty();
+        let may_be_there = !gone || !contents.packs().copies_of(address).is_empty();
         if may_be_there && self.repository.opens_data() {
-            return Ok(Known::Doubtful);
+            return Ok(BlockState::Doubtful);
         }
         let mut bad = lock(&self.bad);
         let lost: Vec<PackName> = packs.into_iter().filter(|pack| bad.has(pack)).collect();
         bad.culprits.extend(&lost);
-        Ok(Known::Lost(lost))
+        Ok(BlockState::Lost(lost))
     }
 
     fn read_blocks(
@@ -465,11 +465,11 @@ impl Verification<'_> {
         let mut read = 0;
         contents.packs().read(&wanted, &mut |number, bytes| {
             let (block, want) = (blocks[number], wanted[number]);
-            let place = contents.packs().place(want.at)?;
+            let address = contents.packs().address(want.at)?;
             match bytes {
                 Ok(bytes) => {
                     read += 1;
-                    self.note_seen(place);
+                    self.record_seen(address);
                     let numbers = batch.numbers_of(&block);
                     let tally = if let PageCheck::Delta { format, first } = batch.check {
                         pages::tally_changed((format, first), numbers, bytes)
@@ -484,14 +484,14 @@ impl Verification<'_> {
                 Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
                 Err(error) => {
                     broken.add(batch.extent, &block, &error.with_causes());
-                    let packs = packs_of(contents, &block, place)?;
+                    let packs = packs_of(contents, &block, address)?;
                     let mut bad = lock(&self.bad);
                     let named: Vec<PackName> =
                         packs.into_iter().filter(|pack| bad.has(pack)).collect();
-                    let lost = if named.is_empty() { vec![place.pack] } else { named };
+                    let lost = if named.is_empty() { vec![address.pack] } else { named };
                     bad.culprits.extend(&lost);
                     broken.packs.extend(lost);
-                    bad.entries.entry(place.pack).or_default().push(place.entry);
+                    bad.entries.entry(address.pack).or_default().push(address.entry);
                 }
             }
             Ok(())
@@ -505,46 +505,47 @@ impl Verification<'_> {
         Ok(())
     }
 
-    fn was_seen(&self, place: &Place) -> bool {
+    fn was_seen(&self, address: &EntryAddress) -> bool {
         let seen = lock(&self.seen);
-        let bits = seen.get(&place.pack).and_then(|bits| bits.get(index(place.entry.0 / 64)));
-        bits.is_some_and(|bits| bits >> (place.entry.0 % 64) & 1 == 1)
+        let bits =
+            seen.get(&address.pack).and_then(|bits| bits.get(usize_of_u32(address.entry.0 / 64)));
+        bits.is_some_and(|bits| bits >> (address.entry.0 % 64) & 1 == 1)
     }
 
-    fn note_seen(&self, place: Place) {
+    fn record_seen(&self, address: EntryAddress) {
         let mut seen = lock(&self.seen);
         // 8 KiB hold the bits of the largest pack.
-        if !seen.contains_key(&place.pack) && seen.len() >= SEEN_BYTES_MAX / (8 << 10) {
+        if !seen.contains_key(&address.pack) && seen.len() >= SEEN_BYTES_MAX / (8 << 10) {
             return;
         }
-        let bits = seen.entry(place.pack).or_default();
-        let word = index(place.entry.0 / 64);
+        let bits = seen.entry(address.pack).or_default();
+        let word = usize_of_u32(address.entry.0 / 64);
         if bits.len() <= word {
             bits.resize(word + 1, 0);
         }
-        bits[word] |= 1 << (place.entry.0 % 64);
+        bits[word] |= 1 << (address.entry.0 % 64);
     }
 }
 
 /// Tells of an error, unless it is the wish to stop.
-fn keep_going(error: Error, tell: impl FnOnce(String)) -> Result<()> {
+fn keep_going(error: Error, report: impl FnOnce(String)) -> Result<()> {
     if error.kind() == ErrorKind::Cancelled {
         return Err(error);
     }
-    tell(error.with_causes());
+    report(error.with_causes());
     Ok(())
 }
 
 /// Returns the packs that a block is in: its own, and that of its base.
-fn packs_of(contents: &Contents, block: &Block, place: Place) -> Result<Vec<PackName>> {
+fn packs_of(contents: &Contents, block: &Block, address: EntryAddress) -> Result<Vec<PackName>> {
     Ok(match block.entry.storage {
-        Storage::Delta { base, .. } => vec![place.pack, contents.packs().place(base)?.pack],
-        Storage::Zero | Storage::Whole(_) => vec![place.pack],
+        Storage::Delta { base, .. } => vec![address.pack, contents.packs().address(base)?.pack],
+        Storage::Zero | Storage::Whole(_) => vec![address.pack],
     })
 }
 
 /// What is known of a block before it is read.
-enum Known {
+enum BlockState {
     Good,
     /// It is lost, with these packs.
     Lost(Vec<PackName>),

@@ -40,8 +40,8 @@ use crate::base::limits::PACK_BYTES_ACCEPTED_MAX;
 use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
 use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
-use crate::base::num::index;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
+use crate::base::num::usize_of_u32;
 use crate::encode::DeltaDecoder;
 use crate::encode::FrameDecoder;
 use crate::format::directory::Content;
@@ -85,7 +85,7 @@ pub type BlockSink<'s> = dyn FnMut(usize, Result<&[u8]>) -> Result<()> + 's;
 
 /// An entry by the name of its pack.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub struct Place {
+pub struct EntryAddress {
     /// Name of the pack that holds the entry.
     pub pack: PackName,
     /// The entry in it.
@@ -141,7 +141,7 @@ pub struct Packs {
     opened: Mutex<Cache<ObjectName, OpenPack>>,
     frames: Mutex<Cache<(ObjectName, u32), Vec<u8>>>,
     secrets: Mutex<HashMap<(RunId, Class), Arc<ClassSecret>>>,
-    moves: Mutex<HashMap<PackName, Arc<Vec<Relocation>>>>,
+    relocations: Mutex<HashMap<PackName, Arc<Vec<Relocation>>>>,
     openers: Mutex<Vec<FrameOpener>>,
     unread: AtomicU64,
 }
@@ -164,7 +164,7 @@ impl Packs {
             opened: Mutex::new(Cache::new(DIRECTORY_CACHE_BYTES)),
             frames: Mutex::new(Cache::new(FRAME_CACHE_BYTES)),
             secrets: Mutex::new(HashMap::new()),
-            moves: Mutex::new(HashMap::new()),
+            relocations: Mutex::new(HashMap::new()),
             openers: Mutex::new(Vec::new()),
             unread: AtomicU64::new(0),
         }
@@ -191,13 +191,13 @@ impl Packs {
     }
 
     /// Returns the place that a locator stands for in the pack table.
-    pub fn place(&self, at: Locator) -> Result<Place> {
+    pub fn address(&self, at: Locator) -> Result<EntryAddress> {
         let table = self.table();
         let record = table.get(at.pack).ok_or_else(|| {
             let why = Malformed { what: "map", why: "names a pack that is not in the pack table" };
             Error::damaged("a map", why)
         })?;
-        Ok(Place { pack: record.name, entry: at.entry })
+        Ok(EntryAddress { pack: record.name, entry: at.entry })
     }
 
     /// Opens a pack, from its twin if need be.
@@ -239,10 +239,10 @@ impl Packs {
         let bytes =
             self.store.size(object).map_err(|e| e.named(format!("cannot read {object}")))?;
         let Some(bytes) = bytes else { return Err(missing(object)) };
-        let trailer_from = bytes.saturating_sub(wide(TRAILER_BYTES));
+        let trailer_from = bytes.saturating_sub(u64_of(TRAILER_BYTES));
         let trailer = decode_trailer(name, &self.fetch(object, trailer_from, bytes)?)?;
         let tail = trailer.tail_bytes();
-        if tail > bytes || tail > wide(DIRECTORY_BYTES_MAX) || bytes > PACK_BYTES_ACCEPTED_MAX {
+        if tail > bytes || tail > u64_of(DIRECTORY_BYTES_MAX) || bytes > PACK_BYTES_ACCEPTED_MAX {
             let why = Malformed { what: "pack trailer", why: "its sizes contradict the object's" };
             return Err(Error::damaged(format!("pack {}", name.short()), why));
         }
@@ -254,21 +254,21 @@ impl Packs {
             .store
             .get_range(object, from..to)
             .map_err(|e| e.named(format!("cannot read {object}")))?;
-        self.monitor.count(Counter::FetchedBytes, wide(bytes.len()));
+        self.monitor.count(Counter::FetchedBytes, u64_of(bytes.len()));
         Ok(bytes)
     }
 
     fn open_tail(&self, name: &PackName, object: ObjectName, tail: &[u8]) -> Result<OpenPack> {
         let damaged = |why: Malformed| Error::damaged(format!("pack {}", name.short()), why);
         let trailer = decode_trailer(name, tail)?;
-        if trailer.tail_bytes() != wide(tail.len()) {
+        if trailer.tail_bytes() != u64_of(tail.len()) {
             return Err(damaged(Malformed {
                 what: "pack trailer",
                 why: "its sizes contradict the pack table",
             }));
         }
-        let (sealed, rest) = tail.split_at(index(trailer.directory_bytes));
-        let copies = &rest[..index(trailer.copies_bytes)];
+        let (sealed, rest) = tail.split_at(usize_of_u32(trailer.directory_bytes));
+        let copies = &rest[..usize_of_u32(trailer.copies_bytes)];
         let secret = self.secret(name, &trailer, copies)?;
         let suite = Suite::from_byte(trailer.suite)
             .map_err(|e| Error::damaged(format!("pack {}", name.short()), e))?;
@@ -337,8 +337,8 @@ impl Packs {
         if let Some(frame) = lock(&self.frames).get(&key) {
             return Ok(frame);
         }
-        let frame = pack.directory.frames[index(number)];
-        let from = wide(PREAMBLE_BYTES) + u64::from(frame.at);
+        let frame = pack.directory.frames[usize_of_u32(number)];
+        let from = u64_of(PREAMBLE_BYTES) + u64::from(frame.at);
         let sealed = self.fetch(&pack.object, from, from + u64::from(frame.stored))?;
         let raw = Arc::new(opener.open(pack, number, &sealed)?.to_vec());
         if is_kept(pack, &frame) {
@@ -353,17 +353,17 @@ impl Packs {
 
     /// Reads one block, through its chain of bases and from a copy if need be.
     pub fn block(&self, at: Locator, hash: BlockHash) -> Result<Vec<u8>> {
-        self.block_at(self.place(at)?, hash).map(|chain| chain.bytes)
+        self.block_at(self.address(at)?, hash).map(|chain| chain.bytes)
     }
 
     /// Reads one block by the name of its pack, with the whole block at the end of its chain.
-    pub fn block_at(&self, place: Place, hash: BlockHash) -> Result<Chain> {
-        let first = match self.block_from(place, hash) {
+    pub fn block_at(&self, address: EntryAddress, hash: BlockHash) -> Result<Chain> {
+        let first = match self.block_from(address, hash) {
             Ok(chain) => return Ok(chain),
             Err(error) => error,
         };
         // A copy may have been lost in its turn, and healed.
-        let mut tried = vec![place];
+        let mut tried = vec![address];
         let mut next = 0;
         while let Some(lost) = tried.get(next).copied() {
             next += 1;
@@ -386,43 +386,43 @@ impl Packs {
         self.unread.load(Ordering::Relaxed)
     }
 
-    fn block_from(&self, place: Place, hash: BlockHash) -> Result<Chain> {
-        let first = match self.block_from_object(place, Object::Pack(place.pack).name(), hash) {
+    fn block_from(&self, address: EntryAddress, hash: BlockHash) -> Result<Chain> {
+        let first = match self.block_from_object(address, Object::Pack(address.pack).name(), hash) {
             Ok(chain) => return Ok(chain),
             Err(error) => error,
         };
-        self.block_from_object(place, Object::Twin(place.pack).name(), hash).map_err(|_| first)
+        self.block_from_object(address, Object::Twin(address.pack).name(), hash).map_err(|_| first)
     }
 
     fn block_from_object(
         &self,
-        place: Place,
+        address: EntryAddress,
         object: ObjectName,
         hash: BlockHash,
     ) -> Result<Chain> {
-        self.with_opener(|opener| self.follow(place, object, hash, opener))
+        self.with_opener(|opener| self.follow(address, object, hash, opener))
     }
 
     fn follow(
         &self,
-        place: Place,
+        address: EntryAddress,
         object: ObjectName,
         hash: BlockHash,
         opener: &mut FrameOpener,
     ) -> Result<Chain> {
         let mut deltas = Vec::new();
-        let mut place = place;
-        let mut pack = self.open_object(&place.pack, object)?;
+        let mut address = address;
+        let mut pack = self.open_object(&address.pack, object)?;
         loop {
-            let slot = find(&pack, place.entry)?;
+            let slot = find(&pack, address.entry)?;
             let frame = match self.frame(&pack, slot.frame, opener) {
                 Ok(frame) => frame,
                 // The first copy opened but this frame of it is bad: the twin may have it.
                 Err(_)
                     if pack.class == Class::Meta
-                        && pack.object != Object::Twin(place.pack).name() =>
+                        && pack.object != Object::Twin(address.pack).name() =>
                 {
-                    pack = self.open_object(&place.pack, Object::Twin(place.pack).name())?;
+                    pack = self.open_object(&address.pack, Object::Twin(address.pack).name())?;
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -433,14 +433,14 @@ impl Packs {
                 if self.hasher.hash(&bytes) != hash {
                     return Err(pack.damaged("a block does not match its hash"));
                 }
-                return Ok(Chain { bytes, whole: place });
+                return Ok(Chain { bytes, whole: address });
             };
             if deltas.len() == BASE_STEPS_MAX {
                 return Err(pack.damaged("a chain of deltas is too long"));
             }
             deltas.push((record.to_vec(), slot.length));
-            let name = pack.directory.base_packs[index(base.pack)];
-            place = Place { pack: name, entry: base.entry };
+            let name = pack.directory.base_packs[usize_of_u32(base.pack)];
+            address = EntryAddress { pack: name, entry: base.entry };
             pack = self.open(&name)?;
         }
     }
@@ -455,24 +455,24 @@ impl Packs {
     }
 
     /// Reads the whole block at a place, verified against the hash in its own directory.
-    pub fn whole_block(&self, place: Place) -> Result<Vec<u8>> {
-        let pack = self.open(&place.pack)?;
-        let Content::Whole(hash) = find(&pack, place.entry)?.content else {
+    pub fn whole_block(&self, address: EntryAddress) -> Result<Vec<u8>> {
+        let pack = self.open(&address.pack)?;
+        let Content::Whole(hash) = find(&pack, address.entry)?.content else {
             return Err(pack.damaged("an entry is no whole block"));
         };
-        self.block_at(place, hash).map(|chain| chain.bytes)
+        self.block_at(address, hash).map(|chain| chain.bytes)
     }
 
     /// Returns other places of an entry, from the relocation records of its pack.
-    pub fn copies_of(&self, place: Place) -> Vec<Place> {
-        let known = lock(&self.moves).get(&place.pack).map(Arc::clone);
+    pub fn copies_of(&self, address: EntryAddress) -> Vec<EntryAddress> {
+        let known = lock(&self.relocations).get(&address.pack).map(Arc::clone);
         let lists = known.unwrap_or_else(|| {
-            let lists = Arc::new(self.read_relocations(&place.pack));
-            lock(&self.moves).insert(place.pack, Arc::clone(&lists));
+            let lists = Arc::new(self.read_relocations(&address.pack));
+            lock(&self.relocations).insert(address.pack, Arc::clone(&lists));
             lists
         });
-        let found = lists.iter().filter_map(|list| list.find(place.entry));
-        found.map(|(pack, entry)| Place { pack, entry }).collect()
+        let found = lists.iter().filter_map(|list| list.find(address.entry));
+        found.map(|(pack, entry)| EntryAddress { pack, entry }).collect()
     }
 
     fn read_relocations(&self, pack: &PackName) -> Vec<Relocation> {
@@ -517,11 +517,11 @@ pub struct Chain {
     /// Bytes of the block, verified against its hash.
     pub bytes: Vec<u8>,
     /// The whole block that it rests on in the end; its own place if it is whole.
-    pub whole: Place,
+    pub whole: EntryAddress,
 }
 
 fn slice(bytes: &[u8], at: u32, length: u32) -> Option<&[u8]> {
-    bytes.get(index(at)..index(at).checked_add(index(length))?)
+    bytes.get(usize_of_u32(at)..usize_of_u32(at).checked_add(usize_of_u32(length))?)
 }
 
 fn find(pack: &OpenPack, entry: EntryNumber) -> Result<Slot> {
@@ -543,7 +543,8 @@ fn out_of_frame(pack: &OpenPack) -> Error {
 fn unwind(pack: &OpenPack, whole: Vec<u8>, deltas: &[(Vec<u8>, u32)]) -> Result<Vec<u8>> {
     deltas.iter().rev().try_fold(whole, |base, (text, length)| {
         let mut decoder = DeltaDecoder::new();
-        let block = decoder.decode(text, &base, index(*length)).map_err(|e| pack.damaged(e))?;
+        let block =
+            decoder.decode(text, &base, usize_of_u32(*length)).map_err(|e| pack.damaged(e))?;
         Ok(block.to_vec())
     })
 }
@@ -575,11 +576,11 @@ impl FrameOpener {
 
     /// Opens a frame and decompresses it.
     fn open(&mut self, pack: &OpenPack, number: u32, sealed: &[u8]) -> Result<&[u8]> {
-        let frame = pack.directory.frames[index(number)];
+        let frame = pack.directory.frames[usize_of_u32(number)];
         pack.opener
             .open_into(section::FrameKind::Frame, number, sealed, &mut self.text)
             .map_err(|e| pack.damaged(e))?;
-        let decoded = self.decoder.decode(frame.codec, &self.text, index(frame.raw));
+        let decoded = self.decoder.decode(frame.codec, &self.text, usize_of_u32(frame.raw));
         decoded.map_err(|e| pack.damaged(e))
     }
 }

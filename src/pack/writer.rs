@@ -21,8 +21,8 @@ use crate::base::limits::DELTA_FRAME_BYTES_TARGET;
 use crate::base::limits::META_PACK_FRAMES_BYTES_FULL;
 use crate::base::limits::PACK_DIRECTORY_ROOM;
 use crate::base::limits::PACK_ENTRIES_MAX;
-use crate::base::num::short;
-use crate::base::num::wide;
+use crate::base::num::u32_of;
+use crate::base::num::u64_of;
 use crate::encode::EncodedDelta;
 use crate::encode::EncodedFrame;
 use crate::encode::ReadBack;
@@ -206,19 +206,19 @@ impl PackWriter {
     /// Ends the pack: directory, sealed copies of the run's secret, trailer.
     pub fn finish(mut self) -> Result<FinishedPack> {
         self.close_records()?;
-        let frames_bytes = short(self.directory.stored());
+        let frames_bytes = u32_of(self.directory.stored());
         let header = self.sealer.header();
         let directory = std::mem::take(&mut self.directory).finish();
-        let entries = short(directory.slots.len());
-        let frames = short(directory.frames.len());
+        let entries = u32_of(directory.slots.len());
+        let frames = u32_of(directory.frames.len());
         let directory_bytes = self.seal(FrameKind::Directory, directory.encode())?;
         let trailer = Trailer {
             run: self.run,
             salt: header.salt,
             commitment: header.commitment,
             frames_bytes,
-            directory_bytes: short(directory_bytes),
-            copies_bytes: short(self.copies.len()),
+            directory_bytes: u32_of(directory_bytes),
+            copies_bytes: u32_of(self.copies.len()),
             frames,
             class: self.class,
             suite: header.suite.byte(),
@@ -226,7 +226,7 @@ impl PackWriter {
         let copies = std::mem::take(&mut self.copies);
         self.push(&copies);
         self.push(&trailer.encode());
-        let bytes = wide(self.buffer.len());
+        let bytes = u64_of(self.buffer.len());
         assert_eq!(bytes, trailer.section_bytes(), "the trailer adds up");
         let tail_bytes =
             u32::try_from(trailer.tail_bytes()).expect("a directory is far below 4 GiB");

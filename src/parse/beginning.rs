@@ -10,7 +10,7 @@
 
 use memchr::memmem;
 
-use crate::base::num::index;
+use crate::base::num::usize_of_u32;
 use crate::parse::detect::Container;
 use crate::parse::detect::Wrapping;
 use crate::parse::detect::dump_at_line;
@@ -185,7 +185,7 @@ fn find_mbstream(head: &[u8]) -> Option<usize> {
             return false;
         };
         let [_, kind, length @ ..] = *fields;
-        b"PESRD".contains(&kind) && index(u32::from_le_bytes(length)) < PATH_BYTES_END
+        b"PESRD".contains(&kind) && usize_of_u32(u32::from_le_bytes(length)) < PATH_BYTES_END
     })
 }
 

@@ -48,7 +48,7 @@ pub enum Compressed {
     /// A stream of xz or bzip2.
     Tail(Tail),
     /// A stream of a program that does not mark the end.
-    Untold,
+    Unmarked,
 }
 
 /// The last bytes of a stream.
@@ -76,7 +76,7 @@ impl Compressed {
             "lz4" => Compressed::Frames(Frames::new(Layout::Lz4)),
             "xz" => Compressed::Tail(Tail::default()),
             "bzip2" => Compressed::Tail(Tail { kind: TailKind::Bzip2, ..Tail::default() }),
-            _ => Compressed::Untold,
+            _ => Compressed::Unmarked,
         }
     }
 
@@ -86,7 +86,7 @@ impl Compressed {
             Compressed::Gzip(gzip) => gzip.push(bytes),
             Compressed::Frames(frames) => frames.push(bytes),
             Compressed::Tail(tail) => tail.push(bytes),
-            Compressed::Untold => {}
+            Compressed::Unmarked => {}
         }
     }
 
@@ -96,7 +96,7 @@ impl Compressed {
             Compressed::Gzip(gzip) => gzip.finish(),
             Compressed::Frames(frames) => frames.finish(),
             Compressed::Tail(tail) => tail.finish(),
-            Compressed::Untold => CompressedEnd::Unknown,
+            Compressed::Unmarked => CompressedEnd::Unknown,
         }
     }
 }
@@ -110,14 +110,14 @@ impl Tail {
         };
         if !kept.is_empty() {
             let before =
-                crate::base::num::narrow(self.zeros.min(crate::base::num::wide(TAIL_BYTES)));
+                crate::base::num::usize_of(self.zeros.min(crate::base::num::u64_of(TAIL_BYTES)));
             self.bytes.resize(self.bytes.len() + before, 0);
             self.zeros = 0;
             self.bytes.extend_from_slice(&kept[kept.len().saturating_sub(TAIL_BYTES)..]);
             let surplus = self.bytes.len().saturating_sub(TAIL_BYTES);
             self.bytes.drain(..surplus);
         }
-        self.zeros += crate::base::num::wide(zeros.len());
+        self.zeros += crate::base::num::u64_of(zeros.len());
     }
 
     fn finish(&self) -> CompressedEnd {

@@ -7,10 +7,11 @@
 //! What it does not do: advise. What to do about a fault depends on the whole stream and is said
 //! by the verdict.
 
+use std::fmt;
+
 use crate::parse::frame::BadFrame;
 use crate::parse::item::StreamOffset;
 use crate::parse::path::OwnedPath;
-use std::fmt;
 
 /// The most faults that a parser keeps; more are only counted.
 pub const FAULTS_KEPT_MAX: usize = 1_000;

@@ -21,8 +21,10 @@
 //!
 //! What it does not do: judge. A frame with a wrong CRC or unknown flags is a frame.
 
-use crate::base::num::short;
-use crate::parse::path::{HostilePath, PATH_BYTES_END, StreamPath};
+use crate::base::num::u32_of;
+use crate::parse::path::HostilePath;
+use crate::parse::path::PATH_BYTES_END;
+use crate::parse::path::StreamPath;
 
 /// The first bytes of every frame.
 pub const MAGIC: [u8; 8] = *b"XBSTCK01";
@@ -268,7 +270,7 @@ impl<'a> Frame<'a> {
             Body::Payload(extent) => extent.encode(out),
             Body::Sparse(extent, map) => {
                 let entries = map.as_bytes().len() / SPARSE_ENTRY_BYTES;
-                out.extend_from_slice(&short(entries).to_le_bytes());
+                out.extend_from_slice(&u32_of(entries).to_le_bytes());
                 extent.encode(out);
                 out.extend_from_slice(map.as_bytes());
             }
@@ -347,7 +349,7 @@ fn path_len(len: u32) -> Result<usize, HostilePath> {
 }
 
 fn encode_counted(bytes: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(&short(bytes.len()).to_le_bytes());
+    out.extend_from_slice(&u32_of(bytes.len()).to_le_bytes());
     out.extend_from_slice(bytes);
 }
 

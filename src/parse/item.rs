@@ -10,9 +10,14 @@
 //!
 //! What it does not do: own bytes. Items borrow from the input or from the reader.
 
-use crate::parse::frame::{Body, Extent, Frame, FrameFlags, SparseMap};
-use crate::parse::path::StreamPath;
 use std::fmt;
+
+use crate::parse::frame::Body;
+use crate::parse::frame::Extent;
+use crate::parse::frame::Frame;
+use crate::parse::frame::FrameFlags;
+use crate::parse::frame::SparseMap;
+use crate::parse::path::StreamPath;
 
 /// Numbers the members of a stream in order of opening, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

@@ -37,14 +37,32 @@
 //! or find its way back after damage: a frame that is found again by its magic may be payload of a
 //! file that itself contains a stream.
 
-use crate::base::num::wide;
-use crate::parse::fault::{FAULTS_KEPT_MAX, Fault, FaultKind, Malformed};
-use crate::parse::frame::{Body, Extent, Frame, FrameFlags, NoFrame, SparseMap};
-use crate::parse::item::{Incarnation, Item, MemberNo, Payload, StreamOffset, Target};
-use crate::parse::openings::Openings;
-use crate::parse::path::{HashedAlready, OwnedPath, PathSeed, StreamPath};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::collections::HashSet;
 use std::hash::BuildHasherDefault;
+
+use crate::base::num::u64_of;
+use crate::parse::fault::FAULTS_KEPT_MAX;
+use crate::parse::fault::Fault;
+use crate::parse::fault::FaultKind;
+use crate::parse::fault::Malformed;
+use crate::parse::frame::Body;
+use crate::parse::frame::Extent;
+use crate::parse::frame::Frame;
+use crate::parse::frame::FrameFlags;
+use crate::parse::frame::NoFrame;
+use crate::parse::frame::SparseMap;
+use crate::parse::item::Incarnation;
+use crate::parse::item::Item;
+use crate::parse::item::MemberNo;
+use crate::parse::item::Payload;
+use crate::parse::item::StreamOffset;
+use crate::parse::item::Target;
+use crate::parse::openings::Openings;
+use crate::parse::path::HashedAlready;
+use crate::parse::path::OwnedPath;
+use crate::parse::path::PathSeed;
+use crate::parse::path::StreamPath;
 
 /// The most members that may be open at a time. A producer opens one per thread and the redo log.
 pub const OPEN_MEMBERS_MAX: usize = 65_536;
@@ -172,7 +190,7 @@ impl Parser {
         }
         let item = self.accept(&frame);
         self.frames += 1;
-        self.advance(wide(header_len));
+        self.advance(u64_of(header_len));
         Step::Item { header_len, item }
     }
 

@@ -5,10 +5,13 @@
 //! million paths) make a first incarnation look like a second: the member is still unique under its
 //! key.
 
-use crate::parse::item::Incarnation;
-use crate::parse::path::{HashedAlready, PathSeed};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::collections::HashSet;
 use std::hash::BuildHasherDefault;
+
+use crate::parse::item::Incarnation;
+use crate::parse::path::HashedAlready;
+use crate::parse::path::PathSeed;
 
 /// Every path that was ever opened, as hashes, and how often.
 #[derive(Debug)]

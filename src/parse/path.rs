@@ -13,10 +13,13 @@
 //! must be written again byte for byte; [`StreamPath::is_canonical`] tells them apart and
 //! [`StreamPath::names`] sees through them.
 
-use crate::base::num::wide;
 use std::borrow::Borrow;
 use std::fmt;
-use std::hash::{BuildHasher, DefaultHasher, Hasher};
+use std::hash::BuildHasher;
+use std::hash::DefaultHasher;
+use std::hash::Hasher;
+
+use crate::base::num::u64_of;
 
 /// The shortest length that `mbstream` refuses (`FN_REFLEN`).
 pub const PATH_BYTES_END: usize = 512;
@@ -58,7 +61,7 @@ impl<'a> StreamPath<'a> {
     /// Accepts `bytes` if they are harmless as a relative path.
     pub fn new(bytes: &'a [u8]) -> Result<Self, HostilePath> {
         if bytes.len() >= PATH_BYTES_END {
-            return Err(HostilePath::TooLong(wide(bytes.len())));
+            return Err(HostilePath::TooLong(u64_of(bytes.len())));
         }
         if bytes.first() == Some(&b'/') {
             return Err(HostilePath::Absolute);

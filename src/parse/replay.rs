@@ -12,10 +12,17 @@
 //! What it does not do: check the payload against the CRC. Blocks have hashes for that, and the CRC
 //! may have been wrong from the start.
 
-use crate::parse::item::{Incarnation, Item, MemberNo, Payload, Target};
-use crate::parse::path::OwnedPath;
-use crate::parse::script::{Op, ScriptError, ScriptReader};
 use std::ops::Range;
+
+use crate::parse::item::Incarnation;
+use crate::parse::item::Item;
+use crate::parse::item::MemberNo;
+use crate::parse::item::Payload;
+use crate::parse::item::Target;
+use crate::parse::path::OwnedPath;
+use crate::parse::script::Op;
+use crate::parse::script::ScriptError;
+use crate::parse::script::ScriptReader;
 
 /// What to write next.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -31,18 +31,18 @@
 //!
 //! | field | bits of the op byte | bytes |
 //! |---|---|---|
-//! | target | 3, 4: 0 | none: the slot of the former op with a target |
+//! | target | 3, 4: 0 | none: the slot of the previous op with a target |
 //! | | 3, 4: 1 | varint slot |
 //! | | 3, 4: 2 | path; opens a member of incarnation 0 |
 //! | | 3, 4: 3 | varint incarnation, path; opens a member |
 //! | flags | 6: 1 | u8 |
-//! | | 6: 0 | none: in kinds 0 and 1 those of the member's former payload, if any; else 0 |
+//! | | 6: 0 | none: in kinds 0 and 1 those of the member's previous payload, if any; else 0 |
 //! | offset | 5: 1 | varint file offset |
-//! | | 5: 0 | none: where the member's former payload ended or a seek led, at first 0 |
-//! | length | | varint: 0 the length of the former payload op (kind 0), else length + 1 |
+//! | | 5: 0 | none: where the member's previous payload ended or a seek led, at first 0 |
+//! | length | | varint: 0 the length of the previous payload op (kind 0), else length + 1 |
 //! | map | | varint entries (up to 65,536), for each varint skip, varint length; all are u32 |
 //! | crc | | u32 |
-//! | path | | varint bytes shared with the start of the former path, varint count, bytes |
+//! | path | | varint bytes shared with the start of the previous path, varint count, bytes |
 //! | | 7: 1, in kinds 0 and 1 | an `E` frame of the member with flags 0 follows the payload |
 //!
 //! All other bits are 0. A *slot* is the place of an open member: opening takes the slot vacated
@@ -77,5 +77,7 @@ mod writer;
 mod tests;
 
 pub use crate::parse::script::error::ScriptError;
-pub use crate::parse::script::reader::{Op, ScriptReader};
-pub use crate::parse::script::writer::{ScriptEnd, ScriptWriter};
+pub use crate::parse::script::reader::Op;
+pub use crate::parse::script::reader::ScriptReader;
+pub use crate::parse::script::writer::ScriptEnd;
+pub use crate::parse::script::writer::ScriptWriter;

@@ -136,11 +136,11 @@ pub struct SqlParser {
 #[derive(Debug)]
 struct Current {
     section: Section,
-    told_by: ToldBy,
+    recognised_by: RecognisedBy,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ToldBy {
+enum RecognisedBy {
     Comment,
     Statement,
 }
@@ -265,9 +265,9 @@ impl SqlParser {
         if class == Class::Replication {
             self.dump.said.statement(head);
         }
-        let told = matches!(act, Act::Rows | Act::Text | Act::Unexpected | Act::ClientCommand)
+        let is_shown = matches!(act, Act::Rows | Act::Text | Act::Unexpected | Act::ClientCommand)
             || self.dump.is_completed;
-        let text = if told { shown(self.lexer.without_delimiter(head)) } else { String::new() };
+        let text = if is_shown { shown(self.lexer.without_delimiter(head)) } else { String::new() };
         self.account(&class, act, text);
         match (self.decision(class), extent) {
             (Decision::Hold, Extent::Whole) => {
@@ -276,7 +276,7 @@ impl SqlParser {
             }
             (Decision::Hold, Extent::Beginning) | (Decision::Stay, _) => self.release(sink),
             (Decision::Go(section), _) => {
-                self.switch(section, ToldBy::Statement, sink)?;
+                self.switch(section, RecognisedBy::Statement, sink)?;
                 self.release(sink)
             }
         }
@@ -345,10 +345,10 @@ impl SqlParser {
         };
         let Some(section) = self.headed(heading) else { return Ok(()) };
         // What was held for the sake of a statement was the previous section's after all.
-        let former: Vec<u8> = self.held.drain(..self.gap_from).collect();
+        let previous: Vec<u8> = self.held.drain(..self.gap_from).collect();
         self.gap_from = 0;
-        self.hand_on(&former, sink)?;
-        self.switch(section, ToldBy::Comment, sink)?;
+        self.hand_on(&previous, sink)?;
+        self.switch(section, RecognisedBy::Comment, sink)?;
         self.release(sink)
     }
 
@@ -378,9 +378,15 @@ impl SqlParser {
     }
 
     /// Ends the open member and opens another, unless they are one.
-    fn switch(&mut self, to: Section, told_by: ToldBy, sink: &mut impl Sink) -> Result<()> {
+    fn switch(
+        &mut self,
+        to: Section,
+        recognised_by: RecognisedBy,
+        sink: &mut impl Sink,
+    ) -> Result<()> {
         if let Some(current) = &mut self.current {
-            let comment_rules = current.told_by == ToldBy::Comment && told_by == ToldBy::Statement;
+            let comment_rules = current.recognised_by == RecognisedBy::Comment
+                && recognised_by == RecognisedBy::Statement;
             let same =
                 current.section == to || (comment_rules && current.section.shares_object_with(&to));
             if same {
@@ -388,10 +394,15 @@ impl SqlParser {
             }
             sink.end()?;
         }
-        self.open(to, told_by, sink)
+        self.open(to, recognised_by, sink)
     }
 
-    fn open(&mut self, to: Section, told_by: ToldBy, sink: &mut impl Sink) -> Result<()> {
+    fn open(
+        &mut self,
+        to: Section,
+        recognised_by: RecognisedBy,
+        sink: &mut impl Sink,
+    ) -> Result<()> {
         match &to {
             Section::Preamble | Section::Replication | Section::Trailer => {}
             Section::System | Section::Database(_) => self.dump.declarations += 1,
@@ -418,7 +429,7 @@ impl SqlParser {
             | Section::Events(_) => {}
         }
         sink.open(&to.path())?;
-        self.current = Some(Current { section: to, told_by });
+        self.current = Some(Current { section: to, recognised_by });
         Ok(())
     }
 
@@ -437,7 +448,7 @@ impl SqlParser {
             return Ok(());
         }
         if self.current.is_none() {
-            self.switch(Section::Preamble, ToldBy::Statement, sink)?;
+            self.switch(Section::Preamble, RecognisedBy::Statement, sink)?;
         }
         sink.payload(bytes)
     }

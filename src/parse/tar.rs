@@ -109,7 +109,7 @@ mod tests {
 
     /// What a dissector reported, neighbouring bytes of one kind together.
     #[derive(Debug, PartialEq, Eq)]
-    enum Told {
+    enum Event {
         Literal(Vec<u8>),
         Open(Vec<u8>),
         Contents(Vec<u8>),
@@ -117,47 +117,47 @@ mod tests {
     }
 
     #[derive(Debug, Default)]
-    struct Teller(Vec<Told>);
+    struct Recorder(Vec<Event>);
 
-    impl Sink for Teller {
+    impl Sink for Recorder {
         fn literal(&mut self, bytes: &[u8]) -> Result<()> {
             match self.0.last_mut() {
-                Some(Told::Literal(last)) => last.extend_from_slice(bytes),
-                _ => self.0.push(Told::Literal(bytes.to_vec())),
+                Some(Event::Literal(last)) => last.extend_from_slice(bytes),
+                _ => self.0.push(Event::Literal(bytes.to_vec())),
             }
             Ok(())
         }
 
         fn open(&mut self, path: &[u8]) -> Result<()> {
-            self.0.push(Told::Open(path.to_vec()));
+            self.0.push(Event::Open(path.to_vec()));
             Ok(())
         }
 
         fn payload(&mut self, bytes: &[u8]) -> Result<()> {
             match self.0.last_mut() {
-                Some(Told::Contents(last)) => last.extend_from_slice(bytes),
-                _ => self.0.push(Told::Contents(bytes.to_vec())),
+                Some(Event::Contents(last)) => last.extend_from_slice(bytes),
+                _ => self.0.push(Event::Contents(bytes.to_vec())),
             }
             Ok(())
         }
 
         fn end(&mut self) -> Result<()> {
-            self.0.push(Told::End);
+            self.0.push(Event::End);
             Ok(())
         }
     }
 
-    fn told(stream: &[u8], pieces: &[usize]) -> (Vec<Told>, TarFacts) {
-        let (mut dissector, mut teller) = (TarDissector::default(), Teller::default());
+    fn events_of(stream: &[u8], pieces: &[usize]) -> (Vec<Event>, TarFacts) {
+        let (mut dissector, mut recorder) = (TarDissector::default(), Recorder::default());
         let mut sizes = pieces.iter().copied().cycle();
         let mut rest = stream;
         while !rest.is_empty() {
             let count = sizes.next().unwrap_or(usize::MAX).min(rest.len());
-            dissector.push(&rest[..count], &mut teller).unwrap();
+            dissector.push(&rest[..count], &mut recorder).unwrap();
             rest = &rest[count..];
         }
-        let facts = dissector.finish(&mut teller).unwrap();
-        (teller.0, facts)
+        let facts = dissector.finish(&mut recorder).unwrap();
+        (recorder.0, facts)
     }
 
     /// Draws an entry with a right checksum, and bytes of its choice at a place of its header.
@@ -193,21 +193,21 @@ mod tests {
         #![proptest_config(config())]
 
         #[test]
-        fn every_byte_is_told_once_whatever_the_pieces(
+        fn every_byte_is_reported_once_whatever_the_pieces(
             entries in vec(entry(), 0..6), pieces in vec(1..700usize, 1..5),
             cut in any::<prop::sample::Index>(),
         ) {
             let whole = [entries.concat(), vec![0; 1024]].concat();
             let stream = &whole[..whole.len() - cut.index(whole.len())];
-            let (parts, facts) = told(stream, &[]);
-            prop_assert_eq!(&(parts, facts), &told(stream, &pieces));
-            let (parts, _) = told(stream, &[]);
+            let (parts, facts) = events_of(stream, &[]);
+            prop_assert_eq!(&(parts, facts), &events_of(stream, &pieces));
+            let (parts, _) = events_of(stream, &[]);
             // The way back: contents are only counted.
             let mut walk = Walk::default();
             let mut back = Vec::new();
             for part in &parts {
                 match part {
-                    Told::Literal(bytes) => {
+                    Event::Literal(bytes) => {
                         back.extend_from_slice(bytes);
                         let mut rest = &bytes[..];
                         while !rest.is_empty() {
@@ -216,14 +216,14 @@ mod tests {
                             rest = &rest[step.taken..];
                         }
                     }
-                    Told::Contents(bytes) => {
+                    Event::Contents(bytes) => {
                         back.extend_from_slice(bytes);
-                        prop_assert!(walk.skip(crate::base::num::wide(bytes.len())).is_some());
+                        prop_assert!(walk.skip(crate::base::num::u64_of(bytes.len())).is_some());
                     }
-                    Told::Open(path) => {
+                    Event::Open(path) => {
                         prop_assert_eq!(walk.entry().map(member_path), Some(path.clone()));
                     }
-                    Told::End => {}
+                    Event::End => {}
                 }
             }
             prop_assert_eq!(&back[..], stream);
@@ -231,7 +231,7 @@ mod tests {
 
         #[test]
         fn arbitrary_bytes_do_no_harm(bytes in vec(any::<u8>(), 0..2000)) {
-            let (parts, _) = told(&bytes, &[]);
+            let (parts, _) = events_of(&bytes, &[]);
             prop_assert!(parts.len() <= 1, "no checksum is right by chance");
         }
     }

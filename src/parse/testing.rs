@@ -1,15 +1,34 @@
 //! Streams for tests: a builder, random ones, and the loop around the parser that a caller writes.
 
-use crate::base::num::{narrow, wide};
-use crate::parse::fault::Fault;
-use crate::parse::frame::{Body, Extent, Frame, FrameFlags, SparseMap};
-use crate::parse::item::{Incarnation, Item};
-use crate::parse::mbstream::{Parsed, Parser, Step, StreamEnd};
-use crate::parse::path::{OwnedPath, PathSeed, StreamPath};
-use crate::parse::replay::{Emit, Replay};
-use crate::parse::script::{ScriptEnd, ScriptError, ScriptWriter};
 use proptest::collection::vec;
-use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof};
+use proptest::prelude::Just;
+use proptest::prelude::ProptestConfig;
+use proptest::prelude::Strategy;
+use proptest::prelude::any;
+use proptest::prelude::prop_oneof;
+
+use crate::base::num::u64_of;
+use crate::base::num::usize_of;
+use crate::parse::fault::Fault;
+use crate::parse::frame::Body;
+use crate::parse::frame::Extent;
+use crate::parse::frame::Frame;
+use crate::parse::frame::FrameFlags;
+use crate::parse::frame::SparseMap;
+use crate::parse::item::Incarnation;
+use crate::parse::item::Item;
+use crate::parse::mbstream::Parsed;
+use crate::parse::mbstream::Parser;
+use crate::parse::mbstream::Step;
+use crate::parse::mbstream::StreamEnd;
+use crate::parse::path::OwnedPath;
+use crate::parse::path::PathSeed;
+use crate::parse::path::StreamPath;
+use crate::parse::replay::Emit;
+use crate::parse::replay::Replay;
+use crate::parse::script::ScriptEnd;
+use crate::parse::script::ScriptError;
+use crate::parse::script::ScriptWriter;
 
 /// Builds a stream frame by frame, right or wrong.
 #[derive(Debug, Default)]
@@ -34,7 +53,7 @@ impl Stream {
 
     pub(crate) fn flagged(self, flags: u8, path: &str, offset: u64, payload: &[u8]) -> Self {
         let crc = crc32fast::hash(payload);
-        let extent = Extent { len: wide(payload.len()), offset, crc };
+        let extent = Extent { len: u64_of(payload.len()), offset, crc };
         self.frame(flags, path, Body::Payload(extent), payload)
     }
 
@@ -66,7 +85,7 @@ impl Stream {
             .flat_map(|(skip, len)| [skip.to_le_bytes(), len.to_le_bytes()].concat())
             .collect();
         let crc = crc32fast::hash(&[&raw, data].concat());
-        let extent = Extent { len: wide(data.len()), offset, crc };
+        let extent = Extent { len: u64_of(data.len()), offset, crc };
         let map = SparseMap::new(&raw).expect("a test's map is short");
         self.frame(0, path, Body::Sparse(extent, map), data)
     }
@@ -107,7 +126,7 @@ pub(crate) fn ingest(stream: &[u8], reads: &[usize]) -> Ingested {
         match parser.step(&stream[at..seen]) {
             Step::NeedMore { at_least } if at + at_least > stream.len() && seen == stream.len() => {
                 writer.push_literal(&stream[at..]);
-                let bytes = wide(stream.len() - at);
+                let bytes = u64_of(stream.len() - at);
                 let inside = StreamEnd::InsideHeader { bytes };
                 break (if bytes == 0 { StreamEnd::Boundary } else { inside }, ScriptEnd::Whole);
             }
@@ -119,14 +138,14 @@ pub(crate) fn ingest(stream: &[u8], reads: &[usize]) -> Ingested {
             Step::Item { header_len, item } => {
                 writer.push(&item);
                 at += header_len;
-                note_member(&mut members, &item);
+                record_member(&mut members, &item);
                 let Item::Payload(payload) = item else { continue };
-                let len = narrow(payload.extent.len).min(stream.len() - at);
+                let len = usize_of(payload.extent.len).min(stream.len() - at);
                 let bytes = &stream[at..at + len];
                 at += len;
-                members[narrow(payload.target.member.get())].bytes.extend_from_slice(bytes);
-                if wide(len) < payload.extent.len {
-                    let arrived = wide(len);
+                members[usize_of(payload.target.member.get())].bytes.extend_from_slice(bytes);
+                if u64_of(len) < payload.extent.len {
+                    let arrived = u64_of(len);
                     break (
                         StreamEnd::InsidePayload { arrived },
                         ScriptEnd::InsidePayload { arrived },
@@ -144,21 +163,21 @@ pub(crate) fn ingest(stream: &[u8], reads: &[usize]) -> Ingested {
     Ingested { script, members, parsed: parser.finish(end) }
 }
 
-fn note_member(members: &mut Vec<Member>, item: &Item<'_>) {
+fn record_member(members: &mut Vec<Member>, item: &Item<'_>) {
     let Some(target) = item.target() else { return };
     if target.opens {
-        assert_eq!(target.member.get(), wide(members.len()), "members are numbered in order");
+        assert_eq!(target.member.get(), u64_of(members.len()), "members are numbered in order");
         members.push(Member {
             path: target.path.into(),
             incarnation: target.incarnation,
             bytes: Vec::new(),
         });
     }
-    let member = &members[narrow(target.member.get())];
+    let member = &members[usize_of(target.member.get())];
     assert_eq!(member.path.as_path(), target.path);
     assert_eq!(member.incarnation, target.incarnation);
     if let Item::Payload(payload) = item {
-        assert_eq!(payload.at, wide(member.bytes.len()));
+        assert_eq!(payload.at, u64_of(member.bytes.len()));
     }
 }
 
@@ -172,9 +191,11 @@ pub(crate) fn replay(ingested: &Ingested, piece: usize) -> Result<Vec<u8>, Scrip
             match emit {
                 Emit::Bytes(bytes) => out.extend_from_slice(bytes),
                 Emit::Member { target, range } => {
-                    let member = &ingested.members[narrow(target.member.get())];
+                    let member = &ingested.members[usize_of(target.member.get())];
                     assert_eq!(member.path.as_path(), target.path);
-                    out.extend_from_slice(&member.bytes[narrow(range.start)..narrow(range.end)]);
+                    out.extend_from_slice(
+                        &member.bytes[usize_of(range.start)..usize_of(range.end)],
+                    );
                 }
             }
         }
@@ -253,7 +274,7 @@ pub(crate) fn perform(actions: &[Action]) -> Stream {
         stream = match *action {
             Action::Write(path, len) => {
                 let offset = open[path].unwrap_or(0);
-                open[path] = Some(offset + wide(len));
+                open[path] = Some(offset + u64_of(len));
                 let byte = u8::try_from(round % 251).expect("below 251");
                 stream.flagged(flags[path], PATHS[path], offset, &vec![byte; len])
             }
@@ -266,7 +287,7 @@ pub(crate) fn perform(actions: &[Action]) -> Stream {
                 if flags[path] != 0 {
                     stream = stream.flagged(flags[path], PATHS[path], offset, b"");
                 }
-                stream.sparse(PATHS[path], offset, &map, &vec![9; narrow(len.into())])
+                stream.sparse(PATHS[path], offset, &map, &vec![9; usize_of(len.into())])
             }
             Action::Seek(path, offset) if open[path].is_some() => {
                 open[path] = Some(offset + 1);

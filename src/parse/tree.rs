@@ -34,9 +34,14 @@ mod settled;
 
 pub use settled::Settled;
 
-use crate::base::num::index;
-use crate::parse::item::{Incarnation, Item, MemberNo, Payload, Target};
-use crate::parse::path::{OwnedPath, StreamPath};
+use crate::base::num::usize_of_u32;
+use crate::parse::item::Incarnation;
+use crate::parse::item::Item;
+use crate::parse::item::MemberNo;
+use crate::parse::item::Payload;
+use crate::parse::item::Target;
+use crate::parse::path::OwnedPath;
+use crate::parse::path::StreamPath;
 use crate::parse::script::Op;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -302,9 +307,9 @@ impl Tree {
 
     /// Gives a file its name, and takes it from the one that has it.
     fn name(&mut self, key: Box<[u8]>, number: FileNo) {
-        if let Some(former) = self.names.insert(key, number) {
-            self.file_mut(former).named = false;
-            self.release(former);
+        if let Some(previous) = self.names.insert(key, number) {
+            self.file_mut(previous).named = false;
+            self.release(previous);
         }
     }
 
@@ -333,7 +338,7 @@ impl Tree {
 
 impl FileNo {
     fn index(self) -> usize {
-        index(self.0)
+        usize_of_u32(self.0)
     }
 }
 

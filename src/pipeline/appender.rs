@@ -21,7 +21,7 @@ use crate::base::ids::Entry;
 use crate::base::ids::Locator;
 use crate::base::ids::Storage;
 use crate::base::monitor::Monitor;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::encode::Compress;
 use crate::encode::DeltaCoder;
 use crate::encode::EncodedDelta;
@@ -30,13 +30,13 @@ use crate::encode::Level;
 use crate::encode::Miscomputed;
 use crate::encode::ReadBack;
 use crate::encode::WholeCoder;
-use crate::map::FormerPage;
 use crate::map::MetaSink;
+use crate::map::PreviousPage;
+use crate::pack::reader::EntryAddress;
 use crate::pack::reader::Packs;
-use crate::pack::reader::Place;
 use crate::pack::writer::PackWriter;
 use crate::pack::writer::RunKeys;
-use crate::pipeline::presence::Presence;
+use crate::pipeline::presence::PackPresence;
 use crate::pipeline::uploader::Uploader;
 use crate::seal::keys::Keyring;
 use crate::store::Store;
@@ -58,7 +58,7 @@ pub struct RunContext {
     /// Packs that can be read, and the table that new ones enter.
     pub packs: Arc<Packs>,
     /// Which of the packs are really there.
-    pub presence: Arc<Presence>,
+    pub presence: Arc<PackPresence>,
     /// Source of the random salts.
     pub entropy: Arc<dyn Entropy>,
     /// Counters, and the user's wish to stop.
@@ -151,11 +151,16 @@ impl Appender {
 
     /// Adds a delta of a data block.
     pub fn add_delta(&mut self, delta: &EncodedDelta, base: Locator) -> Result<Locator> {
-        let place = self.run.packs.place(base)?;
-        self.add_delta_to(Class::Data, delta, place)
+        let address = self.run.packs.address(base)?;
+        self.add_delta_to(Class::Data, delta, address)
     }
 
-    fn add_delta_to(&mut self, class: Class, delta: &EncodedDelta, base: Place) -> Result<Locator> {
+    fn add_delta_to(
+        &mut self,
+        class: Class,
+        delta: &EncodedDelta,
+        base: EntryAddress,
+    ) -> Result<Locator> {
         let writer = self.writer(class)?;
         let pack = writer.index();
         Ok(Locator { pack, entry: writer.add_delta(delta, (base.pack, base.entry))? })
@@ -174,26 +179,26 @@ impl Appender {
         let writer = self.writer(class)?;
         let pack = writer.index();
         let at = Locator { pack, entry: writer.add_frame(frame)? };
-        Ok(Entry { hash, storage: Storage::Whole(at), length: wide(text.len()) })
+        Ok(Entry { hash, storage: Storage::Whole(at), length: u64_of(text.len()) })
     }
 
-    /// Adds the page as a delta to its former version, or to the whole one below it if the chain is
-    /// long.
+    /// Adds the page as a delta to its previous version, or to the whole one below it if the chain
+    /// is long.
     fn add_page_delta(
         &mut self,
         text: &[u8],
-        former: &FormerPage,
+        previous: &PreviousPage,
         number: u64,
     ) -> Result<Option<Entry>> {
         let packs = Arc::clone(&self.run.packs);
         let spread = u8::try_from(number % CHAIN_SPREAD).expect("a remainder below 5");
-        let fits = former.depth() < CHAIN_MIN + spread;
+        let fits = previous.depth() < CHAIN_MIN + spread;
         let (base, base_text, depth) = if fits {
-            let Some(at) = former.entry.storage.locator() else { return Ok(None) };
-            (packs.place(at)?, former.text.clone(), former.depth() + 1)
+            let Some(at) = previous.entry.storage.locator() else { return Ok(None) };
+            (packs.address(at)?, previous.text.clone(), previous.depth() + 1)
         } else {
-            let Some(text) = self.whole_text(former) else { return Ok(None) };
-            (former.whole, text, 1)
+            let Some(text) = self.whole_text(previous) else { return Ok(None) };
+            (previous.whole, text, 1)
         };
         let hash = packs.hasher().hash(text);
         let mut coder = DeltaCoder::new(self.run.read_back, packs.hasher().clone());
@@ -203,12 +208,12 @@ impl Appender {
         let base_at = Locator { pack, entry: base.entry };
         let at = self.add_delta_to(Class::Meta, &delta, base)?;
         let storage = Storage::Delta { at, base: base_at, depth };
-        Ok(Some(Entry { hash, storage, length: wide(text.len()) }))
+        Ok(Some(Entry { hash, storage, length: u64_of(text.len()) }))
     }
 
-    /// Returns the bytes of the whole page that a former page rests on.
-    fn whole_text(&self, former: &FormerPage) -> Option<Vec<u8>> {
-        self.run.packs.whole_block(former.whole).ok()
+    /// Returns the bytes of the whole page that a previous page rests on.
+    fn whole_text(&self, previous: &PreviousPage) -> Option<Vec<u8>> {
+        self.run.packs.whole_block(previous.whole).ok()
     }
 
     /// Sends off the open packs and waits until everything is durable.
@@ -232,15 +237,15 @@ impl MetaSink for Appender {
     fn put_page(
         &mut self,
         text: Vec<u8>,
-        former: Option<&FormerPage>,
+        previous: Option<&PreviousPage>,
         number: u64,
     ) -> Result<Entry> {
-        let Some(former) = former else { return self.add_whole_page(&text) };
-        let usable = self.run.presence.is_usable(former.entry.storage);
-        if usable && former.text == text {
-            return Ok(former.entry);
+        let Some(previous) = previous else { return self.add_whole_page(&text) };
+        let usable = self.run.presence.is_usable(previous.entry.storage);
+        if usable && previous.text == text {
+            return Ok(previous.entry);
         }
-        if usable && let Some(entry) = self.add_page_delta(&text, former, number)? {
+        if usable && let Some(entry) = self.add_page_delta(&text, previous, number)? {
             return Ok(entry);
         }
         self.add_whole_page(&text)

@@ -1,4 +1,4 @@
-//! Which of several former maps a member is compared with.
+//! Which of several previous maps a member is compared with.
 //!
 //! Normally the newest. But the nodes of a Galera cluster hold the same rows in physically
 //! different files, so a backup that changes donors finds its like in an older snapshot. The first
@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::hash::BlockHasher;
 use crate::hash::is_zero;
 use crate::map::view::MapView;
@@ -19,15 +19,15 @@ const SAMPLE_MAX: usize = 64;
 /// Blocks below which a sample says nothing.
 const SAMPLE_MIN: usize = 16;
 
-/// Returns the number of the former map that fits a member's first blocks best; those of older
+/// Returns the number of the previous map that fits a member's first blocks best; those of older
 /// snapshots are asked for, and appended, if none of the newest fits.
 pub fn choose(
-    former: &mut Vec<Arc<MapView>>,
+    previous: &mut Vec<Arc<MapView>>,
     older: impl FnOnce() -> Vec<Arc<MapView>>,
     (head, block): (&[u8], usize),
     hasher: &BlockHasher,
 ) -> usize {
-    if former.is_empty() || head.len() < SAMPLE_MIN * block {
+    if previous.is_empty() || head.len() < SAMPLE_MIN * block {
         return 0;
     }
     let sample = head.chunks_exact(block).take(SAMPLE_MAX);
@@ -39,14 +39,14 @@ pub fn choose(
         let pairs = named.iter().zip(&page.entries);
         pairs.filter(|(hash, entry)| **hash == Some(entry.hash)).count()
     };
-    let newest = matches(&former[0]);
+    let newest = matches(&previous[0]);
     if newest * 2 >= known {
         return 0;
     }
-    if !former[1..].iter().any(|view| matches(view) * 2 >= known) {
-        former.extend(older());
+    if !previous[1..].iter().any(|view| matches(view) * 2 >= known) {
+        previous.extend(older());
     }
-    let others = former.iter().enumerate().skip(1).map(|(number, view)| (matches(view), number));
+    let others = previous.iter().enumerate().skip(1).map(|(number, view)| (matches(view), number));
     let best = others.max_by_key(|(found, number)| (*found, std::cmp::Reverse(*number)));
     best.filter(|(found, _)| *found > 2 * newest).map_or(0, |(_, number)| number)
 }
@@ -54,12 +54,12 @@ pub fn choose(
 /// Appends the maps of older snapshots if a member that is cut by content was much shorter in the
 /// newest, as the table of a dump is that was empty for a night.
 pub fn look_behind_short(
-    former: &mut Vec<Arc<MapView>>,
+    previous: &mut Vec<Arc<MapView>>,
     older: impl FnOnce() -> Vec<Arc<MapView>>,
     head: &[u8],
 ) {
-    let longest = former.iter().map(|view| view.record().length).max();
-    if head.len() >= LONG_BYTES && longest.is_some_and(|longest| longest < wide(head.len()) / 2) {
-        former.extend(older());
+    let longest = previous.iter().map(|view| view.record().length).max();
+    if head.len() >= LONG_BYTES && longest.is_some_and(|longest| longest < u64_of(head.len()) / 2) {
+        previous.extend(older());
     }
 }

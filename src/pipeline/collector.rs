@@ -14,7 +14,7 @@ use crate::base::ids::Locator;
 use crate::base::ids::PackIndex;
 use crate::base::ids::Storage;
 use crate::base::limits::PACK_TABLE_NODE;
-use crate::base::num::short;
+use crate::base::num::u32_of;
 use crate::cut::Cutter;
 use crate::format::lists::Release;
 use crate::format::lists::put_release;
@@ -37,7 +37,7 @@ use crate::map::writer::MapWriter;
 use crate::pipeline::appender::Appender;
 use crate::pipeline::ingest::Ended;
 use crate::pipeline::ingest::Event;
-use crate::pipeline::inner::InnerWriter;
+use crate::pipeline::internal::InternalWriter;
 use crate::pipeline::pages;
 use crate::pipeline::relocations::Relocations;
 use crate::pipeline::segment::Done;
@@ -50,10 +50,10 @@ use crate::pipeline::sorter::Sorter;
 /// Wrong pages that a snapshot names; more are only counted.
 pub const FINDINGS_MAX: usize = 1000;
 
-/// The former versions of the inner members.
+/// The previous versions of the internal members.
 #[derive(Debug, Default, Clone)]
-pub struct FormerInner {
-    /// Map of the former script, if there is one.
+pub struct PreviousInternal {
+    /// Map of the previous script, if there is one.
     pub script: Option<Arc<MapView>>,
 }
 
@@ -69,8 +69,8 @@ struct Open {
 /// What a snapshot points to.
 #[derive(Debug)]
 pub struct Roots {
-    /// Records of the inner members.
-    pub inner: Vec<MemberRecord>,
+    /// Records of the internal members.
+    pub internal: Vec<MemberRecord>,
     /// Root of the member table, if there is one.
     pub table: Option<TableRoot>,
     /// The end of the pack table.
@@ -84,7 +84,7 @@ pub struct Roots {
 pub enum Releases {
     /// The list names everything that was released.
     All,
-    /// The predecessor's table could not be read to its end.
+    /// The parent's table could not be read to its end.
     Some,
 }
 
@@ -111,16 +111,16 @@ pub struct Collector<'r> {
     appender: Appender,
     cutter: &'r Cutter,
     path_key: [u8; 32],
-    /// The predecessor's table: for differences between tables, and for the release list.
-    former: Option<&'r TableReader>,
+    /// The parent's table: for differences between tables, and for the release list.
+    previous: Option<&'r TableReader>,
     open: BTreeMap<u64, Open>,
     sorter: Sorter,
-    script: InnerWriter,
-    releases: InnerWriter,
+    script: InternalWriter,
+    releases: InternalWriter,
     released: Releases,
     findings: Vec<PageFinding>,
     log: Option<String>,
-    noted: Vec<Finding>,
+    recorded: Vec<Finding>,
     relocations: Relocations,
     newest: Newest,
     /// References of pack table nodes that are stored, by level.
@@ -138,23 +138,23 @@ impl<'r> Collector<'r> {
     pub fn new(
         appender: Appender,
         (cutter, path_key): (&'r Cutter, [u8; 32]),
-        former: Option<&'r TableReader>,
-        inner: FormerInner,
+        previous: Option<&'r TableReader>,
+        internal: PreviousInternal,
         nodes: Vec<Vec<NodeRef>>,
     ) -> Collector<'r> {
         Collector {
             appender,
             cutter,
             path_key,
-            former,
+            previous,
             open: BTreeMap::new(),
             sorter: Sorter::default(),
-            script: InnerWriter::new("script", inner.script),
-            releases: InnerWriter::new("releases", None),
+            script: InternalWriter::new("script", internal.script),
+            releases: InternalWriter::new("releases", None),
             released: Releases::All,
             findings: Vec::new(),
             log: None,
-            noted: Vec::new(),
+            recorded: Vec::new(),
             relocations: Relocations::default(),
             newest: Newest::default(),
             nodes,
@@ -173,7 +173,7 @@ impl<'r> Collector<'r> {
 
     /// Adds the findings about the stream as a whole, which are stored after the wrong pages.
     pub fn record_findings(&mut self, findings: Vec<Finding>) {
-        self.noted.extend(findings);
+        self.recorded.extend(findings);
     }
 
     /// Returns the page that was changed last.
@@ -194,7 +194,7 @@ impl<'r> Collector<'r> {
         let Done { member, entries, frames, deltas, released, healed, tally, findings } = done;
         let mut framed = Vec::new();
         for frame in frames {
-            let count = short(frame.blocks().len());
+            let count = u32_of(frame.blocks().len());
             let first = self.appender.add_frame(frame)?;
             framed.extend((0..count).map(|n| Locator {
                 pack: first.pack,
@@ -265,13 +265,13 @@ impl<'r> Collector<'r> {
         if member.matcher.is_some() {
             released = content_releases(&open);
         }
-        if member.is_compared_with_predecessor() {
+        if member.is_compared_with_parent() {
             match released {
                 None => self.put_release(&member.key, &Release::Unknown)?,
                 Some(list) if list.is_empty() => {}
                 Some(list) => self.put_release(&member.key, &Release::Entries(list))?,
             }
-        } else if !member.former.is_empty() || matches!(member.pages, PageCheck::Delta { .. }) {
+        } else if !member.previous.is_empty() || matches!(member.pages, PageCheck::Delta { .. }) {
             // Changed pages are compared with another member than that of their path.
             self.put_release(&member.key, &Release::Unknown)?;
         }
@@ -302,31 +302,31 @@ impl<'r> Collector<'r> {
             unfinished.push((record.key, bytes));
         }
         let table = self.write_table(unfinished)?;
-        let mut inner = vec![self.releases.clone().finish(&mut self.appender)?];
+        let mut internal = vec![self.releases.clone().finish(&mut self.appender)?];
         if so_far == SoFar::All {
-            inner.push(self.script.clone().finish(&mut self.appender)?);
+            internal.push(self.script.clone().finish(&mut self.appender)?);
         }
-        if !self.findings.is_empty() || !self.noted.is_empty() {
-            inner.push(self.write_findings()?);
+        if !self.findings.is_empty() || !self.recorded.is_empty() {
+            internal.push(self.write_findings()?);
         }
         if so_far == SoFar::All && self.log.is_some() {
-            inner.push(self.write_log()?);
+            internal.push(self.write_log()?);
         }
         let packs = self.write_pack_table()?;
-        Ok(Roots { inner, table, packs, releases: self.released })
+        Ok(Roots { internal, table, packs, releases: self.released })
     }
 
     fn write_table(&mut self, unfinished: Vec<(MemberKey, Vec<u8>)>) -> Result<Option<TableRoot>> {
-        let mut writer = TableWriter::new(self.path_key, self.former);
+        let mut writer = TableWriter::new(self.path_key, self.previous);
         let appender = &mut self.appender;
         self.sorter.merge(unfinished, &mut |key, record| writer.push(key, record, appender))?;
         writer.finish(&mut self.appender)
     }
 
     fn write_findings(&mut self) -> Result<MemberRecord> {
-        let mut list = InnerWriter::new("findings", None);
+        let mut list = InternalWriter::new("findings", None);
         let pages = self.findings.iter().map(serde_json::to_vec);
-        for line in pages.chain(self.noted.iter().map(serde_json::to_vec)) {
+        for line in pages.chain(self.recorded.iter().map(serde_json::to_vec)) {
             let mut line = line.expect("strings and numbers can be written");
             line.push(b'\n');
             list.push(&line, self.cutter, &mut self.appender)?;
@@ -335,7 +335,7 @@ impl<'r> Collector<'r> {
     }
 
     fn write_log(&mut self) -> Result<MemberRecord> {
-        let mut log = InnerWriter::of_data(LOG);
+        let mut log = InternalWriter::of_data(LOG);
         let text = self.log.take().unwrap_or_default();
         log.push(text.as_bytes(), self.cutter, &mut self.appender)?;
         log.finish(&mut self.appender)
@@ -346,11 +346,11 @@ impl<'r> Collector<'r> {
         self.sorter.merge(Vec::new(), &mut |key, _| each(&key))
     }
 
-    /// Enters members that the predecessor has and this snapshot has not into the release list. If
-    /// the predecessor's table can't be read, the list says that it lacks some.
+    /// Enters members that the parent has and this snapshot has not into the release list. If
+    /// the parent's table can't be read, the list says that it lacks some.
     pub fn release_vanished(&mut self) -> Result<()> {
-        let Some(former) = self.former else { return Ok(()) };
-        match self.vanished(former) {
+        let Some(previous) = self.previous else { return Ok(()) };
+        match self.vanished(previous) {
             Ok(keys) => keys.iter().try_for_each(|key| self.put_release(key, &Release::All)),
             Err(error) if error.kind() == ErrorKind::Cancelled => Err(error),
             Err(_) => {
@@ -360,12 +360,12 @@ impl<'r> Collector<'r> {
         }
     }
 
-    fn vanished(&mut self, former: &TableReader) -> Result<Vec<MemberKey>> {
-        let mut cursor = former.cursor();
+    fn vanished(&mut self, previous: &TableReader) -> Result<Vec<MemberKey>> {
+        let mut cursor = previous.cursor();
         let mut before = cursor.next()?.map(|record| record.key);
         let mut vanished = Vec::new();
         self.sorter.merge(Vec::new(), &mut |key, _| {
-            while before.as_ref().is_some_and(|former| *former < key) {
+            while before.as_ref().is_some_and(|previous| *previous < key) {
                 vanished.extend(before.take());
                 before = cursor.next()?.map(|record| record.key);
             }
@@ -398,7 +398,7 @@ impl<'r> Collector<'r> {
         }
         let mut stored = self.stored_records();
         for (level, _) in &unnamed {
-            stored += PACK_TABLE_NODE.pow(short(*level) + 1);
+            stored += PACK_TABLE_NODE.pow(u32_of(*level) + 1);
         }
         let before = self.nodes.first().map_or(0, Vec::len);
         let mut after = before;
@@ -427,7 +427,7 @@ impl<'r> Collector<'r> {
             self.nodes[level].push(NodeRef { pack, entry: at.entry, hash: entry.hash });
         }
         let records = table.iter().skip(stored).map(|(_, record)| *record).collect();
-        Ok(TableTail { total: short(table.len()), records, levels: self.nodes.clone() })
+        Ok(TableTail { total: u32_of(table.len()), records, levels: self.nodes.clone() })
     }
 
     /// Returns the number of records in stored nodes.
@@ -454,23 +454,23 @@ fn kept_nodes(before: usize, after: usize) -> usize {
 
 /// Returns the next node's records, if all of its packs are closed.
 fn closed_node(table: &PackTable, from: usize) -> Option<Vec<PackRecord>> {
-    (from..from + PACK_TABLE_NODE).map(|n| table.get(PackIndex(short(n))).copied()).collect()
+    (from..from + PACK_TABLE_NODE).map(|n| table.get(PackIndex(u32_of(n))).copied()).collect()
 }
 
 fn open_member<'o>(open: &'o mut BTreeMap<u64, Open>, member: &Arc<Member>) -> &'o mut Open {
     open.entry(member.number).or_insert_with(|| Open {
         member: Arc::clone(member),
-        map: MapWriter::new(member.blocks, member.chosen_former().map(Arc::clone)),
+        map: MapWriter::new(member.blocks, member.chosen_previous().map(Arc::clone)),
         pages: PageCounts::default(),
         max_lsn: 0,
         released: Vec::new(),
     })
 }
 
-/// Returns what a content-defined member no longer names of its former version, if both are short
+/// Returns what a content-defined member no longer names of its previous version, if both are short
 /// enough to tell.
 fn content_releases(open: &Open) -> Option<Vec<Locator>> {
-    let MapRoot::Inline(before) = &open.member.chosen_former()?.record().map else { return None };
+    let MapRoot::Inline(before) = &open.member.chosen_previous()?.record().map else { return None };
     let now = open.map.only_leaf()?;
     let gone = |entry: &&Entry| !now.iter().any(|new| new.hash == entry.hash);
     Some(before.iter().filter(gone).filter_map(|entry| entry.storage.locator()).collect())

@@ -23,10 +23,10 @@ use crate::base::limits::BLOCK_BYTES_MIN;
 use crate::base::limits::SEGMENT_BYTES;
 use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
-use crate::base::num::index;
-use crate::base::num::narrow;
-use crate::base::num::short;
-use crate::base::num::wide;
+use crate::base::num::u32_of;
+use crate::base::num::u64_of;
+use crate::base::num::usize_of;
+use crate::base::num::usize_of_u32;
 use crate::cut::Cutter;
 use crate::format::record::Blocks;
 use crate::format::record::MemberKey;
@@ -48,23 +48,23 @@ use crate::parse::path::PathSeed;
 use crate::parse::script::ScriptEnd;
 use crate::parse::script::ScriptWriter;
 use crate::pipeline::choice;
-use crate::pipeline::delta;
-use crate::pipeline::delta::DeltaWalk;
-use crate::pipeline::delta::Deltas;
-use crate::pipeline::fillings::Filling;
-use crate::pipeline::fillings::Fillings;
-use crate::pipeline::former;
-use crate::pipeline::former::Former;
-use crate::pipeline::former::Versions;
+use crate::pipeline::increments;
+use crate::pipeline::increments::IncrementFiles;
+use crate::pipeline::increments::IncrementWalk;
 use crate::pipeline::input::Input;
 use crate::pipeline::matcher::Matcher;
+use crate::pipeline::open_segments::OpenSegment;
+use crate::pipeline::open_segments::OpenSegments;
 use crate::pipeline::pages;
+use crate::pipeline::previous;
+use crate::pipeline::previous::Previous;
+use crate::pipeline::previous::Versions;
 use crate::pipeline::segment::Buffer;
+use crate::pipeline::segment::Compressibility;
 use crate::pipeline::segment::Cuts;
 use crate::pipeline::segment::Done;
 use crate::pipeline::segment::Member;
 use crate::pipeline::segment::PageCheck;
-use crate::pipeline::segment::Paying;
 use crate::pipeline::segment::Pool;
 use crate::pipeline::segment::Segment;
 use crate::verdict::DeltaFiles;
@@ -112,12 +112,12 @@ pub enum Ended {
 /// Where the reader hands things on: segments to the workers, events to the collector. Each weighs
 /// one, whatever is in it.
 #[derive(Debug)]
-pub struct Outlet<'r>(Planner<'r, Segment, Event>);
+pub struct SegmentSender<'r>(Planner<'r, Segment, Event>);
 
-impl<'r> Outlet<'r> {
+impl<'r> SegmentSender<'r> {
     /// Creates an outlet into the pool of this plan.
-    pub fn new(planner: Planner<'r, Segment, Event>) -> Outlet<'r> {
-        Outlet(planner)
+    pub fn new(planner: Planner<'r, Segment, Event>) -> SegmentSender<'r> {
+        SegmentSender(planner)
     }
 
     fn segment(&self, segment: Segment) -> Result<()> {
@@ -138,11 +138,11 @@ impl<'r> Outlet<'r> {
 /// What the reader needs of its run.
 #[derive(Debug, Clone, Copy)]
 pub struct Surroundings<'r> {
-    /// Former snapshots of the source.
-    pub former: &'r Former,
+    /// Previous snapshots of the source.
+    pub previous: &'r Previous,
     /// Finds the content-defined cuts of members.
     pub cutter: &'r Cutter,
-    /// Names blocks, for the sample that chooses between former maps.
+    /// Names blocks, for the sample that chooses between previous maps.
     pub hasher: &'r BlockHasher,
     /// Counters, and the user's wish to stop.
     pub monitor: &'r Monitor,
@@ -155,12 +155,12 @@ pub struct Surroundings<'r> {
 /// Reads a stream, and hands segments and events on; see the module's documentation.
 pub struct Reader<'r> {
     around: Surroundings<'r>,
-    out: Outlet<'r>,
-    fillings: Fillings,
+    out: SegmentSender<'r>,
+    open_segments: OpenSegments,
     page_size: PageSize,
     aria: HashMap<Vec<u8>, AriaTable>,
     paths: Paths,
-    deltas: Deltas,
+    increments: IncrementFiles,
 }
 
 /// Whether the path of a member shows what is in it.
@@ -174,20 +174,20 @@ enum Paths {
 
 impl std::fmt::Debug for Reader<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Reader").field("open", &self.fillings.len()).finish_non_exhaustive()
+        f.debug_struct("Reader").field("open", &self.open_segments.len()).finish_non_exhaustive()
     }
 }
 
 /// What to do about an item once its header is out of the buffer.
-enum Act {
-    Payload(PayloadAct),
+enum Action {
+    Payload(PayloadAction),
     End { number: u64, opens: Option<MemberKey> },
     Open { number: u64, key: MemberKey },
     Nothing,
 }
 
 /// A payload that is about to be moved.
-struct PayloadAct {
+struct PayloadAction {
     number: u64,
     opens: Option<MemberKey>,
     at: u64,
@@ -197,9 +197,9 @@ struct PayloadAct {
     shown_until: u64,
 }
 
-impl Act {
-    fn of(item: &Item<'_>, interest: Interest) -> Act {
-        let Some(target) = item.target() else { return Act::Nothing };
+impl Action {
+    fn of(item: &Item<'_>, interest: Interest) -> Action {
+        let Some(target) = item.target() else { return Action::Nothing };
         let number = target.member.get();
         let opens = target.opens.then(|| MemberKey {
             path: target.path.as_bytes().to_vec(),
@@ -209,7 +209,7 @@ impl Act {
             Item::Payload(payload) => {
                 let mut crc = crc32fast::Hasher::new();
                 crc.update(payload.crc_prefix());
-                Act::Payload(PayloadAct {
+                Action::Payload(PayloadAction {
                     number,
                     opens,
                     at: payload.at,
@@ -218,9 +218,9 @@ impl Act {
                     shown_until: interest.until,
                 })
             }
-            Item::End { .. } => Act::End { number, opens },
+            Item::End { .. } => Action::End { number, opens },
             Item::Seek { .. } | Item::Rename { .. } | Item::Remove { .. } => {
-                opens.map_or(Act::Nothing, |key| Act::Open { number, key })
+                opens.map_or(Action::Nothing, |key| Action::Open { number, key })
             }
         }
     }
@@ -228,15 +228,15 @@ impl Act {
 
 impl<'r> Reader<'r> {
     /// Creates a reader that hands on to `out`.
-    pub fn new(around: Surroundings<'r>, out: Outlet<'r>, buffers: usize) -> Reader<'r> {
+    pub fn new(around: Surroundings<'r>, out: SegmentSender<'r>, buffers: usize) -> Reader<'r> {
         Reader {
             around,
             out,
-            fillings: Fillings::new(Pool::new(buffers), around.open_bytes),
+            open_segments: OpenSegments::new(Pool::new(buffers), around.open_bytes),
             page_size: PageSize::KIB_16,
             aria: HashMap::new(),
             paths: Paths::NameServerFiles,
-            deltas: Deltas::default(),
+            increments: IncrementFiles::default(),
         }
     }
 
@@ -246,11 +246,11 @@ impl<'r> Reader<'r> {
         self.open(0, key, SEGMENT_BYTES)?;
         loop {
             self.make_room(0, SEGMENT_BYTES)?;
-            let filling = self.fillings.get_mut(0)?;
-            let room = filling.buffer.room();
+            let segment = self.open_segments.get_mut(0)?;
+            let room = segment.buffer.room();
             let count = input.read(room)?;
             watch(&room[..count]);
-            filling.buffer.advance(count);
+            segment.buffer.advance(count);
             if count == 0 {
                 break;
             }
@@ -269,7 +269,7 @@ impl<'r> Reader<'r> {
         let mut script = ScriptWriter::new();
         script.push_literal(&input.fill(skipped)?[..skipped]);
         input.consume(skipped);
-        parser.skip(wide(skipped));
+        parser.skip(u64_of(skipped));
         let mut need = 14;
         let (end, script_end) = loop {
             let buffered = input.fill(need)?;
@@ -280,7 +280,7 @@ impl<'r> Reader<'r> {
                 Step::NeedMore { at_least }
                     if buffered.len() < at_least && buffered.len() < need =>
                 {
-                    let bytes = wide(buffered.len());
+                    let bytes = u64_of(buffered.len());
                     script.push_literal(buffered);
                     break (StreamEnd::InsideHeader { bytes }, ScriptEnd::Whole);
                 }
@@ -292,50 +292,50 @@ impl<'r> Reader<'r> {
                 Step::Item { header_len, item } => {
                     script.push(&item);
                     let interest = observer.item(&item);
-                    let act = Act::of(&item, interest);
+                    let action = Action::of(&item, interest);
                     input.consume(header_len);
                     need = 14;
-                    if let Some(arrived) = self.act(act, input, &mut parser, observer)? {
+                    if let Some(arrived) = self.perform(action, input, &mut parser, observer)? {
                         let end = StreamEnd::InsidePayload { arrived };
                         break (end, ScriptEnd::InsidePayload { arrived });
                     }
                 }
             }
             self.hand_on_script(&mut script, SCRIPT_PIECE_BYTES)?;
-            if self.fillings.swapped_bytes() > SWAPPED_BYTES_MAX {
+            if self.open_segments.swapped_bytes() > SWAPPED_BYTES_MAX {
                 self.keep_rest(input, &mut script)?;
                 break (StreamEnd::AfterMalformed, ScriptEnd::Whole);
             }
         };
-        for number in self.fillings.numbers() {
+        for number in self.open_segments.numbers() {
             self.close(number, Ended::Not)?;
         }
         let rest = script.finish(script_end);
         self.out.event(Event::Script(rest))?;
-        Ok((parser.finish(end), self.deltas.finish()))
+        Ok((parser.finish(end), self.increments.finish()))
     }
 
     /// Does what an item asks; returns `Some` if the stream ended inside its payload.
-    fn act(
+    fn perform(
         &mut self,
-        act: Act,
+        action: Action,
         input: &mut Input<'_>,
         parser: &mut Parser,
         observer: &mut Observer,
     ) -> Result<Option<u64>> {
-        match act {
-            Act::Nothing => {}
-            Act::Open { number, key } => self.open(number, key, 0)?,
-            Act::End { number, opens } => {
+        match action {
+            Action::Nothing => {}
+            Action::Open { number, key } => self.open(number, key, 0)?,
+            Action::End { number, opens } => {
                 if let Some(key) = opens {
                     self.open(number, key, 0)?;
                 }
                 self.close(number, Ended::Properly)?;
             }
-            Act::Payload(mut payload) => {
+            Action::Payload(mut payload) => {
                 if let Some(key) = payload.opens.take() {
-                    let hint = payload.length.min(wide(SEGMENT_BYTES));
-                    self.open(payload.number, key, narrow(hint))?;
+                    let hint = payload.length.min(u64_of(SEGMENT_BYTES));
+                    self.open(payload.number, key, usize_of(hint))?;
                 }
                 let arrived = self.take(&mut payload, input, observer)?;
                 if arrived < payload.length {
@@ -350,16 +350,16 @@ impl<'r> Reader<'r> {
     /// Moves payload into a member's segments; bytes that arrived.
     fn take(
         &mut self,
-        payload: &mut PayloadAct,
+        payload: &mut PayloadAction,
         input: &mut Input<'_>,
         observer: &mut Observer,
     ) -> Result<u64> {
         let mut arrived = 0;
         while arrived < payload.length {
-            let wanted = narrow((payload.length - arrived).min(wide(READ_BYTES)));
+            let wanted = usize_of((payload.length - arrived).min(u64_of(READ_BYTES)));
             self.make_room(payload.number, wanted)?;
-            let filling = self.fillings.get_mut(payload.number)?;
-            let room = filling.buffer.room();
+            let segment = self.open_segments.get_mut(payload.number)?;
+            let room = segment.buffer.room();
             let most = room.len().min(wanted);
             let count = input.read(&mut room[..most])?;
             if count == 0 {
@@ -370,8 +370,8 @@ impl<'r> Reader<'r> {
             if at < payload.shown_until {
                 observer.bytes(MemberNo::new(payload.number), at, &room[..count]);
             }
-            filling.buffer.advance(count);
-            arrived += wide(count);
+            segment.buffer.advance(count);
+            arrived += u64_of(count);
         }
         Ok(arrived)
     }
@@ -400,48 +400,63 @@ impl<'r> Reader<'r> {
 
     fn open(&mut self, number: u64, key: MemberKey, hint: usize) -> Result<()> {
         self.around.monitor.count(Counter::Members, 1);
-        let buffer = self.fillings.pool().get(hint);
-        self.fillings.insert(Filling { key, number, member: None, buffer, at: 0, delta: None })
+        let buffer = self.open_segments.pool().get(hint);
+        self.open_segments.insert(OpenSegment {
+            key,
+            number,
+            member: None,
+            buffer,
+            at: 0,
+            delta: None,
+        })
     }
 
     /// Makes room after the member's bytes, if there is none.
     fn make_room(&mut self, number: u64, wanted: usize) -> Result<()> {
-        let filling = self.fillings.get_mut(number)?;
-        if !filling.buffer.room().is_empty() {
+        let segment = self.open_segments.get_mut(number)?;
+        if !segment.buffer.room().is_empty() {
             return Ok(());
         }
-        let filled = filling.buffer.filled();
+        let filled = segment.buffer.filled();
         if filled.len() < SEGMENT_BYTES {
             let larger = (filled.len() * 2 + wanted).min(SEGMENT_BYTES);
-            let mut larger = self.fillings.pool().get(larger);
-            let filled = self.fillings.get_mut(number)?.buffer.filled();
+            let mut larger = self.open_segments.pool().get(larger);
+            let filled = self.open_segments.get_mut(number)?.buffer.filled();
             larger.room()[..filled.len()].copy_from_slice(filled);
             larger.advance(filled.len());
-            return self.fillings.replace_buffer(number, larger);
+            return self.open_segments.replace_buffer(number, larger);
         }
-        let next = self.fillings.pool().get(SEGMENT_BYTES);
+        let next = self.open_segments.pool().get(SEGMENT_BYTES);
         self.emit(number, next, Last::No)
     }
 
     /// Hands on what a member's buffer holds, and continues in `next`.
     fn emit(&mut self, number: u64, next: Buffer, last: Last) -> Result<()> {
-        let mut filling = self.fillings.remove(number)?;
-        let member = filling.member.take().unwrap_or_else(|| self.identify(&mut filling));
-        filling.member = Some(Arc::clone(&member));
-        let mut data = std::mem::replace(&mut filling.buffer, next);
+        let mut segment = self.open_segments.remove(number)?;
+        let member = segment.member.take().unwrap_or_else(|| self.identify(&mut segment));
+        segment.member = Some(Arc::clone(&member));
+        let mut data = std::mem::replace(&mut segment.buffer, next);
         let cuts = match member.blocks {
-            Blocks::Fixed(bytes) => Cuts::Every(index(bytes)),
-            Blocks::ContentDefined => self.cut(&mut data, &mut filling.buffer, last),
+            Blocks::Fixed(bytes) => Cuts::Every(usize_of_u32(bytes)),
+            Blocks::ContentDefined => self.cut(&mut data, &mut segment.buffer, last),
         };
-        let at = filling.at;
-        filling.at += wide(data.filled().len());
+        let at = segment.at;
+        segment.at += u64_of(data.filled().len());
         if !data.filled().is_empty() {
-            let follow = |walk: &mut Box<DeltaWalk>| walk.follow(data.filled());
-            let numbers = filling.delta.as_mut().map(follow).unwrap_or_default();
-            let (former, former_own) = former_entries(&member, at, &data, &numbers);
-            self.out.segment(Segment { member, at, data, cuts, numbers, former, former_own })?;
+            let follow = |walk: &mut Box<IncrementWalk>| walk.follow(data.filled());
+            let numbers = segment.delta.as_mut().map(follow).unwrap_or_default();
+            let (previous, previous_own) = previous_entries(&member, at, &data, &numbers);
+            self.out.segment(Segment {
+                member,
+                at,
+                data,
+                cuts,
+                numbers,
+                previous,
+                previous_own,
+            })?;
         }
-        self.fillings.insert(filling)
+        self.open_segments.insert(segment)
     }
 
     /// Cuts a segment by content; what is after the last cut begins the next one.
@@ -465,82 +480,85 @@ impl<'r> Reader<'r> {
     }
 
     fn close(&mut self, number: u64, ended: Ended) -> Result<()> {
-        let next = self.fillings.pool().get(0);
+        let next = self.open_segments.pool().get(0);
         self.emit(number, next, Last::Yes)?;
-        let filling = self.fillings.remove(number)?;
-        if let Some(broken) = filling.delta.and_then(|walk| walk.finish())
+        let segment = self.open_segments.remove(number)?;
+        if let Some(broken) = segment.delta.and_then(|walk| walk.finish())
             && ended == Ended::Properly
         {
-            self.deltas.break_file(&filling.key.path, "", broken);
+            self.increments.break_file(&segment.key.path, "", broken);
         }
-        let member = filling.member.expect("it was identified when its last segment left");
+        let member = segment.member.expect("it was identified when its last segment left");
         self.out.event(Event::Close { member, ended })
     }
 
-    /// Decides how a member is cut and checked, and finds its former versions.
-    fn identify(&mut self, filling: &mut Filling) -> Arc<Member> {
-        let head = filling.buffer.filled();
+    /// Decides how a member is cut and checked, and finds its previous versions.
+    fn identify(&mut self, segment: &mut OpenSegment) -> Arc<Member> {
+        let head = segment.buffer.filled();
         let known = self.paths == Paths::NameServerFiles;
-        let pages = if known { self.page_check(&filling.key.path, head) } else { PageCheck::None };
+        let pages = if known { self.page_check(&segment.key.path, head) } else { PageCheck::None };
         let (format, blocks) = match &pages {
             PageCheck::Tablespace { format, .. } => {
                 let block = format.page_size().bytes().max(BLOCK_BYTES_MIN);
-                (Some(*format), Blocks::Fixed(short(block)))
+                (Some(*format), Blocks::Fixed(u32_of(block)))
             }
             // Neighbours here are none in the tablespace: each has a base of its own.
             PageCheck::Delta { format, .. } => {
-                (None, Blocks::Fixed(short(format.page_size().bytes())))
+                (None, Blocks::Fixed(u32_of(format.page_size().bytes())))
             }
-            PageCheck::AriaData(_) => (None, Blocks::Fixed(short(BLOCK_BYTES_MIN))),
-            PageCheck::None if known && has_positions(&filling.key.path) => {
-                (None, Blocks::Fixed(short(BLOCK_BYTES_MIN)))
+            PageCheck::AriaData(_) => (None, Blocks::Fixed(u32_of(BLOCK_BYTES_MIN))),
+            PageCheck::None if known && has_positions(&segment.key.path) => {
+                (None, Blocks::Fixed(u32_of(BLOCK_BYTES_MIN)))
             }
             PageCheck::None => (None, Blocks::ContentDefined),
         };
         let found = match &pages {
             PageCheck::Delta { format, .. } => {
-                let stem = filling.key.path.strip_suffix(b".delta").unwrap_or_default();
-                self.around.former.tablespace(stem, *format)
+                let stem = segment.key.path.strip_suffix(b".delta").unwrap_or_default();
+                self.around.previous.tablespace(stem, *format)
             }
             PageCheck::None | PageCheck::Tablespace { .. } | PageCheck::AriaData(_) => {
-                self.around.former.member(&filling.key, format, blocks)
+                self.around.previous.member(&segment.key, format, blocks)
             }
         };
-        let Versions { views: mut former, follows_predecessor, with_older } = found;
+        let Versions { views: mut previous, follows_parent, with_older } = found;
         let older = || {
             if with_older {
                 return Vec::new();
             }
-            self.around.former.older_member(&filling.key, blocks)
+            self.around.previous.older_member(&segment.key, blocks)
         };
         let chosen = match blocks {
             // Its first blocks are not those of the tablespace.
             Blocks::Fixed(_) if matches!(pages, PageCheck::Delta { .. }) => 0,
-            Blocks::Fixed(bytes) => {
-                choice::choose(&mut former, older, (head, index(bytes)), self.around.hasher)
-            }
+            Blocks::Fixed(bytes) => choice::choose(
+                &mut previous,
+                older,
+                (head, usize_of_u32(bytes)),
+                self.around.hasher,
+            ),
             Blocks::ContentDefined => {
-                choice::look_behind_short(&mut former, older, head);
+                choice::look_behind_short(&mut previous, older, head);
                 0
             }
         };
-        let matcher = match (blocks, longest(&former)) {
+        let matcher = match (blocks, longest(&previous)) {
             (Blocks::ContentDefined, Some(view)) => Some(Mutex::new(Matcher::new(view))),
             _ => None,
         };
         if let PageCheck::Delta { format, .. } = &pages {
-            filling.delta = Some(Box::new(DeltaWalk::new(format.page_size())));
+            segment.delta = Some(Box::new(IncrementWalk::new(format.page_size())));
         }
         Arc::new(Member {
-            number: filling.number,
-            key: filling.key.clone(),
+            number: segment.number,
+            key: segment.key.clone(),
             blocks,
             pages,
-            former,
-            follows_predecessor,
+            previous,
+            follows_parent,
             chosen,
             matcher,
-            paying: Paying::default(),
+            compressibility: Compressibility::default(),
         })
     }
 
@@ -558,7 +576,7 @@ impl<'r> Reader<'r> {
             return pages::check_of_aria(self.aria.remove(stem));
         }
         if let Some(stem) = path.strip_suffix(b".meta") {
-            self.deltas.meta(stem, head);
+            self.increments.meta(stem, head);
             return PageCheck::None;
         }
         if let Some(stem) = path.strip_suffix(b".delta") {
@@ -592,9 +610,9 @@ impl<'r> Reader<'r> {
     /// Returns how changed pages are checked: by the format of the same tablespace in an earlier
     /// snapshot; its `.meta` file gives no more than the size of a page.
     fn delta_check(&mut self, stem: &[u8]) -> PageCheck {
-        let Some(meta) = self.deltas.begin(stem) else { return PageCheck::None };
+        let Some(meta) = self.increments.begin(stem) else { return PageCheck::None };
         let stated = meta.format();
-        match self.around.former.format_of(stem, stated) {
+        match self.around.previous.format_of(stem, stated) {
             Some((format, first)) => PageCheck::Delta { format, first },
             None => PageCheck::Delta { format: stated, first: 0 },
         }
@@ -615,41 +633,42 @@ fn has_positions(path: &[u8]) -> bool {
         .any(|end| path.ends_with(end.as_bytes()))
 }
 
-fn longest(former: &[Arc<MapView>]) -> Option<Arc<MapView>> {
-    let longest = former.iter().rev().max_by_key(|view| view.record().length)?;
+fn longest(previous: &[Arc<MapView>]) -> Option<Arc<MapView>> {
+    let longest = previous.iter().rev().max_by_key(|view| view.record().length)?;
     Some(Arc::clone(longest))
 }
 
-/// Returns what the former map says about the blocks of a segment; where the newest ends (a partial
-/// one does), older ones go on. The second number counts the entries that are the newest's own.
-fn former_entries(
+/// Returns what the previous map says about the blocks of a segment; where the newest ends (a
+/// partial one does), older ones go on. The second number counts the entries that are the newest's
+/// own.
+fn previous_entries(
     member: &Member,
     at: u64,
     data: &Buffer,
     numbers: &[Option<PageNumber>],
 ) -> (Vec<Entry>, usize) {
     let Blocks::Fixed(bytes) = member.blocks else { return (Vec::new(), 0) };
-    let count = data.filled().len().div_ceil(index(bytes));
+    let count = data.filled().len().div_ceil(usize_of_u32(bytes));
     let first = at / u64::from(bytes);
-    let Some(chosen) = member.chosen_former() else { return (Vec::new(), 0) };
+    let Some(chosen) = member.chosen_previous() else { return (Vec::new(), 0) };
     if let PageCheck::Delta { format, .. } = member.pages {
         let whole = chosen.record().blocks;
         let block = |number: &Option<PageNumber>| {
-            let block = delta::block_of((*number)?, format.page_size(), whole)?;
-            former::entries(chosen, block, 1).pop()
+            let block = increments::block_of((*number)?, format.page_size(), whole)?;
+            previous::entries(chosen, block, 1).pop()
         };
         let nothing = || Entry::zero(0);
         let entries = numbers.iter().map(|number| block(number).unwrap_or_else(nothing));
         return (entries.collect(), 0);
     }
-    let mut entries = former::entries(chosen, first, count);
+    let mut entries = previous::entries(chosen, first, count);
     let own = entries.len();
-    for view in &member.former {
+    for view in &member.previous {
         if entries.len() == count {
             break;
         }
-        let from = first + wide(entries.len());
-        entries.extend(former::entries(view, from, count - entries.len()));
+        let from = first + u64_of(entries.len());
+        entries.extend(previous::entries(view, from, count - entries.len()));
     }
     (entries, own)
 }

@@ -5,7 +5,7 @@ use std::io;
 use crate::base::error::Result;
 use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::source::Source;
 
 /// Bytes that are read ahead of a header. More would be copied twice, fewer would be read one by
@@ -96,7 +96,7 @@ impl<'s> Input<'s> {
             match self.source.read(target) {
                 Ok(0) => self.ended = true,
                 Ok(count) => {
-                    self.monitor.count(Counter::StreamBytes, wide(count));
+                    self.monitor.count(Counter::StreamBytes, u64_of(count));
                     return Ok(count);
                 }
                 // The source looks up now and then, so that a wish to stop is heard.

@@ -1,11 +1,11 @@
-//! Finds blocks of a content-defined member among the former ones, and for those that are new what
-//! stood in their place.
+//! Finds blocks of a content-defined member among the previous ones, and for those that are new
+//! what stood in their place.
 //!
-//! A former map of any length is never held whole: a window of it is, from a little before the
-//! place where the stream stands to a gigabyte ahead. Where it stands is the *drift*: how far a
-//! block's former offset is from its new one. Every block that is found sets it again; between two
-//! that are found, a block that is not has its former version where the drift of the nearer one
-//! says. A duplicate elsewhere does not move the window: it takes two blocks that agree.
+//! A previous map of any length is never held whole: a window of it is, from a little before the
+//! place where the stream stands to a gigabyte ahead. Where it stands is the *shift*: how far a
+//! block's previous offset is from its new one. Every block that is found sets it again; between
+//! two that are found, a block that is not has its previous version where the shift of the nearer
+//! one says. A duplicate elsewhere does not move the window: it takes two blocks that agree.
 //!
 //! What it does not do: find what moved by more than the window. In a dump, tables are members of
 //! their own, so that their order does not matter.
@@ -18,30 +18,30 @@ use crate::base::ids::BlockHash;
 use crate::base::ids::Entry;
 use crate::map::view::MapView;
 
-/// Bytes of the former member that are looked at ahead of the stream.
+/// Bytes of the previous member that are looked at ahead of the stream.
 const AHEAD_BYTES: u64 = 1 << 30;
 /// Bytes that are kept before the stream's place: workers are not all at the same one.
 const BEHIND_BYTES: u64 = 64 << 20;
 /// Most blocks in the window, whatever their sizes: 12 MiB.
 const BLOCKS_MAX: usize = 1 << 16;
-/// Drifts that differ by less are those of one place.
+/// Shifts that differ by less are those of one place.
 const SAME_PLACE_BYTES: u64 = 4 << 20;
 
-/// A block of the former member.
+/// A block of the previous member.
 #[derive(Debug, Clone, Copy)]
-struct FormerBlock {
-    /// Offset in the former member at which the block begins.
+struct PreviousBlock {
+    /// Offset in the previous member at which the block begins.
     at: u64,
     entry: Entry,
 }
 
-/// What is known of a block from the former member.
+/// What is known of a block from the previous member.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// The former block with the same bytes, if one was found.
+pub struct Match {
+    /// The previous block with the same bytes, if one was found.
     pub same: Option<Entry>,
     /// The block that stood in its place, if none is the same.
-    pub former: Option<Entry>,
+    pub previous: Option<Entry>,
 }
 
 /// The window of one member.
@@ -50,20 +50,20 @@ pub struct Matcher {
     view: Arc<MapView>,
     /// Numbers of blocks in the window.
     numbers: HashMap<BlockHash, u64>,
-    blocks: VecDeque<FormerBlock>,
+    blocks: VecDeque<PreviousBlock>,
     /// The number of the first block in the window.
     first: u64,
     next_page: u64,
     /// Bytes of the blocks up to the window's end.
     loaded: u64,
     ended: bool,
-    drift: i64,
-    /// The drift of a block that was found far from where it was expected.
+    shift: i64,
+    /// The shift of a block that was found far from where it was expected.
     doubtful: Option<i64>,
 }
 
 impl Matcher {
-    /// Creates a window at the start of a former map.
+    /// Creates a window at the start of a previous map.
     pub fn new(view: Arc<MapView>) -> Matcher {
         let mut matcher = Matcher {
             view,
@@ -73,7 +73,7 @@ impl Matcher {
             next_page: 0,
             loaded: 0,
             ended: false,
-            drift: 0,
+            shift: 0,
             doubtful: None,
         };
         matcher.move_to(0);
@@ -82,50 +82,50 @@ impl Matcher {
 
     /// Returns what is known of neighbouring blocks, the first of which begins at `at` in the new
     /// member; of each its hash, unless it is zeros, and its length.
-    pub fn locate(&mut self, at: u64, blocks: &[(Option<BlockHash>, u64)]) -> Vec<Standing> {
+    pub fn locate(&mut self, at: u64, blocks: &[(Option<BlockHash>, u64)]) -> Vec<Match> {
         let mut offset = at;
-        let mut drifts = Vec::with_capacity(blocks.len());
-        let mut standings = Vec::with_capacity(blocks.len());
+        let mut shifts = Vec::with_capacity(blocks.len());
+        let mut matches = Vec::with_capacity(blocks.len());
         for (hash, length) in blocks {
             let found = hash.and_then(|hash| self.find(hash));
-            drifts.push(found.and_then(|block| self.learn(drift(offset, block.at))));
-            standings.push(Standing { same: found.map(|block| block.entry), former: None });
+            shifts.push(found.and_then(|block| self.accept(shift(offset, block.at))));
+            matches.push(Match { same: found.map(|block| block.entry), previous: None });
             offset += length;
         }
         let mut offset = at;
-        let mut known = drifts.iter().find_map(|drift| *drift).unwrap_or(self.drift);
+        let mut known = shifts.iter().find_map(|shift| *shift).unwrap_or(self.shift);
         for (number, (hash, length)) in blocks.iter().enumerate() {
-            known = drifts[number].unwrap_or(known);
-            if hash.is_some() && standings[number].same.is_none() {
-                standings[number].former = self.at(offset + length / 2, known);
+            known = shifts[number].unwrap_or(known);
+            if hash.is_some() && matches[number].same.is_none() {
+                matches[number].previous = self.at(offset + length / 2, known);
             }
             offset += length;
         }
-        self.move_to(offset.saturating_add_signed(self.drift));
-        standings
+        self.move_to(offset.saturating_add_signed(self.shift));
+        matches
     }
 
-    fn find(&self, hash: BlockHash) -> Option<FormerBlock> {
+    fn find(&self, hash: BlockHash) -> Option<PreviousBlock> {
         let number = *self.numbers.get(&hash)?;
         let within = usize::try_from(number.checked_sub(self.first)?).ok()?;
         self.blocks.get(within).copied()
     }
 
-    /// Takes a drift that was seen; gives it back if it is to be believed.
-    fn learn(&mut self, seen: i64) -> Option<i64> {
+    /// Takes a shift that was seen; gives it back if it is to be believed.
+    fn accept(&mut self, seen: i64) -> Option<i64> {
         let agrees = |known: i64| seen.abs_diff(known) <= SAME_PLACE_BYTES;
-        if !agrees(self.drift) && !self.doubtful.is_some_and(agrees) {
+        if !agrees(self.shift) && !self.doubtful.is_some_and(agrees) {
             self.doubtful = Some(seen);
             return None;
         }
         self.doubtful = None;
-        self.drift = seen;
+        self.shift = seen;
         Some(seen)
     }
 
-    /// Returns the former block in which an offset of the new member fell.
-    fn at(&self, offset: u64, drift: i64) -> Option<Entry> {
-        let place = offset.checked_add_signed(drift)?;
+    /// Returns the previous block in which an offset of the new member fell.
+    fn at(&self, offset: u64, shift: i64) -> Option<Entry> {
+        let place = offset.checked_add_signed(shift)?;
         let behind = self.blocks.partition_point(|block| block.at <= place);
         let block = self.blocks.get(behind.checked_sub(1)?)?;
         (place - block.at < block.entry.length).then_some(block.entry)
@@ -160,17 +160,17 @@ impl Matcher {
             return;
         };
         for entry in &page.entries {
-            let number = self.first + crate::base::num::wide(self.blocks.len());
+            let number = self.first + crate::base::num::u64_of(self.blocks.len());
             // The first of several equal blocks is as good as any.
             self.numbers.entry(entry.hash).or_insert(number);
-            self.blocks.push_back(FormerBlock { at: self.loaded, entry: *entry });
+            self.blocks.push_back(PreviousBlock { at: self.loaded, entry: *entry });
             self.loaded = self.loaded.saturating_add(entry.length);
         }
         self.next_page += 1;
     }
 }
 
-/// Returns how far the former offset is from the new one.
-fn drift(new: u64, former: u64) -> i64 {
-    former.checked_signed_diff(new).unwrap_or_default()
+/// Returns how far the previous offset is from the new one.
+fn shift(new: u64, previous: u64) -> i64 {
+    previous.checked_signed_diff(new).unwrap_or_default()
 }

@@ -23,7 +23,7 @@
 //! | segments that are being filled: one per open file, others in a temporary file | 1 to 12 MiB |
 //! | data packs: one being filled, two being stored | 96 MiB |
 //! | meta packs: one being filled, those being stored are among the two above | 8 MiB |
-//! | directories and frames kept for reading bases and former maps | 24 MiB |
+//! | directories and frames kept for reading bases and previous maps | 24 MiB |
 //! | map pages, tables, sorted records, what is known of tables' files | 16 MiB |
 //! | paths that were opened | 18 bytes each |
 //! | compressors | 2 MiB a worker |
@@ -33,15 +33,15 @@
 pub mod appender;
 pub mod choice;
 pub mod collector;
-pub mod delta;
-mod fillings;
-pub mod former;
+pub mod increments;
 pub mod ingest;
-pub mod inner;
 pub mod input;
+pub mod internal;
 pub mod matcher;
+mod open_segments;
 pub mod pages;
 pub mod presence;
+pub mod previous;
 pub mod relocations;
 pub mod run;
 pub mod segment;

@@ -3,7 +3,7 @@
 use crate::aria::AriaTable;
 use crate::aria::BlockSize;
 use crate::aria::BlockVerdict;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::format::record::PageCounts;
 use crate::innodb::Lsn;
 use crate::innodb::PageNumber;
@@ -62,7 +62,7 @@ fn changed_pages<'p>(
 
 /// Returns the number of the page at an offset of a file whose first page has the number `first`.
 fn page_number(format: TablespaceFormat, first: u32, at: u64) -> Option<PageNumber> {
-    let pages = u32::try_from(at / wide(format.page_size().bytes())).ok()?;
+    let pages = u32::try_from(at / u64_of(format.page_size().bytes())).ok()?;
     PageNumber::new(first).checked_add(pages)
 }
 
@@ -75,7 +75,7 @@ fn tally_tablespace(format: TablespaceFormat, first: u32, at: u64, blocks: &[&[u
                 count(&mut tally, verdict);
             }
         }
-        at += wide(block.len());
+        at += u64_of(block.len());
     }
     tally
 }
@@ -102,10 +102,10 @@ fn each_aria_block(
     let size = size.bytes();
     let mut at = at;
     for block in blocks {
-        for (number, page) in (at / wide(size)..).zip(block.chunks_exact(size)) {
+        for (number, page) in (at / u64_of(size)..).zip(block.chunks_exact(size)) {
             each(number, table.check_data(page, number));
         }
-        at += wide(block.len());
+        at += u64_of(block.len());
     }
 }
 
@@ -141,7 +141,7 @@ pub fn findings(segment: &Segment, blocks: &[&[u8]]) -> Vec<PageFinding> {
             }
         }
         PageCheck::Tablespace { format, first } => {
-            let data_at = |n: usize| at + blocks[..n].iter().map(|b| wide(b.len())).sum::<u64>();
+            let data_at = |n: usize| at + blocks[..n].iter().map(|b| u64_of(b.len())).sum::<u64>();
             for (n, block) in blocks.iter().enumerate() {
                 let Some(number) = page_number(*format, *first, data_at(n)) else { continue };
                 for (number, verdict) in format.check_run(block, number) {
@@ -194,7 +194,7 @@ mod tests {
     use crate::innodb::verdict::Unverifiable;
     use crate::pipeline::segment::Tally;
 
-    use super::count;
+    use super::*;
 
     const GOOD: PageVerdict =
         PageVerdict::Good { lsn: Lsn::new(70), variant: ChecksumVariant::Crc32 };

@@ -1,4 +1,4 @@
-//! Which entries of former snapshots can still be read: "the same as last night" is only true if
+//! Which entries of previous snapshots can still be read: "the same as last night" is only true if
 //! last night's pack is there.
 //!
 //! A run lists the packs once and reads the damage records; from then on the question costs one
@@ -11,22 +11,22 @@ use crate::base::ids::Locator;
 use crate::base::ids::PackIndex;
 use crate::base::ids::PackName;
 use crate::base::ids::Storage;
-use crate::base::num::index;
+use crate::base::num::usize_of_u32;
 use crate::format::lists::Damage;
 use crate::format::pack_table::PackTable;
 
 /// Presence of the packs of a table.
 #[derive(Debug, Default)]
-pub struct Presence {
+pub struct PackPresence {
     /// Whether each pack is absent, by its index; packs beyond the end are this run's own.
     absent: Vec<bool>,
     damaged: HashMap<PackIndex, Vec<EntryNumber>>,
 }
 
-impl Presence {
+impl PackPresence {
     /// Starts with none of the packs of the table seen.
-    pub fn nothing_of(table: &PackTable) -> Presence {
-        Presence { absent: vec![true; table.len()], damaged: HashMap::new() }
+    pub fn nothing_of(table: &PackTable) -> PackPresence {
+        PackPresence { absent: vec![true; table.len()], damaged: HashMap::new() }
     }
 
     /// Notes that the store lists a pack of this name and size.
@@ -34,20 +34,20 @@ impl Presence {
         if let Some(at) = table.find(name)
             && table.get(at).is_some_and(|record| record.bytes == bytes)
         {
-            self.absent[index(at.0)] = false;
+            self.absent[usize_of_u32(at.0)] = false;
         }
     }
 
     /// Tells whether the table names a pack that was not seen.
     pub fn lacks(&self, table: &PackTable, name: &PackName) -> bool {
-        table.find(name).is_some_and(|at| self.absent[index(at.0)])
+        table.find(name).is_some_and(|at| self.absent[usize_of_u32(at.0)])
     }
 
     /// Notes what a damage record says of a pack.
-    pub fn learn(&mut self, table: &PackTable, name: &PackName, damage: &Damage) {
+    pub fn record_damage(&mut self, table: &PackTable, name: &PackName, damage: &Damage) {
         let Some(at) = table.find(name) else { return };
         match damage {
-            Damage::Pack => self.absent[index(at.0)] = true,
+            Damage::Pack => self.absent[usize_of_u32(at.0)] = true,
             Damage::Entries(entries) => {
                 let known = self.damaged.entry(at).or_default();
                 known.extend_from_slice(entries);
@@ -63,7 +63,7 @@ impl Presence {
     }
 
     fn is_present(&self, at: Locator) -> bool {
-        let absent = self.absent.get(index(at.pack.0)).copied().unwrap_or(false);
+        let absent = self.absent.get(usize_of_u32(at.pack.0)).copied().unwrap_or(false);
         let damaged = self.damaged.get(&at.pack);
         at.pack != PackIndex::UNKNOWN
             && !absent
@@ -88,7 +88,7 @@ mod tests {
     fn a_pack_that_only_another_table_names_is_never_used() {
         let entry = EntryNumber(0);
         let [own, other] = [PackIndex(7), PackIndex::UNKNOWN].map(|pack| Locator { pack, entry });
-        let presence = Presence::default();
+        let presence = PackPresence::default();
         assert!(presence.is_usable(Storage::Whole(own)));
         assert!(!presence.is_usable(Storage::Whole(other)));
         assert!(!presence.is_usable(Storage::Delta { at: own, base: other, depth: 1 }));

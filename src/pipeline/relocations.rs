@@ -13,7 +13,7 @@ use crate::base::ids::EntryNumber;
 use crate::base::ids::Locator;
 use crate::base::ids::PackIndex;
 use crate::base::ids::PackName;
-use crate::base::num::short;
+use crate::base::num::u32_of;
 use crate::format::layout::ContentHash;
 use crate::format::layout::Object;
 use crate::format::lists::Relocation;
@@ -71,7 +71,7 @@ fn relocation_of(
             moves.packs.push(name);
             moves.packs.len() - 1
         });
-        moves.moves.push((old, short(pack), copy.entry));
+        moves.moves.push((old, u32_of(pack), copy.entry));
     }
     moves
 }

@@ -8,7 +8,7 @@ use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::monitor::Counter;
-use crate::base::num::index;
+use crate::base::num::usize_of_u32;
 use crate::format::snapshot::StreamFormat;
 use crate::parse::beginning::Before;
 use crate::parse::beginning::Beginning;
@@ -27,8 +27,8 @@ use crate::parse::sql::SqlParser;
 use crate::parse::tar::TarDissector;
 use crate::pipeline::collector::Collector;
 use crate::pipeline::ingest::Event;
-use crate::pipeline::ingest::Outlet;
 use crate::pipeline::ingest::Reader;
+use crate::pipeline::ingest::SegmentSender;
 use crate::pipeline::ingest::Surroundings;
 use crate::pipeline::input::Input;
 use crate::pipeline::segment::Segment;
@@ -77,7 +77,9 @@ pub fn run(
     let shape = Shape { workers: shared.workers, weight_max: in_flight.into(), monitor };
     crew::in_order(
         shape,
-        |planner| read((source, asked), around, Outlet::new(planner), index(in_flight)),
+        |planner| {
+            read((source, asked), around, SegmentSender::new(planner), usize_of_u32(in_flight))
+        },
         || {
             let mut worker = Worker::new(Arc::clone(shared));
             move |segment: Segment| worker.process(&segment).map(|done| Event::Done(Box::new(done)))
@@ -92,14 +94,14 @@ pub fn run(
 fn read(
     (mut source, asked): (Box<dyn Source>, Option<StreamFormat>),
     around: Surroundings<'_>,
-    outlet: Outlet<'_>,
+    sender: SegmentSender<'_>,
     buffers: usize,
 ) -> Result<Streamed> {
     around.monitor.count(Counter::ExpectedBytes, source.expected_bytes().unwrap_or(0));
     let seed = PathSeed::new(around.seed);
-    let stopped = outlet.stopped();
+    let stopped = sender.stopped();
     let mut input = Input::new(&mut *source, around.monitor, &stopped);
-    let reader = Reader::new(around, outlet, buffers);
+    let reader = Reader::new(around, sender, buffers);
     let beginning = beginning(&mut input, asked)?;
     let skipped = beginning.skipped();
     let facts = match beginning.container {
@@ -122,7 +124,7 @@ fn read(
             let (wrapping, first_line) = (wrapping(head), quote(head));
             let mut compressed = match wrapping {
                 Some(Wrapping::Compressed(program)) => Compressed::new(program),
-                Some(Wrapping::Encrypted(_)) | None => Compressed::Untold,
+                Some(Wrapping::Encrypted(_)) | None => Compressed::Unmarked,
             };
             reader.read_plain(&mut input, &mut |bytes| compressed.push(bytes))?;
             Facts::Plain(PlainFacts { wrapping, end: compressed.finish(), first_line })

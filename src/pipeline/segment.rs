@@ -1,6 +1,6 @@
 //! What travels from the reader to the workers and on to the collector.
 //!
-//! A [`Segment`] is up to 1 MiB of one member, cut into blocks, together with what the former
+//! A [`Segment`] is up to 1 MiB of one member, cut into blocks, together with what the previous
 //! snapshot says about those blocks. A worker turns it into [`Done`]: the same blocks as entries,
 //! frames and deltas, without places yet. The collector gives them places, in stream order.
 
@@ -61,34 +61,34 @@ pub struct Member {
     pub blocks: Blocks,
     /// How its pages are checked.
     pub pages: PageCheck,
-    /// Maps of its former versions, the newest first.
-    pub former: Vec<Arc<MapView>>,
-    /// Whether the first of them is that of the predecessor in the lineage.
-    pub follows_predecessor: bool,
+    /// Maps of its previous versions, the newest first.
+    pub previous: Vec<Arc<MapView>>,
+    /// Whether the first of them is that of the parent in the lineage.
+    pub follows_parent: bool,
     /// Which of them it is compared with.
     pub chosen: usize,
-    /// Former blocks by hash, if it is cut by content.
+    /// Previous blocks by hash, if it is cut by content.
     pub matcher: Option<Mutex<Matcher>>,
     /// Whether compressing its blocks pays.
-    pub paying: Paying,
+    pub compressibility: Compressibility,
 }
 
 impl Member {
     /// Tells whether the comparison shows what the member no longer names.
-    pub fn is_compared_with_predecessor(&self) -> bool {
-        self.follows_predecessor && self.chosen == 0
+    pub fn is_compared_with_parent(&self) -> bool {
+        self.follows_parent && self.chosen == 0
     }
 
-    /// Returns the former map that is compared with.
-    pub fn chosen_former(&self) -> Option<&Arc<MapView>> {
-        self.former.get(self.chosen)
+    /// Returns the previous map that is compared with.
+    pub fn chosen_previous(&self) -> Option<&Arc<MapView>> {
+        self.previous.get(self.chosen)
     }
 }
 
 /// Remembers whether compressing paid lately: encrypted or compressed members are then stored raw,
 /// and probed again now and then.
 #[derive(Debug, Default)]
-pub struct Paying {
+pub struct Compressibility {
     failures: AtomicU32,
     skipped: AtomicU32,
 }
@@ -98,7 +98,7 @@ const FAILURES_MAX: u32 = 8;
 /// Number of skipped frames of which one is tried.
 const PROBE_EVERY: u32 = 32;
 
-impl Paying {
+impl Compressibility {
     /// Returns whether to compress the next frame.
     pub fn advice(&self) -> Compress {
         if self.failures.load(Ordering::Relaxed) < FAILURES_MAX {
@@ -109,7 +109,7 @@ impl Paying {
     }
 
     /// Notes whether a frame that was tried has shrunk.
-    pub fn learn(&self, shrank: Shrank) {
+    pub fn record(&self, shrank: Shrank) {
         match shrank {
             Shrank::Yes => self.failures.store(0, Ordering::Relaxed),
             Shrank::No => {
@@ -236,11 +236,11 @@ pub struct Segment {
     pub cuts: Cuts,
     /// The number of each page in its tablespace's file, if they are changed pages.
     pub numbers: Vec<Option<PageNumber>>,
-    /// What the former maps say about the same blocks; shorter if they end before.
-    pub former: Vec<Entry>,
+    /// What the previous maps say about the same blocks; shorter if they end before.
+    pub previous: Vec<Entry>,
     /// How many of those entries are from the map that is compared with, not from an older one
     /// after its end.
-    pub former_own: usize,
+    pub previous_own: usize,
 }
 
 /// What became of a block.
@@ -287,9 +287,9 @@ pub struct Done {
     pub frames: Vec<EncodedFrame>,
     /// Deltas in order, each with its base.
     pub deltas: Vec<(EncodedDelta, Locator)>,
-    /// Entries of the former map that this one no longer names.
+    /// Entries of the previous map that this one no longer names.
     pub released: Vec<Locator>,
-    /// Blocks (by number in the segment) that stand again for a former entry that is lost.
+    /// Blocks (by number in the segment) that stand again for a previous entry that is lost.
     pub healed: Vec<(usize, Locator)>,
     /// What the page checks counted.
     pub tally: Tally,

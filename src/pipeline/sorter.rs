@@ -7,8 +7,8 @@ use std::io::Read;
 
 use crate::base::error::Error;
 use crate::base::error::Result;
-use crate::base::num::index;
-use crate::base::num::short;
+use crate::base::num::u32_of;
+use crate::base::num::usize_of_u32;
 use crate::base::runs::Memory;
 use crate::base::runs::RunKey;
 use crate::base::runs::Runs;
@@ -65,7 +65,7 @@ impl Sorter {
 
 impl RunKey for MemberKey {
     fn put(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&short(self.path.len()).to_le_bytes());
+        out.extend_from_slice(&u32_of(self.path.len()).to_le_bytes());
         out.extend_from_slice(&self.path);
         out.extend_from_slice(&self.incarnation.to_le_bytes());
     }
@@ -73,7 +73,7 @@ impl RunKey for MemberKey {
     fn get(from: &mut dyn Read) -> io::Result<MemberKey> {
         let mut number = [0; 4];
         from.read_exact(&mut number)?;
-        let mut path = vec![0; index(u32::from_le_bytes(number))];
+        let mut path = vec![0; usize_of_u32(u32::from_le_bytes(number))];
         from.read_exact(&mut path)?;
         from.read_exact(&mut number)?;
         Ok(MemberKey { path, incarnation: u32::from_le_bytes(number) })

@@ -26,7 +26,7 @@ use crate::base::error::Result;
 use crate::base::ids::Class;
 use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::format::layout::Object;
 use crate::pack::writer::FinishedPack;
 use crate::repo::require_there;
@@ -111,7 +111,7 @@ pub fn put_confirmed(
     store
         .put(object, slice::from_ref(bytes))
         .map_err(|e| e.named(format!("cannot store {object}")))?;
-    let size = wide(bytes.len());
+    let size = u64_of(bytes.len());
     require_there(store, object, size)?;
     monitor.count(Counter::StoredBytes, size);
     monitor.count(Counter::StoredObjects, 1);

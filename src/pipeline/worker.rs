@@ -21,7 +21,7 @@ use crate::base::ids::Storage;
 use crate::base::limits::FRAME_RAW_BYTES_TARGET;
 use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::encode::Compress;
 use crate::encode::DeltaCoder;
 use crate::encode::EncodedDelta;
@@ -34,9 +34,9 @@ use crate::hash::BlockHasher;
 use crate::hash::is_zero;
 use crate::pack::reader::Packs;
 use crate::pipeline::appender::miscomputed;
-use crate::pipeline::matcher::Standing;
+use crate::pipeline::matcher::Match;
 use crate::pipeline::pages;
-use crate::pipeline::presence::Presence;
+use crate::pipeline::presence::PackPresence;
 use crate::pipeline::segment::Done;
 use crate::pipeline::segment::Member;
 use crate::pipeline::segment::NewEntry;
@@ -55,7 +55,7 @@ pub struct Shared {
     /// Packs that bases are read from.
     pub packs: Arc<Packs>,
     /// Which of them are there.
-    pub presence: Arc<Presence>,
+    pub presence: Arc<PackPresence>,
     /// Counters, and the user's wish to stop.
     pub monitor: Arc<Monitor>,
     /// Time, for the budget of base reads.
@@ -111,10 +111,10 @@ impl Worker {
             done.findings = pages::findings(segment, &blocks);
         }
         let hashes = self.hashes(&blocks);
-        let former = &segment.former;
-        let standings = standings(segment, &blocks, &hashes);
-        let changed = self.compare((&blocks, &hashes), &standings, &mut done);
-        note_released(segment, former, &mut done);
+        let previous = &segment.previous;
+        let matches = matches(segment, &blocks, &hashes);
+        let changed = self.compare((&blocks, &hashes), &matches, &mut done);
+        record_released(segment, previous, &mut done);
         let whole = self.encode_deltas(&blocks, changed, &mut done)?;
         self.encode_whole(&segment.member, &blocks, &whole, &mut done)?;
         self.count(&done, &blocks, &whole);
@@ -130,13 +130,13 @@ impl Worker {
     fn compare(
         &self,
         (blocks, hashes): (&[&[u8]], &[Option<BlockHash>]),
-        standings: &[Standing],
+        matches: &[Match],
         done: &mut Done,
     ) -> Vec<Changed> {
         let mut changed = Vec::new();
         for (number, (block, hash)) in blocks.iter().zip(hashes).enumerate() {
-            let Standing { same, former } = standings[number];
-            let length = wide(block.len());
+            let Match { same, previous } = matches[number];
+            let length = u64_of(block.len());
             let Some(hash) = *hash else {
                 done.entries.push(NewEntry::Ready(Entry::zero(length)));
                 continue;
@@ -151,7 +151,7 @@ impl Worker {
                     done.healed.extend(lost.storage.locator().map(|at| (number, at)));
                     None
                 }
-                None => self.base_of(former),
+                None => self.base_of(previous),
             };
             let entry = Entry { hash, storage: Storage::Zero, length };
             done.entries.push(NewEntry::InFrame(entry));
@@ -161,8 +161,8 @@ impl Worker {
     }
 
     /// Returns the whole block that a changed one may be stored against.
-    fn base_of(&self, former: Option<Entry>) -> Option<Locator> {
-        let base = former?.storage.whole()?;
+    fn base_of(&self, previous: Option<Entry>) -> Option<Locator> {
+        let base = previous?.storage.whole()?;
         if !self.shared.packs.opens_data() {
             return None;
         }
@@ -191,7 +191,7 @@ impl Worker {
             let raw = blocks[block.number];
             let base = block.base.and_then(|_| bases_left.next()).and_then(Option::as_ref);
             let delta = match base {
-                // The page after a file's former end has no base of its size.
+                // The page after a file's previous end has no base of its size.
                 Some(base) if any_size || base.len() == raw.len() => {
                     coder.encode(raw, block.hash, base).map_err(miscomputed)?
                 }
@@ -210,12 +210,12 @@ impl Worker {
         let start = shared.clock.elapsed();
         let spent = Duration::from_micros(shared.base_micros.load(Ordering::Relaxed));
         if spent > BASE_TIME_FREE && spent > start * shared.workers / BASE_TIME_SHARE {
-            shared.monitor.count(Counter::BlocksMissed, wide(wanted.len()));
+            shared.monitor.count(Counter::BlocksMissed, u64_of(wanted.len()));
             return vec![None; wanted.len()];
         }
         let bases = shared.packs.bases(wanted);
         let missed = bases.iter().filter(|base| base.is_none()).count();
-        shared.monitor.count(Counter::BlocksMissed, wide(missed));
+        shared.monitor.count(Counter::BlocksMissed, u64_of(missed));
         let taken = shared.clock.elapsed().saturating_sub(start).as_micros();
         shared.base_micros.fetch_add(u64::try_from(taken).unwrap_or(u64::MAX), Ordering::Relaxed);
         bases
@@ -259,12 +259,12 @@ impl Worker {
                 (entry.hash, blocks[*number].len())
             }
         };
-        let advice = member.paying.advice();
+        let advice = member.compressibility.advice();
         let named = group.iter().map(hash_of).collect();
         let frame = self.coder.encode(&self.gathered, named, advice).map_err(miscomputed)?;
         if advice == Compress::Try {
             let raw = frame.codec() == Codec::Raw;
-            member.paying.learn(if raw { Shrank::No } else { Shrank::Yes });
+            member.compressibility.record(if raw { Shrank::No } else { Shrank::Yes });
         }
         Ok(frame)
     }
@@ -278,13 +278,13 @@ impl Worker {
         let delta_bytes: usize = done.deltas.iter().map(|(delta, _)| delta.text().len()).sum();
         let pages = &done.tally.pages;
         for (counter, by) in [
-            (Counter::BlocksZero, wide(zero)),
-            (Counter::BlocksSame, wide(done.entries.len() - zero - stored)),
-            (Counter::BlocksDelta, wide(done.deltas.len())),
-            (Counter::BlocksWhole, wide(whole.len())),
-            (Counter::BlocksHealed, wide(done.healed.len())),
-            (Counter::WholeBytes, wide(whole_bytes)),
-            (Counter::DeltaBytes, wide(delta_bytes)),
+            (Counter::BlocksZero, u64_of(zero)),
+            (Counter::BlocksSame, u64_of(done.entries.len() - zero - stored)),
+            (Counter::BlocksDelta, u64_of(done.deltas.len())),
+            (Counter::BlocksWhole, u64_of(whole.len())),
+            (Counter::BlocksHealed, u64_of(done.healed.len())),
+            (Counter::WholeBytes, u64_of(whole_bytes)),
+            (Counter::DeltaBytes, u64_of(delta_bytes)),
             (Counter::PagesVerified, pages.verified),
             (Counter::PagesUnverifiable, pages.unverifiable),
             (Counter::PagesCorrupt, pages.corrupt),
@@ -295,30 +295,31 @@ impl Worker {
     }
 }
 
-/// Returns what the former maps say of each block of a segment.
-fn standings(segment: &Segment, blocks: &[&[u8]], hashes: &[Option<BlockHash>]) -> Vec<Standing> {
-    let named = hashes.iter().copied().zip(blocks.iter().map(|block| wide(block.len())));
+/// Returns what the previous maps say of each block of a segment.
+fn matches(segment: &Segment, blocks: &[&[u8]], hashes: &[Option<BlockHash>]) -> Vec<Match> {
+    let named = hashes.iter().copied().zip(blocks.iter().map(|block| u64_of(block.len())));
     if let Some(matcher) = &segment.member.matcher {
         let named: Vec<_> = named.collect();
         let mut matcher = lock(matcher);
         return matcher.locate(segment.at, &named);
     }
     let any_size = matches!(segment.member.pages, PageCheck::Delta { .. });
-    let standing = |(number, (hash, length)): (usize, (Option<BlockHash>, u64))| {
-        let former = segment.former.get(number).copied();
-        let former = former.filter(|former| any_size || former.length == length);
-        let same = former.filter(|former| former.length == length && Some(former.hash) == hash);
-        Standing { same, former }
+    let match_of = |(number, (hash, length)): (usize, (Option<BlockHash>, u64))| {
+        let previous = segment.previous.get(number).copied();
+        let previous = previous.filter(|previous| any_size || previous.length == length);
+        let same =
+            previous.filter(|previous| previous.length == length && Some(previous.hash) == hash);
+        Match { same, previous }
     };
-    named.enumerate().map(standing).collect()
+    named.enumerate().map(match_of).collect()
 }
 
-/// Notes which entries of the former map the new one does not name.
-fn note_released(segment: &Segment, former: &[Entry], done: &mut Done) {
-    if !segment.member.is_compared_with_predecessor() {
+/// Notes which entries of the previous map the new one does not name.
+fn record_released(segment: &Segment, previous: &[Entry], done: &mut Done) {
+    if !segment.member.is_compared_with_parent() {
         return;
     }
-    for (entry, before) in done.entries.iter().zip(former).take(segment.former_own) {
+    for (entry, before) in done.entries.iter().zip(previous).take(segment.previous_own) {
         let kept = matches!(entry, NewEntry::Ready(entry) if entry.storage == before.storage);
         if !kept {
             done.released.extend(before.storage.locator());
@@ -327,7 +328,7 @@ fn note_released(segment: &Segment, former: &[Entry], done: &mut Done) {
 }
 
 fn enter_delta(done: &mut Done, number: usize, delta: EncodedDelta, base: Locator) {
-    let length = wide(delta.length());
+    let length = u64_of(delta.length());
     let entry = Entry { hash: delta.hash(), storage: Storage::Zero, length };
     done.entries[number] = NewEntry::InDelta(entry);
     done.deltas.push((delta, base));

@@ -1,7 +1,7 @@
 //! What is believed of what earlier generations of keys sealed (FORMAT.md 11.6).
 //!
 //! Anyone who had a key when it was retired can go on sealing with it. So each list that closes a
-//! generation is the last word on it, and its hash is in every holder of the next. A store can
+//! generation is the last word on it, and its hash is in every key slot of the next. A store can
 //! withhold the list, and then nothing of that generation is believed; it can't change it.
 
 use std::collections::BTreeSet;
@@ -42,12 +42,12 @@ impl Believed {
             None => Ok(()),
             Some(Ok(list)) if list.contains(hash) => Ok(()),
             Some(Ok(_)) => {
-                let what = format!("{what} was sealed with a former key, after that was retired");
+                let what = format!("{what} was sealed with a previous key, after that was retired");
                 Err(Error::new(ErrorKind::RetiredKey, what))
             }
             Some(Err(error)) => {
                 let what = format!(
-                    "{what} was sealed with a former key, and the list of what that had sealed \
+                    "{what} was sealed with a previous key, and the list of what that had sealed \
                      can't be read"
                 );
                 Err(Error::new(ErrorKind::RetiredKey, what).because(error.to_string()))

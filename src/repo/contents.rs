@@ -1,5 +1,5 @@
-//! What a snapshot contains, opened: its packs, its member table, its inner members, its members'
-//! entries.
+//! What a snapshot contains, opened: its packs, its member table, its internal members, its
+//! members' entries.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use crate::base::ids::SourceId;
 use crate::base::ids::Storage;
 use crate::base::limits::MAP_PAGE_ENTRIES;
 use crate::base::monitor::Monitor;
-use crate::base::num::narrow;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
+use crate::base::num::usize_of;
 use crate::format::pack_table::TableTail;
 use crate::format::record::MemberKey;
 use crate::format::record::MemberRecord;
@@ -26,12 +26,12 @@ use crate::pack::reader::Wanted;
 use crate::repo::Repository;
 use crate::repo::snapshots::StoredSnapshot;
 
-/// The opened content of one snapshot: its packs, member table, and inner members.
+/// The opened content of one snapshot: its packs, member table, and internal members.
 #[derive(Debug, Clone)]
 pub struct Contents {
     packs: Arc<Packs>,
     table: Arc<TableReader>,
-    inner: Vec<MemberRecord>,
+    internal: Vec<MemberRecord>,
     /// The indices of its packs in the table of `packs`.
     translation: Translation,
 }
@@ -82,7 +82,7 @@ impl Contents {
     fn new(packs: Arc<Packs>, stored: &StoredSnapshot, translation: Translation) -> Contents {
         let root = stored.snapshot.table;
         let table = Arc::new(TableReader::new(Arc::clone(&packs), root, translation.clone()));
-        Contents { packs, table, inner: stored.snapshot.inner.clone(), translation }
+        Contents { packs, table, internal: stored.snapshot.internal.clone(), translation }
     }
 
     /// Returns the reader of the snapshot's packs.
@@ -114,15 +114,19 @@ impl Contents {
         Entries { view, page: None, leaf: 0, within: 0, block: 0, at: 0 }
     }
 
-    /// Hands the bytes of an inner member to `each`, piece by piece; nothing if there is none.
-    pub fn read_inner(&self, name: &str, each: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        let found = self.inner.iter().find(|record| record.key.path == name.as_bytes());
+    /// Hands the bytes of an internal member to `each`, piece by piece; nothing if there is none.
+    pub fn read_internal(
+        &self,
+        name: &str,
+        each: &mut dyn FnMut(&[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let found = self.internal.iter().find(|record| record.key.path == name.as_bytes());
         let Some(record) = found else { return Ok(()) };
         let mut entries = self.entries(record.clone());
         while let Some(block) = entries.next()? {
             let wanted = block.wanted();
             match wanted {
-                None => each(&vec![0; narrow(block.entry.length)])?,
+                None => each(&vec![0; usize_of(block.entry.length)])?,
                 Some(wanted) => self.packs.read(&[wanted], &mut |_, bytes| each(bytes?))?,
             }
         }
@@ -171,9 +175,9 @@ impl Entries {
 
     /// Continues with a block that an earlier reader of the same member returned.
     pub fn go_to(&mut self, block: &Block) {
-        let entries = wide(MAP_PAGE_ENTRIES);
+        let entries = u64_of(MAP_PAGE_ENTRIES);
         (self.page, self.leaf) = (None, block.number / entries);
-        self.within = narrow(block.number % entries);
+        self.within = usize_of(block.number % entries);
         (self.block, self.at) = (block.number, block.at);
     }
 

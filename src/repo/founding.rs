@@ -14,7 +14,7 @@ use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
 use crate::store::Store;
@@ -47,7 +47,7 @@ impl From<Error> for Failed {
 /// that decides: two puts and the deletion of a claim, a look for the config, and what is read
 /// back.
 pub fn extra_requests(keys: usize) -> u64 {
-    5 + wide(keys)
+    5 + u64_of(keys)
 }
 
 /// Puts the keys and the config of a repository at a place that has none.
@@ -167,7 +167,7 @@ pub fn put_and_compare(store: &dyn Store, name: &ObjectName, bytes: &Bytes) -> R
     store
         .put(name, std::slice::from_ref(bytes))
         .map_err(|e| e.named(format!("cannot write {name}")))?;
-    let stored = match store.get(name, wide(bytes.len())) {
+    let stored = match store.get(name, u64_of(bytes.len())) {
         Ok(stored) => stored,
         Err(error) if error.category() == Category::NotFound => {
             let what = format!("the store took {name} and does not have it");
@@ -184,7 +184,7 @@ pub fn put_and_compare(store: &dyn Store, name: &ObjectName, bytes: &Bytes) -> R
 
 #[cfg(test)]
 mod tests {
-    use super::removal;
+    use super::*;
     use crate::format::layout::Object;
 
     #[test]

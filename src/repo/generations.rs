@@ -10,9 +10,9 @@ use crate::base::error::Result;
 use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
 use crate::format::layout::Object;
 use crate::repo::Repository;
-use crate::repo::holders::is_of_rotation;
-use crate::repo::holders::key_names;
-use crate::repo::holders::read_holder;
+use crate::repo::key_slots::is_of_rotation;
+use crate::repo::key_slots::key_names;
+use crate::repo::key_slots::read_key_slot;
 use crate::seal::keys::Keyring;
 use crate::seal::object::ObjectKind;
 use crate::seal::suite::Suite;
@@ -63,7 +63,7 @@ pub(super) fn require_newest(
         }
         let newer = |name: &ObjectName| {
             !is_of_rotation(name)
-                && read_holder(store, name).is_ok_and(|holder| holder.generation() >= next)
+                && read_key_slot(store, name).is_ok_and(|slot| slot.generation() >= next)
         };
         let what = if names.iter().any(newer) {
             "the keys were rotated, and the one in use was left behind: it opens what was stored \
@@ -78,7 +78,7 @@ pub(super) fn require_newest(
 }
 
 impl Repository {
-    /// Tells whether an error says that something was sealed with a former key after that key was
+    /// Tells whether an error says that something was sealed with a previous key after that key was
     /// retired. It does not if a list can't be read, because good objects would then seem
     /// overtaken.
     pub(super) fn was_overtaken(&self, error: &Error) -> bool {

@@ -27,7 +27,7 @@
 //!   pack of a running backup may be seen alone; no snapshot names it yet.
 //!
 //! A backup does not keep an inventory: it needs one bit for each pack of its table, which it takes
-//! from the listing as it passes ([`Presence`](crate::pipeline::presence::Presence)).
+//! from the listing as it passes ([`PackPresence`](crate::pipeline::presence::PackPresence)).
 //!
 //! # Memory
 //!
@@ -47,7 +47,7 @@ use std::collections::BTreeSet;
 
 use crate::base::error::Result;
 use crate::base::ids::PackName;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
 use crate::store::Store;
@@ -228,7 +228,7 @@ impl PackSizes {
     }
 
     fn len(&self) -> u64 {
-        self.buckets.iter().map(|bucket| wide(bucket.len())).sum()
+        self.buckets.iter().map(|bucket| u64_of(bucket.len())).sum()
     }
 }
 
@@ -311,7 +311,7 @@ mod tests {
         (0..many).for_each(|n| put(&store, &ObjectName::new(&format!("runs/x{n}")).unwrap(), 1));
         let inventory = Inventory::of(&store, &[Folder::Runs], "").unwrap();
         assert_eq!(inventory.unknown().count(), UNKNOWN_NAMES_MAX);
-        assert_eq!(inventory.unknown_all().count, wide(many));
+        assert_eq!(inventory.unknown_all().count, u64_of(many));
     }
 
     #[test]

@@ -1,14 +1,14 @@
-//! Who can open a repository: holders added, changed, removed, and the key put on paper.
+//! Who can open a repository: key slots added, changed, removed, and the key put on paper.
 //!
-//! Every holder is an object of its own, so nothing here touches a pack, and a change that is
-//! interrupted leaves one holder too many, never one too few: what is new is durable before what is
-//! old goes. Removing a holder protects the future of the object `keys/<id>`; anyone who kept a
-//! copy of it, or of the repository key, keeps what that opens.
+//! Every key slot is an object of its own, so nothing here touches a pack, and a change that is
+//! interrupted leaves one key slot too many, never one too few: what is new is durable before what
+//! is old goes. Removing a key slot protects the future of the object `keys/<id>`; anyone who kept
+//! a copy of it, or of the repository key, keeps what that opens.
 //!
-//! A rotation draws a new key for what is stored from then on. What counts is the new holder:
+//! A rotation draws a new key for what is stored from then on. What counts is the new key slot:
 //! before it is durable nothing has changed, and a rotation that was interrupted is begun again. Of
 //! several at the same moment at most one succeeds: each looks for others when its announcement is
-//! durable, and when its holder is; who finds one removes what it put.
+//! durable, and when its key slot is; who finds one removes what it put.
 //!
 //! [`Keys`] has the repository key itself, which a [`Repository`] has not:
 //! it lives as long as a change of keys takes.
@@ -24,7 +24,7 @@ use crate::base::error::ErrorKind;
 use crate::base::error::Malformed;
 use crate::base::error::Result;
 use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::base::world::World;
 use crate::format::config::Config;
 use crate::format::layout::Folder;
@@ -39,34 +39,34 @@ use crate::repo::generations::announced;
 use crate::repo::generations::is_announcement;
 use crate::repo::generations::require_newest;
 use crate::repo::generations::rotation_object;
-use crate::repo::holders::holder_names;
-use crate::repo::holders::holder_object;
-use crate::repo::holders::is_of_rotation;
-use crate::repo::holders::key_names;
-use crate::repo::holders::put_holder;
-use crate::repo::holders::read_holder;
-use crate::repo::holders::unlock_kit;
+use crate::repo::key_slots::is_of_rotation;
+use crate::repo::key_slots::key_names;
+use crate::repo::key_slots::key_slot_names;
+use crate::repo::key_slots::key_slot_object;
+use crate::repo::key_slots::put_key_slot;
+use crate::repo::key_slots::read_key_slot;
+use crate::repo::key_slots::unlock_kit;
 use crate::repo::sealing::sealing_failed;
 use crate::repo::snapshots::StoredSnapshot;
-use crate::seal::cost::Cost;
+use crate::seal::cost::KdfCost;
 use crate::seal::cost::Limits;
 use crate::seal::error::SealError;
-use crate::seal::held::Held;
-use crate::seal::held::Role;
-use crate::seal::holder::Credential;
-use crate::seal::holder::Holder;
-use crate::seal::holder::HolderNote;
-use crate::seal::holder::Passphrase;
-use crate::seal::holder::Protection;
-use crate::seal::holder::ProtectionKind;
-use crate::seal::holder::Unlocked;
-use crate::seal::ids::HolderId;
+use crate::seal::ids::KeySlotId;
+use crate::seal::key_slot::Credential;
+use crate::seal::key_slot::KeySlot;
+use crate::seal::key_slot::KeySlotNote;
+use crate::seal::key_slot::Passphrase;
+use crate::seal::key_slot::Protection;
+use crate::seal::key_slot::ProtectionKind;
+use crate::seal::key_slot::Unlocked;
 use crate::seal::keys::Closing;
 use crate::seal::keys::GENERATION_MAX;
 use crate::seal::keys::Keyring;
 use crate::seal::keys::RepositoryKey;
-use crate::seal::kit::RecoveryKit;
 use crate::seal::object::ObjectKind;
+use crate::seal::recovery_kit::RecoveryKit;
+use crate::seal::slot_contents::Role;
+use crate::seal::slot_contents::SlotContents;
 use crate::store::Store;
 use crate::store::name::ObjectName;
 
@@ -90,31 +90,31 @@ pub enum Gaps {
     Accepted,
 }
 
-/// A holder as it appears to those who can open the repository.
+/// A key slot as it appears to those who can open the repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HolderEntry {
-    /// The id of the holder, which is its name under `keys/`.
-    pub id: HolderId,
-    /// The kind of credential that opens the holder.
+pub struct KeySlotEntry {
+    /// The id of the key slot, which is its name under `keys/`.
+    pub id: KeySlotId,
+    /// The kind of credential that opens the key slot.
     pub protection: ProtectionKind,
-    /// The rights of the holder.
+    /// The rights that the key gives.
     pub role: Role,
-    /// The newest generation of keys that the holder has.
+    /// The newest generation of keys that the key slot has.
     pub generation: u8,
     /// Whether a rotation retired it: it opens only what was stored before.
     pub left_behind: bool,
-    /// The label of the holder and the time it was added.
-    pub note: HolderNote,
-    /// Whether this holder opened the keys.
+    /// The label of the key slot and the time it was added.
+    pub note: KeySlotNote,
+    /// Whether this key slot opened the keys.
     pub in_use: bool,
 }
 
-/// All holders, and objects that should be holders and are not.
+/// All key slots, and objects that should be key slots and are not.
 #[derive(Debug, Default)]
-pub struct Holders {
-    /// Holders that can be read, oldest first.
-    pub holders: Vec<HolderEntry>,
-    /// Other objects under `keys/`, and why each is not a holder.
+pub struct KeySlots {
+    /// Key slots that can be read, oldest first.
+    pub slots: Vec<KeySlotEntry>,
+    /// Other objects under `keys/`, and why each is not a key slot.
     pub damaged: Vec<(ObjectName, Error)>,
 }
 
@@ -123,13 +123,13 @@ pub struct Holders {
 pub struct Rotated {
     /// The generation that began.
     pub generation: u8,
-    /// The new holder, in the place of the one that was used.
-    pub added: HolderId,
-    /// The holder that was replaced; `None` if a recovery kit opened the keys.
-    pub removed: Option<HolderId>,
-    /// Holders that open what was stored before, and nothing else.
-    pub left_behind: Vec<HolderEntry>,
-    /// Snapshots and notes that the former keys had sealed, and that are believed.
+    /// The new key slot, in the place of the one that was used.
+    pub added: KeySlotId,
+    /// The key slot that was replaced; `None` if a recovery kit opened the keys.
+    pub removed: Option<KeySlotId>,
+    /// Key slots that open what was stored before, and nothing else.
+    pub left_behind: Vec<KeySlotEntry>,
+    /// Snapshots and notes that the previous keys had sealed, and that are believed.
     pub listed: usize,
 }
 
@@ -172,55 +172,55 @@ impl Keys {
         &self.unlocked
     }
 
-    /// Returns the repository key; fails for a write-only holder, which does not have it.
+    /// Returns the repository key; fails for a write-only key, which does not have it.
     fn key(&self) -> Result<&RepositoryKey> {
         self.unlocked.key().ok_or_else(|| {
             Error::new(ErrorKind::WriteOnly, "this key may add backups, and change no keys")
         })
     }
 
-    /// Lists the holders, and the objects under `keys/` that are not holders.
-    pub fn list(&self) -> Result<Holders> {
-        let mut all = Holders::default();
-        for name in holder_names(&*self.store)? {
-            let entry = read_holder(&*self.store, &name).and_then(|holder| {
-                let note = holder.note(&self.keyring).map_err(|e| Error::damaged(&name, e))?;
-                let (id, protection, role) = (holder.id(), holder.protection(), holder.role());
-                let in_use = self.unlocked.holder == Some(id);
-                let generation = holder.generation();
+    /// Lists the key slots, and the objects under `keys/` that are not key slots.
+    pub fn list(&self) -> Result<KeySlots> {
+        let mut all = KeySlots::default();
+        for name in key_slot_names(&*self.store)? {
+            let entry = read_key_slot(&*self.store, &name).and_then(|slot| {
+                let note = slot.note(&self.keyring).map_err(|e| Error::damaged(&name, e))?;
+                let (id, protection, role) = (slot.id(), slot.protection(), slot.role());
+                let in_use = self.unlocked.slot == Some(id);
+                let generation = slot.generation();
                 let left_behind = generation < self.keyring.generation();
-                Ok(HolderEntry { id, protection, role, generation, left_behind, note, in_use })
+                Ok(KeySlotEntry { id, protection, role, generation, left_behind, note, in_use })
             });
             match entry {
-                // An object under another holder's name would be removed in its place.
-                Ok(entry) if holder_object(entry.id) != name => {
-                    let why = SealError::NotAuthentic { what: "key holder" };
+                // An object under another key slot's name would be removed in its place.
+                Ok(entry) if key_slot_object(entry.id) != name => {
+                    let why = SealError::NotAuthentic { what: "key slot" };
                     all.damaged.push((name.clone(), Error::damaged(&name, why)));
                 }
-                Ok(entry) => all.holders.push(entry),
+                Ok(entry) => all.slots.push(entry),
                 Err(error) => all.damaged.push((name, error)),
             }
         }
-        all.holders.sort_by_key(|entry| (entry.note.created_unix_seconds, entry.id));
+        all.slots.sort_by_key(|entry| (entry.note.created_unix_seconds, entry.id));
         Ok(all)
     }
 
-    /// Adds a holder and returns its id.
+    /// Adds a key slot and returns its id.
     pub fn add(
         &self,
         role: Role,
         protection: Protection<'_>,
-        note: &HolderNote,
-    ) -> Result<HolderId> {
+        note: &KeySlotNote,
+    ) -> Result<KeySlotId> {
         let (keyring, key, entropy) = (&self.keyring, self.key()?, &*self.entropy);
         self.require_newest()?;
-        let holder = match role {
-            Role::Full => Holder::seal(keyring, key, protection, note, entropy),
-            Role::WriteOnly => Holder::seal_write_only(keyring, key, protection, note, entropy),
+        let slot = match role {
+            Role::Full => KeySlot::seal(keyring, key, protection, note, entropy),
+            Role::WriteOnly => KeySlot::seal_write_only(keyring, key, protection, note, entropy),
         };
-        let holder = holder.map_err(sealing_failed)?;
-        put_holder(&*self.store, &holder)?;
-        Ok(holder.id())
+        let slot = slot.map_err(sealing_failed)?;
+        put_key_slot(&*self.store, &slot)?;
+        Ok(slot.id())
     }
 
     /// Refuses a key that may not add others: one that is write-only, or was retired.
@@ -234,43 +234,43 @@ impl Keys {
         require_newest(&*self.store, &self.keyring, &key_names(&*self.store)?)
     }
 
-    /// Removes a holder, but never the last that opens everything.
-    pub fn remove(&self, id: HolderId) -> Result<()> {
+    /// Removes a key slot, but never the last that opens everything.
+    pub fn remove(&self, id: KeySlotId) -> Result<()> {
         self.key()?;
         self.require_newest()?;
         let remains =
-            |entry: &HolderEntry| entry.id != id && entry.role == Role::Full && !entry.left_behind;
-        if !self.list()?.holders.iter().any(remains) {
+            |entry: &KeySlotEntry| entry.id != id && entry.role == Role::Full && !entry.left_behind;
+        if !self.list()?.slots.iter().any(remains) {
             let what = format!("key {id} is the only one: without it nobody opens the repository");
             return Err(Error::new(ErrorKind::Usage, what));
         }
-        let name = holder_object(id);
+        let name = key_slot_object(id);
         self.store.delete(&name).map_err(|e| e.named(format!("cannot remove {name}")))
     }
 
-    /// Puts a new holder in the place of one, under the same label.
-    pub fn replace(&self, id: HolderId, protection: Protection<'_>) -> Result<HolderId> {
+    /// Puts a new key slot in the place of one, under the same label.
+    pub fn replace(&self, id: KeySlotId, protection: Protection<'_>) -> Result<KeySlotId> {
         let old = self.find(&id.to_string())?;
         let new = self.add(old.role, protection, &old.note)?;
         self.remove(id)?;
         Ok(new)
     }
 
-    /// Tells whether a passphrase opens the holder that is in use.
+    /// Tells whether a passphrase opens the key slot that is in use.
     pub fn is_opened_by(&self, passphrase: &Passphrase, limits: &Limits) -> Result<bool> {
-        let Some(id) = self.unlocked.holder else { return Ok(false) };
-        let holder = read_holder(&*self.store, &holder_object(id))?;
-        Ok(holder.open(&Credential::Passphrase(passphrase.duplicate()), limits).is_ok())
+        let Some(id) = self.unlocked.slot else { return Ok(false) };
+        let slot = read_key_slot(&*self.store, &key_slot_object(id))?;
+        Ok(slot.open(&Credential::Passphrase(passphrase.duplicate()), limits).is_ok())
     }
 
-    /// Draws a new key for all that is stored from now on; `protection` is for a new holder in the
-    /// place of the one in use, and must not open that one.
+    /// Draws a new key for all that is stored from now on; `protection` is for a new key slot in
+    /// the place of the one in use, and must not open that one.
     ///
     /// What was sealed before stays as it is and is believed as far as it stands there now.
     pub fn rotate(
         &self,
         protection: Protection<'_>,
-        note: &HolderNote,
+        note: &KeySlotNote,
         gaps: Gaps,
     ) -> Result<Rotated> {
         self.rotate_after(protection, note, gaps, &mut || Ok(()))
@@ -281,7 +281,7 @@ impl Keys {
     pub fn rotate_after(
         &self,
         protection: Protection<'_>,
-        note: &HolderNote,
+        note: &KeySlotNote,
         gaps: Gaps,
         ready: &mut dyn FnMut() -> Result<()>,
     ) -> Result<Rotated> {
@@ -292,9 +292,9 @@ impl Keys {
             return Err(Error::new(ErrorKind::Usage, what));
         }
         // Announcements that stand already are of rotations that were interrupted, or hang: they
-        // stay until a new holder does, so that no run goes on until then.
+        // stay until a new key slot does, so that no run goes on until then.
         let before = key_names(store)?;
-        if holder_since(store, &before, next)?.is_some() {
+        if key_slot_since(store, &before, next)?.is_some() {
             let what = "the keys were rotated already, and the one in use was left behind";
             return Err(Error::new(ErrorKind::LeftBehind, what));
         }
@@ -306,30 +306,30 @@ impl Keys {
         let key = key.rotated(closing, &*self.entropy);
         let (repository, suite) = (self.keyring.repository(), self.keyring.suite());
         let keyring = Keyring::new(repository, suite, &key);
-        let holder = Holder::seal(&keyring, &key, protection, note, &*self.entropy)
+        let slot = KeySlot::seal(&keyring, &key, protection, note, &*self.entropy)
             .map_err(|e| self.withdraw(&[&announcement], sealing_failed(e)))?;
         self.require_standing(&announcement)?;
         ready().map_err(|e| self.withdraw(&[&announcement], e))?;
-        // From here on the new key is in force. An error may come after the holder was stored: then
-        // the announcement stays, and nothing is written that the new key would not believe.
-        put_holder(store, &holder)?;
-        let added = holder_object(holder.id());
+        // From here on the new key is in force. An error may come after the key slot was stored:
+        // then the announcement stays, and nothing is written that the new key would not believe.
+        put_key_slot(store, &slot)?;
+        let added = key_slot_object(slot.id());
         self.require_alone(next, &added).map_err(|e| self.withdraw(&[&added, &announcement], e))?;
         let stale = |name: &&ObjectName| announced(name) == Some(next);
         for name in before.iter().filter(stale) {
             delete(store, name)?;
         }
-        let removed = self.unlocked.holder;
+        let removed = self.unlocked.slot;
         if let Some(old) = removed {
-            delete(store, &holder_object(old))?;
+            delete(store, &key_slot_object(old))?;
         }
         let unlocked =
-            Unlocked { held: Held::Key(key), repository, suite, holder: Some(holder.id()) };
+            Unlocked { contents: SlotContents::Key(key), repository, suite, slot: Some(slot.id()) };
         let store = Arc::clone(&self.store);
         let (entropy, config) = (Arc::clone(&self.entropy), self.config.clone());
-        let mut left_behind = Keys { store, config, keyring, unlocked, entropy }.list()?.holders;
+        let mut left_behind = Keys { store, config, keyring, unlocked, entropy }.list()?.slots;
         left_behind.retain(|entry| entry.left_behind);
-        Ok(Rotated { generation: next, added: holder.id(), removed, left_behind, listed })
+        Ok(Rotated { generation: next, added: slot.id(), removed, left_behind, listed })
     }
 
     /// Returns the repository, as the key in use opens it.
@@ -392,7 +392,7 @@ impl Keys {
         Ok(())
     }
 
-    /// Makes sure that the new holder is there and no other one of its generation.
+    /// Makes sure that the new key slot is there and no other one of its generation.
     fn require_alone(&self, next: u8, own: &ObjectName) -> Result<()> {
         let mut names = key_names(&*self.store)?;
         let Some(at) = names.iter().position(|name| name == own) else {
@@ -401,7 +401,7 @@ impl Keys {
             return Err(Error::new(ErrorKind::Store, what));
         };
         names.remove(at);
-        match holder_since(&*self.store, &names, next)? {
+        match key_slot_since(&*self.store, &names, next)? {
             None => Ok(()),
             Some(other) => {
                 let what = format!(
@@ -426,7 +426,7 @@ impl Keys {
     }
 
     /// Announces to current and future runs that the keys are being rotated.
-    fn announce(&self, next: u8, note: &HolderNote) -> Result<ObjectName> {
+    fn announce(&self, next: u8, note: &KeySlotNote) -> Result<ObjectName> {
         let text = note.created_unix_seconds.to_le_bytes();
         let sealed = self
             .keyring
@@ -439,11 +439,11 @@ impl Keys {
         Ok(name)
     }
 
-    /// Finds the holder that a user means: an id, or the beginning of one.
-    pub fn find(&self, wanted: &str) -> Result<HolderEntry> {
-        let holders = self.list()?.holders;
+    /// Finds the key slot that a user means: an id, or the beginning of one.
+    pub fn find(&self, wanted: &str) -> Result<KeySlotEntry> {
+        let slots = self.list()?.slots;
         let found: Vec<_> =
-            holders.into_iter().filter(|entry| entry.id.to_string().starts_with(wanted)).collect();
+            slots.into_iter().filter(|entry| entry.id.to_string().starts_with(wanted)).collect();
         match found.as_slice() {
             [entry] => Ok(entry.clone()),
             [] => Err(Error::new(ErrorKind::Usage, format!("there is no key {wanted}"))),
@@ -457,8 +457,8 @@ impl Keys {
     /// Puts the key on paper: sealed by a passphrase, or as it is.
     pub fn kit(
         &self,
-        passphrase: Option<(&Passphrase, Cost)>,
-        note: &HolderNote,
+        passphrase: Option<(&Passphrase, KdfCost)>,
+        note: &KeySlotNote,
     ) -> Result<RecoveryKit> {
         self.key()?;
         match passphrase {
@@ -475,15 +475,15 @@ fn delete(store: &dyn Store, name: &ObjectName) -> Result<()> {
     store.delete(name).map_err(|e| e.named(format!("cannot remove {name}")))
 }
 
-/// Returns the name of a holder of `generation` or a later one, if `names` has one.
-fn holder_since(
+/// Returns the name of a key slot of `generation` or a later one, if `names` has one.
+fn key_slot_since(
     store: &dyn Store,
     names: &[ObjectName],
     generation: u8,
 ) -> Result<Option<ObjectName>> {
     for name in names.iter().filter(|name| !is_of_rotation(name)) {
-        match read_holder(store, name) {
-            Ok(holder) if holder.generation() >= generation => return Ok(Some(name.clone())),
+        match read_key_slot(store, name) {
+            Ok(slot) if slot.generation() >= generation => return Ok(Some(name.clone())),
             Ok(_) => {}
             // It was removed since it was listed, or is none.
             Err(error) if [ErrorKind::Missing, ErrorKind::Damaged].contains(&error.kind()) => {}
@@ -526,20 +526,20 @@ fn trusted_listing(repository: &Repository, gaps: Gaps) -> Result<BTreeSet<[u8; 
         }
     }
     for stored in &listing.snapshots {
-        let Some(former) = &stored.snapshot.about.predecessor else { continue };
-        if !ids.contains(former) {
-            let (id, former) = (stored.id().short(), former.get(..8).unwrap_or_default());
+        let Some(parent) = &stored.snapshot.about.parent else { continue };
+        if !ids.contains(parent) {
+            let (id, parent) = (stored.id().short(), parent.get(..8).unwrap_or_default());
             return Err(refused(format!(
-                "lists snapshot {id}, and not {former}, which it follows"
+                "lists snapshot {id}, and not {parent}, which it follows"
             )));
         }
     }
-    let mut noted = Vec::new();
+    let mut listed = Vec::new();
     let prefix = Folder::Notes.prefix();
     store
-        .list(prefix, &mut |meta| noted.extend(Object::parse(&meta.name)))
+        .list(prefix, &mut |meta| listed.extend(Object::parse(&meta.name)))
         .map_err(|e| e.named(format!("cannot list {prefix}")))?;
-    for object in noted {
+    for object in listed {
         if let Object::Note { about: Subject::Snapshot(id), .. } = object
             && !ids.contains(&id.to_string())
         {
@@ -566,7 +566,7 @@ fn sealed_hashes(store: &dyn Store) -> Result<BTreeSet<[u8; 32]>> {
 /// generation is believed any more.
 fn put_retired(store: &dyn Store, retired: &Retired) -> Result<Closing> {
     let bytes = Bytes::from(retired.encode());
-    if wide(bytes.len()) > SMALL_OBJECT_BYTES_MAX {
+    if u64_of(bytes.len()) > SMALL_OBJECT_BYTES_MAX {
         let what = format!("{} snapshots and notes are too many", retired.hashes.len());
         return Err(Error::new(ErrorKind::Usage, what));
     }
@@ -585,15 +585,15 @@ fn put_retired(store: &dyn Store, retired: &Retired) -> Result<Closing> {
     Ok(closing)
 }
 
-/// Returns the holders of a repository that can't be read, and why.
-pub fn damaged_holders(repository: &Repository) -> Result<Vec<(ObjectName, Error)>> {
+/// Returns the key slots of a repository that can't be read, and why.
+pub fn damaged_key_slots(repository: &Repository) -> Result<Vec<(ObjectName, Error)>> {
     let store = &**repository.store();
     let mut damaged = Vec::new();
-    for name in holder_names(store)? {
-        match read_holder(store, &name) {
-            Ok(holder) if holder_object(holder.id()) == name => {}
+    for name in key_slot_names(store)? {
+        match read_key_slot(store, &name) {
+            Ok(slot) if key_slot_object(slot.id()) == name => {}
             Ok(_) => {
-                let why = Malformed { what: "key holder", why: "has another name" };
+                let why = Malformed { what: "key slot", why: "has another name" };
                 damaged.push((name.clone(), Error::damaged(&name, why)));
             }
             Err(error) if error.kind() == ErrorKind::Damaged => damaged.push((name, error)),

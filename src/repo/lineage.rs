@@ -12,7 +12,7 @@ use crate::base::ids::PackIndex;
 use crate::base::ids::SourceId;
 use crate::base::limits::PACK_TABLE_NODE;
 use crate::base::monitor::Monitor;
-use crate::base::num::short;
+use crate::base::num::u32_of;
 use crate::format::pack_table;
 use crate::format::pack_table::NodeRef;
 use crate::format::pack_table::PackRecord;
@@ -21,8 +21,8 @@ use crate::format::pack_table::TableTail;
 use crate::format::snapshot::SnapshotKind;
 use crate::format::snapshot::Verdict;
 use crate::map::view::Translation;
+use crate::pack::reader::EntryAddress;
 use crate::pack::reader::Packs;
-use crate::pack::reader::Place;
 use crate::repo::Repository;
 use crate::repo::snapshots::SnapshotName;
 use crate::repo::snapshots::StoredSnapshot;
@@ -117,13 +117,13 @@ impl Ancestry {
             }
             self.any = true;
             self.whole += usize::from(!partial);
-            self.learn_from(&stored);
+            self.observe(&stored);
             return Some(stored);
         }
         None
     }
 
-    fn learn_from(&mut self, stored: &StoredSnapshot) {
+    fn observe(&mut self, stored: &StoredSnapshot) {
         let about = &stored.snapshot.about;
         let BuildsOn::Unread(known) = &mut self.builds_on else { return };
         if about.kind == SnapshotKind::Full && about.verdict != Verdict::Partial {
@@ -197,14 +197,14 @@ impl TableBeside {
         let mut indices = Vec::new();
         for piece in &self.0 {
             match piece {
-                Piece::Shared(range) => indices.extend(range.clone().map(|n| PackIndex(short(n)))),
+                Piece::Shared(range) => indices.extend(range.clone().map(|n| PackIndex(u32_of(n)))),
                 Piece::Own(records) => {
                     let found = records.iter().map(|record| table.find(&record.name));
                     indices.extend(found.map(|at| at.unwrap_or(PackIndex::UNKNOWN)));
                 }
             }
         }
-        let same = indices.iter().enumerate().all(|(n, at)| at.0 == short(n));
+        let same = indices.iter().enumerate().all(|(n, at)| at.0 == u32_of(n));
         if same { Translation::same() } else { Translation::by_index(indices) }
     }
 }
@@ -270,7 +270,7 @@ impl Repository {
 
 /// Returns the number of records below a filled node of a level.
 fn records_below(level: usize) -> usize {
-    PACK_TABLE_NODE.pow(short(level) + 1)
+    PACK_TABLE_NODE.pow(u32_of(level) + 1)
 }
 
 /// Returns the index in its table at which the records of each node of a tail begin.
@@ -292,8 +292,8 @@ fn read_node(
     level: usize,
     records: &mut Vec<PackRecord>,
 ) -> Result<()> {
-    let place = Place { pack: node.pack, entry: node.entry };
-    let text = packs.block_at(place, node.hash)?.bytes;
+    let address = EntryAddress { pack: node.pack, entry: node.entry };
+    let text = packs.block_at(address, node.hash)?.bytes;
     let damaged = |why| Error::damaged("the pack table", why);
     if level == 0 {
         records.extend(pack_table::decode_records(&text).map_err(damaged)?);

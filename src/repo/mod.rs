@@ -9,8 +9,8 @@ pub mod contents;
 pub mod damage;
 pub mod founding;
 pub mod generations;
-mod holders;
 pub mod inventory;
+mod key_slots;
 pub mod keys;
 pub mod lineage;
 pub mod notes;
@@ -45,22 +45,22 @@ use crate::hash::BlockHasher;
 use crate::pack::reader::Packs;
 use crate::repo::believed::Believed;
 use crate::repo::founding::found;
-use crate::repo::holders::holder_object;
-use crate::repo::holders::unlock;
-use crate::repo::holders::unlock_kit;
+use crate::repo::key_slots::key_slot_object;
+use crate::repo::key_slots::unlock;
+use crate::repo::key_slots::unlock_kit;
 use crate::repo::sealing::sealing_failed;
-use crate::seal::cost::Cost;
+use crate::seal::cost::KdfCost;
 use crate::seal::cost::Limits;
-use crate::seal::holder::Credential;
-use crate::seal::holder::Holder;
-use crate::seal::holder::HolderNote;
-use crate::seal::holder::Protection;
-use crate::seal::holder::Unlocked;
 use crate::seal::ids::RepositoryId;
+use crate::seal::key_slot::Credential;
+use crate::seal::key_slot::KeySlot;
+use crate::seal::key_slot::KeySlotNote;
+use crate::seal::key_slot::Protection;
+use crate::seal::key_slot::Unlocked;
 use crate::seal::keys::Keyring;
 use crate::seal::keys::RepositoryKey;
-use crate::seal::kit::RecoveryKit;
 use crate::seal::purpose::Purpose;
+use crate::seal::recovery_kit::RecoveryKit;
 use crate::seal::suite::Suite;
 use crate::store::Store;
 use crate::store::error::Category;
@@ -71,12 +71,12 @@ use crate::store::name::ObjectName;
 pub enum NewProtection<'c> {
     /// Encrypted; this credential is the first to open it.
     Encrypted {
-        /// The credential that opens the first holder.
+        /// The credential that opens the first key slot.
         credential: &'c Credential,
         /// Argon2id parameters for a passphrase.
-        cost: Cost,
-        /// The label and creation time of the first holder.
-        note: HolderNote,
+        cost: KdfCost,
+        /// The label and creation time of the first key slot.
+        note: KeySlotNote,
     },
     /// Not encrypted: the key lies in the config.
     Clear,
@@ -142,9 +142,9 @@ impl Repository {
                 Credential::Passphrase(passphrase) => Protection::Passphrase(passphrase, *cost),
                 Credential::KeyFile(file) => Protection::KeyFile(file),
             };
-            let holder =
-                Holder::seal(&keyring, &key, protection, note, entropy).map_err(sealing_failed)?;
-            keys.push((holder_object(holder.id()), Bytes::from(holder.encode())));
+            let slot =
+                KeySlot::seal(&keyring, &key, protection, note, entropy).map_err(sealing_failed)?;
+            keys.push((key_slot_object(slot.id()), Bytes::from(slot.encode())));
         }
         let clear_key = match suite {
             Suite::KeyedTag => *key.expose(),
@@ -215,7 +215,7 @@ impl Repository {
         &self.store
     }
 
-    /// Returns the keys that the holder in use has.
+    /// Returns the keys that the key slot in use has.
     pub fn keyring(&self) -> &Arc<Keyring> {
         &self.keyring
     }

@@ -10,7 +10,7 @@ use crate::base::entropy::random;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::base::world::World;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
@@ -70,21 +70,21 @@ impl Repository {
         blake3::Hasher::new().update(&seed).finalize_xof().fill(&mut bytes);
         let bytes = Bytes::from(bytes);
         let name = note_object(Subject::Probe, &bytes);
-        let trouble = |e: StoreError| e.named(format!("cannot try {}", store.location()));
-        store.put(&name, std::slice::from_ref(&bytes)).map_err(trouble)?;
+        let failure = |e: StoreError| e.named(format!("cannot try {}", store.location()));
+        store.put(&name, std::slice::from_ref(&bytes)).map_err(failure)?;
         let mut listed_after_write = false;
         let mut look = |found: &ObjectName| listed_after_write |= *found == name;
         let folder = Folder::Notes.prefix();
-        store.list(folder, &mut |meta| look(&meta.name)).map_err(trouble)?;
-        let part = 100..wide(PROBE_BYTES) - 100;
-        let ranges = store.get_range(&name, part).map_err(trouble)?;
+        store.list(folder, &mut |meta| look(&meta.name)).map_err(failure)?;
+        let part = 100..u64_of(PROBE_BYTES) - 100;
+        let ranges = store.get_range(&name, part).map_err(failure)?;
         let longer = [bytes.clone(), Bytes::from_static(b"longer")];
         let second_put = match store.put(&name, &longer) {
             Ok(()) => SecondPut::Replaces,
             Err(error) if error.category() == Category::Conflict => SecondPut::Refused,
             // Credentials that may not overwrite.
             Err(error) if error.category() == Category::Denied => SecondPut::Refused,
-            Err(error) => return Err(trouble(error)),
+            Err(error) => return Err(failure(error)),
         };
         Ok(StoreFacts {
             time,

@@ -15,8 +15,8 @@ use crate::base::ids::SnapshotId;
 use crate::base::ids::SourceId;
 use crate::base::limits::SNAPSHOT_BYTES_MAX;
 use crate::base::monitor::Monitor;
-use crate::base::num::index;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
+use crate::base::num::usize_of_u32;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
 use crate::format::snapshot::Description;
@@ -178,7 +178,7 @@ impl Repository {
         let what = || format!("snapshot {}", name.id.short());
         let bytes = self
             .store()
-            .get(&name.object(), wide(SNAPSHOT_BYTES_MAX))
+            .get(&name.object(), u64_of(SNAPSHOT_BYTES_MAX))
             .map_err(|e| e.named(format!("cannot read {}", what())))?;
         if *blake3::hash(&bytes).as_bytes() != name.id.0 {
             let why = Malformed { what: "snapshot", why: "its bytes do not match its name" };
@@ -200,7 +200,7 @@ impl Repository {
         keep: &(dyn Fn(StoredSnapshot) -> S + Sync),
     ) -> Result<Vec<Result<S>>> {
         let read_one = |name: &SnapshotName| self.read_snapshot(name).map(keep);
-        if names.len() <= index(READERS) {
+        if names.len() <= usize_of_u32(READERS) {
             return Ok(names.iter().map(read_one).collect());
         }
         let mut read = Vec::with_capacity(names.len());
@@ -271,7 +271,7 @@ impl Repository {
         assert!(sealed.len() <= SNAPSHOT_BYTES_MAX, "its lists are bounded");
         let id = SnapshotId(*blake3::hash(&sealed).as_bytes());
         let name = SnapshotName { source, sequence, id };
-        let bytes = wide(sealed.len());
+        let bytes = u64_of(sealed.len());
         self.store()
             .put(&name.object(), &[Bytes::from(sealed)])
             .map_err(|e| e.named("cannot store the snapshot"))?;

@@ -1,6 +1,6 @@
 //! The ends of records that are read before any key is at hand: magic number and checksum.
 //!
-//! Key holders and run records end with 16 bytes of an unkeyed BLAKE3 of all before it. It tells
+//! Key slots and run records end with 16 bytes of an unkeyed BLAKE3 of all before it. It tells
 //! damage from a wrong key to someone who has no key yet, and lets anyone check the object.
 //!
 //! It protects from accidents only; against forgery there are tags.

@@ -7,8 +7,8 @@
 //! It never carries key material, plaintext or a passphrase.
 
 use crate::base::error::Malformed;
-use crate::seal::cost::Cost;
-use crate::seal::ids::HolderId;
+use crate::seal::cost::KdfCost;
+use crate::seal::ids::KeySlotId;
 use crate::seal::ids::RepositoryId;
 use crate::seal::purpose::Purpose;
 
@@ -82,11 +82,11 @@ pub enum SealError {
         /// The kind of thing.
         what: &'static str,
     },
-    /// The holder that opened this repository does not have that key.
-    #[error("this key holder does not have the {0}")]
-    KeyNotHeld(Purpose),
+    /// The key slot that opened this repository does not have that key.
+    #[error("this key slot does not have the {0}")]
+    KeyNotInSlot(Purpose),
     /// No copy of the secret is sealed in a way that can be opened here.
-    #[error("run record has no copy of the {0} secret for this key holder")]
+    #[error("run record has no copy of the {0} secret for this key slot")]
     NoCopy(&'static str),
     /// More than a sealed object may hold.
     #[error("{what} of {bytes} bytes is over the limit of {bytes_max}")]
@@ -100,7 +100,7 @@ pub enum SealError {
     },
     /// The passphrase is not the one.
     #[error("password does not open key {0}")]
-    WrongPassphrase(HolderId),
+    WrongPassphrase(KeySlotId),
     /// A line of a recovery kit was not typed as it is on the paper.
     #[error("line {line} of the recovery kit {why}")]
     KitLine {
@@ -111,19 +111,19 @@ pub enum SealError {
     },
     /// The key file is not the one.
     #[error("key file does not open key {0}")]
-    WrongKeyFile(HolderId),
+    WrongKeyFile(KeySlotId),
     /// Asked with a passphrase where a key file is needed, or the other way round.
-    #[error("key {holder} is opened by a {needs}")]
+    #[error("key {slot} is opened by a {needs}")]
     OtherCredential {
-        /// The id of the holder.
-        holder: HolderId,
-        /// The kind of credential that the holder needs.
+        /// The id of the key slot.
+        slot: KeySlotId,
+        /// The kind of credential that the key slot needs.
         needs: &'static str,
     },
     /// Key stretching outside what this program accepts: too weak, or made to exhaust memory.
     #[error("key stretching with {0} is outside the accepted limits")]
-    CostRefused(Cost),
+    CostRefused(KdfCost),
     /// Key stretching needs more memory than there is.
     #[error("not enough memory for key stretching with {0}")]
-    NotEnoughMemory(Cost),
+    NotEnoughMemory(KdfCost),
 }

@@ -1,6 +1,6 @@
 //! The random names that sealed things are bound to.
 //!
-//! Each id is its own type, so that a run can't be looked up as a holder. They are random, say
+//! Each id is its own type, so that a run can't be looked up as a key slot. They are random, say
 //! nothing about hosts or times, and have one spelling: lower-case hexadecimal.
 //!
 //! They are no secrets and give no protection by themselves: they are what associated data name.
@@ -60,17 +60,17 @@ random_id! {
     RunId, 16
 }
 random_id! {
-    /// Names a holder of the repository key.
-    HolderId, 16
+    /// Names a key slot of the repository.
+    KeySlotId, 16
 }
 
 #[cfg(test)]
 mod tests {
-    use super::HolderId;
+    use super::*;
 
     #[test]
     fn an_id_is_spelled_in_lower_case() {
         let all_ab = "HolderId(abababababababababababababababab)";
-        assert_eq!(format!("{:?}", HolderId::new([0xab; 16])), all_ab);
+        assert_eq!(format!("{:?}", KeySlotId::new([0xab; 16])), all_ab);
     }
 }

@@ -2,11 +2,11 @@
 //!
 //! One random secret opens a repository. It is never used itself: for each purpose a key is derived
 //! from it with BLAKE3's `derive_key` and a context string of its own (the table is in the story of
-//! this module), so what leaks from one use says nothing about another, and a holder can be given
+//! this module), so what leaks from one use says nothing about another, and a key slot can be given
 //! some of the keys without the rest.
 //!
 //! A [`Keyring`] is what the rest of the program works with: which repository, which suite, and the
-//! derived keys that its holder has. A full holder has all of them; a write-only holder has no key
+//! derived keys that its key slot has. A full key has all of them; a write-only key has no key
 //! that opens data packs of earlier runs, and the public half of the key that does.
 //!
 //! A rotation draws a new secret and keeps the old ones: each is a *generation*. What finds equal
@@ -19,7 +19,7 @@
 //! - Secret bytes are held as `secret` holds them.
 //! - Comparing a commitment or a tag takes the same time whatever differs.
 //!
-//! It does not read or write objects and asks nobody for passphrases: see `holder`.
+//! It does not read or write objects and asks nobody for passphrases: see `key_slot`.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use zeroize::Zeroize;
@@ -45,7 +45,7 @@ pub const COMMITMENT_BYTES: usize = 32;
 /// Width of the tag of `config` in bytes.
 pub const CONFIG_TAG_BYTES: usize = 32;
 
-/// The largest number of a generation: a holder has the keys of all, and stays a small object.
+/// The largest number of a generation: a key slot has the keys of all, and stays a small object.
 pub const GENERATION_MAX: u8 = 15;
 
 /// The hash of the list that closes a generation.
@@ -81,7 +81,7 @@ impl RepositoryKey {
     }
 
     /// Creates a key from bytes that were read: from `config` of an unencrypted repository, or a
-    /// holder.
+    /// key slot.
     pub fn new(bytes: &[u8; KEY_BYTES]) -> Self {
         Self { first: Secret::build(|own| own.copy_from_slice(bytes)), later: Vec::new() }
     }
@@ -131,7 +131,7 @@ impl RepositoryKey {
         verify_slices_are_equal(&own, &their).is_ok()
     }
 
-    /// Returns the bytes that a holder keeps: the first key, then every later one and what closes
+    /// Returns the bytes that a key slot keeps: the first key, then every later one and what closes
     /// the generation before it.
     pub(super) fn to_text(&self) -> Zeroizing<Vec<u8>> {
         let mut out = Zeroizing::new(Vec::with_capacity(key_text_bytes(GENERATION_MAX)));
@@ -181,10 +181,10 @@ pub(super) const fn widen(number: u8) -> usize {
     number as usize
 }
 
-/// The keys of one generation, as far as the holder has them.
+/// The keys of one generation, as far as the key slot has them.
 pub(super) type Subkeys = Vec<(Purpose, Subkey)>;
 
-/// An open repository's keys, as far as the holder has them.
+/// An open repository's keys, as far as the key slot has them.
 #[derive(Debug)]
 pub struct Keyring {
     repository: RepositoryId,
@@ -195,12 +195,12 @@ pub struct Keyring {
     retired: Vec<Subkeys>,
     /// The hashes of the lists that close those generations.
     closings: Vec<Closing>,
-    /// The public key to which a write-only holder seals the secrets of data packs.
+    /// The public key to which a write-only key seals the secrets of data packs.
     recovery: Option<RecoveryPublic>,
 }
 
 impl Keyring {
-    /// Derives everything that a full holder has.
+    /// Derives everything that a full key gives.
     pub fn new(repository: RepositoryId, suite: Suite, key: &RepositoryKey) -> Self {
         let subkeys = Purpose::ALL.map(|purpose| (purpose, key.derive(purpose))).into();
         let rotating = || Purpose::ALL.into_iter().filter(|purpose| purpose.rotates());
@@ -209,7 +209,7 @@ impl Keyring {
         Self { repository, suite, subkeys, retired, closings: key.closings(), recovery: None }
     }
 
-    /// Creates the keyring of a write-only holder: some keys, and the public half of the recovery
+    /// Creates the keyring of a write-only key: some keys, and the public half of the recovery
     /// key. Of every generation but the last the closing is known.
     pub(super) fn write_only(
         (repository, suite): (RepositoryId, Suite),
@@ -227,7 +227,7 @@ impl Keyring {
         Self { repository, suite, subkeys, retired, closings, recovery: Some(recovery) }
     }
 
-    /// Tells whether the holder can open data packs, or only write them.
+    /// Tells whether the key slot can open data packs, or only write them.
     pub fn opens_data(&self) -> bool {
         self.subkey(Purpose::RunData).is_ok()
     }
@@ -256,20 +256,20 @@ impl Keyring {
         &self.closings
     }
 
-    /// Returns the key that is used for `purpose` now, if the holder has it.
+    /// Returns the key that is used for `purpose` now, if the key slot has it.
     pub fn subkey(&self, purpose: Purpose) -> Result<&Subkey, SealError> {
-        find(&self.subkeys, purpose).ok_or(SealError::KeyNotHeld(purpose))
+        find(&self.subkeys, purpose).ok_or(SealError::KeyNotInSlot(purpose))
     }
 
     /// Returns the keys that were ever used for `purpose`, the newest first, with the numbers of
     /// their generations; fails if there is none.
     pub(super) fn every(&self, purpose: Purpose) -> Result<Vec<(u8, &Subkey)>, SealError> {
-        let former = (0..).zip(&self.retired);
-        let former = former.filter_map(|(number, keys)| Some((number, find(keys, purpose)?)));
-        let mut found: Vec<(u8, &Subkey)> = former.collect();
+        let previous = (0..).zip(&self.retired);
+        let previous = previous.filter_map(|(number, keys)| Some((number, find(keys, purpose)?)));
+        let mut found: Vec<(u8, &Subkey)> = previous.collect();
         found.extend(find(&self.subkeys, purpose).map(|key| (self.generation(), key)));
         found.reverse();
-        if found.is_empty() { Err(SealError::KeyNotHeld(purpose)) } else { Ok(found) }
+        if found.is_empty() { Err(SealError::KeyNotInSlot(purpose)) } else { Ok(found) }
     }
 
     /// Returns a tag that binds `config` to the repository key.

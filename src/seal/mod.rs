@@ -38,9 +38,10 @@
 //! bytes after it in the same stream: the commitment to the key. Suite and kind are one byte, keys
 //! and salts have 32. The key of an object is the snapshot key or the small object key.
 //!
-//! The parts: `suite` seals texts; `purpose`, `secret` and `keys` derive; `holder` is `keys/<id>`,
-//! `held` what is in it, and `cost` what guessing its passphrase takes; `kit` is the key on paper;
-//! `run` is `runs/<id>`; `section` seals the frames of packs; `object` seals whole small objects.
+//! The parts: `suite` seals texts; `purpose`, `secret` and `keys` derive; `key_slot` is
+//! `keys/<id>`, `slot_contents` what is in it, and `cost` what guessing its passphrase takes;
+//! `recovery_kit` is the key on paper; `run` is `runs/<id>`; `section` seals the frames of packs;
+//! `object` seals whole small objects.
 //!
 //! Invariants:
 //! - No key is used for two things, and no (key, nonce) pair for two texts.
@@ -51,22 +52,22 @@
 //!
 //! It does no input or output, keeps no clock, and takes randomness as an argument. It does not
 //! hide sizes, and does not sign: anyone who has the repository key, or the part of it that a
-//! write-only holder has, can write to the repository.
+//! write-only key has, can write to the repository.
 
 mod checksum;
 pub mod cost;
 pub mod error;
-pub mod held;
-pub mod holder;
 pub mod ids;
+pub mod key_slot;
 pub mod keys;
-pub mod kit;
 pub mod object;
 pub mod purpose;
 pub mod recovery;
+pub mod recovery_kit;
 pub mod run;
 pub mod secret;
 pub mod section;
+pub mod slot_contents;
 pub mod suite;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! Sealing small objects whole: snapshots, intents, moves, damage records, notes.
+//! Sealing small objects whole: snapshots, intents, relocation records, damage records, notes.
 //!
 //! Each object derives a key of its own from a random salt in its header, so nonces can't repeat
 //! however many objects there are, and its tag covers what it is and where it belongs.
@@ -74,8 +74,8 @@ pub enum ObjectKind {
     Note,
     /// A snapshot that was removed.
     Removed,
-    /// The note about a holder; it lies inside `keys/<id>`.
-    HolderNote,
+    /// The note about a key slot; it lies inside `keys/<id>`.
+    KeySlotNote,
     /// An announcement that the keys are being rotated.
     Rotation,
 }
@@ -90,7 +90,7 @@ impl ObjectKind {
         Self::Damage,
         Self::Note,
         Self::Removed,
-        Self::HolderNote,
+        Self::KeySlotNote,
         Self::Rotation,
     ];
 
@@ -104,7 +104,7 @@ impl ObjectKind {
             Self::Damage => 5,
             Self::Note => 6,
             Self::Removed => 7,
-            Self::HolderNote => 8,
+            Self::KeySlotNote => 8,
             Self::Rotation => 9,
         }
     }
@@ -123,11 +123,11 @@ impl ObjectKind {
             Self::Snapshot => "snapshot",
             Self::Intent => "intent",
             Self::Fence => "fence",
-            Self::Relocation => "move",
+            Self::Relocation => "relocation record",
             Self::Damage => "damage",
             Self::Note => "note",
             Self::Removed => "removed",
-            Self::HolderNote => "holder note",
+            Self::KeySlotNote => "key slot note",
             Self::Rotation => "rotation",
         }
     }
@@ -141,7 +141,7 @@ impl ObjectKind {
             | Self::Damage
             | Self::Note
             | Self::Removed
-            | Self::HolderNote
+            | Self::KeySlotNote
             | Self::Rotation => Purpose::SmallObject,
         }
     }

@@ -1,5 +1,5 @@
 //! The purposes of the keys that derive from the repository key: what each is for, which of them a
-//! write-only holder has, and which a rotation replaces.
+//! write-only key has, and which a rotation replaces.
 //!
 //! It names purposes and holds no key.
 
@@ -26,7 +26,7 @@ pub enum Purpose {
     RunData,
     /// The key makes the tag of `config`.
     Config,
-    /// The seed of the key pair that write-only holders seal to.
+    /// The seed of the key pair that write-only keys seal to.
     Recovery,
 }
 
@@ -45,7 +45,7 @@ impl Purpose {
         Self::Recovery,
     ];
 
-    /// The keys that a write-only holder has, in the order in which they are stored: no key that
+    /// The keys in the slot of a write-only key, in the order in which they are stored: no key that
     /// opens a data pack.
     pub(super) const WRITE_ONLY: [Self; 8] = [
         Self::BlockHash,
@@ -58,7 +58,7 @@ impl Purpose {
         Self::Config,
     ];
 
-    /// The keys that every later generation adds to a write-only holder, in the order of storage.
+    /// The keys that every later generation adds to the slot of a write-only key, in this order.
     pub(super) const WRITE_ONLY_LATER: [Self; 3] =
         [Self::Snapshot, Self::SmallObject, Self::RunMeta];
 

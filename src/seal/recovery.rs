@@ -14,7 +14,7 @@
 //! - Sealing says nothing about who sealed: anyone with the public key can. The section that is
 //!   sealed under the secret, and the snapshot that names its pack, say that.
 //!
-//! It does not decide who gets which half: `keys` and `holder` do.
+//! It does not decide who gets which half: `keys` and `key_slot` do.
 
 use std::convert::Infallible;
 use std::fmt;

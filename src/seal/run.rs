@@ -2,8 +2,8 @@
 //!
 //! Each run draws two secrets, one for its data packs and one for its meta packs; the keys of all
 //! its sections derive from them. They are stored sealed in `runs/<run id>`, a copy for everyone
-//! who may open them, so adding or removing a holder re-seals these small objects and never a pack.
-//! Every pack carries the copies of its class too, as a last resort.
+//! who may open them, so adding or removing a key slot re-seals these small objects and never a
+//! pack. Every pack carries the copies of its class too, as a last resort.
 //!
 //! Object `runs/<run id>`:
 //!
@@ -309,7 +309,7 @@ impl Keyring {
             _ => purpose_of(class),
         };
         // Who has no seed lacks the key to data packs: that is what the error shall say.
-        let keys = self.every(purpose).map_err(|_| SealError::KeyNotHeld(purpose_of(class)))?;
+        let keys = self.every(purpose).map_err(|_| SealError::KeyNotInSlot(purpose_of(class)))?;
         // The generation that wrapped it is not recorded; its tag shows it.
         let mut answer = Err(SealError::NotAuthentic { what: SEALED_COPY });
         for (_, key) in keys {

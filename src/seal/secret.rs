@@ -1,7 +1,7 @@
 //! The bytes of keys: they live on the heap in one place, are wiped when dropped, and `Debug` hides
 //! them.
 //!
-//! It knows nothing of repositories, holders and files.
+//! It knows nothing of repositories, key slots and files.
 
 use std::fmt;
 

@@ -216,7 +216,7 @@ impl SectionOpener {
         self.key.open(&Nonce::of_ordinal(ordinal), &context, buffer, kind.name())
     }
 
-    /// Opens `sealed` into `text`, whose former content is dropped; on failure it is empty.
+    /// Opens `sealed` into `text`, whose previous content is dropped; on failure it is empty.
     pub fn open_into(
         &self,
         kind: FrameKind,

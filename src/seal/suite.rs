@@ -16,7 +16,7 @@
 //! - A nonce is spent: it is neither `Clone` nor `Copy`, and sealing takes it by value.
 //! - A buffer whose tag is wrong is wiped and emptied: unverified plaintext does not get out.
 //!
-//! It does not choose nonces and does not commit to the key: sections, objects and holders do.
+//! It does not choose nonces and does not commit to the key: sections, objects and key slots do.
 
 use std::fmt;
 

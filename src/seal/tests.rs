@@ -2,8 +2,8 @@
 
 mod fuzz;
 mod golden;
-mod holders;
-mod kits;
+mod key_slots;
+mod recovery_kits;
 mod sections;
 mod tampering;
 mod vectors;
@@ -11,14 +11,14 @@ mod wiping;
 
 use crate::base::entropy::SeededEntropy;
 use crate::base::ids::Class;
-use crate::seal::cost::Cost;
-use crate::seal::holder::Credential;
-use crate::seal::holder::Holder;
-use crate::seal::holder::HolderNote;
-use crate::seal::holder::Passphrase;
-use crate::seal::holder::Protection;
+use crate::seal::cost::KdfCost;
 use crate::seal::ids::RepositoryId;
 use crate::seal::ids::RunId;
+use crate::seal::key_slot::Credential;
+use crate::seal::key_slot::KeySlot;
+use crate::seal::key_slot::KeySlotNote;
+use crate::seal::key_slot::Passphrase;
+use crate::seal::key_slot::Protection;
 use crate::seal::keys::Keyring;
 use crate::seal::keys::RepositoryKey;
 use crate::seal::run::RunRecord;
@@ -53,16 +53,16 @@ fn credential(text: &str) -> Credential {
     Credential::Passphrase(passphrase(text))
 }
 
-fn note() -> HolderNote {
-    HolderNote { label: "db1".into(), created_unix_seconds: 1_767_225_600 }
+fn note() -> KeySlotNote {
+    KeySlotNote { label: "db1".into(), created_unix_seconds: 1_767_225_600 }
 }
 
-fn holder() -> Holder {
+fn slot() -> KeySlot {
     let suite = Suite::Aes256GcmSiv;
     let passphrase = passphrase("correct horse");
-    let protection = Protection::Passphrase(&passphrase, Cost::FOR_TESTS);
+    let protection = Protection::Passphrase(&passphrase, KdfCost::FOR_TESTS);
     let entropy = SeededEntropy::new(3);
-    Holder::seal(&keyring(suite), &key(), protection, &note(), &entropy).unwrap()
+    KeySlot::seal(&keyring(suite), &key(), protection, &note(), &entropy).unwrap()
 }
 
 /// Returns every version of `bytes` that differs in one bit.

@@ -473,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn a_killed_producer_is_told_from_one_that_exits() {
+    fn a_killed_producer_is_distinguished_from_one_that_exits() {
         assert_eq!(run("kill -9 $$").1.exit, ProducerExit::Killed(9));
     }
 

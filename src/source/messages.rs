@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_are_told_from_warnings_and_from_what_follows_them() {
+    fn errors_are_distinguished_from_warnings_and_from_what_follows_them() {
         for (line, is_error) in [
             ("mariabackup: Error: missing required privilege RELOAD on *.*", true),
             ("  1.GRANT USAGE ON *.* TO `b`@`%` IDENTIFIED BY PASSWORD '*1F' -- error:", false),

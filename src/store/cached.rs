@@ -1,20 +1,20 @@
-//! A store with a shelf beside it: a local directory that keeps what was put and what is read
+//! A store with a cache beside it: a local directory that keeps what was put and what is read
 //! often, so that a night does not read last night's maps and pages back over the network.
 //!
 //! What is kept is named by the BLAKE3 of its bytes, which is the end of the object's name. So a
-//! file on the shelf is either what it says or is thrown away: every file is hashed when a process
-//! opens it first. Losing the shelf costs requests, nothing else; several processes may share one.
+//! file in the cache is either what it says or is thrown away: every file is hashed when a process
+//! opens it first. Losing the cache costs requests, nothing else; several processes may share one.
 //!
 //! - `put` keeps the object after the store beneath has it.
 //! - `get` keeps snapshots and other small objects, not packs: a caller that gets a whole pack
 //!   wants to know what the store has.
 //! - [`Store::will_read`] brings a whole pack of maps, in one request instead of one for each page.
 //!
-//! Without a directory the shelf is that of one run: files without a name, which the system takes
+//! Without a directory the cache is that of one run: files without a name, which the system takes
 //! back when the process ends, however it does. Nothing that was put goes there: no run reads its
 //! own packs.
 //!
-//! Whether an object is still in the store is never answered from the shelf: listings go to the
+//! Whether an object is still in the store is never answered from the cache: listings go to the
 //! store. It keeps sealed bytes only, as the store does.
 
 use std::collections::HashMap;
@@ -43,8 +43,8 @@ use rustix::fs::OFlags;
 use crate::base::crew::lock;
 use crate::base::entries::entries;
 use crate::base::limits::PACK_BYTES_ACCEPTED_MAX;
-use crate::base::num::narrow;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
+use crate::base::num::usize_of;
 use crate::format::layout::Folder;
 use crate::store::Store;
 use crate::store::error::StoreError;
@@ -58,14 +58,14 @@ use crate::verdict::finding::FindingLog;
 const HASH_DIGITS: usize = 64;
 /// Files that are kept open; opening one again means hashing it again.
 const OPEN_MAX: usize = 128;
-/// A shelf that is full is emptied to this many percent.
+/// A cache that is full is emptied to this many percent.
 const KEEP_PERCENT: u64 = 90;
 /// What files that are being written begin with.
 const TEMPORARY: &str = ".tmp-";
 
 /// Keeps objects in files, up to a limit of bytes.
 #[derive(Debug)]
-pub struct Shelf {
+pub struct CacheDir {
     /// `None` if its files have no names.
     root: Option<PathBuf>,
     bytes_max: u64,
@@ -83,18 +83,18 @@ struct State {
     open: HashMap<String, (Arc<File>, u64)>,
 }
 
-impl Shelf {
-    /// Opens a shelf in a directory, which is made if need be.
-    pub fn open(root: &Path, bytes_max: u64) -> io::Result<Shelf> {
+impl CacheDir {
+    /// Opens a cache in a directory, which is made if need be.
+    pub fn open(root: &Path, bytes_max: u64) -> io::Result<CacheDir> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(root)?;
-        let shelf = Shelf { root: Some(root.to_owned()), ..Shelf::of_this_run(bytes_max) };
-        shelf.make_room(root)?;
-        Ok(shelf)
+        let cache = CacheDir { root: Some(root.to_owned()), ..CacheDir::of_this_run(bytes_max) };
+        cache.make_room(root)?;
+        Ok(cache)
     }
 
-    /// Makes a shelf that is gone when the process is.
-    pub fn of_this_run(bytes_max: u64) -> Shelf {
-        Shelf {
+    /// Makes a cache that is gone when the process is.
+    pub fn of_this_run(bytes_max: u64) -> CacheDir {
+        CacheDir {
             root: None,
             bytes_max,
             state: Mutex::default(),
@@ -106,8 +106,8 @@ impl Shelf {
 
     /// Reports to `findings` when its directory can't be written.
     #[must_use]
-    pub fn reporting(self, findings: Arc<FindingLog>) -> Shelf {
-        Shelf { findings: Some(findings), ..self }
+    pub fn reporting(self, findings: Arc<FindingLog>) -> CacheDir {
+        CacheDir { findings: Some(findings), ..self }
     }
 
     fn report(&self, root: &Path, error: &io::Error) {
@@ -154,9 +154,9 @@ impl Shelf {
         self.root.is_some()
     }
 
-    /// Puts an object on the shelf. A shelf that can't take it is as good as none.
+    /// Puts an object in the cache. A cache that can't take it is as good as none.
     fn keep(&self, hash: &str, parts: &[Bytes]) {
-        let bytes: u64 = parts.iter().map(|part| wide(part.len())).sum();
+        let bytes: u64 = parts.iter().map(|part| u64_of(part.len())).sum();
         if bytes > self.bytes_max / 2 {
             return;
         }
@@ -264,7 +264,7 @@ fn hash_all(file: &mut File, hasher: &mut blake3::Hasher) -> io::Result<u64> {
             return Ok(length);
         }
         hasher.update(&buffer[..got]);
-        length += wide(got);
+        length += u64_of(got);
     }
 }
 
@@ -286,19 +286,19 @@ fn is_pack(name: &ObjectName) -> bool {
     Folder::holds_packs(name)
 }
 
-/// Keeps on a shelf what was put into a store and what is read often.
+/// Keeps in a cache what was put into a store and what is read often.
 #[derive(Debug)]
 pub struct Cached<S> {
     inner: S,
-    shelf: Shelf,
+    cache: CacheDir,
     /// One brings a pack, the others wait for it.
     bringing: Mutex<()>,
 }
 
 impl<S> Cached<S> {
-    /// Puts a shelf beside a store.
-    pub fn new(inner: S, shelf: Shelf) -> Self {
-        Self { inner, shelf, bringing: Mutex::default() }
+    /// Puts a cache beside a store.
+    pub fn new(inner: S, cache: CacheDir) -> Self {
+        Self { inner, cache, bringing: Mutex::default() }
     }
 
     /// Returns the store that this one wraps.
@@ -308,7 +308,7 @@ impl<S> Cached<S> {
     }
 
     fn find(&self, name: &ObjectName) -> Option<(Arc<File>, u64)> {
-        self.shelf.find(hash_of(name)?)
+        self.cache.find(hash_of(name)?)
     }
 
     fn read(&self, name: &ObjectName, range: Range<u64>) -> Option<Bytes> {
@@ -316,7 +316,7 @@ impl<S> Cached<S> {
         if range.end > length {
             return None;
         }
-        let mut bytes = vec![0; narrow(range.end - range.start)];
+        let mut bytes = vec![0; usize_of(range.end - range.start)];
         file.read_exact_at(&mut bytes, range.start).ok()?;
         Some(bytes.into())
     }
@@ -325,8 +325,8 @@ impl<S> Cached<S> {
 impl<S: Store> Store for Cached<S> {
     fn put(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
         self.inner.put(name, payload)?;
-        if let Some(hash) = hash_of(name).filter(|_| self.shelf.outlives_the_run()) {
-            self.shelf.keep(hash, payload);
+        if let Some(hash) = hash_of(name).filter(|_| self.cache.outlives_the_run()) {
+            self.cache.keep(hash, payload);
         }
         Ok(())
     }
@@ -340,7 +340,7 @@ impl<S: Store> Store for Cached<S> {
             return Ok(bytes);
         }
         let bytes = self.inner.get(name, bytes_max)?;
-        self.shelf.keep(hash, std::slice::from_ref(&bytes));
+        self.cache.keep(hash, std::slice::from_ref(&bytes));
         Ok(bytes)
     }
 
@@ -353,7 +353,7 @@ impl<S: Store> Store for Cached<S> {
 
     fn size(&self, name: &ObjectName) -> Result<Option<u64>, StoreError> {
         let used = hash_of(name)
-            .and_then(|hash| self.shelf.state().open.get(hash).map(|(_, length)| *length));
+            .and_then(|hash| self.cache.state().open.get(hash).map(|(_, length)| *length));
         used.map_or_else(|| self.inner.size(name), |length| Ok(Some(length)))
     }
 
@@ -363,7 +363,7 @@ impl<S: Store> Store for Cached<S> {
 
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
         if let Some(hash) = hash_of(name) {
-            self.shelf.forget(hash);
+            self.cache.forget(hash);
         }
         self.inner.delete(name)
     }
@@ -371,14 +371,14 @@ impl<S: Store> Store for Cached<S> {
     fn will_read(&self, name: &ObjectName) {
         let Some(hash) = hash_of(name) else { return };
         let _alone = lock(&self.bringing);
-        if self.shelf.find(hash).is_some() {
+        if self.cache.find(hash).is_some() {
             return;
         }
         // A reader gets the error when it asks for the pack itself.
         let Ok(bytes) = self.inner.get(name, PACK_BYTES_ACCEPTED_MAX) else { return };
         // Bytes that are not what the name says are thrown away when they are looked for.
-        self.shelf.keep(hash, &[bytes]);
-        let _is_there = self.shelf.find(hash);
+        self.cache.keep(hash, &[bytes]);
+        let _is_there = self.cache.find(hash);
     }
 
     fn location(&self) -> String {
@@ -399,8 +399,8 @@ mod tests {
     type Store = Cached<Recording<MemoryStore>>;
 
     fn cached(directory: &Path, bytes_max: u64) -> Store {
-        let shelf = Shelf::open(directory, bytes_max).unwrap();
-        Cached::new(Recording::new(MemoryStore::new()), shelf)
+        let cache = CacheDir::open(directory, bytes_max).unwrap();
+        Cached::new(Recording::new(MemoryStore::new()), cache)
     }
 
     fn put(store: &Store, folder: &str, bytes: &[u8]) -> ObjectName {
@@ -416,7 +416,7 @@ mod tests {
 
     #[test]
     fn it_conforms() {
-        let store = Cached::new(MemoryStore::new(), Shelf::of_this_run(1 << 20));
+        let store = Cached::new(MemoryStore::new(), CacheDir::of_this_run(1 << 20));
         conformance::check_everything(&store);
     }
 
@@ -440,7 +440,7 @@ mod tests {
         let file = directory.path().join(hash_of(&name).unwrap());
         for forged in [&b"a pack of lies"[..], b"", b"a pack of"] {
             fs::write(&file, forged).unwrap();
-            store.shelf.state().open.clear();
+            store.cache.state().open.clear();
             assert_eq!(*range(&store, &name, 2..6), *b"pack");
             assert!(!file.exists());
         }
@@ -454,7 +454,7 @@ mod tests {
         let name = put(&store, "packs/ab/", b"a pack of maps");
         fs::remove_dir_all(directory.path()).unwrap();
         fs::create_dir(directory.path()).unwrap();
-        store.shelf.state().open.clear();
+        store.cache.state().open.clear();
         for _ in 0..3 {
             crate::store::Store::will_read(&store, &name);
             assert_eq!(*range(&store, &name, 0..1), *b"a");
@@ -464,26 +464,26 @@ mod tests {
     }
 
     #[test]
-    fn the_shelf_of_a_run_keeps_what_is_read_and_nothing_that_is_put_or_is_another() {
-        let shelf = Shelf::of_this_run(40);
-        let store = Cached::new(Recording::new(MemoryStore::new()), shelf);
+    fn the_cache_of_a_run_keeps_what_is_read_and_nothing_that_is_put_or_is_another() {
+        let cache = CacheDir::of_this_run(40);
+        let store = Cached::new(Recording::new(MemoryStore::new()), cache);
         let names = [0_u8, 1, 2].map(|byte| put(&store, "packs/ab/", &[byte; 20]));
-        assert_eq!(store.shelf.state().open.len(), 0);
+        assert_eq!(store.cache.state().open.len(), 0);
         for name in &names {
             for _ in 0..2 {
                 crate::store::Store::will_read(&store, name);
                 assert_eq!(range(&store, name, 0..20).len(), 20);
             }
-            assert!(store.shelf.state().bytes <= 40);
+            assert!(store.cache.state().bytes <= 40);
         }
         let inner = store.inner();
         assert_eq!((inner.calls(Verb::Get), inner.calls(Verb::GetRange)), (3, 0));
-        store.shelf.keep(hash_of(&names[0]).unwrap(), &[Bytes::from_static(b"a lie")]);
-        assert!(store.shelf.find(hash_of(&names[0]).unwrap()).is_none());
+        store.cache.keep(hash_of(&names[0]).unwrap(), &[Bytes::from_static(b"a lie")]);
+        assert!(store.cache.find(hash_of(&names[0]).unwrap()).is_none());
     }
 
     #[test]
-    fn a_shelf_holds_no_more_than_it_may_and_keeps_what_was_used_last() {
+    fn a_cache_holds_no_more_than_it_may_and_keeps_what_was_used_last() {
         let directory = tempfile::tempdir().unwrap();
         let store = cached(directory.path(), 10_000);
         let mut last = None;

@@ -10,7 +10,7 @@ use std::thread;
 
 use bytes::Bytes;
 
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::store::Store;
 use crate::store::error::Category;
 use crate::store::error::StoreError;
@@ -93,9 +93,9 @@ fn what_was_put_comes_back(store: &dyn Store) {
     for (at, length) in lengths.into_iter().enumerate() {
         let object = format!("sizes/{at}");
         put(store, &object, &bytes_of(length));
-        let got = store.get(&name(&object), wide(length)).expect("a get");
+        let got = store.get(&name(&object), u64_of(length)).expect("a get");
         assert!(got == bytes_of(length), "{length} bytes come back");
-        assert_eq!(store.size(&name(&object)).expect("a size"), Some(wide(length)));
+        assert_eq!(store.size(&name(&object)).expect("a size"), Some(u64_of(length)));
     }
     let whole = bytes_of(3000);
     let parts = [whole.slice(..1), Bytes::new(), whole.slice(1..2999), whole.slice(2999..)];
@@ -147,7 +147,7 @@ fn reads_are_bounded_and_exact(store: &dyn Store) {
         assert!(store.get(&name(object), bytes_max).expect("a get") == whole);
     }
     for (start, end) in [(0, 1), (0, 1000), (999, 1000), (1, 999), (500, 501)] {
-        let got = store.get_range(&name(object), wide(start)..wide(end)).expect("a range");
+        let got = store.get_range(&name(object), u64_of(start)..u64_of(end)).expect("a range");
         assert!(got == whole.slice(start..end), "{start}..{end} is exact");
     }
     for range in [0..1001, 999..1001, 1000..1001, 5000..5001, 0..u64::MAX, u64::MAX - 1..u64::MAX] {

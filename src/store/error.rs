@@ -86,7 +86,7 @@ impl fmt::Display for Verb {
 
 /// What a store over the network reported, where its user can do something about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Trouble {
+pub enum Diagnosis {
     /// It does not accept the credentials.
     Credentials,
     /// It accepts them, and they may not do this.
@@ -105,8 +105,8 @@ pub enum Trouble {
     Unreachable,
     /// It would be asked without TLS, which was not allowed.
     PlainHttp,
-    /// It answered too late, or asked for patience, until there was none left.
-    OutOfPatience,
+    /// It answered too late, or asked to be asked later, until the time for retries was over.
+    RetriesExhausted,
     /// It does not give parts of objects.
     NoRanges,
     /// What was said about it makes no store: nothing was asked.
@@ -121,12 +121,12 @@ pub struct StoreError(Box<Inner>);
 type Cause = Box<dyn StdError + Send + Sync>;
 
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {verb} {object}: {}", reason(*category, *trouble))]
+#[error("cannot {verb} {object}: {}", reason(*category, *diagnosis))]
 struct Inner {
     verb: Verb,
     object: String,
     category: Category,
-    trouble: Option<Trouble>,
+    diagnosis: Option<Diagnosis>,
     #[source]
     cause: Option<Cause>,
 }
@@ -138,7 +138,7 @@ impl StoreError {
             verb,
             object: object.to_string(),
             category,
-            trouble: None,
+            diagnosis: None,
             cause: None,
         }))
     }
@@ -152,14 +152,14 @@ impl StoreError {
 
     /// Keeps what an operator can do something about.
     #[must_use]
-    pub fn with_trouble(mut self, trouble: Trouble) -> Self {
-        self.0.trouble = Some(trouble);
+    pub fn with_diagnosis(mut self, diagnosis: Diagnosis) -> Self {
+        self.0.diagnosis = Some(diagnosis);
         self
     }
 
     /// Returns the trouble, if it is one that an operator can do something about.
-    pub fn trouble(&self) -> Option<Trouble> {
-        self.0.trouble
+    pub fn diagnosis(&self) -> Option<Diagnosis> {
+        self.0.diagnosis
     }
 
     /// Returns the category, which callers act upon.
@@ -202,10 +202,10 @@ impl StoreError {
 }
 
 /// Returns the reason in words: the category, unless the trouble says more.
-fn reason(category: Category, trouble: Option<Trouble>) -> String {
-    match trouble {
-        Some(Trouble::PlainHttp) => "not without TLS".to_owned(),
-        Some(Trouble::Certificate) => "the server is not trusted".to_owned(),
+fn reason(category: Category, diagnosis: Option<Diagnosis>) -> String {
+    match diagnosis {
+        Some(Diagnosis::PlainHttp) => "not without TLS".to_owned(),
+        Some(Diagnosis::Certificate) => "the server is not trusted".to_owned(),
         _ => category.to_string(),
     }
 }
@@ -325,11 +325,7 @@ mod tests {
 
     use crate::base::error;
 
-    use super::Category;
-    use super::Fault;
-    use super::StoreError;
-    use super::Verb;
-    use super::category_of;
+    use super::*;
 
     #[test]
     fn a_message_names_verb_and_object_and_leaves_the_cause_to_the_chain() {

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::base::limiter::Limiter;
 use crate::base::monitor::Monitor;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::store::Store;
 use crate::store::error::Category;
 use crate::store::error::StoreError;
 use crate::store::error::Verb;
+use crate::store::limiter::Limiter;
 use crate::store::name::ObjectMeta;
 use crate::store::name::ObjectName;
 
@@ -43,20 +43,20 @@ impl<S> Limited<S> {
 
 impl<S: Store> Store for Limited<S> {
     fn put(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
-        let bytes = payload.iter().map(|part| wide(part.len())).sum();
+        let bytes = payload.iter().map(|part| u64_of(part.len())).sum();
         self.wait(self.up.reserve(bytes), Verb::Put, name)?;
         self.inner.put(name, payload)
     }
 
     fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError> {
         let bytes = self.inner.get(name, bytes_max)?;
-        self.wait(self.down.reserve(wide(bytes.len())), Verb::Get, name)?;
+        self.wait(self.down.reserve(u64_of(bytes.len())), Verb::Get, name)?;
         Ok(bytes)
     }
 
     fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, StoreError> {
         let bytes = self.inner.get_range(name, range)?;
-        self.wait(self.down.reserve(wide(bytes.len())), Verb::GetRange, name)?;
+        self.wait(self.down.reserve(u64_of(bytes.len())), Verb::GetRange, name)?;
         Ok(bytes)
     }
 
@@ -86,14 +86,14 @@ mod tests {
     use std::num::NonZeroU64;
     use std::sync::Arc;
 
-    use super::Limited;
+    use super::*;
     use crate::base::clock::SystemClock;
-    use crate::base::limiter::Limiter;
-    use crate::base::limiter::Timetable;
     use crate::base::monitor::Monitor;
     use crate::store::Store;
     use crate::store::conformance;
     use crate::store::error::Category;
+    use crate::store::limiter::Limiter;
+    use crate::store::limiter::Timetable;
     use crate::store::memory::MemoryStore;
     use crate::store::name::ObjectName;
 
@@ -115,7 +115,7 @@ mod tests {
         };
         let inner = MemoryStore::new();
         let name = ObjectName::new("packs/a").unwrap();
-        let content = bytes::Bytes::from(vec![0; 1 << 20]);
+        let content = Bytes::from(vec![0; 1 << 20]);
         inner.put(&name, std::slice::from_ref(&content)).unwrap();
         let store = Limited::new(inner, limiter(), limiter(), Arc::clone(&monitor));
         std::thread::scope(|scope| {

@@ -13,8 +13,8 @@ use bytes::Bytes;
 
 use crate::base::crew::read;
 use crate::base::crew::write;
-use crate::base::num::narrow;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
+use crate::base::num::usize_of;
 use crate::store::Store;
 use crate::store::error::Category;
 use crate::store::error::Fault;
@@ -85,7 +85,7 @@ impl Store for MemoryStore {
                 Err(Fault::OtherBytes.on(Verb::Put, name))
             }
             Entry::Occupied(place) => {
-                let (found, own) = (wide(place.get().len()), wide(bytes.len()));
+                let (found, own) = (u64_of(place.get().len()), u64_of(bytes.len()));
                 Err(Fault::OtherSize { found, own }.on(Verb::Put, name))
             }
         }
@@ -93,7 +93,7 @@ impl Store for MemoryStore {
 
     fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError> {
         let object = self.object(Verb::Get, name)?;
-        let bytes = wide(object.len());
+        let bytes = u64_of(object.len());
         if bytes > bytes_max {
             return Err(Fault::TooLong { bytes, bytes_max }.on(Verb::Get, name));
         }
@@ -105,15 +105,15 @@ impl Store for MemoryStore {
             return Ok(Bytes::new());
         }
         let object = self.object(Verb::GetRange, name)?;
-        let bytes = wide(object.len());
+        let bytes = u64_of(object.len());
         if range.end > bytes {
             return Err(Fault::TooShort { bytes, end: range.end }.on(Verb::GetRange, name));
         }
-        Ok(object.slice(narrow(range.start)..narrow(range.end)))
+        Ok(object.slice(usize_of(range.start)..usize_of(range.end)))
     }
 
     fn size(&self, name: &ObjectName) -> Result<Option<u64>, StoreError> {
-        Ok(self.read().get(name).map(|bytes| wide(bytes.len())))
+        Ok(self.read().get(name).map(|bytes| u64_of(bytes.len())))
     }
 
     fn list(&self, prefix: &str, each: &mut dyn FnMut(ObjectMeta)) -> Result<(), StoreError> {
@@ -124,7 +124,7 @@ impl Store for MemoryStore {
         let objects = self.objects();
         let below = objects.iter().filter(|(name, _)| name.as_str().starts_with(prefix));
         below.for_each(|(name, bytes)| {
-            each(ObjectMeta { name: name.clone(), size: wide(bytes.len()) });
+            each(ObjectMeta { name: name.clone(), size: u64_of(bytes.len()) });
         });
         Ok(())
     }
@@ -143,7 +143,7 @@ impl Store for MemoryStore {
 mod tests {
     use bytes::Bytes;
 
-    use super::MemoryStore;
+    use super::*;
     use crate::store::Store;
     use crate::store::conformance;
     use crate::store::name::ObjectName;

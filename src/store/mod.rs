@@ -27,10 +27,11 @@ pub mod cached;
 pub mod conformance;
 pub mod error;
 pub mod limited;
+pub mod limiter;
 pub mod local;
+pub mod location;
 pub mod memory;
 pub mod name;
-pub mod place;
 pub mod remote;
 #[cfg(any(test, feature = "internals"))]
 pub mod testing;
@@ -74,7 +75,7 @@ pub trait Store: Debug + Send + Sync {
     /// Removes an object durably; `Ok` if there is none.
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError>;
 
-    /// Tells that much of a pack is about to be read, part by part: a store that has a shelf for it
+    /// Tells that much of a pack is about to be read, part by part: a store that has a cache for it
     /// ([`cached`]) brings it as a whole. It asks for nothing, and nothing depends on it.
     fn will_read(&self, _name: &ObjectName) {}
 
@@ -92,8 +93,8 @@ fn is_joined(mut bytes: &[u8], parts: &[Bytes]) -> bool {
 }
 
 macro_rules! forward {
-    ($($holder:ty),*) => {$(
-        impl<S: Store + ?Sized> Store for $holder {
+    ($($pointer:ty),*) => {$(
+        impl<S: Store + ?Sized> Store for $pointer {
             fn put(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
                 (**self).put(name, payload)
             }

@@ -22,8 +22,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::base::crew::lock;
-use crate::base::num::narrow;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
+use crate::base::num::usize_of;
 use crate::store::Store;
 use crate::store::error::Category;
 use crate::store::error::Fault as Detail;
@@ -133,12 +133,12 @@ impl<S: Store> Store for Recording<S> {
 
     fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError> {
         let get = || self.inner.get(name, bytes_max);
-        self.keep(Verb::Get, name.as_str(), get, |bytes| wide(bytes.len()))
+        self.keep(Verb::Get, name.as_str(), get, |bytes| u64_of(bytes.len()))
     }
 
     fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, StoreError> {
         let get = || self.inner.get_range(name, range);
-        self.keep(Verb::GetRange, name.as_str(), get, |bytes| wide(bytes.len()))
+        self.keep(Verb::GetRange, name.as_str(), get, |bytes| u64_of(bytes.len()))
     }
 
     fn size(&self, name: &ObjectName) -> Result<Option<u64>, StoreError> {
@@ -344,13 +344,13 @@ impl<S> Failing<S> {
 }
 
 fn spoil(bytes: Bytes, effect: Option<Effect>) -> Bytes {
-    let bits = wide(bytes.len()) * 8;
+    let bits = u64_of(bytes.len()) * 8;
     match effect {
-        Some(Effect::Truncate(kept)) => bytes.slice(..narrow(kept).min(bytes.len())),
+        Some(Effect::Truncate(kept)) => bytes.slice(..usize_of(kept).min(bytes.len())),
         Some(Effect::FlipBit(bit)) if bits > 0 => {
             let mut spoiled = bytes.to_vec();
             let bit = bit % bits;
-            spoiled[narrow(bit / 8)] ^= 1 << (bit % 8);
+            spoiled[usize_of(bit / 8)] ^= 1 << (bit % 8);
             spoiled.into()
         }
         _ => bytes,
@@ -362,7 +362,7 @@ impl<S: Store> Store for Failing<S> {
         let put = |effect| match effect {
             Some(Effect::Shorten(kept)) => {
                 let whole = Bytes::from(payload.concat());
-                self.inner.put(name, &[whole.slice(..narrow(kept).min(whole.len()))])
+                self.inner.put(name, &[whole.slice(..usize_of(kept).min(whole.len()))])
             }
             _ => self.inner.put(name, payload),
         };
@@ -386,7 +386,7 @@ impl<S: Store> Store for Failing<S> {
         let list = |_| self.inner.list(prefix, &mut |meta| found.push(meta));
         let (outcome, effect) = self.strike(Verb::List, prefix, Ok(()), list);
         if let Some(Effect::Truncate(kept)) = effect {
-            found.truncate(narrow(kept));
+            found.truncate(usize_of(kept));
         }
         found.into_iter().for_each(each);
         outcome
@@ -439,13 +439,13 @@ impl<S: Store> Store for Slow<S> {
 
     fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError> {
         let outcome = self.inner.get(name, bytes_max);
-        self.pause(outcome.as_ref().map_or(0, |bytes| wide(bytes.len())));
+        self.pause(outcome.as_ref().map_or(0, |bytes| u64_of(bytes.len())));
         outcome
     }
 
     fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, StoreError> {
         let outcome = self.inner.get_range(name, range);
-        self.pause(outcome.as_ref().map_or(0, |bytes| wide(bytes.len())));
+        self.pause(outcome.as_ref().map_or(0, |bytes| u64_of(bytes.len())));
         outcome
     }
 
@@ -474,7 +474,7 @@ impl<S: Store> Store for Slow<S> {
 }
 
 fn bytes_of(payload: &[Bytes]) -> u64 {
-    payload.iter().map(|part| wide(part.len())).sum()
+    payload.iter().map(|part| u64_of(part.len())).sum()
 }
 
 #[cfg(test)]
@@ -483,12 +483,7 @@ mod tests {
 
     use bytes::Bytes;
 
-    use super::Call;
-    use super::Effect;
-    use super::Failing;
-    use super::Fault;
-    use super::Recording;
-    use super::Slow;
+    use super::*;
     use crate::store::Store;
     use crate::store::conformance;
     use crate::store::error::Category;
@@ -612,7 +607,7 @@ mod tests {
     #[test]
     fn a_flipped_bit_differs_whatever_it_was_and_wraps_at_the_end() {
         let of = |bytes: &'static [u8], bit| {
-            super::spoil(Bytes::from_static(bytes), Some(Effect::FlipBit(bit))).to_vec()
+            spoil(Bytes::from_static(bytes), Some(Effect::FlipBit(bit))).to_vec()
         };
         assert_eq!(of(b"\xff\xff\xff", 0), *b"\xfe\xff\xff");
         assert_eq!(of(b"\xff\xff\xff", 23), *b"\xff\xff\x7f");

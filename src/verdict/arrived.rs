@@ -19,20 +19,35 @@
 //!
 //! What it does not do: judge; know any file but those of tables and those at the top level.
 
-use crate::base::num::{index, short};
-use crate::base::runs::{Memory, Record, RunKey, Runs};
-use crate::parse::path::{HashedAlready, PathSeed, StreamPath};
-use crate::verdict::metadata::unwrap_name;
-use crate::verdict::table_files::{
-    Files, OF_A_DEFINITION, PARTITION_MARKS, TableFile, partition_mark, whole_of,
-};
-use crate::verdict::table_state::{Incremental, Observed, TableState};
 use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::collections::HashSet;
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::BuildHasherDefault;
-use std::io::{self, Read};
+use std::io;
+use std::io::Read;
 use std::ops::Bound;
+
+use crate::base::num::u32_of;
+use crate::base::num::usize_of_u32;
+use crate::base::runs::Memory;
+use crate::base::runs::Record;
+use crate::base::runs::RunKey;
+use crate::base::runs::Runs;
+use crate::parse::path::HashedAlready;
+use crate::parse::path::PathSeed;
+use crate::parse::path::StreamPath;
+use crate::verdict::metadata::unwrap_name;
+use crate::verdict::table_files::Files;
+use crate::verdict::table_files::OF_A_DEFINITION;
+use crate::verdict::table_files::PARTITION_MARKS;
+use crate::verdict::table_files::TableFile;
+use crate::verdict::table_files::partition_mark;
+use crate::verdict::table_files::whole_of;
+use crate::verdict::table_state::Incremental;
+use crate::verdict::table_state::Observed;
+use crate::verdict::table_state::TableState;
 
 /// What the names of full-text indexes begin with: they have no definition.
 const OF_FULL_TEXT: &[u8] = b"FTS_";
@@ -189,7 +204,7 @@ impl ArrivedFiles {
         let Some(directory) = self.directories.remove(&self.seed.hash(from.as_bytes())) else {
             return false;
         };
-        if let Some(path) = self.paths.get_mut(index(directory.0)) {
+        if let Some(path) = self.paths.get_mut(usize_of_u32(directory.0)) {
             *path = to.as_bytes().into();
         }
         self.directories.insert(self.seed.hash(to.as_bytes()), directory);
@@ -233,7 +248,7 @@ impl ArrivedFiles {
         while let Some((key, state)) = records.next() {
             let mut table = Table {
                 seed: self.seed,
-                directory: self.paths.get(index(key.directory.0)).map_or(b"", |path| path),
+                directory: self.paths.get(usize_of_u32(key.directory.0)).map_or(b"", |path| path),
                 state: TableState::default(),
                 partitions: Vec::new(),
             };
@@ -288,7 +303,7 @@ impl ArrivedFiles {
     fn change(&mut self, file: TableFile<'_>, change: impl FnOnce(&mut TableState)) {
         let hash = self.seed.hash(file.directory);
         if let Entry::Vacant(vacant) = self.directories.entry(hash) {
-            vacant.insert(DirectoryNo(short(self.paths.len())));
+            vacant.insert(DirectoryNo(u32_of(self.paths.len())));
             self.paths.push(file.directory.into());
         }
         let key = self.key(file.directory, file.stem, file.whole);
@@ -582,7 +597,7 @@ mod tests {
                     arrived.add(path(&from), Observed::Partitions(Some((*b"p0\0p1\0").into())));
                 }
                 _ if from.ends_with("ibd") => {
-                    arrived.add(path(&from), Observed::Space(short(heard.len())));
+                    arrived.add(path(&from), Observed::Space(u32_of(heard.len())));
                 }
                 _ => arrived.add(path(&from), Observed::Nothing),
             }

@@ -4,7 +4,7 @@
 //! lines, and there the lines are bounded: whatever a stream made of its names, the snapshot must
 //! keep within its size.
 
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::format::snapshot::Description;
 use crate::format::snapshot::Positions;
 use crate::format::snapshot::SnapshotKind;
@@ -93,7 +93,7 @@ impl Conclusion {
         let mut lines: Vec<String> = self.reasons.iter().take(LINES_MAX).map(line).collect();
         let others = self.reasons.len() - lines.len();
         if others > 0 {
-            lines.push(format!("and {} more reasons", wide(others)));
+            lines.push(format!("and {} more reasons", u64_of(others)));
         }
         lines
     }

@@ -6,10 +6,11 @@
 //!   no such files;
 //! - what a describing file does not say contradicts nothing.
 
+use std::collections::BTreeMap;
+
 use crate::verdict::metadata::Statements;
 use crate::verdict::observer::Observer;
 use crate::verdict::reason::mbstream::MbstreamReason;
-use std::collections::BTreeMap;
 
 /// The directory of the server's own tables.
 const SYSTEM_SCHEMA: &[u8] = b"mysql";

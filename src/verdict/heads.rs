@@ -21,9 +21,11 @@
 //!
 //! Source: `mysql_create_frm_image`, `ma_control_file.c`, `ma_loghandler.c` of the server.
 
+use crate::innodb::FormatKind;
+use crate::innodb::PageZero;
+use crate::innodb::TablespaceFormat;
 use crate::innodb::frm::Frm;
 use crate::innodb::redo::RedoHeader;
-use crate::innodb::{FormatKind, PageZero, TablespaceFormat};
 use crate::parse::path::StreamPath;
 use crate::verdict::lengths::Short;
 use crate::verdict::reason::mbstream::MbstreamReason;
@@ -95,7 +97,7 @@ impl FirstPage {
             return None;
         };
         let is_servers = format.kind() != FormatKind::LegacyZip;
-        let page_bytes = is_servers.then(|| crate::base::num::wide(format.page_size().bytes()));
+        let page_bytes = is_servers.then(|| crate::base::num::u64_of(format.page_size().bytes()));
         Some(Self { space: format.space()?.get(), page_bytes })
     }
 }

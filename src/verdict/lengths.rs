@@ -30,8 +30,11 @@
 
 #![expect(clippy::big_endian_bytes, reason = "InnoDB, Aria and MyISAM are big-endian")]
 
-use crate::base::num::wide;
-use crate::innodb::{FormatKind, PAGE_ZERO_BYTES_MIN, PageZero, TablespaceFormat};
+use crate::base::num::u64_of;
+use crate::innodb::FormatKind;
+use crate::innodb::PAGE_ZERO_BYTES_MIN;
+use crate::innodb::PageZero;
+use crate::innodb::TablespaceFormat;
 
 const PAGE_ZERO_LSN_AT: usize = 16;
 const PAGES_AT: usize = 46;
@@ -79,7 +82,7 @@ pub(super) struct Short {
 pub(super) fn short_tablespace(head: &[u8], length: u64) -> Option<Short> {
     let PageZero::Formatted(format) = TablespaceFormat::from_page_zero(head) else { return None };
     let pages = u64::from(u32::from_be_bytes(*field(head, PAGES_AT)?));
-    let page_bytes = wide(format.page_size().bytes());
+    let page_bytes = u64_of(format.page_size().bytes());
     let stated = pages.checked_mul(page_bytes)?;
     // The server extends files by whole pages of its own, which may be larger than the file's.
     let granule = if format.kind() == FormatKind::LegacyZip { SERVER_PAGE_BYTES } else { 1 };
@@ -187,7 +190,7 @@ impl Data {
     /// Counts the lines that end in the next bytes.
     pub(super) fn see_lines(&mut self, bytes: &[u8]) {
         let ends = |byte: &u8| matches!(byte, b'\n' | b'\r');
-        self.line_ends += wide(bytes.iter().filter(|byte| ends(byte)).count());
+        self.line_ends += u64_of(bytes.iter().filter(|byte| ends(byte)).count());
         self.ends_a_line = bytes.last().map_or(self.ends_a_line, ends);
     }
 }
@@ -248,7 +251,7 @@ mod tests {
             Stated::parse(&bytes).unwrap()
         };
         let data = |pieces: &[&[u8]]| {
-            let length = pieces.iter().map(|piece| wide(piece.len())).sum();
+            let length = pieces.iter().map(|piece| u64_of(piece.len())).sum();
             let mut data = Data { length, ..Data::default() };
             pieces.iter().for_each(|piece| data.see_lines(piece));
             data

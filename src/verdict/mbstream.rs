@@ -6,28 +6,47 @@
 //!
 //! What it does not do: know how severe is severe enough for the caller. It never says "retry".
 
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::base::producer::ProducerExit;
-use crate::format::snapshot::{Positions, SnapshotKind, StreamFormat, Verdict};
+use crate::format::snapshot::Positions;
+use crate::format::snapshot::SnapshotKind;
+use crate::format::snapshot::StreamFormat;
+use crate::format::snapshot::Verdict;
 use crate::innodb::Lsn;
-use crate::innodb::frm::{Frm, Missing};
+use crate::innodb::frm::Frm;
+use crate::innodb::frm::Missing;
 use crate::innodb::redo::RedoHeader;
-use crate::parse::path::{OwnedPath, StreamPath};
+use crate::parse::path::OwnedPath;
+use crate::parse::path::StreamPath;
 use crate::verdict::arrived::Table;
-use crate::verdict::check::{Check, CheckName, Outcome};
+use crate::verdict::check::Check;
+use crate::verdict::check::CheckName;
+use crate::verdict::check::Outcome;
 use crate::verdict::conclusion::Conclusion;
 use crate::verdict::contradictions;
-use crate::verdict::evidence::{DeltaFiles, MbstreamFacts, PageFindings, Producer, StreamFaults};
-use crate::verdict::finding::{Acceptance, Code, Finding};
+use crate::verdict::evidence::DeltaFiles;
+use crate::verdict::evidence::MbstreamFacts;
+use crate::verdict::evidence::PageFindings;
+use crate::verdict::evidence::Producer;
+use crate::verdict::evidence::StreamFaults;
+use crate::verdict::finding::Acceptance;
+use crate::verdict::finding::Code;
+use crate::verdict::finding::Finding;
 use crate::verdict::heads;
-use crate::verdict::lengths::{Data, DataFault, Short};
-use crate::verdict::metadata::{Describing, first_lack};
-use crate::verdict::observer::{Described, Observer, Redo};
+use crate::verdict::lengths::Data;
+use crate::verdict::lengths::DataFault;
+use crate::verdict::lengths::Short;
+use crate::verdict::metadata::Describing;
+use crate::verdict::metadata::first_lack;
+use crate::verdict::observer::Described;
+use crate::verdict::observer::Observer;
+use crate::verdict::observer::Redo;
 use crate::verdict::reason::Reason;
 use crate::verdict::reason::mbstream::MbstreamReason;
 use crate::verdict::reason::producer::ProducerReason;
 use crate::verdict::shared::SharedTables;
-use crate::verdict::table_state::{Incremental, TableState};
+use crate::verdict::table_state::Incremental;
+use crate::verdict::table_state::TableState;
 
 /// Tables that are named as missing something; more are only counted.
 const TABLES_NAMED_MAX: usize = 1_000;
@@ -164,7 +183,7 @@ impl<'a> Judge<'a> {
     }
 
     fn check_stream(&mut self, faults: StreamFaults) {
-        let kept = wide(faults.kept.len());
+        let kept = u64_of(faults.kept.len());
         let others = faults.count.saturating_sub(kept);
         let mut reasons: Vec<_> = faults.kept.into_iter().map(MbstreamReason::Fault).collect();
         if others > 0 {
@@ -444,7 +463,7 @@ impl<'a> Judge<'a> {
         self.findings.extend(discarded);
         // The tables come in the order of their hashes, which differs each night.
         reasons.sort_by_key(ToString::to_string);
-        let lacking = others.saturating_add(wide(reasons.len()));
+        let lacking = others.saturating_add(u64_of(reasons.len()));
         let detail = match lacking {
             0 => format!("{tables} definitions, each has its files"),
             lacking => format!("{tables} definitions, {lacking} lack something"),
@@ -550,7 +569,7 @@ impl<'a> Judge<'a> {
 
     fn check_pages(&mut self, pages: &PageFindings) {
         const NAME: CheckName = CheckName::Pages;
-        let named = wide(pages.corrupt.len());
+        let named = u64_of(pages.corrupt.len());
         let others = pages.corrupt_count.saturating_sub(named);
         let mut reasons: Vec<_> =
             pages.corrupt.iter().map(|page| MbstreamReason::CorruptPage(page.clone())).collect();
@@ -593,7 +612,7 @@ impl<'a> Judge<'a> {
     /// Checks that files of changed pages can be applied.
     fn check_deltas(&mut self, deltas: DeltaFiles) {
         let DeltaFiles { files, broken, broken_others } = deltas;
-        let count = wide(broken.len()) + broken_others;
+        let count = u64_of(broken.len()) + broken_others;
         if files == 0 && count == 0 {
             return;
         }

@@ -12,25 +12,43 @@
 //! What it does not do: judge. It also does not see whether payload was intact; the parser's faults
 //! show that.
 
-use crate::base::num::wide;
-use crate::innodb::frm::{FRM_BYTES_MIN, Frm};
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::fmt;
+
+use crate::base::num::u64_of;
+use crate::innodb::frm::FRM_BYTES_MIN;
+use crate::innodb::frm::Frm;
 use crate::innodb::redo::REDO_START_BYTES;
-use crate::parse::item::{Item, MemberNo, Target};
-use crate::parse::path::{OwnedPath, PathSeed, StreamPath};
+use crate::parse::item::Item;
+use crate::parse::item::MemberNo;
+use crate::parse::item::Target;
+use crate::parse::path::OwnedPath;
+use crate::parse::path::PathSeed;
+use crate::parse::path::StreamPath;
 use crate::verdict::arrived::ArrivedFiles;
-use crate::verdict::heads::{
-    FirstPage, may_begin_with_zeros, odd_definition, odd_head, short_definition,
-};
-use crate::verdict::lengths::{
-    Data, INDEX_HEAD_BYTES, Short, Stated, TABLESPACE_HEAD_BYTES, short_index, short_tablespace,
-};
-use crate::verdict::metadata::{Describing, Statements, Wrapped, unwrap_name};
-use crate::verdict::partitions::{PARTITIONS_BYTES_MAX, partition_names};
-use crate::verdict::shared::{SharedScan, SharedTables};
+use crate::verdict::heads::FirstPage;
+use crate::verdict::heads::may_begin_with_zeros;
+use crate::verdict::heads::odd_definition;
+use crate::verdict::heads::odd_head;
+use crate::verdict::heads::short_definition;
+use crate::verdict::lengths::Data;
+use crate::verdict::lengths::INDEX_HEAD_BYTES;
+use crate::verdict::lengths::Short;
+use crate::verdict::lengths::Stated;
+use crate::verdict::lengths::TABLESPACE_HEAD_BYTES;
+use crate::verdict::lengths::short_index;
+use crate::verdict::lengths::short_tablespace;
+use crate::verdict::metadata::Describing;
+use crate::verdict::metadata::Statements;
+use crate::verdict::metadata::Wrapped;
+use crate::verdict::metadata::unwrap_name;
+use crate::verdict::partitions::PARTITIONS_BYTES_MAX;
+use crate::verdict::partitions::partition_names;
+use crate::verdict::shared::SharedScan;
+use crate::verdict::shared::SharedTables;
 use crate::verdict::table_files::table_of;
 use crate::verdict::table_state::Observed;
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 /// Bytes of a describing file that are looked at.
 const DESCRIBING_BYTES_MAX: usize = 64 << 10;
@@ -233,7 +251,7 @@ impl Observer {
                     return Interest::default();
                 };
                 open.length = payload.end();
-                let captured = open.capture.as_ref().map_or(0, |capture| wide(capture.until));
+                let captured = open.capture.as_ref().map_or(0, |capture| u64_of(capture.until));
                 let until = open.scan.as_ref().map_or(captured, |_| u64::MAX);
                 Interest { until }
             }
@@ -269,7 +287,7 @@ impl Observer {
             None => {}
         }
         let Some(capture) = &mut open.capture else { return };
-        if at == wide(capture.bytes.len()) {
+        if at == u64_of(capture.bytes.len()) {
             let room = capture.until - capture.bytes.len();
             let wanted = bytes.get(..room).unwrap_or(bytes);
             capture.bytes.extend_from_slice(wanted);
@@ -330,7 +348,7 @@ impl Observer {
             }
             Role::Partitions => {
                 self.odd.set(path, odd_head(path, bytes));
-                let is_whole = length == wide(bytes.len());
+                let is_whole = length == u64_of(bytes.len());
                 return Observed::Partitions(partition_names(bytes).filter(|_| is_whole));
             }
             Role::Renamed => self.read_renamed(bytes),
@@ -376,7 +394,7 @@ impl Observer {
         let (_, is_wrapped) = unwrap_name(path.file_name());
         let described = if is_wrapped {
             Described::Wrapped
-        } else if length > wide(bytes.len()) {
+        } else if length > u64_of(bytes.len()) {
             Described::TooLong
         } else {
             self.statements.read(kind, bytes);

@@ -15,7 +15,7 @@
 //!
 //! Source: `ha_partition::create_handler_file` of the server; verified on files of 10.11.19.
 
-use crate::base::num::index;
+use crate::base::num::usize_of_u32;
 
 const WORD_BYTES: usize = 4;
 const PARTITIONS_AT: usize = 2 * WORD_BYTES;
@@ -47,7 +47,7 @@ pub(super) fn partition_names(bytes: &[u8]) -> Option<Box<[u8]>> {
 
 fn number(bytes: &[u8], at: usize) -> Option<usize> {
     let word = bytes.get(at..)?.first_chunk()?;
-    Some(index(u32::from_le_bytes(*word)))
+    Some(usize_of_u32(u32::from_le_bytes(*word)))
 }
 
 /// Makes such a file, for tests.

@@ -19,8 +19,11 @@
 
 #![expect(clippy::big_endian_bytes, reason = "InnoDB is big-endian")]
 
-use crate::base::num::{narrow, wide};
-use crate::innodb::{FormatKind, PageZero, TablespaceFormat};
+use crate::base::num::u64_of;
+use crate::base::num::usize_of;
+use crate::innodb::FormatKind;
+use crate::innodb::PageZero;
+use crate::innodb::TablespaceFormat;
 
 const KEY_VERSION_AT: usize = 0;
 const TYPE_AT: usize = 24;
@@ -68,7 +71,7 @@ impl SharedScan {
             self.found = SharedTables::Possible;
             return;
         }
-        let end = at + wide(bytes.len());
+        let end = at + u64_of(bytes.len());
         self.seen_until = end;
         // Until the first head is whole, the file is one page.
         let mut page_at = self.page_bytes().map_or(0, |page_bytes| at - at % page_bytes);
@@ -86,18 +89,18 @@ impl SharedScan {
     }
 
     fn page_bytes(&self) -> Option<u64> {
-        self.format.map(|format| wide(format.page_size().bytes()))
+        self.format.map(|format| u64_of(format.page_size().bytes()))
     }
 
     /// Takes what is there of the head of the page at `page_at`.
     fn see_head(&mut self, page_at: u64, at: u64, bytes: &[u8]) {
-        let head_end = page_at + wide(HEAD_BYTES);
-        let (from, to) = (page_at.max(at), head_end.min(at + wide(bytes.len())));
+        let head_end = page_at + u64_of(HEAD_BYTES);
+        let (from, to) = (page_at.max(at), head_end.min(at + u64_of(bytes.len())));
         if from >= to {
             return;
         }
-        let target = &mut self.head[narrow(from - page_at)..narrow(to - page_at)];
-        target.copy_from_slice(&bytes[narrow(from - at)..narrow(to - at)]);
+        let target = &mut self.head[usize_of(from - page_at)..usize_of(to - page_at)];
+        target.copy_from_slice(&bytes[usize_of(from - at)..usize_of(to - at)]);
         if to < head_end {
             return;
         }
@@ -160,9 +163,9 @@ mod tests {
         let mut at = 0;
         for piece in file.chunks(piece_bytes) {
             scan.see(at, piece);
-            at += wide(piece.len());
+            at += u64_of(piece.len());
         }
-        scan.finish(wide(file.len()))
+        scan.finish(u64_of(file.len()))
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Files {
     pub(super) const DELTA: u32 = 1 << 13;
     /// What they belong to.
     pub(super) const META: u32 = 1 << 14;
-    /// The tablespace is there under its former name and will be renamed.
+    /// The tablespace is there under its previous name and will be renamed.
     pub(super) const RENAMED: u32 = 1 << 15;
     /// The settings of a schema.
     pub(super) const OPT: u32 = 1 << 19;

@@ -5,10 +5,16 @@
 //! reading them.
 
 use crate::base::error::Malformed;
-use crate::base::wire::{Reader, put_bytes, put_varint};
-use crate::innodb::frm::{Engine, Frm};
-use crate::verdict::lengths::{Data, DataFault, Stated};
-use crate::verdict::table_files::{Files, SUFFIXES};
+use crate::base::wire::Reader;
+use crate::base::wire::put_bytes;
+use crate::base::wire::put_varint;
+use crate::innodb::frm::Engine;
+use crate::innodb::frm::Frm;
+use crate::verdict::lengths::Data;
+use crate::verdict::lengths::DataFault;
+use crate::verdict::lengths::Stated;
+use crate::verdict::table_files::Files;
+use crate::verdict::table_files::SUFFIXES;
 
 /// What is known of a table, since it was seen first or since the state to which this is joined.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,7 +71,7 @@ impl TableState {
         TableState { replaces: true, ..TableState::default() }
     }
 
-    /// Records that a file came, in place of any former one, and what was observed from it.
+    /// Records that a file came, in place of any previous one, and what was observed from it.
     pub(super) fn add(&mut self, bit: u32, observed: Observed) {
         self.remove(bit);
         self.files.0 |= bit;

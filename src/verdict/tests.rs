@@ -3,17 +3,20 @@
 mod heads;
 
 use super::*;
-use crate::base::num::{narrow, wide};
+use crate::base::num::u64_of;
+use crate::base::num::usize_of;
 use crate::base::producer::ProducerExit;
 use crate::format::snapshot::Verdict;
 use crate::parse::beginning::Before;
-use crate::parse::frame::{Body, Extent};
+use crate::parse::frame::Body;
+use crate::parse::frame::Extent;
 use crate::parse::item::Item;
 use crate::parse::mbstream::Parser;
 use crate::parse::mbstream::Step;
 use crate::parse::mbstream::StreamEnd;
 use crate::parse::path::PathSeed;
-use crate::parse::testing::{Stream, ingest};
+use crate::parse::testing::Stream;
+use crate::parse::testing::ingest;
 use crate::verdict::partitions::partition_list;
 
 /// Parses and observes a stream as the pipeline does.
@@ -26,7 +29,7 @@ fn judge_with(stream: &[u8], change: impl FnOnce(&mut Evidence)) -> Conclusion {
             Step::Item { header_len, item } => (header_len, item),
             Step::NeedMore { .. } if at == stream.len() => break StreamEnd::Boundary,
             Step::NeedMore { .. } => {
-                break StreamEnd::InsideHeader { bytes: wide(stream.len() - at) };
+                break StreamEnd::InsideHeader { bytes: u64_of(stream.len() - at) };
             }
             Step::Malformed(_) => break StreamEnd::AfterMalformed,
         };
@@ -34,13 +37,13 @@ fn judge_with(stream: &[u8], change: impl FnOnce(&mut Evidence)) -> Conclusion {
         let interest = observer.item(&item);
         let Item::Payload(payload) = item else { continue };
         let rest = &stream[at..];
-        let bytes = rest.get(..narrow(payload.extent.len)).unwrap_or(rest);
+        let bytes = rest.get(..usize_of(payload.extent.len)).unwrap_or(rest);
         if payload.at < interest.until {
             observer.bytes(payload.target.member, payload.at, bytes);
         }
         at += bytes.len();
-        if wide(bytes.len()) < payload.extent.len {
-            break StreamEnd::InsidePayload { arrived: wide(bytes.len()) };
+        if u64_of(bytes.len()) < payload.extent.len {
+            break StreamEnd::InsidePayload { arrived: u64_of(bytes.len()) };
         }
         parser.payload_done(crc32fast::hash(bytes));
     };

@@ -28,11 +28,11 @@ use haulout::ops::restore::restore;
 use haulout::repo::NewProtection;
 use haulout::repo::Repository;
 use haulout::repo::keys::Keys;
-use haulout::seal::cost::Cost;
+use haulout::seal::cost::KdfCost;
 use haulout::seal::cost::Limits;
-use haulout::seal::holder::Credential;
-use haulout::seal::holder::HolderNote;
-use haulout::seal::holder::Passphrase;
+use haulout::seal::key_slot::Credential;
+use haulout::seal::key_slot::KeySlotNote;
+use haulout::seal::key_slot::Passphrase;
 use haulout::source::BytesSource;
 use haulout::source::ProducerExit;
 use haulout::store::Store;
@@ -358,8 +358,8 @@ pub fn opened_by(store: &Arc<dyn Store>, password: &str) -> Result<Repository> {
 /// Makes a repository in a store.
 pub fn init(store: Arc<dyn Store>, protected: Protected, seed: u64) -> Repository {
     let credential = password();
-    let note = HolderNote { label: "test".to_owned(), created_unix_seconds: 0 };
-    let cost = Cost::FOR_TESTS;
+    let note = KeySlotNote { label: "test".to_owned(), created_unix_seconds: 0 };
+    let cost = KdfCost::FOR_TESTS;
     let protection = match protected {
         Protected::Encrypted => NewProtection::Encrypted { credential: &credential, cost, note },
         Protected::Clear => NewProtection::Clear,

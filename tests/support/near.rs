@@ -10,7 +10,7 @@ use haulout::base::error::Result;
 use haulout::base::world::World;
 use haulout::ops::backup::BackupReport;
 use haulout::ops::replicate::Confirmation;
-use haulout::ops::replicate::Plan;
+use haulout::ops::replicate::CopyPlan;
 use haulout::ops::replicate::ReplicateOptions;
 use haulout::ops::replicate::ReplicateReport;
 use haulout::ops::replicate::newest;
@@ -54,7 +54,7 @@ impl Near {
         self.server.night(12);
     }
 
-    pub(crate) fn planned(&self, far: Arc<dyn Store>, last: Option<u32>) -> Result<Plan<'_>> {
+    pub(crate) fn planned(&self, far: Arc<dyn Store>, last: Option<u32>) -> Result<CopyPlan<'_>> {
         let Listing { snapshots, damaged, .. } = newest(&self.repository, &[], last)?;
         assert!(damaged.is_empty());
         let confirmation = Confirmation::Listed;

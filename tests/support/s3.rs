@@ -20,11 +20,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use haulout::base::world::World;
-use haulout::store::place::Place;
-use haulout::store::remote::Patience;
+use haulout::store::location::Location;
 use haulout::store::remote::PlainHttp;
 use haulout::store::remote::RemoteOptions;
 use haulout::store::remote::RemoteStore;
+use haulout::store::remote::RetryPolicy;
 use http::Method;
 use http::Request;
 use http::Response;
@@ -314,7 +314,7 @@ impl S3 {
     }
 
     /// The most requests at once since then, and how many were told to slow down.
-    pub fn strain(&self) -> (u64, u64) {
+    pub fn load_seen(&self) -> (u64, u64) {
         (self.shared.most_inside.load(SeqCst), self.shared.sent_away.load(SeqCst))
     }
 
@@ -353,7 +353,7 @@ impl S3 {
         RemoteOptions {
             endpoint: Some(self.endpoint.clone()),
             plain_http: PlainHttp::Allowed,
-            patience: patience(),
+            retry_policy: retry_policy(),
             variables: S3::variables(),
             ..RemoteOptions::default()
         }
@@ -365,8 +365,8 @@ impl S3 {
 }
 
 /// Little of it, so that tests are soon over.
-pub fn patience() -> Patience {
-    Patience {
+pub fn retry_policy() -> RetryPolicy {
+    RetryPolicy {
         retry_for: Duration::from_secs(20),
         first_answer: Duration::from_millis(300),
         answer: Duration::from_secs(20),
@@ -376,7 +376,7 @@ pub fn patience() -> Patience {
 }
 
 pub fn open(place: &str, options: &RemoteOptions) -> RemoteStore {
-    RemoteStore::open(&Place::parse(place).unwrap(), options, &World::of_this_machine()).unwrap()
+    RemoteStore::open(&Location::parse(place).unwrap(), options, &World::of_this_machine()).unwrap()
 }
 
 /// A folder on a server of the outside, as the script in `tests/stores` names it:
@@ -468,7 +468,7 @@ fn leased(shared: &Shared, request: &Request<Incoming>) -> Response<Body> {
     builder.body(full(words)).unwrap()
 }
 
-fn note_key(shared: &Shared, request: &Request<Incoming>) {
+fn record_key(shared: &Shared, request: &Request<Incoming>) {
     let signature = request.headers().get("authorization").and_then(|value| value.to_str().ok());
     let key = signature.and_then(|text| text.split_once("Credential=")?.1.split('/').next());
     shared.keys.lock().unwrap().extend(key.map(str::to_owned));
@@ -483,7 +483,7 @@ async fn serve(
     if request.uri().path().starts_with("/latest/") {
         return leased(&shared, &request);
     }
-    note_key(&shared, &request);
+    record_key(&shared, &request);
     let inside = shared.inside.fetch_add(1, SeqCst) + 1;
     shared.most_inside.fetch_max(inside, SeqCst);
     let capacity = shared.capacity.load(SeqCst);

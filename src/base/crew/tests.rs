@@ -216,10 +216,10 @@ fn a_plan_that_waits_for_something_else_can_tell_that_the_pool_has_stopped() {
 fn the_first_failure_is_not_hidden_by_those_that_stop_because_of_it() {
     let failure = FirstFailure::default();
     failure.check().unwrap();
-    failure.note(Error::cancelled());
-    failure.note(Error::damaged("a", "b"));
-    failure.note(Error::damaged("c", "d"));
-    failure.note(Error::cancelled());
+    failure.record(Error::cancelled());
+    failure.record(Error::damaged("a", "b"));
+    failure.record(Error::damaged("c", "d"));
+    failure.record(Error::cancelled());
     assert_eq!(failure.check().unwrap_err().with_causes(), "a is damaged: b");
     assert_eq!(failure.check().unwrap_err().to_string(), "a is damaged");
     assert_eq!(failure.into_result().unwrap_err().kind(), ErrorKind::Damaged);
@@ -227,14 +227,14 @@ fn the_first_failure_is_not_hidden_by_those_that_stop_because_of_it() {
 
 #[test]
 fn no_more_is_held_than_allowed_but_for_one_large_piece_alone() {
-    let (allowance, monitor) = (Allowance::new(10), Monitor::default());
+    let (semaphore, monitor) = (ByteSemaphore::new(10), Monitor::default());
     let most = Mutex::new(0);
     thread::scope(|scope| {
         for bytes in [4, 4, 4, 25, 1, 9, 4, 4] {
-            let (allowance, most, monitor) = (&allowance, &most, &monitor);
+            let (semaphore, most, monitor) = (&semaphore, &most, &monitor);
             scope.spawn(move || {
-                let own = allowance.hold(bytes, monitor).unwrap();
-                let held = *lock(&allowance.held);
+                let own = semaphore.hold(bytes, monitor).unwrap();
+                let held = *lock(&semaphore.held);
                 assert!(held <= 10 || held == bytes, "{held} with {bytes}");
                 let mut most = lock(most);
                 *most = held.max(*most);
@@ -242,16 +242,16 @@ fn no_more_is_held_than_allowed_but_for_one_large_piece_alone() {
             });
         }
     });
-    assert_eq!((*lock(&allowance.held), unlocked(most)), (0, 25));
+    assert_eq!((*lock(&semaphore.held), unlocked(most)), (0, 25));
 }
 
 #[test]
 fn who_waits_for_room_hears_the_wish_to_stop() {
     let stopped = within_a_minute("the wait".to_owned(), || {
-        let (allowance, monitor) = (Allowance::new(1), Monitor::default());
-        let _held = allowance.hold(1, &monitor).unwrap();
+        let (semaphore, monitor) = (ByteSemaphore::new(1), Monitor::default());
+        let _held = semaphore.hold(1, &monitor).unwrap();
         thread::scope(|scope| {
-            let waiting = scope.spawn(|| allowance.hold(1, &monitor).map(drop));
+            let waiting = scope.spawn(|| semaphore.hold(1, &monitor).map(drop));
             monitor.stop();
             waiting.join().unwrap()
         })

@@ -7,6 +7,8 @@ use std::io::IsTerminal;
 use std::os::fd::AsFd;
 use std::thread;
 
+use haulout::base::error::Error;
+use haulout::base::error::ErrorKind;
 use rustix::fs::FileType;
 use rustix::fs::OFlags;
 use rustix::fs::Stat;
@@ -19,9 +21,6 @@ use rustix::process::Rlimit;
 use rustix::process::getrlimit;
 use rustix::process::set_dumpable_behavior;
 use rustix::process::setrlimit;
-
-use haulout::base::error::Error;
-use haulout::base::error::ErrorKind;
 
 use crate::fail::failure::Failure;
 use crate::fail::failure::Outcome;
@@ -146,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_closed_stream_is_told_from_the_null_device_of_a_shell() {
+    fn a_closed_stream_is_distinguished_from_the_null_device_of_a_shell() {
         let open = |read, write| {
             std::fs::OpenOptions::new().read(read).write(write).open("/dev/null").unwrap()
         };

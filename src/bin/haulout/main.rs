@@ -17,11 +17,11 @@ mod environment;
 mod fail;
 mod grammar;
 mod open;
+mod output;
 mod panics;
 mod proc_status;
 mod secrets;
 mod signals;
-mod tell;
 mod verbs;
 
 use std::process::ExitCode;
@@ -29,7 +29,7 @@ use std::process::ExitCode;
 use clap::FromArgMatches;
 
 use crate::grammar::synonyms;
-use crate::tell::report;
+use crate::output::report;
 use crate::verbs::Arguments;
 use crate::verbs::Command;
 
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     let report = common.report(&environment::variable);
     let done = match command {
         Command::Verb(verb) => verbs::run(common, verb, &environment::surroundings(), &report),
-        Command::About(about) => verbs::tell(&about, &report),
+        Command::About(about) => verbs::describe(&about, &report),
     };
     done.unwrap_or_else(|failure| report.failure(&failure)).into()
 }

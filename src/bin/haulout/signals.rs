@@ -11,19 +11,18 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
+use haulout::base::crew::lock;
+use haulout::base::monitor::LOOK_UP;
+use haulout::base::monitor::Monitor;
+use haulout::source::child::Killer;
 use signal_hook::consts::SIGHUP;
 use signal_hook::consts::SIGINT;
 use signal_hook::consts::SIGTERM;
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
-use haulout::base::crew::lock;
-use haulout::base::monitor::LOOK_UP;
-use haulout::base::monitor::Monitor;
-use haulout::source::child::Killer;
-
+use crate::output::console::Console;
 use crate::proc_status;
-use crate::tell::console::Console;
 
 const TERMINAL_SETTLES: Duration = Duration::from_millis(20);
 /// The time that everything may take to stop. Requests to an object store are given up at once;

@@ -122,7 +122,7 @@ fn without_its_first_page_a_tablespace_is_judged_by_both_formats() {
 }
 
 #[test]
-fn a_torn_page_is_told_from_a_wrong_checksum() {
+fn a_torn_page_is_distinguished_from_a_wrong_checksum() {
     let mut torn = 0;
     for made in fixtures::all() {
         let Some(copy_at) = made.lsn_copy_at else { continue };

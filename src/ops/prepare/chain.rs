@@ -13,13 +13,12 @@ use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::monitor::Monitor;
+use crate::ops::prepare::program;
+use crate::ops::prepare::program::PrepareReport;
 use crate::ops::restore::chain::record::Directory;
 use crate::ops::restore::chain::record::Record;
 use crate::ops::restore::chain::record::State;
 use crate::ops::restore::confined::unwritable;
-
-use super::program;
-use super::program::PrepareReport;
 
 /// Directories below a backup that are looked into.
 const DEPTH_MAX: u32 = 8;

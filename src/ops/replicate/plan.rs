@@ -11,11 +11,24 @@ use crate::base::ids::PackName;
 use crate::base::ids::SnapshotId;
 use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
 use crate::base::monitor::Monitor;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::base::world::World;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
 use crate::format::pack_table::PackRecord;
+use crate::ops::replicate::ASKED_SINGLY_MAX;
+use crate::ops::replicate::Confirmation;
+use crate::ops::replicate::CopyCost;
+use crate::ops::replicate::FAR_SIDE;
+use crate::ops::replicate::LISTED_PER_REQUEST;
+use crate::ops::replicate::PACK_FOLDERS;
+use crate::ops::replicate::ReplicateOptions;
+use crate::ops::replicate::in_order;
+use crate::ops::replicate::small::is_intact;
+use crate::ops::replicate::small::is_key_slot;
+use crate::ops::replicate::small::is_new_place;
+use crate::ops::replicate::small::is_wanted;
+use crate::ops::replicate::small::other_key_slot;
 use crate::ops::survey::objects_of;
 use crate::repo::Repository;
 use crate::repo::damage::KnownDamage;
@@ -26,20 +39,6 @@ use crate::repo::snapshots::StoredSnapshot;
 use crate::store::Store;
 use crate::store::error::Category;
 use crate::store::name::ObjectName;
-
-use super::ASKED_SINGLY_MAX;
-use super::Confirmation;
-use super::Cost;
-use super::FAR_SIDE;
-use super::LISTED_PER_REQUEST;
-use super::PACK_FOLDERS;
-use super::ReplicateOptions;
-use super::in_order;
-use super::small::is_holder;
-use super::small::is_intact;
-use super::small::is_new_place;
-use super::small::is_wanted;
-use super::small::other_holder;
 
 /// What a copy gets.
 const REPLICATED: [Folder; 6] =
@@ -73,7 +72,7 @@ pub(super) enum There {
 
 /// A wanted snapshot, and the packs that no newer one brings.
 #[derive(Debug)]
-pub(super) struct Batch {
+pub(super) struct CopyBatch {
     pub(super) stored: StoredSnapshot,
     /// Whether the snapshot itself is there.
     pub(super) there: bool,
@@ -82,7 +81,7 @@ pub(super) struct Batch {
 
 /// What will be sent.
 #[derive(Debug)]
-pub struct Plan<'r> {
+pub struct CopyPlan<'r> {
     pub(super) near: &'r Repository,
     pub(super) far: Arc<dyn Store>,
     pub(super) options: ReplicateOptions,
@@ -90,7 +89,7 @@ pub struct Plan<'r> {
     pub(super) small: Vec<(ObjectName, Bytes)>,
     /// What is there of them and shall be read.
     pub(super) unread: Vec<(ObjectName, Bytes)>,
-    pub(super) batches: Vec<Batch>,
+    pub(super) batches: Vec<CopyBatch>,
     /// Packs that can't be had here and are not there.
     pub(super) bad: BTreeSet<PackName>,
     /// Snapshots that others require and that can't be read.
@@ -100,7 +99,7 @@ pub struct Plan<'r> {
     pub(super) known: KnownDamage,
     pub(super) there: u64,
     far_packs: u64,
-    cost: Cost,
+    cost: CopyCost,
 }
 
 /// Plans what is to be sent to a store that holds a copy of `near`, or nothing.
@@ -109,13 +108,13 @@ pub fn plan<'r>(
     far: Arc<dyn Store>,
     options: ReplicateOptions,
     world: &World,
-) -> Result<Plan<'r>> {
+) -> Result<CopyPlan<'r>> {
     let monitor = &world.monitor;
     let here = Inventory::of(&**near.store(), &PACK_FOLDERS, " on this side")?;
     let there = Inventory::of(&*far, &REPLICATED, FAR_SIDE)?;
     let known = near.known_damage_in(&*far)?;
     let far_packs = there.count_of_packs();
-    let mut plan = Plan {
+    let mut plan = CopyPlan {
         near,
         far,
         options,
@@ -128,7 +127,7 @@ pub fn plan<'r>(
         known,
         there: 0,
         far_packs,
-        cost: Cost::default(),
+        cost: CopyCost::default(),
     };
     plan.batches(&here, &there, monitor)?;
     plan.small_objects(&there)?;
@@ -136,15 +135,15 @@ pub fn plan<'r>(
     Ok(plan)
 }
 
-impl Plan<'_> {
+impl CopyPlan<'_> {
     /// Returns what the replication will cost.
-    pub fn cost(&self) -> Cost {
+    pub fn cost(&self) -> CopyCost {
         self.cost
     }
 
     /// Returns the number of snapshots that will be sent.
     pub fn snapshots(&self) -> u64 {
-        wide(self.batches.iter().filter(|batch| !batch.there).count())
+        u64_of(self.batches.iter().filter(|batch| !batch.there).count())
     }
 
     /// Adds keys, the config, run records and notes of the snapshots that the other side lacks. The
@@ -170,7 +169,7 @@ impl Plan<'_> {
             let is_there = there.has(&name);
             if is_there && !read_back {
                 let near = self.near.store();
-                self.damaged.extend(other_holder(&**near, &*self.far, &name)?);
+                self.damaged.extend(other_key_slot(&**near, &*self.far, &name)?);
                 continue;
             }
             let list = if is_there { &mut self.unread } else { &mut self.small };
@@ -218,7 +217,7 @@ impl Plan<'_> {
                     packs.push(Shipment { record: *record, targets });
                 }
             })?;
-            self.batches.push(Batch { stored, there: is_there, packs });
+            self.batches.push(CopyBatch { stored, there: is_there, packs });
         }
         self.damaged.extend(self.bad.iter().map(|name| {
             let object = Object::Pack(*name).name();
@@ -233,7 +232,7 @@ impl Plan<'_> {
         let unread = |shipment: &Shipment| {
             let targets = shipment.targets.iter();
             let count = targets.filter(|target| target.there != There::Absent).count();
-            shipment.record.bytes * wide(count)
+            shipment.record.bytes * u64_of(count)
         };
         shipments.map(unread).sum()
     }
@@ -246,14 +245,14 @@ impl Plan<'_> {
     }
 
     /// Adds up the cost of what is planned.
-    fn reckon(&self) -> Cost {
-        let mut cost = Cost::default();
-        self.small.iter().for_each(|(_, bytes)| cost.object(wide(bytes.len())));
+    fn reckon(&self) -> CopyCost {
+        let mut cost = CopyCost::default();
+        self.small.iter().for_each(|(_, bytes)| cost.object(u64_of(bytes.len())));
         cost.requests += match self.first_config() {
             Some(keys) => extra_requests(keys),
-            None => wide(self.small.iter().filter(|(name, _)| is_holder(name)).count()),
+            None => u64_of(self.small.iter().filter(|(name, _)| is_key_slot(name)).count()),
         };
-        cost.requests += wide(self.unread.len());
+        cost.requests += u64_of(self.unread.len());
         let mut far_packs = self.far_packs;
         for batch in &self.batches {
             let mut sent = 0;
@@ -285,8 +284,8 @@ impl Plan<'_> {
     /// Returns the number of requests that confirm `sent` objects.
     fn confirming(&self, sent: usize, far_packs: u64) -> u64 {
         match self.options.confirmation {
-            Confirmation::ReadBack => wide(sent),
-            Confirmation::Listed if sent <= ASKED_SINGLY_MAX => wide(sent),
+            Confirmation::ReadBack => u64_of(sent),
+            Confirmation::Listed if sent <= ASKED_SINGLY_MAX => u64_of(sent),
             Confirmation::Listed => 2.max(far_packs.div_ceil(LISTED_PER_REQUEST)),
         }
     }

@@ -21,12 +21,29 @@ use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
 use crate::base::limits::SNAPSHOT_BYTES_MAX;
 use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::base::world::World;
 use crate::format::layout::Object;
 use crate::format::pack_table::PackRecord;
 use crate::ops::copies::replace;
 use crate::ops::dependencies::first_lost;
+use crate::ops::replicate::ASKED_SINGLY_MAX;
+use crate::ops::replicate::Confirmation;
+use crate::ops::replicate::CopyCost;
+use crate::ops::replicate::FAR_SIDE;
+use crate::ops::replicate::LISTED_PER_REQUEST;
+use crate::ops::replicate::LeftOut;
+use crate::ops::replicate::PACK_FOLDERS;
+use crate::ops::replicate::ReplicateReport;
+use crate::ops::replicate::Verified;
+use crate::ops::replicate::far_error;
+use crate::ops::replicate::plan::CopyBatch;
+use crate::ops::replicate::plan::CopyPlan;
+use crate::ops::replicate::plan::Shipment;
+use crate::ops::replicate::plan::Target;
+use crate::ops::replicate::plan::There;
+use crate::ops::replicate::small::is_intact;
+use crate::ops::replicate::small::is_key_slot;
 use crate::ops::survey::objects_of;
 use crate::repo::founding::extra_requests;
 use crate::repo::founding::found;
@@ -37,25 +54,7 @@ use crate::store::Store;
 use crate::store::error::Category;
 use crate::store::name::ObjectName;
 
-use super::ASKED_SINGLY_MAX;
-use super::Confirmation;
-use super::Cost;
-use super::FAR_SIDE;
-use super::LISTED_PER_REQUEST;
-use super::LeftOut;
-use super::PACK_FOLDERS;
-use super::ReplicateReport;
-use super::Verified;
-use super::far_error;
-use super::plan::Batch;
-use super::plan::Plan;
-use super::plan::Shipment;
-use super::plan::Target;
-use super::plan::There;
-use super::small::is_holder;
-use super::small::is_intact;
-
-impl Plan<'_> {
+impl CopyPlan<'_> {
     /// Sends everything that the plan names.
     pub fn send(self, world: &World) -> Result<ReplicateReport> {
         let monitor = &world.monitor;
@@ -99,11 +98,11 @@ impl Plan<'_> {
 
 /// A replication that is running.
 struct Sending<'s> {
-    plan: &'s Plan<'s>,
+    plan: &'s CopyPlan<'s>,
     monitor: &'s Arc<Monitor>,
     bad: Mutex<BTreeSet<PackName>>,
     damaged: Mutex<Vec<String>>,
-    cost: Mutex<Cost>,
+    cost: Mutex<CopyCost>,
     verified: Mutex<Verified>,
     /// What was put in the place of something damaged.
     mended: Mutex<Vec<String>>,
@@ -122,7 +121,7 @@ impl Sending<'_> {
             self.monitor.check()?;
             let entropy = &**self.plan.near.entropy();
             found(&*self.plan.far, &first[..at], &first[at].1, entropy)?;
-            first.iter().for_each(|(_, bytes)| self.was_put(wide(bytes.len())));
+            first.iter().for_each(|(_, bytes)| self.was_put(u64_of(bytes.len())));
             lock(&self.cost).requests += extra_requests(at);
             rest = others;
         }
@@ -133,13 +132,13 @@ impl Sending<'_> {
     /// Reads a small object that is there. If it is not what was stored it is sent again.
     fn check_small(&self, name: &ObjectName, bytes: &Bytes) -> Result<()> {
         match self.read_far(name, SMALL_OBJECT_BYTES_MAX)? {
-            Some(there) if is_holder(name) && there != *bytes && is_intact(name, &there) => {
+            Some(there) if is_key_slot(name) && there != *bytes && is_intact(name, &there) => {
                 let what = format!("{name} is another one on the other side");
                 lock(&self.damaged).push(what);
                 Ok(())
             }
             Some(there) if there == *bytes || is_intact(name, &there) => {
-                self.was_verified(wide(there.len()));
+                self.was_verified(u64_of(there.len()));
                 Ok(())
             }
             Some(_) | None => self.mend(name, bytes),
@@ -170,7 +169,7 @@ impl Sending<'_> {
         self.monitor.check()?;
         replace(&*self.plan.far, name, bytes)?;
         lock(&self.cost).requests += 1;
-        self.was_put(wide(bytes.len()));
+        self.was_put(u64_of(bytes.len()));
         lock(&self.mended).push(name.to_string());
         Ok(())
     }
@@ -191,8 +190,8 @@ impl Sending<'_> {
 
     fn put(&self, name: &ObjectName, bytes: &Bytes) -> Result<()> {
         self.monitor.check()?;
-        let size = wide(bytes.len());
-        if is_holder(name) {
+        let size = u64_of(bytes.len());
+        if is_key_slot(name) {
             put_and_compare(&*self.plan.far, name, bytes)?;
             lock(&self.cost).requests += 1;
         } else {
@@ -275,7 +274,7 @@ impl Sending<'_> {
             let found = self.plan.near.store().get(&object, PACK_BYTES_ACCEPTED_MAX);
             let problem = match found {
                 Ok(bytes) => {
-                    self.monitor.count(Counter::FetchedBytes, wide(bytes.len()));
+                    self.monitor.count(Counter::FetchedBytes, u64_of(bytes.len()));
                     if *blake3::hash(&bytes).as_bytes() == record.name.0 {
                         return Ok(Some(bytes));
                     }
@@ -303,7 +302,7 @@ impl Sending<'_> {
                 let size = far.size(&name).map_err(far_error("look for", &name))?;
                 lost = lost.or((size != Some(record.bytes)).then_some(name));
             }
-            lock(&self.cost).requests += wide(sent.len());
+            lock(&self.cost).requests += u64_of(sent.len());
             lost
         } else {
             let there = Inventory::of(far, &PACK_FOLDERS, FAR_SIDE)?;
@@ -331,7 +330,7 @@ impl Sending<'_> {
     }
 
     /// Returns why a snapshot can't be there: something that it needs is damaged here.
-    fn left_out(&self, batch: &Batch, absent: &HashSet<String>) -> Result<Option<LeftOut>> {
+    fn left_out(&self, batch: &CopyBatch, absent: &HashSet<String>) -> Result<Option<LeftOut>> {
         let stored = &batch.stored;
         let about = &stored.snapshot.about;
         let left_out = |why| Ok(Some(LeftOut::new(stored, why)));
@@ -360,9 +359,9 @@ impl Sending<'_> {
             return Ok(());
         }
         let name = stored.name.object();
-        match self.read_far(&name, wide(SNAPSHOT_BYTES_MAX))? {
+        match self.read_far(&name, u64_of(SNAPSHOT_BYTES_MAX))? {
             Some(there) if *blake3::hash(&there).as_bytes() == stored.id().0 => {
-                self.was_verified(wide(there.len()));
+                self.was_verified(u64_of(there.len()));
                 Ok(())
             }
             Some(_) | None => self.mend(&name, &self.snapshot_bytes(stored)?),

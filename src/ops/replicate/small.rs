@@ -12,15 +12,14 @@ use crate::format::layout::Folder;
 use crate::format::layout::Object;
 use crate::format::layout::Subject;
 use crate::format::layout::content_hash;
+use crate::ops::replicate::FarSide;
+use crate::ops::replicate::look;
 use crate::repo::Repository;
-use crate::seal::holder::Holder;
+use crate::seal::key_slot::KeySlot;
 use crate::seal::run::RunRecord;
 use crate::store::Store;
 use crate::store::error::Category;
 use crate::store::name::ObjectName;
-
-use super::FarSide;
-use super::look;
 
 /// Tells whether a small object is sent: of the notes, those about the snapshots that are sent.
 pub(super) fn is_wanted(name: &ObjectName, snapshots: &HashSet<SnapshotId>) -> bool {
@@ -35,7 +34,7 @@ pub(super) fn is_intact(name: &ObjectName, bytes: &[u8]) -> bool {
     let hash = content_hash(name);
     match Folder::of(name) {
         Some(_) if hash.is_some() => hash == Some(*blake3::hash(bytes).as_bytes()),
-        Some(Folder::Keys) => Holder::decode(bytes).is_ok(),
+        Some(Folder::Keys) => KeySlot::decode(bytes).is_ok(),
         Some(Folder::Runs) => RunRecord::decode(bytes).is_ok(),
         _ => true,
     }
@@ -54,19 +53,19 @@ pub(super) fn is_new_place(near: &Repository, far: &dyn Store) -> Result<bool> {
     }
 }
 
-/// Tells whether an object is a holder of keys: its name is no hash of its content.
-pub(super) fn is_holder(name: &ObjectName) -> bool {
+/// Tells whether an object is a key slot: its name is no hash of its content.
+pub(super) fn is_key_slot(name: &ObjectName) -> bool {
     matches!(Object::parse(name), Some(Object::Key(_)))
 }
 
-/// Says what is wrong with a holder that both sides have, if their bytes differ: the password that
-/// opens one side may not open the other.
-pub(super) fn other_holder(
+/// Says what is wrong with a key slot that both sides have, if their bytes differ: the password
+/// that opens one side may not open the other.
+pub(super) fn other_key_slot(
     near: &dyn Store,
     far: &dyn Store,
     name: &ObjectName,
 ) -> Result<Option<String>> {
-    if !is_holder(name) {
+    if !is_key_slot(name) {
         return Ok(None);
     }
     let get = |store: &dyn Store| match store.get(name, SMALL_OBJECT_BYTES_MAX) {
@@ -82,7 +81,7 @@ pub(super) fn other_holder(
     if here.is_some() && here == there {
         return Ok(None);
     }
-    let wrong = if here.is_some_and(|here| Holder::decode(&here).is_ok()) {
+    let wrong = if here.is_some_and(|here| KeySlot::decode(&here).is_ok()) {
         "the other side; remove it there, and replicate again"
     } else {
         "this side; replicate --from the other side brings it back once it is removed"

@@ -8,10 +8,9 @@ use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::format::snapshot::StreamFormat;
+use crate::ops::restore::chosen::Chosen;
+use crate::ops::restore::confined::unwritable;
 use crate::repo::snapshots::StoredSnapshot;
-
-use super::chosen::Chosen;
-use super::confined::unwritable;
 
 /// File systems that may need less room than files have bytes: btrfs, ZFS, bcachefs.
 const COMPRESSING: [i64; 3] = [0x9123_683e, 0x2fc1_2fc1, 0xca45_1a4e];

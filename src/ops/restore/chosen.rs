@@ -7,6 +7,7 @@ use crate::base::error::Result;
 use crate::base::ids::SnapshotId;
 use crate::base::monitor::Monitor;
 use crate::format::record::MemberRecord;
+use crate::ops::restore::options::RestoreOptions;
 use crate::ops::selection;
 use crate::ops::selection::Selection;
 use crate::ops::selection::key_of;
@@ -15,8 +16,6 @@ use crate::parse::tree::TreeFile;
 use crate::repo::Repository;
 use crate::repo::contents::Contents;
 use crate::repo::snapshots::StoredSnapshot;
-
-use super::options::RestoreOptions;
 
 /// Names of the file without which nothing can be prepared.
 const CHECKPOINTS: [&[u8]; 2] = [b"mariadb_backup_checkpoints", b"xtrabackup_checkpoints"];

@@ -35,8 +35,7 @@ use rustix::io::Errno;
 
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
-
-use super::accounts::Ownership;
+use crate::ops::restore::accounts::Ownership;
 
 /// Owner, permissions, time of change and extended attributes of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]

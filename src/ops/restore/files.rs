@@ -11,10 +11,24 @@ use std::sync::atomic::Ordering;
 use crate::base::error::Result;
 use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
-use crate::base::num::narrow;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
+use crate::base::num::usize_of;
 use crate::ops::batches;
 use crate::ops::batches::Batch;
+use crate::ops::restore::before;
+use crate::ops::restore::chosen::Chosen;
+use crate::ops::restore::chosen::member_of;
+use crate::ops::restore::confined;
+use crate::ops::restore::mark::Mark;
+use crate::ops::restore::options::Purpose;
+use crate::ops::restore::options::RestoreOptions;
+use crate::ops::restore::options::Unfinished;
+use crate::ops::restore::out_file::Lost;
+use crate::ops::restore::out_file::OutFile;
+use crate::ops::restore::out_file::named;
+use crate::ops::restore::report::Method;
+use crate::ops::restore::report::RestoreReport;
+use crate::ops::restore::target::TargetDirectory;
 use crate::ops::selection;
 use crate::ops::selection::path_of;
 use crate::parse::tree::TreeFile;
@@ -22,21 +36,6 @@ use crate::repo::Repository;
 use crate::repo::contents::Block;
 use crate::repo::contents::Contents;
 use crate::repo::snapshots::StoredSnapshot;
-
-use super::before;
-use super::chosen::Chosen;
-use super::chosen::member_of;
-use super::confined;
-use super::mark::Mark;
-use super::options::Purpose;
-use super::options::RestoreOptions;
-use super::options::Unfinished;
-use super::out_file::Lost;
-use super::out_file::OutFile;
-use super::out_file::named;
-use super::report::Method;
-use super::report::RestoreReport;
-use super::target::TargetDirectory;
 
 /// Restores the files of a snapshot into an empty directory.
 pub(super) fn restore(
@@ -99,7 +98,7 @@ pub(super) fn write(
         report.warnings.push(format!("{files} cut short: the stream ended before"));
     }
     report.warnings.extend(links_elsewhere(&links, target));
-    report.files = count - wide(report.lost.len());
+    report.files = count - u64_of(report.lost.len());
     (report.bytes, report.counts) = (*bytes, monitor.counts());
     Ok(report)
 }
@@ -151,13 +150,13 @@ fn plan_file(
 ) -> Result<()> {
     let record = match member_of(contents, file) {
         Ok(record) => record,
-        Err(error) => return lost.note_unmade(path_of(file), error),
+        Err(error) => return lost.record_unmade(path_of(file), error),
     };
     let out = match OutFile::create(target, file) {
         Ok(out) => Arc::new(out),
         Err(error) => {
             let (name, path) = (path_of(file), target.path_of(path_of(file)));
-            return lost.note_refused((name, &path), error);
+            return lost.record_refused((name, &path), error);
         }
     };
     let mut entries = contents.entries(record);
@@ -167,7 +166,7 @@ fn plan_file(
         let block = match entries.next() {
             Ok(Some(block)) => block,
             Ok(None) => break,
-            Err(error) => return lost.note(&out, named(&out.path, error)),
+            Err(error) => return lost.record(&out, named(&out.path, error)),
         };
         batch.bytes += block.entry.length;
         batch.blocks.push(block);
@@ -193,7 +192,7 @@ fn write_batch(
         let mut buffer = Vec::new();
         blocks.retain(|block| !out.holds(block, contents, &mut buffer));
         for block in blocks.iter().filter(|block| block.wanted().is_none()) {
-            out.write(block.at, &vec![0; narrow(block.entry.length)])?;
+            out.write(block.at, &vec![0; usize_of(block.entry.length)])?;
         }
     }
     let stored: Vec<(u64, _)> =
@@ -201,10 +200,10 @@ fn write_batch(
     let wanted: Vec<_> = stored.iter().map(|(_, wanted)| *wanted).collect();
     let mut write = |number: usize, block: Result<&[u8]>| match block {
         Ok(block) => out.write(stored[number].0, block),
-        Err(error) => lost.note(out, named(&out.path, error)),
+        Err(error) => lost.record(out, named(&out.path, error)),
     };
     if let Err(error) = contents.packs().read(&wanted, &mut write) {
-        lost.note(out, error)?;
+        lost.record(out, error)?;
     }
     monitor.count(Counter::StreamBytes, batch.bytes);
     Ok(())

@@ -21,10 +21,9 @@ use std::io::Write;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::ops::restore::confined::Root;
 use crate::repo::Repository;
 use crate::repo::snapshots::StoredSnapshot;
-
-use super::confined::Root;
 
 /// The file that marks an unfinished restore.
 pub const INCOMPLETE: &str = ".haulout-incomplete";

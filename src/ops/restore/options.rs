@@ -1,8 +1,8 @@
 //! The options of a restore: all that a user may ask for, except the target.
 
-use super::accounts::Accounts;
-use super::accounts::Owners;
-use super::accounts::Ownership;
+use crate::ops::restore::accounts::Accounts;
+use crate::ops::restore::accounts::Owners;
+use crate::ops::restore::accounts::Ownership;
 
 /// The options of a restore.
 #[derive(Debug, Clone)]

@@ -17,24 +17,23 @@ use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::ids::Storage;
-use crate::base::num::narrow;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
+use crate::base::num::usize_of;
 use crate::hash::is_zero;
+use crate::ops::restore::confined;
+use crate::ops::restore::confined::FileId;
+use crate::ops::restore::confined::Root;
+use crate::ops::restore::confined::unwritable;
+use crate::ops::restore::options::Losses;
+use crate::ops::restore::options::Purpose;
+use crate::ops::restore::report::LostFile;
+use crate::ops::restore::target::Opened;
+use crate::ops::restore::target::TargetDirectory;
 use crate::ops::selection::path_of;
 use crate::parse::tree::FileExtent;
 use crate::parse::tree::TreeFile;
 use crate::repo::contents::Block;
 use crate::repo::contents::Contents;
-
-use super::confined;
-use super::confined::FileId;
-use super::confined::Root;
-use super::confined::unwritable;
-use super::options::Losses;
-use super::options::Purpose;
-use super::report::LostFile;
-use super::target::Opened;
-use super::target::TargetDirectory;
 
 /// Another name of a file.
 #[derive(Debug)]
@@ -71,7 +70,7 @@ impl Lost {
     }
 
     /// Notes a file that was not made.
-    pub(super) fn note_unmade(&self, path: &[u8], error: Error) -> Result<()> {
+    pub(super) fn record_unmade(&self, path: &[u8], error: Error) -> Result<()> {
         let file = LostFile { path: path.to_vec(), why: self.permit(error)? };
         lock(&self.found).push((file, None));
         Ok(())
@@ -79,7 +78,7 @@ impl Lost {
 
     /// Notes a file whose name the file system refuses: no other try helps, and all others can be
     /// restored. A preparation needs every file.
-    pub(super) fn note_refused(
+    pub(super) fn record_refused(
         &self,
         (path, full): (&[u8], &Path),
         error: io::Error,
@@ -95,7 +94,7 @@ impl Lost {
     }
 
     /// Notes a file that was made.
-    pub(super) fn note(&self, out: &OutFile, error: Error) -> Result<()> {
+    pub(super) fn record(&self, out: &OutFile, error: Error) -> Result<()> {
         let why = self.permit(error)?;
         if !out.is_lost.swap(true, Ordering::AcqRel) {
             let id = FileId::of_file(&out.file).map_err(|e| unwritable(&out.path, e))?;
@@ -176,14 +175,14 @@ impl OutFile {
     /// Tells whether all of a block is in the file already, and right.
     pub(super) fn holds(&self, block: &Block, contents: &Contents, buffer: &mut Vec<u8>) -> bool {
         buffer.clear();
-        buffer.resize(narrow(block.entry.length), 0);
+        buffer.resize(usize_of(block.entry.length), 0);
         let end = block.at + block.entry.length;
         let mut covered = 0;
         for extent in &self.extents {
             let from = block.at.max(extent.member_at);
             let to = end.min(extent.member_at + extent.len);
             if from < to {
-                let part = &mut buffer[narrow(from - block.at)..narrow(to - block.at)];
+                let part = &mut buffer[usize_of(from - block.at)..usize_of(to - block.at)];
                 let file_at = extent.file_at + (from - extent.member_at);
                 if self.file.read_exact_at(part, file_at).is_err() {
                     return false;
@@ -202,12 +201,12 @@ impl OutFile {
 
     /// Writes a block of the member to wherever its bytes go.
     pub(super) fn write(&self, at: u64, block: &[u8]) -> Result<()> {
-        let end = at + wide(block.len());
+        let end = at + u64_of(block.len());
         for extent in &self.extents {
             let from = at.max(extent.member_at);
             let to = end.min(extent.member_at + extent.len);
             if from < to {
-                let part = &block[narrow(from - at)..narrow(to - at)];
+                let part = &block[usize_of(from - at)..usize_of(to - at)];
                 let file_at = extent.file_at + (from - extent.member_at);
                 self.file.write_all_at(part, file_at).map_err(|e| unwritable(&self.path, e))?;
             }

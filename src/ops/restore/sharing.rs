@@ -22,7 +22,7 @@ use rustix::fs::OFlags;
 use rustix::fs::Stat;
 use rustix::io::Errno;
 
-use super::accounts::Accounts;
+use crate::ops::restore::accounts::Accounts;
 
 /// A directory at or above the one that was asked about that other users can write to.
 #[derive(Debug, Clone, PartialEq, Eq)]

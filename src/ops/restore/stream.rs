@@ -12,13 +12,17 @@ use crate::base::error::Result;
 use crate::base::globs::Globs;
 use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::base::world::World;
 use crate::format::record::MemberKey;
 use crate::format::snapshot::StreamFormat;
 use crate::ops::pieces;
 use crate::ops::pieces::MemberReader;
 use crate::ops::pieces::Planner;
+use crate::ops::restore::dump::PartOfDump;
+use crate::ops::restore::options::RestoreOptions;
+use crate::ops::restore::report::Method;
+use crate::ops::restore::report::RestoreReport;
 use crate::ops::selection;
 use crate::ops::selection::container;
 use crate::parse::item::Target as ItemTarget;
@@ -31,11 +35,6 @@ use crate::repo::Repository;
 use crate::repo::contents::Block;
 use crate::repo::contents::Contents;
 use crate::repo::snapshots::StoredSnapshot;
-
-use super::dump::PartOfDump;
-use super::options::RestoreOptions;
-use super::report::Method;
-use super::report::RestoreReport;
 
 /// Tells into which schema parts of a dump will load that a restore to a stream writes; `None` if
 /// the stream is restored as a whole.
@@ -159,8 +158,8 @@ impl Out<'_> {
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.monitor.check()?;
         self.inner.write_all(bytes).map_err(broken)?;
-        self.written += wide(bytes.len());
-        self.monitor.count(Counter::StreamBytes, wide(bytes.len()));
+        self.written += u64_of(bytes.len());
+        self.monitor.count(Counter::StreamBytes, u64_of(bytes.len()));
         Ok(())
     }
 
@@ -208,7 +207,7 @@ fn plan_replay(contents: &Contents, planner: &mut Planner<'_, '_>) -> Result<()>
     let damaged = |e: ScriptError| Error::damaged("the script", e);
     let mut replay = Replay::new();
     let mut members = OpenMembers::default();
-    contents.read_inner("script", &mut |piece| {
+    contents.read_internal("script", &mut |piece| {
         replay.feed(piece);
         while let Some(emit) = replay.next_emit().map_err(damaged)? {
             match emit {

@@ -32,10 +32,33 @@ use crate::base::error::Result;
 use crate::base::globs::Globs;
 use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::format::record::MemberKey;
 use crate::ops::batches;
 use crate::ops::batches::Batch;
+use crate::ops::restore::accounts::Owners;
+use crate::ops::restore::accounts::Ownership;
+use crate::ops::restore::before;
+use crate::ops::restore::chosen::Chosen;
+use crate::ops::restore::confined;
+use crate::ops::restore::confined::Attributes;
+use crate::ops::restore::confined::Power;
+use crate::ops::restore::confined::Root;
+use crate::ops::restore::confined::unwritable;
+use crate::ops::restore::mark::INCOMPLETE;
+use crate::ops::restore::mark::Mark;
+use crate::ops::restore::options::Devices;
+use crate::ops::restore::options::Losses;
+use crate::ops::restore::options::Purpose;
+use crate::ops::restore::options::RestoreOptions;
+use crate::ops::restore::options::Unfinished;
+use crate::ops::restore::out_file::Link;
+use crate::ops::restore::out_file::Lost;
+use crate::ops::restore::out_file::OutFile;
+use crate::ops::restore::out_file::named;
+use crate::ops::restore::report::Method;
+use crate::ops::restore::report::RestoreReport;
+use crate::ops::restore::target::TargetDirectory;
 use crate::ops::selection;
 use crate::ops::selection::archive;
 use crate::parse::tar::walk::Entry;
@@ -44,30 +67,6 @@ use crate::repo::Repository;
 use crate::repo::contents::Block;
 use crate::repo::contents::Contents;
 use crate::repo::snapshots::StoredSnapshot;
-
-use super::accounts::Owners;
-use super::accounts::Ownership;
-use super::before;
-use super::chosen::Chosen;
-use super::confined;
-use super::confined::Attributes;
-use super::confined::Power;
-use super::confined::Root;
-use super::confined::unwritable;
-use super::mark::INCOMPLETE;
-use super::mark::Mark;
-use super::options::Devices;
-use super::options::Losses;
-use super::options::Purpose;
-use super::options::RestoreOptions;
-use super::options::Unfinished;
-use super::out_file::Link;
-use super::out_file::Lost;
-use super::out_file::OutFile;
-use super::out_file::named;
-use super::report::Method;
-use super::report::RestoreReport;
-use super::target::TargetDirectory;
 
 /// Entries that are named as left out; more are only counted.
 const LEFT_OUT_NAMED_MAX: usize = 20;
@@ -152,7 +151,7 @@ fn write(
     }
     let mut report = RestoreReport::empty(chosen.id, Method::Archive);
     (report.files, report.bytes, report.counts) = (tally.files, tally.bytes, monitor.counts());
-    report.files = report.files.saturating_sub(wide(left_out.len()));
+    report.files = report.files.saturating_sub(u64_of(left_out.len()));
     report.lost = left_out;
     report.warnings = tally.warnings(power, attributes_lost.into_inner());
     Ok(report)
@@ -291,7 +290,7 @@ impl Planner<'_> {
         match made {
             Made::Yes => {
                 self.tally.files += 1;
-                self.note_owner(entry);
+                self.record_owner(entry);
             }
             Made::No(why) => self.tally.leave_out(entry, why),
         }
@@ -396,7 +395,7 @@ impl Planner<'_> {
         Ok(Made::No(why))
     }
 
-    fn note_owner(&mut self, entry: &Entry) {
+    fn record_owner(&mut self, entry: &Entry) {
         let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
         let differs = |id: Option<u32>, own: u32| id.is_some_and(|id| id != own);
         let owner = self.owners.user(&entry.owner_name, entry.owner);
@@ -455,7 +454,7 @@ impl Planner<'_> {
         let record = match self.contents.member(&key) {
             Ok(record) => record,
             Err(error) => {
-                self.lost.note_unmade(&name, error)?;
+                self.lost.record_unmade(&name, error)?;
                 return Ok(Made::Yes);
             }
         };
@@ -499,7 +498,7 @@ impl Planner<'_> {
                 Ok(Some(block)) => block,
                 Ok(None) => break,
                 Err(error) => {
-                    self.lost.note(&out.out, named(&out.out.path, error))?;
+                    self.lost.record(&out.out, named(&out.out.path, error))?;
                     return Ok(Made::Yes);
                 }
             };
@@ -582,10 +581,10 @@ impl ContentBatch {
         let out = &self.file.out;
         let mut write = |number: usize, block: Result<&[u8]>| match block {
             Ok(block) => out.write(stored[number].0, block),
-            Err(error) => lost.note(out, named(&out.path, error)),
+            Err(error) => lost.record(out, named(&out.path, error)),
         };
         if let Err(error) = contents.packs().read(&wanted, &mut write) {
-            lost.note(out, error)?;
+            lost.record(out, error)?;
         }
         monitor.count(Counter::StreamBytes, self.bytes);
         if self.file.left.fetch_sub(self.bytes, Ordering::AcqRel) == self.bytes {

@@ -22,18 +22,17 @@ use rustix::io::Errno;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
-
-use super::accounts::Ownership;
-use super::confined::Power;
-use super::confined::Root;
-use super::confined::unwritable;
-use super::mark::INCOMPLETE;
-use super::mark::Mark;
-use super::options::RestoreOptions;
-use super::options::Sharing;
-use super::options::Unfinished;
-use super::sharing;
-use super::sharing::Use;
+use crate::ops::restore::accounts::Ownership;
+use crate::ops::restore::confined::Power;
+use crate::ops::restore::confined::Root;
+use crate::ops::restore::confined::unwritable;
+use crate::ops::restore::mark::INCOMPLETE;
+use crate::ops::restore::mark::Mark;
+use crate::ops::restore::options::RestoreOptions;
+use crate::ops::restore::options::Sharing;
+use crate::ops::restore::options::Unfinished;
+use crate::ops::restore::sharing;
+use crate::ops::restore::sharing::Use;
 
 /// The directory in which a file system keeps what its check finds.
 const LOST_AND_FOUND: &[u8] = b"lost+found";

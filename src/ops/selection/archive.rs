@@ -6,6 +6,7 @@ use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::format::record::MemberKey;
+use crate::ops::selection::container;
 use crate::parse::item::Incarnation;
 use crate::parse::item::MemberNo;
 use crate::parse::path::StreamPath;
@@ -18,8 +19,6 @@ use crate::parse::tar::walk::Walk;
 use crate::parse::tree::FileExtent;
 use crate::parse::tree::TreeFile;
 use crate::repo::contents::Contents;
-
-use super::container;
 
 /// Calls `each` for every entry of the archive; for one with contents also with its member.
 pub(in crate::ops) fn entries(

@@ -21,7 +21,7 @@ pub(in crate::ops) fn ops(
 ) -> Result<()> {
     let damaged = |e: ScriptError| Error::damaged("the script", e);
     let mut reader = ContainerReader::new();
-    contents.read_inner("script", &mut |piece| {
+    contents.read_internal("script", &mut |piece| {
         reader.feed(piece);
         while let Some(op) = reader.next_op().map_err(damaged)? {
             each(op)?;

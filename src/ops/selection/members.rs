@@ -29,7 +29,7 @@ pub(super) struct Members(Settled);
 pub(super) fn find(contents: &Contents) -> Result<Found> {
     let mut settled = Settled::default();
     ops(contents, &mut |op| {
-        settled.note(op);
+        settled.observe(op);
         Ok(())
     })?;
     let members = Members(settled);
@@ -66,7 +66,7 @@ impl Members {
 /// Calls `each` for every op of the script.
 fn ops(contents: &Contents, each: &mut dyn FnMut(&Op<'_>) -> Result<()>) -> Result<()> {
     let mut reader = ScriptReader::new();
-    contents.read_inner("script", &mut |piece| {
+    contents.read_internal("script", &mut |piece| {
         reader.feed(piece);
         while let Some(op) = reader.next_op().map_err(|e| Error::damaged("the script", e))? {
             each(&op)?;

@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 
 use crate::base::ids::PackName;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::format::record::MemberRecord;
 use crate::innodb::TablespaceFormat;
+use crate::ops::verify::report::Unit;
 use crate::repo::contents::Block;
-
-use super::report::Unit;
 
 /// Ranges that one finding lists.
 const RANGES_MAX: usize = 64;
@@ -26,7 +25,7 @@ impl Extent {
     pub(super) fn of(record: &MemberRecord) -> Extent {
         match TablespaceFormat::decode(record.page_format) {
             Ok(format) if record.page_format != 0 => Extent::Pages {
-                bytes: wide(format.page_size().bytes()),
+                bytes: u64_of(format.page_size().bytes()),
                 first: record.first_page.into(),
             },
             Ok(_) | Err(_) => Extent::Bytes,

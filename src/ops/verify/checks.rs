@@ -16,23 +16,23 @@ use crate::aria::AriaTable;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::monitor::Monitor;
-use crate::base::num::index;
-use crate::base::num::narrow;
+use crate::base::num::usize_of;
+use crate::base::num::usize_of_u32;
 use crate::format::record::Blocks;
 use crate::format::record::MemberKey;
 use crate::format::record::MemberRecord;
 use crate::format::snapshot::SnapshotKind;
 use crate::innodb::PageNumber;
 use crate::innodb::PageSize;
-use crate::innodb::delta::DeltaMeta;
-use crate::innodb::delta::DeltaPage;
-use crate::innodb::delta::DeltaReader;
+use crate::innodb::delta_file::DeltaMeta;
+use crate::innodb::delta_file::DeltaPage;
+use crate::innodb::delta_file::DeltaReader;
 use crate::map::view::Translation;
 use crate::ops::chain;
 use crate::pack::reader::Wanted;
-use crate::pipeline::former::Former;
-use crate::pipeline::former::FormerTable;
 use crate::pipeline::pages;
+use crate::pipeline::previous::Previous;
+use crate::pipeline::previous::PreviousTable;
 use crate::pipeline::segment::PageCheck;
 use crate::repo::Repository;
 use crate::repo::contents::Block;
@@ -88,7 +88,7 @@ fn read_one(contents: &Contents, wanted: Wanted) -> Result<Vec<u8>> {
 /// How the changed pages of an increment are checked; by default it is none.
 #[derive(Debug, Default)]
 pub(super) struct ChangedPages {
-    full: Former,
+    full: Previous,
 }
 
 impl ChangedPages {
@@ -106,8 +106,8 @@ impl ChangedPages {
         let full = links.into_iter().next().and_then(|link| link.stored);
         let full = full.and_then(|full| {
             let packs = Arc::clone(repository.contents(&full, monitor).ok()?.packs());
-            let table = FormerTable::new(&packs, &full, Translation::same());
-            Some(Former::new(packs, vec![table], None))
+            let table = PreviousTable::new(&packs, &full, Translation::same());
+            Some(Previous::new(packs, vec![table], None))
         });
         ChangedPages { full: full.unwrap_or_default() }
     }
@@ -129,7 +129,7 @@ impl ChangedPages {
         };
         let Some(meta) = meta else { return Ok(PageCheck::None) };
         let whole_pages = match record.blocks {
-            Blocks::Fixed(bytes) => index(bytes).is_multiple_of(meta.page_size.bytes()),
+            Blocks::Fixed(bytes) => usize_of_u32(bytes).is_multiple_of(meta.page_size.bytes()),
             Blocks::ContentDefined => false,
         };
         if !whole_pages {
@@ -164,7 +164,7 @@ impl Numbering {
         block: &Block,
     ) -> Result<Vec<Option<PageNumber>>> {
         let size = self.page.bytes();
-        let pages = narrow(block.entry.length) / size;
+        let pages = usize_of(block.entry.length) / size;
         let blank = vec![0; size];
         let mut bytes: Option<Vec<u8>> = None;
         let mut numbers = Vec::with_capacity(pages);

@@ -5,7 +5,7 @@ use crate::base::crew::lock;
 use crate::base::error::Error;
 use crate::base::error::Result;
 use crate::base::ids::Class;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::format::layout::Folder;
 use crate::format::pack_table::PackRecord;
 use crate::ops::survey;
@@ -13,12 +13,11 @@ use crate::ops::survey::Look;
 use crate::ops::survey::Looked;
 use crate::ops::survey::Problem;
 use crate::ops::survey::Survey;
+use crate::ops::verify::Depth;
+use crate::ops::verify::Finding;
+use crate::ops::verify::Verification;
 use crate::repo::inventory::Inventory;
 use crate::repo::snapshots::StoredSnapshot;
-
-use super::Depth;
-use super::Finding;
-use super::Verification;
 
 impl Verification<'_> {
     /// Returns the packs that the snapshots name, sorted.
@@ -59,8 +58,8 @@ impl Verification<'_> {
         let mut looked = Vec::new();
         let (mut objects, mut bytes) = (0, 0);
         survey.look_at(packs, &|record| self.closely(record), &mut |pack| {
-            objects += wide(pack.copies.len());
-            bytes += pack.record.bytes * wide(pack.copies.len());
+            objects += u64_of(pack.copies.len());
+            bytes += pack.record.bytes * u64_of(pack.copies.len());
             if pack.copies.iter().any(|copy| copy.problem.is_some()) {
                 looked.push(pack);
             }

@@ -5,12 +5,17 @@ use crate::base::crew::lock;
 use crate::base::error::Result;
 use crate::base::ids::Class;
 use crate::base::ids::PackName;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::format::layout::Object;
 use crate::format::lists::Damage;
 use crate::format::snapshot_damage::SnapshotDamage;
 use crate::ops::records;
 use crate::ops::survey::Look;
+use crate::ops::verify::Bad;
+use crate::ops::verify::DamageOfSnapshot;
+use crate::ops::verify::Depth;
+use crate::ops::verify::Finding;
+use crate::ops::verify::Verification;
 use crate::pipeline::relocations::SealedRecord;
 use crate::pipeline::relocations::seal_record;
 use crate::repo::inventory::Inventory;
@@ -18,12 +23,6 @@ use crate::repo::snapshots::StoredSnapshot;
 use crate::seal::object::ObjectKind;
 use crate::store::error::Category;
 use crate::store::name::ObjectName;
-
-use super::Bad;
-use super::Depth;
-use super::Finding;
-use super::Trouble;
-use super::Verification;
 
 /// Packs that a record about a snapshot blames; of more it blames none.
 const PACKS_MAX: usize = 256;
@@ -33,11 +32,11 @@ impl Verification<'_> {
     pub(super) fn check_records(&self, inventory: &Inventory) -> Result<()> {
         let look =
             if self.options.depth >= Depth::Stored { Look::AtItsBytes } else { Look::AtItsSize };
-        let moves = records::moves(self.repository, inventory, look);
+        let relocations = records::relocations(self.repository, inventory, look);
         let mut report = lock(&self.report);
-        report.objects += wide(moves.len()) * 2;
+        report.objects += u64_of(relocations.len()) * 2;
         drop(report);
-        for copy in moves.iter().flat_map(|pair| &pair.copies) {
+        for copy in relocations.iter().flat_map(|pair| &pair.copies) {
             if let Some(problem) = &copy.problem {
                 let what = format!("{} {}", copy.object.name(), problem.words());
                 self.find(Finding::of_object(what));
@@ -102,8 +101,8 @@ impl Verification<'_> {
 
     fn record_snapshot(&self, stored: &StoredSnapshot, bad: &Bad) -> Result<()> {
         let snapshot = stored.id();
-        if let Some(trouble) = bad.snapshots.get(&snapshot) {
-            let found = describe(trouble, bad);
+        if let Some(damage) = bad.snapshots.get(&snapshot) {
+            let found = describe(damage, bad);
             let known = self.known.of(&snapshot);
             let is_known = if self.part.is_whole() {
                 known.is_some_and(|known| *known == found)
@@ -148,8 +147,8 @@ impl Verification<'_> {
     }
 }
 
-fn describe(trouble: &Trouble, bad: &Bad) -> SnapshotDamage {
-    let Trouble { files, named, packs } = trouble;
+fn describe(damage: &DamageOfSnapshot, bad: &Bad) -> SnapshotDamage {
+    let DamageOfSnapshot { files, named, packs } = damage;
     let mut packs: Vec<PackName> = packs.iter().copied().collect();
     if packs.is_empty() {
         // Maps could not be read: they are in meta packs.

@@ -6,17 +6,17 @@
 
 use std::collections::BTreeSet;
 
-use super::Depth;
-use super::Finding;
-use super::Verification;
-use super::lock;
 use crate::base::error::Result;
 use crate::base::hex;
 use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
+use crate::ops::verify::Depth;
+use crate::ops::verify::Finding;
+use crate::ops::verify::Verification;
+use crate::ops::verify::lock;
 use crate::repo::inventory::Inventory;
-use crate::repo::keys::damaged_holders;
+use crate::repo::keys::damaged_key_slots;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::seal::run::RunRecord;
 use crate::store::error::Category;
@@ -25,7 +25,7 @@ use crate::store::name::ObjectName;
 impl Verification<'_> {
     /// Checks that every key can be read.
     pub(super) fn check_keys(&self) -> Result<()> {
-        for (_, error) in damaged_holders(self.repository)? {
+        for (_, error) in damaged_key_slots(self.repository)? {
             let what = format!(
                 "{}: it opens nothing any more; put it back from a copy of the repository, or \
                  remove it and add another key",

@@ -26,12 +26,11 @@ use std::time::Duration;
 use crate::base::clock::Clock;
 use crate::base::crew::lock;
 use crate::base::ids::PackName;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::format::pack_table::PackRecord;
 use crate::ops::survey::objects_of;
-
-use super::depth::Depth;
-use super::report::VerifyReport;
+use crate::ops::verify::depth::Depth;
+use crate::ops::verify::report::VerifyReport;
 
 /// The part of a verification that is wanted, and what it may cost.
 #[derive(Debug, Clone, Copy, Default)]
@@ -152,8 +151,8 @@ impl<'s> Part<'s> {
 fn cost(record: &PackRecord, depth: Depth) -> u64 {
     let times = match depth {
         Depth::Objects => 0,
-        Depth::Stored => wide(objects_of(record).len()),
-        Depth::Blocks | Depth::Pages => wide(objects_of(record).len()) + 1,
+        Depth::Stored => u64_of(objects_of(record).len()),
+        Depth::Blocks | Depth::Pages => u64_of(objects_of(record).len()) + 1,
     };
     record.bytes * times
 }

@@ -15,8 +15,8 @@ use crate::base::error::Error;
 use crate::base::error::Result;
 use crate::base::ids::Locator;
 use crate::base::limits::READ_BYTES_MAX;
-use crate::base::num::index;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
+use crate::base::num::usize_of_u32;
 use crate::encode::DeltaDecoder;
 use crate::format::directory::Frame;
 use crate::format::directory::Slot;
@@ -89,14 +89,14 @@ impl Packs {
     }
 
     fn is_right(&self, block: &[u8], want: &Wanted) -> bool {
-        wide(block.len()) == want.length && self.hasher.hash(block) == want.hash
+        u64_of(block.len()) == want.length && self.hasher.hash(block) == want.hash
     }
 
     /// Reads a block that a batch could not: chains, twins, moved copies, and errors with their
     /// reason.
     fn read_slowly(&self, number: usize, want: &Wanted, sink: &mut BlockSink<'_>) -> Result<()> {
         match self.block(want.at, want.hash) {
-            Ok(block) if wide(block.len()) == want.length => sink(number, Ok(&block)),
+            Ok(block) if u64_of(block.len()) == want.length => sink(number, Ok(&block)),
             Ok(_) => sink(number, Err(Error::damaged("a map", "a block has another length"))),
             Err(error) => sink(number, Err(error)),
         }
@@ -161,7 +161,7 @@ impl<'a> Batch<'a> {
         if let Some(known) = self.opened.iter().rposition(|(other, _)| other.pack == at.pack) {
             return Ok(known);
         }
-        let pack = self.packs.open(&self.packs.place(at)?.pack)?;
+        let pack = self.packs.open(&self.packs.address(at)?.pack)?;
         self.opened.push((at, pack));
         Ok(self.opened.len() - 1)
     }
@@ -185,7 +185,7 @@ impl<'a> Batch<'a> {
             return Ok(());
         };
         let pack = self.pack(at)?;
-        let name = self.opened[pack].1.directory.base_packs[index(base.pack)];
+        let name = self.opened[pack].1.directory.base_packs[usize_of_u32(base.pack)];
         let known = self.packs.table().find(&name);
         let pack = known.ok_or_else(|| Error::damaged("a map", "a base is in an unknown pack"))?;
         let base = self.need(Locator { pack, entry: base.entry })?;
@@ -248,7 +248,7 @@ impl<'a> Batch<'a> {
 
     fn frame(&self, need: usize) -> Frame {
         let need = &self.needs[need];
-        self.opened[need.pack].1.directory.frames[index(need.frame)]
+        self.opened[need.pack].1.directory.frames[usize_of_u32(need.frame)]
     }
 
     /// Returns how many of the next needs one read can fetch.
@@ -262,7 +262,7 @@ impl<'a> Batch<'a> {
             }
             let frame = self.frame(**need);
             let near = frame.at - end <= GAP_BYTES_MAX
-                && index(frame.at + frame.stored - first.at) <= READ_BYTES_MAX;
+                && usize_of_u32(frame.at + frame.stored - first.at) <= READ_BYTES_MAX;
             end = frame.at + frame.stored;
             near
         };
@@ -278,8 +278,8 @@ impl<'a> Batch<'a> {
     ) -> Result<()> {
         let first = self.frame(run[0]);
         let last = self.frame(run[run.len() - 1]);
-        let from = wide(PREAMBLE_BYTES) + u64::from(first.at);
-        let to = wide(PREAMBLE_BYTES) + u64::from(last.at) + u64::from(last.stored);
+        let from = u64_of(PREAMBLE_BYTES) + u64::from(first.at);
+        let to = u64_of(PREAMBLE_BYTES) + u64::from(last.at) + u64::from(last.stored);
         let pack = &self.opened[self.needs[run[0]].pack].1;
         let fetched = self.packs.fetch(&pack.object, from, to).unwrap_or_else(|_| Bytes::new());
         for &need in run {
@@ -324,7 +324,7 @@ impl<'a> Batch<'a> {
                 Some(base) => Some(part(base)?),
                 None => None,
             };
-            let length = index(plan.own.1.length);
+            let length = usize_of_u32(plan.own.1.length);
             Some(Ready { number: plan.number, record: part(&plan.own)?, base, length })
         };
         let users = || self.needs[need].users.iter().map(|user| &self.plans[*user]);

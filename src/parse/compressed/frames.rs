@@ -8,8 +8,8 @@
 //!
 //! The frames that lz4 wrote until 2014 have no end; [`CompressedEnd::Unknown`] is said of them.
 
-use crate::base::num::narrow;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
+use crate::base::num::usize_of;
 use crate::parse::compressed::end::CompressedEnd;
 
 const ZSTD_MAGIC: u32 = 0xFD2F_B528;
@@ -83,9 +83,9 @@ impl Frames {
             bytes = match self.stage {
                 Stage::Over(_) => return,
                 Stage::Pass(left, next) => {
-                    let passed = left.min(wide(bytes.len()));
+                    let passed = left.min(u64_of(bytes.len()));
                     self.pass(left - passed, next);
-                    &bytes[narrow(passed)..]
+                    &bytes[usize_of(passed)..]
                 }
                 Stage::Descriptor => self.fill(bytes, 1),
                 Stage::BlockHeader if self.layout == Layout::Zstd => self.fill(bytes, 3),
@@ -159,7 +159,7 @@ impl Frames {
             0 => is_single,
             code => 1 << code,
         };
-        let dictionary_bytes = [0, 1, 2, 4][crate::base::num::index(descriptor & 3)];
+        let dictionary_bytes = [0, 1, 2, 4][crate::base::num::usize_of_u32(descriptor & 3)];
         self.frame_checksum = u64::from((descriptor >> 2 & 1) * 4);
         let rest = u64::from(size_bytes + 1 - is_single) + dictionary_bytes;
         self.pass(rest, Next::BlockHeader);

@@ -329,7 +329,7 @@ impl Gzip {
             return Progress::Wrong;
         }
         self.unpacked = self.unpacked.wrapping_add(length);
-        self.stage = Stage::Stored(crate::base::num::index(length));
+        self.stage = Stage::Stored(crate::base::num::usize_of_u32(length));
         Progress::Made
     }
 
@@ -338,7 +338,7 @@ impl Gzip {
         if self.bits.count < 14 {
             return Progress::Starved;
         }
-        let mut count = |bits, least| crate::base::num::index(self.bits.take(bits)) + least;
+        let mut count = |bits, least| crate::base::num::usize_of_u32(self.bits.take(bits)) + least;
         self.counts = (count(5, 257), count(5, 1), count(4, 4));
         self.lengths.clear();
         self.stage = Stage::CodeLengthLengths;
@@ -380,7 +380,7 @@ impl Gzip {
                 return Progress::Starved;
             }
             self.bits.take(code_bits);
-            let extra = crate::base::num::index(self.bits.take(extra_bits));
+            let extra = crate::base::num::usize_of_u32(self.bits.take(extra_bits));
             let (length, times) = match symbol {
                 16 => (self.lengths.last().copied(), 3 + extra),
                 17 => (Some(0), 3 + extra),
@@ -468,7 +468,7 @@ fn length_of(symbol: u16) -> Option<(u32, usize)> {
         8..=27 => {
             let bits = code / 4 - 1;
             let length = ((4 + code % 4) << bits) + 3;
-            Some((length, crate::base::num::index(bits)))
+            Some((length, crate::base::num::usize_of_u32(bits)))
         }
         28 => Some((258, 0)),
         _ => None,

@@ -1,8 +1,9 @@
 //! Every cut of every format is noticed, in pieces of any size.
 
-use super::*;
 use miniz_oxide::deflate::compress_to_vec;
 use proptest::prelude::*;
+
+use super::*;
 
 fn end_of(program: &str, stream: &[u8], piece: usize) -> CompressedEnd {
     let mut compressed = Compressed::new(program);
@@ -118,7 +119,7 @@ fn no_cut_stream_is_whole() {
 }
 
 #[test]
-fn what_follows_the_end_is_told() {
+fn what_follows_the_end_is_reported() {
     for (program, stream) in whole_streams() {
         let followed = [&stream[..], b"mysqldump: Error 2013"].concat();
         let end = end_of(program, &followed, 64);

@@ -1,10 +1,12 @@
 //! What the parser calls a fault, what it refuses, and what it takes without a word.
 
 use super::*;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::parse::frame::BadFrame;
 use crate::parse::path::HostilePath;
-use crate::parse::testing::{Stream, ingest, replay};
+use crate::parse::testing::Stream;
+use crate::parse::testing::ingest;
+use crate::parse::testing::replay;
 
 /// Parses a stream, which must also come back; returns its faults as (offset, words).
 fn faults(stream: &[u8]) -> Vec<(u64, FaultKind)> {
@@ -19,7 +21,7 @@ fn good(stream: Stream) {
 
 /// Expects one fault, at the frame of that number.
 fn bad(stream: Stream, frame: usize, kind: FaultKind) {
-    assert_eq!(faults(&stream.bytes), [(wide(stream.frames[frame]), kind)]);
+    assert_eq!(faults(&stream.bytes), [(u64_of(stream.frames[frame]), kind)]);
 }
 
 fn two_files() -> Stream {
@@ -86,25 +88,25 @@ fn every_oddity_is_a_fault_at_its_frame() {
 }
 
 #[test]
-fn a_stream_that_stops_is_told_from_one_that_ends() {
+fn a_stream_that_stops_is_distinguished_from_one_that_ends() {
     assert_eq!(faults(b""), [(0, FaultKind::EmptyStream)]);
     let stream = two_files();
     let ended = &stream.bytes[..stream.frames[3]];
-    assert_eq!(faults(ended), [(wide(ended.len()), FaultKind::NotEnded)]);
+    assert_eq!(faults(ended), [(u64_of(ended.len()), FaultKind::NotEnded)]);
     let inside = &stream.bytes[..stream.frames[3] + 5];
     assert_eq!(
         faults(inside),
         [
-            (wide(stream.frames[3]), FaultKind::CutInHeader(5)),
-            (wide(inside.len()), FaultKind::NotEnded),
+            (u64_of(stream.frames[3]), FaultKind::CutInHeader(5)),
+            (u64_of(inside.len()), FaultKind::NotEnded),
         ]
     );
     let inside = &stream.bytes[..stream.frames[3] - 1];
     assert_eq!(
         faults(inside),
         [
-            (wide(stream.frames[2]), FaultKind::CutInPayload { arrived: 2, len: 3 }),
-            (wide(inside.len()), FaultKind::NotEnded),
+            (u64_of(stream.frames[2]), FaultKind::CutInPayload { arrived: 2, len: 3 }),
+            (u64_of(inside.len()), FaultKind::NotEnded),
         ]
     );
 }
@@ -123,7 +125,7 @@ fn what_is_no_frame_ends_the_parsing_and_is_kept() {
         (b"XBSTCK01\0R\x01\0\0\0a\0\x02\0\0", BadFrame::Path(HostilePath::TooLong(512))),
     ] {
         let stream = two_files();
-        let at = wide(stream.bytes.len());
+        let at = u64_of(stream.bytes.len());
         let found = faults(&[&stream.bytes, bytes].concat());
         assert_eq!(found, [(at, FaultKind::Malformed(Malformed::Frame(why)))]);
     }
@@ -153,7 +155,7 @@ fn a_map_that_contradicts_its_payload_is_refused() {
 }
 
 #[test]
-fn a_seek_is_told_from_a_sparse_payload_by_the_frame_behind_it() {
+fn a_seek_is_distinguished_from_a_sparse_payload_by_the_frame_behind_it() {
     let mut parser = Parser::new(PathSeed::new([0; 16]));
     let stream = Stream::default().seek("a", 37).end("a").bytes;
     let seek_len = stream.len() - 15;
@@ -184,7 +186,7 @@ fn open_files_have_a_limit() {
     let ingested = ingest(&stream.bytes, &[]);
     assert_eq!(replay(&ingested, 4096).unwrap(), stream.bytes);
     let first = &ingested.faults()[0];
-    assert_eq!(first.at.get(), wide(stream.frames[OPEN_MEMBERS_MAX]));
+    assert_eq!(first.at.get(), u64_of(stream.frames[OPEN_MEMBERS_MAX]));
     assert_eq!(first.kind, FaultKind::Malformed(Malformed::TooManyOpen));
 }
 

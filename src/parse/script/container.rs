@@ -11,14 +11,18 @@
 //!
 //! What it does not do: say what the members are. Their paths and the literals show that.
 
-use crate::base::num::wide;
+use std::ops::Range;
+
+use crate::base::num::u64_of;
 use crate::base::wire::put_varint;
 use crate::parse::container::MEMBER_PATH_BYTES_MAX;
-use crate::parse::item::{Incarnation, MemberNo};
-use crate::parse::script::cursor::{Cursor, Stop};
+use crate::parse::item::Incarnation;
+use crate::parse::item::MemberNo;
+use crate::parse::script::cursor::Cursor;
+use crate::parse::script::cursor::Stop;
 use crate::parse::script::error::ScriptError;
-use crate::parse::script::grammar::{LITERAL_BYTES_MAX, put_path};
-use std::ops::Range;
+use crate::parse::script::grammar::LITERAL_BYTES_MAX;
+use crate::parse::script::grammar::put_path;
 
 /// The first byte of such a script.
 pub const CONTAINER_SCRIPT_VERSION: u8 = 2;
@@ -67,7 +71,7 @@ impl ContainerWriter {
             return;
         }
         self.release_run();
-        self.stream_bytes += wide(bytes.len());
+        self.stream_bytes += u64_of(bytes.len());
         let mut rest = bytes;
         while !rest.is_empty() {
             let room = LITERAL_BYTES_MAX - self.literal.len();
@@ -133,7 +137,7 @@ impl ContainerWriter {
     fn release_literal(&mut self) {
         if !self.literal.is_empty() {
             self.out.push(LITERAL);
-            put_varint(&mut self.out, wide(self.literal.len()));
+            put_varint(&mut self.out, u64_of(self.literal.len()));
             self.out.append(&mut self.literal);
         }
     }
@@ -301,7 +305,7 @@ impl ContainerReader {
                     return Err(ScriptError::BadNumber.into());
                 }
                 cursor.bytes(count)?;
-                self.count(wide(count))?;
+                self.count(u64_of(count))?;
                 // Its place in the buffer is known to the caller.
                 Ok(Applied::Literal { from: 0, to: count })
             }

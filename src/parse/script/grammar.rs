@@ -1,6 +1,6 @@
 //! The numbers of the grammar of an mbstream's script, and how a path is written.
 
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::base::wire::put_varint;
 
 /// The first byte of the script of an mbstream.
@@ -14,8 +14,8 @@ pub(super) fn put_path(out: &mut Vec<u8>, last_path: &mut Vec<u8>, path: &[u8]) 
     let pairs = path.iter().zip(last_path.iter());
     let shared = pairs.take_while(|(new, old)| new == old).count();
     let rest = &path[shared..];
-    put_varint(out, wide(shared));
-    put_varint(out, wide(rest.len()));
+    put_varint(out, u64_of(shared));
+    put_varint(out, u64_of(rest.len()));
     out.extend_from_slice(rest);
     last_path.truncate(shared);
     last_path.extend_from_slice(rest);

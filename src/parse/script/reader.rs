@@ -9,16 +9,28 @@
 //! - the items are those that the parser made, to the last field;
 //! - nothing is decoded after the op `finish`, and [`ScriptReader::finish`] fails without it.
 
-use crate::base::num::wide;
-use crate::parse::frame::{Extent, FrameFlags, SPARSE_ENTRIES_MAX, SparseMap};
-use crate::parse::item::{Incarnation, Item, MemberNo, Payload, Target};
+use crate::base::num::u64_of;
+use crate::parse::frame::Extent;
+use crate::parse::frame::FrameFlags;
+use crate::parse::frame::SPARSE_ENTRIES_MAX;
+use crate::parse::frame::SparseMap;
+use crate::parse::item::Incarnation;
+use crate::parse::item::Item;
+use crate::parse::item::MemberNo;
+use crate::parse::item::Payload;
+use crate::parse::item::Target;
 use crate::parse::mbstream::OPEN_MEMBERS_MAX;
-use crate::parse::path::{OwnedPath, PATH_BYTES_END, StreamPath};
-use crate::parse::script::cursor::{Cursor, Stop};
+use crate::parse::path::OwnedPath;
+use crate::parse::path::PATH_BYTES_END;
+use crate::parse::path::StreamPath;
+use crate::parse::script::cursor::Cursor;
+use crate::parse::script::cursor::Stop;
 use crate::parse::script::error::ScriptError;
-use crate::parse::script::grammar::{LITERAL_BYTES_MAX, SCRIPT_VERSION};
+use crate::parse::script::grammar::LITERAL_BYTES_MAX;
+use crate::parse::script::grammar::SCRIPT_VERSION;
 use crate::parse::script::op;
-use crate::parse::script::slots::{Course, Slots};
+use crate::parse::script::slots::Course;
+use crate::parse::script::slots::Slots;
 
 /// One step of a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -177,9 +189,9 @@ impl Op<'_> {
             Op::Item(item @ Item::Payload(payload)) => (item, payload.extent.len),
             Op::Item(item) => (item, 0),
             Op::CutPayload { payload, arrived } => (Item::Payload(payload), arrived),
-            Op::Literal(bytes) => return wide(bytes.len()),
+            Op::Literal(bytes) => return u64_of(bytes.len()),
         };
-        wide(item.frame().header_len()).saturating_add(payload_bytes)
+        u64_of(item.frame().header_len()).saturating_add(payload_bytes)
     }
 }
 

@@ -1,12 +1,19 @@
 //! What a script promises: the same stream again, for any stream and any reads.
 
+use proptest::prelude::*;
+
 use crate::base::hex;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::parse::fault::FaultKind;
 use crate::parse::frame::Body;
-use crate::parse::script::{ScriptError, ScriptReader};
-use crate::parse::testing::{Stream, actions, config, ingest, perform, replay};
-use proptest::prelude::*;
+use crate::parse::script::ScriptError;
+use crate::parse::script::ScriptReader;
+use crate::parse::testing::Stream;
+use crate::parse::testing::actions;
+use crate::parse::testing::config;
+use crate::parse::testing::ingest;
+use crate::parse::testing::perform;
+use crate::parse::testing::replay;
 
 /// Draws sizes of reads: everything in one read, byte by byte, and in between.
 fn reads() -> impl Strategy<Value = Vec<usize>> {
@@ -23,7 +30,7 @@ proptest! {
         let stream = perform(&actions);
         let whole = ingest(&stream.bytes, &[]);
         prop_assert_eq!(whole.faults(), &[]);
-        prop_assert_eq!(whole.parsed.bytes, wide(stream.bytes.len()));
+        prop_assert_eq!(whole.parsed.bytes, u64_of(stream.bytes.len()));
         prop_assert_eq!(&replay(&whole, piece).unwrap(), &stream.bytes);
         prop_assert_eq!(&ingest(&stream.bytes, &reads), &whole, "reads change nothing");
     }

@@ -5,15 +5,22 @@
 //!
 //! Memory: a few dozen bytes per open member, and what the caller has not drained.
 
-use crate::base::num::wide;
+use std::collections::BTreeMap;
+
+use crate::base::num::u64_of;
 use crate::base::wire::put_varint;
 use crate::parse::frame::FrameFlags;
-use crate::parse::item::{Item, MemberNo, Payload, Target};
+use crate::parse::item::Item;
+use crate::parse::item::MemberNo;
+use crate::parse::item::Payload;
+use crate::parse::item::Target;
 use crate::parse::path::StreamPath;
-use crate::parse::script::grammar::{LITERAL_BYTES_MAX, SCRIPT_VERSION, put_path};
+use crate::parse::script::grammar::LITERAL_BYTES_MAX;
+use crate::parse::script::grammar::SCRIPT_VERSION;
+use crate::parse::script::grammar::put_path;
 use crate::parse::script::op;
-use crate::parse::script::slots::{Course, Slots};
-use std::collections::BTreeMap;
+use crate::parse::script::slots::Course;
+use crate::parse::script::slots::Slots;
 
 /// How the stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +78,7 @@ impl ScriptWriter {
 
     /// Takes down the next item of the stream, in the order in which the parser made them.
     pub fn push(&mut self, item: &Item<'_>) {
-        self.stream_bytes += wide(item.frame().header_len());
+        self.stream_bytes += u64_of(item.frame().header_len());
         if self.closes_held(item) {
             return;
         }
@@ -102,10 +109,10 @@ impl ScriptWriter {
     /// Takes down bytes of the stream that are no item.
     pub fn push_literal(&mut self, bytes: &[u8]) {
         self.release();
-        self.stream_bytes += wide(bytes.len());
+        self.stream_bytes += u64_of(bytes.len());
         for piece in bytes.chunks(LITERAL_BYTES_MAX) {
             self.out.push(op::LITERAL);
-            put_varint(&mut self.out, wide(piece.len()));
+            put_varint(&mut self.out, u64_of(piece.len()));
             self.out.extend_from_slice(piece);
         }
     }
@@ -173,7 +180,7 @@ impl ScriptWriter {
             put_varint(&mut self.out, extent.offset);
         }
         if let Some(map) = sparse {
-            put_varint(&mut self.out, wide(map.entries().count()));
+            put_varint(&mut self.out, u64_of(map.entries().count()));
             for (skip, len) in map.entries() {
                 put_varint(&mut self.out, skip.into());
                 put_varint(&mut self.out, len.into());
@@ -218,7 +225,7 @@ impl ScriptWriter {
             self.out.push(opcode | op::TARGET_SAME);
         } else {
             self.out.push(opcode | op::TARGET_SLOT);
-            put_varint(&mut self.out, wide(slot));
+            put_varint(&mut self.out, u64_of(slot));
         }
         self.last_slot = Some(slot);
     }

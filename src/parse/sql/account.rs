@@ -6,13 +6,13 @@
 //! statement. The lexer begins again there, and the next dump is taken apart like any other.
 
 use crate::base::error::Result;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::parse::container::Sink;
 use crate::parse::sql::Current;
 use crate::parse::sql::Extent;
+use crate::parse::sql::RecognisedBy;
 use crate::parse::sql::SqlParser;
 use crate::parse::sql::Stage;
-use crate::parse::sql::ToldBy;
 use crate::parse::sql::dump::Dump;
 use crate::parse::sql::facts::DumpEnd;
 use crate::parse::sql::facts::Flaw;
@@ -189,11 +189,11 @@ impl SqlParser {
             self.stage = Stage::Body;
         }
         // A header inside a statement has been given away with it.
-        let of_former = match self.stage {
+        let of_previous = match self.stage {
             Stage::Gap => self.held.len().saturating_sub(line),
             Stage::Head { .. } | Stage::Body => self.held.len(),
         };
-        let header = self.held.split_off(of_former);
+        let header = self.held.split_off(of_previous);
         self.release(sink)?;
         if !self.dump.is_foreign() && !matches!(end, DumpEnd::Completed | DumpEnd::Unmarked) {
             let schema = self.dump.said.database.as_ref();
@@ -205,7 +205,7 @@ impl SqlParser {
                 last: self.last(),
             });
         }
-        self.close_former(end);
+        self.close_previous(end);
         self.ledger.goes_on();
         self.session = Session::new(Reading::FIRST);
         self.lexer.read_texts(Reading::FIRST);
@@ -217,11 +217,11 @@ impl SqlParser {
         if self.current.is_some() {
             sink.end()?;
         }
-        self.open(Section::Preamble, ToldBy::Statement, sink)
+        self.open(Section::Preamble, RecognisedBy::Statement, sink)
     }
 
     /// Takes down what is known of a dump that another follows, unless it was none.
-    fn close_former(&mut self, end: DumpEnd) {
+    fn close_previous(&mut self, end: DumpEnd) {
         if !self.dump.is_foreign() {
             self.close_dump(end);
             return;
@@ -249,8 +249,8 @@ impl SqlParser {
         if self.current.is_none() {
             let is_xml = self.kind == DumpKind::Xml;
             sink.open(if is_xml { XML_PATH } else { WHOLE_PATH })?;
-            let (section, told_by) = (Section::Preamble, ToldBy::Comment);
-            self.current = Some(Current { section, told_by });
+            let (section, recognised_by) = (Section::Preamble, RecognisedBy::Comment);
+            self.current = Some(Current { section, recognised_by });
         }
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -282,8 +282,8 @@ impl SqlParser {
     /// Looks for zero bytes, which every dump program writes in another way.
     pub(super) fn look_for_zeros(&mut self, bytes: &[u8]) {
         if self.zeros_from.is_none() {
-            self.zeros_from = memchr::memchr(0, bytes).map(|at| self.offset + wide(at));
+            self.zeros_from = memchr::memchr(0, bytes).map(|at| self.offset + u64_of(at));
         }
-        self.offset += wide(bytes.len());
+        self.offset += u64_of(bytes.len());
     }
 }

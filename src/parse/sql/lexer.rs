@@ -14,7 +14,7 @@
 use memchr::memchr;
 use memchr::memchr2;
 
-use crate::base::num::narrow;
+use crate::base::num::usize_of;
 use crate::parse::sql::session::Escapes;
 use crate::parse::sql::session::Reading;
 use crate::parse::sql::session::Wide;
@@ -458,7 +458,7 @@ fn find_either(one: u8, other: u8, bytes: &[u8]) -> Option<usize> {
         let found = marks(eight, one) | marks(eight, other);
         if found != 0 {
             return Some(
-                number * size_of_val(&eight) + narrow((found.trailing_zeros() / u8::BITS).into()),
+                number * size_of_val(&eight) + usize_of((found.trailing_zeros() / u8::BITS).into()),
             );
         }
     }

@@ -90,14 +90,14 @@ impl Rename {
             Manner::Program(name, body) => return self.program(statement, &head, (name, body)),
             Manner::Other => {
                 return if self.is_mentioned(statement) {
-                    Renamed::LeftOut(self.told("a statement", &head, 0))
+                    Renamed::LeftOut(self.described("a statement", &head, 0))
                 } else {
                     Renamed::Same
                 };
             }
             Manner::Names | Manner::Table(_) | Manner::View(_) if is_odd(reading) => {
                 let is_plain = !self.is_mentioned(statement);
-                let outcome = Renamed::Impossible(self.told("a statement", &head, 0));
+                let outcome = Renamed::Impossible(self.described("a statement", &head, 0));
                 return if is_plain { Renamed::Same } else { outcome };
             }
             Manner::Names => (self.references(statement, &|_| true), "a statement"),
@@ -111,11 +111,11 @@ impl Rename {
             Some(names) => self.replaced(statement, &names),
             None if what == "view" => {
                 let Manner::View(at) = manner else { return Renamed::Same };
-                Renamed::LeftOut(self.told(what, &head, at))
+                Renamed::LeftOut(self.described(what, &head, at))
             }
             None => {
                 let at = if let Manner::Table(at) = manner { at } else { 0 };
-                Renamed::Impossible(self.told(what, &head, at))
+                Renamed::Impossible(self.described(what, &head, at))
             }
         }
     }
@@ -177,14 +177,14 @@ impl Rename {
     fn program(&self, statement: &[u8], head: &[Spanned], (name, body): (usize, usize)) -> Renamed {
         let begins = start_of(head, body).unwrap_or(statement.len());
         if self.is_mentioned(&statement[begins..]) {
-            return Renamed::LeftOut(self.told("a program", head, name));
+            return Renamed::LeftOut(self.described("a program", head, name));
         }
         let mut names = Vec::new();
         for at in name..body.min(head.len()) {
             let before = at.checked_sub(1).map(|at| &head[at].0);
             match self.qualified(before, &head[at], head.get(at + 1)) {
                 Some(found) if found.is_exact => names.push(found.place),
-                Some(_) => return Renamed::LeftOut(self.told("a program", head, name)),
+                Some(_) => return Renamed::LeftOut(self.described("a program", head, name)),
                 None => {}
             }
         }
@@ -258,7 +258,7 @@ impl Rename {
     }
 
     /// Says for people what can't be rewritten; its name stands at a token of its head.
-    fn told(&self, what: &str, head: &[Spanned], at: usize) -> String {
+    fn described(&self, what: &str, head: &[Spanned], at: usize) -> String {
         let kind = match head.get(at.wrapping_sub(1)) {
             Some((Token::Word(word, _), _)) if what == "a program" => {
                 String::from_utf8_lossy(word).to_ascii_lowercase()

@@ -1,10 +1,11 @@
 //! What the parser promises: any dump comes back byte for byte, cuts depend on content alone, and
 //! nothing that was cut counts as completed.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::base::error::Result;
 use crate::parse::testing::config;
-use proptest::prelude::*;
 
 /// A dump of a real server, with everything in it that makes statements hard to tell apart.
 const FULL: &[u8] = include_bytes!("../../../tests/dumps/full.sql");
@@ -594,7 +595,7 @@ fn dumps_that_are_not_taken_apart_end_with_their_last_lines() {
 }
 
 #[test]
-fn text_before_a_dump_is_told_and_does_not_confuse_what_follows() {
+fn text_before_a_dump_is_reported_and_does_not_confuse_what_follows() {
     for text in ["Warning: a partial dump, if you don't want it\n", "Starting the backup\n"] {
         let stream = text.to_owned() + &small("shop");
         let (members, facts) = dissected(stream.as_bytes(), &[]);

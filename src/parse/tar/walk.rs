@@ -9,8 +9,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::num::narrow;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
+use crate::base::num::usize_of;
 use crate::parse::tar::header;
 use crate::parse::tar::header::BLOCK;
 use crate::parse::tar::header::Header;
@@ -277,7 +277,7 @@ impl Walk {
                 let taken = fitting(bytes, left);
                 let room = EXTENSION_BYTES_MAX.saturating_sub(self.text.len());
                 self.text.extend_from_slice(&bytes[..taken.min(room)]);
-                self.pass(wide(taken));
+                self.pass(u64_of(taken));
                 literal(taken, Reached::Nothing)
             }
             Stage::Map { left } => {
@@ -286,12 +286,12 @@ impl Walk {
             }
             Stage::MapPadding { left, .. } | Stage::Padding { left } => {
                 let taken = fitting(bytes, left);
-                let reached = self.pass(wide(taken));
+                let reached = self.pass(u64_of(taken));
                 literal(taken, reached)
             }
             Stage::Contents { left } => {
                 let taken = fitting(bytes, left);
-                let reached = self.pass(wide(taken));
+                let reached = self.pass(u64_of(taken));
                 Step { taken, class: Class::Contents, reached }
             }
         }
@@ -396,7 +396,7 @@ impl Walk {
     }
 
     fn pad(&mut self, size: u64) {
-        let left = size.next_multiple_of(wide(BLOCK)).saturating_sub(size);
+        let left = size.next_multiple_of(u64_of(BLOCK)).saturating_sub(size);
         self.stage = if left == 0 { Stage::Header } else { Stage::Padding { left } };
     }
 
@@ -459,7 +459,7 @@ impl Walk {
 
     fn end_extension(&mut self, kind: u8, total: u64) {
         let text = std::mem::take(&mut self.text);
-        if wide(text.len()) < total {
+        if u64_of(text.len()) < total {
             self.fault(format!("an extended header of {total} bytes is too long to be used"));
             return;
         }
@@ -588,11 +588,11 @@ impl Walk {
             match self.map.take(*byte) {
                 Mapped::More => {}
                 mapped @ (Mapped::Done | Mapped::Wrong) => {
-                    return (taken, self.end_map(mapped, left - wide(taken)));
+                    return (taken, self.end_map(mapped, left - u64_of(taken)));
                 }
             }
         }
-        let left = left - wide(taken);
+        let left = left - u64_of(taken);
         if left == 0 {
             return (taken, self.end_map(Mapped::Wrong, 0));
         }
@@ -605,7 +605,7 @@ impl Walk {
         let entry = self.entry.as_mut().expect("the map of an entry stands behind its header");
         let size = entry.size;
         // The map fills up a block of the contents.
-        let padding = (size - left).next_multiple_of(wide(BLOCK)) - (size - left);
+        let padding = (size - left).next_multiple_of(u64_of(BLOCK)) - (size - left);
         let padding = padding.min(left);
         entry.size = left - padding;
         let path = shown(&entry.path);
@@ -692,7 +692,7 @@ fn attribute_name(key: &[u8]) -> Vec<u8> {
 
 /// Returns how many of the bytes belong to what is left of a part.
 fn fitting(bytes: &[u8], left: u64) -> usize {
-    narrow(left.min(wide(bytes.len())))
+    usize_of(left.min(u64_of(bytes.len())))
 }
 
 fn shown(path: &[u8]) -> String {

@@ -13,14 +13,13 @@ use crate::parse::item::Item;
 use crate::parse::item::Target;
 use crate::parse::path::StreamPath;
 use crate::parse::script::Op;
-
-use super::KEY_SEPARATOR;
-use super::PARTITION_GLOB;
-use super::Tree;
-use super::TreeFile;
-use super::find;
-use super::key_of;
-use super::release_file;
+use crate::parse::tree::KEY_SEPARATOR;
+use crate::parse::tree::PARTITION_GLOB;
+use crate::parse::tree::Tree;
+use crate::parse::tree::TreeFile;
+use crate::parse::tree::find;
+use crate::parse::tree::key_of;
+use crate::parse::tree::release_file;
 
 /// The names that are not final yet, and the directories seen.
 #[derive(Debug, Default)]
@@ -34,7 +33,7 @@ pub struct Settled {
 
 impl Settled {
     /// Takes the next op of the first walk.
-    pub fn note(&mut self, op: &Op<'_>) {
+    pub fn observe(&mut self, op: &Op<'_>) {
         let item = match op {
             Op::Item(item) => item,
             Op::CutPayload { payload, .. } => &Item::Payload(*payload),
@@ -163,7 +162,7 @@ mod tests {
         ] {
             let items = items(script);
             let mut settled = Settled::default();
-            items.iter().for_each(|item| settled.note(&Op::Item(*item)));
+            items.iter().for_each(|item| settled.observe(&Op::Item(*item)));
             let (mut whole, mut tree) = (Tree::new(), Tree::new());
             let mut files = Vec::new();
             for item in &items {
@@ -183,7 +182,7 @@ mod tests {
     #[test]
     fn names_of_directories_are_known() {
         let mut settled = Settled::default();
-        items(&["a/b/c", "x>y/z"]).iter().for_each(|item| settled.note(&Op::Item(*item)));
+        items(&["a/b/c", "x>y/z"]).iter().for_each(|item| settled.observe(&Op::Item(*item)));
         let is_directory =
             |name: &str| settled.is_directory(StreamPath::new(name.as_bytes()).unwrap());
         assert!(is_directory("a") && is_directory("a/b") && is_directory("y"));

@@ -1,11 +1,19 @@
 //! What files a stream makes, against a plain model: a map of names to bytes.
 
-use super::*;
-use crate::base::num::{narrow, wide};
-use crate::parse::frame::{Body, Frame};
-use crate::parse::script::ScriptReader;
-use crate::parse::testing::{Ingested, Stream, actions, config, ingest, perform};
 use proptest::prelude::*;
+
+use super::*;
+use crate::base::num::u64_of;
+use crate::base::num::usize_of;
+use crate::parse::frame::Body;
+use crate::parse::frame::Frame;
+use crate::parse::script::ScriptReader;
+use crate::parse::testing::Ingested;
+use crate::parse::testing::Stream;
+use crate::parse::testing::actions;
+use crate::parse::testing::config;
+use crate::parse::testing::ingest;
+use crate::parse::testing::perform;
 
 /// Applies the script of a stream; returns each file with its bytes, holes as zeros.
 fn extract(ingested: &Ingested) -> BTreeMap<String, Vec<u8>> {
@@ -27,15 +35,15 @@ fn tree(ingested: &Ingested) -> Tree {
 }
 
 fn bytes(file: &TreeFile, ingested: &Ingested) -> Vec<u8> {
-    let member = &ingested.members[narrow(file.member.get())];
+    let member = &ingested.members[usize_of(file.member.get())];
     assert_eq!((&member.path, member.incarnation), (&file.member_path, file.incarnation));
-    let mut bytes = vec![0; narrow(file.length)];
+    let mut bytes = vec![0; usize_of(file.length)];
     let mut end = 0;
     for extent in &file.extents {
         assert!(extent.file_at >= end && extent.len > 0, "extents are in order and apart");
         end = extent.file_end();
-        let from = narrow(extent.member_at)..narrow(extent.member_at + extent.len);
-        bytes[narrow(extent.file_at)..narrow(end)].copy_from_slice(&member.bytes[from]);
+        let from = usize_of(extent.member_at)..usize_of(extent.member_at + extent.len);
+        bytes[usize_of(extent.file_at)..usize_of(end)].copy_from_slice(&member.bytes[from]);
     }
     assert!(end <= file.length);
     bytes
@@ -59,15 +67,15 @@ fn model(stream: &[u8]) -> BTreeMap<String, Vec<u8>> {
         let path = frame.path.to_string();
         match frame.body {
             Body::Payload(extent) => {
-                let payload = &stream[at..at + narrow(extent.len)];
+                let payload = &stream[at..at + usize_of(extent.len)];
                 at += payload.len();
-                model.put(&path, narrow(extent.offset), payload);
+                model.put(&path, usize_of(extent.offset), payload);
             }
             Body::Sparse(extent, map) => {
-                let mut offset = narrow(extent.offset);
+                let mut offset = usize_of(extent.offset);
                 for (skip, len) in map.entries() {
-                    offset += narrow(skip.into());
-                    let len = narrow(len.into());
+                    offset += usize_of(skip.into());
+                    let len = usize_of(len.into());
                     model.put(&path, offset, &stream[at..at + len]);
                     (at, offset) = (at + len, offset + len);
                 }
@@ -153,14 +161,14 @@ proptest! {
         for (file_at, len) in writes {
             pieces.push(FileExtent { file_at, member_at, len });
             for step in 0..len {
-                expected[narrow(file_at + step)] = Some(member_at + step);
+                expected[usize_of(file_at + step)] = Some(member_at + step);
             }
             member_at += len;
         }
         let mut found = vec![None; 100];
         for extent in flatten(pieces) {
             for step in 0..extent.len {
-                let place = &mut found[narrow(extent.file_at + step)];
+                let place = &mut found[usize_of(extent.file_at + step)];
                 prop_assert_eq!(*place, None);
                 *place = Some(extent.member_at + step);
             }
@@ -302,5 +310,5 @@ fn a_storm_of_directory_renames_ends() {
         }
     };
     assert_eq!(result, Err(TreeError::TooManyVisits));
-    assert_eq!(wide(tree.into_files().count()), 2000);
+    assert_eq!(u64_of(tree.into_files().count()), 2000);
 }

@@ -6,21 +6,20 @@
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::format::record::MemberKey;
 use crate::parse::container::Dissector;
 use crate::parse::container::Sink;
 use crate::parse::openings::Openings;
 use crate::parse::path::PathSeed;
 use crate::parse::script::container::ContainerWriter;
+use crate::pipeline::ingest::Ended;
+use crate::pipeline::ingest::Event;
+use crate::pipeline::ingest::Paths;
+use crate::pipeline::ingest::READ_BYTES;
+use crate::pipeline::ingest::Reader;
+use crate::pipeline::ingest::SCRIPT_PIECE_BYTES;
 use crate::pipeline::input::Input;
-
-use super::Ended;
-use super::Event;
-use super::Paths;
-use super::READ_BYTES;
-use super::Reader;
-use super::SCRIPT_PIECE_BYTES;
 
 /// What a dissector fills.
 struct Members<'m, 'r> {
@@ -107,15 +106,15 @@ impl Sink for Members<'_, '_> {
 
     fn payload(&mut self, bytes: &[u8]) -> Result<()> {
         let number = self.number();
-        self.script.run(wide(bytes.len()));
+        self.script.run(u64_of(bytes.len()));
         let mut rest = bytes;
         while !rest.is_empty() {
             self.reader.make_room(number, rest.len())?;
-            let filling = self.reader.fillings.get_mut(number)?;
-            let room = filling.buffer.room();
+            let segment = self.reader.open_segments.get_mut(number)?;
+            let room = segment.buffer.room();
             let (fits, more) = rest.split_at(rest.len().min(room.len()));
             room[..fits.len()].copy_from_slice(fits);
-            filling.buffer.advance(fits.len());
+            segment.buffer.advance(fits.len());
             rest = more;
         }
         Ok(())

@@ -11,9 +11,9 @@ use proptest::test_runner::Config;
 use crate::base::ids::Class;
 use crate::seal::checksum;
 use crate::seal::cost::Limits;
-use crate::seal::holder::Credential;
-use crate::seal::holder::Holder;
-use crate::seal::holder::KeyFile;
+use crate::seal::key_slot::Credential;
+use crate::seal::key_slot::KeyFile;
+use crate::seal::key_slot::KeySlot;
 use crate::seal::object::ObjectKind;
 use crate::seal::run::RunRecord;
 use crate::seal::run::SealedCopy;
@@ -24,9 +24,9 @@ use crate::seal::suite::Suite;
 use crate::seal::tests::RUN;
 use crate::seal::tests::SUITES;
 use crate::seal::tests::credential;
-use crate::seal::tests::holder;
 use crate::seal::tests::keyring;
 use crate::seal::tests::run;
+use crate::seal::tests::slot;
 
 fn decode_everything(bytes: &[u8]) {
     let keyring = keyring(Suite::Aes256GcmSiv);
@@ -40,10 +40,10 @@ fn decode_everything(bytes: &[u8]) {
     if let Ok(copy) = SealedCopy::decode(&mut &bytes[..]) {
         assert!(keyring.open_any(RUN, copy.class(), [&copy]).is_err());
     }
-    if let Ok(holder) = Holder::decode(bytes) {
-        assert_eq!(holder.encode(), bytes, "one holder, one spelling");
-        assert!(holder.open(&credential("x"), &Limits::FOR_TESTS).is_err());
-        assert!(holder.note(&keyring).is_err());
+    if let Ok(slot) = KeySlot::decode(bytes) {
+        assert_eq!(slot.encode(), bytes, "one key slot, one spelling");
+        assert!(slot.open(&credential("x"), &Limits::FOR_TESTS).is_err());
+        assert!(slot.note(&keyring).is_err());
     }
     if let Ok(text) = str::from_utf8(bytes) {
         assert!(KeyFile::from_text(text).is_err());
@@ -80,7 +80,7 @@ proptest! {
                 SectionSealer::begin(&keyring(suite), Class::Data, &secret.data, &entropy);
             let opener =
                 SectionOpener::new(&keyring(suite), &sealer.header(), &secret.data).unwrap();
-            let mut text = b"former content".to_vec();
+            let mut text = b"previous content".to_vec();
             assert!(opener.open_into(FrameKind::Frame, ordinal, &bytes, &mut text).is_err());
             assert!(text.is_empty());
         }
@@ -88,7 +88,7 @@ proptest! {
 }
 
 proptest! {
-    // A holder that decodes is also opened, which costs a millisecond of stretching.
+    // A key slot that decodes is also opened, which costs a millisecond of stretching.
     #![proptest_config(Config::with_cases(500))]
 
     #[test]
@@ -99,7 +99,7 @@ proptest! {
         let object = keyring(Suite::Aes256GcmSiv)
             .seal_object(ObjectKind::Snapshot, b"x", b"text", &crate::base::entropy::OsEntropy)
             .unwrap();
-        for valid in [run(Suite::Aes256GcmSiv).1.encode(), holder().encode(), object] {
+        for valid in [run(Suite::Aes256GcmSiv).1.encode(), slot().encode(), object] {
             let bytes = graft(&valid, keep.min(valid.len() - 20), &tail);
             decode_quietly(&bytes);
         }
@@ -114,10 +114,10 @@ fn decode_quietly(bytes: &[u8]) {
         assert_eq!(record.encode(), bytes, "one record, one spelling");
         let _opened = keyring.open_run(&record, Class::Meta);
     }
-    if let Ok(holder) = Holder::decode(bytes) {
-        assert_eq!(holder.encode(), bytes, "one holder, one spelling");
+    if let Ok(slot) = KeySlot::decode(bytes) {
+        assert_eq!(slot.encode(), bytes, "one key slot, one spelling");
         let passphrase = credential("correct horse");
         assert!(matches!(passphrase, Credential::Passphrase(_)));
-        let _opened = holder.open(&passphrase, &Limits::FOR_TESTS);
+        let _opened = slot.open(&passphrase, &Limits::FOR_TESTS);
     }
 }

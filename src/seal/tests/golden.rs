@@ -7,33 +7,33 @@ use crate::base::entropy::SeededEntropy;
 use crate::base::hex;
 use crate::base::ids::Class;
 use crate::seal::cost::Limits;
-use crate::seal::held::Role;
-use crate::seal::holder::Credential;
-use crate::seal::holder::HOLDER_CONTEXT;
-use crate::seal::holder::Holder;
-use crate::seal::holder::KEY_FILE_CONTEXT;
-use crate::seal::holder::KeyFile;
-use crate::seal::holder::Protection;
+use crate::seal::key_slot::Credential;
+use crate::seal::key_slot::KEY_FILE_CONTEXT;
+use crate::seal::key_slot::KEY_SLOT_CONTEXT;
+use crate::seal::key_slot::KeyFile;
+use crate::seal::key_slot::KeySlot;
+use crate::seal::key_slot::Protection;
 use crate::seal::keys::Keyring;
-use crate::seal::kit::LINE_CONTEXT;
 use crate::seal::object::OBJECT_CONTEXT;
 use crate::seal::object::ObjectKind;
 use crate::seal::purpose::Purpose;
+use crate::seal::recovery_kit::LINE_CONTEXT;
 use crate::seal::run::RunRecord;
 use crate::seal::section::FrameKind;
 use crate::seal::section::SECTION_CONTEXT;
 use crate::seal::section::SectionHeader;
 use crate::seal::section::SectionOpener;
 use crate::seal::section::SectionSealer;
+use crate::seal::slot_contents::Role;
 use crate::seal::suite::Suite;
 use crate::seal::tests::REPOSITORY;
 use crate::seal::tests::SUITES;
 use crate::seal::tests::credential;
-use crate::seal::tests::holder;
 use crate::seal::tests::key;
 use crate::seal::tests::keyring;
 use crate::seal::tests::note;
 use crate::seal::tests::run;
+use crate::seal::tests::slot;
 
 const GOLDEN: &str = include_str!("golden.txt");
 
@@ -64,7 +64,8 @@ fn derived_keys_stay() {
 #[test]
 fn every_context_is_in_the_table_and_used_once() {
     let purposes = Purpose::ALL.map(Purpose::context);
-    let others = [SECTION_CONTEXT, OBJECT_CONTEXT, HOLDER_CONTEXT, KEY_FILE_CONTEXT, LINE_CONTEXT];
+    let others =
+        [SECTION_CONTEXT, OBJECT_CONTEXT, KEY_SLOT_CONTEXT, KEY_FILE_CONTEXT, LINE_CONTEXT];
     let mut contexts = [&purposes[..], &others].concat();
     for context in &contexts {
         let row = format!("//! | `{context}` |");
@@ -121,20 +122,20 @@ fn sealed_objects_stay() {
 }
 
 #[test]
-fn holders_stay() {
-    check("holder-passphrase", &holder().encode());
+fn key_slots_stay() {
+    check("holder-passphrase", &slot().encode());
     let keyring = keyring(Suite::Aes256GcmSiv);
     let file = KeyFile::generate(&SeededEntropy::new(6));
     let entropy = SeededEntropy::new(7);
     let protection = Protection::KeyFile(&file);
-    let other = Holder::seal(&keyring, &key(), protection, &note(), &entropy).unwrap();
+    let other = KeySlot::seal(&keyring, &key(), protection, &note(), &entropy).unwrap();
     check("holder-key-file", &other.encode());
     check("key-file", file.to_text().as_bytes());
     for (name, credential) in [
         ("holder-passphrase", credential("correct horse")),
         ("holder-key-file", Credential::KeyFile(file)),
     ] {
-        let old = Holder::decode(&stored(name)).unwrap();
+        let old = KeySlot::decode(&stored(name)).unwrap();
         let unlocked = old.open(&credential, &Limits::FOR_TESTS).unwrap();
         assert_eq!(unlocked.key().unwrap().expose(), key().expose());
         assert_eq!(old.note(&keyring).unwrap(), note());
@@ -142,7 +143,7 @@ fn holders_stay() {
 }
 
 #[test]
-fn holders_that_may_only_write_and_later_generations_stay() {
+fn key_slots_that_may_only_write_and_later_generations_stay() {
     let suite = Suite::Aes256GcmSiv;
     let file = || KeyFile::generate(&SeededEntropy::new(6));
     let first = key();
@@ -157,13 +158,13 @@ fn holders_that_may_only_write_and_later_generations_stay() {
         let (file, protection) = (file(), &file());
         let protection = Protection::KeyFile(protection);
         let made = match role {
-            Role::Full => Holder::seal(&keyring, key, protection, &note(), &entropy),
+            Role::Full => KeySlot::seal(&keyring, key, protection, &note(), &entropy),
             Role::WriteOnly => {
-                Holder::seal_write_only(&keyring, key, protection, &note(), &entropy)
+                KeySlot::seal_write_only(&keyring, key, protection, &note(), &entropy)
             }
         };
         check(name, &made.unwrap().encode());
-        let old = Holder::decode(&stored(name)).unwrap();
+        let old = KeySlot::decode(&stored(name)).unwrap();
         assert_eq!(old.generation(), key.generation());
         let unlocked = old.open(&Credential::KeyFile(file), &Limits::FOR_TESTS).unwrap();
         let opened = unlocked.keyring();

@@ -143,14 +143,14 @@ fn a_record_with_too_many_or_too_long_copies_is_refused() {
 }
 
 #[test]
-fn a_holder_without_the_data_key_reads_meta_packs_only() {
+fn a_key_slot_without_the_data_key_reads_meta_packs_only() {
     let (secret, record) = run(Suite::Aes256GcmSiv);
     let keyring = keyring(Suite::Aes256GcmSiv).without(Purpose::RunData);
     let meta = keyring.open_run(&record, Class::Meta).unwrap();
     assert_eq!(meta.bytes(), secret.meta.bytes());
     let data = keyring.open_run(&record, Class::Data).unwrap_err();
-    assert_eq!(data, SealError::KeyNotHeld(Purpose::RunData));
-    assert_eq!(data.to_string(), "this key holder does not have the key to data packs");
+    assert_eq!(data, SealError::KeyNotInSlot(Purpose::RunData));
+    assert_eq!(data.to_string(), "this key slot does not have the key to data packs");
 }
 
 #[test]

@@ -7,10 +7,10 @@ use crate::seal::checksum;
 use crate::seal::checksum::CHECKSUM_BYTES;
 use crate::seal::cost::Limits;
 use crate::seal::error::SealError;
-use crate::seal::holder::HOLDER_BYTES_MAX;
-use crate::seal::holder::Holder;
 use crate::seal::ids::RepositoryId;
 use crate::seal::ids::RunId;
+use crate::seal::key_slot::KEY_SLOT_BYTES_MAX;
+use crate::seal::key_slot::KeySlot;
 use crate::seal::keys::Keyring;
 use crate::seal::keys::RepositoryKey;
 use crate::seal::object::ObjectKind;
@@ -28,12 +28,12 @@ use crate::seal::tests::CLASSES;
 use crate::seal::tests::REPOSITORY;
 use crate::seal::tests::SUITES;
 use crate::seal::tests::credential;
-use crate::seal::tests::holder;
 use crate::seal::tests::key;
 use crate::seal::tests::keyring;
 use crate::seal::tests::note;
 use crate::seal::tests::one_bit_flipped;
 use crate::seal::tests::run;
+use crate::seal::tests::slot;
 
 const TEXT: &[u8] = b"forty-eight bytes of text, three blocks of AES..";
 
@@ -225,29 +225,29 @@ fn any_change_of_config_is_noticed() {
 #[test]
 fn accidental_damage_to_a_record_is_not_taken_for_a_wrong_key() {
     let run_record = run(Suite::Aes256GcmSiv).1.encode();
-    let key_holder = holder().encode();
+    let key_slot = slot().encode();
     for (bit, flipped) in one_bit_flipped(&run_record).skip(80) {
         let refused = RunRecord::decode(&flipped).unwrap_err();
         assert_eq!(refused, SealError::Damaged { what: "run record" }, "bit {bit}");
     }
-    for (bit, flipped) in one_bit_flipped(&key_holder).skip(80) {
-        let refused = Holder::decode(&flipped).unwrap_err();
-        assert_eq!(refused, SealError::Damaged { what: "key holder" }, "bit {bit}");
+    for (bit, flipped) in one_bit_flipped(&key_slot).skip(80) {
+        let refused = KeySlot::decode(&flipped).unwrap_err();
+        assert_eq!(refused, SealError::Damaged { what: "key slot" }, "bit {bit}");
     }
     for length in 0..run_record.len() {
         assert!(RunRecord::decode(&run_record[..length]).is_err());
     }
-    for length in 0..key_holder.len() {
-        assert!(Holder::decode(&key_holder[..length]).is_err());
+    for length in 0..key_slot.len() {
+        assert!(KeySlot::decode(&key_slot[..length]).is_err());
     }
 }
 
 #[test]
 fn a_record_over_its_limit_is_refused_unread() {
-    for bytes_max in [RUN_RECORD_BYTES_MAX, HOLDER_BYTES_MAX] {
+    for bytes_max in [RUN_RECORD_BYTES_MAX, KEY_SLOT_BYTES_MAX] {
         let refusal = |bytes: &[u8]| match bytes_max {
             RUN_RECORD_BYTES_MAX => RunRecord::decode(bytes).unwrap_err(),
-            _ => Holder::decode(bytes).unwrap_err(),
+            _ => KeySlot::decode(bytes).unwrap_err(),
         };
         let too_large = |bytes| matches!(refusal(bytes), SealError::TooLarge { .. });
         let bytes = vec![0; bytes_max + 2];
@@ -301,11 +301,11 @@ fn a_copy_does_not_open_for_another_run_class_or_repository() {
 }
 
 #[test]
-fn a_forged_holder_gives_no_key_and_no_note() {
+fn a_forged_key_slot_gives_no_key_and_no_note() {
     let keyring = keyring(Suite::Aes256GcmSiv);
     let credential = credential("correct horse");
-    for (bit, bytes) in forged(&holder().encode()) {
-        let Ok(forged) = Holder::decode(&bytes) else { continue };
+    for (bit, bytes) in forged(&slot().encode()) {
+        let Ok(forged) = KeySlot::decode(&bytes) else { continue };
         let opened = forged.open(&credential, &Limits::FOR_TESTS);
         let read = forged.note(&keyring);
         assert!(opened.is_err() || read.is_err(), "bit {bit} changed nothing");

@@ -204,8 +204,7 @@ pub(super) fn publish_by_link(from: &Path, to: &Path) -> io::Result<()> {
 mod tests {
     use std::path::Path;
 
-    use super::Disk;
-    use super::OsDisk;
+    use super::*;
 
     #[test]
     fn a_sync_reaches_the_system() {

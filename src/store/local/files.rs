@@ -29,8 +29,8 @@ use rustix::io::Errno;
 use crate::base::buffers::ReadBuffers;
 use crate::base::crew::lock;
 use crate::base::limits::PACK_BYTES_MAX;
-use crate::base::num::narrow;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
+use crate::base::num::usize_of;
 use crate::store::error::Fault;
 use crate::store::name::ObjectName;
 
@@ -75,16 +75,16 @@ impl OpenFile {
         if self.bytes > bytes_max {
             return Err(Fault::TooLong { bytes: self.bytes, bytes_max }.into());
         }
-        if self.bytes > wide(PACK_BYTES_MAX) {
+        if self.bytes > u64_of(PACK_BYTES_MAX) {
             return self.read_range(0..self.bytes);
         }
-        let mut buffer = buffers.of_length(narrow(self.bytes));
+        let mut buffer = buffers.of_length(usize_of(self.bytes));
         let mut filled = 0;
         while filled < buffer.len() {
-            match rustix::io::pread(&self.file, &mut buffer[filled..], wide(filled)) {
+            match rustix::io::pread(&self.file, &mut buffer[filled..], u64_of(filled)) {
                 // Objects do not shrink: this one was damaged while it was open.
                 Ok(0) => {
-                    return Err(Fault::TooShort { bytes: wide(filled), end: self.bytes }.into());
+                    return Err(Fault::TooShort { bytes: u64_of(filled), end: self.bytes }.into());
                 }
                 Ok(read) => filled += read,
                 Err(Errno::INTR) => {}
@@ -99,11 +99,11 @@ impl OpenFile {
         if range.end > self.bytes {
             return Err(Fault::TooShort { bytes: self.bytes, end: range.end }.into());
         }
-        let length = narrow(range.end - range.start);
+        let length = usize_of(range.end - range.start);
         let mut buffer = Vec::new();
         buffer.try_reserve_exact(length).map_err(|_| io::Error::from(ErrorKind::OutOfMemory))?;
         while buffer.len() < length {
-            let at = range.start + wide(buffer.len());
+            let at = range.start + u64_of(buffer.len());
             match rustix::io::pread(&self.file, spare_capacity(&mut buffer), at) {
                 // Objects do not shrink: this one was damaged while it was open.
                 Ok(0) => return Err(Fault::TooShort { bytes: at, end: range.end }.into()),
@@ -181,8 +181,7 @@ impl OpenFiles {
 mod tests {
     use rustix::io::FdFlags;
 
-    use super::OpenFile;
-    use super::OpenFiles;
+    use super::*;
     use crate::store::name::ObjectName;
 
     #[test]

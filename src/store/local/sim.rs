@@ -19,7 +19,7 @@ use std::sync::MutexGuard;
 
 use bytes::Bytes;
 
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::store::local::disk::Disk;
 
 /// Most pending changes of directories whose subsets are all tried.
@@ -27,7 +27,7 @@ const SUBSETS_OF_MAX: usize = 12;
 
 /// What happens at one operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(super) enum SimFailure {
     /// The power is cut before it: it and all later ones fail.
     Cut,
     /// It fails with this error and has no effect, except that a sync spoils its file.
@@ -56,7 +56,7 @@ struct State {
     files: Vec<SimFile>,
     directories: BTreeMap<PathBuf, Directory>,
     operations: u64,
-    trouble: Option<(u64, Trouble)>,
+    failure: Option<(u64, SimFailure)>,
     /// The operation that failed last.
     failed: Option<&'static str>,
 }
@@ -120,15 +120,15 @@ impl SimDisk {
     }
 
     /// Makes the `nth` operation from now on, counted from 0, go wrong.
-    pub(super) fn trouble(&self, nth: u64, trouble: Trouble) {
+    pub(super) fn failure(&self, nth: u64, failure: SimFailure) {
         let mut state = self.state();
-        state.trouble = Some((state.operations + nth, trouble));
+        state.failure = Some((state.operations + nth, failure));
     }
 
     /// Tells whether the trouble has begun.
-    pub(super) fn was_troubled(&self) -> bool {
+    pub(super) fn has_failed(&self) -> bool {
         let state = self.state();
-        state.trouble.is_some_and(|(nth, _)| state.operations > nth)
+        state.failure.is_some_and(|(nth, _)| state.operations > nth)
     }
 
     /// Returns what programs see, temporary files included.
@@ -184,10 +184,10 @@ impl SimDisk {
         let mut state = self.state();
         let now = state.operations;
         state.operations += 1;
-        let error = match state.trouble {
-            Some((nth, Trouble::Cut)) if now >= nth => io::Error::other("power cut"),
-            Some((nth, Trouble::Fail(kind))) if now == nth => kind.into(),
-            Some((nth, Trouble::FailFromHere(kind))) if now >= nth => kind.into(),
+        let error = match state.failure {
+            Some((nth, SimFailure::Cut)) if now >= nth => io::Error::other("power cut"),
+            Some((nth, SimFailure::Fail(kind))) if now == nth => kind.into(),
+            Some((nth, SimFailure::FailFromHere(kind))) if now >= nth => kind.into(),
             _ => return Ok(state),
         };
         state.failed = Some(operation);
@@ -406,7 +406,7 @@ impl Disk for SimDisk {
     fn size(&self, path: &Path) -> io::Result<Option<u64>> {
         let state = self.step("size")?;
         match state.lookup(path) {
-            Ok(Node::File(index)) => Ok(Some(wide(state.files[index].live.len()))),
+            Ok(Node::File(index)) => Ok(Some(u64_of(state.files[index].live.len()))),
             Ok(Node::Directory) => Err(ErrorKind::InvalidData.into()),
             Err(_) => Ok(None),
         }

@@ -40,7 +40,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 
 use crate::base::crew::lock;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::store::error::Category;
 use crate::store::error::Fault;
 use crate::store::error::StoreError;
@@ -242,7 +242,7 @@ impl<D: Disk> Writer<D> {
 
     /// Takes what is there for the object, if it has its bytes, and makes it durable.
     fn accept(&self, target: &Path, found: u64, payload: &[Bytes]) -> Result<(), Failure> {
-        let own = payload.iter().map(|part| wide(part.len())).sum();
+        let own = payload.iter().map(|part| u64_of(part.len())).sum();
         if found != own {
             return Err(Fault::OtherSize { found, own }.into());
         }

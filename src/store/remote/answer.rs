@@ -1,7 +1,7 @@
 //! What a store answered when it did not do what it was asked, and what follows from that.
 //!
 //! `object_store` keeps the status of an answer but not always its words, and no cause at all of a
-//! failed connection. So the HTTP client notes every bad answer here ([`note`]), and the one who
+//! failed connection. So the HTTP client notes every bad answer here ([`record`]), and the one who
 //! asked takes it ([`listening`]); a request is answered within the task that asked.
 
 use std::cell::RefCell;
@@ -13,33 +13,33 @@ use http::header::CONTENT_TYPE;
 use http::header::DATE;
 
 use crate::store::error::Category;
-use crate::store::error::Trouble;
+use crate::store::error::Diagnosis;
 
 tokio::task_local! {
-    static NOTED: RefCell<Option<Refusal>>;
+    static RECORDED: RefCell<Option<ErrorResponse>>;
 }
 
 /// Notes what was answered, for the listener in this task.
-pub(super) fn note(refusal: Refusal) {
+pub(super) fn record(response: ErrorResponse) {
     // Nobody listens while a client is being made; then nothing is reported either.
-    let _unheard = NOTED.try_with(|noted| noted.replace(Some(refusal)));
+    let _unrecorded = RECORDED.try_with(|recorded| recorded.replace(Some(response)));
 }
 
 /// Asks, and returns the outcome and the last bad answer.
-pub(super) async fn listening<T>(asking: impl Future<Output = T>) -> (T, Option<Refusal>) {
+pub(super) async fn listening<T>(asking: impl Future<Output = T>) -> (T, Option<ErrorResponse>) {
     let asked = async {
         let outcome = asking.await;
-        (outcome, NOTED.with(RefCell::take))
+        (outcome, RECORDED.with(RefCell::take))
     };
-    NOTED.scope(RefCell::new(None), asked).await
+    RECORDED.scope(RefCell::new(None), asked).await
 }
 
 /// An answer that is none of the wanted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refusal {
+pub(super) enum ErrorResponse {
     /// No answer at all, in words.
     #[error("{why}")]
-    Silence { why: String, untrusted: bool },
+    NoResponse { why: String, untrusted: bool },
     /// A page for people.
     #[error("the answer ({status}) is an HTML page, and no object store's")]
     Page { status: StatusCode },
@@ -54,7 +54,7 @@ pub(super) enum Refusal {
     Plain,
     /// The machine's own service gave no keys.
     #[error("no keys were given, and this machine's service has none: {0}")]
-    Keys(Box<Refusal>),
+    Keys(Box<ErrorResponse>),
     /// An answer with its words.
     #[error("the store answered {status}{}", details(code, message, date))]
     Status { status: StatusCode, code: String, message: String, date: String },
@@ -62,24 +62,24 @@ pub(super) enum Refusal {
 
 /// Returns the part of an answer's words that follows its status.
 fn details(code: &str, message: &str, date: &str) -> String {
-    let mut words = String::new();
+    let mut printable = String::new();
     if !code.is_empty() {
-        words.extend([", ", code]);
+        printable.extend([", ", code]);
     }
     if !message.is_empty() {
-        words.extend([": ", message]);
+        printable.extend([": ", message]);
     }
     if code == "RequestTimeTooSkewed" && !date.is_empty() {
-        words.extend(["; its clock says ", date]);
+        printable.extend(["; its clock says ", date]);
     }
-    words
+    printable
 }
 
 /// What follows from a bad answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Consequence {
     /// Asking again is no use.
-    Final(Category, Option<Trouble>),
+    Final(Category, Option<Diagnosis>),
     /// The store can't just now: ask again, and less.
     Busy,
     /// The way there is broken: ask again.
@@ -89,7 +89,7 @@ pub(super) enum Consequence {
 }
 
 /// Returns a piece of text of an answer without what could play with a terminal.
-fn words(text: &str) -> String {
+fn printable(text: &str) -> String {
     const CHARACTERS_MAX: usize = 300;
     let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     plain.take(CHARACTERS_MAX).collect::<String>().trim().to_owned()
@@ -107,58 +107,59 @@ pub(super) fn is_page(headers: &HeaderMap) -> bool {
     kind.is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/html"))
 }
 
-impl Refusal {
+impl ErrorResponse {
     /// Reads what an answer says.
-    pub(super) fn of(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Refusal {
-        let told_off = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
-        if is_page(headers) && !told_off {
-            return Refusal::Page { status };
+    pub(super) fn of(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ErrorResponse {
+        let is_asked_to_wait = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+        if is_page(headers) && !is_asked_to_wait {
+            return ErrorResponse::Page { status };
         }
         let text = String::from_utf8_lossy(body);
         let header = |name: &str| {
             let value = headers.get(name).and_then(|value| value.to_str().ok());
-            words(value.unwrap_or_default())
+            printable(value.unwrap_or_default())
         };
-        let code = element(&text, "Code").map(words);
+        let code = element(&text, "Code").map(printable);
         let code = code.unwrap_or_else(|| header("x-ms-error-code"));
-        let mut message = words(element(&text, "Message").unwrap_or_default());
-        for region in [element(&text, "Region").map(words), Some(header("x-amz-bucket-region"))] {
+        let mut message = printable(element(&text, "Message").unwrap_or_default());
+        for region in [element(&text, "Region").map(printable), Some(header("x-amz-bucket-region"))]
+        {
             if let Some(region) = region.filter(|region| !region.is_empty()) {
                 let told = format!("{message} (its region is {region})");
                 told.trim_start().clone_into(&mut message);
                 break;
             }
         }
-        Refusal::Status { status, code, message, date: header(DATE.as_str()) }
+        ErrorResponse::Status { status, code, message, date: header(DATE.as_str()) }
     }
 
     /// Returns the refusal as one of the service that gives keys.
-    pub(super) fn of_keys(self) -> Refusal {
-        Refusal::Keys(Box::new(self))
+    pub(super) fn of_keys(self) -> ErrorResponse {
+        ErrorResponse::Keys(Box::new(self))
     }
 
     /// Returns what follows from the refusal.
     pub(super) fn consequence(&self) -> Consequence {
         use Consequence::Final;
         match self {
-            Refusal::Silence { untrusted: true, .. } => {
-                Final(Category::Denied, Some(Trouble::Certificate))
+            ErrorResponse::NoResponse { untrusted: true, .. } => {
+                Final(Category::Denied, Some(Diagnosis::Certificate))
             }
-            Refusal::Silence { .. } => Consequence::Broken,
-            Refusal::Page { .. } => Final(Category::Other, Some(Trouble::NotAStore)),
-            Refusal::NotAListing(_) | Refusal::TooLong { .. } => Consequence::Odd,
-            Refusal::Plain => Final(Category::Denied, Some(Trouble::PlainHttp)),
-            Refusal::Keys(why) => match why.consequence() {
-                Final(..) => Final(Category::Denied, Some(Trouble::Credentials)),
+            ErrorResponse::NoResponse { .. } => Consequence::Broken,
+            ErrorResponse::Page { .. } => Final(Category::Other, Some(Diagnosis::NotAStore)),
+            ErrorResponse::NotAListing(_) | ErrorResponse::TooLong { .. } => Consequence::Odd,
+            ErrorResponse::Plain => Final(Category::Denied, Some(Diagnosis::PlainHttp)),
+            ErrorResponse::Keys(why) => match why.consequence() {
+                Final(..) => Final(Category::Denied, Some(Diagnosis::Credentials)),
                 for_now @ (Consequence::Busy | Consequence::Broken | Consequence::Odd) => for_now,
             },
-            Refusal::Status { status: StatusCode::FORBIDDEN, message, .. }
+            ErrorResponse::Status { status: StatusCode::FORBIDDEN, message, .. }
                 if message.to_ascii_lowercase().contains("signature") =>
             {
                 // Some stores call a wrong secret AccessDenied.
-                Final(Category::Denied, Some(Trouble::Credentials))
+                Final(Category::Denied, Some(Diagnosis::Credentials))
             }
-            Refusal::Status { status, code, .. } => of_status(*status, code),
+            ErrorResponse::Status { status, code, .. } => of_status(*status, code),
         }
     }
 }
@@ -187,15 +188,15 @@ fn of_status(status: StatusCode, code: &str) -> Consequence {
     use Consequence::Busy;
     use Consequence::Final;
     use Consequence::Odd;
-    let denied = |trouble| Final(Category::Denied, Some(trouble));
+    let denied = |diagnosis| Final(Category::Denied, Some(diagnosis));
     if CREDENTIALS.contains(&code) {
-        return denied(Trouble::Credentials);
+        return denied(Diagnosis::Credentials);
     }
     if code == "RequestTimeTooSkewed" {
-        return denied(Trouble::ClockSkew);
+        return denied(Diagnosis::ClockSkew);
     }
     if BUCKET.contains(&code) {
-        return Final(Category::Other, Some(Trouble::NoBucket));
+        return Final(Category::Other, Some(Diagnosis::NoBucket));
     }
     if FULL.contains(&code) {
         return Final(Category::Full, None);
@@ -206,11 +207,11 @@ fn of_status(status: StatusCode, code: &str) -> Consequence {
     if ["AuthorizationHeaderMalformed", "PermanentRedirect", "TemporaryRedirect"].contains(&code)
         || status.is_redirection() && status != StatusCode::NOT_MODIFIED
     {
-        return denied(Trouble::Region);
+        return denied(Diagnosis::Region);
     }
     match status.as_u16() {
-        401 => denied(Trouble::Credentials),
-        403 => denied(Trouble::Forbidden),
+        401 => denied(Diagnosis::Credentials),
+        403 => denied(Diagnosis::Forbidden),
         404 => Final(Category::NotFound, None),
         408 | 429 | 500 | 502..=504 => Busy,
         // Two writers of one object at once, or a store that is not consistent with itself.
@@ -226,11 +227,11 @@ fn of_status(status: StatusCode, code: &str) -> Consequence {
 mod tests {
     use super::*;
 
-    fn answer(status: u16, kind: &str, body: &str) -> Refusal {
+    fn answer(status: u16, kind: &str, body: &str) -> ErrorResponse {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, kind.parse().unwrap());
         headers.insert(DATE, "Sat, 21 Nov 2026 12:00:00 GMT".parse().unwrap());
-        Refusal::of(StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes())
+        ErrorResponse::of(StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes())
     }
 
     fn error(status: u16, code: &str) -> Consequence {
@@ -239,21 +240,21 @@ mod tests {
     }
 
     #[test]
-    fn every_trouble_is_told_from_the_others() {
-        let denied = |trouble| Consequence::Final(Category::Denied, Some(trouble));
-        let other = |trouble| Consequence::Final(Category::Other, Some(trouble));
+    fn every_diagnosis_is_distinguished_from_the_others() {
+        let denied = |diagnosis| Consequence::Final(Category::Denied, Some(diagnosis));
+        let other = |diagnosis| Consequence::Final(Category::Other, Some(diagnosis));
         for (status, code, consequence) in [
-            (403, "InvalidAccessKeyId", denied(Trouble::Credentials)),
-            (403, "SignatureDoesNotMatch", denied(Trouble::Credentials)),
-            (400, "ExpiredToken", denied(Trouble::Credentials)),
-            (401, "", denied(Trouble::Credentials)),
-            (403, "AccessDenied", denied(Trouble::Forbidden)),
-            (403, "", denied(Trouble::Forbidden)),
-            (403, "RequestTimeTooSkewed", denied(Trouble::ClockSkew)),
-            (404, "NoSuchBucket", other(Trouble::NoBucket)),
+            (403, "InvalidAccessKeyId", denied(Diagnosis::Credentials)),
+            (403, "SignatureDoesNotMatch", denied(Diagnosis::Credentials)),
+            (400, "ExpiredToken", denied(Diagnosis::Credentials)),
+            (401, "", denied(Diagnosis::Credentials)),
+            (403, "AccessDenied", denied(Diagnosis::Forbidden)),
+            (403, "", denied(Diagnosis::Forbidden)),
+            (403, "RequestTimeTooSkewed", denied(Diagnosis::ClockSkew)),
+            (404, "NoSuchBucket", other(Diagnosis::NoBucket)),
             (404, "NoSuchKey", Consequence::Final(Category::NotFound, None)),
-            (301, "PermanentRedirect", denied(Trouble::Region)),
-            (400, "AuthorizationHeaderMalformed", denied(Trouble::Region)),
+            (301, "PermanentRedirect", denied(Diagnosis::Region)),
+            (400, "AuthorizationHeaderMalformed", denied(Diagnosis::Region)),
             (403, "QuotaExceeded", Consequence::Final(Category::Full, None)),
             (416, "InvalidRange", Consequence::Final(Category::Damaged, None)),
             (503, "SlowDown", Consequence::Busy),
@@ -268,16 +269,16 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_secret_is_told_from_a_policy_whatever_the_store_calls_it() {
-        let denied = |trouble| Consequence::Final(Category::Denied, Some(trouble));
-        for (message, trouble) in [
-            ("Forbidden: Invalid signature", Trouble::Credentials),
-            ("Access denied by the policy", Trouble::Forbidden),
+    fn a_wrong_secret_is_distinguished_from_a_policy_whatever_the_store_calls_it() {
+        let denied = |diagnosis| Consequence::Final(Category::Denied, Some(diagnosis));
+        for (message, diagnosis) in [
+            ("Forbidden: Invalid signature", Diagnosis::Credentials),
+            ("Access denied by the policy", Diagnosis::Forbidden),
         ] {
             let body =
                 format!("<Error><Code>AccessDenied</Code><Message>{message}</Message></Error>");
-            let refusal = answer(403, "application/xml", &body);
-            assert_eq!(refusal.consequence(), denied(trouble), "{message}");
+            let response = answer(403, "application/xml", &body);
+            assert_eq!(response.consequence(), denied(diagnosis), "{message}");
         }
     }
 
@@ -285,15 +286,15 @@ mod tests {
     fn a_page_for_people_is_no_answer_but_a_balancer_may_be_busy() {
         let page = "<html><body>Please log in</body></html>";
         for status in [200, 302, 403, 407, 404] {
-            let refusal = answer(status, "text/html; charset=utf-8", page);
-            let trouble = Consequence::Final(Category::Other, Some(Trouble::NotAStore));
-            assert_eq!(refusal.consequence(), trouble, "{status}");
+            let response = answer(status, "text/html; charset=utf-8", page);
+            let diagnosis = Consequence::Final(Category::Other, Some(Diagnosis::NotAStore));
+            assert_eq!(response.consequence(), diagnosis, "{status}");
         }
         assert_eq!(answer(503, "text/html", page).consequence(), Consequence::Busy);
     }
 
     #[test]
-    fn the_words_of_a_store_are_kept_and_made_harmless() {
+    fn the_message_of_a_store_is_kept_and_made_harmless() {
         let body = "<Error><Code>PermanentRedirect</Code><Message>wrong\u{1b}[2J place</Message>\
                     <Region>eu-west-1</Region></Error>";
         assert_eq!(

@@ -20,11 +20,11 @@ use object_store::client::HttpErrorKind;
 use object_store::client::HttpRequestBody;
 use tokio::time::Sleep;
 
-use crate::base::limiter::Limiter;
 use crate::base::monitor::Monitor;
-use crate::base::num::narrow;
-use crate::base::num::wide;
-use crate::store::remote::patience::Motion;
+use crate::base::num::u64_of;
+use crate::base::num::usize_of;
+use crate::store::limiter::Limiter;
+use crate::store::remote::retry::Motion;
 
 /// A wait for one's turn.
 type Wait = Option<Pin<Box<Sleep>>>;
@@ -38,7 +38,7 @@ fn poll_wait(wait: &mut Wait, context: &mut Context<'_>) -> Poll<()> {
 }
 
 fn turn(limiter: &Limiter, bytes: usize) -> Wait {
-    let time = limiter.reserve(wide(bytes));
+    let time = limiter.reserve(u64_of(bytes));
     (!time.is_zero()).then(|| Box::pin(tokio::time::sleep(time)))
 }
 
@@ -96,7 +96,7 @@ impl Sent {
                 parts.push_back(part);
             }
         }
-        let left = parts.iter().map(|part| wide(part.len())).sum();
+        let left = parts.iter().map(|part| u64_of(part.len())).sum();
         let gone = OnTheWay { monitor: Arc::clone(monitor), bytes: 0 };
         let (limiter, motion) = (limiter.map(Arc::clone), Motion::of_this_request());
         Sent { parts, left, limiter, piece: None, wait: None, gone, motion }
@@ -105,7 +105,7 @@ impl Sent {
     fn next(&mut self) -> Option<Bytes> {
         let first = self.parts.front_mut()?;
         let most = match &self.limiter {
-            Some(limiter) => narrow(limiter.piece()),
+            Some(limiter) => usize_of(limiter.piece()),
             None => PIECE_BYTES,
         };
         let piece = first.split_to(most.min(first.len()));
@@ -133,7 +133,7 @@ impl Body for Sent {
         }
         ready!(poll_wait(&mut this.wait, context));
         let piece = this.piece.take();
-        let bytes = piece.as_ref().map_or(0, |piece| wide(piece.len()));
+        let bytes = piece.as_ref().map_or(0, |piece| u64_of(piece.len()));
         this.left -= bytes;
         this.gone.leaves(bytes);
         this.motion.moved(bytes);
@@ -181,7 +181,7 @@ impl Body for Received {
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()
         {
-            this.motion.moved(wide(data.len()));
+            this.motion.moved(u64_of(data.len()));
             this.wait = this.limiter.as_ref().and_then(|limiter| turn(limiter, data.len()));
         }
         let frame = frame

@@ -55,11 +55,11 @@ use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use crate::base::limiter::Limiter;
 use crate::base::monitor::Monitor;
-use crate::store::remote::answer::Refusal;
+use crate::store::limiter::Limiter;
+use crate::store::remote::answer::ErrorResponse;
 use crate::store::remote::answer::is_page;
-use crate::store::remote::answer::note;
+use crate::store::remote::answer::record;
 use crate::store::remote::body::Received;
 use crate::store::remote::body::Sent;
 use crate::store::remote::listing::Asked;
@@ -71,7 +71,7 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 /// Told of an object that was put, if its checksum was compared; otherwise asked for only.
 const SUM_OF_PUT: &str = "x-amz-checksum-crc64nvme";
 /// Bytes of a bad answer that are read for their words.
-const WORDS_BYTES_MAX: usize = 64 << 10;
+const ERROR_BODY_BYTES_MAX: usize = 64 << 10;
 /// Bytes of a page of a listing: of S3 at most 1000 names, of Azure 5000, at 1.5 KiB each.
 const PAGE_BYTES_MAX: usize = 8 << 20;
 /// Bytes of a good answer that is neither an object nor a listing: keys, or what became of a put.
@@ -205,7 +205,7 @@ struct Asking {
 impl HttpService for Asking {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         if self.schemes == Schemes::Tls && request.uri().scheme_str() != Some("https") {
-            return Err(refused(Refusal::Plain));
+            return Err(refused(ErrorResponse::Plain));
         }
         let conditional = request.headers().contains_key(IF_NONE_MATCH);
         let puts = request.method() == Method::PUT;
@@ -214,15 +214,16 @@ impl HttpService for Asking {
         let (parts, body) = request.into_parts();
         let sent = Sent::new(body, self.wire.up.as_ref(), &self.wire.monitor);
         let answer = self.client.request(Request::from_parts(parts, sent)).await;
-        let of_whom = |refusal: Refusal| if for_keys { refusal.of_keys() } else { refusal };
-        let answer = answer.map_err(|error| refused(of_whom(silence(&error))))?;
+        let of_whom =
+            |response: ErrorResponse| if for_keys { response.of_keys() } else { response };
+        let answer = answer.map_err(|error| refused(of_whom(no_response(&error))))?;
         let (parts, body) = answer.into_parts();
         if parts.status.is_success() {
             if puts && parts.headers.contains_key(SUM_OF_PUT) {
                 self.wire.checks_sums.store(true, Ordering::Release);
             }
             if is_page(&parts.headers) {
-                return Err(refused(of_whom(Refusal::Page { status: parts.status })));
+                return Err(refused(of_whom(ErrorResponse::Page { status: parts.status })));
             }
             let body = Received::new(body, self.wire.down.as_ref());
             // Keys are asked for by other tasks' requests and by this one's.
@@ -234,10 +235,10 @@ impl HttpService for Asking {
             let bytes_max = if listed.is_some() { PAGE_BYTES_MAX } else { ANSWER_BYTES_MAX };
             let bytes = whole(body, bytes_max).await.map_err(|why| match why {
                 Unread::Broken(error) => error,
-                Unread::TooLong => refused(of_whom(Refusal::TooLong { bytes_max })),
+                Unread::TooLong => refused(of_whom(ErrorResponse::TooLong { bytes_max })),
             })?;
             if let Some(asked) = listed {
-                let refuse = |why| refused(Refusal::NotAListing(why));
+                let refuse = |why| refused(ErrorResponse::NotAListing(why));
                 check_page(&asked, &bytes).map_err(refuse)?;
             }
             return Ok(Response::from_parts(parts, HttpResponseBody::from(bytes)));
@@ -246,10 +247,10 @@ impl HttpService for Asking {
             self.wire.no_conditions.store(true, Ordering::Release);
         }
         // Words that are too long or cut off are as good as none.
-        let words = Limited::new(body, WORDS_BYTES_MAX).collect().await;
-        let words = words.map(Collected::to_bytes).unwrap_or_default();
-        note(of_whom(Refusal::of(parts.status, &parts.headers, &words)));
-        Ok(Response::from_parts(parts, HttpResponseBody::from(words)))
+        let body = Limited::new(body, ERROR_BODY_BYTES_MAX).collect().await;
+        let body = body.map(Collected::to_bytes).unwrap_or_default();
+        record(of_whom(ErrorResponse::of(parts.status, &parts.headers, &body)));
+        Ok(Response::from_parts(parts, HttpResponseBody::from(body)))
     }
 }
 
@@ -281,25 +282,25 @@ fn gives_keys(address: &Uri) -> bool {
     host.starts_with(LINK_LOCAL) || host == BY_NAME || OF_AWS.iter().any(|at| path.starts_with(at))
 }
 
-fn refused(refusal: Refusal) -> HttpError {
-    note(refusal.clone());
-    HttpError::new(HttpErrorKind::Unknown, refusal)
+fn refused(response: ErrorResponse) -> HttpError {
+    record(response.clone());
+    HttpError::new(HttpErrorKind::Unknown, response)
 }
 
 /// Returns the words of a connection's failure, the deepest cause last.
-fn silence(error: &(dyn Error + 'static)) -> Refusal {
-    let mut words = error.to_string();
+fn no_response(error: &(dyn Error + 'static)) -> ErrorResponse {
+    let mut body = error.to_string();
     let mut untrusted = false;
     let mut next = error.source();
     while let Some(cause) = next {
         let told = cause.to_string();
-        if !words.contains(&told) {
-            words = format!("{words}: {told}");
+        if !body.contains(&told) {
+            body = format!("{body}: {told}");
         }
         untrusted |= is_about_a_certificate(cause);
         next = cause.source();
     }
-    Refusal::Silence { why: words, untrusted }
+    ErrorResponse::NoResponse { why: body, untrusted }
 }
 
 /// Tells whether TLS failed because the other side's certificate is not trusted.

@@ -268,7 +268,7 @@ pub struct Walk {
     names: u64,
     empty_pages: u32,
     /// The token of a page before, to be compared with those that follow.
-    former_token: Option<String>,
+    previous_token: Option<String>,
     pages: u64,
 }
 
@@ -282,7 +282,7 @@ impl Walk {
             by_folders: true,
             names: 0,
             empty_pages: 0,
-            former_token: None,
+            previous_token: None,
             pages: 0,
         }
     }
@@ -301,12 +301,12 @@ impl Walk {
         if self.empty_pages > EMPTY_PAGES_MAX {
             return Err(format!("{EMPTY_PAGES_MAX} pages of it have no names"));
         }
-        if self.former_token.as_deref() == Some(token) {
+        if self.previous_token.as_deref() == Some(token) {
             return Err("it gives a continuation token a second time".to_owned());
         }
         // Brent's way: a cycle of any length meets a token that is kept for long enough.
         if self.pages.is_power_of_two() || self.pages == 0 {
-            self.former_token = Some(token.to_owned());
+            self.previous_token = Some(token.to_owned());
         }
         self.pages += 1;
         Ok(())
@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listing_of_azure_is_told_from_others() {
+    fn a_listing_of_azure_is_distinguished_from_others() {
         let page = |bucket: &str, rest: &str| {
             let body = format!(
                 "<?xml version=\"1.0\" encoding=\"utf-8\"?><EnumerationResults \

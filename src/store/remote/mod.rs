@@ -10,8 +10,8 @@
 //! | `client`, `body` | HTTP, TLS, proxies, the rate limit |
 //! | `answer` | what a bad answer means |
 //! | `listing` | whether an answer is the listing that was asked for, and gets on |
-//! | `gate` | how many requests at once |
-//! | `patience` | how long to wait, and for how long to ask again |
+//! | `concurrency` | how many requests at once |
+//! | `retry` | how long to wait, and for how long to ask again |
 //!
 //! Invariants:
 //! - A request is repeated as a whole, signed again with fresh credentials, which is always right:
@@ -25,15 +25,15 @@
 mod answer;
 mod body;
 mod client;
-mod gate;
+mod concurrency;
 pub mod listing;
 mod open;
-mod patience;
+mod retry;
 
+pub use open::OnRetry;
 pub use open::PlainHttp;
 pub use open::RemoteOptions;
-pub use open::Teller;
-pub use patience::Patience;
+pub use retry::RetryPolicy;
 
 use std::fmt;
 use std::future::Future;
@@ -62,40 +62,40 @@ use tokio::runtime::Runtime;
 
 use crate::base::buffers::ReadBuffers;
 use crate::base::limits::PACK_BYTES_MAX;
-use crate::base::num::narrow;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
+use crate::base::num::usize_of;
 use crate::base::world::World;
 use crate::store::Store;
 use crate::store::error::Category;
+use crate::store::error::Diagnosis;
 use crate::store::error::Fault;
 use crate::store::error::StoreError;
-use crate::store::error::Trouble;
 use crate::store::error::Verb;
 use crate::store::is_joined;
 use crate::store::name::ObjectMeta;
 use crate::store::name::ObjectName;
 use crate::store::name::is_prefix;
 use crate::store::remote::answer::Consequence;
-use crate::store::remote::answer::Refusal;
+use crate::store::remote::answer::ErrorResponse;
 use crate::store::remote::answer::listening;
-use crate::store::remote::answer::note;
+use crate::store::remote::answer::record;
 use crate::store::remote::client::listing;
-use crate::store::remote::gate::Found;
-use crate::store::remote::gate::Gate;
+use crate::store::remote::concurrency::ConcurrencyLimit;
+use crate::store::remote::concurrency::Found;
 use crate::store::remote::listing::Asked;
 use crate::store::remote::listing::Order;
 use crate::store::remote::listing::Walk;
-use crate::store::remote::patience::Again;
-use crate::store::remote::patience::GivenUp;
-use crate::store::remote::patience::Pace;
-use crate::store::remote::patience::Past;
-use crate::store::remote::patience::Transfer;
-use crate::store::remote::patience::in_time;
+use crate::store::remote::retry::Again;
+use crate::store::remote::retry::GivenUp;
+use crate::store::remote::retry::Past;
+use crate::store::remote::retry::ThroughputEstimate;
+use crate::store::remote::retry::Transfer;
+use crate::store::remote::retry::in_time;
 
 /// How often a pause looks whether the user wants to stop.
 const STOP_LOOK: Duration = Duration::from_millis(100);
 /// A request that is repeated is reported after this time, and then each time it doubled.
-const TELL_AFTER: Duration = Duration::from_secs(10);
+const REPORT_AFTER: Duration = Duration::from_secs(10);
 /// Beyond this no service counts bytes.
 const POSITION_MAX: u64 = 1 << 62;
 
@@ -117,10 +117,10 @@ pub struct RemoteStore {
     runtime: Option<Runtime>,
     world: World,
     /// Receives reports of requests that are repeated for long.
-    teller: Option<Arc<Teller>>,
-    patience: Patience,
-    gate: Gate,
-    pace: Pace,
+    on_retry: Option<Arc<OnRetry>>,
+    retry_policy: RetryPolicy,
+    concurrency: ConcurrencyLimit,
+    throughput: ThroughputEstimate,
     no_conditions: Arc<AtomicBool>,
     checks_sums: Arc<AtomicBool>,
     ever_answered: AtomicBool,
@@ -162,14 +162,14 @@ enum Tried<T> {
 impl RemoteStore {
     /// Sets the function that hears of requests that are repeated for long.
     #[must_use]
-    pub fn reporting_retries(mut self, teller: Arc<Teller>) -> RemoteStore {
-        self.teller = Some(teller);
+    pub fn reporting_retries(mut self, on_retry: Arc<OnRetry>) -> RemoteStore {
+        self.on_retry = Some(on_retry);
         self
     }
 
-    fn tell(&self, error: &StoreError, left: Duration) {
-        if let Some(teller) = &self.teller {
-            teller(error, left);
+    fn report_retry(&self, error: &StoreError, left: Duration) {
+        if let Some(on_retry) = &self.on_retry {
+            on_retry(error, left);
         }
     }
 
@@ -178,19 +178,19 @@ impl RemoteStore {
         path.map_err(|e| StoreError::new(verb, name, Category::Other).because(e))
     }
 
-    /// Asks until there is an answer, or no patience left.
+    /// Asks until there is an answer, or the time for retries is over.
     fn ask<T, F>(&self, request: Request<'_>, mut ask: impl FnMut() -> F) -> Result<T, StoreError>
     where
         F: Future<Output = object_store::Result<T>>,
     {
         let Request { verb, object, .. } = request;
         let began = self.world.clock.elapsed();
-        let mut tell_after = TELL_AFTER;
+        let mut report_after = REPORT_AFTER;
         let mut tries = 0;
         loop {
             self.check_stop(verb, object)?;
             let spent = self.world.clock.elapsed().saturating_sub(began);
-            let left = self.patience.retry_for.saturating_sub(spent);
+            let left = self.retry_policy.retry_for.saturating_sub(spent);
             let (why, error) = match self.ask_once(request, left, ask()) {
                 Tried::Done(answer) => return Ok(answer),
                 Tried::Failed(error) => return Err(error),
@@ -200,12 +200,15 @@ impl RemoteStore {
             let answered = self.ever_answered.load(Ordering::Acquire);
             let past = if answered { Past::Answered } else { Past::Silent };
             let entropy = &*self.world.entropy;
-            let Some(pause) = self.patience.pause(why, (tries, since), past, entropy) else {
+            let Some(pause) = self.retry_policy.pause(why, (tries, since), past, entropy) else {
                 return Err(error);
             };
-            if since >= tell_after {
-                tell_after = since * 2;
-                self.tell(&error, self.patience.budget(why, past).saturating_sub(since));
+            if since >= report_after {
+                report_after = since * 2;
+                self.report_retry(
+                    &error,
+                    self.retry_policy.budget(why, past).saturating_sub(since),
+                );
             }
             tries += 1;
             self.pause(pause, verb, object)?;
@@ -218,23 +221,24 @@ impl RemoteStore {
         left: Duration,
         asking: impl Future<Output = object_store::Result<T>>,
     ) -> Tried<T> {
-        let pass = self.gate.enter();
+        let permit = self.concurrency.enter();
         let clock = &*self.world.clock;
-        let limit = self.pace.time_for(request.transfer(), &self.patience).within(left);
+        let limit = self.throughput.time_for(request.transfer(), &self.retry_policy).within(left);
         let began = clock.elapsed();
         let runtime = self.runtime.as_ref().expect("it is there until the store is dropped");
         let wanted = || self.world.monitor.check().is_ok();
-        let (outcome, refusal) = runtime.block_on(listening(in_time(asking, limit, clock, wanted)));
+        let (outcome, response) =
+            runtime.block_on(listening(in_time(asking, limit, clock, wanted)));
         let outcome = match outcome {
             Ok(outcome) => outcome,
             Err(GivenUp::Unwanted) => {
-                pass.leave(Found::Answer);
+                permit.leave(Found::Answer);
                 let stopped = StoreError::new(request.verb, request.object, Category::Stopped);
                 return Tried::Failed(stopped);
             }
             Err(GivenUp::Late(after)) => {
-                self.pace.was_late();
-                pass.leave(Found::Strain);
+                self.throughput.was_late();
+                permit.leave(Found::Overloaded);
                 let late = Fault::Late(after.as_secs().max(1));
                 return Tried::Again(Again::Broken, request.failed_for_now().because(late));
             }
@@ -242,13 +246,13 @@ impl RemoteStore {
         let tried = match outcome {
             Ok(answer) => {
                 self.ever_answered.store(true, Ordering::Release);
-                self.pace.took(request.bytes, clock.elapsed().saturating_sub(began));
+                self.throughput.took(request.bytes, clock.elapsed().saturating_sub(began));
                 Tried::Done(answer)
             }
-            Err(error) => self.judge(request, error, refusal),
+            Err(error) => self.judge(request, error, response),
         };
-        let strained = matches!(tried, Tried::Again(Again::Busy | Again::Broken, _));
-        pass.leave(if strained { Found::Strain } else { Found::Answer });
+        let overloaded = matches!(tried, Tried::Again(Again::Busy | Again::Broken, _));
+        permit.leave(if overloaded { Found::Overloaded } else { Found::Answer });
         tried
     }
 
@@ -257,10 +261,10 @@ impl RemoteStore {
         &self,
         request: Request<'_>,
         error: object_store::Error,
-        refusal: Option<Refusal>,
+        response: Option<ErrorResponse>,
     ) -> Tried<T> {
         let Request { verb, object, .. } = request;
-        let Some(refusal) = refusal else {
+        let Some(response) = response else {
             // Azure deletes in batches: the answer is good, and has a bad one in it.
             if matches!(error, object_store::Error::NotFound { .. }) {
                 let error = StoreError::new(verb, object, Category::NotFound).because(error);
@@ -269,35 +273,39 @@ impl RemoteStore {
             let ranges = error.to_string().contains("non-partial response");
             if ranges {
                 let error = StoreError::new(verb, object, Category::Other).because(error);
-                return Tried::Failed(error.with_trouble(Trouble::NoRanges));
+                return Tried::Failed(error.with_diagnosis(Diagnosis::NoRanges));
             }
             return Tried::Again(Again::Odd, request.failed_for_now().because(error));
         };
-        if matches!(refusal, Refusal::Status { .. }) {
+        if matches!(response, ErrorResponse::Status { .. }) {
             self.ever_answered.store(true, Ordering::Release);
         }
         let conditional = verb == Verb::Put && self.no_conditions.load(Ordering::Acquire);
-        let again = match refusal.consequence() {
+        let again = match response.consequence() {
             // The store has just said that it knows no conditional put.
             Consequence::Final(Category::Other, None) if conditional => Again::Odd,
-            Consequence::Final(category, trouble) => {
-                let error = StoreError::new(verb, object, category).because(refusal);
-                let error = trouble.into_iter().fold(error, StoreError::with_trouble);
+            Consequence::Final(category, diagnosis) => {
+                let error = StoreError::new(verb, object, category).because(response);
+                let error = diagnosis.into_iter().fold(error, StoreError::with_diagnosis);
                 return Tried::Failed(error);
             }
             Consequence::Busy => Again::Busy,
             Consequence::Broken => Again::Broken,
             Consequence::Odd => Again::Odd,
         };
-        let trouble = match again {
-            _ if matches!(refusal, Refusal::Keys(_)) => Trouble::Credentials,
-            _ if matches!(refusal, Refusal::NotAListing(_) | Refusal::TooLong { .. }) => {
-                Trouble::NotAStore
+        let diagnosis = match again {
+            _ if matches!(response, ErrorResponse::Keys(_)) => Diagnosis::Credentials,
+            _ if matches!(
+                response,
+                ErrorResponse::NotAListing(_) | ErrorResponse::TooLong { .. }
+            ) =>
+            {
+                Diagnosis::NotAStore
             }
-            Again::Busy => Trouble::OutOfPatience,
-            Again::Broken | Again::Odd => Trouble::Unreachable,
+            Again::Busy => Diagnosis::RetriesExhausted,
+            Again::Broken | Again::Odd => Diagnosis::Unreachable,
         };
-        Tried::Again(again, request.failed_for_now().because(refusal).with_trouble(trouble))
+        Tried::Again(again, request.failed_for_now().because(response).with_diagnosis(diagnosis))
     }
 
     /// Asks for a page of a listing, after those that `walk` has seen.
@@ -315,7 +323,7 @@ impl RemoteStore {
         match walk.page(names, page.page_token.as_deref()) {
             Ok(()) => Ok((page, walk)),
             Err(why) => {
-                note(Refusal::NotAListing(why));
+                record(ErrorResponse::NotAListing(why));
                 Err(odd("the listing does not get on"))
             }
         }
@@ -340,7 +348,7 @@ impl RemoteStore {
 
     /// Makes sure that a name that is taken is taken by the same object.
     fn compare(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
-        let own = payload.iter().map(|part| wide(part.len())).sum();
+        let own = payload.iter().map(|part| u64_of(part.len())).sum();
         match self.size(name)? {
             Some(found) if found == own => {}
             Some(found) => return Err(Fault::OtherSize { found, own }.on(Verb::Put, name)),
@@ -399,7 +407,7 @@ async fn collect(
     if expected > bytes_max {
         return Ok(Err(expected));
     }
-    let mut bytes = buffers.of_length(narrow(expected));
+    let mut bytes = buffers.of_length(usize_of(expected));
     let mut room = bytes.as_mut_slice();
     let mut pieces = answer.into_stream();
     while let Some(piece) = pieces.next().await {
@@ -424,7 +432,7 @@ impl Store for RemoteStore {
     fn put(&self, name: &ObjectName, parts: &[Bytes]) -> Result<(), StoreError> {
         let path = self.path(Verb::Put, name)?;
         let payload: PutPayload = parts.iter().cloned().collect();
-        let own = wide(payload.content_length());
+        let own = u64_of(payload.content_length());
         let outcome = self.ask(Request::new(Verb::Put, name, own), || {
             let unknown = self.no_conditions.load(Ordering::Acquire);
             let mode = if unknown { PutMode::Overwrite } else { PutMode::Create };
@@ -449,7 +457,7 @@ impl Store for RemoteStore {
     fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError> {
         let path = self.path(Verb::Get, name)?;
         // How much will come is not known; a pack at most is what callers mostly ask for.
-        let bytes = bytes_max.min(wide(PACK_BYTES_MAX));
+        let bytes = bytes_max.min(u64_of(PACK_BYTES_MAX));
         let got = self.ask(Request::new(Verb::Get, name, bytes), || {
             let get = self.client.get_opts(&path, GetOptions::default());
             async move { collect(get.await?, bytes_max, &self.buffers).await }
@@ -472,13 +480,15 @@ impl Store for RemoteStore {
             async move { collect(get.await?, length, &self.buffers).await }
         });
         match got {
-            Ok(Ok(bytes)) if wide(bytes.len()) == length => Ok(bytes),
+            Ok(Ok(bytes)) if u64_of(bytes.len()) == length => Ok(bytes),
             Ok(_) => Err(self.too_short(name, range.end).unwrap_or_else(|error| error)),
             Err(error) if error.category() == Category::Damaged => {
                 Err(self.too_short(name, range.end).unwrap_or_else(|error| error))
             }
             // Azurite's answer to a range after the end is none that the client understands.
-            Err(error) if error.category() == Category::Transient && error.trouble().is_none() => {
+            Err(error)
+                if error.category() == Category::Transient && error.diagnosis().is_none() =>
+            {
                 match self.size(name)? {
                     Some(bytes) if bytes < range.end => {
                         Err(Fault::TooShort { bytes, end: range.end }.on(Verb::GetRange, name))

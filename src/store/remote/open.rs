@@ -29,23 +29,23 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use crate::base::buffers::ReadBuffers;
-use crate::base::limiter::Limiter;
 use crate::base::world::World;
 use crate::store::error::Category;
+use crate::store::error::Diagnosis;
 use crate::store::error::Fault;
 use crate::store::error::StoreError;
-use crate::store::error::Trouble;
 use crate::store::error::Verb;
-use crate::store::place::Place;
-use crate::store::place::Service;
+use crate::store::limiter::Limiter;
+use crate::store::location::Location;
+use crate::store::location::Service;
 use crate::store::remote::Client;
-use crate::store::remote::Patience;
 use crate::store::remote::RemoteStore;
+use crate::store::remote::RetryPolicy;
 use crate::store::remote::client::Wire;
-use crate::store::remote::gate::Gate;
+use crate::store::remote::concurrency::ConcurrencyLimit;
 use crate::store::remote::listing::Asked;
 use crate::store::remote::listing::Dialect;
-use crate::store::remote::patience::Pace;
+use crate::store::remote::retry::ThroughputEstimate;
 
 /// Threads that move bytes between sockets and memory; nothing is computed on them.
 const RUNTIME_THREADS: usize = 2;
@@ -62,7 +62,7 @@ pub struct RemoteOptions {
     /// Whether to talk without TLS.
     pub plain_http: PlainHttp,
     /// How long to wait and to repeat.
-    pub patience: Patience,
+    pub retry_policy: RetryPolicy,
     /// How fast bytes may leave.
     pub up: Option<Arc<Limiter>>,
     /// How fast bytes may come.
@@ -77,7 +77,7 @@ impl fmt::Debug for RemoteOptions {
         let mut out = out.debug_struct("RemoteOptions");
         out.field("endpoint", &self.endpoint).field("region", &self.region);
         out.field("ca_file", &self.ca_file).field("plain_http", &self.plain_http);
-        out.field("patience", &self.patience).finish_non_exhaustive()
+        out.field("patience", &self.retry_policy).finish_non_exhaustive()
     }
 }
 
@@ -92,29 +92,29 @@ pub enum PlainHttp {
 }
 
 /// Tells people that a request is being repeated: why, and for how long it will be.
-pub type Teller = dyn Fn(&StoreError, Duration) + Send + Sync;
+pub type OnRetry = dyn Fn(&StoreError, Duration) + Send + Sync;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 impl RemoteStore {
     /// Opens a store in a bucket. Nothing is asked of the service yet.
     pub fn open(
-        place: &Place,
+        place: &Location,
         options: &RemoteOptions,
         world: &World,
     ) -> Result<RemoteStore, StoreError> {
         let location = place.to_string();
-        let Place::Bucket { service, bucket, prefix } = place else {
+        let Location::Bucket { service, bucket, prefix } = place else {
             return Err(Fault::BadBucketUrl.on(Verb::Open, location));
         };
         let unusable =
             |cause: Cause| StoreError::new(Verb::Open, &location, Category::Other).because(cause);
-        let misnamed = |cause: Cause| unusable(cause).with_trouble(Trouble::Options);
+        let misnamed = |cause: Cause| unusable(cause).with_diagnosis(Diagnosis::Options);
         let plain = options.endpoint.as_deref().is_some_and(|at| at.starts_with("http://"));
         if plain && options.plain_http == PlainHttp::Refused {
             let error = StoreError::new(Verb::Open, &location, Category::Denied);
             let why = "the endpoint is http://, which sends everything without TLS";
-            return Err(error.because(why).with_trouble(Trouble::PlainHttp));
+            return Err(error.because(why).with_diagnosis(Diagnosis::PlainHttp));
         }
         let no_conditions = Arc::new(AtomicBool::new(false));
         let checks_sums = Arc::new(AtomicBool::new(false));
@@ -160,10 +160,10 @@ impl RemoteStore {
             whole,
             runtime: Some(runtime),
             world: world.clone(),
-            teller: None,
-            patience: options.patience,
-            gate: Gate::new(),
-            pace: Pace::new(),
+            on_retry: None,
+            retry_policy: options.retry_policy,
+            concurrency: ConcurrencyLimit::new(),
+            throughput: ThroughputEstimate::new(),
             no_conditions,
             checks_sums,
             ever_answered: AtomicBool::new(false),

@@ -9,8 +9,8 @@ use std::io;
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::code::ErrorCode;
+use haulout::store::error::Diagnosis;
 use haulout::store::error::StoreError;
-use haulout::store::error::Trouble;
 
 use crate::fail::exit::Exit;
 use crate::fail::hints;
@@ -95,7 +95,7 @@ impl Failure {
     /// Returns the hint about what to do.
     pub(crate) fn hint(&self) -> &str {
         let of_password = || cause::<NoPassword>(&self.error).map(|why| why.hint());
-        let of_store = || trouble(&self.error).map(hints::hint_of);
+        let of_store = || diagnosis(&self.error).map(hints::hint_of);
         let of_limit = || system_error(&self.error).and_then(hints::hint_of_limit);
         let of_kind = || hints::hint(self.kind());
         let of_cause = || of_limit().or_else(of_store).or_else(of_password);
@@ -139,8 +139,8 @@ fn system_error(error: &Error) -> Option<i32> {
 }
 
 /// Returns the diagnosis of an object store, if the error has one.
-fn trouble(error: &Error) -> Option<Trouble> {
-    cause::<StoreError>(error).and_then(StoreError::trouble)
+fn diagnosis(error: &Error) -> Option<Diagnosis> {
+    cause::<StoreError>(error).and_then(StoreError::diagnosis)
 }
 
 #[cfg(test)]
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn causes_are_told_once_each() {
+    fn causes_are_reported_once_each() {
         let cause = io::Error::other(io::Error::other("the disk is on fire"));
         let error = Error::new(ErrorKind::Store, "cannot store packs/ab").because(cause);
         let failure = Failure::from(error);
@@ -173,9 +173,9 @@ mod tests {
     #[test]
     fn what_a_store_told_has_the_better_hint() {
         let store = StoreError::new(Verb::Get, "config", Category::Denied);
-        let store = store.with_trouble(Trouble::ClockSkew);
+        let store = store.with_diagnosis(Diagnosis::ClockSkew);
         let error = Error::new(ErrorKind::Store, "cannot read the config").because(store);
-        assert_eq!(Failure::from(error).hint(), hints::hint_of(Trouble::ClockSkew));
+        assert_eq!(Failure::from(error).hint(), hints::hint_of(Diagnosis::ClockSkew));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Lower case, no full stop, an action first. One line each.
 
 use haulout::base::error::ErrorKind;
-use haulout::store::error::Trouble;
+use haulout::store::error::Diagnosis;
 use rustix::io::Errno;
 
 /// Returns the hint for an error of this kind.
@@ -140,45 +140,45 @@ pub(crate) fn hint_of_limit(number: i32) -> Option<&'static str> {
 }
 
 /// Returns the hint for an error of an object store.
-pub(crate) fn hint_of(trouble: Trouble) -> &'static str {
-    match trouble {
-        Trouble::Credentials => {
+pub(crate) fn hint_of(diagnosis: Diagnosis) -> &'static str {
+    match diagnosis {
+        Diagnosis::Credentials => {
             "check the keys: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for s3://, the variables \
              GOOGLE_* for gs://, AZURE_* for az://; profiles in ~/.aws are not read"
         }
-        Trouble::Forbidden => {
+        Diagnosis::Forbidden => {
             "compare the policy of these keys with the one in the README: reading needs the right \
              to list the bucket too; some stores answer the same to a wrong key or secret"
         }
-        Trouble::NoBucket => "check the bucket's name, or make it: haulout makes no buckets",
-        Trouble::ClockSkew => {
+        Diagnosis::NoBucket => "check the bucket's name, or make it: haulout makes no buckets",
+        Diagnosis::ClockSkew => {
             "set this machine's clock (timedatectl status shows whether it is synchronised)"
         }
-        Trouble::Region => "name the bucket's region with --region or AWS_REGION",
-        Trouble::NotAStore => {
+        Diagnosis::Region => "name the bucket's region with --region or AWS_REGION",
+        Diagnosis::NotAStore => {
             "check --endpoint, and whether a proxy or a login page stands between here and the \
              store"
         }
-        Trouble::Certificate => {
+        Diagnosis::Certificate => {
             "trust the server's certificate authority with --ca-file, if the server is the right \
              one"
         }
-        Trouble::Unreachable => {
+        Diagnosis::Unreachable => {
             "check --endpoint, the network and the proxies, then run the command again; what is \
              already stored is used"
         }
-        Trouble::PlainHttp => {
+        Diagnosis::PlainHttp => {
             "use an https:// endpoint, or allow this one with --allow-http if the network is yours"
         }
-        Trouble::OutOfPatience => {
+        Diagnosis::RetriesExhausted => {
             "the store is overloaded or down: run the command again later, or be patient for \
              longer with --retry-for; what is already stored is used"
         }
-        Trouble::Options => {
+        Diagnosis::Options => {
             "check --endpoint, --region, --ca-file and the service's variables (AWS_*, GOOGLE_*, \
              AZURE_*): no store can be reached with them"
         }
-        Trouble::NoRanges => {
+        Diagnosis::NoRanges => {
             "this store, or a proxy before it, can't give parts of objects, which haulout needs; \
              use another"
         }
@@ -189,27 +189,28 @@ pub(crate) fn hint_of(trouble: Trouble) -> &'static str {
 mod tests {
     use super::*;
 
-    const TROUBLES: [Trouble; 12] = [
-        Trouble::Credentials,
-        Trouble::Forbidden,
-        Trouble::NoBucket,
-        Trouble::ClockSkew,
-        Trouble::Region,
-        Trouble::NotAStore,
-        Trouble::Certificate,
-        Trouble::Unreachable,
-        Trouble::PlainHttp,
-        Trouble::OutOfPatience,
-        Trouble::NoRanges,
-        Trouble::Options,
+    const DIAGNOSES: [Diagnosis; 12] = [
+        Diagnosis::Credentials,
+        Diagnosis::Forbidden,
+        Diagnosis::NoBucket,
+        Diagnosis::ClockSkew,
+        Diagnosis::Region,
+        Diagnosis::NotAStore,
+        Diagnosis::Certificate,
+        Diagnosis::Unreachable,
+        Diagnosis::PlainHttp,
+        Diagnosis::RetriesExhausted,
+        Diagnosis::NoRanges,
+        Diagnosis::Options,
     ];
 
     #[test]
     fn every_kind_has_a_hint_of_its_own_in_the_right_tone() {
         let mut seen = Vec::new();
         let kinds = ErrorKind::ALL.iter().map(|kind| (format!("{kind:?}"), hint(*kind)));
-        let troubles = TROUBLES.iter().map(|trouble| (format!("{trouble:?}"), hint_of(*trouble)));
-        for (kind, hint) in kinds.chain(troubles) {
+        let diagnoses =
+            DIAGNOSES.iter().map(|diagnosis| (format!("{diagnosis:?}"), hint_of(*diagnosis)));
+        for (kind, hint) in kinds.chain(diagnoses) {
             assert!(hint.len() > 20, "{kind:?}");
             assert!(hint.starts_with(|c: char| c.is_ascii_lowercase()), "{kind:?}: {hint}");
             assert!(!hint.ends_with('.') && !hint.contains(". "), "{kind:?}: {hint}");

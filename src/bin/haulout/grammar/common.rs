@@ -8,12 +8,12 @@ use clap::Args;
 
 use crate::grammar::values::duration;
 use crate::grammar::values::path;
-use crate::tell::console::Loudness;
-use crate::tell::report::Format;
-use crate::tell::report::Report;
-use crate::tell::timefmt::Zone;
-use crate::tell::units::ByteCount;
-use crate::tell::units::memory;
+use crate::output::console::Loudness;
+use crate::output::report::Format;
+use crate::output::report::Report;
+use crate::output::timefmt::Zone;
+use crate::output::units::ByteCount;
+use crate::output::units::memory;
 
 const REPO_HELP: &str = "\
 The repository: a path, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or \

@@ -6,12 +6,11 @@
 //! by the manual pages.
 
 use clap::Arg;
-
 use haulout::guide::CHAPTERS;
 use haulout::guide::Chapter;
 
-use crate::tell::text::Canvas;
-use crate::tell::text::wrapped;
+use crate::output::text::Canvas;
+use crate::output::text::wrapped;
 
 /// Columns of the list of common options, whatever the terminal has.
 const LIST_COLUMNS: usize = 80;

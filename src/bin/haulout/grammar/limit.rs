@@ -9,10 +9,10 @@ use std::num::NonZeroU64;
 use std::str::FromStr;
 
 use haulout::base::clock::WeekMinute;
-use haulout::base::limiter::Span;
-use haulout::base::limiter::Timetable;
+use haulout::store::limiter::Span;
+use haulout::store::limiter::Timetable;
 
-use crate::tell::units::ByteCount;
+use crate::output::units::ByteCount;
 
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 const DAY_MINUTES: u16 = 24 * 60;

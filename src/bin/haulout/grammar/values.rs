@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::builder::OsStringValueParser;
 use clap::builder::TypedValueParser;
 
-use crate::tell::units::number_and_unit;
+use crate::output::units::number_and_unit;
 
 /// Longest name of a source and longest tag, bytes: both stand in the snapshot, which is small.
 const WORD_BYTES_MAX: usize = 255;

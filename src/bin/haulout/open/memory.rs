@@ -4,17 +4,17 @@ use haulout::ops::memory::AtOnce;
 use haulout::ops::memory::MEMORY_MIN;
 use haulout::ops::memory::Reach;
 use haulout::ops::memory::Work;
-use haulout::store::place::Place;
+use haulout::store::location::Location;
 
 use crate::fail::failure::Failure;
 use crate::fail::failure::Outcome;
 use crate::grammar::common::Common;
-use crate::tell::units::ByteCount;
+use crate::output::units::ByteCount;
 
 /// Returns the amount of work that the job does at the same time.
 pub(crate) fn at_once(
     common: &Common,
-    (place, work): (&Place, Work),
+    (place, work): (&Location, Work),
     processors: u32,
 ) -> Outcome<AtOnce> {
     let (memory, least) = (common.memory, ByteCount(MEMORY_MIN));
@@ -25,8 +25,8 @@ pub(crate) fn at_once(
         ));
     }
     let reach = match place {
-        Place::Directory(_) => Reach::Disk,
-        Place::Bucket { .. } => Reach::Network,
+        Location::Directory(_) => Reach::Disk,
+        Location::Bucket { .. } => Reach::Network,
     };
     Ok(AtOnce::within(memory.0, (work, reach), (common.threads, processors)))
 }

@@ -18,8 +18,8 @@ use haulout::repo::Repository;
 use haulout::repo::notes::Notes;
 use haulout::repo::snapshots::StoredSnapshot;
 use haulout::seal::cost::Limits;
-use haulout::seal::holder::Credential;
-use haulout::seal::kit::RecoveryKit;
+use haulout::seal::key_slot::Credential;
+use haulout::seal::recovery_kit::RecoveryKit;
 use haulout::seal::suite::Suite;
 use haulout::store::Store;
 use haulout::verdict::finding::Code;
@@ -36,6 +36,10 @@ use crate::open::traits::Secrets;
 use crate::open::traits::Traits;
 use crate::open::traits::WhenDoubted;
 use crate::open::trust_state::Known;
+use crate::output::console::Loudness;
+use crate::output::progress::Activity;
+use crate::output::progress::Progress;
+use crate::output::report::Report;
 use crate::panics;
 use crate::secrets::password::Fetched;
 use crate::secrets::password::PasswordSource;
@@ -43,10 +47,6 @@ use crate::secrets::password::Purpose;
 use crate::secrets::password::Spelling;
 use crate::secrets::recovery_kit;
 use crate::signals::Stop;
-use crate::tell::console::Loudness;
-use crate::tell::progress::Activity;
-use crate::tell::progress::Progress;
-use crate::tell::report::Report;
 
 /// Number of times that a person may try a password.
 const PASSWORD_TRIES: u32 = 3;
@@ -197,7 +197,7 @@ impl Run<'_> {
         };
         known.check_repository(opened)?;
         match known.check_newest(opened) {
-            Ok(()) => Ok(known.learn(opened, &self.findings)?),
+            Ok(()) => Ok(known.update(opened, &self.findings)?),
             Err(failure) if goes_on => {
                 self.report.console.warning(format!("{}; {}", failure.line(), failure.hint()));
                 self.doubted.set(true);
@@ -212,7 +212,7 @@ impl Run<'_> {
         match &self.settings.state {
             Some(directory) if !self.doubted.get() => {
                 let mut known = Known::load(directory, &changed.store().location())?;
-                known.learn(changed, &self.findings)
+                known.update(changed, &self.findings)
             }
             _ => Ok(()),
         }

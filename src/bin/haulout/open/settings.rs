@@ -7,9 +7,9 @@ use std::path::PathBuf;
 
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
-use haulout::base::limiter::Timetable;
 use haulout::ops::memory::AtOnce;
-use haulout::store::place::Place;
+use haulout::store::limiter::Timetable;
+use haulout::store::location::Location;
 
 use crate::environment::Surroundings;
 use crate::fail::failure::Failure;
@@ -25,7 +25,7 @@ use crate::secrets::password::VARIABLES;
 #[derive(Debug)]
 pub(crate) struct Settings {
     /// The location of the repository.
-    pub(crate) place: Place,
+    pub(crate) place: Location,
     /// The way to reach it, if it is an object store.
     pub(crate) network: NetworkPlan,
     /// The limit for bytes to and from the repository.
@@ -87,14 +87,14 @@ impl Settings {
 }
 
 /// Parses the location of a repository.
-pub(crate) fn place(repo: Option<String>) -> Outcome<Place> {
+pub(crate) fn place(repo: Option<String>) -> Outcome<Location> {
     let Some(location) = repo.filter(|location| !location.is_empty()) else {
         return Err(Failure::usage(
             "no repository is named",
             "name it with --repo, or in the variable HAULOUT_REPO",
         ));
     };
-    Place::parse(&location).map_err(|cause| {
+    Location::parse(&location).map_err(|cause| {
         let message = format!("{location} is no place of a repository");
         let error = Error::new(ErrorKind::Usage, message).because(cause);
         Failure::new(error, place_hint(&location))

@@ -11,24 +11,24 @@ use haulout::base::entries::entries;
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
-use haulout::base::limiter::Limiter;
 use haulout::base::limits::SMALL_OBJECT_BYTES_MAX;
 use haulout::format::layout::Object;
 use haulout::repo::vacancy::Occupant;
 use haulout::repo::vacancy::occupant;
 use haulout::store::Store;
+use haulout::store::cached::CacheDir;
 use haulout::store::cached::Cached;
-use haulout::store::cached::Shelf;
 use haulout::store::cached::not_written;
 use haulout::store::error::Category;
 use haulout::store::error::StoreError;
 use haulout::store::limited::Limited;
+use haulout::store::limiter::Limiter;
 use haulout::store::local::LocalStore;
+use haulout::store::location::Location;
 use haulout::store::name::ObjectName;
-use haulout::store::place::Place;
-use haulout::store::remote::Patience;
 use haulout::store::remote::RemoteOptions;
 use haulout::store::remote::RemoteStore;
+use haulout::store::remote::RetryPolicy;
 
 use crate::fail::failure::Failure;
 use crate::fail::failure::Outcome;
@@ -36,7 +36,7 @@ use crate::open::network::NetworkPlan;
 use crate::open::run::Run;
 use crate::open::settings::Settings;
 use crate::open::traits::CacheUse;
-use crate::tell::units;
+use crate::output::units;
 
 /// Maximum size in bytes of the maps that are kept while the program runs, if there is no cache.
 const TEMPORARY_CACHE_BYTES: u64 = 128 << 20;
@@ -45,7 +45,7 @@ const TEMPORARY_CACHE_BYTES: u64 = 128 << 20;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Site<'s> {
     /// The location of the repository.
-    pub(crate) place: &'s Place,
+    pub(crate) place: &'s Location,
     /// The settings for reaching it, if it is in an object store.
     pub(crate) network: &'s NetworkPlan,
     /// The effect of `--limit`, if it is a directory.
@@ -64,7 +64,7 @@ pub(crate) enum Directory {
 impl Site<'_> {
     /// Tells whether the site is a directory.
     pub(crate) fn is_directory(&self) -> bool {
-        matches!(self.place, Place::Directory(_))
+        matches!(self.place, Location::Directory(_))
     }
 }
 
@@ -80,7 +80,7 @@ impl Run<'_> {
         let place = site.place;
         let cannot_open = |e: StoreError| e.named(format!("cannot open {place}"));
         match place {
-            Place::Directory(path) => {
+            Location::Directory(path) => {
                 let local = LocalStore::open(path).map_err(|error| {
                     if error.category() == Category::NotFound {
                         let message = format!("there is no repository at {place}");
@@ -94,26 +94,26 @@ impl Run<'_> {
                 })?;
                 Ok(self.limited(site, Arc::new(local)))
             }
-            Place::Bucket { .. } => Ok(Arc::new(Cached::new(self.remote(site)?, self.shelf()))),
+            Location::Bucket { .. } => Ok(Arc::new(Cached::new(self.remote(site)?, self.cache()))),
         }
     }
 
     /// Returns the cache for maps and recent packs of a bucket.
     ///
     /// A verb that looks at the store itself leaves aside what earlier runs kept.
-    fn shelf(&self) -> Shelf {
+    fn cache(&self) -> CacheDir {
         let NetworkPlan { cache, cache_bytes, .. } = &self.settings.network;
         match cache.as_deref() {
             Some(directory) if self.traits.cache == CacheUse::Allowed => {
-                match Shelf::open(directory, *cache_bytes) {
+                match CacheDir::open(directory, *cache_bytes) {
                     Ok(opened) => opened.reporting(Arc::clone(&self.findings)),
                     Err(error) => {
                         self.findings.report(not_written(directory, &error));
-                        Shelf::of_this_run(TEMPORARY_CACHE_BYTES)
+                        CacheDir::of_this_run(TEMPORARY_CACHE_BYTES)
                     }
                 }
             }
-            _ => Shelf::of_this_run(TEMPORARY_CACHE_BYTES),
+            _ => CacheDir::of_this_run(TEMPORARY_CACHE_BYTES),
         }
     }
 
@@ -121,7 +121,7 @@ impl Run<'_> {
     fn remote(&self, site: &Site<'_>) -> Result<RemoteStore> {
         let (place, plan) = (site.place, site.network);
         let console = Arc::clone(&self.report.console);
-        let teller = move |error: &StoreError, left: Duration| {
+        let on_retry = move |error: &StoreError, left: Duration| {
             let why = error.source().map(ToString::to_string).unwrap_or_default();
             let left = units::span(left);
             console.note(format!("{error}: {why}; trying again for up to {left}"));
@@ -131,14 +131,14 @@ impl Run<'_> {
             region: plan.region.clone(),
             ca_file: plan.ca_file.clone(),
             plain_http: plan.plain_http,
-            patience: Patience { retry_for: plan.retry_for, ..Patience::default() },
+            retry_policy: RetryPolicy { retry_for: plan.retry_for, ..RetryPolicy::default() },
             up: self.limiter(),
             down: self.limiter(),
             variables: plan.variables.clone(),
         };
         let opened = RemoteStore::open(place, &options, &self.world);
         let opened = opened.map_err(|e| e.named(format!("cannot open {place}")))?;
-        Ok(opened.reporting_retries(Arc::new(teller)))
+        Ok(opened.reporting_retries(Arc::new(on_retry)))
     }
 
     /// Creates a limiter from `--limit`; each direction gets its own.
@@ -162,12 +162,12 @@ impl Run<'_> {
     pub(crate) fn new_store_at(&self, site: &Site<'_>) -> Outcome<Arc<dyn Store>> {
         let place = site.place;
         match place {
-            Place::Directory(path) => {
+            Location::Directory(path) => {
                 require_vacant_directory(path)?;
                 let made = LocalStore::create(path).map_err(|e| not_made(place, path, e))?;
                 Ok(self.limited(site, Arc::new(made)))
             }
-            Place::Bucket { .. } => {
+            Location::Bucket { .. } => {
                 let store = self.remote(site)?;
                 require_vacant_bucket(&store)?;
                 // The store is mostly written, hardly read: it needs no cache.
@@ -182,7 +182,7 @@ const NO_DIRECTORY_HERE: &str = "name a directory on a disk or share that keeps 
                                  that this user may write to";
 
 /// Explains why a directory could not be made.
-fn not_made(place: &Place, path: &Path, error: StoreError) -> Failure {
+fn not_made(place: &Location, path: &Path, error: StoreError) -> Failure {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     match parent {
         Some(parent) if error.category() == Category::NotFound && !parent.exists() => {

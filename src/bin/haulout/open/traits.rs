@@ -3,8 +3,8 @@
 //! Shared code asks this, and never which verb runs: a new verb says here what it needs, and the
 //! code that opens repositories stays as it is.
 
-use haulout::base::limiter::Timetable;
 use haulout::ops::memory::Work;
+use haulout::store::limiter::Timetable;
 
 /// The declaration of a verb. The default is that of one that reads and shows.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@
 //! A snapshot that was the newest must still be there, or a newer one of its source that opens
 //! under the repository's key: nobody without the key can make one. Others that were seen must be
 //! there as well, since nothing prunes yet; and what is new must follow something that is there:
-//! each snapshot names its predecessor, so one that was never shown to this host leaves a gap. On a
+//! each snapshot names its parent, so one that was never shown to this host leaves a gap. On a
 //! copy that was sent the newest snapshots only, gaps are no attack: it is not compared.
 
 use std::collections::BTreeMap;
@@ -24,9 +24,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 
-use serde::Deserialize;
-use serde::Serialize;
-
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
@@ -36,6 +33,8 @@ use haulout::seal::suite::Suite;
 use haulout::verdict::finding::Code;
 use haulout::verdict::finding::Finding;
 use haulout::verdict::finding::FindingLog;
+use serde::Deserialize;
+use serde::Serialize;
 
 use crate::fail::failure::Failure;
 use crate::fail::failure::Outcome;
@@ -134,11 +133,11 @@ impl Known {
         for name in names.iter().filter(new) {
             // A snapshot that can't be read is reported by the code that needs it.
             let Ok(stored) = repository.read_snapshot(name) else { continue };
-            let Some(former) = stored.snapshot.about.predecessor else { continue };
-            if !there.contains(&former) {
-                let (id, former) = (name.id.short(), former.get(..8).unwrap_or_default());
+            let Some(parent) = stored.snapshot.about.parent else { continue };
+            if !there.contains(&parent) {
+                let (id, parent) = (name.id.short(), parent.get(..8).unwrap_or_default());
                 let what =
-                    format!("{place} shows snapshot {id}, and not {former}, which it follows");
+                    format!("{place} shows snapshot {id}, and not {parent}, which it follows");
                 return Err(self.distrusted(ErrorKind::Gap, what));
             }
         }
@@ -169,7 +168,7 @@ impl Known {
     /// Remembers what the store shows now.
     ///
     /// A record that can't be written is a finding; the work itself succeeds all the same.
-    pub(crate) fn learn(&mut self, repository: &Repository, findings: &FindingLog) -> Result<()> {
+    pub(crate) fn update(&mut self, repository: &Repository, findings: &FindingLog) -> Result<()> {
         let mut record = Record {
             repository: repository.keyring().repository().to_string(),
             encrypted: repository.keyring().suite() != Suite::KeyedTag,

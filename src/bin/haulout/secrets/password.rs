@@ -21,23 +21,22 @@ use std::process::ExitStatus;
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::event::PollFd;
-use rustix::event::PollFlags;
-use rustix::event::Timespec;
-use rustix::event::poll;
-use rustix::io::Errno;
-use zeroize::Zeroizing;
-
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
 use haulout::base::monitor::LOOK_UP;
 use haulout::base::monitor::Monitor;
 use haulout::seal::error::SealError;
-use haulout::seal::holder::Credential;
-use haulout::seal::holder::KeyFile;
-use haulout::seal::holder::Passphrase;
+use haulout::seal::key_slot::Credential;
+use haulout::seal::key_slot::KeyFile;
+use haulout::seal::key_slot::Passphrase;
 use haulout::source::child::withhold_secrets;
+use rustix::event::PollFd;
+use rustix::event::PollFlags;
+use rustix::event::Timespec;
+use rustix::event::poll;
+use rustix::io::Errno;
+use zeroize::Zeroizing;
 
 use crate::secrets::prompt::Terminal;
 
@@ -209,12 +208,12 @@ impl PasswordSource {
             PasswordSource::File(path) => {
                 let shown = path.display().to_string();
                 let what = format!("cannot read the password file {shown}");
-                let trouble = |e| Error::new(ErrorKind::NoKey, what).because(e);
+                let failure = |e| Error::new(ErrorKind::NoKey, what).because(e);
                 let read = |file: File| {
                     let is_exposed = everybody_reads(&file)?;
                     first_line(file).map(|line| (line, is_exposed))
                 };
-                let (line, is_exposed) = File::open(path).and_then(read).map_err(trouble)?;
+                let (line, is_exposed) = File::open(path).and_then(read).map_err(failure)?;
                 exposed = is_exposed.then(|| shown.clone());
                 (line, shown)
             }
@@ -223,8 +222,8 @@ impl PasswordSource {
             }
             PasswordSource::Given(password) => {
                 let origin = "the environment".to_owned();
-                let trouble = |e| refused(&origin).because(e);
-                (first_line(password.as_slice()).map_err(trouble)?, origin)
+                let failure = |e| refused(&origin).because(e);
+                (first_line(password.as_slice()).map_err(failure)?, origin)
             }
             PasswordSource::Ask => (asked(purpose, monitor)?, "the terminal".to_owned()),
         };
@@ -451,9 +450,9 @@ impl Read for Heeding<'_> {
 fn asked(purpose: Purpose, monitor: &Monitor) -> Result<Secret> {
     let mut terminal =
         Terminal::open().ok_or_else(|| Error::new(ErrorKind::NoKey, purpose.want()))?;
-    let trouble = |e| Error::new(ErrorKind::NoKey, "cannot ask on the terminal").because(e);
+    let failure = |e| Error::new(ErrorKind::NoKey, "cannot ask on the terminal").because(e);
     let mut ask = |question: &str| {
-        let line = terminal.ask_hidden(question, monitor).map_err(trouble)?;
+        let line = terminal.ask_hidden(question, monitor).map_err(failure)?;
         monitor.check()?;
         Ok::<_, Error>(line)
     };
@@ -561,7 +560,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_everybody_can_read_is_told_from_others() {
+    fn a_file_that_everybody_can_read_is_distinguished_from_others() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "secret\n").unwrap();
         let source = PasswordSource::File(file.path().to_owned());

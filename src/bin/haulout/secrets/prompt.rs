@@ -10,6 +10,7 @@ use std::io::IsTerminal;
 use std::io::Read;
 use std::io::Write;
 
+use haulout::base::monitor::Monitor;
 use rustix::event::PollFd;
 use rustix::event::PollFlags;
 use rustix::event::Timespec;
@@ -20,8 +21,6 @@ use rustix::termios::Termios;
 use rustix::termios::tcgetattr;
 use rustix::termios::tcsetattr;
 use zeroize::Zeroizing;
-
-use haulout::base::monitor::Monitor;
 
 /// The time until a request to stop is noticed.
 const LOOK_UP: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };

@@ -6,14 +6,13 @@ use std::io::Read;
 use std::io::Write;
 use std::path::Path;
 
-use zeroize::Zeroizing;
-
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
-use haulout::base::num::wide;
-use haulout::seal::kit::KIT_TEXT_BYTES_MAX;
-use haulout::seal::kit::RecoveryKit;
+use haulout::base::num::u64_of;
+use haulout::seal::recovery_kit::KIT_TEXT_BYTES_MAX;
+use haulout::seal::recovery_kit::RecoveryKit;
+use zeroize::Zeroizing;
 
 use crate::secrets::password::everybody_reads;
 
@@ -60,16 +59,16 @@ pub(crate) struct KitFile {
 
 /// Reads a kit from a file.
 pub(crate) fn read(path: &Path) -> Result<KitFile> {
-    let trouble = || {
+    let failure = || {
         let shown = path.display();
         Error::new(ErrorKind::NoKey, format!("cannot read the recovery kit {shown}"))
     };
-    let file = File::open(path).map_err(|e| trouble().because(e))?;
-    let is_exposed = everybody_reads(&file).map_err(|e| trouble().because(e))?;
+    let file = File::open(path).map_err(|e| failure().because(e))?;
+    let is_exposed = everybody_reads(&file).map_err(|e| failure().because(e))?;
     let mut text = Zeroizing::new(String::with_capacity(KIT_TEXT_BYTES_MAX));
-    let mut limited = file.take(wide(KIT_TEXT_BYTES_MAX) - 1);
-    limited.read_to_string(&mut text).map_err(|e| trouble().because(e))?;
-    let kit = RecoveryKit::from_text(&text).map_err(|e| trouble().because(e))?;
+    let mut limited = file.take(u64_of(KIT_TEXT_BYTES_MAX) - 1);
+    limited.read_to_string(&mut text).map_err(|e| failure().because(e))?;
+    let kit = RecoveryKit::from_text(&text).map_err(|e| failure().because(e))?;
     Ok(KitFile { kit, is_exposed })
 }
 

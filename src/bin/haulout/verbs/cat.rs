@@ -3,7 +3,6 @@
 use std::io::Write;
 
 use clap::Args;
-
 use haulout::base::error::ErrorKind;
 use haulout::ops;
 use haulout::ops::cat::CatOptions;
@@ -15,8 +14,8 @@ use crate::fail::failure::Outcome;
 use crate::grammar::common::Common;
 use crate::open::run::Run;
 use crate::open::traits::Traits;
-use crate::tell::stdout::not_written;
-use crate::tell::stdout::standard_output;
+use crate::output::stdout::not_written;
+use crate::output::stdout::standard_output;
 use crate::verbs::job::Job;
 
 const EXAMPLE: &str = "\

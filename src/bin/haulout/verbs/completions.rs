@@ -7,10 +7,10 @@ use serde::Serialize;
 use crate::fail::exit::Exit;
 use crate::fail::failure::Outcome;
 use crate::grammar::help_texts::Grammar;
-use crate::tell::report::Format;
-use crate::tell::report::Report;
-use crate::tell::report::print;
-use crate::tell::report::print_json;
+use crate::output::report::Format;
+use crate::output::report::Report;
+use crate::output::report::print;
+use crate::output::report::print_json;
 
 const EXAMPLE: &str = "\
 Examples:

@@ -1,22 +1,21 @@
 //! `errors`: explains the codes of errors and findings.
 
 use clap::Args;
-use serde::Serialize;
-
 use haulout::base::error::ErrorKind;
 use haulout::base::error::code::ErrorCode;
 use haulout::format::snapshot::Severity;
 use haulout::verdict::finding::Code;
+use serde::Serialize;
 
 use crate::fail::exit::Exit;
 use crate::fail::failure::Outcome;
-use crate::tell::report::Format;
-use crate::tell::report::Report;
-use crate::tell::report::print;
-use crate::tell::report::print_json;
-use crate::tell::text::Canvas;
-use crate::tell::text::Tone;
-use crate::tell::text::wrapped;
+use crate::output::report::Format;
+use crate::output::report::Report;
+use crate::output::report::print;
+use crate::output::report::print_json;
+use crate::output::text::Canvas;
+use crate::output::text::Tone;
+use crate::output::text::wrapped;
 
 /// Explain the codes of errors and findings, and what to do about them
 #[derive(Debug, Args)]

@@ -1,22 +1,21 @@
 //! `help`: prints a chapter of the guide, or the reference of a command.
 
 use clap::Args;
-use serde::Serialize;
-
 use haulout::guide;
 use haulout::guide::CHAPTERS;
+use serde::Serialize;
 
 use crate::fail::exit::Exit;
 use crate::fail::failure::Failure;
 use crate::fail::failure::Outcome;
 use crate::grammar::help_texts::Grammar;
-use crate::tell::guide::rendered;
-use crate::tell::report::Format;
-use crate::tell::report::Report;
-use crate::tell::report::print;
-use crate::tell::report::print_json;
-use crate::tell::text::Canvas;
-use crate::tell::text::Tone;
+use crate::output::guide::rendered;
+use crate::output::report::Format;
+use crate::output::report::Report;
+use crate::output::report::print;
+use crate::output::report::print_json;
+use crate::output::text::Canvas;
+use crate::output::text::Tone;
 use crate::verbs::errors;
 
 const EXAMPLE: &str = "\

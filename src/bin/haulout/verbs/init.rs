@@ -4,8 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
-use serde::Serialize;
-
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
@@ -15,12 +13,13 @@ use haulout::repo::Repository;
 use haulout::repo::keys::Keys;
 use haulout::repo::probe::SecondPut;
 use haulout::repo::probe::StoreFacts;
-use haulout::seal::cost::Cost;
+use haulout::seal::cost::KdfCost;
 use haulout::seal::cost::Limits;
-use haulout::seal::holder::Credential;
-use haulout::seal::holder::HolderNote;
+use haulout::seal::key_slot::Credential;
+use haulout::seal::key_slot::KeySlotNote;
 use haulout::store::Store;
-use haulout::store::place::Place;
+use haulout::store::location::Location;
+use serde::Serialize;
 
 use crate::fail::exit::Exit;
 use crate::fail::failure::Outcome;
@@ -28,12 +27,12 @@ use crate::open::run::Run;
 use crate::open::traits::Effect;
 use crate::open::traits::Secrets;
 use crate::open::traits::Traits;
+use crate::output::console::Loudness;
+use crate::output::report::Report;
+use crate::output::text::clean;
 use crate::secrets::password::PasswordSource;
 use crate::secrets::password::Purpose;
 use crate::secrets::prompt::Terminal;
-use crate::tell::console::Loudness;
-use crate::tell::report::Report;
-use crate::tell::text::clean;
 use crate::verbs::job::Job;
 
 const EXAMPLE: &str = "\
@@ -93,7 +92,7 @@ impl Run<'_> {
     /// Creates a repository and prints its report.
     pub(crate) fn init(&self, how: NewRepository) -> Outcome<Exit> {
         let store = self.new_store_at(&self.site())?;
-        let note = HolderNote {
+        let note = KeySlotNote {
             label: self.settings.host.clone(),
             created_unix_seconds: self.report.clock.unix_seconds(),
         };
@@ -104,15 +103,19 @@ impl Run<'_> {
             NewRepository::Clear => None,
         };
         let protection = match &credential {
-            Some(credential) => NewProtection::Encrypted { credential, cost: Cost::STANDARD, note },
+            Some(credential) => {
+                NewProtection::Encrypted { credential, cost: KdfCost::STANDARD, note }
+            }
             None => NewProtection::Clear,
         };
         let repository = store.location();
         let made = Repository::init(Arc::clone(&store), &protection, &self.world)?;
         let id = made.keyring().repository().to_string();
         let facts = match &self.settings.place {
-            Place::Directory(_) => None,
-            Place::Bucket { service, .. } => Some(made.probe_store(service.scheme(), &self.world)?),
+            Location::Directory(_) => None,
+            Location::Bucket { service, .. } => {
+                Some(made.probe_store(service.scheme(), &self.world)?)
+            }
         };
         let encrypted = credential.is_some();
         self.report.init(&Init { repository, id, encrypted, store: facts })?;

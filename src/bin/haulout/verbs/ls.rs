@@ -5,7 +5,6 @@ use std::io::BufWriter;
 use std::io::Write;
 
 use clap::Args;
-
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
 use haulout::ops;
@@ -16,13 +15,13 @@ use crate::fail::failure::Failure;
 use crate::fail::failure::Outcome;
 use crate::open::run::Run;
 use crate::open::traits::Traits;
-use crate::tell::members::Member;
-use crate::tell::members::Members;
-use crate::tell::members::every_member;
-use crate::tell::report::Format;
-use crate::tell::report::Report;
-use crate::tell::report::unless_gone;
-use crate::tell::spool::Spool;
+use crate::output::members::Member;
+use crate::output::members::Members;
+use crate::output::members::every_member;
+use crate::output::report::Format;
+use crate::output::report::Report;
+use crate::output::report::unless_gone;
+use crate::output::spool::Spool;
 use crate::verbs::job::Job;
 
 const EXAMPLE: &str = "\

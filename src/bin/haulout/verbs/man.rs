@@ -8,20 +8,19 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap_mangen::Man;
-use serde::Serialize;
-
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
+use serde::Serialize;
 
 use crate::fail::exit::Exit;
 use crate::fail::failure::Outcome;
 use crate::grammar::help_texts::ENVIRONMENT;
 use crate::grammar::help_texts::Grammar;
 use crate::grammar::help_texts::chapter_of;
-use crate::tell::report::Format;
-use crate::tell::report::Report;
-use crate::tell::report::print;
-use crate::tell::report::print_json;
+use crate::output::report::Format;
+use crate::output::report::Report;
+use crate::output::report::print;
+use crate::output::report::print_json;
 
 const EXAMPLE: &str = "\
 Examples:
@@ -51,11 +50,11 @@ struct Page {
 /// The JSON report of `man`.
 #[derive(Debug, Serialize)]
 struct Pages<'r> {
-    pages: Vec<Told<'r>>,
+    pages: Vec<PageText<'r>>,
 }
 
 #[derive(Debug, Serialize)]
-struct Told<'r> {
+struct PageText<'r> {
     name: &'r str,
     text: &'r str,
 }
@@ -89,8 +88,8 @@ impl ManArguments {
 impl<'r> Pages<'r> {
     /// Creates the report of these pages.
     fn of(pages: &'r [Page]) -> Pages<'r> {
-        let told = |page: &'r Page| Told { name: &page.name, text: &page.text };
-        Pages { pages: pages.iter().map(told).collect() }
+        let text_of = |page: &'r Page| PageText { name: &page.name, text: &page.text };
+        Pages { pages: pages.iter().map(text_of).collect() }
     }
 }
 

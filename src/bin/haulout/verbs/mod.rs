@@ -45,7 +45,7 @@ use crate::grammar::help_texts::Grammar;
 use crate::open::network::NetworkPlan;
 use crate::open::run::Run;
 use crate::open::settings::Settings;
-use crate::tell::report::Report;
+use crate::output::report::Report;
 use crate::verbs::backup::args::BackupArguments;
 use crate::verbs::backup::plan::BackupPlan;
 use crate::verbs::cat::CatArguments;
@@ -202,7 +202,7 @@ fn prepared(
 }
 
 /// Prints what the program says about itself.
-pub(crate) fn tell(about: &About, report: &Report) -> Outcome<Exit> {
+pub(crate) fn describe(about: &About, report: &Report) -> Outcome<Exit> {
     match about {
         About::Completions(typed) => typed.run(&grammar(), report),
         About::Errors(typed) => typed.run(report),

@@ -3,29 +3,28 @@
 use std::time::Duration;
 
 use clap::Args;
-use serde::Serialize;
-
 use haulout::base::error::Result;
-use haulout::base::num::wide;
+use haulout::base::num::u64_of;
 use haulout::ops;
 use haulout::ops::repair::Make;
 use haulout::ops::repair::Remove;
 use haulout::ops::repair::RepairPlan;
 use haulout::ops::repair::RepairReport;
+use serde::Serialize;
 
 use crate::fail::exit::Exit;
 use crate::fail::failure::Outcome;
 use crate::open::run::Run;
 use crate::open::traits::CacheUse;
 use crate::open::traits::Traits;
-use crate::tell::damage::Found;
-use crate::tell::damage::finding;
-use crate::tell::json::Effort;
-use crate::tell::phrases::fact;
-use crate::tell::progress::Activity;
-use crate::tell::report::Report;
-use crate::tell::text::clean;
-use crate::tell::units;
+use crate::output::damage::Found;
+use crate::output::damage::finding;
+use crate::output::json::Effort;
+use crate::output::phrases::fact;
+use crate::output::progress::Activity;
+use crate::output::report::Report;
+use crate::output::text::clean;
+use crate::output::units;
 use crate::verbs::job::Job;
 
 const EXAMPLE: &str = "\
@@ -170,8 +169,8 @@ impl Report {
                 (0, 0) => "nothing had to be repaired\n".to_owned(),
                 (made, removed) => format!(
                     "made {} again, removed {}\n",
-                    units::counted(wide(made), "object"),
-                    units::counted(wide(removed), "record")
+                    units::counted(u64_of(made), "object"),
+                    units::counted(u64_of(removed), "record")
                 ),
             };
             let found = left.findings.iter().map(finding);

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use clap::Args;
-
 use haulout::base::error::Result;
 use haulout::format::snapshot::Description;
 use haulout::format::snapshot::Verdict;
@@ -16,20 +15,20 @@ use crate::fail::failure::Failure;
 use crate::fail::failure::Outcome;
 use crate::open::run::Run;
 use crate::open::traits::Traits;
-use crate::tell::listed::Listed;
-use crate::tell::phrases::tone;
-use crate::tell::report::Format;
-use crate::tell::report::Report;
-use crate::tell::report::print;
-use crate::tell::report::print_json;
-use crate::tell::text::Canvas;
-use crate::tell::text::Cell;
-use crate::tell::text::Column;
-use crate::tell::text::Narrow;
-use crate::tell::text::Side;
-use crate::tell::text::Tone;
-use crate::tell::text::table;
-use crate::tell::units;
+use crate::output::listed::Listed;
+use crate::output::phrases::tone;
+use crate::output::report::Format;
+use crate::output::report::Report;
+use crate::output::report::print;
+use crate::output::report::print_json;
+use crate::output::text::Canvas;
+use crate::output::text::Cell;
+use crate::output::text::Column;
+use crate::output::text::Narrow;
+use crate::output::text::Side;
+use crate::output::text::Tone;
+use crate::output::text::table;
+use crate::output::units;
 use crate::verbs::job::Job;
 
 const EXAMPLE: &str = "\

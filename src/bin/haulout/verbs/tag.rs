@@ -1,8 +1,6 @@
 //! `tag`: changes the tags of a snapshot.
 
 use clap::Args;
-use serde::Serialize;
-
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
 use haulout::ops;
@@ -10,6 +8,7 @@ use haulout::ops::tag::TAGS_MAX;
 use haulout::ops::tag::TagChange;
 use haulout::ops::tag::TagReport;
 use haulout::repo::snapshots::StoredSnapshot;
+use serde::Serialize;
 
 use crate::fail::exit::Exit;
 use crate::fail::failure::Failure;
@@ -18,8 +17,8 @@ use crate::grammar::values::tag;
 use crate::open::run::Run;
 use crate::open::traits::Effect;
 use crate::open::traits::Traits;
-use crate::tell::report::Report;
-use crate::tell::text::clean;
+use crate::output::report::Report;
+use crate::output::text::clean;
 use crate::verbs::job::Job;
 
 const EXAMPLE: &str = "\

@@ -1,18 +1,17 @@
 //! `version`: prints the version of the program, and of the repositories that it reads and makes.
 
 use clap::Args;
-use serde::Serialize;
-
 use haulout::format::config::FEATURES_KNOWN;
 use haulout::format::config::FEATURES_MADE;
 use haulout::format::config::FORMAT_VERSION;
+use serde::Serialize;
 
 use crate::fail::exit::Exit;
 use crate::fail::failure::Outcome;
-use crate::tell::report::Format;
-use crate::tell::report::Report;
-use crate::tell::report::print;
-use crate::tell::report::print_json;
+use crate::output::report::Format;
+use crate::output::report::Report;
+use crate::output::report::print;
+use crate::output::report::print_json;
 
 const EXAMPLE: &str = "\
 Examples:

@@ -96,7 +96,7 @@ impl Record {
         self.write_into(&mut root).map_err(|e| unwritable(&target.join(RECORD), e))
     }
 
-    /// Writes it under another name, which then takes the place of the former one: neither is
+    /// Writes it under another name, which then takes the place of the previous one: neither is
     /// written through, whatever else it may be by now.
     pub(super) fn write_into(&self, root: &mut Root) -> io::Result<()> {
         let mut file = root.make_file(&[RECORD_NEW.as_bytes()])?;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::store::local::sim::Found;
 use crate::store::local::sim::Sabotage;
 use crate::store::local::sim::SimDisk;
-use crate::store::local::sim::Trouble;
+use crate::store::local::sim::SimFailure;
 use crate::store::local::writer::Failure;
 use crate::store::local::writer::TEMPORARY_PREFIX;
 use crate::store::local::writer::Writer;
@@ -80,13 +80,13 @@ fn cut_everywhere(disk: impl Fn() -> SimDisk) -> (Vec<String>, u64) {
     let (mut faults, mut states) = (Vec::new(), 0);
     for nth in 0.. {
         let writer = writer(disk());
-        writer.disk().trouble(nth, Trouble::Cut);
+        writer.disk().failure(nth, SimFailure::Cut);
         let acknowledged = put_all(&writer);
         writer.disk().after_power_cut(&mut |found| {
             states += 1;
             faults.extend(fault_of(&found, &acknowledged));
         });
-        if !writer.disk().was_troubled() {
+        if !writer.disk().has_failed() {
             break;
         }
     }
@@ -105,7 +105,7 @@ fn after_any_power_cut_everything_can_be_put_again() {
     let root = Path::new(ROOT);
     for nth in 0.. {
         let writer_before = writer(SimDisk::new(root));
-        writer_before.disk().trouble(nth, Trouble::Cut);
+        writer_before.disk().failure(nth, SimFailure::Cut);
         let acknowledged = put_all(&writer_before);
         writer_before.disk().after_power_cut(&mut |found| {
             let again = writer(SimDisk::rebooted(root, &found));
@@ -115,7 +115,7 @@ fn after_any_power_cut_everything_can_be_put_again() {
                 assert_eq!(fault_of(&found, &acknowledged), None);
             });
         });
-        if !writer_before.disk().was_troubled() {
+        if !writer_before.disk().has_failed() {
             break;
         }
     }
@@ -145,25 +145,25 @@ fn a_failing_call_is_reported_or_made_good() {
         ErrorKind::AlreadyExists,
         ErrorKind::Interrupted,
     ] {
-        for trouble in [Trouble::Fail(kind), Trouble::FailFromHere(kind)] {
+        for failure in [SimFailure::Fail(kind), SimFailure::FailFromHere(kind)] {
             // An interrupted write is tried for ever, as it should be.
-            if trouble != Trouble::FailFromHere(ErrorKind::Interrupted) {
-                fail_everywhere(trouble);
+            if failure != SimFailure::FailFromHere(ErrorKind::Interrupted) {
+                fail_everywhere(failure);
             }
         }
     }
 }
 
-fn fail_everywhere(trouble: Trouble) {
+fn fail_everywhere(failure: SimFailure) {
     for nth in 0.. {
         let writer = writer(SimDisk::new(Path::new(ROOT)));
-        writer.disk().trouble(nth, trouble);
+        writer.disk().failure(nth, failure);
         let acknowledged = put_all(&writer);
         writer.disk().after_power_cut(&mut |found| {
             let fault = fault_of(&found, &acknowledged);
-            assert_eq!(fault, None, "{trouble:?} at {nth}");
+            assert_eq!(fault, None, "{failure:?} at {nth}");
         });
-        if !writer.disk().was_troubled() {
+        if !writer.disk().has_failed() {
             assert_eq!(acknowledged.len(), 5);
             break;
         }
@@ -175,12 +175,12 @@ fn a_failing_write_leaves_no_temporary_file() {
     for kind in [ErrorKind::StorageFull, ErrorKind::Other] {
         for nth in 0.. {
             let writer = writer(SimDisk::new(Path::new(ROOT)));
-            writer.disk().trouble(nth, Trouble::Fail(kind));
+            writer.disk().failure(nth, SimFailure::Fail(kind));
             let acknowledged = put_all(&writer);
             let junk: Vec<_> =
                 writer.disk().live().into_keys().filter(|path| is_temporary(path)).collect();
             assert!(junk.is_empty(), "{kind:?} at {nth} leaves {junk:?}");
-            if !writer.disk().was_troubled() {
+            if !writer.disk().has_failed() {
                 assert_eq!(acknowledged.len(), 5);
                 break;
             }
@@ -192,7 +192,7 @@ fn a_failing_write_leaves_no_temporary_file() {
 fn number_of(operation: &str, nth: usize) -> u64 {
     let is_it = |number: &u64| {
         let writer = writer(SimDisk::new(Path::new(ROOT)));
-        writer.disk().trouble(*number, Trouble::Fail(ErrorKind::Other));
+        writer.disk().failure(*number, SimFailure::Fail(ErrorKind::Other));
         let _outcome = put(&writer, "config", "text");
         writer.disk().failed() == Some(operation)
     };
@@ -203,13 +203,13 @@ fn number_of(operation: &str, nth: usize) -> u64 {
 fn a_failed_fsync_of_a_file_is_made_good_by_another_file() {
     let syncs = number_of("sync", 0);
     let writer = writer(SimDisk::new(Path::new(ROOT)));
-    writer.disk().trouble(syncs, Trouble::Fail(ErrorKind::Other));
+    writer.disk().failure(syncs, SimFailure::Fail(ErrorKind::Other));
     put(&writer, "config", "text").unwrap();
     writer.disk().after_power_cut(&mut |found| {
         assert_eq!(found[&Path::new(ROOT).join("config")], b"text");
     });
     let lasting = self::writer(SimDisk::new(Path::new(ROOT)));
-    lasting.disk().trouble(syncs, Trouble::FailFromHere(ErrorKind::Other));
+    lasting.disk().failure(syncs, SimFailure::FailFromHere(ErrorKind::Other));
     put(&lasting, "config", "text").unwrap_err();
 }
 
@@ -217,7 +217,7 @@ fn a_failed_fsync_of_a_file_is_made_good_by_another_file() {
 fn after_a_failed_fsync_of_a_directory_nothing_is_acknowledged() {
     let syncs = number_of("sync", 1);
     let writer = writer(SimDisk::new(Path::new(ROOT)));
-    writer.disk().trouble(syncs, Trouble::Fail(ErrorKind::Other));
+    writer.disk().failure(syncs, SimFailure::Fail(ErrorKind::Other));
     put(&writer, "config", "text").unwrap_err();
     for object in ["config", "other"] {
         let refused = put(&writer, object, "text").unwrap_err();
@@ -230,7 +230,7 @@ fn after_a_failed_fsync_of_a_directory_nothing_is_acknowledged() {
 fn a_directory_that_can_not_be_opened_once_is_not_held_against_the_disk() {
     let opens = number_of("open", 0);
     let writer = writer(SimDisk::new(Path::new(ROOT)));
-    writer.disk().trouble(opens, Trouble::Fail(ErrorKind::Other));
+    writer.disk().failure(opens, SimFailure::Fail(ErrorKind::Other));
     put(&writer, "config", "text").unwrap_err();
     put(&writer, "config", "text").unwrap();
     writer.disk().after_power_cut(&mut |found| {
@@ -255,7 +255,7 @@ fn an_object_that_another_process_did_not_sync_is_made_durable() {
     // The other process is killed between the rename and the sync of the directory.
     let other = writer(SimDisk::new(root));
     let before = number_of("sync", 1);
-    other.disk().trouble(before, Trouble::Fail(ErrorKind::Other));
+    other.disk().failure(before, SimFailure::Fail(ErrorKind::Other));
     put(&other, "config", "text").unwrap_err();
     let lost = |disk: &SimDisk| {
         let mut lost = false;

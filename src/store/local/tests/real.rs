@@ -111,7 +111,7 @@ fn creating_makes_the_last_directory_and_may_be_repeated() {
 }
 
 #[test]
-fn a_store_that_is_not_there_is_told_from_an_empty_one() {
+fn a_store_that_is_not_there_is_distinguished_from_an_empty_one() {
     let (directory, store) = store();
     let absent = directory.path().join("absent");
     assert_eq!(refused(LocalStore::open(&absent)).category(), Category::NotFound);
@@ -362,7 +362,7 @@ fn skip(why: &str) {
 }
 
 #[test]
-fn a_full_disk_is_told_and_left_clean() {
+fn a_full_disk_is_reported_and_left_clean() {
     let Some(mounted) = Mounted::new("size=1m") else { return };
     let store = LocalStore::open(mounted.path()).unwrap();
     let mut fitted = 0;

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::ValueEnum;
-
 use haulout::encode::Level;
 use haulout::format::snapshot::StreamFormat;
 use haulout::ops::accept::ACCEPTED_BYTES_MAX;
@@ -16,7 +15,7 @@ use crate::grammar::limit::Limit;
 use crate::grammar::values::duration;
 use crate::grammar::values::source_name;
 use crate::grammar::values::tag;
-use crate::tell::units::ByteCount;
+use crate::output::units::ByteCount;
 
 const EXAMPLE: &str = "\
 Examples:

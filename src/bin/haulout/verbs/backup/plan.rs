@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
-use haulout::base::limiter::Timetable;
 use haulout::encode::Level;
 use haulout::encode::ReadBack;
 use haulout::format::snapshot::StreamFormat;
 use haulout::ops::accept::ACCEPTED_MAX;
 use haulout::ops::accept::Accept;
-use haulout::ops::accept::Former;
+use haulout::ops::accept::AcceptedBefore;
 use haulout::ops::backup::CHECKPOINT_BYTES;
 use haulout::ops::backup::CHECKPOINT_SECONDS;
 use haulout::source::child::GRACE;
+use haulout::store::limiter::Timetable;
 
 use crate::environment::Stream;
 use crate::environment::Surroundings;
@@ -100,7 +100,7 @@ fn accept(typed: Vec<Acceptable>) -> Outcome<Accept> {
     let mut accept = Accept::default();
     for one in typed {
         match one {
-            Acceptable::None => accept.former = Former::Revoked,
+            Acceptable::None => accept.previous = AcceptedBefore::Revoked,
             Acceptable::Some(acceptance) => accept.added.push(acceptance),
         }
     }
@@ -158,10 +158,10 @@ mod tests {
     #[test]
     fn earlier_acceptances_are_revoked_by_the_word_none() {
         let accept = backup("backup --accept foreign-text --accept none").accept;
-        assert_eq!(accept.former, Former::Revoked);
+        assert_eq!(accept.previous, AcceptedBefore::Revoked);
         assert_eq!(accept.added.len(), 1);
         let accept = backup("backup --accept lost-members:shop/*").accept;
-        assert_eq!(accept.former, Former::Kept);
+        assert_eq!(accept.previous, AcceptedBefore::Kept);
         assert_eq!(accept.added[0].as_str(), "lost-members:shop/*");
     }
 

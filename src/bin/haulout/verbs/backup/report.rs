@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
-
 use haulout::base::error::Result;
-use haulout::base::num::wide;
+use haulout::base::num::u64_of;
 use haulout::format::snapshot::Finding;
 use haulout::format::snapshot::Positions;
 use haulout::format::snapshot::Severity;
@@ -15,28 +13,29 @@ use haulout::format::snapshot::Verdict;
 use haulout::ops::backup::BackupReport;
 use haulout::verdict::CheckName;
 use haulout::verdict::finding::Code;
+use serde::Serialize;
 
-use crate::tell::console::Loudness;
-use crate::tell::findings::lines;
-use crate::tell::json::Blocks;
-use crate::tell::json::Effort;
-use crate::tell::json::Pages;
-use crate::tell::phrases;
-use crate::tell::phrases::blocks;
-use crate::tell::phrases::fact;
-use crate::tell::phrases::told;
-use crate::tell::phrases::tone;
-use crate::tell::report::Report;
-use crate::tell::text::Canvas;
-use crate::tell::text::clean;
-use crate::tell::units;
+use crate::output::console::Loudness;
+use crate::output::findings::lines;
+use crate::output::json::Blocks;
+use crate::output::json::Effort;
+use crate::output::json::Pages;
+use crate::output::phrases;
+use crate::output::phrases::blocks;
+use crate::output::phrases::fact;
+use crate::output::phrases::told;
+use crate::output::phrases::tone;
+use crate::output::report::Report;
+use crate::output::text::Canvas;
+use crate::output::text::clean;
+use crate::output::units;
 
 impl Report {
     /// Prints the report of a backup.
     pub(crate) fn backup(&self, report: &BackupReport, time: Duration) -> Result<()> {
         if let Some(others) = report.new_among {
             let source = &report.about.source;
-            let others = units::counted(wide(others), "other source");
+            let others = units::counted(u64_of(others), "other source");
             self.console.note(format!(
                 "{source} is new in this repository and shares nothing with its {others}"
             ));
@@ -169,10 +168,10 @@ fn brief(report: &BackupReport, canvas: Canvas, time: Duration) -> String {
         out.extend(about.reasons.iter().map(|reason| told("because", reason, canvas)));
     }
     // Nothing looks into a stream that is not recognised: that is worth a line every night.
-    let is_told = |finding: &&Finding| {
+    let is_reported = |finding: &&Finding| {
         finding.severity == Severity::Warning || finding.code == Code::NotRecognised.as_str()
     };
-    let urgent: Vec<Finding> = about.findings.iter().filter(is_told).cloned().collect();
+    let urgent: Vec<Finding> = about.findings.iter().filter(is_reported).cloned().collect();
     let more = if urgent.len() == about.findings.len() { about.more_findings } else { 0 };
     out += &lines(&urgent, more, canvas);
     if report.has_log && about.verdict == Verdict::Partial {

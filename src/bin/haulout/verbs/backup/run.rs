@@ -17,7 +17,7 @@ use haulout::source::FileSource;
 use haulout::source::Source;
 use haulout::source::child::ChildSource;
 use haulout::store::local::LocalStore;
-use haulout::store::place::Place;
+use haulout::store::location::Location;
 
 use crate::fail::exit::Exit;
 use crate::fail::failure::Failure;
@@ -26,10 +26,10 @@ use crate::open::run::Run;
 use crate::open::traits::Effect;
 use crate::open::traits::Traits;
 use crate::open::traits::WhenDoubted;
-use crate::tell::console::Loudness;
-use crate::tell::producer_log::ProducerLog;
-use crate::tell::progress::Activity;
-use crate::tell::units;
+use crate::output::console::Loudness;
+use crate::output::producer_log::ProducerLog;
+use crate::output::progress::Activity;
+use crate::output::units;
 use crate::verbs::backup::plan::BackupPlan;
 use crate::verbs::job::Job;
 
@@ -93,7 +93,7 @@ impl Run<'_> {
 
     /// Removes what interrupted runs left in a directory; in a bucket they leave nothing.
     fn tidy_up(&self) -> Result<()> {
-        let Place::Directory(path) = &self.settings.place else { return Ok(()) };
+        let Location::Directory(path) = &self.settings.place else { return Ok(()) };
         // A missing repository is reported by the caller that opens it.
         let Ok(store) = LocalStore::open(path) else { return Ok(()) };
         let swept = store.sweep_temporaries().map_err(|e| e.named("cannot tidy up"))?;
@@ -107,9 +107,9 @@ impl Run<'_> {
     fn source(&self, plan: &BackupPlan, log: &ProducerLog) -> Outcome<Box<dyn Source>> {
         let Some(program) = plan.command.first() else {
             let source = FileSource::stdin();
-            let trouble =
+            let failure =
                 |e| Error::new(ErrorKind::Source, "cannot read standard input").because(e);
-            return Ok(Box::new(source.map_err(trouble)?));
+            return Ok(Box::new(source.map_err(failure)?));
         };
         let started = ChildSource::start(&plan.command, log.writer(), plan.grace);
         let (source, killer) = started.map_err(|e| not_started(program, &plan.command, e))?;

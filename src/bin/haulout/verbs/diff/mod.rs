@@ -3,7 +3,6 @@
 mod report;
 
 use clap::Args;
-
 use haulout::ops;
 
 use crate::fail::exit::Exit;
@@ -26,7 +25,7 @@ Example:
 pub(crate) struct DiffArguments {
     /// Earlier snapshot: id or its beginning, SOURCE@latest, SOURCE@complete or latest
     #[arg(value_name = "A")]
-    pub(crate) former: String,
+    pub(crate) earlier: String,
 
     /// The later one
     #[arg(value_name = "B")]
@@ -39,17 +38,17 @@ impl Job for DiffArguments {
     }
 
     fn run(&self, run: &Run<'_>) -> Outcome<Exit> {
-        run.diff(&self.former, &self.later)
+        run.diff(&self.earlier, &self.later)
     }
 }
 
 impl Run<'_> {
     /// Compares two snapshots and prints the differences.
-    pub(crate) fn diff(&self, former: &str, later: &str) -> Outcome<Exit> {
+    pub(crate) fn diff(&self, earlier: &str, later: &str) -> Outcome<Exit> {
         let repository = self.repository()?;
-        let (former, later) = (self.find(&repository, former)?, self.find(&repository, later)?);
-        self.report.diff((&former, &later), &mut |each| {
-            ops::diff::diff(&repository, (&former, &later), &self.world, each)
+        let (earlier, later) = (self.find(&repository, earlier)?, self.find(&repository, later)?);
+        self.report.diff((&earlier, &later), &mut |each| {
+            ops::diff::diff(&repository, (&earlier, &later), &self.world, each)
         })?;
         Ok(Exit::Done)
     }

@@ -3,29 +3,28 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
 use haulout::base::error::Result;
 use haulout::ops::diff::Change;
 use haulout::ops::diff::MemberDiff;
 use haulout::repo::snapshots::StoredSnapshot;
+use serde::Serialize;
 
-use crate::tell::console::Loudness;
-use crate::tell::grouping::Grouping;
-use crate::tell::phrases::fact;
-use crate::tell::report::Format;
-use crate::tell::report::Report;
-use crate::tell::report::in_json;
-use crate::tell::report::print;
-use crate::tell::spool::Spool;
-use crate::tell::text::Canvas;
-use crate::tell::text::Cell;
-use crate::tell::text::Column;
-use crate::tell::text::Narrow;
-use crate::tell::text::Side;
-use crate::tell::text::Tone;
-use crate::tell::text::table;
-use crate::tell::units;
+use crate::output::console::Loudness;
+use crate::output::grouping::Grouping;
+use crate::output::phrases::fact;
+use crate::output::report::Format;
+use crate::output::report::Report;
+use crate::output::report::in_json;
+use crate::output::report::print;
+use crate::output::spool::Spool;
+use crate::output::text::Canvas;
+use crate::output::text::Cell;
+use crate::output::text::Column;
+use crate::output::text::Narrow;
+use crate::output::text::Side;
+use crate::output::text::Tone;
+use crate::output::text::table;
+use crate::output::units;
 
 /// Passes one file after the other to the function it is given.
 pub(crate) type Differences<'d> =
@@ -46,7 +45,8 @@ struct Sum {
 /// Files by what happened to them.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 struct Sums {
-    former_bytes: u64,
+    #[serde(rename = "former_bytes")]
+    earlier_bytes: u64,
     later_bytes: u64,
     same: Sum,
     changed: Sum,
@@ -74,7 +74,8 @@ struct Different<'r> {
     incarnation: u32,
     table: &'r str,
     change: &'static str,
-    former_bytes: u64,
+    #[serde(rename = "former_bytes")]
+    earlier_bytes: u64,
     later_bytes: u64,
     pages: u64,
     new_blocks: u64,
@@ -90,7 +91,7 @@ impl<'r> Different<'r> {
             incarnation: member.incarnation,
             table: grouping.name(&member.path),
             change: word(member.change),
-            former_bytes: member.former_bytes,
+            earlier_bytes: member.earlier_bytes,
             later_bytes: member.later_bytes,
             pages: member.pages(),
             new_blocks: member.delta.new_blocks,
@@ -112,7 +113,7 @@ fn word(change: Change) -> &'static str {
 
 impl Sums {
     fn add(&mut self, member: &MemberDiff) {
-        self.former_bytes += member.former_bytes;
+        self.earlier_bytes += member.earlier_bytes;
         self.later_bytes += member.later_bytes;
         let sum = match member.change {
             Change::Same => &mut self.same,
@@ -169,7 +170,7 @@ impl Report {
     /// Prints the report of `diff`; `members` gives one file after the other, the same ones too.
     pub(crate) fn diff(
         &self,
-        (former, later): (&StoredSnapshot, &StoredSnapshot),
+        (earlier, later): (&StoredSnapshot, &StoredSnapshot),
         members: &mut Differences<'_>,
     ) -> Result<()> {
         let grouping = Grouping::of(later.snapshot.about.format);
@@ -177,7 +178,7 @@ impl Report {
         let mut rows = Vec::new();
         let is_json = self.format == Format::Json;
         let listed = self.console.loudness == Loudness::Verbose && !is_json;
-        let ids = (former.id(), later.id());
+        let ids = (earlier.id(), later.id());
         let head = format!("{{\"former\":\"{}\",\"later\":\"{}\",\"members\":[", ids.0, ids.1);
         let mut spool = Spool::begin(&head)?;
         members(&mut |member| {
@@ -199,7 +200,7 @@ impl Report {
             let (totals, tables) = (in_json(&sums), in_json(&tables));
             return spool.print(&format!("],\"tables\":{tables},\"totals\":{totals}}}"));
         }
-        let head = head_text((former, later), &sums, self.canvas);
+        let head = head_text((earlier, later), &sums, self.canvas);
         let rest = if listed {
             members_text(&rows, self.canvas)
         } else {
@@ -210,13 +211,13 @@ impl Report {
 }
 
 fn head_text(
-    (former, later): (&StoredSnapshot, &StoredSnapshot),
+    (earlier, later): (&StoredSnapshot, &StoredSnapshot),
     sums: &Sums,
     canvas: Canvas,
 ) -> String {
-    let heading = format!("from {} to {}", former.id().short(), later.id().short());
+    let heading = format!("from {} to {}", earlier.id().short(), later.id().short());
     let mut out = format!("{}\n", canvas.paint(Tone::Heading, &heading));
-    let sizes = (units::size(sums.former_bytes), units::size(sums.later_bytes));
+    let sizes = (units::size(sums.earlier_bytes), units::size(sums.later_bytes));
     out += &fact("size", &format!("{} before, {} now", sizes.0, sizes.1));
     let files = |sum: &Sum| units::counted(sum.files, "file");
     out += &fact("same", &files(&sums.same));
@@ -323,7 +324,7 @@ mod tests {
             path: path.to_owned(),
             incarnation: 0,
             change: Change::Changed,
-            former_bytes: 1 << 20,
+            earlier_bytes: 1 << 20,
             later_bytes: 1 << 20,
             delta: Delta { new_blocks: 1, new_bytes, gone_blocks: 1, gone_bytes: new_bytes },
             page_bytes: 16 << 10,
@@ -331,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_one_table_are_told_together_and_the_largest_difference_first() {
+    fn files_of_one_table_are_reported_together_and_the_largest_difference_first() {
         let mut tables = Tables::new(Grouping::ByTable);
         for (path, bytes) in
             [("a/t.frm", 0), ("b/u#P#p0.ibd", 16 << 10), ("b/u#P#p1.ibd", 32 << 10)]

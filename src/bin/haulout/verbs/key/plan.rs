@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use haulout::repo::keys::Gaps;
-use haulout::seal::held::Role;
+use haulout::seal::slot_contents::Role;
 
 use crate::environment::Surroundings;
 use crate::secrets::password::NEW_VARIABLES;
@@ -35,7 +35,7 @@ pub(crate) enum KeyPlan {
     Rotate {
         /// The label of the new key, if it differs from that of the key in use.
         label: Option<String>,
-        /// The credential that opens the new holder.
+        /// The credential that opens the new key slot.
         with: NewKey,
         /// Whether snapshots may be missing.
         gaps: Gaps,

@@ -1,40 +1,39 @@
 //! The reports of the commands of `key`.
 
+use haulout::base::error::Result;
+use haulout::repo::keys::KeySlotEntry;
+use haulout::repo::keys::KeySlots;
+use haulout::repo::keys::Rotated;
+use haulout::seal::ids::KeySlotId;
+use haulout::seal::slot_contents::Role;
 use serde::Serialize;
 
-use haulout::base::error::Result;
-use haulout::repo::keys::HolderEntry;
-use haulout::repo::keys::Holders;
-use haulout::repo::keys::Rotated;
-use haulout::seal::held::Role;
-use haulout::seal::ids::HolderId;
-
-use crate::tell::report::Format;
-use crate::tell::report::Report;
-use crate::tell::report::print;
-use crate::tell::report::print_json;
-use crate::tell::text::Canvas;
-use crate::tell::text::Column;
-use crate::tell::text::Narrow;
-use crate::tell::text::Side;
-use crate::tell::text::clean;
-use crate::tell::text::table;
-use crate::tell::timefmt;
+use crate::output::report::Format;
+use crate::output::report::Report;
+use crate::output::report::print;
+use crate::output::report::print_json;
+use crate::output::text::Canvas;
+use crate::output::text::Column;
+use crate::output::text::Narrow;
+use crate::output::text::Side;
+use crate::output::text::clean;
+use crate::output::text::table;
+use crate::output::timefmt;
 
 /// Number of digits of an id that people see.
 const ID_DIGITS: usize = 8;
 
 impl Report {
     /// Prints the keys of a repository.
-    pub(crate) fn keys(&self, found: &Holders) -> Result<()> {
-        let Holders { holders, damaged } = found;
+    pub(crate) fn keys(&self, found: &KeySlots) -> Result<()> {
+        let KeySlots { slots, damaged } = found;
         for (_, error) in damaged {
             let causes = error.causes().join(": ");
             self.console.warning(format!("{error}: {causes}"));
         }
         match self.format {
-            Format::Json => print_json(&holders.iter().map(Listed::new).collect::<Vec<_>>()),
-            Format::Text => print(&text(holders, self.canvas)),
+            Format::Json => print_json(&slots.iter().map(Listed::new).collect::<Vec<_>>()),
+            Format::Text => print(&text(slots, self.canvas)),
         }
     }
 
@@ -80,17 +79,17 @@ pub(crate) struct Change {
 
 impl Change {
     /// Creates the report of an added key.
-    pub(crate) fn added(id: HolderId) -> Change {
+    pub(crate) fn added(id: KeySlotId) -> Change {
         Change { added: Some(id.to_string()), removed: None }
     }
 
     /// Creates the report of a removed key.
-    pub(crate) fn removed(id: HolderId) -> Change {
+    pub(crate) fn removed(id: KeySlotId) -> Change {
         Change { added: None, removed: Some(id.to_string()) }
     }
 
     /// Creates the report of a key that took the place of another.
-    pub(crate) fn replaced(old: HolderId, new: HolderId) -> Change {
+    pub(crate) fn replaced(old: KeySlotId, new: KeySlotId) -> Change {
         Change { added: Some(new.to_string()), removed: Some(old.to_string()) }
     }
 }
@@ -101,7 +100,7 @@ struct Rotation<'r> {
     generation: u8,
     added: String,
     removed: Option<String>,
-    /// Number of snapshots and notes that the former keys had sealed.
+    /// Number of snapshots and notes that the previous keys had sealed.
     listed: usize,
     left_behind: Vec<Listed<'r>>,
 }
@@ -150,7 +149,7 @@ struct Listed<'r> {
 }
 
 impl<'r> Listed<'r> {
-    fn new(entry: &'r HolderEntry) -> Listed<'r> {
+    fn new(entry: &'r KeySlotEntry) -> Listed<'r> {
         Listed {
             id: entry.id.to_string(),
             protection: entry.protection.name(),
@@ -174,8 +173,8 @@ const LISTING: [Column; 6] = [
     Column { title: "LABEL", side: Side::Left, narrow: Narrow::Cut(10) },
 ];
 
-/// Returns the rights of a holder in words.
-fn may(entry: &HolderEntry) -> &'static str {
+/// Returns the rights of a key in words.
+fn may(entry: &KeySlotEntry) -> &'static str {
     match (entry.role, entry.left_behind) {
         (Role::Full, false) => "everything",
         (Role::WriteOnly, false) => "write only",
@@ -184,8 +183,8 @@ fn may(entry: &HolderEntry) -> &'static str {
     }
 }
 
-fn text(holders: &[HolderEntry], canvas: Canvas) -> String {
-    let row = |entry: &HolderEntry| {
+fn text(slots: &[KeySlotEntry], canvas: Canvas) -> String {
+    let row = |entry: &KeySlotEntry| {
         vec![
             entry.id.to_string()[..ID_DIGITS].into(),
             canvas.time(entry.note.created_unix_seconds).into(),
@@ -195,5 +194,5 @@ fn text(holders: &[HolderEntry], canvas: Canvas) -> String {
             entry.note.label.as_str().into(),
         ]
     };
-    table(&LISTING, &holders.iter().map(row).collect::<Vec<_>>(), canvas)
+    table(&LISTING, &slots.iter().map(row).collect::<Vec<_>>(), canvas)
 }

@@ -9,15 +9,15 @@ use haulout::base::error::ErrorKind;
 use haulout::repo::keys::Gaps;
 use haulout::repo::keys::Keys;
 use haulout::repo::keys::Rotated;
-use haulout::seal::cost::Cost;
+use haulout::seal::cost::KdfCost;
 use haulout::seal::cost::Limits;
-use haulout::seal::holder::Credential;
-use haulout::seal::holder::HolderNote;
-use haulout::seal::holder::KeyFile;
-use haulout::seal::holder::Passphrase;
-use haulout::seal::holder::Protection;
+use haulout::seal::key_slot::Credential;
+use haulout::seal::key_slot::KeyFile;
+use haulout::seal::key_slot::KeySlotNote;
+use haulout::seal::key_slot::Passphrase;
+use haulout::seal::key_slot::Protection;
 use haulout::store::Store;
-use haulout::store::place::Place;
+use haulout::store::location::Location;
 
 use crate::fail::exit::Exit;
 use crate::fail::failure::Failure;
@@ -27,11 +27,11 @@ use crate::open::run::Run;
 use crate::open::traits::Effect;
 use crate::open::traits::Secrets;
 use crate::open::traits::Traits;
+use crate::output::timefmt;
+use crate::output::timefmt::Zone;
 use crate::secrets::password::PasswordSource;
 use crate::secrets::password::Purpose;
 use crate::secrets::recovery_kit;
-use crate::tell::timefmt;
-use crate::tell::timefmt::Zone;
 use crate::verbs::job::Job;
 use crate::verbs::key::plan::KeyPlan;
 use crate::verbs::key::plan::NewKey;
@@ -57,9 +57,9 @@ impl Run<'_> {
         let keys = self.keys(&store)?;
         match plan {
             KeyPlan::List => {
-                let holders = keys.list()?;
-                self.report.keys(&holders)?;
-                return Ok(Exit::with(holders.damaged.len()));
+                let slots = keys.list()?;
+                self.report.keys(&slots)?;
+                return Ok(Exit::with(slots.damaged.len()));
             }
             KeyPlan::Add { label, role, with: NewKey::Password(source) } => {
                 let password = self.new_password(source, Purpose::NewKey)?;
@@ -80,7 +80,7 @@ impl Run<'_> {
                 self.report.key_changed(&Change::removed(id))?;
             }
             KeyPlan::Passwd(source) => {
-                let old = keys.unlocked().holder.ok_or_else(|| {
+                let old = keys.unlocked().slot.ok_or_else(|| {
                     Failure::usage(
                         "a recovery kit is no key whose password can be changed",
                         "add a key with haulout key add",
@@ -101,15 +101,15 @@ impl Run<'_> {
         Ok(Exit::Done)
     }
 
-    /// Rotates the keys. The password is a new one: else a store could offer the former holder in
-    /// the place of the new, and have it used.
+    /// Rotates the keys. The password is a new one: else a store could offer the previous key slot
+    /// in the place of the new, and have it used.
     fn rotate(
         &self,
         keys: &Keys,
         label: Option<&str>,
         (with, gaps): (&NewKey, Gaps),
     ) -> Outcome<Rotated> {
-        let label = match (label, keys.unlocked().holder) {
+        let label = match (label, keys.unlocked().slot) {
             (Some(typed), _) => typed.to_owned(),
             (None, Some(id)) => keys.find(&id.to_string())?.note.label,
             (None, None) => self.settings.host.clone(),
@@ -119,8 +119,8 @@ impl Run<'_> {
                 let password = self.new_password(source, Purpose::NewKey)?;
                 if keys.is_opened_by(&password, &Limits::STANDARD)? {
                     return Err(Failure::usage(
-                        "the new password is the former one",
-                        "choose another: with the former one, the former key could be used again",
+                        "the new password is the previous one",
+                        "choose another: with the same one, the previous key could be used again",
                     ));
                 }
                 Ok(keys.rotate(protection(&password), &self.note(&label), gaps)?)
@@ -189,15 +189,15 @@ impl Run<'_> {
     ) -> Outcome<()> {
         let password = password.map(|source| self.new_password(source, Purpose::NewKit));
         let password = password.transpose()?;
-        let cost = Cost::RECOVERY_KIT;
+        let cost = KdfCost::RECOVERY_KIT;
         let made =
             keys.kit(password.as_ref().map(|own| (own, cost)), &self.note("recovery kit"))?;
         let repository = made.repository().to_string();
         let day = timefmt::for_people(self.report.clock.unix_seconds(), Zone::Utc);
         let places = recovery_kit::Places {
             repository: match &self.settings.place {
-                Place::Directory(_) => format!("{} on {}", store.location(), self.settings.host),
-                Place::Bucket { .. } => store.location(),
+                Location::Directory(_) => format!("{} on {}", store.location(), self.settings.host),
+                Location::Bucket { .. } => store.location(),
             },
             replicas,
         };
@@ -218,9 +218,9 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn note(&self, label: &str) -> HolderNote {
+    fn note(&self, label: &str) -> KeySlotNote {
         let created_unix_seconds = self.report.clock.unix_seconds();
-        HolderNote { label: label.to_owned(), created_unix_seconds }
+        KeySlotNote { label: label.to_owned(), created_unix_seconds }
     }
 
     fn new_password(&self, source: &PasswordSource, purpose: Purpose) -> Outcome<Passphrase> {
@@ -235,7 +235,7 @@ impl Run<'_> {
 }
 
 fn protection(password: &Passphrase) -> Protection<'_> {
-    Protection::Passphrase(password, Cost::STANDARD)
+    Protection::Passphrase(password, KdfCost::STANDARD)
 }
 
 fn unknown_key(error: Error) -> Failure {

@@ -1,18 +1,18 @@
 //! The plan of `replicate`.
 
-use haulout::base::limiter::Timetable;
 use haulout::ops::memory::REENCRYPT_MEMORY_MIN;
 use haulout::ops::replicate::Confirmation;
-use haulout::store::place::Place;
+use haulout::store::limiter::Timetable;
+use haulout::store::location::Location;
 
 use crate::environment::Surroundings;
 use crate::fail::failure::Failure;
 use crate::fail::failure::Outcome;
 use crate::open::network::NetworkPlan;
 use crate::open::settings::place;
+use crate::output::units::ByteCount;
 use crate::secrets::password::OTHER_VARIABLES;
 use crate::secrets::password::PasswordSource;
-use crate::tell::units::ByteCount;
 use crate::verbs::replicate::args::ReplicateArguments;
 use crate::verbs::replicate::network::other;
 
@@ -67,7 +67,7 @@ pub(crate) enum Destination {
 #[derive(Debug)]
 pub(crate) struct ReplicatePlan {
     /// The location of the other repository.
-    pub(crate) other: Place,
+    pub(crate) other: Location,
     /// The way to reach it, if it is in an object store.
     pub(crate) network: NetworkPlan,
     /// The source of its password, if it has other keys; `Ask` stands for the same keys.
@@ -126,7 +126,7 @@ impl ReplicatePlan {
     }
 
     /// Refuses to re-encrypt snapshots in less memory than that takes.
-    pub(crate) fn require_memory_to_carry(&self) -> Outcome<()> {
+    pub(crate) fn require_memory_to_reencrypt(&self) -> Outcome<()> {
         let memory = self.memory;
         let least = ByteCount(REENCRYPT_MEMORY_MIN);
         if memory >= least {

@@ -2,24 +2,23 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
-
 use haulout::base::error::Result;
-use haulout::base::num::wide;
+use haulout::base::num::u64_of;
 use haulout::ops::backup::BackupReport;
-use haulout::ops::carry::CarryReport;
-use haulout::ops::replicate::Cost;
+use haulout::ops::copy_reencrypted::ReencryptionReport;
+use haulout::ops::replicate::CopyCost;
+use haulout::ops::replicate::CopyPlan;
 use haulout::ops::replicate::LeftOut;
-use haulout::ops::replicate::Plan;
 use haulout::ops::replicate::ReplicateReport;
 use haulout::ops::replicate::Verified;
+use serde::Serialize;
 
-use crate::tell::console::Loudness;
-use crate::tell::phrases::fact;
-use crate::tell::report::Report;
-use crate::tell::text::clean;
-use crate::tell::timefmt;
-use crate::tell::units;
+use crate::output::console::Loudness;
+use crate::output::phrases::fact;
+use crate::output::report::Report;
+use crate::output::text::clean;
+use crate::output::timefmt;
+use crate::output::units;
 
 /// The JSON report of the plan: what will be sent.
 #[derive(Debug, Serialize)]
@@ -27,7 +26,7 @@ pub(crate) struct Planned {
     to: String,
     snapshots: u64,
     #[serde(flatten)]
-    cost: Cost,
+    cost: CopyCost,
     /// Seconds that the bytes take at the limit, from now on.
     #[serde(skip_serializing_if = "Option::is_none")]
     seconds_at_limit: Option<f64>,
@@ -35,7 +34,7 @@ pub(crate) struct Planned {
 
 impl Planned {
     /// Creates the report of a plan.
-    pub(crate) fn new(to: String, plan: &Plan<'_>, time: Option<Duration>) -> Planned {
+    pub(crate) fn new(to: String, plan: &CopyPlan<'_>, time: Option<Duration>) -> Planned {
         let seconds_at_limit = time.map(|time| time.as_secs_f64());
         Planned { to, snapshots: plan.snapshots(), cost: plan.cost(), seconds_at_limit }
     }
@@ -45,8 +44,8 @@ impl Planned {
 #[derive(Debug, Serialize)]
 struct Replication<'r> {
     to: &'r str,
-    planned: Cost,
-    sent: Cost,
+    planned: CopyCost,
+    sent: CopyCost,
     snapshots: Vec<String>,
     already_there: u64,
     left_out: Vec<Missing<'r>>,
@@ -60,20 +59,22 @@ struct Replication<'r> {
 
 /// The JSON report of the plan to replicate to a repository with other keys.
 #[derive(Debug, Serialize)]
-struct CarryPlanned<'r> {
+struct ReencryptionPlanned<'r> {
     to: &'r str,
-    sealed_anew: bool,
+    #[serde(rename = "sealed_anew")]
+    reencrypted: bool,
     snapshots: u64,
     stream_bytes: u64,
 }
 
 /// The JSON report of a replication to a repository with other keys.
 #[derive(Debug, Serialize)]
-struct Carried<'r> {
+struct Reencryption<'r> {
     to: &'r str,
-    sealed_anew: bool,
-    sent: CarriedCost,
-    snapshots: Vec<CarriedSnapshot<'r>>,
+    #[serde(rename = "sealed_anew")]
+    reencrypted: bool,
+    sent: ReencryptedCost,
+    snapshots: Vec<ReencryptedSnapshot<'r>>,
     already_there: u64,
     left_out: Vec<Missing<'r>>,
     /// Objects and bytes read there and found right, if that was asked for.
@@ -83,7 +84,7 @@ struct Carried<'r> {
 
 /// The amount that was stored there.
 #[derive(Debug, Serialize)]
-struct CarriedCost {
+struct ReencryptedCost {
     bytes: u64,
     objects: u64,
     stream_bytes: u64,
@@ -91,7 +92,7 @@ struct CarriedCost {
 
 /// A snapshot under its name there, and under its name here.
 #[derive(Debug, Serialize)]
-struct CarriedSnapshot<'r> {
+struct ReencryptedSnapshot<'r> {
     snapshot: String,
     origin: Option<&'r str>,
 }
@@ -114,13 +115,13 @@ impl<'r> Missing<'r> {
 
 impl Report {
     /// Prints what would be sent to a repository with other keys.
-    pub(crate) fn carrying_planned(
+    pub(crate) fn reencryption_planned(
         &self,
         to: &str,
         snapshots: u64,
         stream_bytes: u64,
     ) -> Result<()> {
-        let value = CarryPlanned { to, sealed_anew: true, snapshots, stream_bytes };
+        let value = ReencryptionPlanned { to, reencrypted: true, snapshots, stream_bytes };
         self.result(&value, || {
             let counted = units::counted(snapshots, "snapshot");
             let head = format!("{counted} would be re-encrypted to {}\n", clean(to));
@@ -133,24 +134,24 @@ impl Report {
     }
 
     /// Prints the report of a replication to a repository with other keys.
-    pub(crate) fn carried(
+    pub(crate) fn reencrypted(
         &self,
         to: &str,
-        (report, verified): (&CarryReport, Verified),
+        (report, verified): (&ReencryptionReport, Verified),
         time: Duration,
     ) -> Result<()> {
         self.warn_of(&report.left_out);
         let stream_bytes = report.sent.iter().map(|done| done.about.stream_bytes).sum();
         let (bytes, objects) = (report.stored_bytes, report.stored_objects);
         let snapshot = |done: &'_ BackupReport| done.id.to_string();
-        let value = Carried {
+        let value = Reencryption {
             to,
-            sealed_anew: true,
-            sent: CarriedCost { bytes, objects, stream_bytes },
+            reencrypted: true,
+            sent: ReencryptedCost { bytes, objects, stream_bytes },
             snapshots: report
                 .sent
                 .iter()
-                .map(|done| CarriedSnapshot {
+                .map(|done| ReencryptedSnapshot {
                     snapshot: snapshot(done),
                     origin: done.about.origin.as_ref().map(|origin| origin.snapshot.as_str()),
                 })
@@ -161,7 +162,7 @@ impl Report {
             seconds: time.as_secs_f64(),
         };
         self.result(&value, || {
-            let count = units::counted(wide(report.sent.len()), "snapshot");
+            let count = units::counted(u64_of(report.sent.len()), "snapshot");
             let head = format!("re-encrypted {count} to {}", clean(to));
             if self.console.loudness == Loudness::Brief {
                 let stored = format!("{} stored", units::size(bytes));
@@ -239,14 +240,14 @@ impl Report {
         };
         self.result(&value, || {
             let ReplicateReport { sent, there, left_out, cost, verified, mended, .. } = report;
-            let count = units::counted(wide(sent.len()), "snapshot");
+            let count = units::counted(u64_of(sent.len()), "snapshot");
             let head = format!("sent {count} to {}", clean(&planned.to));
             if self.console.loudness == Loudness::Brief {
                 let (bytes, time) = (units::size(cost.bytes), units::span(time));
                 let mended = match mended.len() {
                     0 => String::new(),
                     count => {
-                        format!(", {} mended", units::counted(wide(count), "damaged object"))
+                        format!(", {} mended", units::counted(u64_of(count), "damaged object"))
                     }
                 };
                 let rest = brief_rest(*verified, *there, left_out);
@@ -258,7 +259,7 @@ impl Report {
             text += &fact("sent", &format!("{bytes} in {objects}"));
             text += &fact("time", &format!("{}, {rate}", units::span(time)));
             if !mended.is_empty() {
-                let mended = units::counted(wide(mended.len()), "damaged object");
+                let mended = units::counted(u64_of(mended.len()), "damaged object");
                 text += &fact("mended", &format!("{mended} on the other side"));
             }
             text += &verified_there(*verified);
@@ -277,7 +278,7 @@ fn brief_rest(verified: Verified, there: u64, left_out: &[LeftOut]) -> String {
         text.extend([", ", &units::count(there), " there before"]);
     }
     if !left_out.is_empty() {
-        text.extend([", ", &units::count(wide(left_out.len())), " left out"]);
+        text.extend([", ", &units::count(u64_of(left_out.len())), " left out"]);
     }
     text
 }
@@ -299,7 +300,7 @@ fn not_sent(there: u64, left_out: &[LeftOut]) -> String {
         text += &fact("there", &units::counted(there, "snapshot"));
     }
     if !left_out.is_empty() {
-        text += &fact("left out", &units::counted(wide(left_out.len()), "snapshot"));
+        text += &fact("left out", &units::counted(u64_of(left_out.len()), "snapshot"));
     }
     text
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::base::ids::SnapshotId;
-use haulout::ops::carry;
-use haulout::ops::carry::CarryReport;
+use haulout::ops::copy_reencrypted;
+use haulout::ops::copy_reencrypted::ReencryptionReport;
 use haulout::ops::memory::Work;
 use haulout::ops::replicate;
 use haulout::ops::replicate::Confirmation;
@@ -24,12 +24,12 @@ use haulout::repo::NewProtection;
 use haulout::repo::Repository;
 use haulout::repo::snapshots::Listing;
 use haulout::repo::snapshots::StoredSnapshot;
-use haulout::seal::cost::Cost;
+use haulout::seal::cost::KdfCost;
 use haulout::seal::cost::Limits;
-use haulout::seal::holder::HolderNote;
+use haulout::seal::key_slot::KeySlotNote;
 use haulout::store::Store;
+use haulout::store::location::Location;
 use haulout::store::memory::MemoryStore;
-use haulout::store::place::Place;
 
 use crate::fail::exit::Exit;
 use crate::fail::failure::Failure;
@@ -39,9 +39,9 @@ use crate::open::run::require_encryption;
 use crate::open::stores::Directory;
 use crate::open::stores::Site;
 use crate::open::traits::Traits;
+use crate::output::progress::Activity;
 use crate::secrets::password::PasswordSource;
 use crate::secrets::password::Purpose;
-use crate::tell::progress::Activity;
 use crate::verbs::job::Job;
 use crate::verbs::replicate::plan::Destination;
 use crate::verbs::replicate::plan::Direction;
@@ -74,17 +74,17 @@ impl Run<'_> {
         match found {
             FarSide::Same if own_keys => Err(same_keys(&*far)),
             FarSide::Vacant if own_keys && plan.mode == Mode::Plan => {
-                self.carry_planned(plan, &near, &far.location(), None)
+                self.plan_copy_reencrypted(plan, &near, &far.location(), None)
             }
             FarSide::Vacant if own_keys => {
-                plan.require_memory_to_carry()?;
+                plan.require_memory_to_reencrypt()?;
                 let made = self.make_other(far, plan)?;
-                self.carry(plan, &near, &made)
+                self.copy_reencrypted(plan, &near, &made)
             }
             FarSide::Vacant | FarSide::Same => self.copy(plan, &near, far),
             FarSide::Other => {
                 let opened = self.open_side(self.store_at(&to)?, plan, Direction::To)?;
-                self.carry(plan, &near, &opened)
+                self.copy_reencrypted(plan, &near, &opened)
             }
         }
     }
@@ -121,43 +121,48 @@ impl Run<'_> {
             Direction::From => &self.settings.password,
         };
         let credential = &self.credential(password, Purpose::ProtectOther)?;
-        let note = HolderNote {
+        let note = KeySlotNote {
             label: self.settings.host.clone(),
             created_unix_seconds: self.report.clock.unix_seconds(),
         };
-        let protection = NewProtection::Encrypted { credential, cost: Cost::STANDARD, note };
+        let protection = NewProtection::Encrypted { credential, cost: KdfCost::STANDARD, note };
         Ok(Repository::init(store, &protection, &self.world)?)
     }
 
-    fn carry_planned(
+    fn plan_copy_reencrypted(
         &self,
         plan: &ReplicatePlan,
         near: &Repository,
         place: &str,
         far: Option<&Repository>,
     ) -> Outcome<Exit> {
-        plan.require_memory_to_carry()?;
+        plan.require_memory_to_reencrypt()?;
         let (snapshots, unreadable) = self.wanted(near, &plan.wanted)?;
-        let planned = carry::plan(near, far, snapshots)?;
-        self.report.carrying_planned(place, planned.snapshots(), planned.stream_bytes())?;
+        let planned = copy_reencrypted::plan(near, far, snapshots)?;
+        self.report.reencryption_planned(place, planned.snapshots(), planned.stream_bytes())?;
         Ok(Exit::with(unreadable))
     }
 
     /// Re-encrypts the snapshots: backs their streams up to a repository with other keys.
-    fn carry(&self, plan: &ReplicatePlan, near: &Repository, far: &Repository) -> Outcome<Exit> {
+    fn copy_reencrypted(
+        &self,
+        plan: &ReplicatePlan,
+        near: &Repository,
+        far: &Repository,
+    ) -> Outcome<Exit> {
         let place = far.store().location();
         if plan.mode == Mode::Plan {
-            return self.carry_planned(plan, near, &place, Some(far));
+            return self.plan_copy_reencrypted(plan, near, &place, Some(far));
         }
-        plan.require_memory_to_carry()?;
+        plan.require_memory_to_reencrypt()?;
         let (snapshots, unreadable) = self.wanted(near, &plan.wanted)?;
-        let planned = carry::plan(near, Some(far), snapshots)?;
+        let planned = copy_reencrypted::plan(near, Some(far), snapshots)?;
         let (began, progress) = (self.now(), self.progress(Activity::Restoring));
         let report = planned.send(far, self.settings.at_once.workers, &self.world)?;
         drop(progress);
         let (verified, unsound) = self.read_back(plan, far, &report)?;
         let time = self.now().saturating_sub(began);
-        self.report.carried(&place, (&report, verified), time)?;
+        self.report.reencrypted(&place, (&report, verified), time)?;
         Ok(Exit::with(unreadable + report.left_out.len() + unsound))
     }
 
@@ -167,7 +172,7 @@ impl Run<'_> {
         &self,
         plan: &ReplicatePlan,
         far: &Repository,
-        report: &CarryReport,
+        report: &ReencryptionReport,
     ) -> Outcome<(Verified, usize)> {
         let wanted: HashSet<SnapshotId> = report.sent.iter().map(|done| done.id).collect();
         let snapshots = far.snapshots()?.snapshots.into_iter().filter(|stored| {
@@ -257,7 +262,7 @@ impl Run<'_> {
     }
 
     /// Reports that a repository is made, before anything is sent.
-    fn announce(&self, plan: &ReplicatePlan, place: &Place) -> Outcome<()> {
+    fn announce(&self, plan: &ReplicatePlan, place: &Location) -> Outcome<()> {
         require_init(plan, place)?;
         let keys = match plan.password {
             PasswordSource::Ask => "the same keys",
@@ -279,7 +284,7 @@ impl Run<'_> {
 
     /// Opens the store that snapshots go to; with `--init` it is made if there is none.
     fn target(&self, site: &Site<'_>, plan: &ReplicatePlan) -> Outcome<Arc<dyn Store>> {
-        let missing = matches!(site.place, Place::Directory(path) if !path.exists());
+        let missing = matches!(site.place, Location::Directory(path) if !path.exists());
         if missing {
             require_init(plan, site.place)?;
         }
@@ -292,7 +297,7 @@ impl Run<'_> {
 }
 
 /// Refuses a place without a repository, unless one is to be made; a plan may look.
-fn require_init(plan: &ReplicatePlan, place: &Place) -> Outcome<()> {
+fn require_init(plan: &ReplicatePlan, place: &Location) -> Outcome<()> {
     if plan.destination == Destination::Existing && plan.mode == Mode::Send {
         return Err(not_there(place));
     }
@@ -300,7 +305,7 @@ fn require_init(plan: &ReplicatePlan, place: &Place) -> Outcome<()> {
 }
 
 /// Creates the error for a place without a repository, where none was to be made.
-fn not_there(place: &Place) -> Failure {
+fn not_there(place: &Location) -> Failure {
     let error = Error::new(ErrorKind::NoRepository, format!("there is no repository at {place}"));
     Failure::new(
         error,

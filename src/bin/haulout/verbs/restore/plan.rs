@@ -3,10 +3,10 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use haulout::base::limiter::Timetable;
 use haulout::ops::restore::Devices;
 use haulout::ops::restore::Losses;
 use haulout::ops::restore::Unfinished;
+use haulout::store::limiter::Timetable;
 
 use crate::environment::Stream;
 use crate::environment::Surroundings;

@@ -2,21 +2,20 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
-
 use haulout::base::error::Result;
 use haulout::format::snapshot::Verdict;
 use haulout::ops::prepare::PrepareReport;
 use haulout::ops::restore::RestoreReport;
 use haulout::repo::snapshots::StoredSnapshot;
+use serde::Serialize;
 
-use crate::tell::json::Effort;
-use crate::tell::json::seconds;
-use crate::tell::phrases;
-use crate::tell::report::Report;
-use crate::tell::text::Canvas;
-use crate::tell::text::clean;
-use crate::tell::units;
+use crate::output::json::Effort;
+use crate::output::json::seconds;
+use crate::output::phrases;
+use crate::output::report::Report;
+use crate::output::text::Canvas;
+use crate::output::text::clean;
+use crate::output::units;
 
 /// The outcome of a restore.
 #[derive(Debug)]
@@ -35,7 +34,7 @@ pub(crate) struct Restored<'r> {
 
 /// The stream on which the report of a restore is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outlet {
+pub(crate) enum OutputStream {
     /// Standard output, as for other results.
     StandardOutput,
     /// Standard error, because the restored stream is on standard output.
@@ -44,7 +43,7 @@ pub(crate) enum Outlet {
 
 impl Report {
     /// Prints the report of a restore.
-    pub(crate) fn restore(&self, restored: &Restored<'_>, to: Outlet) -> Result<()> {
+    pub(crate) fn restore(&self, restored: &Restored<'_>, to: OutputStream) -> Result<()> {
         let Restored { stored, target, report, time, prepared } = restored;
         for lost in &report.lost {
             let path = lost.path.escape_ascii();
@@ -54,12 +53,12 @@ impl Report {
             self.console.warning(warning);
         }
         let text = || restoration(restored, self.canvas);
-        if to == Outlet::StandardError {
+        if to == OutputStream::StandardError {
             self.console.note(text().trim_end());
             return Ok(());
         }
         let about = &stored.snapshot.about;
-        let value = Told {
+        let value = RestoreSummary {
             snapshot: report.id.to_string(),
             source: &about.source,
             verdict: about.verdict,
@@ -112,7 +111,7 @@ fn restoration(restored: &Restored<'_>, canvas: Canvas) -> String {
 
 /// The JSON report of `restore`.
 #[derive(Debug, Serialize)]
-struct Told<'r> {
+struct RestoreSummary<'r> {
     snapshot: String,
     source: &'r str,
     verdict: Verdict,

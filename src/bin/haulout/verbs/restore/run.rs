@@ -26,23 +26,23 @@ use haulout::ops::restore::accounts::Accounts;
 use haulout::ops::restore::accounts::Owners;
 use haulout::repo::Repository;
 use haulout::repo::snapshots::StoredSnapshot;
-use haulout::store::place::Place;
+use haulout::store::location::Location;
 
 use crate::fail::exit::Exit;
 use crate::fail::failure::Failure;
 use crate::fail::failure::Outcome;
 use crate::open::run::Run;
 use crate::open::traits::Traits;
-use crate::tell::producer_log::ProducerLog;
-use crate::tell::progress::Activity;
-use crate::tell::stdout::not_written;
-use crate::tell::stdout::standard_output;
+use crate::output::producer_log::ProducerLog;
+use crate::output::progress::Activity;
+use crate::output::stdout::not_written;
+use crate::output::stdout::standard_output;
 use crate::verbs::job::Job;
 use crate::verbs::restore::plan::ByName;
 use crate::verbs::restore::plan::RestorePlan;
 use crate::verbs::restore::plan::SharedTarget;
 use crate::verbs::restore::plan::Target;
-use crate::verbs::restore::report::Outlet;
+use crate::verbs::restore::report::OutputStream;
 use crate::verbs::restore::report::Restored;
 
 /// Builds the options with the accounts of this host.
@@ -119,7 +119,7 @@ impl Run<'_> {
         let findings =
             report.warnings.len() + report.lost.len() + usize::from(doubt(&stored).is_some());
         let (target, prepared, outlet) = match &plan.target {
-            Target::Stdout => ("standard output".to_owned(), None, Outlet::StandardError),
+            Target::Stdout => ("standard output".to_owned(), None, OutputStream::StandardError),
             Target::Directory(directory, program) => {
                 if report.method == Method::ChainInPlace {
                     let place = directory.display();
@@ -132,7 +132,7 @@ impl Run<'_> {
                 if let Some(owner) = options.owner.filter(|_| prepared.is_some()) {
                     restore::give(directory, owner)?;
                 }
-                (directory.display().to_string(), prepared, Outlet::StandardOutput)
+                (directory.display().to_string(), prepared, OutputStream::StandardOutput)
             }
         };
         let restored = Restored { stored: &stored, target, report, time, prepared };
@@ -142,7 +142,7 @@ impl Run<'_> {
 
     /// Refuses a target inside the repository, where files would be taken for objects of it.
     fn require_apart(&self, target: &Path) -> Outcome<()> {
-        let Place::Directory(repository) = &self.settings.place else { return Ok(()) };
+        let Location::Directory(repository) = &self.settings.place else { return Ok(()) };
         let Ok(repository) = fs::canonicalize(repository) else { return Ok(()) };
         let target = path::absolute(target).unwrap_or_else(|_| target.to_owned());
         let known = target.ancestors().find_map(|above| fs::canonicalize(above).ok());

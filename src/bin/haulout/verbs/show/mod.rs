@@ -3,7 +3,6 @@
 mod report;
 
 use clap::Args;
-
 use haulout::ops;
 
 use crate::fail::exit::Exit;

@@ -7,10 +7,8 @@ use std::io;
 use std::io::BufWriter;
 use std::io::Write;
 
-use serde::Serialize;
-
 use haulout::base::error::Result;
-use haulout::base::num::wide;
+use haulout::base::num::u64_of;
 use haulout::format::snapshot::Check;
 use haulout::format::snapshot::Description;
 use haulout::format::snapshot::Positions;
@@ -23,34 +21,35 @@ use haulout::ops::show::MemberLine;
 use haulout::repo::damage::KnownDamage;
 use haulout::repo::snapshots::StoredSnapshot;
 use haulout::verdict::Outcome;
+use serde::Serialize;
 
-use crate::tell::console::Loudness;
-use crate::tell::findings::lines;
-use crate::tell::json::Blocks;
-use crate::tell::json::Pages;
-use crate::tell::listed::Listed;
-use crate::tell::members::MEMBERS;
-use crate::tell::members::Member;
-use crate::tell::members::Members;
-use crate::tell::members::every_member;
-use crate::tell::members::row;
-use crate::tell::phrases;
-use crate::tell::phrases::fact;
-use crate::tell::report::Format;
-use crate::tell::report::Report;
-use crate::tell::report::print;
-use crate::tell::report::print_json;
-use crate::tell::report::unless_gone;
-use crate::tell::spool::Spool;
-use crate::tell::spool::before_list;
-use crate::tell::text::Canvas;
-use crate::tell::text::Cell;
-use crate::tell::text::Tone;
-use crate::tell::text::clean;
-use crate::tell::text::table;
-use crate::tell::text::wrapped;
-use crate::tell::timefmt;
-use crate::tell::units;
+use crate::output::console::Loudness;
+use crate::output::findings::lines;
+use crate::output::json::Blocks;
+use crate::output::json::Pages;
+use crate::output::listed::Listed;
+use crate::output::members::MEMBERS;
+use crate::output::members::Member;
+use crate::output::members::Members;
+use crate::output::members::every_member;
+use crate::output::members::row;
+use crate::output::phrases;
+use crate::output::phrases::fact;
+use crate::output::report::Format;
+use crate::output::report::Report;
+use crate::output::report::print;
+use crate::output::report::print_json;
+use crate::output::report::unless_gone;
+use crate::output::spool::Spool;
+use crate::output::spool::before_list;
+use crate::output::text::Canvas;
+use crate::output::text::Cell;
+use crate::output::text::Tone;
+use crate::output::text::clean;
+use crate::output::text::table;
+use crate::output::text::wrapped;
+use crate::output::timefmt;
+use crate::output::units;
 
 impl Report {
     /// Prints the report of `show`; `members` gives one member after the other.
@@ -131,7 +130,8 @@ struct Shown<'r> {
     accepted: &'r [String],
     positions: &'r Positions,
     requires: &'r [String],
-    predecessor: &'r Option<String>,
+    #[serde(rename = "predecessor")]
+    parent: &'r Option<String>,
     sequence: u64,
     run: &'r str,
     program: &'r str,
@@ -151,7 +151,7 @@ impl<'r> Shown<'r> {
             accepted: &about.accepted,
             positions: &about.positions,
             requires: &about.requires,
-            predecessor: &about.predecessor,
+            parent: &about.parent,
             sequence: about.sequence,
             run: &about.run,
             program: &about.program,
@@ -168,7 +168,7 @@ const MEMBERS_SHOWN: usize = 30;
 fn lost(found: &SnapshotDamage, canvas: Canvas) -> String {
     let line = |named: &String| phrases::told("lost", named, canvas);
     let mut out: String = found.named.iter().map(line).collect();
-    let others = found.files.saturating_sub(wide(found.named.len()));
+    let others = found.files.saturating_sub(u64_of(found.named.len()));
     if others > 0 {
         let files = units::counted(others, "other file");
         out += &phrases::told("", &format!("and of {files}: haulout verify lists them"), canvas);

@@ -4,33 +4,32 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
 use haulout::base::error::Result;
 use haulout::ops::stats::Holdings;
 use haulout::ops::stats::MemberShare;
 use haulout::repo::inventory::Objects;
 use haulout::repo::snapshots::Listing;
 use haulout::repo::snapshots::StoredSnapshot;
+use serde::Serialize;
 
-use crate::tell::grouping::Grouping;
-use crate::tell::json::Blocks;
-use crate::tell::listed::Listed;
-use crate::tell::phrases::fact;
-use crate::tell::phrases::tone;
-use crate::tell::report::Format;
-use crate::tell::report::Report;
-use crate::tell::report::print;
-use crate::tell::report::print_json;
-use crate::tell::text::Canvas;
-use crate::tell::text::Cell;
-use crate::tell::text::Column;
-use crate::tell::text::Narrow;
-use crate::tell::text::Side;
-use crate::tell::text::Tone;
-use crate::tell::text::table;
-use crate::tell::timefmt;
-use crate::tell::units;
+use crate::output::grouping::Grouping;
+use crate::output::json::Blocks;
+use crate::output::listed::Listed;
+use crate::output::phrases::fact;
+use crate::output::phrases::tone;
+use crate::output::report::Format;
+use crate::output::report::Report;
+use crate::output::report::print;
+use crate::output::report::print_json;
+use crate::output::text::Canvas;
+use crate::output::text::Cell;
+use crate::output::text::Column;
+use crate::output::text::Narrow;
+use crate::output::text::Side;
+use crate::output::text::Tone;
+use crate::output::text::table;
+use crate::output::timefmt;
+use crate::output::units;
 
 /// Passes one file after the other to the function it is given, and returns the bytes of maps and
 /// lists.

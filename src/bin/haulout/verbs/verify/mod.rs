@@ -4,7 +4,6 @@ mod report;
 
 use clap::Args;
 use clap::ValueEnum;
-
 use haulout::ops;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::VerifyOptions;
@@ -15,7 +14,7 @@ use crate::open::run::Run;
 use crate::open::run::find;
 use crate::open::traits::CacheUse;
 use crate::open::traits::Traits;
-use crate::tell::progress::Activity;
+use crate::output::progress::Activity;
 use crate::verbs::job::Job;
 
 const EXAMPLE: &str = "\

@@ -2,25 +2,24 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
-
 use haulout::base::error::Result;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::VerifyReport;
+use serde::Serialize;
 
-use crate::tell::console::Loudness;
-use crate::tell::damage::Found;
-use crate::tell::damage::finding;
-use crate::tell::json::Effort;
-use crate::tell::json::Pages;
-use crate::tell::phrases::fact;
-use crate::tell::phrases::pages;
-use crate::tell::report::Format;
-use crate::tell::report::Report;
-use crate::tell::report::print;
-use crate::tell::text::Canvas;
-use crate::tell::text::Tone;
-use crate::tell::units;
+use crate::output::console::Loudness;
+use crate::output::damage::Found;
+use crate::output::damage::finding;
+use crate::output::json::Effort;
+use crate::output::json::Pages;
+use crate::output::phrases::fact;
+use crate::output::phrases::pages;
+use crate::output::report::Format;
+use crate::output::report::Report;
+use crate::output::report::print;
+use crate::output::text::Canvas;
+use crate::output::text::Tone;
+use crate::output::units;
 
 impl Report {
     /// Prints the report of `verify`.

@@ -18,8 +18,8 @@ use crate::base::crew::lock;
 use crate::base::error::Result;
 use crate::base::ids::Entry;
 use crate::base::limits::MAP_PAGE_ENTRIES;
-use crate::base::num::narrow;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
+use crate::base::num::usize_of;
 use crate::format::record::Blocks;
 use crate::format::record::MemberKey;
 use crate::format::record::MemberRecord;
@@ -37,26 +37,26 @@ use crate::repo::snapshots::StoredSnapshot;
 /// Tablespace ids that are remembered to find renamed tables.
 const SPACES_MAX: usize = 1 << 17;
 
-/// The table of a former snapshot.
+/// The table of a previous snapshot.
 #[derive(Debug)]
-pub struct FormerTable {
+pub struct PreviousTable {
     /// Reads the members of the snapshot.
     pub reader: TableReader,
     /// An increment has none.
     pub has_whole_tablespaces: bool,
 }
 
-impl FormerTable {
+impl PreviousTable {
     /// Creates the table of a snapshot whose entries `translation` turns into those of `packs`.
     pub fn new(
         packs: &Arc<Packs>,
         stored: &StoredSnapshot,
         translation: Translation,
-    ) -> FormerTable {
+    ) -> PreviousTable {
         let Snapshot { about, table, .. } = &stored.snapshot;
         let reader = TableReader::new(Arc::clone(packs), *table, translation);
         let has_whole_tablespaces = about.kind != SnapshotKind::Incremental;
-        FormerTable { reader, has_whole_tablespaces }
+        PreviousTable { reader, has_whole_tablespaces }
     }
 
     fn view(&self, packs: &Arc<Packs>, record: MemberRecord) -> Arc<MapView> {
@@ -65,12 +65,12 @@ impl FormerTable {
     }
 }
 
-/// The former snapshots of a source, most useful first.
+/// The previous snapshots of a source, most useful first.
 #[derive(Debug, Default)]
-pub struct Former {
+pub struct Previous {
     packs: Option<Arc<Packs>>,
-    newest: Vec<FormerTable>,
-    older: OnceLock<Vec<FormerTable>>,
+    newest: Vec<PreviousTable>,
+    older: OnceLock<Vec<PreviousTable>>,
     /// The snapshots before the newest.
     behind: Option<Mutex<Ancestry>>,
     /// Key of the member of each tablespace id in the newest table that has whole tablespaces; made
@@ -78,31 +78,35 @@ pub struct Former {
     spaces: OnceLock<HashMap<u32, MemberKey>>,
 }
 
-/// Former versions of a member.
+/// Previous versions of a member.
 #[derive(Debug, Default)]
 pub struct Versions {
     /// Their maps, most useful first.
     pub views: Vec<Arc<MapView>>,
-    /// Whether the first is that of the predecessor's member of the same path.
-    pub follows_predecessor: bool,
+    /// Whether the first is that of the parent's member of the same path.
+    pub follows_parent: bool,
     /// Whether older snapshots were looked at.
     pub with_older: bool,
 }
 
-impl Former {
-    /// Takes the tables of the newest snapshots, the first of which is the predecessor's, and the
+impl Previous {
+    /// Takes the tables of the newest snapshots, the first of which is the parent's, and the
     /// snapshots before them.
-    pub fn new(packs: Arc<Packs>, newest: Vec<FormerTable>, behind: Option<Ancestry>) -> Former {
+    pub fn new(
+        packs: Arc<Packs>,
+        newest: Vec<PreviousTable>,
+        behind: Option<Ancestry>,
+    ) -> Previous {
         let behind = behind.map(Mutex::new);
-        Former { packs: Some(packs), newest, behind, ..Former::default() }
+        Previous { packs: Some(packs), newest, behind, ..Previous::default() }
     }
 
-    /// Returns the table of the predecessor.
-    pub fn predecessor(&self) -> Option<&TableReader> {
+    /// Returns the table of the parent.
+    pub fn parent(&self) -> Option<&TableReader> {
         self.newest.first().map(|table| &table.reader)
     }
 
-    /// Returns the table of the newest snapshot that is not partial, or of the predecessor if all
+    /// Returns the table of the newest snapshot that is not partial, or of the parent if all
     /// are.
     pub fn newest_whole(&self) -> Option<&TableReader> {
         self.newest.last().map(|table| &table.reader)
@@ -114,7 +118,7 @@ impl Former {
         lock(behind).damaged().to_vec()
     }
 
-    fn older(&self) -> &[FormerTable] {
+    fn older(&self) -> &[PreviousTable] {
         self.older.get_or_init(|| {
             let (Some(packs), Some(behind)) = (&self.packs, &self.behind) else {
                 return Vec::new();
@@ -123,18 +127,18 @@ impl Former {
             let mut tables = Vec::new();
             while let Some((stored, table)) = ancestry.next_with_table() {
                 let translation = table.translation(&packs.table());
-                tables.push(FormerTable::new(packs, &stored, translation));
+                tables.push(PreviousTable::new(packs, &stored, translation));
             }
             tables
         })
     }
 
     /// Returns all tables; the older ones are read when it comes to them.
-    fn tables(&self) -> impl Iterator<Item = &FormerTable> {
+    fn tables(&self) -> impl Iterator<Item = &PreviousTable> {
         self.newest.iter().chain(iter::once_with(|| self.older()).flatten())
     }
 
-    /// Returns the former versions of a member that is cut like `blocks`, in the newest snapshots
+    /// Returns the previous versions of a member that is cut like `blocks`, in the newest snapshots
     /// or, if they have none, in older ones.
     pub fn member(
         &self,
@@ -144,17 +148,17 @@ impl Former {
     ) -> Versions {
         let Some(packs) = &self.packs else { return Versions::default() };
         let mut views = Vec::new();
-        let mut follows_predecessor = false;
+        let mut follows_parent = false;
         for (number, table) in self.newest.iter().enumerate() {
             // A table that can't be read knows nothing; the run goes on without it.
             let found = find_in(&table.reader, key).ok().flatten();
             if let Some(record) = found.filter(|record| record.blocks == blocks) {
-                follows_predecessor |= number == 0;
+                follows_parent |= number == 0;
                 views.push(table.view(packs, record));
             }
         }
         if !views.is_empty() {
-            return Versions { views, follows_predecessor, with_older: false };
+            return Versions { views, follows_parent, with_older: false };
         }
         views = self.older_member(key, blocks);
         if views.is_empty()
@@ -164,13 +168,13 @@ impl Former {
             // The member of that path is another one, so nothing of it counts as released.
             views.push(table.view(packs, record));
         }
-        Versions { views, follows_predecessor, with_older: true }
+        Versions { views, follows_parent, with_older: true }
     }
 
     /// Returns the maps of the versions of a member in older snapshots.
     pub fn older_member(&self, key: &MemberKey, blocks: Blocks) -> Vec<Arc<MapView>> {
         let Some(packs) = &self.packs else { return Vec::new() };
-        let view = |table: &FormerTable| {
+        let view = |table: &PreviousTable| {
             let found = find_in(&table.reader, key).ok().flatten();
             let record = found.filter(|record| record.blocks == blocks)?;
             Some(table.view(packs, record))
@@ -178,8 +182,8 @@ impl Former {
         self.older().iter().filter_map(view).collect()
     }
 
-    /// Returns the former version of a tablespace of which the changed pages come, its file being
-    /// called `stem`. It does not count as that of the predecessor: that has another path.
+    /// Returns the previous version of a tablespace of which the changed pages come, its file being
+    /// called `stem`. It does not count as that of the parent: that has another path.
     pub fn tablespace(&self, stem: &[u8], format: TablespaceFormat) -> Versions {
         let (Some(packs), Some((table, record))) = (&self.packs, self.whole_file(stem, format))
         else {
@@ -188,7 +192,7 @@ impl Former {
         Versions { views: vec![table.view(packs, record)], ..Versions::default() }
     }
 
-    /// Returns the format of a tablespace's former version, and the number of its first page.
+    /// Returns the format of a tablespace's previous version, and the number of its first page.
     pub fn format_of(
         &self,
         stem: &[u8],
@@ -204,7 +208,7 @@ impl Former {
         &self,
         stem: &[u8],
         stated: TablespaceFormat,
-    ) -> Option<(&FormerTable, MemberRecord)> {
+    ) -> Option<(&PreviousTable, MemberRecord)> {
         let key = MemberKey { path: stem.to_vec(), incarnation: 0 };
         let of_same_space = |record: &MemberRecord| {
             let format = TablespaceFormat::decode(record.page_format).ok();
@@ -218,7 +222,7 @@ impl Former {
     }
 
     /// Returns the member of the same tablespace under another path: a renamed table.
-    fn by_space(&self, format: Option<TablespaceFormat>) -> Option<(&FormerTable, MemberRecord)> {
+    fn by_space(&self, format: Option<TablespaceFormat>) -> Option<(&PreviousTable, MemberRecord)> {
         let space = format?.space()?.get();
         let table =
             self.tables().find(|table| table.has_whole_tablespaces).or(self.newest.first())?;
@@ -261,11 +265,11 @@ fn spaces_of(table: &TableReader) -> Result<HashMap<u32, MemberKey>> {
 /// costs.
 pub fn entries(view: &MapView, from: u64, count: usize) -> Vec<Entry> {
     let mut out = Vec::with_capacity(count);
-    let fan_out = wide(MAP_PAGE_ENTRIES);
+    let fan_out = u64_of(MAP_PAGE_ENTRIES);
     while out.len() < count {
-        let block = from + wide(out.len());
+        let block = from + u64_of(out.len());
         let Ok(Some(page)) = view.page(0, block / fan_out) else { break };
-        let start = narrow(block % fan_out);
+        let start = usize_of(block % fan_out);
         let missing = count - out.len();
         let Some(found) = page.entries.get(start..) else { break };
         if found.is_empty() {

@@ -10,8 +10,8 @@ use std::os::fd::AsFd;
 use rustix::termios::isatty;
 use rustix::termios::tcgetwinsize;
 
-use crate::tell::timefmt;
-use crate::tell::timefmt::Zone;
+use crate::output::timefmt;
+use crate::output::timefmt::Zone;
 
 /// The meaning of a text, which decides its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

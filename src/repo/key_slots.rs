@@ -1,4 +1,4 @@
-//! The holders of a repository as objects: found, read, put, and opened with a credential.
+//! The key slots of a repository as objects: found, read, put, and opened with a credential.
 //!
 //! It changes none; see [`keys`](crate::repo::keys).
 
@@ -16,31 +16,31 @@ use crate::repo::founding::put_and_compare;
 use crate::repo::sealing::not_stretched;
 use crate::seal::cost::Limits;
 use crate::seal::error::SealError;
-use crate::seal::holder::Credential;
-use crate::seal::holder::Holder;
-use crate::seal::holder::Unlocked;
-use crate::seal::ids::HolderId;
-use crate::seal::kit::RecoveryKit;
+use crate::seal::ids::KeySlotId;
+use crate::seal::key_slot::Credential;
+use crate::seal::key_slot::KeySlot;
+use crate::seal::key_slot::Unlocked;
+use crate::seal::recovery_kit::RecoveryKit;
 use crate::store::Store;
 use crate::store::name::ObjectName;
 
-/// Returns the name of the object of a holder.
-pub(super) fn holder_object(id: HolderId) -> ObjectName {
+/// Returns the name of the object of a key slot.
+pub(super) fn key_slot_object(id: KeySlotId) -> ObjectName {
     Object::Key(*id.bytes()).name()
 }
 
-/// Puts a holder, and reads it again.
-pub(super) fn put_holder(store: &dyn Store, holder: &Holder) -> Result<()> {
-    let bytes = Bytes::from(holder.encode());
-    put_and_compare(store, &holder_object(holder.id()), &bytes)
+/// Puts a key slot, and reads it again.
+pub(super) fn put_key_slot(store: &dyn Store, slot: &KeySlot) -> Result<()> {
+    let bytes = Bytes::from(slot.encode());
+    put_and_compare(store, &key_slot_object(slot.id()), &bytes)
 }
 
-/// Reads a holder by its name.
-pub(super) fn read_holder(store: &dyn Store, name: &ObjectName) -> Result<Holder> {
+/// Reads a key slot by its name.
+pub(super) fn read_key_slot(store: &dyn Store, name: &ObjectName) -> Result<KeySlot> {
     let bytes = store
         .get(name, SMALL_OBJECT_BYTES_MAX)
         .map_err(|e| e.named(format!("cannot read {name}")))?;
-    Holder::decode(&bytes).map_err(|e| Error::damaged(name, e))
+    KeySlot::decode(&bytes).map_err(|e| Error::damaged(name, e))
 }
 
 /// Returns the names under `keys/`, sorted.
@@ -54,26 +54,26 @@ pub(super) fn key_names(store: &dyn Store) -> Result<Vec<ObjectName>> {
 }
 
 /// Tells whether an object of `keys/` announces a rotation or closes a generation: all
-/// others are holders.
+/// others are key slots.
 pub(super) fn is_of_rotation(name: &ObjectName) -> bool {
     matches!(Object::parse(name), Some(Object::Rotation { .. } | Object::Retired { .. }))
 }
 
-/// Returns the names of all holders, sorted.
-pub(super) fn holder_names(store: &dyn Store) -> Result<Vec<ObjectName>> {
+/// Returns the names of all key slots, sorted.
+pub(super) fn key_slot_names(store: &dyn Store) -> Result<Vec<ObjectName>> {
     let mut names = key_names(store)?;
     names.retain(|name| !is_of_rotation(name));
     Ok(names)
 }
 
-/// Puts the holders of newer generations first: one password may open several.
+/// Puts the key slots of newer generations first: one password may open several.
 fn newest_first(store: &dyn Store, names: &mut [ObjectName]) {
     let generation =
-        |name: &ObjectName| read_holder(store, name).map_or(0, |holder| holder.generation());
+        |name: &ObjectName| read_key_slot(store, name).map_or(0, |slot| slot.generation());
     names.sort_by_cached_key(|name| std::cmp::Reverse(generation(name)));
 }
 
-/// Tries a credential on every holder; also returns the names under `keys/`.
+/// Tries a credential on every key slot; also returns the names under `keys/`.
 pub(super) fn unlock(
     store: &dyn Store,
     credential: &Credential,
@@ -90,17 +90,17 @@ pub(super) fn unlock(
     }
     let mut reason: Option<Box<dyn StdError + Send + Sync>> = None;
     for name in names {
-        let holder = match read_holder(store, &name) {
-            Ok(holder) => holder,
+        let slot = match read_key_slot(store, &name) {
+            Ok(slot) => slot,
             Err(error) => {
                 reason.get_or_insert(error.into());
                 continue;
             }
         };
-        match holder.open(credential, limits) {
+        match slot.open(credential, limits) {
             Ok(unlocked) => return Ok((unlocked, all)),
             Err(error @ SealError::NotEnoughMemory(_)) => return Err(not_stretched(error)),
-            // That a holder needs something else tells less than that what it needs is wrong.
+            // That a key slot needs something else tells less than that what it needs is wrong.
             Err(error @ SealError::OtherCredential { .. }) => {
                 reason.get_or_insert(error.into());
             }

@@ -12,13 +12,13 @@
 
 use std::collections::HashMap;
 
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::format::record::Blocks;
 use crate::innodb::PageNumber;
 use crate::innodb::PageSize;
-use crate::innodb::delta::DeltaMeta;
-use crate::innodb::delta::DeltaPage;
-use crate::innodb::delta::DeltaReader;
+use crate::innodb::delta_file::DeltaMeta;
+use crate::innodb::delta_file::DeltaPage;
+use crate::innodb::delta_file::DeltaReader;
 use crate::verdict::DeltaFiles;
 
 /// `.meta` files that are remembered until their `.delta` files come.
@@ -28,12 +28,12 @@ const BROKEN_NAMED_MAX: usize = 20;
 
 /// What the reader knows of a stream's `.meta` and `.delta` files.
 #[derive(Debug, Default)]
-pub struct Deltas {
+pub struct IncrementFiles {
     metas: HashMap<Vec<u8>, DeltaMeta>,
     found: DeltaFiles,
 }
 
-impl Deltas {
+impl IncrementFiles {
     /// Notes what the `.meta` file of `stem` says; `text` is all of it.
     pub fn meta(&mut self, stem: &[u8], text: &[u8]) {
         match DeltaMeta::parse(text) {
@@ -69,16 +69,16 @@ impl Deltas {
 
 /// Follows one `.delta` file.
 #[derive(Debug)]
-pub struct DeltaWalk {
+pub struct IncrementWalk {
     reader: DeltaReader,
     page: usize,
     broken: Option<String>,
 }
 
-impl DeltaWalk {
+impl IncrementWalk {
     /// Begins at its start.
-    pub fn new(page: PageSize) -> DeltaWalk {
-        DeltaWalk { reader: DeltaReader::new(page), page: page.bytes(), broken: None }
+    pub fn new(page: PageSize) -> IncrementWalk {
+        IncrementWalk { reader: DeltaReader::new(page), page: page.bytes(), broken: None }
     }
 
     /// Returns the number that each page of `data` has in its file; `None` for pages of numbers.
@@ -117,7 +117,7 @@ impl DeltaWalk {
 pub fn block_of(page: PageNumber, page_size: PageSize, blocks: Blocks) -> Option<u64> {
     match blocks {
         Blocks::Fixed(bytes) => {
-            Some(u64::from(page.get()) * wide(page_size.bytes()) / u64::from(bytes))
+            Some(u64::from(page.get()) * u64_of(page_size.bytes()) / u64::from(bytes))
         }
         Blocks::ContentDefined => None,
     }
@@ -141,7 +141,7 @@ mod tests {
         let file = delta(&[3, 7, 8]);
         let expected = [None, Some(3), Some(7), Some(8)].map(|n| n.map(PageNumber::new));
         for pages in 1..4 {
-            let mut walk = DeltaWalk::new(PageSize::KIB_16);
+            let mut walk = IncrementWalk::new(PageSize::KIB_16);
             let found: Vec<_> =
                 file.chunks(pages * 16384).flat_map(|piece| walk.follow(piece)).collect();
             assert_eq!(found, expected);
@@ -153,7 +153,7 @@ mod tests {
     fn a_file_that_ends_too_early_is_broken() {
         let file = delta(&[3, 7, 8]);
         for bytes in [0, 16384, 3 * 16384, 4 * 16384 - 1] {
-            let mut walk = DeltaWalk::new(PageSize::KIB_16);
+            let mut walk = IncrementWalk::new(PageSize::KIB_16);
             walk.follow(&file[..bytes]);
             assert!(walk.finish().is_some(), "{bytes}");
         }
@@ -161,11 +161,11 @@ mod tests {
 
     #[test]
     fn broken_files_are_named_up_to_a_bound() {
-        let mut deltas = Deltas::default();
+        let mut increments = IncrementFiles::default();
         for n in 0..100 {
-            deltas.meta(format!("a/t{n}.ibd").as_bytes(), b"page_size = 5\n");
+            increments.meta(format!("a/t{n}.ibd").as_bytes(), b"page_size = 5\n");
         }
-        let found = deltas.finish();
+        let found = increments.finish();
         assert_eq!((found.broken.len(), found.broken_others), (20, 80));
         assert_eq!(found.broken[0], "'a/t0.ibd.meta': delta metadata has no usable zip_size");
     }

@@ -25,11 +25,11 @@
 
 use std::str;
 
-use super::big_endian::u32_at;
-use super::tablespace::TablespaceFormat;
-use super::units::PageNumber;
-use super::units::PageSize;
-use super::units::SpaceId;
+use crate::innodb::big_endian::u32_at;
+use crate::innodb::tablespace::TablespaceFormat;
+use crate::innodb::units::PageNumber;
+use crate::innodb::units::PageSize;
+use crate::innodb::units::SpaceId;
 
 /// The marks in the first slot of a group.
 const MORE_FOLLOW: u32 = 0x7874_7261;

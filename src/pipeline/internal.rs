@@ -1,5 +1,5 @@
-//! Inner members: the script, the lists and the log of a snapshot, stored like any member. The log
-//! is among the data blocks, the others are among the meta blocks.
+//! Internal members: the script, the lists and the log of a snapshot, stored like any member. The
+//! log is among the data blocks, the others are among the meta blocks.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::base::error::Result;
 use crate::base::ids::BlockHash;
 use crate::base::ids::Class;
 use crate::base::ids::Entry;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::cut::Cutter;
 use crate::format::record::Blocks;
 use crate::format::record::MemberKey;
@@ -18,44 +18,44 @@ use crate::map::view::MapView;
 use crate::map::writer::MapWriter;
 use crate::pipeline::appender::Appender;
 
-/// Former entries of an inner member that are remembered: enough for the script of some 100,000
-/// files.
-const FORMER_ENTRIES_MAX: usize = 1 << 14;
+/// Previous entries of an internal member that are remembered: enough for the script of some
+/// 100,000 files.
+const PREVIOUS_ENTRIES_MAX: usize = 1 << 14;
 
-/// An inner member that is being written.
+/// An internal member that is being written.
 #[derive(Debug, Clone)]
-pub struct InnerWriter {
+pub struct InternalWriter {
     name: &'static str,
     class: Class,
     map: MapWriter,
     pending: Vec<u8>,
-    former: HashMap<BlockHash, Entry>,
+    previous: HashMap<BlockHash, Entry>,
     length: u64,
 }
 
-impl InnerWriter {
-    /// Creates an empty inner member; blocks that its former version has are not stored again.
-    pub fn new(name: &'static str, former: Option<Arc<MapView>>) -> InnerWriter {
+impl InternalWriter {
+    /// Creates an empty internal member; blocks that its previous version has are not stored again.
+    pub fn new(name: &'static str, previous: Option<Arc<MapView>>) -> InternalWriter {
         let mut known = HashMap::new();
-        if let Some(view) = &former {
+        if let Some(view) = &previous {
             let mut number = 0;
             // What can't be read is stored again.
             while let Ok(Some(page)) = view.page(0, number) {
                 known.extend(page.entries.iter().map(|entry| (entry.hash, *entry)));
                 number += 1;
-                if known.len() > FORMER_ENTRIES_MAX {
+                if known.len() > PREVIOUS_ENTRIES_MAX {
                     break;
                 }
             }
         }
-        let map = MapWriter::new(Blocks::ContentDefined, former);
+        let map = MapWriter::new(Blocks::ContentDefined, previous);
         let (class, pending) = (Class::Meta, Vec::new());
-        InnerWriter { name, class, map, pending, former: known, length: 0 }
+        InternalWriter { name, class, map, pending, previous: known, length: 0 }
     }
 
-    /// Makes an empty inner member whose blocks are data: who may only write can't read them.
-    pub fn of_data(name: &'static str) -> InnerWriter {
-        InnerWriter { class: Class::Data, ..InnerWriter::new(name, None) }
+    /// Makes an empty internal member whose blocks are data: who may only write can't read them.
+    pub fn of_data(name: &'static str) -> InternalWriter {
+        InternalWriter { class: Class::Data, ..InternalWriter::new(name, None) }
     }
 
     /// Appends bytes to the member, and stores the blocks that are full.
@@ -73,14 +73,14 @@ impl InnerWriter {
 
     fn put(&mut self, block: &[u8], appender: &mut Appender) -> Result<()> {
         let hash = appender.run().packs.hasher().hash(block);
-        let known = self.former.get(&hash).copied();
+        let known = self.previous.get(&hash).copied();
         let known = known.filter(|entry| appender.run().presence.is_usable(entry.storage));
         let entry = match known {
             Some(entry) => entry,
             None => appender.add_whole(self.class, block)?,
         };
-        self.length += wide(block.len());
-        self.map.push(Entry { length: wide(block.len()), ..entry }, appender)
+        self.length += u64_of(block.len());
+        self.map.push(Entry { length: u64_of(block.len()), ..entry }, appender)
     }
 
     /// Ends the member and returns its record.

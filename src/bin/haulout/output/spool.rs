@@ -7,14 +7,13 @@ use std::io::BufWriter;
 use std::io::Seek;
 use std::io::Write;
 
-use serde::Serialize;
-
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
+use serde::Serialize;
 
-use crate::tell::report::in_json;
-use crate::tell::report::unless_gone;
+use crate::output::report::in_json;
+use crate::output::report::unless_gone;
 
 /// The value so far, in a temporary file.
 #[derive(Debug)]

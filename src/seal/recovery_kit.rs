@@ -1,7 +1,7 @@
 //! The recovery kit: the repository key on paper.
 //!
 //! Passwords are forgotten and machines burn down; what is left then is a sheet in a safe. A kit is
-//! a text that can be printed and typed again. It carries either a holder of its own, sealed by a
+//! a text that can be printed and typed again. It carries either a key slot of its own, sealed by a
 //! passphrase that is dearer to guess than others (a thief of the sheet may guess at leisure),
 //! or the key itself, which then needs a safe. Nothing in the repository belongs to it, so it also
 //! opens one whose `keys/` are lost.
@@ -12,9 +12,9 @@
 //! |---|---|---|
 //! | 0 | 8 | `HAULOKIT` |
 //! | 8 | 2 | version, 1 |
-//! | 10 | 1 | kind: 1 a holder, 2 the repository key, 3 the same of several generations |
+//! | 10 | 1 | kind: 1 a key slot, 2 the repository key, 3 the same of several generations |
 //! | 11 | 1 | zero |
-//! | 12 | .. | kind 1: the bytes of a holder, as in `keys/` |
+//! | 12 | .. | kind 1: the bytes of a key slot, as in `keys/` |
 //! | 12 | 49 | kind 2: repository id (16), suite (1), repository key (32) |
 //! | 12 | 114.. | kind 3: repository id (16), suite (1), generation (1), keys as in payload 1 |
 //! | end - 16 | 16 | BLAKE3 of all before it, first 16 bytes |
@@ -38,23 +38,23 @@ use zeroize::Zeroizing;
 
 use crate::base::entropy::Entropy;
 use crate::base::error::Malformed;
-use crate::base::num::index;
+use crate::base::num::usize_of_u32;
 use crate::seal::checksum;
-use crate::seal::cost::Cost;
+use crate::seal::cost::KdfCost;
 use crate::seal::cost::Limits;
 use crate::seal::error::SealError;
-use crate::seal::held::Held;
-use crate::seal::holder::Credential;
-use crate::seal::holder::Holder;
-use crate::seal::holder::HolderNote;
-use crate::seal::holder::Passphrase;
-use crate::seal::holder::Protection;
-use crate::seal::holder::Unlocked;
 use crate::seal::ids::RepositoryId;
+use crate::seal::key_slot::Credential;
+use crate::seal::key_slot::KeySlot;
+use crate::seal::key_slot::KeySlotNote;
+use crate::seal::key_slot::Passphrase;
+use crate::seal::key_slot::Protection;
+use crate::seal::key_slot::Unlocked;
 use crate::seal::keys::GENERATION_MAX;
 use crate::seal::keys::RepositoryKey;
 use crate::seal::keys::key_text_bytes;
 use crate::seal::purpose::Purpose;
+use crate::seal::slot_contents::SlotContents;
 use crate::seal::suite::Suite;
 
 /// The words with which the text of a kit begins.
@@ -65,10 +65,10 @@ pub const KIT_TEXT_BYTES_MAX: usize = 64 << 10;
 
 pub(super) const LINE_CONTEXT: &str = "haulout 1 2026 recovery kit line checksum";
 
-const KIT: &str = "recovery kit";
+const RECOVERY_KIT: &str = "recovery kit";
 const MAGIC: [u8; 8] = *b"HAULOKIT";
 const VERSION: u16 = 1;
-const KIND_HOLDER: u8 = 1;
+const KIND_KEY_SLOT: u8 = 1;
 const KIND_KEY: u8 = 2;
 const KIND_LATER_KEY: u8 = 3;
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -76,13 +76,13 @@ const GROUP_CHARACTERS: usize = 4;
 const LINE_CHARACTERS: usize = 8 * GROUP_CHARACTERS;
 const LINES_MAX: usize = 99;
 
-/// The content of a recovery kit: a sealed holder, or the key itself.
+/// The content of a recovery kit: a sealed key slot, or the key itself.
 #[derive(Debug)]
 pub struct RecoveryKit(Content);
 
 #[derive(Debug)]
 enum Content {
-    Holder(Box<Holder>),
+    KeySlot(Box<KeySlot>),
     Key { repository: RepositoryId, suite: Suite, key: RepositoryKey },
 }
 
@@ -91,19 +91,19 @@ impl RecoveryKit {
     pub fn sealed(
         unlocked: &Unlocked,
         passphrase: &Passphrase,
-        cost: Cost,
-        note: &HolderNote,
+        cost: KdfCost,
+        note: &KeySlotNote,
         entropy: &dyn Entropy,
     ) -> Result<Self, SealError> {
-        let key = unlocked.key().ok_or(SealError::KeyNotHeld(Purpose::Recovery))?;
+        let key = unlocked.key().ok_or(SealError::KeyNotInSlot(Purpose::Recovery))?;
         let protection = Protection::Passphrase(passphrase, cost);
-        let holder = Holder::seal(&unlocked.keyring(), key, protection, note, entropy)?;
-        Ok(Self(Content::Holder(Box::new(holder))))
+        let slot = KeySlot::seal(&unlocked.keyring(), key, protection, note, entropy)?;
+        Ok(Self(Content::KeySlot(Box::new(slot))))
     }
 
     /// Creates a kit that opens the repository by itself.
     pub fn in_clear(unlocked: &Unlocked) -> Result<Self, SealError> {
-        let key = unlocked.key().ok_or(SealError::KeyNotHeld(Purpose::Recovery))?;
+        let key = unlocked.key().ok_or(SealError::KeyNotInSlot(Purpose::Recovery))?;
         let key = key.duplicate();
         let (repository, suite) = (unlocked.repository, unlocked.suite);
         Ok(Self(Content::Key { repository, suite, key }))
@@ -111,13 +111,13 @@ impl RecoveryKit {
 
     /// Tells whether the kit opens with a passphrase only.
     pub fn needs_passphrase(&self) -> bool {
-        matches!(self.0, Content::Holder(_))
+        matches!(self.0, Content::KeySlot(_))
     }
 
     /// Returns the repository that the kit claims to open.
     pub fn repository(&self) -> RepositoryId {
         match &self.0 {
-            Content::Holder(holder) => holder.repository(),
+            Content::KeySlot(slot) => slot.repository(),
             Content::Key { repository, .. } => *repository,
         }
     }
@@ -130,14 +130,14 @@ impl RecoveryKit {
     ) -> Result<Unlocked, SealError> {
         match (&self.0, passphrase) {
             (Content::Key { repository, suite, key }, _) => Ok(Unlocked {
-                held: Held::Key(key.duplicate()),
+                contents: SlotContents::Key(key.duplicate()),
                 repository: *repository,
                 suite: *suite,
-                holder: None,
+                slot: None,
             }),
-            (Content::Holder(holder), Some(passphrase)) => holder.open(passphrase, limits),
-            (Content::Holder(holder), None) => {
-                Err(SealError::OtherCredential { holder: holder.id(), needs: "password" })
+            (Content::KeySlot(slot), Some(passphrase)) => slot.open(passphrase, limits),
+            (Content::KeySlot(slot), None) => {
+                Err(SealError::OtherCredential { slot: slot.id(), needs: "password" })
             }
         }
     }
@@ -167,7 +167,7 @@ impl RecoveryKit {
     /// Reads the sheet, as it was written or as somebody typed it.
     pub fn from_text(text: &str) -> Result<Self, SealError> {
         if text.len() > KIT_TEXT_BYTES_MAX {
-            let (what, bytes_max) = (KIT, KIT_TEXT_BYTES_MAX);
+            let (what, bytes_max) = (RECOVERY_KIT, KIT_TEXT_BYTES_MAX);
             return Err(SealError::TooLarge { what, bytes: text.len(), bytes_max });
         }
         let mut characters = Zeroizing::new(Vec::with_capacity(text.len()));
@@ -196,9 +196,9 @@ impl RecoveryKit {
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
         match &self.0 {
-            Content::Holder(holder) => {
-                out.extend_from_slice(&[KIND_HOLDER, 0]);
-                out.extend_from_slice(&holder.encode());
+            Content::KeySlot(slot) => {
+                out.extend_from_slice(&[KIND_KEY_SLOT, 0]);
+                out.extend_from_slice(&slot.encode());
             }
             Content::Key { repository, suite, key } => {
                 let generation = key.generation();
@@ -218,17 +218,17 @@ impl RecoveryKit {
 
     fn decode(bytes: &[u8]) -> Result<Self, SealError> {
         if bytes.is_empty() {
-            return Err(Malformed { what: KIT, why: "has no numbered line" }.into());
+            return Err(Malformed { what: RECOVERY_KIT, why: "has no numbered line" }.into());
         }
-        let mut input = checksum::open(KIT, MAGIC, VERSION, bytes)?;
+        let mut input = checksum::open(RECOVERY_KIT, MAGIC, VERSION, bytes)?;
         let kind = input.u8()?;
         if input.u8()? != 0 {
             return Err(input.malformed("a reserved byte is not zero").into());
         }
         match kind {
-            KIND_HOLDER => {
-                let holder = Holder::decode(input.take(input.left())?)?;
-                Ok(Self(Content::Holder(Box::new(holder))))
+            KIND_KEY_SLOT => {
+                let slot = KeySlot::decode(input.take(input.left())?)?;
+                Ok(Self(Content::KeySlot(Box::new(slot))))
             }
             KIND_KEY | KIND_LATER_KEY => {
                 let repository = RepositoryId::new(input.array()?);
@@ -287,11 +287,11 @@ fn spell(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
         count += 8;
         while count >= 5 {
             count -= 5;
-            out.push(ALPHABET[index(bits >> count & 31)]);
+            out.push(ALPHABET[usize_of_u32(bits >> count & 31)]);
         }
     }
     if count > 0 {
-        out.push(ALPHABET[index(bits << (5 - count) & 31)]);
+        out.push(ALPHABET[usize_of_u32(bits << (5 - count) & 31)]);
     }
     assert!(out.len() <= LINES_MAX * LINE_CHARACTERS, "a kit is short");
     out

@@ -15,17 +15,16 @@ use std::io::Write;
 use std::sync::Mutex;
 
 use clap::ValueEnum;
+use haulout::base::crew::lock;
 use indicatif::MultiProgress;
 use indicatif::ProgressBar;
 use indicatif::ProgressDrawTarget;
 use indicatif::ProgressStyle;
 
-use crate::tell::text;
-use crate::tell::text::Canvas;
-use crate::tell::text::Tone;
-use crate::tell::text::clean;
-
-use haulout::base::crew::lock;
+use crate::output::text;
+use crate::output::text::Canvas;
+use crate::output::text::Tone;
+use crate::output::text::clean;
 
 /// How much the program prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

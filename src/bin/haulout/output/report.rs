@@ -13,21 +13,20 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
-use serde::Serialize;
-
 use haulout::base::clock::Clock;
 use haulout::base::clock::SystemClock;
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
+use serde::Serialize;
 
 use crate::fail::exit::Exit;
 use crate::fail::failure::Failure;
-use crate::tell::console::Console;
-use crate::tell::console::Loudness;
-use crate::tell::json;
-use crate::tell::text::Canvas;
-use crate::tell::timefmt::Zone;
+use crate::output::console::Console;
+use crate::output::console::Loudness;
+use crate::output::json;
+use crate::output::text::Canvas;
+use crate::output::timefmt::Zone;
 
 /// The format of the result: for people or for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,10 +5,9 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
-
 use haulout::base::monitor::Counts;
 use haulout::format::record::PageCounts;
+use serde::Serialize;
 
 use crate::fail::failure::Failure;
 use crate::proc_status;
@@ -88,11 +87,11 @@ impl From<&PageCounts> for Pages {
 /// The JSON report of a command that failed.
 #[derive(Debug, Serialize)]
 pub(crate) struct Failed {
-    error: Told,
+    error: FailureReport,
 }
 
 #[derive(Debug, Serialize)]
-struct Told {
+struct FailureReport {
     code: &'static str,
     kind: &'static str,
     message: String,
@@ -104,6 +103,8 @@ impl From<&Failure> for Failed {
     fn from(failure: &Failure) -> Failed {
         let (code, kind) = (failure.code().as_str(), failure.kind().as_str());
         let (message, causes) = (failure.message(), failure.causes());
-        Failed { error: Told { code, kind, message, causes, hint: failure.hint().to_owned() } }
+        Failed {
+            error: FailureReport { code, kind, message, causes, hint: failure.hint().to_owned() },
+        }
     }
 }

@@ -21,7 +21,7 @@ use crate::store::local::path_of;
 
 /// Where a repository is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// A directory with the repository in it.
     Directory(PathBuf),
     /// A bucket of an object store, and what comes before every name in it.
@@ -60,15 +60,15 @@ impl Service {
     }
 }
 
-impl Place {
+impl Location {
     /// Reads a place as a user writes it.
-    pub fn parse(text: &str) -> Result<Place, StoreError> {
+    pub fn parse(text: &str) -> Result<Location, StoreError> {
         let Some((scheme, rest)) = text.split_once("://") else {
             refuse_other_notations(text)?;
-            return path_of(text).map(Place::Directory);
+            return path_of(text).map(Location::Directory);
         };
         let known = Service::ALL.iter().find(|(known, _)| *known == scheme);
-        let Some((_, service)) = known else { return path_of(text).map(Place::Directory) };
+        let Some((_, service)) = known else { return path_of(text).map(Location::Directory) };
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         let prefix = prefix.trim_end_matches('/');
         let odd = |c: char| c.is_control() || c.is_whitespace() || "?#%\\".contains(c);
@@ -78,7 +78,7 @@ impl Place {
             return Err(Fault::BadBucketUrl.on(Verb::Open, text));
         }
         let (bucket, prefix) = (bucket.to_owned(), prefix.to_owned());
-        Ok(Place::Bucket { service: *service, bucket, prefix })
+        Ok(Location::Bucket { service: *service, bucket, prefix })
     }
 }
 
@@ -94,14 +94,14 @@ fn refuse_other_notations(text: &str) -> Result<(), StoreError> {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Directory(path) => write!(out, "{}", path.display()),
-            Place::Bucket { service, bucket, prefix } if prefix.is_empty() => {
+            Location::Directory(path) => write!(out, "{}", path.display()),
+            Location::Bucket { service, bucket, prefix } if prefix.is_empty() => {
                 write!(out, "{}://{bucket}", service.scheme())
             }
-            Place::Bucket { service, bucket, prefix } => {
+            Location::Bucket { service, bucket, prefix } => {
                 write!(out, "{}://{bucket}/{prefix}", service.scheme())
             }
         }
@@ -129,9 +129,10 @@ mod tests {
             ("gs://bucket/db", "gs://bucket/db"),
             ("az://container/db", "az://container/db"),
         ] {
-            assert_eq!(Place::parse(text).unwrap().to_string(), shown, "{text}");
+            assert_eq!(Location::parse(text).unwrap().to_string(), shown, "{text}");
         }
-        let Place::Bucket { service, bucket, prefix } = Place::parse("s3://b/c/d").unwrap() else {
+        let Location::Bucket { service, bucket, prefix } = Location::parse("s3://b/c/d").unwrap()
+        else {
             panic!("a bucket");
         };
         assert_eq!((service, bucket.as_str(), prefix.as_str()), (Service::S3, "b", "c/d"));
@@ -162,7 +163,7 @@ mod tests {
             "~/x",
             "~user/x",
         ] {
-            assert!(Place::parse(text).is_err(), "{text}");
+            assert!(Location::parse(text).is_err(), "{text}");
         }
     }
 }

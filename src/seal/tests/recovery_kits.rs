@@ -5,12 +5,12 @@ use proptest::proptest;
 
 use crate::base::entropy::OsEntropy;
 use crate::base::entropy::SeededEntropy;
-use crate::seal::cost::Cost;
+use crate::seal::cost::KdfCost;
 use crate::seal::cost::Limits;
 use crate::seal::error::SealError;
-use crate::seal::held::Held;
-use crate::seal::holder::Unlocked;
-use crate::seal::kit::RecoveryKit;
+use crate::seal::key_slot::Unlocked;
+use crate::seal::recovery_kit::RecoveryKit;
+use crate::seal::slot_contents::SlotContents;
 use crate::seal::suite::Suite;
 use crate::seal::tests::REPOSITORY;
 use crate::seal::tests::credential;
@@ -20,16 +20,16 @@ use crate::seal::tests::passphrase;
 
 fn unlocked() -> Unlocked {
     Unlocked {
-        held: Held::Key(key()),
+        contents: SlotContents::Key(key()),
         repository: REPOSITORY,
         suite: Suite::Aes256GcmSiv,
-        holder: None,
+        slot: None,
     }
 }
 
 fn sealed() -> RecoveryKit {
     let (passphrase, entropy) = (passphrase("correct horse"), SeededEntropy::new(4));
-    RecoveryKit::sealed(&unlocked(), &passphrase, Cost::FOR_TESTS, &note(), &entropy).unwrap()
+    RecoveryKit::sealed(&unlocked(), &passphrase, KdfCost::FOR_TESTS, &note(), &entropy).unwrap()
 }
 
 fn numbered(text: &str) -> Vec<&str> {
@@ -40,10 +40,10 @@ fn numbered(text: &str) -> Vec<&str> {
 fn a_kit_without_a_password_carries_every_generation() {
     let key = key().rotated([1; 32], &OsEntropy).rotated([2; 32], &OsEntropy);
     let unlocked = Unlocked {
-        held: Held::Key(key.duplicate()),
+        contents: SlotContents::Key(key.duplicate()),
         repository: REPOSITORY,
         suite: Suite::Aes256GcmSiv,
-        holder: None,
+        slot: None,
     };
     let text = RecoveryKit::in_clear(&unlocked).unwrap().to_text("");
     let opened = RecoveryKit::from_text(&text).unwrap().open(None, &Limits::STANDARD).unwrap();

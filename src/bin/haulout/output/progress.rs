@@ -12,16 +12,15 @@ use std::time::Duration;
 use crossbeam_channel::RecvTimeoutError;
 use crossbeam_channel::Sender;
 use crossbeam_channel::bounded;
-
 use haulout::base::clock::Clock;
 use haulout::base::crew;
 use haulout::base::monitor::Counts;
 use haulout::base::monitor::Monitor;
 
+use crate::output::console::Console;
+use crate::output::console::Loudness;
+use crate::output::units;
 use crate::panics;
-use crate::tell::console::Console;
-use crate::tell::console::Loudness;
-use crate::tell::units;
 
 const REDRAW: Duration = Duration::from_millis(200);
 const LOG_LINE: Duration = Duration::from_mins(1);

@@ -1,11 +1,10 @@
 //! Damage that was found in a repository, as a line and in JSON.
 
-use serde::Serialize;
-
 use haulout::ops::verify::Finding;
 use haulout::ops::verify::Unit;
+use serde::Serialize;
 
-use crate::tell::text::clean;
+use crate::output::text::clean;
 
 /// The JSON report of one finding of `verify`.
 #[derive(Debug, Serialize)]

@@ -1,8 +1,8 @@
-//! Holders: who can open the repository key, and with what.
+//! Key slots: who can open the repository key, and with what.
 //!
-//! The repository key never lies in an encrypted repository as it is. Each holder has an object
-//! `keys/<holder id>` with the key sealed under something that only the holder has: a passphrase,
-//! stretched by Argon2id, or a key file of 32 random bytes. Adding, removing or changing a holder
+//! The repository key never lies in an encrypted repository as it is. A key slot is an object
+//! `keys/<key slot id>` with the key sealed under something that only its owner has: a passphrase,
+//! stretched by Argon2id, or a key file of 32 random bytes. Adding, removing or changing a key slot
 //! touches these objects only. Removing one protects the future, not what its owner copied before.
 //!
 //! | at | bytes | field |
@@ -10,9 +10,9 @@
 //! | 0 | 8 | `HAULOKEY` |
 //! | 8 | 2 | version, 1 |
 //! | 10 | 16 | repository id |
-//! | 26 | 16 | holder id |
+//! | 26 | 16 | key slot id |
 //! | 42 | 1 | protection: 1 passphrase, 2 key file |
-//! | 43 | 1 | payload: 1 the repository key; 2 what a write-only holder has |
+//! | 43 | 1 | payload: 1 the repository key; 2 what a write-only key has |
 //! | 44 | 1 | suite of the repository |
 //! | 45 | 1 | generation of keys, the first is 0; at most 15 |
 //! | 46 | 4 | Argon2id memory in KiB; zero for a key file |
@@ -21,18 +21,18 @@
 //! | 58 | 32 | salt |
 //! | 90 | 32 | key commitment |
 //! | 122 | 48 + 64 a generation | payload 1: AES-256-GCM-SIV of the repository key, tag (16) |
-//! | 122 | 1488 + 128 a generation | payload 2: the same for a write-only holder, tag (16) |
+//! | 122 | 1488 + 128 a generation | payload 2: the same for a write-only key, tag (16) |
 //! | then | 4 | length of the note |
-//! | then | .. | the note: a sealed object of kind 8, its context is the holder id |
+//! | then | .. | the note: a sealed object of kind 8, its context is the key slot id |
 //! | end - 16 | 16 | BLAKE3 of all before it, first 16 bytes |
 //!
 //! The wrap key and its commitment derive from `stretched passphrase or key file (32) | salt (32)`.
 //! The associated data are bytes 0 to 122. The key seals one text only, so the nonce is zero.
 //!
 //! The label (a host name, say) and the time are a note sealed with the small object key: all who
-//! can open the repository can list its holders, and the store learns no names.
+//! can open the repository can list its key slots, and the store learns no names.
 //!
-//! What is sealed for whom, generation by generation, is `held`'s.
+//! The module `slot_contents` has what is sealed for whom, generation by generation.
 //!
 //! Invariants:
 //! - Parameters of the stretching are checked against [`Limits`] before memory is allocated.
@@ -54,16 +54,14 @@ use crate::base::entropy::Entropy;
 use crate::base::entropy::random;
 use crate::base::error::Malformed;
 use crate::base::hex;
-use crate::base::num::index;
-use crate::base::num::short;
+use crate::base::num::u32_of;
+use crate::base::num::usize_of_u32;
 use crate::base::wire::Reader;
 use crate::seal::checksum;
-use crate::seal::cost::Cost;
+use crate::seal::cost::KdfCost;
 use crate::seal::cost::Limits;
 use crate::seal::error::SealError;
-use crate::seal::held::Held;
-use crate::seal::held::Role;
-use crate::seal::ids::HolderId;
+use crate::seal::ids::KeySlotId;
 use crate::seal::ids::RepositoryId;
 use crate::seal::keys::COMMITMENT_BYTES;
 use crate::seal::keys::Commitment;
@@ -77,20 +75,22 @@ use crate::seal::object::ObjectKind;
 use crate::seal::purpose::Purpose;
 use crate::seal::secret::KEY_BYTES;
 use crate::seal::secret::Secret;
+use crate::seal::slot_contents::Role;
+use crate::seal::slot_contents::SlotContents;
 use crate::seal::suite::Nonce;
 use crate::seal::suite::Suite;
 use crate::seal::suite::TAG_BYTES;
 
-/// Maximum size of a holder object in bytes; what is longer is refused unread.
-pub const HOLDER_BYTES_MAX: usize = 4096;
+/// Maximum size of a key slot in bytes; what is longer is refused unread.
+pub const KEY_SLOT_BYTES_MAX: usize = 4096;
 
-/// Maximum length of the label of a holder, in bytes.
+/// Maximum length of the label of a key slot, in bytes.
 pub const LABEL_BYTES_MAX: usize = 255;
 
-pub(super) const HOLDER_CONTEXT: &str = "haulout 1 2026 holder wrap key";
+pub(super) const KEY_SLOT_CONTEXT: &str = "haulout 1 2026 holder wrap key";
 pub(super) const KEY_FILE_CONTEXT: &str = "haulout 1 2026 key file checksum";
 
-const HOLDER: &str = "key holder";
+const KEY_SLOT: &str = "key slot";
 const MAGIC: [u8; 8] = *b"HAULOKEY";
 const VERSION: u16 = 1;
 const SALT_AT: usize = 58;
@@ -179,11 +179,11 @@ pub enum Credential {
     KeyFile(KeyFile),
 }
 
-/// The credential that seals a new holder's copy of the key.
+/// The credential that seals a new key slot's copy of the key.
 #[derive(Debug, Clone, Copy)]
 pub enum Protection<'a> {
     /// A passphrase, and how hard guessing it is to be.
-    Passphrase(&'a Passphrase, Cost),
+    Passphrase(&'a Passphrase, KdfCost),
     /// A key file, which needs no stretching.
     KeyFile(&'a KeyFile),
 }
@@ -222,16 +222,16 @@ impl ProtectionKind {
     }
 }
 
-/// The facts about a holder that those who can open the repository see.
+/// The facts about a key slot that those who can open the repository see.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HolderNote {
+pub struct KeySlotNote {
     /// A name for people: a host, a person, where the key file is kept.
     pub label: String,
-    /// The time when the holder was added, in seconds since 1970.
+    /// The time when the key slot was added, in seconds since 1970.
     pub created_unix_seconds: u64,
 }
 
-impl HolderNote {
+impl KeySlotNote {
     fn encode(&self) -> Result<Vec<u8>, SealError> {
         let bytes = self.label.len();
         if bytes > LABEL_BYTES_MAX {
@@ -242,7 +242,7 @@ impl HolderNote {
     }
 
     fn decode(text: &[u8]) -> Result<Self, SealError> {
-        let mut input = Reader::new("holder note", text);
+        let mut input = Reader::new("key slot note", text);
         let created_unix_seconds = input.u64()?;
         let Ok(label) = str::from_utf8(input.take(input.left())?) else {
             return Err(input.malformed("its label is no text").into());
@@ -251,64 +251,64 @@ impl HolderNote {
     }
 }
 
-/// The result of opening a holder.
+/// The result of opening a key slot.
 #[derive(Debug)]
 pub struct Unlocked {
-    /// The secrets that the holder has.
-    pub held: Held,
+    /// The secrets that the key slot has.
+    pub contents: SlotContents,
     /// The id of the repository.
     pub repository: RepositoryId,
     /// The suite of the repository: authenticated, unlike what `config` says.
     pub suite: Suite,
-    /// The id of the holder; a recovery kit in clear has none.
-    pub holder: Option<HolderId>,
+    /// The id of the key slot; a recovery kit in clear has none.
+    pub slot: Option<KeySlotId>,
 }
 
 impl Unlocked {
-    /// Derives all keys that the holder has.
+    /// Derives all keys that the key slot has.
     pub fn keyring(&self) -> Keyring {
-        match &self.held {
-            Held::Key(key) => Keyring::new(self.repository, self.suite, key),
-            Held::WriteOnly(keys) => keys.keyring(self.repository, self.suite),
+        match &self.contents {
+            SlotContents::Key(key) => Keyring::new(self.repository, self.suite, key),
+            SlotContents::WriteOnly(keys) => keys.keyring(self.repository, self.suite),
         }
     }
 
-    /// Returns the secret of the repository, if the holder has it.
+    /// Returns the secret of the repository, if the key slot has it.
     pub fn key(&self) -> Option<&RepositoryKey> {
-        match &self.held {
-            Held::Key(key) => Some(key),
-            Held::WriteOnly(_) => None,
+        match &self.contents {
+            SlotContents::Key(key) => Some(key),
+            SlotContents::WriteOnly(_) => None,
         }
     }
 }
 
-/// A holder as stored in `keys/<holder id>`.
+/// A key slot as stored in `keys/<key slot id>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Holder {
+pub struct KeySlot {
     head: Head,
     commitment: Commitment,
     sealed: Vec<u8>,
     note: Vec<u8>,
 }
 
-impl Holder {
-    /// Seals `key`, whose keys `keyring` has, for a new holder.
+impl KeySlot {
+    /// Seals `key`, whose keys `keyring` has, in a new key slot.
     pub fn seal(
         keyring: &Keyring,
         key: &RepositoryKey,
         protection: Protection<'_>,
-        note: &HolderNote,
+        note: &KeySlotNote,
         entropy: &dyn Entropy,
     ) -> Result<Self, SealError> {
         Self::seal_for(Role::Full, (keyring, key), protection, note, entropy)
     }
 
-    /// Seals the keys of a holder that may only write.
+    /// Seals the keys of a write-only key in a new key slot.
     pub fn seal_write_only(
         keyring: &Keyring,
         key: &RepositoryKey,
         protection: Protection<'_>,
-        note: &HolderNote,
+        note: &KeySlotNote,
         entropy: &dyn Entropy,
     ) -> Result<Self, SealError> {
         Self::seal_for(Role::WriteOnly, (keyring, key), protection, note, entropy)
@@ -318,7 +318,7 @@ impl Holder {
         role: Role,
         (keyring, key): (&Keyring, &RepositoryKey),
         protection: Protection<'_>,
-        note: &HolderNote,
+        note: &KeySlotNote,
         entropy: &dyn Entropy,
     ) -> Result<Self, SealError> {
         let known = keyring.subkey(Purpose::Snapshot)?;
@@ -326,17 +326,17 @@ impl Holder {
         let generation = key.generation();
         let (kind, cost) = match protection {
             Protection::Passphrase(_, cost) => (ProtectionKind::Passphrase, cost),
-            Protection::KeyFile(_) => (ProtectionKind::KeyFile, Cost::NONE),
+            Protection::KeyFile(_) => (ProtectionKind::KeyFile, KdfCost::NONE),
         };
         let (repository, suite) = (keyring.repository(), keyring.suite());
-        let (id, salt) = (HolderId::random(entropy), random(entropy));
+        let (id, salt) = (KeySlotId::random(entropy), random(entropy));
         let head = Head { repository, id, kind, role, suite, generation, cost, salt };
         let derived = match protection {
             Protection::Passphrase(passphrase, _) => head.derive(&head.stretch(passphrase)?),
             Protection::KeyFile(KeyFile(secret)) => head.derive(secret),
         };
         let text = note.encode()?;
-        let note = keyring.seal_object(ObjectKind::HolderNote, id.bytes(), &text, entropy)?;
+        let note = keyring.seal_object(ObjectKind::KeySlotNote, id.bytes(), &text, entropy)?;
         let sealed_bytes = role.text_bytes(generation) + TAG_BYTES;
         let mut sealed = Vec::with_capacity(sealed_bytes);
         sealed.extend_from_slice(&role.text(key));
@@ -361,45 +361,45 @@ impl Holder {
                 (self.head.derive(secret), SealError::WrongKeyFile(id))
             }
             (Credential::Passphrase(_) | Credential::KeyFile(_), kind) => {
-                return Err(SealError::OtherCredential { holder: id, needs: kind.name() });
+                return Err(SealError::OtherCredential { slot: id, needs: kind.name() });
             }
         };
         let Some(wrap) = derived.confirm(&self.commitment) else { return Err(wrong) };
         let mut text = Zeroizing::new(self.sealed.clone());
-        wrap.open(&Nonce::only(), &self.head.aad(&self.commitment), &mut text, HOLDER)?;
-        let held = Held::read(role, text)?;
-        Ok(Unlocked { held, repository, suite, holder: Some(id) })
+        wrap.open(&Nonce::only(), &self.head.aad(&self.commitment), &mut text, KEY_SLOT)?;
+        let contents = SlotContents::read(role, text)?;
+        Ok(Unlocked { contents, repository, suite, slot: Some(id) })
     }
 
-    /// Opens what is known about the holder.
-    pub fn note(&self, keyring: &Keyring) -> Result<HolderNote, SealError> {
-        keyring.require_repository(HOLDER, self.head.repository)?;
-        let kind = ObjectKind::HolderNote;
+    /// Opens what is known about the key slot.
+    pub fn note(&self, keyring: &Keyring) -> Result<KeySlotNote, SealError> {
+        keyring.require_repository(KEY_SLOT, self.head.repository)?;
+        let kind = ObjectKind::KeySlotNote;
         let text = keyring.open_object(kind, self.head.id.bytes(), &self.note)?;
-        HolderNote::decode(&text)
+        KeySlotNote::decode(&text)
     }
 
-    /// Returns the id of the holder, which is its name under `keys/`.
-    pub fn id(&self) -> HolderId {
+    /// Returns the id of the key slot, which is its name under `keys/`.
+    pub fn id(&self) -> KeySlotId {
         self.head.id
     }
 
-    /// Returns the repository that the holder claims to open.
+    /// Returns the repository that the key slot claims to open.
     pub fn repository(&self) -> RepositoryId {
         self.head.repository
     }
 
-    /// Returns the rights of the holder.
+    /// Returns the rights that the key gives.
     pub fn role(&self) -> Role {
         self.head.role
     }
 
-    /// Returns the newest generation of keys that the holder has.
+    /// Returns the newest generation of keys that the key slot has.
     pub fn generation(&self) -> u8 {
         self.head.generation
     }
 
-    /// Returns the kind of credential that opens the holder.
+    /// Returns the kind of credential that opens the key slot.
     pub fn protection(&self) -> ProtectionKind {
         self.head.kind
     }
@@ -408,24 +408,24 @@ impl Holder {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = self.head.aad(&self.commitment);
         out.extend_from_slice(&self.sealed);
-        out.extend_from_slice(&short(self.note.len()).to_le_bytes());
+        out.extend_from_slice(&u32_of(self.note.len()).to_le_bytes());
         out.extend_from_slice(&self.note);
         checksum::append(&mut out);
-        assert!(out.len() <= HOLDER_BYTES_MAX, "labels are short");
+        assert!(out.len() <= KEY_SLOT_BYTES_MAX, "labels are short");
         out
     }
 
     /// Reads the bytes of the object. Nothing in it is believed before it opens.
     pub fn decode(bytes: &[u8]) -> Result<Self, SealError> {
-        if bytes.len() > HOLDER_BYTES_MAX {
-            let (what, bytes_max) = (HOLDER, HOLDER_BYTES_MAX);
+        if bytes.len() > KEY_SLOT_BYTES_MAX {
+            let (what, bytes_max) = (KEY_SLOT, KEY_SLOT_BYTES_MAX);
             return Err(SealError::TooLarge { what, bytes: bytes.len(), bytes_max });
         }
-        let mut input = checksum::open(HOLDER, MAGIC, VERSION, bytes)?;
+        let mut input = checksum::open(KEY_SLOT, MAGIC, VERSION, bytes)?;
         let head = Head::read(&mut input)?;
         let commitment = input.array()?;
         let sealed = input.take(head.role.text_bytes(head.generation) + TAG_BYTES)?.to_vec();
-        let note_bytes = index(input.u32()?);
+        let note_bytes = usize_of_u32(input.u32()?);
         let note = input.take(note_bytes)?.to_vec();
         input.finish()?;
         Ok(Self { head, commitment, sealed, note })
@@ -436,19 +436,19 @@ impl Holder {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Head {
     repository: RepositoryId,
-    id: HolderId,
+    id: KeySlotId,
     kind: ProtectionKind,
     role: Role,
     suite: Suite,
     generation: u8,
-    cost: Cost,
+    cost: KdfCost,
     salt: Salt,
 }
 
 impl Head {
     /// Returns the associated data of the sealed key, which are the first bytes of the object.
     fn aad(&self, commitment: &Commitment) -> Vec<u8> {
-        let mut out = Vec::with_capacity(HOLDER_BYTES_MAX);
+        let mut out = Vec::with_capacity(KEY_SLOT_BYTES_MAX);
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
         out.extend_from_slice(self.repository.bytes());
@@ -467,7 +467,7 @@ impl Head {
 
     fn read(input: &mut Reader<'_>) -> Result<Self, SealError> {
         let repository = RepositoryId::new(input.array()?);
-        let id = HolderId::new(input.array()?);
+        let id = KeySlotId::new(input.array()?);
         let kind = ProtectionKind::from_byte(input.u8()?)?;
         let role = Role::from_payload(input.u8()?)?;
         let suite = Suite::from_byte(input.u8()?)?;
@@ -476,8 +476,8 @@ impl Head {
             return Err(input.malformed("its generation of keys is too high").into());
         }
         let (memory_kib, passes, lanes) = (input.u32()?, input.u32()?, input.u32()?);
-        let cost = Cost { memory_kib, passes, lanes };
-        if kind == ProtectionKind::KeyFile && cost != Cost::NONE {
+        let cost = KdfCost { memory_kib, passes, lanes };
+        if kind == ProtectionKind::KeyFile && cost != KdfCost::NONE {
             return Err(input.malformed("a key file has no stretching").into());
         }
         let salt = input.array()?;
@@ -485,7 +485,7 @@ impl Head {
     }
 
     fn stretch(&self, passphrase: &Passphrase) -> Result<Secret, SealError> {
-        let Cost { memory_kib, passes, lanes } = self.cost;
+        let KdfCost { memory_kib, passes, lanes } = self.cost;
         let params = Params::new(memory_kib, passes, lanes, Some(KEY_BYTES))
             .map_err(|_| SealError::CostRefused(self.cost))?;
         let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
@@ -498,6 +498,6 @@ impl Head {
 
     fn derive(&self, secret: &Secret) -> CommittedKey {
         let parts: [&[u8]; 2] = [secret.bytes(), &self.salt];
-        CommittedKey::derive(Suite::Aes256GcmSiv, HOLDER_CONTEXT, &parts)
+        CommittedKey::derive(Suite::Aes256GcmSiv, KEY_SLOT_CONTEXT, &parts)
     }
 }

@@ -4,10 +4,10 @@ use haulout::format::snapshot;
 use haulout::format::snapshot::Severity;
 use haulout::verdict::finding::Finding;
 
-use crate::tell::console::Loudness;
-use crate::tell::phrases::told;
-use crate::tell::report::Report;
-use crate::tell::text::Canvas;
+use crate::output::console::Loudness;
+use crate::output::phrases::told;
+use crate::output::report::Report;
+use crate::output::text::Canvas;
 
 impl Report {
     /// Prints what a run found around its work. Returns whether it has a warning.

@@ -1,7 +1,5 @@
 //! A snapshot as lists of `--json` have it.
 
-use serde::Serialize;
-
 use haulout::base::ids::SnapshotId;
 use haulout::format::snapshot::Description;
 use haulout::format::snapshot::Finding;
@@ -9,8 +7,9 @@ use haulout::format::snapshot::SnapshotKind;
 use haulout::format::snapshot::StreamFormat;
 use haulout::format::snapshot::Verdict;
 use haulout::format::snapshot_damage::SnapshotDamage;
+use serde::Serialize;
 
-use crate::tell::timefmt;
+use crate::output::timefmt;
 
 /// The JSON report of one snapshot of `snapshots`.
 #[derive(Debug, Serialize)]

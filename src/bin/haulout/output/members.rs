@@ -1,20 +1,19 @@
 //! The members of a snapshot in lists: their columns, and their shape in JSON.
 
-use serde::Serialize;
-
 use haulout::base::error::Result;
 use haulout::format::snapshot::StreamFormat;
 use haulout::ops::show::MemberLine;
+use serde::Serialize;
 
-use crate::tell::json::Pages;
-use crate::tell::text;
-use crate::tell::text::Canvas;
-use crate::tell::text::Cell;
-use crate::tell::text::Column;
-use crate::tell::text::Narrow;
-use crate::tell::text::Side;
-use crate::tell::text::Tone;
-use crate::tell::units;
+use crate::output::json::Pages;
+use crate::output::text;
+use crate::output::text::Canvas;
+use crate::output::text::Cell;
+use crate::output::text::Column;
+use crate::output::text::Narrow;
+use crate::output::text::Side;
+use crate::output::text::Tone;
+use crate::output::units;
 
 /// Passes one member after the other to the function it is given.
 pub(crate) type Members<'m> =

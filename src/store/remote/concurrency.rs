@@ -1,7 +1,7 @@
 //! How many requests are in progress at once: as many as the store stands.
 //!
 //! Every success lets the bound grow a little, every "slow down" halves it: what TCP does with its
-//! window. Threads that find no room wait at the gate, which is what slows the pipeline down.
+//! window. Threads that find no room wait for a permit, which is what slows the pipeline down.
 
 use std::sync::Condvar;
 use std::sync::Mutex;
@@ -20,12 +20,12 @@ pub(super) enum Found {
     /// The store did it, or said why not.
     Answer,
     /// The store asked for less, or did not answer.
-    Strain,
+    Overloaded,
 }
 
 /// Bounds the number of requests at once; see the module's documentation.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct ConcurrencyLimit {
     state: Mutex<State>,
     room: Condvar,
 }
@@ -40,26 +40,26 @@ struct State {
 
 /// A request that is in progress.
 #[derive(Debug)]
-pub(super) struct Pass<'g> {
-    gate: &'g Gate,
+pub(super) struct Permit<'g> {
+    limit: &'g ConcurrencyLimit,
     halvings: u64,
     found: Option<Found>,
 }
 
-impl Gate {
-    pub(super) fn new() -> Gate {
+impl ConcurrencyLimit {
+    pub(super) fn new() -> ConcurrencyLimit {
         let state = State { window: WINDOW_AT_FIRST, inside: 0, halvings: 0 };
-        Gate { state: Mutex::new(state), room: Condvar::new() }
+        ConcurrencyLimit { state: Mutex::new(state), room: Condvar::new() }
     }
 
     /// Waits for room for one more request.
-    pub(super) fn enter(&self) -> Pass<'_> {
+    pub(super) fn enter(&self) -> Permit<'_> {
         let mut state = self.state();
         while f64::from(state.inside) >= state.window.floor() {
             state = wait(&self.room, state);
         }
         state.inside += 1;
-        Pass { gate: self, halvings: state.halvings, found: None }
+        Permit { limit: self, halvings: state.halvings, found: None }
     }
 
     // Three numbers; whatever panicked beside them left them whole.
@@ -68,29 +68,29 @@ impl Gate {
     }
 }
 
-impl Pass<'_> {
+impl Permit<'_> {
     /// Notes that the request has ended, and what it found.
     pub(super) fn leave(mut self, found: Found) {
         self.found = Some(found);
     }
 }
 
-impl Drop for Pass<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        let mut state = self.gate.state();
+        let mut state = self.limit.state();
         state.inside -= 1;
         match self.found {
             Some(Found::Answer) => {
                 state.window = (state.window + 1.0 / state.window).min(WINDOW_MAX);
             }
-            Some(Found::Strain) if state.halvings == self.halvings => {
+            Some(Found::Overloaded) if state.halvings == self.halvings => {
                 state.window = (state.window / 2.0).max(1.0);
                 state.halvings += 1;
             }
-            Some(Found::Strain) | None => {}
+            Some(Found::Overloaded) | None => {}
         }
         drop(state);
-        self.gate.room.notify_all();
+        self.limit.room.notify_all();
     }
 }
 
@@ -98,47 +98,47 @@ impl Drop for Pass<'_> {
 mod tests {
     use super::*;
 
-    fn window(gate: &Gate) -> f64 {
-        gate.state().window.floor()
+    fn window(limit: &ConcurrencyLimit) -> f64 {
+        limit.state().window.floor()
     }
 
-    fn is(gate: &Gate, requests: u32) -> bool {
-        (window(gate) - f64::from(requests)).abs() < 0.5
+    fn is(limit: &ConcurrencyLimit, requests: u32) -> bool {
+        (window(limit) - f64::from(requests)).abs() < 0.5
     }
 
     #[test]
-    fn strain_halves_the_window_once_and_answers_widen_it() {
-        let gate = Gate::new();
-        let passes: Vec<Pass<'_>> = (0..8).map(|_| gate.enter()).collect();
-        passes.into_iter().for_each(|pass| pass.leave(Found::Strain));
-        assert!(is(&gate, 4), "eight that were under way together count once");
-        gate.enter().leave(Found::Strain);
-        gate.enter().leave(Found::Strain);
-        gate.enter().leave(Found::Strain);
-        assert!(is(&gate, 1), "one request is always allowed");
-        (0..10).for_each(|_| gate.enter().leave(Found::Answer));
-        assert!(is(&gate, 4), "{}", window(&gate));
-        (0..5000).for_each(|_| gate.enter().leave(Found::Answer));
-        assert!(is(&gate, 32));
+    fn an_overload_halves_the_window_once_and_answers_widen_it() {
+        let limit = ConcurrencyLimit::new();
+        let passes: Vec<Permit<'_>> = (0..8).map(|_| limit.enter()).collect();
+        passes.into_iter().for_each(|permit| permit.leave(Found::Overloaded));
+        assert!(is(&limit, 4), "eight that were under way together count once");
+        limit.enter().leave(Found::Overloaded);
+        limit.enter().leave(Found::Overloaded);
+        limit.enter().leave(Found::Overloaded);
+        assert!(is(&limit, 1), "one request is always allowed");
+        (0..10).for_each(|_| limit.enter().leave(Found::Answer));
+        assert!(is(&limit, 4), "{}", window(&limit));
+        (0..5000).for_each(|_| limit.enter().leave(Found::Answer));
+        assert!(is(&limit, 32));
     }
 
     #[test]
     fn no_more_are_inside_than_the_window_is_wide() {
-        let gate = Gate::new();
+        let limit = ConcurrencyLimit::new();
         let most = Mutex::new(0);
         std::thread::scope(|scope| {
             for _ in 0..40 {
                 scope.spawn(|| {
-                    let pass = gate.enter();
-                    let inside = gate.state().inside;
+                    let permit = limit.enter();
+                    let inside = limit.state().inside;
                     let mut most = most.lock().unwrap();
                     *most = inside.max(*most);
                     drop(most);
-                    pass.leave(Found::Strain);
+                    permit.leave(Found::Overloaded);
                 });
             }
         });
         assert!(*most.lock().unwrap() <= 8);
-        assert_eq!(gate.state().inside, 0);
+        assert_eq!(limit.state().inside, 0);
     }
 }

@@ -3,11 +3,11 @@
 use haulout::base::monitor::Counts;
 use haulout::format::snapshot::Verdict;
 
-use crate::tell::text::Canvas;
-use crate::tell::text::Tone;
-use crate::tell::text::clean;
-use crate::tell::text::wrapped;
-use crate::tell::units;
+use crate::output::text::Canvas;
+use crate::output::text::Tone;
+use crate::output::text::clean;
+use crate::output::text::wrapped;
+use crate::output::units;
 
 /// Width in columns of the labels.
 const LABEL_COLUMNS: usize = 10;
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_of_blocks_are_told_with_what_is_odd() {
+    fn shares_of_blocks_are_reported_with_what_is_odd() {
         let counts = Counts {
             blocks_same: 93,
             blocks_delta: 6,

@@ -15,17 +15,17 @@ use std::sync::Arc;
 use crate::base::error::Error;
 use crate::base::error::Result;
 use crate::base::limits::SEGMENT_BYTES;
-use crate::base::num::index;
-use crate::base::num::short;
-use crate::base::num::wide;
+use crate::base::num::u32_of;
+use crate::base::num::u64_of;
+use crate::base::num::usize_of_u32;
 use crate::format::record::MemberKey;
-use crate::pipeline::delta::DeltaWalk;
+use crate::pipeline::increments::IncrementWalk;
 use crate::pipeline::segment::Buffer;
 use crate::pipeline::segment::Member;
 use crate::pipeline::segment::Pool;
 
 /// A member of which bytes have arrived.
-pub(super) struct Filling {
+pub(super) struct OpenSegment {
     pub(super) key: MemberKey,
     pub(super) number: u64,
     pub(super) member: Option<Arc<Member>>,
@@ -33,11 +33,11 @@ pub(super) struct Filling {
     /// Where the buffer begins in the member.
     pub(super) at: u64,
     /// Follows the pages of a `.delta` file.
-    pub(super) delta: Option<Box<DeltaWalk>>,
+    pub(super) delta: Option<Box<IncrementWalk>>,
 }
 
 /// The open members, by their numbers.
-pub(super) struct Fillings {
+pub(super) struct OpenSegments {
     members: BTreeMap<u64, Held>,
     pool: Pool,
     /// Bytes of all buffers in memory.
@@ -48,15 +48,15 @@ pub(super) struct Fillings {
 }
 
 struct Held {
-    filling: Box<Filling>,
+    segment: Box<OpenSegment>,
     /// Where its bytes are, if they are not in its buffer.
     swapped: Option<Swapped>,
 }
 
-impl Fillings {
+impl OpenSegments {
     /// Begins without members. Buffers are from `pool`, those in memory occupy up to `room` bytes.
-    pub(super) fn new(pool: Pool, room: usize) -> Fillings {
-        Fillings { members: BTreeMap::new(), pool, bytes: 0, room, swap: Swap::default() }
+    pub(super) fn new(pool: Pool, room: usize) -> OpenSegments {
+        OpenSegments { members: BTreeMap::new(), pool, bytes: 0, room, swap: Swap::default() }
     }
 
     /// Lends the pool of the buffers.
@@ -80,32 +80,32 @@ impl Fillings {
     }
 
     /// Adds a member that is not among them.
-    pub(super) fn insert(&mut self, filling: Filling) -> Result<()> {
-        let number = filling.number;
-        self.bytes += filling.buffer.capacity();
-        self.members.insert(number, Held { filling: Box::new(filling), swapped: None });
+    pub(super) fn insert(&mut self, segment: OpenSegment) -> Result<()> {
+        let number = segment.number;
+        self.bytes += segment.buffer.capacity();
+        self.members.insert(number, Held { segment: Box::new(segment), swapped: None });
         self.make_room(number)
     }
 
     /// Takes out an open member.
-    pub(super) fn remove(&mut self, number: u64) -> Result<Filling> {
+    pub(super) fn remove(&mut self, number: u64) -> Result<OpenSegment> {
         self.load(number)?;
         let held = self.members.remove(&number).expect(OPEN);
-        self.bytes -= held.filling.buffer.capacity();
-        Ok(*held.filling)
+        self.bytes -= held.segment.buffer.capacity();
+        Ok(*held.segment)
     }
 
-    /// Returns an open member. Its buffer is exchanged with [`Fillings::replace_buffer`] only.
-    pub(super) fn get_mut(&mut self, number: u64) -> Result<&mut Filling> {
+    /// Returns an open member. Its buffer is exchanged with [`OpenSegments::replace_buffer`] only.
+    pub(super) fn get_mut(&mut self, number: u64) -> Result<&mut OpenSegment> {
         self.load(number)?;
-        Ok(&mut self.members.get_mut(&number).expect(OPEN).filling)
+        Ok(&mut self.members.get_mut(&number).expect(OPEN).segment)
     }
 
     /// Gives an open member another buffer, to which its bytes were copied.
     pub(super) fn replace_buffer(&mut self, number: u64, buffer: Buffer) -> Result<()> {
         let held = self.members.get_mut(&number).expect(OPEN);
-        self.bytes = self.bytes - held.filling.buffer.capacity() + buffer.capacity();
-        held.filling.buffer = buffer;
+        self.bytes = self.bytes - held.segment.buffer.capacity() + buffer.capacity();
+        held.segment.buffer = buffer;
         self.make_room(number)
     }
 
@@ -113,10 +113,10 @@ impl Fillings {
     fn load(&mut self, number: u64) -> Result<()> {
         let held = self.members.get_mut(&number).expect(OPEN);
         let Some(swapped) = held.swapped.take() else { return Ok(()) };
-        let mut buffer = self.pool.get(index(swapped.capacity));
+        let mut buffer = self.pool.get(usize_of_u32(swapped.capacity));
         self.swap.read(swapped, &mut buffer).map_err(Error::temporary_file)?;
         self.bytes += buffer.capacity();
-        held.filling.buffer = buffer;
+        held.segment.buffer = buffer;
         self.make_room(number)
     }
 
@@ -126,7 +126,7 @@ impl Fillings {
             return Ok(());
         }
         for (number, held) in &mut self.members {
-            let buffer = &mut held.filling.buffer;
+            let buffer = &mut held.segment.buffer;
             if *number == except || buffer.filled().is_empty() || held.swapped.is_some() {
                 continue;
             }
@@ -166,8 +166,8 @@ impl Swap {
             self.places - 1
         });
         file.write_all_at(buffer.filled(), position(place))?;
-        self.bytes += wide(buffer.filled().len());
-        let (filled, capacity) = (short(buffer.filled().len()), short(buffer.capacity()));
+        self.bytes += u64_of(buffer.filled().len());
+        let (filled, capacity) = (u32_of(buffer.filled().len()), u32_of(buffer.capacity()));
         Ok(Swapped { place, filled, capacity })
     }
 
@@ -175,8 +175,8 @@ impl Swap {
     fn read(&mut self, swapped: Swapped, buffer: &mut Buffer) -> io::Result<()> {
         let Swapped { place, filled, .. } = swapped;
         let file = self.file.as_ref().ok_or(io::ErrorKind::NotFound)?;
-        file.read_exact_at(&mut buffer.room()[..index(filled)], position(place))?;
-        buffer.advance(index(filled));
+        file.read_exact_at(&mut buffer.room()[..usize_of_u32(filled)], position(place))?;
+        buffer.advance(usize_of_u32(filled));
         self.free.push(place);
         self.bytes -= u64::from(filled);
         Ok(())
@@ -185,7 +185,7 @@ impl Swap {
 
 /// Returns where a place begins in the file.
 fn position(place: u32) -> u64 {
-    u64::from(place) * wide(SEGMENT_BYTES)
+    u64::from(place) * u64_of(SEGMENT_BYTES)
 }
 
 const OPEN: &str = "the parser opens a member before it fills it, and ends it last";
@@ -193,29 +193,29 @@ const OPEN: &str = "the parser opens a member before it fills it, and ends it la
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::num::narrow;
+    use crate::base::num::usize_of;
     use std::collections::HashMap;
 
-    fn filling(number: u64, buffer: Buffer) -> Filling {
+    fn segment(number: u64, buffer: Buffer) -> OpenSegment {
         let key = MemberKey { path: Vec::new(), incarnation: 0 };
-        Filling { key, number, member: None, buffer, at: 0, delta: None }
+        OpenSegment { key, number, member: None, buffer, at: 0, delta: None }
     }
 
     /// Plays random members that come, grow and go, in as much room as is given; returns the
     /// largest sum of what their buffers occupied, and what was in the file.
     fn play(room: usize) -> (usize, u64) {
-        let mut open = Fillings::new(Pool::new(1), room);
+        let mut open = OpenSegments::new(Pool::new(1), room);
         let mut expected: HashMap<u64, Vec<u8>> = HashMap::new();
         let (mut most, mut swapped) = (0, 0);
         for step in 0..3000_u64 {
-            let (number, size) = (step * 7 % 60, narrow(step * 37 % 5000 + 1));
+            let (number, size) = (step * 7 % 60, usize_of(step * 37 % 5000 + 1));
             let mut buffer = open.pool().get(size);
             let byte = step.to_le_bytes()[0];
             let Some(held) = expected.get_mut(&number) else {
                 buffer.room()[..size / 2].fill(byte);
                 buffer.advance(size / 2);
                 expected.insert(number, vec![byte; size / 2]);
-                open.insert(filling(number, buffer)).unwrap();
+                open.insert(segment(number, buffer)).unwrap();
                 continue;
             };
             assert_eq!(open.get_mut(number).unwrap().buffer.filled(), held);
@@ -229,7 +229,7 @@ mod tests {
                 larger.advance(held.len());
                 open.replace_buffer(number, larger).unwrap();
             }
-            let in_memory = open.members.values().map(|held| held.filling.buffer.capacity());
+            let in_memory = open.members.values().map(|held| held.segment.buffer.capacity());
             assert_eq!(open.bytes, in_memory.sum::<usize>());
             assert_eq!(open.len(), expected.len());
             (most, swapped) = (most.max(open.bytes), swapped.max(open.swapped_bytes()));

@@ -7,10 +7,10 @@
 //! description there says which snapshot of which repository it was (`origin`, FORMAT.md 10.2).
 //!
 //! Invariants:
-//! - What is carried over is the stream to its last byte, or there is no snapshot.
+//! - What is copied is the stream to its last byte, or there is no snapshot.
 //! - The oldest goes first: each night is then stored there as what it differs by from the one
 //!   before, as it was here.
-//! - A snapshot whose origin is there already is not carried over again.
+//! - A snapshot whose origin is there already is not copied again.
 //! - From an encrypted repository nothing goes to one that is not.
 
 use std::collections::HashMap;
@@ -28,11 +28,22 @@ use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
-use crate::base::num::wide;
+use crate::base::num::u64_of;
 use crate::base::world::World;
 use crate::format::snapshot::Description;
 use crate::format::snapshot::Origin;
 use crate::format::snapshot::SnapshotKind;
+use crate::ops::backup;
+use crate::ops::backup::BackupOptions;
+use crate::ops::backup::BackupReport;
+use crate::ops::backup::TakenOver;
+use crate::ops::memory::AtOnce;
+use crate::ops::replicate::LeftOut;
+use crate::ops::replicate::in_order;
+use crate::ops::restore;
+use crate::ops::restore::RestoreOptions;
+use crate::ops::restore::Target;
+use crate::ops::show;
 use crate::repo::Repository;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::seal::suite::Suite;
@@ -40,23 +51,11 @@ use crate::source::Ending;
 use crate::source::FileSource;
 use crate::source::Source;
 
-use super::backup;
-use super::backup::BackupOptions;
-use super::backup::BackupReport;
-use super::backup::TakenOver;
-use super::memory::AtOnce;
-use super::replicate::LeftOut;
-use super::replicate::in_order;
-use super::restore;
-use super::restore::RestoreOptions;
-use super::restore::Target;
-use super::show;
-
-/// What is to be carried over.
+/// What is to be copied.
 #[derive(Debug)]
-pub struct CarryPlan<'r> {
+pub struct ReencryptionPlan<'r> {
     near: &'r Repository,
-    /// Snapshots to carry over, the oldest first.
+    /// Snapshots to copy, the oldest first.
     wanted: Vec<StoredSnapshot>,
     /// Which snapshot there was which one here.
     known: HashMap<String, String>,
@@ -64,9 +63,9 @@ pub struct CarryPlan<'r> {
     there: HashSet<String>,
 }
 
-/// The result of carrying snapshots over.
+/// The result of copying snapshots re-encrypted.
 #[derive(Debug, Clone, Default)]
-pub struct CarryReport {
+pub struct ReencryptionReport {
     /// What was backed up there, the oldest first.
     pub sent: Vec<BackupReport>,
     /// Snapshots that were there before.
@@ -81,14 +80,14 @@ pub struct CarryReport {
     pub stored_objects: u64,
 }
 
-/// Plans to carry snapshots over, to a repository that need not be there yet.
+/// Plans to copy snapshots re-encrypted, to a repository that need not be there yet.
 pub fn plan<'r>(
     near: &'r Repository,
     far: Option<&Repository>,
     snapshots: Vec<StoredSnapshot>,
-) -> Result<CarryPlan<'r>> {
+) -> Result<ReencryptionPlan<'r>> {
     near.require_data()?;
-    let known = far.map(|far| carried_before(near, far)).transpose()?.unwrap_or_default();
+    let known = far.map(|far| copied_before(near, far)).transpose()?.unwrap_or_default();
     let mut wanted = in_order(near, snapshots, &mut HashSet::new())?;
     // The next run of the source goes on from a checkpoint; nobody restores it.
     wanted.retain(|stored| stored.snapshot.about.kind != SnapshotKind::Checkpoint);
@@ -101,11 +100,11 @@ pub fn plan<'r>(
         }
         None => true,
     });
-    Ok(CarryPlan { near, wanted, known, there })
+    Ok(ReencryptionPlan { near, wanted, known, there })
 }
 
 /// Returns which snapshots of `near` are in `far`, and by which names.
-fn carried_before(near: &Repository, far: &Repository) -> Result<HashMap<String, String>> {
+fn copied_before(near: &Repository, far: &Repository) -> Result<HashMap<String, String>> {
     if far.keyring().suite() == Suite::KeyedTag && near.keyring().suite() != Suite::KeyedTag {
         let place = far.store().location();
         let what = format!("{place} is not encrypted, and this repository is");
@@ -123,10 +122,10 @@ fn carried_before(near: &Repository, far: &Repository) -> Result<HashMap<String,
     Ok(known)
 }
 
-impl CarryPlan<'_> {
-    /// Returns the number of snapshots that will be carried over.
+impl ReencryptionPlan<'_> {
+    /// Returns the number of snapshots that will be copied.
     pub fn snapshots(&self) -> u64 {
-        wide(self.wanted.len())
+        u64_of(self.wanted.len())
     }
 
     /// Returns the total length of their streams in bytes.
@@ -135,19 +134,28 @@ impl CarryPlan<'_> {
     }
 
     /// Carries the snapshots over to `far`, one after the other.
-    pub fn send(mut self, far: &Repository, workers: u32, world: &World) -> Result<CarryReport> {
+    pub fn send(
+        mut self,
+        far: &Repository,
+        workers: u32,
+        world: &World,
+    ) -> Result<ReencryptionReport> {
         let monitor = &world.monitor;
         monitor.count(Counter::ExpectedBytes, self.stream_bytes());
         let known = std::mem::take(&mut self.there);
-        let mut report = CarryReport { there: wide(known.len()), known, ..CarryReport::default() };
+        let mut report = ReencryptionReport {
+            there: u64_of(known.len()),
+            known,
+            ..ReencryptionReport::default()
+        };
         for mut stored in std::mem::take(&mut self.wanted) {
             monitor.check()?;
             self.near.notes(Some(stored.id()))?.apply(&mut stored);
-            let carried = match self.requires(&stored) {
-                Ok(requires) => self.carry(&stored, requires, (far, workers), world)?,
+            let reencrypted = match self.requires(&stored) {
+                Ok(requires) => self.copy_reencrypted(&stored, requires, (far, workers), world)?,
                 Err(why) => Err(why),
             };
-            match carried {
+            match reencrypted {
                 Ok(done) => {
                     self.known.insert(stored.id().to_string(), done.id.to_string());
                     report.stored_bytes += done.counts.stored_bytes;
@@ -172,7 +180,7 @@ impl CarryPlan<'_> {
     }
 
     /// Carries one snapshot over; returns why, if it can't be had here.
-    fn carry(
+    fn copy_reencrypted(
         &self,
         stored: &StoredSnapshot,
         requires: Vec<String>,
@@ -274,7 +282,7 @@ impl Source for Relay {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.monitor.check().map_err(io::Error::other)?;
         let count = self.inner.read(buffer)?;
-        self.monitor.count(Counter::StreamBytes, wide(count));
+        self.monitor.count(Counter::StreamBytes, u64_of(count));
         Ok(count)
     }
 

@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_that_is_told_beforehand_is_what_it_takes() {
+    fn the_time_that_is_reported_beforehand_is_what_it_takes() {
         let at = |day, hour, minute| WeekMinute::new(day, hour, minute).unwrap();
         let day = Span { from: at(0, 8, 0), minutes: 10, rate: rate(1 << 20) };
         let night =

@@ -3,9 +3,9 @@
 //!
 //! What reads a file or a pipe gets the chapter as it is written, in Markdown.
 
-use crate::tell::text::Canvas;
-use crate::tell::text::Tone;
-use crate::tell::text::wrapped;
+use crate::output::text::Canvas;
+use crate::output::text::Tone;
+use crate::output::text::wrapped;
 
 const INDENT: usize = 2;
 

@@ -1,15 +1,15 @@
 //! How long to wait for an answer, and for how long to ask again.
 //!
-//! - A request may take [`Patience::answer`] and eight times what its bytes took lately; before
+//! - A request may take [`RetryPolicy::answer`] and eight times what its bytes took lately; before
 //!   anything was measured, the time that they take at [`RATE_AT_FIRST`]. A time that was too short
 //!   doubles the next.
 //! - It is given up sooner when no byte moves any more ([`in_time`]): a connection that hangs
 //!   should not hold up a producer for as long as a slow one may take, and never for longer than
 //!   asking again would go on.
-//! - Asking again goes on for [`Patience::retry_for`], after random pauses that grow (full jitter):
-//!   clients that failed together do not come back together. What is odd rather than busy is asked
-//!   a few times only, and a store that never answered yet is given up soon: an address with a typo
-//!   should not be retried for an hour.
+//! - Asking again goes on for [`RetryPolicy::retry_for`], after random pauses that grow (full
+//!   jitter): clients that failed together do not come back together. What is odd rather than busy
+//!   is asked a few times only, and a store that never answered yet is given up soon: an address
+//!   with a typo should not be retried for an hour.
 
 use std::future::Future;
 use std::pin::pin;
@@ -43,7 +43,7 @@ const ODD_TRIES: u32 = 5;
 
 /// How patient a store over the network is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub struct RetryPolicy {
     /// How long one request is repeated.
     pub retry_for: Duration,
     /// How long a store is sought that never answered.
@@ -56,9 +56,9 @@ pub struct Patience {
     pub pause_max: Duration,
 }
 
-impl Default for Patience {
-    fn default() -> Patience {
-        Patience {
+impl Default for RetryPolicy {
+    fn default() -> RetryPolicy {
+        RetryPolicy {
             retry_for: Duration::from_hours(1),
             first_answer: Duration::from_secs(30),
             answer: Duration::from_mins(1),
@@ -88,7 +88,7 @@ pub(super) enum Past {
     Silent,
 }
 
-impl Patience {
+impl RetryPolicy {
     /// Returns for how long a request is repeated that fails like this.
     pub(super) fn budget(&self, why: Again, past: Past) -> Duration {
         match why {
@@ -118,7 +118,7 @@ impl Patience {
 
 /// Bytes a second, as lately measured.
 #[derive(Debug)]
-pub(super) struct Pace(Mutex<Measured>);
+pub(super) struct ThroughputEstimate(Mutex<Measured>);
 
 #[derive(Debug)]
 struct Measured {
@@ -126,9 +126,9 @@ struct Measured {
     known: bool,
 }
 
-impl Pace {
-    pub(super) fn new() -> Pace {
-        Pace(Mutex::new(Measured { rate: RATE_AT_FIRST, known: false }))
+impl ThroughputEstimate {
+    pub(super) fn new() -> ThroughputEstimate {
+        ThroughputEstimate(Mutex::new(Measured { rate: RATE_AT_FIRST, known: false }))
     }
 
     /// Notes that `bytes` bytes took this long.
@@ -153,10 +153,10 @@ impl Pace {
     /// Returns how long a request with the bytes of `transfer` may take.
     ///
     /// Bytes that are sent may lie in a socket; of those that come, each is seen.
-    pub(super) fn time_for(&self, transfer: Transfer, patience: &Patience) -> TimeLimit {
+    pub(super) fn time_for(&self, transfer: Transfer, retry_policy: &RetryPolicy) -> TimeLimit {
         let rate = lock(&self.0).rate;
         let time = |bytes: u64| {
-            patience.answer + Duration::from_millis(bytes.saturating_mul(1000 * MARGIN) / rate)
+            retry_policy.answer + Duration::from_millis(bytes.saturating_mul(1000 * MARGIN) / rate)
         };
         let unseen = match transfer {
             Transfer::Sent(bytes) => bytes.min(SOCKET_BYTES_MAX),
@@ -267,20 +267,20 @@ mod tests {
 
     #[test]
     fn time_for_a_pack_follows_what_was_measured() {
-        let (pace, patience) = (Pace::new(), Patience::default());
+        let (throughput, retry_policy) = (ThroughputEstimate::new(), RetryPolicy::default());
         let bytes = 32 << 20;
-        let time_for = || pace.time_for(Transfer::Sent(bytes), &patience);
+        let time_for = || throughput.time_for(Transfer::Sent(bytes), &retry_policy);
         assert!(time_for().whole > Duration::from_secs(2000));
         assert!(time_for().still < Duration::from_secs(400));
-        let received = pace.time_for(Transfer::Received(bytes), &patience);
-        assert_eq!(received, TimeLimit { whole: time_for().whole, still: patience.answer });
-        pace.took(bytes, Duration::from_secs(1));
+        let received = throughput.time_for(Transfer::Received(bytes), &retry_policy);
+        assert_eq!(received, TimeLimit { whole: time_for().whole, still: retry_policy.answer });
+        throughput.took(bytes, Duration::from_secs(1));
         let soon = time_for().whole;
-        assert!(soon > patience.answer && soon < patience.answer + Duration::from_secs(10));
-        pace.was_late();
+        assert!(soon > retry_policy.answer && soon < retry_policy.answer + Duration::from_secs(10));
+        throughput.was_late();
         assert!(time_for().whole > soon);
-        pace.took(10, Duration::from_secs(100));
-        (0..100).for_each(|_| pace.was_late());
+        throughput.took(10, Duration::from_secs(100));
+        (0..100).for_each(|_| throughput.was_late());
         assert!(time_for().whole < Duration::from_hours(24));
     }
 
@@ -336,8 +336,9 @@ mod tests {
 
     #[test]
     fn pauses_grow_are_random_and_end_with_the_budget() {
-        let (patience, entropy) = (Patience::default(), SeededEntropy::new(1));
-        let pause = |why, tries, since, past| patience.pause(why, (tries, since), past, &entropy);
+        let (retry_policy, entropy) = (RetryPolicy::default(), SeededEntropy::new(1));
+        let pause =
+            |why, tries, since, past| retry_policy.pause(why, (tries, since), past, &entropy);
         let mean = |tries| {
             let pauses = (0..200)
                 .map(|_| pause(Again::Busy, tries, Duration::ZERO, Past::Answered).unwrap());
@@ -351,7 +352,7 @@ mod tests {
         assert_eq!(pause(Again::Broken, 3, Duration::from_secs(30), Past::Silent), None);
         assert_eq!(pause(Again::Odd, ODD_TRIES, Duration::ZERO, Past::Answered), None);
         // The time that is printed is the time that is left.
-        assert_eq!(patience.budget(Again::Broken, Past::Silent), patience.first_answer);
-        assert_eq!(patience.budget(Again::Broken, Past::Answered), patience.retry_for);
+        assert_eq!(retry_policy.budget(Again::Broken, Past::Silent), retry_policy.first_answer);
+        assert_eq!(retry_policy.budget(Again::Broken, Past::Answered), retry_policy.retry_for);
     }
 }

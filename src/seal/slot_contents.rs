@@ -1,6 +1,6 @@
-//! What a holder has: everything, or what it takes to write.
+//! The contents of a key slot: everything, or the keys that it takes to write.
 //!
-//! This is the text that `holder` seals, for each generation of keys:
+//! This is the text that `key_slot` seals, for each generation of keys:
 //!
 //! | payload | of the first generation | of every later one | after all |
 //! |---|---|---|---|
@@ -37,12 +37,12 @@ const PAYLOAD_WRITE_ONLY: u8 = 2;
 const FIRST_BYTES: usize = Purpose::WRITE_ONLY.len() * KEY_BYTES;
 const LATER_BYTES: usize = size_of::<Closing>() + Purpose::WRITE_ONLY_LATER.len() * KEY_BYTES;
 
-/// The rights of a holder.
+/// The rights that a key gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// The holder may do everything.
+    /// The owner of the key may do everything.
     Full,
-    /// The holder may add backups and read maps; it opens no data pack.
+    /// The owner of the key may add backups and read maps; it opens no data pack.
     WriteOnly,
 }
 
@@ -62,7 +62,7 @@ impl Role {
         }
     }
 
-    /// Returns the number of bytes of the text of a holder of that generation.
+    /// Returns the number of bytes of the text of a key slot of that generation.
     pub(super) const fn text_bytes(self, generation: u8) -> usize {
         match self {
             Self::Full => key_text_bytes(generation),
@@ -70,7 +70,7 @@ impl Role {
         }
     }
 
-    /// Returns the text to seal for a holder.
+    /// Returns the text to seal in a key slot.
     pub(super) fn text(self, key: &RepositoryKey) -> Zeroizing<Vec<u8>> {
         match self {
             Self::Full => key.to_text(),
@@ -101,16 +101,16 @@ impl Role {
     }
 }
 
-/// The secrets that a holder has.
+/// The secrets that a key slot has.
 #[derive(Debug)]
-pub enum Held {
+pub enum SlotContents {
     /// The secret of the repository.
     Key(RepositoryKey),
     /// The keys that are enough to write backups.
     WriteOnly(Box<WriteOnlyKeys>),
 }
 
-impl Held {
+impl SlotContents {
     /// Reads what [`Role::text`] gave; the caller has checked how much it is.
     pub(super) fn read(role: Role, text: Zeroizing<Vec<u8>>) -> Result<Self, SealError> {
         match role {
@@ -120,7 +120,7 @@ impl Held {
     }
 }
 
-/// The keys of a write-only holder.
+/// The keys in the slot of a write-only key.
 pub struct WriteOnlyKeys {
     text: Zeroizing<Vec<u8>>,
     recovery: RecoveryPublic,

@@ -7,11 +7,11 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::Mutex;
 
-use crate::panics;
-use crate::tell::console::Console;
-use crate::tell::console::Loudness;
-
 use haulout::base::crew::lock;
+
+use crate::output::console::Console;
+use crate::output::console::Loudness;
+use crate::panics;
 
 /// Maximum number of bytes of messages that are kept.
 const KEPT_BYTES_MAX: usize = 128 << 10;
@@ -69,7 +69,7 @@ impl Write for ProducerLog {
 
 #[cfg(test)]
 mod tests {
-    use crate::tell::text::Canvas;
+    use crate::output::text::Canvas;
 
     use super::*;
 
