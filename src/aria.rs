@@ -42,10 +42,10 @@ const PAGED: u8 = 3;
 const ENCRYPTED: u16 = 1;
 
 const CHECKSUM_BYTES: usize = size_of::<u32>();
-/// What stands for a missing checksum in data and index blocks, and in bitmaps.
+/// The value that stands for a missing checksum in data and index blocks, and in bitmaps.
 const NO_CHECKSUM: u32 = 0xFFFF_FFFF;
 const NO_CHECKSUM_BITMAP: u32 = 0xFFFF_FFFE;
-/// What a checksum that happens to be one of these is replaced with.
+/// The checksum that is stored in place of one that happens to be such a value.
 const CHECKSUM_MAX: u32 = 0xFFFF_FFFD;
 
 /// The bytes of an index file that hold its head for any table of up to about a hundred keys.
@@ -70,7 +70,7 @@ impl BlockSize {
     }
 }
 
-/// Whether the blocks of a table are encrypted.
+/// The encryption of a table's blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Encryption {
     /// No block of the table is encrypted.
@@ -81,7 +81,7 @@ enum Encryption {
     Unknown,
 }
 
-/// What it takes to judge the blocks of a table.
+/// The properties of a table that its blocks are judged by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AriaTable {
     block_size: BlockSize,
@@ -95,7 +95,7 @@ enum Rows {
     Other,
 }
 
-/// Why the head of an index file was not understood.
+/// A reason why the head of an index file is not understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AriaError {
     /// It does not begin like an index file.
@@ -122,7 +122,7 @@ pub enum BlockVerdict {
     Corrupt(Corruption),
 }
 
-/// Why no checksum vouches for a block.
+/// A reason why no checksum vouches for a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unverifiable {
     /// It was written without one: a fresh bitmap, or a table with `PAGE_CHECKSUM=0`.
@@ -131,7 +131,7 @@ pub enum Unverifiable {
     Encrypted,
 }
 
-/// What is wrong with a block.
+/// A defect of a corrupt block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Corruption {
     /// The contents do not match the checksum, or are those of another block.

@@ -1,4 +1,4 @@
-//! Where content-defined blocks begin: a keyed gear hash with normalised chunking. No I/O.
+//! Content-defined cuts: a keyed gear hash with normalised chunking. No I/O.
 //!
 //! Page files are cut at multiples of their block size, which needs no code. Everything else is cut
 //! where its content says so, so that an insertion moves two cuts instead of all that follow.

@@ -26,9 +26,9 @@ const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 const DELTA_LEVEL: i32 = 1;
 /// The level that a frame of deltas is packed at.
 const RECORDS_LEVEL: i32 = 5;
-/// What level 1 uses for large inputs, and a wider step. For 128 KiB zstd would choose a smaller
-/// table and shorter matches, which on pages are mostly chance: measured on 200 MB of pages they
-/// cost 1.9 % in size and a tenth in decoding. A search that tries every third position is 1.4
+/// The parameters of level 1 for large inputs, with a wider step. For 128 KiB zstd would choose a
+/// smaller table and shorter matches, which on pages are mostly chance: measured on 200 MB of pages
+/// they cost 1.9 % in size and a tenth in decoding. A search that tries every third position is 1.4
 /// times as fast and as small on pages; zstd takes it for one of the negative levels, which leave
 /// literals uncoded, so these parameters are set explicitly.
 const PAGE_PARAMETERS: [CParameter; 4] = [
@@ -97,7 +97,7 @@ impl EncodedDelta {
     }
 }
 
-/// Whether what was encoded is decoded and hashed again before it is used.
+/// The read-back of encoded blocks: they are decoded and hashed again before they are used, or not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ReadBack {
     /// Results are checked: a wrong computation is caught here.
@@ -106,7 +106,7 @@ pub enum ReadBack {
     Off,
 }
 
-/// How whole blocks are compressed.
+/// The compression level of whole blocks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Level(i32);
 
@@ -124,7 +124,7 @@ impl Level {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Miscomputed;
 
-/// Whether a zstd frame states the length of its content.
+/// The presence of the content's length in a zstd frame.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ContentSize {
     Written,
@@ -222,7 +222,7 @@ impl WholeCoder {
     }
 }
 
-/// Whether compressing is tried at all.
+/// The choice to compress blocks, or to keep them raw.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Compress {
     /// Blocks are compressed, and kept raw if that saves too little.

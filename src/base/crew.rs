@@ -141,11 +141,11 @@ pub struct Shape<'m> {
     /// Weight that is in progress at most, from the plan until a result is taken. An item that
     /// weighs more is in progress alone.
     pub weight_max: u64,
-    /// Where the user's wish to stop is heard.
+    /// The monitor that says when the user wants to stop.
     pub monitor: &'m Monitor,
 }
 
-/// Where the plan hands over its items.
+/// The plan's side of the pool, to which it hands its items.
 #[derive(Debug)]
 pub struct Planner<'l, W, R> {
     line: &'l Line<'l, W, R>,
@@ -193,7 +193,7 @@ struct State<W, R> {
     weight: u64,
     planned: u64,
     taken: u64,
-    /// Whether the plan has ended.
+    /// True once the plan has ended.
     ended: bool,
     stopped: bool,
 }

@@ -16,7 +16,7 @@ use rustix::fs::FileType;
 use rustix::fs::Mode;
 use rustix::fs::OFlags;
 
-/// What a directory holds, without itself and its parent.
+/// The entries of a directory, without itself and its parent.
 #[derive(Debug)]
 pub struct Entries {
     inner: Dir,
@@ -27,11 +27,11 @@ pub struct Entries {
 pub struct Entry {
     /// Name in the directory, without the path.
     pub name: OsString,
-    /// What it is, links not followed.
+    /// The kind of the entry, links not followed.
     pub kind: Kind,
 }
 
-/// What an entry is.
+/// The kind of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The entry is a regular file.
@@ -42,7 +42,7 @@ pub enum Kind {
     Link,
     /// A pipe, a socket, a device.
     Special,
-    /// What the file system does not say, and has to be looked at.
+    /// The file system does not say the kind, so the entry has to be looked at.
     Unknown,
 }
 

@@ -1,4 +1,4 @@
-//! Where randomness comes from, as an argument.
+//! The source of randomness, as an argument.
 //!
 //! Keys, salts and ids need bytes that nobody can guess; tests need bytes that are the same every
 //! time. Both are an [`Entropy`], so that no function reaches for chance on its own and every

@@ -122,7 +122,7 @@ kinds! {
     /// Sealed under another key than the repository's.
     ForeignKey "foreign-key" Distrusted
 
-    /// What the store shows contradicts what is known from elsewhere.
+    /// The store shows something that contradicts what is known from elsewhere.
     Distrusted "distrusted" Distrusted
 
     /// A computation gave two different results on this machine.
@@ -240,7 +240,7 @@ impl StdError for Error {
 pub struct Malformed {
     /// The structure, as FORMAT.md calls it.
     pub what: &'static str,
-    /// What is wrong with it.
+    /// The reason why it is malformed.
     pub why: &'static str,
 }
 

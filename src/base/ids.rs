@@ -50,7 +50,7 @@ impl PackName {
     }
 }
 
-/// What kind of blocks a pack holds.
+/// The kind of blocks that a pack holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, PartialOrd, Ord)]
 pub enum Class {
     /// Blocks with the contents of members.
@@ -91,16 +91,16 @@ impl PackIndex {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct EntryNumber(pub u32);
 
-/// Where a block's bytes are: a pack of the lineage's table and an entry in it.
+/// The place of a block's bytes: a pack of the lineage's table and an entry in it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct Locator {
     /// Number of the pack in the lineage's pack table.
     pub pack: PackIndex,
-    /// Which entry of the pack's directory.
+    /// The number of the entry in the pack's directory.
     pub entry: EntryNumber,
 }
 
-/// How a block is stored, as a map records it.
+/// The way in which a block is stored, as a map records it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Storage {
     /// Not stored: every byte is zero.
@@ -109,9 +109,9 @@ pub enum Storage {
     Whole(Locator),
     /// Stored as a delta.
     Delta {
-        /// Where the delta is.
+        /// The place of the delta.
         at: Locator,
-        /// Where its base is.
+        /// The place of its base.
         base: Locator,
         /// Steps from here to a whole block, at least 1.
         depth: u8,
@@ -138,12 +138,12 @@ impl Storage {
     }
 }
 
-/// What a map says about one block.
+/// The record of one block in a map.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Entry {
     /// The block's hash; all zero for a zero block.
     pub hash: BlockHash,
-    /// How the block is stored, and where.
+    /// The way in which the block is stored, and its place.
     pub storage: Storage,
     /// Raw bytes of the block (in an upper level: of everything below).
     pub length: u64,

@@ -1,4 +1,4 @@
-//! What the library reports while it works: counters that only grow, and the wish to stop.
+//! The link between the library and its caller: counters that only grow, and the wish to stop.
 //!
 //! The library never prints. A caller shares a [`Monitor`] with it and reads the counters when it
 //! likes.
@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::base::error::Error;
 use crate::base::error::Result;
 
-/// How long a wait lasts at most before it looks up whether the user wants to stop.
+/// The longest that a wait lasts before it looks up whether the user wants to stop.
 pub const LOOK_UP: Duration = Duration::from_millis(100);
 
 macro_rules! counters {

@@ -1,9 +1,8 @@
-//! How the producer of a stream ended: the one type for it, from the source that watched it to the
-//! report.
+//! The one type for the end of a producer, from the source that watched it to the report.
 
 use std::fmt;
 
-/// How a producer ended.
+/// The end of a producer, as far as it was observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProducerExit {
     /// This program did not run it, and could not see how it ended.

@@ -31,7 +31,7 @@ const INDEXED_BYTES: u64 = 16 << 10;
 /// Bytes that are read from a run at once.
 const READ_BYTES: usize = 16 << 10;
 
-/// What records are sorted by.
+/// The key by which records are sorted.
 pub trait RunKey: Ord + Clone {
     /// Appends the key to `out`.
     fn put(&self, out: &mut Vec<u8>);
@@ -161,7 +161,7 @@ impl Read for Part<'_> {
     }
 }
 
-/// Where records come from, in order.
+/// A source of records, in order.
 enum Source<'r, K> {
     /// A run, and how many bytes of it are left.
     Run(BufReader<Part<'r>>, u64),

@@ -169,9 +169,9 @@ impl Config {
     }
 }
 
-/// Why a config of a later format is refused.
+/// The reason for refusing a config of a later format.
 pub const UNKNOWN_VERSION: &str = "its format version is unknown to this program";
-/// Why a config with a later feature is refused.
+/// The reason for refusing a config with a later feature.
 pub const UNKNOWN_FEATURE: &str = "it requires a feature that is unknown to this program";
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ const PACKED_BYTES_MAX: usize = DIRECTORY_BYTES_MAX;
 const _: () = assert!(BASE_STEPS_MAX < 256);
 const _: () = assert!(DELTA_FRAME_BYTES_TARGET < FRAME_RAW_BYTES_MAX);
 
-/// How the bytes of a frame or record are coded (FORMAT.md 5.2).
+/// The coding of the bytes of a frame or record (FORMAT.md 5.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Codec {
     /// The bytes are stored as they are.
@@ -69,7 +69,7 @@ impl Codec {
     }
 }
 
-/// What a frame holds.
+/// The contents of a frame: whole blocks or delta records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FrameKind {
     /// Whole blocks, compressed together as one.
@@ -81,11 +81,11 @@ pub enum FrameKind {
 /// One frame of a section.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Frame {
-    /// Whether it holds whole blocks or delta records.
+    /// The contents of the frame: whole blocks or delta records.
     pub kind: FrameKind,
-    /// How its blocks (or each of its records) are coded.
+    /// The coding of its blocks, or of each of its records.
     pub codec: Codec,
-    /// Where its stored bytes begin, relative to the first frame.
+    /// The offset of its stored bytes, relative to the first frame.
     pub at: u32,
     /// Stored bytes, tag included.
     pub stored: u32,
@@ -102,7 +102,7 @@ pub struct Base {
     pub entry: EntryNumber,
 }
 
-/// What an entry is made of.
+/// The content of an entry: a whole block or a delta.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Content {
     /// The block itself, with this hash.
@@ -114,15 +114,15 @@ pub enum Content {
 /// One entry of a section.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Slot {
-    /// Which frame holds it.
+    /// The number of the frame that holds it.
     pub frame: u32,
-    /// Where it begins in the decompressed (whole) or opened (records) frame.
+    /// The offset at which it begins in the decompressed (whole) or opened (records) frame.
     pub at: u32,
     /// Bytes of its record; equals `length` in a frame of whole blocks.
     pub record: u32,
     /// Raw bytes of the block.
     pub length: u32,
-    /// Whether it is whole.
+    /// The content: a whole block or a delta.
     pub content: Content,
 }
 

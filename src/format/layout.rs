@@ -43,9 +43,9 @@ pub enum Folder {
     Moves,
     /// Entries that were found unreadable.
     Damage,
-    /// What is said about snapshots and the store later.
+    /// Later statements about snapshots and the store.
     Notes,
-    /// What runs rely on; reserved.
+    /// The snapshots that runs rely on; reserved.
     Intents,
     /// Runs that shall stop; reserved.
     Fences,
@@ -117,7 +117,7 @@ impl Folder {
     }
 }
 
-/// What a note is about.
+/// The subject of a note.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Subject {
     /// A note about one snapshot.
@@ -156,11 +156,11 @@ pub enum Object {
     RelocationTwin { pack: PackName, hash: ContentHash },
     /// Entries of a pack that were found unreadable.
     Damage { pack: PackName, hash: ContentHash },
-    /// What a snapshot was found to lack.
+    /// The blocks that a snapshot was found to lack.
     SnapshotDamage { snapshot: SnapshotId, hash: ContentHash },
     /// Says something about a snapshot or the store.
     Note { about: Subject, hash: ContentHash },
-    /// What a run relies on; reserved.
+    /// The snapshots that a run relies on; reserved.
     Intent { run: RandomId, hash: ContentHash },
     /// Runs that shall stop; reserved.
     Fence { epoch: u64, hash: ContentHash },

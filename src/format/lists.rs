@@ -16,7 +16,7 @@ use crate::format::record::MemberKey;
 #[cfg(any(test, feature = "internals"))]
 use crate::format::record::take_key;
 
-/// Which of a member's previous entries a snapshot no longer uses.
+/// The previous entries of a member that a snapshot no longer uses.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Release {
     /// All of them: the member is gone.
@@ -134,7 +134,7 @@ impl Relocation {
     }
 }
 
-/// What is unreadable in a pack.
+/// The part of a pack that is unreadable.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Damage {
     /// Everything in the pack.

@@ -25,7 +25,7 @@ const FLAG_LENGTHS: u8 = 1;
 const KIND_ZERO: u8 = 0;
 const KIND_WHOLE: u8 = 1;
 
-/// How the lengths of a page's entries are known.
+/// The way in which a page states the lengths of its entries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Lengths {
     /// They stand in the page.

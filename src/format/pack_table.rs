@@ -27,7 +27,7 @@ const LEVELS_MAX: usize = 4;
 const RECORD_BYTES_MIN: usize = 36;
 const REFERENCE_BYTES: usize = 52;
 
-/// What the table says about a pack.
+/// The record of a pack in the table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PackRecord {
     /// Name of the pack, the hash of its bytes.
@@ -38,7 +38,7 @@ pub struct PackRecord {
     pub tail_bytes: u32,
     /// Number of its entries.
     pub entries: u32,
-    /// Whether it holds data or metadata.
+    /// The class of the pack: data or metadata.
     pub class: Class,
 }
 

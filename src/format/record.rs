@@ -22,7 +22,7 @@ const FLAG_INLINE: u8 = 2;
 const FLAG_CONTENT_DEFINED: u8 = 4;
 const FLAGS_KNOWN: u8 = FLAG_CLOSED | FLAG_INLINE | FLAG_CONTENT_DEFINED;
 
-/// What a member is found by: its path and which incarnation of it.
+/// The key of a member: its path, and which incarnation of it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, Default)]
 pub struct MemberKey {
     /// The path as the stream has it.
@@ -38,12 +38,12 @@ impl MemberKey {
     }
 }
 
-/// Where a member's blocks begin.
+/// The division of a member into blocks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Blocks {
     /// At multiples of this many bytes, a power of two.
     Fixed(u32),
-    /// Where the content says so.
+    /// Blocks begin where the content says so.
     ContentDefined,
 }
 
@@ -76,14 +76,14 @@ pub enum MapRoot {
     },
 }
 
-/// What the table says about a member.
+/// The record of a member in the table.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MemberRecord {
     /// Path and incarnation, which name the member in its stream.
     pub key: MemberKey,
-    /// Whether its end record arrived.
+    /// True if its end record arrived.
     pub closed: bool,
-    /// Where its blocks begin.
+    /// The division of the member into blocks.
     pub blocks: Blocks,
     /// Number of bytes of the member.
     pub length: u64,
@@ -93,7 +93,7 @@ pub struct MemberRecord {
     pub first_page: u32,
     /// The largest page LSN seen.
     pub max_lsn: u64,
-    /// What the page check said.
+    /// The counts of the page check.
     pub pages: PageCounts,
     /// Entries of its blocks, or the root of the tree that has them.
     pub map: MapRoot,

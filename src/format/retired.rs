@@ -1,4 +1,5 @@
-//! What a generation of keys had sealed when it was retired: hashes of objects (FORMAT.md 11.6).
+//! The objects that a generation of keys had sealed when it was retired, as hashes (FORMAT.md
+//! 11.6).
 //!
 //! The list is no secret and is not sealed: its hash stands in every key slot of the next
 //! generation, so it is what was written or it is nothing.
@@ -14,7 +15,7 @@ const WHAT: &str = "list of a retired generation";
 const MAGIC: &[u8; 8] = b"HAULORET";
 const VERSION: u16 = 1;
 
-/// What stood in the repository when a generation ended.
+/// The objects in the repository when a generation ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retired {
     /// Id of the repository.

@@ -25,7 +25,7 @@ const INTERNAL_MEMBERS_MAX: usize = 16;
 /// The name of the internal member with the messages of the producer.
 pub const LOG: &str = "log";
 
-/// How far a snapshot can be trusted.
+/// The degree to which a snapshot can be trusted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, PartialOrd, Ord, Hash)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
@@ -50,7 +50,7 @@ impl std::fmt::Display for Verdict {
     }
 }
 
-/// What the stream was.
+/// The format of the stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, Hash)]
 #[serde(rename_all = "kebab-case")]
 pub enum StreamFormat {
@@ -75,7 +75,7 @@ impl std::fmt::Display for StreamFormat {
     }
 }
 
-/// Whether a snapshot is full, incremental or a checkpoint.
+/// The kind of a snapshot: full, incremental or a checkpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SnapshotKind {
@@ -83,7 +83,7 @@ pub enum SnapshotKind {
     Full,
     /// A stream that needs the snapshots in `requires`.
     Incremental,
-    /// What a run had stored so far.
+    /// The snapshot has what a run had stored so far.
     Checkpoint,
 }
 
@@ -94,11 +94,11 @@ pub struct Check {
     pub name: String,
     /// passed, failed, unknown or skipped.
     pub outcome: String,
-    /// What was found, in words.
+    /// The result of the check, in words.
     pub detail: String,
 }
 
-/// How urgent a finding is.
+/// The urgency of a finding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, PartialOrd, Ord, Hash)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
@@ -120,13 +120,13 @@ impl std::fmt::Display for Severity {
 /// A finding as it is stored; a later version may use codes that this one does not know.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Finding {
-    /// What it is about, as a stable word.
+    /// The subject of the finding, as a stable word.
     pub code: String,
     /// The object that it is about.
     pub object: String,
-    /// What was found about the object, in words.
+    /// The problem that was found with the object, in words.
     pub text: String,
-    /// How urgent it is.
+    /// The urgency of the finding.
     pub severity: Severity,
     /// It would be a warning, but the user has accepted it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -178,7 +178,7 @@ pub struct Positions {
     pub page_size: Option<u64>,
 }
 
-/// Which snapshot of another repository one was taken over from.
+/// The snapshot of another repository from which this one was taken over.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Origin {
     /// The id of that repository, 32 hexadecimal digits.
@@ -203,17 +203,17 @@ pub struct Description {
     pub parent: Option<String>,
     /// The name of the source.
     pub source: String,
-    /// What the stream was.
+    /// The format of the stream.
     pub format: StreamFormat,
-    /// Whether it is full, incremental or a checkpoint.
+    /// The kind: full, incremental or a checkpoint.
     pub kind: SnapshotKind,
     /// When it was written, seconds since 1970.
     pub time: u64,
     /// When its run began.
     pub started: u64,
-    /// How far it can be trusted.
+    /// The degree to which it can be trusted.
     pub verdict: Verdict,
-    /// Why it is not complete, in words.
+    /// The reasons why it is not complete, in words.
     pub reasons: Vec<String>,
     /// The checks that were made, with their outcomes.
     #[serde(default)]
@@ -234,7 +234,7 @@ pub struct Description {
     /// Snapshots without which it can't be restored.
     #[serde(default)]
     pub requires: Vec<String>,
-    /// Whether the release list names every entry of the parent that is no longer used.
+    /// True if the release list names every entry of the parent that is no longer used.
     pub releases_complete: bool,
     /// Words that the user attached.
     #[serde(default)]
@@ -248,14 +248,14 @@ pub struct Description {
     /// Counters of the run that wrote it.
     #[serde(default)]
     pub counters: Counts,
-    /// What the stream states.
+    /// The positions that the stream states.
     #[serde(default)]
     pub positions: Positions,
     /// Bytes of the stream, so that a plain stream can be planned without its script.
     pub stream_bytes: u64,
     /// Bytes that the run added to the repository, this object not included.
     pub stored_bytes: u64,
-    /// What it was in the repository from which it was taken over, if it was.
+    /// The snapshot in the repository from which it was taken over, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
 }

@@ -7,10 +7,10 @@ use crate::base::error::Malformed;
 use crate::base::hex;
 use crate::base::ids::PackName;
 
-/// What a snapshot was found to lack.
+/// The blocks that a snapshot was found to lack.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct SnapshotDamage {
-    /// How many of its files lack blocks.
+    /// The number of its files that lack blocks.
     pub files: u64,
     /// Some of them, in words.
     #[serde(default)]

@@ -26,7 +26,7 @@ pub enum TablePage {
     Index(Vec<(MemberKey, Entry)>),
 }
 
-/// What the items of a page are.
+/// The kind of items that a page holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PageKind {
     /// Member records, in order of their keys.

@@ -19,7 +19,7 @@ use crate::innodb::header::SPACE_AT;
 use crate::innodb::header::TRAILER_BYTES;
 use crate::innodb::header::TYPE_AT;
 
-/// What stands in checksum fields when checksums are switched off (`BUF_NO_CHECKSUM_MAGIC`).
+/// The value of checksum fields when checksums are switched off (`BUF_NO_CHECKSUM_MAGIC`).
 pub(super) const NO_CHECKSUM: u32 = 0xDEAD_BEEF;
 
 /// The formula that a verified page passed.

@@ -17,9 +17,9 @@
 //!   headers.
 //! - A reader holds the numbers of one group, 64 KiB at most, and allocates once.
 //!
-//! Whether the pages themselves are intact is for
-//! [`TablespaceFormat::check`](super::TablespaceFormat::check) to say; [`DeltaMeta::format`] makes
-//! what it takes.
+//! It does not check the pages themselves:
+//! [`TablespaceFormat::check`](super::TablespaceFormat::check) does, with the format that
+//! [`DeltaMeta::format`] makes.
 //!
 //! Source: `write_filt.cc` of `mariabackup`.
 
@@ -35,12 +35,12 @@ use crate::innodb::units::SpaceId;
 const MORE_FOLLOW: u32 = 0x7874_7261;
 const IS_LAST: u32 = 0x5854_5241;
 
-/// What the next page of a `.delta` file is.
+/// The kind of the next page of a `.delta` file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeltaPage {
     /// The numbers of the pages that follow it.
     Group {
-        /// How many pages follow before the next group.
+        /// The number of pages that follow before the next group.
         pages: usize,
     },
     /// A page of the tablespace's file.
@@ -53,7 +53,7 @@ pub struct DeltaReader {
     page_size: PageSize,
     /// The numbers of the current group.
     numbers: Vec<PageNumber>,
-    /// How many of them have had their page.
+    /// The number of them whose page has come.
     passed: usize,
     group: Group,
 }
@@ -65,7 +65,7 @@ enum Group {
     Last,
 }
 
-/// What makes a `.delta` file unreadable.
+/// A defect that makes a `.delta` file unreadable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeltaError {
     /// A group does not begin with one of the two marks.
@@ -162,13 +162,13 @@ impl DeltaReader {
 pub struct DeltaMeta {
     /// The physical page size.
     pub page_size: PageSize,
-    /// Whether pages are those of `ROW_FORMAT=COMPRESSED`.
+    /// The row format of the pages: `ROW_FORMAT=COMPRESSED` or another.
     pub row_format: RowFormat,
     /// Id of the tablespace that the pages belong to.
     pub space: SpaceId,
 }
 
-/// Whether a tablespace has compressed rows, which decides on the format of its pages.
+/// The row format of a tablespace, which decides on the format of its pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowFormat {
     /// Any other row format.
@@ -177,7 +177,7 @@ pub enum RowFormat {
     Compressed,
 }
 
-/// What makes a `.meta` file unreadable.
+/// A defect that makes a `.meta` file unreadable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeltaMetaError {
     /// A line that has to be there is missing, or its value is no number.

@@ -45,7 +45,7 @@ pub(super) struct Fixture {
     pub format: TablespaceFormat,
     pub variant: ChecksumVariant,
     pub page: Vec<u8>,
-    /// Where the page repeats the low half of its LSN.
+    /// The offset at which the page repeats the low half of its LSN.
     pub lsn_copy_at: Option<usize>,
     /// The bytes in which no damage can be seen, because nothing covers them.
     uncovered: Vec<Range<usize>>,

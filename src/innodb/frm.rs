@@ -17,18 +17,18 @@ const TABLE: [u8; 2] = [0xFE, 0x01];
 /// The beginning of a definition of a view.
 const VIEW: &[u8] = b"TYPE=VIEW\n";
 
-/// Where the engine stands.
+/// The offset of the engine.
 const ENGINE_AT: usize = 3;
-/// Where a partitioned table has the engine of its partitions.
+/// The offset of the engine of a partitioned table's partitions.
 const PARTITIONS_ENGINE_AT: usize = 61;
 
-/// Where the length of the file stands, little-endian.
+/// The offset of the file's length, which is little-endian.
 const LENGTH_AT: usize = 10;
 
 /// The bytes of the file that have to be shown.
 pub const FRM_BYTES_MIN: usize = PARTITIONS_ENGINE_AT + 1;
 
-/// What a `.frm` file defines.
+/// The definition in a `.frm` file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frm {
     /// A table that one engine stores as a whole.
@@ -62,7 +62,7 @@ pub enum Engine {
     Other(u8),
 }
 
-/// Which file of a table is missing.
+/// The file of a table that is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missing {
     /// Every file that must be there is.

@@ -13,7 +13,7 @@
 //! - The judgement rests on the page's bytes and the tablespace's format alone. It takes no memory
 //!   and no key, and the same page always gets the same verdict.
 //!
-//! Whether an LSN lies in the future is not decided here: that takes the end of the redo log, which
+//! It does not decide whether an LSN lies in the future: that takes the end of the redo log, which
 //! arrives last.
 //!
 //! Sources: `buf_page_is_corrupted`, `fil_space_verify_crypt_checksum` and

@@ -12,7 +12,7 @@ use crate::innodb::header::TRAILER_BYTES;
 use crate::innodb::verdict::Corruption;
 use crate::innodb::verdict::Unverifiable;
 
-/// What vouches for the contents of a page that is not corrupt.
+/// The evidence that vouches for the contents of a page that is not corrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Proof {
     Checksum(ChecksumVariant),

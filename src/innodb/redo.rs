@@ -50,7 +50,7 @@ pub const REDO_HEADER_BYTES: usize = 512;
 /// The bytes of the file in which the first mini-transaction is looked for.
 pub const REDO_START_BYTES: usize = LOG_AT + (64 << 10);
 
-/// Where the blocks of the formats before 10.8 begin, and how long each is.
+/// The offset of the blocks in the formats before 10.8, and the length of each.
 const BLOCKS_AT: usize = 2048;
 const LOG_BLOCK_BYTES: usize = 512;
 
@@ -65,7 +65,7 @@ enum RedoFormat {
     Stream,
 }
 
-/// Whether the records of a redo log are encrypted.
+/// The encryption of a redo log's records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RedoEncryption {
     /// The records are readable without a key.
@@ -82,7 +82,7 @@ pub struct RedoHeader {
     first_lsn: Lsn,
 }
 
-/// Why the head of a redo log was not understood.
+/// A reason why the head of a redo log is not understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RedoError {
     /// Fewer than [`REDO_HEADER_BYTES`] bytes were shown.
@@ -136,7 +136,7 @@ impl RedoHeader {
     }
 }
 
-/// Why the log that follows a header can't be one.
+/// A reason why the log that follows a header can't be one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LogError {
     /// Zeros stand where the first record should be.

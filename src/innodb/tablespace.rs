@@ -67,12 +67,12 @@ impl CompressionAlgorithm {
     }
 }
 
-/// How the pages of a tablespace are protected.
+/// The protection of a tablespace's pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FormatKind {
     /// One checksum over all of a page, and the same for encrypted and compressed pages.
     FullCrc32 {
-        /// What the pages of a `PAGE_COMPRESSED` table are compressed with.
+        /// The algorithm with which the pages of a `PAGE_COMPRESSED` table are compressed.
         compression: Option<CompressionAlgorithm>,
     },
     /// The format before that.
@@ -85,7 +85,7 @@ pub enum FormatKind {
     Undetermined,
 }
 
-/// What it takes to judge the pages of a tablespace.
+/// The properties of a tablespace that its pages are judged by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TablespaceFormat {
     page_size: PageSize,
@@ -93,7 +93,7 @@ pub struct TablespaceFormat {
     space: Option<SpaceId>,
 }
 
-/// What the first page of a file turned out to be.
+/// The result of reading the first page of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PageZero {
     /// The page states the format of all pages.
@@ -107,7 +107,7 @@ pub enum PageZero {
     TooShort,
 }
 
-/// Why a first page was not understood.
+/// A reason why a first page is not understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unrecognised {
     /// The page has the number of another page.
@@ -153,7 +153,7 @@ pub enum Unrecognised {
 impl TablespaceFormat {
     /// Reads the format off the beginning of a tablespace's first page.
     ///
-    /// Whether the rest of that page is intact, [`check`](Self::check) tells.
+    /// It does not say whether the rest of that page is intact: [`check`](Self::check) does.
     pub fn from_page_zero(first: &[u8]) -> PageZero {
         if first.len() < PAGE_ZERO_BYTES_MIN {
             return PageZero::TooShort;

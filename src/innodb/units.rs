@@ -16,7 +16,7 @@ pub struct PageNumber(u32);
 impl PageNumber {
     /// The page that carries the tablespace flags.
     pub const FIRST: Self = Self(0);
-    /// What InnoDB writes where there is no page (`FIL_NULL`).
+    /// The number that InnoDB writes where there is no page (`FIL_NULL`).
     pub const NONE: Self = Self(u32::MAX);
 
     /// Wraps a number read from a page or counted in a file.

@@ -36,7 +36,7 @@ pub enum PageVerdict {
     Unverifiable {
         /// The last change to the page.
         lsn: Lsn,
-        /// Why there is nothing to compare with.
+        /// The reason why there is nothing to compare with.
         reason: Unverifiable,
     },
     /// The server would not accept the page.
@@ -58,7 +58,7 @@ impl PageVerdict {
     }
 }
 
-/// Why no checksum vouches for a page in which nothing is wrong.
+/// A reason why no checksum vouches for a page in which nothing is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Unverifiable {
     /// The page was written with `innodb_checksum_algorithm=none`.
@@ -74,7 +74,7 @@ pub enum Unverifiable {
     CompressedAndEncrypted,
 }
 
-/// What is wrong with a page.
+/// A defect of a corrupt page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Corruption {
     /// The contents do not match the checksum.

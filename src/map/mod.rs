@@ -36,7 +36,7 @@ impl PreviousPage {
     }
 }
 
-/// Where pages are stored.
+/// A sink that stores pages of maps and tables.
 pub trait MetaSink {
     /// Stores a page, as its difference to `previous` if that is small, or not at all if it is the
     /// same.

@@ -26,7 +26,7 @@ use crate::pack::reader::Packs;
 /// Pages of one map that are kept: the current path from the root and a little to go back to.
 const PAGES_KEPT: usize = 8;
 
-/// How another snapshot's pack indices read in this table.
+/// The meaning of another snapshot's pack indices in this table.
 #[derive(Clone, Debug, Default)]
 pub struct Translation(Option<Arc<Vec<PackIndex>>>);
 

@@ -7,7 +7,7 @@ pub const ACCEPTED_MAX: usize = 16;
 /// Bytes of one acceptance.
 pub const ACCEPTED_BYTES_MAX: usize = 128;
 
-/// What becomes of the acceptances that the source's newest snapshot records.
+/// The fate of the acceptances that the source's newest snapshot records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AcceptedBefore {
     /// They stay in force.
@@ -17,10 +17,10 @@ pub enum AcceptedBefore {
     Revoked,
 }
 
-/// Which findings are accepted from a snapshot on.
+/// The findings that are accepted from a snapshot on.
 #[derive(Debug, Clone, Default)]
 pub struct Accept {
-    /// Whether those accepted before stay in force.
+    /// The fate of the acceptances from before.
     pub previous: AcceptedBefore,
     /// Acceptances that are added to them.
     pub added: Vec<Acceptance>,

@@ -86,7 +86,7 @@ pub struct BackupReport {
     pub about: Description,
     /// All findings that it stores.
     pub findings: Vec<Finding>,
-    /// What was counted, this run's objects of every kind included.
+    /// The counts of the run, its objects of every kind included.
     pub counts: Counts,
     /// Other sources of the repository, if this one is new.
     pub new_among: Option<usize>,
@@ -95,11 +95,11 @@ pub struct BackupReport {
     pub damaged: Vec<String>,
     /// Packs of earlier runs that are missing or unreadable.
     pub packs_absent: usize,
-    /// Whether the messages of the producer are kept with the snapshot.
+    /// True if the messages of the producer are kept with the snapshot.
     pub has_log: bool,
 }
 
-/// What a run continues.
+/// The state that a run continues.
 struct Continued {
     previous: Previous,
     packs: Arc<Packs>,
@@ -114,14 +114,14 @@ struct Continued {
     newest: Vec<StoredSnapshot>,
 }
 
-/// What another repository says about a snapshot whose stream is backed up again.
+/// The facts from another repository about a snapshot whose stream is backed up again.
 #[derive(Debug)]
 pub(super) struct TakenOver<'t> {
-    /// What was found out when it was first backed up.
+    /// The description that was made when it was first backed up.
     pub about: &'t Description,
     /// Snapshot of the other repository that it is a copy of.
     pub origin: Origin,
-    /// What it requires, by the names here.
+    /// The snapshots that it requires, by their names here.
     pub requires: Vec<String>,
     /// The messages of its producer.
     pub log: Option<String>,
@@ -394,7 +394,7 @@ fn stream(
     run::run((source, options.format), around, &shared, collector, &mut checkpoint)
 }
 
-/// What every snapshot of a run has in common.
+/// The data that all snapshots of a run have in common.
 struct Draft<'d> {
     repository: &'d Repository,
     options: &'d BackupOptions,

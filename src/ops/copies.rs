@@ -1,4 +1,4 @@
-//! What is there of the packs of earlier runs, and the two copies of those that hold maps.
+//! The packs of earlier runs that are there, and the two copies of those that hold maps.
 //!
 //! A backup lists both folders of packs anyway. Of a meta pack of which one copy is missing or has
 //! another length it makes that copy again from the other one, so that the redundancy lasts. None
@@ -61,7 +61,7 @@ pub(super) fn presence_of(
     Ok(presence)
 }
 
-/// Whether a folder could be listed to its end.
+/// The outcome of listing a folder: to its end or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Listed {
     Whole,

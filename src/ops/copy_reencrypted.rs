@@ -51,13 +51,13 @@ use crate::source::Ending;
 use crate::source::FileSource;
 use crate::source::Source;
 
-/// What is to be copied.
+/// The plan of a copy that is re-encrypted.
 #[derive(Debug)]
 pub struct ReencryptionPlan<'r> {
     near: &'r Repository,
     /// Snapshots to copy, the oldest first.
     wanted: Vec<StoredSnapshot>,
-    /// Which snapshot there was which one here.
+    /// The snapshots of this side that are there already, with their ids there.
     known: HashMap<String, String>,
     /// Wanted snapshots that were there before, by their ids there.
     there: HashSet<String>,
@@ -66,7 +66,7 @@ pub struct ReencryptionPlan<'r> {
 /// The result of copying snapshots re-encrypted.
 #[derive(Debug, Clone, Default)]
 pub struct ReencryptionReport {
-    /// What was backed up there, the oldest first.
+    /// The backups that were made there, the oldest first.
     pub sent: Vec<BackupReport>,
     /// Snapshots that were there before.
     pub there: u64,

@@ -29,7 +29,7 @@ const SEALING_BYTES: usize = 512;
 /// Bytes of the list of findings that are read at most.
 const LIST_BYTES_MAX: usize = 64 << 20;
 
-/// What earlier snapshots of the source say about the source itself.
+/// The statements of earlier snapshots about the source itself.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Earlier {
     /// The format of its streams, if one is known.
@@ -54,7 +54,7 @@ impl Earlier {
     }
 }
 
-/// What a snapshot says about its findings.
+/// The findings that a snapshot records, and the acceptances.
 #[derive(Debug)]
 pub(super) struct RecordedFindings {
     /// All findings, the most urgent first.

@@ -1,4 +1,4 @@
-//! What an earlier snapshot of the source has and this one lacks.
+//! The parts of an earlier snapshot of the source that this one lacks.
 //!
 //! A producer whose account lost its rights leaves schemas and tables out and ends with status 0.
 //! So the members are compared with those of the newest snapshot that lacked nothing, at most
@@ -47,7 +47,7 @@ const NAMED_MAX: usize = 1000;
 /// Smaller streams may shrink as they like.
 const STREAM_BYTES_MIN: u64 = 64 << 20;
 
-/// Where the comparison takes its facts from.
+/// The facts from which the comparison starts.
 pub(super) struct Around<'a> {
     pub repository: &'a Repository,
     pub source: SourceId,
@@ -191,7 +191,7 @@ fn tally(
     Ok(tally)
 }
 
-/// What a member is in its server.
+/// The role of a member in its server.
 struct Place {
     /// Its path, the same for a table and its changed pages.
     path: Vec<u8>,
@@ -209,14 +209,14 @@ impl Place {
     }
 }
 
-/// Whether a member of the earlier snapshot is in the new stream.
+/// The presence of an earlier snapshot's member in the new stream.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Now {
     There,
     Missing,
 }
 
-/// What kind of member it is.
+/// The kind of thing that a member is.
 enum Thing {
     /// A table, or something else that can be lost, with its name.
     Table(Vec<u8>),

@@ -1,5 +1,5 @@
-//! What the memory of an operation is spent on, and how much is done at once within it: workers
-//! first, then packs that are being stored, then members of the stream that are open.
+//! The use of an operation's memory, and how much is done at once within it: workers first, then
+//! packs that are being stored, then members of the stream that are open.
 //!
 //! The figures bound what was measured, with bytes that can't be compressed, which is the worst
 //! case: every pack is full at once. Peaks in MiB, with 2 processors:
@@ -12,8 +12,8 @@
 //! | a night that compares with other tables | 87 | 87 | 92 |
 //! | replicate, the same keys | 75 | 75 | 169 |
 //!
-//! What is re-encrypted is restored and backed up at once, and counted so: 137 MiB is the least
-//! that it takes (one worker), 164 of 256.
+//! A copy that is re-encrypted restores and backs up at once, and is counted so: 137 MiB is the
+//! least that it takes (one worker), 164 of 256.
 
 use crate::base::limits::PACK_BYTES_MAX;
 use crate::base::limits::SMALL_PACK_BYTES_MAX;
@@ -34,10 +34,10 @@ const REMOTE_READERS: u32 = 8;
 const REMOTE_UPLOADS_MAX: u64 = 16;
 /// Bytes of open members in memory, at the least.
 const OPEN_BYTES_MIN: u64 = 12 << 20;
-/// What part of the memory open members may have.
+/// The divisor that gives the part of the memory that open members may have.
 const OPEN_PART: u64 = 8;
 
-/// What an operation does with a repository.
+/// The work that an operation does with a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
     /// Compares, compresses and stores.
@@ -48,7 +48,7 @@ pub enum Work {
     Reencrypts,
 }
 
-/// How a repository is reached.
+/// The way in which a repository is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
     /// It is a directory of this machine.
@@ -72,7 +72,7 @@ const READS: Need = Need { fixed: 56 << 20, worker: 16 << 20 };
 const REENCRYPTS: Need =
     Need { fixed: READS.fixed + WRITES.fixed, worker: READS.worker + WRITES.worker };
 
-/// How much is done at once.
+/// The limits on what is done at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AtOnce {
     /// Number of worker threads in a run.

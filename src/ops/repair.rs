@@ -2,9 +2,9 @@
 //! packs and of relocation records.
 //!
 //! Everything is looked at before anything is changed, and the plan can be shown first. Then each
-//! copy is made, read back, and only then are damage records removed that mean nothing any more.
-//! What is still lost after that is found by a verification of names, sizes and everything that was
-//! found damaged.
+//! copy is made, read back, and only then are damage records removed that mean nothing any more. A
+//! verification of names, sizes and everything that was found damaged then finds what is still
+//! lost.
 //!
 //! Invariants:
 //! - A good copy is never touched.
@@ -53,9 +53,9 @@ use crate::store::name::ObjectName;
 pub struct Make {
     /// Name of the copy that is made.
     pub object: ObjectName,
-    /// What it is made from.
+    /// The object that it is made from.
     pub from: ObjectName,
-    /// What is wrong with it.
+    /// The problem with the present copy.
     pub why: String,
     /// Something is there that must go first.
     is_there: bool,
@@ -66,11 +66,11 @@ pub struct Make {
 pub struct Remove {
     /// Name of the record that is removed.
     pub object: ObjectName,
-    /// Why it means nothing any more.
+    /// The reason why it means nothing any more.
     pub why: &'static str,
 }
 
-/// What a repair would do.
+/// The plan of a repair.
 #[derive(Debug)]
 pub struct RepairPlan<'r> {
     repository: &'r Repository,
@@ -79,7 +79,7 @@ pub struct RepairPlan<'r> {
     pub make: Vec<Make>,
     /// Damage records that the repair removes.
     pub remove: Vec<Remove>,
-    /// What has no good copy here, in words.
+    /// The objects that have no good copy here, in words.
     pub lost: Vec<String>,
 }
 
@@ -90,11 +90,11 @@ pub struct RepairReport {
     pub made: Vec<ObjectName>,
     /// Records that were removed.
     pub removed: Vec<ObjectName>,
-    /// What could not be done, in words.
+    /// The steps that could not be done, in words.
     pub failed: Vec<String>,
-    /// What has no good copy here, in words, unless `left` lists it.
+    /// The objects that have no good copy here, in words, unless `left` lists them.
     pub lost: Vec<String>,
-    /// What is still wrong.
+    /// The report of what is still wrong.
     pub left: VerifyReport,
 }
 

@@ -1,10 +1,10 @@
 //! Sends snapshots to another repository with the same keys: the objects that it lacks, byte for
 //! byte.
 //!
-//! What a snapshot needs is its pack table, so nothing is opened but the meta packs that hold
-//! tables. First everything is planned from listings of both sides: what will be sent is known to
-//! the byte before anything is. Then the newest snapshot's packs go, then the snapshot, then the
-//! next older one, which mostly needs nothing more.
+//! The pack table of a snapshot names all that it needs, so nothing is opened but the meta packs
+//! that hold tables. First everything is planned from listings of both sides: what will be sent is
+//! known to the byte before anything is. Then the newest snapshot's packs go, then the snapshot,
+//! then the next older one, which mostly needs nothing more.
 //!
 //! Invariants:
 //! - A snapshot is put when everything that it needs is there and the other side has said so again
@@ -52,14 +52,14 @@ pub use plan::plan;
 
 /// Objects that one request lists.
 const LISTED_PER_REQUEST: u64 = 1000;
-/// How messages call the store that objects are sent to.
+/// The words with which messages name the store that objects are sent to.
 const FAR_SIDE: &str = " on the other side";
 /// Folders in which packs are stored.
 const PACK_FOLDERS: [Folder; 2] = [Folder::Packs, Folder::Twins];
 /// Most objects that are asked for one by one; for more, listing all is cheaper.
 const ASKED_SINGLY_MAX: usize = 8;
 
-/// How the other side confirms what it was sent.
+/// The way in which the other side confirms what it was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Confirmation {
     /// It lists their names and sizes.
@@ -68,14 +68,14 @@ pub enum Confirmation {
     ReadBack,
 }
 
-/// What a user asks of a replication.
+/// The options that a user chooses for a replication.
 #[derive(Debug, Clone)]
 pub struct ReplicateOptions {
     /// The snapshots that shall be there, in any order.
     pub snapshots: Vec<StoredSnapshot>,
     /// Packs that are sent at a time; each is held in memory.
     pub connections: u32,
-    /// How the other side confirms.
+    /// The way in which the other side confirms.
     pub confirmation: Confirmation,
 }
 
@@ -86,7 +86,7 @@ impl ReplicateOptions {
     }
 }
 
-/// What a replication costs.
+/// The cost of a replication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct CopyCost {
     /// Bytes of the objects that are sent.
@@ -114,7 +114,7 @@ pub struct LeftOut {
     pub source: String,
     /// When it was taken, seconds since 1970.
     pub time: u64,
-    /// What of it is damaged or missing here.
+    /// The part of it that is damaged or missing here.
     pub why: String,
 }
 
@@ -137,17 +137,17 @@ pub struct ReplicateReport {
     pub left_out: Vec<LeftOut>,
     /// Objects here that are damaged or missing, in words.
     pub damaged: Vec<String>,
-    /// What was read there and found right.
+    /// The objects and bytes that were read there and found right.
     pub verified: Verified,
     /// Objects there whose bytes were wrong, and that were sent again.
     pub mended: Vec<String>,
     /// Damage records there that mean nothing any more, and that could not be removed.
     pub kept_records: u64,
-    /// What it did cost.
+    /// The cost as it turned out.
     pub cost: CopyCost,
 }
 
-/// What was read on the other side and found right.
+/// The objects and bytes that were read on the other side and found right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Verified {
     /// Number of objects that were read.
@@ -156,7 +156,7 @@ pub struct Verified {
     pub bytes: u64,
 }
 
-/// Whether a store holds a repository, and whose.
+/// The repository that a store holds: none, a copy of this one, or another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FarSide {
     /// There is none yet.

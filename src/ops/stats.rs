@@ -1,9 +1,9 @@
 //! Tells what a repository holds, and what a snapshot's files added to it.
 //!
-//! What the repository holds is one listing; what each night added stands in the snapshots. What a
-//! file added is counted from maps and directories: a block belongs to the night whose run wrote
-//! its pack, and takes its share of the frame that it shares. Map pages of earlier runs are not
-//! read: they name nothing that is new.
+//! One listing shows what the repository holds, and the snapshots say what each night added. The
+//! share of a file is counted from maps and directories: a block belongs to the night whose run
+//! wrote its pack, and takes its share of the frame that it shares. Map pages of earlier runs are
+//! not read: they name nothing that is new.
 //!
 //! One thread walks: 20,000 members take 0.06 s, half of it in their maps, and `diff` of two such
 //! snapshots takes 0.05 s in all. Over a network the walk waits for directories.
@@ -32,7 +32,7 @@ use crate::repo::inventory::Inventory;
 use crate::repo::inventory::Objects;
 use crate::repo::snapshots::StoredSnapshot;
 
-/// What a repository holds.
+/// The objects and bytes that a repository holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Holdings {
     /// Packs with the blocks of members.
@@ -55,7 +55,7 @@ impl Holdings {
     }
 }
 
-/// What a snapshot's run added to the repository for one file of it.
+/// The amount that a snapshot's run added to the repository for one file of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MemberShare {
     /// Path of the file in the snapshot.

@@ -31,7 +31,7 @@ use crate::store::name::ObjectName;
 const HASHED_BYTES_MAX: u64 = 64 << 20;
 const HASHED_BYTES_A_WORKER: u64 = 16 << 20;
 
-/// How closely a pack is looked at.
+/// The depth to which a pack is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Look {
     /// Its size is compared.
@@ -45,11 +45,11 @@ pub(super) enum Look {
 pub(super) struct Copy {
     /// The object that holds this copy.
     pub(super) object: Object,
-    /// What is wrong with it.
+    /// The problem with it, if there is one.
     pub(super) problem: Option<Problem>,
 }
 
-/// What is wrong with an object.
+/// A problem with an object.
 #[derive(Debug)]
 pub(super) enum Problem {
     /// It is not there.
@@ -71,7 +71,7 @@ impl Problem {
 /// A pack that was looked at.
 #[derive(Debug)]
 pub(super) struct Looked {
-    /// What its pack table says.
+    /// The record of the pack in its table.
     pub(super) record: PackRecord,
     /// Its objects, the first copy first.
     pub(super) copies: Vec<Copy>,
@@ -120,7 +120,7 @@ pub(super) fn objects_of(record: &PackRecord) -> Vec<Object> {
 pub(super) struct Survey<'s> {
     /// The repository that the packs are of.
     pub(super) repository: &'s Repository,
-    /// What `packs/` and `twins/` were listed to hold.
+    /// The listings of `packs/` and `twins/`.
     pub(super) inventory: &'s Inventory,
     /// Packs that are looked at side by side.
     pub(super) workers: u32,

@@ -12,7 +12,7 @@ use crate::repo::snapshots::StoredSnapshot;
 /// Tags that one snapshot may have.
 pub const TAGS_MAX: usize = 32;
 
-/// Which tags come and go.
+/// The tags to add and to remove.
 #[derive(Debug, Clone, Default)]
 pub struct TagChange {
     /// Tags that are attached to the snapshot.

@@ -88,12 +88,12 @@ const FINDINGS_MAX: usize = 1000;
 /// Files that a record about a snapshot names.
 const NAMED_MAX: usize = 8;
 
-/// What a user asks of a verification.
+/// The options that a user chooses for a verification.
 #[derive(Debug, Clone)]
 pub struct VerifyOptions {
-    /// How deep it goes.
+    /// The depth of the verification.
     pub depth: Depth,
-    /// Which snapshots; empty for all.
+    /// The snapshots to verify; empty for all.
     pub snapshots: Vec<StoredSnapshot>,
     /// Number of worker threads that verify.
     pub workers: u32,
@@ -106,7 +106,7 @@ impl VerifyOptions {
     }
 }
 
-/// What is known to be bad so far.
+/// The damage that is known so far.
 #[derive(Debug, Default)]
 struct Bad {
     /// Packs of which nothing is there.
@@ -133,7 +133,7 @@ impl Bad {
     }
 }
 
-/// What a snapshot lacks.
+/// The damage of one snapshot.
 #[derive(Debug, Default)]
 struct DamageOfSnapshot {
     files: u64,
@@ -147,7 +147,7 @@ struct Verification<'v> {
     monitor: &'v Arc<Monitor>,
     /// The packs that are looked at closely.
     part: Part<'v>,
-    /// What earlier verifications recorded.
+    /// The damage that earlier verifications recorded.
     known: KnownDamage,
     report: Mutex<VerifyReport>,
     bad: Mutex<Bad>,
@@ -544,7 +544,7 @@ fn packs_of(contents: &Contents, block: &Block, address: EntryAddress) -> Result
     })
 }
 
-/// What is known of a block before it is read.
+/// The state of a block, as far as it is known before it is read.
 enum BlockState {
     Good,
     /// It is lost, with these packs.

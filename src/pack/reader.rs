@@ -562,7 +562,7 @@ fn open_directory(
     Ok(text)
 }
 
-/// What a thread opens frames with, one after the other in the same memory.
+/// The memory in which a thread opens frames, one after the other.
 #[derive(Debug)]
 struct FrameOpener {
     text: Vec<u8>,

@@ -38,7 +38,7 @@ use crate::seal::section::FrameKind;
 use crate::seal::section::SectionOpener;
 use crate::seal::section::SectionSealer;
 
-/// What all packs of a run share.
+/// The record and the secret that all packs of a run share.
 #[derive(Debug)]
 pub struct RunKeys {
     record: RunRecord,
@@ -81,7 +81,7 @@ struct Check {
 pub struct FinishedPack {
     /// The index it was given in the pack table.
     pub index: PackIndex,
-    /// What the pack table will say.
+    /// The record of the pack for the pack table.
     pub record: PackRecord,
     /// Bytes of the object, from preamble to trailer.
     pub bytes: Bytes,

@@ -6,7 +6,7 @@
 //! bytes is not searched at all. What a wrapper may put before a dump (comments, `SET`, `USE`,
 //! `CREATE DATABASE`) is a part of the dump; any other text is foreign.
 //!
-//! What it does not do: judge. Whether foreign text spoils a stream depends on what it is.
+//! It does not judge: whether foreign text spoils a stream depends on what it is.
 
 use memchr::memmem;
 
@@ -37,16 +37,16 @@ const RECODED_BYTES_MAX: usize = 16 << 10;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// How a stream begins.
+/// The beginning of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Beginning {
     /// The container as which the stream is taken apart.
     pub container: Container,
-    /// What stands before it.
+    /// The text before it, or the damage to its first bytes.
     pub before: Before,
 }
 
-/// What stands before a stream, or is missing there.
+/// The text before a stream, or the damage to its first bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Before {
     /// Nothing: it says what it is by its first bytes, or is not known at all.
@@ -62,7 +62,7 @@ pub enum Before {
     Recoded(What),
 }
 
-/// What foreign text stands before.
+/// The kind of stream that foreign text stands before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
     /// A stream of `mbstream` frames.

@@ -1,4 +1,4 @@
-//! Whether a compressed stream has the end that its format gives it.
+//! The check that a compressed stream has the end that its format gives it.
 //!
 //! A compressor that is killed, or a full disk on the way, leaves a stream that begins well and has
 //! no end, often with exit status 0. Every format but a few marks its end, and the marks can be

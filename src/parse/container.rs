@@ -54,7 +54,7 @@ pub trait Sink {
 
 /// Takes one stream apart.
 pub trait Dissector {
-    /// What it knows of the stream in the end.
+    /// The facts about the stream that are known in the end.
     type Facts;
     /// Takes the next bytes of the stream. Errors are the sink's.
     fn push(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<()>;

@@ -1,10 +1,11 @@
 //! Tells from the first bytes what container a stream is.
 //!
-//! A stream says what it is by how it begins; nothing else is trusted, no file name and no flag.
-//! What isn't recognised is plain: one member, every byte of it payload, which is never wrong.
+//! A stream says what it is by how it begins; nothing else is trusted, no file name and no flag. A
+//! stream that isn't recognised is plain: one member, every byte of it payload, which is never
+//! wrong.
 //!
-//! What it does not do: look into a compressed stream (it is plain, [`Wrapping`] names it), or look
-//! for a beginning elsewhere than at the first byte: see [`beginning`](crate::parse::beginning).
+//! It does not look into a compressed stream (it is plain, [`Wrapping`] names it), or look for a
+//! beginning elsewhere than at the first byte: see [`beginning`](crate::parse::beginning).
 
 use crate::parse::frame::MAGIC;
 use crate::parse::sql::DumpKind;
@@ -24,7 +25,7 @@ pub enum Container {
     Plain,
 }
 
-/// What hides the content of a plain stream.
+/// The wrapping that hides the content of a plain stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Wrapping {
     /// Compressed, by this program.
@@ -33,7 +34,7 @@ pub enum Wrapping {
     Encrypted(&'static str),
 }
 
-/// How compressed and encrypted streams begin.
+/// The first bytes of compressed and encrypted streams.
 const WRAPPINGS: [(&[u8], Wrapping); 18] = [
     (b"\x1f\x8b", Wrapping::Compressed("gzip")),
     (b"\x28\xb5\x2f\xfd", Wrapping::Compressed("zstd")),
@@ -61,7 +62,7 @@ pub fn wrapping(head: &[u8]) -> Option<Wrapping> {
     WRAPPINGS.iter().find(|(start, _)| head.starts_with(start)).map(|(_, wrapping)| *wrapping)
 }
 
-/// What the first bytes tell.
+/// The result of looking at the first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detection {
     /// The stream is one of these.
@@ -73,7 +74,7 @@ pub enum Detection {
     },
 }
 
-/// How dumps begin, after blanks. A `0` stands for any digit.
+/// The beginnings of dumps, after blanks. A `0` stands for any digit.
 const DUMP_STARTS: [(&[u8], DumpKind); 15] = [
     (b"/*M!999999\\- ", DumpKind::Statements),
     (b"/*!999999\\- ", DumpKind::Statements),
@@ -99,7 +100,7 @@ const DUMP_STARTS: [(&[u8], DumpKind); 15] = [
     (b"-- metadata.header ", DumpKind::Mydumper),
 ];
 
-/// How dumps in XML begin: the line of every XML, then their own.
+/// The beginning of dumps in XML: the line of every XML, then their own.
 const XML_START: &[u8] = b"<?xml version=\"1.0\"?>";
 const XML_DUMP_START: &[u8] = b"<mysqldump";
 

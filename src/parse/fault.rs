@@ -1,11 +1,11 @@
-//! What is wrong with a stream, in words: where, which file, and what.
+//! The faults of a stream, in words: where, which file, and what.
 //!
 //! A fault never stops a backup: the bytes are kept, and the stream can be written again unchanged.
 //! It stops a *verdict*: a stream with any fault is not complete. So a fault is recorded for
 //! anything that the producer would not have written, even where a restore would probably succeed.
 //!
-//! What it does not do: advise. What to do about a fault depends on the whole stream and is said
-//! by the verdict.
+//! It does not advise: what to do about a fault depends on the whole stream and is said by the
+//! verdict.
 
 use std::fmt;
 
@@ -19,11 +19,11 @@ pub const FAULTS_KEPT_MAX: usize = 1_000;
 /// One thing that is wrong with the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Where the frame begins.
+    /// The offset at which the frame begins.
     pub at: StreamOffset,
     /// The file that the frame names, if it got as far as that.
     pub path: Option<OwnedPath>,
-    /// What is wrong with the frame.
+    /// The defect of the frame.
     pub kind: FaultKind,
 }
 
@@ -73,7 +73,7 @@ pub enum FaultKind {
     OddPath,
 }
 
-/// Why the stream can't be parsed any further.
+/// A reason why the stream can't be parsed any further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     /// The bytes at a frame boundary are no frame.

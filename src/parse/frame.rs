@@ -19,7 +19,7 @@
 //! - decoding allocates nothing and looks at no byte after the header, but for an `S` frame:
 //!   the magic of the frame after it distinguishes MariaDB's seek from Percona's sparse payload.
 //!
-//! What it does not do: judge. A frame with a wrong CRC or unknown flags is a frame.
+//! It does not judge: a frame with a wrong CRC or unknown flags is a frame.
 
 use crate::base::num::u32_of;
 use crate::parse::path::HostilePath;
@@ -98,11 +98,11 @@ pub struct Frame<'a> {
     pub flags: FrameFlags,
     /// The file that the frame speaks of.
     pub path: StreamPath<'a>,
-    /// What the frame says.
+    /// The content of the frame, by its type.
     pub body: Body<'a>,
 }
 
-/// What a frame says, by type. Integers on the wire are little-endian.
+/// The content of a frame, by type. Integers on the wire are little-endian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Body<'a> {
     /// `P`: u64 length, u64 file offset, u32 CRC-32, then the payload.
@@ -164,7 +164,7 @@ impl<'a> SparseMap<'a> {
     }
 }
 
-/// Why the bytes at a frame boundary are no frame.
+/// A reason why the bytes at a frame boundary are no frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadFrame {
     /// The magic is missing.
@@ -184,7 +184,7 @@ pub enum BadFrame {
     SparseMap,
 }
 
-/// Why a header was not decoded.
+/// A reason why a header was not decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoFrame {
     /// This many bytes from the start of the header are needed.

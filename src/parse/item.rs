@@ -8,7 +8,7 @@
 //! - a [`MemberNo`] counts members in order of opening from 0, without gaps;
 //! - the payloads of a member, in stream order, tile it: each begins `at` where the previous ended.
 //!
-//! What it does not do: own bytes. Items borrow from the input or from the reader.
+//! It does not own bytes: items borrow from the input or from the reader.
 
 use std::fmt;
 
@@ -83,7 +83,7 @@ pub struct Target<'a> {
     pub path: StreamPath<'a>,
     /// Its place among the members of the same path.
     pub incarnation: Incarnation,
-    /// Whether this frame opened it.
+    /// True if this frame opened it.
     pub opens: bool,
 }
 

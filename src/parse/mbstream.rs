@@ -33,9 +33,9 @@
 //! never a wrong byte, since the member is still unique under its key. Collisions can't be forced,
 //! as the hash is keyed by a secret of the caller.
 //!
-//! What it does not do: follow renames to the final files (`tree`), remember the frames (`script`),
-//! or find its way back after damage: a frame that is found again by its magic may be payload of a
-//! file that itself contains a stream.
+//! It does not follow renames to the final files (`tree`), remember the frames (`script`), or find
+//! its way back after damage: a frame that is found again by its magic may be payload of a file
+//! that itself contains a stream.
 
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -67,7 +67,7 @@ use crate::parse::path::StreamPath;
 /// The most members that may be open at a time. A producer opens one per thread and the redo log.
 pub const OPEN_MEMBERS_MAX: usize = 65_536;
 
-/// What [`Parser::step`] found at a frame boundary.
+/// The result of [`Parser::step`] at a frame boundary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step<'a> {
     /// The header is longer than the input.
@@ -86,7 +86,7 @@ pub enum Step<'a> {
     Malformed(Malformed),
 }
 
-/// Where the stream ended, as the caller saw it.
+/// The end of the stream, as the caller saw it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StreamEnd {
     /// At a frame boundary.
@@ -98,14 +98,14 @@ pub enum StreamEnd {
     },
     /// In the payload of the last item.
     InsidePayload {
-        /// How many bytes of it arrived.
+        /// The number of its bytes that arrived.
         arrived: u64,
     },
     /// Anywhere after the parser returned [`Step::Malformed`].
     AfterMalformed,
 }
 
-/// What a parser knows once the stream has ended.
+/// The facts that a parser knows once the stream has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parsed {
     /// The first faults in stream order, at most [`FAULTS_KEPT_MAX`].
@@ -127,8 +127,8 @@ pub struct Parser {
     frames: u64,
     members: u64,
     open: HashMap<OwnedPath, OpenMember, PathSeed>,
-    /// How many of them are in a directory, or partitions of a table, by the hash of its path or of
-    /// the stem of their glob.
+    /// The number of them in a directory, or of partitions of a table, by the hash of its path or
+    /// of the stem of their glob.
     open_inside: HashMap<u64, u32, BuildHasherDefault<HashedAlready>>,
     seen: SeenPaths,
     awaited: Option<Awaited>,

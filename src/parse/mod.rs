@@ -1,4 +1,4 @@
-//! What a stream is made of: frames, members, and the files that result.
+//! The parts of a stream: frames, members, and the files that result.
 //!
 //! ```text
 //!  stream --> detect --> mbstream::Parser --> Item --+--> ScriptWriter --> script
@@ -25,8 +25,8 @@
 //! - what is odd is reported ([`fault::Fault`]), what is certain is used, and the rest is kept
 //!   literally.
 //!
-//! What it does not do: decide whether a backup is good. That takes the producer's fate and the
-//! contents of files, see the verdict.
+//! It does not decide whether a backup is good: that takes the producer's fate and the contents of
+//! files, see the verdict.
 
 pub mod beginning;
 pub mod compressed;

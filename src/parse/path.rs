@@ -8,10 +8,10 @@
 //! - 1 to 511 bytes, at most [`PATH_DEPTH_MAX`] components, at least one of them a name;
 //! - no NUL, no backslash, no leading `/`, no `..` component.
 //!
-//! What it does not do: decode names (MariaDB writes `we@0020ird`; bytes stay bytes), look at a
-//! file system, or rewrite odd spellings. `./a` and `a//b` are kept unchanged, since the stream
-//! must be written again byte for byte; [`StreamPath::is_canonical`] tells them apart and
-//! [`StreamPath::names`] sees through them.
+//! It does not decode names (MariaDB writes `we@0020ird`; bytes stay bytes), look at a file system,
+//! or rewrite odd spellings. `./a` and `a//b` are kept unchanged, since the stream must be written
+//! again byte for byte; [`StreamPath::is_canonical`] tells them apart and [`StreamPath::names`]
+//! sees through them.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -31,7 +31,7 @@ pub const PATH_DEPTH_MAX: usize = 32;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamPath<'a>(&'a [u8]);
 
-/// Why bytes are refused as a path.
+/// A reason why bytes are refused as a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum HostilePath {
     /// No name is left once `.` and empty components are ignored.

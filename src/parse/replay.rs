@@ -9,8 +9,8 @@
 //! - what is emitted, in order, is the stream, or an error comes before its end;
 //! - the ranges of a member tile it from 0 on, in ascending order.
 //!
-//! What it does not do: check the payload against the CRC. Blocks have hashes for that, and the CRC
-//! may have been wrong from the start.
+//! It does not check the payload against the CRC: blocks have hashes for that, and the CRC may have
+//! been wrong from the start.
 
 use std::ops::Range;
 
@@ -24,7 +24,7 @@ use crate::parse::script::Op;
 use crate::parse::script::ScriptError;
 use crate::parse::script::ScriptReader;
 
-/// What to write next.
+/// The piece to write next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Emit<'a> {
     /// Bytes to be written as they are: headers and literals.

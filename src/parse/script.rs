@@ -62,7 +62,7 @@
 //! - the reader is bounded: one op, the paths of open members, nothing that a count announces;
 //! - a script that was cut anywhere, or lost an op, is refused: `finish` counts the stream's bytes.
 //!
-//! What it does not do: compress. Scripts are stored in blocks, as members are.
+//! It does not compress: scripts are stored in blocks, as members are.
 
 pub mod container;
 mod cursor;

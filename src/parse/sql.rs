@@ -16,8 +16,8 @@
 //!                  classify -> the same section: payload   another: end, open, payload
 //! ```
 //!
-//! What is not recognised stays in the section in which it stands. So an unusual dump has few
-//! members, never a wrong byte.
+//! A statement that is not recognised stays in the section in which it stands. So an unusual dump
+//! has few members, never a wrong byte.
 //!
 //! Invariants:
 //! - where it cuts does not depend on how the dump was cut into pieces;
@@ -26,8 +26,8 @@
 //! - a dump is [`DumpEnd::Completed`] only if its last line that is not blank is the completion
 //!   line, whole, and stands between two statements.
 //!
-//! What it does not do: understand SQL, or decide whether a dump is good: that also takes the
-//! producer's exit status, see the verdict.
+//! It does not understand SQL, or decide whether a dump is good: that also takes the producer's
+//! exit status, see the verdict.
 
 mod account;
 mod dump;
@@ -112,7 +112,7 @@ pub struct SqlParser {
     stage: Stage,
     /// Bytes that wait for a decision.
     held: Vec<u8>,
-    /// Where in them the blanks and comments begin that stand before the next statement.
+    /// The offset in them of the blanks and comments that stand before the next statement.
     gap_from: usize,
     /// The dump that is read.
     dump: Dump,
@@ -120,7 +120,7 @@ pub struct SqlParser {
     entered: HashSet<Name>,
     has_comments: bool,
     counts: DumpCounts,
-    /// What the dumps before this one said.
+    /// The statements of the dumps before this one about themselves.
     said: DumpSaid,
     /// Dumps that have ended.
     dumps: u64,
@@ -128,7 +128,7 @@ pub struct SqlParser {
     flaws: Found<Flaw>,
     /// Bytes of the stream that were taken.
     offset: u64,
-    /// Where in the stream the first zero byte is.
+    /// The offset of the first zero byte in the stream.
     zeros_from: Option<u64>,
 }
 
@@ -145,7 +145,7 @@ enum RecognisedBy {
     Statement,
 }
 
-/// What to do with the next bytes.
+/// The treatment of the next bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// Between statements: they are held.
@@ -156,14 +156,14 @@ enum Stage {
     Body,
 }
 
-/// Whether a statement's head is all of it.
+/// The extent of a statement's head: all of the statement, or its beginning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Extent {
     Whole,
     Beginning,
 }
 
-/// What to do with a statement.
+/// The treatment of a statement.
 #[derive(Debug)]
 enum Decision {
     /// It belongs to the open member.

@@ -28,14 +28,14 @@ pub fn begins_tar(block: &[u8; BLOCK]) -> bool {
     Header::new(block).is_some_and(|header| header.has_magic() || header.is_of_version_7())
 }
 
-/// What is known of an archive that has ended.
+/// The facts about an archive that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TarFacts {
     /// Number of entries in the archive.
     pub entries: u64,
-    /// How the archive ended.
+    /// The way in which the archive ended.
     pub ending: Ending,
-    /// What is wrong with the archive, in words.
+    /// The faults of the archive, in words.
     pub faults: Vec<String>,
     /// Number of faults that are not in the list.
     pub faults_others: u64,
@@ -107,7 +107,7 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
 
-    /// What a dissector reported, neighbouring bytes of one kind together.
+    /// An event that a dissector reported, with neighbouring bytes of one kind together.
     #[derive(Debug, PartialEq, Eq)]
     enum Event {
         Literal(Vec<u8>),

@@ -34,7 +34,7 @@ use crate::parse::script::ScriptWriter;
 #[derive(Debug, Default)]
 pub(crate) struct Stream {
     pub(crate) bytes: Vec<u8>,
-    /// Where each frame begins.
+    /// The offset at which each frame begins.
     pub(crate) frames: Vec<usize>,
 }
 

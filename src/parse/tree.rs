@@ -28,7 +28,7 @@
 //! Memory: 40 bytes and the path for each file (measured: 125 bytes in all), and 24 bytes for each
 //! extent of the few that are not written front to back.
 //!
-//! What it does not do: read members, or touch a disk.
+//! It does not read members, or touch a disk.
 
 mod settled;
 
@@ -46,11 +46,11 @@ use crate::parse::script::Op;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-/// What stands for `/` in keys: paths have no NUL, and nothing sorts before it. So what is in a
-/// directory follows directly after the directory's name.
+/// The byte that stands for `/` in keys: paths have no NUL, and nothing sorts before it. So what is
+/// in a directory follows directly after the directory's name.
 const KEY_SEPARATOR: u8 = 0;
 
-/// What a glob for the partitions of a table ends in, or has before an extension.
+/// The end of a glob for the partitions of a table, or its part before an extension.
 const PARTITION_GLOB: &[u8] = b"#P#*";
 
 /// Directory entries that may be moved or looked at without use, besides four for each file.
@@ -67,7 +67,7 @@ pub struct Tree {
     visits: u64,
 }
 
-/// Why a script is not applied any further.
+/// A reason why a script is not applied any further.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TreeError {
     /// Directories are moved about more often than any server does.
@@ -93,18 +93,18 @@ pub struct TreeFile {
     pub length: u64,
     /// Its bytes, in file order; the gaps between them are holes.
     pub extents: Vec<FileExtent>,
-    /// Whether it is final, or the stream stopped before its end.
+    /// True if it is final; false if the stream stopped before its end.
     pub ended: bool,
 }
 
 /// A run of bytes that are together both in the member and in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileExtent {
-    /// Where in the file.
+    /// The offset in the file.
     pub file_at: u64,
-    /// Where in the member.
+    /// The offset in the member.
     pub member_at: u64,
-    /// How many bytes; never 0.
+    /// The number of bytes; never 0.
     pub len: u64,
 }
 
@@ -127,7 +127,7 @@ struct File {
 enum Content {
     /// The member is the file.
     Whole,
-    /// What was written, in order of writing; later bytes cover earlier ones.
+    /// The pieces that were written, in order of writing; later bytes cover earlier ones.
     #[expect(clippy::box_collection, reason = "nearly every file is whole and pays for this")]
     Pieces(Box<Vec<FileExtent>>),
 }

@@ -43,10 +43,10 @@ use crate::store::Store;
 
 /// Shortest chain of deltas of a map page; its number adds up to as many again less one.
 const CHAIN_MIN: u8 = 4;
-/// What spreads the restarts of chains over the nights.
+/// The number of nights over which the restarts of chains are spread.
 const CHAIN_SPREAD: u64 = 5;
 
-/// What an appender needs of its run.
+/// The parts of its run that an appender needs.
 #[derive(Debug, Clone)]
 pub struct RunContext {
     /// The store that packs are put into.
@@ -57,13 +57,13 @@ pub struct RunContext {
     pub keys: Arc<RunKeys>,
     /// Packs that can be read, and the table that new ones enter.
     pub packs: Arc<Packs>,
-    /// Which of the packs are really there.
+    /// The presence of the packs in the store.
     pub presence: Arc<PackPresence>,
     /// Source of the random salts.
     pub entropy: Arc<dyn Entropy>,
     /// Counters, and the user's wish to stop.
     pub monitor: Arc<Monitor>,
-    /// Whether what is written is read back.
+    /// The read-back of written data, on or off.
     pub read_back: ReadBack,
     /// Packs that are stored at once.
     pub uploads: u32,

@@ -1,4 +1,4 @@
-//! Which of several previous maps a member is compared with.
+//! The choice of the previous map with which a member is compared.
 //!
 //! Normally the newest. But the nodes of a Galera cluster hold the same rows in physically
 //! different files, so a backup that changes donors finds its like in an older snapshot. The first

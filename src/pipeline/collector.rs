@@ -66,7 +66,7 @@ struct Open {
     released: Vec<Locator>,
 }
 
-/// What a snapshot points to.
+/// The roots to which a snapshot points.
 #[derive(Debug)]
 pub struct Roots {
     /// Records of the internal members.
@@ -75,11 +75,11 @@ pub struct Roots {
     pub table: Option<TableRoot>,
     /// The end of the pack table.
     pub packs: TableTail,
-    /// Whether the release list names everything that was released.
+    /// The completeness of the release list.
     pub releases: Releases,
 }
 
-/// Whether a release list names everything that was released.
+/// The completeness of a release list: it names everything that was released, or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Releases {
     /// The list names everything that was released.
@@ -88,7 +88,7 @@ pub enum Releases {
     Some,
 }
 
-/// Whether the stream has ended.
+/// The progress of the stream: all of it has come, or a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SoFar {
     /// The stream has ended; nothing more comes.

@@ -26,7 +26,7 @@ const METAS_MAX: usize = 4096;
 /// Broken files that are named; more are only counted.
 const BROKEN_NAMED_MAX: usize = 20;
 
-/// What the reader knows of a stream's `.meta` and `.delta` files.
+/// The facts that the reader knows of a stream's `.meta` and `.delta` files.
 #[derive(Debug, Default)]
 pub struct IncrementFiles {
     metas: HashMap<Vec<u8>, DeltaMeta>,

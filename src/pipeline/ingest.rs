@@ -84,7 +84,7 @@ const SWAPPED_BYTES_MAX: u64 = 1 << 30;
 /// The name of the only member of a plain stream.
 pub const PLAIN_MEMBER: &[u8] = b"stream";
 
-/// What the reader and the workers hand to the collector.
+/// An event that the reader and the workers hand to the collector.
 #[derive(Debug)]
 pub enum Event {
     /// A segment went through a worker.
@@ -93,14 +93,14 @@ pub enum Event {
     Close {
         /// The member that was closed.
         member: Arc<Member>,
-        /// Whether its end record arrived.
+        /// The end of the member, which has its end record or not.
         ended: Ended,
     },
     /// The next bytes of the script.
     Script(Vec<u8>),
 }
 
-/// How a member ended.
+/// The way in which a member ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ended {
     /// It ended by its end record, or with a plain stream.
@@ -109,7 +109,7 @@ pub enum Ended {
     Not,
 }
 
-/// Where the reader hands things on: segments to the workers, events to the collector. Each weighs
+/// The reader's way to the pool: segments go to the workers, events to the collector. Each weighs
 /// one, whatever is in it.
 #[derive(Debug)]
 pub struct SegmentSender<'r>(Planner<'r, Segment, Event>);
@@ -135,7 +135,7 @@ impl<'r> SegmentSender<'r> {
     }
 }
 
-/// What the reader needs of its run.
+/// The parts of its run that the reader needs.
 #[derive(Debug, Clone, Copy)]
 pub struct Surroundings<'r> {
     /// Previous snapshots of the source.
@@ -163,7 +163,7 @@ pub struct Reader<'r> {
     increments: IncrementFiles,
 }
 
-/// Whether the path of a member shows what is in it.
+/// The meaning of a member's path: it shows what is in it, or not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Paths {
     /// It is a file of a server, made by its backup tool.
@@ -178,7 +178,7 @@ impl std::fmt::Debug for Reader<'_> {
     }
 }
 
-/// What to do about an item once its header is out of the buffer.
+/// The action for an item once its header is out of the buffer.
 enum Action {
     Payload(PayloadAction),
     End { number: u64, opens: Option<MemberKey> },
@@ -619,7 +619,7 @@ impl<'r> Reader<'r> {
     }
 }
 
-/// Whether more of a member is to come.
+/// The position of a segment: the last of its member, or not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Last {
     Yes,

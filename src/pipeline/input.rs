@@ -21,7 +21,7 @@ pub struct Input<'s> {
     from: usize,
     to: usize,
     ended: bool,
-    /// Why the source could not be read further; it is then taken as ended.
+    /// The reason why the source could not be read further; it is then taken as ended.
     failure: Option<io::Error>,
 }
 

@@ -7,7 +7,7 @@
 //! two that are found, a block that is not has its previous version where the shift of the nearer
 //! one says. A duplicate elsewhere does not move the window: it takes two blocks that agree.
 //!
-//! What it does not do: find what moved by more than the window. In a dump, tables are members of
+//! It does not find blocks that moved by more than the window. In a dump, tables are members of
 //! their own, so that their order does not matter.
 
 use std::collections::HashMap;
@@ -35,7 +35,7 @@ struct PreviousBlock {
     entry: Entry,
 }
 
-/// What is known of a block from the previous member.
+/// The match of a block in the previous member, as far as one is known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Match {
     /// The previous block with the same bytes, if one was found.

@@ -28,7 +28,7 @@
 //! | paths that were opened | 18 bytes each |
 //! | compressors | 2 MiB a worker |
 //!
-//! How `--memory` shares this out is in `ops::memory`.
+//! The module `ops::memory` shares `--memory` out among these.
 
 pub mod appender;
 pub mod choice;

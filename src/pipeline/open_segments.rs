@@ -30,7 +30,7 @@ pub(super) struct OpenSegment {
     pub(super) number: u64,
     pub(super) member: Option<Arc<Member>>,
     pub(super) buffer: Buffer,
-    /// Where the buffer begins in the member.
+    /// The offset of the buffer in the member.
     pub(super) at: u64,
     /// Follows the pages of a `.delta` file.
     pub(super) delta: Option<Box<IncrementWalk>>,
@@ -49,7 +49,7 @@ pub(super) struct OpenSegments {
 
 struct Held {
     segment: Box<OpenSegment>,
-    /// Where its bytes are, if they are not in its buffer.
+    /// The place of its bytes, if they are not in its buffer.
     swapped: Option<Swapped>,
 }
 
@@ -147,7 +147,7 @@ struct Swap {
     bytes: u64,
 }
 
-/// Where the bytes of a buffer are.
+/// The place of a buffer's bytes in the temporary file.
 struct Swapped {
     place: u32,
     filled: u32,

@@ -1,5 +1,5 @@
-//! Which entries of previous snapshots can still be read: "the same as last night" is only true if
-//! last night's pack is there.
+//! The entries of previous snapshots that can still be read: "the same as last night" is only true
+//! if last night's pack is there.
 //!
 //! A run lists the packs once and reads the damage records; from then on the question costs one
 //! lookup.
@@ -18,7 +18,7 @@ use crate::format::pack_table::PackTable;
 /// Presence of the packs of a table.
 #[derive(Debug, Default)]
 pub struct PackPresence {
-    /// Whether each pack is absent, by its index; packs beyond the end are this run's own.
+    /// True for each pack that is absent, by its index; packs beyond the end are this run's own.
     absent: Vec<bool>,
     damaged: HashMap<PackIndex, Vec<EntryNumber>>,
 }

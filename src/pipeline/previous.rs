@@ -1,12 +1,12 @@
-//! What earlier snapshots of a source know about the members of tonight's stream.
+//! The previous versions of the stream's members, in earlier snapshots of the source.
 //!
 //! The newest snapshot that may be a base comes first; a newer partial or a checkpoint overlays it
-//! member by member. Up to four older ones follow it, because the newest may come from
-//! another node of the cluster, and if all of these are increments, the full backup that they build
-//! on, because only that has whole tablespaces. Those are read when they are first asked for: by a
-//! member that is not in the newest, or whose beginning is mostly unlike it, or was short there.
-//! What they have in packs that the newest does not name (those of a run that raced with it) is not
-//! used.
+//! member by member. Up to four older ones follow it, because the newest may come from another node
+//! of the cluster, and if all of these are increments, the full backup that they build on, because
+//! only that has whole tablespaces. Those are read when they are first asked for: by a member that
+//! is not in the newest, or whose beginning is mostly unlike it, or was short there. Entries of
+//! older snapshots in packs that the newest does not name (those of a run that raced with it) are
+//! not used.
 
 use std::collections::HashMap;
 use std::iter;
@@ -83,9 +83,9 @@ pub struct Previous {
 pub struct Versions {
     /// Their maps, most useful first.
     pub views: Vec<Arc<MapView>>,
-    /// Whether the first is that of the parent's member of the same path.
+    /// True if the first is that of the parent's member of the same path.
     pub follows_parent: bool,
-    /// Whether older snapshots were looked at.
+    /// True if older snapshots were looked at.
     pub with_older: bool,
 }
 

@@ -47,16 +47,16 @@ const SEGMENTS_SPARE: u32 = 8;
 /// Bytes that show what compressed or encrypted a stream.
 const WRAPPING_BYTES: usize = 32;
 
-/// What is known of a stream when it has ended.
+/// The facts about a stream when it has ended.
 #[derive(Debug)]
 pub struct Streamed {
     /// Facts that its parser found out.
     pub facts: Facts,
-    /// What stood before it.
+    /// The text that stood before it.
     pub before: Before,
-    /// How its producer ended.
+    /// The end of its producer, and its last messages.
     pub ending: Ending,
-    /// Why it could not be read to its end.
+    /// The reason why it could not be read to its end.
     pub failure: Option<std::io::Error>,
 }
 

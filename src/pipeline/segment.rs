@@ -1,4 +1,4 @@
-//! What travels from the reader to the workers and on to the collector.
+//! The pieces that travel from the reader to the workers and on to the collector.
 //!
 //! A [`Segment`] is up to 1 MiB of one member, cut into blocks, together with what the previous
 //! snapshot says about those blocks. A worker turns it into [`Done`]: the same blocks as entries,
@@ -27,7 +27,7 @@ use crate::innodb::TablespaceFormat;
 use crate::map::view::MapView;
 use crate::pipeline::matcher::Matcher;
 
-/// How the pages of a member are checked.
+/// The check of a member's pages.
 #[derive(Clone, Copy, Debug)]
 pub enum PageCheck {
     /// It is no page file, or none that carries checksums.
@@ -50,26 +50,26 @@ pub enum PageCheck {
     AriaData(AriaTable),
 }
 
-/// What workers share about a member.
+/// The facts about a member that workers share.
 #[derive(Debug)]
 pub struct Member {
     /// Its number in the stream.
     pub number: u64,
     /// Path and incarnation of the member.
     pub key: MemberKey,
-    /// How its bytes are divided into blocks.
+    /// The division of its bytes into blocks.
     pub blocks: Blocks,
-    /// How its pages are checked.
+    /// The check of its pages.
     pub pages: PageCheck,
     /// Maps of its previous versions, the newest first.
     pub previous: Vec<Arc<MapView>>,
-    /// Whether the first of them is that of the parent in the lineage.
+    /// True if the first of them is that of the parent in the lineage.
     pub follows_parent: bool,
-    /// Which of them it is compared with.
+    /// The number of the one with which it is compared.
     pub chosen: usize,
     /// Previous blocks by hash, if it is cut by content.
     pub matcher: Option<Mutex<Matcher>>,
-    /// Whether compressing its blocks pays.
+    /// The compressibility of its blocks.
     pub compressibility: Compressibility,
 }
 
@@ -119,7 +119,7 @@ impl Compressibility {
     }
 }
 
-/// Whether a frame became smaller.
+/// The result of compressing a frame: smaller or not.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Shrank {
     /// The frame became smaller by compressing.
@@ -201,7 +201,7 @@ impl Pool {
     }
 }
 
-/// Where the blocks of a segment end.
+/// The ends of a segment's blocks.
 #[derive(Debug, Clone)]
 pub enum Cuts {
     /// Blocks of this many bytes; the last may be shorter.
@@ -228,22 +228,22 @@ impl Cuts {
 pub struct Segment {
     /// Whose bytes they are.
     pub member: Arc<Member>,
-    /// Where they begin in the member.
+    /// The offset of the segment in the member.
     pub at: u64,
     /// The bytes of the segment.
     pub data: Buffer,
-    /// Where its blocks end.
+    /// The ends of its blocks.
     pub cuts: Cuts,
     /// The number of each page in its tablespace's file, if they are changed pages.
     pub numbers: Vec<Option<PageNumber>>,
-    /// What the previous maps say about the same blocks; shorter if they end before.
+    /// The entries of the previous maps for the same blocks; fewer if they end before.
     pub previous: Vec<Entry>,
-    /// How many of those entries are from the map that is compared with, not from an older one
-    /// after its end.
+    /// The number of those entries that are from the map that is compared with, not from an older
+    /// one after its end.
     pub previous_own: usize,
 }
 
-/// What became of a block.
+/// The new entry of a block, whose place may still be unknown.
 #[derive(Debug)]
 pub enum NewEntry {
     /// It needs nothing: zeros, or the same as before.
@@ -263,11 +263,11 @@ pub struct PageFinding {
     pub page: u64,
     /// The page's LSN, as far as it can be believed.
     pub lsn: u64,
-    /// What is wrong, in words.
+    /// The defect of the page, in words.
     pub reason: String,
 }
 
-/// What page checks counted.
+/// The counts that page checks made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Number of pages by verdict.
@@ -291,7 +291,7 @@ pub struct Done {
     pub released: Vec<Locator>,
     /// Blocks (by number in the segment) that stand again for a previous entry that is lost.
     pub healed: Vec<(usize, Locator)>,
-    /// What the page checks counted.
+    /// The counts that the page checks made.
     pub tally: Tally,
     /// Wrong pages, at most [`FINDINGS_A_SEGMENT`].
     pub findings: Vec<PageFinding>,

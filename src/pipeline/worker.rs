@@ -1,4 +1,4 @@
-//! What a worker does with a segment: zero test, page checks, hash, comparison, encoding. Run to
+//! The work on a segment: zero test, page checks, hash, comparison, encoding. It runs to
 //! completion, on data that is still in the processor's cache.
 //!
 //! Bases are read from the repository while the stream waits, so they have a budget: when reading
@@ -49,20 +49,20 @@ const BASE_TIME_FREE: Duration = Duration::from_secs(5);
 /// Reading bases may take one part in this many of all workers' time.
 const BASE_TIME_SHARE: u32 = 3;
 
-/// What all workers of a run share.
+/// The state that all workers of a run share.
 #[derive(Debug)]
 pub struct Shared {
     /// Packs that bases are read from.
     pub packs: Arc<Packs>,
-    /// Which of them are there.
+    /// The presence of the packs in the store.
     pub presence: Arc<PackPresence>,
     /// Counters, and the user's wish to stop.
     pub monitor: Arc<Monitor>,
     /// Time, for the budget of base reads.
     pub clock: Arc<dyn Clock>,
-    /// Whether encoding is checked by decoding.
+    /// The read-back of encoded data, on or off.
     pub read_back: ReadBack,
-    /// How whole blocks are compressed.
+    /// The compression level of whole blocks.
     pub level: Level,
     /// Number of workers in this run.
     pub workers: u32,

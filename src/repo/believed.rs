@@ -1,4 +1,4 @@
-//! What is believed of what earlier generations of keys sealed (FORMAT.md 11.6).
+//! The belief in objects that earlier generations of keys sealed (FORMAT.md 11.6).
 //!
 //! Anyone who had a key when it was retired can go on sealing with it. So each list that closes a
 //! generation is the last word on it, and its hash is in every key slot of the next. A store can

@@ -1,4 +1,4 @@
-//! What a snapshot contains, opened: its packs, its member table, its internal members, its
+//! The contents of a snapshot, opened: its packs, its member table, its internal members, its
 //! members' entries.
 
 use std::collections::HashMap;

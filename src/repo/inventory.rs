@@ -38,8 +38,8 @@
 //!
 //! # Unknown objects
 //!
-//! What is not spelled as an [`Object`] is not of this version of the format: it is counted, and up
-//! to [`UNKNOWN_NAMES_MAX`] names are kept. Nobody may delete it, and nothing is said about it.
+//! An object whose name no [`Object`] has is not of this version of the format: it is counted, and
+//! up to [`UNKNOWN_NAMES_MAX`] names are kept. Nobody may delete it, and nothing is said about it.
 //! Those under `keys/`, `runs/` and `notes/` are replicated if their bytes match a hash in their
 //! names, since a newer program may have put them.
 
@@ -76,7 +76,7 @@ impl Objects {
     }
 }
 
-/// What listings of some folders of a store showed.
+/// The results of listing some folders of a store.
 #[derive(Debug, Default)]
 pub struct Inventory {
     listed: BTreeSet<Folder>,

@@ -1,4 +1,4 @@
-//! Who can open a repository: key slots added, changed, removed, and the key put on paper.
+//! The keys that open a repository: key slots added, changed, removed, and the key put on paper.
 //!
 //! Every key slot is an object of its own, so nothing here touches a pack, and a change that is
 //! interrupted leaves one key slot too many, never one too few: what is new is durable before what
@@ -80,8 +80,8 @@ pub struct Keys {
     entropy: Arc<dyn Entropy>,
 }
 
-/// Whether keys are rotated when the store does not list snapshots that others name. A snapshot
-/// that is not listed then is not believed afterwards.
+/// The treatment of snapshots that others name and the store does not list, when keys are rotated.
+/// A snapshot that is not listed then is not believed afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gaps {
     /// The rotation is refused.
@@ -101,11 +101,11 @@ pub struct KeySlotEntry {
     pub role: Role,
     /// The newest generation of keys that the key slot has.
     pub generation: u8,
-    /// Whether a rotation retired it: it opens only what was stored before.
+    /// True if a rotation retired it: it opens only what was stored before.
     pub left_behind: bool,
     /// The label of the key slot and the time it was added.
     pub note: KeySlotNote,
-    /// Whether this key slot opened the keys.
+    /// True if this key slot opened the keys.
     pub in_use: bool,
 }
 
@@ -266,7 +266,8 @@ impl Keys {
     /// Draws a new key for all that is stored from now on; `protection` is for a new key slot in
     /// the place of the one in use, and must not open that one.
     ///
-    /// What was sealed before stays as it is and is believed as far as it stands there now.
+    /// Objects that were sealed before stay as they are, and are believed as far as they are there
+    /// now.
     pub fn rotate(
         &self,
         protection: Protection<'_>,
@@ -494,7 +495,7 @@ fn key_slot_since(
 }
 
 /// Returns the hashes of all listed snapshots and notes; fails if some are missing from the list.
-/// What is not listed when the keys are rotated is not believed any more.
+/// Objects that are not listed when the keys are rotated are not believed any more.
 fn trusted_listing(repository: &Repository, gaps: Gaps) -> Result<BTreeSet<[u8; 32]>> {
     let store = &**repository.store();
     let hashes = sealed_hashes(store)?;

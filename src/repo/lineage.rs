@@ -1,4 +1,4 @@
-//! What a run continues: the newest snapshots of its source, and the pack table that it appends to.
+//! The base of a run: the newest snapshots of its source, and the pack table that it appends to.
 
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -44,7 +44,7 @@ pub struct Ancestry {
     looked_at: usize,
     /// Number of the examined snapshots that were whole.
     whole: usize,
-    /// Whether any of the examined snapshots was of use.
+    /// True if any of the examined snapshots was of use.
     any: bool,
     /// The full backup that the increments among them build on, until a whole full backup is found.
     builds_on: BuildsOn,

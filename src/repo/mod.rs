@@ -271,7 +271,7 @@ impl Repository {
 struct Opened {
     config: Config,
     keyring: Keyring,
-    /// What the credential opened; `None` if the repository is not encrypted.
+    /// The secrets that the credential opened; `None` if the repository is not encrypted.
     unlocked: Option<Unlocked>,
     /// Names under `keys/`; `None` if they were not listed.
     key_names: Option<Vec<ObjectName>>,

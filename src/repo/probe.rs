@@ -1,4 +1,4 @@
-//! What a store really does, found by trying: `init` probes the store once and leaves a note.
+//! The behaviour of a store, found by trying: `init` probes the store once and leaves a note.
 //!
 //! Nothing depends on the findings but one thing: a store that gives no parts of objects can't hold
 //! a repository. The rest is a record for later diagnosis.

@@ -1,4 +1,4 @@
-//! What a place holds before a repository is made in it.
+//! The contents of a place before a repository is made in it.
 //!
 //! The names of what is there decide, in whatever order they are listed: a repository, what an
 //! interrupted attempt left of one, or something else, with which a repository is not mixed.

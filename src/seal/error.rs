@@ -1,4 +1,4 @@
-//! What can go wrong when sealed bytes are read.
+//! The errors that can occur when sealed bytes are read.
 //!
 //! An operator must be able to tell a wrong passphrase from a damaged object, and a damaged object
 //! from one that belongs elsewhere: each has its own variant. The messages speak for this layer
@@ -12,7 +12,7 @@ use crate::seal::ids::KeySlotId;
 use crate::seal::ids::RepositoryId;
 use crate::seal::purpose::Purpose;
 
-/// Why sealed bytes were not opened, or plaintext was not sealed.
+/// A reason why sealed bytes were not opened, or plaintext was not sealed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
     /// The bytes do not have the form they should have.

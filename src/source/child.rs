@@ -57,9 +57,9 @@ const HELD_AFTER: Duration = Duration::from_secs(1);
 const LINES_KEPT: usize = 20;
 /// Bytes of one line that are kept.
 const LINE_BYTES_MAX: u64 = 4096;
-/// How the names of variables begin that no program we start may inherit: they are secrets, or show
-/// how to get one. Those of stores are recognized by what they have in common, since each store
-/// knows dozens of spellings.
+/// The beginnings of names of variables that no program we start may inherit: they are secrets, or
+/// show how to get one. Those of stores are recognized by what they have in common, since each
+/// store knows dozens of spellings.
 const SECRET_VARIABLES: [&str; 6] =
     ["HAULOUT_PASSWORD", "HAULOUT_NEW_PASSWORD", "HAULOUT_OTHER_", "AWS_", "AZURE_", "GOOGLE_"];
 
@@ -80,12 +80,13 @@ pub struct ChildSource {
     /// Closed before the producer is waited for: it may be stuck in writing to it.
     stdout: Option<File>,
     stderr: Option<JoinHandle<()>>,
-    /// What is kept of its standard error.
+    /// The part of its standard error that is kept.
     said: Arc<Mutex<Said>>,
-    /// Where its standard error goes, and what this program has to say about it.
+    /// The destination of its standard error, and of this program's messages about it.
     log: Log,
     grace: Duration,
-    /// How long nothing has come since it was found to have ended, its standard output still open.
+    /// The time for which nothing has come since it was found to have ended, its standard output
+    /// still open.
     idle: Option<Duration>,
     left_open: bool,
     killer: Killer,
@@ -99,7 +100,7 @@ impl fmt::Debug for ChildSource {
     }
 }
 
-/// What is kept of a producer's standard error.
+/// The part of a producer's standard error that is kept.
 #[derive(Debug, Default)]
 struct Said {
     /// The last lines, the oldest first; at most `LINES_KEPT`.
@@ -128,7 +129,7 @@ pub struct Killer {
     group: Pid,
     /// Set when the producer was waited for: another process may have its number by now.
     reaped: Arc<AtomicBool>,
-    /// Whether it was asked to end.
+    /// True once it was asked to end.
     asked: Arc<AtomicBool>,
 }
 

@@ -1,5 +1,4 @@
-//! Where a stream comes from: a pipe that another process fills, or a producer that this program
-//! runs.
+//! The source of a stream: a pipe that another process fills, or a producer that this program runs.
 //!
 //! The producer's exit is part of the data: a stream that looks whole may still come from a
 //! producer that failed at its last step. So a [`Source`] is read to its end and then asked how
@@ -22,7 +21,7 @@ use rustix::event::PollFlags;
 use rustix::event::Timespec;
 use rustix::io::Errno;
 
-/// How a producer ended, and the last it had to say.
+/// The end of a producer, and its last messages.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ending {
     /// The way in which it ended.
@@ -31,7 +30,7 @@ pub struct Ending {
     pub last_words: Option<String>,
     /// The first lines of it that report an error, wherever they stand.
     pub errors: Vec<String>,
-    /// Whether something else kept its standard output open after it had ended, until it was not
+    /// True if something else kept its standard output open after it had ended, until it was not
     /// waited for any longer.
     pub left_open: bool,
     /// Its standard error as it is kept with the snapshot, if this program saw it.
@@ -67,7 +66,7 @@ pub trait Source: Send {
 /// Pipes are enlarged to this, bytes: fewer switches between producer and reader.
 pub const PIPE_BYTES: usize = 1 << 20;
 
-/// How long a source waits for bytes at a time.
+/// The longest time that a source waits for bytes at once.
 const LOOK_UP: Duration = Duration::from_millis(200);
 
 /// A file or a pipe that the caller has opened.

@@ -1,5 +1,5 @@
-//! What a producer said, as it is kept with a snapshot: the first and the last lines, readable, and
-//! without passwords.
+//! The messages of a producer, as they are kept with a snapshot: the first and the last lines,
+//! readable, and without passwords.
 //!
 //! A password is masked where it is named as one (`--password=x`, `IDENTIFIED BY 'x'`,
 //! `scheme://user:x@host`), and wherever else it stands if the producer's command line or
@@ -19,7 +19,7 @@ pub const TAIL_BYTES: usize = 48 << 10;
 /// Longest transcript, bytes: head, tail, and the line between them.
 pub const TRANSCRIPT_BYTES_MAX: usize = HEAD_BYTES + TAIL_BYTES + 100;
 
-/// What stands in the place of a password.
+/// The text that stands in the place of a password.
 const MASK: &str = "***";
 /// Shortest password that is looked for everywhere: shorter ones are in many words.
 const KNOWN_BYTES_MIN: usize = 4;

@@ -1,7 +1,7 @@
 //! A store with a cache beside it: a local directory that keeps what was put and what is read
 //! often, so that a night does not read last night's maps and pages back over the network.
 //!
-//! What is kept is named by the BLAKE3 of its bytes, which is the end of the object's name. So a
+//! An object is kept under the BLAKE3 of its bytes, which is the end of the object's name. So a
 //! file in the cache is either what it says or is thrown away: every file is hashed when a process
 //! opens it first. Losing the cache costs requests, nothing else; several processes may share one.
 //!
@@ -14,8 +14,8 @@
 //! back when the process ends, however it does. Nothing that was put goes there: no run reads its
 //! own packs.
 //!
-//! Whether an object is still in the store is never answered from the cache: listings go to the
-//! store. It keeps sealed bytes only, as the store does.
+//! The cache never answers whether an object is still in the store: listings go to the store. It
+//! keeps sealed bytes only, as the store does.
 
 use std::collections::HashMap;
 use std::fs;
@@ -60,7 +60,7 @@ const HASH_DIGITS: usize = 64;
 const OPEN_MAX: usize = 128;
 /// A cache that is full is emptied to this many percent.
 const KEEP_PERCENT: u64 = 90;
-/// What files that are being written begin with.
+/// The beginning of the names of files that are being written.
 const TEMPORARY: &str = ".tmp-";
 
 /// Keeps objects in files, up to a limit of bytes.

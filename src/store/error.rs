@@ -1,4 +1,4 @@
-//! Why a store did not do something.
+//! The errors of a store: why it did not do something.
 //!
 //! Each kind of store fails in its own way; what callers act upon is the [`Category`]. The error
 //! names the verb and the object, and keeps its cause for a caller that prints the chain.
@@ -12,7 +12,7 @@ use std::io;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 
-/// What a caller can do something about.
+/// The category of a failure, on which callers act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Category {
     /// There is no such object, or no such store.
@@ -23,7 +23,7 @@ pub enum Category {
     Full,
     /// Another object has this name.
     Conflict,
-    /// What is there is not what was asked for: too short, too long, not a file.
+    /// The object is not what was asked for: too short, too long, not a file.
     Damaged,
     /// It may succeed if repeated.
     Transient,
@@ -48,7 +48,7 @@ impl fmt::Display for Category {
     }
 }
 
-/// What was asked of a store.
+/// The call that was made to a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verb {
     /// Opening or creating the store itself.
@@ -84,7 +84,8 @@ impl fmt::Display for Verb {
     }
 }
 
-/// What a store over the network reported, where its user can do something about it.
+/// The diagnosis of a failure of a store over the network, where its user can do something about
+/// it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Diagnosis {
     /// It does not accept the credentials.
@@ -109,7 +110,7 @@ pub enum Diagnosis {
     RetriesExhausted,
     /// It does not give parts of objects.
     NoRanges,
-    /// What was said about it makes no store: nothing was asked.
+    /// The options make no store: nothing was asked.
     Options,
 }
 
@@ -220,7 +221,7 @@ impl fmt::Debug for StoreError {
     }
 }
 
-/// What is found by stores themselves, not by the system beneath them.
+/// A fault that a store found itself, not the system beneath it.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
     #[error("it has {bytes} bytes, more than the {bytes_max} that are accepted")]

@@ -1,4 +1,4 @@
-//! How fast bytes may go: a rate that follows the time of the week, and the line that holds to it.
+//! The rate at which bytes may go, by the time of the week, and the line that keeps to it.
 //!
 //! A [`Limiter`] hands out places in a line: a sender of some bytes learns how long
 //! to wait first, and the line moves on by the time that these bytes take at the allowed rate.
@@ -31,7 +31,7 @@ const PIECES_PER_SECOND: u64 = 400;
 const PIECE_BYTES_MIN: u64 = 1 << 10;
 const PIECE_BYTES_MAX: u64 = 64 << 10;
 const MINUTE: Duration = Duration::from_mins(1);
-/// How often the timetable is looked at.
+/// The interval at which the timetable is looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// One line of a timetable: at these times, this rate.
@@ -45,7 +45,8 @@ pub struct Span {
     pub rate: Option<NonZeroU64>,
 }
 
-/// Which rate is allowed when: the first span that has the moment; without one there is no limit.
+/// The rate that is allowed at each moment: that of the first span that has the moment; without one
+/// there is no limit.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Timetable(Vec<Span>);
 

@@ -2,7 +2,7 @@
 //!
 //! Every object is a file under its name, `packs/ab/<hash>` and so on, mode 0400 in directories of
 //! mode 0700; where the directory of the repository lets its group in, the group may read as well.
-//! What root makes belongs to the owner of that directory. Writing follows the protocol in
+//! Files that root makes belong to the owner of that directory. Writing follows the protocol in
 //! `writer`; reading by parts goes through a few files that are kept open (`files`).
 //!
 //! It does without `object_store`'s local file system, which does not fsync unless asked to, never
@@ -77,7 +77,7 @@ pub struct LocalStore {
     buffers: ReadBuffers,
 }
 
-/// What a sweep did.
+/// The result of a sweep.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
     /// Number of temporary files removed.
@@ -252,13 +252,13 @@ impl Store for LocalStore {
     }
 }
 
-/// What a walk reports of the files that it finds.
+/// A file that a walk reports.
 enum Found {
     Object(ObjectMeta),
     Temporary(PathBuf),
 }
 
-/// What a directory entry is.
+/// The kind of a directory entry.
 enum Looked {
     Found(Found),
     Directory(String),

@@ -1,4 +1,4 @@
-//! Where a repository is, as people write it: a path, or a URL.
+//! The location of a repository, as people write it: a path, or a URL.
 //!
 //! | written | means |
 //! |---|---|
@@ -19,7 +19,7 @@ use crate::store::error::StoreError;
 use crate::store::error::Verb;
 use crate::store::local::path_of;
 
-/// Where a repository is.
+/// The location of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
     /// A directory with the repository in it.

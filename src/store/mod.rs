@@ -1,4 +1,4 @@
-//! Where objects are kept: the contract that every kind of store fulfils.
+//! The contract that every kind of store fulfils.
 //!
 //! A repository is a set of immutable objects with names. All that the rest of the program asks of
 //! a place to keep them is in [`Store`]; a directory ([`local`]), a bucket of an object store

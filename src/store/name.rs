@@ -1,9 +1,9 @@
-//! What stores say about objects, and the type of their names.
+//! The facts that stores give about objects, and the type of their names.
 
 pub use crate::base::name::ObjectName;
 pub use crate::base::name::is_prefix;
 
-/// What a listing says about an object.
+/// The facts that a listing gives about an object.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ObjectMeta {
     /// Name of the object that was listed.

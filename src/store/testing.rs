@@ -35,13 +35,13 @@ use crate::store::name::ObjectName;
 /// A call of a store, as [`Recording`] keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    /// What was asked for.
+    /// The call that was made.
     pub verb: Verb,
     /// The name of the object, or the prefix of a listing.
     pub object: String,
     /// Bytes put or got; for a listing, the number of objects. Zero if it failed.
     pub bytes: u64,
-    /// Whether the call returned `Ok`.
+    /// True if the call returned `Ok`.
     pub ok: bool,
 }
 
@@ -170,7 +170,7 @@ impl<S: Store> Store for Recording<S> {
     }
 }
 
-/// What goes wrong with a call.
+/// The way in which a call goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// Nothing is done, and an error is returned.
@@ -188,7 +188,7 @@ pub enum Effect {
     Forget,
 }
 
-/// How often a fault strikes.
+/// The number of times that a fault strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Times {
     /// At the N-th matching call only.
@@ -204,13 +204,13 @@ pub enum Times {
 pub struct Fault {
     /// The kind of call; any if `None`.
     pub verb: Option<Verb>,
-    /// How the name of the object begins.
+    /// The beginning of the object's name.
     pub prefix: String,
     /// At which matching call it strikes, counted from 1.
     pub nth: u64,
-    /// What goes wrong with the call.
+    /// The way in which the call goes wrong.
     pub effect: Effect,
-    /// How often it strikes.
+    /// The number of times that it strikes.
     pub times: Times,
 }
 

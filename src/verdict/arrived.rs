@@ -1,4 +1,4 @@
-//! Which files of which tables have arrived and are still there, in bounded memory.
+//! The files of each table that have arrived and are still there, in bounded memory.
 //!
 //! To notice a lost data file every table's definition is held against the files that came, once
 //! the last rename is known. 200,000 tables are ordinary and 5 million must work. So the state of
@@ -17,7 +17,7 @@
 //! - where no temporary file can be written, memory grows; where one can't be read back,
 //!   [`ArrivedFiles::is_unreadable`] says so from then on.
 //!
-//! What it does not do: judge; know any file but those of tables and those at the top level.
+//! It does not judge, and knows no file but those of tables and those at the top level.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -49,13 +49,13 @@ use crate::verdict::table_state::Incremental;
 use crate::verdict::table_state::Observed;
 use crate::verdict::table_state::TableState;
 
-/// What the names of full-text indexes begin with: they have no definition.
+/// The beginning of the names of full-text indexes: they have no definition.
 const OF_FULL_TEXT: &[u8] = b"FTS_";
 
 /// Bytes of tables' states that are kept in memory: about 30,000 tables.
 const ROOM_BYTES: usize = 4 << 20;
 
-/// What a table in memory occupies, beside its name and details.
+/// The memory that a table occupies, beside its name and details.
 const TABLE_BYTES: usize = 128;
 
 type Hashed<T> = HashMap<u64, T, BuildHasherDefault<HashedAlready>>;
@@ -70,7 +70,7 @@ pub(super) struct ArrivedFiles {
     paths: Vec<Box<[u8]>>,
     /// Files at the top level, by their whole names and by their unwrapped ones.
     top: HashSet<u64, BuildHasherDefault<HashedAlready>>,
-    /// What changed since the newest run was written.
+    /// The changes since the newest run was written.
     fresh: BTreeMap<TableKey, TableState>,
     /// Bytes that it occupies.
     fresh_bytes: usize,
@@ -84,7 +84,7 @@ pub(super) struct ArrivedFiles {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct DirectoryNo(u32);
 
-/// What a table or a partition is found by.
+/// The key by which a table or a partition is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct TableKey {
     directory: DirectoryNo,
@@ -128,7 +128,7 @@ impl RunKey for TableKey {
 pub(super) struct Table<'p> {
     seed: PathSeed,
     directory: &'p [u8],
-    /// What is known of the table itself.
+    /// The state of the table itself.
     pub(super) state: TableState,
     /// Its partitions by the hashes of their names, in ascending order.
     partitions: Vec<(u64, TableState)>,

@@ -12,7 +12,7 @@ use crate::format::snapshot;
 /// The name of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckName {
-    /// How the producer ended.
+    /// The end of the producer, as it was observed.
     Producer,
     /// The frames of an mbstream.
     Stream,
@@ -58,7 +58,7 @@ pub enum CheckName {
     Base,
     /// The last line of a dump.
     CompletionLine,
-    /// What a dump or an archive holds.
+    /// The contents of a dump or an archive.
     Contents,
     /// The headers of an archive.
     Archive,
@@ -100,7 +100,7 @@ impl CheckName {
     }
 }
 
-/// How a check came out.
+/// The outcome of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// It was made and all is well.
@@ -149,9 +149,9 @@ impl fmt::Display for Outcome {
 pub struct Check {
     /// The name of the check.
     pub name: CheckName,
-    /// How it came out.
+    /// The outcome of the check.
     pub outcome: Outcome,
-    /// What the check has seen, in words.
+    /// The details that the check has seen, in words.
     pub detail: String,
 }
 

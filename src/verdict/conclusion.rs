@@ -25,7 +25,7 @@ const LINE_BYTES_MAX: usize = 250;
 pub struct Conclusion {
     /// The format as which the stream is stored; a guess in a checkpoint.
     pub format: StreamFormat,
-    /// Whether it stands alone.
+    /// The kind of the snapshot, which stands alone or not.
     pub kind: SnapshotKind,
     /// Reasons why it can't be trusted further, the most important first.
     pub reasons: Vec<Reason>,
@@ -33,7 +33,7 @@ pub struct Conclusion {
     pub checks: Vec<Check>,
     /// Findings that leave the verdict as it is.
     pub findings: Vec<Finding>,
-    /// What the stream states about itself.
+    /// The positions that the stream states about itself.
     pub positions: Positions,
     /// Snapshots without which it can't be restored, the full backup first.
     pub requires: Vec<String>,

@@ -1,4 +1,5 @@
-//! What a backup says twice and not in the same way, and what every backup has and this one lacks.
+//! The contradictions in a backup's statements, and the parts that every backup has and this one
+//! lacks.
 //!
 //! Invariants, each so that a good backup is never refused:
 //! - the definition of a tablespace may be missing where nothing reads it: of a full-text index, a

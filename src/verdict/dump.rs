@@ -8,8 +8,8 @@
 //! A stream may hold several dumps: each of them must be whole. And what the dump programs always
 //! write in pairs must be there in pairs.
 //!
-//! What it does not do: know whether the dump was made with `--single-transaction`, or with
-//! routines, events and triggers: no dump says so.
+//! It does not know whether the dump was made with `--single-transaction`, or with routines, events
+//! and triggers: no dump says so.
 
 use crate::format::snapshot::Positions;
 use crate::format::snapshot::StreamFormat;

@@ -12,26 +12,26 @@ use crate::parse::tar::TarFacts;
 use crate::verdict::finding::Acceptance;
 use crate::verdict::observer::Observer;
 
-/// What a judgement rests on.
+/// The evidence on which a judgement rests.
 #[derive(Debug)]
 pub struct Evidence {
     /// Facts that the parser of its format found out.
     pub facts: Facts,
     /// The format that the user gave, if any.
     pub asked: Option<StreamFormat>,
-    /// What stands before the stream.
+    /// The text before the stream, or the damage to its first bytes.
     pub before: Before,
-    /// Why the stream could not be read to its end, if it could not.
+    /// The reason why the stream could not be read to its end, if it could not.
     pub failure: Option<String>,
     /// The way in which the producer ended.
     pub producer: Producer,
     /// Findings of the page checks.
     pub pages: PageFindings,
-    /// What the user has accepted.
+    /// The findings that the user has accepted.
     pub accepted: Vec<Acceptance>,
 }
 
-/// What the parser of a stream found out.
+/// The facts that the parser of a stream found out.
 #[derive(Debug)]
 pub enum Facts {
     /// Facts of an mbstream.
@@ -56,7 +56,7 @@ impl Facts {
     }
 }
 
-/// What is known of an mbstream.
+/// The facts that are known of an mbstream.
 #[derive(Debug)]
 pub struct MbstreamFacts {
     /// The observer that watched the stream.
@@ -93,29 +93,29 @@ pub struct DeltaFiles {
     pub broken_others: u64,
 }
 
-/// What the first and the last bytes of a plain stream show.
+/// The facts that the first and the last bytes of a plain stream show.
 #[derive(Debug)]
 pub struct PlainFacts {
-    /// What hides its content, if anything does.
+    /// The wrapping that hides its content, if there is one.
     pub wrapping: Option<Wrapping>,
-    /// How it ended, if it is compressed.
+    /// The end of the stream, if it is compressed.
     pub end: CompressedEnd,
     /// Its first line, or a part of it.
     pub first_line: String,
 }
 
-/// What is known of the producer.
+/// The facts about the producer that are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Producer {
     /// Way in which it ended.
     pub exit: ProducerExit,
-    /// Whether its messages end in `completed OK!`; `None` if this program did not read them.
+    /// True if its messages end in `completed OK!`; `None` if this program did not read them.
     pub completed_ok_seen: Option<bool>,
     /// The first of its messages that report an error.
     pub errors: Vec<String>,
 }
 
-/// What looking at the pages showed, in words where pages are named (`app/t.ibd, page 7: ...`).
+/// The results of looking at the pages, in words where pages are named (`app/t.ibd, page 7: ...`).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PageFindings {
     /// Number of pages looked at.

@@ -31,7 +31,7 @@ const LOG_MAX: usize = 10_000;
 /// Declares the codes: each has a spelling that never changes, what it means, and what to do.
 macro_rules! codes {
     ($($name:ident $spelling:literal $severity:ident $meaning:literal $advice:literal)*) => {
-        /// What a finding is about. The spellings are part of the interface.
+        /// The subject of a finding. The spellings are part of the interface.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Code {
             $(#[doc = $meaning] $name,)*
@@ -198,13 +198,13 @@ pub struct UnknownCode;
 /// An observation that an operator should look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// What it is about.
+    /// The subject of the finding.
     pub code: Code,
     /// The object: a table as `schema/table`, a file, a statement's place. Globs match this.
     pub object: String,
-    /// What is the matter with the object, in one line that does not repeat its name.
+    /// The problem with the object, in one line that does not repeat its name.
     pub text: String,
-    /// Whether the run ends with status 3.
+    /// The severity, which decides whether the run ends with status 3.
     pub severity: Severity,
 }
 
@@ -265,14 +265,14 @@ impl PartialEq for Acceptance {
 
 impl Eq for Acceptance {}
 
-/// Why a text is no acceptance.
+/// A reason why a text is no acceptance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoAcceptance {
     /// There is no such code.
     UnknownCode,
     /// Findings of this code are not accepted, but mended.
     NotAcceptable,
-    /// What stands after the colon is no glob.
+    /// The text after the colon is no glob.
     NoGlob,
 }
 

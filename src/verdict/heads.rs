@@ -1,5 +1,5 @@
-//! What one look at the beginning of a file shows: whether it is what its name says, and what it
-//! states about its tablespace.
+//! The checks of a file's beginning: whether it is what its name says, and what it states about its
+//! tablespace.
 //!
 //! A disk that lost its contents, a snapshot of a file system that was not finished and a program
 //! that fills gaps with zeros leave files of the right name and length. Their first bytes give them
@@ -17,7 +17,7 @@
 //! - a `.new` file may begin with zeros: the redo log is going to build its first page;
 //! - what is compressed or encrypted is not looked at.
 //!
-//! What it does not do: check anything after the first bytes.
+//! It does not check anything after the first bytes.
 //!
 //! Source: `mysql_create_frm_image`, `ma_control_file.c`, `ma_loghandler.c` of the server.
 
@@ -81,7 +81,7 @@ pub(super) fn short_definition(head: &[u8], length: u64) -> Option<Short> {
     (length < stated).then_some(short)
 }
 
-/// What the first page of a tablespace states.
+/// The statements of a tablespace's first page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FirstPage {
     /// Number of the tablespace.

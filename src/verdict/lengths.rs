@@ -1,4 +1,4 @@
-//! What files say about their own length, or about each other's.
+//! The statements of files about their own length, or about each other's.
 //!
 //! A file whose last frame was lost ends as properly as any other. But a tablespace's first page
 //! counts its pages, the index file of an Aria or MyISAM table states the data file's length, and
@@ -24,7 +24,7 @@
 //! - a MyISAM table is closed or flushed when it is copied, and may at most be longer;
 //! - a CSV table has one line for each row, and may have more than were counted when it was closed.
 //!
-//! What it does not do: know any other engine.
+//! It does not know any other engine.
 //!
 //! Source: offsets verified on streams of 10.11.19, 27 Aria and 4 MyISAM tables; `ha_tina.cc`.
 
@@ -106,7 +106,7 @@ pub(super) fn short_index(head: &[u8], length: u64) -> Option<Short> {
     (length < stated && is_in_time).then_some(short)
 }
 
-/// What a table's index file or description states of its data file.
+/// The statement of a table's index file or description about its data file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stated {
     /// At least this many bytes.
@@ -128,11 +128,11 @@ pub(super) struct Data {
     pub(super) length: u64,
     /// Ends of lines, counted in `.CSV` files only; those of DOS count twice.
     pub(super) line_ends: u64,
-    /// Whether the last byte ends a line.
+    /// True if the last byte ends a line.
     pub(super) ends_a_line: bool,
 }
 
-/// What is wrong with a data file.
+/// A defect of a data file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DataFault {
     /// It should have more bytes.

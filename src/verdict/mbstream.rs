@@ -4,7 +4,7 @@
 //! check can overrule another, and a check that could not be made can't be mistaken for one that
 //! passed.
 //!
-//! What it does not do: know how severe is severe enough for the caller. It never says "retry".
+//! It does not know how severe is severe enough for the caller, and never says "retry".
 
 use crate::base::num::u64_of;
 use crate::base::producer::ProducerExit;
@@ -57,7 +57,7 @@ const LOGS_NAMED_MAX: usize = 10;
 /// Undo tablespaces that a server may have.
 const UNDO_TABLESPACES_MAX: u64 = 127;
 
-/// What the files of tablespaces end in.
+/// The suffix of the files of tablespaces.
 const TABLESPACE: &str = ".ibd";
 
 /// Judges an mbstream that has ended.

@@ -9,14 +9,14 @@
 //!   of them, nor are lines that a newline in it may have made;
 //! - values are printable ASCII of at most [`VALUE_BYTES_MAX`] bytes, whatever the file holds.
 //!
-//! What it does not do: believe. Whether the values fit the stream is judged elsewhere.
+//! It does not believe the files: whether the values fit the stream is judged elsewhere.
 
 use crate::format::snapshot::Positions;
 
 /// The longest value that is kept.
 const VALUE_BYTES_MAX: usize = 256;
 
-/// What compressing and encrypting producers append to the names of files.
+/// The suffixes that compressing and encrypting producers append to the names of files.
 const WRAPPERS: [&[u8]; 4] = [b".qp", b".lz4", b".zst", ENCRYPTED];
 const ENCRYPTED: &[u8] = b".xbcrypt";
 
@@ -115,7 +115,7 @@ impl Wrapped {
     }
 }
 
-/// What the files say, as far as it is used.
+/// The statements of the files, as far as they are used.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Statements {
     pub(super) positions: Positions,
@@ -123,19 +123,19 @@ pub(super) struct Statements {
     pub(super) system_files: Option<Vec<String>>,
     /// Undo tablespaces, from `innodb_undo_tablespaces`.
     pub(super) undo_tablespaces: Option<u64>,
-    /// Whether only some databases were backed up, if the info file says it.
+    /// True if only some databases were backed up; `None` if the info file does not say.
     pub(super) is_selection: Option<bool>,
-    /// What the info file repeats of the checkpoints file.
+    /// The statements of the info file that repeat the checkpoints file.
     pub(super) info: InfoStatements,
-    /// Whether the info file gives a position in the binary log.
+    /// True if the info file gives a position in the binary log.
     pub(super) info_has_binlog: bool,
-    /// Whether the file that is there for it does.
+    /// True if the file that is there for the position gives one.
     pub(super) binlog_info_is_read: bool,
     /// The lines of `innodb_corrupted_pages`.
     pub(super) corrupted_pages: Vec<String>,
 }
 
-/// What the info file says that the checkpoints file says, too.
+/// The statements of the info file that the checkpoints file makes, too.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct InfoStatements {
     pub(super) from_lsn: Option<u64>,

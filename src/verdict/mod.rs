@@ -1,4 +1,4 @@
-//! Whether a backup is whole: the judgement on a stream of any format, with its reasons.
+//! The judgement on a stream of any format: whether a backup is whole, with the reasons.
 //!
 //! A stream that stops looks like one that ends. `mbstream -x` and `mariabackup --prepare` notice
 //! almost nothing: a producer that was killed, a redo log that was overrun, a table that got lost
@@ -43,7 +43,7 @@
 //! - a [`finding`] never changes the verdict;
 //! - the producer's command line (`tool_command`), which may hold a password, is never kept.
 //!
-//! What it does not do: read pages, parse frames, or run anything.
+//! It does not read pages, parse frames, or run anything.
 
 mod arrived;
 mod beginning;

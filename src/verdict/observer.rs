@@ -9,8 +9,8 @@
 //!   and at most [`NAMED_MAX`] paths of each kind of trouble;
 //! - what is known of a path is what the *last* file of that path held, as it is with a restore.
 //!
-//! What it does not do: judge. It also does not see whether payload was intact; the parser's faults
-//! show that.
+//! It does not judge. It also does not see whether payload was intact; the parser's faults show
+//! that.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -66,7 +66,7 @@ const CHANGED_MAX: usize = 10_000;
 /// Logs of Aria that are remembered; a server has a few.
 const ARIA_LOGS_MAX: usize = 10_000;
 
-/// What files end in that are never empty on a server. (A MERGE table of no tables has an empty
+/// The suffixes of files that are never empty on a server. (A MERGE table of no tables has an empty
 /// `.MRG`, and is of no use.) The `.del` of a table that was dropped during the backup is a mere
 /// name.
 const NEVER_EMPTY: [&[u8]; 15] = [
@@ -74,7 +74,7 @@ const NEVER_EMPTY: [&[u8]; 15] = [
     b".opt", b".delta", b".meta", b".new", b".ren",
 ];
 
-/// What files at the top level begin with that are never empty.
+/// The beginnings of names of files at the top level that are never empty.
 const NEVER_EMPTY_TOP: [&[u8]; 9] = [
     b"ibdata",
     b"undo",
@@ -93,10 +93,10 @@ const ARIA_MAGIC_BYTES: usize = 16;
 /// Files that `XtraBackup` writes after the info file.
 const PERCONA_AFTER_INFO: [&[u8]; 2] = [b"xtrabackup_tablespaces", b"xtrabackup_keys"];
 
-/// What the names of Aria's logs begin with, before their number.
+/// The beginning of the names of Aria's logs, before their number.
 const ARIA_LOG: &[u8] = b"aria_log.";
 
-/// Which bytes of a payload the observer wants to see.
+/// The bytes of a payload that the observer wants to see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Interest {
     /// The bytes of the member before this position.
@@ -130,10 +130,10 @@ pub struct Observer {
     pub(super) shared: SharedTables,
     /// Numbers of the logs of Aria.
     pub(super) aria_logs: BTreeSet<u32>,
-    /// Whether there are tables of Aria.
+    /// True if there are tables of Aria.
     pub(super) has_aria: bool,
     pub(super) wrapped: Wrapped,
-    /// What came after the file that is written last.
+    /// The file that came after the one that is written last.
     pub(super) after_info: Option<OwnedPath>,
 }
 
@@ -172,7 +172,7 @@ struct OpenFile {
     scan: Option<Scan>,
 }
 
-/// What is found out about all bytes of a file.
+/// A scan over all bytes of a file.
 #[derive(Debug)]
 enum Scan {
     Lines(Data),
@@ -188,7 +188,7 @@ struct Capture {
     bytes: Vec<u8>,
 }
 
-/// Why a file is looked at.
+/// The reason why a file is looked at.
 #[derive(Debug, Clone, Copy)]
 enum Role {
     Describing(Describing),

@@ -1,4 +1,4 @@
-//! Why a backup is not complete, in words for the operator who is woken up by it.
+//! The reasons why a backup is not complete, in words for the operator who is woken up by it.
 //!
 //! A reason says what is wrong and what to do. It is shown in lists, stored in snapshots and sent
 //! in mails, so that it stands alone in one line. Each of them bounds the verdict, and the verdict
@@ -42,7 +42,7 @@ pub enum Reason {
     FirstError(String),
     /// The way in which the producer ended.
     Producer(ProducerReason),
-    /// What stands before the stream, or is missing there.
+    /// Something about the text before the stream, or the damage to its first bytes.
     Beginning(BeginningReason),
     /// Something about an mbstream.
     Mbstream(MbstreamReason),

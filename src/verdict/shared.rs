@@ -1,7 +1,7 @@
-//! Whether tables lie in the system tablespace (`innodb_file_per_table=0`, now or ever).
+//! The search for tables in the system tablespace (`innodb_file_per_table=0`, now or ever).
 //!
 //! An InnoDB table without a file of its own is lost, unless its rows are in the system tablespace.
-//! Whether any table's are, the system tablespace shows: then it has pages of indexes that are not
+//! The system tablespace shows whether any table's are: then it has pages of indexes that are not
 //! the server's own.
 //!
 //! | at | bytes | field of a page |
@@ -14,8 +14,8 @@
 //! - *Excluded* is said only of a file that was seen whole and could be read;
 //! - the page of a table that was dropped long ago counts, as nothing distinguishes it from others.
 //!
-//! What it does not do: say which tables these are, or see a table whose pages are in the redo log
-//! only. It keeps 74 bytes.
+//! It does not say which tables these are, or see a table whose pages are in the redo log only. It
+//! keeps 74 bytes.
 
 #![expect(clippy::big_endian_bytes, reason = "InnoDB is big-endian")]
 
@@ -41,7 +41,7 @@ const OWN_INDEX_MAX: u64 = 20;
 /// Indexes of the change buffer come last.
 const CHANGE_BUFFER_INDEX_MIN: u64 = 0xFFFF_FFFF_0000_0000;
 
-/// Whether tables may lie in the system tablespace.
+/// The answer to whether tables may lie in the system tablespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SharedTables {
     /// They may: an InnoDB table without a tablespace of its own is worth a note.

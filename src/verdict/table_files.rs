@@ -3,7 +3,7 @@
 use crate::parse::path::StreamPath;
 use crate::verdict::metadata::unwrap_name;
 
-/// What the name of a table's file ends in, with the bit that stands for it.
+/// The suffix of each file of a table, with the bit that stands for it.
 pub(super) const SUFFIXES: [(&str, u32); 19] = [
     (".frm", Files::FRM),
     (".ibd", Files::IBD),
@@ -31,7 +31,7 @@ pub(super) const SUFFIXES: [(&str, u32); 19] = [
 pub(super) const OF_A_DEFINITION: [&str; 8] =
     [".MAI", ".MAD", ".MYI", ".MYD", ".CSV", ".CSM", ".par", ".MRG"];
 
-/// What stands between a table and the name of a partition.
+/// The marks between a table and the name of a partition.
 pub(super) const PARTITION_MARKS: [&[u8]; 2] = [b"#P#", b"#p#"];
 
 /// A set of a table's files.
@@ -50,7 +50,7 @@ impl Files {
     pub(super) const CSM: u32 = 1 << 9;
     /// The changed pages of an incremental backup.
     pub(super) const DELTA: u32 = 1 << 13;
-    /// What they belong to.
+    /// The `.meta` file that describes them.
     pub(super) const META: u32 = 1 << 14;
     /// The tablespace is there under its previous name and will be renamed.
     pub(super) const RENAMED: u32 = 1 << 15;

@@ -1,4 +1,4 @@
-//! What is known of a table, or of a partition, from the files of it that have come.
+//! The state of a table, or of a partition, by the files of it that have come.
 //!
 //! A [`TableState`] is also a change: joined to what was known before it gives what is known now.
 //! So the state of very many tables can be kept in sorted files, to which changes are added without
@@ -16,7 +16,7 @@ use crate::verdict::lengths::Stated;
 use crate::verdict::table_files::Files;
 use crate::verdict::table_files::SUFFIXES;
 
-/// What is known of a table, since it was seen first or since the state to which this is joined.
+/// The state of a table, since it was seen first or since the state to which this is joined.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct TableState {
     /// Nothing that was known before counts.
@@ -33,7 +33,7 @@ pub(super) struct TableState {
     details: Option<Box<Details>>,
 }
 
-/// What the files of a table say about each other.
+/// The statements of a table's files about each other.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Details {
     stated: Option<Stated>,
@@ -42,7 +42,7 @@ struct Details {
     partitions: Option<Box<[u8]>>,
 }
 
-/// What was observed from a file of a table.
+/// The facts that were observed from a file of a table.
 #[derive(Debug, Clone)]
 pub(super) enum Observed {
     Nothing,
@@ -58,7 +58,7 @@ pub(super) enum Observed {
     Space(u32),
 }
 
-/// Whether the backup is an incremental one.
+/// The kind of the backup: incremental or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Incremental {
     Yes,

@@ -1,6 +1,6 @@
 //! The judgement on a tar: it is whole if its headers are and the mark of its end is there.
 //!
-//! What it does not do: know anything of contents. A tar has no checksums of them.
+//! It knows nothing of contents: a tar has no checksums of them.
 
 use crate::base::producer::ProducerExit;
 use crate::format::snapshot::StreamFormat;

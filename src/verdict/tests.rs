@@ -1,4 +1,4 @@
-//! What is called complete, and what never is.
+//! The streams that are called complete, and those that never are.
 
 mod heads;
 

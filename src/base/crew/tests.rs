@@ -12,7 +12,7 @@ const ITEMS: u64 = 60;
 /// Weight that is in progress at most.
 const WEIGHT_MAX: u64 = 7;
 
-/// Which part of the pool fails.
+/// The part of the pool that fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Plan,

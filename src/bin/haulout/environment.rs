@@ -35,9 +35,9 @@ pub(crate) struct Surroundings<'s> {
     pub(crate) host: String,
     /// Processors that this process may use.
     pub(crate) processors: u32,
-    /// Whether standard input is a terminal.
+    /// The kind of standard input, such as a terminal.
     pub(crate) stdin: Stream,
-    /// Whether standard output is a terminal.
+    /// The kind of standard output, such as a terminal.
     pub(crate) stdout: Stream,
 }
 

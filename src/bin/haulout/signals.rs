@@ -1,4 +1,4 @@
-//! What happens on Ctrl-C, SIGTERM and SIGHUP: the first one asks everything to stop, the second
+//! The handling of Ctrl-C, SIGTERM and SIGHUP: the first one asks everything to stop, the second
 //! one does what it does to any program. What does not stop in time is not waited for: after that
 //! the program ends with status 1 all the same.
 //!

@@ -14,20 +14,20 @@ pub const CHECKPOINT_BYTES: u64 = 64 << 30;
 /// A checkpoint is published after this many seconds by default as well.
 pub const CHECKPOINT_SECONDS: u64 = 15 * 60;
 
-/// What a user asks of a backup.
+/// The options that a user chooses for a backup.
 #[derive(Debug, Clone)]
 pub struct BackupOptions {
     /// Name of the lineage.
     pub source: String,
-    /// What the stream is, if it is not to be recognized by its content.
+    /// The format of the stream, if it is not to be recognized by its content.
     pub format: Option<StreamFormat>,
     /// Tags to attach to the snapshot.
     pub tags: Vec<String>,
-    /// How whole blocks are compressed.
+    /// The compression level of whole blocks.
     pub level: Level,
-    /// Whether what is written is read back.
+    /// The read-back of written data, on or off.
     pub read_back: ReadBack,
-    /// How much is done at once.
+    /// The limits on what is done at once.
     pub at_once: AtOnce,
     /// This host, for the description.
     pub host: String,
@@ -35,7 +35,7 @@ pub struct BackupOptions {
     pub checkpoint_bytes: u64,
     /// A checkpoint is published after this many seconds as well.
     pub checkpoint_seconds: u64,
-    /// Which findings are accepted from this snapshot on.
+    /// The findings that are accepted from this snapshot on.
     pub accept: Accept,
     /// Findings that the run reports.
     pub findings: Arc<FindingLog>,

@@ -1,4 +1,4 @@
-//! What is to be sent: found from listings of both sides before anything is.
+//! The plan of a replication: made from listings of both sides before anything is sent.
 
 use std::collections::BTreeSet;
 use std::collections::HashSet;
@@ -40,7 +40,7 @@ use crate::store::Store;
 use crate::store::error::Category;
 use crate::store::name::ObjectName;
 
-/// What a copy gets.
+/// The folders that a copy gets.
 const REPLICATED: [Folder; 6] =
     [Folder::Packs, Folder::Twins, Folder::Snapshots, Folder::Runs, Folder::Keys, Folder::Notes];
 
@@ -59,7 +59,7 @@ pub(super) struct Target {
     pub(super) there: There,
 }
 
-/// What is known of it before anything is sent.
+/// The state of an object there, as far as it is known before anything is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum There {
     /// It is not there.
@@ -74,20 +74,20 @@ pub(super) enum There {
 #[derive(Debug)]
 pub(super) struct CopyBatch {
     pub(super) stored: StoredSnapshot,
-    /// Whether the snapshot itself is there.
+    /// True if the snapshot itself is there.
     pub(super) there: bool,
     pub(super) packs: Vec<Shipment>,
 }
 
-/// What will be sent.
+/// The plan of a replication.
 #[derive(Debug)]
 pub struct CopyPlan<'r> {
     pub(super) near: &'r Repository,
     pub(super) far: Arc<dyn Store>,
     pub(super) options: ReplicateOptions,
-    /// What is sent of small objects.
+    /// The small objects that will be sent.
     pub(super) small: Vec<(ObjectName, Bytes)>,
-    /// What is there of them and shall be read.
+    /// The small objects that are there and will be read.
     pub(super) unread: Vec<(ObjectName, Bytes)>,
     pub(super) batches: Vec<CopyBatch>,
     /// Packs that can't be had here and are not there.
@@ -95,7 +95,7 @@ pub struct CopyPlan<'r> {
     /// Snapshots that others require and that can't be read.
     pub(super) lost: HashSet<String>,
     pub(super) damaged: Vec<String>,
-    /// What the other side has recorded.
+    /// The damage that the other side has recorded.
     pub(super) known: KnownDamage,
     pub(super) there: u64,
     far_packs: u64,

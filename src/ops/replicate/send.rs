@@ -104,7 +104,7 @@ struct Sending<'s> {
     damaged: Mutex<Vec<String>>,
     cost: Mutex<CopyCost>,
     verified: Mutex<Verified>,
-    /// What was put in the place of something damaged.
+    /// The objects that were put in the place of damaged ones.
     mended: Mutex<Vec<String>>,
     /// Packs that are whole there, as far as that was found out.
     whole: Mutex<BTreeSet<PackName>>,

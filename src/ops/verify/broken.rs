@@ -1,4 +1,4 @@
-//! What is lost of a file, in terms of what is in it: pages of a tablespace, else bytes.
+//! The lost parts of a file, in terms of what is in it: pages of a tablespace, else bytes.
 
 use std::collections::BTreeSet;
 
@@ -48,7 +48,7 @@ impl Extent {
     }
 }
 
-/// What of a member is bad, as ranges, and what is wrong with the first.
+/// The bad parts of a member, as ranges, and what is wrong with the first.
 #[derive(Debug, Default)]
 pub(super) struct Broken {
     pub(super) unit: Unit,

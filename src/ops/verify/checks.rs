@@ -1,8 +1,8 @@
-//! How the pages of each member are checked again: as they were when it came.
+//! The page checks of each member, done again as they were when it came.
 //!
-//! Which page of which tablespace a page of a `.delta` file is stands in the file itself, in a page
-//! of numbers before each group. The planner reads these, one page in thousands; the
-//! others are read in any order.
+//! A `.delta` file itself says which page of which tablespace each of its pages is, in a page of
+//! numbers before each group. The planner reads these, one page in thousands; the others are read
+//! in any order.
 //!
 //! - Changed pages have the format of the same tablespace in the full backup, or what the `.meta`
 //!   file says if that has none.
@@ -85,7 +85,7 @@ fn read_one(contents: &Contents, wanted: Wanted) -> Result<Vec<u8>> {
     Ok(found)
 }
 
-/// How the changed pages of an increment are checked; by default it is none.
+/// The checks of an increment's changed pages; by default there are none.
 #[derive(Debug, Default)]
 pub(super) struct ChangedPages {
     full: Previous,

@@ -1,6 +1,6 @@
 //! The depths of a verification.
 
-/// How deep a verification goes.
+/// The depth of a verification.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Depth {
     /// Names and sizes of objects.

@@ -24,11 +24,11 @@ pub struct Finding {
     pub snapshot: Option<SnapshotId>,
     /// The file in it.
     pub member: Option<String>,
-    /// What the ranges count.
+    /// The unit of the ranges.
     pub unit: Unit,
-    /// What is lost of that file: where each range begins, and how long it is.
+    /// The lost ranges of that file: the beginning and the length of each.
     pub ranges: Vec<(u64, u64)>,
-    /// What is wrong, in words.
+    /// The problem that was found, in words.
     pub what: String,
 }
 
@@ -85,7 +85,7 @@ pub struct VerifyReport {
     pub pages: PageCounts,
     /// Everything that was found wrong.
     pub findings: Vec<Finding>,
-    /// What is worth knowing, and no damage.
+    /// The facts that are worth knowing, and no damage.
     pub notes: Vec<Finding>,
     /// Number of damage records written.
     pub recorded: u64,

@@ -118,7 +118,7 @@ struct Ready<'f> {
 /// Takes blocks whose frames are at hand.
 type Visitor<'v> = dyn FnMut(&[Ready<'_>]) -> Result<()> + 'v;
 
-/// How a block is made from the batch's frames.
+/// The recipe for a block from the batch's frames.
 struct Plan {
     number: usize,
     own: (usize, Slot),

@@ -1,6 +1,6 @@
 //! The ways in which a compressed stream ends.
 
-/// How a compressed stream ended.
+/// The end of a compressed stream, as far as it could be checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CompressedEnd {
     /// With the end of its format.

@@ -87,14 +87,14 @@ pub struct Gzip {
     distances: Codes,
     length_codes: Codes,
     lengths: Vec<u8>,
-    /// How many codes there are for literals, distances and lengths.
+    /// The numbers of codes for literals, distances and lengths.
     counts: (usize, usize, usize),
     /// Bytes that the stream unpacks to, as far as the trailer tells.
     unpacked: u32,
     members: u64,
 }
 
-/// Whether there are bits enough to go on.
+/// The state of decoding: it can go on, or needs more bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Progress {
     Made,

@@ -1,4 +1,4 @@
-//! What the parser calls a fault, what it refuses, and what it takes without a word.
+//! The faults that the parser reports, the input that it refuses, and what it takes without a word.
 
 use super::*;
 use crate::base::num::u64_of;

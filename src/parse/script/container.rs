@@ -9,7 +9,7 @@
 //! - the reader is bounded: one op and one path, nothing that a count announces;
 //! - a script that was cut anywhere is refused: `finish` counts the stream's bytes.
 //!
-//! What it does not do: say what the members are. Their paths and the literals show that.
+//! It does not say what the members are: their paths and the literals show that.
 
 use std::ops::Range;
 

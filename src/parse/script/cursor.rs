@@ -7,14 +7,14 @@
 //! - a number has one encoding: a longer one than needed is refused;
 //! - nothing is read beyond the input.
 //!
-//! What it does not do: limit values. What a number may be depends on the field.
+//! It does not limit values: what a number may be depends on the field.
 
 use crate::parse::script::error::ScriptError;
 
 /// The longest varint: 64 bits in groups of seven.
 const VARINT_BYTES_MAX: usize = 10;
 
-/// Why a field was not decoded.
+/// A reason why a field was not decoded.
 #[derive(Debug)]
 pub(super) enum Stop {
     /// The input ends inside the op.

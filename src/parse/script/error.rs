@@ -3,7 +3,7 @@
 use crate::parse::frame::BadFrame;
 use crate::parse::path::HostilePath;
 
-/// What is wrong with a script.
+/// A defect of a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ScriptError {
     /// Written by a version of this program that is newer, or not a script.

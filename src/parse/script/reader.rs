@@ -112,17 +112,17 @@ struct PayloadFields<'b> {
     closes: bool,
 }
 
-/// How much payload a frame has.
+/// The amount of payload of a frame.
 #[derive(Debug)]
 enum Amount {
     /// As much as in the previous payload op.
     Same,
     Bytes(u64),
-    /// What the map says, here in the form that it has in the stream.
+    /// The content of the map, here in the form that it has in the stream.
     Sparse(Vec<u8>),
 }
 
-/// Which member an op is about.
+/// The member that an op is about.
 #[derive(Debug)]
 enum Aim<'b> {
     Same,

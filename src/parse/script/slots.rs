@@ -51,7 +51,7 @@ impl<T> Slots<T> {
     }
 }
 
-/// What determines the defaults of a member's next frame.
+/// The state that determines the defaults of a member's next frame.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Course {
     /// Flags of the member's previous payload.

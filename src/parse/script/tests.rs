@@ -1,4 +1,4 @@
-//! What a script promises: the same stream again, for any stream and any reads.
+//! The promise of a script: the same stream again, for any stream and any reads.
 
 use proptest::prelude::*;
 

@@ -22,7 +22,7 @@ use crate::parse::script::op;
 use crate::parse::script::slots::Course;
 use crate::parse::script::slots::Slots;
 
-/// How the stream ended.
+/// The way in which the stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScriptEnd {
     /// After the last item or literal, its payload included.

@@ -12,14 +12,14 @@ use crate::parse::sql::statement::Class;
 use crate::parse::sql::tool::Closing;
 use crate::parse::sql::tool::Tool;
 
-/// What is known of one dump of a stream while it is read.
+/// The state of one dump of a stream while it is read.
 #[derive(Debug, Default)]
 pub(super) struct Dump {
-    /// What wrote it, once its header has come.
+    /// The program that wrote it, once its header has come.
     pub(super) tool: Option<Tool>,
     /// The schema that is current.
     pub(super) schema: Option<Name>,
-    /// What the dump says of itself.
+    /// The statements of the dump about itself.
     pub(super) said: DumpSaid,
     /// Statements of any kind.
     pub(super) statements: u64,
@@ -27,11 +27,11 @@ pub(super) struct Dump {
     pub(super) objects: u64,
     /// Schemas that are made or entered, accounts.
     pub(super) declarations: u64,
-    /// Whether the completion line of the dump has come.
+    /// True once the completion line of the dump has come.
     pub(super) is_completed: bool,
-    /// Whether its first statements changed the session, or began a transaction.
+    /// True if its first statements changed the session, or began a transaction.
     opens: bool,
-    /// Whether its last statement undid that.
+    /// True if its last statement undid that.
     closes: bool,
 }
 

@@ -10,7 +10,7 @@
 //! - memory: the head of a statement; all of it if it may have to be rewritten, at most
 //!   [`STATEMENT_BYTES_MAX`]; [`LEFT_OUT_MAX`] names.
 //!
-//! What it does not do: look into rows, or decide whether the target suits.
+//! It does not look into rows, or decide whether the target suits.
 
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
@@ -56,11 +56,11 @@ pub struct Excerpt {
 pub struct LeftOut {
     /// The first of them: what they are, and why.
     pub first: Vec<String>,
-    /// How many others there are.
+    /// The number of others, which are not named.
     pub others: u64,
 }
 
-/// What to do with the next bytes.
+/// The treatment of the next bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// Between statements: bytes are held.

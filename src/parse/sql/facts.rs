@@ -1,5 +1,5 @@
-//! What a dump says about itself, in its comments and in statements about replication, and what is
-//! known of a stream of dumps when it has ended.
+//! The statements of a dump about itself, in its comments and about replication, and the facts
+//! about a stream of dumps when it has ended.
 
 use crate::parse::sql::kind::DumpKind;
 use crate::parse::sql::tool::Tool;
@@ -10,7 +10,7 @@ pub(super) const LINE_BYTES_MAX: usize = 1024;
 /// The longest value that is kept.
 const VALUE_BYTES_MAX: usize = 512;
 
-/// How a dump ends.
+/// The way in which a dump ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DumpEnd {
     /// With the completion line, between statements.
@@ -25,32 +25,32 @@ pub enum DumpEnd {
     InValue,
 }
 
-/// What is known of a dump when it has ended.
+/// The facts about a dump when it has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DumpFacts {
     /// The kind of text that it is made of.
     pub kind: DumpKind,
-    /// What wrote the last dump of the stream, if its header says so.
+    /// The program that wrote the last dump of the stream, if its header says so.
     pub tool: Option<Tool>,
     /// Dumps in the stream: each has its own header and its own completion line.
     pub dumps: u64,
-    /// How the last one ends.
+    /// The way in which the last one ends.
     pub end: DumpEnd,
-    /// What its last bytes are about, for people.
+    /// The subject of its last bytes, for people.
     pub last: String,
-    /// Whether it has comments: without any, the completion line was left out on purpose.
+    /// True if it has comments: without any, the completion line was left out on purpose.
     pub has_comments: bool,
     /// Databases, tables and views that it holds.
     pub counts: DumpCounts,
-    /// What the dump says of itself.
+    /// The statements of the dump about itself.
     pub said: DumpSaid,
     /// Comments in which the tool says that something is missing.
     pub complaints: Vec<String>,
-    /// What makes the dump unreliable, beyond its end.
+    /// The flaws that make the dump unreliable, beyond its end.
     pub flaws: Vec<Flaw>,
     /// Flaws that are not in the list.
     pub flaws_others: u64,
-    /// What the dump programs do not write.
+    /// The parts of the dump that the dump programs do not write.
     pub oddities: Vec<Oddity>,
     /// Oddities that are not in the list.
     pub oddities_others: u64,
@@ -61,37 +61,37 @@ pub struct DumpFacts {
 pub enum Flaw {
     /// A dump of the stream broke off, and another follows it.
     Broken {
-        /// Which dump of the stream, counted from 1.
+        /// The number of the dump in the stream, counted from 1.
         number: u64,
         /// The schema that its header names.
         schema: Option<String>,
-        /// How the broken dump ends.
+        /// The way in which the broken dump ends.
         end: DumpEnd,
-        /// What the last bytes of the broken dump are about, for people.
+        /// The subject of the last bytes of the broken dump, for people.
         last: String,
     },
     /// A dump of the stream holds no object at all.
     Empty {
-        /// Which dump of the stream, counted from 1.
+        /// The number of the dump in the stream, counted from 1.
         number: u64,
     },
     /// An error message of the program stands in the dump.
     Message(String),
     /// Rows stand where a statement should begin.
     Rows {
-        /// What the rows follow, for people.
+        /// The part of the dump that the rows follow, for people.
         last: String,
     },
     /// Text stands where a statement should begin.
     Text {
-        /// What the text follows, for people.
+        /// The part of the dump that the text follows, for people.
         last: String,
         /// The beginning of the text, for people.
         text: String,
     },
     /// There are zero bytes, which no client takes.
     Zeros {
-        /// Where in the stream the first one is.
+        /// The offset of the first one in the stream.
         offset: u64,
     },
     /// A table or view is dropped and not made again.
@@ -107,7 +107,7 @@ pub enum Flaw {
 /// Something in a dump that the dump programs do not write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Oddity {
-    /// What is unusual about it.
+    /// The kind of the oddity.
     pub kind: OddityKind,
     /// The part of the dump in which it stands.
     pub place: String,
@@ -145,7 +145,7 @@ pub struct DumpCounts {
     pub objects: u64,
 }
 
-/// What a dump says of itself.
+/// The statements of a dump about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DumpSaid {
     /// The tool, with its version.
@@ -166,7 +166,7 @@ pub struct DumpSaid {
     pub has_mixed_positions: bool,
 }
 
-/// What a comment between statements means.
+/// The meaning of a comment between statements.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Said {
     /// The comment means nothing that matters.

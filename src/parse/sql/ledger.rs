@@ -38,7 +38,7 @@ pub(super) struct Ledger {
     dropped: Pending,
     placeholders: Pending,
     locked: Option<Object>,
-    /// What is wrong with the dump that is read.
+    /// The flaws of the dump that is read.
     flaws: Found<Flaw>,
     oddities: Found<Oddity>,
     /// Harmless statements and comments after the completion line, unless another dump follows:

@@ -1,7 +1,7 @@
-//! Where statements of a dump begin and end, as the `mysql` client sees it.
+//! The boundaries of a dump's statements, as the `mysql` client sees them.
 //!
 //! Quotes with their escapes, comments and `DELIMITER` are followed, nothing else is understood.
-//! What the server reads out of `/*! ... */` is lexed like any other text, as the client does: a
+//! The text in `/*! ... */`, which the server reads, is lexed like any other, as the client does: a
 //! delimiter inside ends the statement.
 //!
 //! Invariants:
@@ -9,7 +9,7 @@
 //!   ahead is a state;
 //! - memory: a delimiter.
 //!
-//! How texts are to be read, the dump says itself: see [`session`](super::session).
+//! The dump itself says how texts are to be read: see [`session`](super::session).
 
 use memchr::memchr;
 use memchr::memchr2;
@@ -28,7 +28,7 @@ const VERSION_BYTES_MAX: usize = 10;
 /// The client's command that sets it.
 const COMMAND: &[u8] = b"delimiter";
 
-/// What the lexer stopped at.
+/// The event at which the lexer stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Event {
     /// A statement begins, this many bytes before the end of what was shown.
@@ -78,7 +78,7 @@ enum Gap {
     Escape,
 }
 
-/// What may become a comment.
+/// The characters that may become a comment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mark {
     Dash,
@@ -105,7 +105,7 @@ pub(super) struct Lexer {
     delimiter: Vec<u8>,
     /// The delimiter that is being read, and whether it is too long.
     next_delimiter: Vec<u8>,
-    /// Whether the client was given a command, such as `\!`, since that was last asked.
+    /// True if the client was given a command, such as `\!`, since that was last asked.
     has_command: bool,
     /// Bytes of code that need a look.
     special: Box<[bool; 256]>,
@@ -404,7 +404,7 @@ impl Mark {
     }
 }
 
-/// What a mark turned out to be.
+/// The meaning that a mark turned out to have.
 enum Marked {
     /// Still open, with this byte.
     More(Mark),

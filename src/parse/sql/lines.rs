@@ -22,7 +22,7 @@ pub(super) struct Lines {
     start: Vec<u8>,
     length: usize,
     has_ended: bool,
-    /// Whether a last line was seen and only blanks and comments of its program after it.
+    /// True if a last line was seen and only blanks and comments of its program after it.
     is_closed: bool,
 }
 

@@ -29,7 +29,7 @@ pub(super) struct Rename {
     pub(super) to: Vec<u8>,
 }
 
-/// What to do with a statement.
+/// The outcome of renaming a schema in a statement.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Renamed {
     /// The statement does not name the schema.
@@ -38,11 +38,12 @@ pub(super) enum Renamed {
     Changed(Vec<u8>),
     /// The statement is left out, for this reason.
     LeftOut(String),
-    /// What follows makes no sense without it, and it can't be rewritten, for this reason.
+    /// The statement can't be rewritten, for this reason, and what follows makes no sense without
+    /// it.
     Impossible(String),
 }
 
-/// What a statement does, as far as names of schemas go.
+/// The effect of a statement, as far as names of schemas go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Manner {
     /// It has none but settings and the client's commands.
@@ -289,14 +290,14 @@ struct Found {
     is_exact: bool,
 }
 
-/// Where a name stands.
+/// The position of a name.
 struct Place {
     start: usize,
     /// Only the name of a table or a sequence can stand there.
     is_of_table: bool,
 }
 
-/// What stands before a name in the definition of a table.
+/// The context of a name in the definition of a table.
 #[derive(Debug, Default)]
 struct Context {
     last: Option<Token>,

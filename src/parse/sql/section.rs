@@ -22,7 +22,7 @@ const NAME_BYTES_MAX: usize = 256;
 /// The longest spelling of a name that makes a path.
 const SPELLED_BYTES_MAX: usize = 224;
 
-/// What a part of a dump is about.
+/// The subject of a part of a dump.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Section {
     Preamble,
@@ -35,7 +35,7 @@ pub(super) enum Section {
     Object(Kind, Option<Name>, Name),
 }
 
-/// What an object with a name of its own is.
+/// The kind of an object with a name of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Table,
@@ -134,7 +134,7 @@ impl Section {
     }
 }
 
-/// What a member's path says, read back.
+/// The content of a member's path, read back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqlMember {
     /// Its schema, as the server knows it.
@@ -143,7 +143,7 @@ pub struct SqlMember {
     pub part: SqlPart,
 }
 
-/// What a member of a dump is for.
+/// The purpose of a member of a dump.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SqlPart {
     /// Every restore begins with it.

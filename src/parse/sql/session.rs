@@ -1,4 +1,4 @@
-//! How a dump expects its own texts to be read: what it says of `SQL_MODE` and of character sets.
+//! The settings for reading a dump's own texts: what it says of `SQL_MODE` and of character sets.
 //!
 //! A dump that was made in gbk has characters whose second byte is a backslash, and the body of a
 //! trigger is written in the mode that the trigger was made in, where a backslash may be a letter.
@@ -8,7 +8,7 @@
 //! - a setting that is put back from a variable is the one before the last that was stated: the
 //!   dump tools save, state and put back, never two deep.
 //!
-//! What it does not do: ask the server's default mode. The dump tools read with an empty one.
+//! It does not ask the server's default mode: the dump tools read with an empty one.
 
 use crate::parse::sql::statement::Token;
 use crate::parse::sql::statement::Tokens;
@@ -35,7 +35,7 @@ pub(super) enum Wide {
     Sjis,
 }
 
-/// How texts are read.
+/// The settings with which texts are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Reading {
     pub(super) escapes: Escapes,
@@ -44,13 +44,13 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// How a dump begins.
+    /// The settings at the beginning of a dump.
     pub(super) const FIRST: Reading = Reading { escapes: Escapes::Texts, wide: None };
-    /// How a dump of `SQLite` is read throughout.
+    /// The settings for a dump of `SQLite`, throughout.
     pub(super) const STANDARD: Reading = Reading { escapes: Escapes::Nowhere, wide: None };
 }
 
-/// What is set at a point of a dump.
+/// The settings at a point of a dump.
 #[derive(Debug)]
 pub(super) struct Session {
     now: Reading,

@@ -1,11 +1,11 @@
-//! What a statement is about, decided by its first words.
+//! The subject of a statement, decided by its first words.
 //!
 //! Only statements that the dump tools write are known; any other stays where it stands.
 
 use crate::parse::sql::section::Kind;
 use crate::parse::sql::section::Name;
 
-/// What a statement means for the cutting of a dump.
+/// The meaning of a statement for the cutting of a dump.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Class {
     /// It belongs to the section that stands around it.
@@ -30,10 +30,10 @@ pub(super) enum Class {
     Event,
 }
 
-/// What a statement does that a dump has to answer for.
+/// The effect of a statement that a dump has to answer for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Act {
-    /// What the dump programs write.
+    /// A statement that the dump programs write.
     Usual,
     /// Makes a table, view or sequence.
     Creates,

@@ -1,4 +1,4 @@
-//! What the parser promises: any dump comes back byte for byte, cuts depend on content alone, and
+//! The promises of the parser: any dump comes back byte for byte, cuts depend on content alone, and
 //! nothing that was cut counts as completed.
 
 use proptest::prelude::*;

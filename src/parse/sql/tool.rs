@@ -41,7 +41,7 @@ pub enum Tool {
     Mydumper,
 }
 
-/// What the end of a whole dump looks like.
+/// The form of a whole dump's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Closing {
     /// A line of its own.
@@ -67,7 +67,7 @@ pub(super) enum Mark {
     Notice,
 }
 
-/// How the first line of a dump begins, by the program that writes it.
+/// The beginning of a dump's first line, by the program that writes it.
 const HEADERS: [(&[u8], Tool); 10] = [
     (b"-- MariaDB dump ", Tool::Mariadb),
     (b"-- MySQL dump ", Tool::Mariadb),
@@ -85,7 +85,7 @@ const HEADERS: [(&[u8], Tool); 10] = [
 const PROGRAMS: [&[u8]; 5] =
     [b"mysqldump: ", b"mariadb-dump: ", b"mysqlpump: ", b"pg_dump: ", b"pg_dumpall: "];
 
-/// What follows the program's name in a message about an error.
+/// The words that follow the program's name in a message about an error.
 const ERRORS: [&[u8]; 13] = [
     b"Error",
     b"error",
@@ -102,7 +102,7 @@ const ERRORS: [&[u8]; 13] = [
     b"fatal",
 ];
 
-/// What `mysqldump` of 8.0 says when its account lacks a right that only tablespaces of NDB need:
+/// The message of `mysqldump` 8.0 when its account lacks a right that only tablespaces of NDB need:
 /// everything else is in the dump.
 const HARMLESS: &[u8] = b"when trying to dump tablespaces";
 

@@ -30,7 +30,7 @@
 /// Bytes of a header, and the unit of everything else.
 pub const BLOCK: usize = 512;
 
-/// Where the first bytes of a tar say that it is one.
+/// The offset of the bytes that say that a tar is one.
 const MAGIC_AT: usize = 257;
 const CHECKSUM_AT: usize = 148;
 /// Parts of a sparse file in a header, and in each block that continues it.
@@ -49,7 +49,7 @@ pub struct Header<'b>(&'b [u8; BLOCK]);
 /// A part of a sparse file that is not a hole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part {
-    /// Where it stands in the file.
+    /// The offset at which it stands in the file.
     pub at: u64,
     /// Number of bytes of the part.
     pub length: u64,

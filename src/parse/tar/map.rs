@@ -21,7 +21,7 @@ pub(super) struct MapReader {
     pub(super) parts: Vec<Part>,
 }
 
-/// Whether a map is whole.
+/// The state of a map: whole or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mapped {
     /// More of it follows.

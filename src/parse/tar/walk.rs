@@ -22,12 +22,12 @@ use crate::parse::tar::map::PARTS_MAX;
 /// The longest extended header whose contents are used.
 const EXTENSION_BYTES_MAX: usize = 1 << 20;
 
-/// What to do about entries that tar may not see.
+/// The advice about entries that tar may not see.
 const ONE_ARCHIVE: &str = ", which tar reads with -i only: let one command make one archive";
 /// The type of a volume's label, which is no entry.
 const LABEL: u8 = b'V';
 
-/// What an entry is.
+/// The kind of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A file with contents.
@@ -53,11 +53,11 @@ pub enum Kind {
 /// An entry of the archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// What kind of file it is.
+    /// The kind of the file.
     pub kind: Kind,
     /// Name of the entry as the archive has it.
     pub path: Vec<u8>,
-    /// What it leads to, if it is a link.
+    /// The target of the link, if it is one.
     pub link: Vec<u8>,
     /// Permissions, the low 12 bits of the mode.
     pub mode: u32,
@@ -79,7 +79,7 @@ pub struct Entry {
     pub attributes: Vec<(Vec<u8>, Vec<u8>)>,
     /// Access control lists, by the extended attributes that they are set by, as text.
     pub access_lists: Vec<(&'static str, Vec<u8>)>,
-    /// Where the contents stand in the file, if it has holes.
+    /// The places of the contents in the file, if it has holes.
     pub sparse: Option<Sparse>,
 }
 
@@ -88,7 +88,7 @@ pub struct Entry {
 pub struct Sparse {
     /// Bytes of the file, holes included.
     pub size: u64,
-    /// What is no hole, in the order of the contents.
+    /// The parts that are no hole, in the order of the contents.
     pub parts: Vec<Part>,
 }
 
@@ -99,7 +99,7 @@ impl Entry {
     }
 }
 
-/// Whether bytes are an entry's contents.
+/// The class of bytes: an entry's contents, or others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
     /// The bytes describe entries, or fill up blocks.
@@ -108,7 +108,7 @@ pub enum Class {
     Contents,
 }
 
-/// What has been reached after some bytes.
+/// The point that has been reached after some bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reached {
     /// Nothing that matters has been reached.
@@ -124,13 +124,13 @@ pub enum Reached {
 pub struct Step {
     /// Bytes that it took.
     pub taken: usize,
-    /// Whether they are contents.
+    /// The class of these bytes.
     pub class: Class,
-    /// What stands after them.
+    /// The point that is reached after them.
     pub reached: Reached,
 }
 
-/// Which part of the archive comes next.
+/// The part of the archive that comes next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Header,
@@ -165,7 +165,7 @@ enum Stage {
     Broken,
 }
 
-/// How the archive ended.
+/// The way in which an archive ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
     /// With two blocks of zeros, as it should.
@@ -192,7 +192,7 @@ pub struct Walk {
     entry: Option<Entry>,
     map: MapReader,
     zeros: u8,
-    /// Whether entries stand after the mark of the end.
+    /// True if entries stand after the mark of the end.
     pub(crate) is_after_end: bool,
     entries: u64,
     faults: Vec<String>,

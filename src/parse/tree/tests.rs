@@ -1,4 +1,4 @@
-//! What files a stream makes, against a plain model: a map of names to bytes.
+//! The files that a stream makes, against a plain model: a map of names to bytes.
 
 use proptest::prelude::*;
 

@@ -21,7 +21,7 @@ use crate::pipeline::ingest::Reader;
 use crate::pipeline::ingest::SCRIPT_PIECE_BYTES;
 use crate::pipeline::input::Input;
 
-/// What a dissector fills.
+/// The sink that a dissector fills.
 struct Members<'m, 'r> {
     reader: &'m mut Reader<'r>,
     script: ContainerWriter,

@@ -34,10 +34,10 @@ use rustix::io::Errno;
 const COMPARED_BYTES: usize = 64 << 10;
 const FILE_MODE: u32 = 0o400;
 const DIRECTORY_MODE: u32 = 0o700;
-/// What a directory in the repository takes over of the mode of the one that it is in: the rights
-/// of the group, and that the group is handed down.
+/// The mode bits that a directory in the repository takes over from the one that it is in: the
+/// rights of the group, and that the group is handed down.
 const DIRECTORY_SHARED: u32 = 0o2070;
-/// What a file takes over: objects are never written again.
+/// The mode bits that a file takes over: objects are never written again.
 const FILE_SHARED: u32 = 0o040;
 
 /// Whose something new becomes, and who else may use it: as the directory says that it is in. So a
@@ -73,7 +73,7 @@ impl Heritage {
     }
 }
 
-/// What the writer asks of a disk.
+/// The operations of a disk that the writer needs.
 pub(super) trait Disk: Debug + Send + Sync {
     /// A file or directory that is open; dropping it closes it.
     type File;

@@ -44,7 +44,7 @@ pub(super) struct OpenFile {
     bytes: u64,
 }
 
-/// Why a file was not read.
+/// A reason why a file was not read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadFailure {
     #[error(transparent)]

@@ -25,7 +25,7 @@ use crate::store::local::disk::Disk;
 /// Most pending changes of directories whose subsets are all tried.
 const SUBSETS_OF_MAX: usize = 12;
 
-/// What happens at one operation.
+/// The failure that happens at one operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SimFailure {
     /// The power is cut before it: it and all later ones fail.
@@ -65,7 +65,7 @@ struct State {
 struct SimFile {
     live: Vec<u8>,
     durable: Vec<u8>,
-    /// Whether a sync failed, so that later ones do nothing.
+    /// True if a sync failed, so that later ones do nothing.
     spoiled: bool,
 }
 
@@ -103,7 +103,7 @@ fn with_changes<'a>(names: &Names, changes: impl Iterator<Item = &'a Change>) ->
     names
 }
 
-/// What is found after a power cut: files by path.
+/// The files that are found after a power cut, by path.
 pub(super) type Found = BTreeMap<PathBuf, Vec<u8>>;
 
 impl SimDisk {
@@ -207,7 +207,7 @@ fn subsets(changes: usize) -> Vec<u64> {
     (0..changes).flat_map(of_one).chain([all]).collect()
 }
 
-/// What a power cut does to files that were not synced.
+/// The effect of a power cut on files that were not synced.
 #[derive(Debug, Clone, Copy)]
 enum Tear {
     Lost,
@@ -292,7 +292,7 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
-/// What is open on the simulated disk.
+/// An open file or directory of the simulated disk.
 #[derive(Debug, Clone)]
 pub(super) enum SimOpen {
     File(usize),

@@ -1,4 +1,5 @@
-//! How an object gets into a directory so that it is there whole, or not at all, for ever.
+//! The protocol that puts an object into a directory so that it is there whole, or not at all, for
+//! ever.
 //!
 //! ```text
 //! put:     make the directories -> fsync each parent
@@ -7,11 +8,11 @@
 //! delete:  unlink -> fsync the directory
 //! ```
 //!
-//! Why each step: bytes are durable before they have a name, so a name never leads to half an
-//! object. The rename does not replace, so an object can't change. The directory is synced last, so
-//! `Ok` means that name and bytes survive a power cut. Directories that were there already may have
-//! been made by a process that was killed before it synced them: their parents are synced once by
-//! each process, and so is everything about an object that is found instead of written.
+//! The reason for each step: bytes are durable before they have a name, so a name never leads to
+//! half an object. The rename does not replace, so an object can't change. The directory is synced
+//! last, so `Ok` means that name and bytes survive a power cut. Directories that were there already
+//! may have been made by a process that was killed before it synced them: their parents are synced
+//! once by each process, and so is everything about an object that is found instead of written.
 //!
 //! A failed fsync is never repeated on the same file: the kernel may have dropped the pages and
 //! would answer `Ok` the second time. The bytes are still in memory, so they are written once more
@@ -50,13 +51,13 @@ use crate::store::local::disk::Disk;
 use crate::store::local::disk::is_absent;
 use crate::store::name::ObjectName;
 
-/// How temporary names begin. No object name does.
+/// The beginning of temporary names. No object name begins like that.
 pub(super) const TEMPORARY_PREFIX: &str = ".tmp-";
 
-/// How many taken names are tried before giving up.
+/// The number of taken names that are tried before giving up.
 const TEMPORARY_TRIES_MAX: u32 = 1000;
 
-/// How often an object is written again after a failure that another file may not have.
+/// The number of attempts to write an object, if another file may not have the same failure.
 const ATTEMPTS_MAX: u32 = 2;
 
 /// Most parts that are given to the system at once.
@@ -73,7 +74,7 @@ pub(super) struct Writer<D> {
     distrusted: AtomicBool,
 }
 
-/// Why something was not done.
+/// A reason why something was not done.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     #[error("{step}")]
@@ -86,7 +87,7 @@ pub(super) enum Failure {
     Fault(#[from] Fault),
 }
 
-/// What was being done when the system returned an error.
+/// The step at which the system returned an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     Look,

@@ -1,4 +1,4 @@
-//! What a store answered when it did not do what it was asked, and what follows from that.
+//! The answer of a store that did not do what it was asked, and what follows from that.
 //!
 //! `object_store` keeps the status of an answer but not always its words, and no cause at all of a
 //! failed connection. So the HTTP client notes every bad answer here ([`record`]), and the one who
@@ -75,7 +75,7 @@ fn details(code: &str, message: &str, date: &str) -> String {
     printable
 }
 
-/// What follows from a bad answer.
+/// The consequence of a bad answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Consequence {
     /// Asking again is no use.

@@ -66,7 +66,7 @@ impl Drop for OnTheWay {
     }
 }
 
-/// What is sent: small pieces, each at its turn.
+/// The body of a request: small pieces, each at its turn.
 #[derive(Debug)]
 pub(super) struct Sent {
     parts: VecDeque<Bytes>,
@@ -149,8 +149,8 @@ impl Body for Sent {
     }
 }
 
-/// What is received: after each piece its time passes before the next is taken from the socket,
-/// whose small buffer makes the sender wait.
+/// The body of an answer: after each piece its time passes before the next is taken from the
+/// socket, whose small buffer makes the sender wait.
 #[derive(Debug)]
 pub(super) struct Received {
     body: Incoming,

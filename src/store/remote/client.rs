@@ -88,18 +88,18 @@ pub(super) async fn listing<T>(asked: Asked, asking: impl Future<Output = T>) ->
     LISTED.scope(asked, asking).await
 }
 
-/// What all connections have in common.
+/// The settings that all connections have in common.
 #[derive(Clone)]
 pub(super) struct Wire {
     /// TLS settings, with the certificates to trust.
     pub(super) tls: Arc<ClientConfig>,
     /// Proxies between this host and the store.
     pub(super) proxies: Arc<Matcher>,
-    /// How fast bytes may leave.
+    /// The limit on the rate of bytes that leave.
     pub(super) up: Option<Arc<Limiter>>,
-    /// How fast bytes may come.
+    /// The limit on the rate of bytes that come.
     pub(super) down: Option<Arc<Limiter>>,
-    /// Who counts what has left.
+    /// The monitor that counts the bytes that have left.
     pub(super) monitor: Arc<Monitor>,
     /// Set when the store says that it knows no conditional put.
     pub(super) no_conditions: Arc<AtomicBool>,
@@ -184,7 +184,7 @@ impl Service<Uri> for Dialer {
     }
 }
 
-/// What addresses may begin with.
+/// The schemes with which addresses may begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Schemes {
     /// Addresses with `https` only.
@@ -254,7 +254,7 @@ impl HttpService for Asking {
     }
 }
 
-/// Why an answer was not read to its end.
+/// A reason why an answer was not read to its end.
 enum Unread {
     Broken(HttpError),
     TooLong,

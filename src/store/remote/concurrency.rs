@@ -1,4 +1,4 @@
-//! How many requests are in progress at once: as many as the store stands.
+//! The number of requests in progress at once: as many as the store stands.
 //!
 //! Every success lets the bound grow a little, every "slow down" halves it: what TCP does with its
 //! window. Threads that find no room wait for a permit, which is what slows the pipeline down.
@@ -14,7 +14,7 @@ use crate::base::crew::wait;
 const WINDOW_AT_FIRST: f64 = 8.0;
 const WINDOW_MAX: f64 = 32.0;
 
-/// What a request found.
+/// The outcome of a request, as a sign of the store's load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
     /// The store did it, or said why not.

@@ -1,9 +1,9 @@
-//! Whether an answer is the listing that was asked for, and whether a listing gets on.
+//! The checks that an answer is the listing that was asked for, and that a listing gets on.
 //!
-//! What is no listing must never count as an empty one: the keys, the snapshots and the packs of a
+//! Another answer must never count as an empty listing: the keys, the snapshots and the packs of a
 //! repository are found by listings. A page is checked as received ([`check_page`]), before
-//! `object_store` takes it, which accepts any XML and finds no objects in most. The pages
-//! together are checked by [`Walk`].
+//! `object_store` takes it, which accepts any XML and finds no objects in most. The pages together
+//! are checked by [`Walk`].
 //!
 //! Invariants:
 //! - A page is whole XML with the right root; it says for which bucket and prefix it is, whether
@@ -23,7 +23,7 @@ const EMPTY_PAGES_MAX: u32 = 100;
 /// Levels of elements that a listing may have.
 const LEVELS_MAX: usize = 16;
 
-/// How a service writes its listings.
+/// The form in which a service writes its listings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
     /// `ListBucketResult` of S3, version 2; that of Google Cloud as well.
@@ -32,18 +32,18 @@ pub enum Dialect {
     Azure,
 }
 
-/// What was asked for.
+/// The listing that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
-    /// How the answer is written.
+    /// The form in which the answer is written.
     pub dialect: Dialect,
-    /// Which bucket, or container.
+    /// The bucket, or the container.
     pub bucket: String,
-    /// What all names begin with.
+    /// The prefix with which all names begin.
     pub prefix: String,
 }
 
-/// What a page says.
+/// The facts that a page states.
 #[derive(Debug, Default)]
 struct Facts {
     root: Option<String>,

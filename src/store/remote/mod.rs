@@ -92,14 +92,14 @@ use crate::store::remote::retry::ThroughputEstimate;
 use crate::store::remote::retry::Transfer;
 use crate::store::remote::retry::in_time;
 
-/// How often a pause looks whether the user wants to stop.
+/// The interval at which a pause looks whether the user wants to stop.
 const STOP_LOOK: Duration = Duration::from_millis(100);
 /// A request that is repeated is reported after this time, and then each time it doubled.
 const REPORT_AFTER: Duration = Duration::from_secs(10);
 /// Beyond this no service counts bytes.
 const POSITION_MAX: u64 = 1 << 62;
 
-/// What a service's client can do.
+/// The operations of a service's client.
 trait Client: ObjectStore + PaginatedListStore {}
 
 impl<T: ObjectStore + PaginatedListStore> Client for T {}
@@ -143,7 +143,7 @@ impl Drop for RemoteStore {
     }
 }
 
-/// What is asked for, in errors.
+/// The request, as errors name it.
 #[derive(Debug, Clone, Copy)]
 struct Request<'r> {
     verb: Verb,
@@ -389,7 +389,7 @@ impl<'r> Request<'r> {
     }
 }
 
-/// What a put found under its name.
+/// The report of a store on the name of a put.
 enum Stored {
     /// The store reported no object of that name.
     Now,

@@ -50,22 +50,22 @@ use crate::store::remote::retry::ThroughputEstimate;
 /// Threads that move bytes between sockets and memory; nothing is computed on them.
 const RUNTIME_THREADS: usize = 2;
 
-/// What a user says about a store.
+/// The options that a user gives for a store.
 #[derive(Clone, Default)]
 pub struct RemoteOptions {
-    /// Where the service is, if not where its owner runs it.
+    /// The address of the service, if not where its owner runs it.
     pub endpoint: Option<String>,
     /// Region that the bucket is in.
     pub region: Option<String>,
     /// Certificates to trust in addition to the system's: a PEM file.
     pub ca_file: Option<PathBuf>,
-    /// Whether to talk without TLS.
+    /// The permission to connect without TLS.
     pub plain_http: PlainHttp,
-    /// How long to wait and to repeat.
+    /// The policy of waiting and repeating.
     pub retry_policy: RetryPolicy,
-    /// How fast bytes may leave.
+    /// The limit on the rate of bytes that leave.
     pub up: Option<Arc<Limiter>>,
-    /// How fast bytes may come.
+    /// The limit on the rate of bytes that come.
     pub down: Option<Arc<Limiter>>,
     /// Variables of the environment, secrets among them.
     pub variables: Vec<(String, String)>,
@@ -81,13 +81,13 @@ impl fmt::Debug for RemoteOptions {
     }
 }
 
-/// Whether to talk without TLS.
+/// The permission to connect without TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PlainHttp {
     /// Never: TLS is required.
     #[default]
     Refused,
-    /// Where the address says so.
+    /// It is allowed where the address says so.
     Allowed,
 }
 
@@ -190,10 +190,10 @@ fn settings<K: std::str::FromStr>(options: &RemoteOptions, begin: &str) -> Vec<(
         .collect()
 }
 
-/// What `object_store` takes for yes.
+/// The words that `object_store` takes for yes.
 const YES: [&str; 5] = ["1", "true", "on", "yes", "y"];
 
-/// Whether the bytes of a put are part of its signature.
+/// The role of a put's bytes in its signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Payload {
     /// Their SHA-256 is: nothing else protects them on the way.

@@ -1,4 +1,4 @@
-//! How long to wait for an answer, and for how long to ask again.
+//! The policy of waiting for an answer, and of asking again.
 //!
 //! - A request may take [`RetryPolicy::answer`] and eight times what its bytes took lately; before
 //!   anything was measured, the time that they take at [`RATE_AT_FIRST`]. A time that was too short
@@ -36,19 +36,19 @@ const SOCKET_BYTES_MAX: u64 = 4 << 20;
 /// An answer that takes this long is no sign of a silent store, however little it is to be asked
 /// again.
 const STILL_MIN: Duration = Duration::from_secs(10);
-/// How often a request that is in progress is looked at.
+/// The interval at which a request that is in progress is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 /// Most requests for something odd.
 const ODD_TRIES: u32 = 5;
 
-/// How patient a store over the network is.
+/// The time limits of requests to a store over the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// How long one request is repeated.
+    /// The time for which one request is repeated.
     pub retry_for: Duration,
-    /// How long a store is sought that never answered.
+    /// The time for which a store is sought that never answered.
     pub first_answer: Duration,
-    /// How long an answer may take, its bytes not counted.
+    /// The time that an answer may take, its bytes not counted.
     pub answer: Duration,
     /// The longest first pause; it doubles with each try.
     pub pause: Duration,
@@ -68,7 +68,7 @@ impl Default for RetryPolicy {
     }
 }
 
-/// Why a request is to be repeated.
+/// The reason why a request is to be repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Again {
     /// The store can't just now.
@@ -79,7 +79,7 @@ pub(super) enum Again {
     Odd,
 }
 
-/// What is known of a store.
+/// The history of a store, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Past {
     /// It has answered before.
@@ -184,7 +184,7 @@ impl Transfer {
     }
 }
 
-/// How long a request may take.
+/// The time that a request may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TimeLimit {
     /// Time for the whole request.
@@ -200,7 +200,7 @@ impl TimeLimit {
     }
 }
 
-/// Why an answer was not waited for any longer.
+/// The reason why an answer was not waited for any longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum GivenUp {
     /// It took longer than this.

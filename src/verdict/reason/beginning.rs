@@ -1,4 +1,4 @@
-//! Why the beginning of a stream spoils it.
+//! The reasons why the beginning of a stream spoils it.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Why an SQL dump is not complete.
+//! The reasons why an SQL dump is not complete.
 
 use std::fmt;
 
@@ -35,11 +35,11 @@ pub enum DumpReason {
 pub struct Unfinished {
     /// The kind of text that the dump is made of.
     kind: DumpKind,
-    /// How the dump ends.
+    /// The way in which the dump ends.
     end: DumpEnd,
-    /// Whether it has comments.
+    /// True if it has comments.
     has_comments: bool,
-    /// What its last bytes are about.
+    /// The subject of its last bytes.
     last: String,
 }
 

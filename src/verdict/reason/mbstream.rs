@@ -1,15 +1,16 @@
-//! Why an mbstream is not a complete backup: which file, what is wrong with it, and what to do.
+//! The reasons why an mbstream is not a complete backup: which file, what is wrong with it, and
+//! what to do.
 
 use std::fmt;
 
 use crate::format::snapshot::Verdict;
 use crate::parse::fault::Fault;
 
-/// What is said of a temporary file that was lost.
+/// The text about a temporary file that was lost.
 const NOTES_LOST: &str = "a temporary file in the directory TMPDIR could not be read back, so that \
                           lost files of tables would go unnoticed";
 
-/// What to do about a table without a tablespace.
+/// The advice about a table without a tablespace.
 const NO_TABLESPACE_ADVICE: &str = "if its tablespace was discarded on purpose, run backup with \
      --accept discarded-tablespace:SCHEMA/TABLE, else it was most likely renamed while it was \
      copied, run the backup again";
@@ -31,7 +32,7 @@ pub enum MbstreamReason {
     UnreadableFile {
         /// Name of the describing file.
         name: &'static str,
-        /// What the file lacks to be one.
+        /// The part that the file lacks to be one.
         lacks: &'static str,
     },
     /// Something follows the file that is written last.
@@ -49,7 +50,7 @@ pub enum MbstreamReason {
     RedoStart {
         /// `to_lsn` of the checkpoints file.
         to_lsn: u64,
-        /// Where the log begins.
+        /// The position at which the log begins.
         found: u64,
     },
     /// The redo log's head, or its first record, is damaged.
@@ -58,7 +59,7 @@ pub enum MbstreamReason {
     MissingTableFile {
         /// Name of the table and its database.
         table: String,
-        /// What the file's name ends in.
+        /// The suffix of the file's name.
         suffix: &'static str,
     },
     /// A table has no tablespace, and its rows are in no other.
@@ -67,7 +68,7 @@ pub enum MbstreamReason {
     PerhapsMissing {
         /// Name of the table and its database.
         table: String,
-        /// What the file's name ends in.
+        /// The suffix of the file's name.
         suffix: &'static str,
     },
     /// A partition of a table is listed and its data file is not there.
@@ -76,7 +77,7 @@ pub enum MbstreamReason {
         table: String,
         /// The partition, as file names spell it.
         partition: String,
-        /// What the file's name ends in.
+        /// The suffix of the file's name.
         suffix: &'static str,
     },
     /// A file is there without the definition that was renamed or removed.
@@ -120,7 +121,7 @@ pub enum MbstreamReason {
     CutRow(String),
     /// A page was changed after the redo log ended.
     FutureLsn {
-        /// Where the page is, in words.
+        /// The place of the page, in words.
         page: String,
         /// LSN of the page.
         lsn: u64,
@@ -133,7 +134,7 @@ pub enum MbstreamReason {
     NotWhatItIs {
         /// Path of the file.
         path: String,
-        /// What the file is instead, in words.
+        /// The kind of file that it is instead, in words.
         found: &'static str,
     },
     /// The backup says two things that can't both be true.
@@ -149,7 +150,7 @@ pub enum MbstreamReason {
     NoDefinition(String),
     /// A full backup has none of the server's own tables.
     NoSystemSchema,
-    /// What was noted of the tables' files could not be read back from a temporary file.
+    /// The notes about the tables' files could not be read back from a temporary file.
     NotesLost,
     /// A file of changed pages can't be applied, in words.
     BrokenDelta(String),

@@ -1,4 +1,4 @@
-//! Why a stream that is kept as it is is not complete.
+//! The reasons why a stream that is kept as it is is not complete.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! How a producer ended, as a reason: the one table of what is said of it.
+//! The end of a producer as a reason: the one table of what is said of it.
 //!
 //! The advice depends on what the producer is, and so, for the sake of what earlier versions have
 //! stored, does the sentence before it.

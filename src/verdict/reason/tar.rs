@@ -1,8 +1,8 @@
-//! Why a tar is not complete.
+//! The reasons why a tar is not complete.
 
 use std::fmt;
 
-/// What to do about an archive that was cut.
+/// The advice about an archive that was cut.
 const AGAIN: &str = "the producer stopped or the stream was cut, run the backup again";
 
 /// A reason why a tar is not complete.

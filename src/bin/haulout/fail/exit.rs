@@ -1,4 +1,4 @@
-//! How the program ends, for scripts.
+//! The exit status of the program, for scripts.
 
 use std::process::ExitCode;
 

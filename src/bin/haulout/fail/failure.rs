@@ -1,4 +1,4 @@
-//! Why the program could not do what was asked, and what its user can do about it.
+//! The reason why the program could not do what was asked, and a hint for its user.
 //!
 //! The library's errors say what happened to which object. Here they get a hint: one that fits the
 //! moment if the program knows better, else the one of [`hints`](crate::fail::hints).

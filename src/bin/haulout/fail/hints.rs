@@ -1,4 +1,4 @@
-//! What to do about an error, by its kind, for people.
+//! The hints for people, by the kind of an error: what to do about it.
 //!
 //! Lower case, no full stop, an action first. One line each.
 

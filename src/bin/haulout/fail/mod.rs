@@ -1,5 +1,4 @@
-//! Why a command could not do what was asked, what its user can do about it, and how the program
-//! ends.
+//! The failures of a command, hints for its user, and the exit status of the program.
 
 pub(crate) mod exit;
 pub(crate) mod failure;

@@ -145,7 +145,7 @@ pub(crate) struct Common {
     )]
     pub(crate) threads: Option<u32>,
 
-    /// How an object store is reached.
+    /// The options for reaching an object store.
     #[command(flatten)]
     pub(crate) network: Network,
 }

@@ -1,5 +1,5 @@
-//! What all commands have in common on the command line: options, the values that they take, and
-//! how much of it each help text shows.
+//! The command line that all commands have in common: options, the values that they take, and how
+//! much of it each help text shows.
 
 pub(crate) mod common;
 pub(crate) mod help_texts;

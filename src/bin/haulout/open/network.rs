@@ -21,7 +21,7 @@ pub(crate) struct NetworkPlan {
     pub(crate) region: Option<String>,
     /// A file with additional certificate authorities, in PEM.
     pub(crate) ca_file: Option<PathBuf>,
-    /// Whether connections without TLS are accepted.
+    /// The permission to connect without TLS.
     pub(crate) plain_http: PlainHttp,
     /// The time for which a failing request is repeated.
     pub(crate) retry_for: Duration,

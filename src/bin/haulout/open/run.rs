@@ -65,9 +65,9 @@ pub(crate) struct Run<'r> {
     pub(crate) report: &'r Report,
     pub(crate) world: World,
     pub(crate) stop: Stop,
-    /// Whether the repository is not as this host remembers it.
+    /// True if the repository is not as this host remembers it.
     doubted: Cell<bool>,
-    /// Whether a warning was printed.
+    /// True once a warning was printed.
     warned: Cell<bool>,
     /// Findings besides the work itself: of caches, about files with passwords.
     pub(crate) findings: Arc<FindingLog>,

@@ -32,7 +32,7 @@ pub(crate) struct Settings {
     pub(crate) limit: Option<Timetable>,
     /// The source of the repository's password.
     pub(crate) password: PasswordSource,
-    /// Whether files with secrets may be readable by everybody.
+    /// The treatment of files with secrets that everybody can read.
     pub(crate) exposed: Exposed,
     /// The directory in which this host remembers what the repository showed.
     pub(crate) state: Option<PathBuf>,

@@ -1,4 +1,4 @@
-//! What a verb declares about itself.
+//! The properties that a verb declares about itself.
 //!
 //! Shared code asks this, and never which verb runs: a new verb says here what it needs, and the
 //! code that opens repositories stays as it is.

@@ -1,7 +1,7 @@
-//! What this host knows about a repository from before: its id, that it is encrypted, the
-//! generation of its keys, the newest snapshot of each source, and which others there were. A store
-//! that goes back to an older state, or offers another repository in the place of a known one, can
-//! only be detected by a host that remembers.
+//! The record that this host keeps of a repository: its id, that it is encrypted, the generation of
+//! its keys, the newest snapshot of each source, and which others there were. A store that goes
+//! back to an older state, or offers another repository in the place of a known one, can only be
+//! detected by a host that remembers.
 //!
 //! It is kept in one small file for each repository, in a directory that the user names; without
 //! one nothing is remembered. It holds no secret: names of objects, which the store knows as well.

@@ -7,7 +7,7 @@
 //! - What draws them can fail without consequences: `MultiProgress::suspend` would panic on a
 //!   terminal that has gone, so that messages are written after `clear`.
 //!
-//! What can't be written to standard error is lost: there is no other place to complain.
+//! Output that can't be written to standard error is lost: there is no other place to complain.
 
 use std::fmt::Display;
 use std::io;
@@ -26,7 +26,7 @@ use crate::output::text::Canvas;
 use crate::output::text::Tone;
 use crate::output::text::clean;
 
-/// How much the program prints.
+/// The level of detail of the program's messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Loudness {
     /// Nothing if all is well, else a line or two on standard error
@@ -51,9 +51,9 @@ pub(crate) struct Console {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Whether the last line that was passed on has no end yet.
+    /// True while the last line that was passed on has no end yet.
     mid_line: bool,
-    /// Whether a warning was printed.
+    /// True once a warning was printed.
     warned: bool,
 }
 

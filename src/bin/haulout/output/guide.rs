@@ -1,7 +1,7 @@
 //! A chapter of the guide on a terminal: paragraphs as wide as it is, commands unbroken, tables
 //! lined up where they fit and row by row where they do not.
 //!
-//! What reads a file or a pipe gets the chapter as it is written, in Markdown.
+//! A file or a pipe gets the chapter as it is written, in Markdown.
 
 use crate::output::text::Canvas;
 use crate::output::text::Tone;

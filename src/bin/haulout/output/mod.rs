@@ -1,4 +1,4 @@
-//! What the program prints, for people and for programs, and what the reports of verbs have in
+//! The output of the program, for people and for programs, and what the reports of verbs have in
 //! common.
 
 pub(crate) mod console;

@@ -1,10 +1,10 @@
-//! Where the password comes from: a file, a command, the environment, or a person at a terminal.
+//! The sources of the password: a file, a command, the environment, or a person at a terminal.
 //!
 //! Invariants:
 //! - it is never an argument of a process, is handed on to no child, and appears in no message;
 //! - the buffers that it passes through are wiped.
 //!
-//! What begins like a key file is taken for one, wherever it comes from.
+//! Text that begins like a key file is taken for one, wherever it comes from.
 
 use std::ffi::OsString;
 use std::fmt;

@@ -53,7 +53,7 @@ pub(crate) fn heading(kit: &RecoveryKit, places: &Places<'_>, day: &str) -> Stri
 pub(crate) struct KitFile {
     /// The kit as it was parsed.
     pub(crate) kit: RecoveryKit,
-    /// Whether every user of this host can read the file.
+    /// True if every user of this host can read the file.
     pub(crate) is_exposed: bool,
 }
 

@@ -157,7 +157,7 @@ pub(crate) struct Init {
     pub(crate) repository: String,
     /// The random id of the repository.
     pub(crate) id: String,
-    /// Whether the repository is encrypted.
+    /// True if the repository is encrypted.
     pub(crate) encrypted: bool,
     /// The findings about its store, if the store was probed.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,7 @@
 //! - this file: a module, a variant of [`Verb`] or [`About`], and its arm in the one match;
 //! - the chapter of the guide that explains it, whose last paragraph names it.
 //!
-//! What a verb needs of shared code it declares as its [`Traits`]. Manual pages, completions,
+//! A verb declares what it needs of shared code as its [`Traits`]. Manual pages, completions,
 //! `haulout help` and the help texts are made from the arguments.
 
 mod backup;
@@ -107,10 +107,10 @@ corrupt pages at the source, damage, a warning).";
     disable_help_subcommand = true
 )]
 pub(crate) struct Arguments {
-    /// What every command knows.
+    /// The options of every command.
     #[command(flatten)]
     pub(crate) common: Common,
-    /// What is to be done.
+    /// The command to be run.
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -124,7 +124,7 @@ pub(crate) enum Command {
     About(About),
 }
 
-/// What is done with a repository. The help texts stand with the arguments.
+/// The commands on a repository. The help texts stand with the arguments.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Init(InitArguments),
@@ -143,7 +143,7 @@ pub(crate) enum Verb {
     Replicate(Box<ReplicateArguments>),
 }
 
-/// What the program says about itself.
+/// The commands that describe the program itself.
 #[derive(Debug, Subcommand)]
 pub(crate) enum About {
     Completions(CompletionsArguments),

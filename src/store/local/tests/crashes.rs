@@ -17,7 +17,8 @@ use crate::store::name::ObjectName;
 
 const ROOT: &str = "/store";
 
-/// What is put, in this order: new directories, known ones, the same again, an empty object.
+/// The objects that are put, in this order: new directories, known ones, the same again, an empty
+/// object.
 const OBJECTS: [(&str, &str); 6] = [
     ("packs/ab/one", "the bytes of one"),
     ("packs/ab/two", "the bytes of two, which are a few more"),

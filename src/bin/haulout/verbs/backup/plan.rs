@@ -40,7 +40,7 @@ pub(crate) struct BackupPlan {
     pub(crate) accept: Accept,
     /// The compression level of new blocks.
     pub(crate) level: Level,
-    /// Whether encoded blocks are read back.
+    /// The read-back of encoded blocks, on or off.
     pub(crate) read_back: ReadBack,
     /// Number of bytes between checkpoints.
     pub(crate) checkpoint_bytes: u64,

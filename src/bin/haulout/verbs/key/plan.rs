@@ -37,7 +37,7 @@ pub(crate) enum KeyPlan {
         label: Option<String>,
         /// The credential that opens the new key slot.
         with: NewKey,
-        /// Whether snapshots may be missing.
+        /// The treatment of snapshots that are missing from the list.
         gaps: Gaps,
     },
     /// Writes a recovery kit to a file.

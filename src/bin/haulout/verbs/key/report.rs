@@ -130,7 +130,7 @@ pub(crate) struct Kit {
     pub(crate) file: String,
     /// The repository that the kit opens.
     pub(crate) repository: String,
-    /// Whether the kit needs a password.
+    /// True if the kit needs a password.
     pub(crate) password: bool,
 }
 

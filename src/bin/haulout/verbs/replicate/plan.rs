@@ -45,7 +45,7 @@ pub(crate) enum Wanted {
     },
 }
 
-/// Whether anything is changed or sent.
+/// The choice between planning and sending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// The changes are made.
@@ -76,9 +76,9 @@ pub(crate) struct ReplicatePlan {
     pub(crate) direction: Direction,
     /// The snapshots to replicate.
     pub(crate) wanted: Wanted,
-    /// Whether anything is sent.
+    /// The choice between planning and sending.
     pub(crate) mode: Mode,
-    /// Whether a missing destination may be created.
+    /// The permission to create a missing destination.
     pub(crate) destination: Destination,
     /// The way in which the other side confirms.
     pub(crate) confirmation: Confirmation,

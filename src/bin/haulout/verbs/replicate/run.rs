@@ -1,7 +1,7 @@
 //! Sends snapshots to another repository, or fetches them.
 //!
-//! Whether the other side is a copy or has keys of its own decides how: a copy gets the packs as
-//! they are, a repository of its own gets the streams.
+//! The keys of the other side decide how: a copy gets the packs as they are, a repository with keys
+//! of its own gets the streams.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -26,9 +26,9 @@ pub(crate) struct RestorePlan {
     pub(crate) include: Vec<String>,
     /// The schema that tables of a dump are written for, if not their own.
     pub(crate) into: Option<String>,
-    /// Whether device nodes are made.
+    /// The treatment of an archive's device nodes.
     pub(crate) devices: Devices,
-    /// Whether owners are found by their names.
+    /// The lookup of owners, by name or by number.
     pub(crate) by_name: ByName,
     /// The treatment of a target that others can write to.
     pub(crate) shared: SharedTarget,
@@ -51,7 +51,7 @@ pub(crate) enum SharedTarget {
     Allow,
 }
 
-/// Whether the owners in a tar are found by their names.
+/// The lookup of the owners in a tar, by name or by number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ByName {
     /// By name, where this host knows the name.

@@ -38,7 +38,7 @@ pub(crate) struct VerifyArguments {
     pub(crate) depth: DepthName,
 }
 
-/// How deep `verify` looks.
+/// The depth to which `verify` looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DepthName {
     /// Names and sizes of all objects
