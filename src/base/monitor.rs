@@ -82,6 +82,13 @@ counters! {
     PagesZero => pages_zero,
 }
 
+impl Counts {
+    /// Returns the number of blocks of a stream, however they were stored.
+    pub fn blocks(&self) -> u64 {
+        self.blocks_zero + self.blocks_same + self.blocks_delta + self.blocks_whole
+    }
+}
+
 impl Monitor {
     /// Adds to a counter.
     pub fn count(&self, counter: Counter, by: u64) {

@@ -99,6 +99,16 @@ pub struct BackupReport {
     pub has_log: bool,
 }
 
+impl BackupReport {
+    /// Tells whether a person should look at this backup: a warning, a verdict that is not good,
+    /// damage of earlier ones that it mended, or snapshots that could not be read.
+    pub fn has_findings(&self) -> bool {
+        let is_bad = matches!(self.about.verdict, Verdict::CorruptPages | Verdict::Partial);
+        let has_mended = self.counts.blocks_healed > 0;
+        self.about.warnings() > 0 || is_bad || has_mended || !self.damaged.is_empty()
+    }
+}
+
 /// The state that a run continues.
 struct Continued {
     previous: Previous,

@@ -8,6 +8,8 @@
 //! Memory: a map page for each level, and a bounded part of the hashes of a member cut by content,
 //! which is gone through as often as need be.
 
+pub mod summary;
+
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -8,6 +8,8 @@
 //! One thread walks: 20,000 members take 0.06 s, half of it in their maps, and `diff` of two such
 //! snapshots takes 0.05 s in all. Over a network the walk waits for directories.
 
+pub mod summary;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

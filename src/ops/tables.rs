@@ -1,4 +1,7 @@
-//! Finds the table that a file of a database directory belongs to.
+//! Finds the table that a file of a database directory belongs to, and the files that reports count
+//! together.
+
+use crate::format::snapshot::StreamFormat;
 
 /// Extensions of the files of a table: the text after the first dot.
 const EXTENSIONS: [&str; 22] = [
@@ -20,6 +23,33 @@ pub fn table_of(path: &str) -> &str {
     }
     let partition = PARTITION.iter().filter_map(|mark| name.find(mark)).min();
     &path[..directory.len() + 1 + partition.unwrap_or(name.len())]
+}
+
+/// The way in which files of a snapshot are counted together in reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grouping {
+    /// A table, which has several files.
+    ByTable,
+    /// A file of an archive, a table of a dump: whatever they are called, no two belong together.
+    ByFile,
+}
+
+impl Grouping {
+    /// Returns the grouping for streams of this format.
+    pub fn of(format: StreamFormat) -> Grouping {
+        match format {
+            StreamFormat::Mbstream => Grouping::ByTable,
+            StreamFormat::Raw | StreamFormat::Sql | StreamFormat::Tar => Grouping::ByFile,
+        }
+    }
+
+    /// Returns the name under which a file is listed.
+    pub fn name(self, path: &str) -> &str {
+        match self {
+            Grouping::ByTable => table_of(path),
+            Grouping::ByFile => path,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub(crate) fn tone(verdict: Verdict) -> Tone {
 /// Formats how the blocks of a run were stored.
 pub(crate) fn blocks(counts: &Counts) -> String {
     let Counts { blocks_zero, blocks_same, blocks_delta, blocks_whole, .. } = *counts;
-    let all = blocks_zero + blocks_same + blocks_delta + blocks_whole;
+    let all = counts.blocks();
     let mut parts = vec![
         format!("{} same", units::share(blocks_same, all)),
         format!("{} changed", units::share(blocks_delta, all)),

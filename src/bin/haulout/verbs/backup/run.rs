@@ -8,10 +8,8 @@ use std::sync::Arc;
 use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
-use haulout::format::snapshot::Verdict;
 use haulout::ops;
 use haulout::ops::backup::BackupOptions;
-use haulout::ops::backup::BackupReport;
 use haulout::ops::memory::Work;
 use haulout::source::FileSource;
 use haulout::source::Source;
@@ -88,7 +86,7 @@ impl Run<'_> {
         };
         self.remember(&repository)?;
         self.report.backup(&report, self.now().saturating_sub(began))?;
-        Ok(outcome(&report))
+        Ok(if report.has_findings() { Exit::Findings } else { Exit::Done })
     }
 
     /// Removes what interrupted runs left in a directory; in a bucket they leave nothing.
@@ -139,18 +137,4 @@ fn not_started(program: &OsStr, command: &[OsString], error: io::Error) -> Failu
     let failure = Failure::from(error);
     // A limit of the system has a hint of its own.
     if failure.is_about_a_limit() { failure } else { failure.with_hint(hint) }
-}
-
-/// Returns the exit status of a backup, which says whether it has warnings.
-fn outcome(report: &BackupReport) -> Exit {
-    if report.about.warnings() > 0 {
-        return Exit::Findings;
-    }
-    match report.about.verdict {
-        Verdict::CorruptPages | Verdict::Partial => Exit::Findings,
-        Verdict::Complete | Verdict::Unattested if report.counts.blocks_healed > 0 => {
-            Exit::Findings
-        }
-        Verdict::Complete | Verdict::Unattested => Exit::with(report.damaged.len()),
-    }
 }

@@ -48,7 +48,7 @@ impl Run<'_> {
         let repository = self.repository()?;
         let (earlier, later) = (self.find(&repository, earlier)?, self.find(&repository, later)?);
         self.report.diff((&earlier, &later), &mut |each| {
-            ops::diff::diff(&repository, (&earlier, &later), &self.world, each)
+            ops::diff::summary::summary(&repository, (&earlier, &later), &self.world, each)
         })?;
         Ok(Exit::Done)
     }

@@ -1,16 +1,19 @@
 //! The report of `diff`: what two snapshots have in common, and the tables in which they differ.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
-
 use haulout::base::error::Result;
 use haulout::ops::diff::Change;
 use haulout::ops::diff::MemberDiff;
+use haulout::ops::diff::summary::DiffSummary;
+use haulout::ops::diff::summary::Sum;
+use haulout::ops::diff::summary::TableDiff;
+use haulout::ops::diff::summary::Totals;
+use haulout::ops::tables::Grouping;
 use haulout::repo::snapshots::StoredSnapshot;
 use serde::Serialize;
 
 use crate::output::console::Loudness;
-use crate::output::grouping::Grouping;
+use crate::output::grouping::heading;
+use crate::output::grouping::title;
 use crate::output::phrases::fact;
 use crate::output::report::Format;
 use crate::output::report::Report;
@@ -26,46 +29,12 @@ use crate::output::text::Tone;
 use crate::output::text::table;
 use crate::output::units;
 
-/// Passes one file after the other to the function it is given.
+/// Passes one file that differs after the other to the function it is given, and returns the sums.
 pub(crate) type Differences<'d> =
-    dyn FnMut(&mut dyn FnMut(MemberDiff) -> Result<()>) -> Result<()> + 'd;
+    dyn FnMut(&mut dyn FnMut(MemberDiff) -> Result<()>) -> Result<DiffSummary> + 'd;
 
 /// Maximum number of tables that are shown unless all are wanted.
 const TABLES_SHOWN: usize = 30;
-
-/// A number of files, and how much of them differs.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
-struct Sum {
-    files: u64,
-    pages: u64,
-    new_bytes: u64,
-    gone_bytes: u64,
-}
-
-/// Files by what happened to them.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
-struct Sums {
-    #[serde(rename = "former_bytes")]
-    earlier_bytes: u64,
-    later_bytes: u64,
-    same: Sum,
-    changed: Sum,
-    added: Sum,
-    removed: Sum,
-}
-
-/// A table, or a file that belongs to none.
-#[derive(Debug, Clone, Default, Serialize)]
-struct Table {
-    #[serde(rename = "table")]
-    name: String,
-    changed: u64,
-    added: u64,
-    removed: u64,
-    pages: u64,
-    new_bytes: u64,
-    gone_bytes: u64,
-}
 
 /// The JSON report of a file that differs.
 #[derive(Debug, Serialize)]
@@ -111,82 +80,21 @@ fn word(change: Change) -> &'static str {
     }
 }
 
-impl Sums {
-    fn add(&mut self, member: &MemberDiff) {
-        self.earlier_bytes += member.earlier_bytes;
-        self.later_bytes += member.later_bytes;
-        let sum = match member.change {
-            Change::Same => &mut self.same,
-            Change::Changed => &mut self.changed,
-            Change::Added => &mut self.added,
-            Change::Removed => &mut self.removed,
-        };
-        sum.files += 1;
-        sum.pages += member.pages();
-        sum.new_bytes += member.delta.new_bytes;
-        sum.gone_bytes += member.delta.gone_bytes;
-    }
-}
-
-/// Tables that differ, by name. A table that does not differ is not kept.
-#[derive(Debug)]
-struct Tables {
-    grouping: Grouping,
-    by_name: BTreeMap<String, Table>,
-}
-
-impl Tables {
-    fn new(grouping: Grouping) -> Tables {
-        Tables { grouping, by_name: BTreeMap::new() }
-    }
-
-    fn add(&mut self, member: &MemberDiff) {
-        let name = self.grouping.name(&member.path);
-        if !self.by_name.contains_key(name) {
-            let table = Table { name: name.to_owned(), ..Table::default() };
-            self.by_name.insert(name.to_owned(), table);
-        }
-        let Some(table) = self.by_name.get_mut(name) else { return };
-        match member.change {
-            Change::Same => {}
-            Change::Changed => table.changed += 1,
-            Change::Added => table.added += 1,
-            Change::Removed => table.removed += 1,
-        }
-        table.pages += member.pages();
-        table.new_bytes += member.delta.new_bytes;
-        table.gone_bytes += member.delta.gone_bytes;
-    }
-
-    /// Returns the tables, those that differ most first.
-    fn sorted(self) -> Vec<Table> {
-        let mut tables: Vec<Table> = self.by_name.into_values().collect();
-        tables.sort_by_key(|table| Reverse(table.new_bytes.max(table.gone_bytes)));
-        tables
-    }
-}
-
 impl Report {
-    /// Prints the report of `diff`; `members` gives one file after the other, the same ones too.
+    /// Prints the report of `diff`; `members` gives one file that differs after the other.
     pub(crate) fn diff(
         &self,
         (earlier, later): (&StoredSnapshot, &StoredSnapshot),
         members: &mut Differences<'_>,
     ) -> Result<()> {
         let grouping = Grouping::of(later.snapshot.about.format);
-        let (mut sums, mut tables) = (Sums::default(), Tables::new(grouping));
         let mut rows = Vec::new();
         let is_json = self.format == Format::Json;
         let listed = self.console.loudness == Loudness::Verbose && !is_json;
         let ids = (earlier.id(), later.id());
         let head = format!("{{\"former\":\"{}\",\"later\":\"{}\",\"members\":[", ids.0, ids.1);
         let mut spool = Spool::begin(&head)?;
-        members(&mut |member| {
-            sums.add(&member);
-            if member.change == Change::Same {
-                return Ok(());
-            }
-            tables.add(&member);
+        let DiffSummary { totals, tables } = members(&mut |member| {
             if is_json {
                 spool.push(&Different::new(&member, grouping))?;
             }
@@ -195,12 +103,11 @@ impl Report {
             }
             Ok(())
         })?;
-        let tables = tables.sorted();
         if is_json {
-            let (totals, tables) = (in_json(&sums), in_json(&tables));
+            let (totals, tables) = (in_json(&totals), in_json(&tables));
             return spool.print(&format!("],\"tables\":{tables},\"totals\":{totals}}}"));
         }
-        let head = head_text((earlier, later), &sums, self.canvas);
+        let head = head_text((earlier, later), &totals, self.canvas);
         let rest = if listed {
             members_text(&rows, self.canvas)
         } else {
@@ -212,7 +119,7 @@ impl Report {
 
 fn head_text(
     (earlier, later): (&StoredSnapshot, &StoredSnapshot),
-    sums: &Sums,
+    sums: &Totals,
     canvas: Canvas,
 ) -> String {
     let heading = format!("from {} to {}", earlier.id().short(), later.id().short());
@@ -276,7 +183,7 @@ fn row_of_member(member: &MemberDiff) -> Vec<Cell> {
     ]
 }
 
-fn row_of_table(table: &Table) -> Vec<Cell> {
+fn row_of_table(table: &TableDiff) -> Vec<Cell> {
     let parts = [("changed", table.changed), ("added", table.added), ("removed", table.removed)];
     let parts = parts.iter().filter(|(_, count)| *count > 0);
     let files: Vec<String> =
@@ -297,11 +204,11 @@ fn members_text(rows: &[Vec<Cell>], canvas: Canvas) -> String {
     format!("\n{}\n{}", canvas.paint(Tone::Heading, "files"), table(&MEMBERS, rows, canvas))
 }
 
-fn text(tables: &[Table], grouping: Grouping, canvas: Canvas) -> String {
+fn text(tables: &[TableDiff], grouping: Grouping, canvas: Canvas) -> String {
     if tables.is_empty() {
         return String::new();
     }
-    let (heading, all) = (canvas.paint(Tone::Heading, grouping.heading()), tables.len());
+    let (head, all) = (canvas.paint(Tone::Heading, heading(grouping)), tables.len());
     let of = if all > TABLES_SHOWN {
         format!(", the {TABLES_SHOWN} that differ most of {all} (files with -v)")
     } else {
@@ -309,38 +216,26 @@ fn text(tables: &[Table], grouping: Grouping, canvas: Canvas) -> String {
     };
     let rows: Vec<Vec<Cell>> = tables.iter().take(TABLES_SHOWN).map(row_of_table).collect();
     let mut columns = TABLES;
-    columns[TABLES.len() - 1].title = grouping.title();
-    format!("\n{heading}{of}\n{}", table(&columns, &rows, canvas))
+    columns[TABLES.len() - 1].title = title(grouping);
+    format!("\n{head}{of}\n{}", table(&columns, &rows, canvas))
 }
 
 #[cfg(test)]
 mod tests {
-    use haulout::ops::diff::Delta;
-
     use super::*;
 
-    fn changed(path: &str, new_bytes: u64) -> MemberDiff {
-        MemberDiff {
-            path: path.to_owned(),
-            incarnation: 0,
-            change: Change::Changed,
-            earlier_bytes: 1 << 20,
-            later_bytes: 1 << 20,
-            delta: Delta { new_blocks: 1, new_bytes, gone_blocks: 1, gone_bytes: new_bytes },
-            page_bytes: 16 << 10,
-        }
-    }
-
     #[test]
-    fn files_of_one_table_are_reported_together_and_the_largest_difference_first() {
-        let mut tables = Tables::new(Grouping::ByTable);
-        for (path, bytes) in
-            [("a/t.frm", 0), ("b/u#P#p0.ibd", 16 << 10), ("b/u#P#p1.ibd", 32 << 10)]
-        {
-            tables.add(&changed(path, bytes));
-        }
+    fn a_table_that_differs_is_a_line_without_what_is_nothing() {
+        let table = |name: &str, changed, pages: u64| TableDiff {
+            name: name.to_owned(),
+            changed,
+            pages,
+            new_bytes: pages << 14,
+            gone_bytes: pages << 14,
+            ..TableDiff::default()
+        };
         assert_eq!(
-            text(&tables.sorted(), Grouping::ByTable, Canvas::FILE),
+            text(&[table("b/u", 2, 3), table("a/t", 1, 0)], Grouping::ByTable, Canvas::FILE),
             "\ntables\n\
              PAGES       NEW      GONE  FILES      TABLE\n    \
              3  48.0 KiB  48.0 KiB  2 changed  b/u\n                           \

@@ -44,9 +44,8 @@ impl Run<'_> {
         let repository = self.repository()?;
         if let Some(wanted) = wanted {
             let stored = self.find(&repository, wanted)?;
-            self.report.snapshot_stats(&stored, &mut |each| {
-                ops::stats::shares(&repository, &stored, &self.world, each)
-            })?;
+            let added = ops::stats::summary::added(&repository, &stored, &self.world)?;
+            self.report.snapshot_stats(&stored, &added)?;
             return Ok(Exit::Done);
         }
         let held = ops::stats::holdings(&repository)?;

@@ -1,18 +1,20 @@
 //! The report of `stats`: what the repository holds and what every night added, or what one
 //! snapshot added, by table.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
-
 use haulout::base::error::Result;
 use haulout::ops::stats::Holdings;
-use haulout::ops::stats::MemberShare;
+use haulout::ops::stats::summary::AddedBytes;
+use haulout::ops::stats::summary::SourceTotals;
+use haulout::ops::stats::summary::TableShare;
+use haulout::ops::stats::summary::by_source;
+use haulout::ops::tables::Grouping;
 use haulout::repo::inventory::Objects;
 use haulout::repo::snapshots::Listing;
 use haulout::repo::snapshots::StoredSnapshot;
 use serde::Serialize;
 
-use crate::output::grouping::Grouping;
+use crate::output::grouping::heading;
+use crate::output::grouping::title;
 use crate::output::json::Blocks;
 use crate::output::listed::Listed;
 use crate::output::phrases::fact;
@@ -30,11 +32,6 @@ use crate::output::text::Tone;
 use crate::output::text::table;
 use crate::output::timefmt;
 use crate::output::units;
-
-/// Passes one file after the other to the function it is given, and returns the bytes of maps and
-/// lists.
-pub(crate) type Shares<'s> =
-    dyn FnMut(&mut dyn FnMut(MemberShare) -> Result<()>) -> Result<u64> + 's;
 
 /// Maximum number of nights and tables that are shown; `--json` has all.
 const SHOWN: usize = 30;
@@ -63,16 +60,23 @@ struct Stats<'r> {
     snapshots: Vec<Night<'r>>,
 }
 
-/// The totals of one source.
-#[derive(Debug, Default, Serialize)]
+/// The JSON report of the totals of one source.
+#[derive(Debug, Serialize)]
 struct Source {
-    #[serde(rename = "source")]
-    name: String,
+    source: String,
     snapshots: u64,
     first: String,
     last: String,
     stream_bytes: u64,
     stored_bytes: u64,
+}
+
+impl From<SourceTotals> for Source {
+    fn from(totals: SourceTotals) -> Source {
+        let SourceTotals { name, snapshots, first, last, stream_bytes, stored_bytes } = totals;
+        let (first, last) = (timefmt::for_programs(first), timefmt::for_programs(last));
+        Source { source: name, snapshots, first, last, stream_bytes, stored_bytes }
+    }
 }
 
 /// A snapshot, and what its run added.
@@ -93,36 +97,7 @@ struct Added<'r> {
     stream_bytes: u64,
     stored_bytes: u64,
     meta_bytes: u64,
-    tables: Vec<Table>,
-}
-
-/// A table, or a file that belongs to none.
-#[derive(Debug, Default, Serialize)]
-struct Table {
-    #[serde(rename = "table")]
-    name: String,
-    files: u64,
-    bytes: u64,
-    blocks: u64,
-    raw_bytes: u64,
-    stored_bytes: u64,
-}
-
-fn sources(listing: &Listing) -> Vec<Source> {
-    let mut sources: BTreeMap<&str, Source> = BTreeMap::new();
-    for stored in &listing.snapshots {
-        let about = &stored.snapshot.about;
-        let source = sources.entry(&about.source).or_default();
-        if source.snapshots == 0 {
-            about.source.clone_into(&mut source.name);
-            source.first = timefmt::for_programs(about.time);
-        }
-        source.last = timefmt::for_programs(about.time);
-        source.snapshots += 1;
-        source.stream_bytes += about.stream_bytes;
-        source.stored_bytes += about.stored_bytes;
-    }
-    sources.into_values().collect()
+    tables: &'r [TableShare],
 }
 
 impl Report {
@@ -139,37 +114,15 @@ impl Report {
                 meta_packs: held.meta_packs.into(),
                 snapshot_objects: held.snapshots.into(),
                 other: held.other.into(),
-                sources: sources(listing),
+                sources: by_source(&listing.snapshots).into_iter().map(Source::from).collect(),
                 snapshots: listing.snapshots.iter().map(night).collect(),
             }),
             Format::Text => print(&text(held, listing, self.canvas)),
         }
     }
 
-    /// Prints the report of `stats` with a snapshot; `shares` gives one file after the other.
-    pub(crate) fn snapshot_stats(
-        &self,
-        stored: &StoredSnapshot,
-        shares: &mut Shares<'_>,
-    ) -> Result<()> {
-        let grouping = Grouping::of(stored.snapshot.about.format);
-        let mut tables: BTreeMap<String, Table> = BTreeMap::new();
-        let meta_bytes = shares(&mut |share| {
-            let name = grouping.name(&share.path);
-            // Files that added nothing are many, and are counted together.
-            let name = if share.blocks == 0 { "" } else { name };
-            let table = tables.entry(name.to_owned()).or_default();
-            table.files += 1;
-            table.bytes += share.bytes;
-            table.blocks += share.blocks;
-            table.raw_bytes += share.raw_bytes;
-            table.stored_bytes += share.stored_bytes;
-            Ok(())
-        })?;
-        let unchanged = tables.remove("").unwrap_or_default();
-        let mut tables: Vec<Table> =
-            tables.into_iter().map(|(name, sums)| Table { name, ..sums }).collect();
-        tables.sort_by_key(|table| Reverse(table.stored_bytes));
+    /// Prints the report of `stats` with a snapshot.
+    pub(crate) fn snapshot_stats(&self, stored: &StoredSnapshot, added: &AddedBytes) -> Result<()> {
         let about = &stored.snapshot.about;
         match self.format {
             Format::Json => print_json(&Added {
@@ -177,12 +130,10 @@ impl Report {
                 source: &about.source,
                 stream_bytes: about.stream_bytes,
                 stored_bytes: about.stored_bytes,
-                meta_bytes,
-                tables,
+                meta_bytes: added.meta_bytes,
+                tables: &added.tables,
             }),
-            Format::Text => {
-                print(&tables_text(stored, (&tables, &unchanged), meta_bytes, self.canvas))
-            }
+            Format::Text => print(&tables_text(stored, added, self.canvas)),
         }
     }
 }
@@ -211,7 +162,7 @@ const NIGHTS: [Column; 8] = [
 fn row_of_night(stored: &StoredSnapshot, canvas: Canvas) -> Vec<Cell> {
     let about = &stored.snapshot.about;
     let counts = &about.counters;
-    let all = counts.blocks_zero + counts.blocks_same + counts.blocks_delta + counts.blocks_whole;
+    let all = counts.blocks();
     vec![
         stored.id().short().into(),
         canvas.time(about.time).into(),
@@ -232,23 +183,23 @@ const SOURCES: [Column; 5] = [
     Column { title: "SOURCE", side: Side::Left, narrow: Narrow::Cut(10) },
 ];
 
-fn row_of_source(source: &Source) -> Vec<Cell> {
+fn row_of_source(source: &SourceTotals) -> Vec<Cell> {
     vec![
         units::count(source.snapshots).into(),
         units::size(source.stream_bytes).into(),
         units::size(source.stored_bytes).into(),
-        source.last.replace('T', " ").into(),
+        timefmt::for_programs(source.last).replace('T', " ").into(),
         source.name.as_str().into(),
     ]
 }
 
 fn text(held: &Holdings, listing: &Listing, canvas: Canvas) -> String {
     let all = held.all();
-    let heading = |text: &str| canvas.paint(Tone::Heading, text).into_owned();
+    let painted = |text: &str| canvas.paint(Tone::Heading, text).into_owned();
     let summed = |objects: Objects| {
         format!("{} in {}", units::size(objects.bytes), units::counted(objects.count, "object"))
     };
-    let mut out = format!("{}\n", heading("repository"));
+    let mut out = format!("{}\n", painted("repository"));
     out += &fact("holds", &summed(all));
     out += &fact("blocks", &summed(held.data_packs));
     out += &fact("maps", &summed(held.meta_packs));
@@ -262,15 +213,15 @@ fn text(held: &Holdings, listing: &Listing, canvas: Canvas) -> String {
     if listing.snapshots.is_empty() {
         return out;
     }
-    let rows: Vec<Vec<Cell>> = sources(listing).iter().map(row_of_source).collect();
-    out.extend(["\n", &heading("sources"), "\n", &table(&SOURCES, &rows, canvas)]);
+    let rows: Vec<Vec<Cell>> = by_source(&listing.snapshots).iter().map(row_of_source).collect();
+    out.extend(["\n", &painted("sources"), "\n", &table(&SOURCES, &rows, canvas)]);
     let count = listing.snapshots.len();
     let of = if count > SHOWN {
         format!(", the last {SHOWN} of {count} (all with --json)")
     } else {
         String::new()
     };
-    out.extend(["\n", &heading("snapshots"), &of, "\n"]);
+    out.extend(["\n", &painted("snapshots"), &of, "\n"]);
     let last = &listing.snapshots[count.saturating_sub(SHOWN)..];
     let rows: Vec<Vec<Cell>> = last.iter().map(|stored| row_of_night(stored, canvas)).collect();
     out + &table(&NIGHTS, &rows, canvas)
@@ -284,18 +235,14 @@ const TABLES: [Column; 5] = [
     Column { title: "TABLE", side: Side::Left, narrow: Narrow::Cut(20) },
 ];
 
-fn tables_text(
-    stored: &StoredSnapshot,
-    (tables, unchanged): (&[Table], &Table),
-    meta_bytes: u64,
-    canvas: Canvas,
-) -> String {
+fn tables_text(stored: &StoredSnapshot, added: &AddedBytes, canvas: Canvas) -> String {
+    let AddedBytes { meta_bytes, tables, unchanged } = added;
     let about = &stored.snapshot.about;
-    let heading = format!("snapshot {} of {}", stored.id().short(), about.source);
-    let mut out = format!("{}\n", canvas.paint(Tone::Heading, &heading));
+    let head = format!("snapshot {} of {}", stored.id().short(), about.source);
+    let mut out = format!("{}\n", canvas.paint(Tone::Heading, &head));
     out += &fact("stream", &units::size(about.stream_bytes));
     out += &fact("added", &units::size(about.stored_bytes));
-    out += &fact("maps", &format!("{} of it", units::size(meta_bytes)));
+    out += &fact("maps", &format!("{} of it", units::size(*meta_bytes)));
     if unchanged.files > 0 {
         let files = units::counted(unchanged.files, "file");
         out += &fact("unchanged", &format!("{files} of {}", units::size(unchanged.bytes)));
@@ -310,8 +257,8 @@ fn tables_text(
     } else {
         String::new()
     };
-    out.extend(["\n", &canvas.paint(Tone::Heading, grouping.heading()), &of, "\n"]);
-    let row = |table: &Table| {
+    out.extend(["\n", &canvas.paint(Tone::Heading, heading(grouping)), &of, "\n"]);
+    let row = |table: &TableShare| {
         vec![
             units::size(table.bytes).into(),
             units::count(table.blocks).into(),
@@ -322,6 +269,6 @@ fn tables_text(
     };
     let rows: Vec<Vec<Cell>> = tables.iter().take(SHOWN).map(row).collect();
     let mut columns = TABLES;
-    columns[TABLES.len() - 1].title = grouping.title();
+    columns[TABLES.len() - 1].title = title(grouping);
     out + &table(&columns, &rows, canvas)
 }
