@@ -18,6 +18,9 @@ const LAYERS: [&str; 19] = [
     "seal", "store", "pack", "map", "repo", "pipeline", "ops", "guide", "bin",
 ];
 
+/// The modules of `lib.rs` that hand out what rooms have; the program may name them.
+const FACE: [&str; 3] = ["error", "world", "shared"];
+
 /// Longest line, columns.
 const COLUMNS_MAX: usize = 100;
 
@@ -197,6 +200,9 @@ fn named_modules<'a>(own: &str, code: &'a str) -> impl Iterator<Item = &'a str> 
 }
 
 fn may_name(own: &str, named: &str) -> bool {
+    if own == "bin" && FACE.contains(&named) {
+        return true;
+    }
     match (layer_of(own), layer_of(named)) {
         (Some(from), Some(to)) => to <= from,
         // A macro, a group (one path per line keeps this honest), or a module without a layer.
@@ -215,6 +221,7 @@ fn every_module_has_its_layer_and_every_layer_is_a_module() {
         .lines()
         .filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod "))
         .map(|rest| rest.trim_end_matches([';', ' ', '{']))
+        .filter(|name| !FACE.contains(name))
         .collect();
     let layers: BTreeSet<&str> = LAYERS.into_iter().filter(|layer| *layer != "bin").collect();
     assert_eq!(declared, layers, "lib.rs and the layers here name the same modules");

@@ -73,6 +73,8 @@ use super::findings::RecordedFindings;
 use super::judge;
 use super::lost;
 
+pub use crate::encode::Level;
+pub use crate::encode::ReadBack;
 pub use options::BackupOptions;
 pub use options::CHECKPOINT_BYTES;
 pub use options::CHECKPOINT_SECONDS;

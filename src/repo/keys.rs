@@ -48,15 +48,7 @@ use crate::repo::key_slots::read_key_slot;
 use crate::repo::key_slots::unlock_kit;
 use crate::repo::sealing::sealing_failed;
 use crate::repo::snapshots::StoredSnapshot;
-use crate::seal::cost::KdfCost;
-use crate::seal::cost::Limits;
-use crate::seal::error::SealError;
-use crate::seal::ids::KeySlotId;
-use crate::seal::key_slot::Credential;
 use crate::seal::key_slot::KeySlot;
-use crate::seal::key_slot::KeySlotNote;
-use crate::seal::key_slot::Passphrase;
-use crate::seal::key_slot::Protection;
 use crate::seal::key_slot::ProtectionKind;
 use crate::seal::key_slot::Unlocked;
 use crate::seal::keys::Closing;
@@ -64,11 +56,23 @@ use crate::seal::keys::GENERATION_MAX;
 use crate::seal::keys::Keyring;
 use crate::seal::keys::RepositoryKey;
 use crate::seal::object::ObjectKind;
-use crate::seal::recovery_kit::RecoveryKit;
-use crate::seal::slot_contents::Role;
 use crate::seal::slot_contents::SlotContents;
 use crate::store::Store;
 use crate::store::name::ObjectName;
+
+pub use crate::seal::cost::KdfCost;
+pub use crate::seal::cost::Limits;
+pub use crate::seal::error::SealError;
+pub use crate::seal::ids::KeySlotId;
+pub use crate::seal::key_slot::Credential;
+pub use crate::seal::key_slot::KeyFile;
+pub use crate::seal::key_slot::KeySlotNote;
+pub use crate::seal::key_slot::Passphrase;
+pub use crate::seal::key_slot::Protection;
+pub use crate::seal::recovery_kit::KIT_TEXT_BYTES_MAX;
+pub use crate::seal::recovery_kit::RecoveryKit;
+pub use crate::seal::slot_contents::Role;
+pub use crate::seal::suite::Suite;
 
 /// The keys of an encrypted repository, opened to be changed.
 #[derive(Debug)]

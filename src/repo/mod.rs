@@ -37,9 +37,7 @@ use crate::cut::Cutter;
 use crate::format::config;
 use crate::format::config::CUT_SIZES;
 use crate::format::config::Config;
-use crate::format::config::FEATURES_MADE;
 use crate::format::layout::Folder;
-use crate::format::layout::Object;
 use crate::format::pack_table::PackTable;
 use crate::hash::BlockHasher;
 use crate::pack::reader::Packs;
@@ -65,6 +63,22 @@ use crate::seal::suite::Suite;
 use crate::store::Store;
 use crate::store::error::Category;
 use crate::store::name::ObjectName;
+
+pub use crate::base::ids::SnapshotId;
+pub use crate::format::config::FEATURES_KNOWN;
+pub use crate::format::config::FEATURES_MADE;
+pub use crate::format::config::FORMAT_VERSION;
+pub use crate::format::layout::Object;
+pub use crate::format::record::PageCounts;
+pub use crate::format::snapshot::Check;
+pub use crate::format::snapshot::Description;
+pub use crate::format::snapshot::Finding;
+pub use crate::format::snapshot::Positions;
+pub use crate::format::snapshot::Severity;
+pub use crate::format::snapshot::SnapshotKind;
+pub use crate::format::snapshot::StreamFormat;
+pub use crate::format::snapshot::Verdict;
+pub use crate::format::snapshot_damage::SnapshotDamage;
 
 /// The protection of a new repository.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use std::io::IsTerminal;
 use std::os::fd::AsFd;
 use std::thread;
 
-use haulout::base::error::Error;
-use haulout::base::error::ErrorKind;
+use haulout::error::Error;
+use haulout::error::ErrorKind;
 use rustix::fs::FileType;
 use rustix::fs::OFlags;
 use rustix::fs::Stat;

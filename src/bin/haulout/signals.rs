@@ -11,10 +11,10 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-use haulout::base::crew::lock;
-use haulout::base::monitor::LOOK_UP;
-use haulout::base::monitor::Monitor;
+use haulout::shared::crew::lock;
 use haulout::source::child::Killer;
+use haulout::world::LOOK_UP;
+use haulout::world::Monitor;
 use signal_hook::consts::SIGHUP;
 use signal_hook::consts::SIGINT;
 use signal_hook::consts::SIGTERM;

@@ -46,7 +46,7 @@ pub fn summary(
 /// A number of files, and how much of them differs.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Sum {
-    /// Number of files.
+    /// The number of files.
     pub files: u64,
     /// Pages in the blocks that differ.
     pub pages: u64,

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use haulout::base::error::code::ErrorCode;
+use haulout::error::ErrorCode;
 
 /// The exit statuses. Scripts depend on the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

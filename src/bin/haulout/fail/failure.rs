@@ -6,9 +6,9 @@
 use std::error::Error as StdError;
 use std::io;
 
-use haulout::base::error::Error;
-use haulout::base::error::ErrorKind;
-use haulout::base::error::code::ErrorCode;
+use haulout::error::Error;
+use haulout::error::ErrorCode;
+use haulout::error::ErrorKind;
 use haulout::store::error::Diagnosis;
 use haulout::store::error::StoreError;
 

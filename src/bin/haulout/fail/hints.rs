@@ -2,7 +2,7 @@
 //!
 //! Lower case, no full stop, an action first. One line each.
 
-use haulout::base::error::ErrorKind;
+use haulout::error::ErrorKind;
 use haulout::store::error::Diagnosis;
 use rustix::io::Errno;
 

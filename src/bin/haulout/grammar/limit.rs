@@ -8,9 +8,9 @@
 use std::num::NonZeroU64;
 use std::str::FromStr;
 
-use haulout::base::clock::WeekMinute;
 use haulout::store::limiter::Span;
 use haulout::store::limiter::Timetable;
+use haulout::world::WeekMinute;
 
 use crate::output::units::ByteCount;
 

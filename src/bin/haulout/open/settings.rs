@@ -5,8 +5,8 @@
 
 use std::path::PathBuf;
 
-use haulout::base::error::Error;
-use haulout::base::error::ErrorKind;
+use haulout::error::Error;
+use haulout::error::ErrorKind;
 use haulout::ops::memory::AtOnce;
 use haulout::store::limiter::Timetable;
 use haulout::store::location::Location;

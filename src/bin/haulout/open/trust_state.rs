@@ -24,12 +24,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 
-use haulout::base::error::Error;
-use haulout::base::error::ErrorKind;
-use haulout::base::error::Result;
+use haulout::error::Error;
+use haulout::error::ErrorKind;
+use haulout::error::Result;
 use haulout::repo::Repository;
+use haulout::repo::keys::Suite;
 use haulout::repo::snapshots::SnapshotName;
-use haulout::seal::suite::Suite;
 use haulout::verdict::finding::Code;
 use haulout::verdict::finding::Finding;
 use haulout::verdict::finding::FindingLog;

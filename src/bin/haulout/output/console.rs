@@ -15,7 +15,7 @@ use std::io::Write;
 use std::sync::Mutex;
 
 use clap::ValueEnum;
-use haulout::base::crew::lock;
+use haulout::shared::crew::lock;
 use indicatif::MultiProgress;
 use indicatif::ProgressBar;
 use indicatif::ProgressDrawTarget;

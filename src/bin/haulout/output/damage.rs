@@ -55,7 +55,7 @@ pub(crate) fn finding(finding: &Finding) -> String {
 mod tests {
     use super::*;
 
-    use haulout::base::ids::SnapshotId;
+    use haulout::repo::SnapshotId;
 
     #[test]
     fn a_finding_is_a_line_that_begins_with_its_snapshot() {

@@ -1,7 +1,7 @@
 //! Findings as people read them, and the explanation of their codes.
 
-use haulout::format::snapshot;
-use haulout::format::snapshot::Severity;
+use haulout::repo;
+use haulout::repo::Severity;
 use haulout::verdict::finding::Finding;
 
 use crate::output::console::Loudness;
@@ -39,9 +39,9 @@ impl Report {
 }
 
 /// Returns the lines about the findings of a snapshot, of which `more` are not named.
-pub(crate) fn lines(findings: &[snapshot::Finding], more: u64, canvas: Canvas) -> String {
-    let line = |finding: &snapshot::Finding| {
-        let snapshot::Finding { code, object, text, severity, accepted } = finding;
+pub(crate) fn lines(findings: &[repo::Finding], more: u64, canvas: Canvas) -> String {
+    let line = |finding: &repo::Finding| {
+        let repo::Finding { code, object, text, severity, accepted } = finding;
         let accepted = if *accepted { " (accepted)" } else { "" };
         told(&severity.to_string(), &format!("{code}: {object}: {text}{accepted}"), canvas)
     };

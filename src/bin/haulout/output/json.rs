@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use haulout::base::monitor::Counts;
-use haulout::format::record::PageCounts;
+use haulout::repo::PageCounts;
+use haulout::world::Counts;
 use serde::Serialize;
 
 use crate::fail::failure::Failure;

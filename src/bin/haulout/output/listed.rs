@@ -1,12 +1,12 @@
 //! A snapshot as lists of `--json` have it.
 
-use haulout::base::ids::SnapshotId;
-use haulout::format::snapshot::Description;
-use haulout::format::snapshot::Finding;
-use haulout::format::snapshot::SnapshotKind;
-use haulout::format::snapshot::StreamFormat;
-use haulout::format::snapshot::Verdict;
-use haulout::format::snapshot_damage::SnapshotDamage;
+use haulout::repo::Description;
+use haulout::repo::Finding;
+use haulout::repo::SnapshotDamage;
+use haulout::repo::SnapshotId;
+use haulout::repo::SnapshotKind;
+use haulout::repo::StreamFormat;
+use haulout::repo::Verdict;
 use serde::Serialize;
 
 use crate::output::timefmt;

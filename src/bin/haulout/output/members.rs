@@ -1,8 +1,8 @@
 //! The members of a snapshot in lists: their columns, and their shape in JSON.
 
-use haulout::base::error::Result;
-use haulout::format::snapshot::StreamFormat;
+use haulout::error::Result;
 use haulout::ops::show::MemberLine;
+use haulout::repo::StreamFormat;
 use serde::Serialize;
 
 use crate::output::json::Pages;
@@ -98,7 +98,7 @@ pub(crate) fn every_member(
 mod tests {
     use super::*;
 
-    use haulout::format::record::PageCounts;
+    use haulout::repo::PageCounts;
 
     fn member(path: &str, bytes: u64) -> MemberLine {
         MemberLine {

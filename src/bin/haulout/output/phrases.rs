@@ -1,7 +1,7 @@
 //! Formatting that several reports for people have in common.
 
-use haulout::base::monitor::Counts;
-use haulout::format::snapshot::Verdict;
+use haulout::repo::Verdict;
+use haulout::world::Counts;
 
 use crate::output::text::Canvas;
 use crate::output::text::Tone;

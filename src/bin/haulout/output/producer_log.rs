@@ -7,7 +7,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::Mutex;
 
-use haulout::base::crew::lock;
+use haulout::shared::crew::lock;
 
 use crate::output::console::Console;
 use crate::output::console::Loudness;

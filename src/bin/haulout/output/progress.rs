@@ -12,10 +12,10 @@ use std::time::Duration;
 use crossbeam_channel::RecvTimeoutError;
 use crossbeam_channel::Sender;
 use crossbeam_channel::bounded;
-use haulout::base::clock::Clock;
-use haulout::base::crew;
-use haulout::base::monitor::Counts;
-use haulout::base::monitor::Monitor;
+use haulout::shared::crew;
+use haulout::world::Clock;
+use haulout::world::Counts;
+use haulout::world::Monitor;
 
 use crate::output::console::Console;
 use crate::output::console::Loudness;

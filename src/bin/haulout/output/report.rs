@@ -13,11 +13,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
-use haulout::base::clock::Clock;
-use haulout::base::clock::SystemClock;
-use haulout::base::error::Error;
-use haulout::base::error::ErrorKind;
-use haulout::base::error::Result;
+use haulout::error::Error;
+use haulout::error::ErrorKind;
+use haulout::error::Result;
+use haulout::world::Clock;
+use haulout::world::SystemClock;
 use serde::Serialize;
 
 use crate::fail::exit::Exit;

@@ -7,9 +7,9 @@ use std::io::BufWriter;
 use std::io::Seek;
 use std::io::Write;
 
-use haulout::base::error::Error;
-use haulout::base::error::ErrorKind;
-use haulout::base::error::Result;
+use haulout::error::Error;
+use haulout::error::ErrorKind;
+use haulout::error::Result;
 use serde::Serialize;
 
 use crate::output::report::in_json;

@@ -5,9 +5,9 @@ use std::io;
 use std::io::BufWriter;
 use std::os::fd::AsFd;
 
-use haulout::base::error::Error;
-use haulout::base::error::ErrorKind;
-use haulout::base::error::Result;
+use haulout::error::Error;
+use haulout::error::ErrorKind;
+use haulout::error::Result;
 use haulout::source::PIPE_BYTES;
 
 /// Returns standard output without the line buffer, which is good for text only.

@@ -21,16 +21,16 @@ use std::process::ExitStatus;
 use std::process::Stdio;
 use std::time::Duration;
 
-use haulout::base::error::Error;
-use haulout::base::error::ErrorKind;
-use haulout::base::error::Result;
-use haulout::base::monitor::LOOK_UP;
-use haulout::base::monitor::Monitor;
-use haulout::seal::error::SealError;
-use haulout::seal::key_slot::Credential;
-use haulout::seal::key_slot::KeyFile;
-use haulout::seal::key_slot::Passphrase;
+use haulout::error::Error;
+use haulout::error::ErrorKind;
+use haulout::error::Result;
+use haulout::repo::keys::Credential;
+use haulout::repo::keys::KeyFile;
+use haulout::repo::keys::Passphrase;
+use haulout::repo::keys::SealError;
 use haulout::source::child::withhold_secrets;
+use haulout::world::LOOK_UP;
+use haulout::world::Monitor;
 use rustix::event::PollFd;
 use rustix::event::PollFlags;
 use rustix::event::Timespec;
@@ -470,7 +470,7 @@ fn asked(purpose: Purpose, monitor: &Monitor) -> Result<Secret> {
 mod tests {
     use std::io::Write;
 
-    use haulout::base::entropy::SeededEntropy;
+    use haulout::world::SeededEntropy;
 
     use super::*;
 

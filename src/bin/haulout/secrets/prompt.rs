@@ -10,7 +10,7 @@ use std::io::IsTerminal;
 use std::io::Read;
 use std::io::Write;
 
-use haulout::base::monitor::Monitor;
+use haulout::world::Monitor;
 use rustix::event::PollFd;
 use rustix::event::PollFlags;
 use rustix::event::Timespec;

@@ -6,12 +6,12 @@ use std::io::Read;
 use std::io::Write;
 use std::path::Path;
 
-use haulout::base::error::Error;
-use haulout::base::error::ErrorKind;
-use haulout::base::error::Result;
-use haulout::base::num::u64_of;
-use haulout::seal::recovery_kit::KIT_TEXT_BYTES_MAX;
-use haulout::seal::recovery_kit::RecoveryKit;
+use haulout::error::Error;
+use haulout::error::ErrorKind;
+use haulout::error::Result;
+use haulout::repo::keys::KIT_TEXT_BYTES_MAX;
+use haulout::repo::keys::RecoveryKit;
+use haulout::shared::num::u64_of;
 use zeroize::Zeroizing;
 
 use crate::secrets::password::everybody_reads;

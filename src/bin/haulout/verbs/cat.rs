@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use clap::Args;
-use haulout::base::error::ErrorKind;
+use haulout::error::ErrorKind;
 use haulout::ops;
 use haulout::ops::cat::CatOptions;
 

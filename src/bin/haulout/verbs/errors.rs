@@ -1,9 +1,9 @@
 //! `errors`: explains the codes of errors and findings.
 
 use clap::Args;
-use haulout::base::error::ErrorKind;
-use haulout::base::error::code::ErrorCode;
-use haulout::format::snapshot::Severity;
+use haulout::error::ErrorCode;
+use haulout::error::ErrorKind;
+use haulout::repo::Severity;
 use haulout::verdict::finding::Code;
 use serde::Serialize;
 

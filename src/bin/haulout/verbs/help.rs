@@ -94,7 +94,7 @@ fn contents(canvas: Canvas) -> String {
 
 #[cfg(test)]
 mod tests {
-    use haulout::base::error::ErrorKind;
+    use haulout::error::ErrorKind;
 
     use super::*;
 

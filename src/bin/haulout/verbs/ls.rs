@@ -5,8 +5,8 @@ use std::io::BufWriter;
 use std::io::Write;
 
 use clap::Args;
-use haulout::base::error::ErrorKind;
-use haulout::base::error::Result;
+use haulout::error::ErrorKind;
+use haulout::error::Result;
 use haulout::ops;
 use haulout::repo::snapshots::StoredSnapshot;
 

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap_mangen::Man;
-use haulout::base::error::Error;
-use haulout::base::error::ErrorKind;
+use haulout::error::Error;
+use haulout::error::ErrorKind;
 use serde::Serialize;
 
 use crate::fail::exit::Exit;

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use clap::Args;
-use haulout::base::error::Result;
-use haulout::base::num::u64_of;
+use haulout::error::Result;
 use haulout::ops;
 use haulout::ops::repair::Make;
 use haulout::ops::repair::Remove;
 use haulout::ops::repair::RepairPlan;
 use haulout::ops::repair::RepairReport;
+use haulout::shared::num::u64_of;
 use serde::Serialize;
 
 use crate::fail::exit::Exit;

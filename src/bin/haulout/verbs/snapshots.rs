@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use clap::Args;
-use haulout::base::error::Result;
-use haulout::format::snapshot::Description;
-use haulout::format::snapshot::Verdict;
+use haulout::error::Result;
+use haulout::repo::Description;
+use haulout::repo::Verdict;
 use haulout::repo::damage::KnownDamage;
 use haulout::repo::snapshots::Described;
 use haulout::repo::snapshots::Listing;

@@ -1,8 +1,8 @@
 //! `tag`: changes the tags of a snapshot.
 
 use clap::Args;
-use haulout::base::error::ErrorKind;
-use haulout::base::error::Result;
+use haulout::error::ErrorKind;
+use haulout::error::Result;
 use haulout::ops;
 use haulout::ops::tag::TAGS_MAX;
 use haulout::ops::tag::TagChange;

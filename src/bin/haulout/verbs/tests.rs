@@ -1,7 +1,7 @@
 //! Lines as typed, and what they mean on a machine.
 
-use haulout::base::error::ErrorKind;
-use haulout::encode::Level;
+use haulout::error::ErrorKind;
+use haulout::ops::backup::Level;
 
 use super::*;
 use crate::environment::Stream;

@@ -1,9 +1,9 @@
 //! `version`: prints the version of the program, and of the repositories that it reads and makes.
 
 use clap::Args;
-use haulout::format::config::FEATURES_KNOWN;
-use haulout::format::config::FEATURES_MADE;
-use haulout::format::config::FORMAT_VERSION;
+use haulout::repo::FEATURES_KNOWN;
+use haulout::repo::FEATURES_MADE;
+use haulout::repo::FORMAT_VERSION;
 use serde::Serialize;
 
 use crate::fail::exit::Exit;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::ValueEnum;
-use haulout::encode::Level;
-use haulout::format::snapshot::StreamFormat;
 use haulout::ops::accept::ACCEPTED_BYTES_MAX;
+use haulout::ops::backup::Level;
+use haulout::repo::StreamFormat;
 use haulout::verdict::finding::Acceptance;
 use haulout::verdict::finding::NoAcceptance;
 

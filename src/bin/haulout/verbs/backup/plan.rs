@@ -4,16 +4,16 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-use haulout::base::error::Error;
-use haulout::base::error::ErrorKind;
-use haulout::encode::Level;
-use haulout::encode::ReadBack;
-use haulout::format::snapshot::StreamFormat;
+use haulout::error::Error;
+use haulout::error::ErrorKind;
 use haulout::ops::accept::ACCEPTED_MAX;
 use haulout::ops::accept::Accept;
 use haulout::ops::accept::AcceptedBefore;
 use haulout::ops::backup::CHECKPOINT_BYTES;
 use haulout::ops::backup::CHECKPOINT_SECONDS;
+use haulout::ops::backup::Level;
+use haulout::ops::backup::ReadBack;
+use haulout::repo::StreamFormat;
 use haulout::source::child::GRACE;
 use haulout::store::limiter::Timetable;
 

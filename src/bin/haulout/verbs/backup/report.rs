@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use haulout::base::error::Result;
-use haulout::base::num::u64_of;
-use haulout::format::snapshot::Finding;
-use haulout::format::snapshot::Positions;
-use haulout::format::snapshot::Severity;
-use haulout::format::snapshot::SnapshotKind;
-use haulout::format::snapshot::StreamFormat;
-use haulout::format::snapshot::Verdict;
+use haulout::error::Result;
 use haulout::ops::backup::BackupReport;
+use haulout::repo::Finding;
+use haulout::repo::Positions;
+use haulout::repo::Severity;
+use haulout::repo::SnapshotKind;
+use haulout::repo::StreamFormat;
+use haulout::repo::Verdict;
+use haulout::shared::num::u64_of;
 use haulout::verdict::CheckName;
 use haulout::verdict::finding::Code;
 use serde::Serialize;

@@ -5,9 +5,9 @@ use std::ffi::OsString;
 use std::io;
 use std::sync::Arc;
 
-use haulout::base::error::Error;
-use haulout::base::error::ErrorKind;
-use haulout::base::error::Result;
+use haulout::error::Error;
+use haulout::error::ErrorKind;
+use haulout::error::Result;
 use haulout::ops;
 use haulout::ops::backup::BackupOptions;
 use haulout::ops::memory::Work;

@@ -1,6 +1,6 @@
 //! The report of `diff`: what two snapshots have in common, and the tables in which they differ.
 
-use haulout::base::error::Result;
+use haulout::error::Result;
 use haulout::ops::diff::Change;
 use haulout::ops::diff::MemberDiff;
 use haulout::ops::diff::summary::DiffSummary;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use haulout::repo::keys::Gaps;
-use haulout::seal::slot_contents::Role;
+use haulout::repo::keys::Role;
 
 use crate::environment::Surroundings;
 use crate::secrets::password::NEW_VARIABLES;

@@ -1,11 +1,11 @@
 //! The reports of the commands of `key`.
 
-use haulout::base::error::Result;
+use haulout::error::Result;
 use haulout::repo::keys::KeySlotEntry;
+use haulout::repo::keys::KeySlotId;
 use haulout::repo::keys::KeySlots;
+use haulout::repo::keys::Role;
 use haulout::repo::keys::Rotated;
-use haulout::seal::ids::KeySlotId;
-use haulout::seal::slot_contents::Role;
 use serde::Serialize;
 
 use crate::output::report::Format;

@@ -4,18 +4,18 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use haulout::base::error::Error;
-use haulout::base::error::ErrorKind;
+use haulout::error::Error;
+use haulout::error::ErrorKind;
+use haulout::repo::keys::Credential;
 use haulout::repo::keys::Gaps;
+use haulout::repo::keys::KdfCost;
+use haulout::repo::keys::KeyFile;
+use haulout::repo::keys::KeySlotNote;
 use haulout::repo::keys::Keys;
+use haulout::repo::keys::Limits;
+use haulout::repo::keys::Passphrase;
+use haulout::repo::keys::Protection;
 use haulout::repo::keys::Rotated;
-use haulout::seal::cost::KdfCost;
-use haulout::seal::cost::Limits;
-use haulout::seal::key_slot::Credential;
-use haulout::seal::key_slot::KeyFile;
-use haulout::seal::key_slot::KeySlotNote;
-use haulout::seal::key_slot::Passphrase;
-use haulout::seal::key_slot::Protection;
 use haulout::store::Store;
 use haulout::store::location::Location;
 

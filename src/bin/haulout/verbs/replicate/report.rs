@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use haulout::base::error::Result;
-use haulout::base::num::u64_of;
+use haulout::error::Result;
 use haulout::ops::backup::BackupReport;
 use haulout::ops::copy_reencrypted::ReencryptionReport;
 use haulout::ops::replicate::CopyCost;
@@ -11,6 +10,7 @@ use haulout::ops::replicate::CopyPlan;
 use haulout::ops::replicate::LeftOut;
 use haulout::ops::replicate::ReplicateReport;
 use haulout::ops::replicate::Verified;
+use haulout::shared::num::u64_of;
 use serde::Serialize;
 
 use crate::output::console::Loudness;

@@ -6,9 +6,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use haulout::base::error::Error;
-use haulout::base::error::ErrorKind;
-use haulout::base::ids::SnapshotId;
+use haulout::error::Error;
+use haulout::error::ErrorKind;
 use haulout::ops::copy_reencrypted;
 use haulout::ops::copy_reencrypted::ReencryptionReport;
 use haulout::ops::memory::Work;
@@ -22,11 +21,12 @@ use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::verify;
 use haulout::repo::NewProtection;
 use haulout::repo::Repository;
+use haulout::repo::SnapshotId;
+use haulout::repo::keys::KdfCost;
+use haulout::repo::keys::KeySlotNote;
+use haulout::repo::keys::Limits;
 use haulout::repo::snapshots::Listing;
 use haulout::repo::snapshots::StoredSnapshot;
-use haulout::seal::cost::KdfCost;
-use haulout::seal::cost::Limits;
-use haulout::seal::key_slot::KeySlotNote;
 use haulout::store::Store;
 use haulout::store::location::Location;
 use haulout::store::memory::MemoryStore;

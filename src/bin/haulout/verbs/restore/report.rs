@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use haulout::base::error::Result;
-use haulout::format::snapshot::Verdict;
+use haulout::error::Result;
 use haulout::ops::prepare::PrepareReport;
 use haulout::ops::restore::RestoreReport;
+use haulout::repo::Verdict;
 use haulout::repo::snapshots::StoredSnapshot;
 use serde::Serialize;
 

@@ -7,12 +7,9 @@ use std::path;
 use std::path::Path;
 use std::time::Duration;
 
-use haulout::base::error::Error;
-use haulout::base::error::ErrorKind;
-use haulout::base::error::Result;
-use haulout::format::snapshot::SnapshotKind;
-use haulout::format::snapshot::StreamFormat;
-use haulout::format::snapshot::Verdict;
+use haulout::error::Error;
+use haulout::error::ErrorKind;
+use haulout::error::Result;
 use haulout::ops;
 use haulout::ops::chain;
 use haulout::ops::prepare::PrepareReport;
@@ -25,6 +22,9 @@ use haulout::ops::restore::Sharing;
 use haulout::ops::restore::accounts::Accounts;
 use haulout::ops::restore::accounts::Owners;
 use haulout::repo::Repository;
+use haulout::repo::SnapshotKind;
+use haulout::repo::StreamFormat;
+use haulout::repo::Verdict;
 use haulout::repo::snapshots::StoredSnapshot;
 use haulout::store::location::Location;
 

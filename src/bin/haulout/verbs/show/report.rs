@@ -7,19 +7,19 @@ use std::io;
 use std::io::BufWriter;
 use std::io::Write;
 
-use haulout::base::error::Result;
-use haulout::base::num::u64_of;
-use haulout::format::snapshot::Check;
-use haulout::format::snapshot::Description;
-use haulout::format::snapshot::Positions;
-use haulout::format::snapshot::SnapshotKind;
-use haulout::format::snapshot::StreamFormat;
-use haulout::format::snapshot::Verdict;
-use haulout::format::snapshot_damage::SnapshotDamage;
+use haulout::error::Result;
 use haulout::ops::chain::Link;
 use haulout::ops::show::MemberLine;
+use haulout::repo::Check;
+use haulout::repo::Description;
+use haulout::repo::Positions;
+use haulout::repo::SnapshotDamage;
+use haulout::repo::SnapshotKind;
+use haulout::repo::StreamFormat;
+use haulout::repo::Verdict;
 use haulout::repo::damage::KnownDamage;
 use haulout::repo::snapshots::StoredSnapshot;
+use haulout::shared::num::u64_of;
 use haulout::verdict::Outcome;
 use serde::Serialize;
 
@@ -388,7 +388,7 @@ fn all_members_heading(format: StreamFormat, canvas: Canvas) -> String {
 
 #[cfg(test)]
 mod tests {
-    use haulout::format::record::PageCounts;
+    use haulout::repo::PageCounts;
 
     use super::*;
 

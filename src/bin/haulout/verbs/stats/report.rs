@@ -1,7 +1,7 @@
 //! The report of `stats`: what the repository holds and what every night added, or what one
 //! snapshot added, by table.
 
-use haulout::base::error::Result;
+use haulout::error::Result;
 use haulout::ops::stats::Holdings;
 use haulout::ops::stats::summary::AddedBytes;
 use haulout::ops::stats::summary::SourceTotals;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use haulout::base::error::Result;
+use haulout::error::Result;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::VerifyReport;
 use serde::Serialize;
