@@ -249,7 +249,7 @@ fn a_side_with_a_password_of_its_own_gets_its_own_keys() {
     let with = "--password-file first --json";
     let to = format!("replicate --init --to other --other-password-file second {with}");
     let planned = place.ran(&format!("{to} --plan")).is(0).json();
-    assert_eq!((&planned["snapshots"], &planned["sealed_anew"]), (&1.into(), &true.into()));
+    assert_eq!((&planned["snapshots"], &planned["reencrypted"]), (&1.into(), &true.into()));
     assert!(!place.path("other").exists(), "a plan makes nothing");
     for line in [to.clone(), format!("{to} --plan")] {
         place.ran(&format!("{line} --memory 128MiB")).is(2).says("give at least 144 MiB");
@@ -395,22 +395,22 @@ fn the_keys_are_rotated_and_those_that_are_left_behind_are_named() {
     let done = place.ran(&format!("key rotate {with_first} --new-password-file third --json"));
     let told = done.is(0).json();
     assert_eq!((&told["generation"], &told["listed"]), (&1.into(), &1.into()));
-    assert_eq!(told["left_behind"][0]["label"], "anna");
+    assert_eq!(told["retired"][0]["label"], "anna");
     place.ran(&format!("snapshots {with_first}")).is(1).says("opens with this password");
     assert!(restored(&place, "--password-file third"));
     // Anna reads what was there, is told that there may be more, and writes nothing.
     let with_second = "--password-file second";
     assert!(restored(&place, with_second));
-    place.ran(&format!("snapshots {with_second}")).is(0).says("was left behind");
+    place.ran(&format!("snapshots {with_second}")).is(0).says("was retired");
     let backup = "backup -q --source db --state state -- seq 9999";
     let refused = place.ran(&backup.replace("--state state", with_second)).is(1);
-    refused.says("left behind").says("haulout key add");
+    refused.says("retired").says("haulout key add");
     let refused = place.ran(&backup.replace("--state state", &format!("{with_second} --json")));
-    assert_eq!(refused.is(1).json()["error"]["kind"], "left-behind");
+    assert_eq!(refused.is(1).json()["error"]["kind"], "retired-slot");
     let with_third = "--password-file third --state state";
     place.ran(&backup.replace("--state state", with_third)).is(0);
     let listed = place.ran(&format!("key list {with_third} --json")).is(0).json();
-    let left: Vec<_> = listed.as_array().unwrap().iter().map(|key| &key["left_behind"]).collect();
+    let left: Vec<_> = listed.as_array().unwrap().iter().map(|key| &key["retired"]).collect();
     assert_eq!(left.iter().filter(|left| ***left == Value::Bool(true)).count(), 1, "{listed}");
     // A host that remembers the new generation is not made to use the previous one.
     let refused = place.ran(&format!("snapshots {with_second} --state state")).is(1);

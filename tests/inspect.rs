@@ -389,7 +389,7 @@ fn with_json_every_verb_prints_one_value_with_its_fields() {
     let told = json(&["diff", &first, &second]);
     has(&told, &["former", "later", "members", "tables", "totals"]);
     has(&told["members"][0], &["path", "table", "change", "pages", "new_bytes", "gone_bytes"]);
-    has(&told["totals"], &["former_bytes", "later_bytes", "same", "changed", "added", "removed"]);
+    has(&told["totals"], &["earlier_bytes", "later_bytes", "same", "changed", "added", "removed"]);
     let held = json(&["stats"]);
     has(&held, &["all", "data_packs", "meta_packs", "snapshot_objects", "other", "sources"]);
     has(&held["snapshots"][1], &["id", "stored_bytes", "blocks", "delta_bytes", "whole_bytes"]);

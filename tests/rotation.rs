@@ -131,7 +131,7 @@ fn what_was_stored_is_read_as_before_and_what_is_stored_then_with_new_keys_only(
     let previous = opened_by(&setting.store, "colleague").unwrap();
     let old_kit = keys_by(&setting.store, "colleague").unwrap().kit(None, &note("kit")).unwrap();
     let done = rotated(&setting.store, FIRST, "new").unwrap();
-    assert_eq!((done.generation, done.listed, done.left_behind.len()), (1, 2, 1));
+    assert_eq!((done.generation, done.listed, done.retired.len()), (1, 2, 1));
     let refused = opened_by(&setting.store, FIRST).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::WrongKey, "the previous password opens nothing");
 
@@ -165,16 +165,16 @@ fn what_was_stored_is_read_as_before_and_what_is_stored_then_with_new_keys_only(
         let stream = setting.streams.last().unwrap();
         let refused =
             back_up_with(&previous, stream, ProducerExit::Exited(0), &options()).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::LeftBehind, "{refused}");
+        assert_eq!(refused.kind(), ErrorKind::RetiredSlot, "{refused}");
     }
     let old = keys_by(&setting.store, "colleague").unwrap();
     let secret = passphrase("x");
     let weak = Protection::Passphrase(&secret, KdfCost::FOR_TESTS);
-    assert_eq!(old.add(Role::Full, weak, &note("")).unwrap_err().kind(), ErrorKind::LeftBehind);
-    assert_eq!(old.remove(done.added).unwrap_err().kind(), ErrorKind::LeftBehind);
+    assert_eq!(old.add(Role::Full, weak, &note("")).unwrap_err().kind(), ErrorKind::RetiredSlot);
+    assert_eq!(old.remove(done.added).unwrap_err().kind(), ErrorKind::RetiredSlot);
     assert_eq!(
         old.rotate(weak, &note(""), Gaps::Refused).unwrap_err().kind(),
-        ErrorKind::LeftBehind
+        ErrorKind::RetiredSlot
     );
 }
 
@@ -218,12 +218,12 @@ fn a_run_that_a_rotation_overtakes_fails_and_says_so() {
     let stream = setting.server.stream();
     let refused =
         back_up_with(&overtaken, &stream, ProducerExit::Exited(0), &options()).unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::LeftBehind, "{refused}");
+    assert_eq!(refused.kind(), ErrorKind::RetiredSlot, "{refused}");
     let tagged = overtaken.snapshots().unwrap().snapshots[0].id();
     let notes = overtaken.notes(None).unwrap();
     let change = (vec!["a".to_owned()], Vec::new());
     let refused = overtaken.note_tags(tagged, &notes, change, 9).unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::LeftBehind, "{refused}");
+    assert_eq!(refused.kind(), ErrorKind::RetiredSlot, "{refused}");
     let repository = opened_by(&setting.store, "new").unwrap();
     let listing = repository.snapshots().unwrap();
     assert_eq!((listing.snapshots.len(), listing.damaged.len()), (2, 1));
@@ -300,7 +300,7 @@ fn a_host_that_may_only_write_gets_a_new_key_and_goes_on() {
         let stream = setting.server.stream();
         let refused =
             back_up_with(&left, &stream, ProducerExit::Exited(0), &options()).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::LeftBehind);
+        assert_eq!(refused.kind(), ErrorKind::RetiredSlot);
         (file, password) = (add(&store, next, 20 + u64::from(number)), next);
         setting.night(&host(&store, &file));
         assert_eq!(host(&store, &file).snapshots().unwrap().damaged.len(), 0);
@@ -401,5 +401,5 @@ fn a_copy_gets_the_new_keys_with_what_it_lacks() {
     let left = opened_by(&far, FIRST).unwrap();
     let stream = setting.server.stream();
     let refused = back_up_with(&left, &stream, ProducerExit::Exited(0), &options()).unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::LeftBehind);
+    assert_eq!(refused.kind(), ErrorKind::RetiredSlot);
 }

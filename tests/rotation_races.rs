@@ -111,7 +111,7 @@ fn race(stores: &[Arc<dyn Store>], about: &str) -> usize {
     for (number, outcome) in outcomes.iter().enumerate() {
         match outcome {
             Ok(()) => current = format!("new {number}"),
-            Err(error) => assert_eq!(error.kind(), ErrorKind::LeftBehind, "{about}: {error}"),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::RetiredSlot, "{about}: {error}"),
         }
     }
     let succeeded = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
@@ -290,7 +290,7 @@ fn a_rotation_that_was_left_standing_is_in_nobodys_way() {
     assert!(error.to_string().contains("stays there"), "{error}");
     let old = opened_by(&store, FIRST).unwrap();
     let refused = back_up_with(&old, &streams[0], ProducerExit::Exited(0), &options()).unwrap_err();
-    assert_eq!(refused.kind(), ErrorKind::LeftBehind, "nothing is written meanwhile");
+    assert_eq!(refused.kind(), ErrorKind::RetiredSlot, "nothing is written meanwhile");
     rotate(&keys_by(&store, FIRST).unwrap(), "new").unwrap();
     is_whole(&store, "new", &streams, "after the second rotation");
     let mut announcements = 0;

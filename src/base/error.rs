@@ -105,7 +105,7 @@ kinds! {
     RetiredKey "retired-key" Distrusted
 
     /// The key in use was not carried over when the keys were rotated.
-    LeftBehind "left-behind" Key
+    RetiredSlot "retired-slot" Key
 
     /// The store shows an older state than before.
     RolledBack "rolled-back" Distrusted

@@ -11,7 +11,7 @@ pub enum ProducerExit {
     Exited(i32),
     /// A signal ended it.
     Killed(i32),
-    /// It still ran long after its stream had ended, and was ended.
+    /// It kept running after its stream ended, and was killed.
     Hung,
 }
 
@@ -30,7 +30,7 @@ impl fmt::Display for ProducerExit {
             ProducerExit::Exited(code) => write!(f, "ended with status {code}"),
             ProducerExit::Killed(signal) => write!(f, "was killed by signal {signal}"),
             ProducerExit::Hung => {
-                f.write_str("still ran long after its stream had ended, and was ended")
+                f.write_str("kept running after its stream ended, and was killed")
             }
         }
     }

@@ -66,13 +66,13 @@ pub(super) fn require_newest(
                 && read_key_slot(store, name).is_ok_and(|slot| slot.generation() >= next)
         };
         let what = if names.iter().any(newer) {
-            "the keys were rotated, and the one in use was left behind: it opens what was stored \
+            "the keys were rotated, and the one in use was retired: it opens what was stored \
              before, and writes nothing"
         } else {
             "the keys are being rotated, or a rotation was interrupted: nothing is written \
-             meanwhile"
+             until it is done"
         };
-        return Err(Error::new(ErrorKind::LeftBehind, what));
+        return Err(Error::new(ErrorKind::RetiredSlot, what));
     }
     Ok(())
 }

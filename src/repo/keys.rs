@@ -106,7 +106,7 @@ pub struct KeySlotEntry {
     /// The newest generation of keys that the key slot has.
     pub generation: u8,
     /// True if a rotation retired it: it opens only what was stored before.
-    pub left_behind: bool,
+    pub retired: bool,
     /// The label of the key slot and the time it was added.
     pub note: KeySlotNote,
     /// True if this key slot opened the keys.
@@ -132,7 +132,7 @@ pub struct Rotated {
     /// The key slot that was replaced; `None` if a recovery kit opened the keys.
     pub removed: Option<KeySlotId>,
     /// Key slots that open what was stored before, and nothing else.
-    pub left_behind: Vec<KeySlotEntry>,
+    pub retired: Vec<KeySlotEntry>,
     /// Snapshots and notes that the previous keys had sealed, and that are believed.
     pub listed: usize,
 }
@@ -192,8 +192,8 @@ impl Keys {
                 let (id, protection, role) = (slot.id(), slot.protection(), slot.role());
                 let in_use = self.unlocked.slot == Some(id);
                 let generation = slot.generation();
-                let left_behind = generation < self.keyring.generation();
-                Ok(KeySlotEntry { id, protection, role, generation, left_behind, note, in_use })
+                let retired = generation < self.keyring.generation();
+                Ok(KeySlotEntry { id, protection, role, generation, retired, note, in_use })
             });
             match entry {
                 // An object under another key slot's name would be removed in its place.
@@ -243,9 +243,9 @@ impl Keys {
         self.key()?;
         self.require_newest()?;
         let remains =
-            |entry: &KeySlotEntry| entry.id != id && entry.role == Role::Full && !entry.left_behind;
+            |entry: &KeySlotEntry| entry.id != id && entry.role == Role::Full && !entry.retired;
         if !self.list()?.slots.iter().any(remains) {
-            let what = format!("key {id} is the only one: without it nobody opens the repository");
+            let what = format!("key {id} is the only one: without it nothing opens the repository");
             return Err(Error::new(ErrorKind::Usage, what));
         }
         let name = key_slot_object(id);
@@ -300,8 +300,8 @@ impl Keys {
         // stay until a new key slot does, so that no run goes on until then.
         let before = key_names(store)?;
         if key_slot_since(store, &before, next)?.is_some() {
-            let what = "the keys were rotated already, and the one in use was left behind";
-            return Err(Error::new(ErrorKind::LeftBehind, what));
+            let what = "the keys were rotated already, and the one in use was retired";
+            return Err(Error::new(ErrorKind::RetiredSlot, what));
         }
         let repository = self.repository()?;
         let seen = trusted_listing(&repository, gaps)?;
@@ -332,9 +332,9 @@ impl Keys {
             Unlocked { contents: SlotContents::Key(key), repository, suite, slot: Some(slot.id()) };
         let store = Arc::clone(&self.store);
         let (entropy, config) = (Arc::clone(&self.entropy), self.config.clone());
-        let mut left_behind = Keys { store, config, keyring, unlocked, entropy }.list()?.slots;
-        left_behind.retain(|entry| entry.left_behind);
-        Ok(Rotated { generation: next, added: slot.id(), removed, left_behind, listed })
+        let mut retired = Keys { store, config, keyring, unlocked, entropy }.list()?.slots;
+        retired.retain(|entry| entry.retired);
+        Ok(Rotated { generation: next, added: slot.id(), removed, retired, listed })
     }
 
     /// Returns the repository, as the key in use opens it.
@@ -366,7 +366,7 @@ impl Keys {
                     "another rotation of the keys began at the same moment ({other}); this one was \
                      given up"
                 );
-                return Err(Error::new(ErrorKind::LeftBehind, what));
+                return Err(Error::new(ErrorKind::RetiredSlot, what));
             }
         }
         let hashes = sealed_hashes(store)?;
@@ -392,7 +392,7 @@ impl Keys {
         if stands.is_none() {
             let what =
                 format!("{announcement} was removed during the rotation, which was given up");
-            return Err(Error::new(ErrorKind::LeftBehind, what));
+            return Err(Error::new(ErrorKind::RetiredSlot, what));
         }
         Ok(())
     }
@@ -413,7 +413,7 @@ impl Keys {
                     "another rotation of the keys took place at the same moment ({other}); this \
                      one was undone"
                 );
-                Err(Error::new(ErrorKind::LeftBehind, what))
+                Err(Error::new(ErrorKind::RetiredSlot, what))
             }
         }
     }

@@ -545,8 +545,8 @@ impl<'a> Judge<'a> {
             }
         }
         let detail = match seen.changed.len() {
-            0 => "no file was renamed or removed meanwhile".to_owned(),
-            tables => format!("files of {tables} tables were renamed or removed meanwhile"),
+            0 => "no file was renamed or removed during the backup".to_owned(),
+            tables => format!("files of {tables} tables were renamed or removed during the backup"),
         };
         self.judge(CheckName::ChangedTables, reasons, detail);
     }

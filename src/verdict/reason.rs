@@ -101,7 +101,7 @@ impl fmt::Display for Reason {
             Reason::Tar(reason) => reason.fmt(f),
             Reason::Plain(reason) => reason.fmt(f),
             Reason::Base { id, verdict } => {
-                write!(f, "its base, snapshot {id}, is {verdict}: see there")
+                write!(f, "its base, snapshot {id}, is {verdict}: run haulout show {id}")
             }
             Reason::NoBase(why) => write!(f, "an increment without its base: {why}"),
         }

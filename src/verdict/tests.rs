@@ -385,7 +385,7 @@ fn an_innodb_table_without_tablespace_is_noted_or_lost_as_the_server_has_it() {
 
 #[test]
 fn what_is_left_of_a_table_that_was_removed_is_reported() {
-    let left = "'app/m.MYI' is there, but its table was renamed or removed meanwhile";
+    let left = "'app/m.MYI' is there, but its table was renamed or removed during the backup";
     expect_partial(with(|s| s.remove("app/m.MYD").remove("app/m.frm")), left);
     // It was so at the source.
     expect_complete(with(|s| s.file("app/orphan.MYI", &index(7, 0))));

@@ -60,7 +60,6 @@ pub struct Sum {
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Totals {
     /// Bytes of all files of the earlier snapshot.
-    #[serde(rename = "former_bytes")]
     pub earlier_bytes: u64,
     /// Bytes of all files of the later snapshot.
     pub later_bytes: u64,

@@ -62,7 +62,7 @@ impl fmt::Display for DumpReason {
         match self {
             DumpReason::Reported(line) => write!(
                 f,
-                "the producer reported '{line}': what it was doing is not in the dump, mend that \
+                "the producer reported '{line}': what it was doing is not in the dump, fix that \
                  and dump again"
             ),
             DumpReason::Unfinished(unfinished) => unfinished.fmt(f),
@@ -153,7 +153,7 @@ fn flaw_words(flaw: &Flaw, dumps: u64) -> String {
         ),
         Flaw::Message(line) => format!(
             "the dump holds the producer's message '{line}': what it was doing is not in the dump, \
-             mend that and dump again, without 2>&1"
+             fix that and dump again, without 2>&1"
         ),
         Flaw::Rows { last } => format!("{last} has rows without their INSERT: {lost}"),
         Flaw::Text { last, text } => {

@@ -203,9 +203,9 @@ impl MbstreamReason {
     fn advice(&self) -> &'static str {
         match self {
             Self::Fault(_) | Self::MoreFaults(_) => {
-                "the stream was cut or damaged on its way, look at the producer's log, run it again"
+                "the stream was cut or damaged in transit, look at the producer's log, run it again"
             }
-            Self::NotCompletedOk => "its last messages say why, run it again once that is mended",
+            Self::NotCompletedOk => "its last messages say why, run it again once that is fixed",
             Self::MessagesUnseen => "let haulout read the producer's messages",
             Self::MissingFile(_) | Self::UnreadableFile { .. } | Self::EmptyFile(_) => {
                 "the producer stopped early or the stream lost it, run the backup again"
@@ -275,7 +275,7 @@ impl MbstreamReason {
             Self::Fault(fault) => write!(f, "{fault}"),
             Self::MoreFaults(count) => write!(f, "{count} more faults in the stream"),
             Self::NotCompletedOk => f.write_str("the producer did not say 'completed OK!'"),
-            Self::MessagesUnseen => f.write_str("nobody saw whether the producer completed"),
+            Self::MessagesUnseen => f.write_str("the producer's last message was not seen"),
             Self::MissingFile(name) => write!(f, "{name} is not in the stream"),
             Self::UnreadableFile { name, lacks } => write!(f, "{name} has no {lacks}"),
             Self::AfterTheEnd(path) => {
@@ -303,7 +303,10 @@ impl MbstreamReason {
                 f.write_str("stream")
             }
             Self::LeftOver(path) => {
-                write!(f, "'{path}' is there, but its table was renamed or removed meanwhile")
+                write!(
+                    f,
+                    "'{path}' is there, but its table was renamed or removed during the backup"
+                )
             }
             Self::EmptyFile(path) => write!(f, "'{path}' has no bytes"),
             Self::LostRename { from, to } => {

@@ -19,7 +19,7 @@ impl fmt::Display for PlainReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             PlainReason::DumpError(line) => {
-                write!(f, "the stream is no dump but the message '{line}': mend that, dump again")
+                write!(f, "the stream is no dump but the message '{line}': fix that, dump again")
             }
             PlainReason::NoEnd(program) => write!(
                 f,
@@ -34,7 +34,7 @@ impl fmt::Display for PlainReason {
             PlainReason::Malformed(program) => write!(
                 f,
                 "the stream begins like one of {program} and does not go on like one: it was \
-                 damaged on its way, run the backup again"
+                 damaged in transit, run the backup again"
             ),
         }
     }

@@ -37,7 +37,7 @@ impl ProducerReason {
             ),
             ProducerExit::Exited(_) | ProducerExit::Killed(_) => write!(
                 f,
-                "the producer {exit}: its last messages say why, run it again once that is mended"
+                "the producer {exit}: its last messages say why, run it again once that is fixed"
             ),
             ProducerExit::Hung => write!(
                 f,
@@ -79,7 +79,7 @@ impl ProducerReason {
             }
             exit @ ProducerExit::Killed(_) => write!(f, "the producer {exit}"),
             ProducerExit::Hung => {
-                f.write_str("the producer did not end after its stream had, and was ended")
+                f.write_str("the producer kept running after its stream ended, and was killed")
             }
         }
     }
@@ -114,7 +114,7 @@ mod tests {
             of.map(|format| said(format, ProducerExit::Exited(3))),
             [
                 "the producer ended with status 3: its last messages say why, run it again once \
-                 that is mended",
+                 that is fixed",
                 "the producer ended with status 3: its last messages say why; a dump with --force \
                  goes on after errors and lacks what they name",
                 plain,
@@ -126,17 +126,17 @@ mod tests {
             of.map(|format| said(format, ProducerExit::Killed(9))),
             [
                 "the producer was killed by signal 9: its last messages say why, run it again once \
-                 that is mended",
+                 that is fixed",
                 "the producer was killed by signal 9: run the dump again",
                 plain,
                 plain,
             ]
         );
-        let plain = "the producer did not end after its stream had, and was ended";
+        let plain = "the producer kept running after its stream ended, and was killed";
         assert_eq!(
             of.map(|format| said(format, ProducerExit::Hung)),
             [
-                "the producer still ran long after its stream had ended, and was ended: its last \
+                "the producer kept running after its stream ended, and was killed: its last \
                  messages say what it waits for, see what else runs on the server, then run it \
                  again; --grace gives it longer",
                 "the producer closed its stream and did not end: its last messages say why, run \

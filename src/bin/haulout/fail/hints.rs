@@ -36,7 +36,7 @@ pub(crate) fn hint(kind: ErrorKind) -> &'static str {
         }
         ErrorKind::Missing => {
             "run haulout verify --depth objects to see what else is missing; put the object back \
-             from a copy of the repository, or back up again to store its blocks anew"
+             from a copy of the repository, or back up again to store its blocks again"
         }
         ErrorKind::Damaged => {
             "run haulout verify to see which snapshots and tables are affected; other snapshots \
@@ -79,8 +79,8 @@ pub(crate) fn hint(kind: ErrorKind) -> &'static str {
              the source ends the warning; otherwise a retired key was used: do not trust it; a \
              list that is lost comes back from a copy of the repository"
         }
-        ErrorKind::LeftBehind => {
-            "ask whoever rotated the keys to add one for you (haulout key add); if the rotation \
+        ErrorKind::RetiredSlot => {
+            "ask the person who rotated the keys to add one for you (haulout key add); if the rotation \
              was interrupted, run haulout key rotate again"
         }
         ErrorKind::RolledBack => {

@@ -163,16 +163,16 @@ impl Run<'_> {
         {
             require_encryption(&opened)?;
         }
-        self.warn_left_behind(&opened)?;
+        self.warn_retired(&opened)?;
         self.compare(&opened)?;
         Ok(opened)
     }
 
     /// Warns a reader whose key was retired by a rotation that there may be more. A writer with
     /// such a key is refused elsewhere.
-    pub(crate) fn warn_left_behind(&self, opened: &Repository) -> Result<()> {
+    pub(crate) fn warn_retired(&self, opened: &Repository) -> Result<()> {
         match opened.require_newest_key() {
-            Err(error) if error.kind() == ErrorKind::LeftBehind => {
+            Err(error) if error.kind() == ErrorKind::RetiredSlot => {
                 if self.traits.effect == Effect::Reads {
                     self.report.console.warning(error);
                 }

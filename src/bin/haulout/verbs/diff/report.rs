@@ -43,7 +43,6 @@ struct Different<'r> {
     incarnation: u32,
     table: &'r str,
     change: &'static str,
-    #[serde(rename = "former_bytes")]
     earlier_bytes: u64,
     later_bytes: u64,
     pages: u64,

@@ -54,7 +54,7 @@ impl Report {
             added: rotated.added.to_string(),
             removed: rotated.removed.map(|id| id.to_string()),
             listed: rotated.listed,
-            left_behind: rotated.left_behind.iter().map(Listed::new).collect(),
+            retired: rotated.retired.iter().map(Listed::new).collect(),
         };
         self.result(&told, || told.text())
     }
@@ -102,7 +102,7 @@ struct Rotation<'r> {
     removed: Option<String>,
     /// Number of snapshots and notes that the previous keys had sealed.
     listed: usize,
-    left_behind: Vec<Listed<'r>>,
+    retired: Vec<Listed<'r>>,
 }
 
 impl Rotation<'_> {
@@ -115,11 +115,11 @@ impl Rotation<'_> {
              {listed} snapshots and notes of before stay as they are; recovery kits of before open \
              those only: make a new one with haulout key export\n"
         );
-        let left_behind = self.left_behind.iter().map(|Listed { id, label, .. }| {
+        let retired = self.retired.iter().map(|Listed { id, label, .. }| {
             let (id, label) = (&id[..ID_DIGITS], clean(label));
-            format!("left behind, to be added again or removed: {id} {label}\n")
+            format!("retired, to be added again or removed: {id} {label}\n")
         });
-        std::iter::once(head).chain(left_behind).collect()
+        std::iter::once(head).chain(retired).collect()
     }
 }
 
@@ -141,7 +141,7 @@ struct Listed<'r> {
     protection: &'static str,
     role: &'static str,
     generation: u8,
-    left_behind: bool,
+    retired: bool,
     label: &'r str,
     created: String,
     created_unix: u64,
@@ -155,7 +155,7 @@ impl<'r> Listed<'r> {
             protection: entry.protection.name(),
             role: entry.role.name(),
             generation: entry.generation,
-            left_behind: entry.left_behind,
+            retired: entry.retired,
             label: &entry.note.label,
             created: timefmt::for_programs(entry.note.created_unix_seconds),
             created_unix: entry.note.created_unix_seconds,
@@ -175,7 +175,7 @@ const LISTING: [Column; 6] = [
 
 /// Returns the rights of a key in words.
 fn may(entry: &KeySlotEntry) -> &'static str {
-    match (entry.role, entry.left_behind) {
+    match (entry.role, entry.retired) {
         (Role::Full, false) => "everything",
         (Role::WriteOnly, false) => "write only",
         (Role::Full, true) => "read before rotation",

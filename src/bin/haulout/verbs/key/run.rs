@@ -155,7 +155,7 @@ impl Run<'_> {
             let opened = Keys::open(store, &mut own, &Limits::STANDARD, &self.world);
             matches!(opened, Err(error) if error.kind() == ErrorKind::WrongKey)
         };
-        let is_undone = why.kind() == ErrorKind::LeftBehind;
+        let is_undone = why.kind() == ErrorKind::RetiredSlot;
         if is_undone && self.store().is_ok_and(opens_nothing) && fs::remove_file(path).is_ok() {
             return;
         }

@@ -61,7 +61,6 @@ struct Replication<'r> {
 #[derive(Debug, Serialize)]
 struct ReencryptionPlanned<'r> {
     to: &'r str,
-    #[serde(rename = "sealed_anew")]
     reencrypted: bool,
     snapshots: u64,
     stream_bytes: u64,
@@ -71,7 +70,6 @@ struct ReencryptionPlanned<'r> {
 #[derive(Debug, Serialize)]
 struct Reencryption<'r> {
     to: &'r str,
-    #[serde(rename = "sealed_anew")]
     reencrypted: bool,
     sent: ReencryptedCost,
     snapshots: Vec<ReencryptedSnapshot<'r>>,
