@@ -10,6 +10,7 @@ use haulout::parse::script::container::ContainerReader;
 use haulout::parse::script::container::ContainerWriter;
 use haulout_fuzz::Input;
 use haulout_fuzz::graft;
+use haulout_fuzz::u64_of;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
