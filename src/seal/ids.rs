@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn an_id_is_spelled_in_lower_case() {
-        let all_ab = "HolderId(abababababababababababababababab)";
+        let all_ab = "KeySlotId(abababababababababababababababab)";
         assert_eq!(format!("{:?}", KeySlotId::new([0xab; 16])), all_ab);
     }
 }

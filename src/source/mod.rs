@@ -104,8 +104,7 @@ impl Source for FileSource {
     }
 }
 
-/// Bytes in memory, for tests.
-#[cfg(any(test, feature = "internals"))]
+/// A stream of bytes that are in memory.
 #[derive(Debug)]
 pub struct BytesSource {
     bytes: io::Cursor<Vec<u8>>,
@@ -113,7 +112,6 @@ pub struct BytesSource {
     ending: Ending,
 }
 
-#[cfg(any(test, feature = "internals"))]
 impl BytesSource {
     /// Creates a stream of `bytes`, given in reads of at most `read_max`, whose producer ends as
     /// `exit` says.
@@ -131,7 +129,6 @@ impl BytesSource {
     }
 }
 
-#[cfg(any(test, feature = "internals"))]
 impl Source for BytesSource {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = buffer.len().min(self.read_max);
