@@ -80,8 +80,8 @@ pub(crate) fn hint(kind: ErrorKind) -> &'static str {
              list that is lost comes back from a copy of the repository"
         }
         ErrorKind::RetiredSlot => {
-            "ask the person who rotated the keys to add one for you (haulout key add); if the rotation \
-             was interrupted, run haulout key rotate again"
+            "ask the person who rotated the keys to add one for you (haulout key add); if the \
+             rotation was interrupted, run haulout key rotate again"
         }
         ErrorKind::RolledBack => {
             "look for the newest snapshots in a copy of the repository, and find out who put an \
