@@ -210,7 +210,7 @@ impl AriaTable {
     /// Counts a bitmap and the blocks that it describes, three bits each in groups of six bytes.
     ///
     /// Source: `bitmap_pages_covered`.
-    fn blocks_per_bitmap(&self) -> u64 {
+    fn blocks_per_bitmap(self) -> u64 {
         let groups = (u64::from(self.block_size.0) - 4) / 6;
         groups * 16 + 1
     }

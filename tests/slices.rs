@@ -153,15 +153,15 @@ fn slices_together_find_the_damage_of_one_whole_run() {
             let found = verify(&whole, &options, &World::of_this_machine()).unwrap().findings;
             let found = Damage::of(&found);
             let (_, sliced) = on(&spoiled);
-            let slices = in_slices(&sliced, &options, u64::try_from(bytes / 5).unwrap());
-            let also = Damage::of(slices.iter().flat_map(|slice| &slice.report.findings));
+            let parts = in_slices(&sliced, &options, u64::try_from(bytes / 5).unwrap());
+            let also = Damage::of(parts.iter().flat_map(|slice| &slice.report.findings));
             assert!(found == also, "{depth:?} {workers}: {found:#?} {also:#?}");
             assert!(!found.lost.is_empty() && !found.objects.is_empty(), "{found:?}");
             let mut checked: Vec<PackName> =
-                slices.iter().flat_map(|slice| slice.checked.clone()).collect();
+                parts.iter().flat_map(|slice| slice.checked.clone()).collect();
             checked.sort_unstable();
             assert!(checked == packs, "{depth:?}: each pack is checked once");
-            assert!(depth == Depth::Objects || slices.len() >= 5, "{} slices", slices.len());
+            assert!(depth == Depth::Objects || parts.len() >= 5, "{} parts", parts.len());
             let (whole, sliced) = (whole.known_damage().unwrap(), sliced.known_damage().unwrap());
             assert!(whole.packs().eq(sliced.packs()), "{depth:?}: the same packs are recorded");
             for (id, _) in found.lost.keys() {
@@ -270,7 +270,7 @@ fn slices_read_each_pack_once_and_ask_little_more_than_one_run() {
         let (whole, repository) = on(&objects);
         verify(&repository, &options, &World::of_this_machine()).unwrap();
         let (sliced, repository) = on(&objects);
-        let slices = in_slices(&repository, &options, u64::try_from(bytes / 2).unwrap());
+        let parts = in_slices(&repository, &options, u64::try_from(bytes / 2).unwrap());
         for folder in ["packs/", "twins/"] {
             let read = |store: &Counted| store.calls_under(Verb::Get, folder);
             assert_eq!(read(&sliced), read(&whole), "{depth:?} {folder}");
@@ -279,7 +279,7 @@ fn slices_read_each_pack_once_and_ask_little_more_than_one_run() {
         let (of_slices, of_whole) = (read(&sliced), read(&whole));
         // Five slices ask 804 times, one run 544 times.
         let (asked, of_one) = (sliced.log().len(), whole.log().len());
-        assert!(slices.len() > 1 && asked < of_one * 2, "{depth:?}: {asked}, one run {of_one}");
+        assert!(parts.len() > 1 && asked < of_one * 2, "{depth:?}: {asked}, one run {of_one}");
         assert!(of_slices < of_whole * 2, "{depth:?}: {of_slices} bytes, one run {of_whole}");
     }
 }

@@ -42,7 +42,7 @@ pub fn tally_of(check: &PageCheck, at: u64, blocks: &[&[u8]]) -> Tally {
     match check {
         PageCheck::None | PageCheck::Delta { .. } => Tally::default(),
         PageCheck::Tablespace { format, first } => tally_tablespace(*format, *first, at, blocks),
-        PageCheck::AriaData(table) => tally_aria(table, at, blocks),
+        PageCheck::AriaData(table) => tally_aria(*table, at, blocks),
     }
 }
 
@@ -93,7 +93,7 @@ fn count(tally: &mut Tally, verdict: PageVerdict) {
 
 /// Calls `each` for every whole Aria block with its number.
 fn each_aria_block(
-    table: &AriaTable,
+    table: AriaTable,
     at: u64,
     blocks: &[&[u8]],
     mut each: impl FnMut(u64, BlockVerdict),
@@ -109,7 +109,7 @@ fn each_aria_block(
     }
 }
 
-fn tally_aria(table: &AriaTable, at: u64, blocks: &[&[u8]]) -> Tally {
+fn tally_aria(table: AriaTable, at: u64, blocks: &[&[u8]]) -> Tally {
     let mut pages = PageCounts::default();
     each_aria_block(table, at, blocks, |_, verdict| match verdict {
         BlockVerdict::Zero => pages.zero += 1,
@@ -151,7 +151,7 @@ pub fn findings(segment: &Segment, blocks: &[&[u8]]) -> Vec<PageFinding> {
                 }
             }
         }
-        PageCheck::AriaData(table) => each_aria_block(table, at, blocks, |number, verdict| {
+        PageCheck::AriaData(table) => each_aria_block(*table, at, blocks, |number, verdict| {
             if let BlockVerdict::Corrupt(reason) = verdict {
                 add(number, 0, reason.to_string());
             }

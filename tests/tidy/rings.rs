@@ -192,7 +192,7 @@ fn in_words(named: &BTreeMap<PathBuf, Named<'_>>, ring: &BTreeSet<&Path>) -> Str
         let inside = named[*file].iter().filter(|(target, _)| ring.contains(target.as_path()));
         for (target, Mention { line, path, .. }) in inside {
             let (file, target, path) = (file.display(), target.display(), path.join("::"));
-            out.push_str(&format!("\n  {file}:{line}: {path} ({target})"));
+            out.extend(["\n  ", &format!("{file}:{line}: {path} ({target})")]);
         }
     }
     out

@@ -298,9 +298,8 @@ impl MbstreamReason {
             Self::MissingPartition { table, partition, suffix } => {
                 write!(
                     f,
-                    "partition '{partition}' of table '{table}' has no {suffix} file in the "
-                )?;
-                f.write_str("stream")
+                    "partition '{partition}' of table '{table}' has no {suffix} file in the stream"
+                )
             }
             Self::LeftOver(path) => {
                 write!(

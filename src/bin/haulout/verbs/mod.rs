@@ -208,6 +208,6 @@ pub(crate) fn describe(about: &About, report: &Report) -> Outcome<Exit> {
         About::Errors(typed) => typed.run(report),
         About::Help(typed) => typed.run(&grammar(), report),
         About::Man(typed) => typed.run(&grammar(), report),
-        About::Version(typed) => typed.run(report),
+        About::Version(_) => VersionArguments::run(report),
     }
 }

@@ -28,7 +28,7 @@ pub(crate) struct VersionArguments {}
 
 /// The JSON report of `version`.
 #[derive(Debug, Serialize)]
-struct Version {
+struct Versions {
     version: &'static str,
     /// The commit that a release was built from, if it is known.
     commit: Option<&'static str>,
@@ -56,8 +56,8 @@ impl Repositories {
 
 impl VersionArguments {
     /// Prints the version; it is the result, however quiet the program is to be.
-    pub(crate) fn run(&self, report: &Report) -> Outcome<Exit> {
-        let version = Version {
+    pub(crate) fn run(report: &Report) -> Outcome<Exit> {
+        let versions = Versions {
             version: env!("CARGO_PKG_VERSION"),
             commit: Some(env!("HAULOUT_BUILT_FROM")).filter(|commit| !commit.is_empty()),
             target: env!("HAULOUT_TARGET"),
@@ -65,7 +65,7 @@ impl VersionArguments {
             makes: Repositories::with(FEATURES_MADE),
         };
         match report.format {
-            Format::Json => print_json(&version)?,
+            Format::Json => print_json(&versions)?,
             Format::Text => print(concat!("haulout ", env!("HAULOUT_VERSION"), "\n"))?,
         }
         Ok(Exit::Done)

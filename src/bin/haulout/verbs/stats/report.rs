@@ -63,7 +63,8 @@ struct Stats<'r> {
 /// The JSON report of the totals of one source.
 #[derive(Debug, Serialize)]
 struct Source {
-    source: String,
+    #[serde(rename = "source")]
+    name: String,
     snapshots: u64,
     first: String,
     last: String,
@@ -75,7 +76,7 @@ impl From<SourceTotals> for Source {
     fn from(totals: SourceTotals) -> Source {
         let SourceTotals { name, snapshots, first, last, stream_bytes, stored_bytes } = totals;
         let (first, last) = (timefmt::for_programs(first), timefmt::for_programs(last));
-        Source { source: name, snapshots, first, last, stream_bytes, stored_bytes }
+        Source { name, snapshots, first, last, stream_bytes, stored_bytes }
     }
 }
 
