@@ -187,7 +187,7 @@ impl AriaTable {
     }
 
     /// Returns the size of the blocks of the data file, unless it has none.
-    pub const fn data_block_size(&self) -> Option<BlockSize> {
+    pub const fn data_block_size(self) -> Option<BlockSize> {
         match self.rows {
             Rows::Paged => Some(self.block_size),
             Rows::Other => None,
@@ -199,7 +199,7 @@ impl AriaTable {
     /// # Panics
     ///
     /// If `block` is not one whole block.
-    pub fn check_data(&self, block: &[u8], number: u64) -> BlockVerdict {
+    pub fn check_data(self, block: &[u8], number: u64) -> BlockVerdict {
         assert_eq!(block.len(), self.block_size.bytes(), "the caller passes whole blocks");
         let is_bitmap = number.is_multiple_of(self.blocks_per_bitmap());
         let mark = if is_bitmap { NO_CHECKSUM_BITMAP } else { NO_CHECKSUM };

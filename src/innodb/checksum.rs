@@ -4,7 +4,7 @@
 //! because a page keeps its formula until it is written again.
 //!
 //! - A function takes one whole page and reads each byte that it covers once.
-//! - None of them looks at the stored checksum: comparing is the business of [`page`](super::page).
+//! - None of them looks at the stored checksum: comparing is the business of `page`.
 //!
 //! CRC-32C is computed by `crc-fast`, which on processors with AVX-512 runs several times faster
 //! than the `crc32` instruction alone.

@@ -161,7 +161,7 @@ pub struct TableCursor<'t> {
 
 impl TableCursor<'_> {
     /// Returns the next record; `None` after the last.
-    #[expect(clippy::should_implement_trait, reason = "a step can fail")]
+    #[allow(clippy::should_implement_trait, reason = "a step can fail")]
     pub fn next(&mut self) -> Result<Option<MemberRecord>> {
         if let Some(root) = self.root.take() {
             self.path.push((self.table.page(root)?, 0));
