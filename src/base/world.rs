@@ -1,4 +1,4 @@
-//! What the library takes from outside as an argument: time, randomness, and the wish to stop.
+//! The outside world as an argument: time, randomness, and the wish to stop.
 //!
 //! One value instead of three parameters: whoever opens a repository makes a [`World`] and hands it
 //! to every verb. Tests make one whose clock and randomness repeat.

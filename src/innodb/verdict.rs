@@ -1,4 +1,4 @@
-//! What can be said of a page.
+//! The verdict on a page of a tablespace.
 //!
 //! A verdict has four answers besides "corrupt", because "not known to be bad" is not "good":
 //!

@@ -1,4 +1,4 @@
-//! What two snapshots differ in, summed up by what happened to files and by table.
+//! The differences of two snapshots, summed up by what happened to files and by table.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! What snapshots added to a repository, summed up by table and by source.
+//! The amounts that snapshots added to a repository, summed up by table and by source.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use crate::ops::tables::Grouping;
 use crate::repo::Repository;
 use crate::repo::snapshots::StoredSnapshot;
 
-/// What the run of one snapshot added.
+/// The amounts that the run of one snapshot added.
 #[derive(Debug, Clone)]
 pub struct AddedBytes {
     /// Bytes of maps and lists, both copies.
@@ -24,7 +24,7 @@ pub struct AddedBytes {
     pub unchanged: TableShare,
 }
 
-/// What a table added, or a file that belongs to none.
+/// The amounts that a table added, or a file that belongs to none.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct TableShare {
     /// Name of the table, or path of the file.

@@ -35,7 +35,7 @@ use crate::open::traits::Effect;
 use crate::open::traits::Secrets;
 use crate::open::traits::Traits;
 use crate::open::traits::WhenDoubted;
-use crate::open::trust_state::Known;
+use crate::open::trust_state::TrustState;
 use crate::output::console::Loudness;
 use crate::output::progress::Activity;
 use crate::output::progress::Progress;
@@ -187,7 +187,7 @@ impl Run<'_> {
     pub(crate) fn compare(&self, opened: &Repository) -> Outcome<()> {
         let Some(directory) = &self.settings.state else { return Ok(()) };
         let goes_on = self.traits.when_doubted == WhenDoubted::GoOn;
-        let mut known = match Known::load(directory, &opened.store().location()) {
+        let mut known = match TrustState::load(directory, &opened.store().location()) {
             Err(error) if goes_on => {
                 self.report.console.warning(error.with_causes());
                 self.doubted.set(true);
@@ -211,7 +211,7 @@ impl Run<'_> {
     pub(crate) fn remember(&self, changed: &Repository) -> Result<()> {
         match &self.settings.state {
             Some(directory) if !self.doubted.get() => {
-                let mut known = Known::load(directory, &changed.store().location())?;
+                let mut known = TrustState::load(directory, &changed.store().location())?;
                 known.update(changed, &self.findings)
             }
             _ => Ok(()),

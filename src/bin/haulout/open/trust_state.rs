@@ -47,7 +47,7 @@ const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 /// The record of one repository that this host keeps.
 #[derive(Debug)]
-pub(crate) struct Known {
+pub(crate) struct TrustState {
     path: PathBuf,
     record: Option<Record>,
 }
@@ -71,9 +71,9 @@ struct Newest {
     snapshot: String,
 }
 
-impl Known {
+impl TrustState {
     /// Loads what is known about the repository at a place.
-    pub(crate) fn load(directory: &Path, location: &str) -> Result<Known> {
+    pub(crate) fn load(directory: &Path, location: &str) -> Result<TrustState> {
         require_own(directory)?;
         let hash = blake3::hash(location.as_bytes()).to_hex();
         let path = directory.join(format!("{}.json", &hash.as_str()[..32]));
@@ -86,7 +86,7 @@ impl Known {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(Error::new(ErrorKind::Store, what()).because(error)),
         };
-        Ok(Known { path, record })
+        Ok(TrustState { path, record })
     }
 
     /// Compares the identity of a repository with the one that is known.
