@@ -37,7 +37,7 @@ impl std::fmt::Debug for Cutter {
 
 impl Cutter {
     /// Creates a cutter with the repository's cut key and sizes.
-    pub fn new(key: &[u8; 32], sizes: CutSizes) -> Cutter {
+    pub fn new(key: &[u8; 32], sizes: CutSizes) -> Self {
         let mut gear = Box::new([0; 256]);
         let mut random = blake3::Hasher::new_keyed(key).finalize_xof();
         for number in gear.iter_mut() {
@@ -46,7 +46,7 @@ impl Cutter {
             *number = u64::from_le_bytes(bytes);
         }
         let bits = sizes.average.trailing_zeros();
-        Cutter {
+        Self {
             gear,
             min: usize_of_u32(sizes.min),
             average: usize_of_u32(sizes.average),

@@ -112,12 +112,12 @@ pub struct Level(i32);
 
 impl Level {
     /// Creates a zstd level; `None` if it is not from -7 to 19.
-    pub fn new(level: i32) -> Option<Level> {
-        (-7..=19).contains(&level).then_some(Level(level))
+    pub fn new(level: i32) -> Option<Self> {
+        (-7..=19).contains(&level).then_some(Self(level))
     }
 
     /// The level of `auto`: above 1 a stream of pages gains 1 to 3 % and costs half the speed.
-    pub const AUTO: Level = Level(1);
+    pub const AUTO: Self = Self(1);
 }
 
 /// Says that something just encoded did not decode to what it was made from.
@@ -164,11 +164,11 @@ impl std::fmt::Debug for WholeCoder {
 
 impl WholeCoder {
     /// Creates a coder for this level.
-    pub fn new(level: Level, read_back: ReadBack, hasher: BlockHasher) -> WholeCoder {
+    pub fn new(level: Level, read_back: ReadBack, hasher: BlockHasher) -> Self {
         let own: &[CParameter] = if level == Level::AUTO { &PAGE_PARAMETERS } else { &[] };
         let compressor = compressor(level.0, ContentSize::Written, own);
         let check = (read_back == ReadBack::On).then(|| (DCtx::create(), Vec::new()));
-        WholeCoder { compressor, check, hasher }
+        Self { compressor, check, hasher }
     }
 
     /// Encodes blocks that stand one after the other in `raw`.
@@ -249,7 +249,7 @@ impl std::fmt::Debug for DeltaCoder<'_> {
 
 impl<'base> DeltaCoder<'base> {
     /// Creates a coder for one batch of blocks.
-    pub fn new(read_back: ReadBack, hasher: BlockHasher) -> DeltaCoder<'base> {
+    pub fn new(read_back: ReadBack, hasher: BlockHasher) -> Self {
         let raw_literals = CParameter::LiteralCompressionMode(ParamSwitch::Disable);
         DeltaCoder {
             compressor: compressor(DELTA_LEVEL, ContentSize::LeftOut, &[raw_literals]),
@@ -340,9 +340,9 @@ impl std::fmt::Debug for RecordsCoder {
 
 impl RecordsCoder {
     /// Creates a coder for frames of delta records.
-    pub fn new(read_back: ReadBack) -> RecordsCoder {
+    pub fn new(read_back: ReadBack) -> Self {
         let compressor = compressor(RECORDS_LEVEL, ContentSize::Written, &[]);
-        RecordsCoder { compressor, check: (read_back == ReadBack::On).then(FrameDecoder::new) }
+        Self { compressor, check: (read_back == ReadBack::On).then(FrameDecoder::new) }
     }
 
     /// Returns the codec and the text of a frame of these records.
@@ -383,7 +383,7 @@ impl Default for DeltaDecoder<'_> {
 
 impl<'base> DeltaDecoder<'base> {
     /// Creates a decoder for one batch of blocks.
-    pub fn new() -> DeltaDecoder<'base> {
+    pub fn new() -> Self {
         DeltaDecoder { decompressor: DCtx::create(), framed: Vec::new(), out: Vec::new() }
     }
 
@@ -419,14 +419,14 @@ impl std::fmt::Debug for FrameDecoder {
 
 impl Default for FrameDecoder {
     fn default() -> Self {
-        FrameDecoder::new()
+        Self::new()
     }
 }
 
 impl FrameDecoder {
     /// Creates a decoder for frames of any codec.
-    pub fn new() -> FrameDecoder {
-        FrameDecoder { decompressor: DCtx::create(), raw: Vec::new() }
+    pub fn new() -> Self {
+        Self { decompressor: DCtx::create(), raw: Vec::new() }
     }
 
     /// Returns the raw bytes of a frame that was opened to `text`, its blocks or its records; there

@@ -34,8 +34,8 @@ impl std::fmt::Debug for BlockHasher {
 
 impl BlockHasher {
     /// Creates a hasher with the repository's block hash key.
-    pub fn new(key: [u8; 32]) -> BlockHasher {
-        BlockHasher { key }
+    pub fn new(key: [u8; 32]) -> Self {
+        Self { key }
     }
 
     /// Returns the first bytes of the block's keyed BLAKE3, which are its name.

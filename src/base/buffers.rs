@@ -52,8 +52,8 @@ impl fmt::Debug for Buffer {
 
 impl Buffers {
     /// Creates a pool of buffers that hold `capacity` bytes each.
-    pub fn new(capacity: usize) -> Buffers {
-        Buffers { capacity, unused: Arc::default() }
+    pub fn new(capacity: usize) -> Self {
+        Self { capacity, unused: Arc::default() }
     }
 
     // A list of memory; whatever panicked beside it left it whole.
@@ -97,8 +97,8 @@ pub struct ReadBuffers {
 }
 
 impl Default for ReadBuffers {
-    fn default() -> ReadBuffers {
-        ReadBuffers { parts: Buffers::new(READ_BYTES_MAX), packs: Buffers::new(PACK_BYTES_MAX) }
+    fn default() -> Self {
+        Self { parts: Buffers::new(READ_BYTES_MAX), packs: Buffers::new(PACK_BYTES_MAX) }
     }
 }
 

@@ -13,24 +13,24 @@ impl WeekMinute {
     /// Minutes of a week.
     pub const WEEK: u16 = 7 * DAY_MINUTES;
     /// The first minute of the week, Monday 00:00.
-    pub const MONDAY: WeekMinute = WeekMinute(0);
+    pub const MONDAY: Self = Self(0);
 
     /// Creates a minute from a day (0 is Monday), an hour and a minute; returns `None` if there is
     /// no such minute.
-    pub fn new(day: u16, hour: u16, minute: u16) -> Option<WeekMinute> {
+    pub fn new(day: u16, hour: u16, minute: u16) -> Option<Self> {
         let is_one = day < 7 && hour < 24 && minute < 60;
-        is_one.then_some(WeekMinute(day * DAY_MINUTES + hour * 60 + minute))
+        is_one.then_some(Self(day * DAY_MINUTES + hour * 60 + minute))
     }
 
     /// Returns the minute after this one.
     #[must_use]
-    pub fn next(self) -> WeekMinute {
-        WeekMinute((self.0 + 1) % WeekMinute::WEEK)
+    pub fn next(self) -> Self {
+        Self((self.0 + 1) % Self::WEEK)
     }
 
     /// Returns the minutes since `earlier`, round the week if need be.
-    pub fn since(self, earlier: WeekMinute) -> u16 {
-        (self.0 + WeekMinute::WEEK - earlier.0) % WeekMinute::WEEK
+    pub fn since(self, earlier: Self) -> u16 {
+        (self.0 + Self::WEEK - earlier.0) % Self::WEEK
     }
 }
 
@@ -59,14 +59,14 @@ pub struct SystemClock {
 impl SystemClock {
     /// Creates a clock whose `elapsed` starts now.
     #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine")]
-    pub fn new() -> SystemClock {
-        SystemClock { start: std::time::Instant::now() }
+    pub fn new() -> Self {
+        Self { start: std::time::Instant::now() }
     }
 }
 
 impl Default for SystemClock {
-    fn default() -> SystemClock {
-        SystemClock::new()
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -388,8 +388,8 @@ pub struct Held<'a> {
 
 impl ByteSemaphore {
     /// Creates an allowance of `bytes_max`.
-    pub fn new(bytes_max: u64) -> ByteSemaphore {
-        ByteSemaphore { bytes_max, held: Mutex::new(0), room: Condvar::new() }
+    pub fn new(bytes_max: u64) -> Self {
+        Self { bytes_max, held: Mutex::new(0), room: Condvar::new() }
     }
 
     /// Waits until there is room for `bytes`, unless the user wants to stop.

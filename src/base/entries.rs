@@ -47,23 +47,23 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn of(kind: FileType) -> Kind {
+    fn of(kind: FileType) -> Self {
         match kind {
-            FileType::RegularFile => Kind::File,
-            FileType::Directory => Kind::Directory,
-            FileType::Symlink => Kind::Link,
+            FileType::RegularFile => Self::File,
+            FileType::Directory => Self::Directory,
+            FileType::Symlink => Self::Link,
             FileType::Fifo
             | FileType::Socket
             | FileType::CharacterDevice
-            | FileType::BlockDevice => Kind::Special,
-            FileType::Unknown => Kind::Unknown,
+            | FileType::BlockDevice => Self::Special,
+            FileType::Unknown => Self::Unknown,
         }
     }
 
     /// Returns what has this name; links are not followed.
-    pub fn at(path: &Path) -> io::Result<Kind> {
+    pub fn at(path: &Path) -> io::Result<Self> {
         let stat = rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)?;
-        Ok(Kind::of(FileType::from_raw_mode(stat.st_mode)))
+        Ok(Self::of(FileType::from_raw_mode(stat.st_mode)))
     }
 }
 

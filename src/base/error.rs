@@ -150,20 +150,20 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     /// Creates an error without a deeper cause. `message` names the object.
-    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
-        Error { kind, message: message.into(), cause: None }
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), cause: None }
     }
 
     /// Keeps `cause` as the reason for this error.
     #[must_use]
-    pub fn because(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
+    pub fn because(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.cause = Some(cause.into());
         self
     }
 
     /// Returns the error of a temporary file that can't be written or read back.
-    pub fn temporary_file(cause: std::io::Error) -> Error {
-        Error::new(ErrorKind::Store, "cannot use a temporary file in the directory TMPDIR")
+    pub fn temporary_file(cause: std::io::Error) -> Self {
+        Self::new(ErrorKind::Store, "cannot use a temporary file in the directory TMPDIR")
             .because(cause)
     }
 
@@ -176,8 +176,8 @@ impl Error {
     pub fn damaged(
         object: impl fmt::Display,
         cause: impl Into<Box<dyn StdError + Send + Sync>>,
-    ) -> Error {
-        Error::new(ErrorKind::Damaged, format!("{object} is damaged")).because(cause)
+    ) -> Self {
+        Self::new(ErrorKind::Damaged, format!("{object} is damaged")).because(cause)
     }
 
     /// Returns the words of its causes, the nearest first. A layer that only passes its cause on is
@@ -204,8 +204,8 @@ impl Error {
     }
 
     /// Returns the error of a run that the user stopped.
-    pub fn cancelled() -> Error {
-        Error::new(ErrorKind::Cancelled, "stopped on request")
+    pub fn cancelled() -> Self {
+        Self::new(ErrorKind::Cancelled, "stopped on request")
     }
 }
 

@@ -26,7 +26,7 @@ pub struct Globs {
 
 impl Globs {
     /// Parses a list of globs.
-    pub fn new(globs: &[impl AsRef<str>]) -> Result<Globs> {
+    pub fn new(globs: &[impl AsRef<str>]) -> Result<Self> {
         let mut set = GlobSetBuilder::new();
         let mut prefix: Option<&[u8]> = None;
         for glob in globs.iter().map(AsRef::as_ref) {
@@ -35,7 +35,7 @@ impl Globs {
             prefix = Some(prefix.map_or(literal, |prefix| common_prefix(prefix, literal)));
         }
         let set = set.build().map_err(|e| not_a_glob("the list", e))?;
-        Ok(Globs { set, prefix: prefix.unwrap_or_default().to_vec() })
+        Ok(Self { set, prefix: prefix.unwrap_or_default().to_vec() })
     }
 
     /// Returns the bytes with which every match begins, as far as the globs tell: a walk in the

@@ -63,16 +63,16 @@ impl Class {
     /// Returns the number of the class in the format.
     pub fn code(self) -> u8 {
         match self {
-            Class::Data => 1,
-            Class::Meta => 2,
+            Self::Data => 1,
+            Self::Meta => 2,
         }
     }
 
     /// Returns the class of a number, `None` if no class has it.
-    pub fn from_code(code: u8) -> Option<Class> {
+    pub fn from_code(code: u8) -> Option<Self> {
         match code {
-            1 => Some(Class::Data),
-            2 => Some(Class::Meta),
+            1 => Some(Self::Data),
+            2 => Some(Self::Meta),
             _ => None,
         }
     }
@@ -84,7 +84,7 @@ pub struct PackIndex(pub u32);
 
 impl PackIndex {
     /// No pack of the table: one that only another table names. It is never written.
-    pub const UNKNOWN: PackIndex = PackIndex(u32::MAX);
+    pub const UNKNOWN: Self = Self(u32::MAX);
 }
 
 /// The number of an entry inside its pack.
@@ -122,8 +122,8 @@ impl Storage {
     /// Returns where the block's own record is; `None` for a zero block.
     pub fn locator(&self) -> Option<Locator> {
         match *self {
-            Storage::Zero => None,
-            Storage::Whole(at) | Storage::Delta { at, .. } => Some(at),
+            Self::Zero => None,
+            Self::Whole(at) | Self::Delta { at, .. } => Some(at),
         }
     }
 
@@ -131,9 +131,9 @@ impl Storage {
     /// data, whose deltas have depth 1.
     pub fn whole(&self) -> Option<Locator> {
         match *self {
-            Storage::Zero => None,
-            Storage::Whole(at) => Some(at),
-            Storage::Delta { base, .. } => Some(base),
+            Self::Zero => None,
+            Self::Whole(at) => Some(at),
+            Self::Delta { base, .. } => Some(base),
         }
     }
 }
@@ -151,7 +151,7 @@ pub struct Entry {
 
 impl Entry {
     /// Creates the entry of a block of `length` zero bytes.
-    pub fn zero(length: u64) -> Entry {
-        Entry { hash: BlockHash::default(), storage: Storage::Zero, length }
+    pub fn zero(length: u64) -> Self {
+        Self { hash: BlockHash::default(), storage: Storage::Zero, length }
     }
 }

@@ -18,7 +18,7 @@ pub enum ProducerExit {
 impl ProducerExit {
     /// Tells whether the producer is known to have failed.
     pub fn is_failure(self) -> bool {
-        !matches!(self, ProducerExit::Unseen | ProducerExit::Exited(0))
+        !matches!(self, Self::Unseen | Self::Exited(0))
     }
 }
 
@@ -26,12 +26,10 @@ impl fmt::Display for ProducerExit {
     /// Writes the end of a sentence that begins with the producer.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ProducerExit::Unseen => f.write_str("was not seen to end"),
-            ProducerExit::Exited(code) => write!(f, "ended with status {code}"),
-            ProducerExit::Killed(signal) => write!(f, "was killed by signal {signal}"),
-            ProducerExit::Hung => {
-                f.write_str("kept running after its stream ended, and was killed")
-            }
+            Self::Unseen => f.write_str("was not seen to end"),
+            Self::Exited(code) => write!(f, "ended with status {code}"),
+            Self::Killed(signal) => write!(f, "was killed by signal {signal}"),
+            Self::Hung => f.write_str("kept running after its stream ended, and was killed"),
         }
     }
 }

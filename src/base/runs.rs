@@ -58,8 +58,8 @@ pub struct Runs<K> {
 
 impl<K: RunKey> Runs<K> {
     /// Begins without any. `join` is called with the older record first.
-    pub fn new(join: Join) -> Runs<K> {
-        Runs { sizes: Vec::new(), join }
+    pub fn new(join: Join) -> Self {
+        Self { sizes: Vec::new(), join }
     }
 
     /// Tells whether nothing was added.
@@ -113,7 +113,7 @@ struct Run<K> {
 }
 
 impl<K: RunKey> Run<K> {
-    fn write(records: impl Iterator<Item = io::Result<Record<K>>>) -> io::Result<Run<K>> {
+    fn write(records: impl Iterator<Item = io::Result<Record<K>>>) -> io::Result<Self> {
         let mut out = BufWriter::new(tempfile::tempfile()?);
         let (mut length, mut indexed_to) = (0, 0);
         let mut index = Vec::new();
@@ -132,7 +132,7 @@ impl<K: RunKey> Run<K> {
             length += u64_of(bytes.len());
         }
         let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-        Ok(Run { file, length, index })
+        Ok(Self { file, length, index })
     }
 
     /// Returns a place of the index before which no key is `key` or after it.
@@ -210,19 +210,19 @@ struct Head<K> {
 
 // The heap yields its largest: the smallest key, and of one key the oldest record.
 impl<K: Ord> Ord for Head<K> {
-    fn cmp(&self, other: &Head<K>) -> Ordering {
+    fn cmp(&self, other: &Self) -> Ordering {
         other.key.cmp(&self.key).then(other.age.cmp(&self.age))
     }
 }
 
 impl<K: Ord> PartialOrd for Head<K> {
-    fn partial_cmp(&self, other: &Head<K>) -> Option<Ordering> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
 impl<K: Ord> PartialEq for Head<K> {
-    fn eq(&self, other: &Head<K>) -> bool {
+    fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
@@ -247,7 +247,7 @@ impl<'r, K: RunKey> Cursor<'r, K> {
         mut sources: Vec<Source<'r, K>>,
         newer: Vec<Memory<'r, K>>,
         join: Join,
-    ) -> io::Result<Cursor<'r, K>> {
+    ) -> io::Result<Self> {
         sources.extend(newer.into_iter().map(Source::Memory));
         let ages = 0..sources.len();
         let mut cursor = Cursor { sources, heads: BinaryHeap::new(), join };

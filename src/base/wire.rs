@@ -40,7 +40,7 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Creates a cursor at the start of `bytes`; `what` names the structure in errors.
-    pub fn new(what: &'static str, bytes: &'a [u8]) -> Reader<'a> {
+    pub fn new(what: &'static str, bytes: &'a [u8]) -> Self {
         Reader { what, bytes }
     }
 

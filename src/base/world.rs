@@ -25,12 +25,12 @@ pub struct World {
 impl World {
     /// Returns the clock and the randomness of this machine, with a monitor that nobody else
     /// watches.
-    pub fn of_this_machine() -> World {
-        World::watched_by(Arc::default())
+    pub fn of_this_machine() -> Self {
+        Self::watched_by(Arc::default())
     }
 
     /// Returns the clock and the randomness of this machine, watched by `monitor`.
-    pub fn watched_by(monitor: Arc<Monitor>) -> World {
-        World { clock: Arc::new(SystemClock::new()), entropy: Arc::new(OsEntropy), monitor }
+    pub fn watched_by(monitor: Arc<Monitor>) -> Self {
+        Self { clock: Arc::new(SystemClock::new()), entropy: Arc::new(OsEntropy), monitor }
     }
 }

@@ -123,7 +123,7 @@ impl Config {
     }
 
     /// Reads the object. The tag is the caller's to check, once there is a key.
-    pub fn decode(bytes: &[u8]) -> Result<Config, Malformed> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let malformed = |why| Malformed { what: WHAT, why };
         let mut reader = Reader::new(WHAT, bytes);
         if reader.array()? != *MAGIC {
@@ -156,7 +156,7 @@ impl Config {
         if 1usize.checked_shl(block_log2.into()) != Some(BLOCK_BYTES_MIN) || !cuts.valid() {
             return Err(malformed("its block sizes are out of bounds"));
         }
-        Ok(Config {
+        Ok(Self {
             suite,
             required_features,
             optional_features,

@@ -47,23 +47,23 @@ pub enum Codec {
 impl Codec {
     fn code(self) -> u8 {
         match self {
-            Codec::Raw => 0,
-            Codec::Zstd => 1,
-            Codec::ZstdPrefix => 2,
-            Codec::PackedRecords => 4,
+            Self::Raw => 0,
+            Self::Zstd => 1,
+            Self::ZstdPrefix => 2,
+            Self::PackedRecords => 4,
         }
     }
 
-    fn from_code(code: u8) -> Result<Codec, Malformed> {
+    fn from_code(code: u8) -> Result<Self, Malformed> {
         match code {
-            0 => Ok(Codec::Raw),
-            1 => Ok(Codec::Zstd),
-            2 => Ok(Codec::ZstdPrefix),
+            0 => Ok(Self::Raw),
+            1 => Ok(Self::Zstd),
+            2 => Ok(Self::ZstdPrefix),
             3 => Err(Malformed {
                 what: WHAT,
                 why: "codec 3 (xor + zstd) is unknown to this program",
             }),
-            4 => Ok(Codec::PackedRecords),
+            4 => Ok(Self::PackedRecords),
             _ => Err(Malformed { what: WHAT, why: "a codec is unknown to this program" }),
         }
     }
@@ -218,7 +218,7 @@ impl Directory {
     }
 
     /// Reads the text of a directory.
-    pub fn decode(text: &[u8]) -> Result<Directory, Malformed> {
+    pub fn decode(text: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(WHAT, text);
         if reader.u8()? != VERSION {
             return Err(reader.malformed("its version is unknown to this program"));
@@ -236,7 +236,7 @@ impl Directory {
         let base_packs =
             (0..bases).map(|_| reader.array().map(PackName)).collect::<Result<_, _>>()?;
         let columns = unpack(reader.take(packed)?)?;
-        let mut directory = Directory { base_packs, frames: Vec::new(), slots: Vec::new() };
+        let mut directory = Self { base_packs, frames: Vec::new(), slots: Vec::new() };
         let mut columns = Reader::new(WHAT, &columns);
         directory.read_frames(&mut columns, frames)?;
         directory.read_slots(&mut columns, slots)?;

@@ -57,38 +57,38 @@ pub enum Folder {
 
 impl Folder {
     /// All folders, reserved ones included.
-    pub const ALL: [Folder; 13] = [
-        Folder::Claims,
-        Folder::Keys,
-        Folder::Runs,
-        Folder::Packs,
-        Folder::Twins,
-        Folder::Snapshots,
-        Folder::Moves,
-        Folder::Damage,
-        Folder::Notes,
-        Folder::Intents,
-        Folder::Fences,
-        Folder::Removed,
-        Folder::Cleared,
+    pub const ALL: [Self; 13] = [
+        Self::Claims,
+        Self::Keys,
+        Self::Runs,
+        Self::Packs,
+        Self::Twins,
+        Self::Snapshots,
+        Self::Moves,
+        Self::Damage,
+        Self::Notes,
+        Self::Intents,
+        Self::Fences,
+        Self::Removed,
+        Self::Cleared,
     ];
 
     /// Returns what the names of its objects begin with: a word and a slash.
     pub fn prefix(self) -> &'static str {
         match self {
-            Folder::Claims => "claims/",
-            Folder::Keys => "keys/",
-            Folder::Runs => "runs/",
-            Folder::Packs => "packs/",
-            Folder::Twins => "twins/",
-            Folder::Snapshots => "snapshots/",
-            Folder::Moves => "moves/",
-            Folder::Damage => "damage/",
-            Folder::Notes => "notes/",
-            Folder::Intents => "intents/",
-            Folder::Fences => "fences/",
-            Folder::Removed => "removed/",
-            Folder::Cleared => "cleared/",
+            Self::Claims => "claims/",
+            Self::Keys => "keys/",
+            Self::Runs => "runs/",
+            Self::Packs => "packs/",
+            Self::Twins => "twins/",
+            Self::Snapshots => "snapshots/",
+            Self::Moves => "moves/",
+            Self::Damage => "damage/",
+            Self::Notes => "notes/",
+            Self::Intents => "intents/",
+            Self::Fences => "fences/",
+            Self::Removed => "removed/",
+            Self::Cleared => "cleared/",
         }
     }
 
@@ -98,22 +98,22 @@ impl Folder {
     }
 
     /// Returns the folder that an object with this name is in, valid in it or not.
-    pub fn of(name: &ObjectName) -> Option<Folder> {
-        Folder::ALL.into_iter().find(|folder| name.as_str().starts_with(folder.prefix()))
+    pub fn of(name: &ObjectName) -> Option<Self> {
+        Self::ALL.into_iter().find(|folder| name.as_str().starts_with(folder.prefix()))
     }
 
     /// Returns whether a pack or a second copy of one has this name.
     pub fn holds_packs(name: &ObjectName) -> bool {
-        match Folder::of(name) {
-            Some(Folder::Packs) => true,
-            Some(Folder::Twins) => !name.as_str().starts_with(RELOCATION_TWINS_PREFIX),
+        match Self::of(name) {
+            Some(Self::Packs) => true,
+            Some(Self::Twins) => !name.as_str().starts_with(RELOCATION_TWINS_PREFIX),
             Some(_) | None => false,
         }
     }
 
     /// Returns the prefix of the snapshots of one source.
     pub fn snapshots_of(source: SourceId) -> String {
-        format!("{}{source}/", Folder::Snapshots.prefix())
+        format!("{}{source}/", Self::Snapshots.prefix())
     }
 }
 
@@ -174,58 +174,56 @@ impl Object {
     /// Returns the folder that the object is in; `config` is in none.
     pub fn folder(&self) -> Option<Folder> {
         Some(match self {
-            Object::Config => return None,
-            Object::Claim(_) => Folder::Claims,
-            Object::Key(_) | Object::Rotation { .. } | Object::Retired { .. } => Folder::Keys,
-            Object::Run(_) => Folder::Runs,
-            Object::Pack(_) => Folder::Packs,
-            Object::Twin(_) | Object::RelocationTwin { .. } => Folder::Twins,
-            Object::Snapshot { .. } => Folder::Snapshots,
-            Object::Relocation { .. } => Folder::Moves,
-            Object::Damage { .. } | Object::SnapshotDamage { .. } => Folder::Damage,
-            Object::Note { .. } => Folder::Notes,
-            Object::Intent { .. } => Folder::Intents,
-            Object::Fence { .. } => Folder::Fences,
-            Object::Removed { .. } => Folder::Removed,
-            Object::Cleared { .. } => Folder::Cleared,
+            Self::Config => return None,
+            Self::Claim(_) => Folder::Claims,
+            Self::Key(_) | Self::Rotation { .. } | Self::Retired { .. } => Folder::Keys,
+            Self::Run(_) => Folder::Runs,
+            Self::Pack(_) => Folder::Packs,
+            Self::Twin(_) | Self::RelocationTwin { .. } => Folder::Twins,
+            Self::Snapshot { .. } => Folder::Snapshots,
+            Self::Relocation { .. } => Folder::Moves,
+            Self::Damage { .. } | Self::SnapshotDamage { .. } => Folder::Damage,
+            Self::Note { .. } => Folder::Notes,
+            Self::Intent { .. } => Folder::Intents,
+            Self::Fence { .. } => Folder::Fences,
+            Self::Removed { .. } => Folder::Removed,
+            Self::Cleared { .. } => Folder::Cleared,
         })
     }
 
     /// Returns the name of the object.
     pub fn name(&self) -> ObjectName {
         let rest = match self {
-            Object::Config => CONFIG.to_owned(),
-            Object::Claim(id) | Object::Key(id) | Object::Run(id) => hex::encode(id),
-            Object::Rotation { generation, hash } => numbered(ROTATION, *generation, hash),
-            Object::Retired { generation, hash } => numbered(RETIRED, *generation, hash),
-            Object::Pack(name) | Object::Twin(name) => {
+            Self::Config => CONFIG.to_owned(),
+            Self::Claim(id) | Self::Key(id) | Self::Run(id) => hex::encode(id),
+            Self::Rotation { generation, hash } => numbered(ROTATION, *generation, hash),
+            Self::Retired { generation, hash } => numbered(RETIRED, *generation, hash),
+            Self::Pack(name) | Self::Twin(name) => {
                 let hash = hex::encode(&name.0);
                 format!("{}/{hash}", &hash[..2])
             }
-            Object::Snapshot { source, sequence, id } => format!("{source}/{sequence:010}-{id}"),
-            Object::Relocation { pack, hash } | Object::Damage { pack, hash } => about(pack, hash),
-            Object::RelocationTwin { pack, hash } => {
-                about(format!("{RELOCATION_TWINS}{pack}"), hash)
-            }
-            Object::SnapshotDamage { snapshot, hash } => {
+            Self::Snapshot { source, sequence, id } => format!("{source}/{sequence:010}-{id}"),
+            Self::Relocation { pack, hash } | Self::Damage { pack, hash } => about(pack, hash),
+            Self::RelocationTwin { pack, hash } => about(format!("{RELOCATION_TWINS}{pack}"), hash),
+            Self::SnapshotDamage { snapshot, hash } => {
                 about(format!("{OF_SNAPSHOT}{snapshot}"), hash)
             }
-            Object::Note { about: Subject::Snapshot(id), hash }
-            | Object::Removed { snapshot: id, hash }
-            | Object::Cleared { snapshot: id, hash } => about(id, hash),
-            Object::Note { about: Subject::Store, hash } => about(STORE, hash),
-            Object::Note { about: Subject::Probe, hash } => about(PROBE, hash),
-            Object::Intent { run, hash } => about(hex::encode(run), hash),
-            Object::Fence { epoch, hash } => about(format!("{epoch:010}"), hash),
+            Self::Note { about: Subject::Snapshot(id), hash }
+            | Self::Removed { snapshot: id, hash }
+            | Self::Cleared { snapshot: id, hash } => about(id, hash),
+            Self::Note { about: Subject::Store, hash } => about(STORE, hash),
+            Self::Note { about: Subject::Probe, hash } => about(PROBE, hash),
+            Self::Intent { run, hash } => about(hex::encode(run), hash),
+            Self::Fence { epoch, hash } => about(format!("{epoch:010}"), hash),
         };
         let prefix = self.folder().map_or("", Folder::prefix);
         ObjectName::new(&format!("{prefix}{rest}")).expect("words and hexadecimal are a valid name")
     }
 
     /// Reads a name that is spelled as [`Object::name`] spells it; nothing for any other.
-    pub fn parse(name: &ObjectName) -> Option<Object> {
+    pub fn parse(name: &ObjectName) -> Option<Self> {
         if name.as_str() == CONFIG {
-            return Some(Object::Config);
+            return Some(Self::Config);
         }
         let folder = Folder::of(name)?;
         let rest = name.as_str().strip_prefix(folder.prefix())?;
@@ -234,18 +232,16 @@ impl Object {
             Folder::Runs => hex::decode(rest).map(Object::Run),
             Folder::Packs => pack(rest).map(Object::Pack),
             Folder::Twins => match rest.strip_prefix(RELOCATION_TWINS) {
-                Some(rest) => {
-                    of_pack(rest).map(|(pack, hash)| Object::RelocationTwin { pack, hash })
-                }
+                Some(rest) => of_pack(rest).map(|(pack, hash)| Self::RelocationTwin { pack, hash }),
                 None => pack(rest).map(Object::Twin),
             },
             Folder::Keys => key(rest),
             Folder::Snapshots => snapshot(rest),
-            Folder::Moves => of_pack(rest).map(|(pack, hash)| Object::Relocation { pack, hash }),
+            Folder::Moves => of_pack(rest).map(|(pack, hash)| Self::Relocation { pack, hash }),
             Folder::Damage => match rest.strip_prefix(OF_SNAPSHOT) {
                 Some(rest) => of_snapshot(rest)
-                    .map(|(snapshot, hash)| Object::SnapshotDamage { snapshot, hash }),
-                None => of_pack(rest).map(|(pack, hash)| Object::Damage { pack, hash }),
+                    .map(|(snapshot, hash)| Self::SnapshotDamage { snapshot, hash }),
+                None => of_pack(rest).map(|(pack, hash)| Self::Damage { pack, hash }),
             },
             Folder::Notes => {
                 let (about, hash) = hashed(rest)?;
@@ -254,21 +250,21 @@ impl Object {
                     PROBE => Subject::Probe,
                     id => Subject::Snapshot(SnapshotId(hex::decode(id)?)),
                 };
-                Some(Object::Note { about, hash })
+                Some(Self::Note { about, hash })
             }
             Folder::Intents => {
                 let (run, hash) = hashed(rest)?;
-                Some(Object::Intent { run: hex::decode(run)?, hash })
+                Some(Self::Intent { run: hex::decode(run)?, hash })
             }
             Folder::Fences => {
                 let (epoch, hash) = hashed(rest)?;
-                Some(Object::Fence { epoch: number(epoch, 10)?, hash })
+                Some(Self::Fence { epoch: number(epoch, 10)?, hash })
             }
             Folder::Removed => {
-                of_snapshot(rest).map(|(snapshot, hash)| Object::Removed { snapshot, hash })
+                of_snapshot(rest).map(|(snapshot, hash)| Self::Removed { snapshot, hash })
             }
             Folder::Cleared => {
-                of_snapshot(rest).map(|(snapshot, hash)| Object::Cleared { snapshot, hash })
+                of_snapshot(rest).map(|(snapshot, hash)| Self::Cleared { snapshot, hash })
             }
         }
     }

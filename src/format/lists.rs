@@ -104,11 +104,11 @@ impl Relocation {
     }
 
     /// Reads the text of a relocation record.
-    pub fn decode(bytes: &[u8]) -> Result<Relocation, Malformed> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new("relocation record", bytes);
         let count = reader.count(32)?;
         let packs = (0..count).map(|_| reader.array().map(PackName)).collect::<Result<_, _>>()?;
-        let mut list = Relocation { packs, moves: Vec::new() };
+        let mut list = Self { packs, moves: Vec::new() };
         let count = reader.count(3)?;
         let mut before = 0u32;
         for _ in 0..count {
@@ -147,8 +147,8 @@ impl Damage {
     /// Returns the text of a damage record.
     pub fn encode(&self) -> Vec<u8> {
         match self {
-            Damage::Pack => vec![1, 0],
-            Damage::Entries(entries) => {
+            Self::Pack => vec![1, 0],
+            Self::Entries(entries) => {
                 let mut out = vec![0];
                 put_varint(&mut out, u64_of(entries.len()));
                 let mut before = 0;
@@ -162,7 +162,7 @@ impl Damage {
     }
 
     /// Reads the text of a damage record.
-    pub fn decode(bytes: &[u8]) -> Result<Damage, Malformed> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new("damage record", bytes);
         let whole = reader.u8()? & 1 != 0;
         let count = reader.count(1)?;
@@ -176,7 +176,7 @@ impl Damage {
             entries.push(EntryNumber(before));
         }
         reader.finish()?;
-        Ok(if whole { Damage::Pack } else { Damage::Entries(entries) })
+        Ok(if whole { Self::Pack } else { Self::Entries(entries) })
     }
 }
 

@@ -43,7 +43,7 @@ impl TagNote {
     }
 
     /// Reads the text of a note; `None` if it is about something else.
-    pub fn decode(text: &[u8]) -> Result<Option<TagNote>, Malformed> {
+    pub fn decode(text: &[u8]) -> Result<Option<Self>, Malformed> {
         let malformed = |_| Malformed { what: "note", why: "is not the JSON of this version" };
         let About { about } = serde_json::from_slice(text).map_err(malformed)?;
         if about != ABOUT_TAGS {

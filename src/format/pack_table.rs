@@ -149,7 +149,7 @@ impl TableTail {
     }
 
     /// Takes a tail from a snapshot's text.
-    pub fn decode(reader: &mut Reader<'_>) -> Result<TableTail, Malformed> {
+    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let total = reader.varint_u32()?;
         let levels = usize_of(reader.varint()?);
         if levels > LEVELS_MAX {
@@ -157,7 +157,7 @@ impl TableTail {
         }
         let count = reader.count(RECORD_BYTES_MIN)?;
         let records = (0..count).map(|_| take_pack(reader)).collect::<Result<Vec<_>, _>>()?;
-        let mut tail = TableTail { total, records, levels: Vec::new() };
+        let mut tail = Self { total, records, levels: Vec::new() };
         let mut stored = 0usize;
         let mut weight = PACK_TABLE_NODE;
         for _ in 0..levels {
@@ -182,8 +182,8 @@ pub struct PackTable {
 
 impl PackTable {
     /// Creates a table of closed packs; a pack's index is its place in `records`.
-    pub fn new(records: Vec<PackRecord>) -> PackTable {
-        let mut table = PackTable::default();
+    pub fn new(records: Vec<PackRecord>) -> Self {
+        let mut table = Self::default();
         for record in records {
             let at = table.reserve();
             table.close(at, record);

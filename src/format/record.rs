@@ -169,7 +169,7 @@ impl MemberRecord {
     }
 
     /// Takes one encoded record from the reader.
-    pub fn decode(reader: &mut Reader<'_>) -> Result<MemberRecord, Malformed> {
+    pub fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let key = take_key(reader)?;
         let flags = reader.u8()?;
         if flags & !FLAGS_KNOWN != 0 {
@@ -192,17 +192,7 @@ impl MemberRecord {
             take_tree(reader, blocks, length)?
         };
         let closed = flags & FLAG_CLOSED != 0;
-        Ok(MemberRecord {
-            key,
-            closed,
-            blocks,
-            length,
-            page_format,
-            first_page,
-            max_lsn,
-            pages,
-            map,
-        })
+        Ok(Self { key, closed, blocks, length, page_format, first_page, max_lsn, pages, map })
     }
 }
 

@@ -39,7 +39,7 @@ impl Retired {
     }
 
     /// Reads the object, which must be exactly as it is written.
-    pub fn decode(bytes: &[u8]) -> Result<Retired, Malformed> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut input = Reader::new(WHAT, bytes);
         if input.array()? != *MAGIC {
             return Err(input.malformed("does not begin with HAULORET"));
@@ -51,7 +51,7 @@ impl Retired {
         let count = usize_of_u32(input.u32()?);
         let (listed, _) = input.take(input.left())?.as_chunks::<32>();
         let hashes: BTreeSet<[u8; 32]> = listed.iter().copied().collect();
-        let read = Retired { repository, generation, hashes };
+        let read = Self { repository, generation, hashes };
         // One list has one spelling: sorted, each hash once, and nothing after them.
         if read.hashes.len() != count || read.encode() != bytes {
             return Err(input.malformed("is not as it is written"));

@@ -42,10 +42,10 @@ pub enum Verdict {
 impl std::fmt::Display for Verdict {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Verdict::Complete => "complete",
-            Verdict::Unattested => "unattested",
-            Verdict::CorruptPages => "corrupt-pages",
-            Verdict::Partial => "partial",
+            Self::Complete => "complete",
+            Self::Unattested => "unattested",
+            Self::CorruptPages => "corrupt-pages",
+            Self::Partial => "partial",
         })
     }
 }
@@ -67,10 +67,10 @@ pub enum StreamFormat {
 impl std::fmt::Display for StreamFormat {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            StreamFormat::Mbstream => "mbstream",
-            StreamFormat::Sql => "sql",
-            StreamFormat::Tar => "tar",
-            StreamFormat::Raw => "raw",
+            Self::Mbstream => "mbstream",
+            Self::Sql => "sql",
+            Self::Tar => "tar",
+            Self::Raw => "raw",
         })
     }
 }
@@ -111,8 +111,8 @@ pub enum Severity {
 impl std::fmt::Display for Severity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Severity::Note => "note",
-            Severity::Warning => "warning",
+            Self::Note => "note",
+            Self::Warning => "warning",
         })
     }
 }
@@ -324,7 +324,7 @@ impl Snapshot {
     }
 
     /// Reads the text of a snapshot.
-    pub fn decode(text: &[u8]) -> Result<Snapshot, Malformed> {
+    pub fn decode(text: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(WHAT, text);
         let json = reader.bytes()?;
         let about: Description = serde_json::from_slice(json)
@@ -343,7 +343,7 @@ impl Snapshot {
         };
         let packs = TableTail::decode(&mut reader)?;
         reader.finish()?;
-        Ok(Snapshot { about, internal, table, packs })
+        Ok(Self { about, internal, table, packs })
     }
 }
 

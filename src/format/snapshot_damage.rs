@@ -22,9 +22,9 @@ pub struct SnapshotDamage {
 
 impl SnapshotDamage {
     /// Creates a record; without packs it is not known which are to blame.
-    pub fn new(files: u64, named: Vec<String>, packs: &[PackName]) -> SnapshotDamage {
+    pub fn new(files: u64, named: Vec<String>, packs: &[PackName]) -> Self {
         let packs = packs.iter().map(|name| hex::encode(&name.0)).collect();
-        SnapshotDamage { files, named, packs }
+        Self { files, named, packs }
     }
 
     /// Returns the packs that are to blame; what is no name of a pack is left out.
@@ -38,7 +38,7 @@ impl SnapshotDamage {
     }
 
     /// Reads the text of a record.
-    pub fn decode(text: &[u8]) -> Result<SnapshotDamage, Malformed> {
+    pub fn decode(text: &[u8]) -> Result<Self, Malformed> {
         let why = "is not the JSON of this version";
         serde_json::from_slice(text).map_err(|_| Malformed { what: "damage record", why })
     }

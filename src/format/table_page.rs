@@ -61,17 +61,17 @@ pub fn finish(kind: PageKind, count: usize, items: &[u8]) -> Vec<u8> {
 
 impl TablePage {
     /// Decodes a page and checks the order of its keys.
-    pub fn decode(bytes: &[u8]) -> Result<TablePage, Malformed> {
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(WHAT, bytes);
         let page = match reader.u8()? {
-            KIND_RECORDS => TablePage::Records(take_records(&mut reader)?),
-            KIND_INDEX => TablePage::Index(take_index(&mut reader)?),
+            KIND_RECORDS => Self::Records(take_records(&mut reader)?),
+            KIND_INDEX => Self::Index(take_index(&mut reader)?),
             _ => return Err(reader.malformed("its kind is unknown to this program")),
         };
         reader.finish()?;
         let ordered = match &page {
-            TablePage::Records(records) => records.windows(2).all(|w| w[0].key < w[1].key),
-            TablePage::Index(items) => items.windows(2).all(|w| w[0].0 < w[1].0),
+            Self::Records(records) => records.windows(2).all(|w| w[0].key < w[1].key),
+            Self::Index(items) => items.windows(2).all(|w| w[0].0 < w[1].0),
         };
         if ordered {
             Ok(page)

@@ -99,7 +99,7 @@ impl Trailer {
     }
 
     /// Reads the last bytes of a section.
-    pub fn decode(bytes: &[u8; TRAILER_BYTES]) -> Result<Trailer, Malformed> {
+    pub fn decode(bytes: &[u8; TRAILER_BYTES]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(WHAT, bytes);
         let (run, salt, commitment) = (reader.array()?, reader.array()?, reader.array()?);
         let (frames_bytes, directory_bytes) = (reader.u32()?, reader.u32()?);
@@ -116,7 +116,7 @@ impl Trailer {
         }
         let class = Class::from_code(class)
             .ok_or_else(|| reader.malformed("its class is unknown to this program"))?;
-        let trailer = Trailer {
+        let trailer = Self {
             run,
             salt,
             commitment,

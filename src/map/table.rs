@@ -41,12 +41,8 @@ pub struct TableReader {
 impl TableReader {
     /// Creates a reader of the table at `root`, whose entries `translation` turns into those of
     /// `packs`.
-    pub fn new(
-        packs: Arc<Packs>,
-        root: Option<TableRoot>,
-        translation: Translation,
-    ) -> TableReader {
-        TableReader { packs, translation, root, pages: Mutex::new(Cache::new(CACHE_BYTES)) }
+    pub fn new(packs: Arc<Packs>, root: Option<TableRoot>, translation: Translation) -> Self {
+        Self { packs, translation, root, pages: Mutex::new(Cache::new(CACHE_BYTES)) }
     }
 
     /// Returns how the entries of the table's records are translated.
@@ -211,7 +207,7 @@ struct Level {
 
 impl<'a> TableWriter<'a> {
     /// Creates an empty table. `path_key` is the repository's key for hashes of paths.
-    pub fn new(path_key: [u8; 32], previous: Option<&'a TableReader>) -> TableWriter<'a> {
+    pub fn new(path_key: [u8; 32], previous: Option<&'a TableReader>) -> Self {
         TableWriter { path_key, previous, levels: vec![Level::default()], members: 0, last: None }
     }
 

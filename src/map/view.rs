@@ -32,14 +32,14 @@ pub struct Translation(Option<Arc<Vec<PackIndex>>>);
 
 impl Translation {
     /// Creates the translation for the same table or a beginning of it: indices stay as they are.
-    pub fn same() -> Translation {
-        Translation(None)
+    pub fn same() -> Self {
+        Self(None)
     }
 
     /// Creates a translation from the list that has, for each index of the other table, the index
     /// here.
-    pub fn by_index(indices: Vec<PackIndex>) -> Translation {
-        Translation(Some(Arc::new(indices)))
+    pub fn by_index(indices: Vec<PackIndex>) -> Self {
+        Self(Some(Arc::new(indices)))
     }
 
     fn locator(&self, at: Locator) -> Result<Locator> {
@@ -88,8 +88,8 @@ pub struct MapView {
 impl MapView {
     /// Creates a view of the map of `record`, whose entries `translation` turns into those of
     /// `packs`.
-    pub fn new(packs: Arc<Packs>, record: MemberRecord, translation: Translation) -> MapView {
-        MapView { packs, record, translation, pages: Mutex::new(VecDeque::new()) }
+    pub fn new(packs: Arc<Packs>, record: MemberRecord, translation: Translation) -> Self {
+        Self { packs, record, translation, pages: Mutex::new(VecDeque::new()) }
     }
 
     /// Returns the record of the member whose map this is.

@@ -38,8 +38,8 @@ struct Level {
 
 impl MapWriter {
     /// Creates an empty map, whose pages will be compared with those of `previous`.
-    pub fn new(blocks: Blocks, previous: Option<Arc<MapView>>) -> MapWriter {
-        MapWriter { blocks, previous, levels: vec![Level::default()], count: 0, length: 0 }
+    pub fn new(blocks: Blocks, previous: Option<Arc<MapView>>) -> Self {
+        Self { blocks, previous, levels: vec![Level::default()], count: 0, length: 0 }
     }
 
     /// Returns the number of bytes of the blocks so far.

@@ -91,7 +91,7 @@ impl Delta {
     }
 
     fn is_nothing(&self) -> bool {
-        *self == Delta::default()
+        *self == Self::default()
     }
 }
 

@@ -40,8 +40,8 @@ pub(super) struct Earlier {
 
 impl Earlier {
     /// Reads the descriptions of earlier snapshots, the newest first.
-    pub(super) fn new<'d>(newest: impl Iterator<Item = &'d Description>) -> Earlier {
-        let mut earlier = Earlier::default();
+    pub(super) fn new<'d>(newest: impl Iterator<Item = &'d Description>) -> Self {
+        let mut earlier = Self::default();
         for (number, about) in newest.enumerate() {
             if number == 0 {
                 earlier.accepted.clone_from(&about.accepted);
@@ -71,12 +71,12 @@ impl RecordedFindings {
         conclusion: &mut Conclusion,
         options: &BackupOptions,
         earlier: &Earlier,
-    ) -> RecordedFindings {
+    ) -> Self {
         let accepted = options.accept.in_force(&earlier.accepted);
         let in_force = in_force(options, earlier);
         if conclusion.kind == SnapshotKind::Checkpoint {
             // Nothing was judged yet.
-            return RecordedFindings { findings: Vec::new(), accepted, expected_format: None };
+            return Self { findings: Vec::new(), accepted, expected_format: None };
         }
         let arrived = conclusion.format;
         let confirmed = options.format == Some(arrived);
@@ -93,12 +93,12 @@ impl RecordedFindings {
         let all = changed.into_iter().chain(about_stream).chain(options.findings.take());
         let mut findings: Vec<Finding> = all.map(|finding| finding.stored(&in_force)).collect();
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-        RecordedFindings { findings, accepted, expected_format }
+        Self { findings, accepted, expected_format }
     }
 
     /// Takes over what another repository says.
-    pub(super) fn taken_over(about: &Description) -> RecordedFindings {
-        RecordedFindings {
+    pub(super) fn taken_over(about: &Description) -> Self {
+        Self {
             findings: about.findings.clone(),
             accepted: about.accepted.clone(),
             expected_format: about.expected_format,

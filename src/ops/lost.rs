@@ -201,7 +201,7 @@ struct Place {
 
 impl Place {
     /// Tells whether the member is in the new stream, whose last member before the next is `last`.
-    fn state(&self, last: Option<&Place>) -> Now {
+    fn state(&self, last: Option<&Self>) -> Now {
         match last {
             Some(last) if last.path == self.path => Now::There,
             _ => Now::Missing,
@@ -316,7 +316,7 @@ impl Missing {
         }
     }
 
-    fn append(&mut self, more: Missing) {
+    fn append(&mut self, more: Self) {
         self.all += more.all;
         self.count += more.count;
         let room = NAMED_MAX.saturating_sub(self.names.len());

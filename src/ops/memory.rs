@@ -89,15 +89,15 @@ pub struct AtOnce {
 impl Default for AtOnce {
     /// Returns what suits a repository in a directory, with one worker: the library does not ask
     /// the machine how many processors it has.
-    fn default() -> AtOnce {
-        AtOnce::with_workers(1)
+    fn default() -> Self {
+        Self::with_workers(1)
     }
 }
 
 impl AtOnce {
     /// Returns what suits a repository in a directory, and any amount of memory.
-    pub fn with_workers(workers: u32) -> AtOnce {
-        AtOnce {
+    pub fn with_workers(workers: u32) -> Self {
+        Self {
             workers,
             uploads: UPLOADS_AT_ONCE,
             pack_bytes: PACK_BYTES_MAX,
@@ -111,7 +111,7 @@ impl AtOnce {
         memory: u64,
         (work, reach): (Work, Reach),
         (asked, processors): (Option<u32>, u32),
-    ) -> AtOnce {
+    ) -> Self {
         let (need, wanted) = match (work, reach) {
             // Most of them wait for the network.
             (Work::Reads, Reach::Network) => (READS, processors.max(REMOTE_READERS)),
@@ -131,7 +131,7 @@ impl AtOnce {
         // With little memory there is but one.
         let others = WRITES.fixed - 2 * PACK + WRITES.worker * u64::from(workers);
         let uploads = (memory.saturating_sub(others) / PACK).clamp(1, uploads_max);
-        AtOnce {
+        Self {
             workers,
             uploads: u32::try_from(uploads).unwrap_or(1),
             pack_bytes: if memory < SMALL_PACKS_BELOW {

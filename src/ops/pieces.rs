@@ -102,17 +102,13 @@ pub(super) struct MemberReader {
 
 impl MemberReader {
     /// Starts to read a member at its first block.
-    pub(super) fn new(contents: &Contents, key: &MemberKey) -> Result<MemberReader> {
-        Ok(MemberReader { entries: contents.entries(contents.member(key)?), current: None })
+    pub(super) fn new(contents: &Contents, key: &MemberKey) -> Result<Self> {
+        Ok(Self { entries: contents.entries(contents.member(key)?), current: None })
     }
 
     /// Starts to read a member at a block of it.
-    pub(super) fn starting_at(
-        contents: &Contents,
-        key: &MemberKey,
-        block: &Block,
-    ) -> Result<MemberReader> {
-        let mut reader = MemberReader::new(contents, key)?;
+    pub(super) fn starting_at(contents: &Contents, key: &MemberKey, block: &Block) -> Result<Self> {
+        let mut reader = Self::new(contents, key)?;
         reader.entries.go_to(block);
         Ok(reader)
     }

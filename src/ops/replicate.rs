@@ -81,8 +81,8 @@ pub struct ReplicateOptions {
 
 impl ReplicateOptions {
     /// Returns the options that send `snapshots`, four packs at a time, confirmed by a listing.
-    pub fn new(snapshots: Vec<StoredSnapshot>) -> ReplicateOptions {
-        ReplicateOptions { snapshots, connections: 4, confirmation: Confirmation::Listed }
+    pub fn new(snapshots: Vec<StoredSnapshot>) -> Self {
+        Self { snapshots, connections: 4, confirmation: Confirmation::Listed }
     }
 }
 
@@ -119,10 +119,10 @@ pub struct LeftOut {
 }
 
 impl LeftOut {
-    pub(super) fn new(stored: &StoredSnapshot, why: String) -> LeftOut {
+    pub(super) fn new(stored: &StoredSnapshot, why: String) -> Self {
         let about = &stored.snapshot.about;
         let (source, time) = (about.source.clone(), about.time);
-        LeftOut { snapshot: stored.id(), source, time, why }
+        Self { snapshot: stored.id(), source, time, why }
     }
 }
 

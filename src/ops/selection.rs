@@ -53,8 +53,8 @@ impl Selection {
         stored: &StoredSnapshot,
         contents: &Contents,
         include: Option<Globs>,
-    ) -> Result<Selection> {
-        let selection = |source, include| Selection { contents: contents.clone(), source, include };
+    ) -> Result<Self> {
+        let selection = |source, include| Self { contents: contents.clone(), source, include };
         match stored.snapshot.about.format {
             StreamFormat::Mbstream => {
                 let source = match members::find(contents)? {

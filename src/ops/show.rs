@@ -33,8 +33,8 @@ pub struct MemberLine {
 }
 
 impl MemberLine {
-    fn of(record: &MemberRecord) -> MemberLine {
-        MemberLine {
+    fn of(record: &MemberRecord) -> Self {
+        Self {
             path: record.key.display(),
             incarnation: record.key.incarnation,
             bytes: record.length,

@@ -50,7 +50,7 @@ pub struct Holdings {
 impl Holdings {
     /// Returns the sum of all kinds of objects.
     pub fn all(&self) -> Objects {
-        let Holdings { data_packs, meta_packs, snapshots, other } = *self;
+        let Self { data_packs, meta_packs, snapshots, other } = *self;
         [data_packs, meta_packs, snapshots, other].iter().fold(Objects::default(), |sum, kind| {
             Objects { count: sum.count + kind.count, bytes: sum.bytes + kind.bytes }
         })

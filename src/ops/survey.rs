@@ -62,8 +62,8 @@ impl Problem {
     /// Tells what is wrong.
     pub(super) fn words(&self) -> &str {
         match self {
-            Problem::Missing => "is not there",
-            Problem::Spoiled(words) => words,
+            Self::Missing => "is not there",
+            Self::Spoiled(words) => words,
         }
     }
 }

@@ -36,18 +36,18 @@ pub enum Grouping {
 
 impl Grouping {
     /// Returns the grouping for streams of this format.
-    pub fn of(format: StreamFormat) -> Grouping {
+    pub fn of(format: StreamFormat) -> Self {
         match format {
-            StreamFormat::Mbstream => Grouping::ByTable,
-            StreamFormat::Raw | StreamFormat::Sql | StreamFormat::Tar => Grouping::ByFile,
+            StreamFormat::Mbstream => Self::ByTable,
+            StreamFormat::Raw | StreamFormat::Sql | StreamFormat::Tar => Self::ByFile,
         }
     }
 
     /// Returns the name under which a file is listed.
     pub fn name(self, path: &str) -> &str {
         match self {
-            Grouping::ByTable => table_of(path),
-            Grouping::ByFile => path,
+            Self::ByTable => table_of(path),
+            Self::ByFile => path,
         }
     }
 }

@@ -101,8 +101,8 @@ pub struct VerifyOptions {
 
 impl VerifyOptions {
     /// Returns the options that verify all snapshots to this depth, with one worker.
-    pub fn new(depth: Depth) -> VerifyOptions {
-        VerifyOptions { depth, snapshots: Vec::new(), workers: 1 }
+    pub fn new(depth: Depth) -> Self {
+        Self { depth, snapshots: Vec::new(), workers: 1 }
     }
 }
 

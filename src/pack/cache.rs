@@ -22,8 +22,8 @@ struct Kept<V> {
 
 impl<K: Hash + Eq + Clone, V> Cache<K, V> {
     /// Creates an empty cache of this many bytes.
-    pub fn new(bytes_max: usize) -> Cache<K, V> {
-        Cache { bytes_max, bytes: 0, tick: 0, values: HashMap::new() }
+    pub fn new(bytes_max: usize) -> Self {
+        Self { bytes_max, bytes: 0, tick: 0, values: HashMap::new() }
     }
 
     /// Returns the value of `key`, which thereby becomes the most recently used.

@@ -154,8 +154,8 @@ impl Packs {
         hasher: BlockHasher,
         table: PackTable,
         monitor: Arc<Monitor>,
-    ) -> Packs {
-        Packs {
+    ) -> Self {
+        Self {
             store,
             keyring,
             hasher,
@@ -570,8 +570,8 @@ struct FrameOpener {
 }
 
 impl FrameOpener {
-    fn new() -> FrameOpener {
-        FrameOpener { text: Vec::new(), decoder: FrameDecoder::new() }
+    fn new() -> Self {
+        Self { text: Vec::new(), decoder: FrameDecoder::new() }
     }
 
     /// Opens a frame and decompresses it.

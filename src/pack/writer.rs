@@ -47,8 +47,8 @@ pub struct RunKeys {
 
 impl RunKeys {
     /// Creates the keys of a run whose record is durable.
-    pub fn new(record: RunRecord, secret: RunSecret) -> RunKeys {
-        RunKeys { record, secret }
+    pub fn new(record: RunRecord, secret: RunSecret) -> Self {
+        Self { record, secret }
     }
 }
 
@@ -95,7 +95,7 @@ impl PackWriter {
         (class, index, buffer): (Class, PackIndex, Buffer),
         read_back: ReadBack,
         entropy: &dyn Entropy,
-    ) -> Result<PackWriter> {
+    ) -> Result<Self> {
         let secret = keys.secret.class(class);
         let sealer = SectionSealer::begin(keyring, class, secret, entropy);
         let check = match read_back {
@@ -108,7 +108,7 @@ impl PackWriter {
         };
         let mut copies = Vec::new();
         keys.record.copies_of(class).for_each(|copy| copy.encode(&mut copies));
-        let mut writer = PackWriter {
+        let mut writer = Self {
             class,
             index,
             check,

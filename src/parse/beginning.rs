@@ -78,10 +78,10 @@ pub enum What {
 impl std::fmt::Display for What {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            What::Mbstream => f.write_str("mbstream"),
-            What::Dump => f.write_str("dump"),
-            What::Tar => f.write_str("tar"),
-            What::Wrapped(program) => write!(f, "{program} stream"),
+            Self::Mbstream => f.write_str("mbstream"),
+            Self::Dump => f.write_str("dump"),
+            Self::Tar => f.write_str("tar"),
+            Self::Wrapped(program) => write!(f, "{program} stream"),
         }
     }
 }
@@ -101,8 +101,8 @@ pub struct Text {
 
 impl Beginning {
     /// Returns the beginning of a stream that has nothing before its first byte.
-    pub fn plain(container: Container) -> Beginning {
-        Beginning { container, before: Before::Nothing }
+    pub fn plain(container: Container) -> Self {
+        Self { container, before: Before::Nothing }
     }
 
     /// Returns how many bytes before the stream belong to no member of it.

@@ -69,34 +69,34 @@ enum TailKind {
 
 impl Compressed {
     /// Begins a stream that was compressed by this program.
-    pub fn new(program: &str) -> Compressed {
+    pub fn new(program: &str) -> Self {
         match program {
-            "gzip" => Compressed::Gzip(Box::default()),
-            "zstd" => Compressed::Frames(Frames::new(Layout::Zstd)),
-            "lz4" => Compressed::Frames(Frames::new(Layout::Lz4)),
-            "xz" => Compressed::Tail(Tail::default()),
-            "bzip2" => Compressed::Tail(Tail { kind: TailKind::Bzip2, ..Tail::default() }),
-            _ => Compressed::Unmarked,
+            "gzip" => Self::Gzip(Box::default()),
+            "zstd" => Self::Frames(Frames::new(Layout::Zstd)),
+            "lz4" => Self::Frames(Frames::new(Layout::Lz4)),
+            "xz" => Self::Tail(Tail::default()),
+            "bzip2" => Self::Tail(Tail { kind: TailKind::Bzip2, ..Tail::default() }),
+            _ => Self::Unmarked,
         }
     }
 
     /// Takes the next bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         match self {
-            Compressed::Gzip(gzip) => gzip.push(bytes),
-            Compressed::Frames(frames) => frames.push(bytes),
-            Compressed::Tail(tail) => tail.push(bytes),
-            Compressed::Unmarked => {}
+            Self::Gzip(gzip) => gzip.push(bytes),
+            Self::Frames(frames) => frames.push(bytes),
+            Self::Tail(tail) => tail.push(bytes),
+            Self::Unmarked => {}
         }
     }
 
     /// Tells how the stream ended, if it ends here.
     pub fn finish(&self) -> CompressedEnd {
         match self {
-            Compressed::Gzip(gzip) => gzip.finish(),
-            Compressed::Frames(frames) => frames.finish(),
-            Compressed::Tail(tail) => tail.finish(),
-            Compressed::Unmarked => CompressedEnd::Unknown,
+            Self::Gzip(gzip) => gzip.finish(),
+            Self::Frames(frames) => frames.finish(),
+            Self::Tail(tail) => tail.finish(),
+            Self::Unmarked => CompressedEnd::Unknown,
         }
     }
 }

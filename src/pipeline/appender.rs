@@ -89,10 +89,10 @@ pub fn miscomputed(_: Miscomputed) -> Error {
 
 impl Appender {
     /// Creates an appender with no open pack.
-    pub fn new(run: RunContext) -> Appender {
+    pub fn new(run: RunContext) -> Self {
         let coder = WholeCoder::new(Level::AUTO, run.read_back, run.packs.hasher().clone());
         let buffers = Buffers::new(run.pack_bytes);
-        Appender { run, data: None, meta: None, coder, uploader: None, buffers }
+        Self { run, data: None, meta: None, coder, uploader: None, buffers }
     }
 
     /// Returns the run that this is the appender of.

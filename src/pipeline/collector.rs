@@ -141,7 +141,7 @@ impl<'r> Collector<'r> {
         previous: Option<&'r TableReader>,
         internal: PreviousInternal,
         nodes: Vec<Vec<NodeRef>>,
-    ) -> Collector<'r> {
+    ) -> Self {
         Collector {
             appender,
             cutter,

@@ -77,8 +77,8 @@ pub struct IncrementWalk {
 
 impl IncrementWalk {
     /// Begins at its start.
-    pub fn new(page: PageSize) -> IncrementWalk {
-        IncrementWalk { reader: DeltaReader::new(page), page: page.bytes(), broken: None }
+    pub fn new(page: PageSize) -> Self {
+        Self { reader: DeltaReader::new(page), page: page.bytes(), broken: None }
     }
 
     /// Returns the number that each page of `data` has in its file; `None` for pages of numbers.

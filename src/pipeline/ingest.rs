@@ -116,7 +116,7 @@ pub struct SegmentSender<'r>(Planner<'r, Segment, Event>);
 
 impl<'r> SegmentSender<'r> {
     /// Creates an outlet into the pool of this plan.
-    pub fn new(planner: Planner<'r, Segment, Event>) -> SegmentSender<'r> {
+    pub fn new(planner: Planner<'r, Segment, Event>) -> Self {
         SegmentSender(planner)
     }
 
@@ -198,8 +198,8 @@ struct PayloadAction {
 }
 
 impl Action {
-    fn of(item: &Item<'_>, interest: Interest) -> Action {
-        let Some(target) = item.target() else { return Action::Nothing };
+    fn of(item: &Item<'_>, interest: Interest) -> Self {
+        let Some(target) = item.target() else { return Self::Nothing };
         let number = target.member.get();
         let opens = target.opens.then(|| MemberKey {
             path: target.path.as_bytes().to_vec(),
@@ -209,7 +209,7 @@ impl Action {
             Item::Payload(payload) => {
                 let mut crc = crc32fast::Hasher::new();
                 crc.update(payload.crc_prefix());
-                Action::Payload(PayloadAction {
+                Self::Payload(PayloadAction {
                     number,
                     opens,
                     at: payload.at,
@@ -218,9 +218,9 @@ impl Action {
                     shown_until: interest.until,
                 })
             }
-            Item::End { .. } => Action::End { number, opens },
+            Item::End { .. } => Self::End { number, opens },
             Item::Seek { .. } | Item::Rename { .. } | Item::Remove { .. } => {
-                opens.map_or(Action::Nothing, |key| Action::Open { number, key })
+                opens.map_or(Self::Nothing, |key| Self::Open { number, key })
             }
         }
     }
@@ -228,7 +228,7 @@ impl Action {
 
 impl<'r> Reader<'r> {
     /// Creates a reader that hands on to `out`.
-    pub fn new(around: Surroundings<'r>, out: SegmentSender<'r>, buffers: usize) -> Reader<'r> {
+    pub fn new(around: Surroundings<'r>, out: SegmentSender<'r>, buffers: usize) -> Self {
         Reader {
             around,
             out,

@@ -37,7 +37,7 @@ impl<'s> Input<'s> {
         source: &'s mut dyn Source,
         monitor: &'s Monitor,
         check: &'s dyn Fn() -> Result<()>,
-    ) -> Input<'s> {
+    ) -> Self {
         let buffer = vec![0; BUFFER_BYTES];
         Input { source, monitor, check, buffer, from: 0, to: 0, ended: false, failure: None }
     }

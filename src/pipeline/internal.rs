@@ -35,7 +35,7 @@ pub struct InternalWriter {
 
 impl InternalWriter {
     /// Creates an empty internal member; blocks that its previous version has are not stored again.
-    pub fn new(name: &'static str, previous: Option<Arc<MapView>>) -> InternalWriter {
+    pub fn new(name: &'static str, previous: Option<Arc<MapView>>) -> Self {
         let mut known = HashMap::new();
         if let Some(view) = &previous {
             let mut number = 0;
@@ -50,12 +50,12 @@ impl InternalWriter {
         }
         let map = MapWriter::new(Blocks::ContentDefined, previous);
         let (class, pending) = (Class::Meta, Vec::new());
-        InternalWriter { name, class, map, pending, previous: known, length: 0 }
+        Self { name, class, map, pending, previous: known, length: 0 }
     }
 
     /// Makes an empty internal member whose blocks are data: who may only write can't read them.
-    pub fn of_data(name: &'static str) -> InternalWriter {
-        InternalWriter { class: Class::Data, ..InternalWriter::new(name, None) }
+    pub fn of_data(name: &'static str) -> Self {
+        Self { class: Class::Data, ..Self::new(name, None) }
     }
 
     /// Appends bytes to the member, and stores the blocks that are full.

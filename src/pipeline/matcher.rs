@@ -64,8 +64,8 @@ pub struct Matcher {
 
 impl Matcher {
     /// Creates a window at the start of a previous map.
-    pub fn new(view: Arc<MapView>) -> Matcher {
-        let mut matcher = Matcher {
+    pub fn new(view: Arc<MapView>) -> Self {
+        let mut matcher = Self {
             view,
             numbers: HashMap::new(),
             blocks: VecDeque::new(),

@@ -55,8 +55,8 @@ struct Held {
 
 impl OpenSegments {
     /// Begins without members. Buffers are from `pool`, those in memory occupy up to `room` bytes.
-    pub(super) fn new(pool: Pool, room: usize) -> OpenSegments {
-        OpenSegments { members: BTreeMap::new(), pool, bytes: 0, room, swap: Swap::default() }
+    pub(super) fn new(pool: Pool, room: usize) -> Self {
+        Self { members: BTreeMap::new(), pool, bytes: 0, room, swap: Swap::default() }
     }
 
     /// Lends the pool of the buffers.

@@ -25,8 +25,8 @@ pub struct PackPresence {
 
 impl PackPresence {
     /// Starts with none of the packs of the table seen.
-    pub fn nothing_of(table: &PackTable) -> PackPresence {
-        PackPresence { absent: vec![true; table.len()], damaged: HashMap::new() }
+    pub fn nothing_of(table: &PackTable) -> Self {
+        Self { absent: vec![true; table.len()], damaged: HashMap::new() }
     }
 
     /// Notes that the store lists a pack of this name and size.

@@ -48,15 +48,11 @@ pub struct PreviousTable {
 
 impl PreviousTable {
     /// Creates the table of a snapshot whose entries `translation` turns into those of `packs`.
-    pub fn new(
-        packs: &Arc<Packs>,
-        stored: &StoredSnapshot,
-        translation: Translation,
-    ) -> PreviousTable {
+    pub fn new(packs: &Arc<Packs>, stored: &StoredSnapshot, translation: Translation) -> Self {
         let Snapshot { about, table, .. } = &stored.snapshot;
         let reader = TableReader::new(Arc::clone(packs), *table, translation);
         let has_whole_tablespaces = about.kind != SnapshotKind::Incremental;
-        PreviousTable { reader, has_whole_tablespaces }
+        Self { reader, has_whole_tablespaces }
     }
 
     fn view(&self, packs: &Arc<Packs>, record: MemberRecord) -> Arc<MapView> {
@@ -92,13 +88,9 @@ pub struct Versions {
 impl Previous {
     /// Takes the tables of the newest snapshots, the first of which is the parent's, and the
     /// snapshots before them.
-    pub fn new(
-        packs: Arc<Packs>,
-        newest: Vec<PreviousTable>,
-        behind: Option<Ancestry>,
-    ) -> Previous {
+    pub fn new(packs: Arc<Packs>, newest: Vec<PreviousTable>, behind: Option<Ancestry>) -> Self {
         let behind = behind.map(Mutex::new);
-        Previous { packs: Some(packs), newest, behind, ..Previous::default() }
+        Self { packs: Some(packs), newest, behind, ..Self::default() }
     }
 
     /// Returns the table of the parent.

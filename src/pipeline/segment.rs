@@ -185,9 +185,9 @@ const SMALL_BUFFER_BYTES_MAX: usize = 128 << 10;
 
 impl Pool {
     /// Creates a pool that keeps at most `buffers` buffers.
-    pub fn new(buffers: usize) -> Pool {
+    pub fn new(buffers: usize) -> Self {
         let (sender, receiver) = bounded(buffers);
-        Pool { sender, receiver }
+        Self { sender, receiver }
     }
 
     /// Returns a buffer for at least `hint` bytes, or for a whole segment if more are expected.
@@ -214,8 +214,8 @@ impl Cuts {
     /// Returns the blocks of `data`.
     pub fn blocks<'d>(&self, data: &'d [u8]) -> Vec<&'d [u8]> {
         match self {
-            Cuts::Every(bytes) => data.chunks(*bytes).collect(),
-            Cuts::At(ends) => {
+            Self::Every(bytes) => data.chunks(*bytes).collect(),
+            Self::At(ends) => {
                 let starts = std::iter::once(0).chain(ends.iter().copied());
                 starts.zip(ends).map(|(from, to)| &data[from..*to]).collect()
             }

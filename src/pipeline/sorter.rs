@@ -26,9 +26,9 @@ pub struct Sorter {
 }
 
 impl Default for Sorter {
-    fn default() -> Sorter {
+    fn default() -> Self {
         // Each member closes once.
-        Sorter { records: Vec::new(), bytes: 0, runs: Runs::new(|_, newer| newer) }
+        Self { records: Vec::new(), bytes: 0, runs: Runs::new(|_, newer| newer) }
     }
 }
 
@@ -70,13 +70,13 @@ impl RunKey for MemberKey {
         out.extend_from_slice(&self.incarnation.to_le_bytes());
     }
 
-    fn get(from: &mut dyn Read) -> io::Result<MemberKey> {
+    fn get(from: &mut dyn Read) -> io::Result<Self> {
         let mut number = [0; 4];
         from.read_exact(&mut number)?;
         let mut path = vec![0; usize_of_u32(u32::from_le_bytes(number))];
         from.read_exact(&mut path)?;
         from.read_exact(&mut number)?;
-        Ok(MemberKey { path, incarnation: u32::from_le_bytes(number) })
+        Ok(Self { path, incarnation: u32::from_le_bytes(number) })
     }
 }
 

@@ -47,7 +47,7 @@ pub struct Uploader {
 
 impl Uploader {
     /// Starts `threads` threads that store packs.
-    pub fn start(store: &Arc<dyn Store>, monitor: &Arc<Monitor>, threads: u32) -> Result<Uploader> {
+    pub fn start(store: &Arc<dyn Store>, monitor: &Arc<Monitor>, threads: u32) -> Result<Self> {
         // No slot between the threads and the sender: a waiting pack would be one more in memory.
         let (sender, receiver) = bounded::<FinishedPack>(0);
         let failure = Arc::new(FirstFailure::default());
@@ -61,7 +61,7 @@ impl Uploader {
                 crew::start("uploader", work)
             })
             .collect::<Result<_>>()?;
-        Ok(Uploader { sender: Some(sender), workers, failure })
+        Ok(Self { sender: Some(sender), workers, failure })
     }
 
     /// Hands over a pack; waits while all threads are busy.

@@ -88,10 +88,10 @@ struct Changed {
 
 impl Worker {
     /// Creates a worker of a run.
-    pub fn new(shared: Arc<Shared>) -> Worker {
+    pub fn new(shared: Arc<Shared>) -> Self {
         let hasher = shared.packs.hasher().clone();
         let coder = WholeCoder::new(shared.level, shared.read_back, hasher.clone());
-        Worker { shared, coder, hasher, gathered: Vec::new() }
+        Self { shared, coder, hasher, gathered: Vec::new() }
     }
 
     /// Compares and encodes a segment.

@@ -24,7 +24,7 @@ pub(super) struct Believed(Vec<Result<BTreeSet<[u8; 32]>>>);
 
 impl Believed {
     /// Reads the lists that the keys name.
-    pub(super) fn load(store: &dyn Store, keyring: &Keyring) -> Result<Believed> {
+    pub(super) fn load(store: &dyn Store, keyring: &Keyring) -> Result<Self> {
         let mut lists = Vec::new();
         for (generation, closing) in (0..).zip(keyring.closings()) {
             match read_retired(store, keyring, generation, closing) {
@@ -32,7 +32,7 @@ impl Believed {
                 read => lists.push(read.map(|retired| retired.hashes)),
             }
         }
-        Ok(Believed(lists))
+        Ok(Self(lists))
     }
 
     /// Refuses what was sealed by a generation and is not on its list.

@@ -47,7 +47,7 @@ pub struct Opener<'r> {
 
 impl<'r> Opener<'r> {
     /// Creates an opener that has read nothing.
-    pub fn new(repository: &'r Repository, monitor: &'r Arc<Monitor>) -> Opener<'r> {
+    pub fn new(repository: &'r Repository, monitor: &'r Arc<Monitor>) -> Self {
         Opener { repository, monitor, newest: HashMap::new() }
     }
 
@@ -79,10 +79,10 @@ impl Repository {
 }
 
 impl Contents {
-    fn new(packs: Arc<Packs>, stored: &StoredSnapshot, translation: Translation) -> Contents {
+    fn new(packs: Arc<Packs>, stored: &StoredSnapshot, translation: Translation) -> Self {
         let root = stored.snapshot.table;
         let table = Arc::new(TableReader::new(Arc::clone(&packs), root, translation.clone()));
-        Contents { packs, table, internal: stored.snapshot.internal.clone(), translation }
+        Self { packs, table, internal: stored.snapshot.internal.clone(), translation }
     }
 
     /// Returns the reader of the snapshot's packs.

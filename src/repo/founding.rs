@@ -38,8 +38,8 @@ enum Failed {
 type Attempt = std::result::Result<(), Failed>;
 
 impl From<Error> for Failed {
-    fn from(error: Error) -> Failed {
-        Failed::Surely(error)
+    fn from(error: Error) -> Self {
+        Self::Surely(error)
     }
 }
 

@@ -91,8 +91,8 @@ pub struct Inventory {
 impl Inventory {
     /// Lists these folders, in this order. `side` follows the folder in messages: nothing, or which
     /// of two stores it is.
-    pub fn of(store: &dyn Store, folders: &[Folder], side: &str) -> Result<Inventory> {
-        let mut inventory = Inventory::default();
+    pub fn of(store: &dyn Store, folders: &[Folder], side: &str) -> Result<Self> {
+        let mut inventory = Self::default();
         for folder in folders {
             let prefix = folder.prefix();
             let listed = store.list(prefix, &mut |meta| inventory.add(meta));
@@ -104,8 +104,8 @@ impl Inventory {
     }
 
     /// Lists everything at once.
-    pub fn of_all(store: &dyn Store) -> Result<Inventory> {
-        let mut inventory = Inventory::default();
+    pub fn of_all(store: &dyn Store) -> Result<Self> {
+        let mut inventory = Self::default();
         let listed = store.list("", &mut |meta| inventory.add(meta));
         listed.map_err(|e| e.named("cannot list the objects"))?;
         inventory.listed.extend(Folder::ALL);

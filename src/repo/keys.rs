@@ -144,9 +144,9 @@ impl Keys {
         credential: &mut dyn FnMut() -> Result<Credential>,
         limits: &Limits,
         world: &World,
-    ) -> Result<Keys> {
+    ) -> Result<Self> {
         let opened = Opened::by_credential(&*store, credential, limits)?;
-        Keys::assemble(store, opened, world)
+        Self::assemble(store, opened, world)
     }
 
     /// Opens the keys with a recovery kit.
@@ -156,19 +156,19 @@ impl Keys {
         passphrase: &mut dyn FnMut() -> Result<Credential>,
         limits: &Limits,
         world: &World,
-    ) -> Result<Keys> {
+    ) -> Result<Self> {
         let opened = Opened::by(&*store, &mut || unlock_kit(kit, passphrase, limits))?;
-        Keys::assemble(store, opened, world)
+        Self::assemble(store, opened, world)
     }
 
-    fn assemble(store: Arc<dyn Store>, opened: Opened, world: &World) -> Result<Keys> {
+    fn assemble(store: Arc<dyn Store>, opened: Opened, world: &World) -> Result<Self> {
         let entropy = Arc::clone(&world.entropy);
         let Opened { config, keyring, unlocked, .. } = opened;
         let unlocked = unlocked.ok_or_else(|| {
             let place = store.location();
             Error::new(ErrorKind::Usage, format!("{place} is not encrypted: it has no keys"))
         })?;
-        Ok(Keys { store, config, keyring, unlocked, entropy })
+        Ok(Self { store, config, keyring, unlocked, entropy })
     }
 
     /// Returns what the credential opened.
@@ -332,7 +332,7 @@ impl Keys {
             Unlocked { contents: SlotContents::Key(key), repository, suite, slot: Some(slot.id()) };
         let store = Arc::clone(&self.store);
         let (entropy, config) = (Arc::clone(&self.entropy), self.config.clone());
-        let mut retired = Keys { store, config, keyring, unlocked, entropy }.list()?.slots;
+        let mut retired = Self { store, config, keyring, unlocked, entropy }.list()?.slots;
         retired.retain(|entry| entry.retired);
         Ok(Rotated { generation: next, added: slot.id(), removed, retired, listed })
     }

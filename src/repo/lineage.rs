@@ -313,8 +313,8 @@ pub struct TableNodes {
 
 impl TableNodes {
     /// Creates an empty reader for the snapshots of a repository.
-    pub fn new(repository: &Repository, monitor: &Arc<Monitor>) -> TableNodes {
-        TableNodes { packs: repository.packs(PackTable::default(), monitor), known: HashSet::new() }
+    pub fn new(repository: &Repository, monitor: &Arc<Monitor>) -> Self {
+        Self { packs: repository.packs(PackTable::default(), monitor), known: HashSet::new() }
     }
 
     /// Passes to `each` the records of a table that are in no node that was read before.

@@ -130,7 +130,7 @@ impl Repository {
         store: Arc<dyn Store>,
         protection: &NewProtection<'_>,
         world: &World,
-    ) -> Result<Repository> {
+    ) -> Result<Self> {
         let entropy = &*world.entropy;
         let object = Object::Config.name();
         let known = store
@@ -177,7 +177,7 @@ impl Repository {
         config.tag = keyring.config_tag(&config.tagged()).map_err(sealing_failed)?;
         found(&*store, &keys, &Bytes::from(config.encode()), entropy)?;
         let opened = Opened { config, keyring, unlocked: None, key_names: Some(Vec::new()) };
-        Repository::assemble(store, opened, Arc::clone(&world.entropy))
+        Self::assemble(store, opened, Arc::clone(&world.entropy))
     }
 
     /// Opens a repository. `credential` is asked only if it is encrypted.
@@ -186,9 +186,9 @@ impl Repository {
         credential: &mut dyn FnMut() -> Result<Credential>,
         limits: &Limits,
         world: &World,
-    ) -> Result<Repository> {
+    ) -> Result<Self> {
         let opened = Opened::by_credential(&*store, credential, limits)?;
-        Repository::assemble(store, opened, Arc::clone(&world.entropy))
+        Self::assemble(store, opened, Arc::clone(&world.entropy))
     }
 
     /// Opens a repository with a recovery kit. `passphrase` is asked only if the kit has one.
@@ -198,30 +198,26 @@ impl Repository {
         passphrase: &mut dyn FnMut() -> Result<Credential>,
         limits: &Limits,
         world: &World,
-    ) -> Result<Repository> {
+    ) -> Result<Self> {
         let opened = Opened::by(&*store, &mut || unlock_kit(kit, passphrase, limits))?;
-        Repository::assemble(store, opened, Arc::clone(&world.entropy))
+        Self::assemble(store, opened, Arc::clone(&world.entropy))
     }
 
-    fn assemble(
-        store: Arc<dyn Store>,
-        opened: Opened,
-        entropy: Arc<dyn Entropy>,
-    ) -> Result<Repository> {
+    fn assemble(store: Arc<dyn Store>, opened: Opened, entropy: Arc<dyn Entropy>) -> Result<Self> {
         let Opened { config, keyring, key_names, .. } = opened;
         let key = |purpose| keyring.subkey(purpose).map(|key| *key.bytes());
         let hasher = BlockHasher::new(key(Purpose::BlockHash).map_err(sealing_failed)?);
         let cutter = Cutter::new(&key(Purpose::Cut).map_err(sealing_failed)?, config.cuts);
         let believed = Arc::new(Believed::load(&*store, &keyring)?);
         let (keyring, key_names) = (Arc::new(keyring), key_names.map(Arc::from));
-        Ok(Repository { store, keyring, hasher, cutter, entropy, believed, key_names })
+        Ok(Self { store, keyring, hasher, cutter, entropy, believed, key_names })
     }
 
     /// Returns the same repository in another store: a copy with the same keys.
     #[cfg(any(test, feature = "internals"))]
     #[must_use]
-    pub fn elsewhere(&self, store: Arc<dyn Store>) -> Repository {
-        Repository { store, ..self.clone() }
+    pub fn elsewhere(&self, store: Arc<dyn Store>) -> Self {
+        Self { store, ..self.clone() }
     }
 
     /// Returns the store that holds the repository's objects.
@@ -296,9 +292,9 @@ impl Opened {
         store: &dyn Store,
         credential: &mut dyn FnMut() -> Result<Credential>,
         limits: &Limits,
-    ) -> Result<Opened> {
+    ) -> Result<Self> {
         let mut seen = None;
-        let mut opened = Opened::by(store, &mut || {
+        let mut opened = Self::by(store, &mut || {
             let (unlocked, names) = unlock(store, &credential()?, limits)?;
             seen = Some(names);
             Ok(unlocked)
@@ -307,7 +303,7 @@ impl Opened {
         Ok(opened)
     }
 
-    fn by(store: &dyn Store, unlock: &mut dyn FnMut() -> Result<Unlocked>) -> Result<Opened> {
+    fn by(store: &dyn Store, unlock: &mut dyn FnMut() -> Result<Unlocked>) -> Result<Self> {
         let config = read_config(store)?;
         let suite = Suite::from_byte(config.suite).map_err(|e| {
             Error::new(ErrorKind::Unsupported, "the config names an unknown suite").because(e)
@@ -330,7 +326,7 @@ impl Opened {
                 Malformed { what: "config", why: "its tag does not match the repository's key" };
             return Err(Error::damaged("the config", why));
         }
-        Ok(Opened { config, keyring, unlocked, key_names: None })
+        Ok(Self { config, keyring, unlocked, key_names: None })
     }
 }
 

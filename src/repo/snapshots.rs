@@ -47,14 +47,14 @@ pub struct SnapshotName {
 }
 
 impl SnapshotName {
-    fn parse(name: &ObjectName) -> Option<SnapshotName> {
+    fn parse(name: &ObjectName) -> Option<Self> {
         let Object::Snapshot { source, sequence, id } = Object::parse(name)? else { return None };
-        Some(SnapshotName { source, sequence, id })
+        Some(Self { source, sequence, id })
     }
 
     /// Returns the name of the snapshot's object.
     pub fn object(&self) -> ObjectName {
-        let SnapshotName { source, sequence, id } = *self;
+        let Self { source, sequence, id } = *self;
         Object::Snapshot { source, sequence, id }.name()
     }
 
@@ -134,8 +134,8 @@ impl Described {
 }
 
 impl From<StoredSnapshot> for Described {
-    fn from(stored: StoredSnapshot) -> Described {
-        Described { name: stored.name, about: stored.snapshot.about }
+    fn from(stored: StoredSnapshot) -> Self {
+        Self { name: stored.name, about: stored.snapshot.about }
     }
 }
 

@@ -126,7 +126,7 @@ impl RepositoryKey {
     }
 
     /// Tells whether both keys have the same bytes in every generation.
-    pub fn is_same(&self, other: &RepositoryKey) -> bool {
+    pub fn is_same(&self, other: &Self) -> bool {
         let (own, their) = (self.to_text(), other.to_text());
         verify_slices_are_equal(&own, &their).is_ok()
     }

@@ -161,7 +161,7 @@ impl ChildSource {
         command: &[OsString],
         log: Box<dyn Write + Send>,
         grace: Duration,
-    ) -> io::Result<(ChildSource, Killer)> {
+    ) -> io::Result<(Self, Killer)> {
         let Some((program, arguments)) = command.split_first() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the command is empty"));
         };
@@ -182,7 +182,7 @@ impl ChildSource {
         let stderr = child.stderr.take().expect("its standard error is piped");
         let killer = Killer { group, reaped: Arc::default(), asked: Arc::default() };
         // It is whole before anything else can fail: dropped, it ends what was started.
-        let mut source = ChildSource {
+        let mut source = Self {
             child,
             stdout: Some(stdout),
             stderr: None,

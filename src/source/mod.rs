@@ -39,13 +39,13 @@ pub struct Ending {
 
 impl Ending {
     /// Describes a producer that ended, reported no error and left no process running.
-    pub fn new(exit: ProducerExit, last_words: Option<String>) -> Ending {
-        Ending { exit, last_words, errors: Vec::new(), left_open: false, transcript: None }
+    pub fn new(exit: ProducerExit, last_words: Option<String>) -> Self {
+        Self { exit, last_words, errors: Vec::new(), left_open: false, transcript: None }
     }
 
     /// Describes the ending of a producer that this program could not watch.
-    pub fn unseen() -> Ending {
-        Ending::new(ProducerExit::Unseen, None)
+    pub fn unseen() -> Self {
+        Self::new(ProducerExit::Unseen, None)
     }
 }
 
@@ -78,15 +78,15 @@ pub struct FileSource {
 
 impl FileSource {
     /// Creates a stream from an open file; a pipe is enlarged.
-    pub fn new(file: File) -> FileSource {
+    pub fn new(file: File) -> Self {
         enlarge(&file);
         let expected = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|m| m.len());
-        FileSource { file, expected }
+        Self { file, expected }
     }
 
     /// Creates a stream from this process's standard input.
-    pub fn stdin() -> io::Result<FileSource> {
-        Ok(FileSource::new(File::from(io::stdin().as_fd().try_clone_to_owned()?)))
+    pub fn stdin() -> io::Result<Self> {
+        Ok(Self::new(File::from(io::stdin().as_fd().try_clone_to_owned()?)))
     }
 }
 
@@ -115,15 +115,15 @@ pub struct BytesSource {
 impl BytesSource {
     /// Creates a stream of `bytes`, given in reads of at most `read_max`, whose producer ends as
     /// `exit` says.
-    pub fn new(bytes: Vec<u8>, read_max: usize, exit: ProducerExit) -> BytesSource {
+    pub fn new(bytes: Vec<u8>, read_max: usize, exit: ProducerExit) -> Self {
         let last_words = (exit != ProducerExit::Unseen).then(|| "completed OK!".to_owned());
         let ending = Ending::new(exit, last_words);
-        BytesSource { bytes: io::Cursor::new(bytes), read_max, ending }
+        Self { bytes: io::Cursor::new(bytes), read_max, ending }
     }
 
     /// Sets the errors that the producer has reported.
     #[must_use]
-    pub fn with_errors(mut self, errors: &[&str]) -> BytesSource {
+    pub fn with_errors(mut self, errors: &[&str]) -> Self {
         self.ending.errors = errors.iter().map(|line| (*line).to_owned()).collect();
         self
     }

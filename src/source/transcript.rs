@@ -60,7 +60,7 @@ impl fmt::Debug for Transcript {
 
 impl Transcript {
     /// Makes one for a producer that is started with this command and this `MYSQL_PWD`.
-    pub fn new(command: &[OsString], variable: Option<OsString>) -> Transcript {
+    pub fn new(command: &[OsString], variable: Option<OsString>) -> Self {
         let mut known: Vec<Zeroizing<String>> = Vec::new();
         // As it would be shown: that is what is looked for.
         let shown = |argument: &OsString| {
@@ -76,7 +76,7 @@ impl Transcript {
         }
         known.extend(variable.as_ref().map(shown));
         known.retain(|password| password.len() >= KNOWN_BYTES_MIN);
-        Transcript { known, ..Transcript::default() }
+        Self { known, ..Self::default() }
     }
 
     /// Takes a line, or the next part of one that is too long: of that only the first part is kept.

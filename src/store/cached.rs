@@ -85,16 +85,16 @@ struct State {
 
 impl CacheDir {
     /// Opens a cache in a directory, which is made if need be.
-    pub fn open(root: &Path, bytes_max: u64) -> io::Result<CacheDir> {
+    pub fn open(root: &Path, bytes_max: u64) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(root)?;
-        let cache = CacheDir { root: Some(root.to_owned()), ..CacheDir::of_this_run(bytes_max) };
+        let cache = Self { root: Some(root.to_owned()), ..Self::of_this_run(bytes_max) };
         cache.make_room(root)?;
         Ok(cache)
     }
 
     /// Makes a cache that is gone when the process is.
-    pub fn of_this_run(bytes_max: u64) -> CacheDir {
-        CacheDir {
+    pub fn of_this_run(bytes_max: u64) -> Self {
+        Self {
             root: None,
             bytes_max,
             state: Mutex::default(),
@@ -106,8 +106,8 @@ impl CacheDir {
 
     /// Reports to `findings` when its directory can't be written.
     #[must_use]
-    pub fn reporting(self, findings: Arc<FindingLog>) -> CacheDir {
-        CacheDir { findings: Some(findings), ..self }
+    pub fn reporting(self, findings: Arc<FindingLog>) -> Self {
+        Self { findings: Some(findings), ..self }
     }
 
     fn report(&self, root: &Path, error: &io::Error) {

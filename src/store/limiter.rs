@@ -52,8 +52,8 @@ pub struct Timetable(Vec<Span>);
 
 impl Timetable {
     /// Creates a timetable of these spans; the first that fits applies.
-    pub fn new(spans: Vec<Span>) -> Timetable {
-        Timetable(spans)
+    pub fn new(spans: Vec<Span>) -> Self {
+        Self(spans)
     }
 
     /// Creates a timetable with the same rate at all times.
@@ -115,8 +115,8 @@ impl fmt::Debug for Limiter {
 
 impl Limiter {
     /// Creates a limiter that keeps to `timetable`.
-    pub fn new(timetable: Timetable, clock: Arc<dyn Clock>) -> Limiter {
-        Limiter { timetable, clock, line: Mutex::default() }
+    pub fn new(timetable: Timetable, clock: Arc<dyn Clock>) -> Self {
+        Self { timetable, clock, line: Mutex::default() }
     }
 
     /// Takes a place for `bytes` bytes; returns how long to wait before they are sent.

@@ -47,22 +47,22 @@ pub enum Service {
 }
 
 impl Service {
-    const ALL: [(&'static str, Service); 3] =
-        [("s3", Service::S3), ("gs", Service::Google), ("az", Service::Azure)];
+    const ALL: [(&'static str, Self); 3] =
+        [("s3", Self::S3), ("gs", Self::Google), ("az", Self::Azure)];
 
     /// Returns what the URLs of the service begin with.
     pub fn scheme(self) -> &'static str {
         match self {
-            Service::S3 => "s3",
-            Service::Google => "gs",
-            Service::Azure => "az",
+            Self::S3 => "s3",
+            Self::Google => "gs",
+            Self::Azure => "az",
         }
     }
 }
 
 impl Location {
     /// Reads a place as a user writes it.
-    pub fn parse(text: &str) -> Result<Location, StoreError> {
+    pub fn parse(text: &str) -> Result<Self, StoreError> {
         let Some((scheme, rest)) = text.split_once("://") else {
             refuse_other_notations(text)?;
             return path_of(text).map(Location::Directory);
@@ -78,7 +78,7 @@ impl Location {
             return Err(Fault::BadBucketUrl.on(Verb::Open, text));
         }
         let (bucket, prefix) = (bucket.to_owned(), prefix.to_owned());
-        Ok(Location::Bucket { service: *service, bucket, prefix })
+        Ok(Self::Bucket { service: *service, bucket, prefix })
     }
 }
 
@@ -97,11 +97,11 @@ fn refuse_other_notations(text: &str) -> Result<(), StoreError> {
 impl fmt::Display for Location {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Location::Directory(path) => write!(out, "{}", path.display()),
-            Location::Bucket { service, bucket, prefix } if prefix.is_empty() => {
+            Self::Directory(path) => write!(out, "{}", path.display()),
+            Self::Bucket { service, bucket, prefix } if prefix.is_empty() => {
                 write!(out, "{}://{bucket}", service.scheme())
             }
-            Location::Bucket { service, bucket, prefix } => {
+            Self::Bucket { service, bucket, prefix } => {
                 write!(out, "{}://{bucket}/{prefix}", service.scheme())
             }
         }

@@ -95,8 +95,8 @@ struct TableKey {
 }
 
 impl TableKey {
-    fn whole(self) -> TableKey {
-        TableKey { partition: None, ..self }
+    fn whole(self) -> Self {
+        Self { partition: None, ..self }
     }
 }
 
@@ -108,14 +108,14 @@ impl RunKey for TableKey {
         out.extend_from_slice(&self.partition.unwrap_or(0).to_le_bytes());
     }
 
-    fn get(from: &mut dyn Read) -> io::Result<TableKey> {
+    fn get(from: &mut dyn Read) -> io::Result<Self> {
         let (mut directory, mut table, mut is_partition, mut partition) =
             ([0; 4], [0; 8], [0; 1], [0; 8]);
         from.read_exact(&mut directory)?;
         from.read_exact(&mut table)?;
         from.read_exact(&mut is_partition)?;
         from.read_exact(&mut partition)?;
-        Ok(TableKey {
+        Ok(Self {
             directory: DirectoryNo(u32::from_le_bytes(directory)),
             table: u64::from_le_bytes(table),
             partition: (is_partition != [0]).then(|| u64::from_le_bytes(partition)),

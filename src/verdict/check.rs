@@ -70,32 +70,32 @@ impl CheckName {
     /// Returns the name as it is stored.
     pub const fn as_str(self) -> &'static str {
         match self {
-            CheckName::Producer => "producer",
-            CheckName::Stream => "stream",
-            CheckName::DescribingFiles => "describing files",
-            CheckName::BinlogPosition => "binlog position",
-            CheckName::Order => "order",
-            CheckName::RedoLog => "redo log",
-            CheckName::SystemTablespace => "system tablespace",
-            CheckName::Beginnings => "beginnings",
-            CheckName::Agreement => "agreement",
-            CheckName::AriaLogs => "aria logs",
-            CheckName::EmptyFiles => "empty files",
-            CheckName::Lengths => "lengths",
-            CheckName::Tables => "tables",
-            CheckName::Renames => "renames",
-            CheckName::ChangedTables => "changed tables",
-            CheckName::Pages => "pages",
-            CheckName::PageLsn => "page lsn",
-            CheckName::CorruptAtSource => "corrupt at source",
-            CheckName::HiddenContent => "content",
-            CheckName::TemporaryFiles => "notes",
-            CheckName::ChangedPages => "changed pages",
-            CheckName::Base => "base",
-            CheckName::CompletionLine => "completion line",
-            CheckName::Contents => "contents",
-            CheckName::Archive => "archive",
-            CheckName::End => "end",
+            Self::Producer => "producer",
+            Self::Stream => "stream",
+            Self::DescribingFiles => "describing files",
+            Self::BinlogPosition => "binlog position",
+            Self::Order => "order",
+            Self::RedoLog => "redo log",
+            Self::SystemTablespace => "system tablespace",
+            Self::Beginnings => "beginnings",
+            Self::Agreement => "agreement",
+            Self::AriaLogs => "aria logs",
+            Self::EmptyFiles => "empty files",
+            Self::Lengths => "lengths",
+            Self::Tables => "tables",
+            Self::Renames => "renames",
+            Self::ChangedTables => "changed tables",
+            Self::Pages => "pages",
+            Self::PageLsn => "page lsn",
+            Self::CorruptAtSource => "corrupt at source",
+            Self::HiddenContent => "content",
+            Self::TemporaryFiles => "notes",
+            Self::ChangedPages => "changed pages",
+            Self::Base => "base",
+            Self::CompletionLine => "completion line",
+            Self::Contents => "contents",
+            Self::Archive => "archive",
+            Self::End => "end",
         }
     }
 }
@@ -114,27 +114,26 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    const ALL: [Outcome; 4] =
-        [Outcome::Passed, Outcome::Failed, Outcome::Unknown, Outcome::Skipped];
+    const ALL: [Self; 4] = [Self::Passed, Self::Failed, Self::Unknown, Self::Skipped];
 
     /// Returns the outcome as it is stored.
     pub fn as_str(self) -> &'static str {
         match self {
-            Outcome::Passed => "passed",
-            Outcome::Failed => "failed",
-            Outcome::Unknown => "unknown",
-            Outcome::Skipped => "skipped",
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+            Self::Skipped => "skipped",
         }
     }
 
     /// Reads a stored outcome; returns `None` for one of a later version.
-    pub fn parse(stored: &str) -> Option<Outcome> {
-        Outcome::ALL.into_iter().find(|outcome| outcome.as_str() == stored)
+    pub fn parse(stored: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == stored)
     }
 
     /// Returns the outcome of a check that was made and found this number of faults.
-    pub(super) fn of_faults(count: usize) -> Outcome {
-        if count == 0 { Outcome::Passed } else { Outcome::Failed }
+    pub(super) fn of_faults(count: usize) -> Self {
+        if count == 0 { Self::Passed } else { Self::Failed }
     }
 }
 
@@ -157,12 +156,12 @@ pub struct Check {
 
 impl Check {
     /// Makes a line of the checklist.
-    pub fn new(name: CheckName, outcome: Outcome, detail: impl Into<String>) -> Check {
-        Check { name, outcome, detail: detail.into() }
+    pub fn new(name: CheckName, outcome: Outcome, detail: impl Into<String>) -> Self {
+        Self { name, outcome, detail: detail.into() }
     }
 
     /// Makes the line about a producer of which only the exit is looked at.
-    pub(super) fn of_exit(exit: ProducerExit) -> Check {
+    pub(super) fn of_exit(exit: ProducerExit) -> Self {
         let (outcome, detail) = match exit {
             ProducerExit::Unseen => (Outcome::Unknown, "how it ended was not seen".to_owned()),
             ProducerExit::Exited(0) => (Outcome::Passed, "exit status 0".to_owned()),
@@ -170,7 +169,7 @@ impl Check {
             ProducerExit::Killed(signal) => (Outcome::Failed, format!("killed by signal {signal}")),
             ProducerExit::Hung => (Outcome::Failed, "it hung".to_owned()),
         };
-        Check { name: CheckName::Producer, outcome, detail }
+        Self { name: CheckName::Producer, outcome, detail }
     }
 }
 

@@ -41,8 +41,8 @@ pub struct Conclusion {
 
 impl Conclusion {
     /// Returns the conclusion about a full backup of which nothing is said yet.
-    pub(super) fn new(format: StreamFormat) -> Conclusion {
-        Conclusion {
+    pub(super) fn new(format: StreamFormat) -> Self {
+        Self {
             format,
             kind: SnapshotKind::Full,
             reasons: Vec::new(),
@@ -54,11 +54,11 @@ impl Conclusion {
     }
 
     /// Returns the conclusion about a run that has not ended.
-    pub fn checkpoint() -> Conclusion {
-        Conclusion {
+    pub fn checkpoint() -> Self {
+        Self {
             kind: SnapshotKind::Checkpoint,
             reasons: vec![Reason::Checkpoint],
-            ..Conclusion::new(StreamFormat::Mbstream)
+            ..Self::new(StreamFormat::Mbstream)
         }
     }
 

@@ -48,10 +48,10 @@ impl Facts {
     /// Returns the format that the stream had.
     pub fn format(&self) -> StreamFormat {
         match self {
-            Facts::Mbstream(_) => StreamFormat::Mbstream,
-            Facts::Sql(_) => StreamFormat::Sql,
-            Facts::Tar(_) => StreamFormat::Tar,
-            Facts::Plain(_) => StreamFormat::Raw,
+            Self::Mbstream(_) => StreamFormat::Mbstream,
+            Self::Sql(_) => StreamFormat::Sql,
+            Self::Tar(_) => StreamFormat::Tar,
+            Self::Plain(_) => StreamFormat::Raw,
         }
     }
 }
@@ -77,8 +77,8 @@ pub struct StreamFaults {
 }
 
 impl From<Parsed> for StreamFaults {
-    fn from(parsed: Parsed) -> StreamFaults {
-        StreamFaults { kept: parsed.faults, count: parsed.fault_count }
+    fn from(parsed: Parsed) -> Self {
+        Self { kept: parsed.faults, count: parsed.fault_count }
     }
 }
 

@@ -158,21 +158,21 @@ impl Code {
     /// host is mended there, and a format is confirmed by `--format`.
     pub fn can_be_accepted(self) -> bool {
         match self {
-            Code::ForeignText
-            | Code::NotRecognised
-            | Code::LostMembers
-            | Code::SqlUnexpectedStatement
-            | Code::SqlClientCommand
-            | Code::TrailingStatement
-            | Code::EmptyDirectory
-            | Code::DiscardedTablespace
-            | Code::CannotJudge => true,
-            Code::FormatChanged
-            | Code::DamagePassedOver
-            | Code::OutputHeldOpen
-            | Code::StateNotWritten
-            | Code::CacheNotWritten
-            | Code::InsecurePermissions => false,
+            Self::ForeignText
+            | Self::NotRecognised
+            | Self::LostMembers
+            | Self::SqlUnexpectedStatement
+            | Self::SqlClientCommand
+            | Self::TrailingStatement
+            | Self::EmptyDirectory
+            | Self::DiscardedTablespace
+            | Self::CannotJudge => true,
+            Self::FormatChanged
+            | Self::DamagePassedOver
+            | Self::OutputHeldOpen
+            | Self::StateNotWritten
+            | Self::CacheNotWritten
+            | Self::InsecurePermissions => false,
         }
     }
 }
@@ -186,8 +186,8 @@ impl fmt::Display for Code {
 impl FromStr for Code {
     type Err = UnknownCode;
 
-    fn from_str(text: &str) -> Result<Code, UnknownCode> {
-        Code::ALL.iter().copied().find(|code| code.as_str() == text).ok_or(UnknownCode)
+    fn from_str(text: &str) -> Result<Self, UnknownCode> {
+        Self::ALL.iter().copied().find(|code| code.as_str() == text).ok_or(UnknownCode)
     }
 }
 
@@ -210,14 +210,14 @@ pub struct Finding {
 
 impl Finding {
     /// Makes a finding of the severity that its code usually has.
-    pub fn new(code: Code, object: impl Into<String>, text: impl Into<String>) -> Finding {
-        Finding { code, object: object.into(), text: text.into(), severity: code.severity() }
+    pub fn new(code: Code, object: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { code, object: object.into(), text: text.into(), severity: code.severity() }
     }
 
     /// Returns the same finding with another severity.
     #[must_use]
-    pub fn with_severity(self, severity: Severity) -> Finding {
-        Finding { severity, ..self }
+    pub fn with_severity(self, severity: Severity) -> Self {
+        Self { severity, ..self }
     }
 
     /// Returns it as a snapshot stores it, changed by what was accepted.
@@ -225,7 +225,7 @@ impl Finding {
         let covered = acceptances.iter().any(|acceptance| acceptance.covers(&self));
         let accepted = covered && self.severity == Severity::Warning;
         let severity = if accepted { Severity::Note } else { self.severity };
-        let Finding { code, object, text, .. } = self;
+        let Self { code, object, text, .. } = self;
         snapshot::Finding { code: code.as_str().to_owned(), object, text, severity, accepted }
     }
 }
@@ -258,7 +258,7 @@ pub struct Acceptance {
 }
 
 impl PartialEq for Acceptance {
-    fn eq(&self, other: &Acceptance) -> bool {
+    fn eq(&self, other: &Self) -> bool {
         self.text == other.text
     }
 }
@@ -292,7 +292,7 @@ impl Acceptance {
 impl FromStr for Acceptance {
     type Err = NoAcceptance;
 
-    fn from_str(text: &str) -> Result<Acceptance, NoAcceptance> {
+    fn from_str(text: &str) -> Result<Self, NoAcceptance> {
         let (code, glob) = match text.split_once(':') {
             Some((code, glob)) => (code, Some(glob)),
             None => (text, None),
@@ -303,7 +303,7 @@ impl FromStr for Acceptance {
         }
         let objects =
             glob.map(|glob| Globs::new(&[glob])).transpose().map_err(|_| NoAcceptance::NoGlob)?;
-        Ok(Acceptance { code, objects, text: text.to_owned() })
+        Ok(Self { code, objects, text: text.to_owned() })
     }
 }
 

@@ -67,18 +67,18 @@ impl Reason {
     /// Returns the best verdict that the reason allows.
     pub fn verdict(&self) -> Verdict {
         match self {
-            Reason::Checkpoint
-            | Reason::Unread(_)
-            | Reason::OtherFormat { .. }
-            | Reason::FirstError(_)
-            | Reason::Beginning(_)
-            | Reason::Tar(_)
-            | Reason::Plain(_)
-            | Reason::NoBase(_) => Verdict::Partial,
-            Reason::Producer(reason) => reason.verdict(),
-            Reason::Mbstream(reason) => reason.verdict(),
-            Reason::Dump(reason) => reason.verdict(),
-            Reason::Base { verdict, .. } => *verdict,
+            Self::Checkpoint
+            | Self::Unread(_)
+            | Self::OtherFormat { .. }
+            | Self::FirstError(_)
+            | Self::Beginning(_)
+            | Self::Tar(_)
+            | Self::Plain(_)
+            | Self::NoBase(_) => Verdict::Partial,
+            Self::Producer(reason) => reason.verdict(),
+            Self::Mbstream(reason) => reason.verdict(),
+            Self::Dump(reason) => reason.verdict(),
+            Self::Base { verdict, .. } => *verdict,
         }
     }
 }
@@ -86,60 +86,60 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reason::Checkpoint => f.write_str("a checkpoint of a run that had not ended"),
-            Reason::Unread(why) => write!(f, "the stream could not be read to its end: {why}"),
-            Reason::OtherFormat { asked, stored } => write!(
+            Self::Checkpoint => f.write_str("a checkpoint of a run that had not ended"),
+            Self::Unread(why) => write!(f, "the stream could not be read to its end: {why}"),
+            Self::OtherFormat { asked, stored } => write!(
                 f,
                 "--format {asked} does not fit, the stream was stored as {stored}: check the \
                  producer's options, or leave --format out"
             ),
-            Reason::FirstError(line) => write!(f, "the producer's first error message: {line}"),
-            Reason::Producer(reason) => reason.fmt(f),
-            Reason::Beginning(reason) => reason.fmt(f),
-            Reason::Mbstream(reason) => reason.fmt(f),
-            Reason::Dump(reason) => reason.fmt(f),
-            Reason::Tar(reason) => reason.fmt(f),
-            Reason::Plain(reason) => reason.fmt(f),
-            Reason::Base { id, verdict } => {
+            Self::FirstError(line) => write!(f, "the producer's first error message: {line}"),
+            Self::Producer(reason) => reason.fmt(f),
+            Self::Beginning(reason) => reason.fmt(f),
+            Self::Mbstream(reason) => reason.fmt(f),
+            Self::Dump(reason) => reason.fmt(f),
+            Self::Tar(reason) => reason.fmt(f),
+            Self::Plain(reason) => reason.fmt(f),
+            Self::Base { id, verdict } => {
                 write!(f, "its base, snapshot {id}, is {verdict}: run haulout show {id}")
             }
-            Reason::NoBase(why) => write!(f, "an increment without its base: {why}"),
+            Self::NoBase(why) => write!(f, "an increment without its base: {why}"),
         }
     }
 }
 
 impl From<ProducerReason> for Reason {
-    fn from(reason: ProducerReason) -> Reason {
-        Reason::Producer(reason)
+    fn from(reason: ProducerReason) -> Self {
+        Self::Producer(reason)
     }
 }
 
 impl From<BeginningReason> for Reason {
-    fn from(reason: BeginningReason) -> Reason {
-        Reason::Beginning(reason)
+    fn from(reason: BeginningReason) -> Self {
+        Self::Beginning(reason)
     }
 }
 
 impl From<MbstreamReason> for Reason {
-    fn from(reason: MbstreamReason) -> Reason {
-        Reason::Mbstream(reason)
+    fn from(reason: MbstreamReason) -> Self {
+        Self::Mbstream(reason)
     }
 }
 
 impl From<DumpReason> for Reason {
-    fn from(reason: DumpReason) -> Reason {
-        Reason::Dump(reason)
+    fn from(reason: DumpReason) -> Self {
+        Self::Dump(reason)
     }
 }
 
 impl From<TarReason> for Reason {
-    fn from(reason: TarReason) -> Reason {
-        Reason::Tar(reason)
+    fn from(reason: TarReason) -> Self {
+        Self::Tar(reason)
     }
 }
 
 impl From<PlainReason> for Reason {
-    fn from(reason: PlainReason) -> Reason {
-        Reason::Plain(reason)
+    fn from(reason: PlainReason) -> Self {
+        Self::Plain(reason)
     }
 }

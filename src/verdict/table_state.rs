@@ -67,8 +67,8 @@ pub(super) enum Incremental {
 
 impl TableState {
     /// Returns the state of a table of which all files went away.
-    pub(super) fn nothing_any_more() -> TableState {
-        TableState { replaces: true, ..TableState::default() }
+    pub(super) fn nothing_any_more() -> Self {
+        Self { replaces: true, ..Self::default() }
     }
 
     /// Records that a file came, in place of any previous one, and what was observed from it.
@@ -108,7 +108,7 @@ impl TableState {
     }
 
     /// Joins a later change to what was known before.
-    pub(super) fn join(&mut self, later: TableState) {
+    pub(super) fn join(&mut self, later: Self) {
         if later.replaces {
             *self = later;
             return;
@@ -210,15 +210,14 @@ impl TableState {
     }
 
     /// Reads what [`TableState::encode`] wrote.
-    pub(super) fn decode(bytes: &[u8]) -> Result<TableState, Malformed> {
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut from = Reader::new("files of a table", bytes);
         let replaces = from.u8()? != 0;
         let (gone, files) = (Files(from.varint_u32()?), Files(from.varint_u32()?));
         let space = from.varint_u32()?;
         let stem = Some(from.bytes()?).filter(|stem| !stem.is_empty()).map(Box::from);
         let definition = take_definition(&mut from)?;
-        let mut state =
-            TableState { replaces, gone, files, definition, space, stem, details: None };
+        let mut state = Self { replaces, gone, files, definition, space, stem, details: None };
         if from.left() == 0 {
             return Ok(state);
         }

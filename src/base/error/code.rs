@@ -122,8 +122,8 @@ pub struct UnknownErrorCode;
 impl FromStr for ErrorCode {
     type Err = UnknownErrorCode;
 
-    fn from_str(text: &str) -> Result<ErrorCode, UnknownErrorCode> {
-        ErrorCode::ALL.iter().copied().find(|code| code.as_str() == text).ok_or(UnknownErrorCode)
+    fn from_str(text: &str) -> Result<Self, UnknownErrorCode> {
+        Self::ALL.iter().copied().find(|code| code.as_str() == text).ok_or(UnknownErrorCode)
     }
 }
 

@@ -44,8 +44,8 @@ pub struct BackupOptions {
 impl BackupOptions {
     /// Returns the options of a backup of `source` as the program takes them by default: the format
     /// recognised, the level of `auto`, what is written read back, a checkpoint every 15 minutes.
-    pub fn new(source: impl Into<String>) -> BackupOptions {
-        BackupOptions {
+    pub fn new(source: impl Into<String>) -> Self {
+        Self {
             source: source.into(),
             format: None,
             tags: Vec::new(),

@@ -118,8 +118,8 @@ struct Tables {
 }
 
 impl Tables {
-    fn new(grouping: Grouping) -> Tables {
-        Tables { grouping, by_name: BTreeMap::new() }
+    fn new(grouping: Grouping) -> Self {
+        Self { grouping, by_name: BTreeMap::new() }
     }
 
     fn add(&mut self, member: &MemberDiff) {

@@ -51,13 +51,13 @@ pub enum Owners {
 
 impl Accounts {
     /// Reads the accounts of this host; of one that has no such files, no name is known.
-    pub fn of_this_host() -> Accounts {
+    pub fn of_this_host() -> Self {
         let read = |path| fs::read(path).unwrap_or_default();
-        Accounts::parse(&read("/etc/passwd"), &read("/etc/group"))
+        Self::parse(&read("/etc/passwd"), &read("/etc/group"))
     }
 
     /// Parses the texts of `/etc/passwd` and `/etc/group`; of equal names the first counts.
-    pub fn parse(passwd: &[u8], group: &[u8]) -> Accounts {
+    pub fn parse(passwd: &[u8], group: &[u8]) -> Self {
         let mut own_groups: HashMap<u32, Vec<u32>> = HashMap::new();
         for fields in lines(passwd) {
             let numbers = (fields.get(2).copied().and_then(decimal), fields.get(3).copied());
@@ -72,7 +72,7 @@ impl Accounts {
             let names = names.split(|byte| *byte == b',').filter(|name| !name.is_empty());
             members.entry(number).or_default().extend(names.map(<[u8]>::to_vec));
         }
-        Accounts { users: ids(passwd), groups: ids(group), own_groups, members }
+        Self { users: ids(passwd), groups: ids(group), own_groups, members }
     }
 
     /// Finds the owner that `USER` or `USER:GROUP` names; says in words what is unknown. Without a
@@ -145,8 +145,8 @@ impl Owners {
 
     fn accounts(&self) -> Option<&Accounts> {
         match self {
-            Owners::ByNumber => None,
-            Owners::ByName(accounts) => Some(accounts),
+            Self::ByNumber => None,
+            Self::ByName(accounts) => Some(accounts),
         }
     }
 

@@ -47,15 +47,15 @@ impl Chosen {
         stored: &StoredSnapshot,
         options: &RestoreOptions,
         monitor: &Arc<Monitor>,
-    ) -> Result<Chosen> {
+    ) -> Result<Self> {
         let include = selection::globs(&options.include)?;
         repository.require_data()?;
         selection::refuse_checkpoint(stored)?;
         let contents = repository.contents(stored, monitor)?;
-        Chosen::count(stored.id(), Selection::new(stored, &contents, include)?)
+        Self::count(stored.id(), Selection::new(stored, &contents, include)?)
     }
 
-    fn count(id: SnapshotId, files: Selection) -> Result<Chosen> {
+    fn count(id: SnapshotId, files: Selection) -> Result<Self> {
         let (mut count, mut bytes, mut all) = (0, 0u64, 0);
         let (mut has_checkpoints, mut refused) = (false, None);
         files.every(&mut |file| {
@@ -70,7 +70,7 @@ impl Chosen {
             }
             Ok(())
         })?;
-        Ok(Chosen { id, files, count, bytes, others: all - count, has_checkpoints, refused })
+        Ok(Self { id, files, count, bytes, others: all - count, has_checkpoints, refused })
     }
 
     /// Returns the contents of the snapshot.

@@ -57,8 +57,8 @@ pub(super) enum Power {
 }
 
 impl Power {
-    pub(super) fn of_this_process() -> Power {
-        if rustix::process::geteuid().is_root() { Power::Root } else { Power::User }
+    pub(super) fn of_this_process() -> Self {
+        if rustix::process::geteuid().is_root() { Self::Root } else { Self::User }
     }
 }
 
@@ -115,15 +115,15 @@ const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 impl Root {
     /// Makes files below this directory.
-    pub(super) fn new(directory: OwnedFd, power: Power) -> Root {
-        Root { directory: Arc::new(directory), power, owner: None, last: None }
+    pub(super) fn new(directory: OwnedFd, power: Power) -> Self {
+        Self { directory: Arc::new(directory), power, owner: None, last: None }
     }
 
     /// Makes files below the directory of this name.
-    pub(in crate::ops) fn open(path: &Path) -> io::Result<Root> {
+    pub(in crate::ops) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::open(path, flags, Mode::empty())?;
-        Ok(Root::new(directory, Power::of_this_process()))
+        Ok(Self::new(directory, Power::of_this_process()))
     }
 
     /// Gives everything that is made from now on to this owner.
@@ -142,9 +142,9 @@ impl Root {
     }
 
     /// Makes a directory, unless it is there, and returns what makes files below it.
-    pub(super) fn below(&mut self, components: &[&[u8]]) -> io::Result<Root> {
+    pub(super) fn below(&mut self, components: &[&[u8]]) -> io::Result<Self> {
         let directory = self.directory(components, Missing::Make)?;
-        Ok(Root { directory, power: self.power, owner: self.owner, last: None })
+        Ok(Self { directory, power: self.power, owner: self.owner, last: None })
     }
 
     /// Returns the directory of these components.
@@ -378,12 +378,12 @@ pub(super) struct FileId {
 }
 
 impl FileId {
-    pub(super) fn of_file(file: &File) -> io::Result<FileId> {
-        Ok(FileId::of(&rustix::fs::fstat(file)?))
+    pub(super) fn of_file(file: &File) -> io::Result<Self> {
+        Ok(Self::of(&rustix::fs::fstat(file)?))
     }
 
-    fn of(stat: &Stat) -> FileId {
-        FileId { device: stat.st_dev, inode: stat.st_ino }
+    fn of(stat: &Stat) -> Self {
+        Self { device: stat.st_dev, inode: stat.st_ino }
     }
 }
 
@@ -399,13 +399,13 @@ struct Made {
 impl Made {
     /// Finds it again. One that has other names, or is something else, was put there by another
     /// process.
-    fn find(parent: &OwnedFd, name: &[u8], kind: FileType) -> io::Result<Made> {
+    fn find(parent: &OwnedFd, name: &[u8], kind: FileType) -> io::Result<Self> {
         let name = rustix::fs::openat(parent, name, NAME_ONLY, Mode::empty())?;
         let stat = rustix::fs::fstat(&name)?;
         if kind_of(&stat) != kind || stat.st_nlink != 1 {
             return Err(io::Error::other("was replaced while it was made"));
         }
-        Ok(Made { name })
+        Ok(Self { name })
     }
 
     /// Gives it its owner, if that is possible.

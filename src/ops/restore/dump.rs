@@ -37,11 +37,7 @@ pub(super) struct PartOfDump {
 
 impl PartOfDump {
     /// Selects parts of a dump; `into` names the schema to load into, if it is not to be their own.
-    pub(super) fn new(
-        contents: &Contents,
-        include: &Globs,
-        into: Option<&[u8]>,
-    ) -> Result<PartOfDump> {
+    pub(super) fn new(contents: &Contents, include: &Globs, into: Option<&[u8]>) -> Result<Self> {
         let all = container::files(contents)?;
         let member = |file: &TreeFile| SqlMember::of(file.member_path.as_bytes());
         let entered = all
@@ -52,7 +48,7 @@ impl PartOfDump {
             .collect();
         let files = dump::select(all, include)?;
         let schemas = files.iter().filter_map(member).filter_map(|member| member.schema).collect();
-        let part = PartOfDump { files, schemas, entered, into: into.map(<[u8]>::to_vec) };
+        let part = Self { files, schemas, entered, into: into.map(<[u8]>::to_vec) };
         part.require_one_schema()?;
         Ok(part)
     }

@@ -51,8 +51,8 @@ impl Mark {
         repository: &Repository,
         stored: &StoredSnapshot,
         include: &[String],
-    ) -> Mark {
-        Mark {
+    ) -> Self {
+        Self {
             version: MARK_VERSION,
             note: "this restore has not finished".to_owned(),
             repository: repository.keyring().repository().to_string(),
@@ -71,7 +71,7 @@ impl Mark {
 
     /// Says in words why a restore that this mark is of is another one than `wanted`; nothing if it
     /// is the same.
-    pub(super) fn differs_from(&self, wanted: &Mark) -> Option<String> {
+    pub(super) fn differs_from(&self, wanted: &Self) -> Option<String> {
         if self.version != wanted.version {
             return Some("was begun by another version of this program".to_owned());
         }
@@ -81,7 +81,7 @@ impl Mark {
         if self.snapshot != wanted.snapshot {
             return Some(format!("is of snapshot {}", self.short()));
         }
-        let globs = |mark: &Mark| match mark.include.join(" ") {
+        let globs = |mark: &Self| match mark.include.join(" ") {
             globs if globs.is_empty() => "no --include".to_owned(),
             globs => format!("--include {globs}"),
         };
@@ -94,7 +94,7 @@ impl Mark {
     }
 
     /// Reads the mark of a directory that has one.
-    pub(super) fn read(root: &mut Root) -> io::Result<Mark> {
+    pub(super) fn read(root: &mut Root) -> io::Result<Self> {
         let file = root.open_file(&[INCOMPLETE.as_bytes()])?;
         let mut text = Vec::new();
         file.take(MARK_BYTES_MAX).read_to_end(&mut text)?;

@@ -34,8 +34,8 @@ impl RestoreOptions {
     /// Creates the options of a restore of everything, with this number of worker threads. It
     /// refuses a target that others can write to or that is not empty, and fails at the first file
     /// that can't be restored whole.
-    pub fn new(workers: u32) -> RestoreOptions {
-        RestoreOptions {
+    pub fn new(workers: u32) -> Self {
+        Self {
             include: Vec::new(),
             into: None,
             workers,
@@ -51,8 +51,8 @@ impl RestoreOptions {
 }
 
 impl Default for RestoreOptions {
-    fn default() -> RestoreOptions {
-        RestoreOptions::new(1)
+    fn default() -> Self {
+        Self::new(1)
     }
 }
 
@@ -76,8 +76,8 @@ pub enum Sharing {
 }
 
 impl Default for Sharing {
-    fn default() -> Sharing {
-        Sharing::Refuse(Accounts::default())
+    fn default() -> Self {
+        Self::Refuse(Accounts::default())
     }
 }
 

@@ -53,8 +53,8 @@ pub(super) struct Lost {
 }
 
 impl Lost {
-    pub(super) fn new(losses: Losses, purpose: Purpose) -> Lost {
-        Lost { losses, purpose, found: Mutex::new(Vec::new()) }
+    pub(super) fn new(losses: Losses, purpose: Purpose) -> Self {
+        Self { losses, purpose, found: Mutex::new(Vec::new()) }
     }
 
     /// Passes an error on, unless it is a loss and losses are left out.
@@ -153,7 +153,7 @@ pub(super) struct OutFile {
 
 impl OutFile {
     /// Makes the file of this path, or opens the one that an earlier restore has made.
-    pub(super) fn create(target: &mut TargetDirectory, file: &TreeFile) -> io::Result<OutFile> {
+    pub(super) fn create(target: &mut TargetDirectory, file: &TreeFile) -> io::Result<Self> {
         let path = target.path_of(path_of(file));
         let components = confined::components(path_of(file)).map_err(io::Error::other)?;
         let (out, is_again) = match target.open_file(&components)? {
@@ -169,7 +169,7 @@ impl OutFile {
         };
         out.set_len(file.length)?;
         let (extents, name) = (file.extents.clone(), path_of(file).to_vec());
-        Ok(OutFile { file: out, path, extents, name, is_again, is_lost: AtomicBool::new(false) })
+        Ok(Self { file: out, path, extents, name, is_again, is_lost: AtomicBool::new(false) })
     }
 
     /// Tells whether all of a block is in the file already, and right.

@@ -65,8 +65,8 @@ pub struct Step {
 
 impl RestoreReport {
     /// Creates the report of a restore that has written nothing.
-    pub fn empty(id: SnapshotId, method: Method) -> RestoreReport {
-        RestoreReport {
+    pub fn empty(id: SnapshotId, method: Method) -> Self {
+        Self {
             id,
             method,
             files: 0,

@@ -61,17 +61,13 @@ fn occupied(what: impl Into<String>) -> Error {
 
 impl TargetDirectory {
     /// Opens the directory, makes it if it is not there, and marks it as unfinished.
-    pub(super) fn begin(
-        path: &Path,
-        mark: &Mark,
-        options: &RestoreOptions,
-    ) -> Result<TargetDirectory> {
+    pub(super) fn begin(path: &Path, mark: &Mark, options: &RestoreOptions) -> Result<Self> {
         require_power(options.owner)?;
         let directory = open(path, &options.sharing)?;
         let mut root = Root::new(directory, Power::of_this_process());
         root.give_to(options.owner);
         if options.unfinished == Unfinished::Resume && is_the_same(path, &mut root, mark)? {
-            return Ok(TargetDirectory { root, path: path.to_owned(), is_resumed: true });
+            return Ok(Self { root, path: path.to_owned(), is_resumed: true });
         }
         require_empty(path, &mut root)?;
         match mark.put(&mut root) {
@@ -79,7 +75,7 @@ impl TargetDirectory {
                 Err(unfinished(path, &mut root))
             }
             Err(error) => Err(unwritable(&path.join(INCOMPLETE), error)),
-            Ok(()) => Ok(TargetDirectory { root, path: path.to_owned(), is_resumed: false }),
+            Ok(()) => Ok(Self { root, path: path.to_owned(), is_resumed: false }),
         }
     }
 
@@ -110,10 +106,10 @@ impl TargetDirectory {
     }
 
     /// Makes a directory in it, for a part of what is restored.
-    pub(super) fn part(&mut self, name: &str) -> Result<TargetDirectory> {
+    pub(super) fn part(&mut self, name: &str) -> Result<Self> {
         let path = self.path.join(name);
         let root = self.root.below(&[name.as_bytes()]).map_err(|e| unwritable(&path, e))?;
-        Ok(TargetDirectory { root, path, is_resumed: self.is_resumed })
+        Ok(Self { root, path, is_resumed: self.is_resumed })
     }
 
     /// Makes everything durable, then removes the mark.

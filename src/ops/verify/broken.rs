@@ -22,28 +22,28 @@ pub(super) enum Extent {
 
 impl Extent {
     /// Returns the unit that suits a member.
-    pub(super) fn of(record: &MemberRecord) -> Extent {
+    pub(super) fn of(record: &MemberRecord) -> Self {
         match TablespaceFormat::decode(record.page_format) {
-            Ok(format) if record.page_format != 0 => Extent::Pages {
+            Ok(format) if record.page_format != 0 => Self::Pages {
                 bytes: u64_of(format.page_size().bytes()),
                 first: record.first_page.into(),
             },
-            Ok(_) | Err(_) => Extent::Bytes,
+            Ok(_) | Err(_) => Self::Bytes,
         }
     }
 
     fn unit(self) -> Unit {
         match self {
-            Extent::Pages { .. } => Unit::Pages,
-            Extent::Bytes => Unit::Bytes,
+            Self::Pages { .. } => Unit::Pages,
+            Self::Bytes => Unit::Bytes,
         }
     }
 
     fn range(self, block: &Block) -> (u64, u64) {
         let (at, length) = (block.at, block.entry.length);
         match self {
-            Extent::Pages { bytes, first } => (first + at / bytes, length.div_ceil(bytes)),
-            Extent::Bytes => (at, length),
+            Self::Pages { bytes, first } => (first + at / bytes, length.div_ceil(bytes)),
+            Self::Bytes => (at, length),
         }
     }
 }
@@ -79,7 +79,7 @@ impl Broken {
     }
 
     /// Adds what was found further on in the member.
-    pub(super) fn merge(&mut self, other: Broken) {
+    pub(super) fn merge(&mut self, other: Self) {
         if self.ranges.is_empty() {
             self.what.clone_from(&other.what);
         }

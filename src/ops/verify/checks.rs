@@ -97,9 +97,9 @@ impl ChangedPages {
         repository: &Repository,
         stored: &StoredSnapshot,
         monitor: &Arc<Monitor>,
-    ) -> ChangedPages {
+    ) -> Self {
         if stored.snapshot.about.kind != SnapshotKind::Incremental {
-            return ChangedPages::default();
+            return Self::default();
         }
         // A base that can't be read is reported elsewhere.
         let links = chain::links(repository, stored).unwrap_or_default();
@@ -109,7 +109,7 @@ impl ChangedPages {
             let table = PreviousTable::new(&packs, &full, Translation::same());
             Some(Previous::new(packs, vec![table], None))
         });
-        ChangedPages { full: full.unwrap_or_default() }
+        Self { full: full.unwrap_or_default() }
     }
 
     /// Returns how a `.delta` file is checked.
@@ -151,10 +151,10 @@ pub(super) struct Numbering {
 
 impl Numbering {
     /// Begins at the start of a file that is checked so; `None` if that takes no numbers.
-    pub(super) fn of(check: &PageCheck) -> Option<Numbering> {
+    pub(super) fn of(check: &PageCheck) -> Option<Self> {
         let PageCheck::Delta { format, .. } = check else { return None };
         let page = format.page_size();
-        Some(Numbering { reader: DeltaReader::new(page), page, is_broken: false })
+        Some(Self { reader: DeltaReader::new(page), page, is_broken: false })
     }
 
     /// Returns the numbers of the pages in the file's next block.

@@ -33,8 +33,8 @@ pub struct Finding {
 }
 
 impl Finding {
-    pub(super) fn of_object(what: String) -> Finding {
-        Finding { what, ..Finding::default() }
+    pub(super) fn of_object(what: String) -> Self {
+        Self { what, ..Self::default() }
     }
 
     /// Tells what is lost and why, without the snapshot: `app/t.ibd, pages 5, 7 to 9: why`.

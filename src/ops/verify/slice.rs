@@ -80,7 +80,7 @@ pub(super) struct Part<'s> {
 
 impl<'s> Part<'s> {
     /// Chooses the packs of a slice from those that snapshots name, which are sorted.
-    pub(super) fn of(slice: &Slice<'s>, depth: Depth, named: &[PackRecord]) -> Part<'s> {
+    pub(super) fn of(slice: &Slice<'s>, depth: Depth, named: &[PackRecord]) -> Self {
         let find = |name: &PackName| {
             let at = named.binary_search_by_key(name, |record| record.name).ok();
             at.and_then(|at| named.get(at))

@@ -152,7 +152,7 @@ struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    fn new(packs: &'a Packs) -> Batch<'a> {
+    fn new(packs: &'a Packs) -> Self {
         let (opened, needs, plans) = (Vec::new(), Vec::new(), Vec::new());
         Batch { packs, opened, needs, found: HashMap::new(), plans }
     }

@@ -65,8 +65,8 @@ pub struct Frames {
 
 impl Frames {
     /// Creates a follower that stands before the first frame.
-    pub fn new(layout: Layout) -> Frames {
-        Frames {
+    pub fn new(layout: Layout) -> Self {
+        Self {
             layout,
             stage: Stage::Magic,
             field: [0; FIELD_BYTES_MAX],

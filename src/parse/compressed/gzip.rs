@@ -103,8 +103,8 @@ enum Progress {
 }
 
 impl Default for Gzip {
-    fn default() -> Gzip {
-        Gzip {
+    fn default() -> Self {
+        Self {
             stage: Stage::Field(Field::Header, HEADER_BYTES),
             field: Vec::new(),
             flags: 0,
@@ -513,7 +513,7 @@ impl Bits {
 
 impl Codes {
     /// Makes the table of codes with these lengths; `None` if they are too many for their lengths.
-    fn new(lengths: &[u8]) -> Option<Codes> {
+    fn new(lengths: &[u8]) -> Option<Self> {
         let bits = usize::from(lengths.iter().copied().max().unwrap_or(0));
         let mut counts = [0_usize; CODE_BITS_MAX + 1];
         lengths.iter().for_each(|length| counts[usize::from(*length)] += 1);
@@ -536,7 +536,7 @@ impl Codes {
             let entry = symbol << 4 | u16::try_from(length).unwrap_or_default();
             table.iter_mut().skip(reversed).step_by(1 << length).for_each(|slot| *slot = entry);
         }
-        Some(Codes { bits, table })
+        Some(Self { bits, table })
     }
 
     /// Returns the symbol whose code comes next, with the bits of the code; they may be more than

@@ -227,9 +227,9 @@ impl DumpSaid {
 
     /// Adds what the next dump of the stream says. Positions that differ are none: each is that of
     /// a part of the stream only.
-    pub(super) fn add(&mut self, next: DumpSaid) {
+    pub(super) fn add(&mut self, next: Self) {
         let position =
-            |said: &DumpSaid| (said.binlog_file.clone(), said.binlog_position, said.gtid.clone());
+            |said: &Self| (said.binlog_file.clone(), said.binlog_position, said.gtid.clone());
         let (mine, other) = (position(self), position(&next));
         if other != (None, None, None) && mine != other {
             let is_first = mine == (None, None, None) && !self.has_mixed_positions;

@@ -71,7 +71,7 @@ impl<T: PartialEq> Found<T> {
         }
     }
 
-    pub(super) fn append(&mut self, more: Found<T>) {
+    pub(super) fn append(&mut self, more: Self) {
         more.kept.into_iter().for_each(|one| self.push(one));
         self.others += more.others;
     }

@@ -385,21 +385,21 @@ impl Mark {
     /// Returns what the mark turns out to be with the byte after it.
     fn followed_by(self, byte: u8) -> Marked {
         match (self, byte) {
-            (Mark::Dash, b'-') => Marked::More(Mark::Dashes),
-            (Mark::Slash, b'*') => Marked::More(Mark::Star),
-            (Mark::Star, b'M') => Marked::More(Mark::StarM),
-            (Mark::Dashes, b' ' | b'\t' | b'\r' | b'\n') => Marked::Comment(Comment::Line),
-            (Mark::Star | Mark::StarM, byte) if byte != b'!' => Marked::Comment(Comment::Block),
-            (Mark::Dash | Mark::Dashes | Mark::Slash | Mark::Star | Mark::StarM, _) => Marked::Code,
+            (Self::Dash, b'-') => Marked::More(Self::Dashes),
+            (Self::Slash, b'*') => Marked::More(Self::Star),
+            (Self::Star, b'M') => Marked::More(Self::StarM),
+            (Self::Dashes, b' ' | b'\t' | b'\r' | b'\n') => Marked::Comment(Comment::Line),
+            (Self::Star | Self::StarM, byte) if byte != b'!' => Marked::Comment(Comment::Block),
+            (Self::Dash | Self::Dashes | Self::Slash | Self::Star | Self::StarM, _) => Marked::Code,
         }
     }
 
     /// Returns the number of bytes that the mark is made of.
     fn bytes(self) -> usize {
         match self {
-            Mark::Dash | Mark::Slash => 1,
-            Mark::Dashes | Mark::Star => 2,
-            Mark::StarM => 3,
+            Self::Dash | Self::Slash => 1,
+            Self::Dashes | Self::Star => 2,
+            Self::StarM => 3,
         }
     }
 }

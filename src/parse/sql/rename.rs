@@ -423,7 +423,7 @@ struct Scan<'s> {
 }
 
 impl<'s> Scan<'s> {
-    fn new(statement: &'s [u8], from: usize) -> Scan<'s> {
+    fn new(statement: &'s [u8], from: usize) -> Self {
         Scan { length: statement.len(), tokens: Tokens(&statement[from..]) }
     }
 }

@@ -77,14 +77,14 @@ impl Section {
     /// Returns the path of the member.
     pub(super) fn path(&self) -> Vec<u8> {
         let (schema, last) = match self {
-            Section::Preamble => (None, b"@preamble".to_vec()),
-            Section::Replication => (None, b"@replication".to_vec()),
-            Section::System => (None, b"@system".to_vec()),
-            Section::Trailer => (None, b"@trailer".to_vec()),
-            Section::Database(schema) => (Some(schema), b"@database".to_vec()),
-            Section::Routines(schema) => (schema.as_ref(), b"@routines".to_vec()),
-            Section::Events(schema) => (schema.as_ref(), b"@events".to_vec()),
-            Section::Object(kind, schema, name) => {
+            Self::Preamble => (None, b"@preamble".to_vec()),
+            Self::Replication => (None, b"@replication".to_vec()),
+            Self::System => (None, b"@system".to_vec()),
+            Self::Trailer => (None, b"@trailer".to_vec()),
+            Self::Database(schema) => (Some(schema), b"@database".to_vec()),
+            Self::Routines(schema) => (schema.as_ref(), b"@routines".to_vec()),
+            Self::Events(schema) => (schema.as_ref(), b"@events".to_vec()),
+            Self::Object(kind, schema, name) => {
                 let suffix: &[u8] = match kind {
                     Kind::Table => b"",
                     Kind::Placeholder => b".placeholder",
@@ -103,9 +103,9 @@ impl Section {
     }
 
     /// Tells whether both are about the same object, even if of different kinds.
-    pub(super) fn shares_object_with(&self, other: &Section) -> bool {
+    pub(super) fn shares_object_with(&self, other: &Self) -> bool {
         match (self, other) {
-            (Section::Object(_, schema, name), Section::Object(_, other_schema, other_name)) => {
+            (Self::Object(_, schema, name), Self::Object(_, other_schema, other_name)) => {
                 schema == other_schema && name == other_name
             }
             _ => self == other,
@@ -118,14 +118,14 @@ impl Section {
             schema.as_ref().map_or(String::new(), |schema| format!(" of {}", schema.display()))
         };
         match self {
-            Section::Preamble => "its preamble".to_owned(),
-            Section::Replication => "its replication positions".to_owned(),
-            Section::System => "users and plugins".to_owned(),
-            Section::Trailer => "its trailer".to_owned(),
-            Section::Database(schema) => format!("database '{}'", schema.display()),
-            Section::Routines(schema) => format!("the routines{}", of(schema)),
-            Section::Events(schema) => format!("the events{}", of(schema)),
-            Section::Object(kind, schema, name) => {
+            Self::Preamble => "its preamble".to_owned(),
+            Self::Replication => "its replication positions".to_owned(),
+            Self::System => "users and plugins".to_owned(),
+            Self::Trailer => "its trailer".to_owned(),
+            Self::Database(schema) => format!("database '{}'", schema.display()),
+            Self::Routines(schema) => format!("the routines{}", of(schema)),
+            Self::Events(schema) => format!("the events{}", of(schema)),
+            Self::Object(kind, schema, name) => {
                 let schema = schema.as_ref().map_or(String::new(), |s| s.display() + ".");
                 let kind = if *kind == Kind::Table { "table" } else { "view" };
                 format!("{kind} '{schema}{}'", name.display())
@@ -160,7 +160,7 @@ pub enum SqlPart {
 
 impl SqlMember {
     /// Reads the path of a member of a dump.
-    pub fn of(path: &[u8]) -> Option<SqlMember> {
+    pub fn of(path: &[u8]) -> Option<Self> {
         let stem = path.strip_suffix(b".sql")?;
         let (schema, last) = match stem.iter().position(|byte| *byte == b'/') {
             Some(at) => (Some(unspelled(&stem[..at])?), &stem[at + 1..]),
@@ -177,7 +177,7 @@ impl SqlMember {
                 SqlPart::Object(unspelled(&last[..end])?)
             }
         };
-        Some(SqlMember { schema, part })
+        Some(Self { schema, part })
     }
 
     /// Returns the name to select it by: `schema.table`, or `table` if the schema is not known.

@@ -45,9 +45,9 @@ pub(super) struct Reading {
 
 impl Reading {
     /// The settings at the beginning of a dump.
-    pub(super) const FIRST: Reading = Reading { escapes: Escapes::Texts, wide: None };
+    pub(super) const FIRST: Self = Self { escapes: Escapes::Texts, wide: None };
     /// The settings for a dump of `SQLite`, throughout.
-    pub(super) const STANDARD: Reading = Reading { escapes: Escapes::Nowhere, wide: None };
+    pub(super) const STANDARD: Self = Self { escapes: Escapes::Nowhere, wide: None };
 }
 
 /// The settings at a point of a dump.
@@ -130,18 +130,18 @@ impl Wide {
     /// Tells whether a byte may be the first of two.
     pub(super) fn begins(self, byte: u8) -> bool {
         match self {
-            Wide::Big5 => matches!(byte, 0xa1..=0xf9),
-            Wide::Gbk => matches!(byte, 0x81..=0xfe),
-            Wide::Sjis => matches!(byte, 0x81..=0x9f | 0xe0..=0xfc),
+            Self::Big5 => matches!(byte, 0xa1..=0xf9),
+            Self::Gbk => matches!(byte, 0x81..=0xfe),
+            Self::Sjis => matches!(byte, 0x81..=0x9f | 0xe0..=0xfc),
         }
     }
 
     /// Tells whether a byte may be the second of two.
     pub(super) fn ends(self, byte: u8) -> bool {
         match self {
-            Wide::Big5 => matches!(byte, 0x40..=0x7e | 0xa1..=0xfe),
-            Wide::Gbk => matches!(byte, 0x40..=0x7e | 0x80..=0xfe),
-            Wide::Sjis => matches!(byte, 0x40..=0x7e | 0x80..=0xfc),
+            Self::Big5 => matches!(byte, 0x40..=0x7e | 0xa1..=0xfe),
+            Self::Gbk => matches!(byte, 0x40..=0x7e | 0x80..=0xfe),
+            Self::Sjis => matches!(byte, 0x40..=0x7e | 0x80..=0xfc),
         }
     }
 }

@@ -109,11 +109,11 @@ const HARMLESS: &[u8] = b"when trying to dump tablespaces";
 impl Tool {
     pub(super) fn closing(self) -> Closing {
         match self {
-            Tool::Mariadb | Tool::Pump | Tool::Adminer | Tool::Postgres | Tool::Mydumper => {
+            Self::Mariadb | Self::Pump | Self::Adminer | Self::Postgres | Self::Mydumper => {
                 Closing::Line
             }
-            Tool::PhpMyAdmin | Tool::HeidiSql | Tool::Sqlite => Closing::Statement,
-            Tool::Shell => Closing::Nothing,
+            Self::PhpMyAdmin | Self::HeidiSql | Self::Sqlite => Closing::Statement,
+            Self::Shell => Closing::Nothing,
         }
     }
 }

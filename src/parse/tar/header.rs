@@ -57,7 +57,7 @@ pub struct Part {
 
 impl<'b> Header<'b> {
     /// Takes a block whose checksum is right.
-    pub fn new(block: &'b [u8; BLOCK]) -> Option<Header<'b>> {
+    pub fn new(block: &'b [u8; BLOCK]) -> Option<Self> {
         let stated = number(&block[CHECKSUM_AT..CHECKSUM_AT + 8])?;
         let blank = |at: usize, byte: u8| {
             let inside = (CHECKSUM_AT..CHECKSUM_AT + 8).contains(&at);

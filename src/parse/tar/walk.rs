@@ -203,8 +203,8 @@ pub struct Walk {
 const FAULTS_MAX: usize = 20;
 
 impl Default for Walk {
-    fn default() -> Walk {
-        Walk {
+    fn default() -> Self {
+        Self {
             stage: Stage::Header,
             block: [0; BLOCK],
             filled: 0,

@@ -50,10 +50,10 @@ struct Heritage {
 }
 
 impl Heritage {
-    fn of(path: &Path) -> io::Result<Heritage> {
+    fn of(path: &Path) -> io::Result<Self> {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let metadata = fs::metadata(parent.unwrap_or(Path::new(".")))?;
-        Ok(Heritage { user: metadata.uid(), group: metadata.gid(), mode: metadata.mode() })
+        Ok(Self { user: metadata.uid(), group: metadata.gid(), mode: metadata.mode() })
     }
 
     /// Gives something its owner and mode. Only root may give away, and some file systems have no

@@ -54,7 +54,7 @@ pub(super) enum ErrorResponse {
     Plain,
     /// The machine's own service gave no keys.
     #[error("no keys were given, and this machine's service has none: {0}")]
-    Keys(Box<ErrorResponse>),
+    Keys(Box<Self>),
     /// An answer with its words.
     #[error("the store answered {status}{}", details(code, message, date))]
     Status { status: StatusCode, code: String, message: String, date: String },
@@ -109,10 +109,10 @@ pub(super) fn is_page(headers: &HeaderMap) -> bool {
 
 impl ErrorResponse {
     /// Reads what an answer says.
-    pub(super) fn of(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ErrorResponse {
+    pub(super) fn of(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
         let is_asked_to_wait = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
         if is_page(headers) && !is_asked_to_wait {
-            return ErrorResponse::Page { status };
+            return Self::Page { status };
         }
         let text = String::from_utf8_lossy(body);
         let header = |name: &str| {
@@ -130,36 +130,36 @@ impl ErrorResponse {
                 break;
             }
         }
-        ErrorResponse::Status { status, code, message, date: header(DATE.as_str()) }
+        Self::Status { status, code, message, date: header(DATE.as_str()) }
     }
 
     /// Returns the refusal as one of the service that gives keys.
-    pub(super) fn of_keys(self) -> ErrorResponse {
-        ErrorResponse::Keys(Box::new(self))
+    pub(super) fn of_keys(self) -> Self {
+        Self::Keys(Box::new(self))
     }
 
     /// Returns what follows from the refusal.
     pub(super) fn consequence(&self) -> Consequence {
         use Consequence::Final;
         match self {
-            ErrorResponse::NoResponse { untrusted: true, .. } => {
+            Self::NoResponse { untrusted: true, .. } => {
                 Final(Category::Denied, Some(Diagnosis::Certificate))
             }
-            ErrorResponse::NoResponse { .. } => Consequence::Broken,
-            ErrorResponse::Page { .. } => Final(Category::Other, Some(Diagnosis::NotAStore)),
-            ErrorResponse::NotAListing(_) | ErrorResponse::TooLong { .. } => Consequence::Odd,
-            ErrorResponse::Plain => Final(Category::Denied, Some(Diagnosis::PlainHttp)),
-            ErrorResponse::Keys(why) => match why.consequence() {
+            Self::NoResponse { .. } => Consequence::Broken,
+            Self::Page { .. } => Final(Category::Other, Some(Diagnosis::NotAStore)),
+            Self::NotAListing(_) | Self::TooLong { .. } => Consequence::Odd,
+            Self::Plain => Final(Category::Denied, Some(Diagnosis::PlainHttp)),
+            Self::Keys(why) => match why.consequence() {
                 Final(..) => Final(Category::Denied, Some(Diagnosis::Credentials)),
                 for_now @ (Consequence::Busy | Consequence::Broken | Consequence::Odd) => for_now,
             },
-            ErrorResponse::Status { status: StatusCode::FORBIDDEN, message, .. }
+            Self::Status { status: StatusCode::FORBIDDEN, message, .. }
                 if message.to_ascii_lowercase().contains("signature") =>
             {
                 // Some stores call a wrong secret AccessDenied.
                 Final(Category::Denied, Some(Diagnosis::Credentials))
             }
-            ErrorResponse::Status { status, code, .. } => of_status(*status, code),
+            Self::Status { status, code, .. } => of_status(*status, code),
         }
     }
 }

@@ -84,7 +84,7 @@ impl Sent {
         body: HttpRequestBody,
         limiter: Option<&Arc<Limiter>>,
         monitor: &Arc<Monitor>,
-    ) -> Sent {
+    ) -> Self {
         let mut parts = VecDeque::new();
         let mut body = Box::pin(body);
         let mut context = Context::from_waker(std::task::Waker::noop());
@@ -99,7 +99,7 @@ impl Sent {
         let left = parts.iter().map(|part| u64_of(part.len())).sum();
         let gone = OnTheWay { monitor: Arc::clone(monitor), bytes: 0 };
         let (limiter, motion) = (limiter.map(Arc::clone), Motion::of_this_request());
-        Sent { parts, left, limiter, piece: None, wait: None, gone, motion }
+        Self { parts, left, limiter, piece: None, wait: None, gone, motion }
     }
 
     fn next(&mut self) -> Option<Bytes> {
@@ -161,9 +161,9 @@ pub(super) struct Received {
 
 impl Received {
     /// Makes the body of an answer, through `limiter` if there is one.
-    pub(super) fn new(body: Incoming, limiter: Option<&Arc<Limiter>>) -> Received {
+    pub(super) fn new(body: Incoming, limiter: Option<&Arc<Limiter>>) -> Self {
         let (limiter, motion) = (limiter.map(Arc::clone), Motion::of_this_request());
-        Received { body, limiter, wait: None, motion }
+        Self { body, limiter, wait: None, motion }
     }
 }
 

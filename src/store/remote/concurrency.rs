@@ -47,9 +47,9 @@ pub(super) struct Permit<'g> {
 }
 
 impl ConcurrencyLimit {
-    pub(super) fn new() -> ConcurrencyLimit {
+    pub(super) fn new() -> Self {
         let state = State { window: WINDOW_AT_FIRST, inside: 0, halvings: 0 };
-        ConcurrencyLimit { state: Mutex::new(state), room: Condvar::new() }
+        Self { state: Mutex::new(state), room: Condvar::new() }
     }
 
     /// Waits for room for one more request.

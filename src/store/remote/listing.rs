@@ -122,11 +122,11 @@ impl Facts {
         }
     }
 
-    fn read(asked: &Asked, body: &[u8]) -> Result<Facts, String> {
+    fn read(asked: &Asked, body: &[u8]) -> Result<Self, String> {
         let text = std::str::from_utf8(body).map_err(|_| "it is no UTF-8".to_owned())?;
         // A mark of the byte order is no part of the text.
         let mut reader = Reader::from_str(text.trim_start_matches('\u{feff}'));
-        let mut facts = Facts::default();
+        let mut facts = Self::default();
         let mut path: Vec<String> = Vec::new();
         let mut value = String::new();
         let broken = |error: String| format!("it is no XML: {}", shown(&error));
@@ -250,8 +250,8 @@ pub enum Order {
 
 impl Order {
     /// Returns the order of a bucket of S3.
-    pub fn of_bucket(bucket: &str) -> Order {
-        if bucket.ends_with("--x-s3") { Order::None } else { Order::Names }
+    pub fn of_bucket(bucket: &str) -> Self {
+        if bucket.ends_with("--x-s3") { Self::None } else { Self::Names }
     }
 }
 
@@ -274,8 +274,8 @@ pub struct Walk {
 
 impl Walk {
     /// Creates a walk that is before its first page.
-    pub fn new(order: Order) -> Walk {
-        Walk {
+    pub fn new(order: Order) -> Self {
+        Self {
             order,
             last: None,
             by_bytes: true,

@@ -162,7 +162,7 @@ enum Tried<T> {
 impl RemoteStore {
     /// Sets the function that hears of requests that are repeated for long.
     #[must_use]
-    pub fn reporting_retries(mut self, on_retry: Arc<OnRetry>) -> RemoteStore {
+    pub fn reporting_retries(mut self, on_retry: Arc<OnRetry>) -> Self {
         self.on_retry = Some(on_retry);
         self
     }
@@ -372,7 +372,7 @@ impl RemoteStore {
 }
 
 impl<'r> Request<'r> {
-    fn new(verb: Verb, name: &'r ObjectName, bytes: u64) -> Request<'r> {
+    fn new(verb: Verb, name: &'r ObjectName, bytes: u64) -> Self {
         Request { verb, object: name.as_str(), bytes }
     }
 

@@ -102,7 +102,7 @@ impl RemoteStore {
         place: &Location,
         options: &RemoteOptions,
         world: &World,
-    ) -> Result<RemoteStore, StoreError> {
+    ) -> Result<Self, StoreError> {
         let location = place.to_string();
         let Location::Bucket { service, bucket, prefix } = place else {
             return Err(Fault::BadBucketUrl.on(Verb::Open, location));
@@ -153,7 +153,7 @@ impl RemoteStore {
             Service::Azure => Dialect::Azure,
         };
         let whole = Asked { dialect, bucket: bucket.clone(), prefix: prefix.clone() };
-        Ok(RemoteStore {
+        Ok(Self {
             client,
             unsigned,
             location,

@@ -57,8 +57,8 @@ pub struct RetryPolicy {
 }
 
 impl Default for RetryPolicy {
-    fn default() -> RetryPolicy {
-        RetryPolicy {
+    fn default() -> Self {
+        Self {
             retry_for: Duration::from_hours(1),
             first_answer: Duration::from_secs(30),
             answer: Duration::from_mins(1),
@@ -127,8 +127,8 @@ struct Measured {
 }
 
 impl ThroughputEstimate {
-    pub(super) fn new() -> ThroughputEstimate {
-        ThroughputEstimate(Mutex::new(Measured { rate: RATE_AT_FIRST, known: false }))
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(Measured { rate: RATE_AT_FIRST, known: false }))
     }
 
     /// Notes that `bytes` bytes took this long.
@@ -179,7 +179,7 @@ impl Transfer {
     /// Returns the number of bytes, sent or received.
     pub(super) fn bytes(self) -> u64 {
         match self {
-            Transfer::Sent(bytes) | Transfer::Received(bytes) => bytes,
+            Self::Sent(bytes) | Self::Received(bytes) => bytes,
         }
     }
 }
@@ -195,8 +195,8 @@ pub(super) struct TimeLimit {
 
 impl TimeLimit {
     /// Returns the same limit, shorter if asking again would go on for no longer than `left`.
-    pub(super) fn within(self, left: Duration) -> TimeLimit {
-        TimeLimit { still: self.still.min(left.max(STILL_MIN)), ..self }
+    pub(super) fn within(self, left: Duration) -> Self {
+        Self { still: self.still.min(left.max(STILL_MIN)), ..self }
     }
 }
 
@@ -219,7 +219,7 @@ pub(super) struct Motion(Arc<AtomicU64>);
 
 impl Motion {
     /// Returns the counter of the request that this task makes.
-    pub(super) fn of_this_request() -> Motion {
+    pub(super) fn of_this_request() -> Self {
         // Nobody waits while a client is being made.
         MOVED.try_with(Clone::clone).unwrap_or_default()
     }

@@ -27,25 +27,25 @@ pub enum BeginningReason {
 impl fmt::Display for BeginningReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            BeginningReason::Lost(what) => write!(
+            Self::Lost(what) => write!(
                 f,
                 "the stream begins like {} {what} that lost its first bytes: look at what stands \
                  between the producer and haulout, run the backup again",
                 article(*what)
             ),
-            BeginningReason::Recoded(what) => write!(
+            Self::Recoded(what) => write!(
                 f,
                 "the stream is {} {what} that was written in UTF-16, as > of PowerShell does: no \
                  program reads it, and what is no text in it is lost; let the producer write the \
                  file (--result-file), or let haulout run it (-- COMMAND)",
                 article(*what)
             ),
-            BeginningReason::DumpError(quoted) => write!(
+            Self::DumpError(quoted) => write!(
                 f,
                 "'{quoted}' stands before the dump: what the producer was doing is not in it, mend \
                  that and dump again"
             ),
-            BeginningReason::Text { what, bytes, quoted } => {
+            Self::Text { what, bytes, quoted } => {
                 let mark = if *what == What::Mbstream { "XBSTCK01" } else { "it" };
                 write!(
                     f,

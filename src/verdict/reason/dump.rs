@@ -47,12 +47,12 @@ impl DumpReason {
     /// Returns the best verdict that the reason allows.
     pub fn verdict(&self) -> Verdict {
         match self {
-            DumpReason::NoMark => Verdict::Unattested,
-            DumpReason::Reported(_)
-            | DumpReason::Unfinished(_)
-            | DumpReason::Flaw { .. }
-            | DumpReason::MoreFlaws(_)
-            | DumpReason::Complaint(_) => Verdict::Partial,
+            Self::NoMark => Verdict::Unattested,
+            Self::Reported(_)
+            | Self::Unfinished(_)
+            | Self::Flaw { .. }
+            | Self::MoreFlaws(_)
+            | Self::Complaint(_) => Verdict::Partial,
         }
     }
 }
@@ -60,19 +60,19 @@ impl DumpReason {
 impl fmt::Display for DumpReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            DumpReason::Reported(line) => write!(
+            Self::Reported(line) => write!(
                 f,
                 "the producer reported '{line}': what it was doing is not in the dump, fix that \
                  and dump again"
             ),
-            DumpReason::Unfinished(unfinished) => unfinished.fmt(f),
-            DumpReason::NoMark => f.write_str(
+            Self::Unfinished(unfinished) => unfinished.fmt(f),
+            Self::NoMark => f.write_str(
                 "the program that wrote the dump marks no end: dump with mariadb-dump, whose last \
                  line shows that the dump is whole",
             ),
-            DumpReason::Flaw { flaw, dumps } => f.write_str(&flaw_words(flaw, *dumps)),
-            DumpReason::MoreFlaws(count) => write!(f, "the dump has {count} more such faults"),
-            DumpReason::Complaint(words) => write!(
+            Self::Flaw { flaw, dumps } => f.write_str(&flaw_words(flaw, *dumps)),
+            Self::MoreFlaws(count) => write!(f, "the dump has {count} more such faults"),
+            Self::Complaint(words) => write!(
                 f,
                 "the dump says '{words}': that object is missing, mend it or its definer's rights \
                  at the source and dump again"
@@ -82,9 +82,9 @@ impl fmt::Display for DumpReason {
 }
 
 impl From<&DumpFacts> for Unfinished {
-    fn from(facts: &DumpFacts) -> Unfinished {
+    fn from(facts: &DumpFacts) -> Self {
         let DumpFacts { kind, end, has_comments, .. } = *facts;
-        Unfinished { kind, end, has_comments, last: facts.last.clone() }
+        Self { kind, end, has_comments, last: facts.last.clone() }
     }
 }
 

@@ -18,20 +18,20 @@ pub enum PlainReason {
 impl fmt::Display for PlainReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            PlainReason::DumpError(line) => {
+            Self::DumpError(line) => {
                 write!(f, "the stream is no dump but the message '{line}': fix that, dump again")
             }
-            PlainReason::NoEnd(program) => write!(
+            Self::NoEnd(program) => write!(
                 f,
                 "the stream of {program} has no end: the producer stopped or the stream was cut, \
                  run the backup again"
             ),
-            PlainReason::Followed(program) => write!(
+            Self::Followed(program) => write!(
                 f,
                 "something follows the end of the stream of {program}, which can't be unpacked \
                  without an error: look at what the producer runs after it"
             ),
-            PlainReason::Malformed(program) => write!(
+            Self::Malformed(program) => write!(
                 f,
                 "the stream begins like one of {program} and does not go on like one: it was \
                  damaged in transit, run the backup again"

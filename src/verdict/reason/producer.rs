@@ -18,8 +18,8 @@ pub struct ProducerReason {
 
 impl ProducerReason {
     /// Returns the reason, unless the producer ended with success.
-    pub fn new(exit: ProducerExit, format: StreamFormat) -> Option<ProducerReason> {
-        (exit != ProducerExit::Exited(0)).then_some(ProducerReason { exit, format })
+    pub fn new(exit: ProducerExit, format: StreamFormat) -> Option<Self> {
+        (exit != ProducerExit::Exited(0)).then_some(Self { exit, format })
     }
 
     /// Returns the best verdict that the reason allows.

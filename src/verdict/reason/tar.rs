@@ -25,17 +25,17 @@ pub enum TarReason {
 impl fmt::Display for TarReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            TarReason::Unmarked => write!(
+            Self::Unmarked => write!(
                 f,
                 "the archive ends without the two blocks of zeros that mark its end: {AGAIN}"
             ),
-            TarReason::EndsInside(what) => write!(f, "the archive ends within {what}: {AGAIN}"),
-            TarReason::NoEntries => {
+            Self::EndsInside(what) => write!(f, "the archive ends within {what}: {AGAIN}"),
+            Self::NoEntries => {
                 f.write_str("the archive has no entries: look at what the producer was told")
             }
-            TarReason::Fault(words) => f.write_str(words),
-            TarReason::MoreFaults(count) => write!(f, "{count} more faults in it"),
-            TarReason::ChangedMeanwhile => f.write_str(
+            Self::Fault(words) => f.write_str(words),
+            Self::MoreFaults(count) => write!(f, "{count} more faults in it"),
+            Self::ChangedMeanwhile => f.write_str(
                 "tar ends with 1 if files changed while it read them: back up a snapshot of the \
                  file system, or let tar run with --warning=no-file-changed once they may be torn",
             ),

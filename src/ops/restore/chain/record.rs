@@ -66,7 +66,7 @@ pub(in crate::ops) struct Record {
 
 impl Record {
     /// Reads the record in `target`; `None` if there is none.
-    pub(in crate::ops) fn read(target: &Path) -> Result<Option<Record>> {
+    pub(in crate::ops) fn read(target: &Path) -> Result<Option<Self>> {
         let path = target.join(RECORD);
         let mut root = match Root::open(target) {
             Ok(root) => root,
@@ -82,7 +82,7 @@ impl Record {
             Err(error) => return Err(damaged(error.into())),
         };
         let limited = io::Read::take(file, RECORD_BYTES_MAX);
-        let record: Record = serde_json::from_reader(limited).map_err(|e| damaged(e.into()))?;
+        let record: Self = serde_json::from_reader(limited).map_err(|e| damaged(e.into()))?;
         let is_plain = |name: &str| !name.is_empty() && !name.contains('/') && name != "..";
         if !record.directories.iter().all(|directory| is_plain(&directory.name)) {
             return Err(damaged("a directory's name is a path".into()));
