@@ -74,8 +74,8 @@ struct Options {
 }
 
 impl Options {
-    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options> {
-        let mut options = Options { gigabytes: 20, changes_ppm: 10_000, night: None };
+    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
+        let mut options = Self { gigabytes: 20, changes_ppm: 10_000, night: None };
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or(USAGE);
             match argument.as_str() {
@@ -216,14 +216,14 @@ struct PageMaker {
 }
 
 impl PageMaker {
-    fn new(night: u64, changes_ppm: u64) -> PageMaker {
+    fn new(night: u64, changes_ppm: u64) -> Self {
         let mut page = vec![0; PAGE_BYTES];
         page[24..26].copy_from_slice(&PAGE_TYPE_INDEX.to_be_bytes());
         for (number, row) in (0u32..).zip(page[120..PAGE_BYTES - 200].chunks_exact_mut(120)) {
             row[..4].copy_from_slice(&number.to_be_bytes());
             row[10..34].copy_from_slice(b"somebody@somewhere.local");
         }
-        PageMaker { night, changes_ppm, buffer: page.repeat(CHUNK_PAGES) }
+        Self { night, changes_ppm, buffer: page.repeat(CHUNK_PAGES) }
     }
 
     /// The first page of a tablespace.

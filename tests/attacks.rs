@@ -62,7 +62,7 @@ struct Setting {
 }
 
 impl Setting {
-    fn new() -> Setting {
+    fn new() -> Self {
         let (store, other) = (Arc::new(MemoryStore::new()), Arc::new(MemoryStore::new()));
         for (store, seed) in [(&store, 1), (&other, 2)] {
             let repository = init(shared(store), Protected::Encrypted, seed);
@@ -76,7 +76,7 @@ impl Setting {
                 server.night(5);
             }
         }
-        Setting { store, other }
+        Self { store, other }
     }
 
     fn repository(&self) -> Result<Repository, Error> {

@@ -25,13 +25,13 @@ struct Place {
 }
 
 impl Place {
-    fn empty() -> Place {
-        Place { directory: tempfile::tempdir().unwrap() }
+    fn empty() -> Self {
+        Self { directory: tempfile::tempdir().unwrap() }
     }
 
     /// With a repository that the password `first` opens, and one snapshot.
-    fn encrypted() -> Place {
-        let place = Place::empty();
+    fn encrypted() -> Self {
+        let place = Self::empty();
         place.secret("first", "correct horse\n");
         place.secret("second", "battery staple\n");
         place.ran("init -q --password-file first").is(0);
@@ -75,14 +75,14 @@ struct Ran {
 
 impl Ran {
     #[track_caller]
-    fn is(self, status: i32) -> Ran {
+    fn is(self, status: i32) -> Self {
         let told = String::from_utf8_lossy(&self.output.stderr).into_owned();
         assert_eq!(self.output.status.code(), Some(status), "{}: {told}", self.line);
         self
     }
 
     #[track_caller]
-    fn says(self, words: &str) -> Ran {
+    fn says(self, words: &str) -> Self {
         let told = String::from_utf8_lossy(&self.output.stderr).into_owned();
         assert!(told.contains(words), "{}: {told}", self.line);
         self

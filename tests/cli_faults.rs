@@ -26,13 +26,13 @@ struct Ran {
 }
 
 impl Place {
-    fn empty() -> Place {
-        Place(tempfile::tempdir().unwrap())
+    fn empty() -> Self {
+        Self(tempfile::tempdir().unwrap())
     }
 
     /// With a repository that is not encrypted, and a snapshot of `s`.
-    fn clear() -> Place {
-        let place = Place::empty();
+    fn clear() -> Self {
+        let place = Self::empty();
         place.ran("haulout -q init --no-encryption").is(0);
         place.ran("haulout -q backup --source s -- seq 99").is(0);
         place
@@ -60,13 +60,13 @@ impl Place {
 
 impl Ran {
     #[track_caller]
-    fn is(self, status: i32) -> Ran {
+    fn is(self, status: i32) -> Self {
         assert_eq!(self.status, Some(status), "{}: {}{}", self.line, self.out, self.err);
         self
     }
 
     #[track_caller]
-    fn says(self, text: &str) -> Ran {
+    fn says(self, text: &str) -> Self {
         assert!(self.err.contains(text), "{}: {text}: {}", self.line, self.err);
         self
     }

@@ -22,8 +22,8 @@ struct Place(TempDir);
 struct Ran(Option<i32>, Vec<u8>, String);
 
 impl Place {
-    fn new() -> Place {
-        let place = Place(tempfile::tempdir().unwrap());
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
         place.ran("init --no-encryption").is(0);
         for count in ["9999", "9998"] {
             place.ran(&format!("backup --source db -- seq {count}")).is(0);
@@ -62,13 +62,13 @@ impl Place {
 
 impl Ran {
     #[track_caller]
-    fn is(self, status: i32) -> Ran {
+    fn is(self, status: i32) -> Self {
         assert_eq!(self.0, Some(status), "{}", self.2);
         self
     }
 
     #[track_caller]
-    fn says(self, words: &str) -> Ran {
+    fn says(self, words: &str) -> Self {
         assert!(self.2.contains(words), "{words}: {}", self.2);
         self
     }

@@ -25,9 +25,9 @@ struct Place {
 }
 
 impl Place {
-    fn new() -> Place {
+    fn new() -> Self {
         let mut place =
-            Place { directory: tempfile::tempdir().unwrap(), server: Server::new(7, 2, 60) };
+            Self { directory: tempfile::tempdir().unwrap(), server: Server::new(7, 2, 60) };
         // As mariabackup ends.
         fs::write(place.path("produce"), "cat stream; echo 'completed OK!' >&2\n").unwrap();
         place.ran("init -q --no-encryption").is(0);
@@ -97,26 +97,26 @@ impl Ran {
     }
 
     #[track_caller]
-    fn is(self, status: i32) -> Ran {
+    fn is(self, status: i32) -> Self {
         let code = self.output.status.code();
         assert_eq!(code, Some(status), "{}: {}{}", self.line, self.out(), self.err());
         self
     }
 
     #[track_caller]
-    fn prints(self, words: &str) -> Ran {
+    fn prints(self, words: &str) -> Self {
         assert!(self.out().contains(words), "{}: {}", self.line, self.out());
         self
     }
 
     #[track_caller]
-    fn prints_not(self, words: &str) -> Ran {
+    fn prints_not(self, words: &str) -> Self {
         assert!(!self.out().contains(words), "{}: {}", self.line, self.out());
         self
     }
 
     #[track_caller]
-    fn says(self, words: &str) -> Ran {
+    fn says(self, words: &str) -> Self {
         assert!(self.err().contains(words), "{}: {}", self.line, self.err());
         self
     }

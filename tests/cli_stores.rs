@@ -28,8 +28,8 @@ struct Place {
 }
 
 impl Place {
-    fn with(server: S3) -> Place {
-        let place = Place { directory: tempfile::tempdir().unwrap(), server };
+    fn with(server: S3) -> Self {
+        let place = Self { directory: tempfile::tempdir().unwrap(), server };
         let mut database = Server::new(1, 3, 60);
         for night in ["first", "second"] {
             fs::write(place.directory.path().join(night), database.stream()).unwrap();
@@ -39,8 +39,8 @@ impl Place {
     }
 
     /// With the first night in `s3://test/db`.
-    fn with_a_night() -> Place {
-        let place = Place::with(S3::start());
+    fn with_a_night() -> Self {
+        let place = Self::with(S3::start());
         place.asked("init --no-encryption", "--allow-http", None).is(0);
         place.backs_up("first");
         place
@@ -92,13 +92,13 @@ impl Ran {
     }
 
     #[track_caller]
-    fn is(self, status: i32) -> Ran {
+    fn is(self, status: i32) -> Self {
         assert_eq!(self.output.status.code(), Some(status), "{}: {}", self.line, self.told());
         self
     }
 
     #[track_caller]
-    fn says(self, words: &str) -> Ran {
+    fn says(self, words: &str) -> Self {
         assert!(self.told().contains(words), "{}: {}", self.line, self.told());
         self
     }

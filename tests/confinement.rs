@@ -74,12 +74,12 @@ struct Outside {
 }
 
 impl Outside {
-    fn new() -> Outside {
+    fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let victim = directory.path().join("victim");
         fs::write(&victim, "untouched").unwrap();
         fs::set_permissions(&victim, fs::Permissions::from_mode(0o640)).unwrap();
-        Outside { directory, victim }
+        Self { directory, victim }
     }
 
     /// What has happened to it, if anything.

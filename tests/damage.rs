@@ -172,26 +172,26 @@ enum Kept {
 }
 
 impl Kept {
-    fn memory() -> Kept {
-        Kept::Memory(Arc::default())
+    fn memory() -> Self {
+        Self::Memory(Arc::default())
     }
 
-    fn directory() -> Kept {
-        Kept::Directory(tempfile::tempdir().unwrap())
+    fn directory() -> Self {
+        Self::Directory(tempfile::tempdir().unwrap())
     }
 
-    fn bucket() -> Kept {
+    fn bucket() -> Self {
         let server = S3::start();
         let store = Arc::new(server.store("db"));
-        Kept::Bucket { _server: Box::new(server), store }
+        Self::Bucket { _server: Box::new(server), store }
     }
 
     /// As a program finds it that has just been started.
     fn store(&self) -> Arc<dyn Store> {
         match self {
-            Kept::Memory(store) => shared(store),
-            Kept::Directory(root) => Arc::new(LocalStore::create(root.path()).unwrap()),
-            Kept::Bucket { store, .. } => {
+            Self::Memory(store) => shared(store),
+            Self::Directory(root) => Arc::new(LocalStore::create(root.path()).unwrap()),
+            Self::Bucket { store, .. } => {
                 Arc::new(Cached::new(Arc::clone(store), CacheDir::of_this_run(64 << 20)))
             }
         }

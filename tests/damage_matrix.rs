@@ -174,7 +174,7 @@ fn read(
 
 impl Watcher for Observer {
     fn item(&mut self, item: &Item<'_>) -> u64 {
-        Observer::item(self, item).until
+        Self::item(self, item).until
     }
 
     fn payload(&mut self, member: MemberNo, at: u64, _: usize, bytes: &[u8]) {
@@ -204,7 +204,7 @@ impl Watcher for Replayed {
 
 impl Replayed {
     fn files(self) -> Files {
-        let Replayed { tree, members } = self;
+        let Self { tree, members } = self;
         let mut files = Files::new();
         for file in tree.into_files() {
             let mut runs: Vec<Run> = Vec::new();
@@ -228,7 +228,7 @@ impl Replayed {
 }
 
 impl Stream {
-    fn new(name: &str, bytes: Vec<u8>) -> Stream {
+    fn new(name: &str, bytes: Vec<u8>) -> Self {
         let mut frames = Vec::new();
         let mut crcs = HashMap::new();
         let mut parser = Parser::new(PathSeed::new([5; 16]));
@@ -254,7 +254,7 @@ impl Stream {
         }
         assert_eq!(at, bytes.len(), "{name} is a whole stream");
         let files = Files::new();
-        let mut stream = Stream { name: name.to_owned(), bytes, frames, crcs, files };
+        let mut stream = Self { name: name.to_owned(), bytes, frames, crcs, files };
         stream.files = stream.files_of(&stream.bytes, &Damage::Parts(vec![0..stream.bytes.len()]));
         stream
     }

@@ -48,7 +48,7 @@ struct Nights {
 }
 
 impl Nights {
-    fn new(protected: Protected) -> Nights {
+    fn new(protected: Protected) -> Self {
         let store = Arc::new(MemoryStore::new());
         let repository = init(shared(&store), protected, 1);
         let mut server = Server::new(7, 2, 90);
@@ -61,7 +61,7 @@ impl Nights {
         let mut other = Server::new(8, 3, 40);
         back_up(&repository, &other.stream());
         other.night(3);
-        Nights { objects: store.objects(), tonight: other.stream() }
+        Self { objects: store.objects(), tonight: other.stream() }
     }
 
     /// Returns what is damaged together: each object, and both copies of each meta pack.

@@ -132,10 +132,10 @@ struct World {
 }
 
 impl World {
-    fn new(seed: u64) -> World {
+    fn new(seed: u64) -> Self {
         let mut random = Random(seed);
         let producers = Producer::all(&mut random);
-        let world = World {
+        let world = Self {
             directory: tempfile::tempdir().unwrap(),
             random,
             producers,

@@ -75,9 +75,9 @@ struct Trap {
 }
 
 impl Trap {
-    fn new(inner: &Arc<MemoryStore>, at: u64, strike: Strike) -> Arc<Trap> {
+    fn new(inner: &Arc<MemoryStore>, at: u64, strike: Strike) -> Arc<Self> {
         let (inner, reads, bad) = (Arc::clone(inner), AtomicU64::new(0), Mutex::new(None));
-        Arc::new(Trap { inner, reads, at, strike, bad })
+        Arc::new(Self { inner, reads, at, strike, bad })
     }
 
     fn pass(
@@ -151,8 +151,8 @@ enum Reported {
 }
 
 impl Reported {
-    fn by_count(damages: usize) -> Reported {
-        if damages > 0 { Reported::Damage } else { Reported::Nothing }
+    fn by_count(damages: usize) -> Self {
+        if damages > 0 { Self::Damage } else { Self::Nothing }
     }
 }
 

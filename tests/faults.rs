@@ -60,7 +60,7 @@ struct Nights {
 }
 
 impl Nights {
-    fn new() -> Nights {
+    fn new() -> Self {
         let store = Arc::new(MemoryStore::new());
         let repository = init(shared(&store), Protected::Clear, 1);
         let mut server = Server::new(1, 1, 8);
@@ -70,7 +70,7 @@ impl Nights {
             server.night(6);
             streams.push(server.stream());
         }
-        Nights { store, streams }
+        Self { store, streams }
     }
 
     /// A copy of the store, to be spoiled.

@@ -27,8 +27,8 @@ struct Place(TempDir);
 struct Ran(Output);
 
 impl Place {
-    fn new() -> Place {
-        let place = Place(tempfile::tempdir().unwrap());
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
         place.ran(&["init", "--no-encryption"]).is(0);
         place
     }
@@ -67,7 +67,7 @@ impl Place {
 
 impl Ran {
     #[track_caller]
-    fn is(self, status: i32) -> Ran {
+    fn is(self, status: i32) -> Self {
         assert_eq!(self.0.status.code(), Some(status), "{}{}", self.out(), self.err());
         self
     }

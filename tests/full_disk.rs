@@ -33,7 +33,7 @@ struct Disk(tempfile::TempDir);
 
 impl Disk {
     #[expect(clippy::print_stderr, reason = "a test that does not run must not look like it did")]
-    fn mounted() -> Option<Disk> {
+    fn mounted() -> Option<Self> {
         let directory = tempfile::tempdir().unwrap();
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", "size=16m", "haulout-test"]).arg(directory.path());
@@ -41,7 +41,7 @@ impl Disk {
             eprintln!("SKIPPED: a tmpfs can't be mounted here (that needs root)");
             return None;
         }
-        Some(Disk(directory))
+        Some(Self(directory))
     }
 
     fn path(&self, name: &str) -> PathBuf {

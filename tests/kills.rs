@@ -76,19 +76,19 @@ struct Ground {
 }
 
 impl Ground {
-    fn local() -> Ground {
-        Ground { directory: tempfile::tempdir().unwrap(), bucket: None, _server: None }
+    fn local() -> Self {
+        Self { directory: tempfile::tempdir().unwrap(), bucket: None, _server: None }
     }
 
-    fn within(server: S3) -> Ground {
+    fn within(server: S3) -> Self {
         let bucket = Some(("s3://test/".to_owned(), server.options()));
-        Ground { bucket, _server: Some(server), ..Ground::local() }
+        Self { bucket, _server: Some(server), ..Self::local() }
     }
 
     /// On the server that `tests/stores` has started.
-    fn outside(name: &str) -> Ground {
+    fn outside(name: &str) -> Self {
         let (place, options) = s3::outside(name);
-        Ground { bucket: Some((format!("{place}/"), options)), ..Ground::local() }
+        Self { bucket: Some((format!("{place}/"), options)), ..Self::local() }
     }
 
     fn write(&self, name: &str, stream: &[u8]) {

@@ -33,9 +33,9 @@ struct Place {
 }
 
 impl Place {
-    fn new(stream: &[u8]) -> Place {
+    fn new(stream: &[u8]) -> Self {
         let mut place =
-            Place { directory: tempfile::tempdir().unwrap(), id: String::new(), stored_in: 0 };
+            Self { directory: tempfile::tempdir().unwrap(), id: String::new(), stored_in: 0 };
         assert!(place.command(&["init", "--no-encryption", "-q"]).status().unwrap().success());
         fs::write(place.path("stream"), stream).unwrap();
         let path = place.path("stream");

@@ -62,12 +62,12 @@ struct Tablespace {
 }
 
 impl Tablespace {
-    fn read(path: &Path) -> Option<Tablespace> {
+    fn read(path: &Path) -> Option<Self> {
         let bytes = fs::read(path).unwrap();
         let PageZero::Formatted(format) = TablespaceFormat::from_page_zero(&bytes) else {
             return None;
         };
-        Some(Tablespace { path: path.to_owned(), bytes, format })
+        Some(Self { path: path.to_owned(), bytes, format })
     }
 
     fn page_bytes(&self) -> usize {

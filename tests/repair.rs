@@ -49,7 +49,7 @@ struct Healed {
 }
 
 impl Healed {
-    fn new(protected: Protected) -> Healed {
+    fn new(protected: Protected) -> Self {
         let store = Arc::new(MemoryStore::new());
         let repository = init(shared(&store), protected, 1);
         let mut server = Server::new(7, 2, 60);
@@ -68,7 +68,7 @@ impl Healed {
         let stored = repository.find_snapshot("latest").unwrap();
         let change = TagChange { add: vec!["kept".to_owned()], remove: Vec::new() };
         tag(&repository, &stored, &change, &support::world_at(1_800_000_000)).unwrap();
-        Healed { objects: store.objects(), streams }
+        Self { objects: store.objects(), streams }
     }
 
     fn under(&self, prefix: &str) -> Vec<&ObjectName> {

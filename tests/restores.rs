@@ -45,11 +45,11 @@ struct Setting {
 }
 
 impl Setting {
-    fn new(stream: &[u8]) -> Setting {
+    fn new(stream: &[u8]) -> Self {
         let store = Arc::new(MemoryStore::new());
         let repository = init(shared(&store), Protected::Clear, 1);
         let id = back_up(&repository, stream).id.to_string();
-        Setting { store, repository, id }
+        Self { store, repository, id }
     }
 
     fn restore(&self, target: &Path, options: &RestoreOptions) -> Result<RestoreReport> {

@@ -85,10 +85,10 @@ struct Setting {
 }
 
 impl Setting {
-    fn new() -> Setting {
+    fn new() -> Self {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
         let repository = init(Arc::clone(&store), Protected::Encrypted, 1);
-        let mut setting = Setting { store, server: Server::new(1, 1, 20), streams: Vec::new() };
+        let mut setting = Self { store, server: Server::new(1, 1, 20), streams: Vec::new() };
         (0..2).for_each(|_| setting.night(&repository));
         let colleague = passphrase("colleague");
         let protection = Protection::Passphrase(&colleague, KdfCost::FOR_TESTS);

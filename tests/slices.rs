@@ -132,8 +132,8 @@ impl Damage {
         }
     }
 
-    fn of<'f>(findings: impl IntoIterator<Item = &'f Finding>) -> Damage {
-        let mut damage = Damage::default();
+    fn of<'f>(findings: impl IntoIterator<Item = &'f Finding>) -> Self {
+        let mut damage = Self::default();
         findings.into_iter().for_each(|finding| damage.add(finding));
         damage
     }

@@ -29,8 +29,8 @@ const STEP: Duration = Duration::from_millis(20);
 struct Place(tempfile::TempDir);
 
 impl Place {
-    fn new() -> Place {
-        let place = Place(tempfile::tempdir().unwrap());
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
         let done = place.command("init --no-encryption").output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         place

@@ -74,7 +74,7 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(host: &Path, server: &S3) -> Stage {
+    fn new(host: &Path, server: &S3) -> Self {
         let authority = Path::new(env!("CARGO_MANIFEST_DIR")).join(s3::AUTHORITY);
         let at = |path: &str| format!("{}{path}", host.display());
         let own = |word: &str, own: String| (word.to_owned(), own);
@@ -92,7 +92,7 @@ impl Stage {
         if !rustix::process::geteuid().is_root() {
             replaced.push(own(" --owner mysql:mysql", String::new()));
         }
-        Stage { replaced }
+        Self { replaced }
     }
 
     fn commands(&self, text: &str) -> String {

@@ -50,14 +50,14 @@ struct Setting {
 }
 
 impl Setting {
-    fn new() -> Setting {
+    fn new() -> Self {
         let store = Arc::new(MemoryStore::new());
         let full = init(shared(&store), Protected::Encrypted, 1);
         let file = KeyFile::generate(&SeededEntropy::new(8));
         let note = KeySlotNote { label: "db1".to_owned(), created_unix_seconds: 0 };
         let keys = keys(&store, password()).unwrap();
         keys.add(Role::WriteOnly, Protection::KeyFile(&file), &note).unwrap();
-        Setting { store, full, key_file: file.to_text().to_string() }
+        Self { store, full, key_file: file.to_text().to_string() }
     }
 
     fn credential(&self) -> Credential {

@@ -298,10 +298,10 @@ mod tests {
             out.extend_from_slice(&self.to_le_bytes());
         }
 
-        fn get(from: &mut dyn Read) -> io::Result<u64> {
+        fn get(from: &mut dyn Read) -> io::Result<Self> {
             let mut bytes = [0; 8];
             from.read_exact(&mut bytes)?;
-            Ok(u64::from_le_bytes(bytes))
+            Ok(Self::from_le_bytes(bytes))
         }
     }
 

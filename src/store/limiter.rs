@@ -58,9 +58,9 @@ impl Timetable {
 
     /// Creates a timetable with the same rate at all times.
     #[cfg(test)]
-    pub fn always(rate: NonZeroU64) -> Timetable {
+    pub fn always(rate: NonZeroU64) -> Self {
         let (from, minutes) = (WeekMinute::MONDAY, WeekMinute::WEEK);
-        Timetable(vec![Span { from, minutes, rate: Some(rate) }])
+        Self(vec![Span { from, minutes, rate: Some(rate) }])
     }
 
     /// Returns the bytes a second that are allowed at a moment; `None` means no limit.

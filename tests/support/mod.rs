@@ -149,8 +149,8 @@ pub struct Server {
 }
 
 impl Server {
-    pub fn new(seed: u64, tables: usize, pages: usize) -> Server {
-        let mut server = Server { random: Random(seed), lsn: 1000, tables: Vec::new() };
+    pub fn new(seed: u64, tables: usize, pages: usize) -> Self {
+        let mut server = Self { random: Random(seed), lsn: 1000, tables: Vec::new() };
         let names = ["ibdata1".to_owned(), "undo001".to_owned()].into_iter();
         let names = names.chain((0..tables).map(|n| format!("shop/table{n}.ibd")));
         for (space, name) in (0u32..).zip(names) {

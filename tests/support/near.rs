@@ -38,11 +38,11 @@ pub(crate) struct Near {
 }
 
 impl Near {
-    pub(crate) fn with_nights(count: usize) -> Near {
+    pub(crate) fn with_nights(count: usize) -> Self {
         let store = Arc::new(MemoryStore::new());
         let repository = init(shared(&store), Protected::Encrypted, 1);
         let server = Server::new(1, 2, 40);
-        let mut near = Near { store, repository, server, nights: Vec::new() };
+        let mut near = Self { store, repository, server, nights: Vec::new() };
         (0..count).for_each(|_| near.night());
         near
     }

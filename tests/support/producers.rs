@@ -15,23 +15,23 @@ pub(crate) enum Producer {
 }
 
 impl Producer {
-    pub(crate) fn all(random: &mut Random) -> Vec<(&'static str, Producer)> {
+    pub(crate) fn all(random: &mut Random) -> Vec<(&'static str, Self)> {
         let noise = (0..400_000).map(|_| byte(random)).collect();
         let files = (0..40).map(|n| (format!("etc/file{n}"), bytes(random, 30_000))).collect();
         let tables = (0..6).map(|_| (0..800).map(|id| row(random, id)).collect()).collect();
         vec![
-            ("db", Producer::Tables(Box::new(Server::new(random.next(), 4, 40)))),
-            ("dump", Producer::Dump { tables }),
-            ("files", Producer::Archive { files }),
-            ("noise", Producer::Noise(noise)),
+            ("db", Self::Tables(Box::new(Server::new(random.next(), 4, 40)))),
+            ("dump", Self::Dump { tables }),
+            ("files", Self::Archive { files }),
+            ("noise", Self::Noise(noise)),
         ]
     }
 
     /// Changes a little of it.
     pub(crate) fn edit(&mut self, random: &mut Random) {
         match self {
-            Producer::Tables(server) => server.night(1 + random.below(30)),
-            Producer::Dump { tables } => {
+            Self::Tables(server) => server.night(1 + random.below(30)),
+            Self::Dump { tables } => {
                 let at = random.below(tables.len());
                 let rows = &mut tables[at];
                 for _ in 0..=random.below(20) {
@@ -41,7 +41,7 @@ impl Producer {
                 let next = rows.len();
                 rows.push(row(random, next));
             }
-            Producer::Archive { files } => {
+            Self::Archive { files } => {
                 let name = format!("etc/file{}", random.below(50));
                 if random.below(4) == 0 {
                     files.remove(&name);
@@ -49,7 +49,7 @@ impl Producer {
                     files.insert(name, bytes(random, 30_000));
                 }
             }
-            Producer::Noise(all) => {
+            Self::Noise(all) => {
                 let at = random.below(all.len());
                 let new = bytes(random, 5_000);
                 let end = all.len().min(at + random.below(5_000));
@@ -60,16 +60,16 @@ impl Producer {
 
     pub(crate) fn stream(&self) -> Vec<u8> {
         match self {
-            Producer::Tables(server) => server.stream(),
-            Producer::Dump { tables } => dump(tables),
-            Producer::Archive { files } => archive(files),
-            Producer::Noise(all) => all.clone(),
+            Self::Tables(server) => server.stream(),
+            Self::Dump { tables } => dump(tables),
+            Self::Archive { files } => archive(files),
+            Self::Noise(all) => all.clone(),
         }
     }
 
     /// Tells whether a cut stream of this kind can be seen to be cut.
     pub(crate) fn has_an_end(&self) -> bool {
-        !matches!(self, Producer::Noise(_))
+        !matches!(self, Self::Noise(_))
     }
 }
 

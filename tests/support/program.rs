@@ -29,13 +29,13 @@ pub struct Place {
 }
 
 impl Place {
-    pub fn empty() -> Place {
-        Place { directory: tempfile::tempdir().unwrap() }
+    pub fn empty() -> Self {
+        Self { directory: tempfile::tempdir().unwrap() }
     }
 
     /// With a repository that is not encrypted.
-    pub fn clear() -> Place {
-        let place = Place::empty();
+    pub fn clear() -> Self {
+        let place = Self::empty();
         place.ran(&["init", "--no-encryption", "-q"]).is(0).prints("");
         place
     }
@@ -104,7 +104,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    pub fn of(mut command: Command, stream: &[u8]) -> Ran {
+    pub fn of(mut command: Command, stream: &[u8]) -> Self {
         if !stream.is_empty() {
             command.stdin(Stdio::piped());
         }
@@ -115,23 +115,23 @@ impl Ran {
             scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(stream)));
             child.wait_with_output().unwrap()
         });
-        Ran { output }
+        Self { output }
     }
 
     #[track_caller]
-    pub fn is(self, status: i32) -> Ran {
+    pub fn is(self, status: i32) -> Self {
         assert_eq!(self.output.status.code(), Some(status), "{}{}", self.out(), self.err());
         self
     }
 
     #[track_caller]
-    pub fn prints(self, text: &str) -> Ran {
+    pub fn prints(self, text: &str) -> Self {
         assert_eq!(self.out(), text, "{}", self.err());
         self
     }
 
     #[track_caller]
-    pub fn says(self, text: &str) -> Ran {
+    pub fn says(self, text: &str) -> Self {
         assert!(self.err().contains(text), "{text}: {}", self.err());
         self
     }

@@ -91,8 +91,8 @@ pub struct Listed {
 }
 
 impl Listed {
-    fn of(request: &Request<Incoming>) -> Listed {
-        let mut listed = Listed::default();
+    fn of(request: &Request<Incoming>) -> Self {
+        let mut listed = Self::default();
         for pair in request.uri().query().unwrap_or_default().split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let value = value.replace("%2F", "/");
@@ -142,13 +142,13 @@ pub struct Fault {
 
 impl Fault {
     /// Of all requests, from the first on.
-    pub fn always(answer: Answer) -> Fault {
-        Fault { method: "", path: "", skip: 0, times: u64::MAX, answer }
+    pub fn always(answer: Answer) -> Self {
+        Self { method: "", path: "", skip: 0, times: u64::MAX, answer }
     }
 
     /// Of the next so many requests of a method.
-    pub fn next(method: &'static str, times: u64, answer: Answer) -> Fault {
-        Fault { method, path: "", skip: 0, times, answer }
+    pub fn next(method: &'static str, times: u64, answer: Answer) -> Self {
+        Self { method, path: "", skip: 0, times, answer }
     }
 }
 
@@ -204,7 +204,7 @@ impl Door {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let answer = move |request: Request<Incoming>| {
-            let Door { services, lock, shared } = self.clone();
+            let Self { services, lock, shared } = self.clone();
             async move { Ok::<_, Infallible>(serve(services, lock, shared, request).await) }
         };
         let http = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
@@ -223,16 +223,16 @@ pub struct S3 {
 }
 
 impl S3 {
-    pub fn start() -> S3 {
-        S3::start_with(Conditions::Kept)
+    pub fn start() -> Self {
+        Self::start_with(Conditions::Kept)
     }
 
-    pub fn start_with(conditions: Conditions) -> S3 {
-        S3::listen(conditions, None)
+    pub fn start_with(conditions: Conditions) -> Self {
+        Self::listen(conditions, None)
     }
 
     /// With TLS: the certificate is for `localhost`, and [`AUTHORITY`] has signed it.
-    pub fn start_tls() -> S3 {
+    pub fn start_tls() -> Self {
         let chain = CertificateDer::pem_slice_iter(include_bytes!("tls/server.pem"));
         let chain = chain.collect::<Result<_, _>>().unwrap();
         let key = PrivateKeyDer::from_pem_slice(include_bytes!("tls/server.key")).unwrap();
@@ -240,10 +240,10 @@ impl S3 {
         let config = ServerConfig::builder_with_provider(provider);
         let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
         let config = config.with_single_cert(chain, key).unwrap();
-        S3::listen(Conditions::Kept, Some(TlsAcceptor::from(Arc::new(config))))
+        Self::listen(Conditions::Kept, Some(TlsAcceptor::from(Arc::new(config))))
     }
 
-    fn listen(conditions: Conditions, tls: Option<TlsAcceptor>) -> S3 {
+    fn listen(conditions: Conditions, tls: Option<TlsAcceptor>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join(BUCKET)).unwrap();
         let service = |checked: bool| {
@@ -293,7 +293,7 @@ impl S3 {
                 });
             }
         });
-        S3 { endpoint, shared, _runtime: runtime, _directory: directory }
+        Self { endpoint, shared, _runtime: runtime, _directory: directory }
     }
 
     /// Misbehaves from now on.
@@ -354,7 +354,7 @@ impl S3 {
             endpoint: Some(self.endpoint.clone()),
             plain_http: PlainHttp::Allowed,
             retry_policy: retry_policy(),
-            variables: S3::variables(),
+            variables: Self::variables(),
             ..RemoteOptions::default()
         }
     }

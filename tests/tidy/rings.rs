@@ -51,10 +51,10 @@ struct Source {
 }
 
 impl Source {
-    fn new(text: &str) -> Source {
+    fn new(text: &str) -> Self {
         let code = without_tests(&without_texts(text));
         let mut source =
-            Source { children: declared(&code).map(str::to_owned).collect(), ..Source::default() };
+            Self { children: declared(&code).map(str::to_owned).collect(), ..Self::default() };
         let (mut line, mut from) = (1, 0);
         for (at, word) in words(&code).filter(|(_, word)| word.contains("::")) {
             line += code[from..at].matches('\n').count();

@@ -39,11 +39,11 @@ pub(crate) struct Stop {
 
 impl Stop {
     /// Starts to listen. What shall stop shares `monitor`.
-    pub(crate) fn listen(monitor: Arc<Monitor>, console: Arc<Console>) -> io::Result<Stop> {
+    pub(crate) fn listen(monitor: Arc<Monitor>, console: Arc<Console>) -> io::Result<Self> {
         let ignored = ignored();
         let heard = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !ignored(*signal));
         let mut signals = Signals::new(heard)?;
-        let stop = Stop { monitor, producer: Arc::default() };
+        let stop = Self { monitor, producer: Arc::default() };
         let answering = stop.clone();
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
             if signals.forever().next().is_none() {

@@ -19,35 +19,35 @@ pub(crate) enum Exit {
 
 impl Exit {
     /// Adds to the status that something was found: `Done` becomes `Findings`.
-    pub(crate) fn and_findings(self) -> Exit {
-        if self == Exit::Done { Exit::Findings } else { self }
+    pub(crate) fn and_findings(self) -> Self {
+        if self == Self::Done { Self::Findings } else { self }
     }
 
     /// Returns the status for this number of findings.
-    pub(crate) fn with(findings: usize) -> Exit {
-        if findings == 0 { Exit::Done } else { Exit::Findings }
+    pub(crate) fn with(findings: usize) -> Self {
+        if findings == 0 { Self::Done } else { Self::Findings }
     }
 }
 
 impl Exit {
     /// Returns the status of a command that failed with this code.
-    pub(crate) fn after(code: ErrorCode) -> Exit {
-        if code == ErrorCode::Usage { Exit::Usage } else { Exit::Failed }
+    pub(crate) fn after(code: ErrorCode) -> Self {
+        if code == ErrorCode::Usage { Self::Usage } else { Self::Failed }
     }
 
     /// Returns the number of the exit status.
     pub(crate) fn status(self) -> u8 {
         match self {
-            Exit::Done => 0,
-            Exit::Failed => 1,
-            Exit::Usage => 2,
-            Exit::Findings => 3,
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Findings => 3,
         }
     }
 }
 
 impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> ExitCode {
-        ExitCode::from(exit.status())
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.status())
     }
 }

@@ -27,25 +27,25 @@ pub(crate) struct Failure {
 }
 
 impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
-        Failure { error, hint: None }
+    fn from(error: Error) -> Self {
+        Self { error, hint: None }
     }
 }
 
 impl Failure {
     /// Creates a failure with a hint of its own.
-    pub(crate) fn new(error: Error, hint: impl Into<String>) -> Failure {
-        Failure { error, hint: Some(hint.into()) }
+    pub(crate) fn new(error: Error, hint: impl Into<String>) -> Self {
+        Self { error, hint: Some(hint.into()) }
     }
 
     /// Creates a failure for arguments that make no sense together.
-    pub(crate) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Failure {
-        Failure::new(Error::new(ErrorKind::Usage, message), hint)
+    pub(crate) fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(Error::new(ErrorKind::Usage, message), hint)
     }
 
     /// Returns the failure with another hint.
-    pub(crate) fn with_hint(self, hint: impl Into<String>) -> Failure {
-        Failure { hint: Some(hint.into()), ..self }
+    pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
     }
 
     /// Tells whether the failure has a hint of its own.

@@ -87,8 +87,8 @@ pub(crate) struct Grammar {
 impl Grammar {
     /// Creates the grammar from that of the command line, and a function that tells which commands
     /// are about the program itself.
-    pub(crate) fn new(declared: clap::Command, is_about: fn(&str) -> bool) -> Grammar {
-        Grammar { declared, is_about }
+    pub(crate) fn new(declared: clap::Command, is_about: fn(&str) -> bool) -> Self {
+        Self { declared, is_about }
     }
 
     /// Tells whether a command is about the program itself: it opens no repository and reads no

@@ -24,12 +24,12 @@ pub(crate) struct Limit(pub(crate) Timetable);
 impl FromStr for Limit {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Limit, String> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let mut spans = Vec::new();
         for entry in text.split(',') {
             add_entry(&entry.to_ascii_lowercase(), &mut spans)?;
         }
-        Ok(Limit(Timetable::new(spans)))
+        Ok(Self(Timetable::new(spans)))
     }
 }
 

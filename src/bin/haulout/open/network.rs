@@ -42,16 +42,13 @@ impl fmt::Debug for NetworkPlan {
 
 impl NetworkPlan {
     /// Builds the settings from the arguments and the environment.
-    pub(crate) fn new(
-        typed: Network,
-        variables: &dyn Fn() -> Vec<(String, String)>,
-    ) -> NetworkPlan {
+    pub(crate) fn new(typed: Network, variables: &dyn Fn() -> Vec<(String, String)>) -> Self {
         let variables = variables()
             .into_iter()
             .filter(|(name, _)| is_of_store(name) || is_of_proxy(name))
             .collect();
         let allowed = typed.allow_http;
-        NetworkPlan {
+        Self {
             endpoint: typed.endpoint,
             region: typed.region,
             ca_file: typed.ca_file,

@@ -77,7 +77,7 @@ pub(crate) struct Run<'r> {
 
 impl<'r> Run<'r> {
     /// Starts to listen for signals, and to collect what is found besides the work itself.
-    pub(crate) fn begin(settings: Settings, traits: Traits, report: &'r Report) -> Result<Run<'r>> {
+    pub(crate) fn begin(settings: Settings, traits: Traits, report: &'r Report) -> Result<Self> {
         panics::asked_for_at("main");
         let (clock, entropy) = (Arc::clone(&report.clock), Arc::new(OsEntropy));
         let world = World { clock, entropy, monitor: Arc::default() };

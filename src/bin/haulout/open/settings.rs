@@ -61,7 +61,7 @@ impl Settings {
         network: NetworkPlan,
         traits: &Traits,
         around: &Surroundings<'_>,
-    ) -> Outcome<Settings> {
+    ) -> Outcome<Self> {
         let place = place(common.repo.clone())?;
         let at_once = at_once(&common, (&place, traits.work), around.processors)?;
         let password = PasswordSource::choose(
@@ -72,7 +72,7 @@ impl Settings {
         );
         let exposed =
             if common.insecure_permissions { Exposed::Accepted } else { Exposed::Reported };
-        Ok(Settings {
+        Ok(Self {
             place,
             network,
             limit: traits.limit.clone(),

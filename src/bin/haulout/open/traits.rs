@@ -24,8 +24,8 @@ pub(crate) struct Traits {
 }
 
 impl Default for Traits {
-    fn default() -> Traits {
-        Traits {
+    fn default() -> Self {
+        Self {
             effect: Effect::Reads,
             work: Work::Reads,
             cache: CacheUse::Allowed,

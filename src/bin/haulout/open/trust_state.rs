@@ -73,7 +73,7 @@ struct Newest {
 
 impl TrustState {
     /// Loads what is known about the repository at a place.
-    pub(crate) fn load(directory: &Path, location: &str) -> Result<TrustState> {
+    pub(crate) fn load(directory: &Path, location: &str) -> Result<Self> {
         require_own(directory)?;
         let hash = blake3::hash(location.as_bytes()).to_hex();
         let path = directory.join(format!("{}.json", &hash.as_str()[..32]));
@@ -86,7 +86,7 @@ impl TrustState {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(Error::new(ErrorKind::Store, what()).because(error)),
         };
-        Ok(TrustState { path, record })
+        Ok(Self { path, record })
     }
 
     /// Compares the identity of a repository with the one that is known.

@@ -63,13 +63,13 @@ pub(crate) struct ProgressLine(ProgressBar);
 
 impl Console {
     /// Creates a console on standard error with this canvas.
-    pub(crate) fn new(loudness: Loudness, canvas: Canvas) -> Console {
+    pub(crate) fn new(loudness: Loudness, canvas: Canvas) -> Self {
         let is_terminal = canvas.columns.is_some();
         // That it is hidden on a terminal that can't redraw anything is known to the target.
         let target =
             if is_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let progress = MultiProgress::with_draw_target(target);
-        Console { loudness, canvas, progress, state: Mutex::default() }
+        Self { loudness, canvas, progress, state: Mutex::default() }
     }
 
     /// Tells whether there is a terminal on which lines can be redrawn.

@@ -25,7 +25,7 @@ struct Range {
 }
 
 impl<'r> From<&'r Finding> for Found<'r> {
-    fn from(finding: &'r Finding) -> Found<'r> {
+    fn from(finding: &'r Finding) -> Self {
         let range = |&(first, count): &(u64, u64)| Range { first, count };
         Found {
             snapshot: finding.snapshot.map(|id| id.to_string()),

@@ -23,8 +23,8 @@ pub(crate) struct Effort {
 
 impl Effort {
     /// Returns the effort of work that took this time and has just ended.
-    pub(crate) fn of(time: Duration) -> Effort {
-        Effort { seconds: seconds(time), peak_memory_bytes: proc_status::peak_memory_bytes() }
+    pub(crate) fn of(time: Duration) -> Self {
+        Self { seconds: seconds(time), peak_memory_bytes: proc_status::peak_memory_bytes() }
     }
 }
 
@@ -45,8 +45,8 @@ pub(crate) struct Blocks {
 }
 
 impl From<&Counts> for Blocks {
-    fn from(counts: &Counts) -> Blocks {
-        Blocks {
+    fn from(counts: &Counts) -> Self {
+        Self {
             zero: counts.blocks_zero,
             same: counts.blocks_same,
             delta: counts.blocks_delta,
@@ -67,8 +67,8 @@ pub(crate) struct Pages {
 }
 
 impl From<&Counts> for Pages {
-    fn from(counts: &Counts) -> Pages {
-        Pages {
+    fn from(counts: &Counts) -> Self {
+        Self {
             verified: counts.pages_verified,
             unverifiable: counts.pages_unverifiable,
             corrupt: counts.pages_corrupt,
@@ -78,9 +78,9 @@ impl From<&Counts> for Pages {
 }
 
 impl From<&PageCounts> for Pages {
-    fn from(counts: &PageCounts) -> Pages {
+    fn from(counts: &PageCounts) -> Self {
         let PageCounts { verified, unverifiable, corrupt, zero } = *counts;
-        Pages { verified, unverifiable, corrupt, zero }
+        Self { verified, unverifiable, corrupt, zero }
     }
 }
 
@@ -100,10 +100,10 @@ struct FailureReport {
 }
 
 impl From<&Failure> for Failed {
-    fn from(failure: &Failure) -> Failed {
+    fn from(failure: &Failure) -> Self {
         let (code, kind) = (failure.code().as_str(), failure.kind().as_str());
         let (message, causes) = (failure.message(), failure.causes());
-        Failed {
+        Self {
             error: FailureReport { code, kind, message, causes, hint: failure.hint().to_owned() },
         }
     }

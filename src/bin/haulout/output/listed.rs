@@ -45,7 +45,7 @@ impl<'r> Listed<'r> {
         id: SnapshotId,
         about: &'r Description,
         damage: Option<&'r SnapshotDamage>,
-    ) -> Listed<'r> {
+    ) -> Self {
         Listed {
             id: id.to_string(),
             source: &about.source,

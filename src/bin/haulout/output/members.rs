@@ -31,7 +31,7 @@ pub(crate) struct Member<'r> {
 }
 
 impl<'r> From<&'r MemberLine> for Member<'r> {
-    fn from(line: &'r MemberLine) -> Member<'r> {
+    fn from(line: &'r MemberLine) -> Self {
         let MemberLine { path, incarnation, bytes, format, pages, closed } = line;
         let (incarnation, bytes, closed) = (*incarnation, *bytes, *closed);
         Member { path, incarnation, bytes, format, pages: pages.into(), closed }

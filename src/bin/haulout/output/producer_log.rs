@@ -25,8 +25,8 @@ pub(crate) struct ProducerLog {
 
 impl ProducerLog {
     /// Creates a log that is as loud as the console.
-    pub(crate) fn new(console: &Arc<Console>) -> ProducerLog {
-        ProducerLog { console: Arc::clone(console), kept: Arc::default() }
+    pub(crate) fn new(console: &Arc<Console>) -> Self {
+        Self { console: Arc::clone(console), kept: Arc::default() }
     }
 
     /// Returns a writer that adds messages to this log.

@@ -48,7 +48,7 @@ impl Activity {
     /// takes minutes for one pack.
     fn counts(self, monitor: &Monitor) -> Counts {
         let mut counts = monitor.counts();
-        if self == Activity::Replicating {
+        if self == Self::Replicating {
             counts.stored_bytes += monitor.on_the_way();
         }
         counts
@@ -57,11 +57,11 @@ impl Activity {
     /// Returns the number of bytes that are done.
     fn done(self, counts: &Counts) -> u64 {
         match self {
-            Activity::BackingUp | Activity::Restoring => counts.stream_bytes,
+            Self::BackingUp | Self::Restoring => counts.stream_bytes,
             // A byte of the repository is done when every pass has read it.
-            Activity::Verifying { passes } => (counts.stream_bytes + counts.fetched_bytes) / passes,
+            Self::Verifying { passes } => (counts.stream_bytes + counts.fetched_bytes) / passes,
             // What is sent, and what is only read on the other side.
-            Activity::Replicating => counts.stored_bytes + counts.stream_bytes,
+            Self::Replicating => counts.stored_bytes + counts.stream_bytes,
         }
     }
 
@@ -84,9 +84,9 @@ impl Progress {
         console: &Arc<Console>,
         monitor: &Arc<Monitor>,
         clock: &Arc<dyn Clock>,
-    ) -> Progress {
+    ) -> Self {
         if matches!(console.loudness, Loudness::Quiet | Loudness::Brief) {
-            return Progress(None);
+            return Self(None);
         }
         let (end, ended) = bounded(0);
         let console = Arc::clone(console);
@@ -110,7 +110,7 @@ impl Progress {
             console.remove_line(&shown);
         });
         // A run is done without its progress rather than not at all.
-        Progress(thread.ok().map(|thread| (end, thread)))
+        Self(thread.ok().map(|thread| (end, thread)))
     }
 }
 
@@ -143,8 +143,8 @@ struct Now {
 }
 
 impl Course {
-    fn new(activity: Activity, began: Duration) -> Course {
-        Course { activity, began, recent: VecDeque::from([(began, 0)]) }
+    fn new(activity: Activity, began: Duration) -> Self {
+        Self { activity, began, recent: VecDeque::from([(began, 0)]) }
     }
 
     fn at(&mut self, time: Duration, mut counts: Counts) -> Now {

@@ -55,14 +55,14 @@ impl Report {
         zone: Zone,
         loudness: Option<Loudness>,
         variable: &dyn Fn(&str) -> Option<OsString>,
-    ) -> Report {
+    ) -> Self {
         let messages = Canvas::of(io::stderr(), variable).in_zone(zone);
         let loudness = match loudness {
             Some(chosen) => chosen,
             None if messages.columns.is_some() => Loudness::Normal,
             None => Loudness::Brief,
         };
-        Report {
+        Self {
             console: Arc::new(Console::new(loudness, messages)),
             clock: Arc::new(SystemClock::new()),
             format,

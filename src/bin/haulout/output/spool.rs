@@ -24,10 +24,10 @@ pub(crate) struct Spool {
 
 impl Spool {
     /// Creates a spool with the text before the first item.
-    pub(crate) fn begin(head: &str) -> Result<Spool> {
+    pub(crate) fn begin(head: &str) -> Result<Self> {
         let mut file = BufWriter::new(tempfile::tempfile().map_err(spooling)?);
         file.write_all(head.as_bytes()).map_err(spooling)?;
-        Ok(Spool { file, separator: "\n" })
+        Ok(Self { file, separator: "\n" })
     }
 
     /// Appends an item to the list.

@@ -41,30 +41,30 @@ pub(crate) struct Canvas {
 impl Canvas {
     /// The canvas of a file or a pipe: as wide as need be, without colours.
     #[cfg(test)]
-    pub(crate) const FILE: Canvas = Canvas { columns: None, coloured: false, zone: Zone::Utc };
+    pub(crate) const FILE: Self = Self { columns: None, coloured: false, zone: Zone::Utc };
 
     /// The canvas of a manual page: 80 columns, without colours.
-    pub(crate) const PAGE: Canvas = Canvas { columns: Some(80), coloured: false, zone: Zone::Utc };
+    pub(crate) const PAGE: Self = Self { columns: Some(80), coloured: false, zone: Zone::Utc };
 
     /// Returns the canvas of a stream; `NO_COLOR` is respected.
-    pub(crate) fn of(stream: impl AsFd, variable: &dyn Fn(&str) -> Option<OsString>) -> Canvas {
+    pub(crate) fn of(stream: impl AsFd, variable: &dyn Fn(&str) -> Option<OsString>) -> Self {
         let dumb = variable("TERM").is_some_and(|term| term == "dumb");
         if dumb || !isatty(&stream) {
-            return Canvas { columns: None, coloured: false, zone: Zone::Utc };
+            return Self { columns: None, coloured: false, zone: Zone::Utc };
         }
         let columns = columns_of(&stream).unwrap_or(80);
         let wanted = variable("NO_COLOR").is_none_or(|value| value.is_empty());
-        Canvas { columns: Some(columns), coloured: wanted, zone: Zone::Utc }
+        Self { columns: Some(columns), coloured: wanted, zone: Zone::Utc }
     }
 
     /// Returns the same canvas with another width.
-    pub(crate) fn with_columns(self, columns: usize) -> Canvas {
-        Canvas { columns: Some(columns), ..self }
+    pub(crate) fn with_columns(self, columns: usize) -> Self {
+        Self { columns: Some(columns), ..self }
     }
 
     /// Returns the same canvas with times in this zone.
-    pub(crate) fn in_zone(self, zone: Zone) -> Canvas {
-        Canvas { zone, ..self }
+    pub(crate) fn in_zone(self, zone: Zone) -> Self {
+        Self { zone, ..self }
     }
 
     /// Formats a moment for people.
@@ -180,14 +180,14 @@ pub(crate) struct Cell {
 
 impl Cell {
     /// Creates a cell with a meaning.
-    pub(crate) fn toned(text: impl Into<String>, tone: Tone) -> Cell {
-        Cell { text: clean(&text.into()).into_owned(), tone }
+    pub(crate) fn toned(text: impl Into<String>, tone: Tone) -> Self {
+        Self { text: clean(&text.into()).into_owned(), tone }
     }
 }
 
 impl<T: Into<String>> From<T> for Cell {
-    fn from(text: T) -> Cell {
-        Cell::toned(text, Tone::Plain)
+    fn from(text: T) -> Self {
+        Self::toned(text, Tone::Plain)
     }
 }
 

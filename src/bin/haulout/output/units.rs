@@ -16,7 +16,7 @@ pub(crate) struct ByteCount(pub(crate) u64);
 impl FromStr for ByteCount {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<ByteCount, String> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let (number, unit) = number_and_unit(text).ok_or("it is no size like 256MiB or 2GB")?;
         let factor = factor(unit).ok_or_else(|| match (unit, Letter::of(unit)) {
             ("", _) => format!("it has no unit: write {number}MiB, {number}MB or {number}B"),
@@ -55,11 +55,11 @@ fn times(number: u64, factor: u64) -> Result<ByteCount, String> {
 struct Letter(char, u64);
 
 impl Letter {
-    fn of(unit: &str) -> Option<Letter> {
+    fn of(unit: &str) -> Option<Self> {
         let mut letters = unit.chars();
         let letter = letters.next().filter(|_| letters.as_str().is_empty())?.to_ascii_uppercase();
         let power = 1 + u32::try_from("KMGT".find(letter)?).ok()?;
-        Some(Letter(letter, u64::pow(1024, power)))
+        Some(Self(letter, u64::pow(1024, power)))
     }
 }
 

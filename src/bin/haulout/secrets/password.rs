@@ -95,10 +95,10 @@ pub(crate) enum PasswordSource {
 impl fmt::Debug for PasswordSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            PasswordSource::File(path) => f.debug_tuple("File").field(path).finish(),
-            PasswordSource::Command(_) => f.write_str("Command(hidden)"),
-            PasswordSource::Given(_) => f.write_str("Given(hidden)"),
-            PasswordSource::Ask => f.write_str("Ask"),
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+            Self::Command(_) => f.write_str("Command(hidden)"),
+            Self::Given(_) => f.write_str("Given(hidden)"),
+            Self::Ask => f.write_str("Ask"),
         }
     }
 }
@@ -126,31 +126,31 @@ impl Purpose {
     /// Returns the question for the person at the terminal.
     fn question(self) -> &'static str {
         match self {
-            Purpose::Open => "password of the repository: ",
-            Purpose::Protect => "password of the new repository: ",
-            Purpose::NewKey => "new password: ",
-            Purpose::NewKit => "new password, of the recovery kit: ",
-            Purpose::Kit => "password of the recovery kit: ",
-            Purpose::OpenOther => "password of the repository on the other side: ",
-            Purpose::ProtectOther => "new password, of the repository on the other side: ",
+            Self::Open => "password of the repository: ",
+            Self::Protect => "password of the new repository: ",
+            Self::NewKey => "new password: ",
+            Self::NewKit => "new password, of the recovery kit: ",
+            Self::Kit => "password of the recovery kit: ",
+            Self::OpenOther => "password of the repository on the other side: ",
+            Self::ProtectOther => "new password, of the repository on the other side: ",
         }
     }
 
     /// Returns the error message for a run without a password and without a terminal.
     fn want(self) -> &'static str {
         match self {
-            Purpose::Open => "the repository is encrypted and no password was given",
-            Purpose::Protect => "a new repository needs a password and none was given",
-            Purpose::NewKey => {
+            Self::Open => "the repository is encrypted and no password was given",
+            Self::Protect => "a new repository needs a password and none was given",
+            Self::NewKey => {
                 "no new password was given; one comes from --new-password-file, \
                  --new-password-command or HAULOUT_NEW_PASSWORD"
             }
-            Purpose::NewKit => {
+            Self::NewKit => {
                 "no password for the recovery kit was given; one comes from --new-password-file, \
                  --new-password-command or HAULOUT_NEW_PASSWORD"
             }
-            Purpose::Kit => "the recovery kit has a password and none was given",
-            Purpose::OpenOther | Purpose::ProtectOther => {
+            Self::Kit => "the recovery kit has a password and none was given",
+            Self::OpenOther | Self::ProtectOther => {
                 "the other side has keys of its own and no password for it was given; one comes \
                  from --other-password-file, --other-password-command or HAULOUT_OTHER_PASSWORD"
             }
@@ -160,8 +160,8 @@ impl Purpose {
     /// Tells whether a secret is made with the password.
     pub(crate) fn is_new(self) -> bool {
         match self {
-            Purpose::Protect | Purpose::NewKey | Purpose::NewKit | Purpose::ProtectOther => true,
-            Purpose::Open | Purpose::Kit | Purpose::OpenOther => false,
+            Self::Protect | Self::NewKey | Self::NewKit | Self::ProtectOther => true,
+            Self::Open | Self::Kit | Self::OpenOther => false,
         }
     }
 }
@@ -173,23 +173,23 @@ impl PasswordSource {
         command: Option<OsString>,
         variables: &Variables,
         variable: &dyn Fn(&str) -> Option<OsString>,
-    ) -> PasswordSource {
+    ) -> Self {
         let set = |name| variable(name).filter(|value| !value.is_empty());
         if let Some(path) = file {
-            return PasswordSource::File(path);
+            return Self::File(path);
         }
         if let Some(command) = command {
-            return PasswordSource::Command(command);
+            return Self::Command(command);
         }
         if let Some(path) = set(variables.file) {
-            return PasswordSource::File(path.into());
+            return Self::File(path.into());
         }
         if let Some(command) = set(variables.command) {
-            return PasswordSource::Command(command);
+            return Self::Command(command);
         }
         match set(variables.password) {
-            Some(password) => PasswordSource::Given(Zeroizing::new(password.into_vec())),
-            None => PasswordSource::Ask,
+            Some(password) => Self::Given(Zeroizing::new(password.into_vec())),
+            None => Self::Ask,
         }
     }
 
@@ -205,7 +205,7 @@ impl PasswordSource {
     fn line(&self, purpose: Purpose, monitor: &Monitor) -> Result<Line> {
         let mut exposed = None;
         let (line, origin) = match self {
-            PasswordSource::File(path) => {
+            Self::File(path) => {
                 let shown = path.display().to_string();
                 let what = format!("cannot read the password file {shown}");
                 let failure = |e| Error::new(ErrorKind::NoKey, what).because(e);
@@ -217,15 +217,15 @@ impl PasswordSource {
                 exposed = is_exposed.then(|| shown.clone());
                 (line, shown)
             }
-            PasswordSource::Command(command) => {
+            Self::Command(command) => {
                 (printed_by(command, monitor)?, "the password command".to_owned())
             }
-            PasswordSource::Given(password) => {
+            Self::Given(password) => {
                 let origin = "the environment".to_owned();
                 let failure = |e| refused(&origin).because(e);
                 (first_line(password.as_slice()).map_err(failure)?, origin)
             }
-            PasswordSource::Ask => (asked(purpose, monitor)?, "the terminal".to_owned()),
+            Self::Ask => (asked(purpose, monitor)?, "the terminal".to_owned()),
         };
         Ok(Line { bytes: line, origin, exposed })
     }
@@ -262,8 +262,8 @@ pub(crate) enum Spelling {
 }
 
 impl Spelling {
-    fn of(line: &[u8]) -> Option<Spelling> {
-        let Ok(text) = str::from_utf8(line) else { return Some(Spelling::OtherCharset) };
+    fn of(line: &[u8]) -> Option<Self> {
+        let Ok(text) = str::from_utf8(line) else { return Some(Self::OtherCharset) };
         let is_mark = |c: char| matches!(c, '\u{300}'..='\u{36f}' | '\u{1100}'..='\u{11ff}');
         let is_composed = |c: char| {
             let latin = matches!(c, '\u{c0}'..='\u{24f}' | '\u{1e00}'..='\u{1fff}');
@@ -272,24 +272,24 @@ impl Spelling {
                 || matches!(c, '\u{ac00}'..='\u{d7a3}')
         };
         if text.contains(is_mark) {
-            return Some(Spelling::Decomposed);
+            return Some(Self::Decomposed);
         }
-        text.contains(is_composed).then_some(Spelling::Composed)
+        text.contains(is_composed).then_some(Self::Composed)
     }
 
     /// Returns the hint with another spelling to try.
     pub(crate) fn hint(self) -> &'static str {
         match self {
-            Spelling::Composed => {
+            Self::Composed => {
                 "check the password; its accented letters are one character each (NFC), and may \
                  have been two when the key was made (NFD): uconv -x any-nfd converts them"
             }
-            Spelling::Decomposed => {
+            Self::Decomposed => {
                 "check the password; its accents are characters of their own (NFD), and may have \
                  been one with their letters when the key was made (NFC): uconv -x any-nfc \
                  converts them"
             }
-            Spelling::OtherCharset => {
+            Self::OtherCharset => {
                 "check the password; it is not UTF-8, and its letters may have been other bytes \
                  when the key was made: iconv -t UTF-8 converts them"
             }
@@ -325,28 +325,28 @@ pub(crate) enum NoPassword {
 }
 
 impl NoPassword {
-    fn of(line: &[u8]) -> Option<NoPassword> {
+    fn of(line: &[u8]) -> Option<Self> {
         if line.is_empty() {
-            return Some(NoPassword::Empty);
+            return Some(Self::Empty);
         }
         if line.starts_with(&[0xff, 0xfe]) || line.starts_with(&[0xfe, 0xff]) {
-            return Some(NoPassword::Utf16);
+            return Some(Self::Utf16);
         }
         if line.starts_with(&[0xef, 0xbb, 0xbf]) {
-            return Some(NoPassword::ByteOrderMark);
+            return Some(Self::ByteOrderMark);
         }
-        line.contains(&0).then_some(NoPassword::ZeroByte)
+        line.contains(&0).then_some(Self::ZeroByte)
     }
 
     /// Returns the hint for this fault.
     pub(crate) fn hint(self) -> &'static str {
         match self {
-            NoPassword::Empty => "put the password into the first line, with nothing before it",
-            NoPassword::ByteOrderMark => {
+            Self::Empty => "put the password into the first line, with nothing before it",
+            Self::ByteOrderMark => {
                 "save it as UTF-8 without a byte order mark (tail -c +4 leaves the mark out)"
             }
-            NoPassword::Utf16 => "save it as UTF-8 (iconv -f UTF-16 -t UTF-8 converts it)",
-            NoPassword::ZeroByte => {
+            Self::Utf16 => "save it as UTF-8 (iconv -f UTF-16 -t UTF-8 converts it)",
+            Self::ZeroByte => {
                 "save it as text in UTF-8; a secret of random bytes is kept as a key file, which \
                  haulout key add --key-file makes"
             }

@@ -33,7 +33,7 @@ pub(crate) struct Terminal(File);
 
 impl Terminal {
     /// Opens the terminal, if there is a person.
-    pub(crate) fn open() -> Option<Terminal> {
+    pub(crate) fn open() -> Option<Self> {
         if !io::stderr().is_terminal() {
             return None;
         }
@@ -94,7 +94,7 @@ struct Hidden<'t> {
 }
 
 impl<'t> Hidden<'t> {
-    fn new(terminal: &'t File) -> io::Result<Hidden<'t>> {
+    fn new(terminal: &'t File) -> io::Result<Self> {
         let before = tcgetattr(terminal)?;
         let mut modes = before.clone();
         modes.local_modes.remove(LocalModes::ECHO);

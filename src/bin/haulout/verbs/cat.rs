@@ -44,11 +44,7 @@ pub(crate) struct CatArguments {
 
 impl CatArguments {
     /// Returns the arguments if the file can be written to standard output.
-    pub(crate) fn checked(
-        self,
-        common: &Common,
-        around: &Surroundings<'_>,
-    ) -> Outcome<CatArguments> {
+    pub(crate) fn checked(self, common: &Common, around: &Surroundings<'_>) -> Outcome<Self> {
         if common.json {
             return Err(Failure::usage(
                 "the file is on standard output, where --json would be",

@@ -59,15 +59,15 @@ pub(crate) enum Topic {
 
 impl Topic {
     /// Returns all codes, those of errors first.
-    pub(crate) fn all() -> Vec<Topic> {
+    pub(crate) fn all() -> Vec<Self> {
         let errors = ErrorCode::ALL.iter().copied().map(Topic::Error);
         errors.chain(Code::ALL.iter().copied().map(Topic::Finding)).collect()
     }
 
     fn as_str(self) -> &'static str {
         match self {
-            Topic::Error(code) => code.as_str(),
-            Topic::Finding(code) => code.as_str(),
+            Self::Error(code) => code.as_str(),
+            Self::Finding(code) => code.as_str(),
         }
     }
 }
@@ -152,16 +152,16 @@ enum Entry {
 }
 
 impl From<&Topic> for Entry {
-    fn from(topic: &Topic) -> Entry {
+    fn from(topic: &Topic) -> Self {
         match *topic {
-            Topic::Error(code) => Entry::Error(ExplainedError {
+            Topic::Error(code) => Self::Error(ExplainedError {
                 code: code.as_str(),
                 exit_status: Exit::after(code).status(),
                 meaning: code.meaning(),
                 advice: code.advice(),
                 kinds: kinds(code),
             }),
-            Topic::Finding(code) => Entry::Finding(Explained {
+            Topic::Finding(code) => Self::Finding(Explained {
                 code: code.as_str(),
                 severity: code.severity(),
                 meaning: code.meaning(),

@@ -61,8 +61,8 @@ pub(crate) enum NewRepository {
 
 impl NewRepository {
     /// Builds the plan from the parsed arguments.
-    pub(crate) fn new(typed: &InitArguments) -> NewRepository {
-        if typed.no_encryption { NewRepository::Clear } else { NewRepository::Encrypted }
+    pub(crate) fn new(typed: &InitArguments) -> Self {
+        if typed.no_encryption { Self::Clear } else { Self::Encrypted }
     }
 }
 

@@ -87,7 +87,7 @@ impl ManArguments {
 
 impl<'r> Pages<'r> {
     /// Creates the report of these pages.
-    fn of(pages: &'r [Page]) -> Pages<'r> {
+    fn of(pages: &'r [Page]) -> Self {
         let text_of = |page: &'r Page| PageText { name: &page.name, text: &page.text };
         Pages { pages: pages.iter().map(text_of).collect() }
     }

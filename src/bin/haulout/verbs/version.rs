@@ -48,9 +48,9 @@ struct Repositories {
 }
 
 impl Repositories {
-    fn with(features: u64) -> Repositories {
+    fn with(features: u64) -> Self {
         let bits = (0..u64::BITS).filter(|bit| features >> bit & 1 == 1);
-        Repositories { format: FORMAT_VERSION, features: bits.collect() }
+        Self { format: FORMAT_VERSION, features: bits.collect() }
     }
 }
 

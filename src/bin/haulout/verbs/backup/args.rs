@@ -166,11 +166,11 @@ impl Format {
     /// Returns the declared format, if one was given.
     pub(crate) fn asked(self) -> Option<StreamFormat> {
         match self {
-            Format::Auto => None,
-            Format::Mbstream => Some(StreamFormat::Mbstream),
-            Format::Sql => Some(StreamFormat::Sql),
-            Format::Tar => Some(StreamFormat::Tar),
-            Format::Raw => Some(StreamFormat::Raw),
+            Self::Auto => None,
+            Self::Mbstream => Some(StreamFormat::Mbstream),
+            Self::Sql => Some(StreamFormat::Sql),
+            Self::Tar => Some(StreamFormat::Tar),
+            Self::Raw => Some(StreamFormat::Raw),
         }
     }
 }

@@ -56,7 +56,7 @@ pub(crate) struct BackupPlan {
 
 impl BackupPlan {
     /// Builds the plan from the parsed arguments on this host.
-    pub(crate) fn new(typed: BackupArguments, around: &Surroundings<'_>) -> Outcome<BackupPlan> {
+    pub(crate) fn new(typed: BackupArguments, around: &Surroundings<'_>) -> Outcome<Self> {
         if typed.command.is_empty() && around.stdin == Stream::Terminal {
             return Err(Failure::usage(
                 "backup reads a stream from standard input, which is a terminal",
@@ -77,7 +77,7 @@ impl BackupPlan {
             ));
         }
         let source = typed.source.unwrap_or_else(|| default_source(&around.host, &typed.command));
-        Ok(BackupPlan {
+        Ok(Self {
             source,
             format: typed.format.asked(),
             tags: typed.tags,

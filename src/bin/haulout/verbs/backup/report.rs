@@ -122,7 +122,7 @@ struct Backup<'r> {
 
 impl<'r> Backup<'r> {
     /// Creates the JSON report of a backup.
-    fn new(report: &'r BackupReport, effort: Effort) -> Backup<'r> {
+    fn new(report: &'r BackupReport, effort: Effort) -> Self {
         let BackupReport { id, about, counts, .. } = report;
         Backup {
             snapshot: id.to_string(),

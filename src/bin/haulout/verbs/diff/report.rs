@@ -53,7 +53,7 @@ struct Different<'r> {
 }
 
 impl<'r> Different<'r> {
-    fn new(member: &'r MemberDiff, grouping: Grouping) -> Different<'r> {
+    fn new(member: &'r MemberDiff, grouping: Grouping) -> Self {
         Different {
             path: &member.path,
             incarnation: member.incarnation,

@@ -62,7 +62,7 @@ pub(crate) enum NewKey {
 
 impl KeyPlan {
     /// Builds the plan from the parsed arguments on this host.
-    pub(crate) fn new(typed: KeyArguments, around: &Surroundings<'_>) -> KeyPlan {
+    pub(crate) fn new(typed: KeyArguments, around: &Surroundings<'_>) -> Self {
         let password = |new: NewPasswordArguments| {
             PasswordSource::choose(
                 new.new_password_file,
@@ -76,19 +76,19 @@ impl KeyPlan {
             None => NewKey::Password(password(key.new)),
         };
         match typed.action {
-            KeyAction::List(_) => KeyPlan::List,
-            KeyAction::Add(typed) => KeyPlan::Add {
+            KeyAction::List(_) => Self::List,
+            KeyAction::Add(typed) => Self::Add {
                 label: typed.label.unwrap_or_else(|| around.host.clone()),
                 role: if typed.write_only { Role::WriteOnly } else { Role::Full },
                 with: new_key(typed.key),
             },
-            KeyAction::Remove(typed) => KeyPlan::Remove(typed.key),
-            KeyAction::Passwd(typed) => KeyPlan::Passwd(password(typed.new)),
+            KeyAction::Remove(typed) => Self::Remove(typed.key),
+            KeyAction::Passwd(typed) => Self::Passwd(password(typed.new)),
             KeyAction::Rotate(typed) => {
                 let gaps = if typed.with_gaps { Gaps::Accepted } else { Gaps::Refused };
-                KeyPlan::Rotate { label: typed.label, with: new_key(typed.key), gaps }
+                Self::Rotate { label: typed.label, with: new_key(typed.key), gaps }
             }
-            KeyAction::Export(typed) => KeyPlan::Export {
+            KeyAction::Export(typed) => Self::Export {
                 file: typed.file,
                 password: (!typed.no_password).then(|| password(typed.new)),
                 replicas: typed.replicas,

@@ -79,18 +79,18 @@ pub(crate) struct Change {
 
 impl Change {
     /// Creates the report of an added key.
-    pub(crate) fn added(id: KeySlotId) -> Change {
-        Change { added: Some(id.to_string()), removed: None }
+    pub(crate) fn added(id: KeySlotId) -> Self {
+        Self { added: Some(id.to_string()), removed: None }
     }
 
     /// Creates the report of a removed key.
-    pub(crate) fn removed(id: KeySlotId) -> Change {
-        Change { added: None, removed: Some(id.to_string()) }
+    pub(crate) fn removed(id: KeySlotId) -> Self {
+        Self { added: None, removed: Some(id.to_string()) }
     }
 
     /// Creates the report of a key that took the place of another.
-    pub(crate) fn replaced(old: KeySlotId, new: KeySlotId) -> Change {
-        Change { added: Some(new.to_string()), removed: Some(old.to_string()) }
+    pub(crate) fn replaced(old: KeySlotId, new: KeySlotId) -> Self {
+        Self { added: Some(new.to_string()), removed: Some(old.to_string()) }
     }
 }
 
@@ -149,7 +149,7 @@ struct Listed<'r> {
 }
 
 impl<'r> Listed<'r> {
-    fn new(entry: &'r KeySlotEntry) -> Listed<'r> {
+    fn new(entry: &'r KeySlotEntry) -> Self {
         Listed {
             id: entry.id.to_string(),
             protection: entry.protection.name(),

@@ -97,7 +97,7 @@ impl ReplicatePlan {
         memory: u64,
         network: &NetworkPlan,
         around: &Surroundings<'_>,
-    ) -> Outcome<ReplicatePlan> {
+    ) -> Outcome<Self> {
         let direction = if typed.to.is_some() { Direction::To } else { Direction::From };
         let wanted = if typed.snapshots.is_empty() {
             Wanted::Newest { sources: typed.sources, last: typed.last }
@@ -105,7 +105,7 @@ impl ReplicatePlan {
             Wanted::Named(typed.snapshots)
         };
         let affordable = memory.saturating_sub(MEMORY_FIXED) / MEMORY_PER_CONNECTION;
-        Ok(ReplicatePlan {
+        Ok(Self {
             other: place(typed.to.or(typed.from))?,
             network: other(network, &typed.other, around.variables),
             password: PasswordSource::choose(

@@ -34,9 +34,9 @@ pub(crate) struct Planned {
 
 impl Planned {
     /// Creates the report of a plan.
-    pub(crate) fn new(to: String, plan: &CopyPlan<'_>, time: Option<Duration>) -> Planned {
+    pub(crate) fn new(to: String, plan: &CopyPlan<'_>, time: Option<Duration>) -> Self {
         let seconds_at_limit = time.map(|time| time.as_secs_f64());
-        Planned { to, snapshots: plan.snapshots(), cost: plan.cost(), seconds_at_limit }
+        Self { to, snapshots: plan.snapshots(), cost: plan.cost(), seconds_at_limit }
     }
 }
 
@@ -105,7 +105,7 @@ struct Missing<'r> {
 }
 
 impl<'r> Missing<'r> {
-    fn new(left_out: &'r LeftOut) -> Missing<'r> {
+    fn new(left_out: &'r LeftOut) -> Self {
         let LeftOut { snapshot, source, time, why } = left_out;
         Missing { snapshot: snapshot.to_string(), source, time: timefmt::for_programs(*time), why }
     }

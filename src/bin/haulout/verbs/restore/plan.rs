@@ -75,7 +75,7 @@ impl RestorePlan {
         typed: RestoreArguments,
         common: &Common,
         around: &Surroundings<'_>,
-    ) -> Outcome<RestorePlan> {
+    ) -> Outcome<Self> {
         let target = match typed.to {
             Some(directory) => {
                 Target::Directory(directory, typed.prepare.then_some(typed.prepare_program))
@@ -103,7 +103,7 @@ impl RestorePlan {
         let unfinished = if typed.resume { Unfinished::Resume } else { Unfinished::Refuse };
         let losses = if typed.keep_going { Losses::LeaveOut } else { Losses::Fail };
         let RestoreArguments { snapshot, include, into, owner, limit, .. } = typed;
-        Ok(RestorePlan {
+        Ok(Self {
             snapshot,
             target,
             include,

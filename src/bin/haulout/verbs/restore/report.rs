@@ -137,7 +137,7 @@ struct Lost<'r> {
 }
 
 impl<'r> From<&'r haulout::ops::restore::LostFile> for Lost<'r> {
-    fn from(lost: &'r haulout::ops::restore::LostFile) -> Lost<'r> {
+    fn from(lost: &'r haulout::ops::restore::LostFile) -> Self {
         let path = String::from_utf8_lossy(&lost.path).into_owned();
         Lost { path, why: &lost.why }
     }
@@ -151,9 +151,9 @@ struct Step {
 }
 
 impl From<&haulout::ops::restore::Step> for Step {
-    fn from(step: &haulout::ops::restore::Step) -> Step {
+    fn from(step: &haulout::ops::restore::Step) -> Self {
         let directory = step.directory.display().to_string();
-        Step { directory, snapshot: step.snapshot.to_string() }
+        Self { directory, snapshot: step.snapshot.to_string() }
     }
 }
 
@@ -168,7 +168,7 @@ struct Prepared<'r> {
 
 impl<'r> Prepared<'r> {
     /// Creates the report of a preparation that took this time.
-    fn new(report: &'r PrepareReport, time: Duration) -> Prepared<'r> {
+    fn new(report: &'r PrepareReport, time: Duration) -> Self {
         let PrepareReport { backup_type, lsn, version } = report;
         Prepared { backup_type, lsn: *lsn, version, seconds: seconds(time) }
     }

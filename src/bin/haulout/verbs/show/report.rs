@@ -141,7 +141,7 @@ struct Shown<'r> {
 
 impl<'r> Shown<'r> {
     /// Creates the report of everything that a snapshot says about itself.
-    fn new(stored: &'r StoredSnapshot, damage: &'r KnownDamage) -> Shown<'r> {
+    fn new(stored: &'r StoredSnapshot, damage: &'r KnownDamage) -> Self {
         let about: &Description = &stored.snapshot.about;
         Shown {
             listed: Listed::new(stored.id(), about, damage.of(&stored.id())),
@@ -336,7 +336,7 @@ impl BySize {
 }
 
 impl PartialEq for BySize {
-    fn eq(&self, other: &BySize) -> bool {
+    fn eq(&self, other: &Self) -> bool {
         self.key() == other.key()
     }
 }
@@ -344,13 +344,13 @@ impl PartialEq for BySize {
 impl Eq for BySize {}
 
 impl PartialOrd for BySize {
-    fn partial_cmp(&self, other: &BySize) -> Option<std::cmp::Ordering> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
 impl Ord for BySize {
-    fn cmp(&self, other: &BySize) -> std::cmp::Ordering {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.key().cmp(&other.key())
     }
 }

@@ -43,8 +43,8 @@ struct Held {
 }
 
 impl From<Objects> for Held {
-    fn from(Objects { count, bytes }: Objects) -> Held {
-        Held { objects: count, bytes }
+    fn from(Objects { count, bytes }: Objects) -> Self {
+        Self { objects: count, bytes }
     }
 }
 
@@ -73,10 +73,10 @@ struct Source {
 }
 
 impl From<SourceTotals> for Source {
-    fn from(totals: SourceTotals) -> Source {
+    fn from(totals: SourceTotals) -> Self {
         let SourceTotals { name, snapshots, first, last, stream_bytes, stored_bytes } = totals;
         let (first, last) = (timefmt::for_programs(first), timefmt::for_programs(last));
-        Source { name, snapshots, first, last, stream_bytes, stored_bytes }
+        Self { name, snapshots, first, last, stream_bytes, stored_bytes }
     }
 }
 

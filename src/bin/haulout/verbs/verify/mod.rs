@@ -62,8 +62,8 @@ pub(crate) struct VerifyPlan {
 
 impl VerifyPlan {
     /// Builds the plan from the parsed arguments.
-    pub(crate) fn new(typed: VerifyArguments) -> VerifyPlan {
-        VerifyPlan { snapshots: typed.snapshots, depth: depth(typed.depth) }
+    pub(crate) fn new(typed: VerifyArguments) -> Self {
+        Self { snapshots: typed.snapshots, depth: depth(typed.depth) }
     }
 }
 

@@ -68,7 +68,7 @@ struct Verified<'r> {
 
 impl<'r> Verified<'r> {
     /// Creates the JSON report of a verification.
-    fn new(report: &'r VerifyReport, depth: &'static str, effort: Effort) -> Verified<'r> {
+    fn new(report: &'r VerifyReport, depth: &'static str, effort: Effort) -> Self {
         Verified {
             depth,
             snapshots: report.snapshots,
