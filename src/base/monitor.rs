@@ -26,6 +26,14 @@ macro_rules! counters {
         #[serde(default)]
         pub struct Counts { $($(#[$doc])* pub $field: u64),* }
 
+        impl Counts {
+            /// Returns what has been counted since `before`.
+            #[must_use]
+            pub fn since(self, before: Self) -> Self {
+                Self { $($field: self.$field.saturating_sub(before.$field)),* }
+            }
+        }
+
         /// Counters that are shared between threads, and the wish to stop.
         #[derive(Debug, Default)]
         pub struct Monitor { stop: AtomicBool, on_the_way: AtomicU64, $($field: AtomicU64),* }

@@ -220,6 +220,8 @@ fn run_backup(
     world: &World,
 ) -> Result<BackupReport> {
     let World { clock, monitor, .. } = world;
+    // A world may have watched other work before.
+    let before = monitor.counts();
     repository.require_newest_key()?;
     let source_id = repository.source_id(&options.source)?;
     let started = clock.unix_seconds();
@@ -249,6 +251,7 @@ fn run_backup(
         earlier: &continued.earlier,
         clock,
         monitor,
+        before,
     };
     let mut collector = Collector::new(
         Appender::new(context),
@@ -259,8 +262,7 @@ fn run_backup(
     );
     let mut sequence = continued.sequence;
     let streamed = stream(&draft, &continued, source, &mut collector, &mut sequence)?;
-    let counted = monitor.counts();
-    if counted.stream_bytes == 0 {
+    if draft.counts().stream_bytes == 0 {
         return Err(empty(&streamed.ending));
     }
     let (judgement, recorded) = judge_stream(&draft, &continued, streamed, &mut collector)?;
@@ -280,7 +282,7 @@ fn run_backup(
         id,
         about,
         findings,
-        counts: monitor.counts(),
+        counts: draft.counts(),
         new_among: continued.new_among,
         damaged: continued.previous.damaged().iter().map(|name| name.id.short()).collect(),
         packs_absent: continued.presence.absent(),
@@ -319,8 +321,8 @@ fn judge_stream<'d>(
     mut streamed: Streamed,
     collector: &mut Collector<'_>,
 ) -> Result<(Judgement<'d>, RecordedFindings)> {
-    let Draft { repository, options, monitor, .. } = *draft;
-    let counted = monitor.counts();
+    let Draft { repository, options, .. } = *draft;
+    let counted = draft.counts();
     if let Some(taken) = draft.taken {
         taken.check(streamed, counted.stream_bytes)?;
         collector.keep_log(taken.log.clone());
@@ -338,7 +340,7 @@ fn judge_stream<'d>(
         source: draft.source_id,
         newest: &continued.newest,
         previous: &continued.previous,
-        monitor,
+        monitor: draft.monitor,
     };
     lost::find(&mut conclusion, counted.stream_bytes, collector, &around)?;
     report_passed_over(continued, &options.findings);
@@ -389,7 +391,7 @@ fn stream(
     };
     let mut last = (0, draft.clock.elapsed());
     let mut checkpoint = |collector: &mut Collector<'_>| {
-        let bytes = draft.monitor.counts().stream_bytes;
+        let bytes = draft.counts().stream_bytes;
         let time = draft.clock.elapsed();
         let due = bytes - last.0 >= options.checkpoint_bytes
             || (time.saturating_sub(last.1)).as_secs() >= options.checkpoint_seconds;
@@ -418,9 +420,16 @@ struct Draft<'d> {
     earlier: &'d Earlier,
     clock: &'d Arc<dyn Clock>,
     monitor: &'d Arc<Monitor>,
+    /// The counters when the run began.
+    before: Counts,
 }
 
 impl Draft<'_> {
+    /// Returns what this run has counted.
+    fn counts(&self) -> Counts {
+        self.monitor.counts().since(self.before)
+    }
+
     fn publish(
         &self,
         roots: Roots,
@@ -429,7 +438,7 @@ impl Draft<'_> {
         sequence: u64,
     ) -> Result<(SnapshotId, Description)> {
         let Roots { internal, table, packs, releases } = roots;
-        let counts = self.monitor.counts();
+        let counts = self.counts();
         let releases_complete =
             judgement.verdict() != Verdict::Partial && releases == Releases::All;
         // What the judgement says is written over what stands here for it.
