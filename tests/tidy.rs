@@ -79,6 +79,7 @@ fn every_file_is_tidy() {
             check_module(file, &mut report);
             check_imports(file, &mut report);
             check_docs(file, &mut report);
+            check_parameters(file, &mut report);
         }
     }
     assert!(problems.is_empty(), "{} untidy places:\n{}", problems.len(), problems.join("\n"));
@@ -147,6 +148,26 @@ fn check_imports(file: &File, report: &mut impl FnMut(usize, &str)) {
         let Some(own) = &own else { continue };
         for named in named_modules(own, code).filter(|named| !may_name(own, named)) {
             report(index + 1, &format!("{own} reaches up or sideways to {named}"));
+        }
+    }
+}
+
+/// Refuses parameters that are tuples without a name, which only hide how many there are. Closures
+/// take what an iterator gives them.
+fn check_parameters(file: &File, report: &mut impl FnMut(usize, &str)) {
+    if !file.path.starts_with("src") {
+        return;
+    }
+    for (index, line) in file.text.lines().enumerate() {
+        let code = line.split("//").next().unwrap_or_default();
+        let is_signature = code.contains("fn ") || code.trim_start().starts_with('(');
+        let is_tuple = code.match_indices("): (").any(|(at, _)| {
+            let inside = code[..at].rsplit('(').next().unwrap_or_default();
+            let is_name = |c: char| c.is_ascii_lowercase() || "_, ".contains(c);
+            inside.contains(", ") && inside.chars().all(is_name)
+        });
+        if is_signature && is_tuple && !code.contains('|') {
+            report(index + 1, "a parameter is a tuple: name its parts, or make it a type");
         }
     }
 }

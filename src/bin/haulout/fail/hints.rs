@@ -6,123 +6,98 @@ use haulout::error::ErrorKind;
 use haulout::store::error::Diagnosis;
 use rustix::io::Errno;
 
-/// Returns the hint for an error of this kind.
-#[expect(clippy::too_many_lines, reason = "one table, a hint for each kind")]
-pub(crate) fn hint(kind: ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::Usage => "haulout --help shows how commands are written",
-        ErrorKind::NoRepository => {
-            "check --repo or HAULOUT_REPO; haulout init makes a new repository"
+/// Makes the function that gives each kind its hint, so that none can be forgotten.
+macro_rules! hints {
+    ($($kind:ident $hint:literal)*) => {
+        /// Returns the hint for an error of this kind.
+        pub(crate) fn hint(kind: ErrorKind) -> &'static str {
+            match kind {
+                $(ErrorKind::$kind => $hint,)*
+            }
         }
-        ErrorKind::NoConfig => {
-            "put the object config back from a copy of the repository, as it is; haulout init \
-             would make another repository, which opens none of these snapshots"
-        }
-        ErrorKind::Occupied => "choose a place that is empty or not there yet",
-        ErrorKind::Unsupported => {
-            "use the version of haulout that wrote it, or a newer one; nothing was changed"
-        }
-        ErrorKind::WrongKey => {
-            "check --password-file, --password-command and the HAULOUT_PASSWORD variables; a \
-             password that is lost can't be recovered"
-        }
-        ErrorKind::Memory => {
-            "raise the limit of memory (ulimit -v, MemoryMax= of the systemd unit) or free some, \
-             or use a key file, which needs no stretching"
-        }
-        ErrorKind::NoKey => {
-            "give the password with --password-file, --password-command or HAULOUT_PASSWORD; the \
-             command's --help names the options for other passwords"
-        }
-        ErrorKind::Missing => {
-            "run haulout verify --depth objects to see what else is missing; put the object back \
-             from a copy of the repository, or back up again to store its blocks again"
-        }
-        ErrorKind::Damaged => {
-            "run haulout verify to see which snapshots and tables are affected; other snapshots \
-             may be intact"
-        }
-        ErrorKind::Store => {
-            "check that the repository is mounted, and that this user may read and write all of it \
-             (a run of another user may have left files of its own), then run the command again"
-        }
-        ErrorKind::Full => {
-            "make room at the repository and run the command again; what is already stored is used"
-        }
-        ErrorKind::Source => {
-            "the producer's own messages say why; run it by itself to see whether its stream is \
-             whole"
-        }
-        ErrorKind::Target => {
-            "check that the target has room and is writable; what has been written so far is \
-             incomplete"
-        }
-        ErrorKind::NoRoom => "make room, or choose another target; nothing has been written yet",
-        ErrorKind::Shared => {
-            "restore into a directory that only its owner can write to, or rename, or give \
-             --shared-target if the other users are trusted with the data"
-        }
-        ErrorKind::Prepare => {
-            "read the messages of mariabackup above, or name another with --prepare-program; the \
-             restored files are whole, so mariabackup --prepare can be run again by hand"
-        }
-        ErrorKind::Chain => {
-            "remove the directory and restore the increment again into an empty one; an increment \
-             must never be applied twice"
-        }
-        ErrorKind::Cancelled => "run the command again; a backup goes on from its last checkpoint",
-        ErrorKind::WriteOnly => {
-            "use a key that opens everything, or a recovery kit, where the backups may be read"
-        }
-        ErrorKind::RetiredKey => {
-            "if a rotation of the keys overtook a run, that run failed, and the next backup of \
-             the source ends the warning; otherwise a retired key was used: do not trust it; a \
-             list that is lost comes back from a copy of the repository"
-        }
-        ErrorKind::RetiredSlot => {
-            "ask the person who rotated the keys to add one for you (haulout key add); if the \
-             rotation was interrupted, run haulout key rotate again"
-        }
-        ErrorKind::RolledBack => {
-            "look for the newest snapshots in a copy of the repository, and find out who put an \
-             older state in its place"
-        }
-        ErrorKind::Gap => {
-            "fetch the snapshot from a copy of the repository (haulout replicate --from), and find \
-             out who removed it"
-        }
-        ErrorKind::OtherRepository => {
-            "check --repo, and what is mounted there, before anything is restored or stored"
-        }
-        ErrorKind::Misplaced => {
-            "somebody with access to the store has put it where it does not belong: remove it, and \
-             fetch the right one from a copy of the repository"
-        }
-        ErrorKind::ForeignKey => {
-            "it belongs to another repository, or was written with a newer generation of keys than \
-             the one in use: haulout key list shows which that is"
-        }
-        ErrorKind::Distrusted => {
-            "find out who changed the repository, and compare it with a replica, before relying on \
-             it or writing to it"
-        }
-        ErrorKind::Miscomputed => {
-            "suspect this machine's memory or processor, and test it before trusting any backup \
-             made on it; nothing wrong was stored"
-        }
-        ErrorKind::Threads => {
-            "raise the limit of processes (ulimit -u, or TasksMax= of the systemd unit), or run \
-             the command with --threads 1"
-        }
-        ErrorKind::Exposed => {
-            "run chmod 0400 on the file, or give --insecure-permissions if every user of this host \
-             may read it"
-        }
-        ErrorKind::Bug => {
-            "report this message with the command that was run; what is stored stays as it is, and \
-             haulout verify checks it"
-        }
-    }
+    };
+}
+
+hints! {
+    Usage "haulout --help shows how commands are written"
+    NoRepository "check --repo or HAULOUT_REPO; haulout init makes a new repository"
+    NoConfig
+        "put the object config back from a copy of the repository, as it is; haulout init \
+        would make another repository, which opens none of these snapshots"
+    Occupied "choose a place that is empty or not there yet"
+    Unsupported "use the version of haulout that wrote it, or a newer one; nothing was changed"
+    WrongKey
+        "check --password-file, --password-command and the HAULOUT_PASSWORD variables; a \
+        password that is lost can't be recovered"
+    Memory
+        "raise the limit of memory (ulimit -v, MemoryMax= of the systemd unit) or free some, \
+        or use a key file, which needs no stretching"
+    NoKey
+        "give the password with --password-file, --password-command or HAULOUT_PASSWORD; the \
+        command's --help names the options for other passwords"
+    Missing
+        "run haulout verify --depth objects to see what else is missing; put the object back \
+        from a copy of the repository, or back up again, which stores its blocks again"
+    Damaged
+        "run haulout verify to see which snapshots and tables are affected; other snapshots \
+        may be intact"
+    Store
+        "check that the repository is mounted, and that this user may read and write all of it \
+        (a run of another user may have left files of its own), then run the command again"
+    Full "make room at the repository and run the command again; what is already stored is used"
+    Source
+        "the producer's own messages say why; run it by itself to see whether its stream is \
+        whole"
+    Target
+        "check that the target has room and is writable; what has been written so far is \
+        incomplete"
+    NoRoom "make room, or choose another target; nothing has been written yet"
+    Shared
+        "restore into a directory that only its owner can write to, or rename, or give \
+        --shared-target if the other users are trusted with the data"
+    Prepare
+        "read the messages of mariabackup above, or name another with --prepare-program; the \
+        restored files are whole, so mariabackup --prepare can be run again by hand"
+    Chain
+        "remove the directory and restore the increment again into an empty one; an increment \
+        must never be applied twice"
+    Cancelled "run the command again; a backup goes on from its last checkpoint"
+    WriteOnly "use a key that opens everything, or a recovery kit, where the backups may be read"
+    RetiredKey
+        "if a rotation of the keys overtook a run, that run failed, and the next backup of \
+        the source ends the warning; otherwise a retired key was used: do not trust it; a \
+        list that is lost comes back from a copy of the repository"
+    RetiredSlot
+        "ask the person who rotated the keys to add one for you (haulout key add); if the \
+        rotation was interrupted, run haulout key rotate again"
+    RolledBack
+        "look for the newest snapshots in a copy of the repository, and find out who put an \
+        older state in its place"
+    Gap
+        "fetch the snapshot from a copy of the repository (haulout replicate --from), and find \
+        out who removed it"
+    OtherRepository "check --repo, and what is mounted there, before anything is restored or stored"
+    Misplaced
+        "somebody with access to the store has put it where it does not belong: remove it, and \
+        fetch the right one from a copy of the repository"
+    ForeignKey
+        "it belongs to another repository, or was written with a newer generation of keys than \
+        the one in use: haulout key list shows which that is"
+    Distrusted
+        "find out who changed the repository, and compare it with a replica, before relying on \
+        it or writing to it"
+    Miscomputed
+        "suspect this machine's memory or processor, and test it before trusting any backup \
+        made on it; nothing wrong was stored"
+    Threads
+        "raise the limit of processes (ulimit -u, or TasksMax= of the systemd unit), or run \
+        the command with --threads 1"
+    Exposed
+        "run chmod 0400 on the file, or give --insecure-permissions if every user of this host \
+        may read it"
+    Bug
+        "report this message with the command that was run; what is stored stays as it is, and \
+        haulout verify checks it"
 }
 
 /// Returns what to do about a limit of the system that a program runs into, by its error number,
