@@ -62,7 +62,7 @@ fn differences(repository: &Repository, earlier: &str, later: &str) -> Vec<Membe
         found.push(member);
         Ok(())
     };
-    diff(repository, (&earlier, &later), &World::of_this_machine(), &mut each).unwrap();
+    diff(repository, &earlier, &later, &World::of_this_machine(), &mut each).unwrap();
     found
 }
 

@@ -199,7 +199,7 @@ pub fn backup(
     options: &BackupOptions,
     world: &World,
 ) -> Result<BackupReport> {
-    run_backup(repository, source, (options, None), world)
+    run_backup(repository, source, options, None, world)
 }
 
 /// Backs up the stream of a snapshot of another repository, with what is said about it there.
@@ -210,13 +210,14 @@ pub(super) fn take_over(
     taken: &TakenOver<'_>,
     world: &World,
 ) -> Result<BackupReport> {
-    run_backup(repository, source, (options, Some(taken)), world)
+    run_backup(repository, source, options, Some(taken), world)
 }
 
 fn run_backup(
     repository: &Repository,
     source: Box<dyn Source>,
-    (options, taken): (&BackupOptions, Option<&TakenOver<'_>>),
+    options: &BackupOptions,
+    taken: Option<&TakenOver<'_>>,
     world: &World,
 ) -> Result<BackupReport> {
     let World { clock, monitor, .. } = world;
@@ -333,7 +334,7 @@ fn judge_stream<'d>(
         options.findings.report(held_open(&options.source));
     }
     let accepted = findings::in_force(options, &continued.earlier);
-    let mut conclusion = judge::judge(streamed, options.format, collector, (&counted, accepted));
+    let mut conclusion = judge::judge(streamed, options.format, collector, &counted, accepted);
     base::link(repository, draft.source_id, &mut conclusion)?;
     let around = lost::Around {
         repository,

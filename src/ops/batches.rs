@@ -78,7 +78,8 @@ fn bundle_max(bundles: u64, open_files_max: Option<u64>) -> u64 {
 
 /// Plans on one thread, works on `workers`, and takes the results in order on this one.
 pub(super) fn in_order<B: Batch, R: Send>(
-    (workers, monitor): (u32, &Monitor),
+    workers: u32,
+    monitor: &Monitor,
     plan: impl FnOnce(&mut Sender<'_, B>) -> Result<()> + Send,
     work: impl Fn(B) -> Result<R> + Sync,
     mut take: impl FnMut(R) -> Result<()>,

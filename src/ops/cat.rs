@@ -60,7 +60,7 @@ pub fn cat(
     monitor.count(Counter::ExpectedBytes, layout.length);
     let broken = |e: io::Error| Error::new(ErrorKind::Target, "cannot write the file").because(e);
     let plan = |planner: &mut Planner<'_, '_>| plan(&contents, &layout, planner);
-    pieces::write_in_order(&contents, (wanted.workers, monitor), plan, |bytes| {
+    pieces::write_in_order(&contents, wanted.workers, monitor, plan, |bytes| {
         monitor.check()?;
         monitor.count(Counter::StreamBytes, u64_of(bytes.len()));
         out.write_all(bytes).map_err(broken)
@@ -101,7 +101,7 @@ fn plan(contents: &Contents, layout: &Layout, planner: &mut Planner<'_, '_>) -> 
             Some(forward) => forward,
             None => (MemberReader::new(contents, &layout.key)?, 0),
         };
-        planner.add_range(&mut member, (extent.member_at, end))?;
+        planner.add_range(&mut member, extent.member_at, end)?;
         reading = Some((member, end));
         file_at = extent.file_at + extent.len;
     }

@@ -55,7 +55,7 @@ pub(super) fn presence_of(
         }
     })?;
     if firsts_listed == Listed::Whole && twins_listed == Listed::Whole {
-        complete(store, table, (&mut presence, &twins), log)?;
+        complete(store, table, &mut presence, &twins, log)?;
     }
     apply_damage_records(repository, table, &mut presence, log)?;
     Ok(presence)
@@ -88,7 +88,8 @@ fn listed(
 fn complete(
     store: &dyn Store,
     table: &PackTable,
-    (firsts, twins): (&mut PackPresence, &PackPresence),
+    firsts: &mut PackPresence,
+    twins: &PackPresence,
     log: &FindingLog,
 ) -> Result<()> {
     let metas = table.iter().map(|(_, record)| record);

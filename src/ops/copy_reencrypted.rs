@@ -151,11 +151,7 @@ impl ReencryptionPlan<'_> {
         for mut stored in std::mem::take(&mut self.wanted) {
             monitor.check()?;
             self.near.notes(Some(stored.id()))?.apply(&mut stored);
-            let reencrypted = match self.requires(&stored) {
-                Ok(requires) => self.copy_reencrypted(&stored, requires, (far, workers), world)?,
-                Err(why) => Err(why),
-            };
-            match reencrypted {
+            match self.copy_reencrypted(&stored, far, workers, world)? {
                 Ok(done) => {
                     self.known.insert(stored.id().to_string(), done.id.to_string());
                     report.stored_bytes += done.counts.stored_bytes;
@@ -183,10 +179,14 @@ impl ReencryptionPlan<'_> {
     fn copy_reencrypted(
         &self,
         stored: &StoredSnapshot,
-        requires: Vec<String>,
-        (far, workers): (&Repository, u32),
+        far: &Repository,
+        workers: u32,
         world: &World,
     ) -> Result<std::result::Result<BackupReport, String>> {
+        let requires = match self.requires(stored) {
+            Ok(requires) => requires,
+            Err(why) => return Ok(Err(why)),
+        };
         let monitor = &world.monitor;
         let no_pipe = |e: io::Error| Error::new(ErrorKind::Source, "cannot make a pipe").because(e);
         let (reader, writer) = io::pipe().map_err(no_pipe)?;

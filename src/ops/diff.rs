@@ -107,7 +107,8 @@ impl MemberDiff {
 /// Calls `each` for every member of either snapshot, in the order of the paths.
 pub fn diff(
     repository: &Repository,
-    (earlier, later): (&StoredSnapshot, &StoredSnapshot),
+    earlier: &StoredSnapshot,
+    later: &StoredSnapshot,
     world: &World,
     each: &mut dyn FnMut(MemberDiff) -> Result<()>,
 ) -> Result<()> {

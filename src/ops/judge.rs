@@ -20,7 +20,8 @@ pub(super) fn judge(
     streamed: Streamed,
     asked: Option<StreamFormat>,
     collector: &Collector<'_>,
-    (counts, accepted): (&Counts, Vec<Acceptance>),
+    counts: &Counts,
+    accepted: Vec<Acceptance>,
 ) -> Conclusion {
     let Streamed { facts, before, ending, failure } = streamed;
     verdict::judge(Evidence {

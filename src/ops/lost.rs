@@ -69,7 +69,7 @@ pub(super) fn find(
     if format == StreamFormat::Raw || conclusion.verdict() == Verdict::Partial {
         return Ok(());
     }
-    match compare((format, kind), stream_bytes, collector, around) {
+    match compare(format, kind, stream_bytes, collector, around) {
         Ok(findings) => conclusion.findings.extend(findings),
         Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
         Err(_) => {}
@@ -78,7 +78,8 @@ pub(super) fn find(
 }
 
 fn compare(
-    (format, kind): (StreamFormat, SnapshotKind),
+    format: StreamFormat,
+    kind: SnapshotKind,
     stream_bytes: u64,
     collector: &mut Collector<'_>,
     around: &Around<'_>,

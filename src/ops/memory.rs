@@ -57,6 +57,16 @@ pub enum Reach {
     Network,
 }
 
+/// The number of workers that the user asks for, and that of processors, which it follows from
+/// otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Processors {
+    /// Number of workers that the user asks for, if any.
+    pub asked: Option<u32>,
+    /// Number of processors that the machine has.
+    pub present: u32,
+}
+
 /// Bytes that a kind of work takes.
 struct Need {
     /// Bytes that it takes with any number of workers.
@@ -107,17 +117,14 @@ impl AtOnce {
 
     /// Returns what fits into `memory` bytes. The number of workers is the one that is `asked` for,
     /// or follows from the number of processors, but it is no larger than the memory allows.
-    pub fn within(
-        memory: u64,
-        (work, reach): (Work, Reach),
-        (asked, processors): (Option<u32>, u32),
-    ) -> Self {
+    pub fn within(memory: u64, work: Work, reach: Reach, processors: Processors) -> Self {
+        let Processors { asked, present } = processors;
         let (need, wanted) = match (work, reach) {
             // Most of them wait for the network.
-            (Work::Reads, Reach::Network) => (READS, processors.max(REMOTE_READERS)),
-            (Work::Reads, Reach::Disk) => (READS, processors),
-            (Work::Reencrypts, _) => (REENCRYPTS, processors),
-            (Work::Writes, _) => (WRITES, processors),
+            (Work::Reads, Reach::Network) => (READS, present.max(REMOTE_READERS)),
+            (Work::Reads, Reach::Disk) => (READS, present),
+            (Work::Reencrypts, _) => (REENCRYPTS, present),
+            (Work::Writes, _) => (WRITES, present),
         };
         let affordable = memory.saturating_sub(need.fixed) / need.worker;
         let affordable = u32::try_from(affordable).unwrap_or(u32::MAX).max(1);

@@ -66,7 +66,8 @@ impl Planner<'_, '_> {
     pub(super) fn add_range(
         &mut self,
         member: &mut MemberReader,
-        (from, to): (u64, u64),
+        from: u64,
+        to: u64,
     ) -> Result<()> {
         let mut at = from;
         while at < to {
@@ -142,13 +143,15 @@ impl MemberReader {
 /// order on this one.
 pub(super) fn write_in_order(
     contents: &Contents,
-    (workers, monitor): (u32, &Monitor),
+    workers: u32,
+    monitor: &Monitor,
     plan: impl FnOnce(&mut Planner<'_, '_>) -> Result<()> + Send,
     mut take: impl FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
     let buffers = batches::buffers();
     batches::in_order(
-        (workers, monitor),
+        workers,
+        monitor,
         |sender: &mut Sender<'_, StreamBatch>| {
             let mut planner = Planner { sender, batch: StreamBatch::default() };
             plan(&mut planner)?;

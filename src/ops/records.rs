@@ -41,7 +41,7 @@ pub(super) fn relocations(
         let mut there = there.into_iter();
         let copies = objects.map(|object| {
             let is_there = there.next().unwrap_or_default();
-            Copy { object, problem: problem_of(repository, object, hash, (is_there, look)) }
+            Copy { object, problem: problem_of(repository, object, hash, is_there, look) }
         });
         RelocationPair { pack, copies }
     };
@@ -52,7 +52,8 @@ fn problem_of(
     repository: &Repository,
     object: Object,
     hash: ContentHash,
-    (is_there, look): (bool, Look),
+    is_there: bool,
+    look: Look,
 ) -> Option<Problem> {
     if !is_there {
         return Some(Problem::Missing);

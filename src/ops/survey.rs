@@ -145,7 +145,7 @@ impl Survey<'_> {
             packs.iter().try_for_each(|record| sender.send(PackBatch(*record)))
         };
         let work = |PackBatch(record): PackBatch| surveyor.look(record, closely(&record));
-        batches::in_order((self.workers, self.monitor), plan, work, |looked| {
+        batches::in_order(self.workers, self.monitor, plan, work, |looked| {
             take(looked);
             Ok(())
         })

@@ -313,6 +313,7 @@ impl Verification<'_> {
             Depth::Objects | Depth::Stored | Depth::Blocks => ChangedPages::default(),
         };
         let mut cursor = contents.table().cursor();
+        let opened = Opened { stored, contents: &contents, changed: &changed };
         let plan = |sender: &mut batches::Sender<'_, MemberBatch>| loop {
             if self.is_cut() {
                 return Ok(());
@@ -324,12 +325,13 @@ impl Verification<'_> {
                     return keep_going(error, |what| self.find_about(stored, what));
                 }
             };
-            self.plan_member((&contents, &changed), stored, record, sender)?;
+            self.plan_member(&opened, record, sender)?;
         };
         let work = |batch: MemberBatch| self.check_batch(&contents, &batch);
         let mut broken: BTreeMap<String, Broken> = BTreeMap::new();
         batches::in_order(
-            (self.options.workers, self.monitor),
+            self.options.workers,
+            self.monitor,
             plan,
             work,
             |found: Option<(String, Broken)>| {
@@ -350,11 +352,11 @@ impl Verification<'_> {
 
     fn plan_member(
         &self,
-        (contents, changed): (&Contents, &ChangedPages),
-        stored: &StoredSnapshot,
+        opened: &Opened<'_>,
         record: MemberRecord,
         sender: &mut batches::Sender<'_, MemberBatch>,
     ) -> Result<()> {
+        let Opened { stored, contents, changed } = *opened;
         let member = record.key.display();
         let check = match self.options.depth {
             Depth::Pages => page_check(contents, changed, &record)?,
@@ -552,6 +554,13 @@ enum BlockState {
     /// Only reading it can show that.
     Doubtful,
     Nothing,
+}
+
+/// A snapshot that has been opened for its members to be checked.
+struct Opened<'o> {
+    stored: &'o StoredSnapshot,
+    contents: &'o Contents,
+    changed: &'o ChangedPages,
 }
 
 /// Blocks of one member.

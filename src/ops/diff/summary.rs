@@ -26,13 +26,14 @@ pub struct DiffSummary {
 /// Compares two snapshots, and calls `each` for every member that differs, in the order of paths.
 pub fn summary(
     repository: &Repository,
-    (earlier, later): (&StoredSnapshot, &StoredSnapshot),
+    earlier: &StoredSnapshot,
+    later: &StoredSnapshot,
     world: &World,
     each: &mut dyn FnMut(MemberDiff) -> Result<()>,
 ) -> Result<DiffSummary> {
     let mut tables = Tables::new(Grouping::of(later.snapshot.about.format));
     let mut totals = Totals::default();
-    diff(repository, (earlier, later), world, &mut |member| {
+    diff(repository, earlier, later, world, &mut |member| {
         totals.add(&member);
         if member.change == Change::Same {
             return Ok(());

@@ -156,7 +156,7 @@ impl Root {
         }
         let mut directory = Arc::clone(&self.directory);
         for component in components {
-            directory = Arc::new(enter(&directory, component, (missing, self.owner))?);
+            directory = Arc::new(enter(&directory, component, missing, self.owner)?);
         }
         let key = components.iter().map(|component| component.to_vec()).collect();
         self.last = Some((key, Arc::clone(&directory)));
@@ -190,7 +190,7 @@ impl Root {
             return Ok(());
         }
         let (parent, name) = self.place(components)?;
-        enter(&parent, name, (Missing::Make, self.owner))?;
+        enter(&parent, name, Missing::Make, self.owner)?;
         Ok(())
     }
 
@@ -313,7 +313,8 @@ impl Root {
     pub(super) fn make_node(
         &mut self,
         components: &[&[u8]],
-        (kind, device): (FileType, (u32, u32)),
+        kind: FileType,
+        device: (u32, u32),
         attributes: &Attributes,
     ) -> io::Result<()> {
         let (parent, name) = self.place(components)?;
@@ -345,7 +346,8 @@ impl Root {
 fn enter(
     parent: &OwnedFd,
     name: &[u8],
-    (missing, owner): (Missing, Option<Ownership>),
+    missing: Missing,
+    owner: Option<Ownership>,
 ) -> rustix::io::Result<OwnedFd> {
     let open = || rustix::fs::openat(parent, name, DIRECTORY, Mode::empty());
     match open() {

@@ -126,7 +126,7 @@ impl PartOfDump {
                 }
             }
             let mut member = MemberReader::new(contents, &key_of(file))?;
-            planner.add_range(&mut member, (0, file.length))?;
+            planner.add_range(&mut member, 0, file.length)?;
         }
         Ok(())
     }

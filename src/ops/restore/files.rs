@@ -80,13 +80,14 @@ pub(super) fn write(
             if path_of(&file).ends_with(LINK) {
                 links.push(path_of(&file).to_vec());
             }
-            plan_file((contents, &lost), target, &file, sender)
+            plan_file(contents, &lost, target, &file, sender)
         })
     };
     batches::in_order(
-        (options.workers, monitor),
+        options.workers,
+        monitor,
         plan,
-        |batch| write_batch((contents, &lost), batch, monitor),
+        |batch| write_batch(contents, &lost, batch, monitor),
         |()| Ok(()),
     )?;
     let mut report = RestoreReport::empty(*id, Method::Files);
@@ -143,7 +144,8 @@ impl Batch for FileBatch {
 
 /// Makes a file, and plans to fill it.
 fn plan_file(
-    (contents, lost): (&Contents, &Lost),
+    contents: &Contents,
+    lost: &Lost,
     target: &mut TargetDirectory,
     file: &TreeFile,
     sender: &mut batches::Sender<'_, FileBatch>,
@@ -156,7 +158,7 @@ fn plan_file(
         Ok(out) => Arc::new(out),
         Err(error) => {
             let (name, path) = (path_of(file), target.path_of(path_of(file)));
-            return lost.record_refused((name, &path), error);
+            return lost.record_refused(name, &path, error);
         }
     };
     let mut entries = contents.entries(record);
@@ -179,7 +181,8 @@ fn plan_file(
 
 /// Fetches the blocks of a file and writes them to their places.
 fn write_batch(
-    (contents, lost): (&Contents, &Lost),
+    contents: &Contents,
+    lost: &Lost,
     batch: FileBatch,
     monitor: &Monitor,
 ) -> Result<()> {

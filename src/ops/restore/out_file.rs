@@ -78,11 +78,7 @@ impl Lost {
 
     /// Notes a file whose name the file system refuses: no other try helps, and all others can be
     /// restored. A preparation needs every file.
-    pub(super) fn record_refused(
-        &self,
-        (path, full): (&[u8], &Path),
-        error: io::Error,
-    ) -> Result<()> {
+    pub(super) fn record_refused(&self, path: &[u8], full: &Path, error: io::Error) -> Result<()> {
         let errno = error.raw_os_error().map(Errno::from_raw_os_error);
         let is_name = matches!(errno, Some(Errno::NAMETOOLONG | Errno::ILSEQ));
         if !is_name || self.purpose == Purpose::Prepare {

@@ -52,9 +52,8 @@ pub(super) fn exposure(
     let trusted = [0, rustix::process::geteuid().as_raw(), stat.st_uid];
     let mut at = climb(&directory, c".")?;
     for level in 0.. {
-        if let Some(by) =
-            writable_by(&at, &stat, (level > 0 || used == Use::Parent, &trusted), accounts)
-        {
+        let is_above = level > 0 || used == Use::Parent;
+        if let Some(by) = writable_by(&at, &stat, is_above, &trusted, accounts) {
             return Ok(Some(Exposure { level, by }));
         }
         let above = climb(&at, c"..")?;
@@ -76,7 +75,8 @@ fn climb(from: impl AsFd, name: &std::ffi::CStr) -> io::Result<OwnedFd> {
 fn writable_by(
     directory: &OwnedFd,
     stat: &Stat,
-    (is_above, trusted): (bool, &[u32]),
+    is_above: bool,
+    trusted: &[u32],
     accounts: &Accounts,
 ) -> Option<String> {
     if !trusted.contains(&stat.st_uid) {

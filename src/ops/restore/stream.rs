@@ -113,7 +113,7 @@ fn whole(
         StreamFormat::Sql | StreamFormat::Tar => plan_container(contents, planner),
         StreamFormat::Raw => plan_plain(contents, planner),
     };
-    pieces::write_in_order(contents, (workers, monitor), plan, |bytes| out.write(bytes))?;
+    pieces::write_in_order(contents, workers, monitor, plan, |bytes| out.write(bytes))?;
     out.flush()?;
     if out.written != about.stream_bytes {
         return Err(Error::damaged(
@@ -135,7 +135,7 @@ fn excerpt(
     let mut rewriter = part.rewriter();
     let mut some = Vec::new();
     let plan = |planner: &mut Planner<'_, '_>| part.plan(contents, planner);
-    pieces::write_in_order(contents, (workers, monitor), plan, |bytes| {
+    pieces::write_in_order(contents, workers, monitor, plan, |bytes| {
         rewriter.push(bytes, &mut some)?;
         out.write(&some)?;
         some.clear();
@@ -177,7 +177,7 @@ fn plan_plain(contents: &Contents, planner: &mut Planner<'_, '_>) -> Result<()> 
     let key = MemberKey { path: PLAIN_MEMBER.to_vec(), incarnation: 0 };
     let mut member = MemberReader::new(contents, &key)?;
     let length = member.length();
-    planner.add_range(&mut member, (0, length))
+    planner.add_range(&mut member, 0, length)
 }
 
 /// Plans a stream whose members come one after the other.
@@ -195,7 +195,7 @@ fn plan_container(contents: &Contents, planner: &mut Planner<'_, '_>) -> Result<
                 Some(open) => open,
                 None => MemberReader::new(contents, &container::key_of(&member))?,
             };
-            planner.add_range(&mut open, (range.start, range.end))?;
+            planner.add_range(&mut open, range.start, range.end)?;
             reading = Some(open);
             Ok(())
         }
@@ -214,7 +214,7 @@ fn plan_replay(contents: &Contents, planner: &mut Planner<'_, '_>) -> Result<()>
                 Emit::Bytes(bytes) => planner.add_bytes(bytes.to_vec())?,
                 Emit::Member { target, range } => {
                     let mut member = members.take(contents, &target)?;
-                    planner.add_range(&mut member, (range.start, range.end))?;
+                    planner.add_range(&mut member, range.start, range.end)?;
                     // A member whose bytes have all left is not needed again.
                     if range.end < member.length() {
                         members.put(target.member.get(), member);

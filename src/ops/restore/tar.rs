@@ -95,13 +95,14 @@ pub(super) fn restore(
     };
     let mark = Mark::new(repository, stored, &options.include);
     let begun = TargetDirectory::begin(target, &mark, options)?;
-    write((&chosen, sources), begun, options, monitor)
+    write(&chosen, sources, begun, options, monitor)
 }
 
 /// Writes the entries into a directory that has been begun; `sources` are the files that are wanted
 /// only by links.
 fn write(
-    (chosen, sources): (&Chosen, HashSet<Vec<u8>>),
+    chosen: &Chosen,
+    sources: HashSet<Vec<u8>>,
     mut begun: TargetDirectory,
     options: &RestoreOptions,
     monitor: &Monitor,
@@ -131,12 +132,12 @@ fn write(
         tally: Tally::default(),
     };
     let work = |batch: ContentBatch| {
-        let count = batch.write((contents, &lost), monitor)?;
+        let count = batch.write(contents, &lost, monitor)?;
         attributes_lost.fetch_add(count, Ordering::Relaxed);
         Ok(())
     };
     let plan = |sender: &mut batches::Sender<'_, ContentBatch>| planner.plan(sender);
-    batches::in_order((options.workers, monitor), plan, work, |()| Ok(()))?;
+    batches::in_order(options.workers, monitor, plan, work, |()| Ok(()))?;
     let links = std::mem::take(&mut planner.links);
     let path_of_file = |name: &[u8]| target.join(OsStr::from_bytes(name));
     let left_out = planner.lost.remove(planner.root, &links, &path_of_file)?;
@@ -322,18 +323,18 @@ impl Planner<'_> {
                 let made = self.root.make_symbolic_link(components, &entry.link, &attributes);
                 made.map(|lost| self.lose_attributes(lost))
             }
-            Kind::Pipe => self.root.make_node(components, (FileType::Fifo, (0, 0)), &attributes),
+            Kind::Pipe => self.root.make_node(components, FileType::Fifo, (0, 0), &attributes),
             Kind::CharacterDevice | Kind::BlockDevice if !self.may_make_devices() => {
                 let words = "is a device, which only root can make, with --devices";
                 return Ok(Made::No(words.to_owned()));
             }
             Kind::CharacterDevice => {
-                let device = (FileType::CharacterDevice, entry.device);
-                self.root.make_node(components, device, &attributes)
+                let kind = FileType::CharacterDevice;
+                self.root.make_node(components, kind, entry.device, &attributes)
             }
             Kind::BlockDevice => {
-                let device = (FileType::BlockDevice, entry.device);
-                self.root.make_node(components, device, &attributes)
+                let kind = FileType::BlockDevice;
+                self.root.make_node(components, kind, entry.device, &attributes)
             }
             // A label is no file, and was passed over before.
             Kind::Label => return Ok(Made::No(String::new())),
@@ -571,7 +572,7 @@ impl Batch for ContentBatch {
 impl ContentBatch {
     /// Writes the blocks; the worker that writes the last of a file gives it its attributes.
     /// Returns the number of attributes that could not be set.
-    fn write(self, (contents, lost): (&Contents, &Lost), monitor: &Monitor) -> Result<u64> {
+    fn write(self, contents: &Contents, lost: &Lost, monitor: &Monitor) -> Result<u64> {
         if self.file.out.is_lost.load(Ordering::Acquire) {
             return Ok(0);
         }

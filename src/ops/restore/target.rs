@@ -176,7 +176,7 @@ fn open(path: &Path, sharing: &Sharing) -> Result<OwnedFd> {
         opened => opened.map_err(failed)?,
     };
     let used = if missing.as_os_str().is_empty() { Use::Target } else { Use::Parent };
-    require_private((named(there), used), &at, sharing)?;
+    require_private(named(there), used, &at, sharing)?;
     for component in missing.components() {
         let name = component.as_os_str();
         if name == OsStr::new("..") {
@@ -208,11 +208,7 @@ fn make(parent: &OwnedFd, name: &OsStr) -> rustix::io::Result<OwnedFd> {
 }
 
 /// Refuses a directory that others can write to, or that they can put another one in place of.
-fn require_private(
-    (path, used): (&Path, Use),
-    directory: &OwnedFd,
-    sharing: &Sharing,
-) -> Result<()> {
+fn require_private(path: &Path, used: Use, directory: &OwnedFd, sharing: &Sharing) -> Result<()> {
     let Sharing::Refuse(accounts) = sharing else { return Ok(()) };
     let found = sharing::exposure(directory, used, accounts).map_err(|e| unwritable(path, e))?;
     let Some(exposure) = found else { return Ok(()) };

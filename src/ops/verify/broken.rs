@@ -65,10 +65,11 @@ impl Broken {
             what.clone_into(&mut self.what);
         }
         self.unit = extent.unit();
-        self.add_range(extent.range(block));
+        let (first, count) = extent.range(block);
+        self.add_range(first, count);
     }
 
-    fn add_range(&mut self, (first, count): (u64, u64)) {
+    fn add_range(&mut self, first: u64, count: u64) {
         if let Some((before, length)) = self.ranges.last_mut()
             && *before + *length == first
         {
@@ -85,6 +86,6 @@ impl Broken {
         }
         self.unit = other.unit;
         self.packs.extend(other.packs);
-        other.ranges.into_iter().for_each(|range| self.add_range(range));
+        other.ranges.into_iter().for_each(|(first, count)| self.add_range(first, count));
     }
 }

@@ -2,6 +2,7 @@
 
 use haulout::ops::memory::AtOnce;
 use haulout::ops::memory::MEMORY_MIN;
+use haulout::ops::memory::Processors;
 use haulout::ops::memory::Reach;
 use haulout::ops::memory::Work;
 use haulout::store::location::Location;
@@ -14,7 +15,8 @@ use crate::output::units::ByteCount;
 /// Returns the amount of work that the job does at the same time.
 pub(crate) fn at_once(
     common: &Common,
-    (place, work): (&Location, Work),
+    place: &Location,
+    work: Work,
     processors: u32,
 ) -> Outcome<AtOnce> {
     let (memory, least) = (common.memory, ByteCount(MEMORY_MIN));
@@ -28,5 +30,6 @@ pub(crate) fn at_once(
         Location::Directory(_) => Reach::Disk,
         Location::Bucket { .. } => Reach::Network,
     };
-    Ok(AtOnce::within(memory.0, (work, reach), (common.threads, processors)))
+    let wanted = Processors { asked: common.threads, present: processors };
+    Ok(AtOnce::within(memory.0, work, reach, wanted))
 }

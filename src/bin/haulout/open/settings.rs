@@ -63,7 +63,7 @@ impl Settings {
         around: &Surroundings<'_>,
     ) -> Outcome<Self> {
         let place = place(common.repo.clone())?;
-        let at_once = at_once(&common, (&place, traits.work), around.processors)?;
+        let at_once = at_once(&common, &place, traits.work, around.processors)?;
         let password = PasswordSource::choose(
             common.password_file,
             common.password_command,

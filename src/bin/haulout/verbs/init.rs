@@ -34,6 +34,7 @@ use crate::secrets::password::PasswordSource;
 use crate::secrets::password::Purpose;
 use crate::secrets::prompt::Terminal;
 use crate::verbs::job::Job;
+use crate::verbs::key::plan::NewKit;
 
 const EXAMPLE: &str = "\
 Example:
@@ -146,7 +147,12 @@ impl Run<'_> {
         let replicas: Vec<String> =
             Some(replica).filter(|given| !given.is_empty()).into_iter().collect();
         let keys = Keys::open(Arc::clone(store), credential, &Limits::STANDARD, &self.world)?;
-        self.export(&keys, &**store, (Path::new(&answer), &replicas), Some(&PasswordSource::Ask))
+        let kit = NewKit {
+            path: Path::new(&answer),
+            password: Some(&PasswordSource::Ask),
+            replicas: &replicas,
+        };
+        self.export(&keys, &**store, &kit)
     }
 }
 

@@ -47,8 +47,8 @@ impl Run<'_> {
     pub(crate) fn diff(&self, earlier: &str, later: &str) -> Outcome<Exit> {
         let repository = self.repository()?;
         let (earlier, later) = (self.find(&repository, earlier)?, self.find(&repository, later)?);
-        self.report.diff((&earlier, &later), &mut |each| {
-            ops::diff::summary::summary(&repository, (&earlier, &later), &self.world, each)
+        self.report.diff(&earlier, &later, &mut |each| {
+            ops::diff::summary::summary(&repository, &earlier, &later, &self.world, each)
         })?;
         Ok(Exit::Done)
     }

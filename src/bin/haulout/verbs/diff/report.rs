@@ -83,7 +83,8 @@ impl Report {
     /// Prints the report of `diff`; `members` gives one file that differs after the other.
     pub(crate) fn diff(
         &self,
-        (earlier, later): (&StoredSnapshot, &StoredSnapshot),
+        earlier: &StoredSnapshot,
+        later: &StoredSnapshot,
         members: &mut Differences<'_>,
     ) -> Result<()> {
         let grouping = Grouping::of(later.snapshot.about.format);
@@ -106,7 +107,7 @@ impl Report {
             let (totals, tables) = (in_json(&totals), in_json(&tables));
             return spool.print(&format!("],\"tables\":{tables},\"totals\":{totals}}}"));
         }
-        let head = head_text((earlier, later), &totals, self.canvas);
+        let head = head_text(earlier, later, &totals, self.canvas);
         let rest = if listed {
             members_text(&rows, self.canvas)
         } else {
@@ -117,7 +118,8 @@ impl Report {
 }
 
 fn head_text(
-    (earlier, later): (&StoredSnapshot, &StoredSnapshot),
+    earlier: &StoredSnapshot,
+    later: &StoredSnapshot,
     sums: &Totals,
     canvas: Canvas,
 ) -> String {

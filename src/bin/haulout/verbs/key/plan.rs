@@ -1,5 +1,6 @@
 //! The plan of `key`.
 
+use std::path::Path;
 use std::path::PathBuf;
 
 use haulout::repo::keys::Gaps;
@@ -49,6 +50,16 @@ pub(crate) enum KeyPlan {
         /// The locations of copies of the repository.
         replicas: Vec<String>,
     },
+}
+
+/// A recovery kit that is to be written.
+pub(crate) struct NewKit<'k> {
+    /// The file to write the kit to.
+    pub(crate) path: &'k Path,
+    /// The source of its password; `None` for a kit in clear.
+    pub(crate) password: Option<&'k PasswordSource>,
+    /// The locations of copies of the repository.
+    pub(crate) replicas: &'k [String],
 }
 
 /// The credential that opens a new key.

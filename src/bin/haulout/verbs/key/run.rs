@@ -35,6 +35,7 @@ use crate::secrets::recovery_kit;
 use crate::verbs::job::Job;
 use crate::verbs::key::plan::KeyPlan;
 use crate::verbs::key::plan::NewKey;
+use crate::verbs::key::plan::NewKit;
 use crate::verbs::key::report::Change;
 use crate::verbs::key::report::Kit;
 
@@ -91,11 +92,12 @@ impl Run<'_> {
                 self.report.key_changed(&Change::replaced(old, id))?;
             }
             KeyPlan::Rotate { label, with, gaps } => {
-                let rotated = self.rotate(&keys, label.as_deref(), (with, *gaps))?;
+                let rotated = self.rotate(&keys, label.as_deref(), with, *gaps)?;
                 self.report.rotated(&rotated)?;
             }
             KeyPlan::Export { file, password, replicas } => {
-                self.export(&keys, &*store, (file, replicas), password.as_ref())?;
+                let kit = NewKit { path: file, password: password.as_ref(), replicas };
+                self.export(&keys, &*store, &kit)?;
             }
         }
         Ok(Exit::Done)
@@ -107,7 +109,8 @@ impl Run<'_> {
         &self,
         keys: &Keys,
         label: Option<&str>,
-        (with, gaps): (&NewKey, Gaps),
+        with: &NewKey,
+        gaps: Gaps,
     ) -> Outcome<Rotated> {
         let label = match (label, keys.unlocked().slot) {
             (Some(typed), _) => typed.to_owned(),
@@ -180,13 +183,8 @@ impl Run<'_> {
     }
 
     /// Writes a recovery kit, reads it again, and opens it.
-    pub(crate) fn export(
-        &self,
-        keys: &Keys,
-        store: &dyn Store,
-        (path, replicas): (&Path, &[String]),
-        password: Option<&PasswordSource>,
-    ) -> Outcome<()> {
+    pub(crate) fn export(&self, keys: &Keys, store: &dyn Store, kit: &NewKit<'_>) -> Outcome<()> {
+        let NewKit { path, password, replicas } = *kit;
         let password = password.map(|source| self.new_password(source, Purpose::NewKit));
         let password = password.transpose()?;
         let cost = KdfCost::RECOVERY_KIT;

@@ -135,7 +135,8 @@ impl Report {
     pub(crate) fn reencrypted(
         &self,
         to: &str,
-        (report, verified): (&ReencryptionReport, Verified),
+        report: &ReencryptionReport,
+        verified: Verified,
         time: Duration,
     ) -> Result<()> {
         self.warn_of(&report.left_out);

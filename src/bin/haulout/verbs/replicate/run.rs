@@ -162,7 +162,7 @@ impl Run<'_> {
         drop(progress);
         let (verified, unsound) = self.read_back(plan, far, &report)?;
         let time = self.now().saturating_sub(began);
-        self.report.reencrypted(&place, (&report, verified), time)?;
+        self.report.reencrypted(&place, &report, verified, time)?;
         Ok(Exit::with(unreadable + report.left_out.len() + unsound))
     }
 

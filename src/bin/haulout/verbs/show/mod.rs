@@ -71,7 +71,7 @@ impl Run<'_> {
         }
         let links = ops::chain::links(&repository, &stored)?;
         let damage = repository.known_damage()?;
-        self.report.show((&stored, &damage), &links, &mut |each| {
+        self.report.show(&stored, &damage, &links, &mut |each| {
             ops::show::members(&repository, &stored, &self.world, each)
         })?;
         Ok(Exit::Done)

@@ -55,14 +55,15 @@ impl Report {
     /// Prints the report of `show`; `members` gives one member after the other.
     pub(crate) fn show(
         &self,
-        (stored, damage): (&StoredSnapshot, &KnownDamage),
+        stored: &StoredSnapshot,
+        damage: &KnownDamage,
         links: &[Link],
         members: &mut Members<'_>,
     ) -> Result<()> {
         match (self.format, self.console.loudness) {
-            (Format::Json, _) => show_json((stored, damage), members),
+            (Format::Json, _) => show_json(stored, damage, members),
             (Format::Text, Loudness::Verbose) => {
-                print(&head((stored, damage), links, self.canvas))?;
+                print(&head(stored, damage, links, self.canvas))?;
                 print(&all_members_heading(stored.snapshot.about.format, self.canvas))?;
                 let mut out = BufWriter::new(io::stdout().lock());
                 let format = stored.snapshot.about.format;
@@ -78,7 +79,7 @@ impl Report {
                     largest.take(member);
                     Ok(())
                 })?;
-                print(&(head((stored, damage), links, self.canvas) + &largest.text(self.canvas)))
+                print(&(head(stored, damage, links, self.canvas) + &largest.text(self.canvas)))
             }
         }
     }
@@ -111,7 +112,8 @@ struct Said<'r> {
 
 /// Prints the report as JSON through a spool, because members may be many.
 fn show_json(
-    (stored, damage): (&StoredSnapshot, &KnownDamage),
+    stored: &StoredSnapshot,
+    damage: &KnownDamage,
     members: &mut Members<'_>,
 ) -> Result<()> {
     let mut spool = Spool::begin(&before_list(&Shown::new(stored, damage), "members"))?;
@@ -177,11 +179,7 @@ fn lost(found: &SnapshotDamage, canvas: Canvas) -> String {
 }
 
 /// Formats everything but the members.
-fn head(
-    (stored, damage): (&StoredSnapshot, &KnownDamage),
-    links: &[Link],
-    canvas: Canvas,
-) -> String {
+fn head(stored: &StoredSnapshot, damage: &KnownDamage, links: &[Link], canvas: Canvas) -> String {
     let about = &stored.snapshot.about;
     let kind = match about.kind {
         SnapshotKind::Full => "full",
