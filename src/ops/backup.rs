@@ -42,6 +42,7 @@ use crate::pack::writer::RunKeys;
 use crate::pipeline::appender::Appender;
 use crate::pipeline::appender::RunContext;
 use crate::pipeline::collector::Collector;
+use crate::pipeline::collector::Inherited;
 use crate::pipeline::collector::PreviousInternal;
 use crate::pipeline::collector::Releases;
 use crate::pipeline::collector::Roots;
@@ -51,6 +52,7 @@ use crate::pipeline::presence::PackPresence;
 use crate::pipeline::previous::Previous;
 use crate::pipeline::previous::PreviousTable;
 use crate::pipeline::run;
+use crate::pipeline::run::Incoming;
 use crate::pipeline::run::Streamed;
 use crate::pipeline::uploader::put_confirmed;
 use crate::pipeline::worker::Shared;
@@ -256,10 +258,13 @@ fn run_backup(
     };
     let mut collector = Collector::new(
         Appender::new(context),
-        (repository.cutter(), repository.path_key()?),
-        continued.previous.parent(),
-        continued.internal.clone(),
-        continued.nodes.clone(),
+        repository.cutter(),
+        repository.path_key()?,
+        Inherited {
+            table: continued.previous.parent(),
+            internal: continued.internal.clone(),
+            nodes: continued.nodes.clone(),
+        },
     );
     let mut sequence = continued.sequence;
     let streamed = stream(&draft, &continued, source, &mut collector, &mut sequence)?;
@@ -406,7 +411,8 @@ fn stream(
         let recorded = RecordedFindings::new(&mut conclusion, options, draft.earlier);
         draft.publish(roots, Judgement::Own(Box::new(conclusion)), recorded, *sequence).map(|_| ())
     };
-    run::run((source, options.format), around, &shared, collector, &mut checkpoint)
+    let incoming = Incoming { source, asked: options.format };
+    run::run(incoming, around, &shared, collector, &mut checkpoint)
 }
 
 /// The data that all snapshots of a run have in common.

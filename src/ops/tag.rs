@@ -5,6 +5,7 @@ use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::world::World;
+use crate::format::note::TagNote;
 use crate::repo::Repository;
 use crate::repo::notes::Notes;
 use crate::repo::snapshots::StoredSnapshot;
@@ -51,8 +52,9 @@ pub fn tag(
         return Err(Error::new(ErrorKind::Usage, what));
     }
     if !added.is_empty() || !removed.is_empty() {
-        let note = (added.clone(), removed.clone());
-        repository.note_tags(stored.id(), &notes, note, world.clock.unix_seconds())?;
+        let time = world.clock.unix_seconds();
+        let note = TagNote { time, add: added.clone(), remove: removed.clone() };
+        repository.note_tags(stored.id(), &notes, note)?;
     }
     Ok(TagReport { tags, added, removed })
 }

@@ -474,7 +474,7 @@ impl Verification<'_> {
                     self.record_seen(address);
                     let numbers = batch.numbers_of(&block);
                     let tally = if let PageCheck::Delta { format, first } = batch.check {
-                        pages::tally_changed((format, first), numbers, bytes)
+                        pages::tally_changed(format, first, numbers, bytes)
                     } else {
                         pages::tally_of(&batch.check, block.at, &[bytes])
                     };

@@ -52,6 +52,17 @@ impl RunKeys {
     }
 }
 
+/// The kind and place of a pack that is to be begun.
+#[derive(Debug)]
+pub struct NewPack {
+    /// The class of what it holds.
+    pub class: Class,
+    /// The index in the pack table by which it will be known.
+    pub index: PackIndex,
+    /// The empty buffer that it is filled in.
+    pub buffer: Buffer,
+}
+
 /// A pack that is being filled.
 #[derive(Debug)]
 pub struct PackWriter {
@@ -88,14 +99,15 @@ pub struct FinishedPack {
 }
 
 impl PackWriter {
-    /// Begins a pack of `class` that will be known by `index`, in an empty `buffer`.
+    /// Begins a pack of this kind in this place.
     pub fn begin(
         keyring: &Keyring,
         keys: &RunKeys,
-        (class, index, buffer): (Class, PackIndex, Buffer),
+        pack: NewPack,
         read_back: ReadBack,
         entropy: &dyn Entropy,
     ) -> Result<Self> {
+        let NewPack { class, index, buffer } = pack;
         let secret = keys.secret.class(class);
         let sealer = SectionSealer::begin(keyring, class, secret, entropy);
         let check = match read_back {

@@ -34,6 +34,7 @@ use crate::map::MetaSink;
 use crate::map::PreviousPage;
 use crate::pack::reader::EntryAddress;
 use crate::pack::reader::Packs;
+use crate::pack::writer::NewPack;
 use crate::pack::writer::PackWriter;
 use crate::pack::writer::RunKeys;
 use crate::pipeline::presence::PackPresence;
@@ -123,7 +124,7 @@ impl Appender {
                 // They are few and small: what stores them would keep a large one busy.
                 Class::Meta => Buffer::default(),
             };
-            let pack = (class, index, buffer);
+            let pack = NewPack { class, index, buffer };
             let writer =
                 PackWriter::begin(&run.keyring, &run.keys, pack, run.read_back, &*run.entropy)?;
             *slot = Some(writer);

@@ -24,7 +24,8 @@ const SAMPLE_MIN: usize = 16;
 pub fn choose(
     previous: &mut Vec<Arc<MapView>>,
     older: impl FnOnce() -> Vec<Arc<MapView>>,
-    (head, block): (&[u8], usize),
+    head: &[u8],
+    block: usize,
     hasher: &BlockHasher,
 ) -> usize {
     if previous.is_empty() || head.len() < SAMPLE_MIN * block {

@@ -57,6 +57,17 @@ pub struct PreviousInternal {
     pub script: Option<Arc<MapView>>,
 }
 
+/// The parts of earlier snapshots that a run continues.
+#[derive(Debug)]
+pub struct Inherited<'r> {
+    /// The parent's table, if there is a parent.
+    pub table: Option<&'r TableReader>,
+    /// The previous versions of the internal members.
+    pub internal: PreviousInternal,
+    /// References of pack table nodes that are stored, by level.
+    pub nodes: Vec<Vec<NodeRef>>,
+}
+
 /// A member that has not ended.
 struct Open {
     member: Arc<Member>,
@@ -137,19 +148,18 @@ impl<'r> Collector<'r> {
     /// Creates a collector that adds to `appender`.
     pub fn new(
         appender: Appender,
-        (cutter, path_key): (&'r Cutter, [u8; 32]),
-        previous: Option<&'r TableReader>,
-        internal: PreviousInternal,
-        nodes: Vec<Vec<NodeRef>>,
+        cutter: &'r Cutter,
+        path_key: [u8; 32],
+        inherited: Inherited<'r>,
     ) -> Self {
         Collector {
             appender,
             cutter,
             path_key,
-            previous,
+            previous: inherited.table,
             open: BTreeMap::new(),
             sorter: Sorter::default(),
-            script: InternalWriter::new("script", internal.script),
+            script: InternalWriter::new("script", inherited.internal.script),
             releases: InternalWriter::new("releases", None),
             released: Releases::All,
             findings: Vec::new(),
@@ -157,7 +167,7 @@ impl<'r> Collector<'r> {
             recorded: Vec::new(),
             relocations: Relocations::default(),
             newest: Newest::default(),
-            nodes,
+            nodes: inherited.nodes,
         }
     }
 

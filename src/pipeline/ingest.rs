@@ -531,12 +531,9 @@ impl<'r> Reader<'r> {
         let chosen = match blocks {
             // Its first blocks are not those of the tablespace.
             Blocks::Fixed(_) if matches!(pages, PageCheck::Delta { .. }) => 0,
-            Blocks::Fixed(bytes) => choice::choose(
-                &mut previous,
-                older,
-                (head, usize_of_u32(bytes)),
-                self.around.hasher,
-            ),
+            Blocks::Fixed(bytes) => {
+                choice::choose(&mut previous, older, head, usize_of_u32(bytes), self.around.hasher)
+            }
             Blocks::ContentDefined => {
                 choice::look_behind_short(&mut previous, older, head);
                 0

@@ -20,17 +20,18 @@ pub fn tally(segment: &Segment, blocks: &[&[u8]]) -> Tally {
     let PageCheck::Delta { format, first } = segment.member.pages else {
         return tally_of(&segment.member.pages, segment.at, blocks);
     };
-    tally_changed((format, first), &segment.numbers, segment.data.filled())
+    tally_changed(format, first, &segment.numbers, segment.data.filled())
 }
 
 /// Checks in the same way pages of a `.delta` file that have these numbers.
 pub fn tally_changed(
-    (format, first): (TablespaceFormat, u32),
+    format: TablespaceFormat,
+    first: u32,
     numbers: &[Option<PageNumber>],
     data: &[u8],
 ) -> Tally {
     let mut tally = Tally::default();
-    for (number, page) in changed_pages((format, first), numbers, data) {
+    for (number, page) in changed_pages(format, first, numbers, data) {
         count(&mut tally, format.check(page, number));
     }
     tally
@@ -49,7 +50,8 @@ pub fn tally_of(check: &PageCheck, at: u64, blocks: &[&[u8]]) -> Tally {
 /// Returns the pages of a piece of a `.delta` file that belong to the tablespace, with their
 /// numbers.
 fn changed_pages<'p>(
-    (format, first): (TablespaceFormat, u32),
+    format: TablespaceFormat,
+    first: u32,
     numbers: &'p [Option<PageNumber>],
     data: &'p [u8],
 ) -> impl Iterator<Item = (PageNumber, &'p [u8])> {
@@ -134,7 +136,7 @@ pub fn findings(segment: &Segment, blocks: &[&[u8]]) -> Vec<PageFinding> {
         PageCheck::None => {}
         PageCheck::Delta { format, first } => {
             let (numbers, data) = (&segment.numbers, segment.data.filled());
-            for (number, page) in changed_pages((*format, *first), numbers, data) {
+            for (number, page) in changed_pages(*format, *first, numbers, data) {
                 if let PageVerdict::Corrupt { lsn, reason } = format.check(page, number) {
                     add(number.get().into(), lsn.get(), reason.to_string());
                 }

@@ -46,7 +46,7 @@ impl Relocations {
             };
             let text = moves.encode();
             let kind = ObjectKind::Relocation;
-            let record = seal_record(&run.keyring, kind, (&name.0, &text), &*run.entropy)?;
+            let record = seal_record(&run.keyring, kind, &name.0, &text, &*run.entropy)?;
             let (twin, bytes) = record.named(|hash| Object::RelocationTwin { pack: name, hash });
             let (object, _) = record.named(|hash| Object::Relocation { pack: name, hash });
             for object in [twin, object] {
@@ -91,7 +91,8 @@ impl SealedRecord {
 pub fn seal_record(
     keyring: &Keyring,
     kind: ObjectKind,
-    (subject, text): (&[u8; 32], &[u8]),
+    subject: &[u8; 32],
+    text: &[u8],
     entropy: &dyn Entropy,
 ) -> Result<SealedRecord> {
     let sealed = keyring

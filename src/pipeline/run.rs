@@ -47,6 +47,20 @@ const SEGMENTS_SPARE: u32 = 8;
 /// Bytes that show what compressed or encrypted a stream.
 const WRAPPING_BYTES: usize = 32;
 
+/// A stream that is to be read.
+pub struct Incoming {
+    /// The producer of the stream.
+    pub source: Box<dyn Source>,
+    /// The format that the user asked for.
+    pub asked: Option<StreamFormat>,
+}
+
+impl std::fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Incoming").field("asked", &self.asked).finish_non_exhaustive()
+    }
+}
+
 /// The facts about a stream when it has ended.
 #[derive(Debug)]
 pub struct Streamed {
@@ -63,10 +77,10 @@ pub struct Streamed {
 /// Called by the collector after each event: the place for checkpoints.
 pub type AfterEvent<'c> = dyn FnMut(&mut Collector<'_>) -> Result<()> + Send + 'c;
 
-/// Reads `source` to its end; what arrived is in `collector` afterwards. The stream is taken for
-/// what it looks like, unless something was `asked` for that fits.
+/// Reads a stream to its end; what arrived is in `collector` afterwards. The stream is taken for
+/// what it looks like, unless a format was asked for that fits.
 pub fn run(
-    (source, asked): (Box<dyn Source>, Option<StreamFormat>),
+    incoming: Incoming,
     around: Surroundings<'_>,
     shared: &Arc<Shared>,
     collector: &mut Collector<'_>,
@@ -77,9 +91,7 @@ pub fn run(
     let shape = Shape { workers: shared.workers, weight_max: in_flight.into(), monitor };
     crew::in_order(
         shape,
-        |planner| {
-            read((source, asked), around, SegmentSender::new(planner), usize_of_u32(in_flight))
-        },
+        |planner| read(incoming, around, SegmentSender::new(planner), usize_of_u32(in_flight)),
         || {
             let mut worker = Worker::new(Arc::clone(shared));
             move |segment: Segment| worker.process(&segment).map(|done| Event::Done(Box::new(done)))
@@ -92,11 +104,12 @@ pub fn run(
 }
 
 fn read(
-    (mut source, asked): (Box<dyn Source>, Option<StreamFormat>),
+    incoming: Incoming,
     around: Surroundings<'_>,
     sender: SegmentSender<'_>,
     buffers: usize,
 ) -> Result<Streamed> {
+    let Incoming { mut source, asked } = incoming;
     around.monitor.count(Counter::ExpectedBytes, source.expected_bytes().unwrap_or(0));
     let seed = PathSeed::new(around.seed);
     let stopped = sender.stopped();

@@ -113,7 +113,7 @@ impl Worker {
         let hashes = self.hashes(&blocks);
         let previous = &segment.previous;
         let matches = matches(segment, &blocks, &hashes);
-        let changed = self.compare((&blocks, &hashes), &matches, &mut done);
+        let changed = self.compare(&blocks, &hashes, &matches, &mut done);
         record_released(segment, previous, &mut done);
         let whole = self.encode_deltas(&blocks, changed, &mut done)?;
         self.encode_whole(&segment.member, &blocks, &whole, &mut done)?;
@@ -129,7 +129,8 @@ impl Worker {
     /// Enters what needs no storing; what is left has to be stored.
     fn compare(
         &self,
-        (blocks, hashes): (&[&[u8]], &[Option<BlockHash>]),
+        blocks: &[&[u8]],
+        hashes: &[Option<BlockHash>],
         matches: &[Match],
         done: &mut Done,
     ) -> Vec<Changed> {

@@ -306,7 +306,7 @@ impl Keys {
         let repository = self.repository()?;
         let seen = trusted_listing(&repository, gaps)?;
         let announcement = self.announce(next, note)?;
-        let begun = self.close(next, (&before, &announcement), &seen);
+        let begun = self.close(next, &before, &announcement, &seen);
         let (closing, listed) = begun.map_err(|e| self.withdraw(&[&announcement], e))?;
         let key = key.rotated(closing, &*self.entropy);
         let (repository, suite) = (self.keyring.repository(), self.keyring.suite());
@@ -349,7 +349,8 @@ impl Keys {
     fn close(
         &self,
         next: u8,
-        (before, own): (&[ObjectName], &ObjectName),
+        before: &[ObjectName],
+        own: &ObjectName,
         seen: &BTreeSet<[u8; 32]>,
     ) -> Result<(Closing, usize)> {
         let store = &*self.store;

@@ -109,19 +109,15 @@ impl Repository {
         TagNote::decode(&text).map_err(|e| Error::damaged(name, e))
     }
 
-    /// Puts a note that tags were attached to a snapshot or removed from it, at `now` or slightly
-    /// later.
-    pub fn note_tags(
-        &self,
-        id: SnapshotId,
-        known: &Notes,
-        (add, remove): (Vec<String>, Vec<String>),
-        now: u64,
-    ) -> Result<()> {
+    /// Puts a note that tags were attached to a snapshot or removed from it, with its time or a
+    /// slightly later one.
+    pub fn note_tags(&self, id: SnapshotId, known: &Notes, mut note: TagNote) -> Result<()> {
         self.require_newest_key()?;
         // Whatever the clock says, this note comes after those that its writer has seen.
-        let time = known.newest(id).map_or(now, |newest| now.max(newest.saturating_add(1)));
-        let text = TagNote { time, add, remove }.encode();
+        if let Some(newest) = known.newest(id) {
+            note.time = note.time.max(newest.saturating_add(1));
+        }
+        let text = note.encode();
         let sealed = self
             .keyring()
             .seal_object(ObjectKind::Note, &id.0, &text, &**self.entropy())

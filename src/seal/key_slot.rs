@@ -282,6 +282,13 @@ impl Unlocked {
     }
 }
 
+/// A repository key, and the keyring that was derived from it.
+#[derive(Debug, Clone, Copy)]
+struct SlotKeys<'k> {
+    keyring: &'k Keyring,
+    key: &'k RepositoryKey,
+}
+
 /// A key slot as stored in `keys/<key slot id>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeySlot {
@@ -300,7 +307,7 @@ impl KeySlot {
         note: &KeySlotNote,
         entropy: &dyn Entropy,
     ) -> Result<Self, SealError> {
-        Self::seal_for(Role::Full, (keyring, key), protection, note, entropy)
+        Self::seal_for(Role::Full, SlotKeys { keyring, key }, protection, note, entropy)
     }
 
     /// Seals the keys of a write-only key in a new key slot.
@@ -311,16 +318,17 @@ impl KeySlot {
         note: &KeySlotNote,
         entropy: &dyn Entropy,
     ) -> Result<Self, SealError> {
-        Self::seal_for(Role::WriteOnly, (keyring, key), protection, note, entropy)
+        Self::seal_for(Role::WriteOnly, SlotKeys { keyring, key }, protection, note, entropy)
     }
 
     fn seal_for(
         role: Role,
-        (keyring, key): (&Keyring, &RepositoryKey),
+        keys: SlotKeys<'_>,
         protection: Protection<'_>,
         note: &KeySlotNote,
         entropy: &dyn Entropy,
     ) -> Result<Self, SealError> {
+        let SlotKeys { keyring, key } = keys;
         let known = keyring.subkey(Purpose::Snapshot)?;
         assert!(key.derive(Purpose::Snapshot).bytes() == known.bytes(), "one key, one keyring");
         let generation = key.generation();

@@ -212,7 +212,8 @@ impl Keyring {
     /// Creates the keyring of a write-only key: some keys, and the public half of the recovery
     /// key. Of every generation but the last the closing is known.
     pub(super) fn write_only(
-        (repository, suite): (RepositoryId, Suite),
+        repository: RepositoryId,
+        suite: Suite,
         first: Subkeys,
         later: Vec<(Closing, Subkeys)>,
         recovery: RecoveryPublic,

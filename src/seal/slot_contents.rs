@@ -148,7 +148,7 @@ impl WriteOnlyKeys {
             (closing, subkeys(&Purpose::WRITE_ONLY_LATER, keys))
         });
         let first = subkeys(&Purpose::WRITE_ONLY, first);
-        Keyring::write_only((repository, suite), first, later.collect(), self.recovery.clone())
+        Keyring::write_only(repository, suite, first, later.collect(), self.recovery.clone())
     }
 }
 

@@ -491,8 +491,8 @@ impl<'a> Judge<'a> {
                 found.add(MbstreamReason::PerhapsMissing { table, suffix });
             }
         }
-        if let Some(fault) = table.state.data_fault() {
-            found.add(data_reason(&table.name(), fault));
+        if let Some((suffix, data, fault)) = table.state.data_fault() {
+            found.add(data_reason(&table.name(), suffix, data, fault));
         }
         let Frm::Partitioned(engine) = definition else { return };
         // Without any partition the table may lie in the system tablespace, which was said above.
@@ -511,8 +511,9 @@ impl<'a> Judge<'a> {
                 let (table, partition) = (table.name(), partition_name());
                 found.add(MbstreamReason::MissingPartition { table, partition, suffix });
             }
-            if let Some(fault) = partition.and_then(TableState::data_fault) {
-                found.add(data_reason(&format!("{}#P#{}", table.name(), partition_name()), fault));
+            if let Some((suffix, data, fault)) = partition.and_then(TableState::data_fault) {
+                let name = format!("{}#P#{}", table.name(), partition_name());
+                found.add(data_reason(&name, suffix, data, fault));
             }
         }
     }
@@ -651,10 +652,7 @@ impl TablesFound {
 }
 
 /// Says what is wrong with the data file of a table or partition.
-fn data_reason(
-    table: &str,
-    (suffix, data, fault): (&'static str, Data, DataFault),
-) -> MbstreamReason {
+fn data_reason(table: &str, suffix: &'static str, data: Data, fault: DataFault) -> MbstreamReason {
     let path = format!("{table}{suffix}");
     match fault {
         DataFault::Bytes { stated } => {

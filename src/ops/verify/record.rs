@@ -125,7 +125,7 @@ impl Verification<'_> {
 
     fn sealed(&self, subject: &[u8; 32], text: &[u8]) -> Result<SealedRecord> {
         let (keyring, entropy) = (self.repository.keyring(), &**self.repository.entropy());
-        seal_record(keyring, ObjectKind::Damage, (subject, text), entropy)
+        seal_record(keyring, ObjectKind::Damage, subject, text, entropy)
     }
 
     fn put(&self, record: &SealedRecord, object: impl FnOnce([u8; 32]) -> Object) -> Result<()> {

@@ -88,7 +88,7 @@ impl Rename {
             Manner::Nameless => return Renamed::Same,
             Manner::Schema(at) => return self.schema(statement, &head, at),
             Manner::Rows => (self.in_rows(&head), "a table"),
-            Manner::Program(name, body) => return self.program(statement, &head, (name, body)),
+            Manner::Program(name, body) => return self.program(statement, &head, name, body),
             Manner::Other => {
                 return if self.is_mentioned(statement) {
                     Renamed::LeftOut(self.described("a statement", &head, 0))
@@ -175,7 +175,7 @@ impl Rename {
         Some(found)
     }
 
-    fn program(&self, statement: &[u8], head: &[Spanned], (name, body): (usize, usize)) -> Renamed {
+    fn program(&self, statement: &[u8], head: &[Spanned], name: usize, body: usize) -> Renamed {
         let begins = start_of(head, body).unwrap_or(statement.len());
         if self.is_mentioned(&statement[begins..]) {
             return Renamed::LeftOut(self.described("a program", head, name));

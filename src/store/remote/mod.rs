@@ -86,6 +86,7 @@ use crate::store::remote::listing::Asked;
 use crate::store::remote::listing::Order;
 use crate::store::remote::listing::Walk;
 use crate::store::remote::retry::Again;
+use crate::store::remote::retry::Attempts;
 use crate::store::remote::retry::GivenUp;
 use crate::store::remote::retry::Past;
 use crate::store::remote::retry::ThroughputEstimate;
@@ -200,7 +201,8 @@ impl RemoteStore {
             let answered = self.ever_answered.load(Ordering::Acquire);
             let past = if answered { Past::Answered } else { Past::Silent };
             let entropy = &*self.world.entropy;
-            let Some(pause) = self.retry_policy.pause(why, (tries, since), past, entropy) else {
+            let attempts = Attempts { tries, since };
+            let Some(pause) = self.retry_policy.pause(why, attempts, past, entropy) else {
                 return Err(error);
             };
             if since >= report_after {

@@ -88,6 +88,15 @@ pub(super) enum Past {
     Silent,
 }
 
+/// The attempts at one request until now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Attempts {
+    /// The number of repetitions.
+    pub(super) tries: u32,
+    /// The time since the first attempt began.
+    pub(super) since: Duration,
+}
+
 impl RetryPolicy {
     /// Returns for how long a request is repeated that fails like this.
     pub(super) fn budget(&self, why: Again, past: Past) -> Duration {
@@ -101,10 +110,11 @@ impl RetryPolicy {
     pub(super) fn pause(
         &self,
         why: Again,
-        (tries, since): (u32, Duration),
+        attempts: Attempts,
         past: Past,
         entropy: &dyn Entropy,
     ) -> Option<Duration> {
+        let Attempts { tries, since } = attempts;
         if why == Again::Odd && tries >= ODD_TRIES {
             return None;
         }
@@ -337,8 +347,9 @@ mod tests {
     #[test]
     fn pauses_grow_are_random_and_end_with_the_budget() {
         let (retry_policy, entropy) = (RetryPolicy::default(), SeededEntropy::new(1));
-        let pause =
-            |why, tries, since, past| retry_policy.pause(why, (tries, since), past, &entropy);
+        let pause = |why, tries, since, past| {
+            retry_policy.pause(why, Attempts { tries, since }, past, &entropy)
+        };
         let mean = |tries| {
             let pauses = (0..200)
                 .map(|_| pause(Again::Busy, tries, Duration::ZERO, Past::Answered).unwrap());
