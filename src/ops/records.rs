@@ -41,23 +41,25 @@ pub(super) fn relocations(
         let mut there = there.into_iter();
         let copies = objects.map(|object| {
             let is_there = there.next().unwrap_or_default();
-            Copy { object, problem: problem_of(repository, object, hash, is_there, look) }
+            let problem = if is_there {
+                spoiled(repository, object, hash, look)
+            } else {
+                Some(Problem::Missing)
+            };
+            Copy { object, problem }
         });
         RelocationPair { pack, copies }
     };
     found.into_iter().map(pair).collect()
 }
 
-fn problem_of(
+/// Returns the problem of a copy that is listed.
+fn spoiled(
     repository: &Repository,
     object: Object,
     hash: ContentHash,
-    is_there: bool,
     look: Look,
 ) -> Option<Problem> {
-    if !is_there {
-        return Some(Problem::Missing);
-    }
     if look == Look::AtItsSize {
         return None;
     }

@@ -313,7 +313,7 @@ impl Verification<'_> {
             Depth::Objects | Depth::Stored | Depth::Blocks => ChangedPages::default(),
         };
         let mut cursor = contents.table().cursor();
-        let opened = Opened { stored, contents: &contents, changed: &changed };
+        let checked = Opened { stored, contents: &contents, changed: &changed };
         let plan = |sender: &mut batches::Sender<'_, MemberBatch>| loop {
             if self.is_cut() {
                 return Ok(());
@@ -325,7 +325,7 @@ impl Verification<'_> {
                     return keep_going(error, |what| self.find_about(stored, what));
                 }
             };
-            self.plan_member(&opened, record, sender)?;
+            self.plan_member(&checked, record, sender)?;
         };
         let work = |batch: MemberBatch| self.check_batch(&contents, &batch);
         let mut broken: BTreeMap<String, Broken> = BTreeMap::new();

@@ -52,8 +52,8 @@ pub(super) fn exposure(
     let trusted = [0, rustix::process::geteuid().as_raw(), stat.st_uid];
     let mut at = climb(&directory, c".")?;
     for level in 0.. {
-        let is_above = level > 0 || used == Use::Parent;
-        if let Some(by) = writable_by(&at, &stat, is_above, &trusted, accounts) {
+        let used = if level > 0 { Use::Parent } else { used };
+        if let Some(by) = writable_by(&at, &stat, used, &trusted, accounts) {
             return Ok(Some(Exposure { level, by }));
         }
         let above = climb(&at, c"..")?;
@@ -75,7 +75,7 @@ fn climb(from: impl AsFd, name: &std::ffi::CStr) -> io::Result<OwnedFd> {
 fn writable_by(
     directory: &OwnedFd,
     stat: &Stat,
-    is_above: bool,
+    used: Use,
     trusted: &[u32],
     accounts: &Accounts,
 ) -> Option<String> {
@@ -83,7 +83,7 @@ fn writable_by(
         return Some(format!("belongs to user {}", stat.st_uid));
     }
     let mode = Mode::from_raw_mode(stat.st_mode);
-    if is_above && mode.contains(Mode::SVTX) {
+    if used == Use::Parent && mode.contains(Mode::SVTX) {
         return None;
     }
     if mode.contains(Mode::WOTH) {
