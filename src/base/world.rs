@@ -1,7 +1,7 @@
 //! The outside world as an argument: time, randomness, and the wish to stop.
 //!
-//! One value instead of three parameters: whoever opens a repository makes a [`World`] and hands it
-//! to every verb. Tests make one whose clock and randomness repeat.
+//! One value instead of three parameters: the caller that opens a repository makes a [`World`] and
+//! hands it to every verb. Tests make one whose clock and randomness repeat.
 
 use std::sync::Arc;
 
@@ -23,8 +23,7 @@ pub struct World {
 }
 
 impl World {
-    /// Returns the clock and the randomness of this machine, with a monitor that nobody else
-    /// watches.
+    /// Returns the clock and the randomness of this machine, with a monitor of its own.
     pub fn of_this_machine() -> Self {
         Self::watched_by(Arc::default())
     }

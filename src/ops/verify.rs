@@ -12,7 +12,7 @@
 //! one bit each, as long as that fits into 32 MiB.
 //!
 //! A repository that takes longer to read than a night has hours is verified in slices
-//! ([`verify_slice`]): some of its packs, within so much time or so many bytes. [`Slice`] says what
+//! ([`verify_slice`]): some of its packs, within a limit of time and of bytes. [`Slice`] says what
 //! belongs to a slice.
 
 mod broken;

@@ -79,7 +79,7 @@ pub struct Previous {
 pub struct Versions {
     /// Their maps, most useful first.
     pub views: Vec<Arc<MapView>>,
-    /// True if the first is that of the parent's member of the same path.
+    /// True if the first version is the parent's member of the same path.
     pub follows_parent: bool,
     /// True if older snapshots were looked at.
     pub with_older: bool,
@@ -175,7 +175,7 @@ impl Previous {
     }
 
     /// Returns the previous version of a tablespace of which the changed pages come, its file being
-    /// called `stem`. It does not count as that of the parent: that has another path.
+    /// called `stem`. It does not count as the parent's version, which has another path.
     pub fn tablespace(&self, stem: &[u8], format: TablespaceFormat) -> Versions {
         let (Some(packs), Some((table, record))) = (&self.packs, self.whole_file(stem, format))
         else {

@@ -2,7 +2,7 @@
 //!
 //! Every verb that asks more than "is this object there" lists each folder once into an
 //! [`Inventory`] and takes its answers from that. A listing is a picture of one moment, and on some
-//! stores a late one: who misses an object in it asks for the object by name before it says so.
+//! stores a late one: a verb that misses an object in it asks for the object by name first.
 //!
 //! # Listings of each verb
 //!
@@ -26,8 +26,8 @@
 //! - `packs/` is listed before `twins/` where copies are compared: the first copy is put first. A
 //!   pack of a running backup may be seen alone; no snapshot names it yet.
 //!
-//! A backup does not keep an inventory: it needs one bit for each pack of its table, which it takes
-//! from the listing as it passes ([`PackPresence`](crate::pipeline::presence::PackPresence)).
+//! A backup does not keep an inventory: it needs one byte for each pack of its table, which it
+//! takes from the listing as it passes ([`PackPresence`](crate::pipeline::presence::PackPresence)).
 //!
 //! # Memory
 //!
@@ -39,7 +39,7 @@
 //! # Unknown objects
 //!
 //! An object whose name no [`Object`] has is not of this version of the format: it is counted, and
-//! up to [`UNKNOWN_NAMES_MAX`] names are kept. Nobody may delete it, and nothing is said about it.
+//! up to [`UNKNOWN_NAMES_MAX`] names are kept. No verb deletes it, and nothing is said about it.
 //! Those under `keys/`, `runs/` and `notes/` are replicated if their bytes match a hash in their
 //! names, since a newer program may have put them.
 

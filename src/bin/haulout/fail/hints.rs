@@ -78,7 +78,7 @@ hints! {
         out who removed it"
     OtherRepository "check --repo, and what is mounted there, before anything is restored or stored"
     Misplaced
-        "somebody with access to the store has put it where it does not belong: remove it, and \
+        "a person with access to the store has put it where it does not belong: remove it, and \
         fetch the right one from a copy of the repository"
     ForeignKey
         "it belongs to another repository, or was written with a newer generation of keys than \

@@ -85,8 +85,8 @@ pub(crate) struct Grammar {
 }
 
 impl Grammar {
-    /// Creates the grammar from that of the command line, and a function that tells which commands
-    /// are about the program itself.
+    /// Creates the grammar from that of the command line, and a function that returns true for
+    /// commands about the program itself.
     pub(crate) fn new(declared: clap::Command, is_about: fn(&str) -> bool) -> Self {
         Self { declared, is_about }
     }

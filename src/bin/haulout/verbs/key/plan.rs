@@ -34,7 +34,7 @@ pub(crate) enum KeyPlan {
     Passwd(PasswordSource),
     /// Rotates the keys: a new one is for what is stored from now on.
     Rotate {
-        /// The label of the new key, if it differs from that of the key in use.
+        /// The label of the new key, if it differs from the label of the key in use.
         label: Option<String>,
         /// The credential that opens the new key slot.
         with: NewKey,
