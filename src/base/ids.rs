@@ -113,6 +113,8 @@ pub enum Storage {
         at: Locator,
         /// The place of its base.
         base: Locator,
+        /// The place of the second base, if it rests on two.
+        second: Option<Locator>,
         /// Steps from here to a whole block, at least 1.
         depth: u8,
     },
@@ -125,6 +127,16 @@ impl Storage {
             Self::Zero => None,
             Self::Whole(at) | Self::Delta { at, .. } => Some(at),
         }
+    }
+
+    /// Returns all places that the block is made from: its own record, and its bases.
+    pub fn places(&self) -> impl Iterator<Item = Locator> + use<> {
+        let [at, base, second] = match *self {
+            Self::Zero => [None; 3],
+            Self::Whole(at) => [Some(at), None, None],
+            Self::Delta { at, base, second, .. } => [Some(at), Some(base), second],
+        };
+        [at, base, second].into_iter().flatten()
     }
 
     /// Returns the last whole version that this block rests on: itself if it is whole. Valid for

@@ -24,6 +24,8 @@ const WHAT: &str = "map page";
 const FLAG_LENGTHS: u8 = 1;
 const KIND_ZERO: u8 = 0;
 const KIND_WHOLE: u8 = 1;
+/// The bit of a delta's kind that tells of a second base.
+const KIND_TWO_BASES: u8 = 1 << 4;
 
 /// The way in which a page states the lengths of its entries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,25 +46,38 @@ pub fn encode(entries: &[Entry], lengths: Lengths) -> Vec<u8> {
     out.extend(entries.iter().map(|entry| match entry.storage {
         Storage::Zero => KIND_ZERO,
         Storage::Whole(_) => KIND_WHOLE,
-        Storage::Delta { depth, .. } => KIND_WHOLE + depth,
+        Storage::Delta { depth, second: None, .. } => KIND_WHOLE + depth,
+        Storage::Delta { depth, second: Some(_), .. } => (KIND_WHOLE + depth) | KIND_TWO_BASES,
     }));
     if lengths == Lengths::Stored {
         entries.iter().for_each(|entry| put_varint(&mut out, entry.length));
     }
-    let mut recent = Recent::default();
-    for at in entries.iter().filter_map(|entry| entry.storage.locator()) {
-        recent.put(&mut out, at);
-    }
-    let mut recent = Recent::default();
-    for entry in entries {
-        if let Storage::Delta { base, .. } = entry.storage {
-            recent.put(&mut out, base);
-        }
-    }
+    put_column(&mut out, entries.iter().filter_map(|entry| entry.storage.locator()));
+    put_column(&mut out, entries.iter().filter_map(|entry| base_of(&entry.storage)));
+    put_column(&mut out, entries.iter().filter_map(|entry| second_of(&entry.storage)));
     for entry in entries.iter().filter(|entry| entry.storage != Storage::Zero) {
         out.extend_from_slice(&entry.hash.0);
     }
     out
+}
+
+fn base_of(storage: &Storage) -> Option<Locator> {
+    match *storage {
+        Storage::Delta { base, .. } => Some(base),
+        Storage::Zero | Storage::Whole(_) => None,
+    }
+}
+
+fn second_of(storage: &Storage) -> Option<Locator> {
+    match *storage {
+        Storage::Delta { second, .. } => second,
+        Storage::Zero | Storage::Whole(_) => None,
+    }
+}
+
+fn put_column(out: &mut Vec<u8>, places: impl Iterator<Item = Locator>) {
+    let mut recent = Recent::default();
+    places.for_each(|at| recent.put(out, at));
 }
 
 /// Decodes a page; `fixed` is the block size of entries without a stored length, 0 if it is stored.
@@ -95,18 +110,25 @@ fn decode_from(reader: &mut Reader<'_>, fixed: u64) -> Result<Vec<Entry>, Malfor
     let mut recent = Recent::default();
     for (entry, &kind) in entries.iter_mut().zip(kinds).filter(|(_, kind)| **kind != KIND_ZERO) {
         let at = recent.get(reader)?;
-        entry.storage = match kind - KIND_WHOLE {
-            0 => Storage::Whole(at),
-            depth if usize::from(depth) < BASE_STEPS_MAX => {
-                Storage::Delta { at, base: Locator::default(), depth }
+        let second = (kind & KIND_TWO_BASES != 0).then(Locator::default);
+        entry.storage = match (kind & !KIND_TWO_BASES).checked_sub(KIND_WHOLE) {
+            Some(0) if second.is_none() => Storage::Whole(at),
+            Some(depth) if depth > 0 && usize::from(depth) < BASE_STEPS_MAX => {
+                Storage::Delta { at, base: Locator::default(), second, depth }
             }
-            _ => return Err(reader.malformed("a delta is too deep")),
+            _ => return Err(reader.malformed("its way of storing a block is unknown")),
         };
     }
     let mut recent = Recent::default();
     for entry in &mut entries {
         if let Storage::Delta { base, .. } = &mut entry.storage {
             *base = recent.get(reader)?;
+        }
+    }
+    let mut recent = Recent::default();
+    for entry in &mut entries {
+        if let Storage::Delta { second: Some(second), .. } = &mut entry.storage {
+            *second = recent.get(reader)?;
         }
     }
     for entry in entries.iter_mut().filter(|entry| entry.storage != Storage::Zero) {
@@ -177,13 +199,12 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn any_entry() -> impl Strategy<Value = Entry> {
-        let storage =
-            prop_oneof![
-                Just(Storage::Zero),
-                any_locator().prop_map(Storage::Whole),
-                (any_locator(), any_locator(), 1u8..9)
-                    .prop_map(|(at, base, depth)| Storage::Delta { at, base, depth }),
-            ];
+        let storage = prop_oneof![
+            Just(Storage::Zero),
+            any_locator().prop_map(Storage::Whole),
+            (any_locator(), any_locator(), prop::option::of(any_locator()), 1u8..9)
+                .prop_map(|(at, base, second, depth)| Storage::Delta { at, base, second, depth }),
+        ];
         (storage, any::<[u8; 16]>(), any::<u64>()).prop_map(|(storage, hash, length)| {
             let hash = if storage == Storage::Zero { [0; 16] } else { hash };
             Entry { hash: BlockHash(hash), storage, length }

@@ -56,9 +56,12 @@ impl Translation {
         let storage = match entry.storage {
             Storage::Zero => Storage::Zero,
             Storage::Whole(at) => Storage::Whole(self.locator(at)?),
-            Storage::Delta { at, base, depth } => {
-                Storage::Delta { at: self.locator(at)?, base: self.locator(base)?, depth }
-            }
+            Storage::Delta { at, base, second, depth } => Storage::Delta {
+                at: self.locator(at)?,
+                base: self.locator(base)?,
+                second: second.map(|second| self.locator(second)).transpose()?,
+                depth,
+            },
         };
         Ok(Entry { storage, ..entry })
     }

@@ -13,7 +13,6 @@ use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::ids::PackIndex;
 use crate::base::ids::PackName;
-use crate::base::ids::Storage;
 use crate::base::monitor::Monitor;
 use crate::format::record::MemberRecord;
 use crate::repo::Repository;
@@ -82,15 +81,7 @@ fn collect(
     monitor.check()?;
     let mut entries = contents.entries(record);
     while let Some(block) = entries.next()? {
-        match block.entry.storage {
-            Storage::Zero => {}
-            Storage::Whole(at) => {
-                used.insert(at.pack);
-            }
-            Storage::Delta { at, base, .. } => {
-                used.extend([at.pack, base.pack]);
-            }
-        }
+        used.extend(block.entry.storage.places().map(|at| at.pack));
     }
     Ok(())
 }

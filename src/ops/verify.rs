@@ -430,7 +430,7 @@ impl Verification<'_> {
         if self.was_seen(&address) {
             return Ok(BlockState::Good);
         }
-        let packs = packs_of(contents, block, address)?;
+        let packs = packs_of(contents, block)?;
         let (gone, spoiled) = {
             let bad = lock(&self.bad);
             let gone = packs.iter().any(|pack| bad.gone.contains_key(pack));
@@ -486,7 +486,7 @@ impl Verification<'_> {
                 Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
                 Err(error) => {
                     broken.add(batch.extent, &block, &error.with_causes());
-                    let packs = packs_of(contents, &block, address)?;
+                    let packs = packs_of(contents, &block)?;
                     let mut bad = lock(&self.bad);
                     let named: Vec<PackName> =
                         packs.into_iter().filter(|pack| bad.has(pack)).collect();
@@ -538,12 +538,10 @@ fn keep_going(error: Error, report: impl FnOnce(String)) -> Result<()> {
     Ok(())
 }
 
-/// Returns the packs that a block is in: its own, and that of its base.
-fn packs_of(contents: &Contents, block: &Block, address: EntryAddress) -> Result<Vec<PackName>> {
-    Ok(match block.entry.storage {
-        Storage::Delta { base, .. } => vec![address.pack, contents.packs().address(base)?.pack],
-        Storage::Zero | Storage::Whole(_) => vec![address.pack],
-    })
+/// Returns the packs that a block is in: its own, and those of its bases.
+fn packs_of(contents: &Contents, block: &Block) -> Result<Vec<PackName>> {
+    let name_of = |at| Ok(contents.packs().address(at)?.pack);
+    block.entry.storage.places().map(name_of).collect()
 }
 
 /// The state of a block, as far as it is known before it is read.

@@ -208,7 +208,7 @@ impl Appender {
         let Some(pack) = packs.table().find(&base.pack) else { return Ok(None) };
         let base_at = Locator { pack, entry: base.entry };
         let at = self.add_delta_to(Class::Meta, &delta, base)?;
-        let storage = Storage::Delta { at, base: base_at, depth };
+        let storage = Storage::Delta { at, base: base_at, second: None, depth };
         Ok(Some(Entry { hash, storage, length: u64_of(text.len()) }))
     }
 

@@ -70,13 +70,9 @@ impl PackPresence {
             && damaged.is_none_or(|entries| entries.binary_search(&at.entry).is_err())
     }
 
-    /// Tells whether a block can be read, its base included.
+    /// Tells whether a block can be read, its bases included.
     pub fn is_usable(&self, storage: Storage) -> bool {
-        match storage {
-            Storage::Zero => true,
-            Storage::Whole(at) => self.is_present(at),
-            Storage::Delta { at, base, .. } => self.is_present(at) && self.is_present(base),
-        }
+        storage.places().all(|at| self.is_present(at))
     }
 }
 
@@ -91,6 +87,9 @@ mod tests {
         let presence = PackPresence::default();
         assert!(presence.is_usable(Storage::Whole(own)));
         assert!(!presence.is_usable(Storage::Whole(other)));
-        assert!(!presence.is_usable(Storage::Delta { at: own, base: other, depth: 1 }));
+        let delta = |base, second| Storage::Delta { at: own, base, second, depth: 1 };
+        assert!(!presence.is_usable(delta(other, None)));
+        assert!(!presence.is_usable(delta(own, Some(other))));
+        assert!(presence.is_usable(delta(own, Some(own))));
     }
 }
