@@ -1,0 +1,189 @@
+//! Deltas: a changed block as its difference to a base.
+
+use zstd::zstd_safe::CCtx;
+use zstd::zstd_safe::CParameter;
+use zstd::zstd_safe::DCtx;
+use zstd::zstd_safe::ParamSwitch;
+
+use crate::base::error::Malformed;
+use crate::base::ids::BlockHash;
+use crate::encode::ContentSize;
+use crate::encode::Miscomputed;
+use crate::encode::ReadBack;
+use crate::encode::UNDECODABLE;
+use crate::encode::compressor;
+use crate::encode::decompress;
+use crate::hash::BlockHasher;
+
+const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+/// The level that deltas are made at: a higher one finds matches in what the second step would have
+/// coded with all the others of its frame, and takes 5 % more.
+const DELTA_LEVEL: i32 = 1;
+/// A delta of up to this many bytes is never compared with the block compressed alone.
+const DELTA_BYTES_ALWAYS: usize = 256;
+/// Size of a packed delta in percent of its own bytes, as far as those bytes alone tell.
+const DELTA_PACKED_PERCENT: usize = 75;
+/// A block is stored whole when this many times its delta exceeds the block compressed alone: a
+/// delta costs a second read for as long as it is the newest version.
+const DELTA_DEAR_FACTOR: usize = 3;
+
+/// A changed block as its difference to a base.
+#[derive(Debug)]
+pub struct EncodedDelta {
+    text: Vec<u8>,
+    hash: BlockHash,
+    length: usize,
+}
+
+impl EncodedDelta {
+    /// Returns the coded bytes of the delta, without zstd's magic number.
+    pub fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// Returns the hash of the changed block.
+    pub fn hash(&self) -> BlockHash {
+        self.hash
+    }
+
+    /// Returns the number of raw bytes of the block.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+}
+
+/// Encodes changed blocks against bases that live as long as the coder: made for one batch of
+/// blocks.
+pub struct DeltaCoder<'base> {
+    compressor: CCtx<'base>,
+    alone: CCtx<'base>,
+    check: Option<DeltaDecoder<'base>>,
+    hasher: BlockHasher,
+    scratch: Vec<u8>,
+}
+
+impl std::fmt::Debug for DeltaCoder<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DeltaCoder").finish_non_exhaustive()
+    }
+}
+
+impl<'base> DeltaCoder<'base> {
+    /// Creates a coder for one batch of blocks.
+    pub fn new(read_back: ReadBack, hasher: BlockHasher) -> Self {
+        let raw_literals = CParameter::LiteralCompressionMode(ParamSwitch::Disable);
+        DeltaCoder {
+            compressor: compressor(DELTA_LEVEL, ContentSize::LeftOut, &[raw_literals]),
+            alone: compressor(DELTA_LEVEL, ContentSize::Written, &[]),
+            check: (read_back == ReadBack::On).then(DeltaDecoder::new),
+            hasher,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Encodes the block as a delta; returns `None` if it is better stored whole.
+    pub fn encode(
+        &mut self,
+        block: &[u8],
+        hash: BlockHash,
+        base: &'base [u8],
+    ) -> Result<Option<EncodedDelta>, Miscomputed> {
+        let text = self.compress(block, base);
+        if text.len() > DELTA_BYTES_ALWAYS && self.is_dear(text.len(), block) {
+            return Ok(None);
+        }
+        self.finish(text, block, hash, base).map(Some)
+    }
+
+    /// Encodes the block as a delta; returns `None` if that takes more than half of the block: the
+    /// rule for map pages.
+    pub fn encode_page(
+        &mut self,
+        block: &[u8],
+        hash: BlockHash,
+        base: &'base [u8],
+    ) -> Result<Option<EncodedDelta>, Miscomputed> {
+        let text = self.compress(block, base);
+        if text.len() * 2 > block.len() {
+            return Ok(None);
+        }
+        self.finish(text, block, hash, base).map(Some)
+    }
+
+    fn compress(&mut self, block: &[u8], base: &'base [u8]) -> Vec<u8> {
+        let window = (block.len() + base.len()).max(1 << 10).next_power_of_two().trailing_zeros();
+        let window = CParameter::WindowLog(window);
+        self.compressor.set_parameter(window).expect("blocks are far below the largest window");
+        self.compressor.ref_prefix(base).expect("a context between frames takes a prefix");
+        self.scratch.clear();
+        self.scratch.reserve(zstd::zstd_safe::compress_bound(block.len()));
+        self.compressor.compress2(&mut self.scratch, block).expect("the bound is room enough");
+        assert_eq!(self.scratch.first_chunk(), Some(&MAGIC), "zstd begins with its magic number");
+        self.scratch[MAGIC.len()..].to_vec()
+    }
+
+    fn is_dear(&mut self, delta: usize, block: &[u8]) -> bool {
+        // With only this much room, running out of it already answers the question.
+        let packed = delta * DELTA_PACKED_PERCENT / 100;
+        let room = (packed * DELTA_DEAR_FACTOR).min(zstd::zstd_safe::compress_bound(block.len()));
+        self.scratch.resize(room, 0);
+        self.alone.compress2(self.scratch.as_mut_slice(), block).is_ok()
+    }
+
+    fn finish(
+        &mut self,
+        text: Vec<u8>,
+        block: &[u8],
+        hash: BlockHash,
+        base: &'base [u8],
+    ) -> Result<EncodedDelta, Miscomputed> {
+        if let Some(decoder) = &mut self.check {
+            let back = decoder.decode(&text, base, block.len()).map_err(|_| Miscomputed)?;
+            if self.hasher.hash(back) != hash {
+                return Err(Miscomputed);
+            }
+        }
+        Ok(EncodedDelta { text, hash, length: block.len() })
+    }
+}
+
+/// Decodes deltas against bases that live as long as the decoder.
+pub struct DeltaDecoder<'base> {
+    decompressor: DCtx<'base>,
+    framed: Vec<u8>,
+    out: Vec<u8>,
+}
+
+impl std::fmt::Debug for DeltaDecoder<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DeltaDecoder").finish_non_exhaustive()
+    }
+}
+
+impl Default for DeltaDecoder<'_> {
+    fn default() -> Self {
+        DeltaDecoder::new()
+    }
+}
+
+impl<'base> DeltaDecoder<'base> {
+    /// Creates a decoder for one batch of blocks.
+    pub fn new() -> Self {
+        DeltaDecoder { decompressor: DCtx::create(), framed: Vec::new(), out: Vec::new() }
+    }
+
+    /// Returns the block of `length` bytes that `text` makes of `base`.
+    pub fn decode(
+        &mut self,
+        text: &[u8],
+        base: &'base [u8],
+        length: usize,
+    ) -> Result<&[u8], Malformed> {
+        self.framed.clear();
+        self.framed.extend_from_slice(&MAGIC);
+        self.framed.extend_from_slice(text);
+        self.decompressor.ref_prefix(base).map_err(|_| UNDECODABLE)?;
+        decompress(&mut self.decompressor, &self.framed, length, &mut self.out)?;
+        Ok(&self.out)
+    }
+}
