@@ -27,14 +27,12 @@ fn array_at<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     *bytes[at..].first_chunk().expect("callers read within bytes whose length they have checked")
 }
 
-/// Writes two bytes, to make pages for tests.
-#[cfg(test)]
+/// Writes two bytes as a big-endian number; panics if `bytes` ends before.
 pub(super) fn put_u16(bytes: &mut [u8], at: usize, value: u16) {
     bytes[at..at + size_of_val(&value)].copy_from_slice(&value.to_be_bytes());
 }
 
-/// Writes four bytes, to make pages for tests.
-#[cfg(test)]
+/// Writes four bytes as a big-endian number; panics if `bytes` ends before.
 pub(super) fn put_u32(bytes: &mut [u8], at: usize, value: u32) {
     bytes[at..at + size_of_val(&value)].copy_from_slice(&value.to_be_bytes());
 }
