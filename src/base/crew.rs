@@ -14,6 +14,7 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
+use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::sync::Condvar;
@@ -73,21 +74,27 @@ pub fn panicked(payload: &(dyn Any + Send)) -> Error {
     Error::new(ErrorKind::Bug, format!("a thread of this program panicked: {words}"))
 }
 
+/// Returns the name of the thread with this role, as `ps -L` and `top -H` show it. They show 15
+/// characters of it: a role of at most four leaves room for a number.
+pub fn thread_name(role: impl fmt::Display) -> String {
+    format!("haulout-{role}")
+}
+
 /// Starts a thread that outlives its caller's scope.
 pub fn start<T: Send + 'static>(
-    name: &str,
+    role: impl fmt::Display,
     body: impl FnOnce() -> T + Send + 'static,
 ) -> Result<JoinHandle<T>> {
-    Builder::new().name(name.to_owned()).spawn(body).map_err(not_started)
+    Builder::new().name(thread_name(role)).spawn(body).map_err(not_started)
 }
 
 /// Starts a thread within a scope.
 pub fn start_scoped<'scope, T: Send + 'scope>(
     scope: &'scope thread::Scope<'scope, '_>,
-    name: &str,
+    role: impl fmt::Display,
     body: impl FnOnce() -> T + Send + 'scope,
 ) -> Result<thread::ScopedJoinHandle<'scope, T>> {
-    Builder::new().name(name.to_owned()).spawn_scoped(scope, body).map_err(not_started)
+    Builder::new().name(thread_name(role)).spawn_scoped(scope, body).map_err(not_started)
 }
 
 /// Returns the error of a thread that could not be started.
@@ -136,6 +143,8 @@ impl FirstFailure {
 /// The size of a pool.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape<'m> {
+    /// The role of the thread that plans, as its name says it.
+    pub planner: &'static str,
     /// Threads that work; at least one does.
     pub workers: u32,
     /// Weight that is in progress at most, from the plan until a result is taken. An item that
@@ -354,15 +363,15 @@ where
     thread::scope(|scope| {
         let (line, worker, planned) = (&line, &worker, &mut planned);
         line.run(move || {
-            for _ in 0..shape.workers.max(1) {
+            for number in 1..=shape.workers.max(1) {
                 let part = move || line.run(|| line.work_all(worker()));
-                start_scoped(scope, "worker", part)?;
+                start_scoped(scope, format_args!("work-{number}"), part)?;
             }
             let part = move || {
                 *planned = line.run(|| plan(Planner { line }));
                 line.end_plan();
             };
-            start_scoped(scope, "planner", part)?;
+            start_scoped(scope, shape.planner, part)?;
             line.take_all(&mut take)
         });
     });

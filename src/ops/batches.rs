@@ -86,7 +86,7 @@ pub(super) fn in_order<B: Batch, R: Send>(
 ) -> Result<()> {
     // A bundle weighs one, whatever is in it.
     let weight_max = u64::from(workers.max(1)) + 2;
-    let shape = Shape { workers, weight_max, monitor };
+    let shape = Shape { planner: "plan", workers, weight_max, monitor };
     let bundle_max = bundle_max(weight_max, getrlimit(Resource::Nofile).current);
     crew::in_order(
         shape,

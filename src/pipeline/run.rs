@@ -1,6 +1,7 @@
 //! Runs a stream through the pipeline, on a pool whose first failure ends all of it.
 
 use std::sync::Arc;
+use std::thread;
 
 use crate::base::crew;
 use crate::base::crew::Shape;
@@ -88,19 +89,29 @@ pub fn run(
 ) -> Result<Streamed> {
     let monitor = around.monitor;
     let in_flight = shared.workers.max(1) * 2 + SEGMENTS_SPARE;
-    let shape = Shape { workers: shared.workers, weight_max: in_flight.into(), monitor };
-    crew::in_order(
-        shape,
-        |planner| read(incoming, around, SegmentSender::new(planner), usize_of_u32(in_flight)),
-        || {
-            let mut worker = Worker::new(Arc::clone(shared));
-            move |segment: Segment| worker.process(&segment).map(|done| Event::Done(Box::new(done)))
-        },
-        |event| {
-            collector.take(event)?;
-            after_event(collector)
-        },
-    )
+    let shape =
+        Shape { planner: "read", workers: shared.workers, weight_max: in_flight.into(), monitor };
+    let run = || {
+        crew::in_order(
+            shape,
+            |planner| read(incoming, around, SegmentSender::new(planner), usize_of_u32(in_flight)),
+            || {
+                let mut worker = Worker::new(Arc::clone(shared));
+                move |segment: Segment| {
+                    worker.process(&segment).map(|done| Event::Done(Box::new(done)))
+                }
+            },
+            |event| {
+                collector.take(event)?;
+                after_event(collector)
+            },
+        )
+    };
+    // On a thread of its own the collector has a name, and its time is its own.
+    thread::scope(|scope| {
+        let collecting = crew::start_scoped(scope, "collect", run)?;
+        collecting.join().unwrap_or_else(|payload| Err(crew::panicked(&*payload)))
+    })
 }
 
 fn read(

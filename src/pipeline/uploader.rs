@@ -51,14 +51,14 @@ impl Uploader {
         // No slot between the threads and the sender: a waiting pack would be one more in memory.
         let (sender, receiver) = bounded::<FinishedPack>(0);
         let failure = Arc::new(FirstFailure::default());
-        let workers = (0..threads.max(1))
-            .map(|_| {
+        let workers = (1..=threads.max(1))
+            .map(|number| {
                 let (receiver, failure) = (receiver.clone(), Arc::clone(&failure));
                 let (store, monitor) = (Arc::clone(store), Arc::clone(monitor));
                 let work = move || {
                     failure.keep(crew::caught(|| work(&receiver, &*store, &monitor)));
                 };
-                crew::start("uploader", work)
+                crew::start(format_args!("send-{number}"), work)
             })
             .collect::<Result<_>>()?;
         Ok(Self { sender: Some(sender), workers, failure })

@@ -207,7 +207,12 @@ impl Repository {
         // The store itself hears the wish to stop.
         let monitor = Monitor::default();
         crew::in_order(
-            Shape { workers: READERS, weight_max: u64::from(READERS) * 2, monitor: &monitor },
+            Shape {
+                planner: "list",
+                workers: READERS,
+                weight_max: u64::from(READERS) * 2,
+                monitor: &monitor,
+            },
             |planner| names.iter().try_for_each(|name| planner.work(1, name)),
             || |name: &SnapshotName| Ok(read_one(name)),
             |stored| {

@@ -1,5 +1,7 @@
 //! Failures of every part of a pool, at every place, and that nothing waits for what is gone.
 
+use std::collections::BTreeSet;
+use std::sync::Barrier;
 use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
@@ -66,7 +68,7 @@ fn run(workers: u32, fault: Option<Fault>) -> Result<Vec<u64>> {
     let monitor = Monitor::default();
     let meet = |part, item| fault.map_or(Ok(()), |fault| fault.meet(part, item, &monitor));
     let mut taken = Vec::new();
-    let shape = Shape { workers, weight_max: WEIGHT_MAX, monitor: &monitor };
+    let shape = Shape { planner: "plan", workers, weight_max: WEIGHT_MAX, monitor: &monitor };
     in_order(
         shape,
         |planner| {
@@ -92,6 +94,33 @@ fn results_come_in_the_order_of_the_plan() {
         let done = within_a_minute(format!("{workers} workers"), move || run(workers, None));
         assert_eq!(done.unwrap(), (0..ITEMS).collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn threads_are_named_by_their_roles() {
+    let monitor = Monitor::default();
+    let shape = Shape { planner: "read", workers: 12, weight_max: 12, monitor: &monitor };
+    let name = || thread::current().name().unwrap_or_default().to_owned();
+    let named = Barrier::new(12);
+    let mut workers = BTreeSet::new();
+    let planner = in_order(
+        shape,
+        |planner| (0..12).try_for_each(|_| planner.work(1, ())).map(|()| name()),
+        || {
+            |()| {
+                named.wait();
+                Ok(name())
+            }
+        },
+        |worker| {
+            workers.insert(worker);
+            Ok(())
+        },
+    );
+    assert_eq!(planner.unwrap(), "haulout-read");
+    assert_eq!(workers, (1..=12).map(|n| format!("haulout-work-{n}")).collect());
+    let longest = workers.iter().map(String::len).max().unwrap();
+    assert!(longest <= 15, "{longest} characters: the kernel keeps 15");
 }
 
 #[test]
@@ -122,7 +151,7 @@ fn a_worker_that_can_not_be_made_ends_all() {
     for workers in 1..=4 {
         let made = within_a_minute(format!("{workers} workers"), move || {
             let monitor = Monitor::default();
-            let shape = Shape { workers, weight_max: 2, monitor: &monitor };
+            let shape = Shape { planner: "plan", workers, weight_max: 2, monitor: &monitor };
             in_order(
                 shape,
                 |planner| (0..ITEMS).try_for_each(|item| planner.work(1, item)),
@@ -143,7 +172,7 @@ fn no_more_is_under_way_than_the_bound_but_for_one_heavy_item_alone() {
     // A taker may be ahead of the planner's count, which is negative then.
     let under_way = AtomicI64::new(0);
     let most = AtomicI64::new(0);
-    let shape = Shape { workers: 4, weight_max: 10, monitor: &monitor };
+    let shape = Shape { planner: "plan", workers: 4, weight_max: 10, monitor: &monitor };
     let weights = [4_i64, 4, 25, 1, 9, 4, 4, 25, 25, 1, 1, 1];
     in_order(
         shape,
@@ -171,7 +200,7 @@ fn no_more_is_under_way_than_the_bound_but_for_one_heavy_item_alone() {
 #[test]
 fn what_needs_no_work_keeps_its_place() {
     let monitor = Monitor::default();
-    let shape = Shape { workers: 2, weight_max: 3, monitor: &monitor };
+    let shape = Shape { planner: "plan", workers: 2, weight_max: 3, monitor: &monitor };
     let mut taken = Vec::new();
     in_order(
         shape,
@@ -195,7 +224,7 @@ fn what_needs_no_work_keeps_its_place() {
 fn a_plan_that_waits_for_something_else_can_tell_that_the_pool_has_stopped() {
     let done: Result<()> = within_a_minute("the plan".to_owned(), || {
         let monitor = Monitor::default();
-        let shape = Shape { workers: 2, weight_max: 8, monitor: &monitor };
+        let shape = Shape { planner: "plan", workers: 2, weight_max: 8, monitor: &monitor };
         in_order(
             shape,
             |planner| {

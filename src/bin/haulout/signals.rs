@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use haulout::shared::crew::lock;
+use haulout::shared::crew::thread_name;
 use haulout::source::child::Killer;
 use haulout::world::LOOK_UP;
 use haulout::world::Monitor;
@@ -45,7 +46,7 @@ impl Stop {
         let mut signals = Signals::new(heard)?;
         let stop = Self { monitor, producer: Arc::default() };
         let answering = stop.clone();
-        thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        thread::Builder::new().name(thread_name("signals")).spawn(move || {
             if signals.forever().next().is_none() {
                 return;
             }

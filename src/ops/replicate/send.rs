@@ -216,7 +216,7 @@ impl Sending<'_> {
         // Only names are handed over; the bytes are with the threads that work.
         let weight_max = u64::from(workers) * 2;
         crew::in_order(
-            Shape { workers, weight_max, monitor: self.monitor },
+            Shape { planner: "plan", workers, weight_max, monitor: self.monitor },
             |planner| packs.iter().try_for_each(|shipment| planner.work(1, shipment)),
             || |shipment: &Shipment| Ok((shipment.record, self.pack(shipment)?)),
             |(record, objects): (PackRecord, Vec<Object>)| {

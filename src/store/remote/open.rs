@@ -29,6 +29,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use crate::base::buffers::ReadBuffers;
+use crate::base::crew;
 use crate::base::world::World;
 use crate::store::error::Category;
 use crate::store::error::Diagnosis;
@@ -143,7 +144,7 @@ impl RemoteStore {
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(RUNTIME_THREADS)
-            .thread_name("store")
+            .thread_name(crew::thread_name("net"))
             .enable_all()
             .build()
             .map_err(|e| unusable(e.into()))?;
