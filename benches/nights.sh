@@ -5,7 +5,7 @@
 #   night-K.mbs    the stream as mariabackup wrote it
 #   night-K.log    mariabackup's stderr, to prove that it "completed OK!"
 #   night-K.sums   CHECKSUM TABLE of every table, to check a restored server against
-# Between two nights a load changes about 7 % of the 16 KiB pages (see pagediff.py).
+# Between two nights the default load changes about 7 % of the 16 KiB pages (see pagediff.py).
 set -euo pipefail
 
 usage() {
@@ -19,6 +19,10 @@ usage: nights.sh DIR [options]
                      insert     new rows, at the end and at random keys
                      alter      one table is rebuilt, a little oltp in the others
                      encrypted  oltp on encrypted tables (file_key_management)
+                     sysbench   transactions of sysbench: rows deleted, inserted, updated with and without
+                                their index on k; and a wide table with a unique UUID that grows
+                     uuid       random primary keys: 3 % of the rows inserted, some updated, some deleted
+                     queue      a seventh of the rows deleted at one end, as many inserted at the other
   --seed N         another seed gives other rows and another load (default 1)
   --parallel N     copy threads of mariabackup (default 1)
   --page-size P    innodb_page_size: 4k, 8k, 16k, 32k or 64k (default 16k)
@@ -57,7 +61,7 @@ done
 for n in "$size" "$nights" "$seed" "$parallel"; do
     [[ $n =~ ^[1-9][0-9]*$ ]] || die "not a positive number: $n"
 done
-[[ $load =~ ^(oltp|hot|insert|alter|encrypted)$ ]] || die "unknown load: $load"
+[[ $load =~ ^(oltp|hot|insert|alter|encrypted|sysbench|uuid|queue)$ ]] || die "unknown load: $load"
 [[ $page_size =~ ^(4|8|16|32|64)k$ ]] || die "unknown page size: $page_size"
 
 # Debian keeps the server in sbin, which is not on a normal user's PATH.
@@ -167,8 +171,20 @@ flush() {
 tables=$((size / 100))
 ((tables >= 1)) || tables=1
 ((tables <= 8)) || tables=8
-# Rows per table: 40 MB are empty or the server's own, and a row takes 260 bytes, index and free room included.
-rows=$(((size > 60 ? size - 40 : 1 + size / 3) * 3850 / tables))
+# MB of all tables: 40 MB are empty or the server's own.
+filled=$((size > 60 ? size - 40 : 1 + size / 3))
+# Rows per table by the bytes that one takes, index and free room included.
+wide_rows=0
+case $load in
+    sysbench)
+        # Four parts in seven for narrow rows, the others for the wide table.
+        ((tables <= 4)) || tables=4
+        rows=$((filled * 3850 * 4 / 7 / tables))
+        wide_rows=$((filled * 1650 * 3 / 7)) ;;
+    uuid) rows=$((filled * 2900 / tables)) ;;
+    queue) rows=$((filled * 3450 / tables)) ;;
+    *) rows=$((filled * 3850 / tables)) ;;
+esac
 # Ids are multiples of 3: the gaps take inserts at random keys.
 max_id=$((rows * 3))
 
@@ -193,6 +209,83 @@ create_oltp() {
             KEY k_1 (k)
         ) ENGINE=InnoDB ${3:-};
         INSERT INTO $1 SELECT seq * 3, $row_values FROM seq_1_to_$2;"
+}
+
+# Rows go into the trees that follow as a server's rows do: in their order of arrival, in many transactions,
+# so that pages split and are as full as those of a table in use.
+rows_at_once=20000
+
+# in_pieces TABLE FIRST LAST SELECT: inserts the rows of SELECT, in which FROM_TO stands for the two ends of a piece.
+in_pieces() {
+    local table=$1 from=$2 last=$3 to
+    echo "SET rand_seed1 = $seed * 7919 + $from, rand_seed2 = CRC32('$table');"
+    while ((from <= last)); do
+        to=$((from + rows_at_once - 1))
+        ((to <= last)) || to=$last
+        echo "INSERT INTO $table ${4//FROM_TO/${from}_to_$to};"
+        from=$((to + 1))
+    done
+}
+
+# A UUID that is random, and the same for the same seed, table and row.
+uuid_of() {
+    local text="MD5(CONCAT_WS('-', $seed, '$1', seq))" at
+    for at in 21 17 13 9; do text="INSERT($text, $at, 0, '-')"; done
+    echo "$text"
+}
+
+wide_values() {
+    echo "$(uuid_of wide), CONCAT('name of ', MD5(seq)), CONCAT(SHA1(seq), '@example.com'), $(digits 6),
+        CONCAT_WS(' ', MD5(RAND()), 'and more about', SHA1(RAND()), SHA1(RAND()), 'until', MD5(RAND())),
+        ROUND(RAND() * 1e6, 2), '2026-01-01' + INTERVAL seq SECOND, 0"
+}
+
+create_wide() {
+    {
+        echo "CREATE TABLE wide (
+            id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+            uuid CHAR(36) NOT NULL,
+            name VARCHAR(80) NOT NULL,
+            mail VARCHAR(80) NOT NULL,
+            address VARCHAR(200) NOT NULL,
+            notes VARCHAR(400) NOT NULL,
+            amount DECIMAL(12,2) NOT NULL,
+            changed DATETIME NOT NULL,
+            version INT NOT NULL,
+            UNIQUE KEY (uuid)
+        ) ENGINE=InnoDB;"
+        in_pieces wide 1 "$wide_rows" "SELECT seq, $(wide_values) FROM seq_FROM_TO"
+    } | sql app
+}
+
+uuid_values() { echo "$(uuid_of "$1"), FLOOR(RAND() * 100000), MD5(RAND())"; }
+
+create_uuid() {
+    {
+        echo "CREATE TABLE $1 (
+            id CHAR(36) NOT NULL PRIMARY KEY,
+            v INT NOT NULL,
+            c CHAR(100) NOT NULL,
+            KEY (v)
+        ) ENGINE=InnoDB;"
+        in_pieces "$1" 1 "$rows" "SELECT $(uuid_values "$1") FROM seq_FROM_TO"
+    } | sql app
+}
+
+queue_values="seq, FLOOR(RAND() * 1e9), '2026-01-01' + INTERVAL seq SECOND,
+    CONCAT('{\"job\": ', seq, ', \"data\": \"', $(digits 12), '\"}')"
+
+create_queue() {
+    {
+        echo "CREATE TABLE $1 (
+            id BIGINT NOT NULL PRIMARY KEY,
+            k INT NOT NULL,
+            due DATETIME NOT NULL,
+            body VARCHAR(250) NOT NULL,
+            KEY (k)
+        ) ENGINE=InnoDB;"
+        in_pieces "$1" 1 "$rows" "SELECT $queue_values FROM seq_FROM_TO"
+    } | sql app
 }
 
 # The small change of every server: other engines, empty tables, an empty database.
@@ -251,8 +344,13 @@ create_data() {
     sql -e "CREATE DATABASE app"
     create_others
     [[ $formats == no ]] || create_formats
+    if ((wide_rows)); then create_wide; fi
     for ((i = 1; i <= tables; i++)); do
-        create_oltp "sbtest$i" "$rows" "$options" &
+        case $load in
+            uuid) create_uuid "uuid$i" ;;
+            queue) create_queue "queue$i" ;;
+            *) create_oltp "sbtest$i" "$rows" "$options" ;;
+        esac &
         jobs+=($!)
         # Two at a time: one core makes digits while the other builds the index.
         if ((i % 2 == 0 || i == tables)); then wait "${jobs[@]}"; jobs=(); fi
@@ -261,11 +359,14 @@ create_data() {
 
 # --- the load -----------------------------------------------------------------
 
+# Groups of digits in awk, as in the rows.
+awk_digits='
+    function group() { return sprintf("%05d%06d", rand() * 100000, rand() * 1000000) }
+    function digits(n,    s) { s = group(); while (--n) s = s "-" group(); return s }'
+
 # oltp NIGHT PAGES: statements that change about PAGES distinct pages, four to a transaction.
 oltp() {
-    awk -v night="$1" -v pages="$2" -v seed="$seed" -v kind="$load" -v tables="$tables" -v rows="$rows" '
-        function group() { return sprintf("%05d%06d", rand() * 100000, rand() * 1000000) }
-        function digits(n,    s) { s = group(); while (--n) s = s "-" group(); return s }
+    awk -v night="$1" -v pages="$2" -v seed="$seed" -v kind="$load" -v tables="$tables" -v rows="$rows" "$awk_digits"'
         # Half of the ids are uniform; of the others, three quarters fall into the first tenth.
         function any_id(    u) { u = rand(); return 3 * int(1 + (rand() < 0.5 ? u : u ^ 8) * rows) }
         BEGIN {
@@ -307,6 +408,61 @@ insert() {
     done
 }
 
+# sysbench NIGHT: transactions like those of oltp_write_only. The index on k was built by sorting, so its pages are
+# full: an insert splits one. A night has one transaction for every two thousand rows.
+sysbench() {
+    awk -v night="$1" -v seed="$seed" -v tables="$tables" -v rows="$rows" -v wide="$wide_rows" "$awk_digits"'
+        function any_id() { return 3 * int(1 + rand() * rows) }
+        function any_k() { return 1 + rand() * 3 * rows }
+        BEGIN {
+            srand(seed * 1000 + night)
+            for (i = 0; i < tables * (1 + rows / 2000); i++) {
+                t = "sbtest" (1 + i % tables)
+                id = any_id()
+                print "BEGIN;"
+                printf "UPDATE %s SET k = k + 1 WHERE id = %d;\n", t, any_id()
+                printf "UPDATE %s SET c = \"%s\" WHERE id = %d;\n", t, digits(10), any_id()
+                printf "DELETE FROM %s WHERE id = %d;\n", t, id
+                printf "INSERT INTO %s VALUES (%d, %d, \"%s\", \"%s\");\n", t, id, any_k(), digits(10), digits(5)
+                if (rand() < 0.1)
+                    printf "INSERT INTO %s (k, c, pad) VALUES (%d, \"%s\", \"%s\");\n", t, any_k(),
+                        digits(10), digits(5)
+                print "COMMIT;"
+            }
+            for (i = 0; i < wide / 1200; i++)
+                printf "UPDATE wide SET amount = %.2f, version = version + 1 WHERE id = %d;\n",
+                    rand() * 1e6, 1 + rand() * wide
+        }'
+    # A night adds a row for every four thousand.
+    local count=$((wide_rows / 4000 + 1)) first=$((wide_rows + 1))
+    first=$((first + ($1 - 1) * count))
+    in_pieces wide $first $((first + count - 1)) "SELECT seq, $(wide_values) FROM seq_FROM_TO"
+}
+
+# uuid NIGHT: rows at random places, a few changed, a few gone.
+uuid() {
+    local i count=$((rows * 3 / 100)) first
+    first=$((rows + 1 + ($1 - 1) * count))
+    for ((i = 1; i <= tables; i++)); do
+        in_pieces "uuid$i" $first $((first + count - 1)) "SELECT $(uuid_values "uuid$i") FROM seq_FROM_TO"
+        echo "UPDATE uuid$i SET v = v + 1 WHERE v % 500 = $1 % 500;
+              DELETE FROM uuid$i WHERE v % 700 = 7 * $1 % 700;"
+    done
+}
+
+# queue NIGHT: the oldest rows go while new ones come, so that purged pages are used again.
+queue() {
+    local i step=$((rows / 7 / 20 + 1)) oldest newest piece
+    for ((i = 1; i <= tables; i++)); do
+        oldest=$((($1 - 1) * step * 20)) newest=$((rows + ($1 - 1) * step * 20))
+        for ((piece = 1; piece <= 20; piece++)); do
+            echo "DELETE FROM queue$i WHERE id <= $((oldest + piece * step));"
+            in_pieces "queue$i" $((newest + (piece - 1) * step + 1)) $((newest + piece * step)) \
+                "SELECT $queue_values FROM seq_FROM_TO"
+        done
+    done
+}
+
 # night NIGHT: what happens before backup NIGHT.
 night() {
     # A page is 16 KiB here, whatever the server's is: the unit in which pagediff.py counts.
@@ -317,6 +473,10 @@ night() {
         alter)
             oltp "$1" $((pages / 4))
             echo "ALTER TABLE sbtest$((($1 - 1) % tables + 1)) FORCE;" ;;
+        sysbench | uuid | queue)
+            "$load" "$1"
+            # A server purges within seconds what it deleted, and has the whole day for it.
+            echo "SET GLOBAL innodb_max_purge_lag_wait = 0;" ;;
     esac | sql app
     # Other engines have their small change, too.
     sql app -e "
