@@ -22,7 +22,6 @@ use std::sync::LazyLock;
 use divan::Bencher;
 use divan::counter::BytesCount;
 use haulout::base::entropy::SeededEntropy;
-use haulout::base::ids::BlockHash;
 use haulout::base::ids::Class;
 use haulout::cut::Cutter;
 use haulout::encode::Compress;
@@ -33,6 +32,8 @@ use haulout::encode::Level;
 use haulout::encode::ReadBack;
 use haulout::encode::WholeCoder;
 use haulout::format::config::CUT_SIZES;
+use haulout::format::directory::FramedBlock;
+use haulout::format::form::BlockForm;
 use haulout::hash::BlockHasher;
 use haulout::hash::is_zero;
 use haulout::innodb::PageNumber;
@@ -111,8 +112,10 @@ fn hasher() -> BlockHasher {
     BlockHasher::new([5; 32])
 }
 
-fn blocks(bytes: &[u8]) -> Vec<(BlockHash, usize)> {
-    bytes.chunks(PAGE).map(|page| (hasher().hash(page), page.len())).collect()
+fn blocks(bytes: &[u8]) -> Vec<FramedBlock> {
+    let form = BlockForm::PLAIN;
+    let framed = |page: &[u8]| FramedBlock { hash: hasher().hash(page), length: page.len(), form };
+    bytes.chunks(PAGE).map(framed).collect()
 }
 
 /// Each page and the same a night later: its LSN, its checksum and a row are others.
@@ -229,7 +232,7 @@ fn i_decode_changed_pages(bencher: Bencher<'_, '_>) {
     counted.bench_local(|| {
         let mut decoder = DeltaDecoder::new();
         for (delta, base) in &deltas {
-            _ = black_box(decoder.decode(delta.text(), base, PAGE).unwrap());
+            _ = black_box(decoder.decode(delta.text(), base, PAGE, delta.form()).unwrap());
         }
     });
 }

@@ -11,6 +11,7 @@
 //! grows beyond the length that the directory states, which [`limits`](crate::base::limits) bounds.
 
 mod delta;
+pub mod form;
 mod frames;
 mod whole;
 
@@ -97,11 +98,18 @@ fn decompress(
 mod tests {
     use super::*;
     use crate::format::directory::Codec;
+    use crate::format::directory::FramedBlock;
+    use crate::format::form::BlockForm;
     use crate::hash::BlockHasher;
     use proptest::prelude::*;
 
     fn hasher() -> BlockHasher {
         BlockHasher::new([7; 32])
+    }
+
+    fn plain(block: &[u8]) -> FramedBlock {
+        let hash = hasher().hash(block);
+        FramedBlock { hash, length: block.len(), form: BlockForm::PLAIN }
     }
 
     fn page(seed: u32) -> Vec<u8> {
@@ -117,7 +125,7 @@ mod tests {
         ) {
             let raw: Vec<u8> = pages.iter().flat_map(|seed| page(*seed)).collect();
             let blocks: Vec<_> =
-                raw.chunks(16384).map(|block| (hasher().hash(block), block.len())).collect();
+                raw.chunks(16384).map(plain).collect();
             let mut coder = WholeCoder::new(Level::new(level).unwrap(), ReadBack::On, hasher());
             let compress = if skip { Compress::Skip } else { Compress::Try };
             let frame = coder.encode(&raw, blocks, compress).unwrap();
@@ -138,7 +146,8 @@ mod tests {
             let mut coder = DeltaCoder::new(ReadBack::On, hasher());
             if let Some(delta) = coder.encode(&block, hasher().hash(&block), &base).unwrap() {
                 let mut decoder = DeltaDecoder::new();
-                prop_assert_eq!(decoder.decode(delta.text(), &base, block.len()).unwrap(), &block);
+                let back = decoder.decode(delta.text(), &base, block.len(), delta.form());
+                prop_assert_eq!(back.unwrap(), &block);
             }
         }
 
@@ -148,7 +157,7 @@ mod tests {
         ) {
             let base = page(3);
             let mut decoder = DeltaDecoder::new();
-            if let Ok(out) = decoder.decode(&text, &base, length) {
+            if let Ok(out) = decoder.decode(&text, &base, length, BlockForm::PLAIN) {
                 prop_assert_eq!(out.len(), length);
             }
             for codec in [Codec::Raw, Codec::Zstd] {
@@ -162,7 +171,7 @@ mod tests {
     #[test]
     fn a_wrong_hash_is_noticed_by_the_read_back() {
         let raw = page(1);
-        let wrong = vec![(hasher().hash(b"another"), raw.len())];
+        let wrong = vec![FramedBlock { hash: hasher().hash(b"another"), ..plain(&raw) }];
         let mut coder = WholeCoder::new(Level::AUTO, ReadBack::On, hasher());
         assert!(coder.encode(&raw, wrong, Compress::Try).is_err());
     }

@@ -21,6 +21,7 @@ use haulout::ops::memory::AtOnce;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::verify;
+use haulout::repo::Features;
 use haulout::source::ProducerExit;
 use haulout::store::Store;
 use haulout::store::local::LocalStore;
@@ -31,6 +32,7 @@ use support::Protected;
 use support::Server;
 use support::back_up_with;
 use support::init;
+use support::init_as_earlier;
 use support::open;
 use support::options;
 use support::shared;
@@ -97,9 +99,9 @@ fn a_later_format_and_an_unknown_feature_are_refused_by_name() {
 }
 
 #[test]
-fn the_bytes_of_a_repository_do_not_change_unnoticed() {
+fn a_repository_without_features_is_written_as_version_0_1_wrote_it() {
     let store = Arc::new(MemoryStore::new());
-    write_nights(shared(&store), Protected::Encrypted);
+    write_nights(shared(&store), Protected::Encrypted, Features::NONE);
     let directory = repos().join("v1-texts-encrypted");
     for (name, bytes) in store.objects() {
         let archived = fs::read(directory.join(name.as_str()));
@@ -109,8 +111,12 @@ fn the_bytes_of_a_repository_do_not_change_unnoticed() {
 }
 
 /// Three nights, and a partial one between.
-fn write_nights(store: Arc<dyn Store>, protected: Protected) -> Vec<(String, Vec<u8>)> {
-    let repository = init(store, protected, 42);
+fn write_nights(
+    store: Arc<dyn Store>,
+    protected: Protected,
+    features: Features,
+) -> Vec<(String, Vec<u8>)> {
+    let repository = init_as_earlier(store, protected, features, 42);
     // One table is long enough for a tree of map pages; the rest is kept small, since this stands
     // in git.
     let mut server = Server::new(7, 1, 70);
@@ -142,7 +148,7 @@ fn write_the_archive_of_this_format() {
         let directory = repos().join(name);
         assert!(!directory.exists(), "an archive is never written again");
         let store = Arc::new(LocalStore::create(&directory).unwrap());
-        let streams = write_nights(store, protected);
+        let streams = write_nights(store, protected, Features::NONE);
         let line = |(id, stream): &(String, Vec<u8>)| format!("{id} {}\n", blake3::hash(stream));
         let lines: String = streams.iter().map(line).collect();
         fs::write(directory.with_extension("streams"), lines).unwrap();

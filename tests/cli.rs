@@ -528,7 +528,7 @@ fn the_version_has_a_shape_for_scripts() {
     assert_eq!(version["commit"], Value::Null, "this is no release");
     assert!(version["target"].as_str().unwrap().contains('-'), "{version}");
     for side in ["reads", "makes"] {
-        assert_eq!(version[side], serde_json::json!({"format": 1, "features": []}));
+        assert_eq!(version[side], serde_json::json!({"format": 1, "features": [2]}));
     }
 }
 

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 META, FRAME, DIRECTORY, SNAPSHOT, MOVES, BASE_STEPS_MAX = 2, 1, 2, 1, 4, 10
 Place = namedtuple("Place", "pack entry")
 Frame = namedtuple("Frame", "number kind codec at stored raw")
-Slot = namedtuple("Slot", "frame at record length base hash")
+Slot = namedtuple("Slot", "frame at record length form bases hash")
 Entry = namedtuple("Entry", "pack entry hash length")
 Record = namedtuple("Record", "path incarnation fixed length levels entries")
 
@@ -101,6 +101,7 @@ def read_directory(text):  # [5.3]
     base_packs = [head.take(32) for _ in range(bases)]
     columns = Bytes(zstandard.ZstdDecompressor().decompress(head.take(packed)))
     kinds, codecs = columns.take(frames), columns.take(frames)
+    require(not {8, 11}.intersection(codecs), "a codec is unknown to this reader")
     stored = [columns.varint() for _ in range(frames)]
     raw = [columns.varint() for _ in range(frames)]
     starts = itertools.accumulate(stored, initial=16)
@@ -109,16 +110,26 @@ def read_directory(text):  # [5.3]
     lengths = [columns.varint() for _ in range(entries)]
     deltas = [entry for entry in range(entries) if frame_of[entry].kind == 1]
     records = dict(enumerate(lengths)) | {entry: columns.varint() for entry in deltas}
-    base_of, before = {}, 0
-    for entry in deltas:
-        base_of[entry] = Place(base_packs[columns.varint()], before + columns.zigzag() + 1)
-        before = base_of[entry].entry
+    def read_bases(of):
+        before = 0
+        for entry in of:
+            place = Place(base_packs[columns.varint()], before + columns.zigzag() + 1)
+            before = place.entry
+            yield entry, place
+
+    bases_of = {entry: [place] for entry, place in read_bases(deltas)}
+    forms = [columns.number(1) if frame.codec & 8 else 0 for frame in frame_of]
+    of_two = [entry for entry, form in enumerate(forms) if form & 32]
+    require(all(entry in bases_of for entry in of_two), "a whole block has two bases")
+    for entry, place in read_bases(of_two):
+        bases_of[entry].append(place)
     columns.end("the columns of a directory")
-    hashes = [None if entry in base_of else head.take(16) for entry in range(entries)]
+    hashes = [None if entry in bases_of else head.take(16) for entry in range(entries)]
     head.end("a directory")
     slots, filled = [], [0] * frames
     for entry, frame in enumerate(frame_of):
-        rest = (records[entry], lengths[entry], base_of.get(entry), hashes[entry])
+        rest = (forms[entry] & ~32, bases_of.get(entry, []), hashes[entry])
+        rest = (records[entry], lengths[entry], *rest)
         slots.append(Slot(frame, filled[frame.number], *rest))
         filled[frame.number] += records[entry]
     require(filled == raw, "a directory does not fill its frames")
@@ -149,7 +160,8 @@ class Section:
     @functools.lru_cache(maxsize=32)
     def frame(self, frame):  # [5.2]
         text = self.opened(FRAME, frame.number, self.data[frame.at : frame.at + frame.stored])
-        text = text if frame.codec == 2 else decompressed(frame.codec, text, frame.raw)
+        codec = frame.codec & 7
+        text = text if codec == 2 else decompressed(codec, text, frame.raw)
         require(len(text) == frame.raw, "a frame has another length than its directory says")
         return text
 
@@ -161,6 +173,52 @@ def decompressed(codec, text, length, base=None):  # [5.2]
     prefix = zstandard.ZstdCompressionDict(base, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
     unpack = zstandard.ZstdDecompressor(dict_data=prefix).decompress
     return unpack(b"\x28\xb5\x2f\xfd" + text, max_output_size=length)
+
+INFIMUM, SUPREMUM = 99, 112
+
+def has_normal_form(page):
+    """Tells by what a normal form leaves alone whether a page has one."""
+    slots, heap = struct.unpack_from(">HxxH", page, 38)
+    texts = page[99:107] == b"infimum\0" and page[112:120] == b"supremum"
+    return page[24:26] == b"\x45\xbf" and heap >> 15 and texts and 2 <= slots <= len(page) // 16
+
+def walked(page, back):  # [5.4]
+    """The page with the numbers of its records replaced: by differences, or back."""
+    out, owners, (slots,) = bytearray(page), [INFIMUM], struct.unpack_from(">H", page, 38)
+    directory, left = len(page) - 8 - 2 * slots, len(page) // 5
+    step, heap = struct.unpack_from(">H", page, INFIMUM - 2)[0], 1
+    at = (INFIMUM + step) % 0x10000
+    while at != SUPREMUM:
+        require(125 <= at <= directory and left, "the records of a page lead astray")
+        left -= 1
+        if out[at - 5] & 15:
+            owners.append(at)
+        numbers, other_step = struct.unpack_from(">HH", out, at - 4)
+        other_heap, kind = numbers >> 3, numbers & 7
+        if back:
+            new_heap, new_step = (other_heap + heap + 1) % 0x2000, (other_step + step) % 0x10000
+        else:
+            new_heap, new_step = (other_heap - heap - 1) % 0x2000, (other_step - step) % 0x10000
+        struct.pack_into(">HH", out, at - 4, new_heap << 3 | kind, new_step)
+        heap, step = (new_heap, new_step) if back else (other_heap, other_step)
+        at = (at + step) % 0x10000
+    owners.append(SUPREMUM)
+    require(len(owners) == slots, "the directory of a page has another length than its records say")
+    for number, owner in enumerate(owners):
+        place = len(page) - 10 - 2 * number
+        slot = struct.unpack_from(">H", out, place)[0] + (owner if back else -owner)
+        struct.pack_into(">H", out, place, slot % 0x10000)
+    return bytes(out)
+
+def in_form(block, form, back=False):
+    """A block in a form, or back; pages that have no normal form stay as they are [5.2]."""
+    if form == 0:
+        return block
+    require(form in range(12, 17), "a form is unknown to this reader")
+    size = 1 << form
+    pages = (block[at : at + size] for at in range(0, len(block), size))
+    fits = lambda page: len(page) == size and has_normal_form(page)
+    return b"".join(walked(page, back) if fits(page) else page for page in pages)
 
 def read_places(page, count):
     recent = []  # Packs, the last one first, each with the entry that follows.
@@ -176,11 +234,13 @@ def read_map_page(data, fixed):  # [7.1]
     count, flags = page.varint(), page.number(1)
     require(flags < 2 and (flags == 1) == (fixed == 0), "a map page has unknown flags")
     kinds = page.take(count)
+    require(all(kind & ~16 <= 10 and kind != 17 for kind in kinds), "a block has an unknown kind")
     lengths = [page.varint() if flags else fixed for _ in range(count)]
     places = read_places(page, sum(kind > 0 for kind in kinds))
     found = [next(places) if kind else (None, None) for kind in kinds]
     # The bases stand in the directories too: a reader needs them only there.
     list(read_places(page, sum(kind > 1 for kind in kinds)))
+    list(read_places(page, sum(kind > 16 for kind in kinds)))
     hashes = [page.take(16) if kind else None for kind in kinds]
     page.end("a map page")
     return [Entry(*place, *rest) for place, *rest in zip(found, hashes, lengths)]
@@ -394,7 +454,7 @@ class Repository:
         require(len(config) == 137 and config[:8] == b"HAULOUT1", "config is none")
         require(config[89:105] == blake3(config[:89]).digest(16), "config is damaged")
         version, self.suite, features = struct.unpack_from("<HBxQ", config, 8)
-        require((version, features) == (1, 0) and self.suite < 2, "a newer reader is needed")
+        require((version, features & ~4) == (1, 0) and self.suite < 2, "a newer reader is needed")
         self.id, key = config[28:44], config[57:89]
         if self.suite == 1:
             holders = [file.read_bytes() for file in (self.folder / "keys").iterdir()]
@@ -465,8 +525,11 @@ class Repository:
         slot = section.slots[place.entry]
         text = section.frame(slot.frame)[slot.at : slot.at + slot.record]
         if slot.frame.kind == 1:
-            base = self.block(slot.base, None, steps + 1)
-            text = decompressed(2, text, slot.length, base)
+            # The first base comes last.
+            bases = [self.block(base, None, steps + 1) for base in reversed(slot.bases)]
+            prefix = b"".join(in_form(base, slot.form) for base in bases)
+            text = decompressed(2, text, slot.length, prefix)
+        text = in_form(text, slot.form, back=True)
         require(len(text) == slot.length, "a block has another length than its directory says")
         # A base that is itself a delta is known by what rests on it.
         found = blake3(text, key=self.key_for("block hash")).digest(16)

@@ -10,6 +10,10 @@ use haulout::encode::FrameDecoder;
 use haulout::encode::Level;
 use haulout::encode::ReadBack;
 use haulout::encode::WholeCoder;
+use haulout::encode::form;
+use haulout::format::directory::FramedBlock;
+use haulout::format::form::BlockForm;
+use haulout::innodb::PageSize;
 use haulout::format::directory::Codec;
 use haulout::hash::BlockHasher;
 use haulout_fuzz::Input;
@@ -30,12 +34,22 @@ fuzz_target!(|data: &[u8]| {
             let hasher = BlockHasher::new([4; 32]);
             let hash = hasher.hash(&block);
             let mut coder = WholeCoder::new(Level::AUTO, ReadBack::On, hasher.clone());
-            let blocks = vec![(hash, block.len())];
-            let frame = coder.encode(&block, blocks, Compress::Try).expect("it is read back");
-            let (codec, text) = (frame.codec(), frame.into_text());
+            let page = PageSize::from_bytes(4096 << (mode % 5)).expect("4 to 64 KiB");
+            let mut raw = Vec::new();
+            let form = form::append(&mut raw, &block, page);
+            let blocks = vec![FramedBlock { hash, length: block.len(), form }];
+            let frame = coder.encode(&raw, blocks, Compress::Try).expect("it is read back");
+            let (codec, form) = (frame.codec(), frame.blocks()[0].form);
+            let text = frame.into_text();
             decode(&graft(&text, &mut input), &base, block.len());
             let mut decoder = FrameDecoder::new();
-            assert_eq!(decoder.decode(codec, &text, block.len()), Ok(&block[..]));
+            let back = match codec {
+                Codec::Zstd => {
+                    decoder.decode_forms(&text, block.len(), [(block.len(), form)].into_iter())
+                }
+                _ => decoder.decode(codec, &text, block.len()),
+            };
+            assert_eq!(back, Ok(&block[..]));
         }
         _ => {
             let block = [&base, input.piece()].concat();
@@ -45,14 +59,24 @@ fuzz_target!(|data: &[u8]| {
             let Ok(Some(delta)) = coder.encode(&block, hash, &base) else { return };
             decode(&graft(delta.text(), &mut input), &base, block.len());
             let mut decoder = DeltaDecoder::new();
-            assert_eq!(decoder.decode(delta.text(), &base, block.len()), Ok(&block[..]));
+            let back = decoder.decode(delta.text(), &base, block.len(), delta.form());
+            assert_eq!(back, Ok(&block[..]));
         }
     }
 });
 
 fn decode(text: &[u8], base: &[u8], length: usize) {
-    if let Ok(out) = DeltaDecoder::new().decode(text, base, length) {
-        assert_eq!(out.len(), length);
+    for page in [0, 1 << 12, 1 << 14, 1 << 16] {
+        let form = BlockForm::normal(page).unwrap_or_default();
+        let second = (base.len() % 2 == 1).then_some(base);
+        let Ok(prefix) = form::prefix(form, base, second) else { continue };
+        if let Ok(out) = DeltaDecoder::new().decode(text, &prefix, length, form) {
+            assert_eq!(out.len(), length);
+        }
+        let blocks = [(length / 2, form), (length - length / 2, BlockForm::PLAIN)];
+        if let Ok(out) = FrameDecoder::new().decode_forms(text, length, blocks.into_iter()) {
+            assert_eq!(out.len(), length);
+        }
     }
     for codec in [Codec::Raw, Codec::Zstd, Codec::ZstdPrefix] {
         if let Ok(out) = FrameDecoder::new().decode(codec, text, length) {

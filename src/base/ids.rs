@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::base::hex;
 
-/// The keyed hash that names a block, 128 bits (FORMAT.md 5.4).
+/// The keyed hash that names a block, 128 bits (FORMAT.md 5.5).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct BlockHash(pub [u8; 16]);
 
@@ -97,6 +97,15 @@ pub struct Locator {
     /// Number of the pack in the lineage's pack table.
     pub pack: PackIndex,
     /// The number of the entry in the pack's directory.
+    pub entry: EntryNumber,
+}
+
+/// An entry by the name of its pack.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct EntryAddress {
+    /// Name of the pack that holds the entry.
+    pub pack: PackName,
+    /// The entry in it.
     pub entry: EntryNumber,
 }
 

@@ -13,6 +13,8 @@ use crate::encode::ReadBack;
 use crate::encode::UNDECODABLE;
 use crate::encode::compressor;
 use crate::encode::decompress;
+use crate::encode::form;
+use crate::format::form::BlockForm;
 use crate::hash::BlockHasher;
 
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -33,9 +35,15 @@ pub struct EncodedDelta {
     text: Vec<u8>,
     hash: BlockHash,
     length: usize,
+    form: BlockForm,
 }
 
 impl EncodedDelta {
+    /// Returns the form in which both sides of the delta are.
+    pub fn form(&self) -> BlockForm {
+        self.form
+    }
+
     /// Returns the coded bytes of the delta, without zstd's magic number.
     pub fn text(&self) -> &[u8] {
         &self.text
@@ -138,12 +146,14 @@ impl<'base> DeltaCoder<'base> {
         base: &'base [u8],
     ) -> Result<EncodedDelta, Miscomputed> {
         if let Some(decoder) = &mut self.check {
-            let back = decoder.decode(&text, base, block.len()).map_err(|_| Miscomputed)?;
+            let back = decoder
+                .decode(&text, base, block.len(), BlockForm::PLAIN)
+                .map_err(|_| Miscomputed)?;
             if self.hasher.hash(back) != hash {
                 return Err(Miscomputed);
             }
         }
-        Ok(EncodedDelta { text, hash, length: block.len() })
+        Ok(EncodedDelta { text, hash, length: block.len(), form: BlockForm::PLAIN })
     }
 }
 
@@ -172,18 +182,21 @@ impl<'base> DeltaDecoder<'base> {
         DeltaDecoder { decompressor: DCtx::create(), framed: Vec::new(), out: Vec::new() }
     }
 
-    /// Returns the block of `length` bytes that `text` makes of `base`.
+    /// Returns the block of `length` bytes that `text` makes of `prefix`, which [`form::prefix`]
+    /// gives for the same form.
     pub fn decode(
         &mut self,
         text: &[u8],
-        base: &'base [u8],
+        prefix: &'base [u8],
         length: usize,
+        form: BlockForm,
     ) -> Result<&[u8], Malformed> {
         self.framed.clear();
         self.framed.extend_from_slice(&MAGIC);
         self.framed.extend_from_slice(text);
-        self.decompressor.ref_prefix(base).map_err(|_| UNDECODABLE)?;
+        self.decompressor.ref_prefix(prefix).map_err(|_| UNDECODABLE)?;
         decompress(&mut self.decompressor, &self.framed, length, &mut self.out)?;
+        form::restore(&mut self.out, form)?;
         Ok(&self.out)
     }
 }

@@ -10,7 +10,9 @@ use crate::encode::ReadBack;
 use crate::encode::UNDECODABLE;
 use crate::encode::compressor;
 use crate::encode::decompress;
+use crate::encode::form;
 use crate::format::directory::Codec;
+use crate::format::form::BlockForm;
 
 /// The level that a frame of deltas is packed at.
 const RECORDS_LEVEL: i32 = 5;
@@ -91,5 +93,24 @@ impl FrameDecoder {
                 Ok(&self.raw)
             }
         }
+    }
+
+    /// Decodes a compressed frame of whole blocks, of which some are in normal form, and returns
+    /// the blocks' own bytes. A block that can't be restored is not right by its hash, and its
+    /// neighbours are as good as ever.
+    pub fn decode_forms(
+        &mut self,
+        text: &[u8],
+        length: usize,
+        blocks: impl Iterator<Item = (usize, BlockForm)>,
+    ) -> Result<&[u8], Malformed> {
+        decompress(&mut self.decompressor, text, length, &mut self.raw)?;
+        let mut rest = self.raw.as_mut_slice();
+        for (bytes, form) in blocks {
+            let (block, tail) = rest.split_at_mut_checked(bytes).ok_or(UNDECODABLE)?;
+            let _is_restored = form::restore(block, form).is_ok();
+            rest = tail;
+        }
+        Ok(&self.raw)
     }
 }

@@ -1,18 +1,25 @@
 //! Frames of whole blocks: several blocks compressed as one.
+//!
+//! A block is handed over in the form in which it shall stand in the frame, with the hash of its
+//! own bytes. A frame that is kept raw has no forms, so that opening it stays free.
 
 use zstd::zstd_safe::CCtx;
 use zstd::zstd_safe::CParameter;
 use zstd::zstd_safe::DCtx;
 use zstd::zstd_safe::ParamSwitch;
 
-use crate::base::ids::BlockHash;
+use crate::base::error::Malformed;
 use crate::encode::ContentSize;
 use crate::encode::Level;
 use crate::encode::Miscomputed;
 use crate::encode::ReadBack;
+use crate::encode::UNDECODABLE;
 use crate::encode::compressor;
 use crate::encode::decompress;
+use crate::encode::form;
 use crate::format::directory::Codec;
+use crate::format::directory::FramedBlock;
+use crate::format::form::BlockForm;
 use crate::hash::BlockHasher;
 
 /// The parameters of level 1 for large inputs, with a wider step. For 128 KiB zstd would choose a
@@ -34,7 +41,7 @@ const SAVING_MIN_PARTS: usize = 32;
 pub struct EncodedFrame {
     codec: Codec,
     text: Vec<u8>,
-    blocks: Vec<(BlockHash, usize)>,
+    blocks: Vec<FramedBlock>,
 }
 
 impl EncodedFrame {
@@ -43,8 +50,8 @@ impl EncodedFrame {
         self.codec
     }
 
-    /// Returns the hash and the raw length of each block, in the order of the frame.
-    pub fn blocks(&self) -> &[(BlockHash, usize)] {
+    /// Returns hash, length and form of each block, in the order of the frame.
+    pub fn blocks(&self) -> &[FramedBlock] {
         &self.blocks
     }
 
@@ -78,11 +85,11 @@ impl WholeCoder {
         Self { compressor, check, hasher }
     }
 
-    /// Encodes blocks that stand one after the other in `raw`.
+    /// Encodes blocks that stand one after the other in `raw`, each in the form that it names.
     pub fn encode(
         &mut self,
         raw: &[u8],
-        blocks: Vec<(BlockHash, usize)>,
+        blocks: Vec<FramedBlock>,
         compress: Compress,
     ) -> Result<EncodedFrame, Miscomputed> {
         let text = match compress {
@@ -91,10 +98,19 @@ impl WholeCoder {
         };
         let frame = match text {
             Some(text) => EncodedFrame { codec: Codec::Zstd, text, blocks },
-            None => EncodedFrame { codec: Codec::Raw, text: raw.to_vec(), blocks },
+            None => Self::keep_raw(raw.to_vec(), blocks)?,
         };
         self.read_back(&frame, raw.len())?;
         Ok(frame)
+    }
+
+    fn keep_raw(
+        mut text: Vec<u8>,
+        mut blocks: Vec<FramedBlock>,
+    ) -> Result<EncodedFrame, Miscomputed> {
+        restore_blocks(&mut text, &blocks).map_err(|_| Miscomputed)?;
+        blocks.iter_mut().for_each(|block| block.form = BlockForm::PLAIN);
+        Ok(EncodedFrame { codec: Codec::Raw, text, blocks })
     }
 
     fn compress(&mut self, raw: &[u8]) -> Option<Vec<u8>> {
@@ -115,10 +131,11 @@ impl WholeCoder {
             &frame.text
         } else {
             decompress(decompressor, &frame.text, length, scratch).map_err(|_| Miscomputed)?;
+            restore_blocks(scratch, &frame.blocks).map_err(|_| Miscomputed)?;
             scratch
         };
         let mut rest = raw;
-        for (hash, length) in &frame.blocks {
+        for FramedBlock { hash, length, .. } in &frame.blocks {
             let (block, tail) = rest.split_at_checked(*length).ok_or(Miscomputed)?;
             if self.hasher.hash(block) != *hash {
                 return Err(Miscomputed);
@@ -127,6 +144,17 @@ impl WholeCoder {
         }
         if rest.is_empty() { Ok(()) } else { Err(Miscomputed) }
     }
+}
+
+/// Gives blocks that stand one after the other their own bytes again.
+fn restore_blocks(text: &mut [u8], blocks: &[FramedBlock]) -> Result<(), Malformed> {
+    let mut rest = text;
+    for block in blocks {
+        let (own, tail) = rest.split_at_mut_checked(block.length).ok_or(UNDECODABLE)?;
+        form::restore(own, block.form)?;
+        rest = tail;
+    }
+    Ok(())
 }
 
 /// The choice to compress blocks, or to keep them raw.

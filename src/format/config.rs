@@ -15,11 +15,38 @@ pub const TAGGED_BYTES: usize = 105;
 const MAGIC: &[u8; 8] = b"HAULOUT1";
 /// The format version that this program reads and writes.
 pub const FORMAT_VERSION: u16 = 1;
-/// Required features that this program knows, a bit each: none yet.
-pub const FEATURES_KNOWN: u64 = 0;
-/// Required features of a repository that this program makes, a bit each.
-pub const FEATURES_MADE: u64 = 0;
+/// Required features that this program knows.
+pub const FEATURES_KNOWN: Features = Features::NORMAL_FORM;
+/// Required features of a repository that this program makes.
+pub const FEATURES_MADE: Features = Features::NORMAL_FORM;
 const WHAT: &str = "config";
+
+/// Features of a repository, a bit each (FORMAT.md 10).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Features(pub u64);
+
+impl Features {
+    /// No feature at all, as version 0.1.0 makes repositories.
+    pub const NONE: Self = Self(0);
+    /// Blocks and deltas in normal form, deltas of two bases.
+    pub const NORMAL_FORM: Self = Self(1 << 2);
+
+    /// Tells whether all of `others` are among these features.
+    pub fn include(self, others: Self) -> bool {
+        self.0 & others.0 == others.0
+    }
+
+    /// Returns these features and `others`.
+    #[must_use]
+    pub fn with(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    /// Returns the numbers of the bits that are set, in ascending order.
+    pub fn bits(self) -> impl Iterator<Item = u32> {
+        (0..u64::BITS).filter(move |bit| self.0 >> bit & 1 == 1)
+    }
+}
 
 /// The fields as FORMAT.md lists them: place, bytes, words. A test compares them.
 #[cfg(test)]
@@ -70,9 +97,9 @@ pub struct Config {
     /// Number of the suite.
     pub suite: u8,
     /// Features that a program must know.
-    pub required_features: u64,
+    pub required_features: Features,
     /// Features that a program may ignore.
-    pub optional_features: u64,
+    pub optional_features: Features,
     /// Random id of the repository.
     pub repository: [u8; 16],
     /// Smallest block of a page file, log2 of bytes.
@@ -102,8 +129,8 @@ impl Config {
         out[0..8].copy_from_slice(MAGIC);
         out[8..10].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
         out[10] = self.suite;
-        out[12..20].copy_from_slice(&self.required_features.to_le_bytes());
-        out[20..28].copy_from_slice(&self.optional_features.to_le_bytes());
+        out[12..20].copy_from_slice(&self.required_features.0.to_le_bytes());
+        out[20..28].copy_from_slice(&self.optional_features.0.to_le_bytes());
         out[28..44].copy_from_slice(&self.repository);
         out[44] = self.block_log2;
         out[45..49].copy_from_slice(&self.cuts.min.to_le_bytes());
@@ -143,14 +170,15 @@ impl Config {
         if zero != 0 {
             return Err(malformed("a byte that must be zero is not"));
         }
-        let (required_features, optional_features) = (reader.u64()?, reader.u64()?);
+        let required_features = Features(reader.u64()?);
+        let optional_features = Features(reader.u64()?);
         let repository = reader.array()?;
         let block_log2 = reader.u8()?;
         let cuts = CutSizes { min: reader.u32()?, average: reader.u32()?, max: reader.u32()? };
         let clear_key = reader.array()?;
         let _sum: [u8; 16] = reader.array()?;
         let tag = reader.array()?;
-        if required_features & !FEATURES_KNOWN != 0 {
+        if !FEATURES_KNOWN.include(required_features) {
             return Err(malformed(UNKNOWN_FEATURE));
         }
         if 1usize.checked_shl(block_log2.into()) != Some(BLOCK_BYTES_MIN) || !cuts.valid() {
@@ -181,8 +209,8 @@ mod tests {
     fn config() -> Config {
         Config {
             suite: 1,
-            required_features: 0,
-            optional_features: 2,
+            required_features: Features::NORMAL_FORM,
+            optional_features: Features(2),
             repository: [3; 16],
             block_log2: 14,
             cuts: CUT_SIZES,
@@ -219,7 +247,13 @@ mod tests {
         let mut bytes = config().encode();
         bytes[8] = 2;
         assert_eq!(Config::decode(&bytes).unwrap_err().why, UNKNOWN_VERSION);
-        let later = Config { required_features: 1 << 40, ..config() };
+        let later = Config { required_features: Features(1 << 40), ..config() };
         assert_eq!(Config::decode(&later.encode()).unwrap_err().why, UNKNOWN_FEATURE);
+        // Bits that are assigned, and not known yet.
+        for bit in [0, 1, 3, 4, 5] {
+            let reserved = Features(1 << bit).with(Features::NORMAL_FORM);
+            let config = Config { required_features: reserved, ..config() };
+            assert_eq!(Config::decode(&config.encode()).unwrap_err().why, UNKNOWN_FEATURE);
+        }
     }
 }

@@ -7,6 +7,7 @@
 
 use crate::base::error::Malformed;
 use crate::base::ids::BlockHash;
+use crate::base::ids::EntryAddress;
 use crate::base::ids::EntryNumber;
 use crate::base::ids::PackName;
 use crate::base::limits::BASE_STEPS_MAX;
@@ -21,6 +22,13 @@ use crate::base::num::usize_of_u32;
 use crate::base::wire::Reader;
 use crate::base::wire::put_varint;
 use crate::base::wire::put_zigzag;
+use crate::format::form::BlockForm;
+
+mod builder;
+
+pub use builder::DirectoryBuilder;
+pub use builder::FramedBlock;
+pub use builder::NewRecord;
 
 const VERSION: u8 = 1;
 const NUMBERING_DENSE: u8 = 0;
@@ -45,6 +53,11 @@ pub enum Codec {
 }
 
 impl Codec {
+    /// Tells whether a frame of that codec may have blocks in a form, or deltas of two bases.
+    fn may_have_forms(self) -> bool {
+        self != Self::Raw
+    }
+
     fn code(self) -> u8 {
         match self {
             Self::Raw => 0,
@@ -69,6 +82,12 @@ impl Codec {
     }
 }
 
+/// The bit of a codec's number that says that the directory has a form for each of the frame's
+/// entries.
+const WITH_FORMS: u8 = 1 << 3;
+/// The bit of an entry's form that says that the delta rests on two bases.
+const TWO_BASES: u8 = 1 << 5;
+
 /// The contents of a frame: whole blocks or delta records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FrameKind {
@@ -91,6 +110,19 @@ pub struct Frame {
     pub stored: u32,
     /// Bytes after decompression: of the blocks, or of the records one after the other.
     pub raw: u32,
+    /// The number of its first entry.
+    pub first: EntryNumber,
+    /// The forms of its entries: all plain, or some not.
+    pub forms: Forms,
+}
+
+/// The forms of a frame's entries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Forms {
+    /// Every block stands in it as it is.
+    Plain,
+    /// At least one block is in normal form, or a delta rests on two bases.
+    Various,
 }
 
 /// The base of a delta: a pack of the directory's own list and an entry in it.
@@ -107,8 +139,13 @@ pub struct Base {
 pub enum Content {
     /// The block itself, with this hash.
     Whole(BlockHash),
-    /// Its difference to a base. Its hash stands in the map.
-    Delta(Base),
+    /// Its difference to a base, or to two of them joined. Its hash stands in the map.
+    Delta {
+        /// The base, the only one or the first.
+        base: Base,
+        /// The second base, if it rests on two.
+        second: Option<Base>,
+    },
 }
 
 /// One entry of a section.
@@ -122,24 +159,40 @@ pub struct Slot {
     pub record: u32,
     /// Raw bytes of the block.
     pub length: u32,
+    /// The form in which it stands in the frame, or in which both sides of the delta are.
+    pub form: BlockForm,
     /// The content: a whole block or a delta.
     pub content: Content,
 }
 
 impl Slot {
-    /// Returns the base of a delta; `None` if the entry is whole.
-    pub fn base(&self) -> Option<Base> {
-        match self.content {
-            Content::Whole(_) => None,
-            Content::Delta(base) => Some(base),
-        }
+    /// Tells whether the entry is a whole block.
+    pub fn is_whole(&self) -> bool {
+        matches!(self.content, Content::Whole(_))
+    }
+
+    /// Returns the bases of a delta, the first one first; none if the entry is whole.
+    pub fn bases(&self) -> impl Iterator<Item = Base> + use<> {
+        let bases = match self.content {
+            Content::Whole(_) => [None, None],
+            Content::Delta { base, second } => [Some(base), second],
+        };
+        bases.into_iter().flatten()
     }
 
     fn hash(&self) -> Option<BlockHash> {
         match self.content {
             Content::Whole(hash) => Some(hash),
-            Content::Delta(_) => None,
+            Content::Delta { .. } => None,
         }
+    }
+
+    fn has_second_base(&self) -> bool {
+        matches!(self.content, Content::Delta { second: Some(_), .. })
+    }
+
+    fn needs_form(&self) -> bool {
+        self.form != BlockForm::PLAIN || self.has_second_base()
     }
 }
 
@@ -159,6 +212,24 @@ impl Directory {
     pub fn slot(&self, entry: EntryNumber) -> Option<(&Slot, &Frame)> {
         let slot = self.slots.get(usize_of_u32(entry.0))?;
         Some((slot, self.frames.get(usize_of_u32(slot.frame))?))
+    }
+
+    /// Returns the address of a base of one of its entries.
+    pub fn address(&self, base: Base) -> EntryAddress {
+        EntryAddress { pack: self.base_packs[usize_of_u32(base.pack)], entry: base.entry }
+    }
+
+    /// Returns the entries of a frame, in the order in which they stand in it.
+    pub fn slots_of(&self, frame: u32) -> impl Iterator<Item = &Slot> {
+        let first = self.frames.get(usize_of_u32(frame)).map_or(0, |frame| frame.first.0);
+        let raw = self.frames.get(usize_of_u32(frame)).map_or(0, |frame| frame.raw);
+        let slots = self.slots.iter().skip(usize_of_u32(first));
+        let mut left = raw;
+        slots.filter(move |slot| slot.frame == frame).take_while(move |slot| {
+            let is_of_it = left > 0;
+            left = left.saturating_sub(slot.record);
+            is_of_it
+        })
     }
 
     /// Returns the number of stored bytes of all frames.
@@ -197,7 +268,10 @@ impl Directory {
             FrameKind::Whole => 0,
             FrameKind::Records => 1,
         }));
-        out.extend(self.frames.iter().map(|frame| frame.codec.code()));
+        out.extend(self.frames.iter().map(|frame| match frame.forms {
+            Forms::Plain => frame.codec.code(),
+            Forms::Various => frame.codec.code() | WITH_FORMS,
+        }));
         self.frames.iter().for_each(|frame| put_varint(&mut out, frame.stored.into()));
         self.frames.iter().for_each(|frame| put_varint(&mut out, frame.raw.into()));
         let mut before = 0;
@@ -206,14 +280,18 @@ impl Directory {
             before = i64::from(slot.frame);
         }
         self.slots.iter().for_each(|slot| put_varint(&mut out, slot.length.into()));
-        let deltas = || self.slots.iter().filter_map(|slot| Some((slot, slot.base()?)));
-        deltas().for_each(|(slot, _)| put_varint(&mut out, slot.record.into()));
-        let mut before = 0;
-        for (_, base) in deltas() {
-            put_varint(&mut out, base.pack.into());
-            put_zigzag(&mut out, i64::from(base.entry.0) - before - 1);
-            before = i64::from(base.entry.0);
-        }
+        let deltas = || self.slots.iter().filter(|slot| !slot.is_whole());
+        deltas().for_each(|slot| put_varint(&mut out, slot.record.into()));
+        put_bases(&mut out, deltas().filter_map(|slot| slot.bases().next()));
+        let with_form =
+            |slot: &&Slot| self.frames[usize_of_u32(slot.frame)].forms == Forms::Various;
+        out.extend(
+            self.slots
+                .iter()
+                .filter(with_form)
+                .map(|slot| slot.form.code() | if slot.has_second_base() { TWO_BASES } else { 0 }),
+        );
+        put_bases(&mut out, deltas().filter_map(|slot| slot.bases().nth(1)));
         out
     }
 
@@ -241,6 +319,7 @@ impl Directory {
         directory.read_frames(&mut columns, frames)?;
         directory.read_slots(&mut columns, slots)?;
         directory.read_bases(&mut columns)?;
+        directory.read_forms(&mut columns)?;
         directory.read_hashes(&mut reader)?;
         reader.finish()?;
         columns.finish()?;
@@ -258,12 +337,17 @@ impl Directory {
                 1 => FrameKind::Records,
                 _ => return Err(columns.malformed("a kind of frame is unknown to this program")),
             };
-            let codec = Codec::from_code(codec)?;
+            let forms = if codec & WITH_FORMS == 0 { Forms::Plain } else { Forms::Various };
+            let codec = Codec::from_code(codec & !WITH_FORMS)?;
+            if forms == Forms::Various && !codec.may_have_forms() {
+                return Err(columns.malformed("a codec is unknown to this program"));
+            }
             let of_records = matches!(codec, Codec::ZstdPrefix | Codec::PackedRecords);
             if of_records != (kind == FrameKind::Records) {
                 return Err(columns.malformed("a frame's codec does not suit what it holds"));
             }
-            self.frames.push(Frame { kind, codec, at: 0, stored: 0, raw: 0 });
+            let first = EntryNumber(0);
+            self.frames.push(Frame { kind, codec, at: 0, stored: 0, raw: 0, first, forms });
         }
         for frame in &mut self.frames {
             frame.stored = columns.varint_u32()?;
@@ -292,7 +376,8 @@ impl Directory {
             }
             before = i64::from(frame);
             let content = Content::Whole(BlockHash::default());
-            self.slots.push(Slot { frame, at: 0, record: 0, length: 0, content });
+            let form = BlockForm::PLAIN;
+            self.slots.push(Slot { frame, at: 0, record: 0, length: 0, form, content });
         }
         for slot in &mut self.slots {
             slot.length = columns.varint_u32()?;
@@ -306,15 +391,33 @@ impl Directory {
         for slot in &mut self.slots {
             slot.record = if is_record(slot) { columns.varint_u32()? } else { slot.length };
         }
-        let mut before = 0;
+        let mut column = BaseColumn { packs: self.base_packs.len(), before: 0 };
         for slot in self.slots.iter_mut().filter(|slot| is_record(slot)) {
-            let pack = columns.varint_u32()?;
-            let entry = columns.near(before + 1)?;
-            before = i64::from(entry);
-            if usize_of_u32(pack) >= self.base_packs.len() {
-                return Err(columns.malformed("a base names a pack that is not listed"));
+            slot.content = Content::Delta { base: column.read(columns)?, second: None };
+        }
+        Ok(())
+    }
+
+    fn read_forms(&mut self, columns: &mut Reader<'_>) -> Result<(), Malformed> {
+        let frames = &self.frames;
+        let mut of_two = Vec::new();
+        for slot in &mut self.slots {
+            if frames[usize_of_u32(slot.frame)].forms == Forms::Plain {
+                continue;
             }
-            slot.content = Content::Delta(Base { pack, entry: EntryNumber(entry) });
+            let code = columns.u8()?;
+            slot.form = BlockForm::from_code(code & !TWO_BASES, WHAT)?;
+            if code & TWO_BASES == 0 {
+                continue;
+            }
+            let Content::Delta { second, .. } = &mut slot.content else {
+                return Err(columns.malformed("a whole block has two bases"));
+            };
+            of_two.push(second);
+        }
+        let mut column = BaseColumn { packs: self.base_packs.len(), before: 0 };
+        for second in of_two {
+            *second = Some(column.read(columns)?);
         }
         Ok(())
     }
@@ -331,6 +434,10 @@ impl Directory {
     /// Gives every slot its place in its frame, and checks that the frames are filled exactly.
     fn place(&mut self) -> Result<(), Malformed> {
         let mut filled = vec![0u32; self.frames.len()];
+        // From the last on, so that the first one of each frame stays.
+        for (number, slot) in self.slots.iter().enumerate().rev() {
+            self.frames[usize_of_u32(slot.frame)].first = EntryNumber(u32_of(number));
+        }
         for slot in &mut self.slots {
             let filled = &mut filled[usize_of_u32(slot.frame)];
             slot.at = *filled;
@@ -347,6 +454,36 @@ impl Directory {
     }
 }
 
+/// Writes a column of bases.
+fn put_bases(out: &mut Vec<u8>, bases: impl Iterator<Item = Base>) {
+    let mut before = 0;
+    for base in bases {
+        put_varint(out, base.pack.into());
+        put_zigzag(out, i64::from(base.entry.0) - before - 1);
+        before = i64::from(base.entry.0);
+    }
+}
+
+/// A column of bases while it is read.
+struct BaseColumn {
+    /// Number of packs that a base can be in.
+    packs: usize,
+    /// The entry of the base before.
+    before: i64,
+}
+
+impl BaseColumn {
+    fn read(&mut self, columns: &mut Reader<'_>) -> Result<Base, Malformed> {
+        let pack = columns.varint_u32()?;
+        let entry = columns.near(self.before + 1)?;
+        self.before = i64::from(entry);
+        if usize_of_u32(pack) >= self.packs {
+            return Err(columns.malformed("a base names a pack that is not listed"));
+        }
+        Ok(Base { pack, entry: EntryNumber(entry) })
+    }
+}
+
 fn unpack(packed: &[u8]) -> Result<Vec<u8>, Malformed> {
     let malformed = Malformed { what: WHAT, why: "its columns can't be decompressed" };
     let size = zstd::zstd_safe::get_frame_content_size(packed).ok().flatten().ok_or(malformed)?;
@@ -356,152 +493,5 @@ fn unpack(packed: &[u8]) -> Result<Vec<u8>, Malformed> {
     zstd::bulk::decompress(packed, usize_of(size)).map_err(|_| malformed)
 }
 
-/// Fills a directory while a pack is written.
-#[derive(Debug, Default)]
-pub struct DirectoryBuilder {
-    directory: Directory,
-    /// Entries whose frame of records is still open, in order.
-    pending: Vec<u32>,
-    pending_bytes: u32,
-    stored: u32,
-}
-
-impl DirectoryBuilder {
-    /// Returns the number of entries so far.
-    pub fn entries(&self) -> usize {
-        self.directory.slots.len()
-    }
-
-    /// Returns the number of stored bytes of the frames so far.
-    pub fn stored(&self) -> usize {
-        usize_of_u32(self.stored)
-    }
-
-    /// Returns the ordinal of the next frame.
-    pub fn next_frame(&self) -> u32 {
-        u32_of(self.directory.frames.len())
-    }
-
-    /// Adds a frame of whole blocks of these hashes and raw lengths; returns the number of the
-    /// first.
-    pub fn add_whole(
-        &mut self,
-        codec: Codec,
-        stored: usize,
-        blocks: &[(BlockHash, usize)],
-    ) -> EntryNumber {
-        let first = EntryNumber(u32_of(self.entries()));
-        let frame = self.next_frame();
-        let mut at = 0;
-        for &(hash, length) in blocks {
-            let length = u32_of(length);
-            let slot = Slot { frame, at, record: length, length, content: Content::Whole(hash) };
-            self.directory.slots.push(slot);
-            at += length;
-        }
-        self.push_frame(FrameKind::Whole, codec, stored, at);
-        first
-    }
-
-    /// Adds a record to the frame of records that is being filled; returns its number.
-    pub fn add_record(
-        &mut self,
-        length: usize,
-        record: usize,
-        base: (PackName, EntryNumber),
-    ) -> EntryNumber {
-        let number = u32_of(self.entries());
-        let packs = &mut self.directory.base_packs;
-        // A pack's deltas rest on few packs, the last one used most of the time.
-        let pack = packs.iter().rposition(|name| *name == base.0).unwrap_or_else(|| {
-            packs.push(base.0);
-            packs.len() - 1
-        });
-        self.directory.slots.push(Slot {
-            frame: u32::MAX,
-            at: self.pending_bytes,
-            record: u32_of(record),
-            length: u32_of(length),
-            content: Content::Delta(Base { pack: u32_of(pack), entry: base.1 }),
-        });
-        self.pending.push(number);
-        self.pending_bytes += u32_of(record);
-        EntryNumber(number)
-    }
-
-    /// Closes the frame of records, which was stored in `stored` bytes.
-    pub fn close_records(&mut self, codec: Codec, stored: usize) {
-        let frame = self.next_frame();
-        for number in self.pending.drain(..) {
-            self.directory.slots[usize_of_u32(number)].frame = frame;
-        }
-        let raw = std::mem::take(&mut self.pending_bytes);
-        self.push_frame(FrameKind::Records, codec, stored, raw);
-    }
-
-    fn push_frame(&mut self, kind: FrameKind, codec: Codec, stored: usize, raw: u32) {
-        let stored = u32_of(stored);
-        self.directory.frames.push(Frame { kind, codec, at: self.stored, stored, raw });
-        self.stored += stored;
-    }
-
-    /// Returns the finished directory; no frame of records may be open.
-    pub fn finish(self) -> Directory {
-        assert!(self.pending.is_empty(), "the frame of records is closed first");
-        self.directory
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn sample(seed: &[(bool, u16)]) -> Directory {
-        let mut builder = DirectoryBuilder::default();
-        let mut records = 0;
-        for (n, &(whole, size)) in seed.iter().enumerate() {
-            let hash = BlockHash([u32_of(n).to_le_bytes()[0]; 16]);
-            let size = usize::from(size) + 1;
-            if whole {
-                builder.add_whole(Codec::Zstd, size / 2 + 17, &[(hash, size), (hash, 16384)]);
-            } else {
-                let pack = PackName([u32_of(n).to_le_bytes()[0] % 3; 32]);
-                builder.add_record(16384, size % 300, (pack, EntryNumber(u32_of(size))));
-                records += 1;
-            }
-        }
-        if records > 0 {
-            builder.close_records(Codec::ZstdPrefix, 100);
-        }
-        builder.finish()
-    }
-
-    proptest! {
-        #[test]
-        fn a_directory_comes_back(seed in prop::collection::vec(any::<(bool, u16)>(), 0..200)) {
-            let directory = sample(&seed);
-            prop_assert_eq!(Directory::decode(&directory.encode()), Ok(directory));
-        }
-
-        #[test]
-        fn arbitrary_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
-            let _unused = Directory::decode(&bytes);
-        }
-    }
-
-    #[test]
-    fn a_delta_costs_at_most_8_bytes_of_directory() {
-        let mut builder = DirectoryBuilder::default();
-        for n in 0..10_000u32 {
-            let record = 200 + usize_of_u32(n * 7919 % 150);
-            let base = (PackName([7; 32]), EntryNumber(n * 14 + n * 31 % 9));
-            builder.add_record(16384, record, base);
-            if n % 250 == 249 {
-                builder.close_records(Codec::ZstdPrefix, 64 << 10);
-            }
-        }
-        let bytes = builder.finish().encode().len();
-        assert!(bytes <= 8 * 10_000, "{bytes} bytes for 10,000 deltas");
-    }
-}
+mod tests;

@@ -8,6 +8,7 @@
 
 pub mod config;
 pub mod directory;
+pub mod form;
 pub mod layout;
 pub mod lists;
 pub mod map_page;

@@ -28,10 +28,6 @@ pub mod delta_file;
 mod fixtures;
 pub mod frm;
 mod header;
-#[cfg_attr(
-    not(feature = "internals"),
-    expect(dead_code, reason = "no block is stored in normal form yet")
-)]
 pub mod normal;
 mod page;
 mod proof;

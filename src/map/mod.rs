@@ -12,8 +12,8 @@ pub mod writer;
 
 use crate::base::error::Result;
 use crate::base::ids::Entry;
+use crate::base::ids::EntryAddress;
 use crate::base::ids::Storage;
-use crate::pack::reader::EntryAddress;
 
 /// A page of a previous snapshot: what a new version of it is compared with.
 #[derive(Clone, Debug)]

@@ -384,6 +384,7 @@ fn stream(
         clock: Arc::clone(draft.clock),
         read_back: options.read_back,
         level: options.level,
+        features: draft.repository.features(),
         workers: options.at_once.workers,
         base_micros: AtomicU64::new(0),
     });

@@ -31,6 +31,7 @@ use crate::base::error::Malformed;
 use crate::base::error::Result;
 use crate::base::ids::BlockHash;
 use crate::base::ids::Class;
+use crate::base::ids::EntryAddress;
 use crate::base::ids::EntryNumber;
 use crate::base::ids::Locator;
 use crate::base::ids::PackName;
@@ -44,11 +45,14 @@ use crate::base::num::u64_of;
 use crate::base::num::usize_of_u32;
 use crate::encode::DeltaDecoder;
 use crate::encode::FrameDecoder;
+use crate::encode::form;
 use crate::format::directory::Content;
 use crate::format::directory::Directory;
+use crate::format::directory::Forms;
 use crate::format::directory::Frame;
 use crate::format::directory::FrameKind;
 use crate::format::directory::Slot;
+use crate::format::form::BlockForm;
 use crate::format::layout::ContentHash;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
@@ -82,15 +86,6 @@ const FRAME_CACHE_BYTES: usize = 12 << 20;
 
 /// Takes the blocks of a batch: the number of the wanted one, and the block or why it can't be had.
 pub type BlockSink<'s> = dyn FnMut(usize, Result<&[u8]>) -> Result<()> + 's;
-
-/// An entry by the name of its pack.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub struct EntryAddress {
-    /// Name of the pack that holds the entry.
-    pub pack: PackName,
-    /// The entry in it.
-    pub entry: EntryNumber,
-}
 
 /// A block that a batch shall read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -428,7 +423,8 @@ impl Packs {
                 Err(error) => return Err(error),
             };
             let record = slice(&frame, slot.at, slot.record).ok_or_else(|| out_of_frame(&pack))?;
-            let Some(base) = slot.base() else {
+            let mut bases = slot.bases().map(|base| pack.directory.address(base));
+            let Some(base) = bases.next() else {
                 let bytes = unwind(&pack, record.to_vec(), &deltas)?;
                 if self.hasher.hash(&bytes) != hash {
                     return Err(pack.damaged("a block does not match its hash"));
@@ -438,11 +434,25 @@ impl Packs {
             if deltas.len() == BASE_STEPS_MAX {
                 return Err(pack.damaged("a chain of deltas is too long"));
             }
-            deltas.push((record.to_vec(), slot.length));
-            let name = pack.directory.base_packs[usize_of_u32(base.pack)];
-            address = EntryAddress { pack: name, entry: base.entry };
-            pack = self.open(&name)?;
+            let second = bases.next().map(|second| self.second_base(second, opener)).transpose()?;
+            let (form, length) = (slot.form, usize_of_u32(slot.length));
+            deltas.push(Step { record: record.to_vec(), form, length, second });
+            address = base;
+            pack = self.open(&address.pack)?;
         }
+    }
+
+    /// Reads the second base of a delta, which is always whole. It is unverified: what is decoded
+    /// from it is verified by its own hash.
+    fn second_base(&self, at: EntryAddress, opener: &mut FrameOpener) -> Result<Vec<u8>> {
+        let pack = self.open(&at.pack)?;
+        let slot = find(&pack, at.entry)?;
+        if !slot.is_whole() {
+            return Err(pack.damaged("a second base is no whole block"));
+        }
+        let frame = self.frame(&pack, slot.frame, opener)?;
+        let block = slice(&frame, slot.at, slot.record).ok_or_else(|| out_of_frame(&pack))?;
+        Ok(block.to_vec())
     }
 
     /// Lends an opener; as many are kept as were ever in use at a time.
@@ -539,13 +549,22 @@ fn out_of_frame(pack: &OpenPack) -> Error {
     pack.damaged("an entry lies outside its frame")
 }
 
+/// A delta on the way to the whole block that it rests on.
+struct Step {
+    record: Vec<u8>,
+    form: BlockForm,
+    length: usize,
+    second: Option<Vec<u8>>,
+}
+
 /// Applies deltas, innermost last, to the whole block that they rest on.
-fn unwind(pack: &OpenPack, whole: Vec<u8>, deltas: &[(Vec<u8>, u32)]) -> Result<Vec<u8>> {
-    deltas.iter().rev().try_fold(whole, |base, (text, length)| {
+fn unwind(pack: &OpenPack, whole: Vec<u8>, deltas: &[Step]) -> Result<Vec<u8>> {
+    deltas.iter().rev().try_fold(whole, |base, step| {
+        let damaged = |e| pack.damaged(e);
+        let prefix = form::prefix(step.form, &base, step.second.as_deref()).map_err(damaged)?;
         let mut decoder = DeltaDecoder::new();
-        let block =
-            decoder.decode(text, &base, usize_of_u32(*length)).map_err(|e| pack.damaged(e))?;
-        Ok(block.to_vec())
+        let made = decoder.decode(&step.record, &prefix, step.length, step.form);
+        Ok(made.map_err(damaged)?.to_vec())
     })
 }
 
@@ -574,13 +593,23 @@ impl FrameOpener {
         Self { text: Vec::new(), decoder: FrameDecoder::new() }
     }
 
-    /// Opens a frame and decompresses it.
+    /// Opens a frame and decompresses it; whole blocks in normal form get their own bytes again.
     fn open(&mut self, pack: &OpenPack, number: u32, sealed: &[u8]) -> Result<&[u8]> {
         let frame = pack.directory.frames[usize_of_u32(number)];
         pack.opener
             .open_into(section::FrameKind::Frame, number, sealed, &mut self.text)
             .map_err(|e| pack.damaged(e))?;
-        let decoded = self.decoder.decode(frame.codec, &self.text, usize_of_u32(frame.raw));
+        let raw = usize_of_u32(frame.raw);
+        let decoded = match (frame.kind, frame.forms) {
+            (FrameKind::Whole, Forms::Various) => {
+                let slots = pack.directory.slots_of(number);
+                let blocks = slots.map(|slot| (usize_of_u32(slot.record), slot.form));
+                self.decoder.decode_forms(&self.text, raw, blocks)
+            }
+            (FrameKind::Whole | FrameKind::Records, _) => {
+                self.decoder.decode(frame.codec, &self.text, raw)
+            }
+        };
         decoded.map_err(|e| pack.damaged(e))
     }
 }

@@ -14,6 +14,7 @@ use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::ids::Class;
+use crate::base::ids::EntryAddress;
 use crate::base::ids::EntryNumber;
 use crate::base::ids::PackIndex;
 use crate::base::ids::PackName;
@@ -28,6 +29,7 @@ use crate::encode::EncodedFrame;
 use crate::encode::ReadBack;
 use crate::encode::RecordsCoder;
 use crate::format::directory::DirectoryBuilder;
+use crate::format::directory::NewRecord;
 use crate::format::pack_table::PackRecord;
 use crate::format::trailer;
 use crate::format::trailer::Trailer;
@@ -163,18 +165,19 @@ impl PackWriter {
         Ok(self.directory.add_whole(codec, stored, &blocks))
     }
 
-    /// Adds a delta to an entry of another pack; its number.
+    /// Adds a delta to an entry of another pack, or to two of them; its number.
     pub fn add_delta(
         &mut self,
         delta: &EncodedDelta,
-        base: (PackName, EntryNumber),
+        base: EntryAddress,
+        second: Option<EntryAddress>,
     ) -> Result<EntryNumber> {
         if self.records.len() + delta.text().len() > DELTA_FRAME_BYTES_TARGET {
             self.close_records()?;
         }
         self.records.extend_from_slice(delta.text());
-        let text = delta.text().len();
-        Ok(self.directory.add_record(delta.length(), text, base))
+        let (length, record, form) = (delta.length(), delta.text().len(), delta.form());
+        Ok(self.directory.add_record(NewRecord { length, record, form, base, second }))
     }
 
     fn close_records(&mut self) -> Result<()> {

@@ -24,20 +24,21 @@ use crate::base::monitor::Monitor;
 use crate::base::num::u64_of;
 use crate::encode::Compress;
 use crate::encode::DeltaCoder;
-use crate::encode::EncodedDelta;
 use crate::encode::EncodedFrame;
 use crate::encode::Level;
 use crate::encode::Miscomputed;
 use crate::encode::ReadBack;
 use crate::encode::WholeCoder;
+use crate::format::directory::FramedBlock;
+use crate::format::form::BlockForm;
 use crate::map::MetaSink;
 use crate::map::PreviousPage;
-use crate::pack::reader::EntryAddress;
 use crate::pack::reader::Packs;
 use crate::pack::writer::NewPack;
 use crate::pack::writer::PackWriter;
 use crate::pack::writer::RunKeys;
 use crate::pipeline::presence::PackPresence;
+use crate::pipeline::segment::StoredDelta;
 use crate::pipeline::uploader::Uploader;
 use crate::seal::keys::Keyring;
 use crate::store::Store;
@@ -150,21 +151,16 @@ impl Appender {
         Ok(Locator { pack, entry: writer.add_frame(frame)? })
     }
 
-    /// Adds a delta of a data block.
-    pub fn add_delta(&mut self, delta: &EncodedDelta, base: Locator) -> Result<Locator> {
-        let address = self.run.packs.address(base)?;
-        self.add_delta_to(Class::Data, delta, address)
-    }
-
-    fn add_delta_to(
-        &mut self,
-        class: Class,
-        delta: &EncodedDelta,
-        base: EntryAddress,
-    ) -> Result<Locator> {
-        let writer = self.writer(class)?;
+    /// Adds a delta of a data block; returns how the block is stored.
+    pub fn add_delta(&mut self, stored: &StoredDelta) -> Result<Storage> {
+        let StoredDelta { delta, base, second } = stored;
+        let packs = &self.run.packs;
+        let address = packs.address(*base)?;
+        let other = second.map(|second| packs.address(second)).transpose()?;
+        let writer = self.writer(Class::Data)?;
         let pack = writer.index();
-        Ok(Locator { pack, entry: writer.add_delta(delta, (base.pack, base.entry))? })
+        let at = Locator { pack, entry: writer.add_delta(delta, address, other)? };
+        Ok(Storage::Delta { at, base: *base, second: *second, depth: 1 })
     }
 
     /// Adds a meta block whole.
@@ -175,7 +171,8 @@ impl Appender {
     /// Adds a block of a class whole.
     pub fn add_whole(&mut self, class: Class, text: &[u8]) -> Result<Entry> {
         let hash = self.run.packs.hasher().hash(text);
-        let blocks = vec![(hash, text.len())];
+        let form = BlockForm::PLAIN;
+        let blocks = vec![FramedBlock { hash, length: text.len(), form }];
         let frame = self.coder.encode(text, blocks, Compress::Try).map_err(miscomputed)?;
         let writer = self.writer(class)?;
         let pack = writer.index();
@@ -207,7 +204,8 @@ impl Appender {
         let Some(delta) = delta else { return Ok(None) };
         let Some(pack) = packs.table().find(&base.pack) else { return Ok(None) };
         let base_at = Locator { pack, entry: base.entry };
-        let at = self.add_delta_to(Class::Meta, &delta, base)?;
+        let writer = self.writer(Class::Meta)?;
+        let at = Locator { pack: writer.index(), entry: writer.add_delta(&delta, base, None)? };
         let storage = Storage::Delta { at, base: base_at, second: None, depth };
         Ok(Some(Entry { hash, storage, length: u64_of(text.len()) }))
     }

@@ -212,9 +212,8 @@ impl<'r> Collector<'r> {
             }));
         }
         let mut at_delta = Vec::new();
-        for (delta, base) in &deltas {
-            let at = self.appender.add_delta(delta, *base)?;
-            at_delta.push(Storage::Delta { at, base: *base, second: None, depth: 1 });
+        for stored in &deltas {
+            at_delta.push(self.appender.add_delta(stored)?);
         }
         let (mut framed, mut at_delta) = (framed.into_iter(), at_delta.into_iter());
         let open = open_member(&mut self.open, &member);

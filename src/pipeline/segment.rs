@@ -276,6 +276,17 @@ pub struct Tally {
     pub max_lsn: u64,
 }
 
+/// A delta that is to be stored, and the places of what it rests on.
+#[derive(Debug)]
+pub struct StoredDelta {
+    /// The block as its difference to its base, or to both bases joined.
+    pub delta: EncodedDelta,
+    /// The place of the base, the only one or the first.
+    pub base: Locator,
+    /// The place of the second base, if it rests on two.
+    pub second: Option<Locator>,
+}
+
 /// A segment whose blocks have been compared and encoded.
 #[derive(Debug)]
 pub struct Done {
@@ -285,8 +296,8 @@ pub struct Done {
     pub entries: Vec<NewEntry>,
     /// Frames of whole blocks, in order.
     pub frames: Vec<EncodedFrame>,
-    /// Deltas in order, each with its base.
-    pub deltas: Vec<(EncodedDelta, Locator)>,
+    /// Deltas of changed blocks, in order.
+    pub deltas: Vec<StoredDelta>,
     /// Entries of the previous map that this one no longer names.
     pub released: Vec<Locator>,
     /// Blocks (by number in the segment) that stand again for a previous entry that is lost.

@@ -29,9 +29,14 @@ use crate::encode::EncodedFrame;
 use crate::encode::Level;
 use crate::encode::ReadBack;
 use crate::encode::WholeCoder;
+use crate::encode::form;
+use crate::format::config::Features;
 use crate::format::directory::Codec;
+use crate::format::directory::FramedBlock;
+use crate::format::form::BlockForm;
 use crate::hash::BlockHasher;
 use crate::hash::is_zero;
+use crate::innodb::PageSize;
 use crate::pack::reader::Packs;
 use crate::pipeline::appender::miscomputed;
 use crate::pipeline::matcher::Match;
@@ -43,6 +48,7 @@ use crate::pipeline::segment::NewEntry;
 use crate::pipeline::segment::PageCheck;
 use crate::pipeline::segment::Segment;
 use crate::pipeline::segment::Shrank;
+use crate::pipeline::segment::StoredDelta;
 
 /// Time that reading bases may always take, before it is compared with the run's.
 const BASE_TIME_FREE: Duration = Duration::from_secs(5);
@@ -64,6 +70,8 @@ pub struct Shared {
     pub read_back: ReadBack,
     /// The compression level of whole blocks.
     pub level: Level,
+    /// Required features of the repository: what may be written to it.
+    pub features: Features,
     /// Number of workers in this run.
     pub workers: u32,
     /// Time spent reading bases so far, microseconds.
@@ -254,20 +262,42 @@ impl Worker {
         done: &Done,
     ) -> Result<EncodedFrame> {
         self.gathered.clear();
-        group.iter().for_each(|number| self.gathered.extend_from_slice(blocks[*number]));
-        let hash_of = |number: &usize| match &done.entries[*number] {
-            NewEntry::Ready(entry) | NewEntry::InFrame(entry) | NewEntry::InDelta(entry) => {
-                (entry.hash, blocks[*number].len())
-            }
-        };
         let advice = member.compressibility.advice();
-        let named = group.iter().map(hash_of).collect();
-        let frame = self.coder.encode(&self.gathered, named, advice).map_err(miscomputed)?;
+        // A frame that is kept raw has no forms.
+        let page = self.page_of(member).filter(|_| advice == Compress::Try);
+        let mut framed = Vec::with_capacity(group.len());
+        for number in group {
+            let block = blocks[*number];
+            let form = match page {
+                Some(page) => form::append(&mut self.gathered, block, page),
+                None => {
+                    self.gathered.extend_from_slice(block);
+                    BlockForm::PLAIN
+                }
+            };
+            let (NewEntry::Ready(entry) | NewEntry::InFrame(entry) | NewEntry::InDelta(entry)) =
+                &done.entries[*number];
+            framed.push(FramedBlock { hash: entry.hash, length: block.len(), form });
+        }
+        let frame = self.coder.encode(&self.gathered, framed, advice).map_err(miscomputed)?;
         if advice == Compress::Try {
             let raw = frame.codec() == Codec::Raw;
             member.compressibility.record(if raw { Shrank::No } else { Shrank::Yes });
         }
         Ok(frame)
+    }
+
+    /// Returns the size of the member's pages if its blocks may be stored in normal form.
+    fn page_of(&self, member: &Member) -> Option<PageSize> {
+        if !self.shared.features.include(Features::NORMAL_FORM) {
+            return None;
+        }
+        match member.pages {
+            PageCheck::Tablespace { format, .. } | PageCheck::Delta { format, .. } => {
+                Some(format.page_size())
+            }
+            PageCheck::None | PageCheck::AriaData(_) => None,
+        }
     }
 
     fn count(&self, done: &Done, blocks: &[&[u8]], whole: &[usize]) {
@@ -276,7 +306,7 @@ impl Worker {
         let zero = done.entries.iter().filter(zero).count();
         let stored = whole.len() + done.deltas.len();
         let whole_bytes: usize = whole.iter().map(|number| blocks[*number].len()).sum();
-        let delta_bytes: usize = done.deltas.iter().map(|(delta, _)| delta.text().len()).sum();
+        let delta_bytes: usize = done.deltas.iter().map(|stored| stored.delta.text().len()).sum();
         let pages = &done.tally.pages;
         for (counter, by) in [
             (Counter::BlocksZero, u64_of(zero)),
@@ -332,5 +362,5 @@ fn enter_delta(done: &mut Done, number: usize, delta: EncodedDelta, base: Locato
     let length = u64_of(delta.length());
     let entry = Entry { hash: delta.hash(), storage: Storage::Zero, length };
     done.entries[number] = NewEntry::InDelta(entry);
-    done.deltas.push((delta, base));
+    done.deltas.push(StoredDelta { delta, base, second: None });
 }

@@ -68,6 +68,7 @@ pub use crate::base::ids::SnapshotId;
 pub use crate::format::config::FEATURES_KNOWN;
 pub use crate::format::config::FEATURES_MADE;
 pub use crate::format::config::FORMAT_VERSION;
+pub use crate::format::config::Features;
 pub use crate::format::layout::Object;
 pub use crate::format::record::PageCounts;
 pub use crate::format::snapshot::Check;
@@ -105,6 +106,7 @@ pub struct Repository {
     cutter: Cutter,
     entropy: Arc<dyn Entropy>,
     believed: Arc<Believed>,
+    features: Features,
     /// Names under `keys/` when the repository was opened; `None` if they were not listed.
     key_names: Option<Arc<[ObjectName]>>,
 }
@@ -125,10 +127,30 @@ pub fn require_there(store: &dyn Store, name: &ObjectName, bytes: u64) -> Result
 }
 
 impl Repository {
-    /// Creates a repository in a store that has none.
+    /// Creates a repository in a store that has none, with all features that this program makes.
     pub fn init(
         store: Arc<dyn Store>,
         protection: &NewProtection<'_>,
+        world: &World,
+    ) -> Result<Self> {
+        Self::init_with(store, protection, FEATURES_MADE, world)
+    }
+
+    /// Creates a repository with these required features: an earlier version makes some without.
+    #[cfg(any(test, feature = "internals"))]
+    pub fn init_as_earlier(
+        store: Arc<dyn Store>,
+        protection: &NewProtection<'_>,
+        features: Features,
+        world: &World,
+    ) -> Result<Self> {
+        Self::init_with(store, protection, features, world)
+    }
+
+    fn init_with(
+        store: Arc<dyn Store>,
+        protection: &NewProtection<'_>,
+        required_features: Features,
         world: &World,
     ) -> Result<Self> {
         let entropy = &*world.entropy;
@@ -166,8 +188,8 @@ impl Repository {
         };
         let mut config = Config {
             suite: suite.byte(),
-            required_features: FEATURES_MADE,
-            optional_features: 0,
+            required_features,
+            optional_features: Features::NONE,
             repository: *repository.bytes(),
             block_log2: 14,
             cuts: CUT_SIZES,
@@ -205,12 +227,13 @@ impl Repository {
 
     fn assemble(store: Arc<dyn Store>, opened: Opened, entropy: Arc<dyn Entropy>) -> Result<Self> {
         let Opened { config, keyring, key_names, .. } = opened;
+        let features = config.required_features;
         let key = |purpose| keyring.subkey(purpose).map(|key| *key.bytes());
         let hasher = BlockHasher::new(key(Purpose::BlockHash).map_err(sealing_failed)?);
         let cutter = Cutter::new(&key(Purpose::Cut).map_err(sealing_failed)?, config.cuts);
         let believed = Arc::new(Believed::load(&*store, &keyring)?);
         let (keyring, key_names) = (Arc::new(keyring), key_names.map(Arc::from));
-        Ok(Self { store, keyring, hasher, cutter, entropy, believed, key_names })
+        Ok(Self { store, keyring, hasher, cutter, entropy, believed, features, key_names })
     }
 
     /// Returns the same repository in another store: a copy with the same keys.
@@ -228,6 +251,11 @@ impl Repository {
     /// Returns the keys that the key slot in use has.
     pub fn keyring(&self) -> &Arc<Keyring> {
         &self.keyring
+    }
+
+    /// Returns the required features that the repository has.
+    pub fn features(&self) -> Features {
+        self.features
     }
 
     /// Returns the cutter that finds content-defined cuts.

@@ -25,6 +25,8 @@ use haulout::ops::memory::AtOnce;
 use haulout::ops::restore::RestoreOptions;
 use haulout::ops::restore::Target;
 use haulout::ops::restore::restore;
+use haulout::repo::FEATURES_MADE;
+use haulout::repo::Features;
 use haulout::repo::NewProtection;
 use haulout::repo::Repository;
 use haulout::repo::keys::Keys;
@@ -357,6 +359,16 @@ pub fn opened_by(store: &Arc<dyn Store>, password: &str) -> Result<Repository> {
 
 /// Makes a repository in a store.
 pub fn init(store: Arc<dyn Store>, protected: Protected, seed: u64) -> Repository {
+    init_as_earlier(store, protected, FEATURES_MADE, seed)
+}
+
+/// Makes a repository as an earlier version does: with these features only.
+pub fn init_as_earlier(
+    store: Arc<dyn Store>,
+    protected: Protected,
+    features: Features,
+    seed: u64,
+) -> Repository {
     let credential = password();
     let note = KeySlotNote { label: "test".to_owned(), created_unix_seconds: 0 };
     let cost = KdfCost::FOR_TESTS;
@@ -364,7 +376,7 @@ pub fn init(store: Arc<dyn Store>, protected: Protected, seed: u64) -> Repositor
         Protected::Encrypted => NewProtection::Encrypted { credential: &credential, cost, note },
         Protected::Clear => NewProtection::Clear,
     };
-    Repository::init(store, &protection, &world(seed)).unwrap()
+    Repository::init_as_earlier(store, &protection, features, &world(seed)).unwrap()
 }
 
 /// Opens it again, as another program would.

@@ -5,8 +5,10 @@
 //! are visited from the newest to the oldest, so that a delta's record, which is small, waits for
 //! its base, which is older; only a base that comes first is kept for it.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
+use std::iter;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,8 +20,11 @@ use crate::base::limits::READ_BYTES_MAX;
 use crate::base::num::u64_of;
 use crate::base::num::usize_of_u32;
 use crate::encode::DeltaDecoder;
+use crate::encode::form;
+use crate::format::directory::Base;
 use crate::format::directory::Frame;
 use crate::format::directory::Slot;
+use crate::format::form::BlockForm;
 use crate::format::trailer::PREAMBLE_BYTES;
 use crate::pack::reader::BlockSink;
 use crate::pack::reader::FrameOpener;
@@ -65,15 +70,17 @@ impl Packs {
             let _is_planned = batch.add(number, want.at).is_ok();
         }
         batch.visit(&mut |ready| {
+            // A prefix that is made outlives the decoder that refers to it.
+            let prefixes: Vec<_> = ready.iter().map(Ready::prefix).collect();
             let mut decoder = None;
-            for block in ready {
+            for (block, prefix) in ready.iter().zip(&prefixes) {
                 let want = &wanted[block.number];
-                let made = match block.base {
-                    Some(base) => {
+                let made = match prefix {
+                    Some(prefix) => {
                         let decoder = decoder.get_or_insert_with(DeltaDecoder::new);
-                        decoder.decode(block.record, base, block.length).ok()
+                        decoder.decode(block.record, prefix, block.length, block.form).ok()
                     }
-                    None => Some(block.record),
+                    None => block.base.is_none().then_some(block.record),
                 };
                 if let Some(made) = made.filter(|made| self.is_right(made, want)) {
                     left.remove(&block.number);
@@ -111,8 +118,20 @@ struct Ready<'f> {
     record: &'f [u8],
     /// The whole block that it rests on, if it is a delta.
     base: Option<&'f [u8]>,
+    /// The second block that it rests on, if there are two.
+    second: Option<&'f [u8]>,
     /// Raw bytes of the block.
     length: usize,
+    /// The form in which both sides of the delta are.
+    form: BlockForm,
+}
+
+impl<'f> Ready<'f> {
+    /// Returns what the record was compressed against; `None` for a whole block, or if a base has
+    /// no normal form where it should have one.
+    fn prefix(&self) -> Option<Cow<'f, [u8]>> {
+        form::prefix(self.form, self.base?, self.second).ok()
+    }
 }
 
 /// Takes blocks whose frames are at hand.
@@ -121,9 +140,19 @@ type Visitor<'v> = dyn FnMut(&[Ready<'_>]) -> Result<()> + 'v;
 /// The recipe for a block from the batch's frames.
 struct Plan {
     number: usize,
-    own: (usize, Slot),
-    base: Option<(usize, Slot)>,
+    own: Part,
+    /// The bases of a delta, the first one first.
+    bases: [Option<Part>; 2],
 }
+
+impl Plan {
+    fn parts(&self) -> impl Iterator<Item = &Part> {
+        iter::once(&self.own).chain(self.bases.iter().flatten())
+    }
+}
+
+/// The frame that an entry is in, by its number among the needs, and the entry's place in it.
+type Part = (usize, Slot);
 
 /// A frame that the batch has to read.
 struct Need {
@@ -166,7 +195,7 @@ impl<'a> Batch<'a> {
         Ok(self.opened.len() - 1)
     }
 
-    fn need(&mut self, at: Locator) -> Result<(usize, Slot)> {
+    fn need(&mut self, at: Locator) -> Result<Part> {
         let pack = self.pack(at)?;
         let slot = find(&self.opened[pack].1, at.entry)?;
         let needs = &mut self.needs;
@@ -177,40 +206,46 @@ impl<'a> Batch<'a> {
         Ok((need, slot))
     }
 
-    /// Plans a block, with its base if it is a delta; longer chains are not planned.
+    /// Plans a block, with its bases if it is a delta; longer chains are not planned.
     fn add(&mut self, number: usize, at: Locator) -> Result<()> {
         let own = self.need(at)?;
-        let Some(base) = own.1.base() else {
-            self.plan(Plan { number, own, base: None });
-            return Ok(());
-        };
-        let pack = self.pack(at)?;
-        let name = self.opened[pack].1.directory.base_packs[usize_of_u32(base.pack)];
-        let known = self.packs.table().find(&name);
-        let pack = known.ok_or_else(|| Error::damaged("a map", "a base is in an unknown pack"))?;
-        let base = self.need(Locator { pack, entry: base.entry })?;
-        // Longer chains go another way.
-        if base.1.base().is_none() {
-            self.plan(Plan { number, own, base: Some(base) });
+        let mut bases = [None; 2];
+        for (base, found) in own.1.bases().zip(&mut bases) {
+            let part = self.need_base(at, base)?;
+            // Longer chains go another way.
+            if !part.1.is_whole() {
+                return Ok(());
+            }
+            *found = Some(part);
         }
+        self.plan(Plan { number, own, bases });
         Ok(())
+    }
+
+    fn need_base(&mut self, at: Locator, base: Base) -> Result<Part> {
+        let pack = self.pack(at)?;
+        let address = self.opened[pack].1.directory.address(base);
+        let known = self.packs.table().find(&address.pack);
+        let pack = known.ok_or_else(|| Error::damaged("a map", "a base is in an unknown pack"))?;
+        self.need(Locator { pack, entry: address.entry })
     }
 
     /// Plans a block if it is stored whole.
     fn add_whole(&mut self, number: usize, at: Locator) -> Result<()> {
         let own = self.need(at)?;
-        if own.1.base().is_none() {
-            self.plan(Plan { number, own, base: None });
+        if own.1.is_whole() {
+            self.plan(Plan { number, own, bases: [None; 2] });
         }
         Ok(())
     }
 
     fn plan(&mut self, plan: Plan) {
         let number = self.plans.len();
-        self.needs[plan.own.0].users.push(number);
-        if let Some((base, _)) = plan.base {
-            self.needs[base].users.push(number);
-        }
+        let mut needed: Vec<usize> = plan.parts().map(|(need, _)| *need).collect();
+        needed.sort_unstable();
+        // Both bases may be in one frame.
+        needed.dedup();
+        needed.into_iter().for_each(|need| self.needs[need].users.push(number));
         self.plans.push(plan);
     }
 
@@ -318,22 +353,28 @@ impl<'a> Batch<'a> {
             Held::Kept(frame) => Some(frame.as_slice()),
             Held::NotYet | Held::Gone => None,
         };
-        let part = |(frame, slot): &(usize, Slot)| slice(at_hand(*frame)?, slot.at, slot.record);
+        let part = |(frame, slot): &Part| slice(at_hand(*frame)?, slot.at, slot.record);
         let ready = |plan: &Plan| {
-            let base = match &plan.base {
-                Some(base) => Some(part(base)?),
-                None => None,
-            };
-            let length = usize_of_u32(plan.own.1.length);
-            Some(Ready { number: plan.number, record: part(&plan.own)?, base, length })
+            let mut found = [None; 2];
+            for (found, base) in found.iter_mut().zip(&plan.bases) {
+                *found = base.as_ref().map(|base| part(base).ok_or(())).transpose().ok()?;
+            }
+            let ([base, second], slot) = (found, &plan.own.1);
+            let (length, form) = (usize_of_u32(slot.length), slot.form);
+            Some(Ready {
+                number: plan.number,
+                record: part(&plan.own)?,
+                base,
+                second,
+                length,
+                form,
+            })
         };
         let users = || self.needs[need].users.iter().map(|user| &self.plans[*user]);
         let complete: Vec<Ready<'_>> = users().filter_map(ready).collect();
         visitor(&complete)?;
         let is_open = |other: usize| other != need && matches!(held[other], Held::NotYet);
-        let waits = |plan: &Plan| {
-            is_open(plan.own.0) || plan.base.as_ref().is_some_and(|(base, _)| is_open(*base))
-        };
+        let waits = |plan: &Plan| plan.parts().any(|(other, _)| is_open(*other));
         Ok(users().any(waits))
     }
 }

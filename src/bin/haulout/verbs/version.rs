@@ -4,6 +4,7 @@ use clap::Args;
 use haulout::repo::FEATURES_KNOWN;
 use haulout::repo::FEATURES_MADE;
 use haulout::repo::FORMAT_VERSION;
+use haulout::repo::Features;
 use serde::Serialize;
 
 use crate::fail::exit::Exit;
@@ -48,9 +49,8 @@ struct Repositories {
 }
 
 impl Repositories {
-    fn with(features: u64) -> Self {
-        let bits = (0..u64::BITS).filter(|bit| features >> bit & 1 == 1);
-        Self { format: FORMAT_VERSION, features: bits.collect() }
+    fn with(features: Features) -> Self {
+        Self { format: FORMAT_VERSION, features: features.bits().collect() }
     }
 }
 
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn features_are_named_by_the_numbers_of_their_bits() {
-        assert_eq!(Repositories::with(0).features, Vec::<u32>::new());
-        assert_eq!(Repositories::with(1 << 40 | 1 << 3 | 1).features, [0, 3, 40]);
+        assert_eq!(Repositories::with(Features::NONE).features, Vec::<u32>::new());
+        assert_eq!(Repositories::with(Features(1 << 40 | 1 << 3 | 1)).features, [0, 3, 40]);
     }
 }

@@ -1,0 +1,63 @@
+//! Blocks into normal form and back (FORMAT.md 5.4), and the prefix of a delta in either form.
+
+use std::borrow::Cow;
+
+use crate::base::error::Malformed;
+use crate::format::form::BlockForm;
+use crate::innodb::PageSize;
+use crate::innodb::normal;
+use crate::innodb::normal::Form;
+
+const NOT_NORMAL: Malformed =
+    Malformed { what: "a block in normal form", why: "its records can't be walked over" };
+
+/// Appends a block to `out`, in normal form if all of its pages allow it and at least one has one;
+/// returns the form.
+pub fn append(out: &mut Vec<u8>, block: &[u8], page: PageSize) -> BlockForm {
+    let before = out.len();
+    out.resize(before + block.len(), 0);
+    match normal::normalize(block, page, &mut out[before..]) {
+        Form::Normal => BlockForm::normal(page.bytes()).unwrap_or_default(),
+        Form::Plain | Form::Refused => BlockForm::PLAIN,
+    }
+}
+
+/// Gives a block of this form its own bytes again; after an error they are of no use.
+pub fn restore(block: &mut [u8], form: BlockForm) -> Result<(), Malformed> {
+    let Some(page) = page_size(form) else { return Ok(()) };
+    normal::restore(block, page).map_err(|normal::NotNormal| NOT_NORMAL)
+}
+
+/// Returns the bytes that a delta of this form is compressed against: those of the second base, if
+/// there is one, and then those of the first.
+pub fn prefix<'b>(
+    form: BlockForm,
+    base: &'b [u8],
+    second: Option<&'b [u8]>,
+) -> Result<Cow<'b, [u8]>, Malformed> {
+    if form == BlockForm::PLAIN && second.is_none() {
+        return Ok(Cow::Borrowed(base));
+    }
+    let mut joined = Vec::with_capacity(second.map_or(0, <[u8]>::len) + base.len());
+    for base in second.into_iter().chain([base]) {
+        append_base(&mut joined, base, form)?;
+    }
+    Ok(Cow::Owned(joined))
+}
+
+fn append_base(out: &mut Vec<u8>, base: &[u8], form: BlockForm) -> Result<(), Malformed> {
+    let Some(page) = page_size(form) else {
+        out.extend_from_slice(base);
+        return Ok(());
+    };
+    let before = out.len();
+    out.resize(before + base.len(), 0);
+    match normal::normalize(base, page, &mut out[before..]) {
+        Form::Normal | Form::Plain => Ok(()),
+        Form::Refused => Err(NOT_NORMAL),
+    }
+}
+
+fn page_size(form: BlockForm) -> Option<PageSize> {
+    PageSize::from_bytes(u32::try_from(form.page_bytes()?).ok()?)
+}
