@@ -2,8 +2,8 @@
 //!
 //! It is sans-io and sees headers only. The caller shows it what is buffered at a frame boundary
 //! ([`Parser::step`]), moves the payload itself, straight into any buffer it likes, and
-//! reports its CRC ([`Parser::payload_done`]). So a stream costs a few hash lookups per frame here,
-//! and no length from a header is ever allocated.
+//! reports its CRC ([`Parser::payload_done`]), or compares it later ([`Parser::payload_moved`]). So
+//! a stream costs a few hash lookups per frame here, and no length from a header is ever allocated.
 //!
 //! ```text
 //!           +---- NeedMore: read more ----+
@@ -120,6 +120,24 @@ pub struct Parsed {
     pub bytes: u64,
 }
 
+/// The CRC of a payload as its frame states it, for a caller that compares it after the parser has
+/// gone on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatedCrc {
+    /// The offset at which the frame begins.
+    pub at: StreamOffset,
+    /// The CRC-32 in the frame.
+    pub crc: u32,
+}
+
+impl StatedCrc {
+    /// Returns the fault of a payload of `path` whose CRC is `computed`, unless it is as stated.
+    pub fn fault(self, path: Option<OwnedPath>, computed: u32) -> Option<Fault> {
+        let kind = FaultKind::BadCrc { stated: self.crc, computed };
+        (self.crc != computed).then_some(Fault { at: self.at, path, kind })
+    }
+}
+
 /// The parser of one stream.
 #[derive(Debug)]
 pub struct Parser {
@@ -174,7 +192,8 @@ impl Parser {
 
     /// Parses the frame header at the start of `input`, which begins at a frame boundary.
     ///
-    /// After an item with a payload the next call is [`Parser::payload_done`].
+    /// After an item with a payload the next call is [`Parser::payload_done`] or
+    /// [`Parser::payload_moved`].
     pub fn step<'a>(&mut self, input: &'a [u8]) -> Step<'a> {
         assert!(self.awaited.is_none(), "a payload was announced and not reported as done");
         if let Some(malformed) = self.malformed {
@@ -196,13 +215,22 @@ impl Parser {
 
     /// Reports that the payload was moved, and the CRC-32 of [`Payload::crc_prefix`] and its bytes.
     pub fn payload_done(&mut self, crc: u32) {
-        let awaited = self.awaited.take().expect("payload_done follows an item with a payload");
-        let extent = awaited.extent;
-        if extent.crc != crc {
-            let kind = FaultKind::BadCrc { stated: extent.crc, computed: crc };
-            self.record(Fault { at: awaited.frame_at, path: Some(awaited.path), kind });
+        let (stated, path) = self.take_awaited();
+        if let Some(fault) = stated.fault(Some(path), crc) {
+            self.record(fault);
         }
-        self.advance(extent.len);
+    }
+
+    /// Reports that the payload was moved; its CRC, which covers [`Payload::crc_prefix`] and its
+    /// bytes, is the caller's to compare with what is returned.
+    pub fn payload_moved(&mut self) -> StatedCrc {
+        self.take_awaited().0
+    }
+
+    fn take_awaited(&mut self) -> (StatedCrc, OwnedPath) {
+        let awaited = self.awaited.take().expect("it follows an item with a payload");
+        self.advance(awaited.extent.len);
+        (StatedCrc { at: awaited.frame_at, crc: awaited.extent.crc }, awaited.path)
     }
 
     /// Ends the stream: what is missing now will not come.

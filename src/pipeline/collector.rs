@@ -34,11 +34,15 @@ use crate::map::table::TableReader;
 use crate::map::table::TableWriter;
 use crate::map::view::MapView;
 use crate::map::writer::MapWriter;
+use crate::parse::path::OwnedPath;
+use crate::parse::path::StreamPath;
 use crate::pipeline::appender::Appender;
 use crate::pipeline::ingest::Ended;
 use crate::pipeline::ingest::Event;
 use crate::pipeline::internal::InternalWriter;
 use crate::pipeline::pages;
+use crate::pipeline::payloads::PartCrc;
+use crate::pipeline::payloads::PayloadCrc;
 use crate::pipeline::relocations::Relocations;
 use crate::pipeline::segment::Done;
 use crate::pipeline::segment::Member;
@@ -46,6 +50,7 @@ use crate::pipeline::segment::NewEntry;
 use crate::pipeline::segment::PageCheck;
 use crate::pipeline::segment::PageFinding;
 use crate::pipeline::sorter::Sorter;
+use crate::verdict::StreamFaults;
 
 /// Wrong pages that a snapshot names; more are only counted.
 pub const FINDINGS_MAX: usize = 1000;
@@ -75,6 +80,7 @@ struct Open {
     pages: PageCounts,
     max_lsn: u64,
     released: Vec<Locator>,
+    payload: PayloadCrc,
 }
 
 /// The roots to which a snapshot points.
@@ -130,6 +136,7 @@ pub struct Collector<'r> {
     releases: InternalWriter,
     released: Releases,
     findings: Vec<PageFinding>,
+    bad_payloads: StreamFaults,
     log: Option<String>,
     recorded: Vec<Finding>,
     relocations: Relocations,
@@ -163,6 +170,7 @@ impl<'r> Collector<'r> {
             releases: InternalWriter::new("releases", None),
             released: Releases::All,
             findings: Vec::new(),
+            bad_payloads: StreamFaults::default(),
             log: None,
             recorded: Vec::new(),
             relocations: Relocations::default(),
@@ -174,6 +182,11 @@ impl<'r> Collector<'r> {
     /// Returns the wrong pages so far, at most [`FINDINGS_MAX`].
     pub fn findings(&self) -> &[PageFinding] {
         &self.findings
+    }
+
+    /// Returns the payloads so far that are not what their CRCs state.
+    pub fn take_bad_payloads(&mut self) -> StreamFaults {
+        std::mem::take(&mut self.bad_payloads)
     }
 
     /// Takes the messages of the producer, which are stored with the snapshot.
@@ -201,7 +214,9 @@ impl<'r> Collector<'r> {
     }
 
     fn take_segment(&mut self, done: Done) -> Result<()> {
-        let Done { member, entries, frames, deltas, released, healed, tally, findings } = done;
+        let Done { member, entries, frames, deltas, released, healed, crcs, tally, findings } =
+            done;
+        self.take_crcs(&member, &crcs);
         let mut framed = Vec::new();
         for frame in frames {
             let count = u32_of(frame.blocks().len());
@@ -248,6 +263,18 @@ impl<'r> Collector<'r> {
         let room = FINDINGS_MAX.saturating_sub(self.findings.len());
         self.findings.extend(findings.into_iter().take(room));
         self.spill_releases(&member)
+    }
+
+    /// Joins the CRCs of payloads, and notes those that are not as stated.
+    fn take_crcs(&mut self, member: &Arc<Member>, crcs: &[PartCrc]) {
+        let open = open_member(&mut self.open, member);
+        for part in crcs {
+            let Some((stated, computed)) = open.payload.push(part) else { continue };
+            let path = StreamPath::new(&member.key.path).ok().map(OwnedPath::from);
+            if let Some(fault) = stated.fault(path, computed) {
+                self.bad_payloads.record(fault);
+            }
+        }
     }
 
     /// Writes a member's releases before they grow large.
@@ -304,6 +331,7 @@ impl<'r> Collector<'r> {
                 pages: open.pages,
                 max_lsn: open.max_lsn,
                 released: Vec::new(),
+                payload: open.payload,
             };
             let record = record_of(copy, Ended::Not, &mut self.appender)?;
             let mut bytes = Vec::new();
@@ -473,6 +501,7 @@ fn open_member<'o>(open: &'o mut BTreeMap<u64, Open>, member: &Arc<Member>) -> &
         pages: PageCounts::default(),
         max_lsn: 0,
         released: Vec::new(),
+        payload: PayloadCrc::default(),
     })
 }
 

@@ -1,7 +1,7 @@
 //! The reader of a run: takes the stream apart, fills segments, and hands them on in order.
 //!
-//! There is one reader. It copies nothing but what it read ahead of a header; it computes the
-//! frames' CRCs while the bytes are in cache; everything that costs more is a worker's. Segments of
+//! There is one reader. It copies nothing but what it read ahead of a header, and looks at no byte
+//! of a large payload that nothing here asks for: all that costs more is a worker's. Segments of
 //! one member begin at multiples of its blocks, so a block is never split between two workers.
 //!
 //! Invariants:
@@ -56,6 +56,8 @@ use crate::pipeline::matcher::Matcher;
 use crate::pipeline::open_segments::OpenSegment;
 use crate::pipeline::open_segments::OpenSegments;
 use crate::pipeline::pages;
+use crate::pipeline::payloads::CrcCheck;
+use crate::pipeline::payloads::Payloads;
 use crate::pipeline::previous;
 use crate::pipeline::previous::Previous;
 use crate::pipeline::previous::Versions;
@@ -73,8 +75,7 @@ use crate::verdict::Observer;
 
 /// Script bytes that are collected before they are handed on.
 const SCRIPT_PIECE_BYTES: usize = 256 << 10;
-/// Bytes of a payload that are read before their CRC is computed: they stay in the second-level
-/// cache.
+/// Bytes that a dissector is given at once: they stay in the second-level cache.
 const READ_BYTES: usize = 256 << 10;
 /// Heads of Aria index files that are remembered until their data file comes.
 const ARIA_HEADS_MAX: usize = 4096;
@@ -192,7 +193,7 @@ struct PayloadAction {
     opens: Option<MemberKey>,
     at: u64,
     length: u64,
-    crc: crc32fast::Hasher,
+    check: CrcCheck,
     /// The observer wants the member's bytes before this position.
     shown_until: u64,
 }
@@ -206,18 +207,14 @@ impl Action {
             incarnation: target.incarnation.get(),
         });
         match item {
-            Item::Payload(payload) => {
-                let mut crc = crc32fast::Hasher::new();
-                crc.update(payload.crc_prefix());
-                Self::Payload(PayloadAction {
-                    number,
-                    opens,
-                    at: payload.at,
-                    length: payload.extent.len,
-                    crc,
-                    shown_until: interest.until,
-                })
-            }
+            Item::Payload(payload) => Self::Payload(PayloadAction {
+                number,
+                opens,
+                at: payload.at,
+                length: payload.extent.len,
+                check: CrcCheck::of(payload),
+                shown_until: interest.until,
+            }),
             Item::End { .. } => Self::End { number, opens },
             Item::Seek { .. } | Item::Rename { .. } | Item::Remove { .. } => {
                 opens.map_or(Self::Nothing, |key| Self::Open { number, key })
@@ -341,7 +338,13 @@ impl<'r> Reader<'r> {
                 if arrived < payload.length {
                     return Ok(Some(arrived));
                 }
-                parser.payload_done(payload.crc.finalize());
+                match payload.check {
+                    CrcCheck::Here(crc) => parser.payload_done(crc.finalize()),
+                    CrcCheck::ByWorkers(_) => {
+                        let segment = self.open_segments.get_mut(payload.number)?;
+                        segment.payloads.end(parser.payload_moved());
+                    }
+                }
             }
         }
         Ok(None)
@@ -356,20 +359,22 @@ impl<'r> Reader<'r> {
     ) -> Result<u64> {
         let mut arrived = 0;
         while arrived < payload.length {
-            let wanted = usize_of((payload.length - arrived).min(u64_of(READ_BYTES)));
+            let wanted = usize_of((payload.length - arrived).min(u64_of(SEGMENT_BYTES)));
             self.make_room(payload.number, wanted)?;
             let segment = self.open_segments.get_mut(payload.number)?;
+            let at_buffer = segment.buffer.filled().len();
             let room = segment.buffer.room();
             let most = room.len().min(wanted);
             let count = input.read(&mut room[..most])?;
             if count == 0 {
                 break;
             }
-            payload.crc.update(&room[..count]);
+            let bytes = &room[..count];
             let at = payload.at + arrived;
             if at < payload.shown_until {
-                observer.bytes(MemberNo::new(payload.number), at, &room[..count]);
+                observer.bytes(MemberNo::new(payload.number), at, bytes);
             }
+            payload.check.see(&mut segment.payloads, at_buffer, bytes);
             segment.buffer.advance(count);
             arrived += u64_of(count);
         }
@@ -406,6 +411,7 @@ impl<'r> Reader<'r> {
             number,
             member: None,
             buffer,
+            payloads: Payloads::default(),
             at: 0,
             delta: None,
         })
@@ -442,6 +448,8 @@ impl<'r> Reader<'r> {
         };
         let at = segment.at;
         segment.at += u64_of(data.filled().len());
+        let later = segment.payloads.split_off(data.filled().len());
+        let payloads = std::mem::replace(&mut segment.payloads, later);
         if !data.filled().is_empty() {
             let follow = |walk: &mut Box<IncrementWalk>| walk.follow(data.filled());
             let numbers = segment.delta.as_mut().map(follow).unwrap_or_default();
@@ -451,6 +459,7 @@ impl<'r> Reader<'r> {
                 at,
                 data,
                 cuts,
+                payloads,
                 numbers,
                 previous,
                 previous_own,

@@ -40,6 +40,7 @@ pub mod internal;
 pub mod matcher;
 mod open_segments;
 pub mod pages;
+pub mod payloads;
 pub mod presence;
 pub mod previous;
 pub mod relocations;

@@ -20,6 +20,7 @@ use crate::base::num::u64_of;
 use crate::base::num::usize_of_u32;
 use crate::format::record::MemberKey;
 use crate::pipeline::increments::IncrementWalk;
+use crate::pipeline::payloads::Payloads;
 use crate::pipeline::segment::Buffer;
 use crate::pipeline::segment::Member;
 use crate::pipeline::segment::Pool;
@@ -30,6 +31,7 @@ pub(super) struct OpenSegment {
     pub(super) number: u64,
     pub(super) member: Option<Arc<Member>>,
     pub(super) buffer: Buffer,
+    pub(super) payloads: Payloads,
     /// The offset of the buffer in the member.
     pub(super) at: u64,
     /// Follows the pages of a `.delta` file.
@@ -198,7 +200,15 @@ mod tests {
 
     fn segment(number: u64, buffer: Buffer) -> OpenSegment {
         let key = MemberKey { path: Vec::new(), incarnation: 0 };
-        OpenSegment { key, number, member: None, buffer, at: 0, delta: None }
+        OpenSegment {
+            key,
+            number,
+            member: None,
+            buffer,
+            payloads: Payloads::default(),
+            at: 0,
+            delta: None,
+        }
     }
 
     /// Plays random members that come, grow and go, in as much room as is given; returns the

@@ -108,10 +108,15 @@ pub fn run(
         )
     };
     // On a thread of its own the collector has a name, and its time is its own.
-    thread::scope(|scope| {
+    let streamed = thread::scope(|scope| {
         let collecting = crew::start_scoped(scope, "collect", run)?;
         collecting.join().unwrap_or_else(|payload| Err(crew::panicked(&*payload)))
-    })
+    });
+    let mut streamed = streamed?;
+    if let Facts::Mbstream(facts) = &mut streamed.facts {
+        facts.faults.add(collector.take_bad_payloads());
+    }
+    Ok(streamed)
 }
 
 fn read(

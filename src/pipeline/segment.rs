@@ -26,6 +26,8 @@ use crate::innodb::PageNumber;
 use crate::innodb::TablespaceFormat;
 use crate::map::view::MapView;
 use crate::pipeline::matcher::Matcher;
+use crate::pipeline::payloads::PartCrc;
+use crate::pipeline::payloads::Payloads;
 
 /// The check of a member's pages.
 #[derive(Clone, Copy, Debug)]
@@ -234,6 +236,8 @@ pub struct Segment {
     pub data: Buffer,
     /// The ends of its blocks.
     pub cuts: Cuts,
+    /// The payloads of which CRCs are to be computed.
+    pub payloads: Payloads,
     /// The number of each page in its tablespace's file, if they are changed pages.
     pub numbers: Vec<Option<PageNumber>>,
     /// The entries of the previous maps for the same blocks; fewer if they end before.
@@ -302,6 +306,8 @@ pub struct Done {
     pub released: Vec<Locator>,
     /// Blocks (by number in the segment) that stand again for a previous entry that is lost.
     pub healed: Vec<(usize, Locator)>,
+    /// CRCs of payloads, or of the parts of them that are here.
+    pub crcs: Vec<PartCrc>,
     /// The counts that the page checks made.
     pub tally: Tally,
     /// Wrong pages, at most [`FINDINGS_A_SEGMENT`].

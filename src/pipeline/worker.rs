@@ -112,6 +112,7 @@ impl Worker {
             deltas: Vec::new(),
             released: Vec::new(),
             healed: Vec::new(),
+            crcs: segment.payloads.crcs(segment.data.filled()),
             tally: pages::tally(segment, &blocks),
             findings: Vec::new(),
         };

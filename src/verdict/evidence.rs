@@ -5,6 +5,7 @@ use crate::format::snapshot::StreamFormat;
 use crate::parse::beginning::Before;
 use crate::parse::compressed::CompressedEnd;
 use crate::parse::detect::Wrapping;
+use crate::parse::fault::FAULTS_KEPT_MAX;
 use crate::parse::fault::Fault;
 use crate::parse::mbstream::Parsed;
 use crate::parse::sql::DumpFacts;
@@ -61,19 +62,42 @@ impl Facts {
 pub struct MbstreamFacts {
     /// The observer that watched the stream.
     pub observer: Observer,
-    /// Faults that the parser found.
+    /// Faults that the parser found, and payloads that are not what their CRCs state.
     pub faults: StreamFaults,
     /// Files of changed pages, if it is an increment.
     pub deltas: DeltaFiles,
 }
 
-/// The faults that the parser of an mbstream found.
+/// The faults of the frames of an mbstream.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StreamFaults {
     /// The faults that were kept.
     pub kept: Vec<Fault>,
     /// Number of all faults, kept or not.
     pub count: u64,
+}
+
+impl StreamFaults {
+    /// Enters a fault, in any order; the first ones of the stream are kept.
+    pub fn record(&mut self, fault: Fault) {
+        self.count += 1;
+        self.kept.push(fault);
+        if self.kept.len() >= 2 * FAULTS_KEPT_MAX {
+            self.keep_first();
+        }
+    }
+
+    /// Adds faults of the same stream, which come after those of the same frame that are here.
+    pub fn add(&mut self, others: Self) {
+        self.count += others.count;
+        self.kept.extend(others.kept);
+        self.keep_first();
+    }
+
+    fn keep_first(&mut self) {
+        self.kept.sort_by_key(|fault| fault.at);
+        self.kept.truncate(FAULTS_KEPT_MAX);
+    }
 }
 
 impl From<Parsed> for StreamFaults {
@@ -128,4 +152,33 @@ pub struct PageFindings {
     pub corrupt: Vec<String>,
     /// The page changed last, and its LSN.
     pub newest: Option<(u64, String)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::num::u64_of;
+    use crate::parse::fault::FaultKind;
+    use crate::parse::item::StreamOffset;
+
+    fn fault(at: u64, kind: FaultKind) -> Fault {
+        Fault { at: StreamOffset::new(at), path: None, kind }
+    }
+
+    #[test]
+    fn the_first_faults_of_the_stream_are_kept_in_whatever_order_they_come() {
+        let most = u64_of(FAULTS_KEPT_MAX);
+        let mut late = StreamFaults::default();
+        (0..5 * most).rev().for_each(|at| late.record(fault(at * 2, FaultKind::OddPath)));
+        assert!(late.kept.len() < 2 * FAULTS_KEPT_MAX);
+        let kept = vec![fault(4, FaultKind::NotEnded), fault(5, FaultKind::Reopened)];
+        let mut faults = StreamFaults { kept, count: 2 };
+        faults.add(late);
+        assert_eq!((faults.kept.len(), faults.count), (FAULTS_KEPT_MAX, 5 * most + 2));
+        let first: Vec<_> = faults.kept.iter().take(5).map(|fault| fault.at.get()).collect();
+        assert_eq!(first, [0, 2, 4, 4, 5]);
+        assert_eq!(faults.kept[2].kind, FaultKind::NotEnded, "the parser's come first");
+        let last = faults.kept.last().unwrap();
+        assert_eq!(last.at.get(), 2 * (most - 3), "two of the thousand stand between");
+    }
 }
