@@ -23,6 +23,7 @@ use divan::Bencher;
 use divan::counter::BytesCount;
 use haulout::base::entropy::SeededEntropy;
 use haulout::base::ids::Class;
+use haulout::base::num::u64_of;
 use haulout::cut::Cutter;
 use haulout::encode::Compress;
 use haulout::encode::DeltaCoder;
@@ -37,8 +38,11 @@ use haulout::format::form::BlockForm;
 use haulout::hash::BlockHasher;
 use haulout::hash::is_zero;
 use haulout::innodb::PageNumber;
+use haulout::innodb::PageSize;
 use haulout::innodb::PageZero;
 use haulout::innodb::TablespaceFormat;
+use haulout::innodb::normal;
+use haulout::innodb::normal::Form;
 use haulout::parse::item::Item;
 use haulout::parse::mbstream::Parser;
 use haulout::parse::mbstream::Step;
@@ -274,6 +278,82 @@ fn k_open_frames(bencher: Bencher<'_, '_>) {
     counted.bench_local(|| {
         for (ordinal, sealed) in &frames {
             opener.open_into(FrameKind::Frame, *ordinal, sealed, &mut text).unwrap();
+        }
+    });
+}
+
+/// Number of index pages in memory: a segment, which stays in the second-level cache.
+const INDEX_PAGES: usize = 64;
+
+/// Index pages of so many records of equal length, which stand in the page in any order.
+fn index_pages(records: usize) -> Vec<Vec<u8>> {
+    let mut random = blake3::Hasher::new().update(b"index pages").finalize_xof();
+    (0..INDEX_PAGES).map(|_| index_page(records, &mut random)).collect()
+}
+
+fn index_page(records: usize, random: &mut blake3::OutputReader) -> Vec<u8> {
+    let mut below = |bound: usize| {
+        let mut bytes = [0; 4];
+        random.fill(&mut bytes);
+        usize::try_from(u32::from_le_bytes(bytes)).unwrap() % bound
+    };
+    let mut page: Vec<u8> = (0..PAGE).map(|_| u8::try_from(below(256)).unwrap()).collect();
+    put(&mut page, 24, 0x45BF);
+    put(&mut page, 42, 0x8000 | (records + 2));
+    page[99..107].copy_from_slice(b"infimum\0");
+    page[112..120].copy_from_slice(b"supremum");
+    let stride = (PAGE - 128 - 700) / records;
+    let mut places: Vec<usize> = (0..records).collect();
+    (1..records).rev().for_each(|n| places.swap(n, below(n + 1)));
+    let mut slots = vec![99];
+    let mut before = 99;
+    for (number, place) in places.iter().enumerate() {
+        let at = 126 + place * stride;
+        put(&mut page, before - 2, at.wrapping_sub(before));
+        put(&mut page, at - 4, (place + 2) << 3);
+        let owns = number % 6 == 5;
+        page[at - 5] = if owns { 6 } else { 0 };
+        slots.extend(owns.then_some(at));
+        before = at;
+    }
+    put(&mut page, before - 2, 112_usize.wrapping_sub(before));
+    slots.push(112);
+    put(&mut page, 38, slots.len());
+    slots.iter().enumerate().for_each(|(number, at)| put(&mut page, PAGE - 10 - 2 * number, *at));
+    page
+}
+
+/// Writes the lower half of a number the way the server does, most significant byte first.
+fn put(page: &mut [u8], at: usize, value: usize) {
+    let [low, high, ..] = u64_of(value).to_le_bytes();
+    page[at..at + 2].copy_from_slice(&[high, low]);
+}
+
+#[divan::bench(args = [100, 300, 600, 1200])]
+fn l_normalize_index_pages(bencher: Bencher<'_, '_>, records: usize) {
+    let pages = index_pages(records);
+    let mut out = vec![0; PAGE];
+    let counted = bencher.counter(BytesCount::new(pages.len() * PAGE));
+    counted.bench_local(|| {
+        for page in &pages {
+            let form = normal::normalize(black_box(page), PageSize::KIB_16, black_box(&mut out));
+            assert_eq!(form, Form::Normal, "a page in this form is what is measured");
+        }
+    });
+}
+
+#[divan::bench(args = [100, 300, 600, 1200])]
+fn m_restore_index_pages(bencher: Bencher<'_, '_>, records: usize) {
+    let mut normal = index_pages(records);
+    for (page, out) in index_pages(records).iter().zip(&mut normal) {
+        normal::normalize(page, PageSize::KIB_16, out);
+    }
+    let mut out = vec![0; PAGE];
+    let counted = bencher.counter(BytesCount::new(normal.len() * PAGE));
+    counted.bench_local(|| {
+        for page in &normal {
+            out.copy_from_slice(black_box(page));
+            normal::restore(black_box(&mut out), PageSize::KIB_16).unwrap();
         }
     });
 }
