@@ -31,8 +31,8 @@ use crate::innodb::units::SpaceId;
 
 pub(super) const CHECKSUM_AT: usize = 0;
 pub(super) const NUMBER_AT: usize = CHECKSUM_AT + 4;
-const PREVIOUS_AT: usize = NUMBER_AT + 4;
-const NEXT_AT: usize = PREVIOUS_AT + 4;
+pub(super) const PREVIOUS_AT: usize = NUMBER_AT + 4;
+pub(super) const NEXT_AT: usize = PREVIOUS_AT + 4;
 pub(super) const LSN_AT: usize = NEXT_AT + 4;
 pub(super) const LSN_LOW_AT: usize = LSN_AT + 4;
 pub(super) const TYPE_AT: usize = LSN_AT + 8;

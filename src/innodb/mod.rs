@@ -10,6 +10,7 @@
 //! ib_logfile0          -> RedoHeader: where the log begins and where it has to end
 //! .frm                 -> Frm: which files a table consists of
 //! index pages          -> normal::normalize, restore: a form in which rows that move stay the same
+//! an index page        -> leaf_chain::Search, Sample: pages of last night that its rows stood on
 //! ```
 //!
 //! - Functions of bytes only: no I/O, no clock, no state between pages, and no memory per page.
@@ -28,6 +29,7 @@ pub mod delta_file;
 mod fixtures;
 pub mod frm;
 mod header;
+pub mod leaf_chain;
 pub mod normal;
 mod page;
 mod proof;

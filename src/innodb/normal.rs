@@ -31,6 +31,8 @@
 //! - No bytes make a function here panic. What was never in normal form is refused or becomes
 //!   some other page: the hash of the block decides, as it does for all that is decoded.
 
+use std::iter;
+
 use crate::innodb::big_endian::put_u16;
 use crate::innodb::big_endian::put_u32;
 use crate::innodb::big_endian::u16_at;
@@ -41,7 +43,7 @@ use crate::innodb::header::TRAILER_BYTES;
 use crate::innodb::units::PageSize;
 
 /// The type of index pages, `FIL_PAGE_INDEX` of the server.
-const INDEX: u16 = 0x45BF;
+pub(super) const INDEX: u16 = 0x45BF;
 
 const SLOTS_AT: usize = BODY_AT;
 const HEAP_RECORDS_AT: usize = BODY_AT + 4;
@@ -54,9 +56,9 @@ const INFIMUM_TEXT: &[u8] = b"infimum\0";
 const SUPREMUM_TEXT: &[u8] = b"supremum";
 
 /// The bytes before the origin of a record that a walk over the records reads.
-const HEADER_BYTES: usize = 5;
+pub(super) const HEADER_BYTES: usize = 5;
 /// The place of the first record's header, after the supremum.
-const RECORDS_AT: usize = 120;
+pub(super) const RECORDS_AT: usize = 120;
 /// The lowest origin that a record can have.
 const ORIGIN_MIN: usize = RECORDS_AT + HEADER_BYTES;
 /// The bits of the owned records in the first byte of a header.
@@ -286,6 +288,18 @@ fn are_apart(marks: &[u8]) -> bool {
     // A mark of zero becomes 255 here.
     let touching = |(before, mark): (&u8, &u8)| u8::from(mark.wrapping_sub(1) < *before);
     pairs.map(touching).fold(0, |any, one| any | one) == 0
+}
+
+/// Returns the origins of a compact index page's records in key order, as far as they make sense;
+/// `None` if it is no such page.
+pub(super) fn origins(page: &[u8]) -> Option<impl Iterator<Item = usize>> {
+    let directory = directory_of(page)?;
+    let step = move |at: u16| {
+        let to = at.wrapping_add(u16_at(page, usize::from(at) - 2));
+        (ORIGIN_MIN..=directory).contains(&usize::from(to)).then_some(to)
+    };
+    let origins = iter::successors(step(INFIMUM), move |at| step(*at)).map(usize::from);
+    Some(origins.take(page.len() / HEADER_BYTES))
 }
 
 fn low(numbers: u32) -> u16 {
