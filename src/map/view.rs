@@ -100,6 +100,18 @@ impl MapView {
         &self.record
     }
 
+    /// Tells whether its pages can be read without asking a server for each, as far as that of the
+    /// root tells.
+    pub fn is_at_hand(&self) -> bool {
+        match &self.record.map {
+            MapRoot::Inline(_) => true,
+            MapRoot::Tree { root, .. } => {
+                let root = self.translation.entry(*root).ok().and_then(|e| e.storage.locator());
+                root.is_some_and(|root| self.packs.is_at_hand(root))
+            }
+        }
+    }
+
     /// Returns a page of the tree, level 0 being the leaves; `None` after the last.
     pub fn page(&self, level: u8, number: u64) -> Result<Option<Arc<MapPage>>> {
         let key = (level, number);

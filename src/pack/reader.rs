@@ -185,6 +185,12 @@ impl Packs {
         self.keyring.opens_data()
     }
 
+    /// Tells whether the pack of a place can be read without asking a server for each part of it.
+    pub fn is_at_hand(&self, at: Locator) -> bool {
+        let name = self.table().get(at.pack).map(|record| record.name);
+        name.is_some_and(|name| self.store.is_at_hand(&Object::Pack(name).name()))
+    }
+
     /// Returns the place that a locator stands for in the pack table.
     pub fn address(&self, at: Locator) -> Result<EntryAddress> {
         let table = self.table();

@@ -381,6 +381,10 @@ impl<S: Store> Store for Cached<S> {
         let _is_there = self.cache.find(hash);
     }
 
+    fn is_at_hand(&self, name: &ObjectName) -> bool {
+        self.find(name).is_some() || self.inner.is_at_hand(name)
+    }
+
     fn location(&self) -> String {
         self.inner.location()
     }

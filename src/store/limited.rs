@@ -76,6 +76,10 @@ impl<S: Store> Store for Limited<S> {
         self.inner.will_read(name);
     }
 
+    fn is_at_hand(&self, name: &ObjectName) -> bool {
+        self.inner.is_at_hand(name)
+    }
+
     fn location(&self) -> String {
         self.inner.location()
     }

@@ -79,6 +79,12 @@ pub trait Store: Debug + Send + Sync {
     /// ([`cached`]) brings it as a whole. It asks for nothing, and nothing depends on it.
     fn will_read(&self, _name: &ObjectName) {}
 
+    /// Tells whether parts of an object can be read without asking a server for each: whoever reads
+    /// what is useful but not needed asks first. It makes no request itself.
+    fn is_at_hand(&self, _name: &ObjectName) -> bool {
+        true
+    }
+
     /// Tells people where this store is.
     fn location(&self) -> String;
 }
@@ -125,6 +131,10 @@ macro_rules! forward {
 
             fn will_read(&self, name: &ObjectName) {
                 (**self).will_read(name);
+            }
+
+            fn is_at_hand(&self, name: &ObjectName) -> bool {
+                (**self).is_at_hand(name)
             }
 
             fn location(&self) -> String {

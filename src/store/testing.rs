@@ -165,6 +165,10 @@ impl<S: Store> Store for Recording<S> {
         self.inner.will_read(name);
     }
 
+    fn is_at_hand(&self, name: &ObjectName) -> bool {
+        self.inner.is_at_hand(name)
+    }
+
     fn location(&self) -> String {
         self.inner.location()
     }
@@ -400,12 +404,17 @@ impl<S: Store> Store for Failing<S> {
         self.inner.will_read(name);
     }
 
+    fn is_at_hand(&self, name: &ObjectName) -> bool {
+        self.inner.is_at_hand(name)
+    }
+
     fn location(&self) -> String {
         self.inner.location()
     }
 }
 
-/// Makes every call take time: a fixed time each, and more for its bytes.
+/// Makes every call take time, a fixed time each and more for its bytes: a server far away, which
+/// has nothing at hand.
 #[derive(Debug)]
 pub struct Slow<S> {
     inner: S,
@@ -466,6 +475,10 @@ impl<S: Store> Store for Slow<S> {
 
     fn will_read(&self, name: &ObjectName) {
         self.inner.will_read(name);
+    }
+
+    fn is_at_hand(&self, _name: &ObjectName) -> bool {
+        false
     }
 
     fn location(&self) -> String {

@@ -43,18 +43,13 @@ impl Packs {
     /// Returns the whole blocks at these places, each `None` if it can't be read or is not whole.
     /// They are unverified: what is decoded from them is verified by its own hash.
     pub fn bases(&self, at: &[Locator]) -> Vec<Option<Vec<u8>>> {
-        let mut bases = vec![None; at.len()];
-        let mut batch = Batch::new(self);
-        for (number, at) in at.iter().enumerate() {
-            // Without its pack a base is as good as none.
-            let _is_there = batch.add_whole(number, *at).is_ok();
-        }
-        let visited = batch.visit(&mut |ready| {
-            ready.iter().for_each(|block| bases[block.number] = Some(block.record.to_vec()));
-            Ok(())
-        });
-        // Only a run that is being stopped ends early, and it needs none.
-        visited.map_or_else(|_| vec![None; at.len()], |()| bases)
+        Batch::new(self).read_bases(at)
+    }
+
+    /// Returns whole blocks as [`Packs::bases`] does, and keeps the frames in which they are:
+    /// searches for bases go on to blocks that are mostly near.
+    pub fn candidates(&self, at: &[Locator]) -> Vec<Option<Vec<u8>>> {
+        Batch { keeps_all: true, ..Batch::new(self) }.read_bases(at)
     }
 
     /// Hands every wanted block to `sink`, verified, in the order of their places: blocks leave
@@ -174,6 +169,8 @@ enum Held {
 /// The frames that a batch needs, collected before any is read.
 struct Batch<'a> {
     packs: &'a Packs,
+    /// True if all frames are kept for other batches, not only those that usually are.
+    keeps_all: bool,
     opened: Vec<(Locator, Arc<OpenPack>)>,
     needs: Vec<Need>,
     found: HashMap<(usize, u32), usize>,
@@ -183,7 +180,21 @@ struct Batch<'a> {
 impl<'a> Batch<'a> {
     fn new(packs: &'a Packs) -> Self {
         let (opened, needs, plans) = (Vec::new(), Vec::new(), Vec::new());
-        Batch { packs, opened, needs, found: HashMap::new(), plans }
+        Batch { packs, keeps_all: false, opened, needs, found: HashMap::new(), plans }
+    }
+
+    fn read_bases(mut self, at: &[Locator]) -> Vec<Option<Vec<u8>>> {
+        let mut bases = vec![None; at.len()];
+        for (number, at) in at.iter().enumerate() {
+            // Without its pack a base is as good as none.
+            let _is_there = self.add_whole(number, *at).is_ok();
+        }
+        let visited = self.visit(&mut |ready| {
+            ready.iter().for_each(|block| bases[block.number] = Some(block.record.to_vec()));
+            Ok(())
+        });
+        // Only a run that is being stopped ends early, and it needs none.
+        visited.map_or_else(|_| vec![None; at.len()], |()| bases)
     }
 
     fn pack(&mut self, at: Locator) -> Result<usize> {
@@ -329,9 +340,10 @@ impl<'a> Batch<'a> {
             };
             let waits = self.arrived(need, raw, held, visitor)?;
             held[need] = Held::Gone;
-            if waits || is_kept(pack, &frame) {
+            let is_kept = self.keeps_all || is_kept(pack, &frame);
+            if waits || is_kept {
                 let raw = Arc::new(raw.to_vec());
-                if is_kept(pack, &frame) {
+                if is_kept {
                     self.packs.keep((pack.object.clone(), number), &raw);
                 }
                 held[need] = Held::Kept(raw);

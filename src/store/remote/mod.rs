@@ -550,6 +550,10 @@ impl Store for RemoteStore {
         }
     }
 
+    fn is_at_hand(&self, _name: &ObjectName) -> bool {
+        false
+    }
+
     fn location(&self) -> String {
         self.location.clone()
     }

@@ -97,6 +97,10 @@ impl<S: Store> Store for Stale<S> {
         self.inner.will_read(name);
     }
 
+    fn is_at_hand(&self, name: &ObjectName) -> bool {
+        self.inner.is_at_hand(name)
+    }
+
     fn location(&self) -> String {
         self.inner.location()
     }
