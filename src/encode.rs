@@ -23,6 +23,7 @@ use crate::base::error::Malformed;
 pub use crate::encode::delta::DeltaCoder;
 pub use crate::encode::delta::DeltaDecoder;
 pub use crate::encode::delta::EncodedDelta;
+pub use crate::encode::delta::MovedBlock;
 pub use crate::encode::frames::FrameDecoder;
 pub use crate::encode::frames::RecordsCoder;
 pub use crate::encode::whole::Compress;

@@ -16,6 +16,7 @@ use crate::encode::decompress;
 use crate::encode::form;
 use crate::format::form::BlockForm;
 use crate::hash::BlockHasher;
+use crate::innodb::PageSize;
 
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// The level that deltas are made at: a higher one finds matches in what the second step would have
@@ -60,12 +61,33 @@ impl EncodedDelta {
     }
 }
 
+/// A block of index pages and the other pages that its records came from, all in normal form.
+#[derive(Debug)]
+pub struct MovedBlock {
+    text: Vec<u8>,
+    form: BlockForm,
+    prefix: Vec<u8>,
+}
+
+impl MovedBlock {
+    /// Brings a block and its bases into normal form; `None` if that can't be done.
+    pub fn new(block: &[u8], page: PageSize, base: &[u8], second: Option<&[u8]>) -> Option<Self> {
+        let mut text = Vec::new();
+        let form = form::append(&mut text, block, page);
+        if form == BlockForm::PLAIN {
+            return None;
+        }
+        let prefix = form::prefix(form, base, second).ok()?.into_owned();
+        Some(Self { text, form, prefix })
+    }
+}
+
 /// Encodes changed blocks against bases that live as long as the coder: made for one batch of
 /// blocks.
 pub struct DeltaCoder<'base> {
     compressor: CCtx<'base>,
     alone: CCtx<'base>,
-    check: Option<DeltaDecoder<'base>>,
+    decoder: Option<DeltaDecoder<'base>>,
     hasher: BlockHasher,
     scratch: Vec<u8>,
 }
@@ -83,7 +105,7 @@ impl<'base> DeltaCoder<'base> {
         DeltaCoder {
             compressor: compressor(DELTA_LEVEL, ContentSize::LeftOut, &[raw_literals]),
             alone: compressor(DELTA_LEVEL, ContentSize::Written, &[]),
-            check: (read_back == ReadBack::On).then(DeltaDecoder::new),
+            decoder: (read_back == ReadBack::On).then(DeltaDecoder::new),
             hasher,
             scratch: Vec::new(),
         }
@@ -100,7 +122,23 @@ impl<'base> DeltaCoder<'base> {
         if text.len() > DELTA_BYTES_ALWAYS && self.is_dear(text.len(), block) {
             return Ok(None);
         }
-        self.finish(text, block, hash, base).map(Some)
+        let delta = EncodedDelta { text, hash, length: block.len(), form: BlockForm::PLAIN };
+        self.check(delta, base).map(Some)
+    }
+
+    /// Encodes a block as a delta to other pages; returns `None` if it is better stored whole.
+    pub fn encode_moved(
+        &mut self,
+        block: &'base MovedBlock,
+        hash: BlockHash,
+    ) -> Result<Option<EncodedDelta>, Miscomputed> {
+        let MovedBlock { text: normal, form, prefix } = block;
+        let text = self.compress(normal, prefix);
+        if text.len() > DELTA_BYTES_ALWAYS && self.is_dear(text.len(), normal) {
+            return Ok(None);
+        }
+        let delta = EncodedDelta { text, hash, length: normal.len(), form: *form };
+        self.check(delta, prefix).map(Some)
     }
 
     /// Encodes the block as a delta; returns `None` if that takes more than half of the block: the
@@ -115,7 +153,8 @@ impl<'base> DeltaCoder<'base> {
         if text.len() * 2 > block.len() {
             return Ok(None);
         }
-        self.finish(text, block, hash, base).map(Some)
+        let delta = EncodedDelta { text, hash, length: block.len(), form: BlockForm::PLAIN };
+        self.check(delta, base).map(Some)
     }
 
     fn compress(&mut self, block: &[u8], base: &'base [u8]) -> Vec<u8> {
@@ -138,22 +177,20 @@ impl<'base> DeltaCoder<'base> {
         self.alone.compress2(self.scratch.as_mut_slice(), block).is_ok()
     }
 
-    fn finish(
+    /// Reads a delta back, if that is wanted.
+    fn check(
         &mut self,
-        text: Vec<u8>,
-        block: &[u8],
-        hash: BlockHash,
-        base: &'base [u8],
+        delta: EncodedDelta,
+        prefix: &'base [u8],
     ) -> Result<EncodedDelta, Miscomputed> {
-        if let Some(decoder) = &mut self.check {
-            let back = decoder
-                .decode(&text, base, block.len(), BlockForm::PLAIN)
-                .map_err(|_| Miscomputed)?;
-            if self.hasher.hash(back) != hash {
+        if let Some(decoder) = &mut self.decoder {
+            let EncodedDelta { text, hash, length, form } = &delta;
+            let back = decoder.decode(text, prefix, *length, *form).map_err(|_| Miscomputed)?;
+            if self.hasher.hash(back) != *hash {
                 return Err(Miscomputed);
             }
         }
-        Ok(EncodedDelta { text, hash, length: block.len(), form: BlockForm::PLAIN })
+        Ok(delta)
     }
 }
 
