@@ -68,8 +68,10 @@ counters! {
     BlocksZero => blocks_zero,
     /// Blocks that equal the previous ones.
     BlocksSame => blocks_same,
-    /// Blocks stored as a delta.
+    /// Blocks stored as a delta to what they were before.
     BlocksDelta => blocks_delta,
+    /// Index pages stored as a delta to other pages, from which their records came.
+    BlocksMoved => blocks_moved,
     /// Number of blocks stored whole.
     BlocksWhole => blocks_whole,
     /// Changed blocks stored whole because their base came late or could not be read.
@@ -78,8 +80,12 @@ counters! {
     BlocksHealed => blocks_healed,
     /// Raw bytes of blocks stored whole.
     WholeBytes => whole_bytes,
-    /// Stored bytes of delta records.
+    /// Stored bytes of deltas to what blocks were before.
     DeltaBytes => delta_bytes,
+    /// Stored bytes of deltas to other pages.
+    MovedBytes => moved_bytes,
+    /// Pages of earlier backups that were read to find those other pages.
+    CandidatesRead => candidates_read,
     /// Pages whose checksum and identity are right.
     PagesVerified => pages_verified,
     /// Pages that can't be checked.
@@ -93,7 +99,8 @@ counters! {
 impl Counts {
     /// Returns the number of blocks of a stream, however they were stored.
     pub fn blocks(&self) -> u64 {
-        self.blocks_zero + self.blocks_same + self.blocks_delta + self.blocks_whole
+        let changed = self.blocks_delta + self.blocks_moved + self.blocks_whole;
+        self.blocks_zero + self.blocks_same + changed
     }
 }
 

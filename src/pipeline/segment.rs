@@ -258,6 +258,15 @@ pub enum NewEntry {
     InDelta(Entry),
 }
 
+impl NewEntry {
+    /// Returns the entry, without its place if that is unknown.
+    pub fn entry(&self) -> &Entry {
+        match self {
+            Self::Ready(entry) | Self::InFrame(entry) | Self::InDelta(entry) => entry,
+        }
+    }
+}
+
 /// A page that is wrong.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize, PartialEq, Eq)]
 pub struct PageFinding {

@@ -6,6 +6,7 @@
 //! counted as missed. A stalled producer overruns its redo log; a larger backup is better than
 //! none.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -21,12 +22,15 @@ use crate::base::ids::Storage;
 use crate::base::limits::FRAME_RAW_BYTES_TARGET;
 use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
+use crate::base::num::u32_of;
 use crate::base::num::u64_of;
+use crate::base::num::usize_of_u32;
 use crate::encode::Compress;
 use crate::encode::DeltaCoder;
 use crate::encode::EncodedDelta;
 use crate::encode::EncodedFrame;
 use crate::encode::Level;
+use crate::encode::MovedBlock;
 use crate::encode::ReadBack;
 use crate::encode::WholeCoder;
 use crate::encode::form;
@@ -34,14 +38,23 @@ use crate::format::config::Features;
 use crate::format::directory::Codec;
 use crate::format::directory::FramedBlock;
 use crate::format::form::BlockForm;
+use crate::format::record::Blocks;
 use crate::hash::BlockHasher;
 use crate::hash::is_zero;
+use crate::innodb::PageNumber;
 use crate::innodb::PageSize;
+use crate::innodb::leaf_chain::Links;
+use crate::map::view::MapView;
 use crate::pack::reader::Packs;
 use crate::pipeline::appender::miscomputed;
+use crate::pipeline::bases::BaseFinder;
+use crate::pipeline::bases::FormerPages;
+use crate::pipeline::bases::FoundBases;
+use crate::pipeline::bases::MovedPage;
 use crate::pipeline::matcher::Match;
 use crate::pipeline::pages;
 use crate::pipeline::presence::PackPresence;
+use crate::pipeline::previous::entries;
 use crate::pipeline::segment::Done;
 use crate::pipeline::segment::Member;
 use crate::pipeline::segment::NewEntry;
@@ -78,12 +91,37 @@ pub struct Shared {
     pub base_micros: AtomicU64,
 }
 
+impl Shared {
+    /// Reads whole blocks, each `None` if it can't be had; `None` if that has taken too much of the
+    /// run's time already.
+    fn read_in_time(
+        &self,
+        read: impl FnOnce() -> Vec<Option<Vec<u8>>>,
+    ) -> Option<Vec<Option<Vec<u8>>>> {
+        let start = self.clock.elapsed();
+        let spent = Duration::from_micros(self.base_micros.load(Ordering::Relaxed));
+        if spent > BASE_TIME_FREE && spent > start * self.workers / BASE_TIME_SHARE {
+            return None;
+        }
+        let bases = read();
+        let taken = self.clock.elapsed().saturating_sub(start).as_micros();
+        self.base_micros.fetch_add(u64::try_from(taken).unwrap_or(u64::MAX), Ordering::Relaxed);
+        Some(bases)
+    }
+
+    /// Tells whether a whole block can be read as a base.
+    fn is_base(&self, at: Locator) -> bool {
+        self.packs.opens_data() && self.presence.is_usable(Storage::Whole(at))
+    }
+}
+
 /// A worker, which compares and encodes the blocks of segments.
 #[derive(Debug)]
 pub struct Worker {
     shared: Arc<Shared>,
     coder: WholeCoder,
     hasher: BlockHasher,
+    finder: BaseFinder,
     gathered: Vec<u8>,
 }
 
@@ -99,7 +137,7 @@ impl Worker {
     pub fn new(shared: Arc<Shared>) -> Self {
         let hasher = shared.packs.hasher().clone();
         let coder = WholeCoder::new(shared.level, shared.read_back, hasher.clone());
-        Self { shared, coder, hasher, gathered: Vec::new() }
+        Self { shared, coder, hasher, finder: BaseFinder::default(), gathered: Vec::new() }
     }
 
     /// Compares and encodes a segment.
@@ -125,6 +163,7 @@ impl Worker {
         let changed = self.compare(&blocks, &hashes, &matches, &mut done);
         record_released(segment, previous, &mut done);
         let whole = self.encode_deltas(&blocks, changed, &mut done)?;
+        let whole = self.encode_moved(segment, &blocks, whole, &mut done)?;
         self.encode_whole(&segment.member, &blocks, &whole, &mut done)?;
         self.count(&done, &blocks, &whole);
         Ok(done)
@@ -173,15 +212,12 @@ impl Worker {
     /// Returns the whole block that a changed one may be stored against.
     fn base_of(&self, previous: Option<Entry>) -> Option<Locator> {
         let base = previous?.storage.whole()?;
-        if !self.shared.packs.opens_data() {
-            return None;
-        }
-        self.shared.presence.is_usable(Storage::Whole(base)).then_some(base)
+        self.shared.is_base(base).then_some(base)
     }
 
     /// Stores as deltas what is cheaper that way; gives back the numbers of the others.
     fn encode_deltas(
-        &self,
+        &mut self,
         blocks: &[&[u8]],
         changed: Vec<Changed>,
         done: &mut Done,
@@ -190,7 +226,10 @@ impl Worker {
         if wanted.is_empty() {
             return Ok(changed.into_iter().map(|block| block.number).collect());
         }
-        let bases = self.read_bases(&wanted);
+        let bases = self.shared.read_in_time(|| self.shared.packs.bases(&wanted));
+        let bases = bases.unwrap_or_else(|| vec![None; wanted.len()]);
+        let missed = bases.iter().filter(|base| base.is_none()).count();
+        self.shared.monitor.count(Counter::BlocksMissed, u64_of(missed));
         let mut bases_left = bases.iter();
         let mut whole = Vec::new();
         let mut coder = DeltaCoder::new(self.shared.read_back, self.hasher.clone());
@@ -212,23 +251,54 @@ impl Worker {
                 _ => whole.push(block.number),
             }
         }
+        drop(coder);
+        if !whole.is_empty() {
+            for (at, base) in wanted.into_iter().zip(bases) {
+                base.into_iter().for_each(|base| self.finder.keep(at, base));
+            }
+        }
         Ok(whole)
     }
 
-    fn read_bases(&self, wanted: &[Locator]) -> Vec<Option<Vec<u8>>> {
-        let shared = &self.shared;
-        let start = shared.clock.elapsed();
-        let spent = Duration::from_micros(shared.base_micros.load(Ordering::Relaxed));
-        if spent > BASE_TIME_FREE && spent > start * shared.workers / BASE_TIME_SHARE {
-            shared.monitor.count(Counter::BlocksMissed, u64_of(wanted.len()));
-            return vec![None; wanted.len()];
+    /// Stores as deltas to other pages what came from them; gives back the numbers of the rest.
+    fn encode_moved(
+        &mut self,
+        segment: &Segment,
+        blocks: &[&[u8]],
+        mut whole: Vec<usize>,
+        done: &mut Done,
+    ) -> Result<Vec<usize>> {
+        let Some(table) = FormerTable::of(&self.shared, segment) else { return Ok(whole) };
+        // A block that stands for a lost one is stored whole, as that was.
+        let is_healed = |number: usize| done.healed.iter().any(|(healed, _)| *healed == number);
+        let pages = whole.iter().filter(|number| !is_healed(**number)).filter_map(|number| {
+            MovedPage::of(*number, table.page_number(*number)?, blocks[*number])
+        });
+        let pages: Vec<MovedPage> = pages.collect();
+        let today = |page| Links::of(blocks.get(table.block_in_segment(page)?)?);
+        let mut moved = BTreeMap::new();
+        for group in pages.chunks(BaseFinder::group_of(table.page.bytes())) {
+            let found = self.finder.find(group, &table, &today);
+            let normal: Vec<(MovedBlock, &FoundBases)> = found
+                .iter()
+                .filter_map(|found| {
+                    let second = found.second.as_ref().map(|base| base.page.as_slice());
+                    let block = blocks[found.block];
+                    let moved = MovedBlock::new(block, table.page, &found.first.page, second)?;
+                    Some((moved, found))
+                })
+                .collect();
+            let mut coder = DeltaCoder::new(self.shared.read_back, self.hasher.clone());
+            for (block, found) in &normal {
+                let hash = done.entries[found.block].entry().hash;
+                let delta = coder.encode_moved(block, hash).map_err(miscomputed)?;
+                let (base, second) = (found.first.at, found.second.as_ref().map(|base| base.at));
+                moved.extend(delta.map(|delta| (found.block, StoredDelta { delta, base, second })));
+            }
         }
-        let bases = shared.packs.bases(wanted);
-        let missed = bases.iter().filter(|base| base.is_none()).count();
-        shared.monitor.count(Counter::BlocksMissed, u64_of(missed));
-        let taken = shared.clock.elapsed().saturating_sub(start).as_micros();
-        shared.base_micros.fetch_add(u64::try_from(taken).unwrap_or(u64::MAX), Ordering::Relaxed);
-        bases
+        whole.retain(|number| !moved.contains_key(number));
+        enter_moved(done, moved);
+        Ok(whole)
     }
 
     /// Compresses blocks in groups of about a frame.
@@ -269,16 +339,14 @@ impl Worker {
         let mut framed = Vec::with_capacity(group.len());
         for number in group {
             let block = blocks[*number];
-            let form = match page {
-                Some(page) => form::append(&mut self.gathered, block, page),
-                None => {
-                    self.gathered.extend_from_slice(block);
-                    BlockForm::PLAIN
-                }
+            let form = if let Some(page) = page {
+                form::append(&mut self.gathered, block, page)
+            } else {
+                self.gathered.extend_from_slice(block);
+                BlockForm::PLAIN
             };
-            let (NewEntry::Ready(entry) | NewEntry::InFrame(entry) | NewEntry::InDelta(entry)) =
-                &done.entries[*number];
-            framed.push(FramedBlock { hash: entry.hash, length: block.len(), form });
+            let hash = done.entries[*number].entry().hash;
+            framed.push(FramedBlock { hash, length: block.len(), form });
         }
         let frame = self.coder.encode(&self.gathered, framed, advice).map_err(miscomputed)?;
         if advice == Compress::Try {
@@ -307,16 +375,25 @@ impl Worker {
         let zero = done.entries.iter().filter(zero).count();
         let stored = whole.len() + done.deltas.len();
         let whole_bytes: usize = whole.iter().map(|number| blocks[*number].len()).sum();
-        let delta_bytes: usize = done.deltas.iter().map(|stored| stored.delta.text().len()).sum();
+        let (moved, own): (Vec<_>, Vec<_>) = done
+            .deltas
+            .iter()
+            .map(|stored| &stored.delta)
+            .partition(|delta| delta.form() != BlockForm::PLAIN);
+        let bytes = |deltas: &[&EncodedDelta]| -> usize {
+            deltas.iter().map(|delta| delta.text().len()).sum()
+        };
         let pages = &done.tally.pages;
         for (counter, by) in [
             (Counter::BlocksZero, u64_of(zero)),
             (Counter::BlocksSame, u64_of(done.entries.len() - zero - stored)),
-            (Counter::BlocksDelta, u64_of(done.deltas.len())),
+            (Counter::BlocksDelta, u64_of(own.len())),
+            (Counter::BlocksMoved, u64_of(moved.len())),
             (Counter::BlocksWhole, u64_of(whole.len())),
             (Counter::BlocksHealed, u64_of(done.healed.len())),
             (Counter::WholeBytes, u64_of(whole_bytes)),
-            (Counter::DeltaBytes, u64_of(delta_bytes)),
+            (Counter::DeltaBytes, u64_of(bytes(&own))),
+            (Counter::MovedBytes, u64_of(bytes(&moved))),
             (Counter::PagesVerified, pages.verified),
             (Counter::PagesUnverifiable, pages.unverifiable),
             (Counter::PagesCorrupt, pages.corrupt),
@@ -364,4 +441,99 @@ fn enter_delta(done: &mut Done, number: usize, delta: EncodedDelta, base: Locato
     let entry = Entry { hash: delta.hash(), storage: Storage::Zero, length };
     done.entries[number] = NewEntry::InDelta(entry);
     done.deltas.push(StoredDelta { delta, base, second: None });
+}
+
+/// Enters deltas to other pages by the numbers of their blocks; deltas stand in the order of these.
+fn enter_moved(done: &mut Done, mut moved: BTreeMap<usize, StoredDelta>) {
+    if moved.is_empty() {
+        return;
+    }
+    let mut others = std::mem::take(&mut done.deltas).into_iter();
+    for (number, entry) in done.entries.iter_mut().enumerate() {
+        match (moved.remove(&number), &*entry) {
+            (Some(delta), NewEntry::InFrame(whole)) => {
+                *entry = NewEntry::InDelta(*whole);
+                done.deltas.push(delta);
+            }
+            (_, NewEntry::InDelta(_)) => done.deltas.extend(others.next()),
+            (_, NewEntry::Ready(_) | NewEntry::InFrame(_)) => {}
+        }
+    }
+}
+
+/// The table of a segment's pages as it was last night.
+struct FormerTable<'s> {
+    shared: &'s Shared,
+    segment: &'s Segment,
+    /// The size of the table's pages, each of which is a block.
+    page: PageSize,
+    /// The number of the member's first page.
+    first: u32,
+    /// The place of the segment's first page in the member.
+    from: u32,
+    /// The former map, if looking into it costs no requests.
+    map: Option<&'s MapView>,
+}
+
+impl<'s> FormerTable<'s> {
+    /// Returns the former table; `None` if there is none with which pages can be compared.
+    ///
+    /// Pages that are smaller than a block share one with their neighbours in the file, which are
+    /// not those in the index: of them several pages would have to find one base.
+    fn of(shared: &'s Shared, segment: &'s Segment) -> Option<Self> {
+        let member = &segment.member;
+        let PageCheck::Tablespace { format, first } = member.pages else { return None };
+        let page = format.page_size();
+        let is_block = member.blocks == Blocks::Fixed(u32_of(page.bytes()));
+        let may_store = shared.features.include(Features::NORMAL_FORM);
+        if !is_block || !may_store || !shared.packs.opens_data() {
+            return None;
+        }
+        let map = member.chosen_previous()?;
+        let from = u32::try_from(segment.at / u64_of(page.bytes())).ok()?;
+        let map = map.is_at_hand().then_some(&**map);
+        Some(Self { shared, segment, page, first, from, map })
+    }
+
+    /// Returns the number of the page that is a block of the segment.
+    fn page_number(&self, block: usize) -> Option<PageNumber> {
+        PageNumber::new(self.first).checked_add(self.from)?.checked_add(u32_of(block))
+    }
+
+    /// Returns the place of a page in the member.
+    fn place(&self, page: PageNumber) -> Option<u32> {
+        page.get().checked_sub(self.first)
+    }
+
+    /// Returns the block of the segment, or behind it, that a page is.
+    fn block_in_segment(&self, page: PageNumber) -> Option<usize> {
+        self.place(page)?.checked_sub(self.from).map(usize_of_u32)
+    }
+}
+
+impl FormerPages for FormerTable<'_> {
+    fn storage(&self, page: PageNumber) -> Option<Storage> {
+        let own = self.block_in_segment(page).and_then(|block| self.segment.previous.get(block));
+        let entry = match own {
+            Some(own) => *own,
+            None => *entries(self.map?, self.place(page)?.into(), 1).first()?,
+        };
+        entry.storage.whole().filter(|at| self.shared.is_base(*at)).map(|_| entry.storage)
+    }
+
+    fn read(&self, at: &[Locator]) -> Option<Vec<Option<Vec<u8>>>> {
+        let is_near =
+            |at: &&Locator| self.shared.is_base(**at) && self.shared.packs.is_at_hand(**at);
+        let near: Vec<Locator> = at.iter().filter(is_near).copied().collect();
+        let mut read = if near.is_empty() {
+            Vec::new()
+        } else {
+            self.shared.read_in_time(|| self.shared.packs.candidates(&near))?
+        };
+        let got = read.iter().flatten().count();
+        self.shared.monitor.count(Counter::CandidatesRead, u64_of(got));
+        let mut pages = near.iter().zip(read.drain(..)).peekable();
+        let page_of = |at| pages.next_if(|(near, _)| *near == at).and_then(|(_, page)| page);
+        Some(at.iter().map(page_of).collect())
+    }
 }

@@ -42,6 +42,10 @@ pub(crate) fn blocks(counts: &Counts) -> String {
         format!("{} new", units::share(blocks_whole, all)),
         format!("{} zero", units::share(blocks_zero, all)),
     ];
+    if counts.blocks_moved > 0 {
+        // Their records stood on other pages before.
+        parts.insert(2, format!("{} moved", units::share(counts.blocks_moved, all)));
+    }
     if counts.blocks_missed > 0 {
         parts.push(format!("{} stored whole for want of time", units::count(counts.blocks_missed)));
     }
@@ -73,14 +77,15 @@ mod tests {
     fn shares_of_blocks_are_reported_with_what_is_odd() {
         let counts = Counts {
             blocks_same: 93,
-            blocks_delta: 6,
+            blocks_delta: 4,
+            blocks_moved: 2,
             blocks_zero: 1,
             blocks_healed: 2,
             ..Counts::default()
         };
         assert_eq!(
             blocks(&counts),
-            "93.0 % same, 6.0 % changed, 0.0 % new, 1.0 % zero, 2 healed of 100 blocks"
+            "93.0 % same, 4.0 % changed, 2.0 % moved, 0.0 % new, 1.0 % zero, 2 healed of 100 blocks"
         );
     }
 }

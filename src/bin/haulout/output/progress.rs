@@ -200,7 +200,7 @@ fn parts(activity: Activity, now: &Now) -> Vec<Part> {
     part(1, units::rate(*recent_bytes, *recent_time));
     match activity {
         Activity::BackingUp => {
-            let changed = counts.blocks_delta + counts.blocks_whole;
+            let changed = counts.blocks_delta + counts.blocks_moved + counts.blocks_whole;
             let all = counts.blocks_same + counts.blocks_zero + changed;
             part(4, format!("{} same", units::percent(counts.blocks_same, all)));
             part(3, format!("{} changed", units::percent(changed, all)));

@@ -87,6 +87,8 @@ struct Night<'r> {
     listed: Listed<'r>,
     blocks: Blocks,
     delta_bytes: u64,
+    moved_bytes: u64,
+    candidates_read: u64,
     whole_bytes: u64,
 }
 
@@ -145,11 +147,13 @@ fn night(stored: &StoredSnapshot) -> Night<'_> {
         listed: Listed::new(stored.id(), &stored.snapshot.about, None),
         blocks: counters.into(),
         delta_bytes: counters.delta_bytes,
+        moved_bytes: counters.moved_bytes,
+        candidates_read: counters.candidates_read,
         whole_bytes: counters.whole_bytes,
     }
 }
 
-const NIGHTS: [Column; 8] = [
+const NIGHTS: [Column; 9] = [
     Column { title: "ID", side: Side::Left, narrow: Narrow::Keep },
     Column { title: "TIME", side: Side::Left, narrow: Narrow::Seconds },
     Column { title: "SOURCE", side: Side::Left, narrow: Narrow::Cut(10) },
@@ -157,6 +161,7 @@ const NIGHTS: [Column; 8] = [
     Column { title: "SIZE", side: Side::Right, narrow: Narrow::Hide },
     Column { title: "ADDED", side: Side::Right, narrow: Narrow::Keep },
     Column { title: "CHANGED", side: Side::Right, narrow: Narrow::Keep },
+    Column { title: "MOVED", side: Side::Right, narrow: Narrow::Hide },
     Column { title: "NEW", side: Side::Right, narrow: Narrow::Hide },
 ];
 
@@ -172,6 +177,7 @@ fn row_of_night(stored: &StoredSnapshot, canvas: Canvas) -> Vec<Cell> {
         units::size(about.stream_bytes).into(),
         units::size(about.stored_bytes).into(),
         units::share(counts.blocks_delta, all).into(),
+        units::share(counts.blocks_moved, all).into(),
         units::share(counts.blocks_whole, all).into(),
     ]
 }

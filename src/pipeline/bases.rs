@@ -1,0 +1,240 @@
+//! Finds bases for index pages that would be stored whole, among other pages of the table as it
+//! was.
+//!
+//! What a page has today and had not last night mostly stood on a neighbour in key order: pages are
+//! split, merged and filled again. The neighbours are found through the links of last night's leaf
+//! pages ([`leaf_chain`](crate::innodb::leaf_chain)), which have to be read for it. So the searches
+//! of all such pages of a segment go in step: a round asks for what all of them want next, and that
+//! is one read, sorted by pack and frame. Then each page has a few candidates, and a sample of its
+//! records is looked for on each: the one with most of them is its base, and the one with most of
+//! the others its second base.
+//!
+//! - Pages are taken in groups, so that the memory of a worker does not depend on how many pages of
+//!   a segment have moved.
+//! - Pages that were read lately are kept: neighbours are shared by the pages that were split from
+//!   them, and many were read as bases of their own blocks.
+//! - Nothing here has to be right, and nothing has to be had: a page of last night that can't be
+//!   read, or may not be read for want of time, is no candidate.
+//!
+//! A read from a server that takes a round trip for each page would make the stream wait, and costs
+//! money; so a page of last night is read only if its pack is at hand, in a directory or in a cache
+//! ([`Store::has_at_hand`](crate::store::Store::has_at_hand)). Without either, the candidates are
+//! those pages that were read for other reasons, the bases of changed pages.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::base::ids::Locator;
+use crate::base::ids::Storage;
+use crate::innodb::PageNumber;
+use crate::innodb::leaf_chain::Links;
+use crate::innodb::leaf_chain::ROUNDS_MAX;
+use crate::innodb::leaf_chain::Ranked;
+use crate::innodb::leaf_chain::Sample;
+use crate::innodb::leaf_chain::Search;
+use crate::innodb::leaf_chain::best;
+use crate::pack::cache::Cache;
+
+/// Bytes of pages whose searches go in step.
+const GROUP_BYTES: usize = 256 << 10;
+/// Bytes of last night's pages after which the searches of a group end: they want four times as
+/// much as the group itself on average.
+const GROUP_READ_BYTES_MAX: usize = 4 << 20;
+/// Bytes of last night's pages that are kept for the next searches.
+const CACHE_BYTES: usize = 2 << 20;
+
+/// The pages of last night, as far as they can be had.
+pub trait FormerPages {
+    /// Returns how the page of a number is stored, `None` if there was none or it can't be used.
+    fn storage(&self, page: PageNumber) -> Option<Storage>;
+
+    /// Reads whole blocks, each `None` if it can't be had; `None` if no more may be read at all.
+    fn read(&self, at: &[Locator]) -> Option<Vec<Option<Vec<u8>>>>;
+}
+
+/// A page for which bases are looked for.
+#[derive(Debug)]
+pub struct MovedPage {
+    /// The number of its block in the segment.
+    pub block: usize,
+    number: PageNumber,
+    links: Links,
+    sample: Sample,
+}
+
+impl MovedPage {
+    /// Looks at a page; `None` if it is no compact index page with records.
+    pub fn of(block: usize, number: PageNumber, page: &[u8]) -> Option<Self> {
+        let links = Links::of(page)?;
+        let sample = Sample::of(page).filter(|sample| !sample.is_empty())?;
+        Some(Self { block, number, links, sample })
+    }
+}
+
+/// A whole block of last night.
+#[derive(Clone, Debug)]
+pub struct Base {
+    /// The place of the block.
+    pub at: Locator,
+    /// Its bytes, which are not verified.
+    pub page: Arc<Vec<u8>>,
+}
+
+/// The bases that were found for a page.
+#[derive(Debug)]
+pub struct FoundBases {
+    /// The number of the page's block in the segment.
+    pub block: usize,
+    /// The base with most of the page's records.
+    pub first: Base,
+    /// The one with most of the others, if there is any.
+    pub second: Option<Base>,
+}
+
+/// Finds bases of moved pages; one for each worker.
+#[derive(Debug)]
+pub struct BaseFinder {
+    kept: Cache<Locator, Vec<u8>>,
+}
+
+impl Default for BaseFinder {
+    fn default() -> Self {
+        Self { kept: Cache::new(CACHE_BYTES) }
+    }
+}
+
+impl BaseFinder {
+    /// Returns how many pages of a size are searched for together.
+    pub fn group_of(page_bytes: usize) -> usize {
+        (GROUP_BYTES / page_bytes).max(1)
+    }
+
+    /// Keeps a page of last night that was read for another reason.
+    pub fn keep(&mut self, at: Locator, page: Vec<u8>) {
+        let bytes = page.len();
+        self.kept.put(at, Arc::new(page), bytes);
+    }
+
+    /// Looks for bases of a group of pages; `today` gives the links of today's pages that are at
+    /// hand. Pages for which there are none are left out.
+    pub fn find(
+        &mut self,
+        group: &[MovedPage],
+        former: &dyn FormerPages,
+        today: &dyn Fn(PageNumber) -> Option<Links>,
+    ) -> Vec<FoundBases> {
+        let mut searches: Vec<Search> =
+            group.iter().map(|page| Search::new(page.number, page.links)).collect();
+        let (storage, pages) = (HashMap::new(), HashMap::new());
+        let mut night = Night { former, storage, pages, bytes: 0 };
+        for _ in 0..ROUNDS_MAX {
+            let mut wanted: Vec<PageNumber> = searches.iter().flat_map(Search::wanted).collect();
+            if wanted.is_empty() {
+                break;
+            }
+            wanted.sort_unstable();
+            wanted.dedup();
+            let may_go_on = night.read(&wanted, &mut self.kept);
+            for search in &mut searches {
+                search.take(|page| Links::of(night.page(page)?.page.as_slice()), today);
+            }
+            if may_go_on == GoOn::No {
+                break;
+            }
+        }
+        let found = group.iter().zip(&searches);
+        found.filter_map(|(page, search)| night.bases_of(page, search)).collect()
+    }
+}
+
+/// The answer to whether more may be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum GoOn {
+    Yes,
+    No,
+}
+
+/// What a group's searches have read of last night.
+struct Night<'f> {
+    former: &'f dyn FormerPages,
+    storage: HashMap<PageNumber, Option<Storage>>,
+    /// `None` for a block that could not be had.
+    pages: HashMap<Locator, Option<Arc<Vec<u8>>>>,
+    /// Bytes that were read.
+    bytes: usize,
+}
+
+impl Night<'_> {
+    /// Gets the pages of these numbers, as far as they are not known.
+    fn read(&mut self, wanted: &[PageNumber], kept: &mut Cache<Locator, Vec<u8>>) -> GoOn {
+        let mut missing = Vec::new();
+        for number in wanted {
+            let former = self.former;
+            let storage = *self.storage.entry(*number).or_insert_with(|| former.storage(*number));
+            for at in places(storage) {
+                if self.pages.contains_key(&at) {
+                    continue;
+                }
+                let page = kept.get(&at);
+                if page.is_none() {
+                    missing.push(at);
+                }
+                self.pages.insert(at, page);
+            }
+        }
+        if missing.is_empty() {
+            return GoOn::Yes;
+        }
+        if self.bytes > GROUP_READ_BYTES_MAX {
+            return GoOn::No;
+        }
+        let Some(read) = self.former.read(&missing) else { return GoOn::No };
+        for (at, page) in missing.into_iter().zip(read) {
+            let Some(page) = page.map(Arc::new) else { continue };
+            self.bytes += page.len();
+            kept.put(at, Arc::clone(&page), page.len());
+            self.pages.insert(at, Some(page));
+        }
+        GoOn::Yes
+    }
+
+    fn base(&self, at: Locator) -> Option<Base> {
+        let page = self.pages.get(&at)?.as_ref()?;
+        Some(Base { at, page: Arc::clone(page) })
+    }
+
+    /// Returns the whole block that stands for the page of a number.
+    fn page(&self, number: PageNumber) -> Option<Base> {
+        self.base(self.storage.get(&number)?.as_ref()?.whole()?)
+    }
+
+    /// Ranks what a search has found.
+    fn bases_of(&self, page: &MovedPage, search: &Search) -> Option<FoundBases> {
+        let mut candidates: Vec<Base> = Vec::new();
+        let storage = |number| self.storage.get(number).copied().flatten();
+        let own = std::iter::once(&page.number);
+        for at in own.chain(search.found()).flat_map(|number| places(storage(number))) {
+            if candidates.iter().all(|known| known.at != at) {
+                candidates.extend(self.base(at));
+            }
+        }
+        let masks: Vec<u32> =
+            candidates.iter().map(|candidate| page.sample.on(&candidate.page)).collect();
+        let base = |ranked: Ranked| candidates[ranked.candidate].clone();
+        let (first, second) = best(&masks);
+        Some(FoundBases { block: page.block, first: base(first?), second: second.map(base) })
+    }
+}
+
+/// Returns the whole blocks that a page rests on: the page itself, or the bases of its delta, which
+/// are other pages if its records have moved before.
+fn places(storage: Option<Storage>) -> impl Iterator<Item = Locator> {
+    let second = match storage {
+        Some(Storage::Delta { second, .. }) => second,
+        Some(Storage::Zero | Storage::Whole(_)) | None => None,
+    };
+    storage.and_then(|storage| storage.whole()).into_iter().chain(second)
+}
+
+#[cfg(test)]
+mod tests;
