@@ -195,7 +195,7 @@ fn g_decode_frames(bencher: Bencher<'_, '_>) {
     let mut coder = WholeCoder::new(Level::AUTO, ReadBack::Off, hasher());
     let encode = |raw: &'static [u8]| {
         let frame = coder.encode(raw, blocks(raw), Compress::Try).unwrap();
-        (frame.codec(), frame.into_text(), raw.len())
+        (frame.codec(), frame.text().to_vec(), raw.len())
     };
     let frames: Vec<_> = TABLE.pages.chunks(FRAME).map(encode).collect();
     let mut decoder = FrameDecoder::new();

@@ -56,8 +56,8 @@ impl EncodedFrame {
     }
 
     /// Returns the coded bytes without the list of blocks.
-    pub fn into_text(self) -> Vec<u8> {
-        self.text
+    pub fn text(&self) -> &[u8] {
+        &self.text
     }
 }
 

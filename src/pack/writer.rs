@@ -1,17 +1,11 @@
-//! Writes one pack: seals frames as they come, directory and trailer last.
+//! Writes one pack: frames as they come, directory and trailer last. They are sealed once all of
+//! them are there.
 //!
 //! Invariants:
 //! - An entry has its number as soon as it is added, also while its frame of records is still open.
-//! - With [`ReadBack::On`] every sealed frame was opened again and equals what was sealed.
-//! - A [`FinishedPack`] is whole: name, bytes and directory belong together. It is not stored yet.
-
-use blake3::Hasher;
-use bytes::Bytes;
 
 use crate::base::buffers::Buffer;
 use crate::base::entropy::Entropy;
-use crate::base::error::Error;
-use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::ids::Class;
 use crate::base::ids::EntryAddress;
@@ -33,6 +27,9 @@ use crate::format::directory::NewRecord;
 use crate::format::pack_table::PackRecord;
 use crate::format::trailer;
 use crate::format::trailer::Trailer;
+use crate::pack::filled::FilledPack;
+use crate::pack::filled::Texts;
+use crate::pack::filled::miscomputed;
 use crate::seal::keys::Keyring;
 use crate::seal::run::RunRecord;
 use crate::seal::run::RunSecret;
@@ -71,33 +68,13 @@ pub struct PackWriter {
     class: Class,
     index: PackIndex,
     sealer: SectionSealer,
-    check: Option<Check>,
+    opener: Option<SectionOpener>,
     directory: DirectoryBuilder,
     records: Vec<u8>,
     records_coder: RecordsCoder,
     copies: Vec<u8>,
     run: [u8; 16],
-    name: Hasher,
-    buffer: Buffer,
-}
-
-/// Opens what was just sealed.
-#[derive(Debug)]
-struct Check {
-    opener: SectionOpener,
-    before: Vec<u8>,
-    back: Vec<u8>,
-}
-
-/// A whole pack, ready to be stored.
-#[derive(Debug)]
-pub struct FinishedPack {
-    /// The index it was given in the pack table.
-    pub index: PackIndex,
-    /// The record of the pack for the pack table.
-    pub record: PackRecord,
-    /// Bytes of the object, from preamble to trailer.
-    pub bytes: Bytes,
+    texts: Texts,
 }
 
 impl PackWriter {
@@ -112,32 +89,29 @@ impl PackWriter {
         let NewPack { class, index, buffer } = pack;
         let secret = keys.secret.class(class);
         let sealer = SectionSealer::begin(keyring, class, secret, entropy);
-        let check = match read_back {
+        let opener = match read_back {
             ReadBack::Off => None,
             ReadBack::On => {
                 let opener = SectionOpener::new(keyring, &sealer.header(), secret)
                     .map_err(|e| miscomputed("the key of a new pack").because(e))?;
-                Some(Check { opener, before: Vec::new(), back: Vec::new() })
+                Some(opener)
             }
         };
         let mut copies = Vec::new();
         keys.record.copies_of(class).for_each(|copy| copy.encode(&mut copies));
-        let mut writer = Self {
+        let preamble = trailer::preamble(class, sealer.header().suite.byte());
+        Ok(Self {
             class,
             index,
-            check,
+            opener,
             directory: DirectoryBuilder::default(),
             records: Vec::new(),
             records_coder: RecordsCoder::new(read_back),
             copies,
             run: *keys.record.run().bytes(),
-            name: Hasher::new(),
-            buffer,
+            texts: Texts::new(buffer, &preamble),
             sealer,
-        };
-        let suite = writer.sealer.header().suite.byte();
-        writer.push(&trailer::preamble(class, suite));
-        Ok(writer)
+        })
     }
 
     /// Returns the index of this pack in the pack table.
@@ -158,11 +132,9 @@ impl PackWriter {
     }
 
     /// Adds a frame of whole blocks; the number of its first block.
-    pub fn add_frame(&mut self, frame: EncodedFrame) -> Result<EntryNumber> {
-        let codec = frame.codec();
-        let blocks = frame.blocks().to_vec();
-        let stored = self.seal(FrameKind::Frame, frame.into_text())?;
-        Ok(self.directory.add_whole(codec, stored, &blocks))
+    pub fn add_frame(&mut self, frame: &EncodedFrame) -> EntryNumber {
+        let stored = self.texts.push(FrameKind::Frame, frame.text());
+        self.directory.add_whole(frame.codec(), stored, frame.blocks())
     }
 
     /// Adds a delta to an entry of another pack, or to two of them; its number.
@@ -187,46 +159,20 @@ impl PackWriter {
         let records = std::mem::take(&mut self.records);
         let packed = self.records_coder.encode(records);
         let (codec, text) = packed.map_err(|_| miscomputed("a frame of deltas"))?;
-        let stored = self.seal(FrameKind::Frame, text)?;
+        let stored = self.texts.push(FrameKind::Frame, &text);
         self.directory.close_records(codec, stored);
         Ok(())
     }
 
-    /// Seals one text and appends it to the pack; returns the number of stored bytes.
-    fn seal(&mut self, kind: FrameKind, mut text: Vec<u8>) -> Result<usize> {
-        match &mut self.check {
-            None => {
-                self.sealer.seal(kind, &mut text);
-            }
-            Some(Check { opener, before, back }) => {
-                before.clone_from(&text);
-                let ordinal = self.sealer.seal(kind, &mut text);
-                opener
-                    .open_into(kind, ordinal, &text, back)
-                    .map_err(|e| miscomputed("a sealed frame").because(e))?;
-                if back != before {
-                    return Err(miscomputed("a sealed frame"));
-                }
-            }
-        }
-        self.push(&text);
-        Ok(text.len())
-    }
-
-    fn push(&mut self, part: &[u8]) {
-        self.name.update(part);
-        self.buffer.extend_from_slice(part);
-    }
-
     /// Ends the pack: directory, sealed copies of the run's secret, trailer.
-    pub fn finish(mut self) -> Result<FinishedPack> {
+    pub fn finish(mut self) -> Result<FilledPack> {
         self.close_records()?;
         let frames_bytes = u32_of(self.directory.stored());
         let header = self.sealer.header();
-        let directory = std::mem::take(&mut self.directory).finish();
+        let directory = self.directory.finish();
         let entries = u32_of(directory.slots.len());
         let frames = u32_of(directory.frames.len());
-        let directory_bytes = self.seal(FrameKind::Directory, directory.encode())?;
+        let directory_bytes = self.texts.push(FrameKind::Directory, &directory.encode());
         let trailer = Trailer {
             run: self.run,
             salt: header.salt,
@@ -238,27 +184,15 @@ impl PackWriter {
             class: self.class,
             suite: header.suite.byte(),
         };
-        let copies = std::mem::take(&mut self.copies);
-        self.push(&copies);
-        self.push(&trailer.encode());
-        let bytes = u64_of(self.buffer.len());
+        self.texts.buffer.extend_from_slice(&self.copies);
+        self.texts.buffer.extend_from_slice(&trailer.encode());
+        let bytes = u64_of(self.texts.buffer.len());
         assert_eq!(bytes, trailer.section_bytes(), "the trailer adds up");
         let tail_bytes =
             u32::try_from(trailer.tail_bytes()).expect("a directory is far below 4 GiB");
-        Ok(FinishedPack {
-            index: self.index,
-            record: PackRecord {
-                name: PackName(*self.name.finalize().as_bytes()),
-                bytes,
-                tail_bytes,
-                entries,
-                class: self.class,
-            },
-            bytes: self.buffer.freeze(),
-        })
+        let name = PackName([0; 32]);
+        let record = PackRecord { name, bytes, tail_bytes, entries, class: self.class };
+        let Self { index, texts, sealer, opener, .. } = self;
+        Ok(FilledPack { index, record, texts, sealer, opener })
     }
-}
-
-fn miscomputed(what: &str) -> Error {
-    Error::new(ErrorKind::Miscomputed, format!("{what} does not open to what was sealed"))
 }

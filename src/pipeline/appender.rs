@@ -135,20 +135,19 @@ impl Appender {
 
     fn send(&mut self, writer: PackWriter) -> Result<()> {
         let pack = writer.finish()?;
-        self.run.packs.table_mut().close(pack.index, pack.record);
         let run = &self.run;
         let uploader = match self.uploader.take() {
             Some(uploader) => uploader,
-            None => Uploader::start(&run.store, &run.monitor, run.uploads)?,
+            None => Uploader::start(&run.store, &run.packs, &run.monitor, run.uploads)?,
         };
         self.uploader.insert(uploader).send(pack)
     }
 
     /// Adds a frame of data blocks; the locator of the first, the others follow it.
-    pub fn add_frame(&mut self, frame: EncodedFrame) -> Result<Locator> {
+    pub fn add_frame(&mut self, frame: &EncodedFrame) -> Result<Locator> {
         let writer = self.writer(Class::Data)?;
         let pack = writer.index();
-        Ok(Locator { pack, entry: writer.add_frame(frame)? })
+        Ok(Locator { pack, entry: writer.add_frame(frame) })
     }
 
     /// Adds a delta of a data block; returns how the block is stored.
@@ -176,7 +175,7 @@ impl Appender {
         let frame = self.coder.encode(text, blocks, Compress::Try).map_err(miscomputed)?;
         let writer = self.writer(class)?;
         let pack = writer.index();
-        let at = Locator { pack, entry: writer.add_frame(frame)? };
+        let at = Locator { pack, entry: writer.add_frame(&frame) };
         Ok(Entry { hash, storage: Storage::Whole(at), length: u64_of(text.len()) })
     }
 
@@ -223,12 +222,12 @@ impl Appender {
         self.uploader.take().map_or(Ok(()), Uploader::finish)
     }
 
-    /// Sends off the open data pack, so that its name is in the table.
+    /// Sends off the open data pack and waits until it and all before it are in the table.
     pub fn close_data(&mut self) -> Result<()> {
-        match self.data.take() {
-            Some(writer) => self.send(writer),
-            None => Ok(()),
+        if let Some(writer) = self.data.take() {
+            self.send(writer)?;
         }
+        self.uploader.as_ref().map_or(Ok(()), Uploader::wait_until_named)
     }
 }
 

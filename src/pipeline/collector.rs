@@ -220,7 +220,7 @@ impl<'r> Collector<'r> {
         let mut framed = Vec::new();
         for frame in frames {
             let count = u32_of(frame.blocks().len());
-            let first = self.appender.add_frame(frame)?;
+            let first = self.appender.add_frame(&frame)?;
             framed.extend((0..count).map(|n| Locator {
                 pack: first.pack,
                 entry: crate::base::ids::EntryNumber(first.entry.0 + n),

@@ -1,5 +1,8 @@
-//! Stores finished packs beside the work: a few threads, at most one pack each, errors at the next
-//! call.
+//! Seals and stores filled packs beside the work: a few threads, at most one pack each, errors at
+//! the next call.
+//!
+//! A pack has its name, by which the pack table and later deltas know it, once it is sealed:
+//! nothing that a run adds is the base of anything else in the same run.
 //!
 //! It is no pool of [`crew::in_order`], whose plan pulls: packs are handed over from within the
 //! thread that collects results, whenever one is full, and none waits for the one before it.
@@ -12,6 +15,8 @@
 
 use std::slice;
 use std::sync::Arc;
+use std::sync::Condvar;
+use std::sync::Mutex;
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
@@ -21,6 +26,7 @@ use crossbeam_channel::bounded;
 
 use crate::base::crew;
 use crate::base::crew::FirstFailure;
+use crate::base::crew::lock;
 use crate::base::error::Error;
 use crate::base::error::Result;
 use crate::base::ids::Class;
@@ -28,7 +34,9 @@ use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
 use crate::base::num::u64_of;
 use crate::format::layout::Object;
-use crate::pack::writer::FinishedPack;
+use crate::pack::filled::FilledPack;
+use crate::pack::filled::FinishedPack;
+use crate::pack::reader::Packs;
 use crate::repo::require_there;
 use crate::store::Store;
 use crate::store::name::ObjectName;
@@ -40,37 +48,74 @@ pub const UPLOADS_AT_ONCE: u32 = 2;
 /// Threads that store packs.
 #[derive(Debug)]
 pub struct Uploader {
-    sender: Option<Sender<FinishedPack>>,
+    sender: Option<Sender<FilledPack>>,
     workers: Vec<JoinHandle<()>>,
-    failure: Arc<FirstFailure>,
+    work: Arc<Work>,
+}
+
+/// What the threads share.
+#[derive(Debug)]
+struct Work {
+    store: Arc<dyn Store>,
+    packs: Arc<Packs>,
+    monitor: Arc<Monitor>,
+    /// Number of packs that were handed over and have no name yet.
+    unnamed: Mutex<usize>,
+    named: Condvar,
+    failure: FirstFailure,
 }
 
 impl Uploader {
-    /// Starts `threads` threads that store packs.
-    pub fn start(store: &Arc<dyn Store>, monitor: &Arc<Monitor>, threads: u32) -> Result<Self> {
+    /// Starts `threads` threads that store packs, and enter them into the table of `packs`.
+    pub fn start(
+        store: &Arc<dyn Store>,
+        packs: &Arc<Packs>,
+        monitor: &Arc<Monitor>,
+        threads: u32,
+    ) -> Result<Self> {
         // No slot between the threads and the sender: a waiting pack would be one more in memory.
-        let (sender, receiver) = bounded::<FinishedPack>(0);
-        let failure = Arc::new(FirstFailure::default());
+        let (sender, receiver) = bounded::<FilledPack>(0);
+        let work = Arc::new(Work {
+            store: Arc::clone(store),
+            packs: Arc::clone(packs),
+            monitor: Arc::clone(monitor),
+            unnamed: Mutex::new(0),
+            named: Condvar::new(),
+            failure: FirstFailure::default(),
+        });
         let workers = (1..=threads.max(1))
             .map(|number| {
-                let (receiver, failure) = (receiver.clone(), Arc::clone(&failure));
-                let (store, monitor) = (Arc::clone(store), Arc::clone(monitor));
-                let work = move || {
-                    failure.keep(crew::caught(|| work(&receiver, &*store, &monitor)));
+                let (receiver, work) = (receiver.clone(), Arc::clone(&work));
+                let run = move || {
+                    work.failure.keep(crew::caught(|| work.run(&receiver)));
                 };
-                crew::start(format_args!("send-{number}"), work)
+                crew::start(format_args!("send-{number}"), run)
             })
             .collect::<Result<_>>()?;
-        Ok(Self { sender: Some(sender), workers, failure })
+        Ok(Self { sender: Some(sender), workers, work })
     }
 
     /// Hands over a pack; waits while all threads are busy.
-    pub fn send(&self, pack: FinishedPack) -> Result<()> {
-        self.failure.check()?;
+    pub fn send(&self, pack: FilledPack) -> Result<()> {
+        self.work.failure.check()?;
+        *lock(&self.work.unnamed) += 1;
         let taken = self.sender.as_ref().is_some_and(|sender| sender.send(pack).is_ok());
         // The threads end only after a failure, which is known by then.
-        self.failure.check()?;
+        self.work.failure.check()?;
         if taken { Ok(()) } else { Err(Error::cancelled()) }
+    }
+
+    /// Waits until every pack that was handed over is in the table.
+    pub fn wait_until_named(&self) -> Result<()> {
+        let mut unnamed = lock(&self.work.unnamed);
+        loop {
+            // A thread that failed names no pack.
+            self.work.failure.check()?;
+            if *unnamed == 0 {
+                return Ok(());
+            }
+            unnamed = crew::wait(&self.work.named, unnamed);
+        }
     }
 
     /// Waits until every pack is durable.
@@ -79,12 +124,20 @@ impl Uploader {
         for worker in self.workers.drain(..) {
             worker.join().map_err(|payload| crew::panicked(&*payload))?;
         }
-        self.failure.check()
+        self.work.failure.check()
     }
 }
 
-fn work(packs: &Receiver<FinishedPack>, store: &dyn Store, monitor: &Monitor) -> Result<()> {
-    packs.iter().try_for_each(|pack| put_pack(store, monitor, &pack))
+impl Work {
+    fn run(&self, packs: &Receiver<FilledPack>) -> Result<()> {
+        packs.iter().try_for_each(|pack| {
+            let pack = pack.seal()?;
+            self.packs.table_mut().close(pack.index, pack.record);
+            *lock(&self.unnamed) -= 1;
+            self.named.notify_all();
+            put_pack(&*self.store, &self.monitor, &pack)
+        })
+    }
 }
 
 fn put_pack(store: &dyn Store, monitor: &Monitor, pack: &FinishedPack) -> Result<()> {

@@ -45,6 +45,7 @@ use crate::seal::run::ClassSecret;
 use crate::seal::suite::AeadKey;
 use crate::seal::suite::Nonce;
 use crate::seal::suite::Suite;
+pub use crate::seal::suite::TAG_BYTES;
 
 /// Most frames that are sealed under one key: far below any limit of the cipher.
 pub const SECTION_FRAMES_MAX: u32 = 1 << 24;
@@ -160,20 +161,23 @@ impl SectionSealer {
         }
     }
 
-    /// Seals all of `buffer` in place, appends the tag and gives the ordinal.
-    ///
-    /// Ordinals count from 0 in the order of the calls.
+    /// Seals all of `buffer` in place and appends the tag.
+    #[cfg(any(test, feature = "internals"))]
     pub fn seal(&self, kind: FrameKind, buffer: &mut Vec<u8>) -> u32 {
-        self.seal_tail(kind, buffer, 0)
+        buffer.extend_from_slice(&[0; TAG_BYTES]);
+        self.seal_in_place(kind, buffer)
     }
 
-    /// Seals like [`seal`](Self::seal), but leaves what stands before byte `from` as it is.
-    pub fn seal_tail(&self, kind: FrameKind, buffer: &mut Vec<u8>, from: usize) -> u32 {
+    /// Seals all of `buffer` but the last [`TAG_BYTES`], which become the tag, and gives the
+    /// ordinal.
+    ///
+    /// Ordinals count from 0 in the order of the calls.
+    pub fn seal_in_place(&self, kind: FrameKind, buffer: &mut [u8]) -> u32 {
         let ordinal = self.next_ordinal.fetch_add(1, Ordering::Relaxed);
         // An ordinal comes twice only after 2^32 calls, all but 2^24 of which panic here.
         assert!(ordinal < SECTION_FRAMES_MAX, "a section has at most 2^24 frames");
         let context = self.binding.context(kind, ordinal);
-        self.key.seal(Nonce::of_ordinal(ordinal), &context, buffer, from);
+        self.key.seal_in_place(Nonce::of_ordinal(ordinal), &context, buffer);
         ordinal
     }
 }

@@ -140,18 +140,22 @@ impl AeadKey {
 
     /// Seals `buffer` from byte `from` on, in place, and appends the tag.
     pub(super) fn seal(&self, nonce: Nonce, aad: &[u8], buffer: &mut Vec<u8>, from: usize) {
-        let text = &mut buffer[from..];
+        buffer.extend_from_slice(&[0; TAG_BYTES]);
+        self.seal_in_place(nonce, aad, &mut buffer[from..]);
+    }
+
+    /// Seals all of `buffer` but its last bytes, which become the tag.
+    pub(super) fn seal_in_place(&self, nonce: Nonce, aad: &[u8], buffer: &mut [u8]) {
+        let (text, room) =
+            buffer.split_last_chunk_mut::<TAG_BYTES>().expect("there is room for the tag");
         match self {
-            Self::KeyedTag(key) => {
-                let tag = keyed_tag(key, &nonce, aad, text);
-                buffer.extend_from_slice(&tag);
-            }
+            Self::KeyedTag(key) => *room = keyed_tag(key, &nonce, aad, text),
             Self::Aes256GcmSiv(key) => {
                 let nonce = aws_lc_rs::aead::Nonce::assume_unique_for_key(nonce.0);
                 let tag = key
                     .seal_in_place_separate_tag(nonce, Aad::from(aad), text)
                     .expect("the cipher takes texts of up to 64 GiB");
-                buffer.extend_from_slice(tag.as_ref());
+                room.copy_from_slice(tag.as_ref());
             }
         }
     }
