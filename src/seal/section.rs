@@ -44,6 +44,7 @@ use crate::seal::keys::Salt;
 use crate::seal::run::ClassSecret;
 use crate::seal::suite::AeadKey;
 use crate::seal::suite::Nonce;
+use crate::seal::suite::Sealed;
 use crate::seal::suite::Suite;
 pub use crate::seal::suite::TAG_BYTES;
 
@@ -205,22 +206,8 @@ impl SectionOpener {
         }
     }
 
-    /// Opens all of `buffer` in place and removes the tag; on failure it is wiped and empty.
-    pub fn open(
-        &self,
-        kind: FrameKind,
-        ordinal: u32,
-        buffer: &mut Vec<u8>,
-    ) -> Result<(), SealError> {
-        if ordinal >= SECTION_FRAMES_MAX {
-            buffer.zeroize();
-            return Err(Malformed { what: kind.name(), why: "its ordinal is too high" }.into());
-        }
-        let context = self.binding.context(kind, ordinal);
-        self.key.open(&Nonce::of_ordinal(ordinal), &context, buffer, kind.name())
-    }
-
-    /// Opens `sealed` into `text`, whose previous content is dropped; on failure it is empty.
+    /// Opens `sealed` into `text`, whose previous content is dropped; on failure it is wiped and
+    /// empty.
     pub fn open_into(
         &self,
         kind: FrameKind,
@@ -228,8 +215,12 @@ impl SectionOpener {
         sealed: &[u8],
         text: &mut Vec<u8>,
     ) -> Result<(), SealError> {
-        text.clear();
-        text.extend_from_slice(sealed);
-        self.open(kind, ordinal, text)
+        if ordinal >= SECTION_FRAMES_MAX {
+            text.zeroize();
+            return Err(Malformed { what: kind.name(), why: "its ordinal is too high" }.into());
+        }
+        let context = self.binding.context(kind, ordinal);
+        let sealed = Sealed { what: kind.name(), bytes: sealed };
+        self.key.open_into(&Nonce::of_ordinal(ordinal), &context, sealed, text)
     }
 }

@@ -113,6 +113,15 @@ impl Nonce {
     }
 }
 
+/// A sealed text, and what it is in an error.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sealed<'s> {
+    /// The name of the thing in an error.
+    pub(super) what: &'static str,
+    /// The text and its tag.
+    pub(super) bytes: &'s [u8],
+}
+
 /// A key of one suite, ready for use.
 pub(super) enum AeadKey {
     KeyedTag(Secret),
@@ -179,6 +188,42 @@ impl AeadKey {
             return Ok(());
         }
         buffer.zeroize();
+        Err(SealError::NotAuthentic { what })
+    }
+
+    /// Opens all of `sealed` into `text`, whose previous content is dropped.
+    ///
+    /// The cipher writes there itself: a text is not copied only to be opened where it lies. On
+    /// failure `text` is wiped and empty.
+    pub(super) fn open_into(
+        &self,
+        nonce: &Nonce,
+        aad: &[u8],
+        sealed: Sealed<'_>,
+        text: &mut Vec<u8>,
+    ) -> Result<(), SealError> {
+        let what = sealed.what;
+        let Some((sealed, tag)) = sealed.bytes.split_last_chunk::<TAG_BYTES>() else {
+            text.zeroize();
+            return Err(Malformed { what, why: "is shorter than a tag" }.into());
+        };
+        let is_authentic = match self {
+            Self::KeyedTag(key) => {
+                text.clear();
+                text.extend_from_slice(sealed);
+                verify_slices_are_equal(&keyed_tag(key, nonce, aad, text), tag).is_ok()
+            }
+            Self::Aes256GcmSiv(key) => {
+                // All of it is written, so only what it grows by is cleared.
+                text.resize(sealed.len(), 0);
+                let nonce = aws_lc_rs::aead::Nonce::assume_unique_for_key(nonce.0);
+                key.open_separate_gather(nonce, Aad::from(aad), sealed, tag, text).is_ok()
+            }
+        };
+        if is_authentic {
+            return Ok(());
+        }
+        text.zeroize();
         Err(SealError::NotAuthentic { what })
     }
 

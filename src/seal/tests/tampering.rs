@@ -53,11 +53,11 @@ fn open(
     ordinal: u32,
     sealed: &[u8],
 ) -> Result<Vec<u8>, SealError> {
-    let mut buffer = sealed.to_vec();
-    match opener.open(kind, ordinal, &mut buffer) {
-        Ok(()) => Ok(buffer),
+    let mut text = b"the text of the frame before".to_vec();
+    match opener.open_into(kind, ordinal, sealed, &mut text) {
+        Ok(()) => Ok(text),
         Err(error) => {
-            assert!(buffer.is_empty(), "a refused text must not be left in the buffer");
+            assert!(text.is_empty(), "a refused text must not be left in the buffer");
             Err(error)
         }
     }
