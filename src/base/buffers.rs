@@ -75,11 +75,16 @@ impl Buffers {
         buffer
     }
 
+    /// Tells whether a buffer of `length` bytes is one of the pool.
+    pub fn lends(&self, length: usize) -> bool {
+        (self.capacity / 32..=self.capacity).contains(&length)
+    }
+
     /// Returns a buffer of `length` bytes, which are whatever they were before: for who writes them
     /// all. It is none of the pool if few bytes would keep a large one for as long as they are
     /// needed, or many would make it grow.
     pub fn of_length(&self, length: usize) -> Buffer {
-        if !(self.capacity / 32..=self.capacity).contains(&length) {
+        if !self.lends(length) {
             return Buffer { bytes: vec![0; length], home: None };
         }
         let mut buffer = self.any();
@@ -105,8 +110,16 @@ impl Default for ReadBuffers {
 impl ReadBuffers {
     /// Returns a buffer of `length` bytes, which are whatever they were before.
     pub fn of_length(&self, length: usize) -> Buffer {
-        let pool = if length <= READ_BYTES_MAX { &self.parts } else { &self.packs };
-        pool.of_length(length)
+        self.pool(length).of_length(length)
+    }
+
+    /// Tells whether a buffer of `length` bytes is one that is used again.
+    pub fn lends(&self, length: usize) -> bool {
+        self.pool(length).lends(length)
+    }
+
+    fn pool(&self, length: usize) -> &Buffers {
+        if length <= READ_BYTES_MAX { &self.parts } else { &self.packs }
     }
 
     /// Returns the memory that a buffer of `bytes` keeps at most.

@@ -73,7 +73,7 @@ pub struct LocalStore {
     root: PathBuf,
     writer: Writer<OsDisk>,
     files: OpenFiles,
-    /// Buffers that whole objects are read into.
+    /// Buffers that objects and parts of them are read into.
     buffers: ReadBuffers,
 }
 
@@ -222,7 +222,8 @@ impl Store for LocalStore {
             return Ok(Bytes::new());
         }
         let file = self.files.get(name, &self.writer.path(name));
-        file.and_then(|file| file.read_range(range)).map_err(unread(Verb::GetRange, name))
+        file.and_then(|file| file.read_range(range, &self.buffers))
+            .map_err(unread(Verb::GetRange, name))
     }
 
     fn size(&self, name: &ObjectName) -> Result<Option<u64>, StoreError> {

@@ -28,7 +28,6 @@ use rustix::io::Errno;
 
 use crate::base::buffers::ReadBuffers;
 use crate::base::crew::lock;
-use crate::base::limits::PACK_BYTES_MAX;
 use crate::base::num::u64_of;
 use crate::base::num::usize_of;
 use crate::store::error::Fault;
@@ -75,45 +74,54 @@ impl OpenFile {
         if self.bytes > bytes_max {
             return Err(Fault::TooLong { bytes: self.bytes, bytes_max }.into());
         }
-        if self.bytes > u64_of(PACK_BYTES_MAX) {
-            return self.read_range(0..self.bytes);
-        }
-        let mut buffer = buffers.of_length(usize_of(self.bytes));
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match rustix::io::pread(&self.file, &mut buffer[filled..], u64_of(filled)) {
-                // Objects do not shrink: this one was damaged while it was open.
-                Ok(0) => {
-                    return Err(Fault::TooShort { bytes: u64_of(filled), end: self.bytes }.into());
-                }
-                Ok(read) => filled += read,
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(io::Error::from(error).into()),
-            }
-        }
-        Ok(buffer.freeze())
+        self.read_range(0..self.bytes, buffers)
     }
 
-    /// Reads exactly a range.
-    pub(super) fn read_range(&self, range: Range<u64>) -> Result<Bytes, ReadFailure> {
+    /// Reads exactly a range: into one of `buffers`, or into memory of its own if they lend none of
+    /// this size.
+    pub(super) fn read_range(
+        &self,
+        range: Range<u64>,
+        buffers: &ReadBuffers,
+    ) -> Result<Bytes, ReadFailure> {
         if range.end > self.bytes {
             return Err(Fault::TooShort { bytes: self.bytes, end: range.end }.into());
         }
         let length = usize_of(range.end - range.start);
+        if buffers.lends(length) {
+            let mut buffer = buffers.of_length(length);
+            let mut filled = 0;
+            while filled < length {
+                filled += self.read_at(&mut buffer[filled..], &range, filled)?;
+            }
+            return Ok(buffer.freeze());
+        }
         let mut buffer = Vec::new();
         buffer.try_reserve_exact(length).map_err(|_| io::Error::from(ErrorKind::OutOfMemory))?;
         while buffer.len() < length {
-            let at = range.start + u64_of(buffer.len());
-            match rustix::io::pread(&self.file, spare_capacity(&mut buffer), at) {
-                // Objects do not shrink: this one was damaged while it was open.
-                Ok(0) => return Err(Fault::TooShort { bytes: at, end: range.end }.into()),
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => return Err(io::Error::from(error).into()),
-            }
+            let filled = buffer.len();
+            self.read_at(spare_capacity(&mut buffer), &range, filled)?;
         }
         // The allocation may be larger than asked for, and the file longer than the range.
         buffer.truncate(length);
         Ok(buffer.into())
+    }
+
+    /// Reads bytes of a range of which `filled` were read, and returns how many they are.
+    fn read_at<B: rustix::buffer::Buffer<u8, Output = usize>>(
+        &self,
+        buffer: B,
+        range: &Range<u64>,
+        filled: usize,
+    ) -> Result<usize, ReadFailure> {
+        let at = range.start + u64_of(filled);
+        match rustix::io::pread(&self.file, buffer, at) {
+            // Objects do not shrink: this one was damaged while it was open.
+            Ok(0) => Err(Fault::TooShort { bytes: at, end: range.end }.into()),
+            Ok(read) => Ok(read),
+            Err(Errno::INTR) => Ok(0),
+            Err(error) => Err(io::Error::from(error).into()),
+        }
     }
 }
 
