@@ -12,7 +12,7 @@ use crate::encode::Miscomputed;
 use crate::encode::ReadBack;
 use crate::encode::UNDECODABLE;
 use crate::encode::compressor;
-use crate::encode::decompress;
+use crate::encode::exactly;
 use crate::encode::form;
 use crate::format::form::BlockForm;
 use crate::hash::BlockHasher;
@@ -87,7 +87,7 @@ impl MovedBlock {
 pub struct DeltaCoder<'base> {
     compressor: CCtx<'base>,
     alone: CCtx<'base>,
-    decoder: Option<DeltaDecoder<'base>>,
+    decoder: Option<DeltaDecoder>,
     hasher: BlockHasher,
     scratch: Vec<u8>,
 }
@@ -194,29 +194,33 @@ impl<'base> DeltaCoder<'base> {
     }
 }
 
-/// Decodes deltas against bases that live as long as the decoder.
-pub struct DeltaDecoder<'base> {
-    decompressor: DCtx<'base>,
+/// The number that zstd's own dictionaries begin with, as they are stored.
+const DICTIONARY_MAGIC: [u8; 4] = [0x37, 0xa4, 0x30, 0xec];
+
+/// Decodes deltas, one after the other in the same memory: a context of the decompressor takes
+/// longer to make than a delta to decode.
+pub struct DeltaDecoder {
+    decompressor: DCtx<'static>,
     framed: Vec<u8>,
     out: Vec<u8>,
 }
 
-impl std::fmt::Debug for DeltaDecoder<'_> {
+impl std::fmt::Debug for DeltaDecoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DeltaDecoder").finish_non_exhaustive()
     }
 }
 
-impl Default for DeltaDecoder<'_> {
+impl Default for DeltaDecoder {
     fn default() -> Self {
-        DeltaDecoder::new()
+        Self::new()
     }
 }
 
-impl<'base> DeltaDecoder<'base> {
-    /// Creates a decoder for one batch of blocks.
+impl DeltaDecoder {
+    /// Creates a decoder for any number of deltas.
     pub fn new() -> Self {
-        DeltaDecoder { decompressor: DCtx::create(), framed: Vec::new(), out: Vec::new() }
+        Self { decompressor: DCtx::create(), framed: Vec::new(), out: Vec::new() }
     }
 
     /// Returns the block of `length` bytes that `text` makes of `prefix`, which [`form::prefix`]
@@ -224,15 +228,25 @@ impl<'base> DeltaDecoder<'base> {
     pub fn decode(
         &mut self,
         text: &[u8],
-        prefix: &'base [u8],
+        prefix: &[u8],
         length: usize,
         form: BlockForm,
     ) -> Result<&[u8], Malformed> {
         self.framed.clear();
         self.framed.extend_from_slice(&MAGIC);
         self.framed.extend_from_slice(text);
-        self.decompressor.ref_prefix(prefix).map_err(|_| UNDECODABLE)?;
-        decompress(&mut self.decompressor, &self.framed, length, &mut self.out)?;
+        if prefix.starts_with(&DICTIONARY_MAGIC) {
+            // Given as a dictionary it would be read as one of zstd's own. Only a context that
+            // lives as long as the prefix takes it for what it is.
+            let mut decompressor = DCtx::create();
+            decompressor.ref_prefix(prefix).map_err(|_| UNDECODABLE)?;
+            exactly(length, &mut self.out, |out| decompressor.decompress(out, &self.framed))?;
+        } else {
+            let (context, framed) = (&mut self.decompressor, &self.framed);
+            exactly(length, &mut self.out, |out| {
+                context.decompress_using_dict(out, framed, prefix)
+            })?;
+        }
         form::restore(&mut self.out, form)?;
         Ok(&self.out)
     }

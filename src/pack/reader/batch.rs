@@ -64,16 +64,14 @@ impl Packs {
             // What can't be planned is left for the slow way, which finds the reason.
             let _is_planned = batch.add(number, want.at).is_ok();
         }
+        let mut deltas = None;
         batch.visit(&mut |ready| {
-            // A prefix that is made outlives the decoder that refers to it.
-            let prefixes: Vec<_> = ready.iter().map(Ready::prefix).collect();
-            let mut decoder = None;
-            for (block, prefix) in ready.iter().zip(&prefixes) {
+            for block in ready {
                 let want = &wanted[block.number];
-                let made = match prefix {
+                let made = match block.prefix() {
                     Some(prefix) => {
-                        let decoder = decoder.get_or_insert_with(DeltaDecoder::new);
-                        decoder.decode(block.record, prefix, block.length, block.form).ok()
+                        let deltas = deltas.get_or_insert_with(DeltaDecoder::new);
+                        deltas.decode(block.record, &prefix, block.length, block.form).ok()
                     }
                     None => block.base.is_none().then_some(block.record),
                 };
