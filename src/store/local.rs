@@ -67,6 +67,10 @@ use crate::store::name::ObjectMeta;
 use crate::store::name::ObjectName;
 use crate::store::name::is_prefix;
 
+/// Bytes of a file that are read at once: a call costs little, and what was read is still in the
+/// processor's second-level cache when it is opened and decoded.
+const READ_BYTES_BEST: usize = 512 << 10;
+
 /// Objects as files below a directory.
 #[derive(Debug)]
 pub struct LocalStore {
@@ -246,6 +250,10 @@ impl Store for LocalStore {
         let outcome = self.writer.delete(name);
         self.files.forget(name);
         outcome.map_err(|failure| failure.on(Verb::Delete, name))
+    }
+
+    fn read_bytes_best(&self) -> usize {
+        READ_BYTES_BEST
     }
 
     fn location(&self) -> String {

@@ -42,6 +42,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::base::limits::READ_BYTES_MAX;
 use crate::store::error::StoreError;
 use crate::store::name::ObjectMeta;
 use crate::store::name::ObjectName;
@@ -83,6 +84,12 @@ pub trait Store: Debug + Send + Sync {
     /// what is useful but not needed asks first. It makes no request itself.
     fn is_at_hand(&self, _name: &ObjectName) -> bool {
         true
+    }
+
+    /// Returns how many bytes of an object are best read at once where more of them are wanted: as
+    /// many as may be, unless a request costs next to nothing.
+    fn read_bytes_best(&self) -> usize {
+        READ_BYTES_MAX
     }
 
     /// Tells people where this store is.
@@ -135,6 +142,10 @@ macro_rules! forward {
 
             fn is_at_hand(&self, name: &ObjectName) -> bool {
                 (**self).is_at_hand(name)
+            }
+
+            fn read_bytes_best(&self) -> usize {
+                (**self).read_bytes_best()
             }
 
             fn location(&self) -> String {

@@ -16,7 +16,6 @@ use bytes::Bytes;
 use crate::base::error::Error;
 use crate::base::error::Result;
 use crate::base::ids::Locator;
-use crate::base::limits::READ_BYTES_MAX;
 use crate::base::num::u64_of;
 use crate::base::num::usize_of_u32;
 use crate::encode::DeltaDecoder;
@@ -300,13 +299,14 @@ impl<'a> Batch<'a> {
         let pack = self.needs[order[0]].pack;
         let first = self.frame(order[0]);
         let mut end = first.at + first.stored;
+        let bytes_max = self.packs.store.read_bytes_best();
         let joins = |need: &&usize| -> bool {
             if self.needs[**need].pack != pack {
                 return false;
             }
             let frame = self.frame(**need);
             let near = frame.at - end <= GAP_BYTES_MAX
-                && usize_of_u32(frame.at + frame.stored - first.at) <= READ_BYTES_MAX;
+                && usize_of_u32(frame.at + frame.stored - first.at) <= bytes_max;
             end = frame.at + frame.stored;
             near
         };
