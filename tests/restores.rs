@@ -9,6 +9,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -19,6 +20,7 @@ use bytes::Bytes;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
 use haulout::base::world::World;
+use haulout::format::record::MemberKey;
 use haulout::ops::restore::INCOMPLETE;
 use haulout::ops::restore::Losses;
 use haulout::ops::restore::Ownership;
@@ -331,4 +333,46 @@ fn a_target_without_room_is_refused_before_anything_is_written() {
     assert_eq!(error.kind(), ErrorKind::NoRoom, "{error}");
     assert!(!was_made);
     assert!(fits.is_ok(), "{fits:?}");
+}
+
+#[test]
+fn neighbours_are_handed_over_together_and_each_block_once() {
+    let mut server = Server::new(5, 2, 300);
+    let store = Arc::new(MemoryStore::new());
+    let repository = init(shared(&store), Protected::Encrypted, 1);
+    back_up(&repository, &server.stream());
+    server.night(20);
+    let mut runs_of_nights = Vec::new();
+    for _ in 0..2 {
+        let id = back_up(&repository, &server.stream()).id.to_string();
+        let stored = repository.find_snapshot(&id).unwrap();
+        let contents = repository.contents(&stored, &Arc::default()).unwrap();
+        let key = MemberKey { path: b"shop/table0.ibd".to_vec(), incarnation: 0 };
+        let mut entries = contents.entries(contents.member(&key).unwrap());
+        let mut wanted = Vec::new();
+        while let Some(block) = entries.next().unwrap() {
+            wanted.extend(block.wanted());
+        }
+        let mut runs = 0;
+        let mut found: BTreeMap<usize, Vec<u8>> = BTreeMap::new();
+        let mut sink = |numbers: Range<usize>, run: Result<&[u8]>| {
+            runs += 1;
+            let mut rest = run?;
+            for number in numbers {
+                let (block, tail) = rest.split_at(usize::try_from(wanted[number].length).unwrap());
+                assert!(found.insert(number, block.to_vec()).is_none(), "{number} comes twice");
+                rest = tail;
+            }
+            assert!(rest.is_empty());
+            Ok(())
+        };
+        contents.packs().read_runs(&wanted, &mut sink).unwrap();
+        let pages = &server.tables[2].2;
+        let pages = pages.iter().filter(|page| page.iter().any(|byte| *byte != 0));
+        assert!(found.into_values().eq(pages.cloned()));
+        assert!(runs < wanted.len() / 3, "{runs} runs of {} blocks", wanted.len());
+        runs_of_nights.push(runs);
+        server.night(20);
+    }
+    assert!(runs_of_nights[0] < runs_of_nights[1], "deltas leave alone: {runs_of_nights:?}");
 }

@@ -12,6 +12,7 @@ mod batch;
 
 use std::collections::BTreeSet;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::RwLock;
@@ -86,6 +87,10 @@ const FRAME_CACHE_BYTES: usize = 12 << 20;
 
 /// Takes the blocks of a batch: the number of the wanted one, and the block or why it can't be had.
 pub type BlockSink<'s> = dyn FnMut(usize, Result<&[u8]>) -> Result<()> + 's;
+
+/// Takes the blocks of a batch in runs: the numbers of the wanted ones and their bytes one after
+/// the other, or the number of one and why it can't be had.
+pub type RunSink<'s> = dyn FnMut(Range<usize>, Result<&[u8]>) -> Result<()> + 's;
 
 /// A block that a batch shall read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -5,10 +5,10 @@
 //! are visited from the newest to the oldest, so that a delta's record, which is small, waits for
 //! its base, which is older; only a base that comes first is kept for it.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::iter;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use crate::base::error::Error;
 use crate::base::error::Result;
 use crate::base::ids::Locator;
 use crate::base::num::u64_of;
+use crate::base::num::usize_of;
 use crate::base::num::usize_of_u32;
 use crate::encode::DeltaDecoder;
 use crate::encode::form;
@@ -29,6 +30,7 @@ use crate::pack::reader::BlockSink;
 use crate::pack::reader::FrameOpener;
 use crate::pack::reader::OpenPack;
 use crate::pack::reader::Packs;
+use crate::pack::reader::RunSink;
 use crate::pack::reader::Wanted;
 use crate::pack::reader::find;
 use crate::pack::reader::is_kept;
@@ -57,6 +59,23 @@ impl Packs {
     /// A block that can't be had is handed over as the error, after all others and in the order of
     /// `wanted`; `sink` decides whether to go on.
     pub fn read(&self, wanted: &[Wanted], sink: &mut BlockSink<'_>) -> Result<()> {
+        self.read_runs(wanted, &mut |numbers, run| {
+            let mut rest = match run {
+                Ok(run) => run,
+                Err(error) => return sink(numbers.start, Err(error)),
+            };
+            for number in numbers {
+                let (block, tail) = rest.split_at(usize_of(wanted[number].length));
+                sink(number, Ok(block))?;
+                rest = tail;
+            }
+            Ok(())
+        })
+    }
+
+    /// Hands the wanted blocks to `sink` like [`read`](Self::read), and those that follow each
+    /// other in `wanted` and in their frame as one. An error is of one block.
+    pub fn read_runs(&self, wanted: &[Wanted], sink: &mut RunSink<'_>) -> Result<()> {
         let mut batch = Batch::new(self);
         let mut left: BTreeSet<usize> = (0..wanted.len()).collect();
         for (number, want) in wanted.iter().enumerate() {
@@ -65,25 +84,29 @@ impl Packs {
         }
         let mut deltas = None;
         batch.visit(&mut |ready| {
+            let mut run = Run::default();
             for block in ready {
                 let want = &wanted[block.number];
-                let made = match block.prefix() {
-                    Some(prefix) => {
-                        let deltas = deltas.get_or_insert_with(DeltaDecoder::new);
-                        deltas.decode(block.record, &prefix, block.length, block.form).ok()
+                if block.base.is_some() {
+                    let deltas = deltas.get_or_insert_with(DeltaDecoder::new);
+                    let made = block.decode(deltas).filter(|made| self.is_right(made, want));
+                    if let Some(made) = made {
+                        left.remove(&block.number);
+                        sink(one(block.number), Ok(made))?;
                     }
-                    None => block.base.is_none().then_some(block.record),
-                };
-                if let Some(made) = made.filter(|made| self.is_right(made, want)) {
+                } else if self.is_right(block.record(), want) {
                     left.remove(&block.number);
-                    sink(block.number, Ok(made))?;
+                    if !run.extend(block) {
+                        std::mem::replace(&mut run, Run::of(block)).hand_over(sink)?;
+                    }
                 }
             }
-            Ok(())
+            run.hand_over(sink)
         })?;
         left.into_iter().try_for_each(|number| {
             self.monitor.check()?;
-            self.read_slowly(number, &wanted[number], sink)
+            let mut sink = |number, block: Result<&[u8]>| sink(one(number), block);
+            self.read_slowly(number, &wanted[number], &mut sink)
         })
     }
 
@@ -106,8 +129,10 @@ impl Packs {
 struct Ready<'f> {
     /// The number that the caller gave to the block.
     number: usize,
-    /// The block itself, or its difference to `base`.
-    record: &'f [u8],
+    /// The frame that holds the block itself, or its difference to `base`.
+    frame: &'f [u8],
+    /// The place of that in the frame.
+    at: Range<usize>,
     /// The whole block that it rests on, if it is a delta.
     base: Option<&'f [u8]>,
     /// The second block that it rests on, if there are two.
@@ -119,11 +144,48 @@ struct Ready<'f> {
 }
 
 impl<'f> Ready<'f> {
-    /// Returns what the record was compressed against; `None` for a whole block, or if a base has
-    /// no normal form where it should have one.
-    fn prefix(&self) -> Option<Cow<'f, [u8]>> {
-        form::prefix(self.form, self.base?, self.second).ok()
+    fn record(&self) -> &'f [u8] {
+        &self.frame[self.at.clone()]
     }
+
+    /// Makes a block of a delta; `None` if it can't be made.
+    fn decode<'d>(&self, deltas: &'d mut DeltaDecoder) -> Option<&'d [u8]> {
+        let prefix = form::prefix(self.form, self.base?, self.second).ok()?;
+        deltas.decode(self.record(), &prefix, self.length, self.form).ok()
+    }
+}
+
+/// Whole blocks of a frame that follow each other, there and among those that are wanted.
+#[derive(Default)]
+struct Run<'f> {
+    frame: &'f [u8],
+    at: Range<usize>,
+    numbers: Range<usize>,
+}
+
+impl<'f> Run<'f> {
+    fn of(block: &Ready<'f>) -> Self {
+        Self { frame: block.frame, at: block.at.clone(), numbers: one(block.number) }
+    }
+
+    /// Adds a block if it is the next one.
+    fn extend(&mut self, block: &Ready<'f>) -> bool {
+        let is_next = std::ptr::eq(self.frame, block.frame)
+            && self.at.end == block.at.start
+            && self.numbers.end == block.number;
+        if is_next {
+            (self.at.end, self.numbers.end) = (block.at.end, block.number + 1);
+        }
+        is_next
+    }
+
+    fn hand_over(self, sink: &mut RunSink<'_>) -> Result<()> {
+        if self.numbers.is_empty() { Ok(()) } else { sink(self.numbers, Ok(&self.frame[self.at])) }
+    }
+}
+
+fn one(number: usize) -> Range<usize> {
+    number..number + 1
 }
 
 /// Takes blocks whose frames are at hand.
@@ -187,7 +249,7 @@ impl<'a> Batch<'a> {
             let _is_there = self.add_whole(number, *at).is_ok();
         }
         let visited = self.visit(&mut |ready| {
-            ready.iter().for_each(|block| bases[block.number] = Some(block.record.to_vec()));
+            ready.iter().for_each(|block| bases[block.number] = Some(block.record().to_vec()));
             Ok(())
         });
         // Only a run that is being stopped ends early, and it needs none.
@@ -363,22 +425,22 @@ impl<'a> Batch<'a> {
             Held::Kept(frame) => Some(frame.as_slice()),
             Held::NotYet | Held::Gone => None,
         };
-        let part = |(frame, slot): &Part| slice(at_hand(*frame)?, slot.at, slot.record);
+        let part = |(frame, slot): &Part| {
+            let raw = at_hand(*frame)?;
+            let at = place(slot, raw)?;
+            Some((raw, at))
+        };
+        let base_of = |part_of: &Option<Part>| {
+            let found = part_of.as_ref().map(|base| part(base).ok_or(())).transpose();
+            found.map(|found| found.map(|(raw, at)| &raw[at])).ok()
+        };
         let ready = |plan: &Plan| {
-            let mut found = [None; 2];
-            for (found, base) in found.iter_mut().zip(&plan.bases) {
-                *found = base.as_ref().map(|base| part(base).ok_or(())).transpose().ok()?;
-            }
-            let ([base, second], slot) = (found, &plan.own.1);
+            let [base, second] = &plan.bases;
+            let (base, second) = (base_of(base)?, base_of(second)?);
+            let (frame, at) = part(&plan.own)?;
+            let (slot, number) = (&plan.own.1, plan.number);
             let (length, form) = (usize_of_u32(slot.length), slot.form);
-            Some(Ready {
-                number: plan.number,
-                record: part(&plan.own)?,
-                base,
-                second,
-                length,
-                form,
-            })
+            Some(Ready { number, frame, at, base, second, length, form })
         };
         let users = || self.needs[need].users.iter().map(|user| &self.plans[*user]);
         let complete: Vec<Ready<'_>> = users().filter_map(ready).collect();
@@ -387,4 +449,11 @@ impl<'a> Batch<'a> {
         let waits = |plan: &Plan| plan.parts().any(|(other, _)| is_open(*other));
         Ok(users().any(waits))
     }
+}
+
+/// Returns the place of an entry's record in its frame, if it lies there.
+fn place(slot: &Slot, frame: &[u8]) -> Option<Range<usize>> {
+    let at = usize_of_u32(slot.at);
+    let end = at.checked_add(usize_of_u32(slot.record))?;
+    (end <= frame.len()).then_some(at..end)
 }
