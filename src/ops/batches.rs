@@ -26,8 +26,11 @@ pub(super) const BATCH_BYTES: u64 = 8 << 20;
 const BUNDLE_BYTES: u64 = 1 << 20;
 /// Most batches in a bundle. A restore holds the file of each open.
 const BUNDLE_MAX: u64 = 32;
-/// Open files that are not those of batches: the store, the target, standard streams.
-const OTHER_FILES: u64 = 40;
+/// Most files that a restore plans side by side; each is open.
+pub(super) const PLANNED_FILES_MAX: usize = 8;
+/// Open files that are not those of batches: the store, the target, standard streams, and those
+/// that are planned side by side.
+const OTHER_FILES: u64 = 48;
 
 /// Returns buffers for batches that become bytes in memory: a batch ends with the block that
 /// makes it full.

@@ -1,6 +1,7 @@
 //! Restores the files of a snapshot into a directory: one thread makes them in stream order, and
 //! workers fill them in place.
 
+use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io::Read;
 use std::ops::Range;
@@ -37,6 +38,7 @@ use crate::parse::tree::TreeFile;
 use crate::repo::Repository;
 use crate::repo::contents::Block;
 use crate::repo::contents::Contents;
+use crate::repo::contents::Entries;
 use crate::repo::snapshots::StoredSnapshot;
 
 /// Restores the files of a snapshot into an empty directory.
@@ -77,13 +79,20 @@ pub(super) fn write(
     let lost = Lost::new(options.losses, options.purpose);
     let (mut unfinished, mut links) = (0, Vec::new());
     let plan = |sender: &mut batches::Sender<'_, FileBatch>| {
+        let files_max = usize_of(options.workers.into()).clamp(1, batches::PLANNED_FILES_MAX);
+        let mut filled = SideBySide::new(files_max);
+        let mut plan = |begun: &mut Begun| plan_batch(begun, &lost, sender);
         files.each(&mut |file| {
             unfinished += u64::from(!file.ended);
             if path_of(&file).ends_with(LINK) {
                 links.push(path_of(&file).to_vec());
             }
-            plan_file(contents, &lost, target, &file, sender)
-        })
+            match begin_file(contents, &lost, target, &file)? {
+                Some(begun) => filled.add(begun, &mut plan),
+                None => Ok(()),
+            }
+        })?;
+        filled.plan_until(0, plan)
     };
     batches::in_order(
         options.workers,
@@ -144,41 +153,97 @@ impl Batch for FileBatch {
     }
 }
 
-/// Makes a file, and plans to fill it.
-fn plan_file(
+/// A file that was made, and the blocks of it that are not planned yet.
+struct Begun {
+    file: Arc<OutFile>,
+    entries: Entries,
+}
+
+/// Things that are planned side by side, a batch of each in turn.
+///
+/// The system lets one thread at a time write to a file: workers that fill the same one wait for
+/// each other.
+struct SideBySide<T> {
+    begun: VecDeque<T>,
+    begun_max: usize,
+}
+
+impl<T> SideBySide<T> {
+    fn new(begun_max: usize) -> Self {
+        Self { begun: VecDeque::new(), begun_max }
+    }
+
+    /// Adds one; once there are as many as may be, plans all until one is whole.
+    fn add(&mut self, new: T, plan: impl FnMut(&mut T) -> Result<Planned>) -> Result<()> {
+        self.begun.push_back(new);
+        self.plan_until(self.begun_max - 1, plan)
+    }
+
+    /// Plans a batch of each in turn until at most `left` are not whole.
+    fn plan_until(
+        &mut self,
+        left: usize,
+        mut plan: impl FnMut(&mut T) -> Result<Planned>,
+    ) -> Result<()> {
+        while self.begun.len() > left {
+            let Some(mut begun) = self.begun.pop_front() else { break };
+            if plan(&mut begun)? == Planned::InPart {
+                self.begun.push_back(begun);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The part of a file that is planned.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Planned {
+    InPart,
+    Whole,
+}
+
+/// Makes a file; none if it is lost, which is recorded.
+fn begin_file(
     contents: &Contents,
     lost: &Lost,
     target: &mut TargetDirectory,
     file: &TreeFile,
-    sender: &mut batches::Sender<'_, FileBatch>,
-) -> Result<()> {
+) -> Result<Option<Begun>> {
     let record = match member_of(contents, file) {
         Ok(record) => record,
-        Err(error) => return lost.record_unmade(path_of(file), error),
+        Err(error) => return lost.record_unmade(path_of(file), error).map(|()| None),
     };
-    let out = match OutFile::create(target, file) {
-        Ok(out) => Arc::new(out),
+    match OutFile::create(target, file) {
+        Ok(out) => Ok(Some(Begun { file: Arc::new(out), entries: contents.entries(record) })),
         Err(error) => {
             let (name, path) = (path_of(file), target.path_of(path_of(file)));
-            return lost.record_refused(name, &path, error);
+            lost.record_refused(name, &path, error).map(|()| None)
         }
-    };
-    let mut entries = contents.entries(record);
-    let empty = || FileBatch { file: Arc::clone(&out), blocks: Vec::new(), bytes: 0 };
-    let mut batch = empty();
-    loop {
-        let block = match entries.next() {
+    }
+}
+
+/// Plans the next batch of a file.
+fn plan_batch(
+    begun: &mut Begun,
+    lost: &Lost,
+    sender: &mut batches::Sender<'_, FileBatch>,
+) -> Result<Planned> {
+    let file = Arc::clone(&begun.file);
+    let mut batch = FileBatch { file, blocks: Vec::new(), bytes: 0 };
+    while batch.bytes < batches::BATCH_BYTES {
+        let block = match begun.entries.next() {
             Ok(Some(block)) => block,
-            Ok(None) => break,
-            Err(error) => return lost.record(&out, named(&out.path, error)),
+            Ok(None) if batch.blocks.is_empty() => return Ok(Planned::Whole),
+            Ok(None) => return sender.send(batch).map(|()| Planned::Whole),
+            Err(error) => {
+                lost.record(&begun.file, named(&begun.file.path, error))?;
+                return Ok(Planned::Whole);
+            }
         };
         batch.bytes += block.entry.length;
         batch.blocks.push(block);
-        if batch.bytes >= batches::BATCH_BYTES {
-            sender.send(std::mem::replace(&mut batch, empty()))?;
-        }
     }
-    if batch.blocks.is_empty() { Ok(()) } else { sender.send(batch) }
+    sender.send(batch).map(|()| Planned::InPart)
 }
 
 /// Fetches the blocks of a file and writes them to their places.
@@ -225,4 +290,45 @@ fn write_run(out: &OutFile, blocks: &[(u64, Wanted)], run: &[u8]) -> Result<()> 
         rest = tail;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns what is planned of files with so many batches each, in order.
+    fn order(batches: &[usize], begun_max: usize) -> String {
+        let mut order = String::new();
+        let mut plan = |(name, left): &mut (char, usize)| {
+            order.push(*name);
+            *left -= 1;
+            Ok(if *left == 0 { Planned::Whole } else { Planned::InPart })
+        };
+        let mut files = SideBySide::new(begun_max);
+        for (name, batches) in ('a'..).zip(batches) {
+            files.add((name, *batches), &mut plan).unwrap();
+        }
+        files.plan_until(0, plan).unwrap();
+        order
+    }
+
+    #[test]
+    fn files_are_planned_in_turn() {
+        assert_eq!(order(&[3, 2, 1], 1), "aaabbc");
+        assert_eq!(order(&[3, 5, 1, 2, 1], 2), "abababcbdbde");
+        assert_eq!(order(&[3, 1, 1], 3), "abcaa");
+        assert_eq!(order(&[1, 1], 8), "ab");
+        assert_eq!(order(&[], 2), "");
+    }
+
+    #[test]
+    fn a_failure_ends_the_plan() {
+        let mut files = SideBySide::new(2);
+        files.add(1, |_| Ok(Planned::InPart)).unwrap();
+        let failed = files.add(2, |number| match number {
+            2 => Err(crate::base::error::Error::cancelled()),
+            _ => Ok(Planned::InPart),
+        });
+        assert!(failed.is_err());
+    }
 }
