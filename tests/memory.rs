@@ -6,6 +6,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "support/leaves.rs"]
+mod leaves;
 mod support;
 
 use std::fs;
@@ -18,6 +20,7 @@ use std::process::Stdio;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::leaves::Leaves;
 use crate::support::file;
 use crate::support::header;
 
@@ -37,15 +40,21 @@ impl Place {
         let mut place =
             Self { directory: tempfile::tempdir().unwrap(), id: String::new(), stored_in: 0 };
         assert!(place.command(&["init", "--no-encryption", "-q"]).status().unwrap().success());
-        fs::write(place.path("stream"), stream).unwrap();
-        let path = place.path("stream");
+        place.back_up(stream);
+        place
+    }
+
+    /// Adds a snapshot; gives back what the program tells of it.
+    fn back_up(&mut self, stream: &[u8]) -> Value {
+        fs::write(self.path("stream"), stream).unwrap();
+        let path = self.path("stream");
         let given = ["--memory", "96MiB", "--threads", "2"];
         let line = ["backup", "--json", "-q", "--source", "db", "--", "cat"];
-        let stored = place.command(&[&given[..], &line].concat()).arg(path).output().unwrap();
+        let stored = self.command(&[&given[..], &line].concat()).arg(path).output().unwrap();
         let told: Value = serde_json::from_slice(&stored.stdout).unwrap();
-        told["snapshot"].as_str().unwrap().clone_into(&mut place.id);
-        place.stored_in = told["peak_memory_bytes"].as_u64().unwrap();
-        place
+        told["snapshot"].as_str().unwrap().clone_into(&mut self.id);
+        self.stored_in = told["peak_memory_bytes"].as_u64().unwrap();
+        told
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -148,6 +157,24 @@ fn open_files_that_are_larger_than_the_memory_are_stored_in_it() {
     assert!(place.stored_in <= MEMORY, "backup: {} MiB", place.stored_in >> 20);
     let (_, out) = place.written(&["restore", &place.id, "--stdout"]);
     assert!(out == stream);
+}
+
+#[test]
+fn a_night_that_compares_every_page_with_others_keeps_to_the_memory_that_was_given() {
+    let stream_of = |leaves: &Leaves| {
+        let mut stream = Vec::new();
+        file(&mut stream, "shop/orders.ibd", &leaves.pages.concat(), 1 << 20);
+        stream
+    };
+    let mut leaves = Leaves::new(1, 7, 1200);
+    let mut place = Place::new(&stream_of(&leaves));
+    (0..1199).for_each(|number| leaves.spread(2 * number));
+    let told = place.back_up(&stream_of(&leaves));
+    let moved = told["blocks"]["moved"].as_u64().unwrap();
+    assert!(moved > 1000, "{told}");
+    assert!(place.stored_in <= MEMORY, "{} MiB", place.stored_in >> 20);
+    let (_, out) = place.written(&["restore", &place.id, "--stdout"]);
+    assert!(out == stream_of(&leaves));
 }
 
 #[test]

@@ -27,7 +27,7 @@
 //! | map pages, tables, sorted records, what is known of tables' files | 16 MiB |
 //! | paths that were opened | 18 bytes each |
 //! | compressors | 2 MiB a worker |
-//! | pages of last night that a worker compares moved pages with | 6 MiB a worker at most |
+//! | pages of last night that a worker compares moved pages with | 7 MiB a worker at most |
 //!
 //! The module `ops::memory` shares `--memory` out among these.
 
