@@ -3,9 +3,9 @@
 //! ```text
 //!            segments            events                   packs
 //!  ingest -> [ bounded ] -> worker x N -> collector -> appender -> uploader x M -> store
-//!  (reads,   in order       (checks,      (back in     (one open   (durable)
-//!   parses)                  compares,     order,       pack a
-//!     ^                      encodes)      maps, table) class)
+//!  (reads,   in order       (checks,      (back in     (one open   (seals,
+//!   parses)                  compares,     order,       pack a      names,
+//!     ^                      encodes)      maps, table) class)      durable)
 //!     +--------- room for all work in progress -----------+
 //! ```
 //!
@@ -13,6 +13,11 @@
 //! and packs pass to the uploaders through a channel. A pool for computations alone, such as
 //! rayon's, does not fit here: workers read bases while they work, which blocks, each keeps a
 //! compressor's state, and segments come back in order under a bound in number.
+//!
+//! There is one reader and one collector, so a byte of the stream is looked at by neither of them
+//! where a worker or an uploader can do it: on many cores they are what bounds a backup. Their
+//! threads are `haulout-read`, `haulout-work-1` and so on, `haulout-collect`, and
+//! `haulout-send-1` and so on; `benches/threads.py` prints what each takes.
 //!
 //! The memory of a run is the sum of this table, whatever the size of the stream (2 workers, and
 //! M = 2; over a network M is what `--memory` has room for, at 32 MiB each):
