@@ -33,7 +33,6 @@ use crate::ops::restore::report::RestoreReport;
 use crate::ops::restore::target::TargetDirectory;
 use crate::ops::selection;
 use crate::ops::selection::path_of;
-use crate::pack::reader::Wanted;
 use crate::parse::tree::TreeFile;
 use crate::repo::Repository;
 use crate::repo::contents::Block;
@@ -269,26 +268,13 @@ fn write_batch(
         blocks.iter().filter_map(|block| Some((block.at, block.wanted()?))).collect();
     let wanted: Vec<_> = stored.iter().map(|(_, wanted)| *wanted).collect();
     let mut write = |numbers: Range<usize>, run: Result<&[u8]>| match run {
-        Ok(run) => write_run(out, &stored[numbers], run),
+        Ok(run) => out.write_run(&stored[numbers], run),
         Err(error) => lost.record(out, named(&out.path, error)),
     };
     if let Err(error) = contents.packs().read_runs(&wanted, &mut write) {
         lost.record(out, error)?;
     }
     monitor.count(Counter::StreamBytes, batch.bytes);
-    Ok(())
-}
-
-/// Writes neighbours with one call: zeros, which are not stored, part them.
-fn write_run(out: &OutFile, blocks: &[(u64, Wanted)], run: &[u8]) -> Result<()> {
-    let mut rest = run;
-    let follows = |a: &(u64, Wanted), b: &(u64, Wanted)| a.0 + a.1.length == b.0;
-    for neighbours in blocks.chunk_by(follows) {
-        let bytes = neighbours.iter().map(|(_, wanted)| wanted.length).sum();
-        let (part, tail) = rest.split_at(usize_of(bytes));
-        out.write(neighbours[0].0, part)?;
-        rest = tail;
-    }
     Ok(())
 }
 

@@ -30,6 +30,7 @@ use crate::ops::restore::report::LostFile;
 use crate::ops::restore::target::Opened;
 use crate::ops::restore::target::TargetDirectory;
 use crate::ops::selection::path_of;
+use crate::pack::reader::Wanted;
 use crate::parse::tree::FileExtent;
 use crate::parse::tree::TreeFile;
 use crate::repo::contents::Block;
@@ -195,7 +196,21 @@ impl OutFile {
         covered == block.entry.length && is_right
     }
 
-    /// Writes a block of the member to wherever its bytes go.
+    /// Writes blocks of the member whose bytes follow each other in memory, neighbours with one
+    /// call: zeros, which are not stored, part them.
+    pub(super) fn write_run(&self, blocks: &[(u64, Wanted)], run: &[u8]) -> Result<()> {
+        let mut rest = run;
+        let follows = |a: &(u64, Wanted), b: &(u64, Wanted)| a.0 + a.1.length == b.0;
+        for neighbours in blocks.chunk_by(follows) {
+            let bytes = neighbours.iter().map(|(_, wanted)| wanted.length).sum();
+            let (part, tail) = rest.split_at(usize_of(bytes));
+            self.write(neighbours[0].0, part)?;
+            rest = tail;
+        }
+        Ok(())
+    }
+
+    /// Writes bytes of the member to wherever they go.
     pub(super) fn write(&self, at: u64, block: &[u8]) -> Result<()> {
         let end = at + u64_of(block.len());
         for extent in &self.extents {

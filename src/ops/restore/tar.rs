@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::io;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -580,11 +581,11 @@ impl ContentBatch {
             self.blocks.iter().filter_map(|block| Some((block.at, block.wanted()?))).collect();
         let wanted: Vec<_> = stored.iter().map(|(_, wanted)| *wanted).collect();
         let out = &self.file.out;
-        let mut write = |number: usize, block: Result<&[u8]>| match block {
-            Ok(block) => out.write(stored[number].0, block),
+        let mut write = |numbers: Range<usize>, run: Result<&[u8]>| match run {
+            Ok(run) => out.write_run(&stored[numbers], run),
             Err(error) => lost.record(out, named(&out.path, error)),
         };
-        if let Err(error) = contents.packs().read(&wanted, &mut write) {
+        if let Err(error) = contents.packs().read_runs(&wanted, &mut write) {
             lost.record(out, error)?;
         }
         monitor.count(Counter::StreamBytes, self.bytes);
