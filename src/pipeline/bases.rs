@@ -13,6 +13,7 @@
 //!   a segment have moved.
 //! - Pages that were read lately are kept: neighbours are shared by the pages that were split from
 //!   them, and many were read as bases of their own blocks.
+//! - Where searches are in vain, in a table that was rebuilt, most are left out.
 //! - Nothing here has to be right, and nothing has to be had: a page of last night that can't be
 //!   read, or may not be read for want of time, is no candidate.
 //!
@@ -42,6 +43,11 @@ const GROUP_BYTES: usize = 256 << 10;
 const GROUP_READ_BYTES_MAX: usize = 4 << 20;
 /// Bytes of last night's pages that are kept for the next searches.
 const CACHE_BYTES: usize = 2 << 20;
+
+/// Pages of a table in a row whose search was in vain after which most searches are left out.
+const FAILURES_MAX: usize = 64;
+/// Number of groups of which one is searched for all the same.
+const PROBE_EVERY: usize = 8;
 
 /// The pages of last night, as far as they can be had.
 pub trait FormerPages {
@@ -95,11 +101,22 @@ pub struct FoundBases {
 #[derive(Debug)]
 pub struct BaseFinder {
     kept: Cache<Locator, Vec<u8>>,
+    success: Success,
+}
+
+/// The success of the searches for pages of one member lately.
+#[derive(Debug, Default)]
+struct Success {
+    member: u64,
+    /// Pages in a row whose search was in vain.
+    failures: usize,
+    /// Groups that were left out.
+    skipped: usize,
 }
 
 impl Default for BaseFinder {
     fn default() -> Self {
-        Self { kept: Cache::new(CACHE_BYTES) }
+        Self { kept: Cache::new(CACHE_BYTES), success: Success::default() }
     }
 }
 
@@ -107,6 +124,25 @@ impl BaseFinder {
     /// Returns how many pages of a size are searched for together.
     pub fn group_of(page_bytes: usize) -> usize {
         (GROUP_BYTES / page_bytes).max(1)
+    }
+
+    /// Tells whether to search for a group of a member's pages: of a table that was rebuilt or
+    /// rewritten no page has a base, and only now and then a group is tried.
+    pub fn is_worth(&mut self, member: u64) -> bool {
+        if self.success.member != member {
+            self.success = Success { member, ..Success::default() };
+        }
+        if self.success.failures < FAILURES_MAX {
+            return true;
+        }
+        self.success.skipped += 1;
+        self.success.skipped.is_multiple_of(PROBE_EVERY)
+    }
+
+    /// Notes how many pages of a group were stored against other pages.
+    pub fn record(&mut self, group: usize, stored: usize) {
+        let failures = if stored == 0 { self.success.failures + group } else { 0 };
+        self.success.failures = failures;
     }
 
     /// Keeps a page of last night that was read for another reason.

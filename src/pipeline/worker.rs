@@ -268,6 +268,9 @@ impl Worker {
         mut whole: Vec<usize>,
         done: &mut Done,
     ) -> Result<Vec<usize>> {
+        if whole.is_empty() {
+            return Ok(whole);
+        }
         let Some(table) = FormerTable::of(&self.shared, segment) else { return Ok(whole) };
         // A block that stands for a lost one is stored whole, as that was.
         let is_healed = |number: usize| done.healed.iter().any(|(healed, _)| *healed == number);
@@ -278,6 +281,10 @@ impl Worker {
         let today = |page| Links::of(blocks.get(table.block_in_segment(page)?)?);
         let mut moved = BTreeMap::new();
         for group in pages.chunks(BaseFinder::group_of(table.page.bytes())) {
+            if !self.finder.is_worth(segment.member.number) {
+                continue;
+            }
+            let before = moved.len();
             let found = self.finder.find(group, &table, &today);
             let normal: Vec<(MovedBlock, &FoundBases)> = found
                 .iter()
@@ -295,6 +302,7 @@ impl Worker {
                 let (base, second) = (found.first.at, found.second.as_ref().map(|base| base.at));
                 moved.extend(delta.map(|delta| (found.block, StoredDelta { delta, base, second })));
             }
+            self.finder.record(group.len(), moved.len() - before);
         }
         whole.retain(|number| !moved.contains_key(number));
         enter_moved(done, moved);

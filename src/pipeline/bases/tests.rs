@@ -215,3 +215,22 @@ fn only_index_pages_with_records_are_searched_for() {
     assert!(MovedPage::of(0, number, &leaf(3, 4, 0..0)).is_none());
     assert!(MovedPage::of(0, number, &leaf(3, 4, 0..1)).is_some());
 }
+
+#[test]
+fn searches_in_vain_are_left_out_but_for_a_few() {
+    let mut finder = BaseFinder::default();
+    let tried = |finder: &mut BaseFinder, member, stored| {
+        let is_worth = finder.is_worth(member);
+        if is_worth {
+            finder.record(16, stored);
+        }
+        usize::from(is_worth)
+    };
+    let of_rebuilt: usize = (0..100).map(|_| tried(&mut finder, 1, 0)).sum();
+    assert_eq!(of_rebuilt, 4 + 96 / 8);
+    // Another table is another matter, and so is one of which pages are found again.
+    assert_eq!((0..4).map(|_| tried(&mut finder, 2, 0)).sum::<usize>(), 4);
+    let until_found = (0..).take_while(|_| tried(&mut finder, 2, 1) == 0).count();
+    assert_eq!(until_found, 7);
+    assert_eq!((0..50).map(|_| tried(&mut finder, 2, 1)).sum::<usize>(), 50);
+}
