@@ -110,6 +110,10 @@ impl Store for Trap {
         self.inner.put(name, payload)
     }
 
+    fn replace(&self, name: &ObjectName, payload: &[Bytes]) -> std::result::Result<(), StoreError> {
+        self.inner.replace(name, payload)
+    }
+
     fn get(&self, name: &ObjectName, max: u64) -> std::result::Result<Bytes, StoreError> {
         self.pass(name, 0, self.inner.get(name, max)?)
     }

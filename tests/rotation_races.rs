@@ -181,6 +181,10 @@ impl Store for Interposed {
         self.turn().put(name, payload)
     }
 
+    fn replace(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
+        self.turn().replace(name, payload)
+    }
+
     fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError> {
         self.turn().get(name, bytes_max)
     }

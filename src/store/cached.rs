@@ -6,6 +6,7 @@
 //! opens it first. Losing the cache costs requests, nothing else; several processes may share one.
 //!
 //! - `put` keeps the object after the store beneath has it.
+//! - What `replace` puts is never kept: its name has no hash.
 //! - `get` keeps snapshots and other small objects, not packs: a caller that gets a whole pack
 //!   wants to know what the store has.
 //! - [`Store::will_read`] brings a whole pack of maps, in one request instead of one for each page.
@@ -331,6 +332,13 @@ impl<S: Store> Store for Cached<S> {
         Ok(())
     }
 
+    fn replace(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
+        if let Some(hash) = hash_of(name) {
+            self.cache.forget(hash);
+        }
+        self.inner.replace(name, payload)
+    }
+
     fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError> {
         let Some(hash) = hash_of(name).filter(|_| !is_pack(name)) else {
             return self.inner.get(name, bytes_max);
@@ -383,6 +391,10 @@ impl<S: Store> Store for Cached<S> {
 
     fn is_at_hand(&self, name: &ObjectName) -> bool {
         self.find(name).is_some() || self.inner.is_at_hand(name)
+    }
+
+    fn being_written(&self) -> Result<u64, StoreError> {
+        self.inner.being_written()
     }
 
     fn location(&self) -> String {
@@ -521,5 +533,24 @@ mod tests {
         let name = ObjectName::new("config").unwrap();
         crate::store::Store::put(&store, &name, &[Bytes::from_static(b"config")]).unwrap();
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_was_replaced_is_read_by_every_host_whatever_its_cache_has() {
+        let directory = tempfile::tempdir().unwrap();
+        let beneath = Arc::new(MemoryStore::new());
+        let host = |name: &str| {
+            let cache = CacheDir::open(&directory.path().join(name), 1 << 20).unwrap();
+            Cached::new(Arc::clone(&beneath), cache)
+        };
+        let (one, other) = (host("one"), host("other"));
+        let name = ObjectName::new("config").unwrap();
+        let get = |host: &Cached<Arc<MemoryStore>>| {
+            crate::store::Store::get(host, &name, 100).unwrap().to_vec()
+        };
+        crate::store::Store::put(&one, &name, &[Bytes::from_static(b"old")]).unwrap();
+        assert_eq!([get(&one), get(&other)], [b"old", b"old"]);
+        crate::store::Store::replace(&one, &name, &[Bytes::from_static(b"new")]).unwrap();
+        assert_eq!([get(&one), get(&other), get(&host("other"))], [b"new", b"new", b"new"]);
     }
 }

@@ -34,6 +34,8 @@ pub fn check_all_but_conflicts(store: &dyn Store) {
     an_empty_store_has_nothing(store);
     what_was_put_comes_back(store);
     putting_again_is_harmless(store);
+    what_is_replaced_is_the_new_object_at_once(store);
+    who_reads_while_it_is_replaced_gets_one_or_the_other(store);
     reads_are_bounded_and_exact(store);
     a_listing_is_by_whole_parts(store);
     what_was_deleted_is_gone(store);
@@ -118,6 +120,54 @@ fn putting_again_is_harmless(store: &dyn Store) {
     }
     assert!(store.get(&name("again/object"), 100).expect("a get") == first, "it is as it was");
     assert_eq!(listed(store, ""), [("again/object".to_owned(), 100)], "nothing else is left");
+    clear(store);
+}
+
+fn replace(store: &dyn Store, object: &str, bytes: &Bytes) {
+    let outcome = store.replace(&name(object), std::slice::from_ref(bytes));
+    outcome.expect("a replacement succeeds");
+}
+
+fn what_is_replaced_is_the_new_object_at_once(store: &dyn Store) {
+    let object = "replaced/object";
+    put(store, "replaced/other", &bytes_of(7));
+    put(store, object, &bytes_of(100));
+    store.get_range(&name(object), 0..100).expect("a range");
+    for length in [137, 10, 137, 137, 0, 5000] {
+        replace(store, object, &bytes_of(length));
+        let got = store.get(&name(object), u64_of(length)).expect("a get");
+        assert!(got == bytes_of(length), "what was put last is read");
+        assert_eq!(store.size(&name(object)).expect("a size"), Some(u64_of(length)));
+        let all = [(object.to_owned(), u64_of(length)), ("replaced/other".to_owned(), 7)];
+        assert_eq!(listed(store, "replaced/"), all, "nothing else is left, and nothing lost");
+    }
+    let got = store.get_range(&name(object), 4990..5000).expect("a range");
+    assert!(got == bytes_of(5000).slice(4990..), "no part of an earlier one is read");
+    let whole = bytes_of(300);
+    let parts = [whole.slice(..1), Bytes::new(), whole.slice(1..)];
+    store.replace(&name(object), &parts).expect("a replacement of parts");
+    assert!(store.get(&name(object), 300).expect("a get") == whole);
+    replace(store, "replaced/none/before", &bytes_of(3));
+    assert_eq!(store.size(&name("replaced/none/before")).expect("a size"), Some(3));
+    clear(store);
+}
+
+fn who_reads_while_it_is_replaced_gets_one_or_the_other(store: &dyn Store) {
+    let object = "replaced/shared";
+    let kinds = [bytes_of(137), Bytes::from_static(&[9; 4000])];
+    put(store, object, &kinds[0]);
+    thread::scope(|scope| {
+        for kind in &kinds {
+            scope.spawn(move || (0..20).for_each(|_| replace(store, object, kind)));
+        }
+        scope.spawn(|| {
+            for _ in 0..40 {
+                let got = store.get(&name(object), 4000).expect("it is always there");
+                assert!(kinds.contains(&got), "one of them, whole");
+            }
+        });
+    });
+    assert_eq!(listed(store, "replaced/").len(), 1, "nothing else is left");
     clear(store);
 }
 

@@ -55,6 +55,8 @@ pub enum Verb {
     Open,
     /// A call of [`Store::put`](super::Store::put).
     Put,
+    /// A call of [`Store::replace`](super::Store::replace).
+    Replace,
     /// A call of [`Store::get`](super::Store::get).
     Get,
     /// A call of [`Store::get_range`](super::Store::get_range).
@@ -74,6 +76,7 @@ impl fmt::Display for Verb {
         out.write_str(match self {
             Self::Open => "open",
             Self::Put => "put",
+            Self::Replace => "replace",
             Self::Get => "get",
             Self::GetRange => "get a part of",
             Self::Size => "get the size of",
@@ -364,7 +367,7 @@ mod tests {
     #[test]
     fn each_category_becomes_one_kind_with_the_message_and_the_cause_kept() {
         let reading = [Verb::Get, Verb::GetRange, Verb::Size];
-        let others = [Verb::Open, Verb::Put, Verb::List, Verb::Delete, Verb::Sweep];
+        let others = [Verb::Open, Verb::Put, Verb::Replace, Verb::List, Verb::Delete];
         for (category, read, other) in KINDS {
             let verbs = reading.map(|verb| (verb, read));
             for (verb, kind) in verbs.into_iter().chain(others.map(|verb| (verb, other))) {

@@ -48,6 +48,12 @@ impl<S: Store> Store for Limited<S> {
         self.inner.put(name, payload)
     }
 
+    fn replace(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
+        let bytes = payload.iter().map(|part| u64_of(part.len())).sum();
+        self.wait(self.up.reserve(bytes), Verb::Replace, name)?;
+        self.inner.replace(name, payload)
+    }
+
     fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError> {
         let bytes = self.inner.get(name, bytes_max)?;
         self.wait(self.down.reserve(u64_of(bytes.len())), Verb::Get, name)?;
@@ -78,6 +84,10 @@ impl<S: Store> Store for Limited<S> {
 
     fn is_at_hand(&self, name: &ObjectName) -> bool {
         self.inner.is_at_hand(name)
+    }
+
+    fn being_written(&self) -> Result<u64, StoreError> {
+        self.inner.being_written()
     }
 
     fn location(&self) -> String {

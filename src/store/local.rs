@@ -216,6 +216,13 @@ impl Store for LocalStore {
         self.writer.put(name, payload).map_err(|failure| failure.on(Verb::Put, name))
     }
 
+    fn replace(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
+        let outcome = self.writer.replace(name, payload);
+        // A file that is open is still the old one.
+        self.files.forget(name);
+        outcome.map_err(|failure| failure.on(Verb::Replace, name))
+    }
+
     fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError> {
         let file = OpenFile::open(&self.writer.path(name));
         file.and_then(|file| file.read(bytes_max, &self.buffers)).map_err(unread(Verb::Get, name))
@@ -254,6 +261,18 @@ impl Store for LocalStore {
 
     fn read_bytes_best(&self) -> usize {
         READ_BYTES_BEST
+    }
+
+    fn being_written(&self) -> Result<u64, StoreError> {
+        let mut count = 0;
+        self.walk(Verb::List, "", &mut |entry| match entry {
+            Found::Object(_) => Ok(()),
+            Found::Temporary(path) => {
+                count += u64::from(is_being_written(&path)?);
+                Ok(())
+            }
+        })?;
+        Ok(count)
     }
 
     fn location(&self) -> String {
@@ -299,6 +318,16 @@ fn look(directory: &Path, entry: &Entry, prefix: &str) -> io::Result<Looked> {
         Kind::Directory | Kind::Special | Kind::Unknown => 0,
     };
     Ok(Looked::Found(Found::Object(ObjectMeta { name, size })))
+}
+
+/// Tells whether a process is writing a temporary file, as its lock shows.
+fn is_being_written(path: &Path) -> io::Result<bool> {
+    match File::open(path) {
+        Ok(file) => Ok(matches!(file.try_lock(), Err(TryLockError::WouldBlock))),
+        // It has its final name, or is gone.
+        Err(error) if is_absent(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Removes a temporary file unless a process is writing it.

@@ -91,6 +91,11 @@ impl Store for MemoryStore {
         }
     }
 
+    fn replace(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
+        self.write().insert(name.clone(), payload.concat().into());
+        Ok(())
+    }
+
     fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError> {
         let object = self.object(Verb::Get, name)?;
         let bytes = u64_of(object.len());

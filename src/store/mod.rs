@@ -13,8 +13,9 @@
 //! Invariants, which `conformance` checks where they can be seen:
 //! - **Durable**: when `put` or `delete` returns `Ok`, a power cut does not undo it.
 //! - **Whole or not at all**: nobody ever sees a part of an object under its name.
-//! - **Immutable**: an object is never replaced. Names carry hashes (or are random), so the same
-//!   name means the same content, and putting it again is harmless.
+//! - **Immutable**: `put` never replaces an object. Names carry hashes (or are random), so the same
+//!   name means the same content, and putting it again is harmless. Only `config` has another name,
+//!   and `replace` is there for it: at every moment the old or the new object is there, whole.
 //! - **Loud**: what was not done is an error that names verb and object. A read gives exactly what
 //!   was asked for, or an error; nothing is shortened.
 //! - **Bounded**: a store can't make a reader allocate more than the reader allowed.
@@ -57,6 +58,13 @@ pub trait Store: Debug + Send + Sync {
     /// there or not, but is never there in part: repeating the call is always right.
     fn put(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError>;
 
+    /// Stores `payload` durably under a name, in the place of the object that has it, if one has.
+    ///
+    /// Whoever reads it meanwhile gets the old bytes or the new ones, and so it is after an error
+    /// or a power cut: repeating the call is always right. A store that lets its user put new
+    /// objects only answers `Denied`.
+    fn replace(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError>;
+
     /// Gives a whole object of at most `bytes_max` bytes; a longer one is `Damaged`, and unread.
     fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError>;
 
@@ -92,6 +100,12 @@ pub trait Store: Debug + Send + Sync {
         READ_BYTES_MAX
     }
 
+    /// Counts the objects that are being written at this moment, by whatever process, as far as the
+    /// store can tell: a directory can, an object store can't and says 0.
+    fn being_written(&self) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
     /// Tells people where this store is.
     fn location(&self) -> String;
 }
@@ -110,6 +124,10 @@ macro_rules! forward {
         impl<S: Store + ?Sized> Store for $pointer {
             fn put(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
                 (**self).put(name, payload)
+            }
+
+            fn replace(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
+                (**self).replace(name, payload)
             }
 
             fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError> {
@@ -146,6 +164,10 @@ macro_rules! forward {
 
             fn read_bytes_best(&self) -> usize {
                 (**self).read_bytes_best()
+            }
+
+            fn being_written(&self) -> Result<u64, StoreError> {
+                (**self).being_written()
             }
 
             fn location(&self) -> String {

@@ -131,6 +131,11 @@ impl<S: Store> Store for Recording<S> {
         self.keep(Verb::Put, name.as_str(), put, |()| bytes_of(payload))
     }
 
+    fn replace(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
+        let replace = || self.inner.replace(name, payload);
+        self.keep(Verb::Replace, name.as_str(), replace, |()| bytes_of(payload))
+    }
+
     fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError> {
         let get = || self.inner.get(name, bytes_max);
         self.keep(Verb::Get, name.as_str(), get, |bytes| u64_of(bytes.len()))
@@ -167,6 +172,10 @@ impl<S: Store> Store for Recording<S> {
 
     fn is_at_hand(&self, name: &ObjectName) -> bool {
         self.inner.is_at_hand(name)
+    }
+
+    fn being_written(&self) -> Result<u64, StoreError> {
+        self.inner.being_written()
     }
 
     fn location(&self) -> String {
@@ -373,6 +382,11 @@ impl<S: Store> Store for Failing<S> {
         self.strike(Verb::Put, name.as_str(), Ok(()), put).0
     }
 
+    fn replace(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
+        let replace = |_| self.inner.replace(name, payload);
+        self.strike(Verb::Replace, name.as_str(), Ok(()), replace).0
+    }
+
     fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError> {
         self.strike_bytes(Verb::Get, name, |_| self.inner.get(name, bytes_max))
     }
@@ -406,6 +420,10 @@ impl<S: Store> Store for Failing<S> {
 
     fn is_at_hand(&self, name: &ObjectName) -> bool {
         self.inner.is_at_hand(name)
+    }
+
+    fn being_written(&self) -> Result<u64, StoreError> {
+        self.inner.being_written()
     }
 
     fn location(&self) -> String {
@@ -446,6 +464,11 @@ impl<S: Store> Store for Slow<S> {
         self.inner.put(name, payload)
     }
 
+    fn replace(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
+        self.pause(bytes_of(payload));
+        self.inner.replace(name, payload)
+    }
+
     fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError> {
         let outcome = self.inner.get(name, bytes_max);
         self.pause(outcome.as_ref().map_or(0, |bytes| u64_of(bytes.len())));
@@ -479,6 +502,10 @@ impl<S: Store> Store for Slow<S> {
 
     fn is_at_hand(&self, _name: &ObjectName) -> bool {
         false
+    }
+
+    fn being_written(&self) -> Result<u64, StoreError> {
+        self.inner.being_written()
     }
 
     fn location(&self) -> String {

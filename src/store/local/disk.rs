@@ -90,6 +90,9 @@ pub(super) trait Disk: Debug + Send + Sync {
     /// Gives a file its final name; `AlreadyExists` if that is taken.
     fn publish(&self, from: &Path, to: &Path) -> io::Result<()>;
 
+    /// Gives a file the name of another one, which is gone in the same moment.
+    fn replace(&self, from: &Path, to: &Path) -> io::Result<()>;
+
     /// Opens what is there, file or directory, to sync it.
     fn open(&self, path: &Path) -> io::Result<Self::File>;
 
@@ -139,6 +142,10 @@ impl Disk for OsDisk {
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => publish_by_link(from, to),
             outcome => outcome.map_err(io::Error::from),
         }
+    }
+
+    fn replace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
     }
 
     fn open(&self, path: &Path) -> io::Result<File> {

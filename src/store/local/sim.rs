@@ -380,6 +380,14 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn replace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.step("replace")?;
+        let node = state.lookup(from)?;
+        state.change(from, None);
+        state.change(to, Some(node));
+        Ok(())
+    }
+
     fn open(&self, path: &Path) -> io::Result<SimOpen> {
         let state = self.step("open")?;
         if state.directories.contains_key(path) {

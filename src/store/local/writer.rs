@@ -5,12 +5,15 @@
 //! put:     make the directories -> fsync each parent
 //!          create .tmp-<pid>-<n> in the final directory, locked -> write -> fsync
 //!          -> rename without replacing -> fsync the directory
+//! replace: the same, but the rename replaces what has the name
 //! delete:  unlink -> fsync the directory
 //! ```
 //!
 //! The reason for each step: bytes are durable before they have a name, so a name never leads to
 //! half an object. The rename does not replace, so an object can't change. The directory is synced
-//! last, so `Ok` means that name and bytes survive a power cut. Directories that were there already
+//! last, so `Ok` means that name and bytes survive a power cut. A replacement leaves out the
+//! comparison with what is there, and is otherwise the same: the name leads to the old file until
+//! it leads to the new one, whose bytes are durable by then. Directories that were there already
 //! may have been made by a process that was killed before it synced them: their parents are synced
 //! once by each process, and so is everything about an object that is found instead of written.
 //!
@@ -72,6 +75,15 @@ pub(super) struct Writer<D> {
     next_temporary: AtomicU64,
     durable: Mutex<BTreeSet<PathBuf>>,
     distrusted: AtomicBool,
+}
+
+/// What becomes of an object that has the name already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Existing {
+    /// It stays, and must have the same bytes.
+    Kept,
+    /// The new one takes its place.
+    Replaced,
 }
 
 /// A reason why something was not done.
@@ -183,11 +195,25 @@ impl<D: Disk> Writer<D> {
 
     /// Puts an object durably.
     pub(super) fn put(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), Failure> {
+        self.write_object(name, payload, Existing::Kept)
+    }
+
+    /// Puts an object durably in the place of one of its name.
+    pub(super) fn replace(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), Failure> {
+        self.write_object(name, payload, Existing::Replaced)
+    }
+
+    fn write_object(
+        &self,
+        name: &ObjectName,
+        payload: &[Bytes],
+        existing: Existing,
+    ) -> Result<(), Failure> {
         self.check_trust()?;
         let target = self.path(name);
         let mut attempt = 1;
         loop {
-            match self.put_once(&target, payload) {
+            match self.write_once(&target, payload, existing) {
                 Err(failure) if failure.is_worth_another_file() && attempt < ATTEMPTS_MAX => {
                     attempt += 1;
                     self.durable().clear();
@@ -197,14 +223,26 @@ impl<D: Disk> Writer<D> {
         }
     }
 
-    fn put_once(&self, target: &Path, payload: &[Bytes]) -> Result<(), Failure> {
-        if let Some(found) = self.disk.size(target).map_err(Step::Look.failed())? {
+    fn write_once(
+        &self,
+        target: &Path,
+        payload: &[Bytes],
+        existing: Existing,
+    ) -> Result<(), Failure> {
+        let found = self.disk.size(target).map_err(Step::Look.failed())?;
+        if let (Some(found), Existing::Kept) = (found, existing) {
             return self.accept(target, found, payload);
         }
         let directory = directory_of(target);
         self.make_durable(directory)?;
         let (temporary, mut file) = self.create_temporary(directory)?;
-        let outcome = self.fill_and_publish(&mut file, &temporary, target, payload);
+        let outcome = self.fill(&mut file, payload).and_then(|()| {
+            let named = match existing {
+                Existing::Kept => self.disk.publish(&temporary, target),
+                Existing::Replaced => self.disk.replace(&temporary, target),
+            };
+            named.map_err(Step::Publish.failed())
+        });
         drop(file);
         match outcome {
             Ok(()) => self.sync_directory(directory),
@@ -217,16 +255,9 @@ impl<D: Disk> Writer<D> {
         }
     }
 
-    fn fill_and_publish(
-        &self,
-        file: &mut D::File,
-        temporary: &Path,
-        target: &Path,
-        payload: &[Bytes],
-    ) -> Result<(), Failure> {
+    fn fill(&self, file: &mut D::File, payload: &[Bytes]) -> Result<(), Failure> {
         self.write_all(file, payload).map_err(Step::Write.failed())?;
-        self.disk.sync(file).map_err(Step::Sync.failed())?;
-        self.disk.publish(temporary, target).map_err(Step::Publish.failed())
+        self.disk.sync(file).map_err(Step::Sync.failed())
     }
 
     /// Decides what a failure means: another process may have put the same object at the same time.

@@ -19,6 +19,7 @@
 //! - Nothing depends on conditional writes. A put asks the store to refuse if the name is taken; a
 //!   store that does not know this (501) is not asked again, one that ignores it replaces an object
 //!   by the same bytes.
+//! - Only `replace` asks for a put without that condition.
 //! - An object is put in one request: there is never a part of one to be seen, or to be tidied up.
 //! - What is received has the length that was asked for, else the call fails.
 
@@ -379,7 +380,7 @@ impl<'r> Request<'r> {
     }
 
     fn transfer(&self) -> Transfer {
-        if self.verb == Verb::Put {
+        if matches!(self.verb, Verb::Put | Verb::Replace) {
             Transfer::Sent(self.bytes)
         } else {
             Transfer::Received(self.bytes)
@@ -454,6 +455,17 @@ impl Store for RemoteStore {
             Stored::Now => Ok(()),
             Stored::Before => self.compare(name, parts),
         }
+    }
+
+    fn replace(&self, name: &ObjectName, parts: &[Bytes]) -> Result<(), StoreError> {
+        let path = self.path(Verb::Replace, name)?;
+        let payload: PutPayload = parts.iter().cloned().collect();
+        let own = u64_of(payload.content_length());
+        let put = || {
+            let options = PutOptions::from(PutMode::Overwrite);
+            self.client.put_opts(&path, payload.clone(), options)
+        };
+        self.ask(Request::new(Verb::Replace, name, own), put).map(|_| ())
     }
 
     fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError> {

@@ -57,6 +57,10 @@ impl<S: Store> Store for Stale<S> {
         Ok(())
     }
 
+    fn replace(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
+        self.inner.replace(name, payload)
+    }
+
     fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError> {
         self.inner.get(name, bytes_max)
     }
@@ -99,6 +103,10 @@ impl<S: Store> Store for Stale<S> {
 
     fn is_at_hand(&self, name: &ObjectName) -> bool {
         self.inner.is_at_hand(name)
+    }
+
+    fn being_written(&self) -> Result<u64, StoreError> {
+        self.inner.being_written()
     }
 
     fn location(&self) -> String {

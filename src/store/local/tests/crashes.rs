@@ -268,3 +268,94 @@ fn an_object_that_another_process_did_not_sync_is_made_durable() {
     put(&own, "config", "text").unwrap();
     assert!(!lost(own.disk()));
 }
+
+const OLD: &str = "the old config, which is longer";
+const NEW: &str = "the new config";
+
+/// A writer with an old config that is durable.
+fn with_old_config(disk: SimDisk) -> Writer<SimDisk> {
+    let writer = writer(disk);
+    put(&writer, "config", OLD).unwrap();
+    writer
+}
+
+/// Says what is wrong with the config that is found after a power cut, if anything is.
+fn fault_of_config(found: &Found, replaced: &Result<(), Failure>) -> Option<&'static str> {
+    match found.get(&Path::new(ROOT).join("config")).map(Vec::as_slice) {
+        Some(bytes) if bytes == NEW.as_bytes() => None,
+        Some(bytes) if bytes == OLD.as_bytes() && replaced.is_err() => None,
+        Some(bytes) if bytes == OLD.as_bytes() => Some("it was replaced, and is the old one"),
+        Some(_) => Some("it is torn"),
+        None => Some("it is gone"),
+    }
+}
+
+/// Cuts the power before every operation of `replace`; gives the faults and the states seen.
+fn cut_while_replacing(
+    disk: impl Fn() -> SimDisk,
+    replace: impl Fn(&Writer<SimDisk>) -> Result<(), Failure>,
+) -> (Vec<&'static str>, u64) {
+    let (mut faults, mut states) = (Vec::new(), 0);
+    for nth in 0.. {
+        let writer = with_old_config(disk());
+        writer.disk().failure(nth, SimFailure::Cut);
+        let replaced = replace(&writer);
+        writer.disk().after_power_cut(&mut |found| {
+            states += 1;
+            faults.extend(fault_of_config(&found, &replaced));
+        });
+        if !writer.disk().has_failed() {
+            break;
+        }
+    }
+    (faults, states)
+}
+
+#[test]
+fn a_power_cut_while_an_object_is_replaced_leaves_the_old_or_the_new_one_whole() {
+    let disk = || SimDisk::new(Path::new(ROOT));
+    let (faults, states) =
+        cut_while_replacing(disk, |writer| writer.replace(&name("config"), &payload(NEW)));
+    assert_eq!(faults, [""; 0]);
+    assert!(states > 50, "only {states} states were seen");
+    // What the protocol is for: the model sees an object that is deleted first, and bytes that
+    // have their name before they are durable.
+    let (faults, _) = cut_while_replacing(disk, |writer| {
+        writer.delete(&name("config"))?;
+        put(writer, "config", NEW)
+    });
+    assert!(faults.contains(&"it is gone"), "{faults:?}");
+    let old = Found::from([(Path::new(ROOT).join("config"), OLD.as_bytes().to_vec())]);
+    for (sabotage, fault) in [
+        (Sabotage::SkipSync, "it is torn"),
+        (Sabotage::SkipSyncDirectory, "it was replaced, and is the old one"),
+    ] {
+        let disk = || SimDisk::rebooted(Path::new(ROOT), &old).sabotaged(sabotage);
+        let (faults, _) =
+            cut_while_replacing(disk, |writer| writer.replace(&name("config"), &payload(NEW)));
+        assert!(faults.contains(&fault), "{sabotage:?}: {faults:?}");
+    }
+}
+
+#[test]
+fn a_call_that_fails_while_an_object_is_replaced_leaves_the_old_or_the_new_one_whole() {
+    for kind in [ErrorKind::StorageFull, ErrorKind::Other, ErrorKind::PermissionDenied] {
+        for failure in [SimFailure::Fail(kind), SimFailure::FailFromHere(kind)] {
+            for nth in 0.. {
+                let writer = with_old_config(SimDisk::new(Path::new(ROOT)));
+                writer.disk().failure(nth, failure);
+                let replaced = writer.replace(&name("config"), &payload(NEW));
+                writer.disk().after_power_cut(&mut |found| {
+                    assert_eq!(fault_of_config(&found, &replaced), None, "{failure:?} at {nth}");
+                });
+                let live = writer.disk().live();
+                let junk = live.keys().any(|path| is_temporary(path));
+                assert!(!junk || matches!(failure, SimFailure::FailFromHere(_)), "{kind:?} {nth}");
+                if !writer.disk().has_failed() {
+                    replaced.unwrap();
+                    break;
+                }
+            }
+        }
+    }
+}

@@ -16,6 +16,7 @@ use crate::store::Store;
 use crate::store::conformance;
 use crate::store::error::Category;
 use crate::store::error::StoreError;
+use crate::store::error::Verb;
 use crate::store::local;
 use crate::store::local::LocalStore;
 use crate::store::local::Swept;
@@ -243,6 +244,30 @@ fn a_sweep_removes_what_the_dead_left_and_nothing_of_the_living() {
 }
 
 #[test]
+fn a_temporary_file_that_is_locked_is_an_object_being_written() {
+    let (directory, store) = store();
+    store.put(&name("packs/ab/cd"), &[bytes(1)]).unwrap();
+    let path = |file: &str| directory.path().join("packs/ab").join(file);
+    fs::write(path(".tmp-1-7"), b"dead").unwrap();
+    assert_eq!(store.being_written().unwrap(), 0);
+    let living = File::create(path(".tmp-1-8")).unwrap();
+    living.lock().unwrap();
+    assert_eq!(store.being_written().unwrap(), 1);
+    drop(living);
+    assert_eq!(store.being_written().unwrap(), 0);
+}
+
+#[test]
+fn what_is_no_file_is_not_replaced() {
+    let (directory, store) = store();
+    store.put(&name("object"), &[bytes(1)]).unwrap();
+    symlink(directory.path().join("object"), directory.path().join("config")).unwrap();
+    let error = refused(store.replace(&name("config"), &[bytes(2)]));
+    assert_eq!((error.category(), error.verb()), (Category::Damaged, Verb::Replace));
+    assert_eq!(store.size(&name("object")).unwrap(), Some(1));
+}
+
+#[test]
 fn a_sweep_passes_over_what_has_vanished_and_reports_what_it_can_not_see() {
     let (directory, _store) = store();
     let mut swept = Swept::default();
@@ -405,6 +430,7 @@ fn a_read_only_disk_denies() {
     let Some(mounted) = Mounted::new("size=1m,ro") else { return };
     let store = LocalStore::open(mounted.path()).unwrap();
     assert_eq!(refused(store.put(&name("a/b"), &[])).category(), Category::Denied);
+    assert_eq!(refused(store.replace(&name("config"), &[])).category(), Category::Denied);
     assert_eq!(store.size(&name("a/b")).unwrap(), None);
     let below = mounted.path().join("below");
     assert_eq!(refused(LocalStore::create(&below)).category(), Category::Denied);
