@@ -17,6 +17,7 @@ use bytes::Bytes;
 use haulout::base::error::ErrorKind;
 use haulout::base::world::World;
 use haulout::format::snapshot::Verdict;
+use haulout::ops::backup::BackupOptions;
 use haulout::ops::memory::AtOnce;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::VerifyOptions;
@@ -123,7 +124,11 @@ fn write_nights(
     server.tables[0].2.truncate(4);
     server.tables[1].2.truncate(4);
     // With one worker nothing is in another order from run to run.
-    let one = haulout::ops::backup::BackupOptions { at_once: AtOnce::with_workers(1), ..options() };
+    let one = BackupOptions {
+        at_once: AtOnce::with_workers(1),
+        program: "haulout 0.1.0".to_owned(),
+        ..options()
+    };
     let mut streams = Vec::new();
     for night in 0..3 {
         let stream = server.stream();

@@ -472,7 +472,7 @@ impl Draft<'_> {
             releases_complete,
             tags: self.options.tags.clone(),
             host: self.options.host.clone(),
-            program: concat!("haulout ", env!("CARGO_PKG_VERSION")).to_owned(),
+            program: self.options.program.clone(),
             // What was read depends on which thread came first, so it is no part of what was backed
             // up.
             counters: Counts { fetched_bytes: 0, ..counts },

@@ -31,6 +31,8 @@ pub struct BackupOptions {
     pub at_once: AtOnce,
     /// This host, for the description.
     pub host: String,
+    /// The program that makes the backup, with its version, for the description.
+    pub program: String,
     /// A checkpoint is published after this many bytes of the stream.
     pub checkpoint_bytes: u64,
     /// A checkpoint is published after this many seconds as well.
@@ -43,7 +45,8 @@ pub struct BackupOptions {
 
 impl BackupOptions {
     /// Returns the options of a backup of `source` as the program takes them by default: the format
-    /// recognised, the level of `auto`, what is written read back, a checkpoint every 15 minutes.
+    /// recognised, the level of `auto`, what is written read back, a checkpoint every 15 minutes,
+    /// this version of haulout as the program.
     pub fn new(source: impl Into<String>) -> Self {
         Self {
             source: source.into(),
@@ -53,6 +56,7 @@ impl BackupOptions {
             read_back: ReadBack::On,
             at_once: AtOnce::default(),
             host: String::new(),
+            program: concat!("haulout ", env!("CARGO_PKG_VERSION")).to_owned(),
             checkpoint_bytes: CHECKPOINT_BYTES,
             checkpoint_seconds: CHECKPOINT_SECONDS,
             accept: Accept::default(),

@@ -57,7 +57,6 @@ impl Run<'_> {
             self.report.console.note("this key may only write: changed pages are stored whole");
         }
         let options = BackupOptions {
-            source: plan.source.clone(),
             format: plan.format,
             tags: plan.tags.clone(),
             level: plan.level,
@@ -68,6 +67,7 @@ impl Run<'_> {
             checkpoint_seconds: plan.checkpoint_seconds,
             accept: plan.accept.clone(),
             findings: Arc::clone(&self.findings),
+            ..BackupOptions::new(plan.source.clone())
         };
         let log = ProducerLog::new(&self.report.console);
         let source = self.source(plan, &log)?;
