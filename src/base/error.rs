@@ -77,6 +77,12 @@ kinds! {
     /// The store has no space left.
     Full "full" Store
 
+    /// The store lets this user put new objects, and replace none.
+    Protected "protected" Store
+
+    /// Runs may still be writing to the repository.
+    Busy "busy" Store
+
     /// The producer could not be started or read.
     Source "source" Producer
 

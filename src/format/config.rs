@@ -13,6 +13,8 @@ const CHECKED_BYTES: usize = 89;
 /// The part that the tag covers.
 pub const TAGGED_BYTES: usize = 105;
 const MAGIC: &[u8; 8] = b"HAULOUT1";
+/// The place of the repository's id.
+const ID_AT: usize = 28;
 /// The format version that this program reads and writes.
 pub const FORMAT_VERSION: u16 = 1;
 /// Required features that this program knows.
@@ -42,11 +44,50 @@ impl Features {
         Self(self.0 | others.0)
     }
 
+    /// Returns those of these features that are not among `others`.
+    #[must_use]
+    pub fn without(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
+    }
+
+    /// Returns what is known of each of these features, in ascending order of their bits.
+    pub fn described(self) -> impl Iterator<Item = &'static FeatureAbout> {
+        FEATURES.iter().filter(move |about| self.0 >> about.bit & 1 == 1)
+    }
+
     /// Returns the numbers of the bits that are set, in ascending order.
     pub fn bits(self) -> impl Iterator<Item = u32> {
         (0..u64::BITS).filter(move |bit| self.0 >> bit & 1 == 1)
     }
 }
+
+/// What is known of a required feature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FeatureAbout {
+    /// The number of its bit.
+    pub bit: u32,
+    /// The thing that a repository with it may hold.
+    pub what: &'static str,
+    /// The first version of the program that knows it: earlier ones refuse the repository.
+    pub since: ProgramVersion,
+}
+
+/// A version of the program by its first two numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ProgramVersion(pub u16, pub u16);
+
+impl std::fmt::Display for ProgramVersion {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}.{}", self.0, self.1)
+    }
+}
+
+/// All features that this program knows, in ascending order of their bits.
+const FEATURES: [FeatureAbout; 1] = [FeatureAbout {
+    bit: 2,
+    what: "blocks and deltas in normal form, deltas of two bases",
+    since: ProgramVersion(0, 2),
+}];
 
 /// The fields as FORMAT.md lists them: place, bytes, words. A test compares them.
 #[cfg(test)]
@@ -123,6 +164,17 @@ impl std::fmt::Debug for Config {
 }
 
 impl Config {
+    /// Tells whether two configs are of one repository: they agree in all but features and tag.
+    pub fn is_of_same_repository(&self, other: &Self) -> bool {
+        let plain = |config: &Self| Self {
+            required_features: Features::NONE,
+            optional_features: Features::NONE,
+            tag: [0; 32],
+            ..config.clone()
+        };
+        plain(self) == plain(other)
+    }
+
     /// Returns the bytes that the tag covers.
     pub fn tagged(&self) -> [u8; TAGGED_BYTES] {
         let mut out = [0; TAGGED_BYTES];
@@ -131,7 +183,7 @@ impl Config {
         out[10] = self.suite;
         out[12..20].copy_from_slice(&self.required_features.0.to_le_bytes());
         out[20..28].copy_from_slice(&self.optional_features.0.to_le_bytes());
-        out[28..44].copy_from_slice(&self.repository);
+        out[ID_AT..44].copy_from_slice(&self.repository);
         out[44] = self.block_log2;
         out[45..49].copy_from_slice(&self.cuts.min.to_le_bytes());
         out[49..53].copy_from_slice(&self.cuts.average.to_le_bytes());
@@ -197,6 +249,13 @@ impl Config {
     }
 }
 
+/// Returns the id of the repository that some bytes claim to be the config of, without a look at
+/// anything else: it may be a config of a later version.
+pub fn claimed_id(bytes: &[u8]) -> Option<[u8; 16]> {
+    let is_config = bytes.starts_with(MAGIC) && bytes.len() >= CONFIG_BYTES;
+    bytes.get(ID_AT..).filter(|_| is_config)?.first_chunk().copied()
+}
+
 /// The reason for refusing a config of a later format.
 pub const UNKNOWN_VERSION: &str = "its format version is unknown to this program";
 /// The reason for refusing a config with a later feature.
@@ -240,6 +299,42 @@ mod tests {
             bytes[at] ^= 1;
             assert!(Config::decode(&bytes).is_err(), "byte {at}");
         }
+    }
+
+    #[test]
+    fn each_feature_that_is_known_is_described_as_the_specification_does() {
+        let text = include_str!("FORMAT.md");
+        let described = FEATURES_KNOWN.described().map(|about| about.bit);
+        assert_eq!(described.collect::<Vec<_>>(), FEATURES_KNOWN.bits().collect::<Vec<_>>());
+        for about in FEATURES {
+            assert!(text.contains(&format!("| {} | {} (", about.bit, about.what)), "{about:?}");
+        }
+        assert_eq!(FEATURES_KNOWN.without(FEATURES_KNOWN), Features::NONE);
+        assert_eq!(Features(0b110).without(Features(0b011)), Features(0b100));
+    }
+
+    #[test]
+    fn configs_of_one_repository_differ_in_features_and_tag_at_most() {
+        let own = config();
+        for same in [
+            config(),
+            Config { required_features: Features::NONE, tag: [6; 32], ..config() },
+            Config { optional_features: Features(7), ..config() },
+        ] {
+            assert!(own.is_of_same_repository(&same), "{same:?}");
+            assert_eq!(claimed_id(&same.encode()), Some(own.repository));
+        }
+        let cuts = CutSizes { min: 4 << 10, ..CUT_SIZES };
+        for other in [
+            Config { suite: 0, ..config() },
+            Config { repository: [4; 16], ..config() },
+            Config { cuts, ..config() },
+            Config { clear_key: [1; 32], ..config() },
+        ] {
+            assert!(!own.is_of_same_repository(&other), "{other:?}");
+        }
+        assert_eq!(claimed_id(&own.encode()[..136]), None);
+        assert_eq!(claimed_id(&[0; 137]), None);
     }
 
     #[test]

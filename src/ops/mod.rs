@@ -26,4 +26,5 @@ pub mod stats;
 mod survey;
 pub mod tables;
 pub mod tag;
+pub mod upgrade;
 pub mod verify;

@@ -15,6 +15,7 @@ use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
 use crate::base::num::u64_of;
+use crate::format::config::claimed_id;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
 use crate::store::Store;
@@ -147,6 +148,8 @@ fn write(store: &dyn Store, keys: &[(ObjectName, Bytes)], config: &Bytes) -> Att
     }
     match store.get(&object, SMALL_OBJECT_BYTES_MAX) {
         Ok(stored) if stored == *config => Ok(()),
+        // Another copy of the same repository, with other features, has the same keys.
+        Ok(stored) if claimed_id(&stored) == claimed_id(config) => Err(occupied(store).into()),
         Ok(_) => {
             // Only here: an attempt to copy the same repository may rely on the same keys.
             for (name, _) in keys {

@@ -17,10 +17,12 @@
 //! | replicate, there | `packs/`, `twins/`, `snapshots/`, `runs/`, `keys/`, `notes/`, `damage/`; \
 //!   `packs/` and `twins/` again after each snapshot that took more than a few packs |
 //! | stats | everything, as one listing |
+//! | upgrade | `runs/`, `snapshots/`; in a directory all files, for those being written |
 //!
 //! The order matters where others write at the same time:
 //! - Snapshots are listed before packs. A run puts its packs first and its snapshot last, so that
 //!   every pack of a snapshot that was listed is there when the packs are.
+//! - `upgrade` lists `runs/` before `snapshots/`: a run that ends in between has ended.
 //! - `moves/` is listed before `twins/`, which has the second copies of relocation records: a run
 //!   puts the second copy first, so that a record that was listed has both.
 //! - `packs/` is listed before `twins/` where copies are compared: the first copy is put first. A

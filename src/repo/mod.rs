@@ -7,6 +7,7 @@
 mod believed;
 pub mod contents;
 pub mod damage;
+pub mod features;
 pub mod founding;
 pub mod generations;
 pub mod inventory;
@@ -27,14 +28,12 @@ use crate::base::entropy::Entropy;
 use crate::base::entropy::random;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
-use crate::base::error::Malformed;
 use crate::base::error::Result;
 use crate::base::ids::SourceId;
 use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
 use crate::base::monitor::Monitor;
 use crate::base::world::World;
 use crate::cut::Cutter;
-use crate::format::config;
 use crate::format::config::CUT_SIZES;
 use crate::format::config::Config;
 use crate::format::layout::Folder;
@@ -42,6 +41,8 @@ use crate::format::pack_table::PackTable;
 use crate::hash::BlockHasher;
 use crate::pack::reader::Packs;
 use crate::repo::believed::Believed;
+use crate::repo::features::decode_config;
+use crate::repo::features::require_authentic;
 use crate::repo::founding::found;
 use crate::repo::key_slots::key_slot_object;
 use crate::repo::key_slots::unlock;
@@ -68,7 +69,9 @@ pub use crate::base::ids::SnapshotId;
 pub use crate::format::config::FEATURES_KNOWN;
 pub use crate::format::config::FEATURES_MADE;
 pub use crate::format::config::FORMAT_VERSION;
+pub use crate::format::config::FeatureAbout;
 pub use crate::format::config::Features;
+pub use crate::format::config::ProgramVersion;
 pub use crate::format::layout::Object;
 pub use crate::format::record::PageCounts;
 pub use crate::format::snapshot::Check;
@@ -258,6 +261,11 @@ impl Repository {
         self.features
     }
 
+    /// Returns the same repository with these features, after they were set.
+    pub(crate) fn with_features(&self, features: Features) -> Self {
+        Self { features, ..self.clone() }
+    }
+
     /// Returns the cutter that finds content-defined cuts.
     pub fn cutter(&self) -> &Cutter {
         &self.cutter
@@ -347,13 +355,7 @@ impl Opened {
                 (unlocked.keyring(), Some(unlocked))
             }
         };
-        let authentic = keyring.repository() == repository
-            && keyring.check_config_tag(&config.tagged(), &config.tag).is_ok();
-        if !authentic {
-            let why =
-                Malformed { what: "config", why: "its tag does not match the repository's key" };
-            return Err(Error::damaged("the config", why));
-        }
+        require_authentic(&config, &keyring, "")?;
         Ok(Self { config, keyring, unlocked, key_names: None })
     }
 }
@@ -379,12 +381,5 @@ fn read_config(store: &dyn Store) -> Result<Config> {
         }
         Err(error) => return Err(error.named("cannot read the config")),
     };
-    Config::decode(&bytes).map_err(|why| {
-        let unknown = [config::UNKNOWN_VERSION, config::UNKNOWN_FEATURE].contains(&why.why);
-        if unknown {
-            Error::new(ErrorKind::Unsupported, "this repository needs a newer haulout").because(why)
-        } else {
-            Error::damaged("the config", why)
-        }
-    })
+    decode_config(&bytes, "")
 }

@@ -78,9 +78,9 @@ codes! {
 
     Store "store"
     "The store that holds the repository refused, failed, could not be reached or is full; or the \
-     directory for temporary files did."
-    "Check the mount, the network, the rights and the free space, then run the command again. What \
-     is already stored is used."
+     directory for temporary files did; or runs may still be writing to the repository."
+    "Check the mount, the network, the rights and the free space, or wait for the runs, then run \
+     the command again. What is already stored is used."
 
     Producer "producer"
     "The producer of a backup could not be started or read, or wrote nothing that could be stored."

@@ -98,6 +98,9 @@ impl Failure {
         let of_store = || diagnosis(&self.error).map(hints::hint_of);
         let of_limit = || system_error(&self.error).and_then(hints::hint_of_limit);
         let of_kind = || hints::hint(self.kind());
+        // That the store denies it is known; what is special is the object.
+        let is_special = self.kind() == ErrorKind::Protected;
+        let of_store = || of_store().filter(|_| !is_special);
         let of_cause = || of_limit().or_else(of_store).or_else(of_password);
         self.hint.as_deref().unwrap_or_else(|| of_cause().unwrap_or_else(of_kind))
     }

@@ -44,6 +44,12 @@ hints! {
     Store
         "check that the repository is mounted, and that this user may read and write all of it \
         (a run of another user may have left files of its own), then run the command again"
+    Protected
+        "use credentials that may overwrite the object config, or have haulout upgrade run there \
+        by a user who has them"
+    Busy
+        "wait until the backups of all hosts have ended, then run the command again; if the runs \
+        that are named are known to have ended, give --runs-ended"
     Full "make room at the repository and run the command again; what is already stored is used"
     Source
         "the producer's own messages say why; run it by itself to see whether its stream is \

@@ -110,9 +110,11 @@ impl Grammar {
         let more = "More: haulout --help. A command: haulout COMMAND -h. The guide: haulout help.";
         let mut shown = with_ends(raw, None, &list).mut_args(hidden).after_help(more);
         // The commands have their copies of the common options now; the short help of the program
-        // has no room for them, nor for an option that is a command as well.
+        // has no room for them, nor for options that are commands as well, or stand in its last
+        // line.
         shown.build();
-        let has_room = |arg: &Arg| !arg.is_global_set() && arg.get_id() != "version";
+        let is_named = |arg: &Arg| arg.get_id() == "version" || arg.get_id() == "help";
+        let has_room = |arg: &Arg| !arg.is_global_set() && !is_named(arg);
         shown.mut_args(|arg| if has_room(&arg) { arg } else { arg.hide_short_help(true) })
     }
 

@@ -1,7 +1,7 @@
-//! The record that this host keeps of a repository: its id, that it is encrypted, the generation of
-//! its keys, the newest snapshot of each source, and which others there were. A store that goes
-//! back to an older state, or offers another repository in the place of a known one, can only be
-//! detected by a host that remembers.
+//! The record that this host keeps of a repository: its id, that it is encrypted, its features, the
+//! generation of its keys, the newest snapshot of each source, and which others there were. A store
+//! that goes back to an older state, or offers another repository in the place of a known one, can
+//! only be detected by a host that remembers.
 //!
 //! It is kept in one small file for each repository, in a directory that the user names; without
 //! one nothing is remembered. It holds no secret: names of objects, which the store knows as well.
@@ -27,6 +27,7 @@ use std::path::PathBuf;
 use haulout::error::Error;
 use haulout::error::ErrorKind;
 use haulout::error::Result;
+use haulout::repo::Features;
 use haulout::repo::Repository;
 use haulout::repo::keys::Suite;
 use haulout::repo::snapshots::SnapshotName;
@@ -59,6 +60,9 @@ struct Record {
     /// The generation of the repository's keys.
     #[serde(default)]
     generation: u8,
+    /// The required features of the repository, a bit each.
+    #[serde(default)]
+    features: u64,
     newest: BTreeMap<String, Newest>,
     /// The ids of all snapshots that were seen.
     #[serde(default)]
@@ -108,6 +112,11 @@ impl TrustState {
                 "{place} was opened with keys of generation {known}, and now with those of \
                  generation {generation}"
             );
+            return Err(self.distrusted(ErrorKind::RolledBack, what));
+        }
+        if !repository.features().include(Features(record.features)) {
+            let what =
+                format!("{place} lacks features that it had before: its config is an older one");
             return Err(self.distrusted(ErrorKind::RolledBack, what));
         }
         Ok(())
@@ -173,6 +182,7 @@ impl TrustState {
             repository: repository.keyring().repository().to_string(),
             encrypted: repository.keyring().suite() != Suite::KeyedTag,
             generation: repository.keyring().generation(),
+            features: repository.features().0,
             newest: BTreeMap::new(),
             seen: BTreeSet::new(),
         };

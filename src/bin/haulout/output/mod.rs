@@ -3,6 +3,7 @@
 
 pub(crate) mod console;
 pub(crate) mod damage;
+pub(crate) mod features;
 pub(crate) mod findings;
 pub(crate) mod grouping;
 pub(crate) mod guide;

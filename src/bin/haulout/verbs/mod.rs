@@ -27,6 +27,7 @@ mod show;
 mod snapshots;
 mod stats;
 mod tag;
+mod upgrade;
 mod verify;
 mod version;
 
@@ -69,6 +70,7 @@ use crate::verbs::show::ShowArguments;
 use crate::verbs::snapshots::SnapshotsArguments;
 use crate::verbs::stats::StatsArguments;
 use crate::verbs::tag::TagArguments;
+use crate::verbs::upgrade::UpgradeArguments;
 use crate::verbs::verify::VerifyArguments;
 use crate::verbs::verify::VerifyPlan;
 use crate::verbs::version::VersionArguments;
@@ -139,6 +141,7 @@ pub(crate) enum Verb {
     Restore(RestoreArguments),
     Verify(VerifyArguments),
     Repair(RepairArguments),
+    Upgrade(UpgradeArguments),
     Key(KeyArguments),
     Replicate(Box<ReplicateArguments>),
 }
@@ -191,6 +194,7 @@ fn prepared(
         Verb::Restore(typed) => Box::new(RestorePlan::new(typed, &common, around)?),
         Verb::Verify(typed) => Box::new(VerifyPlan::new(typed)),
         Verb::Repair(typed) => Box::new(typed),
+        Verb::Upgrade(typed) => Box::new(typed),
         Verb::Key(typed) => Box::new(KeyPlan::new(typed, around)),
         Verb::Replicate(typed) => {
             let memory = common.memory.0;

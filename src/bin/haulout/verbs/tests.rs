@@ -114,7 +114,7 @@ fn verbs_that(has: impl Fn(&Traits) -> bool) -> Vec<&'static str> {
     LINES.iter().filter(declared).map(name).collect()
 }
 
-const LINES: [&str; 14] = [
+const LINES: [&str; 15] = [
     "init",
     "backup --limit 1MiB",
     "snapshots",
@@ -127,6 +127,7 @@ const LINES: [&str; 14] = [
     "restore a --to /y --limit 1MiB",
     "verify",
     "repair",
+    "upgrade",
     "key list",
     "replicate --to /y --limit 1MiB",
 ];
@@ -137,7 +138,7 @@ fn each_verb_declares_what_shared_code_asks() {
     assert_eq!(verbs_that(|traits| traits.cache == CacheUse::Refused), ["verify", "repair"]);
     assert_eq!(verbs_that(|traits| traits.secrets == Secrets::Made), ["init", "key"]);
     assert_eq!(verbs_that(|traits| traits.limit.is_some()), ["backup", "restore", "replicate"]);
-    let adds = ["init", "backup", "tag", "key"];
+    let adds = ["init", "backup", "tag", "upgrade", "key"];
     assert_eq!(verbs_that(|traits| traits.effect == Effect::Adds), adds);
 }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::fail::exit::Exit;
 use crate::fail::failure::Outcome;
+use crate::output::features::bits;
 use crate::output::report::Format;
 use crate::output::report::Report;
 use crate::output::report::print;
@@ -50,7 +51,7 @@ struct Repositories {
 
 impl Repositories {
     fn with(features: Features) -> Self {
-        Self { format: FORMAT_VERSION, features: features.bits().collect() }
+        Self { format: FORMAT_VERSION, features: bits(features) }
     }
 }
 

@@ -50,7 +50,7 @@ impl Run<'_> {
         }
         let held = ops::stats::holdings(&repository)?;
         let listing = repository.snapshots()?;
-        self.report.stats(&held, &listing)?;
+        self.report.stats(repository.features(), &held, &listing)?;
         Ok(Exit::with(listing.damaged.len()))
     }
 }

@@ -8,11 +8,15 @@ use haulout::ops::stats::summary::SourceTotals;
 use haulout::ops::stats::summary::TableShare;
 use haulout::ops::stats::summary::by_source;
 use haulout::ops::tables::Grouping;
+use haulout::repo::FEATURES_MADE;
+use haulout::repo::Features;
 use haulout::repo::inventory::Objects;
 use haulout::repo::snapshots::Listing;
 use haulout::repo::snapshots::StoredSnapshot;
 use serde::Serialize;
 
+use crate::output::features::bits;
+use crate::output::features::lines;
 use crate::output::grouping::heading;
 use crate::output::grouping::title;
 use crate::output::json::Blocks;
@@ -51,6 +55,8 @@ impl From<Objects> for Held {
 /// The JSON report of `stats` without a snapshot.
 #[derive(Debug, Serialize)]
 struct Stats<'r> {
+    /// The numbers of the required feature bits.
+    features: Vec<u32>,
     all: Held,
     data_packs: Held,
     meta_packs: Held,
@@ -105,13 +111,19 @@ struct Added<'r> {
 
 impl Report {
     /// Prints the report of `stats` without a snapshot.
-    pub(crate) fn stats(&self, held: &Holdings, listing: &Listing) -> Result<()> {
+    pub(crate) fn stats(
+        &self,
+        features: Features,
+        held: &Holdings,
+        listing: &Listing,
+    ) -> Result<()> {
         for (name, error) in &listing.damaged {
             let id = name.id.short();
             self.console.warning(format!("snapshot {id}: {}", error.with_causes()));
         }
         match self.format {
             Format::Json => print_json(&Stats {
+                features: bits(features),
                 all: held.all().into(),
                 data_packs: held.data_packs.into(),
                 meta_packs: held.meta_packs.into(),
@@ -120,7 +132,7 @@ impl Report {
                 sources: by_source(&listing.snapshots).into_iter().map(Source::from).collect(),
                 snapshots: listing.snapshots.iter().map(night).collect(),
             }),
-            Format::Text => print(&text(held, listing, self.canvas)),
+            Format::Text => print(&text(features, held, listing, self.canvas)),
         }
     }
 
@@ -200,7 +212,7 @@ fn row_of_source(source: &SourceTotals) -> Vec<Cell> {
     ]
 }
 
-fn text(held: &Holdings, listing: &Listing, canvas: Canvas) -> String {
+fn text(features: Features, held: &Holdings, listing: &Listing, canvas: Canvas) -> String {
     let all = held.all();
     let painted = |text: &str| canvas.paint(Tone::Heading, text).into_owned();
     let summed = |objects: Objects| {
@@ -212,6 +224,10 @@ fn text(held: &Holdings, listing: &Listing, canvas: Canvas) -> String {
     out += &fact("maps", &summed(held.meta_packs));
     out += &fact("snapshots", &summed(held.snapshots));
     out += &fact("other", &summed(held.other));
+    out += &lines(features);
+    if FEATURES_MADE.without(features) != Features::NONE {
+        out += &fact("upgrade", "an earlier version made it: haulout upgrade --plan");
+    }
     let streams: u64 = listing.snapshots.iter().map(|s| s.snapshot.about.stream_bytes).sum();
     if streams > 0 {
         let share = units::share(all.bytes, streams);
