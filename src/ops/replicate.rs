@@ -17,6 +17,7 @@
 //! - What the other side has recorded as damaged, or has with another length, is read there; if its
 //!   bytes are wrong it counts as absent. So does, if reading back was asked for, everything that
 //!   the snapshots need there.
+//! - A copy has every required feature of this side before anything else is sent to it.
 //! - `moves/` and `damage/` speak of one copy only and are never sent.
 //!
 //! It does not send to a repository with other keys: that is what
@@ -35,10 +36,12 @@ use crate::base::error::Result;
 use crate::base::ids::SnapshotId;
 use crate::base::ids::SourceId;
 use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
+use crate::format::config::Features;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
 use crate::format::snapshot::SnapshotKind;
 use crate::repo::Repository;
+use crate::repo::features::authentic_config;
 use crate::repo::snapshots::Listing;
 use crate::repo::snapshots::SnapshotName;
 use crate::repo::snapshots::StoredSnapshot;
@@ -174,27 +177,56 @@ fn far_error(what: &str, name: &ObjectName) -> impl FnOnce(StoreError) -> Error 
 
 /// Looks what is in a store.
 pub fn look(near: &Repository, far: &dyn Store) -> Result<FarSide> {
+    Ok(match compare(near, far)? {
+        Compared::Vacant => FarSide::Vacant,
+        Compared::Copy { .. } => FarSide::Same,
+        Compared::Other => FarSide::Other,
+    })
+}
+
+/// What the configs of both sides say about each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Compared {
+    /// The other side has none.
+    Vacant,
+    /// They are of one repository; the other side lacks some features of this one.
+    Copy {
+        /// The features that it lacks.
+        lacks: Features,
+    },
+    /// They are of two repositories.
+    Other,
+}
+
+/// Compares the configs of both sides, as they are now.
+pub(super) fn compare(near: &Repository, far: &dyn Store) -> Result<Compared> {
     let name = Object::Config.name();
     let there = match far.get(&name, SMALL_OBJECT_BYTES_MAX) {
         Ok(bytes) => bytes,
-        Err(error) if error.category() == Category::NotFound => return Ok(FarSide::Vacant),
+        Err(error) if error.category() == Category::NotFound => return Ok(Compared::Vacant),
         Err(error) => return Err(far_error("read", &name)(error)),
     };
     let here = near
         .store()
         .get(&name, SMALL_OBJECT_BYTES_MAX)
         .map_err(|e| e.named("cannot read the config"))?;
-    if here == there {
-        return Ok(FarSide::Same);
-    }
-    // The id stands in clear in both: one repository has one config for ever.
+    let ours = authentic_config(&here, near.keyring(), "")?;
+    // The id stands in clear in both: one repository has one config, but for its features.
     let id = near.keyring().repository();
     let claims_ours = there.windows(id.bytes().len()).any(|window| window == id.bytes());
-    if claims_ours {
-        let what = format!("{} has the id of this repository and another config", far.location());
-        return Err(Error::new(ErrorKind::Distrusted, what));
+    if !claims_ours {
+        return Ok(Compared::Other);
     }
-    Ok(FarSide::Other)
+    let what = || format!("{} has the id of this repository and another config", far.location());
+    let theirs = authentic_config(&there, near.keyring(), FAR_SIDE);
+    let theirs = theirs.map_err(|error| {
+        let is_newer = error.kind() == ErrorKind::Unsupported;
+        if is_newer { error } else { Error::new(ErrorKind::Distrusted, what()).because(error) }
+    })?;
+    if !ours.is_of_same_repository(&theirs) {
+        return Err(Error::new(ErrorKind::Distrusted, what()));
+    }
+    Ok(Compared::Copy { lacks: ours.required_features.without(theirs.required_features) })
 }
 
 /// Returns the snapshots, the newest first, but each after those that it requires, even if they

@@ -13,6 +13,8 @@ use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
 use crate::base::monitor::Monitor;
 use crate::base::num::u64_of;
 use crate::base::world::World;
+use crate::format::config::CONFIG_BYTES;
+use crate::format::config::Features;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
 use crate::format::pack_table::PackRecord;
@@ -26,12 +28,13 @@ use crate::ops::replicate::ReplicateOptions;
 use crate::ops::replicate::in_order;
 use crate::ops::replicate::small::is_intact;
 use crate::ops::replicate::small::is_key_slot;
-use crate::ops::replicate::small::is_new_place;
 use crate::ops::replicate::small::is_wanted;
+use crate::ops::replicate::small::lacking_features;
 use crate::ops::replicate::small::other_key_slot;
 use crate::ops::survey::objects_of;
 use crate::repo::Repository;
 use crate::repo::damage::KnownDamage;
+use crate::repo::features::EXTRA_REQUESTS;
 use crate::repo::founding::extra_requests;
 use crate::repo::inventory::Inventory;
 use crate::repo::lineage::TableNodes;
@@ -85,6 +88,8 @@ pub struct CopyPlan<'r> {
     pub(super) near: &'r Repository,
     pub(super) far: Arc<dyn Store>,
     pub(super) options: ReplicateOptions,
+    /// The features that the copy lacks and gets first.
+    pub(super) sets: Features,
     /// The small objects that will be sent.
     pub(super) small: Vec<(ObjectName, Bytes)>,
     /// The small objects that are there and will be read.
@@ -118,6 +123,7 @@ pub fn plan<'r>(
         near,
         far,
         options,
+        sets: Features::NONE,
         small: Vec::new(),
         unread: Vec::new(),
         batches: Vec::new(),
@@ -141,6 +147,12 @@ impl CopyPlan<'_> {
         self.cost
     }
 
+    /// Returns the features that will be set on the other side: programs that do not know them
+    /// refuse it from then on.
+    pub fn sets(&self) -> Features {
+        self.sets
+    }
+
     /// Returns the number of snapshots that will be sent.
     pub fn snapshots(&self) -> u64 {
         u64_of(self.batches.iter().filter(|batch| !batch.there).count())
@@ -155,8 +167,10 @@ impl CopyPlan<'_> {
         let mut names: Vec<ObjectName> = known.chain(here.unknown().cloned()).collect();
         let ids: HashSet<SnapshotId> = self.batches.iter().map(|batch| batch.stored.id()).collect();
         names.retain(|name| is_wanted(name, &ids));
-        if is_new_place(self.near, &*self.far)? {
-            names.push(Object::Config.name());
+        // After the snapshots were listed: this side has every feature that one of them needs.
+        match lacking_features(self.near, &*self.far)? {
+            None => names.push(Object::Config.name()),
+            Some(lacks) => self.sets = lacks,
         }
         let rank = |name: &ObjectName| match Folder::of(name) {
             Some(Folder::Keys) => 0,
@@ -247,6 +261,10 @@ impl CopyPlan<'_> {
     /// Adds up the cost of what is planned.
     fn reckon(&self) -> CopyCost {
         let mut cost = CopyCost::default();
+        if self.sets != Features::NONE {
+            cost.object(u64_of(CONFIG_BYTES));
+            cost.requests += EXTRA_REQUESTS;
+        }
         self.small.iter().for_each(|(_, bytes)| cost.object(u64_of(bytes.len())));
         cost.requests += match self.first_config() {
             Some(keys) => extra_requests(keys),

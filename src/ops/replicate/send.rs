@@ -23,6 +23,8 @@ use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
 use crate::base::num::u64_of;
 use crate::base::world::World;
+use crate::format::config::CONFIG_BYTES;
+use crate::format::config::Features;
 use crate::format::layout::Object;
 use crate::format::pack_table::PackRecord;
 use crate::ops::copies::replace;
@@ -45,6 +47,9 @@ use crate::ops::replicate::plan::There;
 use crate::ops::replicate::small::is_intact;
 use crate::ops::replicate::small::is_key_slot;
 use crate::ops::survey::objects_of;
+use crate::repo::features::EXTRA_REQUESTS;
+use crate::repo::features::FeaturesSet;
+use crate::repo::features::set_features;
 use crate::repo::founding::extra_requests;
 use crate::repo::founding::found;
 use crate::repo::founding::put_and_compare;
@@ -71,6 +76,7 @@ impl CopyPlan<'_> {
         };
         let mut report = ReplicateReport { there: self.there, ..ReplicateReport::default() };
         let mut absent = self.lost.clone();
+        run.features()?;
         run.small_objects()?;
         for batch in &self.batches {
             run.packs(&batch.packs)?;
@@ -111,6 +117,23 @@ struct Sending<'s> {
 }
 
 impl Sending<'_> {
+    /// Sets the features that the copy lacks, before it gets anything that may need them.
+    fn features(&self) -> Result<()> {
+        let CopyPlan { near, far, sets, .. } = self.plan;
+        if *sets == Features::NONE {
+            return Ok(());
+        }
+        self.monitor.check()?;
+        match set_features(&**far, near.keyring(), *sets, FAR_SIDE)? {
+            FeaturesSet::Now => {
+                self.was_put(u64_of(CONFIG_BYTES));
+                lock(&self.cost).requests += EXTRA_REQUESTS;
+            }
+            FeaturesSet::Before => lock(&self.cost).requests += 1,
+        }
+        Ok(())
+    }
+
     /// Sends keys, the config and other small objects. In a new place, keys and config are put as
     /// `init` puts them: another repository may be made there at the same moment.
     fn small_objects(&self) -> Result<()> {

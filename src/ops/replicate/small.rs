@@ -8,12 +8,13 @@ use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::ids::SnapshotId;
 use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
+use crate::format::config::Features;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
 use crate::format::layout::Subject;
 use crate::format::layout::content_hash;
-use crate::ops::replicate::FarSide;
-use crate::ops::replicate::look;
+use crate::ops::replicate::Compared;
+use crate::ops::replicate::compare;
 use crate::repo::Repository;
 use crate::seal::key_slot::KeySlot;
 use crate::seal::run::RunRecord;
@@ -40,13 +41,14 @@ pub(super) fn is_intact(name: &ObjectName, bytes: &[u8]) -> bool {
     }
 }
 
-/// Tells whether the other side is a place without a repository; one with another repository is
-/// refused, which may have been made there since it was looked at first.
-pub(super) fn is_new_place(near: &Repository, far: &dyn Store) -> Result<bool> {
-    match look(near, far)? {
-        FarSide::Vacant => Ok(true),
-        FarSide::Same => Ok(false),
-        FarSide::Other => {
+/// Returns the features that the copy on the other side lacks, `None` if that is a place without a
+/// repository; one with another repository is refused, which may have been made there since it was
+/// looked at first.
+pub(super) fn lacking_features(near: &Repository, far: &dyn Store) -> Result<Option<Features>> {
+    match compare(near, far)? {
+        Compared::Vacant => Ok(None),
+        Compared::Copy { lacks } => Ok(Some(lacks)),
+        Compared::Other => {
             let what = format!("{} holds another repository", far.location());
             Err(Error::new(ErrorKind::Occupied, what))
         }

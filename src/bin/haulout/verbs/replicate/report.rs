@@ -10,10 +10,15 @@ use haulout::ops::replicate::CopyPlan;
 use haulout::ops::replicate::LeftOut;
 use haulout::ops::replicate::ReplicateReport;
 use haulout::ops::replicate::Verified;
+use haulout::repo::Features;
 use haulout::shared::num::u64_of;
 use serde::Serialize;
 
 use crate::output::console::Loudness;
+use crate::output::features::bits;
+use crate::output::features::lines;
+use crate::output::features::needs;
+use crate::output::features::needs_line;
 use crate::output::phrases::fact;
 use crate::output::report::Report;
 use crate::output::text::clean;
@@ -25,6 +30,10 @@ use crate::output::units;
 pub(crate) struct Planned {
     to: String,
     snapshots: u64,
+    /// The feature bits that would be set there, or were.
+    sets_features: Vec<u32>,
+    #[serde(skip)]
+    sets: Features,
     #[serde(flatten)]
     cost: CopyCost,
     /// Seconds that the bytes take at the limit, from now on.
@@ -36,7 +45,8 @@ impl Planned {
     /// Creates the report of a plan.
     pub(crate) fn new(to: String, plan: &CopyPlan<'_>, time: Option<Duration>) -> Self {
         let seconds_at_limit = time.map(|time| time.as_secs_f64());
-        Self { to, snapshots: plan.snapshots(), cost: plan.cost(), seconds_at_limit }
+        let (sets, snapshots, cost) = (plan.sets(), plan.snapshots(), plan.cost());
+        Self { to, snapshots, sets_features: bits(sets), sets, cost, seconds_at_limit }
     }
 }
 
@@ -45,6 +55,7 @@ impl Planned {
 struct Replication<'r> {
     to: &'r str,
     planned: CopyCost,
+    set_features: &'r [u32],
     sent: CopyCost,
     snapshots: Vec<String>,
     already_there: u64,
@@ -188,7 +199,7 @@ impl Report {
     /// Prints what a replication would send.
     pub(crate) fn replication_planned(&self, planned: &Planned) -> Result<()> {
         self.result(planned, || {
-            let Planned { to, snapshots, cost, seconds_at_limit } = planned;
+            let Planned { to, snapshots, sets, cost, seconds_at_limit, .. } = planned;
             let head = format!(
                 "{} and {} would go to {}\n",
                 units::counted(*snapshots, "snapshot"),
@@ -197,6 +208,8 @@ impl Report {
             );
             head + &fact("objects", &units::count(cost.objects))
                 + &fact("requests", &units::count(cost.requests))
+                + &lines(*sets)
+                + &needs_line(*sets)
                 + &seconds_at_limit.map_or_else(String::new, |seconds| {
                     let time = units::span(Duration::from_secs_f64(seconds));
                     fact("time", &format!("{time} at the limit"))
@@ -224,10 +237,17 @@ impl Report {
                 "on the other side, {records} could not be removed: what they tell of is whole"
             ));
         }
+        if let Some(version) = needs(planned.sets) {
+            self.console.note(format!(
+                "the repository on the other side has the features of this one now: it needs \
+                 haulout {version} or newer"
+            ));
+        }
         self.warn_of(&report.left_out);
         let value = Replication {
             to: &planned.to,
             planned: planned.cost,
+            set_features: &planned.sets_features,
             sent: report.cost,
             snapshots: report.sent.iter().map(ToString::to_string).collect(),
             already_there: report.there,
