@@ -1,19 +1,25 @@
 #!/usr/bin/env bash
-# The end-to-end comparison: haulout and its peers on streams of a real server, every figure against its bar.
+# The end-to-end comparison: haulout, an earlier version of it and its peers on streams of a real server, every figure
+# against its bar.
 #
-# Streams are read from the page cache, repositories lie in memory unless --store says otherwise: what is measured is
-# the work, not a disk. Programs take turns within a round; the figures are medians of the rounds.
+# Streams and repositories lie in memory unless --store says otherwise: what is measured is the work, not a disk.
+# Programs take turns within a round; the figures are medians of the rounds. Making the streams takes a server and most
+# of an hour: --prepare does it beforehand, packed, and stops.
 set -euo pipefail
 
 usage() {
     cat <<'TEXT'
 usage: compare.sh [options]
-  --rows LIST     of first,next,restore,thirty,loads (default: all)
+  --rows LIST     of first,next,restore,thirty,loads,threads (default: all)
   --rounds N      rounds of each measurement (default 5)
-  --nights DIR    where the streams are, or are to be made and left: DIR/big, DIR/thirty, DIR/hot, DIR/insert,
-                  DIR/alter, DIR/encrypted, each as nights.sh makes it (default: a temporary directory)
-  --store DIR     where repositories are made (default: /dev/shm if it has room, else TMPDIR)
-  --peers LIST    of restic,rustic,borg,bupstash (default: those that are installed); zstd is always there
+  --before PROG   an earlier haulout, which takes turns with this one; without it, ratios to it are not measured
+  --nights DIR    where the streams are, or are to be made and left: DIR/sysbench, DIR/uuid, DIR/queue, DIR/thirty,
+                  DIR/hot, DIR/insert, DIR/alter, DIR/encrypted, each as nights.sh --packed makes it
+                  (default: a temporary directory)
+  --prepare       make the streams of these rows that are missing in DIR, and stop
+  --store DIR     where repositories are made and streams unpacked (default: /dev/shm if it has room, else TMPDIR)
+  --peers LIST    of restic,rustic,borg,bupstash, or none (default: those that are installed); zstd is always there
+  --peer-rounds N rounds that peers take part in: what they store does not vary (default 1)
   --out FILE      keep the raw figures, one line per run
 Environment: HAULOUT=PROGRAM measures that program instead of building one; TMPDIR.
 TEXT
@@ -28,23 +34,27 @@ say() { printf '%5ds  %s\n' "$SECONDS" "$*" >&2; }
 
 # --- arguments ----------------------------------------------------------------
 
-rows=first,next,restore,thirty,loads rounds=5 nights='' store='' peers='' out=''
+rows=first,next,restore,thirty,loads,threads rounds=5 before='' nights='' prepare=no store='' peers='' peer_rounds=1 out=''
 while (($#)); do
     case $1 in
-        --rows | --rounds | --nights | --store | --peers | --out)
+        --rows | --rounds | --before | --nights | --store | --peers | --peer-rounds | --out)
             (($# >= 2)) || die "$1 needs a value"
-            printf -v "${1#--}" %s "$2"
+            name=${1#--}
+            printf -v "${name//-/_}" %s "$2"
             shift ;;
+        --prepare) prepare=yes ;;
         -h | --help) usage; exit 0 ;;
         *) usage >&2; die "unknown option $1" ;;
     esac
     shift
 done
-[[ $rounds =~ ^[1-9][0-9]*$ ]] || die "not a positive number: $rounds"
+for n in "$rounds" "$peer_rounds"; do [[ $n =~ ^[1-9][0-9]*$ ]] || die "not a positive number: $n"; done
 for row in ${rows//,/ }; do
-    [[ $row =~ ^(first|next|restore|thirty|loads)$ ]] || die "unknown row: $row"
+    [[ $row =~ ^(first|next|restore|thirty|loads|threads)$ ]] || die "unknown row: $row"
 done
 wants() { [[ ,$rows, == *,$1,* ]]; }
+[[ -z $before ]] || before=$(command -v "$before") || die "--before: no such program"
+[[ $prepare == no || -n $nights ]] || die "--prepare leaves the streams in a directory: name it with --nights"
 
 for tool in zstd jq awk mbstream; do
     command -v "$tool" >/dev/null || die "$tool is not installed"
@@ -76,21 +86,34 @@ if [[ -z $nights ]]; then
     temporary+=("$nights")
 fi
 
-# streams NAME OPTIONS: makes the streams of a case unless they are there.
+loads=(uuid queue oltp hot insert alter encrypted)
+
+# streams CASE LAST OPTIONS: makes the streams of a case, up to night LAST, unless they are there.
 streams() {
-    local name=$1
-    shift
-    [[ -s $nights/$name/night-2.mbs ]] && return
-    say "making the streams of $name"
-    "$here/nights.sh" "$nights/$name" "$@" >&2
+    local case=$1 last=$2
+    shift 2
+    if compgen -G "$nights/$case/night-$last.mbs*" >/dev/null; then return; fi
+    say "making the streams of $case"
+    "$here/nights.sh" "$nights/$case" --packed --nights "$last" "$@" >&2
 }
 
-big=$nights/big
-if wants first || wants next || wants restore || wants loads; then streams big --size 2800; fi
+if wants first || wants next || wants restore || wants threads; then
+    streams sysbench 2 --load sysbench --size 2840
+fi
+if wants loads; then
+    streams uuid 2 --load uuid --size 2600
+    streams queue 2 --load queue --size 2600
+    for load in hot insert alter encrypted; do streams "$load" 2 --load "$load" --size 650; done
+fi
+# The first two of them are the load oltp.
+if wants thirty || wants loads; then streams thirty 30 --size 650; fi
+if [[ $prepare == yes ]]; then
+    du -sh "$nights"/*/ >&2
+    exit 0
+fi
 
-# A file of zstd, one of a peer, haulout's repository and what is restored: at most this many bytes at a time.
-need=$((9 << 30))
-[[ ! -e $big/night-1.mbs ]] || need=$(($(wc -c <"$big/night-1.mbs") * 3))
+# Two streams, a file of zstd, a repository of each haulout or of a peer, what is restored: at most this many bytes.
+need=$((14 << 30))
 room() { df --output=avail -B1 "$1" | tail -n 1; }
 available_memory() { awk '/^MemAvailable/ {print $2 * 1024}' /proc/meminfo; }
 if [[ -z $store ]]; then
@@ -104,6 +127,30 @@ fi
 kind_of_store=$(df --output=fstype "$store" | tail -n 1)
 store=$(mktemp -d "$store/haulout-compare.XXXXXX")
 temporary+=("$store")
+
+# unpack CASE NIGHT: leaves the stream in $ground/night-NIGHT.mbs. A patch needs the night before there.
+ground=$store/streams
+unpack() {
+    local from=$nights/$1/night-$2.mbs to=$ground/night-$2.mbs
+    mkdir -p "$ground"
+    if [[ -e $from ]]; then
+        ln -sf "$(realpath "$from")" "$to"
+        cat "$to" >/dev/null
+    elif [[ -e $from.zst ]]; then
+        zstd -dqf -o "$to" "$from.zst"
+    else
+        zstd -dqf --long=31 --patch-from="$ground/night-$(($2 - 1)).mbs" -o "$to" "$from.patch"
+    fi
+}
+# on_ground CASE LAST: the first streams of a case, and no others.
+on_ground() {
+    local case=$1 night
+    [[ $case != oltp ]] || case=thirty
+    rm -rf "$ground"
+    for ((night = 1; night <= $2; night++)); do unpack "$case" "$night"; done
+    # Nothing is written back while the programs run.
+    [[ $kind_of_store == tmpfs ]] || sync
+}
 
 if [[ -n ${HAULOUT:-} ]]; then
     haulout=$(command -v "$HAULOUT") || die "HAULOUT=$HAULOUT is no program"
@@ -142,7 +189,6 @@ timed() {
 # "haulout, read-back off" keeps its repository where haulout does.
 place_of() { echo "$store/${1%%[ ,]*}"; }
 size_of() { if [[ -e $1 ]]; then du -sb --apparent-size "$1" | cut -f1; else echo 0; fi; }
-warm() { cat "$@" >/dev/null; }
 
 # figure CASE TOOL COLUMN [median|min|max|sum]: of the runs so far.
 figure() {
@@ -156,7 +202,7 @@ figure() {
             else print (a[int((NR + 1) / 2)] + a[int(NR / 2) + 1]) / 2
         }'
 }
-wall=3 bytes=6
+wall=3 cpu=4 bytes=6
 
 # --- the programs -------------------------------------------------------------
 
@@ -164,6 +210,7 @@ create() {
     rm -rf "${store:?}/$1"
     case $1 in
         haulout) "$haulout" --quiet --repo "$store/haulout" init ;;
+        before) "$before" --quiet --repo "$store/before" init ;;
         restic) restic -q -r "$store/restic" init ;;
         rustic) rustic -r "$store/rustic" init ;;
         borg) borg init --encryption=repokey-blake2 "$store/borg" ;;
@@ -183,8 +230,10 @@ back_up() {
         zstd*) timed "$case" "$tool" "$stream" "$repo" zstd -1 -T2 -q ;;
         *'read-back off') timed "$case" "$tool" "$stream" "$work/json" \
             "$haulout" --json --quiet -r "$repo" backup --source bench --no-read-back ;;
-        haulout*) timed "$case" "$tool" "$stream" "$work/json" "$haulout" --json --quiet -r "$repo" backup --source bench ;;
-        restic) timed "$case" "$tool" "$stream" /dev/null restic -q -r "$repo" backup --stdin --stdin-filename night.mbs ;;
+        haulout | before) timed "$case" "$tool" "$stream" "$work/json" \
+            "${!tool}" --json --quiet -r "$repo" backup --source bench ;;
+        restic) timed "$case" "$tool" "$stream" /dev/null \
+            restic -q -r "$repo" backup --stdin --stdin-filename night.mbs ;;
         # With --force, so that the stream is read although its name is known.
         rustic) timed "$case" "$tool" "$stream" /dev/null \
             rustic -r "$repo" backup --force --stdin-filename night.mbs - ;;
@@ -200,7 +249,8 @@ to_file() {
     repo=$(place_of "$tool")
     case $tool in
         zstd*) timed "$case" "$tool" "$repo" "$file" zstd -dcq ;;
-        haulout*) timed "$case" "$tool" /dev/null "$file" "$haulout" --quiet -r "$repo" restore latest --stdout ;;
+        haulout | before) timed "$case" "$tool" /dev/null "$file" \
+            "${!tool}" --quiet -r "$repo" restore latest --stdout ;;
         restic) timed "$case" "$tool" /dev/null "$file" restic -q -r "$repo" dump latest /night.mbs ;;
         rustic) timed "$case" "$tool" /dev/null "$file" rustic -r "$repo" dump latest:night.mbs ;;
         borg)
@@ -213,21 +263,25 @@ to_file() {
 off='haulout, read-back off'
 on=haulout
 zstd='zstd -1 -T2'
+# The versions of haulout that take turns.
+versions=("$on")
+[[ -z $before ]] || versions+=(before)
+say_round() { say "$1, round $2, load $(cut -d' ' -f1 /proc/loadavg)"; }
 
 # --- rows: first and next -----------------------------------------------------
 
 first_and_next() {
-    local round tool
+    local round tool tools
+    on_ground sysbench 2
     for ((round = 1; round <= rounds; round++)); do
-        say "first and next, round $round, load $(cut -d' ' -f1 /proc/loadavg)"
-        warm "$big/night-1.mbs" "$big/night-2.mbs"
-        for tool in "$zstd" "$off" "$on" "${found[@]}"; do
-            if [[ $tool == "$zstd" ]]; then
-                back_up first "$tool" "$big/night-1.mbs"
-            else
-                create "${tool%%,*}"
-                back_up first "$tool" "$big/night-1.mbs"
-                if wants next; then back_up next "$tool" "$big/night-2.mbs"; fi
+        say_round 'first and next' "$round"
+        tools=("$zstd" "$off" "${versions[@]}")
+        ((round > peer_rounds)) || tools+=("${found[@]}")
+        for tool in "${tools[@]}"; do
+            [[ $tool == "$zstd" ]] || create "${tool%%,*}"
+            back_up first "$tool" "$ground/night-1.mbs"
+            if wants next && [[ $tool != "$zstd" && $tool != "$off" ]]; then
+                back_up next "$tool" "$ground/night-2.mbs"
             fi
             destroy "${tool%%[ ,]*}"
         done
@@ -236,100 +290,97 @@ first_and_next() {
 
 # --- row: restore -------------------------------------------------------------
 
+# restore CASE VERSION: the newest stream into files, which stay in $store/directory.
+restore() { timed "$1" "$2" /dev/null /dev/null "${!2}" --quiet -r "$store/$2" restore latest --to "$store/directory"; }
+
 restores() {
-    local round tool tools=("$zstd" "$on")
-    warm "$big/night-1.mbs"
+    local round tool
+    on_ground sysbench 1
     # Not timed as a first backup: it is outside of the rounds.
-    back_up 'before restore' "$zstd" "$big/night-1.mbs"
-    for tool in haulout "${found[@]}"; do
-        [[ $tool =~ ^(haulout|rustic|restic)$ ]] || continue
-        create "$tool"
-        back_up 'before restore' "$tool" "$big/night-1.mbs"
-        [[ $tool == haulout ]] || tools+=("$tool")
+    for tool in "$zstd" "${versions[@]}" "${found[@]}"; do
+        [[ $tool =~ ^(zstd|haulout|before|rustic|restic) ]] || continue
+        [[ $tool == "$zstd" ]] || create "$tool"
+        back_up 'before restore' "$tool" "$ground/night-1.mbs"
     done
     for ((round = 1; round <= rounds; round++)); do
-        say "restore, round $round, load $(cut -d' ' -f1 /proc/loadavg)"
-        for tool in "${tools[@]}"; do
+        say_round restore "$round"
+        for tool in "$zstd" "${versions[@]}" "${found[@]}"; do
+            [[ $tool =~ ^(zstd|haulout|before|rustic|restic) ]] || continue
+            [[ $tool != r* ]] || ((round <= peer_rounds)) || continue
             to_file restore "$tool" "$store/restored"
-            ((round > 1)) || cmp "$store/restored" "$big/night-1.mbs" || die "$tool gives back another stream"
+            ((round > 1)) || cmp "$store/restored" "$ground/night-1.mbs" || die "$tool gives back another stream"
             rm "$store/restored"
         done
-        timed 'restore --to' "$on" /dev/null /dev/null \
-            "$haulout" --quiet -r "$store/haulout" restore latest --to "$store/directory"
-        if ((round == 1)); then
-            mkdir "$work/extracted"
-            mbstream -x -C "$work/extracted" <"$big/night-1.mbs"
-            diff -r "$work/extracted" "$store/directory" || die "restore --to gives other files than mbstream"
-            rm -rf "$work/extracted"
-        fi
-        rm -rf "$store/directory"
+        for tool in "${versions[@]}"; do
+            restore 'restore --to' "$tool"
+            if ((round == 1)); then
+                mkdir "$store/extracted"
+                mbstream -x -C "$store/extracted" <"$ground/night-1.mbs"
+                diff -r "$store/extracted" "$store/directory" || die "restore --to gives other files than mbstream"
+                rm -rf "$store/extracted"
+            fi
+            rm -rf "$store/directory"
+        done
         timed 'verify --depth pages' "$on" /dev/null /dev/null "$haulout" --quiet -r "$store/haulout" verify --depth pages
     done
-    for tool in "${tools[@]}"; do destroy "${tool%%[ ,]*}"; done
+    for tool in "$zstd" "${versions[@]}" "${found[@]}"; do destroy "${tool%%[ ,]*}"; done
 }
 
 # --- row: thirty nights -------------------------------------------------------
 
 thirty() {
-    local dir=$nights/thirty last=30 night round
-    streams thirty --size 650 --nights 30
-    create haulout
+    local last=30 night round tool
+    rm -rf "$ground"
+    for tool in "${versions[@]}"; do create "$tool"; done
     for ((night = 1; night <= last; night++)); do
-        warm "$dir/night-$night.mbs"
-        if ((night == 10 || night == last)); then
-            # Medians need the same night more than once, so it is backed up into copies of the repository.
-            mv "$store/haulout" "$store/kept"
-            for ((round = 1; round <= rounds; round++)); do
-                cp -a "$store/kept" "$store/haulout"
-                back_up "night $night" haulout "$dir/night-$night.mbs"
-                rm -rf "$store/haulout"
-            done
-            mv "$store/kept" "$store/haulout"
-        fi
-        back_up "thirty $night" haulout "$dir/night-$night.mbs"
-        if ((night == 1 || night == last)); then
-            for ((round = 1; round <= rounds; round++)); do
-                timed "restore of night $night" haulout /dev/null /dev/null \
-                    "$haulout" --quiet -r "$store/haulout" restore latest --to "$store/directory"
+        unpack thirty "$night"
+        rm -f "$ground/night-$((night - 1)).mbs"
+        for tool in "${versions[@]}"; do back_up "thirty $night" "$tool" "$ground/night-$night.mbs"; done
+        ((night == 1 || night == last)) || continue
+        for ((round = 1; round <= rounds; round++)); do
+            say_round "restore of night $night" "$round"
+            for tool in "${versions[@]}"; do
+                restore "restore of night $night" "$tool"
                 rm -rf "$store/directory"
             done
-        fi
-    done
-    "$haulout" --quiet -r "$store/haulout" restore latest --stdout | cmp - "$dir/night-$last.mbs" ||
-        die "night $last comes back different"
-    destroy haulout
-    has rustic || return 0
-    # What rustic does on a night depends on the night before only, and thirty of them would fill the store.
-    for night in 10 "$last"; do
-        for ((round = 1; round <= rounds; round++)); do
-            say "rustic on night $night, round $round"
-            warm "$dir/night-$((night - 1)).mbs" "$dir/night-$night.mbs"
-            create rustic
-            back_up "before night $night" rustic "$dir/night-$((night - 1)).mbs"
-            back_up "night $night" rustic "$dir/night-$night.mbs"
-            destroy rustic
         done
     done
+    "$haulout" --quiet -r "$store/haulout" restore latest --stdout | cmp - "$ground/night-$last.mbs" ||
+        die "night $last comes back different"
+    for tool in "${versions[@]}"; do destroy "$tool"; done
 }
 
 # --- row: other loads ---------------------------------------------------------
 
-loads() {
-    local load round
-    for load in hot insert alter encrypted; do
-        streams "$load" --size 1200 --load "$load"
+all_loads() {
+    local load round tool
+    for load in "${loads[@]}"; do
+        on_ground "$load" 2
         for ((round = 1; round <= rounds; round++)); do
-            say "$load, round $round"
-            warm "$nights/$load/night-1.mbs" "$nights/$load/night-2.mbs"
-            create haulout
-            back_up "$load first" haulout "$nights/$load/night-1.mbs"
-            back_up "$load next" haulout "$nights/$load/night-2.mbs"
-            cp "$work/json" "$work/$load.json"
-            destroy haulout
+            say_round "$load" "$round"
+            for tool in "${versions[@]}"; do
+                create "$tool"
+                back_up "$load first" "$tool" "$ground/night-1.mbs"
+                back_up "$load next" "$tool" "$ground/night-2.mbs"
+                destroy "$tool"
+            done
         done
-        "$here/floor.py" "$nights/$load/night-1.mbs" "$nights/$load/night-2.mbs" 2>/dev/null >"$work/$load.floor" ||
+        "$here/floor.py" "$ground/night-1.mbs" "$ground/night-2.mbs" 2>/dev/null >"$work/$load.floor" ||
             echo nan >"$work/$load.floor"
     done
+}
+
+# --- row: seconds per thread --------------------------------------------------
+
+# The script prints "busiest SECONDS NAME" last: the busiest thread of a next night, in CPU seconds per GB of stream.
+threads() {
+    echo nan >"$work/busiest"
+    [[ -x $here/threads.sh ]] || { say "no threads.sh: seconds per thread are not measured"; return 0; }
+    on_ground sysbench 2
+    "$here/threads.sh" "$haulout" "$ground/night-1.mbs" "$ground/night-2.mbs" >"$work/threads" ||
+        die "threads.sh failed"
+    cat "$work/threads"
+    awk '$1 == "busiest" { found = $2 } END { print found == "" ? "nan" : found }' "$work/threads" >"$work/busiest"
 }
 
 # --- what came of it ----------------------------------------------------------
@@ -362,92 +413,96 @@ bar() {
 
 # ratio A B: the formula.
 ratio() { if [[ $2 == 0 ]]; then echo nan; else echo "$1 / $2"; fi; }
-stream_bytes() { wc -c <"$1"; }
+
+# than_before CASE COLUMN: the formula of this version by the one before.
+than_before() { ratio "$(figure "$1" "$on" "$2")" "$(figure "$1" before "$2")"; }
 
 print_bars() {
     local peer load case
-    printf '\n%-62s %12s  %s\n' "medians of $rounds, ratios" value 'bar'
-    if wants first; then
-        bar 'first full, read-back off: wall / zstd -1 -T2' \
-            "$(ratio "$(figure first "$off" $wall)" "$(figure first "$zstd" $wall)")" at-most 0.75 0.6
-        bar 'first full, read-back on: wall / zstd -1 -T2' \
-            "$(ratio "$(figure first "$on" $wall)" "$(figure first "$zstd" $wall)")" at-most 0.95 0.75
-        bar 'first full: stored / the file of zstd -1' \
-            "$(ratio "$(figure first "$on" $bytes)" "$(figure first "$zstd" $bytes)")" at-most 1.05 1
-    fi
+    printf '\n%-62s %12s  %s\n' "medians of $rounds" value 'bar'
     if wants next; then
-        bar 'next night: rustic --force / haulout, wall' \
-            "$(ratio "$(figure next rustic $wall)" "$(figure next "$on" $wall)")" at-least 6 10
-        bar 'next night: GB/s' \
-            "$(ratio "$(stream_bytes "$big/night-2.mbs")" "$(figure next "$on" $wall)") / 1e9" at-least 1.5 2.5
-        for peer in rustic restic; do
-            bar "next night: $peer / haulout, stored" \
-                "$(ratio "$(figure next "$peer" $bytes)" "$(figure next "$on" $bytes)")" at-least 60 150
+        bar 'night of sysbench: stored, MB' "$(figure next "$on" $bytes) / 1e6" at-most 6.5 5
+        bar 'night of sysbench: stored, % of the stream' \
+            "100 * $(ratio "$(figure next "$on" $bytes)" "$stream_bytes")" at-most 0.24 0.19
+        bar 'night of sysbench: wall / before' "$(than_before next $wall)" at-most 1.1 0.9
+        for peer in restic rustic; do
+            bar "night of sysbench: $peer / haulout, stored" \
+                "$(ratio "$(figure next "$peer" $bytes)" "$(figure next "$on" $bytes)")" at-least 115 150
         done
-        bar 'next night: stored, % of the stream' \
-            "100 * $(ratio "$(figure next "$on" $bytes)" "$(stream_bytes "$big/night-2.mbs")")" at-most 0.4 0.4
+    fi
+    if wants loads; then
+        bar 'night of random keys: stored / before' "$(than_before 'uuid next' $bytes)" at-most 0.75 0.7
+        bar 'night of a queue: stored / before' "$(than_before 'queue next' $bytes)" at-most 0.92 0.88
+    fi
+    if wants first; then
+        bar 'first full: stored / the file of zstd -1' \
+            "$(ratio "$(figure first "$on" $bytes)" "$(figure first "$zstd" $bytes)")" at-most 1.02 0.98
+        bar 'first full, read-back off: CPU / zstd -1 -T2' \
+            "$(ratio "$(figure first "$off" $cpu)" "$(figure first "$zstd" $cpu)")" at-most 0.79 0.72
+        bar 'first full: wall / before' "$(than_before first $wall)" at-most 1.03 1
+    fi
+    if wants threads; then
+        bar 'next night: busiest thread, CPU s per GB' "$(cat "$work/busiest")" at-most 0.22 0.15
     fi
     if wants restore; then
         bar 'restore --to DIR: wall / zstd -dc > file' \
-            "$(ratio "$(figure 'restore --to' "$on" $wall)" "$(figure restore "$zstd" $wall)")" at-most 1 0.75
-        bar 'restore --to DIR: rustic dump > file / haulout, wall' \
-            "$(ratio "$(figure restore rustic $wall)" "$(figure 'restore --to' "$on" $wall)")" at-least 2 3
+            "$(ratio "$(figure 'restore --to' "$on" $wall)" "$(figure restore "$zstd" $wall)")" at-most 0.85 0.7
+        bar 'restore --to DIR: wall / before' "$(than_before 'restore --to' $wall)" at-most 1.03 1
     fi
     if wants thirty; then
-        for case in 'night 10' 'night 30'; do
-            bar "$case: rustic --force / haulout, wall" \
-                "$(ratio "$(figure "$case" rustic $wall)" "$(figure "$case" haulout $wall)")" at-least 6 10
-            bar "$case: GB/s" \
-                "$(ratio "$(stream_bytes "$nights/thirty/night-${case#* }.mbs")" "$(figure "$case" haulout $wall)") / 1e9" \
-                at-least 1.5 2.5
-            bar "$case: rustic / haulout, stored" \
-                "$(ratio "$(figure "$case" rustic $bytes)" "$(figure "$case" haulout $bytes)")" at-least 60 150
-            bar "$case: stored, % of the stream" \
-                "100 * $(ratio "$(figure "$case" haulout $bytes)" "$(stream_bytes "$nights/thirty/night-${case#* }.mbs")")" \
-                at-most 0.4 0.4
-        done
-        bar 'nights 2-30: largest / median, stored' "$(nights_spread $bytes)" at-most 3 3
-        bar 'nights 2-30: longest / median, wall' "$(nights_spread $wall)" at-most 3 3
         bar 'restore after 30 nights / of the first, wall' \
-            "$(ratio "$(figure 'restore of night 30' haulout $wall)" "$(figure 'restore of night 1' haulout $wall)")" \
-            at-most 1.5 1.2
+            "$(ratio "$(figure 'restore of night 30' "$on" $wall)" "$(figure 'restore of night 1' "$on" $wall)")" \
+            at-most 1.35 1.2
+        bar 'nights 2-30: all stored / before' "$(ratio "$(nights_sum "$on")" "$(nights_sum before)")" at-most 1.03 1
+        bar 'nights 2-30: largest / median, stored' "$(nights_spread $bytes)" at-most 3 3
     fi
     if wants loads; then
-        for load in hot insert alter encrypted; do
+        for load in "${loads[@]}"; do
+            for case in first next; do
+                bar "$load: $case: stored / before" "$(than_before "$load $case" $bytes)" at-most 1.03 1
+                bar "$load: $case: wall / before" "$(than_before "$load $case" $wall)" at-most 1.03 1
+            done
             bar "$load: stored / (pages at zstd 1 + deltas, floor.py)" \
-                "$(ratio "$(figure "$load next" haulout $bytes)" "$(cat "$work/$load.floor")")" at-most 1.1 1
-            bar "$load: GB/s / that of its first full" \
-                "$(ratio "$(figure "$load first" haulout $wall)" "$(figure "$load next" haulout $wall)")" at-least 0.8 1
+                "$(ratio "$(figure "$load next" "$on" $bytes)" "$(cat "$work/$load.floor")")" at-most 1.1 1
         done
     fi
     bar 'peak memory of every run of haulout, MiB' \
-        "$(awk -F'\t' '$2 ~ /^haulout/ && $5 > most { most = $5 } END { print most + 0 }' "$runs")" at-most 256 160
+        "$(awk -F'\t' '$2 ~ /^haulout/ && $5 > most { most = $5 } END { print most + 0 }' "$runs")" at-most 160 128
+}
+
+# nights_sum VERSION: the bytes of the nights after the first.
+nights_sum() {
+    awk -F'\t' -v t="$1" '/^thirty / && $1 != "thirty 1" && $2 == t { sum += $6 } END { print sum ? sum : "nan" }' "$runs"
 }
 
 # nights_spread COLUMN: the formula of the largest by the median of the nights after the first.
 nights_spread() {
-    awk -F'\t' -v k="$1" '/^thirty / && $1 != "thirty 1" { print $k }' "$runs" | sort -g |
+    awk -F'\t' -v k="$1" '/^thirty / && $1 != "thirty 1" && $2 == "haulout" { print $k }' "$runs" | sort -g |
         awk '{ a[NR] = $1 } END { if (NR) print a[NR] " / " a[int((NR + 1) / 2)]; else print "nan" }'
 }
 
 # --- all of it ----------------------------------------------------------------
 
 cat <<TEXT
-$("$haulout" --version); $(zstd --version | grep -o 'v[0-9.]*' | sed 's/^/zstd /'); peers: ${found[*]:-none}
+$("$haulout" --version); before: ${before:-none}; $(zstd --version | grep -o 'v[0-9.]*' | sed 's/^/zstd /'); peers: ${found[*]:-none}
 $(nproc) processors ($(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1)), load before $(cut -d' ' -f1-3 /proc/loadavg)
-repositories on $kind_of_store$([[ $kind_of_store != tmpfs ]] || echo ' (no disk, no fsync, is measured)'), streams from the page cache
+repositories on $kind_of_store$([[ $kind_of_store != tmpfs ]] || echo ' (no disk, no fsync, is measured)'), streams from there
 TEXT
 # The table's CPU seconds and bytes hold on any machine; wall times need one that does nothing else.
 awk '$1 > 0.7 { print "WARNING: this machine is busy: wall times and their ratios below mean little" }' /proc/loadavg
 for tool in "${found[@]}"; do printf '%s: %s\n' "$tool" "$("$tool" --version 2>/dev/null || "$tool" version)"; done
 
-if wants first || wants next; then first_and_next; fi
+if wants first || wants next; then
+    first_and_next
+    stream_bytes=$(wc -c <"$ground/night-2.mbs")
+fi
 if wants restore; then restores; fi
 if wants thirty; then thirty; fi
-if wants loads; then loads; fi
+if wants loads; then all_loads; fi
+if wants threads; then threads; fi
 print_runs
 if wants thirty; then
     printf '\nthirty nights, stored MB each: '
-    awk -F'\t' '/^thirty / { printf " %.2f", $6 / 1e6 } END { print "" }' "$runs"
+    awk -F'\t' '/^thirty / && $2 == "haulout" { printf " %.2f", $6 / 1e6 } END { print "" }' "$runs"
 fi
 print_bars

@@ -2,7 +2,7 @@
 # Makes real nightly mariabackup streams from a private, throw-away MariaDB server.
 #
 # For every night K it leaves in DIR:
-#   night-K.mbs    the stream as mariabackup wrote it
+#   night-K.mbs    the stream as mariabackup wrote it (another file with --packed)
 #   night-K.log    mariabackup's stderr, to prove that it "completed OK!"
 #   night-K.sums   CHECKSUM TABLE of every table, to check a restored server against
 # Between two nights the default load changes about 7 % of the 16 KiB pages (see pagediff.py).
@@ -29,6 +29,8 @@ usage: nights.sh DIR [options]
   --formats        add small tables in every page format the page size allows
   --ddl            run DDL during each backup, so that R, D and rewrite chunks occur
   --binlog         write a binary log, so that xtrabackup_binlog_info has a position
+  --packed         compress the streams: night-K.mbs.zst with zstd -1, or, below 2 GB, night-K.mbs.patch,
+                   which zstd --long=31 --patch-from=night-(K-1).mbs reads; compare.sh unpacks both
   --keep           leave the data directory in DIR/datadir
 END
 }
@@ -39,7 +41,7 @@ say() { printf '%5ds  %s\n' "$SECONDS" "$*"; }
 # --- arguments ----------------------------------------------------------------
 
 dir='' size=2800 nights=2 load=oltp seed=1 parallel=1 page_size=16k
-formats=no ddl=no binlog=no keep=no
+formats=no ddl=no binlog=no packed=no keep=no
 while (($#)); do
     case $1 in
         --size | --nights | --load | --seed | --parallel | --page-size)
@@ -50,6 +52,7 @@ while (($#)); do
         --formats) formats=yes ;;
         --ddl) ddl=yes ;;
         --binlog) binlog=yes ;;
+        --packed) packed=yes ;;
         --keep) keep=yes ;;
         -h | --help) usage; exit 0 ;;
         -*) usage >&2; die "unknown option $1" ;;
@@ -69,6 +72,7 @@ PATH=$PATH:/usr/sbin:/usr/local/sbin
 for tool in mariadbd mariadb mariadb-install-db mariabackup awk; do
     command -v "$tool" >/dev/null || die "$tool is not installed"
 done
+[[ $packed == no ]] || command -v zstd >/dev/null || die "zstd is not installed"
 
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
@@ -517,6 +521,20 @@ checksums() {
     sql -e "CHECKSUM TABLE $tables"
 }
 
+# pack NIGHT: the stream of a night in less room. Of a small one only the difference to the night before is kept;
+# zstd sees no more than 2 GB at once.
+pack() {
+    local new=$dir/night-$1.mbs old=$dir/night-$(($1 - 1)).mbs bytes
+    bytes=$(wc -c <"$new")
+    if [[ -e $old ]]; then
+        zstd -1 -qf --long=31 --patch-from="$old" -o "$new.patch" "$new"
+        rm "$old"
+    else
+        zstd -1 -qf -T2 -o "$new.zst" "$new"
+    fi
+    if (($1 == nights || bytes >= 2000000000)); then rm "$new"; fi
+}
+
 # backup NIGHT
 backup() {
     local out=$dir/night-$1 throttle=()
@@ -538,6 +556,7 @@ backup() {
     fi
     grep -q 'completed OK!' "$out.log" || die "night $1 is not complete, see $out.log"
     say "night $1: $(($(wc -c <"$out.mbs") / 1000000)) MB"
+    [[ $packed == no ]] || pack "$1"
 }
 
 start_server
