@@ -80,6 +80,12 @@ counters! {
     BlocksHealed => blocks_healed,
     /// Raw bytes of blocks stored whole.
     WholeBytes => whole_bytes,
+    /// Raw bytes of blocks stored whole at the first raised step of `auto`.
+    FineBytes => fine_bytes,
+    /// Those of the second raised step.
+    DeepBytes => deep_bytes,
+    /// Those of the third raised step.
+    BestBytes => best_bytes,
     /// Stored bytes of deltas to what blocks were before.
     DeltaBytes => delta_bytes,
     /// Stored bytes of deltas to other pages.

@@ -4,9 +4,7 @@
 //! own bytes. A frame that is kept raw has no forms, so that opening it stays free.
 
 use zstd::zstd_safe::CCtx;
-use zstd::zstd_safe::CParameter;
 use zstd::zstd_safe::DCtx;
-use zstd::zstd_safe::ParamSwitch;
 
 use crate::base::error::Malformed;
 use crate::encode::ContentSize;
@@ -15,24 +13,15 @@ use crate::encode::Miscomputed;
 use crate::encode::ReadBack;
 use crate::encode::UNDECODABLE;
 use crate::encode::compressor;
+use crate::encode::configure;
 use crate::encode::decompress;
 use crate::encode::form;
+use crate::encode::step::Step;
 use crate::format::directory::Codec;
 use crate::format::directory::FramedBlock;
 use crate::format::form::BlockForm;
 use crate::hash::BlockHasher;
 
-/// The parameters of level 1 for large inputs, with a wider step. For 128 KiB zstd would choose a
-/// smaller table and shorter matches, which on pages are mostly chance: measured on 200 MB of pages
-/// they cost 1.9 % in size and a tenth in decoding. A search that tries every third position is 1.4
-/// times as fast and as small on pages; zstd takes it for one of the negative levels, which leave
-/// literals uncoded, so these parameters are set explicitly.
-const PAGE_PARAMETERS: [CParameter; 4] = [
-    CParameter::HashLog(14),
-    CParameter::MinMatch(7),
-    CParameter::TargetLength(3),
-    CParameter::LiteralCompressionMode(ParamSwitch::Enable),
-];
 /// A frame that saves less than 1 part in 32 is kept raw: opening it is then free.
 const SAVING_MIN_PARTS: usize = 32;
 
@@ -64,6 +53,8 @@ impl EncodedFrame {
 /// Compresses frames of whole blocks; one per thread.
 pub struct WholeCoder {
     compressor: CCtx<'static>,
+    /// The step of `auto`; a fixed level has none.
+    step: Option<Step>,
     check: Option<(DCtx<'static>, Vec<u8>)>,
     hasher: BlockHasher,
 }
@@ -79,10 +70,28 @@ impl std::fmt::Debug for WholeCoder {
 impl WholeCoder {
     /// Creates a coder for this level.
     pub fn new(level: Level, read_back: ReadBack, hasher: BlockHasher) -> Self {
-        let own: &[CParameter] = if level == Level::AUTO { &PAGE_PARAMETERS } else { &[] };
-        let compressor = compressor(level.0, ContentSize::Written, own);
+        let base = &Step::Base.ways()[0];
+        let (compressor, step) = match level.0 {
+            None => (compressor(base.level, ContentSize::Written, base.own), Some(Step::Base)),
+            // The base step is what level 1 means for pages.
+            Some(1) => (compressor(base.level, ContentSize::Written, base.own), None),
+            Some(level) => (compressor(level, ContentSize::Written, &[]), None),
+        };
         let check = (read_back == ReadBack::On).then(|| (DCtx::create(), Vec::new()));
-        Self { compressor, check, hasher }
+        Self { compressor, step, check, hasher }
+    }
+
+    /// Takes another step for the frames that follow, if the level is `auto`.
+    pub fn set_step(&mut self, step: Step) {
+        if self.step.is_some_and(|own| own != step) {
+            self.step = Some(step);
+            self.take_way(step, 0);
+        }
+    }
+
+    fn take_way(&mut self, step: Step, number: usize) {
+        let way = &step.ways()[number];
+        configure(&mut self.compressor, way.level, ContentSize::Written, way.own);
     }
 
     /// Encodes blocks that stand one after the other in `raw`, each in the form that it names.
@@ -115,14 +124,29 @@ impl WholeCoder {
 
     fn compress(&mut self, raw: &[u8]) -> Option<Vec<u8>> {
         let most = raw.len() - raw.len() / SAVING_MIN_PARTS;
-        // zstd writes straight into the result when it has the worst case's room.
-        let mut text = Vec::with_capacity(zstd::zstd_safe::compress_bound(raw.len()));
-        self.compressor.compress2(&mut text, raw).expect("the bound is room enough");
+        let mut text = self.compress_once(raw);
+        if let Some(step) = self.step.filter(|step| step.ways().len() > 1) {
+            for number in 1..step.ways().len() {
+                self.take_way(step, number);
+                let other = self.compress_once(raw);
+                if other.len() < text.len() {
+                    text = other;
+                }
+            }
+            self.take_way(step, 0);
+        }
         if text.len() > most {
             return None;
         }
         text.shrink_to_fit();
         Some(text)
+    }
+
+    fn compress_once(&mut self, raw: &[u8]) -> Vec<u8> {
+        // zstd writes straight into the result when it has the worst case's room.
+        let mut text = Vec::with_capacity(zstd::zstd_safe::compress_bound(raw.len()));
+        self.compressor.compress2(&mut text, raw).expect("the bound is room enough");
+        text
     }
 
     fn read_back(&mut self, frame: &EncodedFrame, length: usize) -> Result<(), Miscomputed> {

@@ -101,6 +101,8 @@ pub struct BackupReport {
     pub packs_absent: usize,
     /// True if the messages of the producer are kept with the snapshot.
     pub has_log: bool,
+    /// The level of compression; the counts say which steps `auto` took.
+    pub level: Level,
 }
 
 impl BackupReport {
@@ -293,6 +295,7 @@ fn run_backup(
         damaged: continued.previous.damaged().iter().map(|name| name.id.short()).collect(),
         packs_absent: continued.presence.absent(),
         has_log,
+        level: options.level,
     })
 }
 
@@ -384,6 +387,7 @@ fn stream(
         clock: Arc::clone(draft.clock),
         read_back: options.read_back,
         level: options.level,
+        control: options.level_control(),
         features: draft.repository.features(),
         workers: options.at_once.workers,
         base_micros: AtomicU64::new(0),

@@ -67,6 +67,14 @@ pub struct Processors {
     pub present: u32,
 }
 
+impl Processors {
+    /// Returns how many workers may compress more than they must beside a producer on the same
+    /// machine: half of the processors, unless the user asked for a number of workers.
+    pub fn beside_producer(self) -> u32 {
+        self.asked.unwrap_or(self.present / 2)
+    }
+}
+
 /// Bytes that a kind of work takes.
 struct Need {
     /// Bytes that it takes with any number of workers.

@@ -52,6 +52,7 @@ use crate::pipeline::increments;
 use crate::pipeline::increments::IncrementFiles;
 use crate::pipeline::increments::IncrementWalk;
 use crate::pipeline::input::Input;
+use crate::pipeline::level::LevelControl;
 use crate::pipeline::matcher::Matcher;
 use crate::pipeline::open_segments::OpenSegment;
 use crate::pipeline::open_segments::OpenSegments;
@@ -113,25 +114,34 @@ pub enum Ended {
 /// The reader's way to the pool: segments go to the workers, events to the collector. Each weighs
 /// one, whatever is in it.
 #[derive(Debug)]
-pub struct SegmentSender<'r>(Planner<'r, Segment, Event>);
+pub struct SegmentSender<'r> {
+    planner: Planner<'r, Segment, Event>,
+    control: &'r LevelControl,
+}
 
 impl<'r> SegmentSender<'r> {
-    /// Creates an outlet into the pool of this plan.
-    pub fn new(planner: Planner<'r, Segment, Event>) -> Self {
-        SegmentSender(planner)
+    /// Creates an outlet into the pool of this plan; `control` counts what waits there.
+    pub fn new(planner: Planner<'r, Segment, Event>, control: &'r LevelControl) -> Self {
+        SegmentSender { planner, control }
+    }
+
+    /// Returns the control of the compression, which is also shown what is read.
+    pub fn control(&self) -> &'r LevelControl {
+        self.control
     }
 
     fn segment(&self, segment: Segment) -> Result<()> {
-        self.0.work(1, segment)
+        self.control.handed_over(segment.data.filled().len());
+        self.planner.work(1, segment)
     }
 
     fn event(&self, event: Event) -> Result<()> {
-        self.0.ready(1, event)
+        self.planner.ready(1, event)
     }
 
     /// Fails once the pool has stopped.
     pub fn stopped(&self) -> impl Fn() -> Result<()> + use<'r> {
-        let planner = self.0;
+        let planner = self.planner;
         move || planner.check()
     }
 }

@@ -31,7 +31,7 @@
 //! | directories and frames kept for reading bases and previous maps | 24 MiB |
 //! | map pages, tables, sorted records, what is known of tables' files | 16 MiB |
 //! | paths that were opened | 18 bytes each |
-//! | compressors | 2 MiB a worker |
+//! | compressors | 4 MiB a worker |
 //! | pages of last night that a worker compares moved pages with | 7 MiB a worker at most |
 //!
 //! The module `ops::memory` shares `--memory` out among these.
@@ -44,6 +44,7 @@ pub mod increments;
 pub mod ingest;
 pub mod input;
 pub mod internal;
+pub mod level;
 pub mod matcher;
 mod open_segments;
 pub mod pages;

@@ -32,6 +32,7 @@ use crate::pipeline::ingest::Reader;
 use crate::pipeline::ingest::SegmentSender;
 use crate::pipeline::ingest::Surroundings;
 use crate::pipeline::input::Input;
+use crate::pipeline::level::LevelControl;
 use crate::pipeline::segment::Segment;
 use crate::pipeline::worker::Shared;
 use crate::pipeline::worker::Worker;
@@ -94,10 +95,14 @@ pub fn run(
     let run = || {
         crew::in_order(
             shape,
-            |planner| read(incoming, around, SegmentSender::new(planner), usize_of_u32(in_flight)),
+            |planner| {
+                let sender = SegmentSender::new(planner, &shared.control);
+                read(incoming, around, sender, usize_of_u32(in_flight))
+            },
             || {
                 let mut worker = Worker::new(Arc::clone(shared));
                 move |segment: Segment| {
+                    let _in_work = shared.control.taken(segment.data.filled().len());
                     worker.process(&segment).map(|done| Event::Done(Box::new(done)))
                 }
             },
@@ -125,7 +130,8 @@ fn read(
     sender: SegmentSender<'_>,
     buffers: usize,
 ) -> Result<Streamed> {
-    let Incoming { mut source, asked } = incoming;
+    let Incoming { source, asked } = incoming;
+    let mut source = Box::new(WatchedSource { source, control: sender.control() });
     around.monitor.count(Counter::ExpectedBytes, source.expected_bytes().unwrap_or(0));
     let seed = PathSeed::new(around.seed);
     let stopped = sender.stopped();
@@ -165,6 +171,28 @@ fn read(
     })?;
     let before = beginning.before;
     Ok(Streamed { facts, before, ending, failure })
+}
+
+/// A source whose reads are shown to the control of the compression.
+struct WatchedSource<'c> {
+    source: Box<dyn Source>,
+    control: &'c LevelControl,
+}
+
+impl Source for WatchedSource<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let arrived = self.source.read(buffer)?;
+        self.control.read(buffer.len(), arrived);
+        Ok(arrived)
+    }
+
+    fn finish(self: Box<Self>) -> std::io::Result<Ending> {
+        self.source.finish()
+    }
+
+    fn expected_bytes(&self) -> Option<u64> {
+        self.source.expected_bytes()
+    }
 }
 
 /// Tells what a stream is taken for, and where it begins. Anything can be kept as it is, and a dump

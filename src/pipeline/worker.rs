@@ -51,6 +51,8 @@ use crate::pipeline::bases::BaseFinder;
 use crate::pipeline::bases::FormerPages;
 use crate::pipeline::bases::FoundBases;
 use crate::pipeline::bases::MovedPage;
+use crate::pipeline::level;
+use crate::pipeline::level::LevelControl;
 use crate::pipeline::matcher::Match;
 use crate::pipeline::pages;
 use crate::pipeline::presence::PackPresence;
@@ -83,6 +85,8 @@ pub struct Shared {
     pub read_back: ReadBack,
     /// The compression level of whole blocks.
     pub level: Level,
+    /// The control of that level, if it is `auto`.
+    pub control: LevelControl,
     /// Required features of the repository: what may be written to it.
     pub features: Features,
     /// Number of workers in this run.
@@ -356,7 +360,12 @@ impl Worker {
             let hash = done.entries[*number].entry().hash;
             framed.push(FramedBlock { hash, length: block.len(), form });
         }
+        let step = self.shared.control.step();
+        self.coder.set_step(step);
         let frame = self.coder.encode(&self.gathered, framed, advice).map_err(miscomputed)?;
+        if let Some(counter) = level::counter_of(step) {
+            self.shared.monitor.count(counter, u64_of(self.gathered.len()));
+        }
         if advice == Compress::Try {
             let raw = frame.codec() == Codec::Raw;
             member.compressibility.record(if raw { Shrank::No } else { Shrank::Yes });

@@ -7,6 +7,8 @@ use crate::encode::ReadBack;
 use crate::format::snapshot::StreamFormat;
 use crate::ops::accept::Accept;
 use crate::ops::memory::AtOnce;
+use crate::pipeline::level::LevelControl;
+use crate::pipeline::level::Workers;
 use crate::verdict::finding::FindingLog;
 
 /// A checkpoint is published after this many bytes of the stream by default.
@@ -25,6 +27,9 @@ pub struct BackupOptions {
     pub tags: Vec<String>,
     /// The compression level of whole blocks.
     pub level: Level,
+    /// Busy workers above which `auto` does not raise the level; all of them may be busy if this is
+    /// absent.
+    pub raised_workers_max: Option<u32>,
     /// The read-back of written data, on or off.
     pub read_back: ReadBack,
     /// The limits on what is done at once.
@@ -53,6 +58,7 @@ impl BackupOptions {
             format: None,
             tags: Vec::new(),
             level: Level::AUTO,
+            raised_workers_max: None,
             read_back: ReadBack::On,
             at_once: AtOnce::default(),
             host: String::new(),
@@ -62,5 +68,12 @@ impl BackupOptions {
             accept: Accept::default(),
             findings: Arc::default(),
         }
+    }
+    /// Returns the control of the level for a run with these options.
+    pub(super) fn level_control(&self) -> LevelControl {
+        let workers = self.at_once.workers;
+        let most = if self.level == Level::AUTO { u32::MAX } else { 0 };
+        let raised_max = self.raised_workers_max.unwrap_or(workers).min(most);
+        LevelControl::new(Workers { all: workers, raised_max })
     }
 }

@@ -9,17 +9,16 @@ use haulout::store::location::Location;
 
 use crate::fail::failure::Failure;
 use crate::fail::failure::Outcome;
-use crate::grammar::common::Common;
 use crate::output::units::ByteCount;
 
 /// Returns the amount of work that the job does at the same time.
 pub(crate) fn at_once(
-    common: &Common,
+    memory: ByteCount,
     place: &Location,
     work: Work,
-    processors: u32,
+    processors: Processors,
 ) -> Outcome<AtOnce> {
-    let (memory, least) = (common.memory, ByteCount(MEMORY_MIN));
+    let least = ByteCount(MEMORY_MIN);
     if memory < least {
         return Err(Failure::usage(
             format!("--memory {memory} is too little"),
@@ -30,6 +29,5 @@ pub(crate) fn at_once(
         Location::Directory(_) => Reach::Disk,
         Location::Bucket { .. } => Reach::Network,
     };
-    let wanted = Processors { asked: common.threads, present: processors };
-    Ok(AtOnce::within(memory.0, work, reach, wanted))
+    Ok(AtOnce::within(memory.0, work, reach, processors))
 }

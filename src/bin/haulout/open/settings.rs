@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use haulout::error::Error;
 use haulout::error::ErrorKind;
 use haulout::ops::memory::AtOnce;
+use haulout::ops::memory::Processors;
 use haulout::store::limiter::Timetable;
 use haulout::store::location::Location;
 
@@ -40,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) recovery_kit: Option<PathBuf>,
     /// The amount of work done at the same time.
     pub(crate) at_once: AtOnce,
+    /// The number of workers that was asked for, and that of processors.
+    pub(crate) processors: Processors,
     /// The name of this host.
     pub(crate) host: String,
 }
@@ -63,7 +66,8 @@ impl Settings {
         around: &Surroundings<'_>,
     ) -> Outcome<Self> {
         let place = place(common.repo.clone())?;
-        let at_once = at_once(&common, &place, traits.work, around.processors)?;
+        let processors = Processors { asked: common.threads, present: around.processors };
+        let at_once = at_once(common.memory, &place, traits.work, processors)?;
         let password = PasswordSource::choose(
             common.password_file,
             common.password_command,
@@ -81,6 +85,7 @@ impl Settings {
             state: common.state,
             recovery_kit: common.recovery_kit,
             at_once,
+            processors,
             host: around.host.clone(),
         })
     }

@@ -62,6 +62,10 @@ pub(crate) struct BackupArguments {
     pub(crate) accept: Vec<Acceptable>,
 
     /// zstd level for new data: -7 to 19, or auto
+    ///
+    /// `auto` is the fastest that pays, and compresses more while the producer is slower than the
+    /// workers. Beside a COMMAND it takes no more than half of the processors for that, unless
+    /// --threads says how many.
     #[arg(
         long,
         value_name = "LEVEL",

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use haulout::error::Result;
 use haulout::ops::backup::BackupReport;
+use haulout::ops::backup::Level;
 use haulout::repo::Finding;
 use haulout::repo::Positions;
 use haulout::repo::Severity;
@@ -13,6 +14,7 @@ use haulout::repo::Verdict;
 use haulout::shared::num::u64_of;
 use haulout::verdict::CheckName;
 use haulout::verdict::finding::Code;
+use haulout::world::Counts;
 use serde::Serialize;
 
 use crate::output::console::Loudness;
@@ -113,6 +115,7 @@ struct Backup<'r> {
     moved_bytes: u64,
     candidates_read: u64,
     whole_bytes: u64,
+    compression: Compression,
     pages: Pages,
     positions: &'r Positions,
     new_source: bool,
@@ -120,6 +123,36 @@ struct Backup<'r> {
     packs_absent: usize,
     #[serde(flatten)]
     effort: Effort,
+}
+
+/// The compression of the blocks that were stored whole.
+#[derive(Debug, Serialize)]
+struct Compression {
+    level: String,
+    /// Raw bytes at each step of `auto`, the fastest first.
+    steps: [u64; 4],
+}
+
+/// Returns the raw bytes of blocks stored whole, by the step at which they were compressed.
+fn steps(counts: &Counts) -> [u64; 4] {
+    let Counts { whole_bytes, fine_bytes, deep_bytes, best_bytes, .. } = *counts;
+    let raised = fine_bytes + deep_bytes + best_bytes;
+    [whole_bytes.saturating_sub(raised), fine_bytes, deep_bytes, best_bytes]
+}
+
+/// Describes the level of compression, and which shares of the new data `auto` compressed at which
+/// step.
+fn level(report: &BackupReport) -> String {
+    let level = report.level;
+    if level != Level::AUTO {
+        return level.to_string();
+    }
+    let steps = steps(&report.counts);
+    let all: u64 = steps.iter().sum();
+    let used = steps.iter().enumerate().filter(|(_, bytes)| **bytes > 0);
+    let shares: Vec<String> =
+        used.map(|(step, bytes)| format!("step {step} {}", units::share(*bytes, all))).collect();
+    if shares.is_empty() { level.to_string() } else { format!("{level}: {}", shares.join(", ")) }
 }
 
 impl<'r> Backup<'r> {
@@ -145,6 +178,7 @@ impl<'r> Backup<'r> {
             moved_bytes: counts.moved_bytes,
             candidates_read: counts.candidates_read,
             whole_bytes: counts.whole_bytes,
+            compression: Compression { level: report.level.to_string(), steps: steps(counts) },
             pages: counts.into(),
             positions: &about.positions,
             new_source: report.new_among.is_some(),
@@ -228,5 +262,6 @@ fn text(report: &BackupReport, canvas: Canvas, time: Duration, peak: u64) -> Str
         units::share(counts.stored_bytes, counts.stream_bytes)
     );
     out += &fact("stored", &stored);
+    out += &fact("level", &level(report));
     out + &fact("memory", &format!("{} at most", units::size(peak)))
 }

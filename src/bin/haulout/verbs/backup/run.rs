@@ -60,6 +60,9 @@ impl Run<'_> {
             format: plan.format,
             tags: plan.tags.clone(),
             level: plan.level,
+            // A producer that haulout starts is a server's, most often that of this machine.
+            raised_workers_max: (!plan.command.is_empty())
+                .then(|| self.settings.processors.beside_producer()),
             read_back: plan.read_back,
             at_once: self.settings.at_once,
             host: self.settings.host.clone(),
