@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
+#[path = "support/leaves.rs"]
+mod leaves;
 mod support;
 
 use std::collections::BTreeMap;
@@ -29,6 +31,7 @@ use haulout::store::local::LocalStore;
 use haulout::store::memory::MemoryStore;
 use haulout::store::name::ObjectName;
 
+use leaves::Leaves;
 use support::Protected;
 use support::Server;
 use support::back_up_with;
@@ -77,7 +80,7 @@ fn every_archived_repository_restores_and_verifies() {
         let latest = repository.find_snapshot("latest").unwrap();
         assert_eq!(latest.snapshot.about.verdict, Verdict::Complete);
     }
-    assert!(tried >= 6, "{tried} repositories");
+    assert!(tried >= 8, "{tried} repositories");
 }
 
 #[test]
@@ -103,12 +106,30 @@ fn a_later_format_and_an_unknown_feature_are_refused_by_name() {
 fn a_repository_without_features_is_written_as_version_0_1_wrote_it() {
     let store = Arc::new(MemoryStore::new());
     write_nights(shared(&store), Protected::Encrypted, Features::NONE);
-    let directory = repos().join("v1-texts-encrypted");
+    assert_archived("v1-texts-encrypted", &store);
+}
+
+#[test]
+fn the_bytes_of_a_repository_with_the_normal_form_do_not_change_unnoticed() {
+    let store = Arc::new(MemoryStore::new());
+    write_moves(shared(&store), Protected::Encrypted);
+    assert_archived("v1-normal-encrypted", &store);
+}
+
+/// Compares all objects of a store with an archive.
+fn assert_archived(archive: &str, store: &MemoryStore) {
+    let directory = repos().join(archive);
     for (name, bytes) in store.objects() {
         let archived = fs::read(directory.join(name.as_str()));
         let archived = archived.unwrap_or_else(|_| panic!("{name} is written anew: a new format?"));
         assert!(archived == bytes, "{name} has other bytes than in the archive");
     }
+}
+
+/// Returns the options by which nothing is in another order from run to run.
+fn one_worker(program: &str) -> BackupOptions {
+    let program = program.to_owned();
+    BackupOptions { at_once: AtOnce::with_workers(1), program, ..options() }
 }
 
 /// Three nights, and a partial one between.
@@ -123,12 +144,7 @@ fn write_nights(
     let mut server = Server::new(7, 1, 70);
     server.tables[0].2.truncate(4);
     server.tables[1].2.truncate(4);
-    // With one worker nothing is in another order from run to run.
-    let one = BackupOptions {
-        at_once: AtOnce::with_workers(1),
-        program: "haulout 0.1.0".to_owned(),
-        ..options()
-    };
+    let one = one_worker("haulout 0.1.0");
     let mut streams = Vec::new();
     for night in 0..3 {
         let stream = server.stream();
@@ -144,16 +160,38 @@ fn write_nights(
     streams
 }
 
+/// Nights of a table in whose index pages records change and move: blocks in normal form, deltas of
+/// one base and of two.
+fn write_moves(store: Arc<dyn Store>, protected: Protected) -> Vec<(String, Vec<u8>)> {
+    let repository = init_as_earlier(store, protected, Features::NORMAL_FORM, 43);
+    let mut server = Server::new(8, 1, 4);
+    let mut leaves = Leaves::new(9, server.tables[2].1, 12);
+    let one = one_worker("haulout 0.2.0");
+    let (mut streams, mut moved) = (Vec::new(), 0);
+    for _ in 0..4 {
+        server.tables[2].2.clone_from(&leaves.pages);
+        let stream = server.stream();
+        let report = back_up_with(&repository, &stream, ProducerExit::Exited(0), &one).unwrap();
+        moved += report.counts.blocks_moved;
+        streams.push((report.id.to_string(), stream));
+        leaves.night(3);
+        leaves.spread(5);
+        leaves.split(2);
+    }
+    assert!(moved >= 6, "{moved} pages moved");
+    streams
+}
+
 #[test]
 #[ignore = "writes tests/repos: run by hand, once for each new format"]
 fn write_the_archive_of_this_format() {
     for (name, protected) in
-        [("v1-texts-encrypted", Protected::Encrypted), ("v1-texts-clear", Protected::Clear)]
+        [("v1-normal-encrypted", Protected::Encrypted), ("v1-normal-clear", Protected::Clear)]
     {
         let directory = repos().join(name);
         assert!(!directory.exists(), "an archive is never written again");
         let store = Arc::new(LocalStore::create(&directory).unwrap());
-        let streams = write_nights(store, protected, Features::NONE);
+        let streams = write_moves(store, protected);
         let line = |(id, stream): &(String, Vec<u8>)| format!("{id} {}\n", blake3::hash(stream));
         let lines: String = streams.iter().map(line).collect();
         fs::write(directory.with_extension("streams"), lines).unwrap();

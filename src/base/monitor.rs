@@ -16,7 +16,7 @@ use crate::base::error::Result;
 pub const LOOK_UP: Duration = Duration::from_millis(100);
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident => $field:ident),* $(,)?) => {
+    ($($(#[$doc:meta])* $name:ident => $field:ident $([$written:meta])?),* $(,)?) => {
         /// One of the quantities that a monitor counts.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub enum Counter { $($(#[$doc])* $name),* }
@@ -24,7 +24,7 @@ macro_rules! counters {
         /// The counters at one moment.
         #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
         #[serde(default)]
-        pub struct Counts { $($(#[$doc])* pub $field: u64),* }
+        pub struct Counts { $($(#[$doc])* $(#[$written])? pub $field: u64),* }
 
         impl Counts {
             /// Returns what has been counted since `before`.
@@ -51,6 +51,13 @@ macro_rules! counters {
     };
 }
 
+/// Tells whether a counter that version 0.1.0 did not know is left out of a snapshot: what a
+/// repository without later features gets is written as by that version.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
+fn is_zero(counter: &u64) -> bool {
+    *counter == 0
+}
+
 counters! {
     /// Bytes of the stream that were read or written back.
     StreamBytes => stream_bytes,
@@ -71,7 +78,7 @@ counters! {
     /// Blocks stored as a delta to what they were before.
     BlocksDelta => blocks_delta,
     /// Index pages stored as a delta to other pages, from which their records came.
-    BlocksMoved => blocks_moved,
+    BlocksMoved => blocks_moved [serde(skip_serializing_if = "is_zero")],
     /// Number of blocks stored whole.
     BlocksWhole => blocks_whole,
     /// Changed blocks stored whole because their base came late or could not be read.
@@ -81,17 +88,17 @@ counters! {
     /// Raw bytes of blocks stored whole.
     WholeBytes => whole_bytes,
     /// Raw bytes of blocks stored whole at the first raised step of `auto`.
-    FineBytes => fine_bytes,
+    FineBytes => fine_bytes [serde(skip_serializing_if = "is_zero")],
     /// Those of the second raised step.
-    DeepBytes => deep_bytes,
+    DeepBytes => deep_bytes [serde(skip_serializing_if = "is_zero")],
     /// Those of the third raised step.
-    BestBytes => best_bytes,
+    BestBytes => best_bytes [serde(skip_serializing_if = "is_zero")],
     /// Stored bytes of deltas to what blocks were before.
     DeltaBytes => delta_bytes,
     /// Stored bytes of deltas to other pages.
-    MovedBytes => moved_bytes,
+    MovedBytes => moved_bytes [serde(skip_serializing_if = "is_zero")],
     /// Pages of earlier backups that were read to find those other pages.
-    CandidatesRead => candidates_read,
+    CandidatesRead => candidates_read [serde(skip_serializing_if = "is_zero")],
     /// Pages whose checksum and identity are right.
     PagesVerified => pages_verified,
     /// Pages that can't be checked.

@@ -479,7 +479,7 @@ impl Draft<'_> {
             program: self.options.program.clone(),
             // What was read depends on which thread came first, so it is no part of what was backed
             // up.
-            counters: Counts { fetched_bytes: 0, ..counts },
+            counters: Counts { fetched_bytes: 0, candidates_read: 0, ..counts },
             positions: Positions::default(),
             stream_bytes: counts.stream_bytes,
             stored_bytes: counts.stored_bytes,
