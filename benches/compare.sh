@@ -372,15 +372,14 @@ all_loads() {
 
 # --- row: seconds per thread --------------------------------------------------
 
-# The script prints "busiest SECONDS NAME" last: the busiest thread of a next night, in CPU seconds per GB of stream.
+# Of a next night: threads.py lists the busiest thread first, in CPU seconds per GB of stream.
 threads() {
-    echo nan >"$work/busiest"
-    [[ -x $here/threads.sh ]] || { say "no threads.sh: seconds per thread are not measured"; return 0; }
     on_ground sysbench 2
-    "$here/threads.sh" "$haulout" "$ground/night-1.mbs" "$ground/night-2.mbs" >"$work/threads" ||
-        die "threads.sh failed"
+    "$here/threads.py" --rounds "$rounds" --store "$store" "$ground/night-1.mbs" "$ground/night-2.mbs" "$haulout" \
+        >"$work/threads" || die "threads.py failed"
     cat "$work/threads"
-    awk '$1 == "busiest" { found = $2 } END { print found == "" ? "nan" : found }' "$work/threads" >"$work/busiest"
+    awk '/, next: / { wanted = 1 } wanted && $NF == "s/GB" && $1 != "main" { print $2; exit }' \
+        "$work/threads" >"$work/busiest"
 }
 
 # --- what came of it ----------------------------------------------------------
