@@ -11,8 +11,9 @@
 //! ```
 //!
 //! - A [`Search`] names in each round the pages of last night that have to be read next, at most
-//!   three, and takes what they say. It reads nothing itself, needs at most [`ROUNDS_MAX`] rounds
-//!   and can be ended after any.
+//!   two, and takes what they say. It reads nothing itself, needs at most [`ROUNDS_MAX`] rounds
+//!   and can be ended after any. The two sides of the page take turns, since one of them often
+//!   suffices; the one before it comes first, as a page that is split keeps the lower half.
 //! - A neighbour that did not exist last night is passed over, as far as the links of today are
 //!   known: those of pages that are at hand. After that the page's own neighbour of last night is
 //!   taken.
@@ -43,7 +44,7 @@ const PASSED_MAX: u8 = 4;
 /// Pages that are followed along last night's chain from a neighbour towards the page.
 const FOLLOWED: u8 = 2;
 /// Rounds after which a search has ended.
-pub const ROUNDS_MAX: usize = 7;
+pub const ROUNDS_MAX: usize = 14;
 
 /// An index page's place in its index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +151,8 @@ pub struct Search {
     own: Option<Links>,
     begun: bool,
     sides: [OneSide; 2],
+    /// The number of the side whose turn it is.
+    turn: usize,
     found: Vec<PageNumber>,
 }
 
@@ -161,7 +164,7 @@ impl Search {
             OneSide { side, progress }
         };
         let sides = [begin(Side::Before), begin(Side::After)];
-        Self { number, links, own: None, begun: false, sides, found: Vec::new() }
+        Self { number, links, own: None, begun: false, sides, turn: 0, found: Vec::new() }
     }
 
     /// Returns the pages of last night that have to be read next; none if the search has ended.
@@ -170,10 +173,15 @@ impl Search {
         if !self.begun {
             wanted.push(self.number);
         }
-        for side in self.sides {
-            wanted.extend(side.progress.at().filter(|at| !wanted.contains(at)));
-        }
+        let next = self.next_side().and_then(|side| self.sides[side].progress.at());
+        wanted.extend(next.filter(|at| !wanted.contains(at)));
         wanted
+    }
+
+    /// Returns the number of the side that goes on in this round, if one does.
+    fn next_side(&self) -> Option<usize> {
+        let goes_on = |side: &usize| self.sides[*side].progress != Progress::Ended;
+        [self.turn, 1 - self.turn].into_iter().find(goes_on)
     }
 
     /// Takes what the wanted pages say: `former` gives the links of a page of last night, `None`
@@ -189,14 +197,14 @@ impl Search {
             self.found.extend(own.map(|_| self.number));
             self.own = own.filter(|links| links.is_of_the_level_of(&self.links));
         }
-        for number in 0..self.sides.len() {
-            let Some(at) = self.sides[number].progress.at() else { continue };
-            let links = former(at).filter(|links| links.is_of_the_level_of(&self.links));
-            if links.is_some() && !self.found.contains(&at) {
-                self.found.push(at);
-            }
-            self.sides[number].progress = self.after(self.sides[number], links, || today(at));
+        let Some(number) = self.next_side() else { return };
+        let Some(at) = self.sides[number].progress.at() else { return };
+        let links = former(at).filter(|links| links.is_of_the_level_of(&self.links));
+        if links.is_some() && !self.found.contains(&at) {
+            self.found.push(at);
         }
+        self.sides[number].progress = self.after(self.sides[number], links, || today(at));
+        self.turn = 1 - number;
     }
 
     /// Returns the candidates found so far, the page's own number first if it was there.
@@ -240,6 +248,8 @@ const SAMPLED_MAX: usize = 32;
 const SAMPLED_EVERY: usize = 64;
 /// Fewest records that are compared if a page has them.
 const SAMPLED_MIN: usize = 16;
+/// The part of a sample that may be left to be found, one in this many records.
+const UNFOUND_PART: u32 = 16;
 /// Most bytes of a record that are compared.
 const PIECE_BYTES_MAX: usize = 16;
 /// Places in the table of a sample: a multiple of its records, so that most misses end at once.
@@ -251,6 +261,8 @@ pub struct Sample {
     pieces: Vec<u64>,
     /// Number of the piece in `pieces` from 1, by the lowest bits of a piece.
     places: [u8; PLACES],
+    /// The pieces that are looked for, a bit for each.
+    all: u32,
     bytes: usize,
 }
 
@@ -260,7 +272,7 @@ impl Sample {
         let bytes = piece_bytes(page)?;
         let records = usize::from(u16_at(page, RECORDS_AT));
         let every = SAMPLED_EVERY.min(records / SAMPLED_MIN).max(records / SAMPLED_MAX + 1).max(1);
-        let mut sample = Self { pieces: Vec::new(), places: [0; PLACES], bytes };
+        let mut sample = Self { pieces: Vec::new(), places: [0; PLACES], all: 0, bytes };
         let origins = normal::origins(page)?.skip(every / 2).step_by(every);
         let pieces = origins.filter_map(|origin| piece(page, origin, bytes)).take(SAMPLED_MAX);
         for (number, piece) in (1..).zip(pieces) {
@@ -269,6 +281,7 @@ impl Sample {
             let place = &mut sample.places[place(piece)];
             if *place == 0 {
                 *place = number;
+                sample.all |= 1 << (number - 1);
             }
         }
         Some(sample)
@@ -283,6 +296,13 @@ impl Sample {
     /// Tells whether the sample has no records.
     pub fn is_empty(&self) -> bool {
         self.pieces.is_empty()
+    }
+
+    /// Tells whether nearly all records of the sample are among these: looking on for the others
+    /// costs more than they do.
+    pub fn is_mostly(&self, records: u32) -> bool {
+        let all = self.all.count_ones();
+        (records & self.all).count_ones() >= all - all / UNFOUND_PART
     }
 
     /// Returns which records of the sample stand on another page, a bit for each.

@@ -7,7 +7,7 @@
 //! of all such pages of a segment go in step: a round asks for what all of them want next, and that
 //! is one read, sorted by pack and frame. Then each page has a few candidates, and a sample of its
 //! records is looked for on each: the one with most of them is its base, and the one with most of
-//! the others its second base.
+//! the others its second base. A search ends as soon as two candidates have nearly all.
 //!
 //! - Pages are taken in groups, so that the memory of a worker does not depend on how many pages of
 //!   a segment have moved.
@@ -159,27 +159,73 @@ impl BaseFinder {
         former: &dyn FormerPages,
         today: &dyn Fn(PageNumber) -> Option<Links>,
     ) -> Vec<FoundBases> {
-        let mut searches: Vec<Search> =
-            group.iter().map(|page| Search::new(page.number, page.links)).collect();
+        let mut hunts: Vec<Hunt<'_>> = group.iter().map(Hunt::new).collect();
         let (storage, pages) = (HashMap::new(), HashMap::new());
         let mut night = Night { former, storage, pages, bytes: 0 };
         for _ in 0..ROUNDS_MAX {
-            let mut wanted: Vec<PageNumber> = searches.iter().flat_map(Search::wanted).collect();
+            let going_on = hunts.iter().filter(|hunt| !hunt.is_over());
+            let mut wanted: Vec<PageNumber> =
+                going_on.flat_map(|hunt| hunt.search.wanted()).collect();
             if wanted.is_empty() {
                 break;
             }
             wanted.sort_unstable();
             wanted.dedup();
             let may_go_on = night.read(&wanted, &mut self.kept);
-            for search in &mut searches {
-                search.take(|page| Links::of(night.page(page)?.page.as_slice()), today);
+            for hunt in hunts.iter_mut().filter(|hunt| !hunt.is_over()) {
+                let former = |page| Links::of(night.page(page)?.page.as_slice());
+                hunt.search.take(former, today);
+                hunt.rank(&night);
             }
             if may_go_on == GoOn::No {
                 break;
             }
         }
-        let found = group.iter().zip(&searches);
-        found.filter_map(|(page, search)| night.bases_of(page, search)).collect()
+        hunts.iter().filter_map(Hunt::found).collect()
+    }
+}
+
+/// The search for the bases of one page, and the candidates that it has found.
+struct Hunt<'p> {
+    page: &'p MovedPage,
+    search: Search,
+    candidates: Vec<Base>,
+    /// The records of the page's sample that stand on each candidate.
+    masks: Vec<u32>,
+}
+
+impl<'p> Hunt<'p> {
+    fn new(page: &'p MovedPage) -> Self {
+        let search = Search::new(page.number, page.links);
+        Self { page, search, candidates: Vec::new(), masks: Vec::new() }
+    }
+
+    /// Compares the candidates that are new.
+    fn rank(&mut self, night: &Night<'_>) {
+        let own = std::iter::once(&self.page.number);
+        for at in own.chain(self.search.found()).flat_map(|number| night.places(*number)) {
+            if self.candidates.iter().any(|known| known.at == at) {
+                continue;
+            }
+            let Some(candidate) = night.base(at) else { continue };
+            self.masks.push(self.page.sample.on(&candidate.page));
+            self.candidates.push(candidate);
+        }
+    }
+
+    /// Tells whether the best two candidates have nearly all records: each further one is a frame
+    /// to be opened.
+    fn is_over(&self) -> bool {
+        let (first, second) = best(&self.masks);
+        let records = |ranked: Option<Ranked>| ranked.map_or(0, |ranked| ranked.records);
+        self.page.sample.is_mostly(records(first) | records(second))
+    }
+
+    fn found(&self) -> Option<FoundBases> {
+        let base = |ranked: Ranked| self.candidates[ranked.candidate].clone();
+        let (first, second) = best(&self.masks);
+        let block = self.page.block;
+        Some(FoundBases { block, first: base(first?), second: second.map(base) })
     }
 }
 
@@ -244,21 +290,9 @@ impl Night<'_> {
         self.base(self.storage.get(&number)?.as_ref()?.whole()?)
     }
 
-    /// Ranks what a search has found.
-    fn bases_of(&self, page: &MovedPage, search: &Search) -> Option<FoundBases> {
-        let mut candidates: Vec<Base> = Vec::new();
-        let storage = |number| self.storage.get(number).copied().flatten();
-        let own = std::iter::once(&page.number);
-        for at in own.chain(search.found()).flat_map(|number| places(storage(number))) {
-            if candidates.iter().all(|known| known.at != at) {
-                candidates.extend(self.base(at));
-            }
-        }
-        let masks: Vec<u32> =
-            candidates.iter().map(|candidate| page.sample.on(&candidate.page)).collect();
-        let base = |ranked: Ranked| candidates[ranked.candidate].clone();
-        let (first, second) = best(&masks);
-        Some(FoundBases { block: page.block, first: base(first?), second: second.map(base) })
+    /// Returns the whole blocks that stand for the page of a number.
+    fn places(&self, number: PageNumber) -> impl Iterator<Item = Locator> + use<> {
+        places(self.storage.get(&number).copied().flatten())
     }
 }
 

@@ -559,7 +559,7 @@ impl<'r> Reader<'r> {
             }
         };
         let matcher = match (blocks, longest(&previous)) {
-            (Blocks::ContentDefined, Some(view)) => Some(Mutex::new(Matcher::new(view))),
+            (Blocks::ContentDefined, Some(view)) => Some(Box::new(Mutex::new(Matcher::new(view)))),
             _ => None,
         };
         if let PageCheck::Delta { format, .. } = &pages {

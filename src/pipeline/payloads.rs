@@ -64,9 +64,13 @@ struct Part {
     ends: Option<StatedCrc>,
 }
 
-/// The payloads of a segment whose CRCs its worker computes.
+/// The payloads of a segment whose CRCs its worker computes. Most open files have none, and there
+/// may be very many of them: it takes the room of a pointer.
 #[derive(Debug, Clone, Default)]
-pub struct Payloads(Vec<Part>);
+pub struct Payloads(Option<Box<Parts>>);
+
+#[derive(Debug, Clone, Default)]
+struct Parts(Vec<Part>);
 
 /// The CRC of one part, with its place in the payload.
 #[derive(Debug, Clone, Copy)]
@@ -78,43 +82,49 @@ pub struct PartCrc {
 }
 
 impl Payloads {
+    fn parts(&mut self) -> &mut Vec<Part> {
+        &mut self.0.get_or_insert_default().0
+    }
+
     /// Begins a payload after the first `filled` bytes of the segment; `before` is the CRC of what
     /// its CRC covers before it.
     fn begin(&mut self, filled: usize, before: u32) {
-        self.0.push(Part { from: filled, to: filled, begins: Some(before), ends: None });
+        self.parts().push(Part { from: filled, to: filled, begins: Some(before), ends: None });
     }
 
     /// Counts `count` bytes of the payload that has begun, which follow the first `filled` bytes.
     fn extend(&mut self, filled: usize, count: usize) {
-        match self.0.last_mut() {
+        let parts = self.parts();
+        match parts.last_mut() {
             Some(part) if part.ends.is_none() => part.to += count,
             // It began in an earlier segment.
             Some(_) | None => {
                 let (from, to) = (filled, filled + count);
-                self.0.push(Part { from, to, begins: None, ends: None });
+                parts.push(Part { from, to, begins: None, ends: None });
             }
         }
     }
 
     /// Ends the payload, of which all bytes have come.
     pub(super) fn end(&mut self, stated: StatedCrc) {
-        let last = self.0.last_mut().expect("a payload ends in the segment with its last bytes");
-        last.ends = Some(stated);
+        let last = self.parts().last_mut();
+        last.expect("a payload ends in the segment with its last bytes").ends = Some(stated);
     }
 
     /// Splits off what lies after the first `at` bytes of the segment, which begins another one.
     pub(super) fn split_off(&mut self, at: usize) -> Self {
-        let keep = self.0.partition_point(|part| part.from < at);
-        let mut rest = self.0.split_off(keep);
+        let Some(Parts(parts)) = self.0.as_deref_mut() else { return Self::default() };
+        let keep = parts.partition_point(|part| part.from < at);
+        let mut rest = parts.split_off(keep);
         for part in &mut rest {
             part.from -= at;
             part.to -= at;
         }
-        if let Some(cut) = self.0.last_mut().filter(|part| part.to > at) {
+        if let Some(cut) = parts.last_mut().filter(|part| part.to > at) {
             rest.insert(0, Part { from: 0, to: cut.to - at, begins: None, ends: cut.ends.take() });
             cut.to = at;
         }
-        Self(rest)
+        Self((!rest.is_empty()).then(|| Box::new(Parts(rest))))
     }
 
     /// Computes the CRCs of the parts of `data`, the bytes of the segment.
@@ -125,7 +135,7 @@ impl Payloads {
             begins: part.begins,
             ends: part.ends,
         };
-        self.0.iter().map(crc_of).collect()
+        self.0.iter().flat_map(|parts| &parts.0).map(crc_of).collect()
     }
 }
 

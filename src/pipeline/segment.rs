@@ -69,8 +69,8 @@ pub struct Member {
     pub follows_parent: bool,
     /// The number of the one with which it is compared.
     pub chosen: usize,
-    /// Previous blocks by hash, if it is cut by content.
-    pub matcher: Option<Mutex<Matcher>>,
+    /// Previous blocks by hash, if it is cut by content. Most of very many members have none.
+    pub matcher: Option<Box<Mutex<Matcher>>>,
     /// The compressibility of its blocks.
     pub compressibility: Compressibility,
 }

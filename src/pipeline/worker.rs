@@ -299,6 +299,10 @@ impl Worker {
                     Some((moved, found))
                 })
                 .collect();
+            if normal.is_empty() {
+                self.finder.record(group.len(), 0);
+                continue;
+            }
             let mut coder = DeltaCoder::new(self.shared.read_back, self.hasher.clone());
             for (block, found) in &normal {
                 let hash = done.entries[found.block].entry().hash;

@@ -111,8 +111,8 @@ fn a_page_that_was_split_off_finds_the_page_that_was_split() {
     let table = Table::of(4);
     let page = moved(90, &leaf(11, 12, 900..1200));
     assert_eq!(find(&mut BaseFinder::default(), &table, &page), Some((11, None)));
-    // Both neighbours in one read, then what lies between and beyond them.
-    assert_eq!(table.reads()[0], [11, 12]);
+    // It has all records: the other neighbour, and what lies beyond, are not read.
+    assert_eq!(table.reads(), [[11]]);
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn searches_in_vain_are_left_out_but_for_a_few() {
     assert_eq!(of_rebuilt, 4 + 96 / 8);
     // Another table is another matter, and so is one of which pages are found again.
     assert_eq!((0..4).map(|_| tried(&mut finder, 2, 0)).sum::<usize>(), 4);
-    let until_found = (0..).take_while(|_| tried(&mut finder, 2, 1) == 0).count();
+    let until_found = (0..100).take_while(|_| tried(&mut finder, 2, 1) == 0).count();
     assert_eq!(until_found, 7);
     assert_eq!((0..50).map(|_| tried(&mut finder, 2, 1)).sum::<usize>(), 50);
 }
