@@ -346,7 +346,7 @@ impl Packs {
         let frame = pack.directory.frames[usize_of_u32(number)];
         let from = u64_of(PREAMBLE_BYTES) + u64::from(frame.at);
         let sealed = self.fetch(&pack.object, from, from + u64::from(frame.stored))?;
-        let raw = Arc::new(opener.open(pack, number, &sealed)?.to_vec());
+        let raw = Arc::new(opener.open(pack, number, &sealed, &|_| true)?.to_vec());
         if is_kept(pack, &frame) {
             self.keep(key, &raw);
         }
@@ -592,6 +592,9 @@ fn open_directory(
     Ok(text)
 }
 
+/// Tells of each block of a frame whether its own bytes are wanted.
+type Wants<'w> = dyn Fn(&Slot) -> bool + 'w;
+
 /// The memory in which a thread opens frames, one after the other.
 #[derive(Debug)]
 struct FrameOpener {
@@ -604,8 +607,15 @@ impl FrameOpener {
         Self { text: Vec::new(), decoder: FrameDecoder::new() }
     }
 
-    /// Opens a frame and decompresses it; whole blocks in normal form get their own bytes again.
-    fn open(&mut self, pack: &OpenPack, number: u32, sealed: &[u8]) -> Result<&[u8]> {
+    /// Opens a frame and decompresses it; of its blocks in normal form, those that are wanted get
+    /// their own bytes again.
+    fn open(
+        &mut self,
+        pack: &OpenPack,
+        number: u32,
+        sealed: &[u8],
+        wanted: &Wants<'_>,
+    ) -> Result<&[u8]> {
         let frame = pack.directory.frames[usize_of_u32(number)];
         pack.opener
             .open_into(section::FrameKind::Frame, number, sealed, &mut self.text)
@@ -614,7 +624,9 @@ impl FrameOpener {
         let decoded = match (frame.kind, frame.forms) {
             (FrameKind::Whole, Forms::Various) => {
                 let slots = pack.directory.slots_of(number);
-                let blocks = slots.map(|slot| (usize_of_u32(slot.record), slot.form));
+                // Others stay in normal form, which costs nothing.
+                let form = |slot: &Slot| if wanted(slot) { slot.form } else { BlockForm::PLAIN };
+                let blocks = slots.map(|slot| (usize_of_u32(slot.record), form(slot)));
                 self.decoder.decode_forms(&self.text, raw, blocks)
             }
             (FrameKind::Whole | FrameKind::Records, _) => {

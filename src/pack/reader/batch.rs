@@ -393,14 +393,16 @@ impl<'a> Batch<'a> {
             let frame = self.frame(need);
             let number = self.needs[need].frame;
             let sealed = slice(&fetched, frame.at - first.at, frame.stored);
-            let raw = sealed.and_then(|sealed| opener.open(pack, number, sealed).ok());
+            let is_kept = self.keeps_all || is_kept(pack, &frame);
+            // What others may find in the cache has to be whole.
+            let wanted = |slot: &Slot| is_kept || self.is_part(need, slot);
+            let raw = sealed.and_then(|sealed| opener.open(pack, number, sealed, &wanted).ok());
             let Some(raw) = raw else {
                 held[need] = Held::Gone;
                 continue;
             };
             let waits = self.arrived(need, raw, held, visitor)?;
             held[need] = Held::Gone;
-            let is_kept = self.keeps_all || is_kept(pack, &frame);
             if waits || is_kept {
                 let raw = Arc::new(raw.to_vec());
                 if is_kept {
@@ -410,6 +412,12 @@ impl<'a> Batch<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Tells whether a block of a needed frame is a part of what is planned.
+    fn is_part(&self, need: usize, slot: &Slot) -> bool {
+        let parts = self.needs[need].users.iter().flat_map(|user| self.plans[*user].parts());
+        parts.into_iter().any(|(of, part)| *of == need && part.at == slot.at)
     }
 
     /// Hands over the blocks that this frame completes; says whether one waits for another frame.
