@@ -19,7 +19,7 @@
 //!
 //! A read from a server that takes a round trip for each page would make the stream wait, and costs
 //! money; so a page of last night is read only if its pack is at hand, in a directory or in a cache
-//! ([`Store::has_at_hand`](crate::store::Store::has_at_hand)). Without either, the candidates are
+//! ([`Store::is_at_hand`](crate::store::Store::is_at_hand)). Without either, the candidates are
 //! those pages that were read for other reasons, the bases of changed pages.
 
 use std::collections::HashMap;

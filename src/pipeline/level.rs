@@ -14,13 +14,13 @@
 //!
 //! The law:
 //!
-//! 1. A window is [`WINDOW_BYTES`] of segments. It is calm if the queue was empty behind at least
+//! 1. A window is `WINDOW_BYTES` of segments. It is calm if the queue was empty behind at least
 //!    7/8 of them, and at least 3/4 of what was read came by short reads.
 //! 2. The step rises by one after as many calm windows in a row as the next step's patience, which
 //!    is one at first. Nothing tells beforehand whether a step is affordable: it is tried.
 //! 3. It falls to the base at once when more bytes wait than one segment for each worker, also for
 //!    the next frame of the segments in work. The patience of the step that failed doubles, to at
-//!    most [`PATIENCE_MAX`]; it halves whenever the step has lasted for as many windows.
+//!    most `PATIENCE_MAX`; it halves whenever the step has lasted for as many windows.
 //! 4. It falls to the base after a window in which less than half came by short reads.
 //! 5. While more than `raised_max` workers are busy, all frames are made at the base. Where haulout
 //!    started the producer, these are half of the processors: the server needs the rest.
