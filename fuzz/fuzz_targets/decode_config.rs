@@ -4,6 +4,7 @@
 
 use haulout::format::config::CUT_SIZES;
 use haulout::format::config::Config;
+use haulout::format::config::Features;
 use haulout::format::trailer::TRAILER_BYTES;
 use haulout::format::trailer::Trailer;
 use haulout_fuzz::Input;
@@ -19,8 +20,8 @@ fuzz_target!(|data: &[u8]| {
     trailer(&mut input.clone());
     let valid = Config {
         suite: 1,
-        required_features: 0,
-        optional_features: 0,
+        required_features: Features::NORMAL_FORM,
+        optional_features: Features::NONE,
         repository: [1; 16],
         block_log2: 14,
         cuts: CUT_SIZES,
