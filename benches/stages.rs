@@ -285,7 +285,7 @@ fn k_open_frames(bencher: Bencher<'_, '_>) {
 /// Number of index pages in memory: a segment, which stays in the second-level cache.
 const INDEX_PAGES: usize = 64;
 
-/// Index pages of so many records of equal length, which stand in the page in any order.
+/// Index pages with this many records of equal length, which stand in the page in any order.
 fn index_pages(records: usize) -> Vec<Vec<u8>> {
     let mut random = blake3::Hasher::new().update(b"index pages").finalize_xof();
     (0..INDEX_PAGES).map(|_| index_page(records, &mut random)).collect()

@@ -95,7 +95,7 @@ fn a_pack_that_can_not_be_stored_ends_the_run() {
             assert_eq!(error.kind(), ErrorKind::Full, "{threads:?}, pack {nth}: {error}");
             assert!(error.to_string().contains("packs/"), "{threads:?}, pack {nth}: {error}");
             assert_eq!(failing.struck(), 1, "{threads:?}, pack {nth}");
-            // The next run goes on from a checkpoint, or begins anew.
+            // The next run goes on from a checkpoint, or starts again.
             let report = run(shared(&store), threads, &stream).unwrap();
             let repository = open(shared(&store), 3).unwrap();
             let back = stream_with(&repository, &report.id.to_string(), 2).unwrap();

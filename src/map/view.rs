@@ -100,8 +100,8 @@ impl MapView {
         &self.record
     }
 
-    /// Tells whether its pages can be read without asking a server for each, as far as that of the
-    /// root tells.
+    /// Tells whether the page of its root can be read without a request to a server: the others are
+    /// mostly in the same pack.
     pub fn is_at_hand(&self) -> bool {
         match &self.record.map {
             MapRoot::Inline(_) => true,

@@ -2,7 +2,7 @@
 //! its tag.
 //!
 //! Sealing and hashing take far more time than filling, which is the work of one thread in stream
-//! order. So whoever stores packs seals them, each on a thread of its own: [`FilledPack::seal`] is
+//! order. So the threads that store packs seal them, each a pack of its own: [`FilledPack::seal`] is
 //! the only way from here to a pack that can be stored.
 //!
 //! Invariants:

@@ -526,7 +526,7 @@ impl<'s> FormerTable<'s> {
         page.get().checked_sub(self.first)
     }
 
-    /// Returns the block of the segment, or behind it, that a page is.
+    /// Returns the number of a page's block, counted from the first of the segment.
     fn block_in_segment(&self, page: PageNumber) -> Option<usize> {
         self.place(page)?.checked_sub(self.from).map(usize_of_u32)
     }
@@ -539,7 +539,13 @@ impl FormerPages for FormerTable<'_> {
             Some(own) => *own,
             None => *entries(self.map?, self.place(page)?.into(), 1).first()?,
         };
-        entry.storage.whole().filter(|at| self.shared.is_base(*at)).map(|_| entry.storage)
+        let is_there = |at: Locator| self.shared.is_base(at);
+        let bases_are_there = match entry.storage {
+            Storage::Zero => false,
+            Storage::Whole(at) => is_there(at),
+            Storage::Delta { base, second, .. } => is_there(base) && second.is_none_or(is_there),
+        };
+        bases_are_there.then_some(entry.storage)
     }
 
     fn read(&self, at: &[Locator]) -> Option<Vec<Option<Vec<u8>>>> {

@@ -3,7 +3,7 @@
 //!
 //! The config is the only object that is ever replaced. At every moment there is the old one or
 //! the new one, and both are good; so whatever interrupts this, the repository opens, and the next
-//! attempt begins anew.
+//! attempt starts from the beginning.
 //!
 //! The same is done to a copy that lacks features of its source: `side` follows the name of the
 //! object in messages, and is empty for the repository itself.

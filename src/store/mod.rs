@@ -60,8 +60,8 @@ pub trait Store: Debug + Send + Sync {
 
     /// Stores `payload` durably under a name, in the place of the object that has it, if one has.
     ///
-    /// Whoever reads it meanwhile gets the old bytes or the new ones, and so it is after an error
-    /// or a power cut: repeating the call is always right. A store that lets its user put new
+    /// A reader gets the old bytes or the new ones at any moment, also after an error or a power
+    /// cut: repeating the call is always right. A store that lets its user put new
     /// objects only answers `Denied`.
     fn replace(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError>;
 
@@ -88,8 +88,8 @@ pub trait Store: Debug + Send + Sync {
     /// ([`cached`]) brings it as a whole. It asks for nothing, and nothing depends on it.
     fn will_read(&self, _name: &ObjectName) {}
 
-    /// Tells whether parts of an object can be read without asking a server for each: whoever reads
-    /// what is useful but not needed asks first. It makes no request itself.
+    /// Tells whether parts of an object can be read without a request to a server for each. Code
+    /// that reads what is useful but not needed calls it first. It makes no request itself.
     fn is_at_hand(&self, _name: &ObjectName) -> bool {
         true
     }

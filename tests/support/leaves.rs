@@ -40,7 +40,7 @@ pub(crate) struct Leaves {
 }
 
 impl Leaves {
-    /// Makes a table of so many leaves, which stand in the order of their keys, three quarters
+    /// Makes a table of this many leaves, which stand in the order of their keys, three quarters
     /// full.
     pub(crate) fn new(seed: u64, space: u32, leaves: u32) -> Self {
         let chain: Vec<u32> = (1..=leaves).collect();

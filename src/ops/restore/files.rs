@@ -282,7 +282,7 @@ fn write_batch(
 mod tests {
     use super::*;
 
-    /// Returns what is planned of files with so many batches each, in order.
+    /// Returns the order in which batches of files are planned; each file has this many.
     fn order(batches: &[usize], begun_max: usize) -> String {
         let mut order = String::new();
         let mut plan = |(name, left): &mut (char, usize)| {
