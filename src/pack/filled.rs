@@ -2,8 +2,8 @@
 //! its tag.
 //!
 //! Sealing and hashing take far more time than filling, which is the work of one thread in stream
-//! order. So the threads that store packs seal them, each a pack of its own: [`FilledPack::seal`] is
-//! the only way from here to a pack that can be stored.
+//! order. So the threads that store packs seal them, each a pack of its own.
+//! [`FilledPack::seal`] is the only way from here to a pack that can be stored.
 //!
 //! Invariants:
 //! - Frames are sealed in the order in which they lie in the pack: a frame's ordinal is its number.
