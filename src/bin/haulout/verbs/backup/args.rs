@@ -37,15 +37,14 @@ and the snapshot is at best \"unattested\".";
 pub(crate) struct BackupArguments {
     /// Name of what is backed up [default: host and command, as db1-mariabackup]
     ///
-    /// A backup is compared with earlier snapshots of its source. Of standard input the default is
-    /// db1-stdin.
+    /// A backup is compared with earlier snapshots of its source.
     #[arg(long, value_name = "NAME", value_parser = source_name)]
     pub(crate) source: Option<String>,
 
     /// The stream's format: auto, mbstream, sql, tar or raw
     ///
-    /// `auto` detects it from the first bytes. If the stream does not match FORMAT, it is stored as
-    /// the detected format and the snapshot is partial. `raw` stores any stream as one member.
+    /// `auto` detects it from the first bytes; `raw` stores any stream as one member. A stream of
+    /// another format is stored as what it is, and the snapshot is partial.
     #[arg(long, value_name = "FORMAT", default_value = "auto", hide_possible_values = true)]
     pub(crate) format: Format,
 
@@ -53,19 +52,17 @@ pub(crate) struct BackupArguments {
     #[arg(long = "tag", value_name = "TAG", value_parser = tag)]
     pub(crate) tags: Vec<String>,
 
-    /// Accept findings of this code from now on; may be repeated
+    /// Accept findings of this code (haulout help errors); may be repeated
     ///
-    /// CODE:GLOB accepts those whose object matches GLOB. An accepted warning is shown as a note
-    /// and does not lead to exit status 3, in later backups of this source either. `none` revokes
-    /// what earlier backups accepted. `haulout help errors` explains the codes.
+    /// CODE:GLOB accepts those whose object matches GLOB. An accepted warning is a note and does
+    /// not lead to exit status 3, in later backups of this source either; `none` revokes.
     #[arg(long, value_name = "CODE[:GLOB]", value_parser = acceptance)]
     pub(crate) accept: Vec<Acceptable>,
 
     /// zstd level for new data: -7 to 19, or auto
     ///
-    /// `auto` is the fastest that pays, and compresses more while the producer is slower than the
-    /// workers. Beside a COMMAND it takes no more than half of the processors for that, unless
-    /// --threads says how many.
+    /// `auto` is the fastest that pays, and a higher one while the producer is slow: beside a
+    /// COMMAND with half of the processors, or with --threads.
     #[arg(
         long,
         value_name = "LEVEL",
@@ -100,8 +97,7 @@ pub(crate) struct BackupArguments {
     /// Limit the upload, in bytes a second: 10MiB, or a timetable
     ///
     /// In a timetable, 'mon-fri 08:00-18:00 5MiB, 80MiB', the first entry that matches the local
-    /// time applies; the rate may be "unlimited". Object stores are limited in every second,
-    /// directories on average.
+    /// time applies; the rate may be "unlimited".
     #[arg(long, value_name = "RATE")]
     pub(crate) limit: Option<Limit>,
 
