@@ -34,7 +34,7 @@ use crate::pipeline::ingest::Surroundings;
 use crate::pipeline::input::Input;
 use crate::pipeline::level::LevelControl;
 use crate::pipeline::segment::Segment;
-use crate::pipeline::worker::Shared;
+use crate::pipeline::shared::Shared;
 use crate::pipeline::worker::Worker;
 use crate::source::Ending;
 use crate::source::Source;

@@ -1,18 +1,9 @@
 //! The work on a segment: zero test, page checks, hash, comparison, encoding. It runs to
 //! completion, on data that is still in the processor's cache.
-//!
-//! Bases are read from the repository while the stream waits, so they have a budget: when reading
-//! them has taken more than its share of the run's time, changed blocks are stored whole and
-//! counted as missed. A stalled producer overruns its redo log; a larger backup is better than
-//! none.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use crate::base::clock::Clock;
 use crate::base::crew::lock;
 use crate::base::error::Result;
 use crate::base::ids::BlockHash;
@@ -21,42 +12,30 @@ use crate::base::ids::Locator;
 use crate::base::ids::Storage;
 use crate::base::limits::FRAME_RAW_BYTES_TARGET;
 use crate::base::monitor::Counter;
-use crate::base::monitor::Monitor;
-use crate::base::num::u32_of;
 use crate::base::num::u64_of;
-use crate::base::num::usize_of_u32;
 use crate::encode::Compress;
 use crate::encode::DeltaCoder;
 use crate::encode::EncodedDelta;
 use crate::encode::EncodedFrame;
-use crate::encode::Level;
 use crate::encode::MovedBlock;
-use crate::encode::ReadBack;
 use crate::encode::WholeCoder;
 use crate::encode::form;
 use crate::format::config::Features;
 use crate::format::directory::Codec;
 use crate::format::directory::FramedBlock;
 use crate::format::form::BlockForm;
-use crate::format::record::Blocks;
 use crate::hash::BlockHasher;
 use crate::hash::is_zero;
-use crate::innodb::PageNumber;
 use crate::innodb::PageSize;
 use crate::innodb::leaf_chain::Links;
-use crate::map::view::MapView;
-use crate::pack::reader::Packs;
 use crate::pipeline::appender::miscomputed;
 use crate::pipeline::bases::BaseFinder;
-use crate::pipeline::bases::FormerPages;
 use crate::pipeline::bases::FoundBases;
 use crate::pipeline::bases::MovedPage;
+use crate::pipeline::former_table::FormerTable;
 use crate::pipeline::level;
-use crate::pipeline::level::LevelControl;
 use crate::pipeline::matcher::Match;
 use crate::pipeline::pages;
-use crate::pipeline::presence::PackPresence;
-use crate::pipeline::previous::entries;
 use crate::pipeline::segment::Done;
 use crate::pipeline::segment::Member;
 use crate::pipeline::segment::NewEntry;
@@ -64,60 +43,7 @@ use crate::pipeline::segment::PageCheck;
 use crate::pipeline::segment::Segment;
 use crate::pipeline::segment::Shrank;
 use crate::pipeline::segment::StoredDelta;
-
-/// Time that reading bases may always take, before it is compared with the run's.
-const BASE_TIME_FREE: Duration = Duration::from_secs(5);
-/// Reading bases may take one part in this many of all workers' time.
-const BASE_TIME_SHARE: u32 = 3;
-
-/// The state that all workers of a run share.
-#[derive(Debug)]
-pub struct Shared {
-    /// Packs that bases are read from.
-    pub packs: Arc<Packs>,
-    /// The presence of the packs in the store.
-    pub presence: Arc<PackPresence>,
-    /// Counters, and the user's wish to stop.
-    pub monitor: Arc<Monitor>,
-    /// Time, for the budget of base reads.
-    pub clock: Arc<dyn Clock>,
-    /// The read-back of encoded data, on or off.
-    pub read_back: ReadBack,
-    /// The compression level of whole blocks.
-    pub level: Level,
-    /// The control of that level, if it is `auto`.
-    pub control: LevelControl,
-    /// Required features of the repository: what may be written to it.
-    pub features: Features,
-    /// Number of workers in this run.
-    pub workers: u32,
-    /// Time spent reading bases so far, microseconds.
-    pub base_micros: AtomicU64,
-}
-
-impl Shared {
-    /// Reads whole blocks, each `None` if it can't be had; `None` if that has taken too much of the
-    /// run's time already.
-    fn read_in_time(
-        &self,
-        read: impl FnOnce() -> Vec<Option<Vec<u8>>>,
-    ) -> Option<Vec<Option<Vec<u8>>>> {
-        let start = self.clock.elapsed();
-        let spent = Duration::from_micros(self.base_micros.load(Ordering::Relaxed));
-        if spent > BASE_TIME_FREE && spent > start * self.workers / BASE_TIME_SHARE {
-            return None;
-        }
-        let bases = read();
-        let taken = self.clock.elapsed().saturating_sub(start).as_micros();
-        self.base_micros.fetch_add(u64::try_from(taken).unwrap_or(u64::MAX), Ordering::Relaxed);
-        Some(bases)
-    }
-
-    /// Tells whether a whole block can be read as a base.
-    fn is_base(&self, at: Locator) -> bool {
-        self.packs.opens_data() && self.presence.is_usable(Storage::Whole(at))
-    }
-}
+use crate::pipeline::shared::Shared;
 
 /// A worker, which compares and encodes the blocks of segments.
 #[derive(Debug)]
@@ -479,88 +405,5 @@ fn enter_moved(done: &mut Done, mut moved: BTreeMap<usize, StoredDelta>) {
             (_, NewEntry::InDelta(_)) => done.deltas.extend(others.next()),
             (_, NewEntry::Ready(_) | NewEntry::InFrame(_)) => {}
         }
-    }
-}
-
-/// The table of a segment's pages as it was last night.
-struct FormerTable<'s> {
-    shared: &'s Shared,
-    segment: &'s Segment,
-    /// The size of the table's pages, each of which is a block.
-    page: PageSize,
-    /// The number of the member's first page.
-    first: u32,
-    /// The place of the segment's first page in the member.
-    from: u32,
-    /// The former map, if looking into it costs no requests.
-    map: Option<&'s MapView>,
-}
-
-impl<'s> FormerTable<'s> {
-    /// Returns the former table; `None` if there is none with which pages can be compared.
-    ///
-    /// Pages that are smaller than a block share one with their neighbours in the file, which are
-    /// not those in the index: of them several pages would have to find one base.
-    fn of(shared: &'s Shared, segment: &'s Segment) -> Option<Self> {
-        let member = &segment.member;
-        let PageCheck::Tablespace { format, first } = member.pages else { return None };
-        let page = format.page_size();
-        let is_block = member.blocks == Blocks::Fixed(u32_of(page.bytes()));
-        let may_store = shared.features.include(Features::NORMAL_FORM);
-        if !is_block || !may_store || !shared.packs.opens_data() {
-            return None;
-        }
-        let map = member.chosen_previous()?;
-        let from = u32::try_from(segment.at / u64_of(page.bytes())).ok()?;
-        let map = map.is_at_hand().then_some(&**map);
-        Some(Self { shared, segment, page, first, from, map })
-    }
-
-    /// Returns the number of the page that is a block of the segment.
-    fn page_number(&self, block: usize) -> Option<PageNumber> {
-        PageNumber::new(self.first).checked_add(self.from)?.checked_add(u32_of(block))
-    }
-
-    /// Returns the place of a page in the member.
-    fn place(&self, page: PageNumber) -> Option<u32> {
-        page.get().checked_sub(self.first)
-    }
-
-    /// Returns the number of a page's block, counted from the first of the segment.
-    fn block_in_segment(&self, page: PageNumber) -> Option<usize> {
-        self.place(page)?.checked_sub(self.from).map(usize_of_u32)
-    }
-}
-
-impl FormerPages for FormerTable<'_> {
-    fn storage(&self, page: PageNumber) -> Option<Storage> {
-        let own = self.block_in_segment(page).and_then(|block| self.segment.previous.get(block));
-        let entry = match own {
-            Some(own) => *own,
-            None => *entries(self.map?, self.place(page)?.into(), 1).first()?,
-        };
-        let is_there = |at: Locator| self.shared.is_base(at);
-        let bases_are_there = match entry.storage {
-            Storage::Zero => false,
-            Storage::Whole(at) => is_there(at),
-            Storage::Delta { base, second, .. } => is_there(base) && second.is_none_or(is_there),
-        };
-        bases_are_there.then_some(entry.storage)
-    }
-
-    fn read(&self, at: &[Locator]) -> Option<Vec<Option<Vec<u8>>>> {
-        let is_near =
-            |at: &&Locator| self.shared.is_base(**at) && self.shared.packs.is_at_hand(**at);
-        let near: Vec<Locator> = at.iter().filter(is_near).copied().collect();
-        let mut read = if near.is_empty() {
-            Vec::new()
-        } else {
-            self.shared.read_in_time(|| self.shared.packs.candidates(&near))?
-        };
-        let got = read.iter().flatten().count();
-        self.shared.monitor.count(Counter::CandidatesRead, u64_of(got));
-        let mut pages = near.iter().zip(read.drain(..)).peekable();
-        let page_of = |at| pages.next_if(|(near, _)| *near == at).and_then(|(_, page)| page);
-        Some(at.iter().map(page_of).collect())
     }
 }
