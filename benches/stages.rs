@@ -41,6 +41,7 @@ use haulout::innodb::PageNumber;
 use haulout::innodb::PageSize;
 use haulout::innodb::PageZero;
 use haulout::innodb::TablespaceFormat;
+use haulout::innodb::columns;
 use haulout::innodb::normal;
 use haulout::innodb::normal::Form;
 use haulout::parse::item::Item;
@@ -300,6 +301,7 @@ fn index_page(records: usize, random: &mut blake3::OutputReader) -> Vec<u8> {
     let mut page: Vec<u8> = (0..PAGE).map(|_| u8::try_from(below(256)).unwrap()).collect();
     put(&mut page, 24, 0x45BF);
     put(&mut page, 42, 0x8000 | (records + 2));
+    put(&mut page, 54, records);
     page[99..107].copy_from_slice(b"infimum\0");
     page[112..120].copy_from_slice(b"supremum");
     let stride = (PAGE - 128 - 700) / records;
@@ -354,6 +356,35 @@ fn m_restore_index_pages(bencher: Bencher<'_, '_>, records: usize) {
         for page in &normal {
             out.copy_from_slice(black_box(page));
             normal::restore(black_box(&mut out), PageSize::KIB_16).unwrap();
+        }
+    });
+}
+
+#[divan::bench(args = [100, 300, 600, 1200])]
+fn n_gather_columns(bencher: Bencher<'_, '_>, records: usize) {
+    let pages = index_pages(records);
+    let mut out = vec![0; PAGE];
+    let counted = bencher.counter(BytesCount::new(pages.len() * PAGE));
+    counted.bench_local(|| {
+        for page in &pages {
+            let form = columns::gather(black_box(page), PageSize::KIB_16, black_box(&mut out));
+            assert_eq!(form, Form::Normal, "a page in columns is what is measured");
+        }
+    });
+}
+
+#[divan::bench(args = [100, 300, 600, 1200])]
+fn o_spread_columns(bencher: Bencher<'_, '_>, records: usize) {
+    let mut gathered = index_pages(records);
+    for (page, out) in index_pages(records).iter().zip(&mut gathered) {
+        columns::gather(page, PageSize::KIB_16, out);
+    }
+    let mut out = vec![0; PAGE];
+    let counted = bencher.counter(BytesCount::new(gathered.len() * PAGE));
+    counted.bench_local(|| {
+        for page in &gathered {
+            out.copy_from_slice(black_box(page));
+            columns::spread(black_box(&mut out), PageSize::KIB_16).unwrap();
         }
     });
 }

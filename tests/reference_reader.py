@@ -210,15 +210,47 @@ def walked(page, back):  # [5.4]
         struct.pack_into(">H", out, place, slot % 0x10000)
     return bytes(out)
 
+def spread(page):  # [5.4]
+    """The normal form of a page that is in columns."""
+    out, places, (slots, count) = bytearray(page), [], struct.unpack_from(">H14xH", page, 38)
+    step, end = struct.unpack_from(">H", page, INFIMUM - 2)[0], len(page) - 8 - 2 * slots
+    require(120 + 5 * count <= end, "a page in columns has no room for its records")
+    at = (INFIMUM + step) % 0x10000
+    for number in range(count):
+        require(125 <= at <= end, "the records of a page lead astray")
+        header = page[120 + number : 120 + 5 * count : count]
+        out[at - 5 : at] = header
+        places.append(at)
+        step = (step + int.from_bytes(header[3:], "big")) % 0x10000
+        at = (at + step) % 0x10000
+    require(at == SUPREMUM, "a page in columns has another number of records")
+    rest, pieces, source = 120, [], 120 + 5 * count
+    for place in sorted(places):
+        require(place - 5 >= rest, "the headers of a page overlap")
+        pieces.append((place - 5 - rest, rest))
+        rest = place
+    if pieces and rest + pieces[-1][0] <= end:
+        pieces.append((pieces[-1][0], rest))
+        rest += pieces[-1][0]
+    for length, group in itertools.groupby(sorted(pieces), lambda piece: piece[0]):
+        starts = [start for _, start in group]
+        for row, start in enumerate(starts):
+            column = page[source + row : source + row + len(starts) * length : len(starts)]
+            out[start : start + length] = column[:length]
+        source += len(starts) * length
+    out[rest:end] = page[source:end]
+    return bytes(out)
+
 def in_form(block, form, back=False):
     """A block in a form, or back; pages that have no normal form stay as they are [5.2]."""
     if form == 0:
         return block
-    require(form in range(12, 17), "a form is unknown to this reader")
-    size = 1 << form
+    require(form & ~64 in range(12, 17) and (back or form < 64), "a form is unknown")
+    size = 1 << (form & ~64)
     pages = (block[at : at + size] for at in range(0, len(block), size))
     fits = lambda page: len(page) == size and has_normal_form(page)
-    return b"".join(walked(page, back) if fits(page) else page for page in pages)
+    in_rows = lambda page: spread(page) if form & 64 else page
+    return b"".join(walked(in_rows(page), back) if fits(page) else page for page in pages)
 
 def read_places(page, count):
     recent = []  # Packs, the last one first, each with the entry that follows.

@@ -11,6 +11,7 @@ use haulout::encode::Level;
 use haulout::encode::ReadBack;
 use haulout::encode::WholeCoder;
 use haulout::encode::form;
+use haulout::encode::form::Layout;
 use haulout::format::directory::Codec;
 use haulout::format::directory::FramedBlock;
 use haulout::format::form::BlockForm;
@@ -35,8 +36,9 @@ fuzz_target!(|data: &[u8]| {
             let hash = hasher.hash(&block);
             let mut coder = WholeCoder::new(Level::AUTO, ReadBack::On, hasher.clone());
             let page = PageSize::from_bytes(4096 << (mode % 5)).expect("4 to 64 KiB");
+            let layout = if mode >= 128 { Layout::Columns } else { Layout::Rows };
             let mut raw = Vec::new();
-            let form = form::append(&mut raw, &block, page);
+            let form = form::append(&mut raw, &block, page, layout);
             let blocks = vec![FramedBlock { hash, length: block.len(), form }];
             let frame = coder.encode(&raw, blocks, Compress::Try).expect("it is read back");
             let (codec, form) = (frame.codec(), frame.blocks()[0].form);
@@ -73,7 +75,7 @@ fn decode(text: &[u8], base: &[u8], length: usize) {
         if let Ok(out) = DeltaDecoder::new().decode(text, &prefix, length, form) {
             assert_eq!(out.len(), length);
         }
-        let blocks = [(length / 2, form), (length - length / 2, BlockForm::PLAIN)];
+        let blocks = [(length / 2, form), (length - length / 2, form.in_columns())];
         if let Ok(out) = FrameDecoder::new().decode_forms(text, length, blocks.into_iter()) {
             assert_eq!(out.len(), length);
         }

@@ -1,8 +1,11 @@
-//! Any index page comes back from its normal form, and no bytes that claim to be one do harm.
+//! Any index page comes back from its normal form, in rows and in columns, and no bytes that claim
+//! to be one do harm.
 
 #![no_main]
 
 use haulout::innodb::PageSize;
+use haulout::innodb::columns::gather;
+use haulout::innodb::columns::spread;
 use haulout::innodb::normal::Form;
 use haulout::innodb::normal::normalize;
 use haulout::innodb::normal::restore;
@@ -21,7 +24,7 @@ fn laid_out(input: &mut Input<'_>, bytes: usize) -> Vec<u8> {
     put(&mut page, 24, 0x45BF);
     put(&mut page, 42, 0x8000 | 100);
     page[94..120].copy_from_slice(b"\x01\0\x02\0\0infimum\0\x01\0\x0b\0\0supremum");
-    let (mut before, mut slots) = (99, vec![99]);
+    let (mut before, mut slots, mut found) = (99, vec![99], 0);
     let records = usize::from(input.byte()) * 4;
     let stride = usize::from(input.byte() % 64);
     for number in 0..records {
@@ -41,10 +44,12 @@ fn laid_out(input: &mut Input<'_>, bytes: usize) -> Vec<u8> {
             slots.push(at);
         }
         before = at;
+        found += 1;
     }
     put(&mut page, before - 2, 112_usize.wrapping_sub(before));
     slots.push(112);
     put(&mut page, 38, slots.len() + usize::from(input.byte() / 250));
+    put(&mut page, 54, found + usize::from(input.byte() / 250));
     for (number, slot) in slots.iter().enumerate() {
         put(&mut page, bytes - 10 - 2 * number, *slot);
     }
@@ -81,4 +86,14 @@ fuzz_target!(|data: &[u8]| {
         let again = out.clone();
         normalize(&again, size, &mut out);
     }
+    let form = gather(&page, size, &mut out);
+    if form == Form::Normal {
+        let mut back = out.clone();
+        spread(&mut back, size).expect("what was made is taken back");
+        assert!(page == back, "a page comes back");
+        damaged(&mut out, &mut input);
+    } else {
+        assert!(page == out, "other pages keep their bytes");
+    }
+    let _refused_or_another = spread(&mut out, size);
 });

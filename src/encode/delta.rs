@@ -14,6 +14,7 @@ use crate::encode::UNDECODABLE;
 use crate::encode::compressor;
 use crate::encode::exactly;
 use crate::encode::form;
+use crate::encode::form::Layout;
 use crate::format::form::BlockForm;
 use crate::hash::BlockHasher;
 use crate::innodb::PageSize;
@@ -73,7 +74,7 @@ impl MovedBlock {
     /// Brings a block and its bases into normal form; `None` if that can't be done.
     pub fn new(block: &[u8], page: PageSize, base: &[u8], second: Option<&[u8]>) -> Option<Self> {
         let mut text = Vec::new();
-        let form = form::append(&mut text, block, page);
+        let form = form::append(&mut text, block, page, Layout::Rows);
         if form == BlockForm::PLAIN {
             return None;
         }

@@ -5,27 +5,52 @@ use std::borrow::Cow;
 use crate::base::error::Malformed;
 use crate::format::form::BlockForm;
 use crate::innodb::PageSize;
+use crate::innodb::columns;
 use crate::innodb::normal;
 use crate::innodb::normal::Form;
 
 const NOT_NORMAL: Malformed =
     Malformed { what: "a block in normal form", why: "its records can't be walked over" };
 
+/// The layout of the records of a page in normal form.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Layout {
+    /// Records stay where they are.
+    Rows,
+    /// Their bytes stand in columns.
+    Columns,
+}
+
 /// Appends a block to `out`, in normal form if all of its pages allow it and at least one has one;
-/// returns the form.
-pub fn append(out: &mut Vec<u8>, block: &[u8], page: PageSize) -> BlockForm {
+/// returns the form. A block that can't be laid out in columns is laid out in rows.
+pub fn append(out: &mut Vec<u8>, block: &[u8], page: PageSize, layout: Layout) -> BlockForm {
     let before = out.len();
     out.resize(before + block.len(), 0);
-    match normal::normalize(block, page, &mut out[before..]) {
-        Form::Normal => BlockForm::normal(page.bytes()).unwrap_or_default(),
-        Form::Plain | Form::Refused => BlockForm::PLAIN,
+    let to = &mut out[before..];
+    let (form, layout) = match layout {
+        Layout::Rows => (normal::normalize(block, page, to), Layout::Rows),
+        Layout::Columns => match columns::gather(block, page, to) {
+            Form::Refused => (normal::normalize(block, page, to), Layout::Rows),
+            form @ (Form::Normal | Form::Plain) => (form, Layout::Columns),
+        },
+    };
+    let normal = || BlockForm::normal(page.bytes()).unwrap_or_default();
+    match (form, layout) {
+        (Form::Normal, Layout::Rows) => normal(),
+        (Form::Normal, Layout::Columns) => normal().in_columns(),
+        (Form::Plain | Form::Refused, _) => BlockForm::PLAIN,
     }
 }
 
 /// Gives a block of this form its own bytes again; after an error they are of no use.
 pub fn restore(block: &mut [u8], form: BlockForm) -> Result<(), Malformed> {
     let Some(page) = page_size(form) else { return Ok(()) };
-    normal::restore(block, page).map_err(|normal::NotNormal| NOT_NORMAL)
+    let restored = if form.is_in_columns() {
+        columns::spread(block, page)
+    } else {
+        normal::restore(block, page)
+    };
+    restored.map_err(|normal::NotNormal| NOT_NORMAL)
 }
 
 /// Returns the bytes that a delta of this form is compressed against: those of the second base, if

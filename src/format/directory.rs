@@ -407,6 +407,9 @@ impl Directory {
             }
             let code = columns.u8()?;
             slot.form = BlockForm::from_code(code & !TWO_BASES, WHAT)?;
+            if slot.form.is_in_columns() && !slot.is_whole() {
+                return Err(columns.malformed("a delta is in columns"));
+            }
             if code & TWO_BASES == 0 {
                 continue;
             }

@@ -8,6 +8,9 @@ const PAGE_LOG2_MIN: u8 = 12;
 /// The largest page that has a normal form, log2 of bytes.
 const PAGE_LOG2_MAX: u8 = 16;
 
+/// The bit of a form that says that the bytes of records stand in columns.
+const IN_COLUMNS: u8 = 1 << 6;
+
 /// The form of a block in a frame of whole blocks, or of both sides of a delta.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct BlockForm(u8);
@@ -21,9 +24,20 @@ impl BlockForm {
         (PAGE_LOG2_MIN..=PAGE_LOG2_MAX).find(|log2| page_bytes == 1 << log2).map(Self)
     }
 
+    /// Returns the normal form with the bytes of records in columns; a plain block stays plain.
+    #[must_use]
+    pub fn in_columns(self) -> Self {
+        if self == Self::PLAIN { self } else { Self(self.0 | IN_COLUMNS) }
+    }
+
+    /// Tells whether the bytes of records stand in columns: never in a delta.
+    pub fn is_in_columns(self) -> bool {
+        self.0 & IN_COLUMNS != 0
+    }
+
     /// Returns the number of bytes of a page in normal form; `None` for a block that is plain.
     pub fn page_bytes(self) -> Option<usize> {
-        (self != Self::PLAIN).then(|| 1 << self.0)
+        (self != Self::PLAIN).then(|| 1 << (self.0 & !IN_COLUMNS))
     }
 
     /// Returns the number by which a directory states the form.
@@ -32,7 +46,7 @@ impl BlockForm {
     }
 
     pub(super) fn from_code(code: u8, what: &'static str) -> Result<Self, Malformed> {
-        if code == 0 || (PAGE_LOG2_MIN..=PAGE_LOG2_MAX).contains(&code) {
+        if code == 0 || (PAGE_LOG2_MIN..=PAGE_LOG2_MAX).contains(&(code & !IN_COLUMNS)) {
             return Ok(Self(code));
         }
         Err(Malformed { what, why: "the form of a block is unknown to this program" })
@@ -51,12 +65,17 @@ mod tests {
             if let Some(form) = form {
                 assert_eq!(form.page_bytes(), Some(1 << log2));
                 assert_eq!(BlockForm::from_code(form.code(), "test"), Ok(form));
+                let columns = form.in_columns();
+                assert!(columns.is_in_columns() && !form.is_in_columns());
+                assert_eq!(columns.page_bytes(), form.page_bytes());
+                assert_eq!(BlockForm::from_code(columns.code(), "test"), Ok(columns));
             }
         }
         assert_eq!(BlockForm::PLAIN.page_bytes(), None);
+        assert_eq!(BlockForm::PLAIN.in_columns(), BlockForm::PLAIN);
         assert_eq!(BlockForm::normal(16385), None);
         assert!(
-            (0..=u8::MAX).filter(|code| BlockForm::from_code(*code, "test").is_ok()).count() == 6
+            (0..=u8::MAX).filter(|code| BlockForm::from_code(*code, "test").is_ok()).count() == 11
         );
     }
 }

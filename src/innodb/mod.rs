@@ -10,6 +10,7 @@
 //! ib_logfile0          -> RedoHeader: where the log begins and where it has to end
 //! .frm                 -> Frm: which files a table consists of
 //! index pages          -> normal::normalize, restore: a form in which rows that move stay the same
+//! index pages          -> columns::gather, spread: that form with the bytes of rows in columns
 //! an index page        -> leaf_chain::Search, Sample: pages of last night that its rows stood on
 //! ```
 //!
@@ -23,6 +24,7 @@
 
 mod big_endian;
 pub mod checksum;
+pub mod columns;
 mod compressed;
 pub mod delta_file;
 #[cfg(test)]

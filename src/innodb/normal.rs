@@ -51,7 +51,7 @@ const HEAP_RECORDS_AT: usize = BODY_AT + 4;
 const COMPACT: u16 = 1 << 15;
 
 const INFIMUM: u16 = 99;
-const SUPREMUM: u16 = 112;
+pub(super) const SUPREMUM: u16 = 112;
 const INFIMUM_TEXT: &[u8] = b"infimum\0";
 const SUPREMUM_TEXT: &[u8] = b"supremum";
 
@@ -173,15 +173,15 @@ fn directory_of(page: &[u8]) -> Option<usize> {
 }
 
 /// A walk over the records of a page in key order, and the record that it has come to.
-struct Walk<const S: usize> {
+pub(super) struct Walk<const S: usize> {
     /// Origin of the record.
-    at: u16,
+    pub(super) at: u16,
     /// Distance to it from the record before.
     step: u16,
     /// Heap number of the record before, where two header fields as one number have it.
     heap: u32,
     /// Place of the directory's first byte; no record has an origin after it.
-    directory: usize,
+    pub(super) directory: usize,
     /// Number of slots in the directory.
     slots: usize,
     /// Origins of records that have a slot, from the infimum on.
@@ -193,9 +193,9 @@ struct Walk<const S: usize> {
 impl<const S: usize> Walk<S> {
     /// Begins at the first record; `None` if the page has no normal form by what neither direction
     /// changes.
-    fn begin<const P: usize>(page: &[u8; P]) -> Option<Self> {
+    pub(super) fn begin(page: &[u8]) -> Option<Self> {
         let directory = directory_of(page)?;
-        let slots = (P - TRAILER_BYTES - directory) / 2;
+        let slots = (page.len() - TRAILER_BYTES - directory) / 2;
         let step = u16_at(page, usize::from(INFIMUM) - 2);
         let at = INFIMUM.wrapping_add(step);
         let mut owners = [0; S];
@@ -204,15 +204,32 @@ impl<const S: usize> Walk<S> {
     }
 
     /// Returns the origin of the record if it lies between the supremum and the directory.
-    fn origin(&self) -> Option<usize> {
+    pub(super) fn origin(&self) -> Option<usize> {
         let origin = usize::from(self.at);
         (ORIGIN_MIN..=self.directory).contains(&origin).then_some(origin)
     }
 
     /// Notes the record as the owner of a slot if it owns any records.
-    fn note_owner(&mut self, info: u8) {
+    pub(super) fn note_owner(&mut self, info: u8) {
         self.owners[self.owning % S] = self.at;
         self.owning += usize::from(info & OWNED != 0);
+    }
+
+    /// Returns the normal form of the numbers of this record, and goes to the next.
+    pub(super) fn normalized(&mut self, numbers: u32) -> u32 {
+        let (heap, step) = (numbers & HEAP, low(numbers));
+        let gone = heap.wrapping_sub(self.heap).wrapping_sub(HEAP_ONE);
+        let normal = gone | numbers & TYPE | u32::from(step.wrapping_sub(self.step));
+        self.step(heap, step);
+        normal
+    }
+
+    /// Returns the numbers of this record by their normal form, and goes to the next.
+    pub(super) fn restored(&mut self, normal: u32) -> u32 {
+        let heap = (normal & HEAP).wrapping_add(self.heap).wrapping_add(HEAP_ONE);
+        let step = low(normal).wrapping_add(self.step);
+        self.step(heap, step);
+        heap | normal & TYPE | u32::from(step)
     }
 
     /// Goes to the next record, by the true numbers of this one.
@@ -236,16 +253,10 @@ impl<const S: usize> Walk<S> {
             }
             *mark = (self.at % 4 + 1).to_le_bytes()[0];
             self.note_owner(page[origin - HEADER_BYTES]);
-            let numbers = u32_at(page, origin - 4);
-            let (heap, step) = (numbers & HEAP, low(numbers));
-            let gone = heap.wrapping_sub(self.heap).wrapping_sub(HEAP_ONE);
-            let normal = gone | numbers & TYPE | u32::from(step.wrapping_sub(self.step));
+            let normal = self.normalized(u32_at(page, origin - 4));
             put_u32(out, origin - 4, normal);
-            self.step(heap, step);
         }
-        for (slot, owner) in self.directory(out)? {
-            *slot = sub(*slot, *owner);
-        }
+        self.normalize_directory(out)?;
         are_apart(&marks).then_some(())
     }
 
@@ -255,12 +266,22 @@ impl<const S: usize> Walk<S> {
             let origin = self.origin()?;
             left = left.checked_sub(1)?;
             self.note_owner(page[origin - HEADER_BYTES]);
-            let normal = u32_at(page, origin - 4);
-            let heap = (normal & HEAP).wrapping_add(self.heap).wrapping_add(HEAP_ONE);
-            let step = low(normal).wrapping_add(self.step);
-            put_u32(page, origin - 4, heap | normal & TYPE | u32::from(step));
-            self.step(heap, step);
+            let numbers = self.restored(u32_at(page, origin - 4));
+            put_u32(page, origin - 4, numbers);
         }
+        self.restore_directory(page)
+    }
+
+    /// Brings the slots into normal form at the walk's end.
+    pub(super) fn normalize_directory(&mut self, page: &mut [u8]) -> Option<()> {
+        for (slot, owner) in self.directory(page)? {
+            *slot = sub(*slot, *owner);
+        }
+        Some(())
+    }
+
+    /// Gives the slots their own bytes again at the walk's end.
+    pub(super) fn restore_directory(&mut self, page: &mut [u8]) -> Option<()> {
         for (slot, owner) in self.directory(page)? {
             *slot = add(*slot, *owner);
         }
@@ -268,15 +289,16 @@ impl<const S: usize> Walk<S> {
     }
 
     /// Returns the slots of the directory, each with the origin that the walk has found for it.
-    fn directory<'p, const P: usize>(
+    fn directory<'p>(
         &'p mut self,
-        page: &'p mut [u8; P],
+        page: &'p mut [u8],
     ) -> Option<impl Iterator<Item = (&'p mut [u8; 2], &'p u16)>> {
         self.owners[self.owning % S] = SUPREMUM;
         if self.owning + 1 != self.slots {
             return None;
         }
-        let slots = page[self.directory..P - TRAILER_BYTES].as_chunks_mut().0;
+        let end = page.len() - TRAILER_BYTES;
+        let slots = page[self.directory..end].as_chunks_mut().0;
         Some(slots.iter_mut().rev().zip(&self.owners))
     }
 }
@@ -318,4 +340,4 @@ fn sub(slot: [u8; 2], origin: u16) -> [u8; 2] {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -66,6 +66,7 @@ use crate::pipeline::segment::Buffer;
 use crate::pipeline::segment::Compressibility;
 use crate::pipeline::segment::Cuts;
 use crate::pipeline::segment::Done;
+use crate::pipeline::segment::Layouts;
 use crate::pipeline::segment::Member;
 use crate::pipeline::segment::PageCheck;
 use crate::pipeline::segment::Pool;
@@ -575,6 +576,7 @@ impl<'r> Reader<'r> {
             chosen,
             matcher,
             compressibility: Compressibility::default(),
+            layouts: Layouts::default(),
         })
     }
 

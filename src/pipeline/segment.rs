@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
 
@@ -20,6 +21,7 @@ use crate::base::limits::SEGMENT_BYTES;
 use crate::encode::Compress;
 use crate::encode::EncodedDelta;
 use crate::encode::EncodedFrame;
+use crate::encode::form::Layout;
 use crate::format::record::Blocks;
 use crate::format::record::MemberKey;
 use crate::innodb::PageNumber;
@@ -73,6 +75,8 @@ pub struct Member {
     pub matcher: Option<Box<Mutex<Matcher>>>,
     /// The compressibility of its blocks.
     pub compressibility: Compressibility,
+    /// The layout of its pages' records.
+    pub layouts: Layouts,
 }
 
 impl Member {
@@ -128,6 +132,44 @@ pub enum Shrank {
     Yes,
     /// The frame did not become smaller.
     No,
+}
+
+/// Remembers in which layout the frames of a member were smaller: columns most of the time, but
+/// not where rows repeat long parts of each other in various places.
+#[derive(Debug, Default)]
+pub struct Layouts {
+    frames: AtomicU32,
+    rows_are_smaller: AtomicBool,
+}
+
+/// Number of frames of which one is compressed in both layouts.
+const COMPARE_EVERY: u32 = 32;
+/// The first frame of them: members of a few frames are not compressed twice.
+const COMPARE_AT: u32 = 3;
+
+impl Layouts {
+    /// Returns the layout of the next frame.
+    pub fn advice(&self) -> LayoutAdvice {
+        if self.frames.fetch_add(1, Ordering::Relaxed) % COMPARE_EVERY == COMPARE_AT {
+            return LayoutAdvice::Compare;
+        }
+        let rows_are_smaller = self.rows_are_smaller.load(Ordering::Relaxed);
+        LayoutAdvice::Take(if rows_are_smaller { Layout::Rows } else { Layout::Columns })
+    }
+
+    /// Notes in which layout a frame was smaller.
+    pub fn record(&self, smaller: Layout) {
+        self.rows_are_smaller.store(smaller == Layout::Rows, Ordering::Relaxed);
+    }
+}
+
+/// The layout of a frame that is to be made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LayoutAdvice {
+    /// This one.
+    Take(Layout),
+    /// The one that makes the smaller frame, to be noted for those that follow.
+    Compare,
 }
 
 /// Bytes of a segment, in a buffer that goes back to its pool.

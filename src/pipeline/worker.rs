@@ -20,6 +20,7 @@ use crate::encode::EncodedFrame;
 use crate::encode::MovedBlock;
 use crate::encode::WholeCoder;
 use crate::encode::form;
+use crate::encode::form::Layout;
 use crate::format::config::Features;
 use crate::format::directory::Codec;
 use crate::format::directory::FramedBlock;
@@ -37,6 +38,7 @@ use crate::pipeline::level;
 use crate::pipeline::matcher::Match;
 use crate::pipeline::pages;
 use crate::pipeline::segment::Done;
+use crate::pipeline::segment::LayoutAdvice;
 use crate::pipeline::segment::Member;
 use crate::pipeline::segment::NewEntry;
 use crate::pipeline::segment::PageCheck;
@@ -274,25 +276,33 @@ impl Worker {
         group: &[usize],
         done: &Done,
     ) -> Result<EncodedFrame> {
-        self.gathered.clear();
         let advice = member.compressibility.advice();
         // A frame that is kept raw has no forms.
         let page = self.page_of(member).filter(|_| advice == Compress::Try);
-        let mut framed = Vec::with_capacity(group.len());
-        for number in group {
-            let block = blocks[*number];
-            let form = if let Some(page) = page {
-                form::append(&mut self.gathered, block, page)
-            } else {
-                self.gathered.extend_from_slice(block);
-                BlockForm::PLAIN
-            };
-            let hash = done.entries[*number].entry().hash;
-            framed.push(FramedBlock { hash, length: block.len(), form });
-        }
+        let named = |number: &usize| (blocks[*number], done.entries[*number].entry().hash);
+        let group: Vec<_> = group.iter().map(named).collect();
         let step = self.shared.control.step();
         self.coder.set_step(step);
-        let frame = self.coder.encode(&self.gathered, framed, advice).map_err(miscomputed)?;
+        let plain = |out: &mut Vec<u8>, block: &[u8]| {
+            out.extend_from_slice(block);
+            BlockForm::PLAIN
+        };
+        let normal = |page, layout| {
+            move |out: &mut Vec<u8>, block: &[u8]| form::append(out, block, page, layout)
+        };
+        let frame = match page.map(|page| (page, member.layouts.advice())) {
+            None => self.compress(&group, plain, advice)?,
+            Some((page, LayoutAdvice::Take(layout))) => {
+                self.compress(&group, normal(page, layout), advice)?
+            }
+            Some((page, LayoutAdvice::Compare)) => {
+                let rows = self.compress(&group, normal(page, Layout::Rows), advice)?;
+                let columns = self.compress(&group, normal(page, Layout::Columns), advice)?;
+                let in_rows = rows.text().len() < columns.text().len();
+                member.layouts.record(if in_rows { Layout::Rows } else { Layout::Columns });
+                if in_rows { rows } else { columns }
+            }
+        };
         if let Some(counter) = level::counter_of(step) {
             self.shared.monitor.count(counter, u64_of(self.gathered.len()));
         }
@@ -301,6 +311,22 @@ impl Worker {
             member.compressibility.record(if raw { Shrank::No } else { Shrank::Yes });
         }
         Ok(frame)
+    }
+
+    /// Compresses blocks as one, each in the form that `append` gives it.
+    fn compress(
+        &mut self,
+        group: &[(&[u8], BlockHash)],
+        append: impl Fn(&mut Vec<u8>, &[u8]) -> BlockForm,
+        advice: Compress,
+    ) -> Result<EncodedFrame> {
+        self.gathered.clear();
+        let mut framed = Vec::with_capacity(group.len());
+        for (block, hash) in group {
+            let form = append(&mut self.gathered, block);
+            framed.push(FramedBlock { hash: *hash, length: block.len(), form });
+        }
+        self.coder.encode(&self.gathered, framed, advice).map_err(miscomputed)
     }
 
     /// Returns the size of the member's pages if its blocks may be stored in normal form.

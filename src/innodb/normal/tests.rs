@@ -11,18 +11,24 @@ const SIZE: PageSize = PageSize::KIB_16;
 
 /// A page as a server lays it out, and where its records are.
 #[derive(Clone, Debug)]
-struct Made {
-    page: Vec<u8>,
+pub(in crate::innodb) struct Made {
+    pub(in crate::innodb) page: Vec<u8>,
     /// Origins in key order, without infimum and supremum.
-    origins: Vec<usize>,
+    pub(in crate::innodb) origins: Vec<usize>,
 }
 
 /// Lays out a page whose records have `stride` bytes and stand in these places of the heap, in key
 /// order. Their bodies are made from `first_key` on.
-fn make(size: PageSize, stride: usize, places: &[usize], first_key: u32) -> Made {
+pub(in crate::innodb) fn make(
+    size: PageSize,
+    stride: usize,
+    places: &[usize],
+    first_key: u32,
+) -> Made {
     let mut page = vec![0; size.bytes()];
     put_u16(&mut page, 24, 0x45BF);
     put_u16(&mut page, 42, 0x8000 | u16::try_from(places.len() + 2).unwrap());
+    put_u16(&mut page, 54, u16::try_from(places.len()).unwrap());
     page[94..107].copy_from_slice(b"\x01\0\x02\0\0infimum\0");
     page[107..120].copy_from_slice(b"\x05\0\x0b\0\0supremum");
     let mut slots = vec![99];
@@ -53,7 +59,7 @@ fn make(size: PageSize, stride: usize, places: &[usize], first_key: u32) -> Made
     Made { page, origins }
 }
 
-fn in_order(records: usize) -> Made {
+pub(in crate::innodb) fn in_order(records: usize) -> Made {
     make(SIZE, 13, &(0..records).collect::<Vec<_>>(), 0)
 }
 
@@ -285,18 +291,22 @@ fn the_normal_form_never_changes() {
 
 /// A change to a page, by a place and a value that mean something different for each kind.
 #[derive(Clone, Copy, Debug)]
-struct Damage {
+pub(in crate::innodb) struct Damage {
     kind: u8,
     place: usize,
     value: u16,
 }
 
-fn damages() -> impl Strategy<Value = Vec<Damage>> {
+pub(in crate::innodb) fn damages() -> impl Strategy<Value = Vec<Damage>> {
     let damage = any::<(u8, usize, u16)>();
     vec(damage.prop_map(|(kind, place, value)| Damage { kind, place, value }), 1..6)
 }
 
-fn damage(made: &Made, page: &mut [u8], Damage { kind, place, value }: Damage) {
+pub(in crate::innodb) fn damage(
+    made: &Made,
+    page: &mut [u8],
+    Damage { kind, place, value }: Damage,
+) {
     let origin = |number: usize| match made.origins.get(number % (made.origins.len() + 1)) {
         Some(at) => *at,
         None => 99,
@@ -323,7 +333,7 @@ fn damage(made: &Made, page: &mut [u8], Damage { kind, place, value }: Damage) {
     }
 }
 
-fn any_page() -> impl Strategy<Value = (PageSize, Made)> {
+pub(in crate::innodb) fn any_page() -> impl Strategy<Value = (PageSize, Made)> {
     (12_u8..=16, 7_usize..300, any::<(u16, u64, u32)>()).prop_map(|(shift, stride, seeds)| {
         let size = PageSize::from_shift(shift).unwrap();
         let room = (size.bytes() - 400) / (stride + 2);
