@@ -31,6 +31,7 @@ use haulout::encode::DeltaDecoder;
 use haulout::encode::FrameDecoder;
 use haulout::encode::Level;
 use haulout::encode::ReadBack;
+use haulout::encode::Trailers;
 use haulout::encode::WholeCoder;
 use haulout::format::config::CUT_SIZES;
 use haulout::format::directory::FramedBlock;
@@ -217,7 +218,7 @@ fn h_encode_changed_pages(bencher: Bencher<'_, '_>, read_back: ReadBack) {
         .map(|(base, page)| (base, hasher().hash(&page), page))
         .collect();
     let counted = bencher.counter(BytesCount::new(pages.len() * PAGE));
-    let mut coder = DeltaCoder::new(read_back, hasher());
+    let mut coder = DeltaCoder::new(read_back, hasher(), Trailers::LeftOut);
     counted.bench_local(|| {
         for (base, hash, page) in &pages {
             drop(black_box(coder.encode(page, *hash, base).unwrap()));
@@ -227,7 +228,7 @@ fn h_encode_changed_pages(bencher: Bencher<'_, '_>, read_back: ReadBack) {
 
 #[divan::bench]
 fn i_decode_changed_pages(bencher: Bencher<'_, '_>) {
-    let mut coder = DeltaCoder::new(ReadBack::Off, hasher());
+    let mut coder = DeltaCoder::new(ReadBack::Off, hasher(), Trailers::LeftOut);
     let mut deltas = Vec::new();
     for base in TABLE.pages.chunks_exact(PAGE) {
         let page = changed(base);

@@ -176,6 +176,14 @@ def decompressed(codec, text, length, base=None):  # [5.2]
 
 INFIMUM, SUPREMUM = 99, 112
 
+def with_trailer(page):  # [5.2]
+    """A page that was decoded without its trailer."""
+    page, crc = page + page[20:24], 0xFFFFFFFF
+    for bit in range(8 * len(page)):
+        crc ^= 0 if bit % 8 else page[bit // 8]
+        crc = crc >> 1 ^ 0x82F63B78 * (crc & 1)
+    return page + struct.pack(">I", crc ^ 0xFFFFFFFF)
+
 def has_normal_form(page):
     """Tells by what a normal form leaves alone whether a page has one."""
     slots, heap = struct.unpack_from(">HxxH", page, 38)
@@ -185,7 +193,7 @@ def has_normal_form(page):
 def walked(page, back):  # [5.4]
     """The page with the numbers of its records replaced: by differences, or back."""
     out, owners, (slots,) = bytearray(page), [INFIMUM], struct.unpack_from(">H", page, 38)
-    directory, left = len(page) - 8 - 2 * slots, len(page) // 5
+    directory, left, sign = len(page) - 8 - 2 * slots, len(page) // 5, 1 if back else -1
     step, heap = struct.unpack_from(">H", page, INFIMUM - 2)[0], 1
     at = (INFIMUM + step) % 0x10000
     while at != SUPREMUM:
@@ -195,10 +203,8 @@ def walked(page, back):  # [5.4]
             owners.append(at)
         numbers, other_step = struct.unpack_from(">HH", out, at - 4)
         other_heap, kind = numbers >> 3, numbers & 7
-        if back:
-            new_heap, new_step = (other_heap + heap + 1) % 0x2000, (other_step + step) % 0x10000
-        else:
-            new_heap, new_step = (other_heap - heap - 1) % 0x2000, (other_step - step) % 0x10000
+        new_heap = (other_heap + sign * (heap + 1)) % 0x2000
+        new_step = (other_step + sign * step) % 0x10000
         struct.pack_into(">HH", out, at - 4, new_heap << 3 | kind, new_step)
         heap, step = (new_heap, new_step) if back else (other_heap, other_step)
         at = (at + step) % 0x10000
@@ -206,7 +212,7 @@ def walked(page, back):  # [5.4]
     require(len(owners) == slots, "the directory of a page has another length than its records say")
     for number, owner in enumerate(owners):
         place = len(page) - 10 - 2 * number
-        slot = struct.unpack_from(">H", out, place)[0] + (owner if back else -owner)
+        slot = struct.unpack_from(">H", out, place)[0] + sign * owner
         struct.pack_into(">H", out, place, slot % 0x10000)
     return bytes(out)
 
@@ -224,25 +230,24 @@ def spread(page):  # [5.4]
         step = (step + int.from_bytes(header[3:], "big")) % 0x10000
         at = (at + step) % 0x10000
     require(at == SUPREMUM, "a page in columns has another number of records")
-    rest, pieces, source = 120, [], 120 + 5 * count
-    for place in sorted(places):
-        require(place - 5 >= rest, "the headers of a page overlap")
-        pieces.append((place - 5 - rest, rest))
-        rest = place
+    starts = [120, *sorted(places)]
+    pieces = [(after - 5 - start, start) for start, after in zip(starts, starts[1:])]
+    require(min(pieces, default=(0,))[0] >= 0, "the headers of a page overlap")
+    rest, order = starts[-1], []
     if pieces and rest + pieces[-1][0] <= end:
         pieces.append((pieces[-1][0], rest))
         rest += pieces[-1][0]
     for length, group in itertools.groupby(sorted(pieces), lambda piece: piece[0]):
         starts = [start for _, start in group]
-        for row, start in enumerate(starts):
-            column = page[source + row : source + row + len(starts) * length : len(starts)]
-            out[start : start + length] = column[:length]
-        source += len(starts) * length
-    out[rest:end] = page[source:end]
+        order += [start + at for at in range(length) for start in starts]
+    for place, byte in zip([*order, *range(rest, end)], page[120 + 5 * count : end]):
+        out[place] = byte
     return bytes(out)
 
 def in_form(block, form, back=False):
     """A block in a form, or back; pages that have no normal form stay as they are [5.2]."""
+    if form & 128:
+        return with_trailer(in_form(block + bytes(8), form & 127, back)[:-8])
     if form == 0:
         return block
     require(form & ~64 in range(12, 17) and (back or form < 64), "a form is unknown")
@@ -559,7 +564,7 @@ class Repository:
         if slot.frame.kind == 1:
             # The first base comes last.
             bases = [self.block(base, None, steps + 1) for base in reversed(slot.bases)]
-            prefix = b"".join(in_form(base, slot.form) for base in bases)
+            prefix = b"".join(in_form(base, slot.form & 127) for base in bases)
             text = decompressed(2, text, slot.length, prefix)
         text = in_form(text, slot.form, back=True)
         require(len(text) == slot.length, "a block has another length than its directory says")

@@ -9,6 +9,7 @@ use haulout::encode::DeltaDecoder;
 use haulout::encode::FrameDecoder;
 use haulout::encode::Level;
 use haulout::encode::ReadBack;
+use haulout::encode::Trailers;
 use haulout::encode::WholeCoder;
 use haulout::encode::form;
 use haulout::encode::form::Layout;
@@ -17,6 +18,8 @@ use haulout::format::directory::FramedBlock;
 use haulout::format::form::BlockForm;
 use haulout::hash::BlockHasher;
 use haulout::innodb::PageSize;
+use haulout::innodb::trailer::PAGE_BYTES_MIN;
+use haulout::innodb::trailer::restore;
 use haulout_fuzz::Input;
 use haulout_fuzz::graft;
 use haulout_fuzz::usize_of;
@@ -54,10 +57,13 @@ fuzz_target!(|data: &[u8]| {
             assert_eq!(back, Ok(&block[..]));
         }
         _ => {
-            let block = [&base, input.piece()].concat();
+            let mut block = [&base, input.piece()].concat();
+            if mode >= 128 && block.len() >= PAGE_BYTES_MIN {
+                restore(&mut block);
+            }
             let hasher = BlockHasher::new([4; 32]);
             let hash = hasher.hash(&block);
-            let mut coder = DeltaCoder::new(ReadBack::On, hasher);
+            let mut coder = DeltaCoder::new(ReadBack::On, hasher, Trailers::LeftOut);
             let Ok(Some(delta)) = coder.encode(&block, hash, &base) else { return };
             decode(&graft(delta.text(), &mut input), &base, block.len());
             let mut decoder = DeltaDecoder::new();
@@ -70,12 +76,14 @@ fuzz_target!(|data: &[u8]| {
 fn decode(text: &[u8], base: &[u8], length: usize) {
     for page in [0, 1 << 12, 1 << 14, 1 << 16] {
         let form = BlockForm::normal(page).unwrap_or_default();
+        let form = if length % 2 == 1 { form.without_trailer() } else { form };
         let second = (base.len() % 2 == 1).then_some(base);
         let Ok(prefix) = form::prefix(form, base, second) else { continue };
         if let Ok(out) = DeltaDecoder::new().decode(text, &prefix, length, form) {
             assert_eq!(out.len(), length);
         }
-        let blocks = [(length / 2, form), (length - length / 2, form.in_columns())];
+        let whole = BlockForm::normal(page).unwrap_or_default();
+        let blocks = [(length / 2, whole), (length - length / 2, whole.in_columns())];
         if let Ok(out) = FrameDecoder::new().decode_forms(text, length, blocks.into_iter()) {
             assert_eq!(out.len(), length);
         }

@@ -18,11 +18,14 @@ use crate::encode::form::Layout;
 use crate::format::form::BlockForm;
 use crate::hash::BlockHasher;
 use crate::innodb::PageSize;
+use crate::innodb::trailer;
 
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// The level that deltas are made at: a higher one finds matches in what the second step would have
 /// coded with all the others of its frame, and takes 5 % more.
 const DELTA_LEVEL: i32 = 1;
+/// The shortest match: the second step codes six digits of text in fewer bytes than a match takes.
+const DELTA_MATCH_MIN: u32 = 7;
 /// A delta of up to this many bytes is never compared with the block compressed alone.
 const DELTA_BYTES_ALWAYS: usize = 256;
 /// Size of a packed delta in percent of its own bytes, as far as those bytes alone tell.
@@ -62,6 +65,24 @@ impl EncodedDelta {
     }
 }
 
+/// The trailers of pages in deltas.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trailers {
+    /// Every page has its trailer: the one form that version 0.1.0 knows.
+    Kept,
+    /// A trailer that can be computed is left out.
+    LeftOut,
+}
+
+impl Trailers {
+    fn form(self, block: &[u8]) -> BlockForm {
+        match self {
+            Self::LeftOut if trailer::is_computable(block) => BlockForm::PLAIN.without_trailer(),
+            Self::Kept | Self::LeftOut => BlockForm::PLAIN,
+        }
+    }
+}
+
 /// A block of index pages and the other pages that its records came from, all in normal form.
 #[derive(Debug)]
 pub struct MovedBlock {
@@ -78,6 +99,8 @@ impl MovedBlock {
         if form == BlockForm::PLAIN {
             return None;
         }
+        let is_computable = trailer::is_computable(block);
+        let form = if is_computable { form.without_trailer() } else { form };
         let prefix = form::prefix(form, base, second).ok()?.into_owned();
         Some(Self { text, form, prefix })
     }
@@ -91,6 +114,7 @@ pub struct DeltaCoder<'base> {
     decoder: Option<DeltaDecoder>,
     hasher: BlockHasher,
     scratch: Vec<u8>,
+    trailers: Trailers,
 }
 
 impl std::fmt::Debug for DeltaCoder<'_> {
@@ -101,14 +125,23 @@ impl std::fmt::Debug for DeltaCoder<'_> {
 
 impl<'base> DeltaCoder<'base> {
     /// Creates a coder for one batch of blocks.
-    pub fn new(read_back: ReadBack, hasher: BlockHasher) -> Self {
-        let raw_literals = CParameter::LiteralCompressionMode(ParamSwitch::Disable);
+    pub fn new(read_back: ReadBack, hasher: BlockHasher, trailers: Trailers) -> Self {
+        let match_min = match trailers {
+            // The default: what version 0.1.0 can read is written as by it.
+            Trailers::Kept => 0,
+            Trailers::LeftOut => DELTA_MATCH_MIN,
+        };
+        let own = [
+            CParameter::MinMatch(match_min),
+            CParameter::LiteralCompressionMode(ParamSwitch::Disable),
+        ];
         DeltaCoder {
-            compressor: compressor(DELTA_LEVEL, ContentSize::LeftOut, &[raw_literals]),
+            compressor: compressor(DELTA_LEVEL, ContentSize::LeftOut, &own),
             alone: compressor(DELTA_LEVEL, ContentSize::Written, &[]),
             decoder: (read_back == ReadBack::On).then(DeltaDecoder::new),
             hasher,
             scratch: Vec::new(),
+            trailers,
         }
     }
 
@@ -119,11 +152,12 @@ impl<'base> DeltaCoder<'base> {
         hash: BlockHash,
         base: &'base [u8],
     ) -> Result<Option<EncodedDelta>, Miscomputed> {
-        let text = self.compress(block, base);
+        let form = self.trailers.form(block);
+        let text = self.compress(form::without_trailer(block, form), base);
         if text.len() > DELTA_BYTES_ALWAYS && self.is_dear(text.len(), block) {
             return Ok(None);
         }
-        let delta = EncodedDelta { text, hash, length: block.len(), form: BlockForm::PLAIN };
+        let delta = EncodedDelta { text, hash, length: block.len(), form };
         self.check(delta, base).map(Some)
     }
 
@@ -134,7 +168,7 @@ impl<'base> DeltaCoder<'base> {
         hash: BlockHash,
     ) -> Result<Option<EncodedDelta>, Miscomputed> {
         let MovedBlock { text: normal, form, prefix } = block;
-        let text = self.compress(normal, prefix);
+        let text = self.compress(form::without_trailer(normal, *form), prefix);
         if text.len() > DELTA_BYTES_ALWAYS && self.is_dear(text.len(), normal) {
             return Ok(None);
         }
@@ -233,6 +267,7 @@ impl DeltaDecoder {
         length: usize,
         form: BlockForm,
     ) -> Result<&[u8], Malformed> {
+        let coded = form::coded_bytes(length, form)?;
         self.framed.clear();
         self.framed.extend_from_slice(&MAGIC);
         self.framed.extend_from_slice(text);
@@ -241,13 +276,14 @@ impl DeltaDecoder {
             // lives as long as the prefix takes it for what it is.
             let mut decompressor = DCtx::create();
             decompressor.ref_prefix(prefix).map_err(|_| UNDECODABLE)?;
-            exactly(length, &mut self.out, |out| decompressor.decompress(out, &self.framed))?;
+            exactly(coded, &mut self.out, |out| decompressor.decompress(out, &self.framed))?;
         } else {
             let (context, framed) = (&mut self.decompressor, &self.framed);
-            exactly(length, &mut self.out, |out| {
+            exactly(coded, &mut self.out, |out| {
                 context.decompress_using_dict(out, framed, prefix)
             })?;
         }
+        self.out.resize(length, 0);
         form::restore(&mut self.out, form)?;
         Ok(&self.out)
     }

@@ -8,9 +8,12 @@ use crate::innodb::PageSize;
 use crate::innodb::columns;
 use crate::innodb::normal;
 use crate::innodb::normal::Form;
+use crate::innodb::trailer;
 
 const NOT_NORMAL: Malformed =
     Malformed { what: "a block in normal form", why: "its records can't be walked over" };
+const NOT_A_PAGE: Malformed =
+    Malformed { what: "a delta without a trailer", why: "it is shorter than a page" };
 
 /// The layout of the records of a page in normal form.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,15 +45,38 @@ pub fn append(out: &mut Vec<u8>, block: &[u8], page: PageSize, layout: Layout) -
     }
 }
 
-/// Gives a block of this form its own bytes again; after an error they are of no use.
+/// Gives a block of this form its own bytes again; after an error they are of no use. If the form
+/// leaves out the trailer, any bytes stand in its place.
 pub fn restore(block: &mut [u8], form: BlockForm) -> Result<(), Malformed> {
-    let Some(page) = page_size(form) else { return Ok(()) };
-    let restored = if form.is_in_columns() {
-        columns::spread(block, page)
-    } else {
-        normal::restore(block, page)
-    };
-    restored.map_err(|normal::NotNormal| NOT_NORMAL)
+    if let Some(page) = page_size(form) {
+        let restored = if form.is_in_columns() {
+            columns::spread(block, page)
+        } else {
+            normal::restore(block, page)
+        };
+        restored.map_err(|normal::NotNormal| NOT_NORMAL)?;
+    }
+    if form.is_without_trailer() {
+        coded_bytes(block.len(), form)?;
+        trailer::restore(block);
+    }
+    Ok(())
+}
+
+/// Returns the bytes of a block that a delta of this form is made of.
+pub fn without_trailer(block: &[u8], form: BlockForm) -> &[u8] {
+    if form.is_without_trailer() { &block[..block.len() - trailer::BYTES] } else { block }
+}
+
+/// Returns the number of bytes that a delta of this form decodes to, for a block of this length.
+pub fn coded_bytes(length: usize, form: BlockForm) -> Result<usize, Malformed> {
+    if !form.is_without_trailer() {
+        return Ok(length);
+    }
+    if length < trailer::PAGE_BYTES_MIN {
+        return Err(NOT_A_PAGE);
+    }
+    Ok(length - trailer::BYTES)
 }
 
 /// Returns the bytes that a delta of this form is compressed against: those of the second base, if
@@ -60,7 +86,7 @@ pub fn prefix<'b>(
     base: &'b [u8],
     second: Option<&'b [u8]>,
 ) -> Result<Cow<'b, [u8]>, Malformed> {
-    if form == BlockForm::PLAIN && second.is_none() {
+    if form.page_bytes().is_none() && second.is_none() {
         return Ok(Cow::Borrowed(base));
     }
     let mut joined = Vec::with_capacity(second.map_or(0, <[u8]>::len) + base.len());

@@ -410,6 +410,9 @@ impl Directory {
             if slot.form.is_in_columns() && !slot.is_whole() {
                 return Err(columns.malformed("a delta is in columns"));
             }
+            if slot.form.is_without_trailer() && slot.is_whole() {
+                return Err(columns.malformed("a whole block is without its trailer"));
+            }
             if code & TWO_BASES == 0 {
                 continue;
             }

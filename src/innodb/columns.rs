@@ -13,7 +13,7 @@
 //! | at | bytes | in columns |
 //! |---|---|---|
 //! | 54 | 2 | n, the number of records, as in the page |
-//! | 120 | 5 n | headers in normal form and in key order: first bytes of all, second bytes of all, .. |
+//! | 120 | 5 n | headers in normal form and in key order: all first bytes, all second bytes, .. |
 //! | 120 + 5 n | | pieces between headers by length and place, those of one length in columns |
 //! | | | the rest: what stands before the directory and after the last record |
 //!

@@ -11,6 +11,7 @@
 //! .frm                 -> Frm: which files a table consists of
 //! index pages          -> normal::normalize, restore: a form in which rows that move stay the same
 //! index pages          -> columns::gather, spread: that form with the bytes of rows in columns
+//! a page               -> trailer::append: its last bytes, computed from the others
 //! an index page        -> leaf_chain::Search, Sample: pages of last night that its rows stood on
 //! ```
 //!
@@ -39,6 +40,7 @@ pub mod redo;
 #[cfg(test)]
 mod server_pages;
 mod tablespace;
+pub mod trailer;
 mod units;
 pub mod verdict;
 

@@ -28,6 +28,7 @@ use crate::encode::EncodedFrame;
 use crate::encode::Level;
 use crate::encode::Miscomputed;
 use crate::encode::ReadBack;
+use crate::encode::Trailers;
 use crate::encode::WholeCoder;
 use crate::format::directory::FramedBlock;
 use crate::format::form::BlockForm;
@@ -198,7 +199,7 @@ impl Appender {
             (previous.whole, text, 1)
         };
         let hash = packs.hasher().hash(text);
-        let mut coder = DeltaCoder::new(self.run.read_back, packs.hasher().clone());
+        let mut coder = DeltaCoder::new(self.run.read_back, packs.hasher().clone(), Trailers::Kept);
         let delta = coder.encode_page(text, hash, &base_text).map_err(miscomputed)?;
         let Some(delta) = delta else { return Ok(None) };
         let Some(pack) = packs.table().find(&base.pack) else { return Ok(None) };

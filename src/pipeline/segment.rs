@@ -166,7 +166,7 @@ impl Layouts {
 /// The layout of a frame that is to be made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LayoutAdvice {
-    /// This one.
+    /// This layout, without a comparison.
     Take(Layout),
     /// The one that makes the smaller frame, to be noted for those that follow.
     Compare,

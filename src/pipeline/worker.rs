@@ -18,6 +18,7 @@ use crate::encode::DeltaCoder;
 use crate::encode::EncodedDelta;
 use crate::encode::EncodedFrame;
 use crate::encode::MovedBlock;
+use crate::encode::Trailers;
 use crate::encode::WholeCoder;
 use crate::encode::form;
 use crate::encode::form::Layout;
@@ -164,7 +165,11 @@ impl Worker {
         self.shared.monitor.count(Counter::BlocksMissed, u64_of(missed));
         let mut bases_left = bases.iter();
         let mut whole = Vec::new();
-        let mut coder = DeltaCoder::new(self.shared.read_back, self.hasher.clone());
+        let trailers = match self.page_of(&done.member) {
+            Some(_) => Trailers::LeftOut,
+            None => Trailers::Kept,
+        };
+        let mut coder = DeltaCoder::new(self.shared.read_back, self.hasher.clone(), trailers);
         // Neither does a changed page of an increment have the size of the block that it is in.
         let any_size =
             done.member.matcher.is_some() || matches!(done.member.pages, PageCheck::Delta { .. });
@@ -231,7 +236,8 @@ impl Worker {
                 self.finder.record(group.len(), 0);
                 continue;
             }
-            let mut coder = DeltaCoder::new(self.shared.read_back, self.hasher.clone());
+            let mut coder =
+                DeltaCoder::new(self.shared.read_back, self.hasher.clone(), Trailers::LeftOut);
             for (block, found) in &normal {
                 let hash = done.entries[found.block].entry().hash;
                 let delta = coder.encode_moved(block, hash).map_err(miscomputed)?;
@@ -352,7 +358,7 @@ impl Worker {
             .deltas
             .iter()
             .map(|stored| &stored.delta)
-            .partition(|delta| delta.form() != BlockForm::PLAIN);
+            .partition(|delta| delta.form().page_bytes().is_some());
         let bytes = |deltas: &[&EncodedDelta]| -> usize {
             deltas.iter().map(|delta| delta.text().len()).sum()
         };

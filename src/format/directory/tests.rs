@@ -149,3 +149,24 @@ fn forms_of_raw_frames_and_of_unknown_pages_are_refused() {
     let raw = builder.finish().encode();
     assert_eq!(Directory::decode(&raw).unwrap_err().why, "a codec is unknown to this program");
 }
+
+#[test]
+fn columns_are_of_whole_blocks_and_a_trailer_is_left_out_of_deltas_only() {
+    let normal = BlockForm::normal(16384).unwrap();
+    let forms = [
+        (normal.in_columns(), true, false),
+        (normal.without_trailer(), false, true),
+        (BlockForm::PLAIN.without_trailer(), false, true),
+        (normal.in_columns().without_trailer(), false, false),
+    ];
+    for (form, of_whole, of_delta) in forms {
+        let mut whole = DirectoryBuilder::default();
+        let framed = FramedBlock { form, ..block(BlockHash([1; 16]), 16384) };
+        whole.add_whole(Codec::Zstd, 100, &[framed]);
+        assert_eq!(Directory::decode(&whole.finish().encode()).is_ok(), of_whole, "{form:?}");
+        let mut deltas = DirectoryBuilder::default();
+        deltas.add_record(NewRecord { form, ..record(16384, 100, address(7, 3)) });
+        deltas.close_records(Codec::ZstdPrefix, 90);
+        assert_eq!(Directory::decode(&deltas.finish().encode()).is_ok(), of_delta, "{form:?}");
+    }
+}
