@@ -153,7 +153,7 @@ impl Appender {
 
     /// Adds a delta of a data block; returns how the block is stored.
     pub fn add_delta(&mut self, stored: &StoredDelta) -> Result<Storage> {
-        let StoredDelta { delta, base, second } = stored;
+        let StoredDelta { delta, base, second, .. } = stored;
         let packs = &self.run.packs;
         let address = packs.address(*base)?;
         let other = second.map(|second| packs.address(second)).transpose()?;

@@ -104,14 +104,33 @@ pub struct BaseFinder {
     success: Success,
 }
 
-/// The success of the searches for pages of one member lately.
+/// The success with pages of one member lately, of what may be in vain for all of them.
 #[derive(Debug, Default)]
-struct Success {
+pub struct Success {
     member: u64,
-    /// Pages in a row whose search was in vain.
+    /// Pages in a row that were tried in vain.
     failures: usize,
     /// Groups that were left out.
     skipped: usize,
+}
+
+impl Success {
+    /// Tells whether to try a group of a member's pages: after many in vain only now and then.
+    pub fn is_worth(&mut self, member: u64) -> bool {
+        if self.member != member {
+            *self = Self { member, ..Self::default() };
+        }
+        if self.failures < FAILURES_MAX {
+            return true;
+        }
+        self.skipped += 1;
+        self.skipped.is_multiple_of(PROBE_EVERY)
+    }
+
+    /// Notes with how many pages of a group it was of use.
+    pub fn record(&mut self, group: usize, of_use: usize) {
+        self.failures = if of_use == 0 { self.failures + group } else { 0 };
+    }
 }
 
 impl Default for BaseFinder {
@@ -129,20 +148,12 @@ impl BaseFinder {
     /// Tells whether to search for a group of a member's pages: of a table that was rebuilt or
     /// rewritten no page has a base, and only now and then a group is tried.
     pub fn is_worth(&mut self, member: u64) -> bool {
-        if self.success.member != member {
-            self.success = Success { member, ..Success::default() };
-        }
-        if self.success.failures < FAILURES_MAX {
-            return true;
-        }
-        self.success.skipped += 1;
-        self.success.skipped.is_multiple_of(PROBE_EVERY)
+        self.success.is_worth(member)
     }
 
     /// Notes how many pages of a group were stored against other pages.
     pub fn record(&mut self, group: usize, stored: usize) {
-        let failures = if stored == 0 { self.success.failures + group } else { 0 };
-        self.success.failures = failures;
+        self.success.record(group, stored);
     }
 
     /// Keeps a page of last night that was read for another reason.

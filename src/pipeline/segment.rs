@@ -334,12 +334,23 @@ pub struct Tally {
 /// A delta that is to be stored, and the places of what it rests on.
 #[derive(Debug)]
 pub struct StoredDelta {
+    /// The bases: the block as it was, or other pages.
+    pub kind: DeltaKind,
     /// The block as its difference to its base, or to both bases joined.
     pub delta: EncodedDelta,
     /// The place of the base, the only one or the first.
     pub base: Locator,
     /// The place of the second base, if it rests on two.
     pub second: Option<Locator>,
+}
+
+/// The bases of a delta, as they are counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DeltaKind {
+    /// It rests on the block as it was.
+    InPlace,
+    /// It rests on other pages, from which its records came.
+    Moved,
 }
 
 /// A segment whose blocks have been compared and encoded.

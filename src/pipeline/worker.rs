@@ -34,10 +34,12 @@ use crate::pipeline::appender::miscomputed;
 use crate::pipeline::bases::BaseFinder;
 use crate::pipeline::bases::FoundBases;
 use crate::pipeline::bases::MovedPage;
+use crate::pipeline::bases::Success;
 use crate::pipeline::former_table::FormerTable;
 use crate::pipeline::level;
 use crate::pipeline::matcher::Match;
 use crate::pipeline::pages;
+use crate::pipeline::segment::DeltaKind;
 use crate::pipeline::segment::Done;
 use crate::pipeline::segment::LayoutAdvice;
 use crate::pipeline::segment::Member;
@@ -55,7 +57,23 @@ pub struct Worker {
     coder: WholeCoder,
     hasher: BlockHasher,
     finder: BaseFinder,
+    /// The success with large deltas in normal form.
+    reorganised: Success,
     gathered: Vec<u8>,
+}
+
+/// A delta of more bytes is made in normal form as well.
+const LARGE_DELTA_BYTES: usize = 800;
+/// Large deltas of a segment that are made in normal form.
+const LARGE_DELTAS_MAX: usize = 16;
+
+/// A delta of many bytes, and what it was made of.
+struct LargeDelta<'b> {
+    /// Its number among the deltas of the segment.
+    number: usize,
+    raw: &'b [u8],
+    page: PageSize,
+    base: &'b [u8],
 }
 
 /// A block that has to be stored.
@@ -70,7 +88,14 @@ impl Worker {
     pub fn new(shared: Arc<Shared>) -> Self {
         let hasher = shared.packs.hasher().clone();
         let coder = WholeCoder::new(shared.level, shared.read_back, hasher.clone());
-        Self { shared, coder, hasher, finder: BaseFinder::default(), gathered: Vec::new() }
+        Self {
+            shared,
+            coder,
+            hasher,
+            finder: BaseFinder::default(),
+            reorganised: Success::default(),
+            gathered: Vec::new(),
+        }
     }
 
     /// Compares and encodes a segment.
@@ -164,8 +189,9 @@ impl Worker {
         let missed = bases.iter().filter(|base| base.is_none()).count();
         self.shared.monitor.count(Counter::BlocksMissed, u64_of(missed));
         let mut bases_left = bases.iter();
-        let mut whole = Vec::new();
-        let trailers = match self.page_of(&done.member) {
+        let (mut whole, mut large) = (Vec::new(), Vec::new());
+        let page = self.page_of(&done.member);
+        let trailers = match page {
             Some(_) => Trailers::LeftOut,
             None => Trailers::Kept,
         };
@@ -183,18 +209,52 @@ impl Worker {
                 }
                 _ => None,
             };
+            let is_large = |delta: &EncodedDelta| delta.text().len() > LARGE_DELTA_BYTES;
+            if let (Some(page), Some(base)) = (page, base)
+                && delta.as_ref().is_some_and(is_large)
+                && large.len() < LARGE_DELTAS_MAX
+            {
+                large.push(LargeDelta { number: done.deltas.len(), raw, page, base });
+            }
             match (delta, block.base) {
                 (Some(delta), Some(at)) => enter_delta(done, block.number, delta, at),
                 _ => whole.push(block.number),
             }
         }
         drop(coder);
+        self.shrink(&large, done)?;
         if !whole.is_empty() {
             for (at, base) in wanted.into_iter().zip(bases) {
                 base.into_iter().for_each(|base| self.finder.keep(at, base));
             }
         }
         Ok(whole)
+    }
+
+    /// Makes large deltas in normal form too, and takes those that are smaller: in a page that was
+    /// reorganised each record has moved.
+    fn shrink(&mut self, large: &[LargeDelta<'_>], done: &mut Done) -> Result<()> {
+        if large.is_empty() || !self.reorganised.is_worth(done.member.number) {
+            return Ok(());
+        }
+        let normal = |delta: &LargeDelta<'_>| {
+            let block = MovedBlock::new(delta.raw, delta.page, delta.base, None)?;
+            Some((delta.number, block))
+        };
+        let normal: Vec<(usize, MovedBlock)> = large.iter().filter_map(normal).collect();
+        let mut coder =
+            DeltaCoder::new(self.shared.read_back, self.hasher.clone(), Trailers::LeftOut);
+        let mut smaller = 0;
+        for (number, block) in &normal {
+            let own = &mut done.deltas[*number].delta;
+            let delta = coder.encode_moved(block, own.hash()).map_err(miscomputed)?;
+            if let Some(delta) = delta.filter(|delta| delta.text().len() < own.text().len()) {
+                *own = delta;
+                smaller += 1;
+            }
+        }
+        self.reorganised.record(large.len(), smaller);
+        Ok(())
     }
 
     /// Stores as deltas to other pages what came from them; gives back the numbers of the rest.
@@ -242,7 +302,10 @@ impl Worker {
                 let hash = done.entries[found.block].entry().hash;
                 let delta = coder.encode_moved(block, hash).map_err(miscomputed)?;
                 let (base, second) = (found.first.at, found.second.as_ref().map(|base| base.at));
-                moved.extend(delta.map(|delta| (found.block, StoredDelta { delta, base, second })));
+                let kind = DeltaKind::Moved;
+                moved.extend(
+                    delta.map(|delta| (found.block, StoredDelta { kind, delta, base, second })),
+                );
             }
             self.finder.record(group.len(), moved.len() - before);
         }
@@ -354,13 +417,10 @@ impl Worker {
         let zero = done.entries.iter().filter(zero).count();
         let stored = whole.len() + done.deltas.len();
         let whole_bytes: usize = whole.iter().map(|number| blocks[*number].len()).sum();
-        let (moved, own): (Vec<_>, Vec<_>) = done
-            .deltas
-            .iter()
-            .map(|stored| &stored.delta)
-            .partition(|delta| delta.form().page_bytes().is_some());
-        let bytes = |deltas: &[&EncodedDelta]| -> usize {
-            deltas.iter().map(|delta| delta.text().len()).sum()
+        let (moved, own): (Vec<_>, Vec<_>) =
+            done.deltas.iter().partition(|stored| stored.kind == DeltaKind::Moved);
+        let bytes = |deltas: &[&StoredDelta]| -> usize {
+            deltas.iter().map(|stored| stored.delta.text().len()).sum()
         };
         let pages = &done.tally.pages;
         for (counter, by) in [
@@ -419,7 +479,8 @@ fn enter_delta(done: &mut Done, number: usize, delta: EncodedDelta, base: Locato
     let length = u64_of(delta.length());
     let entry = Entry { hash: delta.hash(), storage: Storage::Zero, length };
     done.entries[number] = NewEntry::InDelta(entry);
-    done.deltas.push(StoredDelta { delta, base, second: None });
+    let kind = DeltaKind::InPlace;
+    done.deltas.push(StoredDelta { kind, delta, base, second: None });
 }
 
 /// Enters deltas to other pages by the numbers of their blocks; deltas stand in the order of these.
