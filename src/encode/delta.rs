@@ -24,8 +24,11 @@ const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// The level that deltas are made at: a higher one finds matches in what the second step would have
 /// coded with all the others of its frame, and takes 5 % more.
 const DELTA_LEVEL: i32 = 1;
-/// The shortest match: the second step codes six digits of text in fewer bytes than a match takes.
-const DELTA_MATCH_MIN: u32 = 7;
+/// The shortest match of a delta to what the block was: the second step codes six digits of text in
+/// fewer bytes than a match takes. Version 0.1.0 had the default.
+const MATCH_MIN_IN_PLACE: u32 = 7;
+/// Leaves the shortest match to zstd: records of a narrow index that moved have eight bytes.
+const MATCH_MIN_DEFAULT: u32 = 0;
 /// A delta of up to this many bytes is never compared with the block compressed alone.
 const DELTA_BYTES_ALWAYS: usize = 256;
 /// Size of a packed delta in percent of its own bytes, as far as those bytes alone tell.
@@ -126,17 +129,9 @@ impl std::fmt::Debug for DeltaCoder<'_> {
 impl<'base> DeltaCoder<'base> {
     /// Creates a coder for one batch of blocks.
     pub fn new(read_back: ReadBack, hasher: BlockHasher, trailers: Trailers) -> Self {
-        let match_min = match trailers {
-            // The default: what version 0.1.0 can read is written as by it.
-            Trailers::Kept => 0,
-            Trailers::LeftOut => DELTA_MATCH_MIN,
-        };
-        let own = [
-            CParameter::MinMatch(match_min),
-            CParameter::LiteralCompressionMode(ParamSwitch::Disable),
-        ];
+        let raw_literals = CParameter::LiteralCompressionMode(ParamSwitch::Disable);
         DeltaCoder {
-            compressor: compressor(DELTA_LEVEL, ContentSize::LeftOut, &own),
+            compressor: compressor(DELTA_LEVEL, ContentSize::LeftOut, &[raw_literals]),
             alone: compressor(DELTA_LEVEL, ContentSize::Written, &[]),
             decoder: (read_back == ReadBack::On).then(DeltaDecoder::new),
             hasher,
@@ -153,6 +148,10 @@ impl<'base> DeltaCoder<'base> {
         base: &'base [u8],
     ) -> Result<Option<EncodedDelta>, Miscomputed> {
         let form = self.trailers.form(block);
+        self.set_match_min(match self.trailers {
+            Trailers::Kept => MATCH_MIN_DEFAULT,
+            Trailers::LeftOut => MATCH_MIN_IN_PLACE,
+        });
         let text = self.compress(form::without_trailer(block, form), base);
         if text.len() > DELTA_BYTES_ALWAYS && self.is_dear(text.len(), block) {
             return Ok(None);
@@ -168,6 +167,7 @@ impl<'base> DeltaCoder<'base> {
         hash: BlockHash,
     ) -> Result<Option<EncodedDelta>, Miscomputed> {
         let MovedBlock { text: normal, form, prefix } = block;
+        self.set_match_min(MATCH_MIN_DEFAULT);
         let text = self.compress(form::without_trailer(normal, *form), prefix);
         if text.len() > DELTA_BYTES_ALWAYS && self.is_dear(text.len(), normal) {
             return Ok(None);
@@ -190,6 +190,11 @@ impl<'base> DeltaCoder<'base> {
         }
         let delta = EncodedDelta { text, hash, length: block.len(), form: BlockForm::PLAIN };
         self.check(delta, base).map(Some)
+    }
+
+    fn set_match_min(&mut self, bytes: u32) {
+        let parameter = CParameter::MinMatch(bytes);
+        self.compressor.set_parameter(parameter).expect("zstd knows such matches");
     }
 
     fn compress(&mut self, block: &[u8], base: &'base [u8]) -> Vec<u8> {

@@ -254,6 +254,10 @@ impl<const Q: usize> Origins<Q> {
 /// Writes the first bytes of all pieces, then the second bytes, and so on.
 fn to_columns(page: &[u8], pieces: &[Piece], columns: &mut [u8]) {
     let (rows, bytes) = (pieces.len(), usize::from(pieces[0].bytes));
+    if let [piece] = pieces {
+        columns.copy_from_slice(&page[piece.at()..][..bytes]);
+        return;
+    }
     if rows < TILE || bytes < TILE {
         for (row, piece) in pieces.iter().enumerate() {
             for (column, byte) in page[piece.at()..][..bytes].iter().enumerate() {
@@ -275,6 +279,10 @@ fn to_columns(page: &[u8], pieces: &[Piece], columns: &mut [u8]) {
 /// Gives all pieces their first bytes, then their second bytes, and so on.
 fn from_columns(columns: &[u8], pieces: &[Piece], page: &mut [u8]) {
     let (rows, bytes) = (pieces.len(), usize::from(pieces[0].bytes));
+    if let [piece] = pieces {
+        page[piece.at()..][..bytes].copy_from_slice(columns);
+        return;
+    }
     if rows < TILE || bytes < TILE {
         for (row, piece) in pieces.iter().enumerate() {
             for (column, byte) in page[piece.at()..][..bytes].iter_mut().enumerate() {
