@@ -25,6 +25,8 @@
 //!
 //! It is for whole blocks. A delta is made of pages whose rows stand together.
 
+use crate::base::num::usize_of;
+use crate::base::num::usize_of_u32;
 use crate::innodb::big_endian::put_u32;
 use crate::innodb::big_endian::u16_at;
 use crate::innodb::big_endian::u32_at;
@@ -206,11 +208,18 @@ impl<const Q: usize> Origins<Q> {
     /// Returns the origins by place.
     fn iter(&self) -> impl Iterator<Item = usize> {
         // Most marks are zero.
-        let eights = self.0.as_chunks::<8>().0.iter().enumerate();
-        let marked = eights.filter(|(_, marks)| u64::from_le_bytes(**marks) != 0);
-        marked.flat_map(|(eight, marks)| {
-            let marks = marks.iter().enumerate().filter(|(_, mark)| **mark != 0);
-            marks.map(move |(n, mark)| 4 * (8 * eight + n) + usize::from(*mark) - 1)
+        let eights = self.0.as_chunks().0.iter().map(|marks| u64::from_le_bytes(*marks));
+        eights.enumerate().filter(|(_, marks)| *marks != 0).flat_map(|(eight, marks)| {
+            let mut left = marks;
+            std::iter::from_fn(move || {
+                if left == 0 {
+                    return None;
+                }
+                let place = left.trailing_zeros() / 8;
+                let mark = (left >> (8 * place)) & 0xFF;
+                left ^= mark << (8 * place);
+                Some(4 * (8 * eight + usize_of_u32(place)) + usize_of(mark) - 1)
+            })
         })
     }
 
@@ -267,10 +276,11 @@ fn to_columns(page: &[u8], pieces: &[Piece], columns: &mut [u8]) {
         return;
     }
     for row in steps(rows) {
+        let (pieces, columns) = (&pieces[row..row + TILE], &mut columns[row..]);
         for column in steps(bytes) {
-            let tile = std::array::from_fn(|n| number_at(page, pieces[row + n].at() + column));
+            let tile = std::array::from_fn(|n| number_at(page, pieces[n].at() + column));
             for (n, number) in transposed(tile).into_iter().enumerate() {
-                put_number(columns, (column + n) * rows + row, number);
+                put_number(columns, (column + n) * rows, number);
             }
         }
     }
@@ -292,10 +302,11 @@ fn from_columns(columns: &[u8], pieces: &[Piece], page: &mut [u8]) {
         return;
     }
     for row in steps(rows) {
+        let (pieces, columns) = (&pieces[row..row + TILE], &columns[row..]);
         for column in steps(bytes) {
-            let tile = std::array::from_fn(|n| number_at(columns, (column + n) * rows + row));
-            for (n, number) in transposed(tile).into_iter().enumerate() {
-                put_number(page, pieces[row + n].at() + column, number);
+            let tile = std::array::from_fn(|n| number_at(columns, (column + n) * rows));
+            for (number, piece) in transposed(tile).into_iter().zip(pieces) {
+                put_number(page, piece.at() + column, number);
             }
         }
     }
