@@ -111,6 +111,7 @@ fn open_all(valid: &Valid, bytes: &[u8]) {
     for kind in ObjectKind::ALL {
         let is_ours = kind == ObjectKind::Snapshot && bytes == valid.object;
         assert_eq!(valid.keyring.open_object(kind, b"x", bytes).is_ok(), is_ours);
+        assert!(valid.keyring.open_tagged(kind, b"x", bytes).is_err(), "it is too short for a tag");
     }
     for ordinal in [0, 1, u32::MAX] {
         let mut text = b"former".to_vec();

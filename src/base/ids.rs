@@ -37,6 +37,11 @@ macro_rules! hexadecimal {
 hexadecimal!(BlockHash, PackName, SnapshotId, SourceId);
 
 impl SnapshotId {
+    /// Reads an id of 64 hexadecimal digits; nothing from any other text.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        hex::decode(text).map(Self)
+    }
+
     /// Returns the first characters of the id, enough for people.
     pub fn short(&self) -> String {
         hex::encode(&self.0[..5])

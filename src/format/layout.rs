@@ -45,18 +45,18 @@ pub enum Folder {
     Damage,
     /// Later statements about snapshots and the store.
     Notes,
-    /// The snapshots that runs rely on; reserved.
+    /// What the runs that stand rely on.
     Intents,
-    /// Runs that shall stop; reserved.
+    /// Runs that shall stop, and verdicts about their snapshots.
     Fences,
-    /// Snapshots that were removed; reserved.
+    /// Snapshots that were removed, in a folder for each source.
     Removed,
-    /// Doubtful snapshots that were confirmed; reserved.
+    /// Doubtful snapshots that were confirmed.
     Cleared,
 }
 
 impl Folder {
-    /// All folders, reserved ones included.
+    /// All folders, in the order of their declaration.
     pub const ALL: [Self; 13] = [
         Self::Claims,
         Self::Keys,
@@ -115,6 +115,11 @@ impl Folder {
     pub fn snapshots_of(source: SourceId) -> String {
         format!("{}{source}/", Self::Snapshots.prefix())
     }
+
+    /// Returns the prefix of the removals of one source.
+    pub fn removed_of(source: SourceId) -> String {
+        format!("{}{source}/", Self::Removed.prefix())
+    }
 }
 
 /// The subject of a note.
@@ -160,13 +165,13 @@ pub enum Object {
     SnapshotDamage { snapshot: SnapshotId, hash: ContentHash },
     /// Says something about a snapshot or the store.
     Note { about: Subject, hash: ContentHash },
-    /// The snapshots that a run relies on; reserved.
+    /// The things that a run relies on, removes or holds.
     Intent { run: RandomId, hash: ContentHash },
-    /// Runs that shall stop; reserved.
+    /// Runs that shall stop, or a verdict about them.
     Fence { epoch: u64, hash: ContentHash },
-    /// Says that a snapshot was removed; reserved.
-    Removed { snapshot: SnapshotId, hash: ContentHash },
-    /// Says that a doubtful snapshot was confirmed; reserved.
+    /// Says that a snapshot of a source was removed, by its sequence number and id.
+    Removed { source: SourceId, sequence: u64, snapshot: SnapshotId, hash: ContentHash },
+    /// Says that a doubtful snapshot was confirmed.
     Cleared { snapshot: SnapshotId, hash: ContentHash },
 }
 
@@ -209,8 +214,10 @@ impl Object {
                 about(format!("{OF_SNAPSHOT}{snapshot}"), hash)
             }
             Self::Note { about: Subject::Snapshot(id), hash }
-            | Self::Removed { snapshot: id, hash }
             | Self::Cleared { snapshot: id, hash } => about(id, hash),
+            Self::Removed { source, sequence, snapshot, hash } => {
+                about(format!("{source}/{sequence:010}-{snapshot}"), hash)
+            }
             Self::Note { about: Subject::Store, hash } => about(STORE, hash),
             Self::Note { about: Subject::Probe, hash } => about(PROBE, hash),
             Self::Intent { run, hash } => about(hex::encode(run), hash),
@@ -261,7 +268,11 @@ impl Object {
                 Some(Self::Fence { epoch: number(epoch, 10)?, hash })
             }
             Folder::Removed => {
-                of_snapshot(rest).map(|(snapshot, hash)| Self::Removed { snapshot, hash })
+                let (rest, hash) = hashed(rest)?;
+                let Object::Snapshot { source, sequence, id } = snapshot(rest)? else {
+                    return None;
+                };
+                Some(Self::Removed { source, sequence, snapshot: id, hash })
             }
             Folder::Cleared => {
                 of_snapshot(rest).map(|(snapshot, hash)| Self::Cleared { snapshot, hash })
@@ -366,7 +377,8 @@ mod tests {
             note(Subject::Probe),
             Object::Intent { run: [4; 16], hash },
             Object::Fence { epoch: 3, hash },
-            Object::Removed { snapshot, hash },
+            Object::Removed { source, sequence: 7, snapshot, hash },
+            Object::Removed { source, sequence: 1 << 40, snapshot, hash },
             Object::Cleared { snapshot, hash },
         ]
     }

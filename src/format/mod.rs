@@ -8,13 +8,16 @@
 
 pub mod config;
 pub mod directory;
+pub mod fence;
 pub mod form;
+pub mod intent;
 pub mod layout;
 pub mod lists;
 pub mod map_page;
 pub mod note;
 pub mod pack_table;
 pub mod record;
+pub mod removed;
 pub mod retired;
 pub mod snapshot;
 pub mod snapshot_damage;

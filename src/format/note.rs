@@ -1,7 +1,8 @@
 //! Notes about a snapshot, which itself never changes (FORMAT.md 9.1).
 //!
 //! A note is a small JSON object: what it is about stands in it, and a reader passes over notes
-//! about what it does not know. So far there are notes about tags.
+//! about what it does not know. There are notes about tags, and about a snapshot that is missing
+//! since it was removed where this one was copied from.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -9,6 +10,7 @@ use serde::Serialize;
 use crate::base::error::Malformed;
 
 const ABOUT_TAGS: &str = "tags";
+const ABOUT_REMOVED_ELSEWHERE: &str = "removed-elsewhere";
 
 /// Tags that were attached to a snapshot or taken off it.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -23,11 +25,20 @@ pub struct TagNote {
     pub remove: Vec<String>,
 }
 
+/// Says of a copied snapshot that the one which it follows was removed where it came from.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RemovedElsewhere {
+    /// When it was put, seconds since 1970.
+    pub time: u64,
+    /// The snapshot that was removed, 64 hexadecimal digits.
+    pub snapshot: String,
+}
+
 #[derive(Serialize)]
-struct Written<'n> {
+struct Written<'n, N> {
     about: &'static str,
     #[serde(flatten)]
-    note: &'n TagNote,
+    note: &'n N,
 }
 
 #[derive(Deserialize)]
@@ -38,19 +49,41 @@ struct About {
 impl TagNote {
     /// Returns the text of the note.
     pub fn encode(&self) -> Vec<u8> {
-        let written = Written { about: ABOUT_TAGS, note: self };
-        serde_json::to_vec(&written).expect("strings and numbers can be written")
+        encode(ABOUT_TAGS, self)
     }
 
     /// Reads the text of a note; `None` if it is about something else.
     pub fn decode(text: &[u8]) -> Result<Option<Self>, Malformed> {
-        let malformed = |_| Malformed { what: "note", why: "is not the JSON of this version" };
-        let About { about } = serde_json::from_slice(text).map_err(malformed)?;
-        if about != ABOUT_TAGS {
-            return Ok(None);
-        }
-        serde_json::from_slice(text).map(Some).map_err(malformed)
+        decode(ABOUT_TAGS, text)
     }
+}
+
+impl RemovedElsewhere {
+    /// Returns the text of the note.
+    pub fn encode(&self) -> Vec<u8> {
+        encode(ABOUT_REMOVED_ELSEWHERE, self)
+    }
+
+    /// Reads the text of a note; `None` if it is about something else.
+    pub fn decode(text: &[u8]) -> Result<Option<Self>, Malformed> {
+        decode(ABOUT_REMOVED_ELSEWHERE, text)
+    }
+}
+
+fn encode<N: Serialize>(about: &'static str, note: &N) -> Vec<u8> {
+    serde_json::to_vec(&Written { about, note }).expect("strings and numbers can be written")
+}
+
+fn decode<'t, N: Deserialize<'t>>(
+    expected: &'static str,
+    text: &'t [u8],
+) -> Result<Option<N>, Malformed> {
+    let malformed = |_| Malformed { what: "note", why: "is not the JSON of this version" };
+    let About { about } = serde_json::from_slice(text).map_err(malformed)?;
+    if about != expected {
+        return Ok(None);
+    }
+    serde_json::from_slice(text).map(Some).map_err(malformed)
 }
 
 /// Applies notes to the tags that a snapshot was written with; `notes` in any order, each with
@@ -99,6 +132,18 @@ mod tests {
         for damaged in [&b""[..], b"{}", b"[]", br#"{"about":"tags"}"#, b"\xff"] {
             assert!(TagNote::decode(damaged).is_err());
         }
+    }
+
+    #[test]
+    fn a_note_about_a_removed_predecessor_comes_back_and_is_not_one_about_tags() {
+        let note = RemovedElsewhere { time: 7, snapshot: "ab".repeat(32) };
+        let text =
+            format!(r#"{{"about":"removed-elsewhere","time":7,"snapshot":"{}"}}"#, note.snapshot);
+        assert_eq!(String::from_utf8(note.encode()).unwrap(), text);
+        assert_eq!(TagNote::decode(&note.encode()), Ok(None));
+        assert_eq!(RemovedElsewhere::decode(&note.encode()), Ok(Some(note)));
+        assert_eq!(RemovedElsewhere::decode(br#"{"about":"tags","time":1}"#), Ok(None));
+        assert!(RemovedElsewhere::decode(br#"{"about":"removed-elsewhere"}"#).is_err());
     }
 
     #[test]

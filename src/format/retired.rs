@@ -22,7 +22,7 @@ pub struct Retired {
     pub repository: [u8; 16],
     /// The generation that ended.
     pub generation: u8,
-    /// The hashes in the names of snapshots and notes.
+    /// The hashes in the names of snapshots, notes, fences, removals and confirmations.
     pub hashes: BTreeSet<[u8; 32]>,
 }
 

@@ -27,6 +27,7 @@
 //! | `haulout 1 2026 run data wrap key` | R | 32 bytes |
 //! | `haulout 1 2026 config key` | R | 32 bytes |
 //! | `haulout 1 2026 recovery key` | R | 32 bytes, the seed of an X-Wing key pair |
+//! | `haulout 1 2026 prune key` | R | 32 bytes |
 //! | `haulout 1 2026 section key` | suite, run secret of the class, salt | K, C |
 //! | `haulout 1 2026 sealed object key` | suite, key of the object, salt, kind | K, C |
 //! | `haulout 1 2026 holder wrap key` | 1, stretched passphrase or key file, salt | K, C |
@@ -41,7 +42,8 @@
 //! The parts: `suite` seals texts; `purpose`, `secret` and `keys` derive; `key_slot` is
 //! `keys/<id>`, `slot_contents` what is in it, and `cost` what guessing its passphrase takes;
 //! `recovery_kit` is the key on paper; `run` is `runs/<id>`; `section` seals the frames of packs;
-//! `object` seals whole small objects.
+//! `object` seals whole small objects;
+//! `prune_tag` tags those that remove.
 //!
 //! Invariants:
 //! - No key is used for two things, and no (key, nonce) pair for two texts.
@@ -61,6 +63,7 @@ pub mod ids;
 pub mod key_slot;
 pub mod keys;
 pub mod object;
+pub mod prune_tag;
 pub mod purpose;
 pub mod recovery;
 pub mod recovery_kit;

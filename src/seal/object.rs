@@ -62,9 +62,9 @@ const HEADER_BYTES: usize = COMMITMENT_AT + COMMITMENT_BYTES;
 pub enum ObjectKind {
     /// A snapshot: what one backup stored.
     Snapshot,
-    /// A record of what a run is about to use.
+    /// A record of what a run relies on, removes or holds.
     Intent,
-    /// A run that must not be believed any more.
+    /// Runs that shall stop, or a verdict about their snapshots.
     Fence,
     /// A record of where entries of an old pack are served from.
     Relocation,
@@ -78,11 +78,13 @@ pub enum ObjectKind {
     KeySlotNote,
     /// An announcement that the keys are being rotated.
     Rotation,
+    /// A doubtful snapshot that was confirmed.
+    Cleared,
 }
 
 impl ObjectKind {
     /// Every kind, in the order of the codes.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Snapshot,
         Self::Intent,
         Self::Fence,
@@ -92,6 +94,7 @@ impl ObjectKind {
         Self::Removed,
         Self::KeySlotNote,
         Self::Rotation,
+        Self::Cleared,
     ];
 
     /// Returns the code of the kind in stored bytes.
@@ -106,6 +109,7 @@ impl ObjectKind {
             Self::Removed => 7,
             Self::KeySlotNote => 8,
             Self::Rotation => 9,
+            Self::Cleared => 11,
         }
     }
 
@@ -129,6 +133,7 @@ impl ObjectKind {
             Self::Removed => "removed",
             Self::KeySlotNote => "key slot note",
             Self::Rotation => "rotation",
+            Self::Cleared => "cleared",
         }
     }
 
@@ -142,7 +147,8 @@ impl ObjectKind {
             | Self::Note
             | Self::Removed
             | Self::KeySlotNote
-            | Self::Rotation => Purpose::SmallObject,
+            | Self::Rotation
+            | Self::Cleared => Purpose::SmallObject,
         }
     }
 }

@@ -28,11 +28,13 @@ pub enum Purpose {
     Config,
     /// The seed of the key pair that write-only keys seal to.
     Recovery,
+    /// The key makes the tags of fences and removals.
+    Prune,
 }
 
 impl Purpose {
     /// Every purpose, in the order of the enum.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::BlockHash,
         Self::Cut,
         Self::Source,
@@ -43,10 +45,11 @@ impl Purpose {
         Self::RunData,
         Self::Config,
         Self::Recovery,
+        Self::Prune,
     ];
 
     /// The keys in the slot of a write-only key, in the order in which they are stored: no key that
-    /// opens a data pack.
+    /// opens a data pack, and none that removes.
     pub(super) const WRITE_ONLY: [Self; 8] = [
         Self::BlockHash,
         Self::Cut,
@@ -67,9 +70,12 @@ impl Purpose {
     pub const fn rotates(self) -> bool {
         match self {
             Self::BlockHash | Self::Cut | Self::Source | Self::Path | Self::Config => false,
-            Self::Snapshot | Self::SmallObject | Self::RunMeta | Self::RunData | Self::Recovery => {
-                true
-            }
+            Self::Snapshot
+            | Self::SmallObject
+            | Self::RunMeta
+            | Self::RunData
+            | Self::Recovery
+            | Self::Prune => true,
         }
     }
 
@@ -86,6 +92,7 @@ impl Purpose {
             Self::RunData => "haulout 1 2026 run data wrap key",
             Self::Config => "haulout 1 2026 config key",
             Self::Recovery => "haulout 1 2026 recovery key",
+            Self::Prune => "haulout 1 2026 prune key",
         }
     }
 }
@@ -103,6 +110,7 @@ impl fmt::Display for Purpose {
             Self::RunData => "key to data packs",
             Self::Config => "config key",
             Self::Recovery => "recovery key",
+            Self::Prune => "prune key",
         })
     }
 }

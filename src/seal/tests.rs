@@ -3,6 +3,7 @@
 mod fuzz;
 mod golden;
 mod key_slots;
+mod prune_tags;
 mod recovery_kits;
 mod sections;
 mod tampering;

@@ -59,6 +59,8 @@ fn derived_keys_stay() {
         check(&name, key().derive(purpose).bytes());
     }
     check("config-tag", &keyring(Suite::Aes256GcmSiv).config_tag(b"config").unwrap());
+    let tag = keyring(Suite::Aes256GcmSiv).prune_tag(ObjectKind::Fence, b"context", b"a text");
+    check("prune-tag", &tag.unwrap());
 }
 
 #[test]
