@@ -65,6 +65,9 @@ kinds! {
     /// A password is needed and none was given.
     NoKey "no-key" Key
 
+    /// A snapshot that was removed, or that does not count because its run was stopped.
+    Removed "removed" Usage
+
     /// An object is not there.
     Missing "missing" Damaged
 
@@ -82,6 +85,9 @@ kinds! {
 
     /// Runs may still be writing to the repository.
     Busy "busy" Store
+
+    /// A prune has stopped the run: what it stored is not relied upon.
+    Fenced "fenced" Store
 
     /// The producer could not be started or read.
     Source "source" Producer

@@ -18,7 +18,7 @@ const ID_AT: usize = 28;
 /// The format version that this program reads and writes.
 pub const FORMAT_VERSION: u16 = 1;
 /// Required features that this program knows.
-pub const FEATURES_KNOWN: Features = Features::NORMAL_FORM;
+pub const FEATURES_KNOWN: Features = Features(Features::INTENTS.0 | Features::NORMAL_FORM.0);
 /// Required features of a repository that this program makes.
 pub const FEATURES_MADE: Features = Features::NORMAL_FORM;
 const WHAT: &str = "config";
@@ -30,6 +30,8 @@ pub struct Features(pub u64);
 impl Features {
     /// No feature at all, as version 0.1.0 makes repositories.
     pub const NONE: Self = Self(0);
+    /// Runs put intents, and prune deletes.
+    pub const INTENTS: Self = Self(1);
     /// Blocks and deltas in normal form, deltas of two bases.
     pub const NORMAL_FORM: Self = Self(1 << 2);
 
@@ -83,11 +85,14 @@ impl std::fmt::Display for ProgramVersion {
 }
 
 /// All features that this program knows, in ascending order of their bits.
-const FEATURES: [FeatureAbout; 1] = [FeatureAbout {
-    bit: 2,
-    what: "blocks and deltas in normal form, deltas of two bases",
-    since: ProgramVersion(0, 2),
-}];
+const FEATURES: [FeatureAbout; 2] = [
+    FeatureAbout { bit: 0, what: "runs put intents, prune deletes", since: ProgramVersion(0, 2) },
+    FeatureAbout {
+        bit: 2,
+        what: "blocks and deltas in normal form, deltas of two bases",
+        since: ProgramVersion(0, 2),
+    },
+];
 
 /// The fields as FORMAT.md lists them: place, bytes, words. A test compares them.
 #[cfg(test)]
@@ -345,7 +350,7 @@ mod tests {
         let later = Config { required_features: Features(1 << 40), ..config() };
         assert_eq!(Config::decode(&later.encode()).unwrap_err().why, UNKNOWN_FEATURE);
         // Bits that are assigned, and not known yet.
-        for bit in [0, 1, 3, 4, 5] {
+        for bit in [1, 3, 4, 5] {
             let reserved = Features(1 << bit).with(Features::NORMAL_FORM);
             let config = Config { required_features: reserved, ..config() };
             assert_eq!(Config::decode(&config.encode()).unwrap_err().why, UNKNOWN_FEATURE);

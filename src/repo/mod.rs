@@ -8,19 +8,26 @@ mod believed;
 pub mod contents;
 pub mod damage;
 pub mod features;
+pub mod fences;
 pub mod founding;
 pub mod generations;
+pub mod hidden;
 pub mod inventory;
 mod key_slots;
 pub mod keys;
 pub mod lineage;
 pub mod notes;
 pub mod probe;
+mod prune_records;
+pub mod removals;
 mod sealing;
+mod snapshot_name;
 pub mod snapshots;
+pub mod standing;
 pub mod vacancy;
 
 use std::sync::Arc;
+use std::sync::Mutex;
 
 use bytes::Bytes;
 
@@ -44,6 +51,7 @@ use crate::repo::believed::Believed;
 use crate::repo::features::decode_config;
 use crate::repo::features::require_authentic;
 use crate::repo::founding::found;
+use crate::repo::hidden::Hidden;
 use crate::repo::key_slots::key_slot_object;
 use crate::repo::key_slots::unlock;
 use crate::repo::key_slots::unlock_kit;
@@ -112,6 +120,8 @@ pub struct Repository {
     features: Features,
     /// Names under `keys/` when the repository was opened; `None` if they were not listed.
     key_names: Option<Arc<[ObjectName]>>,
+    /// The snapshots that were hidden when that was looked at last.
+    hidden: Arc<Mutex<Option<Arc<Hidden>>>>,
 }
 
 /// Checks that the store has what it just accepted: some accept an object and keep nothing, or
@@ -236,14 +246,15 @@ impl Repository {
         let cutter = Cutter::new(&key(Purpose::Cut).map_err(sealing_failed)?, config.cuts);
         let believed = Arc::new(Believed::load(&*store, &keyring)?);
         let (keyring, key_names) = (Arc::new(keyring), key_names.map(Arc::from));
-        Ok(Self { store, keyring, hasher, cutter, entropy, believed, features, key_names })
+        let hidden = Arc::default();
+        Ok(Self { store, keyring, hasher, cutter, entropy, believed, features, key_names, hidden })
     }
 
     /// Returns the same repository in another store: a copy with the same keys.
     #[cfg(any(test, feature = "internals"))]
     #[must_use]
     pub fn elsewhere(&self, store: Arc<dyn Store>) -> Self {
-        Self { store, ..self.clone() }
+        Self { store, hidden: Arc::default(), ..self.clone() }
     }
 
     /// Returns the store that holds the repository's objects.
@@ -261,9 +272,14 @@ impl Repository {
         self.features
     }
 
+    /// Tells whether runs put intents here, and snapshots may be removed.
+    pub fn has_intents(&self) -> bool {
+        self.features.include(Features::INTENTS)
+    }
+
     /// Returns the same repository with these features, after they were set.
     pub(crate) fn with_features(&self, features: Features) -> Self {
-        Self { features, ..self.clone() }
+        Self { features, hidden: Arc::default(), ..self.clone() }
     }
 
     /// Returns the cutter that finds content-defined cuts.

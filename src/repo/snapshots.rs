@@ -2,6 +2,7 @@
 //! says.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -18,57 +19,26 @@ use crate::base::monitor::Monitor;
 use crate::base::num::u64_of;
 use crate::base::num::usize_of_u32;
 use crate::format::layout::Folder;
-use crate::format::layout::Object;
 use crate::format::snapshot::Description;
 use crate::format::snapshot::Snapshot;
 use crate::format::snapshot::Verdict;
 use crate::repo::Repository;
 use crate::repo::damage::KnownDamage;
+use crate::repo::hidden::Hidden;
+use crate::repo::hidden::was_removed;
 use crate::repo::require_there;
+use crate::repo::snapshot_name::context;
 use crate::seal::error::SealError;
 use crate::seal::object::ObjectKind;
 use crate::store::name::ObjectName;
+
+pub use crate::repo::snapshot_name::SnapshotName;
 
 /// Number of snapshots that are read at the same time.
 const READERS: u32 = 8;
 
 /// Maximum number of sources named in the error when a snapshot could be that of several.
 const SOURCES_NAMED_MAX: usize = 20;
-
-/// The name of a snapshot, split into its parts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SnapshotName {
-    /// The id of the source that the snapshot belongs to.
-    pub source: SourceId,
-    /// The place of the snapshot in the lineage.
-    pub sequence: u64,
-    /// The hash of the object.
-    pub id: SnapshotId,
-}
-
-impl SnapshotName {
-    fn parse(name: &ObjectName) -> Option<Self> {
-        let Object::Snapshot { source, sequence, id } = Object::parse(name)? else { return None };
-        Some(Self { source, sequence, id })
-    }
-
-    /// Returns the name of the snapshot's object.
-    pub fn object(&self) -> ObjectName {
-        let Self { source, sequence, id } = *self;
-        Object::Snapshot { source, sequence, id }.name()
-    }
-
-    fn context(&self) -> [u8; 24] {
-        context(self.source, self.sequence)
-    }
-}
-
-fn context(source: SourceId, sequence: u64) -> [u8; 24] {
-    let mut context = [0; 24];
-    context[..16].copy_from_slice(&source.0);
-    context[16..].copy_from_slice(&sequence.to_le_bytes());
-    context
-}
 
 /// A snapshot that was read from the store and opened.
 #[derive(Clone, Debug)]
@@ -158,8 +128,26 @@ fn is_succeeded(read: &[SnapshotName], name: &SnapshotName) -> bool {
 
 impl Repository {
     /// Returns the names of snapshots, of one source or of all, in the order of their sequence
-    /// numbers.
+    /// numbers, but for those that were removed or are doubtful. One that a verdict bars is among
+    /// them; it can't be read.
     pub fn snapshot_names(&self, source: Option<SourceId>) -> Result<Vec<SnapshotName>> {
+        let mut names = self.listed_snapshots(source)?;
+        let hidden = self.hidden(source)?;
+        names.retain(|name| !hidden.hides(name));
+        Ok(names)
+    }
+
+    /// Returns the same names, after a look at what is hidden now.
+    fn names_now(&self, source: Option<SourceId>) -> Result<(Vec<SnapshotName>, Arc<Hidden>)> {
+        let mut names = self.listed_snapshots(source)?;
+        let hidden = self.look_at_hidden(source, &names)?;
+        names.retain(|name| !hidden.hides(name));
+        Ok((names, hidden))
+    }
+
+    /// Returns the names of all snapshots that the store lists, hidden or not, of one source or of
+    /// all, in the order of their sequence numbers.
+    pub fn listed_snapshots(&self, source: Option<SourceId>) -> Result<Vec<SnapshotName>> {
         let prefix = match source {
             Some(source) => Folder::snapshots_of(source),
             None => Folder::Snapshots.prefix().to_owned(),
@@ -173,8 +161,20 @@ impl Repository {
         Ok(names)
     }
 
-    /// Reads and opens one snapshot.
+    /// Reads and opens one snapshot; fails if it is hidden.
     pub fn read_snapshot(&self, name: &SnapshotName) -> Result<StoredSnapshot> {
+        if !self.has_intents() {
+            return self.read_any_snapshot(name);
+        }
+        let hidden = self.hidden(Some(name.source))?;
+        hidden.check(name)?;
+        let stored = self.read_any_snapshot(name)?;
+        hidden.check_run(name, &stored.snapshot.about.run)?;
+        Ok(stored)
+    }
+
+    /// Reads and opens one snapshot, hidden or not.
+    pub fn read_any_snapshot(&self, name: &SnapshotName) -> Result<StoredSnapshot> {
         let what = || format!("snapshot {}", name.id.short());
         let bytes = self
             .store()
@@ -241,13 +241,14 @@ impl Repository {
     ) -> Result<Listing<S>> {
         let (mut snapshots, mut damaged): (Vec<S>, Vec<(SnapshotName, Error)>) = Default::default();
         let mut read = Vec::new();
-        let names = self.snapshot_names(None)?;
+        let (names, _) = self.names_now(None)?;
         for (name, outcome) in names.iter().zip(self.read_snapshots(&names, keep)?) {
             match outcome {
                 Ok(snapshot) => {
                     snapshots.push(snapshot);
                     read.push(*name);
                 }
+                Err(error) if error.kind() == ErrorKind::Removed => {}
                 Err(error) => damaged.push((*name, error)),
             }
         }
@@ -299,12 +300,12 @@ impl Repository {
         if wanted.is_empty() {
             return Err(Error::new(ErrorKind::Usage, "the id of the snapshot is empty"));
         }
-        let names = self.snapshot_names(None)?;
+        let (names, hidden) = self.names_now(None)?;
         let matches = |name: &&SnapshotName| name.id.to_string().starts_with(wanted);
         let found: Vec<_> = names.iter().filter(matches).collect();
         match found.as_slice() {
             [name] => self.read_snapshot(name),
-            [] => Err(Error::new(ErrorKind::Usage, format!("there is no snapshot {wanted}"))),
+            [] => Err(self.why_absent(wanted, &hidden)?),
             several => Err(Error::new(
                 ErrorKind::Usage,
                 format!("{wanted} is the beginning of {} snapshots", several.len()),
@@ -312,9 +313,26 @@ impl Repository {
         }
     }
 
+    /// Returns why no snapshot whose id begins like this is shown: there is none, or it is hidden.
+    fn why_absent(&self, wanted: &str, hidden: &Hidden) -> Result<Error> {
+        let there = self.listed_snapshots(None)?;
+        let matches = |name: &&SnapshotName| name.id.to_string().starts_with(wanted);
+        if let Some(why) = there.iter().find(matches).and_then(|name| hidden.check(name).err()) {
+            return Ok(why);
+        }
+        let mut removed = hidden.removals().snapshots();
+        removed.retain(|id| id.to_string().starts_with(wanted));
+        if let (Some(id), 1) = (removed.first(), removed.len())
+            && let Some(removal) = self.removal_of(hidden.removals(), *id, &mut Vec::new())?
+        {
+            return Ok(was_removed(*id, &removal));
+        }
+        Ok(Error::new(ErrorKind::Usage, format!("there is no snapshot {wanted}")))
+    }
+
     /// Finds the newest snapshot of a source that counts.
     fn newest(&self, source: &str, choice: Choice) -> Result<StoredSnapshot> {
-        let names = self.snapshot_names(Some(self.source_id(source)?))?;
+        let (names, _) = self.names_now(Some(self.source_id(source)?))?;
         if let Some(found) = self.newest_of(&names, choice)? {
             return Ok(found);
         }
@@ -330,7 +348,7 @@ impl Repository {
 
     /// Finds the latest snapshot; fails if the repository has several sources.
     fn latest_of_all(&self) -> Result<StoredSnapshot> {
-        let names = self.snapshot_names(None)?;
+        let (names, _) = self.names_now(None)?;
         if names.iter().any(|name| name.source != names[0].source) {
             let sources = self.source_names(&names).join(", ");
             let what = format!("latest could be that of several sources: {sources}");
@@ -344,8 +362,12 @@ impl Repository {
     /// Finds the newest of these snapshots of one source that counts.
     fn newest_of(&self, names: &[SnapshotName], choice: Choice) -> Result<Option<StoredSnapshot>> {
         for name in names.iter().rev() {
-            // Going on to an older one if it is damaged would quietly restore the wrong night.
-            let stored = self.read_snapshot(name)?;
+            let stored = match self.read_snapshot(name) {
+                Ok(stored) => stored,
+                Err(error) if error.kind() == ErrorKind::Removed => continue,
+                // Going on to an older one if it is damaged would quietly restore the wrong night.
+                Err(error) => return Err(error),
+            };
             let is_complete = stored.snapshot.about.verdict == Verdict::Complete;
             if stored.counts_as_latest() && (choice == Choice::Latest || is_complete) {
                 return Ok(Some(stored));

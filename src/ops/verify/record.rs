@@ -28,7 +28,8 @@ use crate::store::name::ObjectName;
 const PACKS_MAX: usize = 256;
 
 impl Verification<'_> {
-    /// Checks both copies of every relocation record, every note and every damage record.
+    /// Checks both copies of every relocation record, every note, fence and damage record, and the
+    /// removals of what is still there.
     pub(super) fn check_records(&self, inventory: &Inventory) -> Result<()> {
         let look =
             if self.options.depth >= Depth::Stored { Look::AtItsBytes } else { Look::AtItsSize };
@@ -44,6 +45,9 @@ impl Verification<'_> {
         }
         if look == Look::AtItsSize {
             return Ok(());
+        }
+        for error in self.repository.hidden(None)?.doubted() {
+            self.find(Finding::of_object(error.with_causes()));
         }
         for error in self.repository.notes(None)?.damaged {
             self.find(Finding::of_object(error.with_causes()));

@@ -35,6 +35,9 @@ hints! {
     NoKey
         "give the password with --password-file, --password-command or HAULOUT_PASSWORD; the \
         command's --help names the options for other passwords"
+    Removed
+        "it is not damaged; haulout snapshots lists what there is, and a copy of the repository \
+        may still have it"
     Missing
         "run haulout verify --depth objects to see what else is missing; put the object back \
         from a copy of the repository, or back up again, which stores its blocks again"
@@ -50,6 +53,9 @@ hints! {
     Busy
         "wait until the backups of all hosts have ended, then run the command again; if the runs \
         that are named are known to have ended, give --runs-ended"
+    Fenced
+        "run the backup again: a prune did not wait for this run, and what it has stored does not \
+        count"
     Full "make room at the repository and run the command again; what is already stored is used"
     Source
         "the producer's own messages say why; run it by itself to see whether its stream is \
