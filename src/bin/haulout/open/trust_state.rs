@@ -8,9 +8,12 @@
 //!
 //! A snapshot that was the newest must still be there, or a newer one of its source that opens
 //! under the repository's key: nobody without the key can make one. Others that were seen must be
-//! there as well, since nothing prunes yet; and what is new must follow something that is there:
-//! each snapshot names its parent, so one that was never shown to this host leaves a gap. On a
-//! copy that was sent the newest snapshots only, gaps are no attack: it is not compared.
+//! there as well; and what is new must follow something that is there: each snapshot names its
+//! parent, so one that was never shown to this host leaves a gap. Whatever is missing may have been
+//! removed: then a removal says so, whose tag only a holder of a full key can make; of a parent
+//! also a note on the snapshot that follows it. A host with a write-only key can't check the tag,
+//! takes it for right, and remembers that for the day on which somebody with a full key looks.
+//! On a copy that was sent the newest snapshots only, gaps are no attack: it is not compared.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -29,7 +32,9 @@ use haulout::error::ErrorKind;
 use haulout::error::Result;
 use haulout::repo::Features;
 use haulout::repo::Repository;
+use haulout::repo::SnapshotId;
 use haulout::repo::keys::Suite;
+use haulout::repo::removals::Removals;
 use haulout::repo::snapshots::SnapshotName;
 use haulout::verdict::finding::Code;
 use haulout::verdict::finding::Finding;
@@ -51,6 +56,8 @@ const WRITABLE_BY_OTHERS: u32 = 0o022;
 pub(crate) struct TrustState {
     path: PathBuf,
     record: Option<Record>,
+    /// Snapshots that are missing, and whose removals could not be checked now.
+    unchecked: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +74,9 @@ struct Record {
     /// The ids of all snapshots that were seen.
     #[serde(default)]
     seen: BTreeSet<String>,
+    /// The ids of snapshots that are missing, and whose removals this host could not check.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    unchecked: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -90,7 +100,8 @@ impl TrustState {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(Error::new(ErrorKind::Store, what()).because(error)),
         };
-        Ok(Self { path, record })
+        let unchecked = record.as_ref().map(|record: &Record| record.unchecked.clone());
+        Ok(Self { path, record, unchecked: unchecked.unwrap_or_default() })
     }
 
     /// Compares the identity of a repository with the one that is known.
@@ -123,16 +134,21 @@ impl TrustState {
     }
 
     /// Compares the newest snapshots that are known with those that the store shows.
-    pub(crate) fn check_newest(&self, repository: &Repository) -> Outcome<()> {
+    pub(crate) fn check_newest(&mut self, repository: &Repository) -> Outcome<()> {
         let Some(record) = &self.record else { return Ok(()) };
-        let names = repository.snapshot_names(None)?;
+        let names = repository.listed_snapshots(None)?;
+        let mut gone = Gone::new(repository);
         for (source, newest) in &record.newest {
-            self.check_source(repository, &names, source, newest)?;
+            self.check_source(&mut gone, &names, source, newest)?;
         }
         let there: BTreeSet<String> = names.iter().map(|name| name.id.to_string()).collect();
         let place = repository.store().location();
-        if let Some(lost) = record.seen.difference(&there).next() {
-            let what = format!("{place} has lost snapshot {}, which was there before", &lost[..8]);
+        for lost in record.seen.union(&record.unchecked).filter(|id| !there.contains(*id)) {
+            if gone.was_removed(lost)? {
+                continue;
+            }
+            let short = lost.get(..8).unwrap_or_default();
+            let what = format!("{place} has lost snapshot {short}, which was there before");
             return Err(self.distrusted(ErrorKind::Gap, what));
         }
         // A record of an older program has seen nothing: then everything is new.
@@ -141,21 +157,23 @@ impl TrustState {
         };
         for name in names.iter().filter(new) {
             // A snapshot that can't be read is reported by the code that needs it.
-            let Ok(stored) = repository.read_snapshot(name) else { continue };
+            let Ok(stored) = repository.read_any_snapshot(name) else { continue };
             let Some(parent) = stored.snapshot.about.parent else { continue };
-            if !there.contains(&parent) {
+            let is_known = there.contains(&parent) || gone.was_removed(&parent)?;
+            if !is_known && !repository.notes(Some(name.id))?.lost_elsewhere(name.id, &parent) {
                 let (id, parent) = (name.id.short(), parent.get(..8).unwrap_or_default());
                 let what =
                     format!("{place} shows snapshot {id}, and not {parent}, which it follows");
                 return Err(self.distrusted(ErrorKind::Gap, what));
             }
         }
+        self.unchecked = gone.unchecked;
         Ok(())
     }
 
     fn check_source(
         &self,
-        repository: &Repository,
+        gone: &mut Gone<'_>,
         names: &[SnapshotName],
         source: &str,
         newest: &Newest,
@@ -165,10 +183,13 @@ impl TrustState {
             return Ok(());
         }
         let newer = own.rfind(|name| name.sequence > newest.sequence);
-        if newer.is_some_and(|name| repository.read_snapshot(name).is_ok()) {
+        if newer.is_some_and(|name| gone.repository.read_any_snapshot(name).is_ok()) {
             return Ok(());
         }
-        let (place, id) = (repository.store().location(), &newest.snapshot[..8]);
+        if gone.was_removed(&newest.snapshot)? {
+            return Ok(());
+        }
+        let (place, id) = (gone.repository.store().location(), &newest.snapshot[..8]);
         let what =
             format!("{place} has lost snapshot {id}, the newest of its source, and shows older");
         Err(self.distrusted(ErrorKind::RolledBack, what + " ones"))
@@ -185,8 +206,9 @@ impl TrustState {
             features: repository.features().0,
             newest: BTreeMap::new(),
             seen: BTreeSet::new(),
+            unchecked: self.unchecked.clone(),
         };
-        for SnapshotName { source, sequence, id } in repository.snapshot_names(None)? {
+        for SnapshotName { source, sequence, id } in repository.listed_snapshots(None)? {
             record.seen.insert(id.to_string());
             let newest = Newest { sequence, snapshot: id.to_string() };
             // They come in the order of their numbers.
@@ -214,6 +236,38 @@ impl TrustState {
                  otherwise {hint}"
             ),
         )
+    }
+}
+
+/// The snapshots that are missing, as far as they were asked for.
+struct Gone<'r> {
+    repository: &'r Repository,
+    /// The removals, once something is missing.
+    removals: Option<Removals>,
+    /// Those whose removals the key in use can't check.
+    unchecked: BTreeSet<String>,
+}
+
+impl<'r> Gone<'r> {
+    fn new(repository: &'r Repository) -> Self {
+        Self { repository, removals: None, unchecked: BTreeSet::new() }
+    }
+
+    /// Tells whether a removal says that a snapshot was removed.
+    fn was_removed(&mut self, id: &str) -> Result<bool> {
+        let repository = self.repository;
+        let Some(id) = SnapshotId::from_hex(id).filter(|_| repository.has_intents()) else {
+            return Ok(false);
+        };
+        let removals = match &mut self.removals {
+            Some(removals) => removals,
+            unlisted => unlisted.insert(repository.removals(None)?),
+        };
+        let is_removed = repository.removal_of(removals, id, &mut Vec::new())?.is_some();
+        if is_removed && !repository.opens_data() {
+            self.unchecked.insert(id.to_string());
+        }
+        Ok(is_removed)
     }
 }
 
