@@ -23,6 +23,7 @@ use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Malformed;
 use crate::base::error::Result;
+use crate::base::ids::SnapshotId;
 use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
 use crate::base::num::u64_of;
 use crate::base::world::World;
@@ -47,7 +48,6 @@ use crate::repo::key_slots::put_key_slot;
 use crate::repo::key_slots::read_key_slot;
 use crate::repo::key_slots::unlock_kit;
 use crate::repo::sealing::sealing_failed;
-use crate::repo::snapshots::StoredSnapshot;
 use crate::seal::key_slot::KeySlot;
 use crate::seal::key_slot::ProtectionKind;
 use crate::seal::key_slot::Unlocked;
@@ -133,7 +133,7 @@ pub struct Rotated {
     pub removed: Option<KeySlotId>,
     /// Key slots that open what was stored before, and nothing else.
     pub retired: Vec<KeySlotEntry>,
-    /// Snapshots and notes that the previous keys had sealed, and that are believed.
+    /// Objects that the previous keys had sealed, and that are believed.
     pub listed: usize,
 }
 
@@ -374,7 +374,7 @@ impl Keys {
         let lost = seen.difference(&hashes).count();
         if lost > 0 {
             let what = format!(
-                "{place} did not list {lost} snapshots and notes that it had listed a moment \
+                "{place} did not list {lost} objects that it had listed a moment \
                  before; nothing was changed"
             );
             return Err(Error::new(ErrorKind::Gap, what));
@@ -499,10 +499,12 @@ fn key_slot_since(
     Ok(None)
 }
 
-/// Returns the hashes of all listed snapshots and notes; fails if some are missing from the list.
-/// Objects that are not listed when the keys are rotated are not believed any more.
+/// Returns the hashes of all that is listed and believed by its seal; fails if some of it is
+/// missing from the list. Objects that are not listed when the keys are rotated are not believed
+/// any more.
 fn trusted_listing(repository: &Repository, gaps: Gaps) -> Result<BTreeSet<[u8; 32]>> {
     let store = &**repository.store();
+    require_no_deleter(repository)?;
     let hashes = sealed_hashes(store)?;
     if gaps == Gaps::Accepted {
         return Ok(hashes);
@@ -513,14 +515,13 @@ fn trusted_listing(repository: &Repository, gaps: Gaps) -> Result<BTreeSet<[u8; 
         Error::new(ErrorKind::Gap, format!("{place} {what}: {advice}"))
     };
     let listing = repository.snapshots()?;
-    let unread = listing.damaged.iter().chain(&listing.overtaken).map(|(name, _)| name.id);
-    let ids: BTreeSet<String> = listing
-        .snapshots
-        .iter()
-        .map(StoredSnapshot::id)
-        .chain(unread)
-        .map(|id| id.to_string())
-        .collect();
+    let there = repository.listed_snapshots(None)?;
+    let ids: BTreeSet<SnapshotId> = there.iter().map(|name| name.id).collect();
+    let hidden = repository.hidden(None)?;
+    let is_known = |id: SnapshotId| -> Result<bool> {
+        let was_removed = || repository.removal_of(hidden.removals(), id, &mut Vec::new());
+        Ok(ids.contains(&id) || was_removed()?.is_some())
+    };
     if ids.is_empty() {
         let mut packs = 0_u64;
         let prefix = Folder::Packs.prefix();
@@ -533,7 +534,9 @@ fn trusted_listing(repository: &Repository, gaps: Gaps) -> Result<BTreeSet<[u8; 
     }
     for stored in &listing.snapshots {
         let Some(parent) = &stored.snapshot.about.parent else { continue };
-        if !ids.contains(parent) {
+        let known = SnapshotId::from_hex(parent).map(is_known).transpose()?;
+        let id = stored.id();
+        if known != Some(true) && !repository.notes(Some(id))?.lost_elsewhere(id, parent) {
             let (id, parent) = (stored.id().short(), parent.get(..8).unwrap_or_default());
             return Err(refused(format!(
                 "lists snapshot {id}, and not {parent}, which it follows"
@@ -547,7 +550,7 @@ fn trusted_listing(repository: &Repository, gaps: Gaps) -> Result<BTreeSet<[u8; 
         .map_err(|e| e.named(format!("cannot list {prefix}")))?;
     for object in listed {
         if let Object::Note { about: Subject::Snapshot(id), .. } = object
-            && !ids.contains(&id.to_string())
+            && !is_known(id)?
         {
             let id = id.short();
             return Err(refused(format!("lists a note about snapshot {id}, and not that")));
@@ -556,10 +559,29 @@ fn trusted_listing(repository: &Repository, gaps: Gaps) -> Result<BTreeSet<[u8; 
     Ok(hashes)
 }
 
-/// Returns the hashes in the names of all that is believed by its seal alone.
+/// Refuses a rotation beside a run that deletes: what that puts after the list was made would not
+/// be believed, and what it had removed would come back without packs.
+fn require_no_deleter(repository: &Repository) -> Result<()> {
+    if !repository.has_intents() {
+        return Ok(());
+    }
+    let standing = repository.standing()?;
+    let Some(run) = standing.deleter() else { return Ok(()) };
+    let (verb, id) = (run.verb.name(), run.run);
+    let objects: Vec<&str> = run.objects.iter().map(ObjectName::as_str).collect();
+    let what = format!(
+        "a {verb} stands (run {id}); if it is known to be dead, remove its intent first: {}",
+        objects.join(", ")
+    );
+    Err(Error::new(ErrorKind::Busy, what))
+}
+
+/// Returns the hashes in the names of all that is believed by its seal.
 fn sealed_hashes(store: &dyn Store) -> Result<BTreeSet<[u8; 32]>> {
     let mut hashes = BTreeSet::new();
-    for folder in [Folder::Snapshots, Folder::Notes] {
+    let folders =
+        [Folder::Snapshots, Folder::Notes, Folder::Fences, Folder::Removed, Folder::Cleared];
+    for folder in folders {
         let folder = folder.prefix();
         store
             .list(folder, &mut |meta| hashes.extend(content_hash(&meta.name)))
@@ -573,7 +595,7 @@ fn sealed_hashes(store: &dyn Store) -> Result<BTreeSet<[u8; 32]>> {
 fn put_retired(store: &dyn Store, retired: &Retired) -> Result<Closing> {
     let bytes = Bytes::from(retired.encode());
     if u64_of(bytes.len()) > SMALL_OBJECT_BYTES_MAX {
-        let what = format!("{} snapshots and notes are too many", retired.hashes.len());
+        let what = format!("{} objects to believe are too many", retired.hashes.len());
         return Err(Error::new(ErrorKind::Usage, what));
     }
     let closing = *blake3::hash(&bytes).as_bytes();

@@ -1,9 +1,11 @@
-//! Notes about snapshots: tags that were attached or taken off later (FORMAT.md 9.1).
+//! Notes about snapshots: tags that were attached or taken off later, predecessors that were
+//! removed elsewhere (FORMAT.md 9.1).
 //!
 //! One listing tells which snapshots have notes; only those are read. A note that can't be read
 //! loses a tag, never a snapshot: it is reported, and everything else goes on.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
@@ -17,6 +19,7 @@ use crate::format::layout::ContentHash;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
 use crate::format::layout::Subject;
+use crate::format::note::RemovedElsewhere;
 use crate::format::note::TagNote;
 use crate::format::note::effective_tags;
 use crate::format::snapshot::Description;
@@ -29,6 +32,8 @@ use crate::store::name::ObjectName;
 #[derive(Debug, Default)]
 pub struct Notes {
     tags: BTreeMap<SnapshotId, Vec<(ContentHash, TagNote)>>,
+    /// The snapshots that others followed where they were copied from, and that are not here.
+    elsewhere: BTreeSet<(SnapshotId, String)>,
     /// Notes that can't be read.
     pub damaged: Vec<Error>,
 }
@@ -40,7 +45,26 @@ fn parse(name: &ObjectName) -> Option<(SnapshotId, ContentHash)> {
     Some((id, hash))
 }
 
+/// A note that this program knows.
+enum Read {
+    Tags(TagNote),
+    Elsewhere(RemovedElsewhere),
+}
+
+fn decode(text: &[u8]) -> std::result::Result<Option<Read>, Malformed> {
+    if let Some(note) = TagNote::decode(text)? {
+        return Ok(Some(Read::Tags(note)));
+    }
+    Ok(RemovedElsewhere::decode(text)?.map(Read::Elsewhere))
+}
+
 impl Notes {
+    /// Tells whether a note on a snapshot says that the one which it follows was removed where it
+    /// was copied from.
+    pub fn lost_elsewhere(&self, id: SnapshotId, parent: &str) -> bool {
+        self.elsewhere.contains(&(id, parent.to_owned()))
+    }
+
     /// Replaces the tags in the description of a snapshot by those that it has now.
     pub fn apply(&self, stored: &mut StoredSnapshot) {
         self.apply_to(stored.id(), &mut stored.snapshot.about);
@@ -74,7 +98,12 @@ impl Repository {
         let mut retired = Vec::new();
         for (id, hash, name) in names {
             match self.read_note(id, hash, &name) {
-                Ok(Some(note)) => notes.tags.entry(id).or_default().push((hash, note)),
+                Ok(Some(Read::Tags(note))) => {
+                    notes.tags.entry(id).or_default().push((hash, note));
+                }
+                Ok(Some(Read::Elsewhere(note))) => {
+                    notes.elsewhere.insert((id, note.snapshot));
+                }
                 Ok(None) => {}
                 Err(error) if self.was_overtaken(&error) => retired.push((id, error)),
                 Err(error) => notes.damaged.push(error),
@@ -92,7 +121,7 @@ impl Repository {
         id: SnapshotId,
         hash: ContentHash,
         name: &ObjectName,
-    ) -> Result<Option<TagNote>> {
+    ) -> Result<Option<Read>> {
         let bytes = self
             .store()
             .get(name, SMALL_OBJECT_BYTES_MAX)
@@ -106,22 +135,30 @@ impl Repository {
             .open_dated(ObjectKind::Note, &id.0, &bytes)
             .map_err(|e| Error::damaged(name, e))?;
         self.believed.check(generation, &hash, name.as_str())?;
-        TagNote::decode(&text).map_err(|e| Error::damaged(name, e))
+        decode(&text).map_err(|e| Error::damaged(name, e))
     }
 
     /// Puts a note that tags were attached to a snapshot or removed from it, with its time or a
     /// slightly later one.
     pub fn note_tags(&self, id: SnapshotId, known: &Notes, mut note: TagNote) -> Result<()> {
-        self.require_newest_key()?;
         // Whatever the clock says, this note comes after those that its writer has seen.
         if let Some(newest) = known.newest(id) {
             note.time = note.time.max(newest.saturating_add(1));
         }
-        let text = note.encode();
-        let sealed = self
-            .keyring()
-            .seal_object(ObjectKind::Note, &id.0, &text, &**self.entropy())
-            .map_err(|e| Error::new(ErrorKind::WrongKey, "cannot seal a note").because(e))?;
+        self.put_note(id, &note.encode())
+    }
+
+    /// Puts a note that the snapshot which this one follows was removed where it was copied from.
+    pub fn note_removed_elsewhere(&self, id: SnapshotId, note: &RemovedElsewhere) -> Result<()> {
+        self.put_note(id, &note.encode())
+    }
+
+    fn put_note(&self, id: SnapshotId, text: &[u8]) -> Result<()> {
+        self.require_newest_key()?;
+        let sealed =
+            self.keyring()
+                .seal_object(ObjectKind::Note, &id.0, text, &**self.entropy())
+                .map_err(|e| Error::new(ErrorKind::WrongKey, "cannot seal a note").because(e))?;
         let hash = *blake3::hash(&sealed).as_bytes();
         let name = Object::Note { about: Subject::Snapshot(id), hash }.name();
         self.store()
