@@ -25,6 +25,8 @@ use haulout::ops::restore::restore;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::verify;
+use haulout::repo::FEATURES_MADE;
+use haulout::repo::Features;
 use haulout::repo::Repository;
 use haulout::store::Store;
 use haulout::store::cached::CacheDir;
@@ -79,9 +81,15 @@ fn add_packs(repository: &Repository, store: &MemoryStore, numbers: Range<u64>) 
 
 /// A repository after twenty nights, and the cache of the host that made them.
 fn nights(database: &mut Server) -> (Arc<MemoryStore>, tempfile::TempDir) {
+    nights_with(FEATURES_MADE, database)
+}
+
+/// The same with these features.
+fn nights_with(features: Features, database: &mut Server) -> (Arc<MemoryStore>, tempfile::TempDir) {
     let (store, cache) = (Arc::new(MemoryStore::new()), tempfile::tempdir().unwrap());
     let host = on(&store, cache.path());
-    let repository = support::init(support::shared(&host), Protected::Encrypted, 1);
+    let (shared, protected) = (support::shared(&host), Protected::Encrypted);
+    let repository = support::init_as_earlier(shared, protected, features, 1);
     support::back_up(&repository, &database.stream());
     for first in (0..PACKS).step_by(usize::try_from(PACKS_A_NIGHT).unwrap()) {
         add_packs(&repository, &store, first..first + PACKS_A_NIGHT);
@@ -116,6 +124,24 @@ fn an_unchanged_night_costs_few_requests_with_the_maps_at_hand_and_few_more_with
     let snapshots = cold.inner().calls_under(Verb::Get, "snapshots/");
     assert_eq!(snapshots, 1, "the newest is whole, and nothing is new in the stream");
     assert_eq!(cold.inner().calls(Verb::GetRange), 0, "no page of a map is asked for alone");
+}
+
+#[test]
+fn an_unchanged_night_with_an_intent_costs_five_requests_more_and_twenty_at_most() {
+    let mut asked = Vec::new();
+    for features in
+        [FEATURES_MADE.without(Features::INTENTS), FEATURES_MADE.with(Features::INTENTS)]
+    {
+        let mut database = Server::new(5, 2, 80);
+        let (store, cache) = nights_with(features, &mut database);
+        let host = on(&store, cache.path());
+        let repository = support::open(support::shared(&host), 200).unwrap();
+        support::back_up(&repository, &database.stream());
+        asked.push(requests(&host));
+        let (most, log) = (20 + PACKS.div_ceil(1000), host.inner().log());
+        assert!(requests(&host) <= most, "{}: {log:?}", requests(&host));
+    }
+    assert_eq!(asked[1] - asked[0], 5, "{asked:?}");
 }
 
 #[test]

@@ -21,6 +21,8 @@ use crate::format::record::put_root;
 use crate::format::record::take_root;
 
 const WHAT: &str = "snapshot";
+/// The rules by which runs with an intent announce themselves (FORMAT.md 10.1).
+pub const PROTOCOL: u32 = 1;
 const INTERNAL_MEMBERS_MAX: usize = 16;
 /// The name of the internal member with the messages of the producer.
 pub const LOG: &str = "log";
@@ -255,6 +257,9 @@ pub struct Description {
     pub stream_bytes: u64,
     /// Bytes that the run added to the repository, this object not included.
     pub stored_bytes: u64,
+    /// The rules by which its run announced itself; absent of a run without an intent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<u32>,
     /// The snapshot in the repository from which it was taken over, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
@@ -381,6 +386,7 @@ mod tests {
                 positions: Positions { to_lsn: Some(42), ..Positions::default() },
                 stream_bytes: 9,
                 stored_bytes: 3,
+                protocol: None,
                 origin: None,
             },
             internal: Vec::new(),

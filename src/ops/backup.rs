@@ -1,8 +1,9 @@
 //! Backs up a stream: finds what it continues, runs the pipeline, judges what arrived, publishes
 //! the snapshot.
 //!
-//! The order of writing is the promise: the run's secret first, then packs, then records that point
-//! to packs, the snapshot last. Whatever stops a run before that leaves objects that nobody sees.
+//! The order of writing is the promise: the run's secret first, then its intent, then packs, then
+//! records that point to packs, the snapshot last. Whatever stops a run before that leaves objects
+//! that nobody sees.
 
 mod base;
 mod options;
@@ -30,6 +31,7 @@ use crate::format::snapshot::Description;
 use crate::format::snapshot::Finding;
 use crate::format::snapshot::LOG;
 use crate::format::snapshot::Origin;
+use crate::format::snapshot::PROTOCOL;
 use crate::format::snapshot::Positions;
 use crate::format::snapshot::Snapshot;
 use crate::format::snapshot::SnapshotKind;
@@ -57,6 +59,7 @@ use crate::pipeline::run::Streamed;
 use crate::pipeline::shared::Shared;
 use crate::pipeline::uploader::put_confirmed;
 use crate::repo::Repository;
+use crate::repo::snapshots::SnapshotName;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::seal::ids::RunId;
 use crate::seal::run::RunSecret;
@@ -74,6 +77,8 @@ use super::findings::Earlier;
 use super::findings::RecordedFindings;
 use super::judge;
 use super::lost;
+use super::run_intent::RunIntent;
+use super::run_intent::RunRoots;
 
 pub use crate::encode::Level;
 pub use crate::encode::ReadBack;
@@ -123,6 +128,10 @@ struct Continued {
     nodes: Vec<Vec<NodeRef>>,
     internal: PreviousInternal,
     sequence: u64,
+    /// The largest epoch of the fences that the run has seen.
+    epoch: u64,
+    /// The snapshots that the run may rely on.
+    roots: Vec<SnapshotName>,
     parent: Option<SnapshotId>,
     new_among: Option<usize>,
     earlier: Earlier,
@@ -231,8 +240,9 @@ fn run_backup(
     let source_id = repository.source_id(&options.source)?;
     let started = clock.unix_seconds();
     let log = &options.findings;
-    let continued = continue_from(repository, source_id, world, log)?;
     let (run_id, keys) = begin_run(repository, monitor)?;
+    let intent = RunIntent::begin(repository, run_id, source_id, started, log)?;
+    let continued = continue_from(repository, intent.confirm(log)?, world, log)?;
     let context = RunContext {
         store: Arc::clone(repository.store()),
         keyring: Arc::clone(repository.keyring()),
@@ -253,6 +263,7 @@ fn run_backup(
         run_id,
         started,
         parent: continued.parent,
+        epoch: continued.epoch,
         earlier: &continued.earlier,
         clock,
         monitor,
@@ -271,6 +282,7 @@ fn run_backup(
     let mut sequence = continued.sequence;
     let streamed = stream(&draft, &continued, source, &mut collector, &mut sequence)?;
     if draft.counts().stream_bytes == 0 {
+        intent.give_up();
         return Err(empty(&streamed.ending));
     }
     let (judgement, recorded) = judge_stream(&draft, &continued, streamed, &mut collector)?;
@@ -286,6 +298,7 @@ fn run_backup(
     // A rotation of keys that began during the run may not have seen the snapshot: then no
     // reader accepts it.
     repository.require_newest_key_still()?;
+    intent.finish()?;
     Ok(BackupReport {
         id,
         about,
@@ -343,10 +356,10 @@ fn judge_stream<'d>(
     }
     let accepted = findings::in_force(options, &continued.earlier);
     let mut conclusion = judge::judge(streamed, options.format, collector, &counted, accepted);
-    base::link(repository, draft.source_id, &mut conclusion)?;
+    base::link(repository, &continued.roots, &mut conclusion)?;
     let around = lost::Around {
         repository,
-        source: draft.source_id,
+        roots: &continued.roots,
         newest: &continued.newest,
         previous: &continued.previous,
         monitor: draft.monitor,
@@ -429,6 +442,7 @@ struct Draft<'d> {
     run_id: RunId,
     started: u64,
     parent: Option<SnapshotId>,
+    epoch: u64,
     earlier: &'d Earlier,
     clock: &'d Arc<dyn Clock>,
     monitor: &'d Arc<Monitor>,
@@ -457,7 +471,7 @@ impl Draft<'_> {
         let mut about = Description {
             format_version: FORMAT_VERSION,
             run: self.run_id.to_string(),
-            epoch: 0,
+            epoch: self.epoch,
             sequence,
             parent: self.parent.map(|id| id.to_string()),
             source: self.options.source.clone(),
@@ -483,6 +497,7 @@ impl Draft<'_> {
             positions: Positions::default(),
             stream_bytes: counts.stream_bytes,
             stored_bytes: counts.stored_bytes,
+            protocol: self.repository.has_intents().then_some(PROTOCOL),
             origin: None,
         };
         judgement.describe(&mut about);
@@ -514,24 +529,14 @@ fn begin_run(repository: &Repository, monitor: &Monitor) -> Result<(RunId, RunKe
 /// Finds the snapshots that a run continues, and what of them is still there.
 fn continue_from(
     repository: &Repository,
-    source: SourceId,
+    RunRoots { names: roots, sequence, epoch }: RunRoots,
     world: &World,
     log: &FindingLog,
 ) -> Result<Continued> {
     let World { clock, monitor, .. } = world;
-    let (mut ancestry, sequence) = match repository.ancestry(source, monitor) {
-        Ok(ancestry) => {
-            let sequence = ancestry.sequence();
-            (ancestry, sequence)
-        }
-        Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
-        Err(error) => {
-            let text = format!("its snapshots could not be listed: {}", error.with_causes());
-            log.report(finding::Finding::new(Code::DamagePassedOver, "snapshots/", text));
-            // Larger than any that is counted from 1, so that the snapshot is the newest.
-            (repository.no_ancestry(monitor), clock.unix_seconds())
-        }
-    };
+    let mut ancestry = repository.ancestry(roots.clone(), monitor);
+    // Larger than any that is counted from 1, so that the snapshot is the newest.
+    let sequence = sequence.unwrap_or_else(|| clock.unix_seconds());
     let new_among = match sequence {
         0 => other_sources(repository).ok().filter(|others| *others > 0),
         _ => None,
@@ -575,6 +580,8 @@ fn continue_from(
         nodes: nodes.unwrap_or_default(),
         internal,
         sequence,
+        epoch,
+        roots,
         parent,
         new_among,
         earlier,
@@ -584,7 +591,7 @@ fn continue_from(
 
 fn other_sources(repository: &Repository) -> Result<usize> {
     let mut sources: Vec<SourceId> =
-        repository.snapshot_names(None)?.into_iter().map(|name| name.source).collect();
+        repository.listed_snapshots(None)?.into_iter().map(|name| name.source).collect();
     sources.sort();
     sources.dedup();
     Ok(sources.len())

@@ -19,7 +19,6 @@ use std::sync::Arc;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
-use crate::base::ids::SourceId;
 use crate::base::monitor::Monitor;
 use crate::base::num::u64_of;
 use crate::format::record::MemberKey;
@@ -33,6 +32,7 @@ use crate::parse::sql::SqlPart;
 use crate::pipeline::collector::Collector;
 use crate::pipeline::previous::Previous;
 use crate::repo::Repository;
+use crate::repo::snapshots::SnapshotName;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::verdict::Conclusion;
 use crate::verdict::finding::Code;
@@ -50,8 +50,9 @@ const STREAM_BYTES_MIN: u64 = 64 << 20;
 /// The facts from which the comparison starts.
 pub(super) struct Around<'a> {
     pub repository: &'a Repository,
-    pub source: SourceId,
-    /// The newest snapshots of the source, the newest first.
+    /// The snapshots of the source that the run may rely on, in the order of their numbers.
+    pub roots: &'a [SnapshotName],
+    /// The newest of them, the newest first.
     pub newest: &'a [StoredSnapshot],
     /// Member tables of these snapshots.
     pub previous: &'a Previous,
@@ -122,7 +123,7 @@ fn reference(format: StreamFormat, around: &Around<'_>) -> Result<Option<StoredS
         Some(_) => {}
     }
     let mut runs = 0;
-    for name in around.repository.snapshot_names(Some(around.source))?.iter().rev() {
+    for name in around.roots.iter().rev() {
         around.monitor.check()?;
         let Ok(stored) = around.repository.read_snapshot(name) else { continue };
         let about = &stored.snapshot.about;

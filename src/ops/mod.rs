@@ -20,6 +20,7 @@ mod records;
 pub mod repair;
 pub mod replicate;
 pub mod restore;
+mod run_intent;
 mod selection;
 pub mod show;
 pub mod stats;

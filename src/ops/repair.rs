@@ -28,11 +28,14 @@ use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
 use crate::base::num::u64_of;
 use crate::base::world::World;
+use crate::format::intent::IntentVerb;
 use crate::format::layout::Folder;
+use crate::format::layout::Object;
 use crate::format::layout::content_hash;
 use crate::format::pack_table::PackRecord;
 use crate::ops::copies::replace;
 use crate::ops::records;
+use crate::ops::run_intent::HoldingRun;
 use crate::ops::survey;
 use crate::ops::survey::Copy;
 use crate::ops::survey::Look;
@@ -218,6 +221,7 @@ impl RepairPlan<'_> {
     pub fn run(self, world: &World) -> Result<RepairReport> {
         let monitor = &world.monitor;
         let (mut made, mut removed, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+        let intent = self.begin(world)?;
         for make in &self.make {
             monitor.check()?;
             match self.make(make, monitor) {
@@ -226,6 +230,7 @@ impl RepairPlan<'_> {
                 Err(error) => failed.push(error.with_causes()),
             }
         }
+        intent.map(HoldingRun::finish).transpose()?;
         let options = VerifyOptions { workers: self.workers, ..VerifyOptions::new(Depth::Objects) };
         let left = verify(self.repository, &options, world)?;
         // Only after what they recorded has been recorded again.
@@ -245,6 +250,20 @@ impl RepairPlan<'_> {
         let mut lost = self.lost;
         lost.retain(|lost| !left.findings.iter().any(|finding| finding.what == *lost));
         Ok(RepairReport { made, removed, failed, lost, left })
+    }
+
+    /// Announces the packs of which copies are made, if there are any: their names may stand on
+    /// the list of a prune.
+    fn begin(&self, world: &World) -> Result<Option<HoldingRun<'_>>> {
+        let pack = |make: &Make| match Object::parse(&make.object) {
+            Some(Object::Pack(name) | Object::Twin(name)) => Some(name),
+            Some(_) | None => None,
+        };
+        let packs: BTreeSet<PackName> = self.make.iter().filter_map(pack).collect();
+        if packs.is_empty() {
+            return Ok(None);
+        }
+        HoldingRun::begin(self.repository, IntentVerb::Repair, &packs, world).map(Some)
     }
 
     fn make(&self, make: &Make, monitor: &Monitor) -> Result<()> {

@@ -19,6 +19,10 @@
 //! | stats | everything, as one listing |
 //! | upgrade | `runs/`, `snapshots/`; in a directory all files, for those being written |
 //!
+//! In a repository with intents (FORMAT.md 10) a backup lists `fences/` and `removed/` of its
+//! source behind `snapshots/`, with the put of its intent between, and `fences/` again at its end.
+//! Every verb that shows or reads snapshots lists both right behind `snapshots/`.
+//!
 //! The order matters where others write at the same time:
 //! - Snapshots are listed before packs. A run puts its packs first and its snapshot last, so that
 //!   every pack of a snapshot that was listed is there when the packs are.

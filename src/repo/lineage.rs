@@ -6,11 +6,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::base::error::Error;
+use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::ids::BlockHash;
 use crate::base::ids::EntryAddress;
 use crate::base::ids::PackIndex;
-use crate::base::ids::SourceId;
 use crate::base::limits::PACK_TABLE_NODE;
 use crate::base::monitor::Monitor;
 use crate::base::num::u32_of;
@@ -38,7 +38,7 @@ const LOOKED_AT_MAX: usize = 32;
 #[derive(Debug)]
 pub struct Ancestry {
     repository: Repository,
-    /// All snapshots of the source, the oldest first.
+    /// The snapshots of the source that the run may rely on, the oldest first.
     names: Vec<SnapshotName>,
     /// Number of names, counted from the end, already examined.
     looked_at: usize,
@@ -64,11 +64,6 @@ enum BuildsOn {
 }
 
 impl Ancestry {
-    /// Returns the largest sequence number that the source has used; 0 if it has none.
-    pub fn sequence(&self) -> u64 {
-        self.names.last().map_or(0, |name| name.sequence)
-    }
-
     /// Returns the snapshots that could not be read so far.
     pub fn damaged(&self) -> &[SnapshotName] {
         &self.damaged
@@ -105,6 +100,8 @@ impl Ancestry {
                 Ok(stored) => stored,
                 // The run that put it was overtaken by a rotation, and has a successor.
                 Err(error) if self.any && self.repository.was_overtaken(&error) => continue,
+                // A prune had stopped the run that put it.
+                Err(error) if error.kind() == ErrorKind::Removed => continue,
                 Err(_) => {
                     self.damaged.push(*name);
                     continue;
@@ -144,7 +141,8 @@ impl Ancestry {
         let name = self.names.iter().find(|name| name.id.to_string() == wanted)?;
         // Without it the increment's pages are stored whole.
         let read = self.repository.read_snapshot(name);
-        if read.is_err() && !self.damaged.contains(name) {
+        let is_damaged = read.as_ref().is_err_and(|error| error.kind() != ErrorKind::Removed);
+        if is_damaged && !self.damaged.contains(name) {
             self.damaged.push(*name);
         }
         read.ok()
@@ -210,17 +208,12 @@ impl TableBeside {
 }
 
 impl Repository {
-    /// Returns the snapshots that a new run of a source may compare with.
-    pub fn ancestry(&self, source: SourceId, monitor: &Arc<Monitor>) -> Result<Ancestry> {
-        let names = self.snapshot_names(Some(source))?;
-        Ok(Ancestry { names, ..self.no_ancestry(monitor) })
-    }
-
-    /// Returns an ancestry without snapshots, for a run that cannot list them.
-    pub fn no_ancestry(&self, monitor: &Arc<Monitor>) -> Ancestry {
+    /// Returns the snapshots that a new run of a source may compare with: some of `names`, which
+    /// are in the order of their sequence numbers.
+    pub fn ancestry(&self, names: Vec<SnapshotName>, monitor: &Arc<Monitor>) -> Ancestry {
         Ancestry {
             repository: self.clone(),
-            names: Vec::new(),
+            names,
             looked_at: 0,
             whole: 0,
             any: false,

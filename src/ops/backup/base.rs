@@ -4,6 +4,7 @@
 //! that ended at exactly this LSN, so that is looked for when it is stored: the snapshot then
 //! *requires* it, and everything that it requires itself. An increment without its base is partial.
 //!
+//! - The base is one of the roots of the run, which its intent names: a prune keeps those.
 //! - The base is of the same source, ends at the LSN at which the increment begins, is not partial,
 //!   and comes from a server of the same release series and page size. Of several the one with the
 //!   shortest chain is taken, since every link may get lost; of these the newest.
@@ -13,7 +14,6 @@ use std::collections::HashSet;
 
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
-use crate::base::ids::SourceId;
 use crate::format::snapshot::Description;
 use crate::format::snapshot::Positions;
 use crate::format::snapshot::SnapshotKind;
@@ -21,6 +21,7 @@ use crate::format::snapshot::StreamFormat;
 use crate::format::snapshot::Verdict;
 use crate::ops::chain::short;
 use crate::repo::Repository;
+use crate::repo::snapshots::SnapshotName;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::verdict::Conclusion;
 
@@ -30,7 +31,7 @@ const REQUIRES_MAX: usize = 128;
 /// Finds the base of an increment that was just read, and lowers the verdict if there is none.
 pub(super) fn link(
     repository: &Repository,
-    source: SourceId,
+    roots: &[SnapshotName],
     conclusion: &mut Conclusion,
 ) -> Result<()> {
     if conclusion.kind != SnapshotKind::Incremental {
@@ -39,7 +40,7 @@ pub(super) fn link(
     let positions = &conclusion.positions;
     let found = match positions.from_lsn {
         None => Err("it does not say at which LSN it begins".to_owned()),
-        Some(lsn) => match find_base(repository, source, lsn, positions) {
+        Some(lsn) => match find_base(repository, roots, lsn, positions) {
             Ok(found) => found,
             Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
             Err(error) => Err(error.with_causes()),
@@ -55,11 +56,10 @@ pub(super) fn link(
 /// Returns the snapshot that ends at an LSN, or why there is none, in words.
 fn find_base(
     repository: &Repository,
-    source: SourceId,
+    names: &[SnapshotName],
     lsn: u64,
     of: &Positions,
 ) -> Result<std::result::Result<StoredSnapshot, String>> {
-    let names = repository.snapshot_names(Some(source))?;
     let ids: HashSet<String> = names.iter().map(|name| name.id.to_string()).collect();
     let mut best: Option<StoredSnapshot> = None;
     let mut refused = None;

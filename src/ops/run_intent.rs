@@ -1,0 +1,206 @@
+//! The intent of a run: what it relies on, said before it relies on anything (FORMAT.md 10.5).
+//!
+//! The order of requests is the promise. A run names the snapshots that it may rely on, then puts
+//! its intent, then looks which of them were removed or barred; a prune puts its removals, then
+//! lists the intents. One of the two sees the other, and nobody waits. When the snapshot of the run
+//! is there, it looks for fences again: a run that a prune has stopped reports no success.
+//!
+//! Invariants:
+//! - Whatever a run reads of earlier snapshots, it reads of those that [`RunIntent::confirm`]
+//!   returned, and it lists packs after that.
+//! - In a repository without intents nothing is put and nothing is asked.
+//!
+//! A run that fails leaves its intent: its packs are there, and prune looks for the runs of packs.
+
+use std::collections::BTreeSet;
+
+use crate::base::error::Error;
+use crate::base::error::ErrorKind;
+use crate::base::error::Result;
+use crate::base::ids::PackName;
+use crate::base::ids::SourceId;
+use crate::base::world::World;
+use crate::format::intent::Intent;
+use crate::format::intent::IntentVerb;
+use crate::format::intent::held;
+use crate::repo::Repository;
+use crate::repo::snapshots::SnapshotName;
+use crate::seal::ids::RunId;
+use crate::store::name::ObjectName;
+use crate::verdict::finding::Code;
+use crate::verdict::finding::Finding;
+use crate::verdict::finding::FindingLog;
+
+/// The snapshots that a run may rely on, as far as they could be listed.
+#[derive(Debug, Default)]
+pub(super) struct RunRoots {
+    /// Their names, in the order of their sequence numbers.
+    pub(super) names: Vec<SnapshotName>,
+    /// The largest sequence number that the source has used, 0 if it has used none; nothing if that
+    /// can't be told.
+    pub(super) sequence: Option<u64>,
+    /// The largest epoch of the fences that the run has seen.
+    pub(super) epoch: u64,
+}
+
+/// The intent of a run of a source.
+#[derive(Debug)]
+pub(super) struct RunIntent<'r> {
+    repository: &'r Repository,
+    run: RunId,
+    source: SourceId,
+    /// The snapshots of the source; nothing if they could not be listed.
+    listed: Option<Vec<SnapshotName>>,
+    /// The object of the intent; nothing in a repository without intents.
+    object: Option<ObjectName>,
+}
+
+impl<'r> RunIntent<'r> {
+    /// Chooses roots, all snapshots of a source, and puts the intent.
+    ///
+    /// A run that can't list them relies on none; that is reported to `log`.
+    pub(super) fn begin(
+        repository: &'r Repository,
+        run: RunId,
+        source: SourceId,
+        time: u64,
+        log: &FindingLog,
+    ) -> Result<Self> {
+        let listed = or_report(repository.listed_snapshots(Some(source)), log)?;
+        let mut begun = Self { repository, run, source, listed, object: None };
+        if !repository.has_intents() {
+            return Ok(begun);
+        }
+        let mut intent = Intent::new(IntentVerb::Backup, time);
+        let roots = begun.listed.iter().flatten().map(|name| (name.sequence, name.id));
+        intent.roots.insert(source, roots.collect());
+        begun.object = Some(repository.put_intent(run, &intent)?);
+        Ok(begun)
+    }
+
+    /// Looks behind the intent, and returns the roots that are left. Fails if a fence names the
+    /// run.
+    pub(super) fn confirm(&self, log: &FindingLog) -> Result<RunRoots> {
+        let Self { repository, source, .. } = *self;
+        let Some(listed) = &self.listed else { return Ok(RunRoots::default()) };
+        if self.object.is_none() {
+            let sequence = Some(listed.last().map_or(0, |name| name.sequence));
+            return Ok(RunRoots { names: listed.clone(), sequence, epoch: 0 });
+        }
+        let looked = repository.look_at_hidden(Some(source), listed);
+        let Some(hidden) = or_report(looked, log)? else { return Ok(RunRoots::default()) };
+        for error in hidden.doubted() {
+            log.report(Finding::new(Code::DamagePassedOver, "fences/", error.with_causes()));
+        }
+        if hidden.fences().names(self.run) {
+            return Err(fenced(self.run));
+        }
+        let largest = repository.largest_sequence(listed, hidden.removals());
+        let Some(sequence) = or_report(largest, log)? else { return Ok(RunRoots::default()) };
+        let names = listed.iter().filter(|name| !hidden.hides(name)).copied().collect();
+        Ok(RunRoots { names, sequence: Some(sequence), epoch: hidden.fences().epoch() })
+    }
+
+    /// Fails if a fence names the run; otherwise removes the intent, if this host may.
+    pub(super) fn finish(self) -> Result<()> {
+        if self.object.is_none() {
+            return Ok(());
+        }
+        if self.repository.fences()?.names(self.run) {
+            return Err(fenced(self.run));
+        }
+        self.remove();
+        Ok(())
+    }
+
+    /// Removes the intent of a run that fails and has put nothing else.
+    pub(super) fn give_up(self) {
+        self.remove();
+    }
+
+    fn remove(&self) {
+        remove(self.repository, self.object.as_ref());
+    }
+}
+
+/// The intent of a run that puts packs under names that may have been there before: those that it
+/// holds (FORMAT.md 10.7).
+#[derive(Debug)]
+pub(super) struct HoldingRun<'r> {
+    repository: &'r Repository,
+    run: RunId,
+    /// The object of the intent; nothing in a repository without intents.
+    object: Option<ObjectName>,
+}
+
+impl<'r> HoldingRun<'r> {
+    /// Puts an intent that holds these packs. Fails while a prune or a compaction stands: it may
+    /// have listed the packs before.
+    pub(super) fn begin(
+        repository: &'r Repository,
+        verb: IntentVerb,
+        packs: &BTreeSet<PackName>,
+        world: &World,
+    ) -> Result<Self> {
+        let run = RunId::random(&**repository.entropy());
+        if !repository.has_intents() {
+            return Ok(Self { repository, run, object: None });
+        }
+        let mut intent = Intent::new(verb, world.clock.unix_seconds());
+        intent.holds = packs.iter().map(held).collect();
+        let object = Some(repository.put_intent(run, &intent)?);
+        let begun = Self { repository, run, object };
+        let standing = repository.standing()?;
+        if let Some(deleter) = standing.deleter() {
+            let (verb, other) = (deleter.verb.name(), deleter.run);
+            begun.remove();
+            let what = format!("a {verb} stands (run {other}), and may delete what this one needs");
+            return Err(Error::new(ErrorKind::Busy, what));
+        }
+        Ok(begun)
+    }
+
+    /// Fails if a fence names the run; otherwise removes the intent, if this host may.
+    pub(super) fn finish(self) -> Result<()> {
+        if self.object.is_none() {
+            return Ok(());
+        }
+        if self.repository.fences()?.names(self.run) {
+            return Err(fenced(self.run));
+        }
+        self.remove();
+        Ok(())
+    }
+
+    fn remove(&self) {
+        remove(self.repository, self.object.as_ref());
+    }
+}
+
+/// Removes an intent. A holder of a write-only key is not expected to have the right to delete.
+/// Whatever stays is removed by prune, which sees that the run has ended.
+fn remove(repository: &Repository, object: Option<&ObjectName>) {
+    if let Some(object) = object
+        && repository.opens_data()
+    {
+        let _stays = repository.store().delete(object);
+    }
+}
+
+/// Reports why the snapshots of a source can't be told, but for a wish to stop.
+fn or_report<T>(outcome: Result<T>, log: &FindingLog) -> Result<Option<T>> {
+    match outcome {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == ErrorKind::Cancelled => Err(error),
+        Err(error) => {
+            let text = format!("its snapshots could not be listed: {}", error.with_causes());
+            log.report(Finding::new(Code::DamagePassedOver, "snapshots/", text));
+            Ok(None)
+        }
+    }
+}
+
+fn fenced(run: RunId) -> Error {
+    let what = format!("a prune has stopped this run ({run}), and counts nothing that it stored");
+    Error::new(ErrorKind::Fenced, what)
+}
