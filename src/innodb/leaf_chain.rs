@@ -13,7 +13,9 @@
 //! - A [`Search`] names in each round the pages of last night that have to be read next, at most
 //!   two, and takes what they say. It reads nothing itself, needs at most [`ROUNDS_MAX`] rounds
 //!   and can be ended after any. The two sides of the page take turns, since one of them often
-//!   suffices; the one before it comes first, as a page that is split keeps the lower half.
+//!   suffices; the one before it comes first, as a page that is split keeps the lower half. A turn
+//!   takes in the page behind the neighbour: what moved stood there twice as often as on the
+//!   neighbour of the other side.
 //! - A neighbour that did not exist last night is passed over, as far as the links of today are
 //!   known: those of pages that are at hand. After that the page's own neighbour of last night is
 //!   taken.
@@ -203,8 +205,12 @@ impl Search {
         if links.is_some() && !self.found.contains(&at) {
             self.found.push(at);
         }
-        self.sides[number].progress = self.after(self.sides[number], links, || today(at));
-        self.turn = 1 - number;
+        let before = self.sides[number];
+        let after = self.after(before, links, || today(at));
+        self.sides[number].progress = after;
+        let goes_on =
+            matches!((before.progress, after), (Progress::Seeks { .. }, Progress::Follows { .. }));
+        self.turn = if goes_on { number } else { 1 - number };
     }
 
     /// Returns the candidates found so far, the page's own number first if it was there.
