@@ -14,6 +14,7 @@
 mod delta;
 pub mod form;
 mod frames;
+mod kept;
 mod step;
 mod whole;
 
@@ -31,6 +32,7 @@ pub use crate::encode::delta::MovedBlock;
 pub use crate::encode::delta::Trailers;
 pub use crate::encode::frames::FrameDecoder;
 pub use crate::encode::frames::RecordsCoder;
+pub use crate::encode::kept::KeptBases;
 pub use crate::encode::step::Step;
 pub use crate::encode::whole::Compress;
 pub use crate::encode::whole::EncodedFrame;
@@ -256,6 +258,22 @@ mod tests {
         let wrong = vec![FramedBlock { hash: hasher().hash(b"another"), ..plain(&raw) }];
         let mut coder = WholeCoder::new(Level::AUTO, ReadBack::On, hasher());
         assert!(coder.encode(&raw, wrong, Compress::Try).is_err());
+    }
+
+    #[test]
+    fn a_coder_that_takes_trailers_in_turns_leaves_nothing_of_the_other_way() {
+        let base = page(5);
+        let mut block = base.clone();
+        (0..400).for_each(|n| block[n * 37] ^= 0x55);
+        let hash = hasher().hash(&block);
+        let mut changing = DeltaCoder::new(ReadBack::On, hasher(), Trailers::Kept);
+        for trailers in [Trailers::LeftOut, Trailers::Kept, Trailers::LeftOut] {
+            changing.set_trailers(trailers);
+            let mut fresh = DeltaCoder::new(ReadBack::On, hasher(), trailers);
+            let [made, expected] =
+                [&mut changing, &mut fresh].map(|c| c.encode_page(&block, hash, &base).unwrap());
+            assert_eq!(made.unwrap().text(), expected.unwrap().text(), "{trailers:?}");
+        }
     }
 
     #[test]

@@ -300,25 +300,26 @@ impl<'m, W, R> Line<'m, W, R> {
         self.notify_all();
     }
 
-    fn work_all(&self, mut worker: impl FnMut(W) -> Result<R>) -> Result<()> {
-        loop {
-            let next = self.when(&self.work, |state| match state.queue.pop_front() {
-                Some(item) => Some(Some(item)),
-                None => state.ended.then_some(None),
-            })?;
-            let Some((order, item)) = next else { return Ok(()) };
-            let result = worker(item)?;
-            let mut state = lock(&self.state);
-            if state.stopped {
-                return Err(Error::cancelled());
-            }
-            state.done.insert(order, result);
-            let is_next = order == state.taken;
-            drop(state);
-            if is_next {
-                self.results.notify_one();
-            }
+    /// Returns the next item; `None` if there is none any more.
+    fn next_job(&self) -> Result<Option<Job<W>>> {
+        self.when(&self.work, |state| match state.queue.pop_front() {
+            Some((order, item)) => Some(Some(Job { order, item })),
+            None => state.ended.then_some(None),
+        })
+    }
+
+    fn put_result(&self, order: u64, result: R) -> Result<()> {
+        let mut state = lock(&self.state);
+        if state.stopped {
+            return Err(Error::cancelled());
         }
+        state.done.insert(order, result);
+        let is_next = order == state.taken;
+        drop(state);
+        if is_next {
+            self.results.notify_one();
+        }
+        Ok(())
     }
 
     fn take_all(&self, take: &mut impl FnMut(R) -> Result<()>) -> Result<()> {
@@ -339,6 +340,43 @@ impl<'m, W, R> Line<'m, W, R> {
     }
 }
 
+/// An item for one of the threads that work, and its place in the order.
+#[derive(Debug)]
+struct Job<W> {
+    order: u64,
+    item: W,
+}
+
+/// A worker's side of the pool, from which it takes its items.
+#[derive(Debug)]
+pub struct Jobs<'l, W, R> {
+    line: &'l Line<'l, W, R>,
+}
+
+/// The answer of a worker to whether it takes another item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GoOn {
+    /// It does, if there is any.
+    Yes,
+    /// It has to do something else before.
+    No,
+}
+
+impl<W, R> Jobs<'_, W, R> {
+    /// Works on items one after the other, until there are none any more or `work` wants no more
+    /// for now, which it says together with its result. Tells whether there may be more.
+    pub fn work(&self, mut work: impl FnMut(W) -> Result<(R, GoOn)>) -> Result<GoOn> {
+        while let Some(Job { order, item }) = self.line.next_job()? {
+            let (result, go_on) = work(item)?;
+            self.line.put_result(order, result)?;
+            if go_on == GoOn::No {
+                return Ok(GoOn::Yes);
+            }
+        }
+        Ok(GoOn::No)
+    }
+}
+
 /// Plans on a thread of its own, works on several, and takes the results in the order of the plan
 /// on this one. `worker` is called once on each of the threads that work, and makes what works
 /// there.
@@ -350,7 +388,7 @@ pub fn in_order<W, R, F, T>(
     shape: Shape<'_>,
     plan: impl FnOnce(Planner<'_, W, R>) -> Result<T> + Send,
     worker: impl Fn() -> F + Sync,
-    mut take: impl FnMut(R) -> Result<()>,
+    take: impl FnMut(R) -> Result<()>,
 ) -> Result<T>
 where
     W: Send,
@@ -358,13 +396,33 @@ where
     T: Send,
     F: FnMut(W) -> Result<R>,
 {
+    let work = |jobs: Jobs<'_, W, R>| {
+        let mut worker = worker();
+        jobs.work(|item| Ok((worker(item)?, GoOn::Yes))).map(drop)
+    };
+    in_order_by(shape, plan, work, take)
+}
+
+/// Does the same as [`in_order`] with workers that take their items themselves: `work` is called
+/// once on each of the threads that work, and has to go on until there are no more.
+pub fn in_order_by<W, R, T>(
+    shape: Shape<'_>,
+    plan: impl FnOnce(Planner<'_, W, R>) -> Result<T> + Send,
+    work: impl Fn(Jobs<'_, W, R>) -> Result<()> + Sync,
+    mut take: impl FnMut(R) -> Result<()>,
+) -> Result<T>
+where
+    W: Send,
+    R: Send,
+    T: Send,
+{
     let line = Line::new(shape);
     let mut planned = None;
     thread::scope(|scope| {
-        let (line, worker, planned) = (&line, &worker, &mut planned);
+        let (line, work, planned) = (&line, &work, &mut planned);
         line.run(move || {
             for number in 1..=shape.workers.max(1) {
-                let part = move || line.run(|| line.work_all(worker()));
+                let part = move || line.run(|| work(Jobs { line }));
                 start_scoped(scope, format_args!("work-{number}"), part)?;
             }
             let part = move || {

@@ -1,5 +1,7 @@
 //! Deltas: a changed block as its difference to a base.
 
+use std::sync::Arc;
+
 use zstd::zstd_safe::CCtx;
 use zstd::zstd_safe::CParameter;
 use zstd::zstd_safe::DCtx;
@@ -15,6 +17,7 @@ use crate::encode::compressor;
 use crate::encode::exactly;
 use crate::encode::form;
 use crate::encode::form::Layout;
+use crate::encode::kept::KeptBases;
 use crate::format::form::BlockForm;
 use crate::hash::BlockHasher;
 use crate::innodb::PageSize;
@@ -88,15 +91,21 @@ impl Trailers {
 
 /// A block of index pages and the other pages that its records came from, all in normal form.
 #[derive(Debug)]
-pub struct MovedBlock {
+pub struct MovedBlock<'base> {
     text: Vec<u8>,
     form: BlockForm,
-    prefix: Vec<u8>,
+    prefix: &'base [u8],
 }
 
-impl MovedBlock {
-    /// Brings a block and its bases into normal form; `None` if that can't be done.
-    pub fn new(block: &[u8], page: PageSize, base: &[u8], second: Option<&[u8]>) -> Option<Self> {
+impl<'base> MovedBlock<'base> {
+    /// Brings a block and the pages that it rests on into normal form, of which the latter are
+    /// kept; `None` if that can't be done.
+    pub fn new(
+        block: &[u8],
+        page: PageSize,
+        [base, second]: [Option<&[u8]>; 2],
+        kept: &'base KeptBases,
+    ) -> Option<Self> {
         let mut text = Vec::new();
         let form = form::append(&mut text, block, page, Layout::Rows);
         if form == BlockForm::PLAIN {
@@ -104,13 +113,12 @@ impl MovedBlock {
         }
         let is_computable = trailer::is_computable(block);
         let form = if is_computable { form.without_trailer() } else { form };
-        let prefix = form::prefix(form, base, second).ok()?.into_owned();
-        Some(Self { text, form, prefix })
+        let prefix = form::prefix(form, base?, second).ok()?.into_owned();
+        Some(Self { text, form, prefix: kept.keep(Arc::new(prefix)) })
     }
 }
 
-/// Encodes changed blocks against bases that live as long as the coder: made for one batch of
-/// blocks.
+/// Encodes changed blocks against bases that live as long as the coder; see [`KeptBases`].
 pub struct DeltaCoder<'base> {
     compressor: CCtx<'base>,
     alone: CCtx<'base>,
@@ -127,7 +135,7 @@ impl std::fmt::Debug for DeltaCoder<'_> {
 }
 
 impl<'base> DeltaCoder<'base> {
-    /// Creates a coder for one batch of blocks.
+    /// Creates a coder of blocks.
     pub fn new(read_back: ReadBack, hasher: BlockHasher, trailers: Trailers) -> Self {
         let raw_literals = CParameter::LiteralCompressionMode(ParamSwitch::Disable);
         DeltaCoder {
@@ -138,6 +146,11 @@ impl<'base> DeltaCoder<'base> {
             scratch: Vec::new(),
             trailers,
         }
+    }
+
+    /// Takes trailers in another way for the blocks that follow.
+    pub fn set_trailers(&mut self, trailers: Trailers) {
+        self.trailers = trailers;
     }
 
     /// Encodes the block as a delta; returns `None` if it is better stored whole.
@@ -163,7 +176,7 @@ impl<'base> DeltaCoder<'base> {
     /// Encodes a block as a delta to other pages; returns `None` if it is better stored whole.
     pub fn encode_moved(
         &mut self,
-        block: &'base MovedBlock,
+        block: &MovedBlock<'base>,
         hash: BlockHash,
     ) -> Result<Option<EncodedDelta>, Miscomputed> {
         let MovedBlock { text: normal, form, prefix } = block;

@@ -157,9 +157,9 @@ impl BaseFinder {
     }
 
     /// Keeps a page of last night that was read for another reason.
-    pub fn keep(&mut self, at: Locator, page: Vec<u8>) {
+    pub fn keep(&mut self, at: Locator, page: Arc<Vec<u8>>) {
         let bytes = page.len();
-        self.kept.put(at, Arc::new(page), bytes);
+        self.kept.put(at, page, bytes);
     }
 
     /// Looks for bases of a group of pages; `today` gives the links of today's pages that are at

@@ -33,6 +33,7 @@
 //! | paths that were opened | 18 bytes each |
 //! | compressors | 4 MiB a worker |
 //! | pages of last night that a worker compares moved pages with | 7 MiB a worker at most |
+//! | bases that a worker's coder of deltas refers to | 1 MiB a worker, and those of a segment |
 //!
 //! The module `ops::memory` shares `--memory` out among these.
 

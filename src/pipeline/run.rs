@@ -27,13 +27,11 @@ use crate::parse::sql::DumpKind;
 use crate::parse::sql::SqlParser;
 use crate::parse::tar::TarDissector;
 use crate::pipeline::collector::Collector;
-use crate::pipeline::ingest::Event;
 use crate::pipeline::ingest::Reader;
 use crate::pipeline::ingest::SegmentSender;
 use crate::pipeline::ingest::Surroundings;
 use crate::pipeline::input::Input;
 use crate::pipeline::level::LevelControl;
-use crate::pipeline::segment::Segment;
 use crate::pipeline::shared::Shared;
 use crate::pipeline::worker::Worker;
 use crate::source::Ending;
@@ -93,19 +91,13 @@ pub fn run(
     let shape =
         Shape { planner: "read", workers: shared.workers, weight_max: in_flight.into(), monitor };
     let run = || {
-        crew::in_order(
+        crew::in_order_by(
             shape,
             |planner| {
                 let sender = SegmentSender::new(planner, &shared.control);
                 read(incoming, around, sender, usize_of_u32(in_flight))
             },
-            || {
-                let mut worker = Worker::new(Arc::clone(shared));
-                move |segment: Segment| {
-                    let _in_work = shared.control.taken(segment.data.filled().len());
-                    worker.process(&segment).map(|done| Event::Done(Box::new(done)))
-                }
-            },
+            |jobs| Worker::new(Arc::clone(shared)).work(&jobs),
             |event| {
                 collector.take(event)?;
                 after_event(collector)

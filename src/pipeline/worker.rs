@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::base::crew::GoOn;
+use crate::base::crew::Jobs;
 use crate::base::crew::lock;
 use crate::base::error::Result;
 use crate::base::ids::BlockHash;
@@ -11,12 +13,15 @@ use crate::base::ids::Entry;
 use crate::base::ids::Locator;
 use crate::base::ids::Storage;
 use crate::base::limits::FRAME_RAW_BYTES_TARGET;
+use crate::base::limits::PAGE_BYTES_MIN;
+use crate::base::limits::SEGMENT_BYTES;
 use crate::base::monitor::Counter;
 use crate::base::num::u64_of;
 use crate::encode::Compress;
 use crate::encode::DeltaCoder;
 use crate::encode::EncodedDelta;
 use crate::encode::EncodedFrame;
+use crate::encode::KeptBases;
 use crate::encode::MovedBlock;
 use crate::encode::Trailers;
 use crate::encode::WholeCoder;
@@ -32,10 +37,10 @@ use crate::innodb::PageSize;
 use crate::innodb::leaf_chain::Links;
 use crate::pipeline::appender::miscomputed;
 use crate::pipeline::bases::BaseFinder;
-use crate::pipeline::bases::FoundBases;
 use crate::pipeline::bases::MovedPage;
 use crate::pipeline::bases::Success;
 use crate::pipeline::former_table::FormerTable;
+use crate::pipeline::ingest::Event;
 use crate::pipeline::level;
 use crate::pipeline::matcher::Match;
 use crate::pipeline::pages;
@@ -49,6 +54,13 @@ use crate::pipeline::segment::Segment;
 use crate::pipeline::segment::Shrank;
 use crate::pipeline::segment::StoredDelta;
 use crate::pipeline::shared::Shared;
+
+/// Bytes of bases after which a worker gives up its coder of deltas, and them with it.
+const KEPT_BASES_BYTES: usize = 1 << 20;
+/// Most bases that a segment has: of each of its blocks one that was read, and one in normal form.
+const SEGMENT_BASES_MAX: usize = 2 * SEGMENT_BYTES / PAGE_BYTES_MIN;
+/// Most bases that a worker keeps.
+const KEPT_BASES_MAX: usize = 2 * SEGMENT_BASES_MAX;
 
 /// A worker, which compares and encodes the blocks of segments.
 #[derive(Debug)]
@@ -83,6 +95,18 @@ struct Changed {
     base: Option<Locator>,
 }
 
+/// The pages of a segment, and their table as it was last night.
+struct SegmentPages<'s> {
+    table: &'s FormerTable<'s>,
+    blocks: &'s [&'s [u8]],
+}
+
+/// The coder of the deltas of some segments, and the bases that it refers to.
+struct Deltas<'k> {
+    coder: DeltaCoder<'k>,
+    kept: &'k KeptBases,
+}
+
 impl Worker {
     /// Creates a worker of a run.
     pub fn new(shared: Arc<Shared>) -> Self {
@@ -98,8 +122,28 @@ impl Worker {
         }
     }
 
+    /// Works on segments until there are none any more.
+    pub fn work(mut self, jobs: &Jobs<'_, Segment, Event>) -> Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let mut go_on = GoOn::Yes;
+        while go_on == GoOn::Yes {
+            let kept = KeptBases::new(KEPT_BASES_MAX);
+            let hasher = self.hasher.clone();
+            let coder = DeltaCoder::new(shared.read_back, hasher, Trailers::Kept);
+            let mut deltas = Deltas { coder, kept: &kept };
+            go_on = jobs.work(|segment| {
+                let _in_work = shared.control.taken(segment.data.filled().len());
+                let done = self.process(&segment, &mut deltas)?;
+                let is_full = kept.bytes() > KEPT_BASES_BYTES || kept.room() < SEGMENT_BASES_MAX;
+                let go_on = if is_full { GoOn::No } else { GoOn::Yes };
+                Ok((Event::Done(Box::new(done)), go_on))
+            })?;
+        }
+        Ok(())
+    }
+
     /// Compares and encodes a segment.
-    pub fn process(&mut self, segment: &Segment) -> Result<Done> {
+    fn process(&mut self, segment: &Segment, deltas: &mut Deltas<'_>) -> Result<Done> {
         let blocks = segment.cuts.blocks(segment.data.filled());
         let mut done = Done {
             member: Arc::clone(&segment.member),
@@ -120,8 +164,18 @@ impl Worker {
         let matches = matches(segment, &blocks, &hashes);
         let changed = self.compare(&blocks, &hashes, &matches, &mut done);
         record_released(segment, previous, &mut done);
-        let whole = self.encode_deltas(&blocks, changed, &mut done)?;
-        let whole = self.encode_moved(segment, &blocks, whole, &mut done)?;
+        deltas.coder.set_trailers(match self.page_of(&segment.member) {
+            Some(_) => Trailers::LeftOut,
+            None => Trailers::Kept,
+        });
+        let mut whole = self.encode_deltas(deltas, &blocks, changed, &mut done)?;
+        let shared = Arc::clone(&self.shared);
+        if !whole.is_empty()
+            && let Some(table) = FormerTable::of(&shared, segment)
+        {
+            let pages = SegmentPages { table: &table, blocks: &blocks };
+            whole = self.encode_moved(deltas, pages, whole, &mut done)?;
+        }
         self.encode_whole(&segment.member, &blocks, &whole, &mut done)?;
         self.count(&done, &blocks, &whole);
         Ok(done)
@@ -176,6 +230,7 @@ impl Worker {
     /// Stores as deltas what is cheaper that way; gives back the numbers of the others.
     fn encode_deltas(
         &mut self,
+        deltas: &mut Deltas<'_>,
         blocks: &[&[u8]],
         changed: Vec<Changed>,
         done: &mut Done,
@@ -188,14 +243,10 @@ impl Worker {
         let bases = bases.unwrap_or_else(|| vec![None; wanted.len()]);
         let missed = bases.iter().filter(|base| base.is_none()).count();
         self.shared.monitor.count(Counter::BlocksMissed, u64_of(missed));
+        let bases: Vec<_> = bases.into_iter().map(|base| base.map(Arc::new)).collect();
         let mut bases_left = bases.iter();
         let (mut whole, mut large) = (Vec::new(), Vec::new());
         let page = self.page_of(&done.member);
-        let trailers = match page {
-            Some(_) => Trailers::LeftOut,
-            None => Trailers::Kept,
-        };
-        let mut coder = DeltaCoder::new(self.shared.read_back, self.hasher.clone(), trailers);
         // Neither does a changed page of an increment have the size of the block that it is in.
         let any_size =
             done.member.matcher.is_some() || matches!(done.member.pages, PageCheck::Delta { .. });
@@ -205,7 +256,8 @@ impl Worker {
             let delta = match base {
                 // The page after a file's previous end has no base of its size.
                 Some(base) if any_size || base.len() == raw.len() => {
-                    coder.encode(raw, block.hash, base).map_err(miscomputed)?
+                    let base = deltas.kept.keep(Arc::clone(base));
+                    deltas.coder.encode(raw, block.hash, base).map_err(miscomputed)?
                 }
                 _ => None,
             };
@@ -221,8 +273,7 @@ impl Worker {
                 _ => whole.push(block.number),
             }
         }
-        drop(coder);
-        self.shrink(&large, done)?;
+        self.shrink(deltas, &large, done)?;
         if !whole.is_empty() {
             for (at, base) in wanted.into_iter().zip(bases) {
                 base.into_iter().for_each(|base| self.finder.keep(at, base));
@@ -233,21 +284,21 @@ impl Worker {
 
     /// Makes large deltas in normal form too, and takes those that are smaller: in a page that was
     /// reorganised each record has moved.
-    fn shrink(&mut self, large: &[LargeDelta<'_>], done: &mut Done) -> Result<()> {
+    fn shrink(
+        &mut self,
+        deltas: &mut Deltas<'_>,
+        large: &[LargeDelta<'_>],
+        done: &mut Done,
+    ) -> Result<()> {
         if large.is_empty() || !self.reorganised.is_worth(done.member.number) {
             return Ok(());
         }
-        let normal = |delta: &LargeDelta<'_>| {
-            let block = MovedBlock::new(delta.raw, delta.page, delta.base, None)?;
-            Some((delta.number, block))
-        };
-        let normal: Vec<(usize, MovedBlock)> = large.iter().filter_map(normal).collect();
-        let mut coder =
-            DeltaCoder::new(self.shared.read_back, self.hasher.clone(), Trailers::LeftOut);
         let mut smaller = 0;
-        for (number, block) in &normal {
+        for LargeDelta { number, raw, page, base } in large {
+            let block = MovedBlock::new(raw, *page, [Some(*base), None], deltas.kept);
+            let Some(block) = block else { continue };
             let own = &mut done.deltas[*number].delta;
-            let delta = coder.encode_moved(block, own.hash()).map_err(miscomputed)?;
+            let delta = deltas.coder.encode_moved(&block, own.hash()).map_err(miscomputed)?;
             if let Some(delta) = delta.filter(|delta| delta.text().len() < own.text().len()) {
                 *own = delta;
                 smaller += 1;
@@ -260,15 +311,11 @@ impl Worker {
     /// Stores as deltas to other pages what came from them; gives back the numbers of the rest.
     fn encode_moved(
         &mut self,
-        segment: &Segment,
-        blocks: &[&[u8]],
+        deltas: &mut Deltas<'_>,
+        SegmentPages { table, blocks }: SegmentPages<'_>,
         mut whole: Vec<usize>,
         done: &mut Done,
     ) -> Result<Vec<usize>> {
-        if whole.is_empty() {
-            return Ok(whole);
-        }
-        let Some(table) = FormerTable::of(&self.shared, segment) else { return Ok(whole) };
         // A block that stands for a lost one is stored whole, as that was.
         let is_healed = |number: usize| done.healed.iter().any(|(healed, _)| *healed == number);
         let pages = whole.iter().filter(|number| !is_healed(**number)).filter_map(|number| {
@@ -278,30 +325,18 @@ impl Worker {
         let today = |page| Links::of(blocks.get(table.block_in_segment(page)?)?);
         let mut moved = BTreeMap::new();
         for group in pages.chunks(BaseFinder::group_of(table.page.bytes())) {
-            if !self.finder.is_worth(segment.member.number) {
+            if !self.finder.is_worth(done.member.number) {
                 continue;
             }
             let before = moved.len();
-            let found = self.finder.find(group, &table, &today);
-            let normal: Vec<(MovedBlock, &FoundBases)> = found
-                .iter()
-                .filter_map(|found| {
-                    let second = found.second.as_ref().map(|base| base.page.as_slice());
-                    let block = blocks[found.block];
-                    let moved = MovedBlock::new(block, table.page, &found.first.page, second)?;
-                    Some((moved, found))
-                })
-                .collect();
-            if normal.is_empty() {
-                self.finder.record(group.len(), 0);
-                continue;
-            }
-            let mut coder =
-                DeltaCoder::new(self.shared.read_back, self.hasher.clone(), Trailers::LeftOut);
-            for (block, found) in &normal {
+            for found in self.finder.find(group, table, &today) {
+                let second = found.second.as_ref().map(|base| base.page.as_slice());
+                let bases = [Some(found.first.page.as_slice()), second];
+                let block = MovedBlock::new(blocks[found.block], table.page, bases, deltas.kept);
+                let Some(block) = block else { continue };
                 let hash = done.entries[found.block].entry().hash;
-                let delta = coder.encode_moved(block, hash).map_err(miscomputed)?;
-                let (base, second) = (found.first.at, found.second.as_ref().map(|base| base.at));
+                let delta = deltas.coder.encode_moved(&block, hash).map_err(miscomputed)?;
+                let (base, second) = (found.first.at, found.second.map(|base| base.at));
                 let kind = DeltaKind::Moved;
                 moved.extend(
                     delta.map(|delta| (found.block, StoredDelta { kind, delta, base, second })),

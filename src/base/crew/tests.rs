@@ -64,12 +64,25 @@ fn within_a_minute<T: Send + 'static>(
     receiver.recv_timeout(Duration::from_mins(1)).unwrap_or_else(|_| panic!("{what} hangs"))
 }
 
+/// Runs a pool whose workers pause after every third item.
 fn run(workers: u32, fault: Option<Fault>) -> Result<Vec<u64>> {
     let monitor = Monitor::default();
     let meet = |part, item| fault.map_or(Ok(()), |fault| fault.meet(part, item, &monitor));
     let mut taken = Vec::new();
     let shape = Shape { planner: "plan", workers, weight_max: WEIGHT_MAX, monitor: &monitor };
-    in_order(
+    let work = |jobs: Jobs<'_, u64, u64>| {
+        let mut go_on = GoOn::Yes;
+        while go_on == GoOn::Yes {
+            let mut worked = 0;
+            go_on = jobs.work(|item| {
+                meet(Part::Work, item)?;
+                worked += 1;
+                Ok((item, if worked == 3 { GoOn::No } else { GoOn::Yes }))
+            })?;
+        }
+        Ok(())
+    };
+    in_order_by(
         shape,
         |planner| {
             for item in 0..ITEMS {
@@ -78,7 +91,7 @@ fn run(workers: u32, fault: Option<Fault>) -> Result<Vec<u64>> {
             }
             Ok(())
         },
-        || |item| meet(Part::Work, item).map(|()| item),
+        work,
         |item| {
             meet(Part::Take, item)?;
             taken.push(item);

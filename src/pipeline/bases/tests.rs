@@ -126,7 +126,7 @@ fn records_of_two_pages_have_two_bases() {
 fn what_was_read_is_not_read_again() {
     let table = Table::of(4);
     let mut finder = BaseFinder::default();
-    finder.keep(place(11), table.pages[&11].clone());
+    finder.keep(place(11), Arc::new(table.pages[&11].clone()));
     let page = moved(90, &leaf(11, 12, 900..1200));
     assert_eq!(find(&mut finder, &table, &page), Some((11, None)));
     let all = |table: &Table| table.reads().concat();
@@ -164,7 +164,7 @@ fn a_refusal_ends_the_searches_with_what_was_found() {
     assert_eq!(table.reads().len(), 0);
     // One page is at hand, and it is the right one.
     let mut finder = BaseFinder::default();
-    finder.keep(place(11), table.pages[&11].clone());
+    finder.keep(place(11), Arc::new(table.pages[&11].clone()));
     assert_eq!(find(&mut finder, &table, &page), Some((11, None)));
     table.reads_left = Some(1);
     let between = moved(91, &leaf(10, 13, 600..1800));
