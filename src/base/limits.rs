@@ -22,6 +22,9 @@ pub const READ_BYTES_MAX: usize = 8 << 20;
 
 /// Raw bytes of whole blocks that a writer puts in one frame.
 pub const FRAME_RAW_BYTES_TARGET: usize = 128 << 10;
+/// Raw bytes of pages in normal form that a writer puts in one frame. The frame of a page that
+/// changes is opened every night, and 128 KiB take twice as long to open and save 0.3 %.
+pub const FRAME_OF_PAGES_BYTES_TARGET: usize = 64 << 10;
 /// Bytes of delta records that a writer puts in one frame, before they are packed.
 pub const DELTA_FRAME_BYTES_TARGET: usize = 128 << 10;
 /// Largest raw frame that a reader accepts, bytes.
@@ -63,7 +66,8 @@ pub const SEGMENT_BYTES: usize = 1 << 20;
 pub const PATH_BYTES_MAX: usize = 4096;
 
 const _: () = assert!(PAGE_BYTES_MIN <= BLOCK_BYTES_MIN);
-const _: () = assert!(BLOCK_BYTES_MIN <= FRAME_RAW_BYTES_TARGET);
+const _: () = assert!(BLOCK_BYTES_MIN <= FRAME_OF_PAGES_BYTES_TARGET);
+const _: () = assert!(FRAME_OF_PAGES_BYTES_TARGET <= FRAME_RAW_BYTES_TARGET);
 const _: () = assert!(BLOCK_BYTES_MAX + FRAME_RAW_BYTES_TARGET <= FRAME_RAW_BYTES_MAX);
 const _: () = assert!(BLOCK_BYTES_MAX <= SEGMENT_BYTES);
 const _: () = assert!(SEGMENT_BYTES.is_multiple_of(BLOCK_BYTES_MIN));

@@ -12,6 +12,7 @@ use crate::base::ids::BlockHash;
 use crate::base::ids::Entry;
 use crate::base::ids::Locator;
 use crate::base::ids::Storage;
+use crate::base::limits::FRAME_OF_PAGES_BYTES_TARGET;
 use crate::base::limits::FRAME_RAW_BYTES_TARGET;
 use crate::base::limits::PAGE_BYTES_MIN;
 use crate::base::limits::SEGMENT_BYTES;
@@ -357,12 +358,16 @@ impl Worker {
         whole: &[usize],
         done: &mut Done,
     ) -> Result<()> {
+        let bytes_max = match self.page_of(member) {
+            Some(_) => FRAME_OF_PAGES_BYTES_TARGET,
+            None => FRAME_RAW_BYTES_TARGET,
+        };
         let mut rest = whole;
         while !rest.is_empty() {
             let mut bytes = 0;
             let fits = |number: &&usize| {
                 bytes += blocks[**number].len();
-                bytes <= FRAME_RAW_BYTES_TARGET
+                bytes <= bytes_max
             };
             let count = rest.iter().take_while(fits).count().max(1);
             let (group, tail) = rest.split_at(count);
