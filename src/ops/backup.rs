@@ -243,18 +243,6 @@ fn run_backup(
     let (run_id, keys) = begin_run(repository, monitor)?;
     let intent = RunIntent::begin(repository, run_id, source_id, started, log)?;
     let continued = continue_from(repository, intent.confirm(log)?, world, log)?;
-    let context = RunContext {
-        store: Arc::clone(repository.store()),
-        keyring: Arc::clone(repository.keyring()),
-        keys: Arc::new(keys),
-        packs: Arc::clone(&continued.packs),
-        presence: Arc::clone(&continued.presence),
-        entropy: Arc::clone(repository.entropy()),
-        monitor: Arc::clone(monitor),
-        read_back: options.read_back,
-        uploads: options.at_once.uploads,
-        pack_bytes: options.at_once.pack_bytes,
-    };
     let draft = Draft {
         repository,
         options,
@@ -270,7 +258,7 @@ fn run_backup(
         before,
     };
     let mut collector = Collector::new(
-        Appender::new(context),
+        Appender::new(writes_with(repository, options, keys, &continued, monitor)),
         repository.cutter(),
         repository.path_key()?,
         Inherited {
@@ -310,6 +298,28 @@ fn run_backup(
         has_log,
         level: options.level,
     })
+}
+
+/// Returns what a run writes packs with.
+fn writes_with(
+    repository: &Repository,
+    options: &BackupOptions,
+    keys: RunKeys,
+    continued: &Continued,
+    monitor: &Arc<Monitor>,
+) -> RunContext {
+    RunContext {
+        store: Arc::clone(repository.store()),
+        keyring: Arc::clone(repository.keyring()),
+        keys: Arc::new(keys),
+        packs: Arc::clone(&continued.packs),
+        presence: Arc::clone(&continued.presence),
+        entropy: Arc::clone(repository.entropy()),
+        monitor: Arc::clone(monitor),
+        read_back: options.read_back,
+        uploads: options.at_once.uploads,
+        pack_bytes: options.at_once.pack_bytes,
+    }
 }
 
 fn held_open(source: &str) -> finding::Finding {
