@@ -18,7 +18,8 @@ const ID_AT: usize = 28;
 /// The format version that this program reads and writes.
 pub const FORMAT_VERSION: u16 = 1;
 /// Required features that this program knows.
-pub const FEATURES_KNOWN: Features = Features(Features::INTENTS.0 | Features::NORMAL_FORM.0);
+pub const FEATURES_KNOWN: Features =
+    Features::INTENTS.with(Features::NORMAL_FORM).with(Features::NEEDS);
 /// Required features of a repository that this program makes.
 pub const FEATURES_MADE: Features = Features::NORMAL_FORM;
 const WHAT: &str = "config";
@@ -34,6 +35,8 @@ impl Features {
     pub const INTENTS: Self = Self(1);
     /// Blocks and deltas in normal form, deltas of two bases.
     pub const NORMAL_FORM: Self = Self(1 << 2);
+    /// Packs that nothing needs may be absent: snapshots have need lists.
+    pub const NEEDS: Self = Self(1 << 3);
 
     /// Tells whether all of `others` are among these features.
     pub fn include(self, others: Self) -> bool {
@@ -42,7 +45,7 @@ impl Features {
 
     /// Returns these features and `others`.
     #[must_use]
-    pub fn with(self, others: Self) -> Self {
+    pub const fn with(self, others: Self) -> Self {
         Self(self.0 | others.0)
     }
 
@@ -85,11 +88,16 @@ impl std::fmt::Display for ProgramVersion {
 }
 
 /// All features that this program knows, in ascending order of their bits.
-const FEATURES: [FeatureAbout; 2] = [
+const FEATURES: [FeatureAbout; 3] = [
     FeatureAbout { bit: 0, what: "runs put intents, prune deletes", since: ProgramVersion(0, 2) },
     FeatureAbout {
         bit: 2,
         what: "blocks and deltas in normal form, deltas of two bases",
+        since: ProgramVersion(0, 2),
+    },
+    FeatureAbout {
+        bit: 3,
+        what: "packs that nothing needs may be absent",
         since: ProgramVersion(0, 2),
     },
 ];
@@ -350,7 +358,7 @@ mod tests {
         let later = Config { required_features: Features(1 << 40), ..config() };
         assert_eq!(Config::decode(&later.encode()).unwrap_err().why, UNKNOWN_FEATURE);
         // Bits that are assigned, and not known yet.
-        for bit in [1, 3, 4, 5] {
+        for bit in [1, 4, 5] {
             let reserved = Features(1 << bit).with(Features::NORMAL_FORM);
             let config = Config { required_features: reserved, ..config() };
             assert_eq!(Config::decode(&config.encode()).unwrap_err().why, UNKNOWN_FEATURE);

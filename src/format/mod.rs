@@ -14,6 +14,7 @@ pub mod intent;
 pub mod layout;
 pub mod lists;
 pub mod map_page;
+pub mod needs;
 pub mod note;
 pub mod pack_table;
 pub mod record;

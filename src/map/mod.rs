@@ -4,8 +4,9 @@
 //! in meta packs as blocks. This module knows the trees; where their pages go is a [`MetaSink`].
 //!
 //! [`view`] reads maps, its own lineage's or another's; [`writer`] writes them, re-using every page
-//! that did not change; [`table`] does both for member tables.
+//! that did not change; [`table`] does both for member tables; [`needs`] counts what they name.
 
+pub mod needs;
 pub mod table;
 pub mod view;
 pub mod writer;
@@ -13,6 +14,7 @@ pub mod writer;
 use crate::base::error::Result;
 use crate::base::ids::Entry;
 use crate::base::ids::EntryAddress;
+use crate::base::ids::PackIndex;
 use crate::base::ids::Storage;
 
 /// A page of a previous snapshot: what a new version of it is compared with.
@@ -24,6 +26,8 @@ pub struct PreviousPage {
     pub entry: Entry,
     /// The whole page that it rests on in the end.
     pub whole: EntryAddress,
+    /// The packs that it was read from, its own and those of the pages under it.
+    pub packs: Vec<PackIndex>,
 }
 
 impl PreviousPage {
@@ -38,6 +42,9 @@ impl PreviousPage {
 
 /// A sink that stores pages of maps and tables.
 pub trait MetaSink {
+    /// Hears of an entry that was put into a leaf of a map.
+    fn note(&mut self, entry: &Entry);
+
     /// Stores a page, as its difference to `previous` if that is small, or not at all if it is the
     /// same.
     ///

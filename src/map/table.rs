@@ -64,7 +64,8 @@ impl TableReader {
         let chain = self.packs.block_at(self.packs.address(at)?, entry.hash)?;
         let page = TablePage::decode(&chain.bytes).map_err(damaged)?;
         let bytes = chain.bytes.len() * 3;
-        let previous = PreviousPage { text: chain.bytes, entry, whole: chain.whole };
+        let packs = self.packs.indices_of(&chain.packs);
+        let previous = PreviousPage { text: chain.bytes, entry, whole: chain.whole, packs };
         let page = Arc::new((page, previous));
         let mut pages = lock(&self.pages);
         pages.put(key, Arc::clone(&page), bytes);
@@ -110,6 +111,26 @@ impl TableReader {
         let mut cursor = self.cursor();
         while let Some(record) = cursor.next()? {
             each(&record)?;
+        }
+        Ok(())
+    }
+
+    /// Calls `each` for every page, the pages of records in order of their keys.
+    pub fn visit_pages(
+        &self,
+        each: &mut dyn FnMut(&TablePage, &PreviousPage) -> Result<()>,
+    ) -> Result<()> {
+        let mut waiting: Vec<(Entry, u8)> =
+            self.root.map(|root| (root.root, 0)).into_iter().collect();
+        while let Some((entry, depth)) = waiting.pop() {
+            if depth > MAP_LEVELS_MAX {
+                return Err(Error::damaged("the member table", "it has too many levels"));
+            }
+            let page = self.page(entry)?;
+            each(&page.0, &page.1)?;
+            if let TablePage::Index(items) = &page.0 {
+                waiting.extend(items.iter().rev().map(|(_, below)| (*below, depth + 1)));
+            }
         }
         Ok(())
     }

@@ -42,13 +42,17 @@ impl Translation {
         Self(Some(Arc::new(indices)))
     }
 
-    fn locator(&self, at: Locator) -> Result<Locator> {
+    /// Returns the index in this table of a pack of the other one.
+    pub fn pack(&self, at: PackIndex) -> Result<PackIndex> {
         let Some(indices) = &self.0 else { return Ok(at) };
-        let pack = indices.get(usize_of_u32(at.pack.0)).copied().ok_or_else(|| {
+        indices.get(usize_of_u32(at.0)).copied().ok_or_else(|| {
             let why = Malformed { what: "map", why: "names a pack that is not in the pack table" };
             Error::damaged("a map", why)
-        })?;
-        Ok(Locator { pack, entry: at.entry })
+        })
+    }
+
+    fn locator(&self, at: Locator) -> Result<Locator> {
+        Ok(Locator { pack: self.pack(at.pack)?, entry: at.entry })
     }
 
     /// Returns the entry with its packs in the indices of this table.
@@ -179,7 +183,8 @@ impl MapView {
         if level == 0 {
             fit_leaf(&mut entries, number * u64_of(MAP_PAGE_ENTRIES), &self.record);
         }
-        let previous = PreviousPage { text: chain.bytes, entry, whole: chain.whole };
+        let packs = self.packs.indices_of(&chain.packs);
+        let previous = PreviousPage { text: chain.bytes, entry, whole: chain.whole, packs };
         Ok(MapPage { entries, previous: Some(previous) })
     }
 }

@@ -54,6 +54,7 @@ impl MapWriter {
 
     /// Appends the next block's entry.
     pub fn push(&mut self, entry: Entry, sink: &mut dyn MetaSink) -> Result<()> {
+        sink.note(&entry);
         self.count += 1;
         self.length += entry.length;
         let leaf = &mut self.levels[0].entries;

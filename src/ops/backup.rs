@@ -319,6 +319,7 @@ fn writes_with(
         read_back: options.read_back,
         uploads: options.at_once.uploads,
         pack_bytes: options.at_once.pack_bytes,
+        features: repository.features(),
     }
 }
 

@@ -35,6 +35,7 @@ use crate::base::ids::Class;
 use crate::base::ids::EntryAddress;
 use crate::base::ids::EntryNumber;
 use crate::base::ids::Locator;
+use crate::base::ids::PackIndex;
 use crate::base::ids::PackName;
 use crate::base::limits::BASE_STEPS_MAX;
 use crate::base::limits::DIRECTORY_BYTES_MAX;
@@ -204,6 +205,12 @@ impl Packs {
             Error::damaged("a map", why)
         })?;
         Ok(EntryAddress { pack: record.name, entry: at.entry })
+    }
+
+    /// Returns the indices of packs in the pack table; those that it lacks are left out.
+    pub fn indices_of(&self, names: &[PackName]) -> Vec<PackIndex> {
+        let table = self.table();
+        names.iter().filter_map(|name| table.find(name)).collect()
     }
 
     /// Opens a pack, from its twin if need be.
@@ -418,6 +425,7 @@ impl Packs {
     ) -> Result<Chain> {
         let mut deltas = Vec::new();
         let mut address = address;
+        let mut packs = vec![address.pack];
         let mut pack = self.open_object(&address.pack, object)?;
         loop {
             let slot = find(&pack, address.entry)?;
@@ -440,7 +448,7 @@ impl Packs {
                 if self.hasher.hash(&bytes) != hash {
                     return Err(pack.damaged("a block does not match its hash"));
                 }
-                return Ok(Chain { bytes, whole: address });
+                return Ok(Chain { bytes, whole: address, packs });
             };
             if deltas.len() == BASE_STEPS_MAX {
                 return Err(pack.damaged("a chain of deltas is too long"));
@@ -449,6 +457,9 @@ impl Packs {
             let (form, length) = (slot.form, usize_of_u32(slot.length));
             deltas.push(Step { record: record.to_vec(), form, length, second });
             address = base;
+            if !packs.contains(&address.pack) {
+                packs.push(address.pack);
+            }
             pack = self.open(&address.pack)?;
         }
     }
@@ -539,6 +550,8 @@ pub struct Chain {
     pub bytes: Vec<u8>,
     /// The whole block that it rests on in the end; its own place if it is whole.
     pub whole: EntryAddress,
+    /// The packs that hold the links of its chain, each once.
+    pub packs: Vec<PackName>,
 }
 
 fn slice(bytes: &[u8], at: u32, length: u32) -> Option<&[u8]> {

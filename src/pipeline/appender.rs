@@ -19,6 +19,7 @@ use crate::base::error::Result;
 use crate::base::ids::Class;
 use crate::base::ids::Entry;
 use crate::base::ids::Locator;
+use crate::base::ids::PackIndex;
 use crate::base::ids::Storage;
 use crate::base::monitor::Monitor;
 use crate::base::num::u64_of;
@@ -30,10 +31,13 @@ use crate::encode::Miscomputed;
 use crate::encode::ReadBack;
 use crate::encode::Trailers;
 use crate::encode::WholeCoder;
+use crate::format::config::Features;
 use crate::format::directory::FramedBlock;
 use crate::format::form::BlockForm;
+use crate::format::needs::NeedList;
 use crate::map::MetaSink;
 use crate::map::PreviousPage;
+use crate::map::needs::NeedCounter;
 use crate::pack::reader::Packs;
 use crate::pack::writer::NewPack;
 use crate::pack::writer::PackWriter;
@@ -72,6 +76,8 @@ pub struct RunContext {
     pub uploads: u32,
     /// Bytes of the largest pack of data.
     pub pack_bytes: usize,
+    /// The features of the repository.
+    pub features: Features,
 }
 
 /// Fills packs with blocks and pages; see the module's documentation.
@@ -83,6 +89,8 @@ pub struct Appender {
     coder: WholeCoder,
     uploader: Option<Uploader>,
     buffers: Buffers,
+    /// What the snapshot needs, if the repository has need lists.
+    needs: Option<NeedCounter>,
 }
 
 /// Returns the error of a computation that did not come out the same twice.
@@ -95,7 +103,23 @@ impl Appender {
     pub fn new(run: RunContext) -> Self {
         let coder = WholeCoder::new(Level::AUTO, run.read_back, run.packs.hasher().clone());
         let buffers = Buffers::new(run.pack_bytes);
-        Self { run, data: None, meta: None, coder, uploader: None, buffers }
+        let has_lists = run.features.include(Features::NEEDS);
+        let needs = has_lists.then(|| NeedCounter::new(run.packs.table().len()));
+        Self { run, data: None, meta: None, coder, uploader: None, buffers, needs }
+    }
+
+    /// Returns the packs in which anything lies that was put into maps and tables so far; `None` if
+    /// the repository has no need lists. Packs of data have to be closed.
+    pub fn needs(&self) -> Option<NeedList> {
+        self.needs.as_ref().map(|needs| needs.list(&self.run.packs.table()))
+    }
+
+    fn note_page(&mut self, entry: Entry, rests_on: &[PackIndex]) -> Entry {
+        if let Some(needs) = &mut self.needs {
+            needs.note(entry.storage);
+            needs.touch(rests_on);
+        }
+        entry
     }
 
     /// Returns the run that this is the appender of.
@@ -121,6 +145,9 @@ impl Appender {
         if slot.is_none() {
             let run = &self.run;
             let index = run.packs.table_mut().reserve();
+            if let Some(needs) = &mut self.needs {
+                needs.add_pack(index);
+            }
             let buffer = match class {
                 Class::Data => self.buffers.take(),
                 // They are few and small: what stores them would keep a large one busy.
@@ -233,20 +260,33 @@ impl Appender {
 }
 
 impl MetaSink for Appender {
+    fn note(&mut self, entry: &Entry) {
+        if let Some(needs) = &mut self.needs {
+            needs.note(entry.storage);
+        }
+    }
+
     fn put_page(
         &mut self,
         text: Vec<u8>,
         previous: Option<&PreviousPage>,
         number: u64,
     ) -> Result<Entry> {
-        let Some(previous) = previous else { return self.add_whole_page(&text) };
-        let usable = self.run.presence.is_usable(previous.entry.storage);
-        if usable && previous.text == text {
-            return Ok(previous.entry);
+        let is_usable = |page: &&PreviousPage| self.run.presence.is_usable(page.entry.storage);
+        let Some(previous) = previous.filter(is_usable) else {
+            let entry = self.add_whole_page(&text)?;
+            return Ok(self.note_page(entry, &[]));
+        };
+        if previous.text == text {
+            return Ok(self.note_page(previous.entry, &previous.packs));
         }
-        if usable && let Some(entry) = self.add_page_delta(&text, previous, number)? {
-            return Ok(entry);
-        }
-        self.add_whole_page(&text)
+        let delta = self.add_page_delta(&text, previous, number)?;
+        let rests_on = match delta.map(|entry| entry.storage) {
+            Some(Storage::Delta { depth: 2.., .. }) => previous.packs.as_slice(),
+            // What is made against a whole page rests on that only.
+            Some(_) | None => &[],
+        };
+        let entry = delta.map_or_else(|| self.add_whole_page(&text), Ok)?;
+        Ok(self.note_page(entry, rests_on))
     }
 }

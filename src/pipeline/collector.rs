@@ -18,6 +18,7 @@ use crate::base::num::u32_of;
 use crate::cut::Cutter;
 use crate::format::lists::Release;
 use crate::format::lists::put_release;
+use crate::format::needs::NEEDS;
 use crate::format::pack_table;
 use crate::format::pack_table::NodeRef;
 use crate::format::pack_table::PackRecord;
@@ -349,6 +350,7 @@ impl<'r> Collector<'r> {
         if so_far == SoFar::All && self.log.is_some() {
             internal.push(self.write_log()?);
         }
+        internal.extend(self.write_needs()?);
         let packs = self.write_pack_table()?;
         Ok(Roots { internal, table, packs, releases: self.released })
     }
@@ -376,6 +378,16 @@ impl<'r> Collector<'r> {
         let text = self.log.take().unwrap_or_default();
         log.push(text.as_bytes(), self.cutter, &mut self.appender)?;
         log.finish(&mut self.appender)
+    }
+
+    /// Stores the need list, if the repository has them: after everything that it tells of.
+    fn write_needs(&mut self) -> Result<Option<MemberRecord>> {
+        // The entries of a pack are counted when it is closed.
+        self.appender.close_data()?;
+        let Some(needs) = self.appender.needs() else { return Ok(None) };
+        let mut list = InternalWriter::new(NEEDS, None);
+        list.push(&needs.encode(), self.cutter, &mut self.appender)?;
+        list.finish(&mut self.appender).map(Some)
     }
 
     /// Calls `each` with the keys of all members that have ended, in order.

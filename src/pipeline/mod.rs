@@ -31,6 +31,7 @@
 //! | directories and frames kept for reading bases and previous maps | 24 MiB |
 //! | map pages, tables, sorted records, what is known of tables' files | 16 MiB |
 //! | paths that were opened | 18 bytes each |
+//! | what the snapshot needs | 8 bytes, while it grows 16, for each pack of its table |
 //! | compressors | 4 MiB a worker |
 //! | pages of last night that a worker compares moved pages with | 7 MiB a worker at most |
 //! | bases that a worker's coder of deltas refers to | 1 MiB a worker, and those of a segment |

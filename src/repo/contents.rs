@@ -85,6 +85,16 @@ impl Contents {
         Self { packs, table, internal: stored.snapshot.internal.clone(), translation }
     }
 
+    /// Returns the records of the internal members.
+    pub fn internal(&self) -> &[MemberRecord] {
+        &self.internal
+    }
+
+    /// Returns how the pack indices of the snapshot are translated to those of its packs' table.
+    pub fn translation(&self) -> &Translation {
+        &self.translation
+    }
+
     /// Returns the reader of the snapshot's packs.
     pub fn packs(&self) -> &Arc<Packs> {
         &self.packs

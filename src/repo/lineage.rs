@@ -11,6 +11,7 @@ use crate::base::error::Result;
 use crate::base::ids::BlockHash;
 use crate::base::ids::EntryAddress;
 use crate::base::ids::PackIndex;
+use crate::base::ids::PackName;
 use crate::base::limits::PACK_TABLE_NODE;
 use crate::base::monitor::Monitor;
 use crate::base::num::u32_of;
@@ -254,6 +255,18 @@ impl Repository {
         Ok(TableBeside(pieces))
     }
 
+    /// Returns the packs that hold the nodes of a pack table, those of all levels.
+    pub fn node_packs(&self, tail: &TableTail, monitor: &Arc<Monitor>) -> Result<Vec<PackName>> {
+        let packs = self.packs(PackTable::default(), monitor);
+        let mut names = Vec::new();
+        for (level, nodes) in tail.levels.iter().enumerate() {
+            nodes.iter().try_for_each(|node| add_node_packs(&packs, node, level, &mut names))?;
+        }
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
     /// Returns a reader with the pack table of a snapshot.
     pub fn packs_of(&self, stored: &StoredSnapshot, monitor: &Arc<Monitor>) -> Result<Arc<Packs>> {
         let table = self.pack_table(&stored.snapshot.packs, monitor)?;
@@ -294,6 +307,24 @@ fn read_node(
     }
     let below = pack_table::decode_references(&text).map_err(damaged)?;
     below.iter().try_for_each(|node| read_node(packs, node, level - 1, records))
+}
+
+/// Adds the pack of a node and those of the nodes below it.
+fn add_node_packs(
+    packs: &Packs,
+    node: &NodeRef,
+    level: usize,
+    names: &mut Vec<PackName>,
+) -> Result<()> {
+    names.push(node.pack);
+    if level == 0 {
+        return Ok(());
+    }
+    let address = EntryAddress { pack: node.pack, entry: node.entry };
+    let text = packs.block_at(address, node.hash)?.bytes;
+    let damaged = |why| Error::damaged("the pack table", why);
+    let below = pack_table::decode_references(&text).map_err(damaged)?;
+    below.iter().try_for_each(|node| add_node_packs(packs, node, level - 1, names))
 }
 
 /// The records of many snapshots' pack tables, each returned once: snapshots of a lineage share

@@ -16,6 +16,7 @@ pub mod inventory;
 mod key_slots;
 pub mod keys;
 pub mod lineage;
+pub mod needs;
 pub mod notes;
 pub mod probe;
 mod prune_records;

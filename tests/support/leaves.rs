@@ -103,6 +103,17 @@ impl Leaves {
         self.draw(place + 2);
     }
 
+    /// Adds a leaf of new records behind the last one, at the end of the file.
+    pub(crate) fn append(&mut self) {
+        let last = self.records[self.chain.last().unwrap()].last().unwrap();
+        let mut key = u64::from_be_bytes(*last.first_chunk().unwrap());
+        let new = (0..RECORDS_MAX * 3 / 4).map(|_| record(&mut key, &mut self.random)).collect();
+        let number = u32::try_from(self.pages.len()).unwrap();
+        self.records.insert(number, new);
+        self.chain.push(number);
+        self.draw_around(self.len() - 1);
+    }
+
     /// Changes a record of a leaf where it stands.
     pub(crate) fn change(&mut self, place: usize) {
         let number = self.chain[place];
