@@ -26,6 +26,13 @@ pub fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
     Some(bytes)
 }
 
+/// Reads bytes of any number, or nothing.
+pub fn decode_all(text: &str) -> Option<Vec<u8>> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let byte = |[high, low]: &[u8; 2]| Some(value(*high)? << 4 | value(*low)?);
+    if rest.is_empty() { pairs.iter().map(byte).collect() } else { None }
+}
+
 fn value(digit: u8) -> Option<u8> {
     match digit {
         b'0'..=b'9' => Some(digit - b'0'),
@@ -43,12 +50,14 @@ mod tests {
         let all: [u8; 256] = std::array::from_fn(|value| u8::try_from(value).unwrap());
         assert_eq!(decode::<256>(&encode(&all)), Some(all));
         assert_eq!(encode(&[0x0f, 0xa0]), "0fa0");
+        assert_eq!(decode_all(&encode(&all)), Some(all.to_vec()));
     }
 
     #[test]
     fn there_is_one_spelling() {
         for wrong in ["0", "0F", "0g", " 0", "000", "0x"] {
             assert_eq!(decode::<1>(wrong), None, "{wrong:?}");
+            assert_eq!(decode_all(wrong), None, "{wrong:?}");
         }
     }
 }

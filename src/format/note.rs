@@ -1,16 +1,20 @@
 //! Notes about a snapshot, which itself never changes (FORMAT.md 9.1).
 //!
 //! A note is a small JSON object: what it is about stands in it, and a reader passes over notes
-//! about what it does not know. There are notes about tags, and about a snapshot that is missing
-//! since it was removed where this one was copied from.
+//! about what it does not know. There are notes about tags, about a snapshot that is missing since
+//! it was removed where this one was copied from, and about the packs that a snapshot without need
+//! list needs.
 
 use serde::Deserialize;
 use serde::Serialize;
 
 use crate::base::error::Malformed;
+use crate::base::hex;
+use crate::format::needs::NeedList;
 
 const ABOUT_TAGS: &str = "tags";
 const ABOUT_REMOVED_ELSEWHERE: &str = "removed-elsewhere";
+const ABOUT_NEEDS: &str = "needs";
 
 /// Tags that were attached to a snapshot or taken off it.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -86,6 +90,53 @@ fn decode<'t, N: Deserialize<'t>>(
     serde_json::from_slice(text).map(Some).map_err(malformed)
 }
 
+/// The packs that a walk over the maps of a snapshot found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NeedsNote {
+    /// When, seconds since 1970.
+    pub time: u64,
+    /// The run that walked, 32 hexadecimal digits.
+    pub walked_by: String,
+    /// The packs, by their indices in the snapshot's pack table.
+    pub list: NeedList,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WrittenNeeds {
+    about: String,
+    time: u64,
+    walked_by: String,
+    list: String,
+}
+
+impl NeedsNote {
+    /// Returns the text of the note.
+    pub fn encode(&self) -> Vec<u8> {
+        let written = WrittenNeeds {
+            about: ABOUT_NEEDS.to_owned(),
+            time: self.time,
+            walked_by: self.walked_by.clone(),
+            list: hex::encode(&self.list.encode()),
+        };
+        serde_json::to_vec(&written).expect("strings and numbers can be written")
+    }
+
+    /// Reads the text of a note; `None` if it is about something else.
+    pub fn decode(text: &[u8]) -> Result<Option<Self>, Malformed> {
+        let malformed = |why| Malformed { what: "note", why };
+        let no_json = |_| malformed("is not the JSON of this version");
+        let About { about } = serde_json::from_slice(text).map_err(no_json)?;
+        if about != ABOUT_NEEDS {
+            return Ok(None);
+        }
+        let written: WrittenNeeds = serde_json::from_slice(text).map_err(no_json)?;
+        let list =
+            hex::decode_all(&written.list).ok_or(malformed("its list is not hexadecimal"))?;
+        let WrittenNeeds { time, walked_by, .. } = written;
+        Ok(Some(Self { time, walked_by, list: NeedList::decode(&list)? }))
+    }
+}
+
 /// Applies notes to the tags that a snapshot was written with; `notes` in any order, each with
 /// the name that decides between notes of the same second.
 pub fn effective_tags<N: Ord>(written: &[String], mut notes: Vec<(N, TagNote)>) -> Vec<String> {
@@ -107,6 +158,8 @@ pub fn effective_tags<N: Ord>(written: &[String], mut notes: Vec<(N, TagNote)>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::ids::PackIndex;
+    use crate::format::needs::Need;
 
     fn words(words: &str) -> Vec<String> {
         words.split_whitespace().map(str::to_owned).collect()
@@ -144,6 +197,27 @@ mod tests {
         assert_eq!(RemovedElsewhere::decode(&note.encode()), Ok(Some(note)));
         assert_eq!(RemovedElsewhere::decode(br#"{"about":"tags","time":1}"#), Ok(None));
         assert!(RemovedElsewhere::decode(br#"{"about":"removed-elsewhere"}"#).is_err());
+    }
+
+    #[test]
+    fn a_note_of_needs_comes_back() {
+        let need = Need { at: PackIndex(3), places: 1, bases: 0 };
+        let list = NeedList { packs: vec![need] };
+        let note = NeedsNote { time: 7, walked_by: "ab".repeat(16), list };
+        assert_eq!(
+            String::from_utf8(note.encode()).unwrap(),
+            format!(
+                r#"{{"about":"needs","time":7,"walked_by":"{}","list":"0101030100"}}"#,
+                "ab".repeat(16)
+            )
+        );
+        assert_eq!(TagNote::decode(&note.encode()), Ok(None));
+        assert_eq!(NeedsNote::decode(&note.encode()), Ok(Some(note)));
+        assert_eq!(NeedsNote::decode(&TagNote::default().encode()), Ok(None));
+        for list in ["0", "zz", "02", "0101"] {
+            let text = format!(r#"{{"about":"needs","time":7,"walked_by":"","list":"{list}"}}"#);
+            assert!(NeedsNote::decode(text.as_bytes()).is_err(), "{list}");
+        }
     }
 
     #[test]

@@ -102,7 +102,7 @@ pub struct BackupReport {
     /// Snapshots of the source that could not be read, of those that were looked at: the newest,
     /// and older ones if anything was compared with them.
     pub damaged: Vec<String>,
-    /// Packs of earlier runs that are missing or unreadable.
+    /// Packs of earlier runs that are needed, and missing or unreadable.
     pub packs_absent: usize,
     /// True if the messages of the producer are kept with the snapshot.
     pub has_log: bool,
@@ -568,8 +568,10 @@ fn continue_from(
             break;
         }
     }
-    let presence = Arc::new(copies::presence_of(repository, &table, log)?);
     let packs = Arc::new(repository.packs(table, monitor));
+    let goes_on_from: Vec<&StoredSnapshot> = newest.iter().map(|(stored, _)| stored).collect();
+    let presence = copies::presence_of(repository, &packs, &goes_on_from, monitor, log)?;
+    let presence = Arc::new(presence);
     let parent = newest.first().map(|(stored, _)| stored.id());
     let internal = PreviousInternal {
         script: newest.first().and_then(|(stored, _)| {

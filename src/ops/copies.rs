@@ -4,8 +4,13 @@
 //! another length it makes that copy again from the other one, so that the redundancy lasts. None
 //! of this can fail a backup: what cannot be listed counts as absent and is stored again, and a
 //! copy that cannot be made is left to the next run.
+//!
+//! Packs that nothing needs may have been deleted. So what is lacking is compared with the need
+//! lists of the snapshots that the run goes on from: a pack that is not there and not needed is no
+//! damage, and only of needed packs a missing copy is made again.
 
 use std::slice;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -13,16 +18,23 @@ use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::ids::Class;
+use crate::base::ids::PackIndex;
 use crate::base::ids::PackName;
 use crate::base::limits::PACK_BYTES_ACCEPTED_MAX;
 use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
+use crate::base::monitor::Monitor;
+use crate::base::num::usize_of_u32;
+use crate::format::config::Features;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
 use crate::format::lists::Damage;
 use crate::format::pack_table::PackRecord;
 use crate::format::pack_table::PackTable;
+use crate::pack::reader::Packs;
 use crate::pipeline::presence::PackPresence;
 use crate::repo::Repository;
+use crate::repo::needs::NeedsReader;
+use crate::repo::snapshots::StoredSnapshot;
 use crate::seal::object::ObjectKind;
 use crate::store::Store;
 use crate::store::name::ObjectMeta;
@@ -32,33 +44,160 @@ use crate::verdict::finding::Finding;
 use crate::verdict::finding::FindingLog;
 use crate::verdict::finding::Severity;
 
-/// Finds which packs of a table are there; makes missing copies again and reports what it did.
+/// Finds which packs of a table are there; makes missing copies again and reports what it did. The
+/// run goes on from the `newest` snapshots, of whose first the table is.
 pub(super) fn presence_of(
     repository: &Repository,
-    table: &PackTable,
+    packs: &Arc<Packs>,
+    newest: &[&StoredSnapshot],
+    monitor: &Arc<Monitor>,
     log: &FindingLog,
 ) -> Result<PackPresence> {
-    if table.is_empty() {
+    if packs.table().is_empty() {
         return Ok(PackPresence::default());
     }
     let store = &**repository.store();
-    let mut presence = PackPresence::nothing_of(table);
-    let mut twins = PackPresence::nothing_of(table);
-    let firsts_listed = listed(store, Folder::Packs, log, &mut |meta| {
-        if let Some(Object::Pack(name)) = Object::parse(&meta.name) {
-            presence.saw(table, &name, meta.size);
+    let mut listed = Copies::list(store, &packs.table(), log)?;
+    // An ordinary night lacks nothing, and reads no list.
+    if listed.is_any_lacking(&packs.table()) {
+        let needed = NeededPacks::of(repository, packs, newest, monitor)?;
+        if listed.state == Listed::Whole {
+            listed.complete(store, &packs.table(), &needed.by_index, log)?;
         }
-    })?;
-    let twins_listed = listed(store, Folder::Twins, log, &mut |meta| {
-        if let Some(Object::Twin(name)) = Object::parse(&meta.name) {
-            twins.saw(table, &name, meta.size);
+        if needed.extent == Extent::All {
+            listed.firsts.take_needed(&needed.by_index);
         }
-    })?;
-    if firsts_listed == Listed::Whole && twins_listed == Listed::Whole {
-        complete(store, table, &mut presence, &twins, log)?;
     }
-    apply_damage_records(repository, table, &mut presence, log)?;
-    Ok(presence)
+    apply_damage_records(repository, &packs.table(), &mut listed.firsts, log)?;
+    Ok(listed.firsts)
+}
+
+/// The packs of a table that are needed.
+struct NeededPacks {
+    /// True for each that a snapshot is known to need.
+    by_index: Vec<bool>,
+    extent: Extent,
+}
+
+/// The extent of what is known to be needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// Nothing else is needed.
+    All,
+    /// Of a snapshot it is not known.
+    Some,
+}
+
+impl NeededPacks {
+    /// Finds what the snapshots need, without a walk: what can't be read, or is not written down,
+    /// is not known.
+    fn of(
+        repository: &Repository,
+        packs: &Arc<Packs>,
+        snapshots: &[&StoredSnapshot],
+        monitor: &Arc<Monitor>,
+    ) -> Result<Self> {
+        let count = packs.table().len();
+        if !repository.features().include(Features::NEEDS) {
+            return Ok(Self { by_index: vec![true; count], extent: Extent::All });
+        }
+        let mut needed = Self { by_index: vec![false; count], extent: Extent::All };
+        let mut reader = NeedsReader::new(repository, monitor);
+        if let Some(first) = snapshots.first() {
+            reader = reader.knowing(first, packs);
+        }
+        for stored in snapshots {
+            match reader.known(stored) {
+                Ok(Some(needs)) => {
+                    let mut names = Vec::new();
+                    needs.visit(&mut |record, _| names.push(record.name));
+                    for at in packs.indices_of(&names) {
+                        needed.by_index[usize_of_u32(at.0)] = true;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
+                Ok(None) | Err(_) => needed.extent = Extent::Some,
+            }
+        }
+        Ok(needed)
+    }
+}
+
+/// The packs of a table that were listed, and second copies of them.
+struct Copies {
+    firsts: PackPresence,
+    twins: PackPresence,
+    state: Listed,
+}
+
+impl Copies {
+    fn list(store: &dyn Store, table: &PackTable, log: &FindingLog) -> Result<Self> {
+        let mut firsts = PackPresence::nothing_of(table);
+        let mut twins = PackPresence::nothing_of(table);
+        let firsts_listed = listed(store, Folder::Packs, log, &mut |meta| {
+            if let Some(Object::Pack(name)) = Object::parse(&meta.name) {
+                firsts.saw(table, &name, meta.size);
+            }
+        })?;
+        let twins_listed = listed(store, Folder::Twins, log, &mut |meta| {
+            if let Some(Object::Twin(name)) = Object::parse(&meta.name) {
+                twins.saw(table, &name, meta.size);
+            }
+        })?;
+        let state = if firsts_listed == Listed::Whole { twins_listed } else { firsts_listed };
+        Ok(Self { firsts, twins, state })
+    }
+
+    fn is_any_lacking(&self, table: &PackTable) -> bool {
+        let lacks = |record: &PackRecord| {
+            self.firsts.lacks(table, &record.name)
+                || record.class == Class::Meta && self.twins.lacks(table, &record.name)
+        };
+        table.iter().any(|(_, record)| lacks(record))
+    }
+
+    /// Makes each missing copy of a needed meta pack from the other one. One that nothing needs is
+    /// left: it may be half deleted.
+    fn complete(
+        &mut self,
+        store: &dyn Store,
+        table: &PackTable,
+        needed: &[bool],
+        log: &FindingLog,
+    ) -> Result<()> {
+        let is_needed = |at: PackIndex| needed.get(usize_of_u32(at.0)).copied().unwrap_or(false);
+        for (at, record) in table.iter() {
+            if record.class != Class::Meta || !is_needed(at) {
+                continue;
+            }
+            let (first, twin) = (Object::Pack(record.name), Object::Twin(record.name));
+            let lacks =
+                (self.firsts.lacks(table, &record.name), self.twins.lacks(table, &record.name));
+            let (from, to) = match lacks {
+                (true, false) => (twin, first),
+                (false, true) => (first, twin),
+                (true, true) | (false, false) => continue,
+            };
+            match put_back(store, record, from, to) {
+                Ok(()) => {
+                    self.firsts.saw(table, &record.name, record.bytes);
+                    let text = "it was missing or cut, and was made again from the other copy";
+                    let finding = Finding::new(Code::DamagePassedOver, to.name().to_string(), text);
+                    log.report(finding.with_severity(Severity::Note));
+                }
+                Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
+                Err(error) => {
+                    let text = format!(
+                        "it is missing or cut, and could not be made again: {}",
+                        error.with_causes()
+                    );
+                    let object = to.name().to_string();
+                    log.report(Finding::new(Code::DamagePassedOver, object, text));
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The outcome of listing a folder: to its end or not.
@@ -82,44 +221,6 @@ fn listed(
     let text = format!("it could not be listed: {}", error.with_causes());
     log.report(Finding::new(Code::DamagePassedOver, folder.prefix(), text));
     Ok(Listed::Broken)
-}
-
-/// Makes each missing copy of a meta pack from the other one.
-fn complete(
-    store: &dyn Store,
-    table: &PackTable,
-    firsts: &mut PackPresence,
-    twins: &PackPresence,
-    log: &FindingLog,
-) -> Result<()> {
-    let metas = table.iter().map(|(_, record)| record);
-    for record in metas.filter(|record| record.class == Class::Meta) {
-        let (first, twin) = (Object::Pack(record.name), Object::Twin(record.name));
-        let lacks = (firsts.lacks(table, &record.name), twins.lacks(table, &record.name));
-        let (from, to) = match lacks {
-            (true, false) => (twin, first),
-            (false, true) => (first, twin),
-            (true, true) | (false, false) => continue,
-        };
-        match put_back(store, record, from, to) {
-            Ok(()) => {
-                firsts.saw(table, &record.name, record.bytes);
-                let text = "it was missing or cut, and was made again from the other copy";
-                let finding = Finding::new(Code::DamagePassedOver, to.name().to_string(), text);
-                log.report(finding.with_severity(Severity::Note));
-            }
-            Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
-            Err(error) => {
-                let text = format!(
-                    "it is missing or cut, and could not be made again: {}",
-                    error.with_causes()
-                );
-                let object = to.name().to_string();
-                log.report(Finding::new(Code::DamagePassedOver, object, text));
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Makes one copy of a pack from another one whose bytes are what its name says.

@@ -1,5 +1,5 @@
 //! Checks if a snapshot depends on packs that are lost. The answer takes a walk over all of its
-//! maps, so it is asked for only when packs are lost.
+//! maps, so it is asked for only when packs are lost that its need list names, if it has one.
 //!
 //! A pack table lists every pack of its lineage, and most of a lost pack may have been replaced
 //! long ago. So the entries decide: a snapshot depends on the packs that its maps name, and on the
@@ -17,6 +17,8 @@ use crate::base::monitor::Monitor;
 use crate::format::record::MemberRecord;
 use crate::repo::Repository;
 use crate::repo::contents::Contents;
+use crate::repo::needs::NeedsReader;
+use crate::repo::needs::PackSet;
 use crate::repo::snapshots::StoredSnapshot;
 
 /// Returns in words on which of the packs in `lost` a snapshot depends; `None` if on none.
@@ -26,6 +28,9 @@ pub(super) fn first_lost(
     lost: &BTreeSet<PackName>,
     monitor: &Arc<Monitor>,
 ) -> Result<Option<String>> {
+    if !may_depend(repository, stored, lost, monitor)? {
+        return Ok(None);
+    }
     match find_lost(repository, stored, lost, monitor) {
         Ok(None) => Ok(None),
         Ok(Some(name)) => Ok(Some(format!("it needs pack {}", name.short()))),
@@ -35,6 +40,19 @@ pub(super) fn first_lost(
         }
         Err(error) => Err(error),
     }
+}
+
+/// Tells whether the snapshot's need list names a pack in `lost`, or there is no list. What it
+/// names may have been healed, or not be needed after all: only the walk says what is lost.
+fn may_depend(
+    repository: &Repository,
+    stored: &StoredSnapshot,
+    lost: &BTreeSet<PackName>,
+    monitor: &Arc<Monitor>,
+) -> Result<bool> {
+    let mut set = PackSet::new(lost.iter().copied().collect());
+    NeedsReader::new(repository, monitor).mark_needed([stored], &mut set)?;
+    Ok(set.marked().next().is_some())
 }
 
 /// Returns a pack in `lost` that the snapshot depends on.

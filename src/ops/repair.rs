@@ -121,10 +121,12 @@ pub fn plan<'r>(repository: &'r Repository, workers: u32, world: &World) -> Resu
     };
     plan.lost.extend(listing.damaged.iter().map(|(_, error)| error.with_causes()));
     let mut unread = Vec::new();
-    let named =
+    let mut named =
         survey::named_packs(repository, &listing.snapshots, monitor, &mut |stored, error| {
             unread.push(format!("snapshot {}: {}", stored.id().short(), error.with_causes()));
         });
+    let of = &listing.snapshots;
+    let _left_out = survey::leave_out_unneeded(repository, of, &inventory, &mut named, monitor)?;
     let all_are_read = listing.damaged.is_empty() && unread.is_empty();
     plan.lost.extend(unread);
     let survey = Survey { repository, inventory: &inventory, workers, monitor };

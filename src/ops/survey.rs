@@ -23,6 +23,8 @@ use crate::ops::batches::Batch;
 use crate::repo::Repository;
 use crate::repo::inventory::Inventory;
 use crate::repo::lineage::TableNodes;
+use crate::repo::needs::NeedsReader;
+use crate::repo::needs::PackSet;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::store::name::ObjectName;
 
@@ -105,6 +107,27 @@ pub(super) fn named_packs(
         }
     }
     packs.into_values().collect()
+}
+
+/// Leaves out the packs that were not listed, or not both copies of which, and that none of the
+/// snapshots needs: whatever is left of them was deleted in part. Returns how many those are.
+pub(super) fn leave_out_unneeded(
+    repository: &Repository,
+    snapshots: &[StoredSnapshot],
+    inventory: &Inventory,
+    packs: &mut Vec<PackRecord>,
+    monitor: &Arc<Monitor>,
+) -> Result<u64> {
+    let is_listed = |object: &Object| inventory.size(object).is_some();
+    let lacking = packs.iter().filter(|record| !objects_of(record).iter().all(is_listed));
+    let mut lacking = PackSet::new(lacking.map(|record| record.name).collect());
+    if lacking.is_empty() {
+        return Ok(0);
+    }
+    NeedsReader::new(repository, monitor).mark_needed(snapshots, &mut lacking)?;
+    let before = packs.len();
+    packs.retain(|record| !lacking.is_unmarked(&record.name));
+    Ok(u64_of(before - packs.len()))
 }
 
 /// Returns the objects that hold a pack, the first copy first.

@@ -47,6 +47,7 @@ use crate::base::monitor::Monitor;
 use crate::base::num::u64_of;
 use crate::base::num::usize_of_u32;
 use crate::base::world::World;
+use crate::format::layout::Folder;
 use crate::format::record::MemberRecord;
 use crate::format::record::PageCounts;
 use crate::format::snapshot::LOG;
@@ -59,6 +60,7 @@ use crate::repo::contents::Block;
 use crate::repo::contents::Contents;
 use crate::repo::contents::Opener;
 use crate::repo::damage::KnownDamage;
+use crate::repo::inventory::Inventory;
 use crate::repo::snapshots::StoredSnapshot;
 
 use broken::Broken;
@@ -200,10 +202,13 @@ fn run<'s>(
     let snapshots = verification.snapshots()?;
     verification.check_keys()?;
     verification.check_runs(&snapshots)?;
-    let packs = verification.named_packs(&snapshots);
+    let mut packs = verification.named_packs(&snapshots);
+    let folders = [Folder::Moves, Folder::Packs, Folder::Twins];
+    let inventory = Inventory::of(&**repository.store(), &folders, "")?;
+    verification.leave_out_unneeded(&snapshots, &inventory, &mut packs)?;
     verification.part =
         slice.map(|slice| Part::of(slice, options.depth, &packs)).unwrap_or_default();
-    let inventory = verification.check_packs(&snapshots, &packs)?;
+    verification.check_packs(&snapshots, &inventory, &packs)?;
     drop(packs);
     let mut opener = Opener::new(repository, monitor);
     for stored in &snapshots {

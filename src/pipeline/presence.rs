@@ -20,13 +20,16 @@ use crate::format::pack_table::PackTable;
 pub struct PackPresence {
     /// True for each pack that is absent, by its index; packs beyond the end are this run's own.
     absent: Vec<bool>,
+    /// True for each pack that no snapshot needs which the run goes on from; empty if that is not
+    /// known.
+    unneeded: Vec<bool>,
     damaged: HashMap<PackIndex, Vec<EntryNumber>>,
 }
 
 impl PackPresence {
     /// Starts with none of the packs of the table seen.
     pub fn nothing_of(table: &PackTable) -> Self {
-        Self { absent: vec![true; table.len()], damaged: HashMap::new() }
+        Self { absent: vec![true; table.len()], ..Self::default() }
     }
 
     /// Notes that the store lists a pack of this name and size.
@@ -57,9 +60,17 @@ impl PackPresence {
         }
     }
 
-    /// Returns the number of packs that are missing or unreadable as a whole.
+    /// Takes which packs are needed, by their indices: that another one is absent is no damage.
+    pub fn take_needed(&mut self, needed: &[bool]) {
+        self.unneeded = needed.iter().map(|needed| !needed).collect();
+    }
+
+    /// Returns the number of packs that are missing or unreadable as a whole, though they are
+    /// needed.
     pub fn absent(&self) -> usize {
-        self.absent.iter().filter(|absent| **absent).count()
+        let is_needed = |at: usize| !self.unneeded.get(at).copied().unwrap_or(false);
+        let absent = self.absent.iter().enumerate();
+        absent.filter(|(at, absent)| **absent && is_needed(*at)).count()
     }
 
     fn is_present(&self, at: Locator) -> bool {
@@ -79,6 +90,28 @@ impl PackPresence {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::ids::Class;
+    use crate::format::pack_table::PackRecord;
+
+    #[test]
+    fn an_absent_pack_that_is_not_needed_is_not_used_and_not_counted() {
+        let record = |n| PackRecord {
+            name: PackName([n; 32]),
+            bytes: 10,
+            tail_bytes: 1,
+            entries: 1,
+            class: Class::Data,
+        };
+        let table = PackTable::new((0..4).map(record).collect());
+        let mut presence = PackPresence::nothing_of(&table);
+        presence.saw(&table, &PackName([0; 32]), 10);
+        assert_eq!(presence.absent(), 3);
+        presence.take_needed(&[true, true, false, false]);
+        assert_eq!(presence.absent(), 1);
+        let whole = |n| Storage::Whole(Locator { pack: PackIndex(n), entry: EntryNumber(0) });
+        let usable = [0, 1, 2, 3].map(|n| presence.is_usable(whole(n)));
+        assert_eq!(usable, [true, false, false, false]);
+    }
 
     #[test]
     fn a_pack_that_only_another_table_names_is_never_used() {

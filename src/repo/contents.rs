@@ -51,6 +51,14 @@ impl<'r> Opener<'r> {
         Opener { repository, monitor, newest: HashMap::new() }
     }
 
+    /// Creates an opener that knows the packs of one snapshot.
+    #[must_use]
+    pub fn knowing(self, stored: &StoredSnapshot, packs: Arc<Packs>) -> Self {
+        let mut newest = self.newest;
+        newest.insert(stored.name.source, (stored.snapshot.packs.clone(), packs));
+        Self { newest, ..self }
+    }
+
     /// Opens what a snapshot contains.
     pub fn open(&mut self, stored: &StoredSnapshot) -> Result<Contents> {
         let tail = &stored.snapshot.packs;

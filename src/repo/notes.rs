@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use zeroize::Zeroizing;
 
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
@@ -15,10 +16,12 @@ use crate::base::error::Malformed;
 use crate::base::error::Result;
 use crate::base::ids::SnapshotId;
 use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
+use crate::base::num::u64_of;
 use crate::format::layout::ContentHash;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
 use crate::format::layout::Subject;
+use crate::format::note::NeedsNote;
 use crate::format::note::RemovedElsewhere;
 use crate::format::note::TagNote;
 use crate::format::note::effective_tags;
@@ -27,6 +30,9 @@ use crate::repo::Repository;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::seal::object::ObjectKind;
 use crate::store::name::ObjectName;
+
+/// Bytes that sealing adds to a text, at most.
+const SEALING_BYTES_MAX: u64 = 128;
 
 /// The notes about snapshots of a repository.
 #[derive(Debug, Default)]
@@ -38,11 +44,38 @@ pub struct Notes {
     pub damaged: Vec<Error>,
 }
 
-fn parse(name: &ObjectName) -> Option<(SnapshotId, ContentHash)> {
-    let Object::Note { about: Subject::Snapshot(id), hash } = Object::parse(name)? else {
-        return None;
-    };
-    Some((id, hash))
+/// The answer to whether something was kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// It is stored.
+    Yes,
+    /// It is too long for an object.
+    No,
+}
+
+/// The name of a note about a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct NoteName {
+    /// The snapshot that it is about.
+    pub(crate) about: SnapshotId,
+    hash: ContentHash,
+}
+
+impl NoteName {
+    fn parse(name: &ObjectName) -> Option<Self> {
+        let Object::Note { about: Subject::Snapshot(about), hash } = Object::parse(name)? else {
+            return None;
+        };
+        Some(Self { about, hash })
+    }
+
+    fn object(&self) -> ObjectName {
+        Object::Note { about: Subject::Snapshot(self.about), hash: self.hash }.name()
+    }
+
+    fn known(&self, text: &[u8]) -> Result<Option<Read>> {
+        decode(text).map_err(|e| Error::damaged(self.object(), e))
+    }
 }
 
 /// A note that this program knows.
@@ -85,19 +118,12 @@ impl Notes {
 impl Repository {
     /// Reads the notes about one snapshot, or about all.
     pub fn notes(&self, about: Option<SnapshotId>) -> Result<Notes> {
-        let mut names = Vec::new();
-        let mut add = |name: ObjectName| {
-            let parsed = parse(&name).filter(|(id, _)| about.is_none_or(|one| one == *id));
-            names.extend(parsed.map(|(id, hash)| (id, hash, name)));
-        };
-        self.store()
-            .list(Folder::Notes.prefix(), &mut |meta| add(meta.name))
-            .map_err(|e| e.named("cannot list the notes"))?;
-        names.sort_by_key(|(id, hash, _)| (*id, *hash));
         let mut notes = Notes::default();
         let mut retired = Vec::new();
-        for (id, hash, name) in names {
-            match self.read_note(id, hash, &name) {
+        let is_wanted = |name: &NoteName| about.is_none_or(|one| one == name.about);
+        for name in self.note_names()?.iter().filter(|name| is_wanted(name)) {
+            let NoteName { about: id, hash } = *name;
+            match self.read_note(name).and_then(|text| name.known(&text)) {
                 Ok(Some(Read::Tags(note))) => {
                     notes.tags.entry(id).or_default().push((hash, note));
                 }
@@ -116,26 +142,33 @@ impl Repository {
         Ok(notes)
     }
 
-    fn read_note(
-        &self,
-        id: SnapshotId,
-        hash: ContentHash,
-        name: &ObjectName,
-    ) -> Result<Option<Read>> {
+    /// Lists the notes about snapshots, sorted.
+    pub(crate) fn note_names(&self) -> Result<Vec<NoteName>> {
+        let mut names = Vec::new();
+        self.store()
+            .list(Folder::Notes.prefix(), &mut |meta| names.extend(NoteName::parse(&meta.name)))
+            .map_err(|e| e.named("cannot list the notes"))?;
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Returns the text of a note, whatever it says.
+    pub(crate) fn read_note(&self, note: &NoteName) -> Result<Zeroizing<Vec<u8>>> {
+        let name = &note.object();
         let bytes = self
             .store()
             .get(name, SMALL_OBJECT_BYTES_MAX)
             .map_err(|e| e.named(format!("cannot read {name}")))?;
-        if *blake3::hash(&bytes).as_bytes() != hash {
+        if *blake3::hash(&bytes).as_bytes() != note.hash {
             let why = Malformed { what: "note", why: "its bytes do not match its name" };
             return Err(Error::damaged(name, why));
         }
         let (text, generation) = self
             .keyring()
-            .open_dated(ObjectKind::Note, &id.0, &bytes)
+            .open_dated(ObjectKind::Note, &note.about.0, &bytes)
             .map_err(|e| Error::damaged(name, e))?;
-        self.believed.check(generation, &hash, name.as_str())?;
-        decode(&text).map_err(|e| Error::damaged(name, e))
+        self.believed.check(generation, &note.hash, name.as_str())?;
+        Ok(text)
     }
 
     /// Puts a note that tags were attached to a snapshot or removed from it, with its time or a
@@ -151,6 +184,17 @@ impl Repository {
     /// Puts a note that the snapshot which this one follows was removed where it was copied from.
     pub fn note_removed_elsewhere(&self, id: SnapshotId, note: &RemovedElsewhere) -> Result<()> {
         self.put_note(id, &note.encode())
+    }
+
+    /// Puts a note of what a walk over the maps of a snapshot found, so that nobody has to walk
+    /// again; says whether it is there. A list that is too long for a note is not kept.
+    pub fn note_needs(&self, stored: &StoredSnapshot, note: &NeedsNote) -> Result<Kept> {
+        let text = note.encode();
+        if u64_of(text.len()) + SEALING_BYTES_MAX > SMALL_OBJECT_BYTES_MAX {
+            return Ok(Kept::No);
+        }
+        self.put_note(stored.id(), &text)?;
+        Ok(Kept::Yes)
     }
 
     fn put_note(&self, id: SnapshotId, text: &[u8]) -> Result<()> {

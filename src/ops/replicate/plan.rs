@@ -38,6 +38,8 @@ use crate::repo::features::EXTRA_REQUESTS;
 use crate::repo::founding::extra_requests;
 use crate::repo::inventory::Inventory;
 use crate::repo::lineage::TableNodes;
+use crate::repo::needs::NeedsReader;
+use crate::repo::needs::PackSet;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::store::Store;
 use crate::store::error::Category;
@@ -95,7 +97,7 @@ pub struct CopyPlan<'r> {
     /// The small objects that are there and will be read.
     pub(super) unread: Vec<(ObjectName, Bytes)>,
     pub(super) batches: Vec<CopyBatch>,
-    /// Packs that can't be had here and are not there.
+    /// Packs that are needed, can't be had here and are not there.
     pub(super) bad: BTreeSet<PackName>,
     /// Snapshots that others require and that can't be read.
     pub(super) lost: HashSet<String>,
@@ -209,6 +211,7 @@ impl CopyPlan<'_> {
         let wanted = in_order(self.near, wanted, &mut self.lost)?;
         let mut nodes = TableNodes::new(self.near, monitor);
         let mut planned: HashSet<PackName> = HashSet::new();
+        let mut nowhere = Vec::new();
         for stored in wanted {
             let is_there = there.has(&stored.name.object());
             self.there += u64::from(is_there);
@@ -222,7 +225,7 @@ impl CopyPlan<'_> {
                     objects_of(record).iter().any(|object| here.size(object) == Some(record.bytes));
                 if !can_be_sent {
                     if there.size(&Object::Pack(record.name)).is_none() {
-                        self.bad.insert(record.name);
+                        nowhere.push(record.name);
                         return;
                     }
                     targets.retain(|target| target.there != There::Absent);
@@ -233,11 +236,27 @@ impl CopyPlan<'_> {
             })?;
             self.batches.push(CopyBatch { stored, there: is_there, packs });
         }
+        self.bad = self.needed_of(nowhere, monitor)?;
         self.damaged.extend(self.bad.iter().map(|name| {
             let object = Object::Pack(*name).name();
             format!("{object} is missing or has another size than its pack table says")
         }));
         Ok(())
+    }
+
+    /// Returns those of some packs that a wanted snapshot needs: others are absent rightly.
+    fn needed_of(
+        &self,
+        packs: Vec<PackName>,
+        monitor: &Arc<Monitor>,
+    ) -> Result<BTreeSet<PackName>> {
+        if packs.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let mut packs = PackSet::new(packs);
+        let wanted = self.batches.iter().map(|batch| &batch.stored);
+        NeedsReader::new(self.near, monitor).mark_needed(wanted, &mut packs)?;
+        Ok(packs.marked().copied().collect())
     }
 
     /// Returns the bytes of packs that are there and are to be read.

@@ -6,7 +6,6 @@ use crate::base::error::Error;
 use crate::base::error::Result;
 use crate::base::ids::Class;
 use crate::base::num::u64_of;
-use crate::format::layout::Folder;
 use crate::format::pack_table::PackRecord;
 use crate::ops::survey;
 use crate::ops::survey::Look;
@@ -43,18 +42,32 @@ impl Verification<'_> {
         Look::AtItsBytes
     }
 
+    /// Leaves out the packs that are not there and that no snapshot needs.
+    pub(super) fn leave_out_unneeded(
+        &self,
+        snapshots: &[StoredSnapshot],
+        inventory: &Inventory,
+        packs: &mut Vec<PackRecord>,
+    ) -> Result<()> {
+        let (repository, monitor) = (self.repository, self.monitor);
+        let count = survey::leave_out_unneeded(repository, snapshots, inventory, packs, monitor)?;
+        if count > 0 {
+            let what = format!("packs that are not there, and that no snapshot needs: {count}");
+            lock(&self.report).notes.push(Finding::of_object(what));
+        }
+        Ok(())
+    }
+
     /// Checks that every pack that the snapshots name is there, has its size and (from `Stored` on)
     /// its bytes.
     pub(super) fn check_packs(
         &self,
         snapshots: &[StoredSnapshot],
+        inventory: &Inventory,
         packs: &[PackRecord],
-    ) -> Result<Inventory> {
+    ) -> Result<()> {
         let (repository, monitor) = (self.repository, self.monitor);
-        let folders = [Folder::Moves, Folder::Packs, Folder::Twins];
-        let inventory = Inventory::of(&**repository.store(), &folders, "")?;
-        let workers = self.options.workers;
-        let survey = Survey { repository, inventory: &inventory, workers, monitor };
+        let survey = Survey { repository, inventory, workers: self.options.workers, monitor };
         let mut looked = Vec::new();
         let (mut objects, mut bytes) = (0, 0);
         survey.look_at(packs, &|record| self.closely(record), &mut |pack| {
@@ -79,7 +92,7 @@ impl Verification<'_> {
                 self.find(Finding::of_object(what));
             }
         }
-        Ok(inventory)
+        Ok(())
     }
 
     /// Tells what is wrong with a pack.
