@@ -33,6 +33,7 @@ use haulout::store::cached::CacheDir;
 use haulout::store::cached::Cached;
 use haulout::store::error::Verb;
 use haulout::store::memory::MemoryStore;
+use haulout::store::name::ObjectName;
 use haulout::store::testing::Recording;
 use haulout::store::testing::Slow;
 
@@ -274,4 +275,38 @@ fn nodes_read(nights: u64) -> u64 {
 fn a_verification_reads_each_node_of_the_pack_tables_once_however_many_snapshots_share_it() {
     let (few, many) = (nodes_read(4), nodes_read(16));
     assert!(many <= few * 4 + 8, "{few} reads after 4 nights, {many} after 16");
+}
+
+#[test]
+fn relocation_records_are_listed_once_however_many_packs_are_lost() {
+    let store = Arc::new(MemoryStore::new());
+    let repository = support::init(support::shared(&store), Protected::Encrypted, 1);
+    let mut database = Server::new(9, 2, 80);
+    let mut stream = database.stream();
+    let mut newest = support::back_up(&repository, &stream).id;
+    for _ in 0..6 {
+        database.night(40);
+        stream = database.stream();
+        newest = support::back_up(&repository, &stream).id;
+    }
+    let objects = store.objects();
+    let is_data = |name: &&ObjectName| {
+        let twin = name.as_str().replace("packs/", "twins/");
+        name.as_str().starts_with("packs/")
+            && !objects.contains_key(&ObjectName::new(&twin).unwrap())
+    };
+    let lost: Vec<&ObjectName> = objects.keys().filter(is_data).collect();
+    assert_eq!(lost.len(), 7, "a pack of each night");
+    lost.iter().for_each(|name| store.delete(name).unwrap());
+    let healed = support::back_up(&repository, &stream);
+    assert!(healed.counts.blocks_healed > 0);
+    for workers in [1, 2, 4] {
+        let counted = Arc::new(Recording::new(Arc::clone(&store)));
+        let repository = support::open(support::shared(&counted), 2).unwrap();
+        counted.reset();
+        let restored = support::stream_with(&repository, &newest.to_string(), workers).unwrap();
+        assert!(restored == stream, "every block was healed");
+        let asked = ["moves/", "twins/moves/"].map(|at| counted.calls_under(Verb::List, at));
+        assert_eq!(asked, [1, 1], "{workers} workers");
+    }
 }

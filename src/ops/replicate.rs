@@ -3,8 +3,9 @@
 //!
 //! The pack table of a snapshot names all that it needs, so nothing is opened but the meta packs
 //! that hold tables, and need lists if packs are missing here. First everything is planned from
-//! listings of both sides: what will be sent is known to the byte before anything is. Then the newest snapshot's packs go, then the snapshot,
-//! then the next older one, which mostly needs nothing more.
+//! listings of both sides: what will be sent is known to the byte before anything is. Then the
+//! newest snapshot's packs go, then the snapshot, then the next older one, which mostly needs
+//! nothing more.
 //!
 //! Invariants:
 //! - A snapshot is put when everything that it needs is there and the other side has said so again

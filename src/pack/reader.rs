@@ -4,13 +4,14 @@
 //! neighbours of one pack with one read, opens and decompresses each frame once, and hands every
 //! block to the caller only after its hash was found right. What can't be had from its own pack is
 //! looked for in the pack's twin and in the places that relocation records name; the hash decides.
+//! The names of those records are listed once, when the first block is lacking.
 //!
 //! Memory: directories and frames that several batches need are kept in bounded caches; a batch
 //! itself holds the frames of its own blocks, so its size is the caller's bound.
 
 mod batch;
+mod moves;
 
-use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -55,20 +56,16 @@ use crate::format::directory::Frame;
 use crate::format::directory::FrameKind;
 use crate::format::directory::Slot;
 use crate::format::form::BlockForm;
-use crate::format::layout::ContentHash;
-use crate::format::layout::Folder;
 use crate::format::layout::Object;
-use crate::format::layout::RELOCATION_TWINS_PREFIX;
-use crate::format::lists::Relocation;
 use crate::format::pack_table::PackTable;
 use crate::format::trailer::PREAMBLE_BYTES;
 use crate::format::trailer::TRAILER_BYTES;
 use crate::format::trailer::Trailer;
 use crate::hash::BlockHasher;
 use crate::pack::cache::Cache;
+use crate::pack::reader::moves::Moves;
 use crate::seal::ids::RunId;
 use crate::seal::keys::Keyring;
-use crate::seal::object::ObjectKind;
 use crate::seal::run::ClassSecret;
 use crate::seal::run::RunRecord;
 use crate::seal::run::SealedCopy;
@@ -142,7 +139,7 @@ pub struct Packs {
     opened: Mutex<Cache<ObjectName, OpenPack>>,
     frames: Mutex<Cache<(ObjectName, u32), Vec<u8>>>,
     secrets: Mutex<HashMap<(RunId, Class), Arc<ClassSecret>>>,
-    relocations: Mutex<HashMap<PackName, Arc<Vec<Relocation>>>>,
+    moves: Moves,
     openers: Mutex<Vec<FrameOpener>>,
     unread: AtomicU64,
 }
@@ -165,7 +162,7 @@ impl Packs {
             opened: Mutex::new(Cache::new(DIRECTORY_CACHE_BYTES)),
             frames: Mutex::new(Cache::new(FRAME_CACHE_BYTES)),
             secrets: Mutex::new(HashMap::new()),
-            relocations: Mutex::new(HashMap::new()),
+            moves: Moves::default(),
             openers: Mutex::new(Vec::new()),
             unread: AtomicU64::new(0),
         }
@@ -497,49 +494,7 @@ impl Packs {
 
     /// Returns other places of an entry, from the relocation records of its pack.
     pub fn copies_of(&self, address: EntryAddress) -> Vec<EntryAddress> {
-        let known = lock(&self.relocations).get(&address.pack).map(Arc::clone);
-        let lists = known.unwrap_or_else(|| {
-            let lists = Arc::new(self.read_relocations(&address.pack));
-            lock(&self.relocations).insert(address.pack, Arc::clone(&lists));
-            lists
-        });
-        let found = lists.iter().filter_map(|list| list.find(address.entry));
-        found.map(|(pack, entry)| EntryAddress { pack, entry }).collect()
-    }
-
-    fn read_relocations(&self, pack: &PackName) -> Vec<Relocation> {
-        let mut hashes = BTreeSet::new();
-        let mut add = |name: &ObjectName| match Object::parse(name) {
-            Some(
-                Object::Relocation { pack: of, hash } | Object::RelocationTwin { pack: of, hash },
-            ) if of == *pack => {
-                hashes.insert(hash);
-            }
-            Some(_) | None => {}
-        };
-        let folders = [Folder::Moves.prefix(), RELOCATION_TWINS_PREFIX];
-        let listed = folders
-            .into_iter()
-            .try_for_each(|folder| self.store.list(folder, &mut |meta| add(&meta.name)));
-        // A store that can't list, or a record that can't be opened, leaves the entry as lost as it
-        // was.
-        if listed.is_err() {
-            return Vec::new();
-        }
-        let read = |hash: ContentHash| {
-            let (first, twin) = (
-                Object::Relocation { pack: *pack, hash },
-                Object::RelocationTwin { pack: *pack, hash },
-            );
-            [first, twin].iter().find_map(|copy| self.read_relocation(pack, &copy.name()))
-        };
-        hashes.into_iter().filter_map(read).collect()
-    }
-
-    fn read_relocation(&self, pack: &PackName, name: &ObjectName) -> Option<Relocation> {
-        let bytes = self.store.get(name, SMALL_OBJECT_BYTES_MAX).ok()?;
-        let text = self.keyring.open_object(ObjectKind::Relocation, &pack.0, &bytes).ok()?;
-        Relocation::decode(&text).ok()
+        self.moves.copies_of(&*self.store, &self.keyring, address)
     }
 }
 

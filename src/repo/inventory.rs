@@ -23,6 +23,10 @@
 //! source behind `snapshots/`, with the put of its intent between, and `fences/` again at its end.
 //! Every verb that shows or reads snapshots lists both right behind `snapshots/`.
 //!
+//! `notes/` is listed besides if a pack is missing from a repository with need lists and a snapshot
+//! has none ([`needs`](crate::repo::needs)); `moves/` and `twins/moves/`, once for a reader of
+//! packs, when a block can't be had from its own pack.
+//!
 //! The order matters where others write at the same time:
 //! - Snapshots are listed before packs. A run puts its packs first and its snapshot last, so that
 //!   every pack of a snapshot that was listed is there when the packs are.

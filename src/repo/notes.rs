@@ -47,7 +47,7 @@ pub struct Notes {
 /// The answer to whether something was kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kept {
-    /// It is stored.
+    /// It is stored now.
     Yes,
     /// It is too long for an object.
     No,
