@@ -238,7 +238,8 @@ fn the_code_of_an_error_is_explained_by_the_command_after_its_hint() {
     let entries = json.as_array().unwrap();
     let of = |code: &str| entries.iter().find(|entry| entry["code"] == code).unwrap();
     assert_eq!(of("usage")["exit_status"], 2);
-    assert_eq!(of("store")["kinds"], serde_json::json!(["store", "full", "protected", "busy"]));
+    let of_store = serde_json::json!(["store", "full", "protected", "busy", "fenced"]);
+    assert_eq!(of("store")["kinds"], of_store);
     assert_eq!(of("lost-members")["severity"], "warning");
     place.ran(&["errors", "xyzzy"]).is(2).says("haulout errors lists them");
 }
