@@ -206,10 +206,13 @@ fn a_run_says_what_it_relies_on_before_it_looks_and_looks_again_when_it_is_done(
     assert!(names(&store, "intents/").is_empty());
 }
 
+/// The verb of a run, and the numbers of its roots.
+type Seen = Option<(IntentVerb, Vec<u64>)>;
+
 #[test]
 fn while_a_run_stands_its_intent_names_all_snapshots_of_its_source() {
     let (store, repository, server) = nights(2);
-    let seen: Arc<Mutex<Option<(IntentVerb, Vec<u64>)>>> = Arc::default();
+    let seen: Arc<Mutex<Seen>> = Arc::default();
     let (seen_by, reader) = (Arc::clone(&seen), repository.clone());
     let report = disturbed(&store, "packs/", &server.stream(), move |_| {
         let standing = reader.standing().unwrap();

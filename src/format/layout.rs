@@ -269,7 +269,7 @@ impl Object {
             }
             Folder::Removed => {
                 let (rest, hash) = hashed(rest)?;
-                let Object::Snapshot { source, sequence, id } = snapshot(rest)? else {
+                let Self::Snapshot { source, sequence, id } = snapshot(rest)? else {
                     return None;
                 };
                 Some(Self::Removed { source, sequence, snapshot: id, hash })

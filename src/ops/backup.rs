@@ -367,7 +367,7 @@ fn judge_stream<'d>(
     }
     let accepted = findings::in_force(options, &continued.earlier);
     let mut conclusion = judge::judge(streamed, options.format, collector, &counted, accepted);
-    base::link(repository, &continued.roots, &mut conclusion)?;
+    base::link(repository, &continued.roots, &mut conclusion);
     let around = lost::Around {
         repository,
         roots: &continued.roots,

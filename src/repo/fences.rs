@@ -105,9 +105,9 @@ mod tests {
         Fence { time: 1, runs: [RUN].into(), verdict }
     }
 
-    fn sparing(spared: &[u8]) -> Option<Judged> {
+    fn sparing(spared: &[u8]) -> Judged {
         let spared = spared.iter().map(|byte| id(*byte)).collect();
-        Some(Judged { spared, doubtful: [id(9)].into() })
+        Judged { spared, doubtful: [id(9)].into() }
     }
 
     #[test]
@@ -126,11 +126,11 @@ mod tests {
         let mut fences = Fences::default();
         let run = RunId::new(RUN);
         fences.add(3, fence(None));
-        fences.add(4, fence(sparing(&[1, 2])));
+        fences.add(4, fence(Some(sparing(&[1, 2]))));
         assert!(fences.judges(run) && fences.unjudged().next().is_none());
         let bars = |fences: &Fences, byte| fences.bars(&run.to_string(), id(byte));
         assert!(!bars(&fences, 1) && !bars(&fences, 2) && bars(&fences, 3));
-        fences.add(4, fence(sparing(&[1, 3])));
+        fences.add(4, fence(Some(sparing(&[1, 3]))));
         assert!(!bars(&fences, 1) && bars(&fences, 2) && bars(&fences, 3));
         assert!(!fences.bars("no run", id(3)) && !fences.bars(&"02".repeat(16), id(3)));
         assert_eq!(fences.spared().collect::<BTreeSet<_>>(), [id(1), id(2), id(3)].into());
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn a_doubtful_snapshot_is_so_until_it_is_confirmed() {
         let mut fences = Fences::default();
-        fences.add(4, fence(sparing(&[])));
+        fences.add(4, fence(Some(sparing(&[]))));
         assert!(fences.has_doubtful() && fences.doubts(id(9)) && !fences.doubts(id(8)));
         fences.cleared.insert(id(9));
         assert!(!fences.doubts(id(9)));

@@ -12,8 +12,6 @@
 
 use std::collections::HashSet;
 
-use crate::base::error::ErrorKind;
-use crate::base::error::Result;
 use crate::format::snapshot::Description;
 use crate::format::snapshot::Positions;
 use crate::format::snapshot::SnapshotKind;
@@ -29,28 +27,19 @@ use crate::verdict::Conclusion;
 const REQUIRES_MAX: usize = 128;
 
 /// Finds the base of an increment that was just read, and lowers the verdict if there is none.
-pub(super) fn link(
-    repository: &Repository,
-    roots: &[SnapshotName],
-    conclusion: &mut Conclusion,
-) -> Result<()> {
+pub(super) fn link(repository: &Repository, roots: &[SnapshotName], conclusion: &mut Conclusion) {
     if conclusion.kind != SnapshotKind::Incremental {
-        return Ok(());
+        return;
     }
     let positions = &conclusion.positions;
     let found = match positions.from_lsn {
         None => Err("it does not say at which LSN it begins".to_owned()),
-        Some(lsn) => match find_base(repository, roots, lsn, positions) {
-            Ok(found) => found,
-            Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
-            Err(error) => Err(error.with_causes()),
-        },
+        Some(lsn) => find_base(repository, roots, lsn, positions),
     };
     match found {
         Ok(base) => conclusion.build_on(&base.id(), &base.snapshot.about),
         Err(why) => conclusion.lack_base(why),
     }
-    Ok(())
 }
 
 /// Returns the snapshot that ends at an LSN, or why there is none, in words.
@@ -59,7 +48,7 @@ fn find_base(
     names: &[SnapshotName],
     lsn: u64,
     of: &Positions,
-) -> Result<std::result::Result<StoredSnapshot, String>> {
+) -> Result<StoredSnapshot, String> {
     let ids: HashSet<String> = names.iter().map(|name| name.id.to_string()).collect();
     let mut best: Option<StoredSnapshot> = None;
     let mut refused = None;
@@ -84,11 +73,11 @@ fn find_base(
             best = Some(stored);
         }
     }
-    Ok(best.ok_or_else(|| {
+    best.ok_or_else(|| {
         let missing = || format!("no snapshot of this source ends at LSN {lsn}, where it begins");
         let why = refused.unwrap_or_else(missing);
         format!("{why}: store its base under the same --source first, or take a full backup")
-    }))
+    })
 }
 
 /// Returns why a snapshot that ends at the right LSN can't be the base.
