@@ -73,6 +73,26 @@ impl Links {
         })
     }
 
+    /// Returns the page before this one in its chain.
+    pub fn previous(&self) -> Option<PageNumber> {
+        self.previous
+    }
+
+    /// Returns the page after this one in its chain.
+    pub fn next(&self) -> Option<PageNumber> {
+        self.next
+    }
+
+    /// Returns the id of the page's index.
+    pub fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// Tells whether the page is a leaf.
+    pub fn is_of_leaf(&self) -> bool {
+        self.level == 0
+    }
+
     /// Tells whether two pages are in one chain.
     fn is_of_the_level_of(&self, other: &Self) -> bool {
         self.level == other.level && self.index == other.index

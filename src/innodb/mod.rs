@@ -13,6 +13,7 @@
 //! index pages          -> columns::gather, spread: that form with the bytes of rows in columns
 //! a page               -> trailer::append: its last bytes, computed from the others
 //! an index page        -> leaf_chain::Search, Sample: pages of last night that its rows stood on
+//! a table as it was    -> node_page, leaf_starts: the same for a table that was rebuilt
 //! ```
 //!
 //! - Functions of bytes only: no I/O, no clock, no state between pages, and no memory per page.
@@ -33,6 +34,8 @@ mod fixtures;
 pub mod frm;
 mod header;
 pub mod leaf_chain;
+pub mod leaf_starts;
+pub mod node_page;
 pub mod normal;
 mod page;
 mod proof;
@@ -41,6 +44,8 @@ pub mod redo;
 mod server_pages;
 mod tablespace;
 pub mod trailer;
+#[cfg(test)]
+pub(crate) mod tree_pages;
 mod units;
 pub mod verdict;
 

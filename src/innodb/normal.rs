@@ -157,10 +157,15 @@ fn restore_pages<const P: usize, const S: usize>(block: &mut [u8]) -> Result<(),
 /// Returns the place of a compact index page's directory, by fields that neither direction changes;
 /// `None` if it is another page.
 fn directory_of(page: &[u8]) -> Option<usize> {
-    if page.len() < PAGE_BYTES_MIN
-        || header::page_type(page) != INDEX
-        || u16_at(page, HEAP_RECORDS_AT) & COMPACT == 0
-    {
+    if page.len() < PAGE_BYTES_MIN || header::page_type(page) != INDEX {
+        return None;
+    }
+    directory_by_layout(page)
+}
+
+/// Returns the place of a compact page's directory, whatever type the page has.
+fn directory_by_layout(page: &[u8]) -> Option<usize> {
+    if page.len() < PAGE_BYTES_MIN || u16_at(page, HEAP_RECORDS_AT) & COMPACT == 0 {
         return None;
     }
     let is_at = |text: &[u8], origin| page[usize::from(origin)..].starts_with(text);
@@ -315,13 +320,22 @@ fn are_apart(marks: &[u8]) -> bool {
 /// Returns the origins of a compact index page's records in key order, as far as they make sense;
 /// `None` if it is no such page.
 pub(super) fn origins(page: &[u8]) -> Option<impl Iterator<Item = usize>> {
-    let directory = directory_of(page)?;
+    Some(origins_before(directory_of(page)?, page))
+}
+
+/// Returns the same of a page whatever type it has: the root of an index has another one if columns
+/// were added to the table at once.
+pub(super) fn origins_by_layout(page: &[u8]) -> Option<impl Iterator<Item = usize>> {
+    Some(origins_before(directory_by_layout(page)?, page))
+}
+
+fn origins_before(directory: usize, page: &[u8]) -> impl Iterator<Item = usize> {
     let step = move |at: u16| {
         let to = at.wrapping_add(u16_at(page, usize::from(at) - 2));
         (ORIGIN_MIN..=directory).contains(&usize::from(to)).then_some(to)
     };
     let origins = iter::successors(step(INFIMUM), move |at| step(*at)).map(usize::from);
-    Some(origins.take(page.len() / HEADER_BYTES))
+    origins.take(page.len() / HEADER_BYTES)
 }
 
 fn low(numbers: u32) -> u16 {
