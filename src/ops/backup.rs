@@ -53,6 +53,7 @@ use crate::pipeline::ingest::Surroundings;
 use crate::pipeline::presence::PackPresence;
 use crate::pipeline::previous::Previous;
 use crate::pipeline::previous::PreviousTable;
+use crate::pipeline::rebuilt::LeafBudget;
 use crate::pipeline::run;
 use crate::pipeline::run::Incoming;
 use crate::pipeline::run::Streamed;
@@ -414,6 +415,7 @@ fn stream(
         control: options.level_control(),
         features: draft.repository.features(),
         workers: options.at_once.workers,
+        leaf_budget: LeafBudget::new(options.at_once.leaf_bytes),
         base_micros: AtomicU64::new(0),
     });
     let around = Surroundings {

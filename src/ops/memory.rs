@@ -36,6 +36,10 @@ const REMOTE_UPLOADS_MAX: u64 = 16;
 const OPEN_BYTES_MIN: u64 = 12 << 20;
 /// The divisor that gives the part of the memory that open members may have.
 const OPEN_PART: u64 = 8;
+/// The divisor that gives the part of the memory for what is known of tables that were rebuilt.
+const LEAF_PART: u64 = 32;
+/// Bytes for that with any amount of memory.
+const LEAF_BYTES: u64 = 8 << 20;
 
 /// The work that an operation does with a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +106,8 @@ pub struct AtOnce {
     /// Bytes of members that have begun and not ended which may be in memory; the rest goes to a
     /// temporary file.
     pub open_bytes: usize,
+    /// Bytes for the keys with which the leaves of tables begin that were rebuilt.
+    pub leaf_bytes: usize,
 }
 
 impl Default for AtOnce {
@@ -120,6 +126,7 @@ impl AtOnce {
             uploads: UPLOADS_AT_ONCE,
             pack_bytes: PACK_BYTES_MAX,
             open_bytes: usize_of(OPEN_BYTES_MIN),
+            leaf_bytes: usize_of(LEAF_BYTES),
         }
     }
 
@@ -144,7 +151,8 @@ impl AtOnce {
             Reach::Network => REMOTE_UPLOADS_MAX,
         };
         // With little memory there is but one.
-        let others = WRITES.fixed - 2 * PACK + WRITES.worker * u64::from(workers);
+        let leaves = memory / LEAF_PART;
+        let others = WRITES.fixed - 2 * PACK + WRITES.worker * u64::from(workers) + leaves;
         let uploads = (memory.saturating_sub(others) / PACK).clamp(1, uploads_max);
         Self {
             workers,
@@ -155,6 +163,7 @@ impl AtOnce {
                 PACK_BYTES_MAX
             },
             open_bytes: usize_of((memory / OPEN_PART).max(OPEN_BYTES_MIN)),
+            leaf_bytes: usize_of(leaves),
         }
     }
 }

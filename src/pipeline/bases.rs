@@ -13,7 +13,8 @@
 //!   a segment have moved.
 //! - Pages that were read lately are kept: neighbours are shared by the pages that were split from
 //!   them, and many were read as bases of their own blocks.
-//! - Where searches are in vain, in a table that was rebuilt, most are left out.
+//! - Where searches are in vain, most are left out. A table that was rebuilt is not searched here
+//!   but in [`rebuilt`](super::rebuilt).
 //! - Nothing here has to be right, and nothing has to be had: a page of last night that can't be
 //!   read, or may not be read for want of time, is no candidate.
 //!
@@ -145,8 +146,8 @@ impl BaseFinder {
         (GROUP_BYTES / page_bytes).max(1)
     }
 
-    /// Tells whether to search for a group of a member's pages: of a table that was rebuilt or
-    /// rewritten no page has a base, and only now and then a group is tried.
+    /// Tells whether to search for a group of a member's pages: of a table that was rewritten no
+    /// page has a base, and only now and then a group is tried.
     pub fn is_worth(&mut self, member: u64) -> bool {
         self.success.is_worth(member)
     }

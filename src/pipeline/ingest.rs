@@ -13,6 +13,7 @@ mod container;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::OnceLock;
 
 use crate::aria::ARIA_HEAD_BYTES;
 use crate::aria::AriaTable;
@@ -577,6 +578,7 @@ impl<'r> Reader<'r> {
             matcher,
             compressibility: Compressibility::default(),
             layouts: Layouts::default(),
+            former_leaves: OnceLock::new(),
         })
     }
 

@@ -35,6 +35,7 @@
 //! | compressors | 4 MiB a worker |
 //! | pages of last night that a worker compares moved pages with | 7 MiB a worker at most |
 //! | bases that a worker's coder of deltas refers to | 1 MiB a worker, and those of a segment |
+//! | keys with which leaves of rebuilt tables begin | a 32nd of `--memory`, 8 MiB of 256 |
 //!
 //! The module `ops::memory` shares `--memory` out among these.
 
@@ -54,6 +55,7 @@ pub mod pages;
 pub mod payloads;
 pub mod presence;
 pub mod previous;
+pub mod rebuilt;
 pub mod relocations;
 pub mod run;
 pub mod segment;

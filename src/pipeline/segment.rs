@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
@@ -30,6 +31,7 @@ use crate::map::view::MapView;
 use crate::pipeline::matcher::Matcher;
 use crate::pipeline::payloads::PartCrc;
 use crate::pipeline::payloads::Payloads;
+use crate::pipeline::rebuilt::FormerLeaves;
 
 /// The check of a member's pages.
 #[derive(Clone, Copy, Debug)]
@@ -77,12 +79,26 @@ pub struct Member {
     pub compressibility: Compressibility,
     /// The layout of its pages' records.
     pub layouts: Layouts,
+    /// The leaves of the table as it was, if it was rebuilt; read when they are first asked for.
+    pub former_leaves: OnceLock<FormerLeaves>,
 }
 
 impl Member {
     /// Tells whether the comparison shows what the member no longer names.
     pub fn is_compared_with_parent(&self) -> bool {
         self.follows_parent && self.chosen == 0
+    }
+
+    /// Tells whether the member is a table whose former version of the same name is another
+    /// tablespace: all of its records may stand on other pages.
+    pub fn is_rebuilt(&self) -> bool {
+        let PageCheck::Tablespace { format, first: 0 } = self.pages else { return false };
+        let Some(former) = self.chosen_previous() else { return false };
+        let Ok(before) = TablespaceFormat::decode(former.record().page_format) else {
+            return false;
+        };
+        let spaces = format.space().zip(before.space());
+        before.page_size() == format.page_size() && spaces.is_some_and(|(new, old)| new != old)
     }
 
     /// Returns the previous map that is compared with.

@@ -20,6 +20,7 @@ use crate::format::config::Features;
 use crate::pack::reader::Packs;
 use crate::pipeline::level::LevelControl;
 use crate::pipeline::presence::PackPresence;
+use crate::pipeline::rebuilt::LeafBudget;
 
 /// Time that reading bases may always take, before it is compared with the run's.
 const BASE_TIME_FREE: Duration = Duration::from_secs(5);
@@ -47,6 +48,8 @@ pub struct Shared {
     pub features: Features,
     /// Number of workers in this run.
     pub workers: u32,
+    /// The memory for what is known of tables that were rebuilt.
+    pub leaf_budget: Arc<LeafBudget>,
     /// Time spent reading bases so far, microseconds.
     pub base_micros: AtomicU64,
 }

@@ -38,6 +38,7 @@ use crate::innodb::PageSize;
 use crate::innodb::leaf_chain::Links;
 use crate::pipeline::appender::miscomputed;
 use crate::pipeline::bases::BaseFinder;
+use crate::pipeline::bases::FoundBases;
 use crate::pipeline::bases::MovedPage;
 use crate::pipeline::bases::Success;
 use crate::pipeline::former_table::FormerTable;
@@ -45,6 +46,7 @@ use crate::pipeline::ingest::Event;
 use crate::pipeline::level;
 use crate::pipeline::matcher::Match;
 use crate::pipeline::pages;
+use crate::pipeline::rebuilt::BlockRoute;
 use crate::pipeline::segment::DeltaKind;
 use crate::pipeline::segment::Done;
 use crate::pipeline::segment::LayoutAdvice;
@@ -108,6 +110,14 @@ struct Deltas<'k> {
     kept: &'k KeptBases,
 }
 
+/// Blocks of a table that was rebuilt which no base in their place helps.
+struct Unstored {
+    /// The numbers of the blocks.
+    whole: Vec<usize>,
+    /// Where records of the segment's blocks stood.
+    routes: Vec<BlockRoute>,
+}
+
 impl Worker {
     /// Creates a worker of a run.
     pub fn new(shared: Arc<Shared>) -> Self {
@@ -163,8 +173,9 @@ impl Worker {
         let hashes = self.hashes(&blocks);
         let previous = &segment.previous;
         let matches = matches(segment, &blocks, &hashes);
-        let changed = self.compare(&blocks, &hashes, &matches, &mut done);
+        let mut changed = self.compare(&blocks, &hashes, &matches, &mut done);
         record_released(segment, previous, &mut done);
+        let routes = self.routes(segment, &blocks, &mut changed);
         deltas.coder.set_trailers(match self.page_of(&segment.member) {
             Some(_) => Trailers::LeftOut,
             None => Trailers::Kept,
@@ -175,7 +186,12 @@ impl Worker {
             && let Some(table) = FormerTable::of(&shared, segment)
         {
             let pages = SegmentPages { table: &table, blocks: &blocks };
-            whole = self.encode_moved(deltas, pages, whole, &mut done)?;
+            whole = match routes {
+                Some(routes) => {
+                    self.encode_rebuilt(deltas, pages, Unstored { whole, routes }, &mut done)?
+                }
+                None => self.encode_moved(deltas, pages, whole, &mut done)?,
+            };
         }
         self.encode_whole(&segment.member, &blocks, &whole, &mut done)?;
         self.count(&done, &blocks, &whole);
@@ -309,6 +325,52 @@ impl Worker {
         Ok(())
     }
 
+    /// Returns where the records of changed blocks stood in a table that was rebuilt; `None` if the
+    /// segment is of another. Blocks with other bases are not compared with those in their place.
+    fn routes(
+        &self,
+        segment: &Segment,
+        blocks: &[&[u8]],
+        changed: &mut [Changed],
+    ) -> Option<Vec<BlockRoute>> {
+        if changed.is_empty() || !segment.member.is_rebuilt() {
+            return None;
+        }
+        let table = FormerTable::of(&self.shared, segment)?;
+        let leaves = table.leaves().filter(|leaves| !leaves.is_empty())?;
+        let numbers = changed.iter().map(|block| block.number);
+        let routes = leaves.routes(table.pages(numbers, blocks), |page| table.block_of(page));
+        let mut others = routes.iter().peekable();
+        for block in changed {
+            let route = others.next_if(|route| route.block == block.number);
+            block.base = block.base.filter(|_| route.is_none_or(|route| route.stayed));
+        }
+        Some(routes)
+    }
+
+    /// Stores as deltas to other blocks what their routes lead to; gives back the numbers of the
+    /// rest.
+    fn encode_rebuilt(
+        &mut self,
+        deltas: &mut Deltas<'_>,
+        pages: SegmentPages<'_>,
+        unstored: Unstored,
+        done: &mut Done,
+    ) -> Result<Vec<usize>> {
+        let Unstored { mut whole, mut routes } = unstored;
+        let is_healed = |number: usize| done.healed.iter().any(|(healed, _)| *healed == number);
+        routes.retain(|route| whole.binary_search(&route.block).is_ok() && !is_healed(route.block));
+        if routes.is_empty() || !self.finder.is_worth(done.member.number) {
+            return Ok(whole);
+        }
+        let found = pages.table.bases_of(&routes, pages.blocks);
+        let moved = encode_against(deltas, &found, pages, done)?;
+        self.finder.record(routes.len(), moved.len());
+        whole.retain(|number| !moved.contains_key(number));
+        enter_moved(done, moved);
+        Ok(whole)
+    }
+
     /// Stores as deltas to other pages what came from them; gives back the numbers of the rest.
     fn encode_moved(
         &mut self,
@@ -317,6 +379,9 @@ impl Worker {
         mut whole: Vec<usize>,
         done: &mut Done,
     ) -> Result<Vec<usize>> {
+        if !table.has_a_block_for_each_page() {
+            return Ok(whole);
+        }
         // A block that stands for a lost one is stored whole, as that was.
         let is_healed = |number: usize| done.healed.iter().any(|(healed, _)| *healed == number);
         let pages = whole.iter().filter(|number| !is_healed(**number)).filter_map(|number| {
@@ -329,21 +394,10 @@ impl Worker {
             if !self.finder.is_worth(done.member.number) {
                 continue;
             }
-            let before = moved.len();
-            for found in self.finder.find(group, table, &today) {
-                let second = found.second.as_ref().map(|base| base.page.as_slice());
-                let bases = [Some(found.first.page.as_slice()), second];
-                let block = MovedBlock::new(blocks[found.block], table.page, bases, deltas.kept);
-                let Some(block) = block else { continue };
-                let hash = done.entries[found.block].entry().hash;
-                let delta = deltas.coder.encode_moved(&block, hash).map_err(miscomputed)?;
-                let (base, second) = (found.first.at, found.second.map(|base| base.at));
-                let kind = DeltaKind::Moved;
-                moved.extend(
-                    delta.map(|delta| (found.block, StoredDelta { kind, delta, base, second })),
-                );
-            }
-            self.finder.record(group.len(), moved.len() - before);
+            let found = self.finder.find(group, table, &today);
+            let stored = encode_against(deltas, &found, SegmentPages { table, blocks }, done)?;
+            self.finder.record(group.len(), stored.len());
+            moved.extend(stored);
         }
         whole.retain(|number| !moved.contains_key(number));
         enter_moved(done, moved);
@@ -481,6 +535,29 @@ impl Worker {
             self.shared.monitor.count(counter, by);
         }
     }
+}
+
+/// Encodes blocks against the bases that were found for them, as far as that pays.
+fn encode_against(
+    deltas: &mut Deltas<'_>,
+    found: &[FoundBases],
+    SegmentPages { table, blocks }: SegmentPages<'_>,
+    done: &Done,
+) -> Result<BTreeMap<usize, StoredDelta>> {
+    let mut moved = BTreeMap::new();
+    for found in found {
+        let second = found.second.as_ref().map(|base| base.page.as_slice());
+        let bases = [Some(found.first.page.as_slice()), second];
+        let block = MovedBlock::new(blocks[found.block], table.page, bases, deltas.kept);
+        let Some(block) = block else { continue };
+        let hash = done.entries[found.block].entry().hash;
+        let delta = deltas.coder.encode_moved(&block, hash).map_err(miscomputed)?;
+        let (base, second) = (found.first.at, found.second.as_ref().map(|base| base.at));
+        let kind = DeltaKind::Moved;
+        let stored = delta.map(|delta| StoredDelta { kind, delta, base, second });
+        moved.extend(stored.map(|stored| (found.block, stored)));
+    }
+    Ok(moved)
 }
 
 /// Returns what the previous maps say of each block of a segment.
