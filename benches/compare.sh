@@ -86,7 +86,7 @@ if [[ -z $nights ]]; then
     temporary+=("$nights")
 fi
 
-loads=(uuid queue oltp hot insert alter encrypted)
+loads=(uuid queue oltp hot insert alter rebuilt encrypted)
 
 # streams CASE LAST OPTIONS: makes the streams of a case, up to night LAST, unless they are there.
 streams() {
@@ -103,7 +103,7 @@ fi
 if wants loads; then
     streams uuid 2 --load uuid --size 2600
     streams queue 2 --load queue --size 2600
-    for load in hot insert alter encrypted; do streams "$load" 2 --load "$load" --size 650; done
+    for load in hot insert alter rebuilt encrypted; do streams "$load" 2 --load "$load" --size 650; done
 fi
 # The first two of them are the load oltp.
 if wants thirty || wants loads; then streams thirty 30 --size 650; fi

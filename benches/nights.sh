@@ -23,6 +23,8 @@ usage: nights.sh DIR [options]
                                 their index on k; and a wide table with a unique UUID that grows
                      uuid       random primary keys: 3 % of the rows inserted, some updated, some deleted
                      queue      a seventh of the rows deleted at one end, as many inserted at the other
+                     rebuilt    sysbench, and from the second night on tables are rebuilt: OPTIMIZE of the wide one,
+                                FORCE of another, and one gets a column
   --seed N         another seed gives other rows and another load (default 1)
   --parallel N     copy threads of mariabackup (default 1)
   --page-size P    innodb_page_size: 4k, 8k, 16k, 32k or 64k (default 16k)
@@ -64,7 +66,7 @@ done
 for n in "$size" "$nights" "$seed" "$parallel"; do
     [[ $n =~ ^[1-9][0-9]*$ ]] || die "not a positive number: $n"
 done
-[[ $load =~ ^(oltp|hot|insert|alter|encrypted|sysbench|uuid|queue)$ ]] || die "unknown load: $load"
+[[ $load =~ ^(oltp|hot|insert|alter|encrypted|sysbench|uuid|queue|rebuilt)$ ]] || die "unknown load: $load"
 [[ $page_size =~ ^(4|8|16|32|64)k$ ]] || die "unknown page size: $page_size"
 
 # Debian keeps the server in sbin, which is not on a normal user's PATH.
@@ -180,7 +182,7 @@ filled=$((size > 60 ? size - 40 : 1 + size / 3))
 # Rows per table by the bytes that one takes, index and free room included.
 wide_rows=0
 case $load in
-    sysbench)
+    sysbench | rebuilt)
         # Four parts in seven for narrow rows, the others for the wide table.
         ((tables <= 4)) || tables=4
         rows=$((filled * 3850 * 4 / 7 / tables))
@@ -427,7 +429,8 @@ sysbench() {
                 printf "UPDATE %s SET k = k + 1 WHERE id = %d;\n", t, any_id()
                 printf "UPDATE %s SET c = \"%s\" WHERE id = %d;\n", t, digits(10), any_id()
                 printf "DELETE FROM %s WHERE id = %d;\n", t, id
-                printf "INSERT INTO %s VALUES (%d, %d, \"%s\", \"%s\");\n", t, id, any_k(), digits(10), digits(5)
+                printf "INSERT INTO %s (id, k, c, pad) VALUES (%d, %d, \"%s\", \"%s\");\n", t, id, any_k(),
+                    digits(10), digits(5)
                 if (rand() < 0.1)
                     printf "INSERT INTO %s (k, c, pad) VALUES (%d, \"%s\", \"%s\");\n", t, any_k(),
                         digits(10), digits(5)
@@ -441,6 +444,13 @@ sysbench() {
     local count=$((wide_rows / 4000 + 1)) first=$((wide_rows + 1))
     first=$((first + ($1 - 1) * count))
     in_pieces wide $first $((first + count - 1)) "SELECT seq, $(wide_values) FROM seq_FROM_TO"
+}
+
+# rebuilt NIGHT: sysbench on tables of which some were rebuilt.
+rebuilt() {
+    (($1 == 1)) || echo "OPTIMIZE TABLE wide; ALTER TABLE sbtest1 FORCE;
+        ALTER TABLE sbtest$tables ADD COLUMN added_$1 INT NOT NULL DEFAULT 7 AFTER k, ALGORITHM=COPY;"
+    sysbench "$1"
 }
 
 # uuid NIGHT: rows at random places, a few changed, a few gone.
@@ -477,11 +487,11 @@ night() {
         alter)
             oltp "$1" $((pages / 4))
             echo "ALTER TABLE sbtest$((($1 - 1) % tables + 1)) FORCE;" ;;
-        sysbench | uuid | queue)
+        sysbench | uuid | queue | rebuilt)
             "$load" "$1"
             # A server purges within seconds what it deleted, and has the whole day for it.
             echo "SET GLOBAL innodb_max_purge_lag_wait = 0;" ;;
-    esac | sql app
+    esac | sql app >/dev/null
     # Other engines have their small change, too.
     sql app -e "
         UPDATE aria_t SET v = SHA1(v) WHERE id % 97 = $1 % 97;
