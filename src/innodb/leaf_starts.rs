@@ -64,14 +64,14 @@ impl TreeBuilder {
         leaves.shrink_to_fit();
         marks.shrink_to_fit();
         let mut places = vec![0; (marks.len() * 4 / 3 + 1).next_power_of_two()];
-        let mask = places.len() - 1;
+        let last_place = places.len() - 1;
         for (number, mark) in (1..).zip(&marks) {
             if *mark == 0 {
                 continue;
             }
-            let mut at = place(*mark, mask);
+            let mut at = place(*mark, last_place);
             while places[at] != 0 {
-                at = (at + 1) & mask;
+                at = (at + 1) & last_place;
             }
             places[at] = number;
         }
@@ -95,14 +95,14 @@ impl Tree {
     /// Returns the number of the leaf that begins with the key of a record.
     fn leaf_of(&self, page: &[u8], origin: usize) -> Option<u32> {
         let mark = mark(page, origin, self.key_bytes)?;
-        let mask = self.places.len() - 1;
-        let mut at = place(mark, mask);
+        let last_place = self.places.len() - 1;
+        let mut at = place(mark, last_place);
         loop {
             let number = self.places[at].checked_sub(1)?;
             if self.marks.get(usize::try_from(number).ok()?) == Some(&mark) {
                 return Some(number);
             }
-            at = (at + 1) & mask;
+            at = (at + 1) & last_place;
         }
     }
 
@@ -113,7 +113,7 @@ impl Tree {
     /// Finds the leaves that have the records of a page, this tree being the one of a number; and
     /// how many of them begin there.
     fn route(&self, number: usize, page: &[u8]) -> Option<(usize, Route)> {
-        let mut parts = Parts { tree: self, parts: Vec::new(), at: 0 };
+        let mut parts = Parts { tree: self, found: Vec::new(), at: 0 };
         // The leaf that goes on at the record that was looked at last.
         let mut current: Option<u32> = None;
         let (mut first, mut records, mut hits) = (0, 0, 0);
@@ -134,7 +134,7 @@ impl Tree {
         let last = current?;
         parts.share(last, last, records);
         let leaf = |leaf| Leaf { tree: number, number: leaf };
-        Some((hits, Route { first: leaf(first), last: leaf(last), parts: parts.parts }))
+        Some((hits, Route { first: leaf(first), last: leaf(last), parts: parts.found }))
     }
 }
 
@@ -215,7 +215,7 @@ impl LeafStarts {
 /// The parts of a page, while they are found.
 struct Parts<'t> {
     tree: &'t Tree,
-    parts: Vec<(PageNumber, u32)>,
+    found: Vec<(PageNumber, u32)>,
     /// The record at which the last of them ends.
     at: u32,
 }
@@ -231,7 +231,7 @@ impl Parts<'_> {
         for number in 0..leaves {
             let own = records * (number + 1) / leaves - records * number / leaves;
             let page = self.tree.page(leaf + number).filter(|_| own > 0);
-            self.parts.extend(page.map(|page| (page, own)));
+            self.found.extend(page.map(|page| (page, own)));
         }
     }
 }
@@ -253,8 +253,8 @@ fn mark(page: &[u8], at: usize, bytes: usize) -> Option<u64> {
 }
 
 /// Returns where the search for a mark begins.
-fn place(mark: u64, mask: usize) -> usize {
-    usize::try_from(mark & u64::from(u32::MAX)).map_or(0, |mark| mark & mask)
+fn place(mark: u64, last_place: usize) -> usize {
+    usize::try_from(mark & u64::from(u32::MAX)).map_or(0, |mark| mark & last_place)
 }
 
 #[cfg(test)]

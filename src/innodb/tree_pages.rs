@@ -68,7 +68,7 @@ impl TreePage {
 }
 
 fn put(page: &mut [u8], at: usize, value: usize) {
-    let [low, high, ..] = value.to_le_bytes();
+    let [low, high, ..] = crate::base::num::u64_of(value).to_le_bytes();
     page[at..at + 2].copy_from_slice(&[high, low]);
 }
 

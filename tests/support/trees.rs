@@ -111,14 +111,14 @@ impl Rows {
         let mut pages = vec![Vec::new(); 5];
         pages[0] = page_of(layout.page, (layout.space, 0), 1000, &[]);
         pages[1] = page_of(layout.page, (layout.space, 1), 1000, &[1]);
-        pages[2] = self.inodes(layout);
+        pages[2] = Self::inodes(layout);
         for (root, records) in ROOTS.into_iter().zip([clustered, secondary]) {
             self.tree((root, layout), &records, &mut pages);
         }
         pages
     }
 
-    fn inodes(&self, layout: Layout) -> Vec<u8> {
+    fn inodes(layout: Layout) -> Vec<u8> {
         let mut page = page_of(layout.page, (layout.space, 2), 1000, &[]);
         for (number, root) in ROOTS.into_iter().enumerate() {
             let at = 50 + 192 * number;

@@ -1,5 +1,7 @@
 //! Tests of the way down a former table's trees, and of the routes of blocks.
 
+#![expect(clippy::single_range_in_vec_init, reason = "a list of ranges may have one")]
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Range;
