@@ -257,10 +257,10 @@ fn keys_are_not_rotated_behind_a_listing_that_hides_snapshots() {
     assert_eq!(rotated(&store, Gaps::Refused).unwrap_err().kind(), ErrorKind::Store);
     server.heal();
     assert!(listed(&*store, "keys/").unwrap().len() == 1, "nothing was begun");
-    // From the second listing on, when the rotation has been announced.
+    // When the rotation has been announced: after three listings, and a read of each snapshot.
     server.break_with(Fault {
         path: "snapshots",
-        skip: 2,
+        skip: 6,
         ..listing(Answer::Made(|asked| asked.page(&[], None)))
     });
     let error = rotated(&store, Gaps::Refused).unwrap_err();

@@ -231,14 +231,14 @@ proptest! {
         seed in any::<u64>(), at in any::<prop::sample::Index>(), kind in 0..4u8
     ) {
         let mut stream = Server::new(seed, 2, 12).stream();
-        let at = at.index(stream.len());
+        // Without its first eight bytes nothing tells that it was to be an mbstream.
+        let at = 8 + at.index(stream.len() - 8);
         match kind {
             0 => stream.truncate(at),
             1 => stream[at] ^= 0x20,
             2 => { stream.drain(at..(at + 100).min(stream.len())); }
             _ => { stream.splice(at..at, *b"inserted"); }
         }
-        prop_assume!(!stream.is_empty());
         let repository = init(Arc::new(MemoryStore::new()), Protected::Clear, 1);
         let report = back_up(&repository, &stream);
         let verdict = report.about.verdict;
