@@ -19,6 +19,7 @@ use haulout::format::fence::Judged;
 use haulout::format::intent::Intent;
 use haulout::format::intent::IntentVerb;
 use haulout::format::layout::Object;
+use haulout::format::note::Note;
 use haulout::format::note::RemovedElsewhere;
 use haulout::format::removed::Removal;
 use haulout::ops::verify::Depth;
@@ -29,6 +30,7 @@ use haulout::repo::Repository;
 use haulout::repo::SnapshotId;
 use haulout::repo::keys::Gaps;
 use haulout::repo::keys::Keys;
+use haulout::repo::notes::Notes;
 use haulout::repo::snapshots::StoredSnapshot;
 use haulout::seal::cost::KdfCost;
 use haulout::seal::cost::Limits;
@@ -322,7 +324,8 @@ fn a_parent_that_was_removed_elsewhere_is_no_gap() {
     let all = repository.snapshots().unwrap().snapshots;
     store.delete(&all[0].name.object()).unwrap();
     let note = RemovedElsewhere { time: 1, snapshot: all[0].id().to_string() };
-    repository.note_removed_elsewhere(all[1].id(), &note).unwrap();
+    let note = Note::RemovedElsewhere(note);
+    repository.put_note(all[1].id(), &Notes::default(), note).unwrap();
     assert_eq!(rotated(&store).unwrap(), 2);
 }
 

@@ -14,6 +14,7 @@ use haulout::base::error::Error;
 use haulout::base::error::ErrorKind;
 use haulout::base::ids::Class;
 use haulout::base::world::World;
+use haulout::format::note::Note;
 use haulout::format::note::TagNote;
 use haulout::ops::replicate::Confirmation;
 use haulout::ops::replicate::ReplicateOptions;
@@ -222,8 +223,8 @@ fn a_run_that_a_rotation_overtakes_fails_and_says_so() {
     assert_eq!(refused.kind(), ErrorKind::RetiredSlot, "{refused}");
     let tagged = overtaken.snapshots().unwrap().snapshots[0].id();
     let notes = overtaken.notes(None).unwrap();
-    let note = TagNote { time: 9, add: vec!["a".to_owned()], remove: Vec::new() };
-    let refused = overtaken.note_tags(tagged, &notes, note).unwrap_err();
+    let note = Note::Tags(TagNote { time: 9, add: vec!["a".to_owned()], remove: Vec::new() });
+    let refused = overtaken.put_note(tagged, &notes, note).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::RetiredSlot, "{refused}");
     let repository = opened_by(&setting.store, "new").unwrap();
     let listing = repository.snapshots().unwrap();
@@ -246,8 +247,8 @@ fn a_run_that_a_rotation_overtakes_fails_and_says_so() {
     // A note is passed over when there is another.
     assert_eq!(repository.notes(None).unwrap().damaged.len(), 1);
     let notes = repository.notes(None).unwrap();
-    let note = TagNote { time: 10, add: vec!["b".to_owned()], remove: Vec::new() };
-    repository.note_tags(tagged, &notes, note).unwrap();
+    let note = Note::Tags(TagNote { time: 10, add: vec!["b".to_owned()], remove: Vec::new() });
+    repository.put_note(tagged, &notes, note).unwrap();
     assert!(repository.notes(None).unwrap().damaged.is_empty());
 }
 

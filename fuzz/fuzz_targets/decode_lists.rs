@@ -8,8 +8,7 @@ use haulout::format::lists::Damage;
 use haulout::format::lists::Relocation;
 use haulout::format::lists::decode_releases;
 use haulout::format::lists::put_release;
-use haulout::format::note::RemovedElsewhere;
-use haulout::format::note::TagNote;
+use haulout::format::note::Note;
 use haulout::format::pack_table::TableTail;
 use haulout::format::pack_table::decode_records;
 use haulout::format::pack_table::decode_references;
@@ -66,12 +65,8 @@ fuzz_target!(|data: &[u8]| {
             assert_eq!(SnapshotDamage::decode(&damage.encode()), Ok(damage));
         }
         5 => {
-            let text = input.rest();
-            if let Ok(Some(note)) = RemovedElsewhere::decode(text) {
-                assert_eq!(RemovedElsewhere::decode(&note.encode()), Ok(Some(note)));
-            }
-            let Ok(Some(note)) = TagNote::decode(text) else { return };
-            assert_eq!(TagNote::decode(&note.encode()), Ok(Some(note)));
+            let Ok(Some(note)) = Note::decode(input.rest()) else { return };
+            assert_eq!(Note::decode(&note.encode()), Ok(Some(note)));
         }
         _ => {
             let bytes =

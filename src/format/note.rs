@@ -1,9 +1,9 @@
 //! Notes about a snapshot, which itself never changes (FORMAT.md 9.1).
 //!
 //! A note is a small JSON object: what it is about stands in it, and a reader passes over notes
-//! about what it does not know. There are notes about tags, about a snapshot that is missing since
-//! it was removed where this one was copied from, and about the packs that a snapshot without need
-//! list needs.
+//! about what it does not know. There are notes about tags, about holds, about a snapshot that is
+//! missing since it was removed where this one was copied from, and about the packs that a snapshot
+//! without need list needs.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -13,8 +13,20 @@ use crate::base::hex;
 use crate::format::needs::NeedList;
 
 const ABOUT_TAGS: &str = "tags";
+const ABOUT_HOLD: &str = "hold";
 const ABOUT_REMOVED_ELSEWHERE: &str = "removed-elsewhere";
 const ABOUT_NEEDS: &str = "needs";
+
+/// A note about a snapshot.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Note {
+    /// Tags were attached or taken off.
+    Tags(TagNote),
+    /// The snapshot was held, or is held no longer.
+    Hold(HoldNote),
+    /// The snapshot that it follows was removed elsewhere.
+    RemovedElsewhere(RemovedElsewhere),
+}
 
 /// Tags that were attached to a snapshot or taken off it.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -29,6 +41,22 @@ pub struct TagNote {
     pub remove: Vec<String>,
 }
 
+/// A hold of a snapshot, which no rule removes while that lasts, or the end of all its holds.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct HoldNote {
+    /// When, seconds since 1970; later than every note that its writer saw.
+    pub time: u64,
+    /// The end of the hold, seconds since 1970; `None` for a hold without an end.
+    #[serde(default)]
+    pub until: Option<u64>,
+    /// Why it is held, in words.
+    #[serde(default)]
+    pub reason: String,
+    /// Ends all earlier holds, and is none.
+    #[serde(default)]
+    pub release: bool,
+}
+
 /// Says of a copied snapshot that the one which it follows was removed where it came from.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RemovedElsewhere {
@@ -36,58 +64,6 @@ pub struct RemovedElsewhere {
     pub time: u64,
     /// The snapshot that was removed, 64 hexadecimal digits.
     pub snapshot: String,
-}
-
-#[derive(Serialize)]
-struct Written<'n, N> {
-    about: &'static str,
-    #[serde(flatten)]
-    note: &'n N,
-}
-
-#[derive(Deserialize)]
-struct About {
-    about: String,
-}
-
-impl TagNote {
-    /// Returns the text of the note.
-    pub fn encode(&self) -> Vec<u8> {
-        encode(ABOUT_TAGS, self)
-    }
-
-    /// Reads the text of a note; `None` if it is about something else.
-    pub fn decode(text: &[u8]) -> Result<Option<Self>, Malformed> {
-        decode(ABOUT_TAGS, text)
-    }
-}
-
-impl RemovedElsewhere {
-    /// Returns the text of the note.
-    pub fn encode(&self) -> Vec<u8> {
-        encode(ABOUT_REMOVED_ELSEWHERE, self)
-    }
-
-    /// Reads the text of a note; `None` if it is about something else.
-    pub fn decode(text: &[u8]) -> Result<Option<Self>, Malformed> {
-        decode(ABOUT_REMOVED_ELSEWHERE, text)
-    }
-}
-
-fn encode<N: Serialize>(about: &'static str, note: &N) -> Vec<u8> {
-    serde_json::to_vec(&Written { about, note }).expect("strings and numbers can be written")
-}
-
-fn decode<'t, N: Deserialize<'t>>(
-    expected: &'static str,
-    text: &'t [u8],
-) -> Result<Option<N>, Malformed> {
-    let malformed = |_| Malformed { what: "note", why: "is not the JSON of this version" };
-    let About { about } = serde_json::from_slice(text).map_err(malformed)?;
-    if about != expected {
-        return Ok(None);
-    }
-    serde_json::from_slice(text).map(Some).map_err(malformed)
 }
 
 /// The packs that a walk over the maps of a snapshot found.
@@ -137,6 +113,81 @@ impl NeedsNote {
     }
 }
 
+#[derive(Serialize)]
+struct Written<'n, N> {
+    about: &'static str,
+    #[serde(flatten)]
+    note: &'n N,
+}
+
+#[derive(Deserialize)]
+struct About {
+    about: String,
+}
+
+impl Note {
+    /// Returns the text of the note.
+    pub fn encode(&self) -> Vec<u8> {
+        let encoded = match self {
+            Self::Tags(note) => serde_json::to_vec(&Written { about: ABOUT_TAGS, note }),
+            Self::Hold(note) => serde_json::to_vec(&Written { about: ABOUT_HOLD, note }),
+            Self::RemovedElsewhere(note) => {
+                serde_json::to_vec(&Written { about: ABOUT_REMOVED_ELSEWHERE, note })
+            }
+        };
+        encoded.expect("strings and numbers can be written")
+    }
+
+    /// Reads the text of a note; `None` if it is about something else.
+    pub fn decode(text: &[u8]) -> Result<Option<Self>, Malformed> {
+        let malformed = |_| Malformed { what: "note", why: "is not the JSON of this version" };
+        let About { about } = serde_json::from_slice(text).map_err(malformed)?;
+        let note = match about.as_str() {
+            ABOUT_TAGS => serde_json::from_slice(text).map(Self::Tags),
+            ABOUT_HOLD => serde_json::from_slice(text).map(Self::Hold),
+            ABOUT_REMOVED_ELSEWHERE => serde_json::from_slice(text).map(Self::RemovedElsewhere),
+            _ => return Ok(None),
+        };
+        note.map(Some).map_err(malformed)
+    }
+
+    /// Returns when the note was made, seconds since 1970.
+    pub fn time(&self) -> u64 {
+        match self {
+            Self::Tags(note) => note.time,
+            Self::Hold(note) => note.time,
+            Self::RemovedElsewhere(note) => note.time,
+        }
+    }
+
+    /// Lets the note have been made at this time, or later if it says so.
+    pub fn not_before(&mut self, time: u64) {
+        let own = match self {
+            Self::Tags(note) => &mut note.time,
+            Self::Hold(note) => &mut note.time,
+            Self::RemovedElsewhere(note) => &mut note.time,
+        };
+        *own = time.max(*own);
+    }
+}
+
+/// Returns the holds of a snapshot that were not released, the oldest first; `notes` in any order,
+/// each with the name that decides between notes of the same second.
+pub fn effective_holds<N: Ord>(mut notes: Vec<(N, HoldNote)>) -> Vec<HoldNote> {
+    notes.sort_by(|(name, note), (other_name, other)| {
+        (note.time, name).cmp(&(other.time, other_name))
+    });
+    let mut holds = Vec::new();
+    for (_, note) in notes {
+        if note.release {
+            holds.clear();
+        } else {
+            holds.push(note);
+        }
+    }
+    holds
+}
+
 /// Applies notes to the tags that a snapshot was written with; `notes` in any order, each with
 /// the name that decides between notes of the same second.
 pub fn effective_tags<N: Ord>(written: &[String], mut notes: Vec<(N, TagNote)>) -> Vec<String> {
@@ -171,52 +222,37 @@ mod tests {
 
     #[test]
     fn a_note_comes_back_and_notes_about_other_things_are_passed_over() {
-        let tags = note(7, "a b", "c");
-        assert_eq!(
-            String::from_utf8(tags.encode()).unwrap(),
-            r#"{"about":"tags","time":7,"add":["a","b"],"remove":["c"]}"#
-        );
-        assert_eq!(TagNote::decode(&tags.encode()), Ok(Some(tags)));
-        assert_eq!(
-            TagNote::decode(br#"{"about":"tags","time":1,"new":[]}"#).unwrap().unwrap().time,
-            1
-        );
-        assert_eq!(TagNote::decode(br#"{"about":"the weather","sun":true}"#), Ok(None));
-        for damaged in [&b""[..], b"{}", b"[]", br#"{"about":"tags"}"#, b"\xff"] {
-            assert!(TagNote::decode(damaged).is_err());
+        let reason = "audit".to_owned();
+        let held = HoldNote { time: 8, until: Some(9), reason, release: false };
+        for (note, text) in [
+            (
+                Note::Tags(note(7, "a b", "c")),
+                r#"{"about":"tags","time":7,"add":["a","b"],"remove":["c"]}"#,
+            ),
+            (
+                Note::Hold(held),
+                r#"{"about":"hold","time":8,"until":9,"reason":"audit","release":false}"#,
+            ),
+            (
+                Note::Hold(HoldNote { time: 9, release: true, ..HoldNote::default() }),
+                r#"{"about":"hold","time":9,"until":null,"reason":"","release":true}"#,
+            ),
+            (
+                Note::RemovedElsewhere(RemovedElsewhere { time: 7, snapshot: "ab".to_owned() }),
+                r#"{"about":"removed-elsewhere","time":7,"snapshot":"ab"}"#,
+            ),
+        ] {
+            assert_eq!(String::from_utf8(note.encode()).unwrap(), text);
+            assert_eq!(Note::decode(text.as_bytes()), Ok(Some(note)));
         }
-    }
-
-    #[test]
-    fn a_note_about_a_removed_predecessor_comes_back_and_is_not_one_about_tags() {
-        let note = RemovedElsewhere { time: 7, snapshot: "ab".repeat(32) };
-        let text =
-            format!(r#"{{"about":"removed-elsewhere","time":7,"snapshot":"{}"}}"#, note.snapshot);
-        assert_eq!(String::from_utf8(note.encode()).unwrap(), text);
-        assert_eq!(TagNote::decode(&note.encode()), Ok(None));
-        assert_eq!(RemovedElsewhere::decode(&note.encode()), Ok(Some(note)));
-        assert_eq!(RemovedElsewhere::decode(br#"{"about":"tags","time":1}"#), Ok(None));
-        assert!(RemovedElsewhere::decode(br#"{"about":"removed-elsewhere"}"#).is_err());
-    }
-
-    #[test]
-    fn a_note_of_needs_comes_back() {
-        let need = Need { at: PackIndex(3), places: 1, bases: 0 };
-        let list = NeedList { packs: vec![need] };
-        let note = NeedsNote { time: 7, walked_by: "ab".repeat(16), list };
-        assert_eq!(
-            String::from_utf8(note.encode()).unwrap(),
-            format!(
-                r#"{{"about":"needs","time":7,"walked_by":"{}","list":"0101030100"}}"#,
-                "ab".repeat(16)
-            )
-        );
-        assert_eq!(TagNote::decode(&note.encode()), Ok(None));
-        assert_eq!(NeedsNote::decode(&note.encode()), Ok(Some(note)));
-        assert_eq!(NeedsNote::decode(&TagNote::default().encode()), Ok(None));
-        for list in ["0", "zz", "02", "0101"] {
-            let text = format!(r#"{{"about":"needs","time":7,"walked_by":"","list":"{list}"}}"#);
-            assert!(NeedsNote::decode(text.as_bytes()).is_err(), "{list}");
+        for least in [r#"{"about":"tags","time":1,"new":[]}"#, r#"{"about":"hold","time":1}"#] {
+            assert_eq!(Note::decode(least.as_bytes()).unwrap().unwrap().time(), 1);
+        }
+        assert_eq!(Note::decode(br#"{"about":"the weather","sun":true}"#), Ok(None));
+        for damaged in
+            [&b""[..], b"{}", b"[]", br#"{"about":"tags"}"#, br#"{"about":"hold"}"#, b"\xff"]
+        {
+            assert!(Note::decode(damaged).is_err());
         }
     }
 
@@ -237,5 +273,41 @@ mod tests {
     fn within_a_note_removing_goes_first() {
         let notes = vec![("a", note(1, "x", "x y"))];
         assert_eq!(effective_tags(&words("y x"), notes), words("x"));
+    }
+
+    #[test]
+    fn a_release_ends_the_holds_before_it_and_no_later_one() {
+        let hold = |time, until| HoldNote { time, until, ..HoldNote::default() };
+        let release = HoldNote { time: 3, release: true, ..HoldNote::default() };
+        let notes = vec![
+            ("d", hold(4, Some(90))),
+            ("b", hold(2, None)),
+            ("c", release),
+            ("a", hold(5, None)),
+        ];
+        assert_eq!(effective_holds(notes.clone()), [hold(4, Some(90)), hold(5, None)]);
+        assert_eq!(effective_holds(notes[1..3].to_vec()), []);
+        assert_eq!(effective_holds::<&str>(Vec::new()), []);
+    }
+
+    #[test]
+    fn a_note_of_needs_comes_back() {
+        let need = Need { at: PackIndex(3), places: 1, bases: 0 };
+        let list = NeedList { packs: vec![need] };
+        let note = NeedsNote { time: 7, walked_by: "ab".repeat(16), list };
+        assert_eq!(
+            String::from_utf8(note.encode()).unwrap(),
+            format!(
+                r#"{{"about":"needs","time":7,"walked_by":"{}","list":"0101030100"}}"#,
+                "ab".repeat(16)
+            )
+        );
+        assert_eq!(Note::decode(&note.encode()), Ok(None));
+        assert_eq!(NeedsNote::decode(&note.encode()), Ok(Some(note)));
+        assert_eq!(NeedsNote::decode(&Note::Tags(TagNote::default()).encode()), Ok(None));
+        for list in ["0", "zz", "02", "0101"] {
+            let text = format!(r#"{{"about":"needs","time":7,"walked_by":"","list":"{list}"}}"#);
+            assert!(NeedsNote::decode(text.as_bytes()).is_err(), "{list}");
+        }
     }
 }

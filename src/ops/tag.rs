@@ -5,6 +5,7 @@ use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::world::World;
+use crate::format::note::Note;
 use crate::format::note::TagNote;
 use crate::repo::Repository;
 use crate::repo::notes::Notes;
@@ -54,7 +55,7 @@ pub fn tag(
     if !added.is_empty() || !removed.is_empty() {
         let time = world.clock.unix_seconds();
         let note = TagNote { time, add: added.clone(), remove: removed.clone() };
-        repository.note_tags(stored.id(), &notes, note)?;
+        repository.put_note(stored.id(), &notes, Note::Tags(note))?;
     }
     Ok(TagReport { tags, added, removed })
 }

@@ -1,8 +1,8 @@
-//! Notes about snapshots: tags that were attached or taken off later, predecessors that were
+//! Notes about snapshots: tags that were attached or taken off later, holds, predecessors that were
 //! removed elsewhere (FORMAT.md 9.1).
 //!
 //! One listing tells which snapshots have notes; only those are read. A note that can't be read
-//! loses a tag, never a snapshot: it is reported, and everything else goes on.
+//! loses a tag or a hold: it is reported, and everything else goes on, but nothing is removed.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -21,9 +21,11 @@ use crate::format::layout::ContentHash;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
 use crate::format::layout::Subject;
+use crate::format::note::HoldNote;
 use crate::format::note::NeedsNote;
-use crate::format::note::RemovedElsewhere;
+use crate::format::note::Note;
 use crate::format::note::TagNote;
+use crate::format::note::effective_holds;
 use crate::format::note::effective_tags;
 use crate::format::snapshot::Description;
 use crate::repo::Repository;
@@ -38,6 +40,7 @@ const SEALING_BYTES_MAX: u64 = 128;
 #[derive(Debug, Default)]
 pub struct Notes {
     tags: BTreeMap<SnapshotId, Vec<(ContentHash, TagNote)>>,
+    holds: BTreeMap<SnapshotId, Vec<(ContentHash, HoldNote)>>,
     /// The snapshots that others followed where they were copied from, and that are not here.
     elsewhere: BTreeSet<(SnapshotId, String)>,
     /// Notes that can't be read.
@@ -73,22 +76,9 @@ impl NoteName {
         Object::Note { about: Subject::Snapshot(self.about), hash: self.hash }.name()
     }
 
-    fn known(&self, text: &[u8]) -> Result<Option<Read>> {
-        decode(text).map_err(|e| Error::damaged(self.object(), e))
+    fn known(&self, text: &[u8]) -> Result<Option<Note>> {
+        Note::decode(text).map_err(|e| Error::damaged(self.object(), e))
     }
-}
-
-/// A note that this program knows.
-enum Read {
-    Tags(TagNote),
-    Elsewhere(RemovedElsewhere),
-}
-
-fn decode(text: &[u8]) -> std::result::Result<Option<Read>, Malformed> {
-    if let Some(note) = TagNote::decode(text)? {
-        return Ok(Some(Read::Tags(note)));
-    }
-    Ok(RemovedElsewhere::decode(text)?.map(Read::Elsewhere))
 }
 
 impl Notes {
@@ -109,9 +99,29 @@ impl Notes {
         about.tags = effective_tags(&about.tags, notes.clone());
     }
 
+    /// Returns the holds of a snapshot that were not released, the oldest first.
+    pub fn holds(&self, id: SnapshotId) -> Vec<HoldNote> {
+        self.holds.get(&id).map_or_else(Vec::new, |notes| effective_holds(notes.clone()))
+    }
+
     /// Returns the time of the newest note about a snapshot.
     fn newest(&self, id: SnapshotId) -> Option<u64> {
-        self.tags.get(&id)?.iter().map(|(_, note)| note.time).max()
+        let tags = self.tags.get(&id).into_iter().flatten().map(|(_, note)| note.time);
+        let holds = self.holds.get(&id).into_iter().flatten().map(|(_, note)| note.time);
+        tags.chain(holds).max()
+    }
+
+    /// Tells whether there is any note about a snapshot.
+    fn has_any(&self, id: SnapshotId) -> bool {
+        self.tags.contains_key(&id) || self.holds.contains_key(&id)
+    }
+
+    fn add(&mut self, id: SnapshotId, hash: ContentHash, note: Note) {
+        match note {
+            Note::Tags(note) => self.tags.entry(id).or_default().push((hash, note)),
+            Note::Hold(note) => self.holds.entry(id).or_default().push((hash, note)),
+            Note::RemovedElsewhere(note) => _ = self.elsewhere.insert((id, note.snapshot)),
+        }
     }
 }
 
@@ -124,12 +134,7 @@ impl Repository {
         for name in self.note_names()?.iter().filter(|name| is_wanted(name)) {
             let NoteName { about: id, hash } = *name;
             match self.read_note(name).and_then(|text| name.known(&text)) {
-                Ok(Some(Read::Tags(note))) => {
-                    notes.tags.entry(id).or_default().push((hash, note));
-                }
-                Ok(Some(Read::Elsewhere(note))) => {
-                    notes.elsewhere.insert((id, note.snapshot));
-                }
+                Ok(Some(note)) => notes.add(id, hash, note),
                 Ok(None) => {}
                 Err(error) if self.was_overtaken(&error) => retired.push((id, error)),
                 Err(error) => notes.damaged.push(error),
@@ -137,7 +142,7 @@ impl Repository {
         }
         // The user who wrote it got an error that it does not count; once there is another note,
         // nobody needs a second report.
-        retired.retain(|(id, _)| !notes.tags.contains_key(id));
+        retired.retain(|(id, _)| !notes.has_any(*id));
         notes.damaged.extend(retired.into_iter().map(|(_, error)| error));
         Ok(notes)
     }
@@ -171,19 +176,13 @@ impl Repository {
         Ok(text)
     }
 
-    /// Puts a note that tags were attached to a snapshot or removed from it, with its time or a
-    /// slightly later one.
-    pub fn note_tags(&self, id: SnapshotId, known: &Notes, mut note: TagNote) -> Result<()> {
+    /// Puts a note about a snapshot, with its time or a slightly later one.
+    pub fn put_note(&self, id: SnapshotId, known: &Notes, mut note: Note) -> Result<()> {
         // Whatever the clock says, this note comes after those that its writer has seen.
         if let Some(newest) = known.newest(id) {
-            note.time = note.time.max(newest.saturating_add(1));
+            note.not_before(newest.saturating_add(1));
         }
-        self.put_note(id, &note.encode())
-    }
-
-    /// Puts a note that the snapshot which this one follows was removed where it was copied from.
-    pub fn note_removed_elsewhere(&self, id: SnapshotId, note: &RemovedElsewhere) -> Result<()> {
-        self.put_note(id, &note.encode())
+        self.put_text(id, &note.encode())
     }
 
     /// Puts a note of what a walk over the maps of a snapshot found, so that nobody has to walk
@@ -193,11 +192,11 @@ impl Repository {
         if u64_of(text.len()) + SEALING_BYTES_MAX > SMALL_OBJECT_BYTES_MAX {
             return Ok(Kept::No);
         }
-        self.put_note(stored.id(), &text)?;
+        self.put_text(stored.id(), &text)?;
         Ok(Kept::Yes)
     }
 
-    fn put_note(&self, id: SnapshotId, text: &[u8]) -> Result<()> {
+    fn put_text(&self, id: SnapshotId, text: &[u8]) -> Result<()> {
         self.require_newest_key()?;
         let sealed =
             self.keyring()
