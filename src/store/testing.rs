@@ -3,13 +3,15 @@
 //! Each wraps another store and keeps the contract except where the test asks it not to.
 //! [`Recording`] lets a test assert what something cost by counting. [`Failing`] makes the N-th
 //! call of a kind, or every N-th, go wrong in a chosen way. [`Slow`] makes calls take time.
-//! [`Stale`] lists what was there a while ago.
+//! [`Stale`] lists what was there a while ago. [`Meeting`] lets others act at a chosen call.
 //!
 //! No product code uses this module. How a power cut treats the local store is tested beneath the
 //! local store, where unsynced bytes can be lost.
 
+mod meeting;
 mod stale;
 
+pub use meeting::Meeting;
 pub use stale::Stale;
 
 use std::ops::Range;
