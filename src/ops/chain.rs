@@ -23,19 +23,20 @@ pub struct Link {
     pub stored: Option<StoredSnapshot>,
 }
 
-/// Returns the snapshots that this one builds on, the full backup first.
+/// Returns the snapshots that this one builds on, the full backup first. One that was removed is
+/// there for as long as an increment needs it.
 pub fn links(repository: &Repository, stored: &StoredSnapshot) -> Result<Vec<Link>> {
     let requires = &stored.snapshot.about.requires;
     if requires.is_empty() {
         return Ok(Vec::new());
     }
-    let names = repository.snapshot_names(None)?;
+    let names = repository.listed_snapshots(None)?;
     let find = |id: &String| -> Option<&SnapshotName> {
         names.iter().find(|name| name.id.to_string() == *id)
     };
     let link = |id: &String| Link {
         id: id.clone(),
-        stored: find(id).and_then(|name| repository.read_snapshot(name).ok()),
+        stored: find(id).and_then(|name| repository.read_any_snapshot(name).ok()),
     };
     Ok(requires.iter().map(link).collect())
 }

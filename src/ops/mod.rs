@@ -17,6 +17,7 @@ mod lost;
 pub mod memory;
 mod pieces;
 pub mod prepare;
+pub mod prune;
 mod records;
 pub mod repair;
 pub mod replicate;

@@ -239,14 +239,15 @@ pub(super) fn in_order(
 ) -> Result<Vec<StoredSnapshot>> {
     wanted.sort_by_key(|stored| (stored.snapshot.about.time, stored.name.sequence, stored.id()));
     let chained = wanted.iter().any(|stored| !stored.snapshot.about.requires.is_empty());
-    let names = if chained { near.snapshot_names(None)? } else { Vec::new() };
+    // One that was removed is there for as long as an increment needs it.
+    let names = if chained { near.listed_snapshots(None)? } else { Vec::new() };
     let mut placed: HashSet<SnapshotId> = HashSet::new();
     let mut order: Vec<StoredSnapshot> = Vec::new();
     for stored in wanted.into_iter().rev() {
         // A chain is listed as a whole, the full backup first.
         for id in &stored.snapshot.about.requires {
             let required = names.iter().find(|name| name.id.to_string() == *id);
-            match required.map(|name| near.read_snapshot(name)) {
+            match required.map(|name| near.read_any_snapshot(name)) {
                 Some(Ok(required)) if placed.insert(required.id()) => order.push(required),
                 Some(Ok(_)) => {}
                 Some(Err(error)) if error.kind() == ErrorKind::Store => return Err(error),

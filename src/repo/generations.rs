@@ -81,7 +81,7 @@ impl Repository {
     /// Tells whether an error says that something was sealed with a previous key after that key was
     /// retired. It does not if a list can't be read, because good objects would then seem
     /// overtaken.
-    pub(super) fn was_overtaken(&self, error: &Error) -> bool {
+    pub fn was_overtaken(&self, error: &Error) -> bool {
         error.kind() == ErrorKind::RetiredKey && self.believed.is_complete()
     }
 

@@ -54,6 +54,7 @@
 //! names, since a newer program may have put them.
 
 use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use crate::base::error::Result;
 use crate::base::ids::PackName;
@@ -175,6 +176,12 @@ impl Inventory {
         self.packs.iter()
     }
 
+    /// Returns marks for the packs that were listed, none of which is marked.
+    pub fn pack_marks(&self) -> PackMarks<'_> {
+        let marks = self.packs.buckets.iter().map(|bucket| vec![false; bucket.len()]).collect();
+        PackMarks { packs: &self.packs, marks, others: HashSet::new() }
+    }
+
     /// Returns the number of packs and second copies of packs.
     pub fn count_of_packs(&self) -> u64 {
         self.packs.len() + self.twins.len()
@@ -198,6 +205,39 @@ impl Inventory {
     /// Returns the number and size of all unknown objects.
     pub fn unknown_all(&self) -> Objects {
         self.unknown_all
+    }
+}
+
+/// Marks of packs: one byte for each that was listed, and the names of marked others.
+#[derive(Debug)]
+pub struct PackMarks<'i> {
+    packs: &'i PackSizes,
+    marks: Vec<Vec<bool>>,
+    others: HashSet<PackName>,
+}
+
+impl PackMarks<'_> {
+    /// Marks a pack, and tells whether it was listed.
+    pub fn insert(&mut self, name: PackName) -> bool {
+        let Some(at) = self.packs.place(&name) else {
+            self.others.insert(name);
+            return false;
+        };
+        self.marks[usize::from(name.0[0])][at] = true;
+        true
+    }
+
+    /// Tells whether a pack is marked.
+    pub fn contains(&self, name: &PackName) -> bool {
+        match self.packs.place(name) {
+            Some(at) => self.marks[usize::from(name.0[0])][at],
+            None => self.others.contains(name),
+        }
+    }
+
+    /// Returns the number of listed packs that are marked.
+    pub fn listed(&self) -> u64 {
+        u64_of(self.marks.iter().flatten().filter(|is_marked| **is_marked).count())
     }
 }
 
@@ -227,10 +267,15 @@ impl PackSizes {
         }
     }
 
-    fn get(&self, name: &PackName) -> Option<u64> {
+    /// Returns the place of a pack in the list of its first byte.
+    fn place(&self, name: &PackName) -> Option<usize> {
         let bucket = self.buckets.get(usize::from(name.0[0]))?;
-        let found = bucket.binary_search_by_key(name, |(name, _)| *name);
-        found.ok().and_then(|at| bucket.get(at)).map(|(_, bytes)| *bytes)
+        bucket.binary_search_by_key(name, |(name, _)| *name).ok()
+    }
+
+    fn get(&self, name: &PackName) -> Option<u64> {
+        let at = self.place(name)?;
+        Some(self.buckets[usize::from(name.0[0])][at].1)
     }
 
     fn iter(&self) -> impl Iterator<Item = (PackName, u64)> {

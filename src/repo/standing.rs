@@ -24,9 +24,10 @@ use crate::format::layout::Object;
 use crate::format::layout::content_hash;
 use crate::repo::Repository;
 use crate::repo::snapshot_name::SnapshotName;
-use crate::seal::ids::RunId;
 use crate::seal::object::ObjectKind;
 use crate::store::name::ObjectName;
+
+pub use crate::seal::ids::RunId;
 
 /// A run that has an intent.
 #[derive(Debug, Clone, PartialEq, Eq)]

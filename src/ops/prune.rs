@@ -1,0 +1,229 @@
+//! Prune: removes snapshots, and deletes what no snapshot needs (FORMAT.md 10.6).
+//!
+//! It runs beside backups and replicates, and nobody waits for anybody. What keeps it from deleting
+//! what another is about to rely on is the order of its looks, not a lock and not a clock:
+//!
+//! 1. Its intent, with the snapshots that it removes. Then the packs: only these can be deleted.
+//! 2. The holds. Then `removed/` for what is not held.
+//! 3. If runs are to be broken: an announcement, the snapshots that they have put, a verdict.
+//! 4. What is out: `removed/`, and the verdicts.
+//! 5. The intents, with their texts: a run that is not among them either has put its snapshot,
+//!    which 6 shows, or looks at `removed/` and the verdicts later than 4.
+//! 6. The snapshots, twice, and the relocation records.
+//! 7. What these snapshots need, and the roots of the runs of 5. Anything that can't be read ends
+//!    prune without a deletion.
+//! 8. Deletions, second copies first, and before each batch a look whether it is to stop.
+//! 9. The intents of runs that have ended, the objects of snapshots that are out, what was recorded
+//!    about them and about deleted packs; last its own intent.
+//!
+//! `tests/model` searches this order, with each of its rules left out, beside all that can meet it.
+//!
+//! No command calls it, and `init` sets no feature that allows it, until replicates put intents as
+//! well.
+//!
+//! Stopped anywhere, it leaves garbage and its intent. The intent makes replicates wait, until
+//! someone says that the prune is dead ([`PruneOptions::abandons`]).
+//!
+//! # Memory
+//!
+//! A pack and its second copy take 41 bytes each, and what one snapshot needs 12 bytes a pack, one
+//! snapshot at a time: 1.3 million packs take some 150 MB.
+
+mod breaking;
+mod clean_up;
+mod garbage;
+mod guard;
+mod live;
+mod view;
+mod wishes;
+
+use crate::base::error::Error;
+use crate::base::error::ErrorKind;
+use crate::base::error::Result;
+use crate::base::num::u64_of;
+use crate::base::world::World;
+use crate::format::config::Features;
+use crate::format::layout::Folder;
+use crate::ops::prune::garbage::Garbage;
+use crate::ops::prune::guard::Guard;
+use crate::ops::prune::view::View;
+use crate::repo::Repository;
+use crate::repo::inventory::Inventory;
+use crate::repo::snapshots::SnapshotName;
+
+pub use crate::ops::prune::clean_up::CleanedUp;
+pub use crate::ops::prune::garbage::Doomed;
+pub use crate::ops::prune::garbage::KeptBy;
+pub use crate::ops::prune::wishes::Orphans;
+pub use crate::ops::prune::wishes::PruneOptions;
+pub use crate::ops::prune::wishes::Removing;
+
+/// What a prune would do, without doing it.
+#[derive(Debug)]
+pub struct PrunePlan {
+    /// The number of packs that are there.
+    pub packs: u64,
+    /// The number of those that a snapshot or the root of a run needs.
+    pub needed: u64,
+    /// The packs that would be deleted.
+    pub doomed: Vec<Doomed>,
+    /// What is kept for runs, and by which.
+    pub kept_by: Vec<KeptBy>,
+    /// The snapshots whose objects would be deleted.
+    pub snapshots: Vec<SnapshotName>,
+    /// Records that do not count, and what can't be read of what runs rely on.
+    pub doubted: Vec<Error>,
+}
+
+impl PrunePlan {
+    /// Returns the bytes that the deletions free.
+    pub fn freed_bytes(&self) -> u64 {
+        self.doomed.iter().map(|doomed| doomed.bytes).sum()
+    }
+}
+
+/// What a prune has done.
+#[derive(Debug, Default)]
+pub struct PruneReport {
+    /// The snapshots that were removed.
+    pub removed: Vec<SnapshotName>,
+    /// The snapshots that were to be removed and were not, and why.
+    pub spared: Vec<(SnapshotName, String)>,
+    /// The number of packs that were there.
+    pub packs: u64,
+    /// The number of those that are needed.
+    pub needed: u64,
+    /// The packs that were deleted.
+    pub deleted: Vec<Doomed>,
+    /// What is kept for runs, and by which.
+    pub kept_by: Vec<KeptBy>,
+    /// What was cleaned up besides packs.
+    pub cleaned_up: CleanedUp,
+    /// Deletions that the store refused or failed, in words.
+    pub refused: Vec<String>,
+    /// Records that do not count.
+    pub doubted: Vec<Error>,
+}
+
+/// Finds what a prune would do, and changes nothing.
+pub fn plan(repository: &Repository, options: &PruneOptions, world: &World) -> Result<PrunePlan> {
+    may_prune(repository)?;
+    let inventory = packs(repository)?;
+    let mut view = View::look(repository, &world.monitor)?;
+    view.take_for_out(options.removes.iter().map(|removing| removing.name.id));
+    view.take_for_ended(options.breaks.union(&options.abandons));
+    let garbage = Garbage::find(repository, &inventory, &view, options.orphans, &world.monitor)?;
+    Ok(PrunePlan {
+        packs: u64_of(inventory.packs().count()),
+        needed: garbage.needed,
+        snapshots: view.snapshots_to_delete().copied().collect(),
+        doomed: garbage.doomed,
+        kept_by: garbage.kept_by,
+        doubted: view.doubted,
+    })
+}
+
+/// Removes snapshots, so that they are shown and restored no longer; what only they need is
+/// deleted by the next prune.
+pub fn remove(repository: &Repository, removes: &[Removing], world: &World) -> Result<PruneReport> {
+    may_prune(repository)?;
+    let guard = Guard::begin(repository, removes, world)?;
+    let mut report = PruneReport::default();
+    let done = put_removals(repository, removes, &mut report);
+    guard.end(done)?;
+    Ok(report)
+}
+
+/// Removes snapshots, and deletes what no snapshot needs.
+pub fn prune(
+    repository: &Repository,
+    options: &PruneOptions,
+    world: &World,
+) -> Result<PruneReport> {
+    may_prune(repository)?;
+    let mut guard = Guard::begin(repository, &options.removes, world)?;
+    let mut report = PruneReport::default();
+    let done = prune_guarded(repository, options, &mut guard, &mut report, world);
+    guard.end(done)?;
+    Ok(report)
+}
+
+fn prune_guarded(
+    repository: &Repository,
+    options: &PruneOptions,
+    guard: &mut Guard<'_>,
+    report: &mut PruneReport,
+    world: &World,
+) -> Result<()> {
+    let monitor = &world.monitor;
+    clean_up::abandon(repository, &options.abandons)?;
+    let inventory = packs(repository)?;
+    put_removals(repository, &options.removes, report)?;
+    breaking::break_runs(repository, &options.breaks, world)?;
+    let mut view = View::look(repository, monitor)?;
+    let garbage = Garbage::find(repository, &inventory, &view, options.orphans, monitor)?;
+    report.packs = u64_of(inventory.packs().count());
+    report.needed = garbage.needed;
+    report.doubted.append(&mut view.doubted);
+    for doomed in &garbage.doomed {
+        monitor.check()?;
+        guard.look_if_due()?;
+        if doomed.delete(repository, &mut report.refused)? {
+            report.deleted.push(*doomed);
+        }
+    }
+    let refused = &mut report.refused;
+    report.cleaned_up = clean_up::clean_up(repository, &view, &garbage, guard, refused)?;
+    report.kept_by = garbage.kept_by;
+    Ok(())
+}
+
+/// Refuses to prune a repository in which runs leave no intents, or with a key that may not.
+fn may_prune(repository: &Repository) -> Result<()> {
+    if !repository.opens_data() {
+        let what = "this key may add backups, and delete none";
+        return Err(Error::new(ErrorKind::WriteOnly, what));
+    }
+    repository.require_newest_key()?;
+    let required = Features::INTENTS.with(Features::NEEDS);
+    if repository.features().include(required) {
+        return Ok(());
+    }
+    let what = "runs leave no intents in this repository, so nothing may be deleted";
+    Err(Error::new(ErrorKind::Unsupported, what))
+}
+
+/// Lists the packs and their second copies: what is put later can't be deleted.
+fn packs(repository: &Repository) -> Result<Inventory> {
+    Inventory::of(&**repository.store(), &[Folder::Packs, Folder::Twins], "")
+}
+
+/// Puts a record about each snapshot that is not held, and that no other requires.
+fn put_removals(
+    repository: &Repository,
+    removes: &[Removing],
+    report: &mut PruneReport,
+) -> Result<()> {
+    if removes.is_empty() {
+        return Ok(());
+    }
+    let notes = repository.notes(None)?;
+    if let Some(unread) = notes.damaged.first() {
+        let what = format!("a note can't be read, and may hold a snapshot: {unread}");
+        return Err(Error::new(ErrorKind::Damaged, what));
+    }
+    for Removing { name, removal } in removes {
+        if let Some(held) = notes.holds(name.id).last() {
+            let why = if held.reason.is_empty() {
+                "it is held".to_owned()
+            } else {
+                format!("it is held: {}", held.reason)
+            };
+            report.spared.push((*name, why));
+            continue;
+        }
+        repository.put_removal(name, removal)?;
+        report.removed.push(*name);
+    }
+    Ok(())
+}

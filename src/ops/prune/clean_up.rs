@@ -1,0 +1,118 @@
+//! The end of a prune: what is left of runs, of snapshots that are out, and of deleted packs.
+
+use std::collections::BTreeSet;
+
+use crate::base::error::Error;
+use crate::base::error::ErrorKind;
+use crate::base::error::Result;
+use crate::format::layout::Folder;
+use crate::format::layout::Object;
+use crate::format::layout::Subject;
+use crate::ops::prune::garbage::Garbage;
+use crate::ops::prune::guard::Guard;
+use crate::ops::prune::view::Ids;
+use crate::ops::prune::view::View;
+use crate::repo::Repository;
+use crate::repo::inventory::Inventory;
+use crate::seal::ids::RunId;
+use crate::store::error::Category;
+use crate::store::name::ObjectName;
+
+/// What was deleted besides packs.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct CleanedUp {
+    /// Snapshots that are out.
+    pub snapshots: u64,
+    /// Notes and damage records about them, and records about packs that nothing needs.
+    pub records: u64,
+    /// Intents of runs that have ended or were broken.
+    pub intents: u64,
+}
+
+/// Deletes the intents of prunes and compactions that are known to have died.
+pub(super) fn abandon(repository: &Repository, runs: &BTreeSet<RunId>) -> Result<()> {
+    if runs.is_empty() {
+        return Ok(());
+    }
+    let standing = repository.standing()?;
+    for run in standing.runs.iter().filter(|run| runs.contains(&run.run)) {
+        if !run.verb.deletes() {
+            let (id, verb) = (run.run, run.verb.name());
+            let what = format!("run {id} is a {verb}, which can only be broken");
+            return Err(Error::new(ErrorKind::Usage, what));
+        }
+        for object in &run.objects {
+            let deleted = repository.store().delete(object);
+            deleted.map_err(|e| e.named(format!("cannot delete {object}")))?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes what means nothing any more when the packs are gone; what the store does not allow goes
+/// to `refused`.
+pub(super) fn clean_up(
+    repository: &Repository,
+    view: &View,
+    garbage: &Garbage<'_>,
+    guard: &mut Guard<'_>,
+    refused: &mut Vec<String>,
+) -> Result<CleanedUp> {
+    let mut deletions = Deletions { repository, guard, refused };
+    let mut done = CleanedUp::default();
+    // Before the objects of snapshots: a prune that can't read the root of a run asks for its
+    // intent, and goes on only if that is still there.
+    let ended = view.standing.iter().filter(|run| view.has_ended(run));
+    let broken = view.broken.iter().filter(|run| !run.verb.deletes());
+    for run in ended.chain(broken) {
+        done.intents += deletions.all(run.objects.iter().cloned())?;
+    }
+    let mut gone: Ids = Ids::new();
+    for name in view.snapshots_to_delete() {
+        done.snapshots += deletions.all([name.object()])?;
+        gone.insert(name.id);
+    }
+    let moves = view.moves.iter().filter(|(pack, _)| !garbage.live.contains(pack));
+    let moves: Vec<Object> = moves.flat_map(|(_, records)| records).copied().collect();
+    let means_nothing = |object: &Object| {
+        if let Object::Note { about: Subject::Snapshot(id), .. }
+        | Object::SnapshotDamage { snapshot: id, .. } = object
+        {
+            return gone.contains(id);
+        }
+        matches!(object, Object::Damage { pack, .. } if !garbage.live.contains(pack))
+    };
+    let mut records: Vec<Object> = moves;
+    if !gone.is_empty() || !garbage.doomed.is_empty() {
+        let folders = [Folder::Notes, Folder::Damage];
+        let inventory = Inventory::of(&**repository.store(), &folders, "")?;
+        records.extend(inventory.others().map(|(object, _)| object).filter(means_nothing));
+    }
+    done.records += deletions.all(records.iter().map(Object::name))?;
+    Ok(done)
+}
+
+/// Deletions of small objects; one that the store refuses is reported.
+struct Deletions<'d, 'r> {
+    repository: &'d Repository,
+    guard: &'d mut Guard<'r>,
+    refused: &'d mut Vec<String>,
+}
+
+impl Deletions<'_, '_> {
+    /// Deletes objects, and returns how many.
+    fn all(&mut self, names: impl IntoIterator<Item = ObjectName>) -> Result<u64> {
+        let mut deleted = 0;
+        for name in names {
+            self.guard.look_if_due()?;
+            match self.repository.store().delete(&name) {
+                Ok(()) => deleted += 1,
+                Err(error) if error.category() == Category::Denied => {
+                    self.refused.push(error.named(format!("cannot delete {name}")).with_causes());
+                }
+                Err(error) => return Err(error.named(format!("cannot delete {name}"))),
+            }
+        }
+        Ok(deleted)
+    }
+}

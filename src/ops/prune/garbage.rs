@@ -1,0 +1,281 @@
+//! The packs that nothing needs and nobody keeps.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::base::error::Error;
+use crate::base::error::ErrorKind;
+use crate::base::error::Result;
+use crate::base::ids::PackName;
+use crate::base::monitor::Monitor;
+use crate::base::num::u64_of;
+use crate::format::intent::IntentVerb;
+use crate::format::layout::Object;
+use crate::format::trailer::TRAILER_BYTES;
+use crate::format::trailer::Trailer;
+use crate::ops::prune::live::needed;
+use crate::ops::prune::view::View;
+use crate::ops::prune::wishes::Orphans;
+use crate::repo::Repository;
+use crate::repo::inventory::Inventory;
+use crate::repo::inventory::PackMarks;
+use crate::repo::lineage::TableNodes;
+use crate::repo::standing::StandingRun;
+use crate::seal::ids::RunId;
+use crate::store::error::Category;
+
+/// The part of all packs, as one in so many, that may be named by no snapshot.
+const UNNAMED_ONE_IN: u64 = 5;
+/// Fewest packs that are named by no snapshot and are too many.
+const UNNAMED_MIN: u64 = 6;
+
+/// A pack that is deleted, with its second copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Doomed {
+    /// The name of the pack.
+    pub pack: PackName,
+    /// The bytes of all copies.
+    pub bytes: u64,
+    /// The bytes of the copy in `packs/`, if there is one.
+    first: Option<u64>,
+    /// The bytes of the copy in `twins/`, if there is one.
+    second: Option<u64>,
+}
+
+impl Doomed {
+    /// Deletes the pack, the second copy first; returns `false`, with a word in `refused`, if the
+    /// store does not allow it.
+    pub(super) fn delete(
+        &self,
+        repository: &Repository,
+        refused: &mut Vec<String>,
+    ) -> Result<bool> {
+        let twin = self.second.map(|_| Object::Twin(self.pack));
+        let pack = self.first.map(|_| Object::Pack(self.pack));
+        for object in twin.into_iter().chain(pack) {
+            let name = object.name();
+            match repository.store().delete(&name) {
+                Ok(()) => {}
+                Err(error) if error.category() == Category::Denied => {
+                    refused.push(error.named(format!("cannot delete {name}")).with_causes());
+                    return Ok(false);
+                }
+                Err(error) => return Err(error.named(format!("cannot delete {name}"))),
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// A run that stands, and what is kept for it alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptBy {
+    /// The id of the run.
+    pub run: RunId,
+    /// The work of the run.
+    pub verb: IntentVerb,
+    /// When it put its intent, seconds since 1970.
+    pub since: u64,
+    /// The number of packs that it wrote or holds, and nothing needs.
+    pub packs: u64,
+    /// The bytes of these packs.
+    pub bytes: u64,
+}
+
+impl KeptBy {
+    fn new(run: &StandingRun) -> Self {
+        Self { run: run.run, verb: run.verb, since: run.time, packs: 0, bytes: 0 }
+    }
+}
+
+/// What is to be deleted, and what is not.
+#[derive(Debug)]
+pub(super) struct Garbage<'i> {
+    /// The number of listed packs that something needs.
+    pub(super) needed: u64,
+    /// The packs that something needs.
+    pub(super) live: PackMarks<'i>,
+    pub(super) doomed: Vec<Doomed>,
+    pub(super) kept_by: Vec<KeptBy>,
+}
+
+impl<'i> Garbage<'i> {
+    /// Finds the garbage among the packs of an inventory that was listed before the view.
+    pub(super) fn find(
+        repository: &Repository,
+        inventory: &'i Inventory,
+        view: &View,
+        orphans: Orphans,
+        monitor: &Arc<Monitor>,
+    ) -> Result<Self> {
+        let live = needed(repository, inventory, view, monitor)?;
+        let candidates = candidates(inventory, &live);
+        let packs = u64_of(inventory.packs().count());
+        let needed = live.listed();
+        let kept_by = view.runs_under_way().map(KeptBy::new).collect();
+        let mut garbage = Self { needed, live, doomed: Vec::new(), kept_by };
+        if candidates.is_empty() {
+            return Ok(garbage);
+        }
+        let tables = named_by_tables(repository, inventory, view, monitor)?;
+        let mut owners = Owners { repository, view, orphans, unknown: Vec::new() };
+        let mut unnamed_count = 0;
+        for doomed in candidates.into_values() {
+            monitor.check()?;
+            let named = if tables.contains(&doomed.pack) { Named::Yes } else { Named::No };
+            unnamed_count += u64::from(named == Named::No);
+            match owners.keeper(&doomed, named)? {
+                Some(keeper) => garbage.keep(keeper, &doomed),
+                None => garbage.doomed.push(doomed),
+            }
+        }
+        owners.finish()?;
+        let is_too_many = unnamed_count * UNNAMED_ONE_IN > packs && unnamed_count >= UNNAMED_MIN;
+        if is_too_many && orphans == Orphans::Refused && view.runs_under_way().next().is_none() {
+            let what = format!("{unnamed_count} of {packs} packs are named by no snapshot");
+            return Err(Error::new(ErrorKind::Gap, what));
+        }
+        Ok(garbage)
+    }
+
+    /// Notes that a pack is kept for a run.
+    fn keep(&mut self, run: RunId, doomed: &Doomed) {
+        if let Some(keeper) = self.kept_by.iter_mut().find(|keeper| keeper.run == run) {
+            keeper.packs += 1;
+            keeper.bytes += doomed.bytes;
+        }
+    }
+}
+
+/// Returns the listed packs that nothing needs, with both copies.
+fn candidates(inventory: &Inventory, live: &PackMarks<'_>) -> BTreeMap<PackName, Doomed> {
+    let mut candidates: BTreeMap<PackName, Doomed> = BTreeMap::new();
+    let none = |pack| Doomed { pack, bytes: 0, first: None, second: None };
+    for (pack, bytes) in inventory.packs().filter(|(pack, _)| !live.contains(pack)) {
+        let doomed = candidates.entry(pack).or_insert_with(|| none(pack));
+        doomed.first = Some(bytes);
+        doomed.bytes += bytes;
+    }
+    for (pack, bytes) in inventory.twins().filter(|(pack, _)| !live.contains(pack)) {
+        let doomed = candidates.entry(pack).or_insert_with(|| none(pack));
+        doomed.second = Some(bytes);
+        doomed.bytes += bytes;
+    }
+    candidates
+}
+
+/// Returns the packs that the pack tables of listed snapshots name, whether these need them or not.
+fn named_by_tables<'i>(
+    repository: &Repository,
+    inventory: &'i Inventory,
+    view: &View,
+    monitor: &Arc<Monitor>,
+) -> Result<PackMarks<'i>> {
+    let mut named = inventory.pack_marks();
+    let mut nodes = TableNodes::new(repository, monitor);
+    for stored in view.snapshots.iter().rev() {
+        let read = nodes.new_records(&stored.snapshot.packs, &mut |record| {
+            named.insert(record.name);
+        });
+        match read {
+            Ok(()) => {}
+            // What it names has an owner all the same.
+            Err(error) if error.kind() != ErrorKind::Cancelled => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(named)
+}
+
+/// The run that wrote a pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// The pack is gone: another prune has deleted it.
+    Gone,
+    /// Its trailer can't be read.
+    Unread,
+    /// This run, by its trailer.
+    Run(RunId),
+}
+
+/// Whether the pack table of a listed snapshot names a pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Named {
+    /// One at least does.
+    Yes,
+    /// None of them does.
+    No,
+}
+
+/// Finds the runs that wrote packs.
+struct Owners<'v> {
+    repository: &'v Repository,
+    view: &'v View,
+    orphans: Orphans,
+    /// Packs of runs that are known from nowhere, as far as was looked; without a run if that can't
+    /// be read.
+    unknown: Vec<(PackName, Option<RunId>)>,
+}
+
+impl Owners<'_> {
+    /// Returns the run for which a pack is kept that nothing needs.
+    fn keeper(&mut self, doomed: &Doomed, named: Named) -> Result<Option<RunId>> {
+        let view = self.view;
+        if let Some(run) = view.runs_under_way().find(|run| run.holds(&doomed.pack)) {
+            return Ok(Some(run.run));
+        }
+        let stands = view.runs_under_way().next().is_some();
+        if !stands && named == Named::Yes {
+            return Ok(None);
+        }
+        let owner = match self.owner(doomed)? {
+            Owner::Gone => return Ok(None),
+            Owner::Unread => None,
+            Owner::Run(run) => Some(run),
+        };
+        if let Some(run) = view.runs_under_way().find(|run| Some(run.run) == owner) {
+            return Ok(Some(run.run));
+        }
+        let is_known = owner.is_some_and(|run| view.knows(run));
+        if named == Named::No && !is_known && self.orphans == Orphans::Refused {
+            self.unknown.push((doomed.pack, owner));
+        }
+        Ok(None)
+    }
+
+    /// Finds the run that wrote a pack.
+    fn owner(&self, doomed: &Doomed) -> Result<Owner> {
+        let (object, bytes) = match (doomed.first, doomed.second) {
+            (Some(bytes), _) => (Object::Pack(doomed.pack), bytes),
+            (None, second) => (Object::Twin(doomed.pack), second.unwrap_or_default()),
+        };
+        let from = bytes.saturating_sub(u64_of(TRAILER_BYTES));
+        let name = object.name();
+        match self.repository.store().get_range(&name, from..bytes) {
+            Ok(tail) => {
+                let trailer = tail.first_chunk().and_then(|tail| Trailer::decode(tail).ok());
+                Ok(trailer.map_or(Owner::Unread, |trailer| Owner::Run(RunId::new(trailer.run))))
+            }
+            Err(error) if error.category() == Category::NotFound => Ok(Owner::Gone),
+            Err(error) if error.category() == Category::Damaged => Ok(Owner::Unread),
+            Err(error) => Err(error.named(format!("cannot read {name}"))),
+        }
+    }
+
+    /// Fails if a pack is left whose run is known from nowhere.
+    fn finish(mut self) -> Result<()> {
+        if self.unknown.is_empty() {
+            return Ok(());
+        }
+        let removed = self.view.runs_removed(self.repository)?;
+        self.unknown.retain(|(_, run)| !run.is_some_and(|run| removed.contains(&run)));
+        let Some((first, _)) = self.unknown.first() else { return Ok(()) };
+        let what = format!(
+            "{} packs were written by runs of which nothing is known, the first is {}: a snapshot \
+             may be lost",
+            self.unknown.len(),
+            Object::Pack(*first).name()
+        );
+        Err(Error::new(ErrorKind::Gap, what))
+    }
+}

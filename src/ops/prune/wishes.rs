@@ -1,0 +1,39 @@
+//! The wishes of who prunes.
+
+use std::collections::BTreeSet;
+
+use crate::format::removed::Removal;
+use crate::repo::snapshots::SnapshotName;
+use crate::seal::ids::RunId;
+
+/// A snapshot that is to be removed, and what is recorded about that.
+#[derive(Debug, Clone)]
+pub struct Removing {
+    /// The snapshot that goes.
+    pub name: SnapshotName,
+    /// The text of its record.
+    pub removal: Removal,
+}
+
+/// The treatment of packs whose run is known from nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Orphans {
+    /// They end prune: the object of a snapshot may be lost.
+    #[default]
+    Refused,
+    /// They are garbage as well.
+    Deleted,
+}
+
+/// The wishes of who prunes.
+#[derive(Debug, Clone, Default)]
+pub struct PruneOptions {
+    /// The snapshots that are removed first.
+    pub removes: Vec<Removing>,
+    /// Runs that are known to have died: what they may rely on is kept no longer.
+    pub breaks: BTreeSet<RunId>,
+    /// Prunes and compactions that are known to have died.
+    pub abandons: BTreeSet<RunId>,
+    /// What happens to packs whose run is known from nowhere.
+    pub orphans: Orphans,
+}
