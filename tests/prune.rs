@@ -308,8 +308,8 @@ fn a_killed_first_backup_with_checkpoints_is_broken_and_continued() {
     let (store, repository) = in_memory(4);
     let stream = Server::new(9, 2, 300).stream();
     let options = BackupOptions { checkpoint_bytes: 512 << 10, ..options("a", 2) };
-    // The store fails for ever from some moment on, so that the run can't even delete its intent.
-    let fault = Fault { verb: None, prefix: String::new(), nth: 60, ..fault() }.ever_after();
+    // One checkpoint is stored, and nothing more of its kind: the run fails and leaves its intent.
+    let fault = fault().under("snapshots/").at(2).ever_after();
     let failing = Arc::new(Failing::new(Arc::clone(&store), vec![fault]));
     let there = repository.elsewhere(support::shared(&failing));
     let exit = ProducerExit::Exited(0);

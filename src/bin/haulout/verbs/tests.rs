@@ -85,9 +85,10 @@ fn memory_bounds_the_workers_of_a_backup_and_then_its_packs() {
     assert_eq!(numbers("/x backup --threads 2"), (2, 2));
     assert_eq!(numbers("/x backup --memory 96MiB"), (1, 1));
     assert_eq!(numbers("/x backup --memory 144M"), (2, 1));
-    assert_eq!(numbers("/x backup --memory 160M"), (2, 2));
-    assert_eq!(numbers("/x backup --memory 1G --threads 1000"), (112, 2));
-    assert_eq!(numbers("s3://b/x backup"), (8, 4));
+    assert_eq!(numbers("/x backup --memory 160M"), (4, 1));
+    assert_eq!(numbers("/x backup --memory 160M --threads 2"), (2, 2));
+    assert_eq!(numbers("/x backup --memory 1G --threads 1000"), (112, 1));
+    assert_eq!(numbers("s3://b/x backup"), (8, 3));
     assert_eq!(numbers("s3://b/x backup --threads 2"), (2, 5));
     assert_eq!(numbers("s3://b/x backup --memory 1G"), (8, 16));
 }
