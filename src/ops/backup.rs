@@ -3,7 +3,7 @@
 //!
 //! The order of writing is the promise: the run's secret first, then its intent, then packs, then
 //! records that point to packs, the snapshot last. Whatever stops a run before that leaves objects
-//! that nobody sees.
+//! that no snapshot names.
 
 mod base;
 mod options;

@@ -73,6 +73,11 @@ impl Fences {
         &self.doubted
     }
 
+    /// Takes the reasons why some fences and confirmations do not count, for a report.
+    pub fn take_doubted(&mut self) -> Vec<Error> {
+        std::mem::take(&mut self.doubted)
+    }
+
     /// Tells whether any snapshot was said to be doubtful.
     pub(super) fn has_doubtful(&self) -> bool {
         !self.doubtful.is_empty()

@@ -69,7 +69,8 @@ impl View {
     pub(super) fn look(repository: &Repository, monitor: &Monitor) -> Result<Self> {
         // What is out is what is seen here: what comes later counts for the next prune.
         let removals = repository.removals(None)?;
-        let fences = repository.fences()?;
+        let mut fences = repository.fences()?;
+        let doubted = fences.take_doubted();
         let standing = repository.standing()?;
         if let Some((run, error)) = standing.unread.into_iter().next() {
             let what = format!("it is not known what run {run} relies on, so nothing is deleted");
@@ -91,7 +92,7 @@ impl View {
             moves: BTreeMap::new(),
             runs: BTreeMap::new(),
             gone: standing.ended,
-            doubted: Vec::new(),
+            doubted,
         };
         view.list_snapshots(repository)?;
         view.list_moves(repository)?;
