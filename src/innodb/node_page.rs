@@ -60,7 +60,7 @@ const INODE_PAGES_AT: usize = 64;
 /// An index page's place in its tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The level of the page, 0 being that of the leaves.
+    /// The level of the page; leaves have level 0.
     pub level: u16,
     /// The id of the index.
     pub index: u64,
@@ -105,7 +105,7 @@ pub struct NodePointer {
     pub key: Range<usize>,
 }
 
-/// Reads the node pointers of a page in the order of their keys, in a file of so many pages. Those
+/// Reads the node pointers of a page in the order of their keys, in a file of `pages` pages. Those
 /// that make no sense are left out; `None` if that is most of them, or it is another page.
 pub fn node_pointers(page: &[u8], pages: u32) -> Option<Vec<NodePointer>> {
     let heap = Heap::of(page)?;
@@ -155,8 +155,7 @@ impl<'p> Heap<'p> {
     }
 
     /// Reads a pointer from each record whose child is where `child_at` says, by the origin of the
-    /// record and that of the next in the heap; for the last one, where that would be without extra
-    /// bytes.
+    /// record and that of the next in the heap; the last one is taken to have no extra bytes.
     fn pointers(
         &self,
         pages: u32,

@@ -9,7 +9,7 @@ const PAGE: usize = 16_384;
 /// An index page that is to be laid out.
 #[derive(Clone, Debug)]
 pub(crate) struct TreePage {
-    /// The level of the page, 0 being that of the leaves.
+    /// The level of the page; leaves have level 0.
     pub(crate) level: u16,
     /// The id of the index.
     pub(crate) index: u64,

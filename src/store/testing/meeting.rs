@@ -95,11 +95,6 @@ impl<S> Meeting<S> {
         self
     }
 
-    /// Tells whether everything that was planned was done.
-    pub fn is_over(&self) -> bool {
-        lock(&self.planned).iter().all(|planned| planned.act.is_none())
-    }
-
     fn met<T>(
         &self,
         verb: Verb,

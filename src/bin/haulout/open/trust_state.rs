@@ -12,7 +12,7 @@
 //! parent, so one that was never shown to this host leaves a gap. Whatever is missing may have been
 //! removed: then a removal says so, whose tag only a holder of a full key can make; of a parent
 //! also a note on the snapshot that follows it. A host with a write-only key can't check the tag,
-//! takes it for right, and remembers that for the day on which somebody with a full key looks.
+//! accepts it, and remembers that it did: a run with a full key on this host checks it later.
 //! On a copy that was sent the newest snapshots only, gaps are no attack: it is not compared.
 
 use std::collections::BTreeMap;
