@@ -364,10 +364,11 @@ fn m_restore_index_pages(bencher: Bencher<'_, '_>, records: usize) {
 #[divan::bench(args = [100, 300, 600, 1200])]
 fn n_gather_columns(bencher: Bencher<'_, '_>, records: usize) {
     let pages = index_pages(records);
-    let mut out = vec![0; PAGE];
+    let mut out = Vec::with_capacity(PAGE);
     let counted = bencher.counter(BytesCount::new(pages.len() * PAGE));
     counted.bench_local(|| {
         for page in &pages {
+            out.clear();
             let form = columns::gather(black_box(page), PageSize::KIB_16, black_box(&mut out));
             assert_eq!(form, Form::Normal, "a page in columns is what is measured");
         }
@@ -376,14 +377,14 @@ fn n_gather_columns(bencher: Bencher<'_, '_>, records: usize) {
 
 #[divan::bench(args = [100, 300, 600, 1200])]
 fn o_spread_columns(bencher: Bencher<'_, '_>, records: usize) {
-    let mut gathered = index_pages(records);
-    for (page, out) in index_pages(records).iter().zip(&mut gathered) {
-        columns::gather(page, PageSize::KIB_16, out);
+    let mut gathered = Vec::new();
+    for page in index_pages(records) {
+        columns::gather(&page, PageSize::KIB_16, &mut gathered);
     }
     let mut out = vec![0; PAGE];
-    let counted = bencher.counter(BytesCount::new(gathered.len() * PAGE));
+    let counted = bencher.counter(BytesCount::new(gathered.len()));
     counted.bench_local(|| {
-        for page in &gathered {
+        for page in gathered.chunks_exact(PAGE) {
             out.copy_from_slice(black_box(page));
             columns::spread(black_box(&mut out), PageSize::KIB_16).unwrap();
         }

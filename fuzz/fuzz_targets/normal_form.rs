@@ -86,6 +86,7 @@ fuzz_target!(|data: &[u8]| {
         let again = out.clone();
         normalize(&again, size, &mut out);
     }
+    out.clear();
     let form = gather(&page, size, &mut out);
     if form == Form::Normal {
         let mut back = out.clone();

@@ -27,21 +27,19 @@ pub enum Layout {
 /// Appends a block to `out`, in normal form if all of its pages allow it and at least one has one;
 /// returns the form. A block that can't be laid out in columns is laid out in rows.
 pub fn append(out: &mut Vec<u8>, block: &[u8], page: PageSize, layout: Layout) -> BlockForm {
-    let before = out.len();
-    out.resize(before + block.len(), 0);
-    let to = &mut out[before..];
-    let (form, layout) = match layout {
-        Layout::Rows => (normal::normalize(block, page, to), Layout::Rows),
-        Layout::Columns => match columns::gather(block, page, to) {
-            Form::Refused => (normal::normalize(block, page, to), Layout::Rows),
-            form @ (Form::Normal | Form::Plain) => (form, Layout::Columns),
-        },
-    };
     let normal = || BlockForm::normal(page.bytes()).unwrap_or_default();
-    match (form, layout) {
-        (Form::Normal, Layout::Rows) => normal(),
-        (Form::Normal, Layout::Columns) => normal().in_columns(),
-        (Form::Plain | Form::Refused, _) => BlockForm::PLAIN,
+    let before = out.len();
+    if layout == Layout::Columns {
+        match columns::gather(block, page, out) {
+            Form::Normal => return normal().in_columns(),
+            Form::Plain => return BlockForm::PLAIN,
+            Form::Refused => out.truncate(before),
+        }
+    }
+    out.resize(before + block.len(), 0);
+    match normal::normalize(block, page, &mut out[before..]) {
+        Form::Normal => normal(),
+        Form::Plain | Form::Refused => BlockForm::PLAIN,
     }
 }
 
