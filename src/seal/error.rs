@@ -123,7 +123,7 @@ pub enum SealError {
     /// Key stretching outside what this program accepts: too weak, or made to exhaust memory.
     #[error("key stretching with {0} is outside the accepted limits")]
     CostRefused(KdfCost),
-    /// Key stretching needs more memory than there is.
-    #[error("not enough memory for key stretching with {0}")]
+    /// Key stretching needs more memory or threads than there are.
+    #[error("not enough memory or threads for key stretching with {0}")]
     NotEnoughMemory(KdfCost),
 }

@@ -48,6 +48,7 @@ use argon2::Algorithm;
 use argon2::Argon2;
 use argon2::Params;
 use argon2::Version;
+use rayon::ThreadPoolBuilder;
 use zeroize::Zeroizing;
 
 use crate::base::entropy::Entropy;
@@ -497,9 +498,16 @@ impl Head {
         let params = Params::new(memory_kib, passes, lanes, Some(KEY_BYTES))
             .map_err(|_| SealError::CostRefused(self.cost))?;
         let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        // A pool of its own: that of the process would keep a thread a core for ever.
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(usize_of_u32(lanes))
+            .thread_name(|lane| format!("haulout-key-{}", lane + 1))
+            .build()
+            .map_err(|_| SealError::NotEnoughMemory(self.cost))?;
         let mut outcome = Ok(());
         let secret = Secret::build(|bytes| {
-            outcome = argon.hash_password_into(&passphrase.0, &self.salt, bytes);
+            let stretch = || argon.hash_password_into(&passphrase.0, &self.salt, bytes);
+            outcome = pool.install(stretch);
         });
         outcome.map(|()| secret).map_err(|_| SealError::NotEnoughMemory(self.cost))
     }
