@@ -214,6 +214,96 @@ fn repair_says_what_it_will_do_and_does_it() {
 }
 
 #[test]
+fn what_has_no_good_copy_here_is_fetched_from_a_copy_after_its_cost_was_said() {
+    let mut place = Place::new();
+    place.night();
+    place.ran("replicate --to copy --init").is(0);
+    place.ran("repair --from copy --plan").is(0).prints("there is nothing to repair");
+    let lost = place.objects("repo", "packs").pop().unwrap();
+    let name = lost.file_name().unwrap().to_str().unwrap().to_owned();
+    flip(&lost);
+    place.ran("verify").is(3);
+    let planned = place.ran("repair --from copy --plan").is(0).prints(&name);
+    planned.prints("fetch").prints("in 1 request to the other side").prints("whole");
+    let planned = place.ran("repair --from copy --plan --json").is(0).json();
+    assert!(planned["fetch"][0]["objects"][0].as_str().unwrap().ends_with(&name), "{planned}");
+    assert_eq!(planned["cost"]["bytes"], planned["fetch"][0]["bytes"], "{planned}");
+    assert_eq!(planned["cost"]["requests_there"], 1, "{planned}");
+    place.ran("verify").is(3);
+    let told = place.ran("repair --from copy").is(0).says("note: fetch").says("note: cost");
+    told.prints("fetched 1 object, ").prints("removed ");
+    place.ran("verify").is(0);
+    assert!(place.objects("repo", "damage").is_empty());
+    // The other way round.
+    fs::remove_file(place.path("copy").join("packs").join(&name[..2]).join(&name)).unwrap();
+    place.ran("--repo copy verify --depth objects").is(3);
+    let told = place.ran("--repo copy repair --from repo --json").is(0).json();
+    assert_eq!(told["fetched"].as_array().unwrap().len(), 1, "{told}");
+    assert_eq!(told["losses"]["snapshots"].as_array().unwrap().len(), 0, "{told}");
+    place.ran("--repo copy verify").is(0);
+}
+
+#[test]
+fn what_stays_lost_is_counted_and_the_command_that_restores_the_rest_is_told() {
+    let place = Place::new();
+    place.ran("replicate --to copy --init").is(0);
+    let lost = place.objects("repo", "packs").pop().unwrap();
+    let name = lost.file_name().unwrap().to_str().unwrap().to_owned();
+    fs::remove_file(&lost).unwrap();
+    fs::remove_file(place.path("copy").join("packs").join(&name[..2]).join(&name)).unwrap();
+    for line in ["repair --plan", "repair --from copy --plan", "repair --from copy", "repair"] {
+        let told = place.ran(line).is(3).prints(", pages ").prints("1 snapshot lacks ");
+        told.prints(" pages").prints("--to DIRECTORY --keep-going restores the rest of it");
+    }
+    let told = place.ran("repair --from copy --json").is(3).json();
+    let losses = &told["losses"];
+    assert!(losses["pages"].as_u64().unwrap() > 20, "{losses}");
+    assert!(losses["files"].as_u64().unwrap() > 3, "{losses}");
+    let id = losses["snapshots"][0]["snapshot"].as_str().unwrap();
+    place.ran(&format!("restore {} --to there --keep-going", &id[..10])).is(3);
+    assert!(place.path("there").is_dir());
+}
+
+#[test]
+fn a_repair_from_what_is_no_copy_says_what_else_to_do() {
+    let place = Place::new();
+    place.ran("--repo other init -q --no-encryption").is(0);
+    let told = place.ran("repair --from other").is(1).says("holds another repository");
+    told.says("replicate --from stores whole snapshots again");
+    place.ran("repair --from nowhere").is(1).says("there is no repository at nowhere");
+}
+
+/// The commands of a section of the guide's chapter, each block for itself.
+fn blocks(section: &str) -> Vec<String> {
+    let text = fs::read_to_string("src/guide/repair.md").unwrap();
+    let from = text.find(section).unwrap();
+    let rest = text[from + section.len()..].split("\n## ").next().unwrap();
+    let block = |part: &str| part.split("```").next().unwrap().to_owned();
+    rest.split("```sh\n").skip(1).map(block).collect()
+}
+
+#[test]
+fn the_walkthrough_of_the_guide_ends_with_a_whole_repository() {
+    let place = Place { directory: tempfile::tempdir().unwrap(), server: Server::new(7, 2, 60) };
+    fs::write(place.path("produce"), "cat stream; echo 'completed OK!' >&2\n").unwrap();
+    fs::write(place.path("stream"), place.server.stream()).unwrap();
+    let run = |block: &str| -> Vec<i32> {
+        let own = |line: &str| {
+            let line = line.strip_prefix("haulout ").unwrap();
+            let line = if line == "init" { "init --no-encryption" } else { line };
+            line.replace("mariabackup --backup --stream=mbstream", "sh produce")
+                .replace("/mnt/offsite/db", "offsite")
+        };
+        let ran = block.lines().map(|line| place.ran(&own(line)));
+        ran.map(|ran| ran.output.status.code().unwrap()).collect()
+    };
+    let blocks = blocks("## From a copy");
+    assert_eq!(run(&blocks[0]), [0, 0, 0]);
+    fs::remove_file(place.objects("repo", "packs").last().unwrap()).unwrap();
+    assert_eq!(run(&blocks[1]), [3, 0, 0, 0]);
+}
+
+#[test]
 fn a_verified_replication_says_what_was_verified_and_mends_what_was_damaged() {
     let place = Place::new();
     place.ran("replicate --to copy --init --verify").is(0).prints("verified ");

@@ -124,7 +124,7 @@ impl Lineage {
         }
         let world = World::of_this_machine();
         let repair = repair::plan(&self.repository, 2, &world).unwrap();
-        assert_eq!((repair.make.len(), repair.remove.len()), (0, 0));
+        assert_eq!((repair.make.len(), repair.remove().len()), (0, 0));
         assert_eq!(repair.lost, Vec::<String>::new());
     }
 

@@ -1,27 +1,34 @@
-//! Makes good again what one good copy is left of in this repository: the second copies of meta
-//! packs and of relocation records.
+//! Makes good again what is lost or damaged in this repository and whole somewhere else: meta packs
+//! and relocation records from their second copies here, and everything that a snapshot needs from
+//! another copy of the repository.
 //!
-//! Everything is looked at before anything is changed, and the plan can be shown first. Then each
-//! copy is made, read back, and only then are damage records removed that mean nothing any more. A
-//! verification of names, sizes and everything that was found damaged then finds what is still
-//! lost.
+//! Everything is looked at before anything is changed, and the plan can be shown first, with its
+//! cost and with what it will not bring back. Then each object is put, and only then are damage
+//! records removed that mean nothing any more. A verification of names, sizes and everything that
+//! was found damaged then finds what is still lost.
 //!
 //! Invariants:
 //! - A good copy is never touched.
-//! - A copy is made only from bytes that are what their name says.
+//! - An object is put only if its bytes are what its name says.
+//! - What no snapshot needs is not brought back.
 //! - Stopped anywhere, it leaves at least what could be read before; the next run goes on.
+//! - No backup waits for it: an intent holds the packs that it puts.
 //!
-//! It needs nothing from elsewhere: what has no good copy here comes back by a
-//! [`replicate`](super::replicate) from another repository, or by the next backup.
+//! What has no good copy anywhere comes back by the next backup, if the server still has it.
+
+mod fetch;
+mod look;
+mod losses;
+mod preview;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::slice;
+use std::sync::Arc;
 
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
-use crate::base::ids::Class;
 use crate::base::ids::PackName;
 use crate::base::limits::PACK_BYTES_ACCEPTED_MAX;
 use crate::base::monitor::Counter;
@@ -29,48 +36,49 @@ use crate::base::monitor::Monitor;
 use crate::base::num::u64_of;
 use crate::base::world::World;
 use crate::format::intent::IntentVerb;
-use crate::format::layout::Folder;
 use crate::format::layout::Object;
 use crate::format::layout::content_hash;
-use crate::format::pack_table::PackRecord;
 use crate::ops::copies::replace;
-use crate::ops::records;
+use crate::ops::repair::fetch::Brought;
+use crate::ops::repair::fetch::Far;
+use crate::ops::repair::look::Content;
+use crate::ops::repair::look::Extent;
+use crate::ops::repair::look::Overview;
+use crate::ops::repair::preview::Preview;
+use crate::ops::repair::preview::Side;
+use crate::ops::replicate;
+use crate::ops::replicate::FarSide;
 use crate::ops::run_intent::HoldingRun;
-use crate::ops::survey;
-use crate::ops::survey::Copy;
-use crate::ops::survey::Look;
-use crate::ops::survey::Looked;
-use crate::ops::survey::Problem;
-use crate::ops::survey::Survey;
 use crate::ops::verify::Depth;
 use crate::ops::verify::VerifyOptions;
 use crate::ops::verify::VerifyReport;
 use crate::ops::verify::verify;
 use crate::repo::Repository;
 use crate::repo::damage::KnownDamage;
-use crate::repo::inventory::Inventory;
+use crate::store::Store;
 use crate::store::name::ObjectName;
 
-/// A copy that is made.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Make {
-    /// Name of the copy that is made.
-    pub object: ObjectName,
-    /// The object that it is made from.
-    pub from: ObjectName,
-    /// The problem with the present copy.
-    pub why: String,
-    /// Something is there that must go first.
-    is_there: bool,
-}
+pub use fetch::Fetch;
+pub use look::Make;
+pub use look::Remove;
+pub use losses::Losses;
 
-/// A record that is removed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Remove {
-    /// Name of the record that is removed.
-    pub object: ObjectName,
-    /// The reason why it means nothing any more.
-    pub why: &'static str,
+/// The requests of an intent: it is put, the others are listed and it is read, fences are listed,
+/// it is deleted.
+const INTENT_REQUESTS: u64 = 5;
+
+/// Copies that were made, and why others were not, in words.
+type Made = (Vec<ObjectName>, Vec<String>);
+
+/// The cost of what comes from another repository, without the verification at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct RepairCost {
+    /// Bytes that are read on the other side.
+    pub bytes: u64,
+    /// Requests to the other side.
+    pub requests_there: u64,
+    /// Requests to this repository.
+    pub requests_here: u64,
 }
 
 /// The plan of a repair.
@@ -78,12 +86,24 @@ pub struct Remove {
 pub struct RepairPlan<'r> {
     repository: &'r Repository,
     workers: u32,
+    far: Option<Arc<dyn Store>>,
+    known: KnownDamage,
+    /// The packs that snapshots name, if that is known of all.
+    named: Option<BTreeSet<PackName>>,
+    /// Packs that were read and are whole.
+    whole: BTreeSet<PackName>,
     /// Copies that the repair makes.
     pub make: Vec<Make>,
-    /// Damage records that the repair removes.
-    pub remove: Vec<Remove>,
-    /// The objects that have no good copy here, in words.
+    /// Objects that come from the other side.
+    pub fetch: Vec<Fetch>,
+    /// Relocation records that mean nothing any more.
+    moot: Vec<Remove>,
+    /// The objects that have no good copy, in words.
     pub lost: Vec<String>,
+    /// The objects that have changed and that no snapshot needs, in words.
+    pub unneeded: Vec<String>,
+    /// Objects without a good copy of which something may be lost, with or without words.
+    lacking: u64,
 }
 
 /// The result of a repair.
@@ -91,11 +111,15 @@ pub struct RepairPlan<'r> {
 pub struct RepairReport {
     /// Copies that were made.
     pub made: Vec<ObjectName>,
+    /// Objects that came from the other side.
+    pub fetched: Vec<ObjectName>,
+    /// Bytes that were read on the other side.
+    pub fetched_bytes: u64,
     /// Records that were removed.
     pub removed: Vec<ObjectName>,
     /// The steps that could not be done, in words.
     pub failed: Vec<String>,
-    /// The objects that have no good copy here, in words, unless `left` lists them.
+    /// The objects that have no good copy, in words, unless `left` lists them.
     pub lost: Vec<String>,
     /// The report of what is still wrong.
     pub left: VerifyReport,
@@ -103,143 +127,193 @@ pub struct RepairReport {
 
 /// Looks at everything of which a repository has two copies, and at what is known to be damaged.
 pub fn plan<'r>(repository: &'r Repository, workers: u32, world: &World) -> Result<RepairPlan<'r>> {
-    let monitor = &world.monitor;
-    let mut plan =
-        RepairPlan { repository, workers, make: Vec::new(), remove: Vec::new(), lost: Vec::new() };
-    let known = repository.known_damage()?;
-    let listing = repository.snapshots()?;
-    let folders = [Folder::Moves, Folder::Packs, Folder::Twins];
-    let inventory = Inventory::of(&**repository.store(), &folders, "")?;
-    let pairs = records::relocations(repository, &inventory, Look::AtItsBytes);
-    let lost_relocations: BTreeSet<PackName> =
-        pairs.iter().filter(|pair| good(&pair.copies).is_none()).map(|pair| pair.pack).collect();
-    let mut packs = BTreeSet::new();
-    let mut whole = BTreeSet::new();
-    let closely = |record: &PackRecord| {
-        let is_doubtful = known.names(&record.name) || lost_relocations.contains(&record.name);
-        if record.class == Class::Meta || is_doubtful { Look::AtItsBytes } else { Look::AtItsSize }
+    let overview = Overview::of(repository, workers, Extent::Copies, &world.monitor)?;
+    Ok(RepairPlan::new(repository, workers, overview))
+}
+
+/// Looks at a repository, and at what a copy of it has of everything that is lacking here.
+pub fn plan_from<'r>(
+    repository: &'r Repository,
+    far: &Arc<dyn Store>,
+    workers: u32,
+    world: &World,
+) -> Result<RepairPlan<'r>> {
+    if replicate::look(repository, &**far)? != FarSide::Same {
+        return Err(fetch::no_copy(&**far));
+    }
+    let mut there = Far::list(far)?;
+    let mut fetches: Vec<Fetch> = Vec::new();
+    let mut overview = loop {
+        let mut preview = Preview::new(repository.store(), Some(far));
+        fetches.iter().for_each(|fetch| expect(&mut preview, fetch));
+        let seen = repository.shown_by(Arc::new(preview))?;
+        let mut overview = Overview::of(&seen, workers, Extent::Everything, &world.monitor)?;
+        let before = overview.lacks.len();
+        for lack in std::mem::take(&mut overview.lacks) {
+            // What was to come has been read there, and is bad as well.
+            if let Some(at) = fetches.iter().position(|fetch| fetch.is_for(&lack)) {
+                there.refuse(fetches.remove(at).source().clone());
+            }
+            match there.offer(&lack) {
+                Some(fetch) => fetches.push(fetch),
+                None => overview.lacks.push(lack),
+            }
+        }
+        // If all tables were read, nothing else is named by what comes.
+        if overview.lacks.len() == before || overview.is_complete {
+            break overview;
+        }
     };
-    plan.lost.extend(listing.damaged.iter().map(|(_, error)| error.with_causes()));
-    let mut unread = Vec::new();
-    let mut named =
-        survey::named_packs(repository, &listing.snapshots, monitor, &mut |stored, error| {
-            unread.push(format!("snapshot {}: {}", stored.id().short(), error.with_causes()));
-        });
-    let of = &listing.snapshots;
-    let _left_out = survey::leave_out_unneeded(repository, of, &inventory, &mut named, monitor)?;
-    let all_are_read = listing.damaged.is_empty() && unread.is_empty();
-    plan.lost.extend(unread);
-    let survey = Survey { repository, inventory: &inventory, workers, monitor };
-    survey.look_at(&named, &closely, &mut |pack| {
-        packs.insert(pack.record.name);
-        if pack.is_whole() && closely(&pack.record) == Look::AtItsBytes {
-            whole.insert(pack.record.name);
-        }
-        plan.pair(&pack.copies);
-        plan.lost.extend(lost_words(&pack));
-    })?;
-    for pair in &pairs {
-        let is_moot = good(&pair.copies).is_none() && whole.contains(&pair.pack);
-        if is_moot {
-            let there = pair.copies.iter().filter(|copy| !is_missing(copy));
-            let why = "its bytes have changed, and its pack is whole";
-            plan.remove.extend(there.map(|copy| Remove { object: copy.object.name(), why }));
-            continue;
-        }
-        plan.pair(&pair.copies);
-        if good(&pair.copies).is_none() {
-            let what = "has changed, and so has its other copy";
-            plan.lost.push(format!("{} {what}", pair.copies[0].object.name()));
+    let mut known: BTreeSet<ObjectName> =
+        fetches.iter().flat_map(|fetch| fetch.objects.clone()).collect();
+    for lack in &overview.lacks {
+        let Content::Pack(pack) = lack.content else { continue };
+        for fetch in there.records_of(repository, pack)? {
+            if known.insert(fetch.objects[0].clone()) {
+                fetches.push(fetch);
+            }
         }
     }
-    plan.lost.extend(repository.notes(None)?.damaged.iter().map(Error::with_causes));
-    // A snapshot that can't be read may name any pack.
-    plan.records_to_remove(&known, all_are_read.then_some(&packs), &whole);
-    Ok(plan)
+    // What was seen to be whole there is not whole here yet.
+    fetches.iter().filter_map(Fetch::pack).for_each(|pack| _ = overview.whole.remove(&pack));
+    let plan = RepairPlan::new(repository, workers, overview);
+    Ok(RepairPlan { far: Some(Arc::clone(far)), fetch: fetches, ..plan })
 }
 
-/// Returns the good one of several copies.
-fn good(copies: &[Copy]) -> Option<&Copy> {
-    copies.iter().find(|copy| copy.problem.is_none())
-}
-
-fn is_missing(copy: &Copy) -> bool {
-    matches!(copy.problem, Some(Problem::Missing))
-}
-
-/// Returns what is wrong with a pack that has no good copy. A data pack that is not there may have
-/// been replaced since; the verification at the end shows it.
-fn lost_words(pack: &Looked) -> Vec<String> {
-    if pack.is_whole() || pack.record.class == Class::Data && !pack.is_there() {
-        return Vec::new();
+/// Shows an object that comes from the other side as if it were here.
+fn expect(preview: &mut Preview, fetch: &Fetch) {
+    for name in &fetch.objects {
+        preview.expect(name.clone(), Side::Far, fetch.source().clone(), fetch.bytes);
     }
-    let words = |copy: &Copy| {
-        let problem = copy.problem.as_ref()?;
-        Some(format!("{} {}", copy.object.name(), problem.words()))
-    };
-    pack.copies.iter().filter_map(words).collect()
 }
 
-impl RepairPlan<'_> {
-    /// Plans to make each bad copy from the good one, if there is one.
-    fn pair(&mut self, copies: &[Copy]) {
-        let Some(from) = good(copies) else { return };
-        for copy in copies {
-            let Some(problem) = &copy.problem else { continue };
-            self.make.push(Make {
-                object: copy.object.name(),
-                from: from.object.name(),
-                why: problem.words().to_owned(),
-                is_there: !is_missing(copy),
-            });
+impl<'r> RepairPlan<'r> {
+    fn new(repository: &'r Repository, workers: u32, overview: Overview) -> Self {
+        let Overview { make, moot, lacks, mut lost, unneeded, known, .. } = overview;
+        let lacking = u64_of(lacks.len() + lost.len());
+        lost.extend(lacks.into_iter().flat_map(|lack| lack.words));
+        // A snapshot that can't be read may name any pack.
+        let named = overview.is_complete.then_some(overview.named);
+        let whole = overview.whole;
+        Self {
+            repository,
+            workers,
+            far: None,
+            known,
+            named,
+            whole,
+            make,
+            fetch: Vec::new(),
+            moot,
+            lost,
+            unneeded,
+            lacking,
         }
     }
 
-    /// Plans to remove the damage records that mean nothing any more; `named` are the packs that
-    /// snapshots name, if that is known of all of them.
-    fn records_to_remove(
-        &mut self,
-        known: &KnownDamage,
-        named: Option<&BTreeSet<PackName>>,
-        whole: &BTreeSet<PackName>,
-    ) {
+    /// Returns the cost of what comes from the other side.
+    pub fn cost(&self) -> RepairCost {
+        let mut cost = RepairCost::default();
+        for fetch in &self.fetch {
+            cost.bytes += fetch.bytes;
+            cost.requests_there += 1;
+            cost.requests_here += fetch.requests();
+        }
+        if self.repository.has_intents() && !self.held().is_empty() {
+            cost.requests_here += INTENT_REQUESTS;
+        }
+        cost
+    }
+
+    /// Returns the packs that are put, under names that may stand on the list of a prune.
+    fn held(&self) -> BTreeSet<PackName> {
+        let pack = |make: &Make| match Object::parse(&make.object) {
+            Some(Object::Pack(name) | Object::Twin(name)) => Some(name),
+            Some(_) | None => None,
+        };
+        let made = self.make.iter().filter_map(pack);
+        made.chain(self.fetch.iter().filter_map(Fetch::pack)).collect()
+    }
+
+    /// Returns the records that mean nothing any more when everything is done that is planned.
+    pub fn remove(&self) -> Vec<Remove> {
+        self.records(self.fetch.iter().filter_map(Fetch::pack))
+    }
+
+    /// Returns the records that mean nothing any more once these packs are whole too.
+    fn records(&self, more: impl IntoIterator<Item = PackName>) -> Vec<Remove> {
         let mut why: BTreeMap<ObjectName, &'static str> = BTreeMap::new();
-        for name in known.unreadable() {
+        for name in self.known.unreadable() {
             // What it is about is looked at again by the verification at the end.
             why.insert(name.clone(), "it can't be read");
         }
+        let named = self.named.as_ref();
         let is_unnamed = |pack: &PackName| named.is_some_and(|named| !named.contains(pack));
-        let unnamed: BTreeSet<PackName> = known.packs().filter(is_unnamed).collect();
-        for name in known.resolved_by(&unnamed) {
+        let unnamed: BTreeSet<PackName> = self.known.packs().filter(is_unnamed).collect();
+        for name in self.known.resolved_by(&unnamed) {
             why.insert(name, "no snapshot names its pack");
         }
-        for name in known.resolved_by(whole) {
+        let mut whole = self.whole.clone();
+        whole.extend(more);
+        for name in self.known.resolved_by(&whole) {
             why.insert(name, "what it is about is whole");
         }
-        self.remove.extend(why.into_iter().map(|(object, why)| Remove { object, why }));
+        let known = why.into_iter().map(|(object, why)| Remove { object, why });
+        self.moot.iter().cloned().chain(known).collect()
     }
 
-    /// Makes and removes what was planned, and looks what is left.
+    /// Finds what will still be wrong when everything is done that is planned: a verification of
+    /// the repository as it will be. It reads, and records nothing.
+    pub fn left(&self, world: &World) -> Result<VerifyReport> {
+        if self.lacking == 0 {
+            return Ok(VerifyReport::default());
+        }
+        let store = self.repository.store();
+        let mut preview = Preview::new(store, self.far.as_ref());
+        self.fetch.iter().for_each(|fetch| expect(&mut preview, fetch));
+        for Make { object, from, .. } in &self.make {
+            let bytes = store.size(from).map_err(|e| e.named(format!("cannot look at {from}")))?;
+            preview.expect(object.clone(), Side::Near, from.clone(), bytes.unwrap_or_default());
+        }
+        self.remove().into_iter().for_each(|remove| preview.remove(remove.object));
+        verify(&self.repository.shown_by(Arc::new(preview))?, &self.verification(), world)
+    }
+
+    fn verification(&self) -> VerifyOptions {
+        VerifyOptions { workers: self.workers, ..VerifyOptions::new(Depth::Objects) }
+    }
+
+    /// Makes, fetches and removes what was planned, and looks what is left.
     pub fn run(self, world: &World) -> Result<RepairReport> {
         let monitor = &world.monitor;
-        let (mut made, mut removed, mut failed) = (Vec::new(), Vec::new(), Vec::new());
-        let intent = self.begin(world)?;
-        for make in &self.make {
-            monitor.check()?;
-            match self.make(make, monitor) {
-                Ok(()) => made.push(make.object.clone()),
-                Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
-                Err(error) => failed.push(error.with_causes()),
+        let held = self.held();
+        let intent = if held.is_empty() {
+            None
+        } else {
+            Some(HoldingRun::begin(self.repository, IntentVerb::Repair, &held, world)?)
+        };
+        let (made, brought) = match self.put_all(monitor) {
+            Ok(done) => done,
+            Err(error) => {
+                // Each object that it put is whole, and is needed without it.
+                if let Some(intent) = intent {
+                    intent.give_up();
+                }
+                return Err(error);
             }
-        }
+        };
         intent.map(HoldingRun::finish).transpose()?;
-        let options = VerifyOptions { workers: self.workers, ..VerifyOptions::new(Depth::Objects) };
-        let left = verify(self.repository, &options, world)?;
+        let Brought { put: fetched, whole, mut failed, bytes: fetched_bytes } = brought;
+        let (made, refused) = made;
+        failed.extend(refused);
+        let again = self.repository.shown_by(Arc::clone(self.repository.store()))?;
+        let left = verify(&again, &self.verification(), world)?;
         // Only after what they recorded has been recorded again.
-        for Remove { object, .. } in &self.remove {
+        let mut removed = Vec::new();
+        for Remove { object, .. } in self.records(whole) {
             monitor.check()?;
-            match self.repository.store().delete(object) {
-                Ok(()) => removed.push(object.clone()),
+            match self.repository.store().delete(&object) {
+                Ok(()) => removed.push(object),
                 Err(error) => {
                     let error = error.named(format!("cannot remove {object}"));
                     if error.kind() == ErrorKind::Cancelled {
@@ -251,21 +325,28 @@ impl RepairPlan<'_> {
         }
         let mut lost = self.lost;
         lost.retain(|lost| !left.findings.iter().any(|finding| finding.what == *lost));
-        Ok(RepairReport { made, removed, failed, lost, left })
+        Ok(RepairReport { made, fetched, fetched_bytes, removed, failed, lost, left })
     }
 
-    /// Announces the packs of which copies are made, if there are any: their names may stand on
-    /// the list of a prune.
-    fn begin(&self, world: &World) -> Result<Option<HoldingRun<'_>>> {
-        let pack = |make: &Make| match Object::parse(&make.object) {
-            Some(Object::Pack(name) | Object::Twin(name)) => Some(name),
-            Some(_) | None => None,
-        };
-        let packs: BTreeSet<PackName> = self.make.iter().filter_map(pack).collect();
-        if packs.is_empty() {
-            return Ok(None);
+    /// Makes copies, then brings what comes from the other side.
+    fn put_all(&self, monitor: &Monitor) -> Result<(Made, Brought)> {
+        let (mut made, mut failed) = Made::default();
+        for make in &self.make {
+            monitor.check()?;
+            match self.make(make, monitor) {
+                Ok(()) => made.push(make.object.clone()),
+                Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
+                Err(error) => failed.push(error.with_causes()),
+            }
         }
-        HoldingRun::begin(self.repository, IntentVerb::Repair, &packs, world).map(Some)
+        let brought = match &self.far {
+            Some(far) => {
+                monitor.count(Counter::ExpectedBytes, self.cost().bytes);
+                fetch::bring(self.repository, far, &self.fetch, self.workers, monitor)?
+            }
+            None => Brought::default(),
+        };
+        Ok(((made, failed), brought))
     }
 
     fn make(&self, make: &Make, monitor: &Monitor) -> Result<()> {

@@ -172,6 +172,11 @@ impl<'r> HoldingRun<'r> {
         Ok(())
     }
 
+    /// Removes the intent of a run that fails and on which nothing relies.
+    pub(super) fn give_up(self) {
+        self.remove();
+    }
+
     fn remove(&self) {
         remove(self.repository, self.object.as_ref());
     }

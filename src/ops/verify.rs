@@ -73,6 +73,7 @@ use super::batches;
 use super::batches::Batch;
 use slice::Part;
 
+pub use broken::RANGES_MAX;
 pub use depth::Depth;
 pub use report::Finding;
 pub use report::Unit;

@@ -258,6 +258,13 @@ impl Repository {
         Self { store, hidden: Arc::default(), ..self.clone() }
     }
 
+    /// Returns the same repository as another store shows it, whose lists of what retired keys had
+    /// sealed are read again.
+    pub(crate) fn shown_by(&self, store: Arc<dyn Store>) -> Result<Self> {
+        let believed = Arc::new(Believed::load(&*store, &self.keyring)?);
+        Ok(Self { store, believed, hidden: Arc::default(), ..self.clone() })
+    }
+
     /// Returns the store that holds the repository's objects.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store

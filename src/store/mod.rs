@@ -15,7 +15,8 @@
 //! - **Whole or not at all**: nobody ever sees a part of an object under its name.
 //! - **Immutable**: `put` never replaces an object. Names carry hashes (or are random), so the same
 //!   name means the same content, and putting it again is harmless. Only `config` has another name,
-//!   and `replace` is there for it: at every moment the old or the new object is there, whole.
+//!   and `replace` is there for it, and for an object whose bytes have changed: at every moment the
+//!   old or the new object is there, whole.
 //! - **Loud**: what was not done is an error that names verb and object. A read gives exactly what
 //!   was asked for, or an error; nothing is shortened.
 //! - **Bounded**: a store can't make a reader allocate more than the reader allowed.

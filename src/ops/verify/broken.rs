@@ -10,7 +10,7 @@ use crate::ops::verify::report::Unit;
 use crate::repo::contents::Block;
 
 /// Ranges that one finding lists.
-const RANGES_MAX: usize = 64;
+pub const RANGES_MAX: usize = 64;
 /// In what the places of a file are counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extent {

@@ -61,7 +61,8 @@ use crate::verbs::key::args::KeyArguments;
 use crate::verbs::key::plan::KeyPlan;
 use crate::verbs::ls::LsArguments;
 use crate::verbs::man::ManArguments;
-use crate::verbs::repair::RepairArguments;
+use crate::verbs::repair::args::RepairArguments;
+use crate::verbs::repair::run::RepairJob;
 use crate::verbs::replicate::args::ReplicateArguments;
 use crate::verbs::replicate::plan::ReplicatePlan;
 use crate::verbs::restore::args::RestoreArguments;
@@ -140,7 +141,7 @@ pub(crate) enum Verb {
     Tag(TagArguments),
     Restore(RestoreArguments),
     Verify(VerifyArguments),
-    Repair(RepairArguments),
+    Repair(Box<RepairArguments>),
     Upgrade(UpgradeArguments),
     Key(KeyArguments),
     Replicate(Box<ReplicateArguments>),
@@ -193,7 +194,7 @@ fn prepared(
         Verb::Tag(typed) => Box::new(typed),
         Verb::Restore(typed) => Box::new(RestorePlan::new(typed, &common, around)?),
         Verb::Verify(typed) => Box::new(VerifyPlan::new(typed)),
-        Verb::Repair(typed) => Box::new(typed),
+        Verb::Repair(typed) => Box::new(RepairJob::new(*typed, &network, around)?),
         Verb::Upgrade(typed) => Box::new(typed),
         Verb::Key(typed) => Box::new(KeyPlan::new(typed, around)),
         Verb::Replicate(typed) => {

@@ -1,0 +1,275 @@
+//! The report of `repair`.
+
+use std::time::Duration;
+
+use haulout::error::Result;
+use haulout::ops::repair::Fetch;
+use haulout::ops::repair::Losses;
+use haulout::ops::repair::Make;
+use haulout::ops::repair::Remove;
+use haulout::ops::repair::RepairCost;
+use haulout::ops::repair::RepairPlan;
+use haulout::ops::repair::RepairReport;
+use haulout::ops::verify::VerifyReport;
+use haulout::shared::num::u64_of;
+use serde::Serialize;
+
+use crate::output::damage::Found;
+use crate::output::damage::finding;
+use crate::output::json::Effort;
+use crate::output::phrases::fact;
+use crate::output::report::Report;
+use crate::output::text::clean;
+use crate::output::units;
+
+/// Lines of one kind that are printed for people.
+const LINES_MAX: usize = 40;
+/// Snapshots for which the command is printed that restores the rest of them.
+const COMMANDS_MAX: usize = 5;
+
+/// The JSON report of `repair --plan`.
+#[derive(Debug, Serialize)]
+struct Planned<'r> {
+    make: Vec<Made<'r>>,
+    fetch: Vec<Fetched>,
+    remove: Vec<Removed<'r>>,
+    cost: RepairCost,
+    lost: &'r [String],
+    unneeded: &'r [String],
+    /// The findings about snapshots that stay.
+    findings: Vec<Found<'r>>,
+    losses: Lost,
+}
+
+#[derive(Debug, Serialize)]
+struct Made<'r> {
+    object: String,
+    from: String,
+    why: &'r str,
+}
+
+/// The JSON report of an object that comes from the other repository.
+#[derive(Debug, Serialize)]
+struct Fetched {
+    objects: Vec<String>,
+    bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Removed<'r> {
+    object: String,
+    why: &'r str,
+}
+
+/// The JSON report of what can't be had back.
+#[derive(Debug, Serialize)]
+struct Lost {
+    snapshots: Vec<LostOf>,
+    files: u64,
+    pages: u64,
+    bytes: u64,
+    /// There is more than was counted.
+    at_least: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct LostOf {
+    snapshot: String,
+    files: u64,
+}
+
+impl From<&Losses> for Lost {
+    fn from(losses: &Losses) -> Self {
+        let Losses { snapshots, files, pages, bytes, is_more } = losses;
+        let of =
+            snapshots.iter().map(|(id, files)| LostOf { snapshot: id.to_string(), files: *files });
+        Self {
+            snapshots: of.collect(),
+            files: *files,
+            pages: *pages,
+            bytes: *bytes,
+            at_least: *is_more,
+        }
+    }
+}
+
+/// The JSON report of `repair`.
+#[derive(Debug, Serialize)]
+struct Repaired<'r> {
+    made: Vec<String>,
+    fetched: Vec<String>,
+    fetched_bytes: u64,
+    removed: Vec<String>,
+    failed: &'r [String],
+    /// Objects that have no good copy.
+    lost: &'r [String],
+    /// The findings about snapshots that follow from those.
+    findings: Vec<Found<'r>>,
+    losses: Lost,
+    #[serde(flatten)]
+    effort: Effort,
+}
+
+impl Report {
+    /// Prints what a repair would do, and what it would leave.
+    pub(crate) fn repair_planned(&self, plan: &RepairPlan<'_>, left: &VerifyReport) -> Result<()> {
+        let remove = plan.remove();
+        let losses = Losses::of(&left.findings);
+        let made = |make: &'_ Make| (make.object.to_string(), make.from.to_string());
+        let planned = Planned {
+            make: plan
+                .make
+                .iter()
+                .map(|make| {
+                    let (object, from) = made(make);
+                    Made { object, from, why: &make.why }
+                })
+                .collect(),
+            fetch: plan
+                .fetch
+                .iter()
+                .map(|Fetch { objects, bytes, .. }| Fetched {
+                    objects: objects.iter().map(ToString::to_string).collect(),
+                    bytes: *bytes,
+                })
+                .collect(),
+            remove: remove
+                .iter()
+                .map(|Remove { object, why }| Removed { object: object.to_string(), why })
+                .collect(),
+            cost: plan.cost(),
+            lost: &plan.lost,
+            unneeded: &plan.unneeded,
+            findings: left.findings.iter().map(Found::from).collect(),
+            losses: (&losses).into(),
+        };
+        self.result(&planned, || {
+            let mut text = lines(plan);
+            text.extend(cost(plan));
+            text += &facts("unneeded", plan.unneeded.iter().cloned());
+            text += &lost(&plan.lost, left, &losses);
+            if text.is_empty() { "there is nothing to repair\n".to_owned() } else { text }
+        })
+    }
+
+    /// Prints what is about to be done.
+    pub(crate) fn before_repair(&self, plan: &RepairPlan<'_>) {
+        let mut text = lines(plan);
+        text.extend(cost(plan));
+        for line in text.lines() {
+            self.console.note(line.trim());
+        }
+    }
+
+    /// Prints the report of a repair.
+    pub(crate) fn repair(&self, report: &RepairReport, time: Duration) -> Result<()> {
+        let RepairReport { made, fetched, fetched_bytes, removed, failed, left, .. } = report;
+        for failed in failed {
+            self.console.warning(failed);
+        }
+        let losses = Losses::of(&left.findings);
+        let names = |objects: &[haulout::store::name::ObjectName]| {
+            objects.iter().map(ToString::to_string).collect()
+        };
+        let value = Repaired {
+            made: names(made),
+            fetched: names(fetched),
+            fetched_bytes: *fetched_bytes,
+            removed: names(removed),
+            failed,
+            lost: &report.lost,
+            findings: left.findings.iter().map(Found::from).collect(),
+            losses: (&losses).into(),
+            effort: Effort::of(time),
+        };
+        self.result(&value, || {
+            let mut done = vec![
+                format!("made {} again", units::counted(u64_of(made.len()), "object")),
+                format!("removed {}", units::counted(u64_of(removed.len()), "record")),
+            ];
+            if !fetched.is_empty() {
+                let bytes = units::size(*fetched_bytes);
+                let objects = units::counted(u64_of(fetched.len()), "object");
+                done.insert(1, format!("fetched {objects}, {bytes}"));
+            }
+            let mut text = if made.is_empty() && fetched.is_empty() && removed.is_empty() {
+                "nothing had to be repaired\n".to_owned()
+            } else {
+                done.join(", ") + "\n"
+            };
+            text += &lost(&report.lost, left, &losses);
+            text
+        })
+    }
+}
+
+/// Formats what is planned, a line for each step.
+fn lines(plan: &RepairPlan<'_>) -> String {
+    let make = plan
+        .make
+        .iter()
+        .map(|Make { object, from, why, .. }| format!("{object} from {from}: it {why}"));
+    let fetch = plan.fetch.iter().map(|Fetch { objects, bytes, .. }| {
+        let names: Vec<String> = objects.iter().map(ToString::to_string).collect();
+        format!("{}, {}", names.join(" and "), units::size(*bytes))
+    });
+    let remove = plan.remove();
+    let remove = remove.iter().map(|Remove { object, why }| format!("{object}: {why}"));
+    facts("make", make) + &facts("fetch", fetch) + &facts("remove", remove)
+}
+
+/// Formats lines of one kind, some of them if there are many.
+fn facts(label: &str, lines: impl Iterator<Item = String>) -> String {
+    let lines: Vec<String> = lines.collect();
+    let mut text: String =
+        lines.iter().take(LINES_MAX).map(|line| fact(label, &clean(line))).collect();
+    if lines.len() > LINES_MAX {
+        let more = u64_of(lines.len() - LINES_MAX);
+        text += &fact(label, &format!("and {} more", units::count(more)));
+    }
+    text
+}
+
+/// Formats what it costs to fetch; nothing if nothing is fetched.
+fn cost(plan: &RepairPlan<'_>) -> Option<String> {
+    let RepairCost { bytes, requests_there, requests_here } = plan.cost();
+    let there = units::counted(requests_there, "request");
+    let text = format!(
+        "{} in {there} to the other side, {} here",
+        units::size(bytes),
+        units::count(requests_here)
+    );
+    (!plan.fetch.is_empty()).then(|| fact("cost", &text))
+}
+
+/// Formats what can't be had back, and the commands that restore the rest.
+fn lost(words: &[String], left: &VerifyReport, losses: &Losses) -> String {
+    let found = left.findings.iter().map(finding);
+    let known = words.iter().filter(|lost| !left.findings.iter().any(|one| one.what == **lost));
+    let mut text = facts("lost", known.cloned().chain(found));
+    if losses.are_none() {
+        return text;
+    }
+    let Losses { snapshots, files, pages, bytes, is_more } = losses;
+    let mut parts = Vec::new();
+    if *pages > 0 {
+        parts.push(units::counted(*pages, "page"));
+    }
+    if *bytes > 0 {
+        parts.push(units::size(*bytes));
+    }
+    let least = if *is_more { "at least " } else { "" };
+    let count = units::counted(u64_of(snapshots.len()), "snapshot");
+    let all = if parts.is_empty() { "an unknown part".to_owned() } else { parts.join(" and ") };
+    let of =
+        if *files > 0 { format!(" of {}", units::counted(*files, "file")) } else { String::new() };
+    let verb = if snapshots.len() == 1 { "lacks" } else { "lack" };
+    text += &fact("damage", &format!("{count} {verb} {least}{all}{of}"));
+    let rest = |id: &haulout::repo::SnapshotId| {
+        format!(
+            "haulout restore {} --to DIRECTORY --keep-going restores the rest of it",
+            id.short()
+        )
+    };
+    text + &facts("rest", snapshots.keys().take(COMMANDS_MAX).map(rest))
+}
