@@ -175,6 +175,103 @@ fn a_request_that_hangs_is_asked_again() {
 }
 
 #[test]
+fn a_thousand_objects_are_deleted_with_one_request() {
+    let server = S3::start();
+    let store = server.store("x");
+    let names: Vec<ObjectName> = (0..1001).map(|n| name(&format!("packs/{n}"))).collect();
+    std::thread::scope(|scope| {
+        for names in names.chunks(251) {
+            let store = &store;
+            scope.spawn(move || {
+                for name in names {
+                    store.put(name, &[Bytes::from_static(b"bytes")]).unwrap();
+                }
+            });
+        }
+    });
+    put(&store, "packs/other", b"bytes").unwrap();
+    let before = server.requests();
+    // One of them for now, and a request that was done and whose answer was lost.
+    server.break_with(Fault::next("POST", 1, Answer::Status(503, "<Code>SlowDown</Code>")));
+    server.break_with(Fault::next("POST", 1, Answer::DoneAndStatus(500)));
+    let results = store.delete_many(&names);
+    assert_eq!(results.len(), 1001);
+    results.into_iter().for_each(|result| result.unwrap());
+    assert_eq!(server.requests() - before, 2 + 2, "a thousand at once, and two times again");
+    let mut left = Vec::new();
+    store.list("packs/", &mut |meta| left.push(meta.name.to_string())).unwrap();
+    assert_eq!(left, ["packs/other"]);
+}
+
+#[test]
+fn objects_that_a_store_refuses_to_delete_are_told_from_the_others() {
+    let server = S3::start();
+    let store = server.store("x");
+    let names = ["a", "b", "c"].map(name);
+    let made = |_: &s3::Listed| {
+        let refused = |key: &str, code: &str| {
+            format!("<Error><Key>x/{key}</Key><Code>{code}</Code><Message>no</Message></Error>")
+        };
+        let (denied, gone) = (refused("b", "AccessDenied"), refused("c", "NoSuchKey"));
+        format!("<DeleteResult><Deleted><Key>x/a</Key></Deleted>{denied}{gone}</DeleteResult>")
+    };
+    server.break_with(Fault::next("POST", 1, Answer::Made(made)));
+    let results = store.delete_many(&names);
+    let categories: Vec<Option<Category>> =
+        results.iter().map(|result| result.as_ref().err().map(StoreError::category)).collect();
+    assert_eq!(categories, [None, Some(Category::Denied), None], "{results:?}");
+    let error = results.into_iter().nth(1).unwrap().unwrap_err();
+    assert_eq!((error.object(), error.diagnosis()), ("b", Some(Diagnosis::Forbidden)));
+    // The same about a single one.
+    let made = |_: &s3::Listed| {
+        "<DeleteResult><Error><Key>x/b</Key><Code>AccessDenied</Code><Message>no</Message>\
+         </Error></DeleteResult>"
+            .to_owned()
+    };
+    server.break_with(Fault::next("POST", 1, Answer::Made(made)));
+    let error = store.delete_many(&names[1..2]).remove(0).unwrap_err();
+    assert_eq!((error.object(), error.diagnosis()), ("b", Some(Diagnosis::Forbidden)));
+    server.break_with(Fault::next("POST", 1, Answer::Status(403, "<Code>AccessDenied</Code>")));
+    for (result, name) in store.delete_many(&names).into_iter().zip(&names) {
+        let error = result.unwrap_err();
+        assert_eq!((error.category(), error.object()), (Category::Denied, name.as_str()));
+    }
+}
+
+#[test]
+fn a_store_that_knows_no_deletion_of_several_deletes_one_by_one() {
+    let server = S3::start();
+    let store = server.store("x");
+    let names: Vec<ObjectName> = (0..30).map(|n| name(&format!("packs/{n}"))).collect();
+    names.iter().for_each(|name| store.put(name, &[Bytes::from_static(b"bytes")]).unwrap());
+    let unknown = Answer::Status(501, "<Error><Code>NotImplemented</Code></Error>");
+    server.break_with(Fault { method: "POST", ..Fault::always(unknown) });
+    let before = server.requests();
+    store.delete_many(&names[..20]).into_iter().for_each(|result| result.unwrap());
+    assert_eq!(server.requests() - before, 1 + 20, "it was asked for once");
+    store.delete_many(&names[20..]).into_iter().for_each(|result| result.unwrap());
+    assert_eq!(server.requests() - before, 1 + 30);
+    store.list("packs/", &mut |meta| panic!("{meta:?} is left")).unwrap();
+}
+
+#[test]
+fn a_deletion_of_several_ends_when_the_store_stays_away() {
+    let server = S3::start();
+    let mut options = server.options();
+    options.retry_policy.retry_for = Duration::from_millis(300);
+    let store = open("s3://test/x", &options);
+    put(&store, "a", b"bytes").unwrap();
+    server.break_with(Fault::always(Answer::Status(503, "<Code>SlowDown</Code>")));
+    let names: Vec<ObjectName> = (0..500).map(|n| name(&n.to_string())).collect();
+    let before = server.requests();
+    for result in store.delete_many(&names) {
+        assert_eq!(result.unwrap_err().category(), Category::Transient);
+    }
+    let asked = server.requests() - before;
+    assert!(asked < 200, "not once for each: {asked}");
+}
+
+#[test]
 fn a_run_that_is_stopped_does_not_wait_for_a_request_that_hangs() {
     let server = S3::start();
     let world = World::of_this_machine();

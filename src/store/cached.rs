@@ -15,8 +15,9 @@
 //! back when the process ends, however it does. Nothing that was put goes there: no run reads its
 //! own packs.
 //!
-//! The cache never answers whether an object is still in the store: listings go to the store. It
-//! keeps sealed bytes only, as the store does.
+//! The cache never answers whether an object is still in the store: listings go to the store, and
+//! so does the question for the size of anything but a pack. It keeps sealed bytes only, as the
+//! store does.
 
 use std::collections::HashMap;
 use std::fs;
@@ -360,7 +361,9 @@ impl<S: Store> Store for Cached<S> {
     }
 
     fn size(&self, name: &ObjectName) -> Result<Option<u64>, StoreError> {
+        // Where the directory of a pack begins is no question of its presence.
         let used = hash_of(name)
+            .filter(|_| is_pack(name))
             .and_then(|hash| self.cache.state().open.get(hash).map(|(_, length)| *length));
         used.map_or_else(|| self.inner.size(name), |length| Ok(Some(length)))
     }
@@ -374,6 +377,15 @@ impl<S: Store> Store for Cached<S> {
             self.cache.forget(hash);
         }
         self.inner.delete(name)
+    }
+
+    fn delete_many(&self, names: &[ObjectName]) -> Vec<Result<(), StoreError>> {
+        names.iter().filter_map(hash_of).for_each(|hash| self.cache.forget(hash));
+        self.inner.delete_many(names)
+    }
+
+    fn deletes_at_once(&self) -> usize {
+        self.inner.deletes_at_once()
     }
 
     fn will_read(&self, name: &ObjectName) {

@@ -39,6 +39,7 @@ pub fn check_all_but_conflicts(store: &dyn Store) {
     reads_are_bounded_and_exact(store);
     a_listing_is_by_whole_parts(store);
     what_was_deleted_is_gone(store);
+    several_are_deleted_at_once(store);
     threads_may_share_it(store);
     an_empty_store_has_nothing(store);
     assert!(!store.location().is_empty(), "people are told where the store is");
@@ -249,6 +250,22 @@ fn what_was_deleted_is_gone(store: &dyn Store) {
     put(store, object, &bytes_of(20));
     let got = store.get_range(&name(object), 10..20).expect("a range");
     assert!(got == bytes_of(20).slice(10..), "what was put again is read, not what was before");
+    clear(store);
+}
+
+fn several_are_deleted_at_once(store: &dyn Store) {
+    let objects: Vec<String> = (0..7).map(|number| format!("delete/many/{number}")).collect();
+    objects.iter().skip(1).for_each(|object| put(store, object, &bytes_of(10)));
+    put(store, "delete/other", &bytes_of(10));
+    let names: Vec<ObjectName> = objects.iter().map(|object| name(object)).collect();
+    // One that is not there is as good as deleted, and so is one that is named twice.
+    let wanted = [&names[..], &names[3..4]].concat();
+    let results = store.delete_many(&wanted);
+    assert_eq!(results.len(), wanted.len(), "each name has a result");
+    results.into_iter().for_each(|result| result.expect("a delete"));
+    assert_eq!(listed(store, ""), [("delete/other".to_owned(), 10)]);
+    assert!(store.delete_many(&[]).is_empty());
+    assert!(store.deletes_at_once() > 0);
     clear(store);
 }
 

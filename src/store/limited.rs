@@ -78,6 +78,14 @@ impl<S: Store> Store for Limited<S> {
         self.inner.delete(name)
     }
 
+    fn delete_many(&self, names: &[ObjectName]) -> Vec<Result<(), StoreError>> {
+        self.inner.delete_many(names)
+    }
+
+    fn deletes_at_once(&self) -> usize {
+        self.inner.deletes_at_once()
+    }
+
     fn will_read(&self, name: &ObjectName) {
         self.inner.will_read(name);
     }

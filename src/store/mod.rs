@@ -41,6 +41,7 @@ pub mod testing;
 use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -48,6 +49,9 @@ use crate::base::limits::READ_BYTES_MAX;
 use crate::store::error::StoreError;
 use crate::store::name::ObjectMeta;
 use crate::store::name::ObjectName;
+
+/// The longest time for which a deletion of several objects is repeated.
+pub const DELETE_MANY_TIME_MAX: Duration = Duration::from_mins(1);
 
 /// A place to keep immutable objects.
 pub trait Store: Debug + Send + Sync {
@@ -84,6 +88,22 @@ pub trait Store: Debug + Send + Sync {
 
     /// Removes an object durably; `Ok` if there is none.
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError>;
+
+    /// Removes objects durably, and gives the result of each, in their order; `Ok` for one that is
+    /// not there.
+    ///
+    /// It is for who deletes by what a listing showed a moment ago: a store that fails for now is
+    /// asked again for [`DELETE_MANY_TIME_MAX`] at most, because whoever asks for longer must look
+    /// again before. After an error each of the objects may be there or not: repeating the call is
+    /// always right.
+    fn delete_many(&self, names: &[ObjectName]) -> Vec<Result<(), StoreError>> {
+        names.iter().map(|name| self.delete(name)).collect()
+    }
+
+    /// Returns how many objects [`delete_many`](Self::delete_many) removes with one request.
+    fn deletes_at_once(&self) -> usize {
+        1
+    }
 
     /// Tells that much of a pack is about to be read, part by part: a store that has a cache for it
     /// ([`cached`]) brings it as a whole. It asks for nothing, and nothing depends on it.
@@ -153,6 +173,14 @@ macro_rules! forward {
 
             fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
                 (**self).delete(name)
+            }
+
+            fn delete_many(&self, names: &[ObjectName]) -> Vec<Result<(), StoreError>> {
+                (**self).delete_many(names)
+            }
+
+            fn deletes_at_once(&self) -> usize {
+                (**self).deletes_at_once()
             }
 
             fn will_read(&self, name: &ObjectName) {

@@ -9,17 +9,17 @@
 //! local store, where unsynced bytes can be lost.
 
 mod meeting;
+mod slow;
 mod stale;
 
 pub use meeting::Meeting;
+pub use slow::Slow;
 pub use stale::Stale;
 
 use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
-use std::thread;
-use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -41,7 +41,8 @@ pub struct Call {
     pub verb: Verb,
     /// The name of the object, or the prefix of a listing.
     pub object: String,
-    /// Bytes put or got; for a listing, the number of objects. Zero if it failed.
+    /// Bytes put or got; for a listing and a deletion of several, the number of objects. Zero if it
+    /// failed.
     pub bytes: u64,
     /// True if the call returned `Ok`.
     pub ok: bool,
@@ -166,6 +167,23 @@ impl<S: Store> Store for Recording<S> {
 
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
         self.keep(Verb::Delete, name.as_str(), || self.inner.delete(name), |()| 0)
+    }
+
+    /// Records one call for all that the store removes with one request, under the first name.
+    fn delete_many(&self, names: &[ObjectName]) -> Vec<Result<(), StoreError>> {
+        let mut results = Vec::with_capacity(names.len());
+        for batch in names.chunks(self.deletes_at_once()) {
+            let delete = || {
+                results.extend(self.inner.delete_many(batch));
+                Ok(u64_of(batch.len()))
+            };
+            let _count = self.keep(Verb::Delete, batch[0].as_str(), delete, |count| *count);
+        }
+        results
+    }
+
+    fn deletes_at_once(&self) -> usize {
+        self.inner.deletes_at_once()
     }
 
     fn will_read(&self, name: &ObjectName) {
@@ -416,94 +434,21 @@ impl<S: Store> Store for Failing<S> {
         self.strike(Verb::Delete, name.as_str(), Ok(()), |_| self.inner.delete(name)).0
     }
 
+    /// Strikes each deletion for itself: a request may fail in the middle of its work.
+    fn delete_many(&self, names: &[ObjectName]) -> Vec<Result<(), StoreError>> {
+        names.iter().map(|name| self.delete(name)).collect()
+    }
+
+    fn deletes_at_once(&self) -> usize {
+        self.inner.deletes_at_once()
+    }
+
     fn will_read(&self, name: &ObjectName) {
         self.inner.will_read(name);
     }
 
     fn is_at_hand(&self, name: &ObjectName) -> bool {
         self.inner.is_at_hand(name)
-    }
-
-    fn being_written(&self) -> Result<u64, StoreError> {
-        self.inner.being_written()
-    }
-
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-}
-
-/// Makes every call take time, a fixed time each and more for its bytes: a server far away, which
-/// has nothing at hand.
-#[derive(Debug)]
-pub struct Slow<S> {
-    inner: S,
-    per_call: Duration,
-    per_mebibyte: Duration,
-}
-
-impl<S> Slow<S> {
-    /// Wraps a store whose calls take this time.
-    pub fn new(inner: S, per_call: Duration, per_mebibyte: Duration) -> Self {
-        Self { inner, per_call, per_mebibyte }
-    }
-
-    /// Returns the store that this one wraps.
-    pub fn inner(&self) -> &S {
-        &self.inner
-    }
-
-    fn pause(&self, bytes: u64) {
-        let nanoseconds = (self.per_mebibyte.as_nanos() * u128::from(bytes)) >> 20;
-        let for_bytes = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
-        thread::sleep(self.per_call.saturating_add(for_bytes));
-    }
-}
-
-impl<S: Store> Store for Slow<S> {
-    fn put(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
-        self.pause(bytes_of(payload));
-        self.inner.put(name, payload)
-    }
-
-    fn replace(&self, name: &ObjectName, payload: &[Bytes]) -> Result<(), StoreError> {
-        self.pause(bytes_of(payload));
-        self.inner.replace(name, payload)
-    }
-
-    fn get(&self, name: &ObjectName, bytes_max: u64) -> Result<Bytes, StoreError> {
-        let outcome = self.inner.get(name, bytes_max);
-        self.pause(outcome.as_ref().map_or(0, |bytes| u64_of(bytes.len())));
-        outcome
-    }
-
-    fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Bytes, StoreError> {
-        let outcome = self.inner.get_range(name, range);
-        self.pause(outcome.as_ref().map_or(0, |bytes| u64_of(bytes.len())));
-        outcome
-    }
-
-    fn size(&self, name: &ObjectName) -> Result<Option<u64>, StoreError> {
-        self.pause(0);
-        self.inner.size(name)
-    }
-
-    fn list(&self, prefix: &str, each: &mut dyn FnMut(ObjectMeta)) -> Result<(), StoreError> {
-        self.pause(0);
-        self.inner.list(prefix, each)
-    }
-
-    fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
-        self.pause(0);
-        self.inner.delete(name)
-    }
-
-    fn will_read(&self, name: &ObjectName) {
-        self.inner.will_read(name);
-    }
-
-    fn is_at_hand(&self, _name: &ObjectName) -> bool {
-        false
     }
 
     fn being_written(&self) -> Result<u64, StoreError> {

@@ -133,6 +133,28 @@ impl ErrorResponse {
         Self::Status { status, code, message, date: header(DATE.as_str()) }
     }
 
+    /// Reads the client's words about one object that a service refused to delete, in an answer
+    /// that is good as a whole: the client has no other way to tell the code.
+    pub(super) fn about_one(text: &str) -> Option<Self> {
+        let (_, about) = text.split_once("DeleteObjects request failed for key ")?;
+        let (message, code) = about.rsplit_once(" (code: ")?;
+        let message = message.split_once(": ").map_or(message, |(_, message)| message);
+        Some(Self::about_key(code.strip_suffix(')')?, message))
+    }
+
+    /// Returns what an answer that is good as a whole says about one object of several.
+    pub(super) fn about_key(code: &str, message: &str) -> Self {
+        let status = match code {
+            "AccessDenied" => StatusCode::FORBIDDEN,
+            "NoSuchKey" => StatusCode::NOT_FOUND,
+            "SlowDown" | "ServiceUnavailable" => StatusCode::SERVICE_UNAVAILABLE,
+            "InternalError" => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        let (code, message) = (printable(code), printable(message));
+        Self::Status { status, code, message, date: String::new() }
+    }
+
     /// Returns the refusal as one of the service that gives keys.
     pub(super) fn of_keys(self) -> Self {
         Self::Keys(Box::new(self))

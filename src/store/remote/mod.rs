@@ -11,6 +11,7 @@
 //! | `answer` | what a bad answer means |
 //! | `listing` | whether an answer is the listing that was asked for, and gets on |
 //! | `concurrency` | how many requests at once |
+//! | `deletions` | one request for many deletions |
 //! | `retry` | how long to wait, and for how long to ask again |
 //!
 //! Invariants:
@@ -20,6 +21,7 @@
 //!   store that does not know this (501) is not asked again, one that ignores it replaces an object
 //!   by the same bytes.
 //! - Only `replace` asks for a put without that condition.
+//! - Deletions of several objects are repeated for a minute only, whatever the policy says.
 //! - An object is put in one request: there is never a part of one to be seen, or to be tidied up.
 //! - What is received has the length that was asked for, else the call fails.
 
@@ -27,6 +29,7 @@ mod answer;
 mod body;
 mod client;
 mod concurrency;
+mod deletions;
 pub mod listing;
 mod open;
 mod retry;
@@ -98,6 +101,8 @@ use crate::store::remote::retry::in_time;
 const STOP_LOOK: Duration = Duration::from_millis(100);
 /// A request that is repeated is reported after this time, and then each time it doubled.
 const REPORT_AFTER: Duration = Duration::from_secs(10);
+/// Objects that are deleted with one request, where the service takes several.
+const DELETES_AT_ONCE: usize = 1000;
 /// Beyond this no service counts bytes.
 const POSITION_MAX: u64 = 1 << 62;
 
@@ -113,6 +118,10 @@ pub struct RemoteStore {
     /// the bytes in the signature, which costs both sides more than all else. It keeps nobody from
     /// answering in the store's place.
     unsigned: Option<Arc<dyn Client>>,
+    /// A client that deletes many objects with one request, where the other one does not.
+    batches: Option<Arc<dyn Client>>,
+    /// Set when the service has refused to delete many objects with one request.
+    no_batches: AtomicBool,
     location: String,
     /// A listing of all: its prefix is before every name, and is empty or ends with a slash.
     whole: Asked,
@@ -181,7 +190,20 @@ impl RemoteStore {
     }
 
     /// Asks until there is an answer, or the time for retries is over.
-    fn ask<T, F>(&self, request: Request<'_>, mut ask: impl FnMut() -> F) -> Result<T, StoreError>
+    fn ask<T, F>(&self, request: Request<'_>, ask: impl FnMut() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = object_store::Result<T>>,
+    {
+        self.ask_by(&self.retry_policy, request, ask)
+    }
+
+    /// Asks until there is an answer, or the time for retries of this policy is over.
+    fn ask_by<T, F>(
+        &self,
+        policy: &RetryPolicy,
+        request: Request<'_>,
+        mut ask: impl FnMut() -> F,
+    ) -> Result<T, StoreError>
     where
         F: Future<Output = object_store::Result<T>>,
     {
@@ -192,7 +214,7 @@ impl RemoteStore {
         loop {
             self.check_stop(verb, object)?;
             let spent = self.world.clock.elapsed().saturating_sub(began);
-            let left = self.retry_policy.retry_for.saturating_sub(spent);
+            let left = policy.retry_for.saturating_sub(spent);
             let (why, error) = match self.ask_once(request, left, ask()) {
                 Tried::Done(answer) => return Ok(answer),
                 Tried::Failed(error) => return Err(error),
@@ -203,15 +225,12 @@ impl RemoteStore {
             let past = if answered { Past::Answered } else { Past::Silent };
             let entropy = &*self.world.entropy;
             let attempts = Attempts { tries, since };
-            let Some(pause) = self.retry_policy.pause(why, attempts, past, entropy) else {
+            let Some(pause) = policy.pause(why, attempts, past, entropy) else {
                 return Err(error);
             };
             if since >= report_after {
                 report_after = since * 2;
-                self.report_retry(
-                    &error,
-                    self.retry_policy.budget(why, past).saturating_sub(since),
-                );
+                self.report_retry(&error, policy.budget(why, past).saturating_sub(since));
             }
             tries += 1;
             self.pause(pause, verb, object)?;
@@ -267,7 +286,8 @@ impl RemoteStore {
         response: Option<ErrorResponse>,
     ) -> Tried<T> {
         let Request { verb, object, .. } = request;
-        let Some(response) = response else {
+        let Some(response) = response.or_else(|| ErrorResponse::about_one(&error.to_string()))
+        else {
             // Azure deletes in batches: the answer is good, and has a bad one in it.
             if matches!(error, object_store::Error::NotFound { .. }) {
                 let error = StoreError::new(verb, object, Category::NotFound).because(error);
@@ -555,11 +575,15 @@ impl Store for RemoteStore {
     }
 
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
-        let path = self.path(Verb::Delete, name)?;
-        match self.ask(Request::new(Verb::Delete, name, 0), || self.client.delete(&path)) {
-            Err(error) if error.category() != Category::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        self.delete_by(&self.retry_policy, name)
+    }
+
+    fn delete_many(&self, names: &[ObjectName]) -> Vec<Result<(), StoreError>> {
+        names.chunks(DELETES_AT_ONCE).flat_map(|batch| self.delete_batch(batch)).collect()
+    }
+
+    fn deletes_at_once(&self) -> usize {
+        DELETES_AT_ONCE
     }
 
     fn is_at_hand(&self, _name: &ObjectName) -> bool {

@@ -129,14 +129,16 @@ impl RemoteStore {
             checks_sums: Arc::clone(&checks_sums),
         };
         let mut unsigned: Option<Arc<dyn Client>> = None;
+        let mut batches: Option<Arc<dyn Client>> = None;
         let client: Arc<dyn Client> = match service {
             Service::S3 => {
-                let (store, payload) = s3(options, bucket, wire.clone(), None).map_err(misnamed)?;
+                let made = |purpose| s3(options, bucket, wire.clone(), purpose).map_err(misnamed);
+                let (store, payload) = made(Purpose::Everything)?;
+                let keys = || Arc::clone(store.credentials());
                 if payload == Payload::Signed {
-                    let keys = Arc::clone(store.credentials());
-                    let (second, _) = s3(options, bucket, wire, Some(keys)).map_err(misnamed)?;
-                    unsigned = Some(Arc::new(second));
+                    unsigned = Some(Arc::new(made(Purpose::UnsignedPuts(keys()))?.0));
                 }
+                batches = Some(Arc::new(made(Purpose::Batches(keys()))?.0));
                 Arc::new(store)
             }
             Service::Google => Arc::new(google(options, bucket, wire).map_err(misnamed)?),
@@ -157,6 +159,8 @@ impl RemoteStore {
         Ok(Self {
             client,
             unsigned,
+            batches,
+            no_batches: AtomicBool::new(false),
             location,
             whole,
             runtime: Some(runtime),
@@ -204,12 +208,23 @@ enum Payload {
     Unsigned,
 }
 
-/// Makes a client; with the credentials of another, one that leaves out what that one signs.
+/// The purpose of a client of S3; the second and third have the credentials of the first.
+#[derive(Debug)]
+enum Purpose {
+    /// All requests but special ones.
+    Everything,
+    /// Puts without the hash of their bytes in the signature.
+    UnsignedPuts(AwsCredentialProvider),
+    /// Deletions of many objects with one request.
+    Batches(AwsCredentialProvider),
+}
+
+/// Makes a client of S3 for a purpose.
 fn s3(
     options: &RemoteOptions,
     bucket: &str,
     wire: Wire,
-    other: Option<AwsCredentialProvider>,
+    purpose: Purpose,
 ) -> Result<(AmazonS3, Payload), Cause> {
     let mut builder = AmazonS3Builder::new().with_checksum_algorithm(Checksum::CRC64NVME);
     for (key, value) in settings::<AmazonS3ConfigKey>(options, "AWS_") {
@@ -230,18 +245,23 @@ fn s3(
     let plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
     let asked = set(AmazonS3ConfigKey::UnsignedPayload)
         .is_some_and(|asked| YES.contains(&asked.to_ascii_lowercase().as_str()));
-    let payload = match &other {
-        None if plain && !asked => Payload::Signed,
-        None | Some(_) => Payload::Unsigned,
+    let (payload, one_by_one) = match purpose {
+        Purpose::Everything if plain && !asked => (Payload::Signed, "true"),
+        Purpose::Everything => (Payload::Unsigned, "true"),
+        Purpose::UnsignedPuts(keys) => {
+            builder = builder.with_credentials(keys);
+            (Payload::Unsigned, "true")
+        }
+        Purpose::Batches(keys) => {
+            builder = builder.with_credentials(keys);
+            (Payload::Signed, "false")
+        }
     };
-    if let Some(keys) = other {
-        builder = builder.with_credentials(keys);
-    }
     let store = builder
         .with_unsigned_payload(payload == Payload::Unsigned)
         .with_bucket_name(bucket)
         .with_disable_tagging(true)
-        .with_config(AmazonS3ConfigKey::DisableBulkDelete, "true")
+        .with_config(AmazonS3ConfigKey::DisableBulkDelete, one_by_one)
         .with_client_options(client_options(options))
         .with_retry(no_retries())
         .with_http_connector(wire)
