@@ -494,3 +494,119 @@ fn without_intents_nothing_is_deleted() {
     assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
     assert_eq!(count_under(&store, "removed/"), 0);
 }
+
+#[test]
+fn a_store_that_fails_once_at_any_request_loses_nothing() {
+    let (made, repository) = in_memory(12);
+    let (ids, good) = nights(&repository, "a", 4);
+    let gone = &ids[1..3];
+    let kept: Good = good.into_iter().filter(|(id, _)| !gone.contains(id)).collect();
+    let options = removal_of(&repository, gone);
+    for category in [Category::Transient, Category::Denied] {
+        for nth in 1.. {
+            let store = Arc::new(copy(&made));
+            let effect = Effect::RefuseBefore(category);
+            let fault = Fault { verb: None, nth, effect, ..fault() };
+            let failing = Arc::new(Failing::new(Arc::clone(&store), vec![fault]));
+            let there = repository.elsewhere(support::shared(&failing));
+            let pruned = prune::prune(&there, &options, &stepping_world());
+            if failing.struck() == 0 {
+                assert!(pruned.is_ok() && nth > 20, "{nth} requests");
+                break;
+            }
+            let here = repository.elsewhere(support::shared(&store));
+            for (id, stream) in &kept {
+                assert!(stream_of(&here, &id.to_string()).unwrap() == *stream, "request {nth}");
+            }
+            let dead = here.standing().unwrap().runs.iter().map(|run| run.run).collect();
+            let shown: BTreeSet<SnapshotId> =
+                here.snapshots().unwrap().snapshots.iter().map(StoredSnapshot::id).collect();
+            let left: Vec<SnapshotId> =
+                gone.iter().copied().filter(|id| shown.contains(id)).collect();
+            let next = PruneOptions { abandons: dead, ..removal_of(&here, &left) };
+            prune::prune(&here, &next, &stepping_world()).unwrap();
+            assert_clean(&here, &store);
+        }
+    }
+}
+
+#[test]
+fn a_deletion_that_fails_for_now_is_tried_three_times_each_after_a_look() {
+    let (store, repository) = in_memory(13);
+    let (ids, _) = nights(&repository, "a", 4);
+    let recorded = Arc::new(Recording::new(Arc::clone(&store)));
+    let away = Fault::first(Verb::Delete, Effect::RefuseBefore(Category::Transient));
+    let failing = Failing::new(Arc::clone(&recorded), vec![away.under("packs/").ever_after()]);
+    let there = repository.elsewhere(support::shared(&Arc::new(failing)));
+    let before = packs(&store);
+    let options = removal_of(&repository, &ids[1..3]);
+    let error = prune::prune(&there, &options, &stepping_world()).unwrap_err();
+    assert!(error.to_string().contains("cannot delete packs/"), "{error}");
+    let lost: Vec<&String> = before.iter().filter(|name| name.starts_with("packs/")).collect();
+    assert!(lost.iter().all(|name| packs(&store).contains(*name)));
+    // One for the second copies, and one before each of the further times.
+    assert_eq!(recorded.calls_under(Verb::Size, "intents/"), 1 + 2);
+    prune_now(&repository, &[]).unwrap();
+    assert_clean(&repository, &store);
+}
+
+/// Backups of several sources and prunes, in threads of their own, while every so many requests
+/// fail for now; returns what was reported good.
+fn side_by_side(repository: &Repository, seed: u64, threads: u64) -> Good {
+    let good = std::thread::scope(|scope| {
+        let writers = (0..threads).map(|number| {
+            scope.spawn(move || {
+                let mut server = Server::new(seed + number, 2, 40);
+                let mut good = Good::new();
+                for _ in 0..4 {
+                    let (stream, exit) = (server.stream(), ProducerExit::Exited(0));
+                    let options = options(&format!("source{number}"), 2);
+                    if let Ok(done) = support::back_up_with(repository, &stream, exit, &options) {
+                        good.insert(done.id, stream);
+                    }
+                    server.night(60);
+                }
+                good
+            })
+        });
+        let writers: Vec<_> = writers.collect();
+        let pruner = scope.spawn(move || {
+            for _ in 0..6 {
+                // It may fail; what it did until then must lose nothing.
+                let _pruned = prune::prune(repository, &PruneOptions::default(), &stepping_world());
+            }
+        });
+        pruner.join().unwrap();
+        writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect::<Good>()
+    });
+    assert!(!good.is_empty(), "some backups come through");
+    good
+}
+
+#[test]
+fn prunes_beside_backups_on_a_store_that_fails_now_and_then_end_and_lose_nothing() {
+    for threads in [1, 2, 4] {
+        let (store, repository) = in_memory(20 + threads);
+        let fault = Fault { verb: None, ..fault() }.each(97);
+        let failing = Arc::new(Failing::new(Arc::clone(&store), vec![fault]));
+        let there = repository.elsewhere(support::shared(&failing));
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || sender.send(side_by_side(&there, threads * 10, threads)));
+        let good = receiver.recv_timeout(std::time::Duration::from_mins(3));
+        let good = good.unwrap_or_else(|_| panic!("{threads} threads: it hangs or fails"));
+        assert!(failing.struck() > 0);
+        let here = repository.elsewhere(support::shared(&store));
+        assert_good(&here, &good);
+        let standing = here.standing().unwrap().runs;
+        let (dead, broken): (Vec<_>, Vec<_>) =
+            standing.iter().partition(|run| run.verb == IntentVerb::Prune);
+        let ids = |runs: Vec<&haulout::repo::standing::StandingRun>| {
+            runs.into_iter().map(|run| run.run).collect()
+        };
+        let options =
+            PruneOptions { abandons: ids(dead), breaks: ids(broken), ..PruneOptions::default() };
+        prune::prune(&here, &options, &stepping_world()).unwrap();
+        assert_good(&here, &good);
+        assert_clean(&here, &store);
+    }
+}

@@ -17,8 +17,12 @@ use bytes::Bytes;
 use haulout::base::ids::Class;
 use haulout::base::ids::PackName;
 use haulout::base::world::World;
+use haulout::format::intent::Intent;
+use haulout::format::intent::IntentVerb;
 use haulout::format::layout::Object;
 use haulout::format::pack_table::PackRecord;
+use haulout::ops::prune;
+use haulout::ops::prune::PruneOptions;
 use haulout::ops::restore::RestoreOptions;
 use haulout::ops::restore::Target;
 use haulout::ops::restore::restore;
@@ -28,6 +32,7 @@ use haulout::ops::verify::verify;
 use haulout::repo::FEATURES_MADE;
 use haulout::repo::Features;
 use haulout::repo::Repository;
+use haulout::seal::ids::RunId;
 use haulout::store::Store;
 use haulout::store::cached::CacheDir;
 use haulout::store::cached::Cached;
@@ -87,12 +92,21 @@ fn nights(database: &mut Server) -> (Arc<MemoryStore>, tempfile::TempDir) {
 
 /// The same with these features.
 fn nights_with(features: Features, database: &mut Server) -> (Arc<MemoryStore>, tempfile::TempDir) {
+    nights_of(PACKS, features, database)
+}
+
+/// The same with this many packs of earlier nights.
+fn nights_of(
+    packs: u64,
+    features: Features,
+    database: &mut Server,
+) -> (Arc<MemoryStore>, tempfile::TempDir) {
     let (store, cache) = (Arc::new(MemoryStore::new()), tempfile::tempdir().unwrap());
     let host = on(&store, cache.path());
     let (shared, protected) = (support::shared(&host), Protected::Encrypted);
     let repository = support::init_as_earlier(shared, protected, features, 1);
     support::back_up(&repository, &database.stream());
-    for first in (0..PACKS).step_by(usize::try_from(PACKS_A_NIGHT).unwrap()) {
+    for first in (0..packs).step_by(usize::try_from(PACKS_A_NIGHT).unwrap()) {
         add_packs(&repository, &store, first..first + PACKS_A_NIGHT);
         database.night(4);
         support::back_up(&repository, &database.stream());
@@ -309,4 +323,68 @@ fn relocation_records_are_listed_once_however_many_packs_are_lost() {
         let asked = ["moves/", "twins/moves/"].map(|at| counted.calls_under(Verb::List, at));
         assert_eq!(asked, [1, 1], "{workers} workers");
     }
+}
+
+/// The requests that a prune may make, without those for packs that it deletes.
+fn most_of_a_prune(store: &MemoryStore, unread_snapshots: u64) -> u64 {
+    let count = |folder: &str| {
+        let objects = store.objects();
+        let of = objects.keys().filter(|name| name.as_str().starts_with(folder)).count();
+        u64::try_from(of).unwrap().div_ceil(1000)
+    };
+    24 + count("packs/") + count("twins/") + 2 * unread_snapshots
+}
+
+#[test]
+fn a_prune_asks_by_the_number_of_packs_of_snapshots_that_it_reads_and_of_batches() {
+    for packs in [1024, PACKS] {
+        let mut database = Server::new(5, 2, 80);
+        let features = FEATURES_MADE.with(Features::INTENTS).with(Features::NEEDS);
+        let (store, cache) = nights_of(packs, features, &mut database);
+        let snapshots = support::open(support::shared(&store), 1).unwrap();
+        let snapshots = u64::try_from(snapshots.listed_snapshots(None).unwrap().len()).unwrap();
+        let (options, world) = (PruneOptions::default(), World::of_this_machine());
+        // A cache that knows them, and one that does not.
+        let empty = tempfile::tempdir().unwrap();
+        for (cache, unread) in [(empty.path(), snapshots), (empty.path(), 0), (cache.path(), 0)] {
+            let host = on(&store, cache);
+            let repository = support::open(support::shared(&host), 200).unwrap();
+            host.inner().reset();
+            let plan = prune::plan(&repository, &options, &world).unwrap();
+            assert_eq!(u64::try_from(plan.doomed.len()).unwrap(), packs, "all but the nights' own");
+            let (asked, most) = (requests(&host), most_of_a_prune(&store, unread));
+            assert!(asked <= most, "{asked} of {most}: {:?}", host.inner().log());
+        }
+        let host = on(&store, cache.path());
+        let repository = support::open(support::shared(&host), 200).unwrap();
+        let plan = prune::plan(&repository, &options, &world).unwrap();
+        let most = most_of_a_prune(&store, 0) + plan.requests;
+        host.inner().reset();
+        let report = prune::prune(&repository, &options, &world).unwrap();
+        assert_eq!(report.deleted, plan.doomed);
+        let (asked, batches) = (requests(&host), packs.div_ceil(1000));
+        assert!(asked <= most, "{asked} of {most}: {:?}", host.inner().log());
+        assert_eq!(plan.requests, batches + 3 * batches, "each batch, and the look before it");
+        assert_eq!(host.inner().calls_under(Verb::Delete, "packs/"), batches);
+        assert_eq!(host.inner().calls_under(Verb::Size, "intents/"), batches);
+    }
+}
+
+#[test]
+fn a_prune_asks_for_the_owner_of_each_candidate_only_while_a_run_stands() {
+    let mut database = Server::new(5, 2, 80);
+    let features = FEATURES_MADE.with(Features::INTENTS).with(Features::NEEDS);
+    let (store, cache) = nights_of(1024, features, &mut database);
+    let host = on(&store, cache.path());
+    let repository = support::open(support::shared(&host), 200).unwrap();
+    let (options, world) = (PruneOptions::default(), World::of_this_machine());
+    let trailers = || {
+        host.inner().reset();
+        prune::plan(&repository, &options, &world).unwrap();
+        host.inner().calls_under(Verb::GetRange, "packs/")
+    };
+    assert_eq!(trailers(), 0);
+    let run = RunId::new([7; 16]);
+    repository.put_intent(run, &Intent::new(IntentVerb::Backup, 1)).unwrap();
+    assert_eq!(trailers(), 1024);
 }

@@ -57,6 +57,13 @@ pub struct HoldNote {
     pub release: bool,
 }
 
+impl HoldNote {
+    /// Tells whether it lasts at a time, seconds since 1970.
+    pub fn lasts(&self, time: u64) -> bool {
+        self.until.is_none_or(|until| until >= time)
+    }
+}
+
 /// Says of a copied snapshot that the one which it follows was removed where it came from.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RemovedElsewhere {
@@ -288,6 +295,8 @@ mod tests {
         assert_eq!(effective_holds(notes.clone()), [hold(4, Some(90)), hold(5, None)]);
         assert_eq!(effective_holds(notes[1..3].to_vec()), []);
         assert_eq!(effective_holds::<&str>(Vec::new()), []);
+        assert!(hold(1, Some(90)).lasts(90) && !hold(1, Some(90)).lasts(91));
+        assert!(hold(1, None).lasts(u64::MAX));
     }
 
     #[test]

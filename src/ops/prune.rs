@@ -12,7 +12,7 @@
 //! 6. The snapshots, twice, and the relocation records.
 //! 7. What these snapshots need, and the roots of the runs of 5. Anything that can't be read ends
 //!    prune without a deletion.
-//! 8. Deletions, second copies first, and before each batch a look whether it is to stop.
+//! 8. Deletions in batches, second copies first, and before each batch a look whether to stop.
 //! 9. The intents of runs that have ended, the objects of snapshots that are out, what was recorded
 //!    about them and about deleted packs; last its own intent.
 //!
@@ -31,11 +31,14 @@
 
 mod breaking;
 mod clean_up;
+mod deletions;
 mod garbage;
 mod guard;
 mod live;
 mod view;
 mod wishes;
+
+use std::collections::BTreeSet;
 
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
@@ -44,6 +47,7 @@ use crate::base::num::u64_of;
 use crate::base::world::World;
 use crate::format::config::Features;
 use crate::format::layout::Folder;
+use crate::ops::prune::deletions::Deletions;
 use crate::ops::prune::garbage::Garbage;
 use crate::ops::prune::guard::Guard;
 use crate::ops::prune::view::View;
@@ -71,6 +75,12 @@ pub struct PrunePlan {
     pub kept_by: Vec<KeptBy>,
     /// The snapshots whose objects would be deleted.
     pub snapshots: Vec<SnapshotName>,
+    /// The bytes of what is not needed in packs of which something is, at most.
+    pub unused_bytes: u64,
+    /// The requests that the deletions take.
+    pub requests: u64,
+    /// Snapshots that a broken replicate has put, and that no later one has confirmed.
+    pub doubtful: Vec<SnapshotName>,
     /// Records that do not count, and what can't be read of what runs rely on.
     pub doubted: Vec<Error>,
 }
@@ -99,6 +109,10 @@ pub struct PruneReport {
     pub kept_by: Vec<KeptBy>,
     /// What was cleaned up besides packs.
     pub cleaned_up: CleanedUp,
+    /// The bytes of what is not needed in packs of which something is, at most.
+    pub unused_bytes: u64,
+    /// Snapshots that a broken replicate has put, and that no later one has confirmed.
+    pub doubtful: Vec<SnapshotName>,
     /// Deletions that the store refused or failed, in words.
     pub refused: Vec<String>,
     /// Records that do not count.
@@ -107,16 +121,20 @@ pub struct PruneReport {
 
 /// Finds what a prune would do, and changes nothing.
 pub fn plan(repository: &Repository, options: &PruneOptions, world: &World) -> Result<PrunePlan> {
-    may_prune(repository)?;
+    require_allowed(repository)?;
     let inventory = packs(repository)?;
-    let mut view = View::look(repository, &world.monitor)?;
-    view.take_for_out(options.removes.iter().map(|removing| removing.name.id));
+    let to_be_removed = options.removes.iter().map(|removing| removing.name.id).collect();
+    let mut view = View::look(repository, to_be_removed, &world.monitor)?;
     view.take_for_ended(options.breaks.union(&options.abandons));
     let garbage = Garbage::find(repository, &inventory, &view, options.orphans, &world.monitor)?;
+    let snapshots: Vec<SnapshotName> = view.snapshots_to_delete().copied().collect();
     Ok(PrunePlan {
         packs: u64_of(inventory.packs().count()),
         needed: garbage.needed,
-        snapshots: view.snapshots_to_delete().copied().collect(),
+        unused_bytes: garbage.live.unused_bytes(),
+        requests: garbage.requests(snapshots.len(), repository.store().deletes_at_once()),
+        snapshots,
+        doubtful: view.doubtful().copied().collect(),
         doomed: garbage.doomed,
         kept_by: garbage.kept_by,
         doubted: view.doubted,
@@ -126,7 +144,7 @@ pub fn plan(repository: &Repository, options: &PruneOptions, world: &World) -> R
 /// Removes snapshots, so that they are shown and restored no longer; what only they need is
 /// deleted by the next prune.
 pub fn remove(repository: &Repository, removes: &[Removing], world: &World) -> Result<PruneReport> {
-    may_prune(repository)?;
+    require_allowed(repository)?;
     let guard = Guard::begin(repository, removes, world)?;
     let mut report = PruneReport::default();
     let done = put_removals(repository, removes, &mut report);
@@ -140,7 +158,7 @@ pub fn prune(
     options: &PruneOptions,
     world: &World,
 ) -> Result<PruneReport> {
-    may_prune(repository)?;
+    require_allowed(repository)?;
     let mut guard = Guard::begin(repository, &options.removes, world)?;
     let mut report = PruneReport::default();
     let done = prune_guarded(repository, options, &mut guard, &mut report, world);
@@ -160,26 +178,23 @@ fn prune_guarded(
     let inventory = packs(repository)?;
     put_removals(repository, &options.removes, report)?;
     breaking::break_runs(repository, &options.breaks, world)?;
-    let mut view = View::look(repository, monitor)?;
+    let mut view = View::look(repository, BTreeSet::new(), monitor)?;
     let garbage = Garbage::find(repository, &inventory, &view, options.orphans, monitor)?;
     report.packs = u64_of(inventory.packs().count());
     report.needed = garbage.needed;
+    report.unused_bytes = garbage.live.unused_bytes();
+    report.doubtful = view.doubtful().copied().collect();
     report.doubted.append(&mut view.doubted);
-    for doomed in &garbage.doomed {
-        monitor.check()?;
-        guard.look_if_due()?;
-        if doomed.delete(repository, &mut report.refused)? {
-            report.deleted.push(*doomed);
-        }
-    }
     let refused = &mut report.refused;
-    report.cleaned_up = clean_up::clean_up(repository, &view, &garbage, guard, refused)?;
+    let mut deletions = Deletions { repository, guard, monitor, refused };
+    report.deleted = garbage::delete(&garbage.doomed, &mut deletions)?;
+    report.cleaned_up = clean_up::clean_up(&view, &garbage, &mut deletions)?;
     report.kept_by = garbage.kept_by;
     Ok(())
 }
 
 /// Refuses to prune a repository in which runs leave no intents, or with a key that may not.
-fn may_prune(repository: &Repository) -> Result<()> {
+pub fn require_allowed(repository: &Repository) -> Result<()> {
     if !repository.opens_data() {
         let what = "this key may add backups, and delete none";
         return Err(Error::new(ErrorKind::WriteOnly, what));
@@ -213,7 +228,7 @@ fn put_removals(
         return Err(Error::new(ErrorKind::Damaged, what));
     }
     for Removing { name, removal } in removes {
-        if let Some(held) = notes.holds(name.id).last() {
+        if let Some(held) = notes.holds_at(name.id, removal.time).last() {
             let why = if held.reason.is_empty() {
                 "it is held".to_owned()
             } else {

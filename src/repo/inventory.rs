@@ -178,7 +178,7 @@ impl Inventory {
 
     /// Returns marks for the packs that were listed, none of which is marked.
     pub fn pack_marks(&self) -> PackMarks<'_> {
-        let marks = self.packs.buckets.iter().map(|bucket| vec![false; bucket.len()]).collect();
+        let marks = self.packs.buckets.iter().map(|bucket| vec![0; bucket.len()]).collect();
         PackMarks { packs: &self.packs, marks, others: HashSet::new() }
     }
 
@@ -208,36 +208,74 @@ impl Inventory {
     }
 }
 
-/// Marks of packs: one byte for each that was listed, and the names of marked others.
+/// The part of a pack that is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct InUse(u32);
+
+impl InUse {
+    const WHOLE: u32 = 1 << 16;
+    /// All of the pack.
+    pub const ALL: Self = Self(Self::WHOLE);
+
+    /// Returns the part that some of the entries are; all if there are none.
+    pub fn part(entries: u64, of: u64) -> Self {
+        let whole = u64::from(Self::WHOLE);
+        let part = entries.min(of).saturating_mul(whole).checked_div(of).unwrap_or(whole);
+        Self(u32::try_from(part).unwrap_or(Self::WHOLE))
+    }
+
+    /// Returns the bytes that are not in use, of this many.
+    fn unused(self, bytes: u64) -> u64 {
+        let (free, whole) = (u128::from(Self::WHOLE - self.0), u128::from(Self::WHOLE));
+        u64::try_from(u128::from(bytes) * free / whole).unwrap_or(bytes)
+    }
+}
+
+/// Marks of packs: four bytes for each that was listed, and the names of marked others.
 #[derive(Debug)]
 pub struct PackMarks<'i> {
     packs: &'i PackSizes,
-    marks: Vec<Vec<bool>>,
+    /// Zero for a pack that is not marked, otherwise one more than the part that is in use.
+    marks: Vec<Vec<u32>>,
     others: HashSet<PackName>,
 }
 
 impl PackMarks<'_> {
     /// Marks a pack, and tells whether it was listed.
     pub fn insert(&mut self, name: PackName) -> bool {
+        self.insert_part(name, InUse::ALL)
+    }
+
+    /// Marks a pack of which a part is in use, and tells whether it was listed. The largest part
+    /// counts.
+    pub fn insert_part(&mut self, name: PackName, part: InUse) -> bool {
         let Some(at) = self.packs.place(&name) else {
             self.others.insert(name);
             return false;
         };
-        self.marks[usize::from(name.0[0])][at] = true;
+        let mark = &mut self.marks[usize::from(name.0[0])][at];
+        *mark = (*mark).max(part.0 + 1);
         true
     }
 
     /// Tells whether a pack is marked.
     pub fn contains(&self, name: &PackName) -> bool {
         match self.packs.place(name) {
-            Some(at) => self.marks[usize::from(name.0[0])][at],
+            Some(at) => self.marks[usize::from(name.0[0])][at] > 0,
             None => self.others.contains(name),
         }
     }
 
     /// Returns the number of listed packs that are marked.
     pub fn listed(&self) -> u64 {
-        u64_of(self.marks.iter().flatten().filter(|is_marked| **is_marked).count())
+        u64_of(self.marks.iter().flatten().filter(|mark| **mark > 0).count())
+    }
+
+    /// Returns the bytes that are not in use in listed packs that are marked.
+    pub fn unused_bytes(&self) -> u64 {
+        let marks = self.marks.iter().flatten();
+        let marked = self.packs.iter().zip(marks).filter(|(_, mark)| **mark > 0);
+        marked.map(|((_, bytes), mark)| InUse(mark - 1).unused(bytes)).sum()
     }
 }
 
@@ -340,6 +378,23 @@ mod tests {
         assert_eq!(unknown, ["packs/ab/no-pack"]);
         assert!(inventory.has(&ObjectName::new("packs/ab/no-pack").unwrap()));
         assert!(!inventory.has(&ObjectName::new("packs/ab/no-other").unwrap()));
+    }
+
+    #[test]
+    fn packs_are_marked_with_the_largest_part_that_is_in_use() {
+        let store = some_of_each();
+        let inventory = Inventory::of(&store, &[Folder::Packs, Folder::Twins], "").unwrap();
+        let mut marks = inventory.pack_marks();
+        assert!(marks.insert_part(pack(1000), InUse::part(1, 4)));
+        assert!(marks.insert_part(pack(400), InUse::part(1, 8)));
+        assert!(marks.insert_part(pack(400), InUse::part(3, 4)));
+        assert!(marks.insert_part(pack(400), InUse::part(1, 2)));
+        assert!(marks.insert(pack(1999)) && !marks.insert(pack(5000)));
+        let is_marked = [1000, 400, 1999, 5000, 7].map(|number| marks.contains(&pack(number)));
+        assert_eq!(is_marked, [true, true, true, true, false]);
+        assert_eq!((marks.listed(), marks.unused_bytes()), (3, 750 + 100));
+        // One that says nothing of its entries is whole, and so is one that says too much.
+        assert_eq!([InUse::part(0, 0), InUse::part(9, 4)], [InUse::ALL; 2]);
     }
 
     #[test]

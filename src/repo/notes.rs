@@ -21,7 +21,6 @@ use crate::format::layout::ContentHash;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
 use crate::format::layout::Subject;
-use crate::format::note::HoldNote;
 use crate::format::note::NeedsNote;
 use crate::format::note::Note;
 use crate::format::note::TagNote;
@@ -32,6 +31,8 @@ use crate::repo::Repository;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::seal::object::ObjectKind;
 use crate::store::name::ObjectName;
+
+pub use crate::format::note::HoldNote;
 
 /// Bytes that sealing adds to a text, at most.
 const SEALING_BYTES_MAX: u64 = 128;
@@ -102,6 +103,13 @@ impl Notes {
     /// Returns the holds of a snapshot that were not released, the oldest first.
     pub fn holds(&self, id: SnapshotId) -> Vec<HoldNote> {
         self.holds.get(&id).map_or_else(Vec::new, |notes| effective_holds(notes.clone()))
+    }
+
+    /// Returns the holds of a snapshot that last at a time, seconds since 1970, the oldest first.
+    pub fn holds_at(&self, id: SnapshotId, time: u64) -> Vec<HoldNote> {
+        let mut holds = self.holds(id);
+        holds.retain(|hold| hold.lasts(time));
+        holds
     }
 
     /// Returns the time of the newest note about a snapshot.

@@ -8,14 +8,14 @@ use crate::base::error::Result;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
 use crate::format::layout::Subject;
+use crate::ops::prune::deletions::Deletions;
 use crate::ops::prune::garbage::Garbage;
-use crate::ops::prune::guard::Guard;
 use crate::ops::prune::view::Ids;
 use crate::ops::prune::view::View;
 use crate::repo::Repository;
 use crate::repo::inventory::Inventory;
+use crate::repo::snapshots::SnapshotName;
 use crate::seal::ids::RunId;
-use crate::store::error::Category;
 use crate::store::name::ObjectName;
 
 /// What was deleted besides packs.
@@ -49,29 +49,24 @@ pub(super) fn abandon(repository: &Repository, runs: &BTreeSet<RunId>) -> Result
     Ok(())
 }
 
-/// Deletes what means nothing any more when the packs are gone; what the store does not allow goes
-/// to `refused`.
+/// Deletes what means nothing any more when the packs are gone.
 pub(super) fn clean_up(
-    repository: &Repository,
     view: &View,
     garbage: &Garbage<'_>,
-    guard: &mut Guard<'_>,
-    refused: &mut Vec<String>,
+    deletions: &mut Deletions<'_, '_>,
 ) -> Result<CleanedUp> {
-    let mut deletions = Deletions { repository, guard, refused };
     let mut done = CleanedUp::default();
     // Before the objects of snapshots: a prune that can't read the root of a run asks for its
     // intent, and goes on only if that is still there.
     let ended = view.standing.iter().filter(|run| view.has_ended(run));
     let broken = view.broken.iter().filter(|run| !run.verb.deletes());
-    for run in ended.chain(broken) {
-        done.intents += deletions.all(run.objects.iter().cloned())?;
-    }
-    let mut gone: Ids = Ids::new();
-    for name in view.snapshots_to_delete() {
-        done.snapshots += deletions.all([name.object()])?;
-        gone.insert(name.id);
-    }
+    let intents: Vec<ObjectName> =
+        ended.chain(broken).flat_map(|run| &run.objects).cloned().collect();
+    done.intents = deletions.count(&intents)?;
+    let out: Vec<&SnapshotName> = view.snapshots_to_delete().collect();
+    let names: Vec<ObjectName> = out.iter().map(|name| name.object()).collect();
+    done.snapshots = deletions.count(&names)?;
+    let gone: Ids = out.iter().map(|name| name.id).collect();
     let moves = view.moves.iter().filter(|(pack, _)| !garbage.live.contains(pack));
     let moves: Vec<Object> = moves.flat_map(|(_, records)| records).copied().collect();
     let means_nothing = |object: &Object| {
@@ -85,34 +80,10 @@ pub(super) fn clean_up(
     let mut records: Vec<Object> = moves;
     if !gone.is_empty() || !garbage.doomed.is_empty() {
         let folders = [Folder::Notes, Folder::Damage];
-        let inventory = Inventory::of(&**repository.store(), &folders, "")?;
+        let inventory = Inventory::of(&**deletions.repository.store(), &folders, "")?;
         records.extend(inventory.others().map(|(object, _)| object).filter(means_nothing));
     }
-    done.records += deletions.all(records.iter().map(Object::name))?;
+    let names: Vec<ObjectName> = records.iter().map(Object::name).collect();
+    done.records = deletions.count(&names)?;
     Ok(done)
-}
-
-/// Deletions of small objects; one that the store refuses is reported.
-struct Deletions<'d, 'r> {
-    repository: &'d Repository,
-    guard: &'d mut Guard<'r>,
-    refused: &'d mut Vec<String>,
-}
-
-impl Deletions<'_, '_> {
-    /// Deletes objects, and returns how many.
-    fn all(&mut self, names: impl IntoIterator<Item = ObjectName>) -> Result<u64> {
-        let mut deleted = 0;
-        for name in names {
-            self.guard.look_if_due()?;
-            match self.repository.store().delete(&name) {
-                Ok(()) => deleted += 1,
-                Err(error) if error.category() == Category::Denied => {
-                    self.refused.push(error.named(format!("cannot delete {name}")).with_causes());
-                }
-                Err(error) => return Err(error.named(format!("cannot delete {name}"))),
-            }
-        }
-        Ok(deleted)
-    }
 }

@@ -1,6 +1,7 @@
 //! The packs that nothing needs and nobody keeps.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::base::error::Error;
@@ -13,6 +14,9 @@ use crate::format::intent::IntentVerb;
 use crate::format::layout::Object;
 use crate::format::trailer::TRAILER_BYTES;
 use crate::format::trailer::Trailer;
+use crate::ops::prune::deletions::Deleted;
+use crate::ops::prune::deletions::Deletions;
+use crate::ops::prune::guard::LOOK_DELETIONS_MAX;
 use crate::ops::prune::live::needed;
 use crate::ops::prune::view::View;
 use crate::ops::prune::wishes::Orphans;
@@ -23,6 +27,7 @@ use crate::repo::lineage::TableNodes;
 use crate::repo::standing::StandingRun;
 use crate::seal::ids::RunId;
 use crate::store::error::Category;
+use crate::store::name::ObjectName;
 
 /// The part of all packs, as one in so many, that may be named by no snapshot.
 const UNNAMED_ONE_IN: u64 = 5;
@@ -42,29 +47,36 @@ pub struct Doomed {
     second: Option<u64>,
 }
 
-impl Doomed {
-    /// Deletes the pack, the second copy first; returns `false`, with a word in `refused`, if the
-    /// store does not allow it.
-    pub(super) fn delete(
-        &self,
-        repository: &Repository,
-        refused: &mut Vec<String>,
-    ) -> Result<bool> {
-        let twin = self.second.map(|_| Object::Twin(self.pack));
-        let pack = self.first.map(|_| Object::Pack(self.pack));
-        for object in twin.into_iter().chain(pack) {
-            let name = object.name();
-            match repository.store().delete(&name) {
-                Ok(()) => {}
-                Err(error) if error.category() == Category::Denied => {
-                    refused.push(error.named(format!("cannot delete {name}")).with_causes());
-                    return Ok(false);
-                }
-                Err(error) => return Err(error.named(format!("cannot delete {name}"))),
-            }
-        }
-        Ok(true)
+/// Requests of a look.
+const LOOK_REQUESTS: u64 = 3;
+
+/// Packs whose names are made at a time.
+const WINDOW: usize = 16 * LOOK_DELETIONS_MAX;
+
+/// Deletes packs, of each the second copy first, and returns those that are gone.
+pub(super) fn delete(doomed: &[Doomed], deletions: &mut Deletions<'_, '_>) -> Result<Vec<Doomed>> {
+    let mut deleted = Vec::with_capacity(doomed.len());
+    for window in doomed.chunks(WINDOW) {
+        let seconds: Vec<&Doomed> = window.iter().filter(|pack| pack.second.is_some()).collect();
+        let names: Vec<ObjectName> =
+            seconds.iter().map(|doomed| Object::Twin(doomed.pack).name()).collect();
+        let done = deletions.all(&names)?;
+        let stays =
+            |(doomed, done): (&&Doomed, Deleted)| (done == Deleted::Refused).then_some(doomed.pack);
+        let stay: BTreeSet<PackName> = seconds.iter().zip(done).filter_map(stays).collect();
+        let (firsts, others): (Vec<Doomed>, Vec<Doomed>) = window
+            .iter()
+            .filter(|doomed| !stay.contains(&doomed.pack))
+            .copied()
+            .partition(|doomed| doomed.first.is_some());
+        let names: Vec<ObjectName> =
+            firsts.iter().map(|doomed| Object::Pack(doomed.pack).name()).collect();
+        let done = firsts.into_iter().zip(deletions.all(&names)?);
+        let gone = done.filter(|(_, done)| *done == Deleted::Yes).map(|(doomed, _)| doomed);
+        deleted.extend(gone.chain(others));
     }
+    deleted.sort_unstable_by_key(|doomed| doomed.pack);
+    Ok(deleted)
 }
 
 /// A run that stands, and what is kept for it alone.
@@ -100,6 +112,17 @@ pub(super) struct Garbage<'i> {
 }
 
 impl<'i> Garbage<'i> {
+    /// Returns the requests that the deletion of the packs and of some snapshots takes, looks
+    /// included, where the store deletes this many objects with a request.
+    pub(super) fn requests(&self, snapshots: usize, at_once: usize) -> u64 {
+        let firsts = self.doomed.iter().filter(|doomed| doomed.first.is_some()).count();
+        let seconds = self.doomed.iter().filter(|doomed| doomed.second.is_some()).count();
+        let at_once = at_once.clamp(1, LOOK_DELETIONS_MAX);
+        let batches = [firsts, seconds, snapshots].map(|objects| objects.div_ceil(at_once));
+        let looks = (firsts + seconds + snapshots).div_ceil(LOOK_DELETIONS_MAX);
+        u64_of(batches.into_iter().sum::<usize>()) + LOOK_REQUESTS * u64_of(looks)
+    }
+
     /// Finds the garbage among the packs of an inventory that was listed before the view.
     pub(super) fn find(
         repository: &Repository,

@@ -21,7 +21,7 @@ use crate::store::name::ObjectName;
 /// The longest time between a look and a deletion that relies on it.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 /// Deletions that rely on one look at most.
-const BATCH: u32 = 1000;
+pub(super) const LOOK_DELETIONS_MAX: usize = 1000;
 
 /// The intent of a prune that stands.
 #[derive(Debug)]
@@ -31,8 +31,30 @@ pub(super) struct Guard<'r> {
     intent: ObjectName,
     clock: Arc<dyn Clock>,
     /// When it looked last, and how many deletions relied on that.
-    looked: Option<Duration>,
-    deletions: u32,
+    looked: Option<Moment>,
+    deletions: usize,
+}
+
+/// A moment by two clocks: the steady one stands still while the machine sleeps.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    steady: Duration,
+    unix_seconds: u64,
+}
+
+impl Moment {
+    fn now(clock: &dyn Clock) -> Self {
+        Self { steady: clock.elapsed(), unix_seconds: clock.unix_seconds() }
+    }
+
+    /// Tells whether less than [`LOOK_EVERY`] has passed. A time of day that was set says that more
+    /// has, which costs a look.
+    fn is_fresh(&self, clock: &dyn Clock) -> bool {
+        let now = Self::now(clock);
+        let steady = now.steady.saturating_sub(self.steady);
+        let seconds = now.unix_seconds.abs_diff(self.unix_seconds);
+        steady.max(Duration::from_secs(seconds)) < LOOK_EVERY
+    }
 }
 
 impl<'r> Guard<'r> {
@@ -60,17 +82,22 @@ impl<'r> Guard<'r> {
         Ok(Self { repository, run, intent, clock, looked: None, deletions: 0 })
     }
 
-    /// Looks again before a deletion, if the last look was long ago or many deletions relied on it.
-    pub(super) fn look_if_due(&mut self) -> Result<()> {
-        let is_fresh = |at: Duration| self.clock.elapsed().saturating_sub(at) < LOOK_EVERY;
-        if self.deletions >= BATCH || !self.looked.is_some_and(is_fresh) {
+    /// Looks again before deletions, if the last look was long ago or as many relied on it as may.
+    pub(super) fn look_if_due(&mut self, deletions: usize) -> Result<()> {
+        let is_fresh = self.looked.is_some_and(|at| at.is_fresh(&*self.clock));
+        if !is_fresh || self.deletions + deletions > LOOK_DELETIONS_MAX {
             // What takes long between the look and its answer counts as well.
-            let began = self.clock.elapsed();
+            let began = Moment::now(&*self.clock);
             self.look()?;
             (self.looked, self.deletions) = (Some(began), 0);
         }
-        self.deletions += 1;
+        self.deletions += deletions;
         Ok(())
+    }
+
+    /// Looks before the next deletion, however fresh the last look is.
+    pub(super) fn look_again(&mut self) {
+        self.looked = None;
     }
 
     /// Fails if this prune is to stop: its intent is gone, a fence names it, or keys are rotated.

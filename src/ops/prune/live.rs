@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
+use crate::base::ids::Class;
 use crate::base::ids::PackName;
 use crate::base::ids::SnapshotId;
 use crate::base::ids::SourceId;
@@ -18,12 +19,14 @@ use crate::format::layout::content_hash;
 use crate::format::lists::Relocation;
 use crate::ops::prune::view::View;
 use crate::repo::Repository;
+use crate::repo::inventory::InUse;
 use crate::repo::inventory::Inventory;
 use crate::repo::inventory::PackMarks;
 use crate::repo::needs::NeedsReader;
 use crate::repo::snapshots::SnapshotName;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::seal::object::ObjectKind;
+use crate::store::name::ObjectMeta;
 
 /// Finds the packs that something needs. What can't be read is an error: it may need anything.
 pub(super) fn needed<'i>(
@@ -115,8 +118,14 @@ impl Needed<'_, '_> {
             Some(needs) => needs,
             None => self.reader.walked(stored)?,
         };
-        needs.visit(&mut |record, _| {
-            if !set.insert(record.name) {
+        needs.visit(&mut |record, need| {
+            let entries = u64::from(need.places) + u64::from(need.bases);
+            let in_use = match record.class {
+                Class::Data => InUse::part(entries, record.entries.into()),
+                // Entries of other packs are not counted.
+                Class::Meta => InUse::ALL,
+            };
+            if !set.insert_part(record.name, in_use) {
                 unlisted.push(record.name);
             }
         });
@@ -182,9 +191,15 @@ impl Needed<'_, '_> {
         for (id, unlisted) in self.newest.values() {
             for pack in unlisted.iter().filter(|pack| !view.moves.contains_key(*pack)) {
                 let object = Object::Pack(*pack).name();
-                // It may have been put after the packs were listed.
-                let there = self.repository.store().size(&object);
-                if there.map_err(|e| e.named(format!("cannot look for {object}")))?.is_none() {
+                // It may have been put after the packs were listed. A cache may know its size
+                // though it is gone, so its folder is listed.
+                let name = object.as_str();
+                let folder = name.rfind('/').map_or("", |at| &name[..=at]);
+                let mut is_there = false;
+                let mut look = |meta: ObjectMeta| is_there |= meta.name == object;
+                let listed = self.repository.store().list(folder, &mut look);
+                listed.map_err(|e| e.named(format!("cannot list {folder}")))?;
+                if !is_there {
                     let what = format!(
                         "the newest snapshot of its source, {}, lacks {object}: nothing is deleted",
                         id.short()

@@ -65,8 +65,13 @@ enum HasEnded {
 }
 
 impl View {
-    /// Looks at everything but packs.
-    pub(super) fn look(repository: &Repository, monitor: &Monitor) -> Result<Self> {
+    /// Looks at everything but packs. Snapshots that are to be removed count as out already, for a
+    /// plan.
+    pub(super) fn look(
+        repository: &Repository,
+        to_be_removed: Ids,
+        monitor: &Monitor,
+    ) -> Result<Self> {
         // What is out is what is seen here: what comes later counts for the next prune.
         let removals = repository.removals(None)?;
         let mut fences = repository.fences()?;
@@ -81,7 +86,7 @@ impl View {
         let (broken, standing_runs): (Vec<_>, Vec<_>) =
             runs.partition(|run| fences.judges(run.run));
         let mut view = Self {
-            out: Ids::new(),
+            out: to_be_removed,
             removals,
             fences,
             standing: standing_runs,
@@ -221,11 +226,6 @@ impl View {
         Ok(())
     }
 
-    /// Takes snapshots for removed, for a plan.
-    pub(super) fn take_for_out(&mut self, ids: impl Iterator<Item = SnapshotId>) {
-        self.out.extend(ids);
-    }
-
     /// Takes runs for ended, for a plan.
     pub(super) fn take_for_ended<'i>(&mut self, runs: impl Iterator<Item = &'i RunId>) {
         let ended: BTreeSet<RunId> = runs.copied().collect();
@@ -263,6 +263,12 @@ impl View {
     pub(super) fn snapshots_to_delete(&self) -> impl Iterator<Item = &SnapshotName> {
         let roots: Ids = self.roots().map(|name| name.id).collect();
         self.listed.iter().filter(move |name| self.may_go(&name.id) && !roots.contains(&name.id))
+    }
+
+    /// Returns the snapshots that are listed, not out, and doubtful.
+    pub(super) fn doubtful(&self) -> impl Iterator<Item = &SnapshotName> {
+        let kept = self.listed.iter().filter(|name| !self.may_go(&name.id));
+        kept.filter(|name| self.fences.doubts(name.id))
     }
 
     fn may_go(&self, id: &SnapshotId) -> bool {
