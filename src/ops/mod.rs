@@ -11,6 +11,7 @@ pub mod copy_reencrypted;
 mod dependencies;
 pub mod diff;
 pub mod findings;
+pub mod forget;
 pub mod hold;
 mod judge;
 mod lost;
