@@ -266,8 +266,13 @@ impl Ground {
         let features = FEATURES_MADE.with(Features::INTENTS).with(Features::NEEDS);
         let shared = support::shared(&store);
         let repository = support::init_as_earlier(shared, Protected::Clear, features, seed);
-        let servers = (0..2).map(|n| Server::new(seed + n, 1, 12)).collect();
-        Self { store, repository, servers, good: BTreeMap::new(), doubtful: BTreeMap::new() }
+        let servers: Vec<Server> = (0..2).map(|n| Server::new(seed + n, 1, 12)).collect();
+        // Packs without any snapshot would be a finding.
+        let first = |(source, server): (usize, &Server)| {
+            run(&repository, Process::Backup(source, server.stream())).unwrap()
+        };
+        let good = servers.iter().enumerate().map(first).collect();
+        Self { store, repository, servers, good, doubtful: BTreeMap::new() }
     }
 
     /// Runs some processes side by side; tells whether one was killed.
