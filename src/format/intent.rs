@@ -18,6 +18,8 @@ const WHAT: &str = "intent";
 const VERSION: u8 = 1;
 /// Largest text of an intent, bytes: the sealed object stays within what a reader accepts.
 pub const INTENT_TEXT_BYTES_MAX: usize = (16 << 20) - (1 << 10);
+/// Packs that one part of an intent holds at most: 8 MiB.
+pub const PART_HOLDS_MAX: usize = 1 << 20;
 
 /// The fields as FORMAT.md lists them: bytes and words. A test compares them.
 #[cfg(test)]
@@ -134,6 +136,31 @@ impl Intent {
             holds: BTreeSet::new(),
             puts: BTreeSet::new(),
         }
+    }
+
+    /// Returns the parts of an intent of one part: the first has all but the packs that the others
+    /// hold.
+    ///
+    /// # Panics
+    /// If it holds more than 267 million packs, which are 8 PB.
+    pub fn into_parts(self) -> Vec<Self> {
+        self.into_parts_of(PART_HOLDS_MAX)
+    }
+
+    fn into_parts_of(mut self, holds_max: usize) -> Vec<Self> {
+        let holds: Vec<Held> = std::mem::take(&mut self.holds).into_iter().collect();
+        let count = holds.len().div_ceil(holds_max).max(1);
+        self.parts = u8::try_from(count).expect("the packs fit into 255 parts");
+        let others =
+            Self { parts: self.parts, epoch: self.epoch, ..Self::new(self.verb, self.time) };
+        let mut chunks = holds.chunks(holds_max);
+        let mut parts = vec![self];
+        parts.resize(count, others);
+        for (part, intent) in (0..).zip(&mut parts) {
+            intent.part = part;
+            intent.holds = chunks.next().unwrap_or_default().iter().copied().collect();
+        }
+        parts
     }
 
     /// Returns the text of the object.
@@ -289,6 +316,23 @@ mod tests {
             }
             assert!(Intent::decode(&[&bytes[..], &[0]].concat()).is_err());
         }
+    }
+
+    #[test]
+    fn packs_that_are_too_many_for_one_part_go_into_others() {
+        let holds: BTreeSet<Held> = (0..5).map(|number| [number; 8]).collect();
+        let whole = Intent { holds: holds.clone(), part: 0, parts: 1, ..example() };
+        assert_eq!(whole.clone().into_parts(), std::slice::from_ref(&whole));
+        let parts = whole.clone().into_parts_of(2);
+        let numbers: Vec<(u8, u8)> = parts.iter().map(|part| (part.part, part.parts)).collect();
+        assert_eq!(numbers, [(0, 3), (1, 3), (2, 3)]);
+        assert!(parts[0].roots == whole.roots && parts[0].puts == whole.puts);
+        assert!(parts[1].roots.is_empty() && parts[1].puts.is_empty());
+        assert!(parts.iter().all(|part| (part.epoch, part.time) == (whole.epoch, whole.time)));
+        let held: BTreeSet<Held> = parts.into_iter().flat_map(|part| part.holds).collect();
+        assert_eq!(held, holds);
+        let none = Intent::new(IntentVerb::Repair, 1);
+        assert_eq!(none.clone().into_parts_of(2), [none]);
     }
 
     #[test]

@@ -7,6 +7,11 @@
 //! newest snapshot's packs go, then the snapshot, then the next older one, which mostly needs
 //! nothing more.
 //!
+//! Where the destination has intents, the run first says which packs it relies on or will put, and
+//! which snapshots it will put. It fails beside a prune. Then it looks again at what it relies on,
+//! and plans anew if that has changed. So no later prune takes what a snapshot needs that arrives
+//! (FORMAT.md 10.7).
+//!
 //! Invariants:
 //! - A snapshot is put when everything that it needs is there and the other side has said so again
 //!   when asked: a listing, or (if wished) the bytes read back.
@@ -19,11 +24,14 @@
 //!   bytes are wrong it counts as absent. So does, if reading back was asked for, everything that
 //!   the snapshots need there.
 //! - A copy has every required feature of this side before anything else is sent to it.
+//! - What was removed there is not sent again, nor are packs that no wanted snapshot needs.
+//! - A run that a prune there has stopped reports no success.
 //! - `moves/` and `damage/` speak of one copy only and are never sent.
 //!
 //! It does not send to a repository with other keys: that is what
 //! [`copy_reencrypted`](super::copy_reencrypted) does.
 
+mod destination;
 mod plan;
 mod send;
 mod small;
@@ -137,6 +145,8 @@ pub struct ReplicateReport {
     pub sent: Vec<SnapshotId>,
     /// Snapshots that were there before.
     pub there: u64,
+    /// Snapshots that are not sent since they were removed there.
+    pub removed_there: Vec<SnapshotId>,
     /// Snapshots that are not there.
     pub left_out: Vec<LeftOut>,
     /// Objects here that are damaged or missing, in words.
@@ -180,9 +190,18 @@ fn far_error(what: &str, name: &ObjectName) -> impl FnOnce(StoreError) -> Error 
 pub fn look(near: &Repository, far: &dyn Store) -> Result<FarSide> {
     Ok(match compare(near, far)? {
         Compared::Vacant => FarSide::Vacant,
-        Compared::Copy { .. } => FarSide::Same,
+        Compared::Copy(_) => FarSide::Same,
         Compared::Other => FarSide::Other,
     })
+}
+
+/// The required features of a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FarFeatures {
+    /// The features that it has.
+    has: Features,
+    /// The features of this side that it lacks.
+    lacks: Features,
 }
 
 /// What the configs of both sides say about each other.
@@ -190,11 +209,8 @@ pub fn look(near: &Repository, far: &dyn Store) -> Result<FarSide> {
 pub(super) enum Compared {
     /// The other side has none.
     Vacant,
-    /// They are of one repository; the other side lacks some features of this one.
-    Copy {
-        /// The features that it lacks.
-        lacks: Features,
-    },
+    /// They are of one repository; the other side may lack some features of this one.
+    Copy(FarFeatures),
     /// They are of two repositories.
     Other,
 }
@@ -227,7 +243,8 @@ pub(super) fn compare(near: &Repository, far: &dyn Store) -> Result<Compared> {
     if !ours.is_of_same_repository(&theirs) {
         return Err(Error::new(ErrorKind::Distrusted, what()));
     }
-    Ok(Compared::Copy { lacks: ours.required_features.without(theirs.required_features) })
+    let has = theirs.required_features;
+    Ok(Compared::Copy(FarFeatures { has, lacks: ours.required_features.without(has) }))
 }
 
 /// Returns the snapshots, the newest first, but each after those that it requires, even if they

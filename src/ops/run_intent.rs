@@ -18,12 +18,15 @@ use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::ids::PackName;
+use crate::base::ids::SnapshotId;
 use crate::base::ids::SourceId;
 use crate::base::world::World;
+use crate::format::intent::Held;
 use crate::format::intent::Intent;
 use crate::format::intent::IntentVerb;
 use crate::format::intent::held;
 use crate::repo::Repository;
+use crate::repo::fences::Fences;
 use crate::repo::snapshots::SnapshotName;
 use crate::seal::ids::RunId;
 use crate::store::name::ObjectName;
@@ -123,14 +126,23 @@ impl<'r> RunIntent<'r> {
     }
 }
 
+/// The packs and snapshots that a run holds.
+#[derive(Debug, Default)]
+pub(super) struct Holds {
+    /// The packs that it relies on or will put.
+    pub(super) packs: BTreeSet<Held>,
+    /// The snapshots that it will put.
+    pub(super) puts: BTreeSet<SnapshotId>,
+}
+
 /// The intent of a run that puts packs under names that may have been there before: those that it
 /// holds (FORMAT.md 10.7).
 #[derive(Debug)]
 pub(super) struct HoldingRun<'r> {
     repository: &'r Repository,
     run: RunId,
-    /// The object of the intent; nothing in a repository without intents.
-    object: Option<ObjectName>,
+    /// The objects of the intent, one for each part; none in a repository without intents.
+    objects: Vec<ObjectName>,
 }
 
 impl<'r> HoldingRun<'r> {
@@ -142,43 +154,79 @@ impl<'r> HoldingRun<'r> {
         packs: &BTreeSet<PackName>,
         world: &World,
     ) -> Result<Self> {
+        let packs = packs.iter().map(held).collect();
+        Self::begin_with(repository, verb, Holds { packs, ..Holds::default() }, world)
+    }
+
+    /// Puts an intent that holds packs and announces snapshots, with the same looks.
+    pub(super) fn begin_with(
+        repository: &'r Repository,
+        verb: IntentVerb,
+        holds: Holds,
+        world: &World,
+    ) -> Result<Self> {
         let run = RunId::random(&**repository.entropy());
+        let mut begun = Self { repository, run, objects: Vec::new() };
         if !repository.has_intents() {
-            return Ok(Self { repository, run, object: None });
+            return Ok(begun);
         }
         let mut intent = Intent::new(verb, world.clock.unix_seconds());
-        intent.holds = packs.iter().map(held).collect();
-        let object = Some(repository.put_intent(run, &intent)?);
-        let begun = Self { repository, run, object };
-        let standing = repository.standing()?;
-        if let Some(deleter) = standing.deleter() {
-            let (verb, other) = (deleter.verb.name(), deleter.run);
-            begun.remove();
-            let what = format!("a {verb} stands (run {other}), and may delete what this one needs");
-            return Err(Error::new(ErrorKind::Busy, what));
+        (intent.holds, intent.puts) = (holds.packs, holds.puts);
+        for part in intent.into_parts() {
+            match repository.put_intent(run, &part) {
+                Ok(object) => begun.objects.push(object),
+                Err(error) => {
+                    begun.give_up();
+                    return Err(error);
+                }
+            }
+        }
+        if let Err(error) = begun.refuse_beside_deleters() {
+            begun.give_up();
+            return Err(error);
         }
         Ok(begun)
     }
 
+    /// Fails while a prune or a compaction stands.
+    fn refuse_beside_deleters(&self) -> Result<()> {
+        let standing = self.repository.standing()?;
+        let Some(deleter) = standing.deleter() else { return Ok(()) };
+        let (verb, other) = (deleter.verb.name(), deleter.run);
+        let place = self.repository.store().location();
+        let objects: Vec<&str> = deleter.objects.iter().map(ObjectName::as_str).collect();
+        let what = format!(
+            "a {verb} stands in {place} (run {other}), and may delete what this command needs; if \
+             it is known to be dead, remove its intent: {}",
+            objects.join(", ")
+        );
+        Err(Error::new(ErrorKind::Busy, what))
+    }
+
+    /// Confirms a doubtful snapshot: it has all that it needs, which the intent holds.
+    pub(super) fn confirm(&self, snapshot: SnapshotId) -> Result<()> {
+        self.repository.put_cleared(snapshot, self.run).map(drop)
+    }
+
+    /// Looks at the fences; fails if one names the run.
+    pub(super) fn look(&self) -> Result<Fences> {
+        if self.objects.is_empty() {
+            return Ok(Fences::default());
+        }
+        let fences = self.repository.fences()?;
+        if fences.names(self.run) { Err(fenced(self.run)) } else { Ok(fences) }
+    }
+
     /// Fails if a fence names the run; otherwise removes the intent, if this host may.
     pub(super) fn finish(self) -> Result<()> {
-        if self.object.is_none() {
-            return Ok(());
-        }
-        if self.repository.fences()?.names(self.run) {
-            return Err(fenced(self.run));
-        }
-        self.remove();
+        self.look()?;
+        self.give_up();
         Ok(())
     }
 
     /// Removes the intent of a run that fails and on which nothing relies.
     pub(super) fn give_up(self) {
-        self.remove();
-    }
-
-    fn remove(&self) {
-        remove(self.repository, self.object.as_ref());
+        self.objects.iter().for_each(|object| remove(self.repository, Some(object)));
     }
 }
 

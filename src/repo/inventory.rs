@@ -21,7 +21,10 @@
 //!
 //! In a repository with intents (FORMAT.md 10) a backup lists `fences/` and `removed/` of its
 //! source behind `snapshots/`, with the put of its intent between, and `fences/` again at its end.
-//! Every verb that shows or reads snapshots lists both right behind `snapshots/`.
+//! Every verb that shows or reads snapshots lists both right behind `snapshots/`. A replicate into
+//! a copy with intents lists both there as well, for its plan and again behind its intent; there
+//! it lists `intents/` first, and `packs/` and `twins/` last. It lists `fences/` before and after
+//! each snapshot that it puts, and at its end.
 //!
 //! `notes/` is listed besides if a pack is missing from a repository with need lists and a snapshot
 //! has none ([`needs`](crate::repo::needs)); `moves/` and `twins/moves/`, once for a reader of
@@ -185,6 +188,12 @@ impl Inventory {
     /// Returns the number of packs and second copies of packs.
     pub fn count_of_packs(&self) -> u64 {
         self.packs.len() + self.twins.len()
+    }
+
+    /// Tells whether all packs and second copies of another listing are here as well.
+    pub fn has_packs_of(&self, other: &Self) -> bool {
+        other.packs().all(|(name, bytes)| self.packs.get(&name) == Some(bytes))
+            && other.twins().all(|(name, bytes)| self.twins.get(&name) == Some(bytes))
     }
 
     /// Returns the second copies of packs with their sizes, in the order of their names.
@@ -395,6 +404,27 @@ mod tests {
         assert_eq!((marks.listed(), marks.unused_bytes()), (3, 750 + 100));
         // One that says nothing of its entries is whole, and so is one that says too much.
         assert_eq!([InUse::part(0, 0), InUse::part(9, 4)], [InUse::ALL; 2]);
+    }
+
+    #[test]
+    fn a_pack_that_is_gone_or_has_another_size_in_a_later_listing_is_missed() {
+        let list = |store: &dyn Store| Inventory::of_all(store).unwrap();
+        let store = MemoryStore::new();
+        let (first, twin) = (Object::Pack(pack(1)).name(), Object::Twin(pack(1)).name());
+        put(&store, &first, 3);
+        put(&store, &twin, 3);
+        let earlier = list(&store);
+        put(&store, &Object::Pack(pack(2)).name(), 5);
+        assert!(list(&store).has_packs_of(&earlier) && !earlier.has_packs_of(&list(&store)));
+        for name in [&first, &twin] {
+            store.delete(name).unwrap();
+            assert!(!list(&store).has_packs_of(&earlier), "{name}");
+            put(&store, name, 4);
+            assert!(!list(&store).has_packs_of(&earlier), "{name}");
+            store.delete(name).unwrap();
+            put(&store, name, 3);
+        }
+        assert!(list(&store).has_packs_of(&earlier));
     }
 
     #[test]

@@ -261,8 +261,14 @@ impl Repository {
     /// Returns the same repository as another store shows it, whose lists of what retired keys had
     /// sealed are read again.
     pub(crate) fn shown_by(&self, store: Arc<dyn Store>) -> Result<Self> {
+        self.copy_in(store, self.features)
+    }
+
+    /// Returns the copy of this repository in another store, which has the same keys and these
+    /// features.
+    pub fn copy_in(&self, store: Arc<dyn Store>, features: Features) -> Result<Self> {
         let believed = Arc::new(Believed::load(&*store, &self.keyring)?);
-        Ok(Self { store, believed, hidden: Arc::default(), ..self.clone() })
+        Ok(Self { store, believed, features, hidden: Arc::default(), ..self.clone() })
     }
 
     /// Returns the store that holds the repository's objects.

@@ -118,7 +118,7 @@ impl<'r> NeedsReader<'r> {
     }
 
     /// Marks those of `packs` that a snapshot needs; all of them if it is not known of one of the
-    /// snapshots, without a walk, what it needs.
+    /// snapshots, without a walk, what it needs. Ends when all are marked.
     pub fn mark_needed<'s>(
         &mut self,
         snapshots: impl IntoIterator<Item = &'s StoredSnapshot>,
@@ -129,6 +129,9 @@ impl<'r> NeedsReader<'r> {
             return Ok(());
         }
         for stored in snapshots {
+            if packs.is_all_marked() {
+                break;
+            }
             match self.known(stored) {
                 Ok(Some(needs)) => needs.visit(&mut |record, _| packs.mark(&record.name)),
                 Ok(None) => packs.mark_all(),
@@ -356,6 +359,12 @@ impl PackSet {
         self.marks.fill(u64::MAX);
     }
 
+    /// Tells whether there is no pack in the set that is not marked.
+    pub fn is_all_marked(&self) -> bool {
+        let is_set = |at: usize| self.marks[at / 64] >> (at % 64) & 1 == 1;
+        (0..self.names.len()).all(is_set)
+    }
+
     /// Tells whether a pack is in the set and marked.
     pub fn is_marked(&self, name: &PackName) -> bool {
         let at = self.names.binary_search(name);
@@ -390,7 +399,9 @@ mod tests {
         assert_eq!(set.marked().collect::<Vec<_>>(), [&name(7), &name(149)]);
         let state = |n| (set.is_marked(&name(n)), set.is_unmarked(&name(n)));
         assert_eq!([7, 8, 200].map(state), [(true, false), (false, true), (false, false)]);
+        assert!(!set.is_all_marked() && PackSet::default().is_all_marked());
         set.mark_all();
         assert_eq!(set.marked().count(), 150);
+        assert!(set.is_all_marked());
     }
 }

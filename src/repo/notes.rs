@@ -204,17 +204,25 @@ impl Repository {
         Ok(Kept::Yes)
     }
 
-    fn put_text(&self, id: SnapshotId, text: &[u8]) -> Result<()> {
-        self.require_newest_key()?;
+    /// Returns a note about a snapshot as an object, which is not put.
+    pub fn sealed_note(&self, id: SnapshotId, note: &Note) -> Result<(ObjectName, Bytes)> {
+        self.sealed_text(id, &note.encode())
+    }
+
+    fn sealed_text(&self, id: SnapshotId, text: &[u8]) -> Result<(ObjectName, Bytes)> {
         let sealed =
             self.keyring()
                 .seal_object(ObjectKind::Note, &id.0, text, &**self.entropy())
                 .map_err(|e| Error::new(ErrorKind::WrongKey, "cannot seal a note").because(e))?;
         let hash = *blake3::hash(&sealed).as_bytes();
         let name = Object::Note { about: Subject::Snapshot(id), hash }.name();
-        self.store()
-            .put(&name, &[Bytes::from(sealed)])
-            .map_err(|e| e.named(format!("cannot store {name}")))?;
+        Ok((name, Bytes::from(sealed)))
+    }
+
+    fn put_text(&self, id: SnapshotId, text: &[u8]) -> Result<()> {
+        self.require_newest_key()?;
+        let (name, sealed) = self.sealed_text(id, text)?;
+        self.store().put(&name, &[sealed]).map_err(|e| e.named(format!("cannot store {name}")))?;
         self.require_newest_key_still()
     }
 }

@@ -15,6 +15,8 @@ use haulout::ops::replicate::ReplicateOptions;
 use haulout::ops::replicate::ReplicateReport;
 use haulout::ops::replicate::newest;
 use haulout::ops::replicate::plan;
+use haulout::repo::FEATURES_MADE;
+use haulout::repo::Features;
 use haulout::repo::Repository;
 use haulout::repo::snapshots::Listing;
 use haulout::store::Store;
@@ -24,7 +26,7 @@ use haulout::store::name::ObjectName;
 use crate::support::Protected;
 use crate::support::Server;
 use crate::support::back_up;
-use crate::support::init;
+use crate::support::init_as_earlier;
 use crate::support::open;
 use crate::support::shared;
 use crate::support::stream_of;
@@ -39,8 +41,13 @@ pub(crate) struct Near {
 
 impl Near {
     pub(crate) fn with_nights(count: usize) -> Self {
+        Self::of(FEATURES_MADE, count)
+    }
+
+    /// The same with these features.
+    pub(crate) fn of(features: Features, count: usize) -> Self {
         let store = Arc::new(MemoryStore::new());
-        let repository = init(shared(&store), Protected::Encrypted, 1);
+        let repository = init_as_earlier(shared(&store), Protected::Encrypted, features, 1);
         let server = Server::new(1, 2, 40);
         let mut near = Self { store, repository, server, nights: Vec::new() };
         (0..count).for_each(|_| near.night());

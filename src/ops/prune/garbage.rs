@@ -145,7 +145,10 @@ impl<'i> Garbage<'i> {
         let mut unnamed_count = 0;
         for doomed in candidates.into_values() {
             monitor.check()?;
-            let named = if tables.contains(&doomed.pack) { Named::Yes } else { Named::No };
+            // What a broken replicate had sent was written by runs that may be known elsewhere.
+            let was_sent = view.broken.iter().any(|run| run.holds(&doomed.pack));
+            let is_named = tables.contains(&doomed.pack) || was_sent;
+            let named = if is_named { Named::Yes } else { Named::No };
             unnamed_count += u64::from(named == Named::No);
             match owners.keeper(&doomed, named)? {
                 Some(keeper) => garbage.keep(keeper, &doomed),
@@ -221,7 +224,7 @@ enum Owner {
     Run(RunId),
 }
 
-/// Whether the pack table of a listed snapshot names a pack.
+/// Whether the pack table of a listed snapshot names a pack, or the intent of a broken replicate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Named {
     /// One at least does.

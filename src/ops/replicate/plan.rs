@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::ids::PackName;
 use crate::base::ids::SnapshotId;
@@ -15,31 +16,42 @@ use crate::base::num::u64_of;
 use crate::base::world::World;
 use crate::format::config::CONFIG_BYTES;
 use crate::format::config::Features;
+use crate::format::intent::Held;
+use crate::format::intent::PART_HOLDS_MAX;
+use crate::format::intent::held;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
+use crate::format::note::Note;
+use crate::format::note::RemovedElsewhere;
 use crate::format::pack_table::PackRecord;
 use crate::ops::replicate::ASKED_SINGLY_MAX;
 use crate::ops::replicate::Confirmation;
 use crate::ops::replicate::CopyCost;
 use crate::ops::replicate::FAR_SIDE;
+use crate::ops::replicate::FarFeatures;
 use crate::ops::replicate::LISTED_PER_REQUEST;
 use crate::ops::replicate::PACK_FOLDERS;
 use crate::ops::replicate::ReplicateOptions;
+use crate::ops::replicate::destination::Destination;
 use crate::ops::replicate::in_order;
+use crate::ops::replicate::small::far_features;
 use crate::ops::replicate::small::is_intact;
 use crate::ops::replicate::small::is_key_slot;
 use crate::ops::replicate::small::is_wanted;
-use crate::ops::replicate::small::lacking_features;
 use crate::ops::replicate::small::other_key_slot;
+use crate::ops::run_intent::Holds;
 use crate::ops::survey::objects_of;
 use crate::repo::Repository;
 use crate::repo::damage::KnownDamage;
 use crate::repo::features::EXTRA_REQUESTS;
+use crate::repo::fences::Fences;
 use crate::repo::founding::extra_requests;
 use crate::repo::inventory::Inventory;
 use crate::repo::lineage::TableNodes;
 use crate::repo::needs::NeedsReader;
 use crate::repo::needs::PackSet;
+use crate::repo::removals::Removals;
+use crate::repo::snapshots::SnapshotName;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::store::Store;
 use crate::store::error::Category;
@@ -82,6 +94,8 @@ pub(super) struct CopyBatch {
     /// True if the snapshot itself is there.
     pub(super) there: bool,
     pub(super) packs: Vec<Shipment>,
+    /// A note that goes before the snapshot: the one that it follows is not there.
+    pub(super) note: Option<(ObjectName, Bytes)>,
 }
 
 /// The plan of a replication.
@@ -99,13 +113,22 @@ pub struct CopyPlan<'r> {
     pub(super) batches: Vec<CopyBatch>,
     /// Packs that are needed, can't be had here and are not there.
     pub(super) bad: BTreeSet<PackName>,
-    /// Snapshots that others require and that can't be read.
+    /// Snapshots that others require and that can't be had.
     pub(super) lost: HashSet<String>,
     pub(super) damaged: Vec<String>,
     /// The damage that the other side has recorded.
     pub(super) known: KnownDamage,
     pub(super) there: u64,
-    far_packs: u64,
+    /// The features that the other side has, or gets first.
+    pub(super) has: Features,
+    /// What the other side says about snapshots.
+    pub(super) destination: Destination,
+    /// The snapshots that are not sent since they were removed there.
+    pub(super) removed: Vec<SnapshotId>,
+    /// The packs of the wanted snapshots, if the other side has intents.
+    pub(super) holds: BTreeSet<Held>,
+    /// What the other side listed.
+    pub(super) listing: Inventory,
     cost: CopyCost,
 }
 
@@ -113,34 +136,54 @@ pub struct CopyPlan<'r> {
 pub fn plan<'r>(
     near: &'r Repository,
     far: Arc<dyn Store>,
-    options: ReplicateOptions,
+    mut options: ReplicateOptions,
     world: &World,
 ) -> Result<CopyPlan<'r>> {
-    let monitor = &world.monitor;
-    let here = Inventory::of(&**near.store(), &PACK_FOLDERS, " on this side")?;
-    let there = Inventory::of(&*far, &REPLICATED, FAR_SIDE)?;
+    let here = packs_here(near)?;
+    let listing = Inventory::of(&*far, &REPLICATED, FAR_SIDE)?;
     let known = near.known_damage_in(&*far)?;
-    let far_packs = there.count_of_packs();
+    let mut lost = HashSet::new();
+    let wanted = in_order(near, std::mem::take(&mut options.snapshots), &mut lost)?;
+    // After the snapshots were listed: this side has every feature that one of them needs.
+    let features = far_features(near, &*far)?;
+    let (has, sets) = match features {
+        None => (near.features(), Features::NONE),
+        Some(FarFeatures { has, lacks }) => (has.with(lacks), lacks),
+    };
+    let mut destination = Destination::listed_in(&listing);
+    if features.is_some_and(|features| features.has.include(Features::INTENTS)) {
+        let copy = near.copy_in(Arc::clone(&far), has)?;
+        destination.look(&copy, &copy.fences()?, wanted.iter())?;
+    }
     let mut plan = CopyPlan {
         near,
         far,
         options,
-        sets: Features::NONE,
+        sets,
         small: Vec::new(),
         unread: Vec::new(),
         batches: Vec::new(),
         bad: BTreeSet::new(),
-        lost: HashSet::new(),
+        lost,
         damaged: Vec::new(),
         known,
         there: 0,
-        far_packs,
+        has,
+        destination,
+        removed: Vec::new(),
+        holds: BTreeSet::new(),
+        listing,
         cost: CopyCost::default(),
     };
-    plan.batches(&here, &there, monitor)?;
-    plan.small_objects(&there)?;
+    plan.batches(wanted, &here, world)?;
+    plan.small_objects(features)?;
     plan.cost = plan.reckon();
     Ok(plan)
+}
+
+/// Lists the packs of this side.
+fn packs_here(near: &Repository) -> Result<Inventory> {
+    Inventory::of(&**near.store(), &PACK_FOLDERS, " on this side")
 }
 
 impl CopyPlan<'_> {
@@ -160,19 +203,23 @@ impl CopyPlan<'_> {
         u64_of(self.batches.iter().filter(|batch| !batch.there).count())
     }
 
+    /// Returns the snapshots that are not sent since they were removed there, the newest first.
+    pub fn removed_there(&self) -> &[SnapshotId] {
+        &self.removed
+    }
+
     /// Adds keys, the config, run records and notes of the snapshots that the other side lacks. The
-    /// config goes after the keys: a reader that sees it finds a key that opens the repository.
-    fn small_objects(&mut self, there: &Inventory) -> Result<()> {
+    /// config goes only to a place without a repository, which has no features, and after the keys:
+    /// a reader that sees it finds a key that opens the repository.
+    fn small_objects(&mut self, features: Option<FarFeatures>) -> Result<()> {
         let folders = [Folder::Keys, Folder::Runs, Folder::Notes];
         let here = Inventory::of(&**self.near.store(), &folders, "")?;
         let known = here.others().map(|(object, _)| object.name());
         let mut names: Vec<ObjectName> = known.chain(here.unknown().cloned()).collect();
         let ids: HashSet<SnapshotId> = self.batches.iter().map(|batch| batch.stored.id()).collect();
         names.retain(|name| is_wanted(name, &ids));
-        // After the snapshots were listed: this side has every feature that one of them needs.
-        match lacking_features(self.near, &*self.far)? {
-            None => names.push(Object::Config.name()),
-            Some(lacks) => self.sets = lacks,
+        if features.is_none() {
+            names.push(Object::Config.name());
         }
         let rank = |name: &ObjectName| match Folder::of(name) {
             Some(Folder::Keys) => 0,
@@ -182,7 +229,7 @@ impl CopyPlan<'_> {
         names.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.cmp(b)));
         let read_back = self.options.confirmation == Confirmation::ReadBack;
         for name in names {
-            let is_there = there.has(&name);
+            let is_there = self.listing.has(&name);
             if is_there && !read_back {
                 let near = self.near.store();
                 self.damaged.extend(other_key_slot(&**near, &*self.far, &name)?);
@@ -203,24 +250,28 @@ impl CopyPlan<'_> {
     /// Decides which packs go with which snapshot.
     fn batches(
         &mut self,
+        wanted: Vec<StoredSnapshot>,
         here: &Inventory,
-        there: &Inventory,
-        monitor: &Arc<Monitor>,
+        world: &World,
     ) -> Result<()> {
-        let wanted = std::mem::take(&mut self.options.snapshots);
-        let wanted = in_order(self.near, wanted, &mut self.lost)?;
+        let monitor = &world.monitor;
+        let there = std::mem::take(&mut self.listing);
+        let wanted = self.without_removed(wanted);
         let mut nodes = TableNodes::new(self.near, monitor);
         let mut planned: HashSet<PackName> = HashSet::new();
-        let mut nowhere = Vec::new();
+        let (mut nowhere, mut lacking) = (Vec::new(), Vec::new());
+        self.there = 0;
         for stored in wanted {
-            let is_there = there.has(&stored.name.object());
+            let is_there = self.destination.lists(&stored.name);
             self.there += u64::from(is_there);
             let mut packs = Vec::new();
             nodes.new_records(&stored.snapshot.packs, &mut |record| {
                 if !planned.insert(record.name) {
                     return;
                 }
-                let mut targets = targets(record, there, &self.known, self.options.confirmation);
+                let mut targets = targets(record, &there, &self.known, self.options.confirmation);
+                let is_lacking = targets.iter().any(|target| target.there == There::Absent);
+                lacking.extend(is_lacking.then_some(record.name));
                 let can_be_sent =
                     objects_of(record).iter().any(|object| here.size(object) == Some(record.bytes));
                 if !can_be_sent {
@@ -234,29 +285,133 @@ impl CopyPlan<'_> {
                     packs.push(Shipment { record: *record, targets });
                 }
             })?;
-            self.batches.push(CopyBatch { stored, there: is_there, packs });
+            self.batches.push(CopyBatch { stored, there: is_there, packs, note: None });
         }
-        self.bad = self.needed_of(nowhere, monitor)?;
-        self.damaged.extend(self.bad.iter().map(|name| {
-            let object = Object::Pack(*name).name();
-            format!("{object} is missing or has another size than its pack table says")
-        }));
+        if self.has.include(Features::INTENTS) {
+            self.holds = planned.iter().map(held).collect();
+        }
+        self.listing = there;
+        self.leave_out_unneeded(nowhere, lacking, monitor)?;
+        self.note_missing_parents(world)
+    }
+
+    /// Takes out the snapshots that were removed there, but for those that are there still because
+    /// another one requires them.
+    fn without_removed(&mut self, wanted: Vec<StoredSnapshot>) -> Vec<StoredSnapshot> {
+        let is_removed = |stored: &StoredSnapshot| self.destination.removed.contains(&stored.id());
+        let others = wanted.iter().filter(|stored| !is_removed(stored));
+        let required: HashSet<String> =
+            others.flat_map(|stored| stored.snapshot.about.requires.clone()).collect();
+        let (kept, removed): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|stored| {
+            let is_required = required.contains(&stored.id().to_string());
+            !is_removed(stored) || is_required && self.destination.lists(&stored.name)
+        });
+        self.removed.extend(removed.iter().map(StoredSnapshot::id));
+        self.lost.extend(removed.iter().map(|stored| stored.id().to_string()));
+        kept
+    }
+
+    /// Takes out the packs that are lacking there and that no wanted snapshot needs: a prune there
+    /// has deleted them, or a run has left them here. Those that are `nowhere` are missed if one
+    /// needs them.
+    fn leave_out_unneeded(
+        &mut self,
+        nowhere: Vec<PackName>,
+        lacking: Vec<PackName>,
+        monitor: &Arc<Monitor>,
+    ) -> Result<()> {
+        let mut needed = PackSet::new(lacking);
+        let wanted = self.batches.iter().map(|batch| &batch.stored);
+        NeedsReader::new(self.near, monitor).mark_needed(wanted, &mut needed)?;
+        for batch in &mut self.batches {
+            batch.packs.retain(|shipment| !needed.is_unmarked(&shipment.record.name));
+        }
+        self.bad = nowhere.into_iter().filter(|name| needed.is_marked(name)).collect();
         Ok(())
     }
 
-    /// Returns those of some packs that a wanted snapshot needs: others are absent rightly.
-    fn needed_of(
-        &self,
-        packs: Vec<PackName>,
-        monitor: &Arc<Monitor>,
-    ) -> Result<BTreeSet<PackName>> {
-        if packs.is_empty() {
-            return Ok(BTreeSet::new());
+    /// Adds a note to each snapshot that goes there without the one that it follows, since that was
+    /// removed here or is left out: whoever misses it there is told why.
+    fn note_missing_parents(&mut self, world: &World) -> Result<()> {
+        let planned: HashSet<SnapshotId> =
+            self.batches.iter().map(|batch| batch.stored.id()).collect();
+        let parent = |batch: &CopyBatch| {
+            let parent = batch.stored.snapshot.about.parent.as_deref();
+            let parent = parent.and_then(SnapshotId::from_hex).filter(|_| !batch.there);
+            parent.filter(|id| !planned.contains(id) && !self.destination.knows(*id))
+        };
+        let missing: Vec<Option<SnapshotId>> = self.batches.iter().map(parent).collect();
+        if missing.iter().all(Option::is_none) || !has_newest_key(self.near)? {
+            return Ok(());
         }
-        let mut packs = PackSet::new(packs);
+        let listed = self.near.listed_snapshots(None)?;
+        let removals =
+            if self.near.has_intents() { self.near.removals(None)? } else { Removals::default() };
+        for (batch, parent) in self.batches.iter_mut().zip(missing) {
+            let Some(parent) = parent else { continue };
+            let is_left_out = match listed.iter().find(|name| name.id == parent) {
+                // One that can't be read may come with a later run.
+                Some(name) => can_be_read(self.near, name)?,
+                None => self.near.removal_of(&removals, parent, &mut Vec::new())?.is_some(),
+            };
+            if is_left_out {
+                let time = world.clock.unix_seconds();
+                let note = RemovedElsewhere { time, snapshot: parent.to_string() };
+                let note = Note::RemovedElsewhere(note);
+                batch.note = Some(self.near.sealed_note(batch.stored.id(), &note)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks again behind the intent at what the plan relies on, and plans anew if that has changed
+    /// since: a prune there has removed snapshots, or deleted packs.
+    pub(super) fn look_again(
+        &mut self,
+        far: &Repository,
+        fences: &Fences,
+        world: &World,
+    ) -> Result<()> {
         let wanted = self.batches.iter().map(|batch| &batch.stored);
-        NeedsReader::new(self.near, monitor).mark_needed(wanted, &mut packs)?;
-        Ok(packs.marked().copied().collect())
+        let removed_more = self.destination.look(far, fences, wanted)?;
+        let listing = Inventory::of(&*self.far, &PACK_FOLDERS, FAR_SIDE)?;
+        if !removed_more && listing.has_packs_of(&self.listing) {
+            return Ok(());
+        }
+        self.listing = listing;
+        let wanted = std::mem::take(&mut self.batches);
+        let wanted = wanted.into_iter().map(|batch| batch.stored).collect();
+        self.batches(wanted, &packs_here(self.near)?, world)
+    }
+
+    /// Tells whether the run relies on anything there that could be deleted meanwhile.
+    pub(super) fn needs_intent(&self) -> bool {
+        let relies = |batch: &CopyBatch| {
+            let is_doubtful = self.destination.doubtful.contains(&batch.stored.id());
+            !batch.there || !batch.packs.is_empty() || is_doubtful
+        };
+        self.has.include(Features::INTENTS) && self.batches.iter().any(relies)
+    }
+
+    /// Returns what the intent of the run holds.
+    pub(super) fn held(&mut self) -> Holds {
+        // One that is there stays valid if this run is broken.
+        let puts = self.batches.iter().filter(|batch| !batch.there);
+        let puts = puts.map(|batch| batch.stored.id()).collect();
+        Holds { packs: std::mem::take(&mut self.holds), puts }
+    }
+
+    /// Returns the number of requests that the intent costs, with the looks behind it and the
+    /// deletion.
+    pub(super) fn intent_requests(&self) -> u64 {
+        if !self.needs_intent() {
+            return 0;
+        }
+        let parts = u64_of(self.holds.len().div_ceil(PART_HOLDS_MAX).max(1));
+        let keys = u64_of(self.near.keyring().closings().len());
+        // Intents, fences and removals are listed, and at the end fences again. Each part of the
+        // intent is put, read with the others, and deleted.
+        keys + 4 + 3 * parts + listing_requests(self.listing.count_of_packs())
     }
 
     /// Returns the bytes of packs that are there and are to be read.
@@ -290,7 +445,8 @@ impl CopyPlan<'_> {
             None => u64_of(self.small.iter().filter(|(name, _)| is_key_slot(name)).count()),
         };
         cost.requests += u64_of(self.unread.len());
-        let mut far_packs = self.far_packs;
+        cost.requests += self.intent_requests();
+        let mut far_packs = self.listing.count_of_packs();
         for batch in &self.batches {
             let mut sent = 0;
             for shipment in &batch.packs {
@@ -309,8 +465,13 @@ impl CopyPlan<'_> {
                 }
             }
             cost.requests += self.confirming(sent, far_packs);
+            if let Some((_, bytes)) = &batch.note {
+                cost.object(u64_of(bytes.len()));
+            }
             if !batch.there {
                 cost.object(self.snapshot_bytes(&batch.stored));
+                // Fences are listed before and after it.
+                cost.requests += if self.has.include(Features::INTENTS) { 2 } else { 0 };
             } else if self.options.confirmation == Confirmation::ReadBack {
                 cost.requests += 1;
             }
@@ -323,13 +484,35 @@ impl CopyPlan<'_> {
         match self.options.confirmation {
             Confirmation::ReadBack => u64_of(sent),
             Confirmation::Listed if sent <= ASKED_SINGLY_MAX => u64_of(sent),
-            Confirmation::Listed => 2.max(far_packs.div_ceil(LISTED_PER_REQUEST)),
+            Confirmation::Listed => listing_requests(far_packs),
         }
     }
 
     fn snapshot_bytes(&self, stored: &StoredSnapshot) -> u64 {
         // It was read a moment ago, so it has a size.
         self.near.store().size(&stored.name.object()).ok().flatten().unwrap_or_default()
+    }
+}
+
+/// Returns the number of requests that list so many packs and second copies.
+pub(super) fn listing_requests(packs: u64) -> u64 {
+    2.max(packs.div_ceil(LISTED_PER_REQUEST))
+}
+
+/// Tells whether the key in use is not retired: what a retired one seals is not believed.
+fn has_newest_key(near: &Repository) -> Result<bool> {
+    match near.require_newest_key() {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::RetiredSlot => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn can_be_read(near: &Repository, name: &SnapshotName) -> Result<bool> {
+    match near.read_any_snapshot(name) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::Store => Err(error),
+        Err(_) => Ok(false),
     }
 }
 

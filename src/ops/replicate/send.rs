@@ -25,6 +25,7 @@ use crate::base::num::u64_of;
 use crate::base::world::World;
 use crate::format::config::CONFIG_BYTES;
 use crate::format::config::Features;
+use crate::format::intent::IntentVerb;
 use crate::format::layout::Object;
 use crate::format::pack_table::PackRecord;
 use crate::ops::copies::replace;
@@ -33,7 +34,6 @@ use crate::ops::replicate::ASKED_SINGLY_MAX;
 use crate::ops::replicate::Confirmation;
 use crate::ops::replicate::CopyCost;
 use crate::ops::replicate::FAR_SIDE;
-use crate::ops::replicate::LISTED_PER_REQUEST;
 use crate::ops::replicate::LeftOut;
 use crate::ops::replicate::PACK_FOLDERS;
 use crate::ops::replicate::ReplicateReport;
@@ -44,8 +44,10 @@ use crate::ops::replicate::plan::CopyPlan;
 use crate::ops::replicate::plan::Shipment;
 use crate::ops::replicate::plan::Target;
 use crate::ops::replicate::plan::There;
+use crate::ops::replicate::plan::listing_requests;
 use crate::ops::replicate::small::is_intact;
 use crate::ops::replicate::small::is_key_slot;
+use crate::ops::run_intent::HoldingRun;
 use crate::ops::survey::objects_of;
 use crate::repo::features::EXTRA_REQUESTS;
 use crate::repo::features::FeaturesSet;
@@ -61,62 +63,132 @@ use crate::store::name::ObjectName;
 
 impl CopyPlan<'_> {
     /// Sends everything that the plan names.
-    pub fn send(self, world: &World) -> Result<ReplicateReport> {
+    pub fn send(mut self, world: &World) -> Result<ReplicateReport> {
         let monitor = &world.monitor;
         monitor.count(Counter::ExpectedBytes, self.cost().bytes + self.unread_bytes());
-        let run = Sending {
-            plan: &self,
-            monitor,
-            bad: Mutex::new(self.bad.clone()),
-            damaged: Mutex::new(self.damaged.clone()),
-            cost: Mutex::default(),
-            verified: Mutex::default(),
-            mended: Mutex::default(),
-            whole: Mutex::default(),
+        let damaged = std::mem::take(&mut self.damaged);
+        let first = Sending::new(&self, None, monitor, Spent { damaged, ..Spent::default() });
+        first.features()?;
+        first.small_objects()?;
+        let mut spent = first.spent();
+        if !self.needs_intent() {
+            return self.send_snapshots(None, spent, monitor);
+        }
+        spent.cost.requests += self.intent_requests();
+        let far = self.near.copy_in(Arc::clone(&self.far), self.has)?;
+        let holds = self.held();
+        let intent = HoldingRun::begin_with(&far, IntentVerb::Replicate, holds, world)?;
+        let looked = intent.look().and_then(|fences| self.look_again(&far, &fences, world));
+        if let Err(error) = looked {
+            intent.give_up();
+            return Err(error);
+        }
+        let report = self.send_snapshots(Some(&intent), spent, monitor)?;
+        intent.finish()?;
+        Ok(report)
+    }
+
+    /// Sends each snapshot behind all that it needs.
+    fn send_snapshots(
+        &self,
+        intent: Option<&HoldingRun<'_>>,
+        mut spent: Spent,
+        monitor: &Arc<Monitor>,
+    ) -> Result<ReplicateReport> {
+        spent.damaged.extend(self.bad.iter().map(|name| {
+            let object = Object::Pack(*name).name();
+            format!("{object} is missing or has another size than its pack table says")
+        }));
+        let run = Sending::new(self, intent, monitor, spent);
+        let mut report = ReplicateReport {
+            there: self.there,
+            removed_there: self.removed.clone(),
+            ..ReplicateReport::default()
         };
-        let mut report = ReplicateReport { there: self.there, ..ReplicateReport::default() };
         let mut absent = self.lost.clone();
-        run.features()?;
-        run.small_objects()?;
         for batch in &self.batches {
+            let id = batch.stored.id();
             run.packs(&batch.packs)?;
             match run.left_out(batch, &absent)? {
                 Some(left_out) => {
                     absent.insert(left_out.snapshot.to_string());
                     report.left_out.push(left_out);
+                    continue;
                 }
                 None if batch.there => run.check_snapshot(&batch.stored)?,
                 None => {
-                    run.snapshot(&batch.stored)?;
-                    report.sent.push(batch.stored.id());
+                    run.snapshot(batch)?;
+                    report.sent.push(id);
                 }
+            }
+            if self.destination.doubtful.contains(&id) {
+                report.left_out.extend(run.confirm_doubtful(batch)?);
             }
         }
         report.kept_records = run.resolve()?;
-        report.cost = *lock(&run.cost);
-        report.verified = *lock(&run.verified);
-        report.mended = unlocked(run.mended);
-        report.mended.sort();
-        report.damaged = unlocked(run.damaged);
-        Ok(report)
+        let Spent { cost, verified, damaged, mended } = run.spent();
+        Ok(ReplicateReport { damaged, verified, mended, cost, ..report })
     }
+}
+
+/// What a replication has cost and found so far.
+#[derive(Debug, Default)]
+struct Spent {
+    cost: CopyCost,
+    verified: Verified,
+    damaged: Vec<String>,
+    /// The objects that were put in the place of damaged ones.
+    mended: Vec<String>,
 }
 
 /// A replication that is running.
 struct Sending<'s> {
     plan: &'s CopyPlan<'s>,
+    /// The intent of the run, once it has one.
+    intent: Option<&'s HoldingRun<'s>>,
     monitor: &'s Arc<Monitor>,
     bad: Mutex<BTreeSet<PackName>>,
     damaged: Mutex<Vec<String>>,
     cost: Mutex<CopyCost>,
     verified: Mutex<Verified>,
-    /// The objects that were put in the place of damaged ones.
     mended: Mutex<Vec<String>>,
     /// Packs that are whole there, as far as that was found out.
     whole: Mutex<BTreeSet<PackName>>,
 }
 
-impl Sending<'_> {
+impl<'s> Sending<'s> {
+    fn new(
+        plan: &'s CopyPlan<'s>,
+        intent: Option<&'s HoldingRun<'s>>,
+        monitor: &'s Arc<Monitor>,
+        spent: Spent,
+    ) -> Self {
+        let Spent { cost, verified, damaged, mended } = spent;
+        Self {
+            plan,
+            intent,
+            monitor,
+            bad: Mutex::new(plan.bad.clone()),
+            damaged: Mutex::new(damaged),
+            cost: Mutex::new(cost),
+            verified: Mutex::new(verified),
+            mended: Mutex::new(mended),
+            whole: Mutex::default(),
+        }
+    }
+
+    /// Ends it, and returns what it has cost and found.
+    fn spent(self) -> Spent {
+        let mut mended = unlocked(self.mended);
+        mended.sort();
+        Spent {
+            cost: unlocked(self.cost),
+            verified: unlocked(self.verified),
+            damaged: unlocked(self.damaged),
+            mended,
+        }
+    }
+
     /// Sets the features that the copy lacks, before it gets anything that may need them.
     fn features(&self) -> Result<()> {
         let CopyPlan { near, far, sets, .. } = self.plan;
@@ -329,14 +401,17 @@ impl Sending<'_> {
             lost
         } else {
             let there = Inventory::of(far, &PACK_FOLDERS, FAR_SIDE)?;
-            let requests = 2.max(there.count_of_packs().div_ceil(LISTED_PER_REQUEST));
+            let requests = listing_requests(there.count_of_packs());
             lock(&self.cost).requests += requests;
             let is_lost = |(object, record): &(&Object, &PackRecord)| {
                 there.size(object) != Some(record.bytes)
             };
             sent.iter().find(is_lost).map(|(object, _)| object.name())
         };
-        lost.map_or(Ok(()), |name| Err(unconfirmed(&name)))
+        let Some(name) = lost else { return Ok(()) };
+        // A prune there that has stopped this run deletes what it has sent.
+        self.look()?;
+        Err(unconfirmed(&name))
     }
 
     fn read_back(&self, object: &Object, record: &PackRecord) -> Result<()> {
@@ -371,9 +446,38 @@ impl Sending<'_> {
         }
     }
 
-    fn snapshot(&self, stored: &StoredSnapshot) -> Result<()> {
-        let name = stored.name.object();
-        self.put(&name, &self.snapshot_bytes(stored)?)
+    /// Puts a snapshot, unless a prune there has stopped the run.
+    fn snapshot(&self, batch: &CopyBatch) -> Result<()> {
+        if let Some((name, bytes)) = &batch.note {
+            self.put(name, bytes)?;
+        }
+        let bytes = self.snapshot_bytes(&batch.stored)?;
+        self.look()?;
+        self.put(&batch.stored.name.object(), &bytes)?;
+        self.look()
+    }
+
+    /// Fails if a fence there names the run.
+    fn look(&self) -> Result<()> {
+        let Some(intent) = self.intent else { return Ok(()) };
+        lock(&self.cost).requests += 1;
+        intent.look().map(drop)
+    }
+
+    /// Confirms a snapshot that was doubtful there, now that it has all that it needs; returns why
+    /// that is not possible.
+    fn confirm_doubtful(&self, batch: &CopyBatch) -> Result<Option<LeftOut>> {
+        let Some(intent) = self.intent else { return Ok(None) };
+        self.look()?;
+        lock(&self.cost).requests += 2;
+        match intent.confirm(batch.stored.id()) {
+            Ok(()) => Ok(None),
+            Err(error) if error.kind() == ErrorKind::WriteOnly => {
+                let why = "it is doubtful on the other side, and this key may not confirm it";
+                Ok(Some(LeftOut::new(&batch.stored, why.to_owned())))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads a snapshot that is there, if that was asked for.

@@ -8,12 +8,12 @@ use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::ids::SnapshotId;
 use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
-use crate::format::config::Features;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
 use crate::format::layout::Subject;
 use crate::format::layout::content_hash;
 use crate::ops::replicate::Compared;
+use crate::ops::replicate::FarFeatures;
 use crate::ops::replicate::compare;
 use crate::repo::Repository;
 use crate::seal::key_slot::KeySlot;
@@ -41,13 +41,13 @@ pub(super) fn is_intact(name: &ObjectName, bytes: &[u8]) -> bool {
     }
 }
 
-/// Returns the features that the copy on the other side lacks, `None` if that is a place without a
+/// Returns the features of the copy on the other side, `None` if that is a place without a
 /// repository; one with another repository is refused, which may have been made there since it was
 /// looked at first.
-pub(super) fn lacking_features(near: &Repository, far: &dyn Store) -> Result<Option<Features>> {
+pub(super) fn far_features(near: &Repository, far: &dyn Store) -> Result<Option<FarFeatures>> {
     match compare(near, far)? {
         Compared::Vacant => Ok(None),
-        Compared::Copy { lacks } => Ok(Some(lacks)),
+        Compared::Copy(features) => Ok(Some(features)),
         Compared::Other => {
             let what = format!("{} holds another repository", far.location());
             Err(Error::new(ErrorKind::Occupied, what))

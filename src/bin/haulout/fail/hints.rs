@@ -51,11 +51,11 @@ hints! {
         "use credentials that may overwrite the object config, or have haulout upgrade run there \
         by a user who has them"
     Busy
-        "wait until the backups of all hosts have ended, then run the command again; if the runs \
-        that are named are known to have ended, give --runs-ended"
+        "wait until the runs that are named have ended, then run the command again; if those that \
+        upgrade names are known to have ended, give --runs-ended"
     Fenced
-        "run the backup again: a prune did not wait for this run, and what it has stored does not \
-        count"
+        "run the command again: a prune did not wait for this run, and what it has stored does \
+        not count"
     Full "make room at the repository and run the command again; what is already stored is used"
     Source
         "the producer's own messages say why; run it by itself to see whether its stream is \

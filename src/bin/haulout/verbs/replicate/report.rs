@@ -34,6 +34,8 @@ pub(crate) struct Planned {
     sets_features: Vec<u32>,
     #[serde(skip)]
     sets: Features,
+    /// Snapshots that would not be sent since they were removed there.
+    removed_there: Vec<String>,
     #[serde(flatten)]
     cost: CopyCost,
     /// Seconds that the bytes take at the limit, from now on.
@@ -46,7 +48,9 @@ impl Planned {
     pub(crate) fn new(to: String, plan: &CopyPlan<'_>, time: Option<Duration>) -> Self {
         let seconds_at_limit = time.map(|time| time.as_secs_f64());
         let (sets, snapshots, cost) = (plan.sets(), plan.snapshots(), plan.cost());
-        Self { to, snapshots, sets_features: bits(sets), sets, cost, seconds_at_limit }
+        let removed_there = plan.removed_there().iter().map(ToString::to_string).collect();
+        let sets_features = bits(sets);
+        Self { to, snapshots, sets_features, sets, removed_there, cost, seconds_at_limit }
     }
 }
 
@@ -59,6 +63,7 @@ struct Replication<'r> {
     sent: CopyCost,
     snapshots: Vec<String>,
     already_there: u64,
+    removed_there: Vec<String>,
     left_out: Vec<Missing<'r>>,
     damaged: &'r [String],
     /// Objects and bytes read there and found right, if that was asked for or had to be.
@@ -199,7 +204,8 @@ impl Report {
     /// Prints what a replication would send.
     pub(crate) fn replication_planned(&self, planned: &Planned) -> Result<()> {
         self.result(planned, || {
-            let Planned { to, snapshots, sets, cost, seconds_at_limit, .. } = planned;
+            let Planned { to, snapshots, sets, removed_there, cost, seconds_at_limit, .. } =
+                planned;
             let head = format!(
                 "{} and {} would go to {}\n",
                 units::counted(*snapshots, "snapshot"),
@@ -208,6 +214,7 @@ impl Report {
             );
             head + &fact("objects", &units::count(cost.objects))
                 + &fact("requests", &units::count(cost.requests))
+                + &not_sent_again(removed_there.len())
                 + &lines(*sets)
                 + &needs_line(*sets)
                 + &seconds_at_limit.map_or_else(String::new, |seconds| {
@@ -251,6 +258,7 @@ impl Report {
             sent: report.cost,
             snapshots: report.sent.iter().map(ToString::to_string).collect(),
             already_there: report.there,
+            removed_there: report.removed_there.iter().map(ToString::to_string).collect(),
             left_out: report.left_out.iter().map(Missing::new).collect(),
             damaged: &report.damaged,
             verified: report.verified,
@@ -270,7 +278,11 @@ impl Report {
                     }
                 };
                 let rest = brief_rest(*verified, *there, left_out);
-                return format!("{head}: {bytes} in {time}{mended}{rest}\n");
+                let removed = match report.removed_there.len() {
+                    0 => String::new(),
+                    count => format!(", {} removed there", units::count(u64_of(count))),
+                };
+                return format!("{head}: {bytes} in {time}{mended}{rest}{removed}\n");
             }
             let mut text = head + "\n";
             let (bytes, rate) = (units::size(cost.bytes), units::rate(cost.bytes, time));
@@ -282,6 +294,7 @@ impl Report {
                 text += &fact("mended", &format!("{mended} on the other side"));
             }
             text += &verified_there(*verified);
+            text += &not_sent_again(report.removed_there.len());
             text + &not_sent(*there, left_out)
         })
     }
@@ -310,6 +323,14 @@ fn verified_there(verified: Verified) -> String {
     }
     let objects = units::counted(objects, "object");
     fact("verified", &format!("{} in {objects} on the other side", units::size(bytes)))
+}
+
+/// Formats the number of snapshots that are not sent since they were removed there.
+fn not_sent_again(count: usize) -> String {
+    if count == 0 {
+        return String::new();
+    }
+    fact("removed", &format!("{} there, not sent again", units::counted(u64_of(count), "snapshot")))
 }
 
 /// Formats the last lines: the snapshots that were there before, and those that were left out.
