@@ -265,6 +265,24 @@ fn what_stays_lost_is_counted_and_the_command_that_restores_the_rest_is_told() {
 }
 
 #[test]
+fn a_search_says_what_it_costs_and_what_it_found() {
+    let place = Place::new();
+    place.ran("repair --search --plan").is(0).prints("there is nothing to repair");
+    let lost = place.objects("repo", "packs").pop().unwrap();
+    place.ran("backup --source other -- sh produce").is(0);
+    fs::remove_file(&lost).unwrap();
+    let planned = place.ran("repair --search --plan").is(3).prints("search ");
+    planned.prints(" blocks in the directories of 1 pack: ").prints("in 1 request, about ");
+    let planned = place.ran("repair --search --plan --json").is(3).json();
+    assert!(planned["search"]["blocks"].as_u64().unwrap() > 100, "{planned}");
+    assert!(planned["search"]["bytes"].as_u64().unwrap() > 0, "{planned}");
+    let told = place.ran("repair --search").is(0).says("note: search");
+    told.prints(" blocks in other packs");
+    place.ran("verify").is(0);
+    place.ran("repair --search").is(0).prints("nothing had to be repaired");
+}
+
+#[test]
 fn a_repair_from_what_is_no_copy_says_what_else_to_do() {
     let place = Place::new();
     place.ran("--repo other init -q --no-encryption").is(0);

@@ -16,10 +16,12 @@
 //!
 //! What has no good copy anywhere comes back by the next backup, if the server still has it.
 
+mod blocks;
 mod fetch;
 mod look;
 mod losses;
 mod preview;
+mod search;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -39,13 +41,16 @@ use crate::format::intent::IntentVerb;
 use crate::format::layout::Object;
 use crate::format::layout::content_hash;
 use crate::ops::copies::replace;
+use crate::ops::repair::blocks::BadPack;
 use crate::ops::repair::fetch::Brought;
 use crate::ops::repair::fetch::Far;
 use crate::ops::repair::look::Content;
 use crate::ops::repair::look::Extent;
+use crate::ops::repair::look::Lack;
 use crate::ops::repair::look::Overview;
 use crate::ops::repair::preview::Preview;
 use crate::ops::repair::preview::Side;
+use crate::ops::repair::search::Found;
 use crate::ops::replicate;
 use crate::ops::replicate::FarSide;
 use crate::ops::run_intent::HoldingRun;
@@ -62,6 +67,7 @@ pub use fetch::Fetch;
 pub use look::Make;
 pub use look::Remove;
 pub use losses::Losses;
+pub use search::Search;
 
 /// The requests of an intent: it is put, the others are listed and it is read, fences are listed,
 /// it is deleted.
@@ -104,6 +110,10 @@ pub struct RepairPlan<'r> {
     pub unneeded: Vec<String>,
     /// Objects without a good copy of which something may be lost, with or without words.
     lacking: u64,
+    /// The packs among them.
+    bad: BTreeMap<PackName, BadPack>,
+    /// The search for lost blocks, if there is one.
+    pub search: Option<Search>,
 }
 
 /// The result of a repair.
@@ -115,6 +125,10 @@ pub struct RepairReport {
     pub fetched: Vec<ObjectName>,
     /// Bytes that were read on the other side.
     pub fetched_bytes: u64,
+    /// Lost blocks that were found in other packs.
+    pub blocks_found: u64,
+    /// Relocation records that say where these are.
+    pub recorded: Vec<ObjectName>,
     /// Records that were removed.
     pub removed: Vec<ObjectName>,
     /// The steps that could not be done, in words.
@@ -180,6 +194,13 @@ pub fn plan_from<'r>(
     Ok(RepairPlan { far: Some(Arc::clone(far)), fetch: fetches, ..plan })
 }
 
+/// Returns the pack of which there is no good copy, if it is one.
+fn bad_pack(lack: &Lack) -> Option<(PackName, BadPack)> {
+    let Content::Pack(name) = lack.content else { return None };
+    let is_there = lack.copies.iter().any(|copy| copy.is_there);
+    Some((name, if is_there { BadPack::Spoiled } else { BadPack::Gone }))
+}
+
 /// Shows an object that comes from the other side as if it were here.
 fn expect(preview: &mut Preview, fetch: &Fetch) {
     for name in &fetch.objects {
@@ -191,6 +212,7 @@ impl<'r> RepairPlan<'r> {
     fn new(repository: &'r Repository, workers: u32, overview: Overview) -> Self {
         let Overview { make, moot, lacks, mut lost, unneeded, known, .. } = overview;
         let lacking = u64_of(lacks.len() + lost.len());
+        let bad = lacks.iter().filter_map(bad_pack).collect();
         lost.extend(lacks.into_iter().flat_map(|lack| lack.words));
         // A snapshot that can't be read may name any pack.
         let named = overview.is_complete.then_some(overview.named);
@@ -208,7 +230,17 @@ impl<'r> RepairPlan<'r> {
             lost,
             unneeded,
             lacking,
+            bad,
+            search: None,
         }
+    }
+
+    /// Plans to look for the lost blocks in all other packs of the repository.
+    pub fn search(self, world: &World) -> Result<Self> {
+        self.repository.require_data()?;
+        let seen = self.repository.shown_by(Arc::new(self.preview()?))?;
+        let search = Search::plan(self.repository, &seen, &self.bad, self.workers, world)?;
+        Ok(Self { search: (search.blocks > 0).then_some(search), ..self })
     }
 
     /// Returns the cost of what comes from the other side.
@@ -268,6 +300,13 @@ impl<'r> RepairPlan<'r> {
         if self.lacking == 0 {
             return Ok(VerifyReport::default());
         }
+        let seen = self.repository.shown_by(Arc::new(self.preview()?))?;
+        verify(&seen, &self.verification(), world)
+    }
+
+    /// Returns the store as it will be when everything is done that is planned, but for what a
+    /// search may find.
+    fn preview(&self) -> Result<Preview> {
         let store = self.repository.store();
         let mut preview = Preview::new(store, self.far.as_ref());
         self.fetch.iter().for_each(|fetch| expect(&mut preview, fetch));
@@ -276,7 +315,7 @@ impl<'r> RepairPlan<'r> {
             preview.expect(object.clone(), Side::Near, from.clone(), bytes.unwrap_or_default());
         }
         self.remove().into_iter().for_each(|remove| preview.remove(remove.object));
-        verify(&self.repository.shown_by(Arc::new(preview))?, &self.verification(), world)
+        Ok(preview)
     }
 
     fn verification(&self) -> VerifyOptions {
@@ -306,6 +345,10 @@ impl<'r> RepairPlan<'r> {
         let Brought { put: fetched, whole, mut failed, bytes: fetched_bytes } = brought;
         let (made, refused) = made;
         failed.extend(refused);
+        let found = match &self.search {
+            Some(search) => search.run(self.repository, self.workers, world)?,
+            None => Found::default(),
+        };
         let again = self.repository.shown_by(Arc::clone(self.repository.store()))?;
         let left = verify(&again, &self.verification(), world)?;
         // Only after what they recorded has been recorded again.
@@ -325,7 +368,18 @@ impl<'r> RepairPlan<'r> {
         }
         let mut lost = self.lost;
         lost.retain(|lost| !left.findings.iter().any(|finding| finding.what == *lost));
-        Ok(RepairReport { made, fetched, fetched_bytes, removed, failed, lost, left })
+        let Found { blocks: blocks_found, put: recorded } = found;
+        Ok(RepairReport {
+            made,
+            fetched,
+            fetched_bytes,
+            blocks_found,
+            recorded,
+            removed,
+            failed,
+            lost,
+            left,
+        })
     }
 
     /// Makes copies, then brings what comes from the other side.

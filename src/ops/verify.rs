@@ -451,7 +451,7 @@ impl Verification<'_> {
             return Ok(BlockState::Good);
         }
         // What is left of a pack, and a healing copy, can only be found by reading.
-        let may_be_there = !gone || !contents.packs().copies_of(address).is_empty();
+        let may_be_there = !gone || has_copies(contents, block)?;
         if may_be_there && self.repository.opens_data() {
             return Ok(BlockState::Doubtful);
         }
@@ -548,6 +548,16 @@ fn keep_going(error: Error, report: impl FnOnce(String)) -> Result<()> {
 fn packs_of(contents: &Contents, block: &Block) -> Result<Vec<PackName>> {
     let name_of = |at| Ok(contents.packs().address(at)?.pack);
     block.entry.storage.places().map(name_of).collect()
+}
+
+/// Tells whether relocation records name other places of a block, or of its bases.
+fn has_copies(contents: &Contents, block: &Block) -> Result<bool> {
+    for at in block.entry.storage.places() {
+        if !contents.packs().copies_of(contents.packs().address(at)?).is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The state of a block, as far as it is known before it is read.

@@ -423,28 +423,24 @@ impl Packs {
         let mut deltas = Vec::new();
         let mut address = address;
         let mut packs = vec![address.pack];
-        let mut pack = self.open_object(&address.pack, object)?;
+        let mut here = self.open_object(&address.pack, object);
         loop {
-            let slot = find(&pack, address.entry)?;
-            let frame = match self.frame(&pack, slot.frame, opener) {
-                Ok(frame) => frame,
-                // The first copy opened but this frame of it is bad: the twin may have it.
-                Err(_)
-                    if pack.class == Class::Meta
-                        && pack.object != Object::Twin(address.pack).name() =>
-                {
-                    pack = self.open_object(&address.pack, Object::Twin(address.pack).name())?;
-                    continue;
+            let link = here.and_then(|pack| self.link(pack, address, opener));
+            let Link { pack, slot, frame } = match link {
+                Ok(link) => link,
+                Err(error) => {
+                    // A base that is lost may have been stored again, whole.
+                    let copy = (!deltas.is_empty()).then(|| self.relocated(address)).flatten();
+                    let (at, bytes) = copy.ok_or(error)?;
+                    packs.push(at.pack);
+                    let bytes = self.unwound(&*self.open(&at.pack)?, bytes, &deltas, hash)?;
+                    return Ok(Chain { bytes, whole: at, packs });
                 }
-                Err(error) => return Err(error),
             };
             let record = slice(&frame, slot.at, slot.record).ok_or_else(|| out_of_frame(&pack))?;
             let mut bases = slot.bases().map(|base| pack.directory.address(base));
             let Some(base) = bases.next() else {
-                let bytes = unwind(&pack, record.to_vec(), &deltas)?;
-                if self.hasher.hash(&bytes) != hash {
-                    return Err(pack.damaged("a block does not match its hash"));
-                }
+                let bytes = self.unwound(&pack, record.to_vec(), &deltas, hash)?;
                 return Ok(Chain { bytes, whole: address, packs });
             };
             if deltas.len() == BASE_STEPS_MAX {
@@ -457,13 +453,64 @@ impl Packs {
             if !packs.contains(&address.pack) {
                 packs.push(address.pack);
             }
-            pack = self.open(&address.pack)?;
+            here = self.open(&address.pack);
         }
+    }
+
+    /// Opens the frame of an entry, that of the twin if the pack has one and its frame is bad.
+    fn link(
+        &self,
+        pack: Arc<OpenPack>,
+        address: EntryAddress,
+        opener: &mut FrameOpener,
+    ) -> Result<Link> {
+        let slot = find(&pack, address.entry)?;
+        let error = match self.frame(&pack, slot.frame, opener) {
+            Ok(frame) => return Ok(Link { pack, slot, frame }),
+            Err(error) => error,
+        };
+        let twin = Object::Twin(address.pack).name();
+        if pack.class != Class::Meta || pack.object == twin {
+            return Err(error);
+        }
+        let pack = self.open_object(&address.pack, twin)?;
+        let slot = find(&pack, address.entry)?;
+        let frame = self.frame(&pack, slot.frame, opener)?;
+        Ok(Link { pack, slot, frame })
+    }
+
+    /// Applies deltas to the whole block that they rest on, and checks the result.
+    fn unwound(
+        &self,
+        pack: &OpenPack,
+        whole: Vec<u8>,
+        deltas: &[Step],
+        hash: BlockHash,
+    ) -> Result<Vec<u8>> {
+        let bytes = unwind(pack, whole, deltas)?;
+        if self.hasher.hash(&bytes) != hash {
+            return Err(pack.damaged("a block does not match its hash"));
+        }
+        Ok(bytes)
+    }
+
+    /// Returns a whole block that a relocation record names for an entry, and its place.
+    fn relocated(&self, address: EntryAddress) -> Option<(EntryAddress, Vec<u8>)> {
+        let mut copies = self.copies_of(address).into_iter().take(COPIES_TRIED_MAX);
+        copies.find_map(|at| Some((at, self.whole_block(at).ok()?)))
     }
 
     /// Reads the second base of a delta, which is always whole. It is unverified: what is decoded
     /// from it is verified by its own hash.
     fn second_base(&self, at: EntryAddress, opener: &mut FrameOpener) -> Result<Vec<u8>> {
+        let error = match self.second_base_from(at, opener) {
+            Ok(block) => return Ok(block),
+            Err(error) => error,
+        };
+        self.relocated(at).map(|(_, block)| block).ok_or(error)
+    }
+
+    fn second_base_from(&self, at: EntryAddress, opener: &mut FrameOpener) -> Result<Vec<u8>> {
         let pack = self.open(&at.pack)?;
         let slot = find(&pack, at.entry)?;
         if !slot.is_whole() {
@@ -526,6 +573,13 @@ fn is_kept(pack: &OpenPack, frame: &Frame) -> bool {
 
 fn out_of_frame(pack: &OpenPack) -> Error {
     pack.damaged("an entry lies outside its frame")
+}
+
+/// An entry whose frame is open.
+struct Link {
+    pack: Arc<OpenPack>,
+    slot: Slot,
+    frame: Arc<Vec<u8>>,
 }
 
 /// A delta on the way to the whole block that it rests on.

@@ -33,6 +33,13 @@ pub(crate) struct RepairArguments {
     #[arg(long, value_name = "URL")]
     pub(crate) from: Option<String>,
 
+    /// Look for lost blocks in all other packs of the repository
+    ///
+    /// Reads the directory of every pack with data. It finds blocks that are stored whole more than
+    /// once, as two backups that ran at the same time store them.
+    #[arg(long)]
+    pub(crate) search: bool,
+
     #[command(flatten)]
     pub(crate) other: OtherArguments,
 }

@@ -10,6 +10,7 @@ use haulout::ops::repair::Remove;
 use haulout::ops::repair::RepairCost;
 use haulout::ops::repair::RepairPlan;
 use haulout::ops::repair::RepairReport;
+use haulout::ops::repair::Search;
 use haulout::ops::verify::VerifyReport;
 use haulout::shared::num::u64_of;
 use serde::Serialize;
@@ -34,6 +35,7 @@ struct Planned<'r> {
     fetch: Vec<Fetched>,
     remove: Vec<Removed<'r>>,
     cost: RepairCost,
+    search: Option<Searched>,
     lost: &'r [String],
     unneeded: &'r [String],
     /// The findings about snapshots that stay.
@@ -59,6 +61,24 @@ struct Fetched {
 struct Removed<'r> {
     object: String,
     why: &'r str,
+}
+
+/// The JSON report of a search that is planned.
+#[derive(Debug, Serialize)]
+struct Searched {
+    blocks: u64,
+    packs: u64,
+    bytes: u64,
+    requests: u64,
+    seconds: f64,
+}
+
+impl From<&Search> for Searched {
+    fn from(search: &Search) -> Self {
+        let Search { blocks, packs, bytes, requests, time, .. } = search;
+        let seconds = time.as_secs_f64();
+        Self { blocks: *blocks, packs: *packs, bytes: *bytes, requests: *requests, seconds }
+    }
 }
 
 /// The JSON report of what can't be had back.
@@ -99,6 +119,8 @@ struct Repaired<'r> {
     made: Vec<String>,
     fetched: Vec<String>,
     fetched_bytes: u64,
+    blocks_found: u64,
+    recorded: Vec<String>,
     removed: Vec<String>,
     failed: &'r [String],
     /// Objects that have no good copy.
@@ -138,6 +160,7 @@ impl Report {
                 .map(|Remove { object, why }| Removed { object: object.to_string(), why })
                 .collect(),
             cost: plan.cost(),
+            search: plan.search.as_ref().map(Searched::from),
             lost: &plan.lost,
             unneeded: &plan.unneeded,
             findings: left.findings.iter().map(Found::from).collect(),
@@ -146,6 +169,7 @@ impl Report {
         self.result(&planned, || {
             let mut text = lines(plan);
             text.extend(cost(plan));
+            text.extend(plan.search.as_ref().map(search));
             text += &facts("unneeded", plan.unneeded.iter().cloned());
             text += &lost(&plan.lost, left, &losses);
             if text.is_empty() { "there is nothing to repair\n".to_owned() } else { text }
@@ -156,6 +180,7 @@ impl Report {
     pub(crate) fn before_repair(&self, plan: &RepairPlan<'_>) {
         let mut text = lines(plan);
         text.extend(cost(plan));
+        text.extend(plan.search.as_ref().map(search));
         for line in text.lines() {
             self.console.note(line.trim());
         }
@@ -164,6 +189,7 @@ impl Report {
     /// Prints the report of a repair.
     pub(crate) fn repair(&self, report: &RepairReport, time: Duration) -> Result<()> {
         let RepairReport { made, fetched, fetched_bytes, removed, failed, left, .. } = report;
+        let RepairReport { blocks_found, recorded, .. } = report;
         for failed in failed {
             self.console.warning(failed);
         }
@@ -175,6 +201,8 @@ impl Report {
             made: names(made),
             fetched: names(fetched),
             fetched_bytes: *fetched_bytes,
+            blocks_found: *blocks_found,
+            recorded: names(recorded),
             removed: names(removed),
             failed,
             lost: &report.lost,
@@ -192,7 +220,12 @@ impl Report {
                 let objects = units::counted(u64_of(fetched.len()), "object");
                 done.insert(1, format!("fetched {objects}, {bytes}"));
             }
-            let mut text = if made.is_empty() && fetched.is_empty() && removed.is_empty() {
+            if *blocks_found > 0 {
+                let blocks = units::counted(*blocks_found, "block");
+                done.push(format!("found {blocks} in other packs"));
+            }
+            let is_nothing = made.is_empty() && fetched.is_empty() && removed.is_empty();
+            let mut text = if is_nothing && *blocks_found == 0 {
                 "nothing had to be repaired\n".to_owned()
             } else {
                 done.join(", ") + "\n"
@@ -240,6 +273,21 @@ fn cost(plan: &RepairPlan<'_>) -> Option<String> {
         units::count(requests_here)
     );
     (!plan.fetch.is_empty()).then(|| fact("cost", &text))
+}
+
+/// Formats what is looked for, and what that costs.
+fn search(search: &Search) -> String {
+    let Search { blocks, is_more, packs, bytes, requests, time, .. } = search;
+    let of = if *is_more { " of more" } else { "" };
+    let text = format!(
+        "{}{of} in the directories of {}: {} in {}, about {}",
+        units::counted(*blocks, "block"),
+        units::counted(*packs, "pack"),
+        units::size(*bytes),
+        units::counted(*requests, "request"),
+        units::span(*time)
+    );
+    fact("search", &text)
 }
 
 /// Formats what can't be had back, and the commands that restore the rest.

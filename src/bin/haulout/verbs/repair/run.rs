@@ -35,6 +35,8 @@ struct Other {
 pub(crate) struct RepairJob {
     /// The plan is printed, and nothing is changed.
     only_plans: bool,
+    /// Lost blocks are looked for in all other packs.
+    searches: bool,
     other: Option<Other>,
 }
 
@@ -48,7 +50,7 @@ impl RepairJob {
         let reached = other(network, &typed.other, around.variables);
         let from = typed.from.map(|from| place(Some(from))).transpose()?;
         let other = from.map(|place| Other { place, network: reached });
-        Ok(Self { only_plans: typed.plan, other })
+        Ok(Self { only_plans: typed.plan, searches: typed.search, other })
     }
 }
 
@@ -68,7 +70,10 @@ impl Run<'_> {
         let repository = self.repository()?;
         let far = job.other.as_ref().map(|other| self.other_store(other)).transpose()?;
         let (began, progress) = (self.now(), self.progress(Activity::Verifying { passes: 1 }));
-        let plan = self.plan_repair(&repository, far.as_ref())?;
+        let mut plan = self.plan_repair(&repository, far.as_ref())?;
+        if job.searches {
+            plan = plan.search(&self.world)?;
+        }
         drop(progress);
         if job.only_plans {
             let progress = self.progress(Activity::Verifying { passes: 1 });
