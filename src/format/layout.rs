@@ -53,11 +53,13 @@ pub enum Folder {
     Removed,
     /// Doubtful snapshots that were confirmed.
     Cleared,
+    /// What was verified, how deep and when.
+    Verified,
 }
 
 impl Folder {
     /// All folders, in the order of their declaration.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Claims,
         Self::Keys,
         Self::Runs,
@@ -71,6 +73,7 @@ impl Folder {
         Self::Fences,
         Self::Removed,
         Self::Cleared,
+        Self::Verified,
     ];
 
     /// Returns what the names of its objects begin with: a word and a slash.
@@ -89,6 +92,7 @@ impl Folder {
             Self::Fences => "fences/",
             Self::Removed => "removed/",
             Self::Cleared => "cleared/",
+            Self::Verified => "verified/",
         }
     }
 
@@ -173,6 +177,8 @@ pub enum Object {
     Removed { source: SourceId, sequence: u64, snapshot: SnapshotId, hash: ContentHash },
     /// Says that a doubtful snapshot was confirmed.
     Cleared { snapshot: SnapshotId, hash: ContentHash },
+    /// What was verified, how deep and when.
+    Verified(ContentHash),
 }
 
 impl Object {
@@ -193,6 +199,7 @@ impl Object {
             Self::Fence { .. } => Folder::Fences,
             Self::Removed { .. } => Folder::Removed,
             Self::Cleared { .. } => Folder::Cleared,
+            Self::Verified(_) => Folder::Verified,
         })
     }
 
@@ -201,6 +208,7 @@ impl Object {
         let rest = match self {
             Self::Config => CONFIG.to_owned(),
             Self::Claim(id) | Self::Key(id) | Self::Run(id) => hex::encode(id),
+            Self::Verified(hash) => hex::encode(hash),
             Self::Rotation { generation, hash } => numbered(ROTATION, *generation, hash),
             Self::Retired { generation, hash } => numbered(RETIRED, *generation, hash),
             Self::Pack(name) | Self::Twin(name) => {
@@ -274,6 +282,7 @@ impl Object {
                 };
                 Some(Self::Removed { source, sequence, snapshot: id, hash })
             }
+            Folder::Verified => hex::decode(rest).map(Self::Verified),
             Folder::Cleared => {
                 of_snapshot(rest).map(|(snapshot, hash)| Self::Cleared { snapshot, hash })
             }
@@ -380,6 +389,7 @@ mod tests {
             Object::Removed { source, sequence: 7, snapshot, hash },
             Object::Removed { source, sequence: 1 << 40, snapshot, hash },
             Object::Cleared { snapshot, hash },
+            Object::Verified(hash),
         ]
     }
 

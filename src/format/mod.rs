@@ -24,3 +24,4 @@ pub mod snapshot;
 pub mod snapshot_damage;
 pub mod table_page;
 pub mod trailer;
+pub mod verified;

@@ -579,8 +579,14 @@ fn require_no_deleter(repository: &Repository) -> Result<()> {
 /// Returns the hashes in the names of all that is believed by its seal.
 fn sealed_hashes(store: &dyn Store) -> Result<BTreeSet<[u8; 32]>> {
     let mut hashes = BTreeSet::new();
-    let folders =
-        [Folder::Snapshots, Folder::Notes, Folder::Fences, Folder::Removed, Folder::Cleared];
+    let folders = [
+        Folder::Snapshots,
+        Folder::Notes,
+        Folder::Fences,
+        Folder::Removed,
+        Folder::Cleared,
+        Folder::Verified,
+    ];
     for folder in folders {
         let folder = folder.prefix();
         store

@@ -335,6 +335,17 @@ pub struct TableNodes {
     known: HashSet<BlockHash>,
 }
 
+/// A part of a pack table.
+#[derive(Debug, Clone, Copy)]
+pub enum TablePart<'t> {
+    /// A node that was passed before, of a table that was read before.
+    Known(BlockHash),
+    /// A node with all records below it.
+    Node(BlockHash, &'t [PackRecord]),
+    /// The records that are in no filled node.
+    Tail(&'t [PackRecord]),
+}
+
 impl TableNodes {
     /// Creates an empty reader for the snapshots of a repository.
     pub fn new(repository: &Repository, monitor: &Arc<Monitor>) -> Self {
@@ -347,19 +358,31 @@ impl TableNodes {
         tail: &TableTail,
         each: &mut dyn FnMut(&PackRecord),
     ) -> Result<()> {
+        self.parts(tail, &mut |part| match part {
+            TablePart::Known(_) => {}
+            TablePart::Node(_, records) | TablePart::Tail(records) => {
+                records.iter().for_each(&mut *each);
+            }
+        })
+    }
+
+    /// Passes to `each` the parts of a table: nodes, read once however many tables have them, and
+    /// what is in no node.
+    pub fn parts(&mut self, tail: &TableTail, each: &mut dyn FnMut(TablePart<'_>)) -> Result<()> {
         for (level, nodes) in tail.levels.iter().enumerate() {
             for node in nodes {
                 if self.known.contains(&node.hash) {
+                    each(TablePart::Known(node.hash));
                     continue;
                 }
                 let mut records = Vec::new();
                 // One that can't be read stays unknown: every table with it fails.
                 read_node(&self.packs, node, level, &mut records)?;
                 self.known.insert(node.hash);
-                records.iter().for_each(&mut *each);
+                each(TablePart::Node(node.hash, &records));
             }
         }
-        tail.records.iter().for_each(each);
+        each(TablePart::Tail(&tail.records));
         Ok(())
     }
 }

@@ -26,6 +26,7 @@ mod snapshot_name;
 pub mod snapshots;
 pub mod standing;
 pub mod vacancy;
+pub mod verified;
 
 use std::sync::Arc;
 use std::sync::Mutex;

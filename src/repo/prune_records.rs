@@ -40,9 +40,11 @@ use crate::store::name::ObjectName;
 
 /// The place of a record: its kind, and what it is about.
 #[derive(Debug, Clone)]
-struct Place {
-    kind: ObjectKind,
-    context: Vec<u8>,
+pub(super) struct Place {
+    /// The kind of the object.
+    pub(super) kind: ObjectKind,
+    /// What its reader knows from elsewhere.
+    pub(super) context: Vec<u8>,
 }
 
 impl Repository {
@@ -79,7 +81,7 @@ impl Repository {
     }
 
     /// Puts a record with its tag, and makes sure that the store has it; `object` gives its name.
-    fn put_tagged(
+    pub(super) fn put_tagged(
         &self,
         place: &Place,
         text: &[u8],

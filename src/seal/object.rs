@@ -70,7 +70,7 @@ pub enum ObjectKind {
     Relocation,
     /// A record of damage that was found.
     Damage,
-    /// A record of what was verified when, and other remarks.
+    /// A statement about a snapshot or the store.
     Note,
     /// A snapshot that was removed.
     Removed,
@@ -78,13 +78,15 @@ pub enum ObjectKind {
     KeySlotNote,
     /// An announcement that the keys are being rotated.
     Rotation,
+    /// What was verified, how deep and when.
+    Verified,
     /// A doubtful snapshot that was confirmed.
     Cleared,
 }
 
 impl ObjectKind {
     /// Every kind, in the order of the codes.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Snapshot,
         Self::Intent,
         Self::Fence,
@@ -94,6 +96,7 @@ impl ObjectKind {
         Self::Removed,
         Self::KeySlotNote,
         Self::Rotation,
+        Self::Verified,
         Self::Cleared,
     ];
 
@@ -109,6 +112,7 @@ impl ObjectKind {
             Self::Removed => 7,
             Self::KeySlotNote => 8,
             Self::Rotation => 9,
+            Self::Verified => 10,
             Self::Cleared => 11,
         }
     }
@@ -133,6 +137,7 @@ impl ObjectKind {
             Self::Removed => "removed",
             Self::KeySlotNote => "key slot note",
             Self::Rotation => "rotation",
+            Self::Verified => "verified",
             Self::Cleared => "cleared",
         }
     }
@@ -148,6 +153,7 @@ impl ObjectKind {
             | Self::Removed
             | Self::KeySlotNote
             | Self::Rotation
+            | Self::Verified
             | Self::Cleared => Purpose::SmallObject,
         }
     }
