@@ -96,7 +96,7 @@ fn changed_pages_are_checked_and_stored_as_changes_of_the_base() {
 /// What `verify` counts of the pages of a snapshot.
 fn verify_pages(repository: &Repository, id: SnapshotId) -> PageCounts {
     let snapshots = vec![repository.find_snapshot(&id.to_string()).expect("it is there")];
-    let options = VerifyOptions { depth: Depth::Pages, snapshots, workers: 2 };
+    let options = VerifyOptions { snapshots, workers: 2, ..VerifyOptions::new(Depth::Pages) };
     let report = verify(repository, &options, &World::of_this_machine()).expect("it runs");
     assert!(report.findings.is_empty(), "{:?}", report.findings);
     report.pages

@@ -235,7 +235,7 @@ fn listings_that_lag_behind_cost_time_and_no_data() {
     // Of the new ones the packs are not listed yet, and there.
     let snapshots = open(shared(stale.inner()), 13).unwrap().snapshots().unwrap().snapshots;
     assert_eq!(snapshots.len(), 4);
-    let options = VerifyOptions { depth: Depth::Blocks, snapshots, workers: 1 };
+    let options = VerifyOptions { snapshots, ..VerifyOptions::new(Depth::Blocks) };
     let report = verify(&repository, &options, &World::of_this_machine()).unwrap();
     assert_eq!(report.findings, []);
     stale.catch_up();

@@ -78,7 +78,7 @@ fn assert_restores(repository: &Repository, report: &BackupReport, stream: &[u8]
 
 fn assert_whole(repository: &Repository) {
     let snapshots = repository.snapshots().unwrap().snapshots;
-    let options = VerifyOptions { depth: Depth::Pages, snapshots, workers: 2 };
+    let options = VerifyOptions { snapshots, workers: 2, ..VerifyOptions::new(Depth::Pages) };
     let report = verify(repository, &options, &World::of_this_machine()).unwrap();
     assert_eq!(report.findings, []);
 }

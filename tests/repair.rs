@@ -17,6 +17,7 @@ use haulout::ops::tag::TagChange;
 use haulout::ops::tag::tag;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::Finding;
+use haulout::ops::verify::Remember;
 use haulout::ops::verify::Unit;
 use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::VerifyReport;
@@ -144,7 +145,8 @@ fn ways(bytes: &Bytes) -> Vec<(&'static str, Option<Bytes>)> {
 }
 
 fn verified(repository: &Repository, depth: Depth) -> VerifyReport {
-    let options = VerifyOptions { workers: 2, ..VerifyOptions::new(depth) };
+    let options =
+        VerifyOptions { workers: 2, remember: Remember::Nowhere, ..VerifyOptions::new(depth) };
     verify(repository, &options, &World::of_this_machine()).unwrap()
 }
 

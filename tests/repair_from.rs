@@ -28,6 +28,7 @@ use haulout::ops::repair::plan_from;
 use haulout::ops::tag::TagChange;
 use haulout::ops::tag::tag;
 use haulout::ops::verify::Depth;
+use haulout::ops::verify::Remember;
 use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::VerifyReport;
 use haulout::ops::verify::verify;
@@ -99,7 +100,8 @@ fn flipped(bytes: &Bytes) -> Bytes {
 }
 
 fn verified(repository: &Repository, depth: Depth) -> VerifyReport {
-    let options = VerifyOptions { workers: 2, ..VerifyOptions::new(depth) };
+    let options =
+        VerifyOptions { workers: 2, remember: Remember::Nowhere, ..VerifyOptions::new(depth) };
     verify(repository, &options, &World::of_this_machine()).unwrap()
 }
 

@@ -21,6 +21,7 @@ use haulout::ops::tag::TagChange;
 use haulout::ops::tag::tag;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::Finding;
+use haulout::ops::verify::Remember;
 use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::verify;
 use haulout::store::Store;
@@ -47,7 +48,11 @@ use crate::support::stream_of;
 /// Verifies a copy: what is found, and written down there.
 fn found_in(far: &Arc<MemoryStore>) -> Vec<String> {
     let copy = open(shared(far), 70).unwrap();
-    let options = VerifyOptions { workers: 2, ..VerifyOptions::new(Depth::Blocks) };
+    let options = VerifyOptions {
+        workers: 2,
+        remember: Remember::Nowhere,
+        ..VerifyOptions::new(Depth::Blocks)
+    };
     let report = verify(&copy, &options, &World::of_this_machine()).unwrap();
     report.findings.iter().map(Finding::in_words).collect()
 }

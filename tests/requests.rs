@@ -26,9 +26,13 @@ use haulout::ops::prune::PruneOptions;
 use haulout::ops::restore::RestoreOptions;
 use haulout::ops::restore::Target;
 use haulout::ops::restore::restore;
+use haulout::ops::verify::Budget;
 use haulout::ops::verify::Depth;
+use haulout::ops::verify::History;
 use haulout::ops::verify::VerifyOptions;
+use haulout::ops::verify::ages;
 use haulout::ops::verify::verify;
+use haulout::ops::verify::verify_oldest;
 use haulout::repo::FEATURES_MADE;
 use haulout::repo::Features;
 use haulout::repo::Repository;
@@ -238,7 +242,7 @@ fn restore_files(repository: &Repository) {
 
 fn verify_pages(repository: &Repository) {
     let snapshots = vec![repository.find_snapshot("latest").unwrap()];
-    let options = VerifyOptions { depth: Depth::Pages, snapshots, workers: WORKERS };
+    let options = VerifyOptions { snapshots, workers: WORKERS, ..VerifyOptions::new(Depth::Pages) };
     let report = verify(repository, &options, &World::of_this_machine()).unwrap();
     assert_eq!(report.findings, []);
 }
@@ -387,4 +391,52 @@ fn a_prune_asks_for_the_owner_of_each_candidate_only_while_a_run_stands() {
     let run = RunId::new([7; 16]);
     repository.put_intent(run, &Intent::new(IntentVerb::Backup, 1)).unwrap();
     assert_eq!(trailers(), 1024);
+}
+
+/// Nights before a verification that is remembered.
+const VERIFIED_NIGHTS: u64 = 3;
+
+/// Requests about records of what was verified: listings, reads, puts, questions, deletions.
+fn about_records(store: &Recording<Arc<MemoryStore>>) -> [u64; 5] {
+    let verbs = [Verb::List, Verb::Get, Verb::Put, Verb::Size, Verb::Delete];
+    verbs.map(|verb| store.calls_under(verb, "verified/"))
+}
+
+#[test]
+fn to_remember_what_was_verified_costs_a_verification_five_requests_and_a_slice_two_more() {
+    let store = Arc::new(MemoryStore::new());
+    let features = FEATURES_MADE.with(Features::NEEDS);
+    let repository =
+        support::init_as_earlier(support::shared(&store), Protected::Encrypted, features, 1);
+    let mut server = Server::new(3, 1, 20);
+    for _ in 0..VERIFIED_NIGHTS {
+        support::back_up(&repository, &server.stream());
+        server.night(3);
+    }
+    let counted = Arc::new(Recording::new(Arc::clone(&store)));
+    let repository = support::open(support::shared(&counted), 5).unwrap();
+    let options = VerifyOptions { workers: WORKERS, ..VerifyOptions::new(Depth::Stored) };
+    let world = World::of_this_machine();
+    counted.reset();
+    verify(&repository, &options, &world).unwrap();
+    assert_eq!(about_records(&counted), [1, 0, 1, 1, 0], "there is nothing to join");
+    counted.reset();
+    verify(&repository, &options, &world).unwrap();
+    let whole = u64::try_from(counted.log().len()).unwrap();
+    assert_eq!(about_records(&counted), [1, 1, 1, 1, 1]);
+    counted.reset();
+    verify_oldest(&repository, &options, Budget::Percent(100), &world).unwrap();
+    let slice = u64::try_from(counted.log().len()).unwrap();
+    assert_eq!(about_records(&counted), [2, 2, 1, 1, 1], "it knows what is oldest beforehand");
+    assert!(
+        slice <= whole + 2 + 4 * VERIFIED_NIGHTS,
+        "{slice}, {whole}: few requests for a need list"
+    );
+    counted.reset();
+    ages(&repository, &options, &world).unwrap();
+    assert_eq!(about_records(&counted), [1, 1, 0, 0, 0]);
+    assert_eq!(counted.calls_under(Verb::Get, "packs/"), 0, "no pack is read whole");
+    counted.reset();
+    History::read(&repository).unwrap();
+    assert_eq!((about_records(&counted), counted.log().len()), ([1, 1, 0, 0, 0], 2));
 }

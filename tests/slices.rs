@@ -101,7 +101,7 @@ fn in_slices(repository: &Repository, options: &VerifyOptions, bytes: u64) -> Ve
         if left.as_ref().is_some_and(Vec::is_empty) {
             return slices;
         }
-        let slice = Slice { packs: left.as_deref(), bytes_max: Some(bytes), deadline: None };
+        let slice = Slice { packs: left.as_deref(), bytes_max: Some(bytes), ..Slice::default() };
         slices.push(slice_of(repository, options, &slice));
         assert!(slices.len() < 100, "each slice checks something");
     }
@@ -221,7 +221,7 @@ fn a_deadline_ends_a_slice_and_the_rest_is_named() {
     order.reverse();
     let at = Duration::from_secs(10);
     let deadline = Some(Deadline { clock: &clock, at });
-    let slice = Slice { packs: Some(&order), bytes_max: None, deadline };
+    let slice = Slice { packs: Some(&order), deadline, ..Slice::default() };
     let report = slice_of(&repository, &options(Depth::Stored, 1), &slice);
     assert!((5..=10).contains(&report.checked.len()), "{} packs", report.checked.len());
     let both = [report.checked.clone(), report.left.clone()].concat();

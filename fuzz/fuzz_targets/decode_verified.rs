@@ -1,5 +1,5 @@
-//! Any record of what was verified: one record, one spelling but for the lengths of numbers, and two
-//! of them joined say nothing later than the later of the two.
+//! Any record of what was verified: one record, one spelling but for the lengths of numbers, and
+//! two of them joined say nothing later than the later of the two.
 
 #![no_main]
 
@@ -12,7 +12,8 @@ fuzz_target!(|data: &[u8]| {
     let split = usize::from(input.byte()) * 4;
     let rest = input.rest();
     let (first, second) = rest.split_at(split.min(rest.len()));
-    let read: Vec<Verified> = [first, second, rest].map(Verified::decode).into_iter().flatten().collect();
+    let read: Vec<Verified> =
+        [first, second, rest].map(Verified::decode).into_iter().flatten().collect();
     for record in &read {
         let bytes = record.encode();
         assert!(bytes.len() <= rest.len(), "numbers are written in their shortest form");

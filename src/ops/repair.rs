@@ -55,6 +55,7 @@ use crate::ops::replicate;
 use crate::ops::replicate::FarSide;
 use crate::ops::run_intent::HoldingRun;
 use crate::ops::verify::Depth;
+use crate::ops::verify::Remember;
 use crate::ops::verify::VerifyOptions;
 use crate::ops::verify::VerifyReport;
 use crate::ops::verify::verify;
@@ -319,7 +320,8 @@ impl<'r> RepairPlan<'r> {
     }
 
     fn verification(&self) -> VerifyOptions {
-        VerifyOptions { workers: self.workers, ..VerifyOptions::new(Depth::Objects) }
+        let remember = Remember::Nowhere;
+        VerifyOptions { workers: self.workers, remember, ..VerifyOptions::new(Depth::Objects) }
     }
 
     /// Makes, fetches and removes what was planned, and looks what is left.

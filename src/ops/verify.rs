@@ -13,16 +13,25 @@
 //!
 //! A repository that takes longer to read than a night has hours is verified in slices
 //! ([`verify_slice`]): some of its packs, within a limit of time and of bytes. [`Slice`] says what
-//! belongs to a slice.
+//! belongs to a slice. Every run records what it verified (FORMAT.md 9.2), so that a slice can take
+//! what was verified longest ago ([`verify_oldest`]).
 
+mod ages;
 mod broken;
 mod checks;
 mod depth;
+mod history;
+mod ledger;
+mod needed;
+mod oldest;
+mod options;
 mod packs;
 mod record;
+mod remember;
 mod report;
 mod secrets;
 mod slice;
+mod tables;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -68,17 +77,36 @@ use broken::Extent;
 use checks::ChangedPages;
 use checks::Numbering;
 use checks::page_check;
+use ledger::LookedAt;
+use needed::Needed;
+use needed::PackBits;
+use options::Scope;
 
 use super::batches;
 use super::batches::Batch;
 use slice::Part;
 
+pub use ages::Ages;
+pub use ages::Oldest;
 pub use broken::RANGES_MAX;
 pub use depth::Depth;
+pub use history::History;
+pub use history::LastVerified;
+pub use oldest::AgesReport;
+pub use oldest::Budget;
+pub use oldest::OldestPlan;
+pub use oldest::ages;
+pub use oldest::plan_oldest;
+pub use oldest::verify_oldest;
+pub use options::Remember;
+pub use options::VerifyOptions;
 pub use report::Finding;
 pub use report::Unit;
+pub use report::Unrecorded;
 pub use report::VerifyReport;
+pub use slice::Cost;
 pub use slice::Deadline;
+pub use slice::Order;
 pub use slice::Slice;
 pub use slice::SliceReport;
 
@@ -90,24 +118,6 @@ const SEEN_BYTES_MAX: usize = 32 << 20;
 const FINDINGS_MAX: usize = 1000;
 /// Files that a record about a snapshot names.
 const NAMED_MAX: usize = 8;
-
-/// The options that a user chooses for a verification.
-#[derive(Debug, Clone)]
-pub struct VerifyOptions {
-    /// The depth of the verification.
-    pub depth: Depth,
-    /// The snapshots to verify; empty for all.
-    pub snapshots: Vec<StoredSnapshot>,
-    /// Number of worker threads that verify.
-    pub workers: u32,
-}
-
-impl VerifyOptions {
-    /// Returns the options that verify all snapshots to this depth, with one worker.
-    pub fn new(depth: Depth) -> Self {
-        Self { depth, snapshots: Vec::new(), workers: 1 }
-    }
-}
 
 /// The damage that is known so far.
 #[derive(Debug, Default)]
@@ -140,6 +150,8 @@ impl Bad {
 #[derive(Debug, Default)]
 struct DamageOfSnapshot {
     files: u64,
+    /// Findings about no file of it: its maps, its log, what it builds on.
+    wholes: u64,
     named: Vec<String>,
     packs: BTreeSet<PackName>,
 }
@@ -190,26 +202,31 @@ fn run<'s>(
     }
     let monitor = &world.monitor;
     let before = monitor.counts();
-    let mut verification = Verification {
-        repository,
-        options,
-        monitor,
-        part: Part::default(),
-        known: repository.known_damage()?,
-        report: Mutex::default(),
-        bad: Mutex::default(),
-        seen: Mutex::default(),
-    };
-    let snapshots = verification.snapshots()?;
+    let began = world.clock.unix_seconds();
+    let mut verification = Verification::begin(repository, options, monitor)?;
+    let (snapshots, scope) = verification.snapshots()?;
     verification.check_keys()?;
     verification.check_runs(&snapshots)?;
-    let mut packs = verification.named_packs(&snapshots);
+    let (tables, mut packs) = verification.tables(&snapshots);
     let folders = [Folder::Moves, Folder::Packs, Folder::Twins];
     let inventory = Inventory::of(&**repository.store(), &folders, "")?;
     verification.leave_out_unneeded(&snapshots, &inventory, &mut packs)?;
-    verification.part =
-        slice.map(|slice| Part::of(slice, options.depth, &packs)).unwrap_or_default();
+    let mut needed = None;
+    if let Some(slice) = slice {
+        let of = needed.insert(Needed::of(repository, &snapshots, &tables, monitor)?);
+        verification.part = match slice.order {
+            Order::ByName => Part::of(slice, options.depth, slice.packs, &packs),
+            Order::OldestFirst => {
+                let order = verification.oldest_first(&tables, of, began)?;
+                Part::of(slice, options.depth, Some(&order), &packs)
+            }
+        };
+    }
+    verification.part.put_in_order(&mut packs);
     verification.check_packs(&snapshots, &inventory, &packs)?;
+    verification.part.leave_out_unread();
+    let mut named = PackBits::none(&tables);
+    packs.iter().filter_map(|record| tables.place(&record.name)).for_each(|pack| named.add(pack));
     drop(packs);
     let mut opener = Opener::new(repository, monitor);
     for stored in &snapshots {
@@ -219,19 +236,62 @@ fn run<'s>(
         }
     }
     verification.check_records(&inventory)?;
+    let unopened = verification.unopened();
     verification.record_damage(&snapshots)?;
+    let (snapshots, tables, named) = (&snapshots[..], &tables, &named);
+    let (needed, unopened) = (needed.as_ref(), &unopened);
+    let looked = LookedAt { snapshots, tables, named, needed, unopened, scope, began };
+    verification.remember(&looked)?;
     let now = monitor.counts();
     let read = |counts: Counts| counts.stream_bytes + counts.fetched_bytes;
     let report = unlocked(verification.report);
     Ok((VerifyReport { read_bytes: read(now) - read(before), ..report }, verification.part))
 }
 
+impl<'v> Verification<'v> {
+    fn begin(
+        repository: &'v Repository,
+        options: &'v VerifyOptions,
+        monitor: &'v Arc<Monitor>,
+    ) -> Result<Self> {
+        Ok(Self {
+            repository,
+            options,
+            monitor,
+            part: Part::default(),
+            known: repository.known_damage()?,
+            report: Mutex::default(),
+            bad: Mutex::default(),
+            seen: Mutex::default(),
+        })
+    }
+}
+
 impl Verification<'_> {
+    /// Notes a fact that is worth knowing, and no damage.
+    fn note(&self, what: String) {
+        lock(&self.report).notes.push(Finding::of_object(what));
+    }
+
+    /// Returns the snapshots of which something as a whole could not be read: not all of their
+    /// blocks were looked at.
+    fn unopened(&self) -> HashSet<SnapshotId> {
+        let bad = lock(&self.bad);
+        let lacks = |damage: &&DamageOfSnapshot| damage.wholes > 0;
+        bad.snapshots.iter().filter(|(_, damage)| lacks(damage)).map(|(id, _)| *id).collect()
+    }
+
+    /// Returns everything that was found.
+    fn into_report(self) -> VerifyReport {
+        unlocked(self.report)
+    }
+
     fn find(&self, finding: Finding) {
         if let Some(id) = finding.snapshot {
             let mut bad = lock(&self.bad);
             let damage = bad.snapshots.entry(id).or_default();
             damage.files += u64::from(finding.member.is_some());
+            damage.wholes += u64::from(finding.member.is_none());
             if damage.named.len() < NAMED_MAX {
                 damage.named.push(finding.in_words());
             }
@@ -250,10 +310,14 @@ impl Verification<'_> {
 
     /// Returns the snapshots to verify, newest first: what is shared is then reported with the
     /// newest.
-    fn snapshots(&self) -> Result<Vec<StoredSnapshot>> {
+    fn snapshots(&self) -> Result<(Vec<StoredSnapshot>, Scope)> {
         let mut snapshots = self.options.snapshots.clone();
+        let mut scope = Scope::Some;
         if snapshots.is_empty() {
             let listing = self.repository.snapshots()?;
+            if listing.damaged.is_empty() {
+                scope = Scope::All;
+            }
             for (name, error) in listing.damaged {
                 let snapshot = Some(name.id);
                 self.find(Finding { snapshot, ..Finding::of_object(error.with_causes()) });
@@ -269,7 +333,7 @@ impl Verification<'_> {
         }
         snapshots.reverse();
         lock(&self.report).snapshots = u64_of(snapshots.len());
-        Ok(snapshots)
+        Ok((snapshots, scope))
     }
 
     /// Tells whether no more blocks are read, because the deadline has come.

@@ -11,7 +11,8 @@
 //! | verb | listings, in this order |
 //! |---|---|
 //! | backup | `snapshots/` of its source, `packs/`, `twins/`, `damage/` |
-//! | verify | `damage/`, `snapshots/`, `keys/`, `runs/`, `moves/`, `packs/`, `twins/`, `notes/` |
+//! | verify | `damage/`, `snapshots/`, `keys/`, `runs/`, `moves/`, `packs/`, `twins/`, `notes/`, \
+//!   `verified/`; before `packs/` as well where it takes the oldest |
 //! | repair | `damage/`, `snapshots/`, `moves/`, `packs/`, `twins/`, `notes/`; then as verify |
 //! | replicate, here | `snapshots/`, `packs/`, `twins/`; `keys/`, `runs/`, `notes/` |
 //! | replicate, there | `packs/`, `twins/`, `snapshots/`, `runs/`, `keys/`, `notes/`, `damage/`; \

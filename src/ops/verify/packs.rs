@@ -15,16 +15,19 @@ use crate::ops::survey::Survey;
 use crate::ops::verify::Depth;
 use crate::ops::verify::Finding;
 use crate::ops::verify::Verification;
+use crate::ops::verify::tables::Tables;
 use crate::repo::inventory::Inventory;
+use crate::repo::lineage::TableNodes;
 use crate::repo::snapshots::StoredSnapshot;
 
 impl Verification<'_> {
-    /// Returns the packs that the snapshots name, sorted.
-    pub(super) fn named_packs(&self, snapshots: &[StoredSnapshot]) -> Vec<PackRecord> {
+    /// Reads the pack tables of the snapshots; returns the packs that they name beside, sorted.
+    pub(super) fn tables(&self, snapshots: &[StoredSnapshot]) -> (Tables, Vec<PackRecord>) {
         let mut fail = |stored: &StoredSnapshot, error: Error| {
             self.find_about(stored, error.with_causes());
         };
-        survey::named_packs(self.repository, snapshots, self.monitor, &mut fail)
+        let nodes = TableNodes::new(self.repository, self.monitor);
+        Tables::read(snapshots, nodes, &mut fail)
     }
 
     /// Tells how closely a pack is looked at.
@@ -53,7 +56,7 @@ impl Verification<'_> {
         let count = survey::leave_out_unneeded(repository, snapshots, inventory, packs, monitor)?;
         if count > 0 {
             let what = format!("packs that are not there, and that no snapshot needs: {count}");
-            lock(&self.report).notes.push(Finding::of_object(what));
+            self.note(what);
         }
         Ok(())
     }

@@ -152,7 +152,7 @@ impl Verification<'_> {
 }
 
 fn describe(damage: &DamageOfSnapshot, bad: &Bad) -> SnapshotDamage {
-    let DamageOfSnapshot { files, named, packs } = damage;
+    let DamageOfSnapshot { files, named, packs, .. } = damage;
     let mut packs: Vec<PackName> = packs.iter().copied().collect();
     if packs.is_empty() {
         // Maps could not be read: they are in meta packs.

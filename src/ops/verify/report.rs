@@ -3,6 +3,7 @@
 
 use crate::base::ids::SnapshotId;
 use crate::format::record::PageCounts;
+use crate::ops::verify::ages::Ages;
 
 /// Ranges that are named in words.
 const NAMED_MAX: usize = 8;
@@ -89,6 +90,44 @@ pub struct VerifyReport {
     pub notes: Vec<Finding>,
     /// Number of damage records written.
     pub recorded: u64,
+    /// How long ago everything was verified, of a slice.
+    pub ages: Option<Ages>,
+    /// What was verified, if the repository could not record it.
+    pub unrecorded: Option<Unrecorded>,
+}
+
+impl VerifyReport {
+    /// Adds what a later slice has found.
+    pub(super) fn add(&mut self, later: Self) {
+        self.snapshots = later.snapshots;
+        self.objects += later.objects;
+        self.bytes += later.bytes;
+        self.read_bytes += later.read_bytes;
+        self.blocks += later.blocks;
+        self.pages.verified += later.pages.verified;
+        self.pages.unverifiable += later.pages.unverifiable;
+        self.pages.corrupt += later.pages.corrupt;
+        self.pages.zero += later.pages.zero;
+        let add = |own: &mut Vec<Finding>, found: Vec<Finding>| {
+            let new: Vec<Finding> =
+                found.into_iter().filter(|finding| !own.contains(finding)).collect();
+            own.extend(new);
+        };
+        add(&mut self.findings, later.findings);
+        add(&mut self.notes, later.notes);
+        self.recorded += later.recorded;
+        self.ages = later.ages.or(self.ages.take());
+        self.unrecorded = later.unrecorded;
+    }
+}
+
+/// What was verified, if the repository could not record it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unrecorded {
+    /// Why it could not.
+    pub why: String,
+    /// The text of the record, for a file of this host.
+    pub text: Vec<u8>,
 }
 
 #[cfg(test)]

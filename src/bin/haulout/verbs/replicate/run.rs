@@ -182,11 +182,8 @@ impl Run<'_> {
         if plan.confirmation != Confirmation::ReadBack || snapshots.is_empty() {
             return Ok((Verified::default(), 0));
         }
-        let options = VerifyOptions {
-            depth: Depth::Blocks,
-            snapshots,
-            workers: self.settings.at_once.workers,
-        };
+        let workers = self.settings.at_once.workers;
+        let options = VerifyOptions { snapshots, workers, ..VerifyOptions::new(Depth::Blocks) };
         let verified = verify(far, &options, &self.world)?;
         for finding in &verified.findings {
             self.report.console.warning(format!("on the other side, {}", finding.in_words()));

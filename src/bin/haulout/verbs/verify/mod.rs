@@ -92,9 +92,9 @@ impl Run<'_> {
         let repository = self.repository()?;
         let find = |wanted: &String| find(&repository, wanted);
         let options = VerifyOptions {
-            depth: plan.depth,
             snapshots: plan.snapshots.iter().map(find).collect::<Outcome<_>>()?,
             workers: self.settings.at_once.workers,
+            ..VerifyOptions::new(plan.depth)
         };
         let (began, progress) = (self.now(), self.progress(verifying(plan.depth)));
         let report = ops::verify::verify(&repository, &options, &self.world)?;
