@@ -7,6 +7,9 @@ use std::time::Duration;
 use clap::builder::OsStringValueParser;
 use clap::builder::TypedValueParser;
 
+use haulout::ops::verify::Budget;
+
+use crate::output::units::ByteCount;
 use crate::output::units::number_and_unit;
 
 /// Longest name of a source and longest tag, bytes: both stand in the snapshot, which is small.
@@ -90,9 +93,56 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(seconds))
 }
 
+/// Parses what a part of a verification may take: `50GiB`, `2h`, `5%`.
+pub(crate) fn budget(text: &str) -> Result<Budget, String> {
+    let no_budget = || "it is no budget like 50GiB, 2h, 30min or 5%".to_owned();
+    let (number, unit) = number_and_unit(text).ok_or_else(no_budget)?;
+    if number == 0 {
+        return Err("nothing can be verified with it".to_owned());
+    }
+    let letter = unit.chars().next().map(|letter| letter.to_ascii_uppercase());
+    match (unit, letter) {
+        ("%", _) => {
+            let percent = u8::try_from(number).ok().filter(|percent| *percent <= 100);
+            percent.map(Budget::Percent).ok_or_else(|| "it is more than everything".to_owned())
+        }
+        ("s" | "min" | "h" | "d", _) => duration(text).map(Budget::Time),
+        ("m" | "M", _) => {
+            Err(format!("{unit} is no unit: write {number}min, {number}MiB or {number}MB"))
+        }
+        (_, Some('B' | 'K' | 'M' | 'G' | 'T')) => {
+            text.parse().map(|ByteCount(bytes)| Budget::Bytes(bytes))
+        }
+        ("", _) => Err(format!("it has no unit: write {number}GiB, {number}h or {number}%")),
+        (_, _) => Err(no_budget()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_budget_is_a_size_a_time_or_a_share() {
+        for (text, wanted) in [
+            ("50GiB", Budget::Bytes(50 << 30)),
+            ("3B", Budget::Bytes(3)),
+            ("50GB", Budget::Bytes(50_000_000_000)),
+            ("2h", Budget::Time(Duration::from_hours(2))),
+            ("30min", Budget::Time(Duration::from_mins(30))),
+            ("1d", Budget::Time(Duration::from_hours(24))),
+            ("5%", Budget::Percent(5)),
+            ("100%", Budget::Percent(100)),
+        ] {
+            assert_eq!(budget(text), Ok(wanted), "{text}");
+        }
+        for text in ["", "5", "0%", "0GiB", "101%", "50G", "2hours", "-1h", "%", "1.5h", "3m", "3M"]
+        {
+            assert!(budget(text).is_err(), "{text}");
+        }
+        assert!(budget("3m").unwrap_err().contains("3min, 3MiB"));
+        assert!(budget("50G").unwrap_err().contains("50GiB"));
+    }
 
     #[test]
     fn times_have_units() {

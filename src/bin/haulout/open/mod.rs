@@ -7,3 +7,4 @@ pub(crate) mod settings;
 pub(crate) mod stores;
 pub(crate) mod traits;
 pub(crate) mod trust_state;
+pub(crate) mod verified_state;

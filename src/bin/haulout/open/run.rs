@@ -11,6 +11,7 @@ use std::time::Duration;
 use haulout::error::Error;
 use haulout::error::ErrorKind;
 use haulout::error::Result;
+use haulout::ops::verify::History;
 use haulout::repo::Repository;
 use haulout::repo::SnapshotId;
 use haulout::repo::keys::Credential;
@@ -125,6 +126,15 @@ impl Run<'_> {
         let notes = self.notes(repository, about)?;
         snapshots.iter_mut().for_each(|stored| notes.apply(stored));
         Ok(notes.damaged.len())
+    }
+
+    /// Reads when snapshots were verified, and warns of what can't be read.
+    pub(crate) fn history(&self, repository: &Repository) -> Result<History> {
+        let history = History::read(repository)?;
+        for error in &history.unread {
+            self.report.console.warning(error.with_causes());
+        }
+        Ok(history)
     }
 
     /// Reads notes, and warns of those that can't be read.

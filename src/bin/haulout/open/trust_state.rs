@@ -88,9 +88,7 @@ struct Newest {
 impl TrustState {
     /// Loads what is known about the repository at a place.
     pub(crate) fn load(directory: &Path, location: &str) -> Result<Self> {
-        require_own(directory)?;
-        let hash = blake3::hash(location.as_bytes()).to_hex();
-        let path = directory.join(format!("{}.json", &hash.as_str()[..32]));
+        let path = file_of(directory, location, "json")?;
         let what = || format!("cannot read {}", path.display());
         let record = match fs::read(&path) {
             Ok(bytes) => {
@@ -271,6 +269,13 @@ impl<'r> Gone<'r> {
     }
 }
 
+/// Returns the file in which this host remembers something about the repository at a place.
+pub(super) fn file_of(directory: &Path, location: &str, ending: &str) -> Result<PathBuf> {
+    require_own(directory)?;
+    let hash = blake3::hash(location.as_bytes()).to_hex();
+    Ok(directory.join(format!("{}.{ending}", &hash.as_str()[..32])))
+}
+
 /// Refuses a directory in which others could make this host forget what it has seen.
 fn require_own(directory: &Path) -> Result<()> {
     let shown = directory.display();
@@ -310,11 +315,17 @@ fn make_private(directory: &Path) -> io::Result<()> {
 
 /// Writes the whole record or nothing of it.
 fn write(path: &Path, record: &Record) -> io::Result<()> {
+    let mut text = serde_json::to_vec(record)?;
+    text.push(b'\n');
+    write_whole(path, &text)
+}
+
+/// Writes the whole content of a file or nothing of it.
+pub(super) fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     let directory = path.parent().expect("it is a file in a directory");
     make_private(directory)?;
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    serde_json::to_writer(&mut file, record)?;
-    file.write_all(b"\n")?;
+    file.write_all(content)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
     Ok(())

@@ -1,5 +1,6 @@
 //! A snapshot as lists of `--json` have it.
 
+use haulout::ops::verify::LastVerified;
 use haulout::repo::Description;
 use haulout::repo::Finding;
 use haulout::repo::SnapshotDamage;
@@ -10,6 +11,7 @@ use haulout::repo::Verdict;
 use serde::Serialize;
 
 use crate::output::timefmt;
+use crate::output::verified::VerifiedJson;
 
 /// The JSON report of one snapshot of `snapshots`.
 #[derive(Debug, Serialize)]
@@ -27,6 +29,8 @@ pub(crate) struct Listed<'r> {
     stored_bytes: u64,
     tags: &'r [String],
     host: &'r str,
+    /// When it was verified and how deep, the deepest first.
+    verified: Vec<VerifiedJson>,
     /// Damage of the snapshot that verify found, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     damage: Option<Damage<'r>>,
@@ -60,7 +64,13 @@ impl<'r> Listed<'r> {
             stored_bytes: about.stored_bytes,
             tags: &about.tags,
             host: &about.host,
+            verified: Vec::new(),
             damage: damage.map(|found| Damage { files: found.files, named: &found.named }),
         }
+    }
+
+    /// Adds when the snapshot was verified.
+    pub(crate) fn verified(self, known: &[LastVerified]) -> Self {
+        Self { verified: known.iter().map(VerifiedJson::from).collect(), ..self }
     }
 }

@@ -19,3 +19,4 @@ pub(crate) mod stdout;
 pub(crate) mod text;
 pub(crate) mod timefmt;
 pub(crate) mod units;
+pub(crate) mod verified;

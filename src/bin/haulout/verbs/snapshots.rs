@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use clap::Args;
 use haulout::error::Result;
+use haulout::ops::verify::History;
 use haulout::repo::Description;
 use haulout::repo::Verdict;
 use haulout::repo::damage::KnownDamage;
@@ -29,6 +30,7 @@ use crate::output::text::Side;
 use crate::output::text::Tone;
 use crate::output::text::table;
 use crate::output::units;
+use crate::output::verified;
 use crate::verbs::job::Job;
 
 const EXAMPLE: &str = "\
@@ -74,7 +76,8 @@ impl Run<'_> {
         }
         choose(wanted, &mut listing.snapshots)?;
         let damage = repository.known_damage()?;
-        self.report.snapshots(&listing, &damage)?;
+        let history = self.history(&repository)?;
+        self.report.snapshots(&listing, &damage, &history)?;
         Ok(Exit::with(listing.damaged.len() + notes.damaged.len()))
     }
 }
@@ -117,6 +120,7 @@ impl Report {
         &self,
         listing: &Listing<Described>,
         damage: &KnownDamage,
+        history: &History,
     ) -> Result<()> {
         let Listing { snapshots, damaged, overtaken } = listing;
         for (name, error) in overtaken {
@@ -129,16 +133,17 @@ impl Report {
         }
         match self.format {
             Format::Json => {
-                let listed = snapshots
-                    .iter()
-                    .map(|stored| Listed::new(stored.id(), &stored.about, damage.of(&stored.id())));
+                let listed = snapshots.iter().map(|stored| {
+                    let known = Listed::new(stored.id(), &stored.about, damage.of(&stored.id()));
+                    known.verified(&history.of(stored.id()))
+                });
                 print_json(&listed.collect::<Vec<_>>())
             }
             Format::Text if snapshots.is_empty() => {
                 self.console.note("there are no snapshots");
                 Ok(())
             }
-            Format::Text => print(&text(snapshots, damage, self.canvas)),
+            Format::Text => print(&text(snapshots, damage, history, self.canvas)),
         }
     }
 }
@@ -154,8 +159,11 @@ const LISTING: [Column; 8] = [
     Column { title: "FORMAT", side: Side::Left, narrow: Narrow::Hide },
 ];
 
+/// Shows when snapshots were verified, if any was.
+const VERIFIED: Column = Column { title: "VERIFIED", side: Side::Left, narrow: Narrow::Hide };
+
 /// Formats the listing of snapshots for people.
-fn text(listed: &[Described], damage: &KnownDamage, canvas: Canvas) -> String {
+fn text(listed: &[Described], damage: &KnownDamage, history: &History, canvas: Canvas) -> String {
     let is_damaged = |stored: &Described| damage.of(&stored.id()).is_some();
     let row = |stored: &Described| {
         let about = &stored.about;
@@ -174,8 +182,15 @@ fn text(listed: &[Described], damage: &KnownDamage, canvas: Canvas) -> String {
             about.format.to_string().into(),
         ]
     };
-    let rows: Vec<Vec<Cell>> = listed.iter().map(row).collect();
-    let mut out = table(&LISTING, &rows, canvas);
+    let mut rows: Vec<Vec<Cell>> = listed.iter().map(row).collect();
+    let mut columns = LISTING.to_vec();
+    if listed.iter().any(|stored| !history.of(stored.id()).is_empty()) {
+        columns.push(VERIFIED);
+        for (row, stored) in rows.iter_mut().zip(listed) {
+            row.push(verified::cell(&history.of(stored.id()), canvas).into());
+        }
+    }
+    let mut out = table(&columns, &rows, canvas);
     if listed.iter().any(|stored| stored.about.warnings() > 0) {
         out += "* with warnings: haulout show ID lists them\n";
     }

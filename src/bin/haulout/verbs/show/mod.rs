@@ -11,6 +11,7 @@ use crate::open::run::Run;
 use crate::open::run::find_tagged;
 use crate::open::traits::Traits;
 use crate::verbs::job::Job;
+use crate::verbs::show::report::Known;
 
 const EXAMPLE: &str = "\
 Examples:
@@ -71,7 +72,9 @@ impl Run<'_> {
         }
         let links = ops::chain::links(&repository, &stored)?;
         let damage = repository.known_damage()?;
-        self.report.show(&stored, &damage, &links, &mut |each| {
+        let verified = self.history(&repository)?.of(stored.id());
+        let known = Known { damage: &damage, verified: &verified };
+        self.report.show(&stored, &known, &links, &mut |each| {
             ops::show::members(&repository, &stored, &self.world, each)
         })?;
         Ok(Exit::Done)

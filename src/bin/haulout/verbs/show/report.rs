@@ -10,6 +10,7 @@ use std::io::Write;
 use haulout::error::Result;
 use haulout::ops::chain::Link;
 use haulout::ops::show::MemberLine;
+use haulout::ops::verify::LastVerified;
 use haulout::repo::Check;
 use haulout::repo::Description;
 use haulout::repo::Positions;
@@ -50,20 +51,30 @@ use crate::output::text::table;
 use crate::output::text::wrapped;
 use crate::output::timefmt;
 use crate::output::units;
+use crate::output::verified;
+
+/// What is known about a snapshot besides what it says itself.
+#[derive(Debug)]
+pub(crate) struct Known<'r> {
+    /// Damage that verify found.
+    pub(crate) damage: &'r KnownDamage,
+    /// When it was verified, the deepest first.
+    pub(crate) verified: &'r [LastVerified],
+}
 
 impl Report {
     /// Prints the report of `show`; `members` gives one member after the other.
     pub(crate) fn show(
         &self,
         stored: &StoredSnapshot,
-        damage: &KnownDamage,
+        known: &Known<'_>,
         links: &[Link],
         members: &mut Members<'_>,
     ) -> Result<()> {
         match (self.format, self.console.loudness) {
-            (Format::Json, _) => show_json(stored, damage, members),
+            (Format::Json, _) => show_json(stored, known, members),
             (Format::Text, Loudness::Verbose) => {
-                print(&head(stored, damage, links, self.canvas))?;
+                print(&head(stored, known, links, self.canvas))?;
                 print(&all_members_heading(stored.snapshot.about.format, self.canvas))?;
                 let mut out = BufWriter::new(io::stdout().lock());
                 let format = stored.snapshot.about.format;
@@ -79,7 +90,7 @@ impl Report {
                     largest.take(member);
                     Ok(())
                 })?;
-                print(&(head(stored, damage, links, self.canvas) + &largest.text(self.canvas)))
+                print(&(head(stored, known, links, self.canvas) + &largest.text(self.canvas)))
             }
         }
     }
@@ -111,12 +122,8 @@ struct Said<'r> {
 }
 
 /// Prints the report as JSON through a spool, because members may be many.
-fn show_json(
-    stored: &StoredSnapshot,
-    damage: &KnownDamage,
-    members: &mut Members<'_>,
-) -> Result<()> {
-    let mut spool = Spool::begin(&before_list(&Shown::new(stored, damage), "members"))?;
+fn show_json(stored: &StoredSnapshot, known: &Known<'_>, members: &mut Members<'_>) -> Result<()> {
+    let mut spool = Spool::begin(&before_list(&Shown::new(stored, known), "members"))?;
     members(&mut |member| spool.push(&Member::from(&member)))?;
     spool.print("]}")
 }
@@ -143,10 +150,11 @@ struct Shown<'r> {
 
 impl<'r> Shown<'r> {
     /// Creates the report of everything that a snapshot says about itself.
-    fn new(stored: &'r StoredSnapshot, damage: &'r KnownDamage) -> Self {
+    fn new(stored: &'r StoredSnapshot, known: &Known<'r>) -> Self {
         let about: &Description = &stored.snapshot.about;
         Shown {
-            listed: Listed::new(stored.id(), about, damage.of(&stored.id())),
+            listed: Listed::new(stored.id(), about, known.damage.of(&stored.id()))
+                .verified(known.verified),
             began: timefmt::for_programs(about.started),
             reasons: &about.reasons,
             checks: &about.checks,
@@ -179,7 +187,7 @@ fn lost(found: &SnapshotDamage, canvas: Canvas) -> String {
 }
 
 /// Formats everything but the members.
-fn head(stored: &StoredSnapshot, damage: &KnownDamage, links: &[Link], canvas: Canvas) -> String {
+fn head(stored: &StoredSnapshot, known: &Known<'_>, links: &[Link], canvas: Canvas) -> String {
     let about = &stored.snapshot.about;
     let kind = match about.kind {
         SnapshotKind::Full => "full",
@@ -213,6 +221,7 @@ fn head(stored: &StoredSnapshot, damage: &KnownDamage, links: &[Link], canvas: C
         out += &fact("pages", &pages);
     }
     out += &fact("stored", &units::size(about.stored_bytes));
+    out += &fact("verified", &verified::words(known.verified, canvas));
 
     let verdict = about.verdict.to_string();
     let verdict = canvas.paint(phrases::tone(about.verdict), &verdict);
@@ -223,7 +232,7 @@ fn head(stored: &StoredSnapshot, damage: &KnownDamage, links: &[Link], canvas: C
         out.extend([label, &wrapped(&clean(reason), label.len(), canvas), "\n"]);
     }
     out += &lines(&about.findings, about.more_findings, canvas);
-    if let Some(found) = damage.of(&stored.id()) {
+    if let Some(found) = known.damage.of(&stored.id()) {
         out += &lost(found, canvas);
     }
     if !about.accepted.is_empty() {
