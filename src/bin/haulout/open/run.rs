@@ -116,18 +116,6 @@ impl Run<'_> {
         Progress::show(activity, console, &self.world.monitor, clock)
     }
 
-    /// Gives snapshots the tags that they have now; returns the number of notes that can't be read.
-    pub(crate) fn apply_notes(
-        &self,
-        repository: &Repository,
-        about: Option<SnapshotId>,
-        snapshots: &mut [StoredSnapshot],
-    ) -> Result<usize> {
-        let notes = self.notes(repository, about)?;
-        snapshots.iter_mut().for_each(|stored| notes.apply(stored));
-        Ok(notes.damaged.len())
-    }
-
     /// Reads when snapshots were verified, and warns of what can't be read.
     pub(crate) fn history(&self, repository: &Repository) -> Result<History> {
         let history = History::read(repository)?;
@@ -372,17 +360,6 @@ pub(crate) enum Access<'a> {
     Key(&'a mut dyn FnMut() -> Result<Credential>),
     /// A recovery kit, and its password.
     Kit(&'a RecoveryKit, &'a mut dyn FnMut() -> Result<Credential>),
-}
-
-/// Finds a snapshot, with the tags that it has now.
-pub(crate) fn find_tagged(
-    run: &Run<'_>,
-    repository: &Repository,
-    wanted: &str,
-) -> Outcome<StoredSnapshot> {
-    let mut stored = run.find(repository, wanted)?;
-    run.apply_notes(repository, Some(stored.id()), std::slice::from_mut(&mut stored))?;
-    Ok(stored)
 }
 
 /// Finds the snapshot that is meant.

@@ -8,8 +8,11 @@ use haulout::repo::SnapshotId;
 use haulout::repo::SnapshotKind;
 use haulout::repo::StreamFormat;
 use haulout::repo::Verdict;
+use haulout::repo::notes::HoldNote;
 use serde::Serialize;
 
+use crate::output::holds;
+use crate::output::holds::HeldUntil;
 use crate::output::timefmt;
 use crate::output::verified::VerifiedJson;
 
@@ -28,6 +31,9 @@ pub(crate) struct Listed<'r> {
     stream_bytes: u64,
     stored_bytes: u64,
     tags: &'r [String],
+    /// Holds that last; absent where nothing is said of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    holds: Option<Vec<HeldUntil<'r>>>,
     host: &'r str,
     /// When it was verified and how deep, the deepest first.
     verified: Vec<VerifiedJson>,
@@ -63,10 +69,16 @@ impl<'r> Listed<'r> {
             stream_bytes: about.stream_bytes,
             stored_bytes: about.stored_bytes,
             tags: &about.tags,
+            holds: None,
             host: &about.host,
             verified: Vec::new(),
             damage: damage.map(|found| Damage { files: found.files, named: &found.named }),
         }
+    }
+
+    /// Adds the holds of the snapshot.
+    pub(crate) fn held(self, holds: &'r [HoldNote]) -> Self {
+        Self { holds: Some(holds::listed(holds)), ..self }
     }
 
     /// Adds when the snapshot was verified.

@@ -7,6 +7,7 @@ pub(crate) mod features;
 pub(crate) mod findings;
 pub(crate) mod grouping;
 pub(crate) mod guide;
+pub(crate) mod holds;
 pub(crate) mod json;
 pub(crate) mod listed;
 pub(crate) mod members;

@@ -1,13 +1,16 @@
 //! `snapshots`: lists the snapshots.
 
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 
 use clap::Args;
 use haulout::error::Result;
 use haulout::ops::verify::History;
 use haulout::repo::Description;
+use haulout::repo::SnapshotId;
 use haulout::repo::Verdict;
 use haulout::repo::damage::KnownDamage;
+use haulout::repo::notes::HoldNote;
 use haulout::repo::snapshots::Described;
 use haulout::repo::snapshots::Listing;
 
@@ -16,6 +19,7 @@ use crate::fail::failure::Failure;
 use crate::fail::failure::Outcome;
 use crate::open::run::Run;
 use crate::open::traits::Traits;
+use crate::output::holds;
 use crate::output::listed::Listed;
 use crate::output::phrases::tone;
 use crate::output::report::Format;
@@ -77,7 +81,10 @@ impl Run<'_> {
         choose(wanted, &mut listing.snapshots)?;
         let damage = repository.known_damage()?;
         let history = self.history(&repository)?;
-        self.report.snapshots(&listing, &damage, &history)?;
+        let now = self.world.clock.unix_seconds();
+        let held = |described: &Described| (described.id(), notes.holds_at(described.id(), now));
+        let holds = listing.snapshots.iter().map(held).collect();
+        self.report.snapshots(&listing, &damage, &history, &holds)?;
         Ok(Exit::with(listing.damaged.len() + notes.damaged.len()))
     }
 }
@@ -121,6 +128,7 @@ impl Report {
         listing: &Listing<Described>,
         damage: &KnownDamage,
         history: &History,
+        holds: &Holds,
     ) -> Result<()> {
         let Listing { snapshots, damaged, overtaken } = listing;
         for (name, error) in overtaken {
@@ -135,7 +143,7 @@ impl Report {
             Format::Json => {
                 let listed = snapshots.iter().map(|stored| {
                     let known = Listed::new(stored.id(), &stored.about, damage.of(&stored.id()));
-                    known.verified(&history.of(stored.id()))
+                    known.verified(&history.of(stored.id())).held(of(holds, stored.id()))
                 });
                 print_json(&listed.collect::<Vec<_>>())
             }
@@ -143,12 +151,19 @@ impl Report {
                 self.console.note("there are no snapshots");
                 Ok(())
             }
-            Format::Text => print(&text(snapshots, damage, history, self.canvas)),
+            Format::Text => print(&text(snapshots, damage, history, holds, self.canvas)),
         }
     }
 }
 
-const LISTING: [Column; 8] = [
+/// The holds of each snapshot that last.
+type Holds = BTreeMap<SnapshotId, Vec<HoldNote>>;
+
+fn of(holds: &Holds, id: SnapshotId) -> &[HoldNote] {
+    holds.get(&id).map_or(&[], Vec::as_slice)
+}
+
+const LISTING: [Column; 9] = [
     Column { title: "ID", side: Side::Left, narrow: Narrow::Keep },
     Column { title: "TIME", side: Side::Left, narrow: Narrow::Seconds },
     Column { title: "SOURCE", side: Side::Left, narrow: Narrow::Cut(10) },
@@ -156,6 +171,7 @@ const LISTING: [Column; 8] = [
     Column { title: "SIZE", side: Side::Right, narrow: Narrow::Keep },
     Column { title: "STORED", side: Side::Right, narrow: Narrow::Hide },
     Column { title: "TAGS", side: Side::Left, narrow: Narrow::Hide },
+    Column { title: "HELD", side: Side::Left, narrow: Narrow::Hide },
     Column { title: "FORMAT", side: Side::Left, narrow: Narrow::Hide },
 ];
 
@@ -163,7 +179,13 @@ const LISTING: [Column; 8] = [
 const VERIFIED: Column = Column { title: "VERIFIED", side: Side::Left, narrow: Narrow::Hide };
 
 /// Formats the listing of snapshots for people.
-fn text(listed: &[Described], damage: &KnownDamage, history: &History, canvas: Canvas) -> String {
+fn text(
+    listed: &[Described],
+    damage: &KnownDamage,
+    history: &History,
+    holds: &Holds,
+    canvas: Canvas,
+) -> String {
     let is_damaged = |stored: &Described| damage.of(&stored.id()).is_some();
     let row = |stored: &Described| {
         let about = &stored.about;
@@ -179,6 +201,7 @@ fn text(listed: &[Described], damage: &KnownDamage, history: &History, canvas: C
             units::size(about.stream_bytes).into(),
             units::size(about.stored_bytes).into(),
             about.tags.join(", ").into(),
+            holds::end(of(holds, stored.id()), canvas).into(),
             about.format.to_string().into(),
         ]
     };

@@ -8,7 +8,6 @@ use haulout::ops;
 use crate::fail::exit::Exit;
 use crate::fail::failure::Outcome;
 use crate::open::run::Run;
-use crate::open::run::find_tagged;
 use crate::open::traits::Traits;
 use crate::verbs::job::Job;
 use crate::verbs::show::report::Known;
@@ -61,7 +60,9 @@ impl Run<'_> {
     /// Shows a snapshot, or the messages of its producer.
     fn show(&self, wanted: &str, what: Shown) -> Outcome<Exit> {
         let repository = self.repository()?;
-        let mut stored = find_tagged(self, &repository, wanted)?;
+        let mut stored = self.find(&repository, wanted)?;
+        let notes = self.notes(&repository, Some(stored.id()))?;
+        notes.apply(&mut stored);
         if what == Shown::Log {
             let log = ops::show::log(&repository, &stored, &self.world)?;
             self.report.producer_log(&stored, log.as_deref())?;
@@ -73,7 +74,8 @@ impl Run<'_> {
         let links = ops::chain::links(&repository, &stored)?;
         let damage = repository.known_damage()?;
         let verified = self.history(&repository)?.of(stored.id());
-        let known = Known { damage: &damage, verified: &verified };
+        let holds = notes.holds_at(stored.id(), self.world.clock.unix_seconds());
+        let known = Known { damage: &damage, verified: &verified, holds: &holds };
         self.report.show(&stored, &known, &links, &mut |each| {
             ops::show::members(&repository, &stored, &self.world, each)
         })?;

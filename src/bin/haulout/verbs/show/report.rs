@@ -19,6 +19,7 @@ use haulout::repo::SnapshotKind;
 use haulout::repo::StreamFormat;
 use haulout::repo::Verdict;
 use haulout::repo::damage::KnownDamage;
+use haulout::repo::notes::HoldNote;
 use haulout::repo::snapshots::StoredSnapshot;
 use haulout::shared::num::u64_of;
 use haulout::verdict::Outcome;
@@ -26,6 +27,7 @@ use serde::Serialize;
 
 use crate::output::console::Loudness;
 use crate::output::findings::lines;
+use crate::output::holds;
 use crate::output::json::Blocks;
 use crate::output::json::Pages;
 use crate::output::listed::Listed;
@@ -60,6 +62,8 @@ pub(crate) struct Known<'r> {
     pub(crate) damage: &'r KnownDamage,
     /// When it was verified, the deepest first.
     pub(crate) verified: &'r [LastVerified],
+    /// The holds that last.
+    pub(crate) holds: &'r [HoldNote],
 }
 
 impl Report {
@@ -154,7 +158,8 @@ impl<'r> Shown<'r> {
         let about: &Description = &stored.snapshot.about;
         Shown {
             listed: Listed::new(stored.id(), about, known.damage.of(&stored.id()))
-                .verified(known.verified),
+                .verified(known.verified)
+                .held(known.holds),
             began: timefmt::for_programs(about.started),
             reasons: &about.reasons,
             checks: &about.checks,
@@ -203,6 +208,7 @@ fn head(stored: &StoredSnapshot, known: &Known<'_>, links: &[Link], canvas: Canv
     if !about.tags.is_empty() {
         out += &fact("tags", &about.tags.join(", "));
     }
+    out.extend(known.holds.iter().map(|hold| fact("held", &holds::words(hold, canvas))));
     out += &fact("written", &format!("on {}, by {}", about.host, about.program));
     for (number, link) in links.iter().enumerate() {
         let label = if number + 1 == links.len() { "builds on" } else { "before it" };
