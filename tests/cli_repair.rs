@@ -351,3 +351,39 @@ fn the_figures_of_a_verification_are_those_of_what_was_read() {
     assert!(figure(&blocks, "read_bytes") > figure(&stored, "read_bytes"), "{blocks}");
     assert!(figure(&blocks, "read_bytes") <= both, "{blocks}");
 }
+
+/// Runs a line with a password.
+fn with_password(place: &Place, line: &str) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_haulout"));
+    command.args(line.split(' ')).current_dir(place.directory.path());
+    command.env("HAULOUT_REPO", "safe").env("HAULOUT_PASSWORD", "secret").stdin(Stdio::null());
+    Ran { line: line.to_owned(), output: command.output().unwrap() }
+}
+
+#[test]
+fn a_lost_config_is_salvaged_and_what_else_is_lost_is_told() {
+    let place = Place::new();
+    let run = |line: &str| with_password(&place, line);
+    run("init -q").is(0);
+    run("backup -q --source db -- sh produce").is(0);
+    run("salvage").is(0).prints("is whole").prints("1 key slot").prints("1 snapshot can be read");
+    fs::write(place.path("kit-password"), "of the kit\n").unwrap();
+    fs::set_permissions(place.path("kit-password"), fs::Permissions::from_mode(0o600)).unwrap();
+    run("key export kit --new-password-file kit-password").is(0);
+    let config = fs::read(place.path("safe/config")).unwrap();
+    fs::remove_file(place.path("safe/config")).unwrap();
+    run("snapshots").is(1).says("its config is missing").says("haulout salvage");
+    run("salvage --plan").is(0).prints("would be rebuilt: it was missing");
+    assert!(!place.path("safe/config").exists());
+    let told = run("salvage --json").is(0).json();
+    assert_eq!((&told["config"], &told["rebuilt"]), (&"missing".into(), &true.into()), "{told}");
+    assert_eq!(fs::read(place.path("safe/config")).unwrap(), config);
+    run("verify").is(0);
+    fs::remove_dir_all(place.path("safe/keys")).unwrap();
+    fs::remove_file(place.path("safe/config")).unwrap();
+    run("salvage").is(1).says("there is no key slot").says("recovery kit");
+    let by_kit = "salvage --recovery-kit kit --password-file kit-password";
+    run(by_kit).is(3).prints("was rebuilt").prints("haulout key add --recovery-kit FILE");
+    fs::remove_dir_all(place.path("safe/snapshots")).unwrap();
+    run(by_kit).is(3).prints("0 snapshots can be read").prints("2 packs, ").prints("1 run without");
+}

@@ -24,6 +24,7 @@ pub mod repair;
 pub mod replicate;
 pub mod restore;
 mod run_intent;
+pub mod salvage;
 mod selection;
 pub mod show;
 pub mod stats;

@@ -21,6 +21,7 @@ pub mod notes;
 pub mod probe;
 mod prune_records;
 pub mod removals;
+pub mod salvage;
 mod sealing;
 mod snapshot_name;
 pub mod snapshots;

@@ -22,8 +22,8 @@ hints! {
     Usage "haulout --help shows how commands are written"
     NoRepository "check --repo or HAULOUT_REPO; haulout init makes a new repository"
     NoConfig
-        "put the object config back from a copy of the repository, as it is; haulout init \
-        would make another repository, which opens none of these snapshots"
+        "put the object config back from a copy of the repository, or run haulout salvage; \
+        haulout init would make another repository, which opens none of these snapshots"
     Occupied "choose a place that is empty or not there yet"
     Unsupported "use the version of haulout that wrote it, or a newer one; nothing was changed"
     WrongKey

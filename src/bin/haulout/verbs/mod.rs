@@ -23,6 +23,7 @@ mod man;
 mod repair;
 mod replicate;
 mod restore;
+mod salvage;
 mod show;
 mod snapshots;
 mod stats;
@@ -67,6 +68,7 @@ use crate::verbs::replicate::args::ReplicateArguments;
 use crate::verbs::replicate::plan::ReplicatePlan;
 use crate::verbs::restore::args::RestoreArguments;
 use crate::verbs::restore::plan::RestorePlan;
+use crate::verbs::salvage::SalvageArguments;
 use crate::verbs::show::ShowArguments;
 use crate::verbs::snapshots::SnapshotsArguments;
 use crate::verbs::stats::StatsArguments;
@@ -142,6 +144,7 @@ pub(crate) enum Verb {
     Restore(RestoreArguments),
     Verify(VerifyArguments),
     Repair(Box<RepairArguments>),
+    Salvage(SalvageArguments),
     Upgrade(UpgradeArguments),
     Key(KeyArguments),
     Replicate(Box<ReplicateArguments>),
@@ -195,6 +198,7 @@ fn prepared(
         Verb::Restore(typed) => Box::new(RestorePlan::new(typed, &common, around)?),
         Verb::Verify(typed) => Box::new(VerifyPlan::new(typed)),
         Verb::Repair(typed) => Box::new(RepairJob::new(*typed, &network, around)?),
+        Verb::Salvage(typed) => Box::new(typed),
         Verb::Upgrade(typed) => Box::new(typed),
         Verb::Key(typed) => Box::new(KeyPlan::new(typed, around)),
         Verb::Replicate(typed) => {

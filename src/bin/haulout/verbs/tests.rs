@@ -116,7 +116,7 @@ fn verbs_that(has: impl Fn(&Traits) -> bool) -> Vec<&'static str> {
     LINES.iter().filter(declared).map(name).collect()
 }
 
-const LINES: [&str; 15] = [
+const LINES: [&str; 16] = [
     "init",
     "backup --limit 1MiB",
     "snapshots",
@@ -129,6 +129,7 @@ const LINES: [&str; 15] = [
     "restore a --to /y --limit 1MiB",
     "verify",
     "repair",
+    "salvage",
     "upgrade",
     "key list",
     "replicate --to /y --limit 1MiB",
@@ -140,7 +141,7 @@ fn each_verb_declares_what_shared_code_asks() {
     assert_eq!(verbs_that(|traits| traits.cache == CacheUse::Refused), ["verify", "repair"]);
     assert_eq!(verbs_that(|traits| traits.secrets == Secrets::Made), ["init", "key"]);
     assert_eq!(verbs_that(|traits| traits.limit.is_some()), ["backup", "restore", "replicate"]);
-    let adds = ["init", "backup", "tag", "upgrade", "key"];
+    let adds = ["init", "backup", "tag", "salvage", "upgrade", "key"];
     assert_eq!(verbs_that(|traits| traits.effect == Effect::Adds), adds);
 }
 

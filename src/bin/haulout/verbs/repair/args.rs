@@ -14,7 +14,7 @@ Run haulout verify first: of packs with data, repair reads only those that verif
 found damaged. What has no good copy anywhere stays lost, unless the next backup stores it again: \
 haulout restore --keep-going restores the rest.";
 
-/// Restore what is damaged or lost, from second copies or from another repository
+/// Restore what is damaged or lost, from other copies
 ///
 /// Maps, pack tables and relocation records are stored twice. Both copies are read; one that is
 /// missing or has changed is made from the other. With --from, everything that a snapshot needs and
