@@ -36,7 +36,16 @@ use haulout::ops::verify::verify_oldest;
 use haulout::repo::FEATURES_MADE;
 use haulout::repo::Features;
 use haulout::repo::Repository;
+use haulout::repo::keys::Gaps;
+use haulout::repo::keys::Keys;
+use haulout::seal::cost::KdfCost;
+use haulout::seal::cost::Limits;
+use haulout::seal::key_slot::Credential;
+use haulout::seal::key_slot::KeyFile;
+use haulout::seal::key_slot::KeySlotNote;
+use haulout::seal::key_slot::Protection;
 use haulout::seal::object::ObjectKind;
+use haulout::seal::slot_contents::Role;
 use haulout::source::ProducerExit;
 use haulout::store::Store;
 use haulout::store::error::Category;
@@ -510,4 +519,71 @@ fn a_copy_inherits_nothing_of_what_was_verified_elsewhere() {
     let copy = open(shared(&far), 9).unwrap();
     let ages = ages_at(&copy, &options(Depth::Objects, 1), FIRST + DAY);
     assert_eq!(ages.never, ages.all());
+}
+
+/// Adds a key that only writes, and opens the repository with it.
+fn write_only(nights: &Nights) -> Repository {
+    let file = KeyFile::generate(&SeededEntropy::new(8));
+    let note = KeySlotNote { label: "db1".to_owned(), created_unix_seconds: 0 };
+    let keys = keys(nights);
+    keys.add(Role::WriteOnly, Protection::KeyFile(&file), &note).unwrap();
+    let text = file.to_text().to_string();
+    let mut give = || Ok(Credential::KeyFile(KeyFile::from_text(&text).unwrap()));
+    Repository::open(shared(&nights.store), &mut give, &Limits::FOR_TESTS, &support::world(70))
+        .unwrap()
+}
+
+fn keys(nights: &Nights) -> Keys {
+    let mut give = || Ok(support::password());
+    Keys::open(shared(&nights.store), &mut give, &Limits::FOR_TESTS, &support::world(50)).unwrap()
+}
+
+#[test]
+fn a_host_that_may_only_write_remembers_by_itself_and_is_believed_by_nobody() {
+    let nights = Nights::new(2);
+    let host = write_only(&nights);
+    let mut options = options(Depth::Stored, 2);
+    let first = slice(&host, &options, 30, FIRST);
+    let unrecorded = first.report.unrecorded.unwrap();
+    assert!(unrecorded.why.contains("only writes"), "{}", unrecorded.why);
+    assert_eq!(nights.records().len(), 0);
+    options.known_here = unrecorded.text;
+    let second = slice(&host, &options, 30, FIRST + DAY);
+    assert!(second.checked.iter().all(|pack| !first.checked.contains(pack)), "it goes on");
+    options.known_here = Vec::new();
+    let ages = ages_at(&nights.repository(), &options, FIRST + DAY);
+    assert_eq!(ages.never, ages.all());
+}
+
+#[test]
+fn what_was_verified_before_a_rotation_of_keys_is_known_after_it_and_nothing_new_of_the_old_key() {
+    let nights = Nights::new(1);
+    let old = nights.repository();
+    let options = options(Depth::Stored, 2);
+    whole(&old, &options, FIRST);
+    let passphrase = support::passphrase("another");
+    let protection = Protection::Passphrase(&passphrase, KdfCost::FOR_TESTS);
+    let note = KeySlotNote { label: "new".to_owned(), created_unix_seconds: 7 };
+    keys(&nights).rotate(protection, &note, Gaps::Refused).unwrap();
+    let shared_store: Arc<dyn Store> = shared(&nights.store);
+    let new = support::opened_by(&shared_store, "another").unwrap();
+    let ages = ages_at(&new, &options, FIRST + DAY);
+    assert_eq!(ages.oldest.unwrap().verified, Some(FIRST));
+    // The old key forges that all was verified.
+    let (keyring, entropy) = (old.keyring(), SeededEntropy::new(3));
+    let mut record = old.verified_records().unwrap().merged();
+    record.verifications[0].time = FIRST + DAY;
+    let sealed = keyring.seal_tagged(ObjectKind::Verified, b"verified", &record.encode(), &entropy);
+    let forged = put_record(&nights, sealed.unwrap());
+    let report = haulout::ops::verify::ages(&new, &options, &world_at(FIRST + DAY)).unwrap();
+    assert_eq!(report.ages.oldest.unwrap().verified, Some(FIRST));
+    assert!(report.problems[0].contains(forged.as_str()), "{:?}", report.problems);
+    // A run that goes on with it takes nothing away that the new one records.
+    whole(&new, &options, FIRST + 2 * DAY);
+    let records = nights.records();
+    let report = whole(&old, &options, FIRST + 3 * DAY);
+    assert_eq!(report.findings, [], "what it can't open is not damaged");
+    assert!(records.iter().all(|record| nights.records().contains(record)));
+    let report = haulout::ops::verify::ages(&new, &options, &world_at(FIRST + 3 * DAY)).unwrap();
+    assert_eq!(report.ages.oldest.unwrap().verified, Some(FIRST + 2 * DAY));
 }

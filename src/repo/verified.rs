@@ -89,8 +89,8 @@ impl Repository {
         let opened = match self.keyring().open_tagged(ObjectKind::Verified, CONTEXT, &bytes) {
             Ok(opened) => opened,
             Err(error) => {
-                // A key that a rotation retired does not open what was put later.
-                let is_newest = self.require_newest_key().is_ok();
+                // A key that was retired, even now, does not open what was put later.
+                let is_newest = self.require_newest_key_still().is_ok();
                 let list = if is_newest { &mut found.damaged } else { &mut found.passed_over };
                 list.push(Error::damaged(name, error));
                 return Ok(());
@@ -122,6 +122,11 @@ impl Repository {
     pub fn put_verified(&self, record: &Verified) -> Result<ObjectName> {
         self.require_newest_key()?;
         let place = Place { kind: ObjectKind::Verified, context: CONTEXT.to_vec() };
-        self.put_tagged(&place, &record.encode(), Object::Verified)
+        self.put_tagged(&place, &record.encode(), Object::Verified).map_err(|error| {
+            if error.kind() == ErrorKind::WriteOnly {
+                return Error::new(ErrorKind::WriteOnly, "a key that only writes is not believed");
+            }
+            error
+        })
     }
 }
