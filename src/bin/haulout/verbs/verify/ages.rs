@@ -202,8 +202,9 @@ impl Report {
             let packs = units::counted(all.count, "pack");
             let outcome = match overdue {
                 None => {
-                    let text =
-                        format!("all verified to depth {} within {}", depth.word(), age(*max_age));
+                    let what = if found.ages.never.count == 0 { "all" } else { "stored, or" };
+                    let (depth, age) = (depth.word(), age(*max_age));
+                    let text = format!("{what} verified to depth {depth}, within {age}");
                     self.canvas.paint(Tone::Good, &text).into_owned()
                 }
                 Some(overdue) => {
