@@ -79,15 +79,14 @@ impl RemoteStore {
         let began = clock.elapsed();
         let time = self.retry_policy.retry_for.min(DELETE_MANY_TIME_MAX);
         let within = |retry_for: Duration| RetryPolicy { retry_for, ..self.retry_policy };
-        let mut asked = self.ask_for_batch(&within(time), names);
-        // It knows no such request.
-        let is_unknown =
-            |error: &StoreError| matches!(error.category(), Category::Other | Category::NotFound);
-        if self.batches.is_some()
-            && asked.as_ref().is_err_and(is_unknown)
-            && !self.no_batches.swap(true, Ordering::AcqRel)
+        let policy = within(time);
+        let mut asked = self.ask_for_batch(&policy, names);
+        if let (Err(error), Some(first)) = (&asked, names.first())
+            && self.has_batches()
+            && self.deletes_one_by_one(error, &policy, first)
         {
-            asked = self.ask_for_batch(&within(time), names);
+            self.no_batches.store(true, Ordering::Release);
+            asked = self.ask_for_batch(&policy, names);
         }
         let answers = match asked {
             Ok(answers) => answers,
@@ -110,6 +109,32 @@ impl RemoteStore {
         results
     }
 
+    /// Tells whether the service is one that deletes many objects with one request, as far as is
+    /// known.
+    fn has_batches(&self) -> bool {
+        self.batches.is_some() && !self.no_batches.load(Ordering::Acquire)
+    }
+
+    /// Tells whether a service that failed to delete many objects may delete each of them.
+    fn deletes_one_by_one(
+        &self,
+        error: &StoreError,
+        policy: &RetryPolicy,
+        first: &ObjectName,
+    ) -> bool {
+        match error.category() {
+            // It knows no such request.
+            Category::Other | Category::NotFound => true,
+            // Ceph 16.2 asks a policy whether the whole bucket may be deleted from.
+            Category::Denied => self.delete_by(policy, first).is_ok(),
+            Category::Full
+            | Category::Conflict
+            | Category::Damaged
+            | Category::Transient
+            | Category::Stopped => false,
+        }
+    }
+
     /// Returns the answer about each of these objects, in their order.
     fn ask_for_batch(
         &self,
@@ -119,8 +144,8 @@ impl RemoteStore {
         let Some(first) = names.first() else { return Ok(Vec::new()) };
         let paths = names.iter().map(|name| self.path(Verb::Delete, name));
         let paths: Vec<Path> = paths.collect::<Result<_, _>>()?;
-        let has_batches = !self.no_batches.load(Ordering::Acquire);
-        let client = self.batches.as_ref().filter(|_| has_batches).unwrap_or(&self.client);
+        let batches = self.batches.as_ref().filter(|_| self.has_batches());
+        let client = batches.unwrap_or(&self.client);
         self.ask_by(policy, Request::new(Verb::Delete, first, 0), || {
             let paths = paths.clone();
             let count = paths.len();
