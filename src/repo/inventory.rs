@@ -14,6 +14,12 @@
 //! | verify | `damage/`, `snapshots/`, `keys/`, `runs/`, `moves/`, `packs/`, `twins/`, `notes/`, \
 //!   `verified/`; before `packs/` as well where it takes the oldest |
 //! | repair | `damage/`, `snapshots/`, `moves/`, `packs/`, `twins/`, `notes/`; then as verify |
+//! | repair --from, there | `moves/`, `packs/`, `twins/`, `snapshots/`, `runs/`, `keys/`, \
+//!   `notes/`, once |
+//! | repair --from, here | as repair, and `keys/`, until all tables can be read |
+//! | repair --search | as repair, and `snapshots/`, `packs/` before the pass |
+//! | salvage | `snapshots/`, `intents/`, `fences/`, `removed/`, `cleared/`; then `snapshots/`, \
+//!   `keys/`, `runs/`, `packs/` |
 //! | replicate, here | `snapshots/`, `packs/`, `twins/`; `keys/`, `runs/`, `notes/` |
 //! | replicate, there | `packs/`, `twins/`, `snapshots/`, `runs/`, `keys/`, `notes/`, `damage/`; \
 //!   `packs/` and `twins/` again after each snapshot that took more than a few packs |
