@@ -19,7 +19,7 @@ const ID_AT: usize = 28;
 pub const FORMAT_VERSION: u16 = 1;
 /// Required features that this program knows.
 pub const FEATURES_KNOWN: Features =
-    Features::INTENTS.with(Features::NORMAL_FORM).with(Features::NEEDS);
+    Features::INTENTS.with(Features::COMPACTED).with(Features::NORMAL_FORM).with(Features::NEEDS);
 /// Required features of a repository that this program makes.
 pub const FEATURES_MADE: Features = Features::NORMAL_FORM;
 const WHAT: &str = "config";
@@ -33,6 +33,8 @@ impl Features {
     pub const NONE: Self = Self(0);
     /// Runs put intents, and prune deletes.
     pub const INTENTS: Self = Self(1);
+    /// Packs may have been compacted away.
+    pub const COMPACTED: Self = Self(1 << 1);
     /// Blocks and deltas in normal form, deltas of two bases.
     pub const NORMAL_FORM: Self = Self(1 << 2);
     /// Packs that nothing needs may be absent: snapshots have need lists.
@@ -88,8 +90,9 @@ impl std::fmt::Display for ProgramVersion {
 }
 
 /// All features that this program knows, in ascending order of their bits.
-const FEATURES: [FeatureAbout; 3] = [
+const FEATURES: [FeatureAbout; 4] = [
     FeatureAbout { bit: 0, what: "runs put intents, prune deletes", since: ProgramVersion(0, 2) },
+    FeatureAbout { bit: 1, what: "packs are compacted and merged", since: ProgramVersion(0, 2) },
     FeatureAbout {
         bit: 2,
         what: "blocks and deltas in normal form, deltas of two bases",
@@ -358,7 +361,7 @@ mod tests {
         let later = Config { required_features: Features(1 << 40), ..config() };
         assert_eq!(Config::decode(&later.encode()).unwrap_err().why, UNKNOWN_FEATURE);
         // Bits that are assigned, and not known yet.
-        for bit in [1, 4, 5] {
+        for bit in [4, 5] {
             let reserved = Features(1 << bit).with(Features::NORMAL_FORM);
             let config = Config { required_features: reserved, ..config() };
             assert_eq!(Config::decode(&config.encode()).unwrap_err().why, UNKNOWN_FEATURE);

@@ -12,6 +12,10 @@ use crate::base::wire::Reader;
 use crate::base::wire::put_bytes;
 use crate::base::wire::put_varint;
 use crate::base::wire::put_zigzag;
+use crate::format::pack_table::PackRecord;
+use crate::format::pack_table::RECORD_BYTES_MIN;
+use crate::format::pack_table::put_pack;
+use crate::format::pack_table::take_pack;
 use crate::format::record::MemberKey;
 #[cfg(any(test, feature = "internals"))]
 use crate::format::record::take_key;
@@ -77,6 +81,11 @@ fn take_locators(reader: &mut Reader<'_>) -> Result<Vec<Locator>, Malformed> {
     Ok(list)
 }
 
+/// The byte that no record of copies begins with: it would name no pack.
+const HAS_KIND: u8 = 0;
+/// The kind of a record about a pack that was compacted away.
+const KIND_COMPACTED: u8 = 1;
+
 /// Other places of entries of an old pack.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Relocation {
@@ -84,14 +93,23 @@ pub struct Relocation {
     pub packs: Vec<PackName>,
     /// Old entry, index into `packs`, new entry; in order of the old entry.
     pub moves: Vec<(EntryNumber, u32, EntryNumber)>,
+    /// The records of `packs`, if the old pack was compacted away: then whatever was alive of it is
+    /// named. Otherwise some of its entries were lost, and these are copies.
+    pub compacted: Option<Vec<PackRecord>>,
 }
 
 impl Relocation {
     /// Returns the text of a relocation record.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
+        if self.compacted.is_some() {
+            out.extend_from_slice(&[HAS_KIND, KIND_COMPACTED]);
+        }
         put_varint(&mut out, u64_of(self.packs.len()));
-        self.packs.iter().for_each(|name| out.extend_from_slice(&name.0));
+        match &self.compacted {
+            Some(records) => records.iter().for_each(|record| put_pack(&mut out, record)),
+            None => self.packs.iter().for_each(|name| out.extend_from_slice(&name.0)),
+        }
         put_varint(&mut out, u64_of(self.moves.len()));
         let mut before = 0;
         for &(old, pack, new) in &self.moves {
@@ -105,10 +123,23 @@ impl Relocation {
 
     /// Reads the text of a relocation record.
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let has_kind = bytes.first() == Some(&HAS_KIND);
         let mut reader = Reader::new("relocation record", bytes);
-        let count = reader.count(32)?;
-        let packs = (0..count).map(|_| reader.array().map(PackName)).collect::<Result<_, _>>()?;
-        let mut list = Self { packs, moves: Vec::new() };
+        if has_kind && [reader.u8()?, reader.u8()?] != [HAS_KIND, KIND_COMPACTED] {
+            return Err(reader.malformed("its kind is unknown to this program"));
+        }
+        let mut list = Self::default();
+        if has_kind {
+            let count = reader.count(RECORD_BYTES_MIN)?;
+            let records: Vec<PackRecord> =
+                (0..count).map(|_| take_pack(&mut reader)).collect::<Result<_, _>>()?;
+            list.packs = records.iter().map(|record| record.name).collect();
+            list.compacted = Some(records);
+        } else {
+            let count = reader.count(32)?;
+            list.packs =
+                (0..count).map(|_| reader.array().map(PackName)).collect::<Result<_, _>>()?;
+        }
         let count = reader.count(3)?;
         let mut before = 0u32;
         for _ in 0..count {
@@ -131,6 +162,12 @@ impl Relocation {
         let at = self.moves.binary_search_by_key(&entry, |(old, ..)| *old).ok()?;
         let (_, pack, new) = self.moves[at];
         Some((self.packs[usize_of_u32(pack)], new))
+    }
+
+    /// Returns roughly how many bytes the record occupies in memory.
+    pub fn memory(&self) -> usize {
+        let records = self.compacted.as_ref().map_or(0, |records| records.len() * 56);
+        self.packs.len() * 32 + self.moves.len() * 12 + records + 128
     }
 }
 
@@ -183,8 +220,36 @@ impl Damage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::ids::Class;
     use crate::format::map_page::tests::any_locator;
     use proptest::prelude::*;
+
+    fn record(n: u8) -> PackRecord {
+        let (name, class) = (PackName([n; 32]), Class::Data);
+        PackRecord { name, bytes: 1000, tail_bytes: 77, entries: 5, class }
+    }
+
+    #[test]
+    fn a_record_of_a_compacted_pack_has_the_bytes_that_the_specification_gives() {
+        let entry = EntryNumber;
+        let moves = vec![(entry(0), 1, entry(4)), (entry(300), 0, entry(0))];
+        let records = vec![record(7), record(9)];
+        let packs = records.iter().map(|record| record.name).collect();
+        let list = Relocation { packs, moves, compacted: Some(records) };
+        let pack = |n: u8| [&[n; 32][..], &[0xe8, 7, 77, 5, 1]].concat();
+        let moves = [2, 0, 1, 4, 0xac, 2, 0, 0];
+        let bytes = [&[0, 1, 2][..], &pack(7), &pack(9), &moves].concat();
+        assert_eq!(list.encode(), bytes);
+        assert_eq!(Relocation::decode(&bytes), Ok(list));
+        for cut in 0..bytes.len() {
+            assert!(Relocation::decode(&bytes[..cut]).is_err(), "{cut} bytes");
+        }
+        for kind in [0, 2, 255] {
+            assert!(Relocation::decode(&[&[0, kind][..], &bytes[2..]].concat()).is_err());
+        }
+        let nothing = Relocation { compacted: Some(Vec::new()), ..Relocation::default() };
+        assert_eq!(Relocation::decode(&[0, 1, 0, 0]), Ok(nothing));
+    }
 
     proptest! {
         #[test]
@@ -217,7 +282,10 @@ mod tests {
         fn relocations_come_back(mut moves in prop::collection::vec(any::<(u32, u32)>(), 0..50)) {
             moves.sort_unstable();
             let moves = moves.iter().map(|&(o, n)| (EntryNumber(o), 0, EntryNumber(n))).collect();
-            let list = Relocation { packs: vec![PackName([3; 32])], moves };
+            let list = Relocation { packs: vec![PackName([3; 32])], moves, compacted: None };
+            prop_assert_eq!(Relocation::decode(&list.encode()), Ok(list.clone()));
+            let compacted = Some(vec![record(3)]);
+            let list = Relocation { compacted, ..list };
             prop_assert_eq!(Relocation::decode(&list.encode()), Ok(list));
         }
 

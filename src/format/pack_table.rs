@@ -24,7 +24,8 @@ use crate::base::wire::put_varint;
 
 const WHAT: &str = "pack table";
 const LEVELS_MAX: usize = 4;
-const RECORD_BYTES_MIN: usize = 36;
+/// The fewest bytes of a pack's record.
+pub(super) const RECORD_BYTES_MIN: usize = 36;
 const REFERENCE_BYTES: usize = 52;
 
 /// The record of a pack in the table.
@@ -34,7 +35,7 @@ pub struct PackRecord {
     pub name: PackName,
     /// Stored bytes of the object.
     pub bytes: u64,
-    /// Stored bytes from the start of its (last section's) directory to its end.
+    /// Stored bytes from the start of its directory to its end.
     pub tail_bytes: u32,
     /// Number of its entries.
     pub entries: u32,
@@ -64,7 +65,8 @@ pub struct TableTail {
     pub levels: Vec<Vec<NodeRef>>,
 }
 
-fn put_pack(out: &mut Vec<u8>, record: &PackRecord) {
+/// Appends the record of a pack.
+pub(super) fn put_pack(out: &mut Vec<u8>, record: &PackRecord) {
     out.extend_from_slice(&record.name.0);
     put_varint(out, record.bytes);
     put_varint(out, record.tail_bytes.into());
@@ -72,7 +74,8 @@ fn put_pack(out: &mut Vec<u8>, record: &PackRecord) {
     out.push(record.class.code());
 }
 
-fn take_pack(reader: &mut Reader<'_>) -> Result<PackRecord, Malformed> {
+/// Takes the record of a pack.
+pub(super) fn take_pack(reader: &mut Reader<'_>) -> Result<PackRecord, Malformed> {
     let record = PackRecord {
         name: PackName(reader.array()?),
         bytes: reader.varint()?,

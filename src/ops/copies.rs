@@ -5,10 +5,15 @@
 //! of this can fail a backup: what cannot be listed counts as absent and is stored again, and a
 //! copy that cannot be made is left to the next run.
 //!
+//! A needed pack that is not there may have been compacted: its entries are looked for in the packs
+//! to which they were moved. Those are in no table, so of packs that the table lacks the listing is
+//! kept, 16 bytes each.
+//!
 //! Packs that nothing needs may have been deleted. So what is lacking is compared with the need
 //! lists of the snapshots that the run goes on from: a pack that is not there and not needed is no
 //! damage, and only of needed packs a missing copy is made again.
 
+use std::collections::HashMap;
 use std::slice;
 use std::sync::Arc;
 
@@ -18,6 +23,7 @@ use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::ids::Class;
+use crate::base::ids::EntryAddress;
 use crate::base::ids::PackIndex;
 use crate::base::ids::PackName;
 use crate::base::limits::PACK_BYTES_ACCEPTED_MAX;
@@ -31,6 +37,7 @@ use crate::format::lists::Damage;
 use crate::format::pack_table::PackRecord;
 use crate::format::pack_table::PackTable;
 use crate::pack::reader::Packs;
+use crate::pipeline::presence::EntrySet;
 use crate::pipeline::presence::PackPresence;
 use crate::repo::Repository;
 use crate::repo::needs::NeedsReader;
@@ -68,7 +75,8 @@ pub(super) fn presence_of(
             listed.firsts.take_needed(&needed.by_index);
         }
     }
-    apply_damage_records(repository, &packs.table(), &mut listed.firsts, log)?;
+    let others = apply_damage_records(repository, &packs.table(), &mut listed.firsts, log)?;
+    listed.find_moved(packs, &others, monitor)?;
     Ok(listed.firsts)
 }
 
@@ -127,25 +135,105 @@ impl NeededPacks {
 struct Copies {
     firsts: PackPresence,
     twins: PackPresence,
+    /// The beginnings of the names of packs that the table lacks, and their sizes, sorted.
+    others: Vec<(u64, u64)>,
     state: Listed,
+}
+
+/// Returns the beginning of a pack's name, by which it is told from others of its size.
+fn beginning(name: &PackName) -> u64 {
+    u64::from_le_bytes(*name.0.first_chunk().expect("a name has 32 bytes"))
 }
 
 impl Copies {
     fn list(store: &dyn Store, table: &PackTable, log: &FindingLog) -> Result<Self> {
         let mut firsts = PackPresence::nothing_of(table);
         let mut twins = PackPresence::nothing_of(table);
+        let mut others = Vec::new();
         let firsts_listed = listed(store, Folder::Packs, log, &mut |meta| {
-            if let Some(Object::Pack(name)) = Object::parse(&meta.name) {
-                firsts.saw(table, &name, meta.size);
+            let Some(Object::Pack(name)) = Object::parse(&meta.name) else { return };
+            if table.find(&name).is_none() {
+                others.push((beginning(&name), meta.size));
             }
+            firsts.saw(table, &name, meta.size);
         })?;
+        others.sort_unstable();
         let twins_listed = listed(store, Folder::Twins, log, &mut |meta| {
             if let Some(Object::Twin(name)) = Object::parse(&meta.name) {
                 twins.saw(table, &name, meta.size);
             }
         })?;
         let state = if firsts_listed == Listed::Whole { twins_listed } else { firsts_listed };
-        Ok(Self { firsts, twins, state })
+        Ok(Self { firsts, twins, others, state })
+    }
+
+    /// Finds the entries of packs that are not there which can be read where a compaction has moved
+    /// them. `damaged` are packs that the table lacks and what is damaged in them.
+    fn find_moved(
+        &mut self,
+        packs: &Packs,
+        damaged: &HashMap<PackName, Vec<Damage>>,
+        monitor: &Monitor,
+    ) -> Result<()> {
+        let lacking: Vec<PackIndex> = self.firsts.lacking().collect();
+        for at in lacking {
+            monitor.check()?;
+            let record = packs.table().get(at).copied();
+            let data = record.filter(|record| record.class == Class::Data);
+            let Some(PackRecord { name, .. }) = data else { continue };
+            let Some(lists) = packs.compacted(&name) else { continue };
+            let mut entries = EntrySet::default();
+            for list in lists.iter() {
+                // Mostly it is known of a pack as a whole.
+                let records = list.compacted.iter().flatten();
+                let whole: Vec<bool> =
+                    records.map(|to| self.has_whole(packs, to, damaged)).collect();
+                for (entry, to, _) in list.moves.iter().filter(|_| list.compacted.is_some()) {
+                    let place = || packs.place_of(EntryAddress { pack: name, entry: *entry });
+                    if whole[usize_of_u32(*to)] || self.has(packs, &place(), damaged) {
+                        entries.insert(*entry);
+                    }
+                }
+            }
+            self.firsts.take_moved(at, entries);
+        }
+        Ok(())
+    }
+
+    /// Tells whether a pack that holds what was moved was listed, and nothing in it is known to be
+    /// damaged.
+    fn has_whole(
+        &self,
+        packs: &Packs,
+        record: &PackRecord,
+        damaged: &HashMap<PackName, Vec<Damage>>,
+    ) -> bool {
+        !damaged.contains_key(&record.name) && self.is_listed(packs, record)
+    }
+
+    fn is_listed(&self, packs: &Packs, record: &PackRecord) -> bool {
+        if packs.table().find(&record.name).is_some() {
+            return !self.firsts.lacks(&packs.table(), &record.name);
+        }
+        self.others.binary_search(&(beginning(&record.name), record.bytes)).is_ok()
+    }
+
+    /// Tells whether a pack that holds what was moved was listed, and an entry of it is not known
+    /// to be damaged.
+    fn has(
+        &self,
+        packs: &Packs,
+        at: &EntryAddress,
+        damaged: &HashMap<PackName, Vec<Damage>>,
+    ) -> bool {
+        let is_damaged = |damage: &Damage| match damage {
+            Damage::Pack => true,
+            Damage::Entries(entries) => entries.binary_search(&at.entry).is_ok(),
+        };
+        if damaged.get(&at.pack).is_some_and(|damages| damages.iter().any(is_damaged)) {
+            return false;
+        }
+        packs.record_of(&at.pack).is_some_and(|record| self.is_listed(packs, &record))
     }
 
     fn is_any_lacking(&self, table: &PackTable) -> bool {
@@ -261,24 +349,27 @@ fn put(store: &dyn Store, name: &ObjectName, bytes: &Bytes) -> Result<()> {
     store.put(name, slice::from_ref(bytes)).map_err(|e| e.named(format!("cannot store {name}")))
 }
 
-/// Takes damage records into account.
+/// Takes damage records into account, and returns those about packs that the table lacks.
 fn apply_damage_records(
     repository: &Repository,
     table: &PackTable,
     presence: &mut PackPresence,
     log: &FindingLog,
-) -> Result<()> {
+) -> Result<HashMap<PackName, Vec<Damage>>> {
     let store = &**repository.store();
+    let mut others: HashMap<PackName, Vec<Damage>> = HashMap::new();
     let mut records = Vec::new();
     listed(store, Folder::Damage, log, &mut |meta| records.push(meta.name))?;
     for record in records {
         let Some(Object::Damage { pack: name, .. }) = Object::parse(&record) else { continue };
         // A record that can't be read says nothing; what it meant shows when the entries are read.
-        if let Some(damage) = read_damage(repository, store, &name, &record) {
-            presence.record_damage(table, &name, &damage);
+        let Some(damage) = read_damage(repository, store, &name, &record) else { continue };
+        presence.record_damage(table, &name, &damage);
+        if table.find(&name).is_none() {
+            others.entry(name).or_default().push(damage);
         }
     }
-    Ok(())
+    Ok(others)
 }
 
 fn read_damage(

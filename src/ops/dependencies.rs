@@ -116,12 +116,15 @@ fn follow_bases(
         if lost.contains(&name) {
             return Ok(Some(name));
         }
-        let pack = contents.packs().open(&name)?;
-        for base in &pack.directory().base_packs {
-            if seen.insert(*base) {
-                waiting.push(*base);
-            }
-        }
+        let next = match contents.packs().open(&name) {
+            Ok(pack) => pack.directory().base_packs.clone(),
+            // What was moved is looked for where it is.
+            Err(error) => match contents.packs().compacted(&name) {
+                Some(lists) => lists.iter().flat_map(|list| list.packs.clone()).collect(),
+                None => return Err(error),
+            },
+        };
+        waiting.extend(next.into_iter().filter(|name| seen.insert(*name)));
     }
     Ok(None)
 }

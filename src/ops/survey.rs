@@ -18,6 +18,7 @@ use crate::base::monitor::Monitor;
 use crate::base::num::u64_of;
 use crate::format::layout::Object;
 use crate::format::pack_table::PackRecord;
+use crate::format::pack_table::PackTable;
 use crate::ops::batches;
 use crate::ops::batches::Batch;
 use crate::repo::Repository;
@@ -128,6 +129,52 @@ pub(super) fn leave_out_unneeded(
     let before = packs.len();
     packs.retain(|record| !lacking.is_unmarked(&record.name));
     Ok(u64_of(before - packs.len()))
+}
+
+/// Packs that were compacted away, with those to which their entries were moved.
+pub(super) type Compacted = BTreeMap<PackName, Vec<PackName>>;
+
+/// Puts in the place of packs that were compacted away those to which their entries were moved;
+/// returns what was compacted. A pack that is there stays, moved or not.
+pub(super) fn follow_moves(
+    repository: &Repository,
+    inventory: &Inventory,
+    packs: &mut Vec<PackRecord>,
+    monitor: &Arc<Monitor>,
+) -> Result<Compacted> {
+    let is_gone = |record: &PackRecord| {
+        let first = Object::Pack(record.name);
+        record.class == Class::Data && inventory.size(&first).is_none()
+    };
+    let mut compacted = Compacted::new();
+    let reader = repository.packs(PackTable::default(), monitor);
+    let mut names = Vec::new();
+    for (object, _) in inventory.others() {
+        if let Object::Relocation { pack, hash } | Object::RelocationTwin { pack, hash } = object {
+            names.push((pack, hash));
+        }
+    }
+    reader.take_move_names(names);
+    loop {
+        monitor.check()?;
+        let mut added = Vec::new();
+        packs.retain(|record| {
+            let lists = is_gone(record).then(|| reader.known_compacted(&record.name)).flatten();
+            let Some(lists) = lists else { return true };
+            let to = lists.iter().filter_map(|list| list.compacted.clone()).flatten();
+            let to: Vec<PackRecord> = to.collect();
+            compacted.insert(record.name, to.iter().map(|record| record.name).collect());
+            added.extend(to);
+            false
+        });
+        added.retain(|record: &PackRecord| !compacted.contains_key(&record.name));
+        if added.is_empty() {
+            return Ok(compacted);
+        }
+        packs.extend(added);
+        packs.sort_unstable_by_key(|record| record.name);
+        packs.dedup_by_key(|record| record.name);
+    }
 }
 
 /// Returns the objects that hold a pack, the first copy first.

@@ -142,7 +142,12 @@ fn standing_runs(repository: &Repository, world: &World) -> Result<Vec<StandingR
     let mut standing = Vec::new();
     for (object, _) in records.others() {
         let Object::Run(id) = object else { continue };
-        let id = RunId::new(id).to_string();
+        let id = RunId::new(id);
+        // A compaction puts no snapshot, and what it writes is read whatever the features are.
+        if id.is_of_compaction() {
+            continue;
+        }
+        let id = id.to_string();
         let source = match snapshots.get(id.as_str()) {
             Some((SnapshotKind::Full | SnapshotKind::Incremental, _)) => continue,
             Some((SnapshotKind::Checkpoint, source)) => Some((*source).to_owned()),

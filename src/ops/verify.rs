@@ -22,6 +22,7 @@ mod checks;
 mod depth;
 mod history;
 mod ledger;
+mod moved;
 mod needed;
 mod oldest;
 mod options;
@@ -61,6 +62,7 @@ use crate::format::record::MemberRecord;
 use crate::format::record::PageCounts;
 use crate::format::snapshot::LOG;
 use crate::innodb::PageNumber;
+use crate::ops::survey::Compacted;
 use crate::pack::reader::Wanted;
 use crate::pipeline::pages;
 use crate::pipeline::segment::PageCheck;
@@ -164,6 +166,8 @@ struct Verification<'v> {
     part: Part<'v>,
     /// The damage that earlier verifications recorded.
     known: KnownDamage,
+    /// The packs that were compacted away.
+    compacted: Compacted,
     report: Mutex<VerifyReport>,
     bad: Mutex<Bad>,
     /// Bits of entries found good, by pack.
@@ -227,6 +231,7 @@ fn run<'s>(
     verification.part.leave_out_unread();
     let mut named = PackBits::none(&tables);
     packs.iter().filter_map(|record| tables.place(&record.name)).for_each(|pack| named.add(pack));
+    verification.compacted_among(&tables).for_each(|pack| named.add(pack));
     drop(packs);
     let mut opener = Opener::new(repository, monitor);
     for stored in &snapshots {
@@ -260,6 +265,7 @@ impl<'v> Verification<'v> {
             monitor,
             part: Part::default(),
             known: repository.known_damage()?,
+            compacted: Compacted::new(),
             report: Mutex::default(),
             bad: Mutex::default(),
             seen: Mutex::default(),
@@ -500,14 +506,17 @@ impl Verification<'_> {
         if self.was_seen(&address) {
             return Ok(BlockState::Good);
         }
-        let packs = packs_of(contents, block)?;
+        let packs = self.packs_of(contents, block)?;
+        let place = self.place_of(contents, address);
         let (gone, spoiled) = {
             let bad = lock(&self.bad);
-            let gone = packs.iter().any(|pack| bad.gone.contains_key(pack));
+            // An entry that was not alive when its pack was compacted has no other place.
+            let is_gone = |pack| bad.gone.contains_key(pack) || self.compacted.contains_key(pack);
+            let gone = packs.iter().any(is_gone);
             (gone, packs.iter().any(|pack| bad.spoiled.contains_key(pack)))
         };
         // A block of another slice, unless this one is that of a bad base.
-        let is_own = self.part.has(&address.pack);
+        let is_own = self.part.has(&place.pack);
         if !gone && !spoiled {
             return Ok(if is_own { BlockState::Nothing } else { BlockState::Good });
         }
@@ -515,12 +524,13 @@ impl Verification<'_> {
             return Ok(BlockState::Good);
         }
         // What is left of a pack, and a healing copy, can only be found by reading.
-        let may_be_there = !gone || has_copies(contents, block)?;
+        let may_be_there = !gone || self.has_copies(contents, block)?;
         if may_be_there && self.repository.opens_data() {
             return Ok(BlockState::Doubtful);
         }
         let mut bad = lock(&self.bad);
-        let lost: Vec<PackName> = packs.into_iter().filter(|pack| bad.has(pack)).collect();
+        let is_lost = |pack: &PackName| bad.has(pack) || self.compacted.contains_key(pack);
+        let lost: Vec<PackName> = packs.into_iter().filter(is_lost).collect();
         bad.culprits.extend(&lost);
         Ok(BlockState::Lost(lost))
     }
@@ -556,7 +566,8 @@ impl Verification<'_> {
                 Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
                 Err(error) => {
                     broken.add(batch.extent, &block, &error.with_causes());
-                    let packs = packs_of(contents, &block)?;
+                    let packs = self.packs_of(contents, &block)?;
+                    let address = self.place_of(contents, address);
                     let mut bad = lock(&self.bad);
                     let named: Vec<PackName> =
                         packs.into_iter().filter(|pack| bad.has(pack)).collect();
@@ -606,22 +617,6 @@ fn keep_going(error: Error, report: impl FnOnce(String)) -> Result<()> {
     }
     report(error.with_causes());
     Ok(())
-}
-
-/// Returns the packs that a block is in: its own, and those of its bases.
-fn packs_of(contents: &Contents, block: &Block) -> Result<Vec<PackName>> {
-    let name_of = |at| Ok(contents.packs().address(at)?.pack);
-    block.entry.storage.places().map(name_of).collect()
-}
-
-/// Tells whether relocation records name other places of a block, or of its bases.
-fn has_copies(contents: &Contents, block: &Block) -> Result<bool> {
-    for at in block.entry.storage.places() {
-        if !contents.packs().copies_of(contents.packs().address(at)?).is_empty() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// The state of a block, as far as it is known before it is read.

@@ -47,6 +47,13 @@ impl<K: Hash + Eq + Clone, V> Cache<K, V> {
         }
     }
 
+    /// Drops the value of `key`, if it is kept.
+    pub fn remove(&mut self, key: &K) {
+        if let Some(old) = self.values.remove(key) {
+            self.bytes -= old.bytes;
+        }
+    }
+
     /// Drops the older half, so that the search for victims is paid once for many puts.
     fn shrink(&mut self) {
         let mut ages: Vec<(u64, usize)> =
@@ -78,5 +85,9 @@ mod tests {
             assert!(cache.bytes <= 100 && cache.get(&n).is_some());
         }
         assert!(cache.get(&0).is_none());
+        let before = cache.bytes;
+        cache.remove(&999);
+        cache.remove(&0);
+        assert!(cache.get(&999).is_none() && cache.bytes == before - 10);
     }
 }

@@ -4,12 +4,15 @@
 //! neighbours of one pack with one read, opens and decompresses each frame once, and hands every
 //! block to the caller only after its hash was found right. What can't be had from its own pack is
 //! looked for in the pack's twin and in the places that relocation records name; the hash decides.
-//! The names of those records are listed once, when the first block is lacking.
+//! The names of those records are listed when the first block is lacking. What a compaction moved
+//! is planned like anything else.
 //!
 //! Memory: directories and frames that several batches need are kept in bounded caches; a batch
 //! itself holds the frames of its own blocks, so its size is the caller's bound.
 
 mod batch;
+mod frames;
+mod moved;
 mod moves;
 
 use std::collections::HashMap;
@@ -76,12 +79,17 @@ use crate::seal::suite::Suite;
 use crate::store::Store;
 use crate::store::name::ObjectName;
 
+pub use crate::pack::reader::frames::OpenedFrame;
+
 /// Places of one block that are looked at, copies of copies included.
 const COPIES_TRIED_MAX: usize = 32;
 /// Decoded directories that are kept.
 const DIRECTORY_CACHE_BYTES: usize = 12 << 20;
 /// Opened frames of records, and frames of meta packs, that are kept.
 const FRAME_CACHE_BYTES: usize = 12 << 20;
+
+/// Frames of one pack that are at most this far apart are fetched with one read.
+const GAP_BYTES_MAX: u32 = 32 << 10;
 
 /// Takes the blocks of a batch: the number of the wanted one, and the block or why it can't be had.
 pub type BlockSink<'s> = dyn FnMut(usize, Result<&[u8]>) -> Result<()> + 's;
@@ -232,11 +240,7 @@ impl Packs {
 
     /// Reads the bytes from the start of the directory to the end of the object.
     fn fetch_tail(&self, name: &PackName, object: &ObjectName) -> Result<Bytes> {
-        let known = {
-            let table = self.table();
-            table.find(name).and_then(|at| table.get(at).copied())
-        };
-        if let Some(record) = known {
+        if let Some(record) = self.record_of(name) {
             // Of a pack of maps nearly everything is read, in step with the stream.
             if record.class == Class::Meta {
                 self.store.will_read(object);
@@ -349,7 +353,8 @@ impl Packs {
         }
         let frame = pack.directory.frames[usize_of_u32(number)];
         let from = u64_of(PREAMBLE_BYTES) + u64::from(frame.at);
-        let sealed = self.fetch(&pack.object, from, from + u64::from(frame.stored))?;
+        let sealed = self.fetch(&pack.object, from, from + u64::from(frame.stored));
+        let sealed = sealed.inspect_err(|error| self.forget_if_gone(&pack.object, error))?;
         let raw = Arc::new(opener.open(pack, number, &sealed, &|_| true)?.to_vec());
         if is_kept(pack, &frame) {
             self.keep(key, &raw);
@@ -368,10 +373,15 @@ impl Packs {
 
     /// Reads one block by the name of its pack, with the whole block at the end of its chain.
     pub fn block_at(&self, address: EntryAddress, hash: BlockHash) -> Result<Chain> {
-        let first = match self.block_from(address, hash) {
-            Ok(chain) => return Ok(chain),
-            Err(error) => error,
-        };
+        // What is known to be gone is asked for last.
+        let is_moved = self.is_known_compacted(&address.pack);
+        let mut failed = None;
+        if !is_moved {
+            match self.block_from(address, hash) {
+                Ok(chain) => return Ok(chain),
+                Err(error) => failed = Some(error),
+            }
+        }
         // A copy may have been lost in its turn, and healed.
         let mut tried = vec![address];
         let mut next = 0;
@@ -381,14 +391,21 @@ impl Packs {
                 if tried.len() == COPIES_TRIED_MAX || tried.contains(&other) {
                     continue;
                 }
-                if let Ok(chain) = self.block_from(other, hash) {
-                    return Ok(chain);
-                }
                 tried.push(other);
+                if self.is_known_compacted(&other.pack) {
+                    continue;
+                }
+                match self.block_from(other, hash) {
+                    Ok(chain) => return Ok(chain),
+                    Err(error) => _ = failed.get_or_insert(error),
+                }
             }
         }
+        if is_moved && let Ok(chain) = self.block_from(address, hash) {
+            return Ok(chain);
+        }
         self.unread.fetch_add(1, Ordering::Relaxed);
-        Err(first)
+        Err(failed.unwrap_or_else(|| missing(&Object::Pack(address.pack).name())))
     }
 
     /// Returns how often a single block could not be had from any copy.
@@ -422,6 +439,8 @@ impl Packs {
     ) -> Result<Chain> {
         let mut deltas = Vec::new();
         let mut address = address;
+        // The place of a base by which a delta names it, before it was moved.
+        let mut named = address;
         let mut packs = vec![address.pack];
         let mut here = self.open_object(&address.pack, object);
         loop {
@@ -430,10 +449,11 @@ impl Packs {
                 Ok(link) => link,
                 Err(error) => {
                     // A base that is lost may have been stored again, whole.
-                    let copy = (!deltas.is_empty()).then(|| self.relocated(address)).flatten();
+                    let copy = || self.relocated(address).or_else(|| self.relocated(named));
+                    let copy = (!deltas.is_empty()).then(copy).flatten();
                     let (at, bytes) = copy.ok_or(error)?;
                     packs.push(at.pack);
-                    let bytes = self.unwound(&*self.open(&at.pack)?, bytes, &deltas, hash)?;
+                    let bytes = self.unwound(&self.open_at(at)?.1, bytes, &deltas, hash)?;
                     return Ok(Chain { bytes, whole: at, packs });
                 }
             };
@@ -449,11 +469,16 @@ impl Packs {
             let second = bases.next().map(|second| self.second_base(second, opener)).transpose()?;
             let (form, length) = (slot.form, usize_of_u32(slot.length));
             deltas.push(Step { record: record.to_vec(), form, length, second });
-            address = base;
-            if !packs.contains(&address.pack) {
-                packs.push(address.pack);
+            // By the name that the delta has for it: what is needed is recorded with that.
+            if !packs.contains(&base.pack) {
+                packs.push(base.pack);
             }
-            here = self.open(&address.pack);
+            named = base;
+            address = base;
+            here = self.open_at(base).map(|(at, pack)| {
+                address = at;
+                pack
+            });
         }
     }
 
@@ -511,7 +536,7 @@ impl Packs {
     }
 
     fn second_base_from(&self, at: EntryAddress, opener: &mut FrameOpener) -> Result<Vec<u8>> {
-        let pack = self.open(&at.pack)?;
+        let (at, pack) = self.open_at(at)?;
         let slot = find(&pack, at.entry)?;
         if !slot.is_whole() {
             return Err(pack.damaged("a second base is no whole block"));
@@ -532,16 +557,11 @@ impl Packs {
 
     /// Reads the whole block at a place, verified against the hash in its own directory.
     pub fn whole_block(&self, address: EntryAddress) -> Result<Vec<u8>> {
-        let pack = self.open(&address.pack)?;
+        let (address, pack) = self.open_at(address)?;
         let Content::Whole(hash) = find(&pack, address.entry)?.content else {
             return Err(pack.damaged("an entry is no whole block"));
         };
         self.block_at(address, hash).map(|chain| chain.bytes)
-    }
-
-    /// Returns other places of an entry, from the relocation records of its pack.
-    pub fn copies_of(&self, address: EntryAddress) -> Vec<EntryAddress> {
-        self.moves.copies_of(&*self.store, &self.keyring, address)
     }
 }
 

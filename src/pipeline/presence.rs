@@ -2,7 +2,8 @@
 //! if last night's pack is there.
 //!
 //! A run lists the packs once and reads the damage records; from then on the question costs one
-//! lookup.
+//! lookup. An entry of a pack that was compacted away is there if the pack is to which it was moved:
+//! a bit for each entry says so, 8 KiB for a pack of the most entries.
 
 use std::collections::HashMap;
 
@@ -11,6 +12,7 @@ use crate::base::ids::Locator;
 use crate::base::ids::PackIndex;
 use crate::base::ids::PackName;
 use crate::base::ids::Storage;
+use crate::base::num::u32_of;
 use crate::base::num::usize_of_u32;
 use crate::format::lists::Damage;
 use crate::format::pack_table::PackTable;
@@ -24,6 +26,28 @@ pub struct PackPresence {
     /// known.
     unneeded: Vec<bool>,
     damaged: HashMap<PackIndex, Vec<EntryNumber>>,
+    /// Of packs that were compacted away, the entries that can be read elsewhere.
+    moved: HashMap<PackIndex, EntrySet>,
+}
+
+/// Entries of one pack, a bit each.
+#[derive(Debug, Default)]
+pub struct EntrySet(Vec<u64>);
+
+impl EntrySet {
+    /// Adds an entry.
+    pub fn insert(&mut self, entry: EntryNumber) {
+        let word = usize_of_u32(entry.0 / 64);
+        if self.0.len() <= word {
+            self.0.resize(word + 1, 0);
+        }
+        self.0[word] |= 1 << (entry.0 % 64);
+    }
+
+    /// Tells whether an entry is in the set.
+    pub fn contains(&self, entry: EntryNumber) -> bool {
+        self.0.get(usize_of_u32(entry.0 / 64)).is_some_and(|bits| bits >> (entry.0 % 64) & 1 == 1)
+    }
 }
 
 impl PackPresence {
@@ -65,19 +89,32 @@ impl PackPresence {
         self.unneeded = needed.iter().map(|needed| !needed).collect();
     }
 
-    /// Returns the number of packs that are missing or unreadable as a whole, though they are
-    /// needed.
-    pub fn absent(&self) -> usize {
+    /// Takes the entries of a pack that is not there which can be read where a compaction has moved
+    /// them.
+    pub fn take_moved(&mut self, at: PackIndex, entries: EntrySet) {
+        self.moved.insert(at, entries);
+    }
+
+    /// Returns the packs that were not seen, though they are needed as far as is known.
+    pub fn lacking(&self) -> impl Iterator<Item = PackIndex> {
         let is_needed = |at: usize| !self.unneeded.get(at).copied().unwrap_or(false);
         let absent = self.absent.iter().enumerate();
-        absent.filter(|(at, absent)| **absent && is_needed(*at)).count()
+        absent
+            .filter(move |(at, absent)| **absent && is_needed(*at))
+            .map(|(at, _)| PackIndex(u32_of(at)))
+    }
+
+    /// Returns the number of packs that are missing or unreadable as a whole, though they are
+    /// needed and were not compacted away.
+    pub fn absent(&self) -> usize {
+        self.lacking().filter(|at| !self.moved.contains_key(at)).count()
     }
 
     fn is_present(&self, at: Locator) -> bool {
         let absent = self.absent.get(usize_of_u32(at.pack.0)).copied().unwrap_or(false);
         let damaged = self.damaged.get(&at.pack);
         at.pack != PackIndex::UNKNOWN
-            && !absent
+            && (!absent || self.moved.get(&at.pack).is_some_and(|set| set.contains(at.entry)))
             && damaged.is_none_or(|entries| entries.binary_search(&at.entry).is_err())
     }
 
@@ -111,6 +148,30 @@ mod tests {
         let whole = |n| Storage::Whole(Locator { pack: PackIndex(n), entry: EntryNumber(0) });
         let usable = [0, 1, 2, 3].map(|n| presence.is_usable(whole(n)));
         assert_eq!(usable, [true, false, false, false]);
+    }
+
+    #[test]
+    fn an_entry_that_was_moved_is_there_and_another_of_its_pack_is_not() {
+        let record = |n| PackRecord {
+            name: PackName([n; 32]),
+            bytes: 10,
+            tail_bytes: 1,
+            entries: 200,
+            class: Class::Data,
+        };
+        let table = PackTable::new((0..2).map(record).collect());
+        let mut presence = PackPresence::nothing_of(&table);
+        assert_eq!(presence.lacking().count(), 2);
+        let mut moved = EntrySet::default();
+        [3, 64, 199].map(EntryNumber).into_iter().for_each(|entry| moved.insert(entry));
+        presence.take_moved(PackIndex(1), moved);
+        assert_eq!(presence.absent(), 1);
+        let whole = |pack, entry| {
+            Storage::Whole(Locator { pack: PackIndex(pack), entry: EntryNumber(entry) })
+        };
+        let usable = [3, 4, 64, 199, 5000].map(|entry| presence.is_usable(whole(1, entry)));
+        assert_eq!(usable, [true, false, true, true, false]);
+        assert!(!presence.is_usable(whole(0, 3)));
     }
 
     #[test]

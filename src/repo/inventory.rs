@@ -287,6 +287,13 @@ impl PackMarks<'_> {
         u64_of(self.marks.iter().flatten().filter(|mark| **mark > 0).count())
     }
 
+    /// Returns the listed packs that are marked, with their bytes and those that are in use, sorted.
+    pub fn parts(&self) -> impl Iterator<Item = (PackName, u64, u64)> {
+        let marks = self.marks.iter().flatten();
+        let marked = self.packs.iter().zip(marks).filter(|(_, mark)| **mark > 0);
+        marked.map(|((name, bytes), mark)| (name, bytes, bytes - InUse(mark - 1).unused(bytes)))
+    }
+
     /// Returns the bytes that are not in use in listed packs that are marked.
     pub fn unused_bytes(&self) -> u64 {
         let marks = self.marks.iter().flatten();

@@ -59,6 +59,23 @@ random_id! {
     /// Names a run: one execution of a verb that writes.
     RunId, 16
 }
+impl RunId {
+    /// Generates the id of a compaction: 8 random bytes, then the first 8 of their BLAKE3. It puts
+    /// no snapshot, so that nothing else tells later whose packs those with this id are.
+    pub fn of_compaction(entropy: &dyn Entropy) -> Self {
+        let mut id = [0; Self::BYTES];
+        let (own, sum) = id.split_at_mut(Self::BYTES / 2);
+        own.copy_from_slice(&random::<{ Self::BYTES / 2 }>(entropy));
+        sum.copy_from_slice(&blake3::hash(own).as_bytes()[..Self::BYTES / 2]);
+        Self(id)
+    }
+
+    /// Tells whether it is the id of a compaction.
+    pub fn is_of_compaction(&self) -> bool {
+        let (own, sum) = self.0.split_at(Self::BYTES / 2);
+        blake3::hash(own).as_bytes().starts_with(sum)
+    }
+}
 random_id! {
     /// Names a key slot of the repository.
     KeySlotId, 16
@@ -67,6 +84,15 @@ random_id! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::entropy::SeededEntropy;
+
+    #[test]
+    fn the_id_of_a_compaction_is_told_from_others() {
+        let entropy = SeededEntropy::new(1);
+        let id = RunId::of_compaction(&entropy);
+        assert!(id.is_of_compaction() && id != RunId::of_compaction(&entropy));
+        assert!((0..100).all(|_| !RunId::random(&entropy).is_of_compaction()));
+    }
 
     #[test]
     fn an_id_is_spelled_in_lower_case() {

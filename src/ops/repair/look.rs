@@ -226,6 +226,7 @@ impl Overview {
         self.lost.extend(unread);
         let _left_out =
             survey::leave_out_unneeded(repository, snapshots, inventory, &mut packs, monitor)?;
+        let _compacted = survey::follow_moves(repository, inventory, &mut packs, monitor)?;
         let is_lost = |pair: &&RelocationPair| good(&pair.copies).is_none();
         let lost: BTreeSet<PackName> = pairs.iter().filter(is_lost).map(|pair| pair.pack).collect();
         let known = &self.known;

@@ -263,5 +263,5 @@ fn relocation(mut copies: Vec<(EntryNumber, EntryAddress)>) -> Relocation {
             Some((old, u32_of(at), copy.entry))
         })
         .collect();
-    Relocation { packs, moves }
+    Relocation { packs, moves, compacted: None }
 }

@@ -73,7 +73,8 @@ impl Verification<'_> {
         now: u64,
     ) -> Result<Vec<PackName>> {
         let ledger = self.ledger(tables, now)?;
-        Ok(order(tables, needed, &ledger, self.options.depth))
+        let order = order(tables, needed, &ledger, self.options.depth);
+        Ok(self.packs_now_in_order(order))
     }
 
     /// Reads what is known about when packs were verified.
@@ -108,7 +109,7 @@ pub fn plan_oldest(
     world: &World,
 ) -> Result<OldestPlan> {
     let (monitor, now) = (&world.monitor, world.clock.unix_seconds());
-    let verification = Verification::begin(repository, options, monitor)?;
+    let mut verification = Verification::begin(repository, options, monitor)?;
     let (snapshots, _) = verification.snapshots()?;
     let (tables, mut packs) = verification.tables(&snapshots);
     let inventory = Inventory::of(&**repository.store(), &[Folder::Packs, Folder::Twins], "")?;
@@ -116,6 +117,7 @@ pub fn plan_oldest(
     let needed = Needed::of(repository, &snapshots, &tables, monitor)?;
     let ledger = verification.ledger(&tables, now)?;
     let order = order(&tables, &needed, &ledger, options.depth);
+    let order = verification.packs_now_in_order(order);
     let part = Part::of(&slice_of(budget), options.depth, Some(&order), &packs);
     let wanted = records_of(Some(&order), &packs);
     let own = wanted.iter().copied().filter(|record| part.has(&record.name));

@@ -45,9 +45,10 @@ impl Verification<'_> {
         Look::AtItsBytes
     }
 
-    /// Leaves out the packs that are not there and that no snapshot needs.
+    /// Leaves out the packs that are not there and that no snapshot needs, and puts in the place of
+    /// those that were compacted away the packs to which their entries were moved.
     pub(super) fn leave_out_unneeded(
-        &self,
+        &mut self,
         snapshots: &[StoredSnapshot],
         inventory: &Inventory,
         packs: &mut Vec<PackRecord>,
@@ -58,6 +59,7 @@ impl Verification<'_> {
             let what = format!("packs that are not there, and that no snapshot needs: {count}");
             self.note(what);
         }
+        self.compacted = survey::follow_moves(repository, inventory, packs, monitor)?;
         Ok(())
     }
 

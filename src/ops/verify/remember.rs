@@ -136,7 +136,7 @@ impl Verification<'_> {
     fn depth_of(&self, tables: &Tables, pack: usize) -> Depth {
         let name = tables.name(pack);
         let depth = self.options.depth;
-        if !self.part.was_read(&name) {
+        if !self.packs_now(name).iter().all(|pack| self.part.was_read(pack)) {
             Depth::Objects
         } else if self.options.snapshots.is_empty() && !self.part.was_cut() {
             depth

@@ -15,7 +15,11 @@ use bytes::Bytes;
 
 use crate::base::error::Error;
 use crate::base::error::Result;
+use crate::base::ids::EntryAddress;
+use crate::base::ids::EntryNumber;
 use crate::base::ids::Locator;
+use crate::base::ids::PackIndex;
+use crate::base::ids::PackName;
 use crate::base::num::u64_of;
 use crate::base::num::usize_of;
 use crate::base::num::usize_of_u32;
@@ -27,7 +31,9 @@ use crate::format::directory::Slot;
 use crate::format::form::BlockForm;
 use crate::format::trailer::PREAMBLE_BYTES;
 use crate::pack::reader::BlockSink;
+use crate::pack::reader::COPIES_TRIED_MAX;
 use crate::pack::reader::FrameOpener;
+use crate::pack::reader::GAP_BYTES_MAX;
 use crate::pack::reader::OpenPack;
 use crate::pack::reader::Packs;
 use crate::pack::reader::RunSink;
@@ -35,10 +41,9 @@ use crate::pack::reader::Wanted;
 use crate::pack::reader::find;
 use crate::pack::reader::is_kept;
 use crate::pack::reader::lock;
+use crate::pack::reader::moved::Found;
+use crate::pack::reader::moved::moved_to;
 use crate::pack::reader::slice;
-
-/// Frames of one pack that are at most this far apart are fetched with one read.
-const GAP_BYTES_MAX: u32 = 32 << 10;
 
 impl Packs {
     /// Returns the whole blocks at these places, each `None` if it can't be read or is not whole.
@@ -208,6 +213,17 @@ impl Plan {
 /// The frame that an entry is in, by its number among the needs, and the entry's place in it.
 type Part = (usize, Slot);
 
+/// A pack of the batch, or where its entries were moved.
+struct Opened {
+    /// The place in the pack table by which packs are visited. A pack that is in no table has that
+    /// of the first pack that was moved into it.
+    order: PackIndex,
+    name: PackName,
+    /// True if no pack table names it.
+    is_beside_table: bool,
+    found: Found,
+}
+
 /// A frame that the batch has to read.
 struct Need {
     /// Index into the opened packs.
@@ -230,7 +246,7 @@ struct Batch<'a> {
     packs: &'a Packs,
     /// True if all frames are kept for other batches, not only those that usually are.
     keeps_all: bool,
-    opened: Vec<(Locator, Arc<OpenPack>)>,
+    opened: Vec<Opened>,
     needs: Vec<Need>,
     found: HashMap<(usize, u32), usize>,
     plans: Vec<Plan>,
@@ -256,24 +272,65 @@ impl<'a> Batch<'a> {
         visited.map_or_else(|_| vec![None; at.len()], |()| bases)
     }
 
-    fn pack(&mut self, at: Locator) -> Result<usize> {
-        if let Some(known) = self.opened.iter().rposition(|(other, _)| other.pack == at.pack) {
+    /// Returns the number of a pack of the table among those of the batch.
+    fn pack(&mut self, at: PackIndex) -> Result<usize> {
+        // One that holds what was moved has the place of another.
+        let of_table = |opened: &Opened| opened.order == at && !opened.is_beside_table;
+        if let Some(known) = self.opened.iter().rposition(of_table) {
             return Ok(known);
         }
-        let pack = self.packs.open(&self.packs.address(at)?.pack)?;
-        self.opened.push((at, pack));
+        let name = self.packs.address(Locator { pack: at, entry: EntryNumber(0) })?.pack;
+        let found = self.packs.find_pack(&name)?;
+        self.opened.push(Opened { order: at, name, is_beside_table: false, found });
+        Ok(self.opened.len() - 1)
+    }
+
+    /// Returns the number of a pack among those of the batch; `order` is for one that no table
+    /// names.
+    fn pack_named(&mut self, name: PackName, order: PackIndex) -> Result<usize> {
+        let known = self.packs.table().find(&name);
+        if let Some(at) = known {
+            return self.pack(at);
+        }
+        if let Some(known) = self.opened.iter().rposition(|opened| opened.name == name) {
+            return Ok(known);
+        }
+        let found = self.packs.find_pack(&name)?;
+        self.opened.push(Opened { order, name, is_beside_table: true, found });
         Ok(self.opened.len() - 1)
     }
 
     fn need(&mut self, at: Locator) -> Result<Part> {
-        let pack = self.pack(at)?;
-        let slot = find(&self.opened[pack].1, at.entry)?;
+        let pack = self.pack(at.pack)?;
+        self.need_in(pack, at.entry)
+    }
+
+    /// Needs an entry of one of the batch's packs, wherever it was moved.
+    fn need_in(&mut self, pack: usize, entry: EntryNumber) -> Result<Part> {
+        let (mut pack, mut entry) = (pack, entry);
+        for _ in 0..COPIES_TRIED_MAX {
+            let Opened { order, name, found, .. } = &self.opened[pack];
+            match found {
+                Found::Here(open) => {
+                    let slot = find(open, entry)?;
+                    return Ok((self.need_frame(pack, slot.frame), slot));
+                }
+                Found::Moved(lists) => {
+                    let to = moved_to(lists, EntryAddress { pack: *name, entry })?;
+                    let order = *order;
+                    (pack, entry) = (self.pack_named(to.pack, order)?, to.entry);
+                }
+            }
+        }
+        Err(Error::damaged("a pack", "it was moved too often"))
+    }
+
+    fn need_frame(&mut self, pack: usize, frame: u32) -> usize {
         let needs = &mut self.needs;
-        let need = *self.found.entry((pack, slot.frame)).or_insert_with(|| {
-            needs.push(Need { pack, frame: slot.frame, users: Vec::new() });
+        *self.found.entry((pack, frame)).or_insert_with(|| {
+            needs.push(Need { pack, frame, users: Vec::new() });
             needs.len() - 1
-        });
-        Ok((need, slot))
+        })
     }
 
     /// Plans a block, with its bases if it is a delta; longer chains are not planned.
@@ -281,7 +338,7 @@ impl<'a> Batch<'a> {
         let own = self.need(at)?;
         let mut bases = [None; 2];
         for (base, found) in own.1.bases().zip(&mut bases) {
-            let part = self.need_base(at, base)?;
+            let part = self.need_base(own.0, base)?;
             // Longer chains go another way.
             if !part.1.is_whole() {
                 return Ok(());
@@ -292,12 +349,20 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    fn need_base(&mut self, at: Locator, base: Base) -> Result<Part> {
-        let pack = self.pack(at)?;
-        let address = self.opened[pack].1.directory.address(base);
-        let known = self.packs.table().find(&address.pack);
-        let pack = known.ok_or_else(|| Error::damaged("a map", "a base is in an unknown pack"))?;
-        self.need(Locator { pack, entry: address.entry })
+    /// Needs the base of a delta, which one of the needs holds.
+    fn need_base(&mut self, delta: usize, base: Base) -> Result<Part> {
+        let of = self.needs[delta].pack;
+        let address = self.open_pack(of).directory.address(base);
+        let pack = self.pack_named(address.pack, self.opened[of].order)?;
+        self.need_in(pack, address.entry)
+    }
+
+    /// Returns a pack of which the batch needs something.
+    fn open_pack(&self, pack: usize) -> &Arc<OpenPack> {
+        match &self.opened[pack].found {
+            Found::Here(open) => open,
+            Found::Moved(_) => unreachable!("nothing is needed of a pack that is not there"),
+        }
     }
 
     /// Plans a block if it is stored whole.
@@ -329,13 +394,13 @@ impl<'a> Batch<'a> {
         let mut order: Vec<usize> = (0..self.needs.len()).collect();
         order.sort_unstable_by_key(|need| {
             let need = &self.needs[*need];
-            (std::cmp::Reverse(self.opened[need.pack].0.pack), need.frame)
+            (std::cmp::Reverse(self.opened[need.pack].order), need.pack, need.frame)
         });
         let mut held = vec![Held::NotYet; order.len()];
         let mut rest = order.as_slice();
         while let Some(&first) = rest.first() {
             let need = &self.needs[first];
-            let key = (self.opened[need.pack].1.object.clone(), need.frame);
+            let key = (self.open_pack(need.pack).object.clone(), need.frame);
             let known = lock(&self.packs.frames).get(&key);
             let count = if let Some(frame) = known {
                 self.arrived(first, &frame, &held, visitor)?;
@@ -353,7 +418,7 @@ impl<'a> Batch<'a> {
 
     fn frame(&self, need: usize) -> Frame {
         let need = &self.needs[need];
-        self.opened[need.pack].1.directory.frames[usize_of_u32(need.frame)]
+        self.open_pack(need.pack).directory.frames[usize_of_u32(need.frame)]
     }
 
     /// Returns how many of the next needs one read can fetch.
@@ -386,8 +451,11 @@ impl<'a> Batch<'a> {
         let last = self.frame(run[run.len() - 1]);
         let from = u64_of(PREAMBLE_BYTES) + u64::from(first.at);
         let to = u64_of(PREAMBLE_BYTES) + u64::from(last.at) + u64::from(last.stored);
-        let pack = &self.opened[self.needs[run[0]].pack].1;
-        let fetched = self.packs.fetch(&pack.object, from, to).unwrap_or_else(|_| Bytes::new());
+        let pack = self.open_pack(self.needs[run[0]].pack);
+        let fetched = self.packs.fetch(&pack.object, from, to).unwrap_or_else(|error| {
+            self.packs.forget_if_gone(&pack.object, &error);
+            Bytes::new()
+        });
         for &need in run {
             self.packs.monitor.check()?;
             let frame = self.frame(need);
