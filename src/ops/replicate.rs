@@ -26,12 +26,15 @@
 //! - A copy has every required feature of this side before anything else is sent to it.
 //! - What was removed there is not sent again, nor are packs that no wanted snapshot needs.
 //! - A run that a prune there has stopped reports no success.
-//! - `moves/` and `damage/` speak of one copy only and are never sent.
+//! - A pack that was compacted here goes as the packs to which its entries were moved, and the
+//!   record of that, unless it is there still.
+//! - Other records in `moves/`, and `damage/`, speak of one copy only and are never sent.
 //!
 //! It does not send to a repository with other keys: that is what
 //! [`copy_reencrypted`](super::copy_reencrypted) does.
 
 mod destination;
+mod moved;
 mod plan;
 mod send;
 mod small;

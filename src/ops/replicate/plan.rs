@@ -34,6 +34,7 @@ use crate::ops::replicate::PACK_FOLDERS;
 use crate::ops::replicate::ReplicateOptions;
 use crate::ops::replicate::destination::Destination;
 use crate::ops::replicate::in_order;
+use crate::ops::replicate::moved::MovedShipment;
 use crate::ops::replicate::small::far_features;
 use crate::ops::replicate::small::is_intact;
 use crate::ops::replicate::small::is_key_slot;
@@ -96,6 +97,8 @@ pub(super) struct CopyBatch {
     pub(super) packs: Vec<Shipment>,
     /// A note that goes before the snapshot: the one that it follows is not there.
     pub(super) note: Option<(ObjectName, Bytes)>,
+    /// Compacted packs whose entries go with it.
+    pub(super) moved: Vec<MovedShipment>,
 }
 
 /// The plan of a replication.
@@ -285,13 +288,15 @@ impl CopyPlan<'_> {
                     packs.push(Shipment { record: *record, targets });
                 }
             })?;
-            self.batches.push(CopyBatch { stored, there: is_there, packs, note: None });
+            let (note, moved) = (None, Vec::new());
+            self.batches.push(CopyBatch { stored, there: is_there, packs, note, moved });
         }
         if self.has.include(Features::INTENTS) {
             self.holds = planned.iter().map(held).collect();
         }
         self.listing = there;
         self.leave_out_unneeded(nowhere, lacking, monitor)?;
+        self.follow_moves(here)?;
         self.note_missing_parents(world)
     }
 
@@ -465,6 +470,9 @@ impl CopyPlan<'_> {
                 }
             }
             cost.requests += self.confirming(sent, far_packs);
+            for (_, bytes) in batch.moved.iter().flat_map(|moved| &moved.records) {
+                cost.object(u64_of(bytes.len()));
+            }
             if let Some((_, bytes)) = &batch.note {
                 cost.object(u64_of(bytes.len()));
             }
@@ -517,7 +525,7 @@ fn can_be_read(near: &Repository, name: &SnapshotName) -> Result<bool> {
 }
 
 /// Returns what the other side lacks of a pack, or may lack.
-fn targets(
+pub(super) fn targets(
     record: &PackRecord,
     there: &Inventory,
     known: &KnownDamage,

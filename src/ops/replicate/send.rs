@@ -39,6 +39,7 @@ use crate::ops::replicate::PACK_FOLDERS;
 use crate::ops::replicate::ReplicateReport;
 use crate::ops::replicate::Verified;
 use crate::ops::replicate::far_error;
+use crate::ops::replicate::moved::MovedShipment;
 use crate::ops::replicate::plan::CopyBatch;
 use crate::ops::replicate::plan::CopyPlan;
 use crate::ops::replicate::plan::Shipment;
@@ -109,6 +110,7 @@ impl CopyPlan<'_> {
         for batch in &self.batches {
             let id = batch.stored.id();
             run.packs(&batch.packs)?;
+            run.moved(batch)?;
             match run.left_out(batch, &absent)? {
                 Some(left_out) => {
                     absent.insert(left_out.snapshot.to_string());
@@ -444,6 +446,20 @@ impl<'s> Sending<'s> {
             Some(why) => left_out(why),
             None => Ok(None),
         }
+    }
+
+    /// Puts the records of packs that were compacted here, when the packs are there to which their
+    /// entries were moved.
+    fn moved(&self, batch: &CopyBatch) -> Result<()> {
+        for MovedShipment { pack, packs, records } in &batch.moved {
+            let is_bad = packs.iter().any(|pack| lock(&self.bad).contains(pack));
+            if is_bad {
+                lock(&self.bad).insert(*pack);
+                continue;
+            }
+            records.iter().try_for_each(|(name, bytes)| self.put(name, bytes))?;
+        }
+        Ok(())
     }
 
     /// Puts a snapshot, unless a prune there has stopped the run.
