@@ -113,6 +113,19 @@ impl WholeCoder {
         Ok(frame)
     }
 
+    /// Takes over a frame as it was encoded before; `length` are its raw bytes.
+    pub fn take_over(
+        &mut self,
+        codec: Codec,
+        text: &[u8],
+        length: usize,
+        blocks: Vec<FramedBlock>,
+    ) -> Result<EncodedFrame, Miscomputed> {
+        let frame = EncodedFrame { codec, text: text.to_vec(), blocks };
+        self.read_back(&frame, length)?;
+        Ok(frame)
+    }
+
     fn keep_raw(
         mut text: Vec<u8>,
         mut blocks: Vec<FramedBlock>,

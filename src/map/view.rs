@@ -42,6 +42,11 @@ impl Translation {
         Self(Some(Arc::new(indices)))
     }
 
+    /// Tells whether indices stay as they are.
+    pub fn is_same(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Returns the index in this table of a pack of the other one.
     pub fn pack(&self, at: PackIndex) -> Result<PackIndex> {
         let Some(indices) = &self.0 else { return Ok(at) };

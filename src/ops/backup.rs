@@ -241,7 +241,8 @@ fn run_backup(
     let source_id = repository.source_id(&options.source)?;
     let started = clock.unix_seconds();
     let log = &options.findings;
-    let (run_id, keys) = begin_run(repository, monitor)?;
+    let run_id = RunId::random(&**repository.entropy());
+    let keys = begin_run(repository, run_id, monitor)?;
     let intent = RunIntent::begin(repository, run_id, source_id, started, log)?;
     let continued = continue_from(repository, intent.confirm(log)?, world, log)?;
     let draft = Draft {
@@ -525,10 +526,9 @@ impl Draft<'_> {
     }
 }
 
-/// Makes the run's secret durable.
-fn begin_run(repository: &Repository, monitor: &Monitor) -> Result<(RunId, RunKeys)> {
+/// Makes the secret of a run durable.
+pub(super) fn begin_run(repository: &Repository, id: RunId, monitor: &Monitor) -> Result<RunKeys> {
     let entropy = &**repository.entropy();
-    let id = RunId::random(entropy);
     let secret = RunSecret::generate(entropy);
     let record = repository
         .keyring()
@@ -536,7 +536,7 @@ fn begin_run(repository: &Repository, monitor: &Monitor) -> Result<(RunId, RunKe
         .map_err(|e| Error::new(ErrorKind::WrongKey, "cannot seal the run's secret").because(e))?;
     let object = Object::Run(*id.bytes()).name();
     put_confirmed(&**repository.store(), monitor, &object, &Bytes::from(record.encode()))?;
-    Ok((id, RunKeys::new(record, secret)))
+    Ok(RunKeys::new(record, secret))
 }
 
 /// Finds the snapshots that a run continues, and what of them is still there.

@@ -31,6 +31,7 @@
 
 mod breaking;
 mod clean_up;
+pub mod compact;
 mod deletions;
 mod garbage;
 mod guard;

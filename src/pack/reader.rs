@@ -52,7 +52,6 @@ use crate::base::num::usize_of_u32;
 use crate::encode::DeltaDecoder;
 use crate::encode::FrameDecoder;
 use crate::encode::form;
-use crate::format::directory::Content;
 use crate::format::directory::Directory;
 use crate::format::directory::Forms;
 use crate::format::directory::Frame;
@@ -553,15 +552,6 @@ impl Packs {
         let done = use_it(&mut opener);
         lock(&self.openers).push(opener);
         done
-    }
-
-    /// Reads the whole block at a place, verified against the hash in its own directory.
-    pub fn whole_block(&self, address: EntryAddress) -> Result<Vec<u8>> {
-        let (address, pack) = self.open_at(address)?;
-        let Content::Whole(hash) = find(&pack, address.entry)?.content else {
-            return Err(pack.damaged("an entry is no whole block"));
-        };
-        self.block_at(address, hash).map(|chain| chain.bytes)
     }
 }
 

@@ -144,12 +144,17 @@ impl PackWriter {
         base: EntryAddress,
         second: Option<EntryAddress>,
     ) -> Result<EntryNumber> {
-        if self.records.len() + delta.text().len() > DELTA_FRAME_BYTES_TARGET {
+        let (length, record, form) = (delta.length(), delta.text().len(), delta.form());
+        self.add_record(delta.text(), NewRecord { length, record, form, base, second })
+    }
+
+    /// Adds the record of a delta as it was made before; its number.
+    pub fn add_record(&mut self, record: &[u8], new: NewRecord) -> Result<EntryNumber> {
+        if self.records.len() + record.len() > DELTA_FRAME_BYTES_TARGET {
             self.close_records()?;
         }
-        self.records.extend_from_slice(delta.text());
-        let (length, record, form) = (delta.length(), delta.text().len(), delta.form());
-        Ok(self.directory.add_record(NewRecord { length, record, form, base, second }))
+        self.records.extend_from_slice(record);
+        Ok(self.directory.add_record(new))
     }
 
     fn close_records(&mut self) -> Result<()> {

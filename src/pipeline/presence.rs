@@ -2,8 +2,8 @@
 //! if last night's pack is there.
 //!
 //! A run lists the packs once and reads the damage records; from then on the question costs one
-//! lookup. An entry of a pack that was compacted away is there if the pack is to which it was moved:
-//! a bit for each entry says so, 8 KiB for a pack of the most entries.
+//! lookup. An entry of a pack that was compacted away is there if the pack is to which it was
+//! moved: a bit for each entry says so, 8 KiB for a pack of the most entries.
 
 use std::collections::HashMap;
 
@@ -35,7 +35,7 @@ pub struct PackPresence {
 pub struct EntrySet(Vec<u64>);
 
 impl EntrySet {
-    /// Adds an entry.
+    /// Adds an entry to the set.
     pub fn insert(&mut self, entry: EntryNumber) {
         let word = usize_of_u32(entry.0 / 64);
         if self.0.len() <= word {

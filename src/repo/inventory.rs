@@ -287,7 +287,7 @@ impl PackMarks<'_> {
         u64_of(self.marks.iter().flatten().filter(|mark| **mark > 0).count())
     }
 
-    /// Returns the listed packs that are marked, with their bytes and those that are in use, sorted.
+    /// Returns the listed packs that are marked, sorted, with their bytes and those in use.
     pub fn parts(&self) -> impl Iterator<Item = (PackName, u64, u64)> {
         let marks = self.marks.iter().flatten();
         let marked = self.packs.iter().zip(marks).filter(|(_, mark)| **mark > 0);

@@ -141,7 +141,7 @@ impl<'i> Garbage<'i> {
             return Ok(garbage);
         }
         let tables = named_by_tables(repository, inventory, view, monitor)?;
-        let mut owners = Owners { repository, view, orphans, unknown: Vec::new() };
+        let mut owners = Owners { repository, view, orphans, compacted: 0, unknown: Vec::new() };
         let mut unnamed_count = 0;
         for doomed in candidates.into_values() {
             monitor.check()?;
@@ -149,8 +149,10 @@ impl<'i> Garbage<'i> {
             let was_sent = view.broken.iter().any(|run| run.holds(&doomed.pack));
             let is_named = tables.contains(&doomed.pack) || was_sent;
             let named = if is_named { Named::Yes } else { Named::No };
-            unnamed_count += u64::from(named == Named::No);
-            match owners.keeper(&doomed, named)? {
+            let known = owners.compacted;
+            let keeper = owners.keeper(&doomed, named)?;
+            unnamed_count += u64::from(named == Named::No && owners.compacted == known);
+            match keeper {
                 Some(keeper) => garbage.keep(keeper, &doomed),
                 None => garbage.doomed.push(doomed),
             }
@@ -238,6 +240,8 @@ struct Owners<'v> {
     repository: &'v Repository,
     view: &'v View,
     orphans: Orphans,
+    /// The number of packs that compactions wrote, which no table names.
+    compacted: u64,
     /// Packs of runs that are known from nowhere, as far as was looked; without a run if that can't
     /// be read.
     unknown: Vec<(PackName, Option<RunId>)>,
@@ -262,7 +266,9 @@ impl Owners<'_> {
         if let Some(run) = view.runs_under_way().find(|run| Some(run.run) == owner) {
             return Ok(Some(run.run));
         }
-        let is_known = owner.is_some_and(|run| view.knows(run));
+        let is_compaction = owner.is_some_and(|run| run.is_of_compaction());
+        self.compacted += u64::from(is_compaction);
+        let is_known = is_compaction || owner.is_some_and(|run| view.knows(run));
         if named == Named::No && !is_known && self.orphans == Orphans::Refused {
             self.unknown.push((doomed.pack, owner));
         }

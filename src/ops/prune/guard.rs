@@ -1,7 +1,5 @@
 //! The intent of a prune, and the looks whether it is still to go on.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,19 +63,29 @@ impl<'r> Guard<'r> {
         world: &World,
     ) -> Result<Self> {
         let run = RunId::new(random(&*world.entropy));
+        let removes = removes.iter().map(|removing| removing.name.id).collect();
+        let time = world.clock.unix_seconds();
+        Self::put(
+            repository,
+            run,
+            Intent { removes, ..Intent::new(IntentVerb::Prune, time) },
+            world,
+        )
+    }
+
+    /// Puts the intent of a compaction.
+    pub(super) fn begin_compaction(
+        repository: &'r Repository,
+        run: RunId,
+        world: &World,
+    ) -> Result<Self> {
+        let time = world.clock.unix_seconds();
+        Self::put(repository, run, Intent::new(IntentVerb::Compaction, time), world)
+    }
+
+    fn put(repository: &'r Repository, run: RunId, intent: Intent, world: &World) -> Result<Self> {
         let epoch = repository.fences()?.epoch();
-        let intent = Intent {
-            verb: IntentVerb::Prune,
-            part: 0,
-            parts: 1,
-            epoch,
-            time: world.clock.unix_seconds(),
-            roots: BTreeMap::new(),
-            removes: removes.iter().map(|removing| removing.name.id).collect(),
-            holds: BTreeSet::new(),
-            puts: BTreeSet::new(),
-        };
-        let intent = repository.put_intent(run, &intent)?;
+        let intent = repository.put_intent(run, &Intent { epoch, ..intent })?;
         let clock = Arc::clone(&world.clock);
         Ok(Self { repository, run, intent, clock, looked: None, deletions: 0 })
     }

@@ -41,20 +41,65 @@ pub(super) fn needed<'i>(
         set: inventory.pack_marks(),
         newest: BTreeMap::new(),
     };
-    let mut read = BTreeSet::new();
+    let mut read: BTreeSet<SnapshotId> = BTreeSet::new();
     for stored in view.kept() {
         monitor.check()?;
         needed.add_kept(view, stored)?;
         read.insert(stored.id());
     }
-    for name in view.roots() {
-        if read.insert(name.id) {
-            needed.add_root(view, name)?;
+    for name in view.roots().filter(|name| !read.contains(&name.id)) {
+        if let Some(stored) = root(repository, view, name)? {
+            needed.add(&stored)?;
         }
     }
     needed.follow_moves(view)?;
     needed.check_newest(view)?;
     Ok(needed.set)
+}
+
+/// Returns the roots of runs that stand, but for snapshots that are kept anyway.
+pub(super) fn roots_of(repository: &Repository, view: &View) -> Result<Vec<StoredSnapshot>> {
+    let kept: BTreeSet<SnapshotId> = view.kept().map(StoredSnapshot::id).collect();
+    let mut names: Vec<&SnapshotName> = view.roots().collect();
+    names.sort_unstable();
+    names.dedup();
+    let mut roots = Vec::new();
+    for name in names.into_iter().filter(|name| !kept.contains(&name.id)) {
+        roots.extend(root(repository, view, name)?);
+    }
+    Ok(roots)
+}
+
+/// Reads a root of a run. One that is out may be gone, if its run has dropped it.
+fn root(
+    repository: &Repository,
+    view: &View,
+    name: &SnapshotName,
+) -> Result<Option<StoredSnapshot>> {
+    match repository.read_any_snapshot(name) {
+        Ok(stored) => Ok(Some(stored)),
+        Err(error) if error.kind() == ErrorKind::Missing => {
+            if view.out.contains(&name.id) && is_root_still(repository, view, name)? {
+                return Ok(None);
+            }
+            Err(error)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Tells whether the intent of a run that has this root is still there: otherwise the run has ended
+/// since, or was broken, and its snapshot may need what the root needed.
+fn is_root_still(repository: &Repository, view: &View, name: &SnapshotName) -> Result<bool> {
+    for run in view.standing.iter().filter(|run| run.roots.contains(name)) {
+        for object in &run.objects {
+            let there = repository.store().size(object);
+            if there.map_err(|e| e.named(format!("cannot look for {object}")))?.is_none() {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }
 
 struct Needed<'r, 'i> {
@@ -79,34 +124,6 @@ impl Needed<'_, '_> {
             Err(error) if is_doubtful && error.kind() != ErrorKind::Cancelled => Ok(()),
             Err(error) => Err(error),
         }
-    }
-
-    /// Adds what a root needs. One that is out may be gone, if its run has dropped it.
-    fn add_root(&mut self, view: &View, name: &SnapshotName) -> Result<()> {
-        match self.repository.read_any_snapshot(name) {
-            Ok(stored) => self.add(&stored).map(|_| ()),
-            Err(error) if error.kind() == ErrorKind::Missing => {
-                if view.out.contains(&name.id) && self.is_root_still(view, name)? {
-                    return Ok(());
-                }
-                Err(error)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Tells whether the intent of a run that has this root is still there: otherwise the run has
-    /// ended since, or was broken, and its snapshot may need what the root needed.
-    fn is_root_still(&self, view: &View, name: &SnapshotName) -> Result<bool> {
-        for run in view.standing.iter().filter(|run| run.roots.contains(name)) {
-            for object in &run.objects {
-                let there = self.repository.store().size(object);
-                if there.map_err(|e| e.named(format!("cannot look for {object}")))?.is_none() {
-                    return Ok(false);
-                }
-            }
-        }
-        Ok(true)
     }
 
     /// Adds what a snapshot needs; returns the packs that were not listed.

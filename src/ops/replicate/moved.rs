@@ -18,6 +18,7 @@ use crate::format::lists::Relocation;
 use crate::format::pack_table::PackRecord;
 use crate::ops::replicate::FAR_SIDE;
 use crate::ops::replicate::plan::CopyPlan;
+use crate::ops::replicate::plan::MovedShipment;
 use crate::ops::replicate::plan::Shipment;
 use crate::ops::replicate::plan::targets;
 use crate::repo::inventory::Inventory;
@@ -25,17 +26,6 @@ use crate::seal::object::ObjectKind;
 use crate::store::Store;
 use crate::store::error::Category;
 use crate::store::name::ObjectName;
-
-/// A compacted pack that the other side gets.
-#[derive(Debug)]
-pub(super) struct MovedShipment {
-    /// The old pack.
-    pub(super) pack: PackName,
-    /// The packs that hold its entries.
-    pub(super) packs: Vec<PackName>,
-    /// The copies of its record.
-    pub(super) records: Vec<(ObjectName, Bytes)>,
-}
 
 impl CopyPlan<'_> {
     /// Plans to send what was moved out of the packs that can be had nowhere, and takes them out of

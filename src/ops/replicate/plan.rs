@@ -34,7 +34,6 @@ use crate::ops::replicate::PACK_FOLDERS;
 use crate::ops::replicate::ReplicateOptions;
 use crate::ops::replicate::destination::Destination;
 use crate::ops::replicate::in_order;
-use crate::ops::replicate::moved::MovedShipment;
 use crate::ops::replicate::small::far_features;
 use crate::ops::replicate::small::is_intact;
 use crate::ops::replicate::small::is_key_slot;
@@ -68,6 +67,17 @@ pub(super) struct Shipment {
     pub(super) record: PackRecord,
     /// The objects that hold it there.
     pub(super) targets: Vec<Target>,
+}
+
+/// A compacted pack that the other side gets.
+#[derive(Debug)]
+pub(super) struct MovedShipment {
+    /// The name of the old pack.
+    pub(super) pack: PackName,
+    /// The packs that hold its entries.
+    pub(super) packs: Vec<PackName>,
+    /// The copies of its record.
+    pub(super) records: Vec<(ObjectName, Bytes)>,
 }
 
 /// An object of the other side.

@@ -11,12 +11,14 @@ use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::ids::EntryAddress;
 use crate::base::ids::PackName;
+use crate::format::directory::Content;
 use crate::format::layout::ContentHash;
 use crate::format::lists::Relocation;
 use crate::format::pack_table::PackRecord;
 use crate::pack::reader::COPIES_TRIED_MAX;
 use crate::pack::reader::OpenPack;
 use crate::pack::reader::Packs;
+use crate::pack::reader::find;
 use crate::pack::reader::lock;
 use crate::pack::reader::moves::Source;
 use crate::store::name::ObjectName;
@@ -68,6 +70,15 @@ impl Packs {
             }
         }
         Err(Error::damaged(format!("pack {}", address.pack.short()), "it was moved too often"))
+    }
+
+    /// Reads the whole block at a place, verified against the hash in its own directory.
+    pub fn whole_block(&self, address: EntryAddress) -> Result<Vec<u8>> {
+        let (address, pack) = self.open_at(address)?;
+        let Content::Whole(hash) = find(&pack, address.entry)?.content else {
+            return Err(pack.damaged("an entry is no whole block"));
+        };
+        self.block_at(address, hash).map(|chain| chain.bytes)
     }
 
     /// Returns the relocation records of a pack that is not there, if one of them says that it was

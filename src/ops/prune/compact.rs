@@ -1,0 +1,97 @@
+//! Compaction: moves what is live of data packs that are mostly unused into new ones, and deletes
+//! the old ones (FORMAT.md 10.8). Small packs are merged in the same way.
+//!
+//! The packs are chosen by the counts in need lists, which are hints; what is live in them is found
+//! by a walk over the maps of all snapshots that are kept and all roots of runs that stand. Then
+//! come passes of some minutes, each with an intent. Nothing is deleted before every block of it
+//! was read from its new pack and had its hash.
+//!
+//! Stopped anywhere, it leaves packs that prune deletes, and its intent.
+//!
+//! # Memory
+//!
+//! 4 bytes for each pack that is there, some 22 for each entry of the packs that are chosen, at
+//! most [`ENTRIES_MAX`] at a time, and two packs.
+
+mod choose;
+mod moving;
+mod pass;
+mod walk;
+mod wishes;
+
+use std::collections::BTreeSet;
+
+use crate::base::error::Error;
+use crate::base::error::ErrorKind;
+use crate::base::error::Result;
+use crate::base::world::World;
+use crate::format::config::Features;
+use crate::ops::backup::begin_run;
+use crate::ops::prune::compact::choose::Choice;
+use crate::ops::prune::compact::pass::Passes;
+use crate::ops::prune::compact::walk::Walker;
+use crate::ops::prune::packs;
+use crate::ops::prune::require_allowed;
+use crate::ops::prune::view::View;
+use crate::repo::Repository;
+use crate::repo::features::set_features;
+use crate::seal::ids::RunId;
+
+pub use crate::ops::prune::compact::wishes::CompactOptions;
+pub use crate::ops::prune::compact::wishes::CompactPlan;
+pub use crate::ops::prune::compact::wishes::CompactReport;
+pub use crate::ops::prune::compact::wishes::ENTRIES_MAX;
+pub use crate::ops::prune::compact::wishes::FirstTime;
+
+/// Finds what a compaction would do, and changes nothing.
+pub fn plan(
+    repository: &Repository,
+    options: &CompactOptions,
+    world: &World,
+) -> Result<CompactPlan> {
+    require_allowed(repository)?;
+    let inventory = packs(repository)?;
+    let view = View::look(repository, BTreeSet::new(), &world.monitor)?;
+    let choice = Choice::make(repository, &inventory, &view, options, &world.monitor)?;
+    Ok(choice.plan())
+}
+
+/// Compacts packs of a repository.
+pub fn compact(
+    repository: &Repository,
+    options: &CompactOptions,
+    world: &World,
+) -> Result<CompactReport> {
+    require_allowed(repository)?;
+    let monitor = &world.monitor;
+    let inventory = packs(repository)?;
+    let view = View::look(repository, BTreeSet::new(), monitor)?;
+    let choice = Choice::make(repository, &inventory, &view, options, monitor)?;
+    if choice.is_empty() {
+        return Ok(CompactReport::default());
+    }
+    let repository = &with_feature(repository, options.first_time)?;
+    let mut walker = Walker::new(repository, &view, choice.names(), monitor)?;
+    walker.walk_all(&view)?;
+    let run = RunId::of_compaction(&*world.entropy);
+    let keys = begin_run(repository, run, monitor)?;
+    let mut passes = Passes::new(repository, options, world, run, keys);
+    passes.run_all(&view, &mut walker, choice)?;
+    Ok(passes.into_report())
+}
+
+/// Returns the repository with the feature of compacted packs, which is set if it may be.
+fn with_feature(repository: &Repository, first_time: FirstTime) -> Result<Repository> {
+    let has = repository.features();
+    if has.include(Features::COMPACTED) {
+        return Ok(repository.clone());
+    }
+    if first_time == FirstTime::Refused {
+        let what = "no pack of this repository was compacted yet, and versions before 0.2 could \
+                    not read it any more";
+        return Err(Error::new(ErrorKind::Unsupported, what));
+    }
+    repository.require_newest_key_still()?;
+    set_features(&**repository.store(), repository.keyring(), Features::COMPACTED, "")?;
+    Ok(repository.with_features(has.with(Features::COMPACTED)))
+}
