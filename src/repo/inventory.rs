@@ -24,6 +24,9 @@
 //! | replicate, there | `packs/`, `twins/`, `snapshots/`, `runs/`, `keys/`, `notes/`, `damage/`; \
 //!   `packs/` and `twins/` again after each snapshot that took more than a few packs |
 //! | stats | everything, as one listing |
+//! | compaction | `packs/`, `twins/`, `removed/`, `fences/`, `cleared/`, `intents/`, `snapshots/` \
+//!   twice, `moves/`, `damage/`; in each pass `fences/`, `intents/`, `snapshots/` twice, and \
+//!   `fences/` and `keys/` before deletions |
 //! | upgrade | `runs/`, `snapshots/`; in a directory all files, for those being written |
 //!
 //! In a repository with intents (FORMAT.md 10) a backup lists `fences/` and `removed/` of its
@@ -35,7 +38,9 @@
 //!
 //! `notes/` is listed besides if a pack is missing from a repository with need lists and a snapshot
 //! has none ([`needs`](crate::repo::needs)); `moves/` and `twins/moves/`, once for a reader of
-//! packs, when a block can't be had from its own pack.
+//! packs, when a block can't be had from its own pack, and by a backup if a needed pack of data is
+//! missing. A reader lists them again, at most eight times, when a pack is gone that has no record.
+//! A replicate lists `moves/` of both sides if a pack can be had on neither.
 //!
 //! The order matters where others write at the same time:
 //! - Snapshots are listed before packs. A run puts its packs first and its snapshot last, so that
