@@ -33,9 +33,9 @@ const REMOTE_READERS: u32 = 8;
 /// Packs that are put into an object store at once, if the memory allows it.
 const REMOTE_UPLOADS_MAX: u64 = 16;
 /// Bytes of open members in memory, at the least.
-const OPEN_BYTES_MIN: u64 = 12 << 20;
+const OPEN_BYTES_MIN: u64 = 8 << 20;
 /// The divisor that gives the part of the memory that open members may have.
-const OPEN_PART: u64 = 8;
+const OPEN_PART: u64 = 12;
 /// The divisor that gives the part of the memory for what is known of tables that were rebuilt.
 const LEAF_PART: u64 = 32;
 /// Bytes for that with any amount of memory.

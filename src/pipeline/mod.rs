@@ -25,7 +25,7 @@
 //! | what | bytes |
 //! |---|---|
 //! | segments in progress, read or encoded: 2 per worker + 8, 1 MiB each | 12 MiB |
-//! | segments that are being filled: one per open file, others in a temporary file | 1 to 12 MiB |
+//! | segments that are being filled: one per open file, others in a temporary file | 1 to 8 MiB |
 //! | data packs: one being filled, two being stored | 96 MiB |
 //! | meta packs: one being filled, those being stored are among the two above | 8 MiB |
 //! | directories and frames kept for reading bases and previous maps | 24 MiB |
