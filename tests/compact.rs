@@ -12,13 +12,11 @@ use std::sync::Arc;
 use haulout::base::error::ErrorKind;
 use haulout::base::ids::SnapshotId;
 use haulout::base::world::World;
-use haulout::format::removed::Removal;
 use haulout::ops::backup::BackupOptions;
 use haulout::ops::backup::BackupReport;
 use haulout::ops::memory::AtOnce;
 use haulout::ops::prune;
 use haulout::ops::prune::PruneOptions;
-use haulout::ops::prune::Removing;
 use haulout::ops::prune::compact::CompactOptions;
 use haulout::ops::prune::compact::CompactReport;
 use haulout::ops::prune::compact::FirstTime;
@@ -102,21 +100,7 @@ impl Place {
 
     fn remove(&mut self, ids: &[SnapshotId]) {
         let removing = |id: &SnapshotId| {
-            let stored = self.repository.find_snapshot(&id.to_string()).unwrap();
-            let about = stored.snapshot.about;
-            let removal = Removal {
-                time: 1,
-                program: "a test".to_owned(),
-                host: "db1".to_owned(),
-                predecessor: about.parent,
-                run: about.run,
-                kind: about.kind,
-                verdict: about.verdict,
-                requires: about.requires,
-                reason: "its night is over".to_owned(),
-                replaced_by: None,
-            };
-            Removing { name: stored.name, removal }
+            support::removing(&self.repository.find_snapshot(&id.to_string()).unwrap())
         };
         let removes = ids.iter().map(removing).collect();
         prune_with(&self.repository, PruneOptions { removes, ..PruneOptions::default() });

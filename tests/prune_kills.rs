@@ -21,12 +21,10 @@ use bytes::Bytes;
 use haulout::base::ids::SnapshotId;
 use haulout::base::world::World;
 use haulout::format::intent::IntentVerb;
-use haulout::format::removed::Removal;
 use haulout::ops::backup::BackupOptions;
 use haulout::ops::memory::AtOnce;
 use haulout::ops::prune;
 use haulout::ops::prune::PruneOptions;
-use haulout::ops::prune::Removing;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::verify;
@@ -46,6 +44,7 @@ use haulout::store::name::ObjectName;
 use support::Protected;
 use support::Random;
 use support::Server;
+use support::removing;
 use support::stepping_world;
 use support::stream_of;
 
@@ -404,24 +403,6 @@ impl Ground {
         }
         self.assert_sound();
     }
-}
-
-/// The record with which a snapshot is removed.
-fn removing(stored: &StoredSnapshot) -> Removing {
-    let about = stored.snapshot.about.clone();
-    let removal = Removal {
-        time: 1,
-        program: "a test".to_owned(),
-        host: "db1".to_owned(),
-        predecessor: about.parent,
-        run: about.run,
-        kind: about.kind,
-        verdict: about.verdict,
-        requires: about.requires,
-        reason: "its night is over".to_owned(),
-        replaced_by: None,
-    };
-    Removing { name: stored.name, removal }
 }
 
 #[test]

@@ -20,7 +20,6 @@ use haulout::base::ids::SnapshotId;
 use haulout::base::world::World;
 use haulout::format::layout::Folder;
 use haulout::format::layout::Object;
-use haulout::format::removed::Removal;
 use haulout::ops::backup::BackupOptions;
 use haulout::ops::backup::BackupReport;
 use haulout::ops::hold;
@@ -194,20 +193,7 @@ fn back_up(repository: &Repository, stream: &[u8]) -> Result<BackupReport> {
 
 fn removing(repository: &Repository, id: SnapshotId) -> Removing {
     let stored = repository.find_snapshot(&id.to_string()).unwrap();
-    let about = stored.snapshot.about;
-    let removal = Removal {
-        time: 1,
-        program: "a test".to_owned(),
-        host: String::new(),
-        predecessor: about.parent,
-        run: about.run,
-        kind: about.kind,
-        verdict: about.verdict,
-        requires: about.requires,
-        reason: String::new(),
-        replaced_by: None,
-    };
-    Removing { name: stored.name, removal }
+    support::removing(&stored)
 }
 
 fn name_of(repository: &Repository, id: SnapshotId) -> SnapshotName {

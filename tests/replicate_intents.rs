@@ -17,7 +17,6 @@ use haulout::base::world::World;
 use haulout::format::intent::Intent;
 use haulout::format::intent::IntentVerb;
 use haulout::format::layout::Object;
-use haulout::format::removed::Removal;
 use haulout::ops::prune;
 use haulout::ops::prune::PruneOptions;
 use haulout::ops::prune::PruneReport;
@@ -63,20 +62,7 @@ fn there(far: &Arc<MemoryStore>) -> Repository {
 
 fn removing(repository: &Repository, id: SnapshotId) -> Removing {
     let stored = repository.find_snapshot(&id.to_string()).unwrap();
-    let about = stored.snapshot.about;
-    let removal = Removal {
-        time: 1,
-        program: "a test".to_owned(),
-        host: String::new(),
-        predecessor: about.parent,
-        run: about.run,
-        kind: about.kind,
-        verdict: about.verdict,
-        requires: about.requires,
-        reason: String::new(),
-        replaced_by: None,
-    };
-    Removing { name: stored.name, removal }
+    support::removing(&stored)
 }
 
 /// Prunes a repository of these snapshots.

@@ -18,10 +18,12 @@ use haulout::base::clock::Clock;
 use haulout::base::entropy::SeededEntropy;
 use haulout::base::error::Result;
 use haulout::base::world::World;
+use haulout::format::removed::Removal;
 use haulout::ops::backup::BackupOptions;
 use haulout::ops::backup::BackupReport;
 use haulout::ops::backup::backup;
 use haulout::ops::memory::AtOnce;
+use haulout::ops::prune::Removing;
 use haulout::ops::restore::RestoreOptions;
 use haulout::ops::restore::Target;
 use haulout::ops::restore::restore;
@@ -30,6 +32,7 @@ use haulout::repo::Features;
 use haulout::repo::NewProtection;
 use haulout::repo::Repository;
 use haulout::repo::keys::Keys;
+use haulout::repo::snapshots::StoredSnapshot;
 use haulout::seal::cost::KdfCost;
 use haulout::seal::cost::Limits;
 use haulout::seal::key_slot::Credential;
@@ -437,4 +440,22 @@ pub fn stream_with(repository: &Repository, snapshot: &str, workers: u32) -> Res
 /// A store as the library wants it.
 pub fn shared<S: Store + 'static>(store: &Arc<S>) -> Arc<dyn Store> {
     Arc::<S>::clone(store)
+}
+
+/// What a prune is told to remove, with the record about it.
+pub fn removing(stored: &StoredSnapshot) -> Removing {
+    let about = stored.snapshot.about.clone();
+    let removal = Removal {
+        time: 1,
+        program: "a test".to_owned(),
+        host: "db1".to_owned(),
+        predecessor: about.parent,
+        run: about.run,
+        kind: about.kind,
+        verdict: about.verdict,
+        requires: about.requires,
+        reason: "its night is over".to_owned(),
+        replaced_by: None,
+    };
+    Removing { name: stored.name, removal }
 }
