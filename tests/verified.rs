@@ -412,7 +412,7 @@ fn records_that_are_damaged_or_forged_say_nothing_are_reported_and_go() {
     let untagged = [&text[..], &[0; 32]].concat();
     let forged = keyring.seal_object(ObjectKind::Verified, b"verified", &untagged, &entropy);
     let cases: [(Vec<u8>, &str); 3] = [
-        (forged.unwrap(), "put by nobody with a full key"),
+        (forged.unwrap(), "not put with a full key"),
         (seal(b"\x01\xff").unwrap(), "ends early"),
         (good[..good.len() - 1].to_vec(), "damaged"),
     ];

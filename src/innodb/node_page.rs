@@ -155,7 +155,7 @@ impl<'p> Heap<'p> {
     }
 
     /// Reads a pointer from each record whose child is where `child_at` says, by the origin of the
-    /// record and that of the next in the heap; the last one is taken to have no extra bytes.
+    /// record and that of the next in the heap; for the last one, no extra bytes are assumed.
     fn pointers(
         &self,
         pages: u32,

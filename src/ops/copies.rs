@@ -140,7 +140,7 @@ struct Copies {
     state: Listed,
 }
 
-/// Returns the beginning of a pack's name, by which it is told from others of its size.
+/// Returns the beginning of a pack's name, which distinguishes it from others of its size.
 fn beginning(name: &PackName) -> u64 {
     u64::from_le_bytes(*name.0.first_chunk().expect("a name has 32 bytes"))
 }

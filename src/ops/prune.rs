@@ -1,7 +1,7 @@
 //! Prune: removes snapshots, and deletes what no snapshot needs (FORMAT.md 10.6).
 //!
-//! It runs beside backups and replicates, and nobody waits for anybody. What keeps it from deleting
-//! what another is about to rely on is the order of its looks, not a lock and not a clock:
+//! It runs beside backups and replicates without waiting for them. The order of its listings, not a
+//! lock or a clock, keeps it from deleting what another process is about to rely on:
 //!
 //! 1. Its intent, with the snapshots that it removes. Then the packs: only these can be deleted.
 //! 2. The holds. Then `removed/` for what is not held.

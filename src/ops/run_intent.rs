@@ -2,8 +2,8 @@
 //!
 //! The order of requests is the promise. A run names the snapshots that it may rely on, then puts
 //! its intent, then looks which of them were removed or barred; a prune puts its removals, then
-//! lists the intents. One of the two sees the other, and nobody waits. When the snapshot of the run
-//! is there, it looks for fences again: a run that a prune has stopped reports no success.
+//! lists the intents. One of the two sees the other, and neither waits. When the snapshot of the
+//! run is there, it looks for fences again: a run that a prune has stopped reports no success.
 //!
 //! Invariants:
 //! - Whatever a run reads of earlier snapshots, it reads of those that [`RunIntent::confirm`]

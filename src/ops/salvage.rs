@@ -1,8 +1,8 @@
 //! Rebuilds what opens a repository, and tells what else of it can be had back.
 //!
 //! The config is made again from the keys ([`Salvaged`]). What else is lost is told: key slots,
-//! lists of retired keys, snapshots whose packs are all there. A snapshot object itself is made
-//! again by nobody: the names of its packs, the order of its script and the roots of its tables
+//! lists of retired keys, snapshots whose packs are all there. A snapshot object itself
+//! can't be made again: the names of its packs, the order of its script and the roots of its tables
 //! stand in it alone, or in other objects like it.
 //!
 //! Invariants:

@@ -63,7 +63,7 @@ impl Fences {
         verdicts.is_some_and(|verdicts| verdicts.iter().any(|spared| !spared.contains(&id)))
     }
 
-    /// Tells whether a snapshot is doubtful, and nobody has confirmed it.
+    /// Tells whether a snapshot is doubtful and was not confirmed.
     pub fn doubts(&self, id: SnapshotId) -> bool {
         self.doubtful.contains(&id) && !self.cleared.contains(&id)
     }

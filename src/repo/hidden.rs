@@ -1,8 +1,8 @@
-//! The snapshots that are there and are not to be relied upon: removed ones whose objects nobody
-//! has deleted yet, those that a verdict bars, and doubtful ones (FORMAT.md 10.4).
+//! The snapshots that are there and are not to be relied upon: removed ones whose objects are
+//! not deleted yet, those that a verdict bars, and doubtful ones (FORMAT.md 10.4).
 //!
-//! Whoever lists snapshots looks at fences and removals right behind that, so that what was removed
-//! until then is not shown. In a repository without intents there are none, and nobody looks.
+//! A program that lists snapshots lists fences and removals right after that, so that what was
+//! removed until then is not shown. A repository without intents has none, and they are not listed.
 
 use std::collections::BTreeMap;
 

@@ -74,7 +74,7 @@ impl Repository {
             .map_err(|e| Error::damaged(name, e))?;
         self.believed.check(opened.generation, &hash, name.as_str())?;
         if opened.check == TagCheck::Wrong {
-            let what = format!("{name} was put by nobody with a full key");
+            let what = format!("{name} was not put with a full key");
             return Err(Error::new(ErrorKind::Distrusted, what));
         }
         decode(&opened.text).map(Some).map_err(|e| Error::damaged(name, e))

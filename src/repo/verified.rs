@@ -28,9 +28,9 @@ const CONTEXT: &[u8] = b"verified";
 pub struct VerifiedRecords {
     /// The records that were read.
     pub records: Vec<Verified>,
-    /// The objects that a writer replaces: those that were read, and those that nobody can read.
+    /// The objects that a writer replaces: those that were read, and those that can't be read.
     pub replaced: Vec<ObjectName>,
-    /// Why objects were not read that are damaged, or that nobody with a full key put.
+    /// Why objects were not read that are damaged, or that were not put with a full key.
     pub damaged: Vec<Error>,
     /// Why objects were not read that another program may read.
     pub passed_over: Vec<Error>,
@@ -101,7 +101,7 @@ impl Repository {
             checked => checked?,
         }
         if opened.check == TagCheck::Wrong {
-            let what = format!("{name} was put by nobody with a full key");
+            let what = format!("{name} was not put with a full key");
             return useless(Error::new(ErrorKind::Distrusted, what));
         }
         match Verified::decode(&opened.text) {

@@ -106,7 +106,7 @@ fn a_time_that_is_passed_over_takes_nothing_from_what_was_verified_before() {
     assert_eq!(record, Verified::default());
 }
 
-/// A record of so many groups, each with runs as short as can be, in as many verifications.
+/// Returns a record of this many groups in this many verifications, with the shortest runs.
 fn scattered(groups: u64, verifications: u16) -> Verified {
     let mut record = Verified::default();
     let times = (0..verifications).map(|at| verification(1_795_000_000 + 3600 * u64::from(at)));

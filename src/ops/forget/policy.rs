@@ -163,7 +163,7 @@ pub enum Kept {
     Within,
     /// The newest of a period.
     Of(Period, Place),
-    /// The oldest, while a rule has only so many of the periods that it wants.
+    /// The oldest, while a rule has fewer periods than it may keep.
     Oldest(Period, Place),
     /// It has this tag.
     Tag(String),

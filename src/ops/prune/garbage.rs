@@ -1,4 +1,4 @@
-//! The packs that nothing needs and nobody keeps.
+//! The packs that no snapshot needs and no run keeps.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;

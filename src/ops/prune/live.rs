@@ -112,8 +112,8 @@ struct Needed<'r, 'i> {
 
 impl Needed<'_, '_> {
     fn add_kept(&mut self, view: &View, stored: &StoredSnapshot) -> Result<()> {
-        // It may lack packs, and counts for nobody until a replicate has made it whole, which holds
-        // what it relies on.
+        // It may lack packs, and is not relied upon until a replicate has made it whole, which
+        // holds what it relies on.
         let is_doubtful = view.fences.doubts(stored.id());
         match self.add(stored) {
             Ok(unlisted) if !is_doubtful => {

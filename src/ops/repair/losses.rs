@@ -32,7 +32,7 @@ impl Losses {
             let Some(snapshot) = finding.snapshot else { continue };
             let lost = losses.snapshots.entry(snapshot).or_default();
             let Some(member) = &finding.member else {
-                // Its maps can't be read: nobody knows how much it is.
+                // Its maps can't be read, so the number of bytes is not known.
                 losses.is_more = true;
                 continue;
             };

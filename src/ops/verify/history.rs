@@ -29,7 +29,7 @@ pub struct LastVerified {
 }
 
 impl History {
-    /// Reads what a repository knows. What can't be read is known to nobody.
+    /// Reads what a repository knows. What can't be read counts as not recorded.
     pub fn read(repository: &Repository) -> Result<Self> {
         match repository.verified_records() {
             Ok(mut found) => {

@@ -100,7 +100,7 @@ impl<'t> Ledger<'t> {
             for pack in tables.members(group) {
                 if counted.is_none_or(|counted| counted.has(pack)) {
                     let own = packs[pack];
-                    // Runs say nothing of what nobody needs, and are the fewer for it.
+                    // What no snapshot needs is in no run, which makes fewer runs.
                     if before.is_none() {
                         depths.fill(own);
                     }

@@ -26,7 +26,7 @@ pub(crate) enum Remembered {
     InRepository,
     /// This host has it, in the directory of `--state`.
     InState,
-    /// It is remembered by nobody.
+    /// No record of it was kept.
     Nowhere,
 }
 
