@@ -160,7 +160,7 @@ fn no_sequence_number_is_used_twice() {
 }
 
 #[test]
-fn a_removal_by_nobody_with_a_full_key_hides_from_those_only_who_can_not_tell() {
+fn a_removal_put_without_a_full_key_hides_from_those_only_who_can_not_tell() {
     let (store, repository) = nights(2);
     let host = write_only(&store);
     let newest = repository.find_snapshot("latest").unwrap();
