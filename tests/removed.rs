@@ -183,7 +183,7 @@ fn a_removal_put_without_a_full_key_hides_from_those_only_who_can_not_tell() {
     let options = VerifyOptions::new(Depth::Stored);
     let report = verify(&repository, &options, &World::of_this_machine()).unwrap();
     let found: Vec<&str> = report.findings.iter().map(|finding| finding.what.as_str()).collect();
-    assert!(matches!(found[..], [one] if one.contains("nobody with a full key")), "{found:?}");
+    assert!(matches!(found[..], [one] if one.contains("not put with a full key")), "{found:?}");
     // One that is true counts beside it.
     remove(&repository, &newest);
     assert_eq!(shown(&repository).len(), 1);
