@@ -137,6 +137,10 @@ impl Relocation {
             list.compacted = Some(records);
         } else {
             let count = reader.count(32)?;
+            // Its zero would be that of a kind.
+            if count == 0 {
+                return Err(reader.malformed("it names no pack"));
+            }
             list.packs =
                 (0..count).map(|_| reader.array().map(PackName)).collect::<Result<_, _>>()?;
         }
@@ -227,6 +231,14 @@ mod tests {
     fn record(n: u8) -> PackRecord {
         let (name, class) = (PackName([n; 32]), Class::Data);
         PackRecord { name, bytes: 1000, tail_bytes: 77, entries: 5, class }
+    }
+
+    #[test]
+    fn a_record_that_names_no_pack_is_refused_however_its_zero_is_written() {
+        for zero in [&[0][..], &[0x80, 0], &[0x80, 0x80, 0]] {
+            let bytes = [zero, &[0]].concat();
+            assert!(Relocation::decode(&bytes).is_err(), "{bytes:?}");
+        }
     }
 
     #[test]
