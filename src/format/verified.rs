@@ -140,7 +140,7 @@ impl Verified {
                 }
             }
             for (key, depths) in record.snapshots {
-                later(merged.snapshots.entry(key).or_default(), &depths);
+                later(merged.snapshots.entry(key).or_default(), depths);
             }
         }
         merged.verifications = all;
@@ -192,16 +192,16 @@ impl Verified {
 }
 
 /// Notes the later of what is known and what is said.
-pub fn later(known: &mut Depths, said: &Depths) {
+pub fn later(known: &mut Depths, said: Depths) {
     for (known, said) in known.iter_mut().zip(said) {
-        *known = (*known).max(*said);
+        *known = (*known).max(said);
     }
 }
 
 /// Notes the earlier of what is known and what is said.
-pub fn earlier(known: &mut Depths, said: &Depths) {
+pub fn earlier(known: &mut Depths, said: Depths) {
     for (known, said) in known.iter_mut().zip(said) {
-        *known = (*known).min(*said);
+        *known = (*known).min(said);
     }
 }
 
@@ -213,7 +213,7 @@ fn include_deeper(depths: &mut Depths) {
 }
 
 fn join_later(known: &mut [Depths], said: &[Depths]) {
-    known.iter_mut().zip(said).for_each(|(known, said)| later(known, said));
+    known.iter_mut().zip(said).for_each(|(known, said)| later(known, *said));
 }
 
 /// Returns the runs of one depth of a group.

@@ -48,7 +48,7 @@ impl<'t> Ledger<'t> {
             for (key, depths) in rest.groups.range(first..=last) {
                 if tables.key(group, usize::from(key.packs)) == Some(*key) {
                     let known = tables.members(group).zip(depths);
-                    known.for_each(|(pack, depths)| later(&mut packs[pack], depths));
+                    known.for_each(|(pack, depths)| later(&mut packs[pack], *depths));
                     own.insert(*key);
                 }
             }
@@ -68,11 +68,11 @@ impl<'t> Ledger<'t> {
         for (stored, packs) in snapshots.iter().zip(&needed.each) {
             let all = packs.iter().flat_map(PackBits::iter).map(|pack| self.packs[pack]);
             let oldest = all.reduce(|mut oldest, depths| {
-                earlier(&mut oldest, &depths);
+                earlier(&mut oldest, depths);
                 oldest
             });
             if let Some(oldest) = oldest {
-                later(self.rest.snapshots.entry(stored.id().into()).or_default(), &oldest);
+                later(self.rest.snapshots.entry(stored.id().into()).or_default(), oldest);
             }
         }
     }
