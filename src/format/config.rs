@@ -21,7 +21,8 @@ pub const FORMAT_VERSION: u16 = 1;
 pub const FEATURES_KNOWN: Features =
     Features::INTENTS.with(Features::COMPACTED).with(Features::NORMAL_FORM).with(Features::NEEDS);
 /// Required features of a repository that this program makes.
-pub const FEATURES_MADE: Features = Features::NORMAL_FORM;
+pub const FEATURES_MADE: Features =
+    Features::INTENTS.with(Features::NORMAL_FORM).with(Features::NEEDS);
 const WHAT: &str = "config";
 
 /// Features of a repository, a bit each (FORMAT.md 10).

@@ -19,6 +19,7 @@ const ROTATION: &str = "rotation-";
 const RETIRED: &str = "retired-";
 const STORE: &str = "store";
 const PROBE: &str = "probe";
+const BEGAN: &str = "began";
 const RELOCATION_TWINS: &str = "moves/";
 /// The prefix of the second copies of relocation records.
 pub const RELOCATION_TWINS_PREFIX: &str = "twins/moves/";
@@ -120,6 +121,11 @@ impl Folder {
         format!("{}{source}/", Self::Snapshots.prefix())
     }
 
+    /// Returns the prefix of the lists of snapshots that were there when runs began to put intents.
+    pub fn lists_of_earlier() -> String {
+        format!("{}{BEGAN}-", Self::Notes.prefix())
+    }
+
     /// Returns the prefix of the removals of one source.
     pub fn removed_of(source: SourceId) -> String {
         format!("{}{source}/", Self::Removed.prefix())
@@ -135,6 +141,8 @@ pub enum Subject {
     Store,
     /// A note about nothing: it was put to see what the store does.
     Probe,
+    /// A list of the snapshots that were there when runs began to put intents.
+    Began,
 }
 
 /// An object of a repository.
@@ -228,6 +236,7 @@ impl Object {
             }
             Self::Note { about: Subject::Store, hash } => about(STORE, hash),
             Self::Note { about: Subject::Probe, hash } => about(PROBE, hash),
+            Self::Note { about: Subject::Began, hash } => about(BEGAN, hash),
             Self::Intent { run, hash } => about(hex::encode(run), hash),
             Self::Fence { epoch, hash } => about(format!("{epoch:010}"), hash),
         };
@@ -263,6 +272,7 @@ impl Object {
                 let about = match about {
                     STORE => Subject::Store,
                     PROBE => Subject::Probe,
+                    BEGAN => Subject::Began,
                     id => Subject::Snapshot(SnapshotId(hex::decode(id)?)),
                 };
                 Some(Self::Note { about, hash })
@@ -384,6 +394,7 @@ mod tests {
             note(Subject::Snapshot(snapshot)),
             note(Subject::Store),
             note(Subject::Probe),
+            note(Subject::Began),
             Object::Intent { run: [4; 16], hash },
             Object::Fence { epoch: 3, hash },
             Object::Removed { source, sequence: 7, snapshot, hash },

@@ -1,7 +1,8 @@
 //! Sets the required features of a repository that an earlier version made, so that it is written
 //! as a new one is.
 //!
-//! Nothing but the config changes. What is stored stays as it is and is read as before; what is
+//! Nothing but the config changes; where runs put intents from then on, a list of the snapshots that
+//! are there is put before. What is stored stays as it is and is read as before; what is
 //! stored from then on may be in forms that earlier versions do not know, and these refuse the
 //! repository from their next command on. Other hosts learn of it when they open the repository the
 //! next time, since nothing keeps a config.
@@ -19,10 +20,12 @@
 //! write nothing at this moment, nor a run that begins after it has looked.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
+use crate::base::ids::SnapshotId;
 use crate::base::world::World;
 use crate::format::config::FEATURES_MADE;
 use crate::format::config::Features;
@@ -119,9 +122,35 @@ impl UpgradePlan<'_> {
         world.monitor.check()?;
         let repository = self.repository;
         repository.require_newest_key_still()?;
+        let begins = self.sets.include(Features::INTENTS);
+        let mut listed = BTreeSet::new();
+        if begins {
+            list_earlier(repository, &mut listed, world)?;
+        }
         set_features(&**repository.store(), repository.keyring(), self.sets, "")?;
-        Ok(repository.with_features(self.has.with(self.sets)))
+        let upgraded = repository.with_features(self.has.with(self.sets));
+        if begins {
+            // A run has ended in between: what it reported as good is not doubted.
+            list_earlier(&upgraded, &mut listed, world)?;
+        }
+        Ok(upgraded)
     }
+}
+
+/// Puts a list of the snapshots that are there and not in `listed`, and adds them to that.
+fn list_earlier(
+    repository: &Repository,
+    listed: &mut BTreeSet<SnapshotId>,
+    world: &World,
+) -> Result<()> {
+    let there = repository.listed_snapshots(None)?;
+    let new: BTreeSet<SnapshotId> =
+        there.iter().map(|name| name.id).filter(|id| !listed.contains(id)).collect();
+    if !new.is_empty() {
+        repository.put_earlier(new.clone(), world.clock.unix_seconds())?;
+    }
+    listed.extend(new);
+    Ok(())
 }
 
 /// Returns the runs that have a record and no snapshot that ended them.

@@ -5,6 +5,9 @@
 //! removed until then is not shown. A repository without intents has none, and they are not listed.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::Mutex;
 
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
@@ -12,9 +15,45 @@ use crate::base::error::Result;
 use crate::base::ids::SnapshotId;
 use crate::base::ids::SourceId;
 use crate::format::removed::Removal;
+use crate::format::snapshot::Description;
 use crate::repo::fences::Fences;
 use crate::repo::removals::Removals;
 use crate::repo::snapshot_name::SnapshotName;
+
+/// The snapshots that were there when the runs of the repository began to put intents.
+///
+/// It can only take away: where there is no list, every snapshot is believed.
+#[derive(Debug, Default)]
+pub struct Earlier {
+    listed: Option<BTreeSet<SnapshotId>>,
+}
+
+impl Earlier {
+    /// Adds the snapshots of a list.
+    pub(super) fn add(&mut self, snapshots: BTreeSet<SnapshotId>) {
+        self.listed.get_or_insert_default().extend(snapshots);
+    }
+
+    /// Tells whether a snapshot was put by a run without an intent that was under way when runs
+    /// began to put some.
+    pub fn doubts(&self, id: SnapshotId, about: &Description) -> bool {
+        let is_listed = self.listed.as_ref().is_none_or(|listed| listed.contains(&id));
+        about.protocol.is_none() && !is_listed
+    }
+
+    /// Refuses a snapshot that is doubtful.
+    pub(super) fn check(&self, id: SnapshotId, about: &Description) -> Result<()> {
+        if !self.doubts(id, about) {
+            return Ok(());
+        }
+        let what = format!(
+            "snapshot {} was put by an earlier version, which still ran when the repository was \
+             upgraded, and may lack packs",
+            id.short()
+        );
+        Err(Error::new(ErrorKind::Removed, what))
+    }
+}
 
 /// The reasons for which snapshots are hidden, of one source or of all.
 #[derive(Debug, Default)]
@@ -27,6 +66,8 @@ pub struct Hidden {
     pub(super) removed: BTreeMap<SnapshotId, Removal>,
     /// Removals that do not count, and why.
     pub(super) doubted: Vec<Error>,
+    /// The snapshots of runs without intents, once that was asked for.
+    pub(super) earlier: Mutex<Option<Arc<Earlier>>>,
 }
 
 impl Hidden {

@@ -19,6 +19,7 @@ pub mod lineage;
 pub mod needs;
 pub mod notes;
 pub mod probe;
+pub mod protocol;
 mod prune_records;
 pub mod removals;
 pub mod salvage;

@@ -50,7 +50,7 @@ pub(super) struct Place {
 impl Repository {
     /// Reads a record that ends in a tag; nothing if it is gone. One that does not count is
     /// damaged or distrusted; other errors are those of the store.
-    fn read_tagged<T>(
+    pub(super) fn read_tagged<T>(
         &self,
         name: &ObjectName,
         place: &Place,
@@ -80,6 +80,22 @@ impl Repository {
         decode(&opened.text).map(Some).map_err(|e| Error::damaged(name, e))
     }
 
+    /// Returns a record with its tag as an object, which is not put; `object` gives its name.
+    pub(super) fn sealed_tagged(
+        &self,
+        place: &Place,
+        text: &[u8],
+        object: impl FnOnce(ContentHash) -> Object,
+    ) -> Result<(ObjectName, Bytes)> {
+        let Place { kind, context } = place;
+        let sealed = self
+            .keyring()
+            .seal_tagged(*kind, context, text, &**self.entropy())
+            .map_err(|e| Error::new(ErrorKind::WriteOnly, "this key removes nothing").because(e))?;
+        let name = object(*blake3::hash(&sealed).as_bytes()).name();
+        Ok((name, Bytes::from(sealed)))
+    }
+
     /// Puts a record with its tag, and makes sure that the store has it; `object` gives its name.
     pub(super) fn put_tagged(
         &self,
@@ -87,16 +103,9 @@ impl Repository {
         text: &[u8],
         object: impl FnOnce(ContentHash) -> Object,
     ) -> Result<ObjectName> {
-        let Place { kind, context } = place;
-        let sealed = self
-            .keyring()
-            .seal_tagged(*kind, context, text, &**self.entropy())
-            .map_err(|e| Error::new(ErrorKind::WriteOnly, "this key removes nothing").because(e))?;
-        let name = object(*blake3::hash(&sealed).as_bytes()).name();
+        let (name, sealed) = self.sealed_tagged(place, text, object)?;
         let bytes = u64_of(sealed.len());
-        self.store()
-            .put(&name, &[Bytes::from(sealed)])
-            .map_err(|e| e.named(format!("cannot store {name}")))?;
+        self.store().put(&name, &[sealed]).map_err(|e| e.named(format!("cannot store {name}")))?;
         require_there(&**self.store(), &name, bytes)?;
         Ok(name)
     }

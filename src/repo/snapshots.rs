@@ -169,7 +169,11 @@ impl Repository {
         let hidden = self.hidden(Some(name.source))?;
         hidden.check(name)?;
         let stored = self.read_any_snapshot(name)?;
-        hidden.check_run(name, &stored.snapshot.about.run)?;
+        let about = &stored.snapshot.about;
+        hidden.check_run(name, &about.run)?;
+        if about.protocol.is_none() {
+            self.earlier_of(&hidden)?.check(name.id, about)?;
+        }
         Ok(stored)
     }
 

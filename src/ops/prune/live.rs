@@ -114,7 +114,7 @@ impl Needed<'_, '_> {
     fn add_kept(&mut self, view: &View, stored: &StoredSnapshot) -> Result<()> {
         // It may lack packs, and is not relied upon until a replicate has made it whole, which
         // holds what it relies on.
-        let is_doubtful = view.fences.doubts(stored.id());
+        let is_doubtful = view.doubts(stored.id());
         match self.add(stored) {
             Ok(unlisted) if !is_doubtful => {
                 self.newest.entry(stored.name.source).or_insert((stored.id(), unlisted));

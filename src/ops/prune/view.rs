@@ -51,6 +51,8 @@ pub(super) struct View {
     runs: BTreeMap<RunId, HasEnded>,
     /// Runs that were seen to have ended, by their intents.
     gone: BTreeSet<RunId>,
+    /// The snapshots of runs without intents that still ran when intents began.
+    late: Ids,
     /// Records that do not count.
     pub(super) doubted: Vec<Error>,
 }
@@ -97,6 +99,7 @@ impl View {
             moves: BTreeMap::new(),
             runs: BTreeMap::new(),
             gone: standing.ended,
+            late: Ids::new(),
             doubted,
         };
         view.list_snapshots(repository)?;
@@ -176,6 +179,12 @@ impl View {
                 Err(error) if repository.was_overtaken(&error) => {}
                 Err(error) => return Err(error),
             }
+        }
+        if self.snapshots.iter().any(|stored| stored.snapshot.about.protocol.is_none()) {
+            let earlier = repository.earlier()?;
+            let late =
+                |stored: &&StoredSnapshot| earlier.doubts(stored.id(), &stored.snapshot.about);
+            self.late = self.snapshots.iter().filter(late).map(StoredSnapshot::id).collect();
         }
         for at in 0..self.snapshots.len() {
             let (id, about) = (self.snapshots[at].id(), &self.snapshots[at].snapshot.about);
@@ -268,7 +277,12 @@ impl View {
     /// Returns the snapshots that are listed, not out, and doubtful.
     pub(super) fn doubtful(&self) -> impl Iterator<Item = &SnapshotName> {
         let kept = self.listed.iter().filter(|name| !self.may_go(&name.id));
-        kept.filter(|name| self.fences.doubts(name.id))
+        kept.filter(|name| self.doubts(name.id))
+    }
+
+    /// Tells whether a snapshot may lack packs, and is not to be relied upon.
+    pub(super) fn doubts(&self, id: SnapshotId) -> bool {
+        self.fences.doubts(id) || self.late.contains(&id)
     }
 
     fn may_go(&self, id: &SnapshotId) -> bool {

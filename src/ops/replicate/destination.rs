@@ -68,6 +68,11 @@ impl Destination {
         Ok(self.removed.len() > known)
     }
 
+    /// Returns the snapshots that are listed there.
+    pub(super) fn ids(&self) -> impl Iterator<Item = SnapshotId> {
+        self.listed.keys().copied()
+    }
+
     /// Tells whether a snapshot is listed there.
     pub(super) fn lists(&self, name: &SnapshotName) -> bool {
         self.listed.get(&name.id) == Some(name)

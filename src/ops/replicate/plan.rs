@@ -21,6 +21,7 @@ use crate::format::intent::PART_HOLDS_MAX;
 use crate::format::intent::held;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
+use crate::format::layout::Subject;
 use crate::format::note::Note;
 use crate::format::note::RemovedElsewhere;
 use crate::format::pack_table::PackRecord;
@@ -119,6 +120,8 @@ pub struct CopyPlan<'r> {
     pub(super) options: ReplicateOptions,
     /// The features that the copy lacks and gets first.
     pub(super) sets: Features,
+    /// A list of snapshots without intents that goes before anything else (FORMAT.md 10.1).
+    pub(super) earlier: Option<(ObjectName, Bytes)>,
     /// The small objects that will be sent.
     pub(super) small: Vec<(ObjectName, Bytes)>,
     /// The small objects that are there and will be read.
@@ -173,6 +176,7 @@ pub fn plan<'r>(
         far,
         options,
         sets,
+        earlier: None,
         small: Vec::new(),
         unread: Vec::new(),
         batches: Vec::new(),
@@ -189,6 +193,9 @@ pub fn plan<'r>(
         cost: CopyCost::default(),
     };
     plan.batches(wanted, &here, world)?;
+    if features.is_some() {
+        plan.list_earlier(world)?;
+    }
     plan.small_objects(features)?;
     plan.cost = plan.reckon();
     Ok(plan)
@@ -219,6 +226,28 @@ impl CopyPlan<'_> {
     /// Returns the snapshots that are not sent since they were removed there, the newest first.
     pub fn removed_there(&self) -> &[SnapshotId] {
         &self.removed
+    }
+
+    /// Adds a list of the snapshots without intents that are there when intents begin, and of those
+    /// that will be sent: without one they would be doubtful there.
+    fn list_earlier(&mut self, world: &World) -> Result<()> {
+        let begins = self.sets.include(Features::INTENTS);
+        let is_list = |(object, _): (Object, u64)| {
+            matches!(object, Object::Note { about: Subject::Began, .. })
+        };
+        if !begins && !self.listing.others().any(is_list) {
+            return Ok(());
+        }
+        let sent = self.batches.iter().filter(|batch| !batch.there).map(|batch| &batch.stored);
+        let sent = sent.filter(|stored| stored.snapshot.about.protocol.is_none());
+        let mut ids: BTreeSet<SnapshotId> = sent.map(StoredSnapshot::id).collect();
+        if begins {
+            ids.extend(self.destination.ids());
+        }
+        if !ids.is_empty() {
+            self.earlier = Some(self.near.sealed_earlier(ids, world.clock.unix_seconds())?);
+        }
+        Ok(())
     }
 
     /// Adds keys, the config, run records and notes of the snapshots that the other side lacks. The
@@ -454,6 +483,7 @@ impl CopyPlan<'_> {
             cost.object(u64_of(CONFIG_BYTES));
             cost.requests += EXTRA_REQUESTS;
         }
+        self.earlier.iter().for_each(|(_, bytes)| cost.object(u64_of(bytes.len())));
         self.small.iter().for_each(|(_, bytes)| cost.object(u64_of(bytes.len())));
         cost.requests += match self.first_config() {
             Some(keys) => extra_requests(keys),

@@ -193,7 +193,8 @@ impl<'s> Sending<'s> {
 
     /// Sets the features that the copy lacks, before it gets anything that may need them.
     fn features(&self) -> Result<()> {
-        let CopyPlan { near, far, sets, .. } = self.plan;
+        let CopyPlan { near, far, sets, earlier, .. } = self.plan;
+        earlier.iter().try_for_each(|(name, bytes)| self.put(name, bytes))?;
         if *sets == Features::NONE {
             return Ok(());
         }
