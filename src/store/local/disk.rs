@@ -22,6 +22,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use rustix::fs::CWD;
@@ -29,6 +30,9 @@ use rustix::fs::Mode;
 use rustix::fs::OFlags;
 use rustix::fs::RenameFlags;
 use rustix::io::Errno;
+
+use crate::base::entries::Kind;
+use crate::base::entries::entries;
 
 /// Bytes of a file that are compared at once.
 const COMPARED_BYTES: usize = 64 << 10;
@@ -107,6 +111,9 @@ pub(super) trait Disk: Debug + Send + Sync {
 
     /// Makes a directory; `AlreadyExists` if the name is taken.
     fn make_directory(&self, path: &Path) -> io::Result<()>;
+
+    /// Returns the paths of the directories that are in a directory.
+    fn directories(&self, path: &Path) -> io::Result<Vec<PathBuf>>;
 }
 
 /// The operating system's files.
@@ -186,6 +193,17 @@ impl Disk for OsDisk {
         let heritage = Heritage::of(path)?;
         make_private_directory(path)?;
         heritage.give(&File::open(path)?, DIRECTORY_MODE | heritage.mode & DIRECTORY_SHARED)
+    }
+
+    fn directories(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        for entry in entries(path)? {
+            let entry = entry?;
+            if entry.kind == Kind::Directory {
+                found.push(path.join(entry.name));
+            }
+        }
+        Ok(found)
     }
 }
 

@@ -57,6 +57,8 @@ struct State {
     directories: BTreeMap<PathBuf, Directory>,
     operations: u64,
     failure: Option<(u64, SimFailure)>,
+    /// The number of fsyncs that were asked for.
+    syncs: u64,
     /// The operation that failed last.
     failed: Option<&'static str>,
 }
@@ -129,6 +131,11 @@ impl SimDisk {
     pub(super) fn has_failed(&self) -> bool {
         let state = self.state();
         state.failure.is_some_and(|(nth, _)| state.operations > nth)
+    }
+
+    /// Returns the number of fsyncs that were asked for.
+    pub(super) fn syncs(&self) -> u64 {
+        self.state().syncs
     }
 
     /// Returns what programs see, temporary files included.
@@ -352,6 +359,7 @@ impl Disk for SimDisk {
     }
 
     fn sync(&self, opened: &SimOpen) -> io::Result<()> {
+        self.state().syncs += 1;
         if self.leaves_out(opened) {
             return Ok(());
         }
@@ -426,5 +434,13 @@ impl Disk for SimDisk {
         state.change(path, Some(Node::Directory));
         state.directories.insert(path.to_owned(), Directory::default());
         Ok(())
+    }
+
+    fn directories(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
+        let state = self.step("directories")?;
+        let directory = state.directories.get(path).ok_or(ErrorKind::NotFound)?;
+        let names = directory.live().into_iter();
+        let found = names.filter(|(_, node)| *node == Node::Directory);
+        Ok(found.map(|(name, _)| path.join(name)).collect())
     }
 }

@@ -14,8 +14,9 @@
 //! last, so `Ok` means that name and bytes survive a power cut. A replacement leaves out the
 //! comparison with what is there, and is otherwise the same: the name leads to the old file until
 //! it leads to the new one, whose bytes are durable by then. Directories that were there already
-//! may have been made by a process that was killed before it synced them: their parents are synced
-//! once by each process, and so is everything about an object that is found instead of written.
+//! may have been made by a process that was killed before it synced them: their parent is synced
+//! once by each process, for all of them, and so is everything about an object that is found
+//! instead of written.
 //!
 //! A failed fsync is never repeated on the same file: the kernel may have dropped the pages and
 //! would answer `Ok` the second time. The bytes are still in memory, so they are written once more
@@ -336,9 +337,14 @@ impl<D: Disk> Writer<D> {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                 return Err(Step::MakeDirectory.failed()(error));
             }
-            _ => self.sync_directory(parent)?,
+            _ => {}
         }
-        self.durable().insert(directory.to_owned());
+        // Those that are there before the parent is synced are durable then. Where it may not be
+        // listed, each is synced for itself.
+        let mut there = self.disk.directories(parent).unwrap_or_default();
+        self.sync_directory(parent)?;
+        there.push(directory.to_owned());
+        self.durable().extend(there);
         Ok(())
     }
 

@@ -269,6 +269,18 @@ fn an_object_that_another_process_did_not_sync_is_made_durable() {
     assert!(!lost(own.disk()));
 }
 
+#[test]
+fn directories_of_an_earlier_process_are_made_durable_by_one_fsync_of_their_parent() {
+    let objects = ["packs/one", "snapshots/two", "runs/three", "config"];
+    let first = writer(SimDisk::new(Path::new(ROOT)));
+    objects.into_iter().for_each(|object| put(&first, object, "a").unwrap());
+    let own = Writer::new(first.into_disk(), ROOT.into(), 2);
+    let before = own.disk().syncs();
+    let more = ["packs/four", "snapshots/five", "runs/six"];
+    more.into_iter().for_each(|object| put(&own, object, "b").unwrap());
+    assert_eq!(own.disk().syncs() - before, 2 * 3 + 1, "each file and its directory, and the root");
+}
+
 const OLD: &str = "the old config, which is longer";
 const NEW: &str = "the new config";
 
