@@ -20,12 +20,17 @@ use haulout::base::error::ErrorKind;
 use haulout::base::world::World;
 use haulout::format::snapshot::Verdict;
 use haulout::ops::backup::BackupOptions;
+use haulout::ops::hold::Hold;
+use haulout::ops::hold::hold;
 use haulout::ops::memory::AtOnce;
+use haulout::ops::prune::PruneOptions;
+use haulout::ops::prune::prune;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::Remember;
 use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::verify;
 use haulout::repo::Features;
+use haulout::repo::StreamFormat;
 use haulout::source::ProducerExit;
 use haulout::store::Store;
 use haulout::store::local::LocalStore;
@@ -40,8 +45,10 @@ use support::init;
 use support::init_as_earlier;
 use support::open;
 use support::options;
+use support::removing;
 use support::shared;
 use support::stream_of;
+use support::world_at;
 
 fn repos() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/repos")
@@ -83,7 +90,7 @@ fn every_archived_repository_restores_and_verifies() {
         let latest = repository.find_snapshot("latest").unwrap();
         assert_eq!(latest.snapshot.about.verdict, Verdict::Complete);
     }
-    assert!(tried >= 10, "{tried} repositories");
+    assert!(tried >= 12, "{tried} repositories");
 }
 
 #[test]
@@ -117,6 +124,13 @@ fn the_bytes_of_a_repository_with_the_normal_form_do_not_change_unnoticed() {
     let store = Arc::new(MemoryStore::new());
     write_moves(shared(&store), Protected::Encrypted);
     assert_archived("v1-columns-encrypted", &store);
+}
+
+#[test]
+fn the_bytes_of_a_repository_with_intents_do_not_change_unnoticed() {
+    let store = Arc::new(MemoryStore::new());
+    write_life(shared(&store), Protected::Encrypted);
+    assert_archived("v1-intents-encrypted", &store);
 }
 
 /// Compares all objects of a store with an archive.
@@ -186,16 +200,45 @@ fn write_moves(store: Arc<dyn Store>, protected: Protected) -> Vec<(String, Vec<
     streams
 }
 
+/// Nights of runs with intents, of which one was removed and pruned and another one is held.
+fn write_life(store: Arc<dyn Store>, protected: Protected) -> Vec<(String, Vec<u8>)> {
+    let features = Features::INTENTS.with(Features::NORMAL_FORM).with(Features::NEEDS);
+    let repository = init_as_earlier(store, protected, features, 44);
+    let mut server = Server::new(9, 1, 4);
+    let one = one_worker("haulout 0.2.0");
+    let mut streams = Vec::new();
+    // Of what the dump stores, no later night needs anything.
+    let dump = fs::read("tests/dumps/full.sql").unwrap();
+    for night in 0..4 {
+        let stream = if night == 0 { dump.clone() } else { server.stream() };
+        let format = (night == 1).then_some(StreamFormat::Mbstream);
+        let options = BackupOptions { format, ..one.clone() };
+        let report = back_up_with(&repository, &stream, ProducerExit::Exited(0), &options).unwrap();
+        streams.push((report.id.to_string(), stream));
+        server.night(2);
+    }
+    let (gone, _) = streams.remove(0);
+    let removes = vec![removing(&repository.find_snapshot(&gone).unwrap())];
+    let kept = repository.find_snapshot(&streams[0].0).unwrap();
+    let world = world_at(1_795_143_612);
+    let wanted = Hold { until: Some(1_800_000_000), reason: "audit".to_owned() };
+    hold(&repository, &kept, &wanted, &world).unwrap();
+    let report =
+        prune(&repository, &PruneOptions { removes, ..PruneOptions::default() }, &world).unwrap();
+    assert!(!report.deleted.is_empty(), "packs are absent that a table names");
+    streams
+}
+
 #[test]
 #[ignore = "writes tests/repos: run by hand, once for each new format"]
 fn write_the_archive_of_this_format() {
     for (name, protected) in
-        [("v1-columns-encrypted", Protected::Encrypted), ("v1-columns-clear", Protected::Clear)]
+        [("v1-intents-encrypted", Protected::Encrypted), ("v1-intents-clear", Protected::Clear)]
     {
         let directory = repos().join(name);
         assert!(!directory.exists(), "an archive is never written again");
         let store = Arc::new(LocalStore::create(&directory).unwrap());
-        let streams = write_moves(store, protected);
+        let streams = write_life(store, protected);
         let line = |(id, stream): &(String, Vec<u8>)| format!("{id} {}\n", blake3::hash(stream));
         let lines: String = streams.iter().map(line).collect();
         fs::write(directory.with_extension("streams"), lines).unwrap();

@@ -491,7 +491,7 @@ class Repository:
         require(len(config) == 137 and config[:8] == b"HAULOUT1", "config is none")
         require(config[89:105] == blake3(config[:89]).digest(16), "config is damaged")
         version, self.suite, features = struct.unpack_from("<HBxQ", config, 8)
-        require((version, features & ~12) == (1, 0) and self.suite < 2, "a newer reader is needed")
+        require((version, features & ~13) == (1, 0) and self.suite < 2, "a newer reader is needed")
         self.id, key = config[28:44], config[57:89]
         if self.suite == 1:
             holders = [file.read_bytes() for file in (self.folder / "keys").iterdir()]
