@@ -146,7 +146,7 @@ fn an_unchanged_night_costs_few_requests_with_the_maps_at_hand_and_few_more_with
 }
 
 #[test]
-fn an_unchanged_night_with_an_intent_costs_five_requests_more_and_twenty_at_most() {
+fn an_unchanged_night_with_an_intent_costs_four_requests_more_and_twenty_at_most() {
     let mut asked = Vec::new();
     for features in
         [FEATURES_MADE.without(Features::INTENTS), FEATURES_MADE.with(Features::INTENTS)]
@@ -160,7 +160,8 @@ fn an_unchanged_night_with_an_intent_costs_five_requests_more_and_twenty_at_most
         let (most, log) = (20 + PACKS.div_ceil(1000), host.inner().log());
         assert!(requests(&host) <= most, "{}: {log:?}", requests(&host));
     }
-    assert_eq!(asked[1] - asked[0], 5, "{asked:?}");
+    // Five more, and the config is not read behind the snapshot.
+    assert_eq!(asked[1] - asked[0], 4, "{asked:?}");
 }
 
 #[test]

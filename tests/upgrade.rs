@@ -24,6 +24,8 @@ use haulout::base::world::World;
 use haulout::format::config::FEATURES_MADE;
 use haulout::format::config::Features;
 use haulout::ops::backup::BackupOptions;
+use haulout::ops::prune;
+use haulout::ops::prune::PruneOptions;
 use haulout::ops::upgrade;
 use haulout::ops::upgrade::Standing;
 use haulout::ops::verify::Depth;
@@ -128,6 +130,13 @@ fn objects(store: &dyn Store) -> BTreeMap<String, Bytes> {
     names.into_iter().map(|name| (name.to_string(), store.get(&name, 1 << 30).unwrap())).collect()
 }
 
+/// Takes out the lists of earlier snapshots, and returns how many they are.
+fn take_lists(objects: &mut BTreeMap<String, Bytes>) -> usize {
+    let all = objects.len();
+    objects.retain(|name, _| !name.starts_with("notes/began-"));
+    all - objects.len()
+}
+
 /// What a real server's backup takes in the archived repository, with or without an upgrade, after
 /// which the repository has these features.
 fn stored_by_a_night(archive: &str, features: Features) -> u64 {
@@ -145,7 +154,8 @@ fn stored_by_a_night(archive: &str, features: Features) -> u64 {
         let differing = differing.filter(|(_, (new, old))| new != old).map(|(at, _)| at);
         let places: Vec<usize> = differing.collect();
         assert!(places.iter().all(|at| *at == 12 || *at >= 89), "bits, sum and tag: {places:?}");
-        assert!(places.contains(&12) && config[12] == 4);
+        assert!(places.contains(&12) && config[12] == 0b1101);
+        assert_eq!(take_lists(&mut after), 1, "a list of the snapshots");
     }
     assert!(after == before, "nothing but the config is another one");
 
@@ -196,7 +206,7 @@ fn interrupted_everywhere(effect: Effect) {
     for nth in 1.. {
         let store = Arc::new(MemoryStore::new());
         let (repository, stream) = earlier(shared(&store), 3);
-        let before = store.objects();
+        let before = objects(&*store);
         let fault = Fault { verb: None, ..Fault::first(Verb::Put, effect) };
         let failing = Arc::new(Failing::new(shared(&store), vec![fault.at(nth).ever_after()]));
         let outcome = upgraded(&repository.elsewhere(shared(&failing)));
@@ -204,7 +214,9 @@ fn interrupted_everywhere(effect: Effect) {
         match reopened.features() {
             Features::NONE => {
                 left += 1;
-                assert!(outcome.is_err() && store.objects() == before, "call {nth}");
+                let mut now = objects(&*store);
+                assert!(take_lists(&mut now) < 2 && outcome.is_err(), "call {nth}");
+                assert!(now == before, "call {nth}");
             }
             features => {
                 set += 1;
@@ -377,13 +389,10 @@ fn a_file_that_is_being_written_is_waited_for_whatever_a_person_says() {
 }
 
 #[test]
-fn a_run_that_began_before_goes_on_without_and_every_host_learns_it_at_its_next() {
+fn a_run_that_began_before_must_be_run_again_and_every_host_learns_it_at_its_next() {
     let directory = tempfile::tempdir().unwrap();
     let beneath = Arc::new(MemoryStore::new());
-    let (_, mut streams) = {
-        let (repository, stream) = earlier(shared(&beneath), 3);
-        (repository, vec![stream])
-    };
+    let mut streams = vec![earlier(shared(&beneath), 3).1];
     let host = |seed| {
         let cache = CacheDir::open(directory.path(), 1 << 30).unwrap();
         open(Arc::new(Cached::new(Arc::clone(&beneath), cache)), seed).unwrap()
@@ -391,11 +400,21 @@ fn a_run_that_began_before_goes_on_without_and_every_host_learns_it_at_its_next(
     let before = host(4);
     upgraded(&host(5)).unwrap();
     assert_eq!(before.features(), Features::NONE);
-    for (seed, repository) in [(7, before), (8, host(6))] {
-        let stream = Server::new(seed, 1, 12).stream();
-        back_up(&repository, &stream);
-        streams.push(stream);
-    }
+    let night = Server::new(7, 1, 12).stream();
+    let late = back_up_with(&before, &night, ProducerExit::Exited(0), &options()).unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::Fenced);
+    assert!(late.to_string().ends_with("run it again"), "{late}");
+    // The snapshot is there, and nothing relies on it.
+    let now = host(6);
+    let listed = now.listed_snapshots(None).unwrap();
+    assert_eq!((listed.len(), now.snapshots().unwrap().snapshots.len()), (2, 1));
+    let hidden = now.read_snapshot(&listed[1]).unwrap_err();
+    assert_eq!(hidden.kind(), ErrorKind::Removed);
+    assert!(hidden.to_string().contains("an earlier version"), "{hidden}");
+    let plan = prune::plan(&now, &PruneOptions::default(), &World::of_this_machine()).unwrap();
+    assert_eq!((plan.doubtful.as_slice(), plan.doomed.len()), (&listed[1..], 0));
+    back_up(&now, &night);
+    streams.push(night);
     let last = host(9);
     assert_eq!(last.features(), FEATURES_MADE);
     let listing = last.snapshots().unwrap();
@@ -432,7 +451,10 @@ fn several_upgrades_at_once_all_succeed_and_put_the_same_bytes() {
         let (repository, _) = earlier(Arc::clone(&store), 3);
         upgraded(&repository).unwrap();
         assert!(config_of(&*at()) == config_of(&*store));
-        assert!(objects(&*at()).len() == objects(&*store).len(), "nothing else is left");
+        let (mut there, mut alone) = (objects(&*at()), objects(&*store));
+        assert!((1..=threads).contains(&take_lists(&mut there)), "each may put a list");
+        assert_eq!(take_lists(&mut alone), 1);
+        assert!(there.len() == alone.len(), "nothing else is left");
     }
 }
 
@@ -449,26 +471,28 @@ fn the_program_says_what_it_would_set_sets_it_and_finds_nothing_more_to_do() {
     let place = place();
     let repo = place.path("repo").display().to_string();
     let planned = format!(
-        "1 feature would be set in {repo}\n  \
+        "3 features would be set in {repo}\n  \
+         feature   0, runs put intents, prune deletes\n  \
          feature   2, blocks and deltas in normal form, deltas of two bases\n  \
+         feature   3, packs that nothing needs may be absent\n  \
          needs     haulout 0.2 or newer on every host: earlier versions refuse it\n"
     );
     place.ran(&["upgrade", "--plan"]).is(0).prints(&planned);
     let plan = place.ran(&["upgrade", "--plan", "--json"]).is(0).json();
-    assert_eq!(plan["sets"][0]["bit"], 2);
+    assert_eq!(plan["sets"][1]["bit"], 2);
     assert_eq!((plan["needs"].as_str(), plan["runs"].as_array().unwrap().len()), (Some("0.2"), 0));
     let stats = place.ran(&["stats"]).is(0).out();
     assert!(stats.contains("haulout upgrade --plan"), "{stats}");
-    let done = format!("set 1 feature in {repo}: it needs haulout 0.2 or newer\n");
+    let done = format!("set 3 features in {repo}: it needs haulout 0.2 or newer\n");
     place.ran(&["upgrade"]).is(0).prints(&done);
     let nothing = format!("{repo} has all features: there is nothing to upgrade\n");
     place.ran(&["upgrade"]).is(0).prints(&nothing);
     place.ran(&["upgrade", "--plan"]).is(0).prints(&nothing);
     let again = place.ran(&["upgrade", "--json"]).is(0).json();
-    assert_eq!(again["features"], serde_json::json!([2]));
+    assert_eq!(again["features"], serde_json::json!([0, 2, 3]));
     assert_eq!(again["set"], serde_json::json!([]));
     let stats = place.ran(&["stats", "--json"]).is(0).json();
-    assert_eq!(stats["features"], serde_json::json!([2]));
+    assert_eq!(stats["features"], serde_json::json!([0, 2, 3]));
     place.fed(&["backup", "--source", "db"], b"a stream").is(0);
     place.ran(&["verify", "--depth", "blocks"]).is(0);
 }
@@ -489,7 +513,8 @@ fn the_program_refuses_while_a_run_may_be_writing_unless_it_is_known_to_have_end
     assert!(planned.ends_with("  run       01234567 may be writing\n"), "{planned}");
     place.ran(&["upgrade", "--plan", "--runs-ended"]).is(0);
     place.ran(&["upgrade", "--runs-ended"]).is(0);
-    assert_eq!(place.ran(&["stats", "--json"]).is(0).json()["features"], serde_json::json!([2]));
+    let stats = place.ran(&["stats", "--json"]).is(0).json();
+    assert_eq!(stats["features"], serde_json::json!([0, 2, 3]));
 }
 
 #[test]

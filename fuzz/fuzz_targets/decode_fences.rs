@@ -1,7 +1,9 @@
-//! Any intent, fence and removal: what is read is written again as it was.
+//! Any intent, fence, removal and list of earlier snapshots: what is read is written again as it
+//! was.
 
 #![no_main]
 
+use haulout::format::began::Began;
 use haulout::format::fence::Fence;
 use haulout::format::intent::Intent;
 use haulout::format::removed::Removal;
@@ -10,7 +12,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let mut input = Input(data);
-    match input.byte() % 3 {
+    match input.byte() % 4 {
         0 => {
             let bytes = input.rest();
             let Ok(intent) = Intent::decode(bytes) else { return };
@@ -20,6 +22,11 @@ fuzz_target!(|data: &[u8]| {
             let bytes = input.rest();
             let Ok(fence) = Fence::decode(bytes) else { return };
             assert_eq!(fence.encode(), bytes, "one fence, one spelling");
+        }
+        2 => {
+            let bytes = input.rest();
+            let Ok(began) = Began::decode(bytes) else { return };
+            assert_eq!(began.encode(), bytes, "one list, one spelling");
         }
         _ => {
             let Ok(removal) = Removal::decode(input.rest()) else { return };

@@ -121,11 +121,6 @@ impl Folder {
         format!("{}{source}/", Self::Snapshots.prefix())
     }
 
-    /// Returns the prefix of the lists of snapshots that were there when runs began to put intents.
-    pub fn lists_of_earlier() -> String {
-        format!("{}{BEGAN}-", Self::Notes.prefix())
-    }
-
     /// Returns the prefix of the removals of one source.
     pub fn removed_of(source: SourceId) -> String {
         format!("{}{source}/", Self::Removed.prefix())

@@ -8,7 +8,8 @@
 //! Invariants:
 //! - Whatever a run reads of earlier snapshots, it reads of those that [`RunIntent::confirm`]
 //!   returned, and it lists packs after that.
-//! - In a repository without intents nothing is put and nothing is asked.
+//! - In a repository without intents nothing is put. When the snapshot of the run is there, it is
+//!   asked whether there still are none.
 //!
 //! A run that fails leaves its intent: its packs are there, and prune looks for the runs of packs.
 
@@ -21,11 +22,13 @@ use crate::base::ids::PackName;
 use crate::base::ids::SnapshotId;
 use crate::base::ids::SourceId;
 use crate::base::world::World;
+use crate::format::config::Features;
 use crate::format::intent::Held;
 use crate::format::intent::Intent;
 use crate::format::intent::IntentVerb;
 use crate::format::intent::held;
 use crate::repo::Repository;
+use crate::repo::features::features_now;
 use crate::repo::fences::Fences;
 use crate::repo::snapshots::SnapshotName;
 use crate::seal::ids::RunId;
@@ -107,13 +110,27 @@ impl<'r> RunIntent<'r> {
     /// Fails if a fence names the run; otherwise removes the intent, if this host may.
     pub(super) fn finish(self) -> Result<()> {
         if self.object.is_none() {
-            return Ok(());
+            return self.require_no_intents();
         }
         if self.repository.fences()?.names(self.run) {
             return Err(fenced(self.run));
         }
         self.remove();
         Ok(())
+    }
+
+    /// Fails if runs put intents now: the repository was upgraded since this run began, so its
+    /// snapshot may be doubtful.
+    fn require_no_intents(&self) -> Result<()> {
+        let Self { repository, run, .. } = self;
+        if !features_now(&**repository.store(), repository.keyring())?.include(Features::INTENTS) {
+            return Ok(());
+        }
+        let what = format!(
+            "the repository was upgraded while this run ({run}) was under way, and may count \
+             nothing that it stored: run it again"
+        );
+        Err(Error::new(ErrorKind::Fenced, what))
     }
 
     /// Removes the intent of a run that fails and has put nothing else.

@@ -1,8 +1,8 @@
 //! Sets the required features of a repository that an earlier version made, so that it is written
 //! as a new one is.
 //!
-//! Nothing but the config changes; where runs put intents from then on, a list of the snapshots that
-//! are there is put before. What is stored stays as it is and is read as before; what is
+//! Nothing but the config changes; where runs put intents from then on, a list of the snapshots
+//! that are there is put before. What is stored stays as it is and is read as before; what is
 //! stored from then on may be in forms that earlier versions do not know, and these refuse the
 //! repository from their next command on. Other hosts learn of it when they open the repository the
 //! next time, since nothing keeps a config.

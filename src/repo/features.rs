@@ -98,6 +98,11 @@ pub fn set_features(
     Err(Error::new(ErrorKind::Store, what))
 }
 
+/// Returns the required features that the config has now.
+pub fn features_now(store: &dyn Store, keyring: &Keyring) -> Result<Features> {
+    read(store, keyring, "").map(|config| config.required_features)
+}
+
 fn read(store: &dyn Store, keyring: &Keyring, side: &str) -> Result<Config> {
     let bytes = store
         .get(&Object::Config.name(), SMALL_OBJECT_BYTES_MAX)

@@ -1,4 +1,5 @@
-//! Lists of the snapshots that a repository had when its runs began to put intents (FORMAT.md 10.1).
+//! Lists of the snapshots that a repository had when its runs began to put intents (FORMAT.md
+//! 10.1).
 //!
 //! A snapshot of a run without an intent that is on no list was put by an older program which was
 //! under way at that moment: prune could not know what it relied on, so it may lack packs, and it
@@ -35,7 +36,10 @@ impl Repository {
     /// Reads the lists of the snapshots that were there when runs began to put intents.
     pub fn earlier(&self) -> Result<Earlier> {
         let mut earlier = Earlier::default();
-        for object in self.listed(&Folder::lists_of_earlier())? {
+        for object in self.listed(Folder::Notes.prefix())? {
+            if !matches!(object, Object::Note { about: Subject::Began, .. }) {
+                continue;
+            }
             match self.read_tagged(&object.name(), &place(), Began::decode) {
                 Ok(Some(began)) => earlier.add(began.snapshots),
                 // A holder of a write-only key may have put it, to hide what is there.

@@ -228,21 +228,26 @@ impl CopyPlan<'_> {
         &self.removed
     }
 
-    /// Adds a list of the snapshots without intents that are there when intents begin, and of those
-    /// that will be sent: without one they would be doubtful there.
+    /// Adds a list of the snapshots that are there when intents begin, and of wanted ones of runs
+    /// without intents that would be doubtful there.
     fn list_earlier(&mut self, world: &World) -> Result<()> {
-        let begins = self.sets.include(Features::INTENTS);
+        let wanted = self.batches.iter().map(|batch| &batch.stored);
+        let mut wanted = wanted.filter(|stored| stored.snapshot.about.protocol.is_none());
         let is_list = |(object, _): (Object, u64)| {
             matches!(object, Object::Note { about: Subject::Began, .. })
         };
-        if !begins && !self.listing.others().any(is_list) {
-            return Ok(());
-        }
-        let sent = self.batches.iter().filter(|batch| !batch.there).map(|batch| &batch.stored);
-        let sent = sent.filter(|stored| stored.snapshot.about.protocol.is_none());
-        let mut ids: BTreeSet<SnapshotId> = sent.map(StoredSnapshot::id).collect();
-        if begins {
+        let mut ids = BTreeSet::new();
+        if self.sets.include(Features::INTENTS) {
             ids.extend(self.destination.ids());
+            ids.extend(wanted.map(StoredSnapshot::id));
+        } else if self.listing.others().any(is_list)
+            && let Some(first) = wanted.next()
+        {
+            let earlier = self.near.copy_in(Arc::clone(&self.far), self.has)?.earlier()?;
+            let doubted = std::iter::once(first).chain(wanted);
+            let doubted =
+                doubted.filter(|stored| earlier.doubts(stored.id(), &stored.snapshot.about));
+            ids.extend(doubted.map(StoredSnapshot::id));
         }
         if !ids.is_empty() {
             self.earlier = Some(self.near.sealed_earlier(ids, world.clock.unix_seconds())?);
