@@ -2,11 +2,11 @@
 
 use crate::rules::Rule;
 use crate::step::Step;
+use crate::world::A1;
 use crate::world::CHECKPOINT;
 use crate::world::Checkpoint;
 use crate::world::FINAL;
 use crate::world::Listed;
-use crate::world::OWN;
 use crate::world::Process;
 use crate::world::World;
 use crate::world::each;
@@ -25,7 +25,7 @@ const NAMED: usize = 3;
 pub(crate) fn take(step: &mut Step<'_>, checkpoint: Checkpoint) {
     let who = step.who;
     let [roots, present, lost, named, ..] = step.process().r;
-    let own = one(OWN + who);
+    let own = step.world.own(who);
     match step.process().step {
         0 => step.list("lists the fences", |process, _, listed| {
             process.r[ROOTS] = listed.fences.barred() | listed.fences.doubtful();
@@ -61,8 +61,11 @@ pub(crate) fn take(step: &mut Step<'_>, checkpoint: Checkpoint) {
         7 => step.put("puts its pack", |world, _| world.now.packs |= own),
         8 if checkpoint != Checkpoint::None => step.put("puts a checkpoint", |world, who| {
             world.now.snapshots |= one(CHECKPOINT + who);
-            let earlier = if checkpoint == Checkpoint::Late { present } else { 0 };
-            world.needs[CHECKPOINT + who] = earlier | own;
+            world.needs[CHECKPOINT + who] = match checkpoint {
+                Checkpoint::Late => present | own,
+                Checkpoint::Part => own & !one(A1),
+                Checkpoint::Early | Checkpoint::None => own,
+            };
         }),
         8 => step.go("goes on", |_, _| ()),
         9 if lost == 0 || !step.has(Rule::HealingBeforeSnapshot) => {

@@ -287,7 +287,7 @@ fn read(step: &mut Step<'_>) {
     }
     for run in each(standing) {
         if step.has(Rule::KeepOwn) && !has_ended(step, run, r[SNAPSHOTS], r[OUT]) {
-            keep |= own_packs(&world, run);
+            keep |= world.own(run);
         }
     }
     let listed = if step.has(Rule::CandidatesFirst) { r[CANDIDATES] } else { world.now.packs };
@@ -301,19 +301,6 @@ fn read(step: &mut Step<'_>) {
         next.processes[who].r[LIVE] = live;
         next.processes[who].r[RECORDS] &= !live;
     });
-}
-
-fn own_packs(world: &World, run: usize) -> Set {
-    match world.processes[run].kind {
-        Kind::Backup(_) => one(OWN + run),
-        Kind::Compaction => one(Y),
-        Kind::Idle
-        | Kind::Prune(..)
-        | Kind::Replicate
-        | Kind::Hold
-        | Kind::Abandon(_)
-        | Kind::Forger => 0,
-    }
 }
 
 /// Tells whether a run has ended, by the snapshots that were listed.

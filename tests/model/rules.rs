@@ -57,6 +57,10 @@ pub(crate) enum Rule {
     CompactionKeepsRoots,
     /// Compaction leaves out what a standing replicate holds.
     CompactionLeavesHeld,
+    /// Compaction takes apart only packs that it listed first.
+    CompactionChoosesFirst,
+    /// Compaction leaves out the packs of runs that stand.
+    CompactionLeavesOwn,
     /// The record of a compaction is put before the old pack is deleted.
     RecordBeforeDelete,
     /// A record of compaction serves what it names: runs and prune take it for present.
@@ -85,7 +89,7 @@ pub(crate) enum Rule {
 
 impl Rule {
     /// All rules.
-    pub(crate) const ALL: [Self; 39] = [
+    pub(crate) const ALL: [Self; 41] = [
         Self::RunChecksRemoved,
         Self::RunChecksRoots,
         Self::RunListsPacksLast,
@@ -113,6 +117,8 @@ impl Rule {
         Self::WalkNew,
         Self::CompactionKeepsRoots,
         Self::CompactionLeavesHeld,
+        Self::CompactionChoosesFirst,
+        Self::CompactionLeavesOwn,
         Self::RecordBeforeDelete,
         Self::PruneFollowsCompaction,
         Self::HoldLooks,

@@ -77,13 +77,14 @@ const ORDINARY: Scenario = Scenario {
 const W: Kind = Kind::Backup(Checkpoint::None);
 const W_LATE: Kind = Kind::Backup(Checkpoint::Late);
 const W_EARLY: Kind = Kind::Backup(Checkpoint::Early);
+const W_PART: Kind = Kind::Backup(Checkpoint::Part);
 const P: Kind = Kind::Prune(one(S0), Breaks::Never);
 const P_BREAKS: Kind = Kind::Prune(one(S0), Breaks::Maybe);
 const Q: Kind = Kind::Prune(0, Breaks::Never);
 const Q_BREAKS: Kind = Kind::Prune(0, Breaks::Maybe);
 
 /// All scenarios.
-pub(crate) const SCENARIOS: [Scenario; 23] = [
+pub(crate) const SCENARIOS: [Scenario; 24] = [
     Scenario {
         name: "a run, and a prune that may break it",
         kinds: &[W_LATE, P_BREAKS],
@@ -182,6 +183,14 @@ pub(crate) const SCENARIOS: [Scenario; 23] = [
         kinds: &[Kind::Compaction, P, Kind::Replicate],
         needs: [A | one(B), one(B) | one(A0), one(A1)],
         needed: &[Rule::WalkNew, Rule::CompactionLeavesHeld],
+        ..ORDINARY
+    },
+    Scenario {
+        name: "a compaction, a prune, and a run whose checkpoint names a part of its pack",
+        kinds: &[W_PART, P, Kind::Compaction],
+        packs: one(B) | one(G),
+        needs: [one(B), one(B), 0],
+        needed: &[Rule::CompactionChoosesFirst, Rule::CompactionLeavesOwn],
         ..ORDINARY
     },
     Scenario {

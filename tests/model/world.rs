@@ -150,6 +150,8 @@ pub(crate) enum Checkpoint {
     Late,
     /// It names only what the run has stored itself.
     Early,
+    /// Pack A is of the run, and the checkpoint names a part of it.
+    Part,
 }
 
 /// The runs that a prune breaks.
@@ -225,6 +227,21 @@ pub(crate) enum Short {
 }
 
 impl World {
+    /// Returns the entries of the packs that a process writes.
+    pub(crate) fn own(&self, number: usize) -> Set {
+        match self.processes[number].kind {
+            Kind::Backup(Checkpoint::Part) => A | one(OWN + number),
+            Kind::Backup(_) => one(OWN + number),
+            Kind::Compaction => one(Y),
+            Kind::Idle
+            | Kind::Prune(..)
+            | Kind::Replicate
+            | Kind::Hold
+            | Kind::Abandon(_)
+            | Kind::Forger => 0,
+        }
+    }
+
     /// Tells whether a process of this number is a backup.
     pub(crate) fn is_backup(&self, number: usize) -> bool {
         matches!(self.processes[number].kind, Kind::Backup(_))
