@@ -105,7 +105,7 @@ impl SalvagePlan<'_> {
     }
 
     /// Puts the config, if it was missing or changed.
-    pub fn run(&self) -> Result<()> {
-        self.salvaged.put_config()
+    pub fn run(&self, world: &World) -> Result<()> {
+        self.salvaged.put_config(world)
     }
 }

@@ -2,12 +2,17 @@
 //!
 //! All that a config holds is known from elsewhere: the id and the suite stand in every key slot
 //! and in a recovery kit, cuts are the same in every repository, the tag derives from the key. Only
-//! the feature bits are not: they are told from what is stored. A repository that is not encrypted
-//! has its key in the config and nowhere else.
+//! the feature bits are not, and what is stored does not show all of them: all that are known are
+//! set. A bit too many only keeps earlier versions out. A repository that is not encrypted has its
+//! key in the config and nowhere else.
+//!
+//! If nothing shows that runs have put intents, they begin to do so with the new config: a list of
+//! the snapshots that are there goes before it, as when a repository is upgraded.
 //!
 //! Nothing is put until something that is stored here was opened with the key: a key slot, or a
 //! kit, of another repository makes no config.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,15 +21,16 @@ use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::ids::Class;
+use crate::base::ids::SnapshotId;
 use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
 use crate::base::world::World;
 use crate::format::config::CUT_SIZES;
 use crate::format::config::Config;
-use crate::format::config::FEATURES_MADE;
+use crate::format::config::FEATURES_KNOWN;
 use crate::format::config::Features;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
-use crate::format::needs::NEEDS;
+use crate::format::layout::Subject;
 use crate::repo::Opened;
 use crate::repo::Repository;
 use crate::repo::features::decode_config;
@@ -71,6 +77,8 @@ pub struct Salvaged {
     /// The repository, opened with the config that is there or with the one that was made again.
     pub repository: Repository,
     config: Config,
+    /// The snapshots that are there, if runs begin to put intents with the new config.
+    earlier: BTreeSet<SnapshotId>,
 }
 
 impl Salvaged {
@@ -137,9 +145,8 @@ impl Salvaged {
             Found::Changed(words) => ConfigState::Changed(words),
             Found::Missing => ConfigState::Missing,
         };
-        let config = made_again(&keyring, FEATURES_MADE)?;
-        let bare = Self::assemble(store, state, config, keyring, world)?;
-        bare.with_features_of_objects(world)
+        let config = made_again(&keyring, FEATURES_KNOWN)?;
+        Self::assemble(store, state, config, keyring, world)?.proved(world)
     }
 
     fn assemble(
@@ -152,39 +159,31 @@ impl Salvaged {
         let key_names = Some(key_names(&*store)?);
         let opened = Opened { config: config.clone(), keyring, unlocked: None, key_names };
         let repository = Repository::assemble(store, opened, Arc::clone(&world.entropy))?;
-        Ok(Self { state, repository, config })
+        Ok(Self { state, repository, config, earlier: BTreeSet::new() })
     }
 
-    /// Tells the features from what is stored; fails unless the key opens some of it.
-    fn with_features_of_objects(self, world: &World) -> Result<Self> {
-        let Self { repository, state, mut config } = self;
-        let mut features = config.required_features;
-        let (mut any, mut opened) = (false, false);
-        for name in repository.listed_snapshots(None)? {
+    /// Fails unless the key opens something that is stored; finds whether runs have put intents.
+    fn proved(mut self, world: &World) -> Result<Self> {
+        let repository = &self.repository;
+        let listed = repository.listed_snapshots(None)?;
+        let (mut opened, mut intents) = (false, false);
+        for name in &listed {
             world.monitor.check()?;
-            any = true;
-            let stored = match repository.read_any_snapshot(&name) {
-                Ok(stored) => stored,
+            match repository.read_any_snapshot(name) {
+                Ok(stored) => {
+                    opened = true;
+                    intents |= stored.snapshot.about.protocol.is_some();
+                }
                 Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
-                Err(_) => continue,
-            };
-            opened = true;
-            if stored.snapshot.about.protocol.is_some() {
-                features = features.with(Features::INTENTS);
-            }
-            if stored.snapshot.internal(NEEDS).is_some() {
-                features = features.with(Features::NEEDS);
+                Err(_) => {}
             }
         }
-        let listed = Inventory::of(&**repository.store(), &OF_INTENTS, "")?;
-        if listed.others().next().is_some() {
-            features = features.with(Features::INTENTS).with(Features::NEEDS);
-        }
+        let mut any = !listed.is_empty();
         if !opened {
             let runs = Inventory::of(&**repository.store(), &[Folder::Runs], "")?;
             for (object, _) in runs.others() {
                 any = true;
-                opened = opens_run(&repository, &object)?;
+                opened = opens_run(repository, &object)?;
                 if opened {
                     break;
                 }
@@ -199,14 +198,22 @@ impl Salvaged {
             };
             return Err(Error::new(ErrorKind::ForeignKey, what));
         }
-        config = Config { required_features: features, ..config };
-        config.tag = repository.keyring().config_tag(&config.tagged()).map_err(sealing_failed)?;
-        let repository = repository.with_features(features);
-        Ok(Self { state, repository, config })
+        let of_intents = Inventory::of(&**repository.store(), &OF_INTENTS, "")?;
+        let notes = Inventory::of(&**repository.store(), &[Folder::Notes], "")?;
+        let is_list =
+            |object: &Object| matches!(object, Object::Note { about: Subject::Began, .. });
+        let has_list = notes.others().any(|(object, _)| is_list(&object));
+        if !intents && of_intents.others().next().is_none() && !has_list {
+            self.earlier = listed.iter().map(|name| name.id).collect();
+        }
+        Ok(self)
     }
 
     /// Puts the config that was made again, and reads it back.
-    pub fn put_config(&self) -> Result<()> {
+    pub fn put_config(&self, world: &World) -> Result<()> {
+        if self.state != ConfigState::Whole && !self.earlier.is_empty() {
+            self.repository.put_earlier(self.earlier.clone(), world.clock.unix_seconds())?;
+        }
         let (store, name) = (self.repository.store(), Object::Config.name());
         let bytes = Bytes::from(self.config.encode());
         let put = match self.state {

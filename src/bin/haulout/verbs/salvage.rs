@@ -38,8 +38,10 @@ const OTHER_KEY: &str = "give the password or the recovery kit of this repositor
 /// Rebuild the config of a repository, and say what else is lost
 ///
 /// Without config nothing opens. It is made again from a key slot and its password, or from a
-/// recovery kit. Then says which keys, lists of retired keys and snapshots are there, and how many
-/// packs no snapshot names. Makes no snapshot. Exits with 0 if nothing else is lost, else with 3.
+/// recovery kit, with all feature bits that this version knows: what is stored does not show which
+/// it had, and versions that know fewer refuse the repository from then on. Then says which keys,
+/// lists of retired keys and snapshots are there, and how many packs no snapshot names. Makes no
+/// snapshot. Exits with 0 if nothing else is lost, else with 3.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLE)]
 pub(crate) struct SalvageArguments {
@@ -79,7 +81,7 @@ impl Run<'_> {
         self.compare(&salvaged.repository)?;
         let plan = salvage::plan(&salvaged, &self.world)?;
         if !typed.plan {
-            plan.run()?;
+            plan.run(&self.world)?;
         }
         self.report.salvaged(&plan, typed)?;
         Ok(Exit::with(usize::from(plan.is_incomplete())))
