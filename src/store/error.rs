@@ -29,6 +29,8 @@ pub enum Category {
     Transient,
     /// The user asked to stop.
     Stopped,
+    /// The store has no such call.
+    Unsupported,
     /// Any other failure of the store.
     Other,
 }
@@ -43,6 +45,7 @@ impl fmt::Display for Category {
             Self::Damaged => "not what it should be",
             Self::Transient => "the store failed for now",
             Self::Stopped => "stopped on request",
+            Self::Unsupported => "not supported by the store",
             Self::Other => "the store failed",
         })
     }
@@ -67,6 +70,10 @@ pub enum Verb {
     List,
     /// A call of [`Store::delete`](super::Store::delete).
     Delete,
+    /// A call of [`Store::extend_lock`](super::Store::extend_lock).
+    Lock,
+    /// Asking for settings of the store.
+    Settings,
     /// Removing what interrupted writers left.
     Sweep,
 }
@@ -82,6 +89,8 @@ impl fmt::Display for Verb {
             Self::Size => "get the size of",
             Self::List => "list",
             Self::Delete => "delete",
+            Self::Lock => "extend the lock of",
+            Self::Settings => "get the settings of",
             Self::Sweep => "sweep",
         })
     }
@@ -113,6 +122,10 @@ pub enum Diagnosis {
     RetriesExhausted,
     /// It does not give parts of objects.
     NoRanges,
+    /// It keeps the object until its lock ends.
+    Locked,
+    /// It knows no locks, or the bucket was made without them.
+    NoLocks,
     /// The options make no store: nothing was asked.
     Options,
 }
@@ -189,6 +202,7 @@ impl StoreError {
             | Category::Denied
             | Category::Conflict
             | Category::Transient
+            | Category::Unsupported
             | Category::Other => ErrorKind::Store,
             Category::Stopped => ErrorKind::Cancelled,
         }
@@ -210,6 +224,8 @@ fn reason(category: Category, diagnosis: Option<Diagnosis>) -> String {
     match diagnosis {
         Some(Diagnosis::PlainHttp) => "not without TLS".to_owned(),
         Some(Diagnosis::Certificate) => "the server is not trusted".to_owned(),
+        Some(Diagnosis::Locked) => "the object is locked".to_owned(),
+        Some(Diagnosis::NoLocks) => "the bucket has no Object Lock".to_owned(),
         _ => category.to_string(),
     }
 }
@@ -353,7 +369,7 @@ mod tests {
     }
 
     /// Kinds of the library's error for each category: for calls that read an object, and others.
-    const KINDS: [(Category, error::ErrorKind, error::ErrorKind); 8] = [
+    const KINDS: [(Category, error::ErrorKind, error::ErrorKind); 9] = [
         (Category::NotFound, error::ErrorKind::Missing, error::ErrorKind::Store),
         (Category::Denied, error::ErrorKind::Store, error::ErrorKind::Store),
         (Category::Full, error::ErrorKind::Full, error::ErrorKind::Full),
@@ -361,13 +377,14 @@ mod tests {
         (Category::Damaged, error::ErrorKind::Damaged, error::ErrorKind::Store),
         (Category::Transient, error::ErrorKind::Store, error::ErrorKind::Store),
         (Category::Stopped, error::ErrorKind::Cancelled, error::ErrorKind::Cancelled),
+        (Category::Unsupported, error::ErrorKind::Store, error::ErrorKind::Store),
         (Category::Other, error::ErrorKind::Store, error::ErrorKind::Store),
     ];
 
     #[test]
     fn each_category_becomes_one_kind_with_the_message_and_the_cause_kept() {
         let reading = [Verb::Get, Verb::GetRange, Verb::Size];
-        let others = [Verb::Open, Verb::Put, Verb::Replace, Verb::List, Verb::Delete];
+        let others = [Verb::Open, Verb::Put, Verb::Replace, Verb::List, Verb::Delete, Verb::Lock];
         for (category, read, other) in KINDS {
             let verbs = reading.map(|verb| (verb, read));
             for (verb, kind) in verbs.into_iter().chain(others.map(|verb| (verb, other))) {

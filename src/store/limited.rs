@@ -16,6 +16,10 @@ use crate::store::error::Category;
 use crate::store::error::StoreError;
 use crate::store::error::Verb;
 use crate::store::limiter::Limiter;
+use crate::store::lock::LockOutcome;
+use crate::store::lock::LockRule;
+use crate::store::lock::LockTerm;
+use crate::store::lock::Versions;
 use crate::store::name::ObjectMeta;
 use crate::store::name::ObjectName;
 
@@ -84,6 +88,18 @@ impl<S: Store> Store for Limited<S> {
 
     fn deletes_at_once(&self) -> usize {
         self.inner.deletes_at_once()
+    }
+
+    fn extend_lock(&self, name: &ObjectName, term: &LockTerm) -> Result<LockOutcome, StoreError> {
+        self.inner.extend_lock(name, term)
+    }
+
+    fn lock_rule(&self) -> Result<Option<LockRule>, StoreError> {
+        self.inner.lock_rule()
+    }
+
+    fn versions(&self) -> Result<Versions, StoreError> {
+        self.inner.versions()
     }
 
     fn will_read(&self, name: &ObjectName) {

@@ -32,6 +32,7 @@ pub mod limited;
 pub mod limiter;
 pub mod local;
 pub mod location;
+pub mod lock;
 pub mod memory;
 pub mod name;
 pub mod remote;
@@ -46,7 +47,13 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::base::limits::READ_BYTES_MAX;
+use crate::store::error::Category;
 use crate::store::error::StoreError;
+use crate::store::error::Verb;
+use crate::store::lock::LockOutcome;
+use crate::store::lock::LockRule;
+use crate::store::lock::LockTerm;
+use crate::store::lock::Versions;
 use crate::store::name::ObjectMeta;
 use crate::store::name::ObjectName;
 
@@ -103,6 +110,24 @@ pub trait Store: Debug + Send + Sync {
     /// Returns how many objects [`delete_many`](Self::delete_many) removes with one request.
     fn deletes_at_once(&self) -> usize {
         1
+    }
+
+    /// Makes sure that an object is locked for a time: its lock is extended if it ends too soon,
+    /// and is never shortened.
+    ///
+    /// A store without locks answers `Unsupported`, and so does a bucket without Object Lock.
+    fn extend_lock(&self, name: &ObjectName, _term: &LockTerm) -> Result<LockOutcome, StoreError> {
+        Err(StoreError::new(Verb::Lock, name, Category::Unsupported))
+    }
+
+    /// Returns the lock that objects get when they are put, if they get one.
+    fn lock_rule(&self) -> Result<Option<LockRule>, StoreError> {
+        Err(StoreError::new(Verb::Settings, self.location(), Category::Unsupported))
+    }
+
+    /// Returns what the store keeps of objects that are deleted.
+    fn versions(&self) -> Result<Versions, StoreError> {
+        Ok(Versions::Deleted)
     }
 
     /// Tells that much of a pack is about to be read, part by part: a store that has a cache for it
@@ -181,6 +206,22 @@ macro_rules! forward {
 
             fn deletes_at_once(&self) -> usize {
                 (**self).deletes_at_once()
+            }
+
+            fn extend_lock(
+                &self,
+                name: &ObjectName,
+                term: &LockTerm,
+            ) -> Result<LockOutcome, StoreError> {
+                (**self).extend_lock(name, term)
+            }
+
+            fn lock_rule(&self) -> Result<Option<LockRule>, StoreError> {
+                (**self).lock_rule()
+            }
+
+            fn versions(&self) -> Result<Versions, StoreError> {
+                (**self).versions()
             }
 
             fn will_read(&self, name: &ObjectName) {

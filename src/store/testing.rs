@@ -31,6 +31,10 @@ use crate::store::error::Category;
 use crate::store::error::Fault as Detail;
 use crate::store::error::StoreError;
 use crate::store::error::Verb;
+use crate::store::lock::LockOutcome;
+use crate::store::lock::LockRule;
+use crate::store::lock::LockTerm;
+use crate::store::lock::Versions;
 use crate::store::name::ObjectMeta;
 use crate::store::name::ObjectName;
 
@@ -184,6 +188,18 @@ impl<S: Store> Store for Recording<S> {
 
     fn deletes_at_once(&self) -> usize {
         self.inner.deletes_at_once()
+    }
+
+    fn extend_lock(&self, name: &ObjectName, term: &LockTerm) -> Result<LockOutcome, StoreError> {
+        self.keep(Verb::Lock, name.as_str(), || self.inner.extend_lock(name, term), |_| 0)
+    }
+
+    fn lock_rule(&self) -> Result<Option<LockRule>, StoreError> {
+        self.keep(Verb::Settings, "", || self.inner.lock_rule(), |_| 0)
+    }
+
+    fn versions(&self) -> Result<Versions, StoreError> {
+        self.keep(Verb::Settings, "", || self.inner.versions(), |_| 0)
     }
 
     fn will_read(&self, name: &ObjectName) {
@@ -441,6 +457,19 @@ impl<S: Store> Store for Failing<S> {
 
     fn deletes_at_once(&self) -> usize {
         self.inner.deletes_at_once()
+    }
+
+    fn extend_lock(&self, name: &ObjectName, term: &LockTerm) -> Result<LockOutcome, StoreError> {
+        let extend = |_| self.inner.extend_lock(name, term);
+        self.strike(Verb::Lock, name.as_str(), Ok(LockOutcome::Extended), extend).0
+    }
+
+    fn lock_rule(&self) -> Result<Option<LockRule>, StoreError> {
+        self.strike(Verb::Settings, "", Ok(None), |_| self.inner.lock_rule()).0
+    }
+
+    fn versions(&self) -> Result<Versions, StoreError> {
+        self.strike(Verb::Settings, "", Ok(Versions::Unknown), |_| self.inner.versions()).0
     }
 
     fn will_read(&self, name: &ObjectName) {

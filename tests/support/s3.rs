@@ -9,6 +9,8 @@
     reason = "test binaries use different parts; names say enough; tests fail by panicking"
 )]
 
+pub mod s3_locks;
+
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::io;
@@ -28,6 +30,7 @@ use haulout::store::remote::RetryPolicy;
 use http::Method;
 use http::Request;
 use http::Response;
+use http::StatusCode;
 use http_body_util::BodyExt;
 use http_body_util::Collected;
 use http_body_util::Full;
@@ -45,6 +48,9 @@ use tempfile::TempDir;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio_rustls::TlsAcceptor;
+
+use s3_locks::Locks;
+use s3_locks::Told;
 
 pub const KEY: &str = "testkey";
 pub const SECRET: &str = "testsecret";
@@ -188,6 +194,7 @@ struct Shared {
     lease: Mutex<Option<&'static str>>,
     /// Access keys that signed requests.
     keys: Mutex<BTreeSet<String>>,
+    locks: Locks,
 }
 
 /// What answers a connection's requests.
@@ -271,6 +278,7 @@ impl S3 {
             sent_away: AtomicU64::new(0),
             lease: Mutex::default(),
             keys: Mutex::default(),
+            locks: Locks::default(),
         });
         let mut runtime = tokio::runtime::Builder::new_multi_thread();
         let runtime = runtime.worker_threads(2).enable_all().build().unwrap();
@@ -327,6 +335,11 @@ impl S3 {
     /// Access keys that signed requests since then.
     pub fn keys(&self) -> Vec<String> {
         self.shared.keys.lock().unwrap().iter().cloned().collect()
+    }
+
+    /// The locks of its objects.
+    pub fn locks(&self) -> &Locks {
+        &self.shared.locks
     }
 
     /// Requests so far.
@@ -535,11 +548,10 @@ async fn serve_one(
     }
     // s3s-fs looks and then renames: conditions hold only one request at a time.
     let alone = if conditional { Some(lock.lock().await) } else { None };
-    let is_signed = request.headers().contains_key("authorization");
-    let service = if is_signed { services.checked } else { services.unchecked };
-    let done = service.call(request.map(s3s::Body::from)).await;
+    let Some(done) = locked(&services, shared, request).await else {
+        return answer(500, "application/xml", "");
+    };
     drop(alone);
-    let Ok(done) = done else { return answer(500, "application/xml", "") };
     match fault {
         Some(Answer::DoneAndStatus(status)) => answer(status, "application/xml", ""),
         Some(Answer::DoneWithoutSum) => {
@@ -559,6 +571,82 @@ async fn serve_one(
             Response::from_parts(parts, full(bytes.iter().map(|b| !b).collect::<Vec<_>>()))
         }
         _ => done.map(|body| body.map_err(io::Error::other).boxed_unsync()),
+    }
+}
+
+/// The answer of the files, after what locks say of it.
+async fn locked(
+    services: &Services,
+    shared: &Shared,
+    mut request: Request<Incoming>,
+) -> Option<Response<s3s::Body>> {
+    let (method, address) = (request.method().clone(), request.uri().clone());
+    let key = s3_locks::key_of(&address);
+    if s3_locks::is_about_locks(&request) {
+        return about_locks(services, shared, request).await;
+    }
+    let deletes = address.query().is_some_and(|query| query.contains("delete"));
+    if deletes && method == Method::POST && shared.locks.are_known() {
+        forget(&mut request, "content-md5");
+        forget(&mut request, "x-amz-checksum-sha256");
+        let (mut parts, body) = request.into_parts();
+        parts.headers.remove("content-length");
+        let body = body.collect().await.ok()?.to_bytes();
+        let (kept, errors) = shared.locks.filter(std::str::from_utf8(&body).ok()?);
+        if !kept.contains("<Object>") {
+            let text = format!("<DeleteResult>{errors}</DeleteResult>");
+            return Some(Response::new(s3s::Body::from(text)));
+        }
+        let answer = call(services, Request::from_parts(parts, s3s::Body::from(kept))).await?;
+        let (parts, body) = answer.into_parts();
+        let body = body.collect().await.ok()?.to_bytes();
+        let end = "</DeleteResult>";
+        let text = String::from_utf8_lossy(&body).replace(end, &format!("{errors}{end}"));
+        return Some(Response::from_parts(parts, s3s::Body::from(text)));
+    }
+    if method == Method::DELETE && !shared.locks.may_delete(&key) {
+        let words = s3_locks::LOCKED;
+        let text = format!("<Error><Code>AccessDenied</Code><Message>{words}</Message></Error>");
+        let refused = Response::builder().status(403).header("content-type", "application/xml");
+        return refused.body(s3s::Body::from(text)).ok();
+    }
+    let done = call(services, request.map(s3s::Body::from)).await?;
+    if method == Method::PUT && done.status().is_success() {
+        shared.locks.was_put(key);
+    }
+    Some(done)
+}
+
+async fn call(services: &Services, request: Request<s3s::Body>) -> Option<Response<s3s::Body>> {
+    let in_query = request.uri().query().is_some_and(|query| query.contains("X-Amz-Signature"));
+    let is_signed = in_query || request.headers().contains_key("authorization");
+    let service = if is_signed { &services.checked } else { &services.unchecked };
+    service.call(request).await.ok()
+}
+
+/// The files know no locks, which they say only if the signature is right.
+async fn about_locks(
+    services: &Services,
+    shared: &Shared,
+    request: Request<Incoming>,
+) -> Option<Response<s3s::Body>> {
+    let (mut parts, body) = request.into_parts();
+    let body = body.collect().await.ok()?.to_bytes();
+    let again = Request::from_parts(parts.clone(), s3s::Body::from(body.clone()));
+    let done = call(services, again).await?;
+    if done.status() != StatusCode::NOT_IMPLEMENTED {
+        return Some(done);
+    }
+    match shared.locks.answer(&parts.method, &parts.uri, &body) {
+        None => Some(done),
+        Some(Told::Words(status, text)) => {
+            let told = Response::builder().status(status).header("content-type", "application/xml");
+            told.body(s3s::Body::from(text)).ok()
+        }
+        Some(Told::OfObject) => {
+            parts.uri = parts.uri.path().parse().ok()?;
+            call(services, Request::from_parts(parts, s3s::Body::from(body))).await
+        }
     }
 }
 

@@ -96,7 +96,7 @@ fn printable(text: &str) -> String {
 }
 
 /// Returns the text of the first XML element of this name.
-fn element<'t>(text: &'t str, name: &str) -> Option<&'t str> {
+pub(super) fn element<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
     rest.split_once(&format!("</{name}>")).map(|(value, _)| value)
 }
@@ -131,6 +131,11 @@ impl ErrorResponse {
             }
         }
         Self::Status { status, code, message, date: header(DATE.as_str()) }
+    }
+
+    /// Reads the text of a bad answer without its headers.
+    pub(super) fn about(status: StatusCode, text: &str) -> Self {
+        Self::of(status, &HeaderMap::new(), text.as_bytes())
     }
 
     /// Reads the client's words about one object that a service refused to delete, in an answer
@@ -181,9 +186,28 @@ impl ErrorResponse {
                 // Some stores call a wrong secret AccessDenied.
                 Final(Category::Denied, Some(Diagnosis::Credentials))
             }
+            Self::Status { code, message, .. } if is_about_a_lock(code, message) => {
+                Final(Category::Denied, Some(Diagnosis::Locked))
+            }
             Self::Status { status, code, .. } => of_status(*status, code),
         }
     }
+}
+
+/// Tells whether a store keeps an object because it is locked: AWS and Ceph say so in the message,
+/// MinIO too, in other words; Azure and Google Cloud have codes.
+fn is_about_a_lock(code: &str, message: &str) -> bool {
+    const CODES: [&str; 4] = [
+        "BlobImmutableDueToPolicy",
+        "BlobImmutableDueToLegalHold",
+        "RetentionPolicyNotMet",
+        "ObjectUnderActiveHold",
+    ];
+    const DENIED: &str = "AccessDenied";
+    let message = message.to_ascii_lowercase();
+    CODES.iter().any(|known| known.eq_ignore_ascii_case(code))
+        || code == DENIED && message.contains("object lock")
+        || message.contains("worm protected")
 }
 
 fn of_status(status: StatusCode, code: &str) -> Consequence {
@@ -302,6 +326,25 @@ mod tests {
             let response = answer(403, "application/xml", &body);
             assert_eq!(response.consequence(), denied(diagnosis), "{message}");
         }
+    }
+
+    #[test]
+    fn a_lock_is_distinguished_from_a_policy_in_the_words_of_each_store() {
+        for (status, code, message) in [
+            (403, "AccessDenied", "Access Denied because object protected by object lock."),
+            (403, "AccessDenied", "forbidden by object lock"),
+            (400, "InvalidRequest", "Object is WORM protected and cannot be overwritten"),
+            (409, "BlobImmutableDueToPolicy", ""),
+            (403, "retentionPolicyNotMet", ""),
+        ] {
+            let body = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
+            let locked = Consequence::Final(Category::Denied, Some(Diagnosis::Locked));
+            assert_eq!(answer(status, "application/xml", &body).consequence(), locked, "{code}");
+        }
+        // A bucket that has none is not a locked object.
+        let body = "<Code>InvalidRequest</Code><Message>Bucket is missing Object Lock</Message>";
+        let other = Consequence::Final(Category::Other, None);
+        assert_eq!(answer(400, "application/xml", body).consequence(), other);
     }
 
     #[test]

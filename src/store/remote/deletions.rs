@@ -124,7 +124,7 @@ impl RemoteStore {
     ) -> bool {
         match error.category() {
             // It knows no such request.
-            Category::Other | Category::NotFound => true,
+            Category::Other | Category::Unsupported | Category::NotFound => true,
             // Ceph 16.2 asks a policy whether the whole bucket may be deleted from.
             Category::Denied => self.delete_by(policy, first).is_ok(),
             Category::Full

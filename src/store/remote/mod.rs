@@ -12,6 +12,8 @@
 //! | `listing` | whether an answer is the listing that was asked for, and gets on |
 //! | `concurrency` | how many requests at once |
 //! | `deletions` | one request for many deletions |
+//! | `locks` | until when objects can't be deleted |
+//! | `lock_client` | the requests that ask and say so |
 //! | `retry` | how long to wait, and for how long to ask again |
 //!
 //! Invariants:
@@ -31,6 +33,8 @@ mod client;
 mod concurrency;
 mod deletions;
 pub mod listing;
+mod lock_client;
+mod locks;
 mod open;
 mod retry;
 
@@ -76,6 +80,10 @@ use crate::store::error::Fault;
 use crate::store::error::StoreError;
 use crate::store::error::Verb;
 use crate::store::is_joined;
+use crate::store::lock::LockOutcome;
+use crate::store::lock::LockRule;
+use crate::store::lock::LockTerm;
+use crate::store::lock::Versions;
 use crate::store::name::ObjectMeta;
 use crate::store::name::ObjectName;
 use crate::store::name::is_prefix;
@@ -89,6 +97,7 @@ use crate::store::remote::concurrency::Found;
 use crate::store::remote::listing::Asked;
 use crate::store::remote::listing::Order;
 use crate::store::remote::listing::Walk;
+use crate::store::remote::lock_client::LockClient;
 use crate::store::remote::retry::Again;
 use crate::store::remote::retry::Attempts;
 use crate::store::remote::retry::GivenUp;
@@ -120,6 +129,8 @@ pub struct RemoteStore {
     unsigned: Option<Arc<dyn Client>>,
     /// A client that deletes many objects with one request, where the other one does not.
     batches: Option<Arc<dyn Client>>,
+    /// The client of requests about locks, where the service has them.
+    locks: Option<LockClient>,
     /// Set when the service has refused to delete many objects with one request.
     no_batches: AtomicBool,
     location: String,
@@ -584,6 +595,18 @@ impl Store for RemoteStore {
 
     fn deletes_at_once(&self) -> usize {
         DELETES_AT_ONCE
+    }
+
+    fn extend_lock(&self, name: &ObjectName, term: &LockTerm) -> Result<LockOutcome, StoreError> {
+        self.extend(name, term)
+    }
+
+    fn lock_rule(&self) -> Result<Option<LockRule>, StoreError> {
+        self.rule()
+    }
+
+    fn versions(&self) -> Result<Versions, StoreError> {
+        self.kept_versions()
     }
 
     fn is_at_hand(&self, _name: &ObjectName) -> bool {

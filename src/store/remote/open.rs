@@ -21,6 +21,7 @@ use object_store::aws::AwsCredentialProvider;
 use object_store::aws::Checksum;
 use object_store::azure::AzureConfigKey;
 use object_store::azure::MicrosoftAzureBuilder;
+use object_store::client::HttpConnector;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::gcp::GoogleConfigKey;
 use rustls::ClientConfig;
@@ -46,6 +47,7 @@ use crate::store::remote::client::Wire;
 use crate::store::remote::concurrency::ConcurrencyLimit;
 use crate::store::remote::listing::Asked;
 use crate::store::remote::listing::Dialect;
+use crate::store::remote::lock_client::LockClient;
 use crate::store::remote::retry::ThroughputEstimate;
 
 /// Threads that move bytes between sockets and memory; nothing is computed on them.
@@ -130,6 +132,7 @@ impl RemoteStore {
         };
         let mut unsigned: Option<Arc<dyn Client>> = None;
         let mut batches: Option<Arc<dyn Client>> = None;
+        let mut locks = None;
         let client: Arc<dyn Client> = match service {
             Service::S3 => {
                 let made = |purpose| s3(options, bucket, wire.clone(), purpose).map_err(misnamed);
@@ -139,7 +142,11 @@ impl RemoteStore {
                     unsigned = Some(Arc::new(made(Purpose::UnsignedPuts(keys()))?.0));
                 }
                 batches = Some(Arc::new(made(Purpose::Batches(keys()))?.0));
-                Arc::new(store)
+                let store = Arc::new(store);
+                let http = wire.connect(&client_options(options));
+                let http = http.map_err(|e| misnamed(e.into()))?;
+                locks = Some(LockClient::new(Arc::clone(&store), http));
+                store
             }
             Service::Google => Arc::new(google(options, bucket, wire).map_err(misnamed)?),
             Service::Azure => Arc::new(azure(options, bucket, wire).map_err(misnamed)?),
@@ -160,6 +167,7 @@ impl RemoteStore {
             client,
             unsigned,
             batches,
+            locks,
             no_batches: AtomicBool::new(false),
             location,
             whole,

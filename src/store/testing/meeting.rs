@@ -10,6 +10,10 @@ use crate::base::crew::lock;
 use crate::store::Store;
 use crate::store::error::StoreError;
 use crate::store::error::Verb;
+use crate::store::lock::LockOutcome;
+use crate::store::lock::LockRule;
+use crate::store::lock::LockTerm;
+use crate::store::lock::Versions;
 use crate::store::name::ObjectMeta;
 use crate::store::name::ObjectName;
 
@@ -150,6 +154,18 @@ impl<S: Store> Store for Meeting<S> {
 
     fn delete(&self, name: &ObjectName) -> Result<(), StoreError> {
         self.met(Verb::Delete, name.as_str(), || self.inner.delete(name))
+    }
+
+    fn extend_lock(&self, name: &ObjectName, term: &LockTerm) -> Result<LockOutcome, StoreError> {
+        self.met(Verb::Lock, name.as_str(), || self.inner.extend_lock(name, term))
+    }
+
+    fn lock_rule(&self) -> Result<Option<LockRule>, StoreError> {
+        self.met(Verb::Settings, "", || self.inner.lock_rule())
+    }
+
+    fn versions(&self) -> Result<Versions, StoreError> {
+        self.met(Verb::Settings, "", || self.inner.versions())
     }
 
     fn will_read(&self, name: &ObjectName) {

@@ -9,6 +9,10 @@ use bytes::Bytes;
 use crate::base::num::u64_of;
 use crate::store::Store;
 use crate::store::error::StoreError;
+use crate::store::lock::LockOutcome;
+use crate::store::lock::LockRule;
+use crate::store::lock::LockTerm;
+use crate::store::lock::Versions;
 use crate::store::name::ObjectMeta;
 use crate::store::name::ObjectName;
 
@@ -88,6 +92,21 @@ impl<S: Store> Store for Slow<S> {
 
     fn deletes_at_once(&self) -> usize {
         self.inner.deletes_at_once()
+    }
+
+    fn extend_lock(&self, name: &ObjectName, term: &LockTerm) -> Result<LockOutcome, StoreError> {
+        self.pause(0);
+        self.inner.extend_lock(name, term)
+    }
+
+    fn lock_rule(&self) -> Result<Option<LockRule>, StoreError> {
+        self.pause(0);
+        self.inner.lock_rule()
+    }
+
+    fn versions(&self) -> Result<Versions, StoreError> {
+        self.pause(0);
+        self.inner.versions()
     }
 
     fn will_read(&self, name: &ObjectName) {

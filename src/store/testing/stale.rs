@@ -10,6 +10,10 @@ use bytes::Bytes;
 use crate::base::crew::lock;
 use crate::store::Store;
 use crate::store::error::StoreError;
+use crate::store::lock::LockOutcome;
+use crate::store::lock::LockRule;
+use crate::store::lock::LockTerm;
+use crate::store::lock::Versions;
 use crate::store::name::ObjectMeta;
 use crate::store::name::ObjectName;
 
@@ -95,6 +99,18 @@ impl<S: Store> Store for Stale<S> {
             lag.gone.insert(name.clone(), size);
         }
         Ok(())
+    }
+
+    fn extend_lock(&self, name: &ObjectName, term: &LockTerm) -> Result<LockOutcome, StoreError> {
+        self.inner.extend_lock(name, term)
+    }
+
+    fn lock_rule(&self) -> Result<Option<LockRule>, StoreError> {
+        self.inner.lock_rule()
+    }
+
+    fn versions(&self) -> Result<Versions, StoreError> {
+        self.inner.versions()
     }
 
     fn will_read(&self, name: &ObjectName) {

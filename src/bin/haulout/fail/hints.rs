@@ -169,6 +169,14 @@ pub(crate) fn hint_of(diagnosis: Diagnosis) -> &'static str {
             "this store, or a proxy before it, can't give parts of objects, which haulout needs; \
              use another"
         }
+        Diagnosis::Locked => {
+            "wait until the lock of the object ends; a lock in GOVERNANCE mode can be ended by an \
+             identity with the right s3:BypassGovernanceRetention"
+        }
+        Diagnosis::NoLocks => {
+            "run the command without --extend-lock, or use a bucket with Object Lock \
+             (create-bucket --object-lock-enabled-for-bucket) and set a rule for it"
+        }
     }
 }
 
@@ -176,7 +184,7 @@ pub(crate) fn hint_of(diagnosis: Diagnosis) -> &'static str {
 mod tests {
     use super::*;
 
-    const DIAGNOSES: [Diagnosis; 12] = [
+    const DIAGNOSES: [Diagnosis; 14] = [
         Diagnosis::Credentials,
         Diagnosis::Forbidden,
         Diagnosis::NoBucket,
@@ -188,6 +196,8 @@ mod tests {
         Diagnosis::PlainHttp,
         Diagnosis::RetriesExhausted,
         Diagnosis::NoRanges,
+        Diagnosis::Locked,
+        Diagnosis::NoLocks,
         Diagnosis::Options,
     ];
 
