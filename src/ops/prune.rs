@@ -15,6 +15,7 @@
 //! 8. Deletions in batches, second copies first, and before each batch a look whether to stop.
 //! 9. The intents of runs that have ended, the objects of snapshots that are out, what was recorded
 //!    about them and about deleted packs; last its own intent.
+//! 10. If it is asked to: the locks of what is needed are extended (`locks`).
 //!
 //! `tests/model` searches this order, with each of its rules left out, beside all that can meet it.
 //!
@@ -36,6 +37,7 @@ mod deletions;
 mod garbage;
 mod guard;
 mod live;
+mod locks;
 mod view;
 mod wishes;
 
@@ -51,14 +53,18 @@ use crate::format::layout::Folder;
 use crate::ops::prune::deletions::Deletions;
 use crate::ops::prune::garbage::Garbage;
 use crate::ops::prune::guard::Guard;
+use crate::ops::prune::locks::Lockable;
 use crate::ops::prune::view::View;
 use crate::repo::Repository;
 use crate::repo::inventory::Inventory;
 use crate::repo::snapshots::SnapshotName;
+use crate::store::lock::Versions;
 
 pub use crate::ops::prune::clean_up::CleanedUp;
 pub use crate::ops::prune::garbage::Doomed;
 pub use crate::ops::prune::garbage::KeptBy;
+pub use crate::ops::prune::locks::FAILED_MAX;
+pub use crate::ops::prune::locks::Locks;
 pub use crate::ops::prune::wishes::Orphans;
 pub use crate::ops::prune::wishes::PruneOptions;
 pub use crate::ops::prune::wishes::Removing;
@@ -118,6 +124,10 @@ pub struct PruneReport {
     pub refused: Vec<String>,
     /// Records that do not count.
     pub doubted: Vec<Error>,
+    /// What the store keeps of what was deleted, if anything was.
+    pub versions: Versions,
+    /// What became of locks, if they were to be extended.
+    pub locks: Option<Locks>,
 }
 
 /// Finds what a prune would do, and changes nothing.
@@ -149,7 +159,7 @@ pub fn remove(repository: &Repository, removes: &[Removing], world: &World) -> R
     let guard = Guard::begin(repository, removes, world)?;
     let mut report = PruneReport::default();
     let done = put_removals(repository, removes, &mut report);
-    guard.end(done)?;
+    guard.end(done, &mut report.refused)?;
     Ok(report)
 }
 
@@ -161,26 +171,37 @@ pub fn prune(
 ) -> Result<PruneReport> {
     require_allowed(repository)?;
     let mut guard = Guard::begin(repository, &options.removes, world)?;
-    let mut report = PruneReport::default();
-    let done = prune_guarded(repository, options, &mut guard, &mut report, world);
-    guard.end(done)?;
+    let mut refused = Vec::new();
+    let begun = clean_up::abandon(repository, &options.abandons).and_then(|()| packs(repository));
+    let inventory = match begun {
+        Ok(inventory) => inventory,
+        Err(error) => return guard.end(Err(error), &mut refused),
+    };
+    let done = prune_guarded(repository, options, &inventory, &mut guard, world);
+    let (mut report, lockable) = guard.end(done, &mut refused)?;
+    report.refused.append(&mut refused);
+    if !report.deleted.is_empty() || report.cleaned_up.snapshots > 0 {
+        report.versions = repository.store().versions().unwrap_or(Versions::Unknown);
+    }
+    if let Some(period) = options.lock {
+        report.locks = Some(locks::extend(repository, lockable, period, world)?);
+    }
     Ok(report)
 }
 
-fn prune_guarded(
+fn prune_guarded<'i>(
     repository: &Repository,
     options: &PruneOptions,
+    inventory: &'i Inventory,
     guard: &mut Guard<'_>,
-    report: &mut PruneReport,
     world: &World,
-) -> Result<()> {
+) -> Result<(PruneReport, Lockable<'i>)> {
     let monitor = &world.monitor;
-    clean_up::abandon(repository, &options.abandons)?;
-    let inventory = packs(repository)?;
-    put_removals(repository, &options.removes, report)?;
+    let mut report = PruneReport::default();
+    put_removals(repository, &options.removes, &mut report)?;
     breaking::break_runs(repository, &options.breaks, world)?;
     let mut view = View::look(repository, BTreeSet::new(), monitor)?;
-    let garbage = Garbage::find(repository, &inventory, &view, options.orphans, monitor)?;
+    let garbage = Garbage::find(repository, inventory, &view, options.orphans, monitor)?;
     report.packs = u64_of(inventory.packs().count());
     report.needed = garbage.needed;
     report.unused_bytes = garbage.live.unused_bytes();
@@ -191,7 +212,8 @@ fn prune_guarded(
     report.deleted = garbage::delete(&garbage.doomed, &mut deletions)?;
     report.cleaned_up = clean_up::clean_up(&view, &garbage, &mut deletions)?;
     report.kept_by = garbage.kept_by;
-    Ok(())
+    let lockable = Lockable::new(inventory, &view, garbage.live);
+    Ok((report, lockable))
 }
 
 /// Refuses to prune a repository in which runs leave no intents, or with a key that may not.

@@ -174,6 +174,17 @@ impl StoreError {
         self
     }
 
+    /// Returns the error and its causes as one line of text.
+    pub fn with_causes(&self) -> String {
+        let mut text = self.to_string();
+        let mut next = StdError::source(self);
+        while let Some(cause) = next {
+            text.push_str(&format!(": {cause}"));
+            next = cause.source();
+        }
+        text
+    }
+
     /// Returns the trouble, if it is one that an operator can do something about.
     pub fn diagnosis(&self) -> Option<Diagnosis> {
         self.0.diagnosis
@@ -355,6 +366,8 @@ mod tests {
         assert_eq!(error.source().unwrap().to_string(), "no storage space");
         let shown = format!("{error:?}");
         assert!(shown.contains("cannot put packs/ab") && shown.contains("StorageFull"), "{shown}");
+        let all = "cannot put packs/ab: no space left in the store: no storage space";
+        assert_eq!(error.with_causes(), all);
         let plain = StoreError::new(Verb::Size, "config", Category::NotFound);
         assert_eq!(plain.to_string(), "cannot get the size of config: not found");
         assert!(plain.source().is_none());

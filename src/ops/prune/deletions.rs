@@ -42,7 +42,7 @@ impl Deletions<'_, '_> {
                 done.push(match result {
                     Ok(()) => Deleted::Yes,
                     Err(error) if error.category() == Category::Denied => {
-                        self.refused.push(not_deleted(error, name).with_causes());
+                        self.refused.push(error.with_causes());
                         Deleted::Refused
                     }
                     Err(error) => return Err(not_deleted(error, name)),

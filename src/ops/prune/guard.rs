@@ -14,6 +14,7 @@ use crate::format::intent::IntentVerb;
 use crate::ops::prune::wishes::Removing;
 use crate::repo::Repository;
 use crate::seal::ids::RunId;
+use crate::store::error::Category;
 use crate::store::name::ObjectName;
 
 /// The longest time between a look and a deletion that relies on it.
@@ -122,14 +123,19 @@ impl<'r> Guard<'r> {
     }
 
     /// Deletes the intent, and passes on how the prune has ended. A prune that was declared dead
-    /// has none.
-    pub(super) fn end(self, done: Result<()>) -> Result<()> {
-        let deleted = self
-            .repository
-            .store()
-            .delete(&self.intent)
-            .map_err(|e| e.named(format!("cannot delete {}", self.intent)));
-        done?;
-        deleted
+    /// has none. That the store does not allow it is a refusal like others.
+    pub(super) fn end<T>(self, done: Result<T>, refused: &mut Vec<String>) -> Result<T> {
+        let deleted = self.repository.store().delete(&self.intent);
+        let done = done?;
+        let Err(error) = deleted else { return Ok(done) };
+        if error.category() != Category::Denied {
+            return Err(error.named(format!("cannot delete {}", self.intent)));
+        }
+        let (words, run) = (error.with_causes(), self.run);
+        refused.push(format!(
+            "{words}; replicate waits for this intent until a prune with the right to delete is \
+             run with --abandon {run}"
+        ));
+        Ok(done)
     }
 }

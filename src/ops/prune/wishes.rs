@@ -1,6 +1,7 @@
 //! The wishes of who prunes.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::format::removed::Removal;
 use crate::repo::snapshots::SnapshotName;
@@ -36,4 +37,6 @@ pub struct PruneOptions {
     pub abandons: BTreeSet<RunId>,
     /// What happens to packs whose run is known from nowhere.
     pub orphans: Orphans,
+    /// The period for which the locks of what is needed are extended, if they are.
+    pub lock: Option<Duration>,
 }

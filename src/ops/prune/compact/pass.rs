@@ -73,7 +73,7 @@ impl<'p> Passes<'p> {
         while !work.left.is_empty() {
             let mut guard = Guard::begin_compaction(self.repository, self.run, self.world)?;
             let done = self.pass(view, &mut work, &mut mover, &mut guard);
-            guard.end(done)?;
+            guard.end(done, &mut self.report.refused)?;
         }
         self.report.left.extend(std::mem::take(&mut mover.failed));
         self.report.made = u64_of(mover.made.len());
