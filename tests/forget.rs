@@ -32,6 +32,7 @@ use haulout::ops::forget::policy::Policy;
 use haulout::ops::hold::Hold;
 use haulout::ops::hold::hold;
 use haulout::ops::prune;
+use haulout::ops::prune::Orphans;
 use haulout::ops::prune::PruneOptions;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::VerifyOptions;
@@ -357,6 +358,78 @@ fn a_snapshot_that_can_not_be_read_is_removed_by_its_name_if_that_is_wished_for(
     let plan = plan_on(&repository, &by_policy(last(2)), 5).unwrap();
     assert_eq!(refusals(&plan), [(Refusal::UnreadNote, None)]);
     assert!(removed(&plan).is_empty());
+}
+
+/// Removes snapshots that can't be read, and returns the runs that each removal names.
+fn remove_damaged(repository: &Repository, ids: &[SnapshotId]) -> Vec<usize> {
+    let plan = plan_on(repository, &Choice::Damaged(ids.iter().copied().collect()), 9).unwrap();
+    let (removes, world) = (plan.removes(&Who::default(), 1), World::of_this_machine());
+    let report = prune::remove(repository, &removes, &world).unwrap();
+    assert!(report.removed.len() == ids.len() && report.doubted.is_empty(), "{report:?}");
+    let removals = repository.removals(None).unwrap();
+    let read = |id: &SnapshotId| {
+        let removal = repository.removal_of(&removals, *id, &mut Vec::new()).unwrap().unwrap();
+        assert_eq!(removal.run, "");
+        removal.runs.len()
+    };
+    ids.iter().map(read).collect()
+}
+
+#[test]
+fn packs_of_a_removed_snapshot_that_can_not_be_read_are_no_sign_of_a_lost_one() {
+    let (options, world) = (PruneOptions::default(), World::of_this_machine());
+    for sources in [["a", "a"], ["a", "b"]] {
+        // The newest, whose packs no other table names; alone, both at once, one after the other.
+        for at_once in [1, 2, 0] {
+            let (store, repository) = in_memory(8);
+            nights(&repository, "a", 3);
+            nights(&repository, "b", 3);
+            let newest = |source: &str, back: usize| {
+                let names = repository.listed_snapshots(repository.source_id(source).ok()).unwrap();
+                names[names.len() - 1 - back]
+            };
+            let both =
+                [newest(sources[0], 0), newest(sources[1], usize::from(sources[0] == sources[1]))];
+            let bad = if at_once == 1 { &both[..1] } else { &both[..] };
+            bad.iter().for_each(|name| damage(&store, &name.object()));
+            let ids: Vec<SnapshotId> = bad.iter().map(|name| name.id).collect();
+            if at_once > 0 {
+                assert_eq!(remove_damaged(&repository, &ids), vec![at_once; at_once]);
+            } else {
+                // Each may be of either run.
+                assert_eq!(remove_damaged(&repository, &ids[..1]), [2]);
+                let error = prune::prune(&repository, &options, &world).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Damaged, "the other one ends prune: {error}");
+                assert_eq!(remove_damaged(&repository, &ids[1..]), [0]);
+            }
+            let report = prune::prune(&repository, &options, &world).unwrap();
+            assert!(report.deleted.len() >= ids.len(), "{report:?}");
+            assert_eq!(report.cleaned_up.snapshots, u64::try_from(ids.len()).unwrap());
+            let after = prune::prune(&repository, &options, &world).unwrap();
+            assert!(after.deleted.is_empty(), "{after:?}");
+        }
+    }
+}
+
+#[test]
+fn beside_a_lost_snapshot_the_packs_of_a_removed_one_are_not_told_from_its() {
+    let (store, repository) = in_memory(8);
+    nights(&repository, "a", 3);
+    nights(&repository, "b", 3);
+    let newest = |source: &str| {
+        *repository.listed_snapshots(repository.source_id(source).ok()).unwrap().last().unwrap()
+    };
+    let (bad, lost) = (newest("a"), newest("b"));
+    damage(&store, &bad.object());
+    store.delete(&lost.object()).unwrap();
+    assert_eq!(remove_damaged(&repository, &[bad.id]), [0], "it may be either run");
+    let (options, world) = (PruneOptions::default(), World::of_this_machine());
+    let before = store.objects().len();
+    let error = prune::prune(&repository, &options, &world).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Gap, "{error}");
+    assert_eq!(store.objects().len(), before);
+    let options = PruneOptions { orphans: Orphans::Deleted, ..options };
+    assert!(!prune::prune(&repository, &options, &world).unwrap().deleted.is_empty());
 }
 
 #[test]

@@ -81,6 +81,7 @@ fn removal(of: &StoredSnapshot) -> Removal {
         host: String::new(),
         predecessor: about.parent.clone(),
         run: about.run.clone(),
+        runs: Vec::new(),
         kind: about.kind,
         verdict: about.verdict,
         requires: Vec::new(),

@@ -85,6 +85,7 @@ fn removal(of: &StoredSnapshot) -> Removal {
         host: "db1".to_owned(),
         predecessor: about.parent.clone(),
         run: about.run.clone(),
+        runs: Vec::new(),
         kind: about.kind,
         verdict: about.verdict,
         requires: Vec::new(),

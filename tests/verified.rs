@@ -289,6 +289,7 @@ fn what_no_kept_snapshot_needs_is_not_verified_and_is_not_overdue() {
         host: String::new(),
         predecessor: None,
         run: about.run.clone(),
+        runs: Vec::new(),
         kind: about.kind,
         verdict: about.verdict,
         requires: Vec::new(),

@@ -29,6 +29,9 @@ pub struct Removal {
     pub predecessor: Option<String>,
     /// The run that put it, 32 hexadecimal digits.
     pub run: String,
+    /// Of a snapshot that can't be read: the runs of which one has put it, as far as that shows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<String>,
     /// The kind of the snapshot: a checkpoint does not end its run.
     pub kind: SnapshotKind,
     /// The verdict that the snapshot had.
@@ -74,6 +77,7 @@ mod tests {
             host: "db1".to_owned(),
             predecessor: Some("aa".repeat(32)),
             run: "bb".repeat(16),
+            runs: Vec::new(),
             kind: SnapshotKind::Full,
             verdict: Verdict::Complete,
             requires: Vec::new(),

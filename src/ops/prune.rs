@@ -46,10 +46,12 @@ use std::collections::BTreeSet;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
+use crate::base::ids::SnapshotId;
 use crate::base::num::u64_of;
 use crate::base::world::World;
 use crate::format::config::Features;
 use crate::format::layout::Folder;
+use crate::format::removed::Removal;
 use crate::ops::prune::deletions::Deletions;
 use crate::ops::prune::garbage::Garbage;
 use crate::ops::prune::guard::Guard;
@@ -58,6 +60,7 @@ use crate::ops::prune::view::View;
 use crate::repo::Repository;
 use crate::repo::inventory::Inventory;
 use crate::repo::snapshots::SnapshotName;
+use crate::seal::ids::RunId;
 use crate::store::lock::Versions;
 
 pub use crate::ops::prune::clean_up::CleanedUp;
@@ -158,7 +161,7 @@ pub fn remove(repository: &Repository, removes: &[Removing], world: &World) -> R
     require_allowed(repository)?;
     let guard = Guard::begin(repository, removes, world)?;
     let mut report = PruneReport::default();
-    let done = put_removals(repository, removes, &mut report);
+    let done = put_removals(repository, removes, &mut report, world);
     guard.end(done, &mut report.refused)?;
     Ok(report)
 }
@@ -198,7 +201,7 @@ fn prune_guarded<'i>(
 ) -> Result<(PruneReport, Lockable<'i>)> {
     let monitor = &world.monitor;
     let mut report = PruneReport::default();
-    put_removals(repository, &options.removes, &mut report)?;
+    put_removals(repository, &options.removes, &mut report, world)?;
     breaking::break_runs(repository, &options.breaks, world)?;
     let mut view = View::look(repository, BTreeSet::new(), monitor)?;
     let garbage = Garbage::find(repository, inventory, &view, options.orphans, monitor)?;
@@ -241,9 +244,21 @@ fn put_removals(
     repository: &Repository,
     removes: &[Removing],
     report: &mut PruneReport,
+    world: &World,
 ) -> Result<()> {
     if removes.is_empty() {
         return Ok(());
+    }
+    let nameless = removes.iter().filter(|removing| removing.removal.run.is_empty());
+    let nameless: BTreeSet<SnapshotId> = nameless.map(|removing| removing.name.id).collect();
+    let mut runs = Vec::new();
+    if !nameless.is_empty() {
+        match runs_of_unread(repository, nameless, world) {
+            Ok(found) => runs = found,
+            Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
+            // The snapshot goes all the same; what only it needed is deleted when asked to.
+            Err(error) => report.doubted.push(error),
+        }
     }
     let notes = repository.notes(None)?;
     if let Some(unread) = notes.damaged.first() {
@@ -260,8 +275,32 @@ fn put_removals(
             report.spared.push((*name, why));
             continue;
         }
-        repository.put_removal(name, removal)?;
+        let runs = if removal.run.is_empty() { runs.clone() } else { Vec::new() };
+        repository.put_removal(name, &Removal { runs, ..removal.clone() })?;
         report.removed.push(*name);
     }
     Ok(())
+}
+
+/// Returns the runs that have put the snapshots which can't be read, as far as that shows: those
+/// that wrote packs and of which nothing else is known, if they are not more than these snapshots.
+/// More would be a sign of lost snapshots.
+fn runs_of_unread(
+    repository: &Repository,
+    mut unread: BTreeSet<SnapshotId>,
+    world: &World,
+) -> Result<Vec<String>> {
+    let inventory = packs(repository)?;
+    for name in repository.listed_snapshots(None)? {
+        world.monitor.check()?;
+        let read = repository.read_any_snapshot(&name);
+        if read.is_err_and(|error| error.kind() == ErrorKind::Damaged) {
+            unread.insert(name.id);
+        }
+    }
+    let count = unread.len();
+    let view = View::look(repository, unread, &world.monitor)?;
+    let runs = garbage::unknown_runs(repository, &inventory, &view, &world.monitor)?;
+    let runs = runs.filter(|runs| runs.len() <= count).unwrap_or_default();
+    Ok(runs.iter().map(RunId::to_string).collect())
 }

@@ -157,6 +157,7 @@ mod tests {
             host: "db1".to_owned(),
             predecessor: None,
             run: String::new(),
+            runs: Vec::new(),
             kind: SnapshotKind::Full,
             verdict: Verdict::Complete,
             requires: Vec::new(),

@@ -451,6 +451,7 @@ pub fn removing(stored: &StoredSnapshot) -> Removing {
         host: "db1".to_owned(),
         predecessor: about.parent,
         run: about.run,
+        runs: Vec::new(),
         kind: about.kind,
         verdict: about.verdict,
         requires: about.requires,

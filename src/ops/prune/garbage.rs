@@ -175,6 +175,27 @@ impl<'i> Garbage<'i> {
     }
 }
 
+/// Finds the runs that wrote packs which no table of a snapshot names, and of which nothing else is
+/// known; nothing if one of them can't be told.
+pub(super) fn unknown_runs(
+    repository: &Repository,
+    inventory: &Inventory,
+    view: &View,
+    monitor: &Arc<Monitor>,
+) -> Result<Option<BTreeSet<RunId>>> {
+    let tables = named_by_tables(repository, inventory, view, monitor)?;
+    let orphans = Orphans::Refused;
+    let mut owners = Owners { repository, view, orphans, compacted: 0, unknown: Vec::new() };
+    for doomed in candidates(inventory, &tables).into_values() {
+        monitor.check()?;
+        if !view.broken.iter().any(|run| run.holds(&doomed.pack)) {
+            owners.keeper(&doomed, Named::No)?;
+        }
+    }
+    owners.pass_over_removed()?;
+    Ok(owners.unknown.into_iter().map(|(_, run)| run).collect())
+}
+
 /// Returns the listed packs that nothing needs, with both copies.
 fn candidates(inventory: &Inventory, live: &PackMarks<'_>) -> BTreeMap<PackName, Doomed> {
     let mut candidates: BTreeMap<PackName, Doomed> = BTreeMap::new();
@@ -294,13 +315,18 @@ impl Owners<'_> {
         }
     }
 
+    /// Passes over the packs of runs that removals name.
+    fn pass_over_removed(&mut self) -> Result<()> {
+        if !self.unknown.is_empty() {
+            let removed = self.view.runs_removed(self.repository)?;
+            self.unknown.retain(|(_, run)| !run.is_some_and(|run| removed.contains(&run)));
+        }
+        Ok(())
+    }
+
     /// Fails if a pack is left whose run is known from nowhere.
     fn finish(mut self) -> Result<()> {
-        if self.unknown.is_empty() {
-            return Ok(());
-        }
-        let removed = self.view.runs_removed(self.repository)?;
-        self.unknown.retain(|(_, run)| !run.is_some_and(|run| removed.contains(&run)));
+        self.pass_over_removed()?;
         let Some((first, _)) = self.unknown.first() else { return Ok(()) };
         let what = format!(
             "{} packs were written by runs of which nothing is known, the first is {}: a snapshot \

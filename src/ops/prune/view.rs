@@ -294,7 +294,8 @@ impl View {
         let mut runs = BTreeSet::new();
         for id in self.removals.snapshots() {
             let removal = repository.removal_of(&self.removals, id, &mut Vec::new())?;
-            runs.extend(removal.and_then(|removal| hex::decode(&removal.run)).map(RunId::new));
+            let named = removal.into_iter().flat_map(|removal| [vec![removal.run], removal.runs]);
+            runs.extend(named.flatten().filter_map(|run| hex::decode(&run)).map(RunId::new));
         }
         Ok(runs)
     }
