@@ -350,6 +350,40 @@ fn a_predecessor_that_was_removed_there_or_is_lost_here_is_not_noted() {
     assert!(objects_of(&*other, "notes/").is_empty());
 }
 
+#[test]
+fn a_replicate_that_failed_behind_its_packs_is_named_by_prunes_until_one_breaks_it() {
+    let (mut near, inner) = copied(1);
+    near.night();
+    let refused = Effect::RefuseBefore(Category::Denied);
+    let fault = Fault::first(Verb::Put, refused).under("snapshots/").ever_after();
+    let far = Arc::new(Failing::new(Arc::clone(&inner), vec![fault]));
+    near.replicated(shared(&far)).unwrap_err();
+    let standing = there(&inner).standing().unwrap().runs;
+    assert_eq!(standing.len(), 1);
+    for _ in 0..2 {
+        let (options, world) = (PruneOptions::default(), stepping_world());
+        let plan = prune::plan(&there(&inner), &options, &world).unwrap();
+        let report = prune::prune(&there(&inner), &options, &world).unwrap();
+        assert_eq!(report.deleted, []);
+        for kept in [&plan.kept_by, &report.kept_by] {
+            assert_eq!(kept.len(), 1);
+            let kept = &kept[0];
+            assert_eq!((kept.run, kept.verb), (standing[0].run, IntentVerb::Replicate));
+            assert_eq!(kept.since, standing[0].time);
+            assert!(kept.packs >= 2 && kept.bytes > 1000, "{kept:?}");
+        }
+    }
+    // What it holds would be freed: the plan of the prune that breaks it says how much.
+    let breaks: BTreeSet<RunId> = [standing[0].run].into();
+    let options = PruneOptions { breaks, ..PruneOptions::default() };
+    let plan = prune::plan(&there(&inner), &options, &stepping_world()).unwrap();
+    assert!(plan.kept_by.is_empty() && plan.freed_bytes() > 1000);
+    let report = prune::prune(&there(&inner), &options, &stepping_world()).unwrap();
+    assert_eq!((report.deleted, report.cleaned_up.intents), (plan.doomed, 1));
+    near.replicated(shared(&inner)).unwrap();
+    assert_eq!(near.visible_nights_of(&shared(&inner)), 2);
+}
+
 /// Lets everything fail from each call of the other side on, in turn.
 fn interrupted_everywhere(effect: Effect) {
     for nth in 1.. {
