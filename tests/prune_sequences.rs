@@ -14,6 +14,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::thread::JoinHandle;
 
+use bytes::Bytes;
 use haulout::base::error::ErrorKind;
 use haulout::base::error::Result;
 use haulout::base::ids::SnapshotId;
@@ -28,6 +29,9 @@ use haulout::ops::prune;
 use haulout::ops::prune::PruneOptions;
 use haulout::ops::prune::PruneReport;
 use haulout::ops::prune::Removing;
+use haulout::ops::prune::compact::CompactOptions;
+use haulout::ops::prune::compact::FirstTime;
+use haulout::ops::prune::compact::compact;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::verify;
@@ -41,7 +45,9 @@ use haulout::source::ProducerExit;
 use haulout::store::Store;
 use haulout::store::error::Verb;
 use haulout::store::memory::MemoryStore;
+use haulout::store::name::ObjectName;
 use haulout::store::testing::Meeting;
+use haulout::store::testing::Stale;
 
 use support::Protected;
 use support::Server;
@@ -231,7 +237,8 @@ fn what_a_run_relies_on_stays_if_it_began_after_the_intents_were_listed() {
     // Another prune removes its root when it has looked already.
     let (place, ids) = Place::with_nights(2);
     let stream = place.server.stream();
-    let pruned = place.prune((At::After, Verb::List, "intents/", 1), PruneOptions::default());
+    // The first list of intents is that in which it looks for its own.
+    let pruned = place.prune((At::After, Verb::List, "intents/", 2), PruneOptions::default());
     let run = place.backup((At::After, Verb::List, "packs/", 1));
     let removes = place.removal(&ids[1..]).removes;
     prune::remove(&place.repository, &removes, &stepping_world()).unwrap();
@@ -383,15 +390,15 @@ fn of_a_hold_and_a_removal_one_sees_the_other() {
         let stored = repository.read_any_snapshot(&name_of(repository, id))?;
         hold::hold(repository, &stored, &Hold::default(), &stepping_world())
     };
-    // The hold is put when the prune has listed the holds.
-    let pruned = place.prune((At::After, Verb::List, "notes/", 1), place.removal(&[id]));
+    // The hold is put when the prune has listed the holds; before, it looks for the note of `init`.
+    let pruned = place.prune((At::After, Verb::List, "notes/", 2), place.removal(&[id]));
     let error = hold_it(&place.repository).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Removed, "{error}");
     assert_eq!(pruned.finish().unwrap().removed.len(), 1);
     // And before it lists them.
     let (place, ids) = Place::with_nights(2);
     let id = ids[0];
-    let pruned = place.prune((At::Before, Verb::List, "notes/", 1), place.removal(&[id]));
+    let pruned = place.prune((At::Before, Verb::List, "notes/", 2), place.removal(&[id]));
     let stored = place.repository.find_snapshot(&id.to_string()).unwrap();
     let held = hold::hold(&place.repository, &stored, &Hold::default(), &stepping_world());
     assert_eq!(held.unwrap_err().kind(), ErrorKind::Removed, "it can't know what that prune saw");
@@ -404,4 +411,68 @@ fn of_a_hold_and_a_removal_one_sees_the_other() {
     assert!(!again.unwrap().holds.is_empty());
     assert_eq!(place.prune_now(&place.removal(&[id])).unwrap().spared.len(), 1);
     place.assert_sound();
+}
+
+/// Checks that nothing is removed, deleted or compacted, and nothing is left of the attempt.
+fn assert_refused(place: &Place, there: &Repository, id: SnapshotId, words: &str) {
+    let (before, world) = (place.store.objects(), stepping_world());
+    let options = place.removal(&[id]);
+    let compacts = CompactOptions {
+        max_unused: 0,
+        max_rewrite: 100,
+        first_time: FirstTime::SetsFeature,
+        ..CompactOptions::default()
+    };
+    let refused = [
+        prune::prune(there, &options, &world).map(drop),
+        prune::remove(there, &options.removes, &world).map(drop),
+        compact(there, &compacts, &world).map(drop),
+    ];
+    for refused in refused {
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    let is_other = |(name, _): &(ObjectName, Bytes)| {
+        !name.as_str().starts_with("runs/") && name.as_str() != "config"
+    };
+    let left = place.store.objects().into_iter().filter(is_other);
+    assert!(left.eq(before.into_iter().filter(is_other)), "nothing has changed");
+}
+
+#[test]
+fn on_a_store_that_lists_late_nothing_is_removed_deleted_or_compacted() {
+    let (mut place, ids) = Place::with_nights(4);
+    place.prune_now(&place.removal(&ids[1..2])).unwrap();
+    let stale = Arc::new(Stale::new(Arc::clone(&place.store)));
+    let late = place.repository.elsewhere(support::shared(&stale));
+    assert_refused(&place, &late, ids[0], "does not list intents/");
+    // A backup goes on, and so does the rest where listings are as they should be.
+    let stream = place.server.stream();
+    let id = back_up(&late, &stream).unwrap().id;
+    place.assert_is(id, &stream);
+    place.prune_now(&place.removal(&ids[..1])).unwrap();
+    place.assert_nothing_is_left();
+    place.night();
+}
+
+#[test]
+fn where_init_saw_late_listings_nothing_is_deleted_until_its_note_is_removed() {
+    let (place, ids) = Place::with_nights(4);
+    place.prune_now(&place.removal(&ids[1..2])).unwrap();
+    let facts = place.repository.probe_store("s3", &stepping_world()).unwrap();
+    assert!(facts.listed_after_write);
+    assert!(prune::plan(&place.repository, &PruneOptions::default(), &stepping_world()).is_ok());
+    let stale = Stale::new(Arc::clone(&place.store));
+    let late = place.repository.elsewhere(Arc::new(stale));
+    let before = place.store.objects();
+    assert!(!late.probe_store("s3", &stepping_world()).unwrap().listed_after_write);
+    let objects = place.store.objects();
+    let note = objects.keys().find(|name| !before.contains_key(name)).unwrap();
+    assert_refused(&place, &place.repository, ids[0], &format!("remove {note}"));
+    let planned = prune::plan(&place.repository, &PruneOptions::default(), &stepping_world());
+    assert_eq!(planned.unwrap_err().kind(), ErrorKind::Unsupported);
+    place.store.delete(note).unwrap();
+    place.prune_now(&place.removal(&ids[..1])).unwrap();
+    place.assert_nothing_is_left();
 }

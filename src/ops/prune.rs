@@ -228,7 +228,7 @@ pub fn require_allowed(repository: &Repository) -> Result<()> {
     repository.require_newest_key()?;
     let required = Features::INTENTS.with(Features::NEEDS);
     if repository.features().include(required) {
-        return Ok(());
+        return repository.require_prompt_listings();
     }
     let what = "runs leave no intents in this repository, so nothing may be deleted";
     Err(Error::new(ErrorKind::Unsupported, what))

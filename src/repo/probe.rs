@@ -1,15 +1,18 @@
 //! The behaviour of a store, found by trying: `init` probes the store once and leaves a note.
 //!
-//! Nothing depends on the findings but one thing: a store that gives no parts of objects can't hold
-//! a repository. The rest is a record for later diagnosis.
+//! Two things depend on the findings: a store that gives no parts of objects can't hold a
+//! repository, and on one that lists late nothing is deleted. The rest is a record for later
+//! diagnosis.
 
 use bytes::Bytes;
+use serde::Deserialize;
 use serde::Serialize;
 
 use crate::base::entropy::random;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
+use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
 use crate::base::num::u64_of;
 use crate::base::world::World;
 use crate::format::layout::Folder;
@@ -26,7 +29,7 @@ const NOTE: &str = "store";
 const PROBE_BYTES: usize = 4096;
 
 /// The effect of a second put under a name that is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SecondPut {
     /// The store refuses the second object.
@@ -36,7 +39,7 @@ pub enum SecondPut {
 }
 
 /// The behaviour that a store showed; FORMAT.md has the meaning of each field.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "they are documented in FORMAT.md")]
 pub struct StoreFacts {
     pub time: u64,
@@ -61,6 +64,37 @@ impl Repository {
         let put = self.store().put(&name, &[Bytes::from(sealed)]);
         put.map_err(|e| e.named(format!("cannot store {name}")))?;
         Ok(facts)
+    }
+
+    /// Fails on a store that `init` saw listing an object later than it was put: what is listed
+    /// there says nothing about what others rely on.
+    ///
+    /// A note that can't be read says nothing.
+    pub fn require_prompt_listings(&self) -> Result<()> {
+        let notes = self.listed(Folder::Notes.prefix())?;
+        let of_stores =
+            |object: &Object| matches!(object, Object::Note { about: Subject::Store, .. });
+        for name in notes.iter().filter(|object| of_stores(object)).map(Object::name) {
+            let bytes = match self.store().get(&name, SMALL_OBJECT_BYTES_MAX) {
+                Ok(bytes) => bytes,
+                Err(error)
+                    if matches!(error.category(), Category::NotFound | Category::Damaged) =>
+                {
+                    continue;
+                }
+                Err(error) => return Err(error.named(format!("cannot read {name}"))),
+            };
+            let text = self.keyring().open_object(ObjectKind::Note, NOTE.as_bytes(), &bytes);
+            let facts = text.ok().and_then(|text| serde_json::from_slice::<StoreFacts>(&text).ok());
+            if facts.is_some_and(|facts| !facts.listed_after_write) {
+                let what = format!(
+                    "when the repository was made its store listed objects later than they were \
+                     put, so nothing may be deleted; if it is in another store now, remove {name}"
+                );
+                return Err(Error::new(ErrorKind::Unsupported, what));
+            }
+        }
+        Ok(())
     }
 
     fn try_store(&self, place: &str, time: u64) -> Result<StoreFacts> {

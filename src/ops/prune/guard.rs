@@ -11,6 +11,7 @@ use crate::base::error::Result;
 use crate::base::world::World;
 use crate::format::intent::Intent;
 use crate::format::intent::IntentVerb;
+use crate::format::layout::Folder;
 use crate::ops::prune::wishes::Removing;
 use crate::repo::Repository;
 use crate::seal::ids::RunId;
@@ -88,7 +89,31 @@ impl<'r> Guard<'r> {
         let epoch = repository.fences()?.epoch();
         let intent = repository.put_intent(run, &Intent { epoch, ..intent })?;
         let clock = Arc::clone(&world.clock);
-        Ok(Self { repository, run, intent, clock, looked: None, deletions: 0 })
+        let begun = Self { repository, run, intent, clock, looked: None, deletions: 0 };
+        if let Err(error) = begun.require_listed() {
+            let _stays = repository.store().delete(&begun.intent);
+            return Err(error);
+        }
+        Ok(begun)
+    }
+
+    /// Fails if the store does not list the intent, which was just put: then it does not show
+    /// either what others have put. Before anything is removed, and for each pass of a compaction.
+    fn require_listed(&self) -> Result<()> {
+        let (store, folder) = (self.repository.store(), Folder::Intents.prefix());
+        let mut is_listed = false;
+        let listed = store.list(folder, &mut |meta| is_listed |= meta.name == self.intent);
+        listed.map_err(|e| e.named(format!("cannot list {folder}")))?;
+        if is_listed {
+            return Ok(());
+        }
+        let what = format!(
+            "{} does not list {}, which was just put there: where listings are late nothing may \
+             be deleted",
+            store.location(),
+            self.intent
+        );
+        Err(Error::new(ErrorKind::Unsupported, what))
     }
 
     /// Looks again before deletions, if the last look was long ago or as many relied on it as may.
