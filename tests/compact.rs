@@ -410,3 +410,48 @@ fn what_was_verified_of_a_compacted_pack_is_remembered() {
     let ages = ages(&repository, &options, &world).unwrap().ages;
     assert_eq!(ages.never.count, 0, "{ages:?}");
 }
+
+#[test]
+fn a_root_that_a_run_has_dropped_before_it_ended_is_looked_for_again() {
+    for compacts in [true, false] {
+        let mut place = Place::with_waste(Protected::Clear);
+        let oldest = *place.nights.keys().next().unwrap();
+        let root = place.repository.find_snapshot(&oldest.to_string()).unwrap();
+        let (reach, reached) = std::sync::mpsc::channel();
+        let (go, gone) = std::sync::mpsc::channel::<()>();
+        // A run lists its roots, one of which is removed and deleted before the run's intent is
+        // put; it stops before it puts its snapshot.
+        let other = place.reopened();
+        let removes = vec![support::removing(&root)];
+        let remove = move || prune_with(&other, PruneOptions { removes, ..Default::default() });
+        let stop = move || {
+            reach.send(()).unwrap();
+            gone.recv().unwrap();
+        };
+        let meeting = Meeting::new(Arc::clone(&place.store));
+        let meeting = meeting.before(Verb::Put, "intents/", 1, remove);
+        let meeting = meeting.before(Verb::Put, "snapshots/", 1, stop);
+        let there = place.reopened().elsewhere(Arc::new(meeting));
+        let stream = place.server.stream();
+        let night = stream.clone();
+        let run = std::thread::spawn(move || back_up(&there, &night, 2).id);
+        reached.recv().unwrap();
+        place.nights.remove(&oldest);
+        // It ends when its root is about to be read.
+        let (tell, told) = std::sync::mpsc::channel();
+        let end = move || {
+            go.send(()).unwrap();
+            tell.send(run.join().unwrap()).unwrap();
+        };
+        let meeting = Meeting::new(Arc::clone(&place.store));
+        let meeting = meeting.before(Verb::Get, root.name.object().as_str(), 1, end);
+        let there = place.reopened().elsewhere(Arc::new(meeting));
+        if compacts {
+            compact(&there, &all(), &stepping_world()).unwrap();
+        } else {
+            prune_with(&there, PruneOptions::default());
+        }
+        place.nights.insert(told.recv().unwrap(), stream);
+        place.assert_whole();
+    }
+}

@@ -55,6 +55,7 @@ use crate::format::removed::Removal;
 use crate::ops::prune::deletions::Deletions;
 use crate::ops::prune::garbage::Garbage;
 use crate::ops::prune::guard::Guard;
+use crate::ops::prune::live::looked;
 use crate::ops::prune::locks::Lockable;
 use crate::ops::prune::view::View;
 use crate::repo::Repository;
@@ -203,8 +204,11 @@ fn prune_guarded<'i>(
     let mut report = PruneReport::default();
     put_removals(repository, &options.removes, &mut report, world)?;
     breaking::break_runs(repository, &options.breaks, world)?;
-    let mut view = View::look(repository, BTreeSet::new(), monitor)?;
-    let garbage = Garbage::find(repository, inventory, &view, options.orphans, monitor)?;
+    let (mut view, garbage) = looked(|| {
+        let view = View::look(repository, BTreeSet::new(), monitor)?;
+        let garbage = Garbage::find(repository, inventory, &view, options.orphans, monitor)?;
+        Ok((view, garbage))
+    })?;
     report.packs = u64_of(inventory.packs().count());
     report.needed = garbage.needed;
     report.unused_bytes = garbage.live.unused_bytes();

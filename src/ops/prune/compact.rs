@@ -19,8 +19,6 @@ mod pass;
 mod walk;
 mod wishes;
 
-use std::collections::BTreeSet;
-
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
@@ -30,9 +28,9 @@ use crate::ops::backup::begin_run;
 use crate::ops::prune::compact::choose::Choice;
 use crate::ops::prune::compact::pass::Passes;
 use crate::ops::prune::compact::walk::Walker;
+use crate::ops::prune::live::Looked;
 use crate::ops::prune::packs;
 use crate::ops::prune::require_allowed;
-use crate::ops::prune::view::View;
 use crate::repo::Repository;
 use crate::repo::features::set_features;
 use crate::seal::ids::RunId;
@@ -51,8 +49,8 @@ pub fn plan(
 ) -> Result<CompactPlan> {
     require_allowed(repository)?;
     let inventory = packs(repository)?;
-    let view = View::look(repository, BTreeSet::new(), &world.monitor)?;
-    let choice = Choice::make(repository, &inventory, &view, options, &world.monitor)?;
+    let looked = Looked::look(repository, &world.monitor)?;
+    let choice = Choice::make(repository, &inventory, &looked, options, &world.monitor)?;
     Ok(choice.plan())
 }
 
@@ -65,18 +63,18 @@ pub fn compact(
     require_allowed(repository)?;
     let monitor = &world.monitor;
     let inventory = packs(repository)?;
-    let view = View::look(repository, BTreeSet::new(), monitor)?;
-    let choice = Choice::make(repository, &inventory, &view, options, monitor)?;
+    let looked = Looked::look(repository, monitor)?;
+    let choice = Choice::make(repository, &inventory, &looked, options, monitor)?;
     if choice.is_empty() {
         return Ok(CompactReport::default());
     }
     let repository = &with_feature(repository, options.first_time)?;
-    let mut walker = Walker::new(repository, &view, choice.names(), monitor)?;
-    walker.walk_all(&view)?;
+    let mut walker = Walker::new(repository, &looked.view, choice.names(), monitor)?;
+    walker.walk_all(&looked)?;
     let run = RunId::of_compaction(&*world.entropy);
     let keys = begin_run(repository, run, monitor)?;
     let mut passes = Passes::new(repository, options, world, run, keys);
-    passes.run_all(&view, &mut walker, choice)?;
+    passes.run_all(&looked.view, &mut walker, choice)?;
     Ok(passes.into_report())
 }
 

@@ -28,6 +28,9 @@ use crate::repo::snapshots::StoredSnapshot;
 use crate::seal::object::ObjectKind;
 use crate::store::name::ObjectMeta;
 
+/// Looks at what stands before one that finds something gone is an error.
+const LOOKS_MAX: usize = 3;
+
 /// Finds the packs that something needs. What can't be read is an error: it may need anything.
 pub(super) fn needed<'i>(
     repository: &Repository,
@@ -57,8 +60,37 @@ pub(super) fn needed<'i>(
     Ok(needed.set)
 }
 
+/// What stands, with the roots of runs that are kept for these only.
+pub(super) struct Looked {
+    pub(super) view: View,
+    pub(super) roots: Vec<StoredSnapshot>,
+}
+
+impl Looked {
+    /// Looks at everything but packs, and reads the roots.
+    pub(super) fn look(repository: &Repository, monitor: &Monitor) -> Result<Self> {
+        looked(|| {
+            let view = View::look(repository, BTreeSet::new(), monitor)?;
+            let roots = roots_of(repository, &view)?;
+            Ok(Self { view, roots })
+        })
+    }
+}
+
+/// Looks, and looks again if something is gone that was there a moment before: a run that has ended
+/// since may have dropped a root that is out, and its snapshot is listed then.
+pub(super) fn looked<T>(look: impl Fn() -> Result<T>) -> Result<T> {
+    for _ in 1..LOOKS_MAX {
+        match look() {
+            Err(error) if error.kind() == ErrorKind::Missing => {}
+            ended => return ended,
+        }
+    }
+    look()
+}
+
 /// Returns the roots of runs that stand, but for snapshots that are kept anyway.
-pub(super) fn roots_of(repository: &Repository, view: &View) -> Result<Vec<StoredSnapshot>> {
+fn roots_of(repository: &Repository, view: &View) -> Result<Vec<StoredSnapshot>> {
     let kept: BTreeSet<SnapshotId> = view.kept().map(StoredSnapshot::id).collect();
     let mut names: Vec<&SnapshotName> = view.roots().collect();
     names.sort_unstable();

@@ -17,7 +17,7 @@ use crate::format::pack_table::PackTable;
 use crate::ops::prune::compact::wishes::CompactOptions;
 use crate::ops::prune::compact::wishes::CompactPlan;
 use crate::ops::prune::compact::wishes::ENTRIES_MAX;
-use crate::ops::prune::live::roots_of;
+use crate::ops::prune::live::Looked;
 use crate::ops::prune::view::View;
 use crate::repo::Repository;
 use crate::repo::inventory::InUse;
@@ -52,10 +52,11 @@ impl Choice {
     pub(super) fn make(
         repository: &Repository,
         inventory: &Inventory,
-        view: &View,
+        looked: &Looked,
         options: &CompactOptions,
         monitor: &Arc<Monitor>,
     ) -> Result<Self> {
+        let view = &looked.view;
         let mut counted = Counted {
             repository,
             inventory,
@@ -63,7 +64,7 @@ impl Choice {
             gone: BTreeMap::new(),
             moved: BTreeMap::new(),
         };
-        counted.count(view, monitor)?;
+        counted.count(looked, monitor)?;
         counted.follow_moves(monitor)?;
         let damage = repository.known_damage()?;
         let may_go = |pack: &PackName| {
@@ -155,10 +156,9 @@ struct Counted<'c> {
 
 impl Counted<'_> {
     /// Counts what snapshots and roots need.
-    fn count(&mut self, view: &View, monitor: &Arc<Monitor>) -> Result<()> {
+    fn count(&mut self, looked: &Looked, monitor: &Arc<Monitor>) -> Result<()> {
         let mut reader = NeedsReader::new(self.repository, monitor);
-        let roots = roots_of(self.repository, view)?;
-        for stored in view.kept().chain(&roots) {
+        for stored in looked.view.kept().chain(&looked.roots) {
             monitor.check()?;
             let needs = match reader.listed(stored)? {
                 Some(needs) => needs,

@@ -30,7 +30,7 @@ use crate::format::record::MemberRecord;
 use crate::format::snapshot::LOG;
 use crate::format::table_page::TablePage;
 use crate::map::view::MapView;
-use crate::ops::prune::live::roots_of;
+use crate::ops::prune::live::Looked;
 use crate::ops::prune::view::View;
 use crate::pack::reader::Packs;
 use crate::pipeline::presence::EntrySet;
@@ -76,7 +76,6 @@ impl LiveEntries {
 /// Walks the maps of snapshots.
 #[derive(Debug)]
 pub(super) struct Walker<'w> {
-    repository: &'w Repository,
     monitor: &'w Arc<Monitor>,
     opener: Opener<'w>,
     /// The chosen packs, and those from which entries were moved into them.
@@ -116,7 +115,6 @@ impl<'w> Walker<'w> {
             left = others;
         }
         Ok(Self {
-            repository,
             monitor,
             opener: Opener::new(repository, monitor),
             live: followed.into_iter().map(|pack| (pack, LiveEntries::default())).collect(),
@@ -128,9 +126,8 @@ impl<'w> Walker<'w> {
     }
 
     /// Walks all snapshots that are kept and all roots.
-    pub(super) fn walk_all(&mut self, view: &View) -> Result<()> {
-        let roots = roots_of(self.repository, view)?;
-        let mut all: Vec<&StoredSnapshot> = view.kept().chain(&roots).collect();
+    pub(super) fn walk_all(&mut self, looked: &Looked) -> Result<()> {
+        let mut all: Vec<&StoredSnapshot> = looked.view.kept().chain(&looked.roots).collect();
         // Those of a source one after the other, the newest first.
         all.sort_by_key(|stored| (stored.name.source, std::cmp::Reverse(stored.name.sequence)));
         all.into_iter().try_for_each(|stored| self.walk(stored))
