@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::base::error::Result;
 use crate::base::ids::Class;
 use crate::base::ids::PackName;
+use crate::base::limits::PACK_DIRECTORY_ROOM;
 use crate::base::monitor::Monitor;
 use crate::base::num::u64_of;
 use crate::format::layout::Object;
@@ -118,7 +119,7 @@ fn chosen(
     // In parts of a million, so that the order is the same on every machine.
     let emptiness = |one: &Candidate| one.used_bytes * 1_000_000 / one.record.bytes.max(1);
     candidates.sort_by_key(|one| (emptiness(one), one.record.name));
-    let small_max = u64_of(options.pack_bytes) / SMALL_ONE_IN;
+    let small_max = small_max(options);
     let is_small = |one: &Candidate| one.record.bytes < small_max;
     let merges = candidates.iter().filter(|one| is_small(one)).count() >= SMALL_MIN;
     let mut unused = all_bytes - used_bytes;
@@ -140,6 +141,11 @@ fn chosen(
         chosen.push(one);
     }
     chosen
+}
+
+/// Returns the bytes from which on a pack is not small; a full one has room for its directory.
+fn small_max(options: &CompactOptions) -> u64 {
+    u64_of(options.pack_bytes.saturating_sub(PACK_DIRECTORY_ROOM)) / SMALL_ONE_IN
 }
 
 /// What is counted of packs.
@@ -226,7 +232,7 @@ impl Counted<'_> {
         options: &CompactOptions,
         monitor: &Arc<Monitor>,
     ) -> Result<BTreeMap<PackName, PackRecord>> {
-        let small_max = u64_of(options.pack_bytes) / SMALL_ONE_IN;
+        let small_max = small_max(options);
         let is_wanted = |(name, bytes, used): (PackName, u64, u64)| {
             (used * 100 <= bytes * USED_PERCENT_MAX || bytes < small_max).then_some(name)
         };
