@@ -306,8 +306,8 @@ fn a_removed_parent_is_no_gap_for_a_rotation_and_removals_are_believed_after_it(
     remove(&repository, &all[2]);
     let fence = Fence { time: 1, runs: [[9; 16]].into(), verdict: None };
     repository.put_fence(1, &fence).unwrap();
-    // Two snapshots, two removals, a fence.
-    assert_eq!(rotated(&store).unwrap(), 5);
+    // Three snapshots, of which one is there by its removal only, two removals, a fence.
+    assert_eq!(rotated(&store).unwrap(), 6);
     let after = opened_after(&store);
     assert_eq!(shown(&after), [all[0].id()]);
     assert!(after.fences().unwrap().names(RunId::new([9; 16])));

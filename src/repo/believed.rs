@@ -25,8 +25,13 @@ pub(super) struct Believed(Vec<Result<BTreeSet<[u8; 32]>>>);
 impl Believed {
     /// Reads the lists that the keys name.
     pub(super) fn load(store: &dyn Store, keyring: &Keyring) -> Result<Self> {
+        Self::load_until(store, keyring, keyring.generation())
+    }
+
+    /// Reads those of the generations before one: what that one and later ones sealed has no end.
+    pub(super) fn load_until(store: &dyn Store, keyring: &Keyring, newest: u8) -> Result<Self> {
         let mut lists = Vec::new();
-        for (generation, closing) in (0..).zip(keyring.closings()) {
+        for (generation, closing) in (0..newest).zip(keyring.closings()) {
             match read_retired(store, keyring, generation, closing) {
                 Err(error) if error.kind() == ErrorKind::Store => return Err(error),
                 read => lists.push(read.map(|retired| retired.hashes)),
@@ -53,6 +58,11 @@ impl Believed {
                 Err(Error::new(ErrorKind::RetiredKey, what).because(error.to_string()))
             }
         }
+    }
+
+    /// Tells whether any list names a hash.
+    pub(super) fn lists(&self, hash: &[u8; 32]) -> bool {
+        self.0.iter().flatten().any(|list| list.contains(hash))
     }
 
     /// Tells whether every list could be read.

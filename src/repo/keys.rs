@@ -58,6 +58,7 @@ use crate::seal::keys::RepositoryKey;
 use crate::seal::object::ObjectKind;
 use crate::seal::slot_contents::SlotContents;
 use crate::store::Store;
+use crate::store::name::ObjectMeta;
 use crate::store::name::ObjectName;
 
 pub use crate::seal::cost::KdfCost;
@@ -576,7 +577,8 @@ fn require_no_deleter(repository: &Repository) -> Result<()> {
     Err(Error::new(ErrorKind::Busy, what))
 }
 
-/// Returns the hashes in the names of all that is believed by its seal.
+/// Returns the hashes in the names of all that is believed by its seal, and of the snapshots that
+/// were removed.
 fn sealed_hashes(store: &dyn Store) -> Result<BTreeSet<[u8; 32]>> {
     let mut hashes = BTreeSet::new();
     let folders = [
@@ -589,9 +591,14 @@ fn sealed_hashes(store: &dyn Store) -> Result<BTreeSet<[u8; 32]>> {
     ];
     for folder in folders {
         let folder = folder.prefix();
-        store
-            .list(folder, &mut |meta| hashes.extend(content_hash(&meta.name)))
-            .map_err(|e| e.named(format!("cannot list {folder}")))?;
+        let mut add = |meta: ObjectMeta| {
+            hashes.extend(content_hash(&meta.name));
+            // A copy may keep it for longer.
+            if let Some(Object::Removed { snapshot, .. }) = Object::parse(&meta.name) {
+                hashes.insert(snapshot.0);
+            }
+        };
+        store.list(folder, &mut add).map_err(|e| e.named(format!("cannot list {folder}")))?;
     }
     Ok(hashes)
 }

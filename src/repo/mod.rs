@@ -22,6 +22,7 @@ pub mod probe;
 pub mod protocol;
 mod prune_records;
 pub mod removals;
+pub mod renewal;
 pub mod salvage;
 mod sealing;
 mod snapshot_name;

@@ -62,7 +62,7 @@ pub enum Kept {
 pub(crate) struct NoteName {
     /// The snapshot that it is about.
     pub(crate) about: SnapshotId,
-    hash: ContentHash,
+    pub(super) hash: ContentHash,
 }
 
 impl NoteName {
@@ -167,6 +167,11 @@ impl Repository {
 
     /// Returns the text of a note, whatever it says.
     pub(crate) fn read_note(&self, note: &NoteName) -> Result<Zeroizing<Vec<u8>>> {
+        self.read_dated_note(note).map(|(text, _)| text)
+    }
+
+    /// Returns the text of a note, and the generation of keys that sealed it.
+    pub(super) fn read_dated_note(&self, note: &NoteName) -> Result<(Zeroizing<Vec<u8>>, u8)> {
         let name = &note.object();
         let bytes = self
             .store()
@@ -181,7 +186,7 @@ impl Repository {
             .open_dated(ObjectKind::Note, &note.about.0, &bytes)
             .map_err(|e| Error::damaged(name, e))?;
         self.believed.check(generation, &note.hash, name.as_str())?;
-        Ok(text)
+        Ok((text, generation))
     }
 
     /// Puts a note about a snapshot, with its time or a slightly later one.
@@ -209,7 +214,8 @@ impl Repository {
         self.sealed_text(id, &note.encode())
     }
 
-    fn sealed_text(&self, id: SnapshotId, text: &[u8]) -> Result<(ObjectName, Bytes)> {
+    /// Returns the text of a note about a snapshot as an object, which is not put.
+    pub(super) fn sealed_text(&self, id: SnapshotId, text: &[u8]) -> Result<(ObjectName, Bytes)> {
         let sealed =
             self.keyring()
                 .seal_object(ObjectKind::Note, &id.0, text, &**self.entropy())

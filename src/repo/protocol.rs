@@ -28,7 +28,8 @@ use crate::store::name::ObjectName;
 /// The context with which lists are sealed.
 const CONTEXT: &[u8] = b"began";
 
-fn place() -> Place {
+/// Returns the place of a list.
+pub(super) fn place() -> Place {
     Place { kind: ObjectKind::Note, context: CONTEXT.to_vec() }
 }
 

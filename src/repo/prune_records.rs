@@ -6,10 +6,12 @@
 //! other counts as not there, and is reported.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use zeroize::Zeroizing;
 
 use crate::base::crew::lock;
 use crate::base::error::Error;
@@ -56,6 +58,16 @@ impl Repository {
         place: &Place,
         decode: impl FnOnce(&[u8]) -> std::result::Result<T, Malformed>,
     ) -> Result<Option<T>> {
+        let Some((text, _)) = self.read_dated(name, place)? else { return Ok(None) };
+        decode(&text).map(Some).map_err(|e| Error::damaged(name, e))
+    }
+
+    /// Returns the text of a record that ends in a tag, and the generation of keys that sealed it.
+    pub(super) fn read_dated(
+        &self,
+        name: &ObjectName,
+        place: &Place,
+    ) -> Result<Option<(Zeroizing<Vec<u8>>, u8)>> {
         let bytes = match self.store().get(name, SMALL_OBJECT_BYTES_MAX) {
             Ok(bytes) => bytes,
             Err(error) => {
@@ -77,7 +89,7 @@ impl Repository {
             let what = format!("{name} was not put with a full key");
             return Err(Error::new(ErrorKind::Distrusted, what));
         }
-        decode(&opened.text).map(Some).map_err(|e| Error::damaged(name, e))
+        Ok(Some((opened.text, opened.generation)))
     }
 
     /// Returns a record with its tag as an object, which is not put; `object` gives its name.
@@ -120,11 +132,13 @@ fn doubt(error: Error, doubted: &mut Vec<Error>) -> Result<()> {
     Err(error)
 }
 
-fn place_of_fence(epoch: u64) -> Place {
+/// Returns the place of a fence.
+pub(super) fn place_of_fence(epoch: u64) -> Place {
     Place { kind: ObjectKind::Fence, context: epoch.to_le_bytes().to_vec() }
 }
 
-fn place_of_cleared(snapshot: SnapshotId) -> Place {
+/// Returns the place of a confirmation.
+pub(super) fn place_of_cleared(snapshot: SnapshotId) -> Place {
     Place { kind: ObjectKind::Cleared, context: snapshot.0.to_vec() }
 }
 
@@ -138,15 +152,26 @@ impl Repository {
     /// Lists the fences and reads them. Confirmations are listed if a snapshot is doubtful.
     pub fn fences(&self) -> Result<Fences> {
         let mut fences = Fences::default();
+        let mut counted = BTreeSet::new();
+        let mut doubted: BTreeMap<u64, Vec<Error>> = BTreeMap::new();
         for object in self.listed(Folder::Fences.prefix())? {
             let Object::Fence { epoch, .. } = object else { continue };
             // One that does not count has taken its epoch all the same.
             fences.epoch = fences.epoch.max(epoch);
             match self.read_tagged(&object.name(), &place_of_fence(epoch), Fence::decode) {
-                Ok(Some(fence)) => fences.add(epoch, fence),
+                Ok(Some(fence)) => {
+                    counted.insert(epoch);
+                    fences.add(epoch, fence);
+                }
                 Ok(None) => {}
-                Err(error) => doubt(error, &mut fences.doubted)?,
+                Err(error) => doubt(error, doubted.entry(epoch).or_default())?,
             }
+        }
+        for (epoch, mut errors) in doubted {
+            // One of a retired key is no news where it was sealed again.
+            let was_renewed = counted.contains(&epoch);
+            errors.retain(|error| !was_renewed || error.kind() != ErrorKind::RetiredKey);
+            fences.doubted.append(&mut errors);
         }
         if !fences.has_doubtful() {
             return Ok(fences);
@@ -191,7 +216,8 @@ impl Repository {
     }
 }
 
-fn place_of_removal(of: &SnapshotName) -> Place {
+/// Returns the place of a removal.
+pub(super) fn place_of_removal(of: &SnapshotName) -> Place {
     let context = [&of.source.0[..], &of.sequence.to_le_bytes(), &of.id.0].concat();
     Place { kind: ObjectKind::Removed, context }
 }
@@ -220,13 +246,16 @@ impl Repository {
         id: SnapshotId,
         doubted: &mut Vec<Error>,
     ) -> Result<Option<Removal>> {
+        // What does not count is no news where another record says the same.
+        let mut others = Vec::new();
         for name in removals.of(id) {
             match self.read_removal(name) {
                 Ok(Some(removal)) => return Ok(Some(removal)),
                 Ok(None) => {}
-                Err(error) => doubt(error, doubted)?,
+                Err(error) => doubt(error, &mut others)?,
             }
         }
+        doubted.append(&mut others);
         Ok(None)
     }
 

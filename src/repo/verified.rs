@@ -23,6 +23,11 @@ use crate::store::name::ObjectName;
 /// The context of a record: it is about the whole repository.
 const CONTEXT: &[u8] = b"verified";
 
+/// Returns the place of a record.
+pub(super) fn place() -> Place {
+    Place { kind: ObjectKind::Verified, context: CONTEXT.to_vec() }
+}
+
 /// The records of what was verified that a store lists.
 #[derive(Debug, Default)]
 pub struct VerifiedRecords {
@@ -51,6 +56,10 @@ impl Repository {
             if let Object::Verified(hash) = object {
                 self.read_verified(&object.name(), hash, &mut found)?;
             }
+        }
+        if !found.records.is_empty() {
+            // In a copy, one of a retired key is no news: it was sealed again.
+            found.damaged.retain(|error| error.kind() != ErrorKind::RetiredKey);
         }
         Ok(found)
     }
@@ -121,8 +130,7 @@ impl Repository {
     /// Puts a record of what was verified, and makes sure that the store has it.
     pub fn put_verified(&self, record: &Verified) -> Result<ObjectName> {
         self.require_newest_key()?;
-        let place = Place { kind: ObjectKind::Verified, context: CONTEXT.to_vec() };
-        self.put_tagged(&place, &record.encode(), Object::Verified).map_err(|error| {
+        self.put_tagged(&place(), &record.encode(), Object::Verified).map_err(|error| {
             if error.kind() == ErrorKind::WriteOnly {
                 return Error::new(ErrorKind::WriteOnly, "a key that only writes is not believed");
             }

@@ -38,8 +38,10 @@ use crate::ops::replicate::in_order;
 use crate::ops::replicate::small::far_features;
 use crate::ops::replicate::small::is_intact;
 use crate::ops::replicate::small::is_key_slot;
+use crate::ops::replicate::small::is_of_later;
 use crate::ops::replicate::small::is_wanted;
 use crate::ops::replicate::small::other_key_slot;
+use crate::ops::replicate::small::rank;
 use crate::ops::run_intent::Holds;
 use crate::ops::survey::objects_of;
 use crate::repo::Repository;
@@ -52,6 +54,8 @@ use crate::repo::lineage::TableNodes;
 use crate::repo::needs::NeedsReader;
 use crate::repo::needs::PackSet;
 use crate::repo::removals::Removals;
+use crate::repo::renewal::RENEWAL_LISTINGS;
+use crate::repo::renewal::Renewal;
 use crate::repo::snapshots::SnapshotName;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::store::Store;
@@ -122,6 +126,8 @@ pub struct CopyPlan<'r> {
     pub(super) sets: Features,
     /// A list of snapshots without intents that goes before anything else (FORMAT.md 10.1).
     pub(super) earlier: Option<(ObjectName, Bytes)>,
+    /// The records that are sealed again there, before the new keys come.
+    pub(super) renewal: Option<Renewal>,
     /// The small objects that will be sent.
     pub(super) small: Vec<(ObjectName, Bytes)>,
     /// The small objects that are there and will be read.
@@ -167,16 +173,25 @@ pub fn plan<'r>(
         Some(FarFeatures { has, lacks }) => (has.with(lacks), lacks),
     };
     let mut destination = Destination::listed_in(&listing);
+    let before = match features {
+        Some(_) => copy_before(near, &far, has, &listing)?,
+        None => None,
+    };
     if features.is_some_and(|features| features.has.include(Features::INTENTS)) {
-        let copy = near.copy_in(Arc::clone(&far), has)?;
+        let copy = match &before {
+            Some(before) => before.clone(),
+            None => near.copy_in(Arc::clone(&far), has)?,
+        };
         destination.look(&copy, &copy.fences()?, wanted.iter())?;
     }
+    let renewal = before.map(|before| near.renewal(before)).transpose()?;
     let mut plan = CopyPlan {
         near,
         far,
         options,
         sets,
         earlier: None,
+        renewal,
         small: Vec::new(),
         unread: Vec::new(),
         batches: Vec::new(),
@@ -199,6 +214,19 @@ pub fn plan<'r>(
     plan.small_objects(features)?;
     plan.cost = plan.reckon();
     Ok(plan)
+}
+
+/// Returns the copy as keys of an earlier generation show it, if those of a rotation have not come
+/// there yet.
+fn copy_before(
+    near: &Repository,
+    far: &Arc<dyn Store>,
+    has: Features,
+    listing: &Inventory,
+) -> Result<Option<Repository>> {
+    let generation = near.generation_before(&**far, listing)?;
+    let before = |generation| near.copy_before(Arc::clone(far), has, generation);
+    generation.map(before).transpose()
 }
 
 /// Lists the packs of this side.
@@ -268,13 +296,9 @@ impl CopyPlan<'_> {
         if features.is_none() {
             names.push(Object::Config.name());
         }
-        let rank = |name: &ObjectName| match Folder::of(name) {
-            Some(Folder::Keys) => 0,
-            None => 1,
-            Some(_) => 2,
-        };
-        names.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.cmp(b)));
+        names.sort_by_cached_key(|name| (rank(name), name.clone()));
         let read_back = self.options.confirmation == Confirmation::ReadBack;
+        let generation = self.near.keyring().generation();
         for name in names {
             let is_there = self.listing.has(&name);
             if is_there && !read_back {
@@ -284,6 +308,8 @@ impl CopyPlan<'_> {
             }
             let list = if is_there { &mut self.unread } else { &mut self.small };
             match self.near.store().get(&name, SMALL_OBJECT_BYTES_MAX) {
+                // Only its holder can seal again what the other side has recorded.
+                Ok(bytes) if features.is_some() && is_of_later(&name, &bytes, generation) => {}
                 Ok(bytes) if is_intact(&name, &bytes) => list.push((name, bytes)),
                 // A run's secret stands in its packs as well, a key may be one of several.
                 Ok(_) => self.damaged.push(format!("{name} is damaged")),
@@ -489,6 +515,10 @@ impl CopyPlan<'_> {
             cost.requests += EXTRA_REQUESTS;
         }
         self.earlier.iter().for_each(|(_, bytes)| cost.object(u64_of(bytes.len())));
+        if let Some(renewal) = &self.renewal {
+            renewal.objects.iter().for_each(|(_, bytes)| cost.object(u64_of(bytes.len())));
+            cost.requests += RENEWAL_LISTINGS;
+        }
         self.small.iter().for_each(|(_, bytes)| cost.object(u64_of(bytes.len())));
         cost.requests += match self.first_config() {
             Some(keys) => extra_requests(keys),

@@ -46,6 +46,7 @@ use crate::ops::replicate::plan::Shipment;
 use crate::ops::replicate::plan::Target;
 use crate::ops::replicate::plan::There;
 use crate::ops::replicate::plan::listing_requests;
+use crate::ops::replicate::small::is_announcement;
 use crate::ops::replicate::small::is_intact;
 use crate::ops::replicate::small::is_key_slot;
 use crate::ops::run_intent::HoldingRun;
@@ -57,6 +58,7 @@ use crate::repo::founding::extra_requests;
 use crate::repo::founding::found;
 use crate::repo::founding::put_and_compare;
 use crate::repo::inventory::Inventory;
+use crate::repo::renewal::RENEWAL_LISTINGS;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::store::Store;
 use crate::store::error::Category;
@@ -223,8 +225,20 @@ impl<'s> Sending<'s> {
             lock(&self.cost).requests += extra_requests(at);
             rest = others;
         }
+        let announcements = rest.iter().take_while(|(name, _)| is_announcement(name)).count();
+        let (first, rest) = rest.split_at(announcements);
+        first.iter().try_for_each(|(name, bytes)| self.put(name, bytes))?;
+        self.renew()?;
         rest.iter().try_for_each(|(name, bytes)| self.put(name, bytes))?;
         self.plan.unread.iter().try_for_each(|(name, bytes)| self.check_small(name, bytes))
+    }
+
+    /// Puts what the other side has recorded, sealed with the keys that come next.
+    fn renew(&self) -> Result<()> {
+        let Some(renewal) = &self.plan.renewal else { return Ok(()) };
+        renewal.require_unchanged()?;
+        lock(&self.cost).requests += RENEWAL_LISTINGS;
+        renewal.objects.iter().try_for_each(|(name, bytes)| self.put(name, bytes))
     }
 
     /// Reads a small object that is there. If it is not what was stored it is sent again.

@@ -55,6 +55,33 @@ pub(super) fn far_features(near: &Repository, far: &dyn Store) -> Result<Option<
     }
 }
 
+/// Returns the place of a small object in the order in which they are sent: the announcement of a
+/// rotation, so that nothing is sealed there with the keys of before, the lists that say what is
+/// believed, the keys that need them, the config, the rest.
+pub(super) fn rank(name: &ObjectName) -> u8 {
+    match Folder::of(name) {
+        Some(Folder::Keys) if is_announcement(name) => 0,
+        Some(Folder::Keys) if !is_key_slot(name) => 1,
+        Some(Folder::Keys) => 2,
+        None => 3,
+        Some(_) => 4,
+    }
+}
+
+/// Tells whether an object announces a rotation.
+pub(super) fn is_announcement(name: &ObjectName) -> bool {
+    matches!(Object::parse(name), Some(Object::Rotation { .. }))
+}
+
+/// Tells whether an object belongs to a rotation that the generation of keys in use has not seen:
+/// the list that closes that generation, or a key slot of a later one.
+pub(super) fn is_of_later(name: &ObjectName, bytes: &[u8], in_use: u8) -> bool {
+    if let Some(Object::Retired { generation, .. }) = Object::parse(name) {
+        return generation >= in_use;
+    }
+    is_key_slot(name) && KeySlot::decode(bytes).is_ok_and(|slot| slot.generation() > in_use)
+}
+
 /// Tells whether an object is a key slot: its name is no hash of its content.
 pub(super) fn is_key_slot(name: &ObjectName) -> bool {
     matches!(Object::parse(name), Some(Object::Key(_)))
