@@ -114,8 +114,9 @@ fn repository_packs(repository: &Repository) -> usize {
 #[test]
 fn a_repository_without_the_feature_has_no_lists_and_its_snapshots_are_walked() {
     let store = Arc::new(MemoryStore::new());
-    let repository = support::init(support::shared(&store), Protected::Clear, 1);
-    assert!(!repository.features().include(Features::NEEDS));
+    let features = FEATURES_MADE.without(Features::NEEDS);
+    let repository =
+        support::init_as_earlier(support::shared(&store), Protected::Clear, features, 1);
     support::back_up(&repository, &Server::new(7, 1, 20).stream());
     let stored = repository.find_snapshot("latest").unwrap();
     assert_eq!(stored.snapshot.internal(NEEDS), None);

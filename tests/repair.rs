@@ -321,7 +321,10 @@ fn wherever_a_repair_is_stopped_nothing_is_lost_and_the_next_one_ends_it() {
             healed.restores(&shared(&store));
             let report = repaired(&open(shared(&store), 5).unwrap(), 2);
             assert!(report.failed.is_empty() && report.left.findings.is_empty(), "{report:?}");
-            assert_eq!(store.objects(), healed.objects, "{verb:?} {nth}");
+            let mut objects = store.objects();
+            // One that was stopped may leave its intent.
+            objects.retain(|name, _| !name.as_str().starts_with("intents/"));
+            assert_eq!(objects, healed.objects, "{verb:?} {nth}");
             if !struck {
                 break;
             }

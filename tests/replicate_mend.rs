@@ -189,7 +189,10 @@ fn a_replication_that_is_stopped_while_it_mends_is_taken_up_by_the_next() {
                 let stopped = read_back(&near, shared(&failing));
                 assert!(stopped.is_err() || failing.struck() == 0, "{verb:?} {nth}");
                 read_back(&near, shared(&far)).unwrap();
-                assert_eq!(far.objects(), all, "{verb:?} {nth}");
+                let mut objects = far.objects();
+                // The one that was stopped may leave its intent.
+                objects.retain(|name, _| !name.as_str().starts_with("intents/"));
+                assert_eq!(objects, all, "{verb:?} {nth}");
             }
         }
     }

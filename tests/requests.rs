@@ -118,6 +118,10 @@ fn nights_of(
     (store, cache)
 }
 
+/// The requests of a night besides listings of packs and its own packs: five are about its intent,
+/// fences and removals.
+const FIXED: u64 = 17;
+
 #[test]
 fn an_unchanged_night_costs_few_requests_with_the_maps_at_hand_and_few_more_without() {
     let mut database = Server::new(5, 2, 80);
@@ -128,7 +132,7 @@ fn an_unchanged_night_costs_few_requests_with_the_maps_at_hand_and_few_more_with
     let repository = support::open(support::shared(&warm), 200).unwrap();
     support::back_up(&repository, &database.stream());
     let (asked, written) = (requests(&warm), packs_written(&warm));
-    assert!(asked <= 12 + listing + 2 * written, "{asked} requests: {:?}", warm.inner().log());
+    assert!(asked <= FIXED + listing + 2 * written, "{asked} requests: {:?}", warm.inner().log());
     assert_eq!(warm.inner().calls(Verb::GetRange), 0, "nothing is read back");
 
     let empty = tempfile::tempdir().unwrap();
@@ -138,7 +142,7 @@ fn an_unchanged_night_costs_few_requests_with_the_maps_at_hand_and_few_more_with
     let (asked, written) = (requests(&cold), packs_written(&cold));
     // A pack of maps has at most 8 MiB; here every night's is a small one of its own.
     let maps = cold.inner().calls_under(Verb::Get, "packs/");
-    assert!(asked <= 12 + listing + 2 * written + maps, "{asked}: {:?}", cold.inner().log());
+    assert!(asked <= FIXED + listing + 2 * written + maps, "{asked}: {:?}", cold.inner().log());
     assert!(maps <= 7, "{maps} packs of maps: {:?}", cold.inner().log());
     let snapshots = cold.inner().calls_under(Verb::Get, "snapshots/");
     assert_eq!(snapshots, 1, "the newest is whole, and nothing is new in the stream");
@@ -176,11 +180,11 @@ fn each_pack_of_a_night_is_put_and_asked_for_once() {
     let of_packs = |folder| host.inner().calls_under(Verb::Size, folder);
     assert!(written > 0 && of_packs("packs/") + of_packs("twins/") == written);
     let (asked, listing) = (requests(&host), PACKS.div_ceil(1000));
-    assert!(asked <= 12 + listing + 2 * written, "{asked}: {:?}", host.inner().log());
+    assert!(asked <= FIXED + listing + 2 * written, "{asked}: {:?}", host.inner().log());
 }
 
 #[test]
-fn a_thousand_snapshots_are_read_once_and_listed_for_four_requests_thereafter() {
+fn a_thousand_snapshots_are_read_once_and_listed_for_six_requests_thereafter() {
     let store = Arc::new(MemoryStore::new());
     let repository = support::init(support::shared(&store), Protected::Encrypted, 1);
     support::back_up(&repository, &Server::new(5, 1, 4).stream());
@@ -192,7 +196,7 @@ fn a_thousand_snapshots_are_read_once_and_listed_for_four_requests_thereafter() 
         repository.put_snapshot(source, &snapshot).unwrap();
     }
     let empty = tempfile::tempdir().unwrap();
-    for (number, most) in [1 + 3 + 1000, 1 + 3].into_iter().enumerate() {
+    for (number, most) in [1 + 5 + 1000, 1 + 5].into_iter().enumerate() {
         let other = on(&store, empty.path());
         let repository = support::open(support::shared(&other), 4).unwrap();
         let listing = repository.snapshots().unwrap();
@@ -203,7 +207,7 @@ fn a_thousand_snapshots_are_read_once_and_listed_for_four_requests_thereafter() 
 }
 
 #[test]
-fn one_table_of_five_hundred_is_restored_for_thirteen_requests() {
+fn one_table_of_five_hundred_is_restored_for_fifteen_requests() {
     let (store, _cache) = nights(&mut Server::new(5, 1, 4));
     let database = Server::new(6, 500, 4);
     let repository = support::open(support::shared(&store), 100).unwrap();
@@ -225,7 +229,7 @@ fn one_table_of_five_hundred_is_restored_for_thirteen_requests() {
         std::fs::read(to.join("shop/table250.ibd")).unwrap() == database.tables[252].2.concat()
     );
     let asked = requests(&host);
-    assert!(asked <= 13, "{asked} requests: {:?}", host.inner().log());
+    assert!(asked <= 15, "{asked} requests: {:?}", host.inner().log());
 }
 
 /// Workers of a reading verb.
