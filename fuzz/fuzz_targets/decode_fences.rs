@@ -1,12 +1,11 @@
-//! Any intent, fence, removal and list of earlier snapshots: what is read is written again as it
-//! was.
+//! Any intent, fence, removal and list of snapshots: what is read is written again as it was.
 
 #![no_main]
 
-use haulout::format::began::Began;
 use haulout::format::fence::Fence;
 use haulout::format::intent::Intent;
 use haulout::format::removed::Removal;
+use haulout::format::snapshot_list::SnapshotList;
 use haulout_fuzz::Input;
 use libfuzzer_sys::fuzz_target;
 
@@ -25,8 +24,8 @@ fuzz_target!(|data: &[u8]| {
         }
         2 => {
             let bytes = input.rest();
-            let Ok(began) = Began::decode(bytes) else { return };
-            assert_eq!(began.encode(), bytes, "one list, one spelling");
+            let Ok(list) = SnapshotList::decode(bytes) else { return };
+            assert_eq!(list.encode(), bytes, "one list, one spelling");
         }
         _ => {
             let Ok(removal) = Removal::decode(input.rest()) else { return };

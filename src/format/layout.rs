@@ -20,6 +20,7 @@ const RETIRED: &str = "retired-";
 const STORE: &str = "store";
 const PROBE: &str = "probe";
 const BEGAN: &str = "began";
+const KEPT: &str = "kept";
 const RELOCATION_TWINS: &str = "moves/";
 /// The prefix of the second copies of relocation records.
 pub const RELOCATION_TWINS_PREFIX: &str = "twins/moves/";
@@ -138,6 +139,8 @@ pub enum Subject {
     Probe,
     /// A list of the snapshots that were there when runs began to put intents.
     Began,
+    /// A list of the snapshots that a prune kept.
+    Kept,
 }
 
 /// An object of a repository.
@@ -232,6 +235,7 @@ impl Object {
             Self::Note { about: Subject::Store, hash } => about(STORE, hash),
             Self::Note { about: Subject::Probe, hash } => about(PROBE, hash),
             Self::Note { about: Subject::Began, hash } => about(BEGAN, hash),
+            Self::Note { about: Subject::Kept, hash } => about(KEPT, hash),
             Self::Intent { run, hash } => about(hex::encode(run), hash),
             Self::Fence { epoch, hash } => about(format!("{epoch:010}"), hash),
         };
@@ -268,6 +272,7 @@ impl Object {
                     STORE => Subject::Store,
                     PROBE => Subject::Probe,
                     BEGAN => Subject::Began,
+                    KEPT => Subject::Kept,
                     id => Subject::Snapshot(SnapshotId(hex::decode(id)?)),
                 };
                 Some(Self::Note { about, hash })
@@ -390,6 +395,7 @@ mod tests {
             note(Subject::Store),
             note(Subject::Probe),
             note(Subject::Began),
+            note(Subject::Kept),
             Object::Intent { run: [4; 16], hash },
             Object::Fence { epoch: 3, hash },
             Object::Removed { source, sequence: 7, snapshot, hash },

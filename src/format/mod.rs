@@ -6,7 +6,6 @@
 //! what the text above does not allow, with [`Malformed`](crate::base::error::Malformed), and
 //! allocates no more than its input justifies.
 
-pub mod began;
 pub mod config;
 pub mod directory;
 pub mod fence;
@@ -23,6 +22,7 @@ pub mod removed;
 pub mod retired;
 pub mod snapshot;
 pub mod snapshot_damage;
+pub mod snapshot_list;
 pub mod table_page;
 pub mod trailer;
 pub mod verified;

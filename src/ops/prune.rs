@@ -14,7 +14,7 @@
 //!    prune without a deletion.
 //! 8. Deletions in batches, second copies first, and before each batch a look whether to stop.
 //! 9. The intents of runs that have ended, the objects of snapshots that are out, what was recorded
-//!    about them and about deleted packs; last its own intent.
+//!    about them and about deleted packs; a list of the snapshots that stay; last its own intent.
 //! 10. If it is asked to: the locks of what is needed are extended (`locks`).
 //!
 //! `tests/model` searches this order, with each of its rules left out, beside all that can meet it.
@@ -69,6 +69,7 @@ pub use crate::ops::prune::garbage::Doomed;
 pub use crate::ops::prune::garbage::KeptBy;
 pub use crate::ops::prune::locks::FAILED_MAX;
 pub use crate::ops::prune::locks::Locks;
+pub use crate::ops::prune::wishes::Fewer;
 pub use crate::ops::prune::wishes::Orphans;
 pub use crate::ops::prune::wishes::PruneOptions;
 pub use crate::ops::prune::wishes::Removing;
@@ -139,7 +140,7 @@ pub fn plan(repository: &Repository, options: &PruneOptions, world: &World) -> R
     require_allowed(repository)?;
     let inventory = packs(repository)?;
     let to_be_removed = options.removes.iter().map(|removing| removing.name.id).collect();
-    let mut view = View::look(repository, to_be_removed, &world.monitor)?;
+    let mut view = View::look(repository, to_be_removed, options.fewer, &world.monitor)?;
     view.take_for_ended(options.breaks.union(&options.abandons));
     let garbage = Garbage::find(repository, &inventory, &view, options.orphans, &world.monitor)?;
     let snapshots: Vec<SnapshotName> = view.snapshots_to_delete().copied().collect();
@@ -205,7 +206,7 @@ fn prune_guarded<'i>(
     put_removals(repository, &options.removes, &mut report, world)?;
     breaking::break_runs(repository, &options.breaks, world)?;
     let (mut view, garbage) = looked(|| {
-        let view = View::look(repository, BTreeSet::new(), monitor)?;
+        let view = View::look(repository, BTreeSet::new(), options.fewer, monitor)?;
         let garbage = Garbage::find(repository, inventory, &view, options.orphans, monitor)?;
         Ok((view, garbage))
     })?;
@@ -218,6 +219,7 @@ fn prune_guarded<'i>(
     let mut deletions = Deletions { repository, guard, monitor, refused };
     report.deleted = garbage::delete(&garbage.doomed, &mut deletions)?;
     report.cleaned_up = clean_up::clean_up(&view, &garbage, &mut deletions)?;
+    clean_up::list_kept(&view, &mut deletions, world.clock.unix_seconds())?;
     report.kept_by = garbage.kept_by;
     let lockable = Lockable::new(inventory, &view, garbage.live);
     Ok((report, lockable))
@@ -303,7 +305,7 @@ fn runs_of_unread(
         }
     }
     let count = unread.len();
-    let view = View::look(repository, unread, &world.monitor)?;
+    let view = View::look(repository, unread, Fewer::Accepted, &world.monitor)?;
     let runs = garbage::unknown_runs(repository, &inventory, &view, &world.monitor)?;
     let runs = runs.filter(|runs| runs.len() <= count).unwrap_or_default();
     Ok(runs.iter().map(RunId::to_string).collect())

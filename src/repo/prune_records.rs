@@ -124,7 +124,7 @@ impl Repository {
 }
 
 /// Keeps a record that does not count for a report; passes on what a store fails with.
-fn doubt(error: Error, doubted: &mut Vec<Error>) -> Result<()> {
+pub(super) fn doubt(error: Error, doubted: &mut Vec<Error>) -> Result<()> {
     if [ErrorKind::Damaged, ErrorKind::Distrusted, ErrorKind::RetiredKey].contains(&error.kind()) {
         doubted.push(error);
         return Ok(());

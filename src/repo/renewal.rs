@@ -30,11 +30,11 @@ use crate::repo::believed::retired_object;
 use crate::repo::inventory::Inventory;
 use crate::repo::key_slots::read_key_slot;
 use crate::repo::notes::NoteName;
-use crate::repo::protocol;
 use crate::repo::prune_records::Place;
 use crate::repo::prune_records::place_of_cleared;
 use crate::repo::prune_records::place_of_fence;
 use crate::repo::prune_records::place_of_removal;
+use crate::repo::snapshot_lists::place_of_list;
 use crate::repo::snapshot_name::SnapshotName;
 use crate::repo::verified;
 use crate::seal::keys::Closing;
@@ -224,9 +224,9 @@ fn place_of(object: Object) -> Option<(Place, ByHash)> {
     if let Object::Verified(_) = object {
         return Some((verified::place(), Box::new(Object::Verified)));
     }
-    if let Object::Note { about: Subject::Began, .. } = object {
-        let by_hash = |hash| Object::Note { about: Subject::Began, hash };
-        return Some((protocol::place(), Box::new(by_hash)));
+    if let Object::Note { about, .. } = object {
+        let place = place_of_list(about)?;
+        return Some((place, Box::new(move |hash| Object::Note { about, hash })));
     }
     None
 }

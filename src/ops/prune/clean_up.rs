@@ -15,6 +15,7 @@ use crate::ops::prune::view::View;
 use crate::repo::Repository;
 use crate::repo::inventory::Inventory;
 use crate::repo::snapshots::SnapshotName;
+use crate::repo::snapshots::StoredSnapshot;
 use crate::seal::ids::RunId;
 use crate::store::name::ObjectName;
 
@@ -47,6 +48,20 @@ pub(super) fn abandon(repository: &Repository, runs: &BTreeSet<RunId>) -> Result
         }
     }
     Ok(())
+}
+
+/// Puts a list of the snapshots that this prune kept, if it is another than before, in the place of
+/// the former lists.
+pub(super) fn list_kept(view: &View, deletions: &mut Deletions<'_, '_>, time: u64) -> Result<()> {
+    let kept: Ids = view.kept().map(StoredSnapshot::id).collect();
+    let before = &view.kept_before;
+    if before.objects.len() == 1 && before.doubted.is_empty() && before.snapshots == kept {
+        return Ok(());
+    }
+    if !kept.is_empty() {
+        deletions.repository.put_kept(kept, time)?;
+    }
+    deletions.count(&before.objects).map(drop)
 }
 
 /// Deletes what means nothing any more when the packs are gone.

@@ -18,6 +18,7 @@ use crate::format::layout::Object;
 use crate::format::layout::content_hash;
 use crate::format::lists::Relocation;
 use crate::ops::prune::view::View;
+use crate::ops::prune::wishes::Fewer;
 use crate::repo::Repository;
 use crate::repo::inventory::InUse;
 use crate::repo::inventory::Inventory;
@@ -70,7 +71,7 @@ impl Looked {
     /// Looks at everything but packs, and reads the roots.
     pub(super) fn look(repository: &Repository, monitor: &Monitor) -> Result<Self> {
         looked(|| {
-            let view = View::look(repository, BTreeSet::new(), monitor)?;
+            let view = View::look(repository, BTreeSet::new(), Fewer::Refused, monitor)?;
             let roots = roots_of(repository, &view)?;
             Ok(Self { view, roots })
         })

@@ -16,9 +16,11 @@ use crate::format::layout::Folder;
 use crate::format::layout::Object;
 use crate::format::layout::RELOCATION_TWINS_PREFIX;
 use crate::format::snapshot::SnapshotKind;
+use crate::ops::prune::wishes::Fewer;
 use crate::repo::Repository;
 use crate::repo::fences::Fences;
 use crate::repo::removals::Removals;
+use crate::repo::snapshot_lists::KeptBefore;
 use crate::repo::snapshots::SnapshotName;
 use crate::repo::snapshots::StoredSnapshot;
 use crate::repo::standing::StandingRun;
@@ -53,6 +55,8 @@ pub(super) struct View {
     gone: BTreeSet<RunId>,
     /// The snapshots of runs without intents that still ran when intents began.
     late: Ids,
+    /// The snapshots that earlier prunes have kept.
+    pub(super) kept_before: KeptBefore,
     /// Records that do not count.
     pub(super) doubted: Vec<Error>,
 }
@@ -72,12 +76,16 @@ impl View {
     pub(super) fn look(
         repository: &Repository,
         to_be_removed: Ids,
+        fewer: Fewer,
         monitor: &Monitor,
     ) -> Result<Self> {
+        // Before the snapshots are listed: those of a prune that ends in between may be newer.
+        let mut kept_before = repository.kept_before()?;
         // What is out is what is seen here: what comes later counts for the next prune.
         let removals = repository.removals(None)?;
         let mut fences = repository.fences()?;
-        let doubted = fences.take_doubted();
+        let mut doubted = fences.take_doubted();
+        doubted.append(&mut kept_before.doubted);
         let standing = repository.standing()?;
         if let Some((run, error)) = standing.unread.into_iter().next() {
             let what = format!("it is not known what run {run} relies on, so nothing is deleted");
@@ -100,9 +108,13 @@ impl View {
             runs: BTreeMap::new(),
             gone: standing.ended,
             late: Ids::new(),
+            kept_before,
             doubted,
         };
         view.list_snapshots(repository)?;
+        if fewer == Fewer::Refused {
+            view.check_kept_before(repository)?;
+        }
         view.list_moves(repository)?;
         // Removals are many after some years. Those of snapshots that are not listed matter only to
         // runs: which of them have ended, and which have lost a root.
@@ -145,6 +157,26 @@ impl View {
             None => Ok(()),
             Some(id) => Err(short_list(id)),
         }
+    }
+
+    /// Fails if snapshots that an earlier prune kept are neither listed nor removed.
+    fn check_kept_before(&self, repository: &Repository) -> Result<()> {
+        let mut known = self.removals.snapshots();
+        known.extend(self.listed.iter().map(|name| name.id));
+        if self.kept_before.snapshots.is_subset(&known) {
+            return Ok(());
+        }
+        // Another prune may have removed one since.
+        known.extend(repository.removals(None)?.snapshots());
+        let lost: Vec<&SnapshotId> = self.kept_before.snapshots.difference(&known).collect();
+        let Some(first) = lost.first() else { return Ok(()) };
+        let what = format!(
+            "snapshots that the last prune kept are neither listed nor removed: {} in all, the \
+             first is {}; nothing is deleted by a list that may be short",
+            lost.len(),
+            first.short()
+        );
+        Err(Error::new(ErrorKind::Gap, what))
     }
 
     /// Lists the relocation records, in both copies. A run puts them before its snapshot.

@@ -26,6 +26,16 @@ pub enum Orphans {
     Deleted,
 }
 
+/// The treatment of snapshots that the last prune kept, and that are neither listed nor removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fewer {
+    /// They end prune: the list of snapshots may be short.
+    #[default]
+    Refused,
+    /// They are known to be lost.
+    Accepted,
+}
+
 /// The wishes of who prunes.
 #[derive(Debug, Clone, Default)]
 pub struct PruneOptions {
@@ -39,4 +49,6 @@ pub struct PruneOptions {
     pub orphans: Orphans,
     /// The period for which the locks of what is needed are extended, if they are.
     pub lock: Option<Duration>,
+    /// What happens if snapshots are missing that the last prune kept.
+    pub fewer: Fewer,
 }

@@ -1,5 +1,5 @@
-//! The list of the snapshots that a repository had when its runs began to put intents (FORMAT.md
-//! 10.1).
+//! A list of snapshots: those that a repository had when its runs began to put intents, or those
+//! that the last prune kept (FORMAT.md 10.1, 10.6).
 //!
 //! The text ends in a tag under the prune key, which is put on and checked where the keys are. This
 //! module knows the text before it.
@@ -14,16 +14,16 @@ use crate::format::intent::take_list;
 
 const VERSION: u8 = 1;
 
-/// The snapshots that were there when runs began to put intents.
+/// The snapshots that were there at a moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Began {
+pub struct SnapshotList {
     /// When it was put, seconds since 1970; for people only.
     pub time: u64,
-    /// The snapshots that were listed.
+    /// The snapshots that are on the list.
     pub snapshots: BTreeSet<SnapshotId>,
 }
 
-impl Began {
+impl SnapshotList {
     /// Returns the text of the object, without its tag.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
@@ -34,7 +34,7 @@ impl Began {
 
     /// Reads the text of the object without its tag, which must be exactly as it is written.
     pub fn decode(text: &[u8]) -> Result<Self, Malformed> {
-        let mut input = Reader::new("list of earlier snapshots", text);
+        let mut input = Reader::new("list of snapshots", text);
         if input.u8()? != VERSION {
             return Err(input.malformed("its version is unknown to this program"));
         }
@@ -54,8 +54,8 @@ mod tests {
     use super::*;
     use crate::base::hex;
 
-    fn example() -> Began {
-        Began { time: 5, snapshots: [SnapshotId([3; 32]), SnapshotId([4; 32])].into() }
+    fn example() -> SnapshotList {
+        SnapshotList { time: 5, snapshots: [SnapshotId([3; 32]), SnapshotId([4; 32])].into() }
     }
 
     #[test]
@@ -67,13 +67,13 @@ mod tests {
     #[test]
     fn a_list_comes_back_and_one_that_is_cut_longer_or_of_another_version_is_refused() {
         let bytes = example().encode();
-        assert_eq!(Began::decode(&bytes), Ok(example()));
+        assert_eq!(SnapshotList::decode(&bytes), Ok(example()));
         for length in 0..bytes.len() {
-            assert!(Began::decode(&bytes[..length]).is_err(), "{length} bytes");
+            assert!(SnapshotList::decode(&bytes[..length]).is_err(), "{length} bytes");
         }
-        assert!(Began::decode(&[&bytes[..], &[0]].concat()).is_err());
-        assert!(Began::decode(&[&[2], &bytes[1..]].concat()).is_err());
+        assert!(SnapshotList::decode(&[&bytes[..], &[0]].concat()).is_err());
+        assert!(SnapshotList::decode(&[&[2], &bytes[1..]].concat()).is_err());
         let unsorted = [&bytes[..10], &[4; 32], &[3; 32]].concat();
-        assert!(Began::decode(&unsorted).is_err());
+        assert!(SnapshotList::decode(&unsorted).is_err());
     }
 }
