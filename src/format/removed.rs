@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::base::error::Malformed;
 use crate::base::wire::Reader;
 use crate::base::wire::put_bytes;
+use crate::format::snapshot::Origin;
 use crate::format::snapshot::SnapshotKind;
 use crate::format::snapshot::Verdict;
 
@@ -45,6 +46,9 @@ pub struct Removal {
     /// The snapshot that took its place in the retention.
     #[serde(default)]
     pub replaced_by: Option<String>,
+    /// The snapshot of another repository from which it was taken over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }
 
 impl Removal {
@@ -83,6 +87,7 @@ mod tests {
             requires: Vec::new(),
             reason: "its week is kept with another".to_owned(),
             replaced_by: None,
+            origin: None,
         }
     }
 
@@ -103,6 +108,9 @@ mod tests {
     #[test]
     fn a_removal_comes_back_with_members_that_are_unknown_and_without_those_that_may_lack() {
         assert_eq!(Removal::decode(&example().encode()), Ok(example()));
+        let origin = Origin { repository: "dd".repeat(16), snapshot: "ee".repeat(32) };
+        let copied = Removal { origin: Some(origin), ..example() };
+        assert_eq!(Removal::decode(&copied.encode()), Ok(copied));
         let least = concat!(
             r#"{"time":1,"predecessor":null,"run":"c","kind":"checkpoint","verdict":"partial","#,
             r#""new":1}"#

@@ -10,9 +10,10 @@
 //! - What is copied is the stream to its last byte, or there is no snapshot.
 //! - The oldest goes first: each night is then stored there as what it differs by from the one
 //!   before, as it was here.
-//! - A snapshot whose origin is there already is not copied again.
+//! - A snapshot whose origin is there already is not copied again, nor one that was removed there.
 //! - From an encrypted repository nothing goes to one that is not.
 
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::fs::File;
@@ -26,6 +27,7 @@ use crate::base::crew;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
+use crate::base::ids::SnapshotId;
 use crate::base::monitor::Counter;
 use crate::base::monitor::Monitor;
 use crate::base::num::u64_of;
@@ -61,6 +63,8 @@ pub struct ReencryptionPlan<'r> {
     known: HashMap<String, String>,
     /// Wanted snapshots that were there before, by their ids there.
     there: HashSet<String>,
+    /// Wanted snapshots that were removed there.
+    removed: Vec<SnapshotId>,
 }
 
 /// The result of copying snapshots re-encrypted.
@@ -72,6 +76,8 @@ pub struct ReencryptionReport {
     pub there: u64,
     /// Ids in the other repository of the snapshots that were there before.
     pub known: HashSet<String>,
+    /// Snapshots that are not copied since they were removed there.
+    pub removed_there: Vec<SnapshotId>,
     /// Snapshots that are not there.
     pub left_out: Vec<LeftOut>,
     /// Bytes that were stored there.
@@ -100,7 +106,41 @@ pub fn plan<'r>(
         }
         None => true,
     });
-    Ok(ReencryptionPlan { near, wanted, known, there })
+    let mut removed = Vec::new();
+    if let Some(far) = far.filter(|far| far.has_intents()) {
+        let origins = removed_before(near, far, &wanted)?;
+        wanted.retain(|stored| {
+            let is_removed = origins.contains(&stored.id().to_string());
+            removed.extend(is_removed.then_some(stored.id()));
+            !is_removed
+        });
+    }
+    Ok(ReencryptionPlan { near, wanted, known, there, removed })
+}
+
+/// Returns the origins in `near` of snapshots that were removed in `far`, of the sources that are
+/// wanted.
+fn removed_before(
+    near: &Repository,
+    far: &Repository,
+    wanted: &[StoredSnapshot],
+) -> Result<HashSet<String>> {
+    let own = near.keyring().repository().to_string();
+    let sources: BTreeSet<&str> =
+        wanted.iter().map(|stored| stored.snapshot.about.source.as_str()).collect();
+    let mut origins = HashSet::new();
+    for source in sources {
+        let removals = far.removals(Some(far.source_id(source)?))?;
+        for id in removals.snapshots() {
+            // One that does not count is reported where that repository is used.
+            let removal = far.removal_of(&removals, id, &mut Vec::new())?;
+            let origin = removal.and_then(|removal| removal.origin);
+            origins.extend(
+                origin.filter(|origin| origin.repository == own).map(|origin| origin.snapshot),
+            );
+        }
+    }
+    Ok(origins)
 }
 
 /// Returns which snapshots of `near` are in `far`, and by which names.
@@ -128,6 +168,11 @@ impl ReencryptionPlan<'_> {
         u64_of(self.wanted.len())
     }
 
+    /// Returns the snapshots that are not copied since they were removed there, the oldest first.
+    pub fn removed_there(&self) -> &[SnapshotId] {
+        &self.removed
+    }
+
     /// Returns the total length of their streams in bytes.
     pub fn stream_bytes(&self) -> u64 {
         self.wanted.iter().map(|stored| stored.snapshot.about.stream_bytes).sum()
@@ -146,6 +191,7 @@ impl ReencryptionPlan<'_> {
         let mut report = ReencryptionReport {
             there: u64_of(known.len()),
             known,
+            removed_there: std::mem::take(&mut self.removed),
             ..ReencryptionReport::default()
         };
         for mut stored in std::mem::take(&mut self.wanted) {

@@ -202,6 +202,7 @@ fn removing(decided: &Decided, who: &Who, time: u64) -> Removing {
         requires: about.requires.clone(),
         reason,
         replaced_by,
+        origin: about.origin.clone(),
     };
     Removing { name: *name, removal }
 }
@@ -221,6 +222,7 @@ fn removing_unread(name: SnapshotName, who: &Who, time: u64) -> Removing {
         requires: Vec::new(),
         reason: reason.to_owned(),
         replaced_by: None,
+        origin: None,
     };
     Removing { name, removal }
 }

@@ -163,6 +163,7 @@ mod tests {
             requires: Vec::new(),
             reason: "customer erased".to_owned(),
             replaced_by: None,
+            origin: None,
         };
         let id = SnapshotId([0xab; 32]);
         let words = "snapshot ababababab was removed on 2026-11-20 at 03:00 UTC from host db1";

@@ -47,6 +47,11 @@ impl ListOf {
         }
     }
 
+    /// Tells whether an object is such a list.
+    fn is_in(self, object: &Object) -> bool {
+        matches!(object, Object::Note { about, .. } if *about == self.subject())
+    }
+
     fn place(self) -> Place {
         let context = match self {
             Self::Earlier => "began",
@@ -145,8 +150,7 @@ impl Repository {
     fn lists(&self, of: ListOf) -> Result<Vec<ObjectName>> {
         // A store lists folders, not beginnings of names.
         let notes = self.listed(Folder::Notes.prefix())?.into_iter();
-        let is_list = |object: &Object| matches!(object, Object::Note { about, .. } if *about == of.subject());
-        Ok(notes.filter(is_list).map(|object| object.name()).collect())
+        Ok(notes.filter(|object| of.is_in(object)).map(|object| object.name()).collect())
     }
 
     fn read_list(&self, object: &ObjectName, of: ListOf) -> Result<Option<SnapshotList>> {

@@ -457,6 +457,7 @@ pub fn removing(stored: &StoredSnapshot) -> Removing {
         requires: about.requires,
         reason: "its night is over".to_owned(),
         replaced_by: None,
+        origin: about.origin,
     };
     Removing { name: stored.name, removal }
 }

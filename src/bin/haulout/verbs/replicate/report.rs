@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use haulout::error::Result;
 use haulout::ops::backup::BackupReport;
+use haulout::ops::copy_reencrypted::ReencryptionPlan;
 use haulout::ops::copy_reencrypted::ReencryptionReport;
 use haulout::ops::replicate::CopyCost;
 use haulout::ops::replicate::CopyPlan;
@@ -80,6 +81,7 @@ struct ReencryptionPlanned<'r> {
     reencrypted: bool,
     snapshots: u64,
     stream_bytes: u64,
+    removed_there: Vec<String>,
 }
 
 /// The JSON report of a replication to a repository with other keys.
@@ -90,6 +92,7 @@ struct Reencryption<'r> {
     sent: ReencryptedCost,
     snapshots: Vec<ReencryptedSnapshot<'r>>,
     already_there: u64,
+    removed_there: Vec<String>,
     left_out: Vec<Missing<'r>>,
     /// Objects and bytes read there and found right, if that was asked for.
     verified: Verified,
@@ -129,13 +132,11 @@ impl<'r> Missing<'r> {
 
 impl Report {
     /// Prints what would be sent to a repository with other keys.
-    pub(crate) fn reencryption_planned(
-        &self,
-        to: &str,
-        snapshots: u64,
-        stream_bytes: u64,
-    ) -> Result<()> {
-        let value = ReencryptionPlanned { to, reencrypted: true, snapshots, stream_bytes };
+    pub(crate) fn reencryption_planned(&self, to: &str, plan: &ReencryptionPlan<'_>) -> Result<()> {
+        let (snapshots, stream_bytes) = (plan.snapshots(), plan.stream_bytes());
+        let removed_there = plan.removed_there().iter().map(ToString::to_string).collect();
+        let value =
+            ReencryptionPlanned { to, reencrypted: true, snapshots, stream_bytes, removed_there };
         self.result(&value, || {
             let counted = units::counted(snapshots, "snapshot");
             let head = format!("{counted} would be re-encrypted to {}\n", clean(to));
@@ -143,7 +144,7 @@ impl Report {
                 "{} to read here; what that takes there shows when it is stored",
                 units::size(stream_bytes)
             );
-            head + &fact("streams", &bytes)
+            head + &fact("streams", &bytes) + &not_sent_again(plan.removed_there().len())
         })
     }
 
@@ -172,6 +173,7 @@ impl Report {
                 })
                 .collect(),
             already_there: report.there,
+            removed_there: report.removed_there.iter().map(ToString::to_string).collect(),
             left_out: report.left_out.iter().map(Missing::new).collect(),
             verified,
             seconds: time.as_secs_f64(),
@@ -182,7 +184,8 @@ impl Report {
             if self.console.loudness == Loudness::Brief {
                 let stored = format!("{} stored", units::size(bytes));
                 let rest = brief_rest(verified, report.there, &report.left_out);
-                return format!("{head}: {stored} in {}{rest}\n", units::span(time));
+                let removed = brief_removed(report.removed_there.len());
+                return format!("{head}: {stored} in {}{rest}{removed}\n", units::span(time));
             }
             let mut text = head + "\n";
             text += &fact("streams", &units::size(stream_bytes));
@@ -190,6 +193,7 @@ impl Report {
             text += &fact("stored", &format!("{} in {objects}", units::size(bytes)));
             text += &fact("time", &units::span(time));
             text += &verified_there(verified);
+            text += &not_sent_again(report.removed_there.len());
             text + &not_sent(report.there, &report.left_out)
         })
     }
@@ -278,10 +282,7 @@ impl Report {
                     }
                 };
                 let rest = brief_rest(*verified, *there, left_out);
-                let removed = match report.removed_there.len() {
-                    0 => String::new(),
-                    count => format!(", {} removed there", units::count(u64_of(count))),
-                };
+                let removed = brief_removed(report.removed_there.len());
                 return format!("{head}: {bytes} in {time}{mended}{rest}{removed}\n");
             }
             let mut text = head + "\n";
@@ -297,6 +298,14 @@ impl Report {
             text += &not_sent_again(report.removed_there.len());
             text + &not_sent(*there, left_out)
         })
+    }
+}
+
+/// Formats the number of snapshots that were removed there, for a one-line summary.
+fn brief_removed(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        count => format!(", {} removed there", units::count(u64_of(count))),
     }
 }
 

@@ -139,7 +139,7 @@ impl Run<'_> {
         plan.require_memory_to_reencrypt()?;
         let (snapshots, unreadable) = self.wanted(near, &plan.wanted)?;
         let planned = copy_reencrypted::plan(near, far, snapshots)?;
-        self.report.reencryption_planned(place, planned.snapshots(), planned.stream_bytes())?;
+        self.report.reencryption_planned(place, &planned)?;
         Ok(Exit::with(unreadable))
     }
 
