@@ -87,6 +87,7 @@ fn removal(of: &StoredSnapshot) -> Removal {
         requires: Vec::new(),
         reason: String::new(),
         replaced_by: None,
+        origin: None,
     }
 }
 

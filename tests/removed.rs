@@ -91,6 +91,7 @@ fn removal(of: &StoredSnapshot) -> Removal {
         requires: Vec::new(),
         reason: "customer erased".to_owned(),
         replaced_by: None,
+        origin: None,
     }
 }
 

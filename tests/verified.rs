@@ -295,6 +295,7 @@ fn what_no_kept_snapshot_needs_is_not_verified_and_is_not_overdue() {
         requires: Vec::new(),
         reason: String::new(),
         replaced_by: None,
+        origin: None,
     };
     repository.put_removal(&first.name, &removal).unwrap();
     let repository = nights.repository();
