@@ -244,12 +244,16 @@ fn holds_keep_until_they_end_and_can_not_be_consented_away() {
     let after = plan_on(&repository, &named(&ids[1..2]), 11).unwrap();
     assert!(after.refused.is_empty());
     let removes = after.removes(&Who::default(), until + 1);
-    let report = prune::remove(&repository, &removes, &world).unwrap();
+    let report =
+        prune::remove(&repository, &PruneOptions { removes, ..Default::default() }, &world)
+            .unwrap();
     assert_eq!((report.removed.len(), report.spared.len()), (1, 0));
     // A hold that is put after the plan was made is found by prune.
     let removes = plan_on(&repository, &named(&ids[..1]), 5).unwrap().removes(&Who::default(), 1);
     hold(&repository, &stored(ids[0]), &Hold::default(), &world).unwrap();
-    let report = prune::remove(&repository, &removes, &world).unwrap();
+    let report =
+        prune::remove(&repository, &PruneOptions { removes, ..Default::default() }, &world)
+            .unwrap();
     assert_eq!((report.removed.len(), report.spared.len()), (0, 1));
     assert_eq!(report.spared[0].1, "it is held");
 }
@@ -364,7 +368,8 @@ fn a_snapshot_that_can_not_be_read_is_removed_by_its_name_if_that_is_wished_for(
 fn remove_damaged(repository: &Repository, ids: &[SnapshotId]) -> Vec<usize> {
     let plan = plan_on(repository, &Choice::Damaged(ids.iter().copied().collect()), 9).unwrap();
     let (removes, world) = (plan.removes(&Who::default(), 1), World::of_this_machine());
-    let report = prune::remove(repository, &removes, &world).unwrap();
+    let report =
+        prune::remove(repository, &PruneOptions { removes, ..Default::default() }, &world).unwrap();
     assert!(report.removed.len() == ids.len() && report.doubted.is_empty(), "{report:?}");
     let removals = repository.removals(None).unwrap();
     let read = |id: &SnapshotId| {

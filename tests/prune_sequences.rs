@@ -240,8 +240,8 @@ fn what_a_run_relies_on_stays_if_it_began_after_the_intents_were_listed() {
     // The first list of intents is that in which it looks for its own.
     let pruned = place.prune((At::After, Verb::List, "intents/", 2), PruneOptions::default());
     let run = place.backup((At::After, Verb::List, "packs/", 1));
-    let removes = place.removal(&ids[1..]).removes;
-    prune::remove(&place.repository, &removes, &stepping_world()).unwrap();
+    let options = place.removal(&ids[1..]);
+    prune::remove(&place.repository, &options, &stepping_world()).unwrap();
     let id = run.finish().unwrap().id;
     pruned.finish().unwrap();
     place.assert_is(id, &stream);
@@ -425,7 +425,7 @@ fn assert_refused(place: &Place, there: &Repository, id: SnapshotId, words: &str
     };
     let refused = [
         prune::prune(there, &options, &world).map(drop),
-        prune::remove(there, &options.removes, &world).map(drop),
+        prune::remove(there, &options, &world).map(drop),
         compact(there, &compacts, &world).map(drop),
     ];
     for refused in refused {

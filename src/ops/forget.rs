@@ -43,6 +43,9 @@ use crate::repo::snapshots::Described;
 use crate::repo::snapshots::Listing;
 use crate::repo::snapshots::SnapshotName;
 use crate::repo::snapshots::StoredSnapshot;
+use crate::repo::standing::IntentVerb;
+use crate::repo::standing::RunId;
+use crate::repo::standing::StandingRun;
 
 /// The snapshots that are to be removed, as they are chosen.
 #[derive(Debug, Clone)]
@@ -112,6 +115,17 @@ pub struct Who {
     pub reason: String,
 }
 
+/// A run that stands and may rely on a snapshot: even removed, that stays until the run has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RootOf {
+    /// The id of the run.
+    pub run: RunId,
+    /// The work of the run.
+    pub verb: IntentVerb,
+    /// When it put its intent, seconds since 1970.
+    pub since: u64,
+}
+
 /// The decision about one snapshot.
 #[derive(Debug)]
 pub struct Decided {
@@ -119,6 +133,8 @@ pub struct Decided {
     pub described: Described,
     /// The decision, with all reasons.
     pub decision: Decision,
+    /// The runs that may rely on it.
+    pub root_of: Vec<RootOf>,
 }
 
 impl Decided {
@@ -184,7 +200,7 @@ impl ForgetPlan {
 }
 
 fn removing(decided: &Decided, who: &Who, time: u64) -> Removing {
-    let Decided { described: Described { name, about }, decision } = decided;
+    let Decided { described: Described { name, about }, decision, .. } = decided;
     let replaced_by = decision.replaced_by.map(|id| id.to_string());
     let reason = match decision.replaced_by {
         Some(id) if who.reason.is_empty() => format!("no rule keeps it beside {}", id.short()),
@@ -239,6 +255,7 @@ pub fn plan(
     let listing = repository.snapshots()?;
     let notes = repository.notes(None)?;
     let lacking = lacking(repository, &listing, world)?;
+    let standing = repository.standing()?.runs;
     let now = world.clock.unix_seconds();
     let mut plan = ForgetPlan::default();
     if let Some(unread) = notes.damaged.first() {
@@ -274,7 +291,7 @@ pub fn plan(
                 continue;
             }
         };
-        let planned = SourcePlan { source, snapshots: joined(snapshots, decisions) };
+        let planned = SourcePlan { source, snapshots: joined(snapshots, decisions, &standing) };
         plan.check_what_is_left(&planned, &lacking);
         plan.sources.push(planned);
     }
@@ -292,13 +309,21 @@ fn by_source(listing: Listing<StoredSnapshot>, notes: &Notes) -> BTreeMap<String
     by_source
 }
 
-/// Joins snapshots and the decisions about them, in the order of the snapshots.
-fn joined(snapshots: Vec<Described>, decisions: Vec<Decision>) -> Vec<Decided> {
+/// Joins snapshots and the decisions about them, in the order of the snapshots, with the runs that
+/// may rely on them.
+fn joined(
+    snapshots: Vec<Described>,
+    decisions: Vec<Decision>,
+    standing: &[StandingRun],
+) -> Vec<Decided> {
     let decisions = decisions.into_iter().map(|decision| (decision.id, decision));
     let mut by_id: BTreeMap<SnapshotId, Decision> = decisions.collect();
     let decided = |described: Described| {
         let decision = by_id.remove(&described.id())?;
-        Some(Decided { described, decision })
+        let relies = standing.iter().filter(|run| run.roots.contains(&described.name));
+        let root_of =
+            relies.map(|run| RootOf { run: run.run, verb: run.verb, since: run.time }).collect();
+        Some(Decided { described, decision, root_of })
     };
     snapshots.into_iter().filter_map(decided).collect()
 }

@@ -19,9 +19,6 @@
 //!
 //! `tests/model` searches this order, with each of its rules left out, beside all that can meet it.
 //!
-//! No command calls it, and `init` sets no feature that allows it, until replicates put intents as
-//! well.
-//!
 //! Stopped anywhere, it leaves garbage and its intent. The intent makes replicates wait, until
 //! someone says that the prune is dead ([`PruneOptions::abandons`]).
 //!
@@ -73,6 +70,7 @@ pub use crate::ops::prune::wishes::Fewer;
 pub use crate::ops::prune::wishes::Orphans;
 pub use crate::ops::prune::wishes::PruneOptions;
 pub use crate::ops::prune::wishes::Removing;
+pub use crate::ops::prune::wishes::UnreadNotes;
 
 /// What a prune would do, without doing it.
 #[derive(Debug)]
@@ -157,13 +155,17 @@ pub fn plan(repository: &Repository, options: &PruneOptions, world: &World) -> R
     })
 }
 
-/// Removes snapshots, so that they are shown and restored no longer; what only they need is
-/// deleted by the next prune.
-pub fn remove(repository: &Repository, removes: &[Removing], world: &World) -> Result<PruneReport> {
+/// Removes the snapshots that the options name, so that they are shown and restored no longer; what
+/// only they need is deleted by the next prune.
+pub fn remove(
+    repository: &Repository,
+    options: &PruneOptions,
+    world: &World,
+) -> Result<PruneReport> {
     require_allowed(repository)?;
-    let guard = Guard::begin(repository, removes, world)?;
+    let guard = Guard::begin(repository, &options.removes, world)?;
     let mut report = PruneReport::default();
-    let done = put_removals(repository, removes, &mut report, world);
+    let done = put_removals(repository, options, &mut report, world);
     guard.end(done, &mut report.refused)?;
     Ok(report)
 }
@@ -203,7 +205,7 @@ fn prune_guarded<'i>(
 ) -> Result<(PruneReport, Lockable<'i>)> {
     let monitor = &world.monitor;
     let mut report = PruneReport::default();
-    put_removals(repository, &options.removes, &mut report, world)?;
+    put_removals(repository, options, &mut report, world)?;
     breaking::break_runs(repository, &options.breaks, world)?;
     let (mut view, garbage) = looked(|| {
         let view = View::look(repository, BTreeSet::new(), options.fewer, monitor)?;
@@ -248,14 +250,14 @@ fn packs(repository: &Repository) -> Result<Inventory> {
 /// Puts a record about each snapshot that is not held, and that no other requires.
 fn put_removals(
     repository: &Repository,
-    removes: &[Removing],
+    options: &PruneOptions,
     report: &mut PruneReport,
     world: &World,
 ) -> Result<()> {
-    if removes.is_empty() {
+    if options.removes.is_empty() {
         return Ok(());
     }
-    let nameless = removes.iter().filter(|removing| removing.removal.run.is_empty());
+    let nameless = options.removes.iter().filter(|removing| removing.removal.run.is_empty());
     let nameless: BTreeSet<SnapshotId> = nameless.map(|removing| removing.name.id).collect();
     let mut runs = Vec::new();
     if !nameless.is_empty() {
@@ -267,11 +269,11 @@ fn put_removals(
         }
     }
     let notes = repository.notes(None)?;
-    if let Some(unread) = notes.damaged.first() {
+    if let (Some(unread), UnreadNotes::Refused) = (notes.damaged.first(), options.unread_notes) {
         let what = format!("a note can't be read, and may hold a snapshot: {unread}");
         return Err(Error::new(ErrorKind::Damaged, what));
     }
-    for Removing { name, removal } in removes {
+    for Removing { name, removal } in &options.removes {
         if let Some(held) = notes.holds_at(name.id, removal.time).last() {
             let why = if held.reason.is_empty() {
                 "it is held".to_owned()

@@ -29,6 +29,11 @@ pub struct Earlier {
 }
 
 impl Earlier {
+    /// Tells whether there is no list: the repository was made with intents.
+    pub fn is_empty(&self) -> bool {
+        self.listed.is_none()
+    }
+
     /// Adds the snapshots of a list.
     pub(super) fn add(&mut self, snapshots: BTreeSet<SnapshotId>) {
         self.listed.get_or_insert_default().extend(snapshots);

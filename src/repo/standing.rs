@@ -17,7 +17,6 @@ use crate::base::limits::SMALL_OBJECT_BYTES_MAX;
 use crate::format::intent::Held;
 use crate::format::intent::INTENT_TEXT_BYTES_MAX;
 use crate::format::intent::Intent;
-use crate::format::intent::IntentVerb;
 use crate::format::intent::held;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
@@ -27,6 +26,7 @@ use crate::repo::snapshot_name::SnapshotName;
 use crate::seal::object::ObjectKind;
 use crate::store::name::ObjectName;
 
+pub use crate::format::intent::IntentVerb;
 pub use crate::seal::ids::RunId;
 
 /// A run that has an intent.

@@ -36,11 +36,23 @@ pub enum Fewer {
     Accepted,
 }
 
+/// The treatment of notes that can't be read while snapshots are removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UnreadNotes {
+    /// They end it: one of them may be a hold.
+    #[default]
+    Refused,
+    /// They are known to be no holds.
+    Ignored,
+}
+
 /// The wishes of who prunes.
 #[derive(Debug, Clone, Default)]
 pub struct PruneOptions {
     /// The snapshots that are removed first.
     pub removes: Vec<Removing>,
+    /// What happens if a note can't be read while they are removed.
+    pub unread_notes: UnreadNotes,
     /// Runs that are known to have died: what they may rely on is kept no longer.
     pub breaks: BTreeSet<RunId>,
     /// Prunes and compactions that are known to have died.
