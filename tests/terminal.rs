@@ -157,6 +157,59 @@ fn init_goes_on_without_a_kit_and_not_with_a_password_that_was_mistyped() {
     assert_eq!(status, Some(0), "{seen}");
 }
 
+/// A repository of version 0.1.0 without a password in `repo`.
+fn earlier_repository(directory: &Path) {
+    let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/repos/v1-texts-clear");
+    let copied = Command::new("cp").arg("-r").arg(archive).arg(directory.join("repo")).status();
+    assert!(copied.unwrap().success());
+}
+
+#[test]
+fn an_upgrade_asks_and_changes_nothing_unless_the_answer_is_yes() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    earlier_repository(directory);
+    let config = fs::read(directory.join("repo/config")).unwrap();
+    let question = "haulout before 0.2 will refuse";
+    for answer in ["", "n", "no", "yup"] {
+        let (seen, status) = typed(directory, "upgrade", &[(question, answer)]);
+        assert_eq!(status, Some(1), "{seen}");
+        assert!(seen.contains("nothing was changed"), "{seen}");
+        assert!(fs::read(directory.join("repo/config")).unwrap() == config);
+    }
+    let (seen, status) = typed(directory, "upgrade", &[("set 3 features? [y/N] ", "y")]);
+    assert_eq!(status, Some(0), "{seen}");
+    assert!(fs::read(directory.join("repo/config")).unwrap() != config);
+    // There is nothing more to ask.
+    let (seen, status) = typed(directory, "upgrade", &[]);
+    assert_eq!(status, Some(0), "{seen}");
+}
+
+#[test]
+fn forget_shows_its_plan_asks_and_removes_nothing_unless_the_answer_is_yes() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    assert_eq!(typed(directory, "init --no-encryption --quiet", &[]).1, Some(0));
+    for _ in 0..3 {
+        assert_eq!(typed(directory, "backup -q --source t -- echo x", &[]).1, Some(0));
+    }
+    let count = || fs::read_dir(directory.join("repo/removed")).map_or(0, Iterator::count);
+    for answer in ["", "no"] {
+        let (seen, status) =
+            typed(directory, "forget --keep-last 2", &[("remove 1 snapshot? [y/N] ", answer)]);
+        assert_eq!((status, count()), (Some(1), 0), "{seen}");
+        assert!(seen.contains("last 2 of 2") && seen.contains("took its place"), "{seen}");
+        assert!(seen.contains("prune would delete"), "{seen}");
+    }
+    let (seen, status) =
+        typed(directory, "forget --keep-last 2 --prune", &[("remove 1 snapshot? [y/N] ", "y")]);
+    assert_eq!((status, count()), (Some(0), 1), "{seen}");
+    assert!(seen.contains("removed 1 of 3 snapshots of t"), "{seen}");
+    // Nothing to remove is nothing to ask.
+    let (seen, status) = typed(directory, "forget --keep-last 2", &[]);
+    assert_eq!((status, count()), (Some(0), 1), "{seen}");
+}
+
 /// What a terminal shows after these bytes: its lines, without blanks at their ends.
 fn screen(bytes: &str) -> Vec<String> {
     let (mut lines, mut row, mut column) = (vec![Vec::new()], 0, 0);

@@ -479,12 +479,17 @@ fn the_program_says_what_it_would_set_sets_it_and_finds_nothing_more_to_do() {
     );
     place.ran(&["upgrade", "--plan"]).is(0).prints(&planned);
     let plan = place.ran(&["upgrade", "--plan", "--json"]).is(0).json();
-    assert_eq!(plan["sets"][1]["bit"], 2);
+    let bits: Vec<_> = plan["sets"].as_array().unwrap().iter().map(|set| &set["bit"]).collect();
+    assert_eq!(bits, [0, 2, 3]);
     assert_eq!((plan["needs"].as_str(), plan["runs"].as_array().unwrap().len()), (Some("0.2"), 0));
     let stats = place.ran(&["stats"]).is(0).out();
     assert!(stats.contains("haulout upgrade --plan"), "{stats}");
+    let refused = format!("haulout before 0.2 will refuse {repo} on every host");
+    place.ran(&["upgrade"]).is(2).says(&refused).says("with --yes");
+    assert_eq!(place.ran(&["upgrade", "--json"]).is(2).error_kind(), "usage");
+    assert_eq!(place.ran(&["stats", "--json"]).is(0).json()["features"], serde_json::json!([]));
     let done = format!("set 3 features in {repo}: it needs haulout 0.2 or newer\n");
-    place.ran(&["upgrade"]).is(0).prints(&done);
+    place.ran(&["upgrade", "--yes"]).is(0).prints(&done);
     let nothing = format!("{repo} has all features: there is nothing to upgrade\n");
     place.ran(&["upgrade"]).is(0).prints(&nothing);
     place.ran(&["upgrade", "--plan"]).is(0).prints(&nothing);
@@ -503,16 +508,16 @@ fn the_program_refuses_while_a_run_may_be_writing_unless_it_is_known_to_have_end
     let records = place.objects("runs");
     let standing = "0123456789abcdef0123456789abcdef";
     fs::copy(&records[0], place.path("repo/runs").join(standing)).unwrap();
-    let refused = place.ran(&["upgrade", "--json"]).is(1);
+    let refused = place.ran(&["upgrade", "--json", "--yes"]).is(1);
     assert_eq!(refused.error_kind(), "busy");
     assert_eq!(refused.json()["error"]["code"], "store");
-    place.ran(&["upgrade"]).is(1).says("01234567").says("--runs-ended");
+    place.ran(&["upgrade", "--yes"]).is(1).says("01234567").says("--runs-ended");
     let plan = place.ran(&["upgrade", "--plan", "--json"]).is(3).json();
     assert_eq!(plan["runs"][0]["run"], standing);
     let planned = place.ran(&["upgrade", "--plan"]).is(3).out();
     assert!(planned.ends_with("  run       01234567 may be writing\n"), "{planned}");
     place.ran(&["upgrade", "--plan", "--runs-ended"]).is(0);
-    place.ran(&["upgrade", "--runs-ended"]).is(0);
+    place.ran(&["upgrade", "--runs-ended", "--yes"]).is(0);
     let stats = place.ran(&["stats", "--json"]).is(0).json();
     assert_eq!(stats["features"], serde_json::json!([0, 2, 3]));
 }
@@ -523,7 +528,7 @@ fn a_host_that_remembers_notices_an_older_config() {
     let state = place.path("state").display().to_string();
     let config = place.path("repo/config");
     let old = fs::read(&config).unwrap();
-    place.ran(&["upgrade", "--state", &state]).is(0);
+    place.ran(&["upgrade", "--yes", "--state", &state]).is(0);
     place.ran(&["snapshots", "--state", &state]).is(0);
     fs::remove_file(&config).unwrap();
     fs::write(&config, old).unwrap();

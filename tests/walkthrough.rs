@@ -1,7 +1,7 @@
 //! The walkthroughs of the README and the guide, run from their text on a host with MariaDB: from
-//! nothing to a restored server, one restored table and a replica in S3. What the commands print
-//! is compared with what the text says that they print; numbers, sizes, times and hashes may
-//! differ.
+//! nothing to a restored server, one restored table, a replica in S3 and free space. What the
+//! commands print is compared with what the text says that they print; numbers, sizes, times and
+//! hashes may differ.
 //!
 //! `tests/mariadb/walkthrough` is the host: a private server and the programs that reach it.
 
@@ -22,10 +22,11 @@ use crate::s3::BUCKET;
 use crate::s3::S3;
 
 /// The walkthroughs in the order in which they are run: what each leads to, its file, its section.
-const WALKTHROUGHS: [(&str, &str, &str); 3] = [
+const WALKTHROUGHS: [(&str, &str, &str); 4] = [
     ("a restored server", "README.md", "## Ten minutes"),
     ("one restored table", "src/guide/restore.md", "## One table of a dump"),
     ("a replica in S3", "src/guide/replicate.md", "## A replica in S3"),
+    ("free space", "src/guide/retention.md", "## From a plan to free space"),
 ];
 
 /// Stands before the output of each step.

@@ -40,6 +40,7 @@ chapters! {
     restore "restore.md" "Restoring"
     verify "verify.md" "Verifying"
     repair "repair.md" "Repairing"
+    retention "retention.md" "Retention"
     keys "keys.md" "Keys"
     stores "stores.md" "Stores"
     replicate "replicate.md" "Replicating"

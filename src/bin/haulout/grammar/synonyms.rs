@@ -6,11 +6,10 @@ use clap::error::ContextKind;
 use clap::error::ContextValue;
 use clap::error::ErrorKind;
 
-const COMMANDS: [(&str, &str); 16] = [
+const COMMANDS: [(&str, &str); 20] = [
     ("list", "snapshots"),
     ("log", "snapshots"),
     ("info", "show"),
-    ("check", "verify"),
     ("fsck", "verify"),
     ("scrub", "verify"),
     ("heal", "repair"),
@@ -23,6 +22,11 @@ const COMMANDS: [(&str, &str); 16] = [
     ("compare", "diff"),
     ("size", "stats"),
     ("label", "tag"),
+    ("expire", "forget"),
+    ("delete", "forget"),
+    ("gc", "prune"),
+    ("pin", "hold"),
+    ("unpin", "release"),
 ];
 
 const OPTIONS: [(&str, &str); 11] = [
@@ -94,7 +98,7 @@ mod tests {
     fn words_of_other_programs_lead_to_ours() {
         for (line, tip) in [
             ("haulout list", "'snapshots'"),
-            ("haulout check", "'verify'"),
+            ("haulout scrub", "'verify'"),
             ("haulout restore latest --target /x", "'--to'"),
             ("haulout backup --name x", "'--source'"),
             // What is spelled alike is clap's own business.

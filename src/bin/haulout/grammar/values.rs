@@ -8,6 +8,9 @@ use clap::builder::OsStringValueParser;
 use clap::builder::TypedValueParser;
 
 use haulout::ops::verify::Budget;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
 use crate::output::units::ByteCount;
 use crate::output::units::number_and_unit;
@@ -118,9 +121,78 @@ pub(crate) fn budget(text: &str) -> Result<Budget, String> {
     }
 }
 
+/// Parses a time on a calendar: `hour`, `day`, `week`, or a number of h, d, w (7 days) or y (365
+/// days) besides the shorter ones.
+pub(crate) fn long_duration(text: &str) -> Result<Duration, String> {
+    const DAY: u64 = 24 * 60 * 60;
+    let days = match text {
+        "hour" => return Ok(Duration::from_hours(1)),
+        "day" => 1,
+        "week" => 7,
+        _ => match number_and_unit(text) {
+            Some((number, "w")) => number.saturating_mul(7),
+            Some((number, "y")) => number.saturating_mul(365),
+            Some(_) | None => return duration(text),
+        },
+    };
+    days.checked_mul(DAY).map(Duration::from_secs).ok_or_else(|| "it is too long".to_owned())
+}
+
+/// Parses the name of a time zone.
+pub(crate) fn time_zone(text: &str) -> Result<TimeZone, String> {
+    if text == "local" {
+        return Ok(TimeZone::system());
+    }
+    if text == "UTC" {
+        return Ok(TimeZone::UTC);
+    }
+    TimeZone::get(text).map_err(|_| "it is neither local nor the name of a time zone".to_owned())
+}
+
+/// Parses a share in whole percent: `10%`.
+pub(crate) fn percent(text: &str) -> Result<u64, String> {
+    match number_and_unit(text) {
+        Some((number, "%")) if number <= 100 => Ok(number),
+        Some((_, "%")) => Err("it is more than everything".to_owned()),
+        Some((number, "")) => Err(format!("it has no unit: write {number}%")),
+        Some(_) | None => Err("it is no share like 10%".to_owned()),
+    }
+}
+
+/// Characters of a date: `2027-06-30`.
+const DATE_CHARS: usize = 10;
+
+/// Parses the last moment of something, seconds since 1970: the end of a day in UTC, or a moment as
+/// by RFC 3339.
+pub(crate) fn until(text: &str) -> Result<u64, String> {
+    let no_date = || "it is no date like 2027-06-30, or 2027-06-30T18:00:00Z".to_owned();
+    let moment: Timestamp = if text.len() == DATE_CHARS {
+        let date: Date = text.parse().map_err(|_| no_date())?;
+        TimeZone::UTC.to_timestamp(date.at(23, 59, 59, 0)).map_err(|_| no_date())?
+    } else {
+        text.parse().map_err(|_| no_date())?
+    };
+    u64::try_from(moment.as_second()).map_err(|_| "it is before 1970".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_date_ends_with_its_day() {
+        for (text, seconds) in [
+            ("2027-06-30", 1814399999),
+            ("2027-06-30T18:00:00Z", 1814378400),
+            ("2027-06-30T18:00:00+02:00", 1814371200),
+        ] {
+            assert_eq!(until(text), Ok(seconds), "{text}");
+        }
+        for text in ["", "2027-06-31", "2027-6-30", "30.06.2027", "2027-06-30T18:00", "1969-12-31"]
+        {
+            assert!(until(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_budget_is_a_size_a_time_or_a_share() {
@@ -142,6 +214,30 @@ mod tests {
         }
         assert!(budget("3m").unwrap_err().contains("3min, 3MiB"));
         assert!(budget("50G").unwrap_err().contains("50GiB"));
+    }
+
+    #[test]
+    fn times_on_a_calendar_have_words_and_more_units() {
+        const DAY: u64 = 86_400;
+        for (text, seconds) in
+            [("hour", 3600), ("day", DAY), ("week", 7 * DAY), ("8w", 56 * DAY), ("2y", 730 * DAY)]
+        {
+            assert_eq!(long_duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        assert_eq!(long_duration("6h"), duration("6h"));
+        for text in ["", "month", "2m", "y", "99999999999999999y"] {
+            assert!(long_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn zones_have_names_and_shares_a_sign() {
+        assert!(time_zone("local").is_ok() && time_zone("UTC") == Ok(TimeZone::UTC));
+        assert!(time_zone("Nowhere/Else").is_err() && time_zone("").is_err());
+        assert_eq!((percent("0%"), percent("100%")), (Ok(0), Ok(100)));
+        for text in ["10", "101%", "", "%", "1.5%"] {
+            assert!(percent(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! From the settings that all verbs share to an opened repository that can be trusted.
 
+pub(crate) mod consent;
 mod memory;
 pub(crate) mod network;
 pub(crate) mod run;

@@ -138,6 +138,12 @@ impl Run<'_> {
         Ok(notes)
     }
 
+    /// Prints a warning that counts for the exit status.
+    pub(crate) fn warn(&self, message: String) {
+        self.report.console.warning(message);
+        self.warned.set(true);
+    }
+
     pub(crate) fn store(&self) -> Result<Arc<dyn Store>> {
         self.store_at(&self.site())
     }
@@ -294,12 +300,11 @@ impl Run<'_> {
             }
             None => "there is none without known damage".to_owned(),
         };
-        self.report.console.warning(format!(
+        self.warn(format!(
             "snapshot {} of {} is known to be damaged: {what}; {instead}",
             stored.id().short(),
             about.source
         ));
-        self.warned.set(true);
         Ok(stored)
     }
 

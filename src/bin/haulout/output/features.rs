@@ -5,6 +5,7 @@ use haulout::repo::Features;
 use serde::Serialize;
 
 use crate::output::phrases::fact;
+use crate::output::text::clean;
 
 /// A feature in a JSON report.
 #[derive(Debug, Serialize)]
@@ -42,4 +43,9 @@ pub(crate) fn needs_line(features: Features) -> String {
         let text = format!("haulout {version} or newer on every host: earlier versions refuse it");
         fact("needs", &text)
     })
+}
+
+/// Says which versions stop working in a repository that gets a feature.
+pub(crate) fn refused_before(place: &str, version: &str) -> String {
+    format!("haulout before {version} will refuse {} on every host", clean(place))
 }

@@ -14,12 +14,15 @@ mod cat;
 mod completions;
 mod diff;
 mod errors;
+mod forget;
 mod help;
+mod hold;
 mod init;
 mod job;
 mod key;
 mod ls;
 mod man;
+mod prune;
 mod repair;
 mod replicate;
 mod restore;
@@ -28,6 +31,7 @@ mod show;
 mod snapshots;
 mod stats;
 mod tag;
+mod unlock;
 mod upgrade;
 mod verify;
 mod version;
@@ -54,7 +58,10 @@ use crate::verbs::cat::CatArguments;
 use crate::verbs::completions::CompletionsArguments;
 use crate::verbs::diff::DiffArguments;
 use crate::verbs::errors::ErrorsArguments;
+use crate::verbs::forget::args::ForgetArguments;
 use crate::verbs::help::HelpArguments;
+use crate::verbs::hold::HoldArguments;
+use crate::verbs::hold::ReleaseArguments;
 use crate::verbs::init::InitArguments;
 use crate::verbs::init::NewRepository;
 use crate::verbs::job::Job;
@@ -62,6 +69,7 @@ use crate::verbs::key::args::KeyArguments;
 use crate::verbs::key::plan::KeyPlan;
 use crate::verbs::ls::LsArguments;
 use crate::verbs::man::ManArguments;
+use crate::verbs::prune::args::PruneArguments;
 use crate::verbs::repair::args::RepairArguments;
 use crate::verbs::repair::run::RepairJob;
 use crate::verbs::replicate::args::ReplicateArguments;
@@ -73,6 +81,7 @@ use crate::verbs::show::ShowArguments;
 use crate::verbs::snapshots::SnapshotsArguments;
 use crate::verbs::stats::StatsArguments;
 use crate::verbs::tag::TagArguments;
+use crate::verbs::unlock::UnlockArguments;
 use crate::verbs::upgrade::UpgradeArguments;
 use crate::verbs::verify::VerifyArguments;
 use crate::verbs::verify::VerifyPlan;
@@ -141,10 +150,16 @@ pub(crate) enum Verb {
     Diff(DiffArguments),
     Stats(StatsArguments),
     Tag(TagArguments),
+    Hold(HoldArguments),
+    Release(ReleaseArguments),
+    Forget(Box<ForgetArguments>),
+    Prune(PruneArguments),
     Restore(RestoreArguments),
+    #[command(visible_alias = "check")]
     Verify(VerifyArguments),
     Repair(Box<RepairArguments>),
     Salvage(SalvageArguments),
+    Unlock(UnlockArguments),
     Upgrade(UpgradeArguments),
     Key(KeyArguments),
     Replicate(Box<ReplicateArguments>),
@@ -172,6 +187,11 @@ pub(crate) fn run(
     around: &Surroundings<'_>,
     report: &Report,
 ) -> Outcome<Exit> {
+    if let Verb::Forget(typed) = &verb
+        && typed.calendar.simulate
+    {
+        return typed.simulate(report);
+    }
     let (settings, job) = prepared(common, verb, around)?;
     let run = Run::begin(settings, job.traits(), report)?;
     let done = job.run(&run);
@@ -195,10 +215,15 @@ fn prepared(
         Verb::Diff(typed) => Box::new(typed),
         Verb::Stats(typed) => Box::new(typed),
         Verb::Tag(typed) => Box::new(typed),
+        Verb::Hold(typed) => Box::new(typed),
+        Verb::Release(typed) => Box::new(typed),
+        Verb::Forget(typed) => Box::new(*typed),
+        Verb::Prune(typed) => Box::new(typed),
         Verb::Restore(typed) => Box::new(RestorePlan::new(typed, &common, around)?),
         Verb::Verify(typed) => Box::new(VerifyPlan::new(typed)),
         Verb::Repair(typed) => Box::new(RepairJob::new(*typed, &network, around)?),
         Verb::Salvage(typed) => Box::new(typed),
+        Verb::Unlock(typed) => Box::new(typed),
         Verb::Upgrade(typed) => Box::new(typed),
         Verb::Key(typed) => Box::new(KeyPlan::new(typed, around)),
         Verb::Replicate(typed) => {

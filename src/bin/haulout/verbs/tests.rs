@@ -116,7 +116,7 @@ fn verbs_that(has: impl Fn(&Traits) -> bool) -> Vec<&'static str> {
     LINES.iter().filter(declared).map(name).collect()
 }
 
-const LINES: [&str; 16] = [
+const LINES: [&str; 21] = [
     "init",
     "backup --limit 1MiB",
     "snapshots",
@@ -126,10 +126,15 @@ const LINES: [&str; 16] = [
     "diff a b",
     "stats",
     "tag a",
+    "hold a",
+    "release a",
+    "forget a",
+    "prune",
     "restore a --to /y --limit 1MiB",
     "verify",
     "repair",
     "salvage",
+    "unlock",
     "upgrade",
     "key list",
     "replicate --to /y --limit 1MiB",
@@ -141,7 +146,9 @@ fn each_verb_declares_what_shared_code_asks() {
     assert_eq!(verbs_that(|traits| traits.cache == CacheUse::Refused), ["verify", "repair"]);
     assert_eq!(verbs_that(|traits| traits.secrets == Secrets::Made), ["init", "key"]);
     assert_eq!(verbs_that(|traits| traits.limit.is_some()), ["backup", "restore", "replicate"]);
-    let adds = ["init", "backup", "tag", "salvage", "upgrade", "key"];
+    let adds = [
+        "init", "backup", "tag", "hold", "release", "forget", "prune", "salvage", "upgrade", "key",
+    ];
     assert_eq!(verbs_that(|traits| traits.effect == Effect::Adds), adds);
 }
 
@@ -194,6 +201,17 @@ fn what_makes_no_sense_together_is_refused() {
         "haulout diff latest",
         "haulout cat latest",
         "haulout tag latest --add ",
+        "haulout hold latest --until tomorrow",
+        "haulout unlock latest",
+        "haulout forget a --keep-last 1",
+        "haulout forget --keep-last -1",
+        "haulout forget --damaged --keep-last 1",
+        "haulout forget --every day --for 2y --keep-last 1",
+        "haulout forget --simulate --keep-last 1",
+        "haulout forget --simulate --every day --for 2y --keep-last 1 --plan",
+        "haulout forget --keep-last 1 --allow everything",
+        "haulout prune --max-unused 10",
+        "haulout prune --max-rewrite 101%",
         "haulout completions tcl",
     ] {
         assert!(parse(line).is_err(), "{line}");

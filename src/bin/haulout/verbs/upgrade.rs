@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::fail::exit::Exit;
 use crate::fail::failure::Outcome;
+use crate::open::consent::ConsentArguments;
 use crate::open::run::Run;
 use crate::open::traits::Effect;
 use crate::open::traits::Traits;
@@ -21,6 +22,7 @@ use crate::output::features::bits;
 use crate::output::features::lines;
 use crate::output::features::needs;
 use crate::output::features::needs_line;
+use crate::output::features::refused_before;
 use crate::output::phrases::fact;
 use crate::output::report::Report;
 use crate::output::text::clean;
@@ -31,6 +33,7 @@ const EXAMPLE: &str = "\
 Examples:
   haulout -r /backup/db upgrade --plan
   haulout -r /backup/db upgrade
+  haulout -r /backup/db upgrade --yes
 
 What is stored stays as it is. Versions of haulout that do not know a feature refuse the \
 repository from then on, on every host; install this one there first.";
@@ -40,7 +43,7 @@ repository from then on, on every host; install this one there first.";
 /// Sets the features that the repository lacks: what is stored from then on takes less room. One
 /// object changes, config, so the user needs a key that opens everything and the right to
 /// overwrite. Refuses while a run may be writing. Without anything to set, says so and exits with
-/// 0.
+/// 0. Before it sets anything it asks on the terminal; elsewhere it needs --yes.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLE)]
 pub(crate) struct UpgradeArguments {
@@ -51,6 +54,9 @@ pub(crate) struct UpgradeArguments {
     /// The runs that may still be writing are known to have ended
     #[arg(long)]
     pub(crate) runs_ended: bool,
+
+    #[command(flatten)]
+    pub(crate) consent: ConsentArguments,
 }
 
 impl Job for UpgradeArguments {
@@ -74,6 +80,11 @@ impl Run<'_> {
             self.report.upgrade_planned(&place, &plan)?;
             let counts = standing == Standing::Refused;
             return Ok(Exit::with(plan.standing.iter().filter(|_| counts).count()));
+        }
+        if let Some(version) = needs(plan.sets) {
+            let what = refused_before(&place, &version);
+            let question = format!("{what}: set {}?", counted(plan.sets));
+            self.require_consent(typed.consent, &question, &what)?;
         }
         let upgraded = plan.run(standing, &self.world)?;
         self.remember(&upgraded)?;
@@ -137,8 +148,7 @@ impl Report {
             if plan.sets == Features::NONE {
                 return nothing(place);
             }
-            let count = u64_of(plan.sets.bits().count());
-            let counted = units::counted(count, "feature");
+            let counted = counted(plan.sets);
             let mut text = format!("{counted} would be set in {}\n", clean(place));
             text += &(lines(plan.sets) + &needs_line(plan.sets));
             let run =
@@ -165,8 +175,7 @@ impl Report {
             if sets == Features::NONE {
                 return nothing(place);
             }
-            let counted = units::counted(u64_of(sets.bits().count()), "feature");
-            let head = format!("set {counted} in {}", clean(place));
+            let head = format!("set {} in {}", counted(sets), clean(place));
             match (self.console.loudness, needs(sets)) {
                 (Loudness::Brief, Some(version)) => {
                     format!("{head}: it needs haulout {version} or newer\n")
@@ -175,6 +184,10 @@ impl Report {
             }
         })
     }
+}
+
+fn counted(features: Features) -> String {
+    units::counted(u64_of(features.bits().count()), "feature")
 }
 
 fn nothing(place: &str) -> String {
