@@ -119,9 +119,9 @@ impl Backups {
         self.streams.push((report.id, stream.to_vec()));
     }
 
-    /// Removes the oldest snapshots and prunes.
-    fn prune(&mut self, removed: usize, lock: Option<u64>) -> PruneReport {
-        let gone: Vec<_> = self.streams.drain(..removed).map(|(id, _)| id).collect();
+    /// Removes so many of the oldest snapshots and prunes.
+    fn prune(&mut self, count: usize, lock: Option<u64>) -> PruneReport {
+        let gone: Vec<_> = self.streams.drain(..count).map(|(id, _)| id).collect();
         let removes = gone
             .iter()
             .map(|id| support::removing(&self.repository.find_snapshot(&id.to_string()).unwrap()));

@@ -179,7 +179,7 @@ impl StoreError {
         let mut text = self.to_string();
         let mut next = StdError::source(self);
         while let Some(cause) = next {
-            text.push_str(&format!(": {cause}"));
+            text.extend([": ", &cause.to_string()]);
             next = cause.source();
         }
         text

@@ -203,12 +203,16 @@ impl Locks {
             let key = between(object, "Key").unwrap();
             kept.push_str(before);
             if self.may_delete(key) {
-                kept.push_str(&format!("<Object>{object}</Object>"));
+                kept.extend(["<Object>", object, "</Object>"]);
             } else {
-                errors.push_str(&format!(
-                    "<Error><Key>{key}</Key><Code>AccessDenied</Code><Message>{LOCKED}</Message>\
-                     </Error>"
-                ));
+                let words = [
+                    "<Error><Key>",
+                    key,
+                    "</Key><Code>AccessDenied</Code><Message>",
+                    LOCKED,
+                    "</Message></Error>",
+                ];
+                errors.extend(words);
             }
             rest = behind;
         }

@@ -195,7 +195,7 @@ impl ErrorResponse {
 }
 
 /// Tells whether a store keeps an object because it is locked: AWS and Ceph say so in the message,
-/// MinIO too, in other words; Azure and Google Cloud have codes.
+/// `MinIO` too, in other words; Azure and Google Cloud have codes.
 fn is_about_a_lock(code: &str, message: &str) -> bool {
     const CODES: [&str; 4] = [
         "BlobImmutableDueToPolicy",

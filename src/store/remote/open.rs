@@ -130,27 +130,12 @@ impl RemoteStore {
             no_conditions: Arc::clone(&no_conditions),
             checks_sums: Arc::clone(&checks_sums),
         };
-        let mut unsigned: Option<Arc<dyn Client>> = None;
-        let mut batches: Option<Arc<dyn Client>> = None;
-        let mut locks = None;
-        let client: Arc<dyn Client> = match service {
-            Service::S3 => {
-                let made = |purpose| s3(options, bucket, wire.clone(), purpose).map_err(misnamed);
-                let (store, payload) = made(Purpose::Everything)?;
-                let keys = || Arc::clone(store.credentials());
-                if payload == Payload::Signed {
-                    unsigned = Some(Arc::new(made(Purpose::UnsignedPuts(keys()))?.0));
-                }
-                batches = Some(Arc::new(made(Purpose::Batches(keys()))?.0));
-                let store = Arc::new(store);
-                let http = wire.connect(&client_options(options));
-                let http = http.map_err(|e| misnamed(e.into()))?;
-                locks = Some(LockClient::new(Arc::clone(&store), http));
-                store
-            }
-            Service::Google => Arc::new(google(options, bucket, wire).map_err(misnamed)?),
-            Service::Azure => Arc::new(azure(options, bucket, wire).map_err(misnamed)?),
+        let clients = match service {
+            Service::S3 => Clients::of_s3(options, bucket, wire),
+            Service::Google => google(options, bucket, wire).map(Clients::of_one),
+            Service::Azure => azure(options, bucket, wire).map(Clients::of_one),
         };
+        let Clients { client, unsigned, batches, locks } = clients.map_err(misnamed)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(RUNTIME_THREADS)
             .thread_name(crew::thread_name("net"))
@@ -182,6 +167,35 @@ impl RemoteStore {
             ever_answered: AtomicBool::new(false),
             buffers: ReadBuffers::default(),
         })
+    }
+}
+
+/// The clients of a bucket, as [`RemoteStore`] has them.
+struct Clients {
+    client: Arc<dyn Client>,
+    unsigned: Option<Arc<dyn Client>>,
+    batches: Option<Arc<dyn Client>>,
+    locks: Option<LockClient>,
+}
+
+impl Clients {
+    fn of_one(client: impl Client) -> Self {
+        Self { client: Arc::new(client), unsigned: None, batches: None, locks: None }
+    }
+
+    fn of_s3(options: &RemoteOptions, bucket: &str, wire: Wire) -> Result<Self, Cause> {
+        let made = |purpose| s3(options, bucket, wire.clone(), purpose);
+        let (store, payload) = made(Purpose::Everything)?;
+        let keys = || Arc::clone(store.credentials());
+        let mut unsigned: Option<Arc<dyn Client>> = None;
+        if payload == Payload::Signed {
+            unsigned = Some(Arc::new(made(Purpose::UnsignedPuts(keys()))?.0));
+        }
+        let batches = made(Purpose::Batches(keys()))?.0;
+        let client = Arc::new(store);
+        let http = wire.connect(&client_options(options))?;
+        let locks = Some(LockClient::new(Arc::clone(&client), http));
+        Ok(Self { client, unsigned, batches: Some(Arc::new(batches)), locks })
     }
 }
 
