@@ -2,6 +2,7 @@
 //! the packs that it takes apart, and two packs.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stderr, reason = "what a process tells the one that started it")]
 
 mod support;
 
@@ -100,7 +101,6 @@ fn a_compaction_takes_two_packs_and_some_bytes_for_each_pack_among_ten_thousand(
     let taken: u64 = taken.parse().unwrap();
     let packs = u64::try_from(2 * PACK_BYTES).unwrap();
     let most = BYTES_A_PACK * OTHERS * NIGHTS + BYTES_A_MERGED * NIGHTS + packs + BYTES_BESIDES;
-    println!("{taken} of {most}");
     assert!((1..=most).contains(&taken), "{taken} bytes, more than {most}");
 }
 

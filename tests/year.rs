@@ -8,6 +8,7 @@
 //! order of the calls of threads that run side by side.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "what a run that failed shows")]
 
 mod support;
 

@@ -24,6 +24,7 @@ the report names these runs, and what ends them if they were killed.";
 /// Exits with 3 if the store refused a deletion, or something is doubtful.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLE)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that can be typed")]
 pub(crate) struct PruneArguments {
     /// Say what would be deleted and moved, and change nothing
     #[arg(long, visible_alias = "dry-run")]
