@@ -564,6 +564,10 @@ fn locks_are_extended_and_what_a_bucket_keeps_of_deleted_objects_is_said() {
     assert_eq!((&locks["extended"], &locks["left"]), (&locks["needed"], &Value::from(0)));
     let again = on(&server, &place, &line).is(0).out();
     assert!(again.contains("  locks     0 extended and 0 new of "), "{again}");
+    // A time that is a mistake is refused before anything is asked: locks can't be taken back.
+    for time in ["35", "1h", "11y", "0d"] {
+        on(&server, &place, &["prune", "--extend-lock", time]).is(2);
+    }
     // A directory has no locks.
     let (place, _, _) = nights(1);
     let failed = place.ran(&line).is(3).out();

@@ -138,6 +138,20 @@ pub(crate) fn long_duration(text: &str) -> Result<Duration, String> {
     days.checked_mul(DAY).map(Duration::from_secs).ok_or_else(|| "it is too long".to_owned())
 }
 
+/// The longest time for which locks are extended: one in COMPLIANCE mode can't be taken back.
+const LOCK_DAYS_MAX: u64 = 3650;
+
+/// Parses the time of locks, a day to ten years: `35d`.
+pub(crate) fn lock_period(text: &str) -> Result<Duration, String> {
+    let time = long_duration(text)?;
+    let (least, most) = (Duration::from_hours(24), Duration::from_hours(24 * LOCK_DAYS_MAX));
+    if (least..=most).contains(&time) {
+        Ok(time)
+    } else {
+        Err("it is less than a day or more than ten years".to_owned())
+    }
+}
+
 /// Parses the name of a time zone.
 pub(crate) fn time_zone(text: &str) -> Result<TimeZone, String> {
     if text == "local" {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::grammar::values::long_duration;
+use crate::grammar::values::lock_period;
 use crate::grammar::values::percent;
 use crate::open::consent::ConsentArguments;
 
@@ -51,7 +51,7 @@ pub(crate) struct PruneArguments {
     /// Extend the locks of what is needed to this long from now: 35d
     ///
     /// For a bucket with Object Lock. A lock that lasts for half of it stays as it is.
-    #[arg(long, value_name = "DURATION", hide_short_help = true, value_parser = long_duration)]
+    #[arg(long, value_name = "DURATION", hide_short_help = true, value_parser = lock_period)]
     pub(crate) extend_lock: Option<Duration>,
 
     /// This backup, replicate or repair was killed: keep nothing for it; may be repeated
