@@ -316,7 +316,10 @@ fn wherever_a_repair_is_stopped_nothing_is_lost_and_the_next_one_ends_it() {
                 let failed = done.map_or(true, |report| {
                     !report.failed.is_empty() || !report.left.findings.is_empty()
                 });
-                assert!(failed, "{verb:?} {nth} is not passed over in silence");
+                // One whose intent alone stays succeeds.
+                let is_left = |name: &ObjectName| name.as_str().starts_with("intents/");
+                let left = store.objects().keys().any(is_left);
+                assert!(failed || left, "{verb:?} {nth} is not passed over in silence");
             }
             healed.restores(&shared(&store));
             let report = repaired(&open(shared(&store), 5).unwrap(), 2);
