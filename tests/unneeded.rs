@@ -240,7 +240,7 @@ fn a_needed_pack_that_is_absent_is_damage_as_ever() {
 
 #[test]
 fn a_snapshot_without_a_list_is_walked_once_and_then_its_note_tells() {
-    let mut lineage = Lineage::new(FEATURES_MADE);
+    let mut lineage = Lineage::new(FEATURES_MADE.without(Features::NEEDS));
     lineage.night(2);
     let keyring = lineage.repository.keyring();
     set_features(&*lineage.store, keyring, Features::NEEDS, "").unwrap();

@@ -133,6 +133,8 @@ impl Repository {
                 }
                 // Another prune has put a later one.
                 Ok(None) => {}
+                // In a copy it was sealed again.
+                Err(error) if error.kind() == ErrorKind::RetiredKey => kept.objects.push(object),
                 Err(error) => {
                     doubt(error, &mut kept.doubted)?;
                     kept.objects.push(object);

@@ -47,6 +47,7 @@ use crate::base::num::u64_of;
 use crate::base::world::World;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
+use crate::format::layout::Subject;
 use crate::ops::prune::view::View;
 use crate::repo::Repository;
 use crate::repo::inventory::Inventory;
@@ -158,7 +159,10 @@ pub(super) fn extend(
             return Ok(locks);
         }
     };
-    lockable.others.extend(others.others().map(|(object, _)| object.name()));
+    // The list of what a prune kept goes with the next change.
+    let is_list = |object: &Object| matches!(object, Object::Note { about: Subject::Kept, .. });
+    let objects = others.others().map(|(object, _)| object).filter(|object| !is_list(object));
+    lockable.others.extend(objects.map(|object| object.name()));
     locks.needed = 1 + u64_of(lockable.others.len()) + u64_of(lockable.packs().count());
     // What is wrong with all of them is wrong with the first.
     let config = Object::Config.name();
