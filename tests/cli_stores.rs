@@ -192,6 +192,10 @@ fn wrong_bytes_are_never_given_out_and_leave_nothing_behind() {
     place.restores("second");
 }
 
+/// Mebibytes of code that a program has in memory because it is not optimised: 24.5 MB were seen,
+/// and 11.8 of a released one.
+const CODE: u64 = if cfg!(debug_assertions) { 12 } else { 0 };
+
 #[test]
 fn bytes_that_can_not_be_compressed_are_stored_and_verified_within_the_memory() {
     let place = Place::with(S3::start());
@@ -205,7 +209,7 @@ fn bytes_that_can_not_be_compressed_are_stored_and_verified_within_the_memory() 
         let ran = place.asked(&line, "--allow-http", stream).is(0);
         let told: serde_json::Value = serde_json::from_slice(&ran.output.stdout).unwrap();
         let peak = told["peak_memory_bytes"].as_u64().unwrap();
-        assert!(peak <= mebibytes << 20, "{line}: {} MiB", peak >> 20);
+        assert!(peak <= (mebibytes + CODE) << 20, "{line}: {} MiB", peak >> 20);
         told
     };
     for mebibytes in [128, 256] {
