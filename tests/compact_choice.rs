@@ -141,7 +141,7 @@ impl Place {
         objects.keys().filter(is_data).cloned().collect()
     }
 
-    /// Checks that nights are what they were, each of so many, and that a verification finds
+    /// Checks that every `each`th night is what it was, and that a verification finds
     /// nothing.
     fn assert_whole(&self, each: usize) {
         let repository = self.repository();

@@ -44,7 +44,7 @@ use support::Random;
 use support::Server;
 use support::stream_of;
 
-/// Rounds after which all garbage must go, and the test begins anew with another repository.
+/// Rounds in one repository; after them a prune must leave no garbage.
 const ROUNDS_ON_A_GROUND: u64 = 5;
 /// Small snapshots that are there at first: with two packs each, more than a batch of deletions.
 const NIGHTS: u64 = 200;

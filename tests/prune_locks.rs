@@ -83,7 +83,7 @@ fn nights(bucket: Bucket, count: usize) -> Nights {
     nights_of(bucket, count, 60)
 }
 
-/// Nights of a server with so many pages in each of two tables.
+/// Nights of a server with two tables of this number of pages.
 fn nights_of(bucket: Bucket, count: usize, pages: usize) -> Nights {
     let server = S3::start();
     server.locks().become_bucket(bucket);
@@ -119,7 +119,7 @@ impl Backups {
         self.streams.push((report.id, stream.to_vec()));
     }
 
-    /// Removes so many of the oldest snapshots and prunes.
+    /// Removes this number of the oldest snapshots and prunes.
     fn prune(&mut self, count: usize, lock: Option<u64>) -> PruneReport {
         let gone: Vec<_> = self.streams.drain(..count).map(|(id, _)| id).collect();
         let removes = gone
@@ -281,7 +281,7 @@ fn locks_that_fail_are_named_and_too_many_of_them_end_the_rest() {
     nights.server.heal();
     let ends = nights.server.locks().ends("db/");
     ends.into_keys().for_each(|key| nights.server.locks().set(&key, "GOVERNANCE", now() + DAY));
-    // All but that of the config, which is asked for first.
+    // The config is asked for first, and has its lock extended.
     nights.server.break_with(Fault { skip: 1, ..under("retention") });
     let locks = nights.extended(0);
     let failed = u64::try_from(locks.failed.len()).unwrap();

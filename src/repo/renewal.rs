@@ -4,7 +4,7 @@
 //! The list that closes a generation names what the repository had that was rotated. Removals,
 //! fences, confirmations, notes and records of what was verified that only a copy has are on no
 //! list: without more, its removed snapshots would be missed there, and its holds would end. So
-//! whoever brings the new keys to a copy first seals its records again with them.
+//! a replicate that brings the new keys to a copy first seals its records again with them.
 //!
 //! Snapshots can't be sealed again: their names are hashes of their bytes. They need not be, since
 //! the list also names those that the rotated repository has removed.

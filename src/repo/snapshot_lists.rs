@@ -6,7 +6,7 @@
 //! lack packs, and it is not relied upon.
 //!
 //! A snapshot on a list of the second kind is there, or was removed: if a store shows neither, its
-//! listing is short, or somebody has deleted the object.
+//! listing is short, or the object was deleted without a removal.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Locks of objects: until when a store refuses to delete an object or to replace its bytes, for
-//! whoever asks, and what it keeps of deleted ones.
+//! Locks of objects: until when a store refuses to delete an object or to replace its bytes, by
+//! any user, and what it keeps of deleted ones.
 //!
 //! A store of this kind is a bucket with Object Lock. Its rule gives every object that is put a
 //! lock; [`Store::extend_lock`](super::Store::extend_lock) extends the locks of objects that are
