@@ -79,7 +79,7 @@ pub(crate) enum Rule {
     ListTwice,
     /// A candidate whose run is known from nowhere ends prune.
     OwnersKnown,
-    /// On a store that lists late, a program that lists behind a put of its own waits first. The program
+    /// On a store that lists late, a program that lists behind its own put waits first. The program
     /// deletes nothing there instead: this and the next two are what deletions would need.
     WaitForListings,
     /// On such a store, prune waits between its list of snapshots and the deletion of intents.
