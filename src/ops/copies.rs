@@ -131,6 +131,15 @@ impl NeededPacks {
     }
 }
 
+/// Which snapshots need a pack, if any does.
+#[derive(Debug, Clone, Copy)]
+enum Needed {
+    /// One that the run goes on from.
+    ByNewest,
+    /// At most older ones.
+    ByOlder,
+}
+
 /// The packs of a table that were listed, and second copies of them.
 struct Copies {
     firsts: PackPresence,
@@ -175,13 +184,21 @@ impl Copies {
         damaged: &HashMap<PackName, Vec<Damage>>,
         monitor: &Monitor,
     ) -> Result<()> {
-        let lacking: Vec<PackIndex> = self.firsts.lacking().collect();
-        for at in lacking {
+        // Of packs that only older snapshots need, which a member may be compared with, most were
+        // deleted for good: nothing is listed again for them.
+        let lacking = self.firsts.lacking().map(|at| (at, Needed::ByNewest));
+        let older = self.firsts.unneeded().map(|at| (at, Needed::ByOlder));
+        let absent: Vec<(PackIndex, Needed)> = lacking.chain(older).collect();
+        for (at, needed) in absent {
             monitor.check()?;
             let record = packs.table().get(at).copied();
             let data = record.filter(|record| record.class == Class::Data);
             let Some(PackRecord { name, .. }) = data else { continue };
-            let Some(lists) = packs.compacted(&name) else { continue };
+            let lists = match needed {
+                Needed::ByNewest => packs.compacted(&name),
+                Needed::ByOlder => packs.compacted_as_listed(&name),
+            };
+            let Some(lists) = lists else { continue };
             let mut entries = EntrySet::default();
             for list in lists.iter() {
                 // Mostly it is known of a pack as a whole.

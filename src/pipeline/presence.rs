@@ -104,6 +104,13 @@ impl PackPresence {
             .map(|(at, _)| PackIndex(u32_of(at)))
     }
 
+    /// Returns the packs that were not seen, and that no snapshot needs which the run goes on from.
+    pub fn unneeded(&self) -> impl Iterator<Item = PackIndex> {
+        let both = self.absent.iter().zip(&self.unneeded).enumerate();
+        both.filter(|(_, (absent, unneeded))| **absent && **unneeded)
+            .map(|(at, _)| PackIndex(u32_of(at)))
+    }
+
     /// Returns the number of packs that are missing or unreadable as a whole, though they are
     /// needed and were not compacted away.
     pub fn absent(&self) -> usize {

@@ -87,6 +87,11 @@ impl Packs {
         self.moves.compacted(self.moves_source(), name)
     }
 
+    /// Returns the same, as far as the names say that are listed already, or are listed now.
+    pub fn compacted_as_listed(&self, name: &PackName) -> Option<Arc<Vec<Relocation>>> {
+        self.moves.compacted_as_listed(self.moves_source(), name)
+    }
+
     /// Returns other places of an entry, from the relocation records of its pack.
     pub fn copies_of(&self, address: EntryAddress) -> Vec<EntryAddress> {
         self.moves.copies_of(self.moves_source(), address)

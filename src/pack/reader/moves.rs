@@ -139,6 +139,16 @@ impl Moves {
         self.known_compacted(source, pack)
     }
 
+    /// Returns the same, as far as one listing says.
+    pub(super) fn compacted_as_listed(
+        &self,
+        source: Source<'_>,
+        pack: &PackName,
+    ) -> Option<Arc<Vec<Relocation>>> {
+        self.names(source.store)?;
+        self.known_compacted(source, pack)
+    }
+
     /// Takes the names of all records from a listing.
     pub(super) fn take_names(&self, mut names: Vec<(PackName, ContentHash)>) {
         names.sort_unstable();
