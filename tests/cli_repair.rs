@@ -283,11 +283,74 @@ fn a_search_says_what_it_costs_and_what_it_found() {
 }
 
 #[test]
+fn lost_blocks_are_taken_from_the_streams_of_a_repository_with_other_keys() {
+    let mut place = Place::new();
+    fs::write(place.path("dr"), "battery staple").unwrap();
+    fs::set_permissions(place.path("dr"), fs::Permissions::from_mode(0o600)).unwrap();
+    let with = "--other-password-file dr";
+    place.ran(&format!("replicate --to other --init {with}")).is(0);
+    place.night();
+    place.ran(&format!("replicate --to other {with}")).is(0);
+    let line = format!("repair --from other {with}");
+    place.ran(&format!("{line} --plan")).is(0).prints("there is nothing to repair");
+    place.ran("repair --from other").is(1).says("HAULOUT_OTHER_PASSWORD");
+    fs::remove_file(place.objects("repo", "packs").pop().unwrap()).unwrap();
+    place.ran("verify --depth objects").is(3);
+    let planned = place.ran(&format!("{line} --plan")).is(3).prints("of 2 snapshots on the other");
+    planned.prints("streams").prints(" requests there, up to ");
+    let planned = place.ran(&format!("{line} --plan --json")).is(3).json();
+    let streams = &planned["streams"];
+    assert!(streams["blocks"].as_u64().unwrap() > 100, "{streams}");
+    let told = place.ran(&format!("{line} --json")).is(0).json();
+    for field in ["blocks", "bytes", "read_bytes"] {
+        assert_eq!(told["streams"][field], streams[field], "{told}");
+    }
+    assert_eq!(told["streams"]["packs"].as_array().unwrap().len(), 1, "{told}");
+    place.ran("verify --depth pages").is(0);
+    place.ran(&line).is(0).prints("nothing had to be repaired");
+    // The other way round.
+    let mut packs = place.objects("other", "packs");
+    fs::remove_file(packs.pop().unwrap()).unwrap();
+    let sealed = "--repo other --password-file dr";
+    place.ran(&format!("{sealed} verify --depth objects")).is(3);
+    let told = place.ran(&format!("{sealed} repair --from repo")).is(0);
+    told.prints("took ").prints(" from streams on the other side").says("note: streams");
+    place.ran(&format!("{sealed} verify --depth pages")).is(0);
+}
+
+#[test]
+fn a_snapshot_whose_maps_are_lost_is_stored_again_under_other_keys() {
+    let place = Place::new();
+    place.ran("--repo other init -q --no-encryption").is(0);
+    place.ran("replicate --to other").is(0);
+    for (repo, from) in [("other", "repo"), ("repo", "other")] {
+        for twin in place.objects(repo, "twins/") {
+            if twin.parent().unwrap().ends_with("moves") {
+                continue;
+            }
+            let parts: Vec<_> = twin.iter().rev().take(2).collect();
+            fs::remove_file(place.path(repo).join("packs").join(parts[1]).join(parts[0])).unwrap();
+            fs::remove_file(twin).unwrap();
+        }
+        place.ran(&format!("--repo {repo} verify --depth objects")).is(3);
+        let told = place.ran(&format!("--repo {repo} repair --from {from} --json")).is(3).json();
+        let there = told["streams"]["lost_maps"][0]["on_the_other_side"].as_str().unwrap();
+        let line = format!("--repo {repo} replicate --from {from} --snapshot {there}");
+        place.ran(&line).is(0);
+        let listed = place.ran(&format!("--repo {repo} snapshots --json")).is(0).json();
+        let id = listed.as_array().unwrap().last().unwrap()["id"].as_str().unwrap().to_owned();
+        place.ran(&format!("--repo {repo} verify {id} --depth pages")).is(0);
+        // It is not stored a third time.
+        place.ran(&format!("{line} --json")).is(0).prints("\"already_there\":1");
+    }
+}
+
+#[test]
 fn a_repair_from_what_is_no_copy_says_what_else_to_do() {
     let place = Place::new();
     place.ran("--repo other init -q --no-encryption").is(0);
-    let told = place.ran("repair --from other").is(1).says("holds another repository");
-    told.says("replicate --from stores whole snapshots again");
+    let told = place.ran("repair --from other").is(1).says("no snapshot of either was copied");
+    told.says("other (repository ").says("repo (repository ").says("haulout replicate --from");
     place.ran("repair --from nowhere").is(1).says("there is no repository at nowhere");
 }
 
@@ -315,10 +378,38 @@ fn the_walkthrough_of_the_guide_ends_with_a_whole_repository() {
         let ran = block.lines().map(|line| place.ran(&own(line)));
         ran.map(|ran| ran.output.status.code().unwrap()).collect()
     };
-    let blocks = blocks("## From a copy");
+    let copy = blocks("## From a copy");
+    assert_eq!(run(&copy[0]), [0, 0, 0]);
+    fs::remove_file(place.objects("repo", "packs").last().unwrap()).unwrap();
+    assert_eq!(run(&copy[1]), [3, 0, 0, 0]);
+}
+
+#[test]
+fn the_walkthrough_with_other_keys_ends_with_two_whole_repositories() {
+    let place = Place { directory: tempfile::tempdir().unwrap(), server: Server::new(7, 2, 60) };
+    fs::write(place.path("produce"), "cat stream; echo 'completed OK!' >&2\n").unwrap();
+    fs::write(place.path("stream"), place.server.stream()).unwrap();
+    fs::write(place.path("key"), "battery staple").unwrap();
+    fs::set_permissions(place.path("key"), fs::Permissions::from_mode(0o600)).unwrap();
+    let run = |block: &str| -> Vec<i32> {
+        let own = |line: &str| {
+            let line = line.strip_prefix("haulout ").unwrap();
+            let line = if line == "init" { "init --no-encryption" } else { line };
+            let line = line.replace("--repo /mnt/dr/db", "--repo dr --password-file key");
+            line.replace("mariabackup --backup --stream=mbstream", "sh produce")
+                .replace("/mnt/dr/db", "dr")
+                .replace("/etc/haulout/dr", "key")
+                .replace("/backup/db", "repo")
+        };
+        let ran = block.lines().map(|line| place.ran(&own(line)));
+        ran.map(|ran| ran.output.status.code().unwrap()).collect()
+    };
+    let blocks = blocks("## From a repository with other keys");
     assert_eq!(run(&blocks[0]), [0, 0, 0]);
     fs::remove_file(place.objects("repo", "packs").last().unwrap()).unwrap();
-    assert_eq!(run(&blocks[1]), [3, 0, 0, 0]);
+    assert_eq!(run(&blocks[1]), [3, 3, 0, 0]);
+    fs::remove_file(place.objects("dr", "packs").last().unwrap()).unwrap();
+    assert_eq!(run(&blocks[2]), [0, 0]);
 }
 
 #[test]

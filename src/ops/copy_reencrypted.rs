@@ -10,7 +10,8 @@
 //! - What is copied is the stream to its last byte, or there is no snapshot.
 //! - The oldest goes first: each night is then stored there as what it differs by from the one
 //!   before, as it was here.
-//! - A snapshot whose origin is there already is not copied again, nor one that was removed there.
+//! - A snapshot whose origin is there already is not copied again, nor one that was removed there;
+//!   unless its copy is known to be damaged, and it is asked for by name.
 //! - From an encrypted repository nothing goes to one that is not.
 
 use std::collections::BTreeSet;
@@ -92,6 +93,31 @@ pub fn plan<'r>(
     far: Option<&Repository>,
     snapshots: Vec<StoredSnapshot>,
 ) -> Result<ReencryptionPlan<'r>> {
+    plan_unless(near, far, snapshots, &|_| true)
+}
+
+/// Plans to copy snapshots that were asked for by name: also those that were copied before, if the
+/// copies are known to be damaged.
+pub fn plan_named<'r>(
+    near: &'r Repository,
+    far: Option<&Repository>,
+    snapshots: Vec<StoredSnapshot>,
+) -> Result<ReencryptionPlan<'r>> {
+    let damage = far.map(Repository::known_damage).transpose()?;
+    let is_good = |id: &str| {
+        let found = SnapshotId::from_hex(id).and_then(|id| damage.as_ref()?.of(&id));
+        found.is_none()
+    };
+    plan_unless(near, far, snapshots, &is_good)
+}
+
+/// Plans to copy snapshots, unless their copies there are good.
+fn plan_unless<'r>(
+    near: &'r Repository,
+    far: Option<&Repository>,
+    snapshots: Vec<StoredSnapshot>,
+    is_good: &dyn Fn(&str) -> bool,
+) -> Result<ReencryptionPlan<'r>> {
     near.require_data()?;
     let known = far.map(|far| copied_before(near, far)).transpose()?.unwrap_or_default();
     let mut wanted = in_order(near, snapshots, &mut HashSet::new())?;
@@ -100,11 +126,11 @@ pub fn plan<'r>(
     wanted.sort_by_key(|stored| (stored.snapshot.about.time, stored.name.sequence, stored.id()));
     let mut there = HashSet::new();
     wanted.retain(|stored| match known.get(&stored.id().to_string()) {
-        Some(id) => {
+        Some(id) if is_good(id) => {
             there.insert(id.clone());
             false
         }
-        None => true,
+        Some(_) | None => true,
     });
     let mut removed = Vec::new();
     if let Some(far) = far.filter(|far| far.has_intents()) {

@@ -9,10 +9,13 @@ use crate::base::buffers::Buffer;
 use crate::base::buffers::Buffers;
 use crate::base::error::Error;
 use crate::base::error::Result;
+use crate::base::ids::Entry;
+use crate::base::limits::MAP_PAGE_ENTRIES;
 use crate::base::monitor::Monitor;
 use crate::base::num::u64_of;
 use crate::base::num::usize_of;
 use crate::format::record::MemberKey;
+use crate::format::record::MemberRecord;
 use crate::ops::batches;
 use crate::ops::batches::BATCH_BYTES;
 use crate::ops::batches::Batch;
@@ -107,6 +110,11 @@ impl MemberReader {
         Ok(Self { entries: contents.entries(contents.member(key)?), current: None })
     }
 
+    /// Starts to read the member with this record at its first block.
+    pub(super) fn of(contents: &Contents, record: MemberRecord) -> Self {
+        Self { entries: contents.entries(record), current: None }
+    }
+
     /// Starts to read a member at a block of it.
     pub(super) fn starting_at(contents: &Contents, key: &MemberKey, block: &Block) -> Result<Self> {
         let mut reader = Self::new(contents, key)?;
@@ -124,8 +132,23 @@ impl MemberReader {
         self.current
     }
 
+    /// Passes over the blocks before the byte at `at`. Where all blocks have one size, their map
+    /// pages are not read.
+    pub(super) fn pass_to(&mut self, at: u64) {
+        let bytes = self.entries.record().block_bytes();
+        if bytes == 0 {
+            return;
+        }
+        let number = at / bytes;
+        let next = self.current.map_or(0, |block| block.number + 1);
+        if number > next + u64_of(MAP_PAGE_ENTRIES) {
+            let block = Block { number, at: number * bytes, entry: Entry::zero(0) };
+            self.entries.go_to(&block);
+        }
+    }
+
     /// Returns the block that holds the byte at `at`, which is none of an earlier block.
-    fn block_at(&mut self, at: u64) -> Result<Block> {
+    pub(super) fn block_at(&mut self, at: u64) -> Result<Block> {
         loop {
             if let Some(block) = self.current.filter(|block| block.at + block.entry.length > at) {
                 return Ok(block);

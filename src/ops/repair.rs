@@ -1,6 +1,6 @@
 //! Makes good again what is lost or damaged in this repository and whole somewhere else: meta packs
-//! and relocation records from their second copies here, and everything that a snapshot needs from
-//! another copy of the repository.
+//! and relocation records from their second copies here, everything that a snapshot needs from
+//! another copy of the repository, and blocks from the streams of a repository with other keys.
 //!
 //! Everything is looked at before anything is changed, and the plan can be shown first, with its
 //! cost and with what it will not bring back. Then each object is put, and only then are damage
@@ -18,10 +18,12 @@
 
 mod blocks;
 mod fetch;
+mod found;
 mod look;
 mod losses;
 mod preview;
 mod search;
+mod streams;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -51,6 +53,9 @@ use crate::ops::repair::look::Overview;
 use crate::ops::repair::preview::Preview;
 use crate::ops::repair::preview::Side;
 use crate::ops::repair::search::Found;
+use crate::ops::repair::streams::Again;
+use crate::ops::repair::streams::PLACES_MAX;
+use crate::ops::repair::streams::Sides;
 use crate::ops::replicate;
 use crate::ops::replicate::FarSide;
 use crate::ops::run_intent::HoldingRun;
@@ -69,6 +74,9 @@ pub use look::Make;
 pub use look::Remove;
 pub use losses::Losses;
 pub use search::Search;
+pub use streams::LostMaps;
+pub use streams::Streams;
+pub use streams::Taken;
 
 /// The requests of an intent: it is put, the others are listed and it is read, fences are listed,
 /// it is deleted.
@@ -115,6 +123,8 @@ pub struct RepairPlan<'r> {
     bad: BTreeMap<PackName, BadPack>,
     /// The search for lost blocks, if there is one.
     pub search: Option<Search>,
+    /// The blocks that are taken from the streams of another repository, if there are any.
+    pub streams: Option<Streams>,
 }
 
 /// The result of a repair.
@@ -128,7 +138,9 @@ pub struct RepairReport {
     pub fetched_bytes: u64,
     /// Lost blocks that were found in other packs.
     pub blocks_found: u64,
-    /// Relocation records that say where these are.
+    /// The blocks that were taken from the streams of another repository.
+    pub taken: Taken,
+    /// Relocation records that say where found and taken blocks are.
     pub recorded: Vec<ObjectName>,
     /// Records that were removed.
     pub removed: Vec<ObjectName>,
@@ -233,6 +245,7 @@ impl<'r> RepairPlan<'r> {
             lacking,
             bad,
             search: None,
+            streams: None,
         }
     }
 
@@ -242,6 +255,26 @@ impl<'r> RepairPlan<'r> {
         let seen = self.repository.shown_by(Arc::new(self.preview()?))?;
         let search = Search::plan(self.repository, &seen, &self.bad, self.workers, world)?;
         Ok(Self { search: (search.blocks > 0).then_some(search), ..self })
+    }
+
+    /// Plans to take the lost blocks from the streams of a repository with other keys. Fails if no
+    /// snapshot of one was copied from the other.
+    pub fn take_from(self, far: &Repository, world: &World) -> Result<Self> {
+        self.take_in_passes(far, PLACES_MAX, world)
+    }
+
+    /// Plans the same with passes that look for at most this many places of lost blocks.
+    pub fn take_in_passes(
+        self,
+        far: &Repository,
+        places_max: usize,
+        world: &World,
+    ) -> Result<Self> {
+        self.repository.require_data()?;
+        let seen = self.repository.shown_by(Arc::new(self.preview()?))?;
+        let sides = Sides { near: self.repository, seen: &seen, far };
+        let streams = Streams::plan(sides, &self.bad, places_max, world)?;
+        Ok(Self { streams: (!streams.is_empty()).then_some(streams), ..self })
     }
 
     /// Returns the cost of what comes from the other side.
@@ -325,32 +358,13 @@ impl<'r> RepairPlan<'r> {
     }
 
     /// Makes, fetches and removes what was planned, and looks what is left.
-    pub fn run(self, world: &World) -> Result<RepairReport> {
+    pub fn run(mut self, world: &World) -> Result<RepairReport> {
         let monitor = &world.monitor;
-        let held = self.held();
-        let intent = if held.is_empty() {
-            None
-        } else {
-            Some(HoldingRun::begin(self.repository, IntentVerb::Repair, &held, world)?)
-        };
-        let (made, brought) = match self.put_all(monitor) {
-            Ok(done) => done,
-            Err(error) => {
-                // Each object that it put is whole, and is needed without it.
-                if let Some(intent) = intent {
-                    intent.give_up();
-                }
-                return Err(error);
-            }
-        };
-        intent.map(HoldingRun::finish).transpose()?;
+        let (made, brought) = self.put_held(world)?;
         let Brought { put: fetched, whole, mut failed, bytes: fetched_bytes } = brought;
         let (made, refused) = made;
         failed.extend(refused);
-        let found = match &self.search {
-            Some(search) => search.run(self.repository, self.workers, world)?,
-            None => Found::default(),
-        };
+        let (found, taken) = self.find_blocks(world)?;
         let again = self.repository.shown_by(Arc::clone(self.repository.store()))?;
         let left = verify(&again, &self.verification(), world)?;
         // Only after what they recorded has been recorded again.
@@ -370,18 +384,60 @@ impl<'r> RepairPlan<'r> {
         }
         let mut lost = self.lost;
         lost.retain(|lost| !left.findings.iter().any(|finding| finding.what == *lost));
-        let Found { blocks: blocks_found, put: recorded } = found;
+        let Found { blocks: blocks_found, put: mut recorded } = found;
+        recorded.extend(taken.recorded.iter().cloned());
         Ok(RepairReport {
             made,
             fetched,
             fetched_bytes,
             blocks_found,
+            taken,
             recorded,
             removed,
             failed,
             lost,
             left,
         })
+    }
+
+    /// Makes copies and brings objects, whose packs an intent holds.
+    fn put_held(&self, world: &World) -> Result<(Made, Brought)> {
+        let held = self.held();
+        let intent = if held.is_empty() {
+            None
+        } else {
+            Some(HoldingRun::begin(self.repository, IntentVerb::Repair, &held, world)?)
+        };
+        match self.put_all(&world.monitor) {
+            Ok(done) => {
+                intent.map(HoldingRun::finish).transpose()?;
+                Ok(done)
+            }
+            Err(error) => {
+                // Each object that it put is whole, and is needed without it.
+                if let Some(intent) = intent {
+                    intent.give_up();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Looks for lost blocks in other packs here, then takes those that are left from streams.
+    fn find_blocks(&mut self, world: &World) -> Result<(Found, Taken)> {
+        let (repository, workers) = (self.repository, self.workers);
+        let found = match &self.search {
+            Some(search) => search.run(repository, workers, world)?,
+            None => Found::default(),
+        };
+        let taken = match self.streams.take() {
+            Some(streams) => {
+                let again = if found.blocks > 0 { Again::Yes } else { Again::No };
+                streams.run(repository, workers, again, world)?
+            }
+            None => Taken::default(),
+        };
+        Ok((found, taken))
     }
 
     /// Makes copies, then brings what comes from the other side.

@@ -183,6 +183,17 @@ impl<'r> HoldingRun<'r> {
         world: &World,
     ) -> Result<Self> {
         let run = RunId::random(&**repository.entropy());
+        Self::begin_as(repository, run, verb, holds, world)
+    }
+
+    /// Puts the intent of this run, with the same looks.
+    pub(super) fn begin_as(
+        repository: &'r Repository,
+        run: RunId,
+        verb: IntentVerb,
+        holds: Holds,
+        world: &World,
+    ) -> Result<Self> {
         let mut begun = Self { repository, run, objects: Vec::new() };
         if !repository.has_intents() {
             return Ok(begun);

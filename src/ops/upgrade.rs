@@ -172,8 +172,8 @@ fn standing_runs(repository: &Repository, world: &World) -> Result<Vec<StandingR
     for (object, _) in records.others() {
         let Object::Run(id) = object else { continue };
         let id = RunId::new(id);
-        // A compaction puts no snapshot, and what it writes is read whatever the features are.
-        if id.is_of_compaction() {
+        // What a compaction or a repair writes is read whatever the features are.
+        if id.puts_no_snapshot() {
             continue;
         }
         let id = id.to_string();

@@ -78,6 +78,7 @@ use crate::seal::suite::Suite;
 use crate::store::Store;
 use crate::store::name::ObjectName;
 
+pub use crate::pack::reader::batch::Reading;
 pub use crate::pack::reader::frames::OpenedFrame;
 
 /// Places of one block that are looked at, copies of copies included.

@@ -60,9 +60,10 @@ random_id! {
     RunId, 16
 }
 impl RunId {
-    /// Generates the id of a compaction: 8 random bytes, then the first 8 of their BLAKE3. It puts
-    /// no snapshot, so that nothing else tells later whose packs those with this id are.
-    pub fn of_compaction(entropy: &dyn Entropy) -> Self {
+    /// Generates the id of a run that stores blocks and puts no snapshot, a compaction or a repair:
+    /// 8 random bytes, then the first 8 of their BLAKE3. Nothing else tells later that no snapshot
+    /// is missing for the packs with this id.
+    pub fn without_snapshot(entropy: &dyn Entropy) -> Self {
         let mut id = [0; Self::BYTES];
         let (own, sum) = id.split_at_mut(Self::BYTES / 2);
         own.copy_from_slice(&random::<{ Self::BYTES / 2 }>(entropy));
@@ -70,8 +71,8 @@ impl RunId {
         Self(id)
     }
 
-    /// Tells whether it is the id of a compaction.
-    pub fn is_of_compaction(&self) -> bool {
+    /// Tells whether it is the id of a run that puts no snapshot.
+    pub fn puts_no_snapshot(&self) -> bool {
         let (own, sum) = self.0.split_at(Self::BYTES / 2);
         blake3::hash(own).as_bytes().starts_with(sum)
     }
@@ -87,11 +88,11 @@ mod tests {
     use crate::base::entropy::SeededEntropy;
 
     #[test]
-    fn the_id_of_a_compaction_is_told_from_others() {
+    fn the_id_of_a_run_without_a_snapshot_is_told_from_others() {
         let entropy = SeededEntropy::new(1);
-        let id = RunId::of_compaction(&entropy);
-        assert!(id.is_of_compaction() && id != RunId::of_compaction(&entropy));
-        assert!((0..100).all(|_| !RunId::random(&entropy).is_of_compaction()));
+        let id = RunId::without_snapshot(&entropy);
+        assert!(id.puts_no_snapshot() && id != RunId::without_snapshot(&entropy));
+        assert!((0..100).all(|_| !RunId::random(&entropy).puts_no_snapshot()));
     }
 
     #[test]

@@ -71,7 +71,7 @@ pub fn compact(
     let repository = &with_feature(repository, options.first_time)?;
     let mut walker = Walker::new(repository, &looked.view, choice.names(), monitor)?;
     walker.walk_all(&looked)?;
-    let run = RunId::of_compaction(&*world.entropy);
+    let run = RunId::without_snapshot(&*world.entropy);
     let keys = begin_run(repository, run, monitor)?;
     let mut passes = Passes::new(repository, options, world, run, keys);
     passes.run_all(&looked.view, &mut walker, choice)?;

@@ -141,7 +141,7 @@ impl<'i> Garbage<'i> {
             return Ok(garbage);
         }
         let tables = named_by_tables(repository, inventory, view, monitor)?;
-        let mut owners = Owners { repository, view, orphans, compacted: 0, unknown: Vec::new() };
+        let mut owners = Owners { repository, view, orphans, without: 0, unknown: Vec::new() };
         let mut unnamed_count = 0;
         for doomed in candidates.into_values() {
             monitor.check()?;
@@ -149,9 +149,9 @@ impl<'i> Garbage<'i> {
             let was_sent = view.broken.iter().any(|run| run.holds(&doomed.pack));
             let is_named = tables.contains(&doomed.pack) || was_sent;
             let named = if is_named { Named::Yes } else { Named::No };
-            let known = owners.compacted;
+            let known = owners.without;
             let keeper = owners.keeper(&doomed, named)?;
-            unnamed_count += u64::from(named == Named::No && owners.compacted == known);
+            unnamed_count += u64::from(named == Named::No && owners.without == known);
             match keeper {
                 Some(keeper) => garbage.keep(keeper, &doomed),
                 None => garbage.doomed.push(doomed),
@@ -185,7 +185,7 @@ pub(super) fn unknown_runs(
 ) -> Result<Option<BTreeSet<RunId>>> {
     let tables = named_by_tables(repository, inventory, view, monitor)?;
     let orphans = Orphans::Refused;
-    let mut owners = Owners { repository, view, orphans, compacted: 0, unknown: Vec::new() };
+    let mut owners = Owners { repository, view, orphans, without: 0, unknown: Vec::new() };
     for doomed in candidates(inventory, &tables).into_values() {
         monitor.check()?;
         if !view.broken.iter().any(|run| run.holds(&doomed.pack)) {
@@ -261,8 +261,8 @@ struct Owners<'v> {
     repository: &'v Repository,
     view: &'v View,
     orphans: Orphans,
-    /// The number of packs that compactions wrote, which no table names.
-    compacted: u64,
+    /// The number of packs of runs that put no snapshot, which no table names.
+    without: u64,
     /// Packs of runs that are known from nowhere, as far as was looked; without a run if that can't
     /// be read.
     unknown: Vec<(PackName, Option<RunId>)>,
@@ -287,9 +287,9 @@ impl Owners<'_> {
         if let Some(run) = view.runs_under_way().find(|run| Some(run.run) == owner) {
             return Ok(Some(run.run));
         }
-        let is_compaction = owner.is_some_and(|run| run.is_of_compaction());
-        self.compacted += u64::from(is_compaction);
-        let is_known = is_compaction || owner.is_some_and(|run| view.knows(run));
+        let is_without = owner.is_some_and(|run| run.puts_no_snapshot());
+        self.without += u64::from(is_without);
+        let is_known = is_without || owner.is_some_and(|run| view.knows(run));
         if named == Named::No && !is_known && self.orphans == Orphans::Refused {
             self.unknown.push((doomed.pack, owner));
         }

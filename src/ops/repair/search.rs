@@ -29,20 +29,17 @@ use crate::base::world::World;
 use crate::format::directory::Content;
 use crate::format::intent::IntentVerb;
 use crate::format::layout::Folder;
-use crate::format::layout::Object;
-use crate::format::lists::Relocation;
 use crate::format::pack_table::PackRecord;
 use crate::format::pack_table::PackTable;
 use crate::ops::repair::blocks::BadPack;
 use crate::ops::repair::blocks::LostBlocks;
+use crate::ops::repair::found::Copies;
+use crate::ops::repair::found::put_records;
 use crate::ops::run_intent::HoldingRun;
 use crate::ops::survey;
 use crate::pack::reader::Packs;
-use crate::pipeline::relocations::seal_record;
-use crate::pipeline::uploader::put_confirmed;
 use crate::repo::Repository;
 use crate::repo::inventory::Inventory;
-use crate::seal::object::ObjectKind;
 use crate::store::name::ObjectName;
 
 /// Directories that are read for the plan, to tell how long a pass takes.
@@ -224,7 +221,7 @@ impl Search {
         monitor: &Monitor,
     ) -> Result<Found> {
         let mut done = Found::default();
-        let mut of_packs: BTreeMap<PackName, Vec<(EntryNumber, EntryAddress)>> = BTreeMap::new();
+        let mut of_packs = Copies::new();
         for (hash, copies) in found {
             monitor.check()?;
             let is_right = |at: &&EntryAddress| packs.block_at(**at, hash).is_ok();
@@ -234,34 +231,7 @@ impl Search {
                 of_packs.entry(place.pack).or_default().push((place.entry, *copy));
             }
         }
-        for (pack, copies) in of_packs {
-            monitor.check()?;
-            let text = relocation(copies).encode();
-            let (keyring, entropy) = (repository.keyring(), &**repository.entropy());
-            let record = seal_record(keyring, ObjectKind::Relocation, &pack.0, &text, entropy)?;
-            let (twin, bytes) = record.named(|hash| Object::RelocationTwin { pack, hash });
-            let (object, _) = record.named(|hash| Object::Relocation { pack, hash });
-            for object in [twin, object] {
-                put_confirmed(&**repository.store(), monitor, &object, &bytes)?;
-                done.put.push(object);
-            }
-        }
+        done.put = put_records(repository, of_packs, monitor)?;
         Ok(done)
     }
-}
-
-/// Returns the record that says where entries of a pack are.
-fn relocation(mut copies: Vec<(EntryNumber, EntryAddress)>) -> Relocation {
-    copies.sort_by_key(|(entry, _)| *entry);
-    copies.dedup_by_key(|(entry, _)| *entry);
-    let packs: BTreeSet<PackName> = copies.iter().map(|(_, copy)| copy.pack).collect();
-    let packs: Vec<PackName> = packs.into_iter().collect();
-    let moves = copies
-        .into_iter()
-        .filter_map(|(old, copy)| {
-            let at = packs.binary_search(&copy.pack).ok()?;
-            Some((old, u32_of(at), copy.entry))
-        })
-        .collect();
-    Relocation { packs, moves, compacted: None }
 }

@@ -45,6 +45,15 @@ use crate::pack::reader::moved::Found;
 use crate::pack::reader::moved::moved_to;
 use crate::pack::reader::slice;
 
+/// The cost of reading some blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reading {
+    /// Bytes that are read.
+    pub bytes: u64,
+    /// Requests that it takes.
+    pub requests: u64,
+}
+
 impl Packs {
     /// Returns the whole blocks at these places, each `None` if it can't be read or is not whole.
     /// They are unverified: what is decoded from them is verified by its own hash.
@@ -113,6 +122,16 @@ impl Packs {
             let mut sink = |number, block: Result<&[u8]>| sink(one(number), block);
             self.read_slowly(number, &wanted[number], &mut sink)
         })
+    }
+
+    /// Returns the cost of reading blocks, if no frame of them is at hand. It opens their packs.
+    pub fn reading(&self, wanted: &[Wanted]) -> Reading {
+        let mut batch = Batch::new(self);
+        for (number, want) in wanted.iter().enumerate() {
+            // What can't be planned costs what it costs to find the reason.
+            let _is_planned = batch.add(number, want.at).is_ok();
+        }
+        batch.reading()
     }
 
     fn is_right(&self, block: &[u8], want: &Wanted) -> bool {
@@ -390,12 +409,33 @@ impl<'a> Batch<'a> {
         self.packs.with_opener(|opener| self.visit_with(opener, visitor))
     }
 
-    fn visit_with(&self, opener: &mut FrameOpener, visitor: &mut Visitor<'_>) -> Result<()> {
+    /// Returns the needs in the order in which they are read.
+    fn order(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.needs.len()).collect();
         order.sort_unstable_by_key(|need| {
             let need = &self.needs[*need];
             (std::cmp::Reverse(self.opened[need.pack].order), need.pack, need.frame)
         });
+        order
+    }
+
+    /// Returns what it costs to read every needed frame.
+    fn reading(&self) -> Reading {
+        let mut reading = Reading::default();
+        let order = self.order();
+        let mut rest = order.as_slice();
+        while !rest.is_empty() {
+            let (run, later) = rest.split_at(self.together(rest));
+            let (first, last) = (self.frame(run[0]), self.frame(run[run.len() - 1]));
+            reading.bytes += u64::from(last.at + last.stored - first.at);
+            reading.requests += 1;
+            rest = later;
+        }
+        reading
+    }
+
+    fn visit_with(&self, opener: &mut FrameOpener, visitor: &mut Visitor<'_>) -> Result<()> {
+        let order = self.order();
         let mut held = vec![Held::NotYet; order.len()];
         let mut rest = order.as_slice();
         while let Some(&first) = rest.first() {

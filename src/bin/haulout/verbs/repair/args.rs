@@ -9,6 +9,7 @@ Examples:
   haulout -r /backup/db repair --plan
   haulout -r /backup/db repair
   haulout -r /backup/db repair --from s3://offsite/db --plan
+  haulout -r /backup/db repair --from /mnt/dr/db --other-password-file /etc/haulout/dr
 
 Run haulout verify first: of packs with data, repair reads only those that verify has \
 found damaged. What has no good copy anywhere stays lost, unless the next backup stores it again: \
@@ -18,8 +19,9 @@ haulout restore --keep-going restores the rest.";
 ///
 /// Maps, pack tables and relocation records are stored twice. Both copies are read; one that is
 /// missing or has changed is made from the other. With --from, everything that a snapshot needs and
-/// that has no good copy here is fetched from a copy of this repository. Records of damage that no
-/// longer exists are removed. Exits with 0 if nothing is lost, else names what is and exits with 3.
+/// that has no good copy here is fetched from a copy of this repository; from a repository with
+/// other keys, lost blocks are taken from its streams. Records of damage that no longer exists are
+/// removed. Exits with 0 if nothing is lost, else names what is and exits with 3.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLE)]
 pub(crate) struct RepairArguments {
@@ -29,7 +31,9 @@ pub(crate) struct RepairArguments {
 
     /// A copy of this repository, made by replicate in either direction
     ///
-    /// An object is put here only if its bytes are what its name says.
+    /// An object is put here only if its bytes are what its name says. If the copy has other keys,
+    /// lost blocks are read from the same snapshots there, and stored here only if they have the
+    /// right hash.
     #[arg(long, value_name = "URL")]
     pub(crate) from: Option<String>,
 

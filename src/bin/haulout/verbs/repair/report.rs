@@ -5,12 +5,15 @@ use std::time::Duration;
 use haulout::error::Result;
 use haulout::ops::repair::Fetch;
 use haulout::ops::repair::Losses;
+use haulout::ops::repair::LostMaps;
 use haulout::ops::repair::Make;
 use haulout::ops::repair::Remove;
 use haulout::ops::repair::RepairCost;
 use haulout::ops::repair::RepairPlan;
 use haulout::ops::repair::RepairReport;
 use haulout::ops::repair::Search;
+use haulout::ops::repair::Streams;
+use haulout::ops::repair::Taken;
 use haulout::ops::verify::VerifyReport;
 use haulout::shared::num::u64_of;
 use serde::Serialize;
@@ -36,6 +39,7 @@ struct Planned<'r> {
     remove: Vec<Removed<'r>>,
     cost: RepairCost,
     search: Option<Searched>,
+    streams: Option<Streamed>,
     lost: &'r [String],
     unneeded: &'r [String],
     /// The findings about snapshots that stay.
@@ -81,6 +85,74 @@ impl From<&Search> for Searched {
     }
 }
 
+/// The JSON report of blocks that are to be taken from streams.
+#[derive(Debug, Serialize)]
+struct Streamed {
+    snapshots: u64,
+    blocks: u64,
+    bytes: u64,
+    read_bytes: u64,
+    requests_there: u64,
+    requests_here: u64,
+    /// There may be more.
+    at_least: bool,
+    lost_maps: Vec<MapsOf>,
+}
+
+impl From<&Streams> for Streamed {
+    fn from(streams: &Streams) -> Self {
+        Self {
+            snapshots: streams.snapshots,
+            blocks: streams.blocks,
+            bytes: streams.bytes,
+            read_bytes: streams.read_bytes,
+            requests_there: streams.requests_there,
+            requests_here: streams.requests_here,
+            at_least: streams.is_more,
+            lost_maps: streams.lost_maps.iter().map(MapsOf::from).collect(),
+        }
+    }
+}
+
+/// The JSON report of blocks that were taken from streams.
+#[derive(Debug, Serialize)]
+struct FromStreams {
+    blocks: u64,
+    bytes: u64,
+    read_bytes: u64,
+    different: u64,
+    missing: u64,
+    packs: Vec<String>,
+    lost_maps: Vec<MapsOf>,
+}
+
+impl From<&Taken> for FromStreams {
+    fn from(taken: &Taken) -> Self {
+        Self {
+            blocks: taken.blocks,
+            bytes: taken.bytes,
+            read_bytes: taken.read_bytes,
+            different: taken.different,
+            missing: taken.missing,
+            packs: taken.packs.iter().map(ToString::to_string).collect(),
+            lost_maps: taken.lost_maps.iter().map(MapsOf::from).collect(),
+        }
+    }
+}
+
+/// The JSON report of a snapshot whose maps are lost.
+#[derive(Debug, Serialize)]
+struct MapsOf {
+    snapshot: String,
+    on_the_other_side: String,
+}
+
+impl From<&LostMaps> for MapsOf {
+    fn from(LostMaps { snapshot, there }: &LostMaps) -> Self {
+        Self { snapshot: snapshot.to_string(), on_the_other_side: there.to_string() }
+    }
+}
+
 /// The JSON report of what can't be had back.
 #[derive(Debug, Serialize)]
 struct Lost {
@@ -120,6 +192,7 @@ struct Repaired<'r> {
     fetched: Vec<String>,
     fetched_bytes: u64,
     blocks_found: u64,
+    streams: FromStreams,
     recorded: Vec<String>,
     removed: Vec<String>,
     failed: &'r [String],
@@ -161,15 +234,14 @@ impl Report {
                 .collect(),
             cost: plan.cost(),
             search: plan.search.as_ref().map(Searched::from),
+            streams: plan.streams.as_ref().map(Streamed::from),
             lost: &plan.lost,
             unneeded: &plan.unneeded,
             findings: left.findings.iter().map(Found::from).collect(),
             losses: (&losses).into(),
         };
         self.result(&planned, || {
-            let mut text = lines(plan);
-            text.extend(cost(plan));
-            text.extend(plan.search.as_ref().map(search));
+            let mut text = before(plan);
             text += &facts("unneeded", plan.unneeded.iter().cloned());
             text += &lost(&plan.lost, left, &losses);
             if text.is_empty() { "there is nothing to repair\n".to_owned() } else { text }
@@ -178,10 +250,7 @@ impl Report {
 
     /// Prints what is about to be done.
     pub(crate) fn before_repair(&self, plan: &RepairPlan<'_>) {
-        let mut text = lines(plan);
-        text.extend(cost(plan));
-        text.extend(plan.search.as_ref().map(search));
-        for line in text.lines() {
+        for line in before(plan).lines() {
             self.console.note(line.trim());
         }
     }
@@ -202,6 +271,7 @@ impl Report {
             fetched: names(fetched),
             fetched_bytes: *fetched_bytes,
             blocks_found: *blocks_found,
+            streams: (&report.taken).into(),
             recorded: names(recorded),
             removed: names(removed),
             failed,
@@ -224,16 +294,27 @@ impl Report {
                 let blocks = units::counted(*blocks_found, "block");
                 done.push(format!("found {blocks} in other packs"));
             }
+            done.extend(taken(&report.taken));
             let is_nothing = made.is_empty() && fetched.is_empty() && removed.is_empty();
-            let mut text = if is_nothing && *blocks_found == 0 {
+            let mut text = if is_nothing && *blocks_found + report.taken.blocks == 0 {
                 "nothing had to be repaired\n".to_owned()
             } else {
                 done.join(", ") + "\n"
             };
+            text += &not_taken(&report.taken);
             text += &lost(&report.lost, left, &losses);
             text
         })
     }
+}
+
+/// Formats what is planned, and its cost.
+fn before(plan: &RepairPlan<'_>) -> String {
+    let mut text = lines(plan);
+    text.extend(cost(plan));
+    text.extend(plan.search.as_ref().map(search));
+    text.extend(plan.streams.as_ref().map(streams));
+    text
 }
 
 /// Formats what is planned, a line for each step.
@@ -288,6 +369,61 @@ fn search(search: &Search) -> String {
         units::span(*time)
     );
     fact("search", &text)
+}
+
+/// Formats what is taken from streams, and what that costs.
+fn streams(streams: &Streams) -> String {
+    let Streams { snapshots, blocks, bytes, is_more, read_bytes, .. } = streams;
+    let least = if *is_more { "at least " } else { "" };
+    let text = format!(
+        "{least}{} ({}) of {} on the other side: {} in {} there, up to {} here",
+        units::counted(*blocks, "block"),
+        units::size(*bytes),
+        units::counted(*snapshots, "snapshot"),
+        units::size(*read_bytes),
+        units::counted(streams.requests_there, "request"),
+        units::count(streams.requests_here),
+    );
+    let text = if *blocks == 0 { String::new() } else { fact("streams", &text) };
+    text + &maps(&streams.lost_maps)
+}
+
+/// Formats what was taken from streams; nothing if nothing was.
+fn taken(Taken { blocks, bytes, read_bytes, .. }: &Taken) -> Option<String> {
+    let text = format!(
+        "took {}, {}, from streams on the other side, of which {} were read",
+        units::counted(*blocks, "block"),
+        units::size(*bytes),
+        units::size(*read_bytes)
+    );
+    (*blocks > 0).then_some(text)
+}
+
+/// Formats what the streams of the other side did not have.
+fn not_taken(Taken { different, missing, lost_maps, .. }: &Taken) -> String {
+    let mut lines = Vec::new();
+    if *different > 0 {
+        let blocks = units::counted(*different, "block");
+        lines.push(format!("{blocks} with other bytes on the other side: not stored"));
+    }
+    if *missing > 0 {
+        let blocks = units::counted(*missing, "block");
+        lines.push(format!("{blocks} that the other side does not have, or can't read"));
+    }
+    facts("streams", lines.into_iter()) + &maps(lost_maps)
+}
+
+/// Formats the snapshots whose maps are lost.
+fn maps(lost: &[LostMaps]) -> String {
+    let line = |LostMaps { snapshot, there }: &LostMaps| {
+        format!(
+            "snapshot {}: maps of it have no good copy, and a stream has none: haulout replicate \
+             --snapshot {} with this --from stores it here again",
+            snapshot.short(),
+            there.short()
+        )
+    };
+    facts("maps", lost.iter().map(line))
 }
 
 /// Formats what can't be had back, and the commands that restore the rest.

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use haulout::error::ErrorKind;
 use haulout::ops::repair;
 use haulout::ops::repair::RepairPlan;
+use haulout::ops::replicate;
+use haulout::ops::replicate::FarSide;
 use haulout::repo::Repository;
 use haulout::store::Store;
 use haulout::store::location::Location;
@@ -19,15 +22,20 @@ use crate::open::stores::Site;
 use crate::open::traits::CacheUse;
 use crate::open::traits::Traits;
 use crate::output::progress::Activity;
+use crate::secrets::password::OTHER_VARIABLES;
+use crate::secrets::password::PasswordSource;
 use crate::verbs::job::Job;
 use crate::verbs::repair::args::RepairArguments;
 use crate::verbs::replicate::network::other;
+use crate::verbs::replicate::run::not_there;
 
-/// The other repository, and how it is reached.
+/// The other repository, and how it is reached and opened.
 #[derive(Debug)]
 struct Other {
     place: Location,
     network: NetworkPlan,
+    /// The source of its password, if it has other keys.
+    password: PasswordSource,
 }
 
 /// The settings of a repair.
@@ -47,9 +55,15 @@ impl RepairJob {
         network: &NetworkPlan,
         around: &Surroundings<'_>,
     ) -> Outcome<Self> {
-        let reached = other(network, &typed.other, around.variables);
+        let network = other(network, &typed.other, around.variables);
+        let password = PasswordSource::choose(
+            typed.other.other_password_file,
+            typed.other.other_password_command,
+            &OTHER_VARIABLES,
+            around.variable,
+        );
         let from = typed.from.map(|from| place(Some(from))).transpose()?;
-        let other = from.map(|place| Other { place, network: reached });
+        let other = from.map(|place| Other { place, network, password });
         Ok(Self { only_plans: typed.plan, searches: typed.search, other })
     }
 }
@@ -68,9 +82,10 @@ impl Run<'_> {
     /// Repairs the repository, or prints the plan for that.
     pub(crate) fn repair(&self, job: &RepairJob) -> Outcome<Exit> {
         let repository = self.repository()?;
-        let far = job.other.as_ref().map(|other| self.other_store(other)).transpose()?;
+        let from = job.other.as_ref().map(|other| self.look_at_other(&repository, other));
+        let from = from.transpose()?.unwrap_or(OtherSide::Nowhere);
         let (began, progress) = (self.now(), self.progress(Activity::Verifying { passes: 1 }));
-        let mut plan = self.plan_repair(&repository, far.as_ref())?;
+        let mut plan = self.plan_repair(&repository, &from)?;
         if job.searches {
             plan = plan.search(&self.world)?;
         }
@@ -94,24 +109,46 @@ impl Run<'_> {
     fn plan_repair<'r>(
         &self,
         repository: &'r Repository,
-        far: Option<&Arc<dyn Store>>,
+        from: &OtherSide,
     ) -> Outcome<RepairPlan<'r>> {
-        let workers = self.settings.at_once.workers;
-        let Some(far) = far else { return Ok(repair::plan(repository, workers, &self.world)?) };
-        let planned = repair::plan_from(repository, far, workers, &self.world);
-        planned.map_err(|error| {
-            if error.kind() == haulout::error::ErrorKind::OtherRepository {
-                return Failure::new(error, NO_COPY);
+        let (workers, world) = (self.settings.at_once.workers, &self.world);
+        Ok(match from {
+            OtherSide::Nowhere => repair::plan(repository, workers, world)?,
+            OtherSide::Copy(far) => repair::plan_from(repository, far, workers, world)?,
+            OtherSide::Streams(far) => {
+                let planned = repair::plan(repository, workers, world)?.take_from(far, world);
+                planned.map_err(|error| {
+                    if error.kind() == ErrorKind::OtherRepository {
+                        return Failure::new(error, NO_ORIGIN);
+                    }
+                    error.into()
+                })?
             }
-            error.into()
         })
     }
 
-    fn other_store(&self, other: &Other) -> Outcome<Arc<dyn Store>> {
-        Ok(self.store_at(&Site { place: &other.place, network: &other.network, ..self.site() })?)
+    /// Looks what keys the other repository has, and opens it if it has its own.
+    fn look_at_other(&self, repository: &Repository, other: &Other) -> Outcome<OtherSide> {
+        let Other { place, network, password } = other;
+        let store = self.store_at(&Site { place, network, ..self.site() })?;
+        Ok(match replicate::look(repository, &*store)? {
+            FarSide::Vacant => return Err(not_there(place)),
+            FarSide::Same => OtherSide::Copy(store),
+            FarSide::Other => OtherSide::Streams(self.open_other(store, password)?),
+        })
     }
 }
 
-/// The hint for a place that holds no copy of the repository.
-const NO_COPY: &str = "name a copy with the same keys; from a repository with other keys, haulout \
-                       replicate --from stores whole snapshots again";
+/// The other repository, from which something may come.
+enum OtherSide {
+    /// No other repository was named.
+    Nowhere,
+    /// A copy with the same keys.
+    Copy(Arc<dyn Store>),
+    /// A repository with keys of its own.
+    Streams(Repository),
+}
+
+/// The hint for two repositories that have no snapshot in common.
+const NO_ORIGIN: &str = "name a copy that replicate made, in either direction; to store the \
+                         snapshots of another repository here, run haulout replicate --from";

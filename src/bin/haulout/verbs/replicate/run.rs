@@ -9,6 +9,7 @@ use std::sync::Arc;
 use haulout::error::Error;
 use haulout::error::ErrorKind;
 use haulout::ops::copy_reencrypted;
+use haulout::ops::copy_reencrypted::ReencryptionPlan;
 use haulout::ops::copy_reencrypted::ReencryptionReport;
 use haulout::ops::memory::Work;
 use haulout::ops::replicate;
@@ -102,13 +103,22 @@ impl Run<'_> {
         if !is_other || (other_if == Direction::From && !is_given) {
             return self.open(store);
         }
-        let mut ask = || self.credential(&plan.password, Purpose::OpenOther);
+        self.open_other(store, &plan.password)
+    }
+
+    /// Opens a repository with keys of its own.
+    pub(crate) fn open_other(
+        &self,
+        store: Arc<dyn Store>,
+        password: &PasswordSource,
+    ) -> Outcome<Repository> {
+        let mut ask = || self.credential(password, Purpose::OpenOther);
         let opened = Repository::open(store, &mut ask, &Limits::STANDARD, &self.world);
         let opened = opened.map_err(|error| {
             let is_wrong = error.kind() == ErrorKind::WrongKey;
             if is_wrong { self.misspelt(error) } else { error.into() }
         })?;
-        if is_given {
+        if !matches!(password, PasswordSource::Ask) {
             require_encryption(&opened)?;
         }
         Ok(opened)
@@ -138,7 +148,7 @@ impl Run<'_> {
     ) -> Outcome<Exit> {
         plan.require_memory_to_reencrypt()?;
         let (snapshots, unreadable) = self.wanted(near, &plan.wanted)?;
-        let planned = copy_reencrypted::plan(near, far, snapshots)?;
+        let planned = reencryption(plan, near, far, snapshots)?;
         self.report.reencryption_planned(place, &planned)?;
         Ok(Exit::with(unreadable))
     }
@@ -156,7 +166,7 @@ impl Run<'_> {
         }
         plan.require_memory_to_reencrypt()?;
         let (snapshots, unreadable) = self.wanted(near, &plan.wanted)?;
-        let planned = copy_reencrypted::plan(near, Some(far), snapshots)?;
+        let planned = reencryption(plan, near, Some(far), snapshots)?;
         let (began, progress) = (self.now(), self.progress(Activity::Restoring));
         let report = planned.send(far, self.settings.at_once.workers, &self.world)?;
         drop(progress);
@@ -293,6 +303,19 @@ impl Run<'_> {
     }
 }
 
+/// Plans to copy snapshots re-encrypted: again if they are named, and damaged there.
+fn reencryption<'r>(
+    plan: &ReplicatePlan,
+    near: &'r Repository,
+    far: Option<&Repository>,
+    snapshots: Vec<StoredSnapshot>,
+) -> haulout::error::Result<ReencryptionPlan<'r>> {
+    match plan.wanted {
+        Wanted::Named(_) => copy_reencrypted::plan_named(near, far, snapshots),
+        Wanted::Newest { .. } => copy_reencrypted::plan(near, far, snapshots),
+    }
+}
+
 /// Refuses a place without a repository, unless one is to be made; a plan may look.
 fn require_init(plan: &ReplicatePlan, place: &Location) -> Outcome<()> {
     if plan.destination == Destination::Existing && plan.mode == Mode::Send {
@@ -302,7 +325,7 @@ fn require_init(plan: &ReplicatePlan, place: &Location) -> Outcome<()> {
 }
 
 /// Creates the error for a place without a repository, where none was to be made.
-fn not_there(place: &Location) -> Failure {
+pub(crate) fn not_there(place: &Location) -> Failure {
     let error = Error::new(ErrorKind::NoRepository, format!("there is no repository at {place}"));
     Failure::new(
         error,
