@@ -385,6 +385,54 @@ fn a_clock_that_is_behind_and_an_increment_are_refused_with_options_of_their_own
     let full = place.snapshots()[0]["id"].as_str().unwrap().to_owned();
     let required = is_refused(&place, &["forget", &full], "required");
     assert_eq!(removals(&required), 1);
+    let increment = place.snapshots()[1]["id"].as_str().unwrap().to_owned();
+    let line = ["forget", &full, "--allow", "required", "--yes", "--json"];
+    let done = place.ran(&line).is(0).json();
+    assert_eq!(
+        (strings(&done["removed"]), done["refused"].as_array().unwrap().len()),
+        (vec![&*full], 0)
+    );
+    assert_eq!(place.snapshots()[0]["id"], *increment);
+    place.ran(&["show", &full]).is(2).says("was removed");
+}
+
+#[test]
+fn packs_of_unknown_runs_and_missing_snapshots_each_need_an_option() {
+    let (place, ids, nights) = nights(4);
+    place.ran(&["prune"]).is(0);
+    // A pack of a run of which nothing is known.
+    let stranger = Place::clear();
+    night(&stranger, "db", "a");
+    let pack = stranger.objects("twins").pop().unwrap();
+    let name = pack.file_name().unwrap().to_str().unwrap().to_owned();
+    let orphan = place.path("repo").join("packs").join(&name[..2]).join(&name);
+    fs::create_dir_all(orphan.parent().unwrap()).unwrap();
+    fs::copy(&pack, &orphan).unwrap();
+    for line in [&["prune"][..], &["prune", "--plan"], &["prune", "--yes-fewer"]] {
+        place.ran(line).is(1).says("1 packs were written by runs of which nothing is known");
+        assert!(orphan.exists());
+    }
+    place.ran(&["prune", "--plan", "--yes-orphans"]).is(0);
+    assert!(orphan.exists(), "a plan deletes nothing");
+    let done = place.ran(&["prune", "--yes-orphans", "--json"]).is(0).json();
+    assert_eq!(done["freed_packs"], 1, "{done}");
+    assert!(!orphan.exists());
+    restores(&place, &ids, &nights);
+    // The newest snapshot is gone, and its packs are there.
+    let newest = place.objects("snapshots").into_iter();
+    let is_newest = |path: &std::path::PathBuf| path.to_str().unwrap().contains(&ids[3]);
+    fs::remove_file({ newest }.find(is_newest).unwrap()).unwrap();
+    let packs = place.objects("packs").len();
+    for line in [&["prune"][..], &["prune", "--yes-orphans"], &["prune", "--plan"]] {
+        place.ran(line).is(1).says("--yes-fewer for snapshots").says(&ids[3][..10]);
+    }
+    place.ran(&["prune", "--yes-fewer"]).is(1).says("runs of which nothing is known");
+    assert_eq!(place.objects("packs").len(), packs);
+    place.ran(&["prune", "--yes-fewer", "--yes-orphans"]).is(0);
+    assert!(place.objects("packs").len() < packs);
+    restores(&place, &ids[..3], &nights);
+    // It is not missed any more.
+    place.ran(&["prune"]).is(0);
 }
 
 #[test]
@@ -478,6 +526,24 @@ fn a_repository_of_an_earlier_version_is_pruned_after_an_upgrade_that_asks() {
     restores(&place, &ids[2..], &nights);
     // Something was deleted then, so nothing is asked any more.
     place.ran(&["prune"]).is(0);
+}
+
+#[test]
+fn after_an_upgrade_it_is_asked_once_even_if_nothing_is_removed() {
+    let (place, ids, nights) = place_with(Features::NONE, &[0, 1, 2]);
+    place.ran(&["upgrade", "--yes", "-q"]).is(0);
+    place.ran(&["prune"]).is(2).says("a run of an earlier version that still stands");
+    let pruned = place.ran(&["prune", "--yes", "--json"]).is(0).json();
+    assert_eq!(pruned["freed_packs"], 0);
+    // The list of what that prune kept says that it was answered.
+    place.ran(&["prune"]).is(0);
+    for list in place.objects("notes") {
+        if list.file_name().unwrap().to_str().unwrap().starts_with("kept-") {
+            fs::remove_file(list).unwrap();
+        }
+    }
+    place.ran(&["prune"]).is(2).says("a run of an earlier version that still stands");
+    restores(&place, &ids, &nights);
 }
 
 #[test]

@@ -41,6 +41,8 @@ pub(crate) enum Activity {
         /// Number of passes: first over all objects, then perhaps over all blocks in them.
         passes: u64,
     },
+    /// A prune or a compaction, counted by the bytes that it reads.
+    Pruning,
 }
 
 impl Activity {
@@ -58,6 +60,7 @@ impl Activity {
     fn done(self, counts: &Counts) -> u64 {
         match self {
             Self::BackingUp | Self::Restoring => counts.stream_bytes,
+            Self::Pruning => counts.fetched_bytes,
             // A byte of the repository is done when every pass has read it.
             Self::Verifying { passes } => (counts.stream_bytes + counts.fetched_bytes) / passes,
             // What is sent, and what is only read on the other side.
@@ -210,6 +213,7 @@ fn parts(activity: Activity, now: &Now) -> Vec<Part> {
             }
         }
         Activity::Restoring => part(4, format!("{} read", units::size(counts.fetched_bytes))),
+        Activity::Pruning => part(4, format!("{} stored", units::size(counts.stored_bytes))),
         Activity::Verifying { .. } | Activity::Replicating => {}
     }
     let time = left(bytes, expected, *recent_bytes, *recent_time).map(units::stopwatch);
@@ -287,6 +291,18 @@ mod tests {
         };
         assert_eq!(at(2), "1:02  0.75/1.00 GiB  75 %  630 MiB/s  0:00 left");
         assert_eq!(at(1), "1:02  1.50 GiB  630 MiB/s");
+    }
+
+    #[test]
+    fn a_prune_counts_what_it_reads_and_stores() {
+        let counts = Counts {
+            stream_bytes: 7,
+            fetched_bytes: 512 << 20,
+            stored_bytes: 300 << 20,
+            ..Counts::default()
+        };
+        let now = Now { counts, ..now() };
+        assert_eq!(line(Activity::Pruning, &now, 120), "1:02  512 MiB  630 MiB/s  300 MiB stored");
     }
 
     #[test]

@@ -28,6 +28,7 @@ use crate::open::traits::Effect;
 use crate::open::traits::Traits;
 use crate::output::features::needs;
 use crate::output::features::refused_before;
+use crate::output::progress::Activity;
 use crate::output::standing::Standing;
 use crate::verbs::job::Job;
 use crate::verbs::prune::args::PruneArguments;
@@ -148,7 +149,8 @@ impl Run<'_> {
     }
 
     /// Asks before the first deletion after an upgrade: a run of an earlier version leaves no
-    /// intent.
+    /// intent. A prune that has ended was asked, whether it deleted anything or not; it has left a
+    /// list of what it kept.
     pub(crate) fn require_first_deletion(
         &self,
         repository: &Repository,
@@ -157,6 +159,7 @@ impl Run<'_> {
         if consent.yes
             || !repository.removals(None)?.names().is_empty()
             || repository.earlier()?.is_empty()
+            || !repository.kept_before()?.snapshots.is_empty()
         {
             return Ok(());
         }
@@ -171,7 +174,9 @@ impl Run<'_> {
         options: &PruneOptions,
         compacts: &Compacts,
     ) -> Outcome<Pruned> {
+        let progress = self.progress(Activity::Pruning);
         let report = prune::prune(repository, options, &self.world).map_err(explained)?;
+        drop(progress);
         self.remember(repository)?;
         let compaction = match self.compaction(repository, compacts) {
             Err(failure) if failure.kind() != ErrorKind::Cancelled => {
@@ -206,7 +211,10 @@ impl Run<'_> {
                 }
             }
         }
-        Ok(Compaction::Done(compact::compact(repository, &options, &self.world)?))
+        let progress = self.progress(Activity::Pruning);
+        let report = compact::compact(repository, &options, &self.world)?;
+        drop(progress);
+        Ok(Compaction::Done(report))
     }
 }
 
