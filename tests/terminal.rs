@@ -157,6 +157,43 @@ fn init_goes_on_without_a_kit_and_not_with_a_password_that_was_mistyped() {
     assert_eq!(status, Some(0), "{seen}");
 }
 
+/// Whether the config has the feature of compacted packs.
+fn is_compacted(directory: &Path) -> bool {
+    fs::read(directory.join("repo/config")).unwrap()[12] & 2 != 0
+}
+
+#[test]
+fn the_first_compaction_asks_and_sets_no_feature_unless_the_answer_is_yes() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    assert_eq!(typed(directory, "init --no-encryption --quiet", &[]).1, Some(0));
+    // Fewer than 64 small packs of data are not worth it.
+    let program = env!("CARGO_BIN_EXE_haulout");
+    for night in 0..70 {
+        let mut backup = Command::new(program);
+        backup.args(["-r", "repo", "backup", "-q", "--source", "t", "--", "echo"]);
+        let done = backup.arg(night.to_string()).current_dir(directory).status().unwrap();
+        assert!(done.success());
+    }
+    let packs = || -> usize {
+        let folders = fs::read_dir(directory.join("repo/packs")).unwrap();
+        folders.map(|folder| fs::read_dir(folder.unwrap().path()).unwrap().count()).sum()
+    };
+    let before = packs();
+    let (line, question) = ("prune --max-rewrite 100%", "before 0.2 will refuse");
+    for answer in ["", "no"] {
+        let (seen, status) = typed(directory, line, &[(question, answer)]);
+        assert_eq!((status, packs(), is_compacted(directory)), (Some(0), before, false), "{seen}");
+        assert!(seen.contains("the answer was no"), "{seen}");
+    }
+    let (seen, status) = typed(directory, line, &[("compact? [y/N] ", "y")]);
+    assert_eq!((status, is_compacted(directory)), (Some(0), true), "{seen}");
+    assert!(packs() + 60 < before, "{seen}");
+    // From then on nothing is asked.
+    let (seen, status) = typed(directory, line, &[]);
+    assert!(status == Some(0) && !seen.contains("[y/N]"), "{seen}");
+}
+
 /// A repository of version 0.1.0 without a password in `repo`.
 fn earlier_repository(directory: &Path) {
     let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/repos/v1-texts-clear");
