@@ -5,10 +5,12 @@
 //! HAULOUT_SPACE_NIGHTS=400 cargo nextest run --test year_space --run-ignored only --no-capture
 //! ```
 //!
-//! Pages change at random places, as if a row of 120 bytes was written: half of them anywhere, half
-//! of them more often at the beginning of a table. `HAULOUT_SPACE_MIB` says how large the database
-//! is, `HAULOUT_SPACE_CHANGED` which parts of it change in a night, in thousandths. Packs are
-//! small, so that there are as many in relation as in a large database.
+//! Pages change at random places, as if a row was written: half of them anywhere, half of them more
+//! often at the beginning of a table. `HAULOUT_SPACE_MIB` says how large the database is,
+//! `HAULOUT_SPACE_CHANGED` which parts of it change in a night, in thousandths, and
+//! `HAULOUT_SPACE_ROW` how many bytes a row has: as many as let the bytes that are live at the end
+//! grow over those of the first backup as they do in real nights. Packs are small, so that there
+//! are as many in relation as in a large database.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "what it measures is for a person")]
@@ -154,7 +156,7 @@ impl Place {
 }
 
 /// Changes parts of the pages of a server.
-fn change(server: &mut Server, random: &mut Random, thousandths: u64) {
+fn change(server: &mut Server, random: &mut Random, thousandths: u64, row_bytes: usize) {
     let pages: usize = server.tables.iter().map(|(_, _, pages)| pages.len()).sum();
     let changes = u64::try_from(pages).unwrap() * thousandths / 1000;
     for change in 0..changes {
@@ -168,7 +170,7 @@ fn change(server: &mut Server, random: &mut Random, thousandths: u64) {
         let lsn = server.lsn;
         let page = &mut server.tables[table].2[1 + number];
         if page.iter().any(|byte| *byte != 0) {
-            let row: Vec<u8> = (0..15).flat_map(|_| random.next().to_le_bytes()).collect();
+            let row: Vec<u8> = (0..row_bytes).map(|_| random.next().to_le_bytes()[0]).collect();
             change_page(page, lsn, (200 + random.below(11_000), &row));
         }
     }
@@ -179,6 +181,7 @@ fn change(server: &mut Server, random: &mut Random, thousandths: u64) {
 fn the_space_of_400_nights() {
     let nights = number("HAULOUT_SPACE_NIGHTS", 400);
     let pages = usize::try_from(number("HAULOUT_SPACE_MIB", 16)).unwrap() * (1 << 20) / PAGE;
+    let row_bytes = usize::try_from(number("HAULOUT_SPACE_ROW", 40)).unwrap();
     let loads = std::env::var("HAULOUT_SPACE_CHANGED").unwrap_or_else(|_| "10,30,70".to_owned());
     for thousandths in loads.split(',').map(|load| load.parse().unwrap()) {
         let mut server = Server::new(1, 1, pages / 3);
@@ -198,23 +201,26 @@ fn the_space_of_400_nights() {
                     place.prune(&world);
                 }
             }
-            change(&mut server, &mut random, thousandths);
+            change(&mut server, &mut random, thousandths, row_bytes);
         }
         for place in &places {
             let Space { packs, bytes, unused } = place.space();
+            let live = bytes - unused;
             let percent = |part: u64, of: u64| part * 100 / of;
             let year = |bytes: u64| percent(bytes * 365 / nights, first);
             println!(
                 "{thousandths} of 1000 pages, {:?}: {packs} packs, {first} bytes at first, \
-                 {bytes} now ({} %), {} % of what is live; moved {} %, read {} % a year",
+                 {live} live ({} %), {bytes} in all ({} %), {} % of what is live; \
+                 moved {} %, read {} % a year",
                 place.prunes,
+                percent(live, first),
                 percent(bytes, first),
-                percent(bytes, bytes - unused),
+                percent(bytes, live),
                 year(place.moved_bytes),
                 year(place.read_bytes),
             );
             // Packs of which nine tenths are in use are left as they are.
-            let most = (bytes - unused) * (MAX_UNUSED + 5) / 100;
+            let most = live * (MAX_UNUSED + 5) / 100;
             assert!(
                 place.prunes == Prunes::WholePacks || unused <= most,
                 "{unused} of {bytes} bytes are unused"
