@@ -44,6 +44,7 @@ chapters! {
     keys "keys.md" "Keys"
     stores "stores.md" "Stores"
     replicate "replicate.md" "Replicating"
+    config "config.md" "Configuration and jobs"
     automate "automate.md" "Automating"
     troubleshoot "troubleshoot.md" "Troubleshooting"
     performance "performance.md" "Performance"

@@ -134,6 +134,18 @@ pub struct Killer {
 }
 
 impl Killer {
+    /// Returns the killer of a child that was started as the first of a process group.
+    pub fn of(child: &Child) -> io::Result<Self> {
+        let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let group = id.ok_or_else(|| io::Error::other("the child has no process id"))?;
+        Ok(Self { group, reaped: Arc::default(), asked: Arc::default() })
+    }
+
+    /// Remembers that the child was waited for: nothing is killed any more.
+    pub fn reaped(&self) {
+        self.reaped.store(true, Ordering::Release);
+    }
+
     /// Asks the producer and all that it started to end.
     pub fn terminate(&self) {
         self.asked.store(true, Ordering::Release);
@@ -142,9 +154,7 @@ impl Killer {
             let _gone = rustix::process::kill_process_group(self.group, Signal::TERM);
         }
     }
-}
 
-impl Killer {
     /// Ends what did not end when it was asked to.
     pub fn kill(&self) {
         if self.reaped.load(Ordering::Acquire) {
@@ -174,13 +184,11 @@ impl ChildSource {
             .process_group(0);
         withhold_secrets(&mut prepared);
         let mut child = prepared.spawn()?;
-        let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let group = id.ok_or_else(|| io::Error::other("the child has no process id"))?;
+        let killer = Killer::of(&child)?;
         let stdout = child.stdout.take().expect("its standard output is piped");
         let stdout = File::from(OwnedFd::from(stdout));
         super::enlarge(&stdout);
         let stderr = child.stderr.take().expect("its standard error is piped");
-        let killer = Killer { group, reaped: Arc::default(), asked: Arc::default() };
         // It is whole before anything else can fail: dropped, it ends what was started.
         let mut source = Self {
             child,
@@ -338,7 +346,7 @@ impl Source for ChildSource {
             self.killer.kill();
         }
         let Said { last, errors, transcript } = self.messages();
-        self.killer.reaped.store(true, Ordering::Release);
+        self.killer.reaped();
         let last_words = Some(Vec::from(last).join("\n"));
         let (left_open, transcript) = (self.left_open, transcript.text());
         Ok(Ending { exit, last_words, errors, left_open, transcript })
@@ -376,7 +384,7 @@ impl Drop for ChildSource {
         drop(self.stdout.take());
         // Nothing is left to be reported: the run has failed already.
         let _status = self.end();
-        self.killer.reaped.store(true, Ordering::Release);
+        self.killer.reaped();
     }
 }
 

@@ -18,8 +18,13 @@ use rustix::fs::stat;
 use rustix::process::DumpableBehavior;
 use rustix::process::Resource;
 use rustix::process::Rlimit;
+use rustix::process::Signal;
+use rustix::process::getpid;
+use rustix::process::getppid;
 use rustix::process::getrlimit;
+use rustix::process::kill_process;
 use rustix::process::set_dumpable_behavior;
+use rustix::process::set_parent_process_death_signal;
 use rustix::process::setrlimit;
 
 use crate::fail::failure::Failure;
@@ -35,6 +40,10 @@ pub(crate) struct Surroundings<'s> {
     pub(crate) host: String,
     /// Processors that this process may use.
     pub(crate) processors: u32,
+    /// Returns the address of the repository that the configuration file has under a name.
+    pub(crate) named: &'s dyn Fn(&str) -> Option<String>,
+    /// True if the repository on the other side has a name: nothing of this side is used for it.
+    pub(crate) is_other_named: bool,
     /// The kind of standard input, such as a terminal.
     pub(crate) stdin: Stream,
     /// The kind of standard output, such as a terminal.
@@ -69,7 +78,16 @@ impl Surroundings<'_> {
     pub(crate) fn of_a_test(stdin: Stream, stdout: Stream) -> Surroundings<'static> {
         let (variable, variables): (_, &dyn Fn() -> _) = (&|_: &str| None, &Vec::new);
         let host = "db1".to_owned();
-        Surroundings { variable, variables, host, processors: 8, stdin, stdout }
+        Surroundings {
+            variable,
+            variables,
+            host,
+            processors: 8,
+            named: &|_: &str| None,
+            is_other_named: false,
+            stdin,
+            stdout,
+        }
     }
 }
 
@@ -90,6 +108,26 @@ pub(crate) fn raise_open_files() {
     let maximum = getrlimit(Resource::Nofile).maximum;
     // Where this is refused, the limit stays as it was, and errors name it.
     let _refused = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
+/// The variable with which a job names its process to the commands that it starts.
+pub(crate) const PARENT_VARIABLE: &str = "HAULOUT_JOB_PROCESS";
+
+/// Ends this program with the job that started it, if one did: the lock of a job ends with its
+/// process, and a step must not outlive it.
+pub(crate) fn end_with_job() {
+    let typed = env::var(PARENT_VARIABLE).ok();
+    let Some(job) = typed.and_then(|id| id.parse::<i32>().ok()) else { return };
+    let is_parent = || getppid().is_some_and(|parent| parent.as_raw_nonzero().get() == job);
+    if !is_parent() {
+        // Another program in between has its own way to end what it starts.
+        return;
+    }
+    // Where this is refused, the step ends by itself like any command.
+    let _refused = set_parent_process_death_signal(Some(Signal::TERM));
+    if !is_parent() {
+        let _gone = kill_process(getpid(), Signal::TERM);
+    }
 }
 
 /// Tells whether a standard stream was closed when the program was started.
@@ -126,6 +164,8 @@ pub(crate) fn surroundings() -> Surroundings<'static> {
         variables: &variables,
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         processors: u32::try_from(processors).unwrap_or(1),
+        named: &|_: &str| None,
+        is_other_named: false,
         stdin: stream(&io::stdin()),
         stdout: stream(&io::stdout()),
     }

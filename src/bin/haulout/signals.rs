@@ -26,10 +26,10 @@ use crate::output::console::Console;
 use crate::proc_status;
 
 const TERMINAL_SETTLES: Duration = Duration::from_millis(20);
-/// The time that everything may take to stop. Requests to an object store are given up at once;
-/// what is left are calls of the operating system that do not return, and the stretching of a
+/// The time that everything in one command may take to stop. Requests to an object store are given
+/// up at once; what is left are calls of the operating system that do not return, and the stretching of a
 /// password.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The program's answer to signals.
 #[derive(Debug, Clone)]
@@ -39,8 +39,12 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    /// Starts to listen. What shall stop shares `monitor`.
-    pub(crate) fn listen(monitor: Arc<Monitor>, console: Arc<Console>) -> io::Result<Self> {
+    /// Starts to listen. What shall stop shares `monitor`, and may take `patience` to do so.
+    pub(crate) fn listen(
+        monitor: Arc<Monitor>,
+        console: Arc<Console>,
+        patience: Duration,
+    ) -> io::Result<Self> {
         let ignored = ignored();
         let heard = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !ignored(*signal));
         let mut signals = Signals::new(heard)?;
@@ -56,7 +60,7 @@ impl Stop {
             answering.now();
             console.note("stopping cleanly; the same again stops at once");
             let mut waited = Duration::ZERO;
-            while waited < PATIENCE {
+            while waited < patience {
                 for signal in signals.pending() {
                     // If even that fails, the next signal tries again.
                     let _emulated = emulate_default_handler(signal);

@@ -13,8 +13,10 @@ pub(crate) enum Exit {
     Failed,
     /// The command line makes no sense, or names nothing.
     Usage,
-    /// Done, but something was found that somebody should look at.
+    /// Done, but something was found that a person should look at.
     Findings,
+    /// Not done, since the same job runs already.
+    Running,
 }
 
 impl Exit {
@@ -42,6 +44,7 @@ impl Exit {
             Self::Failed => 1,
             Self::Usage => 2,
             Self::Findings => 3,
+            Self::Running => 4,
         }
     }
 }

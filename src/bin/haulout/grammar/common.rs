@@ -16,8 +16,8 @@ use crate::output::units::ByteCount;
 use crate::output::units::memory;
 
 const REPO_HELP: &str = "\
-The repository: a path, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or \
-file:///path";
+The repository: a path, s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, \
+file:///path, or the name of one in the configuration file (a path needs a slash)";
 
 const PASSWORD_COMMAND_HELP: &str = "\
 Shell command that prints the password
@@ -37,7 +37,7 @@ pub(crate) struct Common {
     #[arg(
         short,
         long,
-        help = "Repository: a path, or an s3, gs or az URL",
+        help = "Repository: a path, a URL, or a name",
         long_help = REPO_HELP,
         value_name = "URL",
         env = "HAULOUT_REPO",
@@ -45,6 +45,21 @@ pub(crate) struct Common {
         global = true
     )]
     pub(crate) repo: Option<String>,
+
+    /// Configuration file (haulout help config)
+    ///
+    /// Its repositories are named by --repo, and its values are the defaults of options. Without
+    /// this it is /etc/haulout/haulout.toml, if that is there.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "HAULOUT_CONFIG",
+        hide_env_values = true,
+        hide_short_help = true,
+        global = true,
+        value_parser = path()
+    )]
+    pub(crate) config: Option<PathBuf>,
 
     /// File with the password, or a key file
     ///

@@ -22,8 +22,9 @@ const OPTION_COLUMNS: usize = 36;
 const HEADINGS: [&str; 2] = ["Options for every command", "Options for object stores"];
 
 /// Variables of the environment and what they stand for.
-pub(crate) const ENVIRONMENT: [(&str, &str); 22] = [
+pub(crate) const ENVIRONMENT: [(&str, &str); 23] = [
     ("HAULOUT_REPO", "The repository, as --repo."),
+    ("HAULOUT_CONFIG", "The configuration file, as --config."),
     ("HAULOUT_PASSWORD_FILE", "The password file or key file, as --password-file."),
     ("HAULOUT_PASSWORD_COMMAND", "The command that prints the password, as --password-command."),
     ("HAULOUT_PASSWORD", "The password itself, if neither of the two is given."),
@@ -100,6 +101,11 @@ impl Grammar {
     /// Returns the grammar as it was declared.
     pub(crate) fn raw(&self) -> clap::Command {
         self.declared.clone()
+    }
+
+    /// Returns the grammar with another declaration, which differs in defaults.
+    pub(crate) fn with(&self, declared: clap::Command) -> Self {
+        Self { declared, ..self.clone() }
     }
 
     /// Returns the grammar with which the command line is parsed.
@@ -225,7 +231,7 @@ mod tests {
     const SHORT_LINES_MAX: usize = 30;
 
     /// The same of the program, which has a line for each command.
-    const COMMANDS_LINES_MAX: usize = 36;
+    const COMMANDS_LINES_MAX: usize = 38;
 
     /// Maximum number of lines that a person reads through.
     const LONG_LINES_MAX: usize = 110;

@@ -47,6 +47,7 @@ use crate::secrets::password::PasswordSource;
 use crate::secrets::password::Purpose;
 use crate::secrets::password::Spelling;
 use crate::secrets::recovery_kit;
+use crate::signals::PATIENCE;
 use crate::signals::Stop;
 
 /// Number of times that a person may try a password.
@@ -83,7 +84,7 @@ impl<'r> Run<'r> {
         let (clock, entropy) = (Arc::clone(&report.clock), Arc::new(OsEntropy));
         let world = World { clock, entropy, monitor: Arc::default() };
         let console = Arc::clone(&report.console);
-        let stop = Stop::listen(Arc::clone(&world.monitor), console)
+        let stop = Stop::listen(Arc::clone(&world.monitor), console, PATIENCE)
             .map_err(|e| Error::new(ErrorKind::Source, "cannot listen for signals").because(e))?;
         let (doubted, warned, findings) = (Cell::new(false), Cell::new(false), Arc::default());
         let spelling = Cell::new(None);

@@ -65,7 +65,7 @@ impl Settings {
         traits: &Traits,
         around: &Surroundings<'_>,
     ) -> Outcome<Self> {
-        let place = place(common.repo.clone())?;
+        let place = place(common.repo.clone(), around)?;
         let processors = Processors { asked: common.threads, present: around.processors };
         let at_once = at_once(common.memory, &place, traits.work, processors)?;
         let password = PasswordSource::choose(
@@ -91,19 +91,36 @@ impl Settings {
     }
 }
 
-/// Parses the location of a repository.
-pub(crate) fn place(repo: Option<String>) -> Outcome<Location> {
+/// Parses the location of a repository: its name in the configuration file, a path with a slash, or
+/// a URL.
+pub(crate) fn place(repo: Option<String>, around: &Surroundings<'_>) -> Outcome<Location> {
     let Some(location) = repo.filter(|location| !location.is_empty()) else {
         return Err(Failure::usage(
             "no repository is named",
             "name it with --repo, or in the variable HAULOUT_REPO",
         ));
     };
+    let location = match (around.named)(&location) {
+        Some(address) => address,
+        None if location.contains(['/', ':', '~', '\\']) => location,
+        None => return Err(no_name(&location)),
+    };
     Location::parse(&location).map_err(|cause| {
         let message = format!("{location} is no place of a repository");
         let error = Error::new(ErrorKind::Usage, message).because(cause);
         Failure::new(error, place_hint(&location))
     })
+}
+
+/// Explains that a word is no name of a repository, and how a path is written.
+fn no_name(word: &str) -> Failure {
+    Failure::usage(
+        format!("the configuration has no repository {word}"),
+        format!(
+            "a directory is written with a slash: ./{word}; names are those of --config, or of \
+             /etc/haulout/haulout.toml"
+        ),
+    )
 }
 
 /// Returns a hint with the location that was probably meant.

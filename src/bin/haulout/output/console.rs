@@ -27,7 +27,7 @@ use crate::output::text::Tone;
 use crate::output::text::clean;
 
 /// The level of detail of the program's messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Loudness {
     /// Nothing if all is well, else a line or two on standard error
     Quiet,

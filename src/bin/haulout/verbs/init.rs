@@ -37,8 +37,9 @@ use crate::verbs::job::Job;
 use crate::verbs::key::plan::NewKit;
 
 const EXAMPLE: &str = "\
-Example:
+Examples:
   haulout -r /backup/db init --password-file /etc/haulout.password
+  haulout init --job nightly
 
 Without the password nothing can be restored: keep a copy of it away from this host.";
 
@@ -49,6 +50,12 @@ pub(crate) struct InitArguments {
     /// Store everything in the clear
     #[arg(long, conflicts_with_all = ["password_file", "password_command"])]
     pub(crate) no_encryption: bool,
+
+    /// Make the repositories of this job that are missing
+    ///
+    /// The repository of the job, and then its replicas, as copies with the same keys.
+    #[arg(long, value_name = "JOB", conflicts_with = "no_encryption")]
+    pub(crate) job: Option<String>,
 }
 
 /// The protection of a new repository.

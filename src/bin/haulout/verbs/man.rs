@@ -220,7 +220,8 @@ mod tests {
     fn a_page_names_every_variable_and_explains_every_option() {
         let grammar = verbs::grammar();
         for Page { name, text } in pages(&grammar) {
-            let verb = name.trim_start_matches("haulout-").trim_end_matches(".1");
+            let name_of = name.trim_start_matches("haulout-").trim_end_matches(".1");
+            let verb = name_of.split_once('-').map_or(name_of, |(verb, _)| verb);
             let opens_a_repository = !grammar.is_about(verb);
             assert_eq!(text.contains(".SH ENVIRONMENT\n"), opens_a_repository, "{name}");
             for (names, _) in ENVIRONMENT.iter().filter(|_| opens_a_repository) {

@@ -12,6 +12,7 @@
 mod backup;
 mod cat;
 mod completions;
+mod config;
 mod diff;
 mod errors;
 mod forget;
@@ -26,10 +27,12 @@ mod prune;
 mod repair;
 mod replicate;
 mod restore;
+mod run;
 mod salvage;
 mod show;
 mod snapshots;
 mod stats;
+mod status;
 mod tag;
 mod unlock;
 mod upgrade;
@@ -43,11 +46,14 @@ use clap::CommandFactory;
 use clap::Parser;
 use clap::Subcommand;
 
+use crate::config::Choice;
+use crate::config::Config;
 use crate::environment::Surroundings;
 use crate::fail::exit::Exit;
 use crate::fail::failure::Outcome;
 use crate::grammar::common::Common;
 use crate::grammar::help_texts::Grammar;
+use crate::jobs::founding;
 use crate::open::network::NetworkPlan;
 use crate::open::run::Run;
 use crate::open::settings::Settings;
@@ -56,13 +62,14 @@ use crate::verbs::backup::args::BackupArguments;
 use crate::verbs::backup::plan::BackupPlan;
 use crate::verbs::cat::CatArguments;
 use crate::verbs::completions::CompletionsArguments;
+use crate::verbs::config::ConfigArguments;
 use crate::verbs::diff::DiffArguments;
 use crate::verbs::errors::ErrorsArguments;
 use crate::verbs::forget::args::ForgetArguments;
 use crate::verbs::help::HelpArguments;
 use crate::verbs::hold::HoldArguments;
 use crate::verbs::hold::ReleaseArguments;
-use crate::verbs::init::InitArguments;
+pub(crate) use crate::verbs::init::InitArguments;
 use crate::verbs::init::NewRepository;
 use crate::verbs::job::Job;
 use crate::verbs::key::args::KeyArguments;
@@ -76,10 +83,12 @@ use crate::verbs::replicate::args::ReplicateArguments;
 use crate::verbs::replicate::plan::ReplicatePlan;
 use crate::verbs::restore::args::RestoreArguments;
 use crate::verbs::restore::plan::RestorePlan;
+use crate::verbs::run::RunArguments;
 use crate::verbs::salvage::SalvageArguments;
 use crate::verbs::show::ShowArguments;
 use crate::verbs::snapshots::SnapshotsArguments;
 use crate::verbs::stats::StatsArguments;
+use crate::verbs::status::StatusArguments;
 use crate::verbs::tag::TagArguments;
 use crate::verbs::unlock::UnlockArguments;
 use crate::verbs::upgrade::UpgradeArguments;
@@ -135,6 +144,8 @@ pub(crate) enum Command {
     #[command(flatten)]
     Verb(Verb),
     #[command(flatten)]
+    Jobs(Jobs),
+    #[command(flatten)]
     About(About),
 }
 
@@ -165,10 +176,18 @@ pub(crate) enum Verb {
     Replicate(Box<ReplicateArguments>),
 }
 
+/// The commands on jobs of the configuration file.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Jobs {
+    Run(RunArguments),
+    Status(StatusArguments),
+}
+
 /// The commands that describe the program itself.
 #[derive(Debug, Subcommand)]
 pub(crate) enum About {
     Completions(CompletionsArguments),
+    Config(ConfigArguments),
     Errors(ErrorsArguments),
     Help(HelpArguments),
     Man(ManArguments),
@@ -235,9 +254,37 @@ fn prepared(
     Ok((settings, job))
 }
 
+/// Runs a command on jobs, which are those of the configuration file.
+pub(crate) fn work(jobs: &Jobs, config: Option<&Config>, report: &Report) -> Outcome<Exit> {
+    let Some(config) = config else {
+        return Err(config::no_file(&Choice::new(None, &|_| None)));
+    };
+    match jobs {
+        Jobs::Run(typed) => typed.run(config, report),
+        Jobs::Status(typed) => typed.run(config, report),
+    }
+}
+
+/// Makes the repositories of a job that are missing.
+pub(crate) fn found(job: &str, config: Option<&Config>, report: &Report) -> Outcome<Exit> {
+    match config {
+        Some(config) => founding::found(config, job, report),
+        None => Err(config::no_file(&Choice::new(None, &|_| None))),
+    }
+}
+
 /// Prints what the program says about itself.
-pub(crate) fn describe(about: &About, report: &Report) -> Outcome<Exit> {
+pub(crate) fn describe(
+    common: Common,
+    about: &About,
+    around: &Surroundings<'_>,
+    report: &Report,
+) -> Outcome<Exit> {
     match about {
+        About::Config(typed) => {
+            let choice = Choice::new(common.config, around.variable);
+            typed.run(&choice, &grammar(), around.variable, report)
+        }
         About::Completions(typed) => typed.run(&grammar(), report),
         About::Errors(typed) => typed.run(report),
         About::Help(typed) => typed.run(&grammar(), report),

@@ -35,7 +35,7 @@ and the snapshot is at best \"unattested\".";
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLE)]
 pub(crate) struct BackupArguments {
-    /// Name of what is backed up [default: host and command, as db1-mariabackup]
+    /// Name of what is backed up [default: HOST-PROGRAM]
     ///
     /// A backup is compared with earlier snapshots of its source.
     #[arg(long, value_name = "NAME", value_parser = source_name)]

@@ -55,14 +55,14 @@ impl RepairJob {
         network: &NetworkPlan,
         around: &Surroundings<'_>,
     ) -> Outcome<Self> {
-        let network = other(network, &typed.other, around.variables);
+        let network = other(network, &typed.other, around);
         let password = PasswordSource::choose(
             typed.other.other_password_file,
             typed.other.other_password_command,
             &OTHER_VARIABLES,
             around.variable,
         );
-        let from = typed.from.map(|from| place(Some(from))).transpose()?;
+        let from = typed.from.map(|from| place(Some(from), around)).transpose()?;
         let other = from.map(|place| Other { place, network, password });
         Ok(Self { only_plans: typed.plan, searches: typed.search, other })
     }

@@ -104,6 +104,10 @@ pub(crate) struct OtherArguments {
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub(crate) other_ca_file: Option<PathBuf>,
 
+    /// Allow an endpoint of it without TLS (http://)
+    #[arg(long, hide_short_help = true)]
+    pub(crate) other_allow_http: bool,
+
     /// A file with its password.
     #[arg(
         long,

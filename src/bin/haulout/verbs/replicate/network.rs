@@ -1,5 +1,8 @@
 //! The settings for reaching the other side of a replication.
 
+use haulout::store::remote::PlainHttp;
+
+use crate::environment::Surroundings;
 use crate::open::network::NetworkPlan;
 use crate::open::network::is_of_proxy;
 use crate::open::network::is_of_store;
@@ -11,15 +14,22 @@ const OTHER: &str = "HAULOUT_OTHER_";
 /// Returns the settings for the other side: those of this side, with its own options applied.
 ///
 /// One variable for the other side sets aside all those of this side: half a set of credentials
-/// and half of another are no credentials. So it is with the options.
+/// and half of another are no credentials. So it is with the options. A repository that has a name
+/// in the configuration file has nothing in common with this side.
 pub(crate) fn other(
     near: &NetworkPlan,
     typed: &OtherArguments,
-    variables: &dyn Fn() -> Vec<(String, String)>,
+    around: &Surroundings<'_>,
 ) -> NetworkPlan {
     let mut other = near.clone();
     let OtherArguments { other_endpoint, other_region, other_ca_file, .. } = typed;
-    if other_endpoint.is_some() || other_region.is_some() || other_ca_file.is_some() {
+    let is_named = around.is_other_named;
+    let has_own = other_endpoint.is_some() || other_region.is_some() || other_ca_file.is_some();
+    if is_named || typed.other_allow_http {
+        let allowed = typed.other_allow_http;
+        other.plain_http = if allowed { PlainHttp::Allowed } else { PlainHttp::Refused };
+    }
+    if is_named || has_own {
         other.endpoint.clone_from(other_endpoint);
         other.region.clone_from(other_region);
         other.ca_file.clone_from(other_ca_file);
@@ -28,8 +38,8 @@ pub(crate) fn other(
         let name = name.strip_prefix(OTHER).filter(|name| is_of_store(name))?;
         Some((name.to_owned(), value))
     };
-    let own: Vec<(String, String)> = variables().into_iter().filter_map(own).collect();
-    if !own.is_empty() {
+    let own: Vec<(String, String)> = (around.variables)().into_iter().filter_map(own).collect();
+    if is_named || !own.is_empty() {
         other.variables.retain(|(name, _)| is_of_proxy(name));
         other.variables.extend(own);
     }
@@ -41,6 +51,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::environment::Stream;
     use crate::grammar::common::Network;
 
     #[derive(Parser)]
@@ -56,7 +67,11 @@ mod tests {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let variables = || variables.iter().map(owned).collect();
         let near = NetworkPlan::new(typed.network, &variables);
-        let far = other(&near, &typed.other, &variables);
+        let around = Surroundings {
+            variables: &variables,
+            ..Surroundings::of_a_test(Stream::Other, Stream::Other)
+        };
+        let far = other(&near, &typed.other, &around);
         (near, far)
     }
 

@@ -106,8 +106,8 @@ impl ReplicatePlan {
         };
         let affordable = memory.saturating_sub(MEMORY_FIXED) / MEMORY_PER_CONNECTION;
         Ok(Self {
-            other: place(typed.to.or(typed.from))?,
-            network: other(network, &typed.other, around.variables),
+            other: place(typed.to.or(typed.from), around)?,
+            network: other(network, &typed.other, around),
             password: PasswordSource::choose(
                 typed.other.other_password_file,
                 typed.other.other_password_command,

@@ -64,7 +64,7 @@ pub(crate) struct RestoreArguments {
     #[arg(long, conflicts_with_all = ["stdout", "prepare"], hide_short_help = true)]
     pub(crate) keep_going: bool,
 
-    /// Continue an interrupted restore of the same snapshot with the same --include
+    /// Continue an interrupted restore, with the same --include
     ///
     /// Blocks that are there and right are not fetched again; a tar is written again. Without an
     /// interrupted restore it begins.

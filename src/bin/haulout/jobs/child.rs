@@ -1,0 +1,98 @@
+//! A process that a job starts and waits for, with all that it starts itself.
+//!
+//! It gets a process group of its own, so that a signal reaches all of it, and nothing on its
+//! standard input. What it prints is kept up to a limit; what it says on standard error goes where
+//! that of the job goes.
+
+use std::io;
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::process::Child;
+use std::process::Command;
+use std::process::ExitStatus;
+use std::process::Stdio;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use haulout::shared::crew;
+use haulout::source::child::Killer;
+use haulout::world::Monitor;
+
+use crate::signals::Stop;
+
+/// Bytes of standard output that are kept: more than the JSON of any command that a job runs.
+const OUTPUT_BYTES_MAX: u64 = 64 << 20;
+/// The interval between two looks whether the process has ended.
+const LOOK: Duration = Duration::from_millis(20);
+/// The time that a process is given after it was asked to end.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The end of a process.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// The exit status, or the signal.
+    pub(crate) status: ExitStatus,
+    /// What it printed on standard output.
+    pub(crate) output: Vec<u8>,
+    /// True if it was ended since its time was over.
+    pub(crate) is_late: bool,
+}
+
+/// What ends a process before it ends by itself.
+pub(crate) enum Until<'u> {
+    /// The program is asked to stop, which asks the process as well.
+    Stopped(&'u Stop, &'u Monitor),
+    /// Its time is over.
+    Over(Duration),
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(command: &mut Command, until: &Until<'_>) -> io::Result<Ended> {
+    let prepared = command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
+    let mut child = prepared.spawn()?;
+    let killer = Killer::of(&child)?;
+    if let Until::Stopped(stop, _) = until {
+        stop.ends(killer.clone());
+    }
+    let output = collect(&mut child)?;
+    let mut waited = Duration::ZERO;
+    let mut asked: Option<Duration> = None;
+    let mut is_late = false;
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        match (asked, until) {
+            // A second request would end it at once.
+            (None, Until::Stopped(_, monitor)) if monitor.check().is_err() => {
+                asked = Some(waited);
+            }
+            (None, Until::Over(time)) if waited >= *time => {
+                is_late = true;
+                killer.terminate();
+                asked = Some(waited);
+            }
+            (Some(since), _) if waited.saturating_sub(since) >= PATIENCE => killer.kill(),
+            (Some(_) | None, _) => {}
+        }
+        std::thread::sleep(LOOK);
+        waited += LOOK;
+    };
+    // What it left running keeps its standard output open.
+    killer.kill();
+    killer.reaped();
+    let output = output.join().map_err(|_| io::Error::other("reading its output failed"))??;
+    Ok(Ended { status, output, is_late })
+}
+
+fn collect(child: &mut Child) -> io::Result<JoinHandle<io::Result<Vec<u8>>>> {
+    let stdout = child.stdout.take().expect("its standard output is piped");
+    let reading = crew::start("output", move || {
+        let mut output = Vec::new();
+        let mut stdout = stdout.take(OUTPUT_BYTES_MAX);
+        stdout.read_to_end(&mut output)?;
+        io::copy(&mut stdout.into_inner(), &mut io::sink())?;
+        Ok(output)
+    });
+    reading.map_err(io::Error::other)
+}

@@ -1,0 +1,86 @@
+//! Metrics of a job for the textfile collector of Prometheus' node exporter.
+//!
+//! The file is replaced as a whole after each run. A run that fails keeps the time of the last
+//! success, so that an alert on its age sees a job that fails and one that is not started alike.
+//!
+//! Source of the format: "Exposition formats" of Prometheus.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use crate::jobs::record::Record;
+use crate::jobs::record::StepRecord;
+use crate::jobs::record::replace;
+
+/// Writes the metrics of a job.
+pub(crate) fn write(path: &Path, record: &Record) -> io::Result<()> {
+    replace(path, text(record))
+}
+
+fn text(record: &Record) -> String {
+    let job = &record.job;
+    let mut out = String::new();
+    let mut gauge = |name: &str, help: &str, values: Vec<(String, String)>| {
+        if values.is_empty() {
+            return;
+        }
+        out.extend(["# HELP haulout_", name, " ", help, "\n# TYPE haulout_", name, " gauge\n"]);
+        for (labels, value) in values {
+            let line = format!("haulout_{name}{{job_name={job:?}{labels}}} {value}\n");
+            out.push_str(&line);
+        }
+    };
+    let one = |value: Option<u64>| -> Vec<(String, String)> {
+        value.map(|value| (String::new(), value.to_string())).into_iter().collect()
+    };
+    gauge(
+        "job_last_success_timestamp_seconds",
+        "End of the last run in which no step failed.",
+        one(record.last_success),
+    );
+    gauge("job_last_run_timestamp_seconds", "End of the last run.", one(record.ended));
+    gauge(
+        "job_exit_code",
+        "Exit status of the last run: 0 done, 1 failed, 3 done with findings.",
+        one(record.exit_status.map(u64::from)),
+    );
+    let time = record.ended.map(|ended| ended.saturating_sub(record.started));
+    gauge("job_duration_seconds", "Wall time of the last run.", one(time));
+    gauge("job_phase_seconds", "Wall time of the steps of the last run.", phases(record));
+    gauge("job_bytes", "Bytes of the last backup of a source.", bytes(record));
+    gauge("job_verdict", "Verdict of the last snapshot of a source.", verdicts(record));
+    let version = format!(",version={:?}", env!("CARGO_PKG_VERSION"));
+    gauge("build_info", "Version of the program.", vec![(version, "1".to_owned())]);
+    out
+}
+
+/// Returns the seconds of each kind of step, for each of its subjects.
+fn phases(record: &Record) -> Vec<(String, String)> {
+    let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+    for step in &record.steps {
+        let labels = format!(",phase={:?},subject={:?}", step.step, step.subject);
+        *sums.entry(labels).or_default() += step.milliseconds;
+    }
+    let seconds = |time: u64| format!("{}.{:03}", time / 1000, time % 1000);
+    sums.into_iter().map(|(labels, time)| (labels, seconds(time))).collect()
+}
+
+fn bytes(record: &Record) -> Vec<(String, String)> {
+    let of = |step: &StepRecord| {
+        [("stream", step.stream_bytes), ("stored", step.stored_bytes)].map(|(kind, bytes)| {
+            let labels = format!(",source={:?},kind={kind:?}", step.subject);
+            bytes.map(|bytes| (labels, bytes.to_string()))
+        })
+    };
+    record.steps.iter().flat_map(of).flatten().collect()
+}
+
+fn verdicts(record: &Record) -> Vec<(String, String)> {
+    let of = |step: &StepRecord| {
+        let verdict = step.verdict.as_ref()?;
+        let labels = format!(",source={:?},verdict={verdict:?}", step.subject);
+        Some((labels, "1".to_owned()))
+    };
+    record.steps.iter().filter_map(of).collect()
+}
