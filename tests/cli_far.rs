@@ -61,7 +61,7 @@ impl Place {
             }
         }
         command.args(line.split(' ')).current_dir(self.directory.path());
-        command.env("HAULOUT_REPO", "repo").envs(variables.iter().copied());
+        command.env("HAULOUT_REPO", "./repo").envs(variables.iter().copied());
         let output = command.stdin(Stdio::null()).output().unwrap();
         Ran { line: line.to_owned(), output }
     }
@@ -176,9 +176,9 @@ fn files_below(path: &Path) -> Vec<PathBuf> {
 fn a_copy_is_planned_made_continued_and_fetched_back() {
     let place = Place::encrypted();
     let with = "--password-file first --json";
-    let planned = place.ran(&format!("replicate --init --to copy --plan {with}")).is(0).json();
+    let planned = place.ran(&format!("replicate --init --to ./copy --plan {with}")).is(0).json();
     assert!(!place.path("copy").exists(), "a plan makes nothing");
-    let sent = place.ran(&format!("replicate --init --to copy --verify {with}")).is(0).json();
+    let sent = place.ran(&format!("replicate --init --to ./copy --verify {with}")).is(0).json();
     assert_eq!(sent["sent"]["bytes"], planned["bytes"]);
     assert_eq!(sent["sent"]["objects"], planned["objects"]);
     assert_eq!(sent["snapshots"].as_array().unwrap().len(), 1);
@@ -189,15 +189,15 @@ fn a_copy_is_planned_made_continued_and_fetched_back() {
     };
     assert_eq!(names("copy"), names("repo"));
     place.ran("backup -q --source db --password-file first -- seq 9999").is(0);
-    let sent = place.ran(&format!("replicate --init --to copy --source db {with}")).is(0).json();
+    let sent = place.ran(&format!("replicate --init --to ./copy --source db {with}")).is(0).json();
     assert_eq!(sent["already_there"], 1);
     fs::remove_dir_all(place.path("repo")).unwrap();
-    place.ran(&format!("replicate --init --from copy --last 1 {with}")).is(0);
+    place.ran(&format!("replicate --init --from ./copy --last 1 {with}")).is(0);
     assert!(restored(&place, "--password-file first"));
-    place.ran(&format!("replicate --init --to copy --source nobody {with}")).is(2);
+    place.ran(&format!("replicate --init --to ./copy --source nobody {with}")).is(2);
     fs::create_dir(place.path("full")).unwrap();
     fs::write(place.path("full/file"), "x").unwrap();
-    place.ran(&format!("replicate --init --to full {with}")).is(1).says("is not empty");
+    place.ran(&format!("replicate --init --to ./full {with}")).is(1).says("is not empty");
 }
 
 const NEAR_KEYS: [(&str, &str); 2] =
@@ -247,7 +247,7 @@ fn two_buckets_of_two_services_are_reached_each_by_its_own_options() {
 fn a_side_with_a_password_of_its_own_gets_its_own_keys() {
     let place = Place::encrypted();
     let with = "--password-file first --json";
-    let to = format!("replicate --init --to other --other-password-file second {with}");
+    let to = format!("replicate --init --to ./other --other-password-file second {with}");
     let planned = place.ran(&format!("{to} --plan")).is(0).json();
     assert_eq!((&planned["snapshots"], &planned["reencrypted"]), (&1.into(), &true.into()));
     assert!(!place.path("other").exists(), "a plan makes nothing");
@@ -257,28 +257,31 @@ fn a_side_with_a_password_of_its_own_gets_its_own_keys() {
     let sent = place.ran(&format!("{to} --verify --memory 144MiB")).is(0).json();
     let here = place.ran(&format!("snapshots {with}")).is(0).json();
     assert_eq!(sent["snapshots"][0]["origin"], here[0]["id"], "{here}");
-    place.ran("-r other snapshots --password-file first").is(1).says("no key of this repository");
-    let there = place.ran("-r other snapshots --password-file second --json").is(0).json();
+    place.ran("-r ./other snapshots --password-file first").is(1).says("no key of this repository");
+    let there = place.ran("-r ./other snapshots --password-file second --json").is(0).json();
     assert_eq!(there[0]["time"], here[0]["time"]);
     assert_eq!(there[0]["verdict"], here[0]["verdict"]);
     assert_eq!(place.ran(&to).is(0).json()["already_there"], 1);
-    place.ran(&format!("replicate --init --to other {with}")).is(1).says("HAULOUT_OTHER_PASSWORD");
+    place
+        .ran(&format!("replicate --init --to ./other {with}"))
+        .is(1)
+        .says("HAULOUT_OTHER_PASSWORD");
     let given = [("HAULOUT_OTHER_PASSWORD", "battery staple")];
-    place.ran_with(&format!("replicate --init --to other {with}"), &given).is(0);
+    place.ran_with(&format!("replicate --init --to ./other {with}"), &given).is(0);
     // Back again, and from there into a third one that takes over the keys of the other.
     fs::remove_dir_all(place.path("repo")).unwrap();
-    place.ran_with(&format!("replicate --init --from other {with}"), &given).is(0);
+    place.ran_with(&format!("replicate --init --from ./other {with}"), &given).is(0);
     assert!(restored(&place, "--password-file first"));
-    place.ran("replicate --init -r other --to same --password-file second").is(0);
+    place.ran("replicate --init -r ./other --to ./same --password-file second").is(0);
     let refused =
-        place.ran_with("replicate --init -r other --to same --password-file second", &given);
+        place.ran_with("replicate --init -r ./other --to ./same --password-file second", &given);
     refused.is(2).says("has the same keys");
 }
 
 #[test]
 fn a_plan_tells_the_time_that_the_bytes_take_at_the_limit() {
     let place = Place::encrypted();
-    let plan = "replicate --init --to copy --plan --password-file first";
+    let plan = "replicate --init --to ./copy --plan --password-file first";
     assert!(place.ran(&format!("{plan} --json")).is(0).json()["seconds_at_limit"].is_null());
     let told = place.ran(&format!("{plan} --json --limit 1KiB")).is(0).json();
     let (seconds, bytes) = (told["seconds_at_limit"].as_f64().unwrap(), &told["bytes"]);
@@ -286,7 +289,7 @@ fn a_plan_tells_the_time_that_the_bytes_take_at_the_limit() {
     assert!((seconds / expected - 1.0).abs() < 0.02, "{told}");
     let told = place.ran(&format!("{plan} --limit 1KiB")).is(0);
     assert!(String::from_utf8(told.output.stdout).unwrap().contains("at the limit"));
-    place.ran("replicate --init --to copy --password-file first -q --limit 100MiB").is(0);
+    place.ran("replicate --init --to ./copy --password-file first -q --limit 100MiB").is(0);
 }
 
 #[test]
@@ -300,13 +303,13 @@ fn what_is_damaged_here_is_named_and_not_copied() {
     bytes[30] ^= 1;
     fs::remove_file(data).unwrap();
     fs::write(data, bytes).unwrap();
-    let ran = place.ran("replicate --init --to copy --password-file first --json").is(3);
+    let ran = place.ran("replicate --init --to ./copy --password-file first --json").is(3);
     let told = ran.json();
     assert_eq!(told["left_out"].as_array().unwrap().len(), 1);
     let name = data.file_name().unwrap().to_str().unwrap().to_owned();
     assert!(told["damaged"][0].as_str().unwrap().contains(&name), "{told}");
     ran.says("was left out: it needs pack");
-    let listed = place.ran("-r copy snapshots --password-file first --json");
+    let listed = place.ran("-r ./copy snapshots --password-file first --json");
     assert!(!listed.output.status.success() || listed.json().as_array().unwrap().is_empty());
 }
 

@@ -51,7 +51,7 @@ impl Place {
         }
         let defined = format!("haulout() {{ '{}' \"$@\"; }}\n", env!("CARGO_BIN_EXE_haulout"));
         shell.args(["-c", &(defined + line)]).current_dir(self.0.path()).stdin(Stdio::null());
-        let output = shell.env("HAULOUT_REPO", "repo").output().unwrap();
+        let output = shell.env("HAULOUT_REPO", "./repo").output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (out, err) = (text(&output.stdout), text(&output.stderr));
         Ran { line: line.to_owned(), status: output.status.code(), out, err }
@@ -98,20 +98,20 @@ fn what_is_meant_for_another_program_never_becomes_a_directory() {
 #[test]
 fn a_place_to_replicate_to_is_made_only_if_that_was_asked_for() {
     let place = Place::clear();
-    let refused = place.ran("haulout replicate --to mnt").is(1);
+    let refused = place.ran("haulout replicate --to ./mnt").is(1);
     refused.says("there is no repository at").says("--init");
     assert!(!place.path("mnt").exists());
     fs::create_dir(place.path("mounted")).unwrap();
-    place.ran("haulout replicate --to mounted").is(1).says("there is no repository at");
+    place.ran("haulout replicate --to ./mounted").is(1).says("there is no repository at");
     assert_eq!(fs::read_dir(place.path("mounted")).unwrap().count(), 0);
-    place.ran("haulout replicate --to mnt --plan").is(0).says("--init");
+    place.ran("haulout replicate --to ./mnt --plan").is(0).says("--init");
     assert!(!place.path("mnt").exists());
     place.ran("haulout replicate --to mnt/deep --init").is(1).says("there is no directory");
-    place.ran("haulout replicate --to mnt --init").is(0).says("making a repository at");
-    place.ran("haulout replicate --to mnt").is(0);
-    let empty = place.ran("haulout -r new replicate --from mnt").is(1);
+    place.ran("haulout replicate --to ./mnt --init").is(0).says("making a repository at");
+    place.ran("haulout replicate --to ./mnt").is(0);
+    let empty = place.ran("haulout -r ./new replicate --from ./mnt").is(1);
     empty.says("there is no repository at");
-    place.ran("haulout -r new replicate --from mnt --init").is(0);
+    place.ran("haulout -r ./new replicate --from ./mnt --init").is(0);
 }
 
 #[test]

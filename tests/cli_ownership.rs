@@ -42,7 +42,7 @@ fn place() -> Option<Place> {
 fn run_as(place: &Place, user: u32, line: &str) -> Ran {
     let mut command = Command::new("sh");
     let user = format!("setpriv --reuid={user} --regid={user} --clear-groups");
-    let line = format!("umask 077; exec {user} ./haulout -r repo {line}");
+    let line = format!("umask 077; exec {user} ./haulout -r ./repo {line}");
     command.args(["-c", &line]).current_dir(place.directory.path()).env_remove("HAULOUT_REPO");
     command.stdin(std::process::Stdio::null());
     Ran::of(command, b"")

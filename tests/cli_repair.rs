@@ -53,7 +53,7 @@ impl Place {
             }
         }
         command.args(line.split(' ')).current_dir(self.directory.path());
-        let output = command.env("HAULOUT_REPO", "repo").stdin(Stdio::null()).output().unwrap();
+        let output = command.env("HAULOUT_REPO", "./repo").stdin(Stdio::null()).output().unwrap();
         Ran { line: line.to_owned(), output }
     }
 
@@ -129,7 +129,7 @@ impl Ran {
 #[test]
 fn known_damage_is_reported_by_table_and_page_and_shown_until_it_is_mended() {
     let place = Place::new();
-    place.ran("replicate --to copy --init").is(0);
+    place.ran("replicate --to ./copy --init").is(0);
     flip(place.objects("repo", "packs").last().unwrap());
 
     let found = place.ran("verify").is(3).prints(", page").prints(": ");
@@ -149,7 +149,7 @@ fn known_damage_is_reported_by_table_and_page_and_shown_until_it_is_mended() {
 
     place.ran("repair --plan").is(3).prints("lost");
     place.ran("repair").is(3).prints(", page");
-    place.ran("replicate --from copy").is(0).says("was damaged and was sent again");
+    place.ran("replicate --from ./copy").is(0).says("was damaged and was sent again");
     place.ran("verify").is(0);
     place.ran("snapshots").is(0).prints_not("!");
     assert!(place.objects("repo", "damage").is_empty());
@@ -217,45 +217,45 @@ fn repair_says_what_it_will_do_and_does_it() {
 fn what_has_no_good_copy_here_is_fetched_from_a_copy_after_its_cost_was_said() {
     let mut place = Place::new();
     place.night();
-    place.ran("replicate --to copy --init").is(0);
-    place.ran("repair --from copy --plan").is(0).prints("there is nothing to repair");
+    place.ran("replicate --to ./copy --init").is(0);
+    place.ran("repair --from ./copy --plan").is(0).prints("there is nothing to repair");
     let lost = place.objects("repo", "packs").pop().unwrap();
     let name = lost.file_name().unwrap().to_str().unwrap().to_owned();
     flip(&lost);
     place.ran("verify").is(3);
-    let planned = place.ran("repair --from copy --plan").is(0).prints(&name);
+    let planned = place.ran("repair --from ./copy --plan").is(0).prints(&name);
     planned.prints("fetch").prints("in 1 request to the other side").prints("whole");
-    let planned = place.ran("repair --from copy --plan --json").is(0).json();
+    let planned = place.ran("repair --from ./copy --plan --json").is(0).json();
     assert!(planned["fetch"][0]["objects"][0].as_str().unwrap().ends_with(&name), "{planned}");
     assert_eq!(planned["cost"]["bytes"], planned["fetch"][0]["bytes"], "{planned}");
     assert_eq!(planned["cost"]["requests_there"], 1, "{planned}");
     place.ran("verify").is(3);
-    let told = place.ran("repair --from copy").is(0).says("note: fetch").says("note: cost");
+    let told = place.ran("repair --from ./copy").is(0).says("note: fetch").says("note: cost");
     told.prints("fetched 1 object, ").prints("removed ");
     place.ran("verify").is(0);
     assert!(place.objects("repo", "damage").is_empty());
     // The other way round.
     fs::remove_file(place.path("copy").join("packs").join(&name[..2]).join(&name)).unwrap();
-    place.ran("--repo copy verify --depth objects").is(3);
-    let told = place.ran("--repo copy repair --from repo --json").is(0).json();
+    place.ran("--repo ./copy verify --depth objects").is(3);
+    let told = place.ran("--repo ./copy repair --from ./repo --json").is(0).json();
     assert_eq!(told["fetched"].as_array().unwrap().len(), 1, "{told}");
     assert_eq!(told["losses"]["snapshots"].as_array().unwrap().len(), 0, "{told}");
-    place.ran("--repo copy verify").is(0);
+    place.ran("--repo ./copy verify").is(0);
 }
 
 #[test]
 fn what_stays_lost_is_counted_and_the_command_that_restores_the_rest_is_told() {
     let place = Place::new();
-    place.ran("replicate --to copy --init").is(0);
+    place.ran("replicate --to ./copy --init").is(0);
     let lost = place.objects("repo", "packs").pop().unwrap();
     let name = lost.file_name().unwrap().to_str().unwrap().to_owned();
     fs::remove_file(&lost).unwrap();
     fs::remove_file(place.path("copy").join("packs").join(&name[..2]).join(&name)).unwrap();
-    for line in ["repair --plan", "repair --from copy --plan", "repair --from copy", "repair"] {
+    for line in ["repair --plan", "repair --from ./copy --plan", "repair --from ./copy", "repair"] {
         let told = place.ran(line).is(3).prints(", pages ").prints("1 snapshot lacks ");
         told.prints(" pages").prints("--to DIRECTORY --keep-going restores the rest of it");
     }
-    let told = place.ran("repair --from copy --json").is(3).json();
+    let told = place.ran("repair --from ./copy --json").is(3).json();
     let losses = &told["losses"];
     assert!(losses["pages"].as_u64().unwrap() > 20, "{losses}");
     assert!(losses["files"].as_u64().unwrap() > 3, "{losses}");
@@ -291,9 +291,9 @@ fn lost_blocks_are_taken_from_the_streams_of_a_repository_with_other_keys() {
     place.ran(&format!("replicate --to other --init {with}")).is(0);
     place.night();
     place.ran(&format!("replicate --to other {with}")).is(0);
-    let line = format!("repair --from other {with}");
+    let line = format!("repair --from ./other {with}");
     place.ran(&format!("{line} --plan")).is(0).prints("there is nothing to repair");
-    place.ran("repair --from other").is(1).says("HAULOUT_OTHER_PASSWORD");
+    place.ran("repair --from ./other").is(1).says("HAULOUT_OTHER_PASSWORD");
     fs::remove_file(place.objects("repo", "packs").pop().unwrap()).unwrap();
     place.ran("verify --depth objects").is(3);
     let planned = place.ran(&format!("{line} --plan")).is(3).prints("of 2 snapshots on the other");
@@ -311,9 +311,9 @@ fn lost_blocks_are_taken_from_the_streams_of_a_repository_with_other_keys() {
     // The other way round.
     let mut packs = place.objects("other", "packs");
     fs::remove_file(packs.pop().unwrap()).unwrap();
-    let sealed = "--repo other --password-file dr";
+    let sealed = "--repo ./other --password-file dr";
     place.ran(&format!("{sealed} verify --depth objects")).is(3);
-    let told = place.ran(&format!("{sealed} repair --from repo")).is(0);
+    let told = place.ran(&format!("{sealed} repair --from ./repo")).is(0);
     told.prints("took ").prints(" from streams on the other side").says("note: streams");
     place.ran(&format!("{sealed} verify --depth pages")).is(0);
 }
@@ -321,7 +321,7 @@ fn lost_blocks_are_taken_from_the_streams_of_a_repository_with_other_keys() {
 #[test]
 fn a_snapshot_whose_maps_are_lost_is_stored_again_under_other_keys() {
     let place = Place::new();
-    place.ran("--repo other init -q --no-encryption").is(0);
+    place.ran("--repo ./other init -q --no-encryption").is(0);
     place.ran("replicate --to other").is(0);
     for (repo, from) in [("other", "repo"), ("repo", "other")] {
         for twin in place.objects(repo, "twins/") {
@@ -348,10 +348,10 @@ fn a_snapshot_whose_maps_are_lost_is_stored_again_under_other_keys() {
 #[test]
 fn a_repair_from_what_is_no_copy_says_what_else_to_do() {
     let place = Place::new();
-    place.ran("--repo other init -q --no-encryption").is(0);
-    let told = place.ran("repair --from other").is(1).says("no snapshot of either was copied");
+    place.ran("--repo ./other init -q --no-encryption").is(0);
+    let told = place.ran("repair --from ./other").is(1).says("no snapshot of either was copied");
     told.says("other (repository ").says("repo (repository ").says("haulout replicate --from");
-    place.ran("repair --from nowhere").is(1).says("there is no repository at nowhere");
+    place.ran("repair --from ./nowhere").is(1).says("there is no repository at ./nowhere");
 }
 
 /// The commands of a section of the guide's chapter, each block for itself.
@@ -373,7 +373,7 @@ fn the_walkthrough_of_the_guide_ends_with_a_whole_repository() {
             let line = line.strip_prefix("haulout ").unwrap();
             let line = if line == "init" { "init --no-encryption" } else { line };
             line.replace("mariabackup --backup --stream=mbstream", "sh produce")
-                .replace("/mnt/offsite/db", "offsite")
+                .replace("/mnt/offsite/db", "./offsite")
         };
         let ran = block.lines().map(|line| place.ran(&own(line)));
         ran.map(|ran| ran.output.status.code().unwrap()).collect()
@@ -395,7 +395,7 @@ fn the_walkthrough_with_other_keys_ends_with_two_whole_repositories() {
         let own = |line: &str| {
             let line = line.strip_prefix("haulout ").unwrap();
             let line = if line == "init" { "init --no-encryption" } else { line };
-            let line = line.replace("--repo /mnt/dr/db", "--repo dr --password-file key");
+            let line = line.replace("--repo /mnt/dr/db", "--repo ./dr --password-file key");
             line.replace("mariabackup --backup --stream=mbstream", "sh produce")
                 .replace("/mnt/dr/db", "dr")
                 .replace("/etc/haulout/dr", "key")
@@ -415,17 +415,17 @@ fn the_walkthrough_with_other_keys_ends_with_two_whole_repositories() {
 #[test]
 fn a_verified_replication_says_what_was_verified_and_mends_what_was_damaged() {
     let place = Place::new();
-    place.ran("replicate --to copy --init --verify").is(0).prints("verified ");
-    place.ran("replicate --to copy").is(0).prints_not("verified ");
+    place.ran("replicate --to ./copy --init --verify").is(0).prints("verified ");
+    place.ran("replicate --to ./copy").is(0).prints_not("verified ");
     flip(place.objects("copy", "packs").last().unwrap());
-    place.ran("replicate --to copy").is(0).prints_not("mended");
-    let told = place.ran("replicate --to copy --verify").is(0).prints("1 damaged object");
+    place.ran("replicate --to ./copy").is(0).prints_not("mended");
+    let told = place.ran("replicate --to ./copy --verify").is(0).prints("1 damaged object");
     told.says("was damaged and was sent again");
-    let again = place.ran("replicate --to copy --verify --json").is(0).json();
+    let again = place.ran("replicate --to ./copy --verify --json").is(0).json();
     assert_eq!(again["mended"].as_array().unwrap().len(), 0, "{again}");
     assert!(again["verified"]["objects"].as_u64().unwrap() > 3, "{again}");
     assert!(again["verified"]["bytes"].as_u64().unwrap() > 1000, "{again}");
-    place.ran("verify --repo copy").is(0);
+    place.ran("verify --repo ./copy").is(0);
 }
 
 #[test]
@@ -447,7 +447,7 @@ fn the_figures_of_a_verification_are_those_of_what_was_read() {
 fn with_password(place: &Place, line: &str) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_haulout"));
     command.args(line.split(' ')).current_dir(place.directory.path());
-    command.env("HAULOUT_REPO", "safe").env("HAULOUT_PASSWORD", "secret").stdin(Stdio::null());
+    command.env("HAULOUT_REPO", "./safe").env("HAULOUT_PASSWORD", "secret").stdin(Stdio::null());
     Ran { line: line.to_owned(), output: command.output().unwrap() }
 }
 

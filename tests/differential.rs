@@ -176,7 +176,7 @@ impl World {
             }
         }
         let threads = [1, 2, 4][self.random.below(3)].to_string();
-        command.args(["-r", repository, "--threads", &threads]);
+        command.args(["-r", &format!("./{repository}"), "--threads", &threads]);
         // A restored stream stands where the report would.
         command.args((!line.starts_with("restore")).then_some("--json"));
         let key = match repository {
@@ -439,9 +439,9 @@ impl World {
 
     fn replicate(&mut self) -> String {
         let line = if self.has_copy {
-            "replicate --to copy --verify"
+            "replicate --to ./copy --verify"
         } else {
-            "replicate --init --to copy"
+            "replicate --init --to ./copy"
         };
         let ended = self.run("repo", line, None);
         let harmed = self.repo.is_harmed;
@@ -458,7 +458,7 @@ impl World {
 
     /// Sends what there is to a repository with keys of its own, which gets the streams.
     fn copy_reencrypted(&mut self) -> String {
-        let line = "replicate --init --to other --other-password-file otherkey";
+        let line = "replicate --init --to ./other --other-password-file otherkey";
         let ended = self.run("repo", line, None);
         assert!(ended.is_done(), "{line}: {}", ended.err);
         let report = ended.json();
@@ -478,7 +478,7 @@ impl World {
         if self.other.snapshots.is_empty() {
             return "nobody to meet".to_owned();
         }
-        let line = "replicate --init --to fresh";
+        let line = "replicate --init --to ./fresh";
         let running = [self.start("repo", line, None), self.start("other", line, None)];
         let ended = running.map(Running::end);
         let done = ended.each_ref().map(Ended::is_done);
@@ -509,7 +509,7 @@ impl World {
             .find(|path| path.to_string_lossy().ends_with(id.as_str()))
             .unwrap();
         std::fs::remove_file(self.path("repo").join(object)).unwrap();
-        let ended = self.run("repo", "replicate --init --from copy", None);
+        let ended = self.run("repo", "replicate --init --from ./copy", None);
         assert!(ended.is_done(), "{}", ended.err);
         assert_eq!(self.check("repo"), Lost::default(), "after a fetch of {id}");
         self.count("fetches");

@@ -40,7 +40,7 @@ impl Place {
             }
         }
         command.args(line.split(' ')).current_dir(self.directory.path());
-        command.env("HAULOUT_REPO", "repo").env("TMPDIR", self.path("tmp"));
+        command.env("HAULOUT_REPO", "./repo").env("TMPDIR", self.path("tmp"));
         command.env("RUST_BACKTRACE", "full").stdin(Stdio::null());
         command
     }
@@ -156,7 +156,7 @@ fn a_crash_leaves_no_core() {
     assert!(place.command("init --no-encryption -q").status().unwrap().success());
     let program = env!("CARGO_BIN_EXE_haulout");
     // The producer crashes the program that reads from it.
-    let backup = "-r repo backup --source db -- sh -c 'sleep 0.2; kill -ABRT $PPID; sleep 1'";
+    let backup = "-r ./repo backup --source db -- sh -c 'sleep 0.2; kill -ABRT $PPID; sleep 1'";
     let crashed = crash(&format!("ulimit -c unlimited; exec {program} {backup}"));
     assert_eq!(crashed.signal(), Some(6), "{crashed}");
     assert!(!crashed.core_dumped(), "{crashed}");
@@ -205,7 +205,7 @@ fn no_command_shows_a_secret() {
         watched(command, &needles, &looks);
     }
     watched(by_environment("backup -v --source db -- seq 50000"), &needles, &looks);
-    let mut both = by_environment("replicate --init --to other");
+    let mut both = by_environment("replicate --init --to ./other");
     both.env("HAULOUT_OTHER_PASSWORD", format!("{CANARY}-second"));
     watched(both, &needles, &looks);
     for line in [
@@ -214,7 +214,7 @@ fn no_command_shows_a_secret() {
         "verify --depth pages",
         "restore latest --stdout",
         "restore latest --to restored",
-        "replicate --init --to copy",
+        "replicate --init --to ./copy",
         "key list",
         "key add --label anna --new-password-file second",
         "key export kit --new-password-file second",
@@ -231,7 +231,7 @@ fn no_command_shows_a_secret() {
         &needles,
         &looks,
     );
-    watched(place.command("replicate --init --to copy --password-file third"), &needles, &looks);
+    watched(place.command("replicate --init --to ./copy --password-file third"), &needles, &looks);
     watched(place.command("key list --password-file third"), &needles, &looks);
     let by_new_file = "key rotate --password-file third --key-file newer";
     watched(place.command(by_new_file), &needles, &looks);

@@ -20,7 +20,7 @@ use rustix::process::kill_process;
 fn on_a_terminal(directory: &Path, line: &str) -> Command {
     let program = env!("CARGO_BIN_EXE_haulout");
     let mut script = Command::new("script");
-    let line = format!("echo $$ > pid; exec {program} -r repo {line}");
+    let line = format!("echo $$ > pid; exec {program} -r ./repo {line}");
     script.args(["-qefc", &line, "/dev/null"]);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("HAULOUT") {
