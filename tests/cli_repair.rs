@@ -288,9 +288,9 @@ fn lost_blocks_are_taken_from_the_streams_of_a_repository_with_other_keys() {
     fs::write(place.path("dr"), "battery staple").unwrap();
     fs::set_permissions(place.path("dr"), fs::Permissions::from_mode(0o600)).unwrap();
     let with = "--other-password-file dr";
-    place.ran(&format!("replicate --to other --init {with}")).is(0);
+    place.ran(&format!("replicate --to ./other --init {with}")).is(0);
     place.night();
-    place.ran(&format!("replicate --to other {with}")).is(0);
+    place.ran(&format!("replicate --to ./other {with}")).is(0);
     let line = format!("repair --from ./other {with}");
     place.ran(&format!("{line} --plan")).is(0).prints("there is nothing to repair");
     place.ran("repair --from ./other").is(1).says("HAULOUT_OTHER_PASSWORD");
@@ -322,7 +322,7 @@ fn lost_blocks_are_taken_from_the_streams_of_a_repository_with_other_keys() {
 fn a_snapshot_whose_maps_are_lost_is_stored_again_under_other_keys() {
     let place = Place::new();
     place.ran("--repo ./other init -q --no-encryption").is(0);
-    place.ran("replicate --to other").is(0);
+    place.ran("replicate --to ./other").is(0);
     for (repo, from) in [("other", "repo"), ("repo", "other")] {
         for twin in place.objects(repo, "twins/") {
             if twin.parent().unwrap().ends_with("moves") {
@@ -332,14 +332,15 @@ fn a_snapshot_whose_maps_are_lost_is_stored_again_under_other_keys() {
             fs::remove_file(place.path(repo).join("packs").join(parts[1]).join(parts[0])).unwrap();
             fs::remove_file(twin).unwrap();
         }
-        place.ran(&format!("--repo {repo} verify --depth objects")).is(3);
-        let told = place.ran(&format!("--repo {repo} repair --from {from} --json")).is(3).json();
+        place.ran(&format!("--repo ./{repo} verify --depth objects")).is(3);
+        let told =
+            place.ran(&format!("--repo ./{repo} repair --from ./{from} --json")).is(3).json();
         let there = told["streams"]["lost_maps"][0]["on_the_other_side"].as_str().unwrap();
-        let line = format!("--repo {repo} replicate --from {from} --snapshot {there}");
+        let line = format!("--repo ./{repo} replicate --from ./{from} --snapshot {there}");
         place.ran(&line).is(0);
-        let listed = place.ran(&format!("--repo {repo} snapshots --json")).is(0).json();
+        let listed = place.ran(&format!("--repo ./{repo} snapshots --json")).is(0).json();
         let id = listed.as_array().unwrap().last().unwrap()["id"].as_str().unwrap().to_owned();
-        place.ran(&format!("--repo {repo} verify {id} --depth pages")).is(0);
+        place.ran(&format!("--repo ./{repo} verify {id} --depth pages")).is(0);
         // It is not stored a third time.
         place.ran(&format!("{line} --json")).is(0).prints("\"already_there\":1");
     }
@@ -397,9 +398,9 @@ fn the_walkthrough_with_other_keys_ends_with_two_whole_repositories() {
             let line = if line == "init" { "init --no-encryption" } else { line };
             let line = line.replace("--repo /mnt/dr/db", "--repo ./dr --password-file key");
             line.replace("mariabackup --backup --stream=mbstream", "sh produce")
-                .replace("/mnt/dr/db", "dr")
+                .replace("/mnt/dr/db", "./dr")
                 .replace("/etc/haulout/dr", "key")
-                .replace("/backup/db", "repo")
+                .replace("/backup/db", "./repo")
         };
         let ran = block.lines().map(|line| place.ran(&own(line)));
         ran.map(|ran| ran.output.status.code().unwrap()).collect()

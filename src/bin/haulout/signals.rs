@@ -27,8 +27,8 @@ use crate::proc_status;
 
 const TERMINAL_SETTLES: Duration = Duration::from_millis(20);
 /// The time that everything in one command may take to stop. Requests to an object store are given
-/// up at once; what is left are calls of the operating system that do not return, and the stretching of a
-/// password.
+/// up at once; what is left are calls of the operating system that do not return, and the
+/// stretching of a password.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The program's answer to signals.
