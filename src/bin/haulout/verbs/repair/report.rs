@@ -391,7 +391,7 @@ fn streams(streams: &Streams) -> String {
 /// Formats what was taken from streams; nothing if nothing was.
 fn taken(Taken { blocks, bytes, read_bytes, .. }: &Taken) -> Option<String> {
     let text = format!(
-        "took {}, {}, from streams on the other side, of which {} were read",
+        "took {}, {}, from streams on the other side ({} read there)",
         units::counted(*blocks, "block"),
         units::size(*bytes),
         units::size(*read_bytes)
