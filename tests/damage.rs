@@ -93,11 +93,15 @@ fn a_flipped_bit_in_any_byte_is_noticed_and_never_restored() {
     for protected in [Protected::Encrypted, Protected::Clear] {
         let (objects, streams) = small(protected, 2);
         let mut tried = 0;
-        for (name, bytes) in &objects {
-            // Every byte of the small objects; in packs every byte of the ends and a spread of the
-            // rest.
+        // Every byte is tried with HAULOUT_EVERY_BYTE, minutes; else one of four, others in each
+        // object.
+        let one_of = if std::env::var_os("HAULOUT_EVERY_BYTE").is_some() { 1 } else { 4 };
+        for (index, (name, bytes)) in objects.iter().enumerate() {
+            // Of small objects all; of packs the ends and a spread of the rest.
             for at in (0..bytes.len()).filter(|at| {
-                bytes.len() < 2048 || *at < 64 || bytes.len() - at < 700 || at % 997 == 0
+                let is_near_end =
+                    bytes.len() < 2048 || *at < 64 || bytes.len() - at < 700 || at % 997 == 0;
+                is_near_end && (at + index) % one_of == 0
             }) {
                 let mut damaged = bytes.to_vec();
                 damaged[at] ^= 1 << (at % 8);
@@ -114,7 +118,7 @@ fn a_flipped_bit_in_any_byte_is_noticed_and_never_restored() {
                 assert!(noticed || spare, "bit {} of byte {at} of {name}", at % 8);
             }
         }
-        assert!(tried > 2000, "{tried} flips");
+        assert!(tried > 2000 / one_of, "{tried} flips");
     }
 }
 

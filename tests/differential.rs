@@ -607,7 +607,7 @@ fn harm(path: &Path, before: &[u8], random: &mut Random) -> String {
 #[test]
 fn a_random_history_keeps_every_snapshot_that_was_reported() {
     let seed = number("HAULOUT_SEED", 1);
-    let steps = number("HAULOUT_STEPS", 60);
+    let steps = number("HAULOUT_STEPS", 40);
     println!("seed {seed}, {steps} steps");
     let mut world = World::new(seed);
     assert!(world.run("repo", "init", None).is_done());
