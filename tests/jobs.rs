@@ -372,3 +372,48 @@ fn an_option_file_that_everybody_can_read_is_refused_before_the_run() {
     fs::set_permissions(&options, fs::Permissions::from_mode(0o640)).unwrap();
     assert_eq!(results(&site.job("x", 1))[1], "backup db failed");
 }
+
+#[test]
+fn units_may_write_where_the_job_does_and_schedules_are_exact_or_refused() {
+    let schedule = "schedule = \"daily 02:30\"";
+    let site = Site::new(NIGHTLY);
+    let files = site.ran(&["generate", "systemd", "nightly", "--json"]).is(0).json();
+    let (service, timer) = (&files[0], &files[1]);
+    assert_eq!(service["name"], "haulout-nightly.service");
+    let text = service["text"].as_str().unwrap();
+    let directory = site.place.directory.path().display().to_string();
+    let written: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("ReadWritePaths=")).collect();
+    let expected = ["", "/local", "/offsite", "/state"].map(|name| format!("{directory}{name}"));
+    assert_eq!(written, expected);
+    for line in [
+        "User=mysql\n",
+        &format!(" --config {} run nightly\n", site.config),
+        "CapabilityBoundingSet=CAP_DAC_READ_SEARCH\n",
+        "ProtectSystem=strict\n",
+        // The repositories of this test are in /tmp.
+        "PrivateTmp=no\n",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    assert!(timer["text"].as_str().unwrap().contains("OnCalendar=*-*-* 2:30:00\n"), "{timer}");
+    let cron = site.ran(&["generate", "cron", "nightly", "--user", "backup"]).is(0).out();
+    assert!(cron.starts_with("30 2 * * * backup /"), "{cron}");
+    assert!(cron.ends_with(" run nightly --quiet\n"), "{cron}");
+
+    for (instead, target, status) in [
+        ("schedule = \"0 4 13 * fri\"", "systemd", 2),
+        ("schedule = \"0 4 13 * fri\"", "cron", 0),
+        ("schedule = \"daily 02:30\"\ntimezone = \"Europe/Berlin\"", "cron", 2),
+        ("schedule = \"daily 02:30\"\ntimezone = \"Europe/Berlin\"", "systemd", 0),
+        ("schedule = \"daily 02:30\"\njitter = \"10min\"", "cron", 2),
+        ("", "systemd", 2),
+    ] {
+        let site = Site::new(&NIGHTLY.replace(schedule, instead));
+        site.ran(&["generate", target, "nightly"]).is(status);
+    }
+    let to = site.place.path("units");
+    fs::create_dir(&to).unwrap();
+    site.ran(&["generate", "systemd", "nightly", "--to", to.to_str().unwrap()]).is(0);
+    assert_eq!(fs::read_to_string(to.join("haulout-nightly.service")).unwrap(), text);
+}

@@ -6,6 +6,7 @@
 //! leaves out comes as much later, and one that comes twice counts once.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 use jiff::Timestamp;
@@ -47,6 +48,19 @@ impl Field {
 
     fn only(number: u32) -> Self {
         Self { bits: 1 << number, is_restricted: true }
+    }
+
+    /// Returns the numbers of a range that are meant.
+    fn numbers(self, range: Range<u32>) -> impl Iterator<Item = u32> {
+        range.filter(move |number| self.bits >> number & 1 == 1)
+    }
+
+    /// Returns the numbers with commas, or `*`.
+    fn list(self, range: Range<u32>) -> String {
+        if !self.is_restricted && self.numbers(range.clone()).count() == range.len() {
+            return "*".to_owned();
+        }
+        self.numbers(range).map(|number| number.to_string()).collect::<Vec<_>>().join(",")
     }
 
     fn has(self, number: i8) -> bool {
@@ -111,6 +125,36 @@ impl Schedule {
             date = date.tomorrow().ok()?;
         }
         None
+    }
+
+    /// Returns the schedule as a calendar event of systemd; nothing if a day may be meant by its
+    /// number or by its weekday, which systemd can't express.
+    pub(crate) fn calendar(&self) -> Option<String> {
+        if self.days.is_restricted && self.weekdays.is_restricted {
+            return None;
+        }
+        let weekdays = if self.weekdays.is_restricted {
+            let named = |day: u32| DAYS[usize::try_from((day + 6) % 7).unwrap_or_default()];
+            let days = self.weekdays.numbers(0..7).map(named);
+            format!("{} ", days.collect::<Vec<_>>().join(","))
+        } else {
+            String::new()
+        };
+        let (months, days) = (self.months.list(1..13), self.days.list(1..32));
+        let (hours, minutes) = (self.hours.list(0..24), self.minutes.list(0..60));
+        Some(format!("{weekdays}*-{months}-{days} {hours}:{minutes}:00"))
+    }
+
+    /// Returns the five fields of cron.
+    pub(crate) fn cron(&self) -> String {
+        let fields = [
+            self.minutes.list(0..60),
+            self.hours.list(0..24),
+            self.days.list(1..32),
+            self.months.list(1..13),
+            self.weekdays.list(0..7),
+        ];
+        fields.join(" ")
     }
 
     /// Returns the times of a day, the earliest first.
@@ -222,6 +266,27 @@ mod tests {
         // 02:30 comes twice on 25 October 2026.
         assert_eq!(next_of("2026-10-24T12:00:00Z"), "2026-10-25T00:30:00Z");
         assert_eq!(next_of("2026-10-25T00:30:00Z"), "2026-10-26T01:30:00Z");
+    }
+
+    #[test]
+    fn a_schedule_means_the_same_to_systemd_and_to_cron() {
+        for (text, calendar, cron) in [
+            ("daily 02:30", Some("*-*-* 2:30:00"), "30 2 * * *"),
+            ("weekly sun 03:00", Some("sun *-*-* 3:0:00"), "0 3 * * 0"),
+            ("weekly mon 03:00", Some("mon *-*-* 3:0:00"), "0 3 * * 1"),
+            ("hourly :15", Some("*-*-* *:15:00"), "15 * * * *"),
+            ("*/30 2 1,15 * *", Some("*-*-1,15 2:0,30:00"), "0,30 2 1,15 * *"),
+            ("0 4 * jan 1-3", Some("mon,tue,wed *-1-* 4:0:00"), "0 4 * 1 1,2,3"),
+            ("0 4 13 * fri", None, "0 4 13 * 5"),
+        ] {
+            let schedule: Schedule = text.parse().unwrap();
+            assert_eq!(schedule.calendar().as_deref(), calendar, "{text}");
+            assert_eq!(schedule.cron(), cron, "{text}");
+            let again: Schedule = cron.parse().unwrap();
+            let moment: Timestamp = "2026-11-30T12:00:00Z".parse().unwrap();
+            let next = |schedule: &Schedule| schedule.next_after(moment, &TimeZone::UTC);
+            assert_eq!(next(&again), next(&schedule), "{text}");
+        }
     }
 
     #[test]

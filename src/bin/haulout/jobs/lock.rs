@@ -59,6 +59,15 @@ pub(crate) fn unusable(path: &Path, error: std::io::Error) -> Failure {
     )
 }
 
+/// Explains that a file can't be written.
+pub(crate) fn unwritten(path: &Path, error: std::io::Error) -> Failure {
+    let message = format!("cannot write {}", path.display());
+    Failure::new(
+        Error::new(ErrorKind::Target, message).because(error),
+        "check that the directory is there, and that this user may write to it",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

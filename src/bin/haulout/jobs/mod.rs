@@ -18,3 +18,4 @@ pub(crate) mod plan;
 pub(crate) mod producer;
 pub(crate) mod record;
 pub(crate) mod sequence;
+pub(crate) mod units;

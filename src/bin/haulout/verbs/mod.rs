@@ -16,6 +16,7 @@ mod config;
 mod diff;
 mod errors;
 mod forget;
+mod generate;
 mod help;
 mod hold;
 mod init;
@@ -66,6 +67,7 @@ use crate::verbs::config::ConfigArguments;
 use crate::verbs::diff::DiffArguments;
 use crate::verbs::errors::ErrorsArguments;
 use crate::verbs::forget::args::ForgetArguments;
+use crate::verbs::generate::GenerateArguments;
 use crate::verbs::help::HelpArguments;
 use crate::verbs::hold::HoldArguments;
 use crate::verbs::hold::ReleaseArguments;
@@ -180,6 +182,7 @@ pub(crate) enum Verb {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Jobs {
     Run(RunArguments),
+    Generate(GenerateArguments),
     Status(StatusArguments),
 }
 
@@ -261,6 +264,7 @@ pub(crate) fn work(jobs: &Jobs, config: Option<&Config>, report: &Report) -> Out
     };
     match jobs {
         Jobs::Run(typed) => typed.run(config, report),
+        Jobs::Generate(typed) => typed.run(config, report),
         Jobs::Status(typed) => typed.run(config, report),
     }
 }

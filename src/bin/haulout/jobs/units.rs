@@ -1,0 +1,222 @@
+//! Units of systemd and lines of cron that start a job, from what the configuration says.
+//!
+//! A unit may write where the job writes, and nowhere else. A schedule that a target can't express
+//! exactly is refused.
+//!
+//! Sources: `systemd.exec(5)`, `systemd.timer(5)`, `systemd.time(7)`, `crontab(5)`.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use haulout::store::location::Location;
+
+use crate::config::Config;
+use crate::config::schedule::Schedule;
+use crate::config::tree::Data;
+use crate::config::tree::Table;
+use crate::fail::failure::Failure;
+use crate::fail::failure::Outcome;
+use crate::jobs::plan::no_job;
+use crate::jobs::plan::state_dir;
+
+/// The directory that systemd makes for a unit with `StateDirectory=haulout`.
+const STATE_OF_UNIT: &str = "/var/lib/haulout";
+
+/// A job as a unit starts it.
+pub(crate) struct Unit<'u> {
+    config: &'u Config,
+    name: &'u str,
+    job: &'u Table,
+    schedule: Schedule,
+    /// The user that runs the job.
+    user: &'u str,
+    /// The path of this program.
+    program: String,
+}
+
+impl<'u> Unit<'u> {
+    /// Looks up a job, which must have a schedule.
+    pub(crate) fn new(
+        config: &'u Config,
+        name: &'u str,
+        user: &'u str,
+        program: String,
+    ) -> Outcome<Self> {
+        let Some(job) = config.job(name) else { return Err(no_job(config, name)) };
+        let schedule = job.text("schedule").and_then(|text| text.parse().ok());
+        let Some(schedule) = schedule else {
+            return Err(Failure::usage(
+                format!("the job {name} has no schedule"),
+                "give it one, as in schedule = \"daily 02:30\"",
+            ));
+        };
+        Ok(Self { config, name, job, schedule, user, program })
+    }
+
+    /// Returns the service and the timer, each with the name of its file.
+    pub(crate) fn systemd(&self) -> Outcome<[(String, String); 2]> {
+        let name = |kind: &str| format!("haulout-{}.{kind}", self.name);
+        Ok([(name("service"), self.service()), (name("timer"), self.timer()?)])
+    }
+
+    fn service(&self) -> String {
+        let mut lines = vec![
+            "[Unit]".to_owned(),
+            format!("Description=haulout job {}", self.name),
+            "Wants=network-online.target".to_owned(),
+            "After=network-online.target mariadb.service".to_owned(),
+            String::new(),
+            "[Service]".to_owned(),
+            "Type=oneshot".to_owned(),
+            format!("User={}", self.user),
+            format!("ExecStart={}", self.command()),
+            "# 3: done with findings; 4: the job runs already.".to_owned(),
+            "SuccessExitStatus=3 4".to_owned(),
+            "TimeoutStartSec=infinity".to_owned(),
+            "KillMode=mixed".to_owned(),
+            "LimitNOFILE=1048576".to_owned(),
+            "UMask=0077".to_owned(),
+        ];
+        if state_dir(self.config) == Path::new(STATE_OF_UNIT) {
+            lines.push("StateDirectory=haulout".to_owned());
+        }
+        lines.extend(self.writable().into_iter().map(|path| format!("ReadWritePaths={path}")));
+        if self.sources().iter().any(|source| source.text("kind") == Some("files")) {
+            lines.push("# The files of other users are read.".to_owned());
+            lines.push("AmbientCapabilities=CAP_DAC_READ_SEARCH".to_owned());
+            lines.push("CapabilityBoundingSet=CAP_DAC_READ_SEARCH".to_owned());
+        } else {
+            lines.push("CapabilityBoundingSet=".to_owned());
+        }
+        let paths = self.paths();
+        let is_below =
+            |tops: &[&str]| paths.iter().any(|path| tops.iter().any(|top| path.starts_with(top)));
+        lines.push(format!(
+            "ProtectHome={}",
+            if is_below(&["/home/", "/root/"]) { "no" } else { "yes" }
+        ));
+        lines.push(format!(
+            "PrivateTmp={}",
+            if is_below(&["/tmp/", "/var/tmp/"]) { "no" } else { "yes" }
+        ));
+        lines.extend(HARDENING.map(str::to_owned));
+        lines.join("\n") + "\n"
+    }
+
+    fn timer(&self) -> Outcome<String> {
+        let Some(calendar) = self.schedule.calendar() else {
+            return Err(Failure::usage(
+                format!("systemd can't express the schedule {} of {}", self.schedule, self.name),
+                "give days of the month or weekdays, but not both",
+            ));
+        };
+        let zone = self.job.text("timezone").filter(|zone| *zone != "local");
+        let zone = zone.map_or(String::new(), |zone| format!(" {zone}"));
+        let jitter = self.job.text("jitter");
+        let jitter = jitter.map_or(String::new(), |time| format!("RandomizedDelaySec={time}\n"));
+        Ok(format!(
+            "[Unit]\nDescription=haulout job {}, {}\n\n[Timer]\nOnCalendar={calendar}{zone}\n\
+             {jitter}Persistent=true\n\n[Install]\nWantedBy=timers.target\n",
+            self.name, self.schedule
+        ))
+    }
+
+    /// Returns the line of a file in `/etc/cron.d`.
+    pub(crate) fn cron(&self) -> Outcome<String> {
+        for (key, why) in
+            [("timezone", "cron has the zone of the host"), ("jitter", "cron starts at the minute")]
+        {
+            let value = self.job.text(key).filter(|value| *value != "local");
+            if let Some(value) = value {
+                return Err(Failure::usage(
+                    format!("cron can't express {key} = {value:?} of {}", self.name),
+                    format!("{why}: leave {key} out, or use haulout generate systemd"),
+                ));
+            }
+        }
+        // A percent sign ends a command in a crontab.
+        let command = self.command().replace('%', "\\%");
+        Ok(format!("{} {} {command} --quiet\n", self.schedule.cron(), self.user))
+    }
+
+    fn command(&self) -> String {
+        let config = self.config.path.display();
+        format!("{} --config {config} run {}", self.program, self.name)
+    }
+
+    fn sources(&self) -> Vec<&Table> {
+        let names = self.job.texts("sources");
+        names.iter().filter_map(|name| self.config.source(name)).collect()
+    }
+
+    fn repositories(&self) -> Vec<&Table> {
+        let main = self.job.text("repository").map(str::to_owned);
+        let names = main.into_iter().chain(self.job.texts("replicas"));
+        names.filter_map(|name| self.config.repository(&name)).collect()
+    }
+
+    /// Returns the directories that the job writes to.
+    fn writable(&self) -> BTreeSet<String> {
+        let mut paths = BTreeSet::new();
+        for repository in self.repositories() {
+            let place = repository.text("url").and_then(|url| Location::parse(url).ok());
+            if let Some(Location::Directory(path)) = place {
+                paths.insert(path.display().to_string());
+            }
+            paths.extend(repository.text("cache").map(str::to_owned));
+        }
+        let defaults = self.config.file.table("defaults");
+        paths.extend(defaults.and_then(|table| table.text("cache")).map(str::to_owned));
+        let state = state_dir(self.config);
+        if state != Path::new(STATE_OF_UNIT) {
+            paths.insert(state.display().to_string());
+        }
+        let metrics = self.job.text("metrics").and_then(|path| Path::new(path).parent());
+        paths.extend(metrics.map(|directory| directory.display().to_string()));
+        paths
+    }
+
+    /// Returns all paths that stand in what the job uses.
+    fn paths(&self) -> BTreeSet<String> {
+        let mut paths = self.writable();
+        paths.insert(self.config.path.display().to_string());
+        for table in self.sources().into_iter().chain(self.repositories()) {
+            let values = table.0.iter().flat_map(|entry| entry.value.words().unwrap_or_default());
+            paths.extend(values.filter(|value| value.starts_with('/')));
+        }
+        let hooks = self.job.table("hooks").into_iter().flat_map(|hooks| &hooks.0);
+        for hook in hooks.filter_map(|entry| match &entry.value.data {
+            Data::List(list) => Some(list),
+            Data::Text(_) | Data::Number(_) | Data::Flag(_) | Data::Table(_) | Data::Other(_) => {
+                None
+            }
+        }) {
+            let tables = hook.iter().filter_map(|value| value.as_table());
+            paths.extend(
+                tables
+                    .flat_map(|table| table.texts("command"))
+                    .filter(|word| word.starts_with('/')),
+            );
+        }
+        paths
+    }
+}
+
+/// What a job never needs. Neither is there `PrivateUsers`, with which `unix_socket` accounts
+/// fail, nor a `RestrictAddressFamilies` without the network.
+const HARDENING: [&str; 14] = [
+    "NoNewPrivileges=yes",
+    "ProtectSystem=strict",
+    "PrivateDevices=yes",
+    "ProtectClock=yes",
+    "ProtectControlGroups=yes",
+    "ProtectHostname=yes",
+    "ProtectKernelLogs=yes",
+    "ProtectKernelModules=yes",
+    "ProtectKernelTunables=yes",
+    "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6",
+    "RestrictNamespaces=yes",
+    "RestrictRealtime=yes",
+    "MemoryDenyWriteExecute=yes",
+    "SystemCallFilter=@system-service",
+];
