@@ -15,6 +15,7 @@ use haulout::base::world::World;
 use haulout::format::layout::Object;
 use haulout::format::pack_table::PackRecord;
 use haulout::ops::prune;
+use haulout::ops::prune::NeedLists;
 use haulout::ops::prune::PruneOptions;
 use haulout::repo::FEATURES_MADE;
 use haulout::repo::Features;
@@ -68,14 +69,16 @@ fn a_prune_takes_some_hundred_bytes_for_each_pack_at_a_thousand_and_at_ten_thous
             repository.put_snapshot(source, &snapshot).unwrap();
             back_up(&repository, &stream);
         }
-        // The highest is counted from here on.
-        fs::write("/proc/self/clear_refs", "5").unwrap();
-        let before = memory("VmRSS");
-        let (options, world) = (PruneOptions::default(), World::of_this_machine());
-        let plan = prune::plan(&repository, &options, &world).unwrap();
-        assert_eq!(u64::try_from(plan.doomed.len()).unwrap(), packs);
-        let taken = memory("VmHWM").saturating_sub(before);
-        let most = BYTES_A_PACK * packs + BYTES_BESIDES;
-        assert!(taken <= most, "{packs} packs took {taken} bytes, more than {most}");
+        for need_lists in [NeedLists::Believed, NeedLists::Audited] {
+            // The highest is counted from here on.
+            fs::write("/proc/self/clear_refs", "5").unwrap();
+            let before = memory("VmRSS");
+            let options = PruneOptions { need_lists, ..PruneOptions::default() };
+            let plan = prune::plan(&repository, &options, &World::of_this_machine()).unwrap();
+            assert_eq!(u64::try_from(plan.doomed.len()).unwrap(), packs);
+            let taken = memory("VmHWM").saturating_sub(before);
+            let most = BYTES_A_PACK * packs + BYTES_BESIDES;
+            assert!(taken <= most, "{need_lists:?}, {packs} packs: {taken} bytes of {most}");
+        }
     }
 }

@@ -17,6 +17,9 @@
 //!    about them and about deleted packs; a list of the snapshots that stay; last its own intent.
 //! 10. If it is asked to: the locks of what is needed are extended (`locks`).
 //!
+//! Before all of it need lists are compared with the maps of their snapshots, if that is wanted
+//! (`audit`).
+//!
 //! `tests/model` searches this order, with each of its rules left out, beside all that can meet it.
 //!
 //! Stopped anywhere, it leaves garbage and its intent. The intent makes replicates wait, until
@@ -27,6 +30,7 @@
 //! A pack and its second copy take 41 bytes each, and what one snapshot needs 12 bytes a pack, one
 //! snapshot at a time: 1.3 million packs take some 150 MB.
 
+mod audit;
 mod breaking;
 mod clean_up;
 pub mod compact;
@@ -49,6 +53,7 @@ use crate::base::world::World;
 use crate::format::config::Features;
 use crate::format::layout::Folder;
 use crate::format::removed::Removal;
+use crate::ops::prune::audit::Auditor;
 use crate::ops::prune::deletions::Deletions;
 use crate::ops::prune::garbage::Garbage;
 use crate::ops::prune::guard::Guard;
@@ -61,12 +66,18 @@ use crate::repo::snapshots::SnapshotName;
 use crate::seal::ids::RunId;
 use crate::store::lock::Versions;
 
+pub use crate::ops::prune::audit::AuditFinding;
+pub use crate::ops::prune::audit::Audited;
+pub use crate::ops::prune::audit::Difference;
+pub use crate::ops::prune::audit::PACKS_NAMED_MAX;
+pub use crate::ops::prune::audit::WrongList;
 pub use crate::ops::prune::clean_up::CleanedUp;
 pub use crate::ops::prune::garbage::Doomed;
 pub use crate::ops::prune::garbage::KeptBy;
 pub use crate::ops::prune::locks::FAILED_MAX;
 pub use crate::ops::prune::locks::Locks;
 pub use crate::ops::prune::wishes::Fewer;
+pub use crate::ops::prune::wishes::NeedLists;
 pub use crate::ops::prune::wishes::Orphans;
 pub use crate::ops::prune::wishes::PruneOptions;
 pub use crate::ops::prune::wishes::Removing;
@@ -93,6 +104,8 @@ pub struct PrunePlan {
     pub doubtful: Vec<SnapshotName>,
     /// Records that do not count, and what can't be read of what runs rely on.
     pub doubted: Vec<Error>,
+    /// What the audit of need lists found, if there was one.
+    pub audit: Option<Audited>,
 }
 
 impl PrunePlan {
@@ -131,6 +144,9 @@ pub struct PruneReport {
     pub versions: Versions,
     /// What became of locks, if they were to be extended.
     pub locks: Option<Locks>,
+    /// What the audit of need lists found, if there was one. If it forbids deletions, there was
+    /// none.
+    pub audit: Option<Audited>,
 }
 
 /// Finds what a prune would do, and changes nothing.
@@ -140,6 +156,10 @@ pub fn plan(repository: &Repository, options: &PruneOptions, world: &World) -> R
     let to_be_removed = options.removes.iter().map(|removing| removing.name.id).collect();
     let mut view = View::look(repository, to_be_removed, options.fewer, &world.monitor)?;
     view.take_for_ended(options.breaks.union(&options.abandons));
+    let mut auditor = auditor(repository, options, world);
+    if let Some(auditor) = &mut auditor {
+        auditor.audit(&view)?;
+    }
     let garbage = Garbage::find(repository, &inventory, &view, options.orphans, &world.monitor)?;
     let snapshots: Vec<SnapshotName> = view.snapshots_to_delete().copied().collect();
     Ok(PrunePlan {
@@ -152,7 +172,17 @@ pub fn plan(repository: &Repository, options: &PruneOptions, world: &World) -> R
         doomed: garbage.doomed,
         kept_by: garbage.kept_by,
         doubted: view.doubted,
+        audit: auditor.map(Auditor::into_audited),
     })
+}
+
+/// Returns the auditor of need lists, if they are to be audited.
+fn auditor<'r>(
+    repository: &'r Repository,
+    options: &PruneOptions,
+    world: &'r World,
+) -> Option<Auditor<'r>> {
+    (options.need_lists == NeedLists::Audited).then(|| Auditor::new(repository, &world.monitor))
 }
 
 /// Removes the snapshots that the options name, so that they are shown and restored no longer; what
@@ -177,6 +207,14 @@ pub fn prune(
     world: &World,
 ) -> Result<PruneReport> {
     require_allowed(repository)?;
+    let mut auditor = auditor(repository, options, world);
+    if let Some(first) = &mut auditor {
+        audit_first(repository, options, first, world)?;
+        if first.forbids_deletions() {
+            let audit = auditor.take().map(Auditor::into_audited);
+            return Ok(PruneReport { audit, ..PruneReport::default() });
+        }
+    }
     let mut guard = Guard::begin(repository, &options.removes, world)?;
     let mut refused = Vec::new();
     let begun = clean_up::abandon(repository, &options.abandons).and_then(|()| packs(repository));
@@ -184,7 +222,8 @@ pub fn prune(
         Ok(inventory) => inventory,
         Err(error) => return guard.end(Err(error), &mut refused),
     };
-    let done = prune_guarded(repository, options, &inventory, &mut guard, world);
+    let pruning = Pruning { repository, options, inventory: &inventory, world };
+    let done = pruning.run(&mut guard, auditor);
     let (mut report, lockable) = guard.end(done, &mut refused)?;
     report.refused.append(&mut refused);
     if !report.deleted.is_empty() || report.cleaned_up.snapshots > 0 {
@@ -196,35 +235,66 @@ pub fn prune(
     Ok(report)
 }
 
-fn prune_guarded<'i>(
+/// Audits the need lists of what is kept, before anything else is done.
+fn audit_first(
     repository: &Repository,
     options: &PruneOptions,
-    inventory: &'i Inventory,
-    guard: &mut Guard<'_>,
+    auditor: &mut Auditor<'_>,
     world: &World,
-) -> Result<(PruneReport, Lockable<'i>)> {
-    let monitor = &world.monitor;
-    let mut report = PruneReport::default();
-    put_removals(repository, options, &mut report, world)?;
-    breaking::break_runs(repository, &options.breaks, world)?;
-    let (mut view, garbage) = looked(|| {
-        let view = View::look(repository, BTreeSet::new(), options.fewer, monitor)?;
-        let garbage = Garbage::find(repository, inventory, &view, options.orphans, monitor)?;
-        Ok((view, garbage))
-    })?;
-    report.packs = u64_of(inventory.packs().count());
-    report.needed = garbage.needed;
-    report.unused_bytes = garbage.live.unused_bytes();
-    report.doubtful = view.doubtful().copied().collect();
-    report.doubted.append(&mut view.doubted);
-    let refused = &mut report.refused;
-    let mut deletions = Deletions { repository, guard, monitor, refused };
-    report.deleted = garbage::delete(&garbage.doomed, &mut deletions)?;
-    report.cleaned_up = clean_up::clean_up(&view, &garbage, &mut deletions)?;
-    clean_up::list_kept(&view, &mut deletions, world.clock.unix_seconds())?;
-    report.kept_by = garbage.kept_by;
-    let lockable = Lockable::new(inventory, &view, garbage.live);
-    Ok((report, lockable))
+) -> Result<()> {
+    looked(|| {
+        let removed = options.removes.iter().map(|removing| removing.name.id).collect();
+        let mut view = View::look(repository, removed, options.fewer, &world.monitor)?;
+        view.take_for_ended(options.breaks.union(&options.abandons));
+        auditor.audit(&view)
+    })
+}
+
+/// A prune whose intent stands.
+struct Pruning<'p, 'i> {
+    repository: &'p Repository,
+    options: &'p PruneOptions,
+    inventory: &'i Inventory,
+    world: &'p World,
+}
+
+impl<'i> Pruning<'_, 'i> {
+    fn run(
+        &self,
+        guard: &mut Guard<'_>,
+        mut auditor: Option<Auditor<'_>>,
+    ) -> Result<(PruneReport, Lockable<'i>)> {
+        let Pruning { repository, options, inventory, world } = *self;
+        let monitor = &world.monitor;
+        let mut report = PruneReport::default();
+        put_removals(repository, options, &mut report, world)?;
+        breaking::break_runs(repository, &options.breaks, world)?;
+        let (mut view, garbage) = looked(|| {
+            let view = View::look(repository, BTreeSet::new(), options.fewer, monitor)?;
+            let garbage = Garbage::find(repository, inventory, &view, options.orphans, monitor)?;
+            Ok((view, garbage))
+        })?;
+        report.packs = u64_of(inventory.packs().count());
+        report.needed = garbage.needed;
+        report.unused_bytes = garbage.live.unused_bytes();
+        report.doubtful = view.doubtful().copied().collect();
+        report.doubted.append(&mut view.doubted);
+        if let Some(auditor) = &mut auditor {
+            // What has come since the first look.
+            auditor.audit(&view)?;
+        }
+        report.audit = auditor.map(Auditor::into_audited);
+        if !report.audit.as_ref().is_some_and(Audited::forbids_deletions) {
+            let refused = &mut report.refused;
+            let mut deletions = Deletions { repository, guard, monitor, refused };
+            report.deleted = garbage::delete(&garbage.doomed, &mut deletions)?;
+            report.cleaned_up = clean_up::clean_up(&view, &garbage, &mut deletions)?;
+            clean_up::list_kept(&view, &mut deletions, world.clock.unix_seconds())?;
+        }
+        report.kept_by = garbage.kept_by;
+        let lockable = Lockable::new(inventory, &view, garbage.live);
+        Ok((report, lockable))
+    }
 }
 
 /// Refuses to prune a repository in which runs leave no intents, or with a key that may not.

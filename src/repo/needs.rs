@@ -57,7 +57,7 @@ pub enum KnownFrom {
 #[derive(Debug)]
 pub struct Needs {
     packs: Arc<Packs>,
-    /// The needed packs by their indices in the table of `packs`.
+    /// The needed packs by their indices in the table of `packs`, sorted.
     list: NeedList,
     known_from: KnownFrom,
 }
@@ -66,6 +66,12 @@ impl Needs {
     /// Returns how it is known.
     pub fn known_from(&self) -> KnownFrom {
         self.known_from
+    }
+
+    /// Tells whether a pack is needed.
+    pub fn contains(&self, name: &PackName) -> bool {
+        let at = self.packs.table().find(name);
+        at.is_some_and(|at| self.list.packs.binary_search_by_key(&at, |need| need.at).is_ok())
     }
 
     /// Calls `each` with the record of every needed pack and what is needed of it.

@@ -80,7 +80,7 @@ impl Looked {
 
 /// Looks, and looks again if something is gone that was there a moment before: a run that has ended
 /// since may have dropped a root that is out, and its snapshot is listed then.
-pub(super) fn looked<T>(look: impl Fn() -> Result<T>) -> Result<T> {
+pub(super) fn looked<T>(mut look: impl FnMut() -> Result<T>) -> Result<T> {
     for _ in 1..LOOKS_MAX {
         match look() {
             Err(error) if error.kind() == ErrorKind::Missing => {}
@@ -91,7 +91,7 @@ pub(super) fn looked<T>(look: impl Fn() -> Result<T>) -> Result<T> {
 }
 
 /// Returns the roots of runs that stand, but for snapshots that are kept anyway.
-fn roots_of(repository: &Repository, view: &View) -> Result<Vec<StoredSnapshot>> {
+pub(super) fn roots_of(repository: &Repository, view: &View) -> Result<Vec<StoredSnapshot>> {
     let kept: BTreeSet<SnapshotId> = view.kept().map(StoredSnapshot::id).collect();
     let mut names: Vec<&SnapshotName> = view.roots().collect();
     names.sort_unstable();

@@ -46,6 +46,16 @@ pub enum UnreadNotes {
     Ignored,
 }
 
+/// The treatment of need lists before anything is deleted by them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NeedLists {
+    /// What they say is believed.
+    #[default]
+    Believed,
+    /// They are compared with the maps of their snapshots.
+    Audited,
+}
+
 /// The wishes of who prunes.
 #[derive(Debug, Clone, Default)]
 pub struct PruneOptions {
@@ -63,4 +73,6 @@ pub struct PruneOptions {
     pub lock: Option<Duration>,
     /// What happens if snapshots are missing that the last prune kept.
     pub fewer: Fewer,
+    /// What happens to need lists first.
+    pub need_lists: NeedLists,
 }

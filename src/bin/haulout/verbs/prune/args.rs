@@ -48,6 +48,13 @@ pub(crate) struct PruneArguments {
     #[arg(long)]
     pub(crate) no_compact: bool,
 
+    /// First compare the need lists of snapshots with their maps
+    ///
+    /// It reads every map of every snapshot that is kept. Nothing is deleted if a list names fewer
+    /// packs than the maps need, or if one of them cannot be read.
+    #[arg(long, hide_short_help = true)]
+    pub(crate) audit: bool,
+
     /// Extend the locks of what is needed to this long from now: 35d
     ///
     /// For a bucket with Object Lock. A lock that lasts for half of it stays as it is.

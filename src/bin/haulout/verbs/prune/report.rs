@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use haulout::error::Error;
 use haulout::error::Result;
+use haulout::ops::prune::Audited;
 use haulout::ops::prune::CleanedUp;
 use haulout::ops::prune::Doomed;
 use haulout::ops::prune::KeptBy;
@@ -27,6 +28,8 @@ use crate::output::text::Canvas;
 use crate::output::text::clean;
 use crate::output::timefmt;
 use crate::output::units;
+use crate::verbs::prune::audit::AuditJson;
+use crate::verbs::prune::audit::audited;
 use crate::verbs::prune::run::Compaction;
 use crate::verbs::prune::run::Pruned;
 
@@ -94,6 +97,7 @@ struct PlannedJson {
     space: SpaceJson,
     /// The snapshots whose objects would be deleted.
     snapshots: Vec<String>,
+    audit: Option<AuditJson>,
     compaction: Option<CompactPlanJson>,
 }
 
@@ -124,6 +128,7 @@ pub(crate) struct PrunedJson<'r> {
     /// What the store keeps of what was deleted: nothing, versions, or it is unknown.
     versions: &'static str,
     locks: Option<LocksJson<'r>>,
+    audit: Option<AuditJson>,
     compaction: CompactionJson<'r>,
 }
 
@@ -232,6 +237,7 @@ impl<'r> From<&'r Pruned> for PrunedJson<'r> {
             refused: &report.refused,
             versions: versions(report.versions),
             locks: report.locks.as_ref().map(LocksJson::from),
+            audit: report.audit.as_ref().map(AuditJson::from),
             compaction: (&pruned.compaction).into(),
         }
     }
@@ -269,6 +275,7 @@ impl Report {
             planned: true,
             space: plan.into(),
             snapshots: ids(&plan.snapshots),
+            audit: plan.audit.as_ref().map(AuditJson::from),
             compaction: compaction.map(compacts),
         };
         self.result(&value, || {
@@ -282,6 +289,7 @@ impl Report {
                 Some(CompactPlan { packs: 0, .. }) => fact("compact", "no pack is worth it now"),
                 Some(plan) => fact("compact", &compaction_planned(plan)),
             };
+            text += &audited(plan.audit.as_ref(), self.canvas);
             text + &doubts(&plan.doubtful, &plan.doubted)
         })
     }
@@ -341,11 +349,12 @@ fn kept_by(kept: &[KeptBy], canvas: Canvas) -> String {
 pub(crate) fn pruned_text(pruned: &Pruned, canvas: Canvas) -> String {
     let Pruned { report, compaction, standing } = pruned;
     let deleted = units::counted(u64_of(report.deleted.len()), "pack");
-    let mut text = format!(
-        "deleted {deleted} of {}: {} freed\n",
-        units::count(report.packs),
-        units::size(freed(report))
-    );
+    let mut text = if report.audit.as_ref().is_some_and(Audited::forbids_deletions) {
+        "deleted nothing\n".to_owned()
+    } else {
+        let packs = units::count(report.packs);
+        format!("deleted {deleted} of {packs}: {} freed\n", units::size(freed(report)))
+    };
     let CleanedUp { snapshots, records, intents } = report.cleaned_up;
     if snapshots + records + intents > 0 {
         let words = format!(
@@ -356,6 +365,7 @@ pub(crate) fn pruned_text(pruned: &Pruned, canvas: Canvas) -> String {
         );
         text += &fact("cleaned", &words);
     }
+    text += &audited(report.audit.as_ref(), canvas);
     text += &compacted(compaction, canvas);
     if matches!(compaction, Compaction::Done(done) if done.compacted.is_empty()) {
         text += &unused(report.unused_bytes);

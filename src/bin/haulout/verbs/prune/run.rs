@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use haulout::error::Error;
 use haulout::error::ErrorKind;
 use haulout::ops::prune;
+use haulout::ops::prune::Audited;
 use haulout::ops::prune::Fewer;
 use haulout::ops::prune::Locks;
+use haulout::ops::prune::NeedLists;
 use haulout::ops::prune::Orphans;
 use haulout::ops::prune::PruneOptions;
 use haulout::ops::prune::PruneReport;
@@ -46,6 +48,9 @@ const DAMAGED: &str = "nothing was deleted: haulout repair brings back what a co
 /// The words for the first deletion after an upgrade.
 const FIRST_DELETION: &str = "nothing was deleted yet since the repository was upgraded, and a run \
                               of an earlier version that still stands would lose what it relies on";
+
+/// The words for a repository with a need list that may not be believed.
+const WRONG_LISTS: &str = "a need list names too few packs, or could not be compared";
 
 /// The compaction that is wanted.
 pub(crate) struct Compacts {
@@ -91,20 +96,27 @@ pub(crate) struct Pruned {
 impl Pruned {
     /// Returns the number of things that someone should look at.
     pub(crate) fn findings(&self) -> usize {
-        let PruneReport { spared, doubtful, refused, doubted, locks, .. } = &self.report;
+        let PruneReport { spared, doubtful, refused, doubted, locks, audit, .. } = &self.report;
         let locks = locks.as_ref().map_or(0, unlocked);
+        let lists = wrong_lists(audit.as_ref());
         let compaction = match &self.compaction {
             Compaction::Done(report) => report.refused.len(),
             Compaction::Skipped(_) => 0,
             Compaction::Failed(_) => 1,
         };
-        spared.len() + doubtful.len() + refused.len() + doubted.len() + compaction + locks
+        let doubts = doubtful.len() + doubted.len();
+        spared.len() + refused.len() + doubts + compaction + locks + lists
     }
 }
 
 /// Returns the number of locks that were not extended.
 fn unlocked(locks: &Locks) -> usize {
     locks.failed.len() + usize::from(locks.left() > 0)
+}
+
+/// Returns the number of need lists that an audit found wrong.
+fn wrong_lists(audit: Option<&Audited>) -> usize {
+    audit.map_or(0, |audit| audit.findings.len())
 }
 
 impl Job for PruneArguments {
@@ -129,6 +141,7 @@ impl Run<'_> {
             orphans,
             fewer: if typed.yes_fewer { Fewer::Accepted } else { Fewer::Refused },
             lock: typed.extend_lock,
+            need_lists: if typed.audit { NeedLists::Audited } else { NeedLists::Believed },
             ..PruneOptions::default()
         };
         let compacts = Compacts::new(typed);
@@ -139,7 +152,8 @@ impl Run<'_> {
                 None => None,
             };
             self.report.prune_planned(&plan, compaction.as_ref())?;
-            return Ok(Exit::with(plan.doubtful.len() + plan.doubted.len()));
+            let doubts = plan.doubtful.len() + plan.doubted.len();
+            return Ok(Exit::with(doubts + wrong_lists(plan.audit.as_ref())));
         }
         self.require_first_deletion(&repository, typed.consent)?;
         let began = self.now();
@@ -178,6 +192,11 @@ impl Run<'_> {
         let report = prune::prune(repository, options, &self.world).map_err(explained)?;
         drop(progress);
         self.remember(repository)?;
+        if report.audit.as_ref().is_some_and(Audited::forbids_deletions) {
+            let compaction = Compaction::Skipped(WRONG_LISTS.to_owned());
+            let standing = standing(repository)?;
+            return Ok(Pruned { report, compaction, standing });
+        }
         let compaction = match self.compaction(repository, compacts) {
             Err(failure) if failure.kind() != ErrorKind::Cancelled => {
                 self.report.console.warning(format!("the compaction failed: {}", failure.line()));
@@ -185,7 +204,7 @@ impl Run<'_> {
             }
             done => done?,
         };
-        let standing = repository.standing()?.runs.iter().map(Standing::from).collect();
+        let standing = standing(repository)?;
         Ok(Pruned { report, compaction, standing })
     }
 
@@ -216,6 +235,11 @@ impl Run<'_> {
         drop(progress);
         Ok(Compaction::Done(report))
     }
+}
+
+/// Returns the runs that stand.
+fn standing(repository: &Repository) -> Outcome<Vec<Standing>> {
+    Ok(repository.standing()?.runs.iter().map(Standing::from).collect())
 }
 
 /// Refuses a key that may not delete, and a repository in which nothing may be deleted.
