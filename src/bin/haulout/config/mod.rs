@@ -187,7 +187,7 @@ mod tests {
         let mut whole = String::new();
         for example in guide.split("```toml\n").skip(1) {
             whole += example.split("```").next().unwrap_or_default();
-            assert_eq!(mistakes(&whole), [] as [String; 0]);
+            assert_eq!(mistakes(&whole), Vec::<String>::new());
             found += 1;
         }
         assert_eq!(found, 2);
