@@ -45,7 +45,7 @@ impl Place {
                 command.env_remove(name);
             }
         }
-        command.current_dir(self.0.path()).args(["-q", "-r", "repo"]).args(line.split(' '));
+        command.current_dir(self.0.path()).args(["-q", "-r", "./repo"]).args(line.split(' '));
         let output = command.stdin(Stdio::null()).output().unwrap();
         let told = String::from_utf8_lossy(&output.stdout).into_owned()
             + &String::from_utf8_lossy(&output.stderr);

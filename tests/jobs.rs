@@ -7,6 +7,7 @@
 mod program;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
@@ -353,6 +354,8 @@ fn mistakes_are_printed_with_their_places_and_no_command_runs_with_them() {
     site.ran(&["run", "x"]).is(2).says("nothing to backup");
     site.ran(&["run", "y"]).is(2).says("there are x");
     site.ran(&["status", "y"]).is(2);
+    fs::set_permissions(&site.config, fs::Permissions::from_mode(0o646)).unwrap();
+    site.ran(&["run", "x"]).is(1).says("every user of this host can write to");
     let none = site.place.path("none.toml");
     let none = none.to_str().unwrap();
     site.place.ran(&["--config", none, "status"]).is(2).says("cannot read the configuration");
@@ -360,7 +363,6 @@ fn mistakes_are_printed_with_their_places_and_no_command_runs_with_them() {
 
 #[test]
 fn an_option_file_that_everybody_can_read_is_refused_before_the_run() {
-    use std::os::unix::fs::PermissionsExt;
     let jobs = "[source.db]\nkind = \"mariabackup\"\nprogram = \"/bin/false\"\n\
                 defaults_file = \"@/backup.cnf\"\n\
                 [job.x]\nsources = [\"db\"]\nrepository = \"local\"\n";

@@ -100,7 +100,7 @@ impl Ground {
 
     /// Where a repository of this name is.
     fn at(&self, name: &str) -> String {
-        let before = self.bucket.as_ref().map_or("", |(place, _)| place);
+        let before = self.bucket.as_ref().map_or("./", |(place, _)| place);
         format!("{before}{name}")
     }
 
@@ -112,7 +112,9 @@ impl Ground {
                 command.env_remove(name);
             }
         }
-        command.args(["-r", repository, "-q"]).args(line.split(' '));
+        let is_url = repository.contains("://");
+        let place = if is_url { repository.to_owned() } else { format!("./{repository}") };
+        command.args(["-r", &place, "-q"]).args(line.split(' '));
         command.current_dir(self.directory.path());
         if let Some((_, options)) = &self.bucket {
             command.args(["--endpoint", options.endpoint.as_deref().unwrap(), "--allow-http"]);

@@ -47,7 +47,7 @@ impl Place {
                 command.env_remove(name);
             }
         }
-        command.current_dir(self.0.path()).args(["--repo", "repo"]);
+        command.current_dir(self.0.path()).args(["--repo", "./repo"]);
         command.args(line.split_whitespace()).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -304,7 +304,7 @@ fn a_panic_of_any_thread_ends_the_program_with_one_line() {
 fn a_panic_without_standard_error_ends_the_program_all_the_same() {
     let place = Place::new();
     let mut shell = Command::new("sh");
-    shell.arg("-c").arg(format!("exec {PROGRAM} --repo repo snapshots 2>&-"));
+    shell.arg("-c").arg(format!("exec {PROGRAM} --repo ./repo snapshots 2>&-"));
     shell.current_dir(place.path("")).env("HAULOUT_PANIC_AT", "main");
     let mut child = shell.stdin(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"").unwrap();

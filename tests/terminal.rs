@@ -171,7 +171,7 @@ fn the_first_compaction_asks_and_sets_no_feature_unless_the_answer_is_yes() {
     let program = env!("CARGO_BIN_EXE_haulout");
     for night in 0..70 {
         let mut backup = Command::new(program);
-        backup.args(["-r", "repo", "backup", "-q", "--source", "t", "--", "echo"]);
+        backup.args(["-r", "./repo", "backup", "-q", "--source", "t", "--", "echo"]);
         let done = backup.arg(night.to_string()).current_dir(directory).status().unwrap();
         assert!(done.success());
     }

@@ -24,6 +24,7 @@ pub(crate) mod tree;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -43,6 +44,9 @@ pub(crate) const STANDARD: &str = "/etc/haulout/haulout.toml";
 
 /// The variable that names another file.
 pub(crate) const VARIABLE: &str = "HAULOUT_CONFIG";
+
+/// The bit of a file's mode that lets everybody write to it.
+const OTHERS_WRITE: u32 = 0o002;
 
 /// Maximum size of a file in bytes: more is no configuration.
 const BYTES_MAX: u64 = 4 << 20;
@@ -95,6 +99,7 @@ impl Config {
                 return Err(not_read(choice.path(), error));
             }
         };
+        require_private(choice.path())?;
         let (file, mistakes) = examine(&text, grammar);
         let path = choice.path().to_owned();
         match mistakes.first() {
@@ -132,6 +137,19 @@ impl Config {
         table
             .map_or_else(Vec::new, |table| table.0.iter().map(|entry| entry.key.as_str()).collect())
     }
+}
+
+/// Refuses a file that everybody can write to: it names programs that are run.
+fn require_private(path: &Path) -> Outcome<()> {
+    let mode = fs::metadata(path).map_err(|error| not_read(path, error))?.permissions().mode();
+    if mode & OTHERS_WRITE == 0 {
+        return Ok(());
+    }
+    let message = format!("every user of this host can write to {}", path.display());
+    Err(Failure::new(
+        Error::new(ErrorKind::Exposed, message),
+        "run chmod o-w on the file, and look at what it says before a job runs by it",
+    ))
 }
 
 /// Reads the text of a file.

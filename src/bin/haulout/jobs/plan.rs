@@ -109,6 +109,8 @@ pub(crate) struct JobPlan {
     pub(crate) config: PathBuf,
     /// The directory of what jobs remember.
     pub(crate) state_dir: PathBuf,
+    /// True if the file or the environment says where the state of repositories is remembered.
+    pub(crate) says_state: bool,
     /// The steps in their order.
     pub(crate) steps: Vec<Step>,
     /// True if there are sources: then what comes after them can't make the job fail.
@@ -137,6 +139,13 @@ pub(crate) fn schedule_of(job: Option<&Table>) -> Option<(Schedule, TimeZone)> {
     Some((schedule, zone.unwrap_or_else(TimeZone::system)))
 }
 
+/// Tells whether the option `--state` has a value without being typed.
+fn says_state(config: &Config) -> bool {
+    let general = config.file.table("defaults");
+    general.is_some_and(|table| table.get("state").is_some())
+        || std::env::var_os("HAULOUT_STATE").is_some()
+}
+
 impl JobPlan {
     /// Makes a job ready, or says what is missing for one of its steps.
     ///
@@ -153,6 +162,7 @@ impl JobPlan {
             name: name.to_owned(),
             config: config.path.clone(),
             state_dir: state_dir(config),
+            says_state: says_state(config),
             has_sources: steps.iter().any(|step| step.kind == Kind::Backup),
             steps,
             on_damage: match job.text("on_damage") {

@@ -211,7 +211,10 @@ impl<'s> Sequence<'s> {
         let config = self.plan.config.display().to_string();
         let state = self.plan.state_dir.display().to_string();
         let common = ["--config", &config, "--json", "--log-level", loudness, "--state", &state];
-        common.iter().map(|word| (*word).to_owned()).chain(step.arguments.iter().cloned()).collect()
+        // The last two, unless the file or the environment says where.
+        let count = if self.plan.says_state { common.len() - 2 } else { common.len() };
+        let common = common[..count].iter().map(|word| (*word).to_owned());
+        common.chain(step.arguments.iter().cloned()).collect()
     }
 
     fn hooks(&mut self, moment: Moment) {

@@ -69,7 +69,8 @@ impl<'u> Unit<'u> {
             "[Service]".to_owned(),
             "Type=oneshot".to_owned(),
             format!("User={}", self.user),
-            format!("ExecStart={}", self.command()),
+            // A percent sign begins a specifier in a unit.
+            format!("ExecStart={}", self.command().replace('%', "%%")),
             "# 3: done with findings; 4: the job runs already.".to_owned(),
             "SuccessExitStatus=3 4".to_owned(),
             "TimeoutStartSec=infinity".to_owned(),
@@ -140,8 +141,12 @@ impl<'u> Unit<'u> {
     }
 
     fn command(&self) -> String {
-        let config = self.config.path.display();
-        format!("{} --config {config} run {}", self.program, self.name)
+        let config = self.config.path.display().to_string();
+        let [program, config] = [&self.program, &config].map(|word| {
+            let is_plain = !word.contains(char::is_whitespace);
+            if is_plain { word.clone() } else { format!("\"{word}\"") }
+        });
+        format!("{program} --config {config} run {}", self.name)
     }
 
     fn sources(&self) -> Vec<&Table> {
