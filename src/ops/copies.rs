@@ -76,7 +76,11 @@ pub(super) fn presence_of(
         }
     }
     let others = apply_damage_records(repository, &packs.table(), &mut listed.firsts, log)?;
-    listed.find_moved(packs, &others, monitor)?;
+    // A compaction that is the first one and began after this run did is not seen: what it moved
+    // is stored again.
+    let compacted = repository.features().include(Features::COMPACTED);
+    let older = if compacted { Older::MayBeMoved } else { Older::AreGone };
+    listed.find_moved(packs, &others, older, monitor)?;
     Ok(listed.firsts)
 }
 
@@ -140,6 +144,15 @@ enum Needed {
     ByOlder,
 }
 
+/// What can have become of packs that are not there and that at most older snapshots need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Older {
+    /// A compaction may have moved them.
+    MayBeMoved,
+    /// Nothing was ever compacted here: they were deleted for good, and no record is looked for.
+    AreGone,
+}
+
 /// The packs of a table that were listed, and second copies of them.
 struct Copies {
     firsts: PackPresence,
@@ -182,12 +195,14 @@ impl Copies {
         &mut self,
         packs: &Packs,
         damaged: &HashMap<PackName, Vec<Damage>>,
+        older: Older,
         monitor: &Monitor,
     ) -> Result<()> {
         // Of packs that only older snapshots need, which a member may be compared with, most were
         // deleted for good: nothing is listed again for them.
         let lacking = self.firsts.lacking().map(|at| (at, Needed::ByNewest));
-        let older = self.firsts.unneeded().map(|at| (at, Needed::ByOlder));
+        let unneeded = self.firsts.unneeded().filter(|_| older == Older::MayBeMoved);
+        let older = unneeded.map(|at| (at, Needed::ByOlder));
         let absent: Vec<(PackIndex, Needed)> = lacking.chain(older).collect();
         for (at, needed) in absent {
             monitor.check()?;
