@@ -194,7 +194,7 @@ fn a_copy_is_planned_made_continued_and_fetched_back() {
     fs::remove_dir_all(place.path("repo")).unwrap();
     place.ran(&format!("replicate --init --from ./copy --last 1 {with}")).is(0);
     assert!(restored(&place, "--password-file first"));
-    place.ran(&format!("replicate --init --to ./copy --source nobody {with}")).is(2);
+    place.ran(&format!("replicate --init --to ./copy --source absent {with}")).is(2);
     fs::create_dir(place.path("full")).unwrap();
     fs::write(place.path("full/file"), "x").unwrap();
     place.ran(&format!("replicate --init --to ./full {with}")).is(1).says("is not empty");

@@ -276,6 +276,8 @@ fn hooks_run_before_and_after_and_one_that_is_required_stops_the_job() {
 command = [\"sh\", \"-c\", \"echo before $HAULOUT_JOB >> @/hooks; test ! -e @/forbidden\"]
 required = true
 [[job.nightly.hooks.after]]
+command = [\"sh\", \"-c\", \"setsid sleep 60 2>/dev/null &\"]
+[[job.nightly.hooks.after]]
 command = [\"sh\", \"-c\", \"echo after $HAULOUT_EXIT $HAULOUT_VERDICT >> @/hooks\"]
 [[job.nightly.hooks.failed]]
 command = [\"sh\", \"-c\", \"echo failed $HAULOUT_EXIT $HAULOUT_PASSWORD >> @/hooks\"]

@@ -63,7 +63,8 @@ fn main() -> ExitCode {
     let done = match typed.command {
         Command::About(about) => verbs::describe(typed.common, &about, &around, &report),
         Command::Verb(_) | Command::Jobs(_) => match configured(&grammar, &matches, typed) {
-            Ok(line) => return line.run(around),
+            Ok(Ok(line)) => return line.run(around),
+            Ok(Err(refused)) => Ok(refused),
             Err(failure) => Err(failure),
         },
     };
@@ -91,19 +92,21 @@ struct Line {
 }
 
 /// Adds what the configuration file says to a command line: it is parsed again with other defaults.
-fn configured(grammar: &Grammar, matches: &ArgMatches, typed: Arguments) -> Outcome<Line> {
+/// If that is refused, which is printed, it returns how the program ends.
+fn configured(
+    grammar: &Grammar,
+    matches: &ArgMatches,
+    typed: Arguments,
+) -> Outcome<Result<Line, Exit>> {
     let choice = Choice::new(typed.common.config.clone(), &environment::variable);
     let raw = grammar.raw();
     let Some(config) = Config::load(&choice, &raw)? else {
-        return Ok(Line { typed, config: None, variables: Variables::default() });
+        return Ok(Ok(Line { typed, config: None, variables: Variables::default() }));
     };
     let (raw, variables) = apply(&config, &raw, matches, &environment::variable)?;
-    // What was typed has been parsed before, and the defaults were checked with the file.
-    let typed = match parse(&grammar.with(raw)) {
-        Ok((_, typed)) => typed,
-        Err(_printed) => typed,
-    };
-    Ok(Line { typed, config: Some(config), variables })
+    // What was typed is fit for itself, and so is the file: both together may not be.
+    let parsed = parse(&grammar.with(raw));
+    Ok(parsed.map(|(_, typed)| Line { typed, config: Some(config), variables }))
 }
 
 impl Line {

@@ -141,7 +141,7 @@ pub(super) fn walk<'s>(
     let mut walk = Walk { bad, monitor, seen: HashMap::new(), take };
     let mut unread = BTreeSet::new();
     for stored in snapshots {
-        // What can't be walked is told by the verification.
+        // The verification reports what cannot be walked.
         let walked = match passed_over(opener.open(stored))? {
             Some(contents) => walk.snapshot(&contents, stored.id())?,
             None => Walked::InPart,

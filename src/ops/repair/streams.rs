@@ -175,7 +175,7 @@ impl Progress {
 }
 
 impl Streams {
-    /// Finds the lost blocks, at most so many places of them in a pass, and what it costs to have
+    /// Finds the lost blocks, with a limited number of places in a pass, and what it costs to have
     /// them. Fails if no snapshot of one side was copied from the other.
     pub(super) fn plan(
         Sides { near, seen, far }: Sides<'_>,

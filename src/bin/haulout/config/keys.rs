@@ -145,7 +145,7 @@ pub(crate) const SECTIONS: [Section; 4] = [
     },
     Section {
         name: "source",
-        about: "A producer, whose stream is stored; the name is that of the source",
+        about: "A producer whose stream is stored; its name is the name of the source",
         number: HowMany::Named,
         keys: SOURCE,
         options: Options::Of("backup", &["source", "limit"]),

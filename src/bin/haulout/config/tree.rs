@@ -1,7 +1,7 @@
 //! The text of a configuration file as values that know where they stand.
 //!
-//! `toml` finds every fault of the notation and goes on behind it, so that all of them are reported
-//! at once. What the values mean is not known here.
+//! `toml` goes on after a fault of the notation, so that all faults are reported at once.
+//! What the values mean is not known here.
 
 use serde::Serialize;
 use toml::Spanned;

@@ -1,8 +1,8 @@
 //! A process that a job starts and waits for, with all that it starts itself.
 //!
 //! It gets a process group of its own, so that a signal reaches all of it, and nothing on its
-//! standard input. What it prints is kept up to a limit; what it says on standard error goes where
-//! that of the job goes.
+//! standard input. What it prints is kept up to a limit; its standard error is that of
+//! the job.
 
 use std::io;
 use std::io::Read;
@@ -22,6 +22,8 @@ use crate::signals::Stop;
 
 /// Bytes of standard output that are kept: more than the JSON of any command that a job runs.
 const OUTPUT_BYTES_MAX: u64 = 64 << 20;
+/// The time for which output is waited for once the process has ended.
+const OUTPUT_TIME: Duration = Duration::from_secs(5);
 /// The interval between two looks whether the process has ended.
 const LOOK: Duration = Duration::from_millis(20);
 /// The time that a process is given after it was asked to end.
@@ -81,7 +83,17 @@ pub(crate) fn run(command: &mut Command, until: &Until<'_>) -> io::Result<Ended>
     // What it left running keeps its standard output open.
     killer.kill();
     killer.reaped();
-    let output = output.join().map_err(|_| io::Error::other("reading its output failed"))??;
+    // A process outside of its group may hold its standard output open for ever.
+    let mut waited = Duration::ZERO;
+    while !output.is_finished() && waited < OUTPUT_TIME {
+        std::thread::sleep(LOOK);
+        waited += LOOK;
+    }
+    let output = if output.is_finished() {
+        output.join().map_err(|_| io::Error::other("reading its output failed"))??
+    } else {
+        Vec::new()
+    };
     Ok(Ended { status, output, is_late })
 }
 

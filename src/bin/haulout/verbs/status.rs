@@ -61,7 +61,7 @@ pub(crate) struct StatusArguments {
 struct Job {
     #[serde(rename = "job")]
     name: String,
-    /// The state now: that of the last run, `running`, `interrupted` or `never`.
+    /// The state now: the result of the last run, `running`, `interrupted` or `never`.
     state: State,
     last_run: Option<String>,
     last_success: Option<String>,
