@@ -213,6 +213,8 @@ pub mod verdict;
 
 pub mod source;
 
+pub mod server;
+
 #[cfg(feature = "internals")]
 pub mod cut;
 #[cfg(not(feature = "internals"))]

@@ -92,6 +92,9 @@ kinds! {
     /// The producer could not be started or read.
     Source "source" Producer
 
+    /// A database server could not be asked, or refused what it was asked for.
+    Server "server" Producer
+
     /// The target of a restore could not be written.
     Target "target" Target
 

@@ -107,6 +107,12 @@ counters! {
     PagesCorrupt => pages_corrupt,
     /// Pages that are all zero.
     PagesZero => pages_zero,
+    /// Milliseconds of the stage in which the server of the producer stood still.
+    PausedMilliseconds => paused_ms [serde(skip_serializing_if = "is_zero")],
+    /// Bytes of the stream that came in that stage.
+    TailBytes => tail_bytes [serde(skip_serializing_if = "is_zero")],
+    /// Those of them that went through the spool.
+    SpooledBytes => spooled_bytes [serde(skip_serializing_if = "is_zero")],
 }
 
 impl Counts {

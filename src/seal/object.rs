@@ -82,11 +82,13 @@ pub enum ObjectKind {
     Verified,
     /// A doubtful snapshot that was confirmed.
     Cleared,
+    /// A record about one of the times at which a job is to run.
+    Slot,
 }
 
 impl ObjectKind {
     /// Every kind, in the order of the codes.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Snapshot,
         Self::Intent,
         Self::Fence,
@@ -98,6 +100,7 @@ impl ObjectKind {
         Self::Rotation,
         Self::Verified,
         Self::Cleared,
+        Self::Slot,
     ];
 
     /// Returns the code of the kind in stored bytes.
@@ -114,6 +117,7 @@ impl ObjectKind {
             Self::Rotation => 9,
             Self::Verified => 10,
             Self::Cleared => 11,
+            Self::Slot => 12,
         }
     }
 
@@ -139,6 +143,7 @@ impl ObjectKind {
             Self::Rotation => "rotation",
             Self::Verified => "verified",
             Self::Cleared => "cleared",
+            Self::Slot => "slot record",
         }
     }
 
@@ -154,7 +159,8 @@ impl ObjectKind {
             | Self::KeySlotNote
             | Self::Rotation
             | Self::Verified
-            | Self::Cleared => Purpose::SmallObject,
+            | Self::Cleared
+            | Self::Slot => Purpose::SmallObject,
         }
     }
 }

@@ -83,7 +83,8 @@ codes! {
      the command again. What is already stored is used."
 
     Producer "producer"
-    "The producer of a backup could not be started or read, or wrote nothing that could be stored."
+    "The producer of a backup could not be started or read, or wrote nothing that could be stored; \
+     or the server that it reads could not be asked."
     "Read the producer's messages, and run it by itself to see whether its stream is whole."
 
     Target "target"

@@ -71,6 +71,9 @@ impl SqlParser {
             Act::Text if !self.dump.is_completed && !is_empty => {
                 self.ledger.flaw(Flaw::Text { last: self.last(), text });
             }
+            Act::CreatesRoutine => self.counts.routines += 1,
+            Act::CreatesEvent => self.counts.events += 1,
+            Act::CreatesTrigger => self.counts.triggers += 1,
             Act::Usual | Act::Begins | Act::Commits | Act::Rows | Act::Text => {}
         }
     }

@@ -139,6 +139,12 @@ pub struct DumpCounts {
     pub tables: u64,
     /// Number of views that the dump holds.
     pub views: u64,
+    /// Functions, procedures and packages that the dump makes.
+    pub routines: u64,
+    /// Events that the dump makes.
+    pub events: u64,
+    /// Triggers that the dump makes.
+    pub triggers: u64,
     /// Statements of any kind.
     pub statements: u64,
     /// Objects of any kind, and schemas that are made, entered or named by a header.

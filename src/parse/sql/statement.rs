@@ -37,6 +37,10 @@ pub(super) enum Act {
     Usual,
     /// Makes a table, view or sequence.
     Creates,
+    /// Makes a function, a procedure or a package.
+    CreatesRoutine,
+    CreatesEvent,
+    CreatesTrigger,
     /// Drops a table, view or sequence.
     Drops(Option<Name>, Name),
     Locks(Option<Name>, Name),
@@ -186,8 +190,13 @@ fn act(first: &[u8], rest: &[Token]) -> Act {
             const OTHERS: [&[u8]; 6] =
                 [b"TRIGGER", b"FUNCTION", b"PROCEDURE", b"PACKAGE", b"EVENT", b"INDEX"];
             let kinds = |word: &&[u8]| MADE.contains(word) || OTHERS.contains(word);
-            let kind = rest.iter().filter_map(as_word).find(kinds);
-            if kind.is_some_and(|kind| MADE.contains(&kind)) { Act::Creates } else { Act::Usual }
+            match rest.iter().filter_map(as_word).find(kinds) {
+                Some(b"TRIGGER") => Act::CreatesTrigger,
+                Some(b"EVENT") => Act::CreatesEvent,
+                Some(b"FUNCTION" | b"PROCEDURE" | b"PACKAGE") => Act::CreatesRoutine,
+                Some(kind) if MADE.contains(&kind) => Act::Creates,
+                Some(_) | None => Act::Usual,
+            }
         }
         b"LOCK" => {
             let table = table_behind(rest, &[b"TABLES", b"TABLE"]);

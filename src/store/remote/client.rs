@@ -138,26 +138,34 @@ impl object_store::client::HttpConnector for Wire {
 
 impl Wire {
     fn dialer(&self) -> Dialer {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_keepalive(Some(KEEPALIVE));
-        tcp.set_connect_timeout(Some(CONNECT_TIME_MAX));
+        let mut dialer = Dialer::new(Arc::clone(&self.proxies));
         if self.up.is_some() {
-            tcp.set_send_buffer_size(Some(SMALL_BUFFER_BYTES));
+            dialer.tcp.set_send_buffer_size(Some(SMALL_BUFFER_BYTES));
         }
         if self.down.is_some() {
-            tcp.set_recv_buffer_size(Some(SMALL_BUFFER_BYTES));
+            dialer.tcp.set_recv_buffer_size(Some(SMALL_BUFFER_BYTES));
         }
-        Dialer { tcp, proxies: Arc::clone(&self.proxies) }
+        dialer
     }
 }
 
 /// Connects, through a proxy where one is named.
 #[derive(Clone)]
-struct Dialer {
+pub(super) struct Dialer {
     tcp: HttpConnector,
     proxies: Arc<Matcher>,
+}
+
+impl Dialer {
+    /// Creates one with the usual settings of connections.
+    pub(super) fn new(proxies: Arc<Matcher>) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(KEEPALIVE));
+        tcp.set_connect_timeout(Some(CONNECT_TIME_MAX));
+        Self { tcp, proxies }
+    }
 }
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -288,7 +296,7 @@ fn refused(response: ErrorResponse) -> HttpError {
 }
 
 /// Returns the words of a connection's failure, the deepest cause last.
-fn no_response(error: &(dyn Error + 'static)) -> ErrorResponse {
+pub(super) fn no_response(error: &(dyn Error + 'static)) -> ErrorResponse {
     let mut body = error.to_string();
     let mut untrusted = false;
     let mut next = error.source();

@@ -14,6 +14,7 @@
 //! | `deletions` | one request for many deletions |
 //! | `locks` | until when objects can't be deleted |
 //! | `lock_client` | the requests that ask and say so |
+//! | `post` | one request to an address that a user names |
 //! | `retry` | how long to wait, and for how long to ask again |
 //!
 //! Invariants:
@@ -36,6 +37,7 @@ pub mod listing;
 mod lock_client;
 mod locks;
 mod open;
+pub mod post;
 mod retry;
 
 pub use open::OnRetry;

@@ -355,7 +355,7 @@ fn azure(
 }
 
 /// Returns whom to trust: what the system trusts, and what the user names.
-fn tls(options: &RemoteOptions) -> Result<ClientConfig, Cause> {
+pub(super) fn tls(options: &RemoteOptions) -> Result<ClientConfig, Cause> {
     let mut roots = RootCertStore::empty();
     // A certificate of the system that can't be read is one that nothing rests on.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -379,7 +379,7 @@ fn tls(options: &RemoteOptions) -> Result<ClientConfig, Cause> {
 }
 
 /// Returns the proxies that the usual variables name.
-fn proxies(options: &RemoteOptions) -> Matcher {
+pub(super) fn proxies(options: &RemoteOptions) -> Matcher {
     let variable = |name: &str| {
         let upper = name.to_ascii_uppercase();
         let named = |wanted: &str| options.variables.iter().find(|(known, _)| known == wanted);
