@@ -10,7 +10,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that fails ends")]
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/suite/support/mod.rs"]
 mod support;
 
 use std::env;

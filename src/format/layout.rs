@@ -57,11 +57,13 @@ pub enum Folder {
     Cleared,
     /// What was verified, how deep and when.
     Verified,
+    /// Claims of hosts that are ready to run a job.
+    Slots,
 }
 
 impl Folder {
     /// All folders, in the order of their declaration.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Claims,
         Self::Keys,
         Self::Runs,
@@ -76,6 +78,7 @@ impl Folder {
         Self::Removed,
         Self::Cleared,
         Self::Verified,
+        Self::Slots,
     ];
 
     /// Returns what the names of its objects begin with: a word and a slash.
@@ -95,6 +98,7 @@ impl Folder {
             Self::Removed => "removed/",
             Self::Cleared => "cleared/",
             Self::Verified => "verified/",
+            Self::Slots => "slots/",
         }
     }
 
@@ -120,6 +124,16 @@ impl Folder {
     /// Returns the prefix of the snapshots of one source.
     pub fn snapshots_of(source: SourceId) -> String {
         format!("{}{source}/", Self::Snapshots.prefix())
+    }
+
+    /// Returns the prefix of the records about all slots of a job.
+    pub fn slots_of(job: SourceId) -> String {
+        format!("{}{job}/", Self::Slots.prefix())
+    }
+
+    /// Returns the prefix of the records about one slot of a job.
+    pub fn records_of(job: SourceId, slot: u64) -> String {
+        format!("{}{job}/{slot:010}/", Self::Slots.prefix())
     }
 
     /// Returns the prefix of the removals of one source.
@@ -185,6 +199,8 @@ pub enum Object {
     Cleared { snapshot: SnapshotId, hash: ContentHash },
     /// What was verified, how deep and when.
     Verified(ContentHash),
+    /// A record about one of the times at which a job is to run, in seconds since 1970.
+    Slot { job: SourceId, slot: u64, hash: ContentHash },
 }
 
 impl Object {
@@ -206,6 +222,7 @@ impl Object {
             Self::Removed { .. } => Folder::Removed,
             Self::Cleared { .. } => Folder::Cleared,
             Self::Verified(_) => Folder::Verified,
+            Self::Slot { .. } => Folder::Slots,
         })
     }
 
@@ -238,6 +255,7 @@ impl Object {
             Self::Note { about: Subject::Kept, hash } => about(KEPT, hash),
             Self::Intent { run, hash } => about(hex::encode(run), hash),
             Self::Fence { epoch, hash } => about(format!("{epoch:010}"), hash),
+            Self::Slot { job, slot, hash } => format!("{job}/{slot:010}/{}", hex::encode(hash)),
         };
         let prefix = self.folder().map_or("", Folder::prefix);
         ObjectName::new(&format!("{prefix}{rest}")).expect("words and hexadecimal are a valid name")
@@ -293,6 +311,7 @@ impl Object {
                 Some(Self::Removed { source, sequence, snapshot: id, hash })
             }
             Folder::Verified => hex::decode(rest).map(Self::Verified),
+            Folder::Slots => slot(rest),
             Folder::Cleared => {
                 of_snapshot(rest).map(|(snapshot, hash)| Self::Cleared { snapshot, hash })
             }
@@ -356,6 +375,13 @@ fn snapshot(text: &str) -> Option<Object> {
     Some(Object::Snapshot { source, sequence, id: SnapshotId(id) })
 }
 
+fn slot(text: &str) -> Option<Object> {
+    let (job, rest) = text.split_once('/')?;
+    let (slot, hash) = rest.split_once('/')?;
+    let (job, slot) = (SourceId(hex::decode(job)?), number(slot, 10)?);
+    Some(Object::Slot { job, slot, hash: hex::decode(hash)? })
+}
+
 /// Returns the hash at the end of a name, which is that of the object's bytes. `config`, keys, run
 /// records and claims have none.
 pub fn content_hash(name: &ObjectName) -> Option<ContentHash> {
@@ -402,6 +428,7 @@ mod tests {
             Object::Removed { source, sequence: 1 << 40, snapshot, hash },
             Object::Cleared { snapshot, hash },
             Object::Verified(hash),
+            Object::Slot { job: source, slot: 1_800_000_000, hash },
         ]
     }
 

@@ -20,6 +20,7 @@ pub mod pack_table;
 pub mod record;
 pub mod removed;
 pub mod retired;
+pub mod slot;
 pub mod snapshot;
 pub mod snapshot_damage;
 pub mod snapshot_list;

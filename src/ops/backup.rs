@@ -7,6 +7,7 @@
 
 mod base;
 mod options;
+mod stages;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -41,6 +42,7 @@ use crate::map::view::MapView;
 use crate::map::view::Translation;
 use crate::pack::reader::Packs;
 use crate::pack::writer::RunKeys;
+use crate::parse::sql::DumpCounts;
 use crate::pipeline::appender::Appender;
 use crate::pipeline::appender::RunContext;
 use crate::pipeline::collector::Collector;
@@ -73,6 +75,8 @@ use crate::verdict::finding::Code;
 use crate::verdict::finding::FindingLog;
 
 use super::copies;
+use super::expected;
+use super::expected::Expected;
 use super::findings;
 use super::findings::Earlier;
 use super::findings::RecordedFindings;
@@ -367,6 +371,10 @@ fn judge_stream<'d>(
     if streamed.ending.left_open {
         options.findings.report(held_open(&options.source));
     }
+    if let Some(seen) = &streamed.ending.stages {
+        stages::report(seen, &streamed.facts, options);
+    }
+    let made = expected::counts_of(&streamed.facts);
     let accepted = findings::in_force(options, &continued.earlier);
     let mut conclusion = judge::judge(streamed, options.format, collector, &counted, accepted);
     base::link(repository, &continued.roots, &mut conclusion);
@@ -378,9 +386,30 @@ fn judge_stream<'d>(
         monitor: draft.monitor,
     };
     lost::find(&mut conclusion, counted.stream_bytes, collector, &around)?;
+    compare_with_server(options, made, &mut conclusion, collector)?;
     report_passed_over(continued, &options.findings);
     let recorded = RecordedFindings::new(&mut conclusion, options, &continued.earlier);
     Ok((Judgement::Own(Box::new(conclusion)), recorded))
+}
+
+/// Compares a dump with what its server lists. Of one that failed nothing more is asked.
+fn compare_with_server(
+    options: &BackupOptions,
+    made: Option<DumpCounts>,
+    conclusion: &mut Conclusion,
+    collector: &mut Collector<'_>,
+) -> Result<()> {
+    let (Some(witness), Some(made)) = (&options.witness, made) else { return Ok(()) };
+    if conclusion.verdict() == Verdict::Partial {
+        return Ok(());
+    }
+    let Expected { inventory, findings } = witness.expected();
+    conclusion.findings.extend(findings);
+    if let Some(inventory) = inventory {
+        let found = expected::compare(&inventory, &made, |each| collector.visit(each))?;
+        conclusion.findings.extend(found);
+    }
+    Ok(())
 }
 
 /// Returns the error for a stream without a byte: how its producer ended, and its last words.

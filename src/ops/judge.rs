@@ -1,6 +1,7 @@
 //! Collects what the pipeline found out about a stream, and has it judged.
 
 use crate::base::monitor::Counts;
+use crate::base::producer::StallOutcome;
 use crate::format::snapshot::StreamFormat;
 use crate::pipeline::collector::Collector;
 use crate::pipeline::run::Streamed;
@@ -36,9 +37,11 @@ pub(super) fn judge(
 }
 
 fn producer(ending: Ending) -> Producer {
-    let Ending { exit, last_words, errors, .. } = ending;
+    let Ending { exit, last_words, errors, changed, stages, .. } = ending;
     let completed_ok_seen = last_words.map(|words| words.trim_end().ends_with("completed OK!"));
-    Producer { exit, completed_ok_seen, errors }
+    let stall = stages.and_then(|stages| stages.pause).and_then(|pause| pause.stall);
+    let ended_for = stall.filter(|stall| stall.outcome == StallOutcome::Ended);
+    Producer { exit, completed_ok_seen, errors, ended_for, changed }
 }
 
 fn page_findings(collector: &Collector<'_>, counts: &Counts) -> PageFindings {

@@ -38,7 +38,12 @@ const OPEN_BYTES_MIN: u64 = 8 << 20;
 const OPEN_PART: u64 = 12;
 /// The divisor that gives the part of the memory for what is known of tables that were rebuilt.
 const LEAF_PART: u64 = 32;
+/// The divisor that gives the part of the memory for the stream while the producer's server stands
+/// still.
+const TAIL_PART: u64 = 64;
 /// Bytes for that with any amount of memory.
+const TAIL_BYTES: u64 = 4 << 20;
+/// Bytes for what is known of rebuilt tables with any amount of memory.
 const LEAF_BYTES: u64 = 8 << 20;
 
 /// The work that an operation does with a repository.
@@ -108,6 +113,8 @@ pub struct AtOnce {
     pub open_bytes: usize,
     /// Bytes for the keys with which the leaves of tables begin that were rebuilt.
     pub leaf_bytes: usize,
+    /// Bytes of the stream that wait in memory while the producer's server stands still.
+    pub tail_bytes: usize,
 }
 
 impl Default for AtOnce {
@@ -127,6 +134,7 @@ impl AtOnce {
             pack_bytes: PACK_BYTES_MAX,
             open_bytes: usize_of(OPEN_BYTES_MIN),
             leaf_bytes: usize_of(LEAF_BYTES),
+            tail_bytes: usize_of(TAIL_BYTES),
         }
     }
 
@@ -151,8 +159,8 @@ impl AtOnce {
             Reach::Network => REMOTE_UPLOADS_MAX,
         };
         // With little memory there is but one.
-        let leaves = memory / LEAF_PART;
-        let others = WRITES.fixed - 2 * PACK + WRITES.worker * u64::from(workers) + leaves;
+        let (leaves, tail) = (memory / LEAF_PART, memory / TAIL_PART);
+        let others = WRITES.fixed - 2 * PACK + WRITES.worker * u64::from(workers) + leaves + tail;
         let uploads = (memory.saturating_sub(others) / PACK).clamp(1, uploads_max);
         Self {
             workers,
@@ -164,6 +172,7 @@ impl AtOnce {
             },
             open_bytes: usize_of((memory / OPEN_PART).max(OPEN_BYTES_MIN)),
             leaf_bytes: usize_of(leaves),
+            tail_bytes: usize_of(tail),
         }
     }
 }

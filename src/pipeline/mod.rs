@@ -35,6 +35,7 @@
 //! | compressors | 4 MiB a worker |
 //! | pages of last night that a worker compares moved pages with | 7 MiB a worker at most |
 //! | bases that a worker's coder of deltas refers to | 1 MiB a worker, and those of a segment |
+//! | the stream while the producer's server stands still | a 64th of `--memory`, 4 MiB of 256 |
 //! | keys with which leaves of rebuilt tables begin | a 32nd of `--memory`, 8 MiB of 256 |
 //!
 //! The module `ops::memory` shares `--memory` out among these.

@@ -161,6 +161,12 @@ fn read(
     let ending = source.finish().map_err(|e| {
         Error::new(ErrorKind::Source, "cannot learn how the producer ended").because(e)
     })?;
+    if let Some(pause) = ending.stages.as_ref().and_then(|stages| stages.pause.as_ref()) {
+        let milliseconds = u64::try_from(pause.lasted.as_millis()).unwrap_or(u64::MAX);
+        around.monitor.count(Counter::PausedMilliseconds, milliseconds);
+        around.monitor.count(Counter::TailBytes, pause.bytes);
+        around.monitor.count(Counter::SpooledBytes, pause.spooled_bytes);
+    }
     let before = beginning.before;
     Ok(Streamed { facts, before, ending, failure })
 }

@@ -6,6 +6,10 @@
 //! is ended, and its end is not called a success. The same time is given to whatever else keeps its
 //! standard output open once it has ended itself.
 //!
+//! Its messages also say when it makes its server stand still: then its standard output is emptied
+//! at once ([`outlet`](super::outlet)), if the source was [started with rules](ChildSource::follow)
+//! for that.
+//!
 //! Passwords and credentials of stores that this program was given in its environment are not
 //! handed on.
 
@@ -27,28 +31,29 @@ use std::process::ExitStatus;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rustix::process::Pid;
-use rustix::process::Signal;
-
 use crate::base::crew;
 use crate::base::crew::lock;
+use crate::base::producer::StagesSeen;
 use crate::source::Ending;
 use crate::source::ProducerExit;
 use crate::source::Source;
+pub use crate::source::killer::Killer;
+use crate::source::killer::TERM_WAIT;
+use crate::source::messages::CHANGED_MAX;
 use crate::source::messages::ERRORS_MAX;
+use crate::source::messages::changed_file;
 use crate::source::messages::reports_error;
+use crate::source::outlet::Outlet;
+use crate::source::outlet::Say;
+use crate::source::outlet::StageRules;
 use crate::source::transcript::Transcript;
 
 /// A producer is given this long to end once its stream has.
 pub const GRACE: Duration = Duration::from_mins(1);
 
-/// A producer that is asked to end is given this long, in steps.
-const TERM_WAIT: Duration = Duration::from_millis(1500);
 /// Steps in which it is looked whether something has ended: short ones first.
 const STEPS: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(100)];
 /// After this long without a byte it is said what is waited for.
@@ -78,12 +83,12 @@ pub fn withhold_secrets(command: &mut Command) {
 pub struct ChildSource {
     child: Child,
     /// Closed before the producer is waited for: it may be stuck in writing to it.
-    stdout: Option<File>,
+    stdout: Outlet,
     stderr: Option<JoinHandle<()>>,
     /// The part of its standard error that is kept.
     said: Arc<Mutex<Said>>,
-    /// The destination of its standard error, and of this program's messages about it.
-    log: Log,
+    /// Says something among its messages.
+    say: Say,
     grace: Duration,
     /// The time for which nothing has come since it was found to have ended, its standard output
     /// still open.
@@ -107,60 +112,29 @@ struct Said {
     last: VecDeque<String>,
     /// The first lines that report an error.
     errors: Vec<String>,
+    /// The first files that are said to have changed while they were read.
+    changed: Vec<String>,
     /// The first and the last lines, for the snapshot.
     transcript: Transcript,
 }
 
 impl Said {
+    fn of(command: &[OsString]) -> Arc<Mutex<Self>> {
+        let transcript = Transcript::new(command, std::env::var_os("MYSQL_PWD"));
+        Arc::new(Mutex::new(Self { transcript, ..Self::default() }))
+    }
+
     fn keep(&mut self, line: &str) {
         if self.errors.len() < ERRORS_MAX && reports_error(line) {
             self.errors.push(line.to_owned());
+        }
+        if let Some(file) = changed_file(line).filter(|_| self.changed.len() < CHANGED_MAX) {
+            self.changed.push(file.to_owned());
         }
         self.last.push_back(line.to_owned());
         if self.last.len() > LINES_KEPT {
             self.last.pop_front();
         }
-    }
-}
-
-/// Ends a producer from another thread.
-#[derive(Debug, Clone)]
-pub struct Killer {
-    group: Pid,
-    /// Set when the producer was waited for: another process may have its number by now.
-    reaped: Arc<AtomicBool>,
-    /// True once it was asked to end.
-    asked: Arc<AtomicBool>,
-}
-
-impl Killer {
-    /// Returns the killer of a child that was started as the first of a process group.
-    pub fn of(child: &Child) -> io::Result<Self> {
-        let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let group = id.ok_or_else(|| io::Error::other("the child has no process id"))?;
-        Ok(Self { group, reaped: Arc::default(), asked: Arc::default() })
-    }
-
-    /// Remembers that the child was waited for: nothing is killed any more.
-    pub fn reaped(&self) {
-        self.reaped.store(true, Ordering::Release);
-    }
-
-    /// Asks the producer and all that it started to end.
-    pub fn terminate(&self) {
-        self.asked.store(true, Ordering::Release);
-        if !self.reaped.load(Ordering::Acquire) {
-            // It may have ended by itself in the meantime.
-            let _gone = rustix::process::kill_process_group(self.group, Signal::TERM);
-        }
-    }
-
-    /// Ends what did not end when it was asked to.
-    pub fn kill(&self) {
-        if self.reaped.load(Ordering::Acquire) {
-            return;
-        }
-        let _gone = rustix::process::kill_process_group(self.group, Signal::KILL);
     }
 }
 
@@ -172,40 +146,47 @@ impl ChildSource {
         log: Box<dyn Write + Send>,
         grace: Duration,
     ) -> io::Result<(Self, Killer)> {
-        let Some((program, arguments)) = command.split_first() else {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the command is empty"));
-        };
-        let mut prepared = Command::new(program);
-        prepared
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
-        withhold_secrets(&mut prepared);
-        let mut child = prepared.spawn()?;
+        Self::start_with(command, log, grace, None)
+    }
+
+    /// Does the same with a producer whose stages are followed by `rules`.
+    pub fn follow(
+        command: &[OsString],
+        log: Box<dyn Write + Send>,
+        grace: Duration,
+        rules: StageRules,
+    ) -> io::Result<(Self, Killer)> {
+        Self::start_with(command, log, grace, Some(rules))
+    }
+
+    fn start_with(
+        command: &[OsString],
+        log: Box<dyn Write + Send>,
+        grace: Duration,
+        rules: Option<StageRules>,
+    ) -> io::Result<(Self, Killer)> {
+        let mut child = spawn(command)?;
         let killer = Killer::of(&child)?;
         let stdout = child.stdout.take().expect("its standard output is piped");
         let stdout = File::from(OwnedFd::from(stdout));
         super::enlarge(&stdout);
         let stderr = child.stderr.take().expect("its standard error is piped");
+        let (log, said): (Log, _) = (Arc::new(Mutex::new(log)), Said::of(command));
+        let say = say_among(&log, &said);
+        let outlet = Outlet::new(stdout, rules, killer.clone(), Arc::clone(&say));
         // It is whole before anything else can fail: dropped, it ends what was started.
         let mut source = Self {
             child,
-            stdout: Some(stdout),
+            stdout: outlet.clone(),
             stderr: None,
-            said: Arc::new(Mutex::new(Said {
-                transcript: Transcript::new(command, std::env::var_os("MYSQL_PWD")),
-                ..Said::default()
-            })),
-            log: Arc::new(Mutex::new(log)),
+            said: Arc::clone(&said),
+            say,
             grace,
             idle: None,
             left_open: false,
             killer: killer.clone(),
         };
-        let (log, kept) = (Arc::clone(&source.log), Arc::clone(&source.said));
-        let passing = crew::start("messages", move || pass_on(stderr, &log, &kept));
+        let passing = crew::start("messages", move || pass_on(stderr, &outlet, &log, &said));
         source.stderr = Some(passing.map_err(io::Error::other)?);
         Ok((source, killer))
     }
@@ -224,13 +205,6 @@ impl ChildSource {
         status.transpose()
     }
 
-    fn say(&self, words: &str) {
-        // A log that can't be written must not stop the backup.
-        let line = format!("haulout: {words}\n");
-        lock(&self.said).transcript.push(line.as_bytes());
-        let _written = lock(&self.log).write_all(line.as_bytes());
-    }
-
     /// Decides what to do when nothing came for a while: as long as the producer runs, more may
     /// come.
     fn nothing_came(&mut self, nothing: io::Error) -> io::Result<usize> {
@@ -243,7 +217,7 @@ impl ChildSource {
         let idle = before.saturating_add(super::LOOK_UP);
         self.idle = Some(idle);
         if before < HELD_AFTER && idle >= HELD_AFTER && idle < grace {
-            self.say(&format!(
+            (self.say)(&format!(
                 "the producer has ended, but another process holds its standard output open; \
                  waiting up to {grace:?} for it (--grace)"
             ));
@@ -251,12 +225,12 @@ impl ChildSource {
         if idle < grace {
             return Err(nothing);
         }
-        self.say(&format!(
+        (self.say)(&format!(
             "the producer has ended, and another process still held its standard output open \
              {grace:?} later; the stream ends here"
         ));
         self.left_open = true;
-        self.stdout = None;
+        self.stdout.close();
         Ok(0)
     }
 
@@ -299,8 +273,35 @@ fn wait_until(time: Duration, mut is_so: impl FnMut() -> bool) -> bool {
     true
 }
 
+/// Starts a program whose output is read here, as the first of a process group.
+fn spawn(command: &[OsString]) -> io::Result<Child> {
+    let Some((program, arguments)) = command.split_first() else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the command is empty"));
+    };
+    let mut prepared = Command::new(program);
+    prepared
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    withhold_secrets(&mut prepared);
+    prepared.spawn()
+}
+
+/// Returns what says something among the messages of a producer.
+fn say_among(log: &Log, said: &Arc<Mutex<Said>>) -> Say {
+    let (log, said) = (Arc::clone(log), Arc::clone(said));
+    Arc::new(move |words| {
+        let line = format!("haulout: {words}\n");
+        lock(&said).transcript.push(line.as_bytes());
+        // A log that can't be written must not stop the backup.
+        let _written = lock(&log).write_all(line.as_bytes());
+    })
+}
+
 /// Copies lines to `log` and keeps the last ones.
-fn pass_on(stderr: ChildStderr, log: &Log, kept: &Mutex<Said>) {
+fn pass_on(stderr: ChildStderr, outlet: &Outlet, log: &Log, kept: &Mutex<Said>) {
     let mut reader = BufReader::new(stderr);
     loop {
         let mut line = Vec::new();
@@ -308,12 +309,14 @@ fn pass_on(stderr: ChildStderr, log: &Log, kept: &Mutex<Said>) {
         if !matches!(read, Ok(1..)) {
             break;
         }
+        let text = String::from_utf8_lossy(&line);
+        let text = text.trim_end();
+        // Before it is written to the log, which may take its time.
+        outlet.hear(text);
         // A log that can't be written must not stop the backup.
         let _written = lock(log).write_all(&printable(&line));
         let mut kept = lock(kept);
         kept.transcript.push(&line);
-        let text = String::from_utf8_lossy(&line);
-        let text = text.trim_end();
         if !text.is_empty() {
             kept.keep(text);
         }
@@ -322,34 +325,33 @@ fn pass_on(stderr: ChildStderr, log: &Log, kept: &Mutex<Said>) {
 
 impl Source for ChildSource {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &mut self.stdout {
-            Some(stdout) => match super::read_some(stdout, buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.nothing_came(error),
-                read => read,
-            },
-            None => Ok(0),
+        match self.stdout.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.nothing_came(error),
+            read => read,
         }
     }
 
     fn finish(mut self: Box<Self>) -> io::Result<Ending> {
         // Whatever it still wants to write is not read any more.
-        drop(self.stdout.take());
-        let asked = Arc::clone(&self.killer.asked);
-        let ended = self.wait_for(self.grace, || asked.load(Ordering::Acquire))?;
-        let exit = if let Some(status) = ended {
-            exit_of(status)
-        } else {
-            self.end()?;
-            ProducerExit::Hung
+        self.stdout.close();
+        let killer = self.killer.clone();
+        let ended = self.wait_for(self.grace, || killer.was_asked())?;
+        let (status, is_late) = match ended {
+            Some(status) => (status, false),
+            None => (self.end()?, true),
         };
         if self.left_open {
             self.killer.kill();
         }
-        let Said { last, errors, transcript } = self.messages();
+        let Said { last, errors, changed, transcript } = self.messages();
         self.killer.reaped();
+        let stages = self.stdout.stages_seen();
+        let was_stalled = stages.as_ref().is_some_and(StagesSeen::was_ended);
+        // What was ended in a stage did not keep running.
+        let exit = if is_late && !was_stalled { ProducerExit::Hung } else { exit_of(status) };
         let last_words = Some(Vec::from(last).join("\n"));
         let (left_open, transcript) = (self.left_open, transcript.text());
-        Ok(Ending { exit, last_words, errors, left_open, transcript })
+        Ok(Ending { exit, last_words, errors, changed, left_open, transcript, stages })
     }
 }
 
@@ -378,10 +380,10 @@ fn exit_of(status: ExitStatus) -> ProducerExit {
 
 impl Drop for ChildSource {
     fn drop(&mut self) {
-        if self.killer.reaped.load(Ordering::Acquire) {
+        self.stdout.close();
+        if self.killer.was_reaped() {
             return;
         }
-        drop(self.stdout.take());
         // Nothing is left to be reported: the run has failed already.
         let _status = self.end();
         self.killer.reaped();
@@ -390,6 +392,8 @@ impl Drop for ChildSource {
 
 #[cfg(test)]
 mod tests {
+    use rustix::process::Pid;
+
     use super::*;
 
     fn run(script: &str) -> (Vec<u8>, Ending) {
@@ -492,7 +496,7 @@ mod tests {
         let command = ["sh", "-c", script].map(OsString::from);
         let (source, killer) = ChildSource::start(&command, Box::new(io::sink()), GRACE).unwrap();
         drop(source);
-        assert!(is_gone(killer.group), "the producer still runs");
+        assert!(is_gone(killer.group()), "the producer still runs");
     }
 
     #[test]
@@ -500,6 +504,6 @@ mod tests {
         let command = ["sh", "-c", "sleep 1000"].map(OsString::from);
         let (source, killer) = ChildSource::start(&command, Box::new(io::sink()), GRACE).unwrap();
         drop(source);
-        assert!(is_gone(killer.group), "the producer still runs");
+        assert!(is_gone(killer.group()), "the producer still runs");
     }
 }

@@ -5,10 +5,16 @@
 //! its producer ended.
 
 pub mod child;
+mod killer;
 pub mod messages;
+pub mod outlet;
+pub mod stages;
+mod tail;
 pub mod transcript;
 
+pub use crate::base::producer::Pause;
 pub use crate::base::producer::ProducerExit;
+pub use crate::base::producer::Server;
 
 use std::fs::File;
 use std::io;
@@ -21,6 +27,8 @@ use rustix::event::PollFlags;
 use rustix::event::Timespec;
 use rustix::io::Errno;
 
+use crate::base::producer::StagesSeen;
+
 /// The end of a producer, and its last messages.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Ending {
@@ -30,17 +38,29 @@ pub struct Ending {
     pub last_words: Option<String>,
     /// The first lines of it that report an error, wherever they stand.
     pub errors: Vec<String>,
+    /// The first files of which it says that they changed while it read them, as tar does.
+    pub changed: Vec<String>,
     /// True if something else kept its standard output open after it had ended, until it was not
     /// waited for any longer.
     pub left_open: bool,
     /// Its standard error as it is kept with the snapshot, if this program saw it.
     pub transcript: Option<String>,
+    /// The stages that its messages named, if they were followed.
+    pub stages: Option<StagesSeen>,
 }
 
 impl Ending {
     /// Describes a producer that ended, reported no error and left no process running.
     pub fn new(exit: ProducerExit, last_words: Option<String>) -> Self {
-        Self { exit, last_words, errors: Vec::new(), left_open: false, transcript: None }
+        Self {
+            exit,
+            last_words,
+            errors: Vec::new(),
+            changed: Vec::new(),
+            left_open: false,
+            transcript: None,
+            stages: None,
+        }
     }
 
     /// Describes the ending of a producer that this program could not watch.
@@ -92,7 +112,7 @@ impl FileSource {
 
 impl Source for FileSource {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        read_some(&mut self.file, buffer)
+        read_some(&self.file, buffer)
     }
 
     fn finish(self: Box<Self>) -> io::Result<Ending> {
@@ -141,9 +161,9 @@ impl Source for BytesSource {
 }
 
 /// Waits a while for bytes, so that a producer that hangs does not keep its reader from stopping.
-fn read_some(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+fn read_some(mut file: &File, buffer: &mut [u8]) -> io::Result<usize> {
     let nothing = || io::Error::from(io::ErrorKind::WouldBlock);
-    let mut waiting = [PollFd::new(&*file, PollFlags::IN)];
+    let mut waiting = [PollFd::new(file, PollFlags::IN)];
     match rustix::event::poll(&mut waiting, Timespec::try_from(LOOK_UP).ok().as_ref()) {
         Ok(0) | Err(Errno::INTR) => return Err(nothing()),
         // What can't be waited for can still be read.

@@ -1,6 +1,7 @@
 //! Everything that is known of a stream that has ended, before it is judged.
 
 use crate::base::producer::ProducerExit;
+use crate::base::producer::Stall;
 use crate::format::snapshot::StreamFormat;
 use crate::parse::beginning::Before;
 use crate::parse::compressed::CompressedEnd;
@@ -137,6 +138,10 @@ pub struct Producer {
     pub completed_ok_seen: Option<bool>,
     /// The first of its messages that report an error.
     pub errors: Vec<String>,
+    /// The stall for which it was ended, if it was.
+    pub ended_for: Option<Stall>,
+    /// The files of which they say that they changed while they were read.
+    pub changed: Vec<String>,
 }
 
 /// The results of looking at the pages, in words where pages are named (`app/t.ibd, page 7: ...`).

@@ -92,6 +92,30 @@ codes! {
      purpose, run backup with --accept lost-members, or wait: after 7 runs they are not expected \
      any more."
 
+    MissingObjects "missing-objects" Warning
+    "The server has objects that are not in the dump. It listed them before the dump and after it. \
+     A tool whose account lacks rights leaves them out without an error."
+    "Run haulout doctor with the name of the job: it says which right is missing. If an option of \
+     the tool leaves them out on purpose, run backup with --accept missing-objects:SCHEMA/TABLE."
+
+    MissingRights "missing-rights" Warning
+    "The account of the dump lacks a right without which the tool leaves objects out, and ends \
+     with status 0. What it does not see is in no list either."
+    "Grant the right: haulout doctor with the name of the job prints the statement. If the dump is \
+     meant to have only what the account sees, run backup with --accept missing-rights."
+
+    NotTransactional "not-transactional" Warning
+    "A table is of an engine without transactions. It may have changed while it was dumped, so its \
+     rows may not fit those of other tables."
+    "Convert it with ALTER TABLE ... ENGINE=InnoDB, or back it up with mariabackup. If that does \
+     not matter, run backup with --accept not-transactional:SCHEMA/TABLE."
+
+    ServerNotAsked "server-not-asked" Note
+    "The server of the source could not be asked: whether it is a node of a Galera cluster, or \
+     what a dump must hold, is not known. The backup is as good as without it."
+    "Run haulout doctor with the name of the job. For a server of which haulout shall not ask \
+     anything, set ask_server = false in its source."
+
     SqlUnexpectedStatement "sql-unexpected-statement" Warning
     "The dump holds a statement that the dump programs do not write. Loading the dump runs it."
     "Read the statement before you load the dump, and load it with mariadb --sandbox. If it \
@@ -125,6 +149,12 @@ codes! {
     "Let haulout run the producer (backup -- COMMAND), and prefer an uncompressed mbstream or \
      dump: those are checked."
 
+    FileChanged "file-changed" Warning
+    "A file changed or went away while tar read it. The archive is whole, and every other file in \
+     it is as it was; what is stored of this one may be half old and half new."
+    "Back up a snapshot of the file system, stop what writes the file, or exclude it. If a torn \
+     copy does no harm (a log), run backup with --accept file-changed:GLOB."
+
     DamagePassedOver "damage-passed-over" Warning
     "An earlier snapshot, or a pack of one, is missing or damaged. This backup did not need it: it \
      compared with an older snapshot, or stored everything again."
@@ -135,6 +165,29 @@ codes! {
      for longer than --grace. The stream was taken as ended."
     "Let background processes write elsewhere: start them with >/dev/null, or leave the connection \
      sharing of ssh (ControlPersist) out of the producer's command."
+
+    StageStalled "stage-stalled" Warning
+    "The producer holds locks at the server in its last stage, and there nothing went on for \
+     longer than --stall-limit. On a node of a Galera cluster the producer was ended; another \
+     server kept its changes of definitions, and perhaps its commits, waiting for so long."
+    "See what the stage waited for: a repository that takes nothing while the spool is full, or \
+     the producer itself (show --log). Give a larger --spool-size, or --stall-limit if this \
+     may last."
+
+    SpoolFull "spool-full" Note
+    "In the stage in which the producer holds locks at the server, its stream came faster than \
+     the repository took it, and the spool had no room for the rest. From then on the server \
+     waited for the repository."
+    "Give --spool-size and --spool DIR with more room: the finding says how much came in the \
+     stage."
+
+    StageNotNamed "stage-not-named" Note
+    "The messages of the producer named no stage in which it holds locks at the server, so that \
+     stage was not made short and has no limit. On a node of a Galera cluster this is a \
+     warning."
+    "Let the messages of mariabackup reach haulout: leave 2>FILE out of the producer's command. \
+     With --no-lock, or if the stream is not a server's, run backup with --accept \
+     stage-not-named."
 
     StateNotWritten "state-not-written" Warning
     "What the repository showed could not be recorded in the --state directory, so that a later \
@@ -161,15 +214,23 @@ impl Code {
             Self::ForeignText
             | Self::NotRecognised
             | Self::LostMembers
+            | Self::MissingObjects
+            | Self::MissingRights
+            | Self::NotTransactional
             | Self::SqlUnexpectedStatement
             | Self::SqlClientCommand
             | Self::TrailingStatement
             | Self::EmptyDirectory
             | Self::DiscardedTablespace
+            | Self::StageNotNamed
+            | Self::FileChanged
             | Self::CannotJudge => true,
             Self::FormatChanged
+            | Self::ServerNotAsked
             | Self::DamagePassedOver
             | Self::OutputHeldOpen
+            | Self::StageStalled
+            | Self::SpoolFull
             | Self::StateNotWritten
             | Self::CacheNotWritten
             | Self::InsecurePermissions => false,

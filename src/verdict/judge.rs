@@ -17,7 +17,7 @@ pub fn judge(evidence: Evidence) -> Conclusion {
     let mut conclusion = match facts {
         Facts::Mbstream(facts) => mbstream::judge(*facts, &producer, &pages, &accepted),
         Facts::Sql(facts) => dump::judge(*facts, &producer),
-        Facts::Tar(facts) => tar::judge(facts, producer.exit),
+        Facts::Tar(facts) => tar::judge(facts, &producer),
         Facts::Plain(facts) => plain::judge(facts, asked, producer.exit),
     };
     beginning::judge(&before, &mut conclusion);
@@ -26,6 +26,9 @@ pub fn judge(evidence: Evidence) -> Conclusion {
         conclusion.lead_with(Reason::OtherFormat { asked, stored });
     }
     quote_error(&mut conclusion, &producer);
+    if let Some(stall) = producer.ended_for {
+        conclusion.lead_with(Reason::Stalled(stall));
+    }
     if let Some(failure) = failure {
         conclusion.lead_with(Reason::Unread(failure));
     }
@@ -34,7 +37,7 @@ pub fn judge(evidence: Evidence) -> Conclusion {
 
 /// Adds the first error that a failed producer reported, unless a reason quotes it.
 fn quote_error(conclusion: &mut Conclusion, producer: &Producer) {
-    if !producer.exit.is_failure() {
+    if !producer.exit.is_failure() || conclusion.reasons.is_empty() {
         return;
     }
     let quoted =

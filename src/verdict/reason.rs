@@ -15,6 +15,7 @@ pub(super) mod tar;
 
 use std::fmt;
 
+use crate::base::producer::Stall;
 use crate::format::snapshot::StreamFormat;
 use crate::format::snapshot::Verdict;
 use crate::verdict::reason::beginning::BeginningReason;
@@ -31,6 +32,8 @@ pub enum Reason {
     Checkpoint,
     /// The stream could not be read to its end, for this cause.
     Unread(String),
+    /// The producer was ended since its server stood still.
+    Stalled(Stall),
     /// The stream is not what the user said.
     OtherFormat {
         /// The format that the user gave.
@@ -69,6 +72,7 @@ impl Reason {
         match self {
             Self::Checkpoint
             | Self::Unread(_)
+            | Self::Stalled(_)
             | Self::OtherFormat { .. }
             | Self::FirstError(_)
             | Self::Beginning(_)
@@ -88,6 +92,11 @@ impl fmt::Display for Reason {
         match self {
             Self::Checkpoint => f.write_str("a checkpoint of a run that had not ended"),
             Self::Unread(why) => write!(f, "the stream could not be read to its end: {why}"),
+            Self::Stalled(stall) => write!(
+                f,
+                "{stall}; the producer was ended, so that the node goes on: see what it waited \
+                 for, then run it again; --stall-limit gives it longer"
+            ),
             Self::OtherFormat { asked, stored } => write!(
                 f,
                 "--format {asked} does not fit, the stream was stored as {stored}: check the \

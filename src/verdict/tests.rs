@@ -67,7 +67,7 @@ fn judge_with(stream: &[u8], change: impl FnOnce(&mut Evidence)) -> Conclusion {
 }
 
 fn ended(exit: ProducerExit, completed_ok_seen: Option<bool>) -> Producer {
-    Producer { exit, completed_ok_seen, errors: Vec::new() }
+    Producer { exit, completed_ok_seen, errors: Vec::new(), changed: Vec::new(), ended_for: None }
 }
 
 fn judge_stream(stream: Stream) -> Conclusion {

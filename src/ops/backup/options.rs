@@ -6,6 +6,7 @@ use crate::encode::Level;
 use crate::encode::ReadBack;
 use crate::format::snapshot::StreamFormat;
 use crate::ops::accept::Accept;
+use crate::ops::expected::Witness;
 use crate::ops::memory::AtOnce;
 use crate::pipeline::level::LevelControl;
 use crate::pipeline::level::Workers;
@@ -46,6 +47,8 @@ pub struct BackupOptions {
     pub accept: Accept,
     /// Findings that the run reports.
     pub findings: Arc<FindingLog>,
+    /// The server of a dump, which knows what the dump must hold.
+    pub witness: Option<Arc<dyn Witness>>,
 }
 
 impl BackupOptions {
@@ -67,6 +70,7 @@ impl BackupOptions {
             checkpoint_seconds: CHECKPOINT_SECONDS,
             accept: Accept::default(),
             findings: Arc::default(),
+            witness: None,
         }
     }
     /// Returns the control of the level for a run with these options.

@@ -24,7 +24,8 @@ use crate::store::name::ObjectName;
 pub struct CleanedUp {
     /// Snapshots that are out.
     pub snapshots: u64,
-    /// Notes and damage records about them, and records about packs that nothing needs.
+    /// Notes and damage records about them, records about packs that nothing needs, and records
+    /// about times of jobs that are long past.
     pub records: u64,
     /// Intents of runs that have ended or were broken.
     pub intents: u64,
@@ -93,12 +94,14 @@ pub(super) fn clean_up(
         matches!(object, Object::Damage { pack, .. } if !garbage.live.contains(pack))
     };
     let mut records: Vec<Object> = moves;
+    let mut outdated = Vec::new();
     if !gone.is_empty() || !garbage.doomed.is_empty() {
         let folders = [Folder::Notes, Folder::Damage];
         let inventory = Inventory::of(&**deletions.repository.store(), &folders, "")?;
         records.extend(inventory.others().map(|(object, _)| object).filter(means_nothing));
+        outdated = deletions.repository.outdated_slots()?;
     }
-    let names: Vec<ObjectName> = records.iter().map(Object::name).collect();
+    let names: Vec<ObjectName> = records.iter().map(Object::name).chain(outdated).collect();
     done.records = deletions.count(&names)?;
     Ok(done)
 }

@@ -12,8 +12,8 @@
 //!
 //! Entries go into new packs in the order in which they are found. With two open packs, one for
 //! what the newest snapshots need and one for the rest, as much was moved again: in 200 nights of
-//! `tests/year_space.rs` 112 % of the first backup a year in both orders at 7 % of the pages a
-//! night, 45 % instead of 43 % at 3 %. A simulation gave 2 to 3 % for two open packs, 7 % for
+//! `tests/suite/year_space.rs` 112 % of the first backup a year in both orders at 7 % of the pages
+//! a night, 45 % instead of 43 % at 3 %. A simulation gave 2 to 3 % for two open packs, 7 % for
 //! three, and 5 to 11 % for a sort of all moved entries by the newest snapshot that needs them,
 //! which takes memory for all of them or several reads of each old pack. Sorting the old packs
 //! saved nothing.
