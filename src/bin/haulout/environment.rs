@@ -27,6 +27,7 @@ use rustix::process::set_dumpable_behavior;
 use rustix::process::set_parent_process_death_signal;
 use rustix::process::setrlimit;
 
+use crate::config::tree::Table;
 use crate::fail::failure::Failure;
 use crate::fail::failure::Outcome;
 
@@ -42,6 +43,8 @@ pub(crate) struct Surroundings<'s> {
     pub(crate) processors: u32,
     /// Returns the address of the repository that the configuration file has under a name.
     pub(crate) named: &'s dyn Fn(&str) -> Option<String>,
+    /// Returns the section that the configuration file has for a source.
+    pub(crate) source: &'s dyn Fn(&str) -> Option<Table>,
     /// True if the repository on the other side has a name: nothing of this side is used for it.
     pub(crate) is_other_named: bool,
     /// The kind of standard input, such as a terminal.
@@ -84,6 +87,7 @@ impl Surroundings<'_> {
             host,
             processors: 8,
             named: &|_: &str| None,
+            source: &|_: &str| None,
             is_other_named: false,
             stdin,
             stdout,
@@ -150,8 +154,14 @@ pub(crate) fn variable(name: &str) -> Option<OsString> {
     env::var_os(name)
 }
 
+/// Tells whether a program is on the path of this process.
+pub(crate) fn is_program(name: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|directory| directory.join(name).is_file())
+}
+
 /// Returns all environment variables that are text.
-fn variables() -> Vec<(String, String)> {
+pub(crate) fn variables() -> Vec<(String, String)> {
     let text = |text: OsString| text.into_string().ok();
     env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect()
 }
@@ -165,6 +175,7 @@ pub(crate) fn surroundings() -> Surroundings<'static> {
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         processors: u32::try_from(processors).unwrap_or(1),
         named: &|_: &str| None,
+        source: &|_: &str| None,
         is_other_named: false,
         stdin: stream(&io::stdin()),
         stdout: stream(&io::stdout()),

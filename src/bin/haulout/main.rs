@@ -8,6 +8,8 @@
 //! | `open` | the settings that all verbs share, and how they lead to an opened repository |
 //! | `config` | the configuration file, and what it adds to a command line |
 //! | `jobs` | jobs of the configuration: their steps, how they run, what is remembered |
+//! | `doctor` | what is looked at before a job is trusted with a night, and how it is judged |
+//! | `setup` | a first configuration: its questions, the tests of answers, the first backup |
 //! | `grammar` | options and values that verbs share, and how help texts are laid out |
 //! | `output` | what is printed: reports, messages, progress, JSON, the guide |
 //! | `fail` | errors with their hints, and exit statuses |
@@ -16,6 +18,7 @@
 //! | `panics`, `signals` | how a run ends that does not end by itself |
 
 mod config;
+mod doctor;
 mod environment;
 mod fail;
 mod grammar;
@@ -25,6 +28,7 @@ mod output;
 mod panics;
 mod proc_status;
 mod secrets;
+mod setup;
 mod signals;
 mod verbs;
 
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
     let around = environment::surroundings();
     let done = match typed.command {
         Command::About(about) => verbs::describe(typed.common, &about, &around, &report),
+        Command::Setup(setup) => verbs::set_up(typed.common, &setup, &around, &report),
         Command::Verb(_) | Command::Jobs(_) => match configured(&grammar, &matches, typed) {
             Ok(Ok(line)) => return line.run(around),
             Ok(Err(refused)) => Ok(refused),
@@ -116,6 +121,7 @@ impl Line {
         let Arguments { common, command } = typed;
         let report = common.report(&environment::variable);
         let named = |name: &str| Some(config.as_ref()?.repository(name)?.text("url")?.to_owned());
+        let source = |name: &str| config.as_ref()?.source(name).cloned();
         let around = Surroundings {
             variable: &|name| (around.variable)(name).filter(|_| variables.apply(name)),
             variables: &|| {
@@ -125,6 +131,7 @@ impl Line {
                 all
             },
             named: &named,
+            source: &source,
             is_other_named: variables.is_other_named(),
             ..around
         };
@@ -132,10 +139,16 @@ impl Line {
             Command::Verb(Verb::Init(InitArguments { job: Some(job), .. })) => {
                 verbs::found(&job, config.as_ref(), &report)
             }
+            Command::Verb(Verb::Forget(typed)) if typed.rules.by_configuration => {
+                verbs::forget_by_policy(&common, &typed, config.as_ref(), &report)
+            }
             Command::Verb(verb) => verbs::run(common, verb, &around, &report),
             Command::Jobs(jobs) => verbs::work(&jobs, config.as_ref(), &report),
             Command::About(about) => verbs::describe(common, &about, &around, &report),
+            Command::Setup(setup) => verbs::set_up(common, &setup, &around, &report),
         };
-        done.unwrap_or_else(|failure| report.failure(&failure)).into()
+        let exit = done.unwrap_or_else(|failure| report.failure(&failure));
+        report.console.end_program_line();
+        exit.into()
     }
 }

@@ -10,6 +10,7 @@ use crate::config::keys::Key;
 use crate::config::keys::Kind;
 use crate::config::keys::Need;
 use crate::config::keys::Options;
+use crate::config::keys::PING_ADDRESS;
 use crate::config::keys::SECTIONS;
 use crate::config::keys::SOURCE_KINDS;
 use crate::config::keys::Section;
@@ -77,6 +78,9 @@ impl Check<'_> {
         if section.name == "source" {
             self.producer(path, table, place);
         }
+        if section.name == "job" {
+            self.ping(path, table);
+        }
         for entry in &table.0 {
             if let Some(key) = section.keys.iter().find(|key| key.name == entry.key) {
                 self.value(&key.kind, &format!("{path}.{}", key.name), &entry.value);
@@ -110,6 +114,17 @@ impl Check<'_> {
                 let why = format!("a source of kind {word} does not take the key {}", entry.key);
                 self.wrong(entry.place, path, &why);
             }
+        }
+    }
+
+    /// Requires exactly one address of the pings of a job.
+    fn ping(&mut self, path: &str, job: &Table) {
+        let Some(entry) = job.get("ping") else { return };
+        let Some(ping) = entry.value.as_table() else { return };
+        let count = PING_ADDRESS.iter().filter(|key| ping.get(key).is_some()).count();
+        if count != 1 {
+            let why = format!("it needs one of the keys {}", PING_ADDRESS.join(" and "));
+            self.wrong(entry.place, &format!("{path}.ping"), &why);
         }
     }
 
@@ -192,6 +207,11 @@ impl Check<'_> {
                     self.wrong(place, path, &why);
                 }
             }
+            (Kind::Decimal(parse), Data::Number(_) | Data::Decimal(_)) => {
+                if let Err(why) = parse(&value.in_toml()) {
+                    self.wrong(place, path, &why);
+                }
+            }
             (Kind::Word(words), Data::Text(text)) => self.word(place, path, text, words),
             (Kind::Number { least, most }, Data::Number(number)) => {
                 if !(*least..=*most).contains(number) {
@@ -203,7 +223,12 @@ impl Check<'_> {
             }
             (Kind::Text | Kind::Path, Data::Text(_)) | (Kind::Flag, Data::Flag(_)) => {}
             (
-                Kind::Texts | Kind::Command | Kind::Names(_) | Kind::Words(_) | Kind::Tables(_),
+                Kind::Texts
+                | Kind::Addresses(_)
+                | Kind::Command
+                | Kind::Names(_)
+                | Kind::Words(_)
+                | Kind::Tables(_),
                 Data::List(values),
             ) => self.list(kind, path, value, values),
             (kind, _) => self.wrong(place, path, &wanted(name_of(kind))),
@@ -214,12 +239,20 @@ impl Check<'_> {
         if matches!(kind, Kind::Command) && values.is_empty() {
             self.wrong(list.place, path, "it is empty: the first word is the program");
         }
+        if matches!(kind, Kind::Addresses(_)) && values.is_empty() {
+            self.wrong(list.place, path, "it is empty");
+        }
         for value in values {
             match (kind, &value.data) {
                 (Kind::Tables(keys), Data::Table(table)) => {
                     self.inner(keys, path, table, value.place);
                 }
                 (Kind::Texts | Kind::Command, Data::Text(_)) => {}
+                (Kind::Addresses(accept), Data::Text(text)) => {
+                    if let Err(why) = accept(text) {
+                        self.wrong(value.place, path, &why);
+                    }
+                }
                 (Kind::Names(section), Data::Text(name)) => {
                     self.name(value.place, path, section, name);
                 }
@@ -414,8 +447,10 @@ fn name_of(kind: &Kind) -> &'static str {
     match kind {
         Kind::Text | Kind::Path | Kind::Parsed(_) | Kind::Word(_) | Kind::Name(_) => "a text",
         Kind::Flag => "true or false",
-        Kind::Number { .. } => "a number",
-        Kind::Words(_) | Kind::Texts | Kind::Command | Kind::Names(_) => "a list of texts",
+        Kind::Number { .. } | Kind::Decimal(_) => "a number",
+        Kind::Words(_) | Kind::Texts | Kind::Addresses(_) | Kind::Command | Kind::Names(_) => {
+            "a list of texts"
+        }
         Kind::Table(_) => "a table",
         Kind::Tables(_) => "a list of tables",
     }

@@ -106,8 +106,13 @@ fn entries(path: &str, table: &Table, found: &mut Vec<Effective>) {
         let key = format!("{path}.{}", entry.key);
         match &entry.value.data {
             Data::Table(inner) => entries(&key, inner, found),
-            Data::Text(_) | Data::Number(_) | Data::Flag(_) | Data::List(_) | Data::Other(_) => {
-                let value = shown(&entry.key, &entry.value);
+            Data::Text(_)
+            | Data::Number(_)
+            | Data::Decimal(_)
+            | Data::Flag(_)
+            | Data::List(_)
+            | Data::Other(_) => {
+                let value = shown(&key, &entry.value);
                 found.push(Effective { key, value, from: line_of(entry) });
             }
         }
@@ -118,28 +123,13 @@ fn line_of(entry: &Entry) -> String {
     format!("line {}", entry.place.line)
 }
 
-/// Returns a value as it stands in a file. A command may have a password in it.
+/// Returns a value as it stands in a file. A command may have a password in it. With
+/// the address of a ping, others can ping in the place of the job.
 fn shown(key: &str, value: &Value) -> String {
-    if key.ends_with("password_command") {
+    if key.ends_with("password_command") || key.ends_with(".ping.url") {
         return "(hidden)".to_owned();
     }
-    in_toml(value)
-}
-
-fn in_toml(value: &Value) -> String {
-    match &value.data {
-        Data::Text(text) => in_quotes(text),
-        Data::Number(number) => number.to_string(),
-        Data::Flag(flag) => flag.to_string(),
-        Data::List(values) => {
-            format!("[{}]", values.iter().map(in_toml).collect::<Vec<_>>().join(", "))
-        }
-        Data::Table(table) => {
-            let entry = |Entry { key, value, .. }: &Entry| format!("{key} = {}", in_toml(value));
-            format!("{{ {} }}", table.0.iter().map(entry).collect::<Vec<_>>().join(", "))
-        }
-        Data::Other(kind) => (*kind).to_owned(),
-    }
+    value.in_toml()
 }
 
 fn in_quotes(text: &str) -> String {

@@ -6,9 +6,12 @@
 
 use std::str::FromStr;
 
+use haulout::server::login::Address;
+
 use crate::config::schedule::Schedule;
 use crate::grammar::limit::Limit;
 use crate::grammar::values;
+use crate::output::units::ByteCount;
 
 /// A key of a section.
 #[derive(Debug)]
@@ -45,10 +48,14 @@ pub(crate) enum Kind {
     Words(&'static [&'static str]),
     /// One of `true` and `false`.
     Flag,
+    /// A number that may have a point, of which this function accepts the text.
+    Decimal(fn(&str) -> Result<(), String>),
     /// A whole number in a range.
     Number { least: i64, most: i64 },
     /// A list of texts.
     Texts,
+    /// A list of addresses, at least one, each of which this function accepts.
+    Addresses(fn(&str) -> Result<(), String>),
     /// A program and its arguments, word by word.
     Command,
     /// The name of a section of this kind.
@@ -110,10 +117,11 @@ fn parsed<T>(found: Result<T, String>) -> Result<(), String> {
 
 const COUNT: Kind = Kind::Number { least: 1, most: 100_000 };
 const DURATION: Kind = Kind::Parsed(|text| parsed(values::duration(text)));
+const SIZE: Kind = Kind::Parsed(|text| parsed(ByteCount::from_str(text)));
 const BUDGET: Kind = Kind::Parsed(|text| parsed(values::budget(text)));
 
 /// All sections, in the order of the guide.
-pub(crate) const SECTIONS: [Section; 4] = [
+pub(crate) const SECTIONS: [Section; 5] = [
     Section {
         name: "defaults",
         about: "What holds unless something else is said; [defaults.COMMAND] for one command",
@@ -151,6 +159,13 @@ pub(crate) const SECTIONS: [Section; 4] = [
         options: Options::Of("backup", &["source", "limit"]),
     },
     Section {
+        name: "cluster",
+        about: "A Galera cluster, one node of which is backed up",
+        number: HowMany::Named,
+        keys: CLUSTER,
+        options: Options::None,
+    },
+    Section {
         name: "job",
         about: "What haulout run NAME does",
         number: HowMany::Named,
@@ -174,7 +189,13 @@ const REPOSITORY: &[Key] = &[
     optional("credentials_file", Kind::Path, "Keys of an S3 store, in the format of ~/.aws"),
     optional("access_key_file", Kind::Path, "File with the access key of an S3 store"),
     optional("secret_key_file", Kind::Path, "File with the secret key of an S3 store"),
+    optional(
+        "recovery_kit",
+        Kind::Text,
+        "Where the recovery kit is kept, for people: doctor warns if nothing is said",
+    ),
     optional("keep", Kind::Table(KEEP), "Rules of retention, as those of haulout forget"),
+    optional("quota", SIZE, "How much may be stored there: a backup that needs more is not begun"),
 ];
 
 const KEEP: &[Key] = &[
@@ -199,14 +220,24 @@ const SOURCE: &[Key] = &[
         "The kind of producer",
     ),
     optional("keep", Kind::Table(KEEP), "Rules of retention instead of those of the repository"),
+    optional(
+        "space_ratio",
+        Kind::Decimal(|text| parsed(values::thousandths(text))),
+        "The part of what it reads that a first backup is expected to store [default: 0.6]",
+    ),
     optional("program", Kind::Text, "The producer's program, if not the usual one"),
     optional("args", Kind::Texts, "Further arguments of the producer"),
     optional("socket", Kind::Path, "Socket of the server"),
     optional("host", Kind::Text, "Host of the server, for a dump"),
     optional("port", Kind::Number { least: 1, most: 65_535 }, "Port of the server, for a dump"),
     optional("defaults_file", Kind::Path, "Option file with the account, mode 0600 or 0640"),
+    optional("cluster", Kind::Name("cluster"), "The cluster that the server is a node of"),
     optional("parallel", Kind::Number { least: 1, most: 1024 }, "Threads of mariabackup"),
-    optional("galera_info", Kind::Flag, "Store the position of a node in its Galera cluster"),
+    optional(
+        "galera_info",
+        Kind::Flag,
+        "Store the position in the cluster [default: if the server is a node of one]",
+    ),
     optional("only", Kind::Word(&["accounts"]), "Dump accounts, roles and grants only"),
     optional("databases", Kind::Texts, "Schemas to dump [default: all but those of the system]"),
     optional("exclude_databases", Kind::Texts, "Schemas not to dump"),
@@ -215,6 +246,50 @@ const SOURCE: &[Key] = &[
     optional("exclude", Kind::Texts, "Patterns of files not to store, as those of tar"),
     optional("one_file_system", Kind::Flag, "Stay on the file systems of the paths"),
     optional("command", Kind::Command, "The producer and its arguments"),
+];
+
+const ADDRESS: Kind = Kind::Parsed(|text| parsed(text.parse::<Address>()));
+
+const CLUSTER: &[Key] = &[
+    required(
+        "members",
+        Kind::Addresses(|text| parsed(text.parse::<Address>())),
+        "Addresses of all nodes, each HOST or HOST:PORT",
+    ),
+    optional(
+        "virtual_address",
+        ADDRESS,
+        "Address that applications use; the node that answers there is not backed up",
+    ),
+    optional(
+        "clustercheck",
+        Kind::Addresses(values::plain_http_address),
+        "Addresses of clustercheck on the nodes, which doctor and the choice compare with SQL",
+    ),
+    optional("defaults_file", Kind::Path, "Option file with the account that asks the members"),
+    optional(
+        "client_from",
+        Kind::Path,
+        "Configuration of an OpenStack service, whose account asks the members",
+    ),
+    optional("prefer", Kind::Texts, "Nodes that are backed up before others, by name or address"),
+    optional(
+        "writer",
+        Kind::Word(&["never", "last"]),
+        "Whether the node that applications write to may be backed up [default: never]",
+    ),
+    optional(
+        "takeover",
+        DURATION,
+        "Time without progress after which another node takes over [default: 10min]",
+    ),
+    optional(
+        "desync",
+        Kind::Word(&["never", "slow", "always"]),
+        "When the node is desynced for its backup [default: never]",
+    ),
+    optional("desync_defaults_file", Kind::Path, "Option file with the account that desyncs"),
+    optional("ready", Kind::Texts, "Command that tells whether a node is in use after a desync"),
 ];
 
 /// The keys about its producer that a source of a kind takes, and those that it needs.
@@ -233,7 +308,15 @@ pub(crate) const SOURCE_KINDS: [SourceKind; 4] = [
     SourceKind {
         word: "mariabackup",
         needed: &[],
-        taken: &["program", "args", "socket", "defaults_file", "parallel", "galera_info"],
+        taken: &[
+            "program",
+            "args",
+            "socket",
+            "defaults_file",
+            "cluster",
+            "parallel",
+            "galera_info",
+        ],
     },
     SourceKind {
         word: "mariadb-dump",
@@ -245,6 +328,7 @@ pub(crate) const SOURCE_KINDS: [SourceKind; 4] = [
             "host",
             "port",
             "defaults_file",
+            "cluster",
             "only",
             "databases",
             "exclude_databases",
@@ -292,6 +376,21 @@ const JOB: &[Key] = &[
     ),
     optional("metrics", Kind::Path, "File of metrics for Prometheus' node exporter"),
     optional("hooks", Kind::Table(HOOKS), "Programs that are run before and after"),
+    optional("ping", Kind::Table(PING), "A check of a monitor that is pinged at begin and end"),
+];
+
+/// The keys of a ping's address, one of which must be there.
+pub(crate) const PING_ADDRESS: [&str; 2] = ["url", "url_file"];
+
+const PING: &[Key] = &[
+    optional(
+        PING_ADDRESS[0],
+        Kind::Parsed(values::http_address),
+        "Address of the check, which is a secret",
+    ),
+    optional(PING_ADDRESS[1], Kind::Path, "File with that address as its first line"),
+    optional("log", Kind::Flag, "Send the end of the messages with it [default: true]"),
+    optional("ca_file", Kind::Path, "Additional certificate authorities, in PEM"),
 ];
 
 const VERIFY: &[Key] = &[

@@ -127,6 +127,19 @@ impl Schedule {
         None
     }
 
+    /// Returns the last time that is not after a moment.
+    pub(crate) fn last_before(&self, moment: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+        let mut date = zone.to_datetime(moment).date();
+        for _day in 0..DAYS_SEARCHED {
+            let last = self.times(date, zone).into_iter().rfind(|time| *time <= moment);
+            if last.is_some() {
+                return last;
+            }
+            date = date.yesterday().ok()?;
+        }
+        None
+    }
+
     /// Returns the schedule as a calendar event of systemd; nothing if a day may be meant by its
     /// number or by its weekday, which systemd can't express.
     pub(crate) fn calendar(&self) -> Option<String> {

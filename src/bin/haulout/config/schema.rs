@@ -105,11 +105,12 @@ fn of_kind(kind: &Kind) -> Value {
         Kind::Words(words) => {
             json!({ "type": "array", "items": { "enum": words }, "uniqueItems": true })
         }
+        Kind::Decimal(_) => json!({ "type": "number" }),
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::Number { least, most } => {
             json!({ "type": "integer", "minimum": least, "maximum": most })
         }
-        Kind::Texts => texts(),
+        Kind::Texts | Kind::Addresses(_) => texts(),
         Kind::Command => {
             json!({ "type": "array", "items": { "type": "string" }, "minItems": 1 })
         }

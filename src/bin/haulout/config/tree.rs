@@ -43,6 +43,8 @@ pub(crate) enum Data {
     Text(String),
     /// An array of any values.
     Number(i64),
+    /// A number with a point, as it is written.
+    Decimal(String),
     /// One of `true` and `false`.
     Flag(bool),
     /// An array of values.
@@ -59,6 +61,7 @@ impl Data {
         match self {
             Self::Text(_) => "a text",
             Self::Number(_) => "a number",
+            Self::Decimal(_) => "a number with a point",
             Self::Flag(_) => "true or false",
             Self::List(_) => "a list",
             Self::Table(_) => "a table",
@@ -134,7 +137,26 @@ impl Value {
                 let words: Option<Vec<Vec<String>>> = values.iter().map(Self::words).collect();
                 words.map(|words| words.concat())
             }
-            Data::Table(_) | Data::Other(_) => None,
+            Data::Table(_) | Data::Decimal(_) | Data::Other(_) => None,
+        }
+    }
+
+    /// Returns the value as it stands in a file.
+    pub(crate) fn in_toml(&self) -> String {
+        match &self.data {
+            Data::Text(text) => format!("{text:?}"),
+            Data::Number(number) => number.to_string(),
+            Data::Decimal(number) => number.clone(),
+            Data::Flag(flag) => flag.to_string(),
+            Data::List(values) => {
+                format!("[{}]", values.iter().map(Self::in_toml).collect::<Vec<_>>().join(", "))
+            }
+            Data::Table(table) => {
+                let entry =
+                    |Entry { key, value, .. }: &Entry| format!("{key} = {}", value.in_toml());
+                format!("{{ {} }}", table.0.iter().map(entry).collect::<Vec<_>>().join(", "))
+            }
+            Data::Other(kind) => (*kind).to_owned(),
         }
     }
 }
@@ -203,7 +225,7 @@ fn value_of(text: &str, value: &Spanned<DeValue<'_>>, mistakes: &mut Vec<Mistake
             Data::List(values.iter().map(|value| value_of(text, value, mistakes)).collect())
         }
         DeValue::Table(table) => Data::Table(table_of(text, table, mistakes)),
-        DeValue::Float(_) => Data::Other("a number with a point"),
+        DeValue::Float(number) => Data::Decimal(number.as_str().to_owned()),
         DeValue::Datetime(_) => Data::Other("a date"),
     };
     Value { place, data }

@@ -60,6 +60,8 @@ hints! {
     Source
         "the producer's own messages say why; run it by itself to see whether its stream is \
         whole"
+    Server
+        "check the address and the account of the server, and that it runs"
     Target
         "check that the target has room and is writable; what has been written so far is \
         incomplete"

@@ -9,6 +9,7 @@ use clap::Args;
 use crate::grammar::values::duration;
 use crate::grammar::values::path;
 use crate::output::console::Loudness;
+use crate::output::log_lines::LogFormat;
 use crate::output::report::Format;
 use crate::output::report::Report;
 use crate::output::timefmt::Zone;
@@ -129,6 +130,23 @@ pub(crate) struct Common {
     #[arg(long, value_name = "LEVEL", global = true, hide_short_help = true)]
     pub(crate) log_level: Option<Loudness>,
 
+    /// Messages as text or json
+    ///
+    /// With json each message on standard error is an object in a line of its own, with time,
+    /// level and message, and in a job its job and step. Results have --json.
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "HAULOUT_LOG_FORMAT",
+        hide_env_values = true,
+        default_value = "text",
+        hide_default_value = true,
+        hide_possible_values = true,
+        global = true,
+        hide_short_help = true
+    )]
+    pub(crate) log_format: LogFormat,
+
     /// Print times in the local time zone
     ///
     /// They have their distance from UTC. JSON keeps UTC.
@@ -175,7 +193,7 @@ impl Common {
             (_, true) => Some(Loudness::Verbose),
             (false, false) => self.log_level,
         };
-        Report::new(format, zone, loudness, variable)
+        Report::new(format, self.log_format, zone, loudness, variable)
     }
 }
 

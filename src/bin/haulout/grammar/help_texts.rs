@@ -22,7 +22,7 @@ const OPTION_COLUMNS: usize = 36;
 const HEADINGS: [&str; 2] = ["Options for every command", "Options for object stores"];
 
 /// Variables of the environment and what they stand for.
-pub(crate) const ENVIRONMENT: [(&str, &str); 23] = [
+pub(crate) const ENVIRONMENT: [(&str, &str); 24] = [
     ("HAULOUT_REPO", "The repository, as --repo."),
     ("HAULOUT_CONFIG", "The configuration file, as --config."),
     ("HAULOUT_PASSWORD_FILE", "The password file or key file, as --password-file."),
@@ -42,6 +42,7 @@ pub(crate) const ENVIRONMENT: [(&str, &str); 23] = [
     ),
     ("HAULOUT_STATE", "The directory of --state."),
     ("HAULOUT_CACHE", "The directory of --cache."),
+    ("HAULOUT_LOG_FORMAT", "The form of messages, as --log-format."),
     (
         "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN",
         "Credentials for s3:// locations.",
@@ -231,7 +232,7 @@ mod tests {
     const SHORT_LINES_MAX: usize = 30;
 
     /// The same of the program, which has a line for each command.
-    const COMMANDS_LINES_MAX: usize = 40;
+    const COMMANDS_LINES_MAX: usize = 42;
 
     /// Maximum number of lines that a person reads through.
     const LONG_LINES_MAX: usize = 110;

@@ -96,6 +96,40 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(seconds))
 }
 
+/// Parses a part such as `0.6` or `1` as thousandths.
+pub(crate) fn thousandths(text: &str) -> Result<u64, String> {
+    let refusal = || "it must be from 0.01 to 10, as 0.6".to_owned();
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let digits: String = part.chars().chain("000".chars()).take(3).collect();
+    let [whole, part] = [whole, &digits].map(str::parse::<u64>);
+    let (Ok(whole @ 0..=10), Ok(part)) = (whole, part) else { return Err(refusal()) };
+    let all = whole * 1000 + part;
+    if (10..=10_000).contains(&all) { Ok(all) } else { Err(refusal()) }
+}
+
+/// Checks an address that is asked by HTTP. It may be a secret, so that no reason repeats it.
+pub(crate) fn http_address(text: &str) -> Result<(), String> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let Some(rest) = rest else {
+        return Err("it is no URL that begins with https:// or http://".to_owned());
+    };
+    if rest.is_empty() || rest.starts_with(['/', '?', ':']) {
+        return Err("it has no host".to_owned());
+    }
+    if text.contains('#') || !text.chars().all(|c| c.is_ascii_graphic()) {
+        return Err("it has a character that no address of HTTP has".to_owned());
+    }
+    Ok(())
+}
+
+/// Checks an address that is asked by HTTP without TLS.
+pub(crate) fn plain_http_address(text: &str) -> Result<(), String> {
+    if !text.starts_with("http://") {
+        return Err("it is no URL that begins with http://".to_owned());
+    }
+    http_address(text)
+}
+
 /// Parses what a part of a verification may take: `50GiB`, `2h`, `5%`.
 pub(crate) fn budget(text: &str) -> Result<Budget, String> {
     let no_budget = || "it is no budget like 50GiB, 2h, 30min or 5%".to_owned();

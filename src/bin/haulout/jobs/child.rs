@@ -2,7 +2,7 @@
 //!
 //! It gets a process group of its own, so that a signal reaches all of it, and nothing on its
 //! standard input. What it prints is kept up to a limit; its standard error is that of
-//! the job.
+//! the job, or passes through the job where its messages are kept or get another form.
 
 use std::io;
 use std::io::Read;
@@ -11,6 +11,7 @@ use std::process::Child;
 use std::process::Command;
 use std::process::ExitStatus;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -18,10 +19,13 @@ use haulout::shared::crew;
 use haulout::source::child::Killer;
 use haulout::world::Monitor;
 
+use crate::output::console::Console;
 use crate::signals::Stop;
 
 /// Bytes of standard output that are kept: more than the JSON of any command that a job runs.
 const OUTPUT_BYTES_MAX: u64 = 64 << 20;
+/// Bytes of messages that are read at once.
+const MESSAGE_BYTES: usize = 8 << 10;
 /// The time for which output is waited for once the process has ended.
 const OUTPUT_TIME: Duration = Duration::from_secs(5);
 /// The interval between two looks whether the process has ended.
@@ -48,15 +52,37 @@ pub(crate) enum Until<'u> {
     Over(Duration),
 }
 
+/// Where the messages of a process go.
+pub(crate) enum Messages<'m> {
+    /// To the standard error of this process.
+    Inherited,
+    /// To where they are lost.
+    Dropped,
+    /// To the console, as they are: they are messages of this program.
+    Forwarded(&'m Arc<Console>),
+    /// To the console, as the words of a program.
+    Passed(&'m Arc<Console>),
+}
+
 /// Runs a command to its end.
-pub(crate) fn run(command: &mut Command, until: &Until<'_>) -> io::Result<Ended> {
-    let prepared = command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
-    let mut child = prepared.spawn()?;
+pub(crate) fn run(
+    command: &mut Command,
+    messages: &Messages<'_>,
+    until: &Until<'_>,
+) -> io::Result<Ended> {
+    let stderr = match messages {
+        Messages::Inherited => Stdio::inherit(),
+        Messages::Dropped => Stdio::null(),
+        Messages::Forwarded(_) | Messages::Passed(_) => Stdio::piped(),
+    };
+    let prepared = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
+    let mut child = prepared.process_group(0).spawn()?;
     let killer = Killer::of(&child)?;
     if let Until::Stopped(stop, _) = until {
         stop.ends(killer.clone());
     }
     let output = collect(&mut child)?;
+    let passing = pass(&mut child, messages)?;
     let mut waited = Duration::ZERO;
     let mut asked: Option<Duration> = None;
     let mut is_late = false;
@@ -85,7 +111,8 @@ pub(crate) fn run(command: &mut Command, until: &Until<'_>) -> io::Result<Ended>
     killer.reaped();
     // A process outside of its group may hold its standard output open for ever.
     let mut waited = Duration::ZERO;
-    while !output.is_finished() && waited < OUTPUT_TIME {
+    let is_over = || output.is_finished() && passing.as_ref().is_none_or(JoinHandle::is_finished);
+    while !is_over() && waited < OUTPUT_TIME {
         std::thread::sleep(LOOK);
         waited += LOOK;
     }
@@ -107,4 +134,22 @@ fn collect(child: &mut Child) -> io::Result<JoinHandle<io::Result<Vec<u8>>>> {
         Ok(output)
     });
     reading.map_err(io::Error::other)
+}
+
+/// Passes on what a process writes to its standard error, if it does not write there itself.
+fn pass(child: &mut Child, messages: &Messages<'_>) -> io::Result<Option<JoinHandle<()>>> {
+    let (console, write): (_, fn(&Console, &[u8])) = match messages {
+        Messages::Inherited | Messages::Dropped => return Ok(None),
+        Messages::Forwarded(console) => (Arc::clone(console), Console::forward),
+        Messages::Passed(console) => (Arc::clone(console), Console::pass),
+    };
+    let mut stderr = child.stderr.take().expect("its standard error is piped");
+    let passing = crew::start("messages", move || {
+        let mut buffer = [0; MESSAGE_BYTES];
+        // An error here is the end of what can be read.
+        while let Ok(length @ 1..) = stderr.read(&mut buffer) {
+            write(&console, &buffer[..length]);
+        }
+    });
+    passing.map(Some).map_err(io::Error::other)
 }

@@ -59,7 +59,7 @@ fn is_there(config: &Config, place: &str) -> Outcome<bool> {
 }
 
 /// Returns a command of this program on a repository.
-fn of(config: &Config, place: &str) -> Outcome<Command> {
+pub(crate) fn of(config: &Config, place: &str) -> Outcome<Command> {
     let mut command = Command::new(env::current_exe().map_err(not_started)?);
     command.arg("--config").arg(&config.path).args(["-r", place]);
     Ok(command)

@@ -13,7 +13,9 @@ use crate::config::tree::Data;
 use crate::config::tree::Table;
 use crate::grammar::values::duration;
 use crate::jobs::child;
+use crate::jobs::child::Messages;
 use crate::jobs::child::Until;
+use crate::jobs::notify;
 
 /// The time that a hook may take, if nothing else is said.
 const TIME: Duration = Duration::from_mins(1);
@@ -42,6 +44,7 @@ impl Moment {
 /// A program that is run at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Hook {
+    /// The program and its arguments; never empty.
     command: Vec<String>,
     time: Duration,
     is_required: bool,
@@ -88,6 +91,11 @@ impl Hooks {
             .collect()
     }
 
+    /// Tells whether there is a hook for a moment.
+    pub(crate) fn has(&self, moment: Moment) -> bool {
+        !self.of(moment).is_empty()
+    }
+
     fn of(&self, moment: Moment) -> &[Hook] {
         match moment {
             Moment::Before => &self.before,
@@ -102,11 +110,14 @@ impl Hooks {
         &self,
         moment: Moment,
         variables: &[(&str, String)],
+        messages: &Messages<'_>,
         time_max: Duration,
     ) -> Ran {
         let mut ran = Ran::default();
         for hook in self.of(moment) {
-            let Some(why) = hook.run(moment, variables, time_max) else { continue };
+            let mut command = hook.command(moment, variables);
+            let time = hook.time.min(time_max);
+            let Some(why) = Hook::run(&mut command, messages, time) else { continue };
             ran.problems.push(format!("the hook {} {why}", hook.command.join(" ")));
             ran.is_failure |= hook.is_required;
         }
@@ -123,21 +134,19 @@ impl Hook {
         (!command.is_empty()).then_some(Self { command, time, is_required })
     }
 
-    /// Runs the program, and returns what went wrong.
-    fn run(
-        &self,
-        moment: Moment,
-        variables: &[(&str, String)],
-        time_max: Duration,
-    ) -> Option<String> {
-        let (program, arguments) = self.command.split_first()?;
-        let mut command = Command::new(program);
-        command.args(arguments);
+    fn command(&self, moment: Moment, variables: &[(&str, String)]) -> Command {
+        let mut command = Command::new(&self.command[0]);
+        command.args(&self.command[1..]);
         withhold_secrets(&mut command);
+        command.env_remove(notify::VARIABLE);
         command.envs(variables.iter().map(|(name, value)| (*name, value.as_str())));
         command.env("HAULOUT_HOOK", moment.word());
-        let time = self.time.min(time_max);
-        match child::run(&mut command, &Until::Over(time)) {
+        command
+    }
+
+    /// Runs the program, and returns what went wrong.
+    fn run(command: &mut Command, messages: &Messages<'_>, time: Duration) -> Option<String> {
+        match child::run(command, messages, &Until::Over(time)) {
             Err(error) => Some(format!("could not be started: {error}")),
             Ok(ended) if ended.is_late => Some(format!("was ended after {} s", time.as_secs())),
             Ok(ended) if !ended.status.success() => Some(format!("failed: {}", ended.status)),

@@ -1,4 +1,4 @@
-//! The lock of a job: one run of it at a time on this host.
+//! The lock of a job: one run of it at a time on this host; and others of the same kind.
 //!
 //! It is a lock on an open file, which the system takes away with the process. There is no file to
 //! remove after a crash, and no age to guess from. Children do not inherit it.
@@ -18,18 +18,18 @@ use rustix::io::Errno;
 use crate::fail::failure::Failure;
 use crate::fail::failure::Outcome;
 
-/// The lock of a job, held as long as this value lives.
+/// A lock, held as long as this value lives.
 #[derive(Debug)]
-pub(crate) struct JobLock {
+pub(crate) struct Lock {
     _file: File,
 }
 
-impl JobLock {
-    /// Takes the lock of a job; nothing if another process has it.
-    pub(crate) fn take(state_dir: &Path, job: &str) -> Outcome<Option<Self>> {
-        let directory = state_dir.join("jobs");
-        create_dir_all(&directory).map_err(|error| unusable(&directory, error))?;
-        let path = directory.join(format!("{job}.lock"));
+impl Lock {
+    /// Takes the lock of a name in a directory, which is created; nothing if another process has
+    /// it.
+    pub(crate) fn take(directory: &Path, name: &str) -> Outcome<Option<Self>> {
+        create_dir_all(directory).map_err(|error| unusable(directory, error))?;
+        let path = directory.join(format!("{name}.lock"));
         let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
         let file = opened.map_err(|error| unusable(&path, error))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -37,6 +37,20 @@ impl JobLock {
             Err(Errno::WOULDBLOCK) => Ok(None),
             Err(error) => Err(unusable(&path, error.into())),
         }
+    }
+}
+
+/// The lock of a job.
+#[derive(Debug)]
+pub(crate) struct JobLock {
+    _lock: Lock,
+}
+
+impl JobLock {
+    /// Takes the lock of a job; nothing if another process has it.
+    pub(crate) fn take(state_dir: &Path, job: &str) -> Outcome<Option<Self>> {
+        let lock = Lock::take(&state_dir.join("jobs"), job)?;
+        Ok(lock.map(|lock| Self { _lock: lock }))
     }
 
     /// Tells whether a process has the lock of a job.

@@ -1,7 +1,8 @@
 //! Metrics of a job for the textfile collector of Prometheus' node exporter.
 //!
 //! The file is replaced as a whole after each run. A run that fails keeps the time of the last
-//! success, so that an alert on its age sees a job that fails and one that is not started alike.
+//! success, so that an alert on its age sees a job that fails and one that is not started alike;
+//! a source whose backup fails keeps the figures of its last one.
 //!
 //! Source of the format: "Exposition formats" of Prometheus.
 
@@ -9,8 +10,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
+use crate::jobs::record::Night;
 use crate::jobs::record::Record;
-use crate::jobs::record::StepRecord;
+use crate::jobs::record::SourceRecord;
 use crate::jobs::record::replace;
 
 /// Writes the metrics of a job.
@@ -50,6 +52,27 @@ fn text(record: &Record) -> String {
     gauge("job_phase_seconds", "Wall time of the steps of the last run.", phases(record));
     gauge("job_bytes", "Bytes of the last backup of a source.", bytes(record));
     gauge("job_verdict", "Verdict of the last snapshot of a source.", verdicts(record));
+    gauge(
+        "job_source_last_success_timestamp_seconds",
+        "End of the last backup of a source that restores.",
+        of_nights(record, |night| Some(night.ended.to_string())),
+    );
+    gauge(
+        "job_galera_paused_seconds",
+        "Time for which the last backup of a source made its server stand still.",
+        of_nights(record, |night| night.paused_milliseconds.map(seconds)),
+    );
+    gauge(
+        "job_desync_seconds",
+        "Time for which the last backup of a source kept its node desynced.",
+        of_nights(record, |night| night.desynced_milliseconds.map(seconds)),
+    );
+    let oldest = record.oldest_unverified.iter();
+    gauge(
+        "job_oldest_unverified_timestamp_seconds",
+        "Time since which nothing has verified the oldest of a repository.",
+        oldest.map(|(name, at)| (format!(",repository={name:?}"), at.to_string())).collect(),
+    );
     let version = format!(",version={:?}", env!("CARGO_PKG_VERSION"));
     gauge("build_info", "Version of the program.", vec![(version, "1".to_owned())]);
     out
@@ -62,25 +85,38 @@ fn phases(record: &Record) -> Vec<(String, String)> {
         let labels = format!(",phase={:?},subject={:?}", step.step, step.subject);
         *sums.entry(labels).or_default() += step.milliseconds;
     }
-    let seconds = |time: u64| format!("{}.{:03}", time / 1000, time % 1000);
     sums.into_iter().map(|(labels, time)| (labels, seconds(time))).collect()
 }
 
-fn bytes(record: &Record) -> Vec<(String, String)> {
-    let of = |step: &StepRecord| {
-        [("stream", step.stream_bytes), ("stored", step.stored_bytes)].map(|(kind, bytes)| {
-            let labels = format!(",source={:?},kind={kind:?}", step.subject);
-            bytes.map(|bytes| (labels, bytes.to_string()))
-        })
+/// Returns a value of the last backup of each source that restores.
+fn of_nights(record: &Record, value: fn(&Night) -> Option<String>) -> Vec<(String, String)> {
+    let of = |(source, kept): (&String, &SourceRecord)| {
+        Some((format!(",source={source:?}"), value(kept.nights.last()?)?))
     };
-    record.steps.iter().flat_map(of).flatten().collect()
+    record.sources.iter().filter_map(of).collect()
+}
+
+fn bytes(record: &Record) -> Vec<(String, String)> {
+    let of =
+        |(source, kept): (&String, &SourceRecord)| {
+            let night = kept.nights.last()?;
+            let kinds = [("stream", night.stream_bytes), ("stored", night.stored_bytes)];
+            Some(kinds.map(|(kind, bytes)| {
+                (format!(",source={source:?},kind={kind:?}"), bytes.to_string())
+            }))
+        };
+    record.sources.iter().filter_map(of).flatten().collect()
 }
 
 fn verdicts(record: &Record) -> Vec<(String, String)> {
-    let of = |step: &StepRecord| {
-        let verdict = step.verdict.as_ref()?;
-        let labels = format!(",source={:?},verdict={verdict:?}", step.subject);
-        Some((labels, "1".to_owned()))
+    let of = |(source, kept): (&String, &SourceRecord)| {
+        let verdict = kept.verdict.as_ref()?;
+        Some((format!(",source={source:?},verdict={verdict:?}"), "1".to_owned()))
     };
-    record.steps.iter().filter_map(of).collect()
+    record.sources.iter().filter_map(of).collect()
+}
+
+/// Formats a time as seconds.
+fn seconds(milliseconds: u64) -> String {
+    format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000)
 }

@@ -1,7 +1,10 @@
 //! The steps of a job, in their order, each with the command line that does it.
 
 use std::collections::BTreeSet;
+use std::env;
+use std::path::Path;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
@@ -13,12 +16,19 @@ use crate::config::tree::Data;
 use crate::config::tree::Table;
 use crate::fail::failure::Failure;
 use crate::fail::failure::Outcome;
+use crate::grammar::values::duration;
 use crate::grammar::values::time_zone;
+use crate::jobs::donor::Cluster;
 use crate::jobs::hooks::Hooks;
+use crate::jobs::ping::PingPlan;
 use crate::jobs::producer;
+use crate::jobs::space_plan::SpacePlan;
 
 /// The directory of what jobs remember, if the configuration names no other.
 const STATE_DIR: &str = "/var/lib/haulout";
+
+/// The time without progress after which another node takes over, if nothing else is said.
+const TAKEOVER: Duration = Duration::from_mins(10);
 
 /// The kind of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,6 +121,8 @@ pub(crate) struct JobPlan {
     pub(crate) state_dir: PathBuf,
     /// True if the file or the environment says where the state of repositories is remembered.
     pub(crate) says_state: bool,
+    /// The name of the repository that the backups go to.
+    pub(crate) repository: String,
     /// The steps in their order.
     pub(crate) steps: Vec<Step>,
     /// True if there are sources: then what comes after them can't make the job fail.
@@ -123,6 +135,16 @@ pub(crate) struct JobPlan {
     pub(crate) metrics: Option<PathBuf>,
     /// The programs before and after.
     pub(crate) hooks: Hooks,
+    /// The cluster of which one node is backed up, if a source is a node of one.
+    pub(crate) cluster: Option<Cluster>,
+    /// The times at which the job is to run, with their zone.
+    pub(crate) schedule: Option<(Schedule, TimeZone)>,
+    /// The time without progress after which another node takes over.
+    pub(crate) takeover: Duration,
+    /// The pings to a monitor.
+    pub(crate) ping: Option<PingPlan>,
+    /// Where tonight's bytes go, and how many they may be.
+    pub(crate) space: SpacePlan,
 }
 
 /// Returns the directory of what jobs remember.
@@ -143,7 +165,7 @@ pub(crate) fn schedule_of(job: Option<&Table>) -> Option<(Schedule, TimeZone)> {
 fn says_state(config: &Config) -> bool {
     let general = config.file.table("defaults");
     general.is_some_and(|table| table.get("state").is_some())
-        || std::env::var_os("HAULOUT_STATE").is_some()
+        || env::var_os("HAULOUT_STATE").is_some()
 }
 
 impl JobPlan {
@@ -158,11 +180,15 @@ impl JobPlan {
         let Some(job) = config.job(name) else { return Err(no_job(config, name)) };
         let parts = Parts { config, name, job };
         let steps = parts.steps(has_program)?;
+        let cluster = parts.cluster()?;
+        let takeover = cluster.as_ref().and_then(|cluster| cluster.table.text("takeover"));
+        let takeover = takeover.and_then(|text| duration(text).ok()).unwrap_or(TAKEOVER);
         Ok(Self {
             name: name.to_owned(),
             config: config.path.clone(),
             state_dir: state_dir(config),
             says_state: says_state(config),
+            repository: parts.repository().to_owned(),
             has_sources: steps.iter().any(|step| step.kind == Kind::Backup),
             steps,
             on_damage: match job.text("on_damage") {
@@ -176,6 +202,11 @@ impl JobPlan {
             },
             metrics: job.text("metrics").map(PathBuf::from),
             hooks: Hooks::new(job.table("hooks")),
+            cluster,
+            schedule: schedule_of(Some(job)),
+            takeover,
+            ping: job.table("ping").map(PingPlan::new),
+            space: SpacePlan::new(config, job),
         })
     }
 }
@@ -232,6 +263,29 @@ impl Parts<'_> {
         };
         let word = kind.word();
         Failure::usage(format!("the job {} has nothing to {word}", self.name), missing)
+    }
+
+    /// Returns the cluster of the sources, which may be nodes of one cluster only.
+    fn cluster(&self) -> Outcome<Option<Cluster>> {
+        let mut found: Option<Cluster> = None;
+        for source_name in self.job.texts("sources") {
+            let Some(source) = self.config.source(&source_name) else { continue };
+            let Some(name) = source.text("cluster") else { continue };
+            match &mut found {
+                Some(other) if other.name != name => {
+                    let what = format!("the sources of the job {} are of two clusters", self.name);
+                    return Err(Failure::usage(what, "make a job for each cluster"));
+                }
+                Some(found) => found.sources.push(source_name),
+                None => {
+                    let table = self.config.file.table("cluster").and_then(|all| all.table(name));
+                    let (table, source) = (table.cloned().unwrap_or_default(), source.clone());
+                    let (name, sources) = (name.to_owned(), vec![source_name]);
+                    found = Some(Cluster { name, table, source, sources });
+                }
+            }
+        }
+        Ok(found)
     }
 
     fn repository(&self) -> &str {
@@ -316,8 +370,20 @@ impl Parts<'_> {
                 step.arguments.push(format!("{option}={word}"));
             }
         }
+        let has_server = ["mariabackup", "mariadb-dump"].map(Some).contains(&source.text("kind"));
+        if has_server && !producer::is_of_accounts(source) && source.get("ask_server").is_none() {
+            step.arguments.push("--ask-server".to_owned());
+        }
         step.arguments.push("--".to_owned());
-        step.arguments.extend(producer::command(source, has_program));
+        if producer::is_of_accounts(source) {
+            // The tool by itself leaves grants to PUBLIC out.
+            let program = env::current_exe().unwrap_or_else(|_| "haulout".into());
+            let words = [program.as_path(), Path::new("--config"), &self.config.path];
+            step.arguments.extend(words.map(|word| word.display().to_string()));
+            step.arguments.extend(["dump-accounts".to_owned(), name.to_owned()]);
+        } else {
+            step.arguments.extend(producer::command(source, has_program));
+        }
         Some(step)
     }
 
@@ -353,12 +419,7 @@ impl Parts<'_> {
         if let Some(source) = source {
             step.arguments.extend(["--source".to_owned(), source.to_owned()]);
         }
-        for entry in &keep.0 {
-            let option = if entry.key == "tags" { "tag" } else { entry.key.as_str() };
-            for word in entry.value.words().unwrap_or_default() {
-                step.arguments.push(format!("--keep-{option}={word}"));
-            }
-        }
+        step.arguments.extend(rules_of(keep));
         if let Some(zone) = self.job.text("timezone") {
             step.arguments.push(format!("--time-zone={zone}"));
         }
@@ -366,6 +427,18 @@ impl Parts<'_> {
         step.after_source = source.map(str::to_owned);
         step
     }
+}
+
+/// Returns rules of retention as options of `forget`.
+pub(crate) fn rules_of(keep: &Table) -> Vec<String> {
+    let mut options = Vec::new();
+    for entry in &keep.0 {
+        let option = if entry.key == "tags" { "tag" } else { entry.key.as_str() };
+        for word in entry.value.words().unwrap_or_default() {
+            options.push(format!("--keep-{option}={word}"));
+        }
+    }
+    options
 }
 
 fn has_keep(table: &Table) -> bool {

@@ -32,6 +32,11 @@ pub(crate) fn command(source: &Table, has_program: &dyn Fn(&str) -> bool) -> Vec
     }
 }
 
+/// Tells whether a source is of the accounts of a server.
+pub(crate) fn is_of_accounts(source: &Table) -> bool {
+    source.text("kind") == Some("mariadb-dump") && source.text("only") == Some("accounts")
+}
+
 /// Refuses an option file that everybody can read or write to. The tools ignore one that everybody
 /// can write to with a warning, and go on without its account.
 pub(crate) fn require_private_options(source: &Table) -> Outcome<()> {
@@ -69,15 +74,20 @@ fn connection(source: &Table) -> Vec<String> {
     options
 }
 
-fn number(source: &Table, key: &str) -> Option<i64> {
+/// Returns a number, if it is there.
+pub(super) fn number(source: &Table, key: &str) -> Option<i64> {
     match source.get(key).map(|entry| &entry.value.data) {
         Some(Data::Number(number)) => Some(*number),
         _ => None,
     }
 }
 
-fn is_set(source: &Table, key: &str) -> bool {
-    matches!(source.get(key).map(|entry| &entry.value.data), Some(Data::Flag(true)))
+/// Returns whether a key is true or false, if it is there.
+pub(super) fn is_set(source: &Table, key: &str) -> Option<bool> {
+    match source.get(key).map(|entry| &entry.value.data) {
+        Some(Data::Flag(is_on)) => Some(*is_on),
+        _ => None,
+    }
 }
 
 fn mariabackup(source: &Table, has_program: &dyn Fn(&str) -> bool) -> Vec<String> {
@@ -85,7 +95,9 @@ fn mariabackup(source: &Table, has_program: &dyn Fn(&str) -> bool) -> Vec<String
     command.extend(connection(source));
     command.extend(["--backup", "--stream=mbstream"].map(str::to_owned));
     command.extend(number(source, "parallel").map(|count| format!("--parallel={count}")));
-    command.extend(is_set(source, "galera_info").then(|| "--galera-info".to_owned()));
+    let is_node = source.get("cluster").is_some();
+    let has_position = is_set(source, "galera_info").unwrap_or(is_node);
+    command.extend(has_position.then(|| "--galera-info".to_owned()));
     command.extend(source.texts("args"));
     command
 }
@@ -93,7 +105,7 @@ fn mariabackup(source: &Table, has_program: &dyn Fn(&str) -> bool) -> Vec<String
 fn dump(source: &Table, has_program: &dyn Fn(&str) -> bool) -> Vec<String> {
     let mut command = vec![first_of(source, ["mariadb-dump", "mysqldump"], has_program)];
     command.extend(connection(source));
-    if source.text("only") == Some("accounts") {
+    if is_of_accounts(source) {
         // With REPLACE a load could lock its user out; without IF NOT EXISTS it stops at root.
         command.extend(["--system=users", "--insert-ignore"].map(str::to_owned));
         command.extend(source.texts("args"));
@@ -118,10 +130,13 @@ fn dump(source: &Table, has_program: &dyn Fn(&str) -> bool) -> Vec<String> {
 }
 
 fn files(source: &Table) -> Vec<String> {
-    let mut command = vec![source.text("program").unwrap_or("tar").to_owned()];
+    // Which files changed while they were read is known by what tar says in English.
+    let program = source.text("program").unwrap_or("tar");
+    let mut command = ["env", "LC_ALL=C", program].map(str::to_owned).to_vec();
     let usual = ["--create", "--file=-", "--sort=name", "--acls", "--xattrs", "--numeric-owner"];
     command.extend(usual.map(str::to_owned));
-    command.extend(is_set(source, "one_file_system").then(|| "--one-file-system".to_owned()));
+    let stays = is_set(source, "one_file_system") == Some(true);
+    command.extend(stays.then(|| "--one-file-system".to_owned()));
     command.extend(source.texts("exclude").into_iter().map(|glob| format!("--exclude={glob}")));
     command.extend(source.texts("args"));
     // Names in a tar are relative.
@@ -155,6 +170,14 @@ mod tests {
                  --parallel=4 --galera-info --rsync",
             ),
             (
+                "kind = 'mariabackup'\ncluster = 'c'",
+                "mariadb-backup --backup --stream=mbstream --galera-info",
+            ),
+            (
+                "kind = 'mariabackup'\ncluster = 'c'\ngalera_info = false",
+                "mariadb-backup --backup --stream=mbstream",
+            ),
+            (
                 "kind = 'mariadb-dump'\nhost = 'db'\nport = 3307\nexclude_databases = ['tmp']\n\
                  exclude_tables = ['a.b']",
                 "mysqldump --host=db --port=3307 --single-transaction --routines --events \
@@ -167,7 +190,7 @@ mod tests {
             ),
             (
                 "kind = 'files'\npaths = ['/etc/nova', '/']\nexclude = ['*.log']",
-                "tar --create --file=- --sort=name --acls --xattrs --numeric-owner \
+                "env LC_ALL=C tar --create --file=- --sort=name --acls --xattrs --numeric-owner \
                  --exclude=*.log --directory=/ -- etc/nova .",
             ),
             ("kind = 'command'\ncommand = ['cat', '/x']", "cat /x"),

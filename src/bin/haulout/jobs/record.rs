@@ -79,6 +79,92 @@ pub(crate) struct StepRecord {
     /// Bytes that were stored for it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) stored_bytes: Option<u64>,
+    /// What else was measured, by its name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub(crate) measured: BTreeMap<Measure, u64>,
+}
+
+/// What a step has measured besides bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Measure {
+    /// The time for which the server of the source stood still, milliseconds.
+    PausedMilliseconds,
+    /// The time for which the node of the source was desynced, milliseconds.
+    DesyncedMilliseconds,
+    /// Since when nothing has verified the oldest of the repository, seconds since 1970.
+    OldestUnverified,
+    /// The bytes of all objects that a look at the repository has found.
+    ListedBytes,
+}
+
+impl StepRecord {
+    /// Creates the record of a step of which nothing is known yet.
+    pub(crate) fn new(step: &str, subject: &str, result: Standing) -> Self {
+        Self {
+            step: step.to_owned(),
+            subject: subject.to_owned(),
+            result,
+            milliseconds: 0,
+            reason: None,
+            snapshot: None,
+            verdict: None,
+            stream_bytes: None,
+            stored_bytes: None,
+            measured: BTreeMap::new(),
+        }
+    }
+
+    /// Returns what was measured under a name.
+    pub(crate) fn measure(&self, name: Measure) -> Option<u64> {
+        self.measured.get(&name).copied()
+    }
+}
+
+/// Nights of a source that are remembered.
+pub(crate) const NIGHTS_MAX: usize = 7;
+
+/// A backup of a source that restores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Night {
+    /// The end of the backup, seconds since 1970.
+    pub(crate) ended: u64,
+    /// Bytes of its stream.
+    pub(crate) stream_bytes: u64,
+    /// Bytes that were stored for it.
+    pub(crate) stored_bytes: u64,
+    /// True if there was no earlier one to compare with.
+    #[serde(default)]
+    pub(crate) is_first: bool,
+    /// The time for which the server stood still, milliseconds.
+    #[serde(default)]
+    pub(crate) paused_milliseconds: Option<u64>,
+    /// The time for which the node of a cluster was desynced, milliseconds.
+    #[serde(default)]
+    pub(crate) desynced_milliseconds: Option<u64>,
+}
+
+/// What is remembered of a source between runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SourceRecord {
+    /// The newest snapshot of it.
+    #[serde(default)]
+    pub(crate) snapshot: Option<String>,
+    /// The verdict of that snapshot.
+    #[serde(default)]
+    pub(crate) verdict: Option<String>,
+    /// The last backups that restore, the newest last.
+    #[serde(default)]
+    pub(crate) nights: Vec<Night>,
+}
+
+impl SourceRecord {
+    /// Adds a backup, and forgets the oldest if there are many.
+    pub(crate) fn add(&mut self, night: Night) {
+        self.nights.push(night);
+        let excess = self.nights.len().saturating_sub(NIGHTS_MAX);
+        self.nights.drain(..excess);
+    }
 }
 
 /// What is remembered of a job.
@@ -90,17 +176,32 @@ pub(crate) struct Record {
     pub(crate) result: Standing,
     /// The exit status of the last run; none while it runs.
     pub(crate) exit_status: Option<u8>,
+    /// Why the last run was left out or refused as a whole.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) reason: Option<String>,
     /// The beginning of the last run, seconds since 1970.
     pub(crate) started: u64,
     /// The end of the last run, seconds since 1970.
     pub(crate) ended: Option<u64>,
     /// The end of the last run without a failure, seconds since 1970.
     pub(crate) last_success: Option<u64>,
+    /// The end of the last run without a failure that is known of another host, seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) last_elsewhere: Option<u64>,
     /// The end of the last prune of each repository, seconds since 1970.
     #[serde(default)]
     pub(crate) pruned: BTreeMap<String, u64>,
+    /// What is remembered of its sources.
+    #[serde(default)]
+    pub(crate) sources: BTreeMap<String, SourceRecord>,
+    /// Since when nothing has verified the oldest of each repository, seconds since 1970.
+    #[serde(default)]
+    pub(crate) oldest_unverified: BTreeMap<String, u64>,
     /// The steps of the last run.
     pub(crate) steps: Vec<StepRecord>,
+    /// What went wrong beside the steps: hooks, pings, metrics.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) problems: Vec<String>,
 }
 
 impl Record {
@@ -126,11 +227,18 @@ impl Record {
             job: job.to_owned(),
             result: Standing::Running,
             exit_status: None,
+            reason: None,
             started: now,
             ended: None,
             last_success: before.and_then(|before| before.last_success),
+            last_elsewhere: before.and_then(|before| before.last_elsewhere),
             pruned: before.map(|before| before.pruned.clone()).unwrap_or_default(),
+            sources: before.map(|before| before.sources.clone()).unwrap_or_default(),
+            oldest_unverified: before
+                .map(|before| before.oldest_unverified.clone())
+                .unwrap_or_default(),
             steps: Vec::new(),
+            problems: Vec::new(),
         }
     }
 

@@ -16,6 +16,7 @@ use crate::config::tree::Data;
 use crate::config::tree::Table;
 use crate::fail::failure::Failure;
 use crate::fail::failure::Outcome;
+use crate::jobs::desync::wishes::Wishes;
 use crate::jobs::plan::no_job;
 use crate::jobs::plan::state_dir;
 
@@ -23,11 +24,16 @@ use crate::jobs::plan::state_dir;
 const STATE_OF_UNIT: &str = "/var/lib/haulout";
 
 /// A job as a unit starts it.
+#[derive(Debug)]
 pub(crate) struct Unit<'u> {
-    config: &'u Config,
-    name: &'u str,
-    job: &'u Table,
-    schedule: Schedule,
+    /// The configuration that the job stands in.
+    pub(crate) config: &'u Config,
+    /// The name of the job.
+    pub(crate) name: &'u str,
+    /// The section of the job.
+    pub(crate) job: &'u Table,
+    /// The times at which the job is to run.
+    pub(crate) schedule: Schedule,
     /// The user that runs the job.
     user: &'u str,
     /// The path of this program.
@@ -67,7 +73,10 @@ impl<'u> Unit<'u> {
             "After=network-online.target mariadb.service".to_owned(),
             String::new(),
             "[Service]".to_owned(),
-            "Type=oneshot".to_owned(),
+            "# The run says when it begins and what it does. Only its own process does so."
+                .to_owned(),
+            "Type=notify".to_owned(),
+            "NotifyAccess=main".to_owned(),
             format!("User={}", self.user),
             // A percent sign begins a specifier in a unit.
             format!("ExecStart={}", self.command().replace('%', "%%")),
@@ -75,13 +84,22 @@ impl<'u> Unit<'u> {
             "SuccessExitStatus=3 4".to_owned(),
             "TimeoutStartSec=infinity".to_owned(),
             "KillMode=mixed".to_owned(),
-            "LimitNOFILE=1048576".to_owned(),
-            "UMask=0077".to_owned(),
         ];
+        if let Some(source) = self.desynced() {
+            let left = self.program_with(&format!("desync {source} --left"));
+            lines.extend([
+                "# The watchdog of a desynced node dies with a run that is killed.".to_owned(),
+                format!("ExecStopPost={}", left.replace('%', "%%")),
+                "TimeoutStopSec=20min".to_owned(),
+            ]);
+        }
+        lines.extend(["LimitNOFILE=1048576".to_owned(), "UMask=0077".to_owned()]);
         if state_dir(self.config) == Path::new(STATE_OF_UNIT) {
             lines.push("StateDirectory=haulout".to_owned());
         }
-        lines.extend(self.writable().into_iter().map(|path| format!("ReadWritePaths={path}")));
+        // With a minus, since the run reports a directory that is missing, and systemd would not
+        // even start it: no ping, no metrics.
+        lines.extend(self.writable().into_iter().map(|path| format!("ReadWritePaths=-{path}")));
         if self.sources().iter().any(|source| source.text("kind") == Some("files")) {
             lines.push("# The files of other users are read.".to_owned());
             lines.push("AmbientCapabilities=CAP_DAC_READ_SEARCH".to_owned());
@@ -141,35 +159,63 @@ impl<'u> Unit<'u> {
     }
 
     fn command(&self) -> String {
+        self.program_with(&format!("run {} --scheduled", self.name))
+    }
+
+    /// Returns the first source whose node is desynced.
+    fn desynced(&self) -> Option<String> {
+        let is_desynced = |name: &String| {
+            let cluster = self.config.source(name).and_then(|source| source.text("cluster"));
+            let table = |name| self.config.file.table("cluster")?.table(name);
+            cluster.and_then(table).and_then(Wishes::of).is_some()
+        };
+        self.job.texts("sources").into_iter().find(is_desynced)
+    }
+
+    /// Returns a command line of this program.
+    fn program_with(&self, words: &str) -> String {
         let config = self.config.path.display().to_string();
         let [program, config] = [&self.program, &config].map(|word| {
             let is_plain = !word.contains(char::is_whitespace);
             if is_plain { word.clone() } else { format!("\"{word}\"") }
         });
-        format!("{program} --config {config} run {}", self.name)
+        format!("{program} --config {config} {words}")
     }
 
-    fn sources(&self) -> Vec<&Table> {
+    /// Returns the sections of its sources.
+    pub(crate) fn sources(&self) -> Vec<&Table> {
         let names = self.job.texts("sources");
         names.iter().filter_map(|name| self.config.source(name)).collect()
     }
 
-    fn repositories(&self) -> Vec<&Table> {
+    fn names(&self) -> Vec<String> {
         let main = self.job.text("repository").map(str::to_owned);
-        let names = main.into_iter().chain(self.job.texts("replicas"));
-        names.filter_map(|name| self.config.repository(&name)).collect()
+        main.into_iter().chain(self.job.texts("replicas")).collect()
+    }
+
+    /// Returns the sections of its repository and of the copies.
+    pub(crate) fn repositories(&self) -> Vec<&Table> {
+        self.names().iter().filter_map(|name| self.config.repository(name)).collect()
+    }
+
+    /// Returns the repositories that are directories, by their names.
+    pub(crate) fn directories(&self) -> Vec<(String, String)> {
+        let directory = |name: String| {
+            let url = self.config.repository(&name)?.text("url")?;
+            match Location::parse(url).ok()? {
+                Location::Directory(path) => Some((name, path.display().to_string())),
+                Location::Bucket { .. } => None,
+            }
+        };
+        self.names().into_iter().filter_map(directory).collect()
     }
 
     /// Returns the directories that the job writes to.
-    fn writable(&self) -> BTreeSet<String> {
-        let mut paths = BTreeSet::new();
-        for repository in self.repositories() {
-            let place = repository.text("url").and_then(|url| Location::parse(url).ok());
-            if let Some(Location::Directory(path)) = place {
-                paths.insert(path.display().to_string());
-            }
-            paths.extend(repository.text("cache").map(str::to_owned));
-        }
+    pub(crate) fn writable(&self) -> BTreeSet<String> {
+        let mut paths: BTreeSet<String> =
+            self.directories().into_iter().map(|(_, path)| path).collect();
+        let caches = self.repositories().into_iter().filter_map(|table| table.text("cache"));
+        paths.extend(caches.map(str::to_owned));
         let defaults = self.config.file.table("defaults");
         paths.extend(defaults.and_then(|table| table.text("cache")).map(str::to_owned));
         let state = state_dir(self.config);
@@ -185,16 +231,21 @@ impl<'u> Unit<'u> {
     fn paths(&self) -> BTreeSet<String> {
         let mut paths = self.writable();
         paths.insert(self.config.path.display().to_string());
-        for table in self.sources().into_iter().chain(self.repositories()) {
+        let clusters = self.config.file.table("cluster").map_or(&[][..], |all| &all.0);
+        let clusters = clusters.iter().filter_map(|entry| entry.value.as_table());
+        for table in self.sources().into_iter().chain(self.repositories()).chain(clusters) {
             let values = table.0.iter().flat_map(|entry| entry.value.words().unwrap_or_default());
             paths.extend(values.filter(|value| value.starts_with('/')));
         }
         let hooks = self.job.table("hooks").into_iter().flat_map(|hooks| &hooks.0);
         for hook in hooks.filter_map(|entry| match &entry.value.data {
             Data::List(list) => Some(list),
-            Data::Text(_) | Data::Number(_) | Data::Flag(_) | Data::Table(_) | Data::Other(_) => {
-                None
-            }
+            Data::Text(_)
+            | Data::Number(_)
+            | Data::Decimal(_)
+            | Data::Flag(_)
+            | Data::Table(_)
+            | Data::Other(_) => None,
         }) {
             let tables = hook.iter().filter_map(|value| value.as_table());
             paths.extend(

@@ -10,6 +10,7 @@ pub(crate) mod guide;
 pub(crate) mod holds;
 pub(crate) mod json;
 pub(crate) mod listed;
+pub(crate) mod log_lines;
 pub(crate) mod members;
 pub(crate) mod phrases;
 pub(crate) mod producer_log;

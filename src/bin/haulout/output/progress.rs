@@ -107,7 +107,7 @@ impl Progress {
                     let columns = console.columns().saturating_sub(1);
                     console.draw(&shown, line(activity, &now, columns));
                 } else {
-                    console.pass((line(activity, &now, usize::MAX) + "\n").as_bytes());
+                    console.progress_line(&line(activity, &now, usize::MAX));
                 }
             }
             console.remove_line(&shown);

@@ -25,6 +25,9 @@ use crate::fail::failure::Failure;
 use crate::output::console::Console;
 use crate::output::console::Loudness;
 use crate::output::json;
+use crate::output::log_lines::LogFormat;
+use crate::output::log_lines::LogLines;
+use crate::output::log_lines::Origin;
 use crate::output::text::Canvas;
 use crate::output::timefmt::Zone;
 
@@ -52,6 +55,7 @@ impl Report {
     /// the messages on a terminal.
     pub(crate) fn new(
         format: Format,
+        log_format: LogFormat,
         zone: Zone,
         loudness: Option<Loudness>,
         variable: &dyn Fn(&str) -> Option<OsString>,
@@ -62,9 +66,17 @@ impl Report {
             None if messages.columns.is_some() => Loudness::Normal,
             None => Loudness::Brief,
         };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let console = Console::new(loudness, messages);
+        let console = match log_format {
+            LogFormat::Text => console,
+            LogFormat::Json => {
+                console.with_lines(LogLines::new(Arc::clone(&clock)), Origin::of(variable))
+            }
+        };
         Self {
-            console: Arc::new(Console::new(loudness, messages)),
-            clock: Arc::new(SystemClock::new()),
+            console: Arc::new(console),
+            clock,
             format,
             canvas: Canvas::of(io::stdout(), variable).in_zone(zone),
             unprinted: AtomicBool::new(false),

@@ -55,6 +55,11 @@ impl Terminal {
         Ok(line)
     }
 
+    /// Writes a text. One that can't be written is lost, and so will be the next question.
+    pub(crate) fn say(&mut self, text: &str) {
+        let _lost = self.0.write_all(text.as_bytes());
+    }
+
     /// Asks for something that is no secret.
     pub(crate) fn ask(&mut self, question: &str, monitor: &Monitor) -> io::Result<String> {
         self.0.write_all(question.as_bytes())?;

@@ -12,12 +12,14 @@ use crate::config::Config;
 use crate::config::effective::Effective;
 use crate::config::effective::effective;
 use crate::config::schema::schema;
+use crate::config::tree::Entry;
 use crate::config::tree::Mistake;
 use crate::config::tree::Place;
 use crate::fail::exit::Exit;
 use crate::fail::failure::Failure;
 use crate::fail::failure::Outcome;
 use crate::grammar::help_texts::Grammar;
+use crate::jobs::plan::JobPlan;
 use crate::output::report::Format;
 use crate::output::report::Report;
 use crate::output::report::print;
@@ -142,7 +144,10 @@ pub(crate) fn no_file(choice: &Choice) -> Failure {
 fn check(choice: &Choice, grammar: &Grammar, report: &Report) -> Outcome<Exit> {
     let path = choice.path();
     let text = config::read(path).map_err(|error| config::not_read(path, error))?;
-    let (_, mistakes) = config::examine(&text, &grammar.raw());
+    let (file, mut mistakes) = config::examine(&text, &grammar.raw());
+    if mistakes.is_empty() {
+        mistakes = of_jobs(&Config { path: path.to_owned(), file });
+    }
     if report.format == Format::Json {
         let mistakes = mistakes.iter().map(Found::from).collect();
         print_json(&Checked { file: path.display().to_string(), mistakes })?;
@@ -156,6 +161,16 @@ fn check(choice: &Choice, grammar: &Grammar, report: &Report) -> Outcome<Exit> {
         }
     }
     Ok(if mistakes.is_empty() { Exit::Done } else { Exit::Usage })
+}
+
+/// Returns the mistakes of jobs that have a step which they can't do.
+fn of_jobs(config: &Config) -> Vec<Mistake> {
+    let jobs = config.file.table("job").map_or(&[][..], |jobs| &jobs.0);
+    let mistake = |Entry { key, place, .. }: &Entry| {
+        let failure = JobPlan::new(config, key, &|_| true).err()?;
+        Some(Mistake::new(*place, failure.message()).with_hint(failure.hint()))
+    };
+    jobs.iter().filter_map(mistake).collect()
 }
 
 fn show(config: &Config, values: Vec<Effective>, report: &Report) -> Outcome<()> {

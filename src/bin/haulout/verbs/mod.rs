@@ -13,7 +13,10 @@ mod backup;
 mod cat;
 mod completions;
 mod config;
+mod desync;
 mod diff;
+mod doctor;
+mod dump_accounts;
 mod errors;
 mod forget;
 mod generate;
@@ -30,7 +33,9 @@ mod replicate;
 mod restore;
 mod run;
 mod salvage;
+mod setup;
 mod show;
+mod slot;
 mod snapshots;
 mod stats;
 mod status;
@@ -55,6 +60,7 @@ use crate::fail::failure::Outcome;
 use crate::grammar::common::Common;
 use crate::grammar::help_texts::Grammar;
 use crate::jobs::founding;
+use crate::jobs::policy;
 use crate::open::network::NetworkPlan;
 use crate::open::run::Run;
 use crate::open::settings::Settings;
@@ -64,7 +70,10 @@ use crate::verbs::backup::plan::BackupPlan;
 use crate::verbs::cat::CatArguments;
 use crate::verbs::completions::CompletionsArguments;
 use crate::verbs::config::ConfigArguments;
+use crate::verbs::desync::DesyncArguments;
 use crate::verbs::diff::DiffArguments;
+use crate::verbs::doctor::DoctorArguments;
+use crate::verbs::dump_accounts::DumpAccountsArguments;
 use crate::verbs::errors::ErrorsArguments;
 use crate::verbs::forget::args::ForgetArguments;
 use crate::verbs::generate::GenerateArguments;
@@ -87,7 +96,9 @@ use crate::verbs::restore::args::RestoreArguments;
 use crate::verbs::restore::plan::RestorePlan;
 use crate::verbs::run::RunArguments;
 use crate::verbs::salvage::SalvageArguments;
+use crate::verbs::setup::SetupArguments;
 use crate::verbs::show::ShowArguments;
+use crate::verbs::slot::SlotArguments;
 use crate::verbs::snapshots::SnapshotsArguments;
 use crate::verbs::stats::StatsArguments;
 use crate::verbs::status::StatusArguments;
@@ -147,6 +158,7 @@ pub(crate) enum Command {
     Verb(Verb),
     #[command(flatten)]
     Jobs(Jobs),
+    Setup(Box<SetupArguments>),
     #[command(flatten)]
     About(About),
 }
@@ -176,12 +188,16 @@ pub(crate) enum Verb {
     Upgrade(UpgradeArguments),
     Key(KeyArguments),
     Replicate(Box<ReplicateArguments>),
+    Slot(SlotArguments),
 }
 
 /// The commands on jobs of the configuration file.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Jobs {
     Run(RunArguments),
+    Desync(DesyncArguments),
+    Doctor(DoctorArguments),
+    DumpAccounts(DumpAccountsArguments),
     Generate(GenerateArguments),
     Status(StatusArguments),
 }
@@ -248,6 +264,7 @@ fn prepared(
         Verb::Unlock(typed) => Box::new(typed),
         Verb::Upgrade(typed) => Box::new(typed),
         Verb::Key(typed) => Box::new(KeyPlan::new(typed, around)),
+        Verb::Slot(typed) => Box::new(typed),
         Verb::Replicate(typed) => {
             let memory = common.memory.0;
             Box::new(ReplicatePlan::new(*typed, memory, &network, around)?)
@@ -264,15 +281,41 @@ pub(crate) fn work(jobs: &Jobs, config: Option<&Config>, report: &Report) -> Out
     };
     match jobs {
         Jobs::Run(typed) => typed.run(config, report),
+        Jobs::Desync(typed) => typed.run(config, report),
+        Jobs::Doctor(typed) => typed.run(config, report),
+        Jobs::DumpAccounts(typed) => typed.run(config),
         Jobs::Generate(typed) => typed.run(config, report),
         Jobs::Status(typed) => typed.run(config, report),
     }
+}
+
+/// Makes a first configuration, and takes a first backup.
+pub(crate) fn set_up(
+    common: Common,
+    typed: &SetupArguments,
+    around: &Surroundings<'_>,
+    report: &Report,
+) -> Outcome<Exit> {
+    typed.run(common, &grammar().raw(), around, report)
 }
 
 /// Makes the repositories of a job that are missing.
 pub(crate) fn found(job: &str, config: Option<&Config>, report: &Report) -> Outcome<Exit> {
     match config {
         Some(config) => founding::found(config, job, report),
+        None => Err(config::no_file(&Choice::new(None, &|_| None))),
+    }
+}
+
+/// Removes snapshots by the rules of the configuration file.
+pub(crate) fn forget_by_policy(
+    common: &Common,
+    typed: &ForgetArguments,
+    config: Option<&Config>,
+    report: &Report,
+) -> Outcome<Exit> {
+    match config {
+        Some(config) => policy::forget(config, common.repo.as_deref(), &typed.sources, report),
         None => Err(config::no_file(&Choice::new(None, &|_| None))),
     }
 }

@@ -1,13 +1,12 @@
 //! `run`: runs a job of the configuration file.
 
-use std::env;
-use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
 
 use crate::config::Config;
+use crate::environment::is_program;
 use crate::fail::exit::Exit;
 use crate::fail::failure::Outcome;
 use crate::jobs::hooks::Moment;
@@ -20,6 +19,8 @@ use crate::jobs::record::Record;
 use crate::jobs::record::Standing;
 use crate::jobs::record::StepRecord;
 use crate::jobs::sequence::Sequence;
+use crate::jobs::sequence::Why;
+use crate::jobs::space::Space;
 use crate::output::console::Loudness;
 use crate::output::report::Report;
 use crate::output::text::Cell;
@@ -51,9 +52,20 @@ pub(crate) struct RunArguments {
     #[arg(value_name = "JOB")]
     pub(crate) job: String,
 
+    /// Run it since its time has come: units of haulout generate do
+    ///
+    /// Where a source is a node of a cluster, the hosts that are ready agree in the repository on
+    /// the one that runs the job. The others end with status 0 and the result "skipped".
+    #[arg(long, conflicts_with = "plan")]
+    pub(crate) scheduled: bool,
+
     /// Print the commands of the job, and run none
     #[arg(long, visible_alias = "dry-run")]
     pub(crate) plan: bool,
+
+    /// Back up although there is less free space than is expected to be needed
+    #[arg(long)]
+    pub(crate) ignore_space: bool,
 }
 
 /// The JSON report of `run --plan`.
@@ -89,20 +101,21 @@ impl RunArguments {
         for source in sources.iter().filter_map(|name| config.source(name)) {
             require_private_options(source)?;
         }
-        let Some(sequence) = Sequence::begin(&plan, report)? else {
+        let Some(sequence) = Sequence::begin(&plan, self.space(), report)? else {
             report.console.note(format!("the job {} runs already", self.job));
             return Ok(Exit::Running);
         };
-        let (record, exit) = sequence.run()?;
+        let why = if self.scheduled { Why::Scheduled } else { Why::Asked };
+        let (record, exit) = sequence.run(why)?;
         report.ran(&record)?;
         Ok(exit)
     }
 }
 
-/// Tells whether a program is on the path of this process.
-fn is_program(name: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|directory| directory.join(Path::new(name)).is_file())
+impl RunArguments {
+    fn space(&self) -> Space {
+        if self.ignore_space { Space::Ignored } else { Space::Required }
+    }
 }
 
 impl<'p> Planned<'p> {
@@ -199,6 +212,10 @@ impl Report {
         let took = Duration::from_secs(took);
         let result = record.result.word();
         let head = format!("job {}: {result} in {}\n", record.job, units::span(took));
+        if rows.is_empty() {
+            let reason = record.reason.as_ref().map(|reason| format!("{}\n", clean(reason)));
+            return head + &reason.unwrap_or_default();
+        }
         head + &table(&columns, &rows, self.canvas)
     }
 }

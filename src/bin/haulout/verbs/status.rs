@@ -66,6 +66,8 @@ struct Job {
     last_run: Option<String>,
     last_success: Option<String>,
     next_run: Option<String>,
+    /// Since when nothing has verified the oldest of a repository.
+    oldest_unverified: Option<String>,
     record: Option<Record>,
 }
 
@@ -79,6 +81,7 @@ enum State {
     Done,
     Findings,
     Failed,
+    Skipped,
 }
 
 impl fmt::Display for State {
@@ -90,6 +93,7 @@ impl fmt::Display for State {
             Self::Done => "done",
             Self::Findings => "findings",
             Self::Failed => "failed",
+            Self::Skipped => "skipped",
         })
     }
 }
@@ -98,7 +102,7 @@ impl State {
     fn tone(self) -> Tone {
         match self {
             Self::Done => Tone::Good,
-            Self::Running => Tone::Plain,
+            Self::Running | Self::Skipped => Tone::Plain,
             Self::Findings | Self::Never => Tone::Doubtful,
             Self::Interrupted | Self::Failed => Tone::Bad,
         }
@@ -157,7 +161,9 @@ fn job(config: &Config, name: &str, report: &Report) -> Outcome<Job> {
         Some(Standing::Running) => State::Interrupted,
         Some(Standing::Done) => State::Done,
         Some(Standing::Findings) => State::Findings,
-        Some(Standing::Failed | Standing::Skipped) => State::Failed,
+        Some(Standing::Failed) => State::Failed,
+        // Another node has run it: what counts is the last success of all.
+        Some(Standing::Skipped) => State::Skipped,
     };
     let next = schedule_of(config.job(name)).and_then(|(schedule, zone)| {
         let now = i64::try_from(report.clock.unix_seconds()).ok()?;
@@ -172,14 +178,22 @@ fn job(config: &Config, name: &str, report: &Report) -> Outcome<Job> {
         last_run: last.map(timefmt::for_programs),
         last_success: success.map(timefmt::for_programs),
         next_run: next.map(timefmt::for_programs),
+        oldest_unverified: record.as_ref().and_then(oldest).map(timefmt::for_programs),
         record,
     })
+}
+
+/// Returns since when nothing has verified the oldest of the repositories of a job.
+fn oldest(record: &Record) -> Option<u64> {
+    record.oldest_unverified.values().min().copied()
 }
 
 /// Returns the worst level of all jobs, and the line of a Nagios plugin.
 fn judged(jobs: &[Job], now: u64, max_age: Duration) -> (Level, String) {
     let of = |job: &Job| {
-        let success = job.record.as_ref().and_then(|record| record.last_success);
+        // What another node of a cluster has run counts as well.
+        let success = job.record.as_ref();
+        let success = success.and_then(|record| record.last_success.max(record.last_elsewhere));
         let age = success.map(|success| now.saturating_sub(success));
         let (level, what) = match (age, job.state) {
             (None, _) => (Level::Critical, "never succeeded".to_owned()),
@@ -223,6 +237,7 @@ fn in_words(jobs: &[Job], report: &Report) -> String {
         left("state", Narrow::Keep),
         left("last success", Narrow::Seconds),
         left("next run", Narrow::Seconds),
+        left("unverified since", Narrow::Seconds),
     ];
     let time = |time: Option<u64>| time.map_or("-".to_owned(), |time| report.canvas.time(time));
     let row = |job: &Job| -> Vec<Cell> {
@@ -234,6 +249,7 @@ fn in_words(jobs: &[Job], report: &Report) -> String {
             Cell::toned(job.state.to_string(), job.state.tone()),
             time(success).into(),
             time(next).into(),
+            time(job.record.as_ref().and_then(oldest)).into(),
         ]
     };
     table(&columns, &jobs.iter().map(row).collect::<Vec<_>>(), report.canvas)
@@ -252,6 +268,7 @@ mod tests {
             last_run: None,
             last_success: None,
             next_run: None,
+            oldest_unverified: None,
             record: Some(record),
         }
     }

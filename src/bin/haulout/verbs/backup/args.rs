@@ -1,6 +1,7 @@
 //! Of `backup`.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -13,6 +14,7 @@ use haulout::verdict::finding::NoAcceptance;
 
 use crate::grammar::limit::Limit;
 use crate::grammar::values::duration;
+use crate::grammar::values::path;
 use crate::grammar::values::source_name;
 use crate::grammar::values::tag;
 use crate::output::units::ByteCount;
@@ -23,8 +25,7 @@ Examples:
   haulout -r /backup/db backup -- mariadb-dump -A --single-transaction
   haulout -r /backup/db backup --source shop < full.mbs
 
-Let haulout start the producer: of a shell's pipe it cannot see the exit status, \
-and the snapshot is at best \"unattested\".";
+Let haulout start the producer: of a pipe it sees no exit status (unattested).";
 
 /// Store a stream as a snapshot
 ///
@@ -36,16 +37,20 @@ and the snapshot is at best \"unattested\".";
 #[command(after_long_help = EXAMPLE)]
 pub(crate) struct BackupArguments {
     /// Name of what is backed up [default: HOST-PROGRAM]
-    ///
-    /// A backup is compared with earlier snapshots of its source.
     #[arg(long, value_name = "NAME", value_parser = source_name)]
     pub(crate) source: Option<String>,
 
-    /// The stream's format: auto, mbstream, sql, tar or raw
+    /// The stream's format: auto, mbstream, sql, tar or raw [default: auto]
     ///
     /// `auto` detects it from the first bytes; `raw` stores any stream as one member. A stream of
     /// another format is stored as what it is, and the snapshot is partial.
-    #[arg(long, value_name = "FORMAT", default_value = "auto", hide_possible_values = true)]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "auto",
+        hide_default_value = true,
+        hide_possible_values = true
+    )]
     pub(crate) format: Format,
 
     /// Attach this tag; may be repeated
@@ -59,28 +64,26 @@ pub(crate) struct BackupArguments {
     #[arg(long, value_name = "CODE[:GLOB]", value_parser = acceptance)]
     pub(crate) accept: Vec<Acceptable>,
 
-    /// zstd level for new data: -7 to 19, or auto
+    /// zstd level for new data: -7 to 19, or auto [default: auto]
     ///
-    /// `auto` is the fastest that pays, and a higher one while the producer is slow: beside a
-    /// COMMAND with half of the processors, or with --threads.
+    /// `auto` is the fastest that pays, and a higher one while the producer is slow.
     #[arg(
         long,
         value_name = "LEVEL",
         default_value = "auto",
+        hide_default_value = true,
         allow_hyphen_values = true,
         value_parser = compression
     )]
     pub(crate) compression: Compression,
 
     /// Do not decode and compare encoded data before it is stored
-    ///
-    /// Reading back catches a faulty processor or memory before the damage is in the only copy.
     #[arg(long, hide_short_help = true)]
     pub(crate) no_read_back: bool,
 
     /// Publish a checkpoint after this much of the stream [default: 64GiB]
     ///
-    /// If a run is killed, the next one continues from its last checkpoint.
+    /// After a kill the next run continues from the last checkpoint.
     #[arg(long, value_name = "SIZE", hide_short_help = true)]
     pub(crate) checkpoint_bytes: Option<ByteCount>,
 
@@ -88,11 +91,25 @@ pub(crate) struct BackupArguments {
     #[arg(long, value_name = "DURATION", hide_short_help = true, value_parser = duration)]
     pub(crate) checkpoint_time: Option<Duration>,
 
-    /// How long the producer may run after the end of its stream [default: 1min]
-    ///
-    /// A producer that runs for longer is ended, and the snapshot is partial.
+    /// How long the producer may run after its stream, then it is ended [default: 1min]
     #[arg(long, value_name = "DURATION", hide_short_help = true, value_parser = duration)]
     pub(crate) grace: Option<Duration>,
+
+    /// Directory of the spool for mariabackup's last stage [default: TMPDIR]
+    #[arg(long, value_name = "DIR", hide_short_help = true, value_parser = path())]
+    pub(crate) spool: Option<PathBuf>,
+
+    /// Size limit of the spool [default: 4GiB]
+    #[arg(long, value_name = "SIZE", hide_short_help = true)]
+    pub(crate) spool_size: Option<ByteCount>,
+
+    /// Longest standstill of that stage on a Galera node [default: 1min]
+    #[arg(long, value_name = "DURATION", hide_short_help = true, value_parser = duration)]
+    pub(crate) stall_limit: Option<Duration>,
+
+    /// Ask the server of the source: jobs do (haulout help config)
+    #[arg(long, hide_short_help = true)]
+    pub(crate) ask_server: bool,
 
     /// Limit the upload, in bytes a second: 10MiB, or a timetable
     ///

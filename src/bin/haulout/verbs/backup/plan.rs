@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use haulout::error::Error;
@@ -15,8 +16,11 @@ use haulout::ops::backup::Level;
 use haulout::ops::backup::ReadBack;
 use haulout::repo::StreamFormat;
 use haulout::source::child::GRACE;
+use haulout::source::outlet::SPOOL_BYTES;
+use haulout::source::outlet::STALL_LIMIT;
 use haulout::store::limiter::Timetable;
 
+use crate::config::tree::Table;
 use crate::environment::Stream;
 use crate::environment::Surroundings;
 use crate::fail::failure::Failure;
@@ -48,10 +52,25 @@ pub(crate) struct BackupPlan {
     pub(crate) checkpoint_seconds: u64,
     /// The time that the producer may run after its stream has ended.
     pub(crate) grace: Duration,
+    /// The rules for the stage in which the producer's server stands still.
+    pub(crate) stage: StagePlan,
     /// The command line of the producer; empty to read standard input.
     pub(crate) command: Vec<OsString>,
+    /// The section of the source, if its server is asked.
+    pub(crate) asks: Option<Table>,
     /// The limit for bytes to the repository.
     pub(crate) limit: Option<Timetable>,
+}
+
+/// The rules for the stage in which a producer's server stands still.
+#[derive(Debug)]
+pub(crate) struct StagePlan {
+    /// The directory of the spool, if one was given.
+    pub(crate) spool: Option<PathBuf>,
+    /// Number of bytes that the spool takes at most.
+    pub(crate) spool_bytes: u64,
+    /// The time for which the stage may stand still.
+    pub(crate) stall_limit: Duration,
 }
 
 impl BackupPlan {
@@ -77,6 +96,7 @@ impl BackupPlan {
             ));
         }
         let source = typed.source.unwrap_or_else(|| default_source(&around.host, &typed.command));
+        let asks = if typed.ask_server { Some(section(&source, around)?) } else { None };
         Ok(Self {
             source,
             format: typed.format.asked(),
@@ -89,10 +109,26 @@ impl BackupPlan {
                 .checkpoint_time
                 .map_or(CHECKPOINT_SECONDS, |time| time.as_secs()),
             grace: typed.grace.unwrap_or(GRACE),
+            stage: StagePlan {
+                spool: typed.spool,
+                spool_bytes: typed.spool_size.map_or(SPOOL_BYTES, |bytes| bytes.0),
+                stall_limit: typed.stall_limit.unwrap_or(STALL_LIMIT),
+            },
             command: typed.command,
+            asks,
             limit: typed.limit.map(|limit| limit.0),
         })
     }
+}
+
+/// Returns the section that the configuration has for a source.
+fn section(source: &str, around: &Surroundings<'_>) -> Outcome<Table> {
+    (around.source)(source).ok_or_else(|| {
+        Failure::usage(
+            format!("the configuration has no source {source}, whose server --ask-server asks"),
+            "name a source of the configuration with --source, or leave the option out",
+        )
+    })
 }
 
 /// Combines the values of `--accept`; `none` is about earlier backups, wherever it stands.
@@ -163,6 +199,13 @@ mod tests {
         let accept = backup("backup --accept lost-members:shop/*").accept;
         assert_eq!(accept.previous, AcceptedBefore::Kept);
         assert_eq!(accept.added[0].as_str(), "lost-members:shop/*");
+    }
+
+    #[test]
+    fn a_server_is_asked_of_a_source_of_the_configuration_only() {
+        assert!(backup("backup --source shop -- cat").asks.is_none());
+        let refused = plan("backup --source shop --ask-server -- cat").unwrap_err();
+        assert!(refused.line().contains("no source shop"), "{}", refused.line());
     }
 
     #[test]

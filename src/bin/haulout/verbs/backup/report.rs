@@ -117,6 +117,7 @@ struct Backup<'r> {
     whole_bytes: u64,
     compression: Compression,
     pages: Pages,
+    pause: Option<Pause>,
     positions: &'r Positions,
     new_source: bool,
     damaged_snapshots: &'r [String],
@@ -131,6 +132,35 @@ struct Compression {
     level: String,
     /// Raw bytes at each step of `auto`, the fastest first.
     steps: [u64; 4],
+}
+
+/// The stage in which the server of the producer stood still.
+#[derive(Debug, Serialize)]
+struct Pause {
+    milliseconds: u64,
+    /// Bytes of the stream that came in it.
+    stream_bytes: u64,
+    /// Those of them that went through the spool.
+    spooled_bytes: u64,
+}
+
+impl Pause {
+    /// Returns what was counted, if there was such a stage.
+    fn of(counts: &Counts) -> Option<Self> {
+        let Counts { paused_ms, tail_bytes, spooled_bytes, .. } = *counts;
+        let stage = Self { milliseconds: paused_ms, stream_bytes: tail_bytes, spooled_bytes };
+        (paused_ms > 0 || tail_bytes > 0).then_some(stage)
+    }
+
+    /// Describes the stage in a line.
+    fn line(&self) -> String {
+        let spooled = match self.spooled_bytes {
+            0 => String::new(),
+            bytes => format!(", {} of them through the spool", units::size(bytes)),
+        };
+        let span = units::span(Duration::from_millis(self.milliseconds));
+        format!("{span} at the server, {} in it{spooled}", units::size(self.stream_bytes))
+    }
 }
 
 /// Returns the raw bytes of blocks stored whole, by the step at which they were compressed.
@@ -180,6 +210,7 @@ impl<'r> Backup<'r> {
             whole_bytes: counts.whole_bytes,
             compression: Compression { level: report.level.to_string(), steps: steps(counts) },
             pages: counts.into(),
+            pause: Pause::of(counts),
             positions: &about.positions,
             new_source: report.new_among.is_some(),
             damaged_snapshots: &report.damaged,
@@ -263,5 +294,8 @@ fn text(report: &BackupReport, canvas: Canvas, time: Duration, peak: u64) -> Str
     );
     out += &fact("stored", &stored);
     out += &fact("level", &level(report));
+    if let Some(pause) = Pause::of(counts) {
+        out += &fact("pause", &pause.line());
+    }
     out + &fact("memory", &format!("{} at most", units::size(peak)))
 }

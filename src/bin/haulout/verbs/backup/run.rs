@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use haulout::error::Error;
@@ -12,14 +13,17 @@ use haulout::ops;
 use haulout::ops::backup::BackupOptions;
 use haulout::ops::memory::Work;
 use haulout::source::FileSource;
+use haulout::source::Server;
 use haulout::source::Source;
 use haulout::source::child::ChildSource;
+use haulout::source::outlet::StageRules;
 use haulout::store::local::LocalStore;
 use haulout::store::location::Location;
 
 use crate::fail::exit::Exit;
 use crate::fail::failure::Failure;
 use crate::fail::failure::Outcome;
+use crate::jobs::asked::Asked;
 use crate::open::run::Run;
 use crate::open::traits::Effect;
 use crate::open::traits::Traits;
@@ -29,6 +33,7 @@ use crate::output::producer_log::ProducerLog;
 use crate::output::progress::Activity;
 use crate::output::units;
 use crate::verbs::backup::plan::BackupPlan;
+use crate::verbs::backup::plan::StagePlan;
 use crate::verbs::job::Job;
 
 impl Job for BackupPlan {
@@ -72,8 +77,10 @@ impl Run<'_> {
             findings: Arc::clone(&self.findings),
             ..BackupOptions::new(plan.source.clone())
         };
+        let asked = self.ask(plan);
+        let options = BackupOptions { witness: asked.witness.clone(), ..options };
         let log = ProducerLog::new(&self.report.console);
-        let source = self.source(plan, &log)?;
+        let source = self.source(plan, asked, &log)?;
         let (began, progress) = (self.now(), self.progress(Activity::BackingUp));
         let done = ops::backup::backup(&repository, source, &options, &self.world);
         drop(progress);
@@ -105,18 +112,60 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn source(&self, plan: &BackupPlan, log: &ProducerLog) -> Outcome<Box<dyn Source>> {
-        let Some(program) = plan.command.first() else {
+    /// Returns the rules for the stage in which the producer's server stands still.
+    fn stage_rules(&self, plan: &BackupPlan, server: Server) -> Outcome<StageRules> {
+        let StagePlan { spool, spool_bytes, stall_limit } = &plan.stage;
+        spool.as_deref().map_or(Ok(()), check_spool)?;
+        Ok(StageRules {
+            spool: spool.clone().unwrap_or_else(std::env::temp_dir),
+            spool_bytes: *spool_bytes,
+            memory_bytes: self.settings.at_once.tail_bytes,
+            stall_limit: *stall_limit,
+            server,
+            clock: Arc::clone(&self.report.clock),
+        })
+    }
+
+    /// Asks the server of the source, if that is wanted.
+    fn ask(&self, plan: &BackupPlan) -> Asked {
+        let Some(section) = &plan.asks else { return Asked::nothing(&plan.command) };
+        let asked = Asked::of(&plan.source, section, &plan.command, &self.findings);
+        if asked.command.len() > plan.command.len() {
+            self.report.console.note("the server is a node of a Galera cluster: --galera-info");
+        }
+        asked
+    }
+
+    fn source(
+        &self,
+        plan: &BackupPlan,
+        asked: Asked,
+        log: &ProducerLog,
+    ) -> Outcome<Box<dyn Source>> {
+        let Some(program) = asked.command.first() else {
             let source = FileSource::stdin();
             let failure =
                 |e| Error::new(ErrorKind::Source, "cannot read standard input").because(e);
             return Ok(Box::new(source.map_err(failure)?));
         };
-        let started = ChildSource::start(&plan.command, log.writer(), plan.grace);
-        let (source, killer) = started.map_err(|e| not_started(program, &plan.command, e))?;
+        let rules = self.stage_rules(plan, asked.server)?;
+        let started = ChildSource::follow(&asked.command, log.writer(), plan.grace, rules);
+        let (source, killer) = started.map_err(|e| not_started(program, &asked.command, e))?;
         self.stop.ends(killer);
         Ok(Box::new(source))
     }
+}
+
+/// Checks that a directory can take a spool, before the producer needs it.
+fn check_spool(directory: &Path) -> Outcome<()> {
+    let made = tempfile::tempfile_in(directory).map(drop);
+    made.map_err(|error| {
+        let message = format!("cannot make a spool in {}", directory.display());
+        Failure::new(
+            Error::new(ErrorKind::Target, message).because(error),
+            "give --spool a directory in which this user may make files",
+        )
+    })
 }
 
 /// Explains why a producer could not be started, and how its command is written.

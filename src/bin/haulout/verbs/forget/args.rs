@@ -20,6 +20,7 @@ Examples:
   haulout -r /backup/db forget --keep-daily 14 --keep-weekly 8 --keep-monthly 12 --plan
   haulout -r /backup/db forget --source db1 --keep-daily 14 --prune --yes
   haulout -r /backup/db forget 3fa9c1 --reason 'customer erased'
+  haulout -r local forget --policy --prune --yes
   haulout forget --simulate --every day --for 2y --keep-daily 14";
 
 /// The ids of all rules.
@@ -37,8 +38,8 @@ const RULES: [&str; 8] = [
 /// Remove snapshots: those that no rule keeps, or those that are named
 ///
 /// Each rule applies for itself, to the snapshots of each source. Prints why each snapshot stays
-/// and what takes the place of each that goes, asks on the terminal, and elsewhere needs --yes.
-/// Exits with 3 if something was refused, is held, lacks a pack or can't be read.
+/// or goes, asks on the terminal, and elsewhere needs --yes. Exits with 3 if something was
+/// refused, is held, lacks a pack or can't be read.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLE)]
 pub(crate) struct ForgetArguments {
@@ -95,6 +96,16 @@ pub(crate) struct ForgetArguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Rules")]
 pub(crate) struct RuleArguments {
+    /// Apply the rules that the configuration has for the repository
+    #[arg(
+        long = "policy",
+        hide_short_help = true,
+        hide_long_help = true,
+        conflicts_with_all = RULES,
+        conflicts_with_all = ["snapshots", "simulate"]
+    )]
+    pub(crate) by_configuration: bool,
+
     /// Keep the newest N; --keep-within 30d: by age
     #[arg(long, value_name = "N", conflicts_with = "snapshots")]
     pub(crate) keep_last: Option<u32>,
@@ -202,7 +213,7 @@ impl RuleArguments {
 pub(crate) struct CalendarArguments {
     /// Say what the rules would leave of imagined backups, without a repository
     ///
-    /// --every hour, day, week or 6h is the time from one to the next, --for 2y the time of all.
+    /// --every (day, 6h) is the time between two, --for (2y) that of all.
     #[arg(long, hide_short_help = true, requires = "every", requires = "period")]
     pub(crate) simulate: bool,
 

@@ -91,8 +91,7 @@ pub(crate) struct RestoreArguments {
     /// Limit the download, in bytes a second: 10MiB, or a timetable
     ///
     /// In a timetable, 'mon-fri 08:00-18:00 5MiB, 80MiB', the first entry that matches the local
-    /// time applies; the rate may be "unlimited". Object stores are limited in every second,
-    /// directories on average.
+    /// time applies; the rate may be "unlimited".
     #[arg(long, value_name = "RATE", hide_short_help = true)]
     pub(crate) limit: Option<Limit>,
 

@@ -1,0 +1,169 @@
+//! The repository of a job and its replicas, asked with the commands that the job itself runs.
+
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::config::Config;
+use crate::doctor::finding::Finding;
+use crate::doctor::job::judge_role;
+use crate::jobs::founding;
+use crate::jobs::plan::Step;
+
+/// How long a request to a store is repeated: a person waits for the answer.
+const RETRY: &str = "5s";
+
+/// What a command said of a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// The JSON that it printed.
+    Report(Value),
+    /// Why it failed, and what to do about it.
+    Refused { message: String, hint: String },
+}
+
+impl Said {
+    /// Runs a command on a repository.
+    pub(crate) fn by(config: &Config, place: &str, arguments: &[&str]) -> Self {
+        let refused = |message: String| Self::Refused { message, hint: String::new() };
+        let mut command = match founding::of(config, place) {
+            Ok(command) => command,
+            Err(failure) => return refused(failure.line()),
+        };
+        command.args(["--json", "--quiet", "--retry-for", RETRY]).args(arguments);
+        match command.stdin(Stdio::null()).stderr(Stdio::null()).output() {
+            Ok(output) => Self::read(&output.stdout),
+            Err(error) => refused(format!("this program can't be started once more: {error}")),
+        }
+    }
+
+    /// Tells whether the command did what it was asked for.
+    pub(crate) fn is_report(&self) -> bool {
+        matches!(self, Self::Report(_))
+    }
+
+    /// Reads what a command printed.
+    fn read(printed: &[u8]) -> Self {
+        let Ok(value) = serde_json::from_slice::<Value>(printed) else {
+            let message = "the command printed nothing".to_owned();
+            return Self::Refused { message, hint: "run it by hand".to_owned() };
+        };
+        let error = &value["error"];
+        if error.is_null() {
+            return Self::Report(value);
+        }
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let causes = error["causes"].as_array().into_iter().flatten().map(text);
+        let message: Vec<String> = [text(&error["message"])].into_iter().chain(causes).collect();
+        Self::Refused { message: message.join(": "), hint: text(&error["hint"]) }
+    }
+}
+
+/// Judges what `key list` said of the repository: whether it opens, and with what key. `kit` is
+/// where the configuration says that a recovery kit is.
+pub(crate) fn judge_keys(said: &Said, steps: &[Step], kit: Option<&str>) -> Vec<Finding> {
+    let slots = match said {
+        Said::Refused { message, .. } if message.contains("is not encrypted") => {
+            let hint = "make an encrypted one: everyone who reads the store reads the data";
+            return vec![Finding::warning("key", "the repository is not encrypted", hint)];
+        }
+        Said::Refused { message, hint } => {
+            return vec![Finding::failed("reachable", message, hint)];
+        }
+        Said::Report(value) => value.as_array().map(Vec::as_slice).unwrap_or_default(),
+    };
+    let mut findings = vec![Finding::good("reachable", "it is there, and the key opens it")];
+    let in_use = slots.iter().find(|slot| slot["in_use"] == true);
+    if let Some(role) = in_use.and_then(|slot| slot["role"].as_str()) {
+        findings.push(judge_role(role, steps));
+    }
+    let opens = |slot: &&Value| slot["role"] == "full" && slot["retired"] != true;
+    let count = slots.iter().filter(opens).count();
+    findings.push(judge_kit(count, kit));
+    findings
+}
+
+/// Judges whether a recovery kit is known. It is a text outside of the repository, so only the
+/// configuration can say that there is one.
+fn judge_kit(full_keys: usize, kit: Option<&str>) -> Finding {
+    const CHECK: &str = "recovery kit";
+    const HINT: &str = "haulout key export writes one: lock it away, off this host, and say where \
+                        with recovery_kit in the section of the repository";
+    match (full_keys, kit) {
+        (_, Some(place)) => Finding::good(CHECK, format!("{place}, as the configuration says")),
+        (0 | 1, None) => Finding::warning(
+            CHECK,
+            "one key opens everything, and the configuration names no recovery kit",
+            HINT,
+        ),
+        (count, None) => Finding::not_checked(
+            CHECK,
+            format!("{count} keys open everything; the configuration names no recovery kit"),
+        )
+        .with_hint(HINT),
+    }
+}
+
+/// Says what is not tried in an object store, where each object that is put may cost.
+pub(crate) fn judge_bucket() -> Finding {
+    Finding::not_checked("writing", "lists and reads are tried, puts and deletes are not")
+        .with_hint("haulout init has tried them; the first backup shows whether rights were lost")
+}
+
+/// Judges what the plan of a replication said of a replica.
+pub(crate) fn judge_replica(said: &Said) -> Finding {
+    const CHECK: &str = "reachable";
+    match said {
+        Said::Refused { message, hint } => Finding::failed(CHECK, message, hint),
+        Said::Report(value) => {
+            let keys =
+                if value["reencrypted"] == true { "keys of its own" } else { "the same keys" };
+            let count = value["snapshots"].as_u64().unwrap_or_default();
+            let lacks = match count {
+                0 => "lacks nothing".to_owned(),
+                1 => "lacks 1 snapshot".to_owned(),
+                count => format!("lacks {count} snapshots"),
+            };
+            Finding::good(CHECK, format!("it has {keys}, and {lacks}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::finding::State;
+
+    fn states(printed: &str) -> Vec<(&'static str, State)> {
+        let findings = judge_keys(&Said::read(printed.as_bytes()), &[], None);
+        findings.iter().map(|finding| (finding.check, finding.state)).collect()
+    }
+
+    #[test]
+    fn a_repository_is_opened_as_the_job_opens_it() {
+        let slots = r#"[{"role":"full","in_use":true,"retired":false}]"#;
+        assert_eq!(
+            states(slots),
+            [("reachable", State::Good), ("key", State::Good), ("recovery kit", State::Warning)]
+        );
+        assert_eq!(judge_kit(2, None).state, State::NotChecked);
+        let kept = judge_kit(1, Some("in the safe"));
+        assert_eq!(kept.found, "in the safe, as the configuration says");
+        let refused = r#"{"error":{"message":"no repository","causes":["a"],"hint":"do"}}"#;
+        assert_eq!(states(refused), [("reachable", State::Failed)]);
+        let clear = r#"{"error":{"message":"/r is not encrypted: it has no keys"}}"#;
+        assert_eq!(states(clear), [("key", State::Warning)]);
+        assert_eq!(states(""), [("reachable", State::Failed)]);
+    }
+
+    #[test]
+    fn a_replica_says_what_it_lacks() {
+        let judged = |printed: &str| judge_replica(&Said::read(printed.as_bytes()));
+        let same = judged(r#"{"snapshots":2}"#);
+        assert_eq!(same.found, "it has the same keys, and lacks 2 snapshots");
+        let own = judged(r#"{"snapshots":0,"reencrypted":true}"#);
+        assert_eq!(own.found, "it has keys of its own, and lacks nothing");
+        let refused = judged(r#"{"error":{"message":"gone","causes":["away"],"hint":"h"}}"#);
+        assert_eq!((refused.state, refused.found.as_str()), (State::Failed, "gone: away"));
+    }
+}
