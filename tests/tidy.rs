@@ -13,9 +13,9 @@ use std::path::PathBuf;
 
 /// From the bottom up: what bytes mean, where they come from, what becomes of them. A module may
 /// name modules before it and itself, nothing else.
-const LAYERS: [&str; 19] = [
-    "base", "format", "innodb", "aria", "parse", "verdict", "source", "cut", "hash", "encode",
-    "seal", "store", "pack", "map", "repo", "pipeline", "ops", "guide", "bin",
+const LAYERS: [&str; 20] = [
+    "base", "format", "innodb", "aria", "parse", "verdict", "source", "server", "cut", "hash",
+    "encode", "seal", "store", "pack", "map", "repo", "pipeline", "ops", "guide", "bin",
 ];
 
 /// The modules of `lib.rs` that hand out what rooms have; the program may name them.
@@ -177,7 +177,7 @@ fn check_docs(file: &File, report: &mut impl FnMut(usize, &str)) {
     if !file.path.starts_with("src") {
         return;
     }
-    // Texts of help are read by `tests/messages.rs`.
+    // Texts of help are read by `tests/suite/messages.rs`.
     let is_help = texts_of_help(file);
     let words = |line: &str| {
         line.trim_start().strip_prefix("///").map(|text| text.split_whitespace().count())

@@ -1,5 +1,5 @@
-//! Any release list, relocation record, damage record of either kind, note and part of the pack
-//! table.
+//! Any release list, relocation record, damage record of either kind, note, slot record and part of
+//! the pack table.
 
 #![no_main]
 
@@ -15,6 +15,7 @@ use haulout::format::pack_table::decode_references;
 use haulout::format::pack_table::encode_records;
 use haulout::format::pack_table::encode_references;
 use haulout::format::retired::Retired;
+use haulout::format::slot::SlotRecord;
 use haulout::format::snapshot_damage::SnapshotDamage;
 use haulout_fuzz::Input;
 use libfuzzer_sys::fuzz_target;
@@ -25,7 +26,7 @@ const NODE: usize = 256;
 fuzz_target!(|data: &[u8]| {
     let mut input = Input(data);
     let kind = input.byte();
-    match kind % 9 {
+    match kind % 10 {
         0 => {
             let Ok(releases) = decode_releases(input.rest()) else { return };
             let mut bytes = Vec::new();
@@ -67,6 +68,10 @@ fuzz_target!(|data: &[u8]| {
         5 => {
             let Ok(Some(note)) = Note::decode(input.rest()) else { return };
             assert_eq!(Note::decode(&note.encode()), Ok(Some(note)));
+        }
+        8 => {
+            let Ok(Some(record)) = SlotRecord::decode(input.rest()) else { return };
+            assert_eq!(SlotRecord::decode(&record.encode()), Ok(Some(record)));
         }
         _ => {
             let bytes =

@@ -48,6 +48,8 @@ fuzz_target!(|data: &[u8]| {
             },
             completed_ok_seen: [Some(true), Some(false), None][usize::from(seen % 3)],
             errors: Vec::new(),
+            ended_for: None,
+            changed: Vec::new(),
         },
         pages: PageFindings::default(),
         accepted: Vec::new(),

@@ -21,9 +21,15 @@ say() { printf '%4ds  %s\n' "$SECONDS" "$*"; }
 
 # --- what is needed -----------------------------------------------------------
 
-# Installs what is missing if it may, and says what to install if it may not.
-need_packages() {
+# need_packages [TOOL PACKAGE]...: installs what is missing if it may, and says what to install if it may not. The
+# packages of the tools are wanted besides those that every script here needs.
+# shellcheck disable=SC2120  # some scripts name more than MariaDB's
+need_programs() {
     local missing=() tool package
+    while (($#)); do
+        command -v "$1" >/dev/null || missing+=("$2")
+        shift 2
+    done
     while read -r tool package; do
         command -v "$tool" >/dev/null || missing+=("$package")
     done <<'LIST'
@@ -52,6 +58,11 @@ LIST
     { apt-get -qy update && apt-get -qy install --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 || status=$?
     [[ $made_policy == no ]] || rm -f "$policy"
     ((status == 0)) || { tail -n 20 "$log" >&2; die "the packages could not be installed"; }
+}
+
+need_packages() {
+    # shellcheck disable=SC2119  # MariaDB alone
+    need_programs
 }
 
 # Sets $haulout to the program under test.
@@ -84,11 +95,16 @@ make_work() {
     trap 'exit 143' TERM
 }
 
+# is_own PID: whether that is a child of this script still; its number may have gone to another process since.
+is_own() { [[ $(ps -o ppid= -p "$1" | tr -d ' ') == "$$" ]]; }
+
 clean_up() {
     local status=$? pid
     trap - EXIT INT TERM
     # Nobody needs these servers' data, so nothing is lost by killing them.
-    for pid in "${pids[@]}" "${servers[@]}"; do kill -9 "$pid" 2>/dev/null || true; done
+    for pid in "${pids[@]}" "${servers[@]}"; do
+        if is_own "$pid"; then kill -9 "$pid" || true; fi
+    done 2>/dev/null
     wait 2>/dev/null || true
     if declare -F clean_up_more >/dev/null; then clean_up_more || true; fi
     if ((status)) && [[ -n ${KEEP:-} ]]; then
@@ -101,6 +117,9 @@ clean_up() {
 }
 
 # --- servers ------------------------------------------------------------------
+#
+# A server that starts removes the temporary tables of all others in its TMPDIR, so each script has its own.
+# servers_tmp is another directory for them, if their user can't write to $work.
 
 # mariadbd refuses to run as root unless told so by name.
 user=()
@@ -118,13 +137,13 @@ start_server() {
     local name=$1 data=$work/$1 log=$work/$1.log _
     shift
     if [[ ! -d $data ]]; then
-        mariadb-install-db --no-defaults "${user[@]}" --datadir="$data" --skip-test-db \
+        TMPDIR=${servers_tmp:-$work} mariadb-install-db --no-defaults "${user[@]}" --datadir="$data" --skip-test-db \
             --auth-root-authentication-method=normal >"$log" 2>&1 ||
             { tail -n 20 "$log" >&2; die "mariadb-install-db failed"; }
     fi
     # The compression is named because its default differs between releases. Dirty pages are written at once, since
     # they would reach the stream as redo instead of as pages.
-    mariadbd --no-defaults "${user[@]}" --datadir="$data" --socket="$work/$name.sock" --pid-file="$work/$name.pid" \
+    TMPDIR=${servers_tmp:-$work} mariadbd --no-defaults "${user[@]}" --datadir="$data" --socket="$work/$name.sock" --pid-file="$work/$name.pid" \
         --skip-networking --skip-name-resolve --skip-log-bin --character-set-server=latin1 \
         --innodb-buffer-pool-size=256M --innodb-log-file-size=512M --innodb-flush-log-at-trx-commit=0 \
         --innodb-doublewrite=0 --innodb-flush-method=nosync --innodb-compression-algorithm=zlib \

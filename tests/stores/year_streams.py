@@ -1,7 +1,7 @@
 """Invented servers whose streams are as real ones: for tests/stores/year.
 
 A `Server` has tables of InnoDB pages in the layout full_crc32, and gives full and incremental
-streams of mariabackup that pass every check, as the one of tests/support/mod.rs does. A `Dump` has
+streams of mariabackup that pass every check, as the one of tests/suite/support/mod.rs does. A `Dump` has
 rows, and gives what mariadb-dump writes.
 """
 
