@@ -1,7 +1,7 @@
 //! The grammar as it is parsed and shown: it gives each command the help that fits a screen.
 //!
-//! `-h` shows the options of daily use. `--help` shows the command's own options in full, those
-//! that every command has in one line each, the examples, and the chapter of the guide. The common
+//! `-h` shows the options of daily use. `--help` shows the command's own options in full, the names
+//! of those that every command has, the examples, and the chapter of the guide. The common
 //! options in full, and the variables of the environment, are shown by `haulout help options` and
 //! by the manual pages.
 
@@ -14,9 +14,6 @@ use crate::output::text::wrapped;
 
 /// Columns of the list of common options, whatever the terminal has.
 const LIST_COLUMNS: usize = 80;
-
-/// Width of an option with its value in that list.
-const OPTION_COLUMNS: usize = 36;
 
 /// Headings of the common options, in the order in which they are listed.
 const HEADINGS: [&str; 2] = ["Options for every command", "Options for object stores"];
@@ -180,31 +177,27 @@ fn last_paragraph(chapter: &Chapter) -> &'static str {
     chapter.text.trim_end().rsplit("\n\n").next().unwrap_or_default()
 }
 
-/// Returns the common options, a line each.
+/// Returns the names of the common options with their values, in lines that fit: what they mean
+/// would be more lines than the command's own options have.
 fn common_list(grammar: &clap::Command) -> String {
     let mut out = String::new();
     for (index, heading) in HEADINGS.into_iter().enumerate() {
         let note = if index == 0 { " (in full: haulout help options)" } else { "" };
         let gap = if index == 0 { "" } else { "\n" };
         out.extend([gap, heading, note, ":\n"]);
-        for arg in grammar.get_arguments().filter(|arg| arg.get_help_heading() == Some(heading)) {
-            out += &listed(arg);
-        }
+        let own = grammar.get_arguments().filter(|arg| arg.get_help_heading() == Some(heading));
+        let names: Vec<String> = own.map(listed).collect();
+        out.extend(["  ", &broken(&names.join(", ")).join(",\n  "), "\n"]);
     }
     out
 }
 
 fn listed(arg: &Arg) -> String {
-    let short = arg.get_short().map_or("    ".to_owned(), |short| format!("-{short}, "));
+    let short = arg.get_short().map_or(String::new(), |short| format!("-{short}/"));
     let long = arg.get_long().unwrap_or_default();
-    let takes_value = arg.get_action().takes_values();
-    let value = arg.get_value_names().filter(|_| takes_value).and_then(<[_]>::first);
-    let value = value.map_or(String::new(), |name| format!(" <{name}>"));
-    let spec = format!("  {short}--{long}{value}");
-    let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-    let defaults = if takes_value { arg.get_default_values() } else { &[] };
-    let default = defaults.first().map(|value| format!(" [default: {}]", value.display()));
-    format!("{spec:<OPTION_COLUMNS$}{help}{}\n", default.unwrap_or_default())
+    let value = arg.get_value_names().filter(|_| arg.get_action().takes_values());
+    let value = value.and_then(<[_]>::first).map_or(String::new(), |name| format!(" <{name}>"));
+    format!("{short}--{long}{value}")
 }
 
 /// Returns names that are separated by commas, in lines that fit.
@@ -326,14 +319,17 @@ mod tests {
     }
 
     #[test]
-    fn every_common_option_is_listed_once_in_a_line() {
+    fn every_common_option_is_listed_once() {
         let raw = verbs::grammar().raw();
         let list = common_list(&raw);
         let common = raw.get_arguments().filter(|arg| arg.is_global_set());
         for option in common.filter_map(|arg| arg.get_long()) {
-            let spec = format!("--{option} ");
-            let lists = |line: &&str| line.starts_with("  ") && line[6..].starts_with(&spec);
-            assert_eq!(list.lines().filter(lists).count(), 1, "{option}: {list}");
+            let is_it = |name: &&str| {
+                let name = name.trim().split(' ').next().unwrap_or_default();
+                name.ends_with(&format!("--{option}"))
+            };
+            let names = list.lines().flat_map(|line| line.split(','));
+            assert_eq!(names.filter(is_it).count(), 1, "{option}: {list}");
             assert!(verbs::grammar().options().contains(&format!("--{option}")), "{option}");
         }
         assert!(list.lines().all(|line| line.len() <= LIST_COLUMNS), "{list}");
