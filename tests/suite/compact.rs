@@ -36,6 +36,7 @@ use haulout::store::Store;
 use haulout::store::error::Category;
 use haulout::store::error::Verb;
 use haulout::store::memory::MemoryStore;
+use haulout::store::name::ObjectName;
 use haulout::store::testing::Effect;
 use haulout::store::testing::Failing;
 use haulout::store::testing::Fault;
@@ -307,9 +308,7 @@ fn damage_in_a_new_pack_is_reported_and_healed() {
     let place = Place::with_waste(Protected::Clear);
     let before: BTreeSet<_> = place.store.objects().into_keys().collect();
     place.compact();
-    let is_new = |name: &haulout::store::name::ObjectName| {
-        name.as_str().starts_with("packs/") && !before.contains(name)
-    };
+    let is_new = |name: &ObjectName| name.as_str().starts_with("packs/") && !before.contains(name);
     let new = place.store.objects().into_keys().find(is_new).unwrap();
     place.store.delete(&new).unwrap();
     for depth in [Depth::Objects, Depth::Blocks] {
@@ -393,6 +392,38 @@ fn a_copy_gets_what_was_moved_and_one_that_has_the_old_packs_needs_nothing() {
     assert!(again <= 3 && again < first, "{again} objects");
     whole(&before);
     assert_eq!(send(&place.reopened(), &after), 0);
+}
+
+#[test]
+fn a_lost_pack_that_entries_were_moved_to_comes_back_from_a_copy() {
+    let place = Place::with_waste(Protected::Encrypted);
+    let before = place.store.objects();
+    place.compact();
+    let copy = place.copy();
+    let is_new =
+        |name: &ObjectName| name.as_str().starts_with("packs/") && !before.contains_key(name);
+    let objects = place.store.objects();
+    // Packs of metadata have a second copy.
+    let twin = |name: &ObjectName| {
+        let name = name.as_str().replacen("packs/", "twins/", 1);
+        objects.contains_key(&ObjectName::new(&name).unwrap())
+    };
+    let moved_to: Vec<&ObjectName> =
+        objects.keys().filter(|name| is_new(name) && !twin(name)).collect();
+    assert!(!moved_to.is_empty());
+    for name in &moved_to {
+        place.store.delete(name).unwrap();
+    }
+    let world = World::of_this_machine();
+    let repository = place.reopened();
+    // Without the copy it is no secret that something is lost.
+    let alone = repair::plan(&repository, 2, &world).unwrap().run(&world).unwrap();
+    assert!(!alone.left.findings.is_empty(), "{alone:?}");
+    let plan = repair::plan_from(&repository, &shared(&copy.store), 2, &world).unwrap();
+    assert_eq!(plan.fetch.len(), moved_to.len(), "{:?}", plan.fetch);
+    let report = plan.run(&world).unwrap();
+    assert_eq!(report.fetched.len(), moved_to.len(), "{report:?}");
+    place.assert_whole();
 }
 
 #[test]

@@ -226,7 +226,7 @@ impl Overview {
         self.lost.extend(unread);
         let _left_out =
             survey::leave_out_unneeded(repository, snapshots, inventory, &mut packs, monitor)?;
-        let _compacted = survey::follow_moves(repository, inventory, &mut packs, monitor)?;
+        let compacted = survey::follow_moves(repository, inventory, &mut packs, monitor)?;
         let is_lost = |pair: &&RelocationPair| good(&pair.copies).is_none();
         let lost: BTreeSet<PackName> = pairs.iter().filter(is_lost).map(|pair| pair.pack).collect();
         let known = &self.known;
@@ -254,7 +254,12 @@ impl Overview {
             self.pair(&pack.copies);
         }
         looked.retain(|pack| !pack.is_whole());
-        self.lacking(repository, snapshots, &looked, monitor)?;
+        // Need lists name the packs of before: those that are left of them are needed.
+        let moved_to: BTreeSet<PackName> = compacted.into_values().flatten().collect();
+        let (of_moves, named): (Vec<_>, Vec<_>) =
+            looked.into_iter().partition(|pack| moved_to.contains(&pack.record.name));
+        self.lacks.extend(of_moves.iter().map(Lack::of_pack));
+        self.lacking(repository, snapshots, &named, monitor)?;
         if extent == Extent::Everything {
             self.nodes(repository, &of_unread, monitor)?;
         }
