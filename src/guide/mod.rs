@@ -47,6 +47,7 @@ chapters! {
     setup "setup.md" "A first backup"
     config "config.md" "Configuration and jobs"
     galera "galera.md" "Galera clusters"
+    rescue "rescue.md" "Bringing a cluster back"
     automate "automate.md" "Automating"
     troubleshoot "troubleshoot.md" "Troubleshooting"
     performance "performance.md" "Performance"

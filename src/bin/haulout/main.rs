@@ -27,6 +27,7 @@ mod open;
 mod output;
 mod panics;
 mod proc_status;
+mod rescue;
 mod secrets;
 mod setup;
 mod signals;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
     let around = environment::surroundings();
     let done = match typed.command {
         Command::About(about) => verbs::describe(typed.common, &about, &around, &report),
+        Command::Rescue(rescue) => verbs::rescue(&typed.common, &rescue, &around, &report),
         Command::Setup(setup) => verbs::set_up(typed.common, &setup, &around, &report),
         Command::Verb(_) | Command::Jobs(_) => match configured(&grammar, &matches, typed) {
             Ok(Ok(line)) => return line.run(around),
@@ -145,6 +147,7 @@ impl Line {
             Command::Verb(verb) => verbs::run(common, verb, &around, &report),
             Command::Jobs(jobs) => verbs::work(&jobs, config.as_ref(), &report),
             Command::About(about) => verbs::describe(common, &about, &around, &report),
+            Command::Rescue(rescue) => verbs::rescue(&common, &rescue, &around, &report),
             Command::Setup(setup) => verbs::set_up(common, &setup, &around, &report),
         };
         let exit = done.unwrap_or_else(|failure| report.failure(&failure));

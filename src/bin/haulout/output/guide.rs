@@ -156,7 +156,8 @@ mod tests {
                 let is_name = words.len() == 2;
                 let is_fine = |kind| match kind {
                     ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => true,
-                    ErrorKind::MissingRequiredArgument => is_name,
+                    ErrorKind::MissingRequiredArgument
+                    | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => is_name,
                     _ => false,
                 };
                 let parsed = verbs::grammar().shown().try_get_matches_from(words);

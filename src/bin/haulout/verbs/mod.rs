@@ -30,6 +30,7 @@ mod man;
 mod prune;
 mod repair;
 mod replicate;
+mod rescue;
 mod restore;
 mod run;
 mod salvage;
@@ -92,6 +93,7 @@ use crate::verbs::repair::args::RepairArguments;
 use crate::verbs::repair::run::RepairJob;
 use crate::verbs::replicate::args::ReplicateArguments;
 use crate::verbs::replicate::plan::ReplicatePlan;
+use crate::verbs::rescue::RescueArguments;
 use crate::verbs::restore::args::RestoreArguments;
 use crate::verbs::restore::plan::RestorePlan;
 use crate::verbs::run::RunArguments;
@@ -159,6 +161,7 @@ pub(crate) enum Command {
     #[command(flatten)]
     Jobs(Jobs),
     Setup(Box<SetupArguments>),
+    Rescue(Box<RescueArguments>),
     #[command(flatten)]
     About(About),
 }
@@ -297,6 +300,16 @@ pub(crate) fn set_up(
     report: &Report,
 ) -> Outcome<Exit> {
     typed.run(common, &grammar().raw(), around, report)
+}
+
+/// Looks at the nodes of a cluster that is down, and brings it back.
+pub(crate) fn rescue(
+    common: &Common,
+    typed: &RescueArguments,
+    around: &Surroundings<'_>,
+    report: &Report,
+) -> Outcome<Exit> {
+    typed.run(common, around, report)
 }
 
 /// Makes the repositories of a job that are missing.

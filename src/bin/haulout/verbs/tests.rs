@@ -237,8 +237,10 @@ fn every_command_has_an_example() {
         let example = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
         let is_about = About::has_subcommand(name);
         let is_of_jobs = Jobs::has_subcommand(name);
-        // The commands on the configuration need no repository.
-        let names_none = is_about || is_of_jobs || ["check", "show", "schema"].contains(&name);
+        // The commands on the configuration, and those on a node, need no repository.
+        let names_none = is_about
+            || is_of_jobs
+            || ["check", "show", "schema", "inspect", "step", "undo"].contains(&name);
         let begins = if names_none { "  haulout " } else { "  haulout -r /backup/db " };
         assert!(example.contains(begins), "{name}");
         assert!(example.contains(&format!(" {name}")), "{name}");
