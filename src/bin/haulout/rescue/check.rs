@@ -19,7 +19,7 @@ use haulout::server::session::Session;
 use haulout::world::Clock;
 use zeroize::Zeroizing;
 
-use crate::rescue::server_settings::ServerSettings;
+use haulout::server::settings::ServerSettings;
 
 /// The interval between two looks.
 const LOOK: Duration = Duration::from_millis(500);

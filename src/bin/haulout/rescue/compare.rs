@@ -147,13 +147,13 @@ pub(crate) fn objections(reports: &[NodeReport]) -> Vec<String> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::rescue::node::Cause;
-    use crate::rescue::node::CauseKind;
-    use crate::rescue::node::Position;
     use crate::rescue::node::Running;
-    use crate::rescue::node::SavedState;
     use crate::rescue::node::ServiceCommands;
     use crate::rescue::node::VERSION;
+    use haulout::server::saved_state::Position;
+    use haulout::server::saved_state::SavedState;
+    use haulout::server::startup_log::Cause;
+    use haulout::server::startup_log::CauseKind;
 
     pub(crate) const HISTORY: &str = "92f7e289-eb94-11f1-96f8-ee18e288f3c2";
     const OTHER: &str = "a0000000-eb94-11f1-96f8-ee18e288f3c2";

@@ -29,18 +29,18 @@ use haulout::world::Clock;
 
 use crate::doctor::host::free_bytes;
 use crate::doctor::tool::Version;
-use crate::rescue::causes;
-use crate::rescue::node::Cause;
-use crate::rescue::node::CauseKind;
 use crate::rescue::node::Isolation;
 use crate::rescue::node::NodeReport;
-use crate::rescue::node::Position;
 use crate::rescue::node::Running;
-use crate::rescue::node::SavedState;
 use crate::rescue::node::ServiceCommands;
 use crate::rescue::node::VERSION;
-use crate::rescue::node::saved_state;
-use crate::rescue::server_settings::ServerSettings;
+use haulout::server::saved_state::Position;
+use haulout::server::saved_state::SavedState;
+use haulout::server::saved_state::saved_state;
+use haulout::server::settings::ServerSettings;
+use haulout::server::startup_log;
+use haulout::server::startup_log::Cause;
+use haulout::server::startup_log::CauseKind;
 
 /// The user of a server whose option files name none.
 const USER: &str = "mysql";
@@ -163,7 +163,7 @@ fn look_at_files(look: &Look, settings: &ServerSettings, report: &mut NodeReport
         report.causes.push(Cause { kind: CauseKind::NoData, seen });
     }
     if let Some(log) = settings.error_log().and_then(|path| tail(&path)) {
-        report.causes.extend(causes::of_log(&log));
+        report.causes.extend(startup_log::causes(&log));
     }
     report.causes.extend(causes_here(settings, report.free_bytes));
     let has_data = !report.causes.iter().any(|cause| cause.kind == CauseKind::NoData);
@@ -199,10 +199,10 @@ fn recover(look: &Look) -> (Option<Position>, Vec<Cause>) {
     };
     let mut said = String::from_utf8_lossy(&output.stderr).into_owned();
     said += &tail(&path).unwrap_or_default();
-    let mut found = causes::of_log(&said);
-    let position = causes::recovered(&said).filter(Position::is_known);
+    let mut found = startup_log::causes(&said);
+    let position = startup_log::recovered(&said).filter(Position::is_known);
     if position.is_none() && found.is_empty() {
-        let why = causes::last_error(&said);
+        let why = startup_log::last_error(&said);
         found = failed(why.unwrap_or_else(|| "the server printed no position".to_owned()));
     }
     (position, found)

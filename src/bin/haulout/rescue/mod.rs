@@ -13,12 +13,10 @@
 //! apply write sets to data that they do not belong to.
 
 pub(crate) mod act;
-pub(crate) mod causes;
 pub(crate) mod check;
 pub(crate) mod collect;
 pub(crate) mod compare;
 pub(crate) mod inspect;
 pub(crate) mod node;
 pub(crate) mod plan;
-pub(crate) mod server_settings;
 pub(crate) mod steps;

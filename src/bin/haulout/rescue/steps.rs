@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::rescue::compare::Outlook;
 use crate::rescue::node::NodeReport;
-use crate::rescue::node::Position;
+use haulout::server::saved_state::Position;
 
 /// A command of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,9 +5,70 @@
 
 use std::collections::BTreeSet;
 
-use crate::rescue::node::Cause;
-use crate::rescue::node::CauseKind;
-use crate::rescue::node::Position;
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::server::saved_state::Position;
+
+/// The kind of a reason why a node is down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CauseKind {
+    /// A page or file of the data is damaged.
+    CorruptData,
+    /// There is no data directory, or it is empty.
+    NoData,
+    /// The file system is full.
+    Disk,
+    /// Files belong to another user, or may not be read.
+    Rights,
+    /// A port is in use.
+    Port,
+    /// The server does not accept its configuration.
+    Configuration,
+    /// The library of Galera can't be loaded.
+    Provider,
+    /// The server could not recover its position, and does not say why.
+    NotRecovered,
+}
+
+impl CauseKind {
+    /// Tells whether data with this fault can't be trusted.
+    pub fn is_about_data(self) -> bool {
+        match self {
+            Self::CorruptData | Self::NoData => true,
+            Self::Disk
+            | Self::Rights
+            | Self::Port
+            | Self::Configuration
+            | Self::Provider
+            | Self::NotRecovered => false,
+        }
+    }
+
+    /// Returns the kind in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::CorruptData => "damaged data",
+            Self::NoData => "no data",
+            Self::Disk => "full disk",
+            Self::Rights => "access rights",
+            Self::Port => "port in use",
+            Self::Configuration => "configuration",
+            Self::Provider => "Galera library",
+            Self::NotRecovered => "no position",
+        }
+    }
+}
+
+/// A reason why a node is down.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Cause {
+    /// The kind of the reason.
+    pub kind: CauseKind,
+    /// What was seen: a line of a log, a file, a port.
+    pub seen: String,
+}
 
 /// The words of a message and what they mean; the first that fits counts.
 const SIGNS: [(&str, CauseKind); 20] = [
@@ -39,11 +100,11 @@ const START: &str = "starting as process";
 /// The words before the position that a server has recovered.
 const RECOVERED: &str = "WSREP: Recovered position:";
 
-/// Most bytes of a message that is kept.
-const SEEN_BYTES_MAX: usize = 300;
+/// Most characters of a message that is kept.
+pub const SEEN_CHARS_MAX: usize = 300;
 
 /// Returns the causes that the last start of a server tells, each kind once.
-pub(crate) fn of_log(text: &str) -> Vec<Cause> {
+pub fn causes(text: &str) -> Vec<Cause> {
     let start = text.rfind(START).unwrap_or(0);
     let mut kinds = BTreeSet::new();
     let mut causes = Vec::new();
@@ -66,16 +127,16 @@ fn kind_of(line: &str) -> Option<CauseKind> {
 /// Returns a line without its time, and not too long.
 fn shortened(line: &str) -> String {
     let words = line.find('[').map_or(line, |at| &line[at..]);
-    words.chars().take(SEEN_BYTES_MAX).collect()
+    words.chars().take(SEEN_CHARS_MAX).collect()
 }
 
 /// Returns the last message that is an error.
-pub(crate) fn last_error(text: &str) -> Option<String> {
+pub fn last_error(text: &str) -> Option<String> {
     text.lines().rfind(|line| line.contains("ERROR]")).map(shortened)
 }
 
 /// Returns the position that a server has recovered: `UUID:SEQNO`, after a comma the GTID.
-pub(crate) fn recovered(text: &str) -> Option<Position> {
+pub fn recovered(text: &str) -> Option<Position> {
     let line = text.lines().rfind(|line| line.contains(RECOVERED))?;
     let (_, position) = line.split_once(RECOVERED)?;
     let position = position.trim().split([',', ' ']).next()?;
@@ -95,10 +156,10 @@ mod tests {
             2026-11-02 0 [ERROR] Can't start server: Bind on TCP/IP port: Address already in use\n\
             2026-11-02 0 [ERROR] Do you already have another server running on port: 3306 ?\n\
             2026-11-02 0 [ERROR] Aborting\n";
-        let causes = of_log(text);
-        assert_eq!(causes.len(), 1, "{causes:?}");
-        assert_eq!(causes[0].kind, CauseKind::Port);
-        assert!(causes[0].seen.starts_with("[ERROR] Can't start"), "{causes:?}");
+        let found = causes(text);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].kind, CauseKind::Port);
+        assert!(found[0].seen.starts_with("[ERROR] Can't start"), "{found:?}");
         assert_eq!(last_error(text).unwrap(), "[ERROR] Aborting");
     }
 
@@ -111,11 +172,11 @@ mod tests {
             ("[ERROR] mariadbd: Disk is full writing './bin.000001'", CauseKind::Disk),
             ("[ERROR] mariadbd: Can't find file: './mysql/' (Errcode: 13", CauseKind::Rights),
         ] {
-            let causes = of_log(line);
-            assert_eq!(causes.iter().map(|cause| cause.kind).collect::<Vec<_>>(), [kind], "{line}");
+            let found = causes(line);
+            assert_eq!(found.iter().map(|cause| cause.kind).collect::<Vec<_>>(), [kind], "{line}");
         }
-        assert_eq!(of_log("[Note] corrupt is only a word here\n"), []);
-        assert_eq!(of_log("[ERROR] something else\n"), []);
+        assert_eq!(causes("[Note] corrupt is only a word here\n"), []);
+        assert_eq!(causes("[ERROR] something else\n"), []);
     }
 
     #[test]

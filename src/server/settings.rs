@@ -18,11 +18,11 @@ const GROUP_PORT: u16 = 4567;
 
 /// Options with their values; `_` and `-` are the same in names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct ServerSettings(BTreeMap<String, String>);
+pub struct ServerSettings(BTreeMap<String, String>);
 
 impl ServerSettings {
     /// Reads what `mariadbd --print-defaults` prints. Of an option the last one counts.
-    pub(crate) fn read(text: &str) -> Self {
+    pub fn read(text: &str) -> Self {
         let mut options = BTreeMap::new();
         let line = text.lines().rfind(|line| line.trim_start().starts_with("--"));
         let line = format!(" {}", line.unwrap_or_default().trim());
@@ -36,28 +36,28 @@ impl ServerSettings {
     }
 
     /// Returns the value of an option; nothing if it is not set or empty.
-    pub(crate) fn value(&self, name: &str) -> Option<&str> {
+    pub fn value(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
     /// Returns the data directory.
-    pub(crate) fn data_directory(&self) -> PathBuf {
+    pub fn data_directory(&self) -> PathBuf {
         self.value("datadir").unwrap_or(DATA_DIRECTORY).into()
     }
 
     /// Returns the path of the socket.
-    pub(crate) fn socket(&self) -> PathBuf {
+    pub fn socket(&self) -> PathBuf {
         let path = PathBuf::from(self.value("socket").unwrap_or(SOCKET));
         if path.is_absolute() { path } else { self.data_directory().join(path) }
     }
 
     /// Returns the port for clients.
-    pub(crate) fn client_port(&self) -> u16 {
+    pub fn client_port(&self) -> u16 {
         self.value("port").and_then(|port| port.parse().ok()).unwrap_or(PORT)
     }
 
     /// Returns the error log, if it is a file.
-    pub(crate) fn error_log(&self) -> Option<PathBuf> {
+    pub fn error_log(&self) -> Option<PathBuf> {
         let name = self.value("log-error")?;
         let path = PathBuf::from(name);
         let path = if path.extension().is_some() { path } else { path.with_extension("err") };
@@ -65,7 +65,7 @@ impl ServerSettings {
     }
 
     /// Returns the members that the address of the cluster names.
-    pub(crate) fn members(&self) -> Vec<String> {
+    pub fn members(&self) -> Vec<String> {
         let address = self.value("wsrep-cluster-address").unwrap_or_default();
         let list = address.strip_prefix("gcomm://").unwrap_or_default();
         let list = list.split('?').next().unwrap_or_default();
@@ -73,7 +73,7 @@ impl ServerSettings {
     }
 
     /// Returns the port at which other members connect.
-    pub(crate) fn group_port(&self) -> u16 {
+    pub fn group_port(&self) -> u16 {
         let of_provider = |name: &str| {
             let options = self.value("wsrep-provider-options")?;
             let pair = |option: &str| {
