@@ -491,6 +491,38 @@ fn a_cron_job_of_kubernetes_has_what_the_job_needs_and_refuses_what_no_pod_can()
 }
 
 #[test]
+fn a_restore_in_kubernetes_verifies_first_and_says_what_to_do_with_the_servers() {
+    let job = NIGHTLY.replace("sources = [\"db\", \"files\"]", "sources = [\"db1\", \"files\"]");
+    let source = "[source.db1]\nkind = \"mariabackup\"\ndefaults_file = \"/etc/haulout/b.cnf\"\n";
+    let site = Site::new(&format!("{source}{job}"));
+    let text = site.ran(&["generate", "kubernetes-restore", "nightly"]).is(0).out();
+    let at = |line: &str| text.find(line).unwrap_or_else(|| panic!("{line}: {text}"));
+    for line in [
+        "kind: Job\n",
+        "claimName: data-mariadb-0\n",
+        "secretName: haulout-nightly\n",
+        "backoffLimit: 0\n",
+        "#   kubectl delete pvc data-mariadb-1 data-mariadb-2\n",
+    ] {
+        at(line);
+    }
+    // An old member is stopped before the restore, and has no data when the servers start.
+    let order = ["--replicas 0", "kubectl apply", "kubectl delete pvc", "--replicas 3"].map(at);
+    assert!(order.is_sorted(), "{text}");
+    let containers = ["- restore\n", "initContainers:\n", "- verify\n"].map(at);
+    assert!(containers.is_sorted(), "{text}");
+    assert!(text.contains("- \"db1@complete\"\n") && text.contains("- \"--datadir\"\n"), "{text}");
+    let server = text.split("mountPath: /var/lib/mysql\n").nth(1).unwrap();
+    assert!(!server.lines().next().unwrap().contains("readOnly"), "{text}");
+    let alone = ["generate", "kubernetes-restore", "nightly", "--replicas", "1"];
+    assert!(!site.ran(&alone).is(0).out().contains("delete pvc"));
+    Site::new(NIGHTLY)
+        .ran(&["generate", "kubernetes-restore", "nightly"])
+        .is(2)
+        .says("no files of a server");
+}
+
+#[test]
 fn alert_rules_and_a_dashboard_name_metrics_that_a_run_writes() {
     let site = Site::new(NIGHTLY);
     site.ran(&["init", "--job", "nightly", "-q"]).is(0);

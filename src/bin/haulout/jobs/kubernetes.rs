@@ -126,7 +126,7 @@ pub(crate) fn manifest(unit: &Unit<'_>, cluster: &ClusterArguments) -> Outcome<S
     let (volumes, mounts) = (Vec::new(), Vec::new());
     let mut manifest = Manifest { unit, cluster, name, volumes, mounts };
     let secrets = manifest.secrets()?;
-    manifest.directories();
+    manifest.directories(ReadOnly::Yes);
     let comment = manifest.comment(&secrets);
     let zone = unit.job.text("timezone").unwrap_or_default();
     Ok(yaml::documents(&[
@@ -136,16 +136,31 @@ pub(crate) fn manifest(unit: &Unit<'_>, cluster: &ClusterArguments) -> Outcome<S
     ]))
 }
 
-/// Refuses what a pod of a `CronJob` can't do as the configuration says it.
-fn refuse(unit: &Unit<'_>, cluster: &ClusterArguments) -> Outcome<()> {
-    let name = unit.name;
-    let is_fit = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if !name.chars().all(is_fit) || name.ends_with('-') {
+/// Returns the objects of a restore of the server that the job backs up, as YAML.
+pub(crate) fn restore(unit: &Unit<'_>, cluster: &ClusterArguments) -> Outcome<String> {
+    refuse_name(unit)?;
+    let is_physical = |source: &&Table| source.text("kind") == Some("mariabackup");
+    if !unit.sources().iter().any(is_physical) {
         return Err(Failure::usage(
-            format!("{name} is no name of an object in Kubernetes"),
-            "give the job a name of lower case letters, digits and hyphens",
+            format!("the job {} backs up no files of a server", unit.name),
+            "restore a dump with haulout restore --load into a server that runs",
         ));
     }
+    // The set starts its first pod alone, which the others join.
+    let cluster = &ClusterArguments { ordinal: Ordinal::Number(0), ..cluster.clone() };
+    let name = format!("haulout-{}-restore", unit.name);
+    let (volumes, mounts) = (Vec::new(), Vec::new());
+    let mut manifest = Manifest { unit, cluster, name, volumes, mounts };
+    manifest.secrets()?;
+    manifest.directories(ReadOnly::No);
+    let comment = manifest.restore_comment();
+    Ok(yaml::documents(&[(comment, manifest.restore_job())]))
+}
+
+/// Refuses what a pod of a `CronJob` can't do as the configuration says it.
+fn refuse(unit: &Unit<'_>, cluster: &ClusterArguments) -> Outcome<()> {
+    refuse_name(unit)?;
+    let name = unit.name;
     if let Some(jitter) = unit.job.text("jitter") {
         return Err(Failure::usage(
             format!("a CronJob can't express jitter = {jitter:?} of {name}"),
@@ -171,6 +186,19 @@ fn refuse(unit: &Unit<'_>, cluster: &ClusterArguments) -> Outcome<()> {
         return Err(Failure::usage(
             format!("a pod does not have the files that the job {name} backs up"),
             "back up files by a job on their host, and leave the source out of this one",
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses a job whose name no object can have.
+fn refuse_name(unit: &Unit<'_>) -> Outcome<()> {
+    let name = unit.name;
+    let is_fit = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if !name.chars().all(is_fit) || name.ends_with('-') {
+        return Err(Failure::usage(
+            format!("{name} is no name of an object in Kubernetes"),
+            "give the job a name of lower case letters, digits and hyphens",
         ));
     }
     Ok(())
@@ -227,7 +255,7 @@ impl Manifest<'_> {
         }
         for (index, (directory, items)) in directories.into_iter().enumerate() {
             let secret = json!({
-                "secretName": self.name,
+                "secretName": format!("haulout-{}", self.unit.name),
                 "defaultMode": 0o440,
                 "items": items,
             });
@@ -236,14 +264,17 @@ impl Manifest<'_> {
         Ok(keys)
     }
 
-    /// Mounts the directories that the job reads and writes.
-    fn directories(&mut self) {
+    /// Mounts the directories that the job reads and writes, and the data of the server.
+    fn directories(&mut self, server: ReadOnly) {
         let is_physical = |source: &&Table| source.text("kind") == Some("mariabackup");
         if self.unit.sources().iter().any(is_physical) {
             let claim = format!("{}-{}", self.cluster.claim, self.pod());
-            let claim = json!({ "claimName": claim, "readOnly": true });
+            let mut claim = json!({ "claimName": claim });
+            if server == ReadOnly::Yes {
+                claim["readOnly"] = json!(true);
+            }
             let claim = ("persistentVolumeClaim", claim);
-            self.mount("server", DATA_DIRECTORY, ReadOnly::Yes, claim);
+            self.mount("server", DATA_DIRECTORY, server, claim);
         }
         for (name, directory) in self.unit.directories() {
             let claim = json!({ "claimName": claim_of(&name) });
@@ -251,7 +282,7 @@ impl Manifest<'_> {
             self.mount(&claim_of(&name), &directory, ReadOnly::No, claim);
         }
         let state = state_dir(self.unit.config).display().to_string();
-        let claim = json!({ "claimName": format!("{}-state", self.name) });
+        let claim = json!({ "claimName": format!("haulout-{}-state", self.unit.name) });
         self.mount("state", &state, ReadOnly::No, ("persistentVolumeClaim", claim));
         let written: BTreeSet<String> =
             self.unit.writable().into_iter().chain(["/tmp".to_owned()]).collect();
@@ -314,21 +345,26 @@ impl Manifest<'_> {
         })
     }
 
-    fn pod_spec(&self) -> Value {
+    /// Returns the rights of a pod: those of the user that owns the data directory.
+    fn pod_security(&self) -> Value {
         let uid = self.cluster.uid;
+        json!({
+            "runAsNonRoot": true,
+            "runAsUser": uid,
+            "runAsGroup": uid,
+            "fsGroup": uid,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": { "type": "RuntimeDefault" },
+        })
+    }
+
+    fn pod_spec(&self) -> Value {
         let config = self.unit.config.path.display().to_string();
         let mut spec = json!({
             "restartPolicy": "Never",
             "automountServiceAccountToken": false,
             "terminationGracePeriodSeconds": STOP_SECONDS,
-            "securityContext": {
-                "runAsNonRoot": true,
-                "runAsUser": uid,
-                "runAsGroup": uid,
-                "fsGroup": uid,
-                "fsGroupChangePolicy": "OnRootMismatch",
-                "seccompProfile": { "type": "RuntimeDefault" },
-            },
+            "securityContext": self.pod_security(),
             "initContainers": [self.container("wait-for-servers", &self.waiting())],
             "containers": [self.container("haulout", &[
                 "haulout".to_owned(),
@@ -386,6 +422,79 @@ impl Manifest<'_> {
                         "matchLabels": { "statefulset.kubernetes.io/pod-name": self.pod() },
                     },
                 }],
+            },
+        })
+    }
+
+    /// Tells what to do with the objects of a restore.
+    fn restore_comment(&self) -> String {
+        let ClusterArguments { servers, claim, replicas, .. } = self.cluster;
+        let (name, job) = (&self.name, self.unit.name);
+        let others = (1..*replicas).map(|number| format!(" {claim}-{servers}-{number}"));
+        let mut comment = format!(
+            "Restores the server of the job {job}. It has the Secret haulout-{job} of that job.\n\
+             1. Stop all servers; what they hold is kept in the volume of {servers}-0 only:\n  \
+             kubectl scale statefulset {servers} --replicas 0\n  \
+             kubectl wait --for=delete pod/{} --timeout=10m\n\
+             2. Verify, restore, prepare and try the backup. The old data stay in the volume; if\n\
+             it has no room for both, add --discard-old-data to the command below:\n  \
+             kubectl apply -f haulout-{job}-restore.yaml\n  \
+             kubectl wait --for=condition=complete job/{name} --timeout=24h\n",
+            self.pod(),
+        );
+        if *replicas > 1 {
+            comment += &format!(
+                "3. Remove the data of the others: an old member must not join the new cluster.\n  \
+                 kubectl delete pvc{}\n",
+                others.collect::<String>()
+            );
+        }
+        comment += &format!(
+            "4. Start the servers, and wait until all are ready:\n  \
+             kubectl scale statefulset {servers} --replicas {replicas}\n  \
+             kubectl rollout status statefulset {servers} --timeout=24h"
+        );
+        comment
+    }
+
+    /// Returns the job that verifies, and then restores.
+    fn restore_job(&self) -> Value {
+        let is_physical = |name: &String| {
+            let source = self.unit.config.source(name);
+            source.and_then(|source| source.text("kind")) == Some("mariabackup")
+        };
+        let source = self.unit.job.texts("sources").into_iter().find(is_physical);
+        let snapshot = format!("{}@complete", source.unwrap_or_default());
+        let config = self.unit.config.path.display().to_string();
+        let repository = self.unit.job.text("repository").unwrap_or_default();
+        let command = |words: &[&str]| -> Vec<String> {
+            let first = ["haulout", "--config", &config, "--repo", repository];
+            first.iter().chain(words).map(|word| (*word).to_owned()).collect()
+        };
+        let verify = command(&["verify", &snapshot, "--depth", "stored"]);
+        let words = ["restore", &snapshot, "--datadir", DATA_DIRECTORY, "--yes"];
+        let mut verify = self.container("verify", &verify);
+        let mut restore = self.container("restore", &command(&words));
+        verify["volumeMounts"] = json!(self.mounts);
+        restore["volumeMounts"] = json!(self.mounts);
+        json!({
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": self.metadata(&self.name),
+            "spec": {
+                "backoffLimit": 0,
+                "template": {
+                    "metadata": { "labels": self.labels() },
+                    "spec": {
+                        "restartPolicy": "Never",
+                        "automountServiceAccountToken": false,
+                        "terminationGracePeriodSeconds": STOP_SECONDS,
+                        "securityContext": self.pod_security(),
+                        "initContainers": [verify],
+                        "containers": [restore],
+                        "volumes": self.volumes,
+                    },
+                },
             },
         })
     }

@@ -65,6 +65,8 @@ pub(crate) enum Target {
     Cron,
     /// A `CronJob` with its claim and network policy
     Kubernetes,
+    /// A Job that restores the server, and how to use it
+    KubernetesRestore,
     /// Alert rules
     Prometheus,
     /// A dashboard
@@ -91,6 +93,9 @@ impl GenerateArguments {
             Target::Cron => vec![self.file("", unit.cron()?)],
             Target::Kubernetes => {
                 vec![self.file(".yaml", kubernetes::manifest(&unit, &self.cluster)?)]
+            }
+            Target::KubernetesRestore => {
+                vec![self.file("-restore.yaml", kubernetes::restore(&unit, &self.cluster)?)]
             }
             Target::Prometheus => vec![self.file(".rules.yml", rules(&unit, report)?)],
             Target::Grafana => vec![self.file(".json", watch::dashboard(&unit)?)],
