@@ -2,7 +2,13 @@
 //! if they have their hashes, wherever the work is stopped.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
+use std::thread::sleep;
+use std::time::Duration;
+use std::time::Instant;
 
 use bytes::Bytes;
 use haulout::base::error::Error;
@@ -30,6 +36,7 @@ use haulout::repo::Repository;
 use haulout::store::Store;
 use haulout::store::error::Category;
 use haulout::store::error::Verb;
+use haulout::store::local::LocalStore;
 use haulout::store::memory::MemoryStore;
 use haulout::store::name::ObjectName;
 use haulout::store::testing::Effect;
@@ -44,6 +51,7 @@ use crate::support::back_up;
 use crate::support::init;
 use crate::support::init_as_earlier;
 use crate::support::open;
+use crate::support::program::Place;
 use crate::support::removing;
 use crate::support::shared;
 use crate::support::stream_of;
@@ -518,6 +526,49 @@ fn wherever_it_is_stopped_nothing_is_lost_and_the_next_one_goes_on() {
         }
     }
     assert!(stopped > 20, "{stopped}");
+}
+
+/// Writes the objects of a store to a directory.
+fn written(store: &MemoryStore, root: &Path) {
+    for (name, bytes) in store.objects() {
+        let path = root.join(name.as_str());
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "moments to kill at follow from what a run takes")]
+fn one_that_is_killed_leaves_what_was_there_and_the_next_one_goes_on() {
+    let rounds = std::env::var("HAULOUT_KILLS").map_or(120, |value| value.parse().unwrap()) / 20;
+    let both = Both::protected(Server::new(7, 2, 60), &[9], [Protected::Clear, Protected::Clear]);
+    let mut random = support::Random(11);
+    let mut taken = None;
+    let mut killed = 0;
+    for round in 0..=rounds {
+        let place = Place::empty();
+        written(&both.first, &place.path("repo"));
+        written(&both.second, &place.path("far"));
+        fs::remove_file(place.path("repo").join(both.packs[0][0].as_str())).unwrap();
+        let far = place.path("far").display().to_string();
+        let repair = ["repair", "-q", "--from", &far];
+        if let Some(taken) = taken {
+            let mut child = place.started(&repair, Stdio::null());
+            sleep(Duration::from_micros(random.next() % taken));
+            child.kill().unwrap();
+            killed += u64::from(child.wait().unwrap().code().is_none());
+        }
+        let begun = Instant::now();
+        place.ran(&repair).is(0);
+        taken = taken.or_else(|| u64::try_from(begun.elapsed().as_micros()).ok());
+        place.ran(&["verify", "-q", "--depth", "stored"]).is(0);
+        let store: Arc<dyn Store> = Arc::new(LocalStore::open(&place.path("repo")).unwrap());
+        let repository = open(store, 9).unwrap();
+        for (ids, stream) in &both.nights {
+            assert!(stream_of(&repository, &ids[0]).unwrap() == *stream, "round {round}");
+        }
+    }
+    assert!(killed * 2 >= rounds, "{killed} of {rounds} were killed");
 }
 
 #[test]
