@@ -35,9 +35,12 @@ pub const CONNECT_TIME: Duration = Duration::from_secs(5);
 /// How long a statement may take unless it is said otherwise.
 pub const STATEMENT_TIME: Duration = Duration::from_secs(10);
 
-/// The error of a login that was refused. One of 256 good ones with ed25519 is: the client below
-/// drops a zero at the end of the random bytes of the server. The next try has others.
+/// The error of a login that was refused.
 const DENIED: u16 = 1045;
+
+/// How often a login is tried that is refused. One of 256 good ones with ed25519 is: the client
+/// below drops a zero at the end of the random bytes of the server. The next try has others.
+const LOGINS_MAX: u32 = 3;
 
 /// Bytes of the largest packet; the client would ask the server otherwise.
 const PACKET_BYTES: usize = 16 << 20;
@@ -112,10 +115,15 @@ impl Session {
             let connecting = Conn::new(options(address, login));
             runtime.block_on(async { timeout(CONNECT_TIME, connecting).await })
         };
-        let connected = match connect() {
-            Ok(Err(mysql_async::Error::Server(refused))) if refused.code == DENIED => connect(),
-            connected => connected,
-        };
+        let mut connected = connect();
+        for _ in 1..LOGINS_MAX {
+            match &connected {
+                Ok(Err(mysql_async::Error::Server(refused))) if refused.code == DENIED => {
+                    connected = connect();
+                }
+                Ok(_) | Err(_) => break,
+            }
+        }
         let mut session = Self { address: address.clone(), runtime: Some(runtime), conn: None };
         let conn = connected
             .map_err(|_| failed(format!("no answer in {CONNECT_TIME:?}")))?
@@ -293,4 +301,117 @@ fn warning(row: Texts) -> Option<Warning> {
     let mut texts = row.into_iter().skip(1);
     let code = texts.next().flatten()?.parse().ok()?;
     Some(Warning { code, message: texts.next().flatten().unwrap_or_default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::io::Write;
+    use std::net::TcpListener;
+    use std::net::TcpStream;
+    use std::thread;
+    use std::thread::JoinHandle;
+
+    use aws_lc_rs::signature::ED25519;
+    use aws_lc_rs::signature::Ed25519KeyPair;
+    use aws_lc_rs::signature::KeyPair;
+    use aws_lc_rs::signature::UnparsedPublicKey;
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::base::num::u64_of;
+
+    /// Of 32 bytes: then MariaDB's keys are those of the standard.
+    const PASSWORD: &str = "a password of thirty-two letters";
+
+    const NONCE: [u8; 32] = [7; 32];
+
+    fn nonce_with_a_zero() -> [u8; 32] {
+        let mut nonce = NONCE;
+        nonce[31] = 0;
+        nonce
+    }
+
+    fn send(stream: &mut TcpStream, number: u8, payload: &[u8]) {
+        let length = u64_of(payload.len()).to_le_bytes();
+        let packet = [&length[..3], &[number], payload].concat();
+        stream.write_all(&packet).unwrap();
+    }
+
+    fn receive(stream: &mut TcpStream) -> Vec<u8> {
+        let mut head = [0; 4];
+        stream.read_exact(&mut head).unwrap();
+        let length = usize::from(head[0]) + 256 * usize::from(head[1]);
+        let mut payload = vec![0; length];
+        stream.read_exact(&mut payload).unwrap();
+        payload
+    }
+
+    /// Takes a login with ed25519, and tells whether its signature is right.
+    fn take(mut stream: TcpStream, nonce: [u8; 32]) -> bool {
+        // Protocol 4.1, authentication by plugins with random bytes of their own.
+        let capabilities: u32 = 0x0008_8201;
+        let capabilities = capabilities.to_le_bytes();
+        let greeting = [
+            &[10][..],
+            b"10.11.19-MariaDB\0\x01\0\0\0",
+            b"12345678\0",
+            &capabilities[..2],
+            &[45, 2, 0],
+            &capabilities[2..],
+            &[21],
+            &[0; 10],
+            b"123456789012\0mysql_native_password\0",
+        ];
+        send(&mut stream, 0, &greeting.concat());
+        receive(&mut stream);
+        send(&mut stream, 2, &[&[0xfe][..], b"client_ed25519\0", &nonce].concat());
+        let signature = receive(&mut stream);
+        let key = Ed25519KeyPair::from_seed_unchecked(PASSWORD.as_bytes()).unwrap();
+        let key = UnparsedPublicKey::new(&ED25519, key.public_key().as_ref().to_vec());
+        let is_right = key.verify(&nonce, &signature).is_ok();
+        let words: &[u8] =
+            if is_right { &[0, 0, 0, 2, 0, 0, 0] } else { b"\xff\x15\x04#28000Access denied" };
+        send(&mut stream, 4, words);
+        is_right
+    }
+
+    /// A server that takes one login for each of some random bytes, and then goes away.
+    fn server(nonces: Vec<[u8; 32]>) -> (Address, JoinHandle<Vec<bool>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string().parse().unwrap();
+        let serve = move || {
+            let logins = nonces.into_iter().map(|nonce| take(listener.accept().unwrap().0, nonce));
+            logins.collect()
+        };
+        (address, thread::spawn(serve))
+    }
+
+    fn login(password: &str) -> Login {
+        let password = Some(Zeroizing::new(password.to_owned()));
+        Login { password, ..Login::of_user("backup") }
+    }
+
+    #[test]
+    fn a_login_that_the_client_signs_wrongly_is_tried_again() {
+        let zero = nonce_with_a_zero();
+        // A client that signs these bytes rightly needs no second try.
+        for (nonces, rights) in [
+            (vec![NONCE], vec![true]),
+            (vec![zero, NONCE], vec![false, true]),
+            (vec![zero, zero, NONCE], vec![false, false, true]),
+        ] {
+            let (address, served) = server(nonces);
+            Session::connect(&address, &login(PASSWORD)).unwrap();
+            assert_eq!(served.join().unwrap(), rights);
+        }
+    }
+
+    #[test]
+    fn a_wrong_password_is_refused_after_as_many_logins() {
+        let (address, served) = server(vec![NONCE; 3]);
+        let error = Session::connect(&address, &login("another password")).unwrap_err();
+        assert!(error.with_causes().contains("error 1045: Access denied"), "{error:?}");
+        assert_eq!(served.join().unwrap(), [false; 3]);
+    }
 }
