@@ -110,11 +110,12 @@ codes! {
     "Convert it with ALTER TABLE ... ENGINE=InnoDB, or back it up with mariabackup. If that does \
      not matter, run backup with --accept not-transactional:SCHEMA/TABLE."
 
-    ServerNotAsked "server-not-asked" Note
+    ServerNotAsked "server-not-asked" Warning
     "The server of the source could not be asked: whether it is a node of a Galera cluster, or \
-     what a dump must hold, is not known. The backup is as good as without it."
-    "Run haulout doctor with the name of the job. For a server of which haulout shall not ask \
-     anything, set ask_server = false in its source."
+     what a dump must hold, is not known. So objects that a dump lacks go unnoticed, and on a node \
+     the position in the cluster is not stored and no limit ends a stage that stalls."
+    "Run haulout doctor with the name of the job: it says why. For a server of which haulout shall \
+     not ask anything, set ask_server = false in its source."
 
     SqlUnexpectedStatement "sql-unexpected-statement" Warning
     "The dump holds a statement that the dump programs do not write. Loading the dump runs it."
