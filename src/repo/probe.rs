@@ -1,4 +1,5 @@
-//! The behaviour of a store, found by trying: `init` probes the store once and leaves a note.
+//! The behaviour of a store, found by trying: `init` probes the store once and leaves a note;
+//! [`Repository::try_writing`] asks later whether rights were lost.
 //!
 //! Two things depend on the findings: a store that gives no parts of objects can't hold a
 //! repository, and on one that lists late nothing is deleted. The rest is a record for later
@@ -28,6 +29,10 @@ use crate::store::name::ObjectName;
 const NOTE: &str = "store";
 const PROBE_BYTES: usize = 4096;
 
+/// The object that is put to see whether rights were lost. It is always the same, so that tries
+/// leave one object at most.
+const WRITTEN: &[u8] = b"put to see whether objects may be put\n";
+
 /// The effect of a second put under a name that is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -51,7 +56,30 @@ pub struct StoreFacts {
     pub deletes: bool,
 }
 
+/// The answer of a store that was asked to delete an object which had just been put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deletion {
+    /// It is deleted.
+    Done,
+    /// It stays, for this reason.
+    Refused(String),
+}
+
 impl Repository {
+    /// Puts a small object into the store and deletes it again; fails if it can't be put.
+    pub fn try_writing(&self) -> Result<Deletion> {
+        let store = self.store();
+        let name = note_object(Subject::Probe, WRITTEN);
+        let failure = |e: StoreError| e.named(format!("cannot write to {}", store.location()));
+        store.put(&name, &[Bytes::from_static(WRITTEN)]).map_err(failure)?;
+        Ok(match store.delete(&name) {
+            // Another host that tries at the same time may have been faster.
+            Ok(()) => Deletion::Done,
+            Err(error) if error.category() == Category::NotFound => Deletion::Done,
+            Err(error) => Deletion::Refused(error.to_string()),
+        })
+    }
+
     /// Probes the store, puts a note of the findings, and returns them.
     pub fn probe_store(&self, place: &str, world: &World) -> Result<StoreFacts> {
         let facts = self.try_store(place, world.clock.unix_seconds())?;
@@ -134,4 +162,32 @@ impl Repository {
 
 fn note_object(about: Subject, bytes: &[u8]) -> ObjectName {
     Object::Note { about, hash: *blake3::hash(bytes).as_bytes() }.name()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::repo::NewProtection;
+    use crate::store::Store;
+    use crate::store::memory::MemoryStore;
+
+    #[test]
+    fn tries_leave_nothing_or_one_object() {
+        let store = Arc::new(MemoryStore::new());
+        let shared: Arc<dyn Store> = Arc::clone(&store) as _;
+        let world = World::of_this_machine();
+        let repository = Repository::init(shared, &NewProtection::Clear, &world).unwrap();
+        let count = || {
+            let mut count = 0;
+            store.list("", &mut |_| count += 1).unwrap();
+            count
+        };
+        let before = count();
+        for _ in 0..2 {
+            assert_eq!(repository.try_writing().unwrap(), Deletion::Done);
+        }
+        assert_eq!(count(), before);
+    }
 }

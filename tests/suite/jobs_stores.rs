@@ -4,11 +4,14 @@
 use std::fs;
 use std::path::PathBuf;
 
+use haulout::store::Store;
 use serde_json::Value;
 
 use crate::support::program::Place;
 use crate::support::program::Ran;
+use crate::support::s3::Answer;
 use crate::support::s3::BUCKET;
+use crate::support::s3::Fault;
 use crate::support::s3::KEY;
 use crate::support::s3::S3;
 use crate::support::s3::SECRET;
@@ -64,6 +67,51 @@ fn a_job_stores_in_buckets_with_the_keys_that_its_files_hold() {
     fs::remove_file(site.place.path("secret")).unwrap();
     ran(&["-r", "bucket", "snapshots"]).is(1).says("cannot read the credentials in");
     ran(&["-r", "copy", "snapshots"]).is(0);
+}
+
+#[test]
+fn doctor_tries_whether_a_bucket_takes_what_the_job_puts() {
+    let server = S3::start();
+    let site = in_buckets(&server);
+    let writing = |status: i32| -> Vec<(Value, Value)> {
+        let examined = site.ran(&["doctor", "nightly", "--json"]).is(status).json();
+        let checks = examined["checks"].as_array().unwrap().iter();
+        let tried = checks.filter(|check| check["check"] == "writing");
+        tried.map(|check| (check["subject"].clone(), check["state"].clone())).collect()
+    };
+    let both = |state: &str| {
+        ["repository bucket", "replica copy"].map(|of| (Value::from(of), Value::from(state)))
+    };
+    // There is nothing to write to.
+    assert_eq!(writing(1), []);
+    site.ran(&["init", "--job", "nightly", "-q"]).is(0);
+    let objects = || [server.store("bucket"), server.store("copy")].map(|store| count(&store));
+    let before = objects();
+    assert_eq!(writing(3), both("good"));
+    assert_eq!(objects(), before);
+    // Rights to put are lost, and those to delete, which the retention of the job needs.
+    let denied = |method| {
+        let answer = Answer::Status(403, "<Error><Code>AccessDenied</Code></Error>");
+        server.break_with(Fault { path: "notes/probe-", ..Fault::next(method, u64::MAX, answer) });
+    };
+    denied("PUT");
+    assert_eq!(writing(1), both("failed"));
+    server.heal();
+    denied("DELETE");
+    for _ in 0..2 {
+        assert_eq!(writing(1), both("failed"));
+        // One object stays, whatever the number of tries.
+        assert_eq!(objects(), before.map(|count| count + 1));
+    }
+    server.heal();
+    assert_eq!(writing(3), both("good"));
+    assert_eq!(objects(), before);
+}
+
+fn count(store: &dyn Store) -> usize {
+    let mut count = 0;
+    store.list("", &mut |_| count += 1).unwrap();
+    count
 }
 
 #[test]

@@ -49,6 +49,7 @@ use crate::fail::failure::Outcome;
 use crate::jobs::account::ToolOptions;
 use crate::jobs::plan::JobPlan;
 use crate::jobs::plan::Kind;
+use crate::jobs::plan::Step;
 use crate::jobs::plan::no_job;
 use crate::jobs::producer;
 use crate::jobs::record::Record;
@@ -283,6 +284,9 @@ impl<'e> Examination<'e> {
         self.add(&subject, keys);
         let stored = self.record.as_ref().map(stored_bytes).filter(|bytes| *bytes > 0);
         self.directory(&subject, &main, stored);
+        if is_there {
+            self.bucket(&subject, &main);
+        }
         for replica in self.job.texts("replicas") {
             let subject = format!("replica {replica}");
             if is_there {
@@ -293,6 +297,9 @@ impl<'e> Examination<'e> {
                     said = Said::by(self.config, &main, &plan);
                 }
                 self.add(&subject, [repository::judge_replica(&said)]);
+                if said.is_report() {
+                    self.bucket(&subject, &replica);
+                }
             }
             self.directory(&subject, &replica, stored);
             let apart = self.place(&replica).zip(self.place(&main));
@@ -317,16 +324,29 @@ impl<'e> Examination<'e> {
     }
 
     fn directory(&mut self, subject: &str, name: &str, stored: Option<u64>) {
-        let Some(path) = self.directory_of(name) else {
-            self.add(subject, [repository::judge_bucket()]);
-            return;
-        };
+        let Some(path) = self.directory_of(name) else { return };
         let hint = "give it to the user that runs the job, or run the job as its owner";
         let written = host::writes(&path);
         self.add(subject, [host::judge_written("directory", &path, written, hint)]);
         if let Ok(free) = host::free_bytes(&path) {
             self.add(subject, [host::judge_space(free, stored)]);
         }
+    }
+
+    /// Tries whether a repository that is in a bucket takes what the job puts.
+    fn bucket(&mut self, subject: &str, name: &str) {
+        if self.directory_of(name).is_some() {
+            return;
+        }
+        let said = Said::by(self.config, name, &["try-store"]);
+        let deletes = |step: &&Step| match step.kind {
+            Kind::Retention | Kind::Prune => step.subject == name,
+            Kind::Check | Kind::Repair | Kind::Backup | Kind::Replicate | Kind::Verify => false,
+        };
+        let mut words: Vec<_> =
+            self.plan.steps.iter().filter(deletes).map(|step| step.kind.word()).collect();
+        words.dedup();
+        self.add(subject, [repository::judge_writing(&said, &words)]);
     }
 
     fn job(&mut self) {

@@ -95,12 +95,15 @@ pub(crate) fn judge_schedule(schedule: Option<&str>, name: &str) -> Finding {
         ))
 }
 
-/// Says that restores leave no record, so that one can't be missed here.
+/// Says that no job proves what is stored by restoring it. It is no warning as long as there is no
+/// step that would end it: what a person has restored is not known here.
 pub(crate) fn judge_drill(sources: &[String]) -> Finding {
     let source = sources.first().map_or("SOURCE", String::as_str);
-    Finding::not_checked("drill", "whether a backup was ever restored is not recorded").with_hint(
-        format!("restore one at least each 90 days: haulout restore {source}@latest --to DIR"),
-    )
+    Finding::not_checked("drill", "no job restores a backup to prove that it can be done")
+        .with_hint(format!(
+            "restore one at least each 90 days, and start a server on it: haulout restore \
+             {source}@latest --to DIR --prepare"
+        ))
 }
 
 /// Judges whether the key of the job may do what its steps need. A key that may only write adds

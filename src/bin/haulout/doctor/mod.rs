@@ -8,7 +8,8 @@
 //!
 //! Judging is apart from asking: what judges takes facts and returns findings, and is tested
 //! without a server. Nothing that is asked changes a server: rights are tried by statements that
-//! leave nothing, and no stage of a backup is entered that makes others wait.
+//! leave nothing, and no stage of a backup is entered that makes others wait. In a bucket a small
+//! object is put, which is always the same, and deleted again.
 
 pub(crate) mod account;
 pub(crate) mod accounts;

@@ -104,10 +104,30 @@ fn judge_kit(full_keys: usize, kit: Option<&str>) -> Finding {
     }
 }
 
-/// Says what is not tried in an object store, where each object that is put may cost.
-pub(crate) fn judge_bucket() -> Finding {
-    Finding::not_checked("writing", "lists and reads are tried, puts and deletes are not")
-        .with_hint("haulout init has tried them; the first backup shows whether rights were lost")
+/// Judges what `try-store` said of an object store; `deleting` are the steps of the job that delete
+/// there.
+pub(crate) fn judge_writing(said: &Said, deleting: &[&str]) -> Finding {
+    const CHECK: &str = "writing";
+    let value = match said {
+        Said::Refused { message, hint } => return Finding::failed(CHECK, message, hint),
+        Said::Report(value) => value,
+    };
+    if value["deletes"] == true {
+        return Finding::good(CHECK, "an object was put, and deleted again");
+    }
+    let reason = value["reason"].as_str().unwrap_or_default();
+    if deleting.is_empty() {
+        return Finding::good(
+            CHECK,
+            "objects can be put, and not deleted, which no step of the job needs",
+        );
+    }
+    Finding::failed(
+        CHECK,
+        format!("objects can be put, and not deleted, for {}: {reason}", deleting.join(", ")),
+        "give the job credentials that may delete, or name its other steps in steps and let a job \
+         on another host do these",
+    )
 }
 
 /// Judges what the plan of a replication said of a replica.
@@ -154,6 +174,25 @@ mod tests {
         let clear = r#"{"error":{"message":"/r is not encrypted: it has no keys"}}"#;
         assert_eq!(states(clear), [("key", State::Warning)]);
         assert_eq!(states(""), [("reachable", State::Failed)]);
+    }
+
+    #[test]
+    fn a_store_must_take_puts_and_deletions_where_a_step_deletes() {
+        let judged = |printed: &str, deleting: &[&str]| {
+            judge_writing(&Said::read(printed.as_bytes()), deleting).state
+        };
+        let both = r#"{"deletes":true}"#;
+        let puts = r#"{"deletes":false,"reason":"permission denied"}"#;
+        let refused = r#"{"error":{"message":"cannot write","causes":["denied"],"hint":"h"}}"#;
+        for (printed, deleting, state) in [
+            (both, &[][..], State::Good),
+            (both, &["prune"][..], State::Good),
+            (puts, &[][..], State::Good),
+            (puts, &["retention", "prune"][..], State::Failed),
+            (refused, &[][..], State::Failed),
+        ] {
+            assert_eq!(judged(printed, deleting), state, "{printed} {deleting:?}");
+        }
     }
 
     #[test]

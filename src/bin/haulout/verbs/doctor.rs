@@ -35,8 +35,8 @@ they seem; 3 there are warnings. What can't be seen from here is said, and chang
 /// Check the servers, rights, repositories and settings of a job
 ///
 /// Run it as the user that runs the job, on the same host. It changes nothing: rights are tried by
-/// statements that leave nothing and let everybody go on. Each finding has a hint, and a missing
-/// right the statement that grants it.
+/// statements that leave nothing and let everybody go on, and an object that is put into a bucket
+/// is deleted again. Each finding has a hint, and a missing right the statement that grants it.
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLE)]
 pub(crate) struct DoctorArguments {

@@ -41,6 +41,7 @@ mod snapshots;
 mod stats;
 mod status;
 mod tag;
+mod try_store;
 mod unlock;
 mod upgrade;
 mod verify;
@@ -105,6 +106,7 @@ use crate::verbs::snapshots::SnapshotsArguments;
 use crate::verbs::stats::StatsArguments;
 use crate::verbs::status::StatusArguments;
 use crate::verbs::tag::TagArguments;
+use crate::verbs::try_store::TryStoreArguments;
 use crate::verbs::unlock::UnlockArguments;
 use crate::verbs::upgrade::UpgradeArguments;
 use crate::verbs::verify::VerifyArguments;
@@ -192,6 +194,7 @@ pub(crate) enum Verb {
     Key(KeyArguments),
     Replicate(Box<ReplicateArguments>),
     Slot(SlotArguments),
+    TryStore(TryStoreArguments),
 }
 
 /// The commands on jobs of the configuration file.
@@ -268,6 +271,7 @@ fn prepared(
         Verb::Upgrade(typed) => Box::new(typed),
         Verb::Key(typed) => Box::new(KeyPlan::new(typed, around)),
         Verb::Slot(typed) => Box::new(typed),
+        Verb::TryStore(typed) => Box::new(typed),
         Verb::Replicate(typed) => {
             let memory = common.memory.0;
             Box::new(ReplicatePlan::new(*typed, memory, &network, around)?)
