@@ -56,6 +56,7 @@ mod memory;
 mod messages;
 mod moved_pages;
 mod needs;
+mod nights;
 mod outages;
 mod page_verdicts;
 mod payload_crcs;

@@ -116,7 +116,7 @@ impl Interview<'_> {
         )?;
         answers.files = self.files()?;
         let place = self.place(&mut answers)?;
-        answers.replica = self.replica()?;
+        answers.replica = self.replica(&answers)?;
         let kit = self.kit(&answers, place)?;
         let keep = Question {
             option: "--keep",
@@ -422,16 +422,37 @@ impl Interview<'_> {
         Err(refused("--password-file", "the file is not there"))
     }
 
-    fn replica(&mut self) -> Outcome<Option<Place>> {
+    /// Asks for the place of a copy, and opens it if there is one.
+    fn replica(&mut self, answers: &Answers) -> Outcome<Option<Place>> {
         let question = Question {
             option: "--replica",
             words: "Where to keep a copy, on another host or in another building, or none",
             proposal: Some(Given::typed(NONE.to_owned())),
         };
-        let typed = self.typed.replica.clone();
-        let mut url = |text: &str| unless_none(text).map(url_of).transpose();
-        let url = self.answer(&question, typed, &mut url)?;
-        url.map(|url| self.reached(url)).transpose()
+        let mut typed = self.typed.replica.clone();
+        let mut url = |text: &str| {
+            let url = unless_none(text).map(url_of).transpose()?;
+            let is_same = url.as_ref() == Some(&answers.place.url);
+            if is_same {
+                Err(format!("{text} is the place of the repository itself"))
+            } else {
+                Ok(url)
+            }
+        };
+        for attempt in 1.. {
+            let is_typed = typed.is_some();
+            let Some(url) = self.answer(&question, typed.take(), &mut url)? else { break };
+            let replica = self.reached(url)?;
+            let draft = Answers { place: replica.clone(), replica: None, ..answers.clone() };
+            match self.trials.place(&draft) {
+                Ok(PlaceSeen::Opens | PlaceSeen::Free) => return Ok(Some(replica)),
+                Err(why) if is_typed || attempt == ATTEMPTS => {
+                    return Err(refused("--replica", &why));
+                }
+                Err(why) => self.person.say(&why),
+            }
+        }
+        Ok(None)
     }
 
     fn kit(&mut self, answers: &Answers, place: PlaceSeen) -> Outcome<Option<Kit>> {

@@ -79,6 +79,9 @@ impl Trials for RealTrials {
             let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
             let (subject, check, found) = (text("subject"), text("check"), text("found"));
             let is_failed = row["state"] == "failed";
+            // A member that does not answer is a warning: the backup runs without it.
+            let is_bad = is_failed || row["state"] == "warning";
+            let is_of_cluster = subject.starts_with("cluster ");
             let is_of_server = subject.starts_with("source ") && subject != "source files";
             if check == "connection" && is_of_server && is_failed {
                 seen.refused.get_or_insert(found);
@@ -90,7 +93,7 @@ impl Trials for RealTrials {
                 }
             } else if check == "state of the node" {
                 seen.is_node = Some(true);
-            } else if is_failed && (is_of_server || subject.starts_with("cluster ")) {
+            } else if is_failed && is_of_server || is_bad && is_of_cluster {
                 let hint = row["hint"].as_str().unwrap_or("haulout help config");
                 seen.notes.push(format!("{subject}, {check}: {found}; {hint}"));
             }

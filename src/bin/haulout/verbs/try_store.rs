@@ -16,7 +16,7 @@ use crate::verbs::job::Job;
 
 const EXAMPLE: &str = "\
 Example:
-  haulout -r s3://backups/db1 try-store";
+  haulout -r /backup/db try-store";
 
 /// Try whether the store takes objects
 ///

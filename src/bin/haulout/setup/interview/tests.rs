@@ -48,8 +48,9 @@ impl Trials for Told {
         self.server.borrow_mut().pop_front().unwrap_or(Ok(good))
     }
 
-    fn place(&self, _answers: &Answers) -> Result<PlaceSeen, String> {
-        self.place.clone()
+    fn place(&self, answers: &Answers) -> Result<PlaceSeen, String> {
+        let is_away = answers.place.url.contains("away");
+        if is_away { Err("it can't be reached".to_owned()) } else { self.place.clone() }
     }
 }
 
@@ -227,6 +228,28 @@ fn a_place_that_does_not_do_is_refused_with_its_reason() {
     let trials = Told { place: Err("wrong password".to_owned()), ..good() };
     let (asked, _) = ask(&[], &typed, &shared, &trials);
     assert_eq!(asked.unwrap_err().message(), "--repo: wrong password");
+}
+
+#[test]
+fn the_place_of_a_copy_is_tested_as_that_of_the_repository() {
+    let (typed, shared) = needed();
+    let with = |url: &str| Typed { replica: Some(url.to_owned()), ..typed.clone() };
+    for (url, words) in [
+        ("s3://away/db", "--replica: it can't be reached"),
+        ("/backup/db", "--replica: /backup/db is the place of the repository itself"),
+    ] {
+        let (asked, _) = ask(&[], &with(url), &shared, &good());
+        assert_eq!(asked.unwrap_err().message(), words);
+    }
+    let (asked, _) = ask(&[], &with("s3://copies/db"), &shared, &good());
+    assert_eq!(asked.unwrap().0.replica.unwrap().url, "s3://copies/db");
+    // A person is asked again, and not for ever.
+    let answers = ["/s", "", "", "", "", "", "/away", "/copy"];
+    let (asked, heard) = ask(&answers, &typed, &shared, &good());
+    assert_eq!(asked.unwrap().0.replica.unwrap().url, "/copy", "{heard:#?}");
+    let answers = ["/s", "", "", "", "", "", "/away", "/away", "/away", "/away", "/away", "/copy"];
+    let (asked, _) = ask(&answers, &typed, &shared, &good());
+    assert_eq!(asked.unwrap_err().message(), "--replica: it can't be reached");
 }
 
 #[test]
