@@ -59,7 +59,7 @@ pub struct StoreFacts {
 /// The answer of a store that was asked to delete an object which had just been put.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deletion {
-    /// It is deleted.
+    /// It is gone again.
     Done,
     /// It stays, for this reason.
     Refused(String),

@@ -121,6 +121,36 @@ fn doctor_says_what_a_job_lacks_before_it_runs() {
 }
 
 #[test]
+fn a_key_that_is_not_enough_for_a_step_is_a_mistake_and_a_failed_check() {
+    let site = Site::new(NIGHTLY);
+    site.ran(&["init", "--job", "nightly", "-q"]).is(0);
+    site.ran(&["config", "check"]).is(0);
+    let config = fs::read_to_string(&site.config).unwrap();
+    let password = site.place.path("password").display().to_string();
+    for (repository, subject) in [("local", "repository local"), ("offsite", "replica offsite")] {
+        let key = site.place.path(&format!("{repository}.key")).display().to_string();
+        site.ran(&["-r", repository, "key", "add", "--write-only", "--key-file", &key, "-q"]).is(0);
+        // Only this repository is opened with the key.
+        let section = format!("[repository.{repository}]");
+        let (before, after) = config.split_once(&section).unwrap();
+        let text = format!("{before}{section}{}", after.replacen(&password, &key, 1));
+        fs::write(&site.config, text).unwrap();
+        let found = site.ran(&["config", "check"]).is(2).out();
+        let words = format!("job.nightly: the key of the repository {repository} is write-only");
+        assert!(found.contains(&words), "{found}");
+        let examined = site.ran(&["doctor", "nightly", "--json"]).is(1).json();
+        let failed = format!("failed {subject}: key");
+        assert!(not_good(&examined).contains(&failed), "{examined}");
+    }
+    // Steps that a key may do are none.
+    let steps = NIGHTLY.lines().find(|line| line.starts_with("replicas")).unwrap();
+    let text = fs::read_to_string(&site.config).unwrap();
+    let fewer = format!("{steps}\nsteps = [\"check\", \"backup\", \"replicate\"]");
+    fs::write(&site.config, text.replace(steps, &fewer)).unwrap();
+    site.ran(&["config", "check"]).is(0);
+}
+
+#[test]
 fn the_plan_is_a_list_of_commands_that_can_be_run() {
     let site = Site::new(NIGHTLY);
     site.ran(&["init", "--job", "nightly", "-q"]).is(0);
@@ -379,11 +409,24 @@ fn units_may_write_where_the_job_does_and_schedules_are_exact_or_refused() {
         ("schedule = \"daily 02:30\"\ntimezone = \"Europe/Berlin\"", "cron", 2),
         ("schedule = \"daily 02:30\"\ntimezone = \"Europe/Berlin\"", "systemd", 0),
         ("schedule = \"daily 02:30\"\njitter = \"10min\"", "cron", 2),
+        ("schedule = \"daily 02:30\"\njitter = \"10min\"", "systemd", 0),
         ("", "systemd", 2),
     ] {
         let site = Site::new(&NIGHTLY.replace(schedule, instead));
-        site.ran(&["generate", target, "nightly"]).is(status);
+        let ran = site.ran(&["generate", target, "nightly"]).is(status);
+        if instead.contains("jitter") && status == 0 {
+            assert!(ran.out().contains("\nRandomizedDelaySec=10min\n"), "{}", ran.out());
+        } else if instead.contains("jitter") {
+            ran.says("can't express jitter");
+        }
     }
+    // The hosts of a cluster agree at the scheduled time.
+    let of_nodes = "[cluster.c]\nmembers = [\"127.0.0.1:1\"]\n[source.node]\n\
+                    kind = \"mariabackup\"\ncluster = \"c\"\n[job.other]\n\
+                    sources = [\"node\"]\nrepository = \"local\"\njitter = \"1min\"\n";
+    let clustered = Site::new(&format!("{NIGHTLY}{of_nodes}"));
+    let found = clustered.ran(&["config", "check"]).is(2).out();
+    assert!(found.contains(": the job other has a jitter"), "{found}");
     let to = site.place.path("units");
     fs::create_dir(&to).unwrap();
     site.ran(&["generate", "systemd", "nightly", "--to", to.to_str().unwrap()]).is(0);
@@ -481,7 +524,7 @@ fn a_cron_job_of_kubernetes_has_what_the_job_needs_and_refuses_what_no_pod_can()
     site.ran(&none).is(2).says("no pod 3");
     for (jobs, why) in [
         (job.clone(), "the zone of this host"),
-        (zoned.replace("verify =", "jitter = \"5min\"\nverify ="), "jitter"),
+        (zoned.replace("verify =", "jitter = \"5min\"\nverify ="), "can't express jitter"),
         (zoned.replace("\"db1\"", "\"db1\", \"files\""), "does not have the files"),
         (zoned.replace("nightly", "Nightly"), "no name of an object"),
     ] {

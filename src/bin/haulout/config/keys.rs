@@ -361,6 +361,7 @@ const JOB: &[Key] = &[
         Kind::Parsed(|text| parsed(values::time_zone(text))),
         "Zone of the schedule and of the days of retention [default: local]",
     ),
+    optional("jitter", DURATION, "A random delay of at most so long, which a timer adds"),
     optional("steps", Kind::Words(&STEPS), "The steps that this job has [default: all]"),
     optional(
         "prune",

@@ -278,7 +278,7 @@ impl<'e> Examination<'e> {
         let subject = format!("repository {main}");
         let said = Said::by(self.config, &main, &["key", "list"]);
         let kit = self.config.repository(&main).and_then(|table| table.text("recovery_kit"));
-        let keys = repository::judge_keys(&said, &self.plan.steps, kit);
+        let keys = repository::judge_keys(&said, &self.plan.steps_at(&main), kit);
         let is_there =
             keys.iter().all(|finding| finding.check != "reachable" || finding.state == State::Good);
         self.add(&subject, keys);
@@ -292,12 +292,16 @@ impl<'e> Examination<'e> {
             if is_there {
                 // A plan is made for a replica that is missing as well.
                 let mut said = Said::by(self.config, &replica, &["snapshots", "--last", "1"]);
-                if said.is_report() {
+                let opens = said.is_report();
+                if opens {
                     let plan = ["replicate", "--to", &replica, "--plan"];
                     said = Said::by(self.config, &main, &plan);
                 }
                 self.add(&subject, [repository::judge_replica(&said)]);
-                if said.is_report() {
+                if opens {
+                    let keys = Said::by(self.config, &replica, &["key", "list"]);
+                    let steps = self.plan.steps_at(&replica);
+                    self.add(&subject, repository::judge_key(&keys, &steps));
                     self.bucket(&subject, &replica);
                 }
             }
@@ -340,11 +344,11 @@ impl<'e> Examination<'e> {
         }
         let said = Said::by(self.config, name, &["try-store"]);
         let deletes = |step: &&Step| match step.kind {
-            Kind::Retention | Kind::Prune => step.subject == name,
+            Kind::Retention | Kind::Prune => true,
             Kind::Check | Kind::Repair | Kind::Backup | Kind::Replicate | Kind::Verify => false,
         };
-        let mut words: Vec<_> =
-            self.plan.steps.iter().filter(deletes).map(|step| step.kind.word()).collect();
+        let steps = self.plan.steps_at(name);
+        let mut words: Vec<_> = steps.iter().filter(deletes).map(|step| step.kind.word()).collect();
         words.dedup();
         self.add(subject, [repository::judge_writing(&said, &words)]);
     }

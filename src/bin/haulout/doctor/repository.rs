@@ -73,14 +73,19 @@ pub(crate) fn judge_keys(said: &Said, steps: &[Step], kit: Option<&str>) -> Vec<
         Said::Report(value) => value.as_array().map(Vec::as_slice).unwrap_or_default(),
     };
     let mut findings = vec![Finding::good("reachable", "it is there, and the key opens it")];
-    let in_use = slots.iter().find(|slot| slot["in_use"] == true);
-    if let Some(role) = in_use.and_then(|slot| slot["role"].as_str()) {
-        findings.push(judge_role(role, steps));
-    }
+    findings.extend(judge_key(said, steps));
     let opens = |slot: &&Value| slot["role"] == "full" && slot["retired"] != true;
     let count = slots.iter().filter(opens).count();
     findings.push(judge_kit(count, kit));
     findings
+}
+
+/// Judges whether the key that `key list` used is enough for the steps there; nothing if it opens
+/// nothing.
+pub(crate) fn judge_key(said: &Said, steps: &[Step]) -> Option<Finding> {
+    let Said::Report(value) = said else { return None };
+    let in_use = value.as_array()?.iter().find(|slot| slot["in_use"] == true)?;
+    in_use["role"].as_str().map(|role| judge_role(role, steps))
 }
 
 /// Judges whether a recovery kit is known. It is a text outside of the repository, so only the

@@ -1,5 +1,6 @@
 //! The steps of a job, in their order, each with the command line that does it.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::env;
 use std::path::Path;
@@ -211,6 +212,24 @@ impl JobPlan {
     }
 }
 
+impl JobPlan {
+    /// Returns the steps with the repository that each opens first, by repository.
+    pub(crate) fn steps_by_place(&self) -> BTreeMap<&str, Vec<Step>> {
+        let mut places: BTreeMap<&str, Vec<Step>> = BTreeMap::new();
+        for step in &self.steps {
+            // They begin with `-r PLACE`.
+            let place = step.arguments.get(1).map_or("", String::as_str);
+            places.entry(place).or_default().push(step.clone());
+        }
+        places
+    }
+
+    /// Returns the steps that open a repository first.
+    pub(crate) fn steps_at(&self, place: &str) -> Vec<Step> {
+        self.steps_by_place().remove(place).unwrap_or_default()
+    }
+}
+
 /// Explains that the configuration has no job of a name.
 pub(crate) fn no_job(config: &Config, name: &str) -> Failure {
     let known = config.names("job").join(", ");
@@ -284,6 +303,12 @@ impl Parts<'_> {
                     found = Some(Cluster { name, table, source, sources });
                 }
             }
+        }
+        if found.is_some() && self.job.text("jitter").is_some() {
+            return Err(Failure::usage(
+                format!("the job {} has a jitter, and runs on the hosts of a cluster", self.name),
+                "leave jitter out: the hosts agree at the scheduled time",
+            ));
         }
         Ok(found)
     }

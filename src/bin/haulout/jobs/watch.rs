@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::config::schedule::Schedule;
 use crate::fail::failure::Failure;
 use crate::fail::failure::Outcome;
+use crate::grammar::values::duration;
 use crate::jobs::units::Unit;
 use crate::jobs::yaml;
 
@@ -58,7 +59,8 @@ pub(crate) fn rules(unit: &Unit<'_>, zone: &TimeZone, now: Timestamp) -> Outcome
     };
     let name = unit.name;
     let of = |metric: &str| format!("haulout_job_{metric}{{job_name=\"{name}\"}}");
-    let late = (gap + RUN_TIME).as_secs();
+    let jitter = unit.job.text("jitter").and_then(|text| duration(text).ok()).unwrap_or_default();
+    let late = (gap + jitter + RUN_TIME).as_secs();
     let hours = late.div_ceil(3600);
     let rule = |alert: &str, expression: String, severity: &str, summary: String| {
         json!({

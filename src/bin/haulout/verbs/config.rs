@@ -1,6 +1,8 @@
 //! `config`: what the configuration file means, and what is wrong with it.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs::File;
 
 use clap::Args;
 use clap::Subcommand;
@@ -15,6 +17,9 @@ use crate::config::schema::schema;
 use crate::config::tree::Entry;
 use crate::config::tree::Mistake;
 use crate::config::tree::Place;
+use crate::doctor::finding::State;
+use crate::doctor::repository::Said;
+use crate::doctor::repository::judge_key;
 use crate::fail::exit::Exit;
 use crate::fail::failure::Failure;
 use crate::fail::failure::Outcome;
@@ -57,8 +62,9 @@ pub(crate) struct ConfigArguments {
 pub(crate) enum Action {
     /// Print all mistakes of the file
     ///
-    /// Each has its line and column. Without mistakes nothing but the path is printed. Exits with
-    /// 2 if there are mistakes.
+    /// Each has its line and column. Without mistakes nothing but the path is printed. A key that
+    /// is not enough for a step of a job is one, if there is the repository and this user may read
+    /// the file with the key. Exits with 2 if there are mistakes.
     #[command(after_long_help = EXAMPLE_CHECK)]
     Check,
     /// Print the values that hold, and where each comes from
@@ -163,14 +169,48 @@ fn check(choice: &Choice, grammar: &Grammar, report: &Report) -> Outcome<Exit> {
     Ok(if mistakes.is_empty() { Exit::Done } else { Exit::Usage })
 }
 
-/// Returns the mistakes of jobs that have a step which they can't do.
+/// Returns the mistakes of jobs that have a step which they, or their keys, can't do.
 fn of_jobs(config: &Config) -> Vec<Mistake> {
     let jobs = config.file.table("job").map_or(&[][..], |jobs| &jobs.0);
-    let mistake = |Entry { key, place, .. }: &Entry| {
-        let failure = JobPlan::new(config, key, &|_| true).err()?;
-        Some(Mistake::new(*place, failure.message()).with_hint(failure.hint()))
-    };
-    jobs.iter().filter_map(mistake).collect()
+    let mut keys = BTreeMap::new();
+    let mut mistakes = Vec::new();
+    for Entry { key, place, .. } in jobs {
+        match JobPlan::new(config, key, &|_| true) {
+            Ok(plan) => mistakes.extend(of_keys(config, &plan, &mut keys, *place)),
+            Err(failure) => {
+                mistakes.push(Mistake::new(*place, failure.message()).with_hint(failure.hint()));
+            }
+        }
+    }
+    mistakes
+}
+
+/// Returns the mistakes of a job whose keys are not enough for its steps, as far as this user can
+/// open the repositories; `keys` is what each has said. Nobody is asked for a password.
+fn of_keys(
+    config: &Config,
+    plan: &JobPlan,
+    keys: &mut BTreeMap<String, Option<Said>>,
+    place: Place,
+) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    for (name, steps) in plan.steps_by_place() {
+        let said = keys.entry(name.to_owned()).or_insert_with(|| {
+            let file = config.repository(name)?.text("password_file")?;
+            File::open(file).ok()?;
+            Some(Said::by(config, name, &["key", "list"]))
+        });
+        let found = said.as_ref().and_then(|said| judge_key(said, &steps));
+        let Some(found) = found.filter(|found| found.state == State::Failed) else { continue };
+        let job = &plan.name;
+        let message = format!("job.{job}: the key of the repository {name} is {}", found.found);
+        let mistake = Mistake::new(place, message);
+        mistakes.push(match &found.hint {
+            Some(hint) => mistake.with_hint(hint),
+            None => mistake,
+        });
+    }
+    mistakes
 }
 
 fn show(config: &Config, values: Vec<Effective>, report: &Report) -> Outcome<()> {
