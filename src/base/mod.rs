@@ -11,6 +11,7 @@ pub mod entries;
 pub mod entropy;
 pub mod error;
 pub mod globs;
+pub mod gtid;
 pub mod hex;
 pub mod ids;
 pub mod limits;

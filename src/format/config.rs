@@ -18,8 +18,11 @@ const ID_AT: usize = 28;
 /// The format version that this program reads and writes.
 pub const FORMAT_VERSION: u16 = 1;
 /// Required features that this program knows.
-pub const FEATURES_KNOWN: Features =
-    Features::INTENTS.with(Features::COMPACTED).with(Features::NORMAL_FORM).with(Features::NEEDS);
+pub const FEATURES_KNOWN: Features = Features::INTENTS
+    .with(Features::COMPACTED)
+    .with(Features::NORMAL_FORM)
+    .with(Features::NEEDS)
+    .with(Features::BINLOGS);
 /// Required features of a repository that this program makes.
 pub const FEATURES_MADE: Features =
     Features::INTENTS.with(Features::NORMAL_FORM).with(Features::NEEDS);
@@ -40,6 +43,8 @@ impl Features {
     pub const NORMAL_FORM: Self = Self(1 << 2);
     /// Packs that nothing needs may be absent: snapshots have need lists.
     pub const NEEDS: Self = Self(1 << 3);
+    /// Snapshots of binary logs, and segments of those that are open.
+    pub const BINLOGS: Self = Self(1 << 4);
 
     /// Tells whether all of `others` are among these features.
     pub fn include(self, others: Self) -> bool {
@@ -91,7 +96,7 @@ impl std::fmt::Display for ProgramVersion {
 }
 
 /// All features that this program knows, in ascending order of their bits.
-const FEATURES: [FeatureAbout; 4] = [
+const FEATURES: [FeatureAbout; 5] = [
     FeatureAbout { bit: 0, what: "runs put intents, prune deletes", since: ProgramVersion(0, 2) },
     FeatureAbout { bit: 1, what: "packs are compacted and merged", since: ProgramVersion(0, 2) },
     FeatureAbout {
@@ -102,6 +107,11 @@ const FEATURES: [FeatureAbout; 4] = [
     FeatureAbout {
         bit: 3,
         what: "packs that nothing needs may be absent",
+        since: ProgramVersion(0, 2),
+    },
+    FeatureAbout {
+        bit: 4,
+        what: "snapshots of binary logs, and segments",
         since: ProgramVersion(0, 2),
     },
 ];
@@ -361,11 +371,9 @@ mod tests {
         assert_eq!(Config::decode(&bytes).unwrap_err().why, UNKNOWN_VERSION);
         let later = Config { required_features: Features(1 << 40), ..config() };
         assert_eq!(Config::decode(&later.encode()).unwrap_err().why, UNKNOWN_FEATURE);
-        // Bits that are assigned, and not known yet.
-        for bit in [4, 5] {
-            let reserved = Features(1 << bit).with(Features::NORMAL_FORM);
-            let config = Config { required_features: reserved, ..config() };
-            assert_eq!(Config::decode(&config.encode()).unwrap_err().why, UNKNOWN_FEATURE);
-        }
+        // A bit that is assigned, and not known yet.
+        let reserved = Features(1 << 5).with(Features::NORMAL_FORM);
+        let config = Config { required_features: reserved, ..config() };
+        assert_eq!(Config::decode(&config.encode()).unwrap_err().why, UNKNOWN_FEATURE);
     }
 }

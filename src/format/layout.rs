@@ -59,11 +59,13 @@ pub enum Folder {
     Verified,
     /// Claims of hosts that are ready to run a job.
     Slots,
+    /// Parts of binary logs that their servers have not closed yet.
+    Segments,
 }
 
 impl Folder {
     /// All folders, in the order of their declaration.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Claims,
         Self::Keys,
         Self::Runs,
@@ -79,6 +81,7 @@ impl Folder {
         Self::Cleared,
         Self::Verified,
         Self::Slots,
+        Self::Segments,
     ];
 
     /// Returns what the names of its objects begin with: a word and a slash.
@@ -99,6 +102,7 @@ impl Folder {
             Self::Cleared => "cleared/",
             Self::Verified => "verified/",
             Self::Slots => "slots/",
+            Self::Segments => "segments/",
         }
     }
 
@@ -134,6 +138,11 @@ impl Folder {
     /// Returns the prefix of the records about one slot of a job.
     pub fn records_of(job: SourceId, slot: u64) -> String {
         format!("{}{job}/{slot:010}/", Self::Slots.prefix())
+    }
+
+    /// Returns the prefix of the segments of all open binary logs of a source.
+    pub fn segments_of(source: SourceId) -> String {
+        format!("{}{source}/", Self::Segments.prefix())
     }
 
     /// Returns the prefix of the removals of one source.
@@ -201,6 +210,8 @@ pub enum Object {
     Verified(ContentHash),
     /// A record about one of the times at which a job is to run, in seconds since 1970.
     Slot { job: SourceId, slot: u64, hash: ContentHash },
+    /// Bytes of a binary log that is open, from `start` on.
+    Segment { source: SourceId, file: RandomId, start: u64 },
 }
 
 impl Object {
@@ -223,6 +234,7 @@ impl Object {
             Self::Cleared { .. } => Folder::Cleared,
             Self::Verified(_) => Folder::Verified,
             Self::Slot { .. } => Folder::Slots,
+            Self::Segment { .. } => Folder::Segments,
         })
     }
 
@@ -256,6 +268,9 @@ impl Object {
             Self::Intent { run, hash } => about(hex::encode(run), hash),
             Self::Fence { epoch, hash } => about(format!("{epoch:010}"), hash),
             Self::Slot { job, slot, hash } => format!("{job}/{slot:010}/{}", hex::encode(hash)),
+            Self::Segment { source, file, start } => {
+                format!("{source}/{}/{start:016}", hex::encode(file))
+            }
         };
         let prefix = self.folder().map_or("", Folder::prefix);
         ObjectName::new(&format!("{prefix}{rest}")).expect("words and hexadecimal are a valid name")
@@ -312,6 +327,7 @@ impl Object {
             }
             Folder::Verified => hex::decode(rest).map(Self::Verified),
             Folder::Slots => slot(rest),
+            Folder::Segments => segment(rest),
             Folder::Cleared => {
                 of_snapshot(rest).map(|(snapshot, hash)| Self::Cleared { snapshot, hash })
             }
@@ -382,8 +398,15 @@ fn slot(text: &str) -> Option<Object> {
     Some(Object::Slot { job, slot, hash: hex::decode(hash)? })
 }
 
+fn segment(text: &str) -> Option<Object> {
+    let (source, rest) = text.split_once('/')?;
+    let (file, start) = rest.split_once('/')?;
+    let (source, start) = (SourceId(hex::decode(source)?), number(start, 16)?);
+    Some(Object::Segment { source, file: hex::decode(file)?, start })
+}
+
 /// Returns the hash at the end of a name, which is that of the object's bytes. `config`, keys, run
-/// records and claims have none.
+/// records, claims and segments have none.
 pub fn content_hash(name: &ObjectName) -> Option<ContentHash> {
     let last = name.as_str().rsplit(['/', '-']).next()?;
     hex::decode(last)
@@ -429,6 +452,7 @@ mod tests {
             Object::Cleared { snapshot, hash },
             Object::Verified(hash),
             Object::Slot { job: source, slot: 1_800_000_000, hash },
+            Object::Segment { source, file: [5; 16], start: 8 << 20 },
         ]
     }
 
@@ -490,7 +514,8 @@ mod tests {
             );
             let hash = content_hash(&name);
             let is_random = [Object::Config, Object::Claim([1; 16]), Object::Key([2; 16])];
-            let is_random = is_random.contains(&object) || matches!(object, Object::Run(_));
+            let is_unhashed = matches!(object, Object::Run(_) | Object::Segment { .. });
+            let is_random = is_random.contains(&object) || is_unhashed;
             assert_eq!(hash.is_none(), is_random, "{name}");
             // No other text of the same length is the same object, and none that is longer.
             for at in 0..name.as_str().len() {

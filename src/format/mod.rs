@@ -6,6 +6,7 @@
 //! what the text above does not allow, with [`Malformed`](crate::base::error::Malformed), and
 //! allocates no more than its input justifies.
 
+pub mod binlog;
 pub mod config;
 pub mod directory;
 pub mod fence;

@@ -15,6 +15,7 @@ use crate::base::num::u64_of;
 use crate::base::wire::Reader;
 use crate::base::wire::put_bytes;
 use crate::base::wire::put_varint;
+use crate::format::binlog::BinlogIndex;
 use crate::format::pack_table::TableTail;
 use crate::format::record::MemberRecord;
 use crate::format::record::put_root;
@@ -64,6 +65,15 @@ pub enum StreamFormat {
     Tar,
     /// Anything else, kept as one member.
     Raw,
+    /// A binary log that its server has closed, kept as one member.
+    Binlog,
+}
+
+impl StreamFormat {
+    /// Tells whether a stream of it is one member, kept as it is.
+    pub fn is_plain(self) -> bool {
+        matches!(self, Self::Raw | Self::Binlog)
+    }
 }
 
 impl std::fmt::Display for StreamFormat {
@@ -73,6 +83,7 @@ impl std::fmt::Display for StreamFormat {
             Self::Sql => "sql",
             Self::Tar => "tar",
             Self::Raw => "raw",
+            Self::Binlog => "binlog",
         })
     }
 }
@@ -263,6 +274,9 @@ pub struct Description {
     /// The snapshot in the repository from which it was taken over, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// The binary log that it is, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binlog: Option<BinlogIndex>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
@@ -388,6 +402,7 @@ mod tests {
                 stored_bytes: 3,
                 protocol: None,
                 origin: None,
+                binlog: None,
             },
             internal: Vec::new(),
             table: None,

@@ -181,6 +181,7 @@ impl TakenOver<'_> {
         about.reasons.clone_from(&then.reasons);
         about.checks.clone_from(&then.checks);
         about.positions.clone_from(&then.positions);
+        about.binlog.clone_from(&then.binlog);
         about.requires.clone_from(&self.requires);
         about.origin = Some(self.origin.clone());
     }
@@ -542,6 +543,7 @@ impl Draft<'_> {
             stored_bytes: counts.stored_bytes,
             protocol: self.repository.has_intents().then_some(PROTOCOL),
             origin: None,
+            binlog: self.options.binlog.clone(),
         };
         judgement.describe(&mut about);
         let mut snapshot = Snapshot { about, internal, table, packs };

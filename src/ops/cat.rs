@@ -14,7 +14,6 @@ use crate::base::num::u64_of;
 use crate::base::num::usize_of;
 use crate::base::world::World;
 use crate::format::record::MemberKey;
-use crate::format::snapshot::StreamFormat;
 use crate::ops::pieces;
 use crate::ops::pieces::MemberReader;
 use crate::ops::pieces::Planner;
@@ -75,7 +74,7 @@ fn layout(stored: &StoredSnapshot, contents: &Contents, path: &str) -> Result<La
         let what = format!("snapshot {} has no file {path}", stored.id().short());
         Error::new(ErrorKind::Usage, what)
     };
-    if stored.snapshot.about.format != StreamFormat::Raw {
+    if !stored.snapshot.about.format.is_plain() {
         let file = Selection::new(stored, contents, None)?.find(path.as_bytes())?;
         let file = file.ok_or_else(unknown)?;
         let key = selection::key_of(&file);

@@ -67,7 +67,7 @@ pub(super) fn find(
     around: &Around<'_>,
 ) -> Result<()> {
     let (format, kind) = (conclusion.format, conclusion.kind);
-    if format == StreamFormat::Raw || conclusion.verdict() == Verdict::Partial {
+    if format.is_plain() || conclusion.verdict() == Verdict::Partial {
         return Ok(());
     }
     match compare(format, kind, stream_bytes, collector, around) {
@@ -247,7 +247,7 @@ fn place(format: StreamFormat, key: &MemberKey) -> Place {
             Place { path: path.to_vec(), schema, thing }
         }
         StreamFormat::Mbstream => physical(path),
-        StreamFormat::Tar | StreamFormat::Raw => {
+        StreamFormat::Tar | StreamFormat::Raw | StreamFormat::Binlog => {
             Place { path: path.to_vec(), schema: None, thing: Thing::Other }
         }
     }

@@ -116,7 +116,7 @@ fn into_directory(
     }
     match stored.snapshot.about.format {
         StreamFormat::Tar => tar::restore(repository, stored, target, options, monitor),
-        StreamFormat::Mbstream | StreamFormat::Sql | StreamFormat::Raw => {
+        StreamFormat::Mbstream | StreamFormat::Sql | StreamFormat::Raw | StreamFormat::Binlog => {
             files::restore(repository, stored, target, options, monitor)
         }
     }

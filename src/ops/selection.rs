@@ -72,7 +72,7 @@ impl Selection {
                 }
                 Ok(selection(Source::Listed(files), None))
             }
-            StreamFormat::Raw => {
+            StreamFormat::Raw | StreamFormat::Binlog => {
                 let id = stored.id().short();
                 let what = format!("snapshot {id} is a plain stream, which has no files");
                 Err(Error::new(ErrorKind::Usage, what))

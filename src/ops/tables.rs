@@ -39,7 +39,9 @@ impl Grouping {
     pub fn of(format: StreamFormat) -> Self {
         match format {
             StreamFormat::Mbstream => Self::ByTable,
-            StreamFormat::Raw | StreamFormat::Sql | StreamFormat::Tar => Self::ByFile,
+            StreamFormat::Raw | StreamFormat::Binlog | StreamFormat::Sql | StreamFormat::Tar => {
+                Self::ByFile
+            }
         }
     }
 

@@ -29,6 +29,7 @@
 //! files, see the verdict.
 
 pub mod beginning;
+pub mod binlog;
 pub mod compressed;
 pub mod container;
 pub mod detect;

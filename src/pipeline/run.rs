@@ -196,7 +196,7 @@ impl Source for WatchedSource<'_> {
 /// Tells what a stream is taken for, and where it begins. Anything can be kept as it is, and a dump
 /// may begin in an unusual way; but nothing becomes an mbstream by being called one.
 fn beginning(input: &mut Input<'_>, asked: Option<StreamFormat>) -> Result<Beginning> {
-    if asked == Some(StreamFormat::Raw) {
+    if asked.is_some_and(StreamFormat::is_plain) {
         return Ok(Beginning::plain(Container::Plain));
     }
     let found = container(input)?;

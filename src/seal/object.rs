@@ -84,11 +84,13 @@ pub enum ObjectKind {
     Cleared,
     /// A record about one of the times at which a job is to run.
     Slot,
+    /// Bytes of a binary log that its server has not closed yet.
+    Segment,
 }
 
 impl ObjectKind {
     /// Every kind, in the order of the codes.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Snapshot,
         Self::Intent,
         Self::Fence,
@@ -101,6 +103,7 @@ impl ObjectKind {
         Self::Verified,
         Self::Cleared,
         Self::Slot,
+        Self::Segment,
     ];
 
     /// Returns the code of the kind in stored bytes.
@@ -118,6 +121,7 @@ impl ObjectKind {
             Self::Verified => 10,
             Self::Cleared => 11,
             Self::Slot => 12,
+            Self::Segment => 13,
         }
     }
 
@@ -144,6 +148,7 @@ impl ObjectKind {
             Self::Verified => "verified",
             Self::Cleared => "cleared",
             Self::Slot => "slot record",
+            Self::Segment => "segment",
         }
     }
 
@@ -160,6 +165,7 @@ impl ObjectKind {
             | Self::Rotation
             | Self::Verified
             | Self::Cleared
+            | Self::Segment
             | Self::Slot => Purpose::SmallObject,
         }
     }

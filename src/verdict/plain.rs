@@ -24,8 +24,9 @@ pub(super) fn judge(
     exit: ProducerExit,
 ) -> Conclusion {
     let PlainFacts { wrapping, end, first_line } = facts;
-    let mut conclusion = Conclusion::new(StreamFormat::Raw);
-    let ended = ProducerReason::new(exit, StreamFormat::Raw);
+    let format = asked.filter(|format| format.is_plain()).unwrap_or(StreamFormat::Raw);
+    let mut conclusion = Conclusion::new(format);
+    let ended = ProducerReason::new(exit, format);
     conclusion.reasons.extend(ended.map(Reason::Producer));
     if let Some(wrapping) = wrapping {
         conclusion.checks.push(hidden(wrapping));
@@ -35,7 +36,7 @@ pub(super) fn judge(
     if is_dump_error(first_line.trim_start_matches(char::REPLACEMENT_CHARACTER).as_bytes()) {
         conclusion.lead_with(PlainReason::DumpError(first_line.clone()));
     }
-    if wrapping.is_none() && asked != Some(StreamFormat::Raw) {
+    if wrapping.is_none() && asked != Some(format) {
         let text = format!(
             "it begins with '{first_line}', which is no known format: stored as it is, unchecked"
         );

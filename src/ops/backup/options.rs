@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::encode::Level;
 use crate::encode::ReadBack;
+use crate::format::binlog::BinlogIndex;
 use crate::format::snapshot::StreamFormat;
 use crate::ops::accept::Accept;
 use crate::ops::expected::Witness;
@@ -49,6 +50,8 @@ pub struct BackupOptions {
     pub findings: Arc<FindingLog>,
     /// The server of a dump, which knows what the dump must hold.
     pub witness: Option<Arc<dyn Witness>>,
+    /// The binary log that the stream is, if it is one.
+    pub binlog: Option<BinlogIndex>,
 }
 
 impl BackupOptions {
@@ -71,6 +74,7 @@ impl BackupOptions {
             accept: Accept::default(),
             findings: Arc::default(),
             witness: None,
+            binlog: None,
         }
     }
     /// Returns the control of the level for a run with these options.

@@ -22,7 +22,7 @@ pub(super) fn require_preparable(stored: &StoredSnapshot, chosen: &Chosen) -> Re
         Err(Error::new(ErrorKind::Usage, what))
     };
     let format = stored.snapshot.about.format;
-    if format == StreamFormat::Sql || format == StreamFormat::Raw {
+    if format == StreamFormat::Sql || format.is_plain() {
         return refused(format!("it is a {format} stream, not a physical backup"));
     }
     if !chosen.has_checkpoints {

@@ -111,7 +111,7 @@ fn whole(
     let plan = |planner: &mut Planner<'_, '_>| match about.format {
         StreamFormat::Mbstream => plan_replay(contents, planner),
         StreamFormat::Sql | StreamFormat::Tar => plan_container(contents, planner),
-        StreamFormat::Raw => plan_plain(contents, planner),
+        StreamFormat::Raw | StreamFormat::Binlog => plan_plain(contents, planner),
     };
     pieces::write_in_order(contents, workers, monitor, plan, |bytes| out.write(bytes))?;
     out.flush()?;

@@ -90,7 +90,7 @@ impl fmt::Display for ProducerReason {
         match self.format {
             StreamFormat::Mbstream => self.of_mariabackup(f),
             StreamFormat::Sql => self.of_a_dump_program(f),
-            StreamFormat::Tar | StreamFormat::Raw => self.of_any_program(f),
+            StreamFormat::Tar | StreamFormat::Raw | StreamFormat::Binlog => self.of_any_program(f),
         }
     }
 }

@@ -244,7 +244,7 @@ fn fitting(failure: Failure, plan: &RestorePlan, stored: &StoredSnapshot) -> Fai
     if into_files && chain::has_base(stored) {
         return failure.with_hint("leave --include out");
     }
-    if into_files && about.format == StreamFormat::Raw {
+    if into_files && about.format.is_plain() {
         return failure.with_hint("restore the stream with --stdout");
     }
     if failure.message().contains("--into") {

@@ -1,0 +1,163 @@
+//! Files are made here as a server makes them; `tests/mariadb/binlog` has real ones.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// A file under construction.
+struct Made(Vec<u8>);
+
+impl Made {
+    fn new() -> Self {
+        let mut body = 4u16.to_le_bytes().to_vec();
+        let mut version = [0; 50];
+        version[..7].copy_from_slice(b"10.11.9");
+        body.extend_from_slice(&version);
+        body.extend_from_slice(&[0, 0, 0, 0, 19]);
+        body.extend_from_slice(&[13; 170]);
+        body.push(1);
+        let mut made = Self(MAGIC.to_vec());
+        made.event(15, &body);
+        made
+    }
+
+    fn event(&mut self, kind: u8, body: &[u8]) {
+        let length = u32::try_from(HEADER_BYTES + body.len() + CRC_BYTES).unwrap();
+        let start = self.0.len();
+        self.0.extend_from_slice(&1_700_000_000u32.to_le_bytes());
+        self.0.push(kind);
+        self.0.extend_from_slice(&11u32.to_le_bytes());
+        self.0.extend_from_slice(&length.to_le_bytes());
+        self.0.extend_from_slice(&[0; 6]);
+        self.0.extend_from_slice(body);
+        let crc = crc32fast::hash(&self.0[start..]);
+        self.0.extend_from_slice(&crc.to_le_bytes());
+    }
+
+    fn list(&mut self, gtids: &[Gtid]) {
+        let mut body = u32::try_from(gtids.len()).unwrap().to_le_bytes().to_vec();
+        for gtid in gtids {
+            body.extend_from_slice(&gtid.domain.to_le_bytes());
+            body.extend_from_slice(&gtid.server.to_le_bytes());
+            body.extend_from_slice(&gtid.sequence.to_le_bytes());
+        }
+        self.event(163, &body);
+    }
+
+    fn transaction(&mut self, sequence: u64, bytes: usize) {
+        let mut body = sequence.to_le_bytes().to_vec();
+        body.extend_from_slice(&[3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        self.event(162, &body);
+        self.event(2, &vec![b'x'; bytes]);
+    }
+}
+
+const BEFORE: Gtid = Gtid { domain: 3, server: 11, sequence: 7 };
+
+fn file() -> Vec<u8> {
+    let mut made = Made::new();
+    made.list(&[BEFORE]);
+    made.transaction(8, 50);
+    made.transaction(9, 1000);
+    made.event(4, b"12345678bin.000008");
+    made.0
+}
+
+fn walked(bytes: &[u8], piece: usize) -> (Walk, Result<(), BinlogFault>) {
+    let mut walk = Walk::new();
+    let done = bytes.chunks(piece).try_for_each(|piece| walk.push(piece));
+    (walk, done)
+}
+
+#[test]
+fn a_file_says_what_it_holds_in_whatever_pieces_it_comes() {
+    let bytes = file();
+    let (whole, _) = walked(&bytes, bytes.len());
+    let index = whole.finish("bin.000007").unwrap();
+    assert_eq!((index.bytes, index.ends), (u64_of(bytes.len()), BinlogEnd::Rotate));
+    assert_eq!(
+        (index.before.to_string(), index.after.to_string()),
+        ("3-11-7".into(), "3-11-9".into())
+    );
+    assert_eq!((index.server_id, index.server_version.as_str()), (11, "10.11.9"));
+    assert_eq!((index.first_time, index.encrypted), (Some(1_700_000_000), false));
+    for piece in 1..80 {
+        let (walk, done) = walked(&bytes, piece);
+        assert_eq!((done, walk.finish("bin.000007")), (Ok(()), Ok(index.clone())), "{piece}");
+    }
+    // The mark of a file that is open is no part of it.
+    let mut open = bytes.clone();
+    open[21] |= IN_USE;
+    for piece in [1, 20, 21, 22, 23, bytes.len()] {
+        assert_eq!(walked(&open, piece).0.finish("bin.000007"), Ok(index.clone()), "{piece}");
+    }
+}
+
+#[test]
+fn a_cut_file_is_whole_up_to_its_last_whole_event() {
+    let bytes = file();
+    let mut places = std::collections::BTreeSet::new();
+    for length in 0..bytes.len() {
+        let (walk, done) = walked(&bytes[..length], 7);
+        assert_eq!((done, walk.bytes()), (Ok(()), u64_of(length)));
+        let whole = walk.whole_bytes();
+        assert!(whole <= u64_of(length));
+        places.insert(whole);
+        let index = walk.finish("f");
+        assert_eq!(index.is_ok(), whole == u64_of(length) && length >= 298, "{length}: {index:?}");
+    }
+    assert_eq!(places.len(), 8, "0, the magic, and six events: {places:?}");
+}
+
+#[test]
+fn every_flipped_bit_is_found_but_for_the_mark_of_an_open_file() {
+    let bytes = file();
+    let good = walked(&bytes, 100).0.finish("f").unwrap();
+    let mut unfound = Vec::new();
+    for at in 0..bytes.len() {
+        for bit in 0..8 {
+            let mut odd = bytes.clone();
+            odd[at] ^= 1 << bit;
+            let (walk, done) = walked(&odd, 100);
+            if let (Ok(()), Ok(index)) = (done, walk.finish("f")) {
+                assert_eq!(index, good);
+                unfound.push((at, bit));
+            }
+        }
+    }
+    assert_eq!(unfound, [(21, 0)]);
+}
+
+#[test]
+fn what_is_no_binary_log_is_refused_with_its_place() {
+    let why = |bytes: &[u8]| {
+        let (walk, done) = walked(bytes, 50);
+        done.and_then(|()| walk.finish("f").map(|_| ())).unwrap_err().to_string()
+    };
+    assert!(why(b"").contains("the file is empty"));
+    assert!(why(b"-- dump\n").contains("byte 0 is none"));
+    let mut made = Made(MAGIC.to_vec());
+    made.event(2, b"x");
+    assert!(why(&made.0).contains("byte 4 is not in its place"));
+    let mut made = Made::new();
+    made.transaction(1, 1);
+    assert!(why(&made.0).contains("has no list of GTIDs"));
+    let mut made = Made::new();
+    made.list(&vec![BEFORE; 5000]);
+    assert!(why(&made.0).contains("longer than any of its kind"));
+    let mut many = Made::new();
+    many.list(&(0..401).map(|server| Gtid { server, ..BEFORE }).collect::<Vec<_>>());
+    assert!(why(&many.0).contains("more than 400"));
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..400), cut in 0usize..900) {
+        let mut made = file();
+        made.truncate(cut);
+        made.extend_from_slice(&bytes);
+        let (walk, _) = walked(&made, 33);
+        let _unused = walk.finish("f");
+        prop_assert!(walk.whole_bytes() <= u64_of(made.len()));
+    }
+}
