@@ -4,6 +4,7 @@
 pub mod accept;
 pub mod backup;
 mod batches;
+pub mod binlog;
 pub mod cat;
 pub mod chain;
 mod copies;

@@ -24,6 +24,7 @@ pub mod removals;
 pub mod renewal;
 pub mod salvage;
 mod sealing;
+pub mod segments;
 mod slots;
 pub mod snapshot_lists;
 mod snapshot_name;

@@ -18,9 +18,11 @@ use crate::base::limits::SNAPSHOT_BYTES_MAX;
 use crate::base::monitor::Monitor;
 use crate::base::num::u64_of;
 use crate::base::num::usize_of_u32;
+use crate::format::config::Features;
 use crate::format::layout::Folder;
 use crate::format::snapshot::Description;
 use crate::format::snapshot::Snapshot;
+use crate::format::snapshot::StreamFormat;
 use crate::format::snapshot::Verdict;
 use crate::repo::Repository;
 use crate::repo::damage::KnownDamage;
@@ -352,7 +354,8 @@ impl Repository {
 
     /// Finds the latest snapshot; fails if the repository has several sources.
     fn latest_of_all(&self) -> Result<StoredSnapshot> {
-        let (names, _) = self.names_now(None)?;
+        let (mut names, _) = self.names_now(None)?;
+        self.leave_out_binlogs(&mut names);
         if names.iter().any(|name| name.source != names[0].source) {
             let sources = self.source_names(&names).join(", ");
             let what = format!("latest could be that of several sources: {sources}");
@@ -361,6 +364,21 @@ impl Repository {
         self.newest_of(&names, Choice::Latest)?.ok_or_else(|| {
             Error::new(ErrorKind::Usage, "there is no snapshot that counts as latest")
         })
+    }
+
+    /// Leaves out the snapshots of sources whose newest one is a binary log.
+    fn leave_out_binlogs(&self, names: &mut Vec<SnapshotName>) {
+        if !self.features.include(Features::BINLOGS) {
+            return;
+        }
+        let newest: BTreeMap<_, _> = names.iter().map(|name| (name.source, *name)).collect();
+        let is_binlog = |name: &SnapshotName| {
+            let read = self.read_snapshot(name);
+            read.is_ok_and(|stored| stored.snapshot.about.format == StreamFormat::Binlog)
+        };
+        let sources: Vec<SourceId> =
+            newest.values().filter(|name| is_binlog(name)).map(|name| name.source).collect();
+        names.retain(|name| !sources.contains(&name.source));
     }
 
     /// Finds the newest of these snapshots of one source that counts.

@@ -7,6 +7,7 @@ mod support;
 
 mod archived_repos;
 mod attacks;
+mod binlogs;
 mod chains;
 mod cli;
 mod cli_far;

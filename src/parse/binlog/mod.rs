@@ -18,6 +18,7 @@
 mod event;
 mod walk;
 
+#[cfg(any(test, feature = "internals"))]
 pub use walk::BinlogFacts;
 pub use walk::BinlogFault;
 pub use walk::Walk;

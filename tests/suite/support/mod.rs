@@ -11,6 +11,7 @@
     reason = "the benchmarks use a part, and names say enough; InnoDB is big-endian"
 )]
 
+pub(crate) mod binlog;
 pub(crate) mod leaves;
 pub(crate) mod near;
 pub(crate) mod producers;
