@@ -49,6 +49,8 @@ use crate::grammar::help_texts::Grammar;
 use crate::grammar::synonyms;
 use crate::output::report;
 use crate::verbs::Arguments;
+use crate::verbs::BinlogAction;
+use crate::verbs::BinlogArguments;
 use crate::verbs::Command;
 use crate::verbs::InitArguments;
 use crate::verbs::Verb;
@@ -141,6 +143,9 @@ impl Line {
             Command::Verb(Verb::Init(InitArguments { job: Some(job), .. })) => {
                 verbs::found(&job, config.as_ref(), &report)
             }
+            Command::Verb(Verb::Binlog(BinlogArguments {
+                action: BinlogAction::Archive(typed),
+            })) => verbs::archive(&typed, config.as_ref(), &report),
             Command::Verb(Verb::Forget(typed)) if typed.rules.by_configuration => {
                 verbs::forget_by_policy(&common, &typed, config.as_ref(), &report)
             }

@@ -56,6 +56,10 @@ pub struct Looked {
 pub struct Position {
     /// The name of the file.
     pub file: String,
+    /// The server that writes it.
+    pub server_id: u32,
+    /// The state before it.
+    pub before: GtidState,
     /// The bytes of its whole events.
     pub bytes: u64,
     /// The bytes that are stored.
@@ -92,9 +96,10 @@ impl<'a> Archive<'a> {
     }
 
     /// Returns what is stored, the newest first; what can't be read is passed over.
-    pub fn stored(&self) -> Result<impl Iterator<Item = BinlogIndex>> {
-        let names = self.repository.snapshot_names(Some(self.source))?;
-        let read = |name| read(self.repository, &name).ok().flatten().map(|file| file.index);
+    pub fn stored(&self) -> Result<impl Iterator<Item = BinlogIndex> + use<'a>> {
+        let repository = self.repository;
+        let names = repository.snapshot_names(Some(self.source))?;
+        let read = move |name| read(repository, &name).ok().flatten().map(|file| file.index);
         Ok(names.into_iter().rev().filter_map(read))
     }
 
@@ -178,6 +183,8 @@ impl<'a> Archive<'a> {
         let facts = open.walk.facts()?;
         Some(Position {
             file: open.spooled.name.clone(),
+            server_id: facts.server_id,
+            before: facts.before.clone()?,
             bytes: open.walk.whole_bytes(),
             stored_bytes: open.stored_bytes(),
             after: facts.after.clone(),

@@ -246,6 +246,21 @@ const SOURCE: &[Key] = &[
     optional("exclude", Kind::Texts, "Patterns of files not to store, as those of tar"),
     optional("one_file_system", Kind::Flag, "Stay on the file systems of the paths"),
     optional("command", Kind::Command, "The producer and its arguments"),
+    optional("binlog", Kind::Table(BINLOG), "How haulout binlog archive stores its binary logs"),
+];
+
+const BINLOG: &[Key] = &[
+    optional(
+        "interval",
+        DURATION,
+        "How often the open file is stored [default: 1min, in a bucket 10min]",
+    ),
+    optional("program", Kind::Text, "The tool that fetches [default: mariadb-binlog]"),
+    optional(
+        "server_id",
+        Kind::Number { least: 1, most: 4_294_967_295 },
+        "Its number among the replicas of the server [default: made of the names]",
+    ),
 ];
 
 const ADDRESS: Kind = Kind::Parsed(|text| parsed(text.parse::<Address>()));
@@ -316,6 +331,7 @@ pub(crate) const SOURCE_KINDS: [SourceKind; 4] = [
             "cluster",
             "parallel",
             "galera_info",
+            "binlog",
         ],
     },
     SourceKind {
@@ -333,6 +349,7 @@ pub(crate) const SOURCE_KINDS: [SourceKind; 4] = [
             "databases",
             "exclude_databases",
             "exclude_tables",
+            "binlog",
         ],
     },
     SourceKind {

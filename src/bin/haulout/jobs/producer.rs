@@ -75,7 +75,7 @@ fn connection(source: &Table) -> Vec<String> {
 }
 
 /// Returns a number, if it is there.
-pub(super) fn number(source: &Table, key: &str) -> Option<i64> {
+pub(crate) fn number(source: &Table, key: &str) -> Option<i64> {
     match source.get(key).map(|entry| &entry.value.data) {
         Some(Data::Number(number)) => Some(*number),
         _ => None,

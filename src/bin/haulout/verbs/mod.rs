@@ -10,6 +10,7 @@
 //! `haulout help` and the help texts are made from the arguments.
 
 mod backup;
+mod binlog;
 mod cat;
 mod completions;
 mod config;
@@ -69,6 +70,10 @@ use crate::open::settings::Settings;
 use crate::output::report::Report;
 use crate::verbs::backup::args::BackupArguments;
 use crate::verbs::backup::plan::BackupPlan;
+use crate::verbs::binlog::args::ArchiveArguments;
+pub(crate) use crate::verbs::binlog::args::BinlogAction;
+pub(crate) use crate::verbs::binlog::args::BinlogArguments;
+use crate::verbs::binlog::plan::BinlogPlan;
 use crate::verbs::cat::CatArguments;
 use crate::verbs::completions::CompletionsArguments;
 use crate::verbs::config::ConfigArguments;
@@ -173,6 +178,7 @@ pub(crate) enum Command {
 pub(crate) enum Verb {
     Init(InitArguments),
     Backup(BackupArguments),
+    Binlog(BinlogArguments),
     Snapshots(SnapshotsArguments),
     Show(ShowArguments),
     Ls(LsArguments),
@@ -252,6 +258,7 @@ fn prepared(
     let job: Box<dyn Job> = match verb {
         Verb::Init(typed) => Box::new(NewRepository::new(&typed)),
         Verb::Backup(typed) => Box::new(BackupPlan::new(typed, around)?),
+        Verb::Binlog(typed) => Box::new(BinlogPlan::new(typed, around)?),
         Verb::Snapshots(typed) => Box::new(typed),
         Verb::Show(typed) => Box::new(typed),
         Verb::Ls(typed) => Box::new(typed),
@@ -320,6 +327,18 @@ pub(crate) fn rescue(
 pub(crate) fn found(job: &str, config: Option<&Config>, report: &Report) -> Outcome<Exit> {
     match config {
         Some(config) => founding::found(config, job, report),
+        None => Err(config::no_file(&Choice::new(None, &|_| None))),
+    }
+}
+
+/// Archives the binary logs of a job's source.
+pub(crate) fn archive(
+    typed: &ArchiveArguments,
+    config: Option<&Config>,
+    report: &Report,
+) -> Outcome<Exit> {
+    match config {
+        Some(config) => typed.run(config, report),
         None => Err(config::no_file(&Choice::new(None, &|_| None))),
     }
 }

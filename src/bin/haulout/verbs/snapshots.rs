@@ -102,7 +102,8 @@ fn choose(wanted: &SnapshotsArguments, snapshots: &mut Vec<Described>) -> Outcom
     }
     snapshots.retain(|stored| {
         let about = &stored.about;
-        let of_source = sources.is_empty() || sources.contains(&about.source);
+        let is_backup = about.binlog.is_none();
+        let of_source = sources.is_empty() && is_backup || sources.contains(&about.source);
         of_source && tags.iter().all(|tag| about.tags.contains(tag))
     });
     let Some(last) = *last else { return Ok(()) };
