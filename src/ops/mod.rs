@@ -23,6 +23,7 @@ pub mod prepare;
 pub mod prune;
 mod records;
 pub mod repair;
+pub mod replay;
 pub mod replicate;
 pub mod restore;
 mod run_intent;

@@ -36,6 +36,8 @@ pub(super) struct Header {
 /// The kind of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
+    /// A statement as text.
+    Query,
     /// The end of a file at a shutdown.
     Stop,
     /// The end of a file that another one follows.
@@ -55,6 +57,7 @@ pub(super) enum Kind {
 impl Kind {
     fn of(code: u8) -> Self {
         match code {
+            2 => Self::Query,
             3 => Self::Stop,
             4 => Self::Rotate,
             15 => Self::FormatDescription,

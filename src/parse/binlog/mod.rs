@@ -11,13 +11,25 @@
 //! - what it says is of whole events with a right checksum only;
 //! - after a fault nothing more is read.
 //!
-//! It does not decode what transactions change: statements and rows are the server's.
+//! It does not decode rows: they are the server's. [`transactions`] names the places at which
+//! transactions begin and the statements that were logged as text, in which [`drops`] finds the end
+//! of a table.
 //!
 //! Source: `sql/log_event.h` and `sql/rpl_gtid.cc` of MariaDB 10.11, files of that server.
 
+mod drops;
 mod event;
+#[cfg(test)]
+pub(crate) mod made;
+mod transactions;
 mod walk;
 
+pub use drops::drops;
+pub use transactions::Found;
+pub use transactions::Go;
+pub use transactions::Statement;
+pub use transactions::Unwalked;
+pub use transactions::transactions;
 #[cfg(any(test, feature = "internals"))]
 pub use walk::BinlogFacts;
 pub use walk::BinlogFault;

@@ -347,6 +347,7 @@ impl BinlogFacts {
             | Kind::Gtid
             | Kind::GtidList
             | Kind::StartEncryption
+            | Kind::Query
             | Kind::Other => BinlogEnd::Open,
         };
         match header.kind {
@@ -358,7 +359,7 @@ impl BinlogFacts {
                 self.before = Some(listed);
             }
             Kind::StartEncryption => self.encrypted = true,
-            Kind::FormatDescription | Kind::Stop | Kind::Rotate | Kind::Other => {}
+            Kind::FormatDescription | Kind::Stop | Kind::Rotate | Kind::Query | Kind::Other => {}
         }
         Ok(())
     }

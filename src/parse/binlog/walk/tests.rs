@@ -3,54 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-
-/// A file under construction.
-struct Made(Vec<u8>);
-
-impl Made {
-    fn new() -> Self {
-        let mut body = 4u16.to_le_bytes().to_vec();
-        let mut version = [0; 50];
-        version[..7].copy_from_slice(b"10.11.9");
-        body.extend_from_slice(&version);
-        body.extend_from_slice(&[0, 0, 0, 0, 19]);
-        body.extend_from_slice(&[13; 170]);
-        body.push(1);
-        let mut made = Self(MAGIC.to_vec());
-        made.event(15, &body);
-        made
-    }
-
-    fn event(&mut self, kind: u8, body: &[u8]) {
-        let length = u32::try_from(HEADER_BYTES + body.len() + CRC_BYTES).unwrap();
-        let start = self.0.len();
-        self.0.extend_from_slice(&1_700_000_000u32.to_le_bytes());
-        self.0.push(kind);
-        self.0.extend_from_slice(&11u32.to_le_bytes());
-        self.0.extend_from_slice(&length.to_le_bytes());
-        self.0.extend_from_slice(&[0; 6]);
-        self.0.extend_from_slice(body);
-        let crc = crc32fast::hash(&self.0[start..]);
-        self.0.extend_from_slice(&crc.to_le_bytes());
-    }
-
-    fn list(&mut self, gtids: &[Gtid]) {
-        let mut body = u32::try_from(gtids.len()).unwrap().to_le_bytes().to_vec();
-        for gtid in gtids {
-            body.extend_from_slice(&gtid.domain.to_le_bytes());
-            body.extend_from_slice(&gtid.server.to_le_bytes());
-            body.extend_from_slice(&gtid.sequence.to_le_bytes());
-        }
-        self.event(163, &body);
-    }
-
-    fn transaction(&mut self, sequence: u64, bytes: usize) {
-        let mut body = sequence.to_le_bytes().to_vec();
-        body.extend_from_slice(&[3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-        self.event(162, &body);
-        self.event(2, &vec![b'x'; bytes]);
-    }
-}
+use crate::parse::binlog::made::Made;
 
 const BEFORE: Gtid = Gtid { domain: 3, server: 11, sequence: 7 };
 
@@ -60,7 +13,7 @@ fn file() -> Vec<u8> {
     made.transaction(8, 50);
     made.transaction(9, 1000);
     made.event(4, b"12345678bin.000008");
-    made.0
+    made.bytes
 }
 
 fn walked(bytes: &[u8], piece: usize) -> (Walk, Result<(), BinlogFault>) {
@@ -136,18 +89,18 @@ fn what_is_no_binary_log_is_refused_with_its_place() {
     };
     assert!(why(b"").contains("the file is empty"));
     assert!(why(b"-- dump\n").contains("byte 0 is none"));
-    let mut made = Made(MAGIC.to_vec());
+    let mut made = Made { bytes: MAGIC.to_vec(), time: 0 };
     made.event(2, b"x");
-    assert!(why(&made.0).contains("byte 4 is not in its place"));
+    assert!(why(&made.bytes).contains("byte 4 is not in its place"));
     let mut made = Made::new();
     made.transaction(1, 1);
-    assert!(why(&made.0).contains("has no list of GTIDs"));
+    assert!(why(&made.bytes).contains("has no list of GTIDs"));
     let mut made = Made::new();
     made.list(&vec![BEFORE; 5000]);
-    assert!(why(&made.0).contains("longer than any of its kind"));
+    assert!(why(&made.bytes).contains("longer than any of its kind"));
     let mut many = Made::new();
     many.list(&(0..401).map(|server| Gtid { server, ..BEFORE }).collect::<Vec<_>>());
-    assert!(why(&many.0).contains("more than 400"));
+    assert!(why(&many.bytes).contains("more than 400"));
 }
 
 proptest! {
