@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn tries_leave_nothing_or_one_object() {
         let store = Arc::new(MemoryStore::new());
-        let shared: Arc<dyn Store> = Arc::clone(&store) as _;
+        let shared: Arc<dyn Store> = Arc::<MemoryStore>::clone(&store);
         let world = World::of_this_machine();
         let repository = Repository::init(shared, &NewProtection::Clear, &world).unwrap();
         let count = || {
