@@ -106,6 +106,11 @@ impl Options {
         Some(is_yes == on(key))
     }
 
+    /// Returns all options in the order in which they were read, each with its value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_ref().map(|text| text.as_str())))
+    }
+
     fn add_file(&mut self, path: &Path, reading: &Reading<'_>, depth: usize) -> Result<()> {
         let text = match read_file(path) {
             Ok(text) => text,
