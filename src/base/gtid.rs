@@ -102,6 +102,16 @@ impl GtidState {
         newest.into_values().collect()
     }
 
+    /// Tells whether everything up to another state is in this one: in each domain of the other,
+    /// the highest number here is no lower.
+    pub fn reaches(&self, other: &Self) -> bool {
+        let own = self.position();
+        other.position().iter().all(|wanted| {
+            let same = own.iter().find(|gtid| gtid.domain == wanted.domain);
+            same.is_some_and(|gtid| gtid.sequence >= wanted.sequence)
+        })
+    }
+
     /// Tells whether a history that begins with this state goes on where `before` ends: they are
     /// equal, but for whole domains that this one lacks.
     pub fn continues(&self, before: &Self) -> bool {

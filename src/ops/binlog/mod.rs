@@ -19,6 +19,7 @@
 mod archive;
 mod coverage;
 mod enable;
+mod fetch;
 mod first;
 mod open_file;
 mod spooled;
@@ -40,6 +41,7 @@ pub use coverage::Stretch;
 pub use coverage::coverage;
 pub use enable::FirstTime;
 pub use enable::enable;
+pub use fetch::Continuation;
 pub use first::First;
 pub use first::ServerFile;
 pub use first::first;

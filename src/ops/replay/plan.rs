@@ -1,6 +1,5 @@
 //! Decides what is replayed: which files, from which transaction, up to which place.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::io::Read;
@@ -106,12 +105,11 @@ pub fn plan(
         let why = "it was taken without a binary log, or by a version that did not note it";
         return Err(failed("the backup has no GTID position").because(why));
     }
-    let reached = Reached::of(from);
     let mut indices = Vec::new();
     for path in files {
         indices.push(index(path, monitor)?);
     }
-    require_continuous(&indices, &reached)?;
+    require_continuous(&indices, from)?;
     let mut planned = ReplayPlan {
         files: Vec::new(),
         from: from.clone(),
@@ -123,12 +121,12 @@ pub fn plan(
     let mut last_seen = false;
     for (path, index) in files.iter().zip(&indices) {
         // What the backup has of it is all there is.
-        if reached.covers(&index.after) && !last_seen {
+        if from.reaches(&index.after) && !last_seen {
             continue;
         }
         last_seen = true;
         planned.files.push(path.clone());
-        if let Some(stopped) = planned.take(path, index, &reached, until)? {
+        if let Some(stopped) = planned.take(path, index, until)? {
             planned.end = End::Before(stopped);
             return Ok(planned);
         }
@@ -158,32 +156,20 @@ fn index(path: &Path, monitor: &Monitor) -> Result<BinlogIndex> {
     walk.finish(&name).map_err(broken)
 }
 
-/// The last transaction of each domain that the backup has.
-struct Reached(BTreeMap<u32, u64>);
-
-impl Reached {
-    fn of(state: &GtidState) -> Self {
-        Self(state.position().into_iter().map(|gtid| (gtid.domain, gtid.sequence)).collect())
-    }
-
-    /// Tells whether the backup has a transaction.
-    fn has(&self, gtid: Gtid) -> bool {
-        self.0.get(&gtid.domain).is_some_and(|sequence| gtid.sequence <= *sequence)
-    }
-
-    /// Tells whether the backup has everything up to a state.
-    fn covers(&self, state: &GtidState) -> bool {
-        state.position().into_iter().all(|gtid| self.has(gtid))
-    }
+/// Tells whether a state has a transaction.
+fn has(state: &GtidState, gtid: Gtid) -> bool {
+    let mut one = GtidState::default();
+    one.enter(gtid);
+    state.reaches(&one)
 }
 
 /// Refuses files between which something is missing, and a first one that begins after the backup.
-fn require_continuous(indices: &[BinlogIndex], reached: &Reached) -> Result<()> {
+fn require_continuous(indices: &[BinlogIndex], from: &GtidState) -> Result<()> {
     let Some(first) = indices.first() else {
         return Err(failed("there are no binary logs after the backup"));
     };
-    if !reached.covers(&first.before) {
-        let missing = first.before.position().into_iter().find(|gtid| !reached.has(*gtid));
+    if !from.reaches(&first.before) {
+        let missing = first.before.position().into_iter().find(|gtid| !has(from, *gtid));
         let missing = missing.map_or(String::new(), |gtid| gtid.to_string());
         let why = format!("it goes on after {missing}, which the backup does not have");
         return Err(failed(format!("logs before {} are missing", first.file)).because(why));
@@ -204,18 +190,11 @@ fn require_continuous(indices: &[BinlogIndex], reached: &Reached) -> Result<()> 
 
 impl ReplayPlan {
     /// Takes the transactions of a file; returns the one before which the replay ends.
-    fn take(
-        &mut self,
-        path: &Path,
-        index: &BinlogIndex,
-        reached: &Reached,
-        until: &Until,
-    ) -> Result<Option<Stopped>> {
+    fn take(&mut self, path: &Path, index: &BinlogIndex, until: &Until) -> Result<Option<Stopped>> {
         let shown = path.display();
         let unread = |error| failed(format!("cannot read the binary log {shown}")).because(error);
         let mut file = BufReader::with_capacity(READ_BYTES, File::open(path).map_err(unread)?);
-        let mut search =
-            Search { until, reached, file: &index.file, plan: self, last: None, end: None };
+        let mut search = Search { until, file: &index.file, plan: self, last: None, end: None };
         transactions(&mut file, &mut |found| search.see(found)).map_err(|error| match error {
             Unwalked::Io(error) => unread(error),
             Unwalked::Malformed(at, why) => {
@@ -256,7 +235,6 @@ struct Begun {
 /// The search for the end of a replay in one file.
 struct Search<'s> {
     until: &'s Until,
-    reached: &'s Reached,
     file: &'s str,
     plan: &'s mut ReplayPlan,
     /// The transaction that the walk is in, if the backup does not have it.
@@ -275,7 +253,7 @@ impl Search<'_> {
     fn begin(&mut self, begun: Begun) -> Go {
         let before = self.last.take();
         self.enter(before);
-        if self.reached.has(begun.gtid) {
+        if has(&self.plan.from, begun.gtid) {
             return Go::On;
         }
         let is_over = match self.until {
