@@ -9,6 +9,7 @@ pub mod cat;
 pub mod chain;
 mod copies;
 pub mod copy_reencrypted;
+pub mod datadir;
 mod dependencies;
 pub mod diff;
 pub mod expected;

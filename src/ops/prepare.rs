@@ -4,6 +4,7 @@
 //! directories, to which the increments are applied one after the other.
 
 mod chain;
+mod preparer;
 mod program;
 
 use std::ffi::OsStr;
@@ -16,6 +17,8 @@ use crate::repo::snapshots::StoredSnapshot;
 
 use super::chain::has_base;
 
+pub use preparer::Preparer;
+pub use preparer::Tie;
 pub use program::PrepareReport;
 
 /// Prepares a snapshot that was restored to `target`. Each run of the program writes its messages
@@ -27,10 +30,22 @@ pub fn prepare(
     log: &dyn Fn() -> Box<dyn Write + Send>,
     world: &World,
 ) -> Result<PrepareReport> {
+    let preparer = Preparer { program, memory: None, tie: Tie::Loose };
+    prepare_by(stored, target, &preparer, log, world)
+}
+
+/// Does the same in the way that `preparer` says.
+pub fn prepare_by(
+    stored: &StoredSnapshot,
+    target: &Path,
+    preparer: &Preparer<'_>,
+    log: &dyn Fn() -> Box<dyn Write + Send>,
+    world: &World,
+) -> Result<PrepareReport> {
     let monitor = &*world.monitor;
     if has_base(stored) {
-        return chain::apply(target, program, log, monitor);
+        return chain::apply(target, preparer, log, monitor);
     }
-    let child = program::start(target, None, program, log())?;
-    program::finish(child, target, program, monitor)
+    let child = program::start(target, None, preparer, log())?;
+    program::finish(child, target, preparer.program, monitor)
 }

@@ -320,7 +320,7 @@ impl PrivateServer {
         let message = format!("the private server {what}{status}; its log is {}", log.display());
         let lines = last_errors(&log);
         let error = failed(message);
-        if lines.is_empty() { error } else { error.because(lines.join("\n")) }
+        if lines.is_empty() { error } else { error.because(lines.join("; ")) }
     }
 
     fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
@@ -385,11 +385,11 @@ fn make_directory(options: &PrivateOptions, world: &World) -> Result<PathBuf> {
     }
     let mut builder = DirBuilder::new();
     builder.mode(0o700);
-    let make = |path: &Path| {
+    let new = |path: &Path| {
         builder.create(path)?;
         give(path, options.user)
     };
-    let made = make(&run).and_then(|()| make(&run.join("tmp")));
+    let made = new(&run).and_then(|()| new(&run.join("tmp")));
     made.map_err(unmade).inspect_err(|_| remove(&run))?;
     Ok(run)
 }

@@ -1,6 +1,5 @@
 //! Prepares a chain that was restored: the full backup, then every increment in its order.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::io::Write;
@@ -13,6 +12,7 @@ use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::monitor::Monitor;
+use crate::ops::prepare::preparer::Preparer;
 use crate::ops::prepare::program;
 use crate::ops::prepare::program::PrepareReport;
 use crate::ops::restore::chain::record::Directory;
@@ -31,7 +31,7 @@ fn refused(what: impl Into<String>) -> Error {
 /// run of the program writes its messages to what `log` gives.
 pub(super) fn apply(
     target: &Path,
-    tool: &OsStr,
+    preparer: &Preparer<'_>,
     log: &dyn Fn() -> Box<dyn Write + Send>,
     monitor: &Monitor,
 ) -> Result<PrepareReport> {
@@ -59,7 +59,7 @@ pub(super) fn apply(
             record.write(target)
         };
         mark(State::Applying)?;
-        let child = match program::start(&base, increment, tool, log()) {
+        let child = match program::start(&base, increment, preparer, log()) {
             Ok(child) => child,
             Err(error) => {
                 // Nothing has run: the directory is as it was.
@@ -67,7 +67,7 @@ pub(super) fn apply(
                 return Err(error);
             }
         };
-        let report = program::finish(child, &base, tool, monitor)?;
+        let report = program::finish(child, &base, preparer.program, monitor)?;
         if report.lsn != directory.to_lsn {
             let what = format!("after {} the backup is at LSN {}", directory.name, report.lsn);
             return Err(refused(format!("{what}, not at {}", directory.to_lsn)));

@@ -12,6 +12,8 @@ use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::base::monitor::Monitor;
+use crate::ops::prepare::preparer::Preparer;
+use crate::ops::prepare::preparer::Tie;
 use crate::source::ProducerExit;
 use crate::source::Source;
 use crate::source::child::ChildSource;
@@ -35,7 +37,7 @@ fn failed(what: impl Into<String>) -> Error {
 pub(super) fn start(
     target: &Path,
     increment: Option<&Path>,
-    program: &OsStr,
+    preparer: &Preparer<'_>,
     log: Box<dyn Write + Send>,
 ) -> Result<Box<dyn Source>> {
     let option = |name: &str, path: &Path| {
@@ -43,7 +45,13 @@ pub(super) fn start(
         option.push(path);
         option
     };
-    let mut command = vec![program.to_owned(), OsString::from("--prepare")];
+    let program = preparer.program;
+    let mut command: Vec<OsString> = match preparer.tie {
+        Tie::Loose => Vec::new(),
+        Tie::Fast => ["setpriv", "--pdeathsig", "KILL", "--"].map(OsString::from).to_vec(),
+    };
+    command.extend([program.to_owned(), OsString::from("--prepare")]);
+    command.extend(preparer.memory.map(|bytes| format!("--use-memory={bytes}").into()));
     command.push(option("--target-dir=", target));
     command.extend(increment.map(|path| option("--incremental-dir=", path)));
     let (child, _) = ChildSource::start(&command, log, Duration::MAX)

@@ -57,6 +57,23 @@ impl Run<'_> {
         Ok(if is_yes { Answer::Yes } else { Answer::No })
     }
 
+    /// Asks a question to which only `wanted` is a yes, letter by letter.
+    pub(crate) fn answer_in_full(
+        &self,
+        typed: ConsentArguments,
+        question: &str,
+        wanted: &str,
+    ) -> Outcome<Answer> {
+        if typed.yes {
+            return Ok(Answer::Yes);
+        }
+        let Some(mut terminal) = self.terminal() else { return Ok(Answer::Unasked) };
+        let monitor = &self.world.monitor;
+        let answer = terminal.ask(question, monitor).unwrap_or_default();
+        monitor.check()?;
+        Ok(if answer == wanted { Answer::Yes } else { Answer::No })
+    }
+
     /// Fails unless an action may be done. `what` says of it what has to be known before.
     pub(crate) fn require_consent(
         &self,

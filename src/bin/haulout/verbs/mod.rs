@@ -101,7 +101,6 @@ use crate::verbs::replicate::args::ReplicateArguments;
 use crate::verbs::replicate::plan::ReplicatePlan;
 use crate::verbs::rescue::RescueArguments;
 use crate::verbs::restore::args::RestoreArguments;
-use crate::verbs::restore::plan::RestorePlan;
 use crate::verbs::run::RunArguments;
 use crate::verbs::salvage::SalvageArguments;
 use crate::verbs::setup::SetupArguments;
@@ -190,7 +189,7 @@ pub(crate) enum Verb {
     Release(ReleaseArguments),
     Forget(Box<ForgetArguments>),
     Prune(PruneArguments),
-    Restore(RestoreArguments),
+    Restore(Box<RestoreArguments>),
     #[command(visible_alias = "check")]
     Verify(VerifyArguments),
     Repair(Box<RepairArguments>),
@@ -270,7 +269,7 @@ fn prepared(
         Verb::Release(typed) => Box::new(typed),
         Verb::Forget(typed) => Box::new(*typed),
         Verb::Prune(typed) => Box::new(typed),
-        Verb::Restore(typed) => Box::new(RestorePlan::new(typed, &common, around)?),
+        Verb::Restore(typed) => restore::job(*typed, &common, around)?,
         Verb::Verify(typed) => Box::new(VerifyPlan::new(typed)),
         Verb::Repair(typed) => Box::new(RepairJob::new(*typed, &network, around)?),
         Verb::Salvage(typed) => Box::new(typed),

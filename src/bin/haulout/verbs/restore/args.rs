@@ -9,10 +9,12 @@ use clap::Args;
 use crate::grammar::limit::Limit;
 use crate::grammar::values::path;
 use crate::grammar::values::schema;
+use crate::verbs::restore::datadir::DatadirArguments;
 
 const EXAMPLE: &str = "\
 Examples:
   haulout -r /backup/db restore latest --to /var/lib/mysql-new --prepare
+  haulout -r /backup/db restore latest --datadir /var/lib/mysql --plan
   haulout -r /backup/db restore 3fa9c1 --stdout | mbstream -x -C /restore
   haulout -r /backup/db restore latest --to /restore --include 'shop/*'
 
@@ -27,11 +29,11 @@ late: look at the exit status (in a shell: set -o pipefail).";
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag that can be typed")]
 #[command(after_long_help = EXAMPLE)]
-#[command(group(ArgGroup::new("target").required(true).args(["to", "stdout"])))]
+#[command(group(ArgGroup::new("target").required(true).args(["to", "stdout", "datadir"])))]
 pub(crate) struct RestoreArguments {
     /// Id or its beginning, SOURCE@latest, SOURCE@complete or latest
-    #[arg(value_name = "SNAPSHOT")]
-    pub(crate) snapshot: String,
+    #[arg(value_name = "SNAPSHOT", required_unless_present_any = ["undo", "resume"])]
+    pub(crate) snapshot: Option<String>,
 
     /// Write files into this directory, which is empty or does not exist
     #[arg(long, value_name = "DIR", value_parser = path())]
@@ -40,6 +42,9 @@ pub(crate) struct RestoreArguments {
     /// Write the original stream to standard output
     #[arg(long)]
     pub(crate) stdout: bool,
+
+    #[command(flatten)]
+    pub(crate) server: DatadirArguments,
 
     /// Restore only files whose path matches; may be repeated
     ///
@@ -100,12 +105,6 @@ pub(crate) struct RestoreArguments {
     pub(crate) prepare: bool,
 
     /// The program to prepare with
-    #[arg(
-        long,
-        value_name = "PROGRAM",
-        default_value = "mariabackup",
-        requires = "prepare",
-        hide_short_help = true
-    )]
+    #[arg(long, value_name = "PROGRAM", default_value = "mariabackup", hide_short_help = true)]
     pub(crate) prepare_program: OsString,
 }

@@ -97,12 +97,18 @@ impl RestorePlan {
                 Target::Stdout
             }
         };
+        let Some(snapshot) = typed.snapshot else {
+            return Err(Failure::usage(
+                "which snapshot is to be restored is not said",
+                "name it: latest, SOURCE@latest or an id",
+            ));
+        };
         let devices = if typed.devices { Devices::Make } else { Devices::Skip };
         let by_name = if typed.numeric_owner { ByName::No } else { ByName::Yes };
         let shared = if typed.shared_target { SharedTarget::Allow } else { SharedTarget::Refuse };
         let unfinished = if typed.resume { Unfinished::Resume } else { Unfinished::Refuse };
         let losses = if typed.keep_going { Losses::LeaveOut } else { Losses::Fail };
-        let RestoreArguments { snapshot, include, into, owner, limit, .. } = typed;
+        let RestoreArguments { include, into, owner, limit, .. } = typed;
         Ok(Self {
             snapshot,
             target,
