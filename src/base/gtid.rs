@@ -11,7 +11,8 @@ use serde::Deserialize;
 use serde::Serialize;
 
 /// A global transaction id: `DOMAIN-SERVER-SEQUENCE`.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Gtid {
     /// The replication domain.
     pub domain: u32,
@@ -25,6 +26,20 @@ impl fmt::Display for Gtid {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { domain, server, sequence } = self;
         write!(out, "{domain}-{server}-{sequence}")
+    }
+}
+
+impl From<Gtid> for String {
+    fn from(gtid: Gtid) -> Self {
+        gtid.to_string()
+    }
+}
+
+impl TryFrom<String> for Gtid {
+    type Error = NoGtid;
+
+    fn try_from(text: String) -> Result<Self, NoGtid> {
+        text.parse()
     }
 }
 

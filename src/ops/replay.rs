@@ -26,4 +26,5 @@ pub use plan::End;
 pub use plan::ReplayPlan;
 pub use plan::Stopped;
 pub use plan::Until;
+pub use plan::needed;
 pub use plan::plan;

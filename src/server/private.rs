@@ -280,6 +280,30 @@ impl PrivateServer {
         Session::connect(&self.address(), login)
     }
 
+    /// Connects to it as soon as it lets in: its socket takes connections while the statements of
+    /// an `--init-file` still run.
+    pub fn connect_within(
+        &mut self,
+        login: &Login,
+        time: Duration,
+        world: &World,
+    ) -> Result<Session> {
+        let began = world.clock.elapsed();
+        loop {
+            let error = match self.connect(login) {
+                Ok(session) => return Ok(session),
+                Err(error) => error,
+            };
+            if let Some(status) = self.try_wait()? {
+                return Err(self.ended_badly("ended before it let anyone in", Some(status)));
+            }
+            if world.clock.elapsed().saturating_sub(began) >= time {
+                return Err(error);
+            }
+            world.monitor.pause(LOOK)?;
+        }
+    }
+
     /// Asks it to end, waits, and kills it if it does not. Returns an error if it did not end well;
     /// `keep_log` is given its whole log in any case.
     pub fn stop(mut self, keep_log: &mut dyn Write, world: &World) -> Result<()> {

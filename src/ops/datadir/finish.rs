@@ -30,7 +30,12 @@ const OF_TOOL: [&str; 6] = [
 ];
 
 /// Finishes a directory; `head` says what it gets.
-pub(super) fn finish(work: &Path, head: &Head, binlog: Option<&str>) -> Result<()> {
+pub(super) fn finish(
+    work: &Path,
+    head: &Head,
+    binlog: Option<&str>,
+    replayed: Option<&str>,
+) -> Result<()> {
     let failed = |error: io::Error| unwritable(work, error);
     if let (Some(planned), Some(found)) = (&head.joining, Joining::of_backup(work))
         && *planned != found
@@ -56,7 +61,7 @@ pub(super) fn finish(work: &Path, head: &Head, binlog: Option<&str>) -> Result<(
         joining.write(work).map_err(failed)?;
     }
     if let Some((path, state)) = &head.gtid {
-        write_gtid_state(work, head, path, state)?;
+        write_gtid_state(work, head, path, replayed.unwrap_or(state))?;
     }
     set_modes(work).map_err(failed)?;
     if let Some(owner) = head.ownership() {

@@ -1,10 +1,15 @@
 //! The first start of a restored server: private and read only, with a look at every table.
 
+use std::ffi::OsString;
 use std::fs;
+use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::chown;
 use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::base::error::Error;
@@ -13,8 +18,10 @@ use crate::base::error::Result;
 use crate::base::world::World;
 use crate::ops::datadir::journal::Head;
 use crate::ops::restore::Ownership;
+use crate::ops::restore::confined::unwritable;
 use crate::server::login::Login;
 use crate::server::needs::needs_of_backup;
+use crate::server::private::Grants;
 use crate::server::private::PrivateOptions;
 use crate::server::private::PrivateServer;
 use crate::server::private::ServerUser;
@@ -48,6 +55,45 @@ pub(super) struct Health {
     pub(super) tables: usize,
 }
 
+/// Starts a private server on a prepared directory that writes as usual and has its accounts, after
+/// the statements of a file. Where the scheduler of events is disabled, as without accounts, none
+/// can be made; switched off it starts none, and all can be made.
+pub(super) fn writing_server(head: &Head, first: &Path, world: &World) -> Result<PrivateServer> {
+    let mut private = private(head, Writes::Allowed)?;
+    private.grants = Grants::Checked;
+    let mut option = OsString::from("--init-file=");
+    option.push(first);
+    private.more.extend([OsString::from("--event-scheduler=OFF"), option]);
+    PrivateServer::start(&private, world)
+}
+
+/// Writes a file for a private server, which nobody else can read.
+pub(super) fn file_for_server(head: &Head, name: &str, text: &str) -> Result<PathBuf> {
+    let runtime = &head.places.runtime;
+    make_runtime(runtime)?;
+    let path = runtime.join(name);
+    let written = File::options().write(true).create(true).truncate(true).mode(0o600).open(&path);
+    let written = written.and_then(|mut file| file.write_all(text.as_bytes()));
+    let owner = head.ownership().and_then(server_user);
+    let given = written.and_then(|()| match owner {
+        Some(ServerUser { user, group }) => chown(&path, Some(user), Some(group)),
+        None => Ok(()),
+    });
+    given.map_err(|error| unwritable(&path, error))?;
+    Ok(path)
+}
+
+/// Returns the options of a private server on a prepared directory.
+fn private(head: &Head, writes: Writes) -> Result<PrivateOptions> {
+    let (work, runtime) = (&head.places.work, &head.places.runtime);
+    make_runtime(runtime)?;
+    let mut private = PrivateOptions::new(head.program.clone(), work, runtime);
+    private.user = head.ownership().and_then(server_user);
+    private.writes = writes;
+    private.more = needs_of_backup(&work.join("backup-my.cnf"))?;
+    Ok(private)
+}
+
 /// Starts a private server on a prepared directory, looks, and stops it. Its log goes to `log`.
 /// `missing` names tables that are known to be lost.
 pub(super) fn look(
@@ -56,13 +102,7 @@ pub(super) fn look(
     log: &mut dyn Write,
     world: &World,
 ) -> Result<Health> {
-    let (work, runtime) = (&head.places.work, &head.places.runtime);
-    make_runtime(runtime)?;
-    let mut private = PrivateOptions::new(head.program.clone(), work, runtime);
-    private.user = head.ownership().and_then(server_user);
-    private.writes = Writes::Refused;
-    private.more = needs_of_backup(&work.join("backup-my.cnf"))?;
-    let server = PrivateServer::start(&private, world)?;
+    let server = PrivateServer::start(&private(head, Writes::Refused)?, world)?;
     let seen = server
         .connect(&Login::of_user("root"))
         .and_then(|mut session| tables(&mut session, head, missing, world));

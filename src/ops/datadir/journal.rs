@@ -30,6 +30,7 @@ use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::ops::datadir::galera::Joining;
 use crate::ops::datadir::losses::Losses;
+use crate::ops::datadir::moment::Moment;
 use crate::ops::datadir::place::Places;
 use crate::ops::datadir::place::Way;
 use crate::ops::restore::Ownership;
@@ -44,10 +45,14 @@ const JOURNAL_BYTES_MAX: u64 = 1 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
+    /// Binary logs are fetched, and it is decided what is replayed of them.
+    FetchLogs,
     /// The files are restored.
     Restore,
     /// `mariabackup --prepare` runs on them, and is judged.
     Prepare,
+    /// Binary logs are replayed on a private server.
+    Replay,
     /// A private server looks at them.
     FirstStart,
     /// They get their owner, and what the next start needs.
@@ -68,8 +73,10 @@ impl Step {
     /// Returns what the step does, in words.
     pub fn words(self) -> &'static str {
         match self {
+            Self::FetchLogs => "fetch the binary logs, and find where the replay ends",
             Self::Restore => "restore the files",
             Self::Prepare => "prepare them, and judge the outcome",
+            Self::Replay => "replay the binary logs on a private server",
             Self::FirstStart => "start a private server on them, and look at every table",
             Self::Finish => "give them their owner, and set the GTID state",
             Self::Stop => "stop the server",
@@ -97,6 +104,8 @@ pub(super) enum Event {
     NewIsOut,
     /// Files that were left out, since they can't be restored whole.
     Missing(Vec<String>),
+    /// The GTID state after the replay.
+    Replayed(String),
 }
 
 /// The restore that a journal is about.
@@ -120,6 +129,8 @@ pub struct Head {
     pub joining: Option<Joining>,
     /// The file that gets the GTID state, and the state.
     pub gtid: Option<(PathBuf, String)>,
+    /// The moment up to which binary logs are replayed, if any are.
+    pub moment: Option<Moment>,
     /// Whether files that can't be restored whole are left out.
     pub keeps_going: bool,
     /// Whether every table is checked.
@@ -156,6 +167,7 @@ impl Head {
             old: None,
             joining: None,
             gtid: None,
+            moment: None,
             keeps_going: false,
             checks_tables: false,
             stop: Vec::new(),
@@ -248,9 +260,24 @@ impl Journal {
             | Event::Ended(_)
             | Event::OldIsOut
             | Event::Undoing
+            | Event::Replayed(_)
             | Event::NewIsOut => None,
         };
         self.events.iter().rev().find_map(of_event).unwrap_or_default()
+    }
+
+    /// Returns the GTID state after the replay, if there was one.
+    pub(super) fn replayed(&self) -> Option<String> {
+        let of_event = |event: &Event| match event {
+            Event::Replayed(state) => Some(state.clone()),
+            Event::Begun(_)
+            | Event::Ended(_)
+            | Event::OldIsOut
+            | Event::Undoing
+            | Event::Missing(_)
+            | Event::NewIsOut => None,
+        };
+        self.events.iter().rev().find_map(of_event)
     }
 
     /// Returns the steps that have not ended.

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use crate::ops::datadir::galera::Donors;
+use crate::ops::datadir::moment::Wanted;
 use crate::ops::restore::accounts::Accounts;
 
 /// The wishes of the user about a data directory.
@@ -34,6 +35,8 @@ pub struct DatadirOptions {
     /// The donors that a node of a cluster would get its write sets from; nothing for a server
     /// that joins no cluster.
     pub donors: Option<Donors>,
+    /// Where binary logs come from, and up to where they are replayed.
+    pub replay: Option<Wanted>,
     /// The command that stops the public server; empty if there is none.
     pub stop: Vec<String>,
     /// The command that starts it.

@@ -3,6 +3,7 @@
 //! ```text
 //! DIR.haulout-restore.json   the journal           DIR/.haulout-restore.json
 //! DIR.haulout-log-TIME       the log               DIR/.haulout-log-TIME
+//! DIR.haulout-logs-TIME      binary logs           DIR/.haulout-logs-TIME
 //! DIR.haulout-new-TIME       the new directory     DIR/.haulout-new-TIME
 //! DIR.haulout-run-TIME       of private servers    /tmp/haulout-run-TIME
 //! DIR-save-TIME              the old data          DIR/.haulout-save-TIME
@@ -58,6 +59,8 @@ pub struct Places {
     pub new: PathBuf,
     /// The place where the old data are kept.
     pub save: PathBuf,
+    /// The directory for binary logs that are replayed.
+    pub logs: PathBuf,
     /// The directory in which private servers have theirs.
     pub runtime: PathBuf,
 }
@@ -96,6 +99,7 @@ impl Places {
         Ok(Self {
             journal: journal_of(&directory),
             log: own(&format!("log-{stamp}")),
+            logs: own(&format!("logs-{stamp}")),
             work: staging.map_or_else(|| new.clone(), staged),
             new,
             save,

@@ -20,6 +20,7 @@ use crate::ops::datadir::galera::Joining;
 use crate::ops::datadir::journal::Head;
 use crate::ops::datadir::journal::Step;
 use crate::ops::datadir::losses::Losses;
+use crate::ops::datadir::moment::Moment;
 use crate::ops::datadir::options::DatadirOptions;
 use crate::ops::datadir::place::Places;
 use crate::ops::datadir::place::Way;
@@ -86,7 +87,9 @@ pub fn plan(
     let subject = Subject { repository, stored, world };
     check::configuration(&subject, &configuration, &directory, &mut found)?;
     let has_old = check::has_data(&directory);
-    let room = check::space(&places, bytes, options, &mut found)?;
+    let moment = Moment::plan(repository, stored, options, &mut found)?;
+    let logs_bytes = moment.as_ref().map_or(0, |moment| moment.bytes);
+    let room = check::space(&places, bytes + logs_bytes, options, &mut found)?;
     let discards = room == Room::WithoutOld;
     let repository_id = repository.keyring().repository().to_string();
     let mut head = Head::new(repository_id, stored.id().to_string(), places);
@@ -95,6 +98,7 @@ pub fn plan(
     head.steps = steps(&head.places, room, options);
     head.losses = Losses::look(&directory, stored.snapshot.about.time)
         .map_err(|error| check::unread(&directory, error))?;
+    head.moment = moment;
     head.joining = joining(stored, options, &mut found);
     head.gtid = gtid(stored, options, &configuration, &directory, &mut found);
     head.keeps_going = options.keeps_going;
@@ -111,7 +115,9 @@ pub fn plan(
         bytes: match step {
             Step::Restore | Step::Copy => Some(bytes),
             Step::Discard => old_bytes,
-            Step::Prepare
+            Step::FetchLogs => head.moment.as_ref().map(|moment| moment.bytes),
+            Step::Replay
+            | Step::Prepare
             | Step::FirstStart
             | Step::Finish
             | Step::Stop
@@ -159,12 +165,19 @@ fn stamp(seconds: u64) -> String {
 fn steps(places: &Places, room: Room, options: &DatadirOptions) -> Vec<Step> {
     let discards = room == Room::WithoutOld;
     let mut steps = Vec::new();
+    if options.replay.is_some() {
+        steps.push(Step::FetchLogs);
+    }
     let stop = (!options.stop.is_empty()).then_some(Step::Stop);
     let removal = discards.then_some(Step::Discard);
     if discards && !places.is_staged() {
         steps.extend(stop.into_iter().chain(removal));
     }
-    steps.extend([Step::Restore, Step::Prepare, Step::FirstStart, Step::Finish]);
+    steps.extend([Step::Restore, Step::Prepare]);
+    if options.replay.is_some() {
+        steps.push(Step::Replay);
+    }
+    steps.extend([Step::FirstStart, Step::Finish]);
     if !discards || places.is_staged() {
         steps.extend(stop.into_iter().chain(removal));
     }

@@ -25,6 +25,7 @@ use crate::ops::datadir::journal::Journal;
 use crate::ops::datadir::journal::Step;
 use crate::ops::datadir::lock;
 use crate::ops::datadir::losses::Losses;
+use crate::ops::datadir::moment;
 use crate::ops::datadir::options::Listener;
 use crate::ops::datadir::place::Way;
 use crate::ops::datadir::place::journal_of;
@@ -34,6 +35,9 @@ use crate::ops::datadir::plan::Plan;
 use crate::ops::datadir::plan::way_words;
 use crate::ops::datadir::prepared;
 use crate::ops::datadir::swap;
+use crate::ops::replay::End;
+use crate::ops::replay::Replayed;
+use crate::ops::replay::Stopped;
 use crate::ops::restore::INCOMPLETE;
 use crate::ops::restore::Losses as LeftOut;
 use crate::ops::restore::Ownership;
@@ -93,6 +97,10 @@ pub struct DatadirReport {
     pub tables: Option<usize>,
     /// What was lost when the swap began.
     pub losses: Losses,
+    /// The replay of binary logs, if this run did one.
+    pub replayed: Option<Replayed>,
+    /// The first transaction that was not replayed.
+    pub stopped: Option<Stopped>,
     /// Files that were left out.
     pub missing: Vec<String>,
     /// Where the old data are kept.
@@ -181,6 +189,8 @@ pub fn carry_out(
         pages: None,
         tables: None,
         losses: journal.head.losses.clone(),
+        replayed: None,
+        stopped: None,
         missing: journal.missing(),
         kept: None,
         warnings: Vec::new(),
@@ -216,7 +226,8 @@ pub fn undo(mut journal: Journal, listener: &dyn Listener, world: &World) -> Res
         }
     }
     world.monitor.check()?;
-    for path in [&places.work, &places.new, &prepared::side_of(&places.work), &places.runtime] {
+    let side = prepared::side_of(&places.work);
+    for path in [&places.work, &places.new, &side, &places.runtime, &places.logs] {
         files::remove(path).map_err(|error| unwritable(path, error))?;
     }
     let startable = match head.old {
@@ -275,8 +286,10 @@ impl Work<'_> {
         let again = if start == Start::Again { " (resumed)" } else { "" };
         self.say(&format!("{}{again}", step.words()));
         let is_done = match step {
+            Step::FetchLogs => self.fetch_logs()?,
             Step::Restore => self.restore(start)?,
             Step::Prepare => self.prepare(start)?,
+            Step::Replay => self.replay(start)?,
             Step::FirstStart => self.first_start()?,
             Step::Finish => self.finish()?,
             Step::Stop => self.stop()?,
@@ -382,6 +395,31 @@ impl Work<'_> {
         give(&head.places.work, Ownership { user, group })
     }
 
+    fn fetch_logs(&mut self) -> Result<Done> {
+        let head = self.journal.head.clone();
+        let Some(wanted) = &head.moment else { return Ok(Done::Yes) };
+        let workers = self.options.workers;
+        let planned = moment::fetch(self.repository, &head, wanted, workers, self.world)?;
+        self.say(&moment::words(&planned));
+        self.report.stopped = match planned.end {
+            End::OfLogs => None,
+            End::Before(stopped) => Some(stopped),
+        };
+        Ok(Done::Yes)
+    }
+
+    fn replay(&mut self, start: Start) -> Result<Done> {
+        let head = self.journal.head.clone();
+        let Some(wanted) = &head.moment else { return Ok(Done::Yes) };
+        if start == Start::Again {
+            return Ok(Done::StartOver);
+        }
+        let replayed = moment::replay(&head, wanted, &mut self.log, self.world)?;
+        self.journal.add(Event::Replayed(replayed.gtid_state.clone()))?;
+        self.report.replayed = Some(replayed);
+        Ok(Done::Yes)
+    }
+
     fn first_start(&mut self) -> Result<Done> {
         let (head, missing) = (self.journal.head.clone(), self.journal.missing());
         // One that was killed with this program may not have been reaped yet.
@@ -394,7 +432,8 @@ impl Work<'_> {
     fn finish(&mut self) -> Result<Done> {
         let head = self.journal.head.clone();
         let binlog = self.stored.snapshot.about.positions.binlog_file.as_deref();
-        finish::finish(&head.places.work, &head, binlog)?;
+        let replayed = self.journal.replayed();
+        finish::finish(&head.places.work, &head, binlog, replayed.as_deref())?;
         Ok(Done::Yes)
     }
 
@@ -514,7 +553,9 @@ impl Work<'_> {
         if places.is_staged() {
             files::remove(&places.work).map_err(|error| unwritable(&places.work, error))?;
         }
-        files::remove(&places.runtime).map_err(|error| unwritable(&places.runtime, error))?;
+        for path in [&places.runtime, &places.logs] {
+            files::remove(path).map_err(|error| unwritable(path, error))?;
+        }
         if places.save.exists() {
             self.report.kept = Some(places.save.clone());
         }

@@ -56,12 +56,12 @@ fn failed(what: impl Into<String>) -> Error {
     Error::new(ErrorKind::Prepare, what)
 }
 
-/// Applies what was planned to the server at a socket. A cut copy of the last file is made in
-/// `scratch` and removed.
+/// Applies what was planned to the server and by the account of an option file. A cut copy of the
+/// last file is made in `scratch` and removed.
 pub fn replay(
     plan: &ReplayPlan,
     tools: &Tools,
-    socket: &Path,
+    login_file: &Path,
     scratch: &Path,
     world: &World,
 ) -> Result<Replayed> {
@@ -72,7 +72,7 @@ pub fn replay(
         looking.wait(world)?;
         let mut decoding = Running::start(&mut decode(Stdio::piped()), &tools.binlog)?;
         let pipe = decoding.child.stdout.take().expect("its standard output is piped");
-        let mut applying = Running::start(&mut apply(tools, socket, pipe), &tools.client)?;
+        let mut applying = Running::start(&mut apply(tools, login_file, pipe), &tools.client)?;
         // The client says why it has ended; the tool only that nobody reads.
         let applied = applying.wait(world);
         if applied.is_err() {
@@ -133,10 +133,11 @@ impl Files {
 }
 
 /// Returns the command that applies statements, and ends at the first that fails.
-fn apply(tools: &Tools, socket: &Path, pipe: impl Into<Stdio>) -> Command {
+fn apply(tools: &Tools, login_file: &Path, pipe: impl Into<Stdio>) -> Command {
     let mut command = Command::new(&tools.client);
-    command.args(["--no-defaults", "--user=root", "--binary-mode", "--max-allowed-packet=1G"]);
-    command.arg(format!("--socket={}", socket.display()));
+    // It must be the first.
+    command.arg(format!("--defaults-file={}", login_file.display()));
+    command.args(["--binary-mode", "--max-allowed-packet=1G", "--skip-reconnect"]);
     command.stdin(pipe).stdout(Stdio::null());
     command
 }

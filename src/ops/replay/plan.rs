@@ -6,6 +6,9 @@ use std::io::Read;
 use std::path::Path;
 use std::path::PathBuf;
 
+use serde::Deserialize;
+use serde::Serialize;
+
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
@@ -26,11 +29,15 @@ use crate::parse::binlog::transactions;
 /// Bytes of a file that are read at once.
 const READ_BYTES: usize = 1 << 20;
 
+/// Bytes at the beginning of a file in which the state before it stands.
+const HEAD_BYTES: u64 = 64 << 10;
+
 /// The most characters of a statement that are shown.
 const SHOWN_CHARS_MAX: usize = 200;
 
 /// The moment up to which is replayed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Until {
     /// The end of the logs.
     End,
@@ -48,7 +55,7 @@ pub enum Until {
 }
 
 /// The first transaction that is left out.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Stopped {
     /// Its id, as text.
     pub gtid: String,
@@ -133,6 +140,27 @@ pub fn plan(
     }
     planned.require_found(until)?;
     Ok(planned)
+}
+
+/// Leaves out the first files of a server that the backup has whole: those before the last one
+/// that begins no later than the backup ends.
+pub fn needed(files: &[PathBuf], from: &GtidState) -> Result<Vec<PathBuf>> {
+    let mut first = 0;
+    for (at, path) in files.iter().enumerate() {
+        let unread =
+            |error| failed(format!("cannot read the binary log {}", path.display())).because(error);
+        let mut begin = Vec::new();
+        let file = File::open(path).map_err(unread)?;
+        file.take(HEAD_BYTES).read_to_end(&mut begin).map_err(unread)?;
+        let mut walk = Walk::new();
+        // Of the beginning only the state before the file is wanted; the rest is read later.
+        let _cut = walk.push(&begin);
+        let before = walk.facts().and_then(|facts| facts.before.as_ref());
+        if before.is_some_and(|before| from.reaches(before)) {
+            first = at;
+        }
+    }
+    Ok(files[first..].to_vec())
 }
 
 /// Walks through a whole file, and compares its checksums.

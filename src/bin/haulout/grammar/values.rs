@@ -10,6 +10,7 @@ use clap::builder::TypedValueParser;
 use haulout::ops::verify::Budget;
 use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use crate::output::units::ByteCount;
@@ -223,9 +224,39 @@ pub(crate) fn until(text: &str) -> Result<u64, String> {
     u64::try_from(moment.as_second()).map_err(|_| "it is before 1970".to_owned())
 }
 
+/// Parses a moment, seconds since 1970: with a zone, or in the local time.
+pub(crate) fn moment(text: &str) -> Result<u64, String> {
+    let no_time = || {
+        "it is no time like '2027-06-30 18:00:00', or with a zone '2027-06-30 18:00:00Z'".to_owned()
+    };
+    let of_zone = text.parse::<Timestamp>();
+    let local = || {
+        let typed: DateTime = text.parse().map_err(|_| no_time())?;
+        TimeZone::system().to_timestamp(typed).map_err(|_| no_time())
+    };
+    let moment = of_zone.or_else(|_| local())?;
+    u64::try_from(moment.as_second()).map_err(|_| "it is before 1970".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_has_a_zone_or_that_of_the_host() {
+        for (text, seconds) in [
+            ("2027-06-30T18:00:00Z", 1_814_378_400),
+            ("2027-06-30 18:00:00Z", 1_814_378_400),
+            ("2027-06-30 18:00:00+02:00", 1_814_371_200),
+        ] {
+            assert_eq!(moment(text), Ok(seconds), "{text}");
+        }
+        let local = moment("2027-06-30 18:00:00").unwrap();
+        assert!(local.abs_diff(1_814_378_400) <= 14 * 3600, "{local}");
+        for text in ["", "soon", "18:00", "2027-06-31 18:00:00", "1969-01-01 00:00:00Z"] {
+            moment(text).unwrap_err();
+        }
+    }
 
     #[test]
     fn a_date_ends_with_its_day() {

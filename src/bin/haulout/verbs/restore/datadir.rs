@@ -8,6 +8,7 @@ use haulout::server::login::Address;
 
 use crate::grammar::values::path;
 use crate::open::consent::ConsentArguments;
+use crate::verbs::restore::moment::MomentArguments;
 
 /// What `restore --datadir` takes besides.
 #[derive(Debug, Args)]
@@ -39,12 +40,15 @@ pub(crate) struct DatadirArguments {
     pub(crate) discard_old_data: bool,
 
     #[command(flatten)]
+    pub(crate) moment: MomentArguments,
+
+    #[command(flatten)]
     pub(crate) consent: ConsentArguments,
 
     /// The server's option file, if it is not the usual one
     #[arg(long, value_name = "FILE", requires = "datadir", hide_short_help = true)]
     #[arg(value_parser = path())]
-    pub(crate) defaults_file: Option<PathBuf>,
+    pub(crate) server_defaults_file: Option<PathBuf>,
 
     /// The program of the server [default: mariadbd, mysqld]
     #[arg(long, value_name = "PROGRAM", requires = "datadir", hide_short_help = true)]

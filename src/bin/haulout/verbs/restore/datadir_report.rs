@@ -10,6 +10,7 @@ use haulout::ops::datadir::PlanStep;
 use haulout::ops::datadir::Startable;
 use haulout::ops::datadir::Undone;
 use haulout::ops::datadir::Way;
+use haulout::ops::replay::Replayed;
 use serde::Serialize;
 
 use crate::output::json::Effort;
@@ -214,6 +215,18 @@ fn plan_text(source: &str, plan: &Plan, canvas: Canvas) -> String {
     text
 }
 
+/// Says what was replayed, and what is the first that was not.
+fn told_replay(replayed: &Replayed, report: &DatadirReport, canvas: Canvas) -> String {
+    let count = units::counted(replayed.transactions, "transaction");
+    let last = replayed.last_time.map(|time| format!(", the last of {}", canvas.time(time)));
+    let end = report.stopped.as_ref().map_or(", to the end of the logs".to_owned(), |stopped| {
+        let statement = stopped.statement.as_ref().map(|text| format!(": {}", clean(text)));
+        let (gtid, time) = (&stopped.gtid, canvas.time(stopped.time));
+        format!("; not {gtid} of {time}{}", statement.unwrap_or_default())
+    });
+    format!("{count}{}{end}", last.unwrap_or_default())
+}
+
 fn report_text(source: &str, report: &DatadirReport, time: Duration, canvas: Canvas) -> String {
     let places = &report.head.places;
     let bytes = report
@@ -238,8 +251,12 @@ fn report_text(source: &str, report: &DatadirReport, time: Duration, canvas: Can
         text += &phrases::fact("kept", &format!("the old data, as {}", kept.display()));
     }
     text += &phrases::told("lost", &lost(&report.losses, canvas), canvas);
+    if let Some(replayed) = &report.replayed {
+        text += &phrases::told("replayed", &told_replay(replayed, report, canvas), canvas);
+    }
     if let Some((_, state)) = &report.head.gtid {
-        text += &phrases::fact("GTID", state);
+        let replayed = report.replayed.as_ref().map(|replayed| &replayed.gtid_state);
+        text += &phrases::fact("GTID", replayed.unwrap_or(state));
     }
     text += &phrases::fact("log", &places.log.display().to_string());
     if report.head.start.is_empty() {

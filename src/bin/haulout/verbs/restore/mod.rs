@@ -5,7 +5,8 @@ pub(crate) mod datadir;
 mod datadir_plan;
 mod datadir_report;
 mod datadir_run;
-pub(crate) mod plan;
+pub(crate) mod moment;
+mod plan;
 pub(crate) mod report;
 pub(crate) mod run;
 
