@@ -30,14 +30,17 @@
 //! exit status, see the verdict.
 
 mod account;
+mod definition;
 mod dump;
 mod excerpt;
 mod facts;
+mod if_not_there;
 mod kind;
 mod ledger;
 mod lexer;
 mod lines;
 mod rename;
+mod rename_table;
 mod section;
 mod session;
 mod shown;
@@ -70,9 +73,12 @@ use crate::parse::sql::statement::Class;
 use crate::parse::sql::statement::classify;
 use std::collections::HashSet;
 
+pub use crate::parse::sql::definition::TableDefinition;
+pub use crate::parse::sql::definition::charset_of;
 pub use crate::parse::sql::excerpt::Excerpt;
 pub use crate::parse::sql::excerpt::LeftOut;
 pub use crate::parse::sql::excerpt::comment;
+pub use crate::parse::sql::excerpt::create_schema_statement;
 pub use crate::parse::sql::excerpt::use_statement;
 pub use crate::parse::sql::facts::DumpCounts;
 pub use crate::parse::sql::facts::DumpEnd;

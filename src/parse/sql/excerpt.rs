@@ -16,6 +16,7 @@ use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
 use crate::parse::sql::HEAD_BYTES_MAX;
+use crate::parse::sql::if_not_there::with_if_not_exists;
 use crate::parse::sql::lexer::Event;
 use crate::parse::sql::lexer::Lexer;
 use crate::parse::sql::rename::Rename;
@@ -23,6 +24,7 @@ use crate::parse::sql::rename::Renamed;
 use crate::parse::sql::rename::drops_schema;
 use crate::parse::sql::rename::is_rows;
 use crate::parse::sql::rename::quote;
+use crate::parse::sql::rename_table::RenameTable;
 use crate::parse::sql::session::Reading;
 use crate::parse::sql::session::Session;
 
@@ -46,9 +48,20 @@ pub struct Excerpt {
     lexer: Lexer,
     session: Session,
     rename: Option<Rename>,
+    table: Option<RenameTable>,
+    accounts: Present,
     stage: Stage,
     held: Vec<u8>,
     left_out: LeftOut,
+}
+
+/// The treatment of accounts that the server has already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Present {
+    /// The statement that makes them is as it was.
+    Refuse,
+    /// The statement does nothing then.
+    Pass,
 }
 
 /// Statements that were left out.
@@ -82,10 +95,25 @@ impl Excerpt {
             lexer: Lexer::new(Reading::FIRST),
             session: Session::new(Reading::FIRST),
             rename: schemas.map(|(from, to)| Rename { from: from.to_vec(), to: to.to_vec() }),
+            table: None,
+            accounts: Present::Refuse,
             stage: Stage::Gap,
             held: Vec::new(),
             left_out: LeftOut::default(),
         }
+    }
+
+    /// Gives the one table that the statements are of another name.
+    #[must_use]
+    pub fn with_table(self, from: &[u8], to: &[u8]) -> Self {
+        let table = (from != to).then(|| RenameTable { from: from.to_vec(), to: to.to_vec() });
+        Self { table, ..self }
+    }
+
+    /// Lets accounts and roles pass that the server has already.
+    #[must_use]
+    pub fn with_present_accounts(self) -> Self {
+        Self { accounts: Present::Pass, ..self }
     }
 
     /// Takes the next bytes and appends to `out` what is kept of them.
@@ -149,7 +177,7 @@ impl Excerpt {
         }
         match self.stage {
             Stage::Gap => self.give_all_but(START_BYTES_MAX, out),
-            Stage::Head if self.rename.is_some() && !is_rows(&self.held) => {
+            Stage::Head if self.rewrites() && !is_rows(&self.held) => {
                 self.stage = Stage::Statement;
             }
             Stage::Head => {
@@ -165,6 +193,10 @@ impl Excerpt {
             Stage::Pass | Stage::Skip => {}
         }
         Ok(())
+    }
+
+    fn rewrites(&self) -> bool {
+        self.rename.is_some() || self.table.is_some()
     }
 
     fn give_all_but(&mut self, count: usize, out: &mut Vec<u8>) {
@@ -189,6 +221,22 @@ impl Excerpt {
             Some(rename) => rename.apply(&self.held, self.session.reading()),
             None => Renamed::Same,
         };
+        let renamed = match (&self.table, renamed) {
+            (Some(table), Renamed::Same) => table.apply(&self.held),
+            (Some(table), Renamed::Changed(statement)) => match table.apply(&statement) {
+                Renamed::Same => Renamed::Changed(statement),
+                other @ (Renamed::Changed(_) | Renamed::LeftOut(_) | Renamed::Impossible(_)) => {
+                    other
+                }
+            },
+            (_, renamed) => renamed,
+        };
+        if renamed == Renamed::Same
+            && self.accounts == Present::Pass
+            && let Some(statement) = with_if_not_exists(&self.held)
+        {
+            self.held = statement;
+        }
         match renamed {
             Renamed::Same => out.extend_from_slice(&self.held),
             Renamed::Changed(statement) => out.extend_from_slice(&statement),
@@ -214,6 +262,14 @@ impl Excerpt {
 pub fn comment(text: &str) -> String {
     let plain = |c: char| if c.is_control() || c == '\\' { '?' } else { c };
     format!("-- haulout: {}\n", text.chars().map(plain).collect::<String>())
+}
+
+/// Writes the statement that makes a schema if it is not there.
+pub fn create_schema_statement(schema: &[u8]) -> Vec<u8> {
+    let mut out = b"CREATE DATABASE IF NOT EXISTS ".to_vec();
+    quote(schema, &mut out);
+    out.extend_from_slice(b";\n");
+    out
 }
 
 /// Writes `USE` for a schema.

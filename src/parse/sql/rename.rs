@@ -64,7 +64,8 @@ enum Manner {
     Other,
 }
 
-type Spanned = (Token, Range<usize>);
+/// A token and where it stands.
+pub(super) type Spanned = (Token, Range<usize>);
 
 /// Tells whether a statement drops a whole schema.
 pub(super) fn drops_schema(statement: &[u8]) -> bool {
@@ -417,13 +418,14 @@ pub(super) fn quote(name: &[u8], out: &mut Vec<u8>) {
 }
 
 /// The tokens of a statement and where they stand.
-struct Scan<'s> {
+pub(super) struct Scan<'s> {
     length: usize,
     tokens: Tokens<'s>,
 }
 
 impl<'s> Scan<'s> {
-    fn new(statement: &'s [u8], from: usize) -> Self {
+    /// Scans a statement from a byte on.
+    pub(super) fn new(statement: &'s [u8], from: usize) -> Self {
         Scan { length: statement.len(), tokens: Tokens(&statement[from..]) }
     }
 }
