@@ -107,6 +107,9 @@ kinds! {
     /// A program that finishes a restore failed.
     Prepare "prepare" Target
 
+    /// A server refused what was loaded into it, or the client that loads it failed.
+    Load "load" Target
+
     /// The increments of a restored backup can't be applied to it.
     Chain "chain" Target
 

@@ -21,7 +21,7 @@ mod before;
 pub(super) mod chain;
 mod chosen;
 pub(super) mod confined;
-mod dump;
+pub(super) mod dump;
 mod files;
 mod mark;
 mod options;

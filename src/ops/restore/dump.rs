@@ -108,32 +108,69 @@ impl PartOfDump {
 
     /// Plans one stream of the members that are wanted.
     pub(super) fn plan(&self, contents: &Contents, planner: &mut Planner<'_, '_>) -> Result<()> {
-        let mut current: Option<Vec<u8>> = None;
         planner.add_bytes(comment(&self.destination()).into_bytes())?;
-        for file in &self.files {
-            let member = SqlMember::of(file.member_path.as_bytes());
-            if let Some(schema) = member.as_ref().and_then(|member| member.schema.as_ref())
-                && (self.into.is_some() || self.entered.contains(schema))
-                && current.as_ref() != Some(schema)
-            {
-                let makes_it = member.as_ref().is_some_and(|of| of.part == SqlPart::Database);
-                if !makes_it {
-                    planner.add_bytes(use_statement(schema))?;
-                }
-                // A dump may make a schema that it does not enter: another one always is.
-                if !makes_it || self.into.is_none() {
-                    current = Some(schema.clone());
-                }
-            }
-            let mut member = MemberReader::new(contents, &key_of(file))?;
-            planner.add_range(&mut member, 0, file.length)?;
+        let is_entered = |schema: &Vec<u8>| self.into.is_some() || self.entered.contains(schema);
+        for piece in pieces_of(&self.files, &is_entered, self.into.as_deref()) {
+            plan_piece(contents, planner, piece)?;
         }
         Ok(())
     }
 }
 
+/// A piece of a dump that is put together.
+#[derive(Debug)]
+pub(in crate::ops) enum Piece<'f> {
+    /// Statements that the dump does not have.
+    Text(Vec<u8>),
+    /// A member of the dump.
+    Member(&'f TreeFile),
+}
+
+/// Puts members together, with a `USE` wherever the schema changes to one that is entered.
+pub(in crate::ops) fn pieces_of<'f>(
+    files: &'f [TreeFile],
+    is_entered: &dyn Fn(&Vec<u8>) -> bool,
+    into: Option<&[u8]>,
+) -> Vec<Piece<'f>> {
+    let mut pieces = Vec::new();
+    let mut current: Option<Vec<u8>> = None;
+    for file in files {
+        let member = SqlMember::of(file.member_path.as_bytes());
+        if let Some(schema) = member.as_ref().and_then(|member| member.schema.as_ref())
+            && is_entered(schema)
+            && current.as_ref() != Some(schema)
+        {
+            let makes_it = member.as_ref().is_some_and(|of| of.part == SqlPart::Database);
+            if !makes_it {
+                pieces.push(Piece::Text(use_statement(schema)));
+            }
+            // A dump may make a schema that it does not enter: another one always is.
+            if !makes_it || into.is_none() {
+                current = Some(schema.clone());
+            }
+        }
+        pieces.push(Piece::Member(file));
+    }
+    pieces
+}
+
+/// Plans a piece of a dump.
+pub(in crate::ops) fn plan_piece(
+    contents: &Contents,
+    planner: &mut Planner<'_, '_>,
+    piece: Piece<'_>,
+) -> Result<()> {
+    match piece {
+        Piece::Text(text) => planner.add_bytes(text),
+        Piece::Member(file) => {
+            let mut member = MemberReader::new(contents, &key_of(file))?;
+            planner.add_range(&mut member, 0, file.length)
+        }
+    }
+}
+
 /// Returns what the user should know of statements that were left out.
-pub(super) fn warnings(left_out: LeftOut) -> Vec<String> {
+pub(in crate::ops) fn warnings(left_out: LeftOut) -> Vec<String> {
     let named = left_out.first.into_iter().map(|what| format!("left out: {what}"));
     let others = left_out.others;
     let others = (others > 0).then(|| format!("left out: {others} other statements"));

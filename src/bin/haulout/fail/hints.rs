@@ -72,6 +72,9 @@ hints! {
     Prepare
         "read the messages of mariabackup above, or name another with --prepare-program; the \
         restored files are whole, so mariabackup --prepare can be run again by hand"
+    Load
+        "what stood before that statement is loaded and stays; remove the cause, then run the \
+        command again with --replace"
     Chain
         "remove the directory and restore the increment again into an empty one; an increment \
         must never be applied twice"

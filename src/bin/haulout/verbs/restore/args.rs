@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use clap::ArgGroup;
 use clap::Args;
 
+use haulout::ops::wanted::Destination;
+
 use crate::grammar::limit::Limit;
 use crate::grammar::values::path;
-use crate::grammar::values::schema;
 use crate::verbs::restore::datadir::DatadirArguments;
+use crate::verbs::restore::part::PartArguments;
 
 const EXAMPLE: &str = "\
 Examples:
@@ -29,13 +31,15 @@ late: look at the exit status (in a shell: set -o pipefail).";
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag that can be typed")]
 #[command(after_long_help = EXAMPLE)]
-#[command(group(ArgGroup::new("target").required(true).args(["to", "stdout", "datadir"])))]
+#[command(group(ArgGroup::new("target").required(true).args(["to", "stdout", "load", "datadir"])))]
 pub(crate) struct RestoreArguments {
     /// Id or its beginning, SOURCE@latest, SOURCE@complete or latest
     #[arg(value_name = "SNAPSHOT", required_unless_present_any = ["undo", "resume"])]
     pub(crate) snapshot: Option<String>,
 
     /// Write files into this directory, which is empty or does not exist
+    ///
+    /// With --table or --schema it is a file that is not there yet.
     #[arg(long, value_name = "DIR", value_parser = path())]
     pub(crate) to: Option<PathBuf>,
 
@@ -53,20 +57,30 @@ pub(crate) struct RestoreArguments {
     #[arg(long, value_name = "GLOB")]
     pub(crate) include: Vec<String>,
 
-    /// Write the tables of an SQL dump for this schema instead of their own
+    /// Write tables for this schema instead of their own, one --table also by another name
     ///
     /// A statement that names their own schema and cannot be rewritten safely, as a trigger, is
     /// left out and named, and the exit status is 3.
-    #[arg(long, value_name = "SCHEMA", value_parser = schema)]
-    #[arg(conflicts_with = "to", requires = "include")]
-    pub(crate) into: Option<String>,
+    #[arg(long, value_name = "SCHEMA[.TABLE]")]
+    pub(crate) into: Option<Destination>,
+
+    #[command(flatten)]
+    pub(crate) part: PartArguments,
+
+    /// Print what would be read, restored and lost, and do nothing
+    #[arg(long, conflicts_with_all = ["undo", "resume"])]
+    pub(crate) plan: bool,
+
+    /// Restore below this directory first: with --datadir, --table and --schema
+    #[arg(long, value_name = "DIR", value_parser = path(), hide_short_help = true)]
+    pub(crate) staging: Option<PathBuf>,
 
     /// Make the device nodes of a tar, as root; without it they are left out
     #[arg(long, conflicts_with = "stdout", hide_short_help = true)]
     pub(crate) devices: bool,
 
     /// Restore the files that are whole, name the others, and exit with 3
-    #[arg(long, conflicts_with_all = ["stdout", "prepare"], hide_short_help = true)]
+    #[arg(long, conflicts_with = "prepare", hide_short_help = true)]
     pub(crate) keep_going: bool,
 
     /// Continue an interrupted restore, with the same --include

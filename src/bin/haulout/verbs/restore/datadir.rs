@@ -22,18 +22,9 @@ pub(crate) struct DatadirArguments {
     #[arg(conflicts_with_all = ["include", "into", "prepare", "devices", "numeric_owner"])]
     pub(crate) datadir: Option<PathBuf>,
 
-    /// Say what --datadir would do, and what is lost; change nothing
-    #[arg(long, requires = "datadir", conflicts_with_all = ["undo", "resume"])]
-    pub(crate) plan: bool,
-
     /// Take back an interrupted --datadir
     #[arg(long, requires = "datadir", conflicts_with = "resume")]
     pub(crate) undo: bool,
-
-    /// Restore on another file system first, below this directory
-    #[arg(long, value_name = "DIR", requires = "datadir", value_parser = path())]
-    #[arg(hide_short_help = true)]
-    pub(crate) staging: Option<PathBuf>,
 
     /// Remove the old data first, if there is no room for both
     #[arg(long, requires = "datadir", hide_short_help = true)]

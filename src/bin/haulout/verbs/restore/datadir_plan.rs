@@ -54,7 +54,7 @@ impl DatadirPlan {
     ) -> Outcome<Self> {
         let RestoreArguments { snapshot, owner, limit, shared_target, keep_going, .. } = typed;
         let server = typed.server;
-        let deed = match (server.plan, typed.resume, server.undo) {
+        let deed = match (typed.plan, typed.resume, server.undo) {
             (true, ..) => Deed::Plan,
             (_, true, _) => Deed::Resume,
             (.., true) => Deed::Undo,
@@ -72,7 +72,7 @@ impl DatadirPlan {
         let temporary = (around.variable)("TMPDIR").filter(|value| !value.is_empty());
         let options = DatadirOptions {
             directory,
-            staging: server.staging,
+            staging: typed.staging,
             discards: server.discard_old_data,
             owner,
             accounts: Accounts::of_this_host(),

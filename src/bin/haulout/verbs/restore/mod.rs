@@ -6,6 +6,9 @@ mod datadir_plan;
 mod datadir_report;
 mod datadir_run;
 pub(crate) mod moment;
+pub(crate) mod part;
+mod part_plan;
+mod part_run;
 mod plan;
 pub(crate) mod report;
 pub(crate) mod run;
@@ -16,6 +19,7 @@ use crate::grammar::common::Common;
 use crate::verbs::job::Job;
 use crate::verbs::restore::args::RestoreArguments;
 use crate::verbs::restore::datadir_plan::DatadirPlan;
+use crate::verbs::restore::part_plan::PartJob;
 use crate::verbs::restore::plan::RestorePlan;
 
 /// Builds the restore that was typed.
@@ -26,6 +30,9 @@ pub(crate) fn job(
 ) -> Outcome<Box<dyn Job>> {
     if let Some(directory) = typed.server.datadir.take() {
         return Ok(Box::new(DatadirPlan::new(directory, typed, around)?));
+    }
+    if typed.part.is_asked() {
+        return Ok(Box::new(PartJob::new(typed, common, around)?));
     }
     Ok(Box::new(RestorePlan::new(typed, common, around)?))
 }

@@ -69,6 +69,16 @@ pub(crate) enum Target {
     Directory(PathBuf, Option<OsString>),
 }
 
+/// Returns the snapshot that was named.
+pub(super) fn named(snapshot: Option<String>) -> Outcome<String> {
+    snapshot.ok_or_else(|| {
+        Failure::usage(
+            "which snapshot is to be restored is not said",
+            "name it: latest, SOURCE@latest or an id",
+        )
+    })
+}
+
 impl RestorePlan {
     /// Builds the plan from the parsed arguments on this host.
     pub(crate) fn new(
@@ -76,6 +86,13 @@ impl RestorePlan {
         common: &Common,
         around: &Surroundings<'_>,
     ) -> Outcome<Self> {
+        let into = into_schema(&typed)?;
+        if typed.stdout && typed.keep_going {
+            return Err(Failure::usage(
+                "a stream with gaps is none: --keep-going restores files",
+                "restore into a directory with --to",
+            ));
+        }
         let target = match typed.to {
             Some(directory) => {
                 Target::Directory(directory, typed.prepare.then_some(typed.prepare_program))
@@ -97,18 +114,19 @@ impl RestorePlan {
                 Target::Stdout
             }
         };
-        let Some(snapshot) = typed.snapshot else {
+        if typed.plan || typed.staging.is_some() {
             return Err(Failure::usage(
-                "which snapshot is to be restored is not said",
-                "name it: latest, SOURCE@latest or an id",
+                "--plan and --staging are for --datadir, --table, --schema and --load",
+                "leave them out; ls and show tell what a snapshot has",
             ));
-        };
+        }
+        let snapshot = named(typed.snapshot)?;
         let devices = if typed.devices { Devices::Make } else { Devices::Skip };
         let by_name = if typed.numeric_owner { ByName::No } else { ByName::Yes };
         let shared = if typed.shared_target { SharedTarget::Allow } else { SharedTarget::Refuse };
         let unfinished = if typed.resume { Unfinished::Resume } else { Unfinished::Refuse };
         let losses = if typed.keep_going { Losses::LeaveOut } else { Losses::Fail };
-        let RestoreArguments { include, into, owner, limit, .. } = typed;
+        let RestoreArguments { include, owner, limit, .. } = typed;
         Ok(Self {
             snapshot,
             target,
@@ -123,4 +141,16 @@ impl RestorePlan {
             limit: limit.map(|limit| limit.0),
         })
     }
+}
+
+/// Returns the schema that tables of a dump are written for, which --include chooses.
+fn into_schema(typed: &RestoreArguments) -> Outcome<Option<String>> {
+    let Some(into) = &typed.into else { return Ok(None) };
+    if typed.to.is_some() || typed.include.is_empty() || into.table.is_some() {
+        return Err(Failure::usage(
+            "--into writes parts of a backup for another schema",
+            "name the parts with --table or --schema, or those of a dump with --stdout --include",
+        ));
+    }
+    Ok(Some(into.schema.clone()))
 }

@@ -1,0 +1,135 @@
+//! The options of `restore` about a part of a backup, which is restored as SQL.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::ArgGroup;
+use clap::Args;
+
+use haulout::ops::part::Server;
+use haulout::ops::wanted::TableName;
+use haulout::ops::wanted::Wanted;
+
+use crate::config::tree::Table;
+use crate::config::tree::parse;
+use crate::environment::Surroundings;
+use crate::environment::variable;
+use crate::fail::failure::Failure;
+use crate::fail::failure::Outcome;
+use crate::grammar::values::path;
+use crate::grammar::values::schema;
+use crate::jobs::account::ToolOptions;
+use crate::jobs::producer;
+use crate::jobs::server::user;
+
+/// Where a part goes, and which part it is.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that can be typed")]
+#[command(group(ArgGroup::new("part").multiple(true).args(["table", "schema", "load"])))]
+pub(crate) struct PartArguments {
+    /// Restore this table or view as SQL; may be repeated
+    ///
+    /// To --stdout, --to FILE, or --load. Of a physical backup only the files of the table and
+    /// what every table needs are read, and a private server dumps it. Write names with a point
+    /// in backticks.
+    #[arg(long, value_name = "SCHEMA.TABLE", conflicts_with_all = ["include", "prepare"])]
+    pub(crate) table: Vec<TableName>,
+
+    /// Restore this schema as SQL, with routines; may be repeated
+    #[arg(long, value_name = "SCHEMA", value_parser = schema)]
+    #[arg(conflicts_with_all = ["include", "prepare"])]
+    pub(crate) schema: Vec<String>,
+
+    /// Load into a running server, with the `mariadb` client
+    ///
+    /// Of a dump everything is loaded, or what --table and --schema name: schemas, then accounts
+    /// and grants, then events. It stops at the first error and says where it is.
+    #[arg(long, conflicts_with_all = ["include", "prepare"])]
+    pub(crate) load: bool,
+
+    /// The option file with the account for --load
+    #[arg(long, value_name = "FILE", requires = "load", value_parser = path())]
+    pub(crate) defaults_file: Option<PathBuf>,
+
+    /// The socket of the server for --load
+    #[arg(long, value_name = "PATH", requires = "load", conflicts_with = "host")]
+    pub(crate) socket: Option<String>,
+
+    /// The host of the server for --load
+    #[arg(long, value_name = "HOST", requires = "load")]
+    pub(crate) host: Option<String>,
+
+    /// The port of the server for --load
+    #[arg(long, value_name = "PORT", requires = "host", hide_short_help = true)]
+    pub(crate) port: Option<u16>,
+
+    /// The account for --load, if not that of the option file
+    #[arg(long, value_name = "NAME", requires = "load", hide_short_help = true)]
+    pub(crate) user: Option<String>,
+
+    /// Load into the server of a [source.NAME] of the configuration
+    #[arg(long, value_name = "NAME", requires = "load", hide_short_help = true)]
+    #[arg(conflicts_with_all = ["defaults_file", "socket", "host", "user"])]
+    pub(crate) server_of: Option<String>,
+
+    /// Replace tables that the server has
+    #[arg(long, requires = "load")]
+    pub(crate) replace: bool,
+
+    /// Load into a node of a cluster what it does not replicate safely
+    ///
+    /// These are tables without a primary key, or of other engines than InnoDB.
+    #[arg(long, requires = "load", hide_short_help = true)]
+    pub(crate) accept_unreplicated: bool,
+}
+
+impl PartArguments {
+    /// Tells whether a part is asked for.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.load || !self.table.is_empty() || !self.schema.is_empty()
+    }
+
+    /// Returns the parts that are asked for.
+    pub(crate) fn wanted(&self) -> Vec<Wanted> {
+        let schemas = self.schema.iter().cloned().map(Wanted::Schema);
+        schemas.chain(self.table.iter().cloned().map(Wanted::Table)).collect()
+    }
+
+    /// Returns the server that statements are loaded into.
+    pub(crate) fn server(&self, around: &Surroundings<'_>) -> Outcome<Server> {
+        let source = match &self.server_of {
+            Some(name) => (around.source)(name).ok_or_else(|| {
+                Failure::usage(
+                    format!("the configuration has no source {name}"),
+                    "haulout config show prints its sources",
+                )
+            })?,
+            None => self.as_source(),
+        };
+        producer::require_private_options(&source)?;
+        let (address, login) = ToolOptions::of(&source, &variable)?.account(&source, &user());
+        Ok(Server { address, login, client: OsString::from("mariadb") })
+    }
+
+    /// Returns what was typed as a source of the configuration: one rule for both, of which file
+    /// goes before which.
+    fn as_source(&self) -> Table {
+        let quoted =
+            |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+        let mut text = String::from("kind = \"mariadb-dump\"\n");
+        let file = self.defaults_file.as_ref().map(|path| path.to_string_lossy().into_owned());
+        let named = [("defaults_file", &file), ("socket", &self.socket), ("host", &self.host)];
+        for (key, value) in named {
+            if let Some(value) = value {
+                text += &format!("{key} = {}\n", quoted(value));
+            }
+        }
+        if let Some(port) = self.port {
+            text += &format!("port = {port}\n");
+        }
+        if let Some(user) = &self.user {
+            text += &format!("args = [{}]\n", quoted(&format!("--user={user}")));
+        }
+        parse(&text).0
+    }
+}
