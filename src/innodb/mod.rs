@@ -8,6 +8,7 @@
 //! first page of a file -> TablespaceFormat -> check(page, number) -> PageVerdict
 //! .meta, .delta        -> DeltaMeta, DeltaReader: which page is where
 //! ib_logfile0          -> RedoHeader: where the log begins and where it has to end
+//! ibdata1              -> dictionary: the number of a table
 //! .frm                 -> Frm: which files a table consists of
 //! index pages          -> normal::normalize, restore: a form in which rows that move stay the same
 //! index pages          -> columns::gather, spread: that form with the bytes of rows in columns
@@ -29,6 +30,7 @@ pub mod checksum;
 pub mod columns;
 mod compressed;
 pub mod delta_file;
+pub mod dictionary;
 #[cfg(test)]
 mod fixtures;
 pub mod frm;

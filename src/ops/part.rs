@@ -15,10 +15,16 @@
 
 mod client;
 mod dump;
+mod dumper;
+mod files;
 mod guard;
 mod options;
+mod physical;
+mod physical_part;
 mod place;
 mod sink;
+mod staging;
+mod view;
 
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
@@ -48,7 +54,7 @@ pub fn plan_part(
 ) -> Result<PartPlan> {
     match format_of(stored)? {
         Format::Dump => dump::plan(repository, stored, options, world),
-        Format::Physical => Err(unsupported(stored)),
+        Format::Physical => physical::plan(repository, stored, options, world),
     }
 }
 
@@ -62,7 +68,7 @@ pub fn restore_part<'t>(
 ) -> Result<PartReport> {
     match format_of(stored)? {
         Format::Dump => dump::restore(repository, stored, target, options, world),
-        Format::Physical => Err(unsupported(stored)),
+        Format::Physical => physical::restore(repository, stored, target, options, world),
     }
 }
 

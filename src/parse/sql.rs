@@ -79,6 +79,7 @@ pub use crate::parse::sql::excerpt::Excerpt;
 pub use crate::parse::sql::excerpt::LeftOut;
 pub use crate::parse::sql::excerpt::comment;
 pub use crate::parse::sql::excerpt::create_schema_statement;
+pub use crate::parse::sql::excerpt::quoted;
 pub use crate::parse::sql::excerpt::use_statement;
 pub use crate::parse::sql::facts::DumpCounts;
 pub use crate::parse::sql::facts::DumpEnd;

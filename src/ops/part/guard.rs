@@ -34,12 +34,7 @@ pub(super) fn check(
     options: &PartOptions,
     definitions: &mut dyn FnMut() -> Result<Vec<Made>>,
 ) -> Result<Vec<String>> {
-    if !is_there(&server.client) {
-        let name = server.client.to_string_lossy();
-        let what = format!("the client of MariaDB is needed, and {name} can't be started");
-        return Err(Error::new(ErrorKind::Load, what));
-    }
-    let mut session = Session::connect(&server.address, &server.login)?;
+    let mut session = reach(server)?;
     let is_node = Node::ask(&mut session)?.is_some();
     let mut notes = Vec::new();
     if options.existing == Existing::Refuse {
@@ -61,6 +56,16 @@ pub(super) fn check(
     }
     notes.extend(drop_import_role(&mut session)?);
     Ok(notes)
+}
+
+/// Connects to a server that something is going to be loaded into, if its client is there.
+pub(super) fn reach(server: &Server) -> Result<Session> {
+    if !is_there(&server.client) {
+        let name = server.client.to_string_lossy();
+        let what = format!("the client of MariaDB is needed, and {name} can't be started");
+        return Err(Error::new(ErrorKind::Load, what));
+    }
+    Session::connect(&server.address, &server.login)
 }
 
 /// Refuses to load tables that the server has.

@@ -43,7 +43,7 @@ pub(super) fn restore(
     options: &RestoreOptions,
     monitor: &Arc<Monitor>,
 ) -> Result<RestoreReport> {
-    if !options.include.is_empty() {
+    if !options.include.is_empty() && options.purpose != Purpose::Part {
         let what = "an increment can only be restored as a whole, with everything it builds on";
         return Err(Error::new(ErrorKind::Usage, what));
     }
@@ -82,8 +82,8 @@ pub(super) fn restore(
             state: State::Restored,
         });
     }
-    // What has lost files must not be applied.
-    if report.lost.is_empty() {
+    // What has lost files must not be applied, unless it is about the others.
+    if report.lost.is_empty() || options.purpose == Purpose::Part {
         let written = record.write_into(target.root());
         written.map_err(|e| unwritable(&target.path().join(RECORD), e))?;
     }

@@ -109,4 +109,6 @@ pub enum Purpose {
     Files,
     /// They are prepared: the backup must be a physical one, and all of it is needed.
     Prepare,
+    /// Some of them are prepared with what every table needs; other files are not there.
+    Part,
 }

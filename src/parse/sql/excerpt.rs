@@ -264,6 +264,13 @@ pub fn comment(text: &str) -> String {
     format!("-- haulout: {}\n", text.chars().map(plain).collect::<String>())
 }
 
+/// Writes a name as SQL has it, in backticks.
+pub fn quoted(name: &str) -> String {
+    let mut out = Vec::new();
+    quote(name.as_bytes(), &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
 /// Writes the statement that makes a schema if it is not there.
 pub fn create_schema_statement(schema: &[u8]) -> Vec<u8> {
     let mut out = b"CREATE DATABASE IF NOT EXISTS ".to_vec();

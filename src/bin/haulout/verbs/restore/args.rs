@@ -19,15 +19,15 @@ Examples:
   haulout -r /backup/db restore latest --datadir /var/lib/mysql --plan
   haulout -r /backup/db restore 3fa9c1 --stdout | mbstream -x -C /restore
   haulout -r /backup/db restore latest --to /restore --include 'shop/*'
+  haulout -r /backup/db restore latest --table shop.orders --load --into aside
 
 Every block is verified before it is written. With --stdout a failure may come \
 late: look at the exit status (in a shell: set -o pipefail).";
 
 /// Restore a snapshot, verified
 ///
-/// Into an empty directory, or as the original stream on standard output. An increment is restored
-/// with all that it builds on: DIR/full, DIR/increment-1 and so on; --prepare applies them to
-/// DIR/full.
+/// Into an empty directory, as the original stream, or as SQL: of tables, or into a server. An
+/// increment is restored with its base: DIR/full, DIR/increment-1; --prepare applies them.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag that can be typed")]
 #[command(after_long_help = EXAMPLE)]
@@ -37,9 +37,7 @@ pub(crate) struct RestoreArguments {
     #[arg(value_name = "SNAPSHOT", required_unless_present_any = ["undo", "resume"])]
     pub(crate) snapshot: Option<String>,
 
-    /// Write files into this directory, which is empty or does not exist
-    ///
-    /// With --table or --schema it is a file that is not there yet.
+    /// Write into this empty or new directory; SQL of tables into this new file
     #[arg(long, value_name = "DIR", value_parser = path())]
     pub(crate) to: Option<PathBuf>,
 
@@ -57,10 +55,7 @@ pub(crate) struct RestoreArguments {
     #[arg(long, value_name = "GLOB")]
     pub(crate) include: Vec<String>,
 
-    /// Write tables for this schema instead of their own, one --table also by another name
-    ///
-    /// A statement that names their own schema and cannot be rewritten safely, as a trigger, is
-    /// left out and named, and the exit status is 3.
+    /// Write tables for this schema instead of their own, or for this name
     #[arg(long, value_name = "SCHEMA[.TABLE]")]
     pub(crate) into: Option<Destination>,
 
@@ -84,22 +79,14 @@ pub(crate) struct RestoreArguments {
     pub(crate) keep_going: bool,
 
     /// Continue an interrupted restore, with the same --include
-    ///
-    /// Blocks that are there and right are not fetched again; a tar is written again. Without an
-    /// interrupted restore it begins.
     #[arg(long, conflicts_with = "stdout", hide_short_help = true)]
     pub(crate) resume: bool,
 
     /// Give all restored files to this owner, by name or number, as root
-    ///
-    /// Without a group it is the user's own. With --prepare this includes the files it makes.
     #[arg(long, value_name = "USER[:GROUP]", conflicts_with = "stdout")]
     pub(crate) owner: Option<String>,
 
     /// Restore into a directory that other users can write to, or can move
-    ///
-    /// It is refused otherwise: they could change the files before they are used. A sticky
-    /// directory above it, as /tmp, is allowed.
     #[arg(long, conflicts_with = "stdout", hide_short_help = true)]
     pub(crate) shared_target: bool,
 
@@ -107,10 +94,7 @@ pub(crate) struct RestoreArguments {
     #[arg(long, conflicts_with = "stdout", hide_short_help = true)]
     pub(crate) numeric_owner: bool,
 
-    /// Limit the download, in bytes a second: 10MiB, or a timetable
-    ///
-    /// In a timetable, 'mon-fri 08:00-18:00 5MiB, 80MiB', the first entry that matches the local
-    /// time applies; the rate may be "unlimited".
+    /// Limit the download: 10MiB a second, or 'mon-fri 08:00-18:00 5MiB, 80MiB'
     #[arg(long, value_name = "RATE", hide_short_help = true)]
     pub(crate) limit: Option<Limit>,
 

@@ -9,6 +9,7 @@ use clap::Args;
 use haulout::ops::part::Server;
 use haulout::ops::wanted::TableName;
 use haulout::ops::wanted::Wanted;
+use haulout::server::login::Address;
 
 use crate::config::tree::Table;
 use crate::config::tree::parse;
@@ -28,10 +29,6 @@ use crate::jobs::server::user;
 #[command(group(ArgGroup::new("part").multiple(true).args(["table", "schema", "load"])))]
 pub(crate) struct PartArguments {
     /// Restore this table or view as SQL; may be repeated
-    ///
-    /// To --stdout, --to FILE, or --load. Of a physical backup only the files of the table and
-    /// what every table needs are read, and a private server dumps it. Write names with a point
-    /// in backticks.
     #[arg(long, value_name = "SCHEMA.TABLE", conflicts_with_all = ["include", "prepare"])]
     pub(crate) table: Vec<TableName>,
 
@@ -40,10 +37,7 @@ pub(crate) struct PartArguments {
     #[arg(conflicts_with_all = ["include", "prepare"])]
     pub(crate) schema: Vec<String>,
 
-    /// Load into a running server, with the `mariadb` client
-    ///
-    /// Of a dump everything is loaded, or what --table and --schema name: schemas, then accounts
-    /// and grants, then events. It stops at the first error and says where it is.
+    /// Load a dump, or --table and --schema of any backup, into a server
     #[arg(long, conflicts_with_all = ["include", "prepare"])]
     pub(crate) load: bool,
 
@@ -56,29 +50,19 @@ pub(crate) struct PartArguments {
     pub(crate) socket: Option<String>,
 
     /// The host of the server for --load
-    #[arg(long, value_name = "HOST", requires = "load")]
+    #[arg(long, value_name = "HOST[:PORT]", requires = "load")]
     pub(crate) host: Option<String>,
-
-    /// The port of the server for --load
-    #[arg(long, value_name = "PORT", requires = "host", hide_short_help = true)]
-    pub(crate) port: Option<u16>,
-
-    /// The account for --load, if not that of the option file
-    #[arg(long, value_name = "NAME", requires = "load", hide_short_help = true)]
-    pub(crate) user: Option<String>,
 
     /// Load into the server of a [source.NAME] of the configuration
     #[arg(long, value_name = "NAME", requires = "load", hide_short_help = true)]
-    #[arg(conflicts_with_all = ["defaults_file", "socket", "host", "user"])]
+    #[arg(conflicts_with_all = ["defaults_file", "socket", "host"])]
     pub(crate) server_of: Option<String>,
 
     /// Replace tables that the server has
     #[arg(long, requires = "load")]
     pub(crate) replace: bool,
 
-    /// Load into a node of a cluster what it does not replicate safely
-    ///
-    /// These are tables without a primary key, or of other engines than InnoDB.
+    /// Load tables without primary key or InnoDB into a node of a cluster
     #[arg(long, requires = "load", hide_short_help = true)]
     pub(crate) accept_unreplicated: bool,
 }
@@ -104,7 +88,7 @@ impl PartArguments {
                     "haulout config show prints its sources",
                 )
             })?,
-            None => self.as_source(),
+            None => self.as_source()?,
         };
         producer::require_private_options(&source)?;
         let (address, login) = ToolOptions::of(&source, &variable)?.account(&source, &user());
@@ -113,23 +97,27 @@ impl PartArguments {
 
     /// Returns what was typed as a source of the configuration: one rule for both, of which file
     /// goes before which.
-    fn as_source(&self) -> Table {
+    fn as_source(&self) -> Outcome<Table> {
         let quoted =
             |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
         let mut text = String::from("kind = \"mariadb-dump\"\n");
-        let file = self.defaults_file.as_ref().map(|path| path.to_string_lossy().into_owned());
-        let named = [("defaults_file", &file), ("socket", &self.socket), ("host", &self.host)];
-        for (key, value) in named {
-            if let Some(value) = value {
-                text += &format!("{key} = {}\n", quoted(value));
+        let mut add = |key: &str, value: &str| text += &format!("{key} = {value}\n");
+        if let Some(path) = &self.defaults_file {
+            add("defaults_file", &quoted(&path.to_string_lossy()));
+        }
+        if let Some(path) = &self.socket {
+            add("socket", &quoted(path));
+        }
+        if let Some(host) = &self.host {
+            let wrong = |why| Failure::usage(format!("--host: {why}"), "write HOST or HOST:PORT");
+            match host.parse::<Address>().map_err(wrong)? {
+                Address::Tcp { host, port } => {
+                    add("host", &quoted(&host));
+                    add("port", &port.to_string());
+                }
+                Address::Socket(path) => add("socket", &quoted(&path.to_string_lossy())),
             }
         }
-        if let Some(port) = self.port {
-            text += &format!("port = {port}\n");
-        }
-        if let Some(user) = &self.user {
-            text += &format!("args = [{}]\n", quoted(&format!("--user={user}")));
-        }
-        parse(&text).0
+        Ok(parse(&text).0)
     }
 }
