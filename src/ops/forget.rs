@@ -10,6 +10,7 @@
 
 pub mod calendar;
 pub mod policy;
+pub mod window;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -22,6 +23,7 @@ use crate::base::ids::PackName;
 use crate::base::ids::SnapshotId;
 use crate::base::ids::SourceId;
 use crate::base::world::World;
+use crate::format::binlog::BINLOG_SUFFIX;
 use crate::format::layout::Folder;
 use crate::format::layout::Object;
 use crate::format::removed::Removal;
@@ -33,6 +35,8 @@ use crate::ops::forget::policy::Kept;
 use crate::ops::forget::policy::Policy;
 use crate::ops::forget::policy::State;
 use crate::ops::forget::policy::decide;
+use crate::ops::forget::window::Binlog;
+use crate::ops::forget::window::Window;
 use crate::ops::prune;
 use crate::ops::prune::Removing;
 use crate::repo::Repository;
@@ -177,7 +181,9 @@ impl ForgetPlan {
 
     /// Tells whether the snapshots of a source stay, because something speaks against it.
     pub fn is_refused(&self, source: &str) -> bool {
-        self.refused.iter().any(|refused| refused.source.as_deref().is_none_or(|of| of == source))
+        let backups = source.strip_suffix(BINLOG_SUFFIX).unwrap_or(source);
+        let is_about = |of: &str| of == source || of == backups;
+        self.refused.iter().any(|refused| refused.source.as_deref().is_none_or(is_about))
     }
 
     /// Returns the snapshots that are to be removed, with the records about them: of the sources
@@ -267,7 +273,35 @@ pub fn plan(
     } else {
         plan.check_damaged(&listing);
     }
-    for (source, snapshots) in by_source(listing, &notes) {
+    let by_source = by_source(listing, &notes);
+    let mut windows = BTreeMap::new();
+    for (source, snapshots) in by_source {
+        // Their names come right behind that of their backups, or those have none.
+        if snapshots.iter().all(|described| described.about.binlog.is_some()) {
+            let decisions = match choice {
+                Choice::ByPolicy { sources, policy } => {
+                    if !names_binlogs(sources, &source) {
+                        continue;
+                    }
+                    let window = window_of(policy, &source, &windows);
+                    let binlogs: Vec<Binlog> =
+                        snapshots.iter().map(|one| binlog(one, &notes, &lacking)).collect();
+                    window::decide(window, &binlogs, now)
+                }
+                Choice::Named(ids) if snapshots.iter().all(|one| !ids.contains(&one.id())) => {
+                    continue;
+                }
+                Choice::Named(ids) => {
+                    let candidates: Vec<Candidate> =
+                        snapshots.iter().map(|one| candidate(one, &notes, &lacking)).collect();
+                    named(ids, &candidates)
+                }
+                Choice::Damaged(_) => continue,
+            };
+            let snapshots = joined(snapshots, decisions, &standing);
+            plan.sources.push(SourcePlan { source, snapshots });
+            continue;
+        }
         let candidates: Vec<Candidate> =
             snapshots.iter().map(|described| candidate(described, &notes, &lacking)).collect();
         let about = About { source: &source, candidates: &candidates, now };
@@ -292,10 +326,44 @@ pub fn plan(
             }
         };
         let planned = SourcePlan { source, snapshots: joined(snapshots, decisions, &standing) };
+        windows.insert(planned.source.clone(), begin_of_window(&planned));
         plan.check_what_is_left(&planned, &lacking);
         plan.sources.push(planned);
     }
     plan.finish(choice)
+}
+
+/// Tells whether sources that were named, or all, are those of these binary logs.
+fn names_binlogs(sources: &[String], binlogs: &str) -> bool {
+    let backups = binlogs.strip_suffix(BINLOG_SUFFIX).unwrap_or(binlogs);
+    sources.is_empty() || sources.iter().any(|source| source == backups || source == binlogs)
+}
+
+/// Returns when the backup was started with which the window of a source begins.
+fn begin_of_window(planned: &SourcePlan) -> Option<u64> {
+    let begins = |of: &&Decided| of.decision.kept.contains(&Kept::WindowBegins);
+    planned.snapshots.iter().find(begins).map(|of| of.described.about.started)
+}
+
+/// Returns where the window for binary logs begins.
+fn window_of(policy: &Policy, binlogs: &str, windows: &BTreeMap<String, Option<u64>>) -> Window {
+    let backups = binlogs.strip_suffix(BINLOG_SUFFIX).unwrap_or(binlogs);
+    match (policy.pitr, windows.get(backups).copied().flatten()) {
+        (None, _) => Window::None,
+        (Some(_), None) => Window::Open,
+        (Some(_), Some(start)) => Window::From(start),
+    }
+}
+
+fn binlog(described: &Described, notes: &Notes, lacking: &BTreeSet<SnapshotId>) -> Binlog {
+    let id = described.id();
+    let holds = notes.holds(id);
+    Binlog {
+        id,
+        last_time: described.about.binlog.as_ref().and_then(|index| index.last_time),
+        held_until: holds.iter().map(|held| held.until.unwrap_or(u64::MAX)).max(),
+        is_doubtful: lacking.contains(&id),
+    }
 }
 
 /// Returns the snapshots of each source, with the tags that they have now.

@@ -31,6 +31,7 @@ mod record;
 mod remember;
 mod report;
 mod secrets;
+mod segments;
 mod slice;
 mod tables;
 
@@ -211,6 +212,7 @@ fn run<'s>(
     let (snapshots, scope) = verification.snapshots()?;
     verification.check_keys()?;
     verification.check_runs(&snapshots)?;
+    verification.check_segments()?;
     let (tables, mut packs) = verification.tables(&snapshots);
     let folders = [Folder::Moves, Folder::Packs, Folder::Twins];
     let inventory = Inventory::of(&**repository.store(), &folders, "")?;

@@ -34,6 +34,8 @@ pub enum Begins {
     Reset,
     /// Another server goes on.
     Replaced,
+    /// It goes on behind segments of a file that was never stored as it was closed: no gap.
+    Open,
 }
 
 /// Files each of which goes on where the one before ends.
@@ -114,10 +116,8 @@ impl Coverage {
         let Some(last) = self.stretches.last() else { return Some(Begins::First) };
         let follows = last.after().is_some_and(|after| before.continues(after));
         let is_same = last.server_id() == Some(server_id);
-        // The first file of a server is preceded by nothing; so is one behind another such file.
-        let goes_on = follows && is_same && last.open.is_none();
-        match (goes_on, is_same) {
-            (true, _) => None,
+        match (follows && is_same, is_same) {
+            (true, _) => last.open.is_some().then_some(Begins::Open),
             (false, false) => Some(Begins::Replaced),
             (false, true) if before.is_empty() => Some(Begins::Reset),
             (false, true) => Some(Begins::Gap),
@@ -161,17 +161,43 @@ impl Coverage {
     }
 }
 
+/// The files and the open ends of a source, while they are put in order.
+struct Found {
+    files: Vec<StoredFile>,
+    opens: Vec<Vec<(SegmentName, SegmentHead)>>,
+}
+
+impl Found {
+    /// Puts segments where they go on from a file, if there is one that nothing else goes on from;
+    /// the others stand at the end.
+    fn in_order(mut self, coverage: &mut Coverage) {
+        for file in self.files {
+            if coverage.begins(file.index.server_id, &file.index.before).is_some() {
+                let fits = |segments: &Vec<(SegmentName, SegmentHead)>| {
+                    let head = &segments[0].1;
+                    coverage.begins(head.server_id, &head.before).is_none()
+                };
+                if let Some(at) = self.opens.iter().position(fits) {
+                    coverage.add_open(self.opens.remove(at));
+                }
+            }
+            coverage.add(file);
+        }
+        self.opens.into_iter().for_each(|segments| coverage.add_open(segments));
+    }
+}
+
 /// Finds what is stored of the binary logs that belong to the backups of a source.
 pub fn coverage(repository: &Repository, source: &str) -> Result<Coverage> {
     let mut found = Coverage::default();
     let source = repository.source_id(&source_of(source))?;
-    let mut known = Vec::new();
+    let (mut known, mut files) = (Vec::new(), Vec::new());
     for name in repository.snapshot_names(Some(source))? {
         match read(repository, &name) {
             Ok(Some(file)) => {
                 let SegmentKey(key) = SegmentKey::of(repository, &file.index)?;
                 known.push(key);
-                found.add(file);
+                files.push(file);
             }
             Ok(None) => {}
             Err(error) => found.damaged.push(error),
@@ -196,7 +222,7 @@ pub fn coverage(repository: &Repository, source: &str) -> Result<Coverage> {
         }
     }
     open.sort_by_key(|segments| segments.last().map(|(_, head)| head.time));
-    open.into_iter().for_each(|segments| found.add_open(segments));
+    Found { files, opens: open }.in_order(&mut found);
     Ok(found)
 }
 

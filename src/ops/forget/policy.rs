@@ -142,10 +142,12 @@ pub struct Policy {
     pub periods: Vec<PeriodRule>,
     /// Tags whose snapshots are kept.
     pub tags: Vec<String>,
+    /// Seconds before the newest within which binary logs can bring a backup to any moment.
+    pub pitr: Option<u64>,
 }
 
 impl Policy {
-    /// Tells whether any rule keeps something.
+    /// Tells whether no rule keeps backups; the window of binary logs keeps one at most.
     pub fn keeps_nothing(&self) -> bool {
         self.last == 0
             && self.within.is_none()
@@ -179,6 +181,12 @@ pub enum Kept {
     Doubtful,
     /// Snapshots were named, and it was not among them.
     NotNamed,
+    /// The backup with which the window of binary logs begins.
+    WindowBegins,
+    /// A binary log that a backup of the window needs.
+    InWindow,
+    /// A binary log, where there is no rule about them.
+    NoWindow,
 }
 
 /// What a policy decides about a snapshot.
@@ -213,6 +221,7 @@ pub fn decide(
     keeping.by_rules(policy, &ordered, offset);
     keeping.by_wish(policy, &ordered);
     keeping.by_verdict(&ordered);
+    keeping.by_window(policy, &ordered);
     keeping.required(&ordered);
     keeping.conclude(&ordered)
 }
@@ -300,6 +309,20 @@ impl Keeping {
         let last = ordered.iter().rev().find(|dated| dated.candidate.state == State::Whole);
         if let Some(last) = last.filter(|dated| verdict(dated) == Verdict::Partial) {
             self.keep(last, Kept::NewestPartial);
+        }
+    }
+
+    /// Keeps the backup with which the window of binary logs begins: the newest good one that is as
+    /// old as the window is long, or else the oldest.
+    fn by_window(&mut self, policy: &Policy, ordered: &[Dated<'_>]) {
+        let Some(window) = policy.pitr else { return };
+        let from = newest_time(ordered).saturating_sub(window);
+        let is_good =
+            |dated: &&Dated<'_>| dated.counts() && dated.candidate.verdict != Verdict::CorruptPages;
+        let good: Vec<&Dated<'_>> = ordered.iter().filter(is_good).collect();
+        let before = good.iter().rev().find(|dated| dated.time.seconds <= from);
+        if let Some(first) = before.or(good.first()) {
+            self.keep(first, Kept::WindowBegins);
         }
     }
 

@@ -211,6 +211,11 @@ const KEEP: &[Key] = &[
     optional("monthly", COUNT, "Keep the newest of each of N months"),
     optional("yearly", COUNT, "Keep the newest of each of N years"),
     optional("tags", Kind::Texts, "Keep what has one of these tags"),
+    optional(
+        "pitr",
+        Kind::Parsed(|text| parsed(values::long_duration(text))),
+        "Keep binary logs for this time, and the backup with which it begins",
+    ),
 ];
 
 const SOURCE: &[Key] = &[

@@ -47,10 +47,12 @@ use crate::environment::variable;
 use crate::fail::failure::Failure;
 use crate::fail::failure::Outcome;
 use crate::jobs::account::ToolOptions;
+use crate::jobs::archived::ArchiveState;
 use crate::jobs::plan::JobPlan;
 use crate::jobs::plan::Kind;
 use crate::jobs::plan::Step;
 use crate::jobs::plan::no_job;
+use crate::jobs::plan::state_dir;
 use crate::jobs::producer;
 use crate::jobs::record::Record;
 use crate::jobs::server as connection;
@@ -194,6 +196,9 @@ impl<'e> Examination<'e> {
         if let Some(ahead) = probe::ahead(&mut session, self.clock)? {
             found.push(server::judge_clock(ahead));
         }
+        if source.table("binlog").is_some() {
+            found.push(server::judge_archive(&answers.variables, &self.archive_of(source)));
+        }
         if producer::is_of_accounts(source) {
             found.push(accounts::judge(probe::unknown_accounts(&mut session)?.as_deref()));
         } else {
@@ -238,6 +243,17 @@ impl<'e> Examination<'e> {
             }
         }
         Ok(())
+    }
+
+    /// Returns what the archive of a source's binary logs remembers.
+    fn archive_of(&self, source: &Table) -> server::ArchiveSeen {
+        let names = self.job.texts("sources");
+        let is_it = |name: &&String| self.config.source(name).is_some_and(|one| one == source);
+        let state = names.iter().find(is_it);
+        let state = state.and_then(|name| ArchiveState::read(&state_dir(self.config), name));
+        let now = self.clock.unix_seconds();
+        let lag = state.as_ref().and_then(|state| state.lag(now));
+        server::ArchiveSeen { lag, gaps: state.map_or(0, |state| state.gaps) }
     }
 
     /// Returns the time that the last backup of a source took.

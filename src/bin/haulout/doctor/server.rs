@@ -9,6 +9,9 @@ use crate::output::units;
 /// The greatest difference between the clocks of server and host that is usual, in seconds.
 const CLOCK_SECONDS_MAX: u64 = 5;
 
+/// The age of what an archive has stored from which a person should look.
+const ARCHIVE_SECONDS_MAX: u64 = 3600;
+
 /// Files that a backup opens besides those of tables.
 const OTHER_FILES: u64 = 200;
 
@@ -88,6 +91,46 @@ pub(crate) fn judge_binlog(variables: &BTreeMap<String, String>) -> Finding {
         format!("kept for {} h", seconds / 3600)
     });
     Finding::good(CHECK, format!("on, at {position}, files {kept}"))
+}
+
+/// What is known of the archive of a server's binary logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ArchiveSeen {
+    /// Seconds since all that the server had was stored; nothing if that never was.
+    pub(crate) lag: Option<u64>,
+    /// Gaps in what is stored.
+    pub(crate) gaps: u64,
+}
+
+/// Judges the archive of the binary logs, which the server must not purge before they are stored.
+pub(crate) fn judge_archive(variables: &BTreeMap<String, String>, seen: &ArchiveSeen) -> Finding {
+    const CHECK: &str = "binary log archive";
+    if !is_on(variables, "log_bin") {
+        return Finding::failed(CHECK, "log_bin is off", "set log_bin, and restart the server");
+    }
+    if number(variables, "server_id").is_none_or(|id| id == 0) {
+        let hint = "give each server a number of its own";
+        return Finding::failed(CHECK, "the server has no server_id", hint);
+    }
+    let start = "run haulout binlog archive JOB, or start its unit";
+    let Some(lag) = seen.lag else {
+        return Finding::warning(CHECK, "nothing was archived by this host yet", start);
+    };
+    let kept = number(variables, "binlog_expire_logs_seconds").filter(|seconds| *seconds > 0);
+    let words = format!("all was stored {} s ago", lag);
+    if kept.is_some_and(|kept| lag > kept / 2) {
+        let kept = kept.unwrap_or_default();
+        let found = format!("{words}, and the server purges its files after {kept} s");
+        return Finding::failed(CHECK, found, start);
+    }
+    if lag > ARCHIVE_SECONDS_MAX {
+        return Finding::warning(CHECK, words, start);
+    }
+    if seen.gaps > 0 {
+        let found = format!("{words}; gaps in what is stored: {}", seen.gaps);
+        return Finding::warning(CHECK, found, "haulout binlog list names them");
+    }
+    Finding::good(CHECK, words)
 }
 
 /// Judges the clock of a server: seconds that it is ahead of this host.

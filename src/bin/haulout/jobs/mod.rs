@@ -11,6 +11,7 @@
 
 pub(crate) mod account;
 pub(crate) mod accounts;
+pub(crate) mod archived;
 pub(crate) mod asked;
 pub(crate) mod child;
 pub(crate) mod clustercheck;

@@ -16,6 +16,7 @@ use crate::config::tree::Data;
 use crate::config::tree::Table;
 use crate::fail::failure::Failure;
 use crate::fail::failure::Outcome;
+use crate::jobs::archived;
 use crate::jobs::desync::wishes::Wishes;
 use crate::jobs::plan::no_job;
 use crate::jobs::plan::state_dir;
@@ -59,10 +60,40 @@ impl<'u> Unit<'u> {
         Ok(Self { config, name, job, schedule, user, program })
     }
 
-    /// Returns the service and the timer, each with the name of its file.
-    pub(crate) fn systemd(&self) -> Outcome<[(String, String); 2]> {
+    /// Returns the service and the timer, each with the name of its file, and the service of the
+    /// archive of binary logs, if a source says that it has one.
+    pub(crate) fn systemd(&self) -> Outcome<Vec<(String, String)>> {
         let name = |kind: &str| format!("haulout-{}.{kind}", self.name);
-        Ok([(name("service"), self.service()), (name("timer"), self.timer()?)])
+        let mut units = vec![(name("service"), self.service()), (name("timer"), self.timer()?)];
+        if archived::wanted(self.config, self.job).is_some() {
+            units.push((format!("haulout-{}-binlog.service", self.name), self.archive()));
+        }
+        Ok(units)
+    }
+
+    /// Returns the service of the archive, which runs as long as the host does.
+    fn archive(&self) -> String {
+        let archive = self.program_with(&format!("binlog archive {}", self.name));
+        let mut lines = vec![
+            "[Unit]".to_owned(),
+            format!("Description=haulout archive of binary logs, job {}", self.name),
+            "Wants=network-online.target".to_owned(),
+            "After=network-online.target mariadb.service".to_owned(),
+            String::new(),
+            "[Service]".to_owned(),
+            "Type=notify".to_owned(),
+            "NotifyAccess=main".to_owned(),
+            format!("User={}", self.user),
+            format!("ExecStart={}", archive.replace('%', "%%")),
+            "Restart=always".to_owned(),
+            "RestartSec=30".to_owned(),
+            "KillMode=mixed".to_owned(),
+            "LimitNOFILE=1048576".to_owned(),
+            "UMask=0077".to_owned(),
+        ];
+        lines.extend(self.confinement(&[]));
+        lines.extend(["", "[Install]", "WantedBy=multi-user.target"].map(str::to_owned));
+        lines.join("\n") + "\n"
     }
 
     fn service(&self) -> String {
@@ -94,19 +125,25 @@ impl<'u> Unit<'u> {
             ]);
         }
         lines.extend(["LimitNOFILE=1048576".to_owned(), "UMask=0077".to_owned()]);
+        let reads_files = self.sources().iter().any(|source| source.text("kind") == Some("files"));
+        lines.extend(self.confinement(if reads_files { READS_FILES } else { &[] }));
+        lines.join("\n") + "\n"
+    }
+
+    /// Returns what confines a service to what the job uses; `capabilities` are lines in the place
+    /// of none at all.
+    fn confinement(&self, capabilities: &[&str]) -> Vec<String> {
+        let mut lines = Vec::new();
         if state_dir(self.config) == Path::new(STATE_OF_UNIT) {
             lines.push("StateDirectory=haulout".to_owned());
         }
         // With a minus, since the run reports a directory that is missing, and systemd would not
         // even start it: no ping, no metrics.
         lines.extend(self.writable().into_iter().map(|path| format!("ReadWritePaths=-{path}")));
-        if self.sources().iter().any(|source| source.text("kind") == Some("files")) {
-            lines.push("# The files of other users are read.".to_owned());
-            lines.push("AmbientCapabilities=CAP_DAC_READ_SEARCH".to_owned());
-            lines.push("CapabilityBoundingSet=CAP_DAC_READ_SEARCH".to_owned());
-        } else {
+        if capabilities.is_empty() {
             lines.push("CapabilityBoundingSet=".to_owned());
         }
+        lines.extend(capabilities.iter().map(|line| (*line).to_owned()));
         let paths = self.paths();
         let is_below =
             |tops: &[&str]| paths.iter().any(|path| tops.iter().any(|top| path.starts_with(top)));
@@ -119,7 +156,7 @@ impl<'u> Unit<'u> {
             if is_below(&["/tmp/", "/var/tmp/"]) { "no" } else { "yes" }
         ));
         lines.extend(HARDENING.map(str::to_owned));
-        lines.join("\n") + "\n"
+        lines
     }
 
     fn timer(&self) -> Outcome<String> {
@@ -257,6 +294,13 @@ impl<'u> Unit<'u> {
         paths
     }
 }
+
+/// What a job needs whose sources are files of other users.
+const READS_FILES: &[&str] = &[
+    "# The files of other users are read.",
+    "AmbientCapabilities=CAP_DAC_READ_SEARCH",
+    "CapabilityBoundingSet=CAP_DAC_READ_SEARCH",
+];
 
 /// What a job never needs. Neither is there `PrivateUsers`, with which `unix_socket` accounts
 /// fail, nor a `RestrictAddressFamilies` without the network.

@@ -61,6 +61,9 @@ impl From<&Kept> for ReasonJson {
             Kept::NewestPartial => Self::of("newest-partial"),
             Kept::Doubtful => Self::of("doubtful"),
             Kept::NotNamed => Self::of("not-named"),
+            Kept::WindowBegins => Self::of("window-begins"),
+            Kept::InWindow => Self::of("in-window"),
+            Kept::NoWindow => Self::of("no-window"),
         }
     }
 }
@@ -95,6 +98,9 @@ fn words(kept: &Kept, canvas: Canvas) -> String {
         Kept::NewestPartial => "the newest, though partial".to_owned(),
         Kept::Doubtful => "doubtful: it lacks a pack".to_owned(),
         Kept::NotNamed => "not named".to_owned(),
+        Kept::WindowBegins => "the window of --keep-pitr begins with it".to_owned(),
+        Kept::InWindow => "in the window of --keep-pitr".to_owned(),
+        Kept::NoWindow => "a binary log, and no --keep-pitr".to_owned(),
     }
 }
 

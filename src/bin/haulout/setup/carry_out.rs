@@ -121,7 +121,7 @@ impl<'s> Setup<'s> {
             let unit = Unit::new(&config, &answers.job, &answers.user, program)?;
             let unit = unit.systemd()?;
             let planned = |(name, text)| Planned { path: directory.join::<String>(name), text };
-            files.extend(unit.map(planned));
+            files.extend(unit.into_iter().map(planned));
         }
         Ok(Self { answers, wishes, config, files, statements })
     }

@@ -1,6 +1,7 @@
 //! `status`: shows what is remembered of the jobs of the configuration file.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
@@ -12,6 +13,8 @@ use crate::fail::exit::Exit;
 use crate::fail::failure::Failure;
 use crate::fail::failure::Outcome;
 use crate::grammar::values::long_duration;
+use crate::jobs::archived;
+use crate::jobs::archived::ArchiveState;
 use crate::jobs::lock::JobLock;
 use crate::jobs::plan::schedule_of;
 use crate::jobs::plan::state_dir;
@@ -24,6 +27,7 @@ use crate::output::text::Column;
 use crate::output::text::Narrow;
 use crate::output::text::Side;
 use crate::output::text::Tone;
+use crate::output::text::clean;
 use crate::output::text::table;
 use crate::output::timefmt;
 
@@ -69,6 +73,9 @@ struct Job {
     /// Since when nothing has verified the oldest of a repository.
     oldest_unverified: Option<String>,
     record: Option<Record>,
+    /// How the archive of binary logs stands, if the job has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    binlog: Option<ArchiveState>,
 }
 
 /// What can be said of a job now.
@@ -180,7 +187,15 @@ fn job(config: &Config, name: &str, report: &Report) -> Outcome<Job> {
         next_run: next.map(timefmt::for_programs),
         oldest_unverified: record.as_ref().and_then(oldest).map(timefmt::for_programs),
         record,
+        binlog: archive_of(config, &state_dir, name),
     })
+}
+
+/// Returns how the archive of binary logs of a job stands, if the configuration asks for one.
+fn archive_of(config: &Config, state_dir: &Path, job: &str) -> Option<ArchiveState> {
+    let source = archived::wanted(config, config.job(job)?)?;
+    let never = || ArchiveState { source: source.clone(), ..ArchiveState::default() };
+    Some(ArchiveState::read(state_dir, &source).unwrap_or_else(never))
 }
 
 /// Returns since when nothing has verified the oldest of the repositories of a job.
@@ -252,7 +267,24 @@ fn in_words(jobs: &[Job], report: &Report) -> String {
             time(job.record.as_ref().and_then(oldest)).into(),
         ]
     };
-    table(&columns, &jobs.iter().map(row).collect::<Vec<_>>(), report.canvas)
+    let archives = jobs.iter().filter_map(|job| job.binlog.as_ref());
+    let archives: String = archives.map(|state| archive_in_words(state, report)).collect();
+    table(&columns, &jobs.iter().map(row).collect::<Vec<_>>(), report.canvas) + &archives
+}
+
+/// Returns how an archive of binary logs stands in a line.
+fn archive_in_words(state: &ArchiveState, report: &Report) -> String {
+    let source = &state.source;
+    let Some(caught_up) = state.caught_up else {
+        return format!("binary logs of {source}: nothing was archived by this host yet\n");
+    };
+    let gaps = if state.gaps == 0 { String::new() } else { format!(", {} gaps", state.gaps) };
+    let trouble = state.trouble.as_ref().map(|why| format!("; {}", clean(why)));
+    format!(
+        "binary logs of {source}: all stored at {}{gaps}{}\n",
+        report.canvas.time(caught_up),
+        trouble.unwrap_or_default()
+    )
 }
 
 #[cfg(test)]
@@ -270,6 +302,7 @@ mod tests {
             next_run: None,
             oldest_unverified: None,
             record: Some(record),
+            binlog: None,
         }
     }
 

@@ -35,6 +35,8 @@ use crate::environment::variable;
 use crate::fail::exit::Exit;
 use crate::fail::failure::Outcome;
 use crate::jobs::account::ToolOptions;
+use crate::jobs::archived::ArchiveState;
+use crate::jobs::archived::directory;
 use crate::jobs::lock::Lock;
 use crate::jobs::lock::unusable;
 use crate::jobs::notify::Notify;
@@ -47,8 +49,6 @@ use crate::output::features::refused_before;
 use crate::output::units;
 use crate::verbs::binlog::args::FollowArguments;
 use crate::verbs::binlog::server;
-use crate::verbs::binlog::state::ArchiveState;
-use crate::verbs::binlog::state::directory;
 use crate::verbs::binlog::tool::Order;
 use crate::verbs::binlog::tool::Tool;
 use crate::verbs::binlog::tool::Until;
@@ -82,6 +82,8 @@ impl Run<'_> {
         emptied.map_err(|error| unusable(&spools, error))?;
         let stored = binlog::coverage(&repository, &typed.source)?;
         let last = stored.stretches.last();
+        // The open file is fetched again from its beginning, which its segments are behind.
+        let closed = stored.stretches.iter().rev().find_map(|stretch| stretch.files.last());
         let mut following = Following {
             run: self,
             typed,
@@ -89,7 +91,7 @@ impl Run<'_> {
             spools,
             spool: None,
             archive: Archive::open(&repository, options, &self.world)?,
-            newest: last.and_then(|last| Some((last.server_id()?, last.after()?.clone()))),
+            newest: closed.map(|file| (file.index.server_id, file.index.after.clone())),
             state: ArchiveState {
                 source: typed.source.clone(),
                 gaps: u64::try_from(stored.gaps()).unwrap_or(u64::MAX),

@@ -193,6 +193,7 @@ impl ListedStretch {
             Begins::Gap => format!("  GAP before {}\n", gtids(&self.from)),
             Begins::Reset => "  the server began its binary logs anew\n".to_owned(),
             Begins::Replaced => "  another server goes on\n".to_owned(),
+            Begins::Open => "  behind segments of a file that was not stored closed\n".to_owned(),
         };
         let file = |end: &End| end.file.clone().unwrap_or_default();
         let open = match &self.open {

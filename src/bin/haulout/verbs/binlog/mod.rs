@@ -6,5 +6,4 @@ mod list;
 pub(crate) mod plan;
 mod server;
 mod start;
-mod state;
 mod tool;

@@ -14,13 +14,14 @@ use crate::config::tree::Table;
 use crate::fail::exit::Exit;
 use crate::fail::failure::Failure;
 use crate::fail::failure::Outcome;
+use crate::jobs::archived::metrics_of;
+use crate::jobs::archived::source_of;
 use crate::jobs::founding;
 use crate::jobs::plan::no_job;
 use crate::jobs::plan::state_dir;
 use crate::jobs::producer::require_private_options;
 use crate::output::report::Report;
 use crate::verbs::binlog::args::ArchiveArguments;
-use crate::verbs::binlog::state::metrics_of;
 
 /// The interval where a put costs next to nothing.
 const OF_DIRECTORIES: &str = "1min";
@@ -56,18 +57,6 @@ impl ArchiveArguments {
             .because(error)
             .into())
     }
-}
-
-/// Returns the source of a job whose binary logs are archived, and its name.
-pub(crate) fn source_of<'c>(config: &'c Config, job: &Table) -> Option<(String, &'c Table)> {
-    let has_server =
-        |source: &&Table| ["mariabackup", "mariadb-dump"].map(Some).contains(&source.text("kind"));
-    let names = job.texts("sources");
-    let named = || {
-        let of = |name: &String| Some((name.clone(), config.source(name).filter(has_server)?));
-        names.iter().filter_map(of)
-    };
-    named().find(|(_, source)| source.table("binlog").is_some()).or_else(|| named().next())
 }
 
 /// Returns how often the open file is stored.

@@ -24,7 +24,7 @@ Examples:
   haulout forget --simulate --every day --for 2y --keep-daily 14";
 
 /// The ids of all rules.
-const RULES: [&str; 8] = [
+const RULES: [&str; 9] = [
     "keep_last",
     "keep_within",
     "keep_hourly",
@@ -33,6 +33,7 @@ const RULES: [&str; 8] = [
     "keep_monthly",
     "keep_yearly",
     "keep_tag",
+    "keep_pitr",
 ];
 
 /// Remove snapshots: those that no rule keeps, or those that are named
@@ -163,6 +164,17 @@ pub(crate) struct RuleArguments {
     )]
     pub(crate) keep_tag: Vec<String>,
 
+    /// Keep binary logs from the newest backup on that is this much older than the newest, and that
+    /// backup; without it all binary logs stay
+    #[arg(
+        long,
+        value_name = "DURATION",
+        hide_short_help = true,
+        value_parser = long_duration,
+        conflicts_with = "snapshots"
+    )]
+    pub(crate) keep_pitr: Option<Duration>,
+
     /// Zone in which days begin: local, or a name like Europe/Berlin
     #[arg(
         long,
@@ -181,6 +193,7 @@ impl RuleArguments {
             || self.keep_within.is_some()
             || !self.periods().is_empty()
             || !self.keep_tag.is_empty()
+            || self.keep_pitr.is_some()
     }
 
     /// Returns the policy that the rules make.
@@ -190,6 +203,7 @@ impl RuleArguments {
             within: self.keep_within.map(|time| time.as_secs()),
             periods: self.periods(),
             tags: self.keep_tag.clone(),
+            pitr: self.keep_pitr.map(|time| time.as_secs()),
         }
     }
 

@@ -1,4 +1,5 @@
-//! What an archive remembers for other commands, and its metrics.
+//! Archives of binary logs: which source of a job has one, what it remembers for other commands, and
+//! its metrics.
 
 use std::fs;
 use std::io;
@@ -8,6 +9,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::config::Config;
+use crate::config::tree::Table;
 use crate::jobs::record::replace;
 
 /// How an archive stands.
@@ -73,6 +76,25 @@ impl ArchiveState {
         gauge("gaps", "Gaps in the history that is stored.", Some(self.gaps));
         out
     }
+}
+
+/// Returns the source of a job whose binary logs are archived, and its name.
+pub(crate) fn source_of<'c>(config: &'c Config, job: &Table) -> Option<(String, &'c Table)> {
+    let has_server =
+        |source: &&Table| ["mariabackup", "mariadb-dump"].map(Some).contains(&source.text("kind"));
+    let names = job.texts("sources");
+    let named = || {
+        let of = |name: &String| Some((name.clone(), config.source(name).filter(has_server)?));
+        names.iter().filter_map(of)
+    };
+    named().find(|(_, source)| source.table("binlog").is_some()).or_else(|| named().next())
+}
+
+/// Tells whether the configuration asks for an archive of a job's binary logs, and of which source.
+pub(crate) fn wanted(config: &Config, job: &Table) -> Option<String> {
+    source_of(config, job)
+        .filter(|(_, source)| source.table("binlog").is_some())
+        .map(|(name, _)| name)
 }
 
 /// Returns the directory of what archives remember.
