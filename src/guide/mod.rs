@@ -44,6 +44,7 @@ chapters! {
     keys "keys.md" "Keys"
     stores "stores.md" "Stores"
     replicate "replicate.md" "Replicating"
+    pitr "pitr.md" "A moment in time"
     setup "setup.md" "A first backup"
     config "config.md" "Configuration and jobs"
     galera "galera.md" "Galera clusters"

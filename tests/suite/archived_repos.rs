@@ -14,6 +14,7 @@ use haulout::base::error::ErrorKind;
 use haulout::base::world::World;
 use haulout::format::snapshot::Verdict;
 use haulout::ops::backup::BackupOptions;
+use haulout::ops::binlog::Archive;
 use haulout::ops::hold::Hold;
 use haulout::ops::hold::hold;
 use haulout::ops::memory::AtOnce;
@@ -23,7 +24,9 @@ use haulout::ops::verify::Depth;
 use haulout::ops::verify::Remember;
 use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::verify;
+use haulout::repo::FEATURES_MADE;
 use haulout::repo::Features;
+use haulout::repo::Repository;
 use haulout::repo::StreamFormat;
 use haulout::source::ProducerExit;
 use haulout::store::Store;
@@ -34,6 +37,7 @@ use haulout::store::name::ObjectName;
 use crate::support::Protected;
 use crate::support::Server;
 use crate::support::back_up_with;
+use crate::support::binlog::Log;
 use crate::support::init;
 use crate::support::init_as_earlier;
 use crate::support::leaves::Leaves;
@@ -71,9 +75,13 @@ fn every_archived_repository_restores_and_verifies() {
         let repository = open(store, 1).unwrap();
         let snapshots = repository.snapshots().unwrap();
         let expected = expected(&directory);
-        assert_eq!(snapshots.snapshots.len(), expected.len(), "{}", directory.display());
+        let streams = expected.iter().filter(|(id, _)| *id != "segments").count();
+        assert_eq!(snapshots.snapshots.len(), streams, "{}", directory.display());
         for (id, hash) in &expected {
-            let stream = stream_of(&repository, id).unwrap();
+            let stream = match id.as_str() {
+                "segments" => segments_of(&repository),
+                id => stream_of(&repository, id).unwrap(),
+            };
             assert_eq!(blake3::hash(&stream).to_hex().as_str(), hash, "snapshot {id}");
         }
         // Archives are never edited.
@@ -125,6 +133,12 @@ fn the_bytes_of_a_repository_with_intents_do_not_change_unnoticed() {
     let store = Arc::new(MemoryStore::new());
     write_life(shared(&store), Protected::Encrypted);
     assert_archived("v1-intents-encrypted", &store);
+}
+
+/// Returns the bytes of all segments, in the order of their names.
+fn segments_of(repository: &Repository) -> Vec<u8> {
+    let names = repository.segment_names(None).unwrap();
+    names.iter().flat_map(|name| repository.read_segment(name).unwrap().1).collect()
 }
 
 /// Compares all objects of a store with an archive.
@@ -223,16 +237,67 @@ fn write_life(store: Arc<dyn Store>, protected: Protected) -> Vec<(String, Vec<u
     streams
 }
 
+/// Two nights of a backup, two binary logs that were closed, and the segments of an open one.
+fn write_binlogs(store: Arc<dyn Store>, protected: Protected) -> Vec<(String, Vec<u8>)> {
+    let features = FEATURES_MADE.with(Features::BINLOGS);
+    let repository = init_as_earlier(store, protected, features, 45);
+    let mut server = Server::new(10, 1, 4);
+    let one = one_worker("haulout 0.2.0");
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let stream = server.stream();
+        let report = back_up_with(&repository, &stream, ProducerExit::Exited(0), &one).unwrap();
+        streams.push((report.id.to_string(), stream));
+        server.night(2);
+    }
+    let world = world_at(1_795_143_612);
+    let options = BackupOptions { source: "db.binlog".to_owned(), ..one };
+    let mut archive = Archive::open(&repository, options, &world).unwrap();
+    let spool = tempfile::tempdir().unwrap();
+    let mut sequence = 0;
+    for number in 1..=3 {
+        let mut log = Log::new(11, 1_795_100_000 + number * 1000, sequence);
+        log.transaction(3000);
+        let path = spool.path().join(format!("bin.{number:06}"));
+        fs::write(&path, &log.bytes).unwrap();
+        archive.look(spool.path()).unwrap();
+        archive.put_segments().unwrap();
+        log.transaction(500);
+        if number == 3 {
+            fs::write(&path, &log.bytes).unwrap();
+            archive.look(spool.path()).unwrap();
+            archive.put_segments().unwrap();
+            log.bytes[21] &= !1;
+            streams.push(("segments".to_owned(), log.bytes));
+            break;
+        }
+        log.close();
+        fs::write(&path, &log.bytes).unwrap();
+        sequence = log.sequence();
+        fs::write(spool.path().join(format!("bin.{:06}", number + 1)), b"").unwrap();
+        let stored = archive.look(spool.path()).unwrap().stored;
+        streams.push((stored[0].snapshot.to_string(), log.bytes));
+    }
+    streams
+}
+
+#[test]
+fn the_bytes_of_a_repository_with_binary_logs_do_not_change_unnoticed() {
+    let store = Arc::new(MemoryStore::new());
+    write_binlogs(shared(&store), Protected::Encrypted);
+    assert_archived("v1-binlog-encrypted", &store);
+}
+
 #[test]
 #[ignore = "writes tests/repos: run by hand, once for each new format"]
 fn write_the_archive_of_this_format() {
     for (name, protected) in
-        [("v1-intents-encrypted", Protected::Encrypted), ("v1-intents-clear", Protected::Clear)]
+        [("v1-binlog-encrypted", Protected::Encrypted), ("v1-binlog-clear", Protected::Clear)]
     {
         let directory = repos().join(name);
         assert!(!directory.exists(), "an archive is never written again");
         let store = Arc::new(LocalStore::create(&directory).unwrap());
-        let streams = write_life(store, protected);
+        let streams = write_binlogs(store, protected);
         let line = |(id, stream): &(String, Vec<u8>)| format!("{id} {}\n", blake3::hash(stream));
         let lines: String = streams.iter().map(line).collect();
         fs::write(directory.with_extension("streams"), lines).unwrap();

@@ -9,16 +9,23 @@ use haulout::base::error::ErrorKind;
 use haulout::base::world::World;
 use haulout::format::layout::Folder;
 use haulout::ops::backup::BackupOptions;
+use haulout::ops::backup::backup;
 use haulout::ops::binlog;
 use haulout::ops::binlog::Archive;
 use haulout::ops::binlog::Begins;
 use haulout::ops::binlog::BinlogEnd;
 use haulout::ops::binlog::Coverage;
 use haulout::ops::binlog::FirstTime;
+use haulout::ops::forget;
+use haulout::ops::forget::Choice;
+use haulout::ops::forget::SourcePlan;
+use haulout::ops::forget::policy::Policy;
 use haulout::ops::verify::Depth;
 use haulout::ops::verify::VerifyOptions;
 use haulout::ops::verify::verify;
 use haulout::repo::Repository;
+use haulout::source::BytesSource;
+use haulout::source::ProducerExit;
 use haulout::store::Store;
 use haulout::store::memory::MemoryStore;
 use haulout::store::testing::Recording;
@@ -262,6 +269,49 @@ fn segments_that_the_closed_file_contradicts_are_kept_and_reported() {
     assert_eq!((looked.stored.len(), looked.differing.len(), segments(&store)), (1, 1, 1));
     assert_eq!(looked.differing[0].after.to_string(), "3-11-2");
     assert_eq!(found(&repository).differing.len(), 1);
+}
+
+#[test]
+fn retention_keeps_the_binary_logs_of_a_window_and_the_backup_before_it() {
+    let (_, repository) = in_memory();
+    let spool = tempfile::tempdir().unwrap();
+    let day = 86_400;
+    let mut backups = Vec::new();
+    for number in 0..10u32 {
+        let world = support::world_at(u64::from(TIME + number * day));
+        let stream = Server::new(3 + u64::from(number), 1, 4).stream();
+        let source = Box::new(BytesSource::new(stream, 1 << 20, ProducerExit::Exited(0)));
+        backups.push(backup(&repository, source, &BackupOptions::new("db"), &world).unwrap().id);
+        let mut log = Log::new(11, TIME + number * day + day / 2, u64::from(number));
+        log.transaction(10);
+        log.close();
+        put(spool.path(), number + 1, &log);
+        let mut archive = Archive::open(&repository, options(), &world).unwrap();
+        archive.close_last(spool.path()).unwrap();
+    }
+    let plan = |pitr: Option<u64>| {
+        let policy = Policy { last: 2, pitr, ..Policy::default() };
+        let choice = Choice::ByPolicy { sources: vec!["db".to_owned()], policy };
+        let world = support::world_at(u64::from(TIME + 10 * day));
+        let plan = forget::plan(&repository, &choice, &|_| 0, &world).unwrap();
+        let left = |source: &SourcePlan| {
+            let stays = source.snapshots.iter().map(|one| !one.is_removed());
+            (source.source.clone(), stays.collect::<Vec<_>>())
+        };
+        plan.sources.iter().map(left).collect::<Vec<_>>()
+    };
+    let kept = |first: usize, also: usize| {
+        (0..10).map(|number| number >= first || number == also).collect::<Vec<_>>()
+    };
+    // Without a window nothing of binary logs goes, whatever the other rules say.
+    let expected = [("db".to_owned(), kept(8, 8)), ("db.binlog".to_owned(), kept(0, 0))];
+    assert_eq!(plan(None), expected);
+    // The newest backup is of day 9; the window begins with that of day 5, and the binary log of
+    // day 4 is the one before.
+    let expected = [("db".to_owned(), kept(8, 5)), ("db.binlog".to_owned(), kept(4, 4))];
+    assert_eq!(plan(Some(u64::from(4 * day))), expected);
+    let expected = [("db".to_owned(), kept(8, 0)), ("db.binlog".to_owned(), kept(0, 0))];
+    assert_eq!(plan(Some(u64::from(40 * day))), expected);
 }
 
 #[test]

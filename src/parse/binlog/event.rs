@@ -10,7 +10,7 @@ pub(super) const HEADER_BYTES: usize = 19;
 /// Bytes of a checksum.
 pub(super) const CRC_BYTES: usize = 4;
 /// Most bytes of an event that are held: those with a body of interest are far smaller.
-pub const KEPT_BYTES_MAX: usize = 64 << 10;
+pub(super) const KEPT_BYTES_MAX: usize = 64 << 10;
 /// The flag by which the server marks a file that it has open, in the first event.
 pub(super) const IN_USE: u8 = 1;
 /// The place of that flag in the header.

@@ -24,7 +24,7 @@ use crate::parse::binlog::event::gtid_list;
 
 const MAGIC: [u8; 4] = [0xfe, b'b', b'i', b'n'];
 /// The most pairs of domain and server in a file: its index has a snapshot's room.
-pub const GTIDS_MAX: usize = 400;
+const GTIDS_MAX: usize = 400;
 
 /// The reason for which a file is no whole binary log, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
