@@ -45,7 +45,7 @@ impl Coverage {
             let shown = |state: Option<&GtidState>| {
                 state
                     .filter(|state| !state.is_empty())
-                    .map_or("nothing".to_owned(), |state| state.to_string())
+                    .map_or("nothing".to_owned(), ToString::to_string)
             };
             let stored = self.stretches.iter().map(|stretch| {
                 format!("from {} to {}", shown(stretch.before()), shown(stretch.after()))

@@ -318,7 +318,8 @@ fn firewall(port: u16) -> Isolation {
     Isolation {
         name: "firewall".to_owned(),
         close: format!("nft '{rules}'"),
-        open: format!("nft delete table {table}"),
+        // One that is gone, as after a restart of the host, keeps nobody away.
+        open: format!("! nft list table {table} >/dev/null 2>&1 || nft delete table {table}"),
     }
 }
 

@@ -267,8 +267,12 @@ impl Builder<'_> {
         let Wishes { haulout, snapshot, .. } = self.wishes;
         let directory = path(&report.data_directory);
         let file = report.defaults_file.as_deref();
-        let file = file.map_or(String::new(), |file| format!(" --server-config {}", path(file)));
-        command(&format!("{haulout} restore {} --datadir {directory}{file}{more}", shell(snapshot)))
+        let file =
+            file.map_or(String::new(), |file| format!(" --server-defaults-file {}", path(file)));
+        command(&format!(
+            "{haulout} restore {} --datadir {directory}{file}{more} --yes",
+            shell(snapshot)
+        ))
     }
 
     /// Waits until a node is synced in a cluster of a size.
@@ -350,8 +354,9 @@ mod tests {
             assert_eq!(moved.count(), 1, "{host}: {steps:?}");
         }
         assert!(
-            commands(&steps, "db2")
-                .contains(&"haulout -r /r restore latest --datadir /var/lib/mysql".to_owned())
+            commands(&steps, "db2").contains(
+                &"haulout -r /r restore latest --datadir /var/lib/mysql --yes".to_owned()
+            )
         );
         let numbers: Vec<u32> = steps.iter().map(|step| step.number).collect();
         assert_eq!(numbers, (1..=u32::try_from(steps.len()).unwrap()).collect::<Vec<_>>());
@@ -362,7 +367,7 @@ mod tests {
         let reports = [broken(1), broken(2), broken(3)];
         let steps = steps(&reports, &Outlook::Lost, &wishes(Way::All));
         for host in ["db1", "db2", "db3"] {
-            assert!(commands(&steps, host).iter().any(|run| run.ends_with("--galera")), "{host}");
+            assert!(commands(&steps, host).iter().any(|run| run.contains(" --galera")), "{host}");
         }
         let marks = steps.iter().flat_map(|step| &step.commands);
         assert_eq!(marks.filter(|one| one.run.contains("safe_to_bootstrap: 1")).count(), 1);
