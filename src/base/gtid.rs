@@ -14,7 +14,7 @@ use serde::Serialize;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Gtid {
-    /// The replication domain.
+    /// The number of the replication domain.
     pub domain: u32,
     /// The `server_id` of the server that wrote the transaction.
     pub server: u32,

@@ -100,7 +100,7 @@ pub struct SegmentText {
     pub salt: [u8; 32],
     /// The commitment of that section.
     pub commitment: [u8; 32],
-    /// The sealed frame.
+    /// The sealed frame of bytes.
     pub frame: Vec<u8>,
 }
 

@@ -158,7 +158,7 @@ impl Repository {
         Ok((text.head, bytes))
     }
 
-    /// Deletes segments.
+    /// Deletes segments by their names.
     pub fn delete_segments(&self, names: &[SegmentName]) -> Result<()> {
         let objects: Vec<ObjectName> = names.iter().map(SegmentName::object).collect();
         for batch in objects.chunks(self.store().deletes_at_once().max(1)) {

@@ -54,7 +54,7 @@ pub struct Stretch {
 pub struct OpenEnd {
     /// The head of the last of its segments that follow one another.
     pub head: SegmentHead,
-    /// Its segments.
+    /// The names of its segments.
     pub segments: Vec<SegmentName>,
 }
 

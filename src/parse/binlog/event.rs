@@ -50,7 +50,7 @@ pub(super) enum Kind {
     GtidList,
     /// The rest of the file is encrypted on disk.
     StartEncryption,
-    /// Any other event.
+    /// Any event of another kind.
     Other,
 }
 

@@ -71,13 +71,13 @@ pub struct BinlogFacts {
 /// Where a walk is.
 #[derive(Debug, Clone)]
 enum Step {
-    /// In the magic.
+    /// It is in the magic.
     Magic,
     /// In the header of an event.
     Header,
     /// In the rest of an event, of which so many bytes are to come.
     Body { header: Header, left: usize },
-    /// Behind a fault.
+    /// It is behind a fault.
     Failed(BinlogFault),
 }
 

@@ -1,5 +1,5 @@
-//! Archives of binary logs: which source of a job has one, what it remembers for other commands, and
-//! its metrics.
+//! Archives of binary logs: which source of a job has one, what it remembers for other commands,
+//! and its metrics.
 
 use std::fs;
 use std::io;
@@ -21,7 +21,7 @@ pub(crate) struct ArchiveState {
     pub(crate) source: String,
     /// When this was written, seconds since 1970.
     pub(crate) time: u64,
-    /// The newest file.
+    /// The name of the newest file.
     pub(crate) file: Option<String>,
     /// The state behind what is stored.
     pub(crate) after: Option<String>,
@@ -47,7 +47,7 @@ impl ArchiveState {
         serde_json::from_str(&text).ok()
     }
 
-    /// Writes the state.
+    /// Writes the state to its file.
     pub(crate) fn write(&self, state_dir: &Path) -> io::Result<()> {
         let text = serde_json::to_string(self).expect("strings and numbers can be written");
         replace(&Self::path(state_dir, &self.source), text)
@@ -58,7 +58,7 @@ impl ArchiveState {
         self.caught_up.map(|caught_up| now.saturating_sub(caught_up))
     }
 
-    /// Returns the metrics.
+    /// Returns the metrics as their text.
     pub(crate) fn metrics(&self) -> String {
         let mut out = String::new();
         let mut gauge = |name: &str, help: &str, value: Option<u64>| {

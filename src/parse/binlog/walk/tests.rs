@@ -105,7 +105,10 @@ fn what_is_no_binary_log_is_refused_with_its_place() {
 
 proptest! {
     #[test]
-    fn arbitrary_bytes_do_no_harm(bytes in prop::collection::vec(any::<u8>(), 0..400), cut in 0usize..900) {
+    fn arbitrary_bytes_do_no_harm(
+        bytes in prop::collection::vec(any::<u8>(), 0..400),
+        cut in 0usize..900,
+    ) {
         let mut made = file();
         made.truncate(cut);
         made.extend_from_slice(&bytes);

@@ -69,7 +69,7 @@ pub(super) struct Tool {
 }
 
 impl Tool {
-    /// Starts the tool.
+    /// Starts the tool as it is ordered.
     pub(super) fn start(order: &Order<'_>, address: &Address, login: &Login) -> Result<Self> {
         let usual = || NAMES.into_iter().find(|name| is_program(name)).unwrap_or(NAMES[0]);
         let program = order.program.map_or_else(usual, |program| program);
