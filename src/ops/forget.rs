@@ -278,26 +278,9 @@ pub fn plan(
     for (source, snapshots) in by_source {
         // Their names come right behind that of their backups, or those have none.
         if snapshots.iter().all(|described| described.about.binlog.is_some()) {
-            let decisions = match choice {
-                Choice::ByPolicy { sources, policy } => {
-                    if !names_binlogs(sources, &source) {
-                        continue;
-                    }
-                    let window = window_of(policy, &source, &windows);
-                    let binlogs: Vec<Binlog> =
-                        snapshots.iter().map(|one| binlog(one, &notes, &lacking)).collect();
-                    window::decide(window, &binlogs, now)
-                }
-                Choice::Named(ids) if snapshots.iter().all(|one| !ids.contains(&one.id())) => {
-                    continue;
-                }
-                Choice::Named(ids) => {
-                    let candidates: Vec<Candidate> =
-                        snapshots.iter().map(|one| candidate(one, &notes, &lacking)).collect();
-                    named(ids, &candidates)
-                }
-                Choice::Damaged(_) => continue,
-            };
+            let seen = Seen { notes: &notes, lacking: &lacking, now };
+            let decisions = about_binlogs(choice, &source, &snapshots, &windows, &seen);
+            let Some(decisions) = decisions else { continue };
             let snapshots = joined(snapshots, decisions, &standing);
             plan.sources.push(SourcePlan { source, snapshots });
             continue;
@@ -331,6 +314,42 @@ pub fn plan(
         plan.sources.push(planned);
     }
     plan.finish(choice)
+}
+
+/// What is known besides snapshots when binary logs are decided about.
+struct Seen<'s> {
+    notes: &'s Notes,
+    lacking: &'s BTreeSet<SnapshotId>,
+    now: u64,
+}
+
+/// Decides about the binary logs of a source; nothing if they were not chosen.
+fn about_binlogs(
+    choice: &Choice,
+    source: &str,
+    snapshots: &[Described],
+    windows: &BTreeMap<String, Option<u64>>,
+    seen: &Seen<'_>,
+) -> Option<Vec<Decision>> {
+    let Seen { notes, lacking, now } = *seen;
+    match choice {
+        Choice::ByPolicy { sources, policy } => {
+            if !names_binlogs(sources, source) {
+                return None;
+            }
+            let binlogs = snapshots.iter().map(|one| binlog(one, notes, lacking));
+            let window = window_of(policy, source, windows);
+            Some(window::decide(window, &binlogs.collect::<Vec<_>>(), now))
+        }
+        Choice::Named(ids) => {
+            if snapshots.iter().all(|one| !ids.contains(&one.id())) {
+                return None;
+            }
+            let candidates = snapshots.iter().map(|one| candidate(one, notes, lacking));
+            Some(named(ids, &candidates.collect::<Vec<_>>()))
+        }
+        Choice::Damaged(_) => None,
+    }
 }
 
 /// Tells whether sources that were named, or all, are those of these binary logs.

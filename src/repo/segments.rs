@@ -99,11 +99,11 @@ impl Repository {
         let SectionHeader { salt, commitment, .. } = section.header();
         let (head, record) = (head.clone(), sealer.record.clone());
         let text = SegmentText { head, record, salt, commitment, frame }.encode();
-        let sealed = keyring
+        let whole = keyring
             .seal_object(ObjectKind::Segment, &name.context(), &text, entropy)
             .map_err(sealing_failed)?;
-        let (object, length) = (name.object(), u64_of(sealed.len()));
-        let put = self.store().replace(&object, &[Bytes::from(sealed)]);
+        let (object, length) = (name.object(), u64_of(whole.len()));
+        let put = self.store().replace(&object, &[Bytes::from(whole)]);
         put.map_err(|e| e.named(format!("cannot store {object}")))?;
         require_there(&**self.store(), &object, length)?;
         Ok(length)

@@ -124,7 +124,8 @@ fn an_interval_costs_at_most_four_requests_and_8_mib_besides_what_is_new() {
         assert!(calls.len() <= 4, "{calls:?}");
         let sent: u64 = calls.iter().map(|call| call.bytes).sum();
         let new = log.bytes.len() - stored;
-        assert!(sent <= (8 * MIB + new + 64_000) as u64, "{interval}: {sent} bytes of {new} new");
+        let most = u64::try_from(8 * MIB + new + 64_000).unwrap();
+        assert!(sent <= most, "{interval}: {sent} bytes of {new} new");
         stored = log.bytes.len();
         store.reset();
         archive.look(spool.path()).unwrap();

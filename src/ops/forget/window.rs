@@ -75,16 +75,20 @@ mod tests {
             (1..=6).map(|number| binlog(number, u64::from(number) * 100)).collect();
         assert_eq!(gone(Window::From(400), &all), [1, 2]);
         assert_eq!(gone(Window::From(401), &all), [1, 2, 3]);
-        assert_eq!(gone(Window::From(0), &all), []);
+        assert_eq!(gone(Window::From(0), &all), [0u8; 0]);
         assert_eq!(gone(Window::From(9999), &all), [1, 2, 3, 4, 5]);
-        assert_eq!(gone(Window::None, &all), []);
-        assert_eq!(gone(Window::Open, &all), []);
+        assert_eq!(gone(Window::None, &all), [0u8; 0]);
+        assert_eq!(gone(Window::Open, &all), [0u8; 0]);
         all[0].held_until = Some(2000);
         all[1].held_until = Some(500);
         assert_eq!(gone(Window::From(401), &all), [2, 3]);
         all[1].is_doubtful = true;
         assert_eq!(gone(Window::From(401), &all), [3]);
         all[0] = Binlog { last_time: None, ..binlog(1, 0) };
-        assert_eq!(gone(Window::From(401), &all), [], "nothing tells how old the first one is");
+        assert_eq!(
+            gone(Window::From(401), &all),
+            [0u8; 0],
+            "nothing tells how old the first one is"
+        );
     }
 }

@@ -117,7 +117,7 @@ pub(crate) fn judge_archive(variables: &BTreeMap<String, String>, seen: &Archive
         return Finding::warning(CHECK, "nothing was archived by this host yet", start);
     };
     let kept = number(variables, "binlog_expire_logs_seconds").filter(|seconds| *seconds > 0);
-    let words = format!("all was stored {} s ago", lag);
+    let words = format!("all was stored {lag} s ago");
     if kept.is_some_and(|kept| lag > kept / 2) {
         let kept = kept.unwrap_or_default();
         let found = format!("{words}, and the server purges its files after {kept} s");
@@ -217,5 +217,22 @@ mod tests {
         assert_eq!(judge_options("/c".into(), None).state, State::Good);
         let refused = Some(("open to all".to_owned(), "close it".to_owned()));
         assert_eq!(judge_options("/c".into(), refused).state, State::Failed);
+    }
+
+    #[test]
+    fn an_archive_must_not_be_behind_what_its_server_purges() {
+        let state = |expires: &str, lag: Option<u64>, gaps: u64| {
+            let pairs =
+                [("log_bin", "ON"), ("server_id", "1"), ("binlog_expire_logs_seconds", expires)];
+            let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            judge_archive(&pairs.into_iter().collect(), &ArchiveSeen { lag, gaps }).state
+        };
+        assert_eq!(state("864000", Some(30), 0), State::Good);
+        assert_eq!(state("0", Some(30), 1), State::Warning);
+        assert_eq!(state("0", None, 0), State::Warning);
+        assert_eq!(state("0", Some(4000), 0), State::Warning);
+        assert_eq!(state("60", Some(31), 0), State::Failed);
+        let off = judge_archive(&BTreeMap::new(), &ArchiveSeen { lag: Some(1), gaps: 0 });
+        assert_eq!(off.state, State::Failed);
     }
 }

@@ -63,9 +63,11 @@ impl ArchiveState {
         let mut out = String::new();
         let mut gauge = |name: &str, help: &str, value: Option<u64>| {
             let Some(value) = value else { return };
-            out += &format!("# HELP haulout_binlog_{name} {help}\n");
-            out += &format!("# TYPE haulout_binlog_{name} gauge\n");
-            out += &format!("haulout_binlog_{name}{{source={:?}}} {value}\n", self.source);
+            out.extend([
+                format!("# HELP haulout_binlog_{name} {help}\n"),
+                format!("# TYPE haulout_binlog_{name} gauge\n"),
+                format!("haulout_binlog_{name}{{source={:?}}} {value}\n", self.source),
+            ]);
         };
         let last = "Time of the last event that is stored.";
         gauge("last_event_timestamp_seconds", last, self.last_event);
@@ -82,12 +84,13 @@ impl ArchiveState {
 pub(crate) fn source_of<'c>(config: &'c Config, job: &Table) -> Option<(String, &'c Table)> {
     let has_server =
         |source: &&Table| ["mariabackup", "mariadb-dump"].map(Some).contains(&source.text("kind"));
-    let names = job.texts("sources");
-    let named = || {
-        let of = |name: &String| Some((name.clone(), config.source(name).filter(has_server)?));
-        names.iter().filter_map(of)
+    let of = |name: String| {
+        let source = config.source(&name).filter(has_server)?;
+        Some((name, source))
     };
-    named().find(|(_, source)| source.table("binlog").is_some()).or_else(|| named().next())
+    let mut found: Vec<_> = job.texts("sources").into_iter().filter_map(of).collect();
+    let at = found.iter().position(|(_, source)| source.table("binlog").is_some());
+    (!found.is_empty()).then(|| found.swap_remove(at.unwrap_or_default()))
 }
 
 /// Tells whether the configuration asks for an archive of a job's binary logs, and of which source.

@@ -98,7 +98,7 @@ pub(crate) struct FollowArguments {
     pub(crate) source: String,
 
     /// How often the open file is stored
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "1min", value_parser = duration)]
     pub(crate) interval: Duration,
 
     /// The directory of what jobs remember

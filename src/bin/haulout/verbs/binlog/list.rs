@@ -89,7 +89,7 @@ impl Run<'_> {
             listed.push(Listed::new(source, &found));
         }
         let words = || {
-            let each = listed.iter().map(|source| source.in_words(typed.files, self.report.canvas));
+            let each = listed.iter().map(|source| source.in_words(typed, self.report.canvas));
             let all: String = each.collect();
             if all.is_empty() { "there are no binary logs\n".to_owned() } else { all }
         };
@@ -123,22 +123,24 @@ impl Listed {
         }
     }
 
-    fn in_words(&self, wants_files: bool, canvas: Canvas) -> String {
+    fn in_words(&self, typed: &ListArguments, canvas: Canvas) -> String {
         let mut out = format!("{}\n", self.source);
         for stretch in &self.stretches {
             out += &stretch.in_words(canvas);
-            if !wants_files {
-                continue;
-            }
-            for file in &stretch.files {
-                let (id, bytes) = (&file.snapshot[..8], units::size(file.bytes));
-                out += &format!("    {} {id} {bytes}, up to {}\n", file.file, file.after);
-            }
+            let files = if typed.files { &stretch.files[..] } else { &[] };
+            out.extend(files.iter().map(ListedFile::in_words));
         }
-        for segment in &self.differing {
-            out += &format!("  differs from the closed file: a segment of {segment}\n");
-        }
+        let differs = |segment| format!("  differs from the closed file: a segment of {segment}\n");
+        out.extend(self.differing.iter().map(differs));
         out
+    }
+}
+
+impl ListedFile {
+    fn in_words(&self) -> String {
+        let id = self.snapshot.get(..8).unwrap_or(&self.snapshot);
+        let bytes = units::size(self.bytes);
+        format!("    {} {id} {bytes}, up to {}\n", self.file, self.after)
     }
 }
 

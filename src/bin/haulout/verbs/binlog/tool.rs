@@ -33,7 +33,7 @@ const NAMES: [&str; 2] = ["mariadb-binlog", "mysqlbinlog"];
 /// Bytes of its messages that are quoted.
 const MESSAGE_BYTES_MAX: u64 = 4096;
 /// The time that it is given to end before it is killed.
-const PATIENCE: Duration = Duration::from_millis(1000);
+const PATIENCE: Duration = Duration::from_secs(1);
 /// The interval between two looks whether it has ended.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -72,7 +72,7 @@ impl Tool {
     /// Starts the tool as it is ordered.
     pub(super) fn start(order: &Order<'_>, address: &Address, login: &Login) -> Result<Self> {
         let usual = || NAMES.into_iter().find(|name| is_program(name)).unwrap_or(NAMES[0]);
-        let program = order.program.map_or_else(usual, |program| program);
+        let program = order.program.unwrap_or_else(usual);
         let failed = |error: io::Error| {
             let what = format!("cannot start {program}");
             Error::new(ErrorKind::Source, what).because(error)
