@@ -146,6 +146,9 @@ impl Moment {
             Some(Begins::Gap | Begins::Open) => ": a gap follows",
             Some(Begins::Reset) => ": the binary logs were reset there",
             Some(Begins::Replaced) => ": another server goes on from there",
+            Some(Begins::Open) => {
+                ": that file was never stored as it was closed, and others follow"
+            }
             Some(Begins::First) | None => "",
         };
         let through = behind.through();
