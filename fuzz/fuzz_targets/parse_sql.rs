@@ -12,6 +12,8 @@ use haulout::parse::sql::DumpKind;
 use haulout::parse::sql::Excerpt;
 use haulout::parse::sql::SqlMember;
 use haulout::parse::sql::SqlParser;
+use haulout::parse::sql::TableDefinition;
+use haulout::parse::sql::charset_of;
 use haulout_fuzz::Input;
 use libfuzzer_sys::fuzz_target;
 
@@ -134,7 +136,9 @@ impl Sink for Members {
 /// Makes an excerpt as a reader does that gets one more byte than `reads` says, over and over;
 /// `None` if it is refused.
 fn excerpt_of(dump: &[u8], into: Option<(&[u8], &[u8])>, reads: &[u8]) -> Option<Vec<u8>> {
-    let mut excerpt = Excerpt::new(into);
+    let mut excerpt = Excerpt::new(into).with_table(b"t", b"u").with_present_accounts();
+    let _definition = TableDefinition::find(dump);
+    let _charset = charset_of(dump);
     let mut out = Vec::new();
     let mut sizes = reads.iter().cycle().map(|size| usize::from(*size) + 1);
     let mut rest = dump;

@@ -147,7 +147,8 @@ mod tests {
         // Four fields, with ends of one byte.
         page[record - 4..record - 2].copy_from_slice(&[0, 4 << 1 | 1]);
         let mut end = 0;
-        let id = id.to_be_bytes();
+        let mut id = id.to_le_bytes();
+        id.reverse();
         for (number, field) in [name, &[0; 6], &[0; 7], &id].iter().enumerate() {
             page[record + end..record + end + field.len()].copy_from_slice(field);
             end += field.len();

@@ -216,7 +216,7 @@ impl Chosen {
         }
         let name = match &member.part {
             SqlPart::Object(name) => Some(name.as_slice()),
-            _ => None,
+            SqlPart::Preamble | SqlPart::Trailer | SqlPart::Database | SqlPart::Server(_) => None,
         };
         let is_wanted = |wanted: &Wanted| match (wanted, name) {
             (Wanted::Schema(of), _) => of.as_bytes() == schema,
@@ -363,6 +363,9 @@ fn renamed(name: &TableName, options: &PartOptions) -> TableName {
     }
 }
 
+/// Takes bytes of a part, with its name where it begins.
+type TakePart<'t> = &'t mut dyn FnMut(Option<&str>, &[u8]) -> Result<()>;
+
 /// Where in a stream its parts begin.
 struct Parts {
     /// The parts from the last to the first, with where they begin.
@@ -388,11 +391,7 @@ impl Parts {
     }
 
     /// Hands on bytes of the stream, cut where a part begins, with the name of that part.
-    fn split(
-        &mut self,
-        bytes: &[u8],
-        take: &mut dyn FnMut(Option<&str>, &[u8]) -> Result<()>,
-    ) -> Result<()> {
+    fn split(&mut self, bytes: &[u8], take: TakePart<'_>) -> Result<()> {
         let mut rest = bytes;
         let mut started: Option<String> = None;
         while let Some((at, _)) = self.begins.last() {

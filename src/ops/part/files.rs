@@ -59,7 +59,8 @@ pub(super) fn spelled(name: &str) -> Result<String> {
         if letter.is_ascii_alphanumeric() || letter == '_' {
             out.push(letter);
         } else {
-            out += &format!("@{code:04x}");
+            let spelling = format!("@{code:04x}");
+            out.push_str(&spelling);
         }
     }
     Ok(out)

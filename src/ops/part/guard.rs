@@ -115,7 +115,8 @@ fn drop_import_role(session: &mut Session) -> Result<Option<String>> {
 pub(super) fn listed(names: &[String]) -> String {
     let mut text = names.iter().take(NAMES_MAX).cloned().collect::<Vec<_>>().join(", ");
     if names.len() > NAMES_MAX {
-        text += &format!(" and {} others", names.len() - NAMES_MAX);
+        let others = format!(" and {} others", names.len() - NAMES_MAX);
+        text.push_str(&others);
     }
     text
 }
@@ -125,7 +126,7 @@ pub(super) fn text(value: &str) -> String {
     if value.is_empty() {
         return "''".to_owned();
     }
-    let digits: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let digits = crate::base::hex::encode(value.as_bytes());
     format!("CONVERT(x'{digits}' USING utf8mb4)")
 }
 

@@ -11,6 +11,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ use crate::ops::part::options::PartReport;
 use crate::ops::part::options::Target;
 use crate::ops::part::physical_part::SchemaPart;
 use crate::ops::part::sink::Sink;
+use crate::ops::part::staging::From;
 use crate::ops::part::staging::Staging;
 use crate::ops::part::staging::beginning;
 use crate::ops::part::view::View;
@@ -95,13 +97,14 @@ pub(super) fn restore<'t>(
     let mut needed = Needed::new(&files, &options.wanted)?;
     let staging = Staging::make(&options.staging, stored, world)?;
     let globs = |needed: &Needed| needed.globs.iter().cloned().collect::<Vec<_>>();
-    let mut lost = staging.fetch(repository, stored, globs(&needed), options, world)?;
+    let from = From { repository, stored, world };
+    let mut lost = staging.fetch(&from, globs(&needed), options)?;
     if add_full_text(&staging, &files, &mut needed)? {
         // All of it again: a restore fills an empty directory.
         staging.clear()?;
-        lost = staging.fetch(repository, stored, globs(&needed), options, world)?;
+        lost = staging.fetch(&from, globs(&needed), options)?;
     }
-    let mut missing = missing_tables(&lost, &needed)?;
+    let missing = missing_tables(&lost, &needed)?;
     let whole: Vec<String> =
         needed.tables.iter().filter(|table| !missing.contains_key(*table)).cloned().collect();
     staging.prepare(stored, options, &whole, world)?;
@@ -115,9 +118,9 @@ pub(super) fn restore<'t>(
     };
     let private = PrivateServer::start(&private, world)?;
     let mut session = private.connect(&Login::of_user("root"))?;
-    let mut looked = Looked::default();
+    let mut looked = Looked { faults: missing, ..Looked::default() };
     for wanted in &options.wanted {
-        looked.look(&mut session, wanted, &staging, options, &mut missing)?;
+        looked.look(&mut session, wanted, &data, options)?;
     }
     looked.require_something(options)?;
     let made = looked.names(options);
@@ -248,6 +251,8 @@ fn missing_tables(lost: &[(String, String)], needed: &Needed) -> Result<Missing>
 #[derive(Debug, Default)]
 struct Looked {
     parts: Vec<SchemaPart>,
+    /// Tables of which files are not whole.
+    faults: Missing,
     /// What is left out, and why.
     missing: Vec<String>,
 }
@@ -258,9 +263,8 @@ impl Looked {
         &mut self,
         session: &mut Session,
         wanted: &Wanted,
-        staging: &Staging,
+        data: &Path,
         options: &PartOptions,
-        missing: &mut Missing,
     ) -> Result<()> {
         let schema = wanted.schema();
         let names = match wanted {
@@ -274,12 +278,12 @@ impl Looked {
         };
         for name in names {
             let path = format!("{}/{}", spelled(schema)?, spelled(&name)?);
-            let file = beginning(&staging.data().join(format!("{path}.frm")));
+            let file = beginning(&data.join(format!("{path}.frm")));
             if let Some(view) = View::read(schema, &name, &file) {
                 part.views.push(view);
                 continue;
             }
-            let fault = match missing.remove(&path) {
+            let fault = match self.faults.remove(&path) {
                 Some(why) => Some(why),
                 None => check(session, schema, &name)?,
             };

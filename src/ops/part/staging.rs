@@ -47,6 +47,14 @@ const PAGES_MAX: u32 = 20_000;
 /// The size of a page unless the backup says another one.
 const PAGE_BYTES: u64 = 16 << 10;
 
+/// The snapshot that files are fetched from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct From<'f> {
+    pub(super) repository: &'f Repository,
+    pub(super) stored: &'f StoredSnapshot,
+    pub(super) world: &'f World,
+}
+
 /// A throw-away directory. Dropped, it is removed with all that is in it.
 #[derive(Debug)]
 pub(super) struct Staging {
@@ -84,12 +92,11 @@ impl Staging {
     /// Fetches files; returns those that are not whole, if these are left out.
     pub(super) fn fetch(
         &self,
-        repository: &Repository,
-        stored: &StoredSnapshot,
+        from: &From<'_>,
         globs: Vec<String>,
         options: &PartOptions,
-        world: &World,
     ) -> Result<Vec<(String, String)>> {
+        let From { repository, stored, world } = from;
         let target = self.root.join("data");
         let restore_options = RestoreOptions {
             include: globs,
@@ -241,8 +248,8 @@ mod tests {
     fn a_preparation_is_judged_by_its_words() {
         let tables = ["shop/t".to_owned()];
         let checkpoints = "backup_type = log-applied\nlast_lsn = 4989235\n";
-        let log = "[Note] InnoDB: End of log at LSN=4989235\n[Warning] InnoDB: Tablespace 1 was not \
-                   found at ./mysql/x.ibd when restoring a (partial?) backup.\n";
+        let log = "[Note] InnoDB: End of log at LSN=4989235\n[Warning] InnoDB: Tablespace 1 was \
+                   not found at ./mysql/x.ibd when restoring a (partial?) backup.\n";
         judge(log, checkpoints, &tables).unwrap();
         let cut = log.replace("4989235", "4980000");
         assert!(judge(&cut, checkpoints, &tables).unwrap_err().to_string().contains("4980000"));

@@ -157,8 +157,8 @@ mod tests {
             view("v", "select `shop`.`t`.`id` AS `x`,\\'it\\'\\'s `shop`.`t`\\' from `shop`.`t`");
         assert_eq!(
             made.statements(),
-            "DROP VIEW IF EXISTS `v`;\nCREATE ALGORITHM=MERGE DEFINER=`a``b`@`%` SQL SECURITY DEFINER \
-             VIEW `v` AS select `t`.`id` AS `x`,'it''s `shop`.`t`' from `t` WITH CASCADED CHECK \
+            "DROP VIEW IF EXISTS `v`;\nCREATE ALGORITHM=MERGE DEFINER=`a``b`@`%` SQL SECURITY \
+             DEFINER VIEW `v` AS select `t`.`id` AS `x`,'it''s `shop`.`t`' from `t` WITH CASCADED CHECK \
              OPTION;\n"
         );
         assert_eq!(View::read("shop", "t", b"\xfe\x01\x0a\x0c"), None);

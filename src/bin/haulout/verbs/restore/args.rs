@@ -48,10 +48,7 @@ pub(crate) struct RestoreArguments {
     #[command(flatten)]
     pub(crate) server: DatadirArguments,
 
-    /// Restore only files whose path matches; may be repeated
-    ///
-    /// Of an SQL dump these are tables, 'nova.instances' or 'nova.*', and --stdout writes a dump
-    /// that replaces them in their schema; see --into.
+    /// Restore only files that match, or tables of a dump; may be repeated
     #[arg(long, value_name = "GLOB")]
     pub(crate) include: Vec<String>,
 

@@ -25,7 +25,6 @@ use crate::jobs::server::user;
 
 /// Where a part goes, and which part it is.
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag that can be typed")]
 #[command(group(ArgGroup::new("part").multiple(true).args(["table", "schema", "load"])))]
 pub(crate) struct PartArguments {
     /// Restore this table or view as SQL; may be repeated
@@ -101,7 +100,7 @@ impl PartArguments {
         let quoted =
             |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
         let mut text = String::from("kind = \"mariadb-dump\"\n");
-        let mut add = |key: &str, value: &str| text += &format!("{key} = {value}\n");
+        let mut add = |key: &str, value: &str| text.push_str(&[key, " = ", value, "\n"].concat());
         if let Some(path) = &self.defaults_file {
             add("defaults_file", &quoted(&path.to_string_lossy()));
         }

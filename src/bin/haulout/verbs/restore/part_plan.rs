@@ -84,10 +84,8 @@ impl PartJob {
             }
         };
         let existing = if part.replace { Existing::Replace } else { Existing::Refuse };
-        let unreplicated = match part.accept_unreplicated {
-            true => Unreplicated::Accept,
-            false => Unreplicated::Refuse,
-        };
+        let accepts = part.accept_unreplicated;
+        let unreplicated = if accepts { Unreplicated::Accept } else { Unreplicated::Refuse };
         let staging = typed.staging.clone().unwrap_or_else(std::env::temp_dir);
         let options = PartOptions {
             wanted: part.wanted(),

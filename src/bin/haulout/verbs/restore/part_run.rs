@@ -106,20 +106,18 @@ impl Run<'_> {
         };
         self.report.result(&value, || {
             let files = units::counted(u64::try_from(plan.files.len()).unwrap_or(0), "file");
-            let mut text = format!("{id}: {files} would be read, {}\n", units::size(bytes));
-            for file in plan.files.iter().take(LISTED_MAX) {
-                text += &format!("{:>10}  {}\n", units::size(file.bytes), clean(&file.path));
+            let mut lines = vec![format!("{id}: {files} would be read, {}", units::size(bytes))];
+            let file = |size: String, path: &str| format!("{size:>10}  {path}");
+            for planned in plan.files.iter().take(LISTED_MAX) {
+                lines.push(file(units::size(planned.bytes), &clean(&planned.path)));
             }
-            if plan.files.len() > LISTED_MAX {
-                text += &format!("{:>10}  {} others\n", "", plan.files.len() - LISTED_MAX);
+            if let Some(others) = plan.files.len().checked_sub(LISTED_MAX).filter(|n| *n > 0) {
+                lines.push(file(String::new(), &format!("{others} others")));
             }
-            for table in plan.tables.iter().take(LISTED_MAX) {
-                text += &format!("would restore {}\n", clean(table));
-            }
-            for note in &plan.notes {
-                text += &format!("{}\n", clean(note));
-            }
-            text
+            let tables = plan.tables.iter().take(LISTED_MAX);
+            lines.extend(tables.map(|table| format!("would restore {}", clean(table))));
+            lines.extend(plan.notes.iter().map(|note| clean(note).to_string()));
+            lines.join("\n") + "\n"
         })?;
         Ok(Exit::Done)
     }
@@ -208,20 +206,21 @@ fn fitting(error: Error) -> Failure {
     let kind = error.kind();
     let words = error.to_string();
     let failure = Failure::from(error);
-    let hint = match kind {
-        ErrorKind::Occupied if words.contains("would replace") => {
-            "add --replace to replace them, or load into another schema with --into"
-        }
-        ErrorKind::Load if words.contains("does not replicate") => {
-            "give such tables a primary key and InnoDB at the source, or add --accept-unreplicated \
-             and load on each node with wsrep_on off"
-        }
-        ErrorKind::Load if words.contains("is needed") => {
-            "install mariadb-client, or load what --stdout writes from a host that has it"
-        }
-        ErrorKind::Usage if words.contains("has no ") => "haulout ls SNAPSHOT lists what it has",
-        ErrorKind::Usage if words.contains("--into") => "see haulout restore --help",
-        _ => return failure,
+    let says = |of: ErrorKind, part: &str| kind == of && words.contains(part);
+    let hint = if says(ErrorKind::Occupied, "would replace") {
+        "add --replace to replace them, or load into another schema with --into"
+    } else if says(ErrorKind::Load, "does not replicate") {
+        "give such tables a primary key and InnoDB at the source, or add --accept-unreplicated"
+    } else if says(ErrorKind::Load, "is needed") {
+        "install mariadb-client, or load what --stdout writes from a host that has it"
+    } else if says(ErrorKind::Prepare, "missing here") {
+        "install them, of the release series of the backup, or use a host that has them"
+    } else if says(ErrorKind::Usage, "has no ") {
+        "haulout ls SNAPSHOT lists what it has"
+    } else if says(ErrorKind::Usage, "--into") {
+        "name the parts with --table or --schema, of one schema"
+    } else {
+        return failure;
     };
     failure.with_hint(hint)
 }
