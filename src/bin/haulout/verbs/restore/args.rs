@@ -18,7 +18,6 @@ Examples:
   haulout -r /backup/db restore latest --to /var/lib/mysql-new --prepare
   haulout -r /backup/db restore latest --datadir /var/lib/mysql --plan
   haulout -r /backup/db restore 3fa9c1 --stdout | mbstream -x -C /restore
-  haulout -r /backup/db restore latest --to /restore --include 'shop/*'
   haulout -r /backup/db restore latest --table shop.orders --load --into aside
 
 Every block is verified before it is written. With --stdout a failure may come \
@@ -26,8 +25,8 @@ late: look at the exit status (in a shell: set -o pipefail).";
 
 /// Restore a snapshot, verified
 ///
-/// Into an empty directory, as the original stream, or as SQL: of tables, or into a server. An
-/// increment is restored with its base: DIR/full, DIR/increment-1; --prepare applies them.
+/// Into an empty directory, as the original stream, or as SQL. An increment is restored with its
+/// base: DIR/full, DIR/increment-1; --prepare applies them.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag that can be typed")]
 #[command(after_long_help = EXAMPLE)]
