@@ -158,8 +158,8 @@ mod tests {
         assert_eq!(
             made.statements(),
             "DROP VIEW IF EXISTS `v`;\nCREATE ALGORITHM=MERGE DEFINER=`a``b`@`%` SQL SECURITY \
-             DEFINER VIEW `v` AS select `t`.`id` AS `x`,'it''s `shop`.`t`' from `t` WITH CASCADED CHECK \
-             OPTION;\n"
+             DEFINER VIEW `v` AS select `t`.`id` AS `x`,'it''s `shop`.`t`' from `t` WITH \
+             CASCADED CHECK OPTION;\n"
         );
         assert_eq!(View::read("shop", "t", b"\xfe\x01\x0a\x0c"), None);
     }
