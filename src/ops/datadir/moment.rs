@@ -143,7 +143,7 @@ impl Moment {
         };
         self.bytes = behind.bytes();
         let why = match behind.ends_with {
-            Some(Begins::Gap | Begins::Open) => ": a gap follows",
+            Some(Begins::Gap) => ": a gap follows",
             Some(Begins::Reset) => ": the binary logs were reset there",
             Some(Begins::Replaced) => ": another server goes on from there",
             Some(Begins::Open) => {

@@ -443,17 +443,17 @@ impl Manifest<'_> {
             self.pod(),
         );
         if *replicas > 1 {
-            comment += &format!(
+            comment.extend([format!(
                 "3. Remove the data of the others: an old member must not join the new cluster.\n  \
                  kubectl delete pvc{}\n",
                 others.collect::<String>()
-            );
+            )]);
         }
-        comment += &format!(
+        comment.extend([format!(
             "4. Start the servers, and wait until all are ready:\n  \
              kubectl scale statefulset {servers} --replicas {replicas}\n  \
              kubectl rollout status statefulset {servers} --timeout=24h"
-        );
+        )]);
         comment
     }
 

@@ -64,17 +64,21 @@ impl Journal {
         &self.path
     }
 
-    fn entry(&self, step: u32, command: usize, is_reverse: bool) -> Entry {
-        Entry { plan: self.plan, step, command, is_reverse }
+    fn done(&self, step: u32, command: usize) -> Entry {
+        Entry { plan: self.plan, step, command, is_reverse: false }
+    }
+
+    fn taken_back(&self, step: u32, command: usize) -> Entry {
+        Entry { is_reverse: true, ..self.done(step, command) }
     }
 
     /// Tells whether a command has succeeded.
     pub(crate) fn is_done(&self, step: &Step, command: usize) -> bool {
-        self.entries.contains(&self.entry(step.number, command, false))
+        self.entries.contains(&self.done(step.number, command))
     }
 
     fn is_taken_back(&self, step: &Step, command: usize) -> bool {
-        self.entries.contains(&self.entry(step.number, command, true))
+        self.entries.contains(&self.taken_back(step.number, command))
     }
 
     /// Notes a command in the file, durably.
@@ -143,7 +147,7 @@ pub(crate) fn carry_out(
         }
         tell(&command.run);
         run(&command.run)?;
-        journal.note(journal.entry(step.number, at, false))?;
+        journal.note(journal.done(step.number, at))?;
         count += 1;
     }
     Ok(count)
@@ -160,7 +164,7 @@ pub(crate) fn take_back(
     for reverse in journal.reverses(plan, host) {
         tell(reverse.words);
         run(reverse.words)?;
-        journal.note(journal.entry(reverse.step.number, reverse.at, true))?;
+        journal.note(journal.taken_back(reverse.step.number, reverse.at))?;
         count += 1;
     }
     Ok(count)

@@ -126,8 +126,8 @@ pub(crate) fn needed(settings: &ServerSettings) -> Vec<Needed> {
         });
     }
     let files = CLUSTERCHECK_FILES.into_iter().map(Path::new);
-    let of_check = files.filter_map(|path| fs::read_to_string(path).ok());
-    if let Some((user, password)) = of_check.filter_map(|text| of_environment(&text)).next() {
+    let mut of_check = files.filter_map(|path| fs::read_to_string(path).ok());
+    if let Some((user, password)) = of_check.find_map(|text| of_environment(&text)) {
         let login = login(&user, &password);
         found.push(Needed { purpose: "health checks", login, rights: "PROCESS" });
     }

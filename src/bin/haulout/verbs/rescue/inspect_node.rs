@@ -45,8 +45,7 @@ impl InspectArguments {
 
 /// Returns what is known of a node, for people.
 fn describe(node: &NodeReport, canvas: Canvas) -> String {
-    let mut out = format!("{}: ", node.host);
-    out += &match &node.running {
+    let running = match &node.running {
         Some(running) if running.status.is_empty() => format!("runs; {}", running.state),
         Some(running) => format!(
             "runs, {} in a {} part of {}",
@@ -56,21 +55,22 @@ fn describe(node: &NodeReport, canvas: Canvas) -> String {
         ),
         None => "does not run".to_owned(),
     };
-    out += &match &node.position {
+    let position = match &node.position {
         Some(position) => format!("\n  position  {}:{}", position.uuid, position.seqno),
         None => "\n  position  not known".to_owned(),
     };
+    let mut out = format!("{}: {running}{position}", node.host);
     let newest = node.newest_write.map(|time| format!(", written {}", canvas.time(time)));
-    out += &format!(
+    out.extend([format!(
         "\n  data      {}{} in {}, {} free\n",
         units::size(node.bytes),
         newest.unwrap_or_default(),
         clean(&node.data_directory.to_string_lossy()),
         units::size(node.free_bytes)
-    );
+    )]);
     for cause in &node.causes {
         let text = format!("  problem   {}: {}", cause.kind.words(), cause.seen);
-        out += &format!("{}\n", wrapped(&clean(&text), 12, canvas));
+        out.extend([format!("{}\n", wrapped(&clean(&text), 12, canvas))]);
     }
     out
 }

@@ -121,17 +121,18 @@ impl PlanArguments {
     fn in_words(&self, made: &Plan, canvas: Canvas) -> String {
         let mut out = format!("{}\n", wrapped(&clean(&made.outlook), 0, canvas));
         for note in &made.notes {
-            out += &format!("note: {}\n", wrapped(&clean(note), 6, canvas));
+            out.extend([format!("note: {}\n", wrapped(&clean(note), 6, canvas))]);
         }
         for step in &made.steps {
             out += &in_words(step, canvas);
         }
         if !made.steps.is_empty() {
             let file = self.to.display();
-            out +=
-                &format!("\nwrote {file}: copy it to every host, and run there, in this order:\n");
+            out.extend([format!(
+                "\nwrote {file}: copy it to every host, and run there, in this order:\n"
+            )]);
             for step in &made.steps {
-                out += &format!("  {:<12} haulout rescue step {}\n", step.host, step.number);
+                out.extend([format!("  {:<12} haulout rescue step {}\n", step.host, step.number)]);
             }
         }
         out
@@ -143,7 +144,7 @@ pub(super) fn in_words(step: &Step, canvas: Canvas) -> String {
     let head = format!("{:>3}. {}: {}", step.number, step.host, step.title);
     let mut out = format!("\n{}\n", wrapped(&clean(&head), 5, canvas));
     for command in &step.commands {
-        out += &format!("     $ {}\n", clean(&command.run));
+        out.extend([format!("     $ {}\n", clean(&command.run))]);
     }
     if step.ends {
         out += "     then the reverses of this host\n";

@@ -165,7 +165,7 @@ fn lost(losses: &Losses, canvas: Canvas) -> String {
     let mut text =
         format!("at most what was written in {span}, from {backup} to {newest} ({file})");
     if !losses.binlogs.is_empty() {
-        text += &format!("; it is in the binary logs {}", losses.binlogs.join(", "));
+        text.extend([format!("; it is in the binary logs {}", losses.binlogs.join(", "))]);
     }
     text
 }
