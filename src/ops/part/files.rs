@@ -243,7 +243,7 @@ mod tests {
         ] {
             assert_eq!(needed(wanted).unwrap(), files, "{wanted}");
         }
-        assert_eq!(needed("shop").unwrap().len(), 15);
+        assert_eq!(needed("shop").unwrap().len(), 14);
         assert!(needed("shop.none").is_err() && needed("none").is_err());
         assert!(spelled("caf\u{e9}").is_err());
         assert_eq!(spelled("a b$_\u{4e00}").unwrap(), "a@0020b@0024_@4e00");
