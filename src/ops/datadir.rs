@@ -34,11 +34,13 @@ mod judge;
 mod lock;
 mod losses;
 mod moment;
+mod moment_plan;
 mod options;
 mod pages;
 mod place;
 mod plan;
 mod prepared;
+mod replaying;
 mod sequence;
 mod swap;
 

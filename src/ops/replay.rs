@@ -26,5 +26,6 @@ pub use plan::End;
 pub use plan::ReplayPlan;
 pub use plan::Stopped;
 pub use plan::Until;
+pub use plan::logs_in;
 pub use plan::needed;
 pub use plan::plan;

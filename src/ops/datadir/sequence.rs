@@ -25,7 +25,6 @@ use crate::ops::datadir::journal::Journal;
 use crate::ops::datadir::journal::Step;
 use crate::ops::datadir::lock;
 use crate::ops::datadir::losses::Losses;
-use crate::ops::datadir::moment;
 use crate::ops::datadir::options::Listener;
 use crate::ops::datadir::place::Way;
 use crate::ops::datadir::place::journal_of;
@@ -34,6 +33,7 @@ use crate::ops::datadir::plan::MEASURED;
 use crate::ops::datadir::plan::Plan;
 use crate::ops::datadir::plan::way_words;
 use crate::ops::datadir::prepared;
+use crate::ops::datadir::replaying;
 use crate::ops::datadir::swap;
 use crate::ops::replay::End;
 use crate::ops::replay::Replayed;
@@ -399,8 +399,8 @@ impl Work<'_> {
         let head = self.journal.head.clone();
         let Some(wanted) = &head.moment else { return Ok(Done::Yes) };
         let workers = self.options.workers;
-        let planned = moment::fetch(self.repository, &head, wanted, workers, self.world)?;
-        self.say(&moment::words(&planned));
+        let planned = replaying::fetch(self.repository, &head, wanted, workers, self.world)?;
+        self.say(&replaying::words(&planned));
         self.report.stopped = match planned.end {
             End::OfLogs => None,
             End::Before(stopped) => Some(stopped),
@@ -414,7 +414,7 @@ impl Work<'_> {
         if start == Start::Again {
             return Ok(Done::StartOver);
         }
-        let replayed = moment::replay(&head, wanted, &mut self.log, self.world)?;
+        let replayed = replaying::replay(&head, wanted, &mut self.log, self.world)?;
         self.journal.add(Event::Replayed(replayed.gtid_state.clone()))?;
         self.report.replayed = Some(replayed);
         Ok(Done::Yes)

@@ -1,6 +1,8 @@
 //! Decides what is replayed: which files, from which transaction, up to which place.
 
+use std::ffi::OsStr;
 use std::fs::File;
+use std::io;
 use std::io::BufReader;
 use std::io::Read;
 use std::path::Path;
@@ -9,6 +11,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::base::entries::entries;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
@@ -140,6 +143,29 @@ pub fn plan(
     }
     planned.require_found(until)?;
     Ok(planned)
+}
+
+/// Returns the binary logs in a directory, in the order of their numbers.
+pub fn logs_in(directory: &Path) -> Result<Vec<PathBuf>> {
+    let unread = |error: io::Error| {
+        let what = format!("cannot read the directory {}", directory.display());
+        Error::new(ErrorKind::Target, what).because(error)
+    };
+    let mut logs = Vec::new();
+    for entry in entries(directory).map_err(unread)? {
+        let path = directory.join(entry.map_err(unread)?.name);
+        if let Some(number) = number_of(&path) {
+            logs.push((number, path));
+        }
+    }
+    logs.sort();
+    Ok(logs.into_iter().map(|(_, path)| path).collect())
+}
+
+/// Returns the number in the name of a binary log: `bin.000007`.
+fn number_of(path: &Path) -> Option<u64> {
+    let ending = path.extension().and_then(OsStr::to_str)?;
+    (ending.len() >= 6).then(|| ending.parse().ok())?
 }
 
 /// Leaves out the first files of a server that the backup has whole: those before the last one
