@@ -225,7 +225,7 @@ mod tests {
     const SHORT_LINES_MAX: usize = 30;
 
     /// The same of the program, which has a line for each command.
-    const COMMANDS_LINES_MAX: usize = 43;
+    const COMMANDS_LINES_MAX: usize = 44;
 
     /// Maximum number of lines that a person reads through.
     const LONG_LINES_MAX: usize = 110;
