@@ -40,7 +40,6 @@ use crate::ops::replay::Replayed;
 use crate::ops::replay::Stopped;
 use crate::ops::restore::INCOMPLETE;
 use crate::ops::restore::Losses as LeftOut;
-use crate::ops::restore::Ownership;
 use crate::ops::restore::Purpose;
 use crate::ops::restore::RestoreOptions;
 use crate::ops::restore::Target;
@@ -270,6 +269,19 @@ fn require_stopped(directory: &Path) -> Result<()> {
 }
 
 impl Head {
+    /// Gives the restored files to their owner.
+    fn give_work(&self) -> Result<()> {
+        self.ownership().map_or(Ok(()), |owner| give(&self.places.work, owner))
+    }
+
+    /// Gives a mount point itself to the owner of its contents.
+    fn give_directory(&self) -> Result<()> {
+        let Some((user, group)) = self.owner else { return Ok(()) };
+        let directory = &self.places.directory;
+        let given = std::os::unix::fs::chown(directory, Some(user), group);
+        given.map_err(|error| unwritable(directory, error))
+    }
+
     fn directory(&self) -> String {
         self.places.directory.display().to_string()
     }
@@ -379,7 +391,7 @@ impl Work<'_> {
         let paths = check::paths(self.repository, &self.stored, self.world)?;
         let missing = self.journal.missing();
         self.report.pages = Some(prepared::judge(&head, &paths, &missing, self.world)?);
-        self.give_work(&head)?;
+        head.give_work()?;
         Ok(Done::Yes)
     }
 
@@ -388,11 +400,6 @@ impl Work<'_> {
         let report = prepared::run(&self.stored, head, log, listener, self.world)?;
         self.report.lsn = Some(report.lsn);
         Ok(())
-    }
-
-    fn give_work(&self, head: &Head) -> Result<()> {
-        let Some((user, group)) = head.owner else { return Ok(()) };
-        give(&head.places.work, Ownership { user, group })
     }
 
     fn fetch_logs(&mut self) -> Result<Done> {
@@ -526,19 +533,11 @@ impl Work<'_> {
                 }
                 swap::move_in(&places.directory, &places.new).map_err(failed)?;
                 files::remove(&places.new).map_err(failed)?;
-                self.give_directory(&head)?;
+                head.give_directory()?;
             }
         }
         self.report.warnings.extend(finish::relabel(&places.directory));
         Ok(Done::Yes)
-    }
-
-    /// Gives a mount point itself to the owner of its contents.
-    fn give_directory(&self, head: &Head) -> Result<()> {
-        let Some((user, group)) = head.owner else { return Ok(()) };
-        let directory = &head.places.directory;
-        let given = std::os::unix::fs::chown(directory, Some(user), group);
-        given.map_err(|error| unwritable(directory, error))
     }
 
     /// Removes what is not needed any more, the journal last.

@@ -200,6 +200,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::ops::datadir::place::Way;
 
     struct Place {
         _root: tempfile::TempDir,
@@ -209,14 +210,15 @@ mod tests {
     }
 
     impl Place {
-        fn new(is_within: bool) -> Self {
+        /// A new directory beside the old one, or within it.
+        fn new(way: Way) -> Self {
             let root = tempfile::tempdir().unwrap();
             let directory = root.path().join("data");
-            let within = |name: &str| match is_within {
-                true => directory.join(format!(".haulout-{name}")),
-                false => root.path().join(name),
+            let place = |name: &str| match way {
+                Way::Contents => directory.join(format!(".haulout-{name}")),
+                Way::Rename => root.path().join(name),
             };
-            let (new, save) = (within("new"), within("save"));
+            let (new, save) = (place("new"), place("save"));
             for (path, text) in [(&directory, "old"), (&new, "new")] {
                 fs::create_dir_all(path.join("shop")).unwrap();
                 for name in ["ibdata1", "aria_log_control", "shop/t.ibd", text] {
@@ -225,89 +227,89 @@ mod tests {
             }
             Self { directory, new, save, _root: root }
         }
+    }
 
-        fn at(&self, path: &Path) -> Option<String> {
-            let text = fs::read_to_string(path.join("ibdata1")).ok()?;
-            let all = ["aria_log_control", "shop/t.ibd"];
-            let same =
-                |name: &&str| fs::read_to_string(path.join(name)).ok().as_ref() == Some(&text);
-            (all.iter().all(same) && path.join(&text).exists()).then_some(text)
-        }
+    /// Returns the server that a directory holds whole.
+    fn at(path: &Path) -> Option<String> {
+        let text = fs::read_to_string(path.join("ibdata1")).ok()?;
+        let all = ["aria_log_control", "shop/t.ibd"];
+        let same = |name: &&str| fs::read_to_string(path.join(name)).ok().as_ref() == Some(&text);
+        (all.iter().all(same) && path.join(&text).exists()).then_some(text)
     }
 
     #[test]
     fn directories_are_exchanged_and_exchanged_back() {
-        let place = Place::new(false);
+        let place = Place::new(Way::Rename);
         let Place { directory, new, save, .. } = &place;
         let old = identity(directory);
         by_name(directory, new, save, old).unwrap();
         by_name(directory, new, save, old).unwrap();
-        assert_eq!(place.at(directory).as_deref(), Some("new"));
-        assert_eq!(place.at(save).as_deref(), Some("old"));
+        assert_eq!(at(directory).as_deref(), Some("new"));
+        assert_eq!(at(save).as_deref(), Some("old"));
         back_by_name(directory, new, save, old).unwrap();
         back_by_name(directory, new, save, old).unwrap();
-        assert_eq!(place.at(directory).as_deref(), Some("old"));
-        assert_eq!(place.at(new).as_deref(), Some("new"));
+        assert_eq!(at(directory).as_deref(), Some("old"));
+        assert_eq!(at(new).as_deref(), Some("new"));
         // Interrupted between the exchange and the second name.
         exchange(directory, new, save).unwrap();
         back_by_name(directory, new, save, old).unwrap();
-        assert_eq!(place.at(directory).as_deref(), Some("old"));
+        assert_eq!(at(directory).as_deref(), Some("old"));
         exchange(directory, new, save).unwrap();
         by_name(directory, new, save, old).unwrap();
-        assert_eq!(place.at(save).as_deref(), Some("old"));
+        assert_eq!(at(save).as_deref(), Some("old"));
         // And where names are changed one after the other.
         back_by_name(directory, new, save, old).unwrap();
         rename(directory, save).unwrap();
         by_name(directory, new, save, old).unwrap();
-        assert_eq!(place.at(directory).as_deref(), Some("new"));
+        assert_eq!(at(directory).as_deref(), Some("new"));
     }
 
     #[test]
     fn a_new_directory_needs_no_old_one() {
-        let place = Place::new(false);
+        let place = Place::new(Way::Rename);
         let Place { directory, new, save, .. } = &place;
         fs::remove_dir_all(directory).unwrap();
         by_name(directory, new, save, None).unwrap();
         by_name(directory, new, save, None).unwrap();
-        assert_eq!(place.at(directory).as_deref(), Some("new"));
+        assert_eq!(at(directory).as_deref(), Some("new"));
         back_by_name(directory, new, save, None).unwrap();
         assert!(!directory.exists() && !save.exists());
     }
 
     #[test]
     fn contents_are_moved_and_moved_back() {
-        let place = Place::new(true);
+        let place = Place::new(Way::Contents);
         let Place { directory, new, save, .. } = &place;
         fs::create_dir(directory.join("lost+found")).unwrap();
         move_out(directory, save).unwrap();
         assert!(is_guard(&directory.join("ibdata1")) && is_guard(&directory.join(GUARDED[1])));
         // Both may be repeated.
         move_out(directory, save).unwrap();
-        assert_eq!(place.at(save).as_deref(), Some("old"));
+        assert_eq!(at(save).as_deref(), Some("old"));
         move_in(directory, new).unwrap();
         move_in(directory, new).unwrap();
-        assert_eq!(place.at(directory).as_deref(), Some("new"));
+        assert_eq!(at(directory).as_deref(), Some("new"));
         move_out(directory, new).unwrap();
         move_in(directory, save).unwrap();
-        assert_eq!(place.at(directory).as_deref(), Some("old"));
-        assert_eq!(place.at(new).as_deref(), Some("new"));
+        assert_eq!(at(directory).as_deref(), Some("old"));
+        assert_eq!(at(new).as_deref(), Some("new"));
         assert!(directory.join("lost+found").exists());
     }
 
     #[test]
     fn an_old_directory_that_is_half_out_comes_back() {
-        let place = Place::new(true);
+        let place = Place::new(Way::Contents);
         let Place { directory, save, .. } = &place;
         fs::create_dir(save).unwrap();
         guard(directory, Some(save)).unwrap();
         rename(&directory.join("shop"), &save.join("shop")).unwrap();
         move_in(directory, save).unwrap();
-        assert_eq!(place.at(directory).as_deref(), Some("old"));
+        assert_eq!(at(directory).as_deref(), Some("old"));
     }
 
     #[test]
     fn a_guard_that_was_interrupted_is_put_in_order() {
-        let place = Place::new(true);
+        let place = Place::new(Way::Contents);
         let Place { directory, save, .. } = &place;
         fs::create_dir(save).unwrap();
         let draft = directory.join(DRAFT);

@@ -37,7 +37,7 @@ const SAID_BYTES_MAX: u64 = 64 << 10;
 pub struct Tools {
     /// `mariadb-binlog`, or what stands in for it.
     pub binlog: PathBuf,
-    /// `mariadb`, the client.
+    /// `mariadb`, the client that applies.
     pub client: PathBuf,
 }
 

@@ -82,7 +82,7 @@ pub enum End {
     Before(Stopped),
 }
 
-/// What is replayed.
+/// What a replay will apply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplayPlan {
     /// The files in their order; the last one up to the end.

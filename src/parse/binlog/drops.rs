@@ -1,7 +1,8 @@
 //! Finds the statement that drops a table.
 //!
-//! A server logs a drop as text: `DROP TABLE` with names that may have a schema, or `DROP DATABASE`
-//! of the schema. Comments are passed over; what stands in `/*! ... */` is read, as the server does.
+//! A server logs a drop as text: `DROP TABLE` with names that may have a schema, or `DROP
+//! DATABASE` of the schema. Comments are passed over; what stands in `/*! ... */` is read, as the
+//! server does.
 
 use std::iter::Peekable;
 use std::str::CharIndices;
@@ -15,7 +16,7 @@ enum Token {
     Word(String),
     /// A name in quotes.
     Quoted(String),
-    /// Any other character.
+    /// Any other character of it.
     Sign(char),
 }
 

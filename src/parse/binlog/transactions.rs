@@ -40,11 +40,11 @@ pub struct Statement {
 /// The beginning of a transaction, or a statement in the one that began last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// A transaction begins.
+    /// A transaction begins here.
     Begins {
         /// The place of its first event in the file.
         at: u64,
-        /// Its id.
+        /// The id of the transaction.
         gtid: Gtid,
         /// When it was written, seconds since 1970.
         time: u64,

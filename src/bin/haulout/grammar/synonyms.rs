@@ -29,14 +29,13 @@ const COMMANDS: [(&str, &str); 20] = [
     ("unpin", "release"),
 ];
 
-const OPTIONS: [(&str, &str); 11] = [
+const OPTIONS: [(&str, &str); 10] = [
     ("--repository", "--repo"),
     ("--output", "--to"),
     ("--target", "--to"),
     ("--target-dir", "--to"),
     ("--destination", "--to"),
     ("--name", "--source"),
-    ("--host", "--source"),
     ("--only", "--include"),
     ("--path", "--include"),
     ("--level", "--compression"),

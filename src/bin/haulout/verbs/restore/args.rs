@@ -44,9 +44,6 @@ pub(crate) struct RestoreArguments {
     #[arg(long)]
     pub(crate) stdout: bool,
 
-    #[command(flatten)]
-    pub(crate) server: DatadirArguments,
-
     /// Restore only files that match, or tables of a dump; may be repeated
     #[arg(long, value_name = "GLOB")]
     pub(crate) include: Vec<String>,
@@ -54,9 +51,6 @@ pub(crate) struct RestoreArguments {
     /// Write tables for this schema instead of their own, or for this name
     #[arg(long, value_name = "SCHEMA[.TABLE]")]
     pub(crate) into: Option<Destination>,
-
-    #[command(flatten)]
-    pub(crate) part: PartArguments,
 
     /// Print what would be read, restored and lost, and do nothing
     #[arg(long, conflicts_with_all = ["undo", "resume"])]
@@ -101,4 +95,10 @@ pub(crate) struct RestoreArguments {
     /// The program to prepare with
     #[arg(long, value_name = "PROGRAM", default_value = "mariabackup", hide_short_help = true)]
     pub(crate) prepare_program: OsString,
+
+    #[command(flatten)]
+    pub(crate) server: DatadirArguments,
+
+    #[command(flatten)]
+    pub(crate) part: PartArguments,
 }

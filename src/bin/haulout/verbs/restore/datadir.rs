@@ -12,6 +12,7 @@ use crate::verbs::restore::moment::MomentArguments;
 
 /// What `restore --datadir` takes besides.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "A server in place of its data directory")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag that can be typed")]
 pub(crate) struct DatadirArguments {
     /// Put the server in place of this data directory

@@ -130,7 +130,7 @@ impl Run<'_> {
     }
 
     fn resume_datadir(&self, plan: &DatadirPlan) -> Outcome<Exit> {
-        let journal = self.unfinished_datadir(plan)?;
+        let journal = unfinished_journal(plan)?;
         let repository = self.repository()?;
         let id = journal.head.snapshot.clone();
         if let Some(wanted) = &plan.snapshot
@@ -178,21 +178,11 @@ impl Run<'_> {
     }
 
     fn undo_datadir(&self, plan: &DatadirPlan) -> Outcome<Exit> {
-        let journal = self.unfinished_datadir(plan)?;
+        let journal = unfinished_journal(plan)?;
         let teller = self.teller();
         let undone = datadir::undo(journal, &teller, &self.world)?;
         self.report.datadir_undone(&undone)?;
         Ok(Exit::with(0))
-    }
-
-    fn unfinished_datadir(&self, plan: &DatadirPlan) -> Outcome<Journal> {
-        let directory = &plan.options.directory;
-        datadir::unfinished(directory).map_err(|error| match error.kind() {
-            ErrorKind::Usage => {
-                Failure::new(error, "begin one: haulout restore SNAPSHOT --datadir")
-            }
-            _ => Failure::from(error),
-        })
     }
 
     /// Asks for the path of the data that are removed, unless `--yes` was given.
@@ -208,6 +198,17 @@ impl Run<'_> {
             Answer::Unasked => Err(crate::open::consent::unasked(&what)),
         }
     }
+}
+
+/// Opens the journal of a restore that has not finished.
+fn unfinished_journal(plan: &DatadirPlan) -> Outcome<Journal> {
+    datadir::unfinished(&plan.options.directory).map_err(|error| {
+        if error.kind() == ErrorKind::Usage {
+            Failure::new(error, "begin one: haulout restore SNAPSHOT --datadir")
+        } else {
+            Failure::from(error)
+        }
+    })
 }
 
 /// Adds to the refusal of a second restore what can be done about the first.

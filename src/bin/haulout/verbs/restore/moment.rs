@@ -18,7 +18,9 @@ const MORE_PLACES: [&str; 2] = ["/usr/bin", "/usr/local/bin"];
 
 /// Up to which moment `restore --datadir` replays binary logs.
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("moment").args(["until", "until_gtid", "before_table_drop", "until_end"])))]
+#[command(group(
+    ArgGroup::new("moment").args(["until", "until_gtid", "before_table_drop", "until_end"])
+))]
 pub(crate) struct MomentArguments {
     /// Replay binary logs up to this time, which is left out
     ///
@@ -33,6 +35,7 @@ pub(crate) struct MomentArguments {
 
     /// Replay binary logs up to the statement that drops this table
     #[arg(long, value_name = "SCHEMA.TABLE", requires = "datadir", value_parser = table)]
+    #[arg(hide_short_help = true)]
     pub(crate) before_table_drop: Option<DroppedTable>,
 
     /// Replay all binary logs

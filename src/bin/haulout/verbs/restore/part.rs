@@ -25,6 +25,7 @@ use crate::jobs::server::user;
 
 /// Where a part goes, and which part it is.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Tables, schemas and dumps as SQL")]
 #[command(group(ArgGroup::new("part").multiple(true).args(["table", "schema", "load"])))]
 pub(crate) struct PartArguments {
     /// Restore this table or view as SQL; may be repeated
@@ -41,15 +42,21 @@ pub(crate) struct PartArguments {
     pub(crate) load: bool,
 
     /// The option file with the account for --load
-    #[arg(long, value_name = "FILE", requires = "load", value_parser = path())]
+    #[arg(long, value_name = "FILE", requires = "load", value_parser = path(), hide_short_help = true)]
     pub(crate) defaults_file: Option<PathBuf>,
 
     /// The socket of the server for --load
-    #[arg(long, value_name = "PATH", requires = "load", conflicts_with = "host")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        requires = "load",
+        conflicts_with = "host",
+        hide_short_help = true
+    )]
     pub(crate) socket: Option<String>,
 
     /// The host of the server for --load
-    #[arg(long, value_name = "HOST[:PORT]", requires = "load")]
+    #[arg(long, value_name = "HOST[:PORT]", requires = "load", hide_short_help = true)]
     pub(crate) host: Option<String>,
 
     /// Load into the server of a [source.NAME] of the configuration
@@ -58,7 +65,7 @@ pub(crate) struct PartArguments {
     pub(crate) server_of: Option<String>,
 
     /// Replace tables that the server has
-    #[arg(long, requires = "load")]
+    #[arg(long, requires = "load", hide_short_help = true)]
     pub(crate) replace: bool,
 
     /// Load tables without primary key or InnoDB into a node of a cluster
