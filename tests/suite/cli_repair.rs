@@ -466,7 +466,7 @@ fn a_lost_config_is_salvaged_and_what_else_is_lost_is_told() {
     let told = run("salvage --json").is(0).json();
     assert_eq!((&told["config"], &told["rebuilt"]), (&"missing".into(), &true.into()), "{told}");
     // All features that are known; nothing but them and the tag differs.
-    assert_eq!(told["features"], serde_json::json!([0, 1, 2, 3]), "{told}");
+    assert_eq!(told["features"], serde_json::json!([0, 1, 2, 3, 4]), "{told}");
     let again = fs::read(place.path("safe/config")).unwrap();
     assert!(again[..12] == config[..12] && again[20..89] == config[20..89]);
     run("verify").is(0);

@@ -374,25 +374,37 @@ impl Work<'_> {
         Ok(Done::Yes)
     }
 
+    /// Prepares, and judges the outcome. What was interrupted may have left files that can't be
+    /// prepared again, as a redo log that was cut to be made anew: then the restore starts over.
     fn prepare(&mut self, start: Start) -> Result<Done> {
         let head = self.journal.head.clone();
-        if start == Start::Again {
-            match prepared::state(&head, &self.stored)? {
-                prepared::State::Unknown => return Ok(Done::StartOver),
-                prepared::State::Waits => {
-                    self.run_preparer(&head)?;
-                }
-                prepared::State::Done => {}
+        let state = match start {
+            Start::First => prepared::State::Waits,
+            Start::Again => prepared::state(&head, &self.stored)?,
+        };
+        if state == prepared::State::Unknown {
+            return Ok(Done::StartOver);
+        }
+        let done = self.prepared(&head, state);
+        match (done, start) {
+            (Ok(()), _) => Ok(Done::Yes),
+            (Err(error), Start::Again) if error.kind() != ErrorKind::Cancelled => {
+                self.say(&format!("what was interrupted can't be used: {}", error.with_causes()));
+                Ok(Done::StartOver)
             }
-        } else {
-            self.run_preparer(&head)?;
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    fn prepared(&mut self, head: &Head, state: prepared::State) -> Result<()> {
+        if state == prepared::State::Waits {
+            self.run_preparer(head)?;
         }
         prepared::promote(&head.places.work)?;
         let paths = check::paths(self.repository, &self.stored, self.world)?;
         let missing = self.journal.missing();
-        self.report.pages = Some(prepared::judge(&head, &paths, &missing, self.world)?);
-        head.give_work()?;
-        Ok(Done::Yes)
+        self.report.pages = Some(prepared::judge(head, &paths, &missing, self.world)?);
+        head.give_work()
     }
 
     fn run_preparer(&mut self, head: &Head) -> Result<()> {
