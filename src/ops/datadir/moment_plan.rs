@@ -1,4 +1,5 @@
-//! Plans a replay of binary logs: looks whether logs and programs are there, and how far they reach.
+//! Plans a replay of binary logs: looks whether logs and programs are there, and how far the logs
+//! reach.
 
 use std::path::PathBuf;
 

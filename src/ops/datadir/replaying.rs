@@ -177,8 +177,8 @@ impl Account {
         let name = &self.name;
         for statement in [
             format!(
-                "UPDATE IGNORE mysql.roles_mapping SET User = 'root' WHERE User = '{name}' AND Role \
-                 NOT IN (SELECT Role FROM (SELECT Role FROM mysql.roles_mapping \
+                "UPDATE IGNORE mysql.roles_mapping SET User = 'root' WHERE User = '{name}' \
+                 AND Role NOT IN (SELECT Role FROM (SELECT Role FROM mysql.roles_mapping \
                  WHERE User <> '{name}' AND Admin_option = 'Y') AS others)"
             ),
             format!("DELETE FROM mysql.roles_mapping WHERE User = '{name}'"),

@@ -230,7 +230,10 @@ mod tests {
     /// Maximum number of lines that a person reads through.
     const LONG_LINES_MAX: usize = 110;
 
-    /// The same of the command that has a part for each way back.
+    /// The same of the command that has a part for each way back: a screen of some lines more.
+    const WAYS_SHORT_LINES_MAX: usize = 44;
+
+    /// The same for its long help.
     const WAYS_LINES_MAX: usize = 180;
 
     /// Returns all commands with their words, the program itself included, 80 columns wide.
@@ -259,9 +262,11 @@ mod tests {
         assert!(commands.len() > 20, "{} commands", commands.len());
         let mut problems = Vec::new();
         for (words, mut command) in commands {
-            let is_program = words == "haulout";
-            let long_max = if words == "haulout restore" { WAYS_LINES_MAX } else { LONG_LINES_MAX };
-            let short_max = if is_program { COMMANDS_LINES_MAX } else { SHORT_LINES_MAX };
+            let (short_max, long_max) = match words.as_str() {
+                "haulout" => (COMMANDS_LINES_MAX, LONG_LINES_MAX),
+                "haulout restore" => (WAYS_SHORT_LINES_MAX, WAYS_LINES_MAX),
+                _ => (SHORT_LINES_MAX, LONG_LINES_MAX),
+            };
             for (option, text, lines_max) in [
                 ("-h", command.render_help().to_string(), short_max),
                 ("--help", command.render_long_help().to_string(), long_max),

@@ -29,7 +29,7 @@ late: look at the exit status (in a shell: set -o pipefail).";
 /// base: DIR/full, DIR/increment-1; --prepare applies them.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag that can be typed")]
-#[command(after_long_help = EXAMPLE)]
+#[command(after_long_help = EXAMPLE, override_usage = "haulout restore [OPTIONS] <SNAPSHOT>")]
 #[command(group(ArgGroup::new("target").required(true).args(["to", "stdout", "load", "datadir"])))]
 pub(crate) struct RestoreArguments {
     /// Id or its beginning, SOURCE@latest, SOURCE@complete or latest

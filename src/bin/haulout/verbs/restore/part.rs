@@ -42,7 +42,8 @@ pub(crate) struct PartArguments {
     pub(crate) load: bool,
 
     /// The option file with the account for --load
-    #[arg(long, value_name = "FILE", requires = "load", value_parser = path(), hide_short_help = true)]
+    #[arg(long, value_name = "FILE", requires = "load", value_parser = path())]
+    #[arg(hide_short_help = true)]
     pub(crate) defaults_file: Option<PathBuf>,
 
     /// The socket of the server for --load
