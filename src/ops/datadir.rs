@@ -15,11 +15,11 @@
 //!
 //! Invariants:
 //! - The directory holds either the old server or the new one whole, or a guard in the place of
-//!   its system tablespace that no server starts on ([`swap`]).
+//!   its system tablespace that no server starts on (`swap`).
 //! - The old data are moved, never removed, unless the plan says so.
 //! - Only private servers are started and stopped; the public one is stopped and started by the
 //!   commands of the operator, if at all.
-//! - What `mariabackup --prepare` says is not believed ([`judge`]).
+//! - What `mariabackup --prepare` says is not believed (`judge`).
 
 mod check;
 mod command;
