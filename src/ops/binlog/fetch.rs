@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use crate::base::error::Error;
 use crate::base::error::ErrorKind;
 use crate::base::error::Result;
+use crate::base::gtid::Gtid;
 use crate::base::gtid::GtidState;
 use crate::base::world::World;
 use crate::ops::binlog::coverage::Begins;
@@ -63,6 +64,16 @@ impl Continuation<'_> {
     /// Returns the state up to which the history is stored.
     pub fn through(&self) -> &GtidState {
         self.stretch.after().unwrap_or(self.from)
+    }
+
+    /// Returns how many transactions are stored behind the backup, by their numbers.
+    pub fn transactions(&self) -> u64 {
+        let reached = self.from.position();
+        let of_domain = |last: &Gtid| {
+            let first = reached.iter().find(|gtid| gtid.domain == last.domain);
+            last.sequence.saturating_sub(first.map_or(0, |gtid| gtid.sequence))
+        };
+        self.through().position().iter().map(of_domain).sum()
     }
 
     /// Returns the time of the last stored event.

@@ -12,6 +12,7 @@ use crate::ops::datadir::moment::Moment;
 use crate::ops::datadir::options::DatadirOptions;
 use crate::ops::replay::Until;
 use crate::ops::replay::logs_in;
+use crate::repo::Features;
 use crate::repo::Repository;
 use crate::repo::snapshots::StoredSnapshot;
 
@@ -105,6 +106,32 @@ impl Moment {
         }
         Ok(())
     }
+}
+
+/// Says what is stored of the history behind the backup, which a restore without a replay lacks.
+pub(super) fn note_history(
+    repository: &Repository,
+    stored: &StoredSnapshot,
+    found: &mut Findings,
+) -> Result<()> {
+    let about = &stored.snapshot.about;
+    let from: Option<GtidState> =
+        about.positions.gtid.as_deref().and_then(|text| text.parse().ok());
+    let Some(from) = from.filter(|from| !from.is_empty()) else { return Ok(()) };
+    if !repository.features().include(Features::BINLOGS) {
+        return Ok(());
+    }
+    let coverage = coverage(repository, &about.source)?;
+    let Ok(behind) = coverage.behind(&from) else { return Ok(()) };
+    let count = behind.transactions();
+    if count > 0 {
+        found.notes.push(format!(
+            "{count} transactions behind the backup are stored in binary logs, up to {}: \
+             --until-end replays them, --until those up to a time",
+            behind.through()
+        ));
+    }
+    Ok(())
 }
 
 /// Finds the first program of these names in directories.

@@ -21,6 +21,7 @@ use crate::ops::datadir::journal::Head;
 use crate::ops::datadir::journal::Step;
 use crate::ops::datadir::losses::Losses;
 use crate::ops::datadir::moment::Moment;
+use crate::ops::datadir::moment_plan::note_history;
 use crate::ops::datadir::options::DatadirOptions;
 use crate::ops::datadir::place::Places;
 use crate::ops::datadir::place::Way;
@@ -88,6 +89,9 @@ pub fn plan(
     check::configuration(&subject, &configuration, &directory, &mut found)?;
     let has_old = check::has_data(&directory);
     let moment = Moment::plan(repository, stored, options, &mut found)?;
+    if moment.is_none() {
+        note_history(repository, stored, &mut found)?;
+    }
     let logs_bytes = moment.as_ref().map_or(0, |moment| moment.bytes);
     let room = check::space(&places, bytes + logs_bytes, options, &mut found)?;
     let discards = room == Room::WithoutOld;

@@ -226,8 +226,8 @@ fn unfinished(error: Error, directory: &Path) -> Failure {
 fn ways_on(directory: &Path) -> String {
     let shown = directory.display();
     format!(
-        "haulout restore --datadir {shown} --resume continues, haulout restore --datadir {shown} \
-         --undo takes it back"
+        "with the same --repo, haulout restore --datadir {shown} --resume continues, and haulout \
+         restore --datadir {shown} --undo takes it back"
     )
 }
 
