@@ -61,8 +61,7 @@ haulout_on backup --source db -- "${producer[@]}" 2>"$work/producer.log"
 restic --quiet init >"$work/restic.log"
 "${producer[@]}" 2>"$work/producer.log" | restic --quiet backup --stdin --stdin-filename db.mbs
 "${producer[@]}" 2>"$work/producer.log" | zstd -1 -q -o "$work/db.mbs.zst"
-# shellcheck disable=SC2119  # the load of this script
-stop_load
+stop_load db
 stop_server db
 say "backed up in three ways: $(du -sh "$data" | cut -f 1) of data"
 

@@ -289,7 +289,7 @@ impl<'a> Archive<'a> {
     }
 }
 
-/// Tells whether a segment can't be read whoever asks and however often.
+/// Tells whether a segment can't be read by any user, however often it is tried.
 fn is_unusable(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::Damaged | ErrorKind::ForeignKey)
 }

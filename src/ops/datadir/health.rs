@@ -67,7 +67,7 @@ pub(super) fn writing_server(head: &Head, first: &Path, world: &World) -> Result
     PrivateServer::start(&private, world)
 }
 
-/// Writes a file for a private server, which nobody else can read.
+/// Writes a file for a private server that no other user can read.
 pub(super) fn file_for_server(head: &Head, name: &str, text: &str) -> Result<PathBuf> {
     let runtime = &head.places.runtime;
     make_runtime(runtime)?;

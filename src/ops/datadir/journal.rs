@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Lines are only added, each is durable before what it announces, and a last line that was cut off
-//! does not count. The file is locked by whoever works on the restore; the lock ends with its
-//! process.
+//! does not count. The file is locked by the process that works on the restore, and the lock
+//! ends with it.
 
 use std::fs;
 use std::fs::File;

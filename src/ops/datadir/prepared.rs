@@ -80,7 +80,7 @@ pub(super) fn run(
     let failed = |error: io::Error| unwritable(path, error);
     let mut own = log.try_clone().map_err(failed)?;
     writeln!(own, "{MARKER}").map_err(failed)?;
-    // The file was opened above; whoever can't open it again loses its messages only.
+    // The file was opened above: if it can't be opened again, only its messages are lost.
     let writer = || -> Box<dyn Write + Send> {
         match own.try_clone() {
             Ok(log) => Box::new(Both(log, listener.program())),

@@ -117,7 +117,7 @@ pub(super) fn replay(
     Ok(replayed)
 }
 
-/// An account that is there for a replay: those of the backup have passwords that nobody told.
+/// An account that is there for a replay: the passwords of those in the backup are not known.
 struct Account {
     name: String,
     password: String,

@@ -73,7 +73,7 @@ pub fn replay(
         let mut decoding = Running::start(&mut decode(Stdio::piped()), &tools.binlog)?;
         let pipe = decoding.child.stdout.take().expect("its standard output is piped");
         let mut applying = Running::start(&mut apply(tools, login_file, pipe), &tools.client)?;
-        // The client says why it has ended; the tool only that nobody reads.
+        // The client says why it has ended; the tool only that its pipe is closed.
         let applied = applying.wait(world);
         if applied.is_err() {
             decoding.killer.kill();

@@ -318,7 +318,7 @@ fn firewall(port: u16) -> Isolation {
     Isolation {
         name: "firewall".to_owned(),
         close: format!("nft '{rules}'"),
-        // One that is gone, as after a restart of the host, keeps nobody away.
+        // A rule that is gone, as after a restart of the host, keeps no client away.
         open: format!("! nft list table {table} >/dev/null 2>&1 || nft delete table {table}"),
     }
 }
