@@ -334,8 +334,19 @@ fn is_checked(event: &[u8]) -> bool {
 }
 
 impl BinlogFacts {
-    /// Takes up what a whole event says.
+    /// Takes up what a whole event says; one that can't be read changes nothing.
     fn note(&mut self, header: &Header, body: &[u8]) -> Result<(), Malformed> {
+        match header.kind {
+            Kind::Gtid => self.after.enter(gtid(body, header.server)?),
+            Kind::GtidList => {
+                let mut listed = GtidState::default();
+                gtid_list(body, &mut |gtid: Gtid| listed.enter(gtid))?;
+                self.after.clone_from(&listed);
+                self.before = Some(listed);
+            }
+            Kind::StartEncryption => self.encrypted = true,
+            Kind::FormatDescription | Kind::Stop | Kind::Rotate | Kind::Query | Kind::Other => {}
+        }
         if header.time > 0 {
             self.first_time.get_or_insert(u64::from(header.time));
             self.last_time = Some(u64::from(header.time));
@@ -350,17 +361,6 @@ impl BinlogFacts {
             | Kind::Query
             | Kind::Other => BinlogEnd::Open,
         };
-        match header.kind {
-            Kind::Gtid => self.after.enter(gtid(body, header.server)?),
-            Kind::GtidList => {
-                let mut listed = GtidState::default();
-                gtid_list(body, &mut |gtid: Gtid| listed.enter(gtid))?;
-                self.after.clone_from(&listed);
-                self.before = Some(listed);
-            }
-            Kind::StartEncryption => self.encrypted = true,
-            Kind::FormatDescription | Kind::Stop | Kind::Rotate | Kind::Query | Kind::Other => {}
-        }
         Ok(())
     }
 }

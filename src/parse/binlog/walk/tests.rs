@@ -117,3 +117,18 @@ proptest! {
         prop_assert!(walk.whole_bytes() <= u64_of(made.len()));
     }
 }
+
+#[test]
+fn an_event_that_can_not_be_read_changes_nothing() {
+    for (kind, body) in [(162, &[1, 2][..]), (163, &[9, 0, 0, 0, 1])] {
+        let mut made = Made::new();
+        made.list(&[BEFORE]);
+        made.event(4, b"12345678bin.000008");
+        let (before, _) = walked(&made.bytes, 100);
+        made.time += 60;
+        made.event(kind, body);
+        let (walk, done) = walked(&made.bytes, 100);
+        done.unwrap_err();
+        assert_eq!((walk.facts(), walk.whole_bytes()), (before.facts(), before.whole_bytes()));
+    }
+}
